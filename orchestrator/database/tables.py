@@ -1,0 +1,358 @@
+"""Every table of the product, in the Postgres schema ``orchestrator``.
+
+Payloads are ``json``, never ``jsonb``, which reorders keys and refuses ``\\u0000``. Hot
+tables carry no foreign keys (each would lock a parent's row at every insert); the audit
+checks them instead. Ids are UUIDs of version 7.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, UUID
+
+SCHEMA = "orchestrator"
+
+metadata = MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s_ix",
+        "uq": "%(table_name)s_%(column_0_N_name)s_uq",
+        "pk": "%(table_name)s_pk",
+    },
+)
+
+Id = UUID(as_uuid=False)
+Time = DateTime(timezone=True)
+
+
+def _now() -> Column:  # type: ignore[type-arg]
+    return Column("created_at", Time, nullable=False, server_default=func.clock_timestamp())
+
+
+#: One row a workflow version; immutable once deployed.
+workflows = Table(
+    "workflows",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    #: Orders versions by semantic versioning when compared as bytes (COLLATE "C").
+    Column("version_key", Text(collation="C"), nullable=False),
+    #: SHA-256 of the document in canonical form: the same document again is no change.
+    Column("digest", Text, nullable=False),
+    Column("document", JSON, nullable=False),
+    #: What was sent, byte for byte, with its media type.
+    Column("source", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("warnings", JSON),
+    _now(),
+    UniqueConstraint("namespace", "name", "version"),
+)
+
+#: One row a run of a workflow version. `sequence` is the number of its newest history row
+#: and the version that optimistic saves compare.
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("workflow_id", Id, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("business_id", Text),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("compensation", Text, nullable=False, server_default="none"),
+    Column("run", Integer, nullable=False, server_default="1"),
+    Column("sequence", Integer, nullable=False, server_default="0"),
+    Column("counter", Integer, nullable=False, server_default="0"),
+    Column("open", Integer, nullable=False, server_default="0"),
+    Column("input", JSON),
+    Column("output", JSON),
+    Column("error", JSON),
+    Column("context", JSON),
+    Column("state", JSON),
+    Column("labels", JSONB),
+    Column("parent_instance", Id),
+    Column("parent_step", Integer),
+    Column("engine", SmallInteger, nullable=False, server_default="1"),
+    _now(),
+    Column("started_at", Time),
+    Column("ended_at", Time),
+    Index(None, "namespace", "created_at", "id"),
+    Index(
+        "instances_business_id_uq",
+        "namespace",
+        "business_id",
+        unique=True,
+        postgresql_where=text("business_id is not null"),
+    ),
+    Index(
+        "instances_parent_ix",
+        "parent_instance",
+        postgresql_where=text("parent_instance is not null"),
+    ),
+    postgresql_with={"fillfactor": "70"},
+)
+
+#: The execution tree: one row an execution of a task (see ``core.values.Step``).
+steps = Table(
+    "steps",
+    metadata,
+    Column("instance_id", Id, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("parent", Integer, nullable=False),
+    Column("open", Integer, nullable=False, server_default="0"),
+    Column("index", Integer),
+    Column("done", Integer),
+    Column("undoes", Integer),
+    Column("unknown", Boolean, nullable=False, server_default=text("false")),
+    Column("ref", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("undo", Text),
+    Column("started_at", Time),
+    Column("ended_at", Time),
+    Column("input", JSON),
+    Column("raw_input", JSON),
+    Column("output", JSON),
+    Column("state", JSON),
+    Column("scope", JSON),
+    Column("call", JSON),
+    Column("error", JSON),
+    Index(
+        "steps_undo_ix",
+        "instance_id",
+        "done",
+        postgresql_where=text("undo is not null"),
+    ),
+    postgresql_with={"fillfactor": "80"},
+)
+
+#: One row a handing-off of a step to a worker. `id` is the Celery task id and the fence.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("instance_id", Id, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("number", SmallInteger, nullable=False),
+    Column("starts", SmallInteger, nullable=False),
+    Column("priority", SmallInteger),
+    Column("state", Text, nullable=False, server_default="ready"),
+    Column("withdrawn", Boolean, nullable=False, server_default=text("false")),
+    Column("task", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("time_limit", Float),
+    _now(),
+    Column("published_at", Time),
+    Column("publishings", SmallInteger, nullable=False, server_default="0"),
+    Column("claimed_at", Time),
+    Column("ended_at", Time),
+    #: Who claimed it: the worker's incarnation, the process in it, and the claim's nonce.
+    Column("worker", Id),
+    Column("process", Integer),
+    Column("token", Text),
+    Column("progress", JSON),
+    Column("error", JSON),
+    Column("traceback", Text),
+    Index(None, "instance_id", "step"),
+    Index(
+        "attempts_ready_ix",
+        "queue",
+        "priority",
+        "published_at",
+        postgresql_where=text("state = 'ready'"),
+    ),
+    Index(
+        "attempts_claimed_ix",
+        "worker",
+        "process",
+        postgresql_where=text("state = 'claimed'"),
+    ),
+    postgresql_with={"fillfactor": "80"},
+)
+
+#: The inbox: durable rows that tell an instance something, gone once a transition took them.
+stimuli = Table(
+    "stimuli",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("instance_id", Id, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("step", Integer),
+    Column("data", JSON),
+    #: Set where the same stimulus may be brought twice.
+    Column("key", Text),
+    _now(),
+    Column("hinted_at", Time),
+    Index(None, "instance_id", "id"),
+    Index(
+        "stimuli_key_uq",
+        "instance_id",
+        "key",
+        unique=True,
+        postgresql_where=text("key is not null"),
+    ),
+)
+
+timers = Table(
+    "timers",
+    metadata,
+    Column("instance_id", Id, primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),
+    Column("due_at", Time, nullable=False),
+    _now(),
+    Index(None, "due_at"),
+)
+
+listeners = Table(
+    "listeners",
+    metadata,
+    Column("instance_id", Id, primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("namespace", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("filters", JSON, nullable=False),
+    Column("until", JSON),
+    Column("read", Text, nullable=False, server_default="data"),
+    Column("correlation", JSON),
+    _now(),
+)
+
+#: The append-only story of an instance: one row a transition.
+history = Table(
+    "history",
+    metadata,
+    Column("instance_id", Id, primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("at", Time, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("stimulus", JSON, nullable=False),
+    Column("facts", JSON, nullable=False),
+)
+
+#: CloudEvents, in and out.
+events = Table(
+    "events",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("event", JSON, nullable=False),
+    Column("instance_id", Id),
+    _now(),
+    UniqueConstraint("namespace", "source", "event_id"),
+)
+
+#: Stretches of the items of a long `for` (see ``core.values.Chunk``).
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("instance_id", Id, primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("items", JSON, nullable=False),
+)
+
+#: Work that gave up and waits for a person.
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("instance_id", Id, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("error", JSON),
+    _now(),
+    Column("resolved_at", Time),
+    Column("resolution", JSON),
+    Index(None, "namespace", "created_at"),
+)
+
+#: Answers already given to keyed requests.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("headers", JSON),
+    Column("body", JSON),
+    _now(),
+    Index(None, "created_at"),
+)
+
+#: One row a worker's incarnation. Its heartbeat counts `beat` up and says what is in hand.
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("pool", Text, nullable=False),
+    Column("concurrency", Integer, nullable=False),
+    Column("queues", ARRAY(Text), nullable=False),
+    Column("tasks", ARRAY(Text), nullable=False),
+    Column("beat", BigInteger, nullable=False, server_default="0"),
+    Column("held", ARRAY(Id), nullable=False, server_default=text("'{}'")),
+    Column("free", Integer, nullable=False, server_default="0"),
+    Column("received_at", Time),
+    Column("stopping", Boolean, nullable=False, server_default=text("false")),
+    Column("started_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("seen_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("stopped_at", Time),
+    postgresql_with={"fillfactor": "50"},
+)
+
+#: API keys: ``prefix.secret``, of which only a SHA-256 is kept.
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("prefix", Text, nullable=False, unique=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("namespaces", ARRAY(Text), nullable=False),
+    _now(),
+    Column("expires_at", Time),
+    Column("revoked_at", Time),
+)
+
+#: Who changed what, and why.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("namespace", Text),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text),
+    Column("reason", Text),
+    Column("details", JSON),
+    Column("address", Text),
+    Index(None, "namespace", "at"),
+)

@@ -1,0 +1,71 @@
+"""The one family of errors. Each border translates them once: api/problems for HTTP,
+error_handler for what happens in a worker, the command line for exit statuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ERROR_TYPES = "https://serverlessworkflow.io/spec/1.0.0/errors/"
+
+
+class OrchestratorError(Exception):
+    """Something went wrong in the orchestrator."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (self.__doc__ or "").strip().splitlines()[0])
+
+
+class ConfigurationError(OrchestratorError):
+    """The orchestrator is not set up properly."""
+
+
+class DatabaseUnavailable(OrchestratorError):
+    """Postgres cannot be reached right now; nothing was changed, or nobody knows."""
+
+
+class BrokerUnavailable(OrchestratorError):
+    """The message broker cannot be reached right now; the state in Postgres is unharmed."""
+
+
+class NotFound(OrchestratorError):
+    """There is no such thing here."""
+
+
+class Conflict(OrchestratorError):
+    """The request does not fit the present state."""
+
+
+class WorkflowError(Exception):
+    """Raised by a task to fault its step with an exact DSL error (dsl.md, Errors).
+
+    `type` is a URI, `status` an HTTP-like status code; `title` and `detail` are for people.
+    """
+
+    def __init__(
+        self,
+        type: str = ERROR_TYPES + "runtime",  # the DSL's own word
+        status: int = 500,
+        title: str | None = None,
+        detail: str | None = None,
+        instance: str | None = None,
+    ) -> None:
+        super().__init__(type, status, title, detail, instance)
+        self.type = type
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.instance = instance
+
+    def __str__(self) -> str:
+        return self.detail or self.title or self.type
+
+    def to_json(self) -> dict[str, Any]:
+        """The error as the DSL writes it, without the members that are not set."""
+        members = {
+            "type": self.type,
+            "status": self.status,
+            "title": self.title,
+            "detail": self.detail,
+            "instance": self.instance,
+        }
+        return {key: value for key, value in members.items() if value is not None}
