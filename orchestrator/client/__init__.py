@@ -1,0 +1,15 @@
+"""The client: start workflows and look at them, from any Python program.
+
+    from orchestrator.client import Client
+
+    run = Client().start("shop/order", {"id": "o-1"}, wait=30)
+    print(run.status, run.output)
+
+`Client` raises `ApiError` where the API refuses and `Unreachable` where it does not answer.
+"""
+
+from orchestrator.client.client import Client
+from orchestrator.client.transport import ApiError, Unreachable
+from orchestrator.client.values import Attempt, Deployed, Run, Step
+
+__all__ = ["ApiError", "Attempt", "Client", "Deployed", "Run", "Step", "Unreachable"]

@@ -1,0 +1,199 @@
+"""`Client`: what the API offers, as methods."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.client.stream import server_sent_events
+from orchestrator.client.transport import Transport, Unreachable
+from orchestrator.client.values import Deployed, Json, Run, Step
+
+DEFAULT_URL = "http://127.0.0.1:8233"
+
+#: The longest that the API lets one request wait, in seconds (REST contract).
+_LONGEST_WAIT = 60.0
+
+
+class Client:
+    """A connection to the API at `url`, or where ORCHESTRATOR_API_URL says.
+
+    `key` is an API key, or ORCHESTRATOR_API_KEY. Every POST carries an Idempotency-Key and is
+    repeated when its answer is lost. A client may be used as a context manager.
+    """
+
+    def __init__(self, url: str | None = None, key: str | None = None) -> None:
+        url = url or os.environ.get("ORCHESTRATOR_API_URL") or DEFAULT_URL
+        self.transport = Transport(url, key or os.environ.get("ORCHESTRATOR_API_KEY") or None)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.transport.close()
+
+    # --- workflows
+
+    def deploy(
+        self, document: str | bytes | Path | Mapping[str, Any], dry_run: bool = False
+    ) -> Deployed:
+        """Deploy a document: YAML or JSON text, a path to it, or a dict. Again: no change.
+
+        `dry_run` only validates. Raises `ApiError`: 422 with `errors`, 409 where this version
+        has another body.
+        """
+        content: dict[str, Any]
+        if isinstance(document, Mapping):
+            content = {"json": document}
+        else:
+            text = document.read_bytes() if isinstance(document, Path) else document
+            content = {"content": text, "headers": {"Content-Type": "application/yaml"}}
+        params = {"dry_run": "true"} if dry_run else None
+        response = self.transport.request("POST", "/v1/workflows", params=params, **content)
+        data = response.json()
+        return Deployed(
+            workflow=f"{data.get('namespace')}/{data.get('name')}",
+            version=str(data.get("version")),
+            new=response.status_code == 201,
+            warnings=tuple(data.get("warnings") or ()),
+            data=data,
+        )
+
+    def workflows(self, **filters: str) -> Iterator[dict[str, Any]]:
+        """Every deployed version."""
+        return self.pages("/v1/workflows", filters)
+
+    def workflow(self, workflow: str, version: str | None = None) -> dict[str, Any]:
+        """One workflow (``"shop/order"``), its newest version unless one is named."""
+        path = f"/v1/workflows/{workflow}" + (f"/versions/{version}" if version else "")
+        return self._json("GET", path)
+
+    # --- instances
+
+    def start(
+        self,
+        workflow: str,
+        input: Json = None,  # the API's own word
+        *,
+        version: str | None = None,
+        business_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        wait: float | None = None,
+    ) -> Run:
+        """Start an instance of ``"namespace/name"``; with `wait`, see it end within that time.
+
+        The run comes back as it stands when the time is over: look at `run.ended`.
+        Raises `ApiError`: 404 unknown workflow, 409 business_id in use, 413, 422.
+        """
+        namespace, _, name = workflow.rpartition("/")
+        body: dict[str, Any] = {
+            "workflow": {"namespace": namespace or "default", "name": name},
+            "input": input,
+        }
+        if version is not None:
+            body["workflow"]["version"] = version
+        if business_id is not None:
+            body["business_id"] = business_id
+        if labels:
+            body["labels"] = dict(labels)
+        keyed = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        response = self.transport.request("POST", "/v1/instances", json=body, headers=keyed)
+        run = Run.from_json(response.json())
+        return run if wait is None else self.wait(run.id, wait)
+
+    def get(self, id: str) -> Run:
+        """An instance as it stands; raises `ApiError` 404."""
+        return Run.from_json(self._json("GET", f"/v1/instances/{id}"))
+
+    def wait(self, id: str, seconds: float) -> Run:
+        """An instance once it has ended and its compensation settled, or when time is over."""
+        until = time.monotonic() + seconds
+        while True:
+            left = max(0.0, min(until - time.monotonic(), _LONGEST_WAIT))
+            path = f"/v1/instances/{id}"
+            data = self._json("GET", path, params={"wait": _seconds(left)}, wait=left)
+            run = Run.from_json(data)
+            if run.ended or time.monotonic() >= until:
+                return run
+
+    def list(self, **filters: str) -> Iterator[Run]:
+        """Instances, newest first; filters as the API names them (``status="faulted"``)."""
+        return map(Run.from_json, self.pages("/v1/instances", filters))
+
+    def steps(self, id: str) -> list[Step]:
+        """The execution tree of an instance, in the order in which the steps were made."""
+        return [Step.from_json(step) for step in self.pages(f"/v1/instances/{id}/steps")]
+
+    def history(self, id: str) -> Iterator[dict[str, Any]]:
+        """The transitions of an instance so far: `{sequence, at, stimulus, facts}`."""
+        return self.pages(f"/v1/instances/{id}/history")
+
+    def watch(self, id: str, after: int = 0) -> Iterator[dict[str, Any]]:
+        """The transitions after number `after`, each as it happens, until the instance ended.
+
+        A connection that breaks is taken up again where it was.
+        """
+        while True:
+            try:
+                for entry in server_sent_events(
+                    self.transport, f"/v1/instances/{id}/history", after
+                ):
+                    after = entry["sequence"]
+                    yield entry
+            except Unreachable:
+                self.get(id)  # raises where the API has really gone
+            if self.get(id).ended:
+                break
+        yield from (entry for entry in self.history(id) if entry["sequence"] > after)
+
+    def command(self, id: str, command: str, **arguments: Json) -> None:
+        """Ask an instance to suspend, resume, cancel, terminate, retry, compensate or skip.
+
+        `arguments` are those of the API: reason, from, step, input, output. Raises `ApiError`
+        409 where the status does not allow it.
+        """
+        body = {name: value for name, value in arguments.items() if value is not None}
+        self.transport.request("POST", f"/v1/instances/{id}/{command}", json=body)
+
+    def cancel(self, id: str, reason: str | None = None) -> None:
+        """Stop an instance and undo what it completed."""
+        self.command(id, "cancel", reason=reason)
+
+    def terminate(self, id: str, reason: str | None = None) -> None:
+        """Stop an instance and undo nothing."""
+        self.command(id, "terminate", reason=reason)
+
+    def suspend(self, id: str, reason: str | None = None) -> None:
+        """Let an instance's running steps finish and start no more."""
+        self.command(id, "suspend", reason=reason)
+
+    def resume(self, id: str, reason: str | None = None) -> None:
+        """Go on with a suspended instance."""
+        self.command(id, "resume", reason=reason)
+
+    # --- any resource
+
+    def pages(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """Every item of a paged list, page by page."""
+        query = dict(params or {})
+        while True:
+            page = self._json("GET", path, params=query)
+            yield from page["items"]
+            if not page.get("next"):
+                return
+            query["cursor"] = page["next"]
+
+    def _json(self, method: str, path: str, **content: Any) -> Any:
+        return self.transport.request(method, path, **content).json()
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".")

@@ -1,0 +1,129 @@
+"""How the client talks to the API: one connection pool, a few tries, one translation of errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.ids import new_id
+
+#: Pauses before each further try, in seconds. A try is repeated only where that is harmless:
+#: reads, and changes that carry an Idempotency-Key.
+PAUSES = (0.1, 0.3, 0.9)
+_TRY_AGAIN = frozenset({502, 503, 504})
+
+
+class Unreachable(OrchestratorError):
+    """The API does not answer."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url} does not answer ({reason})")
+        self.url = url
+
+
+class ApiError(OrchestratorError):
+    """The API refused a request.
+
+    `status` is the HTTP status; `problem` the RFC 9457 body: `{type, title, status, detail,
+    trace_id, errors: [{pointer, line, column, message}]}`.
+    """
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.problem = dict(problem)
+        super().__init__(str(problem.get("detail") or problem.get("title") or f"HTTP {status}"))
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        """What is wrong with the request, place by place."""
+        return list(self.problem.get("errors") or ())
+
+
+class Transport:
+    """Sends requests under ``/v1`` of the API at `url`, with the key as bearer token."""
+
+    def __init__(self, url: str, key: str | None = None, timeout: float = 10.0) -> None:
+        self.url = url.rstrip("/")
+        self.timeout = timeout
+        headers = {"Accept": "application/json"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        self._http = httpx.Client(base_url=self.url, headers=headers)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        wait: float = 0,
+        headers: Mapping[str, str] | None = None,
+        **content: Any,
+    ) -> httpx.Response:
+        """The response to one request; raises `ApiError` or `Unreachable`.
+
+        `wait` is how long the API may take beyond the usual time, in seconds; `content` is
+        what httpx takes: `json`, `content`, `params`.
+        """
+        merged = dict(headers or {})
+        if method == "POST":
+            merged.setdefault("Idempotency-Key", new_id())
+        response = self._try(
+            method, path, headers=merged, timeout=httpx.Timeout(self.timeout + wait), **content
+        )
+        return _checked(response)
+
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[Iterator[str]]:
+        """The lines of an answer that goes on: server-sent events."""
+        timeout = httpx.Timeout(self.timeout, read=None)
+        try:
+            with self._http.stream("GET", path, headers=dict(headers), timeout=timeout) as response:
+                if response.is_error:
+                    response.read()
+                _checked(response)
+                yield response.iter_lines()
+        except httpx.TransportError as error:
+            raise Unreachable(self.url, _reason(error)) from error
+
+    def _try(self, method: str, path: str, **request: Any) -> httpx.Response:
+        for pause in (*PAUSES, None):
+            try:
+                response = self._http.request(method, path, **request)
+            except httpx.TransportError as error:
+                if pause is None:
+                    raise Unreachable(self.url, _reason(error)) from error
+            else:
+                if pause is None or response.status_code not in _TRY_AGAIN:
+                    return response
+            time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+
+def _reason(error: httpx.TransportError) -> str:
+    if isinstance(error, httpx.ConnectError):
+        return "nothing listens there"
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    return str(error) or type(error).__name__
+
+
+def _checked(response: httpx.Response) -> httpx.Response:
+    if not response.is_error:
+        return response
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {}
+    if not isinstance(problem, dict):
+        problem = {}
+    problem.setdefault("title", response.reason_phrase)
+    raise ApiError(response.status_code, problem)

@@ -1,0 +1,126 @@
+"""What the API tells, as frozen values. `data` keeps the JSON object that they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Json = Any
+
+_ENDED = frozenset({"cancelled", "faulted", "completed"})
+
+
+@dataclass(frozen=True)
+class Run:
+    """An instance of a workflow, as it stood when the API was asked.
+
+    `status` is one of the DSL's seven; `compensation` is none, running, completed or failed.
+    `output` is set once it completed, `error` (`{type, status, title, detail, instance}`)
+    once it faulted.
+    """
+
+    id: str
+    workflow: str
+    version: str
+    status: str
+    compensation: str = "none"
+    output: Json = None
+    error: Json = None
+    input: Json = None
+    business_id: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen: terminal, and its compensation has settled."""
+        return self.status in _ENDED and self.compensation != "running"
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Run:
+        """Read an instance as ``GET /v1/instances/{id}`` gives it."""
+        workflow = data["workflow"]
+        return cls(
+            id=data["id"],
+            workflow=f"{workflow['namespace']}/{workflow['name']}",
+            version=workflow["version"],
+            status=data["status"],
+            compensation=data.get("compensation", "none"),
+            output=data.get("output"),
+            error=data.get("error"),
+            input=data.get("input"),
+            business_id=data.get("business_id"),
+            created_at=_time(data.get("created_at")),
+            started_at=_time(data.get("started_at")),
+            ended_at=_time(data.get("ended_at")),
+            data=data,
+        )
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One handing-off of a step to a worker."""
+
+    id: str
+    number: int
+    state: str
+    worker: str | None = None
+    error: Json = None
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Attempt:
+        """Read an attempt as it stands in a step."""
+        known = {name: data.get(name) for name in ("id", "number", "state", "worker", "error")}
+        return cls(**known, data=data)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One execution of a task within an instance; `parent` is 0 for the outermost."""
+
+    id: int
+    parent: int
+    reference: str
+    name: str
+    kind: str
+    status: str
+    output: Json = None
+    error: Json = None
+    attempts: tuple[Attempt, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Step:
+        """Read a step as ``GET /v1/instances/{id}/steps`` gives it."""
+        return cls(
+            id=data["id"],
+            parent=data.get("parent") or 0,
+            reference=data["reference"],
+            name=data["name"],
+            kind=data["kind"],
+            status=data["status"],
+            output=data.get("output"),
+            error=data.get("error"),
+            attempts=tuple(Attempt.from_json(attempt) for attempt in data.get("attempts") or ()),
+            data=data,
+        )
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A workflow version that the API holds; `new` unless it held the same one before."""
+
+    workflow: str
+    version: str
+    new: bool
+    warnings: tuple[Mapping[str, Any], ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+def _time(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None
