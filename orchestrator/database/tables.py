@@ -197,6 +197,8 @@ stimuli = Table(
     Column("instance_id", Id, nullable=False),
     Column("kind", Text, nullable=False),
     Column("step", Integer),
+    #: The attempt that a result or a loss is about.
+    Column("attempt", Id),
     Column("data", JSON),
     #: Set where the same stimulus may be brought twice.
     Column("key", Text),

@@ -1,0 +1,174 @@
+"""Connections to Postgres: one pool a process, autocommit unless a transaction is asked for.
+
+The hot path sends whole statements by psycopg2 (one round trip each); everything else goes
+through SQLAlchemy Core on the same pool. A process that was forked opens its own pool.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+import psycopg2.errors
+import sqlalchemy as sa
+from sqlalchemy.pool import PoolProxiedConnection
+
+from orchestrator import codec
+from orchestrator.database.url import for_sqlalchemy
+from orchestrator.errors import DatabaseUnavailable, OrchestratorError
+
+#: A half-open connection is noticed after about 10 s, not after the kernel's two hours.
+KEEPALIVE = {
+    "connect_timeout": 3,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+#: Sent at the start of every transaction that takes a row lock (DESIGN, How an instance
+#: moves): set locally, because PgBouncer in transaction mode keeps no session settings.
+LOCKING = (
+    "begin; set local lock_timeout = '2s'; set local idle_in_transaction_session_timeout = '5s'; "
+)
+
+
+class Busy(OrchestratorError):
+    """A row lock could not be had in time."""
+
+
+class Superseded(OrchestratorError):
+    """The instance has moved on since its slice was read; nothing was changed."""
+
+
+class Fenced(OrchestratorError):
+    """The attempt is no longer the caller's; nothing was changed."""
+
+
+#: Raised by our own functions in Postgres, told apart by SQLSTATE.
+SQLSTATES: dict[str, type[OrchestratorError]] = {"OR001": Superseded, "OR002": Fenced}
+
+
+def _translated(error: psycopg2.Error) -> Exception:
+    """One place turns the driver's errors into ours; a programming error stays itself."""
+    ours = SQLSTATES.get(error.pgcode or "")
+    if ours:
+        return ours(str(error).splitlines()[0])
+    if isinstance(error, psycopg2.errors.LockNotAvailable | psycopg2.errors.DeadlockDetected):
+        return Busy()
+    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return DatabaseUnavailable(str(error).strip())
+    return error
+
+
+class Cursor:
+    """What a transaction, or the database itself, can be asked: SQL with psycopg2 parameters."""
+
+    def __init__(self, connection: Callable[[], Any]) -> None:
+        self._connection = connection
+
+    def all(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """Every row of the last statement's result; empty where it has none."""
+        with self._connection().cursor() as cursor:
+            cursor.execute(sql, params or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def one(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> tuple[Any, ...] | None:
+        """The first row, or None."""
+        rows = self.all(sql, params)
+        return rows[0] if rows else None
+
+
+class Database:
+    """A pool of connections to one Postgres, safe to share between threads and over a fork."""
+
+    def __init__(self, url: str, *, size: int = 5, wait: float = 3.0) -> None:
+        self.url = url
+        self._size = size
+        self._wait = wait
+        self._pid = 0
+        self._engine: sa.Engine | None = None
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The SQLAlchemy engine of this process, in autocommit."""
+        if self._engine is None or self._pid != os.getpid():
+            if self._engine is not None:
+                self._engine.dispose(close=False)  # the parent's sockets are the parent's
+            self._engine = self._make_engine()
+            self._pid = os.getpid()
+        return self._engine
+
+    def _make_engine(self) -> sa.Engine:
+        return sa.create_engine(
+            for_sqlalchemy(self.url),
+            isolation_level="AUTOCOMMIT",
+            pool_size=self._size,
+            max_overflow=0,
+            pool_timeout=self._wait,
+            pool_reset_on_return=None,
+            json_serializer=codec.dumps,
+            json_deserializer=codec.loads,
+            connect_args=KEEPALIVE,
+        )
+
+    def all(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """Run SQL in its own transaction; every row of the last statement's result."""
+        with self._lent() as connection:
+            return Cursor(lambda: connection).all(sql, params)
+
+    def one(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> tuple[Any, ...] | None:
+        """Run SQL in its own transaction; the first row, or None."""
+        rows = self.all(sql, params)
+        return rows[0] if rows else None
+
+    @contextmanager
+    def transaction(self, first: str = "begin") -> Iterator[Cursor]:
+        """A transaction: committed at the end, rolled back if the block raises.
+
+        `first` opens it; pass `LOCKING` where a row lock follows.
+        """
+        with self._lent() as connection:
+            cursor = Cursor(lambda: connection)
+            cursor.all(first)
+            try:
+                yield cursor
+                cursor.all("commit")
+            except BaseException:
+                if not connection.closed:
+                    cursor.all("rollback")
+                raise
+
+    @contextmanager
+    def _lent(self) -> Iterator[Any]:
+        """A connection of the pool; a broken one is thrown away with all its elders."""
+        fairy = self._checkout()
+        try:
+            yield fairy.dbapi_connection
+        except psycopg2.Error as error:
+            broken = fairy.dbapi_connection is None or bool(fairy.dbapi_connection.closed)  # type: ignore[attr-defined]
+            translated = _translated(error)
+            if broken or isinstance(translated, DatabaseUnavailable):
+                fairy.invalidate()
+                self.engine.pool.dispose()
+            if translated is error:
+                raise
+            raise translated from error
+        finally:
+            fairy.close()
+
+    def _checkout(self) -> PoolProxiedConnection:
+        try:
+            return self.engine.raw_connection()
+        except (sa.exc.OperationalError, sa.exc.TimeoutError, psycopg2.OperationalError) as error:
+            raise DatabaseUnavailable(str(error).splitlines()[0]) from error
+
+    def close(self) -> None:
+        """Give every connection back to the operating system."""
+        if self._engine is not None and self._pid == os.getpid():
+            self._engine.dispose()
+        self._engine = None

@@ -1,0 +1,198 @@
+"""Reads what a transition may look at: slices, inboxes, and what the core asks for besides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from orchestrator.core.values import Attempt, Chunk, Json, Need, Slice, Step
+from orchestrator.database.rows import Row, to_attempt, to_instance, to_step, to_steps
+from orchestrator.errors import NotFound
+
+
+class Reader(Protocol):
+    """A `Database` or a `Cursor` of one."""
+
+    def all(self, sql: str, params: Any = ()) -> list[tuple[Any, ...]]: ...
+
+    def one(self, sql: str, params: Any = ()) -> tuple[Any, ...] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A slice as one statement saw it: `inbox` stimuli waited then, at `now` by the
+    database's clock. `stimulus` is the row that is to be brought, where it came along."""
+
+    slice: Slice
+    inbox: int
+    now: datetime
+    stimulus: Row | None = None
+
+
+def _snapshot(answer: Row, attempt: Attempt | None, stimulus: Row | None = None) -> Snapshot:
+    if answer["instance"] is None:
+        raise NotFound("there is no such instance")
+    slice = Slice(to_instance(answer["instance"]), to_steps(answer["steps"]), attempt)
+    return Snapshot(slice, answer["inbox"], datetime.fromtimestamp(answer["now"], UTC), stimulus)
+
+
+def lock(cursor: Reader, instance: str, step: int | None, attempt: str | None) -> Snapshot:
+    """Take the instance's row lock, then read; raises `Busy` where it can't be had in time."""
+    row = cursor.one(
+        "select 1 from orchestrator.instances where id = %(i)s for update; "
+        "select orchestrator.read_slice(%(i)s, %(s)s),"
+        " (select row_to_json(a) from orchestrator.attempts a where a.id = %(a)s)",
+        {"i": instance, "s": step or 0, "a": attempt},
+    )
+    assert row is not None  # noqa: S101  a select without a from has a row
+    return _snapshot(row[0], to_attempt(row[1]) if row[1] else None)
+
+
+def lock_inbox(cursor: Reader, instance: str) -> Snapshot | None:
+    """Take the row lock, then read the oldest stimulus and its slice; None: nothing waits."""
+    cursor.one("select 1 from orchestrator.instances where id = %s for update", (instance,))
+    return read_inbox(cursor, instance)
+
+
+def read_inbox(reader: Reader, instance: str) -> Snapshot | None:
+    """The oldest stimulus that may be taken now, with its slice; None: nothing waits."""
+    row = reader.one("select orchestrator.read_inbox(%s)", (instance,))
+    if row is None or row[0] is None:
+        return None
+    found = row[0]
+    attempt = to_attempt(found["attempt"]) if found["attempt"] else None
+    return _snapshot(found["slice"], attempt, found["stimulus"])
+
+
+def claim(
+    reader: Reader,
+    attempt: str,
+    instance: str,
+    task: str,
+    worker: str,
+    process: int,
+    token: str,
+) -> Snapshot | None:
+    """Claim an attempt; None is a definite refusal. Safe to repeat with the same token."""
+    row = reader.one(
+        "select orchestrator.claim(%s, %s, %s, %s, %s, %s)",
+        (attempt, instance, task, worker, process, token),
+    )
+    if row is None or row[0] is None:
+        return None
+    return _snapshot(row[0]["slice"], to_attempt(row[0]["attempt"]))
+
+
+def claimed_with(reader: Reader, instance: str, token: str) -> Snapshot | None:
+    """The attempt that was taken under this token, if the statement that took it committed."""
+    row = reader.one(
+        "select row_to_json(a), orchestrator.read_slice(a.instance_id, a.step)"
+        " from orchestrator.attempts a"
+        " where a.instance_id = %s and a.state = 'claimed' and a.token = %s",
+        (instance, token),
+    )
+    return _snapshot(row[1], to_attempt(row[0])) if row else None
+
+
+def ended_with(reader: Reader, attempt: str, token: str) -> bool:
+    """Whether the attempt's own worker ended it, under this token."""
+    return bool(
+        reader.one(
+            "select 1 from orchestrator.attempts where id = %s and token = %s"
+            " and state in ('succeeded', 'failed')",
+            (attempt, token),
+        )
+    )
+
+
+def load(reader: Reader, slice: Slice, need: Need) -> Slice:
+    """The slice with the answer to one need of the core."""
+    answer = _LOADERS[need.what](reader, slice.instance.id, *need.args)
+    return replace(slice, loaded={**slice.loaded, need: answer})
+
+
+_OPEN = "('pending', 'running', 'waiting', 'suspended')"
+
+
+def _open(reader: Reader, instance: str) -> list[tuple[Step, Attempt | None]]:
+    """Every open step and those withdrawn ones that still run, their attempts locked: a
+    claim that comes meanwhile waits, and is refused once the withdrawal has committed."""
+    attempts = reader.all(
+        "select row_to_json(a) from orchestrator.attempts a where a.instance_id = %s"
+        " and a.state in ('ready', 'claimed') order by a.id for update",
+        (instance,),
+    )
+    newest = {row["step"]: to_attempt(row) for (row,) in attempts}
+    steps = reader.all(
+        "select row_to_json(s) from orchestrator.steps s where s.instance_id = %s"
+        f" and (s.status in {_OPEN} or s.id = any(%s)) order by s.id",
+        (instance, list(newest)),
+    )
+    return [(step, newest.get(step.id)) for step in (to_step(row) for (row,) in steps)]
+
+
+def _children(reader: Reader, instance: str, parent: int) -> list[Step]:
+    rows = reader.all(
+        "select id, parent, ref, kind, status, index, output, error, done, started_at, ended_at"
+        " from orchestrator.steps where instance_id = %s and parent = %s and id > %s order by id",
+        (instance, parent, parent),
+    )
+    names = ("id", "parent", "ref", "kind", "status", "index", "output", "error", "done")
+    return [to_step(dict(zip((*names, "started_at", "ended_at"), row, strict=True))) for row in rows]
+
+
+def _items(reader: Reader, instance: str, step: int, index: int) -> Chunk | None:
+    row = reader.one(
+        "select index, items from orchestrator.chunks"
+        " where instance_id = %s and step = %s and index <= %s order by index desc limit 1",
+        (instance, step, index),
+    )
+    return Chunk(step, row[0], row[1]) if row else None
+
+
+def _undo(reader: Reader, instance: str, before: int) -> tuple[Step | None, dict[int, Step]]:
+    row = reader.one(
+        "select id from orchestrator.steps where instance_id = %s and undo is not null"
+        " and done < %s and (status = 'completed' or unknown) order by done desc limit 1",
+        (instance, before),
+    )
+    if row is None:
+        return None, {}
+    chain = _step(reader, instance, row[0])
+    return chain[row[0]], chain
+
+
+def _step(reader: Reader, instance: str, step: int) -> dict[int, Step]:
+    row = reader.one("select orchestrator.read_slice(%s, %s)", (instance, step))
+    return to_steps(row[0]["steps"]) if row else {}
+
+
+def _attempt(reader: Reader, instance: str, step: int) -> Attempt | None:
+    row = reader.one(
+        "select row_to_json(a) from orchestrator.attempts a"
+        " where a.instance_id = %s and a.step = %s order by a.number desc limit 1",
+        (instance, step),
+    )
+    return to_attempt(row[0]) if row else None
+
+
+def _workflow(reader: Reader, _: str, namespace: str, name: str, version: str) -> str | None:
+    row = reader.one(
+        "select id from orchestrator.workflows where namespace = %s and name = %s"
+        " and (version = %s or %s = 'latest') order by version_key desc limit 1",
+        (namespace, name, version, version),
+    )
+    return str(row[0]) if row else None
+
+
+_LOADERS: dict[str, Callable[..., Json]] = {
+    "open": _open,
+    "children": _children,
+    "items": _items,
+    "undo": _undo,
+    "step": _step,
+    "attempt": _attempt,
+    "workflow": _workflow,
+}

@@ -1,0 +1,382 @@
+"""Saves a transition: one call of the function ``orchestrator.save``, and in the same
+statement string whatever is rarer (timers, listeners, children, notes).
+
+A string of several statements is one transaction in Postgres, so a transition is one round
+trip whether it is saved optimistically or under the instance's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator import ids
+from orchestrator.codec import dumps
+from orchestrator.core.values import Attempt, Ended, Instance, Json, Step, Stimulus, Transition
+from orchestrator.database.slices import Reader
+
+#: At most this many attempts of one instance stand published and unclaimed.
+PUBLISHED_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The attempt that is being ended, and the token it was claimed with."""
+
+    attempt: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A new attempt that the saver runs itself, born claimed under `token`."""
+
+    attempt: str
+    worker: str
+    process: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """A transition on its way into the database.
+
+    `before` is the instance as it was read: its `sequence` is what the save compares.
+    `queue_of` names the queue of an attempt whose document named none.
+    """
+
+    before: Instance
+    stimulus: Stimulus
+    transition: Transition
+    queue_of: Callable[[Attempt], str]
+    fence: Fence | None = None
+    taken: Taken | None = None
+
+
+def _json(value: Json) -> str | None:
+    return None if value is None else dumps(value)
+
+
+def story(stimulus: Stimulus) -> dict[str, Json]:
+    """The stimulus as history keeps it: enough to replay the transition (invariant I12)."""
+    told: dict[str, Json] = {"kind": stimulus.kind.value}
+    if stimulus.step is not None:
+        told["step"] = stimulus.step
+    if stimulus.data:
+        told["data"] = dict(stimulus.data)
+    if stimulus.ended:
+        told.update(ended_to_json(stimulus.ended))
+    return told
+
+
+def ended_to_json(ended: Ended) -> dict[str, Json]:
+    """How an attempt ended, without what is not set; the traceback stays with the attempt."""
+    told: dict[str, Json] = {"attempt": ended.attempt, "state": ended.state.value}
+    for name in ("output", "error", "retry_in"):
+        if (value := getattr(ended, name)) is not None:
+            told[name] = value
+    if ended.unknown:
+        told["unknown"] = True
+    return told
+
+
+def _facts(transition: Transition) -> list[Json]:
+    return [
+        [fact.type, fact.step, fact.data] if fact.data is not None else [fact.type, fact.step]
+        for fact in transition.facts
+    ]
+
+
+def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any] | None]:
+    """Rows to one array a column; all null where there is no row."""
+    turned = [list(column) for column in zip(*rows, strict=True)]
+    return turned or [None] * width  # type: ignore[return-value]
+
+
+def _ended(ended: Ended) -> tuple[Any, ...]:
+    return ended.attempt, ended.state.value, _json(ended.error), ended.traceback
+
+
+def _changed(step: Step) -> tuple[Any, ...]:
+    return (
+        step.id,
+        step.status.value,
+        step.open,
+        step.done,
+        step.undo,
+        step.unknown,
+        step.ended_at,
+        _json(step.output),
+        _json(step.state),
+        _json(step.scope),
+        _json(step.call),
+        _json(step.error),
+    )
+
+
+def _created(step: Step) -> tuple[Any, ...]:
+    return (
+        step.id,
+        step.parent,
+        step.open,
+        step.index,
+        step.done,
+        step.undoes,
+        step.unknown,
+        step.ref,
+        step.kind,
+        step.status.value,
+        step.undo,
+        step.started_at,
+        step.ended_at,
+        _json(step.input),
+        _json(step.raw_input),
+        _json(step.output),
+        _json(step.state),
+        _json(step.scope),
+        _json(step.call),
+        _json(step.error),
+    )
+
+
+def _attempts(saving: Saving) -> list[tuple[Any, ...]]:
+    taken = saving.taken.attempt if saving.taken else None
+    rows = []
+    for place, attempt in enumerate(saving.transition.attempts):
+        published = attempt.id != taken and place < PUBLISHED_AT_ONCE
+        rows.append(
+            (
+                attempt.id,
+                attempt.step,
+                attempt.number,
+                attempt.starts,
+                attempt.task,
+                attempt.queue or saving.queue_of(attempt),
+                attempt.priority,
+                attempt.time_limit,
+                published,
+            )
+        )
+    return rows
+
+
+_SAVE = (
+    "select orchestrator.save("
+    "%s,%s,%s,%s,%s,%s,%s,%s,%s,"
+    "%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,"
+    "%s::uuid[],%s::text[],%s::json[],%s::text[],"
+    "%s::int[],%s::text[],%s::int[],%s::int[],%s::text[],%s::boolean[],%s::timestamptz[],"
+    "%s::json[],%s::json[],%s::json[],%s::json[],%s::json[],"
+    "%s::int[],%s::int[],%s::int[],%s::int[],%s::int[],%s::int[],%s::boolean[],%s::text[],"
+    "%s::text[],%s::text[],%s::text[],%s::timestamptz[],%s::timestamptz[],"
+    "%s::json[],%s::json[],%s::json[],%s::json[],%s::json[],%s::json[],%s::json[],"
+    "%s::uuid[],%s::int[],%s::smallint[],%s::smallint[],%s::text[],%s::text[],%s::smallint[],"
+    "%s::float8[],%s::boolean[],%s,%s,%s,%s)"
+)
+
+
+def _instance(saving: Saving) -> list[Any]:
+    before, after = saving.before, saving.transition.instance
+    context_set = after.context is not before.context
+    output_set = after.output is not before.output
+    return [
+        after.status.value,
+        after.compensation.value,
+        after.run,
+        after.counter,
+        after.open,
+        after.started_at,
+        after.ended_at,
+        _json(after.error),
+        _json(after.state),
+        context_set,
+        _json(after.context) if context_set else None,
+        output_set,
+        _json(after.output) if output_set else None,
+    ]
+
+
+def _params(saving: Saving) -> list[Any]:
+    stimulus, transition, fence, taken = (
+        saving.stimulus,
+        saving.transition,
+        saving.fence,
+        saving.taken,
+    )
+    return [
+        saving.before.id,
+        saving.before.sequence,
+        stimulus.at,
+        stimulus.seed,
+        dumps(story(stimulus)),
+        dumps(_facts(transition)),
+        stimulus.id,
+        fence.attempt if fence else None,
+        fence.token if fence else None,
+        *_instance(saving),
+        *_columns(map(_ended, transition.ended), 4),
+        *_columns(map(_changed, transition.changed), 12),
+        *_columns(map(_created, transition.created), 20),
+        *_columns(_attempts(saving), 9),
+        *((taken.attempt, taken.worker, taken.process, taken.token) if taken else [None] * 4),
+    ]
+
+
+def save(reader: Reader, saving: Saving) -> None:
+    """Save a transition whole, in one round trip.
+
+    Raises:
+        Superseded: the instance moved on since its slice was read.
+        Fenced: the attempt is not the caller's any more.
+    """
+    sql, params = [_SAVE], _params(saving)
+    for statement, values in _rare(saving):
+        sql.append(statement)
+        params.extend(values)
+    reader.all("; ".join(sql), params)
+
+
+Statement = tuple[str, list[Any]]
+
+
+def _rare(saving: Saving) -> Iterable[Statement]:
+    """The statements for what few transitions have, in the order of lock and of meaning."""
+    instance, transition = saving.before, saving.transition
+    if transition.withdrawn:
+        yield _withdraw(instance, transition.withdrawn)
+    if transition.disarmed:
+        yield (
+            "delete from orchestrator.timers where instance_id = %s and step = any(%s)",
+            [instance.id, list(transition.disarmed)],
+        )
+    if transition.closed:
+        yield (
+            "delete from orchestrator.listeners where instance_id = %s and step = any(%s)",
+            [instance.id, list(transition.closed)],
+        )
+    for rows in (_timers, _listeners, _chunks, _children, _notes, _emitted, _dead_letters):
+        yield from rows(instance, transition)
+    if transition.pruned:
+        yield from _prune(instance, transition.pruned)
+
+
+def _withdraw(instance: Instance, steps: tuple[int, ...]) -> Statement:
+    return (
+        "update orchestrator.attempts set withdrawn = true,"
+        " ended_at = case state when 'ready' then clock_timestamp() else ended_at end,"
+        " state = case state when 'ready' then 'withdrawn' else state end"
+        " where instance_id = %s and step = any(%s) and state in ('ready', 'claimed')",
+        [instance.id, list(steps)],
+    )
+
+
+def _timers(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for timer in transition.timers:
+        yield (
+            "insert into orchestrator.timers (instance_id, step, kind, due_at)"
+            " values (%s, %s, %s, %s)"
+            " on conflict (instance_id, step, kind) do update set due_at = excluded.due_at",
+            [instance.id, timer.step, timer.kind.value, timer.due_at],
+        )
+
+
+def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for listener in transition.listeners:
+        yield (
+            "insert into orchestrator.listeners"
+            " (instance_id, step, namespace, mode, filters, until, read, correlation)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s)"
+            " on conflict (instance_id, step) do update set correlation = excluded.correlation",
+            [
+                instance.id,
+                listener.step,
+                instance.namespace,
+                listener.mode,
+                dumps(listener.filters),
+                _json(listener.until),
+                listener.read,
+                _json(listener.correlation),
+            ],
+        )
+
+
+def _chunks(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for chunk in transition.chunks:
+        yield (
+            "insert into orchestrator.chunks (instance_id, step, index, items)"
+            " values (%s, %s, %s, %s)",
+            [instance.id, chunk.step, chunk.index, dumps(chunk.items)],
+        )
+
+
+def _children(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for child in transition.children:
+        parent = (instance.id, child.parent_step) if child.parent_step else (None, None)
+        yield (
+            "insert into orchestrator.instances (id, namespace, workflow_id, workflow, version,"
+            " input, parent_instance, parent_step)"
+            " select %s, w.namespace, w.id, w.name, w.version, %s, %s, %s"
+            " from orchestrator.workflows w where w.id = %s;"
+            " insert into orchestrator.stimuli (instance_id, kind) values (%s, 'start')",
+            [child.id, _json(child.input), *parent, child.workflow_id, child.id],
+        )
+
+
+def _notes(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for note in transition.stimuli:
+        yield (
+            "insert into orchestrator.stimuli (instance_id, kind, step, data)"
+            " values (%s, %s, %s, %s)",
+            [note.instance or instance.id, note.kind.value, note.step, _json(note.data)],
+        )
+
+
+def _emitted(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for event in transition.emitted:
+        yield (
+            "insert into orchestrator.events"
+            " (id, namespace, event_id, source, type, event, instance_id)"
+            " values (%s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
+            [
+                ids.new_id(),
+                instance.namespace,
+                event["id"],
+                event["source"],
+                event["type"],
+                dumps(event),
+                instance.id,
+            ],
+        )
+
+
+def _dead_letters(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for letter in transition.dead_letters:
+        yield (
+            "insert into orchestrator.dead_letters"
+            " (id, namespace, instance_id, step, reason, error) values (%s, %s, %s, %s, %s, %s)",
+            [
+                ids.new_id(),
+                instance.namespace,
+                instance.id,
+                letter["step"],
+                letter["reason"],
+                _json(letter.get("error")),
+            ],
+        )
+
+
+def _prune(instance: Instance, steps: tuple[int, ...]) -> Iterable[Statement]:
+    below = (
+        "with recursive gone as ("
+        " select id from orchestrator.steps where instance_id = %s and id = any(%s)"
+        " union all select s.id from orchestrator.steps s, gone g"
+        " where s.instance_id = %s and s.parent = g.id and s.id > g.id)"
+    )
+    values = [instance.id, list(steps), instance.id, instance.id]
+    for table, column in (("attempts", "step"), ("chunks", "step"), ("steps", "id")):
+        yield (
+            f"{below} delete from orchestrator.{table} t using gone"  # noqa: S608
+            f" where t.instance_id = %s and t.{column} = gone.id",
+            values,
+        )
