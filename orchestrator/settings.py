@@ -1,0 +1,173 @@
+"""All settings, each with its default and its reason; read once, where a process starts.
+
+Every field is read from the environment variable ``ORCHESTRATOR_`` + its name in capitals,
+or from the file that the same variable with ``_FILE`` at its end names (for secrets that
+an orchestrating platform mounts). A command-line flag replaces the field afterwards, by
+`dataclasses.replace`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, get_type_hints
+
+from environs import EnvValidationError, FileAwareEnv
+from marshmallow.validate import Length, OneOf, Range
+
+from orchestrator.errors import ConfigurationError
+
+PREFIX = "ORCHESTRATOR_"
+
+
+def _checked(default: Any, *checks: Callable[[Any], Any]) -> Any:
+    """A field whose value must pass every check (marshmallow validators)."""
+    return field(default=default, metadata={"validate": checks})
+
+
+def _secret(default: str | None) -> Any:
+    """A field that may hold a password: it never shows in a repr, a log or a traceback."""
+    return field(default=default, repr=False)
+
+
+_POSITIVE = Range(min=0, min_inclusive=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What an installation can choose. Durations are seconds, sizes are bytes."""
+
+    #: Where the state lives: any libpq URL; PgBouncer in transaction mode will do.
+    database_url: str = _secret("postgresql://localhost:5432/orchestrator")
+    #: The same database without a pooler, for LISTEN; empty: `database_url` serves.
+    database_direct_url: str | None = _secret(None)
+    #: Connections that one process keeps at most.
+    database_pool: int = _checked(5, Range(min=1, max=1000))
+
+    #: The message broker: ``redis://`` (Valkey too) or ``amqp://`` (RabbitMQ).
+    broker_url: str = _secret("redis://localhost:6379/0")
+    #: How long a publish may take before it is left to publishing again.
+    publish_timeout: float = _checked(1.0, _POSITIVE)
+    #: The queue of starts and stimuli; tasks never go there.
+    control_queue: str = _checked("orchestrator", Length(min=1, max=255))
+    #: The queue of steps that neither their document nor Celery's routes send elsewhere.
+    default_queue: str = _checked("celery", Length(min=1, max=255))
+    #: Whether workers serve the control queue besides their own. Off where control has
+    #: workers of its own, so that long tasks can't delay it.
+    serve_control: bool = True
+    #: Modules with Celery tasks that `orchestrator worker` imports, separated by commas.
+    imports: tuple[str, ...] = ()
+    #: Refuse every message that is not a step's or our own.
+    steps_only: bool = False
+
+    #: How long a silent worker keeps what it claimed.
+    lease: float = _checked(10.0, Range(min=1, max=3600))
+    #: How long an unclaimed attempt may be overtaken before its message counts as lost.
+    republish_after: float = _checked(15.0, _POSITIVE)
+    #: Unclaimed attempts of one instance that stand at the broker at most.
+    max_unclaimed: int = _checked(500, Range(min=1, max=100_000))
+    #: Time that a worker may go on with the steps it made ready, a chain; 0 turns that off.
+    continuation_budget: float = _checked(0.1, Range(min=0, max=60))
+    #: How long a stopping worker lets its running steps end.
+    grace: float = _checked(30.0, Range(min=0))
+
+    #: The largest input, output, event or request.
+    max_payload: int = _checked(1 << 20, Range(min=1024, max=64 << 20))
+    #: The largest number of tasks that one transition runs before it commits and goes on.
+    max_tasks: int = _checked(1000, Range(min=1))
+    #: The largest number of steps of one instance: an endless loop ends here.
+    max_steps: int = _checked(100_000, Range(min=1))
+    #: CPU time that one expression may take.
+    expression_cpu: float = _checked(1.0, _POSITIVE)
+    #: Memory that the expressions' process may take.
+    expression_memory: int = _checked(256 << 20, Range(min=64 << 20))
+
+    #: The address that the API binds to.
+    api_host: str = "127.0.0.1"
+    #: The port that the API binds to; 0 takes a free one.
+    api_port: int = _checked(8233, Range(min=0, max=65535))
+    #: Where the command line and the client find the API.
+    api_url: str = "http://127.0.0.1:8233"
+    #: The key that the command line and the client show to the API.
+    api_key: str | None = _secret(None)
+
+    #: Private networks that outgoing calls may reach (``10.1.0.0/16,127.0.0.0/8``).
+    outbound_allow: tuple[str, ...] = ()
+    #: Fixed addresses of hosts for outgoing calls (``host:port:address``, as curl has it).
+    outbound_resolve: tuple[str, ...] = ()
+    #: A file of certificates that outgoing calls trust besides the system's.
+    outbound_ca: str | None = None
+
+    #: The least severe log line that is written.
+    log_level: str = _checked("INFO", OneOf(("DEBUG", "INFO", "WARNING", "ERROR")))
+    #: How log lines look: ``auto`` is text on a terminal and JSON elsewhere.
+    log_format: str = _checked("auto", OneOf(("auto", "text", "json")))
+
+    @property
+    def direct_url(self) -> str:
+        """A URL that reaches Postgres itself, for LISTEN."""
+        return self.database_direct_url or self.database_url
+
+
+class _Environment(FileAwareEnv):
+    """environs, reading a mapping that is given rather than the process's environment."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        super().__init__(eager=False, prefix=PREFIX, strip_whitespace=True)
+        self._variables = variables
+
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        path = self._variables.get(env_key + self.file_suffix)
+        if path:
+            return _contents(env_key + self.file_suffix, path)
+        # An empty variable is an unset one: compose files and CI systems can't unset.
+        return self._variables.get(env_key) or default
+
+
+def _contents(variable: str, path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{variable}: cannot read {path}: {error}") from error
+
+
+def load_settings(env: Mapping[str, str] | None = None) -> Settings:
+    """The settings that `env` (the process's environment unless given) asks for.
+
+    Raises:
+        ConfigurationError: names every variable that has no meaning, and why.
+    """
+    reader = _Environment(os.environ if env is None else env)
+    parsers: dict[Any, Callable[..., Any]] = {
+        str: reader.str,
+        str | None: reader.str,
+        int: reader.int,
+        float: reader.float,
+        bool: reader.bool,
+        tuple[str, ...]: reader.list,
+    }
+    hints = get_type_hints(Settings)
+    values = {
+        each.name: parsers[hints[each.name]](
+            each.name.upper(), each.default, validate=each.metadata.get("validate")
+        )
+        for each in fields(Settings)
+    }
+    try:
+        reader.seal()
+    except EnvValidationError as error:
+        raise ConfigurationError(_sentence(error)) from error
+    return Settings(**{name: _frozen(value) for name, value in values.items()})
+
+
+def _frozen(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    return tuple(part.strip() for part in value if part.strip())
+
+
+def _sentence(error: EnvValidationError) -> str:
+    wrong = error.error_messages if isinstance(error.error_messages, dict) else {}
+    return "; ".join(f"{name}: {' '.join(map(str, why))}" for name, why in wrong.items())
