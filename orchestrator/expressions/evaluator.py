@@ -1,0 +1,117 @@
+"""The evaluator: reads a program once, then evaluates it in Python or in the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from orchestrator import codec
+from orchestrator.expressions import fast, rules
+from orchestrator.expressions.errors import ExpressionError
+from orchestrator.expressions.sandbox import Sandbox
+
+Json = Any
+
+NOW = rules.NOW_VARIABLE
+"""The name under which `variables` carries the transition's time, in seconds since 1970 as a
+float: what `now` yields. Programs cannot name it."""
+
+
+class Evaluator:
+    """Evaluates jq. Thread-safe and fork-safe; the sandbox's process starts when it is needed."""
+
+    def __init__(self, sandbox: Sandbox | None = None) -> None:
+        self._sandbox = sandbox or Sandbox()
+
+    def evaluate(self, program: str, value: Json, variables: Mapping[str, Json]) -> Json:
+        """The first result of `program` (jq without `${ }`) on `value`; null if it yields none.
+
+        `variables` are named without their `$`. Raises `ExpressionError` (the DSL's error
+        `expression`, 400) or `EvaluatorUnavailable` (try again).
+        """
+        plan = _plan(program)
+        if plan.fast is not None:
+            return plan.fast(value, variables)
+        return self._evaluate(plan, value, variables)
+
+    def check(self, program: str, variables: Iterable[str]) -> None:
+        """Refuse at deployment what could never be evaluated, given the names of the variables
+        that will be there.
+
+        Raises `ForbiddenExpression`, `ExpressionError` (syntax, bounds, an undefined
+        variable or function) or `EvaluatorUnavailable`.
+        """
+        plan = _plan(program)
+        names = {NOW, *variables}
+        if plan.fast is not None:
+            for name in plan.program.variables - names:
+                raise ExpressionError(f"${name} is not defined")
+            return
+        self._sandbox.ask(_wrap(plan.program, _passed(plan.program, names)), b"")
+
+    def close(self) -> None:
+        """End the sandbox's process, if there is one."""
+        self._sandbox.close()
+
+    def _evaluate(self, plan: _Plan, value: Json, variables: Mapping[str, Json]) -> Json:
+        if plan.program.uses_now and NOW not in variables:
+            raise ExpressionError("`now` has no time here")
+        names = _passed(plan.program, variables)
+        data = _data(value, {name: variables[name] for name in names})
+        result = self._sandbox.ask(_wrap(plan.program, names), data)
+        return None if result is None else _loaded(result)
+
+
+class _Plan:
+    """What is known about a program once it has been read."""
+
+    __slots__ = ("fast", "program")
+
+    def __init__(self, program: rules.Program) -> None:
+        self.program = program
+        self.fast = fast.compiled(program)
+
+
+@lru_cache(maxsize=4096)
+def _plan(program: str) -> _Plan:
+    return _Plan(rules.read(program))
+
+
+def _passed(program: rules.Program, available: Iterable[str]) -> tuple[str, ...]:
+    """Which variables go into the sandbox: what the program doesn't name is not sent."""
+    wanted = program.variables | ({NOW} if program.uses_now else frozenset())
+    return tuple(sorted(wanted.intersection(available)))
+
+
+_FENCE = "".join(
+    f'def {name}: error("{name} may not be used in an expression");'
+    for name in ("env", "input", "inputs", "debug", "stderr", "halt", "halt_error")
+)
+"""A second fence behind `rules`: within the program these names are errors."""
+
+
+@lru_cache(maxsize=4096)
+def _wrap(program: rules.Program, names: tuple[str, ...]) -> bytes:
+    """The program as the sandbox runs it, on `[value, {variables}]`. Cached by text and names
+    of variables, so that libjq compiles each once. The program stands on lines of its own:
+    its positions in messages are right, and a comment at its end ends."""
+    bound = ",".join(f"{name}:${name}" for name in names)
+    variables = f".[1] as {{{bound}}} |" if names else ""
+    now = f"def now: ${NOW};" if NOW in names else ""
+    head = f"{variables} null as $ENV | .[0] | {_FENCE}{now}"
+    return f"{head}(\n{program.text}\n)|tojson".encode()
+
+
+def _data(value: Json, variables: Mapping[str, Json]) -> bytes:
+    try:
+        return codec.encode([value, variables])
+    except codec.NotJson as error:
+        raise ExpressionError(f"the expression's input is not JSON: {error}") from error
+
+
+def _loaded(result: bytes) -> Json:
+    try:
+        return codec.loads(result)
+    except codec.NotJson as error:
+        raise ExpressionError(f"the expression's result cannot be kept: {error}") from error
