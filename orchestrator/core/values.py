@@ -111,6 +111,7 @@ class Instance:
     ended_at: datetime | None = None
     parent_instance: str | None = None
     parent_step: int | None = None
+    business_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

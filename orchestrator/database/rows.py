@@ -11,6 +11,7 @@ from orchestrator.core.values import (
     Attempt,
     AttemptState,
     Compensation,
+    Ended,
     Instance,
     Status,
     Step,
@@ -69,11 +70,27 @@ def to_steps(rows: list[Row] | None) -> dict[int, Step]:
 
 def to_stimulus(row: Row, at: datetime, seed: int) -> Stimulus:
     """A row of ``stimuli``, given the time and the seed of the transition that takes it."""
+    kind, data = StimulusKind(row["kind"]), row["data"] or {}
+    result = kind is StimulusKind.RESULT
     return Stimulus(
-        kind=StimulusKind(row["kind"]),
+        kind=kind,
         at=at,
         seed=seed,
         step=row["step"],
-        data=row["data"] or {},
+        data={} if result else data,
+        ended=to_ended(data) if result else None,
         id=row["id"],
+    )
+
+
+def to_ended(data: Row) -> Ended:
+    """How an attempt ended, as the inbox keeps it."""
+    return Ended(
+        attempt=data["attempt"],
+        state=_ATTEMPT_STATES[data["state"]],
+        output=data.get("output"),
+        error=data.get("error"),
+        traceback=data.get("traceback"),
+        retry_in=data.get("retry_in"),
+        unknown=data.get("unknown", False),
     )

@@ -1,0 +1,115 @@
+"""Attempts that stand unclaimed: which are published, and which again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.database.slices import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An attempt as its message needs it."""
+
+    id: str
+    instance: str
+    step: int
+    task: str
+    queue: str
+    priority: int | None
+    time_limit: float | None
+
+
+_COLUMNS = "a.id::text, a.instance_id::text, a.step, a.task, a.queue, a.priority, a.time_limit"
+_STAMP = "set published_at = clock_timestamp(), publishings = least(a.publishings + 1, 30)"
+
+
+def _ready(rows: list[tuple[Any, ...]]) -> list[Ready]:
+    return [Ready(*row) for row in rows]
+
+
+def top_up(reader: Reader, instance: str, count: int) -> list[Ready]:
+    """Up to `count` more attempts of a wide instance, stamped as published."""
+    return _ready(
+        reader.all(
+            "with more as (select id from orchestrator.attempts where instance_id = %s"
+            " and state = 'ready' and published_at is null order by id limit %s"
+            " for update skip locked)"
+            f" update orchestrator.attempts a {_STAMP} from more where a.id = more.id"  # noqa: S608
+            f" returning {_COLUMNS}",
+            (instance, count),
+        )
+    )
+
+
+#: The least UUIDv7 of a moment: ids grow with time, so the primary key finds what is recent.
+_SINCE = (
+    "(lpad(to_hex((extract(epoch from {moment}) * 1000)::bigint), 12, '0')"
+    " || '70008000000000000000')::uuid"
+)
+
+#: A candidate has waited its own patience: doubled with every publishing.
+_WAITING = (
+    "waiting as (select id, queue, coalesce(priority, -1) as priority, published_at, patience"
+    " from (select *, (%(p)s * power(2, greatest(publishings - 1, 0))) * interval '1 s'"
+    "  as patience from orchestrator.attempts where state = 'ready' and not withdrawn) r"
+    " where coalesce(published_at, created_at) < clock_timestamp() - patience"
+    " order by published_at nulls first limit %(n)s)"
+)
+_PASSED_BY = (
+    "exists (select 1 from orchestrator.attempts c where c.id > w.id and c.queue = w.queue"
+    " and coalesce(c.priority, -1) = w.priority and c.published_at > w.published_at"
+    " and c.claimed_at < clock_timestamp() - %(p)s * interval '1 s')"
+)
+_QUIET = (
+    "not exists (select 1 from orchestrator.attempts c where c.id > "
+    + _SINCE.format(moment="clock_timestamp() - w.patience - interval '1 min'")
+    + " and c.queue = w.queue and c.claimed_at > clock_timestamp() - w.patience)"
+)
+_SOMEBODY_FREE = (
+    "exists (select 1 from orchestrator.workers k where w.queue = any(k.queues) and k.free > 0"
+    " and k.stopped_at is null and not k.stopping"
+    " and k.seen_at > clock_timestamp() - %(p)s * interval '1 s')"
+)
+
+
+def to_publish_again(reader: Reader, patience: float, limit: int = 500) -> list[Ready]:
+    """Attempts whose message must be lost, stamped as published again.
+
+    One is published again when one published later, of the same queue and priority, was
+    claimed more than `patience` seconds ago (so the broker has gone past it), or when
+    nothing of its queue was claimed for that long although a live worker of the queue has
+    free slots. The patience doubles with each publishing, so that neither a steady load
+    hides a lost message nor a long backlog is multiplied (DESIGN, Publishing again).
+    """
+    return _ready(
+        reader.all(
+            f"with {_WAITING}, passed as (select w.id from waiting w"
+            f" where w.published_at is null or {_PASSED_BY} or ({_QUIET} and {_SOMEBODY_FREE}))"
+            f" update orchestrator.attempts a {_STAMP} where a.id in ("  # noqa: S608
+            "  select id from orchestrator.attempts where id in (select id from passed)"
+            "  and state = 'ready' order by id for update skip locked)"
+            f" returning {_COLUMNS}",
+            {"p": patience, "n": limit},
+        )
+    )
+
+
+def progress(reader: Reader, attempt: str, token: str, value: str) -> bool:
+    """Keep what a running task says of its progress (JSON text); False: no longer its own."""
+    row = reader.one(
+        "update orchestrator.attempts set progress = %s where id = %s and token = %s"
+        " and state = 'claimed' returning id",
+        (value, attempt, token),
+    )
+    return row is not None
+
+
+def end(reader: Reader, attempt: str, state: str) -> None:
+    """End an attempt whose result changed nothing, so that its lease ends too."""
+    reader.all(
+        "update orchestrator.attempts set state = %s, ended_at = clock_timestamp()"
+        " where id = %s and state in ('ready', 'claimed')",
+        (state, attempt),
+    )

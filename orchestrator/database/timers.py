@@ -1,0 +1,52 @@
+"""Timers that fall due become stimuli, each once, never early by the database's clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.database.slices import Reader
+
+#: The channel on which a transition says that it armed a timer due soon.
+CHANNEL = "orchestrator_timers"
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """The instances whose timers fell due, and how late the latest of them was, in s."""
+
+    instances: tuple[str, ...]
+    lateness: float
+
+
+def fire(reader: Reader, limit: int = 200) -> Fired:
+    """Turn up to `limit` due timers into stimuli. Several beats may ask at once: each timer
+    falls to one of them."""
+    rows = reader.all(
+        "with due as (select instance_id, step, kind, due_at from orchestrator.timers"
+        " where due_at <= clock_timestamp() order by due_at limit %s for update skip locked),"
+        " gone as (delete from orchestrator.timers t using due d where t.instance_id ="
+        " d.instance_id and t.step = d.step and t.kind = d.kind),"
+        " told as (insert into orchestrator.stimuli (instance_id, kind, step, data)"
+        " select d.instance_id, 'timer', nullif(d.step, 0), json_build_object('kind', d.kind)"
+        " from due d)"
+        " select instance_id::text, extract(epoch from clock_timestamp() - due_at)::float8"
+        " from due",
+        (limit,),
+    )
+    return Fired(
+        tuple(dict.fromkeys(row[0] for row in rows)), max((row[1] for row in rows), default=0.0)
+    )
+
+
+def next_due(reader: Reader) -> float | None:
+    """Seconds until the next timer is due (negative: overdue); None: there is none."""
+    row = reader.one(
+        "select extract(epoch from min(due_at) - clock_timestamp())::float8"
+        " from orchestrator.timers"
+    )
+    return row[0] if row else None
+
+
+def announce(reader: Reader) -> None:
+    """Tell the beats that a timer was armed which may be due before their next look."""
+    reader.all("select pg_notify(%s, '')", (CHANNEL,))

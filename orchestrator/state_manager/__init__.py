@@ -1,0 +1,7 @@
+"""The State Manager: takes stimuli, calls the core, saves. The only writer of state."""
+
+from orchestrator.state_manager.manager import StateManager
+from orchestrator.state_manager.work import Holder, Take, Work
+from orchestrator.state_manager.workflows import Workflows
+
+__all__ = ["Holder", "StateManager", "Take", "Work", "Workflows"]

@@ -1,0 +1,38 @@
+"""Calls the core, and loads what it asks for, until it has decided."""
+
+from __future__ import annotations
+
+from orchestrator.core import Limits, advance
+from orchestrator.core.values import Needs, Slice, Stimulus, Transition
+from orchestrator.database import slices
+from orchestrator.database.slices import Reader
+from orchestrator.document.model import Workflow
+from orchestrator.expressions import Evaluate
+
+
+class LockNeeded(Exception):
+    """The decision withdraws attempts, which only the holder of the row lock may do."""
+
+
+def decide(
+    reader: Reader,
+    workflow: Workflow,
+    slice: Slice,
+    stimulus: Stimulus,
+    evaluate: Evaluate,
+    limits: Limits,
+    *,
+    locked: bool,
+) -> Transition:
+    """The transition that the stimulus makes.
+
+    Raises:
+        LockNeeded: it needs every open step, and the lock is not held.
+    """
+    while True:
+        try:
+            return advance(workflow, slice, stimulus, evaluate, limits)
+        except Needs as needs:
+            if needs.need.what == "open" and not locked:
+                raise LockNeeded from None
+            slice = slices.load(reader, slice, needs.need)

@@ -1,0 +1,58 @@
+"""What the State Manager hands to a worker, and what a worker says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator.core.values import Attempt, Json, Slice, Step
+from orchestrator.document.model import Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds attempts: a worker's incarnation (UUID) and a process in it."""
+
+    worker: str
+    process: int
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """A worker's offer to run one of the attempts that its transition makes ready."""
+
+    holder: Holder
+    accepts: Callable[[Attempt], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A claimed attempt: all that a worker needs to run it and to commit its end.
+
+    `key` is the idempotency key, the same for every attempt of the step. `retries` counts
+    the retries that the Celery task asked for itself. `slice` and `inbox` are what the claim
+    saw, handed back at the end; `token` proves the claim.
+    """
+
+    attempt: Attempt
+    instance_id: str
+    namespace: str
+    business_id: str | None
+    step: Step
+    call: dict[str, Json]
+    key: str
+    retries: int
+    deadline: datetime | None
+    workflow: Workflow
+    slice: Slice
+    inbox: int
+    token: str
+    holder: Holder
+
+    @property
+    def next_token(self) -> str:
+        """The token under which the end of this work takes its successor. It follows from
+        ours, so that a repeated end finds what the first one took."""
+        base, _, number = self.token.rpartition(".")
+        return f"{base}.{int(number) + 1}"

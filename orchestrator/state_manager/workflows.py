@@ -1,0 +1,41 @@
+"""Workflow versions, compiled once a process: a version never changes once deployed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+
+from orchestrator.database.connection import Database
+from orchestrator.document.model import Workflow
+from orchestrator.errors import NotFound
+
+
+class Workflows:
+    """The compiled documents that this process has lately used, by the id of their row."""
+
+    def __init__(self, database: Database, size: int = 256) -> None:
+        self._database = database
+        self._size = size
+        self._known: OrderedDict[str, Workflow] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, id: str) -> Workflow:
+        """The workflow of a row; raises `NotFound`."""
+        with self._lock:
+            if id in self._known:
+                self._known.move_to_end(id)
+                return self._known[id]
+        workflow = self._load(id)
+        with self._lock:
+            self._known[id] = workflow
+            if len(self._known) > self._size:
+                self._known.popitem(last=False)
+        return workflow
+
+    def _load(self, id: str) -> Workflow:
+        row = self._database.one(
+            "select document from orchestrator.workflows where id = %s", (id,)
+        )
+        if row is None:
+            raise NotFound(f"there is no workflow version {id}")
+        return Workflow(row[0])
