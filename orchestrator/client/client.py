@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from orchestrator.client.stream import server_sent_events
-from orchestrator.client.transport import Transport, Unreachable
+from orchestrator.client.transport import ApiError, Transport, Unreachable
 from orchestrator.client.values import Deployed, Json, Run, Step
-
-DEFAULT_URL = "http://127.0.0.1:8233"
+from orchestrator.clock import monotonic
+from orchestrator.settings import load_settings
 
 #: The longest that the API lets one request wait, in seconds (REST contract).
 _LONGEST_WAIT = 60.0
 
 
 class Client:
-    """A connection to the API at `url`, or where ORCHESTRATOR_API_URL says.
+    """A connection to the API at `url`, shown `key`.
 
-    `key` is an API key, or ORCHESTRATOR_API_KEY. Every POST carries an Idempotency-Key and is
-    repeated when its answer is lost. A client may be used as a context manager.
+    Default: the settings ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY. Every POST carries
+    an Idempotency-Key and is repeated when its answer is lost. A client may be used as a
+    context manager.
     """
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
-        url = url or os.environ.get("ORCHESTRATOR_API_URL") or DEFAULT_URL
-        self.transport = Transport(url, key or os.environ.get("ORCHESTRATOR_API_KEY") or None)
+        settings = load_settings()
+        self.transport = Transport(url or settings.api_url, key or settings.api_key)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,7 +72,19 @@ class Client:
     def workflow(self, workflow: str, version: str | None = None) -> dict[str, Any]:
         """One workflow (``"shop/order"``), its newest version unless one is named."""
         path = f"/v1/workflows/{workflow}" + (f"/versions/{version}" if version else "")
-        return self._json("GET", path)
+        found: dict[str, Any] = self._json("GET", path)
+        return found
+
+    def source(self, workflow: str, version: str | None = None) -> str | None:
+        """A deployed document as it was sent, or None where there is none."""
+        path = f"/v1/workflows/{workflow}" + (f"/versions/{version}" if version else "")
+        try:
+            headers = {"Accept": "application/yaml"}
+            return self.transport.request("GET", path, headers=headers).text
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
 
     # --- instances
 
@@ -115,16 +126,16 @@ class Client:
 
     def wait(self, id: str, seconds: float) -> Run:
         """An instance once it has ended and its compensation settled, or when time is over."""
-        until = time.monotonic() + seconds
+        until = monotonic() + seconds
         while True:
-            left = max(0.0, min(until - time.monotonic(), _LONGEST_WAIT))
+            left = max(0.0, min(until - monotonic(), _LONGEST_WAIT))
             path = f"/v1/instances/{id}"
             data = self._json("GET", path, params={"wait": _seconds(left)}, wait=left)
             run = Run.from_json(data)
-            if run.ended or time.monotonic() >= until:
+            if run.ended or monotonic() >= until:
                 return run
 
-    def list(self, **filters: str) -> Iterator[Run]:
+    def instances(self, **filters: str) -> Iterator[Run]:
         """Instances, newest first; filters as the API names them (``status="faulted"``)."""
         return map(Run.from_json, self.pages("/v1/instances", filters))
 
@@ -133,7 +144,7 @@ class Client:
         return [Step.from_json(step) for step in self.pages(f"/v1/instances/{id}/steps")]
 
     def history(self, id: str) -> Iterator[dict[str, Any]]:
-        """The transitions of an instance so far: `{sequence, at, stimulus, facts}`."""
+        """The transitions of an instance so far, in order: `{sequence, at, stimulus, facts}`."""
         return self.pages(f"/v1/instances/{id}/history")
 
     def watch(self, id: str, after: int = 0) -> Iterator[dict[str, Any]]:

@@ -27,8 +27,8 @@ def charge_then_die(key: str, order: str, part: str, card: str, amount: int) -> 
 def _is_first(key: str) -> bool:
     with store.transaction() as db:
         db.execute(
-            "insert into shop.kills (task, key, worker, child) values ('charge_deposit', %s, %s, %s)"
-            " on conflict do nothing returning task",
+            "insert into shop.kills (task, key, worker, child)"
+            " values ('charge_deposit', %s, %s, %s) on conflict do nothing returning task",
             (key, os.getppid(), os.getpid()),
         )
         return db.fetchone() is not None

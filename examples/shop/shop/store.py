@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import cursor as Cursor
+from psycopg2 import extensions
+
+Cursor = extensions.cursor
 
 
 class OutOfStock(Exception):

@@ -1,0 +1,50 @@
+"""`db upgrade` and `db current`: the database's schema."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from orchestrator.cli.exits import Exit, leave
+from orchestrator.settings import Settings, load_settings
+
+_url = click.option("--database-url", metavar="URL", help="Default: ORCHESTRATOR_DATABASE_URL.")
+
+
+@click.group()
+def db() -> None:
+    """Prepare the database, or say which schema it has."""
+
+
+@db.command()
+@_url
+def upgrade(database_url: str | None) -> None:
+    """Bring the schema to what this release knows; safe to repeat."""
+    from orchestrator.database import migrate
+
+    url = _settings(database_url).direct_url
+    before = migrate.current(url)
+    migrate.upgrade(url)
+    after = migrate.current(url)
+    click.echo(f"{before or 'empty'} -> {after}" if before != after else f"{after}: nothing to do")
+
+
+@db.command()
+@_url
+def current(database_url: str | None) -> None:
+    """Print the schema's version; exits 3 where there is none, 2 where it is another one's."""
+    from orchestrator.database import migrate
+
+    found = migrate.current(_settings(database_url).direct_url)
+    click.echo(found or "empty")
+    if found is None:
+        leave(Exit.NOT_FOUND)
+    leave(Exit.COMPLETED if found == migrate.head() else Exit.USAGE)
+
+
+def _settings(database_url: str | None) -> Settings:
+    settings = load_settings()
+    if database_url is None:
+        return settings
+    return dataclasses.replace(settings, database_url=database_url, database_direct_url=None)

@@ -1,0 +1,104 @@
+"""What commands have in common: where the API is, which format, how JSON is given."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.cli.output import FORMATS, Printer
+from orchestrator.client import Client
+
+Command = Callable[..., Any]
+
+
+@dataclass
+class Shared:
+    """The options of the whole command line, as given before or after the command's name."""
+
+    url: str | None = None
+    key: str | None = None
+    format: str = "table"
+
+    def take(self, url: str | None, key: str | None, format: str | None) -> None:
+        """An option given later wins."""
+        self.url = url or self.url
+        self.key = key or self.key
+        self.format = format or self.format
+
+    @property
+    def printer(self) -> Printer:
+        """Prints in the format that was asked for."""
+        return Printer(self.format)
+
+    def client(self) -> Client:
+        """A client of the API that was named."""
+        return Client(self.url, self.key)
+
+
+def shared_options(function: Command) -> Command:
+    """Add ``--url``, ``--api-key`` and ``--output``; the function's first argument is `Shared`."""
+
+    @click.option("--url", metavar="URL", help="The API's address (ORCHESTRATOR_API_URL).")
+    @click.option("--api-key", "key", metavar="KEY", help="An API key (ORCHESTRATOR_API_KEY).")
+    @click.option("-o", "--output", "format", type=click.Choice(FORMATS), help="Default: table.")
+    @functools.wraps(function)
+    def wrapper(*args: Any, url: Any, key: Any, format: Any, **kwargs: Any) -> Any:
+        shared = click.get_current_context().ensure_object(Shared)
+        shared.take(url, key, format)
+        return function(shared, *args, **kwargs)
+
+    return wrapper
+
+
+class JsonValue(click.ParamType[Any]):
+    """JSON on the command line, ``@file`` (JSON or YAML), or ``@-`` for stdin."""
+
+    name = "JSON|@file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value that the text stands for."""
+        if not isinstance(value, str):
+            return value
+        if value.startswith("@"):
+            return self._read(value[1:], param, ctx)
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            self.fail(f"{value!r} is not JSON ({error}); a file is named as @file", param, ctx)
+
+    def _read(self, name: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+
+        try:
+            text = sys.stdin.read() if name == "-" else Path(name).read_text()
+        except OSError as error:
+            self.fail(f"{name}: {error.strerror}", param, ctx)
+        try:
+            return YAML(typ="safe", pure=True).load(text)  # JSON is YAML
+        except YAMLError as error:
+            self.fail(f"{name}: {error}", param, ctx)
+
+
+class KeyValue(click.ParamType[tuple[str, str]]):
+    """``name=value``."""
+
+    name = "KEY=VALUE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """The pair."""
+        if isinstance(value, tuple):
+            return value
+        key, equals, text = str(value).partition("=")
+        if not key or not equals:
+            self.fail(f"{value!r} is not of the form key=value", param, ctx)
+        return key, text

@@ -1,0 +1,120 @@
+"""Data on stdout, as a table for people or as JSON, JSON lines or YAML for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+FORMATS = ("table", "json", "jsonl", "yaml")
+
+_COLOURS = {
+    "completed": "green",
+    "succeeded": "green",
+    "faulted": "red",
+    "failed": "red",
+    "lost": "red",
+    "cancelled": "yellow",
+    "withdrawn": "yellow",
+    "suspended": "yellow",
+    "running": "cyan",
+    "claimed": "cyan",
+    "waiting": "blue",
+    "pending": "dim",
+    "ready": "dim",
+}
+
+
+def progress_console() -> Console:
+    """Where progress goes: stderr. NO_COLOR is obeyed by rich."""
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def coloured(status: str) -> Text:
+    """A status in its colour."""
+    return Text(status, style=_COLOURS.get(status, ""))
+
+
+@dataclass(frozen=True)
+class Printer:
+    """Prints rows or one object in the format that was asked for."""
+
+    format: str
+
+    @property
+    def table(self) -> bool:
+        """Whether a person reads it."""
+        return self.format == "table"
+
+    def rows(self, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+        """Print a list; a table shows `columns` only. Never cuts a value."""
+        if self.format == "jsonl":
+            for row in rows:
+                _write(json.dumps(row, ensure_ascii=False))
+        elif self.table:
+            _print_table(list(rows), columns)
+        else:
+            self.value(list(rows))
+
+    def value(self, value: Any) -> None:
+        """Print one JSON value; for people as indented JSON."""
+        if self.format == "yaml":
+            _write_yaml(value)
+        elif self.format == "jsonl":
+            _write(json.dumps(value, ensure_ascii=False))
+        else:
+            _write(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def stdout_console(needed: int = 0) -> Console:
+    """A console on stdout that is at least `needed` wide, so that nothing is cut."""
+    width = max(needed, shutil.get_terminal_size().columns if sys.stdout.isatty() else 0)
+    return Console(width=width or None, highlight=False)
+
+
+def _print_table(rows: list[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    cells = [[_cell(column, row.get(column)) for column in columns] for row in rows]
+    widths = [
+        max([len(column), *(line[place].cell_len for line in cells)])
+        for place, column in enumerate(columns)
+    ]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(column.upper().replace("_", " "), no_wrap=True, min_width=width)
+    for line in cells:
+        table.add_row(*line)
+    stdout_console(sum(widths) + 2 * len(columns)).print(table)
+
+
+def _cell(column: str, value: Any) -> Text:
+    if value is None:
+        return Text("-", style="dim")
+    if column in ("status", "compensation", "state"):
+        return coloured(str(value))
+    if isinstance(value, dict | list):
+        return Text(json.dumps(value, ensure_ascii=False))
+    return Text(str(value))
+
+
+def _write(line: str) -> None:
+    try:
+        sys.stdout.write(line + "\n")
+    except BrokenPipeError:  # `orchestrator list | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+
+
+def _write_yaml(value: Any) -> None:
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.dump(value, sys.stdout)

@@ -1,0 +1,76 @@
+"""An instance as a tree of its steps, for the terminal."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+from rich.tree import Tree
+
+from orchestrator.cli.output import coloured
+from orchestrator.client import Run, Step
+
+_MARKS = {
+    "completed": ("✓", "green"),
+    "faulted": ("✗", "red"),
+    "cancelled": ("■", "yellow"),
+    "suspended": ("‖", "yellow"),
+    "waiting": ("…", "blue"),
+    "running": ("▸", "cyan"),
+    "pending": ("·", "dim"),
+}
+
+
+def step_tree(run: Run, steps: Iterable[Step]) -> RenderableType:
+    """The tree of `steps` under a line that says how the instance stands."""
+    children: dict[int, list[Step]] = defaultdict(list)
+    for step in steps:
+        children[step.parent].append(step)
+    tree = Tree(_headline(run), guide_style="dim")
+    _grow(tree, 0, children)
+    return Group(tree)
+
+
+def _grow(tree: Tree, parent: int, children: dict[int, list[Step]]) -> None:
+    for step in children.get(parent, ()):
+        _grow(tree.add(_line(step)), step.id, children)
+
+
+def _headline(run: Run) -> Text:
+    line = Text.assemble((f"{run.workflow} {run.version}", "bold"), "  ", coloured(run.status))
+    if run.compensation != "none":
+        line.append_text(Text.assemble("  compensation ", coloured(run.compensation)))
+    return line
+
+
+def _line(step: Step) -> Text:
+    mark, style = _MARKS.get(step.status, ("?", ""))
+    line = Text.assemble((mark, style), " ", step.name)
+    if step.data.get("undoes") is not None:
+        line.append(" (undoing)", style="magenta")
+    if step.status not in ("completed", "running"):
+        line.append_text(Text.assemble(" ", coloured(step.status)))
+    line.append(_details(step), style="dim")
+    return line
+
+
+def _details(step: Step) -> str:
+    """What a person wants to know beside the name: duration, attempts, worker, error."""
+    parts = [_duration(step.data.get("started_at"), step.data.get("ended_at"))]
+    if len(step.attempts) > 1:
+        parts.append(f"attempt {len(step.attempts)}")
+    if step.attempts and step.attempts[-1].worker:
+        parts.append(f"on {step.attempts[-1].worker}")
+    if step.error:
+        parts.append(str(step.error.get("detail") or step.error.get("title") or ""))
+    return "".join(f"  {part}" for part in parts if part)
+
+
+def _duration(start: str | None, end: str | None) -> str:
+    if not start or not end:
+        return ""
+    seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
