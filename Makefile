@@ -1,0 +1,43 @@
+# Everything runs in .venv, made from pyproject.toml at the versions of constraints.txt.
+# Needed beforehand: Linux, Python >= 3.11, make, and a package index that pip can reach.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: .venv help demo test lint constraints clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; name it with PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv: $(INSTALLED) ## Make the virtual environment
+
+demo: $(INSTALLED) ## Run the order saga, everything embedded (KEEP=1 stays up)
+	$(BIN)/orchestrator demo $(if $(KEEP),--keep)
+
+test: $(INSTALLED) ## Run the tests of every change, in at most 5 minutes (ARGS= goes to pytest)
+	$(BIN)/pytest -m 'not slow' $(ARGS)
+
+lint: $(INSTALLED) ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+constraints: ## Take up newer releases within the ranges of pyproject.toml
+	$(PYTHON) -m venv --clear build/constraints
+	build/constraints/bin/pip install --quiet --disable-pip-version-check '.[dev,bench]'
+	build/constraints/bin/pip freeze --exclude celery-orchestrator > constraints.txt
+
+clean: ## Remove what can be made again (data under .orchestrator stays)
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build site
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
