@@ -1,0 +1,167 @@
+"""The client against servers that behave badly: what it repeats, and what it says."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from orchestrator.client import ApiError, Client, Run, Unreachable
+
+INSTANCE = {
+    "id": "01900000-0000-7000-8000-000000000001",
+    "workflow": {"namespace": "shop", "name": "order", "version": "1.0.0"},
+    "status": "completed",
+    "compensation": "none",
+    "output": {"paid": 3},
+    "created_at": "2030-01-02T03:04:05.678901Z",
+}
+
+Answer = tuple[int, dict[str, str], str]
+Handler = Callable[[BaseHTTPRequestHandler], Answer | None]
+
+
+@contextmanager
+def server(handle: Handler) -> Iterator[str]:
+    """An HTTP server; `handle` returns status, headers, body, or None to hang up."""
+
+    class Requests(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            answer = handle(self)
+            if answer is None:
+                self.close_connection = True
+                return
+            status, headers, body = answer
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        do_GET = do_POST = answer  # noqa: N815
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{http.server_port}"
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()
+
+
+def ok(body: object, status: int = 200) -> Answer:
+    return status, {"Content-Type": "application/json"}, json.dumps(body)
+
+
+def test_a_start_whose_answer_is_lost_is_repeated_under_the_same_key():
+    keys = []
+
+    def handle(request: BaseHTTPRequestHandler) -> Answer | None:
+        keys.append(request.headers["Idempotency-Key"])
+        return None if len(keys) == 1 else ok(INSTANCE, 202)
+
+    with server(handle) as url, Client(url) as client:
+        run = client.start("shop/order", {"id": "o-1"})
+    assert run.id == INSTANCE["id"]
+    assert len(keys) == 2
+    assert keys[0] == keys[1] is not None
+
+
+def test_an_api_that_is_not_ready_yet_is_asked_again():
+    asked = []
+
+    def handle(request: BaseHTTPRequestHandler) -> Answer:
+        asked.append(request.path)
+        return ok({"title": "starting"}, 503) if len(asked) < 3 else ok(INSTANCE)
+
+    with server(handle) as url, Client(url) as client:
+        assert client.get("x").status == "completed"
+    assert len(asked) == 3
+
+
+def test_nobody_listening_is_unreachable_and_says_where():
+    with server(lambda _: ok({})) as url:
+        pass
+    with Client(url) as client, pytest.raises(Unreachable, match=url):
+        client.get("x")
+
+
+def test_a_refusal_is_not_repeated_and_keeps_the_problem():
+    asked = []
+
+    def handle(request: BaseHTTPRequestHandler) -> Answer:
+        asked.append(request.path)
+        problem = {"title": "Invalid", "detail": "no such task", "errors": [{"line": 3}]}
+        return ok(problem, 422)
+
+    with server(handle) as url, Client(url) as client, pytest.raises(ApiError) as refused:
+        client.deploy("document: {}")
+    assert len(asked) == 1
+    assert refused.value.status == 422
+    assert refused.value.errors == [{"line": 3}]
+    assert str(refused.value) == "no such task"
+
+
+def test_a_proxy_that_answers_in_html_is_still_an_api_error():
+    with (
+        server(lambda _: (404, {"Content-Type": "text/html"}, "<html>")) as url,
+        Client(url) as client,
+        pytest.raises(ApiError, match="Not Found"),
+    ):
+        client.get("x")
+
+
+def test_pages_are_followed_to_the_last():
+    def handle(request: BaseHTTPRequestHandler) -> Answer:
+        if "cursor=second" in request.path:
+            return ok({"items": [{**INSTANCE, "id": "2"}], "next": None})
+        return ok({"items": [{**INSTANCE, "id": "1"}], "next": "second"})
+
+    with server(handle) as url, Client(url) as client:
+        assert [run.id for run in client.instances(status="completed")] == ["1", "2"]
+
+
+def test_a_stream_that_breaks_is_taken_up_where_it_was():
+    """Two transitions come, then the connection ends; the third comes in a second stream."""
+    seen: list[str | None] = []
+
+    def handle(request: BaseHTTPRequestHandler) -> Answer:
+        if request.headers["Accept"] != "text/event-stream":
+            if request.path.endswith("/history"):
+                return ok({"items": [{"sequence": n} for n in (1, 2, 3)], "next": None})
+            return ok({**INSTANCE, "status": "running" if len(seen) < 2 else "completed"})
+        seen.append(request.headers["Last-Event-ID"])
+        numbers = (1, 2) if len(seen) == 1 else (3,)
+        events = "".join(f'id: {n}\ndata: {{"sequence": {n}}}\n\n' for n in numbers)
+        return 200, {"Content-Type": "text/event-stream"}, ": hello\n\n" + events
+
+    with server(handle) as url, Client(url) as client:
+        assert [entry["sequence"] for entry in client.watch("x")] == [1, 2, 3]
+    assert seen == [None, "2"]
+
+
+@pytest.mark.parametrize(
+    ("status", "compensation", "ended"),
+    [
+        ("running", "none", False),
+        ("completed", "none", True),
+        ("faulted", "running", False),
+        ("faulted", "completed", True),
+        ("cancelled", "failed", True),
+    ],
+)
+def test_a_run_has_ended_once_its_compensation_settled(status, compensation, ended):
+    run = Run.from_json({**INSTANCE, "status": status, "compensation": compensation})
+    assert run.ended is ended
+    assert run.created_at is not None
+    assert run.created_at.microsecond == 678901
