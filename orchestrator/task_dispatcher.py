@@ -64,7 +64,7 @@ class TaskDispatcher:
                 for task, queue, ready, args in messages:
                     self._send_one(producer, task, queue, ready, args)
                     sent += 1
-        except Exception as error:  # any broker's any error: the beats make up for it
+        except Exception as error:  # noqa: BLE001  any broker's any error: the beats make up for it
             log.warning(
                 "The broker did not take every message; they will be sent again",
                 action="publish_failed",

@@ -36,7 +36,7 @@ def top_up(reader: Reader, instance: str, count: int) -> list[Ready]:
             "with more as (select id from orchestrator.attempts where instance_id = %s"
             " and state = 'ready' and published_at is null order by id limit %s"
             " for update skip locked)"
-            f" update orchestrator.attempts a {_STAMP} from more where a.id = more.id"  # noqa: S608
+            f" update orchestrator.attempts a {_STAMP} from more where a.id = more.id"
             f" returning {_COLUMNS}",
             (instance, count),
         )
@@ -87,7 +87,7 @@ def to_publish_again(reader: Reader, patience: float, limit: int = 500) -> list[
         reader.all(
             f"with {_WAITING}, passed as (select w.id from waiting w"
             f" where w.published_at is null or {_PASSED_BY} or ({_QUIET} and {_SOMEBODY_FREE}))"
-            f" update orchestrator.attempts a {_STAMP} where a.id in ("  # noqa: S608
+            f" update orchestrator.attempts a {_STAMP} where a.id in ("
             "  select id from orchestrator.attempts where id in (select id from passed)"
             "  and state = 'ready' order by id for update skip locked)"
             f" returning {_COLUMNS}",

@@ -150,7 +150,7 @@ class Database:
         try:
             yield fairy.dbapi_connection
         except psycopg2.Error as error:
-            broken = fairy.dbapi_connection is None or bool(fairy.dbapi_connection.closed)  # type: ignore[attr-defined]
+            broken = fairy.dbapi_connection is None or bool(fairy.dbapi_connection.closed)
             translated = _translated(error)
             if broken or isinstance(translated, DatabaseUnavailable):
                 fairy.invalidate()

@@ -15,9 +15,11 @@ from orchestrator.errors import NotFound
 class Reader(Protocol):
     """A `Database` or a `Cursor` of one."""
 
-    def all(self, sql: str, params: Any = ()) -> list[tuple[Any, ...]]: ...
+    def all(self, sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
+        """Every row of the last statement's result."""
 
-    def one(self, sql: str, params: Any = ()) -> tuple[Any, ...] | None: ...
+    def one(self, sql: str, params: Any = ()) -> tuple[Any, ...] | None:
+        """The first row, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,9 @@ def _children(reader: Reader, instance: str, parent: int) -> list[Step]:
         (instance, parent, parent),
     )
     names = ("id", "parent", "ref", "kind", "status", "index", "output", "error", "done")
-    return [to_step(dict(zip((*names, "started_at", "ended_at"), row, strict=True))) for row in rows]
+    return [
+        to_step(dict(zip((*names, "started_at", "ended_at"), row, strict=True))) for row in rows
+    ]
 
 
 def _items(reader: Reader, instance: str, step: int, index: int) -> Chunk | None:

@@ -1,6 +1,6 @@
-"""Every table of the product, in the Postgres schema ``orchestrator``.
+r"""Every table of the product, in the Postgres schema ``orchestrator``.
 
-Payloads are ``json``, never ``jsonb``, which reorders keys and refuses ``\\u0000``. Hot
+Payloads are ``json``, never ``jsonb``, which reorders keys and refuses ``\u0000``. Hot
 tables carry no foreign keys (each would lock a parent's row at every insert); the audit
 checks them instead. Ids are UUIDs of version 7.
 """

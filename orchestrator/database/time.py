@@ -6,21 +6,22 @@ clock, so that a stepped or wrong clock of one machine moves no timer (invariant
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+
+from orchestrator import clock
 
 
 class DatabaseTime:
     """Keeps the database's clock running in this process; safe to share between threads."""
 
     def __init__(self) -> None:
-        self._seen = datetime.now(UTC)
-        self._at = time.monotonic()
+        self._seen = clock.now()
+        self._at = clock.monotonic()
 
     def saw(self, now: datetime) -> None:
         """The database said that it is `now`."""
-        self._at, self._seen = time.monotonic(), now
+        self._at, self._seen = clock.monotonic(), now
 
     def now(self) -> datetime:
         """The database's time, as of its last answer and the time since; never ahead of it."""
-        return self._seen + timedelta(seconds=time.monotonic() - self._at)
+        return self._seen + timedelta(seconds=clock.monotonic() - self._at)

@@ -9,6 +9,9 @@ from orchestrator.database.slices import Reader
 #: The channel on which a transition says that it armed a timer due soon.
 CHANNEL = "orchestrator_timers"
 
+#: A beat looks at least this often, in s: only a timer due earlier needs announcing.
+LONGEST_SLEEP = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Fired:

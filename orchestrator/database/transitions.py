@@ -90,8 +90,8 @@ def _facts(transition: Transition) -> list[Json]:
 
 def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any] | None]:
     """Rows to one array a column; all null where there is no row."""
-    turned = [list(column) for column in zip(*rows, strict=True)]
-    return turned or [None] * width  # type: ignore[return-value]
+    turned: list[list[Any] | None] = [list(column) for column in zip(*rows, strict=True)]
+    return turned or [None] * width
 
 
 def _ended(ended: Ended) -> tuple[Any, ...]:
@@ -376,7 +376,7 @@ def _prune(instance: Instance, steps: tuple[int, ...]) -> Iterable[Statement]:
     values = [instance.id, list(steps), instance.id, instance.id]
     for table, column in (("attempts", "step"), ("chunks", "step"), ("steps", "id")):
         yield (
-            f"{below} delete from orchestrator.{table} t using gone"  # noqa: S608
+            f"{below} delete from orchestrator.{table} t using gone"
             f" where t.instance_id = %s and t.{column} = gone.id",
             values,
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -248,9 +249,7 @@ class StateManager:
         workflow = self.workflows.get(snapshot.slice.instance.workflow_id)
         assert snapshot.stimulus is not None  # noqa: S101  read_inbox returns one
         stimulus = to_stimulus(snapshot.stimulus, snapshot.now, self.seed())
-        saved = self._bring(
-            reader, workflow, snapshot.slice, stimulus, take, None, locked=locked
-        )
+        saved = self._bring(reader, workflow, snapshot.slice, stimulus, take, None, locked=locked)
         return saved, workflow
 
     def lose(self, holder: Holder, error: dict[str, Any]) -> int:
@@ -325,7 +324,8 @@ class StateManager:
         others = [child.id for child in transition.children]
         others += [note.instance or own for note in transition.stimuli]
         self.dispatcher.hint(*dict.fromkeys(others))
-        if transition.timers:
+        soon = self.time.now() + timedelta(seconds=timers.LONGEST_SLEEP)
+        if any(timer.due_at < soon for timer in transition.timers):
             timers.announce(self.database)
         if saved.taken is None or take is None:
             return None

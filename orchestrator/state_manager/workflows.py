@@ -33,9 +33,7 @@ class Workflows:
         return workflow
 
     def _load(self, id: str) -> Workflow:
-        row = self._database.one(
-            "select document from orchestrator.workflows where id = %s", (id,)
-        )
+        row = self._database.one("select document from orchestrator.workflows where id = %s", (id,))
         if row is None:
             raise NotFound(f"there is no workflow version {id}")
         return Workflow(row[0])

@@ -24,9 +24,7 @@ def upgrade() -> None:
         sa.Column("starts", sa.SmallInteger(), nullable=False),
         sa.Column("priority", sa.SmallInteger(), nullable=True),
         sa.Column("state", sa.Text(), server_default="ready", nullable=False),
-        sa.Column(
-            "withdrawn", sa.Boolean(), server_default=sa.text("false"), nullable=False
-        ),
+        sa.Column("withdrawn", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("task", sa.Text(), nullable=False),
         sa.Column("queue", sa.Text(), nullable=False),
         sa.Column("time_limit", sa.Float(), nullable=True),
@@ -299,9 +297,7 @@ def upgrade() -> None:
         sa.Column("index", sa.Integer(), nullable=True),
         sa.Column("done", sa.Integer(), nullable=True),
         sa.Column("undoes", sa.Integer(), nullable=True),
-        sa.Column(
-            "unknown", sa.Boolean(), server_default=sa.text("false"), nullable=False
-        ),
+        sa.Column("unknown", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("ref", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
@@ -401,9 +397,7 @@ def upgrade() -> None:
         ),
         sa.Column("free", sa.Integer(), server_default="0", nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column(
-            "stopping", sa.Boolean(), server_default=sa.text("false"), nullable=False
-        ),
+        sa.Column("stopping", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column(
             "started_at",
             sa.DateTime(timezone=True),
@@ -449,6 +443,4 @@ def upgrade() -> None:
         schema="orchestrator",
     )
     for name in FUNCTIONS:
-        op.get_bind().exec_driver_sql(
-            (SQL / f"{name}.sql").read_text().replace("%", "%%")
-        )
+        op.get_bind().exec_driver_sql((SQL / f"{name}.sql").read_text().replace("%", "%%"))

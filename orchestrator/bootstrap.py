@@ -1,0 +1,54 @@
+"""Wires everything once, at the top of a process (an API, a worker, a beat)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.core import Limits
+from orchestrator.database.connection import Database
+from orchestrator.database.time import DatabaseTime
+from orchestrator.expressions import Evaluator
+from orchestrator.settings import Settings
+from orchestrator.state_manager import StateManager, Workflows
+from orchestrator.task_dispatcher import TaskDispatcher
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that a process needs, made from its settings and its Celery app."""
+
+    settings: Settings
+    database: Database
+    dispatcher: TaskDispatcher
+    evaluator: Evaluator
+    workflows: Workflows
+    state: StateManager
+
+    def close(self) -> None:
+        """Give back connections and child processes."""
+        self.evaluator.close()
+        self.database.close()
+
+
+def services(settings: Settings, app: Celery) -> Services:
+    """Make the services; nothing is connected to until it is used.
+
+    `app` is the Celery app that messages go out through: the users' own in their workers.
+    """
+    database = Database(settings.database_url, size=settings.database_pool)
+    dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout)
+    evaluator = Evaluator()
+    workflows = Workflows(database)
+    state = StateManager(
+        database=database,
+        dispatcher=dispatcher,
+        workflows=workflows,
+        evaluate=evaluator.evaluate,
+        time=DatabaseTime(),
+        limits=Limits(),
+    )
+    return Services(settings, database, dispatcher, evaluator, workflows, state)

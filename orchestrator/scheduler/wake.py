@@ -1,0 +1,50 @@
+"""Sleeps until something is due, or until a transition says that it armed an earlier timer."""
+
+from __future__ import annotations
+
+import select
+import time
+
+import psycopg2
+import structlog
+
+from orchestrator.database.connection import KEEPALIVE
+from orchestrator.database.timers import CHANNEL
+from orchestrator.database.url import for_libpq
+
+log = structlog.get_logger(__name__)
+
+
+class Wake:
+    """A LISTEN on its own connection; without one (Postgres away) it is a plain sleep."""
+
+    def __init__(self, url: str) -> None:
+        self._url = for_libpq(url)
+        self._connection: psycopg2.extensions.connection | None = None
+
+    def wait(self, seconds: float) -> None:
+        """Return after `seconds`, or earlier when a timer was announced."""
+        try:
+            connection = self._listening()
+            if select.select([connection], [], [], max(seconds, 0.0))[0]:
+                connection.poll()
+                connection.notifies.clear()
+        except (psycopg2.Error, OSError) as error:
+            log.warning("Can't listen for timers", action="listen_failed", error=str(error).strip())
+            self.close()
+            time.sleep(min(max(seconds, 0.0), 1.0))
+
+    def _listening(self) -> psycopg2.extensions.connection:
+        if self._connection is None or self._connection.closed:
+            connection = psycopg2.connect(self._url, **KEEPALIVE)
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(f"listen {CHANNEL}")
+            self._connection = connection
+        return self._connection
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
