@@ -67,7 +67,7 @@ class StimulusKind(StrEnum):
     START = "start"
     RESULT = "result"  # an attempt ended: data = Ended.to_json()
     TIMER = "timer"  # data = {"kind": TimerKind}
-    EVENT = "event"  # data = {"event": CloudEvent as a dict}
+    EVENT = "event"  # data = {"event": CloudEvent, "matches": [filter's index], "until": [...]}
     CHILD = "child"  # a sub-workflow ended: data = {"status", "output", "error"}
     COMMAND = "command"  # data = {"command": "cancel" | ..., "reason", "by", ...}
     GO_ON = "go_on"  # the instance's own note to itself after a bounded number of tasks
@@ -78,6 +78,7 @@ class TimerKind(StrEnum):
 
     WAIT = "wait"
     TIMEOUT = "timeout"
+    ATTEMPT = "attempt"  # a `try`'s limit.attempt.duration
     RETRY = "retry"
     START = "start"
 
@@ -89,7 +90,9 @@ class Instance:
     `sequence` numbers the transitions: it is the number of the newest history row and the
     version that an optimistic save compares. `counter` is the last number given to a new
     step or to a completion, so that the order of both is total within the instance.
-    `state` and `open` are to the root what they are to a `Step`.
+    `open` counts the open steps without open children, in other words the places where
+    something must still happen: one in a plain sequence, n while n branches run.
+    `state` is the core's own memory (small, rewritten).
     """
 
     id: str
@@ -218,8 +221,14 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A step waits for events. `filters` and `mode` are the task's own, evaluated where
-    they need to be; `correlation` holds values already bound."""
+    """A step waits for events.
+
+    `filters` is the task's own list of filters (an empty one takes every event), the
+    expressions in it not yet evaluated: they are matched against each event, with
+    `variables` as their arguments. `until` is None or ``{"mode", "filters"}``: the events
+    that end the listening. `correlation` holds the values already bound, by the name of
+    the correlation: an `expect`, or what the first event had.
+    """
 
     step: int
     mode: str  # one, any, all
@@ -227,17 +236,19 @@ class Listener:
     until: Json = None
     read: str = "data"
     correlation: Json = None
+    variables: Json = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewInstance:
-    """A sub-workflow to start."""
+    """A sub-workflow to start. `state` is the first `Instance.state` of it."""
 
     id: str
     workflow_id: str
     namespace: str
     input: Json
     parent_step: int | None  # None: nobody waits for it
+    state: Json = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,8 +330,11 @@ class Need:
     one: ``[(Step, Attempt | None)]``. The attempts stay locked until the transition is saved.
     ``children`` of step n: ``[Step]``, those whose parent is n, by id, input left out.
     ``items`` (n, index): the stretch of a long `for` that holds item `index`: `Chunk`.
-    ``undo`` before d: the step with the greatest `done` below d whose `undo` is set and which has
-    completed (or whose outcome is unknown), or None, with its ancestors: ``(Step | None, {id: Step})``.
+    ``undo`` before d: the step with the greatest `done` below d whose `undo` is set and which
+    has completed (or whose outcome is unknown), or None, with its ancestors:
+    ``(Step | None, {id: Step})``.
+    ``stopped`` run: every step that the end of that run stopped, by id: ``[Step]``, those whose
+    `state` has ``"stopped": run``.
     ``step`` n: that step and its ancestors ``{id: Step}`` (empty if there is none).
     ``attempt`` n: the newest attempt of step n, or None.
     ``workflow`` (namespace, name, version): the id of that version (the newest if version

@@ -1,0 +1,241 @@
+"""The compiled document: where each task stands, what surrounds it, what it contains.
+
+A task's reference is its JSON pointer (RFC 6901) in the document, the form that the
+conformance kit expects in an error's `instance`:
+
+    /do/0/pay    /do/1/each/do/0/x    /do/2/t/try/0/y    /do/2/t/catch/do/0/h
+    /do/3/f/fork/branches/1/b    /do/4/l/foreach/do/0/x    /use/functions/charge
+    /use/extensions/0/log/before/0/say    /do/0/pay/metadata/compensate
+
+A document is never changed; everything looked up once is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.errors import NotFound
+
+#: Which key makes a task which kind (dsl-reference.md, Task). `for` stands before `do`,
+#: because a `for` has both.
+KINDS = (
+    "for", "try", "call", "set", "switch", "do", "fork", "raise", "wait", "emit", "listen", "run",
+)  # fmt: skip
+
+#: Where the lists of tasks stand within a task of each kind.
+LISTS: dict[str, tuple[str, ...]] = {
+    "do": ("/do",),
+    "for": ("/do",),
+    "fork": ("/fork/branches",),
+    "try": ("/try", "/catch/do"),
+    "listen": ("/foreach/do",),
+}
+
+COMPENSATE = "/metadata/compensate"
+
+
+def escape(name: str) -> str:
+    """A name as one token of a JSON pointer."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def unescape(token: str) -> str:
+    """The name that a token of a JSON pointer stands for."""
+    return token.replace("~1", "/").replace("~0", "~")
+
+
+def look_up(document: Any, pointer: str) -> Any:
+    """What a JSON pointer points at; raises `NotFound`."""
+    found = document
+    for token in pointer.split("/")[1:]:
+        try:
+            found = found[int(token)] if isinstance(found, list) else found[unescape(token)]
+        except (KeyError, IndexError, ValueError, TypeError):
+            raise NotFound(f"the document has nothing at {pointer}") from None
+    return found
+
+
+def kind_of(body: dict[str, Any]) -> str:
+    """The kind of a task; raises `NotFound` where no key names one."""
+    for kind in KINDS:
+        if kind in body:
+            return kind
+    raise NotFound("the task is of no known kind")
+
+
+class Task:
+    """A node of the document. `index` is its place in the list at `list_ref`; both are None
+    for a task that stands alone (a function, a compensation).
+
+    `plan` is kept for the core, which derives from a task what it needs to run it.
+    """
+
+    __slots__ = ("body", "index", "kind", "list_ref", "name", "plan", "ref", "workflow")
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        ref: str,
+        name: str,
+        body: dict[str, Any],
+        list_ref: str | None = None,
+        index: int | None = None,
+    ) -> None:
+        self.workflow = workflow
+        self.ref = ref
+        self.name = name
+        self.body = body
+        self.kind = kind_of(body)
+        self.list_ref = list_ref
+        self.index = index
+        self.plan: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Task {self.kind} {self.ref}>"
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the author noted under `metadata`; extensions of the DSL live there."""
+        found = self.body.get("metadata")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def siblings(self) -> TaskList:
+        """The list that the task stands in; empty where it stands alone."""
+        return self.workflow.tasks(self.list_ref) if self.list_ref else EMPTY
+
+    @property
+    def compensation(self) -> Task | None:
+        """The task that undoes this one, if there is one."""
+        if "compensate" not in self.metadata:
+            return None
+        return self.workflow.task(self.ref + COMPENSATE)
+
+    def children(self) -> Iterator[Task]:
+        """The tasks directly inside, in the order of the document."""
+        for place in LISTS.get(self.kind, ()):
+            yield from self.workflow.tasks(self.ref + place)
+
+    def inside(self) -> Iterator[Task]:
+        """This task and every task inside it, outermost first; without compensations."""
+        waiting = [self]
+        while waiting:
+            task = waiting.pop()
+            yield task
+            waiting.extend(reversed(list(task.children())))
+
+
+class TaskList:
+    """A list of named tasks. Where a name stands twice, the first is meant."""
+
+    __slots__ = ("names", "ref", "tasks")
+
+    def __init__(self, ref: str, tasks: tuple[Task, ...]) -> None:
+        self.ref = ref
+        self.tasks = tasks
+        self.names: dict[str, Task] = {task.name: task for task in reversed(tasks)}
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self.tasks)
+
+    def __getitem__(self, index: int) -> Task:
+        return self.tasks[index]
+
+
+EMPTY = TaskList("", ())
+
+
+class Workflow:
+    """A workflow version, ready to run: `document` is what `orchestrator.document.load`
+    returned. `plan` is kept for the core."""
+
+    __slots__ = ("_lists", "_tasks", "document", "name", "namespace", "plan", "use", "version")
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        about = document["document"]
+        self.namespace: str = about["namespace"]
+        self.name: str = about["name"]
+        self.version: str = about["version"]
+        self.use: dict[str, Any] = document.get("use") or {}
+        self.plan: Any = None
+        self._tasks: dict[str, Task] = {}
+        self._lists: dict[str, TaskList] = {}
+
+    @property
+    def do(self) -> list[Task]:
+        """The tasks of the workflow itself."""
+        return list(self.tasks("/do"))
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the author noted under `document.metadata`."""
+        found = self.document["document"].get("metadata")
+        return found if isinstance(found, dict) else {}
+
+    def task(self, ref: str) -> Task:
+        """The task at a reference; raises `NotFound`."""
+        found = self._tasks.get(ref)
+        return found if found is not None else self._found(ref)
+
+    def tasks(self, ref: str) -> TaskList:
+        """The list of tasks at a pointer; empty where the document has none."""
+        found = self._lists.get(ref)
+        if found is None:
+            found = self._lists[ref] = self._listed(ref)
+        return found
+
+    def every_task(self) -> Iterator[Task]:
+        """Every task of the document: the workflow's own, functions, extensions, and the
+        compensations of all of them."""
+        for task in self._outermost():
+            for inner in task.inside():
+                yield inner
+                yield from _compensations(inner)
+
+    def _outermost(self) -> Iterator[Task]:
+        yield from self.tasks("/do")
+        for name in self.use.get("functions") or {}:
+            yield self.task(f"/use/functions/{escape(name)}")
+        for index, extension in enumerate(self.use.get("extensions") or ()):
+            for name in extension:
+                place = f"/use/extensions/{index}/{escape(name)}"
+                yield from self.tasks(place + "/before")
+                yield from self.tasks(place + "/after")
+
+    def _listed(self, ref: str) -> TaskList:
+        try:
+            items = look_up(self.document, ref)
+        except NotFound:
+            items = ()
+        tasks = []
+        for index, item in enumerate(items or ()):
+            ((name, body),) = item.items()
+            task = Task(self, f"{ref}/{index}/{escape(name)}", name, body, ref, index)
+            tasks.append(self._tasks.setdefault(task.ref, task))
+        return TaskList(ref, tuple(tasks))
+
+    def _found(self, ref: str) -> Task:
+        """A task that was not looked up yet: one of a list comes with its siblings."""
+        above, _, name = ref.rpartition("/")
+        list_ref, _, index = above.rpartition("/")
+        if index.isdecimal():
+            self.tasks(list_ref)
+            if ref in self._tasks:
+                return self._tasks[ref]
+        body = look_up(self.document, ref)
+        if not isinstance(body, dict):
+            raise NotFound(f"{ref} is no task")
+        return self._tasks.setdefault(ref, Task(self, ref, unescape(name), body))
+
+
+def _compensations(task: Task) -> Iterator[Task]:
+    undoing = task.compensation
+    if undoing is not None:
+        for inner in undoing.inside():
+            yield inner
+            yield from _compensations(inner)
