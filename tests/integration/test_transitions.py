@@ -1,0 +1,281 @@
+"""The statements of the hot path on Postgres: fences, tokens, one snapshot, one winner."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orchestrator import ids
+from orchestrator.core.values import (
+    Attempt,
+    AttemptState,
+    Ended,
+    Fact,
+    Instance,
+    Status,
+    Step,
+    Stimulus,
+    StimulusKind,
+    Timer,
+    TimerKind,
+    Transition,
+)
+from orchestrator.database import attempts, slices, stimuli, timers, workers
+from orchestrator.database.connection import LOCKING, Busy, Database, Fenced, Superseded
+from orchestrator.database.transitions import Fence, Saving, Taken, save
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+WORKER = ids.new_id()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def instance(database: Database) -> str:
+    id = ids.new_id()
+    database.all(
+        "insert into orchestrator.instances (id, namespace, workflow_id, workflow, version, input)"
+        " values (%s, 'shop', %s, 'order', '1.0.0', '{\"nul\": \"\\u0000\"}')",
+        (id, ids.new_id()),
+    )
+    stimuli.put(database, id, StimulusKind.START)
+    return id
+
+
+def a_step(number: int, **fields) -> Step:
+    return Step(number, 0, f"/do/0/step{number}", "call", started_at=NOW, **fields)
+
+
+def saving(before: Instance, stimulus: Stimulus | None = None, **changes) -> Saving:
+    told = stimulus or Stimulus(StimulusKind.RESULT, NOW, 7)
+    after = replace(before, **changes.pop("instance", {}))
+    fence, taken = changes.pop("fence", None), changes.pop("taken", None)
+    return Saving(before, told, Transition(after, **changes), lambda _: "celery", fence, taken)
+
+
+def started(database: Database, instance: str) -> tuple[Instance, Attempt]:
+    """The instance after its start, with one ready attempt of step 1."""
+    snapshot = slices.read_inbox(database, instance)
+    assert snapshot is not None and snapshot.stimulus is not None
+    attempt = Attempt(ids.new_id(), 1, 1, "shop.reserve")
+    start = Stimulus(StimulusKind.START, NOW, 7, id=snapshot.stimulus["id"])
+    save(
+        database,
+        saving(
+            snapshot.slice.instance,
+            start,
+            instance={"status": Status.RUNNING, "counter": 1},
+            created=(a_step(1, input={"nul": "\0"}),),
+            attempts=(attempt,),
+            facts=(Fact("workflow.started"), Fact("task.started", 1)),
+        ),
+    )
+    found = slices.lock(database, instance, None, None).slice.instance
+    return found, attempt
+
+
+def claimed(database: Database, instance: str, attempt: Attempt, token: str = "t.0"):
+    return slices.claim(database, attempt.id, instance, attempt.task, WORKER, 1, token)
+
+
+def test_a_transition_is_saved_whole(database, instance):
+    after, attempt = started(database, instance)
+    assert (after.sequence, after.status) == (1, Status.RUNNING)
+    assert after.input == {"nul": "\0"}
+    assert slices.read_inbox(database, instance) is None
+    assert database.all("select sequence, seed, stimulus, facts from orchestrator.history") == [
+        (1, 7, {"kind": "start"}, [["workflow.started", None], ["task.started", 1]])
+    ]
+    snapshot = claimed(database, instance, attempt)
+    assert snapshot is not None
+    assert snapshot.slice.steps[1].input == {"nul": "\0"}
+
+
+def test_a_save_on_an_old_version_changes_nothing(database, instance):
+    after, _ = started(database, instance)
+    with pytest.raises(Superseded):
+        save(database, saving(replace(after, sequence=0), created=(a_step(2),)))
+    assert database.one("select count(*) from orchestrator.steps") == (1,)
+
+
+def test_a_claim_is_refused_for_another_task_a_second_token_or_a_withdrawn_attempt(
+    database, instance
+):
+    after, attempt = started(database, instance)
+    assert claimed(database, instance, replace(attempt, task="shop.other")) is None
+    assert claimed(database, instance, attempt, "a.0") is not None
+    assert claimed(database, instance, attempt, "b.0") is None
+    assert claimed(database, instance, attempt, "a.0") is not None  # a lost reply, asked again
+    other = Attempt(ids.new_id(), 2, 1, "shop.charge")
+    save(database, saving(after, created=(a_step(2),), attempts=(other,)))
+    save(database, saving(replace(after, sequence=2), withdrawn=(2,)))
+    assert claimed(database, instance, other) is None
+
+
+def test_a_fence_stops_whoever_lost_the_attempt(database, instance):
+    after, attempt = started(database, instance)
+    claimed(database, instance, attempt, "a.0")
+    ended = Ended(attempt.id, AttemptState.SUCCEEDED)
+    with pytest.raises(Fenced):
+        save(database, saving(after, ended=(ended,), fence=Fence(attempt.id, "b.0")))
+    assert not slices.ended_with(database, attempt.id, "b.0")
+    save(database, saving(after, ended=(ended,), fence=Fence(attempt.id, "a.0")))
+    assert slices.ended_with(database, attempt.id, "a.0")
+
+
+def test_an_attempt_taken_at_once_is_born_claimed_and_found_by_its_token(database, instance):
+    after, attempt = started(database, instance)
+    claimed(database, instance, attempt, "a.0")
+    following = Attempt(ids.new_id(), 2, 1, "shop.charge")
+    save(
+        database,
+        saving(
+            after,
+            created=(a_step(2),),
+            attempts=(following,),
+            ended=(Ended(attempt.id, AttemptState.SUCCEEDED),),
+            fence=Fence(attempt.id, "a.0"),
+            taken=Taken(following.id, WORKER, 1, "a.1"),
+        ),
+    )
+    found = slices.claimed_with(database, instance, "a.1")
+    assert found is not None and found.slice.attempt is not None
+    assert found.slice.attempt.id == following.id
+    assert claimed(database, instance, following, "c.0") is None
+
+
+def test_of_many_savers_of_one_version_one_wins(database, database_url, instance):
+    after, _ = started(database, instance)
+    won: list[int] = []
+
+    def race(number: int) -> None:
+        mine = Database(database_url)
+        try:
+            save(mine, saving(after, created=(a_step(number),)))
+            won.append(number)
+        except Superseded:
+            pass
+        finally:
+            mine.close()
+
+    threads = [threading.Thread(target=race, args=(n,)) for n in range(2, 10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert database.all("select id from orchestrator.steps where id > 1") == [(won[0],)]
+
+
+def test_a_claim_during_a_withdrawal_waits_and_is_refused(database, database_url, instance):
+    after, attempt = started(database, instance)
+    answers: list[object] = []
+    other = Database(database_url)
+    with database.transaction(LOCKING) as cursor:
+        slice = slices.lock(cursor, instance, None, None).slice
+        loaded = slices.load(cursor, slice, slices.Need("open"))
+        assert [(step.id, one.id) for step, one in loaded.loaded[slices.Need("open")]] == [
+            (1, attempt.id)
+        ]
+        claimer = threading.Thread(
+            target=lambda: answers.append(claimed(other, instance, attempt))
+        )
+        claimer.start()
+        while not database_is_waiting(other, database_url):
+            pass
+        save(cursor, saving(after, withdrawn=(1,)))
+    claimer.join()
+    other.close()
+    assert answers == [None]
+
+
+def database_is_waiting(_: Database, url: str) -> bool:
+    """Whether some session waits for a lock: an awaited fact, not a sleep."""
+    observer = Database(url, size=1)
+    try:
+        row = observer.one(
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+            " and datname = current_database()"
+        )
+        return bool(row and row[0])
+    finally:
+        observer.close()
+
+
+def test_a_lock_that_cannot_be_had_in_time_is_busy(database, database_url, instance):
+    other = Database(database_url)
+    with database.transaction(LOCKING) as cursor:
+        slices.lock(cursor, instance, None, None)
+        with pytest.raises(Busy), other.transaction(LOCKING) as second:
+            slices.lock(second, instance, None, None)
+    other.close()
+
+
+def test_a_due_timer_becomes_one_stimulus_and_a_later_one_stays(database, instance):
+    after, _ = started(database, instance)
+    later = Timer(1, TimerKind.TIMEOUT, datetime.now(UTC) + timedelta(hours=1))
+    save(database, saving(after, timers=(Timer(1, TimerKind.WAIT, NOW), later)))
+    assert timers.fire(database).instances == (instance,)
+    assert timers.fire(database).instances == ()
+    snapshot = slices.read_inbox(database, instance)
+    assert snapshot is not None and snapshot.stimulus is not None
+    assert (snapshot.stimulus["kind"], snapshot.stimulus["data"]) == ("timer", {"kind": "wait"})
+    assert 3500 < (timers.next_due(database) or 0) < 3601
+    save(database, saving(replace(after, sequence=2), disarmed=(1,)))
+    assert timers.next_due(database) is None
+
+
+def test_suspended_instances_take_commands_and_results_only(database, instance):
+    after, attempt = started(database, instance)
+    save(database, saving(after, instance={"status": Status.SUSPENDED}))
+    stimuli.put(database, instance, StimulusKind.TIMER, data={"kind": "wait"})
+    assert slices.read_inbox(database, instance) is None
+    assert stimuli.overdue(database, 0) == []
+    stimuli.put(database, instance, StimulusKind.COMMAND, data={"command": "resume"})
+    snapshot = slices.read_inbox(database, instance)
+    assert snapshot is not None and snapshot.stimulus is not None
+    assert snapshot.stimulus["kind"] == "command"
+    assert stimuli.overdue(database, 0) == [instance]
+
+
+def test_what_is_overtaken_is_published_again_and_a_backlog_is_not(database, instance):
+    after, overtaken = started(database, instance)
+    late = Attempt(ids.new_id(), 2, 1, "shop.charge")
+    save(database, saving(after, created=(a_step(2),), attempts=(late,)))
+    assert attempts.to_publish_again(database, 60) == []
+    an_hour_ago(database, "published_at")
+    assert attempts.to_publish_again(database, 60) == []  # nobody lives who could be free
+    claimed(database, instance, late)
+    database.all(
+        "update orchestrator.attempts set claimed_at = clock_timestamp() - interval '30 min',"
+        " published_at = clock_timestamp() - interval '50 min' where id = %s",
+        (late.id,),
+    )
+    assert [one.id for one in attempts.to_publish_again(database, 60)] == [overtaken.id]
+    assert attempts.to_publish_again(database, 60) == []  # its patience starts anew
+
+
+def test_on_a_quiet_queue_with_a_free_worker_a_message_counts_as_lost(database, instance):
+    _, attempt = started(database, instance)
+    an_hour_ago(database, "published_at")
+    row = workers.WorkerRow(WORKER, "w@host", 1, "prefork", 2, ["celery"], ["shop.reserve"])
+    workers.register(database, row)
+    assert workers.heartbeat(database, WORKER, [], free=0)
+    assert attempts.to_publish_again(database, 60) == []
+    assert workers.heartbeat(database, WORKER, [], free=1)
+    assert [one.id for one in attempts.to_publish_again(database, 60)] == [attempt.id]
+
+
+def an_hour_ago(database: Database, column: str) -> None:
+    database.all(
+        f"update orchestrator.attempts set {column} = clock_timestamp() - interval '1 hour'"
+    )
