@@ -10,7 +10,7 @@ from orchestrator.database.connection import Database
 from orchestrator.database.time import DatabaseTime
 from orchestrator.expressions import Evaluator
 from orchestrator.settings import Settings
-from orchestrator.state_manager import StateManager, Workflows
+from orchestrator.state_manager import Bringer, StateManager, Workflows
 from orchestrator.task_dispatcher import TaskDispatcher
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ def services(settings: Settings, app: Celery) -> Services:
         database=database,
         dispatcher=dispatcher,
         workflows=workflows,
-        evaluate=evaluator.evaluate,
         time=DatabaseTime(),
-        limits=Limits(),
+        bringer=Bringer(evaluator.evaluate, Limits(), dispatcher.queue_of),
     )
     return Services(settings, database, dispatcher, evaluator, workflows, state)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from orchestrator.core.values import Attempt, Json, Slice, Step
+from orchestrator.core.values import Attempt, AttemptState, Json, Slice, Step
 from orchestrator.document.model import Workflow
 
 
@@ -56,3 +56,32 @@ class Work:
         ours, so that a repeated end finds what the first one took."""
         base, _, number = self.token.rpartition(".")
         return f"{base}.{int(number) + 1}"
+
+
+def work_of(
+    workflow: Workflow, slice: Slice, attempt: Attempt, holder: Holder, token: str, inbox: int
+) -> Work:
+    """The work that a claimed attempt is, its slice cut down to the step and its ancestors."""
+    step = slice.steps[attempt.step]
+    chain, above = {step.id: step}, step.parent
+    while above:
+        chain[above] = slice.steps[above]
+        above = chain[above].parent
+    claimed = replace(attempt, state=AttemptState.CLAIMED)
+    instance = slice.instance
+    return Work(
+        attempt=claimed,
+        instance_id=instance.id,
+        namespace=instance.namespace,
+        business_id=instance.business_id,
+        step=step,
+        call=step.call or {},
+        key=f"{instance.id}:{step.id}",
+        retries=(step.state or {}).get("retries", 0),
+        deadline=None,
+        workflow=workflow,
+        slice=Slice(instance, chain, claimed),
+        inbox=inbox,
+        token=token,
+        holder=holder,
+    )

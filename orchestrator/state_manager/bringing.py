@@ -1,0 +1,98 @@
+"""One transition: decide with the core, save in one statement, say what follows from it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from orchestrator.core import Limits
+from orchestrator.core.values import Attempt, Slice, Stimulus, Transition
+from orchestrator.database import attempts, stimuli
+from orchestrator.database.slices import Reader
+from orchestrator.database.transitions import Fence, Saving, Taken, save
+from orchestrator.document.model import Workflow
+from orchestrator.expressions import Evaluate
+from orchestrator.state_manager.deciding import decide
+from orchestrator.state_manager.work import Take, Work
+
+
+def new_token() -> str:
+    """What proves a claim: to be kept over its repetitions."""
+    return f"{secrets.token_hex(8)}.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A transition that has committed, with the slice that follows from it; `taken` is the
+    new attempt that its saver runs itself, claimed under `token`."""
+
+    before: Slice
+    transition: Transition
+    slice: Slice
+    taken: Attempt | None
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bringer:
+    """Runs transitions, on the database itself or on a transaction that holds the lock."""
+
+    evaluate: Evaluate
+    limits: Limits
+    queue_of: Callable[[Attempt], str]
+
+    def bring(
+        self,
+        reader: Reader,
+        workflow: Workflow,
+        slice: Slice,
+        stimulus: Stimulus,
+        take: Take | None = None,
+        work: Work | None = None,
+        *,
+        locked: bool,
+    ) -> Saved | None:
+        """Decide and save; None where the stimulus changes nothing.
+
+        Raises:
+            Superseded, Fenced: somebody else was there first.
+            LockNeeded: only the holder of the row lock may decide this.
+        """
+        transition = decide(
+            reader, workflow, slice, stimulus, self.evaluate, self.limits, locked=locked
+        )
+        if transition.ignored is not None:
+            _forget(reader, stimulus, work)
+            return None
+        token = work.next_token if work else new_token()
+        chosen = _chosen(transition, take)
+        taken = None
+        if chosen is not None and take is not None:
+            taken = Taken(chosen.id, take.holder.worker, take.holder.process, token)
+        fence = Fence(work.attempt.id, work.token) if work else None
+        save(reader, Saving(slice.instance, stimulus, transition, self.queue_of, fence, taken))
+        return Saved(slice, transition, _follow(slice, transition), chosen, token)
+
+
+def _forget(reader: Reader, stimulus: Stimulus, work: Work | None) -> None:
+    """What changes nothing leaves the inbox, and its attempt's lease ends."""
+    if stimulus.id is not None:
+        stimuli.forget(reader, stimulus.id)
+    if work is not None and stimulus.ended is not None:
+        attempts.end(reader, work.attempt.id, stimulus.ended.state.value)
+
+
+def _chosen(transition: Transition, take: Take | None) -> Attempt | None:
+    if take is None:
+        return None
+    return next((one for one in transition.attempts if take.accepts(one)), None)
+
+
+def _follow(slice: Slice, transition: Transition) -> Slice:
+    """The slice as the saved transition left it: what a continuing worker has in hand."""
+    steps = dict(slice.steps)
+    steps.update((step.id, step) for step in transition.changed)
+    steps.update((step.id, step) for step in transition.created)
+    instance = replace(transition.instance, sequence=slice.instance.sequence + 1)
+    return Slice(instance, steps)
