@@ -7,13 +7,14 @@ through SQLAlchemy Core on the same pool. A process that was forked opens its ow
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
 import psycopg2.errors
 import sqlalchemy as sa
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy.pool import PoolProxiedConnection
 
 from orchestrator import codec
@@ -65,22 +66,43 @@ def _translated(error: psycopg2.Error) -> Exception:
     return error
 
 
-class Cursor:
-    """What a transaction, or the database itself, can be asked: SQL with psycopg2 parameters."""
+Params = Sequence[Any] | dict[str, Any]
+Rows = list[tuple[Any, ...]]
 
-    def __init__(self, connection: Callable[[], Any]) -> None:
+
+def _run(connection: Any, sql: str, params: Params) -> Rows:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+class Transaction:
+    """An open transaction: what opens it travels with its first statement, and its commit
+    with the one that is said to be the last, so that neither costs a round trip."""
+
+    def __init__(self, connection: Any, first: str) -> None:
         self._connection = connection
+        self._first = first
 
-    def all(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+    def all(self, sql: str, params: Params = ()) -> Rows:
         """Every row of the last statement's result; empty where it has none."""
-        with self._connection().cursor() as cursor:
-            cursor.execute(sql, params or None)
-            return cursor.fetchall() if cursor.description else []
+        opening, self._first = self._first, ""
+        return _run(self._connection, opening + sql, params)
 
-    def one(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> tuple[Any, ...] | None:
+    def one(self, sql: str, params: Params = ()) -> tuple[Any, ...] | None:
         """The first row, or None."""
         rows = self.all(sql, params)
         return rows[0] if rows else None
+
+    def last(self, sql: str, params: Params = ()) -> None:
+        """Run SQL and commit with it."""
+        self.all(f"{sql}; commit", params)
+
+    def end(self, how: str) -> None:
+        """Commit or roll back what is still open."""
+        closed = self._connection.closed
+        if not closed and self._connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+            _run(self._connection, how, ())
 
 
 class Database:
@@ -116,32 +138,34 @@ class Database:
             connect_args=KEEPALIVE,
         )
 
-    def all(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+    def all(self, sql: str, params: Params = ()) -> Rows:
         """Run SQL in its own transaction; every row of the last statement's result."""
         with self._lent() as connection:
-            return Cursor(lambda: connection).all(sql, params)
+            return _run(connection, sql, params)
 
-    def one(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> tuple[Any, ...] | None:
+    def last(self, sql: str, params: Params = ()) -> None:
+        """Run SQL in its own transaction."""
+        self.all(sql, params)
+
+    def one(self, sql: str, params: Params = ()) -> tuple[Any, ...] | None:
         """Run SQL in its own transaction; the first row, or None."""
         rows = self.all(sql, params)
         return rows[0] if rows else None
 
     @contextmanager
-    def transaction(self, first: str = "begin") -> Iterator[Cursor]:
+    def transaction(self, first: str = "begin; ") -> Iterator[Transaction]:
         """A transaction: committed at the end, rolled back if the block raises.
 
         `first` opens it; pass `LOCKING` where a row lock follows.
         """
         with self._lent() as connection:
-            cursor = Cursor(lambda: connection)
-            cursor.all(first)
+            transaction = Transaction(connection, first)
             try:
-                yield cursor
-                cursor.all("commit")
+                yield transaction
             except BaseException:
-                if not connection.closed:
-                    cursor.all("rollback")
+                transaction.end("rollback")
                 raise
+            transaction.end("commit")
 
     @contextmanager
     def _lent(self) -> Iterator[Any]:

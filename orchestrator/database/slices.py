@@ -13,13 +13,16 @@ from orchestrator.errors import NotFound
 
 
 class Reader(Protocol):
-    """A `Database` or a `Cursor` of one."""
+    """A `Database`, or a `Transaction` on it."""
 
     def all(self, sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
         """Every row of the last statement's result."""
 
     def one(self, sql: str, params: Any = ()) -> tuple[Any, ...] | None:
         """The first row, or None."""
+
+    def last(self, sql: str, params: Any = ()) -> None:
+        """Run SQL that ends the transaction, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,7 +234,7 @@ def save(reader: Reader, saving: Saving) -> None:
     for statement, values in _rare(saving):
         sql.append(statement)
         params.extend(values)
-    reader.all("; ".join(sql), params)
+    reader.last("; ".join(sql), params)
 
 
 Statement = tuple[str, list[Any]]

@@ -8,6 +8,7 @@ lock. A bringer that cannot have the lock in time leaves its stimulus in the inb
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from orchestrator.database.slices import Reader, Snapshot
 from orchestrator.database.time import DatabaseTime
 from orchestrator.database.transitions import ended_to_json
 from orchestrator.document.model import Workflow
+from orchestrator.errors import DatabaseUnavailable
 from orchestrator.expressions import EvaluatorUnavailable
 from orchestrator.state_manager.aftermath import follow_up
 from orchestrator.state_manager.alone import is_alone
@@ -96,7 +98,9 @@ class StateManager:
             saved = self._finish_alone(work, stimulus, take)
             if saved is None:
                 return self._finish_locked(work, stimulus, take)
-        except (Busy, EvaluatorUnavailable) as reason:
+        except DatabaseUnavailable:
+            raise
+        except Exception as reason:  # noqa: BLE001  whatever it is, the result is not lost
             self._leave(work, ended, reason)
             return None
         return self._after(saved, work.workflow, take)
@@ -158,12 +162,14 @@ class StateManager:
             data={**ended_to_json(ended), "traceback": ended.traceback},
             key=f"result:{work.attempt.id}",
         )
-        log.info(
+        expected = isinstance(reason, Busy | EvaluatorUnavailable)
+        log.log(
+            logging.INFO if expected else logging.ERROR,
             "A result waits in the inbox",
             action="result_left",
             instance=work.instance_id,
             attempt=work.attempt.id,
-            reason=repr(reason),
+            exc_info=None if expected else reason,
         )
         self.dispatcher.hint(work.instance_id)
 
@@ -179,6 +185,15 @@ class StateManager:
                 saved, workflow = self._bring_next(instance_id, offer)
             except (Busy, EvaluatorUnavailable):
                 break
+            except DatabaseUnavailable:
+                raise
+            except Exception:
+                log.exception(
+                    "A stimulus can't be brought; it stays in the inbox",
+                    action="stimulus_stuck",
+                    instance=instance_id,
+                )
+                return taken
             if workflow is None:
                 return taken
             if saved is not None:

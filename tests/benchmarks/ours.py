@@ -1,0 +1,108 @@
+"""The same loads through the public API, each instance durable; ends are read in Postgres."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import psycopg2
+
+from tests.benchmarks import documents
+
+
+@dataclass(frozen=True)
+class Orchestrator:
+    """The product under load: its API, and Postgres to see what is committed."""
+
+    api: httpx.Client
+    postgres: Any
+
+    @classmethod
+    def at(cls, api_url: str, database_url: str) -> Orchestrator:
+        """Connect to a running stack."""
+        connection = psycopg2.connect(database_url)
+        connection.autocommit = True
+        return cls(httpx.Client(base_url=api_url, timeout=60), connection)
+
+    def deploy(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Make a workflow known; returns what starts it."""
+        self.api.post("/v1/workflows", json=document).raise_for_status()
+        head = document["document"]
+        return {"workflow": {"namespace": head["namespace"], "name": head["name"]}}
+
+    def start(self, body: Any) -> list[str]:
+        """Start one instance, or a batch; returns the ids."""
+        answer = self.api.post("/v1/instances", json=body)
+        answer.raise_for_status()
+        told = answer.json()
+        return [one["id"] for one in told] if isinstance(told, list) else [told["id"]]
+
+    def sql(self, statement: str, *params: Any) -> list[tuple[Any, ...]]:
+        """Rows of one statement."""
+        with self.postgres.cursor() as cursor:
+            cursor.execute(statement, params)
+            return cursor.fetchall() if cursor.description else []
+
+    def wait(self, ids: list[str], timeout: float = 300) -> None:
+        """Until every instance is completed in Postgres; anything else is an error."""
+        deadline = time.monotonic() + timeout
+        while True:
+            states = dict(
+                self.sql(
+                    "select status, count(*) from orchestrator.instances"
+                    " where id = any(%s::uuid[]) group by 1",
+                    ids,
+                )
+            )
+            if states.get("completed") == len(ids):
+                return
+            if states.get("faulted") or time.monotonic() > deadline:
+                raise AssertionError(f"not every instance completed: {states}")
+            time.sleep(0.002)  # the clock of the measurement: 2 ms is its resolution
+
+    def timed(self, body: Any, timeout: float = 300) -> float:
+        """Seconds from the request until what it started is completed in Postgres."""
+        started = time.perf_counter()
+        self.wait(self.start(body), timeout)
+        return time.perf_counter() - started
+
+
+def w1(product: Orchestrator, runs: int) -> float:
+    """One instance of 20 no-op steps in sequence; median in ms."""
+    body = product.deploy(documents.sequence(20))
+    return statistics.median(product.timed(body) * 1000 for _ in range(runs))
+
+
+def w2(product: Orchestrator, instances: int = 200, steps: int = 5) -> float:
+    """200 instances of 5 steps in one batch; steps a second."""
+    body = product.deploy(documents.sequence(steps))
+    return instances * steps / product.timed([body] * instances)
+
+
+def w3(product: Orchestrator, runs: int, width: int = 200) -> float:
+    """A fork of 200 no-op steps and its join; median in ms."""
+    body = product.deploy(documents.fork(width))
+    return statistics.median(product.timed(body) * 1000 for _ in range(runs))
+
+
+def w4(product: Orchestrator, count: int = 300) -> float:
+    """Starts a second, one by one over one connection."""
+    body = product.deploy(documents.sequence(1))
+    started = time.perf_counter()
+    ids = [id for _ in range(count) for id in product.start(body)]
+    rate = count / (time.perf_counter() - started)
+    product.wait(ids)
+    return rate
+
+
+def w4_batch(product: Orchestrator, count: int = 1000) -> float:
+    """Starts a second in one batch."""
+    body = product.deploy(documents.sequence(1))
+    started = time.perf_counter()
+    ids = product.start([body] * count)
+    rate = count / (time.perf_counter() - started)
+    product.wait(ids)
+    return rate
