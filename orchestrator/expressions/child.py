@@ -1,8 +1,8 @@
 """The sandbox's inside: a process that owns nothing evaluates jq programs until its pipe ends.
 
-Run as a script by `sandbox`, never imported by it: `python -I -S child.py JQ MEMORY CPU RESULT`
-(the path of the jq extension; bytes; seconds of CPU a call; bytes of a result), with one end
-of a socket pair as its standard input and nothing else.
+`sandbox` runs it as a script and imports its constants: `python -I -S child.py JQ MEMORY CPU
+RESULT` (the path of the jq extension; bytes; seconds of CPU a call; bytes of a result), with
+one end of a socket pair as its standard input and nothing else.
 
 A request is two lengths (of the program, of the data; 4 bytes each, big-endian), then both
 in UTF-8. The data is a JSON text; when it is empty the program is only compiled. An answer is
@@ -26,8 +26,8 @@ from typing import Any
 
 READY, RESULT, NOTHING, FAILED, INVALID, MEMORY, TOO_LARGE = range(7)
 """The child is up; a JSON text; the program yielded nothing; the message of a jq error; of a
-compile error; out of memory; the length of a result that is too large. `LAST` is added
-(as a bit) to an answer after which the child ends, because it has grown too big."""
+compile error; out of memory; the result is too large. `LAST` is added (as a bit) to an answer
+after which the child ends, because it has grown too big."""
 
 LAST = 0x80
 HEAD = struct.Struct(">II")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator import codec
 from orchestrator.expressions import fast, rules
 from orchestrator.expressions.errors import ExpressionError
+from orchestrator.expressions.operations import Code, Leave
+from orchestrator.expressions.rules import Program
 from orchestrator.expressions.sandbox import Sandbox
 
 Json = Any
@@ -32,8 +34,11 @@ class Evaluator:
         """
         plan = _plan(program)
         if plan.fast is not None:
-            return plan.fast(value, variables)
-        return self._evaluate(plan, value, variables)
+            try:
+                return plan.fast(value, variables)
+            except Leave:
+                pass  # the sandbox knows
+        return self._evaluate(plan.program, value, variables)
 
     def check(self, program: str, variables: Iterable[str]) -> None:
         """Refuse at deployment what could never be evaluated, given the names of the variables
@@ -48,37 +53,35 @@ class Evaluator:
             for name in plan.program.variables - names:
                 raise ExpressionError(f"${name} is not defined")
             return
-        self._sandbox.ask(_wrap(plan.program, _passed(plan.program, names)), b"")
+        self._sandbox.ask(_wrap(program, _passed(plan.program, names)), b"")
 
     def close(self) -> None:
         """End the sandbox's process, if there is one."""
         self._sandbox.close()
 
-    def _evaluate(self, plan: _Plan, value: Json, variables: Mapping[str, Json]) -> Json:
-        if plan.program.uses_now and NOW not in variables:
+    def _evaluate(self, program: Program, value: Json, variables: Mapping[str, Json]) -> Json:
+        if program.uses_now and NOW not in variables:
             raise ExpressionError("`now` has no time here")
-        names = _passed(plan.program, variables)
+        names = _passed(program, variables)
         data = _data(value, {name: variables[name] for name in names})
-        result = self._sandbox.ask(_wrap(plan.program, names), data)
+        result = self._sandbox.ask(_wrap(program.text, names), data)
         return None if result is None else _loaded(result)
 
 
-class _Plan:
+class _Plan(NamedTuple):
     """What is known about a program once it has been read."""
 
-    __slots__ = ("fast", "program")
-
-    def __init__(self, program: rules.Program) -> None:
-        self.program = program
-        self.fast = fast.compiled(program)
+    program: Program
+    fast: Code | None
 
 
 @lru_cache(maxsize=4096)
-def _plan(program: str) -> _Plan:
-    return _Plan(rules.read(program))
+def _plan(text: str) -> _Plan:
+    program = rules.read(text)
+    return _Plan(program, fast.compiled(program))
 
 
-def _passed(program: rules.Program, available: Iterable[str]) -> tuple[str, ...]:
+def _passed(program: Program, available: Iterable[str]) -> tuple[str, ...]:
     """Which variables go into the sandbox: what the program doesn't name is not sent."""
     wanted = program.variables | ({NOW} if program.uses_now else frozenset())
     return tuple(sorted(wanted.intersection(available)))
@@ -92,7 +95,7 @@ _FENCE = "".join(
 
 
 @lru_cache(maxsize=4096)
-def _wrap(program: rules.Program, names: tuple[str, ...]) -> bytes:
+def _wrap(program: str, names: tuple[str, ...]) -> bytes:
     """The program as the sandbox runs it, on `[value, {variables}]`. Cached by text and names
     of variables, so that libjq compiles each once. The program stands on lines of its own:
     its positions in messages are right, and a comment at its end ends."""
@@ -100,7 +103,7 @@ def _wrap(program: rules.Program, names: tuple[str, ...]) -> bytes:
     variables = f".[1] as {{{bound}}} |" if names else ""
     now = f"def now: ${NOW};" if NOW in names else ""
     head = f"{variables} null as $ENV | .[0] | {_FENCE}{now}"
-    return f"{head}(\n{program.text}\n)|tojson".encode()
+    return f"{head}(\n{program}\n)|tojson".encode()
 
 
 def _data(value: Json, variables: Mapping[str, Json]) -> bytes:

@@ -17,8 +17,24 @@ MAX_DEPTH = 200  # brackets within brackets
 NOW_VARIABLE = "__now"
 
 FORBIDDEN = frozenset(
-    "env input inputs debug stderr halt halt_error input_filename input_line_number "
-    "import include module modulemeta get_search_list get_jq_origin get_prog_origin".split()
+    {
+        "debug",
+        "env",
+        "get_jq_origin",
+        "get_prog_origin",
+        "get_search_list",
+        "halt",
+        "halt_error",
+        "import",
+        "include",
+        "input",
+        "input_filename",
+        "input_line_number",
+        "inputs",
+        "module",
+        "modulemeta",
+        "stderr",
+    }
 )
 """Functions and keywords that reach out of the expression. `now` is allowed: it is the
 transition's time."""
@@ -31,6 +47,7 @@ class Program:
 
     text: str
     tokens: tuple[Token, ...]
+    depth: int
     variables: frozenset[str]
     uses_now: bool
 
@@ -42,11 +59,16 @@ def read(text: str) -> Program:
     found = tuple(tokens(text))
     if not found:
         raise ExpressionError("the expression is empty")
-    _bound_tokens(found)
+    if len(found) > MAX_TOKENS:
+        raise ExpressionError(f"the expression has {len(found)} parts, {MAX_TOKENS} are the limit")
+    depth = _depth(found)
+    if depth > MAX_DEPTH:
+        raise ExpressionError(f"the expression nests {depth} brackets, {MAX_DEPTH} are the limit")
     _refuse_forbidden(found)
     return Program(
         text=text,
         tokens=found,
+        depth=depth,
         variables=frozenset(token.text for token in found if token.kind is Kind.VARIABLE),
         uses_now=any(token.kind is Kind.NAME and token.text == "now" for token in found),
     )
@@ -63,16 +85,13 @@ def _bound_text(text: str) -> None:
         raise ExpressionError("the expression contains half of a surrogate pair")
 
 
-def _bound_tokens(found: tuple[Token, ...]) -> None:
-    if len(found) > MAX_TOKENS:
-        raise ExpressionError(f"the expression has {len(found)} parts, {MAX_TOKENS} are the limit")
-    depth = 0
+def _depth(found: tuple[Token, ...]) -> int:
+    depth = deepest = 0
     for token in found:
-        if token.kind is not Kind.SIGN:
-            continue
-        depth += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
-        if depth > MAX_DEPTH:
-            raise ExpressionError(f"the expression nests deeper than {MAX_DEPTH} brackets")
+        if token.kind is Kind.SIGN:
+            depth += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
+            deepest = max(deepest, depth)
+    return deepest
 
 
 def _refuse_forbidden(found: tuple[Token, ...]) -> None:
@@ -82,9 +101,8 @@ def _refuse_forbidden(found: tuple[Token, ...]) -> None:
             _follow(brackets, token.text)
         elif token.kind is Kind.VARIABLE and _is_forbidden_variable(token.text):
             raise ForbiddenExpression(f"${token.text} may not be used in an expression")
-        elif token.kind is Kind.NAME and _is_forbidden_name(token.text):
-            if not _is_key(found, index, brackets):
-                raise ForbiddenExpression(f"'{token.text}' may not be used in an expression")
+        elif _is_forbidden_name(token) and not _is_key(found, index, brackets):
+            raise ForbiddenExpression(f"'{token.text}' may not be used in an expression")
 
 
 def _follow(brackets: list[str], sign: str) -> None:
@@ -98,8 +116,8 @@ def _is_forbidden_variable(name: str) -> bool:
     return name == "ENV" or "::" in name or (name.startswith("__") and name != "__loc__")
 
 
-def _is_forbidden_name(name: str) -> bool:
-    return name in FORBIDDEN or "::" in name
+def _is_forbidden_name(token: Token) -> bool:
+    return token.kind is Kind.NAME and (token.text in FORBIDDEN or "::" in token.text)
 
 
 def _is_key(found: tuple[Token, ...], index: int, brackets: list[str]) -> bool:

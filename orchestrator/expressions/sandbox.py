@@ -203,9 +203,10 @@ class _Child:
 
 def _start(pipe: socket.socket, bounds: tuple[int, float, int]) -> subprocess.Popen[bytes]:
     memory, cpu, result = bounds
+    command = [_interpreter(), "-I", "-S", "-B", child.__file__, _jq_path()]
     return subprocess.Popen(
-        [_interpreter(), "-I", "-S", "-B", child.__file__, _jq_path(), str(memory), str(cpu), str(result)],
-        stdin=pipe,
+        [*command, str(memory), str(cpu), str(result)],
+        stdin=pipe.fileno(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=_environment(),
@@ -237,11 +238,11 @@ def _jq_path() -> str:
 
 
 def _compile_message(message: str) -> str:
-    """libjq's first complaint, with the line counted in the user's program (it stands from the
-    second line on)."""
+    """The first complaint of libjq, with the line counted in the user's program, which stands
+    from the second line on."""
     first = message.splitlines()[0] if message else "the expression is not valid"
     head, mark, tail = first.removeprefix("jq: error: ").partition("at <top-level>, line ")
-    number, comma, column = tail.partition(",")
+    number, _, column = tail.partition(",")
     if not mark or not number.isdigit():
         return head.strip()
     return f"{head}at line {int(number) - 1},{column.rstrip(': ')}"

@@ -41,7 +41,7 @@ _TOKEN = re.compile(
     (?P<space>[ \t\r\n]+)
   | (?P<comment>\#[^\n]*)
   | (?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
-  | (?P<sign>\.\.|\?//=?|\|=|//=|[+\-*/%!=<>]=|//|[.?=;,:|+\-*/%<>()\[\]{}])
+  | (?P<sign>\.\.|\?//|\|=|//=|[+\-*/%!=<>]=|//|[.?=;,:|+\-*/%<>()\[\]{}])
   | (?P<variable>\$[ \t\r\n]*(?:[A-Za-z_][A-Za-z_0-9]*::)*[A-Za-z_][A-Za-z_0-9]*)
   | (?P<name>(?:[A-Za-z_][A-Za-z_0-9]*::)*[A-Za-z_][A-Za-z_0-9]*)
   | (?P<format>@[A-Za-z0-9_]+)
@@ -83,7 +83,7 @@ class _Lexer:
             raise ExpressionError(
                 f"unexpected character {self.program[self.place]!r} at offset {self.place}"
             )
-        kind, text, end = match.lastgroup, match.group(), match.end()
+        kind, text, end = match.lastgroup or "", match.group(), match.end()
         if kind == "quote":
             self._string(end, whole=True)
         elif kind == "comment":
