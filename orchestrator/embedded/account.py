@@ -1,0 +1,57 @@
+"""The user that Postgres runs as: ourselves, or an unprivileged one where we are root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import ConfigurationError
+
+#: Users that a system has for the purpose, the best first.
+CANDIDATES = ("postgres", "nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user of this system."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def account_for(data: Path) -> Account | None:
+    """The user to run Postgres as on this data; None: as we are.
+
+    Root goes on with the user that owns the data already.
+
+    Raises:
+        ConfigurationError: the data belongs to somebody that we can't become.
+    """
+    owner = data.stat().st_uid if data.exists() else None
+    if os.geteuid() != 0:
+        if owner not in (None, os.geteuid()):
+            raise ConfigurationError(f"{data} belongs to another user (id {owner})")
+        return None
+    return _of(owner) if owner else _unprivileged()
+
+
+def _unprivileged() -> Account:
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    for name in CANDIDATES:
+        if name in known:
+            return _account(known[name])
+    raise ConfigurationError(f"Postgres can't run as root, and there is no user {CANDIDATES}")
+
+
+def _of(uid: int) -> Account:
+    try:
+        return _account(pwd.getpwuid(uid))
+    except KeyError:
+        raise ConfigurationError(f"the owner of the data (user id {uid}) has no name") from None
+
+
+def _account(entry: pwd.struct_passwd) -> Account:
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)

@@ -1,0 +1,66 @@
+"""Valkey as the broker: in memory, or with its data kept when `persistent`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import redis
+
+from orchestrator.embedded.binaries import valkey_server
+from orchestrator.embedded.server import HOST, Server
+from orchestrator.processes import Process, Supervisor
+
+
+class Valkey(Server):
+    """A Valkey server; see `Server`. Unless `persistent` it starts empty each time."""
+
+    kind = "valkey"
+
+    def __init__(
+        self,
+        data_dir: Path | str,
+        *,
+        port: int | None = None,
+        persistent: bool = False,
+        supervisor: Supervisor | None = None,
+    ) -> None:
+        super().__init__(data_dir, port, supervisor)
+        self.persistent = persistent
+
+    @property
+    def url(self) -> str:
+        """A ``redis://`` URL of database 0."""
+        return f"redis://:{self.password}@{HOST}:{self.port}/0"
+
+    def _prepare(self) -> None:
+        if not self.persistent:
+            for kept in self.data_dir.glob("appendonlydir/*"):
+                kept.unlink()
+
+    def _launch(self, supervisor: Supervisor) -> Process:
+        # In a file, because arguments are for every local user to read.
+        config = self.data_dir / "valkey.conf"
+        config.touch(mode=0o600)
+        config.write_text("\n".join(self._config()) + "\n", encoding="utf-8")
+        argv = [str(valkey_server()), str(config)]
+        return self._spawn(supervisor, argv, cwd=self.data_dir, ready=self._answers)
+
+    def _config(self) -> list[str]:
+        return [
+            f"bind {HOST}",
+            f"port {self.port}",
+            f"requirepass {self.password}",
+            "daemonize no",
+            'save ""',
+            f"appendonly {'yes' if self.persistent else 'no'}",
+            "appendfsync everysec",
+            # A full broker refuses new messages; it never throws waiting ones away.
+            "maxmemory-policy noeviction",
+        ]
+
+    def _answers(self, _process: Process) -> bool:
+        with redis.Redis.from_url(self.url, socket_timeout=1, socket_connect_timeout=1) as client:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:
+                return False

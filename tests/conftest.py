@@ -1,0 +1,110 @@
+"""The servers that tests run on: real ones, started once a session, a fresh database a test.
+
+``ORCHESTRATOR_TEST_DATABASE_URL`` and ``ORCHESTRATOR_TEST_BROKER_URL`` point at running
+servers instead: the first at a database whose user may create others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+import pytest
+import redis
+
+from orchestrator.embedded import Postgres, Valkey
+
+DATABASE = "ORCHESTRATOR_TEST_DATABASE_URL"
+BROKER = "ORCHESTRATOR_TEST_BROKER_URL"
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """The session's Postgres server, to be killed, paused and restarted at will."""
+    if DATABASE in os.environ:
+        pytest.skip(f"needs a Postgres server of its own, and {DATABASE} names another")
+    with Postgres(tmp_path_factory.mktemp("postgres"), fsync=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """The session's Valkey server, to be killed, paused and restarted at will."""
+    if BROKER in os.environ:
+        pytest.skip(f"needs a Valkey server of its own, and {BROKER} names another")
+    with Valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(request: pytest.FixtureRequest) -> str:
+    """A database on the session's server that is nobody's, to reach the server by."""
+    return os.environ.get(DATABASE) or request.getfixturevalue("postgres").url
+
+
+@pytest.fixture(scope="session")
+def template(postgres_url: str) -> Iterator[str]:
+    """The name of a migrated database that each test's is copied from."""
+    from orchestrator.database import migrate
+
+    name = f"template_{os.getpid()}"
+    _execute(postgres_url, f"create database {name}")
+    migrate.upgrade(_database(postgres_url, name))
+    yield name
+    _execute(postgres_url, f"drop database if exists {name} with (force)")
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, postgres_url: str, template: str) -> Iterator[str]:
+    """A fresh, migrated database of the test's own."""
+    _ensure_running(request, DATABASE, "postgres")
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    _execute(postgres_url, f"create database {name} template {template} strategy file_copy")
+    yield _database(postgres_url, name)
+    _ensure_running(request, DATABASE, "postgres")
+    _execute(postgres_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def empty_database_url(postgres_url: str) -> Iterator[str]:
+    """A database that was never migrated."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    _execute(postgres_url, f"create database {name}")
+    yield _database(postgres_url, name)
+    _execute(postgres_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """An empty broker."""
+    _ensure_running(request, BROKER, "valkey")
+    url: str = os.environ.get(BROKER) or request.getfixturevalue("valkey").url
+    if url.startswith("redis"):
+        with redis.Redis.from_url(url) as client:
+            client.flushall()
+    return url
+
+
+def _ensure_running(request: pytest.FixtureRequest, override: str, server: str) -> None:
+    """A test before this one may have killed or paused the server."""
+    if override not in os.environ:
+        request.getfixturevalue(server).start()
+        request.getfixturevalue(server).resume()
+
+
+def _execute(url: str, statement: str) -> None:
+    connection = psycopg2.connect(url)
+    try:
+        connection.autocommit = True
+        connection.cursor().execute(statement)
+    finally:
+        connection.close()
+
+
+def _database(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
