@@ -39,7 +39,7 @@ plain_text = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters='"\\\0'), max_size=4
 )
 steps = st.one_of(
-    keys.filter(lambda key: key.isascii() and " " not in key).map("." .__add__),
+    keys.filter(lambda key: key.isascii() and " " not in key).map(".".__add__),
     plain_text.map(lambda key: f'["{key}"]'),
     plain_text.map(lambda key: f'."{key}"'),
     st.integers(-4, 4).map(lambda index: f"[{index}]"),
@@ -57,7 +57,24 @@ paths = st.builds(lambda start, rest: start + "".join(rest), starts, st.lists(st
 
 def _compose(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     operators = st.sampled_from(
-        "+ - * / == != < > <= >= and or // | , %".split()  # the last two are left to jq
+        [
+            "+",
+            "-",
+            "*",
+            "/",
+            "==",
+            "!=",
+            "<",
+            ">",
+            "<=",
+            ">=",
+            "and",
+            "or",
+            "//",
+            "|",
+            ",",
+            "%",
+        ]  # the last two are left to jq
     )
     pair = st.tuples(inner, space, operators, space, inner).map(
         lambda part: f"{part[0]}{part[1]} {part[2]} {part[3]}{part[4]}"
@@ -81,7 +98,34 @@ def _compose(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 programs = st.recursive(paths, _compose, max_leaves=6)
 soup = st.lists(
     st.sampled_from(
-        '. .a $i [ ] { } ( ) 1 "x" , : | + - // ? == and or not length true null a'.split()
+        [
+            ".",
+            ".a",
+            "$i",
+            "[",
+            "]",
+            "{",
+            "}",
+            "(",
+            ")",
+            "1",
+            '"x"',
+            ",",
+            ":",
+            "|",
+            "+",
+            "-",
+            "//",
+            "?",
+            "==",
+            "and",
+            "or",
+            "not",
+            "length",
+            "true",
+            "null",
+            "a",
+        ]
     ),
     min_size=1,
     max_size=7,

@@ -1,0 +1,179 @@
+"""JSON in and out."""
+
+from __future__ import annotations
+
+import enum
+import time
+import uuid
+from collections import OrderedDict, namedtuple
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator import codec
+from orchestrator.codec import NotJson
+
+values = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**80), 2**80),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(st.characters(exclude_categories=["Cs"])),
+    ),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+)
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+@dataclass(frozen=True)
+class Item:
+    name: str
+    price: Decimal
+
+
+Point = namedtuple("Point", "x y")  # noqa: PYI024 - what users have
+
+
+@given(values)
+def test_what_is_json_comes_back_the_same(value: Any) -> None:
+    assert codec.loads(codec.dumps(value)) == value
+    assert codec.to_json(value) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("123456789012345678901234567890", 123456789012345678901234567890),
+        ("-9999999999999999999", -9999999999999999999),
+        ("18446744073709551616", 2**64),
+        ('{"a": 9007199254740993}', {"a": 9007199254740993}),
+        ('"\\u0000"', "\0"),
+        ("0.1234567890123456789012", 0.1234567890123456789012),
+        ('"12345678901234567890"', "12345678901234567890"),
+    ],
+)
+def test_numbers_and_text_are_exact(text: str, value: Any) -> None:
+    assert codec.loads(text) == value
+    assert type(codec.loads(text)) is type(value)
+    assert codec.loads(codec.encode(value)) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "nul",
+        "NaN",
+        "[NaN, 1234567890123456789012]",
+        "Infinity",
+        "1e999",
+        "[1e999, 1234567890123456789012]",
+        "1" * 100_000,
+        '"\\ud800"',
+        '["\\ud800", 1234567890123456789012]',
+        '"\ud800"',
+        b'"\xff"',
+        "[" * 10_000,
+        "[" * 10_000 + "]" * 10_000,
+        "[" * 300 + "]" * 300,
+        "[" * 300 + "1234567890123456789012" + "]" * 300,
+        "[" * 5_000 + "1234567890123456789012" + "]" * 5_000,
+    ],
+)
+def test_what_is_no_json_is_refused(text: str | bytes) -> None:
+    with pytest.raises(NotJson):
+        codec.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        (float("nan"), "$"),
+        ({"a": [1, None, float("inf")]}, "$.a[2]"),
+        ({"a b": {"c": -float("inf")}}, "$['a b'].c"),
+        (["\ud800"], "$[0]"),
+        ({"x": {"\udc80": 1}}, "$.x['\\udc80']"),
+        ({"x": object()}, "$.x"),
+        ({(1, 2): 1}, "$['(1, 2)']"),
+        ({"x": {1, 2}}, "$.x"),
+    ],
+)
+def test_a_refusal_names_the_place(value: Any, path: str) -> None:
+    for function in (codec.encode, codec.to_json):
+        with pytest.raises(NotJson) as caught:
+            function(value)
+        assert caught.value.path == path
+        assert str(caught.value).endswith(path)
+
+
+def test_a_refusal_names_the_type() -> None:
+    with pytest.raises(NotJson, match=r"decimal\.Context.* at \$\.a\[0\]"):
+        codec.to_json({"a": [__import__("decimal").Context()]})
+
+
+def test_nesting_is_bounded_both_ways() -> None:
+    value: Any = None
+    for _ in range(codec.MAX_DEPTH):
+        value = [value]
+    assert codec.loads(codec.encode(value)) == value
+    for function in (codec.encode, codec.to_json):
+        with pytest.raises(NotJson, match="nested deeper"):
+            function([[[[[value]]]]])
+    itself: list[Any] = []
+    itself.append(itself)
+    with pytest.raises(NotJson, match="nested deeper"):
+        codec.to_json(itself)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Decimal("1.10"), "1.10"),
+        (date(2026, 2, 3), "2026-02-03"),
+        (datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC), "2026-02-03T04:05:06+00:00"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (b"\xff\x00", "/wA="),
+        (bytearray(b"a"), "YQ=="),
+        (Item("pen", Decimal("1.5")), {"name": "pen", "price": "1.5"}),
+        (Colour.RED, "red"),
+        (Level.HIGH, 3),
+        ((1, (2, 3)), [1, [2, 3]]),
+        (Point(1, 2), [1, 2]),
+        (OrderedDict(a=Colour.RED), {"a": "red"}),
+        ({1: "a", Colour.RED: "b"}, {"1": "a", "red": "b"}),
+        (type("Text", (str,), {})("x"), "x"),
+        (type("Real", (float,), {})(1.5), 1.5),
+        (True, True),
+        (None, None),
+    ],
+)
+def test_what_tasks_return(value: Any, expected: Any) -> None:
+    result = codec.to_json(value)
+    assert result == expected
+    assert type(result) is type(expected)
+    assert codec.loads(codec.encode(result)) == expected
+
+
+def test_plain_values_are_quick() -> None:
+    """A bound so wide that only a change of the kind of work breaks it."""
+    value = {
+        "items": [{"id": i, "name": "x" * 20, "price": 1.5, "note": None} for i in range(1000)]
+    }
+    start = time.process_time()
+    codec.to_json(value)
+    codec.loads(codec.encode(value))
+    assert time.process_time() - start < 0.5
