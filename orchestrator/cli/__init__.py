@@ -22,6 +22,7 @@ _HERE = "orchestrator.cli"
         "worker": f"{_HERE}.processes:worker",
         "beat": f"{_HERE}.processes:beat",
         "db": f"{_HERE}.database:db",
+        "init": f"{_HERE}.init:init",
         "validate": f"{_HERE}.documents:validate",
         "deploy": f"{_HERE}.documents:deploy",
         "run": f"{_HERE}.start:run",

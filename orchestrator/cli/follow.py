@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
-from orchestrator.cli.story import tell
+from orchestrator.cli.story import Teller
 from orchestrator.cli.tree import step_tree
 from orchestrator.client import Client, Run
 from orchestrator.clock import monotonic
@@ -48,10 +48,10 @@ def _live(client: Client, run: Run, seconds: float, console: Console) -> None:
 
 
 def _lines(client: Client, run: Run, seconds: float, console: Console) -> None:
+    teller = Teller(client, run.id)
     for entries in transitions(client, run.id, seconds):
-        for entry in entries:
-            for line in tell(entry):
-                console.print(f"  {escape(line)}")
+        for line in teller.tell(entries):
+            console.print(escape(line))
 
 
 def transitions(client: Client, id: str, seconds: float) -> Iterator[list[Entry]]:

@@ -13,7 +13,7 @@ from orchestrator.cli.exits import exit_of, leave
 from orchestrator.cli.follow import error_line, follow
 from orchestrator.cli.options import KeyValue, Shared, shared_options
 from orchestrator.cli.output import progress_console, stdout_console
-from orchestrator.cli.story import clock, sentence
+from orchestrator.cli.story import Names, clock, names_of, sentence
 from orchestrator.cli.tree import step_tree
 
 _LISTED = ("id", "workflow", "version", "status", "compensation", "started_at", "business_id")
@@ -71,16 +71,17 @@ def history(shared: Shared, id: str) -> None:
         if not shared.printer.table:
             shared.printer.rows(entries, ())
             return
-        rows = [_row(entry, fact) for entry in entries for fact in entry["facts"] or [None]]
+        names = names_of(client.steps(id))
+        rows = [_row(entry, fact, names) for entry in entries for fact in entry["facts"] or [None]]
     shared.printer.rows(rows, ("sequence", "at", "stimulus", "fact"))
 
 
-def _row(entry: dict[str, Any], fact: dict[str, Any] | None) -> dict[str, Any]:
+def _row(entry: dict[str, Any], fact: dict[str, Any] | None, names: Names) -> dict[str, Any]:
     return {
         "sequence": entry["sequence"],
         "at": clock(entry),
         "stimulus": entry["stimulus"].get("kind"),
-        "fact": sentence(fact) if fact else None,
+        "fact": sentence(fact, names) if fact else None,
     }
 
 

@@ -1,25 +1,49 @@
-"""A history row as sentences. Everything said is in the row."""
+"""A history row as lines. Everything said is in the row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from orchestrator.client import Client, Step
 
-def tell(entry: Mapping[str, Any]) -> Iterator[str]:
-    """One line for each fact of a transition: number, time, what happened to what."""
-    facts = entry.get("facts") or []
-    for fact in facts:
-        yield f"{entry['sequence']:>4}  {clock(entry)}  {sentence(fact)}"
+Names = Mapping[int, str]
+
+
+def names_of(steps: Iterable[Step]) -> dict[int, str]:
+    """What to call each step of an instance."""
+    return {step.id: _name(step) for step in steps}
+
+
+def _name(step: Step) -> str:
+    index = step.data.get("index")
+    name = step.name if index is None else f"{step.name}[{index}]"
+    return name if step.compensates is None else f"{name} (undoing)"
+
+
+def sentence(fact: Mapping[str, Any], names: Names) -> str:
+    """A fact: its type, and the step that it is about."""
+    step = fact.get("step")
+    return str(fact["type"]) if not step else f"{fact['type']} {names.get(step, f'step {step}')}"
+
+
+class Teller:
+    """Tells transitions as they come; asks for the steps' names when new ones appear."""
+
+    def __init__(self, client: Client, id: str) -> None:
+        self._client = client
+        self._id = id
+        self._names: dict[int, str] = {}
+
+    def tell(self, entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+        """One line for each fact: number of the transition, time, what happened to what."""
+        for entry in entries:
+            for fact in entry["facts"]:
+                if fact.get("step") and fact["step"] not in self._names:
+                    self._names = names_of(self._client.steps(self._id))
+                yield f"{entry['sequence']:>4}  {clock(entry)}  {sentence(fact, self._names)}"
 
 
 def clock(entry: Mapping[str, Any]) -> str:
-    """The time of day of a transition, to the millisecond."""
+    """The time of day of a transition (UTC), to the millisecond."""
     return str(entry["at"])[11:23]
-
-
-def sentence(fact: Mapping[str, Any]) -> str:
-    """A fact in words: its type and the step's place."""
-    data = fact.get("data") or {}
-    place = data.get("reference") or data.get("ref") or fact.get("reference") or ""
-    return " ".join(str(part) for part in (fact["type"], place) if part)

@@ -49,7 +49,7 @@ def _headline(run: Run) -> Text:
 def _line(step: Step) -> Text:
     mark, style = _MARKS.get(step.status, ("?", ""))
     line = Text.assemble((mark, style), " ", step.name)
-    if step.data.get("undoes") is not None:
+    if step.compensates is not None:
         line.append(" (undoing)", style="magenta")
     if step.status not in ("completed", "running"):
         line.append_text(Text.assemble(" ", coloured(step.status)))

@@ -81,7 +81,11 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Step:
-    """One execution of a task within an instance; `parent` is 0 for the outermost."""
+    """One execution of a task within an instance.
+
+    `parent` is the id of the step that contains it, 0 for the outermost; `compensates` the
+    id of the step that it undoes, where it does that.
+    """
 
     id: int
     parent: int
@@ -92,6 +96,7 @@ class Step:
     output: Json = None
     error: Json = None
     attempts: tuple[Attempt, ...] = ()
+    compensates: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -106,6 +111,7 @@ class Step:
             status=data["status"],
             output=data.get("output"),
             error=data.get("error"),
+            compensates=data.get("compensates"),
             attempts=tuple(Attempt.from_json(attempt) for attempt in data.get("attempts") or ()),
             data=data,
         )

@@ -1,0 +1,95 @@
+"""What happened, line by line, from the history, the attempts and the shop's own tables.
+
+Nothing here knows what should have happened: each line is a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.demo.shop import Row
+from orchestrator.cli.story import names_of, sentence
+from orchestrator.client import Step
+
+_STYLES = (
+    ("SIGKILL", "bold red"),
+    ("lost", "red"),
+    ("faulted", "red"),
+    ("compensat", "magenta"),
+    ("completed", "green"),
+)
+
+
+@dataclass(frozen=True, order=True)
+class Line:
+    """One thing that happened: when, and in whose records it stands."""
+
+    at: datetime
+    source: str
+    text: str
+
+
+def transcript(
+    entries: Sequence[dict[str, Any]],
+    steps: Sequence[Step],
+    tables: dict[str, list[Row]],
+    order: str,
+) -> list[Line]:
+    """All that is recorded of one order, by time."""
+    keys = {row["key"] for row in tables["starts"] if row["order_id"] == order}
+    lines = [*_history(entries, steps), *_attempts(steps), *_shop(tables, order, keys)]
+    return sorted(lines, key=lambda line: line.at)
+
+
+def as_table(lines: Sequence[Line]) -> Table:
+    """The lines for the terminal."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for line in lines:
+        style = next((style for word, style in _STYLES if word in line.text), "")
+        table.add_row(f"{line.at:%H:%M:%S.%f}"[:-3], line.source, Text(line.text, style=style))
+    return table
+
+
+def _history(entries: Sequence[dict[str, Any]], steps: Sequence[Step]) -> Iterator[Line]:
+    names = names_of(steps)
+    for entry in entries:
+        for fact in entry["facts"]:
+            if fact["type"] == "task.created":
+                continue  # its start follows in the same transition
+            text = sentence(fact, names)
+            yield Line(_time(entry["at"]), f"history {entry['sequence']}", text)
+
+
+def _attempts(steps: Sequence[Step]) -> Iterator[Line]:
+    for step in steps:
+        for attempt in step.attempts:
+            name = f"{step.name}: attempt {attempt.number}"
+            if attempt.data.get("claimed_at"):
+                where = f"{name} claimed by {attempt.worker}"
+                yield Line(_time(attempt.data["claimed_at"]), "attempts", where)
+            if attempt.state == "lost":
+                yield Line(_time(attempt.data["ended_at"]), "attempts", f"{name} lost")
+
+
+def _shop(tables: dict[str, list[Row]], order: str, keys: set[str]) -> Iterator[Line]:
+    for row in tables["starts"]:
+        if row["order_id"] == order:
+            text = f"{row['task']} starts in worker {row['worker']}, key {row['key']}"
+            yield Line(_time(row["at"]), "shop", text)
+    for row in tables["kills"]:
+        if row["key"] in keys:
+            text = f"SIGKILL for worker {row['worker']} and its child {row['child']}"
+            yield Line(_time(row["at"]), "shop", text)
+
+
+def _time(value: str) -> datetime:
+    return datetime.fromisoformat(value).astimezone()

@@ -1,0 +1,107 @@
+"""The command line's parts that need no server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from orchestrator.cli import main
+from orchestrator.cli.exits import Exit, exit_of, failure_of
+from orchestrator.cli.options import JsonValue, KeyValue
+from orchestrator.cli.output import Printer
+from orchestrator.client import ApiError, Run
+
+ID = "01900000-0000-7000-8000-000000000001"
+ROWS = [
+    {"id": ID, "status": "completed", "note": None},
+    {"id": ID, "status": "faulted", "note": [1]},
+]
+
+
+def run(status: str, compensation: str = "none") -> Run:
+    return Run(ID, "shop/order", "1.0.0", status, compensation)
+
+
+@pytest.mark.parametrize(
+    ("status", "compensation", "expected"),
+    [
+        ("completed", "none", 0),
+        ("faulted", "none", 1),
+        ("faulted", "failed", 1),
+        ("faulted", "running", 6),
+        ("waiting", "none", 6),
+        ("cancelled", "completed", 7),
+        ("faulted", "completed", 8),
+    ],
+)
+def test_the_exit_status_tells_how_an_instance_stands(status, compensation, expected):
+    assert exit_of(run(status, compensation)) == expected
+
+
+@pytest.mark.parametrize(
+    ("http", "expected"),
+    [(400, 2), (422, 2), (409, 2), (413, 2), (404, 3), (401, 4), (403, 4), (503, 5)],
+)
+def test_a_refusal_has_the_exit_status_of_its_kind(http, expected):
+    assert failure_of(ApiError(http, {"title": "no"})).exit_code == expected
+
+
+def test_every_command_that_is_listed_can_be_loaded():
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+        assert command.get_short_help_str()
+
+
+def test_a_near_miss_is_named():
+    result = CliRunner().invoke(main, ["deplyo", "x.yaml"])
+    assert result.exit_code == Exit.USAGE
+    assert "Did you mean 'deploy'?" in result.stderr
+
+
+def test_an_api_that_does_not_run_exits_5_and_says_how_to_start_one():
+    result = CliRunner().invoke(main, ["--url", "http://127.0.0.1:9", "show", ID])
+    assert result.exit_code == Exit.UNREACHABLE
+    assert result.stdout == ""
+    assert "http://127.0.0.1:9 does not answer" in result.stderr
+    assert "orchestrator dev" in result.stderr
+
+
+def test_a_table_cuts_nothing_where_there_is_no_terminal(capsys):
+    Printer("table").rows([{"id": ID, "note": "x" * 300}], ("id", "note"))
+    out = capsys.readouterr().out
+    assert ID in out
+    assert "x" * 300 in out
+
+
+def test_the_same_rows_as_json_lines_and_yaml(capsys):
+    Printer("json").rows(ROWS, ())
+    assert json.loads(capsys.readouterr().out) == ROWS
+    Printer("jsonl").rows(ROWS, ())
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == ROWS
+    Printer("yaml").rows(ROWS, ())
+    assert capsys.readouterr().out.startswith("- id: " + ID)
+
+
+def test_an_input_is_json_or_a_file_of_json_or_yaml(tmp_path: Path):
+    file = tmp_path / "input.yaml"
+    file.write_text("id: o-1\nlines: [1, 2]\n")
+    kind = JsonValue()
+    assert kind.convert('{"a": 1}', None, None) == {"a": 1}
+    assert kind.convert(f"@{file}", None, None) == {"id": "o-1", "lines": [1, 2]}
+    with pytest.raises(click.BadParameter, match="a file is named as @file"):
+        kind.convert("input.yaml", None, None)
+    with pytest.raises(click.BadParameter, match="No such file"):
+        kind.convert("@nowhere.json", None, None)
+
+
+def test_a_label_has_a_key_and_a_value():
+    assert KeyValue().convert("team=a=b", None, None) == ("team", "a=b")
+    with pytest.raises(click.BadParameter, match="key=value"):
+        KeyValue().convert("team", None, None)
