@@ -1,0 +1,10 @@
+"""Documents: parsed with the place of everything in them, validated, checked, modelled."""
+
+from orchestrator.document.problems import (
+    DocumentError,
+    InvalidDocument,
+    MalformedDocument,
+    Problem,
+)
+
+__all__ = ["DocumentError", "InvalidDocument", "MalformedDocument", "Problem"]

@@ -1,0 +1,74 @@
+"""From the text of a document to its value and the place of everything in it.
+
+YAML 1.2 and JSON; only JSON's types come out, whatever the text is. Nothing but
+`MalformedDocument` is raised, or `InvalidDocument` for a text that JSON can say and databases
+can't keep (a NUL, half of a surrogate pair).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from orchestrator.document.parse import json_text, yaml_text
+from orchestrator.document.parse.bounds import MAX_BYTES
+from orchestrator.document.places import Place
+from orchestrator.document.problems import MalformedDocument, Problem
+from orchestrator.document.text import quoted
+
+Json = Any
+_BOM = "\ufeff"
+
+
+class Parsed(NamedTuple):
+    """The value of a document, and where everything in it stands."""
+
+    value: Json
+    root: Place
+
+
+def parse(source: bytes | str, media_type: str | None = None) -> Parsed:
+    """Read a document.
+
+    `media_type` is any that names JSON or YAML (parameters are ignored); without one, a text
+    that begins as JSON does is JSON. Raises `MalformedDocument` or `InvalidDocument`.
+    """
+    text = _decoded(source)
+    read = json_text.read if _is_json(text, media_type) else yaml_text.read
+    value, root, _, _ = read(text)
+    return Parsed(value, root)
+
+
+def _decoded(source: bytes | str) -> str:
+    # A character is a byte at least, so that most of what is too long is never encoded.
+    size = len(source)
+    if isinstance(source, str) and size <= MAX_BYTES:
+        size = len(source.encode("utf-8", "surrogatepass"))
+    if size > MAX_BYTES:
+        raise _malformed(f"the document has {size} bytes, {MAX_BYTES} are the limit")
+    if isinstance(source, str):
+        return source.removeprefix(_BOM)
+    try:
+        return source.decode().removeprefix(_BOM)
+    except UnicodeDecodeError as error:
+        before = source[: error.start].decode()
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise _malformed("the document is not UTF-8", line, column) from error
+
+
+def _is_json(text: str, media_type: str | None) -> bool:
+    """Which of the two languages is it? Raises `MalformedDocument` for any other."""
+    if media_type is None:
+        start = text.lstrip(" \t\r\n")
+        return start.startswith("{") and start[1:].lstrip(" \t\r\n").startswith(('"', "}"))
+    subtype = media_type.partition(";")[0].strip().lower().rpartition("/")[2]
+    if subtype == "json" or subtype.endswith("+json"):
+        return True
+    if subtype.removeprefix("x-").removeprefix("vnd.") in ("yaml", "yml") or subtype.endswith(
+        "+yaml"
+    ):
+        return False
+    raise _malformed(f"{quoted(media_type)} is neither JSON nor YAML")
+
+
+def _malformed(message: str, line: int = 1, column: int = 1) -> MalformedDocument:
+    return MalformedDocument([Problem("", line, column, message)])

@@ -1,0 +1,228 @@
+"""Builds a document's value and its places from what a reader meets, within the bounds."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, NoReturn
+
+from orchestrator.document.model import escape
+from orchestrator.document.parse.bounds import MAX_DEPTH, MAX_NODES
+from orchestrator.document.places import ListPlace, MappingPlace, Place, Position
+from orchestrator.document.problems import InvalidDocument, MalformedDocument, Problem
+from orchestrator.document.text import short
+
+Json = Any
+
+
+class Anchored(NamedTuple):
+    """A finished value, which can be repeated: how many nodes it has, how deep it is."""
+
+    value: Json
+    place: Place
+    size: int = 1
+    height: int = 0
+
+
+class _List:
+    """A list that is still open."""
+
+    __slots__ = ("height", "place", "size", "value")
+
+    def __init__(self, place: ListPlace) -> None:
+        self.place = place
+        self.value: list[Json] = []
+        self.size = 1
+        self.height = 1
+
+    wants_key = False
+
+    def put(self, done: Anchored) -> None:
+        self.value.append(done.value)
+        self.place.items.append(done.place)
+
+    @property
+    def token(self) -> str | None:
+        return str(len(self.value))
+
+    def end(self) -> None:
+        """Nothing is left to do."""
+
+
+class _Mapping:
+    """A mapping that is still open. `key` is the one whose value is awaited; `merging` says
+    that what a `<<` takes in is awaited."""
+
+    __slots__ = ("height", "key", "merges", "merging", "place", "size", "value")
+
+    def __init__(self, place: MappingPlace) -> None:
+        self.place = place
+        self.value: dict[str, Json] = {}
+        self.key: str | None = None
+        self.merging = False
+        self.merges: list[Anchored] = []
+        self.size = 1
+        self.height = 1
+
+    @property
+    def wants_key(self) -> bool:
+        return self.key is None and not self.merging
+
+    def put(self, done: Anchored) -> None:
+        if self.merging:
+            self.merges.append(done)
+            self.merging = False
+        elif self.key is not None:
+            self.value[self.key] = done.value
+            self.place.values[self.key] = done.place
+            self.key = None
+
+    @property
+    def token(self) -> str | None:
+        return None if self.key is None else escape(self.key)
+
+    def end(self) -> None:
+        """Take in what was merged: the mapping's own keys win, then the earlier ones."""
+        for merged in self.merges:
+            if isinstance(merged.place, MappingPlace):
+                self._take(merged.value, merged.place)
+            elif isinstance(merged.place, ListPlace):
+                for value, place in zip(merged.value, merged.place.items, strict=True):
+                    if isinstance(place, MappingPlace):
+                        self._take(value, place)
+
+    def _take(self, mapping: dict[str, Json], place: MappingPlace) -> None:
+        for key, value in mapping.items():
+            if key not in self.value:
+                self.value[key] = value
+                self.place.keys[key] = place.keys[key]
+                self.place.values[key] = place.values[key]
+
+
+class Builder:
+    """One document in the making. A reader calls its methods in the order of the text; each
+    raises `MalformedDocument` where a bound or a rule is broken."""
+
+    def __init__(self) -> None:
+        self.stack: list[_List | _Mapping] = []
+        self.nodes = 0
+        self.root: Anchored | None = None
+
+    @property
+    def wants_key(self) -> bool:
+        """Is the next thing a key?"""
+        return bool(self.stack) and self.stack[-1].wants_key
+
+    def open_mapping(self, at: Position) -> None:
+        """A mapping begins."""
+        self._may_open(at)
+        self.stack.append(_Mapping(MappingPlace(*at)))
+
+    def open_list(self, at: Position) -> None:
+        """A list begins."""
+        self._may_open(at)
+        self.stack.append(_List(ListPlace(*at)))
+
+    def key(self, text: str, at: Position) -> None:
+        """A key of the open mapping."""
+        mapping = self._mapping()
+        first = mapping.place.keys.setdefault(text, at)
+        if first is not at:
+            line, column = first
+            twice = f"the key {short(text)!r} stands twice (first at {line}:{column})"
+            self.fail(twice, at, text)
+        self._count(1, at)
+        self._text(text, at)
+        mapping.size += 1
+        mapping.key = text
+
+    def merge_key(self, at: Position) -> None:
+        """A `<<`: the open mapping takes in the value that follows."""
+        self._count(1, at)
+        self._mapping().merging = True
+
+    def scalar(self, value: Json, at: Position) -> Anchored:
+        """A value without parts."""
+        self._count(1, at)
+        if type(value) is str:
+            self._text(value, at)
+        return self._put(Anchored(value, Place(*at)), at)
+
+    def alias(self, anchored: Anchored, at: Position) -> None:
+        """A value that stands elsewhere already."""
+        if len(self.stack) + anchored.height > MAX_DEPTH:
+            self._too_deep(at)
+        self._count(anchored.size, at)
+        self._put(anchored, at)
+
+    def close(self) -> Anchored:
+        """The mapping or list that was opened last ends."""
+        frame = self.stack.pop()
+        frame.end()
+        done = Anchored(frame.value, frame.place, frame.size, frame.height)
+        return self._put(done, frame.place.position)
+
+    def fail(self, message: str, at: Position, key: str | None = None) -> NoReturn:
+        """The text is wrong at `at`, at `key` of the open mapping if it is given."""
+        raise MalformedDocument([Problem(self.pointer(key), *at, message)])
+
+    def pointer(self, key: str | None = None) -> str:
+        """Where the builder stands."""
+        tokens = [frame.token for frame in self.stack]
+        if key is not None and tokens:
+            tokens[-1] = escape(key)
+        return "".join(f"/{token}" for token in tokens if token is not None)
+
+    def _mapping(self) -> _Mapping:
+        frame = self.stack[-1]
+        if not isinstance(frame, _Mapping):
+            raise TypeError("only a mapping has keys")
+        return frame
+
+    def _put(self, done: Anchored, at: Position) -> Anchored:
+        if not self.stack:
+            self.root = done
+            return done
+        frame = self.stack[-1]
+        if isinstance(frame, _Mapping) and frame.merging and not _mappings(done.place):
+            self.fail("'<<' takes in a mapping or a list of mappings", at)
+        frame.size += done.size
+        frame.height = max(frame.height, done.height + 1)
+        frame.put(done)
+        return done
+
+    def _may_open(self, at: Position) -> None:
+        if len(self.stack) >= MAX_DEPTH:
+            self._too_deep(at)
+        self._count(1, at)
+
+    def _too_deep(self, at: Position) -> NoReturn:
+        self.fail(f"more than {MAX_DEPTH} levels of nesting", at)
+
+    def _count(self, nodes: int, at: Position) -> None:
+        self.nodes += nodes
+        if self.nodes > MAX_NODES:
+            self.fail(f"more than {MAX_NODES} values, those repeated by aliases counted", at)
+
+    def _text(self, text: str, at: Position) -> None:
+        """Databases and tools choke on these, although JSON can say them."""
+        if "\0" in text:
+            self._refuse("a NUL character in a text", at)
+        if not text.isascii() and not _is_unicode(text):
+            self._refuse("half of a surrogate pair in a text", at)
+
+    def _refuse(self, message: str, at: Position) -> NoReturn:
+        raise InvalidDocument([Problem(self.pointer(), *at, message)])
+
+
+def _mappings(place: Place) -> bool:
+    """Does a mapping stand there, or a list of mappings?"""
+    if isinstance(place, ListPlace):
+        return all(isinstance(item, MappingPlace) for item in place.items)
+    return isinstance(place, MappingPlace)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
