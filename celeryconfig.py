@@ -1,0 +1,10 @@
+"""Celery's settings of the orchestrator's own processes, for ``celery --config celeryconfig``.
+
+They are made from the environment (see `orchestrator.settings`). A project that runs its
+own Celery app keeps its own settings, and calls `orchestrator.install(app)`.
+"""
+
+from orchestrator.broker import celery_settings
+from orchestrator.settings import load_settings
+
+globals().update(celery_settings(load_settings()))

@@ -1,0 +1,121 @@
+"""What Celery must be told about each kind of broker, by URL alone.
+
+The state lives in Postgres and messages are hints, so nothing here is about keeping
+messages safe: it is about noticing a dead broker soon, never waiting for one long, and
+leaving no message in the hands of a worker that can't run it yet.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from kombu import Queue
+
+from orchestrator.errors import ConfigurationError
+from orchestrator.settings import Settings
+
+REDIS = frozenset({"redis", "rediss", "valkey", "valkeys", "sentinel"})
+RABBITMQ = frozenset({"amqp", "amqps", "pyamqp"})
+
+#: Reaching a broker takes milliseconds or does not happen.
+CONNECT_TIMEOUT = 2.0
+#: How long a half-open connection can go unnoticed, about.
+NOTICE = 10
+
+#: A publisher whose broker refuses it does not try for long.
+AT_ONCE = {"max_retries": 1, "interval_start": 0}
+
+#: A prefetched message stands unacknowledged until a slot is free, however long the step
+#: before it takes. RabbitMQ closes the channel after half an hour of that, which ends the
+#: worker (celery 5.7): it gets a week, in milliseconds.
+CONSUMER_TIMEOUT = 7 * 24 * 3600 * 1000
+
+
+def is_redis(url: str) -> bool:
+    """Whether the broker speaks Redis' protocol; if not, it is RabbitMQ.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme not in REDIS | RABBITMQ:
+        raise ConfigurationError(
+            f"a broker is named by redis:// (Valkey too) or amqp:// (RabbitMQ), not {scheme}://"
+        )
+    return scheme in REDIS
+
+
+def broker_settings(url: str) -> dict[str, Any]:
+    """Celery's settings for the broker at `url`, for any app that runs our steps."""
+    return {
+        "broker_url": url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
+        "broker_connection_timeout": CONNECT_TIMEOUT,
+        # A worker outlasts any absence of its broker.
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "worker_prefetch_multiplier": 1,
+        **(_redis() if is_redis(url) else _rabbitmq()),
+    }
+
+
+def _redis() -> dict[str, Any]:
+    return {
+        "worker_disable_prefetch": True,
+        # priority_steps stays as it is: they name the lists in Redis, so that publishers and
+        # workers that disagree about them would not meet. retry_on_timeout stays off: kombu
+        # then sends a batch of messages in one round trip.
+        "broker_transport_options": {
+            **AT_ONCE,
+            "socket_connect_timeout": CONNECT_TIMEOUT,
+            "socket_timeout": 5.0,
+            "socket_keepalive": True,
+            "health_check_interval": NOTICE,
+        },
+    }
+
+
+def _rabbitmq() -> dict[str, Any]:
+    return {
+        "broker_heartbeat": NOTICE,
+        "task_default_queue_type": "quorum",
+        "task_create_missing_queue_type": "quorum",
+        "broker_transport_options": {**AT_ONCE, "confirm_publish": True, "write_timeout": 5.0},
+    }
+
+
+def queue(name: str, url: str) -> Queue:
+    """The declaration of a queue of ours at the broker at `url`."""
+    if is_redis(url):
+        return Queue(name, routing_key=name)
+    arguments = {"x-queue-type": "quorum", "x-consumer-timeout": CONSUMER_TIMEOUT}
+    return Queue(name, routing_key=name, queue_arguments=arguments)
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    """Celery's settings for our own processes: API, workers without a users' app, beats."""
+    return {
+        **broker_settings(settings.broker_url),
+        # JSON only: a message must not be able to run code.
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+        # Results are in Postgres before Celery hears of them.
+        "task_ignore_result": True,
+        # An attempt's fence is its claim. Acknowledged early, no message waits for a step.
+        "task_acks_late": False,
+        # What was not published is published again from Postgres.
+        "task_publish_retry": False,
+        "task_default_queue": settings.default_queue,
+        "task_queues": [queue(settings.default_queue, settings.broker_url)],
+        # Events cost about half of the throughput of small steps; Flower's users pay with -E.
+        "worker_send_task_events": False,
+        "task_send_sent_event": False,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "beat_scheduler": "orchestrator.scheduler:Scheduler",
+        "imports": settings.imports,
+        "enable_utc": True,
+        "timezone": "UTC",
+    }
