@@ -1,0 +1,32 @@
+"""Durable workflows for teams that run Celery: the names that a user's project needs.
+
+    from orchestrator import install, current_step, WorkflowError
+
+Importing this is cheap: what stands behind a name is loaded at its first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.errors import WorkflowError
+    from orchestrator.execution.current import CurrentStep, current_step
+    from orchestrator.execution.install import install
+
+__all__ = ["CurrentStep", "WorkflowError", "current_step", "install"]
+
+_HOMES = {
+    "WorkflowError": "orchestrator.errors",
+    "CurrentStep": "orchestrator.execution.current",
+    "current_step": "orchestrator.execution.current",
+    "install": "orchestrator.execution.install",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,131 @@
+"""Our steps in the start and end of Celery's worker (celery.bootsteps)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps
+
+from orchestrator.errors import ConfigurationError
+from orchestrator.execution.worker import Worker
+from orchestrator.log import get_logger
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from orchestrator.execution.execution import Execution
+
+log = get_logger(__name__)
+
+_UNSUITABLE = (
+    "steps of workflows run in the pools prefork and threads, not in {pool}: {reason}."
+    " Start the worker with -P prefork or -P threads"
+)
+_GREEN = "its tasks share one thread, so that one waiting for Postgres would stop all"
+_SPAWN = "its processes must be forked, to share memory with the worker that reports them"
+
+
+def add(app: Celery, execution: Execution) -> None:
+    """Have every worker of the app take part."""
+    app.steps["worker"].add(_worker_step(execution))
+    app.steps["consumer"].add(_consumer_step(execution))
+
+
+def _worker_step(execution: Execution) -> type[Any]:
+    class Orchestrator(bootsteps.StartStopStep):
+        """Prepares before the pool forks; its threads start after."""
+
+        requires = ("celery.worker.components:Pool",)
+
+        def __init__(self, controller: Any, **kwargs: Any) -> None:
+            super().__init__(controller, **kwargs)
+            self.worker: Any = _prepared(execution, controller)
+            controller.orchestrator = self.worker
+
+        def include_if(self, _controller: Any) -> bool:
+            return self.worker is not None
+
+        def start(self, _controller: Any) -> None:
+            self.worker.start()
+
+        def stop(self, _controller: Any) -> None:
+            """Not yet: the pool ends after this. See `signals`."""
+
+        def terminate(self, _controller: Any) -> None:
+            """Nor here."""
+
+        def info(self, _controller: Any) -> Any:
+            counts = execution.hands.counts()
+            return {"orchestrator": {"worker": execution.worker_id, **counts}}
+
+    return Orchestrator
+
+
+def _consumer_step(execution: Execution) -> type[Any]:
+    class OrchestratorConsumer(bootsteps.StartStopStep):
+        """Follows the consumer through its reconnects."""
+
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def include_if(self, _consumer: Any) -> bool:
+            return execution.running
+
+        def start(self, consumer: Any) -> None:
+            worker = consumer.controller.orchestrator
+            worker.consumer = consumer
+            worker.watch(consumer.pool)
+
+        def register_with_event_loop(self, consumer: Any, _hub: Any) -> None:
+            consumer.controller.orchestrator.watch(consumer.pool)
+
+        def stop(self, _consumer: Any) -> None:
+            """Nothing is Celery's to undo."""
+
+    return OrchestratorConsumer
+
+
+def _prepared(execution: Execution, controller: Any) -> Worker | None:
+    """The worker, if its pool is one that runs steps.
+
+    Raises:
+        ConfigurationError: it is not, or is set up so that it can't.
+    """
+    kind = _kind_of_pool(controller)
+    if kind is None:
+        return None
+    _serve_control(execution)
+    concurrency = controller.max_concurrency or controller.concurrency
+    execution.become_worker(controller.hostname, concurrency, forks=kind == "prefork")
+    return Worker(execution)
+
+
+def _kind_of_pool(controller: Any) -> str | None:
+    from celery.concurrency import prefork, thread
+
+    pool = controller.pool_cls
+    if issubclass(pool, thread.TaskPool):
+        return "threads"
+    if issubclass(pool, prefork.TaskPool):
+        if controller.pool_start_method != "fork":
+            raise ConfigurationError(_UNSUITABLE.format(pool="spawned prefork", reason=_SPAWN))
+        return "prefork"
+    name = pool.__module__.rpartition(".")[2]
+    if _is_program(controller):
+        raise ConfigurationError(_UNSUITABLE.format(pool=name, reason=_GREEN))
+    # celery.contrib.testing runs users' own tests in a pool of one thread by default.
+    log.warning("This embedded worker runs no steps", action="no_steps", pool=name)
+    return None
+
+
+def _is_program(controller: Any) -> bool:
+    from celery.apps.worker import Worker as Program
+
+    return isinstance(controller, Program)
+
+
+def _serve_control(execution: Execution) -> None:
+    """Consume the control queue too, so that a small set-up needs one process."""
+    if execution.settings.serve_control:
+        queues: Any = execution.app.amqp.queues
+        name = execution.settings.control_queue
+        queues.select_add(queues[name] if name in queues or queues.create_missing else name)

@@ -1,0 +1,100 @@
+"""Our own Celery tasks: one that brings what waits for an instance, one for every call that
+is not a Celery task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.clock import monotonic
+from orchestrator.execution.arguments import CALL
+from orchestrator.execution.chain import Chain
+from orchestrator.execution.context import in_hand, open_chain
+from orchestrator.execution.patience import GaveUp, persist
+from orchestrator.execution.requests import is_uuid
+from orchestrator.execution.soft_limit import SoftLimit
+from orchestrator.log import get_logger
+from orchestrator.task_dispatcher import ADVANCE
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from orchestrator.execution.execution import Execution
+
+log = get_logger(__name__)
+
+#: A hint is worth this long a wait for the database, in seconds; the beats give another one.
+HINT_PATIENCE = 10.0
+
+#: What an app's own defaults must not change about our tasks. An empty rate limit is none;
+#: Celery takes None for "not said".
+_OPTIONS: dict[str, Any] = {
+    "shared": False,
+    "ignore_result": True,
+    "acks_late": False,
+    "track_started": False,
+    "rate_limit": "",
+    "store_errors_even_if_ignored": False,
+}
+
+
+def register(app: Celery, execution: Execution) -> None:
+    """Add our tasks to an app."""
+
+    @app.task(name=ADVANCE, **_OPTIONS)
+    def advance(instance: str) -> None:
+        """Bring what waits in an instance's inbox."""
+        _drain(execution, instance)
+
+    @app.task(name=CALL, **_OPTIONS)
+    def call(call: dict[str, Any]) -> Any:
+        """Carry out a step's call that is not a Celery task."""
+        return _perform(call)
+
+    execution.own(ADVANCE, lambda tracer: _with_chain(execution, tracer))
+    execution.own(CALL)
+
+
+def _with_chain(execution: Execution, tracer: Any) -> Any:
+    """The tracer of a hint: what it took is run after it, outside its body and signals."""
+
+    def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
+        if not execution.running:
+            return tracer(uuid, args, kwargs, request)
+        chain = Chain(execution, None, SoftLimit(exists=False))
+        mark = open_chain.set(chain)
+        try:
+            result = tracer(uuid, args, kwargs, request)
+        finally:
+            open_chain.reset(mark)
+        chain.go_on()
+        return result
+
+    return trace_task
+
+
+def _drain(execution: Execution, instance: str) -> None:
+    if not is_uuid(instance):
+        log.warning("A hint that names no instance", action="hint_refused")
+        return
+    chain, until = open_chain.get(), monotonic() + HINT_PATIENCE
+    take = chain.take() if chain is not None else None
+    state = execution.services.state
+
+    def enough() -> bool:
+        return execution.hands.stopping or monotonic() > until
+
+    try:
+        following = persist(lambda: state.drain(instance, take), "a hint", enough)
+    except GaveUp:
+        return
+    if chain is not None:
+        chain.following = following
+
+
+def _perform(call: dict[str, Any]) -> Any:
+    from orchestrator.calls import perform
+
+    hold = in_hand.get()
+    if hold is None:
+        raise RuntimeError("this task is for steps only")
+    return perform(call)

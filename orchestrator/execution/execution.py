@@ -1,0 +1,173 @@
+"""What one installed app knows: its settings, and, in a worker, who that is and what it may do.
+
+A worker is one *incarnation*: an id made at its start, in its main process, before the pool
+forks; whatever is connected is made anew in each process.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from billiard.process import current_process
+
+from orchestrator.bootstrap import Services, services
+from orchestrator.errors import ConfigurationError
+from orchestrator.execution import steps
+from orchestrator.execution.continuation import Durations, Rules
+from orchestrator.execution.hands import Hand, Hands
+from orchestrator.execution.mixin import arm
+from orchestrator.execution.results import ignored
+from orchestrator.ids import new_id
+from orchestrator.log import get_logger
+from orchestrator.settings import Settings, load_settings
+from orchestrator.state_manager import Holder
+from orchestrator.task_dispatcher import HEADER
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from orchestrator.core.values import Attempt
+
+log = get_logger(__name__)
+
+Tracer = Callable[..., Any]
+
+
+class Execution:
+    """The Task Execution Layer of one Celery app, in one process."""
+
+    def __init__(self, app: Celery, settings: Settings | None) -> None:
+        self.app = app
+        self.durations = Durations()
+        self.running = False
+        self.forks = True
+        self.hostname = ""
+        self.worker_id = ""
+        self.concurrency = 0
+        self._given = settings
+        self._tracers: dict[str, Tracer] = {}
+        self._own_tasks: dict[str, Callable[[Tracer], Tracer]] = {}
+        self._fresh_process()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Read at first use: an app that never runs a worker needs none."""
+        return self._given or load_settings()
+
+    # -- the worker --------------------------------------------------------------------------
+
+    def become_worker(self, hostname: str, concurrency: int, *, forks: bool) -> None:
+        """From now on the main process of a worker, whose pool has not started yet.
+
+        Raises:
+            ConfigurationError: the pool is larger than a worker's may be.
+        """
+        self.hands = Hands()
+        if concurrency > self.hands.slots:
+            raise ConfigurationError(f"a worker runs at most {self.hands.slots} processes")
+        self.worker_id = new_id()
+        self.hostname, self.concurrency, self.forks = hostname, concurrency, forks
+        self.rules = Rules(self.app, frozenset(self.queues), forks)
+        self.running = True
+        self._fresh_process()
+        for task in list(self.app.tasks.values()):
+            arm(type(task))
+
+    @property
+    def queues(self) -> list[str]:
+        """The names of the queues that this worker consumes."""
+        return sorted(self.app.amqp.queues.consume_from)
+
+    @property
+    def step_tasks(self) -> list[str]:
+        """The names of the tasks that can be steps here; Celery's own are none."""
+        return sorted(name for name in self.app.tasks if not name.startswith("celery."))
+
+    # -- the process ------------------------------------------------------------------------
+
+    def become_child(self) -> None:
+        """From now on a child of the pool: nothing that is connected is inherited."""
+        self._fresh_process()
+        process: Any = current_process()
+        self._local.hand = self.hands.slot(process.index, os.getpid())
+
+    def _fresh_process(self) -> None:
+        self._lock = threading.Lock()
+        self._local = threading.local()
+        self._services: Services | None = None
+        self._threads = 0
+
+    @property
+    def services(self) -> Services:
+        """The services of this process, made at first use."""
+        if self._services is None:
+            with self._lock:
+                if self._services is None:
+                    self._services = services(self.settings, self.app)
+        return self._services
+
+    @property
+    def hand(self) -> Hand:
+        """The slot of this child process, or of this thread of the pool of threads."""
+        hand: Hand | None = getattr(self._local, "hand", None)
+        if hand is None:
+            with self._lock:
+                index, self._threads = self._threads, self._threads + 1
+            hand = self._local.hand = self.hands.slot(index, os.getpid())
+        return hand
+
+    @property
+    def holder(self) -> Holder:
+        """Who holds what this process claims."""
+        return Holder(self.worker_id, os.getpid())
+
+    def close(self) -> None:
+        """Give back what this process has connected."""
+        if self._services is not None:
+            self._services.close()
+            self._services = None
+
+    # -- its tasks ---------------------------------------------------------------------------
+
+    def own(self, name: str, wrap: Callable[[Tracer], Tracer] = lambda tracer: tracer) -> None:
+        """A task of this name is ours: it passes although only steps may run, traced so."""
+        self._own_tasks[name] = wrap
+
+    def traced(self, task: Any, tracer: Tracer) -> Tracer:
+        """What Celery is to call for each message of a task, given its own tracer for it."""
+        self._tracers[task.name] = tracer
+        if self.running:
+            arm(type(task))
+        others = self._for_others(task.name, tracer)
+
+        def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
+            if request and HEADER in request:
+                return steps.on_message(self, task, uuid, request)
+            return others(uuid, args, kwargs, request)
+
+        return trace_task
+
+    def _for_others(self, name: str, tracer: Tracer) -> Tracer:
+        """What handles the messages of a task that are no step's."""
+        if name in self._own_tasks:
+            return self._own_tasks[name](tracer)
+        # Outside a worker the settings are not even read.
+        return _refuse_others if self.running and self.settings.steps_only else tracer
+
+    def tracer_of(self, task: Any) -> Tracer:
+        """Celery's own tracer of a task, as this process has built it."""
+        return self._tracers[task.name]
+
+    def queue_of(self, attempt: Attempt) -> str:
+        """The queue of an attempt: its own, or where Celery routes its task."""
+        return attempt.queue or self.services.dispatcher.queue_of(attempt)
+
+
+def _refuse_others(uuid: str, _args: Any, _kwargs: Any, request: Any = None) -> Any:
+    name = (request or {}).get("task")
+    log.warning("A message that is no step's was refused", action="refused", id=uuid, task=name)
+    return ignored("only steps run here")

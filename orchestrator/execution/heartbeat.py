@@ -1,0 +1,113 @@
+"""The worker's heartbeat: one statement says that it lives and what its processes hold.
+
+A thread of the main process. It outlives outages of the database: what expires a lease is
+the watchdog's own clock, which does not run while nobody can beat (DESIGN, Leases).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from celery.worker import state as worker_state
+
+from orchestrator.clock import monotonic
+from orchestrator.database import workers
+from orchestrator.database.workers import WorkerRow
+from orchestrator.errors import DatabaseUnavailable
+from orchestrator.log import get_logger
+
+if TYPE_CHECKING:
+    from orchestrator.execution.execution import Execution
+
+log = get_logger(__name__)
+
+#: Beats in one lease: two may be lost.
+BEATS_A_LEASE = 3
+
+
+class Heartbeat:
+    """Registers the worker, beats, and says farewell."""
+
+    def __init__(self, execution: Execution, after_beat: Callable[[], None]) -> None:
+        self._execution = execution
+        self._after_beat = after_beat
+        self._period = execution.settings.lease / BEATS_A_LEASE
+        self._end = threading.Event()
+        self._known = threading.Event()
+        self._silent = False
+        self._heard = False
+        self.last_received = monotonic()
+        self._thread = threading.Thread(target=self._run, name="orchestrator-beat", daemon=True)
+
+    def start(self, patience: float = 3.0) -> None:
+        """Begin; call it once the pool has forked. Waits a little for the first beat, so that
+        the worker is known before it claims anything."""
+        self._thread.start()
+        self._known.wait(patience)
+
+    def stop(self) -> None:
+        """Say farewell, if the database can hear it; a lease ends without it too."""
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join(self._period)
+        try:
+            workers.stop(self._execution.services.database, self._execution.worker_id)
+        except DatabaseUnavailable:
+            log.info("The worker ends without a farewell", action="farewell_unheard")
+
+    def received(self) -> None:
+        """A message has come in."""
+        self._heard = True
+        self.last_received = monotonic()
+
+    @property
+    def free(self) -> int:
+        """How many slots of the pool are idle, as the main process knows them."""
+        return max(self._execution.concurrency - len(worker_state.active_requests), 0)
+
+    def _run(self) -> None:
+        while True:
+            self._try_beat()
+            if self._end.wait(self._period):
+                return
+
+    def _try_beat(self) -> None:
+        try:
+            self._beat()
+        except DatabaseUnavailable as error:
+            if not self._silent:
+                log.warning("The heartbeat is not heard", action="beat_failed", error=str(error))
+            self._silent = True
+        except Exception:
+            log.exception("The heartbeat failed", action="beat_failed")
+        else:
+            self._silent = False
+            self._after_beat()
+
+    def _beat(self) -> None:
+        execution, database = self._execution, self._execution.services.database
+        if not self._known.is_set():
+            workers.register(database, self._row())
+            self._known.set()
+        heard, self._heard = self._heard, False
+        hands = execution.hands
+        known = workers.heartbeat(
+            database, execution.worker_id, hands.held(), self.free, heard, hands.stopping
+        )
+        if not known:
+            self._known.clear()
+
+    def _row(self) -> WorkerRow:
+        execution = self._execution
+        return WorkerRow(
+            id=execution.worker_id,
+            name=execution.hostname,
+            pid=os.getpid(),
+            pool="prefork" if execution.forks else "threads",
+            concurrency=execution.concurrency,
+            queues=execution.queues,
+            tasks=execution.step_tasks,
+        )

@@ -1,0 +1,144 @@
+"""One claimed attempt while its task runs: how it ends is committed from here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from celery.exceptions import Ignore, Retry
+
+from orchestrator.core.values import AttemptState, Ended
+from orchestrator.error_handler import error_of
+from orchestrator.execution import outcomes
+from orchestrator.state_manager import Work
+
+if TYPE_CHECKING:
+    from celery import Task
+    from celery.canvas import Signature
+
+    from orchestrator.execution.chain import Chain
+    from orchestrator.execution.soft_limit import SoftLimit
+
+
+class Replaced(Ignore):
+    """A step's task put another in its place; to Celery it is an ignored task."""
+
+    def __init__(self, signature: Signature[Any]) -> None:
+        super().__init__("Replaced by new task")
+        self.signature = signature
+
+
+class Hold:
+    """A claimed attempt in the hands of this thread.
+
+    The task's body goes through `carry_out`, which commits its end before Celery hears of it.
+    What ends a task outside its body is committed through `end_outside` as a backstop.
+    """
+
+    def __init__(self, chain: Chain, work: Work, task: Task[Any, Any], soft: SoftLimit) -> None:
+        self.chain = chain
+        self.work = work
+        self.task = task
+        self.ended = False
+        self.entered = False
+        self.replacement: Signature[Any] | None = None
+        self._soft = soft
+        self._asks_retry = False
+        self._retry: Retry | None = None
+
+    def opens(self, task: object) -> bool:
+        """Whether this call is the one that Celery's tracer makes: of our task, the first."""
+        return task is self.task and not self.entered
+
+    def is_of(self, task: object) -> bool:
+        """Whether the task's present request is this attempt's."""
+        return task is self.task and self.task.request.id == self.work.attempt.id
+
+    def carry_out(self, body: Callable[[], Any]) -> Any:
+        """Run the task's body; commit how it ends; give Celery the same end."""
+        self.entered = True
+        try:
+            with self._soft.let_in():
+                value = body()
+        except BaseException as exc:
+            self._end_raised(exc)
+            raise
+        self._end_returned(value)
+        return value
+
+    def end_outside(self, retval: Any) -> None:
+        """Commit what ended the task before its body began, such as a broken `before_start`."""
+        if self.ended or self.replacement is not None:
+            return
+        if isinstance(retval, BaseException):
+            self._end_raised(retval)
+        else:
+            self._end_returned(retval)
+
+    def end_unstarted(self, error: dict[str, Any]) -> None:
+        """Commit that the task can't be called at all."""
+        self._end(Ended(self.work.attempt.id, AttemptState.FAILED, error=error))
+
+    # -- self.retry() ----------------------------------------------------------------------
+
+    @contextmanager
+    def asking_retry(self) -> Iterator[None]:
+        """While `self.retry()` runs: the message that it would send is not sent."""
+        self._asks_retry = True
+        try:
+            yield
+        finally:
+            self._asks_retry = False
+
+    @property
+    def asks_retry(self) -> bool:
+        """Whether `self.retry()` is running."""
+        return self._asks_retry
+
+    def retry_asked(self, asked: Retry) -> None:
+        """``retry(throw=False)`` lets the body go on; the retry stands whatever it returns."""
+        self._retry = asked
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def show_progress(self, json: str) -> bool:
+        """See `CurrentStep.heartbeat`."""
+        return self.chain.show_progress(self.work, json)
+
+    def _end_returned(self, value: Any) -> None:
+        if self._retry is not None:
+            self._end(self._retried(self._retry))
+        else:
+            limit = self.chain.execution.settings.max_payload
+            self._end(outcomes.returned(self.work.attempt.id, value, limit))
+
+    def _end_raised(self, exc: BaseException) -> None:
+        if isinstance(exc, Replaced):
+            self.replacement = exc.signature
+        elif isinstance(exc, Retry):
+            self._end(self._retried(exc))
+        elif self._retry is not None and isinstance(exc, Exception):
+            self._end(self._retried(self._retry))
+        else:
+            ended = outcomes.raised(self.work.attempt.id, exc, self._default_delay)
+            if ended is not None:
+                self._end(ended)
+
+    def _retried(self, asked: Any) -> Ended:
+        """`self.retry()` has counted the retries itself; a bare ``raise Retry`` has not."""
+        attempt = self.work.attempt.id
+        limit = self.task.max_retries
+        if asked.sig is None and limit is not None and self.work.retries >= limit:
+            error, traceback = error_of(asked.exc or asked)
+            return Ended(attempt, AttemptState.FAILED, error=error, traceback=traceback)
+        return outcomes.retried(attempt, asked, self._default_delay)
+
+    @property
+    def _default_delay(self) -> float:
+        return float(self.task.default_retry_delay or 0)
+
+    def _end(self, ended: Ended) -> None:
+        if not self.ended:
+            self.ended = True
+            self.chain.commit(self.work, ended)

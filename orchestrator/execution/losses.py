@@ -1,0 +1,92 @@
+"""Attempts that ended with their process: a thread of the main process tells the State Manager.
+
+A thread, because the worker's event loop learns of a death and must not wait for Postgres.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.error_handler import runtime_error
+from orchestrator.execution.patience import GaveUp, persist
+from orchestrator.log import get_logger
+from orchestrator.state_manager import Holder
+
+if TYPE_CHECKING:
+    from orchestrator.execution.execution import Execution
+
+log = get_logger(__name__)
+
+
+class Losses:
+    """What the main process alone knows, brought to the database in the order it happened."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._reasons: dict[int, dict[str, Any]] = {}
+        self._giving_up = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="orchestrator-losses", daemon=True)
+
+    def start(self) -> None:
+        """Begin; call it once the pool has forked."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Bring what is left, for at most so many seconds."""
+        if self._thread.is_alive():
+            self._tasks.put(None)
+            self._thread.join(timeout)
+            self._giving_up.set()
+
+    def expect(self, process: int, error: dict[str, Any]) -> None:
+        """A process is about to be killed, for this reason."""
+        self._reasons[process] = error
+
+    def process_gone(self, process: int, exit_code: int | None) -> None:
+        """A child of the pool has ended; so has what it had in hand."""
+        expected = self._reasons.pop(process, None)
+        hands = self._execution.hands
+        held = hands.of_process(process)
+        hands.forget(process)
+        if held:
+            error = expected or runtime_error("WorkerLostError", _how(exit_code))
+            self.lose(Holder(self._execution.worker_id, process), error)
+
+    def lose(self, holder: Holder, error: dict[str, Any]) -> None:
+        """Every attempt that the process holds is lost."""
+        self.bring(lambda: self._lose(holder, error))
+
+    def bring(self, task: Callable[[], None]) -> None:
+        """Have something done that may need to wait for the database."""
+        self._tasks.put(task)
+
+    def _lose(self, holder: Holder, error: dict[str, Any]) -> None:
+        count = self._execution.services.state.lose(holder, error)
+        log.warning(
+            "A process of the pool is gone",
+            action="process_lost",
+            pid=holder.process,
+            attempts=count,
+            why=error["detail"],
+        )
+
+    def _run(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            try:
+                persist(lambda task=task: task(), "a lost process", self._giving_up.is_set)  # type: ignore[misc]
+            except GaveUp:
+                return
+            except Exception:
+                log.exception("A loss could not be told; the lease will", action="loss_failed")
+
+
+def _how(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "its process ended, nobody knows how"
+    if exit_code < 0:
+        return f"its process was killed by signal {-exit_code}"
+    return f"its process exited with status {exit_code}"

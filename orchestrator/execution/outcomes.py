@@ -1,0 +1,94 @@
+"""How a task's way of ending reads as the end of an attempt.
+
+| the task ...                           | its attempt ends ...                             |
+|----------------------------------------|--------------------------------------------------|
+| returns                                | succeeded, with the value as JSON                |
+| returns what JSON can't say            | failed, a data error, outcome unknown            |
+| raises                                 | failed, with the exception as DSL error          |
+| asks for `self.retry()`, autoretries   | failed, to be tried again in that many seconds   |
+| raises `Ignore`                        | succeeded, without output                        |
+| raises `Reject`                        | failed; with ``requeue=True`` to be tried again  |
+| exits (`SystemExit`)                   | lost: nobody knows what was done                 |
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
+from celery.exceptions import Ignore, Reject, Retry
+
+from orchestrator import codec
+from orchestrator.clock import now
+from orchestrator.core.values import AttemptState, Ended
+from orchestrator.error_handler import data_error, error_of, runtime_error
+
+#: `Reject(requeue=True)` hands the message back to the broker at once; a step waits a little,
+#: so that a task that always does it does not fill a worker.
+REQUEUE_DELAY = 1.0
+
+
+def returned(attempt: str, value: Any, limit: int) -> Ended:
+    """The end of a task that returned. `limit`: the largest output, in bytes of JSON."""
+    try:
+        output = codec.to_json(value)
+        size = len(codec.encode(output))
+    except codec.NotJson as error:
+        return unusable(attempt, str(error))
+    if size > limit:
+        return unusable(attempt, f"the output has {size} bytes, the limit is {limit}")
+    return Ended(attempt, AttemptState.SUCCEEDED, output=output)
+
+
+def unusable(attempt: str, why: str) -> Ended:
+    """The end of a task that has done its work, with an output that can't be kept."""
+    return Ended(attempt, AttemptState.FAILED, error=data_error(why), unknown=True)
+
+
+def raised(attempt: str, exc: BaseException, default_delay: float) -> Ended | None:
+    """The end of a task that raised. None: this process is being stopped from outside, so its
+    main process, which knows why, ends what it has in hand.
+
+    `default_delay`: seconds until the retry where the task's request does not say.
+    """
+    if isinstance(exc, Retry):
+        return retried(attempt, exc, default_delay)
+    if isinstance(exc, Ignore):
+        return Ended(attempt, AttemptState.SUCCEEDED)
+    if isinstance(exc, Reject):
+        return _rejected(attempt, exc)
+    if isinstance(exc, SystemExit | KeyboardInterrupt):
+        return None if terminate_handler_fired() else _exited(attempt, exc)
+    error, traceback = error_of(exc)
+    return Ended(attempt, AttemptState.FAILED, error=error, traceback=traceback)
+
+
+def retried(attempt: str, asked: Retry, default_delay: float) -> Ended:
+    """The end of a task that asked to be tried again."""
+    error, traceback = error_of(asked.exc or asked)
+    delay = _seconds(asked.when, default_delay)
+    return Ended(attempt, AttemptState.FAILED, error=error, traceback=traceback, retry_in=delay)
+
+
+def _seconds(when: Any, default: float) -> float:
+    if when is None:
+        return max(default, 0.0)
+    if isinstance(when, datetime):
+        # As Celery has it: a time without a zone is UTC.
+        aware = when if when.tzinfo else when.replace(tzinfo=now().tzinfo)
+        return max((aware - now()).total_seconds(), 0.0)
+    return max(float(when), 0.0)
+
+
+def _rejected(attempt: str, exc: Any) -> Ended:
+    reason = "" if exc.reason is None else str(exc.reason)
+    error = runtime_error("Reject", reason or "the task rejected its message")
+    delay = REQUEUE_DELAY if exc.requeue else None
+    return Ended(attempt, AttemptState.FAILED, error=error, retry_in=delay)
+
+
+def _exited(attempt: str, exc: BaseException) -> Ended:
+    _, traceback = error_of(exc)
+    error = runtime_error(type(exc).__name__, f"the task ended its process ({exc!r})")
+    return Ended(attempt, AttemptState.LOST, error=error, traceback=traceback, unknown=True)

@@ -1,0 +1,86 @@
+"""Task requests: those of steps that come without a message, and cleaned ones of those with.
+
+The form is that of Celery's message protocol 2, as a worker's process sees it
+(celery.worker.request, celery.app.trace).
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from celery.utils.saferepr import saferepr
+
+from orchestrator.state_manager import Work
+
+#: What a message could make a worker run besides the task: always empty for a step.
+FOLLOW_UPS = ("callbacks", "errbacks", "chain", "chord", "group", "group_index", "reply_to")
+
+_REPR_SIZE = 1024
+
+
+def is_uuid(value: object) -> bool:
+    """Whether this is a UUID in the form that we write."""
+    try:
+        return isinstance(value, str) and str(uuid.UUID(value)) == value
+    except ValueError:
+        return False
+
+
+def clean(request: dict[str, Any], work: Work, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Turn the request of a step's message, which nobody vouches for, into what the claim said."""
+    request.update(dict.fromkeys(FOLLOW_UPS))
+    request.update(
+        args=args,
+        kwargs=kwargs,
+        retries=work.retries,
+        ignore_result=True,
+        eta=None,
+        expires=None,
+        argsrepr=_shown(args),
+        kwargsrepr=_shown(kwargs),
+        delivery_info={**(request.get("delivery_info") or {}), "redelivered": False},
+    )
+
+
+def fresh(
+    work: Work, args: list[Any], kwargs: dict[str, Any], hostname: str, queue: str
+) -> dict[str, Any]:
+    """The request of a step that this worker continues with."""
+    id = work.attempt.id
+    return {
+        **dict.fromkeys(FOLLOW_UPS),
+        "lang": "py",
+        "task": work.attempt.task,
+        "id": id,
+        "root_id": id,
+        "parent_id": None,
+        "shadow": None,
+        "eta": None,
+        "expires": None,
+        "retries": work.retries,
+        "timelimit": [work.attempt.time_limit, None],
+        "argsrepr": _shown(args),
+        "kwargsrepr": _shown(kwargs),
+        "origin": hostname,
+        "ignore_result": True,
+        "replaced_task_nesting": 0,
+        "stamped_headers": None,
+        "stamps": {},
+        "properties": {"correlation_id": id},
+        "correlation_id": id,
+        "hostname": hostname,
+        "delivery_info": {
+            "exchange": "",
+            "routing_key": queue,
+            "priority": work.attempt.priority,
+            "redelivered": False,
+        },
+        "args": args,
+        "kwargs": kwargs,
+        "is_eager": False,
+    }
+
+
+def _shown(value: Any) -> str:
+    return str(saferepr(value, maxlen=_REPR_SIZE))

@@ -1,0 +1,120 @@
+"""One running worker, in its main process: its threads, its consumer, its end."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from celery.worker import state as worker_state
+
+from orchestrator.error_handler import runtime_error
+from orchestrator.execution import signals
+from orchestrator.execution.deaf import Hearing
+from orchestrator.execution.heartbeat import Heartbeat
+from orchestrator.execution.losses import Losses
+from orchestrator.log import get_logger
+from orchestrator.task_dispatcher import HEADER
+
+if TYPE_CHECKING:
+    from orchestrator.execution.execution import Execution
+
+log = get_logger(__name__)
+
+#: Between handing steps back and an exit by force, in seconds.
+LAST_SECOND = 1.0
+
+
+class Worker:
+    """What the main process of a worker does besides Celery's own part."""
+
+    def __init__(self, execution: Execution) -> None:
+        self.execution = execution
+        self.consumer: Any = None
+        self.losses = Losses(execution)
+        self.heartbeat = Heartbeat(execution, self._after_beat)
+        self._hearing = Hearing(self)
+        self._pid = os.getpid()
+        self._ended = threading.Event()
+        self._end_lock = threading.Lock()
+        signals.run(self)
+
+    def start(self) -> None:
+        """Begin, once the pool has forked: a fork must find no thread of ours half-way."""
+        self.losses.start()
+        self.heartbeat.start()
+        atexit.register(self.stopped)
+
+    def watch(self, pool: Any) -> None:
+        """Learn at once of each child that ends. Celery forgets it at each reconnect."""
+        billiards = getattr(pool, "_pool", None)
+        known = getattr(billiards, "on_process_down", None)
+        if billiards is None or getattr(known, "watched", False):
+            return
+
+        def on_process_down(process: Any) -> None:
+            self.losses.process_gone(process.pid, process.exitcode)
+            if known is not None:
+                known(process)
+
+        on_process_down.watched = True  # type: ignore[attr-defined]
+        billiards.on_process_down = on_process_down
+
+    def _after_beat(self) -> None:
+        dispatcher = getattr(self.consumer, "event_dispatcher", None)
+        self.execution.hands.events = bool(dispatcher and dispatcher.enabled)
+        self._hearing.check()
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def stopping(self, *, cold: bool) -> None:
+        """The worker was asked to end. Runs in the handler of a signal."""
+        self.execution.hands.stopping = True
+        if not cold:
+            timer = threading.Timer(self.execution.settings.grace, self._hand_back)
+            timer.daemon = True
+            timer.start()
+
+    def _hand_back(self) -> None:
+        """The time of grace is over: steps that still run are given to other workers."""
+        processes = self.execution.hands.processes()
+        if not processes:
+            return  # what still runs is nobody's step, and Celery's to wait for
+        log.warning("Handing running steps back", action="handed_back", processes=len(processes))
+        error = runtime_error("WorkerStopped", "its worker was stopped before the task ended")
+        for process in processes:
+            self.losses.expect(process, error)
+            if self.execution.forks:
+                _kill(process)
+            else:
+                self.losses.process_gone(process, None)
+        if not self._ended.wait(LAST_SECOND) and not _runs_others():
+            self.stopped()
+            os._exit(0)
+
+    def stopped(self) -> None:
+        """Everything has ended that will: tell the database, and let go of it."""
+        if os.getpid() != self._pid:
+            return
+        with self._end_lock:
+            if self._ended.is_set():
+                return
+            for process in self.execution.hands.processes():
+                self.losses.process_gone(process, None)
+            self.losses.stop(LAST_SECOND)
+            self.heartbeat.stop()
+            self.execution.close()
+            self._ended.set()
+
+
+def _kill(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+
+
+def _runs_others() -> bool:
+    """Whether a task runs that is no step."""
+    return any(HEADER not in request.request_dict for request in set(worker_state.active_requests))
