@@ -203,6 +203,7 @@ class Stack:
             "pids": {"dev": os.getpid(), **pids},
         }
         part = self.data / "dev.json.part"
+        part.touch(mode=0o600)  # the addresses hold passwords
         part.write_text(json.dumps(content, indent=2) + "\n")
         part.replace(self.data / "dev.json")
 
