@@ -42,7 +42,9 @@ def main(jq_path: str, memory: int, cpu: float, result: int) -> None:
     jq = _load(jq_path)
     _surrender(memory)
     pipe.sendall(ANSWER.pack(READY, 0))
-    _serve(pipe, _Programs(jq), memory, cpu, result)
+    # The peak that getrusage tells began with the process that started this one.
+    large = max(memory // 2, _peak())
+    _serve(pipe, _Programs(jq), large, cpu, result)
 
 
 def _load(path: str) -> ModuleType:
@@ -73,7 +75,11 @@ def _surrender(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 
-def _serve(pipe: socket.socket, programs: _Programs, memory: int, cpu: float, most: int) -> None:
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _serve(pipe: socket.socket, programs: _Programs, large: int, cpu: float, most: int) -> None:
     waiting = bytearray()
     while True:
         head = _take(pipe, waiting, HEAD.size)
@@ -87,7 +93,7 @@ def _serve(pipe: socket.socket, programs: _Programs, memory: int, cpu: float, mo
         signal.setitimer(signal.ITIMER_PROF, cpu)
         how, text = _answer(programs, body[:program_size], body[program_size:], most)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > memory // 2:
+        if _peak() > large:
             how |= LAST
         pipe.sendall(ANSWER.pack(how, len(text)) + text)
         if how & LAST or how == MEMORY:

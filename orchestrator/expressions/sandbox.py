@@ -142,7 +142,7 @@ class _Child:
             self._pipe.sendall(child.HEAD.pack(len(program), len(data)) + program + data)
         except BlockingIOError:
             raise EvaluatorUnavailable("the evaluator did not read in time") from None
-        except OSError:
+        except ConnectionError:
             self._explain_death()
         return self._answer()
 
@@ -185,7 +185,7 @@ class _Child:
             piece = self._pipe.recv(size)
         except BlockingIOError:
             raise EvaluatorUnavailable("the evaluator did not answer in time") from None
-        except OSError:
+        except ConnectionError:
             piece = b""
         if not piece:
             self._explain_death()

@@ -74,7 +74,7 @@ def _compose(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
             "|",
             ",",
             "%",
-        ]  # the last two are left to jq
+        ]
     )
     pair = st.tuples(inner, space, operators, space, inner).map(
         lambda part: f"{part[0]}{part[1]} {part[2]} {part[3]}{part[4]}"
