@@ -1,0 +1,27 @@
+"""``/livez`` and ``/readyz``: for whoever watches over the process."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from api.context import state
+from api.resource import respond
+from orchestrator.database import migrate
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/livez")
+def live() -> Response:
+    """The process answers; nothing else is asked."""
+    return respond({"status": "ok"})
+
+
+@blueprint.get("/readyz")
+def ready() -> Response:
+    """The database answers, with the schema that this release knows; else 503."""
+    row = state().services.database.one("select version_num from orchestrator.schema_version")
+    found = row[0] if row else None
+    if found != migrate.head():
+        return respond({"status": "unknown schema", "schema": found}, 503)
+    return respond({"status": "ok", "schema": found})

@@ -1,0 +1,59 @@
+"""Hints to the workers, sent beside the answers: a slow broker never slows a request.
+
+A hint may be lost: the beats find what nobody brought.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+from orchestrator.task_dispatcher import TaskDispatcher
+
+#: Hints that may stand in line; more are left to the beats.
+MOST = 10_000
+#: Hints that are sent in one go.
+_BATCH = 100
+
+
+class Hints:
+    """A line of hints and the thread that sends them, started with the first."""
+
+    def __init__(self, dispatcher: TaskDispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._line: queue.Queue[str | None] = queue.Queue(MOST)
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def send(self, *instances: str) -> None:
+        """Have some worker look into the inboxes of these instances soon."""
+        if self._thread is None:
+            self._start()
+        try:
+            for id in instances:
+                self._line.put_nowait(id)
+        except queue.Full:
+            pass  # the broker is slow or away: the beats make up for it
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Send what is in line, for a bounded time."""
+        if self._thread is not None:
+            self._line.put(None)
+            self._thread.join(timeout)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while (first := self._line.get()) is not None:
+            batch = [first]
+            while len(batch) < _BATCH and not self._line.empty():
+                found = self._line.get()
+                if found is None:
+                    self._dispatcher.hint(*batch)
+                    return
+                batch.append(found)
+            self._dispatcher.hint(*batch)

@@ -1,0 +1,154 @@
+"""``/v1/instances``: start, look, wait."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response, g, request
+
+from api import cursors, keyed, kinds, preferences, shown, starts
+from api.bodies import takes
+from api.context import scope, state
+from api.problems import Problem
+from api.resource import Resource, listing, respond
+from api.schemas.instances import (
+    STARTED,
+    InstanceSchema,
+    InstancesQuerySchema,
+    InstancesSchema,
+    StartSchema,
+    WaitSchema,
+)
+from orchestrator.database import instances, steps
+from orchestrator.database.instances import Filter, Summary, Whole
+
+#: The most instances that one request may start.
+MOST = 1000
+
+blueprint = Resource(
+    "instances", __name__, url_prefix="/v1/instances", description="Runs of workflows."
+)
+
+
+@blueprint.route("", methods=["POST"])
+@blueprint.answers(202, STARTED, Location="where the instance is")
+@blueprint.answers(200, InstanceSchema, Preference_Applied="`wait`, where it was asked for")
+@takes(StartSchema, many=MOST)
+def start(body: Any) -> Response:
+    """Start an instance, or up to 1,000 of them
+
+    All of an array are started, or none. With `Prefer: wait=N` the answer to a single start
+    is the instance as it stands when it has ended, or after N seconds (at most 60): 200 if it
+    has ended, 202 if not. A `business_id` in use is a 409 with the `Location` of its instance.
+    """
+    started = starts.start(body)
+    if started.first:
+        state().hints.send(*started.ids)
+    seconds = preferences.wait()
+    if seconds is None or isinstance(body, list):
+        return keyed.give(started.answer, replayed=not started.first)
+    return _waited(started, seconds)
+
+
+def _waited(started: starts.Started, seconds: float) -> Response:
+    id = started.ids[0]
+    state().waiters.settled(id, seconds)
+    found = find(id)
+    headers = {**started.answer.headers, "Preference-Applied": f"wait={seconds:g}"}
+    if not started.first:
+        headers |= keyed.REPLAYED
+    return respond(whole(found), 200 if found.settled else 202, headers)
+
+
+@blueprint.route("")
+@blueprint.answers(200, InstancesSchema)
+@blueprint.asks(InstancesQuerySchema)
+def list_(query: dict[str, Any]) -> Response:
+    """Instances, newest first
+
+    Besides the parameters shown, `label.key=value` selects by a label; it may be given for
+    several keys.
+    """
+    page = instances.listed(
+        state().services.database,
+        scope(query.get("namespace")),
+        _filter(query),
+        descending=query["sort"].startswith("-"),
+        limit=query["limit"],
+        after=cursors.read(query["cursor"], (cursors.moment, cursors.id)),
+    )
+    items = [shown.summary(Summary(*row[2:])) for row in page.rows]
+    return listing(items, cursors.write(page.last))
+
+
+def _filter(query: dict[str, Any]) -> Filter:
+    parts = query["workflow"].split("/") if "workflow" in query else None
+    return Filter(
+        statuses=query["status"],
+        compensations=query["compensation"],
+        namespace=query.get("namespace"),
+        workflow=_workflow(parts) if parts else None,
+        business_id=query.get("business_id"),
+        labels=g.labels,
+        started_after=query.get("started_after"),
+        started_before=query.get("started_before"),
+        text=query.get("q"),
+    )
+
+
+def _workflow(parts: list[str]) -> tuple[str | None, str, str | None]:
+    """``name``, ``namespace/name`` or ``namespace/name/version``."""
+    if len(parts) == 1:
+        return None, parts[0], None
+    return parts[0], parts[1], parts[2] if len(parts) == 3 else None
+
+
+@blueprint.route("/<id>")
+@blueprint.answers(200, InstanceSchema, ETag="changes with every transition")
+@blueprint.answers(304, meaning="Not changed since the ETag in If-None-Match")
+@blueprint.asks(WaitSchema)
+def get(query: dict[str, Any], id: str) -> Response:
+    """An instance
+
+    With `wait` (or `Prefer: wait=N`) the answer comes when it has ended and its compensation
+    has settled, or after so many seconds with the state of then.
+    """
+    found = find(id)
+    seconds = query["wait"] or preferences.wait() or 0
+    if seconds and not found.settled:
+        state().waiters.settled(id, seconds)
+        found = find(id)
+    tag = etag(found)
+    if tag in request.if_none_match:
+        return Response(status=304, headers={"ETag": f'"{tag}"'})
+    return respond(whole(found), headers={"ETag": f'"{tag}"'})
+
+
+def find(id: str) -> Whole:
+    """The instance with an id from the path. Raises `Problem` 400, 404, 422."""
+    found = instances.get(state().services.database, identified(id), scope())
+    if found is None:
+        raise Problem(kinds.NOT_FOUND, f"there is no instance {id}")
+    return found
+
+
+def identified(id: str) -> str:
+    """An id from the path, if it can be one. Raises `Problem` 400, 422."""
+    if len(id) > 1000:
+        raise Problem(kinds.INVALID, "the id is longer than 1,000 characters")
+    try:
+        return str(UUID(id))
+    except ValueError:
+        raise Problem(kinds.INVALID_ID, "ids are UUIDs") from None
+
+
+def whole(found: Whole) -> dict[str, Any]:
+    """The instance as it is shown, with what it waits for."""
+    waiting = [] if found.settled else steps.waiting(state().services.database, found.id)
+    return shown.instance(found, waiting)
+
+
+def etag(found: Whole) -> str:
+    """Changes with each transition, and with nothing else."""
+    return f"{found.run}-{found.sequence}"

@@ -1,0 +1,74 @@
+"""Idempotency-Key: a change and the answer to it are recorded in one transaction.
+
+The scheme is that of draft-ietf-httpapi-idempotency-key-header: the same key with the same
+request gets the first answer again, marked by `Idempotency-Replayed`; with another request
+422; while the first is being answered 409.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, g, request
+
+from api import kinds
+from api.context import caller, state
+from api.problems import Problem
+from api.resource import JSON, dumped
+from orchestrator.database import idempotency
+from orchestrator.database.connection import Transaction
+from orchestrator.database.idempotency import Answer, Key
+
+HEADER = "Idempotency-Key"
+REPLAYED = {"Idempotency-Replayed": "true"}
+
+_ALLOWED = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def key() -> Key | None:
+    """What the client calls this request; None where it does not. Raises `Problem` 400.
+
+    To be called once the body has been read: the digest covers it.
+    """
+    given = request.headers.get(HEADER)
+    if given is None:
+        return None
+    if not _ALLOWED.fullmatch(given):
+        raise Problem(kinds.INVALID_KEY, "it must be 1 to 255 visible ASCII characters")
+    parts = (request.method, request.full_path, request.mimetype)
+    digest = hashlib.sha256(
+        "\n".join(parts).encode("utf-8", "replace") + b"\n" + g.get("body", b"")
+    )
+    return Key(caller().name, given, digest.hexdigest())
+
+
+def answered(status: int, value: Any, headers: dict[str, str] | None = None) -> Answer:
+    """An answer, ready to be recorded and given."""
+    return Answer(status, dumped(value).decode(), headers or {})
+
+
+def give(answer: Answer, replayed: bool = False) -> Response:
+    """The response of an answer."""
+    headers = {**answer.headers, **(REPLAYED if replayed else {})}
+    return Response(answer.body, answer.status, headers, content_type=JSON)
+
+
+def change(
+    make: Callable[[Transaction], Answer], after: Callable[[], None] | None = None
+) -> Response:
+    """Make a change in one transaction with the record of its answer.
+
+    `after` is called once it has committed, unless the answer is one given before.
+    """
+    named = key()
+    with state().services.database.transaction() as cursor:
+        first = idempotency.enter(cursor, named) if named else None
+        answer = first or make(cursor)
+        if named and not first:
+            idempotency.record(cursor, named, answer)
+    if after and not first:
+        after()
+    return give(answer, replayed=first is not None)

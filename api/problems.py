@@ -1,0 +1,171 @@
+"""Errors become problem details (RFC 9457) here and nowhere else in the API.
+
+Every answer with a status of 400 or more has the body
+``{type, title, status, detail?, instance, trace_id, errors?[]}`` as
+``application/problem+json``. An item of `errors` has `message` and, where it is known, a
+`pointer` into the body (RFC 6901), a `line` and `column` of the document, or the
+`parameter` of the query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+import structlog
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, SecurityError
+
+from api import kinds, trace
+from api.kinds import Kind
+from orchestrator.database.connection import Busy
+from orchestrator.database.idempotency import InFlight, KeyReused
+from orchestrator.document.problems import InvalidDocument, MalformedDocument
+from orchestrator.errors import Conflict, DatabaseUnavailable, NotFound, OrchestratorError
+
+MEDIA_TYPE = "application/problem+json"
+
+log = structlog.get_logger(__name__)
+
+#: Most of the `errors` of one problem; the rest are counted in its detail.
+MOST = 50
+
+
+class Problem(OrchestratorError):
+    """The API refuses a request, and says exactly why."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str | None = None,
+        errors: Sequence[Mapping[str, Any]] = (),
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(detail or kind.title)
+        self.kind = kind
+        self.detail = detail
+        self.errors = errors
+        self.headers = dict(headers or {})
+        self.members = members
+
+
+#: Which kind an error of the orchestrator becomes; the first match counts.
+TRANSLATIONS: tuple[tuple[type[OrchestratorError], Kind], ...] = (
+    (MalformedDocument, kinds.MALFORMED_DOCUMENT),
+    (InvalidDocument, kinds.INVALID_DOCUMENT),
+    (InFlight, kinds.IN_FLIGHT),
+    (KeyReused, kinds.KEY_REUSED),
+    (NotFound, kinds.NOT_FOUND),
+    (Busy, kinds.UNAVAILABLE),
+    (DatabaseUnavailable, kinds.UNAVAILABLE),
+    (Conflict, kinds.CONFLICT),
+)
+
+
+def install(app: Flask) -> None:
+    """Let every error of the app end in a problem."""
+    app.register_error_handler(Exception, answer)
+
+
+def answer(error: Exception) -> Response:
+    """The response that tells of `error`; what nobody foresaw is logged and told as a 500."""
+    problem = _translated(error)
+    if problem.kind.status >= 500:
+        _log(problem, error)
+    return respond(problem)
+
+
+def _translated(error: Exception) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, HTTPException):
+        return _of_http(error)
+    for family, kind in TRANSLATIONS:
+        if isinstance(error, family):
+            return Problem(kind, _detail(error, kind), errors=_errors(error))
+    return Problem(kinds.INTERNAL)
+
+
+def _of_http(error: HTTPException) -> Problem:
+    kind = kinds.BY_STATUS.get(error.code or 500, kinds.INTERNAL)
+    headers = {}
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    detail = "this host is not served here" if isinstance(error, SecurityError) else None
+    return Problem(kind, detail, headers=headers)
+
+
+def _detail(error: Exception, kind: Kind) -> str | None:
+    # What the driver says of a lost database may name hosts and users: it is for the log.
+    return None if kind is kinds.UNAVAILABLE else str(error)
+
+
+def _errors(error: Exception) -> list[dict[str, Any]]:
+    return [
+        {
+            "pointer": found.pointer,
+            "line": found.line,
+            "column": found.column,
+            "message": found.message,
+        }
+        for found in getattr(error, "problems", ())
+    ]
+
+
+def _log(problem: Problem, error: Exception) -> None:
+    report = log.warning if problem.kind is kinds.UNAVAILABLE else log.error
+    report(
+        f"{request.method} {request.path} failed: {error}",
+        action="request_failed",
+        status=problem.kind.status,
+        trace_id=trace.current(),
+        exc_info=error if problem.kind is kinds.INTERNAL else None,
+    )
+
+
+def body(problem: Problem, instance: str | None, trace_id: str) -> bytes:
+    """The problem as JSON."""
+    kind = problem.kind
+    members: dict[str, Any] = {"type": kind.type, "title": kind.title, "status": kind.status}
+    if problem.detail:
+        members["detail"] = problem.detail
+    if instance:
+        members["instance"] = instance
+    members["trace_id"] = trace_id
+    if problem.errors:
+        members["errors"] = list(problem.errors[:MOST])
+    return _dumped(members | problem.members)
+
+
+def _dumped(members: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(members)
+    except TypeError:  # a lone surrogate of the request's own text
+        return orjson.dumps(_printable(members))
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printable(item) for item in value]
+    return value
+
+
+def respond(problem: Problem) -> Response:
+    """The response to the present request that tells of `problem`."""
+    headers = dict(problem.headers)
+    if problem.kind.retry_after is not None:
+        headers.setdefault("Retry-After", str(problem.kind.retry_after))
+    if problem.kind is kinds.UNAUTHENTICATED:
+        headers.setdefault("WWW-Authenticate", 'Bearer realm="orchestrator"')
+    return Response(
+        body(problem, request.path, trace.current()),
+        problem.kind.status,
+        headers,
+        content_type=MEDIA_TYPE,
+    )

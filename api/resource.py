@@ -1,0 +1,129 @@
+"""The blueprint of a resource: flask-smorest's, with roles, strict queries and problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Protocol, TypeVar
+
+import flask_smorest  # type: ignore[import-untyped]
+import orjson
+from flask import Response, request
+from marshmallow import Schema
+
+from api.auth import Role
+from api.problems import MEDIA_TYPE
+from api.queries import QueryParser
+from api.schemas.common import ProblemSchema
+from orchestrator import codec
+
+View = TypeVar("View", bound=Callable[..., Any])
+JSON = "application/json"
+
+
+class Decorator(Protocol):
+    """What gives a view back as it was, for the type checker."""
+
+    def __call__(self, view: View, /) -> View:
+        """Decorate the view."""
+        ...
+
+
+#: What any operation may answer; what takes a body or makes a change may answer more.
+ALWAYS = (400, 401, 403, 404, 405, 406, 429, 500, 503)
+WITH_BODY = (409, 412, 413, 415, 422)
+
+
+class Resource(flask_smorest.Blueprint):  # type: ignore[misc]  # it has no types
+    """One resource of the API.
+
+    Its `route` takes the least `role` that may use it (viewer for GET, operator for the
+    rest, unless told), and documents the problems that it may answer. Its other decorators
+    are flask-smorest's, typed and with our defaults.
+    """
+
+    ARGUMENTS_PARSER = QueryParser()
+
+    def route(self, rule: str, *, role: Role | None = None, **options: Any) -> Decorator:
+        """Register a view; see the class."""
+        method = options.setdefault("methods", ["GET"])[0]
+        least = role or (Role.VIEWER if method == "GET" else Role.OPERATOR)
+        problems = ALWAYS if method == "GET" else ALWAYS + WITH_BODY
+        registered = super().route(rule, **options)
+
+        def decorator(view: View) -> View:
+            documented = view
+            for status in problems:
+                told = self.answers(status, ProblemSchema, media_type=MEDIA_TYPE)
+                documented = told(documented)
+            documented.least_role = least  # type: ignore[attr-defined]
+            registered(documented)
+            return view
+
+        return decorator
+
+    def asks(self, schema: type[Schema]) -> Decorator:
+        """Give the view the query's parameters as its first argument, a dict."""
+        decorator: Decorator = self.arguments(schema, location="query")
+        return decorator
+
+    def answers(
+        self,
+        status: int,
+        schema: type[Schema] | dict[str, Any] | None = None,
+        *,
+        media_type: str = JSON,
+        meaning: str | None = None,
+        **headers: str,
+    ) -> Decorator:
+        """Document an answer: its schema, what it means and, by keyword, its headers."""
+        described = {
+            name.replace("_", "-"): {"description": text, "schema": {"type": "string"}}
+            for name, text in headers.items()
+        }
+        decorator: Decorator = self.alt_response(
+            status,
+            schema=schema,
+            content_type=media_type,
+            description=meaning or HTTPStatus(status).phrase,
+            headers=described or None,
+            success=status < 400,
+        )
+        return decorator
+
+    def described(self, **description: Any) -> Decorator:
+        """Add to the operation's description."""
+        decorator: Decorator = self.doc(**description)
+        return decorator
+
+
+#: Compact bytes: times in UTC with Z, keys as they come.
+_OPTIONS = orjson.OPT_UTC_Z
+
+
+def dumped(value: Any) -> bytes:
+    """The JSON text of an answer; `raw` pieces are put in as they are."""
+    try:
+        return orjson.dumps(value, option=_OPTIONS)
+    except TypeError:  # an integer beyond 64 bits
+        return codec.encode(value)
+
+
+def raw(text: str | None) -> orjson.Fragment | None:
+    """JSON text that came from the database, for `dumped`; None is null."""
+    return None if text is None else orjson.Fragment(text)
+
+
+def respond(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """An answer in JSON."""
+    return Response(dumped(value), status, headers, content_type=JSON)
+
+
+def listing(items: list[Any], next: str | None) -> Response:
+    """A page of a list."""
+    return respond({"items": items, "next": next})
+
+
+def wants(media_type: str) -> bool:
+    """Whether the request would rather have `media_type` than JSON."""
+    return request.accept_mimetypes.best_match([JSON, media_type]) == media_type

@@ -1,0 +1,115 @@
+"""Instances, steps and transitions as the API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from api.resource import raw
+from orchestrator.database.instances import Summary, Whole
+from orchestrator.database.steps import AttemptRow, StepRow, Waiting
+
+
+def summary(row: Summary) -> dict[str, Any]:
+    """An instance without its payloads."""
+    return {
+        "id": row.id,
+        "business_id": row.business_id,
+        "workflow": {"namespace": row.namespace, "name": row.workflow, "version": row.version},
+        "status": row.status,
+        "compensation": row.compensation,
+        "run": row.run,
+        "labels": raw(row.labels) or {},
+        "created_at": row.created_at,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+    }
+
+
+def instance(row: Whole, waiting: Sequence[Waiting]) -> dict[str, Any]:
+    """An instance with its payloads and what it waits for."""
+    return {
+        **summary(row),
+        "input": raw(row.input),
+        "output": raw(row.output),
+        "error": raw(row.error),
+        "context": raw(row.context),
+        "waiting_for": [_waiting(each) for each in waiting],
+    }
+
+
+def _waiting(row: Waiting) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "kind": row.kind,
+        "step": row.step,
+        "reference": row.reference,
+        "since": row.since,
+    }
+    if row.timer:
+        found |= {"timer": row.timer, "due_at": row.due_at}
+    if row.mode:
+        found |= {"mode": row.mode, "filters": raw(row.filters)}
+    return found
+
+
+def step(row: StepRow, attempts: Sequence[AttemptRow]) -> dict[str, Any]:
+    """A step with every attempt."""
+    return {
+        "id": row.id,
+        "parent": row.parent,
+        "reference": row.reference,
+        "name": _name(row.reference),
+        "kind": row.kind,
+        "index": row.index,
+        "status": _status(row, attempts),
+        "outcome": "unknown" if row.unknown else None,
+        "compensable": row.undo is not None,
+        "compensates": row.undoes,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+        "retry_at": row.retry_at,
+        "input": raw(row.input),
+        "output": raw(row.output),
+        "error": raw(row.error),
+        "attempts": [_attempt(each) for each in attempts],
+    }
+
+
+def _name(reference: str) -> str:
+    """The task's name: the last token of its pointer that is one."""
+    token = reference.removesuffix("/metadata/compensate").rpartition("/")[2]
+    return token.replace("~1", "/").replace("~0", "~")
+
+
+def _status(row: StepRow, attempts: Sequence[AttemptRow]) -> str:
+    """A call that no worker has taken yet is pending, whatever its row says."""
+    unclaimed = bool(attempts) and attempts[-1].state == "ready"
+    return "pending" if unclaimed and row.status == "running" else row.status
+
+
+def _attempt(row: AttemptRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "number": row.number,
+        "state": row.state,
+        "withdrawn": row.withdrawn,
+        "task": row.task,
+        "queue": row.queue,
+        "priority": row.priority,
+        "worker": row.worker,
+        "worker_id": row.worker_id,
+        "process": row.process,
+        "created_at": row.created_at,
+        "published_at": row.published_at,
+        "claimed_at": row.claimed_at,
+        "ended_at": row.ended_at,
+        "progress": raw(row.progress),
+        "error": raw(row.error),
+        "traceback": row.traceback,
+    }
+
+
+def transition(row: Sequence[Any]) -> dict[str, Any]:
+    """A row of the history."""
+    sequence, at, stimulus, facts = row
+    return {"sequence": sequence, "at": at, "stimulus": raw(stimulus), "facts": raw(facts)}

@@ -1,0 +1,181 @@
+"""Starting instances: everything is checked first, then one statement does it all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from api import keyed, kinds
+from api.bodies import too_large
+from api.catalog import Known, Name
+from api.context import caller, state
+from api.problems import Problem
+from orchestrator import clock, codec
+from orchestrator.core.values import Json
+from orchestrator.database import idempotency, instances
+from orchestrator.database.idempotency import Answer, Key
+from orchestrator.database.instances import NewStart, Outcome
+from orchestrator.ids import new_id
+
+#: How often a start is tried while newer versions of its workflow keep coming.
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The answer to a start; `first` is False where it was given before."""
+
+    answer: Answer
+    ids: list[str]
+    first: bool = True
+
+
+def start(body: Json) -> Started:
+    """Start the instance, or the array of them, that a checked body asks for.
+
+    Raises `Problem` 404, 409, 413, 422.
+    """
+    many = isinstance(body, list)
+    asked = [(each, f"/{at}") for at, each in enumerate(body)] if many else [(body, "")]
+    key = keyed.key()
+    at = clock.now()
+    database = state().services.database
+    for _ in range(_TRIES):
+        known = [_version(each, place) for each, place in asked]
+        new = [_new(each, place, of) for (each, place), of in zip(asked, known, strict=True)]
+        answer = _answer(new, known, asked, at, many)
+        try:
+            outcome = instances.start(
+                database, new, at, caller().name, (key, answer) if key else None
+            )
+        except instances.BusinessIdTaken:
+            raise _taken(new, known, asked) from None
+        if outcome is Outcome.STARTED:
+            return Started(answer, [each.id for each in new])
+        if key and outcome is not Outcome.OUTDATED:
+            return _again(key, outcome)
+        state().catalog.forget(*(_name(each) for each, _ in asked))
+    raise Problem(kinds.CONFLICT, "newer versions of the workflow keep coming")
+
+
+def _name(asked: dict[str, Any]) -> Name:
+    workflow = asked["workflow"]
+    version = workflow.get("version")
+    return workflow["namespace"], workflow["name"], None if version == "latest" else version
+
+
+def _version(asked: dict[str, Any], place: str) -> Known:
+    """The version to run; another namespace's is as unknown as one that is not there."""
+    name = _name(asked)
+    known = state().catalog.find(name) if caller().scope.has(name[0]) else None
+    if known is None:
+        shown = "/".join(part[:100] for part in name if part)
+        errors = [{"pointer": f"{place}/workflow", "message": f"there is no workflow {shown}"}]
+        raise Problem(kinds.NOT_FOUND, errors[0]["message"], errors)
+    return known
+
+
+def _new(asked: dict[str, Any], place: str, known: Known) -> NewStart:
+    input = asked.get("input")
+    # No input is an empty one to a schema, as it is to the workflow.
+    errors = known.errors({} if input is None else input)
+    if errors:
+        placed = [error | {"pointer": f"{place}/input{error['pointer']}"} for error in errors]
+        raise Problem(kinds.INVALID_INPUT, errors[0]["message"], placed)
+    labels, due = asked.get("labels"), asked.get("start_at")
+    return NewStart(
+        id=new_id(),
+        workflow_id=known.id,
+        newest=_name(asked)[2] is None,
+        input=None if input is None else _bounded(input, place),
+        business_id=asked.get("business_id"),
+        labels=codec.dumps(labels) if labels else None,
+        start_at=_moment(due, place) if due else None,
+    )
+
+
+def _bounded(input: Json, place: str) -> str:
+    text = codec.encode(input)
+    bound = state().services.settings.max_payload
+    if len(text) > bound:
+        raise too_large(bound, f"the input{' at ' + place if place else ''}")
+    return text.decode()
+
+
+def _moment(text: str, place: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        errors = [{"pointer": f"{place}/start_at", "message": str(error)}]
+        raise Problem(kinds.INVALID, str(error), errors) from None
+
+
+def _answer(
+    new: list[NewStart],
+    known: list[Known],
+    asked: list[tuple[dict[str, Any], str]],
+    at: datetime,
+    many: bool,
+) -> Answer:
+    shown = [
+        {
+            "id": start.id,
+            "business_id": start.business_id,
+            "workflow": {"namespace": of.namespace, "name": of.name, "version": of.version},
+            "status": "pending",
+            "compensation": "none",
+            "run": 1,
+            "labels": body.get("labels") or {},
+            "created_at": at,
+            "started_at": None,
+            "ended_at": None,
+        }
+        for start, of, (body, _) in zip(new, known, asked, strict=True)
+    ]
+    if many:
+        return keyed.answered(202, shown)
+    return keyed.answered(202, shown[0], {"Location": f"/v1/instances/{new[0].id}"})
+
+
+def _taken(
+    new: list[NewStart], known: list[Known], asked: list[tuple[dict[str, Any], str]]
+) -> Problem:
+    """The problem of business ids that are taken, or stand twice in the request."""
+    named = [
+        ((of.namespace, start.business_id), place)
+        for start, of, (_, place) in zip(new, known, asked, strict=True)
+        if start.business_id is not None
+    ]
+    holders = instances.holders(
+        state().services.database,
+        [name[0] for name, _ in named],
+        [name[1] for name, _ in named],
+    )
+    counted = Counter(name for name, _ in named)
+    errors: list[dict[str, Any]] = []
+    for name, place in named:
+        error: dict[str, Any] = {
+            "pointer": f"{place}/business_id",
+            "message": f"the business_id {name[1]!r} is taken",
+        }
+        if name in holders:
+            errors.append(error | {"instance": holders[name]})
+        elif counted[name] > 1:
+            errors.append(error | {"message": f"the business_id {name[1]!r} stands here twice"})
+    located = len(asked) == 1 and errors and "instance" in errors[0]
+    headers = {"Location": f"/v1/instances/{errors[0]['instance']}"} if located else {}
+    return Problem(kinds.BUSINESS_ID, errors[0]["message"] if errors else None, errors, headers)
+
+
+def _again(key: Key, outcome: Outcome) -> Started:
+    """The answer that the key got before."""
+    found = None
+    if outcome is Outcome.SEEN:
+        found = idempotency.find(state().services.database, key)
+    if found is None:
+        raise idempotency.InFlight
+    body = codec.loads(found.body)
+    given = body if isinstance(body, list) else [body]
+    return Started(found, [each["id"] for each in given], first=False)

@@ -1,0 +1,67 @@
+"""The audit log: who changed what, why and from where. Written with the change itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.codec import dumps
+from orchestrator.database.pages import Page, Scope, page
+from orchestrator.database.slices import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change. `actor` is the name of the API key; `target` the thing that changed."""
+
+    actor: str
+    action: str
+    namespace: str | None = None
+    target: str | None = None
+    reason: str | None = None
+    address: str | None = None
+    details: Any = None
+
+
+def write(cursor: Reader, entry: Entry) -> None:
+    """Add to the log, in the transaction of the change."""
+    cursor.all(
+        "insert into orchestrator.audit"
+        " (namespace, actor, action, target, reason, details, address)"
+        " values (%s, %s, %s, %s, %s, %s, %s)",
+        (
+            entry.namespace,
+            entry.actor,
+            entry.action,
+            entry.target,
+            entry.reason,
+            None if entry.details is None else dumps(entry.details),
+            entry.address,
+        ),
+    )
+
+
+def listed(
+    reader: Reader,
+    scope: Scope,
+    *,
+    action: str | None = None,
+    target: str | None = None,
+    limit: int = 50,
+    after: list[Any] | None = None,
+) -> Page:
+    """The newest entries first."""
+    return page(
+        reader,
+        "select id, at, namespace, actor, action, target, reason, details, address"
+        " from orchestrator.audit",
+        [
+            scope.condition("namespace"),
+            ("action = %(action)s", {"action": action}) if action else None,
+            ("target = %(target)s", {"target": target}) if target else None,
+        ],
+        order=("id",),
+        descending=True,
+        limit=limit,
+        after=after,
+    )

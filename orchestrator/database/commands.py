@@ -1,0 +1,40 @@
+"""Commands to instances: durable notes, put in only where the instance's status allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.core.values import Json, StimulusKind
+from orchestrator.database import stimuli
+from orchestrator.database.pages import Scope
+from orchestrator.database.slices import Reader
+from orchestrator.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An instance as a command finds it."""
+
+    id: str
+    namespace: str
+    status: str
+    compensation: str
+    run: int
+    sequence: int
+
+
+def target(reader: Reader, id: str, scope: Scope) -> Target:
+    """The instance that is meant. Raises `NotFound`, also outside the scope."""
+    row = reader.one(
+        "select id::text, namespace, status, compensation, run, sequence"
+        " from orchestrator.instances where id = %s",
+        (id,),
+    )
+    if row is None or not scope.has(row[1]):
+        raise NotFound(f"there is no instance {id}")
+    return Target(*row)
+
+
+def put(cursor: Reader, instance: str, data: Json, step: int | None = None) -> None:
+    """Leave the command in the instance's inbox."""
+    stimuli.put(cursor, instance, StimulusKind.COMMAND, step=step, data=data)

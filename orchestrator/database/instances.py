@@ -1,0 +1,262 @@
+"""Instances: their start in one round trip, and everything that is read of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import psycopg2.errors
+
+from orchestrator.codec import dumps
+from orchestrator.core.values import ENDED
+from orchestrator.database.idempotency import Answer, Key
+from orchestrator.database.pages import Page, Scope, page
+from orchestrator.database.slices import Reader
+from orchestrator.errors import Conflict
+
+
+@dataclass(frozen=True, slots=True)
+class NewStart:
+    """An instance to start. `input` and `labels` are JSON text; `newest` says that the
+    caller asked for the workflow's newest version and takes `workflow_id` to be that."""
+
+    id: str
+    workflow_id: str
+    newest: bool
+    input: str | None = None
+    business_id: str | None = None
+    labels: str | None = None
+    start_at: datetime | None = None
+
+
+class Outcome(StrEnum):
+    """How a start went; see ``sql/start.sql``."""
+
+    STARTED = "started"
+    OUTDATED = "outdated"
+    SEEN = "seen"
+    IN_FLIGHT = "in_flight"
+
+
+class BusinessIdTaken(Conflict):
+    """The business_id belongs to another instance."""
+
+
+_START = (
+    "select orchestrator.start(%s::uuid[], %s::boolean[], %s::uuid[], %s::text[], %s::json[],"
+    " %s::jsonb[], %s::timestamptz[], %s, %s, %s, %s, %s, %s::smallint, %s, %s)"
+)
+
+
+def start(
+    reader: Reader,
+    starts: Sequence[NewStart],
+    at: datetime,
+    by: str,
+    keyed: tuple[Key, Answer] | None = None,
+) -> Outcome:
+    """Insert instances with their start stimuli, and the answer to a keyed request.
+
+    All of it or nothing, in one statement. Raises `BusinessIdTaken`.
+    """
+    key, answer = keyed or (None, None)
+    params = (
+        [new.workflow_id for new in starts],
+        [new.newest for new in starts],
+        [new.id for new in starts],
+        [new.business_id for new in starts],
+        [new.input for new in starts],
+        [new.labels for new in starts],
+        [new.start_at for new in starts],
+        at,
+        dumps({"by": by}),
+        key.scope if key else None,
+        key.key if key else None,
+        key.digest if key else None,
+        answer.status if answer else None,
+        dumps(answer.headers) if answer else None,
+        answer.body if answer else None,
+    )
+    try:
+        row = reader.one(_START, params)
+    except psycopg2.errors.UniqueViolation as error:
+        if error.diag.constraint_name == "instances_business_id_uq":
+            raise BusinessIdTaken from error
+        raise
+    assert row is not None  # noqa: S101  a function's call has a row
+    return Outcome(row[0])
+
+
+def holders(
+    reader: Reader, namespaces: Sequence[str], business_ids: Sequence[str]
+) -> dict[tuple[str, str], str]:
+    """Who has these business ids: the instance of each (namespace, business_id)."""
+    rows = reader.all(
+        "select i.namespace, i.business_id, i.id::text from orchestrator.instances i"
+        " join unnest(%s::text[], %s::text[]) as a(namespace, business_id)"
+        " using (namespace, business_id)",
+        (list(namespaces), list(business_ids)),
+    )
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+_SUMMARY = (
+    "id::text, namespace, workflow, version, business_id, status, compensation, run,"
+    " labels::text, created_at, started_at, ended_at"
+)
+_WHOLE = f"{_SUMMARY}, sequence, input::text, output::text, error::text, context::text"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An instance without its payloads; `labels` is JSON text."""
+
+    id: str
+    namespace: str
+    workflow: str
+    version: str
+    business_id: str | None
+    status: str
+    compensation: str
+    run: int
+    labels: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will happen by itself: ended, and compensation too."""
+        return self.status in ENDED and self.compensation != "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Whole(Summary):
+    """An instance; its payloads are JSON text. `sequence` numbers its last transition."""
+
+    sequence: int
+    input: str | None
+    output: str | None
+    error: str | None
+    context: str | None
+
+
+def get(reader: Reader, id: str, scope: Scope) -> Whole | None:
+    """An instance, unless it is in a namespace that the scope leaves out."""
+    row = reader.one(f"select {_WHOLE} from orchestrator.instances where id = %s", (id,))
+    found = Whole(*row) if row else None
+    return found if found and scope.has(found.namespace) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an instance is: the number of its last transition, and whether it settled."""
+
+    sequence: int
+    settled: bool
+
+
+def progress(reader: Reader, ids: Collection[str]) -> dict[str, Progress]:
+    """How far these instances are, in one round trip."""
+    rows = reader.all(
+        "select id::text, sequence, status in ('cancelled', 'faulted', 'completed')"
+        " and compensation <> 'running'"
+        " from orchestrator.instances where id = any(%s::uuid[])",
+        (list(ids),),
+    )
+    return {row[0]: Progress(row[1], row[2]) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which instances to list; what is None or empty filters nothing.
+
+    `workflow` is ``(namespace?, name, version?)``; `labels` must all be there; `text` is the
+    beginning of an id or a business_id, or the name of a workflow.
+    """
+
+    statuses: Sequence[str] = ()
+    compensations: Sequence[str] = ()
+    namespace: str | None = None
+    workflow: tuple[str | None, str, str | None] | None = None
+    business_id: str | None = None
+    labels: Mapping[str, str] | None = None
+    started_after: datetime | None = None
+    started_before: datetime | None = None
+    text: str | None = None
+
+
+def listed(
+    reader: Reader,
+    scope: Scope,
+    chosen: Filter,
+    *,
+    descending: bool = True,
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """Instances in the order of their creation; rows are ``(created_at, id, *Summary)``."""
+    return page(
+        reader,
+        f"select created_at, id::text, {_SUMMARY} from orchestrator.instances",
+        [
+            scope.condition("namespace"),
+            _in("status", chosen.statuses),
+            _in("compensation", chosen.compensations),
+            _is("namespace", chosen.namespace),
+            *_workflow(chosen.workflow),
+            _is("business_id", chosen.business_id),
+            ("labels @> %(labels)s::jsonb", {"labels": dumps(dict(chosen.labels))})
+            if chosen.labels
+            else None,
+            ("started_at > %(since)s", {"since": chosen.started_after})
+            if chosen.started_after
+            else None,
+            # No instance starts before it was created: the index by creation ends the search.
+            (
+                "started_at < %(until)s and created_at < %(until)s",
+                {"until": chosen.started_before},
+            )
+            if chosen.started_before
+            else None,
+            _text(chosen.text),
+        ],
+        order=("created_at", "id"),
+        descending=descending,
+        limit=limit,
+        after=after,
+    )
+
+
+def _in(column: str, values: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
+    return (f"{column} = any(%({column}s)s)", {f"{column}s": list(values)}) if values else None
+
+
+def _is(column: str, value: str | None) -> tuple[str, dict[str, Any]] | None:
+    return (f"{column} = %({column})s", {column: value}) if value is not None else None
+
+
+def _workflow(
+    workflow: tuple[str | None, str, str | None] | None,
+) -> list[tuple[str, dict[str, Any]] | None]:
+    if workflow is None:
+        return []
+    namespace, name, version = workflow
+    return [
+        ("namespace = %(of)s", {"of": namespace}) if namespace else None,
+        _is("workflow", name),
+        _is("version", version),
+    ]
+
+
+def _text(text: str | None) -> tuple[str, dict[str, Any]] | None:
+    if not text:
+        return None
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return (
+        "(business_id like %(begins)s or workflow = %(text)s or id::text like %(begins)s)",
+        {"begins": escaped + "%", "text": text},
+    )

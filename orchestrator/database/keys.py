@@ -1,0 +1,101 @@
+"""API keys: what is known of them, never the keys themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orchestrator.database.pages import Page, Scope, page
+from orchestrator.database.slices import Reader
+
+#: Stands for all namespaces in a key's list.
+ALL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key that may be used; `hash` is the SHA-256 of its secret."""
+
+    id: str
+    prefix: str
+    hash: bytes
+    name: str
+    role: str
+    namespaces: tuple[str, ...]
+    expires_at: datetime | None
+
+    @property
+    def scope(self) -> tuple[str, ...] | None:
+        """The namespaces that it opens; None: all of them."""
+        return None if ALL in self.namespaces else self.namespaces
+
+
+def valid(reader: Reader, prefix: str) -> KeyRow | None:
+    """The key with this prefix unless it is revoked or has expired."""
+    row = reader.one(
+        "select id::text, prefix, hash, name, role, namespaces, expires_at"
+        " from orchestrator.keys where prefix = %s and revoked_at is null"
+        " and (expires_at is null or expires_at > clock_timestamp())",
+        (prefix,),
+    )
+    return (
+        KeyRow(row[0], row[1], bytes(row[2]), row[3], row[4], tuple(row[5]), row[6])
+        if row
+        else None
+    )
+
+
+def put(cursor: Reader, key: KeyRow) -> datetime:
+    """Add a key; when it was made."""
+    row = cursor.one(
+        "insert into orchestrator.keys (id, prefix, hash, name, role, namespaces, expires_at)"
+        " values (%s, %s, %s, %s, %s, %s, %s) returning created_at",
+        (key.id, key.prefix, key.hash, key.name, key.role, list(key.namespaces), key.expires_at),
+    )
+    assert row is not None  # noqa: S101  an insert with returning has a row
+    made: datetime = row[0]
+    return made
+
+
+def live(reader: Reader, name: str) -> int:
+    """How many keys of a name can be used now: two at once while one replaces the other."""
+    row = reader.one(
+        "select count(*) from orchestrator.keys where name = %s and revoked_at is null"
+        " and (expires_at is null or expires_at > clock_timestamp())",
+        (name,),
+    )
+    return int(row[0]) if row else 0
+
+
+def revoke(cursor: Reader, id: str) -> tuple[str, str] | None:
+    """End a key's life; its prefix and name, or None where no live key has the id."""
+    row = cursor.one(
+        "update orchestrator.keys set revoked_at = clock_timestamp()"
+        " where id = %s and revoked_at is null returning prefix, name",
+        (id,),
+    )
+    return (row[0], row[1]) if row else None
+
+
+def listed(
+    reader: Reader, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
+) -> Page:
+    """Keys, newest first: ``(created_at, id, prefix, name, role, namespaces, expires_at,
+    revoked_at)``; those only whose namespaces all lie within the scope."""
+    within = (
+        ("namespaces <@ %(within)s", {"within": list(scope.namespaces)})
+        if scope.namespaces is not None
+        else None
+    )
+    return page(
+        reader,
+        "select created_at, id::text, prefix, name, role, namespaces, expires_at, revoked_at"
+        " from orchestrator.keys",
+        [within],
+        order=("created_at", "id"),
+        descending=True,
+        limit=limit,
+        after=after,
+    )

@@ -1,0 +1,178 @@
+"""Deployed workflows: immutable versions, put in once, read often."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.codec import dumps
+from orchestrator.core.values import OPEN, Json
+from orchestrator.database.pages import Page, Scope, page
+from orchestrator.database.slices import Reader
+from orchestrator.database.versions import version_key
+
+
+@dataclass(frozen=True, slots=True)
+class NewWorkflow:
+    """A version to deploy. `digest` is that of the document in canonical form."""
+
+    id: str
+    namespace: str
+    name: str
+    version: str
+    digest: str
+    document: Json
+    source: str
+    media_type: str
+    warnings: Sequence[dict[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A deployed version; `document` and `warnings` as JSON text where they were asked for."""
+
+    id: str
+    namespace: str
+    name: str
+    version: str
+    digest: str
+    created_at: datetime
+    document: str | None = None
+    warnings: str | None = None
+
+
+_COLUMNS = "id::text, namespace, name, version, digest, created_at"
+_WHOLE = _COLUMNS + ", document::text, warnings::text"
+_ONE = "namespace = %s and name = %s and version = %s"
+
+
+def put(cursor: Reader, new: NewWorkflow) -> bool:
+    """Add a version unless there is one of this name and number; whether it was added."""
+    row = cursor.one(
+        "insert into orchestrator.workflows (id, namespace, name, version, version_key, digest,"
+        " document, source, media_type, warnings) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " on conflict (namespace, name, version) do nothing returning 1",
+        (
+            new.id,
+            new.namespace,
+            new.name,
+            new.version,
+            version_key(new.version),
+            new.digest,
+            dumps(new.document),
+            new.source,
+            new.media_type,
+            dumps(list(new.warnings)),
+        ),
+    )
+    return row is not None
+
+
+def get(reader: Reader, namespace: str, name: str, version: str | None) -> Version | None:
+    """A version with its document; the newest where `version` is None."""
+    if version is None:
+        row = reader.one(
+            f"select {_WHOLE} from orchestrator.workflows where namespace = %s and name = %s"
+            " order by version_key desc limit 1",
+            (namespace, name),
+        )
+    else:
+        row = reader.one(
+            f"select {_WHOLE} from orchestrator.workflows where {_ONE}",
+            (namespace, name, version),
+        )
+    return Version(*row) if row else None
+
+
+def source(reader: Reader, id: str) -> str:
+    """The text that was deployed, as it was sent."""
+    row = reader.one("select source from orchestrator.workflows where id = %s", (id,))
+    return str(row[0]) if row else ""
+
+
+def versions(reader: Reader, namespace: str, name: str) -> list[Version]:
+    """Every version of a workflow, newest first, without documents."""
+    rows = reader.all(
+        f"select {_COLUMNS} from orchestrator.workflows where namespace = %s and name = %s"
+        " order by version_key desc",
+        (namespace, name),
+    )
+    return [Version(*row) for row in rows]
+
+
+def listed(
+    reader: Reader,
+    scope: Scope,
+    *,
+    namespace: str | None = None,
+    contains: str | None = None,
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """Workflows by namespace and name, each with its newest version, title and summary."""
+    newest = (
+        "select distinct on (namespace, name) namespace, name, version,"
+        " document #>> '{document,title}' as title, document #>> '{document,summary}' as summary,"
+        " created_at from orchestrator.workflows order by namespace, name, version_key desc"
+    )
+    return page(
+        reader,
+        f"select namespace, name, version, title, summary, created_at from ({newest}) w",
+        [
+            scope.condition("namespace"),
+            ("namespace = %(namespace)s", {"namespace": namespace}) if namespace else None,
+            (
+                "position(lower(%(contains)s) in lower(name)) > 0",
+                {"contains": contains},
+            )
+            if contains
+            else None,
+        ],
+        order=("namespace", "name"),
+        limit=limit,
+        after=after,
+    )
+
+
+def known_tasks(reader: Reader) -> set[str]:
+    """Names of the Celery tasks that a worker has announced within the last day."""
+    rows = reader.all(
+        "select distinct unnest(tasks) from orchestrator.workers"
+        " where seen_at > clock_timestamp() - interval '1 day'"
+    )
+    return {row[0] for row in rows}
+
+
+#: How far the clocks of two of our own machines may be apart.
+_SKEW = timedelta(hours=1)
+_OPEN = sorted(status.value for status in OPEN)
+
+
+def in_use(reader: Reader, ids: Sequence[str]) -> bool:
+    """Whether an instance of one of these versions has not ended."""
+    row = reader.one(
+        "select exists (select from orchestrator.instances where workflow_id = any(%s::uuid[])"
+        " and (status = any(%s) or compensation = 'running'))",
+        (list(ids), _OPEN),
+    )
+    return bool(row and row[0])
+
+
+def remove(cursor: Reader, ids: Sequence[str], checked: datetime) -> bool:
+    """Remove versions unless an instance of theirs was started meanwhile; whether it was done.
+
+    To be called in a transaction, after `in_use` said no at the time `checked`: starts are
+    held up only for as long as it takes to look at those that came after that.
+    """
+    cursor.all("lock table orchestrator.instances in share row exclusive mode")
+    row = cursor.one(
+        "select exists (select from orchestrator.instances where workflow_id = any(%s::uuid[])"
+        " and created_at > %s and (status = any(%s) or compensation = 'running'))",
+        (list(ids), checked - _SKEW, _OPEN),
+    )
+    if row and row[0]:
+        return False
+    cursor.all("delete from orchestrator.workflows where id = any(%s::uuid[])", (list(ids),))
+    return True
