@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from orchestrator.cli.census import is_alive
-from tests.acceptance.conftest import CLI, Dev, environment
+from tests.support.dev import CLI, Dev, environment
 
 
 def wait_for_the_end_of(pids: list[int]) -> None:

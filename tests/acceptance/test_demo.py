@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from orchestrator.cli.census import with_variable
-from tests.acceptance.conftest import CLI, environment
+from tests.support.dev import CLI, environment
 
 
 @pytest.fixture(scope="module")
