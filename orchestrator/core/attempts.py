@@ -1,0 +1,150 @@
+"""Handing a step off to a worker, and what follows from how that ended.
+
+An attempt that fails faults its step. One whose Celery task asked for a retry of its own is
+followed by another after the pause that it asked for. One that was lost is followed by
+another at once, as long as `metadata.onLost` and `maxStarts` allow it: nobody knows whether
+its effects happened, so the task must bear being started again (DESIGN, Lost attempts).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from orchestrator.core.faults import placed, standard
+from orchestrator.core.flow import complete
+from orchestrator.core.kinds import Faulted
+from orchestrator.core.values import ROOT, Attempt, AttemptState, Ended, Json, Status, TimerKind
+from orchestrator.core.work import Draft, Node
+
+
+def hand_off(
+    draft: Draft,
+    node: Node,
+    task: str,
+    queue: str | None = None,
+    priority: int | None = None,
+    number: int = 1,
+    starts: int = 1,
+) -> None:
+    """Make an attempt ready. Its time limit is what is left of the nearest timeout."""
+    draft.dispatch(
+        Attempt(
+            draft.id(),
+            node.id,
+            number,
+            task,
+            starts,
+            queue,
+            priority,
+            _limit(draft, node),
+        )
+    )
+
+
+def _limit(draft: Draft, node: Node) -> float | None:
+    """Seconds until the first of the timeouts around the step falls due."""
+    due = draft.root.recall("due")
+    at = node
+    while True:
+        if at.state is not None:
+            for name in ("due", "attempt_due"):
+                mine = at.state.get(name)
+                due = mine if due is None else due if mine is None else min(due, mine)
+        if at.parent == ROOT:
+            break
+        at = draft.node(at.parent)
+    if due is None:
+        return None
+    return max(0.001, (datetime.fromisoformat(due) - draft.at).total_seconds())
+
+
+def ended(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
+    """The newest attempt of an open step has ended. Raises `Faulted`."""
+    draft.ended.append(end)
+    if end.state is AttemptState.SUCCEEDED:
+        return complete(draft, node, end.output)
+    if end.state is AttemptState.LOST:
+        return _lost(draft, node, attempt, end)
+    if end.retry_in is not None:
+        retries = node.recall("retries", 0) + 1
+        return again_later(draft, node, attempt, end.error, end.retry_in, retries=retries)
+    raise Faulted(node, placed(end.error or {}, node.ref), unknown=end.unknown)
+
+
+def _lost(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
+    """Start the step again, or give it up with its outcome unknown."""
+    policy = draft.plan_of(node).on_lost
+    claimed = attempt.state is AttemptState.CLAIMED
+    if policy.retry and attempt.starts + claimed <= policy.max_starts:
+        draft.fact("task.lost", node.id, {"attempt": attempt.number, "error": end.error})
+        return hand_off(
+            draft,
+            node,
+            attempt.task,
+            attempt.queue,
+            attempt.priority,
+            attempt.number + 1,
+            attempt.starts + claimed,
+        )
+    starts = attempt.starts - (not claimed)
+    detail = (end.error or {}).get("detail") or "the worker was lost"
+    error = standard("runtime", f"{detail} (started {starts} times; the outcome is unknown)")
+    raise Faulted(node, placed(error, node.ref), unknown=True)
+
+
+def again_later(
+    draft: Draft,
+    node: Node,
+    attempt: Attempt,
+    error: Json,
+    seconds: float,
+    **remembered: Json,
+) -> None:
+    """Another attempt of the same step (and so with the same key) after a pause."""
+    node.remember(
+        attempt={
+            "number": attempt.number + 1,
+            "task": attempt.task,
+            "queue": attempt.queue,
+            "priority": attempt.priority,
+        },
+        **remembered,
+    )
+    draft.fact("task.retried", node.id, {"in": seconds, "error": error})
+    if seconds <= 0:
+        return hand_off_again(draft, node)
+    draft.arm(node.id, TimerKind.RETRY, seconds)
+    return draft.set_status(node, Status.WAITING)
+
+
+def hand_off_again(draft: Draft, node: Node) -> None:
+    """The pause is over."""
+    last = node.recall("attempt")
+    node.remember(attempt=None)
+    if node.status is not Status.RUNNING:
+        draft.set_status(node, Status.RUNNING)
+    hand_off(draft, node, last["task"], last["queue"], last["priority"], last["number"])
+
+
+def as_json(end: Ended) -> dict[str, Json]:
+    """How an attempt ended, to be kept in a step's state."""
+    return {
+        "attempt": end.attempt,
+        "state": end.state.value,
+        "output": end.output,
+        "error": end.error,
+        "unknown": end.unknown,
+        "retry_in": end.retry_in,
+    }
+
+
+def from_json(kept: dict[str, Json]) -> Ended:
+    """The opposite of `as_json`."""
+    return Ended(
+        kept["attempt"],
+        AttemptState(kept["state"]),
+        kept["output"],
+        kept["error"],
+        retry_in=kept["retry_in"],
+        unknown=kept["unknown"],
+    )

@@ -1,0 +1,180 @@
+"""How steps begin, end and follow each other (dsl.md, Task Flow; dsl-reference.md, Flow
+Directive).
+
+A completed step is put on the agenda; when its turn comes the engine asks the step around it
+what follows. So no chain of tasks, however long, nests calls, and the agenda can be saved at
+any point as notes: "step 17 has completed, go on from there".
+"""
+
+from __future__ import annotations
+
+from orchestrator.core import faults
+from orchestrator.core.data import give_out, holds, length, take_in
+from orchestrator.core.faults import Fault
+from orchestrator.core.kinds import KINDS, Faulted
+from orchestrator.core.plans import Plan, plan_of, reaches, undo_of
+from orchestrator.core.values import ROOT, Json, Status, TimerKind
+from orchestrator.core.work import Draft, Node
+from orchestrator.document.model import Task
+
+END, EXIT, CONTINUE = "end", "exit", "continue"
+
+#: Kinds whose children's `index` counts the turns of loops backward; for others it is theirs.
+_TURNING = frozenset({"do"})
+
+
+def enter(
+    draft: Draft,
+    parent: int,
+    task: Task,
+    raw: Json,
+    scope: Json = None,
+    index: int | None = None,
+) -> bool:
+    """Begin a task with its raw input. False: its `if` does not hold, and it was skipped
+    (its output is its raw input, its `then` is ignored: dsl-reference.md, Task).
+
+    Raises `Faulted`.
+    """
+    plan = plan_of(task)
+    node = Node.new(parent, task.ref, task.kind, index, scope)
+    node.plan = plan
+    node.input = raw
+    try:
+        if plan.condition is not None and not holds(draft, node, plan.condition, raw):
+            draft.fact("task.skipped", parent or None, {"task": task.ref})
+            return False
+        if plan.extensions is not None:
+            node.kind = "extension"
+            draft.add(node)
+        else:
+            begin(draft, node, plan, raw)
+        KINDS[node.kind].enter(draft, node, plan)
+    except Fault as fault:
+        if node.id < 0:
+            draft.add(node)
+        raise Faulted(node, fault.error) from None
+    return True
+
+
+def begin(draft: Draft, node: Node, plan: Plan, raw: Json) -> None:
+    """A new step takes its input in and its timeout's clock starts."""
+    if draft.root.counter >= draft.limits.counter:
+        raise faults.runtime(f"the instance has taken its {draft.limits.counter} steps")
+    draft.add(node)
+    take_in(draft, node, plan, raw)
+    if plan.undo is not None and not in_compensation(draft, node):
+        node.undo = plan.undo
+    if plan.timeout is not None:
+        after = length(draft, node, plan.timeout, node.input)
+        draft.arm(node.id, TimerKind.TIMEOUT, after)
+
+
+def in_compensation(draft: Draft, node: Node) -> Node | None:
+    """The compensating step that this one is, or is part of."""
+    at = node
+    while at.undoes is None:
+        if at.parent == ROOT:
+            return None
+        at = draft.node(at.parent)
+    return at
+
+
+def begin_list(
+    draft: Draft,
+    parent: int,
+    place: str,
+    raw: Json,
+    scope: Json = None,
+    index: int | None = None,
+) -> bool:
+    """Begin the list of tasks at a pointer. False: it has none, or all of them were skipped."""
+    tasks = draft.workflow.tasks(place)
+    return _run_from(draft, parent, tasks[0] if len(tasks) else None, raw, scope, index)
+
+
+def _run_from(
+    draft: Draft, parent: int, task: Task | None, raw: Json, scope: Json, index: int | None
+) -> bool:
+    while task is not None:
+        if enter(draft, parent, task, raw, scope, index):
+            return True
+        task = _after(task)
+    return False
+
+
+def _after(task: Task) -> Task | None:
+    siblings = task.siblings
+    place = task.index
+    return siblings[place + 1] if place is not None and place + 1 < len(siblings) else None
+
+
+def proceed(draft: Draft, child: Node, then: str | None, *, turning: bool = False) -> bool:
+    """Begin what follows a completed child in its list. False: the list has come to its end,
+    and its output is the child's. `turning`: the children's `index` counts turns."""
+    task = draft.plan_of(child).task
+    following = _target(task, then)
+    index = child.index
+    if following is not None and task.index is not None and (following.index or 0) <= task.index:
+        _turn(draft)
+        if turning:
+            index = (index or 0) + 1
+    if turning and index is not None and index >= draft.limits.kept:
+        prune(draft, child)
+    return _run_from(draft, child.parent, following, child.output, child.scope, index)
+
+
+def _target(task: Task, then: str | None) -> Task | None:
+    if then is None or then == CONTINUE:
+        return _after(task)
+    if then in (EXIT, END):
+        return None
+    target = task.siblings.names.get(then)
+    if target is None:
+        raise faults.configuration(f"{task.ref} goes on to {then!r}, which its list does not have")
+    return target
+
+
+def _turn(draft: Draft) -> None:
+    """Bound loops backward that never leave the process: they would never end."""
+    draft.turns += 1
+    if draft.turns > draft.limits.turns:
+        raise faults.runtime(
+            f"the workflow has looped {draft.limits.turns} times without waiting for anything"
+        )
+
+
+def prune(draft: Draft, node: Node) -> None:
+    """Forget a finished step, unless something in it may have to be undone."""
+    task = draft.plan_of(node).task
+    if not reaches([task], lambda inner: undo_of(inner) is not None):
+        draft.pruned.append(node.id)
+
+
+def complete(draft: Draft, node: Node, raw: Json, then: str | None = None) -> None:
+    """A step has done what it is there for; `then` goes before its task's own directive.
+
+    Raises `Faulted` where its output cannot be given out.
+    """
+    plan = draft.plan_of(node)
+    try:
+        give_out(draft, node, plan, raw)
+    except Fault as fault:
+        raise Faulted(node, fault.error) from None
+    mark_completed(draft, node)
+    directive = plan.then if then is None else then
+    draft.push(node.id, None if directive is None else {"then": directive})
+
+
+def mark_completed(draft: Draft, node: Node) -> None:
+    """A step's end, with its place in the order of completions."""
+    disarm(draft, node)
+    draft.set_status(node, Status.COMPLETED)
+    node.done = draft.number()
+    draft.fact("task.completed", node.id)
+
+
+def disarm(draft: Draft, node: Node) -> None:
+    """Remove a step's timers, where it may have some."""
+    if node.kind == "try" or node.status is Status.WAITING or draft.plan_of(node).timeout:
+        draft.disarmed.append(node.id)

@@ -1,0 +1,248 @@
+"""Withdrawal: what happens to open steps when the scope around them is left by a fault, a
+timeout, a cancel, `end`, or because another branch won; and the waiting for those of their
+attempts that a worker already runs.
+
+Theory of operation. An attempt that nobody has claimed is withdrawn and never starts. One
+that runs cannot be called back: its step stays open, marked ``flying``, until the attempt
+has ended, been lost or reached its limit. Nothing that comes of it advances the tree, but a
+success is recorded and can be compensated (DESIGN, Stale and withdrawn). Whoever may start
+something new only afterwards (a retry, a `catch.do`, a compensation) is the *settler*: the
+flying steps name it, and the last of them to land lets it go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.core.data import transformed
+from orchestrator.core.faults import Fault, placed, timeout
+from orchestrator.core.flow import disarm, in_compensation
+from orchestrator.core.values import (
+    ROOT,
+    Attempt,
+    AttemptState,
+    Ended,
+    Json,
+    Status,
+    StimulusKind,
+    TimerKind,
+)
+from orchestrator.core.work import Draft, Node
+
+#: After its limit a withdrawn attempt is given this long to be heard of, in seconds.
+GRACE = 5.0
+
+
+@dataclass(slots=True)
+class Open:
+    """The open steps of the instance as the draft has them, with their live attempts."""
+
+    nodes: list[Node]
+    attempts: dict[int, Attempt]
+    chains: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def is_below(self, draft: Draft, node: Node, top: int) -> bool:
+        """Whether `top` is around this step."""
+        return top == ROOT or top in self.chain(draft, node)
+
+    def chain(self, draft: Draft, node: Node) -> tuple[int, ...]:
+        """The numbers of the steps around this one, from the inside out. A flying step
+        remembers them, because the steps between may have ended and be out of sight."""
+        flight = node.recall("flying")
+        if flight is not None:
+            return tuple(flight["path"])
+        known = self.chains.get(node.id)
+        if known is None:
+            above = () if node.parent == ROOT else self.chain(draft, draft.node(node.parent))
+            known = self.chains[node.id] = above if node.parent == ROOT else (node.parent, *above)
+        return known
+
+
+def look(draft: Draft) -> Open:
+    """Every open step of the instance. Raises `Needs`."""
+    loaded = draft.need("open")
+    # All are made known first: a step's chain is looked for among them.
+    attempts = {step.id: attempt for step, attempt in loaded if attempt is not None}
+    for step, _ in loaded:
+        draft.known(step)
+    for attempt in draft.attempts:
+        attempts[attempt.step] = attempt
+    over = {end.attempt for end in draft.ended}
+    live = {step: one for step, one in attempts.items() if one.id not in over}
+    nodes = [node for node in draft.nodes.values() if node.is_open]
+    return Open(sorted(nodes, key=lambda node: node.id), live)
+
+
+def withdraw(
+    draft: Draft, below: int, *, settler: int | None = None, stopped: int | None = None
+) -> int:
+    """Stop every open step below one (or below `ROOT`); returns how many of them still fly.
+
+    `settler` is told when the last of these has landed. `stopped` is the run whose end this
+    is: the steps remember it, so that a repair finds them.
+    """
+    seen = look(draft)
+    flying = 0
+    for node in reversed(seen.nodes):
+        if not seen.is_below(draft, node, below) or not node.is_open:
+            continue
+        if node.recall("flying") is not None:
+            node.remember(settler=settler)
+            flying += settler is not None or below == ROOT
+        elif in_compensation(draft, node) is not None:
+            flying += _let_undo(node, settler)
+        elif _cannot_be_stopped(draft, node, seen):
+            fly(draft, node, seen.chain(draft, node), settler, seen.attempts.get(node.id))
+            flying += 1
+        else:
+            stop(draft, node, stopped)
+    return flying
+
+
+def _let_undo(node: Node, settler: int | None) -> int:
+    """An undoing that has begun is never broken off: it is waited for."""
+    if node.undoes is None:
+        return 0
+    node.remember(settler=settler)
+    return 1
+
+
+def _cannot_be_stopped(draft: Draft, node: Node, seen: Open) -> bool:
+    attempt = seen.attempts.get(node.id)
+    if attempt is not None and attempt.state is AttemptState.CLAIMED:
+        return True
+    return node.kind == "run" and node.recall("child") is not None
+
+
+def fly(
+    draft: Draft,
+    node: Node,
+    path: tuple[int, ...],
+    settler: int | None,
+    attempt: Attempt | None,
+    error: Json = None,
+) -> None:
+    """A step whose attempt runs on, or whose sub-workflow does, is left to land by itself."""
+    disarm(draft, node)
+    if node.status is not Status.RUNNING:
+        draft.set_status(node, Status.RUNNING)
+    node.error = error
+    node.remember(flying={"path": list(path)}, settler=settler)
+    child = node.recall("child")
+    if child is not None:
+        reason = {"command": "cancel", "reason": "the parent withdrew it"}
+        draft.tell(StimulusKind.COMMAND, child, None, reason)
+        return
+    draft.withdrawn.append(node.id)
+    if attempt is not None and attempt.time_limit is not None:
+        draft.arm(node.id, TimerKind.TIMEOUT, attempt.time_limit + GRACE)
+
+
+def stop(draft: Draft, node: Node, stopped: int | None) -> None:
+    """An open step ends as cancelled, with its timers, listeners and unclaimed attempt."""
+    disarm(draft, node)
+    if node.kind == "listen":
+        draft.closed.append(node.id)
+    if node.was is None:
+        draft.attempts = [one for one in draft.attempts if one.step != node.id]
+    elif node.kind == "call":
+        draft.attempts = [one for one in draft.attempts if one.step != node.id]
+        draft.withdrawn.append(node.id)
+    draft.set_status(node, Status.CANCELLED)
+    if stopped is not None:
+        node.remember(stopped=stopped)
+    draft.fact("task.cancelled", node.id)
+
+
+def landed(draft: Draft, node: Node, end: Ended) -> None:
+    """A withdrawn attempt has ended: record how. The step then is what it really was."""
+    draft.ended.append(end)
+    land(draft, node, end.state, end.output, end.error, unknown=end.unknown)
+
+
+def land(
+    draft: Draft,
+    node: Node,
+    state: AttemptState,
+    output: Json,
+    error: Json,
+    *,
+    unknown: bool = False,
+) -> None:
+    """As `landed`, also for a sub-workflow."""
+    disarm(draft, node)
+    draft.disarmed.append(node.id)
+    settler = node.recall("settler")
+    node.remember(flying=None, settler=None)
+    if state is AttemptState.SUCCEEDED:
+        _record(draft, node, output)
+    else:
+        lost = state is AttemptState.LOST or unknown
+        if node.error is None:
+            node.error = placed(error or {}, node.ref)
+        draft.set_status(node, Status.FAULTED)
+        if lost:
+            mark_unknown(draft, node)
+        data = {"error": node.error, "late": True}
+        draft.fact("task.faulted", node.id, {**data, "unknown": True} if lost else data)
+    if settler is not None:
+        settled(draft, settler)
+
+
+def _record(draft: Draft, node: Node, output: Json) -> None:
+    plan = draft.plan_of(node)
+    node.output = output
+    try:
+        node.output = transformed(draft, node, plan.output, None, output, "output")
+    except Fault:
+        pass  # what came is kept as it came: a compensation needs it all the more
+    node.error = None
+    draft.set_status(node, Status.COMPLETED)
+    node.done = draft.number()
+    draft.fact("task.completed", node.id, {"late": True})
+
+
+def mark_unknown(draft: Draft, node: Node) -> None:
+    """Nobody knows whether the step's effects happened: it is undone only where the document
+    says so (`metadata.compensate.onUnknown`)."""
+    node.unknown = True
+    undoing = draft.plan_of(node).task.metadata.get("compensate") or {}
+    if node.undo is not None and undoing.get("onUnknown") is True:
+        node.done = draft.number()
+    else:
+        node.undo = None
+
+
+def settled(draft: Draft, settler: int) -> None:
+    """One thing fewer to wait for: with the last of them the settler goes on."""
+    if settler == ROOT:
+        draft.push(ROOT, {"settled": True})
+        return
+    node = draft.node(settler)
+    if node.is_open:
+        node.open -= 1
+        if node.open == 0:
+            draft.push(settler, {"settled": True})
+
+
+def given_up(draft: Draft, node: Node) -> None:
+    """A flying step has reached its limit without a word: nobody knows what became of it."""
+    error = timeout("the attempt was withdrawn, and nothing was heard of it within its limit")
+    live = draft.need("attempt", node.id)
+    if live is not None and live.state in (AttemptState.READY, AttemptState.CLAIMED):
+        draft.ended.append(Ended(live.id, AttemptState.LOST, error=error, unknown=True))
+    land(draft, node, AttemptState.LOST, None, node.error or error)
+
+
+def fault_in_flight(
+    draft: Draft, node: Node, error: Mapping[str, Json], settler: int | None
+) -> bool:
+    """Leave a step that has faulted while its attempt runs to land by itself. False: nothing
+    of it runs, and it can end at once."""
+    seen = look(draft)
+    if not _cannot_be_stopped(draft, node, seen):
+        return False
+    path = seen.chain(draft, node)
+    fly(draft, node, path, settler, seen.attempts.get(node.id), dict(error))
+    return True

@@ -1,0 +1,166 @@
+"""``call``: ask a worker for something (dsl-reference.md, Call).
+
+A name means, in this order: a built-in kind of call, a function of ``use.functions``, a
+function of a catalog, a Celery task. A function's task runs as the step's child, its input
+being what ``with`` says. Every other call leaves the process as an attempt.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.core import faults
+from orchestrator.core.attempts import hand_off
+from orchestrator.core.data import NOTHING, fill, length
+from orchestrator.core.flow import complete, enter as enter_task, in_compensation
+from orchestrator.core.kinds import Kind, register
+from orchestrator.core.plans import Plan
+from orchestrator.core.templates import Template
+from orchestrator.core.values import ROOT, Json, TimerKind
+from orchestrator.core.variables import SECRETS, collect
+from orchestrator.core.work import Draft, Node
+from orchestrator.document.model import escape
+
+#: Kinds of calls that a worker can carry out.
+BUILT_KINDS = frozenset({"celery", "http", "openapi"})
+
+#: Kinds that the DSL names.
+DSL_KINDS = frozenset({"asyncapi", "grpc", "http", "openapi", "a2a", "mcp"})
+
+#: The Celery task that carries out every kind of call but a Celery task's own.
+CALL_TASK = "orchestrator.call"
+
+
+class Call:
+    """What a call task asks for. `kind` is "function", "celery" or one of the DSL's;
+    `target` is the function's or the Celery task's name."""
+
+    __slots__ = ("deferred", "kind", "names", "priority", "queue", "target", "template")
+
+    def __init__(self, plan: Plan) -> None:
+        body, metadata = plan.task.body, plan.task.metadata
+        name: str = body["call"]
+        arguments = body.get("with") or {}
+        self.queue: str | None = metadata.get("queue")
+        self.priority: int | None = metadata.get("priority")
+        self.target: str | None = None
+        if name in DSL_KINDS or name == "celery":
+            self.kind = name
+        elif name in (plan.task.workflow.use.get("functions") or {}):
+            self.kind, self.target = "function", f"/use/functions/{escape(name)}"
+        elif "@" in name or "://" in name:
+            self.kind = "catalog"
+        else:
+            self.kind, self.target = "celery", name
+        if self.kind == "celery" and self.target is None:
+            self.queue = arguments.get("queue", self.queue)
+            self.priority = arguments.get("priority", self.priority)
+        self.template = Template(arguments, loose=plan.loose)
+        self.names = tuple(self.template.names())
+        #: Arguments with secrets in them are evaluated by the worker, after its claim.
+        self.deferred = any(name in self.names for name in SECRETS)
+
+
+def call_of(plan: Plan) -> Call:
+    """What the task asks for, read once."""
+    call: Call | None = plan.own
+    if call is None:
+        call = plan.own = Call(plan)
+    return call
+
+
+def enter(draft: Draft, node: Node, plan: Plan) -> None:
+    """Begin the function, or hand the call off to a worker."""
+    call = call_of(plan)
+    if call.kind == "function":
+        return _enter_function(draft, node, call)
+    if call.kind not in BUILT_KINDS:
+        raise faults.configuration(f"calls of the kind {plan.task.body['call']!r} are not built")
+    node.call, task = _asked(draft, node, call)
+    limit = None if plan.timeout is None else length(draft, node, plan.timeout, node.input)
+    return hand_off(draft, node, task, call.queue, call.priority, limit)
+
+
+def _asked(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json], str]:
+    """`Step.call`, and the name of the Celery task that carries it out."""
+    asked: dict[str, Any] = {"kind": call.kind}
+    key = _key(draft, node)
+    if key is not None:
+        asked["key"] = key
+    if call.deferred:
+        asked.update(_unevaluated(draft, node, call))
+    elif call.kind == "celery":
+        arguments = fill(draft, node, call.template, node.input)
+        asked.update(celery_call(arguments, call.target))
+    else:
+        asked["with"] = fill(draft, node, call.template, node.input)
+    if call.kind != "celery":
+        return asked, CALL_TASK
+    task = asked.get("task") or call.target or (call.template.tree or {}).get("task")
+    if not isinstance(task, str) or not task:
+        raise faults.configuration("the call names no Celery task")
+    return {**asked, "task": task}, task
+
+
+def celery_call(arguments: Json, target: str | None) -> dict[str, Json]:
+    """The task, args and kwargs of a Celery call, from its evaluated ``with``. A task called
+    by its name takes all of it as keyword arguments."""
+    if not isinstance(arguments, dict):
+        raise faults.validation("the arguments of a call are no object")
+    if target is not None:
+        return {"task": target, "args": [], "kwargs": arguments}
+    args, kwargs = arguments.get("args") or [], arguments.get("kwargs") or {}
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        raise faults.validation("`args` is a list and `kwargs` an object")
+    return {"task": arguments.get("task"), "args": args, "kwargs": kwargs}
+
+
+def _unevaluated(draft: Draft, node: Node, call: Call) -> dict[str, Json]:
+    """What the worker needs to evaluate the arguments itself, secrets apart."""
+    names = [name for name in call.names if name not in SECRETS]
+    return {
+        "deferred": True,
+        "with": draft.plan_of(node).task.body.get("with") or {},
+        "variables": collect(draft, node, names, NOTHING),
+        "input": node.input,
+    }
+
+
+def _key(draft: Draft, node: Node) -> str | None:
+    """The idempotency key of a call in a compensation: the same whenever the same step is
+    undone, also when a person has it done again. Other calls are known by their steps."""
+    undoing = in_compensation(draft, node)
+    if undoing is None:
+        return None
+    places: list[str] = []
+    at = node
+    while at is not undoing and at.parent != ROOT:
+        if at.index is not None:
+            places.append(str(at.index))
+        at = draft.node(at.parent)
+    return f"{undoing.undoes}:{node.ref}" + "".join(f":{place}" for place in reversed(places))
+
+
+def _enter_function(draft: Draft, node: Node, call: Call) -> None:
+    arguments = fill(draft, node, call.template, node.input)
+    node.open = 1
+    task = draft.workflow.task(call.target or "")
+    if not enter_task(draft, node.id, task, arguments):
+        node.open = 0
+        complete(draft, node, arguments)
+
+
+def child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
+    """The function has an output: it is the call's."""
+    node.open = 0
+    complete(draft, node, child.output)
+
+
+def again(draft: Draft, node: Node) -> None:
+    """The pause before another attempt is over."""
+    from orchestrator.core.attempts import hand_off_again
+
+    hand_off_again(draft, node)
+
+
+register("call", Kind(enter, child_completed=child_completed, timers={TimerKind.RETRY: again}))

@@ -1,0 +1,37 @@
+"""``do``: tasks one after the other (dsl-reference.md, Do).
+
+The step's row does not change while its tasks follow each other: what comes next follows
+from the task that has just completed.
+"""
+
+from __future__ import annotations
+
+from orchestrator.core.flow import begin_list, complete, proceed
+from orchestrator.core.kinds import Kind, register
+from orchestrator.core.plans import Plan
+from orchestrator.core.values import Json
+from orchestrator.core.work import Draft, Node
+
+
+def enter(draft: Draft, node: Node, _: Plan) -> None:
+    """Begin the first task; without any, the input is the output."""
+    node.open = 1
+    draft.push(node.id)
+
+
+def go_on(draft: Draft, node: Node, _: Json) -> None:
+    if not begin_list(draft, node.id, node.ref + "/do", node.input):
+        _end(draft, node, node.input)
+
+
+def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
+    if not proceed(draft, child, then, turning=True):
+        _end(draft, node, child.output)
+
+
+def _end(draft: Draft, node: Node, output: Json) -> None:
+    node.open = 0
+    complete(draft, node, output)
+
+
+register("do", Kind(enter, go_on, child_completed))
