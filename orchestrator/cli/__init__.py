@@ -35,6 +35,10 @@ _HERE = "orchestrator.cli"
         "resume": f"{_HERE}.control:resume",
         "cancel": f"{_HERE}.control:cancel",
         "terminate": f"{_HERE}.control:terminate",
+        "retry": f"{_HERE}.control:retry",
+        "compensate": f"{_HERE}.control:compensate",
+        "skip": f"{_HERE}.control:skip",
+        "openapi": f"{_HERE}.reference:openapi",
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -1,72 +1,144 @@
-"""`suspend`, `resume`, `cancel`, `terminate`: telling instances what to do."""
+"""`suspend`, `resume`, `cancel`, `terminate`, `retry`, `compensate`, `skip`: telling
+instances what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
 
 import click
 from rich.markup import escape
 
 from orchestrator.cli.exits import Exit, Failure, failure_of
-from orchestrator.cli.options import Shared, shared_options
+from orchestrator.cli.options import JsonValue, Shared, shared_options
 from orchestrator.cli.output import progress_console
 from orchestrator.client import ApiError, Client
 
-_ids = click.argument("ids", nargs=-1, required=True, metavar="ID...")
 _reason = click.option("--reason", help="Why; kept in the history.")
 
 
+def _for_many(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments of a command that takes many instances."""
+    options: list[Callable[..., Any]] = [
+        click.argument("ids", nargs=-1, metavar="ID..."),
+        click.option("--query", metavar="FILTER", help="All of 'status=running&workflow=a/b'."),
+        click.option("--yes", is_flag=True, help="Don't ask before doing it to many."),
+        _reason,
+        shared_options,
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 @click.command()
-@_ids
-@_reason
-@shared_options
-def suspend(shared: Shared, ids: Sequence[str], reason: str | None) -> None:
+@_for_many
+def suspend(shared: Shared, **chosen: Any) -> None:
     """Let running steps finish and start no more until resumed."""
-    _tell_all(shared, ids, "suspend", reason)
+    _tell_all(shared, "suspend", **chosen)
 
 
 @click.command()
-@_ids
-@_reason
-@shared_options
-def resume(shared: Shared, ids: Sequence[str], reason: str | None) -> None:
+@_for_many
+def resume(shared: Shared, **chosen: Any) -> None:
     """Go on with suspended instances."""
-    _tell_all(shared, ids, "resume", reason)
+    _tell_all(shared, "resume", **chosen)
 
 
 @click.command()
-@_ids
-@_reason
-@shared_options
-def cancel(shared: Shared, ids: Sequence[str], reason: str | None) -> None:
+@_for_many
+def cancel(shared: Shared, **chosen: Any) -> None:
     """Stop instances and undo what they completed."""
-    _tell_all(shared, ids, "cancel", reason)
+    _tell_all(shared, "cancel", **chosen)
 
 
 @click.command()
-@_ids
+@_for_many
+def terminate(shared: Shared, **chosen: Any) -> None:
+    """Stop instances and undo nothing."""
+    _tell_all(shared, "terminate", **chosen)
+
+
+@click.command()
+@click.argument("id")
+@click.option("--from", "step", metavar="STEP", help="Go back to this step: its number or name.")
+@click.option("-i", "--input", type=JsonValue(), help="Another input for that step.")
 @_reason
 @shared_options
-def terminate(shared: Shared, ids: Sequence[str], reason: str | None) -> None:
-    """Stop instances and undo nothing."""
-    _tell_all(shared, ids, "terminate", reason)
+def retry(shared: Shared, id: str, step: str | None, input: Any, reason: str | None) -> None:
+    """Try again what failed; finished steps stay finished."""
+    with shared.client() as client:
+        start = None if step is None else step_number(client, id, step)
+        _tell(client, id, "retry", reason=reason, input=input, **{"from": start})
 
 
-def _tell_all(shared: Shared, ids: Sequence[str], command: str, reason: str | None) -> None:
+@click.command()
+@click.argument("id")
+@click.option("--to", "step", metavar="STEP", help="Back to this step: its number or name.")
+@_reason
+@shared_options
+def compensate(shared: Shared, id: str, step: str | None, reason: str | None) -> None:
+    """Undo what an ended instance completed."""
+    with shared.client() as client:
+        back_to = None if step is None else step_number(client, id, step)
+        _tell(client, id, "compensate", reason=reason, step=back_to)
+
+
+@click.command()
+@click.argument("id")
+@click.argument("step")
+@click.option("-d", "--data", type=JsonValue(), help="What the step's output is to be.")
+@_reason
+@shared_options
+def skip(shared: Shared, id: str, step: str, data: Any, reason: str | None) -> None:
+    """Let a step that stands still end with an output of yours."""
+    with shared.client() as client:
+        _tell(client, id, "skip", reason=reason, step=step_number(client, id, step), output=data)
+
+
+def step_number(client: Client, id: str, step: str) -> int:
+    """The number of a step that was named by it or by its task's name (the newest such)."""
+    if step.isdecimal():
+        return int(step)
+    found = [each for each in client.steps(id) if step in (each.name, each.reference)]
+    if not found:
+        raise Failure(f"{id} has no step {step}", Exit.NOT_FOUND)
+    return found[-1].id
+
+
+def _tell_all(
+    shared: Shared,
+    command: str,
+    ids: Sequence[str],
+    query: str | None,
+    yes: bool,
+    reason: str | None,
+) -> None:
     """Give each instance the command; one refusal does not keep the others from it."""
+    if bool(ids) == bool(query):
+        raise click.UsageError("name instances by their ids or by --query")
     refused: list[tuple[str, ApiError]] = []
     with shared.client() as client:
-        for id in ids:
+        for id in ids or _found(client, command, str(query), yes):
             try:
-                _tell(client, id, command, reason)
+                _tell(client, id, command, reason=reason)
             except ApiError as error:
                 refused.append((id, error))
     if refused:
-        worst = failure_of(refused[0][1])
+        first = failure_of(refused[0][1])
         lines = [f"{id}: {error}" for id, error in refused]
-        raise Failure("\n".join(lines), Exit(worst.exit_code), worst.hint)
+        raise Failure("\n".join(lines), Exit(first.exit_code), first.hint)
 
 
-def _tell(client: Client, id: str, command: str, reason: str | None) -> None:
-    client.command(id, command, reason=reason)
+def _found(client: Client, command: str, query: str, yes: bool) -> list[str]:
+    """The instances that a filter names, once somebody has agreed to their number."""
+    ids = [run.id for run in client.instances(**dict(parse_qsl(query, strict_parsing=True)))]
+    if ids and not yes:
+        click.confirm(f"{command} {len(ids)} instances?", abort=True, err=True)
+    return ids
+
+
+def _tell(client: Client, id: str, command: str, **arguments: Any) -> None:
+    client.command(id, command, **arguments)
     progress_console().print(f"[green]{command}[/] {escape(id)}: accepted")

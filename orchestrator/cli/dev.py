@@ -17,7 +17,7 @@ from orchestrator.cli.exits import Exit, Failure, leave
 from orchestrator.cli.output import progress_console
 
 
-@click.command()
+@click.command(short_help="Run everything in this terminal.")
 @click.option("--port", default=8233, show_default=True, help="The API's port; 0: a free one.")
 @click.option(
     "--data",

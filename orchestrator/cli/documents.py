@@ -21,7 +21,7 @@ _files = click.argument(
 )
 
 
-@click.command()
+@click.command(short_help="Check documents without any server.")
 @_files
 @shared_options
 def validate(shared: Shared, files: Sequence[Path]) -> None:

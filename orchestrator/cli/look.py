@@ -61,7 +61,7 @@ def show(shared: Shared, id: str) -> None:
         shared.printer.value(run.output)
 
 
-@click.command()
+@click.command(short_help="Show what happened to an instance.")
 @click.argument("id")
 @shared_options
 def history(shared: Shared, id: str) -> None:

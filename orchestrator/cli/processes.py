@@ -23,7 +23,7 @@ def api(host: str | None, port: int | None) -> None:
     run(dataclasses.replace(load_settings(), **chosen))
 
 
-@click.command()
+@click.command(short_help="Run steps.")
 @click.option("-Q", "--queues", help="Queues to serve, separated by commas.")
 @click.option("-c", "--concurrency", type=int, help="Steps at a time; default: the processors.")
 @click.option("--pool", type=click.Choice(["prefork", "threads"]), help="Default: prefork.")

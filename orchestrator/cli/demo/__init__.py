@@ -28,7 +28,7 @@ from orchestrator.processes import ProcessFailed
 _LEASE = "2"
 
 
-@click.command()
+@click.command(short_help="See it at work: a saga that goes wrong.")
 @click.option("--keep", is_flag=True, help="Stay up afterwards, with Flower.")
 @click.option(
     "--data",
