@@ -89,8 +89,8 @@ def w3(product: Orchestrator, runs: int, width: int = 200) -> float:
 
 
 def w4(product: Orchestrator, count: int = 300) -> float:
-    """Starts a second, one by one over one connection."""
-    body = product.deploy(documents.sequence(1))
+    """Starts a second of workflows of 5 steps, one by one, while the workers run them."""
+    body = product.deploy(documents.sequence(5))
     started = time.perf_counter()
     ids = [id for _ in range(count) for id in product.start(body)]
     rate = count / (time.perf_counter() - started)
@@ -99,8 +99,8 @@ def w4(product: Orchestrator, count: int = 300) -> float:
 
 
 def w4_batch(product: Orchestrator, count: int = 1000) -> float:
-    """Starts a second in one batch."""
-    body = product.deploy(documents.sequence(1))
+    """Starts a second of workflows of 5 steps, in one batch."""
+    body = product.deploy(documents.sequence(5))
     started = time.perf_counter()
     ids = product.start([body] * count)
     rate = count / (time.perf_counter() - started)
