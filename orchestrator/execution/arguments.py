@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.expressions import Evaluate, resolve
-from orchestrator.state_manager import Work
+
+if TYPE_CHECKING:
+    from orchestrator.state_manager import Work
 
 #: The Celery task that carries out every call that is not a Celery task itself.
 CALL = "orchestrator.call"

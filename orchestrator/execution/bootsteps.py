@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from celery import bootsteps
 
 from orchestrator.errors import ConfigurationError
-from orchestrator.execution.worker import Worker
 from orchestrator.log import get_logger
 
 if TYPE_CHECKING:
     from celery import Celery
 
     from orchestrator.execution.execution import Execution
+    from orchestrator.execution.worker import Worker
 
 log = get_logger(__name__)
 
@@ -93,6 +93,8 @@ def _prepared(execution: Execution, controller: Any) -> Worker | None:
     kind = _kind_of_pool(controller)
     if kind is None:
         return None
+    from orchestrator.execution.worker import Worker
+
     _serve_control(execution)
     concurrency = controller.max_concurrency or controller.concurrency
     execution.become_worker(controller.hostname, concurrency, forks=kind == "prefork")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.clock import monotonic
 from orchestrator.execution.arguments import CALL
-from orchestrator.execution.chain import Chain
 from orchestrator.execution.context import in_hand, open_chain
 from orchestrator.execution.patience import GaveUp, persist
 from orchestrator.execution.requests import is_uuid
@@ -60,6 +59,8 @@ def _with_chain(execution: Execution, tracer: Any) -> Any:
     def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
         if not execution.running:
             return tracer(uuid, args, kwargs, request)
+        from orchestrator.execution.chain import Chain
+
         chain = Chain(execution, None, SoftLimit(exists=False))
         mark = open_chain.set(chain)
         try:

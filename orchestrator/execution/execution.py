@@ -1,7 +1,8 @@
 """What one installed app knows: its settings, and, in a worker, who that is and what it may do.
 
 A worker is one *incarnation*: an id made at its start, in its main process, before the pool
-forks; whatever is connected is made anew in each process.
+forks; whatever is connected is made anew in each process. Where an app is installed but runs
+no worker, as in a web process, none of the product's other parts are even imported.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.process import current_process
 
-from orchestrator.bootstrap import Services, services
 from orchestrator.errors import ConfigurationError
-from orchestrator.execution import steps
 from orchestrator.execution.continuation import Durations, Rules
 from orchestrator.execution.hands import Hand, Hands
 from orchestrator.execution.mixin import arm
@@ -24,12 +23,12 @@ from orchestrator.execution.results import ignored
 from orchestrator.ids import new_id
 from orchestrator.log import get_logger
 from orchestrator.settings import Settings, load_settings
-from orchestrator.state_manager import Holder
 from orchestrator.task_dispatcher import HEADER
 
 if TYPE_CHECKING:
     from celery import Celery
 
+    from orchestrator.bootstrap import Services
     from orchestrator.core.values import Attempt
 
 log = get_logger(__name__)
@@ -105,6 +104,8 @@ class Execution:
     def services(self) -> Services:
         """The services of this process, made at first use."""
         if self._services is None:
+            from orchestrator.bootstrap import services
+
             with self._lock:
                 if self._services is None:
                     self._services = services(self.settings, self.app)
@@ -123,6 +124,8 @@ class Execution:
     @property
     def holder(self) -> Holder:
         """Who holds what this process claims."""
+        from orchestrator.state_manager import Holder
+
         return Holder(self.worker_id, os.getpid())
 
     def close(self) -> None:
@@ -146,6 +149,8 @@ class Execution:
 
         def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
             if request and HEADER in request:
+                from orchestrator.execution import steps
+
                 return steps.on_message(self, task, uuid, request)
             return others(uuid, args, kwargs, request)
 

@@ -11,7 +11,6 @@ from celery.exceptions import Ignore, Retry
 from orchestrator.core.values import AttemptState, Ended
 from orchestrator.error_handler import error_of
 from orchestrator.execution import outcomes
-from orchestrator.state_manager import Work
 
 if TYPE_CHECKING:
     from celery import Task
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from orchestrator.execution.chain import Chain
     from orchestrator.execution.soft_limit import SoftLimit
+    from orchestrator.state_manager import Work
 
 
 class Replaced(Ignore):

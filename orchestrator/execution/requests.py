@@ -7,11 +7,12 @@ The form is that of Celery's message protocol 2, as a worker's process sees it
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery.utils.saferepr import saferepr
 
-from orchestrator.state_manager import Work
+if TYPE_CHECKING:
+    from orchestrator.state_manager import Work
 
 #: What a message could make a worker run besides the task: always empty for a step.
 FOLLOW_UPS = ("callbacks", "errbacks", "chain", "chord", "group", "group_index", "reply_to")

@@ -1,0 +1,42 @@
+"""A user's app: its own settings, its own signals, and one line of ours."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery, signals
+
+from orchestrator import install
+from tests.apps.zoo import tasks
+
+app = Celery(
+    "zoo", broker=os.environ["ORCHESTRATOR_BROKER_URL"], backend=os.environ["ZOO_REDIS_URL"]
+)
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    worker_prefetch_multiplier=1,
+    result_extended=True,
+    task_serializer=os.environ.get("ZOO_SERIALIZER", "json"),
+    accept_content=["json", "pickle"] if "ZOO_SERIALIZER" in os.environ else ["json"],
+)
+install(app)
+
+
+@app.task(name="zoo.local", bind=True)
+def local(self, a):
+    return {"a": a, "app": self.app.main}
+
+
+app.register_task(tasks.Classy())
+
+
+@signals.task_prerun.connect
+def before(task_id, task, args, kwargs, **_):
+    if os.environ.get("ZOO_SIGNALS") and task.name == "zoo.hooked":
+        tasks.seen("prerun", args=args, kwargs=kwargs, id=task_id, request=task.request.id)
+
+
+@signals.task_postrun.connect
+def after(task_id, task, args, kwargs, retval, state, **_):
+    if os.environ.get("ZOO_SIGNALS") and task.name == "zoo.hooked":
+        tasks.seen("postrun", args=args, kwargs=kwargs, id=task_id, state=state)
