@@ -38,6 +38,7 @@ _HERE = "orchestrator.cli"
         "retry": f"{_HERE}.control:retry",
         "compensate": f"{_HERE}.control:compensate",
         "skip": f"{_HERE}.control:skip",
+        "graph": f"{_HERE}.graph:graph",
         "openapi": f"{_HERE}.reference:openapi",
     },
     context_settings={"help_option_names": ["-h", "--help"]},

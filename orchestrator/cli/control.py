@@ -75,14 +75,14 @@ def retry(shared: Shared, id: str, step: str | None, input: Any, reason: str | N
 
 @click.command()
 @click.argument("id")
-@click.option("--to", "step", metavar="STEP", help="Back to this step: its number or name.")
+@click.option("--from", "step", metavar="STEP", help="Back to this step: its number or name.")
 @_reason
 @shared_options
 def compensate(shared: Shared, id: str, step: str | None, reason: str | None) -> None:
     """Undo what an ended instance completed."""
     with shared.client() as client:
         back_to = None if step is None else step_number(client, id, step)
-        _tell(client, id, "compensate", reason=reason, step=back_to)
+        _tell(client, id, "compensate", reason=reason, **{"from": back_to})
 
 
 @click.command()

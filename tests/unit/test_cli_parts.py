@@ -8,12 +8,15 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from ruamel.yaml import YAML
 
 from orchestrator.cli import main
 from orchestrator.cli.exits import Exit, exit_of, failure_of
+from orchestrator.cli.graph import Flowchart
 from orchestrator.cli.options import JsonValue, KeyValue
 from orchestrator.cli.output import Printer
 from orchestrator.client import ApiError, Run
+from orchestrator.document.model import Workflow
 
 ID = "01900000-0000-7000-8000-000000000001"
 ROWS = [
@@ -105,3 +108,40 @@ def test_a_label_has_a_key_and_a_value():
     assert KeyValue().convert("team=a=b", None, None) == ("team", "a=b")
     with pytest.raises(click.BadParameter, match="key=value"):
         KeyValue().convert("team", None, None)
+
+
+def flowchart(text: str, **statuses: str) -> list[str]:
+    document = {
+        "document": {"namespace": "t", "name": "t", "version": "1"},
+        "do": YAML().load(text),
+    }
+    return [line.strip() for line in Flowchart(Workflow(document), statuses).lines()]
+
+
+def test_a_flowchart_follows_the_flow_directives():
+    lines = flowchart(
+        """
+        - pick: { switch: [ { big: { when: .x, then: last } }, { small: { then: exit } } ] }
+        - middle: { set: {}, then: pick }
+        - last: { call: shop.refund, metadata: { compensate: { call: 'shop.un"do' } } }
+        """
+    )
+    assert '"pick<br/><small>switch</small>"' in lines[2]
+    assert 't3>"undo: shop.un#34;do"]' not in lines  # ids are given in the order of the nodes
+    assert 't4>"undo: shop.un#34;do"]' in lines
+    assert {
+        "start --> t1",
+        't1 -->|"big"| t3',
+        't1 -->|"small"| finish',
+        "t2 --> t1",
+        "t3 --> finish",
+        "t3 -.-> t4",
+    } <= set(lines)
+    assert len([line for line in lines if line.startswith("t1 -->")]) == 2
+
+
+def test_a_flowchart_of_an_instance_shows_how_far_each_task_is():
+    statuses = {"/do/0/a": "completed", "/do/1/b": "waiting"}
+    lines = flowchart("[{a: {set: {}}}, {b: {wait: {days: 1}}}]", **statuses)
+    assert "class t1 completed" in lines
+    assert "class t2 waiting" in lines
