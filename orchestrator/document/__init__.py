@@ -1,5 +1,6 @@
 """Documents: parsed with the place of everything in them, validated, checked, modelled."""
 
+from orchestrator.document.load import Loaded, load
 from orchestrator.document.problems import (
     DocumentError,
     InvalidDocument,
@@ -7,4 +8,4 @@ from orchestrator.document.problems import (
     Problem,
 )
 
-__all__ = ["DocumentError", "InvalidDocument", "MalformedDocument", "Problem"]
+__all__ = ["DocumentError", "InvalidDocument", "Loaded", "MalformedDocument", "Problem", "load"]

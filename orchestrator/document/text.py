@@ -27,7 +27,7 @@ def listed(words: Iterable[str], last: str = "or") -> str:
     return f"{', '.join(each[:-1])} {last} {each[-1]}"
 
 
-def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
     """The known word that was probably meant, whatever its case; None where none is near."""
     candidates = {each.lower(): each for each in known}
     if len(word) > _LONGEST:
@@ -36,7 +36,6 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return candidates[found[0]] if found else None
 
 
-def hint(word: str, known: Iterable[str]) -> str:
+def hint(meant: str | None) -> str:
     """`, did you mean 'call'?`, or nothing."""
-    meant = nearest(word, known)
     return f", did you mean {quoted(meant)}?" if meant is not None else ""

@@ -1,0 +1,222 @@
+"""What a schema's error means to the author of a document.
+
+A rule is looked up by the kind of the error; it yields complaints: a pointer, whether it
+means the key there or its value, and a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jsonschema_rs
+
+from orchestrator.document.model import KINDS, escape, look_up
+from orchestrator.document.schema import Revision, definition
+from orchestrator.document.schema.tasks import COMMON
+from orchestrator.document.text import hint, listed, nearest, quoted
+from orchestrator.errors import NotFound
+
+Json = Any
+Kind = jsonschema_rs.ValidationErrorKind
+
+_TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+class Complaint(NamedTuple):
+    """A problem before its position is known. `at_key`: the key is meant, not its value.
+
+    `subject` is the pointer of what is wrong, where that is not what is pointed at: a key that
+    is missing. `explains` is a pointer; complaints about it or anything in it follow from
+    this one.
+    """
+
+    pointer: str
+    message: str
+    at_key: bool = False
+    subject: str | None = None
+    explains: str | None = None
+
+
+class Case(NamedTuple):
+    """An error of the schema with what belongs to it: the value, and the part of the schema
+    that it broke, which stands at `path`."""
+
+    pointer: str
+    value: Json
+    kind: Any
+    schema: Mapping[str, Any]
+    path: tuple[str | int, ...]
+    keyword: str
+
+    @property
+    def says(self) -> str | None:
+        """What should stand there, if the schema says so in words."""
+        return self.schema.get("says")
+
+    @property
+    def in_task(self) -> bool:
+        """Is a task itself wrong, not a part of it?"""
+        return len(self.path) > 1 and str(self.path[1]).startswith(("task", "call-"))
+
+    def below(self, key: str) -> str:
+        """The pointer of a key of the value."""
+        return f"{self.pointer}/{escape(key)}"
+
+
+def complaints(
+    document: Json, error: jsonschema_rs.ValidationError, revision: Revision
+) -> Iterator[Complaint]:
+    """What an error of the schema means."""
+    pointer = "".join(f"/{escape(str(token))}" for token in error.instance_path)
+    path = tuple(error.schema_path)
+    schema = definition(revision, list(path[:-1]))
+    case = Case(
+        pointer,
+        _value(document, pointer),
+        error.kind,
+        schema if isinstance(schema, dict) else {},
+        path,
+        str(path[-1]) if path else "",
+    )
+    yield from _RULES.get(type(error.kind), _plain)(case)
+
+
+def _value(document: Json, pointer: str) -> Json:
+    try:
+        return look_up(document, pointer)
+    except NotFound:
+        return None
+
+
+def _plain(case: Case) -> Iterator[Complaint]:
+    yield Complaint(case.pointer, f"should be {case.says or 'something else'}")
+
+
+def _unknown(case: Case) -> Iterator[Complaint]:
+    known = [key for key in case.schema.get("properties", {}) if key not in case.value]
+    kind = next((kind for kind in KINDS if kind in case.value), None)
+    for key in case.kind.unexpected:
+        if case.in_task and key in KINDS and kind is not None:
+            message = f"a task is of one kind: {listed([kind, key], 'and')} exclude each other"
+            yield Complaint(case.below(key), message, at_key=True)
+            continue
+        meant = nearest(key, known)
+        yield Complaint(
+            case.below(key),
+            f"unknown key {quoted(key)}{hint(meant)}",
+            at_key=True,
+            explains=None if meant is None else case.below(meant),
+        )
+
+
+def _required(case: Case) -> Iterator[Complaint]:
+    key = case.kind.property
+    if case.keyword == "dependentRequired":
+        needy = [each for each, needs in case.schema[case.keyword].items() if key in needs]
+        message = f"{listed(needy)} needs {quoted(key)} beside it"
+        yield Complaint(case.below(needy[0]), message, at_key=True)
+    else:
+        message = f"missing key {quoted(key)}"
+        yield Complaint(case.pointer, message, at_key=True, subject=case.below(key))
+
+
+def _no_kind(case: Case) -> Iterator[Complaint]:
+    """A task without any key that makes it one."""
+    for key in case.value:
+        meant = None if key in COMMON else nearest(key, KINDS)
+        if meant is not None:
+            message = f"unknown key {quoted(key)}{hint(meant)}"
+            yield Complaint(case.below(key), message, at_key=True)
+            return
+    message = f"a task needs one of the keys {listed(sorted(KINDS))}"
+    yield Complaint(case.pointer, message, at_key=True)
+
+
+def _type(case: Case) -> Iterator[Complaint]:
+    types = list(case.kind.types)
+    wanted = case.says or " or ".join(_TYPES.get(name, name) for name in types)
+    if case.value is None:
+        yield Complaint(case.pointer, f"has no value; it should be {wanted}", at_key=True)
+        return
+    found = _type_of(case.value)
+    quotes = types == ["string"] and type(case.value) in (bool, int, float)
+    advice = "; put it in quotes" if quotes else ""
+    yield Complaint(case.pointer, f"should be {wanted}, not {_TYPES[found]}{advice}")
+
+
+def _type_of(value: Json) -> str:
+    types = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer"}
+    return types.get(type(value), "number")
+
+
+def _enum(case: Case) -> Iterator[Complaint]:
+    options = [str(option) for option in case.kind.options]
+    if isinstance(case.value, str):
+        meant = hint(nearest(case.value, options))
+        message = f"should be {listed(options)}, not {quoted(case.value)}{meant}"
+        yield Complaint(case.pointer, message)
+
+
+def _text(case: Case) -> Iterator[Complaint]:
+    wanted = case.says or "a text of another form"
+    yield Complaint(case.pointer, f"should be {wanted}, not {quoted(str(case.value))}")
+
+
+def _one_of(case: Case) -> Iterator[Complaint]:
+    """Of several keys exactly one must be there."""
+    cases = case.schema.get(case.keyword, [])
+    keys = [key for each in cases for key in each.get("required", [])]
+    present = [key for key in keys if key in case.value]
+    if not present:
+        yield Complaint(case.pointer, f"one of the keys {listed(keys)} is missing", at_key=True)
+    elif len(present) == 1:
+        yield Complaint(case.below(present[0]), "is not what it should be")
+    else:
+        message = f"only one of {listed(present, 'and')} can be right here"
+        yield Complaint(case.below(present[1]), message, at_key=True)
+
+
+def _too_many(case: Case) -> Iterator[Complaint]:
+    keys = list(case.value)
+    message = (
+        f"an item has one key, its name; here are {listed(keys[:5], 'and')}."
+        " Is what belongs to the name indented below it?"
+    )
+    yield Complaint(case.below(keys[1]), message, True, case.pointer, case.pointer)
+
+
+def _empty(case: Case) -> Iterator[Complaint]:
+    yield Complaint(case.pointer, "must not be empty", at_key=True)
+
+
+def _bound(case: Case) -> Iterator[Complaint]:
+    least, most = case.schema.get("minimum"), case.schema.get("maximum")
+    yield Complaint(case.pointer, f"should be from {least} to {most}")
+
+
+_RULES: Mapping[type, Callable[[Case], Iterator[Complaint]]] = {
+    Kind.AdditionalProperties: _unknown,
+    Kind.Required: _required,
+    Kind.FalseSchema: _no_kind,
+    Kind.Type: _type,
+    Kind.Enum: _enum,
+    Kind.Pattern: _text,
+    Kind.Not: _text,
+    Kind.OneOfNotValid: _one_of,
+    Kind.OneOfMultipleValid: _one_of,
+    Kind.MaxProperties: _too_many,
+    Kind.MinProperties: _empty,
+    Kind.MinItems: _empty,
+    Kind.MinLength: _empty,
+    Kind.Minimum: _bound,
+    Kind.Maximum: _bound,
+}

@@ -1,0 +1,90 @@
+"""Errors and retries (dsl-reference.md, Error, Try, Retry)."""
+
+from __future__ import annotations
+
+from orchestrator.document.schema.values import EXPRESSION
+from orchestrator.document.schema.words import (
+    ANY_MAPPING,
+    INTEGER,
+    STRING,
+    Revision,
+    Schema,
+    by_type,
+    exactly_one,
+    mapping,
+    open_mapping,
+    ref,
+)
+
+BACKOFFS = ("constant", "exponential", "linear")
+
+
+def definitions(revision: Revision) -> dict[str, Schema]:
+    """Errors, their filters and retry policies as `$defs`."""
+    return {
+        "error": _error(),
+        "error-or-name": by_type(string={}, object=ref("error")),
+        "error-filter": _error_filter(revision),
+        "retry": _retry(),
+        "retry-or-name": by_type(string={}, object=ref("retry")),
+        "catch": _catch(revision),
+    }
+
+
+def _error() -> Schema:
+    # As with an event's time: an expression matches both official alternatives, and so none.
+    instance = {
+        "type": "string",
+        "not": {"pattern": EXPRESSION},
+        "says": "a JSON pointer, not an expression",
+    }
+    keys = {
+        "type": ref("uri-or-expression"),
+        "status": INTEGER,
+        "instance": instance,
+        "title": STRING,
+        "detail": STRING,
+    }
+    return mapping(keys, ["type", "status"])
+
+
+def _error_filter(revision: Revision) -> Schema:
+    # January's schema says `details`, against its own specification; a filter is open.
+    detail = "detail" if revision is Revision.JULY else "details"
+    keys = {
+        "type": STRING,
+        "status": INTEGER,
+        "instance": STRING,
+        "title": STRING,
+        detail: STRING,
+    }
+    return {**open_mapping(keys), "minProperties": 1}
+
+
+def _catch(revision: Revision) -> Schema:
+    keys = {
+        "errors": open_mapping({"with": ref("error-filter")}),
+        "as": STRING,
+        "when": STRING,
+        "exceptWhen": STRING,
+        "retry": ref("retry-or-name"),
+        "do": ref("tasks"),
+    }
+    if revision is Revision.JULY:
+        keys["then"] = STRING
+    return mapping(keys)
+
+
+def _retry() -> Schema:
+    backoff = mapping(dict.fromkeys(BACKOFFS, ANY_MAPPING), **exactly_one(*BACKOFFS))
+    attempt = mapping({"count": INTEGER, "duration": ref("duration")})
+    between = {"from": ref("duration"), "to": ref("duration")}
+    keys = {
+        "when": STRING,
+        "exceptWhen": STRING,
+        "delay": ref("duration"),
+        "backoff": backoff,
+        "limit": mapping({"attempt": attempt, "duration": ref("duration")}),
+        "jitter": mapping(between, ["from", "to"]),
+    }
+    return mapping(keys)

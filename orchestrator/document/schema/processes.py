@@ -1,0 +1,84 @@
+"""What `run` can start (dsl-reference.md, Run)."""
+
+from __future__ import annotations
+
+from orchestrator.document.schema.words import (
+    ANY_MAPPING,
+    BOOLEAN,
+    STRING,
+    STRINGS,
+    Schema,
+    exactly_one,
+    mapping,
+    one_of,
+    ref,
+    when,
+)
+
+PROCESSES = ("container", "script", "shell", "workflow")
+
+
+def run() -> Schema:
+    """The schema of `run`."""
+    keys = {
+        "await": BOOLEAN,
+        "return": one_of("stdout", "stderr", "code", "all", "none"),
+        "container": _container(),
+        "script": _script(),
+        "shell": _shell(),
+        "workflow": _workflow(),
+    }
+    return mapping(keys, **exactly_one(*PROCESSES))
+
+
+def _container() -> Schema:
+    keys = {
+        "image": STRING,
+        "name": STRING,
+        "command": STRING,
+        "ports": ANY_MAPPING,
+        "volumes": ANY_MAPPING,
+        "environment": ANY_MAPPING,
+        "stdin": STRING,
+        "arguments": STRINGS,
+        "lifetime": _lifetime(),
+        "pullPolicy": one_of("ifNotPresent", "always", "never"),
+    }
+    return mapping(keys, ["image"])
+
+
+def _lifetime() -> Schema:
+    keys = {"cleanup": one_of("always", "never", "eventually"), "after": ref("duration")}
+    eventually = when(
+        {"properties": {"cleanup": {"const": "eventually"}}},
+        {"required": ["after"]},
+        {"properties": {"after": {"not": {}, "says": "nothing: it needs 'cleanup: eventually'"}}},
+    )
+    return mapping(keys, ["cleanup"], **eventually)
+
+
+def _script() -> Schema:
+    keys = {
+        "language": STRING,
+        "stdin": STRING,
+        "arguments": STRINGS,
+        "environment": ANY_MAPPING,
+        "code": STRING,
+        "source": ref("resource"),
+    }
+    return mapping(keys, ["language"], **exactly_one("code", "source"))
+
+
+def _shell() -> Schema:
+    keys = {
+        "command": STRING,
+        "stdin": STRING,
+        "arguments": STRINGS,
+        "environment": ANY_MAPPING,
+    }
+    return mapping(keys, ["command"])
+
+
+def _workflow() -> Schema:
+    keys = {"namespace": STRING, "name": STRING, "version": STRING, "input": ANY_MAPPING}
+    return mapping(keys, ["namespace", "name", "version"])
