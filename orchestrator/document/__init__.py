@@ -1,6 +1,6 @@
 """Documents: parsed with the place of everything in them, validated, checked, modelled."""
 
-from orchestrator.document.load import Loaded, load
+from orchestrator.document.loading import Loaded, load
 from orchestrator.document.problems import (
     DocumentError,
     InvalidDocument,

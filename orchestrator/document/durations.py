@@ -1,0 +1,103 @@
+"""Durations of the DSL as time (dsl-reference.md, Duration).
+
+    duration({"hours": 2, "minutes": 15})    # 2:15:00
+    duration("PT2H15M")                      # the same
+
+A duration is a mapping of whole units, or a text of ISO 8601. The specification leaves open how
+long a year and a month are; here they have 365 and 30 days, everywhere, so that a duration
+is the same length whenever it starts. Parts smaller than a microsecond are dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from orchestrator.errors import OrchestratorError
+
+Json = Any
+
+#: The longest duration. Added to any date that we meet, it still yields a date.
+MAX_DURATION = timedelta(days=1000 * 365)
+
+_MICROSECONDS = {
+    "milliseconds": 1_000,
+    "seconds": 1_000_000,
+    "minutes": 60_000_000,
+    "hours": 3_600_000_000,
+    "days": 86_400_000_000,
+}
+_DAY = _MICROSECONDS["days"]
+_DATE = {"Y": 365 * _DAY, "M": 30 * _DAY, "W": 7 * _DAY, "D": _DAY}
+_TIME = {
+    "H": _MICROSECONDS["hours"],
+    "M": _MICROSECONDS["minutes"],
+    "S": _MICROSECONDS["seconds"],
+}
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+
+
+def _parts(units: dict[str, int]) -> str:
+    return "".join(f"(?:({_NUMBER}){unit})?" for unit in units)
+
+
+_ISO = re.compile(rf"P(?!\Z){_parts(_DATE)}(?:T(?=[0-9]){_parts(_TIME)})?")
+_UNITS = (*_DATE.values(), *_TIME.values())
+
+
+class BadDuration(OrchestratorError):
+    """The value is no duration."""
+
+
+def duration(value: Json) -> timedelta:
+    """A duration that is no expression, or what an expression yielded, as time.
+
+    Raises `BadDuration` where it is none, negative, or longer than `MAX_DURATION`.
+    """
+    if isinstance(value, dict):
+        microseconds = _of_units(value)
+    elif isinstance(value, str):
+        microseconds = _of_text(value)
+    else:
+        raise BadDuration(f"{_shown(value)} is not a duration")
+    if microseconds < 0:
+        raise BadDuration("a duration cannot be negative")
+    if microseconds > MAX_DURATION // timedelta(microseconds=1):
+        years = MAX_DURATION.days // 365
+        raise BadDuration(f"a duration cannot be longer than {years} years")
+    return timedelta(microseconds=microseconds)
+
+
+def seconds(value: Json) -> float:
+    """The same in seconds."""
+    return duration(value).total_seconds()
+
+
+def _of_units(value: dict[str, Json]) -> int:
+    if not value:
+        raise BadDuration("an empty mapping is not a duration")
+    total = 0
+    for unit, number in value.items():
+        if unit not in _MICROSECONDS:
+            raise BadDuration(f"{_shown(unit)} is not a unit of time")
+        if isinstance(number, bool) or not isinstance(number, int | float) or number % 1:
+            raise BadDuration(f"{unit} must be a whole number")
+        if number < 0:
+            raise BadDuration("a duration cannot be negative")
+        total += int(number) * _MICROSECONDS[unit]
+    return total
+
+
+def _of_text(text: str) -> int:
+    match = _ISO.fullmatch(text)
+    if match is None:
+        raise BadDuration(f"{_shown(text)} is not a duration of ISO 8601, like 'PT15M'")
+    numbers = zip(match.groups(), _UNITS, strict=True)
+    return int(sum(Decimal(number) * unit for number, unit in numbers if number is not None))
+
+
+def _shown(value: Json) -> str:
+    text = repr(value) if isinstance(value, str) else type(value).__name__
+    return text if len(text) <= 60 else text[:60] + "..."
