@@ -1,4 +1,4 @@
-"""Attempts that stand at the broker although a worker says that it is idle."""
+"""What tells a worker that is well from one that only looks so."""
 
 from __future__ import annotations
 
@@ -18,5 +18,15 @@ def stands_unclaimed(
         " and created_at < clock_timestamp() - %s * interval '1 s'"
         " and published_at < clock_timestamp() - interval '1 s' limit 1",
         (list(queues), list(tasks), limits, seconds),
+    )
+    return row is not None
+
+
+def beats(reader: Reader, host: str, seconds: float) -> bool:
+    """Whether a worker of this host has beaten within so many seconds."""
+    row = reader.one(
+        "select 1 from orchestrator.workers where split_part(name, '@', 2) = %s"
+        " and stopped_at is null and seen_at > clock_timestamp() - %s * interval '1 s' limit 1",
+        (host, seconds),
     )
     return row is not None

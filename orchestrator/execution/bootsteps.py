@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
+from kombu import Queue
 
+from orchestrator import broker
 from orchestrator.errors import ConfigurationError
 from orchestrator.log import get_logger
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from orchestrator.execution.worker import Worker
 
 log = get_logger(__name__)
+
+#: Values of worker_prefetch_multiplier that ask for no large stock of messages: Celery's
+#: default, and that of those who want none.
+_PREFETCHES = (4, 1)
 
 _UNSUITABLE = (
     "steps of workflows run in the pools prefork and threads, not in {pool}: {reason}."
@@ -96,6 +102,7 @@ def _prepared(execution: Execution, controller: Any) -> Worker | None:
     from orchestrator.execution.worker import Worker
 
     _serve_control(execution)
+    _take_only_what_can_start(execution.app)
     concurrency = controller.max_concurrency or controller.concurrency
     execution.become_worker(controller.hostname, concurrency, forks=kind == "prefork")
     return Worker(execution)
@@ -127,7 +134,27 @@ def _is_program(controller: Any) -> bool:
 
 def _serve_control(execution: Execution) -> None:
     """Consume the control queue too, so that a small set-up needs one process."""
-    if execution.settings.serve_control:
-        queues: Any = execution.app.amqp.queues
-        name = execution.settings.control_queue
-        queues.select_add(queues[name] if name in queues or queues.create_missing else name)
+    if not execution.settings.serve_control:
+        return
+    queues: Any = execution.app.amqp.queues
+    name = execution.settings.control_queue
+    queues.select_add(queues[name] if name in queues else _declared(execution.app, name))
+
+
+def _declared(app: Any, name: str) -> Queue:
+    """The control queue as every process of ours declares it."""
+    url = app.conf.broker_read_url or app.conf.broker_url or ""
+    try:
+        return broker.queue(name, url)
+    except ConfigurationError:  # a transport for tests, such as memory://
+        return Queue(name, routing_key=name)
+
+
+def _take_only_what_can_start(app: Any) -> None:
+    """A message in a busy worker's hands is a step that waits although others are idle. On
+    Redis Celery can leave it at the broker; an app that chose otherwise keeps its choice."""
+    conf = app.conf
+    if conf.worker_prefetch_multiplier not in _PREFETCHES:
+        return
+    if app.connection_for_read().transport.driver_type == "redis":
+        conf.worker_disable_prefetch = True

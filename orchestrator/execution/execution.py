@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from orchestrator.bootstrap import Services
     from orchestrator.core.values import Attempt
+    from orchestrator.state_manager import Holder
 
 log = get_logger(__name__)
 
@@ -124,9 +125,9 @@ class Execution:
     @property
     def holder(self) -> Holder:
         """Who holds what this process claims."""
-        from orchestrator.state_manager import Holder
+        from orchestrator import state_manager
 
-        return Holder(self.worker_id, os.getpid())
+        return state_manager.Holder(self.worker_id, os.getpid())
 
     def close(self) -> None:
         """Give back what this process has connected."""

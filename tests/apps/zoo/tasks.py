@@ -44,7 +44,7 @@ def facts(task: Task) -> dict[str, Any]:
     return {name: getattr(request, name) for name in names}
 
 
-# -- forms ----------------------------------------------------------------------------------
+# -- forms ------------------------------------------------------------
 
 
 @shared_task(name="zoo.plain")
@@ -116,7 +116,7 @@ def hooked(a, fail=False, refuse=False):
     return {"a": a}
 
 
-# -- ways to end ------------------------------------------------------------------------------
+# -- ways to end ------------------------------------------------------------
 
 
 @shared_task(name="zoo.fails")
@@ -222,7 +222,7 @@ def number(a, b=1):
     return a + b
 
 
-# -- settings -----------------------------------------------------------------------------------
+# -- settings ------------------------------------------------------------
 
 
 @shared_task(name="zoo.late", bind=True, acks_late=True, reject_on_worker_lost=True)
@@ -256,7 +256,7 @@ def keeps_result(self, a):
     return {"a": a, "id": self.request.id}
 
 
-# -- Celery inside a step -------------------------------------------------------------------------
+# -- Celery inside a step ------------------------------------------------------------
 
 
 @shared_task(name="zoo.delays", bind=True)
@@ -288,7 +288,7 @@ def calls_another(self, a):
     return {"direct": plain(a), "eager": plain.apply((a,)).get(disable_sync_subtasks=False)}
 
 
-# -- values ------------------------------------------------------------------------------------------
+# -- values ------------------------------------------------------------
 
 
 class Colour(Enum):
