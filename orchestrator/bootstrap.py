@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core import Limits
 from orchestrator.database.connection import Database
+from orchestrator.database.store import PostgresStore
 from orchestrator.database.time import DatabaseTime
 from orchestrator.expressions import Evaluator
 from orchestrator.settings import Settings
@@ -42,9 +43,10 @@ def services(settings: Settings, app: Celery) -> Services:
     database = Database(settings.database_url, size=settings.database_pool)
     dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout)
     evaluator = Evaluator()
-    workflows = Workflows(database)
+    store = PostgresStore(database)
+    workflows = Workflows(store)
     state = StateManager(
-        database=database,
+        store=store,
         dispatcher=dispatcher,
         workflows=workflows,
         time=DatabaseTime(),

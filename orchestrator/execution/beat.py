@@ -31,7 +31,7 @@ class Scheduler(celery.beat.Scheduler):
             return  # Celery only asks for our name and interval
         settings = load_settings()
         self._services = services(settings, app)
-        self._chores = Chores(settings, self._services.state)
+        self._chores = Chores(settings, self._services.database, self._services.state)
         self._wake = Wake(settings.direct_url)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:

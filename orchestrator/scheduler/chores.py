@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from orchestrator.database import attempts, stimuli, timers, workers
+from orchestrator.database.connection import Database
 from orchestrator.database.timers import LONGEST_SLEEP
 from orchestrator.scheduler.watchdog import Watchdog
 from orchestrator.settings import Settings
@@ -39,19 +40,20 @@ class Chores:
     def __init__(
         self,
         settings: Settings,
+        database: Database,
         state: StateManager,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._patience = settings.republish_after
-        self._database = state.database
+        self._database = database
         self._dispatcher = state.dispatcher
         self._monotonic = monotonic
-        watchdog = Watchdog(state, settings.lease)
+        watchdog = Watchdog(database, state, settings.lease)
         self._chores = [
             Chore("watchdog", settings.lease / 5, watchdog.look),
             Chore("publish_again", settings.republish_after / 5, self._publish_again),
             Chore("overdue", OVERDUE / 2, self._overdue),
-            Chore("bury", 3600.0, lambda: workers.bury(state.database)),
+            Chore("bury", 3600.0, lambda: workers.bury(database)),
         ]
 
     def run(self) -> float:

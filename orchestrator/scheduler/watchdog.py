@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from orchestrator.database import workers
+from orchestrator.database.connection import Database
 from orchestrator.database.workers import Claimed
 from orchestrator.errors import ERROR_TYPES, DatabaseUnavailable
 from orchestrator.state_manager import StateManager
@@ -33,8 +34,13 @@ class Watchdog:
     """Looks at every claimed attempt; one lease without a sign of life, and it is lost."""
 
     def __init__(
-        self, state: StateManager, lease: float, monotonic: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        state: StateManager,
+        lease: float,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._database = database
         self._state = state
         self._lease = lease
         self._monotonic = monotonic
@@ -43,7 +49,7 @@ class Watchdog:
     def look(self) -> int:
         """One round; returns how many attempts it declared lost."""
         try:
-            claimed = workers.claimed(self._state.database)
+            claimed = workers.claimed(self._database)
         except DatabaseUnavailable:
             self._signs.clear()  # nobody could beat: every lease is counted anew
             raise

@@ -5,33 +5,29 @@ from __future__ import annotations
 from datetime import timedelta
 
 from orchestrator.database import attempts, timers
-from orchestrator.database.connection import Database
 from orchestrator.database.time import DatabaseTime
 from orchestrator.database.transitions import PUBLISHED_AT_ONCE
 from orchestrator.state_manager.bringing import Saved
+from orchestrator.state_manager.store import Store
 from orchestrator.task_dispatcher import TaskDispatcher
 
 #: A wide fork's attempts are published in portions of this many.
 PORTION = 100
 
 
-def follow_up(
-    saved: Saved, database: Database, dispatcher: TaskDispatcher, time: DatabaseTime
-) -> None:
+def follow_up(saved: Saved, store: Store, dispatcher: TaskDispatcher, time: DatabaseTime) -> None:
     """Send what the transition made ready, wake whom it wrote to, announce near timers."""
     transition, own = saved.transition, saved.before.instance.id
-    dispatcher.publish(_to_publish(saved, database, dispatcher))
+    dispatcher.publish(_to_publish(saved, store, dispatcher))
     written_to = [child.id for child in transition.children]
     written_to += [note.instance or own for note in transition.stimuli]
     dispatcher.hint(*dict.fromkeys(written_to))
     soon = time.now() + timedelta(seconds=timers.LONGEST_SLEEP)
     if any(timer.due_at < soon for timer in transition.timers):
-        timers.announce(database)
+        store.announce()
 
 
-def _to_publish(
-    saved: Saved, database: Database, dispatcher: TaskDispatcher
-) -> list[attempts.Ready]:
+def _to_publish(saved: Saved, store: Store, dispatcher: TaskDispatcher) -> list[attempts.Ready]:
     instance = saved.before.instance.id
     ready = [
         attempts.Ready(
@@ -47,7 +43,7 @@ def _to_publish(
         if saved.taken is None or attempt.id != saved.taken.id
     ]
     if _makes_room(saved):
-        ready += attempts.top_up(database, instance, PORTION)
+        ready += store.top_up(instance, PORTION)
     return ready
 
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core import Limits
 from orchestrator.core.values import Attempt, Slice, Stimulus, Transition
-from orchestrator.database import attempts, stimuli
-from orchestrator.database.slices import Reader
-from orchestrator.database.transitions import Fence, Saving, Taken, save
+from orchestrator.database.transitions import Fence, Saving, Taken
 from orchestrator.document.model import Workflow
 from orchestrator.expressions import Evaluate
 from orchestrator.state_manager.deciding import decide
+from orchestrator.state_manager.store import View
 from orchestrator.state_manager.work import Take, Work
 
 
@@ -44,7 +43,7 @@ class Bringer:
 
     def bring(
         self,
-        reader: Reader,
+        view: View,
         workflow: Workflow,
         slice: Slice,
         stimulus: Stimulus,
@@ -60,10 +59,10 @@ class Bringer:
             LockNeeded: only the holder of the row lock may decide this.
         """
         transition = decide(
-            reader, workflow, slice, stimulus, self.evaluate, self.limits, locked=locked
+            view, workflow, slice, stimulus, self.evaluate, self.limits, locked=locked
         )
         if transition.ignored is not None:
-            _forget(reader, stimulus, work)
+            _forget(view, stimulus, work)
             return None
         token = work.next_token if work else new_token()
         chosen = _chosen(transition, take)
@@ -71,16 +70,16 @@ class Bringer:
         if chosen is not None and take is not None:
             taken = Taken(chosen.id, take.holder.worker, take.holder.process, token)
         fence = Fence(work.attempt.id, work.token) if work else None
-        save(reader, Saving(slice.instance, stimulus, transition, self.queue_of, fence, taken))
+        view.save(Saving(slice.instance, stimulus, transition, self.queue_of, fence, taken))
         return Saved(slice, transition, _follow(slice, transition), chosen, token)
 
 
-def _forget(reader: Reader, stimulus: Stimulus, work: Work | None) -> None:
+def _forget(view: View, stimulus: Stimulus, work: Work | None) -> None:
     """What changes nothing leaves the inbox, and its attempt's lease ends."""
     if stimulus.id is not None:
-        stimuli.forget(reader, stimulus.id)
+        view.forget(stimulus.id)
     if work is not None and stimulus.ended is not None:
-        attempts.end(reader, work.attempt.id, stimulus.ended.state.value)
+        view.end(work.attempt.id, stimulus.ended.state.value)
 
 
 def _chosen(transition: Transition, take: Take | None) -> Attempt | None:

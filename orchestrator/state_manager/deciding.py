@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from orchestrator.core import Limits, advance
 from orchestrator.core.values import Needs, Slice, Stimulus, Transition
-from orchestrator.database import slices
-from orchestrator.database.slices import Reader
 from orchestrator.document.model import Workflow
 from orchestrator.expressions import Evaluate
+from orchestrator.state_manager.store import View
 
 
 class LockNeeded(Exception):
@@ -15,7 +14,7 @@ class LockNeeded(Exception):
 
 
 def decide(
-    reader: Reader,
+    view: View,
     workflow: Workflow,
     slice: Slice,
     stimulus: Stimulus,
@@ -35,4 +34,4 @@ def decide(
         except Needs as needs:
             if needs.need.what == "open" and not locked:
                 raise LockNeeded from None
-            slice = slices.load(reader, slice, needs.need)
+            slice = view.load(slice, needs.need)

@@ -17,10 +17,9 @@ from typing import Any
 import structlog
 
 from orchestrator.core.values import AttemptState, Ended, Stimulus, StimulusKind
-from orchestrator.database import slices, stimuli, workers
-from orchestrator.database.connection import LOCKING, Busy, Database, Fenced, Superseded
+from orchestrator.database.connection import Busy, Fenced, Superseded
 from orchestrator.database.rows import to_stimulus
-from orchestrator.database.slices import Reader, Snapshot
+from orchestrator.database.slices import Snapshot
 from orchestrator.database.time import DatabaseTime
 from orchestrator.database.transitions import ended_to_json
 from orchestrator.document.model import Workflow
@@ -30,6 +29,7 @@ from orchestrator.state_manager.aftermath import follow_up
 from orchestrator.state_manager.alone import is_alone
 from orchestrator.state_manager.bringing import Bringer, Saved, new_token
 from orchestrator.state_manager.deciding import LockNeeded
+from orchestrator.state_manager.store import Store, View
 from orchestrator.state_manager.work import Holder, Take, Work, work_of
 from orchestrator.state_manager.workflows import Workflows
 from orchestrator.task_dispatcher import TaskDispatcher
@@ -48,7 +48,7 @@ class StateManager:
     """The door to an instance's state. Every method may raise `DatabaseUnavailable`: then
     nothing is known, and the same call may be made again."""
 
-    database: Database
+    store: Store
     dispatcher: TaskDispatcher
     workflows: Workflows
     time: DatabaseTime
@@ -71,8 +71,8 @@ class StateManager:
         (`new_token`) and gets the first answer.
         """
         token = token or new_token()
-        snapshot = slices.claim(
-            self.database, attempt_id, instance_id, task, holder.worker, holder.process, token
+        snapshot = self.store.claim(
+            attempt_id, instance_id, task, holder.worker, holder.process, token
         )
         return self._work(snapshot, holder, token) if snapshot else None
 
@@ -110,20 +110,20 @@ class StateManager:
             return None
         try:
             return self.bringer.bring(
-                self.database, work.workflow, work.slice, stimulus, take, work, locked=False
+                self.store, work.workflow, work.slice, stimulus, take, work, locked=False
             )
         except NOT_ALONE:
             return None
 
     def _finish_locked(self, work: Work, stimulus: Stimulus, take: Take | None) -> Work | None:
         try:
-            with self.database.transaction(LOCKING) as cursor:
-                snapshot = slices.lock(cursor, work.instance_id, work.step.id, work.attempt.id)
+            with self.store.locking() as view:
+                snapshot = view.lock(work.instance_id, work.step.id, work.attempt.id)
                 attempt = snapshot.slice.attempt
                 if attempt is None or attempt.state is not AttemptState.CLAIMED:
                     raise Fenced
                 saved = self.bringer.bring(
-                    cursor, work.workflow, snapshot.slice, stimulus, take, work, locked=True
+                    view, work.workflow, snapshot.slice, stimulus, take, work, locked=True
                 )
         except Fenced:
             return self._first_answer(work)
@@ -136,10 +136,10 @@ class StateManager:
 
     def _first_answer(self, work: Work) -> Work | None:
         """The attempt has ended: by this very result, whose reply was lost, or otherwise."""
-        if not slices.ended_with(self.database, work.attempt.id, work.token):
+        if not self.store.ended_with(work.attempt.id, work.token):
             self._refuse(work)
             return None
-        snapshot = slices.claimed_with(self.database, work.instance_id, work.next_token)
+        snapshot = self.store.claimed_with(work.instance_id, work.next_token)
         return self._work(snapshot, work.holder, work.next_token) if snapshot else None
 
     def _refuse(self, work: Work) -> None:
@@ -153,8 +153,7 @@ class StateManager:
 
     def _leave(self, work: Work, ended: Ended, reason: Exception) -> None:
         """Put the result into the inbox: whoever comes next brings it."""
-        stimuli.put(
-            self.database,
+        self.store.put(
             work.instance_id,
             StimulusKind.RESULT,
             step=work.step.id,
@@ -205,32 +204,32 @@ class StateManager:
         self, instance_id: str, take: Take | None
     ) -> tuple[Saved | None, Workflow | None]:
         """Bring one stimulus. No workflow: nothing waits. No save: it changed nothing."""
-        snapshot = slices.read_inbox(self.database, instance_id)
+        snapshot = self.store.read_inbox(instance_id)
         if snapshot is None:
             return None, None
         if is_alone(snapshot.slice):
             try:
-                return self._bring_noted(self.database, snapshot, take, locked=False)
+                return self._bring_noted(self.store, snapshot, take, locked=False)
             except NOT_ALONE:
                 pass
-        with self.database.transaction(LOCKING) as cursor:
-            snapshot = slices.lock_inbox(cursor, instance_id)
+        with self.store.locking() as view:
+            snapshot = view.lock_inbox(instance_id)
             if snapshot is None:
                 return None, None
-            return self._bring_noted(cursor, snapshot, take, locked=True)
+            return self._bring_noted(view, snapshot, take, locked=True)
 
     def _bring_noted(
-        self, reader: Reader, snapshot: Snapshot, take: Take | None, *, locked: bool
+        self, view: View, snapshot: Snapshot, take: Take | None, *, locked: bool
     ) -> tuple[Saved | None, Workflow]:
         self.time.saw(snapshot.now)
         workflow = self.workflows.get(snapshot.slice.instance.workflow_id)
         assert snapshot.stimulus is not None  # noqa: S101  read_inbox returns one
         stimulus = to_stimulus(snapshot.stimulus, snapshot.now, self.seed())
-        saved = self.bringer.bring(reader, workflow, snapshot.slice, stimulus, take, locked=locked)
+        saved = self.bringer.bring(view, workflow, snapshot.slice, stimulus, take, locked=locked)
         return saved, workflow
 
     def _after(self, saved: Saved, workflow: Workflow, take: Take | None) -> Work | None:
-        follow_up(saved, self.database, self.dispatcher, self.time)
+        follow_up(saved, self.store, self.dispatcher, self.time)
         if saved.taken is None or take is None:
             return None
         return work_of(workflow, saved.slice, saved.taken, take.holder, saved.token, 0)
@@ -239,7 +238,7 @@ class StateManager:
 
     def lose(self, holder: Holder, error: dict[str, Any]) -> int:
         """Every live attempt of that process ended with it; returns how many there were."""
-        held = workers.of_process(self.database, holder.worker, holder.process)
+        held = self.store.held_by(holder.worker, holder.process)
         for attempt, instance, step in held:
             self.lose_attempt(attempt, instance, step, error)
         return len(held)
@@ -247,8 +246,7 @@ class StateManager:
     def lose_attempt(self, attempt: str, instance: str, step: int, error: dict[str, Any]) -> None:
         """One attempt is lost: nobody can say how it ended."""
         ended = Ended(attempt, AttemptState.LOST, error=error, unknown=True)
-        stimuli.put(
-            self.database,
+        self.store.put(
             instance,
             StimulusKind.RESULT,
             step=step,

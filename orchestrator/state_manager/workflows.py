@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from threading import Lock
 
-from orchestrator.database.connection import Database
 from orchestrator.document.model import Workflow
 from orchestrator.errors import NotFound
+from orchestrator.state_manager.store import Store
 
 
 class Workflows:
     """The compiled documents that this process has lately used, by the id of their row."""
 
-    def __init__(self, database: Database, size: int = 256) -> None:
-        self._database = database
+    def __init__(self, store: Store, size: int = 256) -> None:
+        self._store = store
         self._size = size
         self._known: OrderedDict[str, Workflow] = OrderedDict()
         self._lock = Lock()
@@ -33,7 +33,7 @@ class Workflows:
         return workflow
 
     def _load(self, id: str) -> Workflow:
-        row = self._database.one("select document from orchestrator.workflows where id = %s", (id,))
-        if row is None:
+        document = self._store.document(id)
+        if document is None:
             raise NotFound(f"there is no workflow version {id}")
-        return Workflow(row[0])
+        return Workflow(document)

@@ -1,0 +1,95 @@
+"""The State Manager's `Store` (see there what each method promises), in Postgres."""
+
+# ruff: noqa: D102  (the protocol says it)
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from orchestrator.core.values import Json, Need, Slice, StimulusKind
+from orchestrator.database import attempts, slices, stimuli, timers, workers
+from orchestrator.database.attempts import Ready
+from orchestrator.database.connection import LOCKING, Database
+from orchestrator.database.slices import Reader, Snapshot
+from orchestrator.database.transitions import Saving, save
+
+
+class PostgresView:
+    """A `LockedView` on an open transaction."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+    def load(self, slice: Slice, need: Need) -> Slice:
+        return slices.load(self.reader, slice, need)
+
+    def save(self, saving: Saving) -> None:
+        save(self.reader, saving)
+
+    def forget(self, stimulus: int) -> None:
+        stimuli.forget(self.reader, stimulus)
+
+    def end(self, attempt: str, state: str) -> None:
+        attempts.end(self.reader, attempt, state)
+
+    def lock(self, instance: str, step: int | None, attempt: str | None) -> Snapshot:
+        return slices.lock(self.reader, instance, step, attempt)
+
+    def lock_inbox(self, instance: str) -> Snapshot | None:
+        return slices.lock_inbox(self.reader, instance)
+
+
+class PostgresStore(PostgresView):
+    """The `Store` in Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.database = database
+
+    def claim(
+        self, attempt: str, instance: str, task: str, worker: str, process: int, token: str
+    ) -> Snapshot | None:
+        return slices.claim(self.database, attempt, instance, task, worker, process, token)
+
+    def read_inbox(self, instance: str) -> Snapshot | None:
+        return slices.read_inbox(self.database, instance)
+
+    @contextmanager
+    def locking(self) -> Iterator[PostgresView]:
+        with self.database.transaction(LOCKING) as transaction:
+            yield PostgresView(transaction)
+
+    def ended_with(self, attempt: str, token: str) -> bool:
+        return slices.ended_with(self.database, attempt, token)
+
+    def claimed_with(self, instance: str, token: str) -> Snapshot | None:
+        return slices.claimed_with(self.database, instance, token)
+
+    def put(
+        self,
+        instance: str,
+        kind: StimulusKind,
+        *,
+        step: int | None = None,
+        attempt: str | None = None,
+        data: Json = None,
+        key: str | None = None,
+    ) -> None:
+        stimuli.put(self.database, instance, kind, step=step, attempt=attempt, data=data, key=key)
+
+    def held_by(self, worker: str, process: int) -> list[tuple[str, str, int]]:
+        return workers.of_process(self.database, worker, process)
+
+    def top_up(self, instance: str, count: int) -> list[Ready]:
+        return attempts.top_up(self.database, instance, count)
+
+    def announce(self) -> None:
+        timers.announce(self.database)
+
+    def document(self, workflow: str) -> dict[str, Any] | None:
+        row = self.database.one(
+            "select document from orchestrator.workflows where id = %s", (workflow,)
+        )
+        return row[0] if row else None

@@ -1,0 +1,84 @@
+"""What the State Manager asks of a database: the seam between its decisions and Postgres, and
+between them and the simulated database that runs thousands of schedules in the tests."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from orchestrator.core.values import Json, Need, Slice, StimulusKind
+from orchestrator.database.attempts import Ready
+from orchestrator.database.slices import Snapshot
+from orchestrator.database.transitions import Saving
+
+
+class View(Protocol):
+    """What one transition reads and writes, on its own or under a row lock."""
+
+    def load(self, slice: Slice, need: Need) -> Slice:
+        """The slice with the answer to one need of the core."""
+
+    def save(self, saving: Saving) -> None:
+        """Save a transition whole; raises `Superseded` or `Fenced`."""
+
+    def forget(self, stimulus: int) -> None:
+        """Remove a note that turned out to change nothing."""
+
+    def end(self, attempt: str, state: str) -> None:
+        """End an attempt whose result changed nothing."""
+
+
+class LockedView(View, Protocol):
+    """A transaction that takes the row lock of one instance first."""
+
+    def lock(self, instance: str, step: int | None, attempt: str | None) -> Snapshot:
+        """Take the lock, then read a step's slice; raises `Busy`."""
+
+    def lock_inbox(self, instance: str) -> Snapshot | None:
+        """Take the lock, then read the oldest stimulus with its slice; raises `Busy`."""
+
+
+class Store(View, Protocol):
+    """All that the State Manager asks of a database. Every method may raise
+    `DatabaseUnavailable`: then nothing is known."""
+
+    def claim(
+        self, attempt: str, instance: str, task: str, worker: str, process: int, token: str
+    ) -> Snapshot | None:
+        """Claim an attempt; None is a definite refusal."""
+
+    def read_inbox(self, instance: str) -> Snapshot | None:
+        """The oldest stimulus that may be taken now, with its slice."""
+
+    def locking(self) -> AbstractContextManager[LockedView]:
+        """A transaction, committed at the end of the block unless it raises."""
+
+    def ended_with(self, attempt: str, token: str) -> bool:
+        """Whether the attempt's own worker ended it, under this token."""
+
+    def claimed_with(self, instance: str, token: str) -> Snapshot | None:
+        """The attempt that was taken under this token, if that committed."""
+
+    def put(
+        self,
+        instance: str,
+        kind: StimulusKind,
+        *,
+        step: int | None = None,
+        attempt: str | None = None,
+        data: Json = None,
+        key: str | None = None,
+    ) -> None:
+        """Leave a durable note; a second one with the same key is the first."""
+
+    def held_by(self, worker: str, process: int) -> list[tuple[str, str, int]]:
+        """The claimed attempts of one process: (attempt, instance, step)."""
+
+    def top_up(self, instance: str, count: int) -> list[Ready]:
+        """More attempts of a wide instance, stamped as published."""
+
+    def announce(self) -> None:
+        """Tell the beats that a timer due soon was armed."""
+
+    def document(self, workflow: str) -> dict[str, Any] | None:
+        """The document of a workflow version."""
