@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import flask_smorest  # type: ignore[import-untyped]
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, current_app, g, request
 
 from api import (
     commands,
@@ -27,20 +28,25 @@ from api.problems import Problem
 from api.waiting import Waiters
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
     from orchestrator.bootstrap import Services
 
 RESOURCES = (workflows, instances, steps, history, commands)
 
 #: How many requests the server works on at once, unless told.
 THREADS = 16
+#: The names of this machine. A page elsewhere whose name suddenly means 127.0.0.1 (DNS
+#: rebinding) shows itself by its own name, and is refused where no key protects us.
+LOCAL = ["localhost", "127.0.0.1", "[::1]"]
 
 #: On every answer. The API is JSON for programs: no page may frame, sniff or cache it.
-SECURITY = {
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-}
+SECURITY = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+)
 
 CONFIG = {
     "API_TITLE": "celery-orchestrator",
@@ -62,7 +68,7 @@ def create_app(services: Services, *, authenticate: bool = False, threads: int =
     may wait for instances, a quarter may stream.
     """
     app = Flask("api", static_folder=None)
-    app.config.update(CONFIG)
+    app.config.update(CONFIG, TRUSTED_HOSTS=None if authenticate else LOCAL)
     # Unknown resources are a 404, whoever asks: there is nothing behind them to guard.
     app.url_map.strict_slashes = False
     app.url_map.redirect_defaults = False
@@ -77,14 +83,22 @@ def create_app(services: Services, *, authenticate: bool = False, threads: int =
     )
     app.register_blueprint(health.blueprint)
     app.before_request(_admit)
-    app.after_request(_sign)
+    app.wsgi_app = _Signed(app.wsgi_app)  # type: ignore[method-assign]
     problems.install(app)
     return app
 
 
+class _Api(flask_smorest.Api):  # type: ignore[misc]  # it has no types
+    """flask-smorest without its own answers to errors: `api.problems` gives all of them."""
+
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_error_handlers(self) -> None:
+        """Leave errors to `api.problems`."""
+
+
 def _describe(app: Flask) -> Any:
-    api = flask_smorest.Api(app)
-    api.DEFAULT_ERROR_RESPONSE_NAME = None
+    api = _Api(app)
     api.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
     for resource in RESOURCES:
         api.register_blueprint(resource.blueprint)
@@ -105,8 +119,19 @@ def _admit() -> None:
         raise Problem(kinds.FORBIDDEN, f"this needs the role {least.name.lower()}")
 
 
-def _sign(response: Response) -> Response:
-    for name, value in SECURITY.items():
-        response.headers.setdefault(name, value)
-    response.headers["X-Request-Id"] = trace.current()
-    return response
+class _Signed:
+    """Puts on every answer what all of them carry: the request's id and the security headers.
+
+    Around the application rather than in it, where each header would cost more.
+    """
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        signs = [*SECURITY, (trace.HEADER, trace.begin(environ))]
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start_response(status, [*headers, *signs], *rest)
+
+        return self._app(environ, start)

@@ -20,6 +20,7 @@ from api import kinds, strict_json
 from api.catalog import pointer
 from api.context import state
 from api.problems import MOST, Problem
+from api.resource import documentation
 from orchestrator.core.values import Json
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -87,14 +88,13 @@ def takes(schema: Schema, *, many: int = 0, optional: bool = False) -> Callable[
 
 
 def _document(view: Any, schema: Schema, many: int, optional: bool) -> None:
-    """Tell flask-smorest of the body, in the place where its own decorators do."""
+    """Tell flask-smorest of the body."""
     shown: Any = schema
     if many:
         items = {"type": "array", "items": schema, "minItems": 1, "maxItems": many}
         shown = {"oneOf": [schema, items]}
     body = {"required": not optional, "content": {JSON: {"schema": shown}}}
-    view._apidoc = dict(getattr(view, "_apidoc", {}))  # noqa: SLF001  flask-smorest's own place
-    view._apidoc["manual_doc"] = view._apidoc.get("manual_doc", {}) | {"requestBody": body}  # noqa: SLF001
+    documentation(view).setdefault("manual_doc", {})["requestBody"] = body
 
 
 def read(times: int = 1) -> bytes:

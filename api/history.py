@@ -64,7 +64,7 @@ def _stream(found: Whole) -> Response:
     if not app.waiters.open_stream():
         raise Problem(kinds.TOO_MANY, "too many streams are open; try again")
     events = stream_with_context(_events(app, found.id, int(last)))
-    response = Response(events, content_type=EVENT_STREAM, headers={"Cache-Control": "no-store"})
+    response = Response(events, content_type=EVENT_STREAM)
     response.call_on_close(app.waiters.close_stream)
     return response
 

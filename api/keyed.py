@@ -18,6 +18,7 @@ from api import kinds
 from api.context import caller, state
 from api.problems import Problem
 from api.resource import JSON, dumped
+from api.resource import Answer as Whole
 from orchestrator.database import idempotency
 from orchestrator.database.connection import Transaction
 from orchestrator.database.idempotency import Answer, Key
@@ -53,7 +54,7 @@ def answered(status: int, value: Any, headers: dict[str, str] | None = None) -> 
 def give(answer: Answer, replayed: bool = False) -> Response:
     """The response of an answer."""
     headers = {**answer.headers, **(REPLAYED if replayed else {})}
-    return Response(answer.body, answer.status, headers, content_type=JSON)
+    return Whole(answer.body, answer.status, headers, content_type=JSON)
 
 
 def change(

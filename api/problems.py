@@ -51,6 +51,10 @@ class Problem(OrchestratorError):
         self.members = members
 
 
+class SlowRequest(Exception):
+    """The request took too long to arrive."""
+
+
 #: Which kind an error of the orchestrator becomes; the first match counts.
 TRANSLATIONS: tuple[tuple[type[OrchestratorError], Kind], ...] = (
     (MalformedDocument, kinds.MALFORMED_DOCUMENT),
@@ -82,6 +86,8 @@ def _translated(error: Exception) -> Problem:
         return error
     if isinstance(error, HTTPException):
         return _of_http(error)
+    if isinstance(error, SlowRequest):
+        return Problem(kinds.TIMEOUT)
     for family, kind in TRANSLATIONS:
         if isinstance(error, family):
             return Problem(kind, _detail(error, kind), errors=_errors(error))
@@ -154,6 +160,11 @@ def _printable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_printable(item) for item in value]
     return value
+
+
+def outside(problem: Problem) -> bytes:
+    """The body of a problem that the server met before there was a request."""
+    return body(problem, None, trace.new())
 
 
 def respond(problem: Problem) -> Response:

@@ -36,9 +36,7 @@ class QueryParser(FlaskParser):
                 found[name] = values[0]
         return found
 
-    def handle_error(
-        self, error: marshmallow.ValidationError, *_: Any, **__: Any
-    ) -> NoReturn:
+    def handle_error(self, error: marshmallow.ValidationError, *_: Any, **__: Any) -> NoReturn:
         """Tell of every parameter that is wrong."""
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]
         messages = messages.get("query", messages)

@@ -76,6 +76,12 @@ class Waiters:
                 wait.event.set()
             self._changed.notify()
 
+    def release(self) -> None:
+        """The same, callable from a signal's handler, which must take no lock."""
+        self._closed = True
+        for wait in tuple(self._waits):
+            wait.event.set()
+
     @property
     def closed(self) -> bool:
         """Whether the process is about to stop."""

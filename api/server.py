@@ -1,0 +1,115 @@
+"""The API as a server: gunicorn with threads, each of its own answers a problem too.
+
+One process serves as many requests at once as it has threads. Half of them may wait for
+instances and a quarter may stream, so that some are always left for the rest.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from typing import TYPE_CHECKING, Any
+
+import gunicorn.app.base  # type: ignore[import-untyped]
+import gunicorn.glogging  # type: ignore[import-untyped]
+
+from orchestrator import log
+from orchestrator.errors import ConfigurationError
+from orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+#: Requests that one process works on at once.
+THREADS = 16
+#: Seconds that an unused connection stays open. Longer than clients and proxies keep theirs,
+#: so that none sends a request into a connection that is being closed.
+KEEPALIVE = 75
+
+_log = log.get_logger(__name__)
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Every caller needs an API key where the server can be reached from other machines;
+    on loopback nobody does. Raises `ConfigurationError` where that can't be told.
+    """
+    log.configure(settings)
+    keys_needed = not is_loopback(settings.api_host)
+    if not keys_needed:
+        _log.warning(
+            "Nobody needs an API key: the API can be reached from this machine only",
+            action="authentication_off",
+            host=settings.api_host,
+        )
+    Server(settings, authenticate=keys_needed).run()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to bind to can be reached from this machine only.
+
+    Raises `ConfigurationError` where it is a name: what that means is not ours to say.
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        raise ConfigurationError(
+            f"the API binds to an address, such as 127.0.0.1 or 0.0.0.0, not to {host!r}"
+        ) from None
+
+
+class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has no types
+    """gunicorn, set up for the API."""
+
+    def __init__(self, settings: Settings, authenticate: bool) -> None:
+        self._settings = settings
+        self._authenticate = authenticate
+        super().__init__()
+
+    def load_config(self) -> None:
+        """What gunicorn must do otherwise than it would."""
+        settings = self._settings
+        host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+        chosen: dict[str, Any] = {
+            "bind": f"{host}:{settings.api_port}",
+            "proc_name": "orchestrator api",
+            "worker_class": "api.worker.Worker",
+            "logger_class": Logger,
+            "threads": THREADS,
+            "keepalive": KEEPALIVE,
+            "graceful_timeout": int(settings.grace),
+            # No proxy is believed what it says about the client.
+            "forwarded_allow_ips": "",
+            "control_socket_disable": True,
+            "worker_tmp_dir": "/dev/shm",  # noqa: S108  a heartbeat's file, unlinked at once
+        }
+        for name, value in chosen.items():
+            if name in self.cfg.settings:  # releases of gunicorn differ
+                self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """The application, made in the process that serves it."""
+        from celery import Celery
+
+        from api.app import create_app
+        from orchestrator import bootstrap
+        from orchestrator.broker import celery_settings
+
+        celery = Celery("orchestrator-api", set_as_current=False)
+        celery.conf.update(celery_settings(self._settings))
+        services = bootstrap.services(self._settings, celery)
+        return create_app(services, authenticate=self._authenticate, threads=THREADS)
+
+
+class Logger(gunicorn.glogging.Logger):  # type: ignore[misc]  # it has no types
+    """gunicorn's log lines in the form of ours."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave everything to the root logger; requests are not logged one by one."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.NOTSET)

@@ -1,0 +1,118 @@
+"""gunicorn's threaded worker, with a time for requests to arrive and problems for answers."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from gunicorn.http import errors  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+
+from api import kinds, problems
+from api.kinds import Kind
+from api.problems import Problem
+from orchestrator import clock
+
+#: Seconds within which a request must have arrived whole.
+PATIENCE = 30.0
+#: Seconds that a client may take no byte of an answer.
+STALL = 30
+
+_KINDS: tuple[tuple[type[Exception], Kind], ...] = (
+    (problems.SlowRequest, kinds.TIMEOUT),
+    (errors.LimitRequestLine, kinds.URI_TOO_LONG),
+    (errors.LimitRequestHeaders, kinds.HEADERS_TOO_LARGE),
+    (errors.UnsupportedTransferCoding, kinds.NOT_IMPLEMENTED),
+    (errors.ParseException, kinds.MALFORMED),
+)
+
+
+class Connection(TConn):  # type: ignore[misc]  # it has no types
+    """A connection whose requests must arrive within `PATIENCE`, however they drip."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.deadline = 0.0
+        # An answer that nobody takes must not hold a thread for ever.
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", STALL, 0))
+
+    def init(self) -> None:
+        """Have the parser read through us."""
+        super().init()
+        unreader = self.parser.unreader
+        if not isinstance(unreader.chunk, partial):
+            unreader.chunk = partial(self._chunk, unreader.chunk)
+
+    def _chunk(self, read: Any, *args: Any, **kwargs: Any) -> bytes:
+        left = self.deadline - clock.monotonic()
+        if left <= 0:
+            raise problems.SlowRequest
+        self.sock.settimeout(left)
+        try:
+            found: bytes = read(*args, **kwargs)
+        except TimeoutError:
+            raise problems.SlowRequest from None
+        finally:
+            self.sock.setblocking(True)
+        return found
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
+    """gunicorn's, with our connections and our answers."""
+
+    def accept(self, listener: Any) -> None:
+        """Take a connection as gunicorn does, as one of ours."""
+        try:
+            sock, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        self.nr_conns += 1
+        sock.setblocking(True)
+        self.enqueue_req(Connection(self.cfg, sock, address, listener.getsockname()))
+
+    def handle(self, conn: Connection) -> Any:
+        """Serve a request; its time begins with its first byte."""
+        conn.deadline = clock.monotonic() + PATIENCE
+        return super().handle(conn)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
+        """Tell the client of a request that can't be read, or of a failure."""
+        kind = next((kind for family, kind in _KINDS if isinstance(exc, family)), kinds.INTERNAL)
+        if kind is kinds.INTERNAL:
+            self.log.error("Error handling a request", exc_info=exc)
+        body = problems.outside(Problem(kind, str(exc) if kind.status == 400 else None))
+        head = (
+            f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\n"
+            f"Content-Type: {problems.MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        try:
+            client.sendall(head.encode() + body)
+        except OSError:
+            self.log.debug("The client did not stay for its answer")
+
+    def init_process(self) -> None:
+        """Serve, and let those go who wait when that is over."""
+        try:
+            super().init_process()
+        finally:
+            self._close()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop gracefully: whoever waits is answered now."""
+        super().handle_exit(sig, frame)
+        state = self._state()
+        if state:
+            state.waiters.release()
+
+    def _state(self) -> Any:
+        app = getattr(self, "wsgi", None)
+        return app.extensions.get("orchestrator") if app else None
+
+    def _close(self) -> None:
+        state = self._state()
+        if state:
+            state.close()
