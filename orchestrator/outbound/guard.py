@@ -1,0 +1,149 @@
+"""Where outgoing requests may go: the public internet, and what a setting opens.
+
+A name is resolved here, once for each connection, and the connection is made to the address
+that was checked; so neither a redirect nor a name server that changes its answer gets past.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+from orchestrator.errors import ConfigurationError
+from orchestrator.outbound.errors import Refused, TimedOut, Unreachable
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Lookup = Callable[[str, int], Iterable[str]]
+
+NOT_PUBLIC = tuple(
+    ip_network(text)
+    for text in (
+        # IANA's special-purpose registries (RFC 6890) and what reaches them by another name
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24"),
+        *("192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15"),
+        *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+        "168.63.129.16/32",  # the wire server of Azure's machines
+        *("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"),
+        *("100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48"),
+        *("3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An address to connect to, found good."""
+
+    host: str
+    port: int
+
+
+def system_lookup(host: str, port: int) -> list[str]:
+    """The addresses of a name, by the system's resolver. Raises `OSError`."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class Guard:
+    """Finds the addresses of a host and refuses those that nobody opened.
+
+    `allow`: networks that are open besides the public ones (`10.1.0.0/16`). `resolve`: fixed
+    addresses, `host:port:address` as curl has it; the address may name another port, and is
+    open for that host. Raises `ConfigurationError` for what it cannot read.
+    """
+
+    def __init__(
+        self,
+        allow: Iterable[str] = (),
+        resolve: Iterable[str] = (),
+        lookup: Lookup = system_lookup,
+    ) -> None:
+        self._open = tuple(_network(text) for text in allow)
+        self._fixed = dict(_fixed(text) for text in resolve)
+        self._lookup = lookup
+
+    def targets(self, host: str, port: int, timeout: float) -> list[Target]:
+        """Where to connect for this host, in order. Raises `Refused`, `Unreachable`, `TimedOut`."""
+        fixed = self._fixed.get((host.lower(), port))
+        if fixed is not None:
+            return [fixed]
+        found = [_address(text) for text in self._resolved(host, port, timeout)]
+        for address in found:
+            if not self.is_open(address):
+                raise Refused(f"{host} is at {address}, an address that is not open to workflows")
+        if not found:
+            raise Unreachable(f"{host} has no address")
+        return [Target(str(address), port) for address in found]
+
+    def is_open(self, address: Address) -> bool:
+        """May this address be connected to?"""
+        mapped = getattr(address, "ipv4_mapped", None)
+        if mapped is not None:
+            return _within(address, self._open) or _within(mapped, self._open)
+        return _within(address, self._open) or not _within(address, NOT_PUBLIC)
+
+    def _resolved(self, host: str, port: int, timeout: float) -> list[str]:
+        """Resolve in a thread of its own: the system's resolver knows no deadline."""
+        answer: list[str] = []
+        failure: list[OSError | UnicodeError] = []
+
+        def look() -> None:
+            try:
+                answer.extend(self._lookup(host, port))
+            except (OSError, UnicodeError) as error:
+                failure.append(error)
+
+        thread = threading.Thread(target=look, name=f"resolve {host}", daemon=True)
+        thread.start()
+        thread.join(timeout)
+        if thread.is_alive():
+            raise TimedOut(f"the address of {host} was not found in time")
+        if failure:
+            raise Unreachable(f"the address of {host} was not found: {failure[0]}")
+        return answer
+
+
+def _within(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address in network for network in networks if network.version == address.version)
+
+
+def _address(text: str) -> Address:
+    try:
+        return ip_address(text)
+    except ValueError:
+        raise Refused(f"{text} is not an address that workflows may reach") from None
+
+
+def _network(text: str) -> Network:
+    try:
+        return ip_network(text.strip(), strict=False)
+    except ValueError as error:
+        raise ConfigurationError(f"{text!r} names no network: {error}") from error
+
+
+def _fixed(text: str) -> tuple[tuple[str, int], Target]:
+    """Read `host:port:address` or `host:port:address:port`; IPv6 stands in brackets."""
+    host, _, rest = text.strip().partition(":")
+    port, _, address = rest.partition(":")
+    if address.startswith("["):
+        literal, _, other = address[1:].partition("]")
+        other = other.removeprefix(":")
+    else:
+        literal, _, other = address.partition(":")
+    try:
+        target = Target(str(ip_address(literal)), int(other or port))
+        return (host.lower(), int(port)), target
+    except ValueError as error:
+        raise ConfigurationError(f"{text!r} is not host:port:address: {error}") from error
