@@ -91,9 +91,7 @@ def give_out(draft: Draft, node: Node, plan: Plan, raw: Json) -> None:
     node.raw_output = raw
     node.output = transformed(draft, node, plan.output, plan.output_schema, raw, "output")
     if plan.export is not None or plan.export_schema is not None:
-        draft.root.context = exported(
-            draft, node, plan.export, plan.export_schema, node.output
-        )
+        draft.root.context = exported(draft, node, plan.export, plan.export_schema, node.output)
 
 
 def transformed(

@@ -30,6 +30,7 @@ def enter(
     raw: Json,
     scope: Json = None,
     index: int | None = None,
+    undoes: int | None = None,
 ) -> bool:
     """Begin a task with its raw input. False: its `if` does not hold, and it was skipped
     (its output is its raw input, its `then` is ignored: dsl-reference.md, Task).
@@ -39,6 +40,7 @@ def enter(
     plan = plan_of(task)
     node = Node.new(parent, task.ref, task.kind, index, scope)
     node.plan = plan
+    node.undoes = undoes
     node.input = raw
     try:
         if plan.condition is not None and not holds(draft, node, plan.condition, raw):
@@ -67,7 +69,7 @@ def begin(draft: Draft, node: Node, plan: Plan, raw: Json) -> None:
         node.undo = plan.undo
     if plan.timeout is not None:
         after = length(draft, node, plan.timeout, node.input)
-        draft.arm(node.id, TimerKind.TIMEOUT, after)
+        node.remember(due=draft.arm(node.id, TimerKind.TIMEOUT, after).isoformat())
 
 
 def in_compensation(draft: Draft, node: Node) -> Node | None:
@@ -116,7 +118,7 @@ def proceed(draft: Draft, child: Node, then: str | None, *, turning: bool = Fals
     following = _target(task, then)
     index = child.index
     if following is not None and task.index is not None and (following.index or 0) <= task.index:
-        _turn(draft)
+        turn(draft)
         if turning:
             index = (index or 0) + 1
     if turning and index is not None and index >= draft.limits.kept:
@@ -135,7 +137,7 @@ def _target(task: Task, then: str | None) -> Task | None:
     return target
 
 
-def _turn(draft: Draft) -> None:
+def turn(draft: Draft) -> None:
     """Bound loops backward that never leave the process: they would never end."""
     draft.turns += 1
     if draft.turns > draft.limits.turns:

@@ -27,7 +27,7 @@ class Faulted(Exception):
 
 
 def _unexpected(what: str) -> Callable[..., Any]:
-    def refuse(draft: Draft, node: Node, *_: Any) -> Any:
+    def refuse(_: Draft, node: Node, *__: Any) -> Any:
         raise LookupError(f"{node.ref} ({node.kind}) expects no {what}")
 
     return refuse
@@ -43,8 +43,9 @@ class Kind:
 
     `enter` starts a step whose input is known. `go_on` continues one that said it would.
     `child_completed` is told of each child; a list's children follow each other by it.
-    `catches` says whether the step handles a child's error, `caught` does so after everything
-    below has stopped. `timers`, `event` and `child` take what comes from outside.
+    `catches` says whether the step handles a child's error, `caught` handles it, and is told
+    whether something may run beside the child that faulted, below it.
+    `timers`, `event` and `child` take what comes from outside.
     """
 
     enter: Callable[[Draft, Node, Plan], None]
@@ -53,7 +54,7 @@ class Kind:
         default=_unexpected("child")
     )
     catches: Callable[[Draft, Node, Node, Mapping[str, Json]], bool] = _never
-    caught: Callable[[Draft, Node, Node, Mapping[str, Json]], None] = field(
+    caught: Callable[[Draft, Node, Node, Mapping[str, Json], bool], None] = field(
         default=_unexpected("error")
     )
     timers: Mapping[TimerKind, Callable[[Draft, Node], None]] = field(default_factory=dict)

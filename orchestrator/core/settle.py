@@ -13,6 +13,7 @@ flying steps name it, and the last of them to land lets it go on.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from orchestrator.core.data import transformed
@@ -89,10 +90,10 @@ def withdraw(
             continue
         if node.recall("flying") is not None:
             node.remember(settler=settler)
-            flying += settler is not None or below == ROOT
+            flying += 1
         elif in_compensation(draft, node) is not None:
             flying += _let_undo(node, settler)
-        elif _cannot_be_stopped(draft, node, seen):
+        elif _cannot_be_stopped(node, seen):
             fly(draft, node, seen.chain(draft, node), settler, seen.attempts.get(node.id))
             flying += 1
         else:
@@ -108,7 +109,7 @@ def _let_undo(node: Node, settler: int | None) -> int:
     return 1
 
 
-def _cannot_be_stopped(draft: Draft, node: Node, seen: Open) -> bool:
+def _cannot_be_stopped(node: Node, seen: Open) -> bool:
     attempt = seen.attempts.get(node.id)
     if attempt is not None and attempt.state is AttemptState.CLAIMED:
         return True
@@ -171,7 +172,6 @@ def land(
     unknown: bool = False,
 ) -> None:
     """As `landed`, also for a sub-workflow."""
-    disarm(draft, node)
     draft.disarmed.append(node.id)
     settler = node.recall("settler")
     node.remember(flying=None, settler=None)
@@ -193,10 +193,8 @@ def land(
 def _record(draft: Draft, node: Node, output: Json) -> None:
     plan = draft.plan_of(node)
     node.output = output
-    try:
+    with suppress(Fault):  # then it is kept as it came: a compensation needs it all the more
         node.output = transformed(draft, node, plan.output, None, output, "output")
-    except Fault:
-        pass  # what came is kept as it came: a compensation needs it all the more
     node.error = None
     draft.set_status(node, Status.COMPLETED)
     node.done = draft.number()
@@ -235,14 +233,17 @@ def given_up(draft: Draft, node: Node) -> None:
     land(draft, node, AttemptState.LOST, None, node.error or error)
 
 
-def fault_in_flight(
-    draft: Draft, node: Node, error: Mapping[str, Json], settler: int | None
-) -> bool:
-    """Leave a step that has faulted while its attempt runs to land by itself. False: nothing
-    of it runs, and it can end at once."""
+def interrupt(draft: Draft, node: Node, error: Mapping[str, Json]) -> None:
+    """Break off what a step without open children is doing, because it faults: an attempt
+    that runs flies on, and lands by itself; one that nobody has claimed is withdrawn."""
     seen = look(draft)
-    if not _cannot_be_stopped(draft, node, seen):
-        return False
-    path = seen.chain(draft, node)
-    fly(draft, node, path, settler, seen.attempts.get(node.id), dict(error))
-    return True
+    if _cannot_be_stopped(node, seen):
+        path = seen.chain(draft, node)
+        fly(draft, node, path, None, seen.attempts.get(node.id), dict(error))
+    elif node.kind == "call":
+        draft.withdrawn.append(node.id)
+
+
+def anything_flies(draft: Draft) -> bool:
+    """Whether this transition has seen a step whose withdrawn attempt still runs."""
+    return any(node.is_open and node.recall("flying") for node in draft.nodes.values())

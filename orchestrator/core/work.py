@@ -64,7 +64,30 @@ class Limits:
     depth: int = 20
 
 
-class Node:
+class Living:
+    """What a step and the instance have in common: a status, and a small memory."""
+
+    __slots__ = ("state", "status")
+
+    status: Status
+    state: Any
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.status in OPEN
+
+    def remember(self, **values: Json) -> None:
+        """Note something in `state`; a value of None forgets it."""
+        state = {**(self.state or {}), **values}
+        self.state = {key: value for key, value in state.items() if value is not None} or None
+
+    def recall(self, name: str, default: Any = None) -> Any:
+        """What `state` says under a name."""
+        return default if self.state is None else self.state.get(name, default)
+
+
+class Node(Living):
     """A step in the making; the fields are those of `Step`. `was` is the step as the slice
     had it, None for a new one."""
 
@@ -86,8 +109,6 @@ class Node:
         "ref",
         "scope",
         "started_at",
-        "state",
-        "status",
         "undo",
         "undoes",
         "unknown",
@@ -98,13 +119,11 @@ class Node:
     parent: int
     ref: str
     kind: str
-    status: Status
     index: int | None
     input: Json
     raw_input: Json
     raw_output: Json  # before `output.as`; never saved
     output: Json
-    state: Any
     scope: Any
     call: Json
     error: Json
@@ -120,6 +139,7 @@ class Node:
 
     @classmethod
     def new(cls, parent: int, ref: str, kind: str, index: int | None, scope: Json) -> Node:
+        """A step that has not begun: it gets its number when it is added to a draft."""
         node = cls()
         node.id = -1
         node.parent = parent
@@ -137,6 +157,7 @@ class Node:
 
     @classmethod
     def of(cls, step: Step) -> Node:
+        """A step that is saved, to be changed."""
         node = cls()
         node.id = step.id
         node.parent = step.parent
@@ -163,6 +184,7 @@ class Node:
         return node
 
     def step(self) -> Step:
+        """The value to be saved."""
         return Step(
             self.id,
             self.parent,
@@ -187,6 +209,7 @@ class Node:
         )
 
     def changed(self) -> bool:
+        """Whether it is saved and differs from that. Payloads are compared by identity."""
         was = self.was
         return was is not None and not (
             self.status is was.status
@@ -202,21 +225,8 @@ class Node:
             and self.ended_at is was.ended_at
         )
 
-    @property
-    def is_open(self) -> bool:
-        return self.status in OPEN
 
-    def remember(self, **values: Json) -> None:
-        """Note something in `state`; a value of None forgets it."""
-        state = {**(self.state or {}), **values}
-        self.state = {key: value for key, value in state.items() if value is not None} or None
-
-    def recall(self, name: str, default: Any = None) -> Any:
-        """What `state` says under a name."""
-        return default if self.state is None else self.state.get(name, default)
-
-
-class Root:
+class Root(Living):
     """The instance in the making; the fields are those of `Instance`."""
 
     __slots__ = (
@@ -229,8 +239,6 @@ class Root:
         "output",
         "run",
         "started_at",
-        "state",
-        "status",
         "was",
     )
 
@@ -248,14 +256,8 @@ class Root:
         self.started_at = instance.started_at
         self.ended_at = instance.ended_at
 
-    @property
-    def is_open(self) -> bool:
-        return self.status in OPEN
-
-    remember = Node.remember
-    recall = Node.recall
-
     def instance(self) -> Instance:
+        """The value to be saved."""
         was = self.was
         return Instance(
             was.id,
@@ -277,6 +279,7 @@ class Root:
             self.ended_at,
             was.parent_instance,
             was.parent_step,
+            was.business_id,
         )
 
 
@@ -359,6 +362,7 @@ class Draft:
 
     @property
     def plan(self) -> WorkflowPlan:
+        """What the core derived from the workflow."""
         return workflow_plan(self.workflow)
 
     def node(self, id: int) -> Node:
@@ -468,9 +472,7 @@ class Draft:
         """The transition that has been decided."""
         created = self._kept()
         gone = self.pruned
-        changed = [
-            node for node in self.nodes.values() if node.changed() and node.id not in gone
-        ]
+        changed = [node for node in self.nodes.values() if node.changed() and node.id not in gone]
         self._count_leaves()
         return Transition(
             self.root.instance(),

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.core import faults
-from orchestrator.core.attempts import hand_off
-from orchestrator.core.data import NOTHING, fill, length
-from orchestrator.core.flow import complete, enter as enter_task, in_compensation
+from orchestrator.core import faults, flow
+from orchestrator.core.attempts import hand_off, hand_off_again
+from orchestrator.core.data import NOTHING, fill
 from orchestrator.core.kinds import Kind, register
 from orchestrator.core.plans import Plan
 from orchestrator.core.templates import Template
@@ -77,8 +76,7 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
     if call.kind not in BUILT_KINDS:
         raise faults.configuration(f"calls of the kind {plan.task.body['call']!r} are not built")
     node.call, task = _asked(draft, node, call)
-    limit = None if plan.timeout is None else length(draft, node, plan.timeout, node.input)
-    return hand_off(draft, node, task, call.queue, call.priority, limit)
+    return hand_off(draft, node, task, call.queue, call.priority)
 
 
 def _asked(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json], str]:
@@ -90,8 +88,7 @@ def _asked(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json], str]:
     if call.deferred:
         asked.update(_unevaluated(draft, node, call))
     elif call.kind == "celery":
-        arguments = fill(draft, node, call.template, node.input)
-        asked.update(celery_call(arguments, call.target))
+        asked.update(celery_call(fill(draft, node, call.template, node.input), call.target))
     else:
         asked["with"] = fill(draft, node, call.template, node.input)
     if call.kind != "celery":
@@ -120,6 +117,7 @@ def _unevaluated(draft: Draft, node: Node, call: Call) -> dict[str, Json]:
     names = [name for name in call.names if name not in SECRETS]
     return {
         "deferred": True,
+        "explicit": call.target is None,
         "with": draft.plan_of(node).task.body.get("with") or {},
         "variables": collect(draft, node, names, NOTHING),
         "input": node.input,
@@ -129,7 +127,7 @@ def _unevaluated(draft: Draft, node: Node, call: Call) -> dict[str, Json]:
 def _key(draft: Draft, node: Node) -> str | None:
     """The idempotency key of a call in a compensation: the same whenever the same step is
     undone, also when a person has it done again. Other calls are known by their steps."""
-    undoing = in_compensation(draft, node)
+    undoing = flow.in_compensation(draft, node)
     if undoing is None:
         return None
     places: list[str] = []
@@ -145,22 +143,17 @@ def _enter_function(draft: Draft, node: Node, call: Call) -> None:
     arguments = fill(draft, node, call.template, node.input)
     node.open = 1
     task = draft.workflow.task(call.target or "")
-    if not enter_task(draft, node.id, task, arguments):
+    if not flow.enter(draft, node.id, task, arguments):
         node.open = 0
-        complete(draft, node, arguments)
+        flow.complete(draft, node, arguments)
 
 
 def child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
     """The function has an output: it is the call's."""
     node.open = 0
-    complete(draft, node, child.output)
+    flow.complete(draft, node, child.output)
 
 
-def again(draft: Draft, node: Node) -> None:
-    """The pause before another attempt is over."""
-    from orchestrator.core.attempts import hand_off_again
-
-    hand_off_again(draft, node)
-
-
-register("call", Kind(enter, child_completed=child_completed, timers={TimerKind.RETRY: again}))
+register(
+    "call", Kind(enter, child_completed=child_completed, timers={TimerKind.RETRY: hand_off_again})
+)

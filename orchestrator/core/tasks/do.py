@@ -20,11 +20,13 @@ def enter(draft: Draft, node: Node, _: Plan) -> None:
 
 
 def go_on(draft: Draft, node: Node, _: Json) -> None:
+    """Go on with what was put on the agenda."""
     if not begin_list(draft, node.id, node.ref + "/do", node.input):
         _end(draft, node, node.input)
 
 
 def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
+    """Begin the next task; after the last one, its output is the list's."""
     if not proceed(draft, child, then, turning=True):
         _end(draft, node, child.output)
 

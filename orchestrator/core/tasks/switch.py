@@ -30,9 +30,9 @@ class Cases:
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Find the case, and complete with its directive."""
+    if plan.own is None:
+        plan.own = Cases(plan.task.body["switch"])
     cases: Cases = plan.own
-    if cases is None:
-        cases = plan.own = Cases(plan.task.body["switch"])
     for condition, then in cases.conditions:
         if holds(draft, node, condition, node.input):
             return complete(draft, node, node.input, then)

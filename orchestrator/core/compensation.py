@@ -1,0 +1,236 @@
+"""Undoing what was completed (DESIGN, Ends, undoing and keys; invariant I8).
+
+Theory of operation. A compensation process belongs to the instance, after a fault, a cancel
+or a person's command, or to a `try` with `metadata.rollback`. It goes backward through the
+order of completion: `undo` in the owner's state says how far it has come. One step is undone
+at a time: its `metadata.compensate` runs as a step of its own that says which one it undoes,
+or its sub-workflow is told to compensate itself. What a composite's own compensation replaces
+is passed over. A step that was undone, or whose undoing was given up, loses its `undo`.
+
+A call in a compensation that fails is tried again in place, by the policy in the compensating
+task's `metadata.retry`, and by default four more times, 1, 2, 4 and 8 seconds apart. After
+that it is a dead letter, and the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.core.attempts import again_later
+from orchestrator.core.faults import Fault
+from orchestrator.core.flow import enter
+from orchestrator.core.reports import report, report_undone
+from orchestrator.core.retry import Policy, Tries, pause, policy_of
+from orchestrator.core.settle import settled
+from orchestrator.core.values import (
+    ROOT,
+    Compensation,
+    Json,
+    NewStimulus,
+    Status,
+    StimulusKind,
+)
+from orchestrator.core.variables import scope_of
+from orchestrator.core.work import Draft, Node, Root
+
+DEFAULT_POLICY: Mapping[str, Any] = {
+    "delay": {"seconds": 1},
+    "backoff": {"exponential": {}},
+    "limit": {"attempt": {"count": 4}},
+}
+
+#: Steps passed over in one transition; then it commits and goes on.
+PASSED_OVER = 50
+
+
+def start(
+    draft: Draft,
+    cause: Json,
+    *,
+    waits: bool,
+    down_to: int = 0,
+    reply: int | None = None,
+    reports: bool = True,
+) -> None:
+    """Undo the instance's steps that completed after number `down_to`, the last one first.
+
+    `waits`: not before the withdrawn steps have landed. `reply` is the parent's step that
+    asked for it; `reports`: the parent waits for the instance's end, which this belongs to.
+    """
+    root = draft.root
+    draft.set_compensation(Compensation.RUNNING)
+    root.remember(undo={**_beginning(draft, cause, down_to), "reply": reply, "reports": reports})
+    draft.fact("compensation.started", None, {"error": cause} if cause else None)
+    if not waits:
+        draft.push(ROOT, {"undo": True})
+
+
+def roll_back(draft: Draft, node: Node, cause: Json, down_to: int) -> None:
+    """Undo what completed inside a `try` after number `down_to`."""
+    node.open = 1
+    node.remember(undo=_beginning(draft, cause, down_to))
+    draft.push(node.id, {"undo": True})
+
+
+def _beginning(draft: Draft, cause: Json, down_to: int) -> dict[str, Json]:
+    return {
+        "before": draft.root.counter + 1,
+        "to": down_to,
+        "error": cause,
+        "done": 0,
+        "failed": 0,
+    }
+
+
+def go_on(draft: Draft, owner: Node | None) -> None:
+    """Undo the next step, if there is one. `owner` None: the instance."""
+    memory: dict[str, Json] = dict(_of(draft, owner).recall("undo"))
+    for _ in range(PASSED_OVER):
+        node = _next(draft, memory["before"])
+        if node is None or (node.done or 0) <= memory["to"]:
+            return _finish(draft, owner, memory)
+        memory["before"] = node.done
+        if _counts(draft, owner, node):
+            memory["done"] += 1
+            _of(draft, owner).remember(undo=memory)
+            if _undo(draft, owner, node, memory["error"]):
+                return None
+    _of(draft, owner).remember(undo=memory)
+    step = None if owner is None else owner.id
+    draft.stimuli.append(NewStimulus(StimulusKind.GO_ON, None, step, {"undo": True}))
+    return None
+
+
+def _of(draft: Draft, owner: Node | None) -> Node | Root:
+    return draft.root if owner is None else owner
+
+
+def _next(draft: Draft, before: int) -> Node | None:
+    """The step that completed last before a number and can be undone: among those of this
+    very transition, and those that are saved."""
+    here = [
+        node
+        for node in draft.nodes.values()
+        if _undoable(node) and node.done is not None and node.done < before
+    ]
+    best = max(here, key=lambda node: node.done or 0, default=None)
+    while True:
+        saved, chain = draft.need("undo", before)
+        if saved is None or (best is not None and (best.done or 0) >= saved.done):
+            return best
+        for step in chain.values():
+            draft.known(step)
+        node = draft.known(saved)
+        if _undoable(node):
+            return node
+        before = saved.done
+
+
+def _undoable(node: Node) -> bool:
+    return node.undo is not None and (node.status is Status.COMPLETED or node.unknown)
+
+
+def _counts(draft: Draft, owner: Node | None, node: Node) -> bool:
+    """Whether the process is to undo this step: it is the owner's, and no step around it
+    that has completed has a compensation of its own, which replaces this one's."""
+    inside = owner is None
+    at = node
+    while at.parent != ROOT:
+        at = draft.node(at.parent)
+        inside = inside or (owner is not None and at.id == owner.id)
+        replaced = "compensate" in draft.plan_of(at).task.metadata
+        if replaced and at.status is Status.COMPLETED:
+            return False
+    return inside
+
+
+def _undo(draft: Draft, owner: Node | None, node: Node, cause: Json) -> bool:
+    """Begin to undo one step. False: there was nothing to do."""
+    parent = ROOT if owner is None else owner.id
+    if node.undo == "child":
+        _tell_child(draft, node, parent)
+        return True
+    task = draft.plan_of(node).task.compensation
+    scope = {**scope_of(draft, node), "input": node.input, "output": node.output, "error": cause}
+    if task is not None and enter(draft, parent, task, node.output, scope, None, node.id):
+        return True
+    node.undo = None
+    return False
+
+
+def _tell_child(draft: Draft, node: Node, parent: int) -> None:
+    """An awaited sub-workflow undoes itself, and says when it has."""
+    undoing = Node.new(parent, node.ref, "undo", None, None)
+    undoing.undoes = node.id
+    draft.add(undoing)
+    undoing.remember(child=node.recall("child"))
+    command = {"command": "compensate", "reply": undoing.id, "reason": "the parent undoes it"}
+    draft.tell(StimulusKind.COMMAND, node.recall("child"), None, command)
+
+
+def undone(draft: Draft, undoing: Node) -> None:
+    """A compensating step has completed."""
+    node = draft.node(undoing.undoes or ROOT)
+    node.undo = None
+    draft.fact("task.compensated", node.id, {"by": undoing.id})
+    _after(draft, undoing, failed=False)
+
+
+def failed(draft: Draft, undoing: Node, error: Json) -> None:
+    """A compensating step has faulted for good: a person must look at it."""
+    node = draft.node(undoing.undoes or ROOT)
+    node.undo = None
+    letter = {"step": undoing.id, "reason": "compensation", "error": error, "undoes": node.id}
+    draft.dead_letters.append(letter)
+    draft.fact("compensation.failed", node.id, {"by": undoing.id, "error": error})
+    _after(draft, undoing, failed=True)
+
+
+def _after(draft: Draft, undoing: Node, *, failed: bool) -> None:
+    """The process goes on; or whoever waited for this undoing does, its owner being over."""
+    owner = None if undoing.parent == ROOT else draft.node(undoing.parent)
+    settler = undoing.recall("settler")
+    if settler is not None:
+        settled(draft, settler)
+    if undoing.recall("alone") or (owner is not None and not owner.is_open):
+        return
+    memory = _of(draft, owner).recall("undo")
+    if memory is not None:
+        if failed:
+            _of(draft, owner).remember(undo={**memory, "failed": memory["failed"] + 1})
+        draft.push(undoing.parent, {"undo": True})
+
+
+def _finish(draft: Draft, owner: Node | None, memory: Mapping[str, Json]) -> None:
+    _of(draft, owner).remember(undo=None)
+    if owner is not None:
+        owner.open = 0
+        draft.push(owner.id, {"undone": True})
+        return
+    state = Compensation.COMPLETED if memory["done"] else Compensation.NONE
+    draft.set_compensation(Compensation.FAILED if memory["failed"] else state)
+    draft.fact(f"compensation.{'failed' if memory['failed'] else 'completed'}")
+    if memory["reply"] is not None:
+        report_undone(draft, memory["reply"])
+    elif memory["reports"]:
+        report(draft)
+
+
+def tries_again(draft: Draft, undoing: Node, node: Node, error: Json) -> bool:
+    """Whether a failed call within a compensation is tried again, and if so: after a pause."""
+    attempt = draft.slice.attempt
+    if node.kind != "call" or attempt is None or attempt.step != node.id or not draft.ended:
+        return False
+    task = draft.plan_of(undoing).task
+    tries = node.recall("tries", 0)
+    try:
+        given = policy_of(task.metadata.get("retry"), draft.workflow.use)
+        policy = given or Policy(DEFAULT_POLICY)
+        wait = pause(draft, node, policy, Tries(tries, node.started_at), error, "error")
+    except Fault:
+        return False
+    if wait is None:
+        return False
+    again_later(draft, node, attempt, error, wait, tries=tries + 1)
+    return True

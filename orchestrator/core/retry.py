@@ -1,0 +1,111 @@
+"""Retry policies (dsl-reference.md, Retry): whether there is another try, and after what pause.
+
+Counts count retries, not tries. ``limit.duration`` bounds the time from the first try to the
+start of the next one; ``limit.attempt.duration`` bounds each try. Exponential pauses are the
+delay times 1, 2, 4 ..., linear ones times 1, 2, 3 ... (or plus an ``increment`` each); jitter
+is added at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from orchestrator.core import faults
+from orchestrator.core.data import as_program, fill, holds
+from orchestrator.core.durations import LONGEST, seconds
+from orchestrator.core.templates import Template
+from orchestrator.core.values import Json
+from orchestrator.core.work import Draft, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """How often a block was retried already, and when its first try began (ISO 8601)."""
+
+    retries: int
+    since: Any
+
+
+class Policy:
+    """A retry policy of the document, read once."""
+
+    __slots__ = (
+        "backoff",
+        "count",
+        "delay",
+        "duration",
+        "except_when",
+        "jitter",
+        "per_try",
+        "when",
+    )
+
+    def __init__(self, definition: Mapping[str, Any]) -> None:
+        limit = definition.get("limit") or {}
+        each = limit.get("attempt") or {}
+        self.when = as_program(definition.get("when"))
+        self.except_when = as_program(definition.get("exceptWhen"))
+        self.delay = Template(definition.get("delay", {"seconds": 0}))
+        self.backoff: Mapping[str, Any] = definition.get("backoff") or {}
+        self.jitter = Template(definition["jitter"]) if "jitter" in definition else None
+        self.count: int | None = each.get("count")
+        self.per_try = Template(each["duration"]) if "duration" in each else None
+        self.duration = Template(limit["duration"]) if "duration" in limit else None
+
+
+def policy_of(value: Any, use: Mapping[str, Any]) -> Policy | None:
+    """A policy, inline or by its name in ``use.retries``."""
+    if isinstance(value, str):
+        known = use.get("retries") or {}
+        if value not in known:
+            raise faults.configuration(f"use.retries has no {value!r}")
+        value = known[value]
+    return Policy(value) if isinstance(value, Mapping) else None
+
+
+def pause(
+    draft: Draft, node: Node, policy: Policy, tries: Tries, error: Json, name: str
+) -> float | None:
+    """Seconds until the next try; None: there is none. `name` is the error's variable."""
+    extra = {name: error}
+    if policy.count is not None and tries.retries >= policy.count:
+        return None
+    if policy.when is not None and not holds(draft, node, policy.when, error, extra):
+        return None
+    if policy.except_when is not None and holds(draft, node, policy.except_when, error, extra):
+        return None
+    wait = _delay(draft, node, policy, tries.retries, extra) + _jitter(draft, node, policy, extra)
+    if policy.duration is not None:
+        longest = seconds(fill(draft, node, policy.duration, node.input, extra))
+        if draft.at + timedelta(seconds=wait) > tries.since + timedelta(seconds=longest):
+            return None
+    return wait
+
+
+def _delay(
+    draft: Draft, node: Node, policy: Policy, retries: int, extra: Mapping[str, Json]
+) -> float:
+    delay = seconds(fill(draft, node, policy.delay, node.input, extra))
+    backoff, longest = policy.backoff, LONGEST.total_seconds()
+    if "exponential" in backoff:
+        factor = (backoff["exponential"] or {}).get("factor", 2)
+        # An exponent beyond this is far over the longest duration anyhow.
+        return min(longest, delay * float(factor) ** min(retries, 64))
+    if "linear" in backoff:
+        increment = (backoff["linear"] or {}).get("increment")
+        step = delay if increment is None else seconds(increment)
+        return min(longest, delay + step * retries)
+    return delay
+
+
+def _jitter(draft: Draft, node: Node, policy: Policy, extra: Mapping[str, Json]) -> float:
+    if policy.jitter is None:
+        return 0.0
+    bounds = fill(draft, node, policy.jitter, node.input, extra)
+    low, high = seconds(bounds.get("from")), seconds(bounds.get("to"))
+    if low > high:
+        raise faults.configuration("a retry's jitter ends before it begins")
+    return low + (high - low) * draft.chance()

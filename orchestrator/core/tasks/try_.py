@@ -1,0 +1,233 @@
+"""``try``: a block of tasks, retried or handled when one of them faults (dsl-reference.md, Try).
+
+Each try runs the whole block anew with the step's input. `catch.do` runs once, after the
+retries are exhausted; without it the error goes on its way once they are, and a `try` that
+has no retries completes with its input. `metadata.rollback` undoes what the block completed
+before each retry and before `catch.do`. Nothing of that begins before the withdrawn attempts
+of the block have landed.
+
+`state`: `retries` so far; `since`, when the first try began; `error` and `next`, what was
+caught and what comes of it (``{"retry": seconds}`` or ``{"catch": true}``); `mark`, the number
+after which the present try's completions come; `attempt_due`, when it has taken too long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from orchestrator.core import compensation, settle
+from orchestrator.core.data import as_program, fill, holds
+from orchestrator.core.durations import seconds
+from orchestrator.core.faults import matches, placed, timeout
+from orchestrator.core.flow import begin_list, complete, proceed, turn
+from orchestrator.core.kinds import Faulted, Kind, register
+from orchestrator.core.plans import Plan, is_parallel, reaches
+from orchestrator.core.retry import Tries, pause, policy_of
+from orchestrator.core.values import Json, Status, Timer, TimerKind
+from orchestrator.core.work import Draft, Node
+
+
+class Catch:
+    """The catch clause of a `try`, read once."""
+
+    __slots__ = (
+        "except_when",
+        "filter",
+        "handles",
+        "name",
+        "parallel",
+        "policy",
+        "rollback",
+        "then",
+        "when",
+    )
+
+    def __init__(self, plan: Plan) -> None:
+        task = plan.task
+        body = task.body.get("catch") or {}
+        self.filter: Mapping[str, Any] = (body.get("errors") or {}).get("with") or {}
+        self.name: str = body.get("as", "error")
+        self.when = as_program(body.get("when"))
+        self.except_when = as_program(body.get("exceptWhen"))
+        self.policy = policy_of(body.get("retry"), task.workflow.use)
+        self.then: str | None = body.get("then")
+        self.handles = bool(body.get("do")) or self.then is not None
+        self.rollback = task.metadata.get("rollback") is True
+        self.parallel = reaches(task.workflow.tasks(task.ref + "/try"), is_parallel)
+
+
+def catch_of(plan: Plan) -> Catch:
+    """The catch clause of a `try`."""
+    catch: Catch | None = plan.own
+    if catch is None:
+        catch = plan.own = Catch(plan)
+    return catch
+
+
+def enter(draft: Draft, node: Node, plan: Plan) -> None:
+    """Begin the first try."""
+    if catch_of(plan).policy is not None:
+        node.remember(since=draft.at.isoformat())
+    _begin_try(draft, node)
+
+
+def _begin_try(draft: Draft, node: Node) -> None:
+    catch = catch_of(draft.plan_of(node))
+    node.open = 1
+    if catch.rollback:
+        node.remember(mark=draft.root.counter)
+    if catch.policy is not None and catch.policy.per_try is not None:
+        longest = seconds(fill(draft, node, catch.policy.per_try, node.input))
+        due = draft.arm(node.id, TimerKind.ATTEMPT, longest)
+        node.remember(attempt_due=due.isoformat())
+    draft.push(node.id)
+
+
+def go_on(draft: Draft, node: Node, data: Json) -> None:
+    """Go on with what was put on the agenda."""
+    if data is None:
+        index = node.recall("retries") or None
+        if not begin_list(draft, node.id, node.ref + "/try", node.input, None, index):
+            _end(draft, node, node.input, None)
+    elif "catch" in data:
+        _handle(draft, node)
+    elif "settled" in data:
+        _react(draft, node)
+    elif "undo" in data:
+        compensation.go_on(draft, node)
+    else:
+        _follow(draft, node)
+
+
+def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
+    """Begin the next task; after the last one, its output is the list's."""
+    if proceed(draft, child, then):
+        return
+    handled = child.ref.startswith(node.ref + "/catch/")
+    _end(draft, node, child.output, catch_of(draft.plan_of(node)).then if handled else None)
+
+
+def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
+    node.open = 0
+    complete(draft, node, output, then)
+
+
+# -- catching -----------------------------------------------------------------------------------
+
+
+def catches(draft: Draft, node: Node, child: Node, error: Mapping[str, Json]) -> bool:
+    """Whether the error is caught; then `next` says what comes of it."""
+    if child.ref.startswith(node.ref + "/catch/") or child.undoes is not None:
+        return False
+    return _decides(draft, node, error)
+
+
+def _decides(draft: Draft, node: Node, error: Mapping[str, Json]) -> bool:
+    catch = catch_of(draft.plan_of(node))
+    extra = {catch.name: error}
+    if not matches(catch.filter, error):
+        return False
+    if catch.when is not None and not holds(draft, node, catch.when, error, extra):
+        return False
+    if catch.except_when is not None and holds(draft, node, catch.except_when, error, extra):
+        return False
+    if catch.policy is None:
+        node.remember(next={"catch": True})
+        return True
+    since = datetime.fromisoformat(node.recall("since"))
+    tries = Tries(node.recall("retries", 0), since)
+    wait = pause(draft, node, catch.policy, tries, error, catch.name)
+    node.remember(next={"catch": True} if wait is None else {"retry": wait})
+    return wait is not None or catch.handles
+
+
+def caught(draft: Draft, node: Node, _: Node, error: Mapping[str, Json], beside: bool) -> None:
+    """Stop what is left of the block, then react, as soon as all of it has landed."""
+    catch = catch_of(draft.plan_of(node))
+    node.remember(error=dict(error))
+    _disarm_try(draft, node)
+    node.open = 0
+    if beside or catch.parallel or settle.anything_flies(draft):
+        node.open = settle.withdraw(draft, node.id, settler=node.id)
+    if node.open == 0:
+        _react(draft, node)
+
+
+def _disarm_try(draft: Draft, node: Node) -> None:
+    """Remove the present try's timer; the task's own stays."""
+    if node.recall("attempt_due") is None:
+        return
+    node.remember(attempt_due=None)
+    draft.disarmed.append(node.id)
+    due = node.recall("due")
+    if due is not None:
+        draft.timers.append(Timer(node.id, TimerKind.TIMEOUT, datetime.fromisoformat(due)))
+
+
+def _react(draft: Draft, node: Node) -> None:
+    mark = node.recall("mark")
+    if mark is None:
+        return _follow(draft, node)
+    return compensation.roll_back(draft, node, node.recall("error"), mark)
+
+
+def _follow(draft: Draft, node: Node) -> None:
+    """What comes after a caught error: another try, or the handler."""
+    node.open = 0
+    step = node.recall("next")
+    if "retry" not in step:
+        node.open = 1
+        return draft.push(node.id, {"catch": True})
+    wait, retries = step["retry"], node.recall("retries", 0) + 1
+    node.remember(retries=retries)
+    error = node.recall("error")
+    draft.fact("task.retried", node.id, {"in": wait, "retry": retries, "error": error})
+    if wait > 0:
+        draft.arm(node.id, TimerKind.RETRY, wait)
+        return draft.set_status(node, Status.WAITING)
+    turn(draft)
+    return again(draft, node)
+
+
+def again(draft: Draft, node: Node) -> None:
+    """The pause is over: the block runs again."""
+    if "retry" not in (node.recall("next") or {}):
+        return
+    if node.status is not Status.RUNNING:
+        draft.set_status(node, Status.RUNNING)
+    node.remember(next=None)
+    _begin_try(draft, node)
+
+
+def _handle(draft: Draft, node: Node) -> None:
+    catch = catch_of(draft.plan_of(node))
+    scope = {catch.name: node.recall("error")}
+    if not begin_list(draft, node.id, node.ref + "/catch/do", node.input, scope):
+        _end(draft, node, node.input, catch.then)
+
+
+def too_long(draft: Draft, node: Node) -> None:
+    """The present try has taken longer than ``limit.attempt.duration``."""
+    due = node.recall("attempt_due")
+    if due is None or datetime.fromisoformat(due) > draft.at:
+        return
+    error = placed(timeout(f"a try of {node.ref} has taken longer than its limit"), node.ref)
+    if not _decides(draft, node, error):
+        settle.withdraw(draft, node.id)
+        raise Faulted(node, error)
+    caught(draft, node, node, error, True)
+
+
+register(
+    "try",
+    Kind(
+        enter,
+        go_on,
+        child_completed,
+        catches,
+        caught,
+        {TimerKind.RETRY: again, TimerKind.ATTEMPT: too_long},
+    ),
+)
