@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from importlib import import_module
 from typing import Any
 
 import click
 
 from orchestrator.settings import load_settings
+
+_log_level = click.option("-l", "--loglevel", help="Default: ORCHESTRATOR_LOG_LEVEL, else INFO.")
 
 
 @click.command()
@@ -28,25 +32,27 @@ def api(host: str | None, port: int | None) -> None:
 @click.option("-c", "--concurrency", type=int, help="Steps at a time; default: the processors.")
 @click.option("--pool", type=click.Choice(["prefork", "threads"]), help="Default: prefork.")
 @click.option("-n", "--hostname", help="The worker's name, as Flower shows it.")
-@click.option("-l", "--loglevel", default="INFO", show_default=True)
+@_log_level
 @click.option("-E", "--task-events", is_flag=True, help="Send events, for Flower.")
-def worker(task_events: bool, **options: Any) -> None:
+def worker(task_events: bool, loglevel: str | None, **options: Any) -> None:
     """Run steps: a Celery worker that imports the modules of ORCHESTRATOR_IMPORTS."""
     arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
     if task_events:
         arguments.append("--task-events")
-    _celery("worker", *arguments)
+    _celery("worker", loglevel, *arguments)
 
 
 @click.command()
-@click.option("-l", "--loglevel", default="INFO", show_default=True)
-def beat(loglevel: str) -> None:
+@_log_level
+def beat(loglevel: str | None) -> None:
     """Fire what falls due; several may run side by side."""
-    _celery("beat", f"--loglevel={loglevel}")
+    _celery("beat", loglevel)
 
 
-def _celery(*arguments: str) -> None:
-    # Imported before Celery puts the working directory in front of the path: a project's
-    # own package `workers` must not take the place of ours.
+def _celery(command: str, loglevel: str | None, *arguments: str) -> None:
+    # Imported before the working directory comes to the front of the path, where users' tasks
+    # are: a project's own package `workers` must not take the place of ours.
     app = import_module("workers.app").app
-    app.start(argv=list(arguments))
+    sys.path.insert(0, os.getcwd())
+    level = loglevel or load_settings().log_level
+    app.start(argv=[command, f"--loglevel={level}", *arguments])
