@@ -43,29 +43,35 @@ def top_up(reader: Reader, instance: str, count: int) -> list[Ready]:
     )
 
 
-#: The least UUIDv7 of a moment: ids grow with time, so the primary key finds what is recent.
-_SINCE = (
-    "(lpad(to_hex((extract(epoch from {moment}) * 1000)::bigint), 12, '0')"
-    " || '70008000000000000000')::uuid"
-)
+#: How far back claims are looked at, in s: the longest patience, too.
+WINDOW = 300
 
+#: What each queue and priority claimed lately: the newest message that the broker has
+#: certainly gone past, and the last claim.
+_LATELY = (
+    "lately as materialized (select queue, coalesce(priority, -1) as priority,"
+    " max(published_at) filter (where claimed_at < clock_timestamp() - %(p)s * interval '1 s')"
+    "  as passed, max(claimed_at) as claimed_at"
+    " from orchestrator.attempts where claimed_at > clock_timestamp() - %(w)s * interval '1 s'"
+    " group by 1, 2)"
+)
 #: A candidate has waited its own patience: doubled with every publishing.
 _WAITING = (
-    "waiting as (select id, queue, coalesce(priority, -1) as priority, published_at, patience"
-    " from (select *, (%(p)s * power(2, greatest(publishings - 1, 0))) * interval '1 s'"
-    "  as patience from orchestrator.attempts where state = 'ready' and not withdrawn) r"
+    "waiting as materialized (select id, queue, coalesce(priority, -1) as priority,"
+    " published_at, patience"
+    " from (select *, least(%(p)s * power(2, greatest(publishings - 1, 0)), %(w)s)"
+    "  * interval '1 s' as patience"
+    "  from orchestrator.attempts where state = 'ready' and not withdrawn) r"
     " where coalesce(published_at, created_at) < clock_timestamp() - patience"
     " order by published_at nulls first limit %(n)s)"
 )
 _PASSED_BY = (
-    "exists (select 1 from orchestrator.attempts c where c.id > w.id and c.queue = w.queue"
-    " and coalesce(c.priority, -1) = w.priority and c.published_at > w.published_at"
-    " and c.claimed_at < clock_timestamp() - %(p)s * interval '1 s')"
+    "exists (select 1 from lately c where c.queue = w.queue and c.priority = w.priority"
+    " and c.passed > w.published_at)"
 )
 _QUIET = (
-    "not exists (select 1 from orchestrator.attempts c where c.id > "
-    + _SINCE.format(moment="clock_timestamp() - w.patience - interval '1 min'")
-    + " and c.queue = w.queue and c.claimed_at > clock_timestamp() - w.patience)"
+    "not exists (select 1 from lately c where c.queue = w.queue"
+    " and c.claimed_at > clock_timestamp() - w.patience)"
 )
 _SOMEBODY_FREE = (
     "exists (select 1 from orchestrator.workers k where w.queue = any(k.queues) and k.free > 0"
@@ -85,13 +91,13 @@ def to_publish_again(reader: Reader, patience: float, limit: int = 500) -> list[
     """
     return _ready(
         reader.all(
-            f"with {_WAITING}, passed as (select w.id from waiting w"
+            f"with {_LATELY}, {_WAITING}, passed as (select w.id from waiting w"
             f" where w.published_at is null or {_PASSED_BY} or ({_QUIET} and {_SOMEBODY_FREE}))"
             f" update orchestrator.attempts a {_STAMP} where a.id in ("
             "  select id from orchestrator.attempts where id in (select id from passed)"
             "  and state = 'ready' order by id for update skip locked)"
             f" returning {_COLUMNS}",
-            {"p": patience, "n": limit},
+            {"p": patience, "n": limit, "w": WINDOW},
         )
     )
 

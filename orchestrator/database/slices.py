@@ -90,6 +90,29 @@ def claim(
     return _snapshot(row[0]["slice"], to_attempt(row[0]["attempt"]))
 
 
+def claim_next(
+    reader: Reader,
+    instance: str,
+    task: str,
+    queue: str,
+    worker: str,
+    process: int,
+    token: str,
+) -> Snapshot | None:
+    """Claim some ready attempt of an instance, of this task and queue; None: there is none.
+    Others who look at the same time take others."""
+    row = reader.one(
+        "with taken as (update orchestrator.attempts set state = 'claimed', worker = %s,"
+        " process = %s, token = %s, claimed_at = clock_timestamp() where id = (select id from"
+        " orchestrator.attempts where instance_id = %s and state = 'ready' and not withdrawn"
+        " and task = %s and queue = %s order by id limit 1 for update skip locked)"
+        " returning *) select row_to_json(taken),"
+        " orchestrator.read_slice(taken.instance_id, taken.step) from taken",
+        (worker, process, token, instance, task, queue),
+    )
+    return _snapshot(row[1], to_attempt(row[0])) if row else None
+
+
 def claimed_with(reader: Reader, instance: str, token: str) -> Snapshot | None:
     """The attempt that was taken under this token, if the statement that took it committed."""
     row = reader.one(

@@ -53,6 +53,11 @@ class PostgresStore(PostgresView):
     ) -> Snapshot | None:
         return slices.claim(self.database, attempt, instance, task, worker, process, token)
 
+    def claim_next(
+        self, instance: str, task: str, queue: str, worker: str, process: int, token: str
+    ) -> Snapshot | None:
+        return slices.claim_next(self.database, instance, task, queue, worker, process, token)
+
     def read_inbox(self, instance: str) -> Snapshot | None:
         return slices.read_inbox(self.database, instance)
 

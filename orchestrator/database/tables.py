@@ -173,13 +173,21 @@ attempts = Table(
     Column("error", JSON),
     Column("traceback", Text),
     Index(None, "instance_id", "step"),
+    #: The ready attempts of one instance: to take a sibling, to publish the next portion.
     Index(
         "attempts_ready_ix",
-        "queue",
-        "priority",
-        "published_at",
+        "instance_id",
+        "id",
         postgresql_where=text("state = 'ready'"),
     ),
+    #: The ready attempts that have waited longest: to publish them again.
+    Index(
+        "attempts_waiting_ix",
+        text("published_at nulls first"),
+        postgresql_where=text("state = 'ready'"),
+    ),
+    #: What was claimed lately, at next to no cost for each claim.
+    Index("attempts_claimed_at_ix", "claimed_at", postgresql_using="brin"),
     Index(
         "attempts_claimed_ix",
         "worker",

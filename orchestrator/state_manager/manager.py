@@ -132,7 +132,22 @@ class StateManager:
         if saved is None:
             self._refuse(work)
             return None
-        return self._after(saved, work.workflow, take)
+        return self._after(saved, work.workflow, take) or self._sibling(work, take)
+
+    def _sibling(self, work: Work, take: Take | None) -> Work | None:
+        """Another ready branch of the same fork, so that its message need not be waited for."""
+        queue = work.attempt.queue
+        if take is None or queue is None or not take.accepts(work.attempt):
+            return None
+        snapshot = self.store.claim_next(
+            work.instance_id,
+            work.attempt.task,
+            queue,
+            take.holder.worker,
+            take.holder.process,
+            work.next_token,
+        )
+        return self._work(snapshot, take.holder, work.next_token) if snapshot else None
 
     def _first_answer(self, work: Work) -> Work | None:
         """The attempt has ended: by this very result, whose reply was lost, or otherwise."""

@@ -47,6 +47,11 @@ class Store(View, Protocol):
     ) -> Snapshot | None:
         """Claim an attempt; None is a definite refusal."""
 
+    def claim_next(
+        self, instance: str, task: str, queue: str, worker: str, process: int, token: str
+    ) -> Snapshot | None:
+        """Claim some ready attempt of an instance, of this task and queue."""
+
     def read_inbox(self, instance: str) -> Snapshot | None:
         """The oldest stimulus that may be taken now, with its slice."""
 

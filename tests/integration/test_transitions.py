@@ -256,7 +256,7 @@ def test_what_is_overtaken_is_published_again_and_a_backlog_is_not(database, ins
     assert attempts.to_publish_again(database, 60) == []  # nobody lives who could be free
     claimed(database, instance, late)
     database.all(
-        "update orchestrator.attempts set claimed_at = clock_timestamp() - interval '30 min',"
+        "update orchestrator.attempts set claimed_at = clock_timestamp() - interval '2 min',"
         " published_at = clock_timestamp() - interval '50 min' where id = %s",
         (late.id,),
     )

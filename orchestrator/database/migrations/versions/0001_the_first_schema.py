@@ -66,10 +66,26 @@ def upgrade() -> None:
     op.create_index(
         "attempts_ready_ix",
         "attempts",
-        ["queue", "priority", "published_at"],
+        ["instance_id", "id"],
         unique=False,
         schema="orchestrator",
         postgresql_where=sa.text("state = 'ready'"),
+    )
+    op.create_index(
+        "attempts_waiting_ix",
+        "attempts",
+        [sa.text("published_at nulls first")],
+        unique=False,
+        schema="orchestrator",
+        postgresql_where=sa.text("state = 'ready'"),
+    )
+    op.create_index(
+        "attempts_claimed_at_ix",
+        "attempts",
+        ["claimed_at"],
+        unique=False,
+        schema="orchestrator",
+        postgresql_using="brin",
     )
     op.create_table(
         "audit",
