@@ -136,9 +136,9 @@ class StateManager:
 
     def _sibling(self, work: Work, take: Take | None) -> Work | None:
         """Another ready branch of the same fork, so that its message need not be waited for."""
-        queue = work.attempt.queue
-        if take is None or queue is None or not take.accepts(work.attempt):
+        if take is None or not take.accepts(work.attempt):
             return None
+        queue = work.attempt.queue or self.dispatcher.queue_of(work.attempt)
         snapshot = self.store.claim_next(
             work.instance_id,
             work.attempt.task,
