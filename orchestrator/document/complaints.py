@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jsonschema_rs
 
 from orchestrator.document.model import KINDS, escape, look_up
-from orchestrator.document.schema import Revision, definition
+from orchestrator.document.schema import Table
 from orchestrator.document.schema.tasks import COMMON
 from orchestrator.document.text import hint, listed, nearest, quoted
 from orchestrator.errors import NotFound
@@ -73,19 +73,19 @@ class Case(NamedTuple):
 
 
 def complaints(
-    document: Json, error: jsonschema_rs.ValidationError, revision: Revision
+    value: Json, error: jsonschema_rs.ValidationError, table: Table
 ) -> Iterator[Complaint]:
-    """What an error of the schema means."""
+    """What an error of a schema means; pointers begin at the value."""
     pointer = "".join(f"/{escape(str(token))}" for token in error.instance_path)
     path = tuple(error.schema_path)
-    schema = definition(revision, list(path[:-1]))
+    schema = table.part(path[:-1])
     case = Case(
-        pointer,
-        _value(document, pointer),
-        error.kind,
-        schema if isinstance(schema, dict) else {},
-        path,
-        str(path[-1]) if path else "",
+        pointer=pointer,
+        value=_value(value, pointer),
+        kind=error.kind,
+        schema=schema if isinstance(schema, dict) else {},
+        path=path,
+        keyword=str(path[-1]) if path else "",
     )
     yield from _RULES.get(type(error.kind), _plain)(case)
 

@@ -20,7 +20,7 @@ from orchestrator.errors import OrchestratorError
 Json = Any
 
 #: The longest duration. Added to any date that we meet, it still yields a date.
-MAX_DURATION = timedelta(days=1000 * 365)
+MAX_DURATION = timedelta(days=100 * 365)
 
 _MICROSECONDS = {
     "milliseconds": 1_000,
@@ -44,6 +44,7 @@ def _parts(units: dict[str, int]) -> str:
 
 
 _ISO = re.compile(rf"P(?!\Z){_parts(_DATE)}(?:T(?=[0-9]){_parts(_TIME)})?")
+_LONG = "9" * 20  # longer than the bound in any unit
 _UNITS = (*_DATE.values(), *_TIME.values())
 
 
@@ -95,7 +96,13 @@ def _of_text(text: str) -> int:
     if match is None:
         raise BadDuration(f"{_shown(text)} is not a duration of ISO 8601, like 'PT15M'")
     numbers = zip(match.groups(), _UNITS, strict=True)
-    return int(sum(Decimal(number) * unit for number, unit in numbers if number is not None))
+    return int(sum(_decimal(number) * unit for number, unit in numbers if number is not None))
+
+
+def _decimal(number: str) -> Decimal:
+    """What matters of a number: the rest is too long, or less than can be counted."""
+    whole, _, fraction = number.partition(".")
+    return Decimal(f"{min(whole.lstrip('0') or '0', _LONG, key=len)}.{fraction[:20] or '0'}")
 
 
 def _shown(value: Json) -> str:

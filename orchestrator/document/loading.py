@@ -30,7 +30,7 @@ def load(source: bytes | str, media_type: str | None = None) -> Loaded:
     workflow that can be run; both name every place that is wrong.
     """
     value, root = parse(source, media_type)
-    _, complaints = validate(value)
+    complaints = validate(value)
     if complaints:
         raise InvalidDocument(_placed(complaints, root))
     return Loaded(value)

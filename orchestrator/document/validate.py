@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-import jsonschema_rs
-
 from orchestrator.document.complaints import Complaint, complaints
-from orchestrator.document.schema import REVISIONS, Revision, task_validator, validator
+from orchestrator.document.schema import REVISIONS, Table, language, ours, task
 
 Json = Any
 
@@ -17,35 +15,39 @@ Json = Any
 _MOST_ERRORS = 1000
 
 
-def validate(document: Json) -> tuple[list[Revision], list[Complaint]]:
-    """The revisions in which the document is valid, or what is wrong with it."""
-    return _validated(document, validator)
+def validate(document: Json) -> list[Complaint]:
+    """What is wrong with a document; nothing where it is valid in one of the revisions."""
+    return _in_one(document, [language(revision) for revision in REVISIONS])
 
 
-def validate_task(task: Json) -> list[Complaint]:
+def validate_task(body: Json) -> list[Complaint]:
     """What is wrong with a single task; nothing where it is valid in one of the revisions."""
-    return _validated(task, task_validator)[1]
+    return _in_one(body, [task(revision) for revision in REVISIONS])
 
 
-def _validated(
-    value: Json, compiled: Callable[[Revision], jsonschema_rs.Validator]
-) -> tuple[list[Revision], list[Complaint]]:
-    accepting = [revision for revision in REVISIONS if compiled(revision).is_valid(value)]
-    if accepting:
-        return accepting, []
-    newest, other = (_complaints(value, compiled(each), each) for each in REVISIONS)
-    # What both revisions refuse is what is wrong, whichever was meant. Where they agree on
-    # nothing, the document mixes the two.
-    shared = {(each.pointer, each.subject) for each in other}
-    return [], [each for each in newest if (each.pointer, each.subject) in shared] or newest
+def validate_ours(value: Json, name: str) -> list[Complaint]:
+    """What is wrong with a part of a document that is an extension of ours."""
+    table = ours(name)
+    return [] if table.validator.is_valid(value) else _complaints(value, table)
 
 
-def _complaints(
-    value: Json, compiled: jsonschema_rs.Validator, revision: Revision
-) -> list[Complaint]:
-    errors = islice(compiled.iter_errors(value), _MOST_ERRORS)
-    found = (complaint for error in errors for complaint in complaints(value, error, revision))
-    return _without_echoes(found) or [Complaint("", f"is not valid in DSL 1.0.3 ({revision})")]
+def _in_one(value: Json, tables: Sequence[Table]) -> list[Complaint]:
+    if any(table.validator.is_valid(value) for table in tables):
+        return []
+    newest, *others = (_complaints(value, table) for table in tables)
+    # What all revisions refuse is what is wrong, whichever was meant. Where they agree on
+    # nothing, the document mixes them.
+    shared = [{(each.pointer, each.subject) for each in other} for other in others]
+    common = [
+        each for each in newest if all((each.pointer, each.subject) in them for them in shared)
+    ]
+    return common or newest
+
+
+def _complaints(value: Json, table: Table) -> list[Complaint]:
+    errors = islice(table.validator.iter_errors(value), _MOST_ERRORS)
+    found = (complaint for error in errors for complaint in complaints(value, error, table))
+    return _without_echoes(found) or [Complaint("", "is not valid in DSL 1.0.3")]
 
 
 def _without_echoes(found: Iterable[Complaint]) -> list[Complaint]:

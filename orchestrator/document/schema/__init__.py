@@ -5,48 +5,57 @@ A document is valid when it is valid in one revision as a whole.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import jsonschema_rs
 
-from orchestrator.document.schema import workflow
-from orchestrator.document.schema.words import Revision, Schema
+from orchestrator.document.schema import extensions, workflow
+from orchestrator.document.schema.words import Revision, Schema, ref
 
-__all__ = ["REVISIONS", "Revision", "definition", "task_validator", "validator"]
+__all__ = ["REVISIONS", "Revision", "Table", "language", "ours", "task"]
 
 #: The newest first: its messages count where both refuse a document alike.
 REVISIONS = (Revision.JULY, Revision.JANUARY)
 
 
-@cache
-def validator(revision: Revision) -> jsonschema_rs.Validator:
-    """Validates a whole document."""
-    return _compiled(workflow.workflow(revision))
+class Table:
+    """A schema, compiled when it is first needed."""
+
+    def __init__(self, schema: Schema) -> None:
+        # Messages are ours; masked ones don't carry copies of the document.
+        self.validator = jsonschema_rs.validator_for(schema, mask="")
+        self._schema = schema
+
+    def part(self, path: Sequence[str | int]) -> Any:
+        """The part of the schema at the path that an error names; None if there is none."""
+        found: Any = self._schema
+        for step in path:
+            try:
+                found = found[step]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return found
 
 
 @cache
-def task_validator(revision: Revision) -> jsonschema_rs.Validator:
-    """Validates a single task."""
-    return _compiled(workflow.task(revision))
+def language(revision: Revision) -> Table:
+    """A whole document in one revision."""
+    return Table(workflow.workflow(revision))
 
 
 @cache
-def _tables(revision: Revision) -> Schema:
-    return workflow.workflow(revision)
+def task(revision: Revision) -> Table:
+    """A single task in one revision."""
+    return Table(_only("task", workflow.definitions(revision)))
 
 
-def definition(revision: Revision, path: list[str | int]) -> Any:
-    """The part of a revision's schema at the path that an error names; None if there is none."""
-    found: Any = _tables(revision)
-    for step in path:
-        try:
-            found = found[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return found
+@cache
+def ours(name: str) -> Table:
+    """One of the tables of our own extensions (`extensions.tables`)."""
+    return Table(_only(name, {**workflow.definitions(Revision.JULY), **extensions.tables()}))
 
 
-def _compiled(schema: Schema) -> jsonschema_rs.Validator:
-    # Messages are ours; masked ones don't carry copies of the document.
-    return jsonschema_rs.validator_for(schema, mask="")
+def _only(name: str, definitions: Schema) -> Schema:
+    return {"$schema": workflow.DIALECT, **ref(name), "$defs": definitions}

@@ -35,11 +35,6 @@ def workflow(revision: Revision) -> Schema:
     return {"$schema": DIALECT, **_root(revision), "$defs": definitions(revision)}
 
 
-def task(revision: Revision) -> Schema:
-    """The schema of a single task, wherever it stands."""
-    return {"$schema": DIALECT, **ref("task"), "$defs": definitions(revision)}
-
-
 def definitions(revision: Revision) -> dict[str, Schema]:
     """Everything that has a name in the schema."""
     return {

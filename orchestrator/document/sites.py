@@ -1,0 +1,134 @@
+"""Every task of a document with what surrounds it: its siblings and the variables in scope.
+
+`model` answers what the core asks while it runs; this walk is for the checks at deployment,
+which look at each task once, in the lists that only they care about too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from orchestrator.document.model import COMPENSATE, escape, kind_of
+
+Json = Any
+
+
+class Within(StrEnum):
+    """In which part of the document a task stands."""
+
+    WORKFLOW = "workflow"
+    FUNCTION = "function"
+    EXTENSION = "extension"
+    COMPENSATION = "compensation"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A task where it stands.
+
+    `siblings` are the names of its list, itself included, in order; empty for a task that
+    stands alone and for a branch of a `fork`, which is a scope of its own. `variables` are
+    those of the tasks around it; None where they cannot be known, because the task runs
+    wherever it is called from.
+    """
+
+    pointer: str
+    name: str
+    body: dict[str, Json]
+    kind: str
+    siblings: tuple[str, ...]
+    variables: frozenset[str] | None
+    within: Within
+
+    @property
+    def metadata(self) -> dict[str, Json]:
+        """What the author noted under `metadata`."""
+        return self.body.get("metadata") or {}
+
+    def also(self, *names: str) -> frozenset[str] | None:
+        """The variables in scope, and these."""
+        return None if self.variables is None else self.variables | set(names)
+
+
+def sites(document: dict[str, Json]) -> Iterator[Site]:
+    """Every task, those around others first. The document is valid."""
+    waiting = [*_outermost(document)]
+    while waiting:
+        site = waiting.pop()
+        yield site
+        waiting += _inside(site)
+
+
+def task_lists(site: Site) -> Iterator[tuple[str, list[Json], frozenset[str] | None]]:
+    """The lists of tasks directly in a task: a pointer below it, the list, the variables."""
+    body, kind = site.body, site.kind
+    if kind == "do":
+        yield "/do", body["do"], site.variables
+    elif kind == "for":
+        yield "/do", body["do"], site.also(*loop_variables(body["for"], "each"))
+    elif kind == "fork":
+        yield "/fork/branches", body["fork"]["branches"], site.variables
+    elif kind == "try":
+        yield "/try", body["try"], site.variables
+        yield "/catch/do", body["catch"].get("do") or [], site.also(error_variable(body["catch"]))
+    elif kind == "listen":
+        yield from _iterated("/foreach", body.get("foreach"), site)
+    elif kind == "call" and body["call"] == "asyncapi":
+        subscription = body["with"].get("subscription") or {}
+        yield from _iterated("/with/subscription/foreach", subscription.get("foreach"), site)
+
+
+def loop_variables(loop: dict[str, Json], each: str) -> tuple[str, str]:
+    """The variables of a loop: the item's and its index's (dsl-reference.md, For)."""
+    return loop.get(each, "item"), loop.get("at", "index")
+
+
+def error_variable(catch: dict[str, Json]) -> str:
+    """The variable of a caught error (dsl-reference.md, Catch)."""
+    name: str = catch.get("as", "error")
+    return name
+
+
+def _iterated(
+    place: str, iterator: Json, site: Site
+) -> Iterator[tuple[str, list[Json], frozenset[str] | None]]:
+    if iterator:
+        variables = site.also(*loop_variables(iterator, "item"))
+        yield place + "/do", iterator.get("do") or [], variables
+
+
+def _outermost(document: dict[str, Json]) -> Iterator[Site]:
+    yield from _listed("/do", document["do"], frozenset(), Within.WORKFLOW)
+    use = document.get("use") or {}
+    for name, body in (use.get("functions") or {}).items():
+        pointer = f"/use/functions/{escape(name)}"
+        yield Site(pointer, name, body, kind_of(body), (), None, Within.FUNCTION)
+    for index, item in enumerate(use.get("extensions") or ()):
+        for name, extension in item.items():
+            for key in ("before", "after"):
+                pointer = f"/use/extensions/{index}/{escape(name)}/{key}"
+                yield from _listed(pointer, extension.get(key) or [], None, Within.EXTENSION)
+
+
+def _inside(site: Site) -> Iterator[Site]:
+    for place, tasks, variables in task_lists(site):
+        yield from _listed(site.pointer + place, tasks, variables, site.within)
+    undoing = site.metadata.get("compensate")
+    if undoing is not None:
+        pointer, variables = site.pointer + COMPENSATE, site.also("error")
+        kind = kind_of(undoing)
+        yield Site(pointer, site.name, undoing, kind, (), variables, Within.COMPENSATION)
+
+
+def _listed(
+    pointer: str, tasks: list[Json], variables: frozenset[str] | None, within: Within
+) -> Iterator[Site]:
+    alone = pointer.endswith("/fork/branches")
+    siblings = () if alone else tuple(name for item in tasks for name in item)
+    for index, item in enumerate(tasks):
+        for name, body in item.items():
+            place = f"{pointer}/{index}/{escape(name)}"
+            yield Site(place, name, body, kind_of(body), siblings, variables, within)
