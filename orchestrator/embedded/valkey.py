@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
-
-import redis
 
 from orchestrator.embedded.binaries import valkey_server
 from orchestrator.embedded.server import HOST, Server
@@ -59,8 +58,12 @@ class Valkey(Server):
         ]
 
     def _answers(self, _process: Process) -> bool:
-        with redis.Redis.from_url(self.url, socket_timeout=1, socket_connect_timeout=1) as client:
-            try:
-                return bool(client.ping())
-            except redis.RedisError:
-                return False
+        try:
+            with (
+                socket.create_connection((HOST, self.port), timeout=1) as client,
+                client.makefile("rb") as answers,
+            ):
+                client.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
+                return answers.readline() == b"+OK\r\n" and answers.readline() == b"+PONG\r\n"
+        except OSError:
+            return False

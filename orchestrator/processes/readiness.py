@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-
-import httpx
+from http.client import HTTPConnection, HTTPException
+from urllib.parse import urlsplit
 
 from orchestrator.processes.supervisor import Process
 
@@ -27,13 +27,18 @@ def port_open(port: int, host: str = "127.0.0.1") -> Callable[[Process], bool]:
 
 
 def http_ok(url: str) -> Callable[[Process], bool]:
-    """Ready once a GET of the URL answers with a 2xx."""
+    """Ready once a GET of the URL (``http`` only) answers with a 2xx."""
+    parts = urlsplit(url)
 
     def look(_: Process) -> bool:
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=LOOK)
         try:
-            return httpx.get(url, timeout=LOOK, trust_env=False).is_success
-        except httpx.TransportError:
+            connection.request("GET", f"{parts.path or '/'}?{parts.query}")
+            return connection.getresponse().status in range(200, 300)
+        except (OSError, HTTPException):
             return False
+        finally:
+            connection.close()
 
     return look
 

@@ -198,6 +198,11 @@ class Supervisor:
         self._reader = threading.Thread(target=self._read, name="supervisor", daemon=True)
         self._reader.start()
 
+    @property
+    def keeper_pid(self) -> int:
+        """The id of the process between us and all others."""
+        return self._keeper.pid
+
     def spawn(
         self,
         name: str,
