@@ -15,9 +15,9 @@ from orchestrator.cli.story import Teller
 from orchestrator.cli.tree import step_tree
 from orchestrator.client import Client, Run
 from orchestrator.clock import monotonic
-from orchestrator.errors import OrchestratorError
 
 Entry = dict[str, Any]
+Arrived = queue.SimpleQueue[Entry | Exception | None]
 
 
 def follow(client: Client, run: Run, seconds: float, console: Console) -> Run:
@@ -60,31 +60,32 @@ def transitions(client: Client, id: str, seconds: float) -> Iterator[list[Entry]
     Ends with the instance or when `seconds` are over. A thread reads the stream, so that a
     silent instance does not hold up the end of the time.
     """
-    arrived: queue.SimpleQueue[Entry | OrchestratorError | None] = queue.SimpleQueue()
-    threading.Thread(target=_watch, args=(client, id, arrived), daemon=True).start()
+    arrived: Arrived = queue.SimpleQueue()
+    left = threading.Event()
+    threading.Thread(target=_watch, args=(client, id, arrived, left), daemon=True).start()
     until = monotonic() + seconds
-    while True:
-        batch, over = _batch(arrived, until)
-        if batch:
-            yield batch
-        if over:
-            return
+    over = False
+    try:
+        while not over:
+            batch, over = _batch(arrived, until)
+            if batch:
+                yield batch
+    finally:
+        left.set()
 
 
-def _watch(
-    client: Client, id: str, arrived: queue.SimpleQueue[Entry | OrchestratorError | None]
-) -> None:
+def _watch(client: Client, id: str, arrived: Arrived, left: threading.Event) -> None:
     try:
         for entry in client.watch(id):
             arrived.put(entry)
         arrived.put(None)
-    except OrchestratorError as error:
-        arrived.put(error)
+    except Exception as error:  # noqa: BLE001 (raised where somebody can see it)
+        # Once nobody follows any more, the client is closed under the stream.
+        if not left.is_set():
+            arrived.put(error)
 
 
-def _batch(
-    arrived: queue.SimpleQueue[Entry | OrchestratorError | None], until: float
-) -> tuple[list[Entry], bool]:
+def _batch(arrived: Arrived, until: float) -> tuple[list[Entry], bool]:
     """What has arrived, waiting for the first; and whether that was all."""
     batch: list[Entry] = []
     try:
@@ -92,7 +93,7 @@ def _batch(
         left = max(0.0, min(until - monotonic(), threading.TIMEOUT_MAX))
         item = arrived.get(timeout=left)
         while True:
-            if isinstance(item, OrchestratorError):
+            if isinstance(item, Exception):
                 raise item
             if item is None:
                 return batch, True

@@ -13,7 +13,7 @@ from orchestrator.cli.exits import exit_of, leave
 from orchestrator.cli.follow import error_line, follow
 from orchestrator.cli.options import KeyValue, Shared, shared_options
 from orchestrator.cli.output import progress_console, stdout_console
-from orchestrator.cli.story import Names, clock, names_of, sentence
+from orchestrator.cli.story import Names, clock, facts_of, names_of
 from orchestrator.cli.tree import step_tree
 
 _LISTED = ("id", "workflow", "version", "status", "compensation", "started_at", "business_id")
@@ -54,7 +54,7 @@ def show(shared: Shared, id: str) -> None:
         return
     console = stdout_console()
     console.print(run.id, soft_wrap=True)
-    console.print(step_tree(run, steps), soft_wrap=True)
+    console.print(step_tree(run, steps))
     if run.error:
         console.print(f"[red]{escape(error_line(run.error))}[/]", soft_wrap=True)
     if run.status == "completed":
@@ -72,17 +72,18 @@ def history(shared: Shared, id: str) -> None:
             shared.printer.rows(entries, ())
             return
         names = names_of(client.steps(id))
-        rows = [_row(entry, fact, names) for entry in entries for fact in entry["facts"] or [None]]
+        rows = [row for entry in entries for row in _rows(entry, names)]
     shared.printer.rows(rows, ("sequence", "at", "stimulus", "fact"))
 
 
-def _row(entry: dict[str, Any], fact: dict[str, Any] | None, names: Names) -> dict[str, Any]:
-    return {
+def _rows(entry: dict[str, Any], names: Names) -> list[dict[str, Any]]:
+    """A row a fact; one without a fact where a transition brought none about."""
+    start = {
         "sequence": entry["sequence"],
         "at": clock(entry),
         "stimulus": entry["stimulus"].get("kind"),
-        "fact": sentence(fact, names) if fact else None,
     }
+    return [start | {"fact": fact.sentence(names)} for fact in facts_of(entry)] or [start]
 
 
 @click.command()

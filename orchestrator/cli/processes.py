@@ -46,7 +46,7 @@ def worker(task_events: bool, loglevel: str | None, **options: Any) -> None:
 @_log_level
 def beat(loglevel: str | None) -> None:
     """Fire what falls due; several may run side by side."""
-    _celery("beat", loglevel)
+    _celery("beat", loglevel, "--scheduler=orchestrator.execution.beat:Scheduler")
 
 
 def _celery(command: str, loglevel: str | None, *arguments: str) -> None:

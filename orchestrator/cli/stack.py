@@ -142,12 +142,13 @@ class Stack:
         self._report("starting API, workers and beat")
         api = self._spawn("api", "api")
         workers = [self.start_worker(number + 1) for number in range(self.plan.workers)]
-        self._spawn("beat", "beat")
+        beat = self._spawn("beat", "beat")
         if self.plan.flower:
             self._start_flower()
         api.wait_until(_first_life(http_ok(f"{self.api_url}/readyz")), PATIENCE)
         for worker in workers:
             worker.wait_until(_first_life(log_says(" ready.")), PATIENCE)
+        beat.wait_until(_first_life(log_says("beat: Starting")), PATIENCE)
 
     def _settings(self, port: int) -> dict[str, str]:
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.client import Client, Step
@@ -21,10 +22,26 @@ def _name(step: Step) -> str:
     return name if step.compensates is None else f"{name} (undoing)"
 
 
-def sentence(fact: Mapping[str, Any], names: Names) -> str:
-    """A fact: its type, and the step that it is about."""
-    step = fact.get("step")
-    return str(fact["type"]) if not step else f"{fact['type']} {names.get(step, f'step {step}')}"
+@dataclass(frozen=True)
+class Fact:
+    """One thing that a transition brought about; `step` is None for the instance itself."""
+
+    type: str
+    step: int | None = None
+
+    def sentence(self, names: Names) -> str:
+        """Its type, and the step that it is about."""
+        if not self.step:
+            return self.type
+        return f"{self.type} {names.get(self.step, f'step {self.step}')}"
+
+
+def facts_of(entry: Mapping[str, Any]) -> list[Fact]:
+    """The facts of a history row, each ``[type, step, data?]`` or an object of those."""
+    return [
+        Fact(fact["type"], fact.get("step")) if isinstance(fact, dict) else Fact(*fact[:2])
+        for fact in entry["facts"]
+    ]
 
 
 class Teller:
@@ -38,10 +55,12 @@ class Teller:
     def tell(self, entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         """One line for each fact: number of the transition, time, what happened to what."""
         for entry in entries:
-            for fact in entry["facts"]:
-                if fact.get("step") and fact["step"] not in self._names:
+            for fact in facts_of(entry):
+                if fact.type == "task.created":
+                    continue  # its start follows in the same transition
+                if fact.step and fact.step not in self._names:
                     self._names = names_of(self._client.steps(self._id))
-                yield f"{entry['sequence']:>4}  {clock(entry)}  {sentence(fact, self._names)}"
+                yield f"{entry['sequence']:>4}  {clock(entry)}  {fact.sentence(self._names)}"
 
 
 def clock(entry: Mapping[str, Any]) -> str:

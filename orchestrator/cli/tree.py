@@ -27,16 +27,19 @@ _MARKS = {
 def step_tree(run: Run, steps: Iterable[Step]) -> RenderableType:
     """The tree of `steps` under a line that says how the instance stands."""
     children: dict[int, list[Step]] = defaultdict(list)
+    undone: set[int] = set()
     for step in steps:
         children[step.parent].append(step)
+        if step.compensates is not None and step.status == "completed":
+            undone.add(step.compensates)
     tree = Tree(_headline(run), guide_style="dim")
-    _grow(tree, 0, children)
+    _grow(tree, 0, children, undone)
     return Group(tree)
 
 
-def _grow(tree: Tree, parent: int, children: dict[int, list[Step]]) -> None:
+def _grow(tree: Tree, parent: int, children: dict[int, list[Step]], undone: set[int]) -> None:
     for step in children.get(parent, ()):
-        _grow(tree.add(_line(step)), step.id, children)
+        _grow(tree.add(_line(step, step.id in undone)), step.id, children, undone)
 
 
 def _headline(run: Run) -> Text:
@@ -46,11 +49,13 @@ def _headline(run: Run) -> Text:
     return line
 
 
-def _line(step: Step) -> Text:
+def _line(step: Step, undone: bool) -> Text:
     mark, style = _MARKS.get(step.status, ("?", ""))
     line = Text.assemble((mark, style), " ", step.name)
     if step.compensates is not None:
         line.append(" (undoing)", style="magenta")
+    if undone:
+        line.append(" undone", style="magenta")
     if step.status not in ("completed", "running"):
         line.append_text(Text.assemble(" ", coloured(step.status)))
     line.append(_details(step), style="dim")

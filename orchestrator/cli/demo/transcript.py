@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.demo.shop import Row
-from orchestrator.cli.story import names_of, sentence
+from orchestrator.cli.story import facts_of, names_of
 from orchestrator.client import Step
 
 _STYLES = (
@@ -62,11 +62,10 @@ def as_table(lines: Sequence[Line]) -> Table:
 def _history(entries: Sequence[dict[str, Any]], steps: Sequence[Step]) -> Iterator[Line]:
     names = names_of(steps)
     for entry in entries:
-        for fact in entry["facts"]:
-            if fact["type"] == "task.created":
-                continue  # its start follows in the same transition
-            text = sentence(fact, names)
-            yield Line(_time(entry["at"]), f"history {entry['sequence']}", text)
+        for fact in facts_of(entry):
+            if fact.type != "task.created":  # its start follows in the same transition
+                where = f"history {entry['sequence']}"
+                yield Line(_time(entry["at"]), where, fact.sentence(names))
 
 
 def _attempts(steps: Sequence[Step]) -> Iterator[Line]:
