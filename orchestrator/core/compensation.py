@@ -60,7 +60,7 @@ def start(
     """
     root = draft.root
     draft.set_compensation(Compensation.RUNNING)
-    root.remember(undo={**_beginning(draft, cause, down_to), "reply": reply, "reports": reports})
+    root.remember(undo={**_beginning(cause, down_to), "reply": reply, "reports": reports})
     draft.fact("compensation.started", None, {"error": cause} if cause else None)
     if not waits:
         draft.push(ROOT, {"undo": True})
@@ -69,13 +69,14 @@ def start(
 def roll_back(draft: Draft, node: Node, cause: Json, down_to: int) -> None:
     """Undo what completed inside a `try` after number `down_to`."""
     node.open = 1
-    node.remember(undo=_beginning(draft, cause, down_to))
+    node.remember(undo=_beginning(cause, down_to))
     draft.push(node.id, {"undo": True})
 
 
-def _beginning(draft: Draft, cause: Json, down_to: int) -> dict[str, Json]:
+def _beginning(cause: Json, down_to: int) -> dict[str, Json]:
     return {
-        "before": draft.root.counter + 1,
+        # Known only when it begins: what lands until then counts.
+        "before": None,
         "to": down_to,
         "error": cause,
         "done": 0,
@@ -86,6 +87,8 @@ def _beginning(draft: Draft, cause: Json, down_to: int) -> dict[str, Json]:
 def go_on(draft: Draft, owner: Node | None) -> None:
     """Undo the next step, if there is one. `owner` None: the instance."""
     memory: dict[str, Json] = dict(_of(draft, owner).recall("undo"))
+    if memory["before"] is None:
+        memory["before"] = draft.root.counter + 1
     for _ in range(PASSED_OVER):
         node = _next(draft, memory["before"])
         if node is None or (node.done or 0) <= memory["to"]:
@@ -139,10 +142,13 @@ def _counts(draft: Draft, owner: Node | None, node: Node) -> bool:
     while at.parent != ROOT:
         at = draft.node(at.parent)
         inside = inside or (owner is not None and at.id == owner.id)
-        replaced = "compensate" in draft.plan_of(at).task.metadata
-        if replaced and at.status is Status.COMPLETED:
+        if at.status is Status.COMPLETED and _has_compensation(draft, at):
             return False
     return inside
+
+
+def _has_compensation(draft: Draft, node: Node) -> bool:
+    return node.kind != "extension" and "compensate" in draft.plan_of(node).task.metadata
 
 
 def _undo(draft: Draft, owner: Node | None, node: Node, cause: Json) -> bool:

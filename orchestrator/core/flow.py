@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from orchestrator.core import faults
 from orchestrator.core.data import give_out, holds, length, take_in
+from orchestrator.core.extensions import applying
 from orchestrator.core.faults import Fault
 from orchestrator.core.kinds import KINDS, Faulted
 from orchestrator.core.plans import Plan, plan_of, reaches, undo_of
@@ -38,25 +39,46 @@ def enter(
     Raises `Faulted`.
     """
     plan = plan_of(task)
-    node = Node.new(parent, task.ref, task.kind, index, scope)
-    node.plan = plan
+    node = _new(parent, task, plan, raw, scope, index)
     node.undoes = undoes
-    node.input = raw
     try:
         if plan.condition is not None and not holds(draft, node, plan.condition, raw):
             draft.fact("task.skipped", parent or None, {"task": task.ref})
             return False
-        if plan.extensions is not None:
+        if plan.extensions is not None and (places := applying(draft, node, plan, raw)):
             node.kind = "extension"
+            node.remember(extensions=places)
             draft.add(node)
         else:
             begin(draft, node, plan, raw)
         KINDS[node.kind].enter(draft, node, plan)
     except Fault as fault:
-        if node.id < 0:
-            draft.add(node)
-        raise Faulted(node, fault.error) from None
+        raise _faulted(draft, node, fault) from None
     return True
+
+
+def enter_bare(draft: Draft, parent: int, task: Task, raw: Json) -> None:
+    """Begin a task whose `if` and extensions have been seen to. Raises `Faulted`."""
+    plan = plan_of(task)
+    node = _new(parent, task, plan, raw, None, None)
+    try:
+        begin(draft, node, plan, raw)
+        KINDS[node.kind].enter(draft, node, plan)
+    except Fault as fault:
+        raise _faulted(draft, node, fault) from None
+
+
+def _new(parent: int, task: Task, plan: Plan, raw: Json, scope: Json, index: int | None) -> Node:
+    node = Node.new(parent, task.ref, task.kind, index, scope)
+    node.plan = plan
+    node.input = raw
+    return node
+
+
+def _faulted(draft: Draft, node: Node, fault: Fault) -> Faulted:
+    if node.id < 0:
+        draft.add(node)
+    return Faulted(node, fault.error)
 
 
 def begin(draft: Draft, node: Node, plan: Plan, raw: Json) -> None:

@@ -4,11 +4,34 @@ from orchestrator.core.kinds import KINDS
 from orchestrator.core.tasks import (
     call,
     do,
+    emit,
+    extension,
+    for_,
+    fork,
+    listen,
     raise_,
+    run,
     set,  # noqa: A004
     switch,
     try_,
+    undo,
     wait,
 )
 
-__all__ = ["KINDS", "call", "do", "raise_", "set", "switch", "try_", "wait"]
+__all__ = [
+    "KINDS",
+    "call",
+    "do",
+    "emit",
+    "extension",
+    "for_",
+    "fork",
+    "listen",
+    "raise_",
+    "run",
+    "set",
+    "switch",
+    "try_",
+    "undo",
+    "wait",
+]

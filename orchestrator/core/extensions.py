@@ -1,0 +1,24 @@
+"""Which extensions apply to a task (dsl-reference.md, Extension)."""
+
+from __future__ import annotations
+
+from orchestrator.core.data import holds
+from orchestrator.core.plans import Plan
+from orchestrator.core.values import Json
+from orchestrator.core.variables import describe
+from orchestrator.core.work import Draft, Node
+
+
+def applying(draft: Draft, node: Node, plan: Plan, raw: Json) -> list[int]:
+    """The places in ``use.extensions`` of those whose `when` holds on the raw input.
+
+    There `$task` is the task's descriptor together with the members of its definition: the
+    specification's own examples ask for ``$task.call`` and ``$task.with``.
+    """
+    task = {**plan.task.body, **describe(draft, node)}
+    known = draft.plan.extensions
+    return [
+        known.index(one)
+        for one in plan.extensions or ()
+        if one.when is None or holds(draft, node, one.when, raw, {"task": task})
+    ]

@@ -1,0 +1,29 @@
+"""What came of children that ran side by side."""
+
+from __future__ import annotations
+
+from orchestrator.core.values import Json, Status, Step
+from orchestrator.core.work import Draft, Node
+
+
+def outputs(draft: Draft, parent: Node) -> dict[int, Json]:
+    """The outputs of a step's children by their `index`: of those with the same one, that
+    which completed last. Children saved before this transition are loaded, once."""
+    last: dict[int, Child] = {}
+    for child in _children(draft, parent):
+        if child.status is Status.COMPLETED and child.index is not None:
+            known = last.get(child.index)
+            if known is None or (known.done or 0) < (child.done or 0):
+                last[child.index] = child
+    return {index: child.output for index, child in last.items()}
+
+
+Child = Node | Step
+
+
+def _children(draft: Draft, parent: Node) -> list[Child]:
+    new: list[Child] = [node for node in draft.new if node.parent == parent.id]
+    if parent.was is None:
+        return new
+    saved = draft.need("children", parent.id)
+    return [draft.nodes.get(step.id, step) for step in saved] + new

@@ -1,0 +1,41 @@
+"""``emit``: publish a CloudEvent; it is the step's output (dsl-reference.md, Emit)."""
+
+from __future__ import annotations
+
+from orchestrator.core import faults
+from orchestrator.core.data import fill
+from orchestrator.core.flow import complete
+from orchestrator.core.kinds import Kind, register
+from orchestrator.core.plans import Plan
+from orchestrator.core.templates import Template
+from orchestrator.core.values import Json
+from orchestrator.core.work import Draft, Node
+
+
+def enter(draft: Draft, node: Node, plan: Plan) -> None:
+    """Fill in the event's attributes; those that are missing and required are made."""
+    if plan.own is None:
+        attributes = plan.task.body["emit"]["event"].get("with") or {}
+        plan.own = Template(attributes, loose=plan.loose)
+    event = _event(draft, fill(draft, node, plan.own, node.input))
+    draft.emitted.append(event)
+    complete(draft, node, event)
+
+
+def _event(draft: Draft, given: dict[str, Json]) -> dict[str, Json]:
+    """The event in the JSON format of CloudEvents 1.0."""
+    workflow = draft.workflow
+    event = {
+        "specversion": "1.0",
+        "id": draft.id(),
+        "source": f"/{workflow.namespace}/{workflow.name}/{workflow.version}",
+        "time": draft.at.isoformat().replace("+00:00", "Z"),
+        **{name: value for name, value in given.items() if value is not None or name == "data"},
+    }
+    for name in ("id", "source", "type"):
+        if not isinstance(event.get(name), str) or not event[name]:
+            raise faults.expression(f"the event's {name} is no text")
+    return event
+
+
+register("emit", Kind(enter))

@@ -1,0 +1,180 @@
+"""``for``: a list of tasks for each item of a collection (dsl-reference.md, For).
+
+`while` is tested before each iteration, with the loop's variables. An iteration begins with
+the output of the one before, and the last one's is the loop's. With `metadata.concurrency: N`
+up to N iterations run at once, each from the loop's input, and the output is the array of
+theirs. The children's `index` is their iteration.
+
+Iterations cost the same however many there are: the loop's row does not change while they
+follow each other, and the items of a long collection are stored in stretches of their own.
+
+`state`: `count`; `items` where they are few; with concurrency `next`, the iteration to begin
+after one has ended, and `begun`, how many there are if `while` has stopped the loop.
+"""
+
+from __future__ import annotations
+
+from orchestrator.core import faults
+from orchestrator.core.data import as_program, ask, fill, holds
+from orchestrator.core.flow import begin_list, complete, proceed
+from orchestrator.core.joins import outputs
+from orchestrator.core.kinds import Kind, register
+from orchestrator.core.plans import Plan
+from orchestrator.core.templates import Expression, Template
+from orchestrator.core.values import Chunk, Json
+from orchestrator.core.work import Draft, Node
+
+
+class Loop:
+    """A `for`, read once."""
+
+    __slots__ = ("at", "concurrency", "each", "items", "while_")
+
+    def __init__(self, plan: Plan) -> None:
+        body = plan.task.body
+        loop = body["for"]
+        self.each: str = loop.get("each", "item")
+        self.at: str = loop.get("at", "index")
+        source = loop["in"]
+        self.items: Expression | Template = (
+            Expression(source) if isinstance(source, str) else Template(source, loose=plan.loose)
+        )
+        self.while_ = as_program(body.get("while"))
+        wanted = plan.task.metadata.get("concurrency")
+        self.concurrency: int | None = max(1, wanted) if isinstance(wanted, int) else None
+
+
+def loop_of(plan: Plan) -> Loop:
+    """What a `for` says."""
+    loop: Loop | None = plan.own
+    if loop is None:
+        loop = plan.own = Loop(plan)
+    return loop
+
+
+def enter(draft: Draft, node: Node, plan: Plan) -> None:
+    """Find the items, store them, begin the first iteration, or the first N."""
+    loop = loop_of(plan)
+    items = _items(draft, node, loop)
+    if items is None:
+        return complete(draft, node, node.input)
+    node.remember(count=len(items))
+    _store(draft, node, items)
+    if loop.concurrency is None:
+        node.open = 1
+        return draft.push(node.id, {"at": 0})
+    node.open = min(loop.concurrency, len(items))
+    node.remember(next=node.open)
+    if node.open == 0:
+        return complete(draft, node, [])
+    return draft.push(node.id, {"from": 0})
+
+
+def _items(draft: Draft, node: Node, loop: Loop) -> list[Json] | None:
+    source = loop.items
+    if isinstance(source, Expression):
+        items = ask(draft, node, source, node.input)
+    else:
+        items = fill(draft, node, source, node.input)
+    if items is not None and not isinstance(items, list):
+        raise faults.expression("`for.in` is no array")
+    return items
+
+
+def _store(draft: Draft, node: Node, items: list[Json]) -> None:
+    size = draft.limits.items
+    if len(items) <= size:
+        node.remember(items=items)
+        return
+    for start in range(0, len(items), size):
+        draft.chunks.append(Chunk(node.id, start, items[start : start + size]))
+
+
+def _item(draft: Draft, node: Node, index: int) -> Json:
+    few = node.recall("items")
+    if few is not None:
+        return few[index]
+    start = index - index % draft.limits.items
+    if node.was is None:
+        chunk = next(one for one in draft.chunks if one.step == node.id and one.index == start)
+    else:
+        chunk = draft.need("items", node.id, start)
+    return chunk.items[index - chunk.index]
+
+
+def go_on(draft: Draft, node: Node, data: Json) -> None:
+    """Begin iteration ``at`` (its input is the output of step ``of``, or the loop's), or with
+    concurrency iteration ``from`` and the ones after it, or ``only`` one."""
+    if "at" in data:
+        of = data.get("of")
+        raw = node.input if of is None else draft.node(of).output
+        return _iterate(draft, node, data["at"], raw, of)
+    index = data.get("from", data.get("only"))
+    if "from" in data and index + 1 < node.recall("next", 0):
+        draft.push(node.id, {"from": index + 1})
+    return _begin_beside(draft, node, index)
+
+
+def _begin(draft: Draft, node: Node, index: int, raw: Json) -> bool | None:
+    """Begin an iteration. False: it has nothing to do. None: the loop's condition ends it."""
+    loop = loop_of(draft.plan_of(node))
+    scope = {loop.each: _item(draft, node, index), loop.at: index}
+    if loop.while_ is not None and not holds(draft, node, loop.while_, raw, scope):
+        return None
+    return begin_list(draft, node.id, node.ref + "/do", raw, scope, index)
+
+
+def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
+    """Begin the iteration's next task, or the next iteration."""
+    if proceed(draft, child, then):
+        return
+    index = child.index or 0
+    if loop_of(draft.plan_of(node)).concurrency is None:
+        _iterate(draft, node, index + 1, child.output, child.id)
+    else:
+        _one_ended(draft, node)
+
+
+def _iterate(draft: Draft, node: Node, index: int, raw: Json, of: int | None) -> None:
+    """One after the other: begin the first iteration from `index` on that has something to do."""
+    count = node.recall("count")
+    for tried in range(index, count):
+        if tried - index >= draft.limits.tasks:
+            return draft.push(node.id, {"at": tried, "of": of})
+        begun = _begin(draft, node, tried, raw)
+        if begun:
+            return None
+        if begun is None:
+            break
+    node.open = 0
+    return complete(draft, node, raw)
+
+
+# -- side by side ------------------------------------------------------------------------------
+
+
+def _begin_beside(draft: Draft, node: Node, index: int) -> None:
+    begun = _begin(draft, node, index, node.input)
+    if begun:
+        return
+    if begun is None:  # the loop ends before this iteration, those that run go on
+        last = min(index, node.recall("begun", index))
+        node.remember(begun=last, next=node.recall("count"))
+    _one_ended(draft, node)
+
+
+def _one_ended(draft: Draft, node: Node) -> None:
+    """An iteration has ended: begin another, or join."""
+    following = node.recall("next")
+    if following < node.recall("count"):
+        node.remember(next=following + 1)
+        return draft.push(node.id, {"only": following})
+    node.open -= 1
+    if node.open == 0:
+        found = outputs(draft, node)
+        count = node.recall("begun", node.recall("count"))
+        complete(draft, node, [found.get(index, node.input) for index in range(count)])
+    return None
+
+
+register("for", Kind(enter, go_on, child_completed))

@@ -1,0 +1,91 @@
+"""``fork``: branches side by side, each from the fork's input (dsl-reference.md, Fork).
+
+The row's `open` counts the branches that have not ended; the join comes when it is down to
+none, and gives their outputs in the order of declaration. With `compete` the first branch to
+complete wins and the others are withdrawn; the fork faults only when all of them have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.core import flow, settle
+from orchestrator.core.joins import outputs
+from orchestrator.core.kinds import Kind, register
+from orchestrator.core.plans import Plan
+from orchestrator.core.values import Json
+from orchestrator.core.work import Draft, Node
+from orchestrator.document.model import TaskList
+
+
+def _branches(draft: Draft, node: Node) -> TaskList:
+    return draft.workflow.tasks(node.ref + "/fork/branches")
+
+
+def _competes(draft: Draft, node: Node) -> bool:
+    return draft.plan_of(node).task.body["fork"].get("compete") is True
+
+
+def enter(draft: Draft, node: Node, _: Plan) -> None:
+    """Begin the branches, one item of the agenda each; without any the output is empty."""
+    node.open = len(_branches(draft, node))
+    if node.open == 0:
+        return flow.complete(draft, node, None if _competes(draft, node) else [])
+    return draft.push(node.id, {"from": 0})
+
+
+def go_on(draft: Draft, node: Node, data: Json) -> None:
+    """Begin a branch, and see to it that the next one follows: `data` is ``{"from": index}``
+    or ``{"only": index}``."""
+    branches = _branches(draft, node)
+    index = data.get("from", data.get("only"))
+    if "from" in data and index + 1 < len(branches):
+        draft.push(node.id, {"from": index + 1})
+    if not flow.enter(draft, node.id, branches[index], node.input, None, index):
+        _ended(draft, node, None, node.input)
+
+
+def child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
+    """A branch is done; its directive means nothing beyond its end."""
+    _ended(draft, node, child, child.output)
+
+
+def _ended(draft: Draft, node: Node, child: Node | None, output: Json) -> None:
+    """A branch has an output (a skipped one its input, without a step)."""
+    if _competes(draft, node):
+        return _won(draft, node, child, output)
+    node.open -= 1
+    if node.open == 0:
+        found = outputs(draft, node)
+        count = len(_branches(draft, node))
+        flow.complete(draft, node, [found.get(index, node.input) for index in range(count)])
+    return None
+
+
+def _won(draft: Draft, node: Node, child: Node | None, output: Json) -> None:
+    if node.open > 1 and _others_run(draft, node, child):
+        settle.withdraw(draft, node.id)
+    node.open = 0
+    flow.complete(draft, node, output)
+
+
+def _others_run(draft: Draft, node: Node, child: Node | None) -> bool:
+    """Whether another branch may be open: one that is saved, or a new one that we see."""
+    return node.was is not None or any(
+        other.parent == node.id and other.is_open and other is not child for other in draft.new
+    )
+
+
+def catches(draft: Draft, node: Node, _: Node, __: Mapping[str, Json]) -> bool:
+    """Among competing branches an error counts only when it is the last one's."""
+    return node.open > 1 and _competes(draft, node)
+
+
+def caught(draft: Draft, node: Node, child: Node, _: Mapping[str, Json], beside: bool) -> None:
+    """One competitor fewer."""
+    if beside:
+        settle.withdraw(draft, child.id)
+    node.open -= 1
+
+
+register("fork", Kind(enter, go_on, child_completed, catches, caught))

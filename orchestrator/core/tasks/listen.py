@@ -1,0 +1,295 @@
+"""``listen``: wait for events (dsl-reference.md, Listen, Event Consumption Strategy).
+
+Matching is done elsewhere: the step registers a `Listener` and is told of each event that
+matches, by an EVENT stimulus whose data is
+
+    event         the CloudEvent
+    matches       the places, in the listener's `filters`, of those that it passed
+    until         the places in `until.filters` of those that it passed, if any
+    correlation   all bound correlation values, where the event bound new ones
+
+The output is an array of what was read, in the order of consumption. With `foreach` each
+event is processed before the next one is, and its output takes its place; events that come
+meanwhile wait in `state`. A listener that never ends (``until: false``) keeps nothing of what
+it has consumed, because its output is never given.
+
+`state`: `items` so far; `seen`, what was read, where an `until` expression looks at it; `got`
+and `ended_by`, the filters that have had their event; `queue`; `count` of iterations begun;
+`closing`, once nothing more is to be consumed; `correlation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.core import faults
+from orchestrator.core.data import NOTHING, ask, exported, holds, transformed
+from orchestrator.core.flow import begin_list, complete, proceed, prune
+from orchestrator.core.kinds import Kind, register
+from orchestrator.core.plans import Plan
+from orchestrator.core.schemas import schema_of
+from orchestrator.core.templates import Expression, Template, transformation
+from orchestrator.core.values import Json, Listener, Status
+from orchestrator.core.variables import SECRETS, collect
+from orchestrator.core.work import Draft, Node
+from orchestrator.expressions import is_expression
+
+MODES = ("one", "any", "all")
+
+
+class Listening:
+    """A `listen` task, read once."""
+
+    __slots__ = (
+        "correlations",
+        "endless",
+        "filters",
+        "iterator",
+        "mode",
+        "names",
+        "read",
+        "until",
+        "until_filters",
+        "until_mode",
+    )
+
+    def __init__(self, plan: Plan) -> None:
+        body = plan.task.body
+        to = body["listen"]["to"]
+        self.mode, self.filters = _strategy(to)
+        self.read: str = body["listen"].get("read", "data")
+        until = to.get("until") if self.mode == "any" else None
+        self.until = Expression(until) if isinstance(until, str) else None
+        self.until_mode: str | None = None
+        self.until_filters: list[dict[str, Any]] = []
+        if isinstance(until, Mapping):
+            self.until_mode, self.until_filters = _strategy(until)
+        self.endless = self.until is not None and self.until.program == "false"
+        self.correlations = _correlations(self.filters)
+        asked = Template([item.get("with") for item in [*self.filters, *self.until_filters]])
+        self.names = tuple(name for name in asked.names() if name not in SECRETS)
+        self.iterator = Iterator(plan) if "foreach" in body else None
+
+    @property
+    def stops_at_first(self) -> bool:
+        """Whether one event is enough."""
+        return self.mode != "all" and self.until is None and self.until_mode is None
+
+
+class Iterator:
+    """What is done with each event (dsl-reference.md, Subscription Iterator)."""
+
+    __slots__ = ("at", "export", "export_schema", "item", "output", "output_schema")
+
+    def __init__(self, plan: Plan) -> None:
+        body = plan.task.body["foreach"] or {}
+        self.item: str = body.get("item", "item")
+        self.at: str = body.get("at", "index")
+        given, kept = body.get("output") or {}, body.get("export") or {}
+        self.output = transformation(given.get("as"), loose=plan.loose)
+        self.output_schema = schema_of(given)
+        self.export = transformation(kept.get("as"), loose=plan.loose)
+        self.export_schema = schema_of(kept)
+
+
+def _strategy(to: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    mode = next(mode for mode in MODES if mode in to)
+    return mode, [to["one"]] if mode == "one" else list(to[mode])
+
+
+def _correlations(filters: list[dict[str, Any]]) -> dict[str, str]:
+    """What each correlation expects, where it says so."""
+    return {
+        name: body["expect"]
+        for item in filters
+        for name, body in (item.get("correlate") or {}).items()
+        if "expect" in body
+    }
+
+
+def listening_of(plan: Plan) -> Listening:
+    """What a listen task says."""
+    listening: Listening | None = plan.own
+    if listening is None:
+        listening = plan.own = Listening(plan)
+    return listening
+
+
+def enter(draft: Draft, node: Node, plan: Plan) -> None:
+    """Register the listener."""
+    listening = listening_of(plan)
+    if listening.mode == "all" and not listening.filters:
+        return complete(draft, node, [])
+    correlation = {
+        name: _expected(draft, node, text) for name, text in listening.correlations.items()
+    }
+    if _correlates(listening):
+        draft.fact("workflow.correlation-started", node.id)
+    draft.set_status(node, Status.WAITING)
+    return register_listener(draft, node, listening, correlation)
+
+
+def register_listener(
+    draft: Draft, node: Node, listening: Listening, correlation: Mapping[str, Json]
+) -> None:
+    """Ask to be told of events."""
+    until = None
+    if listening.until_mode is not None:
+        until = {"mode": listening.until_mode, "filters": listening.until_filters}
+    draft.listeners.append(
+        Listener(
+            node.id,
+            listening.mode,
+            listening.filters,
+            until,
+            listening.read,
+            dict(correlation) or None,
+            collect(draft, node, listening.names, NOTHING) or None,
+        )
+    )
+
+
+def _correlates(listening: Listening) -> bool:
+    return any(item.get("correlate") for item in listening.filters)
+
+
+def _expected(draft: Draft, node: Node, text: str) -> Json:
+    """`expect` is a constant or an expression, which may be bare: then it begins as paths do."""
+    if is_expression(text) or text.lstrip().startswith((".", "$")):
+        return ask(draft, node, Expression(text), node.input)
+    return text
+
+
+# -- events ---------------------------------------------------------------------------------------
+
+
+def event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
+    """An event has matched."""
+    listening = listening_of(draft.plan_of(node))
+    if node.recall("closing"):
+        return None
+    if data.get("correlation"):
+        node.remember(correlation=data["correlation"])
+        register_listener(draft, node, listening, data["correlation"])
+    if data.get("until"):
+        if _ends(node, listening, data["until"]):
+            _close(draft, node)
+        return None
+    if listening.mode != "all":
+        return _consume(draft, node, listening, data["event"])
+    got = node.recall("got", [])
+    free = [place for place in data.get("matches", ()) if place not in got]
+    if free:
+        node.remember(got=[*got, free[0]])
+        _consume(draft, node, listening, data["event"])
+    return None
+
+
+def _ends(node: Node, listening: Listening, places: list[int]) -> bool:
+    """Whether the listening is over with this event of its `until`."""
+    if listening.until_mode != "all":
+        return True
+    ended = sorted({*node.recall("ended_by", []), *places})
+    node.remember(ended_by=ended)
+    return len(ended) == len(listening.until_filters)
+
+
+def _consume(draft: Draft, node: Node, listening: Listening, found: Mapping[str, Json]) -> None:
+    item = _read(listening.read, found)
+    ends = listening.stops_at_first or len(node.recall("got", ())) == len(listening.filters) > 0
+    if listening.until is not None and not listening.endless:
+        seen = [*node.recall("seen", []), item]
+        node.remember(seen=_bounded(draft, seen))
+        ends = holds(draft, node, listening.until, seen)
+    if listening.mode == "any" and listening.until_mode is not None:
+        ends = False
+    if listening.iterator is None:
+        _keep(draft, node, listening, item)
+    else:
+        node.remember(queue=_bounded(draft, [*node.recall("queue", []), [item]]))
+    if ends:
+        return _close(draft, node)
+    return _next(draft, node)
+
+
+def _read(how: str, found: Mapping[str, Json]) -> Json:
+    if how == "envelope":
+        return dict(found)
+    if how == "raw" and "data_base64" in found:
+        return found["data_base64"]
+    return found.get("data")
+
+
+def _keep(draft: Draft, node: Node, listening: Listening, item: Json) -> None:
+    if not listening.endless:
+        node.remember(items=_bounded(draft, [*node.recall("items", []), item]))
+
+
+def _bounded(draft: Draft, items: list[Json]) -> list[Json]:
+    if len(items) > draft.limits.events:
+        raise faults.runtime(f"the listener has consumed {draft.limits.events} events")
+    return items
+
+
+def _close(draft: Draft, node: Node) -> None:
+    """Nothing more is consumed; what waits is still processed."""
+    draft.closed.append(node.id)
+    node.remember(closing=True)
+    _next(draft, node)
+
+
+# -- foreach --------------------------------------------------------------------------------------
+
+
+def _next(draft: Draft, node: Node) -> None:
+    """Process the next event that waits, or go on waiting, or end."""
+    if node.open:
+        return
+    listening = listening_of(draft.plan_of(node))
+    queue = node.recall("queue", [])
+    while queue:
+        ((item,), *queue) = queue
+        index = node.recall("count", 0)
+        node.remember(queue=queue or None, count=index + 1)
+        iterator = listening.iterator
+        assert iterator is not None  # noqa: S101  only an iterator's events wait
+        scope = {iterator.item: item, iterator.at: index}
+        node.open = 1
+        if node.status is not Status.RUNNING:
+            draft.set_status(node, Status.RUNNING)
+        if begin_list(draft, node.id, node.ref + "/foreach/do", item, scope, index):
+            return
+        _processed(draft, node, listening, item, scope)
+    if node.recall("closing"):
+        if _correlates(listening):
+            keys = {"keys": node.recall("correlation")}
+            draft.fact("workflow.correlation-completed", node.id, keys)
+        complete(draft, node, node.recall("items", []))
+    elif node.status is not Status.WAITING:
+        draft.set_status(node, Status.WAITING)
+
+
+def _processed(
+    draft: Draft, node: Node, listening: Listening, output: Json, scope: Mapping[str, Json]
+) -> None:
+    iterator = listening.iterator
+    assert iterator is not None  # noqa: S101  see `_next`
+    node.open = 0
+    item = transformed(draft, node, iterator.output, iterator.output_schema, output, "item", scope)
+    draft.root.context = exported(draft, node, iterator.export, iterator.export_schema, item, scope)
+    _keep(draft, node, listening, item)
+
+
+def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
+    """Begin the next task for this event; after the last one, the next event."""
+    if proceed(draft, child, then):
+        return
+    if (child.index or 0) >= draft.limits.kept:
+        prune(draft, child)
+    listening = listening_of(draft.plan_of(node))
+    _processed(draft, node, listening, child.output, child.scope or {})
+    _next(draft, node)
+
+
+register("listen", Kind(enter, child_completed=child_completed, event=event))

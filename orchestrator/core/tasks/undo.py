@@ -1,0 +1,30 @@
+"""The undoing of an awaited sub-workflow, through its own instance. Not a task of the DSL: a
+step that waits until that instance says how its compensation went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.core.faults import placed, standard
+from orchestrator.core.flow import mark_completed
+from orchestrator.core.kinds import Faulted, Kind, register
+from orchestrator.core.plans import Plan
+from orchestrator.core.values import Compensation, Json
+from orchestrator.core.work import Draft, Node
+
+
+def enter(_: Draft, node: Node, __: Plan) -> None:
+    """Never: `compensation` makes these steps itself."""
+    raise LookupError(f"{node.ref} cannot be entered")
+
+
+def child(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
+    """The sub-workflow has undone what it could."""
+    if data.get("compensated") == Compensation.FAILED:
+        error = standard("runtime", "the compensation of the sub-workflow failed")
+        raise Faulted(node, placed(error, node.ref))
+    mark_completed(draft, node)
+    draft.push(node.id)
+
+
+register("undo", Kind(enter, child=child))
