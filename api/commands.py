@@ -27,6 +27,7 @@ from api.schemas.instances import (
     RetrySchema,
     SkipSchema,
 )
+from orchestrator.core.commands import COMMANDS as OBEYED
 from orchestrator.core.values import ENDED, OPEN, Status
 from orchestrator.database import audit, commands, steps
 from orchestrator.database.commands import Target
@@ -135,4 +136,5 @@ def _register(command: Command) -> None:
 
 
 for _command in COMMANDS:
-    _register(_command)
+    if _command.name in OBEYED:
+        _register(_command)

@@ -175,7 +175,7 @@ def respond(problem: Problem) -> Response:
     if problem.kind is kinds.UNAUTHENTICATED:
         headers.setdefault("WWW-Authenticate", 'Bearer realm="orchestrator"')
     return Response(
-        body(problem, request.path, trace.current()),
+        body(problem, request.path[:300], trace.current()),
         problem.kind.status,
         headers,
         content_type=MEDIA_TYPE,

@@ -31,8 +31,8 @@ class Decorator(Protocol):
 
 
 #: What any operation may answer; what takes a body or makes a change may answer more.
-ALWAYS = (400, 401, 403, 404, 405, 406, 429, 500, 503)
-WITH_BODY = (409, 412, 413, 415, 422)
+ALWAYS = (400, 401, 403, 404, 405, 406, 422, 429, 500, 503)
+WITH_BODY = (408, 409, 412, 413, 415)
 
 
 class Resource(flask_smorest.Blueprint):  # type: ignore[misc]  # it has no types

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from api.resource import raw
+from orchestrator import codec
 from orchestrator.database.instances import Summary, Whole
 from orchestrator.database.steps import AttemptRow, StepRow, Waiting
 
@@ -112,4 +113,14 @@ def _attempt(row: AttemptRow) -> dict[str, Any]:
 def transition(row: Sequence[Any]) -> dict[str, Any]:
     """A row of the history."""
     sequence, at, stimulus, facts = row
-    return {"sequence": sequence, "at": at, "stimulus": raw(stimulus), "facts": raw(facts)}
+    return {
+        "sequence": sequence,
+        "at": at,
+        "stimulus": raw(stimulus),
+        "facts": [_fact(*fact) for fact in codec.loads(facts)],
+    }
+
+
+def _fact(type: str, step: int | None = None, data: Any = None) -> dict[str, Any]:
+    """A fact, which the database keeps as a short array."""
+    return {"type": type, "step": step, "data": data}

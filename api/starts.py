@@ -79,8 +79,7 @@ def _version(asked: dict[str, Any], place: str) -> Known:
 
 def _new(asked: dict[str, Any], place: str, known: Known) -> NewStart:
     input = asked.get("input")
-    # No input is an empty one to a schema, as it is to the workflow.
-    errors = known.errors({} if input is None else input)
+    errors = known.errors(input)
     if errors:
         placed = [error | {"pointer": f"{place}/input{error['pointer']}"} for error in errors]
         raise Problem(kinds.INVALID_INPUT, errors[0]["message"], placed)

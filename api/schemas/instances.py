@@ -220,13 +220,23 @@ class StepsQuerySchema(PageSchema):
     status = CommaSeparated(STATUSES, load_default=())
 
 
+class FactSchema(Schema):
+    """One thing that happened, in the past tense."""
+
+    type = fields.String(
+        required=True, metadata={"description": "such as `task.completed` (DSL, Lifecycle Events)"}
+    )
+    step = fields.Integer(required=True, allow_none=True)
+    data = ANY(required=True)
+
+
 class TransitionSchema(Schema):
     """One committed change of an instance."""
 
     sequence = fields.Integer(required=True)
     at = time(required=True)
     stimulus = ANY(required=True, metadata={"description": "what caused it"})
-    facts = ANY(required=True, metadata={"description": "what happened, in order"})
+    facts = fields.List(fields.Nested(FactSchema), required=True)
 
 
 class HistorySchema(Schema):

@@ -1,0 +1,35 @@
+"""Fixtures of the integration tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+import pytest
+
+from tests.support.api import Api
+
+
+@pytest.fixture(scope="module")
+def _application(request: pytest.FixtureRequest, postgres_url: str, template: str) -> Iterator[Api]:
+    """One application for the tests of a module, on a database of the module's own."""
+    name = f"api_{os.getpid()}_{abs(hash(request.node.name)) % 10**9}"
+    server = psycopg2.connect(postgres_url)
+    server.autocommit = True
+    server.cursor().execute(f"create database {name} template {template} strategy file_copy")
+    url = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
+    # No broker listens there: the API must not need one.
+    made = Api.on(url, "redis://127.0.0.1:1/0")
+    yield made
+    made.close()
+    server.cursor().execute(f"drop database {name} with (force)")
+    server.close()
+
+
+@pytest.fixture
+def api(_application: Api) -> Iterator[Api]:
+    """The API's application, authentication off, on an empty database."""
+    yield _application
+    _application.empty()

@@ -1,0 +1,188 @@
+"""The execution tree, the history and the commands, as the real State Manager makes them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from orchestrator.ids import new_id
+from tests.support.api import Api, document, problem
+
+WAIT = [{"pause": {"wait": {"hours": 1}}}]
+CALL = [{"pay": {"call": "shop.pay", "with": {"amount": 7}}}]
+
+
+def drain(api: Api, id: str) -> None:
+    """What a control worker does with a hint."""
+    api.client.application.extensions["orchestrator"].services.state.drain(id)
+
+
+def running(api: Api, do: list[dict[str, Any]], **more: Any) -> str:
+    """An instance that has taken its first transition."""
+    api.deploy(document(do=do))
+    id = api.start(**more)
+    drain(api, id)
+    return id
+
+
+def test_an_instance_runs_to_its_end(api: Api):
+    id = running(
+        api,
+        [{"a": {"set": {"x": "${ .n + 1 }"}}}, {"b": {"set": {"y": "${ .x }"}}}],
+        input={"n": 1},
+    )
+    found = api.get(f"/v1/instances/{id}?wait=10").json
+    assert (found["status"], found["output"], found["waiting_for"]) == ("completed", {"y": 2}, [])
+    assert found["started_at"] <= found["ended_at"]
+    steps = api.get(f"/v1/instances/{id}/steps").json["items"]
+    assert [(each["name"], each["kind"], each["output"]) for each in steps] == [
+        ("a", "set", {"x": 2}), ("b", "set", {"y": 2}),
+    ]  # fmt: skip
+    assert [each["reference"] for each in steps] == ["/do/0/a", "/do/1/b"]
+    (transition,) = api.get(f"/v1/instances/{id}/history").json["items"]
+    assert transition["stimulus"]["kind"] == "start"
+    assert transition["facts"][-1]["type"] == "workflow.completed"
+
+
+def test_a_call_that_no_worker_has_taken_is_pending(api: Api):
+    id = running(api, CALL)
+    (step,) = api.get(f"/v1/instances/{id}/steps").json["items"]
+    assert (step["status"], step["input"]) == ("pending", None)
+    (attempt,) = step["attempts"]
+    assert (attempt["state"], attempt["task"], attempt["worker"]) == ("ready", "shop.pay", None)
+    assert api.get(f"/v1/instances/{id}/steps/{step['id']}").json == step
+    (waiting,) = api.get(f"/v1/instances/{id}").json["waiting_for"]
+    assert (waiting["kind"], waiting["reference"]) == ("call", "/do/0/pay")
+
+
+def test_what_an_instance_waits_for(api: Api):
+    id = running(api, WAIT)
+    found = api.get(f"/v1/instances/{id}").json
+    (waiting,) = found["waiting_for"]
+    assert (found["status"], waiting["kind"], waiting["timer"]) == ("waiting", "timer", "wait")
+    assert (waiting["reference"], waiting["due_at"] > found["created_at"]) == ("/do/0/pause", True)
+
+
+def test_a_tree_is_told_by_parents(api: Api):
+    id = running(api, [{"outer": {"do": [{"inner": {"set": {"a": 1}}}, *WAIT]}}])
+    outer, inner, pause = api.get(f"/v1/instances/{id}/steps").json["items"]
+    assert outer["parent"] == 0
+    assert {inner["parent"], pause["parent"]} == {outer["id"]}
+    below = api.get(f"/v1/instances/{id}/steps?parent={outer['id']}&limit=1").json
+    assert [each["name"] for each in below["items"]] == ["inner"]
+    rest = api.get(f"/v1/instances/{id}/steps?parent={outer['id']}&limit=1&cursor={below['next']}")
+    assert [each["name"] for each in rest.json["items"]] == ["pause"]
+    done = api.get(f"/v1/instances/{id}/steps?status=completed").json["items"]
+    assert [each["name"] for each in done] == ["inner"]
+
+
+def test_steps_that_are_not_there(api: Api):
+    id = running(api, WAIT)
+    for step in ("0", "99", "99999999999999999999"):
+        assert api.get(f"/v1/instances/{id}/steps/{step}").status_code == 404
+    assert api.get(f"/v1/instances/{id}/steps/first").status_code == 404
+    for path in ("steps", "history", "steps/1"):
+        assert api.get(f"/v1/instances/{new_id()}/{path}").status_code == 404
+
+
+def test_a_cancel_stops_an_instance_and_is_audited(api: Api):
+    id = running(api, WAIT)
+    answer = api.post(f"/v1/instances/{id}/cancel", json={"reason": "a mistake"})
+    assert (answer.status_code, answer.json["command"], answer.json["status"]) == (
+        202, "cancel", "waiting",
+    )  # fmt: skip
+    drain(api, id)
+    assert api.get(f"/v1/instances/{id}?wait=10").json["status"] == "cancelled"
+    assert api.all(
+        "select actor, target, reason from orchestrator.audit where action like 'inst%%'"
+    ) == [("anonymous", id, "a mistake")]
+    history = api.get(f"/v1/instances/{id}/history?sort=-sequence&limit=1").json["items"]
+    assert history[0]["stimulus"]["data"]["reason"] == "a mistake"
+
+
+def test_a_command_in_the_wrong_status_is_a_409(api: Api):
+    id = running(api, [{"a": {"set": {"x": 1}}}])
+    before = api.content()
+    for command in ("cancel", "terminate"):
+        answer = api.post(f"/v1/instances/{id}/{command}")
+        assert (answer.status_code, problem(answer)) == (409, "wrong-status")
+    assert api.post(f"/v1/instances/{new_id()}/cancel").status_code == 404
+    assert api.content() == before
+
+
+def test_a_keyed_command_is_given_once(api: Api):
+    id = running(api, WAIT)
+    headers = {"Idempotency-Key": "c-1"}
+    first = api.post(f"/v1/instances/{id}/cancel", headers=headers)
+    drain(api, id)
+    again = api.post(f"/v1/instances/{id}/cancel", headers=headers)
+    assert (again.status_code, again.data) == (202, first.data)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert api.content()["stimuli"] == 0
+
+
+def test_a_command_may_insist_on_the_state_that_was_seen(api: Api):
+    id = running(api, WAIT)
+    tag = api.get(f"/v1/instances/{id}").headers["ETag"]
+    stale = api.post(f"/v1/instances/{id}/cancel", headers={"If-Match": '"1-0"'})
+    assert (stale.status_code, problem(stale)) == (412, "precondition-failed")
+    assert api.post(f"/v1/instances/{id}/cancel", headers={"If-Match": tag}).status_code == 202
+
+
+@pytest.mark.parametrize("body", [{"reason": 7}, {"why": "x"}, [], "x", {"reason": "x" * 2001}])
+def test_a_command_takes_only_what_it_knows(api: Api, body: Any):
+    id = running(api, WAIT)
+    answer = api.post(f"/v1/instances/{id}/cancel", json=body)
+    assert (answer.status_code, problem(answer)) == (422, "invalid-request")
+
+
+def events(text: str) -> list[tuple[int, dict[str, Any]]]:
+    """The events of a stream: id and data."""
+    found = []
+    for block in text.split("\n\n"):
+        lines = dict(
+            line.split(": ", 1) for line in block.split("\n") if ": " in line and line[0] != ":"
+        )
+        if "id" in lines:
+            found.append((int(lines["id"]), json.loads(lines["data"])))
+    return found
+
+
+STREAM = {"Accept": "text/event-stream"}
+
+
+def test_the_history_streams_until_the_instance_ends(api: Api):
+    id = running(api, WAIT)
+
+    def cancel() -> None:
+        api.client.application.test_client().post(f"/v1/instances/{id}/cancel")
+        drain(api, id)
+
+    later = threading.Timer(0.2, cancel)
+    later.start()
+    answer = api.get(f"/v1/instances/{id}/history", headers=STREAM)
+    later.join()
+    pages = api.get(f"/v1/instances/{id}/history").json["items"]
+    assert answer.mimetype == "text/event-stream"
+    assert [data for _, data in events(answer.text)] == pages
+    assert len(pages) == 2
+    resumed = api.get(f"/v1/instances/{id}/history", headers={**STREAM, "Last-Event-ID": "1"})
+    assert [number for number, _ in events(resumed.text)] == [2]
+
+
+def test_streams_are_few_enough_to_leave_room(api: Api):
+    id = running(api, WAIT)
+    few = Api.on(api.database.url, "redis://127.0.0.1:1/0", threads=4)
+    first = few.client.get(f"/v1/instances/{id}/history", headers=STREAM, buffered=False)
+    next(first.iter_encoded())
+    second = few.get(f"/v1/instances/{id}/history", headers=STREAM)
+    assert (second.status_code, problem(second)) == (429, "too-many-requests")
+    first.close()
+    api.post(f"/v1/instances/{id}/cancel")
+    drain(api, id)
+    third = few.get(f"/v1/instances/{id}/history", headers=STREAM)
+    assert third.status_code == 200
+    few.close()

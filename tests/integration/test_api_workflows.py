@@ -1,0 +1,159 @@
+"""Deploying documents and reading them back, through the API."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from orchestrator.database.versions import version_key
+from tests.support.api import Api, document, problem
+
+YAML = """\
+# how an order is handled
+document:
+  dsl: '1.0.3'
+  namespace: shop
+  name: order
+  version: '1.0.0'
+do:
+  - note:
+      set: { seen: true }
+"""
+
+
+def deploy(api: Api, text: str, query: str = ""):
+    return api.post("/v1/workflows" + query, data=text, content_type="application/yaml")
+
+
+def test_a_document_is_deployed_once(api: Api):
+    first = deploy(api, YAML)
+    assert (first.status_code, first.json["outcome"]) == (201, "created")
+    assert first.headers["Location"] == "/v1/workflows/shop/order/versions/1.0.0"
+    again = api.post("/v1/workflows", json=document())
+    assert (again.status_code, again.json["outcome"]) == (200, "unchanged")
+    assert again.json["digest"] == first.json["digest"]
+    assert api.all("select action, target from orchestrator.audit") == [
+        ("workflow.deploy", "shop/order/1.0.0")
+    ]
+
+
+def test_a_version_never_changes(api: Api):
+    api.deploy(document())
+    other = api.post("/v1/workflows", json=document(do=[{"note": {"set": {"seen": False}}}]))
+    assert (other.status_code, problem(other)) == (409, "version-exists")
+    assert api.get("/v1/workflows/shop/order").json["document"] == document()
+
+
+def test_the_source_comes_back_as_it_was_sent(api: Api):
+    deploy(api, YAML)
+    for path in ("/v1/workflows/shop/order", "/v1/workflows/shop/order/versions/1.0.0"):
+        answer = api.get(path, headers={"Accept": "application/yaml"})
+        assert (answer.mimetype, answer.text) == ("application/yaml", YAML)
+    assert api.get("/v1/workflows/shop/order").json["document"] == document()
+
+
+def test_an_invalid_document_is_refused_with_its_place(api: Api):
+    answer = deploy(api, YAML.replace("set:", "sett:"))
+    assert (answer.status_code, problem(answer)) == (422, "invalid-document")
+    (error,) = answer.json["errors"]
+    assert (error["line"], error["column"]) == (9, 7)
+    assert error["pointer"] == "/do/0/note/sett"
+    assert "set" in error["message"]
+    assert api.content()["workflows"] == 0
+
+
+@pytest.mark.parametrize("text", ["do: [", "a: 1\na: 2\n", "--- 1\n--- 2\n", "a: !!python/x 1"])
+def test_a_text_that_cannot_be_read_is_malformed(api: Api, text: str):
+    answer = deploy(api, text)
+    assert (answer.status_code, problem(answer)) == (400, "malformed-document")
+    assert answer.json["errors"][0]["line"] >= 1
+
+
+def test_a_dry_run_keeps_nothing(api: Api):
+    answer = deploy(api, YAML, "?dry_run=true")
+    assert (answer.status_code, answer.json["outcome"]) == (200, "created")
+    assert api.content()["workflows"] == 0
+    deploy(api, YAML)
+    assert deploy(api, YAML, "?dry_run=true").json["outcome"] == "unchanged"
+    assert deploy(api, YAML.replace("true", "1"), "?dry_run=true").json["outcome"] == "conflict"
+    assert deploy(api, YAML.replace("set:", "sett:"), "?dry_run=true").status_code == 422
+
+
+def test_the_newest_version_is_by_semantic_versioning(api: Api):
+    for version in ("1.2.0", "1.10.0", "1.10.0-rc.2", "1.9.9"):
+        api.deploy(document(version=version))
+    assert api.get("/v1/workflows/shop/order").json["version"] == "1.10.0"
+    versions = [
+        each["version"] for each in api.get("/v1/workflows/shop/order/versions").json["items"]
+    ]
+    assert versions == ["1.10.0", "1.10.0-rc.2", "1.9.9", "1.2.0"]
+
+
+def test_version_keys_sort_as_the_specification_orders():
+    # The example of semver.org, section 11, and numbers beyond any machine word.
+    ordered = [
+        "no-version", "0.0.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta",
+        "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "2.0.0", "10.0.0",
+        "99999999999999999999999.0.0",
+    ]  # fmt: skip
+    assert sorted(ordered, key=lambda version: version_key(version).encode()) == ordered
+    assert version_key("1.0.0+build") == version_key("1.0.0")
+
+
+def test_workflows_are_listed_in_pages(api: Api):
+    for name in ("b", "a", "c"):
+        api.deploy(document(name))
+        api.deploy(document(name, "2.0.0"))
+    first = api.get("/v1/workflows?limit=2").json
+    assert [(each["name"], each["version"]) for each in first["items"]] == [
+        ("a", "2.0.0"), ("b", "2.0.0"),
+    ]  # fmt: skip
+    second = api.get(f"/v1/workflows?limit=2&cursor={first['next']}").json
+    assert [each["name"] for each in second["items"]] == ["c"]
+    assert second["next"] is None
+    assert [each["name"] for each in api.get("/v1/workflows?q=B").json["items"]] == ["b"]
+
+
+def test_what_is_not_there_is_a_404(api: Api):
+    api.deploy(document())
+    for path in ("shop/nothing", "other/order", "shop/order/versions/9.9.9", "shop/x/versions"):
+        answer = api.get(f"/v1/workflows/{path}")
+        assert (answer.status_code, problem(answer)) == (404, "not-found")
+
+
+def test_a_version_in_use_cannot_be_removed(api: Api):
+    api.deploy(document())
+    api.deploy(document(version="2.0.0"))
+    id = api.start()
+    answer = api.delete("/v1/workflows/shop/order")
+    assert (answer.status_code, problem(answer)) == (409, "in-use")
+    assert api.delete("/v1/workflows/shop/order/versions/1.0.0").status_code == 204
+    api.all("update orchestrator.instances set status = 'completed' where id = %s", id)
+    assert api.delete("/v1/workflows/shop/order").status_code == 204
+    assert api.get("/v1/workflows/shop/order").status_code == 404
+    gone = api.post("/v1/instances", json={"workflow": {"namespace": "shop", "name": "order"}})
+    assert gone.status_code == 404
+    assert api.get(f"/v1/instances/{id}").status_code == 200
+
+
+def test_a_start_and_a_removal_never_leave_an_orphan(api: Api):
+    """A start that checked the workflow before it was removed must not come in after."""
+    api.deploy(document())
+    version = api.all("select id::text from orchestrator.workflows")[0][0]
+    with api.database.transaction() as removal:
+        removal.all("lock table orchestrator.instances in share row exclusive mode")
+        removal.all("delete from orchestrator.workflows where id = %s", (version,))
+        answers: list[int] = []
+
+        def start() -> None:
+            body = {"workflow": {"namespace": "shop", "name": "order"}}
+            answers.append(api.client.post("/v1/instances", json=body).status_code)
+
+        racer = threading.Thread(target=start)
+        racer.start()
+        while not api.all("select 1 from pg_locks where not granted"):
+            pass  # until the start stands before the lock
+    racer.join()
+    assert answers == [404]
+    assert api.content()["instances"] == 0
