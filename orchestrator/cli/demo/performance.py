@@ -10,7 +10,7 @@ from rich.markup import escape
 from orchestrator.cli.demo import expectations
 from orchestrator.cli.demo.expectations import Check, Tables
 from orchestrator.cli.demo.shop import Shop, find_project
-from orchestrator.cli.demo.transcript import as_table, transcript
+from orchestrator.cli.demo.transcript import print_lines, transcript
 from orchestrator.cli.exits import Exit, Failure
 from orchestrator.cli.stack import Stack
 from orchestrator.cli.tree import step_tree
@@ -46,13 +46,15 @@ def _order(
 ) -> tuple[Run, list[Step]]:
     """Place an order, see it end, tell what is recorded of it."""
     console.print()
-    console.rule(f"order {order['id']}: {order['quantity']} {order['item']}s", align="left")
+    what = f"{order['quantity']} {order['item']}s, card {order['card']}"
+    console.rule(f"order {order['id']}: {what}", align="left")
     with Console(stderr=True).status("waiting for its end"):
         run = client.start("shop/order", order, business_id=order["id"], wait=PATIENCE)
     if not run.ended:
         raise Failure(f"order {order['id']} did not end: it is {run.status}", Exit.WAIT_TIMED_OUT)
     steps, tables = client.steps(run.id), shop.tables()
-    console.print(as_table(transcript(list(client.history(run.id)), steps, tables, order["id"])))
+    entries = list(client.history(run.id))
+    print_lines(transcript(entries, steps, tables, order["id"]), console)
     console.print()
     console.print(step_tree(run, steps))
     _print_tables(tables, console)
@@ -64,4 +66,4 @@ def _print_tables(tables: Tables, console: Console) -> None:
     for name in ("stock", "charges", "refunds"):
         rows = ["  ".join(f"{key}={value}" for key, value in row.items()) for row in tables[name]]
         for row in rows or ["no rows"]:
-            console.print(f"[dim]shop.{name:<8}[/] {escape(row)}")
+            console.print(f"[dim]shop.{name:<8}[/] {escape(row)}", soft_wrap=True)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from orchestrator.cli.demo.shop import Row
-from orchestrator.cli.story import facts_of, names_of
+from orchestrator.cli.story import Names, facts_of, names_of
 from orchestrator.client import Step
 
 _STYLES = (
@@ -43,24 +43,20 @@ def transcript(
 ) -> list[Line]:
     """All that is recorded of one order, by time."""
     keys = {row["key"] for row in tables["starts"] if row["order_id"] == order}
-    lines = [*_history(entries, steps), *_attempts(steps), *_shop(tables, order, keys)]
+    names = names_of(steps)
+    lines = [*_history(entries, names), *_attempts(steps, names), *_shop(tables, order, keys)]
     return sorted(lines, key=lambda line: line.at)
 
 
-def as_table(lines: Sequence[Line]) -> Table:
-    """The lines for the terminal."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+def print_lines(lines: Sequence[Line], console: Console) -> None:
+    """The lines on the terminal."""
     for line in lines:
         style = next((style for word, style in _STYLES if word in line.text), "")
-        table.add_row(f"{line.at:%H:%M:%S.%f}"[:-3], line.source, Text(line.text, style=style))
-    return table
+        start = f"{line.at:%H:%M:%S.%f}"[:-3] + f"  {line.source:<10}  "
+        console.print(Text.assemble((start, "dim"), (line.text, style)), soft_wrap=True)
 
 
-def _history(entries: Sequence[dict[str, Any]], steps: Sequence[Step]) -> Iterator[Line]:
-    names = names_of(steps)
+def _history(entries: Sequence[dict[str, Any]], names: Names) -> Iterator[Line]:
     for entry in entries:
         for fact in facts_of(entry):
             if fact.type != "task.created":  # its start follows in the same transition
@@ -68,10 +64,10 @@ def _history(entries: Sequence[dict[str, Any]], steps: Sequence[Step]) -> Iterat
                 yield Line(_time(entry["at"]), where, fact.sentence(names))
 
 
-def _attempts(steps: Sequence[Step]) -> Iterator[Line]:
+def _attempts(steps: Sequence[Step], names: Names) -> Iterator[Line]:
     for step in steps:
         for attempt in step.attempts:
-            name = f"{step.name}: attempt {attempt.number}"
+            name = f"{names[step.id]}: attempt {attempt.number}"
             if attempt.data.get("claimed_at"):
                 where = f"{name} claimed by {attempt.worker}"
                 yield Line(_time(attempt.data["claimed_at"]), "attempts", where)
