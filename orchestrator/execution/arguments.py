@@ -1,38 +1,65 @@
-"""What a claimed attempt calls its task with."""
+"""What a claimed attempt calls its task with, and what its call may use meanwhile.
+
+Arguments that use secrets stand unevaluated in the step (``deferred``) and are evaluated
+here, after the claim, so that no secret is stored anywhere (DESIGN, Expressions).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.expressions import Evaluate, resolve
+from orchestrator.calls import CallContext, deferred
+from orchestrator.calls.secrets import Secrets
 
 if TYPE_CHECKING:
+    from orchestrator.execution.execution import Execution
     from orchestrator.state_manager import Work
 
-#: The Celery task that carries out every call that is not a Celery task itself.
-CALL = "orchestrator.call"
+
+def context_of(execution: Execution, work: Work) -> CallContext:
+    """The surroundings of one attempt's call."""
+    use = work.workflow.use
+    return CallContext(
+        outbound=execution.outbound,
+        evaluate=execution.services.evaluator.evaluate,
+        input=work.step.input,
+        authentications=use.get("authentications") or {},
+        secret_names=tuple(use.get("secrets") or ()),
+        timeout=work.attempt.time_limit,
+        tokens=execution.tokens,
+    )
 
 
-def arguments_of(work: Work, evaluate: Evaluate) -> tuple[list[Any], dict[str, Any]]:
-    """Positional and keyword arguments of the task.
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a task is called with, and the secrets among it, which nothing may show."""
 
-    Arguments that use secrets stand unevaluated in the step (``deferred``) and are evaluated
-    here, after the claim, so that they are stored nowhere.
+    args: list[Any]
+    kwargs: dict[str, Any]
+    secrets: Secrets | None = None
+
+
+def arguments_of(work: Work, context: CallContext) -> Arguments:
+    """What a claimed attempt calls its task with.
 
     Raises:
-        ExpressionError: an argument can't be evaluated.
+        WorkflowError: an argument can't be evaluated, or names a secret that is not there.
         EvaluatorUnavailable: nothing is known yet; ask again.
     """
-    call = _evaluated(work.call, evaluate) if work.call.get("deferred") else work.call
+    call = work.call
     if call.get("kind") != "celery":
-        return [], {"call": call}
-    return list(call.get("args") or ()), dict(call.get("kwargs") or {})
+        return Arguments([], {"call": call})
+    if not call.get("deferred"):
+        return Arguments(list(call.get("args") or ()), dict(call.get("kwargs") or {}))
+    context = deferred(call, context)
+    call = _evaluated(call, context)
+    args, kwargs = call.get("args") or (), call.get("kwargs") or {}
+    return Arguments(list(args), dict(kwargs), context.secrets)
 
 
-def _evaluated(call: Mapping[str, Any], evaluate: Evaluate) -> dict[str, Any]:
-    variables, value = call.get("variables") or {}, call.get("input")
-    inner = ("args", "kwargs", "with")
-    done = {name: resolve(call[name], value, variables, evaluate) for name in inner if name in call}
-    kept = {k: v for k, v in call.items() if k not in ("deferred", "variables", "input")}
-    return {**kept, **done}
+def _evaluated(call: dict[str, Any], context: CallContext) -> dict[str, Any]:
+    """A task called by its name takes all of ``with`` as keyword arguments; ``call: celery``
+    says itself which are which."""
+    filled: dict[str, Any] = context.fill(call.get("with") or {})
+    return filled if call.get("explicit") else {"kwargs": filled}

@@ -14,15 +14,14 @@ from orchestrator.clock import monotonic
 from orchestrator.core.values import Attempt, AttemptState, Ended
 from orchestrator.database import attempts
 from orchestrator.error_handler import error_of, runtime_error
-from orchestrator.errors import DatabaseUnavailable
+from orchestrator.errors import DatabaseUnavailable, WorkflowError
 from orchestrator.execution import events, replacement, requests
-from orchestrator.execution.arguments import arguments_of
+from orchestrator.execution.arguments import Arguments, arguments_of, context_of
 from orchestrator.execution.context import in_hand
 from orchestrator.execution.hold import Hold
 from orchestrator.execution.patience import persist
 from orchestrator.execution.results import failed, harmless, ignored
 from orchestrator.execution.soft_limit import SoftLimit
-from orchestrator.expressions import ExpressionError
 from orchestrator.log import get_logger
 from orchestrator.state_manager import Take, Work
 
@@ -42,6 +41,7 @@ class Chain:
     """
 
     def __init__(self, execution: Execution, limit: float | None, soft: SoftLimit) -> None:
+        self._began = monotonic()
         self.execution = execution
         self.hand = execution.hand
         self.following: Work | None = None
@@ -51,16 +51,25 @@ class Chain:
 
     # -- running -----------------------------------------------------------------------------
 
-    def run(self, task: Task[Any, Any], work: Work, request: dict[str, Any]) -> Any:
-        """Run the claimed attempt of a message; returns what Celery's tracer is to return."""
+    def run(
+        self, task: Task[Any, Any], work: Work, request: dict[str, Any], *, told: bool = True
+    ) -> Any:
+        """Run a claimed attempt; returns what Celery's tracer is to return. `told`: Celery's
+        main process sends the worker events of it, if anybody wants them."""
         hold = Hold(self, work, task, self._soft)
         try:
-            args, kwargs = self._arguments(work)
-        except ExpressionError as error:
+            arguments = self._arguments(work)
+        except WorkflowError as error:
             hold.end_unstarted(error_of(error)[0])
             return ignored("its arguments can't be evaluated")
-        requests.clean(request, work, args, kwargs)
-        return self._traced(hold, request)
+        hold.secrets = arguments.secrets
+        requests.clean(request, work, arguments)
+        if told or not self.execution.hands.events:
+            return self._traced(hold, request)
+        events.started(task, request)
+        result = self._traced(hold, request)
+        events.ended(task, request, result)
+        return result
 
     def go_on(self) -> None:
         """Run what was taken, and what that leads to, until nothing was."""
@@ -74,19 +83,15 @@ class Chain:
     def _continue_with(self, work: Work) -> None:
         task = self.execution.app.tasks[work.attempt.task]
         queue = self.execution.queue_of(work.attempt)
-        request = requests.fresh(work, [], {}, self.execution.hostname, queue)
-        watched = self.execution.hands.events
-        if watched:
-            events.started(task, request)
-        result = self.run(task, work, request)
-        if watched:
-            events.ended(task, request, result)
+        request = requests.fresh(work, self.execution.hostname, queue)
+        self.run(task, work, request, told=False)
 
     def _traced(self, hold: Hold, request: dict[str, Any]) -> Any:
         result = self._in_hand(hold, request)
         while hold.replacement is not None:
             replaced = hold
             hold = Hold(self, hold.work, replacement.task_of(hold), self._soft)
+            hold.secrets = replaced.secrets
             request = replacement.request_of(replaced, request)
             if replacement.is_composite(replaced):
                 return replacement.run_composite(hold, replaced)
@@ -121,9 +126,9 @@ class Chain:
             return True
         return isinstance(error, SystemExit | KeyboardInterrupt) and self.execution.forks
 
-    def _arguments(self, work: Work) -> tuple[list[Any], dict[str, Any]]:
-        evaluate = self.execution.services.evaluator.evaluate
-        return persist(lambda: arguments_of(work, evaluate), "a step's arguments")
+    def _arguments(self, work: Work) -> Arguments:
+        context = context_of(self.execution, work)
+        return persist(lambda: arguments_of(work, context), "a step's arguments")
 
     # -- committing --------------------------------------------------------------------------
 
@@ -139,6 +144,9 @@ class Chain:
             self._commit_failure(work)
         if self.following is None:
             self.hand.drop_reserved()
+        else:
+            # A sibling is known by its id only now that it is taken.
+            self.hand.reserve(self.following.attempt.id)
 
     def _finish(self, work: Work, ended: Ended, take: Take | None) -> Work | None:
         state = self.execution.services.state
@@ -169,16 +177,24 @@ class Chain:
         budget = self.execution.settings.continuation_budget
         if not budget or self._soft.exists or self.execution.hands.stopping:
             return None
-        if self._until is None:
-            self._until = monotonic() + budget
         return Take(self.execution.holder, self._accepts)
 
+    def _until_killed(self) -> float | None:
+        """Seconds until the message's hard limit ends this process; None: it has none. The
+        main process has added the budget (see `signals`)."""
+        if self._limit is None:
+            return None
+        allowed = self._limit + self.execution.settings.continuation_budget
+        return self._began + allowed - monotonic()
+
     def _accepts(self, attempt: Attempt) -> bool:
-        left = (self._until or 0.0) - monotonic()
+        if self._until is None:
+            self._until = monotonic() + self.execution.settings.continuation_budget
+        left = self._until - monotonic()
         if left <= 0 or self.execution.durations.usual(attempt.task) > left:
             return False
         queue = self.execution.queue_of(attempt)
-        if not self.execution.rules.allows(attempt, self._limit, queue):
+        if not self.execution.rules.allows(attempt, self._until_killed(), queue):
             return False
         self.hand.reserve(attempt.id)
         return True

@@ -2,7 +2,7 @@
 
 Not those whose task has a rate limit, a soft limit, or a Request or Strategy of its own
 (Celery's main process enforces these, and would not see the task), nor those of another hard
-limit than the message's, since that one goes on ticking; not tasks that usually take longer
+limit than the one that goes on ticking for the message; not tasks that usually take longer
 than what is left of the chain's budget; nothing of a queue that this worker does not serve;
 and nothing while the worker is being stopped (DESIGN, Local continuation).
 """
@@ -17,6 +17,9 @@ from orchestrator.core.values import Attempt
 
 if TYPE_CHECKING:
     from celery import Celery
+
+#: How much later than a step's own its message's hard limit may end it, in seconds.
+LATE = 2.0
 
 #: How much the newest duration of a task weighs in what is usual for it.
 _WEIGHT = 0.25
@@ -50,13 +53,18 @@ class Rules:
         self._enforces_limits = enforces_limits
         self._suitable: dict[str, bool] = {}
 
-    def allows(self, attempt: Attempt, limit: float | None, queue: str) -> bool:
-        """Whether this worker may run the attempt at once, under a message with this limit."""
+    def allows(self, attempt: Attempt, left: float | None, queue: str) -> bool:
+        """Whether this worker may run the attempt at once, in a process that its message's hard
+        limit will end in `left` seconds (None: never)."""
         if queue not in self._queues or not self._is_suitable(attempt.task):
             return False
         if not self._enforces_limits:
             return attempt.time_limit is None
-        return self.limit_of(attempt) == limit
+        limit = self.limit_of(attempt)
+        if left is None or limit is None:
+            return left is limit
+        # Not ended before its time, nor much later.
+        return limit <= left <= limit + LATE
 
     def limit_of(self, attempt: Attempt) -> float | None:
         """The hard time limit of an attempt: its own, or its task's."""

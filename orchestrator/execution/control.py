@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.clock import monotonic
-from orchestrator.execution.arguments import CALL
 from orchestrator.execution.context import in_hand, open_chain
 from orchestrator.execution.patience import GaveUp, persist
 from orchestrator.execution.requests import is_uuid
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
     from orchestrator.execution.execution import Execution
 
 log = get_logger(__name__)
+
+#: The task that carries out every call that is not a Celery task itself.
+CALL = "orchestrator.call"
 
 #: A hint is worth this long a wait for the database, in seconds; the beats give another one.
 HINT_PATIENCE = 10.0
@@ -47,7 +49,7 @@ def register(app: Celery, execution: Execution) -> None:
     @app.task(name=CALL, **_OPTIONS)
     def call(call: dict[str, Any]) -> Any:
         """Carry out a step's call that is not a Celery task."""
-        return _perform(call)
+        return _perform(execution, call)
 
     execution.own(ADVANCE, lambda tracer: _with_chain(execution, tracer))
     execution.own(CALL)
@@ -92,10 +94,12 @@ def _drain(execution: Execution, instance: str) -> None:
         chain.following = following
 
 
-def _perform(call: dict[str, Any]) -> Any:
+def _perform(execution: Execution, call: dict[str, Any]) -> Any:
     from orchestrator.calls import perform
+    from orchestrator.execution.arguments import context_of
 
     hold = in_hand.get()
     if hold is None:
         raise RuntimeError("this task is for steps only")
-    return perform(call)
+    context = context_of(execution, hold.work)
+    return persist(lambda: perform(call, context), "a call's expressions")

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from orchestrator.bootstrap import Services
+    from orchestrator.calls.tokens import Tokens
     from orchestrator.core.values import Attempt
+    from orchestrator.outbound import Outbound
     from orchestrator.state_manager import Holder
 
 log = get_logger(__name__)
@@ -111,6 +113,21 @@ class Execution:
                 if self._services is None:
                     self._services = services(self.settings, self.app)
         return self._services
+
+    @cached_property
+    def outbound(self) -> Outbound:
+        """What requests of calls go out through; holds no connection, so it may be inherited."""
+        from orchestrator.outbound import Outbound
+
+        chosen = self.settings
+        return Outbound(chosen.outbound_allow, chosen.outbound_resolve, chosen.outbound_ca)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Access tokens that the calls of this process share."""
+        from orchestrator.calls.tokens import Tokens
+
+        return Tokens()
 
     @property
     def hand(self) -> Hand:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Ignore, Retry
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from celery import Task
     from celery.canvas import Signature
 
+    from orchestrator.calls.secrets import Secrets
     from orchestrator.execution.chain import Chain
     from orchestrator.execution.soft_limit import SoftLimit
     from orchestrator.state_manager import Work
@@ -43,6 +45,7 @@ class Hold:
         self.ended = False
         self.entered = False
         self.replacement: Signature[Any] | None = None
+        self.secrets: Secrets | None = None
         self._soft = soft
         self._asks_retry = False
         self._retry: Retry | None = None
@@ -65,7 +68,8 @@ class Hold:
             self._end_raised(exc)
             raise
         self._end_returned(value)
-        return value
+        # Celery writes what it sees into its log.
+        return value if self.secrets is None else self.secrets.mask(value)
 
     def end_outside(self, retval: Any) -> None:
         """Commit what ended the task before its body began, such as a broken `before_start`."""
@@ -141,4 +145,16 @@ class Hold:
     def _end(self, ended: Ended) -> None:
         if not self.ended:
             self.ended = True
-            self.chain.commit(self.work, ended)
+            self.chain.commit(self.work, self._masked(ended))
+
+    def _masked(self, ended: Ended) -> Ended:
+        """Secrets that the task was called with do not come back with its end."""
+        if self.secrets is None:
+            return ended
+        mask = self.secrets.mask
+        return replace(
+            ended,
+            output=mask(ended.output),
+            error=mask(ended.error),
+            traceback=mask(ended.traceback),
+        )

@@ -12,8 +12,11 @@ import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from celery.result import allow_join_result
+
 from orchestrator.clock import now
 from orchestrator.execution import requests
+from orchestrator.execution.arguments import Arguments
 from orchestrator.execution.results import failed, ignored
 
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ def request_of(replaced: Hold, request: dict[str, Any]) -> dict[str, Any]:
     signature = _of(replaced)
     args, kwargs = list(signature.args or ()), dict(signature.kwargs or {})
     changed = dict(request)
-    requests.clean(changed, replaced.work, args, kwargs)
+    requests.clean(changed, replaced.work, Arguments(args, kwargs, replaced.secrets))
     nesting = (request.get("replaced_task_nesting") or 0) + 1
     changed.update(task=signature["task"], retries=0, replaced_task_nesting=nesting)
     _wait_for(signature.options)
@@ -61,8 +64,10 @@ def run_composite(hold: Hold, replaced: Hold) -> Any:
 
 
 def _applied(signature: Signature[Any]) -> Any:
-    result: Any = signature.apply()
-    return result.get(disable_sync_subtasks=False)
+    # Celery forbids a task to wait for others; these have run when `apply` returns.
+    with allow_join_result():
+        result: Any = signature.apply()
+        return result.get(disable_sync_subtasks=False)
 
 
 def _of(replaced: Hold) -> Signature[Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from celery.utils.saferepr import saferepr
 
 if TYPE_CHECKING:
+    from orchestrator.execution.arguments import Arguments
     from orchestrator.state_manager import Work
 
 #: What a message could make a worker run besides the task: always empty for a step.
@@ -28,26 +29,24 @@ def is_uuid(value: object) -> bool:
         return False
 
 
-def clean(request: dict[str, Any], work: Work, args: list[Any], kwargs: dict[str, Any]) -> None:
+def clean(request: dict[str, Any], work: Work, arguments: Arguments) -> None:
     """Turn the request of a step's message, which nobody vouches for, into what the claim said."""
     request.update(dict.fromkeys(FOLLOW_UPS))
     request.update(
-        args=args,
-        kwargs=kwargs,
+        args=arguments.args,
+        kwargs=arguments.kwargs,
         retries=work.retries,
         ignore_result=True,
         eta=None,
         expires=None,
-        argsrepr=_shown(args),
-        kwargsrepr=_shown(kwargs),
+        argsrepr=_shown(arguments.args, arguments),
+        kwargsrepr=_shown(arguments.kwargs, arguments),
         delivery_info={**(request.get("delivery_info") or {}), "redelivered": False},
     )
 
 
-def fresh(
-    work: Work, args: list[Any], kwargs: dict[str, Any], hostname: str, queue: str
-) -> dict[str, Any]:
-    """The request of a step that this worker continues with."""
+def fresh(work: Work, hostname: str, queue: str) -> dict[str, Any]:
+    """The request of a step that this worker continues with, its arguments still left out."""
     id = work.attempt.id
     return {
         **dict.fromkeys(FOLLOW_UPS),
@@ -61,8 +60,6 @@ def fresh(
         "expires": None,
         "retries": work.retries,
         "timelimit": [work.attempt.time_limit, None],
-        "argsrepr": _shown(args),
-        "kwargsrepr": _shown(kwargs),
         "origin": hostname,
         "ignore_result": True,
         "replaced_task_nesting": 0,
@@ -77,11 +74,12 @@ def fresh(
             "priority": work.attempt.priority,
             "redelivered": False,
         },
-        "args": args,
-        "kwargs": kwargs,
         "is_eager": False,
     }
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, arguments: Arguments) -> str:
+    """For people, in logs and in Flower; without what is secret."""
+    if arguments.secrets is not None:
+        value = arguments.secrets.mask(value)
     return str(saferepr(value, maxlen=_REPR_SIZE))

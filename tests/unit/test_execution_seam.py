@@ -51,7 +51,7 @@ class Recorder:
             key="key",
             retries=retries,
             deadline=None,
-            workflow=None,  # type: ignore[arg-type]
+            workflow=SimpleNamespace(use={}),  # type: ignore[arg-type]
             slice=None,  # type: ignore[arg-type]
             inbox=0,
             token="t.0",
