@@ -1,0 +1,315 @@
+"""Celery tasks of every kind run as steps, in real workers of both pools, and look from
+inside as they do without us. The tasks (tests/apps/zoo/tasks.py) know nothing of us."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+import pytest
+import redis
+
+from orchestrator.ids import new_id
+from tests.support.stack import Stack
+
+APP = "tests.apps.zoo.app"
+
+
+class Zoo:
+    """The product with one worker of the zoo's app."""
+
+    def __init__(self, stack: Stack, seen: redis.Redis, pool: str, environment: Any) -> None:
+        self.stack, self.seen_in_redis, self.pool = stack, seen, pool
+        self.environment = environment
+
+    def run(self, task: str, **arguments: Any) -> dict[str, Any]:
+        """A workflow of one step."""
+        return self.run_all([(task, arguments)])
+
+    def run_all(self, calls: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+        """A workflow of several."""
+        self.seen_in_redis.delete("zoo")
+        head = {"dsl": "1.0.3", "namespace": "zoo", "name": f"n{new_id()}", "version": "1.0.0"}
+        do = [
+            {f"s{n}": {"call": f"zoo.{task}", "with": arguments}}
+            for n, (task, arguments) in enumerate(calls)
+        ]
+        return self.stack.run({"document": head, "do": do}, timeout=40)
+
+    def output(self, task: str, **arguments: Any) -> Any:
+        """The output of a workflow of one step, which completes."""
+        ended = self.run(task, **arguments)
+        assert ended["status"] == "completed", (ended["error"], self.stack.logs())
+        return ended["output"]
+
+    def error(self, task: str, **arguments: Any) -> dict[str, Any]:
+        """The error of a workflow of one step, which faults."""
+        ended = self.run(task, **arguments)
+        assert ended["status"] == "faulted", ended
+        error: dict[str, Any] = ended["error"]
+        return error
+
+    def seen(self, *what: str) -> list[dict[str, Any]]:
+        """What the tasks have seen since the last run began."""
+        notes = [json.loads(line) for line in self.seen_in_redis.lrange("zoo", 0, -1)]
+        return [note for note in notes if not what or note["what"] in what]
+
+    def attempts(self, instance: str) -> list[tuple[str, int]]:
+        """State and number of the attempts of the instance's steps."""
+        return self.stack.sql(
+            "select state, number from orchestrator.attempts where instance_id = %s order by id",
+            instance,
+        )
+
+
+def _database(url: str, name: str, template: str) -> str:
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    connection.cursor().execute(f"create database {name} template {template}")
+    connection.close()
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+@pytest.fixture(scope="module", params=["prefork", "threads"])
+def zoo(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres_url: str,
+    template: str,
+) -> Iterator[Zoo]:
+    pool = request.param
+    broker = os.environ.get("ORCHESTRATOR_TEST_BROKER_URL")
+    broker = broker or request.getfixturevalue("valkey").url
+    outside = urlunsplit(urlsplit(broker)._replace(path="/7"))
+    redis.Redis.from_url(broker).flushall()
+    database = _database(postgres_url, f"zoo_{pool}_{os.getpid()}", template)
+    environment = {"ZOO_REDIS_URL": outside, "ZOO_SIGNALS": "1"}
+    folder = tmp_path_factory.mktemp(pool)
+    with Stack(folder, database, broker, lease=2, republish_after=2) as stack:
+        stack.api()
+        stack.beat(app=APP, env=environment)
+        stack.worker(app=APP, pool=pool, concurrency=2, env=environment)
+        with redis.Redis.from_url(outside) as seen:
+            yield Zoo(stack, seen, pool, environment)
+
+
+# -- forms ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments", "output"),
+    [
+        ("plain", {"a": 1}, {"sum": 3}),
+        ("classy", {"a": 1}, {"a": 1, "class": "Classy", "is": True}),
+        ("local", {"a": 1}, {"a": 1, "app": "zoo"}),
+        ("calling", {"a": 1}, {"wrapped": 1}),
+        ("late", {"a": 1}, {"a": 1}),
+        ("limited_rate", {"a": 1}, {"a": 1}),
+        ("limited", {}, {"slept": 0.0}),
+        ("softly", {}, {"slept": 0.0}),
+        ("calls_another", {"a": 1}, {"direct": {"sum": 3}, "eager": {"sum": 3}}),
+        ("replaces", {"a": 2}, {"sum": 42}),
+        ("replaces_with_chain", {"a": 2}, 13),
+        ("replaces_with_group", {"a": 2}, [3, 4]),
+        ("ignores", {}, None),
+    ],
+)
+def test_output(zoo: Zoo, task: str, arguments: dict[str, Any], output: Any) -> None:
+    assert zoo.output(task, **arguments) == output
+
+
+def test_a_bound_task_sees_its_own_request(zoo: Zoo) -> None:
+    assert zoo.output("bound", a=[1], word="w")["task"] == "zoo.bound"
+    (seen,) = zoo.seen("bound")
+    assert seen == {
+        "what": "bound",
+        "args": [],
+        "kwargs": {"a": [1], "word": "w"},
+        "retries": 0,
+        "is_eager": False,
+        "called_directly": False,
+        "callbacks": None,
+        "chord": None,
+    }
+
+
+def test_hooks_and_signals(zoo: Zoo) -> None:
+    zoo.output("hooked", a=1)
+    seen = zoo.seen()
+    order = ["prerun", "before_start", "on_success", "after_return", "postrun"]
+    assert [note["what"] for note in seen] == order
+    assert {json.dumps(note["kwargs"]) for note in seen} == {'{"a": 1}'}
+    assert len({note["id"] for note in seen}) == 1
+
+
+def test_hooks_of_a_failure(zoo: Zoo) -> None:
+    assert zoo.error("hooked", a=1, fail=True)["title"] == "KeyError"
+    order = ["prerun", "before_start", "on_failure", "after_return", "postrun"]
+    assert [note["what"] for note in zoo.seen()] == order
+
+
+def test_a_failure_before_the_start(zoo: Zoo) -> None:
+    assert zoo.error("hooked", a=1, refuse=True)["detail"] == "refused before the start"
+
+
+# -- ways to end ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "title", "detail"),
+    [
+        ("fails", "ValueError", "no"),
+        ("throws", "LookupError", "expected"),
+        ("base_exception", "Odd", "not even an Exception"),
+        ("out_of_memory", "MemoryError", "too much"),
+    ],
+)
+def test_error(zoo: Zoo, task: str, title: str, detail: str) -> None:
+    error = zoo.error(task)
+    assert (error["status"], error["title"], error["detail"]) == (500, title, detail)
+    assert error["instance"] == "/do/0/s0"
+    assert zoo.output("plain", a=1) == {"sum": 3}, "the worker works on"
+
+
+def test_a_reject_fails(zoo: Zoo) -> None:
+    assert zoo.error("rejects", key=new_id())["title"] == "Reject"
+
+
+def test_a_reject_that_requeues_is_tried_again(zoo: Zoo) -> None:
+    assert zoo.output("rejects", key=new_id(), requeue=True) == {"second": True}
+
+
+def test_autoretry(zoo: Zoo) -> None:
+    assert zoo.output("autoretry", key=new_id()) == {"count": 3, "retries": 2}
+    assert [note["retries"] for note in zoo.seen("autoretry")] == [0, 1, 2]
+    assert len(zoo.seen("on_retry")) == 2
+
+
+def test_self_retry(zoo: Zoo) -> None:
+    ended = zoo.run("retries", key=new_id(), until=3)
+    assert ended["output"] == {"count": 3, "retries": 2}
+    states = zoo.attempts(ended["id"])
+    assert states == [("failed", 1), ("failed", 2), ("succeeded", 3)]
+
+
+def test_self_retry_ends_at_its_limit(zoo: Zoo) -> None:
+    error = zoo.error("retries", key=new_id(), until=9)
+    assert (error["title"], error["detail"]) == ("RuntimeError", "attempt 3")
+
+
+def test_a_quiet_retry(zoo: Zoo) -> None:
+    assert zoo.output("retries_quietly", key=new_id()) == {"count": 2}
+
+
+@pytest.mark.parametrize("task", ["exits", "dies"])
+def test_a_task_that_ends_its_process_is_tried_elsewhere(zoo: Zoo, task: str) -> None:
+    if task == "dies" and zoo.pool == "threads":
+        pytest.skip("os._exit in a thread ends the whole worker: see the tests of kills")
+    assert zoo.output(task, key=new_id()) == {"survived": True}
+
+
+@pytest.mark.parametrize("task", ["exits", "dies"])
+def test_a_task_that_always_ends_its_process_has_a_limit(zoo: Zoo, task: str) -> None:
+    if task == "dies" and zoo.pool == "threads":
+        pytest.skip("os._exit in a thread ends the whole worker: see the tests of kills")
+    ended = zoo.run(task, key=new_id(), until=99)
+    assert ended["status"] == "faulted"
+    assert zoo.attempts(ended["id"]) == [("lost", 1), ("lost", 2), ("lost", 3)]
+    assert len(zoo.seen("times")) == 3
+
+
+# -- limits ------------------------------------------------------------
+
+
+def test_a_hard_limit(zoo: Zoo) -> None:
+    if zoo.pool == "threads":
+        assert zoo.output("limited", seconds=2.5) == {"slept": 2.5}
+        return
+    error = zoo.error("limited", seconds=30)
+    assert "hard time limit" in error["detail"]
+
+
+def test_a_soft_limit(zoo: Zoo) -> None:
+    if zoo.pool == "threads":
+        assert zoo.output("softly", seconds=1.2) == {"slept": 1.2}
+        return
+    error = zoo.error("softly", seconds=5)
+    assert (error["type"].endswith("/timeout"), error["title"]) == (True, "SoftTimeLimitExceeded")
+    assert zoo.seen("soft limit")
+    assert zoo.output("softly") == {"slept": 0.0}, "no signal is left over"
+
+
+# -- Celery inside a step ------------------------------------------------------------
+
+
+def test_an_inner_delay(zoo: Zoo) -> None:
+    output = zoo.output("delays", a=7)
+    assert output["children"] == [output["inner"]]
+    zoo.stack.until(lambda: bool(zoo.seen("note")), "the inner task ran")
+    (note,) = zoo.seen("note")
+    assert note["a"] == 7
+    assert "orchestrator" not in (note["headers"] or {})
+
+
+def test_an_inner_chord(zoo: Zoo) -> None:
+    assert zoo.output("chords", a=1) == {"sent": True}
+    zoo.stack.until(lambda: bool(zoo.seen("total")), "the chord's body ran")
+    assert zoo.seen("total")[0]["total"] == 5
+
+
+def test_a_result_backend_holds_no_step(zoo: Zoo) -> None:
+    output = zoo.output("keeps_result", a=1)
+    assert not zoo.seen_in_redis.exists(f"celery-task-meta-{output['id']}")
+
+
+# -- values ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "passed"),
+    [
+        ("null", None),
+        ("big", 2**70),
+        ("float", 1.5),
+        ("text", "ü\u0000"),
+        ("decimal", "1.10"),
+        ("date", "2026-01-02"),
+        ("datetime", "2026-01-02T03:04:05+00:00"),
+        ("uuid", "00000000-0000-0000-0000-000000000007"),
+        ("bytes", "AP8="),
+        ("dataclass", {"x": 1, "y": "2.50"}),
+        ("enum", "red"),
+        ("tuple", [1, [2]]),
+    ],
+)
+def test_value(zoo: Zoo, kind: str, passed: Any) -> None:
+    assert zoo.output("value", kind=kind) == {"value": passed}
+
+
+@pytest.mark.parametrize("kind", ["object", "nan", "large"])
+def test_value_that_cannot_pass(zoo: Zoo, kind: str) -> None:
+    ended = zoo.run("value", kind=kind)
+    assert ended["status"] == "faulted"
+    assert ended["error"]["type"].endswith("/validation")
+    assert zoo.stack.sql(
+        "select unknown from orchestrator.steps where instance_id = %s and kind = 'call'",
+        ended["id"],
+    ) == [(True,)]
+
+
+# -- together ------------------------------------------------------------
+
+
+def test_steps_are_continued_without_the_broker(zoo: Zoo) -> None:
+    ended = zoo.run_all([("plain", {"a": n}) for n in range(10)])
+    assert ended["output"] == {"sum": 11}
+    published = zoo.stack.sql(
+        "select count(*) filter (where publishings > 0) from orchestrator.attempts"
+        " where instance_id = %s",
+        ended["id"],
+    )
+    assert published[0][0] <= 2
