@@ -18,6 +18,8 @@ import psutil
 import psycopg2
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from orchestrator.embedded import InUse, Postgres, Valkey
 from orchestrator.embedded.binaries import postgres_bin, valkey_server
@@ -92,7 +94,7 @@ def test_they_listen_on_loopback_and_ask_for_a_password(folder: Path) -> None:
         with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
             psycopg2.connect(postgres.url.replace(postgres.password, "wrong"))
         with (
-            redis.Redis(port=valkey.port) as client,
+            redis.Redis(port=valkey.port, retry=Retry(NoBackoff(), 0)) as client,
             pytest.raises(redis.AuthenticationError),
         ):
             client.ping()

@@ -1,0 +1,110 @@
+"""Log lines: a sentence, an action, ids; JSON where a machine reads; no secrets, no forgery."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from orchestrator.log import configure, get_logger
+from orchestrator.settings import Settings
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def lines(stream: io.StringIO) -> list[dict]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_of_json_when_nobody_watches() -> None:
+    stream = io.StringIO()
+    configure(Settings(), stream)
+    get_logger("orchestrator.test").info("It ended", action="ended", instance="i-1", step=3)
+    (line,) = lines(stream)
+    assert list(line)[:3] == ["timestamp", "level", "message"]
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "level": "info",
+        "message": "It ended",
+        "logger": "orchestrator.test",
+        "action": "ended",
+        "instance": "i-1",
+        "step": 3,
+    }
+
+
+def test_others_lines_take_the_same_form() -> None:
+    stream = io.StringIO()
+    configure(Settings(), stream)
+    logging.getLogger("somebody").warning("they say %s", "so", extra={"task": "t"})
+    (line,) = lines(stream)
+    assert (line["message"], line["logger"], line["task"]) == ("they say so", "somebody", "t")
+
+
+def test_less_severe_lines_are_left_out() -> None:
+    stream = io.StringIO()
+    configure(Settings(log_level="WARNING"), stream)
+    get_logger("orchestrator.test").info("no")
+    get_logger("orchestrator.test").error("yes")
+    assert [line["message"] for line in lines(stream)] == ["yes"]
+
+
+def test_a_person_gets_text_in_one_line() -> None:
+    stream = Terminal()
+    configure(Settings(), stream)
+    get_logger("orchestrator.test").info("forged\nline \x1b[2J é", action="a", id="x\ny")
+    (line,) = stream.getvalue().splitlines()
+    assert r"forged\nline \x1b[2J é" in line
+    assert "action" in line
+
+
+def test_the_form_can_be_chosen() -> None:
+    stream = Terminal()
+    configure(Settings(log_format="json"), stream)
+    get_logger("orchestrator.test").info("It ended")
+    assert lines(stream)
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_tracebacks_show_no_variables(form: str) -> None:
+    stream = io.StringIO()
+    configure(Settings(log_format=form), stream)
+    secret = "hidden" + "value"
+    try:
+        raise ValueError(len(secret))
+    except ValueError:
+        get_logger("orchestrator.test").exception("It failed", action="failed")
+    assert "ValueError: 11" in stream.getvalue()
+    assert secret not in stream.getvalue()
+
+
+def test_a_keyword_may_have_the_name_of_a_record_s_field() -> None:
+    stream = io.StringIO()
+    configure(Settings(), stream)
+    get_logger("orchestrator.test").info("It ended", process=7, name="n")
+    (line,) = lines(stream)
+    assert (line["process_"], line["name_"]) == (7, "n")
+
+
+def test_within_others_processes_a_line_goes_where_theirs_go(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    get_logger("orchestrator.test").warning("It ended", action="ended", step=3)
+    (record,) = caplog.records
+    assert record.getMessage() == "It ended"
+    assert (record.action, record.step) == ("ended", 3)  # type: ignore[attr-defined]
