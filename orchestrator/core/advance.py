@@ -48,6 +48,9 @@ KINDS = tasks.KINDS
 
 DEFAULT_LIMITS = Limits()
 
+#: What a step that was paused is told on.
+_RESUMED = frozenset({"result", "again"})
+
 
 class Ignored(Exception):
     """The stimulus changes nothing; the argument says why."""
@@ -81,7 +84,8 @@ def advance(
 def _work_off(draft: Draft) -> None:
     agenda = draft.agenda
     while agenda:
-        if draft.spent >= draft.limits.tasks:
+        # Suspended, the instance records what lands, and goes on from it at the resume.
+        if draft.spent >= draft.limits.tasks or draft.root.status is Status.SUSPENDED:
             _note_the_rest(draft)
             return
         draft.spent += 1
@@ -118,6 +122,8 @@ def _go_on(draft: Draft, id: int, data: Json) -> None:
     try:
         if node.status is Status.COMPLETED:
             return _follow(draft, node, (data or {}).get("then"))
+        if node.is_open and data and not data.keys().isdisjoint(_RESUMED):
+            return attempts.resume(draft, node, data)
         if node.is_open:
             return KINDS[node.kind].go_on(draft, node, data)
     except Fault as fault:
@@ -126,6 +132,8 @@ def _go_on(draft: Draft, id: int, data: Json) -> None:
 
 
 def _go_on_root(draft: Draft, data: Json) -> None:
+    if "begin" in data:
+        return _begin(draft)
     if "settled" in data:
         return ends.settled(draft)
     if draft.root.recall("undo") is not None:

@@ -8,6 +8,7 @@ its effects happened, so the task must bear being started again (DESIGN, Lost at
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from orchestrator.core.faults import placed, standard
@@ -61,6 +62,10 @@ def _limit(draft: Draft, node: Node) -> float | None:
 def ended(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
     """The newest attempt of an open step has ended. Raises `Faulted`."""
     draft.ended.append(end)
+    _follow(draft, node, attempt, end)
+
+
+def _follow(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
     if end.state is AttemptState.SUCCEEDED:
         return complete(draft, node, end.output)
     if end.state is AttemptState.LOST:
@@ -120,10 +125,31 @@ def again_later(
 def hand_off_again(draft: Draft, node: Node) -> None:
     """The pause is over."""
     last = node.recall("attempt")
+    if last is None:
+        return
     node.remember(attempt=None)
     if node.status is not Status.RUNNING:
         draft.set_status(node, Status.RUNNING)
-    hand_off(draft, node, last["task"], last["queue"], last["priority"], last["number"])
+    hand_off(
+        draft,
+        node,
+        last["task"],
+        last["queue"],
+        last["priority"],
+        last["number"],
+        last.get("starts", 1),
+    )
+
+
+def resume(draft: Draft, node: Node, data: Json) -> None:
+    """The instance goes on: with what was recorded while it was suspended, or with another
+    attempt in place of one that was withdrawn. Raises `Faulted`."""
+    kept = node.recall("result")
+    if "again" in data or kept is None:
+        return hand_off_again(draft, node)
+    node.remember(result=None)
+    attempt = draft.need("attempt", node.id)
+    return _follow(draft, node, replace(attempt, state=AttemptState.CLAIMED), from_json(kept))
 
 
 def as_json(end: Ended) -> dict[str, Json]:

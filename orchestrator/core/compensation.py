@@ -49,18 +49,21 @@ def start(
     cause: Json,
     *,
     waits: bool,
+    before: int | None = None,
     down_to: int = 0,
     reply: int | None = None,
     reports: bool = True,
 ) -> None:
-    """Undo the instance's steps that completed after number `down_to`, the last one first.
+    """Undo the instance's steps that completed after number `down_to` (and, where it is given,
+    `before` another), the last one first.
 
     `waits`: not before the withdrawn steps have landed. `reply` is the parent's step that
     asked for it; `reports`: the parent waits for the instance's end, which this belongs to.
     """
     root = draft.root
     draft.set_compensation(Compensation.RUNNING)
-    root.remember(undo={**_beginning(cause, down_to), "reply": reply, "reports": reports})
+    beginning = _beginning(cause, down_to)
+    root.remember(undo={**beginning, "before": before, "reply": reply, "reports": reports})
     draft.fact("compensation.started", None, {"error": cause} if cause else None)
     if not waits:
         draft.push(ROOT, {"undo": True})
@@ -80,7 +83,6 @@ def _beginning(cause: Json, down_to: int) -> dict[str, Json]:
         "to": down_to,
         "error": cause,
         "done": 0,
-        "failed": 0,
     }
 
 
@@ -180,7 +182,7 @@ def undone(draft: Draft, undoing: Node) -> None:
     node = draft.node(undoing.undoes or ROOT)
     node.undo = None
     draft.fact("task.compensated", node.id, {"by": undoing.id})
-    _after(draft, undoing, failed=False)
+    _after(draft, undoing)
 
 
 def failed(draft: Draft, undoing: Node, error: Json) -> None:
@@ -190,33 +192,46 @@ def failed(draft: Draft, undoing: Node, error: Json) -> None:
     letter = {"step": undoing.id, "reason": "compensation", "error": error, "undoes": node.id}
     draft.dead_letters.append(letter)
     draft.fact("compensation.failed", node.id, {"by": undoing.id, "error": error})
-    _after(draft, undoing, failed=True)
+    draft.root.remember(letters=draft.root.recall("letters", 0) + 1)
+    _after(draft, undoing)
 
 
-def _after(draft: Draft, undoing: Node, *, failed: bool) -> None:
+def letter_settled(draft: Draft) -> None:
+    """One dead letter fewer."""
+    draft.root.remember(letters=(draft.root.recall("letters", 0) - 1) or None)
+
+
+def _after(draft: Draft, undoing: Node) -> None:
     """The process goes on; or whoever waited for this undoing does, its owner being over."""
     owner = None if undoing.parent == ROOT else draft.node(undoing.parent)
     settler = undoing.recall("settler")
     if settler is not None:
         settled(draft, settler)
-    if undoing.recall("alone") or (owner is not None and not owner.is_open):
+    if owner is not None and not owner.is_open:
         return
-    memory = _of(draft, owner).recall("undo")
-    if memory is not None:
-        if failed:
-            _of(draft, owner).remember(undo={**memory, "failed": memory["failed"] + 1})
+    if _of(draft, owner).recall("undo") is not None:
         draft.push(undoing.parent, {"undo": True})
 
 
 def _finish(draft: Draft, owner: Node | None, memory: Mapping[str, Json]) -> None:
-    _of(draft, owner).remember(undo=None)
     if owner is not None:
+        owner.remember(undo=None)
         owner.open = 0
         draft.push(owner.id, {"undone": True})
         return
     state = Compensation.COMPLETED if memory["done"] else Compensation.NONE
-    draft.set_compensation(Compensation.FAILED if memory["failed"] else state)
-    draft.fact(f"compensation.{'failed' if memory['failed'] else 'completed'}")
+    _end(draft, memory, Compensation.FAILED if draft.root.recall("letters") else state)
+
+
+def break_off(draft: Draft) -> None:
+    """The instance's process ends before it has undone everything."""
+    _end(draft, draft.root.recall("undo"), Compensation.FAILED)
+
+
+def _end(draft: Draft, memory: Mapping[str, Json], state: Compensation) -> None:
+    draft.root.remember(undo=None)
+    draft.set_compensation(state)
+    draft.fact("compensation.ended", None, {"compensation": state.value})
     if memory["reply"] is not None:
         report_undone(draft, memory["reply"])
     elif memory["reports"]:

@@ -57,10 +57,17 @@ def enter(
     return True
 
 
-def enter_bare(draft: Draft, parent: int, task: Task, raw: Json) -> None:
+def enter_bare(
+    draft: Draft,
+    parent: int,
+    task: Task,
+    raw: Json,
+    scope: Json = None,
+    index: int | None = None,
+) -> None:
     """Begin a task whose `if` and extensions have been seen to. Raises `Faulted`."""
     plan = plan_of(task)
-    node = _new(parent, task, plan, raw, None, None)
+    node = _new(parent, task, plan, raw, scope, index)
     try:
         begin(draft, node, plan, raw)
         KINDS[node.kind].enter(draft, node, plan)

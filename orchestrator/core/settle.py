@@ -95,6 +95,8 @@ def withdraw(
             flying += _let_undo(node, settler)
         elif _cannot_be_stopped(node, seen):
             fly(draft, node, seen.chain(draft, node), settler, seen.attempts.get(node.id))
+            if stopped is not None:
+                node.remember(stopped=stopped)
             flying += 1
         else:
             stop(draft, node, stopped)

@@ -1,0 +1,41 @@
+"""What people (and parents) tell an instance to do. The data of a COMMAND stimulus is
+
+    command   cancel, terminate, suspend, resume, retry, skip, compensate or compensation
+    reason    why; `by`: who (both go into history)
+
+and for each command what its function says. A command that does not fit the instance's state
+is refused and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from orchestrator.core.commands.pausing import resume, suspend
+from orchestrator.core.commands.refused import Refused
+from orchestrator.core.commands.repairing import retry, skip
+from orchestrator.core.commands.stopping import cancel, terminate
+from orchestrator.core.commands.undoing import compensate, settle_letter
+from orchestrator.core.values import Json
+from orchestrator.core.work import Draft
+
+COMMANDS: Mapping[str, Callable[[Draft, Mapping[str, Json]], None]] = {
+    "cancel": cancel,
+    "terminate": terminate,
+    "suspend": suspend,
+    "resume": resume,
+    "retry": retry,
+    "skip": skip,
+    "compensate": compensate,
+    "compensation": settle_letter,
+}
+
+__all__ = ["COMMANDS", "Refused", "obey"]
+
+
+def obey(draft: Draft, data: Mapping[str, Json]) -> None:
+    """Carry out the command that a stimulus brings. Raises `Refused`."""
+    command = COMMANDS.get(str(data.get("command")))
+    if command is None:
+        raise Refused(f"there is no command {data.get('command')!r}")
+    command(draft, data)

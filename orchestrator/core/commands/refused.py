@@ -1,0 +1,24 @@
+"""How a command says no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.core.values import Json
+from orchestrator.core.work import Draft
+from orchestrator.errors import OrchestratorError
+
+
+class Refused(OrchestratorError):
+    """The command does not fit the instance's present state; nothing was changed."""
+
+
+def require_open(draft: Draft) -> None:
+    """Raise `Refused` where the instance has ended."""
+    if not draft.root.is_open:
+        raise Refused(f"the instance is {draft.root.status} already")
+
+
+def reason(data: Mapping[str, Json]) -> dict[str, Json]:
+    """Who wants it and why, as history tells it."""
+    return {name: data[name] for name in ("reason", "by") if data.get(name) is not None}

@@ -1,0 +1,80 @@
+"""Retry and skip: a person has a stopped instance go on (DESIGN, I13).
+
+Theory of operation. The end of a run left a mark on every step that it stopped. A new run
+opens the containers among them again as they were, counters included, and begins those that
+had no open children anew, as new steps with new keys; finished steps stand. Going back to an
+earlier step abandons what was stopped beside or after it in the same place, and begins that
+step's task anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.core import flow, settle
+from orchestrator.core.commands.refused import Refused, reason
+from orchestrator.core.commands.revival import Revival, pass_by
+from orchestrator.core.values import ROOT, Compensation, Json, Status
+from orchestrator.core.work import Draft, Node
+
+
+def retry(draft: Draft, data: Mapping[str, Json]) -> None:
+    """A new run from the step that failed, or from an earlier one (``from``), with its raw
+    input replaced where ``input`` is given."""
+    change = {"input": data["input"]} if data.get("input") is not None else {}
+    _new_run(draft, data).begin_again(_target(draft, data), change)
+
+
+def skip(draft: Draft, data: Mapping[str, Json]) -> None:
+    """Go on as if the step (``step``) had completed with ``output``: of an instance that
+    runs, a step that something is awaited of; of one that has faulted, the one that failed."""
+    output = data.get("output")
+    if not draft.root.is_open:
+        target = _target(draft, {"from": data.get("step")})
+        _new_run(draft, data).begin_again(target, {"output": output})
+        return
+    node = _step(draft, data.get("step"))
+    if not node.is_open or node.open or node.recall("flying"):
+        raise Refused("only a step that something is awaited of can be skipped")
+    if flow.in_compensation(draft, node) is not None:
+        raise Refused("a compensation is resolved, not skipped")
+    settle.look(draft)  # the attempts stay locked until this is saved
+    flow.disarm(draft, node)
+    if node.kind == "call":
+        draft.withdrawn.append(node.id)
+        node.remember(attempt=None)
+    elif node.kind == "listen":
+        draft.closed.append(node.id)
+    pass_by(draft, node, output, data)
+
+
+def _target(draft: Draft, data: Mapping[str, Json]) -> Node | None:
+    """The step to begin anew; None: the workflow itself failed before its first step."""
+    wanted = data.get("from")
+    if wanted is None:
+        wanted = draft.root.recall("failed")
+    return None if wanted is None else _step(draft, wanted)
+
+
+def _new_run(draft: Draft, data: Mapping[str, Json]) -> Revival:
+    root = draft.root
+    if root.is_open or root.status is Status.COMPLETED:
+        raise Refused(f"the instance is {root.status}")
+    if root.compensation is not Compensation.NONE:
+        raise Refused("what was compensated cannot go on")
+    if draft.leaves()[0]:
+        raise Refused("a withdrawn attempt still runs; try again when it has ended")
+    stopped = [draft.known(step) for step in draft.need("stopped", root.run)]
+    told = {name: data[name] for name in ("from", "step", "input", "output") if name in data}
+    root.run += 1
+    draft.fact("workflow.retried", None, {"run": root.run, **told, **reason(data)})
+    return Revival(draft, stopped, data)
+
+
+def _step(draft: Draft, id: Json) -> Node:
+    if not isinstance(id, int) or isinstance(id, bool) or id <= ROOT:
+        raise Refused(f"{id!r} is no step")
+    try:
+        return draft.node(id)
+    except LookupError as error:
+        raise Refused(str(error)) from None

@@ -1,0 +1,27 @@
+"""Cancel and terminate: stop, with and without undoing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.core import compensation, ends
+from orchestrator.core.commands.refused import reason, require_open
+from orchestrator.core.values import Compensation, Json
+from orchestrator.core.work import Draft
+
+
+def cancel(draft: Draft, data: Mapping[str, Json]) -> None:
+    """Stop, and undo what was completed."""
+    require_open(draft)
+    ends.cancel(draft, reason(data), undo=True)
+
+
+def terminate(draft: Draft, data: Mapping[str, Json]) -> None:
+    """Stop, and undo nothing. Where the instance has ended and is being undone, that stops:
+    what is being undone at this moment is finished, and nothing follows."""
+    root = draft.root
+    if not root.is_open and root.compensation is Compensation.RUNNING:
+        draft.fact("compensation.terminated", None, reason(data) or None)
+        return compensation.break_off(draft)
+    require_open(draft)
+    return ends.cancel(draft, reason(data), undo=False)
