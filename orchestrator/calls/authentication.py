@@ -1,0 +1,103 @@
+"""How a call proves who it is (dsl-reference.md, Authentication)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+
+from orchestrator.calls import faults, oauth2
+from orchestrator.calls.context import CallContext
+from orchestrator.calls.exchange import Credentials
+from orchestrator.calls.tokens import Token
+from orchestrator.calls.uris import text_of
+
+Json = Any
+
+
+def credentials_of(policy: Json, context: CallContext) -> Credentials:
+    """The credentials of an authentication policy: inline, `{use: name}`, or None.
+
+    Raises `WorkflowError`: configuration for a policy that is none, authorization for a secret
+    that is not there, authentication where no token was given.
+    """
+    if policy is None:
+        return Credentials()
+    found = _defined(policy, context)
+    for scheme, credentials in _SCHEMES.items():
+        if scheme in found:
+            return credentials(_properties(scheme, found[scheme], context), context)
+    raise faults.configuration(f"the authentication is none of {', '.join(_SCHEMES)}")
+
+
+def _defined(policy: Json, context: CallContext) -> Mapping[str, Json]:
+    """The policy itself, or the one that it names; then its expressions are evaluated here."""
+    name = policy.get("use") if isinstance(policy, dict) else policy
+    if isinstance(name, str):
+        if name not in context.authentications:
+            raise faults.configuration(f"there is no authentication named {name!r}")
+        policy = context.fill(context.authentications[name])
+    if not isinstance(policy, dict):
+        raise faults.configuration("an authentication is an object, or the name of one")
+    return policy
+
+
+def _properties(scheme: str, value: Json, context: CallContext) -> Mapping[str, Json]:
+    """The scheme's properties, which may stand in a secret: `{use: secret}`."""
+    if isinstance(value, dict) and isinstance(value.get("use"), str):
+        value = context.secrets.value(value["use"])
+    if scheme == "bearer" and isinstance(value, str):
+        return {"token": value}
+    if not isinstance(value, dict):
+        raise faults.configuration(f"the {scheme} authentication is not an object")
+    return value
+
+
+def _basic(properties: Mapping[str, Json], _: CallContext) -> Credentials:
+    pair = f"{_required(properties, 'username')}:{_required(properties, 'password')}"
+    return _authorization(f"Basic {base64.b64encode(pair.encode()).decode()}")
+
+
+def _bearer(properties: Mapping[str, Json], _: CallContext) -> Credentials:
+    return _authorization(f"Bearer {_required(properties, 'token')}")
+
+
+def _digest(properties: Mapping[str, Json], _: CallContext) -> Credentials:
+    username, password = _required(properties, "username"), _required(properties, "password")
+    return Credentials(auth=httpx2.DigestAuth(username, password))
+
+
+def _oauth2(properties: Mapping[str, Json], context: CallContext) -> Credentials:
+    return _token(oauth2.token_of(properties, context, oidc=False), context)
+
+
+def _oidc(properties: Mapping[str, Json], context: CallContext) -> Credentials:
+    return _token(oauth2.token_of(properties, context, oidc=True), context)
+
+
+def _token(token: Token, context: CallContext) -> Credentials:
+    authorized = _authorization(f"{token.scheme} {token.value}")
+    return replace(authorized, refused=lambda: context.tokens.drop(token))
+
+
+_SCHEMES = {
+    "basic": _basic,
+    "bearer": _bearer,
+    "digest": _digest,
+    "oauth2": _oauth2,
+    "oidc": _oidc,
+}
+
+
+def _authorization(value: str) -> Credentials:
+    return Credentials(headers=(("Authorization", value),))
+
+
+def _required(properties: Mapping[str, Json], name: str) -> str:
+    value = properties.get(name)
+    if value is None or isinstance(value, dict | list):
+        raise faults.configuration(f"the authentication lacks its {name}")
+    return text_of(value)

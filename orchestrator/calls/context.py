@@ -1,0 +1,59 @@
+"""What a call may use while it is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from orchestrator.calls import faults
+from orchestrator.calls.secrets import Secrets
+from orchestrator.calls.tokens import Tokens
+from orchestrator.expressions import Evaluate, ExpressionError, resolve
+from orchestrator.outbound import Outbound
+
+Json = Any
+
+
+def no_secret(name: str) -> Json:
+    """There are no secrets here."""
+    raise faults.authorization(f"there is no secret {name!r}")
+
+
+@dataclass(frozen=True)
+class CallContext:
+    """The surroundings of one attempt's call.
+
+    `input` is the task's input: URI templates take their variables from it. `variables` are
+    those of expressions in reusable authentications. `authentications` and `secret_names`
+    are the document's `use.authentications` and `use.secrets`; `secret` gives a secret's value
+    or raises `WorkflowError` (authorization, 403). `timeout` is what is left of the attempt's
+    time, in seconds. `tokens` are access tokens, which the calls of a process may share.
+    """
+
+    outbound: Outbound
+    evaluate: Evaluate
+    input: Json = None
+    variables: Mapping[str, Json] = field(default_factory=dict)
+    authentications: Mapping[str, Json] = field(default_factory=dict)
+    secret_names: tuple[str, ...] = ()
+    secret: Callable[[str], Json] = no_secret
+    timeout: float | None = None
+    tokens: Tokens = field(default_factory=Tokens)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """The secrets that this call has used so far."""
+        return Secrets(self.secret, self.secret_names)
+
+    def fill(self, value: Json) -> Json:
+        """The value with every expression in it evaluated, `$secrets` included.
+
+        Raises `WorkflowError` (expression, 400; authorization, 403) and `EvaluatorUnavailable`.
+        """
+        try:
+            variables = {**self.variables, **self.secrets.variables(value)}
+            return resolve(value, self.input, variables, self.evaluate)
+        except ExpressionError as error:
+            raise faults.expression(str(error)) from error

@@ -1,0 +1,71 @@
+"""`call: http` (dsl-reference.md, HTTP Call)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from orchestrator import codec
+from orchestrator.calls import faults
+from orchestrator.calls.authentication import credentials_of
+from orchestrator.calls.context import CallContext
+from orchestrator.calls.exchange import Request, exchange, headers_of, output_of, query_of
+from orchestrator.calls.uris import expand
+
+Json = Any
+
+
+def perform(arguments: Mapping[str, Json], context: CallContext) -> Json:
+    """Make the request and return what `output` asks of its response.
+
+    `arguments`: method, endpoint (a URI template or `{uri, authentication}`), headers, query,
+    body, output, redirect. Raises `WorkflowError`.
+    """
+    method = arguments.get("method")
+    if not isinstance(method, str):
+        raise faults.validation("the call has no method")
+    uri, policy = endpoint_of(arguments.get("endpoint"), context)
+    headers = headers_of(arguments.get("headers"))
+    body, headers = body_of(arguments.get("body"), headers)
+    request = Request(
+        method=method,
+        uri=uri,
+        headers=headers,
+        query=query_of(arguments.get("query")),
+        body=body,
+        redirect=arguments.get("redirect") is True,
+    )
+    response = exchange(request, credentials_of(policy, context), context)
+    return output_of(response, arguments.get("output"), method)
+
+
+def endpoint_of(endpoint: Json, context: CallContext) -> tuple[str, Json]:
+    """The URI of an endpoint, its template expanded, and its authentication policy."""
+    uri, policy = endpoint, None
+    if isinstance(endpoint, dict):
+        uri, policy = endpoint.get("uri"), endpoint.get("authentication")
+    if not isinstance(uri, str):
+        raise faults.validation("the endpoint of a call is a URI, or an object with one")
+    return expand(uri, context.input), policy
+
+
+def body_of(
+    body: Json, headers: tuple[tuple[str, str], ...]
+) -> tuple[bytes | None, tuple[tuple[str, str], ...]]:
+    """A body's bytes, by the content type that the headers say: a text is sent as it is,
+    anything else as JSON or, where that is asked for, as a form. Null is no body."""
+    if body is None:
+        return None, headers
+    declared = next((value for name, value in headers if name.lower() == "content-type"), None)
+    if isinstance(body, str):
+        return body.encode(), _typed(headers, declared, "text/plain; charset=utf-8")
+    if (declared or "").lower().startswith("application/x-www-form-urlencoded"):
+        return urlencode(query_of(body)).encode(), headers
+    return codec.encode(body), _typed(headers, declared, "application/json")
+
+
+def _typed(
+    headers: tuple[tuple[str, str], ...], declared: str | None, default: str
+) -> tuple[tuple[str, str], ...]:
+    return headers if declared is not None else (*headers, ("Content-Type", default))

@@ -1,0 +1,49 @@
+"""`call: openapi` (dsl-reference.md, OpenAPI Call): an operation by its id, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.calls import faults, openapi_document
+from orchestrator.calls.authentication import credentials_of
+from orchestrator.calls.context import CallContext
+from orchestrator.calls.exchange import exchange, failure, is_success, output_of, translated
+from orchestrator.calls.http import endpoint_of
+from orchestrator.calls.openapi_request import request_of
+
+Json = Any
+
+
+def perform(arguments: Mapping[str, Json], context: CallContext) -> Json:
+    """Make the operation's request and return what `output` asks of its response.
+
+    `arguments`: document (an external resource), operationId, parameters, authentication,
+    output, redirect. Raises `WorkflowError`.
+    """
+    url, document = _document(arguments.get("document"), context)
+    operation_id = arguments.get("operationId")
+    if not isinstance(operation_id, str):
+        raise faults.validation("the call has no operationId")
+    operation = openapi_document.operation(document, operation_id, url)
+    parameters = arguments.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise faults.validation("the parameters of a call must be an object")
+    request = request_of(operation, parameters, redirect=arguments.get("redirect") is True)
+    credentials = credentials_of(arguments.get("authentication"), context)
+    response = exchange(request, credentials, context)
+    return output_of(response, arguments.get("output"), request.method.lower())
+
+
+def _document(resource: Json, context: CallContext) -> tuple[str, Mapping[str, Json]]:
+    """The OpenAPI document and the address that it came from."""
+    endpoint = resource.get("endpoint") if isinstance(resource, dict) else resource
+    url, policy = endpoint_of(endpoint, context)
+    credentials = credentials_of(policy, context)
+    with translated():
+        response = context.outbound.fetch(
+            url, headers=credentials.headers, auth=credentials.auth, timeout=context.timeout
+        )
+    if not is_success(response.status):
+        raise failure(response)
+    return response.url, openapi_document.read(response.content)

@@ -1,0 +1,208 @@
+"""OpenAPI documents: Swagger 2.0 and OpenAPI 3.x, as far as making a request needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from orchestrator import codec
+from orchestrator.calls import faults
+
+Json = Any
+Object = Mapping[str, Json]
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
+_MAX_YAML = 4 * 1024 * 1024  # bytes; reading YAML takes a second a megabyte
+_MAX_REFERENCES = 20  # in a row
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation, in the words of OpenAPI 3.
+
+    `parameters`: parameter objects. `body`: media types with their schemas, the preferred one
+    first; None where the operation takes none. `body_name` is the name that Swagger 2 gives
+    its body.
+    """
+
+    id: str
+    method: str
+    url: str
+    parameters: tuple[Object, ...]
+    body: tuple[tuple[str, Object], ...] | None
+    body_required: bool = False
+    body_name: str = "body"
+
+
+@lru_cache(maxsize=8)
+def read(content: bytes) -> Object:
+    """Read a document in JSON or YAML. Raises `WorkflowError` (configuration)."""
+    try:
+        document = codec.loads(content) if content.lstrip()[:1] == b"{" else _yaml(content)
+    except (codec.NotJson, YAMLError, ValueError, RecursionError) as error:
+        raise faults.configuration(f"the OpenAPI document cannot be read: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
+        raise faults.configuration("the document is not of OpenAPI: it has no paths")
+    version = str(document.get("swagger") or document.get("openapi") or "")
+    if not version.startswith(("2.", "3.")):
+        raise faults.configuration(f"OpenAPI {version or 'of no version'} is not supported")
+    return document
+
+
+def _yaml(content: bytes) -> Json:
+    if len(content) > _MAX_YAML:
+        raise ValueError(f"YAML of more than {_MAX_YAML} bytes")
+    return YAML(typ="safe", pure=True).load(content)
+
+
+def operation(document: Object, operation_id: str, source: str) -> Operation:
+    """Find an operation by its id; `source` is where the document came from.
+
+    Raises `WorkflowError` (configuration) where there is none.
+    """
+    for path, item, method, found in _operations(document):
+        if found.get("operationId") == operation_id:
+            parameters = _parameters(document, item, found)
+            if "swagger" in document:
+                url = _swagger_base(document, found, source) + path
+                return _of_swagger(document, operation_id, method, url, found, parameters)
+            url = _server(document, item, found, source) + path
+            return _of_openapi(document, operation_id, method, url, found, parameters)
+    raise faults.configuration(f"the OpenAPI document has no operation {operation_id!r}")
+
+
+def _operations(document: Object) -> Iterator[tuple[str, Object, str, Object]]:
+    for path, item in document["paths"].items():
+        resolved = resolve(document, item)
+        for method in METHODS:
+            if isinstance(resolved.get(method), dict):
+                yield str(path), resolved, method, resolved[method]
+
+
+def resolve(document: Object, value: Json) -> Object:
+    """Follow `$ref`s within the document (RFC 6901). Anything that is no object is an empty one."""
+    for _ in range(_MAX_REFERENCES):
+        if not isinstance(value, dict):
+            return {}
+        reference = value.get("$ref")
+        if not isinstance(reference, str):
+            return value
+        value = _at(document, reference)
+    raise faults.configuration("the OpenAPI document refers in circles")
+
+
+def _at(document: Object, reference: str) -> Json:
+    if not reference.startswith("#/"):
+        raise faults.configuration(f"the reference {reference!r} leaves the OpenAPI document")
+    found: Json = document
+    for part in unquote(reference[2:]).split("/"):
+        key = part.replace("~1", "/").replace("~0", "~")
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def _parameters(document: Object, item: Object, found: Object) -> tuple[Object, ...]:
+    """The parameters of the operation and of its path, the operation's own winning."""
+    merged = {
+        (parameter.get("in"), parameter.get("name")): parameter
+        for holder in (item, found)
+        for parameter in (resolve(document, one) for one in holder.get("parameters") or ())
+        if isinstance(parameter.get("name"), str)
+    }
+    return tuple(merged.values())
+
+
+def _of_swagger(
+    document: Object,
+    operation_id: str,
+    method: str,
+    url: str,
+    found: Object,
+    parameters: tuple[Object, ...],
+) -> Operation:
+    """In the words of Swagger 2, a body is a parameter, and so is each field of a form."""
+    bodies = [one for one in parameters if one["in"] == "body"]
+    fields = [one for one in parameters if one["in"] == "formData"]
+    consumed = found.get("consumes") or document.get("consumes") or []
+    body: tuple[tuple[str, Object], ...] | None = None
+    if bodies:
+        body = tuple((str(media), {}) for media in consumed or ["application/json"])
+    elif fields:
+        forms = [media for media in consumed if "form" in str(media)]
+        schema = {"properties": {one["name"]: one for one in fields}}
+        body = tuple((media, schema) for media in forms or ["application/x-www-form-urlencoded"])
+    return Operation(
+        id=operation_id,
+        method=method,
+        url=url,
+        parameters=tuple(one for one in parameters if one["in"] not in ("body", "formData")),
+        body=_preferred(body),
+        body_required=any(one.get("required") is True for one in bodies),
+        body_name=bodies[0]["name"] if bodies else "body",
+    )
+
+
+def _of_openapi(
+    document: Object,
+    operation_id: str,
+    method: str,
+    url: str,
+    found: Object,
+    parameters: tuple[Object, ...],
+) -> Operation:
+    declared = resolve(document, found.get("requestBody"))
+    content = declared.get("content")
+    body = None
+    if isinstance(content, dict) and content:
+        body = tuple(
+            (str(media), resolve(document, resolve(document, one).get("schema")))
+            for media, one in content.items()
+        )
+    return Operation(
+        id=operation_id,
+        method=method,
+        url=url,
+        parameters=parameters,
+        body=_preferred(body),
+        body_required=declared.get("required") is True,
+    )
+
+
+def _preferred(
+    body: tuple[tuple[str, Object], ...] | None,
+) -> tuple[tuple[str, Object], ...] | None:
+    """JSON first, otherwise in the document's order."""
+    return None if body is None else tuple(sorted(body, key=lambda one: "json" not in one[0]))
+
+
+def _swagger_base(document: Object, found: Object, source: str) -> str:
+    """Scheme, host and base path; what is missing is that of the document's own address."""
+    own = urlsplit(source)
+    schemes = found.get("schemes") or document.get("schemes") or [own.scheme]
+    scheme = next((one for one in (own.scheme, "https", "http") if one in schemes), own.scheme)
+    host = document.get("host") or own.netloc
+    return f"{scheme}://{host}{str(document.get('basePath') or '').rstrip('/')}"
+
+
+def _server(document: Object, item: Object, found: Object, source: str) -> str:
+    """The first server of the operation, its path or the document, its variables at their
+    defaults, resolved against the document's own address."""
+    for holder in (found, item, document):
+        servers = holder.get("servers")
+        if isinstance(servers, list) and servers and isinstance(servers[0], dict):
+            return urljoin(source, _filled(servers[0])).rstrip("/")
+    return urljoin(source, "/").rstrip("/")
+
+
+def _filled(server: Object) -> str:
+    url = str(server.get("url") or "/")
+    for name, variable in (server.get("variables") or {}).items():
+        default = variable.get("default", "") if isinstance(variable, dict) else ""
+        url = url.replace(f"{{{name}}}", str(default))
+    return url

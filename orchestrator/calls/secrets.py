@@ -1,0 +1,113 @@
+"""Secrets at the moment of use: looked up after the claim, masked in all that comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from orchestrator.calls import faults
+from orchestrator.errors import WorkflowError
+from orchestrator.expressions import is_expression, program_of
+from orchestrator.expressions.rules import read
+from orchestrator.expressions.tokens import Kind, Token
+
+Json = Any
+
+MASK = "***"
+NAMES = ("secrets", "secret")  # $secrets, and $secret as some runtimes have it
+_SHORTEST = 4  # characters; what is shorter would mask half of every text
+
+
+class Secrets:
+    """The secrets that a workflow declares (`use.secrets`), and those that a call has used.
+
+    `lookup` gives a secret's value by name, or raises `WorkflowError` (authorization, 403:
+    dsl.md, Secret).
+    """
+
+    def __init__(self, lookup: Callable[[str], Json], declared: Iterable[str]) -> None:
+        self._lookup = lookup
+        self._declared = tuple(declared)
+        self._used: dict[str, Json] = {}
+
+    def value(self, name: str) -> Json:
+        """A secret's value. Raises `WorkflowError` for one that is not there or not declared."""
+        if name not in self._declared:
+            raise faults.authorization(f"the workflow does not declare the secret {name!r}")
+        if name not in self._used:
+            self._used[name] = self._lookup(name)
+        return self._used[name]
+
+    def variables(self, tree: Json) -> dict[str, Json]:
+        """What `$secrets` must hold for the expressions in this value: the secrets that they
+        name, or all where they take it as a whole."""
+        wanted = list(dict.fromkeys(_mentioned(tree)))
+        if not wanted:
+            return {}
+        names = self._declared if None in wanted else [name for name in wanted if name]
+        found = {name: self.value(name) for name in names}
+        return dict.fromkeys(NAMES, found)
+
+    def mask(self, value: Json) -> Json:
+        """The value with every text of a used secret replaced."""
+        texts = sorted({text for used in self._used.values() for text in _texts(used)}, key=len)
+        return _masked(value, texts[::-1]) if texts else value
+
+    def mask_error(self, error: WorkflowError) -> WorkflowError:
+        """The error with every text of a used secret replaced."""
+        return WorkflowError(**self.mask(error.to_json()))
+
+
+def _mentioned(tree: Json) -> Iterable[str | None]:
+    """The names after `$secrets` in all expressions of a value; None for `$secrets` itself."""
+    if is_expression(tree):
+        yield from _names(read(program_of(tree)).tokens)
+    elif isinstance(tree, dict):
+        for item in tree.values():
+            yield from _mentioned(item)
+    elif isinstance(tree, list):
+        for item in tree:
+            yield from _mentioned(item)
+
+
+def _names(tokens: tuple[Token, ...]) -> Iterable[str | None]:
+    for index, token in enumerate(tokens):
+        if token.kind is Kind.VARIABLE and token.text in NAMES:
+            yield _name_after(tokens[index + 1 : index + 4])
+
+
+def _name_after(tokens: tuple[Token, ...]) -> str | None:
+    """`.name`, `."name"` or `["name"]`."""
+    if tokens and tokens[0].kind is Kind.FIELD:
+        return tokens[0].text
+    if [token.text for token in tokens[:1]] == ["."]:
+        tokens = tokens[1:]
+    elif [token.text for token in (*tokens[:1], *tokens[2:3])] == ["[", "]"]:
+        tokens = tokens[1:2]
+    else:
+        return None
+    plain = tokens and tokens[0].kind is Kind.STRING and "\\" not in tokens[0].text
+    return tokens[0].text if plain else None
+
+
+def _texts(value: Json) -> Iterable[str]:
+    if isinstance(value, str) and len(value) >= _SHORTEST:
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _masked(value: Json, texts: list[str]) -> Json:
+    if isinstance(value, str):
+        for text in texts:
+            value = value.replace(text, MASK)
+        return value
+    if isinstance(value, dict):
+        return {_masked(key, texts): _masked(item, texts) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, texts) for item in value]
+    return value
