@@ -1,15 +1,25 @@
-"""From the text of a document to a workflow that can be run, or to what is wrong with it."""
+"""From the text of a document to a workflow that can be run, or to what is wrong with it.
+
+    text -> parse -> validate -> extensions -> checks -> Loaded
+
+Each stage relies on the one before; where a stage finds something wrong, the later ones are
+not tried.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.document.checks import BUILT_KINDS, CHECKS, Context, Surroundings
+from orchestrator.document.checks.context import CheckExpression
+from orchestrator.document.checks.metadata import of_document, of_task
 from orchestrator.document.complaints import Complaint
 from orchestrator.document.parse import parse
 from orchestrator.document.places import Place
-from orchestrator.document.problems import InvalidDocument, Problem
+from orchestrator.document.problems import MOST, InvalidDocument, Problem, in_order
+from orchestrator.document.sites import Site, sites
 from orchestrator.document.validate import validate
 
 Json = Any
@@ -23,17 +33,55 @@ class Loaded:
     warnings: list[Problem] = field(default_factory=list)
 
 
-def load(source: bytes | str, media_type: str | None = None) -> Loaded:
+def load(
+    source: bytes | str,
+    media_type: str | None = None,
+    *,
+    known_tasks: Collection[str] | None = None,
+    built_kinds: Collection[str] = BUILT_KINDS,
+    check_expression: CheckExpression | None = None,
+) -> Loaded:
     """Read and check a document.
 
+    `known_tasks` are the names of the Celery tasks that workers have announced: a call of any
+    other is a warning (None: nobody knows, no warning). `built_kinds` are the kinds of calls
+    and processes that can be carried out. `check_expression` is an `Evaluator`'s `check`;
+    without it, one is made for this document where it is needed.
+
     Raises `MalformedDocument` where the text cannot be read, `InvalidDocument` where it is no
-    workflow that can be run; both name every place that is wrong.
+    workflow that can be run; both name every place that is wrong. Raises
+    `EvaluatorUnavailable` where expressions cannot be checked now.
     """
-    value, root = parse(source, media_type)
-    complaints = validate(value)
-    if complaints:
-        raise InvalidDocument(_placed(complaints, root))
-    return Loaded(value)
+    document, root, depth = parse(source, media_type)
+    _stop_at(validate(document), root)
+    found, complaints = _extended(document)
+    _stop_at(complaints, root)
+    surroundings = Surroundings(known_tasks, built_kinds, check_expression)
+    context = Context(document, found, surroundings, depth)
+    for check in CHECKS:
+        check(context)
+    _stop_at(context.errors, root)
+    return Loaded(document, in_order(_placed(context.warnings, root))[:MOST])
+
+
+def _extended(document: dict[str, Json]) -> tuple[list[Site], list[Complaint]]:
+    """Every task, and what is wrong with our extensions under `metadata`."""
+    found: list[Site] = []
+    complaints = of_document(document)
+    unsound: set[str] = set()
+    for site in sites(document, unsound):
+        found.append(site)
+        wrong = of_task(site)
+        if wrong:
+            complaints += wrong
+            unsound.add(site.pointer)
+    return found, complaints
+
+
+def _stop_at(complaints: Iterable[Complaint], root: Place) -> None:
+    problems = _placed(complaints, root)
+    if problems:
+        raise InvalidDocument(problems)
 
 
 def _placed(complaints: Iterable[Complaint], root: Place) -> list[Problem]:

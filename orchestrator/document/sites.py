@@ -6,7 +6,8 @@ which look at each task once, in the lists that only they care about too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -29,8 +30,8 @@ class Within(StrEnum):
 class Site:
     """A task where it stands.
 
-    `siblings` are the names of its list, itself included, in order; empty for a task that
-    stands alone and for a branch of a `fork`, which is a scope of its own. `variables` are
+    `siblings` are the names of its list, itself included, and how often each stands there;
+    empty for a task that stands alone and for a branch of a `fork`, a scope of its own. `variables` are
     those of the tasks around it; None where they cannot be known, because the task runs
     wherever it is called from.
     """
@@ -39,7 +40,7 @@ class Site:
     name: str
     body: dict[str, Json]
     kind: str
-    siblings: tuple[str, ...]
+    siblings: Mapping[str, int]
     variables: frozenset[str] | None
     within: Within
 
@@ -53,13 +54,19 @@ class Site:
         return None if self.variables is None else self.variables | set(names)
 
 
-def sites(document: dict[str, Json]) -> Iterator[Site]:
-    """Every task, those around others first. The document is valid."""
-    waiting = [*_outermost(document)]
+def sites(document: dict[str, Json], unsound: Container[str] = ()) -> Iterator[Site]:
+    """Every task of a valid document, those around others first.
+
+    The language's schema says nothing about `metadata`: whoever takes a site puts its pointer
+    among the `unsound` ones, before taking the next, where its `compensate` is no task.
+    """
+    waiting = [*_outermost(document)][::-1]
     while waiting:
         site = waiting.pop()
         yield site
-        waiting += _inside(site)
+        waiting += [*_inside(site)][::-1]
+        if "compensate" in site.metadata and site.pointer not in unsound:
+            waiting.append(_compensation(site))
 
 
 def task_lists(site: Site) -> Iterator[tuple[str, list[Json], frozenset[str] | None]]:
@@ -105,7 +112,7 @@ def _outermost(document: dict[str, Json]) -> Iterator[Site]:
     use = document.get("use") or {}
     for name, body in (use.get("functions") or {}).items():
         pointer = f"/use/functions/{escape(name)}"
-        yield Site(pointer, name, body, kind_of(body), (), None, Within.FUNCTION)
+        yield Site(pointer, name, body, kind_of(body), {}, None, Within.FUNCTION)
     for index, item in enumerate(use.get("extensions") or ()):
         for name, extension in item.items():
             for key in ("before", "after"):
@@ -116,18 +123,19 @@ def _outermost(document: dict[str, Json]) -> Iterator[Site]:
 def _inside(site: Site) -> Iterator[Site]:
     for place, tasks, variables in task_lists(site):
         yield from _listed(site.pointer + place, tasks, variables, site.within)
-    undoing = site.metadata.get("compensate")
-    if undoing is not None:
-        pointer, variables = site.pointer + COMPENSATE, site.also("error")
-        kind = kind_of(undoing)
-        yield Site(pointer, site.name, undoing, kind, (), variables, Within.COMPENSATION)
+
+
+def _compensation(site: Site) -> Site:
+    body, pointer = site.metadata["compensate"], site.pointer + COMPENSATE
+    variables, within = site.also("error"), Within.COMPENSATION
+    return Site(pointer, site.name, body, kind_of(body), {}, variables, within)
 
 
 def _listed(
     pointer: str, tasks: list[Json], variables: frozenset[str] | None, within: Within
 ) -> Iterator[Site]:
     alone = pointer.endswith("/fork/branches")
-    siblings = () if alone else tuple(name for item in tasks for name in item)
+    siblings = {} if alone else Counter(name for item in tasks for name in item)
     for index, item in enumerate(tasks):
         for name, body in item.items():
             place = f"{pointer}/{index}/{escape(name)}"

@@ -20,10 +20,11 @@ _BOM = "\ufeff"
 
 
 class Parsed(NamedTuple):
-    """The value of a document, and where everything in it stands."""
+    """The value of a document, where everything in it stands, and how deep it is nested."""
 
     value: Json
     root: Place
+    depth: int
 
 
 def parse(source: bytes | str, media_type: str | None = None) -> Parsed:
@@ -34,8 +35,8 @@ def parse(source: bytes | str, media_type: str | None = None) -> Parsed:
     """
     text = _decoded(source)
     read = json_text.read if _is_json(text, media_type) else yaml_text.read
-    value, root, _, _ = read(text)
-    return Parsed(value, root)
+    value, root, _, depth = read(text)
+    return Parsed(value, root, depth)
 
 
 def _decoded(source: bytes | str) -> str:

@@ -1,0 +1,142 @@
+"""What calls and processes lead to: functions, catalogs, Celery tasks, workflows.
+
+`call` is resolved in this order: a built-in kind, `use.functions`, a catalog's function, a
+Celery task's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from orchestrator.document.checks.context import Context
+from orchestrator.document.checks.references import undefined
+from orchestrator.document.model import escape
+from orchestrator.document.schema.processes import PROCESSES
+from orchestrator.document.sites import Site
+from orchestrator.document.text import hint, nearest, quoted
+from orchestrator.document.validate import validate_ours
+from orchestrator.expressions import is_expression
+
+LANGUAGE_KINDS = frozenset({"asyncapi", "grpc", "http", "openapi", "a2a", "mcp"})
+
+#: A catalog's function: `log:0.5.2@global` (dsl.md, Using Cataloged Functions).
+_CATALOGED = re.compile(r"[^:@]+:[^@]+@(?P<catalog>[^@]+)")
+
+#: The catalog that needs no definition (dsl.md, Default Catalog).
+_DEFAULT_CATALOG = "default"
+
+
+def check(context: Context) -> None:
+    """Calls can be resolved, and no function or workflow calls itself."""
+    for site in context.sites:
+        if site.kind == "call":
+            _call(context, site)
+        elif site.kind == "run":
+            _process(context, site)
+    _circles(context)
+
+
+def kind_of_call(name: str, functions: dict[str, object]) -> str:
+    """The kind of a call: one of the language's, `celery`, `function` or `catalog`."""
+    if name in LANGUAGE_KINDS or name == "celery":
+        return name
+    if name in functions:
+        return "function"
+    return "catalog" if "@" in name or "://" in name else "celery"
+
+
+def _call(context: Context, site: Site) -> None:
+    name, pointer = site.body["call"], f"{site.pointer}/call"
+    kind = kind_of_call(name, context.used("functions"))
+    if kind == "catalog":
+        _cataloged(context, pointer, name)
+    if kind == "function":
+        return
+    if kind == "celery":
+        _celery(context, site, name, pointer)
+    _built(context, pointer, kind, "calls")
+
+
+def _built(context: Context, pointer: str, kind: str, what: str) -> None:
+    if kind not in context.surroundings.built_kinds:
+        message = f"{what} of the kind {quoted(kind)} are not built yet; this task will fault"
+        context.warn(pointer, message)
+
+
+def _cataloged(context: Context, pointer: str, name: str) -> None:
+    match = _CATALOGED.fullmatch(name)
+    if match is None or "://" in name:
+        return
+    catalog = match["catalog"]
+    if catalog != _DEFAULT_CATALOG and catalog not in context.used("catalogs"):
+        undefined(context, pointer, "catalogs", catalog)
+
+
+def _celery(context: Context, site: Site, name: str, pointer: str) -> None:
+    if name == "celery":
+        pointer = f"{site.pointer}/with"
+        complaints = validate_ours(site.body.get("with", {}), "celery")
+        for each in complaints:
+            context.error(pointer + each.pointer, each.message, at_key=each.at_key)
+        if complaints:
+            return
+        name, pointer = site.body["with"]["task"], f"{pointer}/task"
+        if is_expression(name):
+            return
+    known = context.surroundings.known_tasks
+    if not name.strip():
+        context.error(pointer, "a call needs a name")
+    elif known is not None and name not in known:
+        meant = hint(nearest(name, (*known, *context.used("functions"), *LANGUAGE_KINDS)))
+        context.warn(pointer, f"no worker has announced a task {quoted(name)}{meant}")
+
+
+def _process(context: Context, site: Site) -> None:
+    run = site.body["run"]
+    kind = next(key for key in PROCESSES if key in run)
+    _built(context, f"{site.pointer}/run/{kind}", kind, "processes")
+    if kind == "workflow" and _is_itself(context, run["workflow"]):
+        message = "the workflow runs itself, and would never end"
+        context.error(f"{site.pointer}/run/workflow", message, at_key=True)
+
+
+def _is_itself(context: Context, target: dict[str, str]) -> bool:
+    about = context.document["document"]
+    same = all(target[key] == about[key] for key in ("namespace", "name"))
+    return same and target["version"] in ("latest", about["version"])
+
+
+def _circles(context: Context) -> None:
+    """A function that calls itself, through others or not, never ends."""
+    functions = context.used("functions")
+    calls: dict[str, list[Site]] = {name: [] for name in functions}
+    for site in context.sites:
+        inside = site.kind == "call" and site.pointer.startswith("/use/functions/")
+        if inside and site.body["call"] in functions:
+            calls[_function(site, functions)].append(site)
+    reported: set[str] = set()
+    for name in functions:
+        for site in _calling(name, calls):
+            if name not in reported and site.body["call"] == name:
+                reported |= {name, _function(site, functions)}
+                message = f"the function {quoted(name)} calls itself, and would never end"
+                context.error(f"{site.pointer}/call", message)
+
+
+def _function(site: Site, functions: dict[str, object]) -> str:
+    """The function that a task stands in."""
+    token = site.pointer.split("/")[3]
+    return next(name for name in functions if escape(name) == token)
+
+
+def _calling(name: str, calls: dict[str, list[Site]]) -> Iterator[Site]:
+    """Every call that running a function may come to."""
+    seen, waiting = {name}, [name]
+    while waiting:
+        for site in calls[waiting.pop()]:
+            yield site
+            called = site.body["call"]
+            if called not in seen:
+                seen.add(called)
+                waiting.append(called)

@@ -1,0 +1,145 @@
+"""Expressions: are they jq, do they use what they may, do secrets stay secret?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+
+from orchestrator.document.checks.context import CheckExpression, Context
+from orchestrator.document.fields import ARGUMENTS, Field, Purpose, fields
+from orchestrator.document.problems import MOST
+from orchestrator.document.text import hint, nearest, quoted
+from orchestrator.expressions import Evaluator, ExpressionError, program_of
+from orchestrator.expressions.fast import compiled
+from orchestrator.expressions.rules import Program, read
+from orchestrator.expressions.tokens import Kind, Token
+
+SECRETS = ("secrets", "secret")
+
+#: Programs are compiled together, because compiling one costs as much as a hundred: jq reads
+#: its own library each time. These bounds keep a bundle within those of a single program.
+_MOST_TOGETHER = 100
+_MOST_CHARACTERS = 8 * 1024
+
+_UNUSABLE = "the expression cannot be used: "
+
+_Job = tuple[str, frozenset[str]]
+
+
+def check(context: Context) -> None:
+    """Every expression that is not mere text can be evaluated, where it stands."""
+    jobs: dict[_Job, list[Field]] = {}
+    programs: dict[str, Program | str] = {}
+    for field in fields(context.document, context.sites):
+        if context.loose and field.lenient:
+            continue
+        text = program_of(field.text)
+        program = programs[text] = programs.get(text) or _read(text)
+        if isinstance(program, str):
+            context.error(field.pointer, _UNUSABLE + program)
+            continue
+        _secrets(context, field, program)
+        names = program.variables if field.variables is None else field.variables
+        jobs.setdefault((text, names | ARGUMENTS), []).append(field)
+    _compile(context, jobs)
+
+
+def _read(text: str) -> Program | str:
+    try:
+        return read(text)
+    except ExpressionError as error:
+        return str(error)
+
+
+def _compile(context: Context, jobs: dict[_Job, list[Field]]) -> None:
+    """Let jq read them, until there are more problems than anybody wants to see."""
+    given = context.surroundings.check_expression
+    with ExitStack() as stack:
+        # Without an evaluator of the caller's: one for this document, which starts its
+        # process only if it is needed.
+        ask = given or stack.enter_context(closing(Evaluator())).check
+        for job, message in _refused(jobs, ask):
+            for field in jobs[job]:
+                context.error(field.pointer, _UNUSABLE + message)
+            if len(context.errors) > MOST:
+                return
+
+
+def _refused(jobs: Iterable[_Job], ask: CheckExpression) -> Iterator[tuple[_Job, str]]:
+    together: dict[frozenset[str], list[str]] = {}
+    for text, names in jobs:
+        if compiled(read(text)) is not None:
+            yield from _asked([text], names, ask)
+        else:
+            together.setdefault(names, []).append(text)
+    for names, texts in together.items():
+        for bundle in _bundles(texts):
+            yield from _asked(bundle, names, ask)
+
+
+def _asked(
+    texts: list[str], names: frozenset[str], ask: CheckExpression
+) -> Iterator[tuple[_Job, str]]:
+    """Compile programs together; where that fails, find out which is to blame."""
+    try:
+        # Each on lines of its own: a comment at its end ends there.
+        ask(texts[0] if len(texts) == 1 else ",".join(f"(\n{text}\n)" for text in texts), names)
+    except ExpressionError as error:
+        if len(texts) == 1:
+            yield (texts[0], names), str(error)
+            return
+        for text in texts:
+            yield from _asked([text], names, ask)
+
+
+def _bundles(texts: list[str]) -> Iterator[list[str]]:
+    bundle: list[str] = []
+    size = 0
+    for text in texts:
+        if bundle and (len(bundle) >= _MOST_TOGETHER or size + len(text) > _MOST_CHARACTERS):
+            yield bundle
+            bundle, size = [], 0
+        bundle.append(text)
+        size += len(text)
+    if bundle:
+        yield bundle
+
+
+def _secrets(context: Context, field: Field, program: Program) -> None:
+    """Secrets are declared, and reach nothing but the worker that needs them."""
+    if not program.variables.intersection(SECRETS):
+        return
+    declared = context.used("secrets")
+    for name in _secret_names(program.tokens):
+        if name not in declared:
+            message = f"no secret {quoted(name)} in 'use.secrets'{hint(nearest(name, declared))}"
+            context.error(field.pointer, message)
+    if _becomes_data(context, field) and not _allowed(context, field):
+        message = (
+            "a secret would become data here; secrets belong into the arguments of a call"
+            " (or allow it by 'secretsInData: true' under 'metadata')"
+        )
+        context.error(field.pointer, message)
+
+
+def _secret_names(tokens: tuple[Token, ...]) -> Iterator[str]:
+    """`x` of `$secrets.x`, `$secrets."x"`, `$secrets["x"]` and `$secrets.["x"]`."""
+    for index, token in enumerate(tokens):
+        if token.kind is Kind.VARIABLE and token.text in SECRETS:
+            after = tokens[index + 1 : index + 4]
+            signs = [each for each in after if each.kind is Kind.SIGN and each.text in (".", "[")]
+            rest = after[len(signs) :] if after[: len(signs)] == tuple(signs) else ()
+            if rest and (rest[0].kind is Kind.STRING if signs else rest[0].kind is Kind.FIELD):
+                yield rest[0].text
+
+
+def _becomes_data(context: Context, field: Field) -> bool:
+    if field.purpose is not Purpose.CALL or field.site is None:
+        return field.purpose is not Purpose.CALL
+    # What a function is called with is its task's input.
+    return field.site.kind == "call" and field.site.body["call"] in context.used("functions")
+
+
+def _allowed(context: Context, field: Field) -> bool:
+    places = [context.metadata] if field.site is None else [context.metadata, field.site.metadata]
+    return any(place.get("secretsInData") is True for place in places)

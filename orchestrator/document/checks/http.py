@@ -1,0 +1,92 @@
+"""Endpoints, methods and headers that HTTP can carry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.document.checks.context import Context
+from orchestrator.document.model import escape
+from orchestrator.document.sites import Site
+from orchestrator.document.text import quoted
+from orchestrator.expressions import is_expression
+
+Json = Any
+
+#: A method or the name of a header (RFC 9110, 5.6.2).
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+#: Keys under which an endpoint stands, and those that lead to one (a resource).
+_ENDPOINTS = ("endpoint", "server")
+_RESOURCES = ("document", "proto", "agentCard", "source", "resource", "schema", "script")
+_RESOURCES_OF_TRANSPORT = ("transport", "http")
+
+
+def check(context: Context) -> None:
+    """Endpoints are absolute, and nothing smuggles a line into a request."""
+    for site in context.sites:
+        body, pointer = site.body, site.pointer
+        if site.kind == "call" and body["call"] == "http":
+            _request(context, body["with"], f"{pointer}/with")
+        for place, endpoint in _endpoints_of(site):
+            _endpoint(context, place, endpoint)
+    for part in ("input", "output"):
+        for place, endpoint in _endpoints(context.document.get(part), f"/{part}"):
+            _endpoint(context, place, endpoint)
+    for name, catalog in context.used("catalogs").items():
+        place = f"/use/catalogs/{escape(name)}/endpoint"
+        _endpoint(context, place, catalog["endpoint"])
+
+
+def _endpoints_of(site: Site) -> Iterator[tuple[str, Json]]:
+    if site.kind == "call" and site.body["call"] in _WITH_ENDPOINTS:
+        yield from _endpoints(site.body.get("with"), f"{site.pointer}/with")
+    elif site.kind == "run" and "script" in site.body["run"]:
+        yield from _endpoints(site.body["run"]["script"], f"{site.pointer}/run/script")
+    for part in ("input", "output", "export"):
+        if part in site.body:
+            yield from _endpoints(site.body[part], f"{site.pointer}/{part}")
+
+
+_WITH_ENDPOINTS = ("http", "openapi", "grpc", "asyncapi", "a2a", "mcp")
+
+
+def _endpoints(value: Json, pointer: str) -> Iterator[tuple[str, Json]]:
+    if not isinstance(value, dict):
+        return
+    for key, inner in value.items():
+        place = f"{pointer}/{escape(key)}"
+        if key in _ENDPOINTS:
+            yield place, inner
+        elif key in _RESOURCES or key in _RESOURCES_OF_TRANSPORT:
+            yield from _endpoints(inner, place)
+
+
+def _endpoint(context: Context, pointer: str, endpoint: Json) -> None:
+    if isinstance(endpoint, dict):
+        pointer, endpoint = f"{pointer}/uri", endpoint.get("uri")
+    if not isinstance(endpoint, str) or is_expression(endpoint):
+        return
+    if _CONTROL.search(endpoint) or " " in endpoint.strip():
+        context.error(pointer, f"{quoted(endpoint)} is no URI: it has spaces or control characters")
+    elif _SCHEME.match(endpoint) is None and "{" not in endpoint.partition("/")[0]:
+        # A template may begin with a variable that holds the scheme and the host.
+        context.error(pointer, f"{quoted(endpoint)} is no absolute URI, like 'https://example.com'")
+
+
+def _request(context: Context, arguments: dict[str, Json], pointer: str) -> None:
+    method = arguments["method"]
+    if not is_expression(method) and _TOKEN.fullmatch(method) is None:
+        context.error(f"{pointer}/method", f"{quoted(method)} is no HTTP method")
+    headers = arguments.get("headers")
+    if not isinstance(headers, dict):
+        return
+    for name, value in headers.items():
+        place = f"{pointer}/headers/{escape(name)}"
+        if _TOKEN.fullmatch(name) is None:
+            context.error(place, f"{quoted(name)} is no name of a header", at_key=True)
+        elif not is_expression(value) and _CONTROL.search(value.replace("\t", " ")):
+            context.error(place, "the header has a line break or a control character in it")

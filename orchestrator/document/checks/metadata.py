@@ -1,0 +1,87 @@
+"""Our own words under `metadata`. Any others are the author's, and not looked at unless they
+come so near to one of ours that it was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from orchestrator.document.checks.context import Context
+from orchestrator.document.complaints import Complaint
+from orchestrator.document.model import escape
+from orchestrator.document.schema.extensions import COMPENSATION, DOCUMENT, SCHEDULE, TASK
+from orchestrator.document.sites import Site, Within
+from orchestrator.document.text import nearest, quoted
+from orchestrator.document.validate import validate_ours, validate_task
+
+Json = Any
+
+#: Where only some kinds of task heed a word.
+_KINDS = {
+    "queue": ("call", "run"),
+    "priority": ("call", "run"),
+    "onLost": ("call", "run"),
+    "maxStarts": ("call", "run"),
+    "rollback": ("try",),
+    "concurrency": ("for",),
+}
+
+#: How near a name must be to one of ours. Higher than for keys of the language: these names
+#: are the author's own.
+_NEAR = 0.8
+
+
+def check(context: Context) -> None:
+    """Names of ours are heeded where they stand."""
+    _near(context, "/document/metadata", context.metadata, DOCUMENT)
+    policies = context.metadata.get("schedule") or {}
+    _near(context, "/document/metadata/schedule", policies, SCHEDULE)
+    for site in context.sites:
+        if site.metadata:
+            known = COMPENSATION if site.within is Within.COMPENSATION else TASK
+            _near(context, f"{site.pointer}/metadata", site.metadata, known)
+            _heeded(context, site)
+
+
+def of_document(document: dict[str, Json]) -> list[Complaint]:
+    """What is wrong with the words of ours in `document.metadata`."""
+    metadata = document["document"].get("metadata", {})
+    return _below("/document/metadata", validate_ours(metadata, "metadata-document"))
+
+
+def of_task(site: Site) -> list[Complaint]:
+    """What is wrong with the words of ours in a task's metadata, its compensation included:
+    any task, with `onUnknown` beside it."""
+    if "metadata" not in site.body:
+        return []
+    compensates = site.within is Within.COMPENSATION
+    name = "metadata-compensation" if compensates else "metadata-task"
+    pointer = f"{site.pointer}/metadata"
+    found = _below(pointer, validate_ours(site.body["metadata"], name))
+    undoing = site.metadata.get("compensate")
+    if isinstance(undoing, dict):
+        task = {key: value for key, value in undoing.items() if key != "onUnknown"}
+        found += _below(f"{pointer}/compensate", validate_task(task))
+    return found
+
+
+def _below(pointer: str, complaints: list[Complaint]) -> list[Complaint]:
+    return [each._replace(pointer=pointer + each.pointer) for each in complaints]
+
+
+def _near(context: Context, pointer: str, metadata: Json, known: Iterable[str]) -> None:
+    for key in metadata:
+        if key in known:
+            continue
+        meant = nearest(key, known, _NEAR)
+        if meant is not None:
+            message = f"{quoted(key)} means nothing to us, did you mean {quoted(meant)}?"
+            context.warn(f"{pointer}/{escape(key)}", message, at_key=True)
+
+
+def _heeded(context: Context, site: Site) -> None:
+    for key, kinds in _KINDS.items():
+        if key in site.metadata and site.kind not in kinds:
+            which = " and ".join(quoted(kind) for kind in kinds)
+            message = f"{quoted(key)} is heeded by tasks of the kind {which} only"
+            context.warn(f"{site.pointer}/metadata/{key}", message, at_key=True)

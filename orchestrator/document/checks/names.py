@@ -1,0 +1,85 @@
+"""Names of tasks and variables."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from orchestrator.document.checks.context import Context
+from orchestrator.document.checks.flow import DIRECTIVES
+from orchestrator.document.fields import ARGUMENTS
+from orchestrator.document.sites import Site
+from orchestrator.document.text import quoted
+
+MAX_NAME = 255
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+#: Categories of characters that nobody sees: controls, formats, lines, private ones.
+_UNSEEN = ("Cc", "Cf", "Cn", "Co", "Zl", "Zp")
+
+
+def check(context: Context) -> None:
+    """Names can be read and told apart; variables can be used in an expression."""
+    for site in context.sites:
+        _task(context, site)
+        _place_in_list(context, site)
+        for pointer, name in _variables(site):
+            _variable(context, pointer, name)
+
+
+def _task(context: Context, site: Site) -> None:
+    if not site.name:
+        context.error(site.pointer, "a task needs a name", at_key=True)
+    elif len(site.name) > MAX_NAME:
+        message = f"the name has {len(site.name)} characters, {MAX_NAME} are the limit"
+        context.error(site.pointer, message, at_key=True)
+    elif not site.name.isascii() or not site.name.isprintable():
+        unseen = [each for each in site.name if unicodedata.category(each) in _UNSEEN]
+        if unseen:
+            message = f"the name has a character that cannot be seen (U+{ord(unseen[0]):04X})"
+            context.error(site.pointer, message, at_key=True)
+
+
+def _place_in_list(context: Context, site: Site) -> None:
+    if site.name in DIRECTIVES and site.siblings:
+        message = f"'then: {site.name}' is a directive and will not lead to this task"
+        context.warn(site.pointer, message, at_key=True)
+
+
+def duplicates(context: Context) -> None:
+    """The specification calls lists of tasks maps by name, but does not forbid the same name
+    twice; `then` leads to the first."""
+    seen: set[tuple[str, str]] = set()
+    for site in context.sites:
+        if site.siblings.get(site.name, 0) < 2:
+            continue
+        place = site.pointer.rsplit("/", 2)[0], site.name
+        if place in seen:
+            message = f"a second task {quoted(site.name)}; 'then' leads to the first"
+            context.warn(site.pointer, message, at_key=True)
+        seen.add(place)
+
+
+def _variables(site: Site) -> Iterator[tuple[str, str]]:
+    if site.kind == "for":
+        for key in ("each", "at"):
+            if key in site.body["for"]:
+                yield f"{site.pointer}/for/{key}", site.body["for"][key]
+    elif site.kind == "try" and "as" in site.body["catch"]:
+        yield f"{site.pointer}/catch/as", site.body["catch"]["as"]
+    elif site.kind == "listen":
+        for key in ("item", "at"):
+            if key in (site.body.get("foreach") or {}):
+                yield f"{site.pointer}/foreach/{key}", site.body["foreach"][key]
+
+
+def _variable(context: Context, pointer: str, name: str) -> None:
+    if _VARIABLE.fullmatch(name) is None:
+        message = f"{quoted(name)} cannot be the name of a variable: letters, digits and '_' only"
+        context.error(pointer, message)
+    elif name.startswith("__") or name == "ENV":
+        context.error(pointer, f"the variable '${name}' is reserved")
+    elif name in ARGUMENTS:
+        context.warn(pointer, f"the variable hides '${name}' of the language")

@@ -1,0 +1,102 @@
+"""Names that must be defined: errors, retries, timeouts, authentications, secrets, catalogs
+(dsl-reference.md, Use)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from orchestrator.document.checks.context import Context
+from orchestrator.document.model import escape
+from orchestrator.document.schema.authentication import SCHEMES
+from orchestrator.document.sites import Site
+from orchestrator.document.text import hint, nearest, quoted
+
+Json = Any
+
+_ONE = {
+    "errors": "error",
+    "retries": "retry policy",
+    "timeouts": "timeout",
+    "authentications": "authentication policy",
+    "secrets": "secret",
+    "catalogs": "catalog",
+}
+
+
+def check(context: Context) -> None:
+    """Every name that is used is defined under `use`."""
+    _defined(context, "/timeout", "timeouts", context.document.get("timeout"))
+    for site in context.sites:
+        for pointer, section, name in _names(site):
+            _defined(context, pointer, section, name)
+    _policies(context)
+
+
+def undefined(context: Context, pointer: str, section: str, name: str) -> None:
+    """Say that `use` has no such name."""
+    known: Iterable[str] = context.used(section)
+    message = f"no {_ONE[section]} {quoted(name)} in 'use.{section}'{hint(nearest(name, known))}"
+    context.error(pointer, message)
+
+
+def _defined(context: Context, pointer: str, section: str, name: Json) -> None:
+    if isinstance(name, str) and name not in context.used(section):
+        undefined(context, pointer, section, name)
+
+
+def _names(site: Site) -> Iterator[tuple[str, str, Json]]:
+    body, pointer = site.body, site.pointer
+    yield f"{pointer}/timeout", "timeouts", body.get("timeout")
+    if site.kind == "raise":
+        yield f"{pointer}/raise/error", "errors", body["raise"]["error"]
+    elif site.kind == "try":
+        yield f"{pointer}/catch/retry", "retries", body["catch"].get("retry")
+    if "metadata" in body:
+        yield f"{pointer}/metadata/retry", "retries", site.metadata.get("retry")
+
+
+def _policies(context: Context) -> None:
+    """Authentication policies stand in endpoints and in arguments, wherever those are: in
+    calls, scripts, schemas, catalogs."""
+    places: list[tuple[str, Json]] = [("/use/catalogs", context.used("catalogs"))]
+    places += [(f"/{key}", context.document.get(key)) for key in ("input", "output")]
+    for site in context.sites:
+        keys = ("with" if site.kind == "call" else "run", "input", "output", "export")
+        places += [(f"{site.pointer}/{key}", site.body[key]) for key in keys if key in site.body]
+    for pointer, value in places:
+        for place, policy in _authentications(value, pointer):
+            _policy(context, place, policy)
+    for name, policy in context.used("authentications").items():
+        _policy(context, f"/use/authentications/{escape(name)}", policy)
+
+
+#: Where a policy can stand within arguments, a process, or a schema's resource. The author's
+#: own data beside them (a body, parameters) is not looked into.
+_WAYS = frozenset(
+    {
+        "endpoint", "document", "proto", "service", "agentCard", "server", "transport", "http",
+        "script", "source", "schema", "resource",
+    }
+)  # fmt: skip
+
+
+def _authentications(value: Json, pointer: str) -> Iterator[tuple[str, Json]]:
+    if not isinstance(value, dict):
+        return
+    for key, inner in value.items():
+        place = f"{pointer}/{escape(key)}"
+        if key == "authentication":
+            yield place, inner
+        elif key in _WAYS or pointer == "/use/catalogs":
+            yield from _authentications(inner, place)
+
+
+def _policy(context: Context, pointer: str, policy: Json) -> None:
+    if not isinstance(policy, dict):
+        return
+    _defined(context, f"{pointer}/use", "authentications", policy.get("use"))
+    for scheme in SCHEMES:
+        settings = policy.get(scheme)
+        if isinstance(settings, dict):
+            _defined(context, f"{pointer}/{scheme}/use", "secrets", settings.get("use"))

@@ -1,0 +1,153 @@
+"""Durations, retries and schedules within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from orchestrator.document.checks.context import Context
+from orchestrator.document.durations import BadDuration, duration
+from orchestrator.document.model import escape
+from orchestrator.document.sites import Site
+from orchestrator.document.text import quoted
+from orchestrator.expressions import is_expression
+
+Json = Any
+
+MAX_RETRIES = 100_000
+
+#: From when a cron expression is tried out; any date before a leap year's end will do.
+_TRIAL = datetime(2024, 1, 1)  # noqa: DTZ001 - times of day, wherever that is
+
+
+def check(context: Context) -> None:
+    """Every literal duration is one; schedules fire; retries end."""
+    _timeout(context, "/timeout", context.document.get("timeout"))
+    for name, timeout in context.used("timeouts").items():
+        _timeout(context, f"/use/timeouts/{escape(name)}", timeout)
+    for name, policy in context.used("retries").items():
+        _policy(context, f"/use/retries/{escape(name)}", policy)
+    for site in context.sites:
+        _task(context, site)
+    _schedule(context, context.document.get("schedule"))
+    _policies_of_schedule(context, context.metadata.get("schedule") or {})
+
+
+def _task(context: Context, site: Site) -> None:
+    body, pointer = site.body, site.pointer
+    _timeout(context, f"{pointer}/timeout", body.get("timeout"))
+    if site.kind == "wait":
+        _duration(context, f"{pointer}/wait", body["wait"])
+    elif site.kind == "try":
+        _policy(context, f"{pointer}/catch/retry", body["catch"].get("retry"))
+    elif site.kind in ("call", "run"):
+        for place, value in _of_work(site):
+            _duration(context, pointer + place, value)
+    if "metadata" in body:
+        _policy(context, f"{pointer}/metadata/retry", site.metadata.get("retry"))
+
+
+def _of_work(site: Site) -> Iterator[tuple[str, Json]]:
+    """The durations among the arguments of calls and processes."""
+    arguments = site.body.get("with") or {}
+    if site.kind == "run":
+        lifetime = (site.body["run"].get("container") or {}).get("lifetime") or {}
+        yield "/run/container/lifetime/after", lifetime.get("after")
+    elif site.body["call"] == "mcp":
+        yield "/with/timeout", arguments.get("timeout")
+    elif site.body["call"] == "asyncapi":
+        consume = (arguments.get("subscription") or {}).get("consume") or {}
+        yield "/with/subscription/consume/for", consume.get("for")
+
+
+def _timeout(context: Context, pointer: str, timeout: Json) -> None:
+    if isinstance(timeout, dict):
+        _duration(context, f"{pointer}/after", timeout["after"])
+
+
+def _duration(context: Context, pointer: str, value: Json) -> float | None:
+    """The seconds of a literal duration; None where it is none, or not known yet."""
+    if value is None or is_expression(value):
+        return None
+    try:
+        return duration(value).total_seconds()
+    except BadDuration as error:
+        context.error(pointer, str(error))
+        return None
+
+
+def _policy(context: Context, pointer: str, policy: Json) -> None:
+    if not isinstance(policy, dict):
+        return
+    _duration(context, f"{pointer}/delay", policy.get("delay"))
+    limit = policy.get("limit") or {}
+    _duration(context, f"{pointer}/limit/duration", limit.get("duration"))
+    attempt = limit.get("attempt") or {}
+    _duration(context, f"{pointer}/limit/attempt/duration", attempt.get("duration"))
+    count = attempt.get("count", 0)
+    if not 0 <= count <= MAX_RETRIES:
+        message = f"retries are counted from 0 to {MAX_RETRIES}"
+        context.error(f"{pointer}/limit/attempt/count", message)
+    _jitter(context, f"{pointer}/jitter", policy.get("jitter"))
+    _backoff(context, f"{pointer}/backoff", policy.get("backoff") or {})
+
+
+def _jitter(context: Context, pointer: str, jitter: Json) -> None:
+    if jitter is None:
+        return
+    low = _duration(context, f"{pointer}/from", jitter["from"])
+    high = _duration(context, f"{pointer}/to", jitter["to"])
+    if low is not None and high is not None and low > high:
+        # Not refused: the retry may never be needed. Where it is, it faults.
+        context.warn(pointer, "the jitter ends before it begins", at_key=True)
+
+
+def _backoff(context: Context, pointer: str, backoff: dict[str, Json]) -> None:
+    """The specification leaves open what stands inside; these two the core knows."""
+    increment = (backoff.get("linear") or {}).get("increment")
+    _duration(context, f"{pointer}/linear/increment", increment)
+    factor = (backoff.get("exponential") or {}).get("factor", 2)
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 1 <= factor <= 100:
+        context.error(f"{pointer}/exponential/factor", "should be a number from 1 to 100")
+
+
+def _schedule(context: Context, schedule: Json) -> None:
+    if schedule is None:
+        return
+    if not any(key in schedule for key in ("every", "cron", "after", "on")):
+        message = "a schedule needs one of the keys 'every', 'cron', 'after' or 'on'"
+        context.error("/schedule", message, at_key=True)
+    for key in ("every", "after"):
+        if _duration(context, f"/schedule/{key}", schedule.get(key)) == 0:
+            context.error(f"/schedule/{key}", "a schedule cannot fire without any pause")
+        elif is_expression(schedule.get(key)):
+            message = "a schedule's duration cannot be an expression: nothing runs yet"
+            context.error(f"/schedule/{key}", message)
+    if "cron" in schedule:
+        _cron(context, schedule["cron"])
+
+
+def _cron(context: Context, expression: str) -> None:
+    try:
+        next(CronSim(expression, _TRIAL))
+    except CronSimError as error:
+        said = str(error)[:1].lower() + str(error)[1:]
+        context.error("/schedule/cron", f"{quoted(expression)} is no cron expression: {said}")
+    except StopIteration:
+        context.error("/schedule/cron", f"{quoted(expression)} never comes")
+
+
+def _policies_of_schedule(context: Context, policies: dict[str, Json]) -> None:
+    pointer = "/document/metadata/schedule"
+    _duration(context, f"{pointer}/jitter", policies.get("jitter"))
+    if "timezone" in policies:
+        name = policies["timezone"]
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            message = f"{quoted(name)} is no time zone that is known here"
+            context.error(f"{pointer}/timezone", message)
