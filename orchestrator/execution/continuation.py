@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from celery.app.task import Task as BaseTask
 
-from orchestrator.core.values import Attempt
-
 if TYPE_CHECKING:
     from celery import Celery
+
+    from orchestrator.core.values import Attempt
 
 #: How much later than a step's own its message's hard limit may end it, in seconds.
 LATE = 2.0

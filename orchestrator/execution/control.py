@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.clock import monotonic
 from orchestrator.execution.context import in_hand, open_chain
-from orchestrator.execution.patience import GaveUp, persist
 from orchestrator.execution.requests import is_uuid
 from orchestrator.execution.soft_limit import SoftLimit
 from orchestrator.log import get_logger
-from orchestrator.task_dispatcher import ADVANCE
+from orchestrator.names import ADVANCE, CALL
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from orchestrator.execution.execution import Execution
 
 log = get_logger(__name__)
-
-#: The task that carries out every call that is not a Celery task itself.
-CALL = "orchestrator.call"
 
 #: A hint is worth this long a wait for the database, in seconds; the beats give another one.
 HINT_PATIENCE = 10.0
@@ -76,6 +72,8 @@ def _with_chain(execution: Execution, tracer: Any) -> Any:
 
 
 def _drain(execution: Execution, instance: str) -> None:
+    from orchestrator.execution.patience import GaveUp, persist
+
     if not is_uuid(instance):
         log.warning("A hint that names no instance", action="hint_refused")
         return
@@ -97,6 +95,7 @@ def _drain(execution: Execution, instance: str) -> None:
 def _perform(execution: Execution, call: dict[str, Any]) -> Any:
     from orchestrator.calls import perform
     from orchestrator.execution.arguments import context_of
+    from orchestrator.execution.patience import persist
 
     hold = in_hand.get()
     if hold is None:

@@ -22,8 +22,8 @@ from orchestrator.execution.mixin import arm
 from orchestrator.execution.results import ignored
 from orchestrator.ids import new_id
 from orchestrator.log import get_logger
+from orchestrator.names import HEADER
 from orchestrator.settings import Settings, load_settings
-from orchestrator.task_dispatcher import HEADER
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -68,6 +68,10 @@ class Execution:
         Raises:
             ConfigurationError: the pool is larger than a worker's may be.
         """
+        # What the children need is loaded here, once, and shared over the fork.
+        from orchestrator import bootstrap, calls  # noqa: F401
+        from orchestrator.execution import steps  # noqa: F401
+
         self.hands = Hands()
         if concurrency > self.hands.slots:
             raise ConfigurationError(f"a worker runs at most {self.hands.slots} processes")

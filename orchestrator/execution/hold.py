@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from celery.exceptions import Ignore, Retry
+from celery.exceptions import Retry
 
 from orchestrator.core.values import AttemptState, Ended
 from orchestrator.error_handler import error_of
 from orchestrator.execution import outcomes
+from orchestrator.execution.mixin import Replaced
 
 if TYPE_CHECKING:
     from celery import Task
@@ -21,14 +22,6 @@ if TYPE_CHECKING:
     from orchestrator.execution.chain import Chain
     from orchestrator.execution.soft_limit import SoftLimit
     from orchestrator.state_manager import Work
-
-
-class Replaced(Ignore):
-    """A step's task put another in its place; to Celery it is an ignored task."""
-
-    def __init__(self, signature: Signature[Any]) -> None:
-        super().__init__("Replaced by new task")
-        self.signature = signature
 
 
 class Hold:

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.error_handler import runtime_error
+from orchestrator.core.values import AttemptState, Ended
+from orchestrator.error_handler import runtime_error, timeout_error
 from orchestrator.execution.patience import GaveUp, persist
 from orchestrator.log import get_logger
 from orchestrator.state_manager import Holder
@@ -46,6 +47,10 @@ class Losses:
         """A process is about to be killed, for this reason."""
         self._reasons[process] = error
 
+    def expect_limit(self, process: int, seconds: float | None) -> None:
+        """A process is about to be killed at the hard time limit of its message."""
+        self.expect(process, timeout_error(seconds))
+
     def process_gone(self, process: int, exit_code: int | None) -> None:
         """A child of the pool has ended; so has what it had in hand."""
         expected = self._reasons.pop(process, None)
@@ -55,6 +60,10 @@ class Losses:
         if held:
             error = expected or runtime_error("WorkerLostError", _how(exit_code))
             self.lose(Holder(self._execution.worker_id, process), error)
+
+    def revoked(self, attempt: str, instance: str, task: str) -> None:
+        """An operator has revoked an attempt's message before it was taken."""
+        self.bring(lambda: self._end_revoked(attempt, instance, task))
 
     def lose(self, holder: Holder, error: dict[str, Any]) -> None:
         """Every attempt that the process holds is lost."""
@@ -73,6 +82,13 @@ class Losses:
             attempts=count,
             why=error["detail"],
         )
+
+    def _end_revoked(self, attempt: str, instance: str, task: str) -> None:
+        state = self._execution.services.state
+        work = state.claim(attempt, instance, task, self._execution.holder)
+        if work is not None:
+            error = runtime_error("TaskRevokedError", "the task was revoked before it started")
+            state.finish(work, Ended(attempt, AttemptState.FAILED, error=error))
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:

@@ -9,17 +9,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from celery.canvas import Signature
-from celery.exceptions import Retry
+from celery.exceptions import Ignore, Retry
 from celery.result import AsyncResult
 
 from orchestrator.execution.context import in_hand
-from orchestrator.execution.hold import Hold, Replaced
-from orchestrator.task_dispatcher import HEADER
+from orchestrator.names import HEADER
 
 if TYPE_CHECKING:
     from celery import Task
 
     from orchestrator.execution.execution import Execution
+    from orchestrator.execution.hold import Hold
+
+
+class Replaced(Ignore):
+    """A step's task put another in its place; to Celery it is an ignored task."""
+
+    def __init__(self, signature: Signature[Any]) -> None:
+        super().__init__("Replaced by new task")
+        self.signature = signature
 
 
 class Unsent(Signature):

@@ -7,16 +7,14 @@ depends on one alone: leases cover what no signal tells.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
-from orchestrator.core.values import AttemptState, Ended
-from orchestrator.error_handler import runtime_error, timeout_error
 from orchestrator.execution.requests import FOLLOW_UPS, is_uuid
 from orchestrator.log import get_logger
-from orchestrator.task_dispatcher import HEADER
+from orchestrator.names import HEADER
 
 if TYPE_CHECKING:
     from orchestrator.execution.execution import Execution
@@ -115,7 +113,7 @@ def _step_request(celerys: Hashable) -> Any:
             """The pool is about to kill the process, and says why only here."""
             for worker in _workers:
                 if not soft and self.worker_pid:
-                    worker.losses.expect(self.worker_pid, timeout_error(timeout))
+                    worker.losses.expect_limit(self.worker_pid, timeout)
             super().on_timeout(soft, timeout)
 
     return StepRequest
@@ -131,15 +129,7 @@ def _revoked(sender: Any = None, request: Any = None, terminated: bool = False, 
     if not is_uuid(attempt) or not is_uuid(instance):
         return
     for worker in _workers:
-        worker.losses.bring(partial(_end_revoked, worker.execution, attempt, instance, sender.name))
-
-
-def _end_revoked(execution: Execution, attempt: str, instance: str, task: str) -> None:
-    state = execution.services.state
-    work = state.claim(attempt, instance, task, execution.holder)
-    if work is not None:
-        error = runtime_error("TaskRevokedError", "the task was revoked before it started")
-        state.finish(work, Ended(attempt, AttemptState.FAILED, error=error))
+        worker.losses.revoked(attempt, instance, sender.name)
 
 
 def _unknown(name: str = "", id: str = "", message: Any = None, **_: Any) -> None:

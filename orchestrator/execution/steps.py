@@ -10,8 +10,8 @@ from orchestrator.execution.requests import is_uuid
 from orchestrator.execution.results import ignored
 from orchestrator.execution.soft_limit import SoftLimit
 from orchestrator.log import get_logger
+from orchestrator.names import HEADER
 from orchestrator.state_manager import Work, new_token
-from orchestrator.task_dispatcher import HEADER
 
 if TYPE_CHECKING:
     from celery import Task

@@ -17,7 +17,7 @@ from orchestrator.execution.deaf import Hearing
 from orchestrator.execution.heartbeat import Heartbeat
 from orchestrator.execution.losses import Losses
 from orchestrator.log import get_logger
-from orchestrator.task_dispatcher import HEADER
+from orchestrator.names import HEADER
 
 if TYPE_CHECKING:
     from orchestrator.execution.execution import Execution

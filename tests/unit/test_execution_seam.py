@@ -23,9 +23,9 @@ from orchestrator.errors import ConfigurationError, DatabaseUnavailable
 from orchestrator.execution import patience
 from orchestrator.execution.install import execution_of
 from orchestrator.ids import new_id
+from orchestrator.names import HEADER
 from orchestrator.settings import Settings
 from orchestrator.state_manager import Holder, Take, Work
-from orchestrator.task_dispatcher import HEADER
 
 INSTANCE = new_id()
 

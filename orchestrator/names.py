@@ -1,0 +1,10 @@
+"""Names that stand in messages, and so mean the same in every process and release."""
+
+#: The header that marks a message as a step's: ``{"instance": uuid, "step": int, "v": 1}``.
+HEADER = "orchestrator"
+
+#: The Celery task that brings the waiting stimuli of an instance.
+ADVANCE = "orchestrator.advance"
+
+#: The Celery task that carries out every call that is not a Celery task itself.
+CALL = "orchestrator.call"
