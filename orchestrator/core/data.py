@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.core import faults
-from orchestrator.core.durations import seconds
 from orchestrator.core.plans import Plan
 from orchestrator.core.schemas import Schema
 from orchestrator.core.templates import Expression, Template
 from orchestrator.core.values import Json
 from orchestrator.core.variables import collect
 from orchestrator.core.work import Draft, Node
+from orchestrator.document.durations import BadDuration
+from orchestrator.document.durations import seconds as _seconds
 from orchestrator.expressions import ExpressionError
 
 NOTHING: Mapping[str, Json] = {}
@@ -58,6 +59,14 @@ def holds(
     """Whether a condition is met: jq's truth, where only false and null are false."""
     answer = ask(draft, node, expression, value, extra)
     return answer is not None and answer is not False
+
+
+def seconds(value: Json) -> float:
+    """A duration in seconds; a `validation` fault where it is none."""
+    try:
+        return _seconds(value)
+    except BadDuration as error:
+        raise faults.validation(str(error)) from None
 
 
 def length(

@@ -14,11 +14,11 @@ from datetime import timedelta
 from typing import Any
 
 from orchestrator.core import faults
-from orchestrator.core.data import as_program, fill, holds
-from orchestrator.core.durations import LONGEST, seconds
+from orchestrator.core.data import as_program, fill, holds, seconds
 from orchestrator.core.templates import Template
 from orchestrator.core.values import Json
 from orchestrator.core.work import Draft, Node
+from orchestrator.document.durations import MAX_DURATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _delay(
     draft: Draft, node: Node, policy: Policy, retries: int, extra: Mapping[str, Json]
 ) -> float:
     delay = seconds(fill(draft, node, policy.delay, node.input, extra))
-    backoff, longest = policy.backoff, LONGEST.total_seconds()
+    backoff, longest = policy.backoff, MAX_DURATION.total_seconds()
     if "exponential" in backoff:
         factor = (backoff["exponential"] or {}).get("factor", 2)
         # An exponent beyond this is far over the longest duration anyhow.

@@ -18,8 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.core import compensation, settle
-from orchestrator.core.data import as_program, fill, holds
-from orchestrator.core.durations import seconds
+from orchestrator.core.data import as_program, holds, length
 from orchestrator.core.faults import matches, placed, timeout
 from orchestrator.core.flow import begin_list, complete, proceed, turn
 from orchestrator.core.kinds import Faulted, Kind, register
@@ -79,7 +78,7 @@ def _begin_try(draft: Draft, node: Node) -> None:
     if catch.rollback:
         node.remember(mark=draft.root.counter)
     if catch.policy is not None and catch.policy.per_try is not None:
-        longest = seconds(fill(draft, node, catch.policy.per_try, node.input))
+        longest = length(draft, node, catch.policy.per_try, node.input)
         due = draft.arm(node.id, TimerKind.ATTEMPT, longest)
         node.remember(attempt_due=due.isoformat())
     draft.push(node.id)
