@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
@@ -59,15 +60,30 @@ def template(postgres_url: str) -> Iterator[str]:
     _execute(postgres_url, f"drop database if exists {name} with (force)")
 
 
-@pytest.fixture
-def database_url(request: pytest.FixtureRequest, postgres_url: str, template: str) -> Iterator[str]:
-    """A fresh, migrated database of the test's own."""
+@contextmanager
+def _fresh(request: pytest.FixtureRequest, postgres_url: str, template: str) -> Iterator[str]:
     _ensure_running(request, DATABASE, "postgres")
     name = f"test_{os.getpid()}_{next(_numbers)}"
     _execute(postgres_url, f"create database {name} template {template} strategy file_copy")
     yield _database(postgres_url, name)
     _ensure_running(request, DATABASE, "postgres")
     _execute(postgres_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, postgres_url: str, template: str) -> Iterator[str]:
+    """A fresh, migrated database of the test's own."""
+    with _fresh(request, postgres_url, template) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_database_url(
+    request: pytest.FixtureRequest, postgres_url: str, template: str
+) -> Iterator[str]:
+    """A fresh, migrated database that the tests of a module share."""
+    with _fresh(request, postgres_url, template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -79,9 +95,19 @@ def empty_database_url(postgres_url: str) -> Iterator[str]:
     _execute(postgres_url, f"drop database {name} with (force)")
 
 
+@pytest.fixture(scope="module")
+def module_broker_url(request: pytest.FixtureRequest) -> str:
+    """A broker, empty when the module's first test begins."""
+    return _emptied_broker(request)
+
+
 @pytest.fixture
 def broker_url(request: pytest.FixtureRequest) -> str:
     """An empty broker."""
+    return _emptied_broker(request)
+
+
+def _emptied_broker(request: pytest.FixtureRequest) -> str:
     _ensure_running(request, BROKER, "valkey")
     url: str = os.environ.get(BROKER) or request.getfixturevalue("valkey").url
     if url.startswith("redis"):

@@ -11,15 +11,6 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-POINTS = (
-    "before the claim",
-    "after the claim",
-    "during the task",
-    "before the commit",
-    "after the commit",
-)
-
-
 def reached(point: str) -> None:
     """Die here, if this is the point and nobody died before."""
     if os.environ.get("KILL_AT") != point:
