@@ -1,0 +1,102 @@
+"""The conformance kit and other runtimes' cases, run by the core alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.core.values import Status
+from orchestrator.document import DocumentError, load
+from tests.support import spec
+from tests.support.world import World
+
+KIT = [] if spec.missing(spec.SPEC, "ORCHESTRATOR_SPEC") else list(spec.scenarios())
+OTHERS = [] if spec.missing(spec.CASES, "ORCHESTRATOR_CASES") else list(spec.cases())
+
+#: What the core can show by itself; calls over the network are for the acceptance tests.
+ALONE = {
+    "none",
+    "subflow",
+    "secrets",
+    "extensions",
+    "time",
+    "control:cancel",
+    "control:suspend/resume",
+    "lifecycle",
+}
+
+#: Ours against theirs, with the reason; the full account is in docs/conformance.md.
+OURS = {
+    "tideloom/undefined-function": "a name that is no function is a Celery task's",
+    "ows-runtime-rust/unknown-function": "a name that is no function is a Celery task's",
+    "ows-runtime-rust/function-unknown-target": "a name that is no function is a Celery task's",
+    "sdk-go/raise-undefined-reference": "refused at deployment, not at run time",
+    "ows-runtime-rust/case-secrets": "a secret in data must be asked for in the metadata",
+    "sdk-typescript/invalid/dsl-1.0.0-alpha": "pre-releases of 1.0.0 are accepted",
+}
+
+
+@pytest.mark.skipif(not KIT, reason=spec.missing(spec.SPEC, "ORCHESTRATOR_SPEC") or "")
+@pytest.mark.parametrize(
+    "scenario", [one for one in KIT if "call: http" not in one.document], ids=lambda one: one.name
+)
+def test_conformance_kit(scenario: spec.Scenario) -> None:
+    if "call: openapi" in scenario.document:
+        pytest.skip("needs the network's stub: run by the acceptance tests")
+    world = World(load(scenario.document).document)
+    id = world.start(input=scenario.input)
+    instance = world.instance(id)
+    for then, value in scenario.then:
+        spec.check(
+            then,
+            value,
+            status=instance.status.value,
+            output=instance.output,
+            error=instance.error,
+            order=world.order(id),
+        )
+
+
+def _is_alone(case: dict[str, Any]) -> bool:
+    scheduled = "schedule" in case["id"]
+    return set(case["needs"]) <= ALONE and not scheduled
+
+
+@pytest.mark.skipif(not OTHERS, reason=spec.missing(spec.CASES, "ORCHESTRATOR_CASES") or "")
+@pytest.mark.parametrize(
+    "case", [one for one in OTHERS if _is_alone(one)], ids=lambda one: one["id"]
+)
+def test_other_runtimes_cases(case: dict[str, Any]) -> None:
+    if case["id"] in OURS:
+        pytest.skip(OURS[case["id"]])
+    try:
+        documents = [load(spec.case_document(case, file)).document for file in _files(case)]
+    except DocumentError as error:
+        assert case["expect"]["status"] == "invalid", error
+        return
+    assert case["expect"]["status"] != "invalid", "it was accepted"
+    if case["expect"]["status"] == "valid":
+        return
+    world = World(*documents, secrets=case.get("secrets"))
+    about = documents[0]["document"]
+    id = world.start(f"{about['namespace']}/{about['name']}/{about['version']}", case["input"])
+    _control(world, id, case)
+    instance = world.instance(id)
+    spec.check_case(
+        case, status=instance.status.value, output=instance.output, error=instance.error
+    )
+
+
+def _files(case: dict[str, Any]) -> list[str]:
+    return [case["file"], *(case.get("also_register") or ())]
+
+
+def _control(world: World, id: str, case: dict[str, Any]) -> None:
+    if "control:cancel" in case["needs"]:
+        return world.command(id, "cancel")
+    if "control:suspend/resume" in case["needs"]:
+        world.command(id, "suspend")
+        assert world.instance(id).status is Status.SUSPENDED
+        world.command(id, "resume")
+    return world.run_out()
