@@ -73,21 +73,22 @@ def _mentioned(tree: Json) -> Iterable[str | None]:
 def _names(tokens: tuple[Token, ...]) -> Iterable[str | None]:
     for index, token in enumerate(tokens):
         if token.kind is Kind.VARIABLE and token.text in NAMES:
-            yield _name_after(tokens[index + 1 : index + 4])
+            yield _name_after(tokens[index + 1 : index + 5])
 
 
 def _name_after(tokens: tuple[Token, ...]) -> str | None:
-    """`.name`, `."name"` or `["name"]`."""
+    """`.name`, `."name"`, `["name"]` or `.["name"]`."""
     if tokens and tokens[0].kind is Kind.FIELD:
         return tokens[0].text
-    if [token.text for token in tokens[:1]] == ["."]:
-        tokens = tokens[1:]
-    elif [token.text for token in (*tokens[:1], *tokens[2:3])] == ["[", "]"]:
-        tokens = tokens[1:2]
-    else:
+    signs = 0
+    while signs < len(tokens) and tokens[signs].kind is Kind.SIGN and tokens[signs].text in ".[":
+        signs += 1
+    named = tokens[signs : signs + 1] if signs else ()
+    closed = tokens[signs + 1 : signs + 2]
+    if not named or named[0].kind is not Kind.STRING or "\\" in named[0].text:
         return None
-    plain = tokens and tokens[0].kind is Kind.STRING and "\\" not in tokens[0].text
-    return tokens[0].text if plain else None
+    bracketed = tokens[signs - 1].text == "["
+    return named[0].text if not bracketed or (closed and closed[0].text == "]") else None
 
 
 def _texts(value: Json) -> Iterable[str]:

@@ -80,7 +80,7 @@ class Outbound:
         resolve: Iterable[str] = (),
         ca: str | None = None,
         max_bytes: int = 8 * 1024 * 1024,
-        timeout: float = 30.0,
+        timeout: float = 60.0,
         max_redirects: int = 10,
         lookup: Lookup = system_lookup,
     ) -> None:
@@ -105,11 +105,11 @@ class Outbound:
     ) -> Response:
         """Send a request and read its response, whatever its status.
 
-        `query` is added to that of the URL. `redirects`: follow them. `timeout` shortens the
-        client's own. Raises an `OutboundError`: `Refused` and `InvalidRequest` before anything
+        `query` is added to that of the URL. `redirects`: follow them. `timeout` stands in for
+        the client's own. Raises an `OutboundError`: `Refused` and `InvalidRequest` before anything
         was sent to where it may not go, `TimedOut`, `Unreachable`, `BadResponse`.
         """
-        deadline = Deadline(min(self._timeout, timeout or self._timeout))
+        deadline = Deadline(self._timeout if timeout is None else timeout)
         with _translated(), self._client(deadline, auth) as client:
             request = client.build_request(
                 _method(method),
@@ -164,7 +164,7 @@ class Outbound:
             transport=GuardedTransport(self._context, self._guard, deadline),
             auth=auth,
             max_redirects=self._max_redirects,
-            timeout=self._timeout,
+            timeout=None,  # the deadline bounds each wait
             trust_env=False,
             headers={"User-Agent": "celery-orchestrator", "Accept": "*/*"},
             event_hooks={"request": [_inspect]},

@@ -388,20 +388,22 @@ def test_a_deferred_call_is_evaluated_with_secrets(evaluator: Evaluator) -> None
     with Stub(lambda request: Answer(json={"got": request.json})) as stub:
         body = {
             "key": '${ "Bearer " + $secrets.a }',
-            "other": '${ $secret["c d"] }',
+            "other": '${ $secret["c d"] + $secrets.["c d"] + $secrets."c d" }',
             "tenant": "${ $context.tenant }",
             "id": "${ .id }",
         }
         output = perform(deferred(stub, body=body), context)
         assert stub.requests[0].json == {
             "key": "Bearer secret-a",
-            "other": "secret-c d",
+            "other": "secret-c d" * 3,
             "tenant": "t",
             "id": "o-1",
         }
         assert stub.requests[0].path == "/o-1"
     assert asked == ["a", "c d"]
-    assert output == {"got": {"key": "Bearer ***", "other": "***", "tenant": "t", "id": "o-1"}}
+    assert output == {
+        "got": {"key": "Bearer ***", "other": "*********", "tenant": "t", "id": "o-1"}
+    }
 
 
 def test_all_secrets_where_they_are_taken_as_a_whole(evaluator: Evaluator) -> None:
