@@ -1,0 +1,35 @@
+# One image for every process of ours: `docker run IMAGE api`, `worker`, `beat`, `db upgrade`.
+# A project with tasks of its own builds on it: FROM this image, then pip install the project.
+ARG PYTHON=3.11
+
+FROM python:${PYTHON}-slim-bookworm AS build
+WORKDIR /src
+RUN python -m venv /opt/orchestrator
+# The pinned dependencies first: they change less often than the code. Those of the tests are
+# no part of the image.
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN /opt/orchestrator/bin/python -c "import tomllib; \
+        print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+        > requirements.txt \
+    && /opt/orchestrator/bin/pip install --no-cache-dir --disable-pip-version-check \
+        --constraint constraints.txt --requirement requirements.txt
+COPY orchestrator ./orchestrator
+COPY workers ./workers
+COPY api ./api
+RUN /opt/orchestrator/bin/pip install --no-cache-dir --disable-pip-version-check \
+        --no-deps .
+
+FROM python:${PYTHON}-slim-bookworm
+RUN useradd --system --uid 10001 --user-group --home-dir /app --create-home orchestrator
+COPY --from=build /opt/orchestrator /opt/orchestrator
+# For `celery --config celeryconfig`, as Flower uses it.
+COPY --chown=root:root celeryconfig.py /app/
+ENV PATH=/opt/orchestrator/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+WORKDIR /app
+USER 10001:10001
+EXPOSE 8233
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["orchestrator"]
+CMD ["--help"]
