@@ -30,8 +30,8 @@ class Within(StrEnum):
 class Site:
     """A task where it stands.
 
-    `siblings` are the names of its list, itself included, and how often each stands there;
-    empty for a task that stands alone and for a branch of a `fork`, a scope of its own. `variables` are
+    `siblings` are the names of its list, its own included, and how often each is there; empty
+    for a task that stands alone and for a branch of a `fork`, a scope of its own. `variables` are
     those of the tasks around it; None where they cannot be known, because the task runs
     wherever it is called from.
     """

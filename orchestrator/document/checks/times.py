@@ -20,6 +20,11 @@ Json = Any
 
 MAX_RETRIES = 100_000
 
+#: Names of common cron expressions (crontab(5)).
+CRON_NAMES = frozenset(
+    {"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"}
+)
+
 #: From when a cron expression is tried out; any date before a leap year's end will do.
 _TRIAL = datetime(2024, 1, 1)  # noqa: DTZ001 - times of day, wherever that is
 
@@ -122,16 +127,18 @@ def _schedule(context: Context, schedule: Json) -> None:
         message = "a schedule needs one of the keys 'every', 'cron', 'after' or 'on'"
         context.error("/schedule", message, at_key=True)
     for key in ("every", "after"):
-        if _duration(context, f"/schedule/{key}", schedule.get(key)) == 0:
-            context.error(f"/schedule/{key}", "a schedule cannot fire without any pause")
-        elif is_expression(schedule.get(key)):
-            message = "a schedule's duration cannot be an expression: nothing runs yet"
+        if is_expression(schedule.get(key)):
+            message = "a schedule has nothing that an expression could look at"
             context.error(f"/schedule/{key}", message)
+        elif _duration(context, f"/schedule/{key}", schedule.get(key)) == 0 and key == "every":
+            context.error(f"/schedule/{key}", "a schedule cannot fire without any pause")
     if "cron" in schedule:
         _cron(context, schedule["cron"])
 
 
 def _cron(context: Context, expression: str) -> None:
+    if expression.strip().lower() in CRON_NAMES:
+        return
     try:
         next(CronSim(expression, _TRIAL))
     except CronSimError as error:
@@ -143,7 +150,8 @@ def _cron(context: Context, expression: str) -> None:
 
 def _policies_of_schedule(context: Context, policies: dict[str, Json]) -> None:
     pointer = "/document/metadata/schedule"
-    _duration(context, f"{pointer}/jitter", policies.get("jitter"))
+    for key in ("grace", "jitter"):
+        _duration(context, f"{pointer}/{key}", policies.get(key))
     if "timezone" in policies:
         name = policies["timezone"]
         try:

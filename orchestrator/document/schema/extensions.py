@@ -41,12 +41,18 @@ TASK: dict[str, Schema] = {
 #: A compensation can say how it is tried again: a policy, or the name of one.
 COMPENSATION: dict[str, Schema] = {**TASK, "retry": ref("retry-or-name")}
 
+#: The policies of a schedule; the scheduler says what they mean.
 SCHEDULE: dict[str, Schema] = {
     "timezone": STRING,
+    "daylightSaving": mapping(
+        {"missing": one_of("run", "skip"), "repeated": one_of("first", "last", "both")}
+    ),
     "misfire": one_of("skip", "once", "all"),
-    "misfireLimit": _from_to(1, 10_000),
+    "cap": _from_to(1, 1000),
+    "grace": ref("duration"),
     "overlap": one_of("allow", "skip", "queue", "cancel"),
     "jitter": ref("duration"),
+    "input": {},
 }
 
 DOCUMENT: dict[str, Schema] = {
