@@ -45,6 +45,8 @@ def token_of(properties: Mapping[str, Json], context: CallContext, *, oidc: bool
 def _ask(properties: Mapping[str, Json], context: CallContext, oidc: bool) -> Token:
     endpoint = _endpoint(properties, context, oidc)
     fields, headers = _request(properties, endpoint)
+    if oidc and "openid" not in fields.get("scope", "").split():  # OpenID Connect Core, 3.1.2.1
+        fields["scope"] = f"{fields.get('scope', '')} openid".strip()
     encoding = _object(properties, "request").get("encoding") or _FORM
     body = codec.encode(fields) if encoding == _JSON else urlencode(fields).encode()
     with translated():

@@ -164,6 +164,18 @@ def test_token_requests(
     assert as_json.json == fields
 
 
+@pytest.mark.parametrize(
+    ("scopes", "sent"),
+    [(None, "openid"), (["a", "b"], "a b openid"), (["openid", "a"], "openid a")],
+)
+def test_oidc_asks_for_openid(
+    server: Server, context: CallContext, scopes: list[str] | None, sent: str
+) -> None:
+    properties = {"authority": f"{server.url}/token", "grant": "client_credentials"}
+    call(server, context, {"oidc": {**properties, **({"scopes": scopes} if scopes else {})}})
+    assert server.tokens[0].form["scope"] == sent
+
+
 def test_a_client_in_a_header(server: Server, context: CallContext) -> None:
     client = {"id": "m e", "secret": "a:b", "authentication": "client_secret_basic"}
     properties = {"authority": server.url, "grant": "client_credentials", "client": client}
