@@ -185,7 +185,7 @@ def _start(draft: Draft, _: Stimulus) -> None:
     plan = draft.plan
     try:
         if plan.timeout is not None:
-            after = length(draft, None, plan.timeout, draft.slice.instance.input)
+            after = length(draft, None, plan.timeout, draft.instance_input())
             due = draft.arm(ROOT, TimerKind.TIMEOUT, after)
             draft.root.remember(due=due.isoformat())
     except Fault as fault:
@@ -195,7 +195,7 @@ def _start(draft: Draft, _: Stimulus) -> None:
 
 def _begin(draft: Draft) -> None:
     try:
-        data = workflow_input(draft, draft.slice.instance.input)
+        data = workflow_input(draft, draft.instance_input())
     except Fault as fault:
         return ends.fault(draft, placed(fault.error, ends.WHOLE), None, beside=False)
     if not flow.begin_list(draft, ROOT, "/do", data):

@@ -18,6 +18,11 @@ def outputs(draft: Draft, parent: Node) -> dict[int, Json]:
     return {index: child.output for index, child in last.items()}
 
 
+def in_order(found: dict[int, Json], count: int, parent: Node) -> list[Json]:
+    """The outputs as an array; what was skipped gave its input, which is the parent's."""
+    return [found[index] if index in found else parent.input for index in range(count)]
+
+
 Child = Node | Step
 
 

@@ -98,11 +98,10 @@ def describe(draft: Draft, node: Node) -> dict[str, Json]:
 
 
 def _workflow(draft: Draft, _: Node | None) -> Json:
-    instance = draft.slice.instance
     return {
-        "id": instance.id,
+        "id": draft.slice.instance.id,
         "definition": draft.workflow.document,
-        "input": instance.input,
+        "input": draft.instance_input(),
         "startedAt": moment(draft.root.started_at),
     }
 

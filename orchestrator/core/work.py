@@ -64,6 +64,10 @@ class Limits:
     depth: int = 20
 
 
+UNLOADED = object()
+"""Stands for an input that the slice left out."""
+
+
 class Living:
     """What a step and the instance have in common: a status, and a small memory."""
 
@@ -92,19 +96,19 @@ class Node(Living):
     had it, None for a new one."""
 
     __slots__ = (
+        "_input",
+        "_raw_input",
         "call",
         "done",
         "ended_at",
         "error",
         "id",
         "index",
-        "input",
         "kind",
         "open",
         "output",
         "parent",
         "plan",
-        "raw_input",
         "raw_output",
         "ref",
         "scope",
@@ -120,8 +124,8 @@ class Node(Living):
     ref: str
     kind: str
     index: int | None
-    input: Json
-    raw_input: Json
+    _input: Json
+    _raw_input: Json
     raw_output: Json  # before `output.as`; never saved
     output: Json
     scope: Any
@@ -148,7 +152,8 @@ class Node(Living):
         node.status = Status.RUNNING
         node.index = index
         node.scope = scope
-        node.input = node.raw_input = node.output = node.state = node.call = node.error = None
+        node._input = node._raw_input = None
+        node.output = node.state = node.call = node.error = None
         node.open = 0
         node.done = node.undo = node.undoes = node.started_at = node.ended_at = None
         node.unknown = False
@@ -165,8 +170,8 @@ class Node(Living):
         node.kind = step.kind
         node.status = step.status
         node.index = step.index
-        node.input = step.input
-        node.raw_input = step.raw_input
+        node._input = step.input
+        node._raw_input = step.raw_input
         node.output = step.output
         node.state = step.state
         node.scope = step.scope
@@ -192,8 +197,8 @@ class Node(Living):
             self.kind,
             self.status,
             self.index,
-            self.input,
-            self.raw_input,
+            None if self._input is UNLOADED else self._input,
+            None if self._raw_input is UNLOADED else self._raw_input,
             self.output,
             self.state,
             self.scope,
@@ -207,6 +212,29 @@ class Node(Living):
             self.started_at,
             self.ended_at,
         )
+
+    @property
+    def input(self) -> Json:
+        """The task's input. Raises `Needs` where the slice left it out."""
+        return self._there(self._input)
+
+    @input.setter
+    def input(self, value: Json) -> None:
+        self._input = value
+
+    @property
+    def raw_input(self) -> Json:
+        """What came before ``input.from``, where that differs. Raises `Needs` as `input`."""
+        return self._there(self._raw_input)
+
+    @raw_input.setter
+    def raw_input(self, value: Json) -> None:
+        self._raw_input = value
+
+    def _there(self, value: Json) -> Json:
+        if value is UNLOADED:
+            raise Needs(Need("input", (self.id,)))
+        return value
 
     def changed(self) -> bool:
         """Whether it is saved and differs from that. Payloads are compared by identity."""
@@ -375,10 +403,24 @@ class Draft:
                 if step is None:
                     raise LookupError(f"there is no step {id}")
             node = self.nodes[id] = Node.of(step)
+            if id in self.slice.partial:
+                self._leave_out(node)
         return node
 
+    def _leave_out(self, node: Node) -> None:
+        """The slice lacks the step's input, unless it has been loaded since."""
+        given = self.slice.loaded.get(Need("input", (node.id,)))
+        node.input = UNLOADED if given is None else given["input"]
+        node.raw_input = UNLOADED if given is None else given["raw_input"]
+
+    def instance_input(self) -> Json:
+        """The workflow's raw input; raises `Needs` where the slice left it out."""
+        if ROOT in self.slice.partial:
+            return self.need("input", ROOT)["input"]
+        return self.slice.instance.input
+
     def known(self, step: Step) -> Node:
-        """The node of a step that was loaded besides the slice."""
+        """The node of a step that was loaded, whole, besides the slice."""
         node = self.nodes.get(step.id)
         if node is None:
             node = self.nodes[step.id] = Node.of(step)

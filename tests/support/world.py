@@ -181,9 +181,13 @@ class World:
         return transition
 
     def _slice(self, rows: Rows, stimulus: Stimulus) -> Slice:
+        """The slice, as small as it may be: inputs of ancestors and of the instance left out."""
         attempt = rows.attempts.get(stimulus.ended.attempt) if stimulus.ended else None
         steps = chain(rows, stimulus.step or ROOT)
-        return Slice(rows.instance, steps, attempt)
+        above = {id: step for id, step in steps.items() if id != stimulus.step}
+        bare = {id: replace(step, input=None, raw_input=None) for id, step in above.items()}
+        instance = replace(rows.instance, input=None)
+        return Slice(instance, {**steps, **bare}, attempt, partial=frozenset({ROOT, *bare}))
 
     def _ignore(self, rows: Rows, stimulus: Stimulus) -> None:
         end = stimulus.ended
@@ -200,9 +204,13 @@ class World:
                 name: plain(getattr(change.instance, name))
                 for name in ("output", "error", "context", "state")
             },
+            input=rows.instance.input,
         )
-        for step in (*change.created, *change.changed):
+        for step in change.created:
             rows.steps[step.id] = _saved(step)
+        for step in change.changed:
+            old = rows.steps[step.id]
+            rows.steps[step.id] = replace(_saved(step), input=old.input, raw_input=old.raw_input)
         for end in change.ended:
             self._end(rows, end)
         for attempt in rows.attempts.values():
@@ -496,6 +504,12 @@ def _stopped(_: World, rows: Rows, run: int) -> list[Step]:
     ]
 
 
+def _input(_: World, rows: Rows, step: int) -> Json:
+    if step == ROOT:
+        return {"input": rows.instance.input, "raw_input": None}
+    return {"input": rows.steps[step].input, "raw_input": rows.steps[step].raw_input}
+
+
 def _secrets(world: World, _: Rows, *names: str) -> Json:
     return {name: world.secrets[name] for name in names if name in world.secrets}
 
@@ -509,5 +523,6 @@ _ANSWERS: dict[str, Callable[..., Any]] = {
     "workflow": _workflow,
     "stopped": _stopped,
     "secrets": _secrets,
+    "input": _input,
     "step": lambda _, rows, step: chain(rows, step),
 }

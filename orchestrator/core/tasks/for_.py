@@ -17,7 +17,7 @@ from __future__ import annotations
 from orchestrator.core import faults
 from orchestrator.core.data import as_program, ask, fill, holds
 from orchestrator.core.flow import begin_list, complete, proceed
-from orchestrator.core.joins import outputs
+from orchestrator.core.joins import in_order, outputs
 from orchestrator.core.kinds import Kind, register
 from orchestrator.core.plans import Plan
 from orchestrator.core.templates import Expression, Template
@@ -173,7 +173,7 @@ def _one_ended(draft: Draft, node: Node) -> None:
     if node.open == 0:
         found = outputs(draft, node)
         count = node.recall("begun", node.recall("count"))
-        complete(draft, node, [found.get(index, node.input) for index in range(count)])
+        complete(draft, node, in_order(found, count, node))
     return None
 
 

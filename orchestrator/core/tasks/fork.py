@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.core import flow, settle
-from orchestrator.core.joins import outputs
+from orchestrator.core.joins import in_order, outputs
 from orchestrator.core.kinds import Kind, register
 from orchestrator.core.plans import Plan
 from orchestrator.core.values import Json
@@ -58,7 +58,7 @@ def _ended(draft: Draft, node: Node, child: Node | None, output: Json) -> None:
     if node.open == 0:
         found = outputs(draft, node)
         count = len(_branches(draft, node))
-        flow.complete(draft, node, [found.get(index, node.input) for index in range(count)])
+        flow.complete(draft, node, in_order(found, count, node))
     return None
 
 
