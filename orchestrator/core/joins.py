@@ -20,7 +20,8 @@ def outputs(draft: Draft, parent: Node) -> dict[int, Json]:
 
 def in_order(found: dict[int, Json], count: int, parent: Node) -> list[Json]:
     """The outputs as an array; what was skipped gave its input, which is the parent's."""
-    return [found[index] if index in found else parent.input for index in range(count)]
+    # Not `get`: the parent's input may have to be loaded, and mostly nobody needs it.
+    return [found[index] if index in found else parent.input for index in range(count)]  # noqa: SIM401
 
 
 Child = Node | Step

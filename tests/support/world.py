@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,12 +24,10 @@ from orchestrator.core.values import (
     ROOT,
     Attempt,
     AttemptState,
-    Chunk,
     Ended,
     Fact,
     Instance,
     Json,
-    Listener,
     Needs,
     Slice,
     Status,
@@ -41,32 +39,15 @@ from orchestrator.core.values import (
 from orchestrator.document.model import Workflow
 from orchestrator.expressions import Evaluate, Evaluator
 from orchestrator.ids import uuid7
+from tests.support.rows import ANSWERS, LIVE, Rows, chain
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-LIVE = (AttemptState.READY, AttemptState.CLAIMED)
-
 _EVALUATOR = Evaluator()
 
 
 def plain(value: Json) -> Json:
     """The value as it comes back from a database; fails for what is no JSON."""
     return None if value is None else json.loads(json.dumps(value, allow_nan=False))
-
-
-@dataclass
-class Rows:
-    """All rows of one instance."""
-
-    instance: Instance
-    workflow: Workflow
-    steps: dict[int, Step] = field(default_factory=dict)
-    attempts: dict[str, Attempt] = field(default_factory=dict)
-    timers: dict[tuple[int, str], datetime] = field(default_factory=dict)
-    listeners: dict[int, Listener] = field(default_factory=dict)
-    chunks: dict[tuple[int, int], Chunk] = field(default_factory=dict)
-    inbox: list[Stimulus] = field(default_factory=list)
-    history: list[Transition] = field(default_factory=list)
-    dead_letters: list[Json] = field(default_factory=list)
 
 
 class World:
@@ -95,7 +76,7 @@ class World:
         for document in documents:
             self.deploy(document)
 
-    # -- doing --------------------------------------------------------------------------------
+    # -- doing --------------------
 
     def deploy(self, document: Mapping[str, Any]) -> str:
         workflow = Workflow(dict(document))
@@ -171,7 +152,7 @@ class World:
                 break
             except Needs as needs:
                 self.needs[needs.need.what] += 1
-                answer = _ANSWERS[needs.need.what](self, rows, *needs.need.args)
+                answer = ANSWERS[needs.need.what](self, rows, *needs.need.args)
                 slice = replace(slice, loaded={**slice.loaded, needs.need: answer})
         if transition.ignored is not None:
             self.ignored.append(transition.ignored)
@@ -194,7 +175,7 @@ class World:
         if end is not None and rows.attempts[end.attempt].state in LIVE:
             self._end(rows, end)
 
-    # -- applying -------------------------------------------------------------------------------
+    # -- applying --------------------
 
     def _apply(self, rows: Rows, change: Transition) -> None:
         self._check(rows, change)
@@ -274,7 +255,7 @@ class World:
                 "after the end no forward attempt starts (I14)"
             )
 
-    # -- the workers --------------------------------------------------------------------------------
+    # -- the workers --------------------
 
     def ready(self, id: str | None = None) -> list[Attempt]:
         """Attempts that a worker may claim, oldest first."""
@@ -346,7 +327,7 @@ class World:
                 self.succeed(ready[0], output)
         raise AssertionError("the work does not end")
 
-    # -- the clock and the events ------------------------------------------------------------------
+    # -- the clock and the events --------------------
 
     def pass_time(self, seconds: float) -> None:
         """Time passes; whatever falls due meanwhile fires at its time."""
@@ -387,7 +368,7 @@ class World:
         step = next(iter(self.rows[id].listeners))
         self.tell(id, StimulusKind.EVENT, step, {"event": event, "matches": [0], **data})
 
-    # -- looking -------------------------------------------------------------------------------------
+    # -- looking --------------------
 
     def instance(self, id: str) -> Instance:
         return self.rows[id].instance
@@ -425,15 +406,6 @@ def _saved(step: Step) -> Step:
     return replace(step, **{name: plain(getattr(step, name)) for name in names})
 
 
-def chain(rows: Rows, step: int) -> dict[int, Step]:
-    """A step with its ancestors."""
-    found: dict[int, Step] = {}
-    while step != ROOT and step in rows.steps:
-        found[step] = rows.steps[step]
-        step = found[step].parent
-    return found
-
-
 def _path(steps: Mapping[int, Step], id: int) -> list[int]:
     path = []
     while id != ROOT:
@@ -447,82 +419,3 @@ def _prune(rows: Rows, id: int) -> None:
         _prune(rows, child)
     rows.steps.pop(id, None)
     rows.attempts = {key: one for key, one in rows.attempts.items() if one.step != id}
-
-
-# -- what the core may need besides its slice ---------------------------------------------------------
-
-
-def _open(_: World, rows: Rows) -> list[tuple[Step, Attempt | None]]:
-    live = {one.step: one for one in rows.attempts.values() if one.state in LIVE}
-    return [
-        (step, live.get(step.id))
-        for step in sorted(rows.steps.values(), key=lambda step: step.id)
-        if step.status in OPEN or step.id in live
-    ]
-
-
-def _children(_: World, rows: Rows, parent: int) -> list[Step]:
-    found = [step for step in rows.steps.values() if step.parent == parent]
-    return [replace(step, input=None) for step in sorted(found, key=lambda step: step.id)]
-
-
-def _undo(_: World, rows: Rows, before: int) -> tuple[Step | None, dict[int, Step]]:
-    found = [
-        step
-        for step in rows.steps.values()
-        if step.undo is not None
-        and step.done is not None
-        and step.done < before
-        and (step.status is Status.COMPLETED or step.unknown)
-    ]
-    if not found:
-        return None, {}
-    step = max(found, key=lambda step: step.done or 0)
-    return step, chain(rows, step.id)
-
-
-def _items(_: World, rows: Rows, step: int, index: int) -> Chunk | None:
-    found = [one for (of, at), one in rows.chunks.items() if of == step and at <= index]
-    return max(found, key=lambda one: one.index, default=None)
-
-
-def _attempt(_: World, rows: Rows, step: int) -> Attempt | None:
-    found = [one for one in rows.attempts.values() if one.step == step]
-    return max(found, key=lambda one: one.number, default=None)
-
-
-def _workflow(world: World, _: Rows, namespace: str, name: str, version: str) -> str | None:
-    wanted = f"{namespace}/{name}/" + ("" if version == "latest" else version)
-    return max((id for id in world.workflows if id.startswith(wanted)), default=None)
-
-
-def _stopped(_: World, rows: Rows, run: int) -> list[Step]:
-    return [
-        step
-        for step in sorted(rows.steps.values(), key=lambda step: step.id)
-        if (step.state or {}).get("stopped") == run
-    ]
-
-
-def _input(_: World, rows: Rows, step: int) -> Json:
-    if step == ROOT:
-        return {"input": rows.instance.input, "raw_input": None}
-    return {"input": rows.steps[step].input, "raw_input": rows.steps[step].raw_input}
-
-
-def _secrets(world: World, _: Rows, *names: str) -> Json:
-    return {name: world.secrets[name] for name in names if name in world.secrets}
-
-
-_ANSWERS: dict[str, Callable[..., Any]] = {
-    "open": _open,
-    "children": _children,
-    "undo": _undo,
-    "items": _items,
-    "attempt": _attempt,
-    "workflow": _workflow,
-    "stopped": _stopped,
-    "secrets": _secrets,
-    "input": _input,
-    "step": lambda _, rows, step: chain(rows, step),
-}
