@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+
 def reached(point: str) -> None:
     """Die here, if this is the point and nobody died before."""
     if os.environ.get("KILL_AT") != point:
