@@ -33,7 +33,7 @@ def cli(dev: Dev, tmp_path: Path) -> Cli:
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*CLI, *arguments],
-            env=environment(ORCHESTRATOR_API_URL=dev.address, **variables),
+            env=environment(**{"ORCHESTRATOR_API_URL": dev.address, **variables}),
             cwd=tmp_path,
             capture_output=True,
             text=True,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 from pathlib import Path
 
 import httpx
-import pytest
 
-from orchestrator.cli.census import is_alive
-from tests.support.dev import CLI, Dev, environment
+from orchestrator.cli.census import is_alive, with_variable
+from tests.support.dev import CLI, SHOP, Dev, environment
+
+ORDER = SHOP / "order.yaml"
 
 
 def wait_for_the_end_of(pids: list[int]) -> None:
@@ -21,8 +23,6 @@ def wait_for_the_end_of(pids: list[int]) -> None:
             descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
-        import select
-
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         try:
@@ -42,48 +42,37 @@ def test_it_says_where_everything_is(dev: Dev):
     assert oct((dev.data / "dev.json").stat().st_mode)[-3:] == "600"  # it holds passwords
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_all_of_it_and_the_data_stays(tmp_path: Path, number: int):
-    data = tmp_path / "data"
-    first = Dev(data)
-    pids = list(first.json["pids"].values())
-    assert first.stop(number) == 0
-    assert not [pid for pid in pids if is_alive(pid)]
-    assert not (data / "dev.json").exists()
-
-    if number == signal.SIGTERM:
-        again = Dev(data, "--fresh", "--workers", "1")
-        assert "worker-2" not in again.json["pids"]
-        assert again.stop(number) == 0
-
-
-def test_nothing_outlives_it_when_it_is_killed(tmp_path: Path):
-    killed = Dev(tmp_path / "data", "--workers", "1")
-    pids = list(killed.json["pids"].values())
-    killed.process.kill()
-    killed.end()
-    wait_for_the_end_of(pids)
-
-
-def test_a_worker_that_dies_is_started_again(tmp_path: Path):
+def test_a_signal_ends_all_of_it(tmp_path: Path):
     running = Dev(tmp_path / "data", "--workers", "1")
+    pids = list(running.json["pids"].values())
+    assert running.stop(signal.SIGINT) == 0
+    assert not [pid for pid in pids if is_alive(pid)]
+    assert not (running.data / "dev.json").exists()
+
+
+def test_what_dies_is_started_again_and_nothing_outlives_it_when_it_is_killed(dev: Dev):
+    running = Dev(dev.data.parent / "again", "--workers", "1")
+    start = [*CLI, "--url", running.address, "deploy", str(ORDER)]
+    subprocess.run(start, env=environment(), check=True)
     before = running.json["pids"]
     os.kill(before["worker-1"], signal.SIGKILL)
     wait_for_the_end_of([before["worker-1"]])
-    done = subprocess.run(
-        [*CLI, "--url", running.address, "list"],
-        env=environment(),
-        check=False,
-    )
-    assert done.returncode == 0
     assert running.stop(signal.SIGTERM) == 0
     assert "worker-1 ended with status -9; it starts again" in running.stderr.read_text()
+
+    again = Dev(running.data, "--fresh", "--workers", "1")
+    listed = httpx.get(f"{again.address}/v1/workflows").json()
+    assert listed["items"] == []
+    pids = list(again.json["pids"].values())
+    again.process.kill()
+    again.end()
+    wait_for_the_end_of(pids)
 
 
 def test_tasks_that_cannot_be_imported_are_an_error_and_leave_nothing(tmp_path: Path):
     done = subprocess.run(
-        [*CLI, "dev", "--port", "0", "--data", "data"],
-        env=environment(ORCHESTRATOR_IMPORTS="no_such_module"),
+        [*CLI, "dev", "--port", "0", "--data", "data", "--workers", "1"],
+        env=environment(ORCHESTRATOR_IMPORTS="no_such_module", ORCHESTRATOR_TEST=str(tmp_path)),
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -92,3 +81,19 @@ def test_tasks_that_cannot_be_imported_are_an_error_and_leave_nothing(tmp_path: 
     assert done.returncode != 0
     assert done.stdout == ""
     assert "No module named 'no_such_module'" in done.stderr
+    assert with_variable(f"ORCHESTRATOR_TEST={tmp_path}") == {}
+
+
+def test_the_database_can_be_prepared_by_hand(empty_database_url: str):
+    def db(command: str) -> subprocess.CompletedProcess[str]:
+        url = ["--database-url", empty_database_url]
+        return subprocess.run(
+            [*CLI, "db", command, *url], env=environment(), capture_output=True, text=True
+        )
+
+    before = db("current")
+    assert (before.returncode, before.stdout) == (3, "empty\n")
+    assert db("upgrade").stdout.startswith("empty -> ")
+    after = db("current")
+    assert after.returncode == 0
+    assert db("upgrade").stdout == f"{after.stdout.strip()}: nothing to do\n"
