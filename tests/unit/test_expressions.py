@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -161,12 +161,12 @@ REFUSED = [
 
 @pytest.mark.parametrize("program", REFUSED, ids=lambda program: repr(program[:20]))
 def test_refused_at_deployment(evaluator: Evaluator, program: str) -> None:
-    start = time.monotonic()
+    start = cpu_time()
     with pytest.raises(ExpressionError):
         evaluator.check(program, ["input"])
     with pytest.raises(ExpressionError):
         evaluator.evaluate(program, None, {})
-    assert time.monotonic() - start < 2
+    assert cpu_time() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -200,13 +200,19 @@ HOSTILE = [
 ]
 
 
+def cpu_time() -> float:
+    """Seconds of CPU that processes of ours have used, ended ones included."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
 @pytest.mark.parametrize("program", HOSTILE)
 def test_hostile_programs_end_in_an_error(evaluator: Evaluator, program: str) -> None:
     evaluator.evaluate("[1] | first", None, {})  # the child is up
-    start = time.monotonic()
+    start = cpu_time()
     with pytest.raises(ExpressionError):
         evaluator.evaluate(program, None, {})
-    assert time.monotonic() - start < 2  # less than one of CPU time; the machine may be busy
+    assert cpu_time() - start < 1.5  # of all children that ended: a busy machine changes nothing
     assert evaluator.evaluate("[.n] | first", {"n": 1}, {}) == 1
 
 

@@ -290,7 +290,7 @@ def test_a_slow_answer_is_cut(raw: Callable[[Any], None]) -> None:
             Outbound(allow=LOCAL, timeout=0.4).send("GET", stub.url)
         with pytest.raises(TimedOut):
             Outbound(allow=LOCAL).send("GET", stub.url, timeout=0.4)
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 10
 
 
 def test_a_slow_name_server_is_cut(spy: Spy) -> None:

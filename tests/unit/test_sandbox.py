@@ -87,7 +87,7 @@ def test_signals_for_the_group_are_not_its_affair(sandbox: Sandbox, name: str) -
 
 
 def test_a_child_that_does_not_answer_is_replaced() -> None:
-    sandbox = Sandbox(deadline=0.2)
+    sandbox = Sandbox(deadline=2)
     child = child_of(sandbox)
     child.suspend()
     with pytest.raises(EvaluatorUnavailable, match="in time"):
