@@ -150,7 +150,7 @@ def proceed(draft: Draft, child: Node, then: str | None, *, turning: bool = Fals
         turn(draft)
         if turning:
             index = (index or 0) + 1
-    if turning and index is not None and index >= draft.limits.kept:
+    if turning and (child.index or 0) >= draft.limits.kept:
         prune(draft, child)
     return _run_from(draft, child.parent, following, child.output, child.scope, index)
 
