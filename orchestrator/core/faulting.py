@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from orchestrator.core import compensation, ends, settle
 from orchestrator.core.faults import Fault, placed, timeout
 from orchestrator.core.flow import disarm
-from orchestrator.core.kinds import KINDS
+from orchestrator.core.kinds import KINDS, Faulted
 from orchestrator.core.values import ROOT, Json, Status
 from orchestrator.core.work import Draft, Node
 
@@ -40,7 +40,16 @@ def fault(draft: Draft, node: Node, error: Mapping[str, Json], *, unknown: bool 
     elif handler is None:
         ends.fault(draft, cause, node, beside=beside)
     else:
-        KINDS[handler.kind].caught(draft, handler, top, cause, beside)
+        _handle(draft, handler, top, cause, beside)
+
+
+def _handle(
+    draft: Draft, handler: Node, child: Node, error: Mapping[str, Json], beside: bool
+) -> None:
+    try:
+        KINDS[handler.kind].caught(draft, handler, child, error, beside)
+    except Fault as fault:
+        raise Faulted(handler, fault.error) from None
 
 
 def _way_up(draft: Draft, node: Node, error: dict[str, Json]) -> tuple[Way, Node | None]:

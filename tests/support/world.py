@@ -167,6 +167,8 @@ class World:
         steps = chain(rows, stimulus.step or ROOT)
         above = {id: step for id, step in steps.items() if id != stimulus.step}
         bare = {id: replace(step, input=None, raw_input=None) for id, step in above.items()}
+        if stimulus.kind is StimulusKind.START:
+            return Slice(rows.instance, steps, attempt)
         instance = replace(rows.instance, input=None)
         return Slice(instance, {**steps, **bare}, attempt, partial=frozenset({ROOT, *bare}))
 
