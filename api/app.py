@@ -9,11 +9,14 @@ import flask_smorest  # type: ignore[import-untyped]
 from flask import Flask, current_app, g, request
 
 from api import (
+    administration,
     commands,
     health,
     history,
     instances,
+    keys,
     kinds,
+    letters,
     problems,
     steps,
     trace,
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
     from orchestrator.bootstrap import Services
 
-RESOURCES = (workflows, instances, steps, history, commands)
+RESOURCES = (workflows, instances, steps, history, commands, letters, administration, keys)
 
 #: How many requests the server works on at once, unless told.
 THREADS = 16

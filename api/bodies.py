@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import jsonschema_rs
 import marshmallow
 from flask import g, request
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
 from api import kinds, strict_json
 from api.catalog import pointer
@@ -104,7 +105,10 @@ def read(times: int = 1) -> bytes:
     bound = (state().services.settings.max_payload + ENVELOPE) * times
     if (request.content_length or 0) > bound:
         raise too_large(bound)
-    body: bytes = request.stream.read(bound + 1)
+    try:
+        body: bytes = request.stream.read(bound + 1)
+    except (OSError, ParseException) as error:  # a hang-up; chunks that are none
+        raise Problem(kinds.MALFORMED, f"the body cannot be read: {error}") from None
     if len(body) > bound:
         raise too_large(bound)
     g.body = body

@@ -77,7 +77,7 @@ COMMANDS = (
     Command(
         "compensate",
         "Undo what an ended instance completed",
-        lambda it: it.status in ENDED and it.compensation in {"none", "failed"},
+        lambda it: it.status in ENDED and it.compensation != "running",
         CompensateSchema,
     ),
     Command(
@@ -100,7 +100,7 @@ def _put(command: Command, body: dict[str, Any], id: str, cursor: Transaction) -
     _check(command, body, target, cursor)
     reason = body.get("reason")
     data = {"command": command.name, "by": caller().name, **body}
-    commands.put(cursor, id, data, step=body.get("step"))
+    commands.put(cursor, id, data)
     extra = {name: value for name, value in body.items() if name != "reason"}
     audit.write(cursor, entry(f"instance.{command.name}", target.namespace, id, reason, **extra))
     accepted = {
@@ -120,6 +120,8 @@ def _check(command: Command, body: dict[str, Any], target: Target, cursor: Trans
     if not command.allows(target):
         state_of = f"it is {target.status}, its compensation {target.compensation}"
         raise Problem(kinds.WRONG_STATUS, f"the instance cannot {command.name}: {state_of}")
+    if command.name == "skip" and target.status in OPEN and "step" not in body:
+        raise Problem(kinds.INVALID, "which step?", [{"pointer": "", "message": "step is missing"}])
     for name in ("step", "from"):
         if name in body and steps.get(cursor, target.id, body[name]) is None:
             errors = [{"pointer": f"/{name}", "message": f"the instance has no step {body[name]}"}]
@@ -130,7 +132,7 @@ def _register(command: Command) -> None:
     @blueprint.route(f"/{command.name}", methods=["POST"], endpoint=command.name)
     @blueprint.answers(202, AcceptedSchema, Location="where the instance is")
     @blueprint.described(summary=command.summary)
-    @takes(command.schema, optional=command.schema is not SkipSchema)
+    @takes(command.schema, optional=True)
     def view(body: dict[str, Any], id: str) -> Response:
         return _give(command, body, id)
 

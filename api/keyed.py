@@ -58,11 +58,14 @@ def give(answer: Answer, replayed: bool = False) -> Response:
 
 
 def change(
-    make: Callable[[Transaction], Answer], after: Callable[[], None] | None = None
+    make: Callable[[Transaction], Answer],
+    after: Callable[[], None] | None = None,
+    reveal: Callable[[Answer], Answer] | None = None,
 ) -> Response:
     """Make a change in one transaction with the record of its answer.
 
-    `after` is called once it has committed, unless the answer is one given before.
+    `after` is called once it has committed, and `reveal` adds what is not to be recorded;
+    neither for an answer that was given before.
     """
     named = key()
     with state().services.database.transaction() as cursor:
@@ -70,6 +73,8 @@ def change(
         answer = first or make(cursor)
         if named and not first:
             idempotency.record(cursor, named, answer)
-    if after and not first:
+    if first:
+        return give(first, replayed=True)
+    if after:
         after()
-    return give(answer, replayed=first is not None)
+    return give(reveal(answer) if reveal else answer)

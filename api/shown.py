@@ -59,7 +59,7 @@ def step(row: StepRow, attempts: Sequence[AttemptRow]) -> dict[str, Any]:
         "id": row.id,
         "parent": row.parent,
         "reference": row.reference,
-        "name": _name(row.reference),
+        "name": name(row.reference),
         "kind": row.kind,
         "index": row.index,
         "status": _status(row, attempts),
@@ -76,7 +76,7 @@ def step(row: StepRow, attempts: Sequence[AttemptRow]) -> dict[str, Any]:
     }
 
 
-def _name(reference: str) -> str:
+def name(reference: str) -> str:
     """The task's name: the last token of its pointer that is one."""
     token = reference.removesuffix("/metadata/compensate").rpartition("/")[2]
     return token.replace("~1", "/").replace("~0", "~")

@@ -284,13 +284,13 @@ class RetrySchema(CommandSchema):
 class CompensateSchema(CommandSchema):
     """How far back to undo."""
 
-    from_ = _step(
-        data_key="from", metadata={"description": "undo back to this step, itself included"}
+    step = _step(
+        metadata={"description": "undo back to this step, which itself stands; else everything"}
     )
 
 
 class SkipSchema(CommandSchema):
     """Which step to skip, and what its output shall be."""
 
-    step = _step(required=True)
+    step = _step(metadata={"description": "the step; else the one that failed"})
     output = ANY()

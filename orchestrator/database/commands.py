@@ -35,6 +35,6 @@ def target(reader: Reader, id: str, scope: Scope) -> Target:
     return Target(*row)
 
 
-def put(cursor: Reader, instance: str, data: Json, step: int | None = None) -> None:
-    """Leave the command in the instance's inbox."""
-    stimuli.put(cursor, instance, StimulusKind.COMMAND, step=step, data=data)
+def put(cursor: Reader, instance: str, data: Json) -> None:
+    """Leave the command in the instance's inbox. Which steps it needs, the core says itself."""
+    stimuli.put(cursor, instance, StimulusKind.COMMAND, data=data)

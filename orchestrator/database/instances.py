@@ -107,7 +107,10 @@ _SUMMARY = (
     "id::text, namespace, workflow, version, business_id, status, compensation, run,"
     " labels::text, created_at, started_at, ended_at"
 )
-_WHOLE = f"{_SUMMARY}, sequence, input::text, output::text, error::text, context::text"
+_WHOLE = (
+    f"{_SUMMARY}, workflow_id::text, sequence, input::text, output::text, error::text,"
+    " context::text"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,7 @@ class Summary:
 class Whole(Summary):
     """An instance; its payloads are JSON text. `sequence` numbers its last transition."""
 
+    workflow_id: str
     sequence: int
     input: str | None
     output: str | None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orchestrator.database.pages import Page, Scope, page
+from orchestrator.database.pages import Condition, Page, Scope, page
 from orchestrator.database.slices import Reader
 
 #: Stands for all namespaces in a key's list.
@@ -69,12 +69,20 @@ def live(reader: Reader, name: str) -> int:
     return int(row[0]) if row else 0
 
 
-def revoke(cursor: Reader, id: str) -> tuple[str, str] | None:
+def _within(scope: Scope) -> Condition:
+    """Only keys whose namespaces all lie within the scope."""
+    if scope.namespaces is None:
+        return None
+    return ("namespaces <@ %(within)s", {"within": list(scope.namespaces)})
+
+
+def revoke(cursor: Reader, id: str, scope: Scope) -> tuple[str, str] | None:
     """End a key's life; its prefix and name, or None where no live key has the id."""
+    condition, params = _within(scope) or ("true", {})
     row = cursor.one(
         "update orchestrator.keys set revoked_at = clock_timestamp()"
-        " where id = %s and revoked_at is null returning prefix, name",
-        (id,),
+        f" where id = %(id)s and revoked_at is null and {condition} returning prefix, name",
+        {"id": id, **params},
     )
     return (row[0], row[1]) if row else None
 
@@ -84,16 +92,11 @@ def listed(
 ) -> Page:
     """Keys, newest first: ``(created_at, id, prefix, name, role, namespaces, expires_at,
     revoked_at)``; those only whose namespaces all lie within the scope."""
-    within = (
-        ("namespaces <@ %(within)s", {"within": list(scope.namespaces)})
-        if scope.namespaces is not None
-        else None
-    )
     return page(
         reader,
         "select created_at, id::text, prefix, name, role, namespaces, expires_at, revoked_at"
         " from orchestrator.keys",
-        [within],
+        [_within(scope)],
         order=("created_at", "id"),
         descending=True,
         limit=limit,

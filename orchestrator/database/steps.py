@@ -153,3 +153,47 @@ def waiting(reader: Reader, instance: str, limit: int = 100) -> list[Waiting]:
     """What an open instance waits for, at most `limit` of it."""
     rows = reader.all(_WAITING, {"i": instance, "n": limit})
     return [Waiting(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Undoable:
+    """A step that a compensation may undo, or one around such a step (`done` None)."""
+
+    id: int
+    parent: int
+    reference: str
+    kind: str
+    completed: bool
+    unknown: bool
+    done: int | None
+
+
+def undoable(reader: Reader, instance: str, limit: int = 1000) -> list[Undoable]:
+    """The steps that can be undone, the last completed first, then all that contain them."""
+    rows = reader.all(
+        "with recursive candidates as ("
+        " select id, parent, ref, kind, status = 'completed' as completed, unknown, done"
+        " from orchestrator.steps where instance_id = %(i)s and undo is not null"
+        " and done is not null and (status = 'completed' or unknown)"
+        " order by done desc limit %(n)s),"
+        " around as ("
+        " select s.id, s.parent, s.ref, s.kind, s.status = 'completed' as completed, s.unknown"
+        " from orchestrator.steps s, candidates c"
+        " where s.instance_id = %(i)s and s.id = c.parent"
+        " union"
+        " select s.id, s.parent, s.ref, s.kind, s.status = 'completed', s.unknown"
+        " from orchestrator.steps s, around a where s.instance_id = %(i)s and s.id = a.parent)"
+        " select * from candidates union all select *, null::int from around"
+        " order by done desc nulls last, id",
+        {"i": instance, "n": limit},
+    )
+    return [Undoable(*row) for row in rows]
+
+
+def undoing(reader: Reader, instance: str, limit: int = 1000) -> list[StepRow]:
+    """The steps that undo others, in the order in which they were begun."""
+    rows = reader.all(
+        f"{_STEP} where s.instance_id = %s and s.undoes is not null order by s.id limit %s",
+        (instance, limit),
+    )
+    return [StepRow(*row) for row in rows]

@@ -13,19 +13,28 @@ from tests.support.api import Api
 
 
 @pytest.fixture(scope="module")
-def _application(request: pytest.FixtureRequest, postgres_url: str, template: str) -> Iterator[Api]:
-    """One application for the tests of a module, on a database of the module's own."""
-    name = f"api_{os.getpid()}_{abs(hash(request.node.name)) % 10**9}"
+def module_database_url(
+    request: pytest.FixtureRequest, postgres_url: str, template: str
+) -> Iterator[str]:
+    """A migrated database of the module's own."""
+    name = f"module_{os.getpid()}_{abs(hash(request.node.name)) % 10**9}"
     server = psycopg2.connect(postgres_url)
     server.autocommit = True
     server.cursor().execute(f"create database {name} template {template} strategy file_copy")
-    url = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
-    # No broker listens there: the API must not need one.
-    made = Api.on(url, "redis://127.0.0.1:1/0")
-    yield made
-    made.close()
+    server.close()
+    yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
+    server = psycopg2.connect(postgres_url)
+    server.autocommit = True
     server.cursor().execute(f"drop database {name} with (force)")
     server.close()
+
+
+@pytest.fixture(scope="module")
+def _application(module_database_url: str) -> Iterator[Api]:
+    # No broker listens there: the API must not need one.
+    made = Api.on(module_database_url, "redis://127.0.0.1:1/0")
+    yield made
+    made.close()
 
 
 @pytest.fixture

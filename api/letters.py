@@ -1,0 +1,180 @@
+"""``/v1/dead-letters`` and ``/v1/instances/{id}/compensation``: what could not be undone.
+
+A person has it tried again, or says that it is seen to. Either is a command to the instance.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from flask import Response
+
+from api import cursors, keyed, kinds, shown
+from api.bodies import takes
+from api.context import caller, entry, scope, state
+from api.instances import find, identified
+from api.problems import Problem
+from api.resource import Resource, listing, raw, respond
+from api.schemas.administration import (
+    CompensationSchema,
+    DeadLetterSchema,
+    DeadLettersQuerySchema,
+    DeadLettersSchema,
+    SettleSchema,
+)
+from api.schemas.instances import CommandSchema
+from orchestrator import codec
+from orchestrator.database import audit, commands, dead_letters, steps
+from orchestrator.database.connection import Transaction
+from orchestrator.database.idempotency import Answer
+from orchestrator.database.instances import Whole
+from orchestrator.database.steps import Undoable
+from orchestrator.document.model import Workflow
+
+blueprint = Resource("dead letters", __name__, url_prefix="/v1", description="What gave up.")
+
+Letter = tuple[Any, ...]
+
+
+@blueprint.route("/dead-letters")
+@blueprint.answers(200, DeadLettersSchema)
+@blueprint.asks(DeadLettersQuerySchema)
+def list_(query: dict[str, Any]) -> Response:
+    """Work that gave up, the newest first"""
+    instance = query.get("instance")
+    page = dead_letters.listed(
+        state().services.database,
+        scope(),
+        resolved=query.get("resolved"),
+        instance=str(instance) if instance else None,
+        limit=query["limit"],
+        after=cursors.read(query["cursor"], (cursors.moment, cursors.id)),
+    )
+    return listing([_shown(row) for row in page.rows], cursors.write(page.last))
+
+
+@blueprint.route("/dead-letters/<id>")
+@blueprint.answers(200, DeadLetterSchema)
+def get(id: str) -> Response:
+    """A dead letter"""
+    return respond(_shown(_find(state().services.database, id)))
+
+
+@blueprint.route("/dead-letters/<id>/retry", methods=["POST"])
+@blueprint.answers(202, DeadLetterSchema)
+@takes(CommandSchema, optional=True)
+def retry(body: dict[str, Any], id: str) -> Response:
+    """Try once more what gave up"""
+    return _settle(id, "retry", body.get("reason"))
+
+
+@blueprint.route("/dead-letters/<id>/resolve", methods=["POST"])
+@blueprint.answers(202, DeadLetterSchema)
+@takes(CommandSchema, optional=True)
+def resolve(body: dict[str, Any], id: str) -> Response:
+    """Say that a person has seen to it"""
+    return _settle(id, "resolve", body.get("reason"))
+
+
+@blueprint.route("/instances/<id>/compensation")
+@blueprint.answers(200, CompensationSchema)
+def compensation(id: str) -> Response:
+    """What a compensation would undo, in its order, and what was undone so far"""
+    found = find(id)
+    services = state().services
+    plan = _plan(services.workflows.get(found.workflow_id), _undoable(found))
+    return respond(
+        {
+            "compensation": found.compensation,
+            "plan": [_planned(each) for each in plan],
+            "undone": [
+                {**shown.step(row, ()), "attempts": []}
+                for row in steps.undoing(services.database, found.id)
+            ],
+        }
+    )
+
+
+@blueprint.route("/instances/<id>/compensation", methods=["POST"])
+@blueprint.answers(202, DeadLetterSchema)
+@takes(SettleSchema)
+def settle(body: dict[str, Any], id: str) -> Response:
+    """Settle a compensation that failed: try it again, or say that a person has seen to it"""
+    found = find(id)
+    letter = dead_letters.of_step(state().services.database, found.id, body["step"])
+    if letter is None:
+        raise Problem(kinds.NOT_FOUND, f"no failed compensation of step {body['step']} is open")
+    return _settle(letter[1], body["action"], body.get("reason"))
+
+
+def _find(reader: Any, id: str) -> Letter:
+    letter = dead_letters.get(reader, identified(id))
+    if letter is None or not scope().has(letter[2]):
+        raise Problem(kinds.NOT_FOUND, f"there is no dead letter {id}")
+    return letter
+
+
+def _settle(id: str, action: str, reason: str | None) -> Response:
+    instance: list[str] = []
+    make = partial(_put, id, action, reason, instance)
+    return keyed.change(make, after=lambda: state().hints.send(*instance))
+
+
+def _put(
+    id: str, action: str, reason: str | None, instance: list[str], cursor: Transaction
+) -> Answer:
+    letter = _find(cursor, id)
+    decided = {"action": action, "by": caller().name, "reason": reason}
+    if not dead_letters.resolve(cursor, letter[1], codec.dumps(decided)):
+        raise Problem(kinds.CONFLICT, "the dead letter was settled already")
+    data = {"command": "compensation", "step": letter[4], **decided}
+    commands.put(cursor, letter[3], data)
+    audit.write(cursor, entry(f"dead-letter.{action}", letter[2], letter[1], reason))
+    instance.append(letter[3])
+    return keyed.answered(202, _shown(_find(cursor, id)))
+
+
+def _shown(letter: Letter) -> dict[str, Any]:
+    created_at, id, namespace, instance, step, reason, error, resolved_at, resolution = letter
+    return {
+        "id": id,
+        "created_at": created_at,
+        "namespace": namespace,
+        "instance": instance,
+        "step": step,
+        "reason": reason,
+        "error": raw(error),
+        "resolved_at": resolved_at,
+        "resolution": raw(resolution),
+    }
+
+
+def _undoable(found: Whole) -> list[Undoable]:
+    return steps.undoable(state().services.database, found.id)
+
+
+def _plan(workflow: Workflow, found: list[Undoable]) -> list[Undoable]:
+    """Those that would be undone: no step around them has a compensation that replaces theirs
+    (DESIGN, Ends, undoing and keys)."""
+    by_id = {each.id: each for each in found}
+
+    def replaced(step: Undoable) -> bool:
+        at = by_id.get(step.parent)
+        while at is not None:
+            if at.completed and workflow.task(at.reference).compensation is not None:
+                return True
+            at = by_id.get(at.parent)
+        return False
+
+    return [each for each in found if each.done is not None and not replaced(each)]
+
+
+def _planned(step: Undoable) -> dict[str, Any]:
+    return {
+        "step": step.id,
+        "reference": step.reference,
+        "name": shown.name(step.reference),
+        "kind": step.kind,
+        "outcome": "unknown" if step.unknown else None,
+    }

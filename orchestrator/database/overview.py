@@ -1,0 +1,102 @@
+"""What people look at across instances: workers, queues, timers, listeners, namespaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.database.pages import Page, Scope, page
+from orchestrator.database.slices import Reader
+
+#: How long a worker may be silent and still count as live, as SQL.
+LIVE = "stopped_at is null and seen_at > clock_timestamp() - %(lease)s * interval '1 s'"
+
+
+def workers(
+    reader: Reader,
+    lease: float,
+    *,
+    live: bool | None = None,
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """Workers, the latest started first: ``(started_at, id, name, pid, pool, concurrency,
+    queues, tasks, free, held, state, seen_at, stopped_at)``; `state` is ``live``,
+    ``stopping``, ``silent`` or ``stopped``. `lease` in seconds."""
+    chosen = None if live is None else (f"({LIVE})" if live else f"not ({LIVE})", {})
+    return page(
+        reader,
+        "select started_at, id::text, name, pid, pool, concurrency, queues, tasks, free,"
+        " cardinality(held), case when stopped_at is not null then 'stopped'"
+        f" when not ({LIVE}) then 'silent' when stopping then 'stopping' else 'live' end,"
+        " seen_at, stopped_at from orchestrator.workers",
+        [("true", {"lease": lease}), chosen],
+        order=("started_at", "id"),
+        descending=True,
+        limit=limit,
+        after=after,
+    )
+
+
+def queues(reader: Reader, lease: float) -> list[tuple[Any, ...]]:
+    """Every queue that has work or a live worker: ``(name, waiting, oldest, running,
+    workers, slots, free)``; `oldest` is since when the oldest waiting attempt has been ready."""
+    return reader.all(
+        "with work as (select queue, count(*) filter (where state = 'ready') as waiting,"
+        "  min(created_at) filter (where state = 'ready') as oldest,"
+        "  count(*) filter (where state = 'claimed') as running"
+        "  from orchestrator.attempts where state in ('ready', 'claimed') group by queue),"
+        " served as (select queue, count(*) as workers, sum(concurrency) as slots,"
+        "  sum(free) as free from orchestrator.workers, unnest(queues) as queue"
+        f"  where {LIVE} group by queue)"
+        " select coalesce(w.queue, s.queue), coalesce(waiting, 0), oldest, coalesce(running, 0),"
+        " coalesce(workers, 0), coalesce(slots, 0), coalesce(free, 0)"
+        " from work w full join served s on s.queue = w.queue order by 1",
+        {"lease": lease},
+    )
+
+
+def timers(
+    reader: Reader, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
+) -> Page:
+    """What is due when: ``(due_at, instance_id, step, kind, namespace, reference)``."""
+    return page(
+        reader,
+        "select t.due_at, t.instance_id::text, t.step, t.kind, i.namespace, s.ref"
+        " from orchestrator.timers t join orchestrator.instances i on i.id = t.instance_id"
+        " left join orchestrator.steps s on s.instance_id = t.instance_id and s.id = t.step",
+        [scope.condition("i.namespace")],
+        order=("t.due_at", "t.instance_id", "t.step", "t.kind"),
+        limit=limit,
+        after=after,
+    )
+
+
+def listeners(
+    reader: Reader, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
+) -> Page:
+    """Who waits for what: ``(created_at, instance_id, step, namespace, mode, filters,
+    correlation, reference)``; filters and correlation are JSON text."""
+    return page(
+        reader,
+        "select l.created_at, l.instance_id::text, l.step, l.namespace, l.mode,"
+        " l.filters::text, l.correlation::text, s.ref from orchestrator.listeners l"
+        " left join orchestrator.steps s on s.instance_id = l.instance_id and s.id = l.step",
+        [scope.condition("l.namespace")],
+        order=("l.created_at", "l.instance_id", "l.step"),
+        limit=limit,
+        after=after,
+    )
+
+
+def namespaces(reader: Reader, scope: Scope) -> list[tuple[str, int]]:
+    """Namespaces with how many workflows each has."""
+    condition, params = scope.condition("namespace") or ("true", {})
+    return [
+        (row[0], row[1])
+        for row in reader.all(
+            "select namespace, count(distinct name) from orchestrator.workflows"
+            f" where {condition} group by namespace order by namespace",
+            dict(params),
+        )
+    ]
