@@ -244,6 +244,7 @@ listeners = Table(
     Column("until", JSON),
     Column("read", Text, nullable=False, server_default="data"),
     Column("correlation", JSON),
+    Column("variables", JSON),
     _now(),
 )
 
@@ -365,4 +366,109 @@ audit = Table(
     Column("details", JSON),
     Column("address", Text),
     Index(None, "namespace", "at"),
+)
+
+#: A workflow's recurring start: one row a kind of schedule that its newest version has. It
+#: outlives the versions, so that its ledger goes on and a pause holds.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    #: active, paused or stopped (no version has it any more).
+    Column("state", Text, nullable=False, server_default="active"),
+    Column("workflow_id", Id, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("timing", JSON, nullable=False),
+    Column("policy", JSON, nullable=False),
+    #: From when `every` counts.
+    Column("anchor", Time, nullable=False),
+    #: The first due time not yet handled, and when it is to fire: its jitter added.
+    Column("next_due", Time),
+    Column("next_at", Time),
+    #: The instance that it started last, and whether something waits for its end.
+    Column("last_instance", Id),
+    Column("waiting", Boolean, nullable=False, server_default=text("false")),
+    _now(),
+    UniqueConstraint("namespace", "workflow", "kind"),
+    Index(
+        "schedules_next_at_ix",
+        "next_at",
+        postgresql_where=text("state = 'active' and next_at is not null"),
+    ),
+    Index("schedules_waiting_ix", "id", postgresql_where=text("waiting")),
+    Index(
+        "schedules_on_ix",
+        "namespace",
+        postgresql_where=text("kind = 'on' and state = 'active'"),
+    ),
+    postgresql_with={"fillfactor": "70"},
+)
+
+#: The ledger: what became of each due time of a schedule. Its key is what makes a due time
+#: fire once, whoever sees it.
+firings = Table(
+    "firings",
+    metadata,
+    Column("schedule_id", Id, primary_key=True),
+    Column("due", Time, primary_key=True),
+    #: schedule, manual, backfill or event.
+    Column("reason", Text, nullable=False),
+    #: started, queued or skipped; and why it is not started.
+    Column("outcome", Text, nullable=False),
+    Column("why", Text),
+    #: The first of the missed due times that this one stands for.
+    Column("since", Time),
+    Column("planned_at", Time, nullable=False),
+    Column("fired_at", Time),
+    Column("instance_id", Id),
+    Column("version", Text, nullable=False),
+    #: Set where the same cause may come twice, as an event may.
+    Column("key", Text),
+    #: The instance's input, kept for as long as the firing is queued.
+    Column("input", JSON),
+    _now(),
+    Index(
+        "firings_key_uq",
+        "schedule_id",
+        "key",
+        unique=True,
+        postgresql_where=text("key is not null"),
+    ),
+    Index(
+        "firings_queued_ix",
+        "schedule_id",
+        "due",
+        postgresql_where=text("outcome = 'queued'"),
+    ),
+    Index(None, "created_at"),
+)
+
+#: The periodic entries of users' own apps (`beat_schedule`): what all beats agree on.
+beat_entries = Table(
+    "beat_entries",
+    metadata,
+    Column("app", Text, primary_key=True),
+    Column("entry", Text, primary_key=True),
+    #: The due time, or the beginning, that the next due time follows from.
+    Column("last_due", Time, nullable=False),
+    Column("seen_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    postgresql_with={"fillfactor": "70"},
+)
+
+#: One row a due time of a periodic entry; `sent_at` is empty until its message is out.
+beat_firings = Table(
+    "beat_firings",
+    metadata,
+    Column("app", Text, primary_key=True),
+    Column("entry", Text, primary_key=True),
+    Column("due", Time, primary_key=True),
+    _now(),
+    #: When somebody last set out to send it.
+    Column("tried_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("sent_at", Time),
+    Index("beat_firings_unsent_ix", "tried_at", postgresql_where=text("sent_at is null")),
+    Index(None, "created_at"),
 )
