@@ -10,6 +10,7 @@ from orchestrator.database.connection import Database
 from orchestrator.database.store import PostgresStore
 from orchestrator.database.time import DatabaseTime
 from orchestrator.expressions import Evaluator
+from orchestrator.secrets import SecretSource
 from orchestrator.settings import Settings
 from orchestrator.state_manager import Bringer, StateManager, Workflows
 from orchestrator.task_dispatcher import TaskDispatcher
@@ -28,6 +29,7 @@ class Services:
     evaluator: Evaluator
     workflows: Workflows
     state: StateManager
+    secrets: SecretSource
 
     def close(self) -> None:
         """Give back connections and child processes."""
@@ -43,7 +45,8 @@ def services(settings: Settings, app: Celery) -> Services:
     database = Database(settings.database_url, size=settings.database_pool)
     dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout)
     evaluator = Evaluator()
-    store = PostgresStore(database)
+    secrets = SecretSource(settings.secrets_dir)
+    store = PostgresStore(database, secrets)
     workflows = Workflows(store)
     state = StateManager(
         store=store,
@@ -52,4 +55,4 @@ def services(settings: Settings, app: Celery) -> Services:
         time=DatabaseTime(),
         bringer=Bringer(evaluator.evaluate, Limits(), dispatcher.queue_of),
     )
-    return Services(settings, database, dispatcher, evaluator, workflows, state)
+    return Services(settings, database, dispatcher, evaluator, workflows, state, secrets)

@@ -92,6 +92,9 @@ class Settings:
     #: The key that the command line and the client show to the API.
     api_key: str | None = _secret(None)
 
+    #: A folder of secrets for workflows: ``namespace/name``, or ``name`` for all namespaces.
+    secrets_dir: str | None = None
+
     #: Private networks that outgoing calls may reach (``10.1.0.0/16,127.0.0.0/8``).
     outbound_allow: tuple[str, ...] = ()
     #: Fixed addresses of hosts for outgoing calls (``host:port:address``, as curl has it).

@@ -217,6 +217,25 @@ def _workflow(reader: Reader, _: str, namespace: str, name: str, version: str) -
     return str(row[0]) if row else None
 
 
+def _input(reader: Reader, instance: str, step: int) -> dict[str, Json]:
+    table, key = ("steps", "instance_id = %s and id = %s") if step else ("instances", "id = %s")
+    raw = "raw_input" if step else "null::json"
+    row = reader.one(
+        f"select input, {raw} from orchestrator.{table} where {key}",
+        (instance, step) if step else (instance,),
+    )
+    return {"input": row[0], "raw_input": row[1]} if row else {"input": None, "raw_input": None}
+
+
+def _stopped(reader: Reader, instance: str, run: int) -> list[Step]:
+    rows = reader.all(
+        "select row_to_json(s) from orchestrator.steps s where s.instance_id = %s"
+        " and (s.state ->> 'stopped')::int = %s order by s.id",
+        (instance, run),
+    )
+    return [to_step(row) for (row,) in rows]
+
+
 _LOADERS: dict[str, Callable[..., Json]] = {
     "open": _open,
     "children": _children,
@@ -225,4 +244,6 @@ _LOADERS: dict[str, Callable[..., Json]] = {
     "step": _step,
     "attempt": _attempt,
     "workflow": _workflow,
+    "input": _input,
+    "stopped": _stopped,
 }

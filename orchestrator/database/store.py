@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.core.values import Json, Need, Slice, StimulusKind
@@ -14,15 +15,20 @@ from orchestrator.database.attempts import Ready
 from orchestrator.database.connection import LOCKING, Database
 from orchestrator.database.slices import Reader, Snapshot
 from orchestrator.database.transitions import Saving, save
+from orchestrator.secrets import SecretSource
 
 
 class PostgresView:
     """A `LockedView` on an open transaction."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, secrets: SecretSource) -> None:
         self.reader = reader
+        self.secrets = secrets
 
     def load(self, slice: Slice, need: Need) -> Slice:
+        if need.what == "secrets":
+            known = self.secrets.several(slice.instance.namespace, need.args)
+            return replace(slice, loaded={**slice.loaded, need: known})
         return slices.load(self.reader, slice, need)
 
     def save(self, saving: Saving) -> None:
@@ -44,8 +50,8 @@ class PostgresView:
 class PostgresStore(PostgresView):
     """The `Store` in Postgres."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, secrets: SecretSource) -> None:
+        super().__init__(database, secrets)
         self.database = database
 
     def claim(
@@ -64,7 +70,7 @@ class PostgresStore(PostgresView):
     @contextmanager
     def locking(self) -> Iterator[PostgresView]:
         with self.database.transaction(LOCKING) as transaction:
-            yield PostgresView(transaction)
+            yield PostgresView(transaction, self.secrets)
 
     def ended_with(self, attempt: str, token: str) -> bool:
         return slices.ended_with(self.database, attempt, token)

@@ -285,8 +285,8 @@ def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement
     for listener in transition.listeners:
         yield (
             "insert into orchestrator.listeners"
-            " (instance_id, step, namespace, mode, filters, until, read, correlation)"
-            " values (%s, %s, %s, %s, %s, %s, %s, %s)"
+            " (instance_id, step, namespace, mode, filters, until, read, correlation, variables)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
             " on conflict (instance_id, step) do update set correlation = excluded.correlation",
             [
                 instance.id,
@@ -297,6 +297,7 @@ def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement
                 _json(listener.until),
                 listener.read,
                 _json(listener.correlation),
+                _json(listener.variables),
             ],
         )
 
@@ -315,11 +316,18 @@ def _children(instance: Instance, transition: Transition) -> Iterable[Statement]
         parent = (instance.id, child.parent_step) if child.parent_step else (None, None)
         yield (
             "insert into orchestrator.instances (id, namespace, workflow_id, workflow, version,"
-            " input, parent_instance, parent_step)"
-            " select %s, w.namespace, w.id, w.name, w.version, %s, %s, %s"
+            " input, state, parent_instance, parent_step)"
+            " select %s, w.namespace, w.id, w.name, w.version, %s, %s, %s, %s"
             " from orchestrator.workflows w where w.id = %s;"
             " insert into orchestrator.stimuli (instance_id, kind) values (%s, 'start')",
-            [child.id, _json(child.input), *parent, child.workflow_id, child.id],
+            [
+                child.id,
+                _json(child.input),
+                _json(child.state),
+                *parent,
+                child.workflow_id,
+                child.id,
+            ],
         )
 
 

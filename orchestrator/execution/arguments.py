@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.calls import CallContext, deferred
+from orchestrator.calls.context import no_secret
 from orchestrator.calls.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -26,9 +27,15 @@ def context_of(execution: Execution, work: Work) -> CallContext:
         input=work.step.input,
         authentications=use.get("authentications") or {},
         secret_names=tuple(use.get("secrets") or ()),
+        secret=lambda name: _secret(execution, work.namespace, name),
         timeout=work.attempt.time_limit,
         tokens=execution.tokens,
     )
+
+
+def _secret(execution: Execution, namespace: str, name: str) -> Any:
+    value = execution.services.secrets.get(namespace, name)
+    return no_secret(name) if value is None else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -295,6 +295,7 @@ def upgrade() -> None:
         sa.Column("until", postgresql.JSON(astext_type=sa.Text()), nullable=True),
         sa.Column("read", sa.Text(), server_default="data", nullable=False),
         sa.Column("correlation", postgresql.JSON(astext_type=sa.Text()), nullable=True),
+        sa.Column("variables", postgresql.JSON(astext_type=sa.Text()), nullable=True),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
