@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, SecurityError
 
@@ -23,10 +22,11 @@ from orchestrator.database.connection import Busy
 from orchestrator.database.idempotency import InFlight, KeyReused
 from orchestrator.document.problems import InvalidDocument, MalformedDocument
 from orchestrator.errors import Conflict, DatabaseUnavailable, NotFound, OrchestratorError
+from orchestrator.log import get_logger
 
 MEDIA_TYPE = "application/problem+json"
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 #: Most of the `errors` of one problem; the rest are counted in its detail.
 MOST = 50

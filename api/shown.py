@@ -123,4 +123,4 @@ def transition(row: Sequence[Any]) -> dict[str, Any]:
 
 def _fact(type: str, step: int | None = None, data: Any = None) -> dict[str, Any]:
     """A fact, which the database keeps as a short array."""
-    return {"type": type, "step": step, "data": data}
+    return {"type": type, "step": step, "data": None if data is None else raw(codec.dumps(data))}

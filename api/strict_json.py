@@ -20,7 +20,7 @@ MAX_DEPTH = 200
 #: The digits of an integer; Python itself stops at 4,300.
 MAX_DIGITS = 1000
 
-_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89abAB])")
+_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
 class MalformedJson(OrchestratorError):

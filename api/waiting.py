@@ -10,17 +10,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import structlog
-
 from orchestrator import clock
 from orchestrator.database import instances
 from orchestrator.database.connection import Database
 from orchestrator.errors import DatabaseUnavailable
+from orchestrator.log import get_logger
 
 #: Seconds between two looks, at least and at most, and as a part of the youngest wait's age.
 SHORTEST, LONGEST, PART = 0.01, 0.25, 0.1
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(eq=False)

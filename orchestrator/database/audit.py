@@ -53,7 +53,7 @@ def listed(
     """The newest entries first."""
     return page(
         reader,
-        "select id, at, namespace, actor, action, target, reason, details, address"
+        "select id, at, namespace, actor, action, target, reason, details::text, address"
         " from orchestrator.audit",
         [
             scope.condition("namespace"),

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -251,7 +252,7 @@ def test_waiting_is_one_query_for_all(shop: Api):
     """Twenty who wait cost no more looks than one does."""
     ids = [shop.start() for _ in range(4)]
     api = Api.on(shop.database.url, NO_BROKER, threads=64)
-    done = []
+    done: list[Any] = []
 
     def wait(id: str) -> None:
         done.append(api.client.application.test_client().get(f"/v1/instances/{id}?wait=20").json)

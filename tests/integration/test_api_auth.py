@@ -1,0 +1,234 @@
+"""API keys: who is let in, what each role may do, and what a foreign namespace looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from api.auth import Authenticator
+from api.keys import new_key
+from orchestrator import clock
+from orchestrator.database import keys
+from orchestrator.ids import new_id
+from tests.support.api import Api, document, problem
+
+Bearer = Callable[..., dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def _guarded(module_database_url: str) -> Iterator[Api]:
+    made = Api.on(module_database_url, "redis://127.0.0.1:1/0", authenticate=True)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def api(_guarded: Api) -> Iterator[Api]:
+    """The application with authentication on; requests carry no key unless told."""
+    yield _guarded
+    _guarded.empty()
+
+
+@pytest.fixture
+def bearer(api: Api) -> Bearer:
+    """Makes a key straight in the database; returns the header that shows it."""
+
+    def make(role: str = "admin", *namespaces: str, **more: Any) -> dict[str, str]:
+        asked = {"name": f"{role}-{new_id()}", "role": role, "namespaces": namespaces or ("*",)}
+        row, shown = new_key({**asked, **more})
+        keys.put(api.database, row)
+        return {"Authorization": f"Bearer {shown}"}
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None, "", "Bearer", "Bearer ", "Bearer a", "Bearer a.b", "Basic YTpi", "bearer a.b.c",
+        "Bearer 000000000000." + "A" * 43, "Bearer " + "a" * 5000, "Bearer a.b\x00",
+    ],
+)  # fmt: skip
+def test_without_a_key_nobody_is_let_in(api: Api, header: str | None):
+    headers = {} if header is None else {"Authorization": header}
+    for method, path in (("get", "/v1/instances"), ("post", "/v1/workflows"), ("get", "/v1/keys")):
+        answer = api(method, path, headers=headers)
+        assert (answer.status_code, problem(answer)) == (401, "unauthenticated")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_probes_and_the_description_are_open(api: Api):
+    for path in ("/livez", "/readyz", "/openapi.json"):
+        assert api.client.get(path).status_code == 200
+
+
+def test_things_named_like_probes_are_guarded(api: Api):
+    for name in ("health", "ready", "metrics", "livez", "openapi.json"):
+        for path in (f"/v1/instances/{name}", f"/v1/workflows/shop/{name}"):
+            assert api.get(path).status_code == 401
+
+
+def test_each_role_may_do_its_part(api: Api, bearer: Bearer):
+    viewer, operator, admin = (bearer(role) for role in ("viewer", "operator", "admin"))
+    asked: list[tuple[str, str, dict[str, Any], int]] = [
+        ("get", "/v1/instances", {}, 1),
+        ("get", "/v1/dead-letters", {}, 1),
+        ("post", "/v1/workflows", {"json": document()}, 2),
+        ("get", "/v1/workers", {}, 2),
+        ("get", "/v1/queues", {}, 2),
+        ("get", "/v1/audit", {}, 3),
+        ("get", "/v1/keys", {}, 3),
+        ("post", "/v1/keys", {"json": {"name": "k", "role": "viewer", "namespaces": ["a"]}}, 3),
+    ]
+    for method, path, options, least in asked:
+        for rank, headers in enumerate((viewer, operator, admin), start=1):
+            answer = api(method, path, headers=headers, **options)
+            if rank < least:
+                assert (path, answer.status_code, problem(answer)) == (path, 403, "forbidden")
+            else:
+                assert (path, answer.status_code < 300) == (path, True)
+
+
+def test_a_foreign_namespace_is_a_404_everywhere(api: Api, bearer: Bearer):
+    admin, stranger = bearer("admin"), bearer("admin", "other")
+    assert api.post("/v1/workflows", json=document(), headers=admin).status_code == 201
+    start = {"workflow": {"namespace": "shop", "name": "order"}, "business_id": "o-1"}
+    id = api.post("/v1/instances", json=start, headers=admin).json["id"]
+    before = api.content()
+    for method, path, options in (
+        ("get", f"/v1/instances/{id}", {}),
+        ("get", f"/v1/instances/{id}/steps", {}),
+        ("get", f"/v1/instances/{id}/steps/1", {}),
+        ("get", f"/v1/instances/{id}/history", {}),
+        ("get", f"/v1/instances/{id}/compensation", {}),
+        ("post", f"/v1/instances/{id}/cancel", {}),
+        ("get", "/v1/instances?namespace=shop", {}),
+        ("get", "/v1/workflows?namespace=shop", {}),
+        ("get", "/v1/workflows/shop/order", {}),
+        ("get", "/v1/workflows/shop/order/versions", {}),
+        ("get", "/v1/workflows/shop/order/versions/1.0.0", {}),
+        ("delete", "/v1/workflows/shop/order", {}),
+        ("delete", "/v1/workflows/shop/order/versions/1.0.0", {}),
+        ("post", "/v1/instances", {"json": start}),
+        ("post", "/v1/instances", {"json": [start]}),
+        ("post", "/v1/workflows", {"json": document(version="2.0.0")}),
+        ("post", "/v1/keys", {"json": {"name": "k", "role": "viewer", "namespaces": ["shop"]}}),
+        ("post", "/v1/keys", {"json": {"name": "k", "role": "viewer", "namespaces": ["*"]}}),
+    ):
+        answer = api(method, path, headers=stranger, **options)
+        assert (path, answer.status_code, problem(answer)) == (path, 404, "not-found")
+    for path in ("instances", "workflows", "namespaces", "timers", "listeners", "dead-letters"):
+        assert api.get(f"/v1/{path}", headers=stranger).json["items"] == []
+    assert api.get("/v1/keys", headers=stranger).json["items"][0]["namespaces"] == ["other"]
+    assert api.get("/v1/audit", headers=stranger).json["items"] == []
+    assert api.content() == before
+
+
+def test_a_key_is_shown_once_and_works_until_it_is_revoked(api: Api, bearer: Bearer):
+    admin = bearer("admin")
+    asked = {"name": "ci", "role": "viewer", "namespaces": ["shop"]}
+    keyed = {**admin, "Idempotency-Key": "k-1"}
+    made = api.post("/v1/keys", json=asked, headers=keyed)
+    assert made.status_code == 201
+    repeated = api.post("/v1/keys", json=asked, headers=keyed).json
+    assert (repeated["id"], repeated["key"]) == (made.json["id"], None)
+    shown = {"Authorization": f"Bearer {made.json['key']}"}
+    assert api.get("/v1/instances", headers=shown).status_code == 200
+    listed = api.get("/v1/keys", headers=admin).data
+    for hidden in (made.json["key"], made.json["key"].partition(".")[2]):
+        assert hidden.encode() not in listed
+        assert not api.all(
+            "select 1 from orchestrator.idempotency where body::text like %s", f"%{hidden}%"
+        )
+    assert api.delete(f"/v1/keys/{made.json['id']}", headers=admin).status_code == 204
+    assert api.get("/v1/instances", headers=shown).status_code == 401
+    assert api.delete(f"/v1/keys/{made.json['id']}", headers=admin).status_code == 404
+
+
+def test_another_process_learns_of_a_revocation(api: Api, bearer: Bearer, monkeypatch):
+    viewer = bearer("viewer")
+    assert api.get("/v1/instances", headers=viewer).status_code == 200
+    api.all("update orchestrator.keys set revoked_at = now()")
+    monkeypatch.setattr("api.auth.FRESH", 0.0)  # the time after which it asks again
+    assert api.get("/v1/instances", headers=viewer).status_code == 401
+
+
+def test_an_expired_key_is_refused_at_its_moment(api: Api, bearer: Bearer):
+    def expiring(seconds: float) -> dict[str, str]:
+        return bearer("viewer", expires_at=(clock.now() + timedelta(seconds=seconds)).isoformat())
+
+    assert api.get("/v1/instances", headers=expiring(-1)).status_code == 401
+    assert api.get("/v1/instances", headers=expiring(60)).status_code == 200
+
+
+def test_two_keys_of_a_name_live_at_once_and_no_more(api: Api, bearer: Bearer):
+    admin = bearer("admin")
+    asked = {"name": "shop", "role": "operator", "namespaces": ["shop"]}
+    first, second = (api.post("/v1/keys", json=asked, headers=admin).json for _ in range(2))
+    third = api.post("/v1/keys", json=asked, headers=admin)
+    assert (third.status_code, problem(third)) == (409, "conflict")
+    for key in (first, second):
+        shown = {"Authorization": f"Bearer {key['key']}"}
+        assert api.get("/v1/instances", headers=shown).status_code == 200
+    api.delete(f"/v1/keys/{first['id']}", headers=admin)
+    assert api.post("/v1/keys", json=asked, headers=admin).status_code == 201
+
+
+def test_what_was_changed_by_whom_is_in_the_audit_log(api: Api, bearer: Bearer):
+    admin = bearer("admin", name="alice")
+    api.post("/v1/workflows", json=document(), headers=admin)
+    asked = {"name": "ci", "role": "viewer", "namespaces": ["shop"]}
+    id = api.post("/v1/keys", json=asked, headers=admin).json["id"]
+    api.delete(f"/v1/keys/{id}", headers=admin)
+    told = api.get("/v1/audit", headers=admin).json["items"]
+    assert [(each["actor"], each["action"]) for each in told] == [
+        ("alice", "key.revoke"), ("alice", "key.make"), ("alice", "workflow.deploy"),
+    ]  # fmt: skip
+    assert told[1]["details"] == {"name": "ci", "role": "viewer", "opens": ["shop"]}
+    assert {each["address"] for each in told} == {"127.0.0.1"}
+    assert len(api.get("/v1/audit?action=key.make", headers=admin).json["items"]) == 1
+
+
+def test_who_started_an_instance_is_in_its_history(api: Api, bearer: Bearer):
+    admin = bearer("admin", name="bob")
+    api.post("/v1/workflows", json=document(), headers=admin)
+    start = {"workflow": {"namespace": "shop", "name": "order"}}
+    api.post("/v1/instances", json=start, headers=admin)
+    assert api.all("select data from orchestrator.stimuli") == [({"by": "bob"},)]
+
+
+def test_keys_of_two_callers_do_not_meet(api: Api, bearer: Bearer):
+    """An Idempotency-Key belongs to whom it was sent by."""
+    first, second = bearer("admin"), bearer("admin")
+    api.post("/v1/workflows", json=document(), headers=first)
+    start = {"workflow": {"namespace": "shop", "name": "order"}}
+    ids = {
+        api.post("/v1/instances", json=start, headers={**who, "Idempotency-Key": "k"}).json["id"]
+        for who in (first, second, first)
+    }
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"role": "root"}, {"name": ""}, {"name": "x\u200by"}, {"name": "\u202eevil"},
+        {"namespaces": []}, {"namespaces": ["Shop"]}, {"namespaces": "shop"},
+        {"expires_at": "soon"}, {"hash": "x"},
+    ],
+)  # fmt: skip
+def test_a_wrong_key_is_not_made(api: Api, bearer: Bearer, wrong: dict[str, Any]):
+    asked = {"name": "k", "role": "viewer", "namespaces": ["shop"], **wrong}
+    answer = api.post("/v1/keys", json=asked, headers=bearer("admin"))
+    assert (answer.status_code, problem(answer)) == (422, "invalid-request")
+
+
+def test_what_a_process_knows_of_keys_is_bounded(api: Api, bearer: Bearer, monkeypatch):
+    monkeypatch.setattr("api.auth._MOST", 3)
+    known: Authenticator = api.client.application.extensions["orchestrator"].authenticator
+    for _ in range(9):
+        assert api.get("/v1/instances", headers=bearer("viewer")).status_code == 200
+    assert len(known._known) <= 3
