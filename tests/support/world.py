@@ -260,7 +260,7 @@ class World:
     # -- the workers --------------------
 
     def ready(self, id: str | None = None) -> list[Attempt]:
-        """Attempts that a worker may claim, oldest first."""
+        """Attempts that a worker may claim, those of the oldest steps first."""
         return self._attempts(AttemptState.READY, id)
 
     def running(self, id: str | None = None) -> list[Attempt]:
@@ -269,7 +269,9 @@ class World:
 
     def _attempts(self, state: AttemptState, id: str | None) -> list[Attempt]:
         found = [one for rows in self._some(id) for one in rows.attempts.values()]
-        return sorted((one for one in found if one.state is state), key=lambda one: one.id)
+        return sorted(
+            (one for one in found if one.state is state), key=lambda one: (one.step, one.number)
+        )
 
     def _some(self, id: str | None) -> list[Rows]:
         return [self.rows[id]] if id else list(self.rows.values())

@@ -115,7 +115,7 @@ def test_raised_errors_come_from_the_document_too() -> None:
 # -- retries ---------------------------------------------------------------------------------------
 
 
-def pauses(policy: dict[str, Any], **more: Any) -> list[float]:
+def pauses(policy: Any, **more: Any) -> list[float]:
     """The pauses between the tries of a block that never succeeds."""
     world, id = run(doc(block({"retry": policy}), **more))
     found = []

@@ -1,0 +1,190 @@
+"""Events: emitted and listened for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.core import Limits
+from orchestrator.core.values import Status
+from tests.support.documents import call, doc
+from tests.support.world import World
+
+
+def run(document: dict[str, Any], input: Any = None, **more: Any) -> tuple[World, str]:
+    world = World(document, **more)
+    return world, world.start(input=input)
+
+
+def found(data: Any, **more: Any) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": data, **more}
+
+
+def listen(to: dict[str, Any], foreach: Any = None, **more: Any) -> dict[str, Any]:
+    body = {"listen": {"to": to, **more}}
+    return {"l": body if foreach is None else {**body, "foreach": foreach}}
+
+
+ONE = {"one": {"with": {"type": "t"}}}
+
+
+def test_an_emitted_event_is_the_output() -> None:
+    attributes = {
+        "type": "com.x",
+        "source": "https://x.example",
+        "data": {"n": "${ .n }"},
+        "mine": "y",
+    }
+    world, id = run(doc({"e": {"emit": {"event": {"with": attributes}}}}), {"n": 1})
+    (event,) = world.events
+    assert world.instance(id).output == event
+    assert event == {
+        "specversion": "1.0",
+        "id": event["id"],
+        "source": "https://x.example",
+        "time": "2026-01-01T00:00:00Z",
+        "type": "com.x",
+        "data": {"n": 1},
+        "mine": "y",
+    }
+
+
+def test_the_source_is_the_workflow_unless_it_is_given() -> None:
+    world, _ = run(doc({"e": {"emit": {"event": {"with": {"type": "com.x"}}}}}))
+    assert world.events[0]["source"] == "/test/flow/1.0.0"
+
+
+def test_an_event_without_a_type_is_a_fault() -> None:
+    world, id = run(doc({"e": {"emit": {"event": {"with": {"type": "${ null }"}}}}}))
+    assert world.instance(id).error["type"].endswith("/expression")
+    assert world.events == []
+
+
+def test_a_listener_waits_and_gives_an_array() -> None:
+    world, id = run(doc(listen(ONE)))
+    assert world.instance(id).status is Status.WAITING
+    (listener,) = world.rows[id].listeners.values()
+    assert (listener.mode, listener.filters, listener.read) == (
+        "one",
+        [{"with": {"type": "t"}}],
+        "data",
+    )
+    world.publish(id, found({"n": 1}))
+    assert world.instance(id).output == [{"n": 1}]
+    assert world.rows[id].listeners == {}
+
+
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [("data", 5), ("envelope", found(5, data_base64="NQ==")), ("raw", "NQ==")],
+)
+def test_what_is_read_of_an_event(read: str, expected: Any) -> None:
+    world, id = run(doc(listen(ONE, read=read)))
+    world.publish(id, found(5, data_base64="NQ=="))
+    assert world.instance(id).output == [expected]
+
+
+def test_filters_go_out_unevaluated_with_the_arguments_they_need() -> None:
+    filters = [{"with": {"type": "t", "data": "${ .x > $input.least and $context == null }"}}]
+    world, id = run(doc(listen({"any": filters})), {"least": 3})
+    (listener,) = world.rows[id].listeners.values()
+    assert listener.filters == filters
+    assert listener.variables == {"input": {"least": 3}, "context": None}
+
+
+def test_correlations_that_expect_something_are_bound_at_once() -> None:
+    correlate = {
+        "a": {"from": ".data.a", "expect": ".id"},
+        "b": {"from": ".data.b", "expect": "${ .id + 1 }"},
+        "c": {"from": ".data.c", "expect": "constant"},
+        "d": {"from": ".data.d"},
+    }
+    world, id = run(
+        doc(listen({"one": {"with": {"type": "t"}, "correlate": correlate}})), {"id": 7}
+    )
+    (listener,) = world.rows[id].listeners.values()
+    assert listener.correlation == {"a": 7, "b": 8, "c": "constant"}
+    keys = {**listener.correlation, "d": "new"}
+    world.publish(id, found(1), correlation=keys)
+    kinds = [fact.type for fact in world.facts(id) if "correlation" in fact.type]
+    assert kinds == ["workflow.correlation-started", "workflow.correlation-completed"]
+    assert world.facts(id, "workflow.correlation-completed")[0].data == {"keys": keys}
+
+
+def test_all_wants_one_event_for_each_filter() -> None:
+    world, id = run(doc(listen({"all": [{"with": {"type": "a"}}, {"with": {"type": "b"}}]})))
+    world.publish(id, found("B"), matches=[1])
+    world.publish(id, found("B again"), matches=[1])
+    assert world.instance(id).status is Status.WAITING
+    world.publish(id, found("A or B"), matches=[0, 1])
+    assert world.instance(id).output == ["B", "A or B"]
+
+
+def test_any_goes_on_until_its_expression_holds() -> None:
+    world, id = run(doc(listen({"any": [], "until": ". | length >= 3"})))
+    for number in range(3):
+        world.publish(id, found(number))
+    assert world.instance(id).output == [0, 1, 2]
+
+
+def test_any_goes_on_until_another_event_which_is_not_kept() -> None:
+    world, id = run(doc(listen({"any": [], "until": {"one": {"with": {"type": "stop"}}}})))
+    (listener,) = world.rows[id].listeners.values()
+    assert listener.until == {"mode": "one", "filters": [{"with": {"type": "stop"}}]}
+    world.publish(id, found(1))
+    world.publish(id, found("stop"), matches=[0], until=[0])
+    assert world.instance(id).output == [1]
+
+
+def test_each_event_is_processed_before_the_next() -> None:
+    each = {
+        "item": "event",
+        "at": "place",
+        "do": [{"c": {"call": "x", "with": {"n": "${ [$event, $place, .] }"}}}],
+        "output": {"as": "{ got: ., at: $place }"},
+        "export": {"as": "($context // []) + [.got]"},
+    }
+    world, id = run(doc(listen({"any": [], "until": ". | length == 3"}, each)))
+    for number in (5, 6, 7):
+        world.publish(id, found(number))
+    assert world.rows[id].listeners == {}
+    assert len(world.ready()) == 1
+    world.work(lambda request: request["kwargs"]["n"])
+    assert world.instance(id).output == [{"got": [n + 5, n, n + 5], "at": n} for n in range(3)]
+    assert world.instance(id).context == [[5, 0, 5], [6, 1, 6], [7, 2, 7]]
+
+
+def test_foreach_without_tasks_transforms_only() -> None:
+    world, id = run(doc(listen(ONE, {"output": {"as": "$item.n"}})))
+    world.publish(id, found({"n": 4}))
+    assert world.instance(id).output == [4]
+
+
+def test_an_endless_listener_keeps_nothing() -> None:
+    each = {"do": [{"s": {"set": {"n": "${ $item }"}}}]}
+    world, id = run(doc(listen({"any": [], "until": "false"}, each)), limits=Limits(kept=10))
+    for number in range(50):
+        world.publish(id, found(number))
+    assert world.instance(id).status is Status.WAITING
+    assert world.step(id, "l").state == {"count": 50}
+    assert len(world.steps(id)) == 11
+
+
+def test_a_listener_that_collects_has_a_bound() -> None:
+    body = listen({"any": [], "until": {"one": {"with": {"type": "stop"}}}})
+    world, id = run(doc(body), limits=Limits(events=3))
+    for number in range(4):
+        world.publish(id, found(number))
+    assert world.instance(id).status is Status.FAULTED
+
+
+def test_a_fault_while_an_event_is_processed_ends_the_listening() -> None:
+    each = {"do": [{"c": call("x")}]}
+    world, id = run(doc(listen({"any": [], "until": "false"}, each)))
+    world.publish(id, found(1))
+    world.publish(id, found(2))
+    world.fail(world.ready()[0])
+    assert world.instance(id).status is Status.FAULTED
+    assert world.instance(id).error["instance"] == "/do/0/l/foreach/do/0/c"
+    assert world.rows[id].listeners == {}
