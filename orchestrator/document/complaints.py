@@ -173,6 +173,8 @@ def _text(case: Case) -> Iterator[Complaint]:
 
 def _one_of(case: Case) -> Iterator[Complaint]:
     """Of several keys exactly one must be there."""
+    if not isinstance(case.value, dict):
+        return  # that alone is wrong, and is said elsewhere
     cases = case.schema.get(case.keyword, [])
     keys = [key for each in cases for key in each.get("required", [])]
     present = [key for key in keys if key in case.value]

@@ -30,24 +30,24 @@ from ruamel.yaml.reader import ReaderError
 
 from orchestrator.document.parse.builder import Anchored, Builder
 from orchestrator.document.parse.scalars import MERGE, TAG, BadScalar, plain, shown, tagged
-from orchestrator.document.places import Position
+from orchestrator.document.places import Place, Position
 from orchestrator.document.problems import MalformedDocument, Problem
 from orchestrator.document.text import quoted, short
 
 try:
-    from _ruamel_yaml import CParser  # type: ignore[import-not-found]
+    import _ruamel_yaml as c_parser  # type: ignore[import-not-found]
 except ImportError:
-    CParser = None
+    c_parser = None
 
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
-# Line ends that only YAML 1.1 knows; a key mark in a flow collection.
-_OLD = re.compile("[\x85\u2028\u2029]|[\\[{,]\\s*\\?")
+# Line ends that only YAML 1.1 knows; byte order marks within; a key mark in a flow collection.
+_OLD = re.compile("[\x85\u2028\u2029\ufeff]|[\\[{,]\\s*\\?")
 
 
 def read(text: str) -> Anchored:
     """The value of a YAML document with its places. Raises `MalformedDocument`."""
-    if CParser is not None and not _OLD.search(text):
+    if may_be_fast(text):
         try:
             return _Reader().read(_fast(text))
         except YAMLError:
@@ -61,8 +61,13 @@ def read(text: str) -> Anchored:
         raise MalformedDocument([Problem("", 1, 1, "the text is not YAML")]) from error
 
 
+def may_be_fast(text: str) -> bool:
+    """Can the C parser be asked?"""
+    return c_parser is not None and not _OLD.search(text)
+
+
 def _fast(text: str) -> Iterator[Event]:
-    parser = CParser(text)
+    parser = c_parser.CParser(text)
     while parser.check_event():
         yield parser.get_event()
 
@@ -143,7 +148,7 @@ class _Reader:
             tagged(text, tag)
         self.build.key(text, at)
         if event.anchor is not None:
-            self._keep(event.anchor, Anchored(text, self.build.stack[-1].place))
+            self._keep(event.anchor, Anchored(text, Place(*at)))
 
     def _alias(self, name: str, at: Position) -> None:
         if name in self.open:
