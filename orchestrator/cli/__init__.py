@@ -39,6 +39,7 @@ _HERE = "orchestrator.cli"
         "compensate": f"{_HERE}.control:compensate",
         "skip": f"{_HERE}.control:skip",
         "graph": f"{_HERE}.graph:graph",
+        "doctor": f"{_HERE}.doctor:doctor",
         "openapi": f"{_HERE}.reference:openapi",
     },
     context_settings={"help_option_names": ["-h", "--help"]},

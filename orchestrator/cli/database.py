@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
 from orchestrator.cli.exits import Exit, leave
+from orchestrator.errors import DatabaseUnavailable
 from orchestrator.settings import Settings, load_settings
 
 _url = click.option("--database-url", metavar="URL", help="Default: ORCHESTRATOR_DATABASE_URL.")
@@ -24,9 +27,10 @@ def upgrade(database_url: str | None) -> None:
     from orchestrator.database import migrate
 
     url = _settings(database_url).direct_url
-    before = migrate.current(url)
-    migrate.upgrade(url)
-    after = migrate.current(url)
+    with reaching_postgres():
+        before = migrate.current(url)
+        migrate.upgrade(url)
+        after = migrate.current(url)
     click.echo(f"{before or 'empty'} -> {after}" if before != after else f"{after}: nothing to do")
 
 
@@ -36,11 +40,23 @@ def current(database_url: str | None) -> None:
     """Print the schema's version; exits 3 where there is none, 2 where it is another one's."""
     from orchestrator.database import migrate
 
-    found = migrate.current(_settings(database_url).direct_url)
+    with reaching_postgres():
+        found = migrate.current(_settings(database_url).direct_url)
     click.echo(found or "empty")
     if found is None:
         leave(Exit.NOT_FOUND)
     leave(Exit.COMPLETED if found == migrate.head() else Exit.USAGE)
+
+
+@contextmanager
+def reaching_postgres() -> Iterator[None]:
+    """Say that Postgres can't be reached as everybody else does: `DatabaseUnavailable`."""
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        yield
+    except OperationalError as error:
+        raise DatabaseUnavailable(str(error.orig).strip()) from error
 
 
 def _settings(database_url: str | None) -> Settings:

@@ -66,7 +66,8 @@ class LazyGroup(click.Group):
         except (ApiError, Unreachable) as error:
             raise failure_of(error) from error
         except (DatabaseUnavailable, BrokerUnavailable) as error:
-            raise Failure(str(error), Exit.UNREACHABLE) from error
+            hint = "Name it by a setting, or start everything with: orchestrator dev"
+            raise Failure(str(error), Exit.UNREACHABLE, hint) from error
         except ConfigurationError as error:
             raise Failure(str(error), Exit.USAGE) from error
         except OrchestratorError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from orchestrator.cli.census import is_alive, with_variable
-from tests.support.dev import CLI, SHOP, Dev, environment
+from tests.support.dev import CLI, SHOP, Cli, Dev, environment
 
 ORDER = SHOP / "order.yaml"
 
@@ -97,3 +98,43 @@ def test_the_database_can_be_prepared_by_hand(empty_database_url: str):
     after = db("current")
     assert after.returncode == 0
     assert db("upgrade").stdout == f"{after.stdout.strip()}: nothing to do\n"
+
+
+def test_the_doctor_finds_what_is_wrong(dev: Dev, cli: Cli):
+    urls = {
+        "ORCHESTRATOR_DATABASE_URL": dev.json["database_url"],
+        "ORCHESTRATOR_BROKER_URL": dev.json["broker_url"],
+        "ORCHESTRATOR_IMPORTS": "shop.tasks",
+    }
+    well = cli("doctor", "-o", "json", **urls)
+    assert well.returncode == 0, well.stdout + well.stderr
+    assert {finding["state"] for finding in json.loads(well.stdout)} == {"ok"}
+
+    ill = cli(
+        "doctor",
+        "-o",
+        "json",
+        ORCHESTRATOR_DATABASE_URL="postgresql://127.0.0.1:9/none",
+        ORCHESTRATOR_BROKER_URL="redis://127.0.0.1:9/0",
+        ORCHESTRATOR_API_URL="http://127.0.0.1:9",
+        ORCHESTRATOR_IMPORTS="no_such_module",
+    )
+    assert ill.returncode == 5
+    found = {finding["check"]: finding for finding in json.loads(ill.stdout)}
+    assert [check for check in found if found[check]["state"] == "failed"] == [
+        "database",
+        "broker",
+        "API",
+        "tasks",
+    ]
+    assert all(found[check]["advice"] for check in ("database", "broker", "API", "tasks"))
+
+
+def test_a_new_project_runs_as_it_is(dev: Dev, cli: Cli, tmp_path: Path):
+    made = cli("init", "trip")
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "trip" / "tasks.py").exists()
+    assert cli("validate", "trip/trip.yaml").returncode == 0
+    again = cli("init", "trip")
+    assert again.returncode == 2
+    assert "already has" in again.stderr

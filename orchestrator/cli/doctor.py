@@ -1,0 +1,127 @@
+"""`doctor`: what an installation needs, looked at one by one, with what to do about it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from orchestrator.cli.database import reaching_postgres
+from orchestrator.cli.exits import Exit, leave
+from orchestrator.cli.options import Shared, shared_options
+from orchestrator.client import ApiError, Unreachable
+from orchestrator.errors import OrchestratorError
+from orchestrator.settings import Settings, load_settings
+
+_SHOWN = ("check", "state", "found", "advice")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; without advice nothing is wrong with it."""
+
+    check: str
+    found: str
+    advice: str | None = None
+    state: str = "ok"
+
+
+class Unwell(Exception):
+    """A look that shows something wrong: what was found, and what to do."""
+
+    def __init__(self, found: str, advice: str) -> None:
+        super().__init__(found)
+        self.finding = (found, advice)
+
+
+@click.command(short_help="Look for what is wrong with an installation.")
+@shared_options
+def doctor(shared: Shared) -> None:
+    """Look at settings, database, broker, API and tasks; exits 5 if something is wrong."""
+    settings = load_settings()
+    looks: dict[str, Callable[[], str]] = {
+        "versions": _versions,
+        "database": lambda: _database(settings),
+        "broker": lambda: _broker(settings),
+        "API": lambda: _api(shared),
+        "tasks": lambda: _tasks(settings),
+    }
+    findings = list(_findings(looks))
+    shared.printer.rows([vars(finding) for finding in findings], _SHOWN)
+    leave(Exit.UNREACHABLE if any(each.advice for each in findings) else Exit.COMPLETED)
+
+
+def _findings(looks: dict[str, Callable[[], str]]) -> Iterator[Finding]:
+    for check, look in looks.items():
+        try:
+            yield Finding(check, look())
+        except Unwell as unwell:
+            yield Finding(check, *unwell.finding, "failed")
+
+
+def _versions() -> str:
+    names = ("celery-orchestrator", "celery", "kombu", "SQLAlchemy", "jq")
+    found = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"Python {platform.python_version()}, {found}"
+
+
+def _database(settings: Settings) -> str:
+    from orchestrator.database import migrate
+
+    try:
+        with reaching_postgres():
+            found = migrate.current(settings.direct_url)
+    except OrchestratorError as error:
+        first = str(error).splitlines()[0]
+        raise Unwell(first, "Set ORCHESTRATOR_DATABASE_URL, or start orchestrator dev.") from error
+    if found != migrate.head():
+        advice = "Run orchestrator db upgrade with this release."
+        raise Unwell(f"schema {found or 'missing'}, this release has {migrate.head()}", advice)
+    return f"schema {found}"
+
+
+def _broker(settings: Settings) -> str:
+    from kombu import Connection
+    from kombu.exceptions import OperationalError
+
+    from orchestrator.broker import broker_settings
+
+    options = broker_settings(settings.broker_url)
+    url, transport = options["broker_url"], options["broker_transport_options"]
+    with Connection(url, transport_options=transport, connect_timeout=3) as connection:
+        try:
+            connection.ensure_connection(max_retries=1, timeout=3)
+        except OperationalError as error:
+            advice = "Set ORCHESTRATOR_BROKER_URL. Starts are accepted meanwhile, and wait."
+            raise Unwell(str(error), advice) from error
+        return str(connection.as_uri())
+
+
+def _api(shared: Shared) -> str:
+    with shared.client() as client:
+        try:
+            state: dict[str, Any] = client.transport.request("GET", "/readyz").json()
+        except Unreachable as error:
+            raise Unwell(
+                str(error), "Start orchestrator api, or set ORCHESTRATOR_API_URL."
+            ) from error
+        except ApiError as error:
+            raise Unwell(str(error), "Its log says why it is not ready.") from error
+        return f"{client.transport.url}: {state.get('status')}"
+
+
+def _tasks(settings: Settings) -> str:
+    sys.path.insert(0, "")  # users' tasks are in the working directory
+    for module in settings.imports:
+        try:
+            import_module(module)
+        except Exception as error:
+            found = f"{module}: {type(error).__name__}: {error}"
+            raise Unwell(found, "Correct ORCHESTRATOR_IMPORTS, or the module.") from error
+    return ", ".join(settings.imports) or "none named in ORCHESTRATOR_IMPORTS"
