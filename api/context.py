@@ -35,9 +35,10 @@ class State:
     waiters: Waiters
 
     def close(self) -> None:
-        """Answer those who wait, and send the hints that are left."""
+        """Answer those who wait, send the hints that are left, give everything back."""
         self.waiters.close()
         self.hints.close()
+        self.services.close()
 
 
 def state() -> State:

@@ -54,7 +54,13 @@ def _checked(strict: bool) -> Checked:
     if request.mimetype not in MEDIA_TYPES:
         raise Problem(kinds.MEDIA_TYPE, "the document must be application/yaml or application/json")
     source = read()
-    loaded = document.load(source, request.mimetype)
+    services = state().services
+    loaded = document.load(
+        source,
+        request.mimetype,
+        known_tasks=workflows.known_tasks(services.database),
+        check_expression=services.evaluator.check,
+    )
     named = loaded.document["document"]
     scope(named["namespace"])
     warnings = [asdict(warning) for warning in loaded.warnings]

@@ -55,6 +55,7 @@ TOO_MANY = Kind("too-many-requests", 429, "Too many requests", 1)
 HEADERS_TOO_LARGE = Kind("headers-too-large", 431, "The headers are larger than is allowed")
 INTERNAL = Kind("internal-error", 500, "The orchestrator failed")
 NOT_IMPLEMENTED = Kind("not-implemented", 501, "The server does not know this")
+NO_EVALUATOR = Kind("evaluator-unavailable", 503, "Expressions cannot be checked; try again", 1)
 UNAVAILABLE = Kind("unavailable", 503, "The database cannot be reached; try again", 1)
 
 #: What a bare HTTP status becomes where nothing more exact is known.

@@ -22,6 +22,7 @@ from orchestrator.database.connection import Busy
 from orchestrator.database.idempotency import InFlight, KeyReused
 from orchestrator.document.problems import InvalidDocument, MalformedDocument
 from orchestrator.errors import Conflict, DatabaseUnavailable, NotFound, OrchestratorError
+from orchestrator.expressions import EvaluatorUnavailable
 from orchestrator.log import get_logger
 
 MEDIA_TYPE = "application/problem+json"
@@ -64,6 +65,7 @@ TRANSLATIONS: tuple[tuple[type[OrchestratorError], Kind], ...] = (
     (NotFound, kinds.NOT_FOUND),
     (Busy, kinds.UNAVAILABLE),
     (DatabaseUnavailable, kinds.UNAVAILABLE),
+    (EvaluatorUnavailable, kinds.NO_EVALUATOR),
     (Conflict, kinds.CONFLICT),
 )
 
@@ -105,7 +107,7 @@ def _of_http(error: HTTPException) -> Problem:
 
 def _detail(error: Exception, kind: Kind) -> str | None:
     # What the driver says of a lost database may name hosts and users: it is for the log.
-    return None if kind is kinds.UNAVAILABLE else str(error)
+    return None if kind.status == 503 else str(error)
 
 
 def _errors(error: Exception) -> list[dict[str, Any]]:
@@ -121,7 +123,7 @@ def _errors(error: Exception) -> list[dict[str, Any]]:
 
 
 def _log(problem: Problem, error: Exception) -> None:
-    report = log.warning if problem.kind is kinds.UNAVAILABLE else log.error
+    report = log.warning if problem.kind.status == 503 else log.error
     report(
         f"{request.method} {request.path} failed: {error}",
         action="request_failed",

@@ -6,7 +6,10 @@ import threading
 
 import pytest
 
+from orchestrator.database import workers
 from orchestrator.database.versions import version_key
+from orchestrator.database.workers import WorkerRow
+from orchestrator.ids import new_id
 from tests.support.api import Api, document, problem
 
 YAML = """\
@@ -78,6 +81,21 @@ def test_a_dry_run_keeps_nothing(api: Api):
     assert deploy(api, YAML, "?dry_run=true").json["outcome"] == "unchanged"
     assert deploy(api, YAML.replace("true", "1"), "?dry_run=true").json["outcome"] == "conflict"
     assert deploy(api, YAML.replace("set:", "sett:"), "?dry_run=true").status_code == 422
+
+
+def test_an_unknown_call_is_a_warning_and_in_strict_an_error(api: Api):
+    calling = document(do=[{"pay": {"call": "shop.pay"}}])
+    strict = api.post("/v1/workflows?strict=true", json=calling)
+    assert (strict.status_code, problem(strict)) == (422, "invalid-document")
+    assert strict.json["errors"][0]["pointer"] == "/do/0/pay/call"
+    answer = api.post("/v1/workflows", json=calling)
+    assert answer.status_code == 201
+    (warning,) = answer.json["warnings"]
+    assert (warning["pointer"], "shop.pay" in warning["message"]) == ("/do/0/pay/call", True)
+    assert api.get("/v1/workflows/shop/order").json["warnings"] == [warning]
+    row = WorkerRow(new_id(), "w", 7, "prefork", 1, ("celery",), ("shop.pay",))
+    workers.register(api.database, row)
+    assert api.post("/v1/workflows?strict=true&dry_run=true", json=calling).json["warnings"] == []
 
 
 def test_the_newest_version_is_by_semantic_versioning(api: Api):

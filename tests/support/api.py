@@ -80,9 +80,7 @@ class Api:
 
     def close(self) -> None:
         """Stop what the application started."""
-        state = self.client.application.extensions["orchestrator"]
-        state.close()
-        state.services.close()
+        self.client.application.extensions["orchestrator"].close()
 
     def __call__(self, method: str, path: str, **options: Any) -> Any:
         """One request, its answer checked."""
