@@ -27,6 +27,7 @@ from api.bodies import Validators
 from api.catalog import Catalog
 from api.context import EXTENSION, State, state
 from api.hints import Hints
+from api.limits import Rate, RateLimiter
 from api.problems import Problem
 from api.waiting import Waiters
 
@@ -63,12 +64,18 @@ CONFIG = {
 }
 
 
-def create_app(services: Services, *, authenticate: bool = False, threads: int = THREADS) -> Flask:
+def create_app(
+    services: Services,
+    *,
+    authenticate: bool = False,
+    threads: int = THREADS,
+    rate: Rate | None = None,
+) -> Flask:
     """The application.
 
     `authenticate` asks every caller for an API key; without it the server must bind to
     loopback only. `threads` is how many requests the server handles at once: half of them
-    may wait for instances, a quarter may stream.
+    may wait for instances, a quarter may stream. `rate` is what each key may ask for.
     """
     app = Flask("api", static_folder=None)
     app.config.update(CONFIG, TRUSTED_HOSTS=None if authenticate else LOCAL)
@@ -81,6 +88,7 @@ def create_app(services: Services, *, authenticate: bool = False, threads: int =
         authenticator=Authenticator(services.database, authenticate),
         catalog=Catalog(services.database),
         hints=Hints(services.dispatcher),
+        limiter=RateLimiter(rate or Rate(), services.settings.broker_url),
         validators=Validators(described.spec.to_dict),
         waiters=Waiters(services.database, max(1, threads // 2), max(1, threads // 4)),
     )
@@ -117,7 +125,10 @@ def _admit() -> None:
     least: Role | None = getattr(view, "least_role", None)
     if least is None:
         return
-    g.caller = state().authenticator.caller(request.headers.get("Authorization"))
+    ours = state()
+    g.caller = ours.authenticator.caller(request.headers.get("Authorization"))
+    if ours.authenticator.required:
+        ours.limiter.count(g.caller.name)
     if g.caller.role < least:
         raise Problem(kinds.FORBIDDEN, f"this needs the role {least.name.lower()}")
 

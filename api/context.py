@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from api.bodies import Validators
     from api.catalog import Catalog
     from api.hints import Hints
+    from api.limits import RateLimiter
     from api.waiting import Waiters
     from orchestrator.bootstrap import Services
 
@@ -31,6 +32,7 @@ class State:
     authenticator: Authenticator
     catalog: Catalog
     hints: Hints
+    limiter: RateLimiter
     validators: Validators
     waiters: Waiters
 

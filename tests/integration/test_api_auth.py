@@ -10,6 +10,7 @@ import pytest
 
 from api.auth import Authenticator
 from api.keys import new_key
+from api.limits import Rate
 from orchestrator import clock
 from orchestrator.database import keys
 from orchestrator.ids import new_id
@@ -224,6 +225,27 @@ def test_a_wrong_key_is_not_made(api: Api, bearer: Bearer, wrong: dict[str, Any]
     asked = {"name": "k", "role": "viewer", "namespaces": ["shop"], **wrong}
     answer = api.post("/v1/keys", json=asked, headers=bearer("admin"))
     assert (answer.status_code, problem(answer)) == (422, "invalid-request")
+
+
+def test_a_burst_is_a_429_that_says_when(api: Api, bearer: Bearer, broker_url: str):
+    """Two processes count together where there is Redis, each for itself where not."""
+    first, second, alone = (
+        Api.on(api.database.url, url, authenticate=True, rate=Rate(per_second=0.5, burst=4))
+        for url in (broker_url, broker_url, "redis://127.0.0.1:1/0")
+    )
+    one, other = bearer("viewer"), bearer("viewer")
+    for _ in range(2):
+        for process in (first, second):
+            assert process.get("/v1/instances", headers=one).status_code == 200
+    for process in (first, second):
+        answer = process.get("/v1/instances", headers=one)
+        assert (answer.status_code, problem(answer)) == (429, "too-many-requests")
+        assert 1 <= int(answer.headers["Retry-After"]) <= 2
+        assert process.get("/v1/instances", headers=other).status_code == 200
+    statuses = [alone.get("/v1/instances", headers=one).status_code for _ in range(6)]
+    assert statuses == [200] * 4 + [429] * 2
+    for process in (first, second, alone):
+        process.close()
 
 
 def test_what_a_process_knows_of_keys_is_bounded(api: Api, bearer: Bearer, monkeypatch):

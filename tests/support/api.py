@@ -69,7 +69,8 @@ class Api:
     @classmethod
     def on(cls, database_url: str, broker_url: str, **options: Any) -> Api:
         """The application on these servers; options are settings and `create_app`'s."""
-        made = {name: options.pop(name) for name in ("authenticate", "threads") if name in options}
+        names = {"authenticate", "threads", "rate"} & options.keys()
+        made = {name: options.pop(name) for name in names}
         settings = Settings(database_url=database_url, broker_url=broker_url, **options)
         celery = Celery(set_as_current=False)
         celery.conf.update(celery_settings(settings))
