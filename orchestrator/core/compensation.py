@@ -61,9 +61,9 @@ def start(
     asked for it; `reports`: the parent waits for the instance's end, which this belongs to.
     """
     root = draft.root
-    draft.set_compensation(Compensation.RUNNING)
-    beginning = _beginning(cause, down_to)
+    beginning = {**_beginning(cause, down_to), "was": root.compensation.value}
     root.remember(undo={**beginning, "before": before, "reply": reply, "reports": reports})
+    draft.set_compensation(Compensation.RUNNING)
     draft.fact("compensation.started", None, {"error": cause} if cause else None)
     if not waits:
         draft.push(ROOT, {"undo": True})
@@ -219,7 +219,8 @@ def _finish(draft: Draft, owner: Node | None, memory: Mapping[str, Json]) -> Non
         owner.open = 0
         draft.push(owner.id, {"undone": True})
         return
-    state = Compensation.COMPLETED if memory["done"] else Compensation.NONE
+    untouched = not memory["done"] and memory["was"] == Compensation.NONE
+    state = Compensation.NONE if untouched else Compensation.COMPLETED
     _end(draft, memory, Compensation.FAILED if draft.root.recall("letters") else state)
 
 

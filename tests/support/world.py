@@ -24,6 +24,7 @@ from orchestrator.core.values import (
     ROOT,
     Attempt,
     AttemptState,
+    Compensation,
     Ended,
     Fact,
     Instance,
@@ -237,7 +238,10 @@ class World:
         old, new = rows.instance, change.instance
         assert new.sequence == old.sequence + 1
         move(INSTANCE, old.status, new.status)
-        move(COMPENSATION, old.compensation, new.compensation)
+        for one, other in _passed(old.compensation, new.compensation):
+            move(COMPENSATION, one, other)
+        if new.compensation is Compensation.NONE:
+            assert old.compensation in (Compensation.NONE, Compensation.RUNNING)
         if old.status not in OPEN and old.status is not new.status:
             assert new.run == old.run + 1, "a terminal status changes only by a repair (I13)"
         for step in change.created:
@@ -403,6 +407,13 @@ class Failure(Exception):
     def __init__(self, error: Json) -> None:
         super().__init__(error)
         self.error = error
+
+
+def _passed(old: Compensation, new: Compensation) -> list[tuple[Compensation, Compensation]]:
+    """The moves from one state to another: a short compensation runs within a transition."""
+    if new in COMPENSATION[old] or new is old:
+        return [(old, new)]
+    return [(old, Compensation.RUNNING), (Compensation.RUNNING, new)]
 
 
 def _saved(step: Step) -> Step:
