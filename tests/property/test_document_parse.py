@@ -19,10 +19,10 @@ from orchestrator.document.places import ListPlace, MappingPlace, Place
 
 Json = Any
 
-#: Without what no text of a document may hold, and the line ends of YAML 1.1, at which ruamel.yaml
-#: still breaks lines.
+#: Without what no text of a document may hold, the line ends of YAML 1.1, at which ruamel.yaml
+#: still breaks lines, and the colon: it writes `{:x: 1}`, which it cannot read.
 texts = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\0\x85\u2028\u2029\ufeff"),
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0\x85\u2028\u2029\ufeff:"),
     max_size=12,
 )
 numbers = st.one_of(
@@ -62,7 +62,8 @@ def read(source: bytes | str, media_type: str | None = None) -> Json:
 
 
 @settings(max_examples=600, deadline=None)
-@given(st.one_of(yamlish, st.text(max_size=40), st.binary(max_size=40)))
+@given(st.one_of(yamlish, st.text(st.characters(), max_size=40), st.binary(max_size=40)))
+@example("a: \ud800")
 @example("b: &a {x: *a}")
 @example("&a b: *a")
 @example("? ")
@@ -75,7 +76,7 @@ def test_nothing_escapes_from_yaml(source: bytes | str):
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.one_of(jsonish, st.text(max_size=40), st.binary(max_size=40)))
+@given(st.one_of(jsonish, st.text(st.characters(), max_size=40), st.binary(max_size=40)))
 @example("\ud800")
 def test_nothing_escapes_from_json(source: bytes | str):
     found = read(source, "application/json")

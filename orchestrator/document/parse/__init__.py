@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.document.parse import json_text, yaml_text
 from orchestrator.document.parse.bounds import MAX_BYTES
-from orchestrator.document.places import Place
+from orchestrator.document.places import Place, Position
 from orchestrator.document.problems import MalformedDocument, Problem
 from orchestrator.document.text import quoted
 
@@ -40,20 +40,26 @@ def parse(source: bytes | str, media_type: str | None = None) -> Parsed:
 
 
 def _decoded(source: bytes | str) -> str:
-    # A character is a byte at least, so that most of what is too long is never encoded.
+    # A character is a byte at least, so that what is far too long is never encoded.
     size = len(source)
-    if isinstance(source, str) and size <= MAX_BYTES:
-        size = len(source.encode("utf-8", "surrogatepass"))
-    if size > MAX_BYTES:
-        raise _malformed(f"the document has {size} bytes, {MAX_BYTES} are the limit")
-    if isinstance(source, str):
-        return source.removeprefix(_BOM)
     try:
-        return source.decode().removeprefix(_BOM)
+        if isinstance(source, str) and size <= MAX_BYTES:
+            size = len(source.encode())
+        if size > MAX_BYTES:
+            raise _malformed(f"the document has {size} bytes, {MAX_BYTES} are the limit")
+        text = source if isinstance(source, str) else source.decode()
+    except UnicodeEncodeError as error:
+        place = _place(str(source)[: error.start])
+        raise _malformed("half of a surrogate pair in the document", *place) from error
     except UnicodeDecodeError as error:
-        before = source[: error.start].decode()
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise _malformed("the document is not UTF-8", line, column) from error
+        place = _place(error.object[: error.start].decode())
+        raise _malformed("the document is not UTF-8", *place) from error
+    return text.removeprefix(_BOM)
+
+
+def _place(before: str) -> Position:
+    """The line and column behind a text."""
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 def _is_json(text: str, media_type: str | None) -> bool:
