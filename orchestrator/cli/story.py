@@ -37,11 +37,8 @@ class Fact:
 
 
 def facts_of(entry: Mapping[str, Any]) -> list[Fact]:
-    """The facts of a history row, each ``[type, step, data?]`` or an object of those."""
-    return [
-        Fact(fact["type"], fact.get("step")) if isinstance(fact, dict) else Fact(*fact[:2])
-        for fact in entry["facts"]
-    ]
+    """The facts of a history row."""
+    return [Fact(fact["type"], fact["step"]) for fact in entry["facts"]]
 
 
 class Teller:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.dev import CLI, Cli, Dev, environment
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     """One for all tests that only use it."""
     running = Dev(tmp_path_factory.mktemp("dev") / "data")

@@ -94,7 +94,7 @@ def test_a_start_prints_the_id_only(cli, file):
     done = cli("start", file(HELLO), "-i", '{"name": "Ada"}', "--label", "who=ada")
     assert done.returncode == 0, done.stderr
     id = done.stdout.strip()
-    assert uuid.UUID(id)
+    assert str(uuid.UUID(id)) == id
     assert cli("watch", id).returncode == 0
 
     listed = cli("list", "--label", "who=ada", "--output", "jsonl")

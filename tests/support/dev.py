@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +25,14 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join([str(ROOT), str(SHOP)]), **more}
 
 
+_prctl = ctypes.CDLL(None).prctl
+
+
+def _end_with_the_tests() -> None:
+    """Be told to stop when the tests' process is killed (PR_SET_PDEATHSIG)."""
+    _prctl(1, signal.SIGTERM, 0, 0, 0)
+
+
 class Dev:
     """A process of `orchestrator dev`, ready."""
 
@@ -37,6 +47,7 @@ class Dev:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
+                preexec_fn=_end_with_the_tests,  # noqa: PLW1509  it only makes a system call
             )
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().strip()  # it comes when all is ready
@@ -48,9 +59,9 @@ class Dev:
         found: dict[str, Any] = json.loads((self.data / "dev.json").read_text())
         return found
 
-    def stop(self, signal: int) -> int:
+    def stop(self, number: int) -> int:
         """Send it a signal; its exit status."""
-        self.process.send_signal(signal)
+        self.process.send_signal(number)
         return self.end()
 
     def end(self) -> int:
