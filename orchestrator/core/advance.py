@@ -173,7 +173,7 @@ def _end_all(draft: Draft, node: Node) -> bool:
     return True
 
 
-# -- starts --------------------------------------------------------------------------------------
+# -- starts --------------------
 
 
 def _start(draft: Draft, _: Stimulus) -> None:
@@ -222,7 +222,7 @@ def _is_suspended(draft: Draft, stimulus: Stimulus) -> bool:
     return True
 
 
-# -- what comes from outside ---------------------------------------------------------------------
+# -- what comes from outside --------------------
 
 
 def _result(draft: Draft, stimulus: Stimulus) -> None:

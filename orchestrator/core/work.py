@@ -386,7 +386,7 @@ class Draft:
         self.chunks: list[Chunk] = []
         self.dead_letters: list[Json] = []
 
-    # -- looking ----------------------------------------------------------------------------
+    # -- looking --------------------
 
     @property
     def plan(self) -> WorkflowPlan:
@@ -440,7 +440,7 @@ class Draft:
             raise Needs(need)
         return self.slice.loaded[need]
 
-    # -- numbers, ids, chance ---------------------------------------------------------------
+    # -- numbers, ids, chance --------------------
 
     def number(self) -> int:
         """The next number of the instance: for a step, or for the order of completion."""
@@ -461,7 +461,7 @@ class Draft:
         """A new UUIDv7 of the transition's time."""
         return uuid7(int(self.at.timestamp() * 1000), self.bits() & (1 << 74) - 1)
 
-    # -- deciding ---------------------------------------------------------------------------
+    # -- deciding --------------------
 
     def add(self, node: Node) -> None:
         """A step begins."""
@@ -508,7 +508,7 @@ class Draft:
         """Note something for another instance."""
         self.stimuli.append(NewStimulus(kind, instance, step, data))
 
-    # -- the end ----------------------------------------------------------------------------
+    # -- the end --------------------
 
     def finish(self) -> Transition:
         """The transition that has been decided."""

@@ -86,7 +86,7 @@ def test_an_unknown_step_or_attempt_changes_nothing() -> None:
     assert world.ignored == ["there is no step 99", "the instance is waiting"]
 
 
-# -- timeouts --------------------------------------------------------------------------------------
+# -- timeouts --------------------
 
 
 def timed(body: dict[str, Any], after: Any = "PT5S") -> dict[str, Any]:

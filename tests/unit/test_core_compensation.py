@@ -147,7 +147,7 @@ def test_hold_leaves_everything_as_it_is() -> None:
     assert world.instance(id).status is Status.FAULTED
 
 
-# -- failures of compensations ---------------------------------------------------------------------
+# -- failures of compensations --------------------
 
 
 def test_a_failing_compensation_is_tried_again_then_given_up_and_the_others_go_on() -> None:
@@ -217,7 +217,7 @@ def test_an_expression_that_fails_in_a_compensation_is_a_dead_letter_at_once() -
     assert len(world.rows[id].dead_letters) == 1
 
 
-# -- what is in flight -----------------------------------------------------------------------------
+# -- what is in flight --------------------
 
 
 def beside(**more: Any) -> dict[str, Any]:
@@ -311,7 +311,7 @@ def test_terminating_a_compensation_stops_it() -> None:
     assert asked(world) == ["undo-b"]
 
 
-# -- completed instances ---------------------------------------------------------------------------
+# -- completed instances --------------------
 
 
 def test_a_completed_instance_can_be_undone_back_to_a_step_and_then_whole() -> None:

@@ -156,7 +156,7 @@ def test_a_basic_or_bearer_authorization_is_known() -> None:
     assert world.instance(id).output == {"scheme": "Bearer", "parameter": "abc"}
 
 
-# -- calls -----------------------------------------------------------------------------------------
+# -- calls --------------------
 
 
 def test_an_explicit_celery_call_has_args_kwargs_queue_and_priority() -> None:

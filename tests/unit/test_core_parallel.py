@@ -91,7 +91,7 @@ def test_a_thousand_branches_cost_the_same_each() -> None:
     assert world.instance(id).output == list(range(1000))
 
 
-# -- for -------------------------------------------------------------------------------------------
+# -- for --------------------
 
 
 def each(*tasks: dict[str, Any], source: Any = ".items", **more: Any) -> dict[str, Any]:

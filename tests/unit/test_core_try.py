@@ -112,7 +112,7 @@ def test_raised_errors_come_from_the_document_too() -> None:
     }
 
 
-# -- retries ---------------------------------------------------------------------------------------
+# -- retries --------------------
 
 
 def pauses(policy: Any, **more: Any) -> list[float]:

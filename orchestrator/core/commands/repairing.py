@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from orchestrator.core import flow, settle
 from orchestrator.core.commands.refused import Refused, reason
 from orchestrator.core.commands.revival import Revival, pass_by
-from orchestrator.core.values import ROOT, Compensation, Json, Status
+from orchestrator.core.values import ROOT, Compensation, Json, Status, StimulusKind
 from orchestrator.core.work import Draft, Node
 
 
@@ -45,6 +45,9 @@ def skip(draft: Draft, data: Mapping[str, Json]) -> None:
         node.remember(attempt=None)
     elif node.kind == "listen":
         draft.closed.append(node.id)
+    elif node.recall("child") is not None:
+        command = {"command": "cancel", "reason": "the parent's step was skipped"}
+        draft.tell(StimulusKind.COMMAND, node.recall("child"), None, command)
     pass_by(draft, node, output, data)
 
 

@@ -48,7 +48,7 @@ class Revival:
         root.remember(failed=None, report=None)
         _rearm(draft, root, ROOT)
 
-    # -- where the step is begun -----------------------------------------------------------------
+    # -- where the step is begun --------------------
 
     def _is_open(self, parent: int) -> bool:
         return parent == ROOT or parent in self.stopped
@@ -99,7 +99,7 @@ class Revival:
             node = self.draft.node(node.parent)
         return index is None or node.index == index
 
-    # -- opening again ---------------------------------------------------------------------------
+    # -- opening again --------------------
 
     def _revive(self, node: Node, *, wanted: bool) -> None:
         contains = wanted or any(other.parent == node.id for other in self.stopped.values())

@@ -150,7 +150,7 @@ def _iterate(draft: Draft, node: Node, index: int, raw: Json, of: int | None) ->
     return complete(draft, node, raw)
 
 
-# -- side by side ------------------------------------------------------------------------------
+# -- side by side --------------------
 
 
 def _begin_beside(draft: Draft, node: Node, index: int) -> None:

@@ -161,7 +161,7 @@ def _expected(draft: Draft, node: Node, text: str) -> Json:
     return text
 
 
-# -- events ---------------------------------------------------------------------------------------
+# -- events --------------------
 
 
 def event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
@@ -239,7 +239,7 @@ def _close(draft: Draft, node: Node) -> None:
     _next(draft, node)
 
 
-# -- foreach --------------------------------------------------------------------------------------
+# -- foreach --------------------
 
 
 def _next(draft: Draft, node: Node) -> None:

@@ -113,7 +113,7 @@ def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
     complete(draft, node, output, then)
 
 
-# -- catching -----------------------------------------------------------------------------------
+# -- catching --------------------
 
 
 def catches(draft: Draft, node: Node, child: Node, error: Mapping[str, Json]) -> bool:

@@ -1,0 +1,338 @@
+"""What people tell an instance to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.core.values import AttemptState, Compensation, Status
+from tests.support.documents import boom, call, doc
+from tests.support.world import Failure, World
+
+
+def run(document: dict[str, Any], input: Any = None, **more: Any) -> tuple[World, str]:
+    world = World(document, **more)
+    return world, world.start(input=input)
+
+
+def drive(world: World, *failing: str) -> list[str]:
+    """Work until nothing is left to do; the tasks that were asked for, in order."""
+    order: list[str] = []
+
+    def answer(request: Any) -> Any:
+        order.append(request["task"])
+        if request["task"] in failing:
+            raise Failure({"type": "https://example.com/fail", "status": 500})
+        return {"by": request["task"]}
+
+    world.run_out(answer)
+    return order
+
+
+def tasks(*names: str) -> list[dict[str, Any]]:
+    return [{name: call(name)} for name in names]
+
+
+# -- suspend and resume --------------------
+
+
+def test_suspended_nothing_starts_and_what_runs_is_recorded() -> None:
+    branches = [{"a": {"do": tasks("a", "a2")}}, {"b": call("b")}, {"w": {"wait": "PT5S"}}]
+    world, id = run(doc({"f": {"fork": {"branches": branches}}}))
+    a, b = world.ready()
+    world.claim(a)
+    world.command(id, "suspend", reason="lunch")
+    assert world.instance(id).status is Status.SUSPENDED
+    assert world.rows[id].attempts[b.id].state is AttemptState.WITHDRAWN
+    assert {world.step(id, name).status for name in "bw"} == {Status.SUSPENDED}
+    world.succeed(a, "A")
+    world.pass_time(10)
+    assert world.ready() == []
+    assert world.instance(id).status is Status.SUSPENDED
+    world.command(id, "resume")
+    assert sorted(one.task for one in world.ready()) == ["a2", "b"]
+    assert world.step(id, "w").status is Status.COMPLETED
+    drive(world)
+    assert world.instance(id).status is Status.COMPLETED
+    kinds = [fact.type for fact in world.facts(id) if fact.type.startswith("workflow")]
+    assert kinds == [
+        "workflow.started",
+        "workflow.suspended",
+        "workflow.resumed",
+        "workflow.completed",
+    ]
+
+
+def test_a_failure_while_suspended_takes_effect_at_the_resume() -> None:
+    world, id = run(doc({"t": {"try": tasks("a"), "catch": {"do": tasks("h")}}}))
+    attempt = world.claim(world.ready()[0])
+    world.command(id, "suspend")
+    world.fail(attempt)
+    assert world.ready() == []
+    world.command(id, "resume")
+    assert drive(world) == ["h"]
+
+
+def test_a_loss_while_suspended_counts() -> None:
+    world, id = run(doc(*tasks("a")))
+    attempt = world.claim(world.ready()[0])
+    world.command(id, "suspend")
+    world.lose(attempt)
+    world.command(id, "resume")
+    assert [(one.number, one.starts) for one in world.ready()] == [(2, 2)]
+
+
+def test_events_wait_for_the_resume() -> None:
+    world, id = run(doc({"l": {"listen": {"to": {"one": {"with": {"type": "t"}}}}}}))
+    world.command(id, "suspend")
+    world.publish(id, {"type": "t", "data": 1})
+    assert world.instance(id).status is Status.SUSPENDED
+    world.command(id, "resume")
+    assert world.instance(id).output == [1]
+
+
+def test_what_lands_while_suspended_starts_nothing() -> None:
+    branches = [{"a": call("a")}, {"b": call("b")}]
+    block = {"try": [{"f": {"fork": {"branches": branches}}}], "catch": {"do": tasks("h")}}
+    world, id = run(doc({"t": block}))
+    a, b = world.ready()
+    world.claim(a)
+    world.fail(b)
+    world.command(id, "suspend")
+    world.succeed(a)
+    assert world.ready() == []
+    world.command(id, "resume")
+    assert drive(world) == ["h"]
+
+
+def test_a_suspended_instance_can_be_cancelled() -> None:
+    world, id = run(doc({"a": call("a", "undo-a")}, {"b": call("b")}))
+    world.succeed(world.ready()[0])
+    world.command(id, "suspend")
+    world.command(id, "cancel")
+    assert world.instance(id).status is Status.CANCELLED
+    assert drive(world) == ["undo-a"]
+
+
+@pytest.mark.parametrize("command", ["cancel", "terminate", "suspend", "resume", "skip", "what"])
+def test_commands_that_do_not_fit_are_refused(command: str) -> None:
+    world, id = run(doc({"a": {"set": {}}}))
+    before = world.instance(id)
+    world.command(id, command, step=1)
+    assert world.instance(id) == before
+    assert len(world.ignored) == 1
+
+
+# -- retry --------------------
+
+
+def test_a_retry_begins_the_failed_step_anew_and_keeps_the_finished_ones() -> None:
+    world, id = run(doc(*tasks("a", "b", "c")))
+    assert drive(world, "b") == ["a", "b"]
+    failed = world.step(id, "b")
+    world.command(id, "retry", by="me")
+    instance = world.instance(id)
+    assert (instance.status, instance.run, instance.error) == (Status.RUNNING, 2, None)
+    assert drive(world) == ["b", "c"]
+    assert world.instance(id).output == {"by": "c"}
+    assert world.step(id, "b").id != failed.id
+    assert world.facts(id, "workflow.retried")[0].data == {"run": 2, "by": "me"}
+
+
+def test_a_retry_may_be_given_another_input() -> None:
+    body = {"call": "b", "with": {"n": "${ .n }"}, "input": {"from": ".x"}}
+    world, id = run(doc({"b": body}), {"x": {"n": 1}})
+    world.fail(world.ready()[0])
+    world.command(id, "retry", input={"x": {"n": 2}})
+    assert world.call_of(world.ready()[0])["kwargs"] == {"n": 2}
+
+
+def test_a_retry_may_go_back_to_an_earlier_step() -> None:
+    world, id = run(doc(*tasks("a", "b", "c")))
+    drive(world, "c")
+    world.command(id, "retry", **{"from": world.step(id, "a").id})
+    assert drive(world) == ["a", "b", "c"]
+    assert world.instance(id).status is Status.COMPLETED
+    assert world.instance(id).open == 0
+
+
+def test_a_retry_opens_the_containers_again() -> None:
+    policy = {"retry": {"delay": "PT1S", "limit": {"attempt": {"count": 1}}}}
+    inner = {"t": {"try": tasks("x", "y"), "catch": policy}}
+    loop = {"for": {"in": "[1, 2, 3]"}, "do": [{"d": {"do": [inner]}}]}
+    world, id = run(
+        doc(
+            {
+                "l": loop,
+            },
+            *tasks("z"),
+        )
+    )
+    for _ in range(3):
+        world.succeed(world.ready()[0])
+    assert drive(world, "y") == ["y", "x", "y"]
+    world.command(id, "retry")
+    assert drive(world) == ["y", "x", "y", "z"]
+    assert world.instance(id).status is Status.COMPLETED
+    assert {step.status for step in world.steps(id, "/do/0/l")} == {Status.COMPLETED}
+
+
+def test_a_retry_begins_anew_all_that_the_end_had_stopped() -> None:
+    branches = [
+        {"a": {"do": tasks("a1", "a2")}},
+        {"b": {"do": tasks("b1", "b2")}},
+        {"c": call("c")},
+        {"w": {"wait": "PT9S"}},
+    ]
+    world, id = run(doc({"f": {"fork": {"branches": branches}}}, *tasks("z")))
+    a1, b1, c = world.ready()
+    world.succeed(a1)
+    world.succeed(c, "C")
+    world.fail(b1)
+    assert world.instance(id).status is Status.FAULTED
+    world.command(id, "retry")
+    assert sorted(one.task for one in world.ready()) == ["a2", "b1"]
+    assert drive(world) == ["a2", "b1", "b2", "z"]
+    assert world.step(id, "f").output[2] == "C"
+    assert world.instance(id).status is Status.COMPLETED
+
+
+def test_a_retry_goes_on_from_what_landed_late() -> None:
+    branches = [{"a": {"do": tasks("a1", "a2")}}, {"b": call("b")}]
+    world, id = run(doc({"f": {"fork": {"branches": branches}}}))
+    a1, b = world.ready()
+    world.claim(a1)
+    world.fail(b)
+    world.command(id, "retry")
+    assert "still runs" in world.ignored[-1]
+    world.succeed(a1, "late")
+    world.command(id, "retry")
+    assert sorted(drive(world)) == ["a2", "b"]
+    assert world.instance(id).status is Status.COMPLETED
+
+
+def test_a_branch_that_had_completed_may_be_begun_anew() -> None:
+    branches = [{"a": call("a")}, {"b": call("b")}, {"c": call("c")}]
+    world, id = run(doc({"f": {"fork": {"branches": branches}}}))
+    a, b, _ = world.ready()
+    world.succeed(a, "first")
+    world.fail(b)
+    world.command(id, "retry", **{"from": world.step(id, "a").id})
+    assert sorted(one.task for one in world.ready()) == ["a", "b", "c"]
+    drive(world)
+    assert [one["by"] for one in world.instance(id).output] == ["a", "b", "c"]
+
+
+def test_a_step_within_a_finished_container_is_begun_in_a_copy_of_it() -> None:
+    inner = {"d": {"do": [{"e": {"do": tasks("a", "b")}}]}}
+    world, id = run(doc(inner, *tasks("c")))
+    drive(world, "c")
+    world.command(id, "retry", **{"from": world.step(id, "b").id})
+    assert drive(world) == ["b", "c"]
+    assert len(world.steps(id, "/do/0/d/do/0/e")) == 2
+
+
+def test_a_retry_of_competitors() -> None:
+    fork = {"branches": [{"a": call("a")}, {"b": call("b")}], "compete": True}
+    world, id = run(doc({"f": {"fork": fork}}))
+    assert drive(world, "a", "b") == ["a", "b"]
+    world.command(id, "retry")
+    assert drive(world) == ["b"]
+    assert world.instance(id).output == {"by": "b"}
+
+
+def test_listeners_and_pauses_go_on_waiting() -> None:
+    policy = {"retry": {"delay": "PT9S", "limit": {"attempt": {"count": 1}}}}
+    branches = [
+        {"l": {"listen": {"to": {"any": [], "until": ". | length == 2"}}}},
+        {"t": {"try": tasks("x"), "catch": policy}},
+        {"b": call("b")},
+    ]
+    world, id = run(doc({"f": {"fork": {"branches": branches}}}))
+    world.publish(id, {"type": "t", "data": 1})
+    x, b = world.ready()
+    world.fail(x)
+    world.fail(b)
+    assert world.rows[id].listeners == {}
+    world.command(id, "retry")
+    world.publish(id, {"type": "t", "data": 2})
+    assert sorted(drive(world)) == ["b", "x"]
+    assert world.instance(id).output[0] == [1, 2]
+
+
+def test_a_retry_of_what_failed_before_its_first_step() -> None:
+    schema = {"schema": {"document": {"type": "object"}}}
+    world, id = run(doc(*tasks("a"), input=schema), 3)
+    assert world.instance(id).status is Status.FAULTED
+    world.command(id, "retry")
+    assert world.instance(id).run == 2
+    assert world.instance(id).status is Status.FAULTED
+
+
+def test_what_was_compensated_cannot_go_on() -> None:
+    world, id = run(doc({"a": call("a", "undo-a")}, {"bad": boom()}))
+    drive(world)
+    assert world.instance(id).compensation is Compensation.COMPLETED
+    world.command(id, "retry")
+    assert world.instance(id).run == 1
+    assert world.ignored == ["what was compensated cannot go on"]
+
+
+def test_what_was_undone_of_two_runs() -> None:
+    world, id = run(
+        doc({"a": call("a", "undo-a")}, *tasks("b"), about={"metadata": {"onFault": "hold"}})
+    )
+    drive(world, "b")
+    world.command(id, "retry", **{"from": world.step(id, "a").id})
+    assert drive(world, "b") == ["a", "b"]
+    world.command(id, "compensate")
+    assert drive(world) == ["undo-a", "undo-a"]
+
+
+def test_timeouts_begin_anew() -> None:
+    world, id = run(
+        doc({"t": {"do": tasks("a"), "timeout": {"after": "PT5S"}}}, timeout={"after": "PT8S"})
+    )
+    world.pass_time(3)
+    world.fail(world.ready()[0])
+    assert world.rows[id].timers == {}
+    world.command(id, "retry")
+    left = sorted((due - world.now).total_seconds() for due in world.rows[id].timers.values())
+    assert left == [5, 8]
+
+
+# -- skip --------------------
+
+
+def test_a_step_that_waits_can_be_skipped() -> None:
+    world, id = run(doc({"w": {"wait": "PT1H"}}, *tasks("a")))
+    world.command(id, "skip", step=1, output={"given": 1}, by="me")
+    assert world.rows[id].timers == {}
+    assert world.step_of(world.ready()[0]).input == {"given": 1}
+    assert world.facts(id, "task.passed")[0].data == {"by": "me"}
+
+
+def test_a_call_that_runs_can_be_skipped_and_its_result_comes_too_late() -> None:
+    world, id = run(doc({"a": call("a", "undo-a")}, {"bad": boom()}))
+    attempt = world.claim(world.ready()[0])
+    world.command(id, "skip", step=attempt.step, output="given")
+    world.succeed(attempt, "late")
+    assert world.step(id, "a").output == "given"
+    assert len(world.ignored) == 1
+    assert drive(world) == []
+
+
+def test_a_failed_step_can_be_skipped() -> None:
+    world, id = run(doc({"d": {"do": tasks("a", "b")}}, *tasks("c")))
+    drive(world, "a")
+    world.command(id, "skip", output={"given": 1})
+    assert world.step_of(world.ready()[0]).input == {"given": 1}
+    assert drive(world) == ["b", "c"]
+    assert world.instance(id).run == 2
+
+
+def test_containers_cannot_be_skipped() -> None:
+    world, id = run(doc({"d": {"do": tasks("a")}}))
+    world.command(id, "skip", step=1)
+    assert "awaited" in world.ignored[0]
