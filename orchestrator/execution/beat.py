@@ -6,14 +6,18 @@ nothing can wake it, so `tick` does the waiting itself and returns 0.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import celery.beat
 import structlog
 
 from orchestrator.bootstrap import services
+from orchestrator.database.connection import Busy
 from orchestrator.errors import DatabaseUnavailable
-from orchestrator.scheduler import Chores, Wake
+from orchestrator.scheduler.chores import Chores
+from orchestrator.scheduler.entries import Entries
+from orchestrator.scheduler.wake import Wake
 from orchestrator.settings import load_settings
 
 log = structlog.get_logger(__name__)
@@ -23,27 +27,40 @@ PATIENCE = 0.5
 
 
 class Scheduler(celery.beat.Scheduler):
-    """Drives timers, leases and publishing again, besides the app's own periodic entries."""
+    """Drives timers, schedules, leases and publishing again, and the app's own periodic
+    entries, each due time of which is sent once however many beats run."""
 
     def __init__(self, app: Any, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
-        super().__init__(app, *args, lazy=lazy, **kwargs)
+        super().__init__(app, *args, lazy=lazy, **kwargs)  # type: ignore[misc]  # as Celery calls it
         if lazy:
             return  # Celery only asks for our name and interval
         settings = load_settings()
+        self._publish_timeout = settings.publish_timeout
         self._services = services(settings, app)
-        self._chores = Chores(settings, self._services.database, self._services.state)
+        database = self._services.database
+        self._chores = Chores(settings, database, self._services.state)
+        self._entries = Entries(database, app.main or "", self.schedule, self._send)
         self._wake = Wake(settings.direct_url)
 
-    def tick(self, *args: Any, **kwargs: Any) -> float:
+    def tick(self, *_: Any, **__: Any) -> float:
         """Do what is due, then wait until something is."""
-        entries = super().tick(*args, **kwargs)
         try:
-            pause = self._chores.run()
+            pause = min(self._entries.run(), self._chores.run())
+        except Busy:
+            pause = 0.0  # somebody else is at it
         except DatabaseUnavailable as error:
             log.warning("Postgres is away", action="beat_waits", error=str(error))
             pause = PATIENCE
-        self._wake.wait(min(pause, entries))
+        self._wake.wait(pause)
         return 0
+
+    def _send(self, entry: Any, task_id: str) -> None:
+        """Send an entry's message, in bounded time: what fails now is sent again."""
+        sent = copy.copy(entry)
+        sent.options = {"task_id": task_id, "retry": False, **entry.options}
+        sent.options["headers"] = dict(sent.options.get("headers") or {})
+        with self.app.producer_pool.acquire(block=True, timeout=self._publish_timeout) as producer:
+            self.apply_async(sent, producer=producer, advance=False)
 
     def close(self) -> None:
         """Leave nothing open."""

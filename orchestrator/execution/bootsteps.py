@@ -77,9 +77,7 @@ def _consumer_step(execution: Execution) -> type[Any]:
             return execution.running
 
         def start(self, consumer: Any) -> None:
-            worker = consumer.controller.orchestrator
-            worker.consumer = consumer
-            worker.watch(consumer.pool)
+            consumer.controller.orchestrator.follow(consumer)
 
         def register_with_event_loop(self, consumer: Any, _hub: Any) -> None:
             consumer.controller.orchestrator.watch(consumer.pool)

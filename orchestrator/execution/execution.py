@@ -162,6 +162,10 @@ class Execution:
         """A task of this name is ours: it passes although only steps may run, traced so."""
         self._own_tasks[name] = wrap
 
+    def owns(self, name: str) -> bool:
+        """Whether a task of this name is ours."""
+        return name in self._own_tasks
+
     def traced(self, task: Any, tracer: Tracer) -> Tracer:
         """What Celery is to call for each message of a task, given its own tracer for it."""
         self._tracers[task.name] = tracer

@@ -48,6 +48,12 @@ class Worker:
         self.heartbeat.start()
         atexit.register(self.stopped)
 
+    def follow(self, consumer: Any) -> None:
+        """The consumer has (re)connected."""
+        self.consumer = consumer
+        self._note_events()
+        self.watch(consumer.pool)
+
     def watch(self, pool: Any) -> None:
         """Learn at once of each child that ends. Celery forgets it at each reconnect."""
         billiards = getattr(pool, "_pool", None)
@@ -64,9 +70,12 @@ class Worker:
         billiards.on_process_down = on_process_down
 
     def _after_beat(self) -> None:
+        self._note_events()
+        self._hearing.check()
+
+    def _note_events(self) -> None:
         dispatcher = getattr(self.consumer, "event_dispatcher", None)
         self.execution.hands.events = bool(dispatcher and dispatcher.enabled)
-        self._hearing.check()
 
     # -- the end -----------------------------------------------------------------------------
 
@@ -91,9 +100,16 @@ class Worker:
                 _kill(process)
             else:
                 self.losses.process_gone(process, None)
-        if not self._ended.wait(LAST_SECOND) and not _runs_others():
+        if not self._ended.wait(LAST_SECOND) and not self._runs_others():
             self.stopped()
             os._exit(0)
+
+    def _runs_others(self) -> bool:
+        """Whether a task runs that is neither a step's nor ours."""
+        return any(
+            HEADER not in request.request_dict and not self.execution.owns(request.type)
+            for request in set(worker_state.active_requests)
+        )
 
     def stopped(self) -> None:
         """Everything has ended that will: tell the database, and let go of it."""
@@ -113,8 +129,3 @@ class Worker:
 def _kill(process: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
-
-
-def _runs_others() -> bool:
-    """Whether a task runs that is no step."""
-    return any(HEADER not in request.request_dict for request in set(worker_state.active_requests))

@@ -4,97 +4,27 @@ inside as they do without us. The tasks (tests/apps/zoo/tasks.py) know nothing o
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg2
 import pytest
-import redis
 
 from orchestrator.ids import new_id
-from tests.support.stack import Stack
-
-APP = "tests.apps.zoo.app"
-
-
-class Zoo:
-    """The product with one worker of the zoo's app."""
-
-    def __init__(self, stack: Stack, seen: redis.Redis, pool: str, environment: Any) -> None:
-        self.stack, self.seen_in_redis, self.pool = stack, seen, pool
-        self.environment = environment
-
-    def run(self, task: str, **arguments: Any) -> dict[str, Any]:
-        """A workflow of one step."""
-        return self.run_all([(task, arguments)])
-
-    def run_all(self, calls: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-        """A workflow of several."""
-        self.seen_in_redis.delete("zoo")
-        head = {"dsl": "1.0.3", "namespace": "zoo", "name": f"n{new_id()}", "version": "1.0.0"}
-        do = [
-            {f"s{n}": {"call": f"zoo.{task}", "with": arguments}}
-            for n, (task, arguments) in enumerate(calls)
-        ]
-        return self.stack.run({"document": head, "do": do}, timeout=40)
-
-    def output(self, task: str, **arguments: Any) -> Any:
-        """The output of a workflow of one step, which completes."""
-        ended = self.run(task, **arguments)
-        assert ended["status"] == "completed", (ended["error"], self.stack.logs())
-        return ended["output"]
-
-    def error(self, task: str, **arguments: Any) -> dict[str, Any]:
-        """The error of a workflow of one step, which faults."""
-        ended = self.run(task, **arguments)
-        assert ended["status"] == "faulted", ended
-        error: dict[str, Any] = ended["error"]
-        return error
-
-    def seen(self, *what: str) -> list[dict[str, Any]]:
-        """What the tasks have seen since the last run began."""
-        notes = [json.loads(line) for line in self.seen_in_redis.lrange("zoo", 0, -1)]
-        return [note for note in notes if not what or note["what"] in what]
-
-    def attempts(self, instance: str) -> list[tuple[str, int]]:
-        """State and number of the attempts of the instance's steps."""
-        return self.stack.sql(
-            "select state, number from orchestrator.attempts where instance_id = %s order by id",
-            instance,
-        )
-
-
-def _database(url: str, name: str, template: str) -> str:
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    connection.cursor().execute(f"create database {name} template {template}")
-    connection.close()
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+from tests.support.zoo import Zoo, zoo_on
 
 
 @pytest.fixture(scope="module", params=["prefork", "threads"])
 def zoo(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    postgres_url: str,
-    template: str,
+    module_database_url: str,
+    module_broker_url: str,
 ) -> Iterator[Zoo]:
-    pool = request.param
-    broker = os.environ.get("ORCHESTRATOR_TEST_BROKER_URL")
-    broker = broker or request.getfixturevalue("valkey").url
-    outside = urlunsplit(urlsplit(broker)._replace(path="/7"))
-    redis.Redis.from_url(broker).flushall()
-    database = _database(postgres_url, f"zoo_{pool}_{os.getpid()}", template)
-    environment = {"ZOO_REDIS_URL": outside, "ZOO_SIGNALS": "1"}
-    folder = tmp_path_factory.mktemp(pool)
-    with Stack(folder, database, broker, lease=2, republish_after=2) as stack:
-        stack.api()
-        stack.beat(app=APP, env=environment)
-        stack.worker(app=APP, pool=pool, concurrency=2, env=environment)
-        with redis.Redis.from_url(outside) as seen:
-            yield Zoo(stack, seen, pool, environment)
+    folder = tmp_path_factory.mktemp(request.param)
+    with zoo_on(folder, module_database_url, module_broker_url, lease=2, republish_after=2) as zoo:
+        zoo.pool = request.param
+        zoo.worker(pool=zoo.pool, concurrency=2)
+        yield zoo
 
 
 # -- forms ------------------------------------------------------------

@@ -6,7 +6,7 @@ import os
 
 from celery import Celery, signals
 
-from orchestrator import install
+from orchestrator import current_step, install
 from tests.apps.zoo import tasks
 
 app = Celery(
@@ -27,7 +27,26 @@ def local(self, a):
     return {"a": a, "app": self.app.main}
 
 
+@app.task(name="zoo.reports")
+def reports(key):
+    step = current_step()
+    assert step is not None
+    wanted = step.heartbeat({"percent": 50})
+    return {"wanted": wanted, "key": step.idempotency_key, "reference": step.reference}
+
+
 app.register_task(tasks.Classy())
+
+
+if "ZOO_DEAF" in os.environ:
+    from kombu.transport.redis import QoS
+
+    hears = QoS.can_consume
+
+    def can_consume(self):
+        return not os.path.exists(os.environ["ZOO_DEAF"]) and hears(self)
+
+    setattr(QoS, "can_consume", can_consume)  # noqa: B010  a fault put into kombu
 
 
 @signals.task_prerun.connect

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -233,6 +234,24 @@ def late(self, a):
 @shared_task(name="zoo.limited_rate", rate_limit="20/s")
 def limited_rate(a):
     return {"a": a}
+
+
+@shared_task(name="zoo.sleeps")
+def sleeps(seconds, key="sleeps"):
+    count = times(key)
+    seen("sleeping", count=count)
+    time.sleep(seconds)
+    return {"count": count}
+
+
+@shared_task(name="zoo.stubborn", time_limit=1)
+def stubborn(key):
+    """Ignores SIGTERM and hangs, the first time."""
+    count = times(key)
+    if count < 2:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(60)
+    return {"count": count}
 
 
 @shared_task(name="zoo.limited", time_limit=2)

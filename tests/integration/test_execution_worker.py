@@ -1,0 +1,324 @@
+"""A worker's life as a member: deaths noticed at once, orderly ends, and what it refuses.
+
+The lease is long here: whatever ends in time was not ended by it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from kombu import Connection
+
+from orchestrator.embedded import Postgres
+from orchestrator.ids import new_id
+from orchestrator.processes import Process
+from tests.support.zoo import APP, Zoo, zoo_on
+
+LEASE = 60
+SOON = 15
+
+
+@pytest.fixture(scope="module")
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, module_database_url: str, module_broker_url: str
+) -> Iterator[Zoo]:
+    """API and beat for all tests here."""
+    folder = tmp_path_factory.mktemp("worker")
+    settings = {"lease": LEASE, "republish_after": 1, "grace": 20}
+    with zoo_on(folder, module_database_url, module_broker_url, **settings) as zoo:
+        yield zoo
+
+
+@pytest.fixture
+def zoo(shared: Zoo) -> Iterator[Zoo]:
+    """No worker yet; those of the test end with it."""
+    yield shared
+    for name, process in list(shared.stack.supervisor.processes.items()):
+        if name.startswith("worker"):
+            process.kill()
+
+
+def ended(zoo: Zoo, instance: str, timeout: float = SOON) -> dict[str, Any]:
+    """The instance, ended soon."""
+    return zoo.stack.wait(instance, timeout)
+
+
+def sleeping(zoo: Zoo, count: int = 1) -> None:
+    """Wait until a `sleeps` task runs."""
+    zoo.stack.until(lambda: len(zoo.seen("sleeping")) >= count, "the task runs")
+
+
+def exit_of(process: Process, timeout: float) -> tuple[int | None, float]:
+    """The exit status of a process, and how long that took."""
+    began = time.monotonic()
+    while process.running and time.monotonic() - began < timeout:
+        time.sleep(0.02)
+    return process.code, time.monotonic() - began
+
+
+def last_worker(zoo: Zoo) -> tuple[Any, ...]:
+    """Whether the worker started last has stopped in order, how much it held, what was free."""
+    (row,) = zoo.stack.sql(
+        "select stopped_at is not null, cardinality(held), free from orchestrator.workers"
+        " order by started_at desc limit 1"
+    )
+    return row
+
+
+# -- deaths ------------------------------------------------------------
+
+
+def test_a_child_that_dies_is_noticed_at_once(zoo: Zoo) -> None:
+    zoo.worker(concurrency=1)
+    instance = zoo.start("dies", key=new_id())
+    assert ended(zoo, instance)["output"] == {"survived": True}
+    (lost,) = zoo.stack.sql(
+        "select error from orchestrator.attempts where instance_id = %s and state = 'lost'",
+        instance,
+    )
+    assert lost[0]["title"] == "WorkerLostError"
+    assert "exited with status 9" in lost[0]["detail"]
+
+
+def test_a_child_killed_from_outside_is_noticed_at_once(zoo: Zoo) -> None:
+    zoo.worker(concurrency=1)
+    instance = zoo.start("sleeps", seconds=2, key=new_id())
+    sleeping(zoo)
+    ((pid,),) = zoo.stack.sql(
+        "select process from orchestrator.attempts where instance_id = %s", instance
+    )
+    os.kill(pid, signal.SIGKILL)
+    assert ended(zoo, instance)["output"] == {"count": 2}
+
+
+def test_a_hung_step_that_ignores_sigterm_frees_its_slot(zoo: Zoo) -> None:
+    zoo.worker(concurrency=1)
+    instance = zoo.start("stubborn", key=new_id())
+    began = time.monotonic()
+    assert ended(zoo, instance)["output"] == {"count": 2}
+    assert time.monotonic() - began < 1 + 5
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_the_heartbeat_says_what_is_in_hand(zoo: Zoo, pool: str) -> None:
+    zoo.worker(pool=pool, concurrency=2, env={"ORCHESTRATOR_LEASE": 1})
+    key = new_id()
+    instances = [zoo.start("sleeps", seconds=2, key=f"{key}-{n}") for n in range(2)]
+    zoo.stack.until(
+        lambda: bool(
+            zoo.stack.sql(
+                "select 1 from orchestrator.workers where cardinality(held) = 2 and free = 0"
+                " and held @> (select array_agg(id) from orchestrator.attempts"
+                " where state = 'claimed' and instance_id = any(%s::uuid[]))",
+                instances,
+            )
+        ),
+        "both are reported",
+    )
+    for instance in instances:
+        assert ended(zoo, instance)["status"] == "completed"
+    zoo.stack.until(lambda: last_worker(zoo)[2] == 2, "both slots are free")
+
+
+# -- orderly ends --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_sigterm_lets_a_step_end(zoo: Zoo, pool: str) -> None:
+    process = zoo.worker(pool=pool, concurrency=1)
+    instance = zoo.start("sleeps", seconds=2, key=new_id())
+    sleeping(zoo)
+    os.kill(process.pid, signal.SIGTERM)
+    code, seconds = exit_of(process, 20)
+    assert (code, seconds < 10) == (0, True), zoo.stack.logs()
+    assert ended(zoo, instance)["output"] == {"count": 1}
+    assert last_worker(zoo)[:2] == (True, 0)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_sigterm_hands_a_long_step_back_within_the_grace(zoo: Zoo, pool: str) -> None:
+    process = zoo.worker(pool=pool, concurrency=1, env={"ORCHESTRATOR_GRACE": 1})
+    instance = zoo.start("sleeps", seconds=8, key=new_id())
+    sleeping(zoo)
+    os.kill(process.pid, signal.SIGTERM)
+    _, seconds = exit_of(process, 20)
+    assert seconds < 1 + 2, zoo.stack.logs()
+    zoo.worker("worker2", pool=pool, concurrency=1)
+    assert ended(zoo, instance, 30)["output"] == {"count": 2}
+
+
+def test_an_ordinary_task_is_waited_for(zoo: Zoo) -> None:
+    """The grace is for steps; what is not ours ends as it would without us."""
+    process = zoo.worker(concurrency=1, env={"ORCHESTRATOR_GRACE": 0.5})
+    zoo.seen_in_redis.delete("zoo")
+    with Celery("sender", broker=zoo.stack.broker_url, set_as_current=False) as app:
+        app.send_task("zoo.sleeps", kwargs={"seconds": 4, "key": new_id()})
+    sleeping(zoo)
+    os.kill(process.pid, signal.SIGTERM)
+    code, seconds = exit_of(process, 20)
+    assert code == 0
+    assert seconds > 2
+
+
+# -- what is refused -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pool", ["solo"])
+def test_other_pools_are_refused_with_the_reason(zoo: Zoo, pool: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", APP, "worker", "-P", pool],
+        env=zoo.stack.environment(**zoo.environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "prefork and threads, not in solo" in done.stderr
+
+
+def test_only_steps_run_where_only_steps_may(zoo: Zoo) -> None:
+    zoo.worker(concurrency=1, env={"ORCHESTRATOR_STEPS_ONLY": 1})
+    with Celery("sender", broker=zoo.stack.broker_url, set_as_current=False) as app:
+        app.send_task("zoo.note", args=(1,))
+    assert zoo.output("plain", a=1) == {"sum": 3}
+    assert zoo.seen("note") == []
+
+
+def test_copies_of_a_message_change_nothing(zoo: Zoo) -> None:
+    zoo.worker(concurrency=2)
+    ended_first = zoo.run("plain", a=1)
+    rows = zoo.stack.sql(
+        "select id::text, step from orchestrator.attempts where instance_id = %s",
+        ended_first["id"],
+    )
+    with Celery("sender", broker=zoo.stack.broker_url, set_as_current=False) as app:
+        for attempt, step in rows * 10:
+            header = {"instance": ended_first["id"], "step": step, "v": 1}
+            app.send_task("zoo.plain", task_id=attempt, headers={"orchestrator": header})
+    zoo.run("plain", a=2)
+    log = zoo.stack.folder / "worker.log"
+    zoo.stack.until(
+        lambda: log.read_text().count("message was dropped") >= 10, "ten messages are refused"
+    )
+    ((history, attempts),) = zoo.stack.sql(
+        "select (select count(*) from orchestrator.history where instance_id = i.id),"
+        " (select count(*) from orchestrator.attempts where instance_id = i.id)"
+        " from orchestrator.instances i where id = %s",
+        ended_first["id"],
+    )
+    assert (history, attempts) == (2, 1)
+
+
+# -- what else goes on ------------------------------------------------------------
+
+
+def test_a_revoked_step_faults_at_once(zoo: Zoo) -> None:
+    zoo.worker("worker-control", queues="orchestrator", concurrency=1)
+    no_control = {"ORCHESTRATOR_SERVE_CONTROL": 0}
+    zoo.worker(concurrency=1, queues="celery", env=no_control)
+    blocker = zoo.start("sleeps", seconds=3, key=new_id())
+    sleeping(zoo)
+    waiting = zoo.start("plain", a=1)
+    attempts: list[str] = []
+
+    def found() -> bool:
+        rows = zoo.stack.sql(
+            "select id::text from orchestrator.attempts where instance_id = %s", waiting
+        )
+        attempts[:] = [row[0] for row in rows]
+        return bool(rows)
+
+    zoo.stack.until(found, "the step is ready")
+    with Celery("sender", broker=zoo.stack.broker_url, set_as_current=False) as app:
+        app.control.revoke(attempts[0])
+    assert ended(zoo, waiting)["error"]["title"] == "TaskRevokedError"
+    assert ended(zoo, blocker)["status"] == "completed"
+
+
+def test_progress_is_shown(zoo: Zoo) -> None:
+    zoo.worker(concurrency=1)
+    done = zoo.run("reports", key=1)
+    assert done["output"] == {"wanted": True, "key": f"{done['id']}:1", "reference": "/do/0/s0"}
+    assert zoo.stack.sql(
+        "select progress from orchestrator.attempts where instance_id = %s", done["id"]
+    ) == [({"percent": 50},)]
+
+
+def test_events_tell_of_continued_steps(zoo: Zoo) -> None:
+    zoo.worker(concurrency=1, arguments=("-E",))
+    told: list[dict[str, Any]] = []
+    app = Celery("watcher", broker=zoo.stack.broker_url, set_as_current=False)
+    with app, app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection, handlers={"*": told.append})
+        with receiver.consumer_context():  # bound before anything is sent
+            done = zoo.run_all([("plain", {"a": n}) for n in range(3)])
+            rows = zoo.stack.sql(
+                "select id::text from orchestrator.attempts where instance_id = %s",
+                done["id"],
+            )
+            kinds = {"task-received", "task-started", "task-succeeded"}
+
+            def complete() -> bool:
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=0.2)
+                return all(
+                    {e["type"] for e in told if e.get("uuid") == id} >= kinds for (id,) in rows
+                )
+
+            zoo.stack.until(complete, "every step has its three events")
+
+
+def test_a_deaf_worker_subscribes_anew_then_ends(zoo: Zoo, tmp_path: Path) -> None:
+    deaf = tmp_path / "deaf"
+    process = zoo.worker(concurrency=1, env={"ZOO_DEAF": deaf, "ORCHESTRATOR_LEASE": 1})
+    assert zoo.output("plain", a=1) == {"sum": 3}
+    zoo.worker("worker-control", queues="orchestrator", concurrency=1)
+    deaf.touch()
+    zoo.start("plain", a=2)
+    code, _ = exit_of(process, 30)
+    assert code == 75, zoo.stack.logs()
+    assert "subscribing anew" in (zoo.stack.folder / "worker.log").read_text()
+
+
+def test_an_outage_of_the_database_expires_nothing(
+    zoo: Zoo, request: pytest.FixtureRequest
+) -> None:
+    postgres: Postgres = request.getfixturevalue("postgres")
+    zoo.worker(concurrency=1, env={"ORCHESTRATOR_LEASE": 1})
+    instance = zoo.start("sleeps", seconds=3, key=new_id())
+    sleeping(zoo)
+    postgres.kill()
+    time.sleep(2)  # longer than the lease: the length of the outage is what is tested
+    postgres.start()
+    zoo.stack._postgres = None
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        answer = zoo.stack.client.get(f"/v1/instances/{instance}")
+        if answer.status_code == 200 and answer.json()["status"] == "completed":
+            break
+        time.sleep(0.1)
+    assert answer.json()["output"] == {"count": 1}, zoo.stack.logs()
+
+
+def test_a_message_that_is_no_json_runs_nothing(zoo: Zoo) -> None:
+    zoo.worker(concurrency=1)
+    with Connection(zoo.stack.broker_url) as connection:
+        producer = connection.Producer()
+        producer.publish(
+            b"not pickle",
+            routing_key="celery",
+            content_type="application/x-python-serialize",
+            content_encoding="binary",
+            headers={"task": "zoo.plain", "id": new_id(), "orchestrator": {}, "lang": "py"},
+        )
+    assert zoo.output("plain", a=1) == {"sum": 3}

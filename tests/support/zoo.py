@@ -1,0 +1,92 @@
+"""A running product whose workers have the zoo's tasks (tests/apps/zoo)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+
+from orchestrator.ids import new_id
+from orchestrator.processes import Process
+from tests.support.stack import Stack
+
+APP = "tests.apps.zoo.app"
+
+
+class Zoo:
+    """The product with one worker of the zoo's app."""
+
+    def __init__(self, stack: Stack, seen: redis.Redis, environment: dict[str, str]) -> None:
+        self.stack, self.seen_in_redis, self.environment = stack, seen, environment
+        self.pool = ""
+
+    def worker(self, name: str = "worker", **options: Any) -> Process:
+        """Start a worker of the zoo's app."""
+        more = {**self.environment, **options.pop("env", {})}
+        # Looking for neighbours costs a second a start.
+        arguments = ("--without-mingle", *options.pop("arguments", ()))
+        return self.stack.worker(name, app=APP, env=more, arguments=arguments, **options)
+
+    def run(self, task: str, **arguments: Any) -> dict[str, Any]:
+        """A workflow of one step."""
+        return self.run_all([(task, arguments)])
+
+    def run_all(self, calls: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+        """A workflow of several."""
+        return self.stack.wait(self.start_all(calls), timeout=40)
+
+    def start(self, task: str, **arguments: Any) -> str:
+        """Start a workflow of one step; the instance's id."""
+        return self.start_all([(task, arguments)])
+
+    def start_all(self, calls: list[tuple[str, dict[str, Any]]]) -> str:
+        """Start a workflow of several."""
+        self.seen_in_redis.delete("zoo")
+        head = {"dsl": "1.0.3", "namespace": "zoo", "name": f"n{new_id()}", "version": "1.0.0"}
+        do = [
+            {f"s{n}": {"call": f"zoo.{task}", "with": arguments}}
+            for n, (task, arguments) in enumerate(calls)
+        ]
+        return self.stack.start(self.stack.deploy({"document": head, "do": do}))
+
+    def output(self, task: str, **arguments: Any) -> Any:
+        """The output of a workflow of one step, which completes."""
+        ended = self.run(task, **arguments)
+        assert ended["status"] == "completed", (ended["error"], self.stack.logs())
+        return ended["output"]
+
+    def error(self, task: str, **arguments: Any) -> dict[str, Any]:
+        """The error of a workflow of one step, which faults."""
+        ended = self.run(task, **arguments)
+        assert ended["status"] == "faulted", ended
+        error: dict[str, Any] = ended["error"]
+        return error
+
+    def seen(self, *what: str) -> list[dict[str, Any]]:
+        """What the tasks have seen since the last run began."""
+        notes = [json.loads(line) for line in self.seen_in_redis.lrange("zoo", 0, -1)]
+        return [note for note in notes if not what or note["what"] in what]
+
+    def attempts(self, instance: str) -> list[tuple[str, int]]:
+        """State and number of the attempts of the instance's steps."""
+        return self.stack.sql(
+            "select state, number from orchestrator.attempts where instance_id = %s order by id",
+            instance,
+        )
+
+
+@contextmanager
+def zoo_on(folder: Path, database_url: str, broker_url: str, **settings: Any) -> Iterator[Zoo]:
+    """API and beat on these servers; workers are the test's to start."""
+    outside = urlunsplit(urlsplit(broker_url)._replace(path="/7"))
+    environment = {"ZOO_REDIS_URL": outside, "ZOO_SIGNALS": "1"}
+    with Stack(folder, database_url, broker_url, **settings) as stack:
+        stack.api()
+        stack.beat(app=APP, env=environment)
+        with redis.Redis.from_url(outside) as seen:
+            yield Zoo(stack, seen, environment)
