@@ -23,10 +23,15 @@ class Fired:
 
 def fire(reader: Reader, limit: int = 200) -> Fired:
     """Turn up to `limit` due timers into stimuli. Several beats may ask at once: each timer
-    falls to one of them."""
+    falls to one of them.
+
+    The clock is read in a query of its own: compared as it stands, each timer would be compared
+    with the time of that moment, and so all of them, however late they are due.
+    """
     rows = reader.all(
         "with due as (select instance_id, step, kind, due_at from orchestrator.timers"
-        " where due_at <= clock_timestamp() order by due_at limit %s for update skip locked),"
+        " where due_at <= (select clock_timestamp()) order by due_at limit %s"
+        " for update skip locked),"
         " gone as (delete from orchestrator.timers t using due d where t.instance_id ="
         " d.instance_id and t.step = d.step and t.kind = d.kind),"
         " told as (insert into orchestrator.stimuli (instance_id, kind, step, data)"

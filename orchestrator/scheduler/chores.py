@@ -1,6 +1,7 @@
-"""What the beats do for all: timers, lost attempts, lost messages, notes nobody brought.
+"""What the beats do for all: timers, schedules, lost attempts, lost messages, stale notes.
 
-Any number of beats run all of it at once; each row falls to one of them.
+Any number of beats run all of it at once; each row falls to one of them. One chore that fails
+keeps no other from being done.
 """
 
 from __future__ import annotations
@@ -8,12 +9,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import structlog
 
-from orchestrator.database import attempts, stimuli, timers, workers
-from orchestrator.database.connection import Database
+from orchestrator.database import (
+    attempts,
+    firings,
+    idempotency,
+    schedules,
+    stimuli,
+    timers,
+    workers,
+)
+from orchestrator.database.connection import Busy, Database
 from orchestrator.database.timers import LONGEST_SLEEP
+from orchestrator.errors import DatabaseUnavailable
+from orchestrator.scheduler import firing
 from orchestrator.scheduler.watchdog import Watchdog
 from orchestrator.settings import Settings
 from orchestrator.state_manager import StateManager
@@ -21,12 +33,22 @@ from orchestrator.state_manager import StateManager
 log = structlog.get_logger(__name__)
 
 #: A note in an inbox that has waited this long has lost its bringer or its hint, in s.
-OVERDUE = 5.0
+OVERDUE = 4.0
+#: Portions of due timers, or schedules, in a row: then the other chores have their turn.
+IN_A_ROW = 10
+#: How long to stand back from what is due and in another beat's hands, in s.
+BREATH = 0.02
+#: How often to look whether an instance has ended that a schedule waits for, in s: so often
+#: while one waits, and so rarely while none does.
+SOON, SELDOM, RARELY = 0.05, 0.25, 1.0
+#: How long the ledger of schedules goes back, and answers to keyed requests are kept.
+LEDGER = timedelta(days=30)
+ANSWERS = timedelta(days=1)
 
 
 @dataclass(slots=True)
 class Chore:
-    """Something to do every `period` seconds."""
+    """Something to do every `period` seconds, or after as many as `do` returns."""
 
     name: str
     period: float
@@ -49,25 +71,68 @@ class Chores:
         self._dispatcher = state.dispatcher
         self._monotonic = monotonic
         watchdog = Watchdog(database, state, settings.lease)
+        self._settle = Chore("settle", RARELY, self._settled)
         self._chores = [
             Chore("watchdog", settings.lease / 5, watchdog.look),
             Chore("publish_again", settings.republish_after / 5, self._publish_again),
-            Chore("overdue", OVERDUE / 2, self._overdue),
+            Chore("overdue", OVERDUE / 4, self._overdue),
+            self._settle,
             Chore("bury", 3600.0, lambda: workers.bury(database)),
+            Chore("forget", 60.0, self._forget),
         ]
 
     def run(self) -> float:
-        """Do what is due; returns the seconds until the next thing is."""
-        self._fire()
+        """Do what is due; returns the seconds until the next thing is.
+
+        Raises `DatabaseUnavailable`.
+        """
+        more = self._guarded("timers", self._fire_timers)
+        more = self._guarded("schedules", self._fire_schedules) or more
         for chore in self._chores:
             if chore.due <= self._monotonic():
-                chore.do()
-                chore.due = self._monotonic() + chore.period
-        return self._until_next()
+                wait = self._guarded(chore.name, chore.do)
+                period = wait if isinstance(wait, float) else chore.period
+                chore.due = self._monotonic() + period
+        return 0.0 if more else self._until_next()
 
-    def _fire(self) -> None:
-        while fired := timers.fire(self._database).instances:
+    def _guarded(self, name: str, do: Callable[[], object]) -> object:
+        try:
+            return do()
+        except DatabaseUnavailable:
+            raise
+        except Busy:
+            log.info("A chore found the rows locked", action="chore_busy", chore=name)
+        except Exception:
+            log.exception("A chore failed and is done again", action="chore_failed", chore=name)
+        return None
+
+    def _fire_timers(self) -> bool:
+        """Whether there is more to fire."""
+        for _ in range(IN_A_ROW):
+            fired = timers.fire(self._database).instances
             self._dispatcher.hint(*fired)
+            if not fired:
+                return False
+        return True
+
+    def _fire_schedules(self) -> bool:
+        for _ in range(IN_A_ROW):
+            fired = firing.fire(self._database)
+            self._dispatcher.hint(*fired.hints)
+            if not fired.schedules:
+                return False
+            self._settle.due = min(self._settle.due, self._monotonic() + SOON)
+        return True
+
+    def _settled(self) -> float:
+        """Go on with schedules whose instance has ended; returns when to look again."""
+        shortest = schedules.patience(self._database)
+        if shortest is None:
+            return RARELY
+        fired = firing.settle(self._database)
+        self._dispatcher.hint(*fired.hints)
+        # One that is due some time after the end is seen early enough to be due in time.
+        return min(max(shortest, SOON), SELDOM)
 
     def _publish_again(self) -> None:
         lost = attempts.to_publish_again(self._database, self._patience)
@@ -82,7 +147,13 @@ class Chores:
     def _overdue(self) -> None:
         self._dispatcher.hint(*stimuli.overdue(self._database, OVERDUE))
 
+    def _forget(self) -> None:
+        firings.forget(self._database, LEDGER)
+        idempotency.forget(self._database, ANSWERS)
+
     def _until_next(self) -> float:
-        timer = timers.next_due(self._database)
         chore = min(chore.due for chore in self._chores) - self._monotonic()
-        return max(0.0, min(chore, LONGEST_SLEEP, LONGEST_SLEEP if timer is None else timer))
+        asked = (timers.next_due(self._database), schedules.next_due(self._database))
+        due = min((wait for wait in asked if wait is not None), default=LONGEST_SLEEP)
+        # What is due and was not ours to fire is in another beat's hands.
+        return max(0.0, min(chore, due if due > 0 else BREATH, LONGEST_SLEEP))

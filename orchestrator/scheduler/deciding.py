@@ -34,6 +34,7 @@ class Why(StrEnum):
 
     MISSED = "missed"
     OVERLAP = "overlap"
+    STOPPED = "stopped"  # it waited when its schedule stopped
 
 
 @dataclass(frozen=True, slots=True)

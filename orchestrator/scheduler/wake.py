@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import time
+from typing import Any
 
 import psycopg2
 import structlog
@@ -13,6 +14,11 @@ from orchestrator.database.timers import CHANNEL
 from orchestrator.database.url import for_libpq
 
 log = structlog.get_logger(__name__)
+
+#: Announcements that come within this time of one another wake once, in s.
+GATHER = 0.005
+
+_KEEPALIVE: dict[str, Any] = dict(KEEPALIVE)
 
 
 class Wake:
@@ -25,8 +31,12 @@ class Wake:
     def wait(self, seconds: float) -> None:
         """Return after `seconds`, or earlier when a timer was announced."""
         try:
-            connection = self._listening()
+            if self._connection is None or self._connection.closed:
+                self._listen()
+                return  # what was announced before that was not heard: look again
+            connection = self._connection
             if select.select([connection], [], [], max(seconds, 0.0))[0]:
+                time.sleep(min(GATHER, seconds))
                 connection.poll()
                 connection.notifies.clear()
         except (psycopg2.Error, OSError) as error:
@@ -34,14 +44,12 @@ class Wake:
             self.close()
             time.sleep(min(max(seconds, 0.0), 1.0))
 
-    def _listening(self) -> psycopg2.extensions.connection:
-        if self._connection is None or self._connection.closed:
-            connection = psycopg2.connect(self._url, **KEEPALIVE)
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(f"listen {CHANNEL}")
-            self._connection = connection
-        return self._connection
+    def _listen(self) -> None:
+        connection = psycopg2.connect(self._url, **_KEEPALIVE)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"listen {CHANNEL}")
+        self._connection = connection
 
     def close(self) -> None:
         """Stop listening."""

@@ -1,0 +1,88 @@
+"""The periodic entries of users' apps, and which of their due times have been sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from orchestrator.database.slices import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a due time follows from: the one before (or the beginning), and the time now."""
+
+    last_due: datetime
+    now: datetime
+
+
+def enter(reader: Reader, app: str, entries: Sequence[str]) -> dict[str, Standing]:
+    """Make entries known, unless they are, and say that they are still there."""
+    rows = reader.all(
+        "insert into orchestrator.beat_entries as b (app, entry, last_due)"
+        " select %s, e.entry, clock_timestamp() from unnest(%s::text[]) as e(entry)"
+        " order by e.entry on conflict (app, entry) do update set seen_at = clock_timestamp()"
+        " returning b.entry, b.last_due, clock_timestamp()",
+        (app, list(entries)),
+    )
+    return {row[0]: Standing(row[1], row[2]) for row in rows}
+
+
+def lock(cursor: Reader, app: str, entry: str) -> Standing | None:
+    """Lock an entry, so that one beat decides about it at a time; None: it was forgotten."""
+    row = cursor.one(
+        "select last_due from orchestrator.beat_entries where app = %s and entry = %s for update;"
+        " select b.last_due, clock_timestamp() from orchestrator.beat_entries b"
+        " where b.app = %s and b.entry = %s",
+        (app, entry, app, entry),
+    )
+    return Standing(*row) if row else None
+
+
+def fire(cursor: Reader, app: str, entry: str, due: datetime, last: datetime) -> bool:
+    """Note that a due time is about to be sent, and what the next one follows from; False
+    where it has been noted before."""
+    row = cursor.one(
+        "update orchestrator.beat_entries set last_due = %s where app = %s and entry = %s;"
+        " insert into orchestrator.beat_firings (app, entry, due) values (%s, %s, %s)"
+        " on conflict do nothing returning 1",
+        (last, app, entry, app, entry, due),
+    )
+    return row is not None
+
+
+def sent(reader: Reader, app: str, entry: str, due: datetime) -> None:
+    """The message of a due time is out."""
+    reader.all(
+        "update orchestrator.beat_firings set sent_at = clock_timestamp()"
+        " where app = %s and entry = %s and due = %s",
+        (app, entry, due),
+    )
+
+
+def unsent(
+    reader: Reader, app: str, entries: Sequence[str], seconds: float, limit: int = 100
+) -> list[tuple[str, datetime]]:
+    """Due times that somebody set out to send `seconds` ago and has not sent: it died, or the
+    broker was away. Each is returned once in that time, however many beats ask."""
+    rows = reader.all(
+        "with late as (select app, entry, due from orchestrator.beat_firings"
+        " where sent_at is null and app = %s and entry = any(%s)"
+        " and tried_at < (select clock_timestamp()) - %s * interval '1 s'"
+        " order by tried_at limit %s for update skip locked)"
+        " update orchestrator.beat_firings f set tried_at = clock_timestamp() from late"
+        " where f.app = late.app and f.entry = late.entry and f.due = late.due"
+        " returning f.entry, f.due",
+        (app, list(entries), seconds, limit),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def forget(reader: Reader, age: timedelta) -> None:
+    """Remove entries that no beat has named for `age`, and due times older than that."""
+    reader.all(
+        "delete from orchestrator.beat_entries where seen_at < clock_timestamp() - %s;"
+        " delete from orchestrator.beat_firings where created_at < clock_timestamp() - %s",
+        (age, age),
+    )
