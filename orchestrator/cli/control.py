@@ -76,11 +76,18 @@ def retry(shared: Shared, id: str, step: str | None, input: Any, reason: str | N
 @click.command()
 @click.argument("id")
 @click.option("--from", "step", metavar="STEP", help="Back to this step: its number or name.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be undone, in its order.")
 @_reason
 @shared_options
-def compensate(shared: Shared, id: str, step: str | None, reason: str | None) -> None:
+def compensate(
+    shared: Shared, id: str, step: str | None, dry_run: bool, reason: str | None
+) -> None:
     """Undo what an ended instance completed."""
     with shared.client() as client:
+        if dry_run:
+            state = client.transport.request("GET", f"/v1/instances/{id}/compensation").json()
+            shared.printer.rows(state["plan"], ("step", "name", "reference", "kind"))
+            return
         back_to = None if step is None else step_number(client, id, step)
         _tell(client, id, "compensate", reason=reason, **{"from": back_to})
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from orchestrator.cli.workers import list_workers
 from orchestrator.settings import load_settings
 
 _log_level = click.option("-l", "--loglevel", help="Default: ORCHESTRATOR_LOG_LEVEL, else INFO.")
@@ -27,19 +28,25 @@ def api(host: str | None, port: int | None) -> None:
     run(dataclasses.replace(load_settings(), **chosen))
 
 
-@click.command(short_help="Run steps.")
+@click.group(invoke_without_command=True, short_help="Run steps, or list who does.")
 @click.option("-Q", "--queues", help="Queues to serve, separated by commas.")
 @click.option("-c", "--concurrency", type=int, help="Steps at a time; default: the processors.")
 @click.option("--pool", type=click.Choice(["prefork", "threads"]), help="Default: prefork.")
 @click.option("-n", "--hostname", help="The worker's name, as Flower shows it.")
 @_log_level
 @click.option("-E", "--task-events", is_flag=True, help="Send events, for Flower.")
-def worker(task_events: bool, loglevel: str | None, **options: Any) -> None:
+@click.pass_context
+def worker(context: click.Context, task_events: bool, loglevel: str | None, **options: Any) -> None:
     """Run steps: a Celery worker that imports the modules of ORCHESTRATOR_IMPORTS."""
+    if context.invoked_subcommand:
+        return
     arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
     if task_events:
         arguments.append("--task-events")
     _celery("worker", loglevel, *arguments)
+
+
+worker.add_command(list_workers)
 
 
 @click.command()

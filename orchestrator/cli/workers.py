@@ -1,0 +1,33 @@
+"""`worker list` and `queue list`: who works, and what waits."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.cli.options import Shared, shared_options
+
+_WORKERS = ("name", "state", "pool", "concurrency", "free", "held", "queues", "started_at", "id")
+_QUEUES = ("name", "waiting", "oldest", "running", "workers", "slots", "free")
+
+
+@click.command("list")
+@click.option("--all", "everything", is_flag=True, help="Those that have ended as well.")
+@shared_options
+def list_workers(shared: Shared, everything: bool) -> None:
+    """List workers, the latest started first."""
+    query = {} if everything else {"live": "true"}
+    with shared.client() as client:
+        shared.printer.rows(client.pages("/v1/workers", query), _WORKERS)
+
+
+@click.group()
+def queue() -> None:
+    """Queues of steps."""
+
+
+@queue.command("list")
+@shared_options
+def list_queues(shared: Shared) -> None:
+    """List queues: what waits, what runs, who serves them."""
+    with shared.client() as client:
+        shared.printer.rows(client.pages("/v1/queues"), _QUEUES)
