@@ -35,10 +35,9 @@ def api(host: str | None, port: int | None) -> None:
 @click.option("-n", "--hostname", help="The worker's name, as Flower shows it.")
 @_log_level
 @click.option("-E", "--task-events", is_flag=True, help="Send events, for Flower.")
-@click.pass_context
-def worker(context: click.Context, task_events: bool, loglevel: str | None, **options: Any) -> None:
+def worker(task_events: bool, loglevel: str | None, **options: Any) -> None:
     """Run steps: a Celery worker that imports the modules of ORCHESTRATOR_IMPORTS."""
-    if context.invoked_subcommand:
+    if click.get_current_context().invoked_subcommand:
         return
     arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
     if task_events:
