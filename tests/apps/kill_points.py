@@ -29,10 +29,10 @@ def arm() -> None:
     """Put the points that lie in the product around its own functions."""
     if "KILL_AT" not in os.environ:
         return
-    from orchestrator.state_manager import StateManager, manager
+    from orchestrator.state_manager import StateManager, aftermath, manager
 
     step = os.environ["KILL_STEP"]
-    claim, finish, follow_up = StateManager.claim, StateManager.finish, manager.follow_up
+    claim, finish, follow_up = StateManager.claim, StateManager.finish, aftermath.follow_up
 
     def killing_claim(self: Any, *args: Any, **kwargs: Any) -> Any:
         reached("before the claim")

@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator import ids
+from orchestrator import clock, ids
 from orchestrator.core.values import (
     Attempt,
     AttemptState,
     Ended,
     Fact,
     Instance,
+    Need,
     Status,
     Step,
     Stimulus,
@@ -182,13 +183,9 @@ def test_a_claim_during_a_withdrawal_waits_and_is_refused(database, database_url
     other = Database(database_url)
     with database.transaction(LOCKING) as cursor:
         slice = slices.lock(cursor, instance, None, None).slice
-        loaded = slices.load(cursor, slice, slices.Need("open"))
-        assert [(step.id, one.id) for step, one in loaded.loaded[slices.Need("open")]] == [
-            (1, attempt.id)
-        ]
-        claimer = threading.Thread(
-            target=lambda: answers.append(claimed(other, instance, attempt))
-        )
+        loaded = slices.load(cursor, slice, Need("open"))
+        assert [(step.id, one.id) for step, one in loaded.loaded[Need("open")]] == [(1, attempt.id)]
+        claimer = threading.Thread(target=lambda: answers.append(claimed(other, instance, attempt)))
         claimer.start()
         while not database_is_waiting(other, database_url):
             pass
@@ -222,7 +219,7 @@ def test_a_lock_that_cannot_be_had_in_time_is_busy(database, database_url, insta
 
 def test_a_due_timer_becomes_one_stimulus_and_a_later_one_stays(database, instance):
     after, _ = started(database, instance)
-    later = Timer(1, TimerKind.TIMEOUT, datetime.now(UTC) + timedelta(hours=1))
+    later = Timer(1, TimerKind.TIMEOUT, clock.now() + timedelta(hours=1))
     save(database, saving(after, timers=(Timer(1, TimerKind.WAIT, NOW), later)))
     assert timers.fire(database).instances == (instance,)
     assert timers.fire(database).instances == ()
@@ -235,7 +232,7 @@ def test_a_due_timer_becomes_one_stimulus_and_a_later_one_stays(database, instan
 
 
 def test_suspended_instances_take_commands_and_results_only(database, instance):
-    after, attempt = started(database, instance)
+    after, _ = started(database, instance)
     save(database, saving(after, instance={"status": Status.SUSPENDED}))
     stimuli.put(database, instance, StimulusKind.TIMER, data={"kind": "wait"})
     assert slices.read_inbox(database, instance) is None
