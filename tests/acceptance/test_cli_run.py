@@ -179,3 +179,28 @@ def test_what_cannot_be_done_exits_with_its_status_and_says_why(cli, arguments, 
     assert done.stdout == ""
     assert done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_completed_order_can_be_shown_as_a_flowchart_and_undone(cli):
+    done = cli("run", ORDER, "-i", order("gold"))
+    id = done.stderr.split()[2]
+    assert "completed" in cli("graph", id).stdout
+
+    plan = json.loads(cli("compensate", id, "--dry-run", "-o", "json").stdout)
+    assert [step["name"] for step in plan] == ["chargeBalance", "chargeDeposit", "reserveStock"]
+    assert cli("compensate", id, "--reason", "changed their mind").returncode == 0
+    cli("watch", id)
+    shown = json.loads(cli("show", id, "-o", "json").stdout)
+    assert (shown["status"], shown["compensation"]) == ("completed", "completed")
+
+
+def test_a_faulted_instance_is_tried_again_in_a_new_run(cli, file):
+    id = cli("run", file(FAILING)).stderr.split()[2]
+    assert cli("retry", id, "--from", "fail").returncode == 0
+    assert cli("watch", id).returncode == 1
+    assert json.loads(cli("show", id, "-o", "json").stdout)["run"] == 2
+    assert cli("resume", id).returncode == 2  # it is not suspended
+
+
+def test_the_api_describes_itself(cli):
+    assert json.loads(cli("openapi").stdout)["openapi"].startswith("3.1")
