@@ -120,15 +120,15 @@ def _go_on(draft: Draft, id: int, data: Json) -> None:
         return _go_on_root(draft, data)
     node = draft.node(id)
     try:
-        if node.status is Status.COMPLETED:
-            return _follow(draft, node, (data or {}).get("then"))
-        if node.is_open and data and not data.keys().isdisjoint(_RESUMED):
+        if data is not None and "then" in data:
+            return _follow(draft, node, data["then"])
+        if not node.is_open:  # it was withdrawn since
+            return None
+        if data is not None and not data.keys().isdisjoint(_RESUMED):
             return attempts.resume(draft, node, data)
-        if node.is_open:
-            return KINDS[node.kind].go_on(draft, node, data)
+        return KINDS[node.kind].go_on(draft, node, data)
     except Fault as fault:
         raise Faulted(node, fault.error) from None
-    return None
 
 
 def _go_on_root(draft: Draft, data: Json) -> None:
@@ -149,8 +149,8 @@ def _follow(draft: Draft, node: Node, then: str | None) -> None:
         parent = draft.node(node.parent)
         if not parent.is_open:
             return None
-        if then == flow.END and _end_all(draft, node):
-            return None
+        if then == flow.END:
+            return _end_all(draft, node)
         return KINDS[parent.kind].child_completed(draft, parent, node, then)
     if not draft.root.is_open:
         return None
@@ -159,18 +159,22 @@ def _follow(draft: Draft, node: Node, then: str | None) -> None:
     return None
 
 
-def _end_all(draft: Draft, node: Node) -> bool:
-    """`end` ends the workflow, from any depth; within a compensation only that."""
+def _end_all(draft: Draft, node: Node) -> None:
+    """`end` ends the workflow, from any depth; within a compensation only that. What is
+    around the task completes with it, what runs beside it is withdrawn."""
     undoing = flow.in_compensation(draft, node)
+    at = node
+    while at is not undoing and at.parent != ROOT:
+        at = draft.node(at.parent)
+        if at.kind == "listen":
+            draft.closed.append(at.id)
+        at.open, at.output = 0, node.output
+        flow.mark_completed(draft, at)
     if undoing is None:
-        ends.complete(draft, node.output)
-        return True
-    settle.withdraw(draft, undoing.id)
-    undoing.open = 0
-    undoing.output = node.output
-    flow.mark_completed(draft, undoing)
-    draft.push(undoing.id)
-    return True
+        return ends.complete(draft, node.output, beside=draft.plan.parallel)
+    if draft.plan.parallel:
+        settle.withdraw(draft, undoing.id)
+    return flow.done(draft, undoing, None)
 
 
 # -- starts --------------------

@@ -17,6 +17,9 @@ from orchestrator.core.kinds import Faulted
 from orchestrator.core.values import ROOT, Attempt, AttemptState, Ended, Json, Status, TimerKind
 from orchestrator.core.work import Draft, Node
 
+#: A step whose messages are lost again and again, unclaimed, is given up at last.
+MOST_ATTEMPTS = 100
+
 
 def hand_off(
     draft: Draft,
@@ -77,10 +80,12 @@ def _follow(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
 
 
 def _lost(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
-    """Start the step again, or give it up with its outcome unknown."""
+    """Start the step again, or give it up with its outcome unknown. An attempt that nobody
+    had claimed has done nothing: it is handed off again, whatever the policy."""
     policy = draft.plan_of(node).on_lost
     claimed = attempt.state is AttemptState.CLAIMED
-    if policy.retry and attempt.starts + claimed <= policy.max_starts:
+    again = policy.retry and attempt.starts < policy.max_starts
+    if again if claimed else attempt.number < MOST_ATTEMPTS:
         draft.fact("task.lost", node.id, {"attempt": attempt.number, "error": end.error})
         return hand_off(
             draft,
@@ -91,10 +96,10 @@ def _lost(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
             attempt.number + 1,
             attempt.starts + claimed,
         )
-    starts = attempt.starts - (not claimed)
     detail = (end.error or {}).get("detail") or "the worker was lost"
-    error = standard("runtime", f"{detail} (started {starts} times; the outcome is unknown)")
-    raise Faulted(node, placed(error, node.ref), unknown=True)
+    if claimed:
+        detail += f" (started {attempt.starts} times; the outcome is unknown)"
+    raise Faulted(node, placed(standard("runtime", detail), node.ref), unknown=claimed)
 
 
 def again_later(

@@ -19,15 +19,15 @@ WHOLE = "/"
 CLOSED = 499
 
 
-def complete(draft: Draft, output: Json) -> None:
-    """The workflow's last task is done, or one said `end`: whatever else is open is
-    withdrawn, and nobody waits for it."""
+def complete(draft: Draft, output: Json, *, beside: bool = False) -> None:
+    """The workflow's last task is done, or one said `end`: what may still be open `beside` it
+    is withdrawn, and nobody waits for that."""
     root = draft.root
     try:
         root.output = workflow_output(draft, output)
     except Fault as error:
-        return fault(draft, placed(error.error, WHOLE), None, beside=draft.leaves()[0] > 0)
-    if draft.leaves()[0]:
+        return fault(draft, placed(error.error, WHOLE), None, beside=beside)
+    if beside:
         settle.withdraw(draft, ROOT)
     draft.set_instance_status(Status.COMPLETED)
     draft.fact("workflow.completed")

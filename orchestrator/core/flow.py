@@ -193,8 +193,12 @@ def complete(draft: Draft, node: Node, raw: Json, then: str | None = None) -> No
     except Fault as fault:
         raise Faulted(node, fault.error) from None
     mark_completed(draft, node)
-    directive = plan.then if then is None else then
-    draft.push(node.id, None if directive is None else {"then": directive})
+    done(draft, node, plan.then if then is None else then)
+
+
+def done(draft: Draft, node: Node, then: str | None) -> None:
+    """What comes after a completed step is decided in its turn."""
+    draft.push(node.id, {"then": then})
 
 
 def mark_completed(draft: Draft, node: Node) -> None:

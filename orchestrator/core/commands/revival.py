@@ -105,8 +105,7 @@ class Revival:
         contains = wanted or any(other.parent == node.id for other in self.stopped.values())
         if node.status is Status.COMPLETED:  # it landed after the end
             node.remember(stopped=None)
-            then = self.draft.plan_of(node).then
-            return self.draft.push(node.id, None if then is None else {"then": then})
+            return flow.done(self.draft, node, self.draft.plan_of(node).then)
         if contains:
             return self._reopen(node)
         if node.open:
@@ -150,8 +149,7 @@ class Revival:
         last = self.draft.node(max(completed, key=lambda one: one.done or 0).id)
         if last.kind == "switch":  # where it went was not kept; it is asked again
             return self._redo(last)
-        then = self.draft.plan_of(last).then
-        return self.draft.push(last.id, None if then is None else {"then": then})
+        return flow.done(self.draft, last, self.draft.plan_of(last).then)
 
     def _waits_again(self, node: Node) -> bool:
         """What only waited goes on waiting: a listener with what it has consumed, a `try` with
@@ -211,5 +209,4 @@ def pass_by(draft: Draft, node: Node, output: Json, data: Mapping[str, Json]) ->
     node.undo = None
     draft.fact("task.passed", node.id, reason(data) or None)
     flow.mark_completed(draft, node)
-    then = draft.plan_of(node).then
-    draft.push(node.id, None if then is None else {"then": then})
+    flow.done(draft, node, draft.plan_of(node).then)

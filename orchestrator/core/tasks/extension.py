@@ -12,7 +12,7 @@ directive of the task once it has completed.
 
 from __future__ import annotations
 
-from orchestrator.core.flow import EXIT, begin_list, enter_bare, mark_completed, proceed
+from orchestrator.core.flow import EXIT, begin_list, done, enter_bare, mark_completed, proceed
 from orchestrator.core.kinds import Kind, register
 from orchestrator.core.plans import Extension, Plan
 from orchestrator.core.values import Json
@@ -73,7 +73,7 @@ def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
     node.open = 0
     node.output = output
     mark_completed(draft, node)
-    draft.push(node.id, None if then is None else {"then": then})
+    done(draft, node, then)
 
 
 register("extension", Kind(enter, go_on, child_completed))

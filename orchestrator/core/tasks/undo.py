@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.core.faults import placed, standard
-from orchestrator.core.flow import mark_completed
+from orchestrator.core.flow import done, mark_completed
 from orchestrator.core.kinds import Faulted, Kind, register
 from orchestrator.core.plans import Plan
 from orchestrator.core.values import Compensation, Json
@@ -24,7 +24,7 @@ def child(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
         error = standard("runtime", "the compensation of the sub-workflow failed")
         raise Faulted(node, placed(error, node.ref))
     mark_completed(draft, node)
-    draft.push(node.id)
+    done(draft, node, None)
 
 
 register("undo", Kind(enter, child=child))

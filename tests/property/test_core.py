@@ -1,0 +1,156 @@
+"""Random documents under random outsiders: they end, and what must always hold does."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.core import Limits
+from orchestrator.core.values import (
+    OPEN,
+    ROOT,
+    AttemptState,
+    Compensation,
+    Status,
+    Step,
+    Transition,
+)
+from orchestrator.document.model import Workflow
+from tests.support.random_documents import Documents, Outside
+from tests.support.rows import LIVE, Rows, chain
+from tests.support.world import World
+
+MOST = 3_000
+
+
+def drive(seed: int) -> tuple[World, str, Outside]:
+    """Make a document, run it to its end, looking at every state on the way."""
+    random = Random(seed)
+    limits = Limits(tasks=random.choice([1, 3, 100]), items=2)
+    world = World(Documents(random).document(), seed=seed, limits=limits)
+    id = world.start(input={"x": 1})
+    outside = Outside(world, id, random)
+    for _ in range(MOST):
+        look(world.rows[id])
+        if not outside.step():
+            return world, id, outside
+    raise AssertionError(f"the instance does not end: {world.steps(id)}")
+
+
+def look(rows: Rows) -> None:
+    """What must hold between any two transitions."""
+    leaves = [step for step in rows.steps.values() if step.status in OPEN and step.open == 0]
+    assert rows.instance.open == len(leaves)
+    for step in leaves:
+        assert is_awaited(rows, step), f"nothing will move {step} (I5)"
+    for step in rows.steps.values():
+        starts = [
+            one
+            for one in rows.attempts.values()
+            if one.step == step.id and one.state is AttemptState.LOST and one.starts > 3
+        ]
+        assert not starts, "starts after losses are bounded (I4)"
+    if rows.instance.status in OPEN:
+        assert leaves, "an open instance awaits something (I5)"
+
+
+def is_awaited(rows: Rows, step: Step) -> bool:
+    if rows.instance.status is Status.SUSPENDED:
+        return True
+    timed = any(of == step.id for of, _ in rows.timers)
+    return timed or any(one.step == step.id and one.state in LIVE for one in rows.attempts.values())
+
+
+def must_be_undone(rows: Rows, step: Step) -> bool:
+    """Whether the end of the instance undoes this step, by the rules."""
+    if step.done is None or step.kind == "extension":
+        return False
+    above = [one for id, one in chain(rows, step.id).items() if id != step.id]
+    if step.undoes is not None or any(one.undoes is not None for one in above):
+        return False
+    undoing = rows.workflow.task(step.ref).metadata.get("compensate")
+    if undoing is None:
+        return False
+    replaced = any(
+        one.status is Status.COMPLETED and "compensate" in rows.workflow.task(one.ref).metadata
+        for one in above
+    )
+    known = step.status is Status.COMPLETED or undoing.get("onUnknown") is True
+    return known and not replaced
+
+
+def undone(rows: Rows) -> list[Step]:
+    """The compensating steps, in the order of their beginning."""
+    found = [step for step in rows.steps.values() if step.undoes is not None]
+    return sorted(found, key=lambda step: step.id)
+
+
+def transitions_of(rows: Rows) -> list[Transition]:
+    return rows.history
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32))
+def test_every_instance_ends_and_leaves_nothing_behind(seed: int) -> None:
+    world, id, _ = drive(seed)
+    rows = world.rows[id]
+    assert rows.instance.status not in OPEN
+    assert rows.instance.compensation is not Compensation.RUNNING
+    assert rows.instance.open == 0
+    assert not [step for step in rows.steps.values() if step.status in OPEN]
+    assert not [one for one in rows.attempts.values() if one.state in LIVE]
+    assert rows.timers == {}
+    assert rows.listeners == {}
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32))
+def test_exactly_what_completed_is_undone_in_reverse_order(seed: int) -> None:
+    world, id, _ = drive(seed)
+    rows = world.rows[id]
+    steps = undone(rows)
+    targets = [step.undoes for step in steps]
+    assert len(set(targets)) == len(targets), "nothing is undone twice (I8)"
+    order = [rows.steps[step.undoes or ROOT].done or 0 for step in steps if step.parent == ROOT]
+    assert order == sorted(order, reverse=True), "in reverse order of completion (I8)"
+    hold = Workflow(dict(rows.workflow.document)).metadata.get("onFault") == "hold"
+    ended_well = rows.instance.status is Status.COMPLETED
+    held = rows.instance.status is Status.FAULTED and hold
+    if not (ended_well or held):
+        wanted = {step.id for step in rows.steps.values() if must_be_undone(rows, step)}
+        assert wanted <= set(targets), "nothing is missing (I8)"
+        by_root = {step.undoes for step in steps if step.parent == ROOT}
+        assert by_root <= wanted, "nothing else is undone (I8)"
+    letters = {letter["step"] for letter in rows.dead_letters}
+    for step in steps:
+        assert (step.status is Status.COMPLETED) != (step.id in letters)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32))
+def test_nothing_is_undone_while_anything_is_in_flight(seed: int) -> None:
+    random = Random(seed)
+    world = World(Documents(random).document(), seed=seed)
+    id = world.start(input={"x": 1})
+    outside = Outside(world, id, random)
+    rows = world.rows[id]
+    for _ in range(MOST):
+        known = len(rows.history)
+        flying = {one.id for one in world.running(id)}
+        if not outside.step():
+            return
+        for change in rows.history[known:]:
+            flying -= {end.attempt for end in change.ended}
+            if any(step.undoes is not None and step.parent == ROOT for step in change.created):
+                assert not flying, "none before all attempts in flight have ended (I8)"
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32))
+def test_the_same_seed_gives_the_same_history(seed: int) -> None:
+    one, id, _ = drive(seed)
+    other, same, _ = drive(seed)
+    assert id == same
+    assert one.rows[id].history == other.rows[id].history

@@ -1,0 +1,167 @@
+"""Random documents, and random outsiders who carry them out: for property tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from orchestrator.core.values import Status
+from tests.support.documents import doc
+from tests.support.world import World
+
+Body = dict[str, Any]
+
+ERROR = "https://serverlessworkflow.io/spec/1.0.0/errors/"
+
+
+class Documents:
+    """Makes random valid documents. Every task has a name of its own."""
+
+    def __init__(self, random: Random, *, compensates: bool = True) -> None:
+        self.random = random
+        self.compensates = compensates
+        self.made = 0
+
+    def document(self) -> Body:
+        about = {}
+        if self.random.random() < 0.1:
+            about = {"metadata": {"onFault": "hold"}}
+        return doc(*self.tasks(0, most=4), about=about)
+
+    def tasks(self, depth: int, most: int = 3) -> list[Body]:
+        return [self.task(depth) for _ in range(self.random.randint(1, most))]
+
+    def task(self, depth: int) -> Body:
+        makers: list[Callable[[int], Body]] = [self.call, self.call, self.call, self.set, self.wait]
+        makers += [self.switch, self.fault, self.emit]
+        if depth < 3:
+            makers += [self.do, self.fork, self.fork, self.loop, self.block, self.block]
+        self.made += 1
+        name = f"t{self.made}"
+        body = self.random.choice(makers)(depth)
+        return {name: self._dressed(body, name)}
+
+    def _dressed(self, body: Body, name: str) -> Body:
+        metadata = body.setdefault("metadata", {})
+        if self.compensates and self.random.random() < (0.7 if "call" in body else 0.15):
+            undoing: Body = {"call": f"undo-{name}"}
+            if self.random.random() < 0.2:
+                undoing = {"do": [{"one": {"call": f"undo-{name}"}}, {"two": {"set": {}}}]}
+            metadata["compensate"] = {**undoing, "onUnknown": self.random.random() < 0.3}
+        if self.random.random() < 0.1:
+            body["timeout"] = {"after": {"seconds": self.random.randint(1, 20)}}
+        if self.random.random() < 0.1:
+            body["if"] = self.random.choice(["true", "false"])
+        if self.random.random() < 0.05:
+            body["then"] = self.random.choice(["exit", "end", "continue"])
+        return body
+
+    def call(self, _: int) -> Body:
+        metadata: Body = {}
+        if self.random.random() < 0.3:
+            metadata["onLost"] = "fault"
+        return {"call": "work", "metadata": metadata}
+
+    def set(self, _: int) -> Body:
+        return {"set": {"n": self.random.randint(0, 9)}}
+
+    def wait(self, _: int) -> Body:
+        return {"wait": {"seconds": self.random.randint(0, 9)}}
+
+    def switch(self, _: int) -> Body:
+        return {"switch": [{"yes": {"when": "true", "then": "continue"}}]}
+
+    def fault(self, _: int) -> Body:
+        if self.random.random() < 0.6:
+            return self.call(0)
+        error = {"type": ERROR + "runtime", "status": self.random.choice([500, 503])}
+        return {"raise": {"error": error}}
+
+    def emit(self, _: int) -> Body:
+        return {"emit": {"event": {"with": {"type": "t", "source": "s"}}}}
+
+    def do(self, depth: int) -> Body:
+        return {"do": self.tasks(depth + 1)}
+
+    def fork(self, depth: int) -> Body:
+        branches = self.tasks(depth + 1, most=4)
+        return {"fork": {"branches": branches, "compete": self.random.random() < 0.4}}
+
+    def loop(self, depth: int) -> Body:
+        items = list(range(self.random.randint(0, 3)))
+        body: Body = {"for": {"in": str(items)}, "do": self.tasks(depth + 1, most=2)}
+        if self.random.random() < 0.5:
+            body["metadata"] = {"concurrency": self.random.randint(1, 3)}
+        return body
+
+    def block(self, depth: int) -> Body:
+        catch: Body = {}
+        if self.random.random() < 0.3:
+            catch["errors"] = {"with": {"status": 500}}
+        if self.random.random() < 0.5:
+            limit = {"attempt": {"count": self.random.randint(0, 2)}}
+            if self.random.random() < 0.3:
+                limit["attempt"]["duration"] = {"seconds": 15}  # type: ignore[assignment]
+            catch["retry"] = {"delay": {"seconds": self.random.randint(0, 3)}, "limit": limit}
+        if self.random.random() < 0.5:
+            catch["do"] = self.tasks(depth + 1, most=2)
+        metadata = {"rollback": True} if self.random.random() < 0.4 else {}
+        return {"try": self.tasks(depth + 1), "catch": catch, "metadata": metadata}
+
+
+class Outside:
+    """Workers, watchdog, clock and people, all at random."""
+
+    def __init__(self, world: World, id: str, random: Random) -> None:
+        self.world = world
+        self.id = id
+        self.random = random
+        self.cancelled = False
+
+    def step(self) -> bool:
+        """Do one thing; False: there is nothing left to do."""
+        world = self.world
+        acts: list[tuple[int, Callable[[], None]]] = []
+        if world.ready():
+            acts += [(6, self.claim), (1, self.lose_unclaimed)]
+        if world.running():
+            acts += [(8, self.succeed), (2, self.fail), (1, self.lose)]
+        if world.next_due() is not None:
+            acts += [(3, world.fire)]
+        if not acts and world.instance(self.id).status is not Status.SUSPENDED:
+            return False
+        acts += [(1, self.command)]
+        weights, moves = zip(*acts, strict=True)
+        self.random.choices(moves, weights)[0]()
+        return True
+
+    def claim(self) -> None:
+        self.world.claim(self.random.choice(self.world.ready()))
+
+    def succeed(self) -> None:
+        self.world.succeed(self.random.choice(self.world.running()), self.random.randint(0, 99))
+
+    def fail(self) -> None:
+        error = {"type": ERROR + "runtime", "status": self.random.choice([500, 503])}
+        more = {"retry_in": 2.0} if self.random.random() < 0.2 else {}
+        self.world.fail(self.random.choice(self.world.running()), error, **more)
+
+    def lose(self) -> None:
+        self.world.lose(self.random.choice(self.world.running()))
+
+    def lose_unclaimed(self) -> None:
+        if self.random.random() < 0.2:
+            self.world.lose(self.random.choice(self.world.ready()), claimed=False)
+
+    def command(self) -> None:
+        status = self.world.instance(self.id).status
+        if status is Status.SUSPENDED:
+            return self.world.command(self.id, "resume")
+        chance = self.random.random()
+        if chance < 0.1:
+            self.cancelled = True
+            return self.world.command(self.id, "cancel")
+        if chance < 0.3:
+            return self.world.command(self.id, "suspend")
+        return None
