@@ -212,7 +212,7 @@ _RULES: Mapping[type, Callable[[Case], Iterator[Complaint]]] = {
     Kind.Type: _type,
     Kind.Enum: _enum,
     Kind.Pattern: _text,
-    Kind.Not: _text,
+    Kind.Not: _plain,
     Kind.OneOfNotValid: _one_of,
     Kind.OneOfMultipleValid: _one_of,
     Kind.MaxProperties: _too_many,

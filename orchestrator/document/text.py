@@ -8,10 +8,10 @@ from collections.abc import Iterable
 _LONGEST = 60
 
 
-def short(text: str) -> str:
+def short(text: str, longest: int = _LONGEST) -> str:
     """A text of the document as a message can show it: on one line, and not too long."""
     line = "".join(character if character.isprintable() else "\ufffd" for character in text)
-    return line if len(line) <= _LONGEST else line[:_LONGEST] + "..."
+    return line if len(line) <= longest else line[:longest] + "..."
 
 
 def quoted(text: str) -> str:
@@ -33,6 +33,8 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
     if len(word) > _LONGEST:
         return None
     found = difflib.get_close_matches(word.lower(), candidates, n=1, cutoff=cutoff)
+    # In a short word, two letters in the wrong order are already far from the right one.
+    found = found or [each for each in candidates if sorted(each) == sorted(word.lower())]
     return candidates[found[0]] if found else None
 
 

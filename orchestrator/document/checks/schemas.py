@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import jsonschema_rs
 
 from orchestrator.document.checks.context import Context
+from orchestrator.document.model import escape
 from orchestrator.document.text import quoted, short
 
 Json = Any
@@ -44,10 +45,16 @@ def _compile(context: Context, pointer: str, document: Json) -> None:
     try:
         jsonschema_rs.validator_for(document, retriever=_refuse)
     except jsonschema_rs.ValidationError as error:
-        place = "".join(f"/{token}" for token in error.instance_path)
-        context.error(pointer + place, f"no valid JSON Schema: {short(error.message)}")
+        said = short(error.message.partition(" and retrieving it failed")[0], 150)
+        if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Referencing):
+            message = f"the JSON Schema refers to what is not in it: {said}"
+            context.error(pointer, message, at_key=True)
+        else:
+            place = "".join(f"/{escape(str(token))}" for token in error.instance_path)
+            context.error(pointer + place, f"no valid JSON Schema: {said}")
     except (ValueError, TypeError) as error:
-        context.error(pointer, f"the JSON Schema cannot be used: {short(str(error))}", at_key=True)
+        message = f"the JSON Schema cannot be used: {short(str(error), 150)}"
+        context.error(pointer, message, at_key=True)
 
 
 def _refuse(uri: str) -> NoReturn:

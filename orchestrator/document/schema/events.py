@@ -50,7 +50,11 @@ def definitions(revision: Revision) -> dict[str, Schema]:
 def _attributes() -> dict[str, Schema]:
     # Both alternatives of `time` in the official schema match an expression, and a value
     # that matches two is refused: what remains is a text that is no expression.
-    time = {"type": "string", "not": {"pattern": EXPRESSION}, "says": "a time (RFC 3339)"}
+    time = {
+        "type": "string",
+        "not": {"pattern": EXPRESSION},
+        "says": "a time; an expression cannot stand here",
+    }
     return {
         "id": STRING,
         "source": ref("uri-or-expression"),

@@ -36,7 +36,7 @@ def _error() -> Schema:
     instance = {
         "type": "string",
         "not": {"pattern": EXPRESSION},
-        "says": "a JSON pointer, not an expression",
+        "says": "a JSON pointer; an expression cannot stand here",
     }
     keys = {
         "type": ref("uri-or-expression"),

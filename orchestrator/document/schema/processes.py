@@ -52,7 +52,7 @@ def _lifetime() -> Schema:
     eventually = when(
         {"properties": {"cleanup": {"const": "eventually"}}},
         {"required": ["after"]},
-        {"properties": {"after": {"not": {}, "says": "nothing: it needs 'cleanup: eventually'"}}},
+        {"properties": {"after": {"not": {}, "says": "left out unless 'cleanup' is 'eventually'"}}},
     )
     return mapping(keys, ["cleanup"], **eventually)
 
