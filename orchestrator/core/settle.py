@@ -247,5 +247,9 @@ def interrupt(draft: Draft, node: Node, error: Mapping[str, Json]) -> None:
 
 
 def anything_flies(draft: Draft) -> bool:
-    """Whether this transition has seen a step whose withdrawn attempt still runs."""
-    return any(node.is_open and node.recall("flying") for node in draft.nodes.values())
+    """Whether this transition has seen something that must be waited for: a step whose
+    withdrawn attempt still runs, or an undoing that has begun."""
+    return any(
+        node.is_open and (node.undoes is not None or node.recall("flying"))
+        for node in draft.nodes.values()
+    )
