@@ -18,6 +18,7 @@ from api import (
     kinds,
     letters,
     problems,
+    schedules,
     steps,
     trace,
     workflows,
@@ -29,6 +30,7 @@ from api.context import EXTENSION, State, state
 from api.hints import Hints
 from api.limits import Rate, RateLimiter
 from api.problems import Problem
+from api.resource import IdConverter
 from api.waiting import Waiters
 
 if TYPE_CHECKING:
@@ -36,7 +38,17 @@ if TYPE_CHECKING:
 
     from orchestrator.bootstrap import Services
 
-RESOURCES = (workflows, instances, steps, history, commands, letters, administration, keys)
+RESOURCES = (
+    workflows,
+    instances,
+    steps,
+    history,
+    commands,
+    letters,
+    schedules,
+    administration,
+    keys,
+)
 
 #: How many requests the server works on at once, unless told.
 THREADS = 16
@@ -82,6 +94,7 @@ def create_app(
     # Unknown resources are a 404, whoever asks: there is nothing behind them to guard.
     app.url_map.strict_slashes = False
     app.url_map.redirect_defaults = False
+    app.url_map.converters["id"] = IdConverter
     described = _describe(app)
     app.extensions[EXTENSION] = State(
         services=services,
@@ -110,6 +123,7 @@ class _Api(flask_smorest.Api):  # type: ignore[misc]  # it has no types
 
 def _describe(app: Flask) -> Any:
     api = _Api(app)
+    api.register_converter(IdConverter, lambda _: {"type": "string", "format": "uuid"})
     api.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
     for resource in RESOURCES:
         api.register_blueprint(resource.blueprint)

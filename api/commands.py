@@ -35,7 +35,7 @@ from orchestrator.database.connection import Transaction
 from orchestrator.database.idempotency import Answer
 
 blueprint = Resource(
-    "commands", __name__, url_prefix="/v1/instances/<id>", description="What people ask for."
+    "commands", __name__, url_prefix="/v1/instances/<id:id>", description="What people ask for."
 )
 
 _FAILED = frozenset({Status.FAULTED, Status.CANCELLED})

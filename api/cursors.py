@@ -17,6 +17,7 @@ from uuid import UUID
 
 from flask import request
 
+from api.moments import moment
 from api.queries import wrong
 from orchestrator import codec
 
@@ -24,19 +25,14 @@ _SUM = 8
 _LARGEST = 2**63 - 1
 
 
+__all__ = ["id", "moment", "number", "read", "text", "write"]
+
+
 def number(value: Any) -> int:
     """A number that a row may have."""
     if not isinstance(value, int) or not 0 <= value <= _LARGEST:
         raise ValueError
     return value
-
-
-def moment(value: Any) -> datetime:
-    """A time that a row may have."""
-    found = datetime.fromisoformat(value)
-    if found.tzinfo is None:
-        raise ValueError
-    return found
 
 
 def id(value: Any) -> str:

@@ -22,6 +22,7 @@ from orchestrator.database.connection import Transaction
 from orchestrator.database.idempotency import Answer
 from orchestrator.database.workflows import NewWorkflow, Version
 from orchestrator.ids import new_id
+from orchestrator.scheduler import schedules
 
 MEDIA_TYPES = frozenset(
     {JSON, "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
@@ -100,14 +101,15 @@ def _put(checked: Checked, cursor: Transaction) -> Answer:
     there = workflows.get(cursor, new.namespace, new.name, new.version)
     assert there is not None  # noqa: S101  just added, or found to be there
     path = f"/v1/workflows/{new.namespace}/{new.name}/versions/{new.version}"
+    if not added and there.digest != new.digest:
+        detail = f"version {new.version} of {new.namespace}/{new.name} has another document"
+        raise Problem(kinds.VERSION_EXISTS, detail, headers={"Location": path})
+    schedules.deployed(cursor, there.id, new.namespace, new.name, new.version, new.document)
     if added:
         target = f"{new.namespace}/{new.name}/{new.version}"
         audit.write(cursor, entry("workflow.deploy", new.namespace, target, digest=new.digest))
         shown = _shown(checked, "created", there)
         return keyed.answered(201, shown, {"Location": path})
-    if there.digest != new.digest:
-        detail = f"version {new.version} of {new.namespace}/{new.name} has another document"
-        raise Problem(kinds.VERSION_EXISTS, detail, headers={"Location": path})
     return keyed.answered(200, _shown(checked, "unchanged", there))
 
 

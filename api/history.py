@@ -27,7 +27,7 @@ _PAGE = 200
 blueprint = Resource(
     "history",
     __name__,
-    url_prefix="/v1/instances/<id>/history",
+    url_prefix="/v1/instances/<id:id>/history",
     description="The transitions of an instance.",
 )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
-from uuid import UUID
 
 from flask import Response, g, request
 
@@ -22,6 +22,8 @@ from api.schemas.instances import (
 )
 from orchestrator.database import instances, steps
 from orchestrator.database.instances import Filter, Summary, Whole
+
+_ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 #: The most instances that one request may start.
 MOST = 1000
@@ -104,7 +106,7 @@ def _workflow(parts: list[str]) -> tuple[str | None, str, str | None]:
     return parts[0], parts[1], parts[2] if len(parts) == 3 else None
 
 
-@blueprint.route("/<id>")
+@blueprint.route("/<id:id>")
 @blueprint.answers(200, InstanceSchema, ETag="changes with every transition")
 @blueprint.answers(304, meaning="Not changed since the ETag in If-None-Match")
 @blueprint.asks(WaitSchema)
@@ -137,10 +139,9 @@ def identified(id: str) -> str:
     """An id from the path, if it can be one. Raises `Problem` 400, 422."""
     if len(id) > 1000:
         raise Problem(kinds.INVALID, "the id is longer than 1,000 characters")
-    try:
-        return str(UUID(id))
-    except ValueError:
-        raise Problem(kinds.INVALID_ID, "ids are UUIDs") from None
+    if not _ID.fullmatch(id):
+        raise Problem(kinds.INVALID_ID, "ids are UUIDs, in lower case and with hyphens")
+    return id.lower()
 
 
 def whole(found: Whole) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from api.auth import Role, digest
 from api.bodies import takes
 from api.context import entry, scope, state
 from api.instances import identified
+from api.moments import moment
 from api.problems import Problem
 from api.resource import Resource, listing
 from api.schemas.administration import KeysSchema, MadeKeySchema, NewKeySchema
@@ -56,7 +57,7 @@ def list_(query: dict[str, Any]) -> Response:
     return listing([_shown(*row) for row in page.rows], cursors.write(page.last))
 
 
-@blueprint.route("/<id>", methods=["DELETE"], role=Role.ADMIN)
+@blueprint.route("/<id:id>", methods=["DELETE"], role=Role.ADMIN)
 @blueprint.answers(204, meaning="It is revoked")
 def revoke(id: str) -> Response:
     """Revoke a key"""
@@ -80,9 +81,17 @@ def new_key(asked: dict[str, Any]) -> tuple[KeyRow, str]:
         name=asked["name"],
         role=asked["role"],
         namespaces=tuple(asked["namespaces"]),
-        expires_at=datetime.fromisoformat(expires) if expires else None,
+        expires_at=_moment(expires) if expires else None,
     )
     return key, f"{prefix}.{secret}"
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return moment(text)
+    except ValueError as error:
+        errors = [{"pointer": "/expires_at", "message": str(error)}]
+        raise Problem(kinds.INVALID, str(error), errors) from None
 
 
 def _check_namespaces(namespaces: list[str]) -> None:

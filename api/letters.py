@@ -54,14 +54,14 @@ def list_(query: dict[str, Any]) -> Response:
     return listing([_shown(row) for row in page.rows], cursors.write(page.last))
 
 
-@blueprint.route("/dead-letters/<id>")
+@blueprint.route("/dead-letters/<id:id>")
 @blueprint.answers(200, DeadLetterSchema)
 def get(id: str) -> Response:
     """A dead letter"""
     return respond(_shown(_find(state().services.database, id)))
 
 
-@blueprint.route("/dead-letters/<id>/retry", methods=["POST"])
+@blueprint.route("/dead-letters/<id:id>/retry", methods=["POST"])
 @blueprint.answers(202, DeadLetterSchema)
 @takes(CommandSchema, optional=True)
 def retry(body: dict[str, Any], id: str) -> Response:
@@ -69,7 +69,7 @@ def retry(body: dict[str, Any], id: str) -> Response:
     return _settle(id, "retry", body.get("reason"))
 
 
-@blueprint.route("/dead-letters/<id>/resolve", methods=["POST"])
+@blueprint.route("/dead-letters/<id:id>/resolve", methods=["POST"])
 @blueprint.answers(202, DeadLetterSchema)
 @takes(CommandSchema, optional=True)
 def resolve(body: dict[str, Any], id: str) -> Response:
@@ -77,7 +77,7 @@ def resolve(body: dict[str, Any], id: str) -> Response:
     return _settle(id, "resolve", body.get("reason"))
 
 
-@blueprint.route("/instances/<id>/compensation")
+@blueprint.route("/instances/<id:id>/compensation")
 @blueprint.answers(200, CompensationSchema)
 def compensation(id: str) -> Response:
     """What a compensation would undo, in its order, and what was undone so far"""
@@ -96,7 +96,7 @@ def compensation(id: str) -> Response:
     )
 
 
-@blueprint.route("/instances/<id>/compensation", methods=["POST"])
+@blueprint.route("/instances/<id:id>/compensation", methods=["POST"])
 @blueprint.answers(202, DeadLetterSchema)
 @takes(SettleSchema)
 def settle(body: dict[str, Any], id: str) -> Response:

@@ -11,6 +11,7 @@ import orjson
 from flask import Response, request
 from marshmallow import Schema
 from werkzeug.datastructures import Headers
+from werkzeug.routing import BaseConverter
 
 from api.auth import Role
 from api.problems import MEDIA_TYPE
@@ -31,8 +32,12 @@ class Decorator(Protocol):
 
 
 #: What any operation may answer; what takes a body or makes a change may answer more.
-ALWAYS = (400, 401, 403, 404, 405, 406, 422, 429, 500, 503)
-WITH_BODY = (408, 409, 412, 413, 415)
+ALWAYS = (400, 401, 403, 404, 405, 406, 408, 414, 422, 429, 431, 500, 503)
+WITH_BODY = (409, 412, 413, 415, 501)
+
+
+class IdConverter(BaseConverter):
+    """An id of ours in a path: described as one, whatever is given; see `api.instances`."""
 
 
 class Resource(flask_smorest.Blueprint):  # type: ignore[misc]  # it has no types

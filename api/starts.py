@@ -11,6 +11,7 @@ from api import keyed, kinds
 from api.bodies import too_large
 from api.catalog import Known, Name
 from api.context import caller, state
+from api.moments import moment
 from api.problems import Problem
 from orchestrator import clock, codec
 from orchestrator.core.values import Json
@@ -105,7 +106,7 @@ def _bounded(input: Json, place: str) -> str:
 
 def _moment(text: str, place: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)
+        return moment(text)
     except ValueError as error:
         errors = [{"pointer": f"{place}/start_at", "message": str(error)}]
         raise Problem(kinds.INVALID, str(error), errors) from None

@@ -18,7 +18,7 @@ from orchestrator.database.steps import StepRow
 blueprint = Resource(
     "steps",
     __name__,
-    url_prefix="/v1/instances/<id>/steps",
+    url_prefix="/v1/instances/<id:id>/steps",
     description="The execution tree of an instance.",
 )
 #: The largest number that a step can have.

@@ -23,6 +23,7 @@ from orchestrator import clock
 from orchestrator.database import audit, workflows
 from orchestrator.database.connection import Transaction
 from orchestrator.database.workflows import Version
+from orchestrator.scheduler import schedules
 
 YAML = "application/yaml"
 _TEXT = {"type": "string"}
@@ -169,7 +170,9 @@ def _remove(found: list[Version]) -> Response:
     free = not workflows.in_use(database, ids)
     if free:
         with database.transaction() as cursor:
+            schedules.hold(cursor, ids)
             free = workflows.remove(cursor, ids, checked)
+            schedules.removed(cursor, ids if free else [])
             _audit(cursor, found if free else [])
     if not free:
         raise Problem(kinds.IN_USE, "instances of it have not ended")

@@ -6,6 +6,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from api.moments import in_utc
+
 #: No control, zero-width or direction-changing characters: what is seen is what is there.
 PRINTABLE = (
     "^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u180e\\u200b-\\u200f\\u2028-\\u202e"
@@ -48,6 +50,16 @@ class CommaSeparated(fields.String):
             known = ", ".join(self.choices)
             raise ValidationError(f"{unknown[0][:50]!r} is not one of {known}")
         return found
+
+
+class Moment(fields.AwareDateTime):
+    """A time in a query, in UTC."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        try:
+            return in_utc(super()._deserialize(value, attr, data, **kwargs))
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
 
 
 class PageSchema(Schema):

@@ -10,6 +10,7 @@ from api.schemas.common import (
     PRINTABLE,
     STATUSES,
     CommaSeparated,
+    Moment,
     PageSchema,
     name,
     time,
@@ -138,8 +139,8 @@ class InstancesQuerySchema(PageSchema):
         metadata={"description": "`name`, `namespace/name` or `namespace/name/version`"},
     )
     business_id = fields.String(validate=validate.Length(1, 1000))
-    started_after = fields.AwareDateTime()
-    started_before = fields.AwareDateTime()
+    started_after = Moment()
+    started_before = Moment()
     q = fields.String(
         validate=validate.Length(1, 255),
         metadata={"description": "the beginning of an id or business_id, or a workflow's name"},

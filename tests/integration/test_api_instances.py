@@ -324,6 +324,7 @@ def test_instances_are_found_by_what_they_are(shop: Api):
     assert found("q=order%25") == []
     assert found("started_after=2000-01-01T00:00:00Z") == [first]
     assert found("started_before=2000-01-01T00:00:00Z") == []
+    assert found("started_before=0070-07-20T09:24:32-23:09") == []
     assert found("namespace=shop") == [third, second, first]
 
 
@@ -346,7 +347,7 @@ def test_pages_of_instances_neither_miss_nor_repeat(shop: Api):
         "limit=-1", "limit=0", "limit=1e9", "limit=1001", "sort=input", "limit=1&limit=2",
         "cursor=abc", "cursor=AAAA", "unknown=1", "status=done", "started_after=yesterday",
         "started_after=2026-01-01T00:00:00", "q=%00", "q=", "workflow=a/b/c/d", "label.k=%00",
-        "namespace=' OR 1=1",
+        "namespace=' OR 1=1", "started_after=0001-01-01T00:00:00%2B23:59",
     ],
 )  # fmt: skip
 def test_a_wrong_query_is_a_400(shop: Api, query: str):

@@ -1,0 +1,227 @@
+"""``/v1/schedules``: see what starts when and what started, pause, trigger, catch up.
+
+Schedules are made by deploying a document and stopped by removing it (see `api.workflows`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from flask import Response
+
+from api import cursors, keyed, kinds
+from api.bodies import takes
+from api.context import caller, entry, scope, state
+from api.instances import identified
+from api.problems import Problem
+from api.resource import Resource, listing, raw, respond
+from api.schemas.schedules import (
+    BackfilledSchema,
+    BackfillSchema,
+    ChangeScheduleSchema,
+    FiringSchema,
+    FiringsQuerySchema,
+    FiringsSchema,
+    NextQuerySchema,
+    ScheduleSchema,
+    SchedulesQuerySchema,
+    SchedulesSchema,
+    TriggerSchema,
+)
+from orchestrator import codec
+from orchestrator.database import audit, firings
+from orchestrator.database import schedules as rows
+from orchestrator.database.connection import Transaction
+from orchestrator.database.firings import FiringRow
+from orchestrator.database.idempotency import Answer
+from orchestrator.database.schedules import ScheduleRow
+from orchestrator.database.slices import Reader
+from orchestrator.scheduler import schedules
+
+blueprint = Resource(
+    "schedules", __name__, url_prefix="/v1/schedules", description="Recurring starts."
+)
+
+Change = Callable[[Transaction, ScheduleRow], Answer]
+
+
+@blueprint.route("")
+@blueprint.answers(200, SchedulesSchema)
+@blueprint.asks(SchedulesQuerySchema)
+def list_(query: dict[str, Any]) -> Response:
+    """Schedules by namespace, workflow and kind"""
+    page = rows.listed(
+        state().services.database,
+        scope(query.get("namespace")),
+        namespace=query.get("namespace"),
+        workflow=query.get("workflow"),
+        states=query["state"],
+        limit=query["limit"],
+        after=cursors.read(query["cursor"], (cursors.text,) * 3),
+    )
+    found = [ScheduleRow(*row[3:]) for row in page.rows]
+    return listing([_summary(row) for row in found], cursors.write(page.last))
+
+
+@blueprint.route("/<id:id>")
+@blueprint.answers(200, ScheduleSchema)
+@blueprint.asks(NextQuerySchema)
+def get(query: dict[str, Any], id: str) -> Response:
+    """A schedule, with its next due times
+
+    `next` says how many of them. A paused or stopped schedule has none, nor has one that
+    waits for an event or for the end of an instance.
+    """
+    database = state().services.database
+    return respond(_whole(database, _find(database, id), query["next"]))
+
+
+@blueprint.route("/<id:id>", methods=["PATCH"])
+@blueprint.answers(200, ScheduleSchema)
+@takes(ChangeScheduleSchema)
+def change(body: dict[str, Any], id: str) -> Response:
+    """Pause a schedule, or resume it
+
+    What is due while it is paused is not made up for by itself: `backfill` does that.
+    """
+    act = schedules.pause if body["paused"] else schedules.resume
+
+    def make(cursor: Transaction, row: ScheduleRow) -> Answer:
+        changed = act(cursor, row.id)
+        action = "schedule.pause" if body["paused"] else "schedule.resume"
+        _audit(cursor, action, row, body.get("reason"))
+        return keyed.answered(200, _whole(cursor, changed, 1))
+
+    return keyed.change(partial(_on, id, make))
+
+
+@blueprint.route("/<id:id>/trigger", methods=["POST"])
+@blueprint.answers(202, FiringSchema, Location="where the instance is")
+@takes(TriggerSchema, optional=True)
+def trigger(body: dict[str, Any], id: str) -> Response:
+    """Start an instance now, even of a paused schedule, whatever runs already"""
+    hints: list[str] = []
+
+    def make(cursor: Transaction, row: ScheduleRow) -> Answer:
+        fired = schedules.trigger(cursor, row.id, caller().name, body.get("input")).row
+        _audit(cursor, "schedule.trigger", row, body.get("reason"))
+        hints.append(fired.instance_id or "")
+        location = {"Location": f"/v1/instances/{fired.instance_id}"}
+        return keyed.answered(202, _firing(fired), location)
+
+    return keyed.change(partial(_on, id, make), after=lambda: state().hints.send(*hints))
+
+
+@blueprint.route("/<id:id>/backfill", methods=["POST"])
+@blueprint.answers(202, BackfilledSchema)
+@takes(BackfillSchema)
+def backfill(body: dict[str, Any], id: str) -> Response:
+    """Fire the due times of a range that have not fired
+
+    At most 1,000 of them. They start at once, or, where the policy is that runs don't
+    overlap, one after the other. Asking again fires none of them twice.
+    """
+    first, last = _moment(body, "from"), _moment(body, "to")
+    hints: list[str] = []
+
+    def make(cursor: Transaction, row: ScheduleRow) -> Answer:
+        try:
+            made = schedules.backfill(cursor, row.id, first, last, caller().name)
+        except schedules.TooMany as error:
+            raise Problem(kinds.INVALID, str(error)) from None
+        _audit(cursor, "schedule.backfill", row, body.get("reason"), count=len(made))
+        hints.extend(one.row.instance_id for one in made if one.row.instance_id)
+        return keyed.answered(202, {"items": [_firing(one.row) for one in made]})
+
+    return keyed.change(partial(_on, id, make), after=lambda: state().hints.send(*hints))
+
+
+@blueprint.route("/<id:id>/firings")
+@blueprint.answers(200, FiringsSchema)
+@blueprint.asks(FiringsQuerySchema)
+def ledger(query: dict[str, Any], id: str) -> Response:
+    """What became of the due times, the latest first"""
+    database = state().services.database
+    page = firings.listed(
+        database,
+        _find(database, id).id,
+        outcomes=query["outcome"],
+        since=query.get("since"),
+        until=query.get("until"),
+        limit=query["limit"],
+        after=cursors.read(query["cursor"], (cursors.moment,)),
+    )
+    found = [FiringRow(*row[1:]) for row in page.rows]
+    return listing([_firing(row) for row in found], cursors.write(page.last))
+
+
+def _find(reader: Reader, id: str) -> ScheduleRow:
+    found = rows.get(reader, identified(id), scope())
+    if found is None:
+        raise Problem(kinds.NOT_FOUND, f"there is no schedule {id}")
+    return found
+
+
+def _on(id: str, make: Change, cursor: Transaction) -> Answer:
+    return make(cursor, _find(cursor, id))
+
+
+def _audit(
+    cursor: Transaction, action: str, row: ScheduleRow, reason: str | None, **details: object
+) -> None:
+    audit.write(cursor, entry(action, row.namespace, row.id, reason, **details))
+
+
+def _moment(body: dict[str, Any], name: str) -> datetime:
+    """A time of the body; its format was checked, not that there is such a day."""
+    try:
+        return datetime.fromisoformat(body[name])
+    except ValueError as error:
+        raise Problem(
+            kinds.INVALID, str(error), [{"pointer": f"/{name}", "message": str(error)}]
+        ) from None
+
+
+def _summary(row: ScheduleRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "namespace": row.namespace,
+        "workflow": row.workflow,
+        "version": row.version,
+        "kind": row.kind,
+        "state": row.state,
+        "timing": codec.loads(row.timing),
+        "policy": raw(row.policy),
+        "next_due": row.next_due,
+        "next_at": row.next_at,
+        "last_instance": row.last_instance,
+        "waiting": row.waiting,
+        "created_at": row.created_at,
+    }
+
+
+def _whole(reader: Reader, row: ScheduleRow, count: int) -> dict[str, Any]:
+    due = schedules.upcoming(row, rows.now(reader), count)
+    return {
+        **_summary(row),
+        "next": [{"due": one.due, "planned_at": one.planned} for one in due],
+    }
+
+
+def _firing(row: FiringRow) -> dict[str, Any]:
+    late = None if row.fired_at is None else (row.fired_at - row.planned_at).total_seconds()
+    return {
+        "due": row.due,
+        "reason": row.reason,
+        "outcome": row.outcome,
+        "why": row.why,
+        "since": row.since,
+        "planned_at": row.planned_at,
+        "fired_at": row.fired_at,
+        "late": late,
+        "instance": row.instance_id,
+        "version": row.version,
+    }
