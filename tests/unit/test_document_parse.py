@@ -6,11 +6,13 @@ import pytest
 
 from orchestrator.document import DocumentError, InvalidDocument, MalformedDocument, load
 from orchestrator.document.parse import parse
-from orchestrator.document.parse.bounds import MAX_BYTES, MAX_DEPTH, MAX_NODES
+from orchestrator.document.parse.bounds import MAX_BYTES, MAX_CHARACTERS, MAX_DEPTH, MAX_NODES
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)
 )
+REPEATED = "- &x " + "x" * 100_000 + "\n" + "- *x\n" * 100_000
+REPEATED_NUMBERS = "- &x " + "9" * 4300 + "\n" + "- *x\n" * 100_000
 
 
 def read(text: str, media_type: str = "application/yaml"):
@@ -137,6 +139,8 @@ def test_places_are_found_by_pointers():
         ("é: 1\n😀: [\x00]\n", (2, 5), "#x0000 may not stand in YAML"),
         ("a: " + "[" * 300, (1, 3 + MAX_DEPTH), f"more than {MAX_DEPTH} levels"),
         (BOMB, (6, 10), f"more than {MAX_NODES} values"),
+        (REPEATED, (21, 3), f"more than {MAX_CHARACTERS} characters"),
+        (REPEATED_NUMBERS, (441, 3), f"more than {MAX_CHARACTERS} characters"),
         ("x" * (MAX_BYTES + 1), (1, 1), f"the document has {MAX_BYTES + 1} bytes"),
         ("é" * (MAX_BYTES // 2 + 1), (1, 1), f"the document has {MAX_BYTES + 2} bytes"),
     ],

@@ -35,8 +35,8 @@ def parse(source: bytes | str, media_type: str | None = None) -> Parsed:
     """
     text = _decoded(source)
     read = json_text.read if _is_json(text, media_type) else yaml_text.read
-    value, root, _, depth = read(text)
-    return Parsed(value, root, depth)
+    found = read(text)
+    return Parsed(found.value, found.place, found.height)
 
 
 def _decoded(source: bytes | str) -> str:

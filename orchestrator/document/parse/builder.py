@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, NoReturn
 
 from orchestrator.document.model import escape
-from orchestrator.document.parse.bounds import MAX_DEPTH, MAX_NODES
+from orchestrator.document.parse.bounds import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES
 from orchestrator.document.places import ListPlace, MappingPlace, Place, Position
 from orchestrator.document.problems import InvalidDocument, MalformedDocument, Problem
 from orchestrator.document.text import short
@@ -14,23 +14,26 @@ Json = Any
 
 
 class Anchored(NamedTuple):
-    """A finished value, which can be repeated: how many nodes it has, how deep it is."""
+    """A finished value, which can be repeated: how many nodes and characters it has, how deep
+    it is."""
 
     value: Json
     place: Place
     size: int = 1
+    characters: int = 0
     height: int = 0
 
 
 class _List:
     """A list that is still open."""
 
-    __slots__ = ("height", "place", "size", "value")
+    __slots__ = ("characters", "height", "place", "size", "value")
 
     def __init__(self, place: ListPlace) -> None:
         self.place = place
         self.value: list[Json] = []
         self.size = 1
+        self.characters = 0
         self.height = 1
 
     wants_key = False
@@ -51,7 +54,9 @@ class _Mapping:
     """A mapping that is still open. `key` is the one whose value is awaited; `merging` says
     that what a `<<` takes in is awaited."""
 
-    __slots__ = ("height", "key", "merges", "merging", "place", "size", "value")
+    __slots__ = (
+        "characters", "height", "key", "merges", "merging", "place", "size", "value",
+    )  # fmt: skip
 
     def __init__(self, place: MappingPlace) -> None:
         self.place = place
@@ -60,6 +65,7 @@ class _Mapping:
         self.merging = False
         self.merges: list[Anchored] = []
         self.size = 1
+        self.characters = 0
         self.height = 1
 
     @property
@@ -104,6 +110,7 @@ class Builder:
     def __init__(self) -> None:
         self.stack: list[_List | _Mapping] = []
         self.nodes = 0
+        self.characters = 0
         self.root: Anchored | None = None
 
     @property
@@ -129,35 +136,37 @@ class Builder:
             line, column = first
             twice = f"the key {short(text)!r} stands twice (first at {line}:{column})"
             self.fail(twice, at, text)
-        self._count(1, at)
+        self._count(1, len(text), at)
         self._text(text, at)
         mapping.size += 1
+        mapping.characters += len(text)
         mapping.key = text
 
     def merge_key(self, at: Position) -> None:
         """A `<<`: the open mapping takes in the value that follows."""
-        self._count(1, at)
+        self._count(1, 0, at)
         self._mapping().merging = True
 
     def scalar(self, value: Json, at: Position) -> Anchored:
         """A value without parts."""
-        self._count(1, at)
+        characters = _length(value)
+        self._count(1, characters, at)
         if type(value) is str:
             self._text(value, at)
-        return self._put(Anchored(value, Place(*at)), at)
+        return self._put(Anchored(value, Place(*at), 1, characters), at)
 
     def alias(self, anchored: Anchored, at: Position) -> None:
         """A value that stands elsewhere already."""
         if len(self.stack) + anchored.height > MAX_DEPTH:
             self._too_deep(at)
-        self._count(anchored.size, at)
+        self._count(anchored.size, anchored.characters, at)
         self._put(anchored, at)
 
     def close(self) -> Anchored:
         """The mapping or list that was opened last ends."""
         frame = self.stack.pop()
         frame.end()
-        done = Anchored(frame.value, frame.place, frame.size, frame.height)
+        done = Anchored(frame.value, frame.place, frame.size, frame.characters, frame.height)
         return self._put(done, frame.place.position)
 
     def fail(self, message: str, at: Position, key: str | None = None) -> NoReturn:
@@ -185,6 +194,7 @@ class Builder:
         if isinstance(frame, _Mapping) and frame.merging and not _mappings(done.place):
             self.fail("'<<' takes in a mapping or a list of mappings", at)
         frame.size += done.size
+        frame.characters += done.characters
         frame.height = max(frame.height, done.height + 1)
         frame.put(done)
         return done
@@ -192,15 +202,18 @@ class Builder:
     def _may_open(self, at: Position) -> None:
         if len(self.stack) >= MAX_DEPTH:
             self._too_deep(at)
-        self._count(1, at)
+        self._count(1, 0, at)
 
     def _too_deep(self, at: Position) -> NoReturn:
         self.fail(f"more than {MAX_DEPTH} levels of nesting", at)
 
-    def _count(self, nodes: int, at: Position) -> None:
+    def _count(self, nodes: int, characters: int, at: Position) -> None:
         self.nodes += nodes
+        self.characters += characters
         if self.nodes > MAX_NODES:
             self.fail(f"more than {MAX_NODES} values, those repeated by aliases counted", at)
+        if self.characters > MAX_CHARACTERS:
+            self.fail(f"more than {MAX_CHARACTERS} characters, those repeated counted", at)
 
     def _text(self, text: str, at: Position) -> None:
         """Databases and tools choke on these, although JSON can say them."""
@@ -211,6 +224,13 @@ class Builder:
 
     def _refuse(self, message: str, at: Position) -> NoReturn:
         raise InvalidDocument([Problem(self.pointer(), *at, message)])
+
+
+def _length(value: Json) -> int:
+    """About how long a value without parts is when it is written out."""
+    if type(value) is str:
+        return len(value)
+    return value.bit_length() // 3 if type(value) is int else 8
 
 
 def _mappings(place: Place) -> bool:
