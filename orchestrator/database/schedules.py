@@ -80,14 +80,11 @@ def lock(cursor: Reader, id: str) -> ScheduleRow | None:
 def lock_all(cursor: Reader, namespace: str, workflow: str) -> list[ScheduleRow]:
     """Lock the schedules of a workflow, and whoever else asks for them: nobody deploys two
     versions of a workflow at once."""
-    cursor.all(
-        "select pg_advisory_xact_lock(hashtextextended(%s, 0))",
-        (f"schedules {namespace}/{workflow}",),
-    )
     rows = cursor.all(
-        f"select {_COLUMNS} from orchestrator.schedules s"
+        "select pg_advisory_xact_lock(hashtextextended(%s, 0));"
+        f" select {_COLUMNS} from orchestrator.schedules s"
         " where s.namespace = %s and s.workflow = %s order by s.id for update",
-        (namespace, workflow),
+        (f"schedules {namespace}/{workflow}", namespace, workflow),
     )
     return [ScheduleRow(*row) for row in rows]
 

@@ -60,7 +60,7 @@ def deployed(
     """
     wanted = plans(document)
     standing = {row.kind: row for row in schedules.lock_all(cursor, namespace, name)}
-    if not schedules.is_newest(cursor, workflow_id):
+    if not (wanted or standing) or not schedules.is_newest(cursor, workflow_id):
         return
     now = schedules.now(cursor)
     policy = codec.dumps(stored_policy(document))

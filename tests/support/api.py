@@ -99,6 +99,10 @@ class Api:
         """POST."""
         return self("post", path, **options)
 
+    def patch(self, path: str, **options: Any) -> Any:
+        """PATCH."""
+        return self("patch", path, **options)
+
     def delete(self, path: str, **options: Any) -> Any:
         """DELETE."""
         return self("delete", path, **options)
