@@ -14,6 +14,7 @@ from celery.worker import state as worker_state
 from orchestrator.error_handler import runtime_error
 from orchestrator.execution import signals
 from orchestrator.execution.deaf import Hearing
+from orchestrator.execution.deaths import Deaths
 from orchestrator.execution.heartbeat import Heartbeat
 from orchestrator.execution.losses import Losses
 from orchestrator.log import get_logger
@@ -37,6 +38,7 @@ class Worker:
         self.losses = Losses(execution)
         self.heartbeat = Heartbeat(execution, self._after_beat)
         self._hearing = Hearing(self)
+        self._deaths = Deaths(self._died)
         self._pid = os.getpid()
         self._ended = threading.Event()
         self._end_lock = threading.Lock()
@@ -55,11 +57,13 @@ class Worker:
         self.watch(consumer.pool)
 
     def watch(self, pool: Any) -> None:
-        """Learn at once of each child that ends. Celery forgets it at each reconnect."""
+        """Learn of each child that ends, from the system and from billiard, which forgets what
+        it was told at each reconnect."""
         billiards = getattr(pool, "_pool", None)
         known = getattr(billiards, "on_process_down", None)
         if billiards is None or getattr(known, "watched", False):
             return
+        self._deaths.watch(billiards)
 
         def on_process_down(process: Any) -> None:
             self.losses.process_gone(process.pid, process.exitcode)
@@ -68,6 +72,12 @@ class Worker:
 
         on_process_down.watched = True  # type: ignore[attr-defined]
         billiards.on_process_down = on_process_down
+
+    def _died(self, process: int, exit_code: int | None) -> None:
+        self.losses.process_gone(process, exit_code)
+        # Have the place filled now rather than at Celery's next look.
+        if not self.execution.hands.stopping:
+            self.consumer.call_soon(self.consumer.pool.maintain_pool)
 
     def _after_beat(self) -> None:
         self._note_events()

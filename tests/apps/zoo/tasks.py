@@ -254,7 +254,7 @@ def stubborn(key):
     return {"count": count}
 
 
-@shared_task(name="zoo.limited", time_limit=2)
+@shared_task(name="zoo.limited", time_limit=1)
 def limited(seconds=0.0):
     time.sleep(seconds)
     return {"slept": seconds}
