@@ -44,6 +44,7 @@ def test_a_due_time_starts_one_instance_and_stands_in_the_ledger(shop):
     entry = firings.FiringRow(*row)
     assert entry.instance_id == started
     assert entry.due == entry.planned_at == first - timedelta(seconds=60)
+    assert entry.fired_at is not None
     assert timedelta(0) <= entry.fired_at - entry.planned_at < timedelta(seconds=60)
     assert shop.ledger() == [("schedule", "started", None)]
     assert shop.one().next_due == first
