@@ -13,7 +13,17 @@ from typing import Any
 
 from orchestrator import ids
 from orchestrator.codec import dumps
-from orchestrator.core.values import Attempt, Ended, Instance, Json, Step, Stimulus, Transition
+from orchestrator.core.values import (
+    Attempt,
+    Ended,
+    Instance,
+    Json,
+    Slice,
+    Step,
+    Stimulus,
+    Transition,
+)
+from orchestrator.database import common
 from orchestrator.database.slices import Reader
 
 #: At most this many attempts of one instance stand published and unclaimed.
@@ -42,16 +52,21 @@ class Taken:
 class Saving:
     """A transition on its way into the database.
 
-    `before` is the instance as it was read: its `sequence` is what the save compares.
+    `slice` is what it was decided on: its instance's `sequence` is what the save compares.
     `queue_of` names the queue of an attempt whose document named none.
     """
 
-    before: Instance
+    slice: Slice
     stimulus: Stimulus
     transition: Transition
     queue_of: Callable[[Attempt], str]
     fence: Fence | None = None
     taken: Taken | None = None
+
+    @property
+    def before(self) -> Instance:
+        """The instance as it was read."""
+        return self.slice.instance
 
 
 def _json(value: Json) -> str | None:
@@ -230,6 +245,10 @@ def save(reader: Reader, saving: Saving) -> None:
         Superseded: the instance moved on since its slice was read.
         Fenced: the attempt is not the caller's any more.
     """
+    if common.is_common(saving):
+        told, facts = story(saving.stimulus), _facts(saving.transition)
+        reader.last(*common.params(saving, told, facts))
+        return
     sql, params = [_SAVE], _params(saving)
     for statement, values in _rare(saving):
         sql.append(statement)

@@ -70,7 +70,7 @@ class Bringer:
         if chosen is not None and take is not None:
             taken = Taken(chosen.id, take.holder.worker, take.holder.process, token)
         fence = Fence(work.attempt.id, work.token) if work else None
-        view.save(Saving(slice.instance, stimulus, transition, self.queue_of, fence, taken))
+        view.save(Saving(slice, stimulus, transition, self.queue_of, fence, taken))
         return Saved(slice, transition, _follow(slice, transition), chosen, token)
 
 

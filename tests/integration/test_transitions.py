@@ -17,6 +17,7 @@ from orchestrator.core.values import (
     Fact,
     Instance,
     Need,
+    Slice,
     Status,
     Step,
     Stimulus,
@@ -25,7 +26,7 @@ from orchestrator.core.values import (
     TimerKind,
     Transition,
 )
-from orchestrator.database import attempts, slices, stimuli, timers, workers
+from orchestrator.database import attempts, common, slices, stimuli, timers, workers
 from orchestrator.database.connection import LOCKING, Busy, Database, Fenced, Superseded
 from orchestrator.database.transitions import Fence, Saving, Taken, save
 
@@ -60,7 +61,8 @@ def saving(before: Instance, stimulus: Stimulus | None = None, **changes) -> Sav
     told = stimulus or Stimulus(StimulusKind.RESULT, NOW, 7)
     after = replace(before, **changes.pop("instance", {}))
     fence, taken = changes.pop("fence", None), changes.pop("taken", None)
-    return Saving(before, told, Transition(after, **changes), lambda _: "celery", fence, taken)
+    slice = Slice(before, changes.pop("steps", {}))
+    return Saving(slice, told, Transition(after, **changes), lambda _: "celery", fence, taken)
 
 
 def started(database: Database, instance: str) -> tuple[Instance, Attempt]:
@@ -152,6 +154,81 @@ def test_an_attempt_taken_at_once_is_born_claimed_and_found_by_its_token(databas
     assert found is not None and found.slice.attempt is not None
     assert found.slice.attempt.id == following.id
     assert claimed(database, instance, following, "c.0") is None
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_the_commonest_transition_has_a_way_of_its_own_to_the_same_rows(
+    database, monkeypatch, taken
+):
+    rows = []
+    for recognised in (True, False):
+        id = ids.new_id()
+        database.all(
+            "insert into orchestrator.instances (id, namespace, workflow_id, workflow, version)"
+            " values (%s, 'shop', %s, 'order', '1.0.0')",
+            (id, ids.new_id()),
+        )
+        stimuli.put(database, id, StimulusKind.START)
+        after, attempt = started(database, id)
+        snapshot = claimed(database, id, attempt, "a.0")
+        assert snapshot is not None
+        step = snapshot.slice.steps[1]
+        done = replace(
+            step, status=Status.COMPLETED, done=2, undo="able", output={"n": 1}, ended_at=NOW
+        )
+        following = Attempt(ids.new_id(), 3, 1, "shop.charge", priority=5, time_limit=2.5)
+        told = saving(
+            after,
+            Stimulus(StimulusKind.RESULT, NOW, 7, step=1),
+            steps=snapshot.slice.steps,
+            instance={"counter": 3},
+            changed=(done,),
+            created=(a_step(3, input=[1], call={"kind": "celery"}, raw_input=2, index=1),),
+            attempts=(following,),
+            ended=(Ended(attempt.id, AttemptState.SUCCEEDED),),
+            fence=Fence(attempt.id, "a.0"),
+            taken=Taken(following.id, WORKER, 1, "a.1") if taken else None,
+            facts=(Fact("task.completed", 1), Fact("task.started", 3)),
+        )
+        with monkeypatch.context() as patch:
+            assert common.is_common(told)
+            if not recognised:
+                patch.setattr(common, "is_common", lambda _: False)
+            save(database, told)
+            assert_refused(database, told)
+        rows.append(everything_of(database, id))
+    assert rows[0] == rows[1]
+
+
+def assert_refused(database: Database, told: Saving) -> None:
+    with pytest.raises(Superseded):
+        save(database, told)
+    now = replace(told.before, sequence=told.before.sequence + 1)
+    with pytest.raises(Fenced):
+        save(database, replace(told, slice=replace(told.slice, instance=now)))
+
+
+def everything_of(database: Database, id: str) -> list[object]:
+    """All rows of an instance, without ids and the database's own times."""
+    left_out = {"id", "instance_id", "workflow_id", "created_at", "published_at", "claimed_at"}
+    found: list[object] = []
+    for table, key in (("instances", "id"), ("steps", "instance_id"), ("attempts", "instance_id")):
+        for (row,) in database.all(
+            f"select row_to_json(t) from orchestrator.{table} t where t.{key} = %s order by t.id",
+            (id,),
+        ):
+            times = {name: row[name] is not None for name in left_out & set(row)}
+            ended = row.pop("ended_at", None) is not None
+            rest = {name: value for name, value in row.items() if name not in left_out}
+            found.append((table, rest, times, ended))
+    found.append(
+        database.all(
+            "select sequence, seed, stimulus, facts from orchestrator.history"
+            " where instance_id = %s order by sequence",
+            (id,),
+        )
+    )
+    return found
 
 
 def test_of_many_savers_of_one_version_one_wins(database, database_url, instance):

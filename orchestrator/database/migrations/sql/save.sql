@@ -52,23 +52,20 @@ begin
   end if;
   insert into orchestrator.history (instance_id, sequence, at, seed, stimulus, facts)
   values (p_instance, p_expected + 1, p_at, p_seed, p_stimulus, p_facts);
-  if e_id is not null then
-    update orchestrator.attempts a
-       set state = e.state, error = e.error, traceback = e.traceback,
+  -- Row by row: a join with the arrays could be planned as a scan of the whole instance.
+  for k in 1 .. coalesce(cardinality(e_id), 0) loop
+    update orchestrator.attempts
+       set state = e_state[k], error = e_error[k], traceback = e_traceback[k],
            ended_at = clock_timestamp()
-      from unnest(e_id, e_state, e_error, e_traceback) as e(id, state, error, traceback)
-     where a.id = e.id and a.state in ('ready', 'claimed');
-  end if;
-  if c_id is not null then
-    update orchestrator.steps s
-       set status = c.status, open = c.open, done = c.done, undo = c.undo,
-           unknown = c.unknown, ended_at = c.ended, output = c.output, state = c.state,
-           scope = c.scope, call = c.call, error = c.error
-      from unnest(c_id, c_status, c_open, c_done, c_undo, c_unknown, c_ended, c_output,
-                  c_state, c_scope, c_call, c_error)
-           as c(id, status, open, done, undo, unknown, ended, output, state, scope, call, error)
-     where s.instance_id = p_instance and s.id = c.id;
-  end if;
+     where id = e_id[k] and state in ('ready', 'claimed');
+  end loop;
+  for k in 1 .. coalesce(cardinality(c_id), 0) loop
+    update orchestrator.steps
+       set status = c_status[k], open = c_open[k], done = c_done[k], undo = c_undo[k],
+           unknown = c_unknown[k], ended_at = c_ended[k], output = c_output[k],
+           state = c_state[k], scope = c_scope[k], call = c_call[k], error = c_error[k]
+     where instance_id = p_instance and id = c_id[k];
+  end loop;
   if n_id is not null then
     insert into orchestrator.steps (
       instance_id, id, parent, open, index, done, undoes, unknown, ref, kind, status, undo,

@@ -11,7 +11,7 @@ down_revision = None
 
 SQL = Path(__file__).parents[1] / "sql"
 #: Later ones use earlier ones.
-FUNCTIONS = ("read_slice", "read_inbox", "claim", "save")
+FUNCTIONS = ("read_slice", "read_inbox", "claim", "save", "save_step")
 
 
 def upgrade() -> None:
