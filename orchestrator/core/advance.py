@@ -107,11 +107,7 @@ def _move(draft: Draft, move: Callable[..., None], *arguments: Any) -> None:
         try:
             return move(draft, *arguments)
         except Faulted as faulted:
-            move, arguments = _fault, (faulted.node, faulted.error, faulted.unknown)
-
-
-def _fault(draft: Draft, node: Node, error: dict[str, Json], unknown: bool) -> None:
-    faulting.fault(draft, node, error, unknown=unknown)
+            move, arguments = faulting.fault, (faulted,)
 
 
 def _go_on(draft: Draft, id: int, data: Json) -> None:
@@ -167,7 +163,7 @@ def _end_all(draft: Draft, node: Node) -> None:
     while at is not undoing and at.parent != ROOT:
         at = draft.node(at.parent)
         if at.kind == "listen":
-            draft.closed.append(at.id)
+            draft.close(at.id)
         at.open, at.output = 0, node.output
         flow.mark_completed(draft, at)
     if undoing is None:
@@ -261,7 +257,8 @@ def _timer(draft: Draft, stimulus: Stimulus) -> None:
         return _within(draft, node, KINDS[node.kind].timers[kind])
     if node.recall("flying") is not None:
         return settle.given_up(draft, node)
-    return faulting.timed_out(draft, node)
+    error = timeout(f"{node.ref} has taken longer than its timeout")
+    raise Faulted(node, placed(error, node.ref), running=True)
 
 
 def _instance_timed_out(draft: Draft) -> None:

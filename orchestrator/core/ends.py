@@ -73,7 +73,7 @@ def _aftermath(draft: Draft, flying: int, cause: Json) -> None:
 
 def _disarm(draft: Draft) -> None:
     if draft.plan.timeout is not None:
-        draft.disarmed.append(ROOT)
+        draft.disarm(ROOT)
 
 
 def settled(draft: Draft) -> None:

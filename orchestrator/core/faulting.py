@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.core import compensation, ends, settle
-from orchestrator.core.faults import Fault, placed, timeout
+from orchestrator.core.faults import Fault, placed
 from orchestrator.core.flow import disarm
 from orchestrator.core.kinds import KINDS, Faulted
 from orchestrator.core.values import ROOT, Json, Status
@@ -20,20 +20,24 @@ Way = list[tuple[Node, dict[str, Json]]]
 """The steps that fault, from the inside out, each with its error."""
 
 
-def fault(draft: Draft, node: Node, error: Mapping[str, Json], *, unknown: bool = False) -> None:
+def fault(draft: Draft, faulted: Faulted) -> None:
     """A step has faulted, or (where it has completed) what follows it cannot begin."""
-    way, handler = _way_up(draft, node, placed(error, node.ref))
+    node = faulted.node
+    way, handler = _way_up(draft, node, placed(faulted.error, node.ref))
     top, cause = way[-1]
-    if top.undoes is not None and not unknown and compensation.tries_again(draft, top, node, cause):
+    undoes = top.undoes is not None
+    if undoes and not faulted.unknown and compensation.tries_again(draft, top, node, cause):
         return
-    if unknown:
+    stopped = draft.root.run if handler is None and not undoes else None
+    if faulted.running:
+        _break_off(draft, node, way[0][1], stopped)
+    if faulted.unknown:
         settle.mark_unknown(draft, node)
     beside = any(step.open > 1 for step, _ in way[1:])
-    stops = handler is None and top.undoes is None
     for step, its in way:
         if step.is_open:
-            _end(draft, step, its, draft.root.run if stops else None)
-    if top.undoes is not None:
+            _end(draft, step, its, stopped)
+    if undoes:
         if beside:
             settle.withdraw(draft, top.id)
         compensation.failed(draft, top, cause)
@@ -41,6 +45,13 @@ def fault(draft: Draft, node: Node, error: Mapping[str, Json], *, unknown: bool 
         ends.fault(draft, cause, node, beside=beside)
     else:
         _handle(draft, handler, top, cause, beside)
+
+
+def _break_off(draft: Draft, node: Node, error: Mapping[str, Json], stopped: int | None) -> None:
+    if node.open:
+        settle.withdraw(draft, node.id, stopped=stopped)
+    else:
+        settle.interrupt(draft, node, error)
 
 
 def _handle(
@@ -69,23 +80,13 @@ def _way_up(draft: Draft, node: Node, error: dict[str, Json]) -> tuple[Way, Node
 
 def _end(draft: Draft, node: Node, error: dict[str, Json], stopped: int | None) -> None:
     node.error = error
+    if stopped is not None:
+        node.remember(stopped=stopped)
     if node.recall("flying") is not None:
         return
     disarm(draft, node)
     if node.kind == "listen":
-        draft.closed.append(node.id)
+        draft.close(node.id)
     draft.set_status(node, Status.FAULTED)
-    if stopped is not None:
-        node.remember(stopped=stopped)
     data: dict[str, Json] = {"error": error}
     draft.fact("task.faulted", node.id, {**data, "unknown": True} if node.unknown else data)
-
-
-def timed_out(draft: Draft, node: Node) -> None:
-    """A step has taken longer than its timeout allows: whatever it does is withdrawn."""
-    error = placed(timeout(f"{node.ref} has taken longer than its timeout"), node.ref)
-    if node.open:
-        settle.withdraw(draft, node.id)
-    else:
-        settle.interrupt(draft, node, error)
-    fault(draft, node, error)

@@ -212,4 +212,4 @@ def mark_completed(draft: Draft, node: Node) -> None:
 def disarm(draft: Draft, node: Node) -> None:
     """Remove a step's timers, where it may have some."""
     if node.kind == "try" or node.status is Status.WAITING or draft.plan_of(node).timeout:
-        draft.disarmed.append(node.id)
+        draft.disarm(node.id)

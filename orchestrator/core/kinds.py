@@ -17,13 +17,22 @@ from orchestrator.core.work import Draft, Node
 
 class Faulted(Exception):
     """A step has faulted. Raised by whatever moves a step, caught by the engine, which looks
-    for the one who handles it. `unknown`: nobody can say whether the effects happened."""
+    for the one who handles it. `unknown`: nobody can say whether the effects happened.
+    `running`: the step was still at work, and what it does is to be broken off."""
 
-    def __init__(self, node: Node, error: Mapping[str, Json], *, unknown: bool = False) -> None:
+    def __init__(
+        self,
+        node: Node,
+        error: Mapping[str, Json],
+        *,
+        unknown: bool = False,
+        running: bool = False,
+    ) -> None:
         super().__init__(error)
         self.node = node
         self.error = error
         self.unknown = unknown
+        self.running = running
 
 
 def _unexpected(what: str) -> Callable[..., Any]:

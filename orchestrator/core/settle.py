@@ -146,7 +146,7 @@ def stop(draft: Draft, node: Node, stopped: int | None) -> None:
     """An open step ends as cancelled, with its timers, listeners and unclaimed attempt."""
     disarm(draft, node)
     if node.kind == "listen":
-        draft.closed.append(node.id)
+        draft.close(node.id)
     if node.was is None:
         draft.attempts = [one for one in draft.attempts if one.step != node.id]
     elif node.kind == "call":
@@ -174,7 +174,7 @@ def land(
     unknown: bool = False,
 ) -> None:
     """As `landed`, also for a sub-workflow."""
-    draft.disarmed.append(node.id)
+    draft.disarm(node.id)
     settler = node.recall("settler")
     node.remember(flying=None, settler=None)
     if state is AttemptState.SUCCEEDED:

@@ -500,6 +500,16 @@ class Draft:
         self.timers.append(Timer(step, kind, due))
         return due
 
+    def disarm(self, step: int) -> None:
+        """Remove a step's timers, those of this transition included."""
+        self.timers = [timer for timer in self.timers if timer.step != step]
+        self.disarmed.append(step)
+
+    def close(self, step: int) -> None:
+        """Remove a step's listener, also one of this transition."""
+        self.listeners = [listener for listener in self.listeners if listener.step != step]
+        self.closed.append(step)
+
     def dispatch(self, attempt: Attempt) -> None:
         """Hand a step off to a worker."""
         self.attempts.append(attempt)

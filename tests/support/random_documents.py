@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from orchestrator.core.values import Status
+from orchestrator.core.values import Status, StimulusKind
 from tests.support.documents import doc
 from tests.support.world import World
 
@@ -18,15 +18,17 @@ ERROR = "https://serverlessworkflow.io/spec/1.0.0/errors/"
 class Documents:
     """Makes random valid documents. Every task has a name of its own."""
 
-    def __init__(self, random: Random, *, compensates: bool = True) -> None:
+    def __init__(self, random: Random, *, child: str | None = None) -> None:
         self.random = random
-        self.compensates = compensates
+        self.child = child
         self.made = 0
 
     def document(self) -> Body:
         about = {}
         if self.random.random() < 0.1:
             about = {"metadata": {"onFault": "hold"}}
+        if self.child is None:
+            about["name"] = "child"
         return doc(*self.tasks(0, most=4), about=about)
 
     def tasks(self, depth: int, most: int = 3) -> list[Body]:
@@ -34,7 +36,9 @@ class Documents:
 
     def task(self, depth: int) -> Body:
         makers: list[Callable[[int], Body]] = [self.call, self.call, self.call, self.set, self.wait]
-        makers += [self.switch, self.fault, self.emit]
+        makers += [self.switch, self.fault, self.emit, self.listen]
+        if self.child is not None:
+            makers += [self.run]
         if depth < 3:
             makers += [self.do, self.fork, self.fork, self.loop, self.block, self.block]
         self.made += 1
@@ -44,7 +48,7 @@ class Documents:
 
     def _dressed(self, body: Body, name: str) -> Body:
         metadata = body.setdefault("metadata", {})
-        if self.compensates and self.random.random() < (0.7 if "call" in body else 0.15):
+        if self.random.random() < (0.7 if "call" in body else 0.15):
             undoing: Body = {"call": f"undo-{name}"}
             if self.random.random() < 0.2:
                 undoing = {"do": [{"one": {"call": f"undo-{name}"}}, {"two": {"set": {}}}]}
@@ -80,6 +84,19 @@ class Documents:
 
     def emit(self, _: int) -> Body:
         return {"emit": {"event": {"with": {"type": "t", "source": "s"}}}}
+
+    def listen(self, _: int) -> Body:
+        to: Body = {"any": [{"with": {"type": "t"}}]}
+        if self.random.random() < 0.5:
+            to["until"] = ". | length >= 2"
+        body: Body = {"listen": {"to": to}}
+        if self.random.random() < 0.5:
+            body["foreach"] = {"do": self.tasks(3, most=2)}
+        return body
+
+    def run(self, _: int) -> Body:
+        about = {"namespace": "test", "name": self.child, "version": "1.0.0"}
+        return {"run": {"workflow": about, "await": self.random.random() < 0.8}}
 
     def do(self, depth: int) -> Body:
         return {"do": self.tasks(depth + 1)}
@@ -117,7 +134,7 @@ class Outside:
         self.world = world
         self.id = id
         self.random = random
-        self.cancelled = False
+        self.repairs = 0
 
     def step(self) -> bool:
         """Do one thing; False: there is nothing left to do."""
@@ -129,8 +146,10 @@ class Outside:
             acts += [(8, self.succeed), (2, self.fail), (1, self.lose)]
         if world.next_due() is not None:
             acts += [(3, world.fire)]
+        if self.listening():
+            acts += [(3, self.publish)]
         if not acts and world.instance(self.id).status is not Status.SUSPENDED:
-            return False
+            return self.repair()
         acts += [(1, self.command)]
         weights, moves = zip(*acts, strict=True)
         self.random.choices(moves, weights)[0]()
@@ -160,8 +179,31 @@ class Outside:
             return self.world.command(self.id, "resume")
         chance = self.random.random()
         if chance < 0.1:
-            self.cancelled = True
             return self.world.command(self.id, "cancel")
         if chance < 0.3:
             return self.world.command(self.id, "suspend")
+        if chance < 0.4:
+            step = self.random.choice(self.world.steps(self.id) or [None])  # type: ignore[list-item]
+            return self.world.command(self.id, "skip", step=step and step.id)
         return None
+
+    def listening(self) -> list[tuple[str, int]]:
+        return [(id, step) for id, rows in self.world.rows.items() for step in rows.listeners]
+
+    def publish(self) -> None:
+        id, step = self.random.choice(self.listening())
+        event = {"type": "t", "data": self.random.randint(0, 9)}
+        self.world.tell(id, StimulusKind.EVENT, step, {"event": event, "matches": [0]})
+
+    def repair(self) -> bool:
+        """A person looks at what has stopped. False: nothing comes of it."""
+        self.repairs += 1
+        if self.repairs > 4:
+            return False
+        chance = self.random.random()
+        data = {}
+        if chance < 0.3:
+            step = self.random.choice(self.world.steps(self.id) or [None])  # type: ignore[list-item]
+            data["from"] = step and step.id
+        self.world.command(self.id, "skip" if chance > 0.8 else "retry", **data)
+        return True

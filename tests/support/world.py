@@ -237,7 +237,11 @@ class World:
         """What must hold of every transition, whatever the document."""
         old, new = rows.instance, change.instance
         assert new.sequence == old.sequence + 1
-        move(INSTANCE, old.status, new.status)
+        if new.run == old.run:
+            move(INSTANCE, old.status, new.status)
+        else:
+            move(INSTANCE, old.status, Status.RUNNING)
+            move(INSTANCE, Status.RUNNING, new.status)
         for one, other in _passed(old.compensation, new.compensation):
             move(COMPENSATION, one, other)
         if new.compensation is Compensation.NONE:
@@ -248,7 +252,10 @@ class World:
             assert step.id not in rows.steps
             assert step.id <= new.counter
         for step in change.changed:
-            move(STEP, rows.steps[step.id].status, step.status)
+            if new.run == old.run:
+                move(STEP, rows.steps[step.id].status, step.status)
+            elif step.status is not rows.steps[step.id].status:
+                move(STEP, rows.steps[step.id].status, Status.RUNNING)
             if rows.steps[step.id].done is not None and not rows.steps[step.id].unknown:
                 assert rows.steps[step.id].done == step.done, "a step succeeds at most once (I2)"
         if new.status not in OPEN:

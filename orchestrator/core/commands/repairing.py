@@ -44,7 +44,7 @@ def skip(draft: Draft, data: Mapping[str, Json]) -> None:
         draft.withdrawn.append(node.id)
         node.remember(attempt=None)
     elif node.kind == "listen":
-        draft.closed.append(node.id)
+        draft.close(node.id)
     elif node.recall("child") is not None:
         command = {"command": "cancel", "reason": "the parent's step was skipped"}
         draft.tell(StimulusKind.COMMAND, node.recall("child"), None, command)

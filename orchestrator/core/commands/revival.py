@@ -34,12 +34,20 @@ class Revival:
         self._open_instance()
         if target is None:
             return self.draft.push(ROOT, {"begin": True})
+        if target.open and not change and target.id in self.stopped:
+            return self._go_on_inside()
         parent = self._place(target)
         self._abandon(target)
         for node in list(self.stopped.values()):
             if node.id in self.stopped:
                 self._revive(node, wanted=node.id == parent)
         return self._begin(target, parent, change)
+
+    def _go_on_inside(self) -> None:
+        """A container failed while it was at work (its timeout, say): what it contains goes
+        on, and what has completed in it stands."""
+        for node in list(self.stopped.values()):
+            self._revive(node, wanted=False)
 
     def _open_instance(self) -> None:
         draft, root = self.draft, self.draft.root
@@ -122,6 +130,12 @@ class Revival:
         _rearm(draft, node, node.id)
         if is_parallel(draft.plan_of(node).task):
             self._begin_missing(node)
+        elif node.kind == "listen" and not node.recall("closing"):
+            self._listen(node)
+
+    def _listen(self, node: Node) -> None:
+        listening = listening_of(self.draft.plan_of(node))
+        register_listener(self.draft, node, listening, node.recall("correlation", {}))
 
     def _begin_missing(self, node: Node) -> None:
         """Branches and iterations that were counted but had not begun."""
@@ -156,8 +170,7 @@ class Revival:
         its pause."""
         draft = self.draft
         if node.kind == "listen":
-            listening = listening_of(draft.plan_of(node))
-            register_listener(draft, node, listening, node.recall("correlation", {}))
+            self._listen(node)
         elif node.kind == "try" and "retry" in (node.recall("next") or {}):
             draft.arm(node.id, TimerKind.RETRY, node.recall("next")["retry"])
         else:

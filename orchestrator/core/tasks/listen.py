@@ -234,7 +234,7 @@ def _bounded(draft: Draft, items: list[Json]) -> list[Json]:
 
 def _close(draft: Draft, node: Node) -> None:
     """Nothing more is consumed; what waits is still processed."""
-    draft.closed.append(node.id)
+    draft.close(node.id)
     node.remember(closing=True)
     _next(draft, node)
 

@@ -159,7 +159,7 @@ def _disarm_try(draft: Draft, node: Node) -> None:
     if node.recall("attempt_due") is None:
         return
     node.remember(attempt_due=None)
-    draft.disarmed.append(node.id)
+    draft.disarm(node.id)
     due = node.recall("due")
     if due is not None:
         draft.timers.append(Timer(node.id, TimerKind.TIMEOUT, datetime.fromisoformat(due)))
@@ -214,8 +214,7 @@ def too_long(draft: Draft, node: Node) -> None:
         return
     error = placed(timeout(f"a try of {node.ref} has taken longer than its limit"), node.ref)
     if not _decides(draft, node, error):
-        settle.withdraw(draft, node.id)
-        raise Faulted(node, error)
+        raise Faulted(node, error, running=True)
     caught(draft, node, node, error, True)
 
 
