@@ -131,6 +131,9 @@ TIMES = [
     ("do: []\nschedule: {cron: daily}",
      "3:18: 'daily' is no cron expression: wrong number of fields"),
     ("document: {dsl: 1.0.3, namespace: t, name: s, version: 1.0.0,\n"
+     " metadata: {schedule: {grace: '${ .x }'}}}\ndo: []",
+     "2:31: a schedule has nothing that an expression could look at"),
+    ("document: {dsl: 1.0.3, namespace: t, name: s, version: 1.0.0,\n"
      " metadata: {schedule: {timezone: Mars/Olympus}}}\ndo: []",
      "2:34: 'Mars/Olympus' is no time zone that is known here"),
 ]  # fmt: skip
@@ -310,6 +313,10 @@ DOUBTED = [
      "3:13: calls of the kind 'catalog' are not built yet; this task will fault"),
     ("do:\n- a: {run: {shell: {command: ls}}}",
      "3:20: processes of the kind 'shell' are not built yet; this task will fault"),
+    ("do:\n- a: {run: {workflow: {namespace: a, name: b, version: v1}}}",
+     "3:56: no workflow has the version 'v1'"),
+    ("do:\n- a: {run: {workflow: {namespace: a.b, name: b, version: latest}}}",
+     "3:35: no workflow has the namespace 'a.b'"),
     ("do:\n- a: {try: [], catch: {retry: {jitter: {from: PT2S, to: PT1S}}}}",
      "3:32: the jitter ends before it begins"),
     ("do: []\ninput: {schema: {resource: {endpoint: https://x/s.json}}}",
@@ -342,6 +349,7 @@ ACCEPTED = [
     "do:\n- a: {call: celery, with: {task: '${ .t }', args: '${ .a }', kwargs: {x: 1}}}",
     "do:\n- a: {run: {workflow: {namespace: test, name: sample, version: '0.9.0'}}}",
     "do:\n- a: {run: {workflow: {namespace: test, name: other, version: latest}}}",
+    "do:\n- a: {run: {workflow: {namespace: test, name: '${ .n }', version: 1.0.0-rc.1+b2}}}",
     "do:\n- a: {call: http, with: {method: get, endpoint: 'https://{host}/pets/{id}'}}",
     "do:\n- a: {call: http, with: {method: get, endpoint: '{base}/pets'}}",
     "do:\n- a: {call: http, with: {method: '${ .m }', endpoint: '${ .url }', headers: '${ .h }'}}",

@@ -13,6 +13,7 @@ from orchestrator.document.checks.context import Context
 from orchestrator.document.checks.references import undefined
 from orchestrator.document.model import escape
 from orchestrator.document.schema.processes import PROCESSES
+from orchestrator.document.schema.words import NAME, VERSION
 from orchestrator.document.sites import Site
 from orchestrator.document.text import hint, nearest, quoted
 from orchestrator.document.validate import validate_ours
@@ -25,6 +26,13 @@ _CATALOGED = re.compile(r"[^:@]+:[^@]+@(?P<catalog>[^@]+)")
 
 #: The catalog that needs no definition (dsl.md, Default Catalog).
 _DEFAULT_CATALOG = "default"
+
+#: What deployed workflows are called.
+_TARGET = {
+    "namespace": re.compile(NAME),
+    "name": re.compile(NAME),
+    "version": re.compile(f"latest|{VERSION}"),
+}
 
 
 def check(context: Context) -> None:
@@ -99,9 +107,15 @@ def _process(context: Context, site: Site) -> None:
     run = site.body["run"]
     kind = next(key for key in PROCESSES if key in run)
     _built(context, f"{site.pointer}/run/{kind}", kind, "processes")
-    if kind == "workflow" and _is_itself(context, run["workflow"]):
+    if kind != "workflow":
+        return
+    pointer, target = f"{site.pointer}/run/workflow", run["workflow"]
+    if _is_itself(context, target):
         message = "the workflow runs itself, and would never end"
-        context.error(f"{site.pointer}/run/workflow", message, at_key=True)
+        context.error(pointer, message, at_key=True)
+    for key, pattern in _TARGET.items():
+        if not is_expression(target[key]) and pattern.fullmatch(target[key]) is None:
+            context.warn(f"{pointer}/{key}", f"no workflow has the {key} {quoted(target[key])}")
 
 
 def _is_itself(context: Context, target: dict[str, str]) -> bool:

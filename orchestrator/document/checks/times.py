@@ -127,13 +127,18 @@ def _schedule(context: Context, schedule: Json) -> None:
         message = "a schedule needs one of the keys 'every', 'cron', 'after' or 'on'"
         context.error("/schedule", message, at_key=True)
     for key in ("every", "after"):
-        if is_expression(schedule.get(key)):
-            message = "a schedule has nothing that an expression could look at"
-            context.error(f"/schedule/{key}", message)
-        elif _duration(context, f"/schedule/{key}", schedule.get(key)) == 0 and key == "every":
-            context.error(f"/schedule/{key}", "a schedule cannot fire without any pause")
+        length = _fixed(context, f"/schedule/{key}", schedule.get(key))
+        if length == 0 and key == "every":
+            context.error("/schedule/every", "a schedule cannot fire without any pause")
     if "cron" in schedule:
         _cron(context, schedule["cron"])
+
+
+def _fixed(context: Context, pointer: str, value: Json) -> float | None:
+    """The seconds of a duration that stands before anything runs."""
+    if is_expression(value):
+        context.error(pointer, "a schedule has nothing that an expression could look at")
+    return _duration(context, pointer, value)
 
 
 def _cron(context: Context, expression: str) -> None:
@@ -151,7 +156,7 @@ def _cron(context: Context, expression: str) -> None:
 def _policies_of_schedule(context: Context, policies: dict[str, Json]) -> None:
     pointer = "/document/metadata/schedule"
     for key in ("grace", "jitter"):
-        _duration(context, f"{pointer}/{key}", policies.get(key))
+        _fixed(context, f"{pointer}/{key}", policies.get(key))
     if "timezone" in policies:
         name = policies["timezone"]
         try:
