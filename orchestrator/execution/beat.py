@@ -17,6 +17,7 @@ from orchestrator.database.connection import Busy
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.scheduler.chores import Chores
 from orchestrator.scheduler.entries import Entries
+from orchestrator.scheduler.upkeep import PostgresUpkeep
 from orchestrator.scheduler.wake import Wake
 from orchestrator.settings import load_settings
 
@@ -38,7 +39,7 @@ class Scheduler(celery.beat.Scheduler):
         self._publish_timeout = settings.publish_timeout
         self._services = services(settings, app)
         database = self._services.database
-        self._chores = Chores(settings, database, self._services.state)
+        self._chores = Chores(settings, PostgresUpkeep(database), self._services.state)
         self._entries = Entries(database, app.main or "", self.schedule, self._send)
         self._wake = Wake(settings.direct_url)
 

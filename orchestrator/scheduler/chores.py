@@ -13,19 +13,10 @@ from datetime import timedelta
 
 import structlog
 
-from orchestrator.database import (
-    attempts,
-    firings,
-    idempotency,
-    schedules,
-    stimuli,
-    timers,
-    workers,
-)
-from orchestrator.database.connection import Busy, Database
+from orchestrator.database.connection import Busy
 from orchestrator.database.timers import LONGEST_SLEEP
 from orchestrator.errors import DatabaseUnavailable
-from orchestrator.scheduler import firing
+from orchestrator.scheduler.upkeep import Upkeep
 from orchestrator.scheduler.watchdog import Watchdog
 from orchestrator.settings import Settings
 from orchestrator.state_manager import StateManager
@@ -62,22 +53,22 @@ class Chores:
     def __init__(
         self,
         settings: Settings,
-        database: Database,
+        upkeep: Upkeep,
         state: StateManager,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._patience = settings.republish_after
-        self._database = database
+        self._upkeep = upkeep
         self._dispatcher = state.dispatcher
         self._monotonic = monotonic
-        watchdog = Watchdog(database, state, settings.lease)
+        watchdog = Watchdog(upkeep, state, settings.lease, monotonic)
         self._settle = Chore("settle", RARELY, self._settled)
         self._chores = [
             Chore("watchdog", settings.lease / 5, watchdog.look),
             Chore("publish_again", settings.republish_after / 5, self._publish_again),
             Chore("overdue", OVERDUE / 4, self._overdue),
             self._settle,
-            Chore("bury", 3600.0, lambda: workers.bury(database)),
+            Chore("bury", 3600.0, upkeep.bury),
             Chore("forget", 60.0, self._forget),
         ]
 
@@ -109,7 +100,7 @@ class Chores:
     def _fire_timers(self) -> bool:
         """Whether there is more to fire."""
         for _ in range(IN_A_ROW):
-            fired = timers.fire(self._database).instances
+            fired = self._upkeep.fire_timers()
             self._dispatcher.hint(*fired)
             if not fired:
                 return False
@@ -117,7 +108,7 @@ class Chores:
 
     def _fire_schedules(self) -> bool:
         for _ in range(IN_A_ROW):
-            fired = firing.fire(self._database)
+            fired = self._upkeep.fire_schedules()
             self._dispatcher.hint(*fired.hints)
             if not fired.schedules:
                 return False
@@ -126,16 +117,16 @@ class Chores:
 
     def _settled(self) -> float:
         """Go on with schedules whose instance has ended; returns when to look again."""
-        shortest = schedules.patience(self._database)
+        shortest = self._upkeep.schedules_wait()
         if shortest is None:
             return RARELY
-        fired = firing.settle(self._database)
+        fired = self._upkeep.settle_schedules()
         self._dispatcher.hint(*fired.hints)
         # One that is due some time after the end is seen early enough to be due in time.
         return min(max(shortest, SOON), SELDOM)
 
     def _publish_again(self) -> None:
-        lost = attempts.to_publish_again(self._database, self._patience)
+        lost = self._upkeep.lost_messages(self._patience)
         if lost:
             log.warning(
                 "Messages must be lost and are sent again",
@@ -145,15 +136,14 @@ class Chores:
             self._dispatcher.publish(lost)
 
     def _overdue(self) -> None:
-        self._dispatcher.hint(*stimuli.overdue(self._database, OVERDUE))
+        self._dispatcher.hint(*self._upkeep.overdue(OVERDUE))
 
     def _forget(self) -> None:
-        firings.forget(self._database, LEDGER)
-        idempotency.forget(self._database, ANSWERS)
+        self._upkeep.forget(LEDGER, ANSWERS)
 
     def _until_next(self) -> float:
         chore = min(chore.due for chore in self._chores) - self._monotonic()
-        asked = (timers.next_due(self._database), schedules.next_due(self._database))
-        due = min((wait for wait in asked if wait is not None), default=LONGEST_SLEEP)
+        asked = self._upkeep.next_due()
+        due = LONGEST_SLEEP if asked is None else asked
         # What is due and was not ours to fire is in another beat's hands.
         return max(0.0, min(chore, due if due > 0 else BREATH, LONGEST_SLEEP))

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from orchestrator.database import workers
-from orchestrator.database.connection import Database
 from orchestrator.database.workers import Claimed
 from orchestrator.errors import ERROR_TYPES, DatabaseUnavailable
+from orchestrator.scheduler.upkeep import Upkeep
 from orchestrator.state_manager import StateManager
 
 log = structlog.get_logger(__name__)
@@ -35,12 +34,12 @@ class Watchdog:
 
     def __init__(
         self,
-        database: Database,
+        upkeep: Upkeep,
         state: StateManager,
         lease: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._database = database
+        self._upkeep = upkeep
         self._state = state
         self._lease = lease
         self._monotonic = monotonic
@@ -49,7 +48,7 @@ class Watchdog:
     def look(self) -> int:
         """One round; returns how many attempts it declared lost."""
         try:
-            claimed = workers.claimed(self._database)
+            claimed = self._upkeep.claimed()
         except DatabaseUnavailable:
             self._signs.clear()  # nobody could beat: every lease is counted anew
             raise

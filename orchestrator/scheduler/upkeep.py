@@ -1,0 +1,98 @@
+"""What the beats ask of a database: the seam between their chores and Postgres, and between
+those and the simulated database of the tests."""
+
+# ruff: noqa: D102  (the protocol says it)
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from orchestrator.database import (
+    attempts,
+    firings,
+    idempotency,
+    schedules,
+    stimuli,
+    timers,
+    workers,
+)
+from orchestrator.database.attempts import Ready
+from orchestrator.database.connection import Database
+from orchestrator.database.workers import Claimed
+from orchestrator.scheduler import firing
+from orchestrator.scheduler.firing import Fired
+
+
+class Upkeep(Protocol):
+    """All that the chores ask of a database. Every method may raise `DatabaseUnavailable`."""
+
+    def fire_timers(self) -> Sequence[str]:
+        """Turn a portion of the due timers into stimuli; the instances they belong to."""
+
+    def fire_schedules(self) -> Fired:
+        """Fire a portion of the due schedules."""
+
+    def settle_schedules(self) -> Fired:
+        """Go on with a portion of the schedules whose instance has ended."""
+
+    def schedules_wait(self) -> float | None:
+        """The shortest `after`, in s, of the schedules that wait for an end; None: none does."""
+
+    def next_due(self) -> float | None:
+        """Seconds until the next timer or schedule is due; None: there is none."""
+
+    def claimed(self) -> Sequence[Claimed]:
+        """Every claimed attempt, with the beat of its worker."""
+
+    def lost_messages(self, patience: float) -> Sequence[Ready]:
+        """Attempts whose message must be lost, stamped as published again."""
+
+    def overdue(self, seconds: float) -> Sequence[str]:
+        """Instances with a note that has waited so long that its hint must be gone."""
+
+    def bury(self) -> None:
+        """Forget workers that are long gone."""
+
+    def forget(self, ledger: timedelta, answers: timedelta) -> None:
+        """Forget firings and answers to keyed requests of such an age."""
+
+
+class PostgresUpkeep:
+    """The `Upkeep` in Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def fire_timers(self) -> Sequence[str]:
+        return timers.fire(self._database).instances
+
+    def fire_schedules(self) -> Fired:
+        return firing.fire(self._database)
+
+    def settle_schedules(self) -> Fired:
+        return firing.settle(self._database)
+
+    def schedules_wait(self) -> float | None:
+        return schedules.patience(self._database)
+
+    def next_due(self) -> float | None:
+        asked = (timers.next_due(self._database), schedules.next_due(self._database))
+        return min((wait for wait in asked if wait is not None), default=None)
+
+    def claimed(self) -> Sequence[Claimed]:
+        return workers.claimed(self._database)
+
+    def lost_messages(self, patience: float) -> Sequence[Ready]:
+        return attempts.to_publish_again(self._database, patience)
+
+    def overdue(self, seconds: float) -> Sequence[str]:
+        return stimuli.overdue(self._database, seconds)
+
+    def bury(self) -> None:
+        workers.bury(self._database)
+
+    def forget(self, ledger: timedelta, answers: timedelta) -> None:
+        firings.forget(self._database, ledger)
+        idempotency.forget(self._database, answers)
