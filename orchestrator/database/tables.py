@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Float,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -246,6 +247,59 @@ listeners = Table(
     Column("correlation", JSON),
     Column("variables", JSON),
     _now(),
+    #: Whether somebody has looked for the events that came before it.
+    Column("looked", Boolean, nullable=False, server_default=text("false")),
+    #: The places of its filters that have been offered an event, where each takes one.
+    Column("offered", ARRAY(SmallInteger), nullable=False, server_default=text("'{}'")),
+    #: Whether it has been offered all that it will take.
+    Column("full", Boolean, nullable=False, server_default=text("false")),
+    Index(
+        "listeners_unlooked_ix",
+        "namespace",
+        "instance_id",
+        postgresql_where=text("not looked"),
+    ),
+)
+
+#: The filters of listeners, each once however many listeners have it. `type` is set where a
+#: filter takes events of one type only; `lifecycle`: it asks for lifecycle events.
+event_filters = Table(
+    "event_filters",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("type", Text),
+    Column("lifecycle", Boolean, nullable=False),
+    Column("filter", JSON, nullable=False),
+    _now(),
+    Index(None, "namespace", "type"),
+)
+
+#: Where an event finds listeners: by the filter, and by the values of its correlations once
+#: they are bound (`key`, a digest; empty where there are none, or not all bound).
+listener_keys = Table(
+    "listener_keys",
+    metadata,
+    Column("instance_id", Id, primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    #: Whether it is a filter of the listener's `until`, and which of them.
+    Column("until", Boolean, primary_key=True),
+    Column("place", SmallInteger, primary_key=True, autoincrement=False),
+    Column("filter_id", Id, nullable=False),
+    Column("key", Text, nullable=False, server_default=""),
+    Index(None, "filter_id", "key"),
+)
+
+#: Which listener has been offered which event, once each; step 0: the event started the
+#: instance. A refused offer changed nothing: the event is free for others.
+matches = Table(
+    "matches",
+    metadata,
+    Column("event", BigInteger, primary_key=True, autoincrement=False),
+    Column("instance_id", Id, primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("refused", Boolean, nullable=False, server_default=text("false")),
+    _now(),
 )
 
 #: The append-only story of an instance: one row a transition.
@@ -258,6 +312,14 @@ history = Table(
     Column("seed", BigInteger, nullable=False),
     Column("stimulus", JSON, nullable=False),
     Column("facts", JSON, nullable=False),
+    #: The transaction that wrote it: feeds across instances follow it.
+    Column("tx", BigInteger, server_default=text("pg_current_xact_id()::text::bigint")),
+    Index(
+        None,
+        "tx",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": "16", "autosummarize": "on"},
+    ),
 )
 
 #: CloudEvents, in and out.
@@ -270,9 +332,129 @@ events = Table(
     Column("source", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("event", JSON, nullable=False),
+    #: The instance that emitted it, or that it tells of.
     Column("instance_id", Id),
     _now(),
+    #: The order of receipt, in which events are matched.
+    Column("number", BigInteger, Identity(always=True), nullable=False, unique=True),
+    #: The instance whose mailbox it lies in, and whether a listener has been offered it.
+    Column("target", Id),
+    Column("taken", Boolean, nullable=False, server_default=text("false")),
+    #: Empty until it has been given to all who waited for it; `tries` counts failed attempts.
+    Column("matched_at", Time),
+    Column("tries", SmallInteger, nullable=False, server_default="0"),
+    Column("tx", BigInteger, server_default=text("pg_current_xact_id()::text::bigint")),
     UniqueConstraint("namespace", "source", "event_id"),
+    Index(None, "namespace", "created_at", "number"),
+    Index(
+        "events_unmatched_ix", "namespace", "number", postgresql_where=text("matched_at is null")
+    ),
+    Index(
+        "events_mailbox_ix",
+        "target",
+        "number",
+        postgresql_where=text("target is not null and not taken"),
+    ),
+    Index(
+        None,
+        "tx",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": "16", "autosummarize": "on"},
+    ),
+)
+
+#: Events that an event-driven schedule has gathered and that do not suffice yet. `key` is the
+#: digest of their correlation; `state` is the gathering's own.
+event_groups = Table(
+    "event_groups",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("schedule_id", Id, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("members", ARRAY(BigInteger), nullable=False),
+    Column("state", JSON, nullable=False),
+    _now(),
+    Index(None, "schedule_id", "key", "id"),
+)
+
+#: Sources whose events must be signed; the secrets verify them.
+event_sources = Table(
+    "event_sources",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("secret", Text, nullable=False),
+    _now(),
+)
+
+#: Who wants to be told of events: a webhook, or a workflow that they start.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("description", Text),
+    Column("filter", JSON, nullable=False),
+    #: As in `event_filters`.
+    Column("type", Text),
+    Column("lifecycle", Boolean, nullable=False),
+    Column("target", JSON, nullable=False),
+    Column("secret", Text),
+    #: active, paused or disabled; and why it was disabled.
+    Column("state", Text, nullable=False, server_default="active"),
+    Column("reason", Text),
+    #: Failed sendings in a row, and since when.
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("failing_since", Time),
+    _now(),
+    Column("changed_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Index(None, "namespace", "created_at", "id"),
+)
+
+#: One event on its way to one subscriber. Those of one instance go in the order of events.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("subscription_id", Id, nullable=False),
+    Column("event", BigInteger, nullable=False),
+    #: The instance among whose events the order is kept.
+    Column("ordering", Id),
+    #: pending, delivered or failed.
+    Column("state", Text, nullable=False, server_default="pending"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    #: When to send it (next), and until when to go on trying. While it is being sent, the
+    #: sender's time to say how it went.
+    Column("next_at", Time, server_default=func.clock_timestamp()),
+    Column("until", Time, nullable=False),
+    Column("status", SmallInteger),
+    Column("error", Text),
+    #: The instance that was started.
+    Column("instance_id", Id),
+    _now(),
+    Column("ended_at", Time),
+    UniqueConstraint("subscription_id", "event"),
+    Index(None, "subscription_id", "created_at", "id"),
+    Index("deliveries_due_ix", "next_at", postgresql_where=text("state = 'pending'")),
+    Index(
+        "deliveries_order_ix",
+        "subscription_id",
+        "ordering",
+        "event",
+        postgresql_where=text("state = 'pending' and ordering is not null"),
+    ),
+)
+
+#: How far readers of the history of all instances have come: every transaction before `tx`
+#: has been read; the one of `later_at` is what `tx` may move to.
+feeds = Table(
+    "feeds",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("tx", BigInteger, nullable=False),
+    Column("at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("later_tx", BigInteger, nullable=False),
+    Column("later_at", Time, nullable=False, server_default=func.clock_timestamp()),
 )
 
 #: Stretches of the items of a long `for` (see ``core.values.Chunk``).
