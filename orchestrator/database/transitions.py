@@ -7,6 +7,7 @@ trip whether it is saved optimistically or under the instance's lock.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +27,10 @@ from orchestrator.core.values import (
 from orchestrator.database import common
 from orchestrator.database.slices import Reader
 
-#: At most this many attempts of one instance stand published and unclaimed.
-PUBLISHED_AT_ONCE = 500
+#: So many attempts of a transition are published at once for each queue; from then on every
+#: claim and every end of a chain publishes more (`attempts.top_up`): a wide fork wakes as many
+#: workers as there are, without a message for each branch that a worker takes by itself.
+WAVE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +158,25 @@ def _created(step: Step) -> tuple[Any, ...]:
     )
 
 
+def first_wave(
+    transition: Transition, taken: str | None, queue_of: Callable[[Attempt], str]
+) -> list[Attempt]:
+    """The new attempts that are published right after the commit."""
+    count: Counter[str] = Counter()
+    wave = []
+    for attempt in transition.attempts:
+        queue = attempt.queue or queue_of(attempt)
+        if attempt.id != taken and count[queue] < WAVE:
+            count[queue] += 1
+            wave.append(attempt)
+    return wave
+
+
 def _attempts(saving: Saving) -> list[tuple[Any, ...]]:
     taken = saving.taken.attempt if saving.taken else None
+    at_once = {one.id for one in first_wave(saving.transition, taken, saving.queue_of)}
     rows = []
-    for place, attempt in enumerate(saving.transition.attempts):
-        published = attempt.id != taken and place < PUBLISHED_AT_ONCE
+    for attempt in saving.transition.attempts:
         rows.append(
             (
                 attempt.id,
@@ -170,7 +187,7 @@ def _attempts(saving: Saving) -> list[tuple[Any, ...]]:
                 attempt.queue or saving.queue_of(attempt),
                 attempt.priority,
                 attempt.time_limit,
-                published,
+                attempt.id in at_once,
             )
         )
     return rows

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from orchestrator.database import attempts, timers
+from orchestrator.core.values import Slice
+from orchestrator.database import timers
+from orchestrator.database.attempts import Ready
 from orchestrator.database.time import DatabaseTime
-from orchestrator.database.transitions import PUBLISHED_AT_ONCE
+from orchestrator.database.transitions import WAVE, first_wave
 from orchestrator.state_manager.bringing import Saved
 from orchestrator.state_manager.store import Store
 from orchestrator.task_dispatcher import TaskDispatcher
-
-#: A wide fork's attempts are published in portions of this many.
-PORTION = 100
 
 
 def follow_up(saved: Saved, store: Store, dispatcher: TaskDispatcher, time: DatabaseTime) -> None:
     """Send what the transition made ready, wake whom it wrote to, announce near timers."""
     transition, own = saved.transition, saved.before.instance.id
-    dispatcher.publish(_to_publish(saved, store, dispatcher))
+    dispatcher.publish(_to_publish(saved, dispatcher))
     written_to = [child.id for child in transition.children]
     written_to += [note.instance or own for note in transition.stimuli]
     dispatcher.hint(*dict.fromkeys(written_to))
@@ -27,10 +26,11 @@ def follow_up(saved: Saved, store: Store, dispatcher: TaskDispatcher, time: Data
         store.announce()
 
 
-def _to_publish(saved: Saved, store: Store, dispatcher: TaskDispatcher) -> list[attempts.Ready]:
+def _to_publish(saved: Saved, dispatcher: TaskDispatcher) -> list[Ready]:
     instance = saved.before.instance.id
-    ready = [
-        attempts.Ready(
+    taken = saved.taken.id if saved.taken else None
+    return [
+        Ready(
             attempt.id,
             instance,
             attempt.step,
@@ -39,18 +39,13 @@ def _to_publish(saved: Saved, store: Store, dispatcher: TaskDispatcher) -> list[
             attempt.priority,
             attempt.time_limit,
         )
-        for attempt in saved.transition.attempts[:PUBLISHED_AT_ONCE]
-        if saved.taken is None or attempt.id != saved.taken.id
+        for attempt in first_wave(saved.transition, taken, dispatcher.queue_of)
     ]
-    if _makes_room(saved):
-        ready += store.top_up(instance, PORTION)
-    return ready
 
 
-def _makes_room(saved: Saved) -> bool:
-    """Each hundredth child of a wide fork to end makes room for a hundred more. Under the
-    lock every count is seen exactly once; what a crash skips, a beat publishes."""
-    return any(
-        step.open >= PUBLISHED_AT_ONCE - PORTION and step.open % PORTION == 0
-        for step in saved.transition.changed
-    )
+def spread(slice: Slice, queue: str, store: Store, dispatcher: TaskDispatcher) -> None:
+    """Publish more of a wide instance's attempts: two for each claim that came by a message
+    and for each chain that ends, so that every idle worker is soon awake and none sleeps
+    while something is ready. What a crash skips, a beat publishes."""
+    if slice.instance.open > WAVE:
+        dispatcher.publish(store.top_up(slice.instance.id, queue, 2))
