@@ -2,6 +2,8 @@
 
     load(text, "application/yaml").document      # plain JSON, or a DocumentError
     Workflow(document)                           # orchestrator.document.model: to run it
+
+Running a document needs `model` alone.
 """
 
 from typing import TYPE_CHECKING, Any
