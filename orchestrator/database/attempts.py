@@ -29,16 +29,22 @@ def _ready(rows: list[tuple[Any, ...]]) -> list[Ready]:
     return [Ready(*row) for row in rows]
 
 
-def top_up(reader: Reader, instance: str, count: int) -> list[Ready]:
-    """Up to `count` more attempts of a wide instance, stamped as published."""
+#: At most this many attempts of one instance stand published and unclaimed.
+PUBLISHED_AT_ONCE = 500
+
+
+def top_up(reader: Reader, instance: str, queue: str, count: int) -> list[Ready]:
+    """Up to `count` more attempts of a wide instance and a queue, stamped as published."""
     return _ready(
         reader.all(
-            "with more as (select id from orchestrator.attempts where instance_id = %s"
-            " and state = 'ready' and published_at is null order by id limit %s"
-            " for update skip locked)"
+            "with more as (select id from orchestrator.attempts where instance_id = %(i)s"
+            " and queue = %(q)s and state = 'ready' and published_at is null"
+            " and (select count(*) from orchestrator.attempts where instance_id = %(i)s"
+            "  and state = 'ready' and published_at is not null) < %(most)s"
+            " order by id limit %(n)s for update skip locked)"
             f" update orchestrator.attempts a {_STAMP} from more where a.id = more.id"
             f" returning {_COLUMNS}",
-            (instance, count),
+            {"i": instance, "q": queue, "n": count, "most": PUBLISHED_AT_ONCE},
         )
     )
 

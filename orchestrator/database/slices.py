@@ -99,13 +99,14 @@ def claim_next(
     process: int,
     token: str,
 ) -> Snapshot | None:
-    """Claim some ready attempt of an instance, of this task and queue; None: there is none.
-    Others who look at the same time take others."""
+    """Claim a ready attempt of an instance, of this task and queue; None: there is none.
+    Others who look at the same time take others. The newest is taken, because the oldest
+    have messages on their way."""
     row = reader.one(
         "with taken as (update orchestrator.attempts set state = 'claimed', worker = %s,"
         " process = %s, token = %s, claimed_at = clock_timestamp() where id = (select id from"
         " orchestrator.attempts where instance_id = %s and state = 'ready' and not withdrawn"
-        " and task = %s and queue = %s order by id limit 1 for update skip locked)"
+        " and task = %s and queue = %s order by id desc limit 1 for update skip locked)"
         " returning *) select row_to_json(taken),"
         " orchestrator.read_slice(taken.instance_id, taken.step) from taken",
         (worker, process, token, instance, task, queue),

@@ -93,8 +93,8 @@ class PostgresStore(PostgresView):
     def held_by(self, worker: str, process: int) -> list[tuple[str, str, int]]:
         return workers.of_process(self.database, worker, process)
 
-    def top_up(self, instance: str, count: int) -> list[Ready]:
-        return attempts.top_up(self.database, instance, count)
+    def top_up(self, instance: str, queue: str, count: int) -> list[Ready]:
+        return attempts.top_up(self.database, instance, queue, count)
 
     def announce(self) -> None:
         timers.announce(self.database)

@@ -175,22 +175,20 @@ def first_wave(
 def _attempts(saving: Saving) -> list[tuple[Any, ...]]:
     taken = saving.taken.attempt if saving.taken else None
     at_once = {one.id for one in first_wave(saving.transition, taken, saving.queue_of)}
-    rows = []
-    for attempt in saving.transition.attempts:
-        rows.append(
-            (
-                attempt.id,
-                attempt.step,
-                attempt.number,
-                attempt.starts,
-                attempt.task,
-                attempt.queue or saving.queue_of(attempt),
-                attempt.priority,
-                attempt.time_limit,
-                attempt.id in at_once,
-            )
+    return [
+        (
+            attempt.id,
+            attempt.step,
+            attempt.number,
+            attempt.starts,
+            attempt.task,
+            attempt.queue or saving.queue_of(attempt),
+            attempt.priority,
+            attempt.time_limit,
+            attempt.id in at_once,
         )
-    return rows
+        for attempt in saving.transition.attempts
+    ]
 
 
 _SAVE = (

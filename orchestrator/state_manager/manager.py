@@ -25,7 +25,7 @@ from orchestrator.database.transitions import ended_to_json
 from orchestrator.document.model import Workflow
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.expressions import EvaluatorUnavailable
-from orchestrator.state_manager.aftermath import follow_up
+from orchestrator.state_manager.aftermath import follow_up, spread
 from orchestrator.state_manager.alone import is_alone
 from orchestrator.state_manager.bringing import Bringer, Saved, new_token
 from orchestrator.state_manager.deciding import LockNeeded
@@ -74,7 +74,14 @@ class StateManager:
         snapshot = self.store.claim(
             attempt_id, instance_id, task, holder.worker, holder.process, token
         )
-        return self._work(snapshot, holder, token) if snapshot else None
+        if snapshot is None:
+            return None
+        work = self._work(snapshot, holder, token)
+        spread(work.slice, self._queue(work), self.store, self.dispatcher)
+        return work
+
+    def _queue(self, work: Work) -> str:
+        return work.attempt.queue or self.dispatcher.queue_of(work.attempt)
 
     def _work(self, snapshot: Snapshot, holder: Holder, token: str) -> Work:
         self.time.saw(snapshot.now)
@@ -132,17 +139,19 @@ class StateManager:
         if saved is None:
             self._refuse(work)
             return None
-        return self._after(saved, work.workflow, take) or self._sibling(work, take)
+        following = self._after(saved, work.workflow, take) or self._sibling(work, take)
+        if following is None:
+            spread(saved.slice, self._queue(work), self.store, self.dispatcher)
+        return following
 
     def _sibling(self, work: Work, take: Take | None) -> Work | None:
         """Another ready branch of the same fork, so that its message need not be waited for."""
         if take is None or not take.accepts(work.attempt):
             return None
-        queue = work.attempt.queue or self.dispatcher.queue_of(work.attempt)
         snapshot = self.store.claim_next(
             work.instance_id,
             work.attempt.task,
-            queue,
+            self._queue(work),
             take.holder.worker,
             take.holder.process,
             work.next_token,

@@ -79,8 +79,8 @@ class Store(View, Protocol):
     def held_by(self, worker: str, process: int) -> list[tuple[str, str, int]]:
         """The claimed attempts of one process: (attempt, instance, step)."""
 
-    def top_up(self, instance: str, count: int) -> list[Ready]:
-        """More attempts of a wide instance, stamped as published."""
+    def top_up(self, instance: str, queue: str, count: int) -> list[Ready]:
+        """More attempts of a wide instance and a queue, stamped as published."""
 
     def announce(self) -> None:
         """Tell the beats that a timer due soon was armed."""
