@@ -25,6 +25,7 @@ from orchestrator.core import (
     settle,
     tasks,
 )
+from orchestrator.core.commands import redoing
 from orchestrator.core.data import length, workflow_input
 from orchestrator.core.faults import Fault, placed, timeout
 from orchestrator.core.kinds import Faulted
@@ -118,6 +119,8 @@ def _go_on(draft: Draft, id: int, data: Json) -> None:
     try:
         if data is not None and "then" in data:
             return _follow(draft, node, data["then"])
+        if data is not None and "redo" in data:
+            return redoing.redo(draft, node, data)
         if not node.is_open:  # it was withdrawn since
             return None
         if data is not None and not data.keys().isdisjoint(_RESUMED):
@@ -141,6 +144,8 @@ def _follow(draft: Draft, node: Node, then: str | None) -> None:
     """What comes after a completed step: its next sibling, or the end of what contains it."""
     if node.undoes is not None:
         return compensation.undone(draft, node)
+    if node.recall("stopped") is not None:  # it landed after the end, and a new run goes on
+        node.remember(stopped=None)
     if node.parent != ROOT:
         parent = draft.node(node.parent)
         if not parent.is_open:

@@ -88,7 +88,7 @@ def must_be_undone(rows: Rows, step: Step) -> bool:
         one.status is Status.COMPLETED and "compensate" in rows.workflow.task(one.ref).metadata
         for one in above
     )
-    if "passed" in {fact.type for fact in facts_of(rows, step)}:
+    if "task.passed" in {fact.type for fact in facts_of(rows, step)}:
         return False
     known = step.status is Status.COMPLETED or (undoing or {}).get("onUnknown") is True
     return known and not replaced

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.core import flow, settle
+from orchestrator.core.commands.redoing import pass_by
 from orchestrator.core.commands.refused import Refused, reason
-from orchestrator.core.commands.revival import Revival, pass_by
+from orchestrator.core.commands.revival import Revival
 from orchestrator.core.values import ROOT, Compensation, Json, Status, StimulusKind
 from orchestrator.core.work import Draft, Node
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from orchestrator.core import flow
+from orchestrator.core.commands.redoing import put_off, rearm
 from orchestrator.core.commands.refused import Refused, reason
 from orchestrator.core.plans import is_parallel
 from orchestrator.core.tasks.listen import listening_of, register_listener
 from orchestrator.core.values import ROOT, Json, Status, TimerKind
-from orchestrator.core.work import Draft, Living, Node
+from orchestrator.core.work import Draft, Node
 
 #: Containers whose children follow each other: a step in a finished one can be begun anew in
 #: a copy of it.
@@ -27,6 +27,10 @@ class Revival:
         self.draft = draft
         self.data = data
         self.stopped = {node.id: node for node in stopped}
+        #: For each container, on which tracks of it (branches, iterations) something stopped.
+        self.tracks: dict[int, set[int | None]] = {}
+        for node in stopped:
+            self.tracks.setdefault(node.parent, set()).add(node.index)
 
     def begin_again(self, target: Node | None, change: Mapping[str, Json]) -> None:
         """Go on, `target` begun anew: with another raw ``input``, or passed by with an
@@ -38,15 +42,16 @@ class Revival:
             return self._go_on_inside()
         parent = self._place(target)
         self._abandon(target)
-        for node in list(self.stopped.values()):
+        for node in reversed(list(self.stopped.values())):
             if node.id in self.stopped:
                 self._revive(node, wanted=node.id == parent)
-        return self._begin(target, parent, change)
+        told = {**reason(self.data), **change} if "output" in change else change
+        return put_off(self.draft, target, parent, told)
 
     def _go_on_inside(self) -> None:
         """A container failed while it was at work (its timeout, say): what it contains goes
         on, and what has completed in it stands."""
-        for node in list(self.stopped.values()):
+        for node in reversed(list(self.stopped.values())):
             self._revive(node, wanted=False)
 
     def _open_instance(self) -> None:
@@ -54,7 +59,7 @@ class Revival:
         draft.set_instance_status(Status.RUNNING)
         root.error = root.output = None
         root.remember(failed=None, report=None)
-        _rearm(draft, root, ROOT)
+        rearm(draft, None)
 
     # -- where the step is begun --------------------
 
@@ -93,8 +98,9 @@ class Revival:
         for node in left:
             del self.stopped[node.id]
             node.remember(stopped=None)
-        if beside and not left:
+        if beside and not left:  # the track had completed
             self.draft.node(top.parent).open += 1
+            self.tracks.setdefault(top.parent, set()).add(top.index)
 
     def _runs_beside(self, parent: int) -> bool:
         return parent != ROOT and is_parallel(self.draft.plan_of(self.draft.node(parent)).task)
@@ -112,22 +118,27 @@ class Revival:
     def _revive(self, node: Node, *, wanted: bool) -> None:
         contains = wanted or any(other.parent == node.id for other in self.stopped.values())
         if node.status is Status.COMPLETED:  # it landed after the end
-            node.remember(stopped=None)
-            return flow.done(self.draft, node, self.draft.plan_of(node).then)
+            return self._follow(node)
         if contains:
             return self._reopen(node)
         if node.open:
             return self._reopen_without_children(node)
         if node.status is Status.CANCELLED and self._waits_again(node):
             return None
-        return self._redo(node)
+        return put_off(self.draft, node, node.parent, {})
+
+    def _follow(self, node: Node) -> None:
+        if node.recall("redo"):  # it was to be begun anew in the last run already
+            return put_off(self.draft, node, node.parent, {})
+        node.remember(stopped=self.draft.root.run)
+        return flow.done(self.draft, node, self.draft.plan_of(node).then)
 
     def _reopen(self, node: Node) -> None:
         draft = self.draft
         draft.set_status(node, Status.RUNNING)
         node.error = None
         node.remember(stopped=None, attempt_due=None)
-        _rearm(draft, node, node.id)
+        rearm(draft, node)
         if is_parallel(draft.plan_of(node).task):
             self._begin_missing(node)
         elif node.kind == "listen" and not node.recall("closing"):
@@ -138,15 +149,19 @@ class Revival:
         register_listener(self.draft, node, listening, node.recall("correlation", {}))
 
     def _begin_missing(self, node: Node) -> None:
-        """Branches and iterations that were counted but had not begun."""
+        """Branches and iterations that were counted but had not begun: always the last ones.
+        Others without a step were skipped, and have ended."""
+        waiting = node.open - len(self.tracks.get(node.id, ()))
+        if waiting <= 0:
+            return
         known = {child.index for child in self.draft.need("children", node.id)}
         if node.kind == "fork":
             count = len(self.draft.workflow.tasks(node.ref + "/fork/branches"))
         else:
             count = min(node.recall("next", 0), node.recall("begun", node.recall("count")))
-        for index in range(count):
-            if index not in known:
-                self.draft.push(node.id, {"only": index})
+        missing = [index for index in range(count) if index not in known]
+        for index in missing[-waiting:]:
+            self.draft.push(node.id, {"only": index})
 
     def _reopen_without_children(self, node: Node) -> None:
         """It was stopped between two children, or while it waited for withdrawn ones."""
@@ -162,7 +177,7 @@ class Revival:
             return self.draft.push(node.id, _FIRST_MOVE.get(node.kind))
         last = self.draft.node(max(completed, key=lambda one: one.done or 0).id)
         if last.kind == "switch":  # where it went was not kept; it is asked again
-            return self._redo(last)
+            return put_off(self.draft, last, last.parent, {})
         return flow.done(self.draft, last, self.draft.plan_of(last).then)
 
     def _waits_again(self, node: Node) -> bool:
@@ -177,49 +192,5 @@ class Revival:
             return False
         draft.set_status(node, Status.WAITING)
         node.remember(stopped=None)
-        _rearm(draft, node, node.id)
+        rearm(draft, node)
         return True
-
-    def _redo(self, node: Node) -> None:
-        node.remember(stopped=None)
-        self._begin(node, node.parent, {})
-
-    def _begin(self, old: Node, parent: int, change: Mapping[str, Json]) -> None:
-        """Begin a step's task anew."""
-        draft, task = self.draft, self.draft.plan_of(old).task
-        if "output" in change:
-            return self._pass_by(old, parent, change["output"])
-        raw = old.input if old.raw_input is None else old.raw_input
-        raw = change.get("input", raw)
-        if old.kind == "extension":
-            flow.enter(draft, parent, task, raw, old.scope, old.index)
-        else:
-            flow.enter_bare(draft, parent, task, raw, old.scope, old.index)
-        return None
-
-    def _pass_by(self, old: Node, parent: int, output: Json) -> None:
-        node = Node.new(parent, old.ref, old.kind, old.index, old.scope)
-        node.input, node.raw_input = old.input, old.raw_input
-        self.draft.add(node)
-        pass_by(self.draft, node, output, self.data)
-
-
-def _rearm(draft: Draft, living: Living, id: int) -> None:
-    """A timeout's clock starts anew, for as long as it ran before."""
-    due, since = living.recall("due"), draft.root.was.started_at
-    if isinstance(living, Node):
-        since = living.started_at
-    if due is None or since is None:
-        return
-    seconds = (datetime.fromisoformat(due) - since).total_seconds()
-    again = draft.arm(id, TimerKind.TIMEOUT, max(0.0, seconds))
-    living.remember(due=again.isoformat())
-
-
-def pass_by(draft: Draft, node: Node, output: Json, data: Mapping[str, Json]) -> None:
-    """The step has this output without having done anything; there is nothing to undo."""
-    node.output = output
-    node.undo = None
-    draft.fact("task.passed", node.id, reason(data) or None)
-    flow.mark_completed(draft, node)
-    flow.done(draft, node, draft.plan_of(node).then)

@@ -1,0 +1,66 @@
+"""Beginning a step's task anew, or passing it by, in a new run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from orchestrator.core import flow
+from orchestrator.core.commands.refused import reason
+from orchestrator.core.data import length
+from orchestrator.core.faults import Fault
+from orchestrator.core.values import ROOT, Json, TimerKind
+from orchestrator.core.work import Draft, Node
+
+
+def put_off(draft: Draft, old: Node, parent: int, change: Mapping[str, Json]) -> None:
+    """Begin the task of an ended step anew, in its turn. Until then the step bears the mark of
+    the new run: should that end before, the next one finds it."""
+    old.remember(stopped=draft.root.run, redo=True)
+    draft.push(old.id, {"redo": parent, **change})
+
+
+def redo(draft: Draft, old: Node, data: Mapping[str, Json]) -> None:
+    """The turn of what was put off. Raises `Faulted`."""
+    parent = data["redo"]
+    if not (draft.root.is_open if parent == ROOT else draft.node(parent).is_open):
+        return None
+    old.remember(stopped=None, redo=None)
+    if "output" in data:
+        return _pass_by(draft, old, parent, data)
+    raw = old.input if old.raw_input is None else old.raw_input
+    raw = data.get("input", raw)
+    task = draft.plan_of(old).task
+    if old.kind == "extension":
+        flow.enter(draft, parent, task, raw, old.scope, old.index)
+    else:
+        flow.enter_bare(draft, parent, task, raw, old.scope, old.index)
+    return None
+
+
+def _pass_by(draft: Draft, old: Node, parent: int, data: Mapping[str, Json]) -> None:
+    node = Node.new(parent, old.ref, old.kind, old.index, old.scope)
+    node.input, node.raw_input = old.input, old.raw_input
+    draft.add(node)
+    pass_by(draft, node, data["output"], data)
+
+
+def pass_by(draft: Draft, node: Node, output: Json, data: Mapping[str, Json]) -> None:
+    """The step has this output without having done anything; there is nothing to undo."""
+    node.output = output
+    node.undo = None
+    draft.fact("task.passed", node.id, reason(data) or None)
+    flow.mark_completed(draft, node)
+    flow.done(draft, node, draft.plan_of(node).then)
+
+
+def rearm(draft: Draft, node: Node | None) -> None:
+    """A timeout's clock starts anew (that of the workflow: None)."""
+    living, plan = (draft.root, draft.plan) if node is None else (node, draft.plan_of(node))
+    if plan.timeout is None or (node is not None and node.kind == "extension"):
+        return
+    raw = draft.instance_input() if node is None else node.input
+    with suppress(Fault):  # it could be computed the first time
+        after = length(draft, node, plan.timeout, raw)
+        due = draft.arm(ROOT if node is None else node.id, TimerKind.TIMEOUT, after)
+        living.remember(due=due.isoformat())
