@@ -45,14 +45,10 @@ def _snapshot(answer: Row, attempt: Attempt | None, stimulus: Row | None = None)
 
 def lock(cursor: Reader, instance: str, step: int | None, attempt: str | None) -> Snapshot:
     """Take the instance's row lock, then read; raises `Busy` where it can't be had in time."""
-    row = cursor.one(
-        "select 1 from orchestrator.instances where id = %(i)s for update; "
-        "select orchestrator.read_slice(%(i)s, %(s)s),"
-        " (select row_to_json(a) from orchestrator.attempts a where a.id = %(a)s)",
-        {"i": instance, "s": step or 0, "a": attempt},
-    )
+    row = cursor.one("select orchestrator.lock_slice(%s, %s, %s)", (instance, step or 0, attempt))
     assert row is not None  # noqa: S101  a select without a from has a row
-    return _snapshot(row[0], to_attempt(row[1]) if row[1] else None)
+    found = row[0]
+    return _snapshot(found["slice"], to_attempt(found["attempt"]) if found["attempt"] else None)
 
 
 def lock_inbox(cursor: Reader, instance: str) -> Snapshot | None:
@@ -103,15 +99,12 @@ def claim_next(
     Others who look at the same time take others. The newest is taken, because the oldest
     have messages on their way."""
     row = reader.one(
-        "with taken as (update orchestrator.attempts set state = 'claimed', worker = %s,"
-        " process = %s, token = %s, claimed_at = clock_timestamp() where id = (select id from"
-        " orchestrator.attempts where instance_id = %s and state = 'ready' and not withdrawn"
-        " and task = %s and queue = %s order by id desc limit 1 for update skip locked)"
-        " returning *) select row_to_json(taken),"
-        " orchestrator.read_slice(taken.instance_id, taken.step) from taken",
-        (worker, process, token, instance, task, queue),
+        "select orchestrator.claim_next(%s, %s, %s, %s, %s, %s)",
+        (instance, task, queue, worker, process, token),
     )
-    return _snapshot(row[1], to_attempt(row[0])) if row else None
+    if row is None or row[0] is None:
+        return None
+    return _snapshot(row[0]["slice"], to_attempt(row[0]["attempt"]))
 
 
 def claimed_with(reader: Reader, instance: str, token: str) -> Snapshot | None:

@@ -1,18 +1,25 @@
 -- What one transition may look at: the instance, a step and its ancestors, and how much
--- waits in the inbox. One statement, so one snapshot: saves compare the sequence read here.
+-- waits in the inbox. The function is stable: all of it is seen in its caller's snapshot, so
+-- that a save may compare the sequence read here. In plpgsql, because plans are kept there.
 create function orchestrator.read_slice(p_instance uuid, p_step int) returns json
-language sql stable as $$
-  with recursive chain as (
-    select s.* from orchestrator.steps s
-     where s.instance_id = p_instance and s.id = p_step
-    union all
-    select s.* from orchestrator.steps s, chain c
-     where s.instance_id = p_instance and s.id = c.parent and c.parent <> 0
-  )
-  select json_build_object(
-    'instance', (select row_to_json(i) from orchestrator.instances i where i.id = p_instance),
-    'steps', (select json_agg(row_to_json(c)) from chain c),
-    'inbox', (select count(*) from orchestrator.stimuli q where q.instance_id = p_instance),
-    'now', extract(epoch from clock_timestamp())
-  )
+language plpgsql stable as $$
+declare
+  instance json;
+  inbox bigint;
+  chain json[];
+  step json;
+  above int := p_step;
+begin
+  select row_to_json(i) into instance from orchestrator.instances i where i.id = p_instance;
+  select count(*) into inbox from orchestrator.stimuli q where q.instance_id = p_instance;
+  while above <> 0 loop
+    select row_to_json(s), s.parent into step, above
+      from orchestrator.steps s where s.instance_id = p_instance and s.id = above;
+    exit when not found;
+    chain := chain || step;
+  end loop;
+  return json_build_object(
+    'instance', instance, 'steps', array_to_json(chain), 'inbox', inbox,
+    'now', extract(epoch from clock_timestamp()));
+end
 $$;

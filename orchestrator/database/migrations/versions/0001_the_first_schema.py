@@ -11,7 +11,15 @@ down_revision = None
 
 SQL = Path(__file__).parents[1] / "sql"
 #: Later ones use earlier ones.
-FUNCTIONS = ("read_slice", "read_inbox", "claim", "save", "save_step")
+FUNCTIONS = (
+    "read_slice",
+    "read_inbox",
+    "lock_slice",
+    "claim",
+    "claim_next",
+    "save",
+    "save_step",
+)
 
 
 def upgrade() -> None:

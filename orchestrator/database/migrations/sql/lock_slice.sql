@@ -1,0 +1,11 @@
+-- Take an instance's row lock, then read: a statement after the lock sees what its last
+-- holder committed.
+create function orchestrator.lock_slice(p_instance uuid, p_step int, p_attempt uuid) returns json
+language plpgsql as $$
+begin
+  perform 1 from orchestrator.instances where id = p_instance for update;
+  return json_build_object(
+    'slice', orchestrator.read_slice(p_instance, p_step),
+    'attempt', (select row_to_json(a) from orchestrator.attempts a where a.id = p_attempt));
+end
+$$;
