@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from orchestrator.processes import Process
+from tests.benchmarks import timers
 from tests.support.stack import Stack
 from tests.support.timers import arm, fired, report
 
@@ -149,3 +150,13 @@ def test_a_beat_outlives_a_restart_of_postgres(
     arm(stack, 10, within=0.5)
     stack.until(lambda: fired(stack) == 10, "all fire")
     assert report(stack).early == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_ten_thousand_timers_while_beats_are_killed_stopped_and_frozen_20_times(
+    stack: Stack,
+) -> None:
+    found = timers.disturbed(stack, two_beats(stack))
+    assert found.armed >= timers.COUNT
+    assert (found.fired, found.early, found.double) == (found.armed, 0, 0)
