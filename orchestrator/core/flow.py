@@ -144,7 +144,7 @@ def proceed(draft: Draft, child: Node, then: str | None, *, turning: bool = Fals
     """Begin what follows a completed child in its list. False: the list has come to its end,
     and its output is the child's. `turning`: the children's `index` counts turns."""
     task = draft.plan_of(child).task
-    following = _target(task, then)
+    following = follower(task, then)
     index = child.index
     if following is not None and task.index is not None and (following.index or 0) <= task.index:
         turn(draft)
@@ -155,7 +155,9 @@ def proceed(draft: Draft, child: Node, then: str | None, *, turning: bool = Fals
     return _run_from(draft, child.parent, following, child.output, child.scope, index)
 
 
-def _target(task: Task, then: str | None) -> Task | None:
+def follower(task: Task, then: str | None) -> Task | None:
+    """The task of the same list that a directive leads to; None: the list ends. Raises
+    `Fault` where there is no such task."""
     if then is None or then == CONTINUE:
         return _after(task)
     if then in (EXIT, END):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.core import flow
+from orchestrator.core.commands.recounting import recount
 from orchestrator.core.commands.redoing import put_off, rearm
 from orchestrator.core.commands.refused import Refused, reason
 from orchestrator.core.plans import is_parallel
@@ -41,10 +42,10 @@ class Revival:
         if target.open and not change and target.id in self.stopped:
             return self._go_on_inside()
         parent = self._place(target)
-        self._abandon(target)
+        around = self._abandon(target)
         for node in reversed(list(self.stopped.values())):
             if node.id in self.stopped:
-                self._revive(node, wanted=node.id == parent)
+                self._revive(node, wanted=node.id == around)
         told = {**reason(self.data), **change} if "output" in change else change
         return put_off(self.draft, target, parent, told)
 
@@ -84,8 +85,8 @@ class Revival:
     def _has_chunks(self, node: Node) -> bool:
         return node.kind == "for" and node.recall("items") is None
 
-    def _abandon(self, target: Node) -> None:
-        """What was stopped in the same place is left behind."""
+    def _abandon(self, target: Node) -> int:
+        """What was stopped in the same place is left behind; returns the container of both."""
         top = target
         while not self._is_open(top.parent):
             top = self.draft.node(top.parent)
@@ -99,8 +100,8 @@ class Revival:
             del self.stopped[node.id]
             node.remember(stopped=None)
         if beside and not left:  # the track had completed
-            self.draft.node(top.parent).open += 1
             self.tracks.setdefault(top.parent, set()).add(top.index)
+        return top.parent
 
     def _runs_beside(self, parent: int) -> bool:
         return parent != ROOT and is_parallel(self.draft.plan_of(self.draft.node(parent)).task)
@@ -140,28 +141,13 @@ class Revival:
         node.remember(stopped=None, attempt_due=None)
         rearm(draft, node)
         if is_parallel(draft.plan_of(node).task):
-            self._begin_missing(node)
+            recount(draft, node, self.tracks.get(node.id, set()))
         elif node.kind == "listen" and not node.recall("closing"):
             self._listen(node)
 
     def _listen(self, node: Node) -> None:
         listening = listening_of(self.draft.plan_of(node))
         register_listener(self.draft, node, listening, node.recall("correlation", {}))
-
-    def _begin_missing(self, node: Node) -> None:
-        """Branches and iterations that were counted but had not begun: always the last ones.
-        Others without a step were skipped, and have ended."""
-        waiting = node.open - len(self.tracks.get(node.id, ()))
-        if waiting <= 0:
-            return
-        known = {child.index for child in self.draft.need("children", node.id)}
-        if node.kind == "fork":
-            count = len(self.draft.workflow.tasks(node.ref + "/fork/branches"))
-        else:
-            count = min(node.recall("next", 0), node.recall("begun", node.recall("count")))
-        missing = [index for index in range(count) if index not in known]
-        for index in missing[-waiting:]:
-            self.draft.push(node.id, {"only": index})
 
     def _reopen_without_children(self, node: Node) -> None:
         """It was stopped between two children, or while it waited for withdrawn ones."""

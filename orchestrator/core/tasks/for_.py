@@ -104,7 +104,10 @@ def _item(draft: Draft, node: Node, index: int) -> Json:
 
 def go_on(draft: Draft, node: Node, data: Json) -> None:
     """Begin iteration ``at`` (its input is the output of step ``of``, or the loop's), or with
-    concurrency iteration ``from`` and the ones after it, or ``only`` one."""
+    concurrency iteration ``from`` and the ones after it, or ``only`` one; with ``join`` all
+    that had begun have ended."""
+    if "join" in data:
+        return _one_ended(draft, node)
     if "at" in data:
         of = data.get("of")
         raw = node.input if of is None else draft.node(of).output

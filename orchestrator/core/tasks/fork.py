@@ -35,14 +35,17 @@ def enter(draft: Draft, node: Node, _: Plan) -> None:
 
 
 def go_on(draft: Draft, node: Node, data: Json) -> None:
-    """Begin a branch, and see to it that the next one follows: `data` is ``{"from": index}``
-    or ``{"only": index}``."""
+    """Begin a branch, and see to it that the next one follows: `data` is ``{"from": index}``,
+    or ``{"only": index}``; with ``{"join": true}`` all have ended."""
+    if "join" in data:
+        return _join(draft, node)
     branches = _branches(draft, node)
     index = data.get("from", data.get("only"))
     if "from" in data and index + 1 < len(branches):
         draft.push(node.id, {"from": index + 1})
     if not flow.enter(draft, node.id, branches[index], node.input, None, index):
         _ended(draft, node, None, node.input)
+    return None
 
 
 def child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
@@ -55,11 +58,13 @@ def _ended(draft: Draft, node: Node, child: Node | None, output: Json) -> None:
     if _competes(draft, node):
         return _won(draft, node, child, output)
     node.open -= 1
-    if node.open == 0:
-        found = outputs(draft, node)
-        count = len(_branches(draft, node))
-        flow.complete(draft, node, in_order(found, count, node))
-    return None
+    return _join(draft, node) if node.open == 0 else None
+
+
+def _join(draft: Draft, node: Node) -> None:
+    node.open = 0
+    count = len(_branches(draft, node))
+    flow.complete(draft, node, in_order(outputs(draft, node), count, node))
 
 
 def _won(draft: Draft, node: Node, child: Node | None, output: Json) -> None:
