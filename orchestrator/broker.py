@@ -114,7 +114,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_send_sent_event": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
-        "beat_scheduler": "orchestrator.scheduler:Scheduler",
+        "beat_scheduler": "orchestrator.execution.beat:Scheduler",
         "imports": settings.imports,
         "enable_utc": True,
         "timezone": "UTC",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
+import httpx2
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.ids import new_id
@@ -53,7 +53,7 @@ class Transport:
         headers = {"Accept": "application/json"}
         if key:
             headers["Authorization"] = f"Bearer {key}"
-        self._http = httpx.Client(base_url=self.url, headers=headers)
+        self._http = httpx2.Client(base_url=self.url, headers=headers)
 
     def close(self) -> None:
         """Close the connections."""
@@ -67,38 +67,38 @@ class Transport:
         wait: float = 0,
         headers: Mapping[str, str] | None = None,
         **content: Any,
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """The response to one request; raises `ApiError` or `Unreachable`.
 
         `wait` is how long the API may take beyond the usual time, in seconds; `content` is
-        what httpx takes: `json`, `content`, `params`.
+        what httpx2 takes: `json`, `content`, `params`.
         """
         merged = dict(headers or {})
         if method == "POST":
             merged.setdefault("Idempotency-Key", new_id())
         response = self._try(
-            method, path, headers=merged, timeout=httpx.Timeout(self.timeout + wait), **content
+            method, path, headers=merged, timeout=httpx2.Timeout(self.timeout + wait), **content
         )
         return _checked(response)
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[Iterator[str]]:
         """The lines of an answer that goes on: server-sent events."""
-        timeout = httpx.Timeout(self.timeout, read=None)
+        timeout = httpx2.Timeout(self.timeout, read=None)
         try:
             with self._http.stream("GET", path, headers=dict(headers), timeout=timeout) as response:
                 if response.is_error:
                     response.read()
                 _checked(response)
                 yield response.iter_lines()
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise Unreachable(self.url, _reason(error)) from error
 
-    def _try(self, method: str, path: str, **request: Any) -> httpx.Response:
+    def _try(self, method: str, path: str, **request: Any) -> httpx2.Response:
         for pause in (*PAUSES, None):
             try:
                 response = self._http.request(method, path, **request)
-            except httpx.TransportError as error:
+            except httpx2.TransportError as error:
                 if pause is None:
                     raise Unreachable(self.url, _reason(error)) from error
             else:
@@ -108,15 +108,15 @@ class Transport:
         raise AssertionError("the last try returns or raises")
 
 
-def _reason(error: httpx.TransportError) -> str:
-    if isinstance(error, httpx.ConnectError):
+def _reason(error: httpx2.TransportError) -> str:
+    if isinstance(error, httpx2.ConnectError):
         return "nothing listens there"
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpx2.TimeoutException):
         return "no answer in time"
     return str(error) or type(error).__name__
 
 
-def _checked(response: httpx.Response) -> httpx.Response:
+def _checked(response: httpx2.Response) -> httpx2.Response:
     if not response.is_error:
         return response
     try:

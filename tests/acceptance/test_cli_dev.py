@@ -9,7 +9,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from orchestrator.cli.census import is_alive, with_variable
 from tests.support.dev import CLI, SHOP, Cli, Dev, environment
@@ -39,7 +39,7 @@ def test_it_says_where_everything_is(dev: Dev):
     assert left["broker_url"].startswith("redis://")
     assert {"postgres", "valkey", "api", "worker-1", "worker-2", "beat"} <= set(left["pids"])
     assert all(is_alive(pid) for pid in left["pids"].values())
-    assert httpx.get(f"{dev.address}/readyz").status_code == 200
+    assert httpx2.get(f"{dev.address}/readyz").status_code == 200
     assert oct((dev.data / "dev.json").stat().st_mode)[-3:] == "600"  # it holds passwords
 
 
@@ -62,7 +62,7 @@ def test_what_dies_is_started_again_and_nothing_outlives_it_when_it_is_killed(de
     assert "worker-1 ended with status -9; it starts again" in running.stderr.read_text()
 
     again = Dev(running.data, "--fresh", "--workers", "1")
-    listed = httpx.get(f"{again.address}/v1/workflows").json()
+    listed = httpx2.get(f"{again.address}/v1/workflows").json()
     assert listed["items"] == []
     pids = list(again.json["pids"].values())
     again.process.kill()

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg2
 
 from tests.benchmarks import documents
@@ -17,7 +17,7 @@ from tests.benchmarks import documents
 class Orchestrator:
     """The product under load: its API, and Postgres to see what is committed."""
 
-    api: httpx.Client
+    api: httpx2.Client
     postgres: Any
 
     @classmethod
@@ -25,7 +25,7 @@ class Orchestrator:
         """Connect to a running stack."""
         connection = psycopg2.connect(database_url)
         connection.autocommit = True
-        return cls(httpx.Client(base_url=api_url, timeout=60), connection)
+        return cls(httpx2.Client(base_url=api_url, timeout=60), connection)
 
     def deploy(self, document: dict[str, Any]) -> dict[str, Any]:
         """Make a workflow known; returns what starts it."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from api.server import is_loopback
@@ -41,7 +41,7 @@ def server(stack: Stack) -> Process:
     """The API as a process, without any broker, and with little patience."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    stack.client.base_url = httpx.URL(url)
+    stack.client.base_url = httpx2.URL(url)
     env = {"ORCHESTRATOR_API_PORT": port}
     return stack.spawn("api", "-c", IMPATIENT, "api", env=env, ready=http_ok(f"{url}/livez"))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
+import httpx2
 import psycopg2
 
 from orchestrator.processes import Process, Supervisor, http_ok, log_says
@@ -35,7 +35,7 @@ class Stack:
         self.broker_url = broker_url
         self.settings = settings
         self.supervisor = Supervisor()
-        self.client = httpx.Client(timeout=60)
+        self.client = httpx2.Client(timeout=60)
         self._postgres: Any = None
 
     def __enter__(self) -> Self:
@@ -87,7 +87,7 @@ class Stack:
     def api(self, name: str = "api", **env: Any) -> Process:
         """Start the API and wait until it is ready."""
         port = free_port()
-        self.client.base_url = httpx.URL(f"http://127.0.0.1:{port}")
+        self.client.base_url = httpx2.URL(f"http://127.0.0.1:{port}")
         self.settings["api_url"] = f"http://127.0.0.1:{port}"
         return self.spawn(
             name,
