@@ -41,6 +41,7 @@ _HERE = "orchestrator.cli"
         "graph": f"{_HERE}.graph:graph",
         "dead-letter": f"{_HERE}.letters:dead_letter",
         "queue": f"{_HERE}.workers:queue",
+        "schedule": f"{_HERE}.schedule:schedule",
         "key": f"{_HERE}.keys:key",
         "doctor": f"{_HERE}.doctor:doctor",
         "openapi": f"{_HERE}.reference:openapi",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from orchestrator.cli import main
 from tests.support.stack import Stack
 
 
@@ -122,3 +125,39 @@ def test_a_delayed_start_starts_at_its_time(stack):
         "select started_at < %s::timestamptz from orchestrator.instances where id = %s", now, id
     )
     assert early is False
+
+
+def test_the_command_line(stack):
+    stack.deploy(a_document("nightly", {"cron": "0 3 * * *", "every": {"hours": 5}}))
+
+    def cli(*arguments: str) -> Any:
+        given = ["--url", stack.settings["api_url"], "-o", "json", "schedule", *arguments]
+        found = CliRunner().invoke(main, given)
+        return json.loads(found.stdout) if found.exit_code == 0 and found.stdout else found
+
+    listed = [each for each in cli("list") if each["workflow"] == "nightly"]
+    assert [each["kind"] for each in listed] == ["cron", "every"]
+    name = "test/nightly:cron"
+    assert [each["due"][11:] for each in cli("next", name, "-n", "3")] == ["03:00:00Z"] * 3
+    assert cli("next", listed[0]["id"]) == cli("next", name)
+    cli("pause", name, "--reason", "holiday")
+    assert scheduled_of(stack, "nightly", "cron")["state"] == "paused"
+    cli("resume", name)
+    assert scheduled_of(stack, "nightly", "cron")["state"] == "active"
+    fired = cli("trigger", name, "-i", '{"n": 1}')
+    assert stack.wait(fired["instance"])["output"] == {"fired": True, "input": {"n": 1}}
+    made = cli("backfill", name, "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T12:00:00Z")
+    assert [each["due"] for each in made] == ["2026-01-01T03:00:00Z", "2026-01-02T03:00:00Z"]
+    assert [each["reason"] for each in cli("ledger", name, "--limit", "2")] == [
+        "manual", "backfill"
+    ]  # fmt: skip
+    assert cli("next", "test/nightly").exit_code == 2
+    assert cli("next", "test/unheard-of").exit_code == 3
+    table = CliRunner().invoke(main, ["--url", stack.settings["api_url"], "schedule", "list"])
+    assert listed[0]["id"] in table.stdout
+
+
+def scheduled_of(stack: Stack, name: str, kind: str) -> dict[str, Any]:
+    found = stack.client.get(f"/v1/schedules?workflow={name}").json()["items"]
+    (chosen,) = [each for each in found if each["kind"] == kind]
+    return dict(chosen)
