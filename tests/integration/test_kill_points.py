@@ -20,7 +20,15 @@ DOCUMENT: dict[str, Any] = {
 #: A continued step is claimed by the commit before it: the message's claim is not on its way.
 CONTINUED = ("during the task", "before the commit", "after the commit")
 THROUGH_THE_BROKER = ("before the claim", "after the claim", *CONTINUED)
-WAYS = [(point, 0.1) for point in CONTINUED] + [(point, 0.0) for point in THROUGH_THE_BROKER]
+WAYS = [(point, 0.1, whom) for whom in ("child", "main") for point in CONTINUED] + [
+    (point, 0.0, whom) for whom in ("child", "main") for point in THROUGH_THE_BROKER
+]
+
+
+def cases() -> list[Any]:
+    """Half of all ways at every change, each point and each process among them."""
+    quick = WAYS[:3] + WAYS[-5:]
+    return [way if way in quick else pytest.param(*way, marks=pytest.mark.slow) for way in WAYS]
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +46,7 @@ def stack(
         yield stack
 
 
-@pytest.mark.parametrize("whom", ["child", "main"])
-@pytest.mark.parametrize(("point", "budget"), WAYS)
+@pytest.mark.parametrize(("point", "budget", "whom"), cases())
 def test_killed_at(point: str, budget: float, whom: str, stack: Stack, tmp_path: Path) -> None:
     mark = tmp_path / "killed"
     killing = {
@@ -50,7 +57,8 @@ def test_killed_at(point: str, budget: float, whom: str, stack: Stack, tmp_path:
         "ORCHESTRATOR_CONTINUATION_BUDGET": budget,
     }
     workers = [
-        stack.worker(name, concurrency=1, env=killing, restart=True) for name in ("one", "two")
+        stack.worker(name, concurrency=1, env=killing, restart=True, ready=None)
+        for name in ("one", "two")
     ]
     try:
         ended = stack.run(DOCUMENT, timeout=60)
