@@ -54,6 +54,9 @@ def plain(value: Json) -> Json:
 class World:
     """Deploys documents, runs instances, and plays everything outside the core."""
 
+    #: What decides; a benchmark puts its clock around it.
+    advance = staticmethod(advance)
+
     def __init__(
         self,
         *documents: Mapping[str, Any],
@@ -149,7 +152,9 @@ class World:
         slice = self._slice(rows, stimulus)
         while True:
             try:
-                transition = advance(rows.workflow, slice, stimulus, self.evaluate, self.limits)
+                transition = self.advance(
+                    rows.workflow, slice, stimulus, self.evaluate, self.limits
+                )
                 break
             except Needs as needs:
                 self.needs[needs.need.what] += 1
@@ -197,7 +202,7 @@ class World:
             rows.steps[step.id] = replace(_saved(step), input=old.input, raw_input=old.raw_input)
         for end in change.ended:
             self._end(rows, end)
-        for attempt in rows.attempts.values():
+        for attempt in rows.attempts.values() if change.withdrawn else ():
             if attempt.step in change.withdrawn and attempt.state in LIVE:
                 ready = attempt.state is AttemptState.READY
                 state = AttemptState.WITHDRAWN if ready else attempt.state
@@ -286,6 +291,10 @@ class World:
 
     def _some(self, id: str | None) -> list[Rows]:
         return [self.rows[id]] if id else list(self.rows.values())
+
+    def every_attempt(self) -> list[Attempt]:
+        """Every attempt, in the order in which they were made."""
+        return [one for rows in self.rows.values() for one in rows.attempts.values()]
 
     def of(self, attempt: Attempt) -> Rows:
         return next(rows for rows in self.rows.values() if attempt.id in rows.attempts)
