@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,22 +51,19 @@ def test_a_start_is_taken_while_the_broker_is_away_and_runs_once_it_is_back(
     assert stack.wait(id)["status"] == "completed"
 
 
+def completed(stack: Stack, count: int) -> bool:
+    """Whether so many steps have completed."""
+    sql = "select count(*) >= %s from orchestrator.steps where status = 'completed'"
+    return stack.sql(sql, count) == [(True,)]
+
+
 def test_flushes_in_the_middle_of_runs_lose_nothing(stack: Stack, valkey: Valkey) -> None:
     body = stack.deploy(document("flushed", 5))
     ids = [stack.start(body) for _ in range(10)]
     flushes = 0
     with redis.Redis.from_url(valkey.url) as client:
         for done in (5, 15, 30):  # steps: each flush falls between two of them
-            stack.until(
-                lambda done=done: (
-                    stack.sql(
-                        "select count(*) >= %s from orchestrator.steps where status = 'completed'",
-                        done,
-                    )
-                    == [(True,)]
-                ),
-                f"{done} steps",
-            )
+            stack.until(partial(completed, stack, done), f"{done} steps")
             client.flushall()
             flushes += 1
     ended = [stack.wait(id) for id in ids]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -19,7 +20,7 @@ from orchestrator.client import ApiError, Run
 from orchestrator.document.model import Workflow
 
 ID = "01900000-0000-7000-8000-000000000001"
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"id": ID, "status": "completed", "note": None},
     {"id": ID, "status": "faulted", "note": [1]},
 ]
