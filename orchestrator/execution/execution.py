@@ -97,6 +97,8 @@ class Execution:
 
     def become_child(self) -> None:
         """From now on a child of the pool: nothing that is connected is inherited."""
+        # Kept for good, so that nobody here closes what is the parent's.
+        self._inherited = self._services
         self._fresh_process()
         process: Any = current_process()
         self._local.hand = self.hands.slot(process.index, os.getpid())

@@ -92,7 +92,7 @@ def test_a_child_that_dies_is_noticed_at_once(zoo: Zoo) -> None:
 
 def test_a_child_killed_from_outside_is_noticed_at_once(zoo: Zoo) -> None:
     zoo.worker(concurrency=1)
-    instance = zoo.start("sleeps", seconds=2, key=new_id())
+    instance = zoo.start("sleeps", seconds=30, again=0, key=new_id())
     sleeping(zoo)
     ((pid,),) = zoo.stack.sql(
         "select process from orchestrator.attempts where instance_id = %s", instance
@@ -136,7 +136,7 @@ def test_the_heartbeat_says_what_is_in_hand(zoo: Zoo, pool: str) -> None:
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_sigterm_lets_a_step_end(zoo: Zoo, pool: str) -> None:
     process = zoo.worker(pool=pool, concurrency=1)
-    instance = zoo.start("sleeps", seconds=2, key=new_id())
+    instance = zoo.start("sleeps", seconds=1, key=new_id())
     sleeping(zoo)
     os.kill(process.pid, signal.SIGTERM)
     code, seconds = exit_of(process, 20)
@@ -148,7 +148,7 @@ def test_sigterm_lets_a_step_end(zoo: Zoo, pool: str) -> None:
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_sigterm_hands_a_long_step_back_within_the_grace(zoo: Zoo, pool: str) -> None:
     process = zoo.worker(pool=pool, concurrency=1, env={"ORCHESTRATOR_GRACE": 1})
-    instance = zoo.start("sleeps", seconds=8, key=new_id())
+    instance = zoo.start("sleeps", seconds=30, again=0, key=new_id())
     sleeping(zoo)
     os.kill(process.pid, signal.SIGTERM)
     _, seconds = exit_of(process, 20)
@@ -157,17 +157,18 @@ def test_sigterm_hands_a_long_step_back_within_the_grace(zoo: Zoo, pool: str) ->
     assert ended(zoo, instance, 30)["output"] == {"count": 2}
 
 
+@pytest.mark.slow
 def test_an_ordinary_task_is_waited_for(zoo: Zoo) -> None:
     """The grace is for steps; what is not ours ends as it would without us."""
     process = zoo.worker(concurrency=1, env={"ORCHESTRATOR_GRACE": 0.5})
     zoo.seen_in_redis.delete("zoo")
     with Celery("sender", broker=zoo.stack.broker_url, set_as_current=False) as app:
-        app.send_task("zoo.sleeps", kwargs={"seconds": 4, "key": new_id()})
+        app.send_task("zoo.sleeps", kwargs={"seconds": 2.5, "key": new_id()})
     sleeping(zoo)
     os.kill(process.pid, signal.SIGTERM)
     code, seconds = exit_of(process, 20)
     assert code == 0
-    assert seconds > 2
+    assert seconds > 1.5
 
 
 # -- what is refused -------------------------------------------------------------
@@ -217,6 +218,24 @@ def test_copies_of_a_message_change_nothing(zoo: Zoo) -> None:
         ended_first["id"],
     )
     assert (history, attempts) == (2, 1)
+
+
+# -- our own worker ------------------------------------------------------------
+
+
+def test_our_worker_imports_tasks_and_is_healthy(zoo: Zoo) -> None:
+    zoo.stack.worker(
+        app="workers.app",
+        concurrency=1,
+        arguments=("-n", "worker@%h"),
+        env={**zoo.environment, "ORCHESTRATOR_IMPORTS": "tests.apps.zoo.tasks"},
+    )
+    assert zoo.output("calling", a=1) == {"wrapped": 1}
+    probe = [sys.executable, "-m", "workers.probes"]
+    environment = zoo.stack.environment()
+    assert subprocess.run(probe, env=environment, timeout=30).returncode == 0
+    nowhere = {**environment, "ORCHESTRATOR_DATABASE_URL": "postgresql://127.0.0.1:1/none"}
+    assert subprocess.run(probe, env=nowhere, timeout=30).returncode == 0
 
 
 # -- what else goes on ------------------------------------------------------------
@@ -280,6 +299,7 @@ def test_events_tell_of_continued_steps(zoo: Zoo) -> None:
             zoo.stack.until(complete, "every step has its three events")
 
 
+@pytest.mark.slow
 def test_a_deaf_worker_subscribes_anew_then_ends(zoo: Zoo, tmp_path: Path) -> None:
     deaf = tmp_path / "deaf"
     process = zoo.worker(concurrency=1, env={"ZOO_DEAF": deaf, "ORCHESTRATOR_LEASE": 1})

@@ -237,10 +237,11 @@ def limited_rate(a):
 
 
 @shared_task(name="zoo.sleeps")
-def sleeps(seconds, key="sleeps"):
+def sleeps(seconds, key="sleeps", again=None):
+    """Sleeps, and where it is started again as long as `again` says."""
     count = times(key)
     seen("sleeping", count=count)
-    time.sleep(seconds)
+    time.sleep(seconds if again is None or count == 1 else again)
     return {"count": count}
 
 
