@@ -53,14 +53,16 @@ Handle = Callable[[Request], Answer]
 class Stub:
     """Use it as a context manager; `requests` holds what arrived, in order."""
 
-    def __init__(self, handle: Handle, tls: bool = False, port: int = 0) -> None:
+    def __init__(
+        self, handle: Handle, tls: bool = False, port: int = 0, chain: Path = TLS / "server.pem"
+    ) -> None:
         self.handle = handle
         self.requests: list[Request] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self._server.daemon_threads = True
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(TLS / "server.pem")
+            context.load_cert_chain(chain)
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.port: int = self._server.server_address[1]
         self.url = f"{'https' if tls else 'http'}://localhost:{self.port}"

@@ -1,0 +1,187 @@
+"""The product as the conformance tests see it: documents go in as texts, through the API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.document import load
+from tests.support.conformance_sites import CA, Sites
+from tests.support.stack import Stack
+
+ENDED = frozenset({"completed", "faulted", "cancelled"})
+
+
+class Refused(Exception):
+    """The API refuses to deploy a document; `answer` says why."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A document that the API has accepted, and the identity that starts it."""
+
+    namespace: str
+    name: str
+    version: str
+    warnings: tuple[str, ...]
+
+    @property
+    def workflow(self) -> str:
+        return f"{self.namespace}/{self.name}/{self.version}"
+
+
+class Product:
+    """A running stack and the sites that its documents call."""
+
+    def __init__(self, stack: Stack, sites: Sites) -> None:
+        self.stack = stack
+        self.sites = sites
+        self._newest: dict[str, str] = {}
+
+    def deploy(self, text: str) -> Deployed:
+        """Deploy a document as it stands. Raises `Refused`.
+
+        Some documents of the kit share one identity: the earlier one is removed once its
+        instance has ended.
+        """
+        answer = self._post(text)
+        if answer.status_code == 409:
+            head = load(text).document["document"]
+            self._remove(f"{head['namespace']}/{head['name']}", head["version"])
+            answer = self._post(text)
+        if answer.status_code not in (200, 201):
+            raise Refused(answer.json())
+        body = answer.json()
+        warnings = tuple(each["message"] for each in body.get("warnings") or ())
+        return Deployed(body["namespace"], body["name"], body["version"], warnings)
+
+    def _post(self, text: str) -> Any:
+        headers = {"Content-Type": "application/yaml"}
+        return self.stack.client.post("/v1/workflows", content=text, headers=headers)
+
+    def _remove(self, workflow: str, version: str) -> None:
+        if (running := self._newest.get(f"{workflow}/{version}")) is not None:
+            self.stack.wait(running)
+        answer = self.stack.client.delete(f"/v1/workflows/{workflow}/versions/{version}")
+        assert answer.status_code == 204, answer.text
+
+    def start(self, deployed: Deployed, input: Any = None) -> str:
+        """Start an instance; returns its id."""
+        body = {
+            "workflow": {
+                "namespace": deployed.namespace,
+                "name": deployed.name,
+                "version": deployed.version,
+            }
+        }
+        id = self.stack.start(body, **({} if input is None else {"input": input}))
+        self._newest[deployed.workflow] = id
+        return id
+
+    def instance(self, id: str) -> dict[str, Any]:
+        """The instance as it is now."""
+        answer = self.stack.client.get(f"/v1/instances/{id}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def settle(self, id: str, statuses: frozenset[str], timeout: float = 60) -> dict[str, Any]:
+        """The instance once it has one of these statuses, or has ended."""
+        if not statuses - ENDED:
+            return self.stack.wait(id, timeout)
+        deadline = time.monotonic() + timeout
+        while (found := self.instance(id))["status"] not in statuses | ENDED:
+            assert time.monotonic() < deadline, f"{found}\n{self.stack.logs()}"
+            time.sleep(0.05)  # between two looks, never instead of one
+        return found
+
+    def command(self, id: str, command: str) -> None:
+        """Suspend, resume, cancel ..."""
+        answer = self.stack.client.post(f"/v1/instances/{id}/{command}", json={"reason": "asked"})
+        assert answer.status_code == 202, answer.text
+
+    def publish(self, namespace: str, event: dict[str, Any]) -> None:
+        """Publish a CloudEvent."""
+        answer = self.stack.client.post(
+            f"/v1/events?namespace={namespace}",
+            json=event,
+            headers={"Content-Type": "application/cloudevents+json"},
+        )
+        assert answer.status_code == 202, answer.text
+
+    def order(self, id: str) -> list[str]:
+        """The names of the tasks in the order of their completion."""
+        names = {each["id"]: each["name"] for each in self._pages(f"/v1/instances/{id}/steps")}
+        return [
+            names[fact["step"]]
+            for change in self._pages(f"/v1/instances/{id}/history")
+            for fact in change["facts"]
+            if fact["type"] == "task.completed"
+        ]
+
+    def facts(self, id: str) -> list[dict[str, Any]]:
+        """What happened, in order."""
+        pages = self._pages(f"/v1/instances/{id}/history")
+        return [fact for change in pages for fact in change["facts"]]
+
+    def _pages(self, path: str) -> Iterator[dict[str, Any]]:
+        query: dict[str, Any] = {"limit": 1000}
+        while True:
+            answer = self.stack.client.get(path, params=query)
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            yield from page["items"]
+            if page["next"] is None:
+                return
+            query["cursor"] = page["next"]
+
+
+@contextmanager
+def product(
+    request: pytest.FixtureRequest,
+    folder: Path,
+    *,
+    resolve: tuple[str, ...] = (),
+    secrets: dict[str, str] | None = None,
+) -> Iterator[Product]:
+    """One API, one worker of two processes, one beat, and the sites."""
+    kept = folder / "secrets"
+    kept.mkdir()
+    for name, value in (secrets or {}).items():
+        (kept / name).write_text(value)
+    with (
+        Sites() as sites,
+        Stack(
+            folder,
+            request.getfixturevalue("module_database_url"),
+            request.getfixturevalue("module_broker_url"),
+            outbound_resolve=",".join((*sites.resolve, *resolve)),
+            outbound_ca=CA,
+            outbound_allow="127.0.0.0/8",
+            secrets_dir=kept,
+        ) as stack,
+    ):
+        stack.api()
+        stack.worker(concurrency=2)
+        stack.beat()
+        yield Product(stack, sites)
+
+
+def chosen(request: pytest.FixtureRequest, parameter: str) -> list[Any]:
+    """What the tests of this module that will run are about, so that all can begin at once."""
+    found = []
+    for item in request.session.items:
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        if item.path == request.path and parameter in params:
+            found.append(params[parameter])
+    return found
