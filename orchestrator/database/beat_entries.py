@@ -79,10 +79,11 @@ def unsent(
     return [(row[0], row[1]) for row in rows]
 
 
-def forget(reader: Reader, age: timedelta) -> None:
-    """Remove entries that no beat has named for `age`, and due times older than that."""
+def forget(reader: Reader, entries: timedelta, dues: timedelta) -> None:
+    """Remove entries that no beat has named for so long, and due times older than that."""
     reader.all(
-        "delete from orchestrator.beat_entries where seen_at < clock_timestamp() - %s;"
-        " delete from orchestrator.beat_firings where created_at < clock_timestamp() - %s",
-        (age, age),
+        "delete from orchestrator.beat_entries where seen_at < (select clock_timestamp()) - %s;"
+        " delete from orchestrator.beat_firings"
+        " where created_at < (select clock_timestamp()) - %s",
+        (entries, dues),
     )

@@ -137,12 +137,20 @@ def listed(
     )
 
 
-def forget(reader: Reader, age: timedelta, limit: int = 5000) -> int:
-    """Remove up to `limit` entries older than `age`, but none that is queued; how many."""
+def forget(reader: Reader, age: timedelta, kept: int, limit: int = 5000) -> int:
+    """Remove up to `limit` entries that are older than `age`, and as many that have more than
+    `kept` newer ones of their schedule; but none that is queued. Returns how many."""
     rows = reader.all(
         "delete from orchestrator.firings where ctid in ("
-        " select ctid from orchestrator.firings where created_at < clock_timestamp() - %s"
-        " and outcome <> 'queued' order by created_at limit %s) returning 1",
-        (age, limit),
+        " (select ctid from orchestrator.firings"
+        " where created_at < (select clock_timestamp()) - %(age)s and outcome <> 'queued'"
+        " order by created_at limit %(limit)s)"
+        " union all"
+        " (select f.ctid from orchestrator.schedules s cross join lateral"
+        " (select n.due from orchestrator.firings n where n.schedule_id = s.id"
+        " order by n.due desc offset %(kept)s limit 1) edge"
+        " join orchestrator.firings f on f.schedule_id = s.id and f.due <= edge.due"
+        " where f.outcome <> 'queued' limit %(limit)s)) returning 1",
+        {"age": age, "kept": kept, "limit": limit},
     )
     return len(rows)

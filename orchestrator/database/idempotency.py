@@ -81,7 +81,8 @@ def forget(reader: Reader, age: timedelta, limit: int = 1000) -> int:
     """Remove up to `limit` answers older than `age`; how many were removed."""
     rows = reader.all(
         "delete from orchestrator.idempotency where ctid in ("
-        " select ctid from orchestrator.idempotency where created_at < clock_timestamp() - %s"
+        " select ctid from orchestrator.idempotency"
+        " where created_at < (select clock_timestamp()) - %s"
         " order by created_at limit %s) returning 1",
         (age, limit),
     )

@@ -35,6 +35,8 @@ SOON, SELDOM, RARELY = 0.05, 0.25, 1.0
 #: How long the ledger of schedules goes back, and answers to keyed requests are kept.
 LEDGER = timedelta(days=30)
 ANSWERS = timedelta(days=1)
+#: How often to forget, in s; and while there is more than is forgotten at once.
+FORGET, FORGET_MORE = 600.0, 1.0
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ class Chores:
             Chore("overdue", OVERDUE / 4, self._overdue),
             self._settle,
             Chore("bury", 3600.0, upkeep.bury),
-            Chore("forget", 60.0, self._forget),
+            Chore("forget", FORGET, self._forget),
         ]
 
     def run(self) -> float:
@@ -138,8 +140,9 @@ class Chores:
     def _overdue(self) -> None:
         self._dispatcher.hint(*self._upkeep.overdue(OVERDUE))
 
-    def _forget(self) -> None:
-        self._upkeep.forget(LEDGER, ANSWERS)
+    def _forget(self) -> float:
+        """A little at a time: timers don't wait. Returns when to go on."""
+        return FORGET_MORE if self._upkeep.forget(LEDGER, ANSWERS) else FORGET
 
     def _until_next(self) -> float:
         chore = min(chore.due for chore in self._chores) - self._monotonic()

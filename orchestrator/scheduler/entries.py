@@ -33,6 +33,8 @@ LOOK = 1.0
 #: is remembered: a beat that comes back within that time goes on where it was.
 NAMED = timedelta(minutes=10)
 REMEMBERED = timedelta(days=7)
+#: How long the due times that were sent are kept.
+KEPT = timedelta(days=1)
 #: Celery's own word for "ask again later", where an entry cannot say when, in s.
 LATER = 60.0
 
@@ -83,7 +85,7 @@ class Entries:
             self._time.saw(standing.now)
             due = due_after(self._entries[name].schedule, standing.last_due, standing.now)
             self._due[name] = due.at
-        beat_entries.forget(self._database, REMEMBERED)
+        beat_entries.forget(self._database, REMEMBERED, KEPT)
         self._named = self._time.now()
 
     def _fire(self, name: str) -> None:

@@ -24,6 +24,11 @@ from orchestrator.database.workers import Claimed
 from orchestrator.scheduler import firing
 from orchestrator.scheduler.firing import Fired
 
+#: Entries that the ledger keeps of one schedule.
+ENTRIES = 100_000
+#: Rows that are forgotten at once.
+PORTION = 5000
+
 
 class Upkeep(Protocol):
     """All that the chores ask of a database. Every method may raise `DatabaseUnavailable`."""
@@ -55,8 +60,9 @@ class Upkeep(Protocol):
     def bury(self) -> None:
         """Forget workers that are long gone."""
 
-    def forget(self, ledger: timedelta, answers: timedelta) -> None:
-        """Forget firings and answers to keyed requests of such an age."""
+    def forget(self, ledger: timedelta, answers: timedelta) -> bool | None:
+        """Forget a portion of the firings and the answers to keyed requests of such an age;
+        whether there is more."""
 
 
 class PostgresUpkeep:
@@ -93,6 +99,7 @@ class PostgresUpkeep:
     def bury(self) -> None:
         workers.bury(self._database)
 
-    def forget(self, ledger: timedelta, answers: timedelta) -> None:
-        firings.forget(self._database, ledger)
-        idempotency.forget(self._database, answers)
+    def forget(self, ledger: timedelta, answers: timedelta) -> bool:
+        entries = firings.forget(self._database, ledger, ENTRIES, PORTION)
+        given = idempotency.forget(self._database, answers, PORTION)
+        return max(entries, given) >= PORTION
