@@ -9,6 +9,7 @@ from orchestrator.core import Limits
 from orchestrator.database.connection import Database
 from orchestrator.database.store import PostgresStore
 from orchestrator.database.time import DatabaseTime
+from orchestrator.event_handler.matching import EventHandler
 from orchestrator.expressions import Evaluator
 from orchestrator.secrets import SecretSource
 from orchestrator.settings import Settings
@@ -30,6 +31,7 @@ class Services:
     workflows: Workflows
     state: StateManager
     secrets: SecretSource
+    events: EventHandler
 
     def close(self) -> None:
         """Give back connections and child processes."""
@@ -55,4 +57,5 @@ def services(settings: Settings, app: Celery) -> Services:
         time=DatabaseTime(),
         bringer=Bringer(evaluator.evaluate, Limits(), dispatcher.queue_of),
     )
-    return Services(settings, database, dispatcher, evaluator, workflows, state, secrets)
+    events = EventHandler(database, evaluator.evaluate, dispatcher)
+    return Services(settings, database, dispatcher, evaluator, workflows, state, secrets, events)

@@ -6,5 +6,8 @@ HEADER = "orchestrator"
 #: The Celery task that brings the waiting stimuli of an instance.
 ADVANCE = "orchestrator.advance"
 
+#: The Celery task that matches the waiting events of a namespace.
+MATCH = "orchestrator.match"
+
 #: The Celery task that carries out every call that is not a Celery task itself.
 CALL = "orchestrator.call"

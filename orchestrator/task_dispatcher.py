@@ -14,6 +14,7 @@ import structlog
 
 from orchestrator.core.values import Attempt
 from orchestrator.database.attempts import Ready
+from orchestrator.names import MATCH
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -55,6 +56,10 @@ class TaskDispatcher:
         """Ask some control worker to bring the waiting stimuli of these instances."""
         self._send([(ADVANCE, self._control_queue, None, (id,)) for id in instances])
 
+    def match(self, *namespaces: str) -> None:
+        """Ask some control worker to match the waiting events of these namespaces."""
+        self._send([(MATCH, self._control_queue, None, (name,)) for name in namespaces])
+
     def _send(self, messages: list[tuple[str, str, Ready | None, tuple[str, ...]]]) -> None:
         if not messages:
             return
@@ -78,7 +83,7 @@ class TaskDispatcher:
     ) -> None:
         amqp = self._app.amqp
         options: dict[str, Any] = {}
-        id = ready.id if ready else f"{ADVANCE}:{args[0]}"
+        id = ready.id if ready else f"{task}:{args[0]}"
         if ready is not None:
             options["time_limit"] = ready.time_limit
         message = amqp.create_task_message(

@@ -28,7 +28,7 @@ from orchestrator.core import (
 from orchestrator.core.commands import redoing
 from orchestrator.core.data import length, workflow_input
 from orchestrator.core.faults import Fault, placed, timeout
-from orchestrator.core.kinds import Faulted
+from orchestrator.core.kinds import Faulted, Ignored
 from orchestrator.core.values import (
     ROOT,
     AttemptState,
@@ -51,10 +51,6 @@ DEFAULT_LIMITS = Limits()
 
 #: What a step that was paused is told on.
 _RESUMED = frozenset({"result", "again"})
-
-
-class Ignored(Exception):
-    """The stimulus changes nothing; the argument says why."""
 
 
 def advance(

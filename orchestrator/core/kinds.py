@@ -35,6 +35,10 @@ class Faulted(Exception):
         self.running = running
 
 
+class Ignored(Exception):
+    """The stimulus changes nothing; the argument says why."""
+
+
 def _unexpected(what: str) -> Callable[..., Any]:
     def refuse(_: Draft, node: Node, *__: Any) -> Any:
         raise LookupError(f"{node.ref} ({node.kind}) expects no {what}")

@@ -225,9 +225,10 @@ class Listener:
 
     `filters` is the task's own list of filters (an empty one takes every event), the
     expressions in it not yet evaluated: they are matched against each event, with
-    `variables` as their arguments. `until` is None or ``{"mode", "filters"}``: the events
-    that end the listening. `correlation` holds the values already bound, by the name of
-    the correlation: an `expect`, or what the first event had.
+    `variables` as their arguments. `until` is None, or ``{"mode", "filters"}``: the events
+    that end the listening, or ``{"expression"}``, which the core evaluates itself.
+    `correlation` holds the values already bound, by the name of the correlation: an
+    `expect`, or what the first event had.
     """
 
     step: int

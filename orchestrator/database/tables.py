@@ -247,17 +247,19 @@ listeners = Table(
     Column("correlation", JSON),
     Column("variables", JSON),
     _now(),
-    #: Whether somebody has looked for the events that came before it.
-    Column("looked", Boolean, nullable=False, server_default=text("false")),
+    #: How often somebody was asked to look for events that came before it, and how far they
+    #: have come with that.
+    Column("asks", Integer, nullable=False, server_default="1"),
+    Column("looks", Integer, nullable=False, server_default="0"),
     #: The places of its filters that have been offered an event, where each takes one.
     Column("offered", ARRAY(SmallInteger), nullable=False, server_default=text("'{}'")),
     #: Whether it has been offered all that it will take.
     Column("full", Boolean, nullable=False, server_default=text("false")),
     Index(
-        "listeners_unlooked_ix",
+        "listeners_asked_ix",
         "namespace",
         "instance_id",
-        postgresql_where=text("not looked"),
+        postgresql_where=text("asks > looks"),
     ),
 )
 
@@ -300,6 +302,7 @@ matches = Table(
     Column("step", Integer, primary_key=True, autoincrement=False),
     Column("refused", Boolean, nullable=False, server_default=text("false")),
     _now(),
+    Index("matches_refused_ix", "instance_id", "event", postgresql_where=text("refused")),
 )
 
 #: The append-only story of an instance: one row a transition.

@@ -285,10 +285,12 @@ def _rare(saving: Saving) -> Iterable[Statement]:
             [instance.id, list(transition.disarmed)],
         )
     if transition.closed:
-        yield (
-            "delete from orchestrator.listeners where instance_id = %s and step = any(%s)",
-            [instance.id, list(transition.closed)],
-        )
+        # The keys last: who writes some holds the listener meanwhile.
+        for table in ("listeners", "listener_keys"):
+            yield (
+                f"delete from orchestrator.{table} where instance_id = %s and step = any(%s)",
+                [instance.id, list(transition.closed)],
+            )
     for rows in (_timers, _listeners, _chunks, _children, _notes, _emitted, _dead_letters):
         yield from rows(instance, transition)
     if transition.pruned:
@@ -321,7 +323,8 @@ def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement
             "insert into orchestrator.listeners"
             " (instance_id, step, namespace, mode, filters, until, read, correlation, variables)"
             " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
-            " on conflict (instance_id, step) do update set correlation = excluded.correlation",
+            # Whoever matched the event that bound a correlation has noted that already.
+            " on conflict (instance_id, step) do nothing",
             [
                 instance.id,
                 listener.step,

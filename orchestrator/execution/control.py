@@ -1,8 +1,9 @@
-"""Our own Celery tasks: one that brings what waits for an instance, one for every call that
-is not a Celery task."""
+"""Our own Celery tasks: one that brings what waits for an instance, one that matches events,
+one for every call that is not a Celery task."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.clock import monotonic
@@ -10,7 +11,7 @@ from orchestrator.execution.context import in_hand, open_chain
 from orchestrator.execution.requests import is_uuid
 from orchestrator.execution.soft_limit import SoftLimit
 from orchestrator.log import get_logger
-from orchestrator.names import ADVANCE, CALL
+from orchestrator.names import ADVANCE, CALL, MATCH
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -42,12 +43,18 @@ def register(app: Celery, execution: Execution) -> None:
         """Bring what waits in an instance's inbox."""
         _drain(execution, instance)
 
+    @app.task(name=MATCH, **_OPTIONS)
+    def match(namespace: str) -> None:
+        """Match the events of a namespace with those who wait for them."""
+        _match(execution, namespace)
+
     @app.task(name=CALL, **_OPTIONS)
     def call(call: dict[str, Any]) -> Any:
         """Carry out a step's call that is not a Celery task."""
         return _perform(execution, call)
 
     execution.own(ADVANCE, lambda tracer: _with_chain(execution, tracer))
+    execution.own(MATCH)
     execution.own(CALL)
 
 
@@ -90,6 +97,18 @@ def _drain(execution: Execution, instance: str) -> None:
         return
     if chain is not None:
         chain.following = following
+
+
+def _match(execution: Execution, namespace: str) -> None:
+    from orchestrator.execution.patience import GaveUp, persist
+
+    until = monotonic() + HINT_PATIENCE
+    with suppress(GaveUp):
+        persist(
+            lambda: execution.services.events.match(namespace),
+            "a hint",
+            lambda: execution.hands.stopping or monotonic() > until,
+        )
 
 
 def _perform(execution: Execution, call: dict[str, Any]) -> Any:

@@ -21,6 +21,8 @@ def follow_up(saved: Saved, store: Store, dispatcher: TaskDispatcher, time: Data
     written_to = [child.id for child in transition.children]
     written_to += [note.instance or own for note in transition.stimuli]
     dispatcher.hint(*dict.fromkeys(written_to))
+    if transition.listeners or transition.emitted:
+        dispatcher.match(saved.before.instance.namespace)
     soon = time.now() + timedelta(seconds=timers.LONGEST_SLEEP)
     if any(timer.due_at < soon for timer in transition.timers):
         store.announce()

@@ -221,6 +221,9 @@ class StateManager:
                 return taken
             if saved is not None:
                 taken = self._after(saved, workflow, offer) or taken
+            else:
+                # It may have been an event, which others of the instance may take now.
+                self.dispatcher.match(workflow.namespace)
         self.dispatcher.hint(instance_id)
         return taken
 

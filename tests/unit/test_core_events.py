@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core import Limits
-from orchestrator.core.values import Status
+from orchestrator.core.values import Status, StimulusKind
 from tests.support.documents import call, doc
 from tests.support.world import World
 
@@ -169,6 +169,31 @@ def test_an_endless_listener_keeps_nothing() -> None:
     assert world.instance(id).status is Status.WAITING
     assert world.step(id, "l").state == {"count": 50}
     assert len(world.steps(id)) == 11
+
+
+def test_what_is_not_wanted_any_more_is_left_for_others() -> None:
+    world, id = run(doc(listen({"all": [{"with": {"type": "a"}}, {"with": {"type": "b"}}]})))
+    world.publish(id, found("A"), matches=[0])
+    world.publish(id, found("A again"), matches=[0])
+    assert world.ignored == ["each of its filters has had its event"]
+    assert len(world.rows[id].history) == 2
+
+
+def test_what_comes_after_the_close_is_left_for_others() -> None:
+    each = {"do": [{"c": call("x")}]}
+    world, id = run(doc(listen(ONE, each)))
+    step = next(iter(world.rows[id].listeners))
+    world.publish(id, found(1))
+    world.tell(id, StimulusKind.EVENT, step, {"event": found(2), "matches": [0]})
+    assert world.ignored == ["nothing more is consumed"]
+    world.work(lambda _: "done")
+    assert world.instance(id).output == ["done"]
+
+
+def test_a_listener_says_whether_one_event_is_enough() -> None:
+    world, id = run(doc(listen({"any": [], "until": "${ . | length > 2 }"})))
+    (listener,) = world.rows[id].listeners.values()
+    assert listener.until == {"expression": ". | length > 2"}
 
 
 def test_a_listener_that_collects_has_a_bound() -> None:

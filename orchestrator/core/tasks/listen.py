@@ -26,7 +26,7 @@ from typing import Any
 from orchestrator.core import faults
 from orchestrator.core.data import NOTHING, ask, exported, holds, transformed
 from orchestrator.core.flow import begin_list, complete, proceed, prune
-from orchestrator.core.kinds import Kind, register
+from orchestrator.core.kinds import Ignored, Kind, register
 from orchestrator.core.plans import Plan
 from orchestrator.core.schemas import schema_of
 from orchestrator.core.templates import Expression, Template, transformation
@@ -134,8 +134,10 @@ def register_listener(
     draft: Draft, node: Node, listening: Listening, correlation: Mapping[str, Json]
 ) -> None:
     """Ask to be told of events."""
-    until = None
-    if listening.until_mode is not None:
+    until: Json = None
+    if listening.until is not None:
+        until = {"expression": listening.until.program}
+    elif listening.until_mode is not None:
         until = {"mode": listening.until_mode, "filters": listening.until_filters}
     draft.listeners.append(
         Listener(
@@ -165,10 +167,15 @@ def _expected(draft: Draft, node: Node, text: str) -> Json:
 
 
 def event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
-    """An event has matched."""
+    """An event has matched. One that is not wanted (any more) is left for others: it is
+    ignored, so that whoever offered it learns of it."""
     listening = listening_of(draft.plan_of(node))
+    got = node.recall("got", [])
+    free = [place for place in data.get("matches", ()) if place not in got]
     if node.recall("closing"):
-        return None
+        raise Ignored("nothing more is consumed")
+    if listening.mode == "all" and not free and not data.get("until"):
+        raise Ignored("each of its filters has had its event")
     if data.get("correlation"):
         node.remember(correlation=data["correlation"])
         register_listener(draft, node, listening, data["correlation"])
@@ -176,14 +183,9 @@ def event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
         if _ends(node, listening, data["until"]):
             _close(draft, node)
         return None
-    if listening.mode != "all":
-        return _consume(draft, node, listening, data["event"])
-    got = node.recall("got", [])
-    free = [place for place in data.get("matches", ()) if place not in got]
-    if free:
+    if listening.mode == "all":
         node.remember(got=[*got, free[0]])
-        _consume(draft, node, listening, data["event"])
-    return None
+    return _consume(draft, node, listening, data["event"])
 
 
 def _ends(node: Node, listening: Listening, places: list[int]) -> bool:

@@ -75,16 +75,18 @@ def _events() -> None:
         sa.PrimaryKeyConstraint("event", "instance_id", "step", name="matches_pk"),
         schema=SCHEMA,
     )
+    _index("matches", "refused", "instance_id", "event", where="refused")
 
 
 def _listeners() -> None:
     for column in (
-        sa.Column("looked", sa.Boolean(), server_default=FALSE, nullable=False),
+        sa.Column("asks", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("looks", sa.Integer(), server_default="0", nullable=False),
         sa.Column("offered", ARRAY(sa.SmallInteger()), server_default="{}", nullable=False),
         sa.Column("full", sa.Boolean(), server_default=FALSE, nullable=False),
     ):
         op.add_column("listeners", column, schema=SCHEMA)
-    _index("listeners", "unlooked", "namespace", "instance_id", where="not looked")
+    _index("listeners", "asked", "namespace", "instance_id", where="asks > looks")
     op.create_table(
         "event_filters",
         sa.Column("id", ID, nullable=False),

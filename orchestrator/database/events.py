@@ -1,0 +1,268 @@
+"""CloudEvents as rows: put in once each, found again, waiting to be matched, forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.codec import dumps
+from orchestrator.core.values import Json
+from orchestrator.database.pages import Page, Scope, page
+from orchestrator.database.slices import Reader
+from orchestrator.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of an event: its row's id, and whether it had been there before."""
+
+    id: str
+    duplicate: bool
+
+
+_PUT = (
+    "with given as (select * from unnest(%(ids)s::uuid[], %(names)s::text[], %(sources)s::text[],"
+    "  %(types)s::text[], %(events)s::json[], %(instances)s::uuid[]) with ordinality"
+    "  as g(id, event_id, source, type, event, instance_id, n)),"
+    " new as (insert into orchestrator.events"
+    "  (id, namespace, event_id, source, type, event, instance_id, target)"
+    "  select id, %(namespace)s, event_id, source, type, event, instance_id, %(target)s"
+    "  from given order by n on conflict (namespace, source, event_id) do nothing"
+    "  returning id, source, event_id)"
+    " select coalesce(n.id, e.id)::text, n.id is distinct from g.id from given g"
+    " left join new n on n.source = g.source and n.event_id = g.event_id"
+    " left join orchestrator.events e on e.namespace = %(namespace)s"
+    "  and e.source = g.source and e.event_id = g.event_id"
+    " order by g.n"
+)
+
+
+def put(
+    reader: Reader,
+    namespace: str,
+    events: Sequence[dict[str, Json]],
+    *,
+    target: str | None = None,
+    instances: Sequence[str | None] = (),
+) -> list[Received]:
+    """Keep events, in their order; (namespace, source, id) counts once.
+
+    `target` is the instance in whose mailbox they go; `instances` are those that they tell of.
+    """
+    if not events:
+        return []
+    params = {
+        "namespace": namespace,
+        "target": target,
+        "ids": [new_id() for _ in events],
+        "names": [event["id"] for event in events],
+        "sources": [event["source"] for event in events],
+        "types": [event["type"] for event in events],
+        "events": [dumps(event) for event in events],
+        "instances": list(instances) or [None] * len(events),
+    }
+    while True:
+        rows = reader.all(_PUT, params)
+        if all(row[0] for row in rows):
+            return [Received(row[0], row[1]) for row in rows]
+        # Somebody else was putting the same event in: by now it can be seen.
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event; `event` is JSON text. `instance` emitted it, `target` it is addressed to."""
+
+    number: int
+    id: str
+    namespace: str
+    event: str
+    instance: str | None
+    target: str | None
+    created_at: datetime
+    matched_at: datetime | None
+
+
+_COLUMNS = (
+    "e.number, e.id::text, e.namespace, e.event::text, e.instance_id::text, e.target::text,"
+    " e.created_at, e.matched_at"
+)
+
+
+def get(reader: Reader, id: str, scope: Scope) -> EventRow | None:
+    """An event, unless it is in a namespace that the scope leaves out."""
+    row = reader.one(f"select {_COLUMNS} from orchestrator.events e where e.id = %s", (id,))
+    found = EventRow(*row) if row else None
+    return found if found and scope.has(found.namespace) else None
+
+
+def listed(
+    reader: Reader,
+    scope: Scope,
+    *,
+    namespace: str | None = None,
+    type: str | None = None,
+    source: str | None = None,
+    target: str | None = None,
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """Events, the newest first; rows are those of `EventRow`."""
+    wanted = {"namespace": namespace, "type": type, "source": source, "target": target}
+    return page(
+        reader,
+        f"select {_COLUMNS} from orchestrator.events e",
+        [
+            scope.condition("namespace"),
+            *(
+                (f"e.{name} = %({name})s", {name: value})
+                for name, value in wanted.items()
+                if value is not None
+            ),
+        ],
+        order=("number",),
+        descending=True,
+        limit=limit,
+        after=after,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An event that has to be given to those who wait for it; `tries` have failed so far."""
+
+    number: int
+    type: str
+    event: dict[str, Json]
+    instance: str | None
+    target: str | None
+    tries: int
+    created_at: datetime
+
+
+_WAITING = "e.number, e.type, e.event, e.instance_id::text, e.target::text, e.tries, e.created_at"
+
+
+def unmatched(cursor: Reader, namespace: str, limit: int) -> list[Waiting]:
+    """Events of a namespace that nobody has matched yet, in the order of their receipt."""
+    rows = cursor.all(
+        f"select {_WAITING} from orchestrator.events e where e.namespace = %s"
+        " and e.matched_at is null order by e.number limit %s",
+        (namespace, limit),
+    )
+    return [Waiting(*row) for row in rows]
+
+
+def lately(cursor: Reader, namespace: str, since: datetime, limit: int) -> list[Waiting]:
+    """The matched broadcast events of a namespace since a time, the newest `limit` of them,
+    in the order of their receipt."""
+    rows = cursor.all(
+        f"select {_WAITING} from orchestrator.events e where e.namespace = %s"
+        " and e.created_at >= %s and e.target is null and e.matched_at is not null"
+        " order by e.created_at desc, e.number desc limit %s",
+        (namespace, since, limit),
+    )
+    return sorted((Waiting(*row) for row in rows), key=lambda one: one.number)
+
+
+def mailboxes(
+    cursor: Reader, instances: Sequence[str], types: Sequence[str] | None, limit: int
+) -> dict[str, list[Waiting]]:
+    """What lies untaken in the mailboxes of instances: the oldest `limit` matched events each
+    (of these types, unless None), by instance, in the order of their receipt."""
+    rows = cursor.all(
+        f"select {_WAITING} from unnest(%(ids)s::uuid[]) as i(id) cross join lateral ("
+        "  select * from orchestrator.events e where e.target = i.id and not e.taken"
+        "  and e.matched_at is not null"
+        "  and (%(types)s::text[] is null or e.type = any(%(types)s::text[]))"
+        "  order by e.number limit %(limit)s) e order by e.number",
+        {
+            "ids": list(instances),
+            "types": None if types is None else list(types),
+            "limit": limit,
+        },
+    )
+    found: dict[str, list[Waiting]] = {}
+    for row in rows:
+        waiting = Waiting(*row)
+        found.setdefault(str(waiting.target), []).append(waiting)
+    return found
+
+
+def matched(cursor: Reader, numbers: Sequence[int]) -> None:
+    """These events have been given to all who waited for them."""
+    if numbers:
+        cursor.all(
+            "update orchestrator.events set matched_at = clock_timestamp() where number = any(%s)",
+            (list(numbers),),
+        )
+
+
+def taken(cursor: Reader, numbers: Sequence[int]) -> None:
+    """These events have left their mailbox."""
+    if numbers:
+        cursor.all(
+            "update orchestrator.events set taken = true where number = any(%s)",
+            (list(numbers),),
+        )
+
+
+def failed(reader: Reader, number: int) -> None:
+    """An event could not be matched this time."""
+    reader.all("update orchestrator.events set tries = tries + 1 where number = %s", (number,))
+
+
+def by_numbers(cursor: Reader, numbers: Iterable[int]) -> dict[int, Waiting]:
+    """Events by their numbers; those that are forgotten are left out."""
+    wanted = sorted(set(numbers))
+    if not wanted:
+        return {}
+    rows = cursor.all(
+        f"select {_WAITING} from orchestrator.events e where e.number = any(%s)", (wanted,)
+    )
+    return {row[0]: Waiting(*row) for row in rows}
+
+
+def waits(reader: Reader, namespace: str) -> bool:
+    """Whether an event or a listener of a namespace waits to be looked at."""
+    row = reader.one(
+        "select exists (select from orchestrator.events"
+        "  where namespace = %(namespace)s and matched_at is null)"
+        " or exists (select from orchestrator.listeners"
+        "  where namespace = %(namespace)s and asks > looks)",
+        {"namespace": namespace},
+    )
+    return bool(row and row[0])
+
+
+def overdue(reader: Reader, seconds: float) -> list[str]:
+    """The namespaces in which something has waited so long that its hint must be lost."""
+    rows = reader.all(
+        "select namespace from orchestrator.events where matched_at is null"
+        " and created_at < clock_timestamp() - %(s)s * interval '1 s'"
+        " union select namespace from orchestrator.listeners where asks > looks"
+        " and created_at < clock_timestamp() - %(s)s * interval '1 s'",
+        {"s": seconds},
+    )
+    return [row[0] for row in rows]
+
+
+def forget(reader: Reader, age: timedelta, limit: int = 2000) -> int:
+    """Remove up to `limit` events older than `age`, with what they matched; how many.
+
+    What lies in the mailbox of an open instance, or waits to be matched or delivered, stays.
+    """
+    rows = reader.all(
+        "with old as (select e.number from orchestrator.events e"
+        "  where e.created_at < clock_timestamp() - %s and e.matched_at is not null"
+        "  and not exists (select from orchestrator.instances i where i.id = e.target"
+        "   and not e.taken and i.status in ('pending', 'running', 'waiting', 'suspended'))"
+        "  and not exists (select from orchestrator.deliveries d"
+        "   where d.event = e.number and d.state = 'pending')"
+        "  order by e.number limit %s),"
+        " matches as (delete from orchestrator.matches m using old where m.event = old.number)"
+        " delete from orchestrator.events e using old where e.number = old.number returning 1",
+        (age, limit),
+    )
+    return len(rows)

@@ -1,0 +1,356 @@
+"""Listeners as events find them: by the filter they share, and by the values they expect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orchestrator.codec import dumps
+from orchestrator.core.values import Json
+from orchestrator.database.slices import Reader
+
+#: Opens the transaction in which one process matches the events of a namespace. It may think
+#: for a while with the lock in its hands, so idleness has its own bound; the tables have few
+#: rows or a hundred thousand, and always the index is the way.
+MATCHING = (
+    "begin; set local lock_timeout = '2s'; set local idle_in_transaction_session_timeout = '60s';"
+    " set local enable_seqscan = off; set local enable_hashjoin = off;"
+    " set local enable_mergejoin = off; "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerRow:
+    """A row of ``listeners``. While it has been `asked` for more often than somebody `looked`,
+    what came before it is to be looked for."""
+
+    instance: str
+    step: int
+    mode: str
+    filters: list[dict[str, Json]]
+    until: dict[str, Json] | None
+    correlation: dict[str, Json] | None
+    variables: dict[str, Json] | None
+    offered: list[int]
+    full: bool
+    created_at: datetime
+    asks: int
+    looks: int
+
+
+_LISTENER = (
+    "l.instance_id::text, l.step, l.mode, l.filters, l.until, l.correlation, l.variables,"
+    " l.offered, l.full, l.created_at, l.asks, l.looks"
+)
+
+
+def lock(cursor: Reader, namespace: str) -> datetime | None:
+    """Take the lock of a namespace's matching, until the transaction ends; the time by the
+    database's clock. None: somebody else has it."""
+    row = cursor.one(
+        "select pg_try_advisory_xact_lock(hashtextextended(%s, 0)), clock_timestamp()",
+        (f"events {namespace}",),
+    )
+    return row[1] if row and row[0] else None
+
+
+def asked(cursor: Reader, namespace: str, limit: int) -> list[ListenerRow]:
+    """Listeners that wait to be looked at, those of one instance together."""
+    rows = cursor.all(
+        f"select {_LISTENER} from orchestrator.listeners l where l.namespace = %(namespace)s"
+        " and l.asks > l.looks and l.instance_id in (select u.instance_id"
+        "  from orchestrator.listeners u where u.namespace = %(namespace)s and u.asks > u.looks"
+        "  order by u.instance_id limit %(limit)s) order by l.instance_id, l.step",
+        {"namespace": namespace, "limit": limit},
+    )
+    return [ListenerRow(*row) for row in rows]
+
+
+def of_instances(cursor: Reader, instances: Sequence[str]) -> list[ListenerRow]:
+    """The listeners of instances that can take more."""
+    rows = cursor.all(
+        f"select {_LISTENER} from orchestrator.listeners l"
+        " where l.instance_id = any(%s::uuid[]) and not l.full order by l.instance_id, l.step",
+        (list(instances),),
+    )
+    return [ListenerRow(*row) for row in rows]
+
+
+def filters(cursor: Reader, namespace: str, types: Sequence[str]) -> list[tuple[str, str]]:
+    """The filters with listeners that may take events of these types: ``(id, JSON text)``."""
+    rows = cursor.all(
+        "select f.id::text, f.filter::text from orchestrator.event_filters f"
+        " where f.namespace = %(namespace)s and (f.type = any(%(types)s) or f.type is null)"
+        " and exists (select from orchestrator.listener_keys k where k.filter_id = f.id)"
+        " order by f.id",
+        {"namespace": namespace, "types": list(types)},
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """An event that passed a filter: who has the filter, with this key or without one?
+    `dynamic`: the filter has arguments, which the listeners must bring along."""
+
+    place: int
+    event: int
+    filter: str
+    key: str
+    dynamic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A listener that one probe found: `place` is the probe's event, `at` the filter's place
+    in the listener, in its `until` or not."""
+
+    place: int
+    filter: str
+    at: int
+    until: bool
+    instance: str
+    step: int
+    mode: str
+    count: int
+    once: bool
+    correlation: dict[str, Json] | None
+    variables: dict[str, Json] | None
+    offered: list[int]
+
+
+def candidates(cursor: Reader, probes: Sequence[Probe], limit: int) -> list[Candidate]:
+    """The listeners that probes find and that have not been offered the event, by event."""
+    rows = cursor.all(
+        "select p.place, p.filter_id::text, k.place, k.until, l.instance_id::text, l.step, l.mode,"
+        " json_array_length(l.filters), l.mode <> 'all' and l.until is null, l.correlation,"
+        " case when p.dynamic then l.variables end, l.offered"
+        " from unnest(%s::int[], %s::bigint[], %s::uuid[], %s::text[], %s::boolean[])"
+        "  as p(place, event, filter_id, key, dynamic)"
+        " join orchestrator.listener_keys k on k.filter_id = p.filter_id and k.key in (p.key, '')"
+        " join orchestrator.listeners l on l.instance_id = k.instance_id and l.step = k.step"
+        " where not exists (select from orchestrator.matches m where m.event = p.event"
+        "  and m.instance_id = k.instance_id and m.step = k.step)"
+        " order by p.place, l.instance_id, l.step limit %s",
+        (
+            [probe.place for probe in probes],
+            [probe.event for probe in probes],
+            [probe.filter for probe in probes],
+            [probe.key for probe in probes],
+            [probe.dynamic for probe in probes],
+            limit,
+        ),
+    )
+    return [Candidate(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An offer that was made; `refused`: the instance turned it down."""
+
+    event: int
+    instance: str
+    step: int
+    refused: bool
+
+
+def made(cursor: Reader, pairs: Iterable[tuple[int, str]]) -> list[Made]:
+    """The offers that were made of these (event, instance)."""
+    given = sorted(set(pairs))
+    if not given:
+        return []
+    rows = cursor.all(
+        "select m.event, m.instance_id::text, m.step, m.refused"
+        " from unnest(%s::bigint[], %s::uuid[]) as g(event, instance_id)"
+        " join orchestrator.matches m using (event, instance_id)",
+        ([pair[0] for pair in given], [pair[1] for pair in given]),
+    )
+    return [Made(*row) for row in rows]
+
+
+def refused(cursor: Reader, instances: Sequence[str], limit: int) -> list[tuple[str, int]]:
+    """The newest broadcast events that each instance has turned down, and that nobody else in
+    it was offered since: ``(instance, event's number)``."""
+    rows = cursor.all(
+        "select r.instance_id::text, r.event from unnest(%s::uuid[]) as i(id) cross join lateral ("
+        "  select m.instance_id, m.event from orchestrator.matches m"
+        "  where m.instance_id = i.id and m.refused and not exists ("
+        "   select from orchestrator.matches n where n.event = m.event"
+        "   and n.instance_id = m.instance_id and not n.refused)"
+        "  order by m.event desc limit %s) r",
+        (list(instances), limit),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class NewOffer:
+    """An event on its way to a listener; `data` is the stimulus's, in JSON text."""
+
+    event: int
+    instance: str
+    step: int
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is to be remembered of a listener; `looks`: which of its asks were answered."""
+
+    instance: str
+    step: int
+    correlation: dict[str, Json] | None
+    offered: tuple[int, ...]
+    full: bool
+    looks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Where events find a listener."""
+
+    instance: str
+    step: int
+    until: bool
+    place: int
+    filter: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilterRow:
+    """A filter that listeners share; `filter` is JSON text."""
+
+    id: str
+    type: str | None
+    lifecycle: bool
+    filter: str
+
+
+def know(cursor: Reader, listeners: Sequence[Known]) -> None:
+    """Remember what listeners have been offered and what was looked for. Holds them until the
+    transaction ends, so that none closes while its keys are written."""
+    if not listeners:
+        return
+    ordered = sorted(listeners, key=lambda one: (one.instance, one.step))
+    columns: tuple[list[Any], ...] = (
+        [one.instance for one in ordered],
+        [one.step for one in ordered],
+        [None if one.correlation is None else dumps(one.correlation) for one in ordered],
+        ["{" + ",".join(map(str, one.offered)) + "}" for one in ordered],
+        [one.full for one in ordered],
+        [one.looks for one in ordered],
+    )
+    cursor.all(
+        "with given as (select * from unnest(%s::uuid[], %s::int[], %s::json[], %s::text[],"
+        "  %s::boolean[], %s::int[]) with ordinality"
+        "  as g(instance_id, step, correlation, offered, full_, looks, n)),"
+        " held as (select g.* from given g join orchestrator.listeners l"
+        "  using (instance_id, step) order by g.n for no key update of l)"
+        " update orchestrator.listeners l set correlation = h.correlation,"
+        ' offered = h.offered::smallint[], "full" = h.full_,'
+        " looks = greatest(l.looks, h.looks) from held h"
+        " where l.instance_id = h.instance_id and l.step = h.step",
+        columns,
+    )
+
+
+def share(cursor: Reader, namespace: str, filters: Sequence[FilterRow]) -> None:
+    """Make filters known."""
+    if filters:
+        cursor.all(
+            "insert into orchestrator.event_filters (id, namespace, type, lifecycle, filter)"
+            " select id, %s, type, lifecycle, filter from unnest(%s::uuid[], %s::text[],"
+            " %s::boolean[], %s::json[]) as g(id, type, lifecycle, filter)"
+            " on conflict do nothing",
+            (
+                namespace,
+                [one.id for one in filters],
+                [one.type for one in filters],
+                [one.lifecycle for one in filters],
+                [one.filter for one in filters],
+            ),
+        )
+
+
+def index(cursor: Reader, keys: Sequence[Key]) -> None:
+    """Let events find listeners, of those that are still open."""
+    if keys:
+        cursor.all(
+            "insert into orchestrator.listener_keys"
+            " (instance_id, step, until, place, filter_id, key)"
+            " select g.* from unnest(%s::uuid[], %s::int[], %s::boolean[], %s::smallint[],"
+            " %s::uuid[], %s::text[]) as g(instance_id, step, until, place, filter_id, key)"
+            " join orchestrator.listeners l using (instance_id, step)"
+            " on conflict (instance_id, step, until, place) do update set key = excluded.key",
+            (
+                [one.instance for one in keys],
+                [one.step for one in keys],
+                [one.until for one in keys],
+                [one.place for one in keys],
+                [one.filter for one in keys],
+                [one.key for one in keys],
+            ),
+        )
+
+
+def keys(cursor: Reader, listeners: Sequence[tuple[str, int]]) -> list[tuple[Key, str]]:
+    """Where events find these listeners, each with the filter in JSON text."""
+    if not listeners:
+        return []
+    rows = cursor.all(
+        "select k.instance_id::text, k.step, k.until, k.place, k.filter_id::text, k.key,"
+        " f.filter::text from unnest(%s::uuid[], %s::int[]) as g(instance_id, step)"
+        " join orchestrator.listener_keys k using (instance_id, step)"
+        " join orchestrator.event_filters f on f.id = k.filter_id",
+        ([one[0] for one in listeners], [one[1] for one in listeners]),
+    )
+    return [(Key(*row[:6]), row[6]) for row in rows]
+
+
+def unindex(cursor: Reader, listeners: Sequence[tuple[str, int]]) -> None:
+    """Let events find these listeners no more."""
+    if listeners:
+        cursor.all(
+            "delete from orchestrator.listener_keys k using"
+            " unnest(%s::uuid[], %s::int[]) as g(instance_id, step)"
+            " where k.instance_id = g.instance_id and k.step = g.step",
+            ([one[0] for one in listeners], [one[1] for one in listeners]),
+        )
+
+
+def offer(cursor: Reader, offers: Sequence[NewOffer]) -> list[str]:
+    """Offer events to listeners, each once; the instances that have been told."""
+    if not offers:
+        return []
+    rows = cursor.all(
+        "with given as (select * from unnest(%s::bigint[], %s::uuid[], %s::int[], %s::json[])"
+        "  with ordinality as g(event, instance_id, step, data, n)),"
+        " new as (insert into orchestrator.matches (event, instance_id, step)"
+        "  select event, instance_id, step from given on conflict do nothing"
+        "  returning event, instance_id, step)"
+        " insert into orchestrator.stimuli (instance_id, kind, step, data, key)"
+        " select g.instance_id, 'event', g.step, g.data, 'event:' || g.event || ':' || g.step"
+        " from given g join new using (event, instance_id, step) order by g.n"
+        " on conflict (instance_id, key) where key is not null do nothing"
+        " returning instance_id::text",
+        (
+            [one.event for one in offers],
+            [one.instance for one in offers],
+            [one.step for one in offers],
+            [one.data for one in offers],
+        ),
+    )
+    return list(dict.fromkeys(row[0] for row in rows))
+
+
+def tidy(reader: Reader) -> None:
+    """Forget filters that no listener has had for a day."""
+    reader.all(
+        "delete from orchestrator.event_filters f"
+        " where f.created_at < clock_timestamp() - interval '1 day' and not exists"
+        " (select from orchestrator.listener_keys k where k.filter_id = f.id)"
+        " and pg_try_advisory_xact_lock(hashtextextended('events ' || f.namespace, 0))"
+    )

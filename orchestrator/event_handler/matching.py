@@ -1,0 +1,74 @@
+"""Matches the events of a namespace with all who wait for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.database import events, listeners
+from orchestrator.database.connection import Busy, Database
+from orchestrator.database.slices import Reader
+from orchestrator.event_handler.book import Book
+from orchestrator.event_handler.giving import Giving
+from orchestrator.event_handler.judging import Judge, Stuck
+from orchestrator.event_handler.looking import LookBack
+from orchestrator.expressions import Evaluate, EvaluatorUnavailable
+from orchestrator.task_dispatcher import TaskDispatcher
+
+#: Instances whose new listeners, and events, that one round takes at most.
+LISTENERS = 300
+EVENTS = 200
+#: Rounds in a row: then other hints have their turn.
+ROUNDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class EventHandler:
+    """The door to matching; see the package for how it works."""
+
+    database: Database
+    evaluate: Evaluate
+    dispatcher: TaskDispatcher
+
+    def match(self, namespace: str) -> None:
+        """Match what waits in a namespace, unless another process is at it, which then sees
+        what was committed before we looked.
+
+        Raises `DatabaseUnavailable`, `EvaluatorUnavailable`: to be called again.
+        """
+        for _ in range(ROUNDS):
+            try:
+                more = self._round(namespace)
+            except Busy:
+                break  # a listener is held by its transition: soon
+            except Stuck as stuck:
+                events.failed(self.database, stuck.number)
+                raise EvaluatorUnavailable(str(stuck)) from stuck
+            # Who found the lock taken went away. So whoever had it looks once more after it
+            # gave it back: what they left had been committed before.
+            if more is None or not (more or events.waits(self.database, namespace)):
+                return
+        self.dispatcher.match(namespace)
+
+    def _round(self, namespace: str) -> bool | None:
+        """One transaction: whether there is more to do; None: somebody else does it."""
+        with self.database.transaction(listeners.MATCHING) as cursor:
+            now = listeners.lock(cursor, namespace)
+            if now is None:
+                return None
+            book = Book(cursor, namespace)
+            more = self._matched(cursor, namespace, Judge(self.evaluate, now), book)
+        self.dispatcher.hint(*dict.fromkeys(book.told))
+        return more
+
+    def _matched(self, cursor: Reader, namespace: str, judge: Judge, book: Book) -> bool:
+        asked = listeners.asked(cursor, namespace, LISTENERS)
+        if asked:
+            LookBack(cursor, namespace, judge, book).look(asked)
+            book.write()
+        waiting = events.unmatched(cursor, namespace, EVENTS)
+        if not waiting:
+            return len({row.instance for row in asked}) == LISTENERS
+        done = Giving(cursor, namespace, judge, book).give(waiting)
+        book.write()
+        events.matched(cursor, [event.number for event in done])
+        return True
