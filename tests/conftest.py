@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from orchestrator.embedded import Postgres, Valkey
+from tests.support.rabbitmq import RabbitMQ, why_absent
 
 DATABASE = "ORCHESTRATOR_TEST_DATABASE_URL"
 BROKER = "ORCHESTRATOR_TEST_BROKER_URL"
@@ -39,6 +40,16 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     if BROKER in os.environ:
         pytest.skip(f"needs a Valkey server of its own, and {BROKER} names another")
     with Valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """The session's RabbitMQ server, to be killed, paused and restarted at will."""
+    reason = why_absent()
+    if reason is not None:
+        pytest.skip(reason)
+    with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as server:
         yield server
 
 
@@ -99,6 +110,25 @@ def empty_database_url(postgres_url: str) -> Iterator[str]:
 def module_broker_url(request: pytest.FixtureRequest) -> str:
     """A broker, empty when the module's first test begins."""
     return _emptied_broker(request)
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq: RabbitMQ) -> str:
+    """An empty virtual host of RabbitMQ's."""
+    return fresh_rabbitmq(rabbitmq)
+
+
+@pytest.fixture(scope="module")
+def module_rabbitmq_url(rabbitmq: RabbitMQ) -> str:
+    """A virtual host of RabbitMQ's, empty when the module's first test begins."""
+    return fresh_rabbitmq(rabbitmq)
+
+
+def fresh_rabbitmq(rabbitmq: RabbitMQ) -> str:
+    """An empty virtual host; a test before may have killed or paused the server."""
+    rabbitmq.start()
+    rabbitmq.resume()
+    return rabbitmq.fresh()
 
 
 @pytest.fixture
