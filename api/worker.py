@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from functools import partial
@@ -18,6 +19,8 @@ from orchestrator import clock
 
 #: Seconds within which a request must have arrived whole.
 PATIENCE = 30.0
+#: Milliseconds within which a next request follows closely.
+LINGER = 5
 #: Seconds that a client may take no byte of an answer.
 STALL = 30
 
@@ -74,9 +77,27 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         self.enqueue_req(Connection(self.cfg, sock, address, listener.getsockname()))
 
     def handle(self, conn: Connection) -> Any:
-        """Serve a request; its time begins with its first byte."""
-        conn.deadline = clock.monotonic() + PATIENCE
-        return super().handle(conn)
+        """Serve a request, and those that follow it closely on its connection.
+
+        A request's time begins with its first byte. Handing each to another thread through
+        the main one would cost a client that asks one thing after the other a tenth of its
+        time; waiting here for its next request costs nobody, while threads are free.
+        """
+        while True:
+            conn.deadline = clock.monotonic() + PATIENCE
+            kept = super().handle(conn)
+            if kept is not True or not self.alive or not self._follows(conn):
+                return kept
+
+    def _follows(self, conn: Connection) -> bool:
+        """Whether the next request comes at once, and this thread may wait for that."""
+        if conn.parser.unreader.buf.getvalue():
+            return True
+        if self.tpool._work_queue.qsize():  # noqa: SLF001  the executor does not tell otherwise
+            return False
+        poll = select.poll()
+        poll.register(conn.sock, select.POLLIN)
+        return bool(poll.poll(LINGER))
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
         """Tell the client of a request that can't be read, or of a failure."""
