@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
+from celery.app import trace
 from kombu import Queue
+from kombu.serialization import prepare_accept_content
 
 from orchestrator import broker
 from orchestrator.errors import ConfigurationError
@@ -101,6 +103,7 @@ def _prepared(execution: Execution, controller: Any) -> Worker | None:
 
     _serve_control(execution)
     _take_only_what_can_start(execution.app)
+    _accept_json(execution.app)
     concurrency = controller.max_concurrency or controller.concurrency
     execution.become_worker(controller.hostname, concurrency, forks=kind == "prefork")
     return Worker(execution)
@@ -156,3 +159,15 @@ def _take_only_what_can_start(app: Any) -> None:
         return
     if app.connection_for_read().transport.driver_type == "redis":
         conf.worker_disable_prefetch = True
+
+
+def _accept_json(app: Any) -> None:
+    """Steps' messages are JSON, also for an app whose own messages are something else."""
+    accepted = app.conf.accept_content
+    if {"json", "application/json"}.intersection(accepted):
+        return
+    app.conf.accept_content = [*accepted, "json"]
+    # What Celery's fast tracer has read before this.
+    known: list[Any] = getattr(trace, "_localized", [])
+    if known:
+        known[1] = prepare_accept_content(app.conf.accept_content)

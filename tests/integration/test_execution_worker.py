@@ -195,6 +195,14 @@ def test_only_steps_run_where_only_steps_may(zoo: Zoo) -> None:
     assert zoo.seen("note") == []
 
 
+def test_an_app_of_pickles(zoo: Zoo) -> None:
+    """Its own messages go on as they were; steps come as JSON."""
+    zoo.worker(concurrency=1, env={"ZOO_SERIALIZER": "pickle", "C_FORCE_ROOT": "1"})
+    output = zoo.run_all([("plain", {"a": 1}), ("delays", {"a": 2})])["output"]
+    zoo.stack.until(lambda: bool(zoo.seen("note")), "the inner task ran")
+    assert output["children"] == [output["inner"]]
+
+
 def test_copies_of_a_message_change_nothing(zoo: Zoo) -> None:
     zoo.worker(concurrency=2)
     ended_first = zoo.run("plain", a=1)

@@ -17,7 +17,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     result_extended=True,
     task_serializer=os.environ.get("ZOO_SERIALIZER", "json"),
-    accept_content=["json", "pickle"] if "ZOO_SERIALIZER" in os.environ else ["json"],
+    accept_content=[os.environ.get("ZOO_SERIALIZER", "json")],
 )
 install(app)
 
