@@ -70,12 +70,11 @@ def _is_alone(case: dict[str, Any]) -> bool:
 def test_other_runtimes_cases(case: dict[str, Any]) -> None:
     if case["id"] in OURS:
         pytest.skip(OURS[case["id"]])
-    try:
-        documents = [load(spec.case_document(case, file)).document for file in _files(case)]
-    except DocumentError as error:
-        assert case["expect"]["status"] == "invalid", error
+    if case["expect"]["status"] == "invalid":
+        with pytest.raises(DocumentError):
+            load(spec.case_document(case))
         return
-    assert case["expect"]["status"] != "invalid", "it was accepted"
+    documents = [load(spec.case_document(case, file)).document for file in _files(case)]
     if case["expect"]["status"] == "valid":
         return
     world = World(*documents, secrets=case.get("secrets"))
