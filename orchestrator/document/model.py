@@ -118,7 +118,7 @@ class Task:
             yield from self.workflow.tasks(self.ref + place)
 
     def inside(self) -> Iterator[Task]:
-        """This task and every task inside it, outermost first; without compensations."""
+        """The task itself and every task inside it, outermost first; no compensations."""
         waiting = [self]
         while waiting:
             task = waiting.pop()
