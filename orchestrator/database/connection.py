@@ -14,6 +14,7 @@ from typing import Any
 import psycopg2
 import psycopg2.errors
 import sqlalchemy as sa
+import sqlalchemy.dialects.postgresql.psycopg2  # before a worker forks, not in each child
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy.pool import PoolProxiedConnection
 
