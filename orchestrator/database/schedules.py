@@ -190,10 +190,10 @@ def next_due(reader: Reader) -> float | None:
 
 
 def patience(reader: Reader) -> float | None:
-    """The shortest `after`, in s, of the schedules that wait for an instance's end (0: one is
-    to start at its end); None: none waits."""
+    """The shortest `after`, in s, of the schedules that wait for an instance's end (1 for one
+    that starts at the end); None: none waits."""
     row = reader.one(
-        "select min(coalesce((timing ->> 'after')::float8, 0)) from orchestrator.schedules"
+        "select min(coalesce((timing ->> 'after')::float8, 1)) from orchestrator.schedules"
         " where waiting and state = 'active'"
     )
     return row[0] if row else None
