@@ -27,12 +27,12 @@ def name(most: int = 255, least: int = 1, **options: Any) -> fields.String:
 
 def uuid(**options: Any) -> fields.String:
     """An id of ours."""
-    return fields.String(metadata={"format": "uuid"}, **options)
+    return fields.String(metadata={"format": "uuid", **options.pop("metadata", {})}, **options)
 
 
 def time(**options: Any) -> fields.String:
     """A time, RFC 3339."""
-    return fields.String(metadata={"format": "date-time"}, **options)
+    return fields.String(metadata={"format": "date-time", **options.pop("metadata", {})}, **options)
 
 
 class CommaSeparated(fields.String):

@@ -1,0 +1,35 @@
+"""Why an instance stands still."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from api.schemas.common import COMPENSATIONS, STATUSES, time, uuid
+
+KINDS = (
+    "ended", "moving", "suspended", "no-control", "inbox", "no-worker", "no-task", "no-slot",
+    "unpublished", "delivery", "running", "silent-worker", "withdrawn", "workflow", "timer",
+    "event",
+)  # fmt: skip
+
+
+class CauseSchema(Schema):
+    """One cause; which members it has depends on its kind."""
+
+    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
+    message = fields.String(required=True)
+    step = fields.Integer(allow_none=True)
+    reference = fields.String(allow_none=True)
+    since = time(allow_none=True)
+    until = time()
+    queue = fields.String()
+    worker = fields.String()
+    instance = uuid()
+
+
+class WhySchema(Schema):
+    """Every cause that is known."""
+
+    status = fields.String(required=True, validate=validate.OneOf(STATUSES))
+    compensation = fields.String(required=True, validate=validate.OneOf(COMPENSATIONS))
+    causes = fields.List(fields.Nested(CauseSchema), required=True, validate=validate.Length(1))
