@@ -11,6 +11,8 @@ from flask import Flask, current_app, g, request
 from api import (
     administration,
     commands,
+    docs,
+    events,
     health,
     history,
     instances,
@@ -21,6 +23,7 @@ from api import (
     schedules,
     steps,
     trace,
+    why,
     workflows,
 )
 from api.auth import Authenticator, Role
@@ -44,8 +47,10 @@ RESOURCES = (
     steps,
     history,
     commands,
+    why,
     letters,
     schedules,
+    events,
     administration,
     keys,
 )
@@ -106,6 +111,7 @@ def create_app(
         waiters=Waiters(services.database, max(1, threads // 2), max(1, threads // 4)),
     )
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(docs.blueprint)
     app.before_request(_admit)
     app.wsgi_app = _Signed(app.wsgi_app)  # type: ignore[method-assign]
     problems.install(app)
@@ -160,6 +166,12 @@ class _Signed:
         signs = [*SECURITY, (trace.HEADER, trace.begin(environ))]
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            return start_response(status, [*headers, *signs], *rest)
+            return start_response(status, _added(headers, signs), *rest)
 
         return self._app(environ, start)
+
+
+def _added(headers: list[tuple[str, str]], signs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The headers with the signs that they do not give otherwise."""
+    given = {name for name, _ in headers}
+    return [*headers, *(sign for sign in signs if sign[0] not in given)]

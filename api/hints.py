@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from typing import NamedTuple
 
 from orchestrator.task_dispatcher import TaskDispatcher
 
@@ -16,22 +17,36 @@ MOST = 10_000
 _BATCH = 100
 
 
+class _Hint(NamedTuple):
+    """An instance whose inbox, or a namespace whose events, somebody should look into."""
+
+    of_namespace: bool
+    name: str
+
+
 class Hints:
     """A line of hints and the thread that sends them, started with the first."""
 
     def __init__(self, dispatcher: TaskDispatcher) -> None:
         self._dispatcher = dispatcher
-        self._line: queue.Queue[str | None] = queue.Queue(MOST)
+        self._line: queue.Queue[_Hint | None] = queue.Queue(MOST)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def send(self, *instances: str) -> None:
         """Have some worker look into the inboxes of these instances soon."""
+        self._put([_Hint(False, id) for id in instances])
+
+    def match(self, namespace: str) -> None:
+        """Have some worker match the events of a namespace soon."""
+        self._put([_Hint(True, namespace)])
+
+    def _put(self, hints: list[_Hint]) -> None:
         if self._thread is None:
             self._start()
         try:
-            for id in instances:
-                self._line.put_nowait(id)
+            for hint in hints:
+                self._line.put_nowait(hint)
         except queue.Full:
             pass  # the broker is slow or away: the beats make up for it
 
@@ -53,7 +68,13 @@ class Hints:
             while len(batch) < _BATCH and not self._line.empty():
                 found = self._line.get()
                 if found is None:
-                    self._dispatcher.hint(*batch)
+                    self._send(batch)
                     return
                 batch.append(found)
-            self._dispatcher.hint(*batch)
+            self._send(batch)
+
+    def _send(self, batch: list[_Hint]) -> None:
+        """One message each, however often it was asked for."""
+        asked = list(dict.fromkeys(batch))
+        self._dispatcher.match(*(hint.name for hint in asked if hint.of_namespace))
+        self._dispatcher.hint(*(hint.name for hint in asked if not hint.of_namespace))

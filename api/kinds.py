@@ -27,6 +27,7 @@ class Kind:
 
 MALFORMED = Kind("malformed-request", 400, "The request cannot be read")
 MALFORMED_JSON = Kind("malformed-json", 400, "The body is not JSON that can be read")
+INVALID_EVENT = Kind("invalid-event", 400, "The event is not a CloudEvent")
 MALFORMED_DOCUMENT = Kind("malformed-document", 400, "The document cannot be read")
 INVALID_QUERY = Kind("invalid-query", 400, "A parameter of the query is wrong")
 INVALID_ID = Kind("invalid-id", 400, "This is not an id")

@@ -190,6 +190,16 @@ def mailboxes(
     return found
 
 
+def mailed(reader: Reader, instance: str, limit: int) -> bool:
+    """Whether so many events lie in an instance's mailbox."""
+    row = reader.one(
+        "select count(*) from (select from orchestrator.events e where e.target = %s"
+        " and not e.taken limit %s) m",
+        (instance, limit),
+    )
+    return bool(row and row[0] >= limit)
+
+
 def matched(cursor: Reader, numbers: Sequence[int]) -> None:
     """These events have been given to all who waited for them."""
     if numbers:

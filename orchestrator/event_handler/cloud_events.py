@@ -160,6 +160,8 @@ def from_binary(headers: Mapping[str, str], body: bytes, parse: Any) -> dict[str
     for name, value in headers.items():
         if name.lower().startswith("ce-"):
             event[name[3:].lower()] = _decoded(name, value)
+    if "data" in event:
+        raise InvalidEvent(("data", "is the body, not a header"))
     kind = next((value for name, value in headers.items() if name.lower() == "content-type"), None)
     if kind:
         event["datacontenttype"] = kind

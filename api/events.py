@@ -1,0 +1,152 @@
+"""``/v1/events``: CloudEvents in, kept before they are acknowledged; matched by the workers.
+
+An event counts once for its namespace, source and id. One that is sent to an instance waits
+in its mailbox until a listener takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flask import Response
+
+from api import cloud_events, cursors, keyed, kinds
+from api.context import caller, scope, state
+from api.instances import find
+from api.problems import Problem
+from api.resource import Resource, listing, raw, respond
+from api.schemas.events import (
+    RECEIVED,
+    EventSchema,
+    EventsQuerySchema,
+    EventsSchema,
+    IntoNamespaceSchema,
+    ReceivedSchema,
+)
+from orchestrator.core.values import ENDED, Json
+from orchestrator.database import events, matches
+from orchestrator.database.events import EventRow, Received
+from orchestrator.database.idempotency import Answer
+from orchestrator.database.slices import Reader
+
+blueprint = Resource("events", __name__, url_prefix="/v1", description="CloudEvents.")
+
+#: Events that may lie in one mailbox.
+MAILBOX = 10_000
+
+
+@blueprint.route("/events", methods=["POST"])
+@blueprint.answers(202, RECEIVED, Location="where the event is")
+@cloud_events.takes_events(many=True)
+@blueprint.asks(IntoNamespaceSchema)
+def receive(query: dict[str, Any]) -> Response:
+    """Take an event, or a batch of up to 1,000
+
+    Whoever waits for it in its namespace is told of it by the workers: see `/v1/events/{id}`.
+    An event that has been taken before is answered in the same way, and has no effect.
+    """
+    given, many = cloud_events.read(many=True)
+    namespace = _namespace(query.get("namespace"))
+    return _taken(namespace, many, lambda reader: events.put(reader, namespace, given))
+
+
+def _namespace(asked: str | None) -> str:
+    """Where the events go; raises `Problem` 404, 422."""
+    allowed = scope(asked).namespaces
+    if asked is not None:
+        return asked
+    if allowed is None or len(allowed) != 1:
+        errors = [{"parameter": "namespace", "message": "which of the key's namespaces?"}]
+        raise Problem(kinds.INVALID, "namespace: which of the key's namespaces?", errors)
+    return allowed[0]
+
+
+@blueprint.route("/instances/<id:id>/events", methods=["POST"])
+@blueprint.answers(202, ReceivedSchema, Location="where the event is")
+@cloud_events.takes_events(many=False)
+def signal(id: str) -> Response:
+    """Take an event for one instance
+
+    It waits in the instance's mailbox until a listener takes it. An instance that has ended
+    takes none.
+    """
+    given, _ = cloud_events.read(many=False)
+    found = find(id)
+    if found.status in ENDED:
+        raise Problem(kinds.WRONG_STATUS, f"the instance is {found.status}: it listens no more")
+
+    def put(reader: Reader) -> list[Received]:
+        if events.mailed(reader, found.id, MAILBOX):
+            raise Problem(kinds.TOO_MANY, f"the mailbox has {MAILBOX} events")
+        return events.put(reader, found.namespace, given, target=found.id)
+
+    return _taken(found.namespace, False, put)
+
+
+def _taken(namespace: str, many: bool, put: Callable[[Reader], Sequence[Received]]) -> Response:
+    """Keep events, then have them matched; with an Idempotency-Key in one transaction."""
+
+    def make(reader: Reader) -> Answer:
+        shown = [{"id": one.id, "duplicate": one.duplicate} for one in put(reader)]
+        if many:
+            return keyed.answered(202, shown)
+        return keyed.answered(202, shown[0], {"Location": f"/v1/events/{shown[0]['id']}"})
+
+    def hint() -> None:
+        state().hints.match(namespace)
+
+    if keyed.key():
+        return keyed.change(make, after=hint)
+    answer = make(state().services.database)
+    hint()
+    return keyed.give(answer)
+
+
+@blueprint.route("/events")
+@blueprint.answers(200, EventsSchema)
+@blueprint.asks(EventsQuerySchema)
+def list_(query: dict[str, Any]) -> Response:
+    """Events, received and emitted, the newest first"""
+    target = query.get("target")
+    page = events.listed(
+        state().services.database,
+        scope(query.get("namespace")),
+        namespace=query.get("namespace"),
+        type=query.get("type"),
+        source=query.get("source"),
+        target=str(target) if target else None,
+        limit=query["limit"],
+        after=cursors.read(query["cursor"], (cursors.number,)),
+    )
+    return listing([_summary(EventRow(*row)) for row in page.rows], cursors.write(page.last))
+
+
+@blueprint.route("/events/<id:id>")
+@blueprint.answers(200, EventSchema)
+def get(id: str) -> Response:
+    """An event, with what it matched"""
+    database = state().services.database
+    found = events.get(database, id, caller().scope)
+    if found is None:
+        raise Problem(kinds.NOT_FOUND, f"there is no event {id}")
+    return respond({**_summary(found), "matches": _matches(database, found.number)})
+
+
+def _summary(row: EventRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "namespace": row.namespace,
+        "event": raw(row.event),
+        "instance": row.instance,
+        "target": row.target,
+        "created_at": row.created_at,
+        "matched_at": row.matched_at,
+    }
+
+
+def _matches(reader: Reader, number: int) -> list[dict[str, Json]]:
+    return [
+        {"instance": one.instance, "step": one.step or None, "refused": one.refused, "at": one.at}
+        for one in matches.of_event(reader, number)
+    ]
