@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -271,3 +272,15 @@ def test_a_failure_of_ours_tells_nothing_of_its_inside(shop: Api, monkeypatch):
     answer = shop.get("/v1/instances")
     assert (answer.status_code, problem(answer)) == (500, "internal-error")
     assert "hunter2" not in answer.text
+
+
+def test_the_documentation_needs_nobody_else(shop: Api):
+    page = shop.client.get("/docs")
+    assert (page.status_code, page.mimetype) == (200, "text/html")
+    assert "script-src 'self';" in page.headers["Content-Security-Policy"]
+    assert "://" not in page.text
+    assert "<script>" not in page.text
+    for path in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        assert shop.client.get(path).status_code == 200
+    assert shop.client.get("/docs/assets/../app.py").status_code == 404
+    assert shop.client.get("/docs/assets/..%2fapp.py").status_code == 404
