@@ -6,6 +6,6 @@ See `values` for what it takes and returns, `advance` for how it works.
 """
 
 from orchestrator.core.advance import advance
-from orchestrator.core.work import Limits
+from orchestrator.core.limits import Limits
 
 __all__ = ["Limits", "advance"]

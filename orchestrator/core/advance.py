@@ -22,26 +22,26 @@ from orchestrator.core import (
     ends,
     faulting,
     flow,
+    outside,
     settle,
     tasks,
 )
 from orchestrator.core.commands import redoing
-from orchestrator.core.data import length, workflow_input
-from orchestrator.core.faults import Fault, placed, timeout
+from orchestrator.core.faults import Fault
 from orchestrator.core.kinds import Faulted, Ignored
+from orchestrator.core.limits import Limits
+from orchestrator.core.nodes import Node
 from orchestrator.core.values import (
     ROOT,
-    AttemptState,
     Json,
     NewStimulus,
     Slice,
     Status,
     Stimulus,
     StimulusKind,
-    TimerKind,
     Transition,
 )
-from orchestrator.core.work import Draft, Limits, Node
+from orchestrator.core.work import Draft
 from orchestrator.document.model import Workflow
 from orchestrator.expressions import Evaluate
 
@@ -71,7 +71,7 @@ def advance(
     """
     draft = Draft(workflow, slice, stimulus, evaluate, limits)
     try:
-        _move(draft, _TAKEN[stimulus.kind], stimulus)
+        _move(draft, outside.TAKEN[stimulus.kind], stimulus)
         _work_off(draft)
     except (Ignored, commands.Refused) as reason:
         return Transition(slice.instance, ignored=str(reason))
@@ -128,7 +128,7 @@ def _go_on(draft: Draft, id: int, data: Json) -> None:
 
 def _go_on_root(draft: Draft, data: Json) -> None:
     if "begin" in data:
-        return _begin(draft)
+        return outside.begin(draft)
     if "settled" in data:
         return ends.settled(draft)
     if draft.root.recall("undo") is not None:
@@ -172,145 +172,3 @@ def _end_all(draft: Draft, node: Node) -> None:
     if draft.plan.parallel:
         settle.withdraw(draft, undoing.id)
     return flow.done(draft, undoing, None)
-
-
-# -- starts --------------------
-
-
-def _start(draft: Draft, _: Stimulus) -> None:
-    if draft.root.status is not Status.PENDING:
-        raise Ignored(f"the instance is {draft.root.status}")
-    draft.root.started_at = draft.at
-    draft.set_instance_status(Status.RUNNING)
-    draft.fact("workflow.started")
-    plan = draft.plan
-    try:
-        if plan.timeout is not None:
-            after = length(draft, None, plan.timeout, draft.instance_input())
-            due = draft.arm(ROOT, TimerKind.TIMEOUT, after)
-            draft.root.remember(due=due.isoformat())
-    except Fault as fault:
-        return ends.fault(draft, placed(fault.error, ends.WHOLE), None, beside=False)
-    return _begin(draft)
-
-
-def _begin(draft: Draft) -> None:
-    try:
-        data = workflow_input(draft, draft.instance_input())
-    except Fault as fault:
-        return ends.fault(draft, placed(fault.error, ends.WHOLE), None, beside=False)
-    if not flow.begin_list(draft, ROOT, "/do", data):
-        ends.complete(draft, data)
-    return None
-
-
-def _noted(draft: Draft, stimulus: Stimulus) -> None:
-    """A note of the instance to itself."""
-    data = dict(stimulus.data or {})
-    draft.turns = data.pop("turns", 0)
-    if _is_suspended(draft, stimulus):
-        return
-    draft.push(stimulus.step or ROOT, data or None)
-
-
-def _is_suspended(draft: Draft, stimulus: Stimulus) -> bool:
-    """While the instance is suspended only results and commands move it; the rest waits."""
-    if draft.root.status is not Status.SUSPENDED:
-        return False
-    draft.stimuli.append(
-        NewStimulus(stimulus.kind, None, stimulus.step, dict(stimulus.data) or None)
-    )
-    return True
-
-
-# -- what comes from outside --------------------
-
-
-def _result(draft: Draft, stimulus: Stimulus) -> None:
-    """An attempt has ended."""
-    end, attempt = stimulus.ended, draft.slice.attempt
-    if end is None or attempt is None or attempt.id != end.attempt:
-        raise Ignored("the attempt is not known")
-    if attempt.state not in (AttemptState.READY, AttemptState.CLAIMED):
-        raise Ignored(f"the attempt is {attempt.state} already")
-    node = draft.node(attempt.step)
-    if node.recall("flying") is not None:
-        return settle.landed(draft, node, end)
-    if not node.is_open or attempt.withdrawn:
-        raise Ignored(f"the step is {node.status} already")
-    if draft.root.status is Status.SUSPENDED:
-        draft.ended.append(end)
-        return node.remember(result=attempts.as_json(end))
-    return attempts.ended(draft, node, attempt, end)
-
-
-def _timer(draft: Draft, stimulus: Stimulus) -> None:
-    """Something has fallen due."""
-    kind = TimerKind(stimulus.data["kind"])
-    if kind is TimerKind.START:
-        return _start(draft, stimulus)
-    if _is_suspended(draft, stimulus):
-        return None
-    if not stimulus.step:
-        return _instance_timed_out(draft)
-    node = _open_node(draft, stimulus)
-    if kind is not TimerKind.TIMEOUT:
-        return _within(draft, node, KINDS[node.kind].timers[kind])
-    if node.recall("flying") is not None:
-        return settle.given_up(draft, node)
-    error = timeout(f"{node.ref} has taken longer than its timeout")
-    raise Faulted(node, placed(error, node.ref), running=True)
-
-
-def _instance_timed_out(draft: Draft) -> None:
-    if not draft.root.is_open:
-        raise Ignored(f"the instance is {draft.root.status}")
-    error = timeout("the workflow has taken longer than its timeout")
-    ends.fault(draft, placed(error, ends.WHOLE), None, beside=True)
-
-
-def _event(draft: Draft, stimulus: Stimulus) -> None:
-    """An event has matched a listener."""
-    if not _is_suspended(draft, stimulus):
-        node = _open_node(draft, stimulus)
-        _within(draft, node, KINDS[node.kind].event, stimulus.data)
-
-
-def _child(draft: Draft, stimulus: Stimulus) -> None:
-    """A sub-workflow says how it ended, or how its compensation did."""
-    if not _is_suspended(draft, stimulus):
-        node = _open_node(draft, stimulus)
-        _within(draft, node, KINDS[node.kind].child, stimulus.data)
-
-
-def _open_node(draft: Draft, stimulus: Stimulus) -> Node:
-    id = stimulus.step or ROOT
-    if id not in draft.slice.steps:
-        raise Ignored(f"there is no step {id}")
-    node = draft.node(id)
-    if not node.is_open:
-        raise Ignored(f"the step is {node.status} already")
-    return node
-
-
-def _within(draft: Draft, node: Node, move: Callable[..., None], *arguments: Any) -> None:
-    """A move of a step, whose faults are the step's."""
-    try:
-        move(draft, node, *arguments)
-    except Fault as fault:
-        raise Faulted(node, fault.error) from None
-
-
-def _command(draft: Draft, stimulus: Stimulus) -> None:
-    commands.obey(draft, stimulus.data)
-
-
-_TAKEN: dict[StimulusKind, Callable[[Draft, Stimulus], None]] = {
-    StimulusKind.START: _start,
-    StimulusKind.RESULT: _result,
-    StimulusKind.TIMER: _timer,
-    StimulusKind.EVENT: _event,
-    StimulusKind.CHILD: _child,
-    StimulusKind.COMMAND: _command,
-    StimulusKind.GO_ON: _noted,
-}

@@ -14,8 +14,9 @@ from datetime import datetime
 from orchestrator.core.faults import placed, standard
 from orchestrator.core.flow import complete
 from orchestrator.core.kinds import Faulted
+from orchestrator.core.nodes import Node
 from orchestrator.core.values import ROOT, Attempt, AttemptState, Ended, Json, Status, TimerKind
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 #: A step whose messages are lost again and again, unclaimed, is given up at last.
 MOST_ATTEMPTS = 100

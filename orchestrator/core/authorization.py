@@ -10,7 +10,8 @@ from orchestrator.core.templates import Template
 from orchestrator.core.values import Json
 
 if TYPE_CHECKING:  # data and variables use this module
-    from orchestrator.core.work import Draft, Node
+    from orchestrator.core.nodes import Node
+    from orchestrator.core.work import Draft
 
 
 def descriptor(draft: Draft, node: Node | None) -> Json:

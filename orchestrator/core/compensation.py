@@ -20,6 +20,7 @@ from typing import Any
 from orchestrator.core.attempts import again_later
 from orchestrator.core.faults import Fault
 from orchestrator.core.flow import enter
+from orchestrator.core.nodes import Node, Root
 from orchestrator.core.reports import report, report_undone
 from orchestrator.core.retry import Policy, Tries, pause, policy_of
 from orchestrator.core.settle import settled
@@ -32,7 +33,7 @@ from orchestrator.core.values import (
     StimulusKind,
 )
 from orchestrator.core.variables import scope_of
-from orchestrator.core.work import Draft, Node, Root
+from orchestrator.core.work import Draft
 
 DEFAULT_POLICY: Mapping[str, Any] = {
     "delay": {"seconds": 1},

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.core import faults
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.schemas import Schema
 from orchestrator.core.templates import Expression, Template
 from orchestrator.core.values import Json
 from orchestrator.core.variables import collect
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 from orchestrator.document.durations import BadDuration
 from orchestrator.document.durations import seconds as _seconds
 from orchestrator.expressions import ExpressionError

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from orchestrator.core import compensation, settle
 from orchestrator.core.data import workflow_output
 from orchestrator.core.faults import Fault, placed, standard
+from orchestrator.core.nodes import Node
 from orchestrator.core.reports import report
 from orchestrator.core.values import ROOT, Json, Status
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 #: The place of errors that belong to the workflow as a whole.
 WHOLE = "/"
@@ -72,7 +73,7 @@ def _aftermath(draft: Draft, flying: int, cause: Json) -> None:
 
 
 def _disarm(draft: Draft) -> None:
-    if draft.plan.timeout is not None:
+    if draft.plan.timeout is not None or draft.root.started_at is None:
         draft.disarm(ROOT)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from orchestrator.core.data import holds
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.values import Json
 from orchestrator.core.variables import describe
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 def applying(draft: Draft, node: Node, plan: Plan, raw: Json) -> list[int]:

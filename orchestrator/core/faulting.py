@@ -13,8 +13,9 @@ from orchestrator.core import compensation, ends, settle
 from orchestrator.core.faults import Fault, placed
 from orchestrator.core.flow import disarm
 from orchestrator.core.kinds import KINDS, Faulted
+from orchestrator.core.nodes import Node
 from orchestrator.core.values import ROOT, Json, Status
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 Way = list[tuple[Node, dict[str, Json]]]
 """The steps that fault, from the inside out, each with its error."""

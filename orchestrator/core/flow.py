@@ -13,9 +13,10 @@ from orchestrator.core.data import give_out, holds, length, take_in
 from orchestrator.core.extensions import applying
 from orchestrator.core.faults import Fault
 from orchestrator.core.kinds import KINDS, Faulted
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan, plan_of, reaches, undo_of
 from orchestrator.core.values import ROOT, Json, Status, TimerKind
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 from orchestrator.document.model import Task
 
 END, EXIT, CONTINUE = "end", "exit", "continue"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from orchestrator.core.nodes import Node
 from orchestrator.core.values import Json, Status, Step
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 def outputs(draft: Draft, parent: Node) -> dict[int, Json]:

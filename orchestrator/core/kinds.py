@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.values import Json, TimerKind
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 class Faulted(Exception):

@@ -15,9 +15,10 @@ from typing import Any
 
 from orchestrator.core import faults
 from orchestrator.core.data import as_program, fill, holds, seconds
+from orchestrator.core.nodes import Node
 from orchestrator.core.templates import Template
 from orchestrator.core.values import Json
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 from orchestrator.document.durations import MAX_DURATION
 
 

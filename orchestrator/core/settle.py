@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from orchestrator.core.data import transformed
 from orchestrator.core.faults import Fault, placed, timeout
 from orchestrator.core.flow import disarm, in_compensation
+from orchestrator.core.nodes import Node
 from orchestrator.core.values import (
     ROOT,
     Attempt,
@@ -29,7 +30,7 @@ from orchestrator.core.values import (
     StimulusKind,
     TimerKind,
 )
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 #: After its limit a withdrawn attempt is given this long to be heard of, in seconds.
 GRACE = 5.0

@@ -14,8 +14,9 @@ from typing import Any
 
 from orchestrator.core.authorization import descriptor as authorization_descriptor
 from orchestrator.core.faults import authorization
+from orchestrator.core.nodes import Node
 from orchestrator.core.values import ROOT, Json
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 from orchestrator.expressions import NOW
 
 RUNTIME = {"name": "celery-orchestrator", "version": "0.1.0", "metadata": {}}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core import Limits
 from orchestrator.core.values import AttemptState, Ended, Status, StimulusKind
 from tests.support.documents import call, doc
 from tests.support.world import EPOCH, World
@@ -180,3 +181,42 @@ def test_an_attempt_that_is_never_heard_of_is_given_up_after_its_limit() -> None
     assert (step.status, step.unknown) == (Status.FAULTED, True)
     world.succeed(attempt, "much too late")
     assert world.ignored == ["the attempt is lost already"]
+
+
+def test_a_timer_that_was_set_anew_changes_nothing() -> None:
+    policy = {"limit": {"attempt": {"count": 2, "duration": "PT5S"}}}
+    world, id = run(doc({"t": {"try": [{"a": call("x")}], "catch": {"retry": policy}}}))
+    world.pass_time(3)
+    world.fail(world.ready()[0])
+    world.tell(id, StimulusKind.TIMER, 1, {"kind": "attempt"})
+    world.tell(id, StimulusKind.TIMER, 1, {"kind": "retry"})
+    world.tell(id, StimulusKind.TIMER, 1, {"kind": "timeout"})
+    assert len(world.ignored) == 3
+    assert len(world.ready()) == 1
+
+
+def test_a_block_that_is_tried_for_ever_forgets_its_later_tries() -> None:
+    block = {"try": [{"s": {"set": 1}}, {"a": call("x")}], "catch": {"retry": {"delay": "PT1S"}}}
+    world, id = run(doc({"t": block}), limits=Limits(kept=5))
+    for _ in range(20):
+        world.fail(world.ready()[0])
+        world.fire()
+    assert len(world.steps(id)) == 1 + 2 * 5 + 1
+
+
+def test_what_has_not_begun_can_be_cancelled_and_suspended() -> None:
+    world = World(doc({"a": call("x")}))
+    id = world.start(run=False)
+    world.rows[id].timers[0, "start"] = EPOCH
+    world.rows[id].inbox.clear()
+    world.command(id, "suspend")
+    world.fire()
+    assert world.instance(id).status is Status.SUSPENDED
+    world.command(id, "resume")
+    assert world.instance(id).status is Status.RUNNING
+    id = world.start(run=False)
+    world.rows[id].timers[0, "start"] = EPOCH + timedelta(days=1)
+    world.rows[id].inbox.clear()
+    world.command(id, "cancel")
+    assert world.instance(id).status is Status.CANCELLED
+    assert world.rows[id].timers == {}

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 
 from orchestrator.core import settle
 from orchestrator.core.commands.refused import Refused, reason, require_open
+from orchestrator.core.nodes import Node
 from orchestrator.core.values import Attempt, AttemptState, Json, Status
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 def suspend(draft: Draft, data: Mapping[str, Json]) -> None:

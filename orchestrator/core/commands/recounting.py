@@ -11,8 +11,9 @@ from collections.abc import Set as AbstractSet
 
 from orchestrator.core import flow
 from orchestrator.core.commands.redoing import put_off
+from orchestrator.core.nodes import Node
 from orchestrator.core.values import Json, Status, Step
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 #: The agenda's item that has a container join, all of its children having ended.
 JOIN: Json = {"join": True}
@@ -41,7 +42,8 @@ def _begun(draft: Draft, node: Node) -> int:
     if node.kind == "fork":
         return len(draft.workflow.tasks(node.ref + "/fork/branches"))
     begun: int = node.recall("begun", node.recall("count"))
-    return min(node.recall("next", 0), begun)
+    following: int = node.recall("next", 0)
+    return min(following, begun)
 
 
 def _last_of_each(children: list[Step]) -> dict[int | None, Step]:

@@ -9,8 +9,9 @@ from orchestrator.core import flow
 from orchestrator.core.commands.refused import reason
 from orchestrator.core.data import length
 from orchestrator.core.faults import Fault
+from orchestrator.core.nodes import Node
 from orchestrator.core.values import ROOT, Json, TimerKind
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 def put_off(draft: Draft, old: Node, parent: int, change: Mapping[str, Json]) -> None:

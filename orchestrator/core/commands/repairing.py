@@ -15,8 +15,9 @@ from orchestrator.core import flow, settle
 from orchestrator.core.commands.redoing import pass_by
 from orchestrator.core.commands.refused import Refused, reason
 from orchestrator.core.commands.revival import Revival
+from orchestrator.core.nodes import Node
 from orchestrator.core.values import ROOT, Compensation, Json, Status, StimulusKind
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 def retry(draft: Draft, data: Mapping[str, Json]) -> None:

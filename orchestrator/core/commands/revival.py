@@ -8,10 +8,11 @@ from orchestrator.core import flow
 from orchestrator.core.commands.recounting import recount
 from orchestrator.core.commands.redoing import put_off, rearm
 from orchestrator.core.commands.refused import Refused, reason
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import is_parallel
 from orchestrator.core.tasks.listen import listening_of, register_listener
 from orchestrator.core.values import ROOT, Json, Status, TimerKind
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 #: Containers whose children follow each other: a step in a finished one can be begun anew in
 #: a copy of it.

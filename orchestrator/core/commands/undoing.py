@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from orchestrator.core import compensation
 from orchestrator.core.commands.refused import Refused, reason
 from orchestrator.core.faults import standard
+from orchestrator.core.nodes import Node
 from orchestrator.core.values import ROOT, Compensation, Json, Status
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 def compensate(draft: Draft, data: Mapping[str, Json]) -> None:

@@ -13,11 +13,12 @@ from orchestrator.core import faults, flow
 from orchestrator.core.attempts import hand_off, hand_off_again
 from orchestrator.core.data import NOTHING, fill
 from orchestrator.core.kinds import Kind, register
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.templates import Template
 from orchestrator.core.values import ROOT, Json, TimerKind
 from orchestrator.core.variables import SECRETS, collect
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 from orchestrator.document.model import escape
 
 #: Kinds of calls that a worker can carry out.

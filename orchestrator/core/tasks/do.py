@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from orchestrator.core.flow import begin_list, complete, proceed
 from orchestrator.core.kinds import Kind, register
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.values import Json
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 def enter(draft: Draft, node: Node, _: Plan) -> None:

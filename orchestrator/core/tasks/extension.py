@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from orchestrator.core.flow import EXIT, begin_list, done, enter_bare, mark_completed, proceed
 from orchestrator.core.kinds import Kind, register
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Extension, Plan
 from orchestrator.core.values import Json
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 def _applying(draft: Draft, node: Node) -> list[Extension]:

@@ -19,10 +19,11 @@ from orchestrator.core.data import as_program, ask, fill, holds
 from orchestrator.core.flow import begin_list, complete, proceed
 from orchestrator.core.joins import in_order, outputs
 from orchestrator.core.kinds import Kind, register
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.templates import Expression, Template
 from orchestrator.core.values import Chunk, Json
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 class Loop:

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from orchestrator.core import flow, settle
 from orchestrator.core.joins import in_order, outputs
 from orchestrator.core.kinds import Kind, register
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.values import Json
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 from orchestrator.document.model import TaskList
 
 

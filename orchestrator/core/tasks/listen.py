@@ -27,12 +27,13 @@ from orchestrator.core import faults
 from orchestrator.core.data import NOTHING, ask, exported, holds, transformed
 from orchestrator.core.flow import begin_list, complete, proceed, prune
 from orchestrator.core.kinds import Ignored, Kind, register
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.schemas import schema_of
 from orchestrator.core.templates import Expression, Template, transformation
 from orchestrator.core.values import Json, Listener, Status
 from orchestrator.core.variables import SECRETS, collect
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 from orchestrator.expressions import is_expression
 
 MODES = ("one", "any", "all")

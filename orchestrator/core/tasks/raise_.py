@@ -7,10 +7,11 @@ from typing import Any
 from orchestrator.core import faults
 from orchestrator.core.data import fill
 from orchestrator.core.kinds import Faulted, Kind, register
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.templates import Template
 from orchestrator.core.values import Json
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:

@@ -14,10 +14,11 @@ from orchestrator.core.data import fill
 from orchestrator.core.faults import Fault, placed, standard
 from orchestrator.core.flow import complete
 from orchestrator.core.kinds import Faulted, Kind, register
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.templates import Template
 from orchestrator.core.values import AttemptState, Json, NewInstance, Status
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 #: What can be run.
 BUILT_KINDS = frozenset({"workflow"})

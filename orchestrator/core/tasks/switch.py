@@ -9,9 +9,10 @@ from __future__ import annotations
 from orchestrator.core.data import holds
 from orchestrator.core.flow import complete
 from orchestrator.core.kinds import Kind, register
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.templates import Expression
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 class Cases:

@@ -20,12 +20,13 @@ from typing import Any
 from orchestrator.core import compensation, settle
 from orchestrator.core.data import as_program, holds, length
 from orchestrator.core.faults import matches, placed, timeout
-from orchestrator.core.flow import begin_list, complete, proceed, turn
+from orchestrator.core.flow import begin_list, complete, proceed, prune, turn
 from orchestrator.core.kinds import Faulted, Kind, register
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan, is_parallel, reaches
 from orchestrator.core.retry import Tries, pause, policy_of
 from orchestrator.core.values import Json, Status, Timer, TimerKind
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 class Catch:
@@ -103,9 +104,15 @@ def go_on(draft: Draft, node: Node, data: Json) -> None:
 def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
     """Begin the next task; after the last one, its output is the list's."""
     if proceed(draft, child, then):
-        return
+        return _forget(draft, child)
     handled = child.ref.startswith(node.ref + "/catch/")
-    _end(draft, node, child.output, catch_of(draft.plan_of(node)).then if handled else None)
+    return _end(draft, node, child.output, catch_of(draft.plan_of(node)).then if handled else None)
+
+
+def _forget(draft: Draft, child: Node) -> None:
+    """Of a block that is tried again and again only the first tries' steps are kept."""
+    if (child.index or 0) >= draft.limits.kept:
+        prune(draft, child)
 
 
 def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
@@ -142,7 +149,7 @@ def _decides(draft: Draft, node: Node, error: Mapping[str, Json]) -> bool:
     return wait is not None or catch.handles
 
 
-def caught(draft: Draft, node: Node, _: Node, error: Mapping[str, Json], beside: bool) -> None:
+def caught(draft: Draft, node: Node, child: Node, error: Mapping[str, Json], beside: bool) -> None:
     """Stop what is left of the block, then react, as soon as all of it has landed."""
     catch = catch_of(draft.plan_of(node))
     node.remember(error=dict(error))
@@ -151,6 +158,8 @@ def caught(draft: Draft, node: Node, _: Node, error: Mapping[str, Json], beside:
     if beside or catch.parallel or settle.anything_flies(draft):
         node.open = settle.withdraw(draft, node.id, settler=node.id)
     if node.open == 0:
+        if child is not node:
+            _forget(draft, child)
         _react(draft, node)
 
 
@@ -192,8 +201,6 @@ def _follow(draft: Draft, node: Node) -> None:
 
 def again(draft: Draft, node: Node) -> None:
     """The pause is over: the block runs again."""
-    if "retry" not in (node.recall("next") or {}):
-        return
     if node.status is not Status.RUNNING:
         draft.set_status(node, Status.RUNNING)
     node.remember(next=None)
@@ -209,9 +216,6 @@ def _handle(draft: Draft, node: Node) -> None:
 
 def too_long(draft: Draft, node: Node) -> None:
     """The present try has taken longer than ``limit.attempt.duration``."""
-    due = node.recall("attempt_due")
-    if due is None or datetime.fromisoformat(due) > draft.at:
-        return
     error = placed(timeout(f"a try of {node.ref} has taken longer than its limit"), node.ref)
     if not _decides(draft, node, error):
         raise Faulted(node, error, running=True)

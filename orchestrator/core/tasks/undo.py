@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from orchestrator.core.faults import placed, standard
 from orchestrator.core.flow import done, mark_completed
 from orchestrator.core.kinds import Faulted, Kind, register
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.values import Compensation, Json
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 def enter(_: Draft, node: Node, __: Plan) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from orchestrator.core.data import length
 from orchestrator.core.flow import complete
 from orchestrator.core.kinds import Kind, register
+from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.templates import Template
 from orchestrator.core.values import Status, TimerKind
-from orchestrator.core.work import Draft, Node
+from orchestrator.core.work import Draft
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
