@@ -30,12 +30,12 @@ def enter(reader: Reader, app: str, entries: Sequence[str]) -> dict[str, Standin
 
 
 def lock(cursor: Reader, app: str, entry: str) -> Standing | None:
-    """Lock an entry, so that one beat decides about it at a time; None: it was forgotten."""
+    """Lock an entry, so that one beat decides about it at a time; None: another beat has it,
+    or it was forgotten."""
     row = cursor.one(
-        "select last_due from orchestrator.beat_entries where app = %s and entry = %s for update;"
-        " select b.last_due, clock_timestamp() from orchestrator.beat_entries b"
-        " where b.app = %s and b.entry = %s",
-        (app, entry, app, entry),
+        "select last_due, clock_timestamp() from orchestrator.beat_entries"
+        " where app = %s and entry = %s for update skip locked",
+        (app, entry),
     )
     return Standing(*row) if row else None
 

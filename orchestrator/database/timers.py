@@ -21,26 +21,26 @@ class Fired:
     lateness: float
 
 
+#: The clock is read in a query of its own: as it stands it would be compared with each timer,
+#: at that moment, and so with all of them, however late they are due.
+FIRE = (
+    "with due as (select instance_id, step, kind, due_at from orchestrator.timers"
+    " where due_at <= (select clock_timestamp()) order by due_at limit %s"
+    " for update skip locked),"
+    " gone as (delete from orchestrator.timers t using due d where t.instance_id ="
+    " d.instance_id and t.step = d.step and t.kind = d.kind),"
+    " told as (insert into orchestrator.stimuli (instance_id, kind, step, data)"
+    " select d.instance_id, 'timer', nullif(d.step, 0), json_build_object('kind', d.kind)"
+    " from due d)"
+    " select instance_id::text, extract(epoch from clock_timestamp() - due_at)::float8"
+    " from due"
+)
+
+
 def fire(reader: Reader, limit: int = 200) -> Fired:
     """Turn up to `limit` due timers into stimuli. Several beats may ask at once: each timer
-    falls to one of them.
-
-    The clock is read in a query of its own: compared as it stands, each timer would be compared
-    with the time of that moment, and so all of them, however late they are due.
-    """
-    rows = reader.all(
-        "with due as (select instance_id, step, kind, due_at from orchestrator.timers"
-        " where due_at <= (select clock_timestamp()) order by due_at limit %s"
-        " for update skip locked),"
-        " gone as (delete from orchestrator.timers t using due d where t.instance_id ="
-        " d.instance_id and t.step = d.step and t.kind = d.kind),"
-        " told as (insert into orchestrator.stimuli (instance_id, kind, step, data)"
-        " select d.instance_id, 'timer', nullif(d.step, 0), json_build_object('kind', d.kind)"
-        " from due d)"
-        " select instance_id::text, extract(epoch from clock_timestamp() - due_at)::float8"
-        " from due",
-        (limit,),
-    )
+    falls to one of them."""
+    rows = reader.all(FIRE, (limit,))
     return Fired(
         tuple(dict.fromkeys(row[0] for row in rows)), max((row[1] for row in rows), default=0.0)
     )

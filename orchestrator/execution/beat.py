@@ -7,6 +7,7 @@ nothing can wake it, so `tick` does the waiting itself and returns 0.
 from __future__ import annotations
 
 import copy
+from datetime import timedelta
 from typing import Any
 
 import celery.beat
@@ -15,6 +16,7 @@ import structlog
 from orchestrator.bootstrap import services
 from orchestrator.database.connection import Busy
 from orchestrator.errors import DatabaseUnavailable
+from orchestrator.event_handler.chores import EventChores
 from orchestrator.scheduler.chores import Chores
 from orchestrator.scheduler.entries import Entries
 from orchestrator.scheduler.upkeep import PostgresUpkeep
@@ -39,14 +41,19 @@ class Scheduler(celery.beat.Scheduler):
         self._publish_timeout = settings.publish_timeout
         self._services = services(settings, app)
         database = self._services.database
-        self._chores = Chores(settings, PostgresUpkeep(database), self._services.state)
+        more = EventChores(
+            database, self._services.dispatcher, timedelta(seconds=settings.event_retention)
+        )
+        self._chores = Chores(
+            settings, PostgresUpkeep(database), self._services.state, more=more.chores()
+        )
         self._entries = Entries(database, app.main or "", self.schedule, self._send)
         self._wake = Wake(settings.direct_url)
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Do what is due, then wait until something is."""
         try:
-            pause = min(self._entries.run(), self._chores.run())
+            pause = min(self._chores.run(), self._entries.run())
         except Busy:
             pause = 0.0  # somebody else is at it
         except DatabaseUnavailable as error:

@@ -35,6 +35,8 @@ NAMED = timedelta(minutes=10)
 REMEMBERED = timedelta(days=7)
 #: How long the due times that were sent are kept.
 KEPT = timedelta(days=1)
+#: When to ask again for an entry that another beat has in hand.
+BREATH = timedelta(milliseconds=50)
 #: Celery's own word for "ask again later", where an entry cannot say when, in s.
 LATER = 60.0
 
@@ -94,8 +96,7 @@ class Entries:
         with self._database.transaction(LOCKING) as cursor:
             standing = beat_entries.lock(cursor, self._app, name)
             if standing is None:
-                self._named = None  # forgotten while we were away
-                self._due[name] = self._time.now() + timedelta(seconds=LATER)
+                self._due[name] = self._time.now() + BREATH
                 return
             self._time.saw(standing.now)
             due = due_after(schedule, standing.last_due, standing.now)

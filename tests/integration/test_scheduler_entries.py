@@ -14,7 +14,7 @@ from celery.beat import ScheduleEntry
 from celery.schedules import BaseSchedule, crontab, schedstate, schedule
 
 from orchestrator.database import beat_entries
-from orchestrator.database.connection import Database
+from orchestrator.database.connection import LOCKING, Database
 from orchestrator.scheduler.entries import LOOK, OVERDUE, Entries, due_after, task_id
 
 
@@ -184,9 +184,24 @@ def test_an_entry_forgotten_while_its_beat_was_away_is_named_again(database, dat
     beat.run()
     database.all("delete from orchestrator.beat_entries")
     beat.entries._fire("tick")
+    beat.entries._named = None  # as some minutes later
     beat.run()
     assert database.all("select entry from orchestrator.beat_entries") == [("tick",)]
     assert beat.sent == []
+    beat.database.close()
+
+
+def test_a_beat_waits_for_no_other_that_has_an_entry_in_hand(database, database_url):
+    beat = Beat(database_url, {"tick": 30, "tock": 30})
+    beat.run()
+    ago(database, 30)
+    with database.transaction(LOCKING) as cursor:
+        assert beat_entries.lock(cursor, "shop", "tick") is not None
+        for name in ("tick", "tock"):
+            beat.entries._fire(name)
+        assert [id.split(":")[1] for id in beat.sent] == ["tock"]
+    beat.entries._fire("tick")
+    assert [id.split(":")[1] for id in beat.sent] == ["tock", "tick"]
     beat.database.close()
 
 

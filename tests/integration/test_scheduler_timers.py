@@ -1,0 +1,148 @@
+"""Timers on Postgres: races of two beats, of a beat and a transition; what a look costs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from orchestrator.database import timers
+from orchestrator.database.connection import LOCKING, Database
+from orchestrator.ids import new_id
+
+REARM = (
+    "insert into orchestrator.timers (instance_id, step, kind, due_at)"
+    " values (%s, 1, 'retry', clock_timestamp() + %s)"
+    " on conflict (instance_id, step, kind) do update set due_at = excluded.due_at"
+)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def other(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
+    yield made
+    made.close()
+
+
+def arm(database: Database, seconds: float, instance: str | None = None) -> str:
+    """Arm a timer that is due in so many seconds; returns its instance."""
+    id = instance or new_id()
+    database.all(REARM, (id, timedelta(seconds=seconds)))
+    return id
+
+
+def waiting(database: Database) -> bool:
+    """Whether some session waits for a lock: an awaited fact, not a sleep."""
+    row = database.one(
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+        " and datname = current_database()"
+    )
+    return bool(row and row[0])
+
+
+def test_of_two_beats_each_timer_falls_to_one_and_none_waits(database, other):
+    first, second = arm(database, -2), arm(database, -1)
+    with database.transaction(LOCKING) as cursor:
+        assert timers.fire(cursor, limit=1).instances == (first,)
+        assert timers.fire(other).instances == (second,)
+        assert timers.fire(other).instances == ()
+    assert timers.fire(other).instances == ()
+    assert database.all("select count(*) from orchestrator.stimuli") == [(2,)]
+
+
+def test_what_a_dying_beat_took_falls_to_another(database, other):
+    instance = arm(database, -1)
+
+    def die() -> None:
+        with database.transaction(LOCKING) as cursor:
+            assert timers.fire(cursor).instances == (instance,)
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        die()
+    assert timers.fire(other).instances == (instance,)
+    assert database.all("select count(*) from orchestrator.stimuli") == [(1,)]
+
+
+def test_many_beats_at_once_fire_each_timer_once(database, database_url):
+    armed = {arm(database, -number / 100) for number in range(500)}
+    fired: list[str] = []
+
+    def beat() -> None:
+        mine = Database(database_url)
+        while found := timers.fire(mine, limit=7).instances:
+            fired.extend(found)
+        mine.close()
+
+    threads = [threading.Thread(target=beat) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    fired.extend(timers.fire(database).instances)
+    assert len(fired) == len(armed)
+    assert set(fired) == armed
+
+
+def test_a_timer_armed_anew_while_it_fires_is_not_lost(database, other):
+    instance = arm(database, -1)
+    with database.transaction(LOCKING) as cursor:
+        timers.fire(cursor)
+        rearming = threading.Thread(target=arm, args=(other, 60, instance))
+        rearming.start()
+        while not waiting(database):
+            pass
+    rearming.join()
+    assert timers.fire(database).instances == ()
+    assert 55 < (timers.next_due(database) or 0) <= 60
+
+
+def test_a_timer_disarmed_while_it_fires_has_fired_once(database, other):
+    instance = arm(database, -1)
+    with database.transaction(LOCKING) as cursor:
+        timers.fire(cursor)
+        disarm = ("delete from orchestrator.timers where instance_id = %s", (instance,))
+        disarming = threading.Thread(target=other.all, args=disarm)
+        disarming.start()
+        while not waiting(database):
+            pass
+    disarming.join()
+    assert timers.next_due(database) is None
+    assert database.all("select count(*) from orchestrator.stimuli") == [(1,)]
+
+
+def test_a_timer_being_disarmed_does_not_hold_up_the_others(database, other):
+    disarmed, due = arm(database, -2), arm(database, -1)
+    with database.transaction(LOCKING) as cursor:
+        cursor.all("delete from orchestrator.timers where instance_id = %s", (disarmed,))
+        assert timers.fire(other).instances == (due,)
+    assert timers.fire(other).instances == ()
+
+
+def test_nothing_fires_a_moment_early(database):
+    for _ in range(20):
+        arm(database, 0.005)
+        while not (found := timers.fire(database)).instances:
+            pass
+        assert found.lateness >= 0
+
+
+def test_a_look_reads_what_is_due_and_not_what_is_later(database):
+    database.all(
+        "insert into orchestrator.timers (instance_id, step, kind, due_at)"
+        " select gen_random_uuid(), 1, 'wait', clock_timestamp() + g.n * interval '1 minute'"
+        " from generate_series(1, 20000) as g(n)"
+    )
+    database.all("analyze orchestrator.timers")
+    plan = "\n".join(row[0] for row in database.all(f"explain {timers.FIRE}", (200,)))
+    assert "Index Scan using timers_due_at_ix" in plan
+    assert "Index Cond: (due_at <= " in plan
