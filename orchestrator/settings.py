@@ -78,6 +78,8 @@ class Settings:
     max_tasks: int = _checked(1000, Range(min=1))
     #: The largest number of steps of one instance: an endless loop ends here.
     max_steps: int = _checked(100_000, Range(min=1))
+    #: How long events are kept; those that somebody still waits for are kept longer.
+    event_retention: float = _checked(7 * 86400.0, _POSITIVE)
     #: CPU time that one expression may take.
     expression_cpu: float = _checked(1.0, _POSITIVE)
     #: Memory that the expressions' process may take.

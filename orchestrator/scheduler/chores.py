@@ -7,7 +7,7 @@ keeps no other from being done.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -50,7 +50,7 @@ class Chore:
 
 
 class Chores:
-    """Runs what is due; says how long nothing will be."""
+    """Runs what is due, that of other components (`more`) too; says how long nothing will be."""
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class Chores:
         upkeep: Upkeep,
         state: StateManager,
         monotonic: Callable[[], float] = time.monotonic,
+        more: Sequence[Chore] = (),
     ) -> None:
         self._patience = settings.republish_after
         self._upkeep = upkeep
@@ -72,6 +73,7 @@ class Chores:
             self._settle,
             Chore("bury", 3600.0, upkeep.bury),
             Chore("forget", FORGET, self._forget),
+            *more,
         ]
 
     def run(self) -> float:
