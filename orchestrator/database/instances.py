@@ -13,7 +13,7 @@ import psycopg2.errors
 from orchestrator.codec import dumps
 from orchestrator.core.values import ENDED
 from orchestrator.database.idempotency import Answer, Key
-from orchestrator.database.pages import Page, Scope, page
+from orchestrator.database.pages import Page, Scope, page_by_namespace
 from orchestrator.database.slices import Reader
 from orchestrator.errors import Conflict
 
@@ -203,14 +203,14 @@ def listed(
     after: Sequence[Any] | None = None,
 ) -> Page:
     """Instances in the order of their creation; rows are ``(created_at, id, *Summary)``."""
-    return page(
+    return page_by_namespace(
         reader,
-        f"select created_at, id::text, {_SUMMARY} from orchestrator.instances",
+        f"created_at, id::text, {_SUMMARY}",
+        "orchestrator.instances",
+        _namespaces(scope, chosen),
         [
-            scope.condition("namespace"),
             _in("status", chosen.statuses),
             _in("compensation", chosen.compensations),
-            _is("namespace", chosen.namespace),
             *_workflow(chosen.workflow),
             _is("business_id", chosen.business_id),
             ("labels @> %(labels)s::jsonb", {"labels": dumps(dict(chosen.labels))})
@@ -235,6 +235,15 @@ def listed(
     )
 
 
+def _namespaces(scope: Scope, chosen: Filter) -> list[str] | None:
+    """Those that everything asked for agrees on; None: all."""
+    of_workflow = chosen.workflow[0] if chosen.workflow else None
+    asked = {name for name in (chosen.namespace, of_workflow) if name is not None}
+    if asked:
+        return [name for name in asked if len(asked) == 1 and scope.has(name)]
+    return None if scope.namespaces is None else list(scope.namespaces)
+
+
 def _in(column: str, values: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
     return (f"{column} = any(%({column}s)s)", {f"{column}s": list(values)}) if values else None
 
@@ -248,12 +257,7 @@ def _workflow(
 ) -> list[tuple[str, dict[str, Any]] | None]:
     if workflow is None:
         return []
-    namespace, name, version = workflow
-    return [
-        ("namespace = %(of)s", {"of": namespace}) if namespace else None,
-        _is("workflow", name),
-        _is("version", version),
-    ]
+    return [_is("workflow", workflow[1]), _is("version", workflow[2])]
 
 
 def _text(text: str | None) -> tuple[str, dict[str, Any]] | None:

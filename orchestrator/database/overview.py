@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.database.pages import Page, Scope, page
+from orchestrator.database.pages import Condition, Page, Scope, page
 from orchestrator.database.slices import Reader
 
 #: How long a worker may be silent and still count as live, as SQL.
@@ -23,7 +23,7 @@ def workers(
     """Workers, the latest started first: ``(started_at, id, name, pid, pool, concurrency,
     queues, tasks, free, held, state, seen_at, stopped_at)``; `state` is ``live``,
     ``stopping``, ``silent`` or ``stopped``. `lease` in seconds."""
-    chosen = None if live is None else (f"({LIVE})" if live else f"not ({LIVE})", {})
+    chosen: Condition = None if live is None else (f"({LIVE})" if live else f"not ({LIVE})", {})
     return page(
         reader,
         "select started_at, id::text, name, pid, pool, concurrency, queues, tasks, free,"
