@@ -81,6 +81,8 @@ class Revival:
         copy.remember(next=None, error=None, then=None, due=None, attempt_due=None)
         self.draft.add(copy)
         copy.open = 1
+        if old.kind != "extension":
+            copy.undo = self.draft.plan_of(old).undo
         return copy.id
 
     def _has_chunks(self, node: Node) -> bool:
