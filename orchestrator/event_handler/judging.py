@@ -98,6 +98,6 @@ class Judge:
                 "A filter brings the evaluator down and takes no such event",
                 action="filter_failed",
                 filter=id,
-                event=event.number,
+                number=event.number,
             )
             return None
