@@ -7,13 +7,18 @@ leaving no message in the hands of a worker that can't run it yet.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from kombu import Queue
+from kombu import Connection, Queue
+from kombu.pools import ProducerPool
 
 from orchestrator.errors import ConfigurationError
 from orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 REDIS = frozenset({"redis", "rediss", "valkey", "valkeys", "sentinel"})
 RABBITMQ = frozenset({"amqp", "amqps", "pyamqp"})
@@ -90,6 +95,28 @@ def queue(name: str, url: str) -> Queue:
         return Queue(name, routing_key=name)
     arguments = {"x-queue-type": "quorum", "x-consumer-timeout": CONSUMER_TIMEOUT}
     return Queue(name, routing_key=name, queue_arguments=arguments)
+
+
+def url_of(app: Celery) -> str:
+    """The broker that an app's messages go to; of several that stand in for one another, the
+    first. Empty where the app says it in another way."""
+    url: Any = app.conf.broker_write_url or ""
+    return str(url if isinstance(url, str) else url[0]).partition(";")[0]
+
+
+def publishers(app: Celery, timeout: float, limit: int = 4) -> ProducerPool:
+    """Producers of steps' messages for the app's broker, whatever the app's own settings are:
+    on RabbitMQ each message is confirmed, and on neither does one wait for the broker for
+    much longer than `timeout` seconds."""
+    try:
+        options = broker_settings(url_of(app))["broker_transport_options"]
+    except ConfigurationError:  # a transport for tests, such as memory://
+        options = {}
+    connect: Callable[..., Connection] = app.connection
+    connection = connect(
+        app.conf.broker_write_url, connect_timeout=timeout, transport_options=options
+    )
+    return ProducerPool(connection.Pool(limit=limit), limit=limit)
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:

@@ -7,17 +7,25 @@ published again by the beats.
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from kombu import Queue
 
+from orchestrator import broker
+from orchestrator.clock import monotonic
 from orchestrator.core.values import Attempt
 from orchestrator.database.attempts import Ready
 from orchestrator.names import MATCH
 
 if TYPE_CHECKING:
     from celery import Celery
+    from kombu.pools import ProducerPool
 
 log = structlog.get_logger(__name__)
 
@@ -29,14 +37,36 @@ VERSION = 1
 ADVANCE = "orchestrator.advance"
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What goes to the broker: a hint with its one argument, or a step's message."""
+
+    task: str
+    queue: str
+    argument: str = ""
+    step: Ready | None = None
+
+
+class _Returns(threading.local):
+    """What the broker has returned to this thread: the name of a queue that is not there."""
+
+    queue: str | None = None
+
+
 class TaskDispatcher:
-    """Publishes attempts and hints through one Celery app, in bounded time."""
+    """Publishes attempts and hints through the broker of one Celery app, in bounded time."""
 
     def __init__(self, app: Celery, control_queue: str, timeout: float = 2.0) -> None:
         self._app = app
         self._control_queue = control_queue
         self._timeout = timeout
         self._queues: dict[str, str] = {}
+        self._returns = _Returns()
+        self._missing: set[str] = set()
+
+    @cached_property
+    def _publishers(self) -> ProducerPool:
+        return broker.publishers(self._app, self._timeout)
 
     def queue_of(self, attempt: Attempt) -> str:
         """The queue of an attempt whose document names none: as Celery routes its task."""
@@ -50,55 +80,106 @@ class TaskDispatcher:
 
     def publish(self, attempts: Iterable[Ready]) -> None:
         """Send each attempt's message; what fails is logged, and sent again by a beat."""
-        self._send([(ready.task, ready.queue, ready, ()) for ready in attempts])
+        self._send(Message(ready.task, ready.queue, step=ready) for ready in attempts)
 
     def hint(self, *instances: str) -> None:
         """Ask some control worker to bring the waiting stimuli of these instances."""
-        self._send([(ADVANCE, self._control_queue, None, (id,)) for id in instances])
+        self._send(Message(ADVANCE, self._control_queue, id) for id in instances)
 
     def match(self, *namespaces: str) -> None:
         """Ask some control worker to match the waiting events of these namespaces."""
-        self._send([(MATCH, self._control_queue, None, (name,)) for name in namespaces])
+        self._send(Message(MATCH, self._control_queue, name) for name in namespaces)
 
-    def _send(self, messages: list[tuple[str, str, Ready | None, tuple[str, ...]]]) -> None:
-        if not messages:
+    def _send(self, messages: Iterable[Message]) -> None:
+        waiting = deque(messages)
+        if not waiting:
             return
-        sent = 0
-        try:
-            with self._app.producer_pool.acquire(block=True, timeout=self._timeout) as producer:
-                for task, queue, ready, args in messages:
-                    self._send_one(producer, task, queue, ready, args)
-                    sent += 1
-        except Exception as error:  # noqa: BLE001  any broker's any error: the beats make up for it
+        count, began = len(waiting), monotonic()
+        error = self._try(waiting)
+        if waiting and monotonic() - began < self._timeout / 2:
+            # A connection that the broker has closed meanwhile fails at its first use.
+            error = self._try(waiting)
+        if waiting:
             log.warning(
                 "The broker did not take every message; they will be sent again",
                 action="publish_failed",
-                sent=sent,
-                unsent=len(messages) - sent,
+                sent=count - len(waiting),
+                unsent=len(waiting),
                 error=repr(error),
             )
 
-    def _send_one(
-        self, producer: Any, task: str, queue: str, ready: Ready | None, args: tuple[str, ...]
-    ) -> None:
-        amqp = self._app.amqp
-        options: dict[str, Any] = {}
-        id = ready.id if ready else f"{task}:{args[0]}"
-        if ready is not None:
-            options["time_limit"] = ready.time_limit
-        message = amqp.create_task_message(
-            id, task, args=args, kwargs={}, ignore_result=True, **options
-        )
-        if ready is not None:
-            header = {"instance": ready.instance, "step": ready.step, "v": VERSION}
-            message.headers[HEADER] = header
-        if ready is not None and ready.priority is not None:
-            message.properties["priority"] = self._priority(ready.priority)
-        amqp.send_task_message(
-            producer, task, message, queue=queue, retry=False, timeout=self._timeout
-        )
+    def _try(self, waiting: deque[Message]) -> Exception | None:
+        """Send what waits, first to last, as far as that goes."""
+        try:
+            with self._publishers.acquire(block=True, timeout=self._timeout) as producer:
+                try:
+                    while waiting:
+                        self._deliver(producer, waiting[0])
+                        waiting.popleft()
+                except BaseException:
+                    # Nobody knows what the connection will say next: away with it.
+                    self._drop_connection(producer)
+                    raise
+        except Exception as error:  # noqa: BLE001  any broker's any error: the beats make up for it
+            return error
+        return None
 
-    def _priority(self, priority: int) -> int:
-        """9 is the most urgent for us and for AMQP; on Redis it is 0."""
-        redis = self._app.conf.broker_url.startswith(("redis", "valkey", "sentinel"))
-        return 9 - priority if redis else priority
+    @staticmethod
+    def _drop_connection(producer: Any) -> None:
+        producer.connection.collect()
+
+    def _deliver(self, producer: Any, message: Message) -> None:
+        """Send one; on RabbitMQ, learn whether its queue is there.
+
+        Users' queues are for their workers to declare: only they know how. A queue that is
+        there is not declared by us even if it is ours, lest RabbitMQ refuse an operator's.
+        """
+        if producer.connection.transport.driver_type != "amqp":
+            return self._send_one(producer, message)
+        producer.channel.events["basic_return"].add(self._note_return)
+        self._returns.queue = None
+        self._send_one(producer, message, mandatory=True)
+        returned: str | None = self._returns.queue
+        if returned is None:
+            return None
+        if message.queue == self._control_queue:
+            broker.queue(message.queue, broker.url_of(self._app))(producer.channel).declare()
+            self._send_one(producer, message)
+        elif message.queue not in self._missing:
+            self._missing.add(message.queue)
+            log.warning(
+                "No worker has made this queue yet; its steps wait for one",
+                action="queue_missing",
+                queue=message.queue,
+            )
+        return None
+
+    def _note_return(self, _error: Exception, _exchange: str, queue: str, _message: Any) -> None:
+        self._returns.queue = queue
+
+    def _send_one(self, producer: Any, message: Message, **options: Any) -> None:
+        step = message.step
+        body = self._app.amqp.create_task_message(
+            step.id if step else f"{message.task}:{message.argument}",
+            message.task,
+            args=() if step else (message.argument,),
+            kwargs={},
+            ignore_result=True,
+            **({"time_limit": step.time_limit} if step else {}),
+        )
+        if step is not None:
+            body.headers[HEADER] = {"instance": step.instance, "step": step.step, "v": VERSION}
+            if step.priority is not None:
+                redis = producer.connection.transport.driver_type == "redis"
+                # 9 is the most urgent for us and for AMQP; on Redis it is 0.
+                body.properties["priority"] = 9 - step.priority if redis else step.priority
+        self._app.amqp.send_task_message(
+            producer,
+            message.task,
+            body,
+            queue=Queue(message.queue, routing_key=message.queue),
+            declare=(),
+            retry=False,
+            timeout=self._timeout,
+            **options,
+        )

@@ -11,6 +11,7 @@ from kombu.serialization import prepare_accept_content
 
 from orchestrator import broker
 from orchestrator.errors import ConfigurationError
+from orchestrator.execution.rabbitmq import ControlConsumer, accept_what_is_there, is_rabbitmq
 from orchestrator.log import get_logger
 
 if TYPE_CHECKING:
@@ -80,12 +81,15 @@ def _consumer_step(execution: Execution) -> type[Any]:
 
         def start(self, consumer: Any) -> None:
             consumer.controller.orchestrator.follow(consumer)
+            if execution.control is not None:
+                execution.control.start(consumer)
 
         def register_with_event_loop(self, consumer: Any, _hub: Any) -> None:
             consumer.controller.orchestrator.watch(consumer.pool)
 
-        def stop(self, _consumer: Any) -> None:
-            """Nothing is Celery's to undo."""
+        def stop(self, consumer: Any) -> None:
+            if execution.control is not None:
+                execution.control.stop(consumer)
 
     return OrchestratorConsumer
 
@@ -102,8 +106,10 @@ def _prepared(execution: Execution, controller: Any) -> Worker | None:
     from orchestrator.execution.worker import Worker
 
     _serve_control(execution)
-    _take_only_what_can_start(execution.app)
+    _take_only_what_can_start(execution.app, controller)
     _accept_json(execution.app)
+    if is_rabbitmq(execution.app):
+        accept_what_is_there(execution.app)
     concurrency = controller.max_concurrency or controller.concurrency
     execution.become_worker(controller.hostname, concurrency, forks=kind == "prefork")
     return Worker(execution)
@@ -135,30 +141,39 @@ def _is_program(controller: Any) -> bool:
 
 def _serve_control(execution: Execution) -> None:
     """Consume the control queue too, so that a small set-up needs one process."""
-    if not execution.settings.serve_control:
-        return
-    queues: Any = execution.app.amqp.queues
+    app: Any = execution.app
     name = execution.settings.control_queue
-    queues.select_add(queues[name] if name in queues else _declared(execution.app, name))
+    wanted = name in app.amqp.queues.consume_from
+    if not wanted and not execution.settings.serve_control:
+        return
+    queue = _declared(app, name)
+    if is_rabbitmq(app):
+        app.amqp.queues.deselect(name)
+        execution.control = ControlConsumer(queue)
+    elif not wanted:
+        app.amqp.queues.select_add(queue)
 
 
 def _declared(app: Any, name: str) -> Queue:
     """The control queue as every process of ours declares it."""
-    url = app.conf.broker_read_url or app.conf.broker_url or ""
     try:
-        return broker.queue(name, url)
+        return broker.queue(name, broker.url_of(app))
     except ConfigurationError:  # a transport for tests, such as memory://
         return Queue(name, routing_key=name)
 
 
-def _take_only_what_can_start(app: Any) -> None:
+def _take_only_what_can_start(app: Any, controller: Any) -> None:
     """A message in a busy worker's hands is a step that waits although others are idle. On
-    Redis Celery can leave it at the broker; an app that chose otherwise keeps its choice."""
+    Redis Celery can leave it at the broker, on RabbitMQ it takes one for each slot at least;
+    an app that chose otherwise keeps its choice."""
     conf = app.conf
     if conf.worker_prefetch_multiplier not in _PREFETCHES:
         return
-    if app.connection_for_read().transport.driver_type == "redis":
+    driver = app.connection_for_read().transport.driver_type
+    if driver == "redis":
         conf.worker_disable_prefetch = True
+    elif driver == "amqp":
+        controller.prefetch_multiplier = 1
 
 
 def _accept_json(app: Any) -> None:

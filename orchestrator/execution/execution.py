@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.bootstrap import Services
     from orchestrator.calls.tokens import Tokens
     from orchestrator.core.values import Attempt
+    from orchestrator.execution.rabbitmq import ControlConsumer
     from orchestrator.outbound import Outbound
     from orchestrator.state_manager import Holder
 
@@ -50,6 +51,8 @@ class Execution:
         self.hostname = ""
         self.worker_id = ""
         self.concurrency = 0
+        #: Consumes the control queue where Celery's own consumer does not (RabbitMQ).
+        self.control: ControlConsumer | None = None
         self._given = settings
         self._tracers: dict[str, Tracer] = {}
         self._own_tasks: dict[str, Callable[[Tracer], Tracer]] = {}
@@ -86,7 +89,8 @@ class Execution:
     @property
     def queues(self) -> list[str]:
         """The names of the queues that this worker consumes."""
-        return sorted(self.app.amqp.queues.consume_from)
+        apart = [self.control.queue.name] if self.control else []
+        return sorted({*self.app.amqp.queues.consume_from, *apart})
 
     @property
     def step_tasks(self) -> list[str]:

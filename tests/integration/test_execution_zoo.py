@@ -13,16 +13,29 @@ from orchestrator.ids import new_id
 from tests.support.zoo import Zoo, zoo_on
 
 
-@pytest.fixture(scope="module", params=["prefork", "threads"])
+RABBITMQ = (pytest.mark.rabbitmq, pytest.mark.slow)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(("module_broker_url", "prefork"), id="prefork"),
+        pytest.param(("module_broker_url", "threads"), id="threads"),
+        pytest.param(("module_rabbitmq_url", "prefork"), id="rabbitmq-prefork", marks=RABBITMQ),
+        pytest.param(("module_rabbitmq_url", "threads"), id="rabbitmq-threads", marks=RABBITMQ),
+    ],
+)
 def zoo(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     module_database_url: str,
     module_broker_url: str,
 ) -> Iterator[Zoo]:
-    folder = tmp_path_factory.mktemp(request.param)
-    with zoo_on(folder, module_database_url, module_broker_url, lease=2, republish_after=2) as zoo:
-        zoo.pool = request.param
+    broker, pool = request.param
+    folder = tmp_path_factory.mktemp(pool)
+    urls = (module_database_url, request.getfixturevalue(broker), module_broker_url)
+    with zoo_on(folder, *urls, lease=2, republish_after=2) as zoo:
+        zoo.pool = pool
         zoo.worker(pool=zoo.pool, concurrency=2)
         yield zoo
 

@@ -81,9 +81,12 @@ class Zoo:
 
 
 @contextmanager
-def zoo_on(folder: Path, database_url: str, broker_url: str, **settings: Any) -> Iterator[Zoo]:
-    """API and beat on these servers; workers are the test's to start."""
-    outside = urlunsplit(urlsplit(broker_url)._replace(path="/7"))
+def zoo_on(
+    folder: Path, database_url: str, broker_url: str, redis_url: str | None = None, **settings: Any
+) -> Iterator[Zoo]:
+    """API and beat on these servers; workers are the test's to start. `redis_url` is where the
+    tasks note what they have seen, and their results' backend; by default the broker."""
+    outside = urlunsplit(urlsplit(redis_url or broker_url)._replace(path="/7"))
     environment = {"ZOO_REDIS_URL": outside, "ZOO_SIGNALS": "1"}
     with Stack(folder, database_url, broker_url, **settings) as stack:
         stack.api()
