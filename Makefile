@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: .venv help demo test lint constraints clean
+.PHONY: .venv help demo test lint bench constraints clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ lint: $(INSTALLED) ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(INSTALLED) ## Measure beside raw Celery (OUT=file.json writes the figures, RUNS=11)
+	OUT=$(OUT) RUNS=$(or $(RUNS),11) $(BIN)/python -m tests.benchmarks
 
 constraints: ## Take up newer releases within the ranges of pyproject.toml
 	$(PYTHON) -m venv --clear build/constraints

@@ -162,7 +162,7 @@ def main() -> None:
             written = report(figures)
             written["bytes_per_step"] = bytes_per_step(product)
             print(f"bytes a step: {written['bytes_per_step']:.0f}")
-    if "OUT" in os.environ:
+    if os.environ.get("OUT"):
         Path(os.environ["OUT"]).write_text(json.dumps({**written, "figures": figures}, indent=2))
 
 

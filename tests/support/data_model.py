@@ -24,10 +24,8 @@ Ids are UUIDs of version 7. This page is written from `orchestrator/database/tab
 def page() -> str:
     """The whole page."""
     source = Path(tables.__file__).read_text(encoding="utf-8")
-    parts = [HEAD]
-    for table in tables.metadata.tables.values():
-        parts.append("\n".join(_section(table, source)))
-    return "\n".join(parts)
+    sections = ["\n".join(_section(table, source)) for table in tables.metadata.tables.values()]
+    return "\n".join([HEAD, *sections])
 
 
 def _section(table: Table, source: str) -> Iterator[str]:
