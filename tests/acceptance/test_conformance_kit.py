@@ -38,7 +38,7 @@ def test_the_conformance_kit(
     running: Product, started: dict[str, str], scenario: spec.Scenario
 ) -> None:
     id = started[scenario.name]
-    ended = running.stack.wait(id)
+    ended = running.settle(id)
     order = running.order(id)
     for then, value in scenario.then:
         spec.check(

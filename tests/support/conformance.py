@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ ENDED = frozenset({"completed", "faulted", "cancelled"})
 
 
 class Refused(Exception):
-    """The API refuses to deploy a document; `answer` says why."""
+    """The API refuses a document, or an input; `answer` says why."""
 
     def __init__(self, answer: Any) -> None:
         super().__init__(answer)
@@ -46,6 +47,7 @@ class Product:
     def __init__(self, stack: Stack, sites: Sites) -> None:
         self.stack = stack
         self.sites = sites
+        self._watch = _Watch(stack)
         self._newest: dict[str, str] = {}
 
     def deploy(self, text: str) -> Deployed:
@@ -71,12 +73,12 @@ class Product:
 
     def _remove(self, workflow: str, version: str) -> None:
         if (running := self._newest.get(f"{workflow}/{version}")) is not None:
-            self.stack.wait(running)
+            self.settle(running)
         answer = self.stack.client.delete(f"/v1/workflows/{workflow}/versions/{version}")
         assert answer.status_code == 204, answer.text
 
     def start(self, deployed: Deployed, input: Any = None) -> str:
-        """Start an instance; returns its id."""
+        """Start an instance; returns its id. Raises `Refused` for an unfit input."""
         body = {
             "workflow": {
                 "namespace": deployed.namespace,
@@ -84,7 +86,12 @@ class Product:
                 "version": deployed.version,
             }
         }
-        id = self.stack.start(body, **({} if input is None else {"input": input}))
+        given = {} if input is None else {"input": input}
+        answer = self.stack.client.post("/v1/instances", json={**body, **given})
+        if answer.status_code == 422:
+            raise Refused(answer.json())
+        assert answer.status_code == 202, answer.text
+        id = str(answer.json()["id"])
         self._newest[deployed.workflow] = id
         return id
 
@@ -95,15 +102,14 @@ class Product:
         found: dict[str, Any] = answer.json()
         return found
 
-    def settle(self, id: str, statuses: frozenset[str], timeout: float = 60) -> dict[str, Any]:
+    def settle(
+        self, id: str, statuses: frozenset[str] = ENDED, timeout: float = 60
+    ) -> dict[str, Any]:
         """The instance once it has one of these statuses, or has ended."""
-        if not statuses - ENDED:
-            return self.stack.wait(id, timeout)
-        deadline = time.monotonic() + timeout
-        while (found := self.instance(id))["status"] not in statuses | ENDED:
-            assert time.monotonic() < deadline, f"{found}\n{self.stack.logs()}"
-            time.sleep(0.05)  # between two looks, never instead of one
-        return found
+        assert self._watch.until(id, statuses | ENDED, timeout), (
+            f"{self.instance(id)['status']}, not {set(statuses)}, after {timeout} s"
+        )
+        return self.instance(id)
 
     def command(self, id: str, command: str) -> None:
         """Suspend, resume, cancel ..."""
@@ -118,6 +124,23 @@ class Product:
             headers={"Content-Type": "application/cloudevents+json"},
         )
         assert answer.status_code == 202, answer.text
+
+    def ended(self, deployed: Deployed, count: int) -> list[dict[str, Any]]:
+        """The instances of a workflow that have ended, once there are so many."""
+        query = {"workflow": deployed.workflow, "status": ",".join(ENDED), "sort": "created_at"}
+        deadline = time.monotonic() + 30
+        while True:
+            items = list(self._pages("/v1/instances", **query))
+            if len(items) >= count:
+                return items
+            assert time.monotonic() < deadline, f"{len(items)} of {deployed.workflow}"
+            time.sleep(0.05)  # between two looks, never instead of one
+
+    def pause(self, deployed: Deployed) -> None:
+        """Pause the schedules of a workflow."""
+        path = f"/v1/schedules?workflow={deployed.name}"
+        for each in self.stack.client.get(path).json()["items"]:
+            self.stack.client.patch(f"/v1/schedules/{each['id']}", json={"paused": True})
 
     def order(self, id: str) -> list[str]:
         """The names of the tasks in the order of their completion."""
@@ -134,8 +157,8 @@ class Product:
         pages = self._pages(f"/v1/instances/{id}/history")
         return [fact for change in pages for fact in change["facts"]]
 
-    def _pages(self, path: str) -> Iterator[dict[str, Any]]:
-        query: dict[str, Any] = {"limit": 1000}
+    def _pages(self, path: str, **filters: str) -> Iterator[dict[str, Any]]:
+        query: dict[str, Any] = {"limit": 1000, **filters}
         while True:
             answer = self.stack.client.get(path, params=query)
             assert answer.status_code == 200, answer.text
@@ -144,6 +167,32 @@ class Product:
             if page["next"] is None:
                 return
             query["cursor"] = page["next"]
+
+
+class _Watch:
+    """Looks at all instances at once for everyone who waits for one: as many long polls as
+    there are cases would fill the API's threads."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._look = threading.Lock()
+        self._seen: dict[str, str] = {}
+
+    def until(self, id: str, statuses: frozenset[str], timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while self._seen.get(id) not in statuses:
+            if time.monotonic() > deadline:
+                return False
+            with self._look:
+                if self._seen.get(id) not in statuses:
+                    self._refresh()
+        return True
+
+    def _refresh(self) -> None:
+        answer = self._stack.client.get("/v1/instances", params={"limit": 1000})
+        assert answer.status_code == 200, answer.text
+        self._seen = {each["id"]: each["status"] for each in answer.json()["items"]}
+        time.sleep(0.05)  # between two looks, never instead of one
 
 
 @contextmanager

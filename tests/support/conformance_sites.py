@@ -123,13 +123,15 @@ def _accepts(value: Any) -> Callable[..., Answer]:
 
 
 def _operation(
-    name: str, path: str, method: str = "get", **parameter: Any
+    name: str, path: str, method: str = "get", parameter: dict[str, Any] | None = None
 ) -> tuple[str, dict[str, Any]]:
-    parameters = [{"name": parameter.pop("named"), **parameter}] if parameter else []
     answers = {"200": {"description": "it is done"}}
-    operation = {"operationId": name, "parameters": parameters, "responses": answers}
-    return path, {method: operation}
+    parameters = [{"required": True, **parameter}] if parameter else []
+    return path, {method: {"operationId": name, "parameters": parameters, "responses": answers}}
 
+
+_STATUS = {"name": "status", "in": "query", "type": "array", "items": {"type": "string"}}
+_PET_ID = {"name": "petId", "in": "path", "type": "integer"}
 
 _PETSTORE = {
     "swagger": "2.0",
@@ -140,15 +142,11 @@ _PETSTORE = {
     "paths": dict(
         [
             _operation(
-                *("findPetsByStatus", "/pet/findByStatus"),
-                **{"named": "status", "in": "query", "required": True, "type": "array"},
-                items={"type": "string"},
-                collectionFormat="multi",
+                "findPetsByStatus",
+                "/pet/findByStatus",
+                parameter={**_STATUS, "collectionFormat": "multi"},
             ),
-            _operation(
-                *("getPetById", "/pet/{petId}"),
-                **{"named": "petId", "in": "path", "required": True, "type": "integer"},
-            ),
+            _operation("getPetById", "/pet/{petId}", parameter=_PET_ID),
         ]
     ),
 }

@@ -1,0 +1,160 @@
+"""Other runtimes' cases, played through the product: deployed, started, fed, controlled."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.document import DocumentError, load
+from tests.support import spec
+from tests.support.conformance import Deployed, Product, Refused
+from tests.support.conformance_stubs import Case, Servers
+from tests.support.stub import Request
+
+VALIDATION = "https://serverlessworkflow.io/spec/1.0.0/errors/validation"
+
+
+@dataclass
+class Outcome:
+    """How a case ended; `status` is `invalid` where the document was refused."""
+
+    status: str
+    instance: dict[str, Any] = field(default_factory=dict)
+    facts: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    after: str | None = None
+
+    @property
+    def output(self) -> Any:
+        return self.instance.get("output")
+
+    @property
+    def error(self) -> Any:
+        return self.instance.get("error")
+
+
+class Texts:
+    """The documents of cases. Where two of one identity differ, the later one's version is
+    changed: in one installation a version has one text."""
+
+    def __init__(self, cases: Iterable[Case]) -> None:
+        self._known: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
+        self._texts: dict[tuple[str, str], str] = {}
+        for case in cases:
+            for file in (*(case.get("also_register") or ()), case["file"]):
+                self._texts[case["id"], file] = self._own(spec.case_document(case, file))
+
+    def of(self, case: Case, file: str) -> str:
+        return self._texts[case["id"], file]
+
+    def _own(self, text: str) -> str:
+        try:
+            head = load(text).document["document"]
+        except DocumentError:
+            return text
+        known = self._known[head["namespace"], head["name"], head["version"]]
+        if text not in known:
+            known.append(text)
+        number = known.index(text)
+        if number == 0:
+            return text
+        version = re.escape(head["version"])
+        return re.sub(
+            rf"(version:\s*['\"]?){version}", rf"\g<1>{head['version']}-{number}", text, count=1
+        )
+
+
+class Player:
+    """Plays cases, many at once; each one's outcome is had from its future."""
+
+    def __init__(self, product: Product, servers: Servers, cases: list[Case]) -> None:
+        self.product = product
+        self.servers = servers
+        self.texts = Texts(cases)
+        self._threads = ThreadPoolExecutor(32)
+        self.outcomes: dict[str, Future[Outcome]] = {
+            case["id"]: self._threads.submit(self.play, case) for case in cases
+        }
+
+    def stop(self) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def play(self, case: Case) -> Outcome:
+        """From deployment to the end."""
+        with self.servers.play(case) as requests:
+            try:
+                deployed = self._deploy(case)
+            except Refused as refused:
+                return Outcome("invalid", {"error": refused.answer})
+            if case["expect"]["status"] in ("invalid", "valid"):
+                return Outcome("valid")
+            if "schedule" in load(self.texts.of(case, case["file"])).document:
+                return self._scheduled(case, deployed)
+            return self._run(case, deployed, requests)
+
+    def _deploy(self, case: Case) -> Deployed:
+        for file in case.get("also_register") or ():
+            self.product.deploy(self.texts.of(case, file))
+        return self.product.deploy(self.texts.of(case, case["file"]))
+
+    def _run(self, case: Case, deployed: Deployed, requests: list[Request]) -> Outcome:
+        try:
+            id = self.product.start(deployed, case["input"])
+        except Refused as refused:
+            return _unfit(refused)
+        self._feed(case, deployed.namespace, id)
+        expected = case["expect"]["status"]
+        instance = self._controlled(case, id, expected)
+        outcome = Outcome(instance["status"], instance, self.product.facts(id), list(requests))
+        if expected == "waiting":
+            self.product.command(id, "cancel")
+            outcome.after = self.product.settle(id)["status"]
+        return outcome
+
+    def _controlled(self, case: Case, id: str, expected: str) -> dict[str, Any]:
+        if "control:suspend/resume" in case["needs"]:
+            self.product.settle(id, frozenset({"waiting"}))
+            self.product.command(id, "suspend")
+            found = self.product.settle(id, frozenset({"suspended"}))
+            assert found["status"] == "suspended"
+            self.product.command(id, "resume")
+        if "control:cancel" in case["needs"] and expected == "cancelled":
+            self.product.settle(id, frozenset({"waiting"}))
+            self.product.command(id, "cancel")
+        if expected == "waiting":
+            return self.product.settle(id, frozenset({"waiting"}))
+        return self.product.settle(id, timeout=40)
+
+    def _feed(self, case: Case, namespace: str, id: str) -> None:
+        """Publish each event once the instance waits, and let it be matched."""
+        for number, event in enumerate(case.get("events_in") or ()):
+            self.product.settle(id, frozenset({"waiting"}))
+            time.sleep(event.get("delay_ms", 0) / 1000)  # the pause that the case asks for
+            self.product.publish(namespace, as_event(case, event, number))
+
+    def _scheduled(self, case: Case, deployed: Deployed) -> Outcome:
+        """Wait for the instances that the schedule starts, then pause it."""
+        for number, event in enumerate(case.get("events_in") or ()):
+            self.product.publish(deployed.namespace, as_event(case, event, number))
+        ended = self.product.ended(deployed, 2)
+        self.product.pause(deployed)
+        return Outcome(ended[0]["status"], self.product.instance(ended[0]["id"]))
+
+
+def _unfit(refused: Refused) -> Outcome:
+    """An input is held to its schema before there is an instance: what would be the fault of
+    the instance is the answer to its start."""
+    assert refused.answer["type"].endswith(":invalid-input"), refused
+    error = {"type": VALIDATION, "status": 400, "detail": refused.answer["detail"]}
+    return Outcome("faulted", {"error": error})
+
+
+def as_event(case: Case, event: dict[str, Any], number: int) -> dict[str, Any]:
+    """A case's event as a whole CloudEvent."""
+    given = {name: value for name, value in event.items() if name != "delay_ms"}
+    return {"specversion": "1.0", "id": f"{case['id']}-{number}", **given}
