@@ -58,7 +58,10 @@ def _target(draft: Draft, data: Mapping[str, Json]) -> Node | None:
     wanted = data.get("from")
     if wanted is None:
         wanted = draft.root.recall("failed")
-    return None if wanted is None else _step(draft, wanted)
+    node = None if wanted is None else _step(draft, wanted)
+    if node is not None and flow.in_compensation(draft, node) is not None:
+        raise Refused("a compensation is no part of the flow; its dead letter is retried")
+    return node
 
 
 def _new_run(draft: Draft, data: Mapping[str, Json]) -> Revival:

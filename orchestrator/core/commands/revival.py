@@ -124,7 +124,11 @@ class Revival:
         if node.status is Status.COMPLETED:  # it landed after the end
             return self._follow(node)
         if contains:
-            return self._reopen(node)
+            self._reopen(node)
+            if node.open == 0:  # it waited, or had failed before its first child
+                node.open = 1
+                node.remember(next=None, error=None)
+            return None
         if node.open:
             return self._reopen_without_children(node)
         if node.status is Status.CANCELLED and self._waits_again(node):
