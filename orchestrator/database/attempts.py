@@ -49,6 +49,9 @@ def top_up(reader: Reader, instance: str, queue: str, count: int) -> list[Ready]
     )
 
 
+#: In all of these the time is asked once, in a subselect: a volatile function in the condition
+#: itself would keep every index from being used.
+
 #: How far back claims are looked at, in s: the longest patience, too.
 WINDOW = 300
 
@@ -56,9 +59,9 @@ WINDOW = 300
 #: certainly gone past, and the last claim.
 _LATELY = (
     "lately as materialized (select queue, coalesce(priority, -1) as priority,"
-    " max(published_at) filter (where claimed_at < clock_timestamp() - %(p)s * interval '1 s')"
+    " max(published_at) filter (where claimed_at < (select clock_timestamp()) - %(p)s * interval '1 s')"
     "  as passed, max(claimed_at) as claimed_at"
-    " from orchestrator.attempts where claimed_at > clock_timestamp() - %(w)s * interval '1 s'"
+    " from orchestrator.attempts where claimed_at > (select clock_timestamp()) - %(w)s * interval '1 s'"
     " group by 1, 2)"
 )
 #: A candidate has waited its own patience: doubled with every publishing.
@@ -68,7 +71,7 @@ _WAITING = (
     " from (select *, least(%(p)s * power(2, greatest(publishings - 1, 0)), %(w)s)"
     "  * interval '1 s' as patience"
     "  from orchestrator.attempts where state = 'ready' and not withdrawn) r"
-    " where coalesce(published_at, created_at) < clock_timestamp() - patience"
+    " where coalesce(published_at, created_at) < (select clock_timestamp()) - patience"
     " order by published_at nulls first limit %(n)s)"
 )
 _PASSED_BY = (
@@ -77,12 +80,12 @@ _PASSED_BY = (
 )
 _QUIET = (
     "not exists (select 1 from lately c where c.queue = w.queue"
-    " and c.claimed_at > clock_timestamp() - w.patience)"
+    " and c.claimed_at > (select clock_timestamp()) - w.patience)"
 )
 _SOMEBODY_FREE = (
     "exists (select 1 from orchestrator.workers k where w.queue = any(k.queues) and k.free > 0"
     " and k.stopped_at is null and not k.stopping"
-    " and k.seen_at > clock_timestamp() - %(p)s * interval '1 s')"
+    " and k.seen_at > (select clock_timestamp()) - %(p)s * interval '1 s')"
 )
 
 
