@@ -59,9 +59,11 @@ WINDOW = 300
 #: certainly gone past, and the last claim.
 _LATELY = (
     "lately as materialized (select queue, coalesce(priority, -1) as priority,"
-    " max(published_at) filter (where claimed_at < (select clock_timestamp()) - %(p)s * interval '1 s')"
+    " max(published_at) filter (where claimed_at"
+    "  < (select clock_timestamp()) - %(p)s * interval '1 s')"
     "  as passed, max(claimed_at) as claimed_at"
-    " from orchestrator.attempts where claimed_at > (select clock_timestamp()) - %(w)s * interval '1 s'"
+    " from orchestrator.attempts"
+    " where claimed_at > (select clock_timestamp()) - %(w)s * interval '1 s'"
     " group by 1, 2)"
 )
 #: A candidate has waited its own patience: doubled with every publishing.

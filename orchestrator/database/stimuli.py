@@ -58,7 +58,8 @@ def overdue(reader: Reader, seconds: float, limit: int = 500) -> list[str]:
     rows = reader.all(
         "with late as (select q.id from orchestrator.stimuli q"
         " join orchestrator.instances i on i.id = q.instance_id"
-        " where coalesce(q.hinted_at, q.created_at) < (select clock_timestamp()) - %s * interval '1 s'"
+        " where coalesce(q.hinted_at, q.created_at)"
+        "  < (select clock_timestamp()) - %s * interval '1 s'"
         " and (i.status <> 'suspended' or q.kind in ('command', 'result'))"
         " order by q.id limit %s for update of q skip locked)"
         " update orchestrator.stimuli q set hinted_at = clock_timestamp() from late"
