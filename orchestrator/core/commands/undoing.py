@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.core import compensation
+from orchestrator.core import compensation, settle
 from orchestrator.core.commands.refused import Refused, reason
 from orchestrator.core.faults import standard
 from orchestrator.core.nodes import Node
@@ -26,10 +26,12 @@ def compensate(draft: Draft, data: Mapping[str, Json]) -> None:
     detail = str(data.get("reason") or "compensation was asked for")
     cause = root.error or {**standard("runtime", detail), "title": "Compensated"}
     draft.fact("workflow.compensated", None, reason(data) or None)
+    # A competitor that lost may still run: nobody has waited for it so far.
+    flying = settle.withdraw(draft, ROOT, settler=ROOT) if draft.leaves()[0] else 0
     compensation.start(
         draft,
         cause,
-        waits=draft.leaves()[0] > 0,
+        waits=flying > 0,
         down_to=down_to,
         reply=data.get("reply"),
         reports=False,
