@@ -22,13 +22,29 @@ BUILT = {
 }
 
 
+_A_TASK = "a name that is no function is a Celery task's, which a worker may announce any time"
+
+#: Ours against theirs; docs/conformance.md has the full account.
+OURS = {
+    "tideloom/undefined-function": _A_TASK,
+    "ows-runtime-rust/unknown-function": _A_TASK,
+    "ows-runtime-rust/function-unknown-target": _A_TASK,
+    "sdk-go/raise-undefined-reference": "refused at deployment, not at run time",
+    "ows-runtime-rust/case-secrets": "a secret in data must be asked for in the metadata",
+    "sdk-typescript/invalid/dsl-1.0.0-alpha": "pre-releases of 1.0.0 are accepted",
+    "sdk-java/openapi-get": "the case's OpenAPI document is not among the cases",
+    "sdk-java/openapi-get-vars": "the case's OpenAPI document is not among the cases",
+    "sdk-java/openapi-post": "the case's OpenAPI document is not among the cases",
+}
+
+
 @pytest.fixture(scope="module")
 def player(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Player]:
     """Every chosen case is begun at once; the tests wait for each."""
     folder: Path = tmp_path_factory.mktemp("cases")
-    cases = chosen(request, "case")
+    cases = [case for case in chosen(request, "case") if case["id"] not in OURS]
     secrets = {name: value for case in cases for name, value in (case.get("secrets") or {}).items()}
     with (
         Servers(cases) as servers,
@@ -44,5 +60,10 @@ def player(
     "case", [one for one in CASES if set(one["needs"]) <= BUILT], ids=lambda one: one["id"]
 )
 def test_other_runtimes_cases(player: Player, case: Case) -> None:
+    if case["id"] in OURS:
+        pytest.skip(OURS[case["id"]])
     outcome = player.outcomes[case["id"]].result()
+    if outcome.status == "invalid":
+        assert case["expect"]["status"] == "invalid", outcome.error
+        return
     spec.check_case(case, status=outcome.status, output=outcome.output, error=outcome.error)

@@ -24,6 +24,8 @@ from tests.support.conformance_sites import TLS
 from tests.support.stub import Answer, Request, Stub
 
 Case = dict[str, Any]
+#: Documents name another port than their case's server has.
+_ALIASES = {"http://localhost:8081": (8881,)}
 _PARTS = {"int": r"\d+", None: r"[^/]+"}
 
 
@@ -31,7 +33,8 @@ class Servers:
     """One server for each address that cases name; a case has its addresses for itself."""
 
     def __init__(self, cases: Iterable[Case]) -> None:
-        self._servers = {base: _Server(base) for case in cases for base in bases(case)}
+        named = {base for case in cases for base in bases(case)}
+        self._servers = {base: _Server(base) for base in sorted(named)}
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -51,8 +54,9 @@ class Servers:
     def resolve(self) -> tuple[str, ...]:
         """Where each address leads."""
         return tuple(
-            f"{server.host}:{server.port}:127.0.0.1:{server.stub.port}"
-            for server in self._servers.values()
+            f"{server.host}:{port}:127.0.0.1:{server.stub.port}"
+            for base, server in self._servers.items()
+            for port in (server.port, *_ALIASES.get(base, ()))
         )
 
     @contextmanager
