@@ -66,14 +66,17 @@ def _with_chain(execution: Execution, tracer: Any) -> Any:
             return tracer(uuid, args, kwargs, request)
         from orchestrator.execution.chain import Chain
 
-        chain = Chain(execution, None, SoftLimit(exists=False))
-        mark = open_chain.set(chain)
-        try:
-            result = tracer(uuid, args, kwargs, request)
-        finally:
-            open_chain.reset(mark)
-        chain.go_on()
-        return result
+        limit = execution.app.tasks[ADVANCE].time_limit or None
+        chain = Chain(execution, limit, SoftLimit(exists=False))
+        # An app's default soft limit must not strike a transition.
+        with SoftLimit(exists=execution.forks).shut_out():
+            mark = open_chain.set(chain)
+            try:
+                result = tracer(uuid, args, kwargs, request)
+            finally:
+                open_chain.reset(mark)
+            chain.go_on()
+            return result
 
     return trace_task
 

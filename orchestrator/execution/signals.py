@@ -78,6 +78,8 @@ def _received(request: Any = None, **_: Any) -> None:
         worker.heartbeat.received()
         if HEADER in request.request_dict:
             _prepare(worker, request)
+        elif worker.execution.owns(request.type):
+            _leave_time_to_continue(worker.execution, request)
 
 
 def _prepare(worker: Worker, request: Any) -> None:
