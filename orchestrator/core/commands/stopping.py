@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from orchestrator.core import compensation, ends
 from orchestrator.core.commands.refused import reason, require_open
+from orchestrator.core.reports import report
 from orchestrator.core.values import Compensation, Json
 from orchestrator.core.work import Draft
 
@@ -23,5 +24,9 @@ def terminate(draft: Draft, data: Mapping[str, Json]) -> None:
     if not root.is_open and root.compensation is Compensation.RUNNING:
         draft.fact("compensation.terminated", None, reason(data) or None)
         return compensation.break_off(draft)
+    if root.recall("report"):  # it has ended, and its parent need not wait for the rest
+        root.remember(report=None)
+        draft.fact("workflow.terminated", None, reason(data) or None)
+        return report(draft)
     require_open(draft)
     return ends.cancel(draft, reason(data), undo=False)
