@@ -50,7 +50,7 @@ class Texts:
         known: dict[tuple[str, str, str], str] = {}
         for number, case in enumerate(cases):
             files = (*(case.get("also_register") or ()), case["file"])
-            texts = {file: spec.case_document(case, file) for file in files}
+            texts = {file: _text(case, file) for file in files}
             apart = bool(case.get("events_in"))
             for text in texts.values():
                 head = _head(text)
@@ -60,6 +60,11 @@ class Texts:
 
     def of(self, case: Case, file: str) -> str:
         return self._texts[case["id"], file]
+
+
+def _text(case: Case, file: str) -> str:
+    texts: dict[str, str] = case.get("texts") or {}
+    return texts[file] if file in texts else spec.case_document(case, file)
 
 
 def _head(text: str) -> tuple[str, str, str] | None:
@@ -103,9 +108,12 @@ class Player:
                 return Outcome("invalid", {"error": refused.answer})
             if case["expect"]["status"] in ("invalid", "valid"):
                 return Outcome("valid")
-            if "schedule" in load(self.texts.of(case, case["file"])).document:
+            if case["input"] is None and self._is_scheduled(case):
                 return self._scheduled(case, deployed)
             return self._run(case, deployed, requests)
+
+    def _is_scheduled(self, case: Case) -> bool:
+        return "schedule" in load(self.texts.of(case, case["file"])).document
 
     def _deploy(self, case: Case) -> Deployed:
         for file in case.get("also_register") or ():

@@ -183,6 +183,7 @@ _ROUTES: tuple[tuple[str, str, str, Callable[..., Answer]], ...] = (
     ("myorg.io", "POST", "/api/report", _accepts({"report": True})),
     ("external-service.example.com", "GET", "/api", lambda request: Answer(503, {"busy": True})),
     ("petstore.swagger.io", "*", ".*", lambda request: Answer(404, {"message": "no such pet"})),
+    ("fake.com", "GET", "/sample", _accepts({"sample": True})),
     ("*", "POST", ".*", _accepts({"ok": True})),
     ("*", "PUT", ".*", _accepts({"ok": True})),
 )
