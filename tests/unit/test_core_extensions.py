@@ -189,3 +189,21 @@ def test_the_child_may_be_skipped_by_hand() -> None:
     world.command(id, "skip", step=1, output="given")
     assert world.instance(id).output == "given"
     assert world.ready() == []
+
+
+def test_members_of_the_definition_make_no_condition_fail() -> None:
+    """An official example asks `startswith` of an endpoint that is an object."""
+    document = extended(
+        {"t": {"set": {"x": 1}}},
+        extend="set",
+        when='($task.set != null and ($task.set | startswith("x"))) or $input == 1',
+        before=[{"b": {"set": "mocked", "then": "exit"}}],
+    )
+    world, id = run(document)
+    assert world.instance(id).output == {"x": 1}
+
+
+def test_a_condition_that_fails_by_itself_is_a_fault() -> None:
+    document = extended({"t": {"set": 1}}, when=".x.y.z", before=[{"b": {"set": 2}}])
+    world, id = run(document, {"x": "text"})
+    assert world.instance(id).error["type"].endswith("/expression")
