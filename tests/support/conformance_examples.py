@@ -111,7 +111,7 @@ EXPECTED: dict[str, Case] = {
     "try-catch": _ends({"petId": 404}, input={"petId": 404}),
     "wait-duration-inline": _ends({}, input={}),
     "wait-duration-iso8601": _ends({}, input={}),
-    "call-custom-function-inline": _PET_1,
+    "call-custom-function-inline": _ends(expect=_with(["id"], 69)),
     "for-inline-array": _ends(expect=_with(["processed", 2, "name"], "blue")),
 }
 

@@ -29,7 +29,7 @@ HOSTS = (
 )
 
 TOKEN = "a-token-of-keycloak"
-_PETS = [{"id": number, "name": f"pet {number}", "status": "available"} for number in (1, 2, 3)]
+_PETS = [{"id": number, "name": f"pet {number}", "status": "available"} for number in (1, 2, 3, 69)]
 
 
 class Sites:
@@ -166,7 +166,7 @@ _ROUTES: tuple[tuple[str, str, str, Callable[..., Answer]], ...] = (
     ("petstore.swagger.io", "GET", "/v2/swagger.json", _accepts(_PETSTORE)),
     ("petstore.swagger.io", "GET", "/v2/pet/findByStatus", _pets),
     ("petstore.swagger.io", "GET", r"/v2/pet/(\d+)", _pet),
-    ("petstore.swagger.io", "PUT", r"/v2/pet/(\d+)", _sold),
+    ("petstore.swagger.io", "PUT", r"/v2/pet/(\d*)", _sold),
     ("httpbin.org", "GET", "/basic-auth/([^/]+)/([^/]+)", _basic),
     (
         "swapi.dev",
