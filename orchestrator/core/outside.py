@@ -65,6 +65,8 @@ def _noted(draft: Draft, stimulus: Stimulus) -> None:
     draft.turns = data.pop("turns", 0)
     if _is_suspended(draft, stimulus):
         return
+    if stimulus.step and stimulus.step not in draft.slice.steps:
+        raise Ignored(f"there is no step {stimulus.step}")
     draft.push(stimulus.step or ROOT, data or None)
 
 

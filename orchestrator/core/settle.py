@@ -92,7 +92,7 @@ def withdraw(
         if node.recall("flying") is not None:
             node.remember(settler=settler)
             flying += 1
-        elif in_compensation(draft, node) is not None:
+        elif _is_undone_below(draft, node, below, seen):
             flying += _let_undo(node, settler)
         elif _cannot_be_stopped(node, seen):
             fly(draft, node, seen.chain(draft, node), settler, seen.attempts.get(node.id))
@@ -102,6 +102,12 @@ def withdraw(
         else:
             stop(draft, node, stopped)
     return flying
+
+
+def _is_undone_below(draft: Draft, node: Node, below: int, seen: Open) -> bool:
+    """Whether the step belongs to an undoing that is below what is withdrawn, as a whole."""
+    undoing = in_compensation(draft, node)
+    return undoing is not None and seen.is_below(draft, undoing, below)
 
 
 def _let_undo(node: Node, settler: int | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 from hypothesis import HealthCheck, given, settings
@@ -60,6 +61,13 @@ def look(world: World, rows: Rows) -> None:
         assert not starts, "starts after losses are bounded (I4)"
     if rows.instance.status in OPEN:
         assert leaves, "an open instance awaits something (I5)"
+    if rows.instance.run == 1:
+        begun = Counter(
+            (step.parent, step.ref, step.index)
+            for step in rows.steps.values()
+            if step.parent != ROOT and rows.steps[step.parent].kind in ("for", "fork")
+        )
+        assert not begun or max(begun.values()) == 1, "branches and iterations begin once"
 
 
 def is_awaited(world: World, rows: Rows, step: Step) -> bool:

@@ -64,7 +64,7 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
     if loop.concurrency is None:
         node.open = 1
         return draft.push(node.id, {"at": 0})
-    node.open = min(loop.concurrency, len(items))
+    node.open = _at_once(draft, node)
     node.remember(next=node.open)
     if node.open == 0:
         return complete(draft, node, [])
@@ -114,7 +114,7 @@ def go_on(draft: Draft, node: Node, data: Json) -> None:
         raw = node.input if of is None else draft.node(of).output
         return _iterate(draft, node, data["at"], raw, of)
     index = data.get("from", data.get("only"))
-    if "from" in data and index + 1 < node.recall("next", 0):
+    if "from" in data and index + 1 < _at_once(draft, node):
         draft.push(node.id, {"from": index + 1})
     return _begin_beside(draft, node, index)
 
@@ -152,6 +152,12 @@ def _iterate(draft: Draft, node: Node, index: int, raw: Json, of: int | None) ->
             break
     node.open = 0
     return complete(draft, node, raw)
+
+
+def _at_once(draft: Draft, node: Node) -> int:
+    """How many iterations are begun at first. Not `next`: that moves on with those that end."""
+    concurrency = loop_of(draft.plan_of(node)).concurrency or 1
+    return min(concurrency, node.recall("count", 0))
 
 
 # -- side by side --------------------
