@@ -157,7 +157,8 @@ def _iterate(draft: Draft, node: Node, index: int, raw: Json, of: int | None) ->
 def _at_once(draft: Draft, node: Node) -> int:
     """How many iterations are begun at first. Not `next`: that moves on with those that end."""
     concurrency = loop_of(draft.plan_of(node)).concurrency or 1
-    return min(concurrency, node.recall("count", 0))
+    count: int = node.recall("count")
+    return min(concurrency, count)
 
 
 # -- side by side --------------------
