@@ -36,6 +36,7 @@ class Services:
     def close(self) -> None:
         """Give back connections and child processes."""
         self.evaluator.close()
+        self.dispatcher.close()
         self.database.close()
 
 

@@ -68,6 +68,13 @@ class TaskDispatcher:
     def _publishers(self) -> ProducerPool:
         return broker.publishers(self._app, self._timeout)
 
+    def close(self) -> None:
+        """Close the connections; the next message makes new ones."""
+        producers = self.__dict__.pop("_publishers", None)
+        if producers is not None:
+            producers.force_close_all()
+            producers.connections.force_close_all()
+
     def queue_of(self, attempt: Attempt) -> str:
         """The queue of an attempt whose document names none: as Celery routes its task."""
         known = self._queues.get(attempt.task)
