@@ -1,0 +1,284 @@
+"""Brokers do what they like with messages; workflows do not notice.
+
+Each message ten times and in any order, on both brokers; and what is particular about
+RabbitMQ: queues of other kinds, queues that go away, a server that dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import amqp
+import pytest
+from celery import Celery
+from kombu import Connection, Exchange, Message, Queue
+
+from orchestrator import broker
+from orchestrator.database.attempts import Ready
+from orchestrator.ids import new_id
+from orchestrator.task_dispatcher import TaskDispatcher
+from tests.conftest import fresh_rabbitmq
+from tests.support.rabbitmq import RabbitMQ
+from tests.support.stack import Stack
+from tests.support.zoo import Zoo, zoo_on
+
+#: As a users' app declares it that says nothing about its queues.
+CELERY = Queue("celery", Exchange("celery"), "celery")
+COPIES = 10
+
+
+def taken(url: str, count: int, timeout: float = 120) -> list[Message]:
+    """The messages of the queue `celery`, off the broker, once there are `count`."""
+    found: list[Message] = []
+    deadline = time.monotonic() + timeout
+    with Connection(url) as connection:
+        channel = connection.channel()
+        while len(found) < count:
+            message = channel.basic_get("celery", no_ack=True)
+            if message is not None:
+                found.append(channel.message_to_python(message) if _is_raw(message) else message)
+                continue
+            assert time.monotonic() < deadline, f"{len(found)} of {count} messages"
+            time.sleep(0.05)  # between two looks
+    return found
+
+
+def _is_raw(message: Any) -> bool:
+    return not isinstance(message, Message)
+
+
+def put_back(url: str, messages: list[Message]) -> None:
+    """Publish the messages as they came."""
+    with Connection(url) as connection, connection.Producer() as producer:
+        for message in messages:
+            producer.publish(
+                message.body,
+                routing_key="celery",
+                content_type=message.content_type,
+                content_encoding=message.content_encoding,
+                headers=message.headers,
+                correlation_id=message.properties["correlation_id"],
+            )
+
+
+def refused(url: str) -> int:
+    """How many messages the workers have refused, by their own counters."""
+    with Celery("watcher", broker=url, set_as_current=False) as app:
+        told = app.control.inspect(timeout=5).stats() or {}
+    return sum(stats["orchestrator"]["refused"] for stats in told.values())
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("url", "count"),
+    [
+        pytest.param("broker_url", 100, id="valkey"),
+        pytest.param("broker_url", 1000, id="valkey-1000", marks=pytest.mark.slow),
+        pytest.param("rabbitmq_url", 100, id="rabbitmq", marks=pytest.mark.rabbitmq),
+        pytest.param(
+            "rabbitmq_url", 1000, id="rabbitmq-1000", marks=(pytest.mark.rabbitmq, pytest.mark.slow)
+        ),
+    ],
+)
+def test_ten_of_each_message_in_any_order(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    database_url: str,
+    broker_url: str,
+    url: str,
+    count: int,
+) -> None:
+    there = request.getfixturevalue(url)
+    with Connection(there) as connection:
+        CELERY(connection.channel()).declare()  # no worker has, yet
+    settings = {"republish_after": 300, "lease": 60}
+    with zoo_on(tmp_path, database_url, there, broker_url, **settings) as zoo:
+        zoo.worker("worker-control", queues="orchestrator", concurrency=1)
+        body = zoo.stack.deploy(
+            {
+                "document": {"dsl": "1.0.3", "namespace": "z", "name": "n", "version": "1.0.0"},
+                "do": [{"once": {"call": "zoo.note", "with": {"a": 1}}}],
+            }
+        )
+        answer = zoo.stack.client.post("/v1/instances", json=[body] * count)
+        assert answer.status_code in (200, 202, 207), answer.text
+        messages = taken(there, count)
+        assert len({message.headers["id"] for message in messages}) == count
+        copies = messages * COPIES
+        random.Random(4).shuffle(copies)
+        put_back(there, copies)
+        zoo.worker("worker-steps", queues="celery", concurrency=2)
+        ended = "select count(*) from orchestrator.instances where status = 'completed'"
+        zoo.stack.until(lambda: zoo.stack.sql(ended) == [(count,)], "all end", timeout=300)
+        zoo.stack.until(
+            lambda: refused(there) >= count * (COPIES - 1), "copies are refused", timeout=300
+        )
+        assert refused(there) == count * (COPIES - 1)
+        assert len(zoo.seen("note")) == count, "each task has run once"
+        assert zoo.stack.sql(
+            "select (select count(*) from orchestrator.history),"
+            " (select count(*) from orchestrator.attempts)"
+        ) == [(2 * count, count)]
+
+
+# -- RabbitMQ ------------------------------------------------------------
+
+
+@pytest.fixture
+def zoo(tmp_path: Path, database_url: str, rabbitmq_url: str, broker_url: str) -> Iterator[Zoo]:
+    settings = {"lease": 2, "republish_after": 2}
+    with zoo_on(tmp_path, database_url, rabbitmq_url, broker_url, **settings) as zoo:
+        yield zoo
+
+
+def exists(url: str, kind: str, name: str) -> bool:
+    """Whether a queue or an exchange is there."""
+    with contextlib.closing(Connection(url)) as connection:
+        channel = connection.channel()
+        try:
+            if kind == "queue":
+                channel.queue_declare(name, passive=True)
+            else:
+                channel.exchange_declare(name, "topic", passive=True)
+        except amqp.NotFound:
+            return False
+        return True
+
+
+@pytest.mark.rabbitmq
+def test_a_users_worker_keeps_its_own_queues(zoo: Zoo) -> None:
+    """Its classic queue stays one, and Celery does nothing that it does for quorum queues."""
+    zoo.worker()
+    assert zoo.output("plain", a=1) == {"sum": 3}
+    url = zoo.stack.broker_url
+    with Connection(url) as connection:
+        CELERY(connection.channel()).declare()  # refused if it were another kind
+        broker.queue("orchestrator", url)(connection.channel()).declare()
+    assert not exists(url, "exchange", "celery_delayed_27")
+    assert "Global QoS is disabled" not in (zoo.stack.folder / "worker.log").read_text()
+
+
+@pytest.mark.rabbitmq
+def test_our_worker_takes_queues_as_they_are(
+    tmp_path: Path, database_url: str, rabbitmq_url: str, broker_url: str
+) -> None:
+    """A project that had a classic queue of that name, an operator who made ours."""
+    with Connection(rabbitmq_url) as connection:
+        CELERY(connection.channel()).declare()
+        Queue("orchestrator", queue_arguments={"x-max-length": 10_000})(
+            connection.channel()
+        ).declare()
+    with Stack(tmp_path, database_url, rabbitmq_url) as stack:
+        stack.api()
+        stack.worker(
+            app="workers.app",
+            env={
+                "ORCHESTRATOR_IMPORTS": "tests.apps.zoo.tasks",
+                "ZOO_REDIS_URL": broker_url,
+            },
+        )
+        zoo = Zoo(stack, None, {})  # type: ignore[arg-type]  # nothing is noted
+        body = {"document": {"dsl": "1.0.3", "namespace": "z", "name": "n", "version": "1.0.0"}}
+        ended = zoo.stack.run({**body, "do": [{"s": {"call": "zoo.plain", "with": {"a": 1}}}]})
+        assert ended["output"] == {"sum": 3}
+
+
+@pytest.mark.rabbitmq
+def test_a_step_waits_for_the_first_worker_of_its_queue(zoo: Zoo) -> None:
+    zoo.worker("worker-control", queues="orchestrator", concurrency=1)
+    instance = zoo.start("plain", a=1)
+    log = zoo.stack.folder / "worker-control.log"
+    zoo.stack.until(lambda: "No worker has made this queue" in log.read_text(), "it is told")
+    zoo.worker("worker-steps", queues="celery", concurrency=1)
+    assert zoo.stack.wait(instance)["output"] == {"sum": 3}
+
+
+@pytest.mark.rabbitmq
+def test_queues_that_are_deleted_are_made_again(zoo: Zoo) -> None:
+    zoo.worker()
+    assert zoo.output("plain", a=1) == {"sum": 3}
+    with Connection(zoo.stack.broker_url) as connection:
+        channel = connection.channel()
+        for name in ("celery", "orchestrator"):
+            channel.queue_delete(name)
+    assert zoo.output("plain", a=2) == {"sum": 4}
+    assert zoo.output("plain", a=3) == {"sum": 5}
+
+
+@pytest.mark.rabbitmq
+def test_a_server_that_dies_loses_nothing(zoo: Zoo, rabbitmq: RabbitMQ) -> None:
+    zoo.worker()
+    running = zoo.start("sleeps", seconds=2, key=new_id())
+    zoo.stack.until(lambda: bool(zoo.seen("sleeping")), "the task runs")
+    document = zoo.stack.deploy(
+        {
+            "document": {"dsl": "1.0.3", "namespace": "z", "name": "n", "version": "1.0.0"},
+            "do": [{"s": {"call": "zoo.plain", "with": {"a": 1}}}],
+        }
+    )
+    rabbitmq.kill()
+    began = time.monotonic()
+    meanwhile = zoo.stack.start(document)
+    assert time.monotonic() - began < 3  # 1 s on a machine of its own
+    assert zoo.stack.wait(running)["output"] == {"count": 1}
+    rabbitmq.start()
+    assert zoo.stack.wait(meanwhile)["output"] == {"sum": 3}
+
+
+# -- what the dispatcher sends -------------------------------------------------------
+
+
+@contextlib.contextmanager
+def dispatcher(url: str) -> Iterator[TaskDispatcher]:
+    with Celery("sender", broker=url, set_as_current=False) as app:
+        sender = TaskDispatcher(app, "orchestrator", 2.0)
+        yield sender
+        sender.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "on_wire"),
+    [("broker_url", 0), pytest.param("rabbitmq_url", 9, marks=pytest.mark.rabbitmq)],
+)
+def test_nine_is_the_most_urgent(request: pytest.FixtureRequest, url: str, on_wire: int) -> None:
+    there = request.getfixturevalue(url)
+    with Connection(there) as connection:
+        CELERY(connection.channel()).declare()
+    ready = Ready(new_id(), new_id(), 1, "zoo.plain", "celery", 9, None)
+    with dispatcher(there) as sender:
+        sender.publish([ready])
+    (message,) = taken(there, 1)
+    assert message.properties["priority"] == on_wire
+
+
+@pytest.mark.rabbitmq
+def test_the_dispatcher_makes_only_the_control_queue(rabbitmq_url: str) -> None:
+    with dispatcher(rabbitmq_url) as sender:
+        sender.hint(new_id())
+        sender.publish([Ready(new_id(), new_id(), 1, "zoo.plain", "theirs", None, None)])
+    assert exists(rabbitmq_url, "queue", "orchestrator")
+    assert not exists(rabbitmq_url, "queue", "theirs")
+    with Connection(rabbitmq_url) as connection:
+        message = connection.channel().basic_get("orchestrator", no_ack=True)
+        assert message is not None, "the first hint is there too"
+
+
+@pytest.mark.rabbitmq
+def test_a_connection_that_broke_costs_no_message(rabbitmq: RabbitMQ) -> None:
+    url = fresh_rabbitmq(rabbitmq)
+    with dispatcher(url) as sender:
+        sender.hint(new_id())
+        rabbitmq.restart()
+        sender.hint(new_id())
+    with Connection(url) as connection:
+        channel = connection.channel()
+        assert [channel.basic_get("orchestrator", no_ack=True) is None for _ in range(3)] == [
+            False,
+            False,
+            True,
+        ]
