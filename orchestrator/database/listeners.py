@@ -24,7 +24,11 @@ MATCHING = (
 @dataclass(frozen=True, slots=True)
 class ListenerRow:
     """A row of ``listeners``. While it has been `asked` for more often than somebody `looked`,
-    what came before it is to be looked for."""
+    what came before it is to be looked for.
+
+    `since` is when it opened; for one that the instance's very first transition opened, when
+    the instance was asked for: a start may wait in line, and events for it come meanwhile.
+    """
 
     instance: str
     step: int
@@ -35,14 +39,17 @@ class ListenerRow:
     variables: dict[str, Json] | None
     offered: list[int]
     full: bool
-    created_at: datetime
+    since: datetime
     asks: int
     looks: int
 
 
 _LISTENER = (
-    "l.instance_id::text, l.step, l.mode, l.filters, l.until, l.correlation, l.variables,"
-    " l.offered, l.full, l.created_at, l.asks, l.looks"
+    "select l.instance_id::text, l.step, l.mode, l.filters, l.until, l.correlation, l.variables,"
+    ' l.offered, l."full", case when s.started_at = i.started_at then i.created_at'
+    " else l.created_at end, l.asks, l.looks from orchestrator.listeners l"
+    " left join orchestrator.instances i on i.id = l.instance_id"
+    " left join orchestrator.steps s on s.instance_id = l.instance_id and s.id = l.step"
 )
 
 
@@ -59,7 +66,7 @@ def lock(cursor: Reader, namespace: str) -> datetime | None:
 def asked(cursor: Reader, namespace: str, limit: int) -> list[ListenerRow]:
     """Listeners that wait to be looked at, those of one instance together."""
     rows = cursor.all(
-        f"select {_LISTENER} from orchestrator.listeners l where l.namespace = %(namespace)s"
+        f"{_LISTENER} where l.namespace = %(namespace)s"
         " and l.asks > l.looks and l.instance_id in (select u.instance_id"
         "  from orchestrator.listeners u where u.namespace = %(namespace)s and u.asks > u.looks"
         "  order by u.instance_id limit %(limit)s) order by l.instance_id, l.step",
@@ -71,7 +78,7 @@ def asked(cursor: Reader, namespace: str, limit: int) -> list[ListenerRow]:
 def of_instances(cursor: Reader, instances: Sequence[str]) -> list[ListenerRow]:
     """The listeners of instances that can take more."""
     rows = cursor.all(
-        f"select {_LISTENER} from orchestrator.listeners l"
+        f"{_LISTENER}"
         " where l.instance_id = any(%s::uuid[]) and not l.full order by l.instance_id, l.step",
         (list(instances),),
     )

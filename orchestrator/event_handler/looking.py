@@ -65,7 +65,7 @@ class LookBack:
         )
 
     def _lately(self, rows: Sequence[ListenerRow]) -> list[Waiting]:
-        opened = [row.created_at for row in rows if row.looks == 0]
+        opened = [row.since for row in rows if row.looks == 0]
         if not opened:
             return []
         return events.lately(self._cursor, self._namespace, min(opened) - LOOK_BACK, LATELY)
@@ -85,7 +85,7 @@ class LookBack:
         self, each: Placed, given: Iterable[Waiting], row: ListenerRow
     ) -> Iterable[tuple[Waiting, Values]]:
         for event in given:
-            if event.target is None and event.created_at < row.created_at - LOOK_BACK:
+            if event.target is None and event.created_at < row.since - LOOK_BACK:
                 continue
             values = self._judge.values(each.id, each.filter, event, row.variables)
             if values is not None:
@@ -144,7 +144,7 @@ class _Early:
             passed = self._by_key[each.id].get(digest, [])
         else:
             passed = self._ask_once(each)
-        first = row.created_at - LOOK_BACK
+        first = row.since - LOOK_BACK
         return [(event, values) for event, values in passed if event.created_at >= first]
 
     def _ask_once(self, each: Placed) -> list[tuple[Waiting, Values]]:

@@ -72,7 +72,7 @@ class Play:
 
     def age(self, seconds: float) -> None:
         """Let everything have happened earlier."""
-        for table in ("events", "listeners"):
+        for table in ("events", "listeners", "instances"):
             self.api.all(
                 f"update orchestrator.{table} set created_at = created_at - %s * interval '1 s'",
                 seconds,
@@ -137,6 +137,18 @@ def test_an_event_longer_ago_is_for_mailboxes_only(play: Play):
     id = play.start(play.workflow(listen(ONE)))
     play.settle(id)
     assert play.output(id) == "waiting"
+
+
+def test_an_event_after_the_start_was_asked_for_is_for_it_however_late_that_comes(play: Play):
+    name = play.workflow(listen(ONE, "first"), listen(ONE, "second"))
+    id = play.api.start(name)
+    play.put(event(data="meanwhile"))
+    play.match()
+    play.age(600)
+    play.services.state.drain(id)
+    play.settle(id)
+    steps = play.api.get(f"/v1/instances/{id}/steps").json["items"]
+    assert [step["output"] for step in steps] == [["meanwhile"], None]
 
 
 def test_a_listener_that_is_not_committed_yet_looks_when_it_is(play: Play):

@@ -1,0 +1,208 @@
+"""Events through the whole product: an API, workers, a beat, on real servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support import spec
+from tests.support.events import BATCH, STRUCTURED, event
+from tests.support.stack import Stack
+
+#: How many instances race with their events, at every change; `slow` runs all.
+RACES = int(os.environ.get("ORCHESTRATOR_TEST_RACES", "10000"))
+
+
+@pytest.fixture(scope="module")
+def stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    database_url = request.getfixturevalue("module_database_url")
+    broker_url = request.getfixturevalue("module_broker_url")
+    with Stack(tmp_path_factory.mktemp("events"), database_url, broker_url) as running:
+        running.api()
+        running.worker(concurrency=2)
+        running.beat()
+        yield running
+
+
+def send(stack: Stack, *given: dict[str, Any], to: str | None = None, namespace: str = "test"):
+    """Post events: to a namespace, or into an instance's mailbox."""
+    path = f"/v1/instances/{to}/events" if to else f"/v1/events?namespace={namespace}"
+    body, kind = (given[0], STRUCTURED) if len(given) == 1 else (given, BATCH)
+    answer = stack.client.post(path, content=json.dumps(body), headers={"Content-Type": kind})
+    assert answer.status_code == 202, answer.text
+    return answer.json()
+
+
+def document(name: str, *tasks: dict[str, Any], **more: Any) -> dict[str, Any]:
+    head = {"dsl": "1.0.3", "namespace": "test", "name": name, "version": "1.0.0"}
+    return {"document": head, "do": list(tasks), **more}
+
+
+def waits(stack: Stack, id: str) -> None:
+    """Wait until an instance listens."""
+    query = "select 1 from orchestrator.listeners where instance_id = %s and looks > 0"
+    stack.until(lambda: bool(stack.sql(query, id)), "it listens")
+
+
+def correlated(type: str) -> dict[str, Any]:
+    correlate = {"k": {"from": ".data.k", "expect": "${ $workflow.input.k }"}}
+    return {"listen": {"to": {"one": {"with": {"type": type}, "correlate": correlate}}}}
+
+
+def race(stack: Stack, count: int) -> None:
+    """Instances that listen twice, and events that come before, while and after they do."""
+    name = f"race-{count}"
+    start = stack.deploy(document(name, {"a": correlated("a")}, {"b": correlated("b")}))
+    keys = range(count)
+
+    def starts() -> None:
+        for at in range(0, count, 100):
+            bodies = [{**start, "input": {"k": k}} for k in keys[at : at + 100]]
+            assert stack.client.post("/v1/instances", json=bodies).status_code == 202
+
+    def sends(type: str) -> None:
+        for at in range(0, count, 100):
+            send(stack, *(event(f"{name} {type} {k}", type, data={"k": k, "t": type})
+                          for k in keys[at : at + 100]))  # fmt: skip
+
+    threads = [threading.Thread(target=act, args=args)
+               for act, args in ((starts, ()), (sends, ("a",)))]  # fmt: skip
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    of = "select count(*) from orchestrator.instances where workflow = %s and status"
+    second = (
+        "select count(*) from orchestrator.listeners l join orchestrator.instances i"
+        " on i.id = l.instance_id where i.workflow = %s and l.filters::text like %s"
+    )
+    stack.until(lambda: stack.sql(second, name, '%"b"%')[0][0] == count, "all wait", 600)
+    sends("b")
+    stack.until(lambda: stack.sql(of + " = 'completed'", name)[0][0] == count, "all ended", 600)
+    odd = stack.sql(
+        "select i.id from orchestrator.instances i where i.workflow = %s and"
+        " (select count(*) from orchestrator.history h where h.instance_id = i.id"
+        "  and h.stimulus ->> 'kind' = 'event') <> 2",
+        name,
+    )
+    assert odd == []
+    matches = (
+        "select count(*), count(distinct (event, instance_id)) from orchestrator.matches m"
+        " join orchestrator.instances i on i.id = m.instance_id where i.workflow = %s"
+    )
+    assert stack.sql(matches, name) == [(2 * count, 2 * count)]
+
+
+def test_events_and_listeners_race(stack: Stack):
+    race(stack, 300)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_events_and_listeners_race_ten_thousand_times(stack: Stack):
+    race(stack, RACES)
+
+
+def test_signals_to_one_instance_keep_their_order(stack: Stack):
+    loop = {
+        "loop": {
+            "for": {"each": "n", "in": "${ [range(30)] }"},
+            "do": [{"l": {
+                "listen": {"to": {"one": {"with": {"type": "signal"}}}},
+                "export": {"as": "($context // []) + ."},
+            }}],
+        }
+    }  # fmt: skip
+    start = stack.deploy(document("signals", loop, {"end": {"set": "${ $context }"}}))
+    id = stack.start(start)
+    for n in range(30):
+        send(stack, event(f"signal {n}", "signal", data=n), to=id)
+    assert stack.wait(id)["output"] == list(range(30))
+
+
+def test_a_hint_that_is_lost_is_made_up_for(stack: Stack):
+    """The event and the listener are put in by hand: nobody hears of them but the beat."""
+    listen = {"l": {"listen": {"to": {"one": {"with": {"type": "silent"}}}}}}
+    id = stack.start(stack.deploy(document("silent", listen)))
+    waits(stack, id)
+    stack.sql(
+        "insert into orchestrator.events (id, namespace, event_id, source, type, event) values"
+        " (gen_random_uuid(), 'test', 'silent', '/s', 'silent',"
+        '  \'{"type": "silent", "data": 1}\')'
+    )
+    assert stack.wait(id)["output"] == [1]
+
+
+def test_a_listen_that_times_out(stack: Stack):
+    listen = {
+        "l": {
+            "listen": {"to": {"one": {"with": {"type": "never"}}}},
+            "timeout": {"after": {"milliseconds": 300}},
+        }
+    }
+    found = stack.run(document("timed", listen))
+    assert found["status"] == "faulted"
+    assert found["error"]["type"].endswith("/timeout")
+    assert stack.sql("select count(*) from orchestrator.listeners where instance_id = %s",
+                     found["id"]) == [(0,)]  # fmt: skip
+
+
+# -- other runtimes' cases -----------------------------------------------------------------------
+
+OTHERS = [] if spec.missing(spec.CASES, "ORCHESTRATOR_CASES") else list(spec.cases())
+
+
+def of_events(case: dict[str, Any]) -> bool:
+    return bool({"events", "lifecycle"} & set(case["needs"])) and "schedule" not in case["id"]
+
+
+@pytest.mark.skipif(not OTHERS, reason=spec.missing(spec.CASES, "ORCHESTRATOR_CASES") or "")
+@pytest.mark.parametrize(
+    "case", [one for one in OTHERS if of_events(one)], ids=lambda case: case["id"]
+)
+def test_other_runtimes_cases(stack: Stack, case: dict[str, Any]):
+    # What the case before it sent is none of its business.
+    stack.sql("update orchestrator.events set created_at = created_at - interval '1 hour'")
+    documents = [case["file"], *(case.get("also_register") or ())]
+    bodies = []
+    for file in documents:
+        answer = stack.client.post(
+            "/v1/workflows",
+            content=spec.case_document(case, file),
+            headers={"Content-Type": "application/yaml"},
+        )
+        if case["expect"]["status"] == "invalid":
+            assert answer.status_code == 422
+            return
+        assert answer.status_code in (200, 201), answer.text
+        bodies.append({"workflow": {k: answer.json()[k] for k in ("namespace", "name", "version")}})
+    id = stack.start(bodies[0], input=case["input"])
+    for number, given in enumerate(case.get("events_in") or ()):
+        if number == 0:
+            waits(stack, id)
+        threading.Event().wait(given.pop("delay_ms", 0) / 1000)
+        send(
+            stack,
+            event(f"{case['id']} {number}", **given),
+            namespace=bodies[0]["workflow"]["namespace"],
+        )
+    if case["expect"]["status"] == "waiting":
+        settled = "select not exists (select from orchestrator.events where matched_at is null)"
+        stack.until(lambda: bool(stack.sql(settled)[0][0]), "the events are matched")
+        found = stack.client.get(f"/v1/instances/{id}").json()
+        assert stack.client.post(f"/v1/instances/{id}/cancel").status_code == 202
+        assert stack.wait(id)["status"] == "cancelled"
+    else:
+        found = stack.wait(id)
+    for body in bodies:
+        head = body["workflow"]
+        path = "/v1/workflows/{namespace}/{name}/versions/{version}".format(**head)
+        assert stack.client.delete(path).status_code == 204
+    spec.check_case(case, status=found["status"], output=found["output"], error=found["error"])
