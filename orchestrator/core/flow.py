@@ -214,5 +214,6 @@ def mark_completed(draft: Draft, node: Node) -> None:
 
 def disarm(draft: Draft, node: Node) -> None:
     """Remove a step's timers, where it may have some."""
-    if node.kind == "try" or node.status is Status.WAITING or draft.plan_of(node).timeout:
+    waits = node.status in (Status.WAITING, Status.SUSPENDED)
+    if node.kind == "try" or waits or draft.plan_of(node).timeout:
         draft.disarm(node.id)

@@ -8,13 +8,14 @@ from orchestrator.core.work import Draft
 
 
 def outputs(draft: Draft, parent: Node) -> dict[int, Json]:
-    """The outputs of a step's children by their `index`: of those with the same one, that
-    which completed last. Children saved before this transition are loaded, once."""
+    """The outputs of a step's children by their `index`: of those with the same one, the
+    newest that completed (an older one may have landed later, after it was replaced).
+    Children saved before this transition are loaded, once."""
     last: dict[int, Child] = {}
     for child in _children(draft, parent):
         if child.status is Status.COMPLETED and child.index is not None:
             known = last.get(child.index)
-            if known is None or (known.done or 0) < (child.done or 0):
+            if known is None or known.id < child.id:
                 last[child.index] = child
     return {index: child.output for index, child in last.items()}
 

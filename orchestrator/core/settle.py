@@ -94,7 +94,7 @@ def withdraw(
             flying += 1
         elif _is_undone_below(draft, node, below, seen):
             flying += _let_undo(node, settler)
-        elif _cannot_be_stopped(node, seen):
+        elif cannot_be_stopped(node, seen):
             fly(draft, node, seen.chain(draft, node), settler, seen.attempts.get(node.id))
             if stopped is not None:
                 node.remember(stopped=stopped)
@@ -118,7 +118,8 @@ def _let_undo(node: Node, settler: int | None) -> int:
     return 1
 
 
-def _cannot_be_stopped(node: Node, seen: Open) -> bool:
+def cannot_be_stopped(node: Node, seen: Open) -> bool:
+    """Whether a worker already runs the step's attempt, or a sub-workflow its work."""
     attempt = seen.attempts.get(node.id)
     if attempt is not None and attempt.state is AttemptState.CLAIMED:
         return True
@@ -246,7 +247,7 @@ def interrupt(draft: Draft, node: Node, error: Mapping[str, Json]) -> None:
     """Break off what a step without open children is doing, because it faults: an attempt
     that runs flies on, and lands by itself; one that nobody has claimed is withdrawn."""
     seen = look(draft)
-    if _cannot_be_stopped(node, seen):
+    if cannot_be_stopped(node, seen):
         path = seen.chain(draft, node)
         fly(draft, node, path, None, seen.attempts.get(node.id), dict(error))
     elif node.kind == "call":

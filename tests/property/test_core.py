@@ -67,7 +67,13 @@ def look(world: World, rows: Rows) -> None:
             for step in rows.steps.values()
             if step.parent != ROOT and rows.steps[step.parent].kind in ("for", "fork")
         )
-        assert not begun or max(begun.values()) == 1, "branches and iterations begin once"
+        once = not begun or max(begun.values()) == 1
+        assert once or replaced(rows), "branches and iterations begin once"
+
+
+def replaced(rows: Rows) -> bool:
+    """Whether a person had a step replaced by another."""
+    return any(fact.type == "task.passed" for change in rows.history for fact in change.facts)
 
 
 def is_awaited(world: World, rows: Rows, step: Step) -> bool:
@@ -92,14 +98,14 @@ def must_be_undone(rows: Rows, step: Step) -> bool:
     undoing = rows.workflow.task(step.ref).metadata.get("compensate")
     if undoing is None and (step.kind != "run" or "child" not in (step.state or {})):
         return False
-    replaced = any(
+    is_replaced = any(
         one.status is Status.COMPLETED and "compensate" in rows.workflow.task(one.ref).metadata
         for one in above
     )
     if "task.passed" in {fact.type for fact in facts_of(rows, step)}:
         return False
     known = step.status is Status.COMPLETED or (undoing or {}).get("onUnknown") is True
-    return known and not replaced
+    return known and not is_replaced
 
 
 def facts_of(rows: Rows, step: Step) -> list[Fact]:

@@ -28,7 +28,7 @@ def redo(draft: Draft, old: Node, data: Mapping[str, Json]) -> None:
         return None
     old.remember(stopped=None, redo=None)
     if "output" in data:
-        return _pass_by(draft, old, parent, data)
+        return pass_over(draft, old, parent, data)
     raw = old.input if old.raw_input is None else old.raw_input
     raw = data.get("input", raw)
     task = draft.plan_of(old).task
@@ -39,7 +39,8 @@ def redo(draft: Draft, old: Node, data: Mapping[str, Json]) -> None:
     return None
 
 
-def _pass_by(draft: Draft, old: Node, parent: int, data: Mapping[str, Json]) -> None:
+def pass_over(draft: Draft, old: Node, parent: int, data: Mapping[str, Json]) -> None:
+    """A step of the same task as an old one, which has the output given in `data`."""
     node = Node.new(parent, old.ref, old.kind, old.index, old.scope)
     node.input, node.raw_input = old.input, old.raw_input
     draft.add(node)

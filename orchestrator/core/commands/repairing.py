@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.core import flow, settle
+from orchestrator.core.commands import redoing
 from orchestrator.core.commands.redoing import pass_by
 from orchestrator.core.commands.refused import Refused, reason
 from orchestrator.core.commands.revival import Revival
 from orchestrator.core.nodes import Node
-from orchestrator.core.values import ROOT, Compensation, Json, Status, StimulusKind
+from orchestrator.core.values import ROOT, Compensation, Json, Status
 from orchestrator.core.work import Draft
 
 
@@ -33,24 +34,31 @@ def skip(draft: Draft, data: Mapping[str, Json]) -> None:
     output = data.get("output")
     if not draft.root.is_open:
         target = _target(draft, {"from": data.get("step")})
-        _new_run(draft, data).begin_again(target, {"output": output})
-        return
+        return _new_run(draft, data).begin_again(target, {"output": output})
     node = _step(draft, data.get("step"))
     if not node.is_open or node.open or node.recall("flying"):
         raise Refused("only a step that something is awaited of can be skipped")
     if flow.in_compensation(draft, node) is not None:
         raise Refused("a compensation is resolved, not skipped")
-    settle.look(draft)  # the attempts stay locked until this is saved
+    if node.recall("result") is not None:
+        raise Refused("its result has come already, and takes effect at the resume")
+    seen = settle.look(draft)  # the attempts stay locked until this is saved
+    if settle.cannot_be_stopped(node, seen):
+        return _replace(draft, node, seen, {**reason(data), "output": output})
     flow.disarm(draft, node)
     if node.kind == "call":
         draft.withdrawn.append(node.id)
         node.remember(attempt=None)
     elif node.kind == "listen":
         draft.close(node.id)
-    elif node.recall("child") is not None:
-        command = {"command": "cancel", "reason": "the parent's step was skipped"}
-        draft.tell(StimulusKind.COMMAND, node.recall("child"), None, command)
-    pass_by(draft, node, output, data)
+    return pass_by(draft, node, output, data)
+
+
+def _replace(draft: Draft, node: Node, seen: settle.Open, data: Mapping[str, Json]) -> None:
+    """What a worker (or a sub-workflow) is doing goes on, and is undone with the rest should it
+    succeed; another step of the task takes its place."""
+    settle.fly(draft, node, seen.chain(draft, node), None, seen.attempts.get(node.id))
+    redoing.pass_over(draft, node, node.parent, data)
 
 
 def _target(draft: Draft, data: Mapping[str, Json]) -> Node | None:
