@@ -1,0 +1,54 @@
+"""The simulated beats: the real chores over the simulated database, and a wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.database.connection import Busy
+from orchestrator.errors import DatabaseUnavailable
+from orchestrator.scheduler.chores import Chores
+from orchestrator.settings import Settings
+from tests.simulation.loop import Place, Process
+
+if TYPE_CHECKING:
+    from tests.simulation.schedule import Simulation
+
+#: As `execution.beat` has it, in s.
+PATIENCE = 0.5
+RESTART = 1.0
+
+
+class Beat:
+    """One beat; another takes its place when it dies."""
+
+    def __init__(self, simulation: Simulation, name: str) -> None:
+        self.simulation = simulation
+        self.name = name
+        self.process = Process(name, "beat")
+        self.process.on_death = self._died
+        self.place: Place | None = None
+        simulation.loop.spawn(self.process, "starts", self._run)
+
+    def _run(self) -> None:
+        simulation, loop = self.simulation, self.simulation.loop
+        settings = Settings(lease=simulation.lease, republish_after=simulation.patience)
+        state = simulation.manager()
+        chores = Chores(settings, simulation.upkeep, state, lambda: loop.now)
+        while True:
+            try:
+                pause = chores.run()
+            except Busy:
+                pause = 0.0
+            except DatabaseUnavailable:
+                pause = PATIENCE
+            self.place = loop.place()
+            loop.park("asleep", loop.now + pause)
+
+    def wake(self) -> None:
+        """A timer was announced."""
+        if self.place is not None:
+            self.simulation.loop.wake(self.place)
+
+    def _died(self) -> None:
+        simulation, loop = self.simulation, self.simulation.loop
+        loop.at(loop.now + RESTART, lambda: simulation.start_beat(self.name))

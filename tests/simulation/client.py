@@ -1,0 +1,100 @@
+"""The simulated API and its clients, who ask again until they are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestrator.core.values import Json, StimulusKind
+from orchestrator.errors import DatabaseUnavailable
+from orchestrator.state_manager import StateManager
+from tests.simulation.loop import Place, Process
+
+if TYPE_CHECKING:
+    from tests.simulation.schedule import Simulation
+
+T = TypeVar("T")
+
+RESTART = 1.0
+
+
+class Api:
+    """One API process; another takes its place when it dies."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.process = Process("api", "api")
+        self.process.on_death = self._died
+        self.state: StateManager = simulation.manager()
+        self.callers: list[Place] = []
+
+    def start(self, id: str, workflow: str, input: Json, key: str) -> str:
+        """`POST /v1/instances` with an idempotency key; the instance that it stands for."""
+        database, tables = self.simulation.database, self.simulation.tables
+        found = database.statement("start", lambda: tables.start(id, workflow, input, key))
+        self.state.dispatcher.hint(found)
+        return found
+
+    def command(self, instance: str, command: str) -> None:
+        """`POST /v1/instances/{id}/{command}`."""
+        data = {"command": command, "by": "simulation"}
+        self.state.store.put(instance, StimulusKind.COMMAND, data=data)
+        self.state.dispatcher.hint(instance)
+
+    def _died(self) -> None:
+        simulation, loop = self.simulation, self.simulation.loop
+        for place in self.callers:
+            loop.wake(place)
+        loop.at(loop.now + RESTART, simulation.start_api)
+
+
+class Client:
+    """Somebody outside: never killed, never stopped."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.loop = simulation.loop
+        self.process = Process("client", "client")
+
+    def start(self, workflow: str, input: Json, key: str) -> None:
+        """Start an instance and remember what was acknowledged (I1)."""
+        simulation = self.simulation
+
+        def run() -> None:
+            id = simulation.new_uuid()
+            found = self._ask(lambda api: api.start(id, workflow, input, key))
+            simulation.watch.acknowledged(key, found)
+            if simulation.random.random() < 0.3:  # the client forgot that it had an answer
+                other = simulation.new_uuid()
+                again = self._ask(lambda api: api.start(other, workflow, input, key))
+                simulation.watch.acknowledged(key, again)
+
+        self.loop.spawn(self.process, "starts", run)
+
+    def command(self, instance: str, command: str) -> None:
+        """Command an instance."""
+        self.loop.spawn(
+            self.process,
+            "commands",
+            lambda: self._ask(lambda api: api.command(instance, command)),
+        )
+
+    def _ask(self, request: Callable[[Api], T]) -> T:
+        """Until there is an answer."""
+        while True:
+            api, answers = self.simulation.api, list[T]()
+            place = self.loop.place()
+
+            def serve(api: Api = api, answers: list[T] = answers, place: Place = place) -> None:
+                with suppress(DatabaseUnavailable):  # that is a 503
+                    answers.append(request(api))
+                self.loop.wake(place)
+
+            if api.process.alive:
+                api.callers.append(place)
+                self.loop.spawn(api.process, "serves", serve)
+                self.loop.park("awaits an answer")
+            if answers:
+                return answers[0]
+            self.loop.sleep(0.3)

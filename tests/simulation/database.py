@@ -1,0 +1,399 @@
+"""The simulated database as the processes see it: sessions, row locks, transactions, outages.
+
+Each statement gives up control first, may be struck by a fault, waits for whoever holds a lock
+that it needs, and then happens as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from orchestrator.core.values import (
+    OPEN,
+    ROOT,
+    Attempt,
+    AttemptState,
+    Json,
+    Need,
+    Slice,
+    Status,
+    Step,
+    StimulusKind,
+)
+from orchestrator.database.attempts import PUBLISHED_AT_ONCE, Ready
+from orchestrator.database.connection import Busy
+from orchestrator.database.slices import Snapshot
+from orchestrator.database.transitions import Saving
+from orchestrator.errors import DatabaseUnavailable, OrchestratorError
+from tests.simulation.faults import Faults
+from tests.simulation.loop import Loop, Place, Process
+from tests.simulation.rows import LIVE, READY, AttemptRow, Rows
+from tests.simulation.tables import Tables
+
+T = TypeVar("T")
+
+#: As `orchestrator.database.connection.LOCKING` sets them, in s.
+LOCK_TIMEOUT = 2.0
+IDLE_IN_TRANSACTION = 5.0
+
+
+class Transaction:
+    """A session's open transaction: what it has locked, what it will have written."""
+
+    def __init__(self, database: SimDatabase, process: Process) -> None:
+        self.database = database
+        self.process = process
+        self.open = True
+        self.instance: str | None = None
+        self.attempts: set[str] = set()
+        self.writes: list[Callable[[], None]] = []
+        self.waiters: list[Place] = []
+        process.transactions.append(self)
+
+    def run(self, do: Callable[[], T]) -> T:
+        """A statement of the session."""
+        if not self.open:
+            raise DatabaseUnavailable("the session was ended")
+        return do()
+
+    def commit(self) -> None:
+        """Make what was written visible."""
+        for write in self.writes:
+            write()
+        self.abort()
+
+    def abort(self) -> None:
+        """Give everything back."""
+        if not self.open:
+            return
+        self.open = False
+        self.process.transactions.remove(self)
+        database = self.database
+        if self.instance is not None:
+            del database.locked[self.instance]
+        for attempt in self.attempts:
+            del database.locked_attempts[attempt]
+        for place in self.waiters:
+            database.loop.wake(place)
+
+    def left_idle(self) -> None:
+        """Its process is stopped: after a while the database ends the session."""
+        loop = self.database.loop
+
+        def end() -> None:
+            if self.process.stopped:
+                self.abort()
+
+        loop.at(loop.now + IDLE_IN_TRANSACTION, end)
+
+
+class SimDatabase:
+    """One database for all processes."""
+
+    def __init__(self, loop: Loop, tables: Tables, faults: Faults) -> None:
+        self.loop = loop
+        self.tables = tables
+        self.faults = faults
+        self.down = False
+        self.locked: dict[str, Transaction] = {}
+        self.locked_attempts: dict[str, Transaction] = {}
+        self.announced: Callable[[], None] = lambda: None
+        self.trace: list[tuple[Any, ...]] | None = None
+
+    def statement(self, label: str, do: Callable[[], T], *, polls: bool = False) -> T:
+        """One round trip of the acting process."""
+        loop = self.loop
+        loop.reach(label)
+        loop.actions += not polls
+        strike = self.faults.at_statement(label) if self.faults.armed else None
+        if self.down:
+            raise DatabaseUnavailable("the server is down")
+        if strike is None:
+            return do()
+        try:
+            result = do()
+        except OrchestratorError:
+            strike()
+            raise
+        strike()
+        return result
+
+    # -- locks -------------------------------------------------------------------------------
+
+    def wait_for(
+        self, holders: dict[str, Transaction], key: str, mine: Transaction | None, patience: float
+    ) -> None:
+        """Until nobody else holds the row. Raises `Busy`."""
+        until = self.loop.now + patience
+        while (holder := holders.get(key)) is not None and holder is not mine:
+            if self.loop.now >= until:
+                raise Busy
+            holder.waiters.append(self.loop.place())
+            self.loop.park("waits for a lock", until)
+            if self.down:
+                raise DatabaseUnavailable("the server went down")
+
+    def end_sessions(self) -> None:
+        """The server goes down: every transaction is rolled back."""
+        for transaction in {*self.locked.values(), *self.locked_attempts.values()}:
+            transaction.abort()
+
+
+class SimView:
+    """What one transition reads and writes: on its own, or in a transaction."""
+
+    def __init__(self, database: SimDatabase, transaction: Transaction | None = None) -> None:
+        self.database = database
+        self.tables = database.tables
+        self.transaction = transaction
+
+    def _run(self, label: str, do: Callable[[], T]) -> T:
+        mine = self.transaction
+        if mine is None:
+            return self.database.statement(label, do)
+        return self.database.statement(label, lambda: mine.run(do))
+
+    def load(self, slice: Slice, need: Need) -> Slice:
+        rows = self.tables.instances[slice.instance.id]
+        answer = self._run("load", lambda: _LOADERS[need.what](self, rows, *need.args))
+        return replace(slice, loaded={**slice.loaded, need: answer})
+
+    def save(self, saving: Saving) -> None:
+        if self.transaction is not None:
+            return self._run("locked save", lambda: self._save_locked(saving))
+        return self._run("save", lambda: self._save_alone(saving))
+
+    def _save_alone(self, saving: Saving) -> None:
+        self.database.wait_for(self.database.locked, saving.before.id, None, 1e9)
+        self.tables.save(saving)
+
+    def _save_locked(self, saving: Saving) -> None:
+        assert self.transaction is not None
+        self.tables.save(saving)
+        self.transaction.commit()
+
+    def forget(self, stimulus: int) -> None:
+        self._write("forget", lambda: self.tables.forget(stimulus))
+
+    def end(self, attempt: str, state: str) -> None:
+        self._write("end", lambda: self.tables.end(attempt, AttemptState(state)))
+
+    def _write(self, label: str, write: Callable[[], None]) -> None:
+        mine = self.transaction
+        self._run(label, write if mine is None else lambda: mine.writes.append(write))
+
+    def lock(self, instance: str, step: int | None, attempt: str | None) -> Snapshot:
+        def do() -> Snapshot:
+            self._take_lock(instance)
+            return self.tables.read_slice(instance, step or ROOT, attempt)
+
+        return self._run("lock", do)
+
+    def lock_inbox(self, instance: str) -> Snapshot | None:
+        self._run("lock", lambda: self._take_lock(instance))
+        return self._run("read inbox", lambda: self.tables.read_inbox(instance))
+
+    def _take_lock(self, instance: str) -> None:
+        mine, database = self.transaction, self.database
+        assert mine is not None
+        database.wait_for(database.locked, instance, mine, LOCK_TIMEOUT)
+        if not mine.open:
+            raise DatabaseUnavailable("the session was ended")
+        database.locked[instance] = mine
+        mine.instance = instance
+
+
+class SimStore(SimView):
+    """The State Manager's `Store`."""
+
+    def claim(
+        self, attempt: str, instance: str, task: str, worker: str, process: int, token: str
+    ) -> Snapshot | None:
+        def do() -> Snapshot | None:
+            self.database.wait_for(self.database.locked_attempts, attempt, None, 1e9)
+            return self.tables.claim(attempt, instance, task, worker, process, token)
+
+        return self._run("claim", do)
+
+    def claim_next(
+        self, instance: str, task: str, queue: str, worker: str, process: int, token: str
+    ) -> Snapshot | None:
+        locked = self.database.locked_attempts
+        return self._run(
+            "claim next",
+            lambda: self.tables.claim_next(instance, task, queue, worker, process, token, locked),
+        )
+
+    def read_inbox(self, instance: str) -> Snapshot | None:
+        return self._run("read inbox", lambda: self.tables.read_inbox(instance))
+
+    @contextmanager
+    def locking(self) -> Iterator[SimView]:
+        current = self.database.loop.current
+        assert current is not None
+        transaction = Transaction(self.database, current.process)
+        try:
+            yield SimView(self.database, transaction)
+            if transaction.open:
+                self.database.statement("commit", lambda: transaction.run(transaction.commit))
+        finally:
+            transaction.abort()
+
+    def ended_with(self, attempt: str, token: str) -> bool:
+        def do() -> bool:
+            row = self.tables.attempts.get(attempt)
+            ends = (AttemptState.SUCCEEDED, AttemptState.FAILED)
+            return row is not None and row.token == token and row.value.state in ends
+
+        return self._run("ended with", do)
+
+    def claimed_with(self, instance: str, token: str) -> Snapshot | None:
+        def do() -> Snapshot | None:
+            for row in self.tables.live.values():
+                if row.instance == instance and row.token == token:
+                    return self.tables.read_slice(instance, row.value.step, row.value.id)
+            return None
+
+        return self._run("claimed with", do)
+
+    def put(
+        self,
+        instance: str,
+        kind: StimulusKind,
+        *,
+        step: int | None = None,
+        attempt: str | None = None,
+        data: Json = None,
+        key: str | None = None,
+    ) -> None:
+        self._run("put", lambda: self.tables.put(instance, kind, step, attempt, data, key))
+
+    def held_by(self, worker: str, process: int) -> list[tuple[str, str, int]]:
+        def do() -> list[tuple[str, str, int]]:
+            return [
+                (row.value.id, row.instance, row.value.step)
+                for row in self.tables.live.values()
+                if row.worker == worker and row.process == process
+            ]
+
+        return self._run("held by", do)
+
+    def top_up(self, instance: str, queue: str, count: int) -> list[Ready]:
+        return self._run("top up", lambda: self._top_up(instance, queue, count))
+
+    def _top_up(self, instance: str, queue: str, count: int) -> list[Ready]:
+        ready = [
+            row
+            for _, row in sorted(self.tables.live.items())
+            if row.instance == instance and row.value.state is READY
+        ]
+        if sum(row.published_at is not None for row in ready) >= PUBLISHED_AT_ONCE:
+            return []
+        locked, now = self.database.locked_attempts, self.tables.clock()
+        found = [
+            row
+            for row in ready
+            if row.published_at is None and row.queue == queue and row.value.id not in locked
+        ]
+        return [stamped(row, now) for row in found[:count]]
+
+    def announce(self) -> None:
+        self._run("announce", self.database.announced)
+
+    def document(self, workflow: str) -> dict[str, Any] | None:
+        return dict(self.tables.workflows[workflow].document)
+
+
+def stamped(row: AttemptRow, now: float) -> Ready:
+    """The attempt is published (again)."""
+    row.published_at, row.publishings = now, min(row.publishings + 1, 30)
+    one = row.value
+    return Ready(one.id, row.instance, one.step, one.task, row.queue, one.priority, one.time_limit)
+
+
+# -- what the core asks for besides ----------------------------------------------------------
+
+
+def _open(view: SimView, rows: Rows) -> list[tuple[Step, Attempt | None]]:
+    live = [row for row in rows.attempts if row.value.state in LIVE]
+    mine = view.transaction
+    assert mine is not None, "only under the row lock"
+    for row in live:
+        view.database.locked_attempts[row.value.id] = mine
+        mine.attempts.add(row.value.id)
+    newest = {row.value.step: row.value for row in sorted(live, key=lambda row: row.value.id)}
+    return [
+        (step, newest.get(id))
+        for id, step in sorted(rows.steps.items())
+        if step.status in OPEN or id in newest
+    ]
+
+
+def _children(_: SimView, rows: Rows, parent: int) -> list[Step]:
+    return [
+        Step(
+            id=step.id,
+            parent=step.parent,
+            ref=step.ref,
+            kind=step.kind,
+            status=step.status,
+            index=step.index,
+            output=step.output,
+            error=step.error,
+            done=step.done,
+            started_at=step.started_at,
+            ended_at=step.ended_at,
+        )
+        for _, step in sorted(rows.steps.items())
+        if step.parent == parent
+    ]
+
+
+def _undo(_: SimView, rows: Rows, before: int) -> tuple[Step | None, dict[int, Step]]:
+    found = [
+        step
+        for step in rows.steps.values()
+        if step.undo is not None
+        and step.done is not None
+        and step.done < before
+        and (step.status is Status.COMPLETED or step.unknown)
+    ]
+    if not found:
+        return None, {}
+    step = max(found, key=lambda step: step.done or 0)
+    return step, rows.chain(step.id)
+
+
+def _items(_: SimView, rows: Rows, step: int, index: int) -> Json:
+    found = [one for (of, at), one in rows.chunks.items() if of == step and at <= index]
+    return max(found, key=lambda one: one.index, default=None)
+
+
+def _attempt(_: SimView, rows: Rows, step: int) -> Attempt | None:
+    found = [row.value for row in rows.attempts if row.value.step == step]
+    return max(found, key=lambda one: one.number, default=None)
+
+
+def _workflow(view: SimView, _: Rows, namespace: str, name: str, version: str) -> str | None:
+    wanted = f"{namespace}/{name}/" + ("" if version == "latest" else version)
+    return max((id for id in view.tables.workflows if id.startswith(wanted)), default=None)
+
+
+def _stopped(_: SimView, rows: Rows, run: int) -> list[Step]:
+    found = (step for _, step in sorted(rows.steps.items()))
+    return [step for step in found if (step.state or {}).get("stopped") == run]
+
+
+_LOADERS: dict[str, Callable[..., Any]] = {
+    "open": _open,
+    "children": _children,
+    "undo": _undo,
+    "items": _items,
+    "attempt": _attempt,
+    "workflow": _workflow,
+    "stopped": _stopped,
+    "step": lambda _, rows, step: rows.chain(step),
+}

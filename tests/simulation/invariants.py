@@ -1,0 +1,326 @@
+"""What must hold at every change of the database, and at the end (DESIGN, Invariants)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import TypeVar
+
+from orchestrator.core.transitions import ATTEMPT, COMPENSATION, INSTANCE, STEP
+from orchestrator.core.values import (
+    OPEN,
+    ROOT,
+    AttemptState,
+    Compensation,
+    Status,
+    Step,
+    StimulusKind,
+)
+from orchestrator.database.transitions import Saving
+from orchestrator.state_manager import Work
+from tests.simulation.loop import Process
+from tests.simulation.rows import CLAIMED, LIVE, AttemptRow, Rows
+from tests.simulation.tables import Tables
+
+#: A watchdog that looks five times a lease may miss an outage shorter than that.
+SILENCE = 0.75
+
+
+class Violated(AssertionError):
+    """An invariant does not hold."""
+
+
+#: What was violated so far: the product may catch what is raised in it.
+VIOLATIONS: list[Violated] = []
+
+
+def require(condition: object, invariant: str, *told: object) -> None:
+    """Raises `Violated`."""
+    if not condition:
+        VIOLATIONS.append(Violated(invariant + ": " + " ".join(map(str, told))))
+        raise VIOLATIONS[-1]
+
+
+S = TypeVar("S", bound=StrEnum)
+
+
+def _move(table: Mapping[S, frozenset[S]], old: S, new: S, invariant: str) -> None:
+    require(old is new or new in table[old], invariant, old, "became", new)
+
+
+class Watch:
+    """Sees every change before and after it is made, and keeps a ledger of what ran, outside
+    of the product."""
+
+    def __init__(self, lease: float, clock: Callable[[], float]) -> None:
+        self.lease = lease
+        self.clock = clock
+        self.tables: Tables
+        #: Time without any outage of the database, as far as beats could come through.
+        self.outages = 0.0
+        self.processes: dict[int, Process] = {}
+        self.runs: Counter[str] = Counter()
+        self.run_of_step: Counter[str] = Counter()
+        self.acked: dict[str, str] = {}
+        self.stale = 0
+        self.dirty: set[str] = set()
+
+    # -- clients -----------------------------------------------------------------------------
+
+    def acknowledged(self, key: str, instance: str) -> None:
+        """A client has its answer."""
+        known = self.acked.setdefault(key, instance)
+        require(known == instance, "I1", "one key, two answers:", key)
+        require(instance in self.tables.instances, "I1", "acknowledged and not there", key)
+
+    # -- attempts ----------------------------------------------------------------------------
+
+    def claimed(self, rows: Rows, row: AttemptRow) -> None:
+        """An attempt was just claimed."""
+        row.signs = (self._time(), 0.0)
+        step = rows.steps[row.value.step]
+        forward = not self._undoes(rows, step)
+        require(row.value.withdrawn is False, "I14", "a withdrawn attempt starts", row.value)
+        if forward:
+            require(rows.value.status in OPEN, "I14", rows.value.status, "and", step.ref, "starts")
+            require(rows.value.status is not Status.SUSPENDED, "suspended, and starts", step)
+        self._count_starts(rows, row, step)
+
+    def _undoes(self, rows: Rows, step: Step) -> bool:
+        return any(one.undoes is not None for one in rows.chain(step.id).values())
+
+    def _count_starts(self, rows: Rows, row: AttemptRow, step: Step) -> None:
+        mine = sorted(
+            (one for one in rows.attempts if one.value.step == step.id),
+            key=lambda one: one.value.number,
+            reverse=True,
+        )
+        starts = 0
+        for one in mine:
+            if one is not row and one.value.state in (AttemptState.FAILED, AttemptState.SUCCEEDED):
+                break
+            starts += one.claimed_at is not None
+        metadata = rows.workflow.task(step.ref).metadata
+        most = 1 if metadata.get("onLost") == "fault" else metadata.get("maxStarts", 3)
+        require(starts <= most, "I4", step.ref, "starts for the", starts, "th time")
+
+    def beats(self, worker: str, held: Sequence[str]) -> None:
+        """A heartbeat says what is in hand."""
+        now = self._time()
+        for id in held:
+            row = self.tables.attempts.get(id)
+            if row is not None and row.worker == worker:
+                since, longest = row.signs
+                row.signs = (now, max(longest, now - since))
+
+    def _time(self) -> float:
+        return self.clock() - self.outages
+
+    def loses(self, attempt: str) -> None:
+        """Somebody declares an attempt lost."""
+        row = self.tables.attempts.get(attempt)
+        if row is None or row.value.state is not CLAIMED:
+            return
+        process = self.processes[row.process or 0]
+        since, longest = row.signs
+        silence = max(longest, self._time() - since)
+        legal = not process.alive or silence >= SILENCE * self.lease
+        require(legal, "I3", "lost in", process.name, "which was silent for", silence, "s only")
+
+    def ends(self, row: AttemptRow, state: AttemptState) -> None:
+        """An attempt is about to end."""
+        _move(ATTEMPT, row.value.state, state, "I2")
+        if state is AttemptState.SUCCEEDED:
+            rows = self.tables.instances[row.instance]
+            twice = any(
+                one.value.step == row.value.step and one.value.state is AttemptState.SUCCEEDED
+                for one in rows.attempts
+            )
+            require(not twice, "I2", "a step succeeds twice:", row.value)
+            require(self.runs[row.value.id] == 1, "I7", "succeeded, but did not run", row.value)
+
+    # -- code --------------------------------------------------------------------------------
+
+    def starts(self, work: Work) -> None:
+        """A worker is about to run a step's code."""
+        row = self.tables.attempts.get(work.attempt.id)
+        require(row is not None and row.token == work.token, "I7", "runs without a claim", work)
+
+    def ran(self, work: Work) -> None:
+        """A worker has run a step's code: an effect outside the product."""
+        self.runs[work.attempt.id] += 1
+        self.run_of_step[work.key] += 1
+        require(self.runs[work.attempt.id] == 1, "I7", "one attempt runs twice:", work.attempt)
+
+    # -- transitions -------------------------------------------------------------------------
+
+    def saves(self, rows: Rows, saving: Saving) -> None:
+        """A transition is about to be saved."""
+        old, new, change = rows.value, saving.transition.instance, saving.transition
+        require(len(rows.history) == old.sequence, "I2", "history has gaps", old.id)
+        _move(INSTANCE, old.status, new.status, "I13")
+        for one, other in _passed(old.compensation, new.compensation):
+            _move(COMPENSATION, one, other, "I13")
+        if old.status not in OPEN and old.status is not new.status:
+            require(new.run == old.run + 1, "I13", old.status, "became", new.status)
+            require(old.compensation is Compensation.NONE, "I13", "a run after undoing", old.id)
+        for step in change.changed:
+            before = rows.steps[step.id]
+            _move(STEP, before.status, step.status, "I2")
+            if before.done is not None and not before.unknown:
+                require(before.done == step.done, "I2", "a step completes twice:", step)
+        self._check_result(saving)
+        self._check_undoing(rows, saving)
+
+    def _check_result(self, saving: Saving) -> None:
+        """Whoever ends an attempt has a right to (I3)."""
+        for end in saving.transition.ended:
+            row = self.tables.attempts[end.attempt]
+            require(row.value.state in LIVE, "I2", "two ends of", row.value, end.state)
+            if saving.fence is not None and saving.fence.attempt == end.attempt:
+                require(row.value.state is CLAIMED, "I3", "not claimed:", row.value)
+                require(row.token == saving.fence.token, "I3", "another's:", row.value)
+        if saving.stimulus.ended is not None and saving.fence is None:
+            require(saving.stimulus.id is not None, "I3", "a result without fence or note")
+
+    def _check_undoing(self, rows: Rows, saving: Saving) -> None:
+        begun = [step for step in saving.transition.created if step.undoes is not None]
+        ended = {end.attempt for end in saving.transition.ended}
+        for step in begun:
+            if step.parent != ROOT:
+                continue
+            flying = [
+                row.value
+                for row in rows.attempts
+                if row.value.state is CLAIMED and row.value.id not in ended
+            ]
+            require(not flying, "I8", "undone while in flight:", step.ref, flying)
+            change = saving.transition
+            now = {one.id: one for one in (*change.created, *change.changed)}
+            undone = now.get(step.undoes or ROOT, rows.steps.get(step.undoes or ROOT))
+            legal = undone is not None and (undone.status is Status.COMPLETED or undone.unknown)
+            require(legal, "I8", "what did not complete is undone:", undone)
+
+    def saved(self, rows: Rows, saving: Saving) -> None:
+        """A transition was saved."""
+        self.dirty.add(rows.value.id)
+
+    def fires(self, rows: Rows, step: int, kind: str, due: float) -> None:
+        """A timer becomes a stimulus."""
+        require(due <= self.clock(), "I9", "early:", step, kind, due, self.clock())
+
+    # -- after each action -------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Nothing is left without anybody to move it (I5)."""
+        for id in self.dirty:
+            rows = self.tables.instances[id]
+            require(self._goes_on(rows), "I5", "an orphan:", rows.value, rows.steps)
+            leaves = sum(s.status in OPEN and s.open == 0 for s in rows.steps.values())
+            require(rows.value.open == leaves, "the count of leaves is", rows.value.open, leaves)
+        self.dirty.clear()
+
+    def _goes_on(self, rows: Rows) -> bool:
+        one = rows.value
+        if one.status is Status.SUSPENDED or rows.inbox:
+            return True
+        leaves = [s for s in rows.steps.values() if s.status in OPEN and s.open == 0]
+        if one.status not in OPEN and one.compensation is not Compensation.RUNNING:
+            return all(self._awaited(rows, step) for step in leaves)
+        return bool(leaves) and all(self._awaited(rows, step) for step in leaves)
+
+    def _awaited(self, rows: Rows, step: Step) -> bool:
+        if any(of == step.id for of, _ in rows.timers) or step.id in rows.listeners:
+            return True
+        if any(row.value.step == step.id and row.value.state in LIVE for row in rows.attempts):
+            return True
+        child = (step.state or {}).get("child")
+        return child is not None and child in self.tables.instances
+
+    # -- at the end --------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """After healing, everything has ended and nothing is left over."""
+        for key, id in self.acked.items():
+            require(id in self.tables.instances, "I1", "lost:", key)
+        for rows in self.tables.instances.values():
+            self._check_ended(rows)
+
+    def _check_ended(self, rows: Rows) -> None:
+        one = rows.value
+        require(one.status not in OPEN, "I5", "has not ended:", one)
+        require(one.compensation is not Compensation.RUNNING, "I5", "is still undone:", one)
+        require(one.open == 0, "I5", "open is", one.open)
+        left = [step for step in rows.steps.values() if step.status in OPEN]
+        require(not left, "I5", "open steps are left:", left)
+        live = [row.value for row in rows.attempts if row.value.state in LIVE]
+        require(not live, "I5", "live attempts are left:", live)
+        require(not rows.timers, "I5", "timers are left:", rows.timers)
+        require(not rows.listeners, "I5", "listeners are left:", rows.listeners)
+        self._check_undone(rows)
+
+    def _check_undone(self, rows: Rows) -> None:
+        """Exactly what completed is undone, in reverse order (I8)."""
+        undoing = sorted(
+            (step for step in rows.steps.values() if step.undoes is not None),
+            key=lambda step: step.id,
+        )
+        targets = Counter(step.undoes for step in undoing)
+        require(all(n == 1 for n in targets.values()), "I8", "undone twice:", targets)
+        order = [rows.steps[s.undoes or ROOT].done or 0 for s in undoing if s.parent == ROOT]
+        require(order == sorted(order, reverse=True), "I8", "not in reverse order:", order)
+        letters = {letter["step"] for letter in rows.letters}
+        for step in undoing:
+            done = step.status is Status.COMPLETED
+            require(done != (step.id in letters), "I8", "neither undone nor a dead letter:", step)
+        if not must_undo(rows):
+            return
+        wanted = {step.id for step in rows.steps.values() if must_be_undone(rows, step)}
+        require(wanted <= set(targets), "I8", "not undone:", wanted - set(targets))
+        by_root = {step.undoes for step in undoing if step.parent == ROOT}
+        require(by_root <= wanted, "I8", "undone for nothing:", by_root - wanted)
+
+
+def must_undo(rows: Rows) -> bool:
+    """Whether the end of this instance sets off its undoing."""
+    facts = {fact.type for row in rows.history for fact in row.facts}
+    commands = {
+        row.stimulus.get("data", {}).get("command")
+        for row in rows.history
+        if row.stimulus["kind"] == StimulusKind.COMMAND
+    }
+    if "terminate" in commands or "workflow.compensated" in facts:
+        return False
+    held = rows.workflow.metadata.get("onFault") == "hold"
+    if rows.value.status is Status.FAULTED:
+        return not held
+    return rows.value.status is Status.CANCELLED
+
+
+def must_be_undone(rows: Rows, step: Step) -> bool:
+    """Whether the end of the instance undoes this step, by the rules."""
+    if step.done is None or step.kind == "extension":
+        return False
+    chain = rows.chain(step.id)
+    above = [one for id, one in chain.items() if id != step.id]
+    if any(one.undoes is not None for one in chain.values()):
+        return False
+    if any(one.undoes == step.id and one.parent != ROOT for one in rows.steps.values()):
+        return False  # a rollback has done it
+    undoing = rows.workflow.task(step.ref).metadata.get("compensate")
+    if undoing is None and step.kind != "run":
+        return False
+    replaced = any(
+        one.status is Status.COMPLETED and "compensate" in rows.workflow.task(one.ref).metadata
+        for one in above
+    )
+    known = step.status is Status.COMPLETED or (undoing or {}).get("onUnknown") is True
+    return known and not replaced
+
+
+def _passed(old: Compensation, new: Compensation) -> list[tuple[Compensation, Compensation]]:
+    """The moves from one state to another: a short compensation runs within a transition."""
+    if new in COMPENSATION[old] or new is old:
+        return [(old, new)]
+    return [(old, Compensation.RUNNING), (Compensation.RUNNING, new)]

@@ -1,0 +1,100 @@
+"""The rows of the simulated database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from orchestrator.core.values import ROOT, Attempt, AttemptState, Chunk, Instance, Json, Step
+from orchestrator.document.model import Workflow
+
+READY, CLAIMED, WITHDRAWN = AttemptState.READY, AttemptState.CLAIMED, AttemptState.WITHDRAWN
+LIVE = (READY, CLAIMED)
+
+
+class AttemptRow:
+    """A row of ``attempts``: the core's part of it, and the rest."""
+
+    __slots__ = (
+        "claimed_at",
+        "created_at",
+        "instance",
+        "process",
+        "published_at",
+        "publishings",
+        "queue",
+        "signs",
+        "token",
+        "value",
+        "worker",
+    )
+
+    def __init__(self, instance: str, value: Attempt, queue: str, now: float) -> None:
+        self.instance, self.value, self.queue = instance, value, queue
+        self.created_at = now
+        self.published_at: float | None = None
+        self.publishings = 0
+        self.claimed_at: float | None = None
+        self.worker: str | None = None
+        self.process: int | None = None
+        self.token: str | None = None
+        #: When it was last claimed or reported as held, and the longest silence since.
+        self.signs = (0.0, 0.0)
+
+    def take(self, worker: str, process: int, token: str, now: float) -> None:
+        """It is claimed."""
+        self.value = replace(self.value, state=CLAIMED)
+        self.worker, self.process, self.token, self.claimed_at = worker, process, token, now
+        self.signs = (now, 0.0)
+
+
+@dataclass(slots=True)
+class WorkerRow:
+    """A row of ``workers``."""
+
+    queues: tuple[str, ...]
+    beat: int = 0
+    held: tuple[str, ...] = ()
+    free: int = 0
+    seen_at: float = 0.0
+    stopping: bool = False
+    stopped: bool = False
+
+
+@dataclass(slots=True)
+class HistoryRow:
+    """A row of ``history``."""
+
+    sequence: int
+    at: datetime
+    seed: int
+    stimulus: dict[str, Json]
+    facts: tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Rows:
+    """All rows of one instance."""
+
+    value: Instance
+    workflow: Workflow
+    steps: dict[int, Step] = field(default_factory=dict)
+    attempts: list[AttemptRow] = field(default_factory=list)
+    inbox: dict[int, dict[str, Any]] = field(default_factory=dict)
+    timers: dict[tuple[int, str], float] = field(default_factory=dict)
+    listeners: dict[int, Any] = field(default_factory=dict)
+    chunks: dict[tuple[int, int], Chunk] = field(default_factory=dict)
+    history: list[HistoryRow] = field(default_factory=list)
+    letters: list[Json] = field(default_factory=list)
+
+    def chain(self, step: int) -> dict[int, Step]:
+        """A step and its ancestors."""
+        found: dict[int, Step] = {}
+        while step != ROOT:
+            one = self.steps.get(step)
+            if one is None:
+                break
+            found[step] = one
+            step = one.parent
+        return found

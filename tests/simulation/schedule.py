@@ -1,0 +1,352 @@
+"""One schedule: everything that follows from a seed, from the document to the verdict."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from orchestrator import clock, task_dispatcher
+from orchestrator.core import Limits
+from orchestrator.core.values import OPEN, Compensation, Status
+from orchestrator.database import transitions
+from orchestrator.database.time import DatabaseTime
+from orchestrator.expressions import Evaluator
+from orchestrator.ids import uuid7
+from orchestrator.scheduler import chores, watchdog
+from orchestrator.state_manager import Bringer, StateManager, Workflows, aftermath, manager
+from tests.simulation import invariants, verdict
+from tests.simulation.beat import Beat
+from tests.simulation.broker import QUEUES, Message, SimApp, SimBroker, SimDispatcher
+from tests.simulation.client import Api, Client
+from tests.simulation.database import SimDatabase, SimStore
+from tests.simulation.documents import Documents
+from tests.simulation.faults import Faults, Pair, draw
+from tests.simulation.invariants import Watch, require
+from tests.simulation.logs import Recorder
+from tests.simulation.loop import Loop, Process
+from tests.simulation.rows import Rows
+from tests.simulation.tables import Tables
+from tests.simulation.upkeep import SimUpkeep
+from tests.simulation.worker import Worker
+from tests.support.world import EPOCH
+
+EVALUATOR = Evaluator()
+
+LEASE = 2.0
+PATIENCE = 2.0
+WORKERS, BEATS = 3, 2
+#: Small, so that forks are wide for it.
+WAVE = 2
+
+#: The faults end here at the latest, and so must everything else.
+MOST_ACTIONS = 200
+DISTURBED = 60.0
+MOST_STEPS = 60_000
+#: After healing everything ends within this time, in s.
+BOUND = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one schedule."""
+
+    seed: int
+    actions: int
+    faults: tuple[Pair, ...]
+    instances: int
+    refused: int
+    seconds: float
+
+
+class Simulation:
+    """All processes, and what they stand on."""
+
+    def __init__(self, seed: int, *, most_faults: int = 10) -> None:
+        self.seed = seed
+        self.random = Random(seed)
+        self.lease, self.patience = LEASE, PATIENCE
+        self.loop = Loop(self.random)
+        self.watch = Watch(self.lease, lambda: self.loop.now)
+        self.tables = Tables(lambda: self.loop.now, self.watch)
+        self.watch.tables = self.tables
+        self.faults = Faults(self.random, self.loop, draw(self.random, most_faults))
+        self.faults.simulation = self
+        self.database = SimDatabase(self.loop, self.tables, self.faults)
+        self.database.announced = self._announce
+        self.broker = SimBroker(self.loop, self.faults)
+        self.upkeep = SimUpkeep(self.database)
+        self.log = Recorder()
+        self.skew = 0.0
+        self._made = 0
+        self._store = SimStore(self.database)
+        self._workflows = Workflows(self._store)
+        self._limits = Limits(tasks=self.random.choice([1, 3, 100]), items=2)
+        self.documents = Documents(self.random)
+        self.bodies = self.documents.all()
+        self.ids = [self.tables.deploy(body) for body in self.bodies]
+        self.commands = self._draw_commands()
+        self.workers: dict[str, Worker] = {}
+        self.beats: dict[str, Beat] = {}
+        for number in range(WORKERS):
+            self.start_worker(f"worker{number}")
+        for number in range(BEATS):
+            self.start_beat(f"beat{number}")
+        self.api = Api(self)
+        self.client = Client(self)
+        self.wanted = self.random.choice([1, 1, 2, 3])
+        for number in range(self.wanted):
+            self.client.start(self.ids[0], {"n": number}, f"key{number}")
+
+    # -- making ------------------------------------------------------------------------------
+
+    def new_uuid(self) -> str:
+        """An id that follows from the seed."""
+        return uuid7(int(self.loop.now * 1000), self.random.getrandbits(74))
+
+    def new_id(self) -> str:
+        """A worker's, or a token."""
+        return str(uuid.UUID(int=self.random.getrandbits(128)))
+
+    def new_pid(self) -> int:
+        """Of a process."""
+        self._made += 1
+        return self._made
+
+    def manager(self) -> StateManager:
+        """The real State Manager of one process."""
+        dispatcher = SimDispatcher(SimApp(self.broker), "orchestrator")  # type: ignore[arg-type]
+        return StateManager(
+            store=self._store,
+            dispatcher=dispatcher,
+            workflows=self._workflows,
+            time=DatabaseTime(),
+            bringer=Bringer(EVALUATOR.evaluate, self._limits, dispatcher.queue_of),
+            seed=lambda: self.random.getrandbits(63),
+        )
+
+    def start_worker(self, name: str) -> None:
+        """By the supervisor."""
+        self.workers[name] = Worker(self, name)
+
+    def start_beat(self, name: str) -> None:
+        """By the supervisor."""
+        self.beats[name] = Beat(self, name)
+
+    def start_api(self) -> None:
+        """By the supervisor."""
+        self.api = Api(self)
+
+    def _announce(self) -> None:
+        for beat in self.beats.values():
+            beat.wake()
+
+    def _draw_commands(self) -> list[tuple[int, str]]:
+        chosen: list[tuple[int, str]] = []
+        if self.random.random() < 0.3:
+            kinds = ["cancel", "suspend", "suspend", "terminate", "retry"]
+            chosen += [
+                (self.random.randint(5, 60), self.random.choice(kinds))
+                for _ in range(self.random.randint(1, 2))
+            ]
+        for at, kind in list(chosen):
+            if kind == "suspend":
+                chosen.append((at + self.random.randint(1, 30), "resume"))
+        return sorted(chosen)
+
+    # -- faults ------------------------------------------------------------------------------
+
+    def group_of(self, process: Process) -> list[Process]:
+        """What dies, or is stopped, with its host."""
+        for worker in self.workers.values():
+            if process in worker.processes:
+                return worker.processes
+        return [process]
+
+    def conditions(self) -> set[str]:
+        """In what state the instances are."""
+        found: set[str] = set()
+        for rows in self.tables.instances.values():
+            one = rows.value
+            if one.compensation is Compensation.RUNNING:
+                found.add("compensating")
+            elif one.status not in OPEN:
+                found.add("ended")
+            elif one.status is Status.RUNNING and all(key for key in rows.timers) and rows.timers:
+                found |= {"waiting", "running"}
+            else:
+                found.add(one.status.value)
+        return found
+
+    def strike(self, kind: str) -> bool:
+        """A fault that strikes everything at once. False: it has nothing to strike."""
+        random, loop, broker = self.random, self.loop, self.broker
+        worker = random.choice(list(self.workers.values()))
+        beat = random.choice(list(self.beats.values()))
+        strikes: dict[str, Callable[[], bool | None]] = {
+            "flush": broker.flush,
+            "shuffle": broker.shuffle,
+            "replay": lambda: broker.replay(10),
+            "forgery": self._forge,
+            "outage": lambda: self._outage(random.uniform(0, 5)),
+            "broker away": lambda: broker.go_away(random.uniform(0.1, 5)),
+            "worker killed": lambda: loop.kill(worker.main),
+            "worker stopped": lambda: self._stop(worker),
+            "beat killed": lambda: loop.kill(beat.process),
+            "api killed": lambda: loop.kill(self.api.process),
+            "clock stepped": self._step_clock,
+        }
+        return strikes[kind]() is not False
+
+    def _stop(self, worker: Worker) -> None:
+        for process in worker.processes:
+            self.loop.stop(process, 3 * self.lease)
+
+    def _step_clock(self) -> None:
+        self.skew = self.random.choice([-3600.0, 3600.0])
+
+    def _forge(self) -> bool:
+        """Messages that nobody of us has sent."""
+        random = self.random
+        attempts = [*self.tables.attempts, self.new_uuid()]
+        instances = [*self.tables.instances, self.new_uuid()]
+        for _ in range(5):
+            header = {"instance": random.choice(instances), "step": 1, "v": 1}
+            task = random.choice(["sim.work", "sim.undo", "sim.other"])
+            message = Message(task, random.choice(attempts), (), {"orchestrator": header})
+            self.broker.put(QUEUES[0], message)
+        self.broker.put(QUEUES[1], Message("orchestrator.advance", "x", (self.new_uuid(),)))
+        return True
+
+    def _outage(self, seconds: float) -> bool:
+        database, loop, since = self.database, self.loop, self.loop.now
+        if database.down:
+            return False
+        database.down = True
+        database.end_sessions()
+
+        def back() -> None:
+            database.down = False
+            self.watch.outages += loop.now - since
+
+        loop.at(loop.now + seconds, back)
+        return True
+
+    # -- running -----------------------------------------------------------------------------
+
+    def run(self) -> Result:
+        """The whole schedule. Raises `Violated`, or whatever went wrong."""
+        with self._simulated():
+            try:
+                self._disturb()
+                self._heal()
+                self._settle()
+                self.watch.finish()
+                verdict.check(self)
+            finally:
+                self.loop.close()
+        return Result(
+            self.seed,
+            self.loop.actions,
+            tuple(self.faults.struck),
+            len(self.tables.instances),
+            self.log.stale,
+            self.loop.now,
+        )
+
+    def _disturb(self) -> None:
+        faults, loop = self.faults, self.loop
+        while loop.actions < MOST_ACTIONS and (faults.planned or faults.armed or self.commands):
+            if loop.now > DISTURBED or self.settled():
+                return
+            if faults.planned and faults.planned[0].after <= loop.actions:
+                faults.arm()
+            elif self.watch.dirty and faults.armed:
+                faults.at_once()
+            if self.commands and self.commands[0][0] <= loop.actions:
+                self._command(self.commands.pop(0)[1])
+            self._act()
+
+    def _act(self) -> None:
+        require(self.loop.step(), "I5", "nobody can act any more")
+        if invariants.VIOLATIONS:
+            raise invariants.VIOLATIONS[0]
+        if self.log.errors:
+            raise AssertionError("the product logged an error:\n" + self.log.errors[0])
+        if self.watch.dirty:
+            self.watch.look()
+
+    def _command(self, command: str) -> None:
+        if self.tables.instances:
+            self.client.command(self.random.choice(list(self.tables.instances)), command)
+
+    def _heal(self) -> None:
+        """Nothing is broken any more, nobody is stopped, nothing is suspended."""
+        self.faults.end()
+        if self.broker.away:
+            self.broker.come_back()
+        processes = [one for worker in self.workers.values() for one in worker.processes]
+        processes += [beat.process for beat in self.beats.values()]
+        for process in [*processes, self.api.process]:
+            self.loop.resume(process)
+
+    def _settle(self) -> None:
+        until, steps = self.loop.now + BOUND, 0
+        while not self.settled():
+            steps += 1
+            if steps % 50 == 0:
+                require(steps < MOST_STEPS, "I5", "does not come to its end", self.left())
+                require(self.loop.now < until, "I5", "not ended in time", self.left())
+                self._resume_suspended()
+            self._act()
+
+    def _resume_suspended(self) -> None:
+        for id, rows in self.tables.instances.items():
+            told = any(row["kind"] == "command" for row in rows.inbox.values())
+            if rows.value.status is Status.SUSPENDED and not told:
+                self.client.command(id, "resume")
+
+    def settled(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        tables = self.tables
+        if tables.waiting or tables.live or len(self.watch.acked) < self.wanted:
+            return False
+        return all(is_settled(rows) for rows in tables.instances.values())
+
+    def left(self) -> list[Any]:
+        """What has not ended."""
+        return [rows for rows in self.tables.instances.values() if not is_settled(rows)]
+
+    @contextmanager
+    def _simulated(self) -> Iterator[None]:
+        """Clocks and logs are the simulation's."""
+        modules = (manager, chores, watchdog, task_dispatcher)
+        before = clock.now, clock.monotonic, [module.log for module in modules], transitions.WAVE
+        invariants.VIOLATIONS.clear()
+        clock.now, clock.monotonic = self._wall, lambda: self.loop.now
+        task_dispatcher.monotonic = clock.monotonic  # type: ignore[attr-defined]
+        transitions.WAVE = vars(aftermath)["WAVE"] = WAVE
+        for module in modules:
+            module.log = self.log  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            clock.now, clock.monotonic = before[:2]
+            task_dispatcher.monotonic = clock.monotonic  # type: ignore[attr-defined]
+            transitions.WAVE = vars(aftermath)["WAVE"] = before[3]
+            for module, log in zip(modules, before[2], strict=True):
+                module.log = log  # type: ignore[attr-defined]
+
+    def _wall(self) -> datetime:
+        return EPOCH + timedelta(seconds=self.loop.now + self.skew)
+
+
+def is_settled(rows: Rows) -> bool:
+    """Whether an instance and its undoing have ended."""
+    one = rows.value
+    ended = one.status not in OPEN and one.compensation is not Compensation.RUNNING
+    return ended and one.open == 0

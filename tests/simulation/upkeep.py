@@ -1,0 +1,165 @@
+"""What the beats and the workers' main processes ask of the simulated database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from orchestrator.core.values import Status, StimulusKind
+from orchestrator.database.attempts import WINDOW, Ready
+from orchestrator.database.workers import Claimed
+from orchestrator.scheduler.firing import Fired
+from tests.simulation.broker import QUEUES
+from tests.simulation.database import SimDatabase, stamped
+from tests.simulation.rows import CLAIMED, READY, AttemptRow, WorkerRow
+
+PORTION = 200
+_WHILE_SUSPENDED = (StimulusKind.COMMAND.value, StimulusKind.RESULT.value)
+
+
+class SimUpkeep:
+    """The chores' `Upkeep`, and the statements of heartbeats."""
+
+    def __init__(self, database: SimDatabase) -> None:
+        self.database = database
+        self.tables = database.tables
+
+    # -- beats -------------------------------------------------------------------------------
+
+    def fire_timers(self) -> Sequence[str]:
+        return self.database.statement("timers", self._fire_timers, polls=True)
+
+    def _fire_timers(self) -> Sequence[str]:
+        tables = self.tables
+        now = tables.clock()
+        due = sorted((at, key) for key, at in tables.timers.items() if at <= now)[:PORTION]
+        for at, (instance, step, kind) in due:
+            rows = tables.instances[instance]
+            if tables.watch is not None:
+                tables.watch.fires(rows, step, kind, at)
+            del tables.timers[instance, step, kind], rows.timers[step, kind]
+            tables.put(instance, StimulusKind.TIMER, step or None, data={"kind": kind})
+        return tuple(dict.fromkeys(key[0] for _, key in due))
+
+    def fire_schedules(self) -> Fired:
+        return Fired(0, [])
+
+    def settle_schedules(self) -> Fired:
+        return Fired(0, [])
+
+    def schedules_wait(self) -> float | None:
+        return None
+
+    def next_due(self) -> float | None:
+        return self.database.statement("next due", self._next_due, polls=True)
+
+    def _next_due(self) -> float | None:
+        timers = self.tables.timers
+        return min(timers.values()) - self.tables.clock() if timers else None
+
+    def claimed(self) -> Sequence[Claimed]:
+        return self.database.statement("claimed", self._claimed, polls=True)
+
+    def _claimed(self) -> Sequence[Claimed]:
+        workers = self.tables.workers
+        found = []
+        for id, row in self.tables.live.items():
+            if row.value.state is CLAIMED:
+                worker = workers.get(row.worker or "")
+                beat = None if worker is None or worker.stopped else worker.beat
+                held = worker is not None and id in worker.held
+                one = Claimed(id, row.instance, row.value.step, row.worker, beat, held)
+                found.append(one)
+        return found
+
+    def lost_messages(self, patience: float) -> Sequence[Ready]:
+        return self.database.statement(
+            "lost messages", lambda: self._lost_messages(patience), polls=True
+        )
+
+    def _lost_messages(self, patience: float) -> Sequence[Ready]:
+        tables, now = self.tables, self.tables.clock()
+        waiting = [row for row in tables.live.values() if row.value.state is READY]
+        if not waiting:
+            return ()
+        tables.claims = [row for row in tables.claims if (row.claimed_at or 0.0) > now - WINDOW]
+        locked = self.database.locked_attempts
+        lost = [
+            row
+            for row in waiting
+            if not row.value.withdrawn and row.value.id not in locked and self._lost(row, patience)
+        ]
+        return [stamped(row, now) for row in lost]
+
+    def _lost(self, row: AttemptRow, patience: float) -> bool:
+        """As `attempts.to_publish_again` says it."""
+        now = self.tables.clock()
+        mine = min(patience * 2 ** max(row.publishings - 1, 0), WINDOW)
+        since = row.created_at if row.published_at is None else row.published_at
+        if since >= now - mine:
+            return False
+        if row.published_at is None:
+            return True
+        lately = [one for one in self.tables.claims if one.queue == row.queue]
+        for one in lately:
+            passed = one.published_at is not None and one.published_at > row.published_at
+            if passed and (one.claimed_at or 0.0) < now - patience:
+                return True
+        quiet = not any((one.claimed_at or 0.0) > now - mine for one in lately)
+        return quiet and any(self._is_free(worker, row, patience) for worker in self._workers())
+
+    def _workers(self) -> Sequence[WorkerRow]:
+        return list(self.tables.workers.values())
+
+    def _is_free(self, worker: WorkerRow, row: AttemptRow, patience: float) -> bool:
+        alive = not worker.stopped and not worker.stopping
+        lately = worker.seen_at > self.tables.clock() - patience
+        return alive and lately and worker.free > 0 and row.queue in worker.queues
+
+    def overdue(self, seconds: float) -> Sequence[str]:
+        return self.database.statement("overdue", lambda: self._overdue(seconds), polls=True)
+
+    def _overdue(self, seconds: float) -> Sequence[str]:
+        if not self.tables.waiting:
+            return ()
+        now, found = self.tables.clock(), []
+        for id, rows in self.tables.instances.items():
+            suspended = rows.value.status is Status.SUSPENDED
+            for row in rows.inbox.values():
+                since = row["created_at"] if row["hinted_at"] is None else row["hinted_at"]
+                if since < now - seconds and (not suspended or row["kind"] in _WHILE_SUSPENDED):
+                    row["hinted_at"] = now
+                    found.append(id)
+        return list(dict.fromkeys(found))
+
+    def bury(self) -> None:
+        return None
+
+    def forget(self, ledger: timedelta, answers: timedelta) -> None:
+        return None
+
+    # -- workers -----------------------------------------------------------------------------
+
+    def register(self, worker: str) -> None:
+        """`workers.register`."""
+        self.database.statement("register", lambda: self._register(worker))
+
+    def _register(self, worker: str) -> None:
+        self.tables.workers.setdefault(worker, WorkerRow(QUEUES)).stopped = False
+
+    def heartbeat(self, worker: str, held: Sequence[str], free: int) -> bool:
+        """`workers.heartbeat`."""
+        return self.database.statement(
+            "heartbeat", lambda: self._heartbeat(worker, held, free), polls=True
+        )
+
+    def _heartbeat(self, worker: str, held: Sequence[str], free: int) -> bool:
+        row = self.tables.workers.get(worker)
+        if row is None:
+            return False
+        row.beat += 1
+        row.held, row.free, row.seen_at = tuple(held), free, self.tables.clock()
+        row.stopped = False
+        if self.tables.watch is not None:
+            self.tables.watch.beats(worker, held)
+        return True

@@ -1,0 +1,217 @@
+"""The simulated workers: a main process that beats and two children that run tasks.
+
+What `orchestrator.execution` does around Celery is told here in short (its own tests run the
+real thing): hold, claim, run, commit, go on with what was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestrator.core.values import Attempt, Ended
+from orchestrator.errors import DatabaseUnavailable
+from orchestrator.execution.hands import Hand, Hands
+from orchestrator.execution.heartbeat import BEATS_A_LEASE
+from orchestrator.names import ADVANCE, HEADER
+from orchestrator.state_manager import Holder, StateManager, Take, Work
+from tests.simulation.broker import Message
+from tests.simulation.loop import Loop, Process
+from tests.simulation.tasks import LOST, TASKS, Outcome
+
+if TYPE_CHECKING:
+    from tests.simulation.schedule import Simulation
+
+T = TypeVar("T")
+
+CHILDREN = 2
+#: How long the supervisor and the pool take to start another one, in s.
+RESTART = 0.5
+#: As `execution.patience` has it, in s.
+FIRST, LONGEST = 0.05, 2.0
+HINT_PATIENCE = 10.0
+
+
+class GaveUp(Exception):
+    """The database was away for too long."""
+
+
+class Worker:
+    """One incarnation of a worker: it dies with its main process, and another is started."""
+
+    def __init__(self, simulation: Simulation, name: str) -> None:
+        self.simulation = simulation
+        self.loop = simulation.loop
+        self.name = name
+        self.id = simulation.new_id()
+        self.hands = Hands(CHILDREN)
+        self.beats = simulation.upkeep
+        self.main = Process(f"{name}-main", "main")
+        self.main.on_death = self._died
+        self.state = simulation.manager()
+        self.children = [Child(self, index) for index in range(CHILDREN)]
+        self.loop.spawn(self.main, "starts", self._beat)
+
+    @property
+    def processes(self) -> list[Process]:
+        """All that die when the host does."""
+        return [self.main, *(child.process for child in self.children)]
+
+    def _beat(self) -> None:
+        known = False
+        while True:
+            try:
+                if not known:
+                    self.beats.register(self.id)
+                held = self.hands.held()
+                free = sum(child.idle for child in self.children)
+                known = self.beats.heartbeat(self.id, held, free)
+            except DatabaseUnavailable:
+                pass
+            self.loop.sleep(self.simulation.lease / BEATS_A_LEASE)
+
+    def child_died(self, child: Child) -> None:
+        """The main process has noticed: what the child had in hand is lost, and another child
+        takes its slot."""
+        if not self.main.alive:
+            return
+        self.hands.forget(child.pid)
+
+        def tell() -> None:
+            persist(self.loop, lambda: self.state.lose(Holder(self.id, child.pid), LOST))
+
+        def start() -> None:
+            self.loop.sleep(RESTART)
+            self.children[child.index] = Child(self, child.index)
+
+        self.loop.spawn(self.main, "loses", tell)
+        self.loop.spawn(self.main, "starts a child", start)
+
+    def _died(self) -> None:
+        """Without their main process the children get no more messages; half of the time they
+        are gone with it, else they finish what they have in hand."""
+        if self.simulation.random.random() < 0.5:
+            for child in self.children:
+                self.loop.kill(child.process)
+        loop = self.loop
+        loop.at(loop.now + RESTART, lambda: self.simulation.start_worker(self.name))
+
+
+class Child:
+    """One process of a worker's pool."""
+
+    def __init__(self, worker: Worker, index: int) -> None:
+        simulation = worker.simulation
+        self.worker = worker
+        self.simulation = simulation
+        self.loop = simulation.loop
+        self.index = index
+        self.pid = simulation.new_pid()
+        self.process = Process(f"{worker.name}-{self.pid}", "child")
+        self.process.on_death = lambda: worker.child_died(self)
+        simulation.watch.processes[self.pid] = self.process
+        self.state: StateManager = simulation.manager()
+        self.hand: Hand = worker.hands.slot(index, self.pid)
+        self.idle = True
+        self.following: Work | None = None
+        self.loop.spawn(self.process, "idle", self._run)
+
+    def _run(self) -> None:
+        broker, main = self.simulation.broker, self.worker.main
+        while main.alive:
+            message = broker.take(lambda: main.alive and not main.stopped)
+            self.idle = False
+            self._handle(message)
+            while self.following is not None:
+                work, self.following = self.following, None
+                self.hand.promote()
+                self._carry_out(work)
+            self.hand.release()
+            self.idle = True
+
+    # -- messages ----------------------------------------------------------------------------
+
+    def _handle(self, message: Message) -> None:
+        if message.task == ADVANCE:
+            self._bring(str(message.args[0]))
+        elif HEADER in message.headers:
+            work = self._claim(message)
+            if work is not None:
+                self._carry_out(work)
+
+    def _bring(self, instance: str) -> None:
+        until = self.loop.now + HINT_PATIENCE
+        try:
+            self.following = persist(
+                self.loop,
+                lambda: self.state.drain(instance, self._take()),
+                lambda: self.loop.now > until,
+            )
+        except GaveUp:
+            return
+
+    def _claim(self, message: Message) -> Work | None:
+        self.hand.hold(message.id)
+        token = f"{self.simulation.new_id()}.0"
+        holder = Holder(self.worker.id, self.pid)
+        return persist(
+            self.loop,
+            lambda: self.state.claim(message.id, message.instance, message.task, holder, token),
+        )
+
+    # -- steps -------------------------------------------------------------------------------
+
+    def _carry_out(self, work: Work) -> None:
+        simulation = self.simulation
+        simulation.watch.starts(work)
+        self.loop.reach("run")
+        self.loop.actions += 1
+        if simulation.faults.armed:
+            simulation.faults.at_task()
+        outcome = TASKS[work.attempt.task](simulation.tables, work)
+        simulation.watch.ran(work)
+        if outcome.seconds:
+            self._take_long(work, outcome)
+        self._commit(work, outcome.ended(work.attempt.id))
+
+    def _take_long(self, work: Work, outcome: Outcome) -> None:
+        """Until it is done, or its hard limit ends the process."""
+        limit = work.attempt.time_limit
+        if limit is None or limit > outcome.seconds:
+            self.loop.sleep(outcome.seconds, "runs")
+            return
+        self.loop.sleep(limit, "runs")
+        self.loop.kill(self.process)
+        self.loop.reach("killed at its limit")
+
+    def _commit(self, work: Work, ended: Ended) -> None:
+        take = self._take()
+        self.following = persist(self.loop, lambda: self.state.finish(work, ended, take))
+        if self.following is None:
+            self.hand.drop_reserved()
+        else:
+            self.hand.reserve(self.following.attempt.id)
+
+    def _take(self) -> Take | None:
+        if self.simulation.random.random() < 0.3:
+            return None
+        return Take(Holder(self.worker.id, self.pid), self._accepts)
+
+    def _accepts(self, attempt: Attempt) -> bool:
+        if self.simulation.random.random() < 0.3:
+            return False
+        self.hand.reserve(attempt.id)
+        return True
+
+
+def persist(loop: Loop, call: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -> T:
+    """As `execution.patience.persist`, by the simulated clock."""
+    delay = FIRST
+    while True:
+        try:
+            return call()
+        except DatabaseUnavailable:
+            if give_up():
+                raise GaveUp from None
+        loop.sleep(delay * loop.random.uniform(0.5, 1.0), "waits for the database")
+        delay = min(delay * 2, LONGEST)
