@@ -3,6 +3,10 @@
 The evidence of life is a heartbeat's counter, seen to change, that names the attempt as held.
 Time is this process's own monotonic clock, from the first look on: a stepped clock or an
 outage of the database, in which nobody can beat, expires nobody (DESIGN, Leases).
+
+Only time in which the watchdog looked counts. One that was stopped, or kept from the database
+by an outage that others of the beat's chores met first, must not take its own absence for the
+workers': of the time between two looks it counts what a worker takes for one beat at most.
 """
 
 from __future__ import annotations
@@ -11,19 +15,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
-
 from orchestrator.database.workers import Claimed
 from orchestrator.errors import ERROR_TYPES, DatabaseUnavailable
+from orchestrator.log import get_logger
 from orchestrator.scheduler.upkeep import Upkeep
 from orchestrator.state_manager import StateManager
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
+
+#: The share of a lease that may pass unseen: workers beat as often.
+UNSEEN = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """The last sign of life of a claimed attempt: the beat that held it, and when it was seen."""
+    """The last sign of life of a claimed attempt: the beat that held it, and when it was seen
+    (in seconds of watching)."""
 
     beat: int | None
     seen: float
@@ -44,20 +51,30 @@ class Watchdog:
         self._lease = lease
         self._monotonic = monotonic
         self._signs: dict[str, Sign] = {}
+        self._looked = monotonic()
+        self._counted = 0.0
 
     def look(self) -> int:
         """One round; returns how many attempts it declared lost."""
+        asked = self._count()
         try:
             claimed = self._upkeep.claimed()
         except DatabaseUnavailable:
             self._signs.clear()  # nobody could beat: every lease is counted anew
             raise
-        now = self._monotonic()
-        self._signs = {one.attempt: self._sign(one, now) for one in claimed}
-        silent = [one for one in claimed if now - self._signs[one.attempt].seen > self._lease]
+        answered = self._count()  # never before the signs that the answer tells of
+        self._signs = {one.attempt: self._sign(one, answered) for one in claimed}
+        silent = [one for one in claimed if asked - self._signs[one.attempt].seen > self._lease]
         for one in silent:
             self._lose(one)
         return len(silent)
+
+    def _count(self) -> float:
+        """Seconds of watching so far."""
+        now = self._monotonic()
+        self._counted += min(now - self._looked, self._lease * UNSEEN)
+        self._looked = now
+        return self._counted
 
     def _sign(self, claimed: Claimed, now: float) -> Sign:
         known = self._signs.get(claimed.attempt)

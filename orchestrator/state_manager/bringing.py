@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orchestrator.core import Limits
-from orchestrator.core.values import Attempt, Slice, Stimulus, Transition
+from orchestrator.core.values import Attempt, Slice, Step, Stimulus, Transition
 from orchestrator.database.transitions import Fence, Saving, Taken
 from orchestrator.document.model import Workflow
 from orchestrator.expressions import Evaluate
@@ -58,7 +58,7 @@ class Bringer:
             Superseded, Fenced: somebody else was there first.
             LockNeeded: only the holder of the row lock may decide this.
         """
-        transition = decide(
+        transition, slice = decide(
             view, workflow, slice, stimulus, self.evaluate, self.limits, locked=locked
         )
         if transition.ignored is not None:
@@ -90,8 +90,25 @@ def _chosen(transition: Transition, take: Take | None) -> Attempt | None:
 
 def _follow(slice: Slice, transition: Transition) -> Slice:
     """The slice as the saved transition left it: what a continuing worker has in hand."""
-    steps = dict(slice.steps)
+    steps = _seen(slice)
     steps.update((step.id, step) for step in transition.changed)
     steps.update((step.id, step) for step in transition.created)
     instance = replace(transition.instance, sequence=slice.instance.sequence + 1)
     return Slice(instance, steps)
+
+
+def _seen(slice: Slice) -> dict[int, Step]:
+    """The steps of the slice and those that the core asked for besides: a new attempt's
+    ancestors are among them."""
+    steps: dict[int, Step] = {}
+    for need, answer in slice.loaded.items():
+        if need.what == "step":
+            steps.update(answer)
+        elif need.what == "open":
+            steps.update((step.id, step) for step, _ in answer)
+        elif need.what == "stopped":
+            steps.update((step.id, step) for step in answer)
+        elif need.what == "undo":
+            steps.update(answer[1])
+    steps.update(slice.steps)
+    return steps

@@ -22,15 +22,15 @@ def decide(
     limits: Limits,
     *,
     locked: bool,
-) -> Transition:
-    """The transition that the stimulus makes.
+) -> tuple[Transition, Slice]:
+    """The transition that the stimulus makes, and the slice with all that it was decided on.
 
     Raises:
         LockNeeded: it needs every open step, and the lock is not held.
     """
     while True:
         try:
-            return advance(workflow, slice, stimulus, evaluate, limits)
+            return advance(workflow, slice, stimulus, evaluate, limits), slice
         except Needs as needs:
             if needs.need.what == "open" and not locked:
                 raise LockNeeded from None
