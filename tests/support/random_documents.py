@@ -24,7 +24,7 @@ class Documents:
         self.made = 0
 
     def document(self) -> Body:
-        about = {}
+        about: Body = {}
         if self.random.random() < 0.1:
             about = {"metadata": {"onFault": "hold"}}
         if self.child is None:
@@ -117,9 +117,9 @@ class Documents:
         if self.random.random() < 0.3:
             catch["errors"] = {"with": {"status": 500}}
         if self.random.random() < 0.5:
-            limit = {"attempt": {"count": self.random.randint(0, 2)}}
+            limit: Body = {"attempt": {"count": self.random.randint(0, 2)}}
             if self.random.random() < 0.3:
-                limit["attempt"]["duration"] = {"seconds": 15}  # type: ignore[assignment]
+                limit["attempt"]["duration"] = {"seconds": 15}
             catch["retry"] = {"delay": {"seconds": self.random.randint(0, 3)}, "limit": limit}
         if self.random.random() < 0.5:
             catch["do"] = self.tasks(depth + 1, most=2)
@@ -163,7 +163,7 @@ class Outside:
 
     def fail(self) -> None:
         error = {"type": ERROR + "runtime", "status": self.random.choice([500, 503])}
-        more = {"retry_in": 2.0} if self.random.random() < 0.2 else {}
+        more: Body = {"retry_in": 2.0} if self.random.random() < 0.2 else {}
         self.world.fail(self.random.choice(self.world.running()), error, **more)
 
     def lose(self) -> None:
@@ -183,7 +183,7 @@ class Outside:
         if chance < 0.3:
             return self.world.command(self.id, "suspend")
         if chance < 0.4:
-            step = self.random.choice(self.world.steps(self.id) or [None])  # type: ignore[list-item]
+            step = self.random.choice(self.world.steps(self.id) or [None])
             return self.world.command(self.id, "skip", step=step and step.id)
         return None
 
@@ -203,7 +203,7 @@ class Outside:
         chance = self.random.random()
         data = {}
         if chance < 0.3:
-            step = self.random.choice(self.world.steps(self.id) or [None])  # type: ignore[list-item]
+            step = self.random.choice(self.world.steps(self.id) or [None])
             data["from"] = step and step.id
         self.world.command(self.id, "skip" if chance > 0.8 else "retry", **data)
         return True
