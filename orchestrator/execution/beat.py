@@ -11,19 +11,19 @@ from datetime import timedelta
 from typing import Any
 
 import celery.beat
-import structlog
 
 from orchestrator.bootstrap import services
 from orchestrator.database.connection import Busy
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.event_handler.chores import EventChores
+from orchestrator.log import get_logger
 from orchestrator.scheduler.chores import Chores
 from orchestrator.scheduler.entries import Entries
 from orchestrator.scheduler.upkeep import PostgresUpkeep
 from orchestrator.scheduler.wake import Wake
 from orchestrator.settings import load_settings
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 #: How long a beat waits before it asks an absent database again, in s.
 PATIENCE = 0.5

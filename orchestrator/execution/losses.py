@@ -74,7 +74,10 @@ class Losses:
         self._tasks.put(task)
 
     def _lose(self, holder: Holder, error: dict[str, Any]) -> None:
-        count = self._execution.services.state.lose(holder, error)
+        # Killed at its hard limit, an attempt has failed, as Celery says; it is not tried again.
+        timed_out = str(error["type"]).endswith("/timeout")
+        state = AttemptState.FAILED if timed_out else AttemptState.LOST
+        count = self._execution.services.state.lose(holder, error, state)
         log.warning(
             "A process of the pool is gone",
             action="process_lost",

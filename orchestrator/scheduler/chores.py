@@ -11,17 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-import structlog
-
 from orchestrator.database.connection import Busy
 from orchestrator.database.timers import LONGEST_SLEEP
 from orchestrator.errors import DatabaseUnavailable
+from orchestrator.log import get_logger
 from orchestrator.scheduler.upkeep import Upkeep
 from orchestrator.scheduler.watchdog import Watchdog
 from orchestrator.settings import Settings
 from orchestrator.state_manager import StateManager
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 #: A note in an inbox that has waited this long has lost its bringer or its hint, in s.
 OVERDUE = 4.0

@@ -17,13 +17,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import structlog
-
 from orchestrator.database import beat_entries, schedules
 from orchestrator.database.connection import LOCKING, Database
 from orchestrator.database.time import DatabaseTime
+from orchestrator.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 #: A due time that was to be sent so long ago, in s, has lost its sender.
 OVERDUE = 4.0

@@ -11,13 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-import structlog
-
 from orchestrator.database import firings, schedules
 from orchestrator.database.connection import LOCKING, Busy, Database
 from orchestrator.database.schedules import ScheduleRow
 from orchestrator.database.slices import Reader
 from orchestrator.errors import DatabaseUnavailable
+from orchestrator.log import get_logger
 from orchestrator.scheduler.deciding import Admission, Due, Look, Outcome, Why, admit
 from orchestrator.scheduler.policy import Kind, Overlap
 from orchestrator.scheduler.starting import (
@@ -30,7 +29,7 @@ from orchestrator.scheduler.starting import (
     start,
 )
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 #: Schedules that one transaction handles at most.
 PORTION = 50

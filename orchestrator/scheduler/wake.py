@@ -6,13 +6,13 @@ import select
 from typing import Any
 
 import psycopg2
-import structlog
 
 from orchestrator.database.connection import KEEPALIVE
 from orchestrator.database.timers import CHANNEL
 from orchestrator.database.url import for_libpq
+from orchestrator.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 #: Announcements that come within this time of one another wake once, in s.
 GATHER = 0.005

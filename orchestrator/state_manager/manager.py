@@ -14,8 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
 from orchestrator.core.values import AttemptState, Ended, Stimulus, StimulusKind
 from orchestrator.database.connection import Busy, Fenced, Superseded
 from orchestrator.database.rows import to_stimulus
@@ -25,6 +23,7 @@ from orchestrator.database.transitions import ended_to_json
 from orchestrator.document.model import Workflow
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.expressions import EvaluatorUnavailable
+from orchestrator.log import get_logger
 from orchestrator.state_manager.aftermath import follow_up, spread
 from orchestrator.state_manager.alone import is_alone
 from orchestrator.state_manager.bringing import Bringer, Saved, new_token
@@ -34,7 +33,7 @@ from orchestrator.state_manager.work import Holder, Take, Work, work_of
 from orchestrator.state_manager.workflows import Workflows
 from orchestrator.task_dispatcher import TaskDispatcher
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 #: Stimuli of one instance brought in one go before others may have their turn.
 DRAIN = 200
@@ -88,7 +87,9 @@ class StateManager:
         workflow = self.workflows.get(snapshot.slice.instance.workflow_id)
         attempt = snapshot.slice.attempt
         assert attempt is not None  # noqa: S101  a claim returns its attempt
-        return work_of(workflow, snapshot.slice, attempt, holder, token, snapshot.inbox)
+        return work_of(
+            workflow, snapshot.slice, attempt, holder, token, snapshot.inbox, snapshot.now
+        )
 
     # Results
 
@@ -209,7 +210,9 @@ class StateManager:
             except (Busy, EvaluatorUnavailable):
                 break
             except DatabaseUnavailable:
-                raise
+                if taken is None:
+                    raise
+                return taken  # what is ours already runs; the beats see to the rest
             except Exception:
                 log.exception(
                     "A stimulus can't be brought; it stays in the inbox",
@@ -256,23 +259,40 @@ class StateManager:
         return saved, workflow
 
     def _after(self, saved: Saved, workflow: Workflow, take: Take | None) -> Work | None:
-        follow_up(saved, self.store, self.dispatcher, self.time)
+        try:
+            follow_up(saved, self.store, self.dispatcher, self.time)
+        except DatabaseUnavailable:
+            log.info("The beats see to what follows a commit", action="follow_up_left")
         if saved.taken is None or take is None:
             return None
-        return work_of(workflow, saved.slice, saved.taken, take.holder, saved.token, 0)
+        now = self.time.now()
+        return work_of(workflow, saved.slice, saved.taken, take.holder, saved.token, 0, now)
 
     # Losses
 
-    def lose(self, holder: Holder, error: dict[str, Any]) -> int:
-        """Every live attempt of that process ended with it; returns how many there were."""
+    def lose(
+        self, holder: Holder, error: dict[str, Any], state: AttemptState = AttemptState.LOST
+    ) -> int:
+        """Every live attempt of that process ended with it; returns how many there were.
+
+        They are lost, and may start again; or they have failed, where the process was killed
+        for what they did (a hard time limit), as Celery sees it.
+        """
         held = self.store.held_by(holder.worker, holder.process)
         for attempt, instance, step in held:
-            self.lose_attempt(attempt, instance, step, error)
+            self.lose_attempt(attempt, instance, step, error, state)
         return len(held)
 
-    def lose_attempt(self, attempt: str, instance: str, step: int, error: dict[str, Any]) -> None:
-        """One attempt is lost: nobody can say how it ended."""
-        ended = Ended(attempt, AttemptState.LOST, error=error, unknown=True)
+    def lose_attempt(
+        self,
+        attempt: str,
+        instance: str,
+        step: int,
+        error: dict[str, Any],
+        state: AttemptState = AttemptState.LOST,
+    ) -> None:
+        """One attempt's end is known from outside only: its outcome is unknown."""
+        ended = Ended(attempt, state, error=error, unknown=True)
         self.store.put(
             instance,
             StimulusKind.RESULT,

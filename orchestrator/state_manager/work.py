@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from orchestrator.core.values import Attempt, AttemptState, Json, Slice, Step
 from orchestrator.document.model import Workflow
@@ -59,15 +59,22 @@ class Work:
 
 
 def work_of(
-    workflow: Workflow, slice: Slice, attempt: Attempt, holder: Holder, token: str, inbox: int
+    workflow: Workflow,
+    slice: Slice,
+    attempt: Attempt,
+    holder: Holder,
+    token: str,
+    inbox: int,
+    now: datetime,
 ) -> Work:
-    """The work that a claimed attempt is, its slice cut down to the step and its ancestors."""
+    """The work that an attempt claimed `now` is, its slice cut down to the step and its
+    ancestors."""
     step = slice.steps[attempt.step]
     chain, above = {step.id: step}, step.parent
     while above:
         chain[above] = slice.steps[above]
         above = chain[above].parent
-    claimed = replace(attempt, state=AttemptState.CLAIMED)
+    claimed, limit = replace(attempt, state=AttemptState.CLAIMED), attempt.time_limit
     instance = slice.instance
     return Work(
         attempt=claimed,
@@ -76,9 +83,9 @@ def work_of(
         business_id=instance.business_id,
         step=step,
         call=step.call or {},
-        key=f"{instance.id}:{step.id}",
+        key=str((step.call or {}).get("key") or f"{instance.id}:{step.id}"),
         retries=(step.state or {}).get("retries", 0),
-        deadline=None,
+        deadline=now + timedelta(seconds=limit) if limit else None,
         workflow=workflow,
         slice=Slice(instance, chain, claimed),
         inbox=inbox,
