@@ -14,20 +14,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from kombu import Queue
 
 from orchestrator import broker
 from orchestrator.clock import monotonic
 from orchestrator.core.values import Attempt
 from orchestrator.database.attempts import Ready
+from orchestrator.log import get_logger
 from orchestrator.names import MATCH
 
 if TYPE_CHECKING:
     from celery import Celery
     from kombu.pools import ProducerPool
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 #: The header that marks a message as a step's; `v` is the version of its meaning.
 HEADER = "orchestrator"
