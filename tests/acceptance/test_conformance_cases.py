@@ -10,6 +10,7 @@ import pytest
 from tests.support import spec
 from tests.support.conformance import chosen, product
 from tests.support.conformance_cases import Player
+from tests.support.conformance_checks import check_words
 from tests.support.conformance_stubs import Case, Servers
 
 MISSING = spec.missing(spec.CASES, "ORCHESTRATOR_CASES")
@@ -21,6 +22,9 @@ BUILT = {
     *("extensions", "lifecycle", "control:cancel", "control:suspend/resume"),
 }
 
+
+#: These take their time.
+SLOW = {"time", "oauth2", "oidc", "control:cancel", "control:suspend/resume"}
 
 _A_TASK = "a name that is no function is a Celery task's, which a worker may announce any time"
 
@@ -55,10 +59,13 @@ def player(
         player.stop()
 
 
+def _marked(case: Case) -> object:
+    slow = [pytest.mark.slow] if SLOW & set(case["needs"]) else []
+    return pytest.param(case, id=case["id"], marks=slow)
+
+
 @pytest.mark.skipif(not CASES, reason=MISSING or "")
-@pytest.mark.parametrize(
-    "case", [one for one in CASES if set(one["needs"]) <= BUILT], ids=lambda one: one["id"]
-)
+@pytest.mark.parametrize("case", [_marked(one) for one in CASES if set(one["needs"]) <= BUILT])
 def test_other_runtimes_cases(player: Player, case: Case) -> None:
     if case["id"] in OURS:
         pytest.skip(OURS[case["id"]])
@@ -67,3 +74,4 @@ def test_other_runtimes_cases(player: Player, case: Case) -> None:
         assert case["expect"]["status"] == "invalid", outcome.error
         return
     spec.check_case(case, status=outcome.status, output=outcome.output, error=outcome.error)
+    check_words(case["id"], outcome)
