@@ -83,7 +83,7 @@ def work_of(
         business_id=instance.business_id,
         step=step,
         call=step.call or {},
-        key=str((step.call or {}).get("key") or f"{instance.id}:{step.id}"),
+        key=f"{instance.id}:{(step.call or {}).get('key', step.id)}",
         retries=(step.state or {}).get("retries", 0),
         deadline=now + timedelta(seconds=limit) if limit else None,
         workflow=workflow,
