@@ -29,12 +29,13 @@ def of_event(reader: Reader, number: int, limit: int = 1000) -> list[MatchRow]:
     return [MatchRow(*row) for row in rows]
 
 
-def started(cursor: Reader, pairs: Sequence[tuple[int, str]]) -> None:
-    """Note that events have started instances: ``(event's number, instance)``."""
-    if pairs:
-        cursor.all(
-            "insert into orchestrator.matches (event, instance_id, step)"
-            " select event, instance_id, 0 from unnest(%s::bigint[], %s::uuid[])"
-            " as g(event, instance_id) on conflict do nothing",
-            ([pair[0] for pair in pairs], [pair[1] for pair in pairs]),
-        )
+def started(cursor: Reader, schedule: str, key: str, events: Sequence[int]) -> None:
+    """Note which instance events have started, by the firing that they are the cause of; one
+    that waits has none yet."""
+    cursor.all(
+        "insert into orchestrator.matches (event, instance_id, step)"
+        " select g.event, f.instance_id, 0 from orchestrator.firings f,"
+        " unnest(%s::bigint[]) as g(event) where f.schedule_id = %s and f.key = %s"
+        " and f.instance_id is not null on conflict do nothing",
+        (list(events), schedule, key),
+    )

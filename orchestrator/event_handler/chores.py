@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from orchestrator.database import events, listeners
+from orchestrator.database import events, groups, listeners
 from orchestrator.database.connection import Database
 from orchestrator.scheduler.chores import Chore
 from orchestrator.task_dispatcher import TaskDispatcher
@@ -45,4 +45,5 @@ class EventChores:
         if gone == PORTION:
             return LOOK
         listeners.tidy(self.database)
+        groups.forget(self.database, self.kept)
         return FORGET

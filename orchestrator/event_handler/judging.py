@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-import structlog
-
 from orchestrator import clock
+from orchestrator.core.templates import Expression
 from orchestrator.core.values import Json
 from orchestrator.database.events import Waiting
 from orchestrator.errors import OrchestratorError
 from orchestrator.event_handler.filters import Filter
 from orchestrator.event_handler.standing import Values
-from orchestrator.expressions import NOW, Evaluate, EvaluatorUnavailable
+from orchestrator.expressions import NOW, Evaluate, EvaluatorUnavailable, ExpressionError
+from orchestrator.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 #: How often an event is tried whose evaluation brings the evaluator down.
 TRIES = 3
@@ -78,6 +78,13 @@ class Judge:
             id, event, lambda: {} if filter.passes(event.event, given, self._evaluate) else None
         )
         return passed is not None
+
+    def ask(self, expression: Expression, value: Json) -> Json:
+        """What an expression that is no filter says of a value; null where it fails."""
+        try:
+            return self._evaluate(expression.program, value, self._now)
+        except ExpressionError:
+            return None
 
     def _judged(
         self, id: str, filter: Filter, event: Waiting, variables: Mapping[str, Json]

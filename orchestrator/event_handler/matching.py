@@ -11,6 +11,7 @@ from orchestrator.event_handler.book import Book
 from orchestrator.event_handler.giving import Giving
 from orchestrator.event_handler.judging import Judge, Stuck
 from orchestrator.event_handler.looking import LookBack
+from orchestrator.event_handler.starting import Starting
 from orchestrator.expressions import Evaluate, EvaluatorUnavailable
 from orchestrator.task_dispatcher import TaskDispatcher
 
@@ -70,5 +71,8 @@ class EventHandler:
             return len({row.instance for row in asked}) == LISTENERS
         done = Giving(cursor, namespace, judge, book).give(waiting)
         book.write()
+        starting = Starting(cursor, namespace, judge)
+        starting.give(done)
+        book.told += starting.told
         events.matched(cursor, [event.number for event in done])
         return True
