@@ -16,6 +16,7 @@ from orchestrator import ids
 from orchestrator.codec import dumps
 from orchestrator.core.values import (
     Attempt,
+    AttemptState,
     Ended,
     Instance,
     Json,
@@ -76,8 +77,13 @@ def _json(value: Json) -> str | None:
     return None if value is None else dumps(value)
 
 
-def story(stimulus: Stimulus) -> dict[str, Json]:
-    """The stimulus as history keeps it: enough to replay the transition (invariant I12)."""
+def story(stimulus: Stimulus, slice: Slice) -> dict[str, Json]:
+    """The stimulus as history keeps it, with what else the decision rested on that does not
+    follow from earlier rows: enough to replay the transition (invariant I12).
+
+    ``claimed`` are the attempts that workers had in hand when open steps were stopped or
+    paused; ``workflows`` the versions found for sub-workflows.
+    """
     told: dict[str, Json] = {"kind": stimulus.kind.value}
     if stimulus.step is not None:
         told["step"] = stimulus.step
@@ -85,7 +91,16 @@ def story(stimulus: Stimulus) -> dict[str, Json]:
         told["data"] = dict(stimulus.data)
     if stimulus.ended:
         told.update(ended_to_json(stimulus.ended))
+    for need, answer in slice.loaded.items():
+        if need.what == "open":
+            told["claimed"] = [one.id for _, one in answer if _is_claimed(one)]
+        elif need.what == "workflow":
+            told.setdefault("workflows", {})["/".join(need.args)] = answer
     return told
+
+
+def _is_claimed(attempt: Attempt | None) -> bool:
+    return attempt is not None and attempt.state is AttemptState.CLAIMED
 
 
 def ended_to_json(ended: Ended) -> dict[str, Json]:
@@ -239,7 +254,7 @@ def _params(saving: Saving) -> list[Any]:
         saving.before.sequence,
         stimulus.at,
         stimulus.seed,
-        dumps(story(stimulus)),
+        dumps(story(stimulus, saving.slice)),
         dumps(_facts(transition)),
         stimulus.id,
         fence.attempt if fence else None,
@@ -261,7 +276,7 @@ def save(reader: Reader, saving: Saving) -> None:
         Fenced: the attempt is not the caller's any more.
     """
     if common.is_common(saving):
-        told, facts = story(saving.stimulus), _facts(saving.transition)
+        told, facts = story(saving.stimulus, saving.slice), _facts(saving.transition)
         reader.last(*common.params(saving, told, facts))
         return
     sql, params = [_SAVE], _params(saving)

@@ -158,7 +158,7 @@ class SimView:
 
     def load(self, slice: Slice, need: Need) -> Slice:
         rows = self.tables.instances[slice.instance.id]
-        answer = self._run("load", lambda: _LOADERS[need.what](self, rows, *need.args))
+        answer = self._run("load", lambda: LOADERS[need.what](self, rows, *need.args))
         return replace(slice, loaded={**slice.loaded, need: answer})
 
     def save(self, saving: Saving) -> None:
@@ -387,7 +387,7 @@ def _stopped(_: SimView, rows: Rows, run: int) -> list[Step]:
     return [step for step in found if (step.state or {}).get("stopped") == run]
 
 
-_LOADERS: dict[str, Callable[..., Any]] = {
+LOADERS: dict[str, Callable[..., Any]] = {
     "open": _open,
     "children": _children,
     "undo": _undo,

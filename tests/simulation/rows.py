@@ -79,6 +79,8 @@ class Rows:
 
     value: Instance
     workflow: Workflow
+    #: What the instance remembered when it was made.
+    first_state: Json = None
     steps: dict[int, Step] = field(default_factory=dict)
     attempts: list[AttemptRow] = field(default_factory=list)
     inbox: dict[int, dict[str, Any]] = field(default_factory=dict)

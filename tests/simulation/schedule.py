@@ -19,7 +19,7 @@ from orchestrator.expressions import Evaluator
 from orchestrator.ids import uuid7
 from orchestrator.scheduler import chores, watchdog
 from orchestrator.state_manager import Bringer, StateManager, Workflows, aftermath, manager
-from tests.simulation import invariants, verdict
+from tests.simulation import invariants, replay, verdict
 from tests.simulation.beat import Beat
 from tests.simulation.broker import QUEUES, Message, SimApp, SimBroker, SimDispatcher
 from tests.simulation.client import Api, Client
@@ -247,6 +247,8 @@ class Simulation:
                 self._settle()
                 self.watch.finish()
                 verdict.check(self)
+                for rows in self.tables.instances.values():
+                    replay.check(self.tables.workflows, rows, EVALUATOR.evaluate, self._limits)
             finally:
                 self.loop.close()
         return Result(

@@ -89,6 +89,7 @@ class Tables:
         self.instances[id] = Rows(
             Instance(id, compiled.namespace, workflow, input=input, created_at=self.now(), **more),
             compiled,
+            more.get("state"),
         )
         self.put(id, StimulusKind.START)
 
@@ -241,7 +242,9 @@ class Tables:
         change, stimulus, before = saving.transition, saving.stimulus, rows.value
         sequence = before.sequence + 1
         rows.history.append(
-            HistoryRow(sequence, stimulus.at, stimulus.seed, story(stimulus), change.facts)
+            HistoryRow(
+                sequence, stimulus.at, stimulus.seed, story(stimulus, saving.slice), change.facts
+            )
         )
         after = change.instance
         if after.sequence != sequence or after.input is not before.input:
