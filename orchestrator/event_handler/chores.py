@@ -1,4 +1,5 @@
-"""What the beats do for events: they find what nobody matched, and forget what is old."""
+"""What the beats do for events: they find what nobody matched, tell of what happens to
+instances, and forget what is old."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from datetime import timedelta
 
 from orchestrator.database import events, groups, listeners
 from orchestrator.database.connection import Database
+from orchestrator.event_handler.telling import SELDOM, Teller
 from orchestrator.scheduler.chores import Chore
 from orchestrator.task_dispatcher import TaskDispatcher
 
@@ -32,6 +34,7 @@ class EventChores:
         """All of them."""
         return [
             Chore("match_overdue", LOOK, self.match_overdue),
+            Chore("tell", SELDOM, Teller(self.database, self.dispatcher).tell),
             Chore("forget_events", FORGET, self.forget),
         ]
 

@@ -1,0 +1,101 @@
+"""Tells of what happens to instances: history becomes lifecycle events, for as long as somebody
+waits for such, in the order of each instance. The beats do it, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.values import Json
+from orchestrator.database import events, feed
+from orchestrator.database.connection import LOCKING, Database
+from orchestrator.database.feed import TransitionRow
+from orchestrator.database.slices import Reader
+from orchestrator.event_handler.lifecycle import Happened, Known, told, type_of
+from orchestrator.task_dispatcher import TaskDispatcher
+
+FEED = "lifecycle"
+
+#: Transactions that one look goes through.
+STRETCH = 2000
+#: When to look again, in s: while somebody waits for lifecycle events, and while nobody does.
+SOON, SELDOM = 0.2, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Makes lifecycle events of history."""
+
+    database: Database
+    dispatcher: TaskDispatcher
+
+    def tell(self) -> float:
+        """Tell of what has happened since; returns when to look again, in s."""
+        with self.database.transaction(LOCKING) as cursor:
+            position = feed.lock(cursor, FEED)
+            if position is None:
+                return SELDOM
+            wanted = feed.interest(cursor)
+            if not wanted:
+                feed.follow(cursor, FEED, position.horizon)
+                return SELDOM
+            end = min(position.horizon, position.tx + STRETCH)
+            heard = self._told(cursor, position.tx, end, wanted)
+            if end > position.tx:
+                feed.move(cursor, FEED, end)
+        self.dispatcher.match(*heard)
+        return 0.0 if end < position.horizon else SOON
+
+    def _told(
+        self, cursor: Reader, first: int, before: int, wanted: Mapping[str, set[str] | None]
+    ) -> list[str]:
+        rows = feed.transitions(cursor, first, before, sorted(wanted))
+        made: dict[str, list[tuple[str, dict[str, Json]]]] = {}
+        for instance, event, namespace in lifecycle_events(cursor, rows, wanted):
+            made.setdefault(namespace, []).append((instance, event))
+        for namespace, pairs in made.items():
+            instances = [instance for instance, _ in pairs]
+            events.put(cursor, namespace, [event for _, event in pairs], instances=instances)
+        return sorted(made)
+
+
+def lifecycle_events(
+    reader: Reader,
+    rows: Sequence[TransitionRow],
+    wanted: Mapping[str, set[str] | None] | None = None,
+) -> list[tuple[str, dict[str, Json], str]]:
+    """The events of transitions, those of the types that are wanted (by namespace; None: all):
+    ``(instance, event, namespace)``."""
+    kept = [(row, _facts(row, wanted)) for row in rows]
+    steps = [(row.instance, fact[1] or 0, fact[0]) for row, facts in kept for fact in facts if fact]
+    known = Known(
+        feed.references(reader, [one[:2] for one in steps if one[2].startswith("task.")]),
+        feed.outputs(reader, [one[:2] for one in steps if one[2].endswith(".completed")]),
+    )
+    return [
+        (row.instance, event, row.namespace)
+        for row, facts in kept
+        for event in told(_happened(row, facts), known)
+    ]
+
+
+def _facts(row: TransitionRow, wanted: Mapping[str, set[str] | None] | None) -> list[list[Json]]:
+    """The facts, those that nobody wants to know of blanked: each keeps its place."""
+    types = wanted.get(row.namespace) if wanted is not None else None
+    return [
+        fact if type_of(fact[0]) and (types is None or type_of(fact[0]) in types) else []
+        for fact in row.facts
+    ]
+
+
+def _happened(row: TransitionRow, facts: list[list[Json]]) -> Happened:
+    blank: list[Json] = ["", None]
+    return Happened(
+        namespace=row.namespace,
+        workflow=row.workflow,
+        version=row.version,
+        instance=row.instance,
+        sequence=row.sequence,
+        at=row.at,
+        facts=[fact or blank for fact in facts],
+    )
