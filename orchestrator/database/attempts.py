@@ -68,13 +68,23 @@ _LATELY = (
 )
 #: A candidate has waited its own patience: doubled with every publishing.
 _WAITING = (
-    "waiting as materialized (select id, queue, coalesce(priority, -1) as priority,"
+    "waiting as materialized (select id, instance_id, queue, coalesce(priority, -1) as priority,"
     " published_at, patience"
     " from (select *, least(%(p)s * power(2, greatest(publishings - 1, 0)), %(w)s)"
     "  * interval '1 s' as patience"
     "  from orchestrator.attempts where state = 'ready' and not withdrawn) r"
     " where coalesce(published_at, created_at) < (select clock_timestamp()) - patience"
-    " order by published_at nulls first limit %(n)s)"
+    # A queue that nobody consumes must not hide the lost messages of another one.
+    " and (published_at is null or queue in (select queue from lately) or queue in"
+    "  (select unnest(k.queues) from orchestrator.workers k where k.free > 0"
+    "   and k.stopped_at is null and not k.stopping))"
+    " order by published_at nulls first)"
+)
+#: Never published, and nothing of its instance is: whoever was to publish more has died.
+_WAVE_DIED = (
+    "(w.published_at is null and not exists (select 1 from orchestrator.attempts o"
+    " where o.instance_id = w.instance_id and o.state = 'ready' and o.queue = w.queue"
+    " and o.published_at is not null))"
 )
 _PASSED_BY = (
     "exists (select 1 from lately c where c.queue = w.queue and c.priority = w.priority"
@@ -103,7 +113,8 @@ def to_publish_again(reader: Reader, patience: float, limit: int = 500) -> list[
     return _ready(
         reader.all(
             f"with {_LATELY}, {_WAITING}, passed as (select w.id from waiting w"
-            f" where w.published_at is null or {_PASSED_BY} or ({_QUIET} and {_SOMEBODY_FREE}))"
+            f" where {_WAVE_DIED} or {_PASSED_BY} or ({_QUIET} and {_SOMEBODY_FREE})"
+            " limit %(n)s)"
             f" update orchestrator.attempts a {_STAMP} where a.id in ("
             "  select id from orchestrator.attempts where id in (select id from passed)"
             "  and state = 'ready' order by id for update skip locked)"

@@ -62,7 +62,10 @@ def _translated(error: psycopg2.Error) -> Exception:
         return ours(str(error).splitlines()[0])
     if isinstance(error, psycopg2.errors.LockNotAvailable | psycopg2.errors.DeadlockDetected):
         return Busy()
-    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+    if isinstance(error, psycopg2.errors.IdleInTransactionSessionTimeout):
+        return Busy()
+    away = psycopg2.OperationalError | psycopg2.InterfaceError
+    if isinstance(error, away | psycopg2.errors.ReadOnlySqlTransaction):  # a failover
         return DatabaseUnavailable(str(error).strip())
     return error
 

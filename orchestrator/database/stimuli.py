@@ -49,6 +49,11 @@ def forget(reader: Reader, stimulus: int) -> None:
     )
 
 
+def set_aside(reader: Reader, stimulus: int) -> None:
+    """Let what waits behind a note that can't be brought go first."""
+    reader.all("update orchestrator.stimuli set set_aside = true where id = %s", (stimulus,))
+
+
 def overdue(reader: Reader, seconds: float, limit: int = 500) -> list[str]:
     """Instances with a note that has waited so long that its bringer, or the hint, must be
     gone. Each is returned once in that time, however many beats ask.
@@ -61,7 +66,7 @@ def overdue(reader: Reader, seconds: float, limit: int = 500) -> list[str]:
         " where coalesce(q.hinted_at, q.created_at)"
         "  < (select clock_timestamp()) - %s * interval '1 s'"
         " and (i.status <> 'suspended' or q.kind in ('command', 'result'))"
-        " order by q.id limit %s for update of q skip locked)"
+        " order by coalesce(q.hinted_at, q.created_at) limit %s for update of q skip locked)"
         " update orchestrator.stimuli q set hinted_at = clock_timestamp() from late"
         " where q.id = late.id returning q.instance_id::text",
         (seconds, limit),

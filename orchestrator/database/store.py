@@ -90,6 +90,9 @@ class PostgresStore(PostgresView):
     ) -> None:
         stimuli.put(self.database, instance, kind, step=step, attempt=attempt, data=data, key=key)
 
+    def set_aside(self, stimulus: int) -> None:
+        stimuli.set_aside(self.database, stimulus)
+
     def held_by(self, worker: str, process: int) -> list[tuple[str, str, int]]:
         return workers.of_process(self.database, worker, process)
 

@@ -153,8 +153,8 @@ attempts = Table(
     Column("id", Id, primary_key=True),
     Column("instance_id", Id, nullable=False),
     Column("step", Integer, nullable=False),
-    Column("number", SmallInteger, nullable=False),
-    Column("starts", SmallInteger, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("starts", Integer, nullable=False),
     Column("priority", SmallInteger),
     Column("state", Text, nullable=False, server_default="ready"),
     Column("withdrawn", Boolean, nullable=False, server_default=text("false")),
@@ -213,6 +213,8 @@ stimuli = Table(
     Column("key", Text),
     _now(),
     Column("hinted_at", Time),
+    #: It can't be brought: what waits behind it goes first.
+    Column("set_aside", Boolean, nullable=False, server_default=text("false")),
     Index(None, "instance_id", "id"),
     Index(
         "stimuli_key_uq",

@@ -128,7 +128,12 @@ def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any] | No
 
 
 def _ended(ended: Ended) -> tuple[Any, ...]:
-    return ended.attempt, ended.state.value, _json(ended.error), ended.traceback
+    return ended.attempt, ended.state.value, _json(ended.error), _text(ended.traceback)
+
+
+def _text(value: str | None) -> str | None:
+    """A text as Postgres takes it, which knows no NUL."""
+    return None if value is None else value.replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def _changed(step: Step) -> tuple[Any, ...]:
@@ -216,7 +221,7 @@ _SAVE = (
     "%s::int[],%s::int[],%s::int[],%s::int[],%s::int[],%s::int[],%s::boolean[],%s::text[],"
     "%s::text[],%s::text[],%s::text[],%s::timestamptz[],%s::timestamptz[],"
     "%s::json[],%s::json[],%s::json[],%s::json[],%s::json[],%s::json[],%s::json[],"
-    "%s::uuid[],%s::int[],%s::smallint[],%s::smallint[],%s::text[],%s::text[],%s::smallint[],"
+    "%s::uuid[],%s::int[],%s::int[],%s::int[],%s::text[],%s::text[],%s::smallint[],"
     "%s::float8[],%s::boolean[],%s,%s,%s,%s)"
 )
 
@@ -401,9 +406,9 @@ def _emitted(instance: Instance, transition: Transition) -> Iterable[Statement]:
             [
                 ids.new_id(),
                 instance.namespace,
-                event["id"],
-                event["source"],
-                event["type"],
+                _text(event["id"]),
+                _text(event["source"]),
+                _text(event["type"]),
                 dumps(event),
                 instance.id,
             ],

@@ -62,6 +62,10 @@ class Chain:
         except WorkflowError as error:
             hold.end_unstarted(error_of(error)[0])
             return ignored("its arguments can't be evaluated")
+        except Exception as error:
+            log.exception("A step's arguments are none", action="arguments_failed")
+            hold.end_unstarted(error_of(error)[0])
+            return ignored("its arguments can't be made")
         hold.secrets = arguments.secrets
         requests.clean(request, work, arguments)
         if told or not self.execution.hands.events:
@@ -73,12 +77,14 @@ class Chain:
 
     def go_on(self) -> None:
         """Run what was taken, and what that leads to, until nothing was."""
-        while self.following is not None:
-            work, self.following = self.following, None
-            self.hand.promote()
-            self.hand.count("continued")
-            self._continue_with(work)
-        self.hand.release()
+        try:
+            while self.following is not None:
+                work, self.following = self.following, None
+                self.hand.promote()
+                self.hand.count("continued")
+                self._continue_with(work)
+        finally:
+            self.hand.release()
 
     def _continue_with(self, work: Work) -> None:
         task = self.execution.app.tasks[work.attempt.task]

@@ -3,6 +3,7 @@ one for every call that is not a Celery task."""
 
 from __future__ import annotations
 
+import itertools
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from orchestrator.execution.execution import Execution
+    from orchestrator.state_manager import Work
 
 log = get_logger(__name__)
 
@@ -83,6 +85,7 @@ def _with_chain(execution: Execution, tracer: Any) -> Any:
 
 def _drain(execution: Execution, instance: str) -> None:
     from orchestrator.execution.patience import GaveUp, persist
+    from orchestrator.state_manager import new_token
 
     if not is_uuid(instance):
         log.warning("A hint that names no instance", action="hint_refused")
@@ -94,8 +97,13 @@ def _drain(execution: Execution, instance: str) -> None:
     def enough() -> bool:
         return execution.hands.stopping or monotonic() > until
 
+    token, tries = new_token(), itertools.count()
+
+    def drain() -> Work | None:
+        return state.drain(instance, take, token, again=next(tries) > 0)
+
     try:
-        following = persist(lambda: state.drain(instance, take), "a hint", enough)
+        following = persist(drain, "a hint", enough)
     except GaveUp:
         return
     if chain is not None:

@@ -39,9 +39,10 @@ def on_message(
         if work is None:
             return _dropped(execution, uuid, "it is not for us to run")
         chain = Chain(execution, execution.rules.limit_of(work.attempt), soft)
-        result = chain.run(task, work, request)
-        chain.go_on()
-        return result
+        try:
+            return chain.run(task, work, request)
+        finally:
+            chain.go_on()
 
 
 def _refusal(

@@ -50,6 +50,7 @@ class Bringer:
         take: Take | None = None,
         work: Work | None = None,
         *,
+        token: str | None = None,
         locked: bool,
     ) -> Saved | None:
         """Decide and save; None where the stimulus changes nothing.
@@ -62,9 +63,9 @@ class Bringer:
             view, workflow, slice, stimulus, self.evaluate, self.limits, locked=locked
         )
         if transition.ignored is not None:
-            _forget(view, stimulus, work)
+            _forget(view, stimulus)
             return None
-        token = work.next_token if work else new_token()
+        token = work.next_token if work else token or new_token()
         chosen = _chosen(transition, take)
         taken = None
         if chosen is not None and take is not None:
@@ -74,12 +75,12 @@ class Bringer:
         return Saved(slice, transition, _follow(slice, transition), chosen, token)
 
 
-def _forget(view: View, stimulus: Stimulus, work: Work | None) -> None:
+def _forget(view: View, stimulus: Stimulus) -> None:
     """What changes nothing leaves the inbox, and its attempt's lease ends."""
     if stimulus.id is not None:
         view.forget(stimulus.id)
-    if work is not None and stimulus.ended is not None:
-        view.end(work.attempt.id, stimulus.ended.state.value)
+    if stimulus.ended is not None:
+        view.end(stimulus.ended.attempt, stimulus.ended.state.value)
 
 
 def _chosen(transition: Transition, take: Take | None) -> Attempt | None:

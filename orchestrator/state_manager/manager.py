@@ -8,7 +8,6 @@ lock. A bringer that cannot have the lock in time leaves its stimulus in the inb
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from orchestrator.database.slices import Snapshot
 from orchestrator.database.time import DatabaseTime
 from orchestrator.database.transitions import ended_to_json
 from orchestrator.document.model import Workflow
-from orchestrator.errors import DatabaseUnavailable
+from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.expressions import EvaluatorUnavailable
 from orchestrator.log import get_logger
 from orchestrator.state_manager.aftermath import follow_up, spread
@@ -40,6 +39,18 @@ DRAIN = 200
 
 #: Somebody else was there first, or the row lock is needed: try again under the lock.
 NOT_ALONE = (Superseded, Fenced, LockNeeded)
+
+#: What bringing a stimulus may meet without anything being wrong with the stimulus.
+EXPECTED = (*NOT_ALONE, Busy, EvaluatorUnavailable, DatabaseUnavailable)
+
+
+class Stuck(OrchestratorError):
+    """A stimulus can't be brought, and trying again would be no different."""
+
+    def __init__(self, stimulus: int, *, before: bool) -> None:
+        super().__init__(f"stimulus {stimulus} can't be brought")
+        self.stimulus = stimulus
+        self.before = before
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +117,9 @@ class StateManager:
             saved = self._finish_alone(work, stimulus, take)
             if saved is None:
                 return self._finish_locked(work, stimulus, take)
-        except DatabaseUnavailable:
-            raise
-        except Exception as reason:  # noqa: BLE001  whatever it is, the result is not lost
+        except (Busy, EvaluatorUnavailable) as reason:
+            if self.store.ended_with(work.attempt.id, work.token):
+                return self._first_answer(work)
             self._leave(work, ended, reason)
             return None
         return self._after(saved, work.workflow, take)
@@ -186,40 +197,54 @@ class StateManager:
             data={**ended_to_json(ended), "traceback": ended.traceback},
             key=f"result:{work.attempt.id}",
         )
-        expected = isinstance(reason, Busy | EvaluatorUnavailable)
-        log.log(
-            logging.INFO if expected else logging.ERROR,
+        log.info(
             "A result waits in the inbox",
             action="result_left",
             instance=work.instance_id,
             attempt=work.attempt.id,
-            exc_info=None if expected else reason,
+            reason=repr(reason),
         )
         self.dispatcher.hint(work.instance_id)
 
     # Everything else
 
-    def drain(self, instance_id: str, take: Take | None = None) -> Work | None:
+    def drain(
+        self,
+        instance_id: str,
+        take: Take | None = None,
+        token: str | None = None,
+        *,
+        again: bool = False,
+    ) -> Work | None:
         """Bring the waiting stimuli of an instance, oldest first; returns an attempt taken
-        for local continuation, if `take` accepted one."""
-        taken: Work | None = None
+        for local continuation, if `take` accepted one.
+
+        A caller that repeats this after `DatabaseUnavailable` gives the same token and says
+        `again`: it gets back what the first call took, whose reply was lost.
+        """
+        token = token or new_token()
+        taken = self._taken_before(instance_id, take, token) if again else None
         for _ in range(DRAIN):
             offer = take if taken is None else None
             try:
-                saved, workflow = self._bring_next(instance_id, offer)
+                saved, workflow = self._bring_next(instance_id, offer, token)
             except (Busy, EvaluatorUnavailable):
-                break
+                return taken  # whoever holds the lock goes on, or a beat asks again
             except DatabaseUnavailable:
                 if taken is None:
                     raise
-                return taken  # what is ours already runs; the beats see to the rest
-            except Exception:
+                return taken  # what is ours runs; a beat asks again for the rest
+            except Stuck as stuck:
                 log.exception(
-                    "A stimulus can't be brought; it stays in the inbox",
+                    "A stimulus can't be brought; what waits behind it goes first",
                     action="stimulus_stuck",
                     instance=instance_id,
+                    stimulus=stuck.stimulus,
                 )
-                return taken
+                if stuck.before:
+                    return taken
+                self.store.set_aside(stuck.stimulus)
+                continue
             if workflow is None:
                 return taken
             if saved is not None:
@@ -230,8 +255,15 @@ class StateManager:
         self.dispatcher.hint(instance_id)
         return taken
 
+    def _taken_before(self, instance: str, take: Take | None, token: str) -> Work | None:
+        """What a call with the same token has taken, whose reply was lost."""
+        if take is None:
+            return None
+        snapshot = self.store.claimed_with(instance, token)
+        return self._work(snapshot, take.holder, token) if snapshot else None
+
     def _bring_next(
-        self, instance_id: str, take: Take | None
+        self, instance_id: str, take: Take | None, token: str
     ) -> tuple[Saved | None, Workflow | None]:
         """Bring one stimulus. No workflow: nothing waits. No save: it changed nothing."""
         snapshot = self.store.read_inbox(instance_id)
@@ -239,23 +271,37 @@ class StateManager:
             return None, None
         if is_alone(snapshot.slice):
             try:
-                return self._bring_noted(self.store, snapshot, take, locked=False)
+                return self._bring_noted(self.store, snapshot, take, token, locked=False)
             except NOT_ALONE:
                 pass
         with self.store.locking() as view:
             snapshot = view.lock_inbox(instance_id)
             if snapshot is None:
                 return None, None
-            return self._bring_noted(view, snapshot, take, locked=True)
+            return self._bring_noted(view, snapshot, take, token, locked=True)
 
     def _bring_noted(
-        self, view: View, snapshot: Snapshot, take: Take | None, *, locked: bool
+        self,
+        view: View,
+        snapshot: Snapshot,
+        take: Take | None,
+        token: str,
+        *,
+        locked: bool,
     ) -> tuple[Saved | None, Workflow]:
         self.time.saw(snapshot.now)
-        workflow = self.workflows.get(snapshot.slice.instance.workflow_id)
         assert snapshot.stimulus is not None  # noqa: S101  read_inbox returns one
-        stimulus = to_stimulus(snapshot.stimulus, snapshot.now, self.seed())
-        saved = self.bringer.bring(view, workflow, snapshot.slice, stimulus, take, locked=locked)
+        try:
+            workflow = self.workflows.get(snapshot.slice.instance.workflow_id)
+            stimulus = to_stimulus(snapshot.stimulus, snapshot.now, self.seed())
+            saved = self.bringer.bring(
+                view, workflow, snapshot.slice, stimulus, take, token=token, locked=locked
+            )
+        except EXPECTED:
+            raise
+        except Exception as error:
+            note = snapshot.stimulus
+            raise Stuck(note["id"], before=note.get("set_aside", False)) from error
         return saved, workflow
 
     def _after(self, saved: Saved, workflow: Workflow, take: Take | None) -> Work | None:

@@ -76,6 +76,9 @@ class Store(View, Protocol):
     ) -> None:
         """Leave a durable note; a second one with the same key is the first."""
 
+    def set_aside(self, stimulus: int) -> None:
+        """Let what waits behind a note that can't be brought go first."""
+
     def held_by(self, worker: str, process: int) -> list[tuple[str, str, int]]:
         """The claimed attempts of one process: (attempt, instance, step)."""
 

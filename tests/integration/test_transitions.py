@@ -338,6 +338,41 @@ def test_what_is_overtaken_is_published_again_and_a_backlog_is_not(database, ins
     assert attempts.to_publish_again(database, 60) == []  # its patience starts anew
 
 
+def test_a_queue_that_nobody_serves_hides_no_lost_message_of_another(database, instance):
+    after, lost = started(database, instance)
+    crowd = tuple(Attempt(ids.new_id(), n, 1, "gpu.train", queue=f"gpu{n}") for n in range(2, 12))
+    steps = tuple(a_step(n) for n in range(2, 12))
+    save(database, saving(after, created=steps, attempts=crowd))
+    an_hour_ago(database, "published_at")
+    database.all(
+        "update orchestrator.attempts set published_at = clock_timestamp() - interval '2 hours'"
+        " where queue like 'gpu%'"
+    )
+    row = workers.WorkerRow(WORKER, "w@host", 1, "prefork", 2, ["celery"], ["shop.reserve"])
+    workers.register(database, row)
+    assert [one.id for one in attempts.to_publish_again(database, 60, limit=5)] == [lost.id]
+
+
+def test_a_note_that_cannot_be_brought_lets_others_go_first(database, instance):
+    first = slices.read_inbox(database, instance)
+    assert first is not None and first.stimulus is not None
+    stimuli.put(database, instance, StimulusKind.COMMAND, data={"command": "terminate"})
+    stimuli.set_aside(database, first.stimulus["id"])
+    second = slices.read_inbox(database, instance)
+    assert second is not None and second.stimulus is not None
+    assert second.stimulus["kind"] == "command"
+
+
+def test_a_traceback_with_nul_is_saved(database, instance):
+    after, attempt = started(database, instance)
+    claimed(database, instance, attempt, "a.0")
+    ended = Ended(attempt.id, AttemptState.FAILED, error={"detail": "x\0y"}, traceback="x\0y")
+    save(database, saving(after, ended=(ended,), fence=Fence(attempt.id, "a.0")))
+    assert database.all("select state, traceback from orchestrator.attempts") == [
+        ("failed", "x\N{SYMBOL FOR NULL}y")
+    ]
+
+
 def test_on_a_quiet_queue_with_a_free_worker_a_message_counts_as_lost(database, instance):
     _, attempt = started(database, instance)
     an_hour_ago(database, "published_at")

@@ -271,6 +271,10 @@ class SimStore(SimView):
     ) -> None:
         self._run("put", lambda: self.tables.put(instance, kind, step, attempt, data, key))
 
+    def set_aside(self, stimulus: int) -> None:
+        # Nothing simulated is a stimulus that can't be brought: one would be a bug of the core.
+        raise AssertionError(f"stimulus {stimulus} could not be brought")
+
     def held_by(self, worker: str, process: int) -> list[tuple[str, str, int]]:
         def do() -> list[tuple[str, str, int]]:
             return [

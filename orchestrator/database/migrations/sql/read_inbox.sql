@@ -8,7 +8,7 @@ begin
   select q.* into f from orchestrator.stimuli q, orchestrator.instances i
    where q.instance_id = p_instance and i.id = p_instance
      and (i.status <> 'suspended' or q.kind in ('command', 'result'))
-   order by q.id limit 1;
+   order by q.set_aside, q.id limit 1;
   if not found then
     return null;
   end if;

@@ -20,7 +20,7 @@ create function orchestrator.save(
   n_started timestamptz[], n_ended timestamptz[], n_input json[], n_raw json[], n_output json[],
   n_state json[], n_scope json[], n_call json[], n_error json[],
   -- attempts that are new; the one that is taken at once is born claimed
-  a_id uuid[], a_step int[], a_number smallint[], a_starts smallint[], a_task text[],
+  a_id uuid[], a_step int[], a_number int[], a_starts int[], a_task text[],
   a_queue text[], a_priority smallint[], a_limit float8[], a_published boolean[],
   t_id uuid, t_worker uuid, t_process int, t_token text
 ) returns void

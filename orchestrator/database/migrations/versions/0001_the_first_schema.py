@@ -28,8 +28,8 @@ def upgrade() -> None:
         sa.Column("id", sa.UUID(as_uuid=False), nullable=False),
         sa.Column("instance_id", sa.UUID(as_uuid=False), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
-        sa.Column("number", sa.SmallInteger(), nullable=False),
-        sa.Column("starts", sa.SmallInteger(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("starts", sa.Integer(), nullable=False),
         sa.Column("priority", sa.SmallInteger(), nullable=True),
         sa.Column("state", sa.Text(), server_default="ready", nullable=False),
         sa.Column("withdrawn", sa.Boolean(), server_default=sa.text("false"), nullable=False),
@@ -364,6 +364,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("hinted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("set_aside", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("stimuli_pk")),
         schema="orchestrator",
     )
