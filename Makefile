@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: .venv help demo test lint bench constraints clean
+.PHONY: .venv help demo test verify lint bench constraints clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ demo: $(INSTALLED) ## Run the order saga, everything embedded (KEEP=1 stays up)
 
 test: $(INSTALLED) ## Run the tests of every change, in at most 5 minutes (ARGS= goes to pytest)
 	$(BIN)/pytest -m 'not slow' $(ARGS)
+
+verify: $(INSTALLED) ## Run the long tests too, with a minute of simulation
+	$(BIN)/pytest $(ARGS)
 
 lint: $(INSTALLED) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -13,6 +13,9 @@ from collections import Counter
 from tests.simulation.faults import TABLE, Pair
 from tests.simulation.schedule import Result, Simulation
 
+#: So many failures say enough.
+MOST_FAILURES = 30
+
 
 def main() -> int:
     """Exit status 1: something was violated, and its seed is printed."""
@@ -44,7 +47,7 @@ def run(chosen: argparse.Namespace) -> int:
             failed.append(seed)
             last = traceback.format_exc()[-1500:]
             print(f"seed {seed} fails:\n{last}\n", file=sys.stderr)
-            if not chosen.keep_going:
+            if not chosen.keep_going or len(failed) >= MOST_FAILURES:
                 break
         seed += 1
     figures = summary(results, failed, time.monotonic() - began)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Pair = tuple[str, str]
 
-#: What can happen to a statement, or to whoever sends it.
+#: What can happen to a statement, or to whoever sends it. (`Store.end` is not among them: a
+#: result that is not stale always changes something.)
 AT_STATEMENTS = (
     "refused",
     "reply lost",
@@ -32,7 +33,7 @@ AT_STATEMENTS = (
 STATEMENTS: dict[str, tuple[str, ...]] = {
     "child": (
         *("claim", "claim next", "save", "lock", "load", "locked save", "commit", "read inbox"),
-        *("forget", "end", "ended with", "claimed with", "put", "top up", "announce"),
+        *("forget", "ended with", "claimed with", "put", "top up", "announce"),
     ),
     "main": ("register", "heartbeat", "held by", "put"),
     "beat": ("timers", "claimed", "put", "lost messages", "overdue", "next due"),
@@ -94,6 +95,13 @@ TABLE: frozenset[Pair] = frozenset(
     ]
 )
 _PAIRS = sorted(TABLE)
+
+#: States that only another fault leads to.
+_LEADS_TO: dict[str, Pair] = {
+    "child: ended with": ("reply lost", "child: save"),
+    "child: claimed with": ("reply lost", "child: save"),
+    "child: put": ("stopped after", "child: lock"),
+}
 _KINDS = {
     **dict.fromkeys(AT_STATEMENTS, 6),
     **dict.fromkeys(AT_MESSAGES, 4),
@@ -121,6 +129,8 @@ def draw(random: Random, most: int) -> list[Fault]:
             kind, state = random.choice(_PAIRS)
         else:
             kind = random.choices(kinds, weights)[0]
+        if state in _LEADS_TO:
+            faults.append(Fault(*_LEADS_TO[state], random.randint(0, 20)))
         faults.append(Fault(kind, state, random.randint(0, 40)))
     return sorted(faults, key=lambda fault: fault.after)
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from orchestrator.core import Limits, advance
-from orchestrator.core.values import AttemptState, Json, Needs, Slice, Stimulus, StimulusKind
+from orchestrator.core.values import AttemptState, Json, Needs, Stimulus, StimulusKind
 from orchestrator.database.rows import to_ended
 from orchestrator.database.transitions import Saving
 from orchestrator.document.model import Workflow

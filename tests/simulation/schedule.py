@@ -147,6 +147,8 @@ class Simulation:
 
     def _draw_commands(self) -> list[tuple[int, str]]:
         chosen: list[tuple[int, str]] = []
+        if any(fault.state == "suspended" for fault in self.faults.planned):
+            chosen.append((self.random.randint(1, 30), "suspend"))
         if self.random.random() < 0.3:
             kinds = ["cancel", "suspend", "suspend", "terminate", "retry"]
             chosen += [

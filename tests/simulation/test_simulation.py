@@ -1,0 +1,52 @@
+"""Schedules of the simulation: a few with every change, a minute of them in `make verify`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.simulation.schedule import Simulation
+
+ROOT = Path(__file__).parents[2]
+
+#: Seconds of the long run, and what a machine of two cores that does nothing else must do in
+#: sixty of them.
+SECONDS = float(os.environ.get("SIMULATION_SECONDS", "60"))
+SCHEDULES = 5_000
+
+
+@pytest.mark.parametrize("first", range(0, 400, 50))
+def test_schedules_end_as_they_must(first: int) -> None:
+    results = [Simulation(seed).run() for seed in range(first, first + 50)]
+    assert sum(len(result.faults) for result in results) > 100, "the faults did not strike"
+
+
+def test_a_schedule_follows_from_its_seed() -> None:
+    assert Simulation(4711).run() == Simulation(4711).run()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_minute_of_schedules(tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--seconds", str(SECONDS), "--out", str(out)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    figures: dict[str, Any] = json.loads(out.read_text())
+    print(json.dumps(figures, indent=2))
+    assert figures["actions_median"] >= 40
+    assert figures["faults_median"] >= 3
+    assert figures["stale_refused"] > 0, "no stale write was ever refused"
+    if SECONDS >= 60:
+        assert figures["pairs_share"] >= 0.95
+        assert figures["schedules"] >= SCHEDULES
