@@ -2,7 +2,8 @@
 
 Two beats, 10,000 timers due within 10 s: once undisturbed, then in as many rounds as it takes
 to kill, stop and freeze the beats 20 times, never both at once. Then what firing costs with a
-million timers in the table that are due later. Prints a table; with OUT=file.json also writes the figures (lateness in ms).
+million timers in the table that are due later. Prints a table; with OUT=file.json also writes
+the figures (lateness in ms).
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def shared(
 ) -> Iterator[Zoo]:
     """API and beat for all tests here."""
     folder = tmp_path_factory.mktemp("worker")
-    settings = {"lease": LEASE, "republish_after": 1, "grace": 20}
+    settings: dict[str, Any] = {"lease": LEASE, "republish_after": 1, "grace": 20}
     with zoo_on(folder, module_database_url, module_broker_url, **settings) as zoo:
         yield zoo
 

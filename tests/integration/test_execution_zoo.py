@@ -12,7 +12,6 @@ import pytest
 from orchestrator.ids import new_id
 from tests.support.zoo import Zoo, zoo_on
 
-
 RABBITMQ = (pytest.mark.rabbitmq, pytest.mark.slow)
 
 
