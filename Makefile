@@ -25,7 +25,7 @@ demo: $(INSTALLED) ## Run the order saga, everything embedded (KEEP=1 stays up)
 	$(BIN)/orchestrator demo $(if $(KEEP),--keep)
 
 test: $(INSTALLED) ## Run the tests of every change, in at most 5 minutes (ARGS= goes to pytest)
-	$(BIN)/pytest -m 'not slow' $(ARGS)
+	$(BIN)/pytest -m 'not slow' -n 2 --dist loadfile $(ARGS)
 
 verify: $(INSTALLED) ## Run the long tests too, with a minute of simulation
 	$(BIN)/pytest $(ARGS)
