@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import httpx2
@@ -51,6 +52,14 @@ def test_a_signal_ends_all_of_it(tmp_path: Path):
     assert not (running.data / "dev.json").exists()
 
 
+def wait_for_words(words: str, file: Path, timeout: float = 30) -> None:
+    """Until the file has the words."""
+    deadline = time.monotonic() + timeout
+    while words not in file.read_text():
+        assert time.monotonic() < deadline, file.read_text()
+        time.sleep(0.02)  # between two looks
+
+
 def test_what_dies_is_started_again_and_nothing_outlives_it_when_it_is_killed(dev: Dev):
     running = Dev(dev.data.parent / "again", "--workers", "1")
     start = [*CLI, "--url", running.address, "deploy", str(ORDER)]
@@ -58,8 +67,8 @@ def test_what_dies_is_started_again_and_nothing_outlives_it_when_it_is_killed(de
     before = running.json["pids"]
     os.kill(before["worker-1"], signal.SIGKILL)
     wait_for_the_end_of([before["worker-1"]])
+    wait_for_words("worker-1 ended with status -9; it starts again", running.stderr)
     assert running.stop(signal.SIGTERM) == 0
-    assert "worker-1 ended with status -9; it starts again" in running.stderr.read_text()
 
     again = Dev(running.data, "--fresh", "--workers", "1")
     listed = httpx2.get(f"{again.address}/v1/workflows").json()
