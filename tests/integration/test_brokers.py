@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import amqp
 import pytest
 from celery import Celery
 from kombu import Connection, Exchange, Message, Queue
@@ -37,7 +36,7 @@ def taken(url: str, count: int, timeout: float = 120) -> list[Message]:
     found: list[Message] = []
     deadline = time.monotonic() + timeout
     with Connection(url) as connection:
-        channel = connection.channel()
+        channel: Any = connection.channel()
         while len(found) < count:
             message = channel.basic_get("celery", no_ack=True)
             if message is not None:
@@ -69,7 +68,7 @@ def put_back(url: str, messages: list[Message]) -> None:
 def refused(url: str) -> int:
     """How many messages the workers have refused, by their own counters."""
     with Celery("watcher", broker=url, set_as_current=False) as app:
-        told = app.control.inspect(timeout=5).stats() or {}
+        told: Any = app.control.inspect(timeout=5).stats() or {}
     return sum(stats["orchestrator"]["refused"] for stats in told.values())
 
 
@@ -139,13 +138,13 @@ def zoo(tmp_path: Path, database_url: str, rabbitmq_url: str, broker_url: str) -
 def exists(url: str, kind: str, name: str) -> bool:
     """Whether a queue or an exchange is there."""
     with contextlib.closing(Connection(url)) as connection:
-        channel = connection.channel()
+        channel: Any = connection.channel()
         try:
             if kind == "queue":
                 channel.queue_declare(name, passive=True)
             else:
                 channel.exchange_declare(name, "topic", passive=True)
-        except amqp.NotFound:
+        except connection.channel_errors:
             return False
         return True
 
@@ -203,7 +202,7 @@ def test_queues_that_are_deleted_are_made_again(zoo: Zoo) -> None:
     zoo.worker()
     assert zoo.output("plain", a=1) == {"sum": 3}
     with Connection(zoo.stack.broker_url) as connection:
-        channel = connection.channel()
+        channel: Any = connection.channel()
         for name in ("celery", "orchestrator"):
             channel.queue_delete(name)
     assert zoo.output("plain", a=2) == {"sum": 4}
@@ -253,7 +252,8 @@ def test_nine_is_the_most_urgent(request: pytest.FixtureRequest, url: str, on_wi
     with dispatcher(there) as sender:
         sender.publish([ready])
     (message,) = taken(there, 1)
-    assert message.properties["priority"] == on_wire
+    properties: dict[str, Any] = message.properties
+    assert properties["priority"] == on_wire
 
 
 @pytest.mark.rabbitmq
@@ -264,7 +264,8 @@ def test_the_dispatcher_makes_only_the_control_queue(rabbitmq_url: str) -> None:
     assert exists(rabbitmq_url, "queue", "orchestrator")
     assert not exists(rabbitmq_url, "queue", "theirs")
     with Connection(rabbitmq_url) as connection:
-        message = connection.channel().basic_get("orchestrator", no_ack=True)
+        channel: Any = connection.channel()
+        message = channel.basic_get("orchestrator", no_ack=True)
         assert message is not None, "the first hint is there too"
 
 
@@ -276,7 +277,7 @@ def test_a_connection_that_broke_costs_no_message(rabbitmq: RabbitMQ) -> None:
         rabbitmq.restart()
         sender.hint(new_id())
     with Connection(url) as connection:
-        channel = connection.channel()
+        channel: Any = connection.channel()
         assert [channel.basic_get("orchestrator", no_ack=True) is None for _ in range(3)] == [
             False,
             False,
