@@ -152,9 +152,10 @@ class RabbitMQ(Server):
 
     def _answers(self, _process: Process) -> bool:
         options = {"max_retries": 1, "interval_start": 0}
-        try:
-            with Connection(self.url, connect_timeout=2, transport_options=options) as connection:
+        with Connection(self.url, connect_timeout=2, transport_options=options) as connection:
+            broken: tuple[type[Exception], ...] = tuple(connection.connection_errors)
+            try:
                 connection.connect()
-                return True
-        except (OSError, *Connection(self.url).connection_errors):
-            return False
+            except (OSError, *broken):
+                return False
+        return True
