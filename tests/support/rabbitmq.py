@@ -153,9 +153,9 @@ class RabbitMQ(Server):
     def _answers(self, _process: Process) -> bool:
         options = {"max_retries": 1, "interval_start": 0}
         with Connection(self.url, connect_timeout=2, transport_options=options) as connection:
-            broken: tuple[type[Exception], ...] = tuple(connection.connection_errors)
+            broken: tuple[type[BaseException], ...] = (OSError, *connection.connection_errors)
             try:
                 connection.connect()
-            except (OSError, *broken):
+            except broken:
                 return False
         return True
