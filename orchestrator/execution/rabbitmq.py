@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from amqp.exceptions import PreconditionFailed
 from kombu import Consumer, Queue
 from kombu.common import ignore_errors
 
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from celery import Celery
 
 log = get_logger(__name__)
+
+#: How RabbitMQ refuses a declaration that differs from what is there (AMQP 0-9-1).
+PRECONDITION_FAILED = 406
 
 
 def is_rabbitmq(app: Celery) -> bool:
@@ -69,7 +71,9 @@ def declare(queue: Queue, connection: Any) -> None:
     channel = connection.channel()
     try:
         queue(channel).declare()
-    except PreconditionFailed as error:
+    except connection.channel_errors as error:
+        if error.reply_code != PRECONDITION_FAILED:
+            raise
         log.warning(
             "A queue is there already, otherwise than we would declare it; taken as it is",
             action="queue_as_it_is",

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import amqp
 import pytest
 from celery import Celery
 from kombu import Connection, Exchange, Message, Queue
@@ -32,17 +31,12 @@ CELERY = Queue("celery", Exchange("celery"), "celery")
 COPIES = 10
 
 
-def channel_of(connection: Connection) -> Any:
-    """A channel with the methods of the broker at hand, which kombu's types leave out."""
-    return connection.channel()
-
-
 def taken(url: str, count: int, timeout: float = 120) -> list[Message]:
     """The messages of the queue `celery`, off the broker, once there are `count`."""
     found: list[Message] = []
     deadline = time.monotonic() + timeout
     with Connection(url) as connection:
-        channel = channel_of(connection)
+        channel: Any = connection.channel()
         while len(found) < count:
             message = channel.basic_get("celery", no_ack=True)
             if message is not None:
@@ -74,7 +68,7 @@ def put_back(url: str, messages: list[Message]) -> None:
 def refused(url: str) -> int:
     """How many messages the workers have refused, by their own counters."""
     with Celery("watcher", broker=url, set_as_current=False) as app:
-        told: dict[str, Any] = dict(app.control.inspect(timeout=5).stats() or {})
+        told: Any = app.control.inspect(timeout=5).stats() or {}
     return sum(stats["orchestrator"]["refused"] for stats in told.values())
 
 
@@ -100,7 +94,7 @@ def test_ten_of_each_message_in_any_order(
 ) -> None:
     there = request.getfixturevalue(url)
     with Connection(there) as connection:
-        CELERY(channel_of(connection)).declare()  # no worker has, yet
+        CELERY(connection.channel()).declare()  # no worker has, yet
     settings = {"republish_after": 300, "lease": 60}
     with zoo_on(tmp_path, database_url, there, broker_url, **settings) as zoo:
         zoo.worker("worker-control", queues="orchestrator", concurrency=1)
@@ -144,13 +138,13 @@ def zoo(tmp_path: Path, database_url: str, rabbitmq_url: str, broker_url: str) -
 def exists(url: str, kind: str, name: str) -> bool:
     """Whether a queue or an exchange is there."""
     with contextlib.closing(Connection(url)) as connection:
-        channel = channel_of(connection)
+        channel: Any = connection.channel()
         try:
             if kind == "queue":
                 channel.queue_declare(name, passive=True)
             else:
                 channel.exchange_declare(name, "topic", passive=True)
-        except amqp.NotFound:
+        except connection.channel_errors:
             return False
         return True
 
@@ -162,8 +156,8 @@ def test_a_users_worker_keeps_its_own_queues(zoo: Zoo) -> None:
     assert zoo.output("plain", a=1) == {"sum": 3}
     url = zoo.stack.broker_url
     with Connection(url) as connection:
-        CELERY(channel_of(connection)).declare()  # refused if it were another kind
-        broker.queue("orchestrator", url)(channel_of(connection)).declare()
+        CELERY(connection.channel()).declare()  # refused if it were another kind
+        broker.queue("orchestrator", url)(connection.channel()).declare()
     assert not exists(url, "exchange", "celery_delayed_27")
     assert "Global QoS is disabled" not in (zoo.stack.folder / "worker.log").read_text()
 
@@ -174,9 +168,9 @@ def test_our_worker_takes_queues_as_they_are(
 ) -> None:
     """A project that had a classic queue of that name, an operator who made ours."""
     with Connection(rabbitmq_url) as connection:
-        CELERY(channel_of(connection)).declare()
+        CELERY(connection.channel()).declare()
         Queue("orchestrator", queue_arguments={"x-max-length": 10_000})(
-            channel_of(connection)
+            connection.channel()
         ).declare()
     with Stack(tmp_path, database_url, rabbitmq_url) as stack:
         stack.api()
@@ -208,7 +202,7 @@ def test_queues_that_are_deleted_are_made_again(zoo: Zoo) -> None:
     zoo.worker()
     assert zoo.output("plain", a=1) == {"sum": 3}
     with Connection(zoo.stack.broker_url) as connection:
-        channel = channel_of(connection)
+        channel: Any = connection.channel()
         for name in ("celery", "orchestrator"):
             channel.queue_delete(name)
     assert zoo.output("plain", a=2) == {"sum": 4}
@@ -253,13 +247,13 @@ def dispatcher(url: str) -> Iterator[TaskDispatcher]:
 def test_nine_is_the_most_urgent(request: pytest.FixtureRequest, url: str, on_wire: int) -> None:
     there = request.getfixturevalue(url)
     with Connection(there) as connection:
-        CELERY(channel_of(connection)).declare()
+        CELERY(connection.channel()).declare()
     ready = Ready(new_id(), new_id(), 1, "zoo.plain", "celery", 9, None)
     with dispatcher(there) as sender:
         sender.publish([ready])
     (message,) = taken(there, 1)
-    priority: Any = message.properties["priority"]
-    assert priority == on_wire
+    properties: dict[str, Any] = message.properties
+    assert properties["priority"] == on_wire
 
 
 @pytest.mark.rabbitmq
@@ -270,7 +264,8 @@ def test_the_dispatcher_makes_only_the_control_queue(rabbitmq_url: str) -> None:
     assert exists(rabbitmq_url, "queue", "orchestrator")
     assert not exists(rabbitmq_url, "queue", "theirs")
     with Connection(rabbitmq_url) as connection:
-        message = channel_of(connection).basic_get("orchestrator", no_ack=True)
+        channel: Any = connection.channel()
+        message = channel.basic_get("orchestrator", no_ack=True)
         assert message is not None, "the first hint is there too"
 
 
@@ -282,7 +277,7 @@ def test_a_connection_that_broke_costs_no_message(rabbitmq: RabbitMQ) -> None:
         rabbitmq.restart()
         sender.hint(new_id())
     with Connection(url) as connection:
-        channel = channel_of(connection)
+        channel: Any = connection.channel()
         assert [channel.basic_get("orchestrator", no_ack=True) is None for _ in range(3)] == [
             False,
             False,

@@ -31,6 +31,9 @@ class Violated(AssertionError):
     """An invariant does not hold."""
 
 
+#: A transition's time may be this much before its commit, in s: its worker may be stopped.
+LATE = 120.0
+
 #: What was violated so far: the product may catch what is raised in it.
 VIOLATIONS: list[Violated] = []
 
@@ -158,6 +161,8 @@ class Watch:
     def saves(self, rows: Rows, saving: Saving) -> None:
         """A transition is about to be saved."""
         old, new, change = rows.value, saving.transition.instance, saving.transition
+        late = (self.tables.now() - saving.stimulus.at).total_seconds()
+        require(-0.001 < late < LATE, "I9", "by another clock than the database's:", late)
         require(len(rows.history) == old.sequence, "I2", "history has gaps", old.id)
         _move(INSTANCE, old.status, new.status, "I13")
         for one, other in _passed(old.compensation, new.compensation):

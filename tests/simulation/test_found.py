@@ -40,13 +40,14 @@ class Clinic:
         self.now = 0.0
         self.beat = 1
         self.away = False
+        self.held = True
         self.lost: list[str] = []
         self.watchdog = Watchdog(self, self, 10.0, lambda: self.now)  # type: ignore[arg-type]
 
     def claimed(self) -> Sequence[Claimed]:
         if self.away:
             raise DatabaseUnavailable
-        return [Claimed("attempt", "instance", 1, "worker", self.beat, True)]
+        return [Claimed("attempt", "instance", 1, "worker", self.beat, self.held)]
 
     def lose_attempt(self, attempt: str, *_: Any) -> None:
         self.lost.append(attempt)
@@ -71,6 +72,12 @@ def test_a_silent_worker_loses_its_attempt_after_one_lease(clinic):
     assert clinic.lost == []
     clinic.look(every=2, until=32, beats=False)
     assert clinic.lost == ["attempt"]
+
+
+def test_a_claim_that_its_living_worker_does_not_report_is_lost(clinic):
+    clinic.held = False
+    clinic.look(every=2, until=14, beats=True)
+    assert "attempt" in clinic.lost
 
 
 def test_an_outage_that_the_watchdog_did_not_meet_itself_expires_nobody(clinic):

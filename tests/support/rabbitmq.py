@@ -9,12 +9,11 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any, ClassVar
 
-import amqp
+from kombu import Connection
 
 from orchestrator.embedded.server import HOST, Server, free_port
 from orchestrator.processes import Process, Supervisor, port_open
@@ -152,13 +151,11 @@ class RabbitMQ(Server):
         ]
 
     def _answers(self, _process: Process) -> bool:
-        try:
-            with socket.create_connection((HOST, self.port), timeout=1):
-                pass
-            with amqp.Connection(
-                f"{HOST}:{self.port}", USER, self.password, connect_timeout=2
-            ) as connection:
+        options = {"max_retries": 1, "interval_start": 0}
+        with Connection(self.url, connect_timeout=2, transport_options=options) as connection:
+            broken: tuple[type[BaseException], ...] = (OSError, *connection.connection_errors)
+            try:
                 connection.connect()
-            return True
-        except (OSError, amqp.AMQPError):
-            return False
+            except broken:
+                return False
+        return True

@@ -1,0 +1,239 @@
+"""The product without one of its guards, once for each: a named test must turn red.
+
+A mutant is made by replacing one text in one file of a temporary copy of the tree. First the
+tests are run on an unchanged copy, where all must pass: else a red test would say nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COPIED = (
+    "orchestrator",
+    "api",
+    "workers",
+    "tests",
+    "examples",
+    "pyproject.toml",
+    "celeryconfig.py",
+)
+
+SCHEDULES = "tests/simulation/test_simulation.py::test_schedules_end_as_they_must"
+FOUND = "tests/simulation/test_found.py::"
+SQL = "tests/integration/test_transitions.py::"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`file` with `old` replaced by `new`; `test` is what must notice."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTANTS = (
+    Mutant(
+        "the fence on claim",
+        "orchestrator/database/migrations/sql/claim.sql",
+        "\n     and state = 'ready' and not withdrawn",
+        "",
+        SQL + "test_a_claim_is_refused_for_another_task_a_second_token_or_a_withdrawn_attempt",
+    ),
+    Mutant(
+        "the fence on completion",
+        "orchestrator/state_manager/bringing.py",
+        "Fence(work.attempt.id, work.token) if work else None",
+        "None",
+        SCHEDULES,
+    ),
+    Mutant(
+        "the fence on heartbeat",
+        "orchestrator/scheduler/watchdog.py",
+        "claimed.held and claimed.beat",
+        "claimed.beat",
+        FOUND + "test_a_claim_that_its_living_worker_does_not_report_is_lost",
+    ),
+    Mutant(
+        "the dedupe of events",
+        "orchestrator/database/events.py",
+        '"names": [event["id"] for event in events]',
+        '"names": [new_id() for event in events]',
+        "tests/integration/test_events_api.py"
+        "::test_an_event_counts_once_for_its_namespace_source_and_id",
+    ),
+    Mutant(
+        "the watchdog",
+        "orchestrator/scheduler/watchdog.py",
+        "for one in silent:",
+        "for one in ():",
+        SCHEDULES,
+    ),
+    Mutant(
+        "the re-dispatch",
+        "orchestrator/scheduler/chores.py",
+        "lost = self._upkeep.lost_messages(self._patience)",
+        "lost = ()",
+        SCHEDULES,
+    ),
+    Mutant(
+        "the attempt count",
+        "orchestrator/core/attempts.py",
+        "attempt.starts + claimed",
+        "attempt.starts",
+        "tests/unit/test_core_attempts.py::test_a_lost_attempt_is_started_again_up_to_its_limit",
+    ),
+    Mutant(
+        "the idempotency record",
+        "orchestrator/database/migrations/sql/start.sql",
+        "return 'seen';",
+        "null;",
+        "tests/integration/test_api_instances.py::test_the_same_key_gives_the_same_answer",
+    ),
+    Mutant(
+        "the reverse order",
+        "orchestrator/core/compensation.py",
+        "best = max(here, key=lambda node: node.done or 0, default=None)",
+        "best = min(here, key=lambda node: node.done or 0, default=None)",
+        "tests/unit/test_core_compensation.py"
+        "::test_many_steps_inside_a_replaced_container_are_passed_over_in_portions",
+    ),
+    Mutant(
+        "the mailbox",
+        "orchestrator/event_handler/looking.py",
+        "if event.target is None and event.created_at",
+        "if event.created_at",
+        "tests/integration/test_events_matching.py"
+        "::test_a_signal_waits_however_long_for_its_listener",
+    ),
+    Mutant(
+        "the uniqueness of firing",
+        "orchestrator/scheduler/starting.py",
+        "new = [one for one in made if (one.row.schedule_id, one.row.due) in noted]",
+        "new = list(made) if noted is not None else []",
+        "tests/integration/test_scheduler_schedules.py"
+        "::test_a_due_time_that_was_backfilled_meanwhile_does_not_fire_again",
+    ),
+    Mutant(
+        "the cancel guard",
+        "orchestrator/core/settle.py",
+        "        draft.withdrawn.append(node.id)\n    draft.set_status(node, Status.CANCELLED)",
+        "    draft.set_status(node, Status.CANCELLED)",
+        SCHEDULES,
+    ),
+    Mutant(
+        "the namespace filter",
+        "orchestrator/database/pages.py",
+        "return self.namespaces is None or namespace in self.namespaces",
+        "return True",
+        "tests/integration/test_api_auth.py::test_a_foreign_namespace_is_a_404_everywhere",
+    ),
+    Mutant(
+        "the database's clock",
+        "orchestrator/database/time.py",
+        "return self._seen + timedelta(seconds=clock.monotonic() - self._at)",
+        "return clock.now() if timedelta else self._seen",
+        SCHEDULES,
+    ),
+)
+
+
+class OutOfDate(Exception):
+    """The text that a mutant replaces is not there, or not once."""
+
+
+def copy(folder: Path) -> Path:
+    """The tree as it stands."""
+    tree = folder / "tree"
+    tree.mkdir()
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copy(source, tree / name)
+    return tree
+
+
+def change(tree: Path, mutant: Mutant) -> str:
+    """Take the guard away; returns the text as it was. Raises `OutOfDate`."""
+    path = tree / mutant.file
+    text = path.read_text()
+    if text.count(mutant.old) != 1:
+        raise OutOfDate(f"{mutant.name}: {mutant.old!r} is {text.count(mutant.old)} times there")
+    path.write_text(text.replace(mutant.old, mutant.new))
+    return text
+
+
+def passes(tree: Path, *tests: str, timeout: float = 300) -> bool:
+    """Whether these tests pass in that tree. One that cannot end is as red as one that fails;
+    one that was not found, or skipped, proves nothing and raises."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        ran = subprocess.run(
+            command, cwd=tree, env=environment, capture_output=True, text=True, timeout=timeout
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    said = {0: " passed", 1: " failed"}.get(ran.returncode)
+    if said is None or said not in ran.stdout:
+        raise OutOfDate(f"{tests} cannot be run:\n{ran.stdout[-2000:]}{ran.stderr[-1000:]}")
+    return ran.returncode == 0
+
+
+def run(chosen: list[Mutant]) -> list[dict[str, object]]:
+    """Each mutant: its name, whether it was killed, by what, in how long."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = copy(Path(folder))
+        tests = list(dict.fromkeys(mutant.test for mutant in chosen))
+        if not passes(tree, *tests):
+            raise SystemExit("the tests fail without any mutant")
+        return [_one(tree, mutant) for mutant in chosen]
+
+
+def _one(tree: Path, mutant: Mutant) -> dict[str, object]:
+    began = time.monotonic()
+    text = change(tree, mutant)
+    try:
+        killed = not passes(tree, mutant.test)
+    finally:
+        (tree / mutant.file).write_text(text)
+    seconds = round(time.monotonic() - began, 1)
+    print(f"{'killed' if killed else 'ALIVE ':8} {mutant.name:28} {seconds:6} s  {mutant.test}")
+    return {"mutant": mutant.name, "killed": killed, "test": mutant.test, "seconds": seconds}
+
+
+def main() -> int:
+    """Exit status 1: a mutant lives."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.mutants")
+    parser.add_argument("names", nargs="*", help="only those whose name contains one of these")
+    parser.add_argument("--out", help="write the results there, as JSON")
+    chosen = parser.parse_args()
+    wanted = [
+        mutant
+        for mutant in MUTANTS
+        if not chosen.names or any(name in mutant.name for name in chosen.names)
+    ]
+    results = run(wanted)
+    killed = sum(bool(result["killed"]) for result in results)
+    print(f"{killed} of {len(results)} mutants killed")
+    if chosen.out:
+        Path(chosen.out).write_text(json.dumps(results))
+    return 0 if killed == len(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
