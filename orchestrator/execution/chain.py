@@ -83,8 +83,10 @@ class Chain:
                 self.hand.promote()
                 self.hand.count("continued")
                 self._continue_with(work)
-        finally:
-            self.hand.release()
+        except Exception:
+            self.hand.release()  # not for an exit: the main process looks at what was in hand
+            raise
+        self.hand.release()
 
     def _continue_with(self, work: Work) -> None:
         task = self.execution.app.tasks[work.attempt.task]

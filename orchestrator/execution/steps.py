@@ -40,9 +40,12 @@ def on_message(
             return _dropped(execution, uuid, "it is not for us to run")
         chain = Chain(execution, execution.rules.limit_of(work.attempt), soft)
         try:
-            return chain.run(task, work, request)
-        finally:
-            chain.go_on()
+            result = chain.run(task, work, request)
+        except Exception:
+            execution.hand.release()  # the child lives on; an exit is the main process's to see
+            raise
+        chain.go_on()
+        return result
 
 
 def _refusal(

