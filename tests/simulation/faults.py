@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 Pair = tuple[str, str]
 
-#: What can happen to a statement, or to whoever sends it. (`Store.end` is not among them: a
-#: result that is not stale always changes something.)
+#: What can happen to a statement, or to whoever sends it.
 AT_STATEMENTS = (
     "refused",
     "reply lost",
@@ -33,7 +32,7 @@ AT_STATEMENTS = (
 STATEMENTS: dict[str, tuple[str, ...]] = {
     "child": (
         *("claim", "claim next", "save", "lock", "load", "locked save", "commit", "read inbox"),
-        *("forget", "ended with", "claimed with", "put", "top up", "announce"),
+        *("forget", "end", "ended with", "claimed with", "put", "top up", "announce"),
     ),
     "main": ("register", "heartbeat", "held by", "put"),
     "beat": ("timers", "claimed", "put", "lost messages", "overdue", "next due"),

@@ -98,15 +98,29 @@ class SimUpkeep:
         since = row.created_at if row.published_at is None else row.published_at
         if since >= now - mine:
             return False
-        if row.published_at is None:
-            return True
         lately = [one for one in self.tables.claims if one.queue == row.queue]
-        for one in lately:
-            passed = one.published_at is not None and one.published_at > row.published_at
-            if passed and (one.claimed_at or 0.0) < now - patience:
+        if row.published_at is None:
+            if not self._others_published(row):
                 return True
+        elif any(
+            one.published_at is not None
+            and one.published_at > row.published_at
+            and (one.claimed_at or 0.0) < now - patience
+            for one in lately
+        ):
+            return True
         quiet = not any((one.claimed_at or 0.0) > now - mine for one in lately)
         return quiet and any(self._is_free(worker, row, patience) for worker in self._workers())
+
+    def _others_published(self, row: AttemptRow) -> bool:
+        """Whether more of the instance's wave is still to be claimed."""
+        return any(
+            one.instance == row.instance
+            and one.value.state is READY
+            and one.queue == row.queue
+            and one.published_at is not None
+            for one in self.tables.live.values()
+        )
 
     def _workers(self) -> Sequence[WorkerRow]:
         return list(self.tables.workers.values())

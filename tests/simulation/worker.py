@@ -7,6 +7,7 @@ real thing): hold, claim, run, commit, go on with what was taken.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.core.values import Attempt, Ended
@@ -141,10 +142,11 @@ class Child:
 
     def _bring(self, instance: str) -> None:
         until = self.loop.now + HINT_PATIENCE
+        token, tries, take = f"{self.simulation.new_id()}.0", count(), self._take()
         try:
             self.following = persist(
                 self.loop,
-                lambda: self.state.drain(instance, self._take()),
+                lambda: self.state.drain(instance, take, token, again=next(tries) > 0),
                 lambda: self.loop.now > until,
             )
         except GaveUp:
