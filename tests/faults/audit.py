@@ -1,0 +1,166 @@
+"""The invariants as queries over the product's tables, and over a ledger that is not its own.
+
+Every query gives the rows that must not be there. They may be asked of any database at rest:
+`problems(reader)`; with the ids that clients were told of and the ledger of effects, more of
+them have something to look at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+OPEN = "('pending', 'running', 'waiting', 'suspended')"
+_LIVE = "('ready', 'claimed')"
+
+#: Steps that undo others, with all below them.
+_UNDOING = (
+    "with recursive undoing as (select instance_id, id from orchestrator.steps"
+    " where undoes is not null union all select s.instance_id, s.id from orchestrator.steps s"
+    " join undoing u on s.instance_id = u.instance_id and s.parent = u.id)"
+)
+
+QUERIES: Mapping[str, str] = {
+    "I2 history has a gap": (
+        "select i.id from orchestrator.instances i left join (select instance_id, count(*) n,"
+        " max(sequence) last from orchestrator.history group by 1) h on h.instance_id = i.id"
+        " where coalesce(h.n, 0) <> i.sequence or coalesce(h.last, 0) <> i.sequence"
+    ),
+    "I2 a step succeeded twice": (
+        "select instance_id, step from orchestrator.attempts where state = 'succeeded'"
+        " group by 1, 2 having count(*) > 1"
+    ),
+    "I2 an attempt's end is half told": (
+        "select id, state from orchestrator.attempts"
+        f" where (state in {_LIVE}) <> (ended_at is null)"
+    ),
+    "I3 an end by nobody": (
+        "select id, state from orchestrator.attempts"
+        " where state in ('succeeded', 'failed') and (token is null or claimed_at is null)"
+    ),
+    "I4 more starts than the limit": (
+        "select instance_id, step, count(*) from orchestrator.attempts"
+        " where state = 'lost' and claimed_at is not null group by 1, 2 having count(*) > 3"
+    ),
+    "I5 an orphan": (
+        f"select i.id, i.status from orchestrator.instances i where i.status in {OPEN}"
+        " and i.status <> 'suspended'"
+        " and not exists (select from orchestrator.stimuli q where q.instance_id = i.id)"
+        " and not exists (select from orchestrator.attempts a where a.instance_id = i.id"
+        f"  and a.state in {_LIVE})"
+        " and not exists (select from orchestrator.timers t where t.instance_id = i.id)"
+        " and not exists (select from orchestrator.listeners l where l.instance_id = i.id)"
+        " and not exists (select from orchestrator.instances c where c.parent_instance = i.id"
+        f"  and (c.status in {OPEN} or c.compensation = 'running'))"
+    ),
+    "I5 something is left of an instance that has ended": (
+        f"select i.id from orchestrator.instances i where i.status not in {OPEN}"
+        " and i.compensation <> 'running' and i.open = 0 and ("
+        "  exists (select from orchestrator.attempts a where a.instance_id = i.id"
+        f"   and a.state in {_LIVE})"
+        "  or exists (select from orchestrator.timers t where t.instance_id = i.id)"
+        "  or exists (select from orchestrator.listeners l where l.instance_id = i.id)"
+        f"  or exists (select from orchestrator.steps s where s.instance_id = i.id"
+        f"   and s.status in {OPEN}))"
+    ),
+    "I8 a step was undone twice": (
+        "select instance_id, undoes from orchestrator.steps where undoes is not null"
+        " group by 1, 2 having count(*) > 1"
+    ),
+    "I8 what did not complete was undone": (
+        "select u.instance_id, u.id from orchestrator.steps u join orchestrator.steps s"
+        " on s.instance_id = u.instance_id and s.id = u.undoes"
+        " where s.status <> 'completed' and not s.unknown"
+    ),
+    "I8 undone out of order": (
+        "select u.instance_id, u.id from (select u.instance_id, u.id, s.done,"
+        "  lag(s.done) over (partition by u.instance_id order by u.id) before"
+        "  from orchestrator.steps u join orchestrator.steps s"
+        "  on s.instance_id = u.instance_id and s.id = u.undoes where u.parent = 0) u"
+        " where u.before < u.done"
+    ),
+    "I8 neither undone nor a dead letter": (
+        "select u.instance_id, u.id from orchestrator.steps u where u.undoes is not null"
+        " and u.status not in ('completed', 'pending', 'running', 'waiting', 'suspended')"
+        " and not exists (select from orchestrator.dead_letters d"
+        "  where d.instance_id = u.instance_id and d.step = u.id)"
+    ),
+    "I9 a pause ended early": (
+        "select instance_id, id from orchestrator.steps where kind = 'wait'"
+        " and status = 'completed' and ended_at < started_at"
+    ),
+    "I13 an end was not the end": (
+        "select i.id from orchestrator.instances i join orchestrator.history h"
+        " on h.instance_id = i.id, json_array_elements(h.facts) f"
+        " where f ->> 0 in ('workflow.completed', 'workflow.faulted', 'workflow.cancelled')"
+        " group by i.id, i.run having count(*) > i.run"
+    ),
+    "I14 started after the end": (
+        f"{_UNDOING} select a.id from orchestrator.attempts a join orchestrator.instances i"
+        " on i.id = a.instance_id where i.run = 1"
+        " and a.claimed_at > i.ended_at + interval '10 s' and not exists (select from undoing u"
+        "  where u.instance_id = a.instance_id and u.id = a.step)"
+    ),
+    "rows that belong to nothing": (
+        "select a.id::text from orchestrator.attempts a left join orchestrator.steps s"
+        " on s.instance_id = a.instance_id and s.id = a.step where s.id is null union all"
+        " select s.instance_id || ':' || s.id from orchestrator.steps s"
+        " left join orchestrator.instances i on i.id = s.instance_id where i.id is null union all"
+        " select q.instance_id::text from orchestrator.stimuli q"
+        " left join orchestrator.instances i on i.id = q.instance_id where i.id is null"
+    ),
+}
+
+
+class Reader(Protocol):
+    """Whatever gives the rows of a statement."""
+
+    def __call__(self, statement: str, *params: Any) -> list[tuple[Any, ...]]:
+        """The rows."""
+
+
+def problems(
+    sql: Reader, told: Sequence[str] = (), ledger: Iterable[Mapping[str, Any]] = ()
+) -> dict[str, list[tuple[Any, ...]]]:
+    """What is wrong: the name of each query that has rows, with its first five."""
+    found = {name: sql(query) for name, query in QUERIES.items()}
+    found["I1 acknowledged and not there"] = sql(
+        "select t.id from unnest(%s::uuid[]) t(id) left join orchestrator.instances i"
+        " on i.id = t.id where i.id is null",
+        list(told),
+    )
+    found.update(_of_effects(sql, list(ledger)))
+    return {name: rows[:5] for name, rows in found.items() if rows}
+
+
+def _of_effects(sql: Reader, ledger: list[Mapping[str, Any]]) -> dict[str, list[tuple[Any, ...]]]:
+    runs = Counter(str(line["attempt"]) for line in ledger)
+    twice = [(attempt, count) for attempt, count in runs.items() if count > 1]
+    unclaimed = sql(
+        "select l.id from unnest(%s::uuid[]) l(id) left join orchestrator.attempts a"
+        " on a.id = l.id where a.claimed_at is null",
+        [attempt for attempt in runs if attempt != "None"],
+    )
+    succeeded = sql("select id::text from orchestrator.attempts where state = 'succeeded'")
+    idle = [row for row in succeeded if runs and row[0] not in runs]
+    return {
+        "I7 one attempt ran twice": twice,
+        "I7 ran without a claim": unclaimed,
+        "I7 succeeded and never ran": idle,
+        "I7 ran outside of a step": [(runs["None"],)] if runs["None"] else [],
+    }
+
+
+def effects(file: Path) -> list[dict[str, Any]]:
+    """The ledger; what a killed process was writing may be cut."""
+    lines = file.read_bytes().split(b"\n") if file.exists() else []
+    found = []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found

@@ -1,0 +1,62 @@
+"""The workflows that run under fire, each with the end that it must come to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Body = dict[str, Any]
+
+
+def effect(name: str, **given: Any) -> Body:
+    """A step that leaves a line in the ledger."""
+    return {name: {"call": "chaos.effect", "with": {"name": name, **given}}}
+
+
+def undoable(name: str) -> Body:
+    """One that is undone by another line."""
+    undo = {"call": "chaos.undo", "with": {"name": name}}
+    step = effect(name)
+    step[name]["metadata"] = {"compensate": undo}
+    return step
+
+
+def document(name: str, *tasks: Body) -> Body:
+    """A workflow of the namespace ``chaos``."""
+    head = {"dsl": "1.0.3", "namespace": "chaos", "name": name, "version": "1.0.0"}
+    return {"document": head, "do": list(tasks)}
+
+
+def pause(milliseconds: int) -> Body:
+    """A workflow that waits between two effects."""
+    wait = {"pause": {"wait": {"milliseconds": milliseconds}}}
+    return document(f"pause-{milliseconds}", effect("before"), wait, effect("after"))
+
+
+LINE = document("line", effect("one"), effect("two"), effect("three"))
+FORK = document(
+    "fork",
+    {"all": {"fork": {"branches": [effect("a"), effect("b"), effect("c")]}}},
+    effect("last"),
+)
+SAGA = document(
+    "saga",
+    undoable("stock"),
+    undoable("charge"),
+    {"bad": {"call": "chaos.fail", "with": {"name": "bad"}}},
+)
+PAUSE = pause(300)
+
+#: What runs under most faults: the document, and the (status, compensation) that it ends with.
+MIXED = (
+    (LINE, ("completed", "none")),
+    (FORK, ("completed", "none")),
+    (SAGA, ("faulted", "completed")),
+    (PAUSE, ("completed", "none")),
+)
+
+
+def dying(how: str) -> Body:
+    """A workflow whose step ends its process each time it is started."""
+    return document(
+        f"dying-{how}", {"die": {"call": "chaos.die", "with": {"name": "die", "how": how}}}
+    )

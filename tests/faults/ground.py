@@ -1,0 +1,274 @@
+"""The ground on which the real product is put under fire: servers, processes, a load, a ledger."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx2
+import psutil
+import psycopg2
+
+from orchestrator.database import migrate
+from orchestrator.embedded import Postgres, Valkey
+from orchestrator.processes import Process, http_ok, log_says
+from tests.faults import audit
+from tests.faults.documents import Body
+from tests.faults.proxy import Proxy
+from tests.support.stack import Stack, free_port
+
+APP = "tests.apps.chaos"
+#: Workflows that are started with one request.
+BATCH = 25
+
+_numbers = itertools.count()
+
+
+class Ground:
+    """One product of its own on servers that rows share; everything restarts when it dies."""
+
+    def __init__(
+        self,
+        folder: Path,
+        postgres: Postgres,
+        valkey: Valkey,
+        *,
+        workers: int = 2,
+        concurrency: int = 2,
+        beats: int = 1,
+        through_proxy: bool = False,
+        **settings: Any,
+    ) -> None:
+        self.folder = folder
+        self.postgres, self.valkey = postgres, valkey
+        self.ledger = folder / "ledger.jsonl"
+        self.told: dict[str, tuple[str, str]] = {}
+        self.slowest_answer = 0.0
+        self.refused = 0
+        self.proxy: Proxy | None = None
+        self._ports = free_port()
+        url = self._database()
+        self.direct_url = url
+        if through_proxy:
+            self.proxy = Proxy(urlsplit(url).port or 5432)
+            url = _at(url, self.proxy.port)
+        self.stack = Stack(folder, url, valkey.url, **settings)
+        self._workers, self._concurrency, self._beats = workers, concurrency, beats
+        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self._ports}", timeout=10)
+
+    def _database(self) -> str:
+        name = f"chaos_{next(_numbers)}"
+        connection = psycopg2.connect(self.postgres.url)
+        connection.autocommit = True
+        connection.cursor().execute(f"create database {name}")
+        connection.close()
+        url = self.postgres.url_of(name)
+        migrate.upgrade(url)
+        return url
+
+    def __enter__(self) -> Self:
+        self.api = self.stack.spawn(
+            "api",
+            *("-m", "orchestrator.cli", "api"),
+            env={"ORCHESTRATOR_API_PORT": self._ports},
+            ready=http_ok(f"http://127.0.0.1:{self._ports}/livez"),
+            restart=True,
+        )
+        self.beats = [self.start_beat(f"beat{n}") for n in range(self._beats)]
+        self.workers = [self.start_worker(f"worker{n}") for n in range(self._workers)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        if self.proxy is not None:
+            self.proxy.close()
+        self.stack.stop()
+
+    def start_beat(self, name: str) -> Process:
+        """A beat that is started again when it dies."""
+        return self.stack.spawn(
+            name,
+            *("-m", "celery", "-A", APP, "beat", "-l", "INFO", "-S", "orchestrator"),
+            env={"CHAOS_LEDGER": self.ledger},
+            ready=log_says("beat: Starting"),
+            restart=True,
+        )
+
+    def start_worker(self, name: str) -> Process:
+        """A worker that is started again when it dies."""
+        return self.stack.worker(
+            name,
+            APP,
+            concurrency=self._concurrency,
+            env={"CHAOS_LEDGER": self.ledger},
+            restart=True,
+        )
+
+    # -- load --------------------------------------------------------------------------------
+
+    def deploy(self, document: Body) -> Body:
+        """Deploy a workflow; the body that starts it."""
+        self._ask("POST", "/v1/workflows", document, None, (200, 201))
+        head = document["document"]
+        return {"workflow": {name: head[name] for name in ("namespace", "name", "version")}}
+
+    def start(self, body: Body, end: tuple[str, str], count: int) -> None:
+        """Start so many; whoever is not answered asks again with the same key."""
+        while count > 0:
+            size = min(count, BATCH)
+            key = f"chaos-{next(_numbers)}"
+            answer = self._ask("POST", "/v1/instances", [body] * size, key, (202,))
+            self.told.update({one["id"]: end for one in answer})
+            count -= size
+
+    def start_one(self, body: Body, end: tuple[str, str], key: str) -> str:
+        """Start one with a key; its id."""
+        answer = self._ask("POST", "/v1/instances", body, key, (202,))
+        self.told[answer["id"]] = end
+        return str(answer["id"])
+
+    def _ask(self, verb: str, path: str, body: Any, key: str | None, good: Sequence[int]) -> Any:
+        headers = {"Idempotency-Key": key} if key else {}
+        deadline = time.monotonic() + 120
+        while True:
+            began = time.monotonic()
+            try:
+                answer = self.client.request(verb, path, json=body, headers=headers)
+                self.slowest_answer = max(self.slowest_answer, time.monotonic() - began)
+                if answer.status_code in good:
+                    return answer.json()
+                assert answer.status_code in (409, 503), answer.text
+                self.refused += 1
+            except httpx2.TransportError:
+                self.refused += 1
+            assert time.monotonic() < deadline, f"no answer: {self.stack.logs()}"
+            time.sleep(0.1)  # as a client would, before it asks again
+
+    # -- looking -----------------------------------------------------------------------------
+
+    def sql(self, statement: str, *params: Any) -> list[tuple[Any, ...]]:
+        """Rows, straight from the server, as soon as it answers."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                connection = psycopg2.connect(self.direct_url, connect_timeout=3)
+                try:
+                    connection.autocommit = True
+                    with connection.cursor() as cursor:
+                        cursor.execute(statement, params or None)
+                        return cursor.fetchall() if cursor.description else []
+                finally:
+                    connection.close()
+            except psycopg2.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)  # the server is being restarted
+
+    def settled(self) -> int:
+        """How many instances have ended, their undoing too."""
+        (row,) = self.sql(
+            f"select count(*) from orchestrator.instances where status not in {audit.OPEN}"
+            " and compensation <> 'running'"
+        )
+        return int(row[0])
+
+    def settle(self, timeout: float) -> None:
+        """Wait until everything that was acknowledged has ended."""
+        deadline = time.monotonic() + timeout
+        while self.settled() < len(self.told):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.2)  # between two looks
+
+    def wrong_ends(self) -> list[tuple[str, str, str]]:
+        """Instances that did not come to the end that they had to."""
+        rows = self.sql("select id::text, status, compensation from orchestrator.instances")
+        found = {row[0]: (row[1], row[2]) for row in rows}
+        return [
+            (id, *found.get(id, ("not there", "")))
+            for id, end in self.told.items()
+            if found.get(id) != end
+        ]
+
+    def problems(self) -> dict[str, Any]:
+        """What the audit finds."""
+        found: dict[str, Any] = dict(
+            audit.problems(self.sql, list(self.told), audit.effects(self.ledger))
+        )
+        wrong = self.wrong_ends()
+        if wrong:
+            found["ends that had to be others"] = [len(wrong), *wrong[:3]]
+        return found
+
+    def logged(self, action: str) -> int:
+        """How often the processes have said something."""
+        text = f'"{action}"'
+        return sum(
+            path.read_text(errors="replace").count(text) for path in self.folder.glob("*.log")
+        )
+
+    # -- fire --------------------------------------------------------------------------------
+
+    def children(self) -> list[psutil.Process]:
+        """The processes of the workers' pools."""
+        found = []
+        for worker in self.workers:
+            if worker.running:
+                try:
+                    found += psutil.Process(worker.pid).children()
+                except psutil.Error:
+                    continue
+        return found
+
+
+class Striker:
+    """Strikes again and again, in a thread of its own, until it has struck often enough."""
+
+    def __init__(
+        self,
+        strike: Callable[[random.Random], bool | None],
+        count: int,
+        pauses: tuple[float, float],
+        seed: int,
+    ) -> None:
+        self.struck = 0
+        self.error: BaseException | None = None
+        self._strike, self._count, self._pauses = strike, count, pauses
+        self._random = random.Random(seed)
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    @property
+    def done(self) -> bool:
+        """Whether it has struck often enough, or failed to."""
+        return self.struck >= self._count or self.error is not None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, after the strike that is under way."""
+        self._end.set()
+        self._thread.join(60)
+
+    def _run(self) -> None:
+        try:
+            while not self.done and not self._end.wait(self._random.uniform(*self._pauses)):
+                if self._strike(self._random) is not False:
+                    self.struck += 1
+        except BaseException as error:  # noqa: BLE001  it is told by the row
+            self.error = error
+
+
+def _at(url: str, port: int) -> str:
+    """The same URL at another port."""
+    parts = urlsplit(url)
+    user = f"{parts.username}:{parts.password}@" if parts.username else ""
+    return urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{port}"))
