@@ -9,12 +9,13 @@ from typing import Any
 
 from orchestrator.embedded import Postgres, Valkey
 from tests.faults import rows
-from tests.faults.documents import MIXED
 from tests.faults.ground import Ground, Striker
 from tests.faults.rows import DEFAULTS, Row
 
 #: After the last strike everything ends within this, in s.
 SETTLE = 120.0
+#: Between the first and the last strike something must have gone on.
+LEAST_STRIKES = 3
 #: A row takes no longer than this, in s, however slow the machine.
 LONGEST = 600.0
 
@@ -48,7 +49,7 @@ def burn(
     with Ground(folder, postgres, valkey, **options) as ground:
         striker = Striker(
             lambda random: row.strike(ground, random),
-            max(1, round(row.strikes * scale)),
+            max(LEAST_STRIKES, round(row.strikes * scale)),
             row.pauses,
             seed,
         )
@@ -63,7 +64,7 @@ def burn(
 def _load(ground: Ground, row: Row, striker: Striker, scale: float, began: float) -> int:
     """Start workflows until there were enough of them and of strikes; how many instances ended
     between the first strike and the last."""
-    bodies = [(ground.deploy(document), end) for document, end in MIXED]
+    bodies = [(ground.deploy(document), end) for document, end in row.load]
     wanted = max(40, round(row.workflows * scale))
     striker.start()
     first: int | None = None
@@ -75,7 +76,7 @@ def _load(ground: Ground, row: Row, striker: Striker, scale: float, began: float
             first = settled
         if len(ground.told) - settled < BACKLOG:
             for body, end in bodies:
-                ground.start(body, end, 10)
+                ground.start(body, end, 40 // len(bodies))
         else:
             time.sleep(0.1)  # the load is a stream, not a heap
     moved = ground.settled() - (first or 0)
@@ -84,7 +85,7 @@ def _load(ground: Ground, row: Row, striker: Striker, scale: float, began: float
 
 
 #: So many instances may be open before more are started.
-BACKLOG = 400
+BACKLOG = 200
 
 
 def _heal(ground: Ground, postgres: Postgres, valkey: Valkey) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 Body = dict[str, Any]
+Load = tuple[Body, tuple[str, str]]
+"""A workflow, and the (status, compensation) that it must end with."""
 
 
 def effect(name: str, **given: Any) -> Body:
@@ -47,11 +49,20 @@ SAGA = document(
 PAUSE = pause(300)
 
 #: What runs under most faults: the document, and the (status, compensation) that it ends with.
-MIXED = (
+MIXED: tuple[Load, ...] = (
     (LINE, ("completed", "none")),
     (FORK, ("completed", "none")),
     (SAGA, ("faulted", "completed")),
     (PAUSE, ("completed", "none")),
+)
+
+
+#: Steps long enough to be caught in the middle.
+LONG: tuple[Load, ...] = (
+    (
+        document("long", *(effect(name, seconds=0.2) for name in ("one", "two", "three"))),
+        ("completed", "none"),
+    ),
 )
 
 

@@ -208,9 +208,8 @@ class Ground:
 
     def logged(self, action: str) -> int:
         """How often the processes have said something."""
-        text = f'"{action}"'
         return sum(
-            path.read_text(errors="replace").count(text) for path in self.folder.glob("*.log")
+            path.read_text(errors="replace").count(action) for path in self.folder.glob("*.log")
         )
 
     # -- fire --------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -18,6 +18,7 @@ import redis
 from orchestrator.embedded import Valkey
 from orchestrator.ids import new_id
 from orchestrator.processes import Process, ProcessFailed
+from tests.faults.documents import LONG, MIXED, Load
 from tests.faults.ground import Ground
 
 #: Whether it struck.
@@ -36,6 +37,8 @@ class Row:
     pauses: tuple[float, float]
     ground: dict[str, Any] = field(default_factory=dict)
     stale: bool = False
+    #: What runs meanwhile: documents, with their ends.
+    load: Sequence[Load] = MIXED
     #: In s, of a step whose process was killed, till it runs again.
     recovery: float | None = None
 
@@ -258,6 +261,8 @@ ROWS = (
         200,
         (0.1, 0.5),
         {"workers": 6, "concurrency": 1, "beats": 2, "lease": 2},
+        stale=True,
+        load=LONG,
     ),
     Row("Postgres crashes and restarts", postgres, 5_000, 12, (5.0, 15.0)),
     Row("the reply of a COMMIT is lost", commit, 5_000, 500, (0.0, 0.05), {"through_proxy": True}),
