@@ -22,6 +22,7 @@ from api import (
     problems,
     schedules,
     steps,
+    subscriptions,
     trace,
     why,
     workflows,
@@ -51,6 +52,7 @@ RESOURCES = (
     letters,
     schedules,
     events,
+    subscriptions,
     administration,
     keys,
 )

@@ -47,12 +47,12 @@ def receive(query: dict[str, Any]) -> Response:
     An event that has been taken before is answered in the same way, and has no effect.
     """
     given, many = cloud_events.read(many=True)
-    namespace = _namespace(query.get("namespace"))
+    namespace = into(query.get("namespace"))
     return _taken(namespace, many, lambda reader: events.put(reader, namespace, given))
 
 
-def _namespace(asked: str | None) -> str:
-    """Where the events go; raises `Problem` 404, 422."""
+def into(asked: str | None) -> str:
+    """The namespace that something goes into. Raises `Problem` 404, 422."""
     allowed = scope(asked).namespaces
     if asked is not None:
         return asked

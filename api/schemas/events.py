@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from api.schemas.common import NAMESPACE, PageSchema, time, uuid
+from api.schemas.common import NAMESPACE, CommaSeparated, PageSchema, name, time, uuid
 from api.schemas.instances import ANY
 
 _TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 1000}
@@ -109,3 +109,149 @@ class EventsQuerySchema(PageSchema):
     type = fields.String(validate=validate.Length(1, 1000))
     source = fields.String(validate=validate.Length(1, 1000))
     target = fields.UUID(metadata={"description": "the instance that it is addressed to"})
+
+
+_FILTER = {"type": "object", "maxProperties": 64}
+STATES = ("active", "paused", "disabled")
+
+
+class WebhookSchema(Schema):
+    """Where events are sent: as structured CloudEvents, signed after Standard Webhooks."""
+
+    url = fields.String(
+        required=True,
+        validate=validate.Length(1, 2000),
+        metadata={"pattern": r"^https?://[^\s@/?#]+([/?#]\S*)?$"},
+    )
+    secret = fields.String(
+        validate=validate.Length(1, 120),
+        metadata={"description": "`whsec_` and 24 to 64 bytes in base64; made unless given"},
+    )
+
+
+class StartsSchema(Schema):
+    """The workflow of the same namespace that each event starts."""
+
+    name = fields.String(required=True, validate=validate.Length(1, 255))
+    version = fields.String(
+        validate=validate.Length(1, 255), metadata={"description": "the newest unless given"}
+    )
+    read = fields.String(
+        validate=validate.OneOf(("data", "envelope", "raw")),
+        metadata={"description": "what the input is: the event (`envelope`) unless given"},
+    )
+
+
+class NewSubscriptionSchema(Schema):
+    """Who wants to be told of which events."""
+
+    namespace = fields.String(
+        validate=validate.Regexp(NAMESPACE),
+        metadata={"description": "needed unless the key opens just one"},
+    )
+    description = name(1000, least=0, allow_none=True)
+    filter = fields.Dict(
+        required=True,
+        metadata={**_FILTER, "description": "as `with` in an event filter of the DSL"},
+    )
+    webhook = fields.Nested(WebhookSchema)
+    workflow = fields.Nested(StartsSchema)
+
+
+class ChangeSubscriptionSchema(Schema):
+    """What to change of a subscription."""
+
+    state = fields.String(validate=validate.OneOf(("active", "paused")))
+    description = name(1000, least=0, allow_none=True)
+    filter = fields.Dict(metadata=_FILTER)
+    webhook = fields.Nested(WebhookSchema)
+
+
+class SentToSchema(Schema):
+    """Where events are sent."""
+
+    url = fields.String(required=True)
+
+
+class SubscriptionSchema(Schema):
+    """A subscription, without its secret."""
+
+    id = uuid(required=True)
+    namespace = fields.String(required=True)
+    description = fields.String(required=True, allow_none=True)
+    filter = ANY(required=True)
+    webhook = fields.Nested(SentToSchema, required=True, allow_none=True)
+    workflow = fields.Nested(StartsSchema, required=True, allow_none=True)
+    state = fields.String(required=True, validate=validate.OneOf(STATES))
+    reason = fields.String(
+        required=True, allow_none=True, metadata={"description": "why it was disabled"}
+    )
+    failures = fields.Integer(required=True, metadata={"description": "in a row"})
+    failing_since = time(required=True, allow_none=True)
+    created_at = time(required=True)
+    changed_at = time(required=True)
+
+
+class MadeSubscriptionSchema(SubscriptionSchema):
+    """A subscription that was just made."""
+
+    secret = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "what verifies the signatures; shown this once"},
+    )
+
+
+class SubscriptionsSchema(Schema):
+    """A page of subscriptions, the newest first."""
+
+    items = fields.List(fields.Nested(SubscriptionSchema), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class SubscriptionsQuerySchema(PageSchema):
+    """Which subscriptions."""
+
+    namespace = fields.String(validate=validate.Regexp(NAMESPACE))
+    state = CommaSeparated(STATES, load_default=())
+
+
+DELIVERY_STATES = ("pending", "delivered", "failed")
+
+
+class DeliverySchema(Schema):
+    """An event on its way to a subscriber."""
+
+    id = uuid(required=True, metadata={"description": "the `webhook-id`, however often it is sent"})
+    subscription = uuid(required=True)
+    event = uuid(required=True, allow_none=True)
+    type = fields.String(required=True, allow_none=True)
+    ordering = uuid(
+        required=True,
+        allow_none=True,
+        metadata={"description": "the instance among whose events the order is kept"},
+    )
+    state = fields.String(required=True, validate=validate.OneOf(DELIVERY_STATES))
+    attempts = fields.Integer(required=True)
+    next_at = time(required=True, allow_none=True)
+    until = time(required=True)
+    status = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "of the last answer"}
+    )
+    error = fields.String(required=True, allow_none=True)
+    instance = uuid(required=True, allow_none=True, metadata={"description": "that it has started"})
+    created_at = time(required=True)
+    ended_at = time(required=True, allow_none=True)
+
+
+class DeliveriesSchema(Schema):
+    """A page of deliveries, the newest first."""
+
+    items = fields.List(fields.Nested(DeliverySchema), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class DeliveriesQuerySchema(PageSchema):
+    """Which deliveries."""
+
+    state = CommaSeparated(DELIVERY_STATES, load_default=())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from orchestrator.database import events, groups, listeners
+from orchestrator.database import deliveries, events, groups, listeners
 from orchestrator.database.connection import Database
 from orchestrator.event_handler.telling import SELDOM, Teller
 from orchestrator.scheduler.chores import Chore
@@ -49,4 +49,5 @@ class EventChores:
             return LOOK
         listeners.tidy(self.database)
         groups.forget(self.database, self.kept)
+        deliveries.forget(self.database, self.kept)
         return FORGET

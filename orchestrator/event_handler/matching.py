@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from orchestrator.database import events, listeners
 from orchestrator.database.connection import Busy, Database
@@ -12,6 +13,7 @@ from orchestrator.event_handler.giving import Giving
 from orchestrator.event_handler.judging import Judge, Stuck
 from orchestrator.event_handler.looking import LookBack
 from orchestrator.event_handler.starting import Starting
+from orchestrator.event_handler.subscribing import Subscribing
 from orchestrator.expressions import Evaluate, EvaluatorUnavailable
 from orchestrator.task_dispatcher import TaskDispatcher
 
@@ -57,11 +59,13 @@ class EventHandler:
             if now is None:
                 return None
             book = Book(cursor, namespace)
-            more = self._matched(cursor, namespace, Judge(self.evaluate, now), book)
+            more = self._matched(cursor, namespace, Judge(self.evaluate, now), book, now)
         self.dispatcher.hint(*dict.fromkeys(book.told))
         return more
 
-    def _matched(self, cursor: Reader, namespace: str, judge: Judge, book: Book) -> bool:
+    def _matched(
+        self, cursor: Reader, namespace: str, judge: Judge, book: Book, now: datetime
+    ) -> bool:
         asked = listeners.asked(cursor, namespace, LISTENERS)
         if asked:
             LookBack(cursor, namespace, judge, book).look(asked)
@@ -73,6 +77,8 @@ class EventHandler:
         book.write()
         starting = Starting(cursor, namespace, judge)
         starting.give(done)
-        book.told += starting.told
+        subscribing = Subscribing(cursor, namespace, judge, now)
+        subscribing.give(done)
+        book.told += starting.told + subscribing.told
         events.matched(cursor, [event.number for event in done])
         return True

@@ -16,7 +16,9 @@ from orchestrator.bootstrap import services
 from orchestrator.database.connection import Busy
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.event_handler.chores import EventChores
+from orchestrator.event_handler.post import PostOffice
 from orchestrator.log import get_logger
+from orchestrator.outbound import Outbound
 from orchestrator.scheduler.chores import Chores
 from orchestrator.scheduler.entries import Entries
 from orchestrator.scheduler.upkeep import PostgresUpkeep
@@ -25,6 +27,8 @@ from orchestrator.settings import load_settings
 
 log = get_logger(__name__)
 
+#: The largest answer of a webhook's receiver that is read, in bytes.
+ANSWER = 64 * 1024
 #: How long a beat waits before it asks an absent database again, in s.
 PATIENCE = 0.5
 
@@ -49,9 +53,14 @@ class Scheduler(celery.beat.Scheduler):
         )
         self._entries = Entries(database, app.main or "", self.schedule, self._send)
         self._wake = Wake(settings.direct_url)
+        outbound = Outbound(
+            settings.outbound_allow, settings.outbound_resolve, settings.outbound_ca, ANSWER
+        )
+        self._post = PostOffice(database, settings.direct_url, outbound)
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Do what is due, then wait until something is."""
+        self._post.open()
         try:
             pause = min(self._chores.run(), self._entries.run())
         except Busy:
@@ -74,5 +83,6 @@ class Scheduler(celery.beat.Scheduler):
         """Leave nothing open."""
         super().close()
         if hasattr(self, "_wake"):
+            self._post.close()
             self._wake.close()
             self._services.close()
