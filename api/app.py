@@ -22,6 +22,7 @@ from api import (
     problems,
     schedules,
     steps,
+    stream,
     subscriptions,
     trace,
     why,
@@ -31,6 +32,7 @@ from api.auth import Authenticator, Role
 from api.bodies import Validators
 from api.catalog import Catalog
 from api.context import EXTENSION, State, state
+from api.feed import Feed
 from api.hints import Hints
 from api.limits import Rate, RateLimiter
 from api.problems import Problem
@@ -51,6 +53,7 @@ RESOURCES = (
     why,
     letters,
     schedules,
+    stream,
     events,
     subscriptions,
     administration,
@@ -110,6 +113,7 @@ def create_app(
         hints=Hints(services.dispatcher),
         limiter=RateLimiter(rate or Rate(), services.settings.broker_url),
         validators=Validators(described.spec.to_dict),
+        feed=Feed(services.database),
         waiters=Waiters(services.database, max(1, threads // 2), max(1, threads // 4)),
     )
     app.register_blueprint(health.blueprint)

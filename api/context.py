@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from api.auth import Authenticator, Caller
     from api.bodies import Validators
     from api.catalog import Catalog
+    from api.feed import Feed
     from api.hints import Hints
     from api.limits import RateLimiter
     from api.waiting import Waiters
@@ -35,10 +36,12 @@ class State:
     limiter: RateLimiter
     validators: Validators
     waiters: Waiters
+    feed: Feed
 
     def close(self) -> None:
         """Answer those who wait, send the hints that are left, give everything back."""
         self.waiters.close()
+        self.feed.close()
         self.hints.close()
         self.services.close()
 

@@ -128,6 +128,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         state = self._state()
         if state:
             state.waiters.release()
+            state.feed.release()
 
     def _state(self) -> Any:
         app = getattr(self, "wsgi", None)

@@ -35,6 +35,18 @@ CLOUD_EVENT: dict[str, Any] = {
 }
 
 
+class StreamQuerySchema(Schema):
+    """Which events of the live feed."""
+
+    namespace = fields.String(validate=validate.Regexp(NAMESPACE))
+    type = fields.String(
+        validate=validate.Length(1, 1000),
+        metadata={"description": "or the beginning of types, with `*` at its end"},
+    )
+    source = fields.String(validate=validate.Length(1, 1000))
+    instance = fields.UUID(metadata={"description": "lifecycle events of this instance only"})
+
+
 class ReceivedSchema(Schema):
     """An event that was taken."""
 

@@ -158,3 +158,24 @@ def interest(reader: Reader) -> dict[str, set[str] | None]:
         else:
             known.add(type)
     return found
+
+
+def events(
+    reader: Reader, first: int, before: int, namespaces: Sequence[str] | None = None
+) -> list[tuple[int, str, dict[str, Json]]]:
+    """The events received and emitted in the transactions from `first` to `before` (exclusive),
+    in their order: ``(tx, namespace, event)``. Lifecycle events, which history tells of too,
+    are left out."""
+    rows = reader.all(
+        "select e.tx, e.namespace, e.event from orchestrator.events e"
+        " where e.tx >= %(first)s and e.tx < %(before)s"
+        " and (e.type not like 'io.serverlessworkflow.%%' or e.instance_id is null)"
+        " and (%(namespaces)s::text[] is null or e.namespace = any(%(namespaces)s::text[]))"
+        " order by e.tx, e.number",
+        {
+            "first": first,
+            "before": before,
+            "namespaces": None if namespaces is None else list(namespaces),
+        },
+    )
+    return [(row[0], row[1], row[2]) for row in rows]

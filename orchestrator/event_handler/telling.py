@@ -50,33 +50,36 @@ class Teller:
         self, cursor: Reader, first: int, before: int, wanted: Mapping[str, set[str] | None]
     ) -> list[str]:
         rows = feed.transitions(cursor, first, before, sorted(wanted))
-        made: dict[str, list[tuple[str, dict[str, Json]]]] = {}
-        for instance, event, namespace in lifecycle_events(cursor, rows, wanted):
-            made.setdefault(namespace, []).append((instance, event))
-        for namespace, pairs in made.items():
-            instances = [instance for instance, _ in pairs]
-            events.put(cursor, namespace, [event for _, event in pairs], instances=instances)
+        made: dict[str, list[Told]] = {}
+        for one in lifecycle_events(cursor, rows, wanted):
+            made.setdefault(one.row.namespace, []).append(one)
+        for namespace, several in made.items():
+            instances = [one.row.instance for one in several]
+            events.put(cursor, namespace, [one.event for one in several], instances=instances)
         return sorted(made)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A lifecycle event, and the transition that it tells of."""
+
+    row: TransitionRow
+    event: dict[str, Json]
 
 
 def lifecycle_events(
     reader: Reader,
     rows: Sequence[TransitionRow],
     wanted: Mapping[str, set[str] | None] | None = None,
-) -> list[tuple[str, dict[str, Json], str]]:
-    """The events of transitions, those of the types that are wanted (by namespace; None: all):
-    ``(instance, event, namespace)``."""
+) -> list[Told]:
+    """The events of transitions, those of the types that are wanted (by namespace; None: all)."""
     kept = [(row, _facts(row, wanted)) for row in rows]
     steps = [(row.instance, fact[1] or 0, fact[0]) for row, facts in kept for fact in facts if fact]
     known = Known(
         feed.references(reader, [one[:2] for one in steps if one[2].startswith("task.")]),
         feed.outputs(reader, [one[:2] for one in steps if one[2].endswith(".completed")]),
     )
-    return [
-        (row.instance, event, row.namespace)
-        for row, facts in kept
-        for event in told(_happened(row, facts), known)
-    ]
+    return [Told(row, event) for row, facts in kept for event in told(_happened(row, facts), known)]
 
 
 def _facts(row: TransitionRow, wanted: Mapping[str, set[str] | None] | None) -> list[list[Json]]:

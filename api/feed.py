@@ -1,0 +1,186 @@
+"""The live feed: what is received, emitted and happens, read once a process for all who look on.
+
+One thread reads, only while somebody looks on, up to where every transaction has ended; so
+nobody misses what commits late, and transitions notify nobody. Each who looks on has a bounded
+line: who is too slow for it is let go, and may come back where they were.
+
+The place of an item is its transaction and its number in that: the same, whoever counts.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from orchestrator.core.values import Json
+from orchestrator.database import feed
+from orchestrator.database.connection import Database
+from orchestrator.errors import DatabaseUnavailable
+from orchestrator.event_handler.telling import lifecycle_events
+from orchestrator.log import get_logger
+
+#: How often to look, in s.
+LOOK = 0.2
+#: Transactions of one look.
+STRETCH = 1000
+#: Items that may stand in one line.
+LINE = 2000
+
+log = get_logger(__name__)
+
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One event of the feed."""
+
+    place: Place
+    namespace: str
+    event: dict[str, Json]
+
+
+Wanted = Callable[[Item], bool]
+
+
+@dataclass(eq=False)
+class Onlooker:
+    """Somebody who looks on: everything from transaction `since` on comes through the line;
+    None in it: that is all there will be."""
+
+    wanted: Wanted
+    since: int
+    line: queue.Queue[Item | None] = field(default_factory=lambda: queue.Queue(LINE))
+    slow: bool = False
+
+    def offer(self, item: Item) -> None:
+        """Give an item, unless it is not wanted, or there is no room for it."""
+        if self.slow or not self.wanted(item):
+            return
+        try:
+            self.line.put_nowait(item)
+        except queue.Full:
+            self.slow = True
+
+    def end(self) -> None:
+        """Let them go, now or once their line is empty."""
+        self.slow = True
+        with suppress(queue.Full):
+            self.line.put_nowait(None)
+
+    def next(self, seconds: float) -> Item | None:
+        """The next item; None: none came in time. Raises `Over` behind the last one."""
+        try:
+            item = self.line.get(timeout=seconds)
+        except queue.Empty:
+            if self.slow:
+                raise Over from None
+            return None
+        if item is None:
+            raise Over
+        return item
+
+
+class Over(Exception):
+    """Nothing more will come."""
+
+
+class Feed:
+    """The one reader of a process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._onlookers: set[Onlooker] = set()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._tx = 0
+        self._closed = False
+
+    def look_on(self, wanted: Wanted) -> Onlooker:
+        """Have every item from now on that is wanted, until `leave`."""
+        with self._changed:
+            if not self._onlookers:
+                self._tx = feed.horizon(self._database)
+            onlooker = Onlooker(wanted, self._tx)
+            self._onlookers.add(onlooker)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        return onlooker
+
+    def leave(self, onlooker: Onlooker) -> None:
+        """Look on no more."""
+        with self._changed:
+            self._onlookers.discard(onlooker)
+
+    def before(self, place: Place, until: int) -> Iterator[Item]:
+        """What came after a place, up to transaction `until` (exclusive)."""
+        tx = place[0]
+        while tx < until:
+            end = min(until, tx + STRETCH)
+            for item in self._read(tx, end):
+                if item.place > place:
+                    yield item
+            tx = end
+
+    def close(self) -> None:
+        """Let everybody go."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self.release()
+
+    def release(self) -> None:
+        """The same, callable from a signal's handler, which must take no lock."""
+        self._closed = True
+        for onlooker in tuple(self._onlookers):
+            onlooker.end()
+
+    def _run(self) -> None:
+        while not self._closed:
+            with self._changed:
+                while not self._onlookers and not self._closed:
+                    self._changed.wait()
+                self._changed.wait(LOOK)
+            try:
+                while self._look():
+                    pass
+            except DatabaseUnavailable:
+                continue  # those who look on wait; nothing is lost
+            except Exception:
+                log.exception("The feed can't be read; trying again", action="feed_failed")
+
+    def _look(self) -> bool:
+        """Whether there is more to be read at once."""
+        end = min(feed.horizon(self._database), self._tx + STRETCH)
+        items = self._read(self._tx, end) if end > self._tx else []
+        with self._changed:
+            for item in items:
+                for onlooker in self._onlookers:
+                    if item.place[0] >= onlooker.since:
+                        onlooker.offer(item)
+            more = end == self._tx + STRETCH
+            self._tx = max(self._tx, end)
+        return more and not self._closed
+
+    def _read(self, first: int, before: int) -> list[Item]:
+        rows = feed.transitions(self._database, first, before)
+        found = [
+            (one.row.tx, one.row.namespace, one.event)
+            for one in lifecycle_events(self._database, rows)
+        ]
+        found += feed.events(self._database, first, before)
+        found.sort(key=lambda one: one[0])
+        return list(_placed(found))
+
+
+def _placed(found: list[tuple[int, str, dict[str, Json]]]) -> Iterator[Item]:
+    last, number = 0, 0
+    for tx, namespace, event in found:
+        number = number + 1 if tx == last else 0
+        last = tx
+        yield Item((tx, number), namespace, event)
