@@ -39,6 +39,8 @@ _HERE = "orchestrator.cli"
         "compensate": f"{_HERE}.control:compensate",
         "skip": f"{_HERE}.control:skip",
         "graph": f"{_HERE}.graph:graph",
+        "event": f"{_HERE}.events:event",
+        "subscription": f"{_HERE}.subscriptions:subscription",
         "dead-letter": f"{_HERE}.letters:dead_letter",
         "queue": f"{_HERE}.workers:queue",
         "schedule": f"{_HERE}.schedule:schedule",

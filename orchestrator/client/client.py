@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlencode
 
-from orchestrator.client.stream import server_sent_events
+from orchestrator.client.stream import identified, server_sent_events
 from orchestrator.client.transport import ApiError, Transport, Unreachable
 from orchestrator.client.values import Deployed, Json, Run, Step
 from orchestrator.clock import monotonic
+from orchestrator.ids import new_id
 from orchestrator.settings import load_settings
 
 #: The longest that the API lets one request wait, in seconds (REST contract).
@@ -189,6 +191,39 @@ class Client:
     def resume(self, id: str, reason: str | None = None) -> None:
         """Go on with a suspended instance."""
         self.command(id, "resume", reason=reason)
+
+    # --- events
+
+    def send_event(
+        self, event: Mapping[str, Json], namespace: str | None = None, to: str | None = None
+    ) -> str:
+        """Send a CloudEvent: to a namespace, or into the mailbox of the instance `to`.
+
+        `specversion` and `id` are made unless they are given. Sending it again has no effect.
+        Returns the id that the API knows it by. Raises `ApiError` 400 where it is no
+        CloudEvent, 409 where the instance has ended, 422 where the namespace is missing.
+        """
+        path = f"/v1/instances/{to}/events" if to else "/v1/events"
+        whole = {"specversion": "1.0", "id": new_id(), **event}
+        params = {"namespace": namespace} if namespace and not to else None
+        answer = self._json("POST", path, params=params, json=whole)
+        return str(answer["id"])
+
+    def events(self, **filters: str) -> Iterator[dict[str, Any]]:
+        """CloudEvents as they are received and emitted, and lifecycle events, from now on;
+        filters as the API names them (``type="com.shop.*"``). It never ends by itself.
+
+        A connection that breaks is taken up again where it was.
+        """
+        path = "/v1/events/stream" + (f"?{urlencode(filters)}" if filters else "")
+        last: str | None = None
+        while True:
+            try:
+                for id, found in identified(self.transport, path, last):
+                    last = id
+                    yield found
+            except Unreachable:
+                self._json("GET", "/v1/events", params={"limit": 1})  # raises if it has gone
 
     # --- any resource
 

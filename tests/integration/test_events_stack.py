@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from orchestrator.cli import main
+from orchestrator.client import Client
+from orchestrator.event_handler import webhooks
 from tests.support import spec
 from tests.support.events import BATCH, STRUCTURED, event
 from tests.support.stack import Stack
+from tests.support.stub import Answer, Stub
 
 #: How many instances race with their events, at every change; `slow` runs all.
 RACES = int(os.environ.get("ORCHESTRATOR_TEST_RACES", "10000"))
@@ -24,7 +31,9 @@ def stack(
 ) -> Iterator[Stack]:
     database_url = request.getfixturevalue("module_database_url")
     broker_url = request.getfixturevalue("module_broker_url")
-    with Stack(tmp_path_factory.mktemp("events"), database_url, broker_url) as running:
+    folder = tmp_path_factory.mktemp("events")
+    allowed = "127.0.0.0/8,::1/128"
+    with Stack(folder, database_url, broker_url, outbound_allow=allowed) as running:
         running.api()
         running.worker(concurrency=2)
         running.beat()
@@ -155,6 +164,83 @@ def test_a_listen_that_times_out(stack: Stack):
     assert found["error"]["type"].endswith("/timeout")
     assert stack.sql("select count(*) from orchestrator.listeners where instance_id = %s",
                      found["id"]) == [(0,)]  # fmt: skip
+
+
+# -- the command line and the client ---------------------------------------------------------
+
+
+def told(stack: Stack, *arguments: str, status: int = 0) -> str:
+    """What the command line says."""
+    found = CliRunner().invoke(main, ["--url", str(stack.client.base_url), *arguments])
+    assert found.exit_code == status, found.output
+    return found.stdout.strip()
+
+
+def test_events_from_the_command_line(stack: Stack):
+    listen = {"l": {"listen": {"to": {"one": {"with": {"type": "cli", "mine": "x"}}}}}}
+    start = stack.deploy(document("cli", listen))
+    one, other = stack.start(start), stack.start(start)
+    for id in (one, other):
+        waits(stack, id)
+    event = ("event", "send", "cli", "-d", '{"n": 1}', "--attribute", "mine=x")
+    sent = told(stack, *event, "--to", one, "--id", "cli-1")
+    assert stack.wait(one)["output"] == [{"n": 1}]
+    told(stack, *event, "--namespace", "test", "--id", "cli-2")
+    assert stack.wait(other)["output"] == [{"n": 1}]
+    shown = json.loads(told(stack, "event", "show", sent, "-o", "json"))
+    assert (shown["target"], [match["instance"] for match in shown["matches"]]) == (one, [one])
+    listed = json.loads(told(stack, "event", "list", "--type", "cli", "-o", "json"))
+    assert [found["event"]["id"] for found in listed] == ["cli-2", "cli-1"]
+    assert "/orchestrator/cli" in told(stack, "event", "list", "--type", "cli")
+    told(stack, *event, "--to", one, status=2)
+
+
+def test_the_feed_from_the_client(stack: Stack):
+    with Client(str(stack.client.base_url)) as client:
+        feed = client.events(type="watched*")
+        found: list[dict[str, Any]] = []
+        reader = threading.Thread(target=lambda: found.extend(islice(feed, 2)), daemon=True)
+        reader.start()
+        numbers = iter(range(1000))
+        while reader.is_alive():  # the stream begins when it begins
+            client.send_event({"type": "watched.x", "source": "/s"}, namespace="test")
+            reader.join(0.2)
+            assert next(numbers) < 100
+        assert [one["type"] for one in found] == ["watched.x"] * 2
+
+
+def test_subscriptions_from_the_command_line(stack: Stack):
+    """The beat of the stack sends what is due; local receivers are refused unless allowed."""
+    stack.deploy(document("told", {"s": {"set": {"n": "${ .n }"}}}))
+    made = json.loads(
+        told(stack, *("subscription", "create", "--type", "start-it", "--workflow", "told",
+                      "--read", "data", "--namespace", "test", "-o", "json"))
+    )  # fmt: skip
+    assert made["secret"] is None
+    told(stack, "event", "send", "start-it", "-d", '{"n": 7}', "--namespace", "test")
+    path = f"/v1/subscriptions/{made['id']}/deliveries"
+    stack.until(lambda: bool(stack.client.get(path).json()["items"]), "it is delivered")
+    (delivery,) = json.loads(told(stack, "subscription", "deliveries", made["id"], "-o", "json"))
+    assert stack.wait(delivery["instance"])["output"] == {"n": 7}
+    told(stack, "subscription", "pause", made["id"])
+    assert json.loads(told(stack, "subscription", "show", made["id"]))["state"] == "paused"
+    told(stack, "subscription", "resume", made["id"])
+    assert made["id"] in told(stack, "subscription", "list")
+    told(stack, "subscription", "delete", made["id"])
+    told(stack, "subscription", "show", made["id"], status=3)
+    told(stack, "subscription", "create", "--type", "x", status=2)
+
+
+def test_the_beat_sends_webhooks(stack: Stack):
+    with Stub(lambda _: Answer(200)) as receiver:
+        body = {"namespace": "test", "filter": {"type": "hooked"}, "webhook": {"url": receiver.url}}
+        made = stack.client.post("/v1/subscriptions", json=body).json()
+        send(stack, event("hooked", "hooked", data=1))
+        path = f"/v1/subscriptions/{made['id']}/deliveries?state=delivered"
+        stack.until(lambda: bool(stack.client.get(path).json()["items"]), "it arrives")
+        (request,) = receiver.requests
+    assert request.json["data"] == 1
+    assert webhooks.verified(made["secret"], request.headers, request.body, time.time())
 
 
 # -- other runtimes' cases -----------------------------------------------------------------------
