@@ -166,7 +166,7 @@ def test_refused_at_deployment(evaluator: Evaluator, program: str) -> None:
         evaluator.check(program, ["input"])
     with pytest.raises(ExpressionError):
         evaluator.evaluate(program, None, {})
-    assert cpu_time() - start < 1
+    assert cpu_time() - start < 5
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,8 @@ def test_hostile_programs_end_in_an_error(evaluator: Evaluator, program: str) ->
     start = cpu_time()
     with pytest.raises(ExpressionError):
         evaluator.evaluate(program, None, {})
-    assert cpu_time() - start < 1.5  # of all children that ended: a busy machine changes nothing
+    # CPU of all children that ended, so that a busy machine changes nothing: it was stopped.
+    assert cpu_time() - start < 5
     assert evaluator.evaluate("[.n] | first", {"n": 1}, {}) == 1
 
 
