@@ -235,15 +235,13 @@ def by_numbers(cursor: Reader, numbers: Iterable[int]) -> dict[int, Waiting]:
 
 
 def waits(reader: Reader, namespace: str) -> bool:
-    """Whether an event or a listener of a namespace waits to be looked at."""
-    row = reader.one(
-        "select exists (select from orchestrator.events"
-        "  where namespace = %(namespace)s and matched_at is null)"
-        " or exists (select from orchestrator.listeners"
-        "  where namespace = %(namespace)s and asks > looks)",
-        {"namespace": namespace},
+    """Whether an event of a namespace waits to be matched."""
+    return bool(
+        reader.one(
+            "select 1 from orchestrator.events where namespace = %s and matched_at is null limit 1",
+            (namespace,),
+        )
     )
-    return bool(row and row[0])
 
 
 def overdue(reader: Reader, seconds: float) -> list[str]:

@@ -63,12 +63,23 @@ def lock(cursor: Reader, namespace: str) -> datetime | None:
     return row[1] if row and row[0] else None
 
 
+#: Offers are on their way to a listener of the instance that has closed. They come back, and
+#: who follows it has to take them before any that came later.
+_RETURNING = (
+    "exists (select from orchestrator.stimuli q where q.instance_id = u.instance_id"
+    " and q.kind = 'event' and not q.set_aside and not exists"
+    "  (select from orchestrator.listeners c"
+    "   where c.instance_id = q.instance_id and c.step = q.step))"
+)
+
+
 def asked(cursor: Reader, namespace: str, limit: int) -> list[ListenerRow]:
-    """Listeners that wait to be looked at, those of one instance together."""
+    """Listeners that wait to be looked at and can be, those of one instance together."""
     rows = cursor.all(
         f"{_LISTENER} where l.namespace = %(namespace)s"
         " and l.asks > l.looks and l.instance_id in (select u.instance_id"
         "  from orchestrator.listeners u where u.namespace = %(namespace)s and u.asks > u.looks"
+        f"  and not {_RETURNING}"
         "  order by u.instance_id limit %(limit)s) order by l.instance_id, l.step",
         {"namespace": namespace, "limit": limit},
     )
@@ -76,13 +87,25 @@ def asked(cursor: Reader, namespace: str, limit: int) -> list[ListenerRow]:
 
 
 def of_instances(cursor: Reader, instances: Sequence[str]) -> list[ListenerRow]:
-    """The listeners of instances that can take more."""
+    """The listeners of instances that can take more. For one that waits to be looked at there
+    may be older events in the mailbox: the new ones join them there."""
     rows = cursor.all(
-        f"{_LISTENER}"
-        " where l.instance_id = any(%s::uuid[]) and not l.full order by l.instance_id, l.step",
+        f"{_LISTENER} where l.instance_id = any(%s::uuid[]) and not l.full and l.asks <= l.looks"
+        " order by l.instance_id, l.step",
         (list(instances),),
     )
     return [ListenerRow(*row) for row in rows]
+
+
+def waits(reader: Reader, namespace: str) -> bool:
+    """Whether a listener of a namespace waits to be looked at, and can be."""
+    return bool(
+        reader.one(
+            "select 1 from orchestrator.listeners u where u.namespace = %s and u.asks > u.looks"
+            f" and not {_RETURNING} limit 1",
+            (namespace,),
+        )
+    )
 
 
 def filters(cursor: Reader, namespace: str, types: Sequence[str]) -> list[tuple[str, str]]:

@@ -48,9 +48,12 @@ class EventHandler:
                 raise EvaluatorUnavailable(str(stuck)) from stuck
             # Who found the lock taken went away. So whoever had it looks once more after it
             # gave it back: what they left had been committed before.
-            if more is None or not (more or events.waits(self.database, namespace)):
+            if more is None or not (more or self._waits(namespace)):
                 return
         self.dispatcher.match(namespace)
+
+    def _waits(self, namespace: str) -> bool:
+        return events.waits(self.database, namespace) or listeners.waits(self.database, namespace)
 
     def _round(self, namespace: str) -> bool | None:
         """One transaction: whether there is more to do; None: somebody else does it."""

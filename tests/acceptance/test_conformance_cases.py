@@ -36,8 +36,6 @@ OURS = {
     "sdk-go/raise-undefined-reference": "refused at deployment, not at run time",
     "ows-runtime-rust/case-secrets": "a secret in data must be asked for in the metadata",
     "sdk-typescript/invalid/dsl-1.0.0-alpha": "pre-releases of 1.0.0 are accepted",
-    "sdk-java/schedule-both-definitions": "schedules by events are not built",
-    "ows-runtime-rust/schedule-on-one": "schedules by events are not built",
     "sdk-java/openapi-get": "the case's OpenAPI document is not among the cases",
     "sdk-java/openapi-get-vars": "the case's OpenAPI document is not among the cases",
     "sdk-java/openapi-post": "the case's OpenAPI document is not among the cases",

@@ -11,11 +11,16 @@ from typing import Any
 
 import pytest
 
+from orchestrator import clock
 from orchestrator.bootstrap import Services
 from orchestrator.core.values import Json
 from orchestrator.database import events, listeners
 from orchestrator.event_handler import giving, looking
+from orchestrator.event_handler.book import Book
+from orchestrator.event_handler.giving import Giving
+from orchestrator.event_handler.judging import Judge
 from orchestrator.expressions import EvaluatorUnavailable
+from orchestrator.state_manager import manager
 from tests.support.api import Api
 from tests.support.events import event
 
@@ -52,18 +57,16 @@ class Play:
 
     def settle(self, *instances: str) -> None:
         """Match and drain until nothing changes any more."""
-        while True:
-            before = self.api.all("select count(*), max(event) from orchestrator.matches")
-            history = self.api.all("select count(*) from orchestrator.history")
+        changes = (
+            "select (select count(*) from orchestrator.history), count(*), max(event),"
+            " (select count(*) from orchestrator.stimuli) from orchestrator.matches"
+        )
+        before: list[tuple[Any, ...]] | None = None
+        while before != (now := self.api.all(changes)):
+            before = now
             self.match()
             for id in instances:
                 self.services.state.drain(id)
-            found = self.api.all("select count(*), max(event) from orchestrator.matches")
-            if (before, history) == (
-                found,
-                self.api.all("select count(*) from orchestrator.history"),
-            ):
-                return
 
     def output(self, id: str) -> Json:
         """Its output if it has completed, else its status."""
@@ -416,6 +419,41 @@ def test_signals_are_taken_one_by_one_in_their_order(play: Play, before: bool):
     play.settle(id)
     assert play.output(id) == [0, 1, 2, 3, 4, 5]
     assert play.api.all("select count(*) from orchestrator.matches") == [(6,)]
+
+
+def test_a_listener_that_opens_within_a_round_takes_the_oldest_signal(play: Play):
+    """A round has looked at the listeners before this one opened, and goes on to new events."""
+    id = play.api.start(play.workflow(listen(ONE)))
+    play.put(event("1", data="older"), to=id)
+    play.match()
+    play.services.state.drain(id)
+    play.put(event("2", data="newer"), to=id)
+    with play.api.database.transaction(listeners.MATCHING) as cursor:
+        book = Book(cursor, NAMESPACE)
+        judge = Judge(play.services.events.evaluate, clock.now())
+        given = Giving(cursor, NAMESPACE, judge, book).give(events.unmatched(cursor, NAMESPACE, 9))
+        book.write()
+        events.matched(cursor, [one.number for one in given])
+    play.settle(id)
+    assert play.output(id) == ["older"]
+
+
+def test_what_a_listener_leaves_goes_before_what_came_later(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+):
+    first = listen({"any": [of()], "until": "length == 2"}, "first")
+    second = listen({"any": [of()], "until": "length == 4"}, "second")
+    id = play.start(play.workflow(first, second))
+    play.match()
+    play.put(*(event(str(n), data=n) for n in range(5)), to=id)
+    play.match()
+    with monkeypatch.context() as patched:
+        patched.setattr(manager, "DRAIN", 2)
+        play.services.state.drain(id)
+    # The second listener is open, and three signals are on their way to the first one.
+    play.put(event("late", data="late"), to=id)
+    play.settle(id)
+    assert play.output(id) == [2, 3, 4, "late"]
 
 
 def test_what_a_listener_leaves_goes_back_to_the_mailbox(play: Play):

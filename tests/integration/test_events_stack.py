@@ -119,9 +119,6 @@ def test_events_and_listeners_race_ten_thousand_times(stack: Stack):
     race(stack, RACES)
 
 
-@pytest.mark.xfail(
-    reason="signals that arrive within the same millisecond may change places", strict=False
-)
 def test_signals_to_one_instance_keep_their_order(stack: Stack):
     loop = {
         "loop": {

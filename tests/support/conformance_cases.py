@@ -154,11 +154,15 @@ class Player:
             self.product.publish(namespace, as_event(case, event, number))
 
     def _scheduled(self, case: Case, deployed: Deployed) -> Outcome:
-        """Wait for the instances that the schedule starts, then pause it."""
+        """Wait for the instances that the schedules start, then pause them."""
         for number, event in enumerate(case.get("events_in") or ()):
             self.product.publish(deployed.namespace, as_event(case, event, number))
         ended = self.product.ended(deployed, _STARTS.get(case["id"], 2))
         self.product.pause(deployed)
+        for file in case.get("also_register") or ():
+            other = self.product.deploy(self.texts.of(case, file))  # the same document again
+            self.product.ended(other, 1)
+            self.product.pause(other)
         return Outcome(ended[0]["status"], self.product.instance(ended[0]["id"]))
 
 
