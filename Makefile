@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: .venv help demo test verify lint bench constraints clean
+.PHONY: .venv help demo test verify lint bench chaos constraints clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,10 @@ lint: $(INSTALLED) ## Check style, types and the direction of imports
 
 bench: $(INSTALLED) ## Measure beside raw Celery (OUT=file.json writes the figures, RUNS=11)
 	OUT=$(OUT) RUNS=$(or $(RUNS),11) $(BIN)/python -m tests.benchmarks
+
+chaos: $(INSTALLED) ## Put the product under fire (FULL=1 the long rows too, MINUTES=55, OUT=file.json)
+	$(BIN)/python -m tests.faults --minutes $(or $(MINUTES),55) $(if $(FULL),--full) \
+		$(if $(OUT),--out $(OUT)) --docs docs/reliability.md $(ARGS)
 
 constraints: ## Take up newer releases within the ranges of pyproject.toml
 	$(PYTHON) -m venv --clear build/constraints

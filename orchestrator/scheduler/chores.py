@@ -16,7 +16,7 @@ from orchestrator.database.timers import LONGEST_SLEEP
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.log import get_logger
 from orchestrator.scheduler.upkeep import Upkeep
-from orchestrator.scheduler.watchdog import Watchdog
+from orchestrator.scheduler.watchdog import UNSEEN, Watchdog
 from orchestrator.settings import Settings
 from orchestrator.state_manager import StateManager
 
@@ -63,10 +63,10 @@ class Chores:
         self._upkeep = upkeep
         self._dispatcher = state.dispatcher
         self._monotonic = monotonic
-        watchdog = Watchdog(upkeep, state, settings.lease, monotonic)
+        self._watchdog = Watchdog(upkeep, state, settings.lease, monotonic)
         self._settle = Chore("settle", RARELY, self._settled)
         self._chores = [
-            Chore("watchdog", settings.lease / 5, watchdog.look),
+            Chore("watchdog", settings.lease * UNSEEN, self._watch),
             Chore("publish_again", settings.republish_after / 5, self._publish_again),
             Chore("overdue", OVERDUE / 4, self._overdue),
             self._settle,
@@ -99,6 +99,10 @@ class Chores:
         except Exception:
             log.exception("A chore failed and is done again", action="chore_failed", chore=name)
         return None
+
+    def _watch(self) -> float:
+        self._watchdog.look()
+        return self._watchdog.until_next()
 
     def _fire_timers(self) -> bool:
         """Whether there is more to fire."""

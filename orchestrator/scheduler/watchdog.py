@@ -25,6 +25,9 @@ log = get_logger(__name__)
 
 #: The share of a lease that may pass unseen: workers beat as often.
 UNSEEN = 1 / 3
+#: Between two looks, of a lease: at most, and at least. What a look comes late, a step whose
+#: worker died waits longer.
+PERIOD, HASTE = 1 / 10, 1 / 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,13 @@ class Watchdog:
         for one in silent:
             self._lose(one)
         return len(silent)
+
+    def until_next(self) -> float:
+        """Seconds until it is worth looking again: soon, so that a claim is known while it is
+        young; at once when the first lease can have run out."""
+        soonest = min((sign.seen for sign in self._signs.values()), default=self._counted)
+        left = soonest + self._lease - self._counted
+        return max(self._lease * HASTE, min(self._lease * PERIOD, left + self._lease * HASTE))
 
     def _count(self) -> float:
         """Seconds of watching so far."""

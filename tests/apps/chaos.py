@@ -12,12 +12,20 @@ import signal
 import time
 
 from celery import Celery, current_task, shared_task
+from celery.signals import after_setup_logger
 
 from orchestrator import current_step, install
+from orchestrator.log import formatter
 
 app = Celery("chaos", broker=os.environ["ORCHESTRATOR_BROKER_URL"])
 app.conf.update(broker_connection_retry_on_startup=True, worker_enable_remote_control=False)
 install(app)
+
+
+@after_setup_logger.connect
+def _as_json(logger, **_):
+    for handler in logger.handlers:
+        handler.setFormatter(formatter(as_json=True))
 
 
 def _note(name: str) -> None:

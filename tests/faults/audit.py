@@ -89,8 +89,11 @@ QUERIES: Mapping[str, str] = {
         "  where d.instance_id = u.instance_id and d.step = u.id)"
     ),
     "I9 a pause ended early": (
-        "select instance_id, id from orchestrator.steps where kind = 'wait'"
-        " and status = 'completed' and ended_at < started_at"
+        "select s.instance_id, s.id, s.ended_at - s.started_at from orchestrator.steps s"
+        " join orchestrator.instances i on i.id = s.instance_id"
+        " join orchestrator.workflows w on w.id = i.workflow_id"
+        " where s.kind = 'wait' and s.status = 'completed' and s.ended_at < s.started_at"
+        " + coalesce(substring(w.name from '^pause-([0-9]+)$')::int, 0) * interval '1 ms'"
     ),
     "I13 an end was not the end": (
         "select i.id from orchestrator.instances i join orchestrator.history h"
@@ -132,6 +135,12 @@ def problems(
         " on i.id = t.id where i.id is null",
         list(told),
     )
+    if told:
+        found["I1 started twice"] = sql(
+            "select id::text from orchestrator.instances where parent_instance is null"
+            " and id <> all(%s::uuid[])",
+            list(told),
+        )
     found.update(_of_effects(sql, list(ledger)))
     return {name: rows[:5] for name, rows in found.items() if rows}
 

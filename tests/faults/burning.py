@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.embedded import Postgres, Valkey
-from tests.faults import rows
 from tests.faults.ground import Ground, Striker
 from tests.faults.rows import DEFAULTS, Row
+from tests.support.rabbitmq import RabbitMQ
 
 #: After the last strike everything ends within this, in s.
-SETTLE = 120.0
-#: Between the first and the last strike something must have gone on.
+SETTLE = 180.0
+#: Fewer strikes, or workflows, prove nothing.
 LEAST_STRIKES = 3
+LEAST_WORKFLOWS = 40
 #: A row takes no longer than this, in s, however slow the machine.
 LONGEST = 600.0
+#: What starting, settling and looking take of a row's time, about, in s.
+AROUND = 10.0
+#: So many instances may be open before more are started.
+BACKLOG = 200
 
 
 @dataclass
@@ -25,58 +32,92 @@ class Outcome:
     """What came of a row. `problems` empty: it passed."""
 
     name: str
+    #: How many strikes a full run of the row has.
+    wanted: int = 0
+    #: Why it did not run.
+    not_run: str | None = None
     seconds: float = 0.0
     workflows: int = 0
     strikes: int = 0
+    meanwhile: int = 0
     lost: int = 0
     doubled: int = 0
     stale_refused: int = 0
     recovery: list[float] = field(default_factory=list)
+    #: What else the row has measured.
+    measured: dict[str, Any] = field(default_factory=dict)
     problems: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def verdict(self) -> str:
+        """One word."""
+        return "not run" if self.not_run else "FAILED" if self.problems else "ok"
 
-def burn(
-    row: Row, folder: Path, postgres: Postgres, valkey: Valkey, *, scale: float, seed: int
-) -> Outcome:
+    def line(self) -> str:
+        """It, as a line of a log."""
+        if self.not_run:
+            return f"not run {self.name}: {self.not_run}"
+        told = [f"{self.verdict:7} {self.name}: {self.strikes} strikes, {self.workflows} workflows"]
+        told[0] += f" ({self.meanwhile} meanwhile), {self.seconds} s {self.measured or ''}"
+        return "\n".join([*told, *(f"    {name}: {why}" for name, why in self.problems.items())])
+
+
+@dataclass(frozen=True)
+class Servers:
+    """What the rows stand on, and a folder for theirs."""
+
+    folder: Path
+    postgres: Postgres
+    broker: Valkey | RabbitMQ
+
+    def for_row(self, row: Row, stack: ExitStack) -> Servers:
+        """A folder of the row's own, and the servers that it asks for."""
+        place = self.folder / f"row{next(_numbers)}"
+        place.mkdir()
+        place.chmod(0o755)
+        chosen = replace(self, folder=place)
+        if row.postgres is not None:
+            chosen = replace(chosen, postgres=stack.enter_context(row.postgres(place)))
+        if row.rabbitmq:
+            chosen = replace(chosen, broker=stack.enter_context(RabbitMQ(place / "rabbitmq")))
+        chosen.postgres.start()
+        chosen.broker.start()
+        return chosen
+
+
+_numbers = itertools.count()
+
+
+def burn(outcome: Outcome, row: Row, servers: Servers, *, seconds: float, seed: int) -> None:
     """Put the product under load and fire, let it settle, and look at what is left."""
     began = time.monotonic()
-    outcome = Outcome(row.name)
-    rows.KILLED.clear()
-    postgres.start()
-    valkey.start()
-    rows.flush_all(valkey)
     options = {**DEFAULTS, **row.ground}
-    with Ground(folder, postgres, valkey, **options) as ground:
-        striker = Striker(
-            lambda random: row.strike(ground, random),
-            max(LEAST_STRIKES, round(row.strikes * scale)),
-            row.pauses,
-            seed,
-        )
-        moved = _load(ground, row, striker, scale, began)
-        _heal(ground, postgres, valkey)
+    with Ground(servers.folder, servers.postgres, servers.broker, **options) as ground:
+        row.prepare(ground)
+        striker = Striker(lambda random: row.strike(ground, random), row.strikes, row.pauses, seed)
+        fire = max(seconds - AROUND, seconds / 2)
+        outcome.meanwhile = _load(ground, row, striker, began + fire, began + LONGEST)
+        _heal(ground, servers)
         ground.settle(SETTLE)
-        _judge(outcome, ground, row, striker, moved)
+        _judge(outcome, ground, row, striker)
     outcome.seconds = round(time.monotonic() - began, 1)
-    return outcome
 
 
-def _load(ground: Ground, row: Row, striker: Striker, scale: float, began: float) -> int:
-    """Start workflows until there were enough of them and of strikes; how many instances ended
-    between the first strike and the last."""
+def _load(ground: Ground, row: Row, striker: Striker, until: float, at_last: float) -> int:
+    """Start workflows until there were enough of them and of strikes, or time is up and there
+    were a few; how many instances ended between the first strike and the last."""
     bodies = [(ground.deploy(document), end) for document, end in row.load]
-    wanted = max(40, round(row.workflows * scale))
     striker.start()
     first: int | None = None
-    while not striker.done or len(ground.told) < wanted:
-        if time.monotonic() - began > LONGEST or (striker.done and striker.error):
+    while not _is_enough(ground, row, striker, until):
+        if time.monotonic() > at_last or striker.error:
             break
         settled = ground.settled()
         if first is None and striker.struck:
             first = settled
-        if len(ground.told) - settled < BACKLOG:
+        if bodies and len(ground.told) - settled < row.backlog:
             for body, end in bodies:
-                ground.start(body, end, 40 // len(bodies))
+                ground.start(body, end, max(1, min(40, row.backlog // 2) // len(bodies)))
         else:
             time.sleep(0.1)  # the load is a stream, not a heap
     moved = ground.settled() - (first or 0)
@@ -84,57 +125,65 @@ def _load(ground: Ground, row: Row, striker: Striker, scale: float, began: float
     return moved
 
 
-#: So many instances may be open before more are started.
-BACKLOG = 200
+def _is_enough(ground: Ground, row: Row, striker: Striker, until: float) -> bool:
+    workflows = len(ground.told)
+    if striker.done and workflows >= row.workflows:
+        return True
+    least = min(LEAST_WORKFLOWS, row.workflows)
+    few = striker.struck >= min(LEAST_STRIKES, row.strikes) and workflows >= least
+    return few and time.monotonic() > until
 
 
-def _heal(ground: Ground, postgres: Postgres, valkey: Valkey) -> None:
-    if ground.proxy is not None:
-        ground.proxy.mode, ground.proxy.drop = "pass", 0.0
-    postgres.start()
-    valkey.start()
+def _heal(ground: Ground, servers: Servers) -> None:
+    for proxy in (ground.proxy, ground.broker_proxy):
+        if proxy is not None:
+            proxy.mode, proxy.drop = "pass", 0.0
+    servers.postgres.start()
+    servers.broker.start()
 
 
-def _judge(outcome: Outcome, ground: Ground, row: Row, striker: Striker, moved: int) -> None:
+def _judge(outcome: Outcome, ground: Ground, row: Row, striker: Striker) -> None:
     outcome.workflows = len(ground.told)
     outcome.strikes = striker.struck
-    outcome.lost = outcome.workflows - ground.settled()
-    outcome.problems = ground.problems()
-    outcome.doubled = sum(len(found) for name, found in outcome.problems.items() if "twice" in name)
+    outcome.lost = ground.missing()
+    problems = outcome.problems = ground.problems()
+    outcome.doubled = sum(len(found) for name, found in problems.items() if "twice" in name)
     outcome.stale_refused = ground.logged("stale_result")
     outcome.recovery = _recovery(ground)
-    problems = outcome.problems
     if outcome.lost:
         problems["not ended"] = outcome.lost
         problems["why"] = ground.stack.logs(5)[-3000:]
     if striker.error is not None:
         problems["the fault itself failed"] = repr(striker.error)
-    if not striker.done:
-        problems["the fault did not strike often enough"] = striker.struck
-    if not moved:
-        problems["nothing went on meanwhile"] = moved
+    if outcome.strikes < min(LEAST_STRIKES, row.strikes):
+        problems["the fault did not strike often enough"] = outcome.strikes
+    if outcome.meanwhile <= 0:
+        problems["nothing went on meanwhile"] = outcome.meanwhile
     if row.stale and not outcome.stale_refused:
         problems["no stale result was refused"] = 0
     if row.recovery is not None:
-        p99 = percentile(outcome.recovery, 99)
-        if not outcome.recovery:
-            problems["no step had to recover"] = 0
-        elif p99 > row.recovery:
-            problems["recovery p99"] = p99
+        _judge_recovery(outcome, row.recovery)
+    problems.update(row.judge(ground, outcome))
+
+
+def _judge_recovery(outcome: Outcome, limit: float) -> None:
+    p99 = percentile(outcome.recovery, 99)
+    if not outcome.recovery:
+        outcome.problems["no step had to recover"] = 0
+    elif p99 > limit:
+        outcome.problems["recovery p99"] = p99
 
 
 def _recovery(ground: Ground) -> list[float]:
     """Seconds from the death of a process until a step that it ran was claimed again."""
-    if not rows.KILLED:
-        return []
     found = ground.sql(
         "select a.process, extract(epoch from b.claimed_at)::float8"
         " from orchestrator.attempts a join orchestrator.attempts b"
         " on b.instance_id = a.instance_id and b.step = a.step and b.number = a.number + 1"
         " where a.state = 'lost' and b.claimed_at is not null and a.process = any(%s)",
-        list(rows.KILLED),
+        list(ground.killed),
     )
-    return [max(0.0, at - rows.KILLED[pid]) for pid, at in found]
+    return [max(0.0, at - ground.killed[pid]) for pid, at in found]
 
 
 def percentile(values: list[float], share: float) -> float:

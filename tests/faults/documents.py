@@ -66,6 +66,12 @@ LONG: tuple[Load, ...] = (
 )
 
 
+#: Many timers at once.
+TIMERS: tuple[Load, ...] = tuple(
+    (pause(milliseconds), ("completed", "none")) for milliseconds in (100, 700, 2000, 5000)
+)
+
+
 def dying(how: str) -> Body:
     """A workflow whose step ends its process each time it is started."""
     return document(

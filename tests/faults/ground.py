@@ -6,7 +6,8 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -14,18 +15,22 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx2
 import psutil
 import psycopg2
+import redis
 
 from orchestrator.database import migrate
 from orchestrator.embedded import Postgres, Valkey
-from orchestrator.processes import Process, http_ok, log_says
+from orchestrator.processes import Process, ProcessFailed, http_ok, log_says
 from tests.faults import audit
 from tests.faults.documents import Body
 from tests.faults.proxy import Proxy
+from tests.support.rabbitmq import RabbitMQ
 from tests.support.stack import Stack, free_port
 
 APP = "tests.apps.chaos"
 #: Workflows that are started with one request.
 BATCH = 25
+#: Until a process is ready, on however busy a machine, in s.
+READY = 180.0
 
 _numbers = itertools.count()
 
@@ -37,30 +42,43 @@ class Ground:
         self,
         folder: Path,
         postgres: Postgres,
-        valkey: Valkey,
+        broker: Valkey | RabbitMQ,
         *,
         workers: int = 2,
         concurrency: int = 2,
         beats: int = 1,
         through_proxy: bool = False,
+        broker_through_proxy: bool = False,
+        env: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
         self.folder = folder
-        self.postgres, self.valkey = postgres, valkey
+        self.postgres, self.broker = postgres, broker
         self.ledger = folder / "ledger.jsonl"
+        #: The instances that a client was told of, each with the end that it must come to.
         self.told: dict[str, tuple[str, str]] = {}
+        #: When which process was killed, by its id; and what else the strikes note down.
+        self.killed: dict[int, float] = {}
+        self.took: list[float] = []
+        self.seen = 0
         self.slowest_answer = 0.0
         self.refused = 0
-        self.proxy: Proxy | None = None
-        self._ports = free_port()
-        url = self._database()
+        self._port = free_port()
+        url, broker_url = self._database(), empty(broker)
         self.direct_url = url
+        self.proxy: Proxy | None = None
+        self.broker_proxy: Proxy | None = None
         if through_proxy:
             self.proxy = Proxy(urlsplit(url).port or 5432)
             url = _at(url, self.proxy.port)
-        self.stack = Stack(folder, url, valkey.url, **settings)
+        if broker_through_proxy:
+            self.broker_proxy = Proxy(urlsplit(broker_url).port or 6379)
+            broker_url = _at(broker_url, self.broker_proxy.port)
+        self.stack = Stack(folder, url, broker_url, **settings)
+        self.stack.settings["api_url"] = f"http://127.0.0.1:{self._port}"
+        self._env = {"CHAOS_LEDGER": str(self.ledger), **(env or {})}
         self._workers, self._concurrency, self._beats = workers, concurrency, beats
-        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self._ports}", timeout=10)
+        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=10)
 
     def _database(self) -> str:
         name = f"chaos_{next(_numbers)}"
@@ -76,38 +94,39 @@ class Ground:
         self.api = self.stack.spawn(
             "api",
             *("-m", "orchestrator.cli", "api"),
-            env={"ORCHESTRATOR_API_PORT": self._ports},
-            ready=http_ok(f"http://127.0.0.1:{self._ports}/livez"),
+            env={**self._env, "ORCHESTRATOR_API_PORT": self._port},
             restart=True,
+            tier=2,
         )
         self.beats = [self.start_beat(f"beat{n}") for n in range(self._beats)]
         self.workers = [self.start_worker(f"worker{n}") for n in range(self._workers)]
+        self.api.wait_until(http_ok(f"http://127.0.0.1:{self._port}/livez"), READY)
+        for beat in self.beats:
+            beat.wait_until(log_says("beat: Starting"), READY)
+        for worker in self.workers:
+            worker.wait_until(log_says(" ready."), READY)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.client.close()
-        if self.proxy is not None:
-            self.proxy.close()
         self.stack.stop()
+        for proxy in (self.proxy, self.broker_proxy):
+            if proxy is not None:
+                proxy.close()
 
     def start_beat(self, name: str) -> Process:
         """A beat that is started again when it dies."""
-        return self.stack.spawn(
-            name,
-            *("-m", "celery", "-A", APP, "beat", "-l", "INFO", "-S", "orchestrator"),
-            env={"CHAOS_LEDGER": self.ledger},
-            ready=log_says("beat: Starting"),
-            restart=True,
-        )
+        return self.stack.beat(name, APP, env=self._env, restart=True, ready=None)
 
-    def start_worker(self, name: str) -> Process:
+    def start_worker(self, name: str, **env: str) -> Process:
         """A worker that is started again when it dies."""
         return self.stack.worker(
             name,
             APP,
             concurrency=self._concurrency,
-            env={"CHAOS_LEDGER": self.ledger},
+            env={**self._env, **env},
             restart=True,
+            ready=None,
         )
 
     # -- load --------------------------------------------------------------------------------
@@ -127,9 +146,9 @@ class Ground:
             self.told.update({one["id"]: end for one in answer})
             count -= size
 
-    def start_one(self, body: Body, end: tuple[str, str], key: str) -> str:
-        """Start one with a key; its id."""
-        answer = self._ask("POST", "/v1/instances", body, key, (202,))
+    def start_one(self, body: Body, end: tuple[str, str]) -> str:
+        """Start one; its id."""
+        answer = self._ask("POST", "/v1/instances", body, f"chaos-{next(_numbers)}", (202,))
         self.told[answer["id"]] = end
         return str(answer["id"])
 
@@ -178,10 +197,19 @@ class Ground:
         )
         return int(row[0])
 
+    def missing(self) -> int:
+        """How many of those that a client was told of have not ended, or are not there."""
+        found = self.sql(
+            "select count(*) from unnest(%s::uuid[]) t(id) join orchestrator.instances i"
+            f" on i.id = t.id where i.status not in {audit.OPEN} and i.compensation <> 'running'",
+            list(self.told),
+        )
+        return len(self.told) - int(found[0][0])
+
     def settle(self, timeout: float) -> None:
         """Wait until everything that was acknowledged has ended."""
         deadline = time.monotonic() + timeout
-        while self.settled() < len(self.told):
+        while self.missing():
             if time.monotonic() > deadline:
                 return
             time.sleep(0.2)  # between two looks
@@ -209,8 +237,23 @@ class Ground:
     def logged(self, action: str) -> int:
         """How often the processes have said something."""
         return sum(
-            path.read_text(errors="replace").count(action) for path in self.folder.glob("*.log")
+            path.read_text(errors="replace").count(f'"action": "{action}"')
+            for path in self.folder.glob("*.log")
         )
+
+    def memory(self) -> int:
+        """What the product's processes take, shared pages counted once, in bytes."""
+        return sum(self.memory_of(one) for one in (self.api, *self.beats, *self.workers))
+
+    def memory_of(self, process: Process) -> int:
+        """What a process and all below it take, in bytes."""
+        total = 0
+        with suppress(ProcessFailed, psutil.NoSuchProcess):
+            main = psutil.Process(process.pid)
+            for one in (main, *main.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    total += one.memory_full_info().pss
+        return total
 
     # -- fire --------------------------------------------------------------------------------
 
@@ -231,7 +274,7 @@ class Striker:
 
     def __init__(
         self,
-        strike: Callable[[random.Random], bool | None],
+        strike: Callable[[random.Random], int | None],
         count: int,
         pauses: tuple[float, float],
         seed: int,
@@ -255,15 +298,24 @@ class Striker:
     def stop(self) -> None:
         """End, after the strike that is under way."""
         self._end.set()
-        self._thread.join(60)
+        self._thread.join(120)
 
     def _run(self) -> None:
         try:
             while not self.done and not self._end.wait(self._random.uniform(*self._pauses)):
-                if self._strike(self._random) is not False:
-                    self.struck += 1
+                struck = self._strike(self._random)
+                self.struck += 1 if struck is None else int(struck)
         except BaseException as error:  # noqa: BLE001  it is told by the row
             self.error = error
+
+
+def empty(broker: Valkey | RabbitMQ) -> str:
+    """The URL of a broker in which nothing waits."""
+    if isinstance(broker, RabbitMQ):
+        return broker.fresh()
+    with redis.Redis.from_url(broker.url) as client:
+        client.flushall()
+    return broker.url
 
 
 def _at(url: str, port: int) -> str:

@@ -124,3 +124,14 @@ def test_a_worker_that_died_in_an_outage_still_loses_its_attempt(clinic):
     clinic.away = False
     clinic.look(every=2, until=clinic.now + 14, beats=False)
     assert clinic.lost
+
+
+def test_a_lease_that_runs_out_is_seen_at_once(clinic):
+    """Looks come as often as it takes to know a claim young, and to see its lease's last moment."""
+    clinic.watchdog.look()
+    clinic.now = clinic.watchdog.until_next()
+    assert clinic.now <= 1.0
+    while not clinic.lost:
+        clinic.watchdog.look()
+        clinic.now += clinic.watchdog.until_next()
+    assert 10.0 < clinic.now <= 10.2

@@ -1,0 +1,161 @@
+"""The figures of a run: as JSON, as a table, and between the markers of a document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+from orchestrator import clock
+from tests.faults.burning import Outcome, percentile
+from tests.faults.rows import Row
+
+BEGIN, END = "<!-- figures: made by `make chaos` -->", "<!-- end of the figures -->"
+
+Figures = dict[str, Any]
+
+
+def figures(
+    outcomes: Sequence[Outcome],
+    parts: Mapping[str, Mapping[str, Any]],
+    rows: Sequence[Row],
+    *,
+    minutes: float,
+    seed: int,
+) -> Figures:
+    """All that a run has measured."""
+    ran = [one for one in outcomes if not one.not_run]
+    simulated, mutants = parts.get("simulation", {}), parts.get("mutants", {})
+    return {
+        "passed": not any(one.problems for one in ran)
+        and all(part["passed"] for part in parts.values()),
+        "made_at": clock.now().astimezone(UTC).strftime("%Y-%m-%d %H:%M"),
+        "minutes": minutes,
+        "seed": seed,
+        "workflows": sum(one.workflows for one in ran),
+        "faults": sum(one.strikes for one in ran),
+        "lost": sum(one.lost for one in ran),
+        "doubled": sum(one.doubled for one in ran),
+        "stale_refused": sum(one.stale_refused for one in ran),
+        "recovery_p99_s": percentile([s for one in ran for s in one.recovery], 99),
+        "recoveries": sum(len(one.recovery) for one in ran),
+        "mutants": mutants.get("mutants", 0),
+        "mutants_killed": mutants.get("killed", 0),
+        "schedules": simulated.get("schedules", 0),
+        "simulated_faults": simulated.get("faults", 0),
+        "simulated_pairs_share": simulated.get("pairs_share", 0),
+        "parts": {name: dict(part) for name, part in parts.items()},
+        "rows_passed": [one.name for one in ran if not one.problems],
+        "rows_failed": [one.name for one in ran if one.problems],
+        "rows_not_run": _not_run(outcomes, rows),
+        "rows": [_row(one) for one in ran],
+    }
+
+
+def _not_run(outcomes: Sequence[Outcome], rows: Sequence[Row]) -> dict[str, str]:
+    asked = {one.name: one.not_run for one in outcomes}
+    return {
+        row.name: asked.get(row.name, "not asked for") or ""
+        for row in rows
+        if asked.get(row.name, "not asked for")
+    }
+
+
+def _row(one: Outcome) -> Figures:
+    return {
+        "fault": one.name,
+        "passed": not one.problems,
+        "workflows": one.workflows,
+        "meanwhile": one.meanwhile,
+        "strikes": one.strikes,
+        "strikes_of_a_full_run": one.wanted,
+        "lost": one.lost,
+        "doubled": one.doubled,
+        "stale_refused": one.stale_refused,
+        "recovery_p99_s": percentile(one.recovery, 99),
+        "seconds": one.seconds,
+        "measured": one.measured,
+        "problems": {name: str(told)[:500] for name, told in one.problems.items()},
+    }
+
+
+HEAD = ("fault", "", "workflows", "strikes", "of", "lost", "doubled", "stale", "p99 s", "s", "")
+
+
+def table(all_of_them: Figures) -> str:
+    """For a terminal: a line a row, then the sums."""
+    lines = [HEAD, *_cells(all_of_them)]
+    widths = [max(len(str(line[n])) for line in lines) for n in range(len(HEAD) - 1)]
+    told = []
+    for line in lines:
+        cells = [str(cell) for cell in line]
+        left = [cells[0].ljust(widths[0]), cells[1].ljust(widths[1])]
+        right = [cell.rjust(width) for cell, width in zip(cells[2:-1], widths[2:], strict=True)]
+        told.append("  ".join([*left, *right, cells[-1]]).rstrip())
+    return "\n".join([*told, "", *(f"{name}: {value}" for name, value in sums(all_of_them))])
+
+
+def _cells(all_of_them: Figures) -> list[tuple[Any, ...]]:
+    ran = [
+        (
+            one["fault"],
+            "ok" if one["passed"] else "FAILED",
+            *(one[name] for name in ("workflows", "strikes", "strikes_of_a_full_run")),
+            *(one[name] for name in ("lost", "doubled", "stale_refused", "recovery_p99_s")),
+            one["seconds"],
+            ", ".join(f"{name} {value}" for name, value in one["measured"].items()),
+        )
+        for one in all_of_them["rows"]
+    ]
+    left = all_of_them["rows_not_run"].items()
+    return [*ran, *((name, "not run", *[""] * 8, why) for name, why in left)]
+
+
+def sums(all_of_them: Figures) -> list[tuple[str, Any]]:
+    """What the run comes to, by the names that a reader knows."""
+    parts = all_of_them["parts"]
+    told = [
+        ("workflows", all_of_them["workflows"]),
+        ("faults", all_of_them["faults"]),
+        ("lost", all_of_them["lost"]),
+        ("doubled", all_of_them["doubled"]),
+        ("stale results refused", all_of_them["stale_refused"]),
+        ("recovery p99", f"{all_of_them['recovery_p99_s']} s of {all_of_them['recoveries']}"),
+    ]
+    if "mutants" in parts:
+        told.append(
+            ("mutants killed", f"{all_of_them['mutants_killed']} of {all_of_them['mutants']}")
+        )
+    told += [(name, _in_words(part)) for name, part in parts.items() if name != "mutants"]
+    return [*told, ("passed", all_of_them["passed"])]
+
+
+def _in_words(part: Mapping[str, Any]) -> str:
+    plain = {n: v for n, v in part.items() if isinstance(v, int | float) and n != "exit"}
+    return ", ".join(f"{name} {value}" for name, value in plain.items())
+
+
+def write(document: Path, all_of_them: Figures) -> None:
+    """Put the figures between the markers of a document."""
+    bound = f" within {all_of_them['minutes']:g} minutes" if all_of_them["minutes"] else ""
+    made = f"Made {all_of_them['made_at']} UTC{bound}, seed {all_of_them['seed']}."
+    lines = [
+        BEGIN,
+        made,
+        "",
+        "| fault | | workflows | strikes | of a full run | lost | doubled | stale refused"
+        " | recovery p99, s | s | measured |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+        *("| " + " | ".join(str(cell) for cell in line) + " |" for line in _cells(all_of_them)),
+        "",
+        "| in all | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in sums(all_of_them)),
+        END,
+    ]
+    text = document.read_text()
+    pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
+    assert re.search(pattern, text, re.DOTALL), f"{document} has no markers"
+    document.write_text(re.sub(pattern, lambda _: "\n".join(lines), text, flags=re.DOTALL))

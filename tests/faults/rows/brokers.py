@@ -1,0 +1,195 @@
+"""A broker that forgets, dies, repeats itself or is told nonsense."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import kombu
+import redis
+
+from orchestrator.ids import new_id
+from tests.faults.documents import LINE
+from tests.faults.ground import Ground
+from tests.faults.rows.row import Row
+from tests.support.rabbitmq import why_absent
+
+if TYPE_CHECKING:
+    from tests.faults.burning import Outcome
+
+_COPY = """
+local items = redis.call('lrange', KEYS[1], 0, -1)
+if #items == 0 then return 0 end
+local out, copied = {}, 0
+for _, item in ipairs(items) do
+  if string.find(item, '"chaos": 1', 1, true) then
+    table.insert(out, item)
+  else
+    local marked = string.sub(item, 1, -2) .. ', "chaos": 1}'
+    for _ = 1, tonumber(ARGV[1]) do table.insert(out, marked) end
+    copied = copied + 1
+  end
+end
+math.randomseed(tonumber(ARGV[2]))
+for i = #out, 2, -1 do
+  local j = math.random(i)
+  out[i], out[j] = out[j], out[i]
+end
+redis.call('del', KEYS[1])
+for _, item in ipairs(out) do redis.call('rpush', KEYS[1], item) end
+return copied
+"""
+
+QUEUES = ("celery", "orchestrator")
+#: Workers consume again within this, in s, and nobody restarts anything by hand.
+AGAIN = 15.0
+#: What the whole product may gain in memory from poison, in bytes.
+POISONED = 100 << 20
+
+
+def flush(ground: Ground, _: Random) -> None:
+    """FLUSHALL."""
+    with redis.Redis.from_url(ground.broker.url) as client:
+        client.flushall()
+
+
+def restart(ground: Ground, random: Random) -> None:
+    """The broker dies and comes back (Valkey: empty); steps are claimed again."""
+    ground.broker.kill()
+    time.sleep(random.uniform(0.2, 3))  # the fault itself
+    ground.broker.start()
+    _until_claimed(ground)
+
+
+def delete_queue(ground: Ground, random: Random) -> None:
+    """The queue of the steps is deleted, with all that waits in it and its consumers."""
+    with kombu.Connection(ground.stack.broker_url) as connection:
+        kombu.Queue(QUEUES[0], channel=connection.default_channel).delete()
+    _until_claimed(ground)
+
+
+def _until_claimed(ground: Ground) -> None:
+    """Wait until a step is claimed that was published after now."""
+    began = time.monotonic()
+    ((now,),) = ground.sql("select clock_timestamp()")
+    claimed = "select exists (select from orchestrator.attempts where claimed_at > %s)"
+    while not ground.sql(claimed, now)[0][0] and time.monotonic() < began + 60:
+        time.sleep(0.1)  # between two looks
+    ground.took.append(time.monotonic() - began)
+
+
+def consumes(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
+    """How long it took at most until a step was claimed again."""
+    slowest = round(max(ground.took, default=0.0), 2)
+    outcome.measured["consuming_again_s"] = slowest
+    return {"not consuming again": slowest} if slowest > AGAIN else {}
+
+
+def tenfold(ground: Ground, random: Random) -> int:
+    """Every message that waits is there ten times, in any order."""
+    with redis.Redis.from_url(ground.broker.url) as client:
+        script = client.register_script(_COPY)
+        return sum(int(script(keys=[queue], args=[10, random.getrandbits(31)])) for queue in QUEUES)
+
+
+def refused(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
+    """The copies were dropped."""
+    dropped = outcome.measured["dropped"] = ground.logged("message_dropped")
+    return {} if dropped else {"no copy was refused": 0}
+
+
+# -- poison ----------------------------------------------------------------------------------
+
+
+def poison(ground: Ground, random: Random) -> None:
+    """Messages that are no messages, are nobody's, or pretend to be a step's."""
+    raw = _poisonous(random)
+    with redis.Redis.from_url(ground.broker.url) as client:
+        client.lpush(random.choice(QUEUES), raw)
+
+
+def _poisonous(random: Random) -> str:
+    kind = random.randrange(6)
+    body: Any = "W1tdLCB7fSwge31d"
+    headers: dict[str, Any] = {"lang": "py", "task": "chaos.effect", "id": new_id()}
+    if kind == 1:
+        headers["orchestrator"] = {"instance": new_id(), "step": 1, "v": 1}
+    elif kind == 2:
+        headers["orchestrator"] = "x" * 10_000
+    elif kind == 3:
+        headers |= {"task": "no.such.task", "orchestrator": {"instance": None}}
+    elif kind == 4:
+        body = "gAR9lC4="
+    raw = json.dumps(
+        {
+            "body": body,
+            "content-encoding": "utf-8",
+            "content-type": "application/x-python-serialize" if kind == 4 else "application/json",
+            "headers": headers,
+            "properties": {
+                "correlation_id": headers["id"],
+                "delivery_mode": 2,
+                "delivery_info": {"exchange": "", "routing_key": "celery"},
+                "priority": 0,
+                "body_encoding": "base64",
+                "delivery_tag": new_id(),
+            },
+        }
+    )
+    return raw[: random.randrange(len(raw))] if kind == 5 else raw
+
+
+def weigh(ground: Ground) -> None:
+    """What the processes take before the poison."""
+    ground.seen = ground.memory()
+
+
+def digested(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
+    """Serving again soon, and no larger."""
+    gained = ground.memory() - ground.seen
+    outcome.measured["gained_mb"] = round(gained / 2**20, 1)
+    ground.start_one(ground.deploy(LINE), ("completed", "none"))
+    ground.settle(AGAIN)
+    problems: dict[str, Any] = {"not serving again": AGAIN} if ground.missing() else {}
+    return problems | ({"memory": gained} if gained > POISONED else {})
+
+
+ROWS = (
+    Row("FLUSHALL", flush, 5_000, 50, (2.5, 3.5)),
+    Row("Valkey restarts", restart, 3_000, 20, (2.0, 6.0), judge=consumes),
+    Row(
+        "RabbitMQ restarts",
+        restart,
+        2_000,
+        10,
+        (3.0, 6.0),
+        judge=consumes,
+        rabbitmq=True,
+        absent=why_absent,
+        weight=1.5,
+    ),
+    Row(
+        "RabbitMQ's queue is deleted",
+        delete_queue,
+        2_000,
+        10,
+        (2.0, 4.0),
+        judge=consumes,
+        rabbitmq=True,
+        absent=why_absent,
+    ),
+    Row("each message ten times, shuffled", tenfold, 3_000, 5_000, (0.01, 0.05), judge=refused),
+    Row(
+        "poisonous messages",
+        poison,
+        2_000,
+        1_000,
+        (0.0, 0.03),
+        {"steps_only": 1},
+        prepare=weigh,
+        judge=digested,
+    ),
+)

@@ -1,0 +1,70 @@
+"""What a row of the matrix is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.embedded import Postgres
+from tests.faults.documents import MIXED, Load
+from tests.faults.ground import Ground
+
+if TYPE_CHECKING:
+    from tests.faults.burning import Outcome
+
+#: How often it struck; None: once.
+Strike = Callable[[Ground, Random], int | None]
+
+
+def _nothing(_: Ground) -> None:
+    """A row that needs no preparation."""
+
+
+def _no_more(_: Ground, __: Outcome) -> Mapping[str, Any]:
+    """A row that is judged as all are."""
+    return {}
+
+
+def _present() -> str | None:
+    """A row that can run anywhere."""
+    return None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault. `workflows` and `strikes` are the figures of a full run; `pauses` are the
+    seconds between two strikes."""
+
+    name: str
+    strike: Strike
+    workflows: int
+    strikes: int
+    pauses: tuple[float, float]
+    #: How the product is set up: arguments of `Ground`, and settings.
+    ground: Mapping[str, Any] = field(default_factory=dict)
+    #: What runs meanwhile: documents, with their ends. Empty: the strike starts what runs.
+    load: Sequence[Load] = MIXED
+    #: So many instances may be open before more are started.
+    backlog: int = 200
+    #: Stale results must have been refused.
+    stale: bool = False
+    #: In s, of a step whose process was killed, till it runs again.
+    recovery: float | None = None
+    #: Of the time of a run, beside others.
+    weight: float = 1.0
+    #: Runs only when all do.
+    full: bool = False
+    #: Before the first workflow.
+    prepare: Callable[[Ground], None] = _nothing
+    #: What is wrong besides what is asked of every row.
+    judge: Callable[[Ground, Outcome], Mapping[str, Any]] = _no_more
+    #: Why it can't run here.
+    absent: Callable[[], str | None] = _present
+    #: Its broker is RabbitMQ.
+    rabbitmq: bool = False
+    #: A server of its own, in this folder.
+    postgres: Callable[[Path], AbstractContextManager[Postgres]] | None = None
