@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kombu import Connection, Queue
+from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 
-from orchestrator.errors import ConfigurationError
+from orchestrator.errors import BrokerUnavailable, ConfigurationError
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
@@ -102,6 +103,26 @@ def url_of(app: Celery) -> str:
     first. Empty where the app says it in another way."""
     url: Any = app.conf.broker_write_url or ""
     return str(url if isinstance(url, str) else url[0]).partition(";")[0]
+
+
+def reach(url: str, timeout: float) -> str:
+    """Connect to the broker at `url` once; returns the url without user and password.
+
+    Raises:
+        BrokerUnavailable: it does not answer within about `timeout` seconds.
+    """
+    options = broker_settings(url)
+    transport = {**options["broker_transport_options"], "socket_connect_timeout": timeout}
+    parts = urlsplit(url)
+    named = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    where = options["broker_url"]
+    with Connection(where, transport_options=transport, connect_timeout=timeout) as connection:
+        try:
+            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+        except (OSError, OperationalError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise BrokerUnavailable(f"{named} does not answer: {reason}") from error
+        return named
 
 
 def publishers(app: Celery, timeout: float, limit: int = 4) -> ProducerPool:

@@ -7,9 +7,10 @@ from marshmallow import Schema, fields, validate
 from api.schemas.common import COMPENSATIONS, STATUSES, time, uuid
 
 KINDS = (
-    "ended", "moving", "suspended", "no-control", "inbox", "no-worker", "no-task", "no-slot",
-    "unpublished", "delivery", "running", "silent-worker", "withdrawn", "workflow", "timer",
-    "event",
+    "ended", "moving", "suspended", "broker", "no-control", "inbox", "stuck", "no-worker",
+    "no-task", "no-slot", "unpublished", "delivery", "running", "silent-worker", "lease",
+    "withdrawn", "workflow", "timer", "retry", "no-beat", "event", "compensating",
+    "dead-letter",
 )  # fmt: skip
 
 
@@ -25,6 +26,7 @@ class CauseSchema(Schema):
     queue = fields.String()
     worker = fields.String()
     instance = uuid()
+    dead_letter = uuid()
 
 
 class WhySchema(Schema):

@@ -45,6 +45,7 @@ _HERE = "orchestrator.cli"
         "queue": f"{_HERE}.workers:queue",
         "schedule": f"{_HERE}.schedule:schedule",
         "key": f"{_HERE}.keys:key",
+        "why": f"{_HERE}.why:why",
         "doctor": f"{_HERE}.doctor:doctor",
         "openapi": f"{_HERE}.reference:openapi",
     },

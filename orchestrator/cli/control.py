@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import click
 from rich.markup import escape
 
+from orchestrator.cli.completion import instance_id, instances
 from orchestrator.cli.exits import Exit, Failure, failure_of
 from orchestrator.cli.options import JsonValue, Shared, shared_options
 from orchestrator.cli.output import progress_console
@@ -21,7 +22,7 @@ _reason = click.option("--reason", help="Why; kept in the history.")
 def _for_many(function: Callable[..., Any]) -> Callable[..., Any]:
     """The arguments of a command that takes many instances."""
     options: list[Callable[..., Any]] = [
-        click.argument("ids", nargs=-1, metavar="ID..."),
+        click.argument("ids", nargs=-1, metavar="ID...", shell_complete=instances),
         click.option("--query", metavar="FILTER", help="All of 'status=running&workflow=a/b'."),
         click.option("--yes", is_flag=True, help="Don't ask before doing it to many."),
         _reason,
@@ -61,7 +62,7 @@ def terminate(shared: Shared, **chosen: Any) -> None:
 
 
 @click.command()
-@click.argument("id")
+@instance_id
 @click.option("--from", "step", metavar="STEP", help="Go back to this step: its number or name.")
 @click.option("-i", "--input", type=JsonValue(), help="Another input for that step.")
 @_reason
@@ -74,7 +75,7 @@ def retry(shared: Shared, id: str, step: str | None, input: Any, reason: str | N
 
 
 @click.command()
-@click.argument("id")
+@instance_id
 @click.option("--from", "step", metavar="STEP", help="Back to this step: its number or name.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be undone, in its order.")
 @_reason
@@ -93,7 +94,7 @@ def compensate(
 
 
 @click.command()
-@click.argument("id")
+@instance_id
 @click.argument("step")
 @click.option("-d", "--data", type=JsonValue(), help="What the step's output is to be.")
 @_reason

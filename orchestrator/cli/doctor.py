@@ -16,7 +16,7 @@ from orchestrator.cli.database import reaching_postgres
 from orchestrator.cli.exits import Exit, leave
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.client import ApiError, Unreachable
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import BrokerUnavailable, OrchestratorError
 from orchestrator.settings import Settings, load_settings
 
 _SHOWN = ("check", "state", "found", "advice")
@@ -87,20 +87,13 @@ def _database(settings: Settings) -> str:
 
 
 def _broker(settings: Settings) -> str:
-    from kombu import Connection
-    from kombu.exceptions import OperationalError
+    from orchestrator.broker import reach
 
-    from orchestrator.broker import broker_settings
-
-    options = broker_settings(settings.broker_url)
-    url, transport = options["broker_url"], options["broker_transport_options"]
-    with Connection(url, transport_options=transport, connect_timeout=3) as connection:
-        try:
-            connection.ensure_connection(max_retries=1, timeout=3)
-        except OperationalError as error:
-            advice = "Set ORCHESTRATOR_BROKER_URL. Starts are accepted meanwhile, and wait."
-            raise Unwell(str(error), advice) from error
-        return str(connection.as_uri())
+    try:
+        return reach(settings.broker_url, timeout=3.0)
+    except BrokerUnavailable as error:
+        advice = "Set ORCHESTRATOR_BROKER_URL. Starts are accepted meanwhile, and wait."
+        raise Unwell(str(error), advice) from error
 
 
 def _api(shared: Shared) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.markup import escape
 
+from orchestrator.cli.completion import instance_id
 from orchestrator.cli.exits import exit_of, leave
 from orchestrator.cli.follow import error_line, follow
 from orchestrator.cli.options import KeyValue, Shared, shared_options
@@ -43,7 +44,7 @@ def list_instances(
 
 
 @click.command()
-@click.argument("id")
+@instance_id
 @shared_options
 def show(shared: Shared, id: str) -> None:
     """Show an instance and the tree of its steps."""
@@ -62,7 +63,7 @@ def show(shared: Shared, id: str) -> None:
 
 
 @click.command(short_help="Show what happened to an instance.")
-@click.argument("id")
+@instance_id
 @shared_options
 def history(shared: Shared, id: str) -> None:
     """Show what happened to an instance: one transition after the other."""
@@ -87,7 +88,7 @@ def _rows(entry: dict[str, Any], names: Names) -> list[dict[str, Any]]:
 
 
 @click.command()
-@click.argument("id")
+@instance_id
 @shared_options
 def watch(shared: Shared, id: str) -> None:
     """Follow an instance until it ends; the exit status tells how."""

@@ -13,6 +13,7 @@ from uuid import UUID
 import click
 from rich.markup import escape
 
+from orchestrator.cli.completion import schedules
 from orchestrator.cli.exits import Exit, Failure
 from orchestrator.cli.options import JsonValue, Shared, shared_options
 from orchestrator.cli.output import progress_console
@@ -21,8 +22,10 @@ from orchestrator.client import Client
 _SHOWN = ("id", "namespace", "workflow", "version", "kind", "state", "timing", "next_at")
 _FIRED = ("due", "reason", "outcome", "why", "fired_at", "late", "instance")
 
-_name = click.argument("name", metavar="SCHEDULE")
-_names = click.argument("names", nargs=-1, required=True, metavar="SCHEDULE...")
+_name = click.argument("name", metavar="SCHEDULE", shell_complete=schedules)
+_names = click.argument(
+    "names", nargs=-1, required=True, metavar="SCHEDULE...", shell_complete=schedules
+)
 _reason = click.option("--reason", help="Why; kept in the audit log.")
 
 

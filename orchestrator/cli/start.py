@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.markup import escape
 
+from orchestrator.cli.completion import workflows_or_files
 from orchestrator.cli.documents import deploy_file
 from orchestrator.cli.exits import Exit, exit_of, leave
 from orchestrator.cli.follow import follow
@@ -24,10 +25,10 @@ class WaitCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; a bare ``--wait`` means: as long as it takes."""
-        following = [*args[1:], ""]
+        following = [*args[1:], ""]  # one more than there are where there are none
         args = [
             f"--wait={FOREVER}" if arg == "--wait" and not _is_number(after) else arg
-            for arg, after in zip(args, following, strict=True)
+            for arg, after in zip(args, following, strict=False)
         ]
         return super().parse_args(ctx, args)
 
@@ -43,7 +44,7 @@ def _is_number(text: str) -> bool:
 def start_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that make an instance what it is."""
     options = [
-        click.argument("workflow", metavar="NAME|FILE"),
+        click.argument("workflow", metavar="NAME|FILE", shell_complete=workflows_or_files),
         click.option("-i", "--input", type=JsonValue(), help="The input: JSON or @file."),
         click.option("--version", help="A version of the workflow; default: the newest."),
         click.option("--business-id", help="Your own id of this run, unique in the namespace."),

@@ -167,6 +167,12 @@ class Client:
                 break
         yield from (entry for entry in self.history(id) if entry["sequence"] > after)
 
+    def why(self, id: str) -> dict[str, Any]:
+        """Why an instance stands still: `{status, compensation, causes: [{kind, message,
+        ...}]}`, at least one cause. Raises `ApiError` 404."""
+        found: dict[str, Any] = self._json("GET", f"/v1/instances/{id}/why")
+        return found
+
     def command(self, id: str, command: str, **arguments: Json) -> None:
         """Ask an instance to suspend, resume, cancel, terminate, retry, compensate or skip.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,10 +45,20 @@ class ApiError(OrchestratorError):
 
 
 class Transport:
-    """Sends requests under ``/v1`` of the API at `url`, with the key as bearer token."""
+    """Sends requests under ``/v1`` of the API at `url`, with the key as bearer token.
 
-    def __init__(self, url: str, key: str | None = None, timeout: float = 10.0) -> None:
+    `timeout` and `pauses` are in seconds; a request is repeated after each of the pauses.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        timeout: float = 10.0,
+        pauses: Sequence[float] = PAUSES,
+    ) -> None:
         self.url = url.rstrip("/")
+        self.pauses = pauses
         self.timeout = timeout
         headers = {"Accept": "application/json"}
         if key:
@@ -95,7 +105,7 @@ class Transport:
             raise Unreachable(self.url, _reason(error)) from error
 
     def _try(self, method: str, path: str, **request: Any) -> httpx2.Response:
-        for pause in (*PAUSES, None):
+        for pause in (*self.pauses, None):
             try:
                 response = self._http.request(method, path, **request)
             except httpx2.TransportError as error:

@@ -14,7 +14,9 @@ class Call:
     """An open call with its newest attempt, and the live workers of that attempt's queue.
 
     `serving` workers serve the queue, `able` ones know the task too and can enforce its time
-    limit; `free` counts the idle slots of those.
+    limit; `slots` and `free` count all and the idle slots of those. `before` counts what waits
+    in the queue since earlier (100 at most). `held`: the worker's last beat named it; where it
+    did not, and the claim is older than a beat, the worker no longer has it in hand.
     """
 
     step: int
@@ -30,9 +32,13 @@ class Call:
     worker: str | None
     seen_at: datetime | None
     silent: bool
+    held: bool
+    silent_at: datetime | None
     serving: int
     able: int
+    slots: int
     free: int
+    before: int
 
 
 _CALLS = f"""
@@ -43,13 +49,17 @@ open_attempts as (
    order by a.step, a.number desc limit %(n)s)
 select s.id, s.ref, a.state, a.withdrawn, a.task, a.queue, a.time_limit is not null,
        a.created_at, a.published_at, a.claimed_at, w.name, w.seen_at,
-       a.state = 'claimed' and w.id not in (select id from live),
+       a.state = 'claimed' and (w.id is null or w.id not in (select id from live)),
+       a.id = any(w.held) or a.claimed_at > clock_timestamp() - %(lease)s * interval '1 s',
+       w.seen_at + %(lease)s * interval '1 s',
        (select count(*) from live k where a.queue = any(k.queues)),
-       (select count(*) from live k where a.queue = any(k.queues) and a.task = any(k.tasks)
-         and (a.time_limit is null or k.pool = 'prefork')),
-       (select coalesce(sum(k.free), 0) from live k where a.queue = any(k.queues)
-         and a.task = any(k.tasks) and (a.time_limit is null or k.pool = 'prefork'))
+       k.able, k.slots, k.free,
+       (select count(*) from (select from orchestrator.attempts o where o.state = 'ready'
+         and o.queue = a.queue and o.published_at < a.published_at limit 100) o)
   from open_attempts a
+  cross join lateral (select count(*) as able, coalesce(sum(concurrency), 0) as slots,
+    coalesce(sum(free), 0) as free from live k where a.queue = any(k.queues)
+    and a.task = any(k.tasks) and (a.time_limit is null or k.pool = 'prefork')) k
   join orchestrator.steps s on s.instance_id = a.instance_id and s.id = a.step
   left join orchestrator.workers w on w.id = a.worker
  order by s.id
@@ -64,10 +74,11 @@ def calls(reader: Reader, instance: str, lease: float, limit: int = 50) -> list[
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """Notes that nobody has brought yet: how many, since when, and whether a live worker
-    serves the queue of control."""
+    """Notes that nobody has brought yet: how many, how many of them were set aside because
+    they can't be brought, since when, and whether a live worker serves the queue of control."""
 
     waiting: int
+    aside: int
     since: datetime | None
     control: int
 
@@ -75,7 +86,8 @@ class Inbox:
 def inbox(reader: Reader, instance: str, lease: float, control_queue: str) -> Inbox:
     """What waits in an instance's inbox."""
     row = reader.one(
-        "select count(*), min(created_at), (select count(*) from orchestrator.workers"
+        "select count(*), count(*) filter (where set_aside), min(created_at),"
+        " (select count(*) from orchestrator.workers"
         f" where {LIVE} and %(queue)s = any(queues))"
         " from orchestrator.stimuli where instance_id = %(i)s",
         {"i": instance, "lease": lease, "queue": control_queue},
@@ -106,3 +118,79 @@ def last(reader: Reader, instance: str, action: str) -> tuple[str, datetime, str
         (instance, action),
     )
     return (row[0], row[1], row[2]) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter that nobody has seen to."""
+
+    id: str
+    step: int
+    reference: str | None
+    reason: str
+    error: str | None
+    since: datetime
+
+
+def letters(reader: Reader, instance: str, limit: int = 50) -> list[Letter]:
+    """What gave up and waits for a person, the newest first."""
+    rows = reader.all(
+        "select d.id::text, d.step, s.ref, d.reason,"
+        " coalesce(d.error ->> 'detail', d.error ->> 'title'), d.created_at"
+        " from orchestrator.dead_letters d"
+        " left join orchestrator.steps s on s.instance_id = d.instance_id and s.id = d.step"
+        " where d.instance_id = %s and d.resolved_at is null order by d.created_at desc limit %s",
+        (instance, limit),
+    )
+    return [Letter(*row) for row in rows]
+
+
+def undone(reader: Reader, instance: str) -> tuple[int, int]:
+    """How many steps a compensation has undone, and how many it has yet to undo."""
+    row = reader.one(
+        "select count(*) filter (where undoes is not null and status = 'completed'),"
+        " count(*) filter (where undo is not null and done is not null"
+        "  and (status = 'completed' or unknown))"
+        " from orchestrator.steps where instance_id = %s",
+        (instance,),
+    )
+    return (row[0], row[1]) if row else (0, 0)
+
+
+def last_error(reader: Reader, instance: str, step: int) -> str | None:
+    """What went wrong last in a step, or in one right below it: the error's detail."""
+    row = reader.one(
+        "select coalesce(e.error ->> 'detail', e.error ->> 'title') from ("
+        " select id as at, error from orchestrator.steps"
+        "  where instance_id = %(i)s and parent = %(s)s and error is not null union all"
+        " select number, error from orchestrator.attempts"
+        "  where instance_id = %(i)s and step = %(s)s and error is not null) e"
+        " order by e.at desc limit 1",
+        {"i": instance, "s": step},
+    )
+    return row[0] if row else None
+
+
+#: A timer that is this much overdue has no beat to fire it, in s: they look more often.
+OVERDUE = 10.0
+
+
+def overdue(reader: Reader, instance: str) -> set[tuple[int, str]]:
+    """The timers of an instance that should have fired: ``(step, kind)``; step 0 is the
+    instance."""
+    rows = reader.all(
+        "select step, kind from orchestrator.timers where instance_id = %s"
+        " and due_at < clock_timestamp() - %s * interval '1 s'",
+        (instance, OVERDUE),
+    )
+    return {(row[0], row[1]) for row in rows}
+
+
+def unmatched(reader: Reader, namespace: str) -> bool:
+    """Whether events of a namespace wait to be matched with their listeners."""
+    row = reader.one(
+        "select exists (select from orchestrator.events where namespace = %s"
+        " and matched_at is null)",
+        (namespace,),
+    )
+    return bool(row and row[0])

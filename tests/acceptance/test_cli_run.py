@@ -204,3 +204,35 @@ def test_a_faulted_instance_is_tried_again_in_a_new_run(cli, file):
 
 def test_the_api_describes_itself(cli):
     assert json.loads(cli("openapi").stdout)["openapi"].startswith("3.1")
+
+
+def test_why_says_what_is_waited_for_and_what_to_do(cli, file):
+    listening = file(
+        """\
+document: { dsl: '1.0.3', namespace: test, name: listening, version: '1.0.0' }
+do:
+  - paid: { listen: { to: { one: { with: { type: shop.paid } } } } }
+"""
+    )
+    id = cli("start", listening).stdout.strip()
+    cli("run", "test/listening", "--wait", "0")
+    told = cli("why", id)
+    assert told.returncode == 0, told.stderr
+    assert id in told.stdout
+    assert "(event)" in cli("why", id).stdout or "(inbox)" in told.stdout
+    found = json.loads(cli("why", id, "-o", "json").stdout)
+    assert found["causes"][0]["message"]
+    cli("terminate", id)
+
+
+def test_the_shell_completes_names_that_the_api_has(cli, file):
+    id = cli("start", file(PATIENT)).stdout.strip()
+
+    def completed(*words: str) -> str:
+        asked = {"_ORCHESTRATOR_COMPLETE": "bash_complete", "COMP_CWORD": str(len(words))}
+        return str(cli(**asked, COMP_WORDS=" ".join(["orchestrator", *words])).stdout)
+
+    assert f"plain,{id}" in completed("show", id[:9]).split()
+    assert "plain,test/patient" in completed("run", "test/pa").split()
+    assert "plain,why" in completed("wh").split()
+    cli("terminate", id)

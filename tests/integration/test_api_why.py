@@ -1,18 +1,37 @@
-"""Why an instance stands still, told in words and in data."""
+"""Why an instance stands still, told in words and in data: a test for every cause."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
+from orchestrator.core.values import AttemptState, Ended
 from orchestrator.database import workers
 from orchestrator.database.workers import WorkerRow
 from orchestrator.ids import new_id
+from orchestrator.state_manager import Holder
 from tests.support.api import Api, document
+
+PAY = [{"pay": {"call": "shop.pay"}}]
+
+
+@pytest.fixture(scope="module")
+def _application(module_database_url: str, module_broker_url: str) -> Iterator[Api]:
+    """With a broker that answers: where none does, that is the cause."""
+    made = Api.on(module_database_url, module_broker_url)
+    yield made
+    made.close()
+
+
+def state(api: Api) -> Any:
+    return api.client.application.extensions["orchestrator"].services.state
 
 
 def drain(api: Api, id: str) -> None:
     """What a control worker does with a hint."""
-    api.client.application.extensions["orchestrator"].services.state.drain(id)
+    state(api).drain(id)
 
 
 def worker(
@@ -23,11 +42,44 @@ def worker(
     return row.id
 
 
+def running(api: Api, do: list[dict[str, Any]], name: str = "order") -> str:
+    """An instance that has taken its first transition."""
+    api.deploy(document(name, do=do))
+    id = api.start(name)
+    drain(api, id)
+    return id
+
+
+def work(api: Api, id: str, worker: str) -> Any:
+    """The newest attempt of the instance, in the hands of a worker."""
+    attempt, task = api.all(
+        "select id::text, task from orchestrator.attempts where instance_id = %s"
+        " and state = 'ready' order by id desc limit 1",
+        id,
+    )[0]
+    taken = state(api).claim(attempt, id, task, Holder(worker, 7))
+    workers.heartbeat(api.database, worker, [attempt], 0)
+    return taken
+
+
+def end(api: Api, taken: Any, failed: bool = False, **more: Any) -> None:
+    """The attempt ends as a worker would have it end."""
+    error = {"type": "https://shop.example/no", "status": 500, "detail": "the till is shut"}
+    how = AttemptState.FAILED if failed else AttemptState.SUCCEEDED
+    done = Ended(taken.attempt.id, how, error=error if failed else None, **more)
+    state(api).finish(taken, done)
+
+
+def causes(api: Api, id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.get(f"/v1/instances/{id}/why").json["causes"]
+    return found
+
+
 def why(api: Api, id: str) -> dict[str, Any]:
     """The only cause."""
-    causes = api.get(f"/v1/instances/{id}/why").json["causes"]
-    assert len(causes) == 1, causes
-    return causes[0]
+    found = causes(api, id)
+    assert len(found) == 1, found
+    return found[0]
 
 
 def kind(api: Api, id: str) -> str:
@@ -40,54 +92,166 @@ def test_a_start_that_nobody_brings(api: Api):
     assert kind(api, id) == "no-control"
     worker(api, "orchestrator")
     assert kind(api, id) == "inbox"
+    api.all("update orchestrator.stimuli set set_aside = true")
+    assert kind(api, id) == "stuck"
     drain(api, id)
     assert why(api, id) == {"kind": "ended", "message": "the instance is completed"}
 
 
-def test_a_call_on_its_way(api: Api):
-    api.deploy(document(do=[{"pay": {"call": "shop.pay"}}]))
-    id = api.start()
-    drain(api, id)
-    api.all("update orchestrator.attempts set published_at = null")
-    assert why(api, id)["message"] == "no live worker serves the queue celery"
-    other = worker(api, "celery", tasks=("shop.other",))
-    assert kind(api, id) == "no-task"
-    able = worker(api, "celery")
-    assert kind(api, id) == "unpublished"
-    api.all("update orchestrator.attempts set published_at = now()")
-    assert kind(api, id) == "delivery"
-    workers.heartbeat(api.database, able, [], 0)
-    assert kind(api, id) == "no-slot"
-    api.all(
-        "update orchestrator.attempts set state = 'claimed', worker = %s, claimed_at = now()", able
-    )
+def test_a_queue_without_a_worker(api: Api):
+    id = running(api, PAY)
     told = why(api, id)
-    assert (told["kind"], told["step"], told["reference"]) == ("running", 1, "/do/0/pay")
-    api.all(
-        "update orchestrator.workers set seen_at = now() - interval '1 h' where id <> %s", other
-    )
-    assert kind(api, id) == "silent-worker"
+    assert (told["kind"], told["queue"], told["reference"]) == ("no-worker", "celery", "/do/0/pay")
+    assert told["message"] == "no live worker serves the queue celery"
+
+
+def test_a_task_that_no_worker_has(api: Api):
+    id = running(api, PAY)
+    worker(api, "celery", tasks=("shop.other",))
+    assert why(api, id)["message"] == "no live worker of the queue celery knows shop.pay"
+    assert kind(api, id) == "no-task"
 
 
 def test_a_limit_that_only_processes_enforce(api: Api):
-    api.deploy(document(do=[{"pay": {"call": "shop.pay"}}]))
-    id = api.start()
-    drain(api, id)
+    id = running(api, PAY)
     api.all("update orchestrator.attempts set time_limit = 5")
     worker(api, "celery", pool="threads")
     assert "time limit" in why(api, id)["message"]
 
 
-def test_times_events_and_people(api: Api):
-    paid = {"listen": {"to": {"one": {"with": {"type": "shop.paid"}}}}}
-    api.deploy(document(do=[{"pause": {"wait": {"hours": 1}}}]))
-    api.deploy(document("listening", do=[{"paid": paid}]))
-    waiting, listening = api.start(), api.start("listening")
-    drain(api, waiting)
-    drain(api, listening)
-    assert why(api, waiting)["until"] == api.get("/v1/timers").json["items"][0]["due_at"]
-    assert kind(api, listening) == "event"
-    api.post(f"/v1/instances/{waiting}/suspend", json={"reason": "for lunch"})
-    drain(api, waiting)
-    causes = api.get(f"/v1/instances/{waiting}/why").json["causes"]
-    assert causes[0]["message"] == "suspended by anonymous: for lunch"
+def test_a_message_on_its_way(api: Api):
+    id = running(api, PAY)
+    worker(api, "celery")
+    assert kind(api, id) == "delivery"
+    api.all("update orchestrator.attempts set published_at = null")
+    assert kind(api, id) == "unpublished"
+
+
+def test_a_broker_that_is_down(api: Api):
+    id = running(api, PAY)
+    worker(api, "celery")
+    without = Api.on(str(api.database.url), "redis://127.0.0.1:1/0")
+    try:
+        down, delivery = causes(without, id)
+    finally:
+        without.close()
+    assert (down["kind"], delivery["kind"]) == ("broker", "delivery")
+    assert "redis://127.0.0.1:1/0 does not answer" in down["message"]
+
+
+def test_a_pool_that_is_too_small(api: Api):
+    id = running(api, PAY)
+    able = worker(api, "celery")
+    workers.heartbeat(api.database, able, [], 0)
+    told = why(api, id)
+    assert told["kind"] == "no-slot"
+    assert told["message"].startswith("the pool is too small: every slot (1) of the 1 workers")
+
+
+def test_a_lease_that_runs(api: Api):
+    id = running(api, PAY)
+    able = worker(api, "celery")
+    work(api, id, able)
+    told = why(api, id)
+    assert (told["kind"], told["step"], told["reference"]) == ("running", 1, "/do/0/pay")
+    name = api.all("select name from orchestrator.workers")[0][0]
+    assert told["worker"] == name
+
+    workers.heartbeat(api.database, able, [], 1)
+    api.all("update orchestrator.attempts set claimed_at = now() - interval '1 h'")
+    assert kind(api, id) == "lease"
+    api.all("update orchestrator.workers set seen_at = now() - interval '1 h'")
+    assert kind(api, id) == "silent-worker"
+    api.all("delete from orchestrator.workers")
+    assert kind(api, id) == "silent-worker"
+
+
+def test_a_withdrawn_attempt_that_still_runs(api: Api):
+    id = running(api, PAY)
+    work(api, id, worker(api, "celery"))
+    api.post(f"/v1/instances/{id}/cancel")
+    drain(api, id)
+    kinds = [cause["kind"] for cause in causes(api, id)]
+    assert "withdrawn" in kinds
+
+
+def test_a_timer(api: Api):
+    id = running(api, [{"pause": {"wait": {"hours": 1}}}])
+    told = why(api, id)
+    assert told["kind"] == "timer"
+    assert told["until"] == api.get("/v1/timers").json["items"][0]["due_at"]
+    api.all("update orchestrator.timers set due_at = now() - interval '1 min'")
+    assert kind(api, id) == "no-beat"
+
+
+def test_a_retry(api: Api):
+    block = {"try": PAY, "catch": {"retry": {"delay": {"hours": 1}}}}
+    id = running(api, [{"careful": block}])
+    end(api, work(api, id, worker(api, "celery")), failed=True)
+    told = why(api, id)
+    assert told["kind"] == "retry"
+    assert told["message"].endswith("after: the till is shut")
+    assert told["until"]
+
+
+def test_a_retry_that_the_task_itself_asked_for(api: Api):
+    id = running(api, PAY)
+    end(api, work(api, id, worker(api, "celery")), failed=True, retry_in=3600.0)
+    told = why(api, id)
+    assert (told["kind"], told["reference"]) == ("retry", "/do/0/pay")
+
+
+def test_an_event(api: Api):
+    listen = {"listen": {"to": {"one": {"with": {"type": "shop.paid"}}}}}
+    id = running(api, [{"paid": listen}])
+    told = why(api, id)
+    assert (told["kind"], told["message"]) == ("event", "waits for an event: shop.paid")
+    sent = {"specversion": "1.0", "id": "1", "source": "/till", "type": "shop.paid", "data": 1}
+    headers = {"Content-Type": "application/cloudevents+json"}
+    api.post("/v1/events?namespace=shop", json=sent, headers=headers)
+    assert [cause["kind"] for cause in causes(api, id)] == ["no-control", "event"]
+
+
+def test_a_sub_workflow(api: Api):
+    api.deploy(document("child", do=[{"pause": {"wait": {"hours": 1}}}]))
+    child = {"namespace": "shop", "name": "child", "version": "1.0.0"}
+    id = running(api, [{"sub": {"run": {"workflow": child}}}])
+    told = why(api, id)
+    assert told["kind"] == "workflow"
+    drain(api, told["instance"])
+    assert why(api, id)["message"].endswith("which is waiting")
+    assert kind(api, told["instance"]) == "timer"
+
+
+def test_somebody_suspended_it(api: Api):
+    id = running(api, [{"pause": {"wait": {"hours": 1}}}])
+    api.post(f"/v1/instances/{id}/suspend", json={"reason": "for lunch"})
+    drain(api, id)
+    assert causes(api, id)[0]["message"] == "suspended by anonymous: for lunch"
+
+
+def test_a_compensation_and_its_dead_letter(api: Api):
+    once = {"retry": {"limit": {"attempt": {"count": 0}}}}
+    undo = {"compensate": {"call": "shop.pay", "metadata": once}}
+    fail = {"raise": {"error": {"type": "https://shop.example/no", "status": 500}}}
+    id = running(api, [{"pay": {"call": "shop.pay", "metadata": undo}}, {"fail": fail}])
+    able = worker(api, "celery")
+    end(api, work(api, id, able))
+    drain(api, id)
+    whole, undoing = causes(api, id)
+    assert whole["kind"] == "compensating"
+    assert whole["message"].endswith("0 undone, 1 to go")
+    assert undoing["reference"] == "/do/0/pay/metadata/compensate"
+
+    end(api, work(api, id, able), failed=True)
+    drain(api, id)
+    told = why(api, id)
+    assert told["kind"] == "dead-letter"
+    assert told["message"].endswith("gave up and waits for a person: the till is shut")
+    assert told["dead_letter"] == api.get("/v1/dead-letters").json["items"][0]["id"]
+
+
+def test_a_fault_that_holds(api: Api):
+    fail = {"raise": {"error": {"type": "https://shop.example/no", "status": 500}}}
+    id = running(api, [{"fail": fail}])
+    assert "a person may retry" in why(api, id)["message"]

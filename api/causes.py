@@ -1,0 +1,172 @@
+"""Each cause of standing still, told: in words for people and in data for programs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from orchestrator import codec
+from orchestrator.core.values import Status
+from orchestrator.database.causes import Call, Inbox, Letter
+from orchestrator.database.instances import Whole
+from orchestrator.database.steps import Waiting
+
+Cause = dict[str, Any]
+
+
+def nothing(found: Whole) -> Cause:
+    """No cause is known."""
+    if not found.settled:
+        return {"kind": "moving", "message": "nothing is awaited: a transition is under way"}
+    message = f"the instance is {found.status}"
+    if found.status == Status.FAULTED and found.compensation == "none":
+        message += ", and nothing was undone: a person may retry, skip or compensate"
+    return {"kind": "ended", "message": message}
+
+
+def suspended(last: tuple[str, datetime, str | None] | None) -> Cause:
+    """Somebody suspended the instance: who, when and why."""
+    if last is None:
+        return {"kind": "suspended", "message": "the instance is suspended"}
+    actor, at, reason = last
+    message = f"suspended by {actor}" + (f": {reason}" if reason else "")
+    return {"kind": "suspended", "message": message, "since": at}
+
+
+def compensating(status: str, undone: int, left: int) -> Cause:
+    """What was completed is being undone."""
+    message = f"the instance is {status} and undoes what it completed: {undone} undone"
+    return {"kind": "compensating", "message": f"{message}, {left} to go"}
+
+
+def dead_letter(letter: Letter) -> Cause:
+    """An undoing gave up and waits for a person."""
+    what = letter.reference or f"step {letter.step}"
+    why = letter.error or letter.reason
+    return {
+        "kind": "dead-letter",
+        "message": f"{what} gave up and waits for a person: {why}",
+        "step": letter.step,
+        "reference": letter.reference,
+        "since": letter.since,
+        "dead_letter": letter.id,
+    }
+
+
+def unbrought(inbox: Inbox, queue: str) -> Cause:
+    """Notes wait in the inbox."""
+    what = f"{inbox.waiting} notes wait to be brought"
+    if not inbox.control:
+        message = f"{what}, and no live worker serves the queue {queue}"
+        return {"kind": "no-control", "message": message, "since": inbox.since, "queue": queue}
+    if inbox.aside:
+        message = f"{inbox.aside} notes can't be brought: the workers' log says why"
+        return {"kind": "stuck", "message": message, "since": inbox.since, "queue": queue}
+    return {"kind": "inbox", "message": what, "since": inbox.since, "queue": queue}
+
+
+def unmatched(queue: str) -> Cause:
+    """Events have come, and nobody looks who waits for them."""
+    message = f"events wait to be matched, and no live worker serves the queue {queue}"
+    return {"kind": "no-control", "message": message, "queue": queue}
+
+
+def call(found: Call) -> Cause:
+    """A step in a worker's hands, or on its way there."""
+    kind, message = _taken(found) if found.state == "claimed" else _untaken(found)
+    cause: Cause = {
+        "kind": kind,
+        "message": message,
+        "step": found.step,
+        "reference": found.reference,
+        "queue": found.queue,
+        "since": found.claimed_at or found.published_at or found.created_at,
+    }
+    if found.worker:
+        cause["worker"] = found.worker
+    if kind == "silent-worker" and found.silent_at is not None:
+        cause["until"] = found.silent_at
+    return cause
+
+
+def _taken(found: Call) -> tuple[str, str]:
+    if found.silent:
+        message = f"the worker {found.worker} that runs {found.task} is silent"
+        return "silent-worker", f"{message}: once a beat has seen that, the step counts as lost"
+    if not found.held:
+        message = f"{found.worker} no longer has {found.task} in hand"
+        return "lease", f"{message}: a beat declares it lost when its lease is over"
+    message = f"{found.task} runs on {found.worker}"
+    if found.withdrawn:
+        return "withdrawn", f"{message}, withdrawn: its end is awaited"
+    return "running", message
+
+
+def _untaken(found: Call) -> tuple[str, str]:
+    queue, task = found.queue, found.task
+    if not found.serving:
+        return "no-worker", f"no live worker serves the queue {queue}"
+    if not found.able:
+        need = " and can enforce its time limit" if found.limited else ""
+        return "no-task", f"no live worker of the queue {queue} knows {task}{need}"
+    if not found.free:
+        return "no-slot", (
+            f"the pool is too small: every slot ({found.slots}) of the {found.able} workers"
+            f" of {queue} is taken, and {found.before} steps wait before {task}"
+        )
+    if found.published_at is None:
+        return "unpublished", f"{task} is not yet at the broker"
+    return "delivery", f"{task} was sent to the queue {queue} and not yet taken"
+
+
+def child(step: int, instance: str, status: str) -> Cause:
+    """A sub-workflow is open."""
+    message = f"waits for the sub-workflow {instance}, which is {status}"
+    return {"kind": "workflow", "message": message, "step": step, "instance": instance}
+
+
+def timer(waiting: Waiting) -> Cause:
+    """A time is waited for."""
+    return _until("timer", f"waits until {_time(waiting)} ({waiting.timer})", waiting)
+
+
+def retry(waiting: Waiting, error: str | None) -> Cause:
+    """A step failed and is tried again."""
+    after = f" after: {error}" if error else ""
+    return _until("retry", f"is tried again at {_time(waiting)}{after}", waiting)
+
+
+def late(waiting: Waiting) -> Cause:
+    """A timer is due, and nobody fires it."""
+    message = f"was due at {_time(waiting)} ({waiting.timer}) and did not fire: no beat runs"
+    return _until("no-beat", message, waiting)
+
+
+def event(waiting: Waiting) -> Cause:
+    """A listener waits."""
+    filters = codec.loads(waiting.filters) if waiting.filters else []
+    types = [(one.get("with") or {}).get("type") or "any type" for one in filters]
+    wanted = f"{waiting.mode} of " if len(types) > 1 else ""
+    return {
+        "kind": "event",
+        "message": f"waits for an event: {wanted}{', '.join(map(str, types)) or 'any'}",
+        "step": waiting.step,
+        "reference": waiting.reference,
+        "since": waiting.since,
+    }
+
+
+def _time(waiting: Waiting) -> str:
+    return f"{waiting.due_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _until(kind: str, message: str, waiting: Waiting) -> Cause:
+    cause: Cause = {
+        "kind": kind,
+        "message": message,
+        "until": waiting.due_at,
+        "since": waiting.since,
+    }
+    if waiting.step is not None:
+        cause |= {"step": waiting.step, "reference": waiting.reference}
+    return cause
