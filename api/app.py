@@ -21,6 +21,7 @@ from api import (
     letters,
     problems,
     schedules,
+    secrets,
     steps,
     stream,
     subscriptions,
@@ -57,6 +58,7 @@ RESOURCES = (
     events,
     subscriptions,
     administration,
+    secrets,
     keys,
 )
 

@@ -43,6 +43,7 @@ WRONG_STATUS = Kind("wrong-status", 409, "The instance's status does not allow t
 VERSION_EXISTS = Kind("version-exists", 409, "This version has another document already")
 IN_USE = Kind("in-use", 409, "It is still in use")
 BUSINESS_ID = Kind("business-id-in-use", 409, "The business_id is taken")
+NO_SECRETS_KEY = Kind("no-secrets-key", 409, "No key to seal secrets with is set")
 IN_FLIGHT = Kind("idempotency-in-flight", 409, "The same request is being answered", 1)
 PRECONDITION = Kind("precondition-failed", 412, "The instance has changed meanwhile")
 TOO_LARGE = Kind("too-large", 413, "The request is larger than is allowed")

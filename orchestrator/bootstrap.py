@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.core import Limits
+from orchestrator.database import secrets as sealed
 from orchestrator.database.connection import Database
 from orchestrator.database.store import PostgresStore
 from orchestrator.database.time import DatabaseTime
@@ -15,6 +16,7 @@ from orchestrator.secrets import SecretSource
 from orchestrator.settings import Settings
 from orchestrator.state_manager import Bringer, StateManager, Workflows
 from orchestrator.task_dispatcher import TaskDispatcher
+from orchestrator.vault import Vault
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -31,6 +33,7 @@ class Services:
     workflows: Workflows
     state: StateManager
     secrets: SecretSource
+    vault: Vault
     events: EventHandler
 
     def close(self) -> None:
@@ -48,7 +51,11 @@ def services(settings: Settings, app: Celery) -> Services:
     database = Database(settings.database_url, size=settings.database_pool)
     dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout)
     evaluator = Evaluator()
-    secrets = SecretSource(settings.secrets_dir)
+    vault = Vault(settings.secrets_key)
+    secrets = SecretSource(
+        settings.secrets_dir,
+        sealed=lambda reader, *of: sealed.opened(reader, vault, *of),
+    )
     store = PostgresStore(database, secrets)
     workflows = Workflows(store)
     state = StateManager(
@@ -59,4 +66,6 @@ def services(settings: Settings, app: Celery) -> Services:
         bringer=Bringer(evaluator.evaluate, Limits(), dispatcher.queue_of),
     )
     events = EventHandler(database, evaluator.evaluate, dispatcher)
-    return Services(settings, database, dispatcher, evaluator, workflows, state, secrets, events)
+    return Services(
+        settings, database, dispatcher, evaluator, workflows, state, secrets, vault, events
+    )

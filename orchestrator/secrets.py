@@ -1,4 +1,5 @@
-"""Where secrets come from: files that the platform mounts, or the environment.
+"""Where secrets come from: files that the platform mounts, the environment, or the sealed
+ones that the API has taken; the first that has the secret counts.
 
 A secret is found at its moment of use, by namespace and name, and nowhere kept (invariant
 I16). A text that is a JSON object or array is given as that, so that `$secrets.db.password`
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +19,47 @@ from orchestrator import codec
 #: ``ORCHESTRATOR_SECRET_PETSTORE_TOKEN`` is the secret ``petstore-token``.
 PREFIX = "ORCHESTRATOR_SECRET_"
 
+#: Gives the sealed secret of a namespace and name, or None; asks the database of the caller's.
+Sealed = Callable[[Any, str, str], Any]
+
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
-class SecretSource:
-    """Looks in ``folder/namespace/name``, ``folder/name``, then in the environment."""
+def is_name(name: str) -> bool:
+    """Whether a secret can have this name."""
+    return bool(_PLAIN.fullmatch(name))
 
-    def __init__(self, folder: str | None, environment: Mapping[str, str] = os.environ) -> None:
+
+class SecretSource:
+    """Looks in ``folder/namespace/name``, ``folder/name``, in the environment, and last among
+    the `sealed` ones: what the platform sets can't be replaced through the API."""
+
+    def __init__(
+        self,
+        folder: str | None,
+        environment: Mapping[str, str] = os.environ,
+        sealed: Sealed | None = None,
+    ) -> None:
         self._folder = Path(folder) if folder else None
         self._environment = environment
+        self._sealed = sealed
 
-    def get(self, namespace: str, name: str) -> Any:
-        """The secret's value, or None where there is none of that name."""
-        if not _PLAIN.fullmatch(name) or not _PLAIN.fullmatch(namespace):
+    def get(self, namespace: str, name: str, reader: Any = None) -> Any:
+        """The secret's value, or None where there is none of that name.
+
+        `reader` is the database, or the transaction, that sealed ones are read through.
+        Raises `DatabaseUnavailable`.
+        """
+        if not is_name(name) or not is_name(namespace):
             return None
         found = self._file(namespace, name) or self._variable(name)
-        return None if found is None else _parsed(found)
+        if found is None and self._sealed is not None and reader is not None:
+            found = self._sealed(reader, namespace, name)
+        return _parsed(found) if isinstance(found, str) else found
 
-    def several(self, namespace: str, names: tuple[str, ...]) -> dict[str, Any]:
+    def several(self, namespace: str, names: tuple[str, ...], reader: Any = None) -> dict[str, Any]:
         """The values of those that exist, by name."""
-        found = {name: self.get(namespace, name) for name in names}
+        found = {name: self.get(namespace, name, reader) for name in names}
         return {name: value for name, value in found.items() if value is not None}
 
     def _file(self, namespace: str, name: str) -> str | None:

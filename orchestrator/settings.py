@@ -96,6 +96,8 @@ class Settings:
 
     #: A folder of secrets for workflows: ``namespace/name``, or ``name`` for all namespaces.
     secrets_dir: str | None = None
+    #: What seals the secrets that the API takes: Fernet keys, the one that seals first.
+    secrets_key: tuple[str, ...] = field(default=(), repr=False)
 
     #: Private networks that outgoing calls may reach (``10.1.0.0/16,127.0.0.0/8``).
     outbound_allow: tuple[str, ...] = ()

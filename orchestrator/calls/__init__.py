@@ -52,7 +52,11 @@ def deferred(call: Mapping[str, Json], context: CallContext) -> CallContext:
     """The context of a call that stands unevaluated: the input and the variables that were
     kept with it. Its `fill` evaluates what the call holds."""
     variables = {**context.variables, **(call.get("variables") or {})}
-    return replace(context, input=call.get("input"), variables=variables)
+    found = replace(context, input=call.get("input"), variables=variables)
+    # One call, one list of the secrets that it has used: whoever has the first context masks
+    # what was used through the second.
+    vars(found)["secrets"] = context.secrets
+    return found
 
 
 __all__ = ["KINDS", "CallContext", "deferred", "perform"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -30,6 +31,11 @@ class Secrets:
         self._declared = tuple(declared)
         self._used: dict[str, Json] = {}
 
+    @property
+    def used(self) -> bool:
+        """Whether the call has used any."""
+        return bool(self._used)
+
     def value(self, name: str) -> Json:
         """A secret's value. Raises `WorkflowError` for one that is not there or not declared."""
         if name not in self._declared:
@@ -50,8 +56,9 @@ class Secrets:
 
     def mask(self, value: Json) -> Json:
         """The value with every text of a used secret replaced."""
-        texts = sorted({text for used in self._used.values() for text in _texts(used)}, key=len)
-        return _masked(value, texts[::-1]) if texts else value
+        found = {text for used in self._used.values() for text in _texts(used)}
+        texts = sorted({form for text in found for form in _forms(text)}, key=len, reverse=True)
+        return _masked(value, texts) if texts else value
 
     def mask_error(self, error: WorkflowError) -> WorkflowError:
         """The error with every text of a used secret replaced."""
@@ -100,6 +107,16 @@ def _texts(value: Json) -> Iterable[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _texts(item)
+
+
+def _forms(text: str) -> Iterable[str]:
+    """How a text shows: as it is, and as Python and JSON quote it."""
+    return (
+        text,
+        repr(text)[1:-1],
+        json.dumps(text)[1:-1],
+        json.dumps(text, ensure_ascii=False)[1:-1],
+    )
 
 
 def _masked(value: Json, texts: list[str]) -> Json:

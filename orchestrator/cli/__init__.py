@@ -44,6 +44,7 @@ _HERE = "orchestrator.cli"
         "dead-letter": f"{_HERE}.letters:dead_letter",
         "queue": f"{_HERE}.workers:queue",
         "schedule": f"{_HERE}.schedule:schedule",
+        "secret": f"{_HERE}.secrets:secret",
         "key": f"{_HERE}.keys:key",
         "why": f"{_HERE}.why:why",
         "doctor": f"{_HERE}.doctor:doctor",

@@ -26,6 +26,7 @@ from orchestrator.embedded import Postgres, Valkey
 from orchestrator.embedded.server import free_port
 from orchestrator.ids import new_id
 from orchestrator.processes import Process, ProcessFailed, Supervisor, http_ok, log_says
+from orchestrator.vault import new_key
 
 HOST = "127.0.0.1"
 
@@ -159,8 +160,19 @@ class Stack:
             "ORCHESTRATOR_API_PORT": str(port),
             "ORCHESTRATOR_API_URL": self.api_url,
             "ORCHESTRATOR_LOG_FORMAT": "text",
+            **self._secrets_key(),
             _MARK: self._identity,
         }
+
+    def _secrets_key(self) -> dict[str, str]:
+        """A key to seal secrets with, kept beside the data, unless there is one."""
+        if os.environ.keys() & {"ORCHESTRATOR_SECRETS_KEY", "ORCHESTRATOR_SECRETS_KEY_FILE"}:
+            return {}
+        path = self.data / "secrets.key"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(new_key() + "\n")
+        return {"ORCHESTRATOR_SECRETS_KEY_FILE": str(path)}
 
     def _start_flower(self) -> None:
         port = free_port()
@@ -229,6 +241,7 @@ def _clear(data: Path) -> None:
                 _wait_until_unused(file, data)
         shutil.rmtree(data / server, ignore_errors=True)
     shutil.rmtree(data / "logs", ignore_errors=True)
+    (data / "secrets.key").unlink(missing_ok=True)  # it opens nothing any more
 
 
 def _wait_until_unused(file: IO[str], data: Path) -> None:

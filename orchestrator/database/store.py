@@ -27,7 +27,7 @@ class PostgresView:
 
     def load(self, slice: Slice, need: Need) -> Slice:
         if need.what == "secrets":
-            known = self.secrets.several(slice.instance.namespace, need.args)
+            known = self.secrets.several(slice.instance.namespace, need.args, self.reader)
             return replace(slice, loaded={**slice.loaded, need: known})
         return slices.load(self.reader, slice, need)
 

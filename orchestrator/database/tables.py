@@ -539,6 +539,17 @@ keys = Table(
     Column("revoked_at", Time),
 )
 
+#: Secrets of workflows, sealed (see ``orchestrator/vault.py``).
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("sealed", Text, nullable=False),
+    _now(),
+    Column("changed_at", Time, nullable=False, server_default=func.clock_timestamp()),
+)
+
 #: Who changed what, and why.
 audit = Table(
     "audit",

@@ -34,7 +34,8 @@ def context_of(execution: Execution, work: Work) -> CallContext:
 
 
 def _secret(execution: Execution, namespace: str, name: str) -> Any:
-    value = execution.services.secrets.get(namespace, name)
+    services = execution.services
+    value = services.secrets.get(namespace, name, services.database)
     return no_secret(name) if value is None else value
 
 

@@ -66,7 +66,7 @@ class Chain:
             log.exception("A step's arguments are none", action="arguments_failed")
             hold.end_unstarted(error_of(error)[0])
             return ignored("its arguments can't be made")
-        hold.secrets = arguments.secrets
+        hold.hide(arguments.secrets)
         requests.clean(request, work, arguments)
         if told or not self.execution.hands.events:
             return self._traced(hold, request)
@@ -99,7 +99,7 @@ class Chain:
         while hold.replacement is not None:
             replaced = hold
             hold = Hold(self, hold.work, replacement.task_of(hold), self._soft)
-            hold.secrets = replaced.secrets
+            hold.hide(replaced.secrets)
             request = replacement.request_of(replaced, request)
             if replacement.is_composite(replaced):
                 return replacement.run_composite(hold, replaced)

@@ -131,4 +131,6 @@ def _perform(execution: Execution, call: dict[str, Any]) -> Any:
     if hold is None:
         raise RuntimeError("this task is for steps only")
     context = context_of(execution, hold.work)
+    # What the call uses of them shall not show in a traceback or a log either.
+    hold.hide(context.secrets)
     return persist(lambda: perform(call, context), "a call's expressions")

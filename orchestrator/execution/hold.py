@@ -12,6 +12,7 @@ from celery.exceptions import Retry
 from orchestrator.core.values import AttemptState, Ended
 from orchestrator.error_handler import error_of
 from orchestrator.execution import outcomes
+from orchestrator.execution.masking import mask_exception, watch_logs
 from orchestrator.execution.mixin import Replaced
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ class Hold:
         self._asks_retry = False
         self._retry: Retry | None = None
 
+    def hide(self, secrets: Secrets | None) -> None:
+        """From now on nothing shows these secrets: no end, no exception, no log line."""
+        self.secrets = secrets
+        if secrets is not None:
+            watch_logs()
+
     def opens(self, task: object) -> bool:
         """Whether this call is the one that Celery's tracer makes: of our task, the first."""
         return task is self.task and not self.entered
@@ -59,6 +66,9 @@ class Hold:
                 value = body()
         except BaseException as exc:
             self._end_raised(exc)
+            if self.secrets is not None:
+                # Celery writes it into its log and its worker events.
+                mask_exception(exc, self.secrets.mask)
             raise
         self._end_returned(value)
         # Celery writes what it sees into its log.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import psycopg2
@@ -45,6 +46,16 @@ def effect(name, **_):
 @shared_task(name="steps.fail")
 def fail(message="no", **_):
     raise ValueError(message)
+
+
+@shared_task(name="steps.leak")
+def leak(secret, **_):
+    """Say a secret wherever a task can."""
+    logging.getLogger("leaky.library").warning("called with %s", secret)
+    try:
+        raise KeyError(secret)
+    except KeyError as cause:
+        raise ValueError(f"refused {secret!r}") from cause
 
 
 kill_points.arm()
