@@ -1,124 +1,144 @@
-"""The scenarios of `tests/scenarios/cases`, and how they are played in the world in memory."""
+"""The scenarios of `tests/scenarios/cases`, and what comes of one that was played."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.values import Attempt
-from orchestrator.document import load
 from tests.support.documents import doc
 from tests.support.spec import yaml
-from tests.support.world import World
 
 CASES = Path(__file__).parents[1] / "scenarios" / "cases"
 
+#: Pauses longer than this never end by themselves: only a command ends them (seconds).
+LONG = 30
 
-@dataclass
+
+@dataclass(frozen=True)
 class Scenario:
     """One scenario; the keys are explained in the folder's README."""
 
     name: str
     file: str
     body: dict[str, Any]
-    asked: list[str] = field(default_factory=list)
 
-    def document(self) -> dict[str, Any]:
+    def documents(self, namespace: str = "test") -> list[dict[str, Any]]:
+        """Its workflow and the sub-workflows of that."""
         about = {"metadata": {"onFault": self.body["onFault"]}} if "onFault" in self.body else {}
         more = {key: self.body[key] for key in ("use", "timeout", "output") if key in self.body}
-        return doc(*self.body["do"], about=about, **more)
-
-    def children(self) -> list[dict[str, Any]]:
-        return [
+        children = [
             doc(*child["do"], about={"name": child["name"]})
             for child in self.body.get("children", ())
         ]
+        made = [doc(*self.body["do"], about=about, **more), *children]
+        text = json.dumps(made).replace('"namespace": "test"', f'"namespace": "{namespace}"')
+        moved: list[dict[str, Any]] = json.loads(text)
+        return moved
+
+    def answer(self, task: str, nth: int) -> Any:
+        """What a task does when it is asked for the n-th time (from 1)."""
+        answers = self.body.get("answers", {}).get(task, [{"ok": {"by": task}}])
+        return answers[min(nth, len(answers)) - 1]
+
+    def tasks(self) -> set[str]:
+        """The Celery tasks that it can ask for."""
+        return {name for document in self.documents() for name in _called(document)}
 
 
-def scenarios() -> Iterator[Scenario]:
+@cache
+def scenarios() -> tuple[Scenario, ...]:
     """All of them."""
-    for path in sorted(CASES.glob("*.yaml")):
-        for body in yaml(path.read_text()):
-            yield Scenario(body["name"], path.stem, body)
+    return tuple(
+        Scenario(body["name"], path.stem, body)
+        for path in sorted(CASES.glob("*.yaml"))
+        for body in yaml(path.read_text())
+    )
 
 
-class Play:
-    """Plays a scenario against the core: one thing at a time, as soon as it can be done."""
+def _called(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("call"), str):
+            yield value["call"]
+        for member in value.values():
+            yield from _called(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _called(member)
 
-    def __init__(self, scenario: Scenario) -> None:
-        self.scenario = scenario
-        documents = [scenario.document(), *scenario.children()]
-        self.world = World(*(load(json.dumps(document)).document for document in documents))
-        self.commands = list(scenario.body.get("commands", ()))
-        self.hanging: list[tuple[Attempt, str]] = []
-        self.id = self.world.start("test/flow", scenario.body.get("with"))
 
-    def run(self) -> World:
-        """Until nothing is left to happen."""
-        for _ in range(1_000):
-            if not self._step():
-                return self.world
-        raise AssertionError("the scenario does not end")
+@dataclass(frozen=True)
+class Stepped:
+    """A step as it ended; `attempts` are the states of its attempts, in their order, those
+    that were withdrawn in brackets; `undoes` is the task that it undid."""
 
-    def _step(self) -> bool:
-        if self.world.ready():
-            self._ask(self.world.ready()[0])
-        elif self.hanging:
-            self._release(*self.hanging.pop(0))
-        elif self._is_soon():
-            self.world.fire()
-        elif self.commands and "after" in self.commands[0]:
-            self._command(self.commands.pop(0))
-        else:
-            return False
-        return True
+    task: str
+    kind: str
+    index: int | None
+    status: str
+    unknown: bool
+    undoes: str | None
+    attempts: tuple[str, ...]
 
-    def _is_soon(self) -> bool:
-        """Whether a timer is due that the scenario waits for: long ones only end by a command."""
-        due = self.world.next_due()
-        return due is not None and (due - self.world.now).total_seconds() < 30
 
-    def _ask(self, attempt: Attempt) -> None:
-        world, asked = self.world, self.scenario.asked
-        task = attempt.task
-        asked.append(task)
-        answers = self.scenario.body.get("answers", {}).get(task, [{"ok": {"by": task}}])
-        answer = answers[min(asked.count(task), len(answers)) - 1]
-        world.claim(attempt)
-        for command in [one for one in self.commands if one.get("while") == task]:
-            self.commands.remove(command)
-            self._command(command)
-        if answer in ("hang", "hang-lost"):
-            self.hanging.append((attempt, answer))
-        elif answer == "lost":
-            world.lose(attempt)
-        else:
-            self._answer(attempt, answer)
+@dataclass(frozen=True)
+class Ended:
+    """An instance as it ended. `order`: the tasks whose steps were undone, in that order."""
 
-    def _answer(self, attempt: Attempt, answer: dict[str, Any]) -> None:
-        arguments = self.world.call_of(attempt)["kwargs"]
-        if "error" in answer:
-            self.world.fail(attempt, answer["error"])
-        elif "retry" in answer:
-            self.world.fail(attempt, {"status": 500}, retry_in=answer["retry"])
-        elif "expects" in answer:
-            assert arguments == answer["expects"]
-            self.world.succeed(attempt)
-        else:
-            self.world.succeed(attempt, arguments if answer["ok"] == "echo" else answer["ok"])
+    status: str
+    compensation: str
+    run: int
+    output: Any
+    error: Any
+    letters: int
+    steps: tuple[Stepped, ...]
 
-    def _release(self, attempt: Attempt, how: str) -> None:
-        if how == "hang-lost":
-            self.world.lose(attempt)
-        else:
-            self.world.succeed(attempt, {"by": attempt.task})
+    @property
+    def order(self) -> list[str]:
+        return [step.undoes for step in self.steps if step.undoes is not None]
 
-    def _command(self, command: dict[str, Any]) -> None:
-        data = {key: value for key, value in command.items() if key not in ("while", "after")}
-        for key in ("from", "step"):
-            if key in data:
-                data[key] = self.world.step(self.id, data[key]).id
-        self.world.command(self.id, data.pop("command"), **data)
+    @property
+    def unknown(self) -> list[str]:
+        return [step.task for step in self.steps if step.unknown]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a scenario: the tasks in the order in which they were asked for, how many
+    commands were refused, and the instances, that of the scenario first."""
+
+    asked: tuple[str, ...]
+    refused: int
+    instances: tuple[Ended, ...]
+
+
+def name_of(reference: str) -> str:
+    """The last part of a step's reference."""
+    return reference.rsplit("/", 1)[-1]
+
+
+def error_of(error: Any) -> Any:
+    """An error without what its watcher said of how a process died."""
+    if not error or " (started" not in error.get("detail", ""):
+        return error
+    _, told, rest = error["detail"].partition(" (started")
+    return {**error, "detail": told + rest}
+
+
+def check(outcome: Outcome, expect: Mapping[str, Any]) -> None:
+    """Compare with what the file expects."""
+    ended = outcome.instances[0]
+    assert list(outcome.asked) == expect["asked"]
+    assert ended.status == expect["status"]
+    assert ended.compensation == expect.get("compensation", "none")
+    assert ended.run == expect.get("run", 1)
+    if "output" in expect:
+        assert ended.output == expect["output"]
+    for name, value in expect.get("error", {}).items():
+        assert ended.error[name] == value
+    assert ended.letters == expect.get("letters", 0)
+    assert ended.unknown == expect.get("unknown", [])
+    assert outcome.refused == expect.get("refused", 0)
