@@ -19,6 +19,7 @@ from api import (
     keys,
     kinds,
     letters,
+    metrics,
     problems,
     schedules,
     secrets,
@@ -34,11 +35,14 @@ from api.bodies import Validators
 from api.catalog import Catalog
 from api.context import EXTENSION, State, state
 from api.feed import Feed
+from api.gauges import Gauges
 from api.hints import Hints
 from api.limits import Rate, RateLimiter
 from api.problems import Problem
 from api.resource import IdConverter
 from api.waiting import Waiters
+from orchestrator.clock import monotonic
+from orchestrator.metrics import Meter
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -117,11 +121,13 @@ def create_app(
         validators=Validators(described.spec.to_dict),
         feed=Feed(services.database),
         waiters=Waiters(services.database, max(1, threads // 2), max(1, threads // 4)),
+        gauges=Gauges(services.database, services.settings.lease),
     )
     app.register_blueprint(health.blueprint)
     app.register_blueprint(docs.blueprint)
+    app.register_blueprint(metrics.blueprint)
     app.before_request(_admit)
-    app.wsgi_app = _Signed(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = _Signed(app.wsgi_app, services.meter)  # type: ignore[method-assign]
     problems.install(app)
     return app
 
@@ -149,6 +155,7 @@ def _admit() -> None:
     if "\0" in request.path:
         raise Problem(kinds.MALFORMED, "the path has the character NUL")
     endpoint = request.endpoint
+    request.environ[metrics.ROUTE] = request.url_rule.rule if request.url_rule else ""
     view = None if endpoint is None else current_app.view_functions[endpoint]
     least: Role | None = getattr(view, "least_role", None)
     if least is None:
@@ -162,18 +169,22 @@ def _admit() -> None:
 
 
 class _Signed:
-    """Puts on every answer what all of them carry: the request's id and the security headers.
+    """Puts on every answer what all of them carry: the request's id and the security headers;
+    and counts it.
 
     Around the application rather than in it, where each header would cost more.
     """
 
-    def __init__(self, app: WSGIApplication) -> None:
+    def __init__(self, app: WSGIApplication, meter: Meter) -> None:
         self._app = app
+        self._meter = meter
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         signs = [*SECURITY, (trace.HEADER, trace.begin(environ))]
+        began = monotonic()
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            metrics.answered(self._meter, environ, status, monotonic() - began)
             return start_response(status, _added(headers, signs), *rest)
 
         return self._app(environ, start)

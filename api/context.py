@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from api.bodies import Validators
     from api.catalog import Catalog
     from api.feed import Feed
+    from api.gauges import Gauges
     from api.hints import Hints
     from api.limits import RateLimiter
     from api.waiting import Waiters
@@ -37,6 +38,7 @@ class State:
     validators: Validators
     waiters: Waiters
     feed: Feed
+    gauges: Gauges
 
     def close(self) -> None:
         """Answer those who wait, send the hints that are left, give everything back."""

@@ -12,6 +12,7 @@ from orchestrator.database.store import PostgresStore
 from orchestrator.database.time import DatabaseTime
 from orchestrator.event_handler.matching import EventHandler
 from orchestrator.expressions import Evaluator
+from orchestrator.metrics import Meter
 from orchestrator.secrets import SecretSource
 from orchestrator.settings import Settings
 from orchestrator.state_manager import Bringer, StateManager, Workflows
@@ -35,6 +36,7 @@ class Services:
     secrets: SecretSource
     vault: Vault
     events: EventHandler
+    meter: Meter
 
     def close(self) -> None:
         """Give back connections and child processes."""
@@ -43,13 +45,15 @@ class Services:
         self.database.close()
 
 
-def services(settings: Settings, app: Celery) -> Services:
+def services(settings: Settings, app: Celery, meter: Meter | None = None) -> Services:
     """Make the services; nothing is connected to until it is used.
 
-    `app` is the Celery app that messages go out through: the users' own in their workers.
+    `app` is the Celery app that messages go out through: the users' own in their workers;
+    `meter` counts what this process does.
     """
+    meter = meter or Meter()
     database = Database(settings.database_url, size=settings.database_pool)
-    dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout)
+    dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout, meter)
     evaluator = Evaluator()
     vault = Vault(settings.secrets_key)
     secrets = SecretSource(
@@ -64,8 +68,9 @@ def services(settings: Settings, app: Celery) -> Services:
         workflows=workflows,
         time=DatabaseTime(),
         bringer=Bringer(evaluator.evaluate, Limits(), dispatcher.queue_of),
+        meter=meter,
     )
     events = EventHandler(database, evaluator.evaluate, dispatcher)
     return Services(
-        settings, database, dispatcher, evaluator, workflows, state, secrets, vault, events
+        settings, database, dispatcher, evaluator, workflows, state, secrets, vault, events, meter
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, get_type_hints
 
 from environs import EnvValidationError, FileAwareEnv
+from marshmallow import ValidationError
 from marshmallow.validate import Length, OneOf, Range
 
 from orchestrator.errors import ConfigurationError
@@ -29,6 +30,20 @@ def _checked(default: Any, *checks: Callable[[Any], Any]) -> Any:
 def _secret(default: str | None) -> Any:
     """A field that may hold a password: it never shows in a repr, a log or a traceback."""
     return field(default=default, repr=False)
+
+
+def _is_address(value: str | None) -> None:
+    """A check of ``host:port``, where there is one."""
+    if value is not None and address(value) is None:
+        raise ValidationError("Must be an address and a port, such as 0.0.0.0:9808.")
+
+
+def address(value: str) -> tuple[str, int] | None:
+    """Host and port of ``host:port`` or ``[host]:port``; None: it is no such thing."""
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        return None
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 _POSITIVE = Range(min=0, min_inclusive=False)
@@ -91,6 +106,11 @@ class Settings:
     api_port: int = _checked(8233, Range(min=0, max=65535))
     #: Where the command line and the client find the API.
     api_url: str = "http://127.0.0.1:8233"
+    #: Whether `/metrics` of the API can be read without a key.
+    metrics_open: bool = False
+    #: Where workers and beats serve `/livez`, `/readyz` and `/metrics`, without a key:
+    #: ``0.0.0.0:9808``, say. Empty: nowhere. A process of its own needs a port of its own.
+    probe_address: str | None = _checked(None, _is_address)
     #: The key that the command line and the client show to the API.
     api_key: str | None = _secret(None)
 

@@ -21,6 +21,8 @@ from orchestrator.clock import monotonic
 from orchestrator.core.values import Attempt
 from orchestrator.database.attempts import Ready
 from orchestrator.log import get_logger
+from orchestrator.metrics import Meter
+from orchestrator.metrics import catalog as metrics
 from orchestrator.names import MATCH
 
 if TYPE_CHECKING:
@@ -35,6 +37,10 @@ VERSION = 1
 
 #: The Celery task that brings the waiting stimuli of an instance.
 ADVANCE = "orchestrator.advance"
+
+
+#: What a message is to the metrics: a hint, or a step's.
+_KINDS = (("hint",), ("step",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,10 @@ class _Returns(threading.local):
 class TaskDispatcher:
     """Publishes attempts and hints through the broker of one Celery app, in bounded time."""
 
-    def __init__(self, app: Celery, control_queue: str, timeout: float = 2.0) -> None:
+    def __init__(
+        self, app: Celery, control_queue: str, timeout: float = 2.0, meter: Meter | None = None
+    ) -> None:
+        self._meter = meter or Meter()
         self._app = app
         self._control_queue = control_queue
         self._timeout = timeout
@@ -107,6 +116,7 @@ class TaskDispatcher:
             # A connection that the broker has closed meanwhile fails at its first use.
             error = self._try(waiting)
         if waiting:
+            self._meter.count(metrics.UNPUBLISHED, (), len(waiting))
             log.warning(
                 "The broker did not take every message; they will be sent again",
                 action="publish_failed",
@@ -122,7 +132,8 @@ class TaskDispatcher:
                 try:
                     while waiting:
                         self._deliver(producer, waiting[0])
-                        waiting.popleft()
+                        sent = waiting.popleft()
+                        self._meter.count(metrics.MESSAGES, _KINDS[sent.step is not None])
                 except BaseException:
                     # Nobody knows what the connection will say next: away with it.
                     self._drop_connection(producer)

@@ -109,6 +109,20 @@ instances = Table(
         "parent_instance",
         postgresql_where=text("parent_instance is not null"),
     ),
+    #: Who has not ended, and who is being undone: for the gauges, whatever has ended.
+    Index(
+        "instances_open_ix",
+        "namespace",
+        "workflow",
+        "status",
+        postgresql_where=text("status in ('pending', 'running', 'waiting', 'suspended')"),
+    ),
+    Index(
+        "instances_compensating_ix",
+        "namespace",
+        "workflow",
+        postgresql_where=text("compensation = 'running'"),
+    ),
     postgresql_with={"fillfactor": "70"},
 )
 

@@ -15,10 +15,10 @@ LONGEST_SLEEP = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """The instances whose timers fell due, and how late the latest of them was, in s."""
+    """The instances whose timers fell due, and how late each of the timers was, in s."""
 
     instances: tuple[str, ...]
-    lateness: float
+    latenesses: tuple[float, ...]
 
 
 #: The clock is read in a query of its own: as it stands it would be compared with each timer,
@@ -41,9 +41,7 @@ def fire(reader: Reader, limit: int = 200) -> Fired:
     """Turn up to `limit` due timers into stimuli. Several beats may ask at once: each timer
     falls to one of them."""
     rows = reader.all(FIRE, (limit,))
-    return Fired(
-        tuple(dict.fromkeys(row[0] for row in rows)), max((row[1] for row in rows), default=0.0)
-    )
+    return Fired(tuple(dict.fromkeys(row[0] for row in rows)), tuple(row[1] for row in rows))
 
 
 def next_due(reader: Reader) -> float | None:

@@ -24,6 +24,8 @@ from orchestrator.database.url import for_libpq
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.event_handler.webhooks import Verdict, backoff, headers, verdict
 from orchestrator.log import get_logger
+from orchestrator.metrics import Meter
+from orchestrator.metrics import catalog as metrics
 from orchestrator.outbound import Outbound, OutboundError
 
 log = get_logger(__name__)
@@ -48,7 +50,14 @@ _KEEPALIVE: dict[str, Any] = dict(KEEPALIVE)
 class PostOffice:
     """Sends what is due for as long as it is open; `direct_url` is for LISTEN."""
 
-    def __init__(self, database: Database, direct_url: str, outbound: Outbound) -> None:
+    def __init__(
+        self,
+        database: Database,
+        direct_url: str,
+        outbound: Outbound,
+        meter: Meter | None = None,
+    ) -> None:
+        self._meter = meter or Meter()
         self._database = database
         self._outbound = outbound
         self._bell = _Bell(direct_url)
@@ -136,6 +145,7 @@ class PostOffice:
         return response.status, verdict(response.status, response.headers, claimed.attempt, share)
 
     def _settle(self, claimed: Claimed, status: int | None, result: Verdict) -> None:
+        self._meter.count(metrics.DELIVERIES, ("arrived" if result.arrived else "missed",))
         with self._database.transaction() as cursor:
             if result.arrived:
                 if deliveries.arrived(cursor, claimed, status or 0):

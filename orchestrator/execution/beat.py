@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import copy
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import celery.beat
 
 from orchestrator.bootstrap import services
+from orchestrator.clock import monotonic
 from orchestrator.database.connection import Busy
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.event_handler.chores import EventChores
@@ -25,12 +26,17 @@ from orchestrator.scheduler.upkeep import PostgresUpkeep
 from orchestrator.scheduler.wake import Wake
 from orchestrator.settings import load_settings
 
+if TYPE_CHECKING:
+    from orchestrator.execution.probes import Probes
+
 log = get_logger(__name__)
 
 #: The largest answer of a webhook's receiver that is read, in bytes.
 ANSWER = 64 * 1024
 #: How long a beat waits before it asks an absent database again, in s.
 PATIENCE = 0.5
+#: A beat without a round for so many seconds hangs; without a good one, it is of no use.
+STUCK, LATE = 120.0, 20.0
 
 
 class Scheduler(celery.beat.Scheduler):
@@ -44,25 +50,31 @@ class Scheduler(celery.beat.Scheduler):
         settings = load_settings()
         self._publish_timeout = settings.publish_timeout
         self._services = services(settings, app)
-        database = self._services.database
+        database, meter = self._services.database, self._services.meter
         more = EventChores(
             database, self._services.dispatcher, timedelta(seconds=settings.event_retention)
         )
         self._chores = Chores(
-            settings, PostgresUpkeep(database), self._services.state, more=more.chores()
+            settings, PostgresUpkeep(database, meter), self._services.state, more=more.chores()
         )
         self._entries = Entries(database, app.main or "", self.schedule, self._send)
         self._wake = Wake(settings.direct_url)
         outbound = Outbound(
             settings.outbound_allow, settings.outbound_resolve, settings.outbound_ca, ANSWER
         )
-        self._post = PostOffice(database, settings.direct_url, outbound)
+        self._post = PostOffice(database, settings.direct_url, outbound, meter)
+        self._began = self._done = monotonic()
+        self._probes: Probes | None = None
+        if settings.probe_address:
+            self._serve_probes(settings.probe_address)
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Do what is due, then wait until something is."""
+        self._began = monotonic()
         self._post.open()
         try:
             pause = min(self._chores.run(), self._entries.run())
+            self._done = monotonic()
         except Busy:
             pause = 0.0  # somebody else is at it
         except DatabaseUnavailable as error:
@@ -70,6 +82,21 @@ class Scheduler(celery.beat.Scheduler):
             pause = PATIENCE
         self._wake.wait(pause)
         return 0
+
+    def _serve_probes(self, where: str) -> None:
+        from orchestrator.execution.probes import Probes
+
+        self._probes = Probes(where, self._alive, self._ready, self._services.meter.read)
+
+    def _alive(self) -> tuple[bool, str]:
+        """Whether a round began lately: one waits for a few seconds at most."""
+        quiet = monotonic() - self._began
+        return quiet < STUCK, "alive" if quiet < STUCK else f"no round for {quiet:.0f} s"
+
+    def _ready(self) -> tuple[bool, str]:
+        """Whether a round went well lately: the database answers."""
+        quiet = monotonic() - self._done
+        return quiet < LATE, "ready" if quiet < LATE else f"nothing was done for {quiet:.0f} s"
 
     def _send(self, entry: Any, task_id: str) -> None:
         """Send an entry's message, in bounded time: what fails now is sent again."""
@@ -83,6 +110,8 @@ class Scheduler(celery.beat.Scheduler):
         """Leave nothing open."""
         super().close()
         if hasattr(self, "_wake"):
+            if self._probes is not None:
+                self._probes.close()
             self._post.close()
             self._wake.close()
             self._services.close()

@@ -23,6 +23,7 @@ from orchestrator.execution.patience import persist
 from orchestrator.execution.results import failed, harmless, ignored
 from orchestrator.execution.soft_limit import SoftLimit
 from orchestrator.log import get_logger
+from orchestrator.metrics import catalog as metrics
 from orchestrator.state_manager import Take, Work
 
 if TYPE_CHECKING:
@@ -113,7 +114,9 @@ class Chain:
             return self._trace(hold, request)
         finally:
             in_hand.reset(mark)
-            self.execution.durations.saw(hold.task.name, monotonic() - began)
+            name, took = hold.task.name, monotonic() - began
+            self.execution.durations.saw(name, took)
+            self.execution.meter.observe(metrics.ATTEMPT_SECONDS, took, (name,))
 
     def _trace(self, hold: Hold, request: dict[str, Any]) -> Any:
         """Celery's tracer, with whatever escapes it turned into a failure: none of a step's

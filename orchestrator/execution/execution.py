@@ -22,6 +22,7 @@ from orchestrator.execution.mixin import arm
 from orchestrator.execution.results import ignored
 from orchestrator.ids import new_id
 from orchestrator.log import get_logger
+from orchestrator.metrics import Meter, Meters
 from orchestrator.names import HEADER
 from orchestrator.settings import Settings, load_settings
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.bootstrap import Services
     from orchestrator.calls.tokens import Tokens
     from orchestrator.core.values import Attempt
+    from orchestrator.execution.probes import Probes
     from orchestrator.execution.rabbitmq import ControlConsumer
     from orchestrator.outbound import Outbound
     from orchestrator.state_manager import Holder
@@ -53,6 +55,9 @@ class Execution:
         self.concurrency = 0
         #: Consumes the control queue where Celery's own consumer does not (RabbitMQ).
         self.control: ControlConsumer | None = None
+        #: What the worker's processes count; shared only where somebody can read it.
+        self.meters: Meters | None = None
+        self.probes: Probes | None = None
         self._given = settings
         self._tracers: dict[str, Tracer] = {}
         self._own_tasks: dict[str, Callable[[Tracer], Tracer]] = {}
@@ -78,11 +83,13 @@ class Execution:
         self.hands = Hands()
         if concurrency > self.hands.slots:
             raise ConfigurationError(f"a worker runs at most {self.hands.slots} processes")
+        if self.settings.probe_address:
+            self.meters = Meters(self.hands.slots + 1)
         self.worker_id = new_id()
         self.hostname, self.concurrency, self.forks = hostname, concurrency, forks
         self.rules = Rules(self.app, frozenset(self.queues), forks)
         self.running = True
-        self._fresh_process()
+        self._fresh_process(self.hands.slots)
         for task in list(self.app.tasks.values()):
             arm(type(task))
 
@@ -103,11 +110,14 @@ class Execution:
         """From now on a child of the pool: nothing that is connected is inherited."""
         # Kept for good, so that nobody here closes what is the parent's.
         self._inherited = self._services
-        self._fresh_process()
         process: Any = current_process()
+        self._fresh_process(process.index)
+        if self.probes is not None:
+            self.probes.forget()
         self._local.hand = self.hands.slot(process.index, os.getpid())
 
-    def _fresh_process(self) -> None:
+    def _fresh_process(self, slot: int = 0) -> None:
+        self.meter = Meter() if self.meters is None else self.meters.meter(slot)
         self._lock = threading.Lock()
         self._local = threading.local()
         self._services: Services | None = None
@@ -121,7 +131,7 @@ class Execution:
 
             with self._lock:
                 if self._services is None:
-                    self._services = services(self.settings, self.app)
+                    self._services = services(self.settings, self.app, self.meter)
         return self._services
 
     @cached_property

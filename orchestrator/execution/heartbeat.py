@@ -26,6 +26,8 @@ log = get_logger(__name__)
 
 #: Beats in one lease: two may be lost.
 BEATS_A_LEASE = 3
+#: A heartbeat that was not even tried for so many seconds hangs.
+STUCK = 120.0
 
 
 class Heartbeat:
@@ -39,7 +41,7 @@ class Heartbeat:
         self._known = threading.Event()
         self._silent = False
         self._heard = False
-        self.last_received = monotonic()
+        self.last_received = self._tried = self._beaten = monotonic()
         self._thread = threading.Thread(target=self._run, name="orchestrator-beat", daemon=True)
 
     def start(self, patience: float = 3.0) -> None:
@@ -63,6 +65,21 @@ class Heartbeat:
         self._heard = True
         self.last_received = monotonic()
 
+    def alive(self) -> tuple[bool, str]:
+        """Whether the worker goes on trying to beat; an absent database is no death."""
+        quiet = monotonic() - self._tried
+        well = self._thread.is_alive() and quiet < STUCK
+        return well, "alive" if well else f"no heartbeat was tried for {quiet:.0f} s"
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether steps can run here: it is known, was heard lately, and is not stopping."""
+        if self._execution.hands.stopping:
+            return False, "stopping"
+        quiet = monotonic() - self._beaten
+        if not self._known.is_set() or quiet > self._execution.settings.lease:
+            return False, f"Postgres has heard no heartbeat for {quiet:.0f} s"
+        return True, "ready"
+
     @property
     def free(self) -> int:
         """How many slots of the pool are idle, as the main process knows them."""
@@ -70,6 +87,7 @@ class Heartbeat:
 
     def _run(self) -> None:
         while True:
+            self._tried = monotonic()
             self._try_beat()
             if self._end.wait(self._period):
                 return
@@ -85,6 +103,7 @@ class Heartbeat:
             log.exception("The heartbeat failed", action="beat_failed")
         else:
             self._silent = False
+            self._beaten = monotonic()
             self._after_beat()
 
     def _beat(self) -> None:

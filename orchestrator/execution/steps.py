@@ -10,6 +10,7 @@ from orchestrator.execution.requests import is_uuid
 from orchestrator.execution.results import ignored
 from orchestrator.execution.soft_limit import SoftLimit
 from orchestrator.log import get_logger
+from orchestrator.metrics import catalog as metrics
 from orchestrator.names import HEADER
 from orchestrator.state_manager import Work, new_token
 
@@ -32,6 +33,7 @@ def on_message(
     header = request.pop(HEADER)
     refusal = _refusal(execution, uuid, header, request)
     if refusal is not None:
+        execution.meter.count(metrics.REFUSALS, ("forged",))
         return _dropped(execution, uuid, refusal)
     soft = SoftLimit(execution.forks and bool(_limits(request)[1] or task.soft_time_limit))
     with soft.shut_out():

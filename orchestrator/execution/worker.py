@@ -22,6 +22,7 @@ from orchestrator.names import HEADER
 
 if TYPE_CHECKING:
     from orchestrator.execution.execution import Execution
+    from orchestrator.metrics import Meters
 
 log = get_logger(__name__)
 
@@ -48,7 +49,18 @@ class Worker:
         """Begin, once the pool has forked: a fork must find no thread of ours half-way."""
         self.losses.start()
         self.heartbeat.start()
+        if self.execution.meters is not None:
+            self._serve_probes(self.execution.meters)
         atexit.register(self.stopped)
+
+    def _serve_probes(self, meters: Meters) -> None:
+        from orchestrator.execution.probes import Probes
+
+        where = self.execution.settings.probe_address
+        assert where is not None  # noqa: S101  the meters are shared for its sake
+        self.execution.probes = Probes(
+            where, self.heartbeat.alive, self.heartbeat.ready, meters.read
+        )
 
     def follow(self, consumer: Any) -> None:
         """The consumer has (re)connected."""
@@ -150,6 +162,8 @@ class Worker:
                 self.losses.process_gone(process, None)
             self.losses.stop(LAST_SECOND)
             self.heartbeat.stop()
+            if self.execution.probes is not None:
+                self.execution.probes.close()
             self.execution.close()
             self._ended.set()
 

@@ -15,6 +15,7 @@ from orchestrator.database.connection import Busy
 from orchestrator.database.timers import LONGEST_SLEEP
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.log import get_logger
+from orchestrator.metrics import catalog as metrics
 from orchestrator.scheduler.upkeep import Upkeep
 from orchestrator.scheduler.watchdog import UNSEEN, Watchdog
 from orchestrator.settings import Settings
@@ -64,6 +65,7 @@ class Chores:
         self._dispatcher = state.dispatcher
         self._monotonic = monotonic
         self._watchdog = Watchdog(upkeep, state, settings.lease, monotonic)
+        self._meter = state.meter
         self._settle = Chore("settle", RARELY, self._settled)
         self._chores = [
             Chore("watchdog", settings.lease * UNSEEN, self._watch),
@@ -90,6 +92,7 @@ class Chores:
         return 0.0 if more else self._until_next()
 
     def _guarded(self, name: str, do: Callable[[], object]) -> object:
+        began = time.monotonic()
         try:
             return do()
         except DatabaseUnavailable:
@@ -97,7 +100,10 @@ class Chores:
         except Busy:
             log.info("A chore found the rows locked", action="chore_busy", chore=name)
         except Exception:
+            self._meter.count(metrics.CHORE_FAILURES, (name,))
             log.exception("A chore failed and is done again", action="chore_failed", chore=name)
+        finally:
+            self._meter.observe(metrics.CHORE_SECONDS, time.monotonic() - began, (name,))
         return None
 
     def _watch(self) -> float:
@@ -135,6 +141,7 @@ class Chores:
     def _publish_again(self) -> None:
         lost = self._upkeep.lost_messages(self._patience)
         if lost:
+            self._meter.count(metrics.PUBLISHED_AGAIN, (), len(lost))
             log.warning(
                 "Messages must be lost and are sent again",
                 action="published_again",

@@ -21,6 +21,8 @@ from orchestrator.database import (
 from orchestrator.database.attempts import Ready
 from orchestrator.database.connection import Database
 from orchestrator.database.workers import Claimed
+from orchestrator.metrics import Meter
+from orchestrator.metrics import catalog as metrics
 from orchestrator.scheduler import firing
 from orchestrator.scheduler.firing import Fired
 
@@ -68,14 +70,20 @@ class Upkeep(Protocol):
 class PostgresUpkeep:
     """The `Upkeep` in Postgres."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, meter: Meter | None = None) -> None:
         self._database = database
+        self._meter = meter or Meter()
 
     def fire_timers(self) -> Sequence[str]:
-        return timers.fire(self._database).instances
+        fired = timers.fire(self._database)
+        for late in fired.latenesses:
+            self._meter.observe(metrics.TIMER_LATENESS, late)
+        return fired.instances
 
     def fire_schedules(self) -> Fired:
-        return firing.fire(self._database)
+        fired = firing.fire(self._database)
+        self._meter.count(metrics.SCHEDULES_FIRED, (), fired.schedules)
+        return fired
 
     def settle_schedules(self) -> Fired:
         return firing.settle(self._database)

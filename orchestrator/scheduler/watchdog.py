@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from orchestrator.database.workers import Claimed
 from orchestrator.errors import ERROR_TYPES, DatabaseUnavailable
 from orchestrator.log import get_logger
+from orchestrator.metrics import catalog as metrics
 from orchestrator.scheduler.upkeep import Upkeep
 from orchestrator.state_manager import StateManager
 
@@ -93,6 +94,7 @@ class Watchdog:
         return known
 
     def _lose(self, claimed: Claimed) -> None:
+        self._state.meter.count(metrics.LEASES_EXPIRED)
         log.warning(
             "An attempt's lease ran out",
             action="attempt_lost",

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.clock import monotonic
 from orchestrator.core.values import AttemptState, Ended, Stimulus, StimulusKind
 from orchestrator.database.connection import Busy, Fenced, Superseded
 from orchestrator.database.rows import to_stimulus
@@ -23,6 +24,9 @@ from orchestrator.document.model import Workflow
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.expressions import EvaluatorUnavailable
 from orchestrator.log import get_logger
+from orchestrator.metrics import Meter
+from orchestrator.metrics import catalog as metrics
+from orchestrator.state_manager import measuring
 from orchestrator.state_manager.aftermath import follow_up, spread
 from orchestrator.state_manager.alone import is_alone
 from orchestrator.state_manager.bringing import Bringer, Saved, new_token
@@ -64,6 +68,7 @@ class StateManager:
     time: DatabaseTime
     bringer: Bringer
     seed: Callable[[], int] = lambda: secrets.randbits(63)
+    meter: Meter = field(default_factory=Meter)
 
     # Claims
 
@@ -85,9 +90,15 @@ class StateManager:
             attempt_id, instance_id, task, holder.worker, holder.process, token
         )
         if snapshot is None:
+            self.meter.count(metrics.REFUSALS, ("claim",))
             return None
-        work = self._work(snapshot, holder, token)
+        work = self._claimed(snapshot, holder, token, "message")
         spread(work.slice, self._queue(work), self.store, self.dispatcher)
+        return work
+
+    def _claimed(self, snapshot: Snapshot, holder: Holder, token: str, how: str) -> Work:
+        work = self._work(snapshot, holder, token)
+        measuring.claimed(self.meter, work.attempt, self._queue(work), snapshot.now, how)
         return work
 
     def _queue(self, work: Work) -> str:
@@ -110,19 +121,20 @@ class StateManager:
         Repeating it after a lost reply returns the first answer. A stale result changes
         nothing and is counted.
         """
+        began = monotonic()
         stimulus = Stimulus(
             StimulusKind.RESULT, self.time.now(), self.seed(), step=work.step.id, ended=ended
         )
         try:
             saved = self._finish_alone(work, stimulus, take)
             if saved is None:
-                return self._finish_locked(work, stimulus, take)
+                return self._finish_locked(work, stimulus, take, began)
         except (Busy, EvaluatorUnavailable) as reason:
             if self.store.ended_with(work.attempt.id, work.token):
                 return self._first_answer(work)
             self._leave(work, ended, reason)
             return None
-        return self._after(saved, work.workflow, take)
+        return self._after(saved, work.workflow, take, "result", began)
 
     def _finish_alone(self, work: Work, stimulus: Stimulus, take: Take | None) -> Saved | None:
         if work.inbox or not is_alone(work.slice):
@@ -134,7 +146,9 @@ class StateManager:
         except NOT_ALONE:
             return None
 
-    def _finish_locked(self, work: Work, stimulus: Stimulus, take: Take | None) -> Work | None:
+    def _finish_locked(
+        self, work: Work, stimulus: Stimulus, take: Take | None, began: float
+    ) -> Work | None:
         try:
             with self.store.locking() as view:
                 snapshot = view.lock(work.instance_id, work.step.id, work.attempt.id)
@@ -151,7 +165,8 @@ class StateManager:
         if saved is None:
             self._refuse(work)
             return None
-        following = self._after(saved, work.workflow, take) or self._sibling(work, take)
+        following = self._after(saved, work.workflow, take, "result", began)
+        following = following or self._sibling(work, take)
         if following is None:
             spread(saved.slice, self._queue(work), self.store, self.dispatcher)
         return following
@@ -168,7 +183,9 @@ class StateManager:
             take.holder.process,
             work.next_token,
         )
-        return self._work(snapshot, take.holder, work.next_token) if snapshot else None
+        if snapshot is None:
+            return None
+        return self._claimed(snapshot, take.holder, work.next_token, "continued")
 
     def _first_answer(self, work: Work) -> Work | None:
         """The attempt has ended: by this very result, whose reply was lost, or otherwise."""
@@ -179,6 +196,7 @@ class StateManager:
         return self._work(snapshot, work.holder, work.next_token) if snapshot else None
 
     def _refuse(self, work: Work) -> None:
+        self.meter.count(metrics.REFUSALS, ("stale",))
         log.warning(
             "A result came too late and was refused",
             action="stale_result",
@@ -225,7 +243,7 @@ class StateManager:
         token = token or new_token()
         taken = self._taken_before(instance_id, take, token) if again else None
         for _ in range(DRAIN):
-            offer = take if taken is None else None
+            offer, began = take if taken is None else None, monotonic()
             try:
                 saved, workflow = self._bring_next(instance_id, offer, token)
             except (Busy, EvaluatorUnavailable):
@@ -248,7 +266,7 @@ class StateManager:
             if workflow is None:
                 return taken
             if saved is not None:
-                taken = self._after(saved, workflow, offer) or taken
+                taken = self._after(saved, workflow, offer, "inbox", began) or taken
             else:
                 # It may have been an event, which others of the instance may take now.
                 self.dispatcher.match(workflow.namespace)
@@ -304,7 +322,10 @@ class StateManager:
             raise Stuck(note["id"], before=note.get("set_aside", False)) from error
         return saved, workflow
 
-    def _after(self, saved: Saved, workflow: Workflow, take: Take | None) -> Work | None:
+    def _after(
+        self, saved: Saved, workflow: Workflow, take: Take | None, source: str, began: float
+    ) -> Work | None:
+        measuring.moved(self.meter, saved, workflow, source, monotonic() - began)
         try:
             follow_up(saved, self.store, self.dispatcher, self.time)
         except DatabaseUnavailable:
@@ -312,7 +333,9 @@ class StateManager:
         if saved.taken is None or take is None:
             return None
         now = self.time.now()
-        return work_of(workflow, saved.slice, saved.taken, take.holder, saved.token, 0, now)
+        work = work_of(workflow, saved.slice, saved.taken, take.holder, saved.token, 0, now)
+        measuring.claimed(self.meter, work.attempt, self._queue(work), now, "continued")
+        return work
 
     # Losses
 

@@ -1,0 +1,58 @@
+"""Writes metrics down for Prometheus, in its text format or OpenMetrics, as it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry
+from prometheus_client import Metric as Family
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from orchestrator.metrics.catalog import METRICS, Kind, Metric
+from orchestrator.metrics.meter import Labels, Series
+
+
+def written(families: Iterable[Family], accept: str | None) -> tuple[bytes, str]:
+    """The text, and its media type, that a scraper with this `Accept` header takes."""
+    encode, content_type = choose_encoder(accept or "")
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Given(list(families)))
+    return encode(registry), content_type
+
+
+def families(series: Iterable[Series]) -> Iterator[Family]:
+    """What was counted, series of the same labels added up."""
+    sums: dict[str, dict[Labels, list[float]]] = {}
+    for name, labels, numbers in series:
+        of_metric = sums.setdefault(name, {})
+        known = of_metric.get(labels)
+        of_metric[labels] = (
+            numbers if known is None else [a + b for a, b in zip(known, numbers, strict=True)]
+        )
+    for name, found in sums.items():
+        yield _family(METRICS[name], found)
+
+
+def _family(metric: Metric, found: dict[Labels, list[float]]) -> Family:
+    if metric.kind is Kind.COUNTER:
+        counter = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+        for labels, (value,) in found.items():
+            counter.add_metric(labels, value)
+        return counter
+    histogram = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+    bounds = [*map(str, metric.buckets), "+Inf"]
+    for labels, (*counts, total) in found.items():
+        buckets = list(zip(bounds, accumulate(counts), strict=True))
+        histogram.add_metric(labels, buckets, total)
+    return histogram
+
+
+class _Given(Collector):
+    def __init__(self, families: list[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Family]:
+        return self._families
