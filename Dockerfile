@@ -14,7 +14,6 @@ RUN /opt/orchestrator/bin/python -c "import tomllib; \
     && /opt/orchestrator/bin/pip install --no-cache-dir --disable-pip-version-check \
         --constraint constraints.txt --requirement requirements.txt
 COPY orchestrator ./orchestrator
-COPY workers ./workers
 COPY api ./api
 RUN /opt/orchestrator/bin/pip install --no-cache-dir --disable-pip-version-check \
         --no-deps .

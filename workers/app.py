@@ -1,12 +1,11 @@
 """The Celery app of our own worker and beat processes: ``celery -A workers.app worker``.
 
-It has no tasks of its own. ``ORCHESTRATOR_IMPORTS`` names the modules whose tasks it runs as
-steps; a project that has a Celery app starts its own workers instead, and calls
-`orchestrator.install` there.
+For a checkout. An installed product has it as `orchestrator.execution.app` only, so that a
+project's own package `workers` is nowhere met.
 """
 
 from __future__ import annotations
 
-from workers.startup import create_app
+from orchestrator.execution.app import app
 
-app = create_app()
+__all__ = ["app"]

@@ -1,34 +1,12 @@
-"""A health check for supervisors of containers: ``python -m workers.probes``.
-
-Exits 0 if a worker of this host beats, 1 if none does. While Postgres can't be reached
-nobody can tell, and starting workers anew would not bring it back: that is 0 too.
-"""
+"""A health check for supervisors of containers; see `orchestrator.execution.health`."""
 
 from __future__ import annotations
 
-import socket
 import sys
 
-from orchestrator.database.connection import Database
-from orchestrator.database.standing import beats
-from orchestrator.errors import DatabaseUnavailable
-from orchestrator.settings import load_settings
+from orchestrator.execution.health import main
 
-
-def main() -> int:
-    """The exit status, after a word on standard error."""
-    settings = load_settings()
-    database = Database(settings.database_url, size=1)
-    try:
-        alive = beats(database, socket.gethostname(), settings.lease)
-    except DatabaseUnavailable as error:
-        print(f"Postgres does not answer: {error}", file=sys.stderr)  # noqa: T201  a command's output
-        return 0
-    finally:
-        database.close()
-    print("a worker beats" if alive else "no worker beats", file=sys.stderr)  # noqa: T201
-    return 0 if alive else 1
-
+__all__ = ["main"]
 
 if __name__ == "__main__":
     sys.exit(main())

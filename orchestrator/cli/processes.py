@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from orchestrator.cli.house import open_house
 from orchestrator.cli.workers import list_workers
 from orchestrator.settings import load_settings
 
@@ -21,6 +22,7 @@ _log_level = click.option("-l", "--loglevel", help="Default: ORCHESTRATOR_LOG_LE
 @click.option("--port", type=int, help="Default: ORCHESTRATOR_API_PORT, else 8233.")
 def api(host: str | None, port: int | None) -> None:
     """Serve the REST API."""
+    open_house()
     from api.server import run
 
     given = {"api_host": host, "api_port": port}
@@ -56,9 +58,8 @@ def beat(loglevel: str | None) -> None:
 
 
 def _celery(command: str, loglevel: str | None, *arguments: str) -> None:
-    # Imported before the working directory comes to the front of the path, where users' tasks
-    # are: a project's own package `workers` must not take the place of ours.
-    app = import_module("workers.app").app
+    app = import_module("orchestrator.execution.app").app
+    # Where users' tasks are.
     sys.path.insert(0, os.getcwd())
     level = loglevel or load_settings().log_level
     app.start(argv=[command, f"--loglevel={level}", *arguments])

@@ -177,14 +177,14 @@ class Stack:
     def _start_flower(self) -> None:
         port = free_port()
         self.flower_url = f"http://{HOST}:{port}"
-        argv = ["-m", "celery", "-A", "workers.app", "flower", f"--address={HOST}"]
+        argv = ["-m", "celery", "-A", "orchestrator.execution.app", "flower", f"--address={HOST}"]
         self._run("flower", [*argv, f"--port={port}"], restart=True)
 
     def _spawn(self, name: str, *command: str, restart: bool = True) -> Process:
         return self._run(name, ["-m", "orchestrator.cli", *command], restart)
 
     def _run(self, name: str, argv: list[str], restart: bool) -> Process:
-        # -P: a package `api` or `workers` in the working directory is not ours.
+        # -P: what stands in the working directory is not ours.
         return self._supervisor.spawn(
             name,
             [sys.executable, "-P", *argv],

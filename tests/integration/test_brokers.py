@@ -175,7 +175,7 @@ def test_our_worker_takes_queues_as_they_are(
     with Stack(tmp_path, database_url, rabbitmq_url) as stack:
         stack.api()
         stack.worker(
-            app="workers.app",
+            app="orchestrator.execution.app",
             env={
                 "ORCHESTRATOR_IMPORTS": "tests.apps.zoo.tasks",
                 "ZOO_REDIS_URL": broker_url,

@@ -236,13 +236,13 @@ def test_copies_of_a_message_change_nothing(zoo: Zoo) -> None:
 
 def test_our_worker_imports_tasks_and_is_healthy(zoo: Zoo) -> None:
     zoo.stack.worker(
-        app="workers.app",
+        app="orchestrator.execution.app",
         concurrency=1,
         arguments=("-n", "worker@%h"),
         env={**zoo.environment, "ORCHESTRATOR_IMPORTS": "tests.apps.zoo.tasks"},
     )
     assert zoo.output("calling", a=1) == {"wrapped": 1}
-    probe = [sys.executable, "-m", "workers.probes"]
+    probe = [sys.executable, "-m", "orchestrator.execution.health"]
     environment = zoo.stack.environment()
     assert subprocess.run(probe, env=environment, timeout=30).returncode == 0
     nowhere = {**environment, "ORCHESTRATOR_DATABASE_URL": "postgresql://127.0.0.1:1/none"}

@@ -34,4 +34,4 @@ def _own_the_logs(settings: Settings) -> None:
         level = logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel
         log.configure(dataclasses.replace(settings, log_level=level or settings.log_level))
 
-    signals.setup_logging.connect(set_up, weak=False, dispatch_uid="workers.logs")
+    signals.setup_logging.connect(set_up, weak=False, dispatch_uid="orchestrator.logs")
