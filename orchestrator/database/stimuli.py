@@ -6,6 +6,9 @@ from orchestrator.codec import dumps
 from orchestrator.core.values import Json, StimulusKind
 from orchestrator.database.slices import Reader
 
+#: A note that waits is hinted at least this often, in s.
+LONGEST = 60.0
+
 
 def put(
     reader: Reader,
@@ -56,19 +59,21 @@ def set_aside(reader: Reader, stimulus: int) -> None:
 
 def overdue(reader: Reader, seconds: float, limit: int = 500) -> list[str]:
     """Instances with a note that has waited so long that its bringer, or the hint, must be
-    gone. Each is returned once in that time, however many beats ask.
+    gone. Each is returned once in that time, however many beats ask; that time doubles, up to
+    `LONGEST`: workers that are behind would be flooded with hints that they have already.
 
     A suspended instance's notes wait for its resumption, so they are nobody's to bring.
     """
     rows = reader.all(
         "with late as (select q.id from orchestrator.stimuli q"
         " join orchestrator.instances i on i.id = q.instance_id"
-        " where coalesce(q.hinted_at, q.created_at)"
-        "  < (select clock_timestamp()) - %s * interval '1 s'"
+        " where coalesce(q.hinted_at, q.created_at) + greatest(%s * interval '1 s',"
+        "  least(coalesce(q.hinted_at, q.created_at) - q.created_at, %s * interval '1 s'))"
+        "  < (select clock_timestamp())"
         " and (i.status <> 'suspended' or q.kind in ('command', 'result'))"
         " order by coalesce(q.hinted_at, q.created_at) limit %s for update of q skip locked)"
         " update orchestrator.stimuli q set hinted_at = clock_timestamp() from late"
         " where q.id = late.id returning q.instance_id::text",
-        (seconds, limit),
+        (seconds, LONGEST, limit),
     )
     return list(dict.fromkeys(row[0] for row in rows))

@@ -7,10 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from orchestrator.core.values import Json, Need, Slice, StimulusKind
-from orchestrator.database import attempts, slices, stimuli, timers, workers
+from orchestrator.database import attempts, slices, stimuli, workers
+from orchestrator.database.announcing import Announcer
 from orchestrator.database.attempts import Ready
 from orchestrator.database.connection import LOCKING, Database
 from orchestrator.database.slices import Reader, Snapshot
@@ -53,6 +55,7 @@ class PostgresStore(PostgresView):
     def __init__(self, database: Database, secrets: SecretSource) -> None:
         super().__init__(database, secrets)
         self.database = database
+        self.announcer = Announcer(database)
 
     def claim(
         self, attempt: str, instance: str, task: str, worker: str, process: int, token: str
@@ -99,8 +102,8 @@ class PostgresStore(PostgresView):
     def top_up(self, instance: str, queue: str, count: int) -> list[Ready]:
         return attempts.top_up(self.database, instance, queue, count)
 
-    def announce(self) -> None:
-        timers.announce(self.database)
+    def announce(self, due: datetime, now: datetime) -> None:
+        self.announcer.armed(due, now)
 
     def document(self, workflow: str) -> dict[str, Any] | None:
         row = self.database.one(

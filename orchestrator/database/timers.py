@@ -53,6 +53,7 @@ def next_due(reader: Reader) -> float | None:
     return row[0] if row else None
 
 
-def announce(reader: Reader) -> None:
-    """Tell the beats that a timer was armed which may be due before their next look."""
-    reader.all("select pg_notify(%s, '')", (CHANNEL,))
+def announce(reader: Reader, seconds: float | None = None) -> None:
+    """Tell the beats that a timer was armed which may be due before their next look,
+    and in how many seconds, if that is known: then they wake, whatever becomes of the timer."""
+    reader.all("select pg_notify(%s, %s)", (CHANNEL, "" if seconds is None else f"{seconds:.4f}"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import select
 from typing import Any
 
 import psycopg2
 
+from orchestrator import clock
+from orchestrator.database.announcing import AGAIN
 from orchestrator.database.connection import KEEPALIVE
 from orchestrator.database.timers import CHANNEL
 from orchestrator.database.url import for_libpq
@@ -26,9 +29,17 @@ class Wake:
     def __init__(self, url: str) -> None:
         self._url = for_libpq(url)
         self._connection: psycopg2.extensions.connection | None = None
+        #: A heap of the moments, by our monotonic clock, at which a look was promised.
+        self._promised: list[float] = []
 
     def wait(self, seconds: float) -> None:
-        """Return after `seconds`, or earlier when a timer was announced."""
+        """Return after `seconds`, or earlier: when a timer is announced, soon after that, and
+        when it was said to be due (see `database.announcing`)."""
+        now = clock.monotonic()
+        while self._promised and self._promised[0] <= now:
+            heapq.heappop(self._promised)
+        if self._promised:
+            seconds = min(seconds, self._promised[0] - now)
         try:
             if self._connection is None or self._connection.closed:
                 self._listen()
@@ -37,11 +48,18 @@ class Wake:
             if select.select([connection], [], [], max(seconds, 0.0))[0]:
                 _pause(min(GATHER, seconds))
                 connection.poll()
+                self._promise(*(note.payload for note in connection.notifies))
                 connection.notifies.clear()
         except (psycopg2.Error, OSError) as error:
             log.warning("Can't listen for timers", action="listen_failed", error=str(error).strip())
             self.close()
             _pause(min(max(seconds, 0.0), 1.0))
+
+    def _promise(self, *told: str) -> None:
+        now = clock.monotonic()
+        dues = [now + float(seconds) for seconds in told if seconds]
+        for moment in [now + AGAIN, *dues] if told else ():
+            heapq.heappush(self._promised, moment)
 
     def _listen(self) -> None:
         connection = psycopg2.connect(self._url, **_KEEPALIVE)

@@ -23,9 +23,9 @@ def follow_up(saved: Saved, store: Store, dispatcher: TaskDispatcher, time: Data
     dispatcher.hint(*dict.fromkeys(written_to))
     if transition.listeners or transition.emitted:
         dispatcher.match(saved.before.instance.namespace)
-    soon = time.now() + timedelta(seconds=timers.LONGEST_SLEEP)
-    if any(timer.due_at < soon for timer in transition.timers):
-        store.announce()
+    due, now = min((timer.due_at for timer in transition.timers), default=None), time.now()
+    if due is not None and due < now + timedelta(seconds=timers.LONGEST_SLEEP):
+        store.announce(due, now)
 
 
 def _to_publish(saved: Saved, dispatcher: TaskDispatcher) -> list[Ready]:

@@ -4,6 +4,7 @@ between them and the simulated database that runs thousands of schedules in the 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any, Protocol
 
 from orchestrator.core.values import Json, Need, Slice, StimulusKind
@@ -85,8 +86,8 @@ class Store(View, Protocol):
     def top_up(self, instance: str, queue: str, count: int) -> list[Ready]:
         """More attempts of a wide instance and a queue, stamped as published."""
 
-    def announce(self) -> None:
-        """Tell the beats that a timer due soon was armed."""
+    def announce(self, due: datetime, now: datetime) -> None:
+        """Let the beats know that a timer was armed which is due soon; it is `now`."""
 
     def document(self, workflow: str) -> dict[str, Any] | None:
         """The document of a workflow version."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from orchestrator import clock
 from orchestrator.database import timers
+from orchestrator.database.announcing import Announcer
 from orchestrator.database.connection import LOCKING, Database
 from orchestrator.ids import new_id
+from orchestrator.scheduler.wake import Wake
 
 REARM = (
     "insert into orchestrator.timers (instance_id, step, kind, due_at)"
@@ -47,6 +51,40 @@ def waiting(database: Database) -> bool:
         " and datname = current_database()"
     )
     return bool(row and row[0])
+
+
+def test_beats_are_told_only_of_what_is_due_before_they_wake(database, database_url):
+    told = Wake(database_url)
+    told.wait(60)  # listens
+    moment, now = 0.0, clock.now()
+    announcer = Announcer(database, lambda: moment)
+    for passed, due in ((1, 2.0), (0.1, 3.0), (0.1, 2.0), (0.1, 1.0), (0.001, 0.5), (0.1, 0.7)):
+        moment += passed
+        announcer.armed(now + timedelta(seconds=due), now)
+    # Not of what is due later, nor of what comes at once after another one.
+    assert [note.payload for note in notes(told)] == ["2.0000", "1.0000"]
+    announcer.armed(now + timedelta(seconds=9), now + timedelta(seconds=8))
+    assert [note.payload for note in notes(told)] == ["1.0000"]
+    told.close()
+
+
+def notes(wake: Wake) -> list[Any]:
+    """What a beat was told; a message of our own says that there is no more."""
+    connection = wake._connection
+    assert connection is not None
+    with connection.cursor() as cursor:
+        cursor.execute("select 1")
+    found, connection.notifies[:] = list(connection.notifies), []
+    return found
+
+
+def test_a_beat_that_is_told_looks_again_and_when_something_was_to_be_due(database, database_url):
+    beat = Wake(database_url)
+    beat.wait(600)  # it listens
+    timers.announce(database, 0.05)
+    for _ in ("told", "what was committed meanwhile", "due, though no timer is there"):
+        beat.wait(600)
+    beat.close()
 
 
 def test_of_two_beats_each_timer_falls_to_one_and_none_waits(database, other):

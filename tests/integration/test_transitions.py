@@ -321,6 +321,20 @@ def test_suspended_instances_take_commands_and_results_only(database, instance):
     assert stimuli.overdue(database, 0) == [instance]
 
 
+def test_a_note_that_goes_on_waiting_is_hinted_less_and_less_often(database, instance):
+    started(database, instance)
+    stimuli.put(database, instance, StimulusKind.COMMAND, data={"command": "cancel"})
+    for created, hinted, due in ((3, None, False), (5, None, True), (20, 9, False),
+                                 (20, 12, True), (600, 50, False), (600, 61, True)):  # fmt: skip
+        database.all(
+            "update orchestrator.stimuli set created_at = clock_timestamp() - %s * interval '1 s',"
+            " hinted_at = clock_timestamp() - %s * interval '1 s'",
+            (created, hinted),
+        )
+        assert stimuli.overdue(database, 4) == [instance] * due
+        assert stimuli.overdue(database, 4) == []
+
+
 def test_what_is_overtaken_is_published_again_and_a_backlog_is_not(database, instance):
     after, overtaken = started(database, instance)
     late = Attempt(ids.new_id(), 2, 1, "shop.charge")

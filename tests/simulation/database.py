@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from orchestrator.core.values import (
@@ -304,7 +305,7 @@ class SimStore(SimView):
         ]
         return [stamped(row, now) for row in found[:count]]
 
-    def announce(self) -> None:
+    def announce(self, due: datetime, now: datetime) -> None:
         self._run("announce", self.database.announced)
 
     def document(self, workflow: str) -> dict[str, Any] | None:

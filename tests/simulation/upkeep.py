@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from orchestrator.core.values import Status, StimulusKind
+from orchestrator.database import stimuli
 from orchestrator.database.attempts import WINDOW, Ready
 from orchestrator.database.workers import Claimed
 from orchestrator.scheduler.firing import Fired
@@ -140,8 +141,10 @@ class SimUpkeep:
         for id, rows in self.tables.instances.items():
             suspended = rows.value.status is Status.SUSPENDED
             for row in rows.inbox.values():
-                since = row["created_at"] if row["hinted_at"] is None else row["hinted_at"]
-                if since < now - seconds and (not suspended or row["kind"] in _WHILE_SUSPENDED):
+                created = row["created_at"]
+                since = created if row["hinted_at"] is None else row["hinted_at"]
+                wait = max(seconds, min(since - created, stimuli.LONGEST))
+                if since + wait < now and (not suspended or row["kind"] in _WHILE_SUSPENDED):
                     row["hinted_at"] = now
                     found.append(id)
         return list(dict.fromkeys(found))
