@@ -14,13 +14,13 @@ from orchestrator.core.values import (
     ROOT,
     AttemptState,
     Compensation,
-    Fact,
     Status,
     Step,
 )
 from orchestrator.document.model import Workflow
 from tests.support.random_documents import Documents, Outside
-from tests.support.rows import LIVE, Rows, chain
+from tests.support.rows import LIVE, Rows
+from tests.support.undoing import must_be_undone, undone
 from tests.support.world import World
 
 MOST = 3_000
@@ -86,36 +86,6 @@ def is_awaited(world: World, rows: Rows, step: Step) -> bool:
         return moving or undoing or child.instance.open > 0
     timed = any(of == step.id for of, _ in rows.timers)
     return timed or any(one.step == step.id and one.state in LIVE for one in rows.attempts.values())
-
-
-def must_be_undone(rows: Rows, step: Step) -> bool:
-    """Whether the end of the instance undoes this step, by the rules."""
-    if step.done is None or step.kind == "extension":
-        return False
-    above = [one for id, one in chain(rows, step.id).items() if id != step.id]
-    if step.undoes is not None or any(one.undoes is not None for one in above):
-        return False
-    undoing = rows.workflow.task(step.ref).metadata.get("compensate")
-    if undoing is None and (step.kind != "run" or "child" not in (step.state or {})):
-        return False
-    is_replaced = any(
-        one.status is Status.COMPLETED and "compensate" in rows.workflow.task(one.ref).metadata
-        for one in above
-    )
-    if "task.passed" in {fact.type for fact in facts_of(rows, step)}:
-        return False
-    known = step.status is Status.COMPLETED or (undoing or {}).get("onUnknown") is True
-    return known and not is_replaced
-
-
-def facts_of(rows: Rows, step: Step) -> list[Fact]:
-    return [fact for change in rows.history for fact in change.facts if fact.step == step.id]
-
-
-def undone(rows: Rows) -> list[Step]:
-    """The compensating steps, in the order of their beginning."""
-    found = [step for step in rows.steps.values() if step.undoes is not None]
-    return sorted(found, key=lambda step: step.id)
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))

@@ -18,6 +18,9 @@ ERROR = "https://serverlessworkflow.io/spec/1.0.0/errors/"
 class Documents:
     """Makes random valid documents. Every task has a name of its own."""
 
+    #: The workflow's own tasks, at most.
+    most = 4
+
     def __init__(self, random: Random, *, child: str | None = None) -> None:
         self.random = random
         self.child = child
@@ -29,22 +32,26 @@ class Documents:
             about = {"metadata": {"onFault": "hold"}}
         if self.child is None:
             about["name"] = "child"
-        return doc(*self.tasks(0, most=4), about=about)
+        return doc(*self.tasks(0, most=self.most), about=about)
 
     def tasks(self, depth: int, most: int = 3) -> list[Body]:
         return [self.task(depth) for _ in range(self.random.randint(1, most))]
 
     def task(self, depth: int) -> Body:
+        self.made += 1
+        name = f"t{self.made}"
+        body = self.random.choice(self.makers(depth))(depth)
+        return {name: self._dressed(body, name)}
+
+    def makers(self, depth: int) -> list[Callable[[int], Body]]:
+        """What a task may be, each as often as it is likely."""
         makers: list[Callable[[int], Body]] = [self.call, self.call, self.call, self.set, self.wait]
         makers += [self.switch, self.fault, self.emit, self.listen]
         if self.child is not None:
             makers += [self.run]
         if depth < 3:
             makers += [self.do, self.fork, self.fork, self.loop, self.block, self.block]
-        self.made += 1
-        name = f"t{self.made}"
-        body = self.random.choice(makers)(depth)
-        return {name: self._dressed(body, name)}
+        return makers
 
     def _dressed(self, body: Body, name: str) -> Body:
         metadata = body.setdefault("metadata", {})
@@ -125,6 +132,32 @@ class Documents:
             catch["do"] = self.tasks(depth + 1, most=2)
         metadata = {"rollback": True} if self.random.random() < 0.4 else {}
         return {"try": self.tasks(depth + 1), "catch": catch, "metadata": metadata}
+
+
+class Sagas(Documents):
+    """Makes documents with much to undo, some of which a person must see to."""
+
+    most = 8
+
+    def document(self) -> Body:
+        made = super().document()
+        if self.child is not None and self.random.random() < 0.5:
+            made["do"].append({"last": {"raise": {"error": {"type": ERROR + "runtime"}}}})
+            made["do"][-1]["last"]["raise"]["error"]["status"] = 500
+        return made
+
+    def makers(self, depth: int) -> list[Callable[[int], Body]]:
+        makers: list[Callable[[int], Body]] = [self.call] * 6
+        makers += [self.wait, self.fault] + ([self.run] if self.child else [])
+        if depth < 2:
+            makers += [self.do, self.fork, self.loop, self.block, self.block]
+        return makers
+
+    def _dressed(self, body: Body, name: str) -> Body:
+        undoing = super()._dressed(body, name)["metadata"].get("compensate")
+        if undoing is not None and self.random.random() < 0.3:
+            undoing["metadata"] = {"retry": {"limit": {"attempt": {"count": 0}}}}
+        return body
 
 
 class Outside:
