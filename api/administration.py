@@ -73,7 +73,7 @@ def queues() -> Response:
     """Queues: what waits, what runs, who serves them"""
     services = state().services
     rows = overview.queues(services.database, services.settings.lease)
-    names = ("name", "waiting", "oldest", "running", "workers", "slots", "free")
+    names = ("name", "waiting", "oldest", "running", "workers", "slots", "free", "exact")
     return _listing(Page(rows, None), *names)
 
 

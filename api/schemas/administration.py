@@ -125,6 +125,10 @@ class QueueSchema(Schema):
     workers = fields.Integer(required=True, metadata={"description": "live ones that serve it"})
     slots = fields.Integer(required=True)
     free = fields.Integer(required=True)
+    exact = fields.Boolean(
+        required=True,
+        metadata={"description": "false: of more than 50,000 attempts only so many were counted"},
+    )
 
 
 class QueuesSchema(Schema):

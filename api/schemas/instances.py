@@ -125,8 +125,8 @@ class WaitSchema(Schema):
     )
 
 
-class InstancesQuerySchema(PageSchema):
-    """Which instances, and in what order. `label.key=value` may be given for any key."""
+class InstancesFilterSchema(Schema):
+    """Which instances. `label.key=value` may be given for any key."""
 
     #: Tells the parser to gather them.
     labelled = True
@@ -145,9 +145,33 @@ class InstancesQuerySchema(PageSchema):
         validate=validate.Length(1, 255),
         metadata={"description": "the beginning of an id or business_id, or a workflow's name"},
     )
+
+
+class InstancesQuerySchema(InstancesFilterSchema, PageSchema):
+    """Which instances, and in what order."""
+
     sort = fields.String(
-        load_default="-created_at", validate=validate.OneOf(("created_at", "-created_at"))
+        load_default="-created_at",
+        validate=validate.OneOf(("created_at", "-created_at", "started_at", "-started_at")),
+        metadata={"description": "by `started_at` only those that have started are listed"},
     )
+
+
+class CountSchema(Schema):
+    """How many instances have a status."""
+
+    status = fields.String(required=True, validate=validate.OneOf(STATUSES))
+    count = fields.Integer(required=True)
+    exact = fields.Boolean(
+        required=True,
+        metadata={"description": "false: there are more, but no more are counted"},
+    )
+
+
+class CountsSchema(Schema):
+    """How many instances have each status."""
+
+    items = fields.List(fields.Nested(CountSchema), required=True)
 
 
 class AttemptSchema(Schema):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.codec import dumps
-from orchestrator.database.pages import Page, Scope, page
+from orchestrator.database.pages import Condition, Page, Part, Scope, page, page_by
 from orchestrator.database.slices import Reader
 
 
@@ -41,6 +41,9 @@ def write(cursor: Reader, entry: Entry) -> None:
     )
 
 
+_COLUMNS = "id, at, namespace, actor, action, target, reason, details::text, address"
+
+
 def listed(
     reader: Reader,
     scope: Scope,
@@ -51,15 +54,26 @@ def listed(
     after: list[Any] | None = None,
 ) -> Page:
     """The newest entries first."""
-    return page(
+    conditions: list[Condition] = [
+        ("action = %(action)s", {"action": action}) if action else None,
+        ("target = %(target)s", {"target": target}) if target else None,
+    ]
+    # Changes of no namespace are for those who may see all.
+    if scope.namespaces is None:
+        return page(
+            reader,
+            f"select {_COLUMNS} from orchestrator.audit",
+            conditions,
+            order=("id",),
+            descending=True,
+            limit=limit,
+            after=after,
+        )
+    return page_by(
         reader,
-        "select id, at, namespace, actor, action, target, reason, details::text, address"
-        " from orchestrator.audit",
-        [
-            scope.condition("namespace"),
-            ("action = %(action)s", {"action": action}) if action else None,
-            ("target = %(target)s", {"target": target}) if target else None,
-        ],
+        _COLUMNS,
+        "orchestrator.audit",
+        [Part([scope.level], conditions)],
         order=("id",),
         descending=True,
         limit=limit,

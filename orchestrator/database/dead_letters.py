@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.database.pages import Page, Scope, page
+from orchestrator.database.pages import Page, Part, Scope, page_by
 from orchestrator.database.slices import Reader
 
-_SELECT = (
-    "select created_at, id::text, namespace, instance_id::text, step, reason, error::text,"
-    " resolved_at, resolution::text from orchestrator.dead_letters"
+_COLUMNS = (
+    "created_at, id::text, namespace, instance_id::text, step, reason, error::text,"
+    " resolved_at, resolution::text"
 )
+_SELECT = f"select {_COLUMNS} from orchestrator.dead_letters"
 
 
 def listed(
@@ -26,13 +27,18 @@ def listed(
     """Dead letters, the newest first: ``(created_at, id, namespace, instance_id, step,
     reason, error, resolved_at, resolution)``; error and resolution are JSON text."""
     state = None if resolved is None else f"resolved_at is {'not ' if resolved else ''}null"
-    return page(
+    return page_by(
         reader,
-        _SELECT,
+        _COLUMNS,
+        "orchestrator.dead_letters",
         [
-            scope.condition("namespace"),
-            (state, {}) if state else None,
-            ("instance_id = %(instance)s", {"instance": instance}) if instance else None,
+            Part(
+                [scope.level],
+                [
+                    (state, {}) if state else None,
+                    ("instance_id = %(instance)s", {"instance": instance}) if instance else None,
+                ],
+            )
         ],
         order=("created_at", "id"),
         descending=True,

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.codec import dumps
 from orchestrator.core.values import Json
-from orchestrator.database.pages import Page, Scope, page
+from orchestrator.database.pages import Condition, Level, Page, Part, Scope, page, page_by
 from orchestrator.database.slices import Reader
 from orchestrator.ids import new_id
 
@@ -109,18 +109,31 @@ def listed(
     after: Sequence[Any] | None = None,
 ) -> Page:
     """Events, the newest first; rows are those of `EventRow`."""
-    wanted = {"namespace": namespace, "type": type, "source": source, "target": target}
-    return page(
+    wanted = {"type": type, "source": source, "target": target}
+    conditions: list[Condition] = [
+        (f"{name} = %({name})s", {name: value})
+        for name, value in wanted.items()
+        if value is not None
+    ]
+    if namespace is not None:
+        scope = Scope((namespace,) if scope.has(namespace) else ())
+    columns = _COLUMNS.replace("e.", "")
+    if scope.namespaces is None and type is None:
+        return page(
+            reader,
+            f"select {columns} from orchestrator.events",
+            conditions,
+            order=("number",),
+            descending=True,
+            limit=limit,
+            after=after,
+        )
+    levels = [scope.level, *([Level("type", [type])] if type is not None else ())]
+    return page_by(
         reader,
-        f"select {_COLUMNS} from orchestrator.events e",
-        [
-            scope.condition("namespace"),
-            *(
-                (f"e.{name} = %({name})s", {name: value})
-                for name, value in wanted.items()
-                if value is not None
-            ),
-        ],
+        columns,
+        "orchestrator.events",
+        [Part(levels, conditions)],
         order=("number",),
         descending=True,
         limit=limit,

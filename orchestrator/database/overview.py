@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.database.pages import Condition, Page, Scope, page
+from orchestrator.database.pages import Condition, Page, Part, Scope, page, page_by
 from orchestrator.database.slices import Reader
 
 #: How long a worker may be silent and still count as live, as SQL.
@@ -38,21 +38,35 @@ def workers(
     )
 
 
-def queues(reader: Reader, lease: float) -> list[tuple[Any, ...]]:
+#: Of how many waiting attempts, and of how many running ones, queues are counted.
+MOST_COUNTED = 50_000
+
+
+def queues(reader: Reader, lease: float, most: int = MOST_COUNTED) -> list[tuple[Any, ...]]:
     """Every queue that has work or a live worker: ``(name, waiting, oldest, running,
-    workers, slots, free)``; `oldest` is since when the oldest waiting attempt has been ready."""
+    workers, slots, free, exact)``; `oldest` is since when the oldest waiting attempt has been
+    ready. Where it is not `exact` there are more than `most` waiting or running, of which only
+    so many were counted."""
     return reader.all(
-        "with work as (select queue, count(*) filter (where state = 'ready') as waiting,"
-        "  min(created_at) filter (where state = 'ready') as oldest,"
-        "  count(*) filter (where state = 'claimed') as running"
-        "  from orchestrator.attempts where state in ('ready', 'claimed') group by queue),"
+        # Each branch has an index of its own, small whatever the number of attempts that ended.
+        "with ready as materialized (select queue, created_at from orchestrator.attempts"
+        "  where state = 'ready' order by published_at nulls first limit %(most)s + 1),"
+        " claimed as materialized (select queue from orchestrator.attempts"
+        "  where state = 'claimed' limit %(most)s + 1),"
+        " work as (select queue, sum(waiting)::bigint as waiting, min(oldest) as oldest,"
+        "  sum(running)::bigint as running from ("
+        "   select queue, count(*) as waiting, min(created_at) as oldest, 0 as running"
+        "    from ready group by queue"
+        "   union all select queue, 0, null, count(*) from claimed group by queue) counted"
+        "  group by queue),"
         " served as (select queue, count(*) as workers, sum(concurrency) as slots,"
         "  sum(free) as free from orchestrator.workers, unnest(queues) as queue"
         f"  where {LIVE} group by queue)"
         " select coalesce(w.queue, s.queue), coalesce(waiting, 0), oldest, coalesce(running, 0),"
-        " coalesce(workers, 0), coalesce(slots, 0), coalesce(free, 0)"
+        " coalesce(workers, 0), coalesce(slots, 0), coalesce(free, 0),"
+        " greatest((select count(*) from ready), (select count(*) from claimed)) <= %(most)s"
         " from work w full join served s on s.queue = w.queue order by 1",
-        {"lease": lease},
+        {"lease": lease, "most": most},
     )
 
 
@@ -77,13 +91,14 @@ def listeners(
 ) -> Page:
     """Who waits for what: ``(created_at, instance_id, step, namespace, mode, filters,
     correlation, reference)``; filters and correlation are JSON text."""
-    return page(
+    return page_by(
         reader,
-        "select l.created_at, l.instance_id::text, l.step, l.namespace, l.mode,"
-        " l.filters::text, l.correlation::text, s.ref from orchestrator.listeners l"
-        " left join orchestrator.steps s on s.instance_id = l.instance_id and s.id = l.step",
-        [scope.condition("l.namespace")],
-        order=("l.created_at", "l.instance_id", "l.step"),
+        "created_at, instance_id::text, step, namespace, mode, filters::text, correlation::text,"
+        " (select s.ref from orchestrator.steps s"
+        "  where s.instance_id = found.instance_id and s.id = found.step)",
+        "orchestrator.listeners",
+        [Part([scope.level])],
+        order=("created_at", "instance_id", "step"),
         limit=limit,
         after=after,
     )

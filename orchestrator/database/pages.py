@@ -13,6 +13,15 @@ Condition = tuple[str, Mapping[str, Any]] | None
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """A column that an index begins with, and the values of it that are asked for; None: all
+    that there are, which are found by one look into the index for each."""
+
+    column: str
+    values: Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """The namespaces that somebody may see; None: all of them."""
 
@@ -23,6 +32,11 @@ class Scope:
         if self.namespaces is None:
             return None
         return (f"{column} = any(%(namespaces)s)", {"namespaces": list(self.namespaces)})
+
+    @property
+    def level(self) -> Level:
+        """The same, for `page_by`."""
+        return Level("namespace", self.namespaces)
 
     def has(self, namespace: str) -> bool:
         """Whether a namespace is among them."""
@@ -56,45 +70,81 @@ def page(
     return _cut(reader.all(f"{select}{where} order by {by} limit %(limit)s", params), order, limit)
 
 
-#: Every namespace that a table has, by one look into its index for each.
-_NAMESPACES = (
-    "with recursive n(of_namespace) as ("
-    "(select namespace from {table} order by namespace limit 1) union all"
-    " select (select namespace from {table} where namespace > n.of_namespace"
-    " order by namespace limit 1) from n where n.of_namespace is not null)"
-)
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of the rows that are asked for: those of the levels' values and the conditions."""
+
+    levels: Sequence[Level]
+    conditions: Sequence[Condition] = ()
 
 
-def page_by_namespace(
+def page_by(
     reader: Reader,
     columns: str,
     table: str,
-    namespaces: Sequence[str] | None,
-    conditions: Sequence[Condition],
+    parts: Sequence[Part],
     *,
     order: tuple[str, ...],
     descending: bool = False,
     limit: int = 50,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """One page of a table that has an index by namespace and then `order`: the page of each
-    namespace (None: of all that there are), put together.
+    """One page of a table that has an index on the columns of each part's levels and then of
+    `order`, which is unique: the pages of all their values, put together.
 
-    Its cost does not grow with the table, which sorting the rows of several would.
+    Its cost grows with the number of these values, and not with the table, as sorting the
+    rows of several values would. Only the rows of the page itself are read whole.
     """
-    where, params = _where(conditions, order, descending, limit, after)
-    by = _by(order, descending)
-    if namespaces is None:
-        source = _NAMESPACES.format(table=table)
-    else:
-        source = "with n(of_namespace) as (select unnest(%(namespaces)s::text[]))"
-        params["namespaces"] = list(namespaces)
-    inner = (
-        f"select * from {table}{where}{' and' if where else ' where'} namespace = n.of_namespace"
-        f" order by {by} limit %(limit)s"
+    by, keys = _by(order, descending), ", ".join(order)
+    found, params = [], {"limit": limit + 1}
+    for number, part in enumerate(parts):
+        where, values = _where(part.conditions, order, descending, limit, after)
+        source, more = groups(table, part.levels, f"{number}_")
+        found.append(
+            f"(select found.* from {source} cross join lateral (select {keys} from {table}{where}"
+            f"{' and' if where else ' where'} {matching(part.levels)}"
+            f" order by {by} limit %(limit)s) found)"
+        )
+        params |= values | more
+    sql = (
+        f"select {columns} from (select * from ({' union '.join(found)}) found"
+        f" order by {by} limit %(limit)s) chosen join {table} found using ({keys}) order by {by}"
     )
-    sql = f"{source} select {columns} from n cross join lateral ({inner}) found"
-    return _cut(reader.all(f"{sql} order by {by} limit %(limit)s", params), order, limit)
+    return _cut(reader.all(sql, params), order, limit)
+
+
+def groups(table: str, levels: Sequence[Level], prefix: str = "") -> tuple[str, dict[str, Any]]:
+    """A ``from`` item whose rows are the combinations of the levels' values, with its
+    parameters, whose names begin with `prefix`: a table named ``of_`` and the column for
+    each level, whose `value` it is."""
+    sources: list[str] = []
+    params: dict[str, Any] = {}
+    for number, level in enumerate(levels):
+        if level.values is None:
+            source = _present(table, level.column, levels[:number])
+        else:
+            source = f"unnest(%({prefix}{level.column})s::text[])"
+            params[f"{prefix}{level.column}"] = list(level.values)
+        sources.append(f"{source} as of_{level.column}(value)")
+    return " cross join lateral ".join(sources), params
+
+
+def matching(levels: Sequence[Level]) -> str:
+    """The condition for rows of the values of a row of `groups`."""
+    return " and ".join(f"{each.column} = of_{each.column}.value" for each in levels)
+
+
+def _present(table: str, column: str, within: Sequence[Level]) -> str:
+    """Every value that a column has under the values of the levels before it."""
+    fixed = f" where {matching(within)}" if within else ""
+    beyond = f"{fixed} and" if within else " where"
+    return (
+        f"(with recursive present(value) as ("
+        f"(select {column} from {table}{fixed} order by {column} limit 1) union all"
+        f" select (select {column} from {table}{beyond} {column} > present.value"
+        f" order by {column} limit 1) from present where present.value is not null)"
+        f" select value from present where value is not null)"
+    )
 
 
 def _where(

@@ -97,12 +97,49 @@ instances = Table(
     Column("started_at", Time),
     Column("ended_at", Time),
     Index(None, "namespace", "created_at", "id"),
+    #: Finds beginnings of a business_id too, whatever the database's collation.
     Index(
         "instances_business_id_uq",
         "namespace",
         "business_id",
         unique=True,
+        postgresql_ops={"business_id": "text_pattern_ops"},
         postgresql_where=text("business_id is not null"),
+    ),
+    Index("instances_status_ix", "namespace", "status", "created_at", "id"),
+    Index(
+        "instances_workflow_ix", "namespace", "workflow", "version", "status", "created_at", "id"
+    ),
+    Index(
+        "instances_started_ix",
+        "namespace",
+        "status",
+        "started_at",
+        "id",
+        postgresql_where=text("started_at is not null"),
+    ),
+    #: Those that started long after their creation: the others are found where that is.
+    Index(
+        "instances_late_ix",
+        "namespace",
+        "created_at",
+        "id",
+        postgresql_where=text("started_at - created_at > interval '1 minute'"),
+    ),
+    Index(
+        "instances_compensation_ix",
+        "namespace",
+        "compensation",
+        "created_at",
+        "id",
+        postgresql_where=text("compensation <> 'none'"),
+    ),
+    Index(
+        "instances_labels_ix",
+        "labels",
+        postgresql_using="gin",
+        postgresql_ops={"labels": "jsonb_path_ops"},
+        postgresql_where=text("labels is not null"),
     ),
     Index(
         "instances_parent_ix",
@@ -271,6 +308,7 @@ listeners = Table(
     Column("offered", ARRAY(SmallInteger), nullable=False, server_default=text("'{}'")),
     #: Whether it has been offered all that it will take.
     Column("full", Boolean, nullable=False, server_default=text("false")),
+    Index("listeners_list_ix", "namespace", "created_at", "instance_id", "step"),
     Index(
         "listeners_asked_ix",
         "namespace",
@@ -365,6 +403,9 @@ events = Table(
     Column("tx", BigInteger, server_default=text("pg_current_xact_id()::text::bigint")),
     UniqueConstraint("namespace", "source", "event_id"),
     Index(None, "namespace", "created_at", "number"),
+    Index("events_list_ix", "namespace", "number"),
+    Index("events_type_ix", "namespace", "type", "number"),
+    Index("events_target_ix", "target", "number", postgresql_where=text("target is not null")),
     Index(
         "events_unmatched_ix", "namespace", "number", postgresql_where=text("matched_at is null")
     ),
@@ -454,6 +495,7 @@ deliveries = Table(
     Column("ended_at", Time),
     UniqueConstraint("subscription_id", "event"),
     Index(None, "subscription_id", "created_at", "id"),
+    Index("deliveries_state_ix", "subscription_id", "state", "created_at", "id"),
     Index("deliveries_due_ix", "next_at", postgresql_where=text("state = 'pending'")),
     Index(
         "deliveries_order_ix",
@@ -499,7 +541,15 @@ dead_letters = Table(
     _now(),
     Column("resolved_at", Time),
     Column("resolution", JSON),
-    Index(None, "namespace", "created_at"),
+    Index("dead_letters_list_ix", "namespace", "created_at", "id"),
+    Index(
+        "dead_letters_open_ix",
+        "namespace",
+        "created_at",
+        "id",
+        postgresql_where=text("resolved_at is null"),
+    ),
+    Index("dead_letters_instance_ix", "instance_id", "step"),
 )
 
 #: Answers already given to keyed requests.
@@ -577,7 +627,9 @@ audit = Table(
     Column("reason", Text),
     Column("details", JSON),
     Column("address", Text),
-    Index(None, "namespace", "at"),
+    Index("audit_list_ix", "namespace", "id"),
+    Index("audit_target_ix", "target", "id", postgresql_where=text("target is not null")),
+    Index("audit_action_ix", "action", "id"),
 )
 
 #: A workflow's recurring start: one row a kind of schedule that its newest version has. It
