@@ -80,14 +80,16 @@ def claim(
         "   order by d.event) as turn from ("
         "   select d.id, d.subscription_id, d.event from orchestrator.deliveries d"
         "   join orchestrator.subscriptions s on s.id = d.subscription_id"
-        "   where d.state = 'pending' and d.next_at <= clock_timestamp() and s.state = 'active'"
+        "   where d.state = 'pending' and d.next_at <= (select clock_timestamp())"
+        "   and s.state = 'active'"
         "   and s.secret is not null and d.subscription_id <> all(%(busy)s::uuid[])"
         "   and not exists (select from orchestrator.deliveries e"
         "    where e.subscription_id = d.subscription_id and e.ordering = d.ordering"
         "    and e.state = 'pending' and e.event < d.event)"
         "   order by d.next_at limit %(look)s) d),"
         " held as (select d.id from orchestrator.deliveries d join due on due.id = d.id"
-        "  where due.turn <= %(each)s and d.state = 'pending' and d.next_at <= clock_timestamp()"
+        "  where due.turn <= %(each)s and d.state = 'pending'"
+        "  and d.next_at <= (select clock_timestamp())"
         "  order by d.next_at limit %(free)s for update of d skip locked),"
         " taken as (update orchestrator.deliveries d set attempts = attempts + 1,"
         "  next_at = clock_timestamp() + %(lease)s * interval '1 s' from held"
@@ -141,12 +143,12 @@ def next_due(reader: Reader) -> float | None:
     """Seconds until the next delivery is due (negative: overdue); None: there is none. Those
     that wait for the one before them are left out."""
     row = reader.one(
-        "select extract(epoch from min(d.next_at) - clock_timestamp())::float8"
+        "select extract(epoch from d.next_at - clock_timestamp())::float8"
         " from orchestrator.deliveries d join orchestrator.subscriptions s"
         " on s.id = d.subscription_id where d.state = 'pending' and s.state = 'active'"
         " and d.next_at is not null and not exists (select from orchestrator.deliveries e"
         "  where e.subscription_id = d.subscription_id and e.ordering = d.ordering"
-        "  and e.state = 'pending' and e.event < d.event)"
+        "  and e.state = 'pending' and e.event < d.event) order by d.next_at limit 1"
     )
     return row[0] if row else None
 
