@@ -15,6 +15,7 @@ RUN /opt/orchestrator/bin/python -c "import tomllib; \
         --constraint constraints.txt --requirement requirements.txt
 COPY orchestrator ./orchestrator
 COPY api ./api
+COPY examples/shop ./examples/shop
 RUN /opt/orchestrator/bin/pip install --no-cache-dir --disable-pip-version-check \
         --no-deps .
 

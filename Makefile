@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: .venv help demo test verify lint bench chaos constraints clean
+.PHONY: .venv help demo test verify lint bench chaos constraints secrets clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ constraints: ## Take up newer releases within the ranges of pyproject.toml
 	$(PYTHON) -m venv --clear build/constraints
 	build/constraints/bin/pip install --quiet --disable-pip-version-check '.[dev,bench]'
 	build/constraints/bin/pip freeze --exclude celery-orchestrator > constraints.txt
+
+secrets: ## Make the secrets of docker-compose.yml (those that are there stay)
+	@deploy/make-secrets secrets
 
 clean: ## Remove what can be made again (data under .orchestrator stays)
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build site

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import click
@@ -22,16 +22,29 @@ def db() -> None:
 
 @db.command()
 @_url
-def upgrade(database_url: str | None) -> None:
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="ROLE=FILE",
+    help="Make the API key (prefix.secret) that stands in a file, unless it was made before.",
+)
+def upgrade(database_url: str | None, keys: Sequence[str]) -> None:
     """Bring the schema to what this release knows; safe to repeat."""
+    from orchestrator.cli.first_keys import make, read
     from orchestrator.database import migrate
+
+    wanted = [read(key) for key in keys]
 
     url = _settings(database_url).direct_url
     with reaching_postgres():
         before = migrate.current(url)
         migrate.upgrade(url)
         after = migrate.current(url)
+        made = [key for key in wanted if make(url, key)]
     click.echo(f"{before or 'empty'} -> {after}" if before != after else f"{after}: nothing to do")
+    for key in made:
+        click.echo(f"made the {key.role} key {key.prefix}")
 
 
 @db.command()

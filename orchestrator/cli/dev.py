@@ -46,7 +46,7 @@ def dev(port: int, data: Path, workers: int, fresh: bool, flower: bool) -> None:
             console.print(f"[green]ready[/] · data in {escape(str(stack.data))}")
             click.echo(stack.api_url)
             if stack.flower_url:
-                console.print(f"Flower: {stack.flower_url}")
+                console.print(f"Flower: {stack.flower_url} · login {stack.flower_login}")
             with following(stack.logs, console):
                 threading.Event().wait()
     except ProcessFailed as error:

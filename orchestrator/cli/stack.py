@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -68,6 +69,8 @@ class Stack:
         self.plan = plan
         self.data = plan.data.resolve()
         self.api_url = self.database_url = self.broker_url = self.flower_url = ""
+        #: ``user:password`` of Flower.
+        self.flower_login = ""
         #: Every process that was ever started, by id.
         self.started: dict[int, str] = {}
         self._report = report
@@ -175,10 +178,14 @@ class Stack:
         return {"ORCHESTRATOR_SECRETS_KEY_FILE": str(path)}
 
     def _start_flower(self) -> None:
+        """Flower can end and revoke tasks: it asks for a password, on loopback too."""
         port = free_port()
-        self.flower_url = f"http://{HOST}:{port}"
+        self.flower_url, self.flower_login = f"http://{HOST}:{port}", f"admin:{token_hex(8)}"
+        secret = self.data / "flower.conf"
+        secret.touch(mode=0o600)
+        secret.write_text(f"basic_auth = [{self.flower_login!r}]\n")
         argv = ["-m", "celery", "-A", "orchestrator.execution.app", "flower", f"--address={HOST}"]
-        self._run("flower", [*argv, f"--port={port}"], restart=True)
+        self._run("flower", [*argv, f"--port={port}", f"--conf={secret}"], restart=True)
 
     def _spawn(self, name: str, *command: str, restart: bool = True) -> Process:
         return self._run(name, ["-m", "orchestrator.cli", *command], restart)
@@ -213,6 +220,7 @@ class Stack:
             "database_url": self.database_url,
             "broker_url": self.broker_url,
             "flower_url": self.flower_url or None,
+            "flower_login": self.flower_login or None,
             "pids": {"dev": os.getpid(), **pids},
         }
         part = self.data / "dev.json.part"

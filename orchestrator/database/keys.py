@@ -59,6 +59,11 @@ def put(cursor: Reader, key: KeyRow) -> datetime:
     return made
 
 
+def known(reader: Reader, prefix: str) -> bool:
+    """Whether there is, or ever was, a key with this prefix."""
+    return bool(reader.one("select 1 from orchestrator.keys where prefix = %s", (prefix,)))
+
+
 def live(reader: Reader, name: str) -> int:
     """How many keys of a name can be used now: two at once while one replaces the other."""
     row = reader.one(

@@ -51,7 +51,8 @@ def demo(keep: bool, data: Path, port: int) -> None:
             checks += perform(stack, console)
             if keep:
                 _verdict(checks, console)
-                console.print(f"The API: {stack.api_url}   Flower: {stack.flower_url}")
+                console.print(f"The API: {stack.api_url}")
+                console.print(f"Flower: {stack.flower_url}, login {stack.flower_login}")
                 console.print("Ctrl-C ends it all.")
                 threading.Event().wait()
     except ProcessFailed as error:
