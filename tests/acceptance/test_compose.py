@@ -214,8 +214,12 @@ def test_the_image_s_build_has_all_that_the_package_needs(tmp_path: Path) -> Non
     assert built.returncode == 0, built.stderr
     (wheel,) = tmp_path.glob("*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
-    wanted = ("orchestrator/_house/api/app.py", "orchestrator/execution/app.py", "orchestrator/examples/shop/order.yaml")
-    assert {*wanted, "orchestrator/database/migrations/sql/claim.sql"} <= packed
+    assert {
+        "orchestrator/_house/api/app.py",
+        "orchestrator/execution/app.py",
+        "orchestrator/examples/shop/order.yaml",
+        "orchestrator/database/migrations/sql/claim.sql",
+    } <= packed
     assert instructions("USER") == [["10001:10001"]]
 
 
