@@ -35,7 +35,6 @@ OURS = {
     "ows-runtime-rust/function-unknown-target": _A_TASK,
     "sdk-go/raise-undefined-reference": "refused at deployment, not at run time",
     "ows-runtime-rust/case-secrets": "a secret in data must be asked for in the metadata",
-    "sdk-typescript/invalid/dsl-1.0.0-alpha": "pre-releases of 1.0.0 are accepted",
     "sdk-java/openapi-get": "the case's OpenAPI document is not among the cases",
     "sdk-java/openapi-get-vars": "the case's OpenAPI document is not among the cases",
     "sdk-java/openapi-post": "the case's OpenAPI document is not among the cases",

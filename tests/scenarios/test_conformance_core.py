@@ -33,7 +33,6 @@ OURS = {
     "ows-runtime-rust/function-unknown-target": "a name that is no function is a Celery task's",
     "sdk-go/raise-undefined-reference": "refused at deployment, not at run time",
     "ows-runtime-rust/case-secrets": "a secret in data must be asked for in the metadata",
-    "sdk-typescript/invalid/dsl-1.0.0-alpha": "pre-releases of 1.0.0 are accepted",
 }
 
 
