@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
 import psycopg2
 
 from tests.benchmarks import documents
+from tests.benchmarks.client import Connection
 
 
 @dataclass(frozen=True)
 class Orchestrator:
     """The product under load: its API, and Postgres to see what is committed."""
 
-    api: httpx2.Client
+    api: Connection
     postgres: Any
 
     @classmethod
@@ -25,19 +26,17 @@ class Orchestrator:
         """Connect to a running stack."""
         connection = psycopg2.connect(database_url)
         connection.autocommit = True
-        return cls(httpx2.Client(base_url=api_url, timeout=60), connection)
+        return cls(Connection(api_url), connection)
 
     def deploy(self, document: dict[str, Any]) -> dict[str, Any]:
         """Make a workflow known; returns what starts it."""
-        self.api.post("/v1/workflows", json=document).raise_for_status()
+        self.api.post("/v1/workflows", document)
         head = document["document"]
         return {"workflow": {"namespace": head["namespace"], "name": head["name"]}}
 
     def start(self, body: Any) -> list[str]:
         """Start one instance, or a batch; returns the ids."""
-        answer = self.api.post("/v1/instances", json=body)
-        answer.raise_for_status()
-        told = answer.json()
+        told = self.api.post("/v1/instances", body)
         return [one["id"] for one in told] if isinstance(told, list) else [told["id"]]
 
     def sql(self, statement: str, *params: Any) -> list[tuple[Any, ...]]:
@@ -65,9 +64,14 @@ class Orchestrator:
 
     def timed(self, body: Any, timeout: float = 300) -> float:
         """Seconds from the request until what it started is completed in Postgres."""
-        started = time.perf_counter()
-        self.wait(self.start(body), timeout)
-        return time.perf_counter() - started
+        return elapsed(lambda: self.wait(self.start(body), timeout))
+
+
+def elapsed(work: Callable[[], None]) -> float:
+    """Seconds that the work takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def w1(product: Orchestrator, runs: int) -> float:

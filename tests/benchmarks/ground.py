@@ -1,0 +1,67 @@
+"""What every load runs on: embedded servers, the product's processes, raw Celery's worker."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.database import migrate
+from orchestrator.embedded import Postgres, Valkey
+from orchestrator.processes import log_says
+from tests.benchmarks.ours import Orchestrator
+from tests.support.rabbitmq import RabbitMQ
+from tests.support.stack import Stack
+
+#: What a worker does without, for both sides.
+QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Running servers, an API and a beat, and the product as a load sees it."""
+
+    stack: Stack
+    product: Orchestrator
+
+    @contextmanager
+    def workers(self, concurrency: int = 2, env: dict[str, str] | None = None) -> Iterator[None]:
+        """Our worker, of two processes unless told."""
+        worker = self.stack.worker(
+            "ours", "tests.apps.bench", concurrency=concurrency, arguments=QUIET, env=env or {}
+        )
+        try:
+            yield
+        finally:
+            worker.stop()
+
+    @contextmanager
+    def raw_workers(self) -> Iterator[None]:
+        """A plain Celery worker of two processes."""
+        worker = self.stack.spawn(
+            "raw",
+            *("-m", "celery", "-A", "tests.benchmarks.apps.bench_tasks", "worker"),
+            *("-P", "prefork", "-c", "2", "-l", "INFO", "-n", "raw@bench", *QUIET),
+            env={"BENCH_BROKER_URL": self.stack.broker_url},
+            ready=log_says(" ready."),
+            tier=3,
+        )
+        try:
+            yield
+        finally:
+            worker.stop()
+
+
+@contextmanager
+def prepared(broker: str = "valkey") -> Iterator[Ground]:
+    """Servers of its own on the disk, with the product's schema, an API and a beat."""
+    folder = Path(tempfile.mkdtemp(prefix="bench"))
+    server = RabbitMQ(folder / "broker") if broker == "rabbitmq" else Valkey(folder / "broker")
+    with Postgres(folder / "postgres") as postgres, server as running:
+        migrate.upgrade(postgres.url)
+        with Stack(folder, postgres.url, running.url, log_level="WARNING") as stack:
+            stack.api()
+            stack.beat(app="tests.apps.bench")
+            yield Ground(stack, Orchestrator.at(stack.settings["api_url"], postgres.url))
