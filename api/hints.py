@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from typing import NamedTuple
 
+from orchestrator.clock import monotonic
 from orchestrator.task_dispatcher import TaskDispatcher
 
 #: Hints that may stand in line; more are left to the beats.
 MOST = 10_000
 #: Hints that are sent in one go.
 _BATCH = 100
+#: Seconds between two messages to the broker, at least: what comes meanwhile goes together.
+#: The first after a rest goes at once.
+_PACE = 0.005
 
 
 class _Hint(NamedTuple):
@@ -63,7 +68,10 @@ class Hints:
                 self._thread.start()
 
     def _run(self) -> None:
+        sent = 0.0
         while (first := self._line.get()) is not None:
+            time.sleep(max(0.0, sent + _PACE - monotonic()))
+            sent = monotonic()
             batch = [first]
             while len(batch) < _BATCH and not self._line.empty():
                 found = self._line.get()

@@ -23,7 +23,7 @@ from orchestrator.database.attempts import Ready
 from orchestrator.log import get_logger
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
-from orchestrator.names import MATCH
+from orchestrator.names import ADVANCE, MATCH
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -35,9 +35,9 @@ log = get_logger(__name__)
 HEADER = "orchestrator"
 VERSION = 1
 
-#: The Celery task that brings the waiting stimuli of an instance.
-ADVANCE = "orchestrator.advance"
-
+#: Instances that one hint may name: a message costs as much as a small transition, but what
+#: stands behind others in a message waits for them.
+TOGETHER = 4
 
 #: What a message is to the metrics: a hint, or a step's.
 _KINDS = (("hint",), ("step",))
@@ -45,11 +45,11 @@ _KINDS = (("hint",), ("step",))
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes to the broker: a hint with its one argument, or a step's message."""
+    """What goes to the broker: a hint with its arguments, or a step's message."""
 
     task: str
     queue: str
-    argument: str = ""
+    arguments: tuple[str, ...] = ()
     step: Ready | None = None
 
 
@@ -100,11 +100,14 @@ class TaskDispatcher:
 
     def hint(self, *instances: str) -> None:
         """Ask some control worker to bring the waiting stimuli of these instances."""
-        self._send(Message(ADVANCE, self._control_queue, id) for id in instances)
+        self._send(
+            Message(ADVANCE, self._control_queue, instances[at : at + TOGETHER])
+            for at in range(0, len(instances), TOGETHER)
+        )
 
     def match(self, *namespaces: str) -> None:
         """Ask some control worker to match the waiting events of these namespaces."""
-        self._send(Message(MATCH, self._control_queue, name) for name in namespaces)
+        self._send(Message(MATCH, self._control_queue, (name,)) for name in namespaces)
 
     def _send(self, messages: Iterable[Message]) -> None:
         waiting = deque(messages)
@@ -178,9 +181,9 @@ class TaskDispatcher:
     def _send_one(self, producer: Any, message: Message, **options: Any) -> None:
         step = message.step
         body = self._app.amqp.create_task_message(
-            step.id if step else f"{message.task}:{message.argument}",
+            step.id if step else f"{message.task}:{message.arguments[0]}",
             message.task,
-            args=() if step else (message.argument,),
+            args=message.arguments,
             kwargs={},
             ignore_result=True,
             **({"time_limit": step.time_limit} if step else {}),

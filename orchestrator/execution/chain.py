@@ -6,6 +6,8 @@ body and signals.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
@@ -49,6 +51,8 @@ class Chain:
         self._limit = limit
         self._soft = soft
         self._until: float | None = None
+        self._budget = execution.settings.continuation_budget
+        self._waiting: deque[Callable[[], None]] = deque()
 
     # -- running -----------------------------------------------------------------------------
 
@@ -76,18 +80,35 @@ class Chain:
         events.ended(task, request, result)
         return result
 
+    def share(self, count: int) -> None:
+        """The message brings so many instances: none may keep the others waiting for long."""
+        if count > 1:
+            self._budget /= 2 * count
+
+    def then(self, *brings: Callable[[], None]) -> None:
+        """What the message asks for besides, each with a budget of its own."""
+        self._waiting.extend(brings)
+
     def go_on(self) -> None:
-        """Run what was taken, and what that leads to, until nothing was."""
+        """Run what was taken, and what that leads to, until nothing was; then what else the
+        message asks for."""
         try:
-            while self.following is not None:
-                work, self.following = self.following, None
-                self.hand.promote()
-                self.hand.count("continued")
-                self._continue_with(work)
+            self._follow()
+            while self._waiting:
+                self._until = None
+                self._waiting.popleft()()
+                self._follow()
         except Exception:
             self.hand.release()  # not for an exit: the main process looks at what was in hand
             raise
         self.hand.release()
+
+    def _follow(self) -> None:
+        while self.following is not None:
+            work, self.following = self.following, None
+            self.hand.promote()
+            self.hand.count("continued")
+            self._continue_with(work)
 
     def _continue_with(self, work: Work) -> None:
         task = self.execution.app.tasks[work.attempt.task]
@@ -185,8 +206,7 @@ class Chain:
 
     def take(self) -> Take | None:
         """The offer to run one of the attempts that a transition makes ready, if there is one."""
-        budget = self.execution.settings.continuation_budget
-        if not budget or self._soft.exists or self.execution.hands.stopping:
+        if not self._budget or self._soft.exists or self.execution.hands.stopping:
             return None
         return Take(self.execution.holder, self._accepts)
 
@@ -200,7 +220,7 @@ class Chain:
 
     def _accepts(self, attempt: Attempt) -> bool:
         if self._until is None:
-            self._until = monotonic() + self.execution.settings.continuation_budget
+            self._until = monotonic() + self._budget
         left = self._until - monotonic()
         if left <= 0 or self.execution.durations.usual(attempt.task) > left:
             return False

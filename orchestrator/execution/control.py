@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.clock import monotonic
@@ -17,6 +18,7 @@ from orchestrator.names import ADVANCE, CALL, MATCH
 if TYPE_CHECKING:
     from celery import Celery
 
+    from orchestrator.execution.chain import Chain
     from orchestrator.execution.execution import Execution
     from orchestrator.state_manager import Work
 
@@ -41,9 +43,9 @@ def register(app: Celery, execution: Execution) -> None:
     """Add our tasks to an app."""
 
     @app.task(name=ADVANCE, **_OPTIONS)
-    def advance(instance: str) -> None:
-        """Bring what waits in an instance's inbox."""
-        _drain(execution, instance)
+    def advance(*instances: str) -> None:
+        """Bring what waits in the inboxes of these instances."""
+        _advance(execution, instances)
 
     @app.task(name=MATCH, **_OPTIONS)
     def match(namespace: str) -> None:
@@ -83,14 +85,34 @@ def _with_chain(execution: Execution, tracer: Any) -> Any:
     return trace_task
 
 
-def _drain(execution: Execution, instance: str) -> None:
+def _advance(execution: Execution, instances: tuple[str, ...]) -> None:
+    """The first of them now, the others in the chain: each after what came of the one before."""
+    chain = open_chain.get()
+    if chain is None:
+        for instance in instances:
+            _drain(execution, instance, None)
+    elif instances:
+        chain.share(len(instances))
+        chain.then(*(partial(_drain_next, execution, each, chain) for each in instances[1:]))
+        _drain(execution, instances[0], chain)
+
+
+def _drain_next(execution: Execution, instance: str, chain: Chain) -> None:
+    """As a task's own, its errors end nothing but itself."""
+    try:
+        _drain(execution, instance, chain)
+    except Exception:
+        log.exception("A hint could not be followed", action="hint_failed", instance=instance)
+
+
+def _drain(execution: Execution, instance: str, chain: Chain | None) -> None:
     from orchestrator.execution.patience import GaveUp, persist
     from orchestrator.state_manager import new_token
 
     if not is_uuid(instance):
         log.warning("A hint that names no instance", action="hint_refused")
         return
-    chain, until = open_chain.get(), monotonic() + HINT_PATIENCE
+    until = monotonic() + HINT_PATIENCE
     take = chain.take() if chain is not None else None
     state = execution.services.state
 

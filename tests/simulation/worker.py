@@ -123,18 +123,23 @@ class Child:
             message = broker.take(lambda: main.alive and not main.stopped)
             self.idle = False
             self._handle(message)
-            while self.following is not None:
-                work, self.following = self.following, None
-                self.hand.promote()
-                self._carry_out(work)
+            self._follow()
             self.hand.release()
             self.idle = True
+
+    def _follow(self) -> None:
+        while self.following is not None:
+            work, self.following = self.following, None
+            self.hand.promote()
+            self._carry_out(work)
 
     # -- messages ----------------------------------------------------------------------------
 
     def _handle(self, message: Message) -> None:
         if message.task == ADVANCE:
-            self._bring(str(message.args[0]))
+            for instance in message.args:
+                self._bring(str(instance))
+                self._follow()
         elif HEADER in message.headers:
             work = self._claim(message)
             if work is not None:
