@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from orchestrator.cli.census import is_alive, with_variable
 from tests.support.dev import CLI, SHOP, Cli, Dev, environment
@@ -60,6 +61,7 @@ def wait_for_words(words: str, file: Path, timeout: float = 30) -> None:
         time.sleep(0.02)  # between two looks
 
 
+@pytest.mark.slow
 def test_what_dies_is_started_again_and_nothing_outlives_it_when_it_is_killed(dev: Dev):
     running = Dev(dev.data.parent / "again", "--workers", "1")
     start = [*CLI, "--url", running.address, "deploy", str(ORDER)]
@@ -79,6 +81,7 @@ def test_what_dies_is_started_again_and_nothing_outlives_it_when_it_is_killed(de
     wait_for_the_end_of(pids)
 
 
+@pytest.mark.slow
 def test_tasks_that_cannot_be_imported_are_an_error_and_leave_nothing(tmp_path: Path):
     done = subprocess.run(
         [*CLI, "dev", "--port", "0", "--data", "data", "--workers", "1"],
@@ -94,6 +97,7 @@ def test_tasks_that_cannot_be_imported_are_an_error_and_leave_nothing(tmp_path: 
     assert with_variable(f"ORCHESTRATOR_TEST={tmp_path}") == {}
 
 
+@pytest.mark.slow
 def test_the_database_can_be_prepared_by_hand(empty_database_url: str):
     def db(command: str) -> subprocess.CompletedProcess[str]:
         url = ["--database-url", empty_database_url]

@@ -76,9 +76,12 @@ def refused(url: str) -> int:
 @pytest.mark.parametrize(
     ("url", "count"),
     [
-        pytest.param("broker_url", 100, id="valkey"),
+        pytest.param("broker_url", 30, id="valkey"),
+        pytest.param("broker_url", 100, id="valkey-100", marks=pytest.mark.slow),
         pytest.param("broker_url", 1000, id="valkey-1000", marks=pytest.mark.slow),
-        pytest.param("rabbitmq_url", 100, id="rabbitmq", marks=pytest.mark.rabbitmq),
+        pytest.param(
+            "rabbitmq_url", 100, id="rabbitmq", marks=(pytest.mark.rabbitmq, pytest.mark.slow)
+        ),
         pytest.param(
             "rabbitmq_url", 1000, id="rabbitmq-1000", marks=(pytest.mark.rabbitmq, pytest.mark.slow)
         ),
@@ -149,6 +152,7 @@ def exists(url: str, kind: str, name: str) -> bool:
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.rabbitmq
 def test_a_users_worker_keeps_its_own_queues(zoo: Zoo) -> None:
     """Its classic queue stays one, and Celery does nothing that it does for quorum queues."""
@@ -162,6 +166,7 @@ def test_a_users_worker_keeps_its_own_queues(zoo: Zoo) -> None:
     assert "Global QoS is disabled" not in (zoo.stack.folder / "worker.log").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.rabbitmq
 def test_our_worker_takes_queues_as_they_are(
     tmp_path: Path, database_url: str, rabbitmq_url: str, broker_url: str
@@ -197,6 +202,7 @@ def test_a_step_waits_for_the_first_worker_of_its_queue(zoo: Zoo) -> None:
     assert zoo.stack.wait(instance)["output"] == {"sum": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.rabbitmq
 def test_queues_that_are_deleted_are_made_again(zoo: Zoo) -> None:
     zoo.worker()
@@ -269,6 +275,7 @@ def test_the_dispatcher_makes_only_the_control_queue(rabbitmq_url: str) -> None:
         assert message is not None, "the first hint is there too"
 
 
+@pytest.mark.slow
 @pytest.mark.rabbitmq
 def test_a_connection_that_broke_costs_no_message(rabbitmq: RabbitMQ) -> None:
     url = fresh_rabbitmq(rabbitmq)

@@ -91,6 +91,7 @@ def test_a_child_that_dies_is_noticed_at_once(zoo: Zoo) -> None:
     assert "exited with status 9" in lost[0]["detail"] or "ended" in lost[0]["detail"]
 
 
+@pytest.mark.slow
 def test_a_child_killed_from_outside_is_noticed_at_once(zoo: Zoo) -> None:
     zoo.worker(concurrency=1)
     instance = zoo.start("sleeps", seconds=30, again=0, key=new_id())
@@ -198,6 +199,7 @@ def test_only_steps_run_where_only_steps_may(zoo: Zoo) -> None:
     assert zoo.seen("note") == []
 
 
+@pytest.mark.slow
 def test_an_app_of_pickles(zoo: Zoo) -> None:
     """Its own messages go on as they were; steps come as JSON."""
     zoo.worker(concurrency=1, env={"ZOO_SERIALIZER": "pickle", "C_FORCE_ROOT": "1"})
@@ -234,6 +236,7 @@ def test_copies_of_a_message_change_nothing(zoo: Zoo) -> None:
 # -- our own worker ------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_our_worker_imports_tasks_and_is_healthy(zoo: Zoo) -> None:
     zoo.stack.worker(
         app="orchestrator.execution.app",
@@ -323,6 +326,7 @@ def test_a_deaf_worker_subscribes_anew_then_ends(zoo: Zoo, tmp_path: Path) -> No
     assert "subscribing anew" in (zoo.stack.folder / "worker.log").read_text()
 
 
+@pytest.mark.slow
 def test_an_outage_of_the_database_expires_nothing(
     zoo: Zoo, request: pytest.FixtureRequest
 ) -> None:

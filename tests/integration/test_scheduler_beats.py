@@ -82,6 +82,7 @@ def test_a_timer_due_before_the_next_look_is_announced(stack: Stack) -> None:
     assert report(stack).early == 0
 
 
+@pytest.mark.slow
 def test_periodic_entries_are_sent_once_for_each_due_time_whoever_dies(stack: Stack) -> None:
     one, two = two_beats(stack)
     stack.until(lambda: len(ticks(stack)) >= 4, "the entry is sent")
@@ -104,6 +105,7 @@ def test_periodic_entries_are_sent_once_for_each_due_time_whoever_dies(stack: St
     assert queued(stack, "periodic.nightly") == []
 
 
+@pytest.mark.slow
 def test_a_beat_whose_clock_is_moved_back_and_forth_fires_nothing_early(
     stack: Stack, tmp_path: Path
 ) -> None:
@@ -136,6 +138,7 @@ def test_a_beat_whose_clock_is_moved_back_and_forth_fires_nothing_early(
     assert queued(stack, "periodic.nightly") == []
 
 
+@pytest.mark.slow
 def test_a_beat_outlives_a_restart_of_postgres(
     stack: Stack, request: pytest.FixtureRequest
 ) -> None:
