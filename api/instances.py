@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Response, g, request
 
-from api import cursors, keyed, kinds, preferences, shown, starts
+from api import cursors, filters, keyed, kinds, preferences, shown, starts
 from api.bodies import takes
 from api.context import scope, state
 from api.problems import Problem
@@ -24,7 +24,7 @@ from api.schemas.instances import (
     WaitSchema,
 )
 from orchestrator.database import instances, steps
-from orchestrator.database.instances import Filter, Summary, Whole
+from orchestrator.database.instances import Summary, Whole
 
 _ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -72,13 +72,15 @@ def _waited(started: starts.Started, seconds: float) -> Response:
 def list_(query: dict[str, Any]) -> Response:
     """Instances, newest first
 
-    Besides the parameters shown, `label.key=value` selects by a label; it may be given for
-    several keys.
+    Besides the parameters shown, `label.key=value` selects by a label, and `input.path=value`
+    by a member of the input: `input.customer.id=7`, `input.items[].sku=b-7`. A value is text
+    and, where it can be, a number, `true`, `false` or `null`; in double quotes it is text only.
+    Either may be given several times, with other names.
     """
     page = instances.listed(
         state().services.database,
         scope(query.get("namespace")),
-        _filter(query),
+        filters.chosen(query, g.own),
         by=query["sort"].removeprefix("-"),
         descending=query["sort"].startswith("-"),
         limit=query["limit"],
@@ -98,31 +100,9 @@ def counts(query: dict[str, Any]) -> Response:
     for millions. The filters are those of the list.
     """
     found = instances.counted(
-        state().services.database, scope(query.get("namespace")), _filter(query)
+        state().services.database, scope(query.get("namespace")), filters.chosen(query, g.own)
     )
     return respond({"items": [asdict(each) for each in found]})
-
-
-def _filter(query: dict[str, Any]) -> Filter:
-    parts = query["workflow"].split("/") if "workflow" in query else None
-    return Filter(
-        statuses=query["status"],
-        compensations=query["compensation"],
-        namespace=query.get("namespace"),
-        workflow=_workflow(parts) if parts else None,
-        business_id=query.get("business_id"),
-        labels=g.labels,
-        started_after=query.get("started_after"),
-        started_before=query.get("started_before"),
-        text=query.get("q"),
-    )
-
-
-def _workflow(parts: list[str]) -> tuple[str | None, str, str | None]:
-    """``name``, ``namespace/name`` or ``namespace/name/version``."""
-    if len(parts) == 1:
-        return None, parts[0], None
-    return parts[0], parts[1], parts[2] if len(parts) == 3 else None
 
 
 @blueprint.route("/<id:id>")

@@ -8,11 +8,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 
 from api import cursors, keyed, kinds, shown
 from api.bodies import takes
-from api.context import caller, entry, scope, state
+from api.context import caller, scope, state
 from api.instances import find, identified
 from api.problems import Problem
 from api.resource import Resource, listing, raw, respond
@@ -24,8 +24,7 @@ from api.schemas.administration import (
     SettleSchema,
 )
 from api.schemas.instances import CommandSchema
-from orchestrator import codec
-from orchestrator.database import audit, commands, dead_letters, steps
+from orchestrator.database import dead_letters, steps
 from orchestrator.database.connection import Transaction
 from orchestrator.database.idempotency import Answer
 from orchestrator.database.instances import Whole
@@ -51,14 +50,14 @@ def list_(query: dict[str, Any]) -> Response:
         limit=query["limit"],
         after=cursors.read(query["cursor"], (cursors.moment, cursors.id)),
     )
-    return listing([_shown(row) for row in page.rows], cursors.write(page.last))
+    return listing([shown_letter(row) for row in page.rows], cursors.write(page.last))
 
 
 @blueprint.route("/dead-letters/<id:id>")
 @blueprint.answers(200, DeadLetterSchema)
 def get(id: str) -> Response:
     """A dead letter"""
-    return respond(_shown(_find(state().services.database, id)))
+    return respond(shown_letter(_find(state().services.database, id)))
 
 
 @blueprint.route("/dead-letters/<id:id>/retry", methods=["POST"])
@@ -125,17 +124,15 @@ def _put(
     id: str, action: str, reason: str | None, instance: list[str], cursor: Transaction
 ) -> Answer:
     letter = _find(cursor, id)
-    decided = {"action": action, "by": caller().name, "reason": reason}
-    if not dead_letters.resolve(cursor, letter[1], codec.dumps(decided)):
+    by, address = caller().name, request.remote_addr
+    if not dead_letters.settle(cursor, letter, action, by, reason, address):
         raise Problem(kinds.CONFLICT, "the dead letter was settled already")
-    data = {"command": "compensation", "step": letter[4], **decided}
-    commands.put(cursor, letter[3], data)
-    audit.write(cursor, entry(f"dead-letter.{action}", letter[2], letter[1], reason))
     instance.append(letter[3])
-    return keyed.answered(202, _shown(_find(cursor, id)))
+    return keyed.answered(202, shown_letter(_find(cursor, id)))
 
 
-def _shown(letter: Letter) -> dict[str, Any]:
+def shown_letter(letter: Letter) -> dict[str, Any]:
+    """A dead letter as the API shows it."""
     created_at, id, namespace, instance, step, reason, error, resolved_at, resolution = letter
     return {
         "id": id,

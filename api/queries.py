@@ -8,11 +8,8 @@ import flask
 import marshmallow
 from webargs.flaskparser import FlaskParser
 
-from api import kinds
+from api import filters, kinds
 from api.problems import Problem
-
-#: Parameters that begin so have a name of the client's own after the dot.
-LABEL = "label."
 
 
 class QueryParser(FlaskParser):
@@ -22,18 +19,19 @@ class QueryParser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION = {"query": marshmallow.RAISE}  # noqa: RUF012  webargs' own
 
     def load_querystring(self, req: flask.Request, schema: marshmallow.Schema) -> Any:
-        """The parameters as a dict; each `label.k=v` is gathered in ``g.labels``."""
+        """The parameters as a dict; those with names of the client's own are in ``g.own``."""
         found: dict[str, Any] = {}
-        flask.g.labels = {}
         for name, values in req.args.lists():
             if len(values) > 1:
                 raise wrong(name, "is given more than once")
             if "\0" in values[0] or "\0" in name:
                 raise wrong(name, "has the character NUL")
-            if name.startswith(LABEL) and getattr(schema, "labelled", False):
-                flask.g.labels[name.removeprefix(LABEL)] = values[0]
-            else:
-                found[name] = values[0]
+            found[name] = values[0]
+        if getattr(schema, "labelled", False):
+            try:
+                found, flask.g.own = filters.split(found)
+            except filters.WrongFilter as error:
+                raise wrong(error.name, str(error)) from None
         return found
 
     def handle_error(self, error: marshmallow.ValidationError, *_: Any, **__: Any) -> NoReturn:
@@ -41,13 +39,15 @@ class QueryParser(FlaskParser):
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]
         messages = messages.get("query", messages)
         errors = [
-            {"parameter": str(name), "message": _first(found)} for name, found in messages.items()
+            {"parameter": str(name), "message": first_message(found)}
+            for name, found in messages.items()
         ]
         detail = f"{errors[0]['parameter']}: {errors[0]['message']}"
         raise Problem(kinds.INVALID_QUERY, detail, errors)
 
 
-def _first(found: Any) -> str:
+def first_message(found: Any) -> str:
+    """The first of marshmallow's messages about something."""
     while isinstance(found, dict):
         found = next(iter(found.values()))
     return str(found[0] if isinstance(found, list) else found)

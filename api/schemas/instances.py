@@ -126,9 +126,9 @@ class WaitSchema(Schema):
 
 
 class InstancesFilterSchema(Schema):
-    """Which instances. `label.key=value` may be given for any key."""
+    """Which instances. `label.key=value` and `input.path=value` may be given besides."""
 
-    #: Tells the parser to gather them.
+    #: Tells the parser to gather the parameters with names of the client's own.
     labelled = True
 
     status = CommaSeparated(STATUSES, load_default=())

@@ -42,6 +42,7 @@ _HERE = "orchestrator.cli"
         "event": f"{_HERE}.events:event",
         "subscription": f"{_HERE}.subscriptions:subscription",
         "dead-letter": f"{_HERE}.letters:dead_letter",
+        "operation": f"{_HERE}.operations:operation",
         "queue": f"{_HERE}.workers:queue",
         "schedule": f"{_HERE}.schedule:schedule",
         "secret": f"{_HERE}.secrets:secret",

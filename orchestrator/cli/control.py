@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import parse_qsl
 
 import click
 from rich.markup import escape
 
 from orchestrator.cli.completion import instance_id, instances
 from orchestrator.cli.exits import Exit, Failure, failure_of
+from orchestrator.cli.operations import tell_many
 from orchestrator.cli.options import JsonValue, Shared, shared_options
 from orchestrator.cli.output import progress_console
 from orchestrator.client import ApiError, Client
@@ -128,7 +128,9 @@ def _tell_all(
         raise click.UsageError("name instances by their ids or by --query")
     refused: list[tuple[str, ApiError]] = []
     with shared.client() as client:
-        for id in ids or _found(client, command, str(query), yes):
+        if query:
+            tell_many(client, command, query, yes, reason)
+        for id in ids:
             try:
                 _tell(client, id, command, reason=reason)
             except ApiError as error:
@@ -137,14 +139,6 @@ def _tell_all(
         first = failure_of(refused[0][1])
         lines = [f"{id}: {error}" for id, error in refused]
         raise Failure("\n".join(lines), Exit(first.exit_code), first.hint)
-
-
-def _found(client: Client, command: str, query: str, yes: bool) -> list[str]:
-    """The instances that a filter names, once somebody has agreed to their number."""
-    ids = [run.id for run in client.instances(**dict(parse_qsl(query, strict_parsing=True)))]
-    if ids and not yes:
-        click.confirm(f"{command} {len(ids)} instances?", abort=True, err=True)
-    return ids
 
 
 def _tell(client: Client, id: str, command: str, **arguments: Any) -> None:

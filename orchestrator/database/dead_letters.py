@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.database.pages import Page, Part, Scope, page_by
+from orchestrator.codec import dumps
+from orchestrator.database import audit, commands
+from orchestrator.database.audit import Entry
+from orchestrator.database.pages import Condition, Level, Page, Part, Scope, counted_by, page_by
 from orchestrator.database.slices import Reader
 
 _COLUMNS = (
     "created_at, id::text, namespace, instance_id::text, step, reason, error::text,"
     " resolved_at, resolution::text"
 )
-_SELECT = f"select {_COLUMNS} from orchestrator.dead_letters"
+_TABLE = "orchestrator.dead_letters"
+_SELECT = f"select {_COLUMNS} from {_TABLE}"
 
 
 def listed(
@@ -21,29 +25,48 @@ def listed(
     *,
     resolved: bool | None = None,
     instance: str | None = None,
+    namespace: str | None = None,
+    descending: bool = True,
     limit: int = 50,
     after: Sequence[Any] | None = None,
+    more: Sequence[Condition] = (),
 ) -> Page:
-    """Dead letters, the newest first: ``(created_at, id, namespace, instance_id, step,
+    """Dead letters, by default the newest first: ``(created_at, id, namespace, instance_id, step,
     reason, error, resolved_at, resolution)``; error and resolution are JSON text."""
-    state = None if resolved is None else f"resolved_at is {'not ' if resolved else ''}null"
     return page_by(
         reader,
         _COLUMNS,
-        "orchestrator.dead_letters",
-        [
-            Part(
-                [scope.level],
-                [
-                    (state, {}) if state else None,
-                    ("instance_id = %(instance)s", {"instance": instance}) if instance else None,
-                ],
-            )
-        ],
+        _TABLE,
+        [_part(scope, resolved, instance, namespace, more)],
         order=("created_at", "id"),
-        descending=True,
+        descending=descending,
         limit=limit,
         after=after,
+    )
+
+
+def open_count(
+    reader: Reader, scope: Scope, instance: str | None, namespace: str | None, most: int
+) -> int:
+    """How many dead letters nobody has settled, counted up to `most`."""
+    return counted_by(reader, _TABLE, [_part(scope, False, instance, namespace, ())], most)
+
+
+def _part(
+    scope: Scope,
+    resolved: bool | None,
+    instance: str | None,
+    namespace: str | None,
+    more: Sequence[Condition],
+) -> Part:
+    state = None if resolved is None else f"resolved_at is {'not ' if resolved else ''}null"
+    return Part(
+        [scope.level if namespace is None else Level("namespace", [namespace])],
+        [
+            (state, {}) if state else None,
+            ("instance_id = %(instance)s", {"instance": instance}) if instance else None,
+            *more,
+        ],
     )
 
 
@@ -59,6 +82,25 @@ def of_step(reader: Reader, instance: str, step: int) -> tuple[Any, ...] | None:
         " order by created_at desc limit 1",
         (instance, step),
     )
+
+
+def settle(
+    cursor: Reader,
+    letter: Sequence[Any],
+    action: str,
+    by: str,
+    reason: str | None,
+    address: str | None,
+) -> bool:
+    """Do with a letter (as `listed` has it) what a person decided, ``retry`` or ``resolve``: a
+    command to its instance, and a line of the audit log. False where it was settled already."""
+    _, id, namespace, instance, step, *_ = letter
+    decided = {"action": action, "by": by, "reason": reason}
+    if not resolve(cursor, id, dumps(decided)):
+        return False
+    commands.put(cursor, instance, {"command": "compensation", "step": step, **decided})
+    audit.write(cursor, Entry(by, f"dead-letter.{action}", namespace, id, reason, address=address))
+    return True
 
 
 def resolve(cursor: Reader, id: str, resolution: str) -> bool:

@@ -20,6 +20,7 @@ from orchestrator.database.pages import (
     Page,
     Part,
     Scope,
+    counted_by,
     groups,
     matching,
     page_by,
@@ -189,7 +190,8 @@ class Filter:
     """Which instances to list; what is None or empty filters nothing.
 
     `workflow` is ``(namespace?, name, version?)``; `labels` must all be there; `text` is the
-    beginning of an id or a business_id, or the name of a workflow; `ids` are some to choose of.
+    beginning of an id or a business_id, or the name of a workflow; `ids` are some to choose of;
+    each of `inputs` is alternatives of JSON text one of which the input contains.
     """
 
     statuses: Sequence[str] = ()
@@ -202,6 +204,7 @@ class Filter:
     started_before: datetime | None = None
     text: str | None = None
     ids: Sequence[str] | None = None
+    inputs: Sequence[Sequence[str]] = ()
 
 
 STATUSES = tuple(status.value for status in Status)
@@ -221,19 +224,28 @@ def listed(
     descending: bool = True,
     limit: int = 50,
     after: Sequence[Any] | None = None,
+    more: Sequence[Condition] = (),
 ) -> Page:
     """Instances in the order of a time, one of `ORDERS`; rows are ``(time, id, *Summary)``.
-    In that of their start only those that have started are listed."""
+    In that of their start only those that have started are listed. `more` are conditions
+    besides those of the filter."""
     return page_by(
         reader,
         f"{by}, id::text, {_SUMMARY}",
         _TABLE,
-        _parts(reader, scope, chosen, by),
+        _parts(reader, scope, chosen, by, more),
         order=(by, "id"),
         descending=descending,
         limit=limit,
         after=after,
     )
+
+
+def matching_count(
+    reader: Reader, scope: Scope, chosen: Filter, most: int, more: Sequence[Condition] = ()
+) -> int:
+    """How many instances `listed` would list, counted up to `most`."""
+    return counted_by(reader, _TABLE, _parts(reader, scope, chosen, "created_at", more), most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,12 +288,14 @@ def counted(reader: Reader, scope: Scope, chosen: Filter) -> list[Count]:
     return [Count(row[0], min(row[1], most), row[1] <= most) for row in rows]
 
 
-def _parts(reader: Reader, scope: Scope, chosen: Filter, by: str) -> list[Part]:
+def _parts(
+    reader: Reader, scope: Scope, chosen: Filter, by: str, more: Sequence[Condition] = ()
+) -> list[Part]:
     """What is asked for, in parts that each have an index to begin with."""
     parts = []
     for meant in _meant(reader, scope, chosen) if chosen.text else [chosen]:
         levels = _levels(scope, meant, by)
-        conditions = _conditions(meant, {level.column for level in levels})
+        conditions = [*_conditions(meant, {level.column for level in levels}), *more]
         parts += [Part(levels, [*conditions, *started]) for started in _started(meant, by)]
     return parts
 
@@ -290,7 +304,7 @@ def _levels(scope: Scope, chosen: Filter, by: str) -> list[Level]:
     """By which columns the pages are put together: those that an index has, so that what is
     asked for is found at once wherever it stands. What else is asked for is left to the
     planner, which knows how many rows have a label."""
-    levels = [Level("namespace", _namespaces(scope, chosen))]
+    levels = [Level("namespace", namespaces_of(scope, chosen))]
     if chosen.business_id or chosen.ids is not None:
         return levels
     if by == "started_at":
@@ -306,7 +320,7 @@ def _levels(scope: Scope, chosen: Filter, by: str) -> list[Level]:
     return levels
 
 
-def _namespaces(scope: Scope, chosen: Filter) -> list[str] | None:
+def namespaces_of(scope: Scope, chosen: Filter) -> list[str] | None:
     """Those that everything asked for agrees on; None: all."""
     of_workflow = chosen.workflow[0] if chosen.workflow else None
     asked = {name for name in (chosen.namespace, of_workflow) if name is not None}
@@ -331,10 +345,18 @@ def _conditions(chosen: Filter, done: Collection[str]) -> list[Condition]:
         ("id = any(%(ids)s::uuid[])", {"ids": list(chosen.ids)})
         if chosen.ids is not None
         else None,
+        *(_contains(at, each) for at, each in enumerate(chosen.inputs)),
     ]
     if chosen.text:
         conditions.append(("business_id like %(begins)s", {"begins": _begins(chosen.text)}))
     return conditions
+
+
+def _contains(at: int, documents: Sequence[str]) -> Condition:
+    """One of these within the input: a form that an index on its containment serves."""
+    names = [f"input{at}_{each}" for each in range(len(documents))]
+    any_of = " or ".join(f"orchestrator.searchable(input) @> %({name})s::jsonb" for name in names)
+    return (f"({any_of})", dict(zip(names, documents, strict=True)))
 
 
 #: An instance that starts so long after its creation has an index of its own: others are
@@ -373,7 +395,7 @@ def _meant(reader: Reader, scope: Scope, chosen: Filter) -> list[Filter]:
     meant = []
     if chosen.workflow is None or chosen.workflow[1] == text:
         meant.append(replace(rest, workflow=chosen.workflow or (None, text, None)))
-    source, params = groups(_TABLE, [Level("namespace", _namespaces(scope, chosen))])
+    source, params = groups(_TABLE, [Level("namespace", namespaces_of(scope, chosen))])
     ids = reader.all(
         f"select id::text from {source} cross join lateral (select id from {_TABLE}"
         " where namespace = of_namespace.value and business_id like %(begins)s limit %(few)s) f"

@@ -113,6 +113,25 @@ def page_by(
     return _cut(reader.all(sql, params), order, limit)
 
 
+def counted_by(reader: Reader, table: str, parts: Sequence[Part], most: int) -> int:
+    """How many rows `page_by` would list, counted up to `most`."""
+    found, params = [], {"most": most}
+    for number, part in enumerate(parts):
+        conditions = [condition for condition in part.conditions if condition]
+        where = [matching(part.levels), *(text for text, _ in conditions)]
+        source, values = groups(table, part.levels, f"{number}_")
+        found.append(
+            f"(select found.id from {source} cross join lateral (select id from {table}"
+            f" where {' and '.join(where)} limit %(most)s) found)"
+        )
+        params |= values
+        for _, more in conditions:
+            params |= more
+    sql = f"select count(*) from (select from ({' union '.join(found)}) one limit %(most)s) every"
+    row = reader.one(sql, params)
+    return int(row[0]) if row else 0
+
+
 def groups(table: str, levels: Sequence[Level], prefix: str = "") -> tuple[str, dict[str, Any]]:
     """A ``from`` item whose rows are the combinations of the levels' values, with its
     parameters, whose names begin with `prefix`: a table named ``of_`` and the column for

@@ -614,6 +614,39 @@ secrets = Table(
     Column("changed_at", Time, nullable=False, server_default=func.clock_timestamp()),
 )
 
+#: One command to many instances, or about many dead letters, worked off in batches.
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    #: Whose instances it may reach; empty: all.
+    Column("namespaces", ARRAY(Text)),
+    Column("action", Text, nullable=False),
+    #: As it was asked for, and as it is used.
+    Column("filter", JSON, nullable=False),
+    Column("chosen", JSON, nullable=False),
+    Column("reason", Text),
+    Column("actor", Text, nullable=False),
+    Column("address", Text),
+    #: pending, running, completed, stopped or failed.
+    Column("state", Text, nullable=False, server_default="pending"),
+    #: How many it was to reach when it was asked for, and how many it has reached.
+    Column("matches", Integer, nullable=False),
+    Column("done", Integer, nullable=False, server_default="0"),
+    #: Behind which it goes on.
+    Column("place", JSON),
+    Column("error", Text),
+    _now(),
+    Column("started_at", Time),
+    Column("ended_at", Time),
+    Index("operations_created_at_ix", "created_at", "id"),
+    Index(
+        "operations_open_ix",
+        "created_at",
+        postgresql_where=text("state in ('pending', 'running')"),
+    ),
+)
+
 #: Who changed what, and why.
 audit = Table(
     "audit",

@@ -22,6 +22,7 @@ from orchestrator.log import get_logger
 from orchestrator.outbound import Outbound
 from orchestrator.scheduler.chores import Chores
 from orchestrator.scheduler.entries import Entries
+from orchestrator.scheduler.operations import Operations
 from orchestrator.scheduler.upkeep import PostgresUpkeep
 from orchestrator.scheduler.wake import Wake
 from orchestrator.settings import load_settings
@@ -51,11 +52,14 @@ class Scheduler(celery.beat.Scheduler):
         self._publish_timeout = settings.publish_timeout
         self._services = services(settings, app)
         database, meter = self._services.database, self._services.meter
-        more = EventChores(
-            database, self._services.dispatcher, timedelta(seconds=settings.event_retention)
-        )
+        dispatcher = self._services.dispatcher
+        kept = timedelta(seconds=settings.event_retention)
+        more = [
+            *EventChores(database, dispatcher, kept).chores(),
+            *Operations(database, dispatcher).chores(),
+        ]
         self._chores = Chores(
-            settings, PostgresUpkeep(database, meter), self._services.state, more=more.chores()
+            settings, PostgresUpkeep(database, meter), self._services.state, more=more
         )
         self._entries = Entries(database, app.main or "", self.schedule, self._send)
         self._wake = Wake(settings.direct_url)

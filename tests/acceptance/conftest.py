@@ -30,11 +30,14 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 def cli(dev: Dev, tmp_path: Path) -> Cli:
     """Run the command line against it, in a folder of the test's own."""
 
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str, input: str | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*CLI, *arguments],
             env=environment(**{"ORCHESTRATOR_API_URL": dev.address, **variables}),
             cwd=tmp_path,
+            input=input,
             capture_output=True,
             text=True,
             timeout=60,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 
 def test_workers_and_queues_are_listed(cli):
     workers = json.loads(cli("worker", "list", "-o", "json").stdout)
@@ -27,3 +29,37 @@ def test_there_are_no_dead_letters_and_an_unknown_one_is_not_found(cli):
     assert json.loads(cli("dead-letter", "list", "-o", "json").stdout) == []
     missing = cli("dead-letter", "resolve", "01900000-0000-7000-8000-000000000001")
     assert missing.returncode == 3
+
+
+@pytest.mark.slow
+def test_a_secret_is_set_from_stdin_and_only_its_name_is_listed(cli):
+    made = cli("secret", "set", "card-api", "--namespace", "shop", input="s3cret\n")
+    assert made.returncode == 0, made.stderr
+    listed = cli("secret", "list", "-o", "json").stdout
+    assert [each["name"] for each in json.loads(listed)] == ["card-api"]
+    assert "s3cret" not in listed + made.stdout + made.stderr
+    assert json.loads(cli("secret", "rotate", "-o", "json").stdout)["renewed"] == 1
+    assert cli("secret", "delete", "card-api", "--namespace", "shop").returncode == 0
+    assert cli("secret", "delete", "card-api", "--namespace", "shop").returncode == 3
+
+
+@pytest.mark.slow
+def test_many_instances_are_told_by_an_operation(cli, tmp_path):
+    waits = {
+        "document": {"dsl": "1.0.3", "namespace": "many", "name": "waits", "version": "1.0.0"},
+        "do": [{"pause": {"wait": {"hours": 1}}}],
+    }
+    (tmp_path / "waits.json").write_text(json.dumps(waits))
+    assert cli("deploy", str(tmp_path / "waits.json")).returncode == 0
+    ids = [cli("start", "many/waits").stdout.strip() for _ in range(3)]
+    query = "workflow=many/waits&status=pending,running,waiting"
+    done = cli("cancel", "--query", query, "--yes", "--reason", "over")
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(cli("operation", "list", "-o", "json").stdout)
+    assert (told["action"], told["state"], told["done"]) == ("cancel", "completed", 3)
+    assert json.loads(cli("operation", "show", told["id"], "-o", "json").stdout) == told
+    for id in ids:
+        assert cli("watch", id).returncode == 7
+    again = cli("cancel", "--query", query, "--yes")
+    assert (again.returncode, "nothing matches" in again.stderr) == (0, True)
+    assert cli("operation", "stop", told["id"]).returncode != 0

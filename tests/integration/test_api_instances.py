@@ -378,3 +378,43 @@ def test_integers_of_any_size_pass(shop: Api):
     assert answer.status_code == 202
     found = shop.get(f"/v1/instances/{answer.json['id']}")
     assert found.json["input"]["n"] == 2**200
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("input.customer.id=7", "ab"),
+        ('input.customer.id="7"', "b"),
+        ("input.customer.name=7", ""),
+        ("input.paid=true", "a"),
+        ("input.note=null", "a"),
+        ("input.items[].sku=b-7", "b"),
+        ("input.items.sku=b-7", ""),
+        ("input.customer.id=7&input.paid=true", "a"),
+        ("input.huge=1e999", ""),
+    ],
+)
+def test_instances_are_found_by_members_of_their_input(shop: Api, query: str, found: str):
+    ids = {
+        shop.start(input={"customer": {"id": 7}, "paid": True, "note": None}): "a",
+        shop.start(input={"customer": {"id": "7"}, "items": [{"sku": "a"}, {"sku": "b-7"}]}): "b",
+        shop.start(input=[7]): "c",
+        shop.start(): "d",
+    }
+    unsearchable = shop.start()
+    shop.all(
+        "update orchestrator.instances set input = %s where id = %s",
+        '{"customer": {"id": 7}, "text": "\\u0000"}',
+        unsearchable,
+    )
+    items = shop.get(f"/v1/instances?{query}").json["items"]
+    assert "".join(sorted(ids[each["id"]] for each in items)) == found
+
+
+@pytest.mark.parametrize(
+    "name", ["input.", "input.a[0]", "input.a.", 'input."a"', "input." + ".".join("abcdefghi")]
+)
+def test_paths_that_are_none_are_refused(shop: Api, name: str):
+    answer = shop.get("/v1/instances", query_string={name: "x"})
+    assert (answer.status_code, problem(answer)) == (400, "invalid-query")
+    assert answer.json["errors"][0]["parameter"] == name

@@ -1,0 +1,203 @@
+"""``/v1/operations``: one command to many, in batches that a crash neither repeats nor loses."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+
+from api.commands import COMMANDS
+from orchestrator.core.values import Status
+from orchestrator.database import operations
+from orchestrator.database.commands import Target
+from orchestrator.ids import new_id
+from orchestrator.scheduler import operations as working
+from orchestrator.scheduler.operations import Operations
+from tests.support.api import Api, document, problem
+
+RUNS = {"status": "pending,running,waiting", "workflow": "shop/order"}
+
+
+def services(api: Api) -> Any:
+    return api.client.application.extensions["orchestrator"].services
+
+
+def work(api: Api) -> None:
+    """What the beats do, until nothing is left."""
+    chores = Operations(api.database, services(api).dispatcher)
+    while chores.work() == working.GO_ON:
+        pass
+
+
+def commands(api: Api) -> list[tuple[str, str]]:
+    """What stands in inboxes: (instance, command)."""
+    return [
+        (id, data["command"])
+        for id, data in api.all(
+            "select instance_id::text, data from orchestrator.stimuli where kind = 'command'"
+            " order by instance_id"
+        )
+    ]
+
+
+@pytest.fixture
+def runs(api: Api) -> list[str]:
+    """Five instances of `shop/order`, in the order of their ids, and one of another workflow."""
+    api.deploy(document(do=[{"pause": {"wait": {"hours": 1}}}]))
+    api.deploy(document("other"))
+    api.start("other")
+    return sorted(api.start(input={"customer": {"id": n % 2}}) for n in range(5))
+
+
+def make(api: Api, action: str = "cancel", filter: Any = RUNS, **more: Any) -> Any:
+    return api.post("/v1/operations", json={"action": action, "filter": filter, **more})
+
+
+def test_a_dry_run_counts_and_does_nothing(api: Api, runs: list[str]):
+    before = api.content()
+    told = make(api, dry_run=True)
+    assert (told.status_code, told.json["matches"]) == (200, 5)
+    assert [each["id"] for each in told.json["sample"]] == runs
+    assert make(api, "resume", dry_run=True).json["matches"] == 0
+    assert api.content() == before
+
+
+def test_every_instance_of_the_filter_is_reached_once(
+    api: Api, runs: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(working, "BATCH", 2)
+    made = make(api, reason="over")
+    assert (made.status_code, made.json["matches"], made.json["state"]) == (202, 5, "pending")
+    later = api.start()
+    work(api)
+    assert commands(api) == [(id, "cancel") for id in runs], "and none that came later"
+    ended = api.get(made.headers["Location"]).json
+    assert (ended["state"], ended["done"]) == ("completed", 5)
+    told = api.get("/v1/audit?action=instance.cancel").json["items"]
+    assert {each["target"] for each in told} == set(runs)
+    assert {each["reason"] for each in told} == {"over"}
+    assert later not in {each["target"] for each in told}
+    services(api).state.drain(runs[0])
+    assert api.get(f"/v1/instances/{runs[0]}").json["status"] == "cancelled"
+
+
+def test_a_filter_may_name_members_of_the_input(api: Api, runs: list[str]):
+    assert make(api, filter={**RUNS, "input.customer.id": "1"}, dry_run=True).json["matches"] == 2
+    make(api, filter={"input.customer.id": "0"})
+    work(api)
+    assert len(commands(api)) == 3
+
+
+def test_a_crash_repeats_nothing(api: Api, runs: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(working, "BATCH", 2)
+    make(api)
+    chores = Operations(api.database, services(api).dispatcher)
+    chores.work()
+    with monkeypatch.context() as broken:
+
+        def dies(*_: Any) -> None:
+            raise SystemExit
+
+        broken.setattr(operations, "go_on", dies)
+        with pytest.raises(SystemExit):
+            chores.work()
+    assert len(commands(api)) == 2, "the batch that died has left nothing"
+    work(api)
+    assert commands(api) == [(id, "cancel") for id in runs]
+
+
+def test_what_is_broken_fails_and_says_so(
+    api: Api, runs: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    made = make(api)
+    api.all("update orchestrator.operations set chosen = '{}'")
+    work(api)
+    found = api.get(made.headers["Location"]).json
+    assert (found["state"], found["error"]) == ("failed", "KeyError: see the beat's log")
+
+
+def test_a_stopped_one_goes_no_further(api: Api, runs: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(working, "BATCH", 2)
+    place = make(api).headers["Location"]
+    Operations(api.database, services(api).dispatcher).work()
+    stopped = api.delete(place)
+    assert (stopped.json["state"], stopped.json["done"]) == ("stopped", 2)
+    work(api)
+    assert len(commands(api)) == 2
+    assert problem(api.delete(place)) == "conflict"
+
+
+def test_the_same_key_makes_one_operation(api: Api, runs: list[str]):
+    body = {"action": "suspend", "filter": RUNS}
+    headers = {"Idempotency-Key": "once"}
+    first = api.post("/v1/operations", json=body, headers=headers)
+    again = api.post("/v1/operations", json=body, headers=headers)
+    assert first.json == again.json
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert [each["id"] for each in api.get("/v1/operations").json["items"]] == [first.json["id"]]
+
+
+def test_dead_letters_are_settled(api: Api, runs: list[str]):
+    for id in runs[:3]:
+        api.all(
+            "insert into orchestrator.dead_letters (id, namespace, instance_id, step, reason)"
+            " values (%s, 'shop', %s, 1, 'it gave up')",
+            new_id(),
+            id,
+        )
+    one = {"instance": runs[0]}
+    told = make(api, "dead-letter.resolve", one, dry_run=True).json
+    assert (told["matches"], told["sample"][0]["instance"]) == (1, runs[0])
+    make(api, "dead-letter.resolve", one)
+    work(api)
+    assert commands(api) == [(runs[0], "compensation")]
+    made = make(api, "dead-letter.retry", {"namespace": "shop"})
+    work(api)
+    assert api.get(made.headers["Location"]).json["done"] == 2
+    assert api.get("/v1/dead-letters?resolved=false").json["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"action": "cancel", "filter": {}}, "/filter"),
+        ({"action": "dance", "filter": RUNS}, "/action"),
+        ({"action": "cancel", "filter": {"status": "happy"}}, "/filter/status"),
+        ({"action": "cancel", "filter": {"x": "y"}}, "/filter/x"),
+        ({"action": "cancel", "filter": {"status": 1}}, "/filter/status"),
+        ({"action": "cancel", "filter": {"input.a..b": "y"}}, "/filter/input.a..b"),
+        ({"action": "cancel", "filter": {"input." + "a." * 8 + "b": "y"}}, None),
+        ({"action": "cancel", "filter": {f"input.a{n}": "y" for n in range(9)}}, "/filter/input."),
+        ({"action": "dead-letter.retry", "filter": {"instance": "x"}}, "/filter/instance"),
+        ({"action": "cancel", "filter": RUNS, "step": 1}, ""),
+    ],
+)
+def test_what_is_refused(api: Api, body: Any, pointer: str | None):
+    answer = api.post("/v1/operations", json=body)
+    assert (answer.status_code, problem(answer)) == (422, "invalid-request")
+    if pointer is not None:
+        assert answer.json["errors"][0]["pointer"] == pointer
+    assert api.content()["operations"] == 0
+
+
+def test_what_one_instance_may_be_told_many_may(api: Api):
+    """The rule stands in Python for one and in SQL for many: for every status it is the same."""
+    states = list(
+        product([str(each) for each in Status], ("none", "running", "completed", "failed"))
+    )
+    for command in COMMANDS:
+        if command.name == "skip":
+            continue
+        told = {
+            (status, compensation)
+            for status, compensation in states
+            if command.allows(Target("", "", status, compensation, 1, 1))
+        }
+        rows = api.all(
+            "select * from unnest(%s::text[], %s::text[]) as t(status, compensation)"
+            f" where {operations.ALLOWED[command.name]}",
+            [status for status, _ in states],
+            [compensation for _, compensation in states],
+        )
+        assert set(rows) == told, command.name
