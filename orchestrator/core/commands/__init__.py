@@ -1,6 +1,7 @@
 """What people (and parents) tell an instance to do. The data of a COMMAND stimulus is
 
-    command   cancel, terminate, suspend, resume, retry, skip, compensate or compensation
+    command   cancel, terminate, suspend, resume, retry, skip, compensate, compensation
+              or mend
     reason    why; `by`: who (both go into history)
 
 and for each command what its function says. A command that does not fit the instance's state
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from orchestrator.core.commands.mending import mend
 from orchestrator.core.commands.pausing import resume, suspend
 from orchestrator.core.commands.refused import Refused
 from orchestrator.core.commands.repairing import retry, skip
@@ -28,6 +30,7 @@ COMMANDS: Mapping[str, Callable[[Draft, Mapping[str, Json]], None]] = {
     "skip": skip,
     "compensate": compensate,
     "compensation": settle_letter,
+    "mend": mend,
 }
 
 __all__ = ["COMMANDS", "Refused", "obey"]

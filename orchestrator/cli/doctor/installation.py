@@ -1,4 +1,4 @@
-"""`doctor`: what an installation needs, looked at one by one, with what to do about it."""
+"""What an installation needs, looked at one by one, with what to do about it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-import click
-
 from orchestrator.cli.database import reaching_postgres
-from orchestrator.cli.exits import Exit, leave
-from orchestrator.cli.options import Shared, shared_options
+from orchestrator.cli.options import Shared
 from orchestrator.client import ApiError, Unreachable
+from orchestrator.client.transport import Transport
 from orchestrator.errors import BrokerUnavailable, OrchestratorError
-from orchestrator.settings import Settings, load_settings
-
-_SHOWN = ("check", "state", "found", "advice")
+from orchestrator.settings import Settings
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; without advice nothing is wrong with it."""
+    """One thing that was looked at. `state` is ``ok``, ``failed`` (the installation lacks it),
+    ``found`` (an ailment), ``mended`` or ``left`` (what a repair could not mend)."""
 
     check: str
     found: str
     advice: str | None = None
     state: str = "ok"
+    instance: str | None = None
+    step: int | None = None
 
 
 class Unwell(Exception):
@@ -40,21 +39,16 @@ class Unwell(Exception):
         self.finding = (found, advice)
 
 
-@click.command(short_help="Look for what is wrong with an installation.")
-@shared_options
-def doctor(shared: Shared) -> None:
-    """Look at settings, database, broker, API and tasks; exits 5 if something is wrong."""
-    settings = load_settings()
+def look(shared: Shared, settings: Settings) -> Iterator[Finding]:
+    """Look at versions, database, broker, API and tasks."""
     looks: dict[str, Callable[[], str]] = {
         "versions": _versions,
         "database": lambda: _database(settings),
         "broker": lambda: _broker(settings),
-        "API": lambda: _api(shared),
+        "API": lambda: _api(shared, settings),
         "tasks": lambda: _tasks(settings),
     }
-    findings = list(_findings(looks))
-    shared.printer.rows([vars(finding) for finding in findings], _SHOWN)
-    leave(Exit.UNREACHABLE if any(each.advice for each in findings) else Exit.COMPLETED)
+    return _findings(looks)
 
 
 def _findings(looks: dict[str, Callable[[], str]]) -> Iterator[Finding]:
@@ -96,17 +90,19 @@ def _broker(settings: Settings) -> str:
         raise Unwell(str(error), advice) from error
 
 
-def _api(shared: Shared) -> str:
-    with shared.client() as client:
-        try:
-            state: dict[str, Any] = client.transport.request("GET", "/readyz").json()
-        except Unreachable as error:
-            raise Unwell(
-                str(error), "Start orchestrator api, or set ORCHESTRATOR_API_URL."
-            ) from error
-        except ApiError as error:
-            raise Unwell(str(error), "Its log says why it is not ready.") from error
-        return f"{client.transport.url}: {state.get('status')}"
+def _api(shared: Shared, settings: Settings) -> str:
+    url = shared.url or settings.api_url
+    transport = Transport(url, shared.key or settings.api_key, pauses=())
+    try:
+        state: dict[str, Any] = transport.request("GET", "/readyz").json()
+    except Unreachable as error:
+        advice = "Start orchestrator api, or set ORCHESTRATOR_API_URL."
+        raise Unwell(str(error), advice) from error
+    except ApiError as error:
+        raise Unwell(str(error), "Its log says why it is not ready.") from error
+    finally:
+        transport.close()
+    return f"{url}: {state.get('status')}"
 
 
 def _tasks(settings: Settings) -> str:

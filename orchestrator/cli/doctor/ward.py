@@ -1,0 +1,120 @@
+"""What looks and remedies work with: the services of a process, and patience."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.bootstrap import Services, services
+from orchestrator.broker import celery_settings
+from orchestrator.cli.doctor import messages
+from orchestrator.clock import monotonic
+from orchestrator.core.values import Json, StimulusKind
+from orchestrator.database import ailments, remedies
+from orchestrator.database.ailments import Row
+from orchestrator.errors import BrokerUnavailable
+from orchestrator.settings import Settings
+
+#: What is younger than this is on its way, in s: beats look more often.
+GRACE = 10.0
+#: Between two looks for what was mended, in s.
+LOOK_AGAIN = 0.25
+
+
+@dataclass
+class Ward:
+    """One look at an installation. `grace` in seconds."""
+
+    services: Services
+    app: Any
+    grace: float
+    #: Whether the broker answers; without it nothing is compared with it.
+    broker: bool = True
+    #: The instances that notes were left for.
+    told: set[str] = field(default_factory=set)
+    #: What stands at the broker, by queue, once it was asked.
+    _messages: dict[str, set[str] | None] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that all of it was made from."""
+        return self.services.settings
+
+    def find(self, sql: str) -> list[Row]:
+        """The rows of a query."""
+        return ailments.find(self.services.database, sql, self.settings.lease, self.grace)
+
+    def at_broker(self, queues: Sequence[str]) -> dict[str, set[str] | None]:
+        """See `messages.waiting`; empty without a broker."""
+        new = [queue for queue in queues if queue not in self._messages]
+        if new and self.broker:
+            try:
+                self._messages |= messages.waiting(self.settings.broker_url, new)
+            except BrokerUnavailable:
+                self.broker = False
+        return self._messages
+
+    def forget(self) -> None:
+        """What stands at the broker has changed, and the notes have been seen to."""
+        self._messages.clear()
+        self.told.clear()
+
+    def has_control(self) -> bool:
+        """Whether a live worker brings notes."""
+        queue, lease = self.settings.control_queue, self.settings.lease
+        return remedies.is_served(self.services.database, queue, lease)
+
+    def unbrought(self) -> list[str]:
+        """The instances that have been told something which has not been brought."""
+        return remedies.unbrought(self.services.database, sorted(self.told))
+
+    def tell(
+        self,
+        instance: str,
+        kind: StimulusKind,
+        data: Json,
+        step: int | None = None,
+        key: str | None = None,
+    ) -> None:
+        """Leave an instance a note, and ask for it to be brought."""
+        self.told.add(instance)
+        self.services.state.store.put(instance, kind, step=step, data=data, key=key)
+        self.services.dispatcher.hint(instance)
+
+    def passes_a_lease(self) -> None:
+        """Let as much time pass as a worker may be silent. There is no event to wait for: what
+        is waited for is that nothing happens."""
+        time.sleep(self.settings.lease)
+
+
+def settle(
+    ward: Ward, find: Callable[[Ward], list[Row]], mended: list[Row], patience: float = 5.0
+) -> list[Row]:
+    """Those of the mended rows that are still found. A note takes effect once it is brought:
+    by a worker, or, where none does it in time, here."""
+    until = monotonic() + (patience if ward.has_control() else 0.0)
+    while ward.unbrought() and monotonic() < until:
+        time.sleep(LOOK_AGAIN)  # workers tell nobody when they have brought a note
+    for instance in ward.unbrought():
+        ward.services.state.drain(instance)
+    ward.forget()
+    keys = {(row.subject, row.step) for row in mended}
+    return [row for row in find(ward) if (row.subject, row.step) in keys]
+
+
+@contextmanager
+def ward(settings: Settings, grace: float = GRACE) -> Iterator[Ward]:
+    """A ward, closed at the end."""
+    from celery import Celery
+
+    app = Celery("doctor", set_as_current=False)
+    app.conf.update(celery_settings(settings))
+    made = services(settings, app)
+    try:
+        yield Ward(made, app, grace)
+    finally:
+        made.close()
+        app.close()
