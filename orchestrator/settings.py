@@ -95,6 +95,11 @@ class Settings:
     max_steps: int = _checked(100_000, Range(min=1))
     #: How long events are kept; those that somebody still waits for are kept longer.
     event_retention: float = _checked(7 * 86400.0, _POSITIVE)
+    #: How long instances are kept after their end; 0: for ever. Those that are older go to
+    #: `archive_dir`, and stay where that is not set.
+    instance_retention: float = _checked(0.0, Range(min=0))
+    #: The folder that beats archive old instances in: files of JSON lines, one an instance.
+    archive_dir: str | None = None
     #: CPU time that one expression may take.
     expression_cpu: float = _checked(1.0, _POSITIVE)
     #: Memory that the expressions' process may take.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.core.values import Json, StimulusKind
+from orchestrator.core.values import ENDED, Json, StimulusKind
 from orchestrator.database import stimuli
 from orchestrator.database.pages import Scope
 from orchestrator.database.slices import Reader
@@ -30,9 +30,18 @@ def target(reader: Reader, id: str, scope: Scope) -> Target:
         " from orchestrator.instances where id = %s",
         (id,),
     )
-    if row is None or not scope.has(row[1]):
+    if row is None or not scope.has(row[1]) or not _stays(reader, id, row[2]):
         raise NotFound(f"there is no instance {id}")
     return Target(*row)
+
+
+def _stays(reader: Reader, id: str, status: str) -> bool:
+    """Whether the instance can't go to the archive until the transaction has ended: one that
+    has ended might."""
+    if status not in ENDED:
+        return True
+    lock = "select 1 from orchestrator.instances where id = %s for key share"
+    return reader.one(lock, (id,)) is not None
 
 
 def put(cursor: Reader, instance: str, data: Json) -> None:

@@ -23,6 +23,7 @@ from orchestrator.outbound import Outbound
 from orchestrator.scheduler.chores import Chores
 from orchestrator.scheduler.entries import Entries
 from orchestrator.scheduler.operations import Operations
+from orchestrator.scheduler.retention import retention_chores
 from orchestrator.scheduler.upkeep import PostgresUpkeep
 from orchestrator.scheduler.wake import Wake
 from orchestrator.settings import load_settings
@@ -57,6 +58,7 @@ class Scheduler(celery.beat.Scheduler):
         more = [
             *EventChores(database, dispatcher, kept).chores(),
             *Operations(database, dispatcher).chores(),
+            *retention_chores(settings, database),
         ]
         self._chores = Chores(
             settings, PostgresUpkeep(database, meter), self._services.state, more=more
