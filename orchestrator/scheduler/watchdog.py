@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.database.workers import Claimed
 from orchestrator.errors import ERROR_TYPES, DatabaseUnavailable
@@ -29,15 +29,18 @@ UNSEEN = 1 / 3
 #: Between two looks, of a lease: at most, and at least. What a look comes late, a step whose
 #: worker died waits longer.
 PERIOD, HASTE = 1 / 10, 1 / 200
+#: Between two declarations of the same loss, of a lease.
+AGAIN = 1 / 5
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """The last sign of life of a claimed attempt: the beat that held it, and when it was seen
-    (in seconds of watching)."""
+    """The last sign of life of a claimed attempt: the beat that held it, and when it was seen;
+    and when it was last declared lost (in seconds of watching)."""
 
     beat: int | None
     seen: float
+    told: float | None = None
 
 
 class Watchdog:
@@ -68,17 +71,24 @@ class Watchdog:
             raise
         answered = self._count()  # never before the signs that the answer tells of
         self._signs = {one.attempt: self._sign(one, answered) for one in claimed}
-        silent = [one for one in claimed if asked - self._signs[one.attempt].seen > self._lease]
+        silent = [one for one in claimed if asked > self._due(self._signs[one.attempt])]
         for one in silent:
-            self._lose(one)
+            self._lose(one, asked)
         return len(silent)
+
+    def _due(self, sign: Sign) -> float:
+        """When the attempt is to be declared lost: for want of a sign, and again for as long as
+        nobody has brought that, lest its hint was lost."""
+        if sign.told is None:
+            return sign.seen + self._lease
+        return sign.told + self._lease * AGAIN
 
     def until_next(self) -> float:
         """Seconds until it is worth looking again: soon, so that a claim is known while it is
         young; at once when the first lease can have run out."""
-        soonest = min((sign.seen for sign in self._signs.values()), default=self._counted)
-        left = soonest + self._lease - self._counted
-        return max(self._lease * HASTE, min(self._lease * PERIOD, left + self._lease * HASTE))
+        longest = self._counted + self._lease * PERIOD
+        due = min([longest, *map(self._due, self._signs.values())])
+        return max(0.0, due - self._counted) + self._lease * HASTE
 
     def _count(self) -> float:
         """Seconds of watching so far."""
@@ -93,16 +103,19 @@ class Watchdog:
             return Sign(claimed.beat, now)
         return known
 
-    def _lose(self, claimed: Claimed) -> None:
-        self._state.meter.count(metrics.LEASES_EXPIRED)
-        log.warning(
-            "An attempt's lease ran out",
-            action="attempt_lost",
-            attempt=claimed.attempt,
-            instance=claimed.instance,
-            step=claimed.step,
-            worker=claimed.worker,
-        )
+    def _lose(self, claimed: Claimed, now: float) -> None:
+        sign = self._signs[claimed.attempt]
+        if sign.told is None:
+            self._state.meter.count(metrics.LEASES_EXPIRED)
+            log.warning(
+                "An attempt's lease ran out",
+                action="attempt_lost",
+                attempt=claimed.attempt,
+                instance=claimed.instance,
+                step=claimed.step,
+                worker=claimed.worker,
+            )
+        self._signs[claimed.attempt] = replace(sign, told=now)
         self._state.lose_attempt(claimed.attempt, claimed.instance, claimed.step, LOST)
 
 

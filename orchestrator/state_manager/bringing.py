@@ -70,6 +70,8 @@ class Bringer:
         taken = None
         if chosen is not None and take is not None:
             taken = Taken(chosen.id, take.holder.worker, take.holder.process, token)
+            # As it is saved: what is decided on it must not depend on who has it in hand.
+            chosen = replace(chosen, queue=chosen.queue or self.queue_of(chosen))
         fence = Fence(work.attempt.id, work.token) if work else None
         view.save(Saving(slice, stimulus, transition, self.queue_of, fence, taken))
         return Saved(slice, transition, _follow(slice, transition), chosen, token)

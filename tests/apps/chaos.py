@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 from celery import Celery, current_task, shared_task
 from celery.signals import after_setup_logger
@@ -20,6 +21,11 @@ from orchestrator.log import formatter
 app = Celery("chaos", broker=os.environ["ORCHESTRATOR_BROKER_URL"])
 app.conf.update(broker_connection_retry_on_startup=True, worker_enable_remote_control=False)
 install(app)
+
+
+CODE = Path(os.environ.get("CHAOS_CODE", "code"))
+#: Which release of this code the process runs.
+RELEASE = CODE.read_text() if CODE.exists() else "0"
 
 
 @after_setup_logger.connect
@@ -35,6 +41,7 @@ def _note(name: str) -> None:
         "attempt": current_task.request.id if step else None,
         "key": step.idempotency_key if step else None,
         "pid": os.getpid(),
+        "code": RELEASE,
         "at": time.time(),
     }
     file = os.open(os.environ["CHAOS_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -72,3 +79,17 @@ def die(name, how):
     if how == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)
     os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does to who eats memory
+
+
+@shared_task(name="chaos.large")
+def large(size):
+    _note("large")
+    return "x" * size
+
+
+@shared_task(name="chaos.hang")
+def hang(name):
+    _note(name)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        time.sleep(60)  # it hangs

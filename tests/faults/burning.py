@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from orchestrator.embedded import Postgres, Valkey
@@ -23,6 +25,8 @@ LEAST_WORKFLOWS = 40
 LONGEST = 600.0
 #: What starting, settling and looking take of a row's time, about, in s.
 AROUND = 10.0
+#: A strike waits for something to end since the last one, so long at most, in s.
+PACE = 20.0
 #: So many instances may be open before more are started.
 BACKLOG = 200
 
@@ -94,13 +98,27 @@ def burn(outcome: Outcome, row: Row, servers: Servers, *, seconds: float, seed: 
     options = {**DEFAULTS, **row.ground}
     with Ground(servers.folder, servers.postgres, servers.broker, **options) as ground:
         row.prepare(ground)
-        striker = Striker(lambda random: row.strike(ground, random), row.strikes, row.pauses, seed)
+        striker = Striker(_paced(ground, row), row.strikes, row.pauses, seed)
         fire = max(seconds - AROUND, seconds / 2)
         outcome.meanwhile = _load(ground, row, striker, began + fire, began + LONGEST)
         _heal(ground, servers)
         ground.settle(SETTLE)
         _judge(outcome, ground, row, striker)
     outcome.seconds = round(time.monotonic() - began, 1)
+
+
+def _paced(ground: Ground, row: Row) -> Callable[[Random], int | None]:
+    """The strike; on a machine so busy that nothing has ended since the last one, a while later:
+    else nothing but faults would happen."""
+    ended = 0
+
+    def strike(random: Random) -> int | None:
+        nonlocal ended
+        if row.paced:
+            ended = ground.wait_for_progress(ended, PACE)
+        return row.strike(ground, random)
+
+    return strike
 
 
 def _load(ground: Ground, row: Row, striker: Striker, until: float, at_last: float) -> int:

@@ -77,3 +77,27 @@ def dying(how: str) -> Body:
     return document(
         f"dying-{how}", {"die": {"call": "chaos.die", "with": {"name": "die", "how": how}}}
     )
+
+
+LARGE = document("large", {"large": {"call": "chaos.large", "with": {"size": 2 << 20}}})
+HUNG = document(
+    "hung",
+    {
+        "hang": {
+            "call": "chaos.hang",
+            "with": {"name": "hang"},
+            "timeout": {"after": {"seconds": 2}},
+        }
+    },
+)
+#: The file that says which release of the code a worker that starts now would be.
+CODE = "code"
+
+
+def versioned(number: int) -> Body:
+    """A version of one workflow, with steps that tell which; it stays in flight for a while."""
+    pause = {f"v{number}xpause": {"wait": {"seconds": 2}}}
+    names = [f"v{number}x{name}" for name in ("one", "two", "three")]
+    made = document("versioned", effect(names[0]), pause, *(effect(name) for name in names[1:]))
+    made["document"]["version"] = f"{number}.0.0"
+    return made

@@ -50,6 +50,9 @@ class Ground:
         through_proxy: bool = False,
         broker_through_proxy: bool = False,
         env: Mapping[str, str] | None = None,
+        files: Mapping[str, str] | None = None,
+        api_pool: int = 5,
+        forgets: bool = False,
         **settings: Any,
     ) -> None:
         self.folder = folder
@@ -60,9 +63,17 @@ class Ground:
         #: When which process was killed, by its id; and what else the strikes note down.
         self.killed: dict[int, float] = {}
         self.took: list[float] = []
+        self.notes: dict[str, Any] = {}
         self.seen = 0
+        #: Instances that have ended, as of the last look.
+        self.ended = 0
+        #: A backup may be restored: then what was told may be gone.
+        self._forgets, self._forgotten = forgets, False
+        self._api_pool = api_pool
         self.slowest_answer = 0.0
         self.refused = 0
+        for name, text in (files or {}).items():
+            (folder / name).write_text(text)
         self._port = free_port()
         url, broker_url = self._database(), empty(broker)
         self.direct_url = url
@@ -94,7 +105,11 @@ class Ground:
         self.api = self.stack.spawn(
             "api",
             *("-m", "orchestrator.cli", "api"),
-            env={**self._env, "ORCHESTRATOR_API_PORT": self._port},
+            env={
+                **self._env,
+                "ORCHESTRATOR_API_PORT": self._port,
+                "ORCHESTRATOR_DATABASE_POOL": self._api_pool,
+            },
             restart=True,
             tier=2,
         )
@@ -105,6 +120,8 @@ class Ground:
             beat.wait_until(log_says("beat: Starting"), READY)
         for worker in self.workers:
             worker.wait_until(log_says(" ready."), READY)
+        #: Those that may be struck.
+        self.victims = list(self.workers)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -195,10 +212,21 @@ class Ground:
             f"select count(*) from orchestrator.instances where status not in {audit.OPEN}"
             " and compensation <> 'running'"
         )
-        return int(row[0])
+        self.ended = int(row[0])
+        return self.ended
+
+    def wait_for_progress(self, since: int, timeout: float) -> int:
+        """Until another instance has ended, or for so long; how many have."""
+        deadline = time.monotonic() + timeout
+        while self.ended <= since and time.monotonic() < deadline:
+            time.sleep(0.05)  # the load looks, this one waits for what it sees
+        return self.ended
 
     def missing(self) -> int:
         """How many of those that a client was told of have not ended, or are not there."""
+        if self._forgets:
+            here = {id for (id,) in self.sql("select id::text from orchestrator.instances")}
+            self.told = {id: end for id, end in self.told.items() if id in here}
         found = self.sql(
             "select count(*) from unnest(%s::uuid[]) t(id) join orchestrator.instances i"
             f" on i.id = t.id where i.status not in {audit.OPEN} and i.compensation <> 'running'",
@@ -226,9 +254,10 @@ class Ground:
 
     def problems(self) -> dict[str, Any]:
         """What the audit finds."""
-        found: dict[str, Any] = dict(
-            audit.problems(self.sql, list(self.told), audit.effects(self.ledger))
-        )
+        told = [] if self._forgets else list(self.told)
+        found: dict[str, Any] = dict(audit.problems(self.sql, told, self.effects()))
+        if self._forgotten:
+            found.pop("I7 succeeded and never ran", None)  # it did, before the backup
         wrong = self.wrong_ends()
         if wrong:
             found["ends that had to be others"] = [len(wrong), *wrong[:3]]
@@ -240,6 +269,15 @@ class Ground:
             path.read_text(errors="replace").count(f'"action": "{action}"')
             for path in self.folder.glob("*.log")
         )
+
+    def effects(self) -> list[dict[str, Any]]:
+        """The ledger's lines."""
+        return audit.effects(self.ledger)
+
+    def forget_effects(self) -> None:
+        """The database is an older one: what ran since then will run again."""
+        self.ledger.replace(self.ledger.with_suffix(".old"))
+        self._forgotten = True
 
     def memory(self) -> int:
         """What the product's processes take, shared pages counted once, in bytes."""
@@ -257,10 +295,14 @@ class Ground:
 
     # -- fire --------------------------------------------------------------------------------
 
+    def spare(self) -> None:
+        """One worker is not to be struck any more."""
+        self.spared, *self.victims = self.workers
+
     def children(self) -> list[psutil.Process]:
-        """The processes of the workers' pools."""
+        """The processes of the pools of those workers that may be struck."""
         found = []
-        for worker in self.workers:
+        for worker in self.victims:
             if worker.running:
                 try:
                     found += psutil.Process(worker.pid).children()

@@ -1,4 +1,4 @@
-"""What `make chaos` runs besides the rows: simulation and mutants, each in a process of its own."""
+"""What `make chaos` runs besides the rows, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ def _simulation(seconds: float, seed: int) -> Figures:
     return {**found, "passed": bool(enough and not found.get("failed", True))}
 
 
+def _replay(seconds: float, seed: int) -> Figures:
+    traces = ("--traces", "500", "--first", str(seed + 1_000_000), "--seconds", str(round(seconds)))
+    found = _module("tests.simulation.postgres", *traces)
+    same = found.get("traces", 0) > 0 and found.get("failed") == []
+    return {**found, "passed": bool(same)}
+
+
 def _mutants(_: float, __: int) -> Figures:
     results = mutants.run(list(mutants.MUTANTS))
     alive = [one["mutant"] for one in results if not one["killed"]]
@@ -54,5 +61,6 @@ def _module(name: str, *arguments: str) -> dict[str, Any]:
 
 PARTS = (
     Part("simulation", 600, _simulation),
+    Part("replay on Postgres", 180, _replay),
     Part("mutants", 0, _mutants),
 )

@@ -383,8 +383,12 @@ def _attempt(_: SimView, rows: Rows, step: int) -> Attempt | None:
 
 
 def _workflow(view: SimView, _: Rows, namespace: str, name: str, version: str) -> str | None:
-    wanted = f"{namespace}/{name}/" + ("" if version == "latest" else version)
-    return max((id for id in view.tables.workflows if id.startswith(wanted)), default=None)
+    found = [
+        (one.version, id)
+        for id, one in view.tables.workflows.items()
+        if (one.namespace, one.name) == (namespace, name) and version in (one.version, "latest")
+    ]
+    return max(found)[1] if found else None
 
 
 def _stopped(_: SimView, rows: Rows, run: int) -> list[Step]:

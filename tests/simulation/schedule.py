@@ -66,13 +66,13 @@ class Result:
 class Simulation:
     """All processes, and what they stand on."""
 
-    def __init__(self, seed: int, *, most_faults: int = 10) -> None:
+    def __init__(self, seed: int, *, most_faults: int = 10, tables: type[Tables] = Tables) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.lease, self.patience = LEASE, PATIENCE
         self.loop = Loop(self.random)
         self.watch = Watch(self.lease, lambda: self.loop.now)
-        self.tables = Tables(lambda: self.loop.now, self.watch)
+        self.tables = tables(lambda: self.loop.now, self.watch)
         self.watch.tables = self.tables
         self.faults = Faults(self.random, self.loop, draw(self.random, most_faults))
         self.faults.simulation = self
@@ -85,7 +85,7 @@ class Simulation:
         self._made = 0
         self._store = SimStore(self.database)
         self._workflows = Workflows(self._store)
-        self._limits = Limits(tasks=self.random.choice([1, 3, 100]), items=2)
+        self.limits = Limits(tasks=self.random.choice([1, 3, 100]), items=2)
         self.documents = Documents(self.random)
         self.bodies = self.documents.all()
         self.ids = [self.tables.deploy(body) for body in self.bodies]
@@ -125,7 +125,7 @@ class Simulation:
             dispatcher=dispatcher,
             workflows=self._workflows,
             time=DatabaseTime(),
-            bringer=Bringer(EVALUATOR.evaluate, self._limits, dispatcher.queue_of),
+            bringer=Bringer(EVALUATOR.evaluate, self.limits, dispatcher.queue_of),
             seed=lambda: self.random.getrandbits(63),
         )
 
@@ -250,7 +250,7 @@ class Simulation:
                 self.watch.finish()
                 verdict.check(self)
                 for rows in self.tables.instances.values():
-                    replay.check(self.tables.workflows, rows, EVALUATOR.evaluate, self._limits)
+                    replay.check(self.tables.workflows, rows, EVALUATOR.evaluate, self.limits)
             finally:
                 self.loop.close()
         return Result(

@@ -186,7 +186,7 @@ class Tables:
         token: str,
         locked: Iterable[str],
     ) -> Snapshot | None:
-        """`slices.claim_next`; rows that are locked are passed over."""
+        """`slices.claim_next`, the newest; rows that are locked are passed over."""
         found = [
             row
             for id, row in self.live.items()
@@ -199,7 +199,7 @@ class Tables:
         ]
         if not found:
             return None
-        row = min(found, key=lambda row: row.value.id)
+        row = max(found, key=lambda row: row.value.id)
         self._take(row, worker, process, token)
         return self.read_slice(instance, row.value.step, row.value.id)
 
@@ -261,7 +261,8 @@ class Tables:
         wave = first_wave(change, taken.attempt if taken else None, saving.queue_of)
         for attempt in change.attempts:
             assert attempt.id not in self.attempts, "unique (id)"
-            row = AttemptRow(after.id, attempt, attempt.queue or saving.queue_of(attempt), now)
+            queue = attempt.queue or saving.queue_of(attempt)
+            row = AttemptRow(after.id, replace(attempt, queue=queue), queue, now)
             rows.attempts.append(row)
             self.attempts[attempt.id] = self.live[attempt.id] = row
             if taken is not None and taken.attempt == attempt.id:

@@ -158,8 +158,8 @@ def digested(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
 
 
 ROWS = (
-    Row("FLUSHALL", flush, 5_000, 50, (2.5, 3.5)),
-    Row("Valkey restarts", restart, 3_000, 20, (2.0, 6.0), judge=consumes),
+    Row("FLUSHALL", flush, 5_000, 50, (2.5, 3.5), paced=True),
+    Row("Valkey restarts", restart, 3_000, 20, (2.0, 6.0), judge=consumes, paced=True),
     Row(
         "RabbitMQ restarts",
         restart,
@@ -167,6 +167,7 @@ ROWS = (
         10,
         (3.0, 6.0),
         judge=consumes,
+        paced=True,
         rabbitmq=True,
         absent=why_absent,
         weight=1.5,
@@ -178,6 +179,7 @@ ROWS = (
         10,
         (2.0, 4.0),
         judge=consumes,
+        paced=True,
         rabbitmq=True,
         absent=why_absent,
     ),

@@ -105,7 +105,16 @@ def reclaimed(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
 
 
 ROWS = (
-    Row("Postgres crashes and restarts", crash, 5_000, 24, (5.0, 15.0), judge=answers, weight=1.5),
+    Row(
+        "Postgres crashes and restarts",
+        crash,
+        5_000,
+        24,
+        (5.0, 15.0),
+        judge=answers,
+        paced=True,
+        weight=1.5,
+    ),
     Row("the reply of a COMMIT is lost", commit, 5_000, 500, (0.0, 0.05), {"through_proxy": True}),
     Row(
         "connections to Postgres cut, reset, half-open, slow, one-way",
@@ -115,6 +124,7 @@ ROWS = (
         (2.0, 4.0),
         {"through_proxy": True},
         weight=1.5,
+        paced=True,
     ),
     Row(
         "connections to the broker cut, reset, half-open, slow, one-way",
@@ -124,6 +134,7 @@ ROWS = (
         (2.0, 4.0),
         {"broker_through_proxy": True},
         weight=1.5,
+        paced=True,
     ),
     Row(
         "each commit takes 200 ms",

@@ -10,6 +10,7 @@ from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import psutil
 
 from orchestrator.processes import Process, ProcessFailed
@@ -39,7 +40,7 @@ def child(ground: Ground, random: Random) -> int:
 
 def main(ground: Ground, random: Random) -> int:
     """kill -9 of a worker's main process; its children go with it."""
-    worker = random.choice(ground.workers)
+    worker = random.choice(ground.victims)
     with suppress(ProcessFailed, psutil.Error):
         children = psutil.Process(worker.pid).children()
         struck = _one(ground, worker)
@@ -62,7 +63,11 @@ def _one(ground: Ground, process: Process) -> int:
 
 
 def api(ground: Ground, _: Random) -> int:
-    """kill -9 of the API."""
+    """kill -9 of the API, as soon as it answers again."""
+    try:
+        ground.client.get("/livez", timeout=1)
+    except httpx2.TransportError:
+        return 0
     return _one(ground, ground.api)
 
 
@@ -88,7 +93,7 @@ def lateness(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
 def stop(ground: Ground, random: Random) -> int:
     """SIGSTOP of three workers or beats, with their children, for three leases."""
     family: list[psutil.Process] = []
-    victims = random.sample([*ground.workers, *ground.beats], 3)
+    victims = random.sample([*ground.victims, *ground.beats], 3)
     struck = 0
     for victim in victims:
         with suppress(ProcessFailed, psutil.Error):
@@ -107,7 +112,7 @@ def stop(ground: Ground, random: Random) -> int:
 
 def terminate(ground: Ground, random: Random) -> int:
     """SIGTERM of a worker: it ends in order, within its grace, and is started again."""
-    worker = random.choice(ground.workers)
+    worker = random.choice(ground.victims)
     with suppress(ProcessFailed, psutil.Error):
         starts, began, process = worker.starts, time.monotonic(), psutil.Process(worker.pid)
         worker.signal(signal.SIGTERM)
@@ -128,19 +133,29 @@ def in_order(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
 
 
 ROWS = (
-    Row("kill -9 of a worker's child", child, 10_000, 300, (0.1, 0.5), recovery=RECOVERY, weight=2),
+    Row(
+        "kill -9 of a worker's child",
+        child,
+        10_000,
+        300,
+        (0.2, 0.8),
+        recovery=RECOVERY,
+        paced=True,
+        weight=2,
+    ),
     Row(
         "kill -9 of a worker's main process",
         main,
         4_000,
         60,
-        (0.5, 2.0),
+        (1.0, 3.0),
         {"workers": 3},
         load=LONG,
         recovery=RECOVERY,
+        paced=True,
         weight=2,
     ),
-    Row("kill -9 of the API", api, 5_000, 50, (1.0, 3.0)),
+    Row("kill -9 of the API", api, 5_000, 50, (1.0, 3.0), paced=True),
     Row(
         "kill -9 of a beat",
         beat,
@@ -150,6 +165,7 @@ ROWS = (
         {"beats": 2},
         load=TIMERS,
         judge=lateness,
+        paced=True,
     ),
     Row(
         "SIGSTOP for 3 leases of 2 s, then CONT",
@@ -159,6 +175,7 @@ ROWS = (
         (0.5, 1.5),
         {"workers": 6, "concurrency": 1, "beats": 2, "lease": 2},
         stale=True,
+        paced=True,
         load=LONG,
         weight=2,
     ),
@@ -170,5 +187,6 @@ ROWS = (
         (0.5, 2.0),
         {"grace": GRACE},
         judge=in_order,
+        paced=True,
     ),
 )

@@ -50,6 +50,8 @@ class Row:
     load: Sequence[Load] = MIXED
     #: So many instances may be open before more are started.
     backlog: int = 200
+    #: Something must have ended between two strikes, or a long time have passed.
+    paced: bool = False
     #: Stale results must have been refused.
     stale: bool = False
     #: In s, of a step whose process was killed, till it runs again.

@@ -1,0 +1,220 @@
+"""Machines that lie about the time, are full, or come back from a backup; clients in crowds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from orchestrator.embedded import Postgres
+from tests.faults.documents import LINE, MIXED, TIMERS
+from tests.faults.ground import Ground
+from tests.faults.rows.row import Row
+
+if TYPE_CHECKING:
+    from tests.faults.burning import Outcome
+
+COMPLETED = ("completed", "none")
+
+# -- clocks ----------------------------------------------------------------------------------
+
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+#: In the row's folder: by how much the processes' clocks are off.
+CLOCK = "clock"
+
+
+def no_faketime() -> str | None:
+    """Why clocks can't be stepped here."""
+    return None if FAKETIME.exists() else f"{FAKETIME} is missing (apt install libfaketime)"
+
+
+def step_clock(ground: Ground, random: Random) -> None:
+    """The clocks of all our processes jump by an hour, or back."""
+    fresh = ground.folder / f"{CLOCK}.new"
+    fresh.write_text(random.choice(["+3600", "-3600", "+0"]))
+    fresh.rename(ground.folder / CLOCK)
+
+
+# -- disks -----------------------------------------------------------------------------------
+
+#: Of the small disk, in MB.
+SIZE = 220
+#: Everything works again within this, in s.
+AGAIN = 10.0
+
+
+def no_mount() -> str | None:
+    """Why no small disk can be made here."""
+    if os.geteuid() != 0:
+        return "only root can mount a small disk"
+    tried = subprocess.run(
+        ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True
+    )
+    return None if tried.returncode == 0 else "a small disk can't be mounted here"
+
+
+@contextmanager
+def on_small_disk(folder: Path) -> Iterator[Postgres]:
+    """A server whose data has little room."""
+    disk = folder / "disk"
+    disk.mkdir()
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}m,mode=755", "none", str(disk)], check=True
+    )
+    try:
+        settings = {"max_wal_size": "48MB", "min_wal_size": "48MB"}
+        with Postgres(disk / "pg", fsync=False, settings=settings) as server:
+            yield server
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=False)
+
+
+def fill(ground: Ground, random: Random) -> None:
+    """No byte is free for some seconds; then work goes on, and nobody restarted our processes."""
+    disk = ground.postgres.data_dir.parent
+    full = disk / "full"
+    with suppress(OSError), full.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 16))
+    time.sleep(random.uniform(2, 4))  # the fault itself
+    full.unlink()
+    ground.postgres.start()  # where it has given up, its supervisor's work
+    began = time.monotonic()
+    ground.start_one(ground.deploy(LINE), COMPLETED)
+    ground.took.append(time.monotonic() - began)
+
+
+def recovers(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
+    """Taken again soon; refused meanwhile."""
+    slowest = round(max(ground.took, default=0.0), 2)
+    outcome.measured |= {"taken_again_s": slowest, "refused": ground.refused}
+    problems: dict[str, Any] = {"not taken again": slowest} if slowest > AGAIN else {}
+    return problems | ({} if ground.refused else {"nothing was refused": 0})
+
+
+# -- backups ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def of_its_own(folder: Path) -> Iterator[Postgres]:
+    """A server that no other row needs."""
+    with Postgres(folder / "pg", fsync=False) as server:
+        yield server
+
+
+def restore(ground: Ground, _: Random) -> int:
+    """Every other time a backup is made; then the database is what it was at the backup, while
+    the broker and the workers know more."""
+    server, backup = ground.postgres, ground.folder / "backup"
+    cluster = server.data_dir / "cluster"
+    server.stop()
+    restored = backup.exists()
+    if restored:
+        shutil.rmtree(cluster)
+        backup.rename(cluster)
+        time.sleep(1.0)  # what was claimed before has run by now: steps take no time
+        ground.forget_effects()
+    else:
+        subprocess.run(["cp", "-a", str(cluster), str(backup)], check=True)
+    server.start()
+    return int(restored)
+
+
+# -- crowds ----------------------------------------------------------------------------------
+
+CROWD = 200
+#: A crowd is answered within this, and a single client right after it, in s.
+QUICK, NORMAL = 10.0, 5.0
+
+
+def crowd(ground: Ground, _: Random) -> int:
+    """200 clients at once, at an API with two connections to the database."""
+    with ThreadPoolExecutor(CROWD) as pool:
+        answers = list(pool.map(lambda n: _ask(ground, n), range(CROWD)))
+    ground.notes["answers"] = ground.notes.get("answers", []) + answers
+    began = time.monotonic()
+    while _ask(ground, 0)[0] != 200 and time.monotonic() < began + 60:
+        time.sleep(0.1)  # as a client would
+    ground.took.append(time.monotonic() - began)
+    return 1
+
+
+def _ask(ground: Ground, number: int) -> tuple[int, float]:
+    began = time.monotonic()
+    paths = ("/v1/instances?limit=5", "/v1/workflows", "/v1/timers")
+    try:
+        url = str(ground.client.base_url) + paths[number % len(paths)].lstrip("/")
+        status = httpx2.get(url, timeout=60).status_code
+    except httpx2.TransportError:
+        status = 0
+    return status, time.monotonic() - began
+
+
+def quick(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
+    """Answers or 503, and soon; then as ever."""
+    answers = ground.notes.get("answers", [])
+    slowest = round(max((seconds for _, seconds in answers), default=0.0), 2)
+    again = round(max(ground.took, default=0.0), 2)
+    told = {status: sum(one == status for one, _ in answers) for status, _ in answers}
+    outcome.measured |= {"answers": told, "slowest_s": slowest, "normal_after_s": again}
+    problems: dict[str, Any] = {}
+    if not told.keys() <= {200, 503, 429}:
+        problems["answers"] = told
+    if slowest > QUICK:
+        problems["an answer took too long"] = slowest
+    if again > NORMAL:
+        problems["not normal again"] = again
+    return problems
+
+
+ROWS = (
+    Row("200 clients, two connections", crowd, 500, 10, (0.5, 2.0), {"api_pool": 2}, judge=quick),
+    Row(
+        "clocks step by an hour, back and forth",
+        step_clock,
+        1_000,
+        60,
+        (1.0, 2.0),
+        {
+            "beats": 2,
+            "files": {CLOCK: "+0"},
+            "env": {
+                "LD_PRELOAD": str(FAKETIME),
+                "FAKETIME_TIMESTAMP_FILE": CLOCK,
+                "FAKETIME_CACHE_DURATION": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            },
+        },
+        load=(*TIMERS, (LINE, COMPLETED)),
+        absent=no_faketime,
+    ),
+    Row(
+        "Postgres is restored, the broker newer than it",
+        restore,
+        1_000,
+        5,
+        (2.0, 4.0),
+        {"forgets": True},
+        load=MIXED,
+        postgres=of_its_own,
+    ),
+    Row(
+        "the database's disk is full",
+        fill,
+        1_000,
+        5,
+        (3.0, 5.0),
+        judge=recovers,
+        postgres=on_small_disk,
+        absent=no_mount,
+    ),
+)

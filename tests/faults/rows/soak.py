@@ -1,0 +1,126 @@
+"""Everything at once, for long; and what it does to the memory of those who live through it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from tests.faults.documents import MIXED, TIMERS
+from tests.faults.ground import Ground
+from tests.faults.rows import brokers, databases, processes
+from tests.faults.rows.row import Row
+
+if TYPE_CHECKING:
+    from tests.faults.burning import Outcome
+
+#: What a worker, or the API, may gain in 10,000 steps, in bytes.
+SLOPE = 5 << 20
+#: Fewer steps tell nothing about a slope: each process warms up for about as many.
+LEAST = 10_000
+#: Seconds between two looks.
+EVERY = 2.0
+
+
+class Scales:
+    """Weighs two processes again and again, while others die: a worker and the API."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.ground = ground
+        self.seen: dict[str, list[tuple[int, int]]] = {"worker": [], "api": []}
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._end.wait(EVERY):
+            ((steps,),) = self.ground.sql(
+                "select count(*) from orchestrator.attempts where state = 'succeeded'"
+            )
+            for name, process in (("worker", self.ground.spared), ("api", self.ground.api)):
+                weight = self.ground.memory_of(process)
+                if weight:
+                    self.seen[name].append((int(steps), weight))
+
+    def stop(self) -> None:
+        self._end.set()
+        self._thread.join(60)
+
+
+def weigh(ground: Ground) -> None:
+    """From the first workflow on; one worker is spared from now on."""
+    ground.spare()
+    ground.notes["scales"] = Scales(ground)
+
+
+def calm(ground: Ground, _: Random) -> None:
+    """No fault at all: the memory of what works undisturbed."""
+
+
+def anything(ground: Ground, random: Random) -> int | None:
+    """Any fault of the matrix that leaves the API and one worker alive."""
+    strikes: Sequence[Any] = (
+        *[processes.child] * 6,
+        *[brokers.flush] * 2,
+        *[brokers.tenfold] * 4,
+        *[brokers.poison] * 4,
+        *[processes.main, processes.beat, processes.terminate] * 2,
+        databases.crash,
+        brokers.restart,
+    )
+    struck: int | None = random.choice(strikes)(ground, random)
+    return struck
+
+
+def slopes(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
+    """Bytes gained in 10,000 steps, by the least squares, after a warm-up of a third."""
+    scales: Scales = ground.notes["scales"]
+    scales.stop()
+    problems = {}
+    for name, seen in scales.seen.items():
+        steps = seen[-1][0] if seen else 0
+        slope = fit([one for one in seen if one[0] >= steps / 3]) * 10_000
+        outcome.measured |= {"steps": steps, f"{name}_mb_a_10000": round(slope / 2**20, 2)}
+        if steps >= LEAST and slope > SLOPE:
+            problems[f"the {name} grows"] = seen[:: max(1, len(seen) // 20)]
+    return problems
+
+
+def fit(points: Sequence[tuple[int, int]]) -> float:
+    """The slope of the line that is nearest to the points; 0 of fewer than two."""
+    count = len(points)
+    if count < 2:
+        return 0.0
+    x = sum(point[0] for point in points) / count
+    y = sum(point[1] for point in points) / count
+    spread = sum((point[0] - x) ** 2 for point in points)
+    return sum((a - x) * (b - y) for a, b in points) / spread if spread else 0.0
+
+
+ROWS = (
+    Row(
+        "none: memory of a worker and of the API",
+        calm,
+        10_000,
+        10,
+        (1.0, 1.0),
+        prepare=weigh,
+        judge=slopes,
+        weight=2,
+    ),
+    Row(
+        "soak: all of it at once",
+        anything,
+        30_000,
+        600,
+        (0.5, 1.5),
+        {"workers": 3, "beats": 2},
+        load=(*MIXED, *TIMERS),
+        prepare=weigh,
+        judge=slopes,
+        weight=10,
+        full=True,
+        paced=True,
+    ),
+)
