@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.database.workers import Claimed
 from orchestrator.errors import DatabaseUnavailable
+from orchestrator.metrics.meter import Meter
 from orchestrator.scheduler.watchdog import Watchdog
 from tests.simulation.alone import Alone
 from tests.support.documents import doc
@@ -42,6 +43,7 @@ class Clinic:
         self.away = False
         self.held = True
         self.lost: list[str] = []
+        self.meter = Meter()
         self.watchdog = Watchdog(self, self, 10.0, lambda: self.now)  # type: ignore[arg-type]
 
     def claimed(self) -> Sequence[Claimed]:
