@@ -63,7 +63,8 @@ def workers(query: dict[str, Any]) -> Response:
     return _listing(
         page,
         *("started_at", "id", "name", "pid", "pool", "concurrency", "queues", "tasks"),
-        *("free", "held", "state", "seen_at", "stopped_at"),
+        *("free", "held", "state", "seen_at", "stopped_at", "counts"),
+        counts=raw,
     )
 
 

@@ -88,7 +88,7 @@ def compensation(id: str) -> Response:
             "compensation": found.compensation,
             "plan": [_planned(each) for each in plan],
             "undone": [
-                {**shown.step(row, ()), "attempts": []}
+                {**shown.step(row, (), None), "attempts": []}
                 for row in steps.undoing(services.database, found.id)
             ],
         }

@@ -53,8 +53,8 @@ def _waiting(row: Waiting) -> dict[str, Any]:
     return found
 
 
-def step(row: StepRow, attempts: Sequence[AttemptRow]) -> dict[str, Any]:
-    """A step with every attempt."""
+def step(row: StepRow, attempts: Sequence[AttemptRow], flower: str | None) -> dict[str, Any]:
+    """A step with every attempt. `flower`: where Flower is, if it is known."""
     return {
         "id": row.id,
         "parent": row.parent,
@@ -72,7 +72,7 @@ def step(row: StepRow, attempts: Sequence[AttemptRow]) -> dict[str, Any]:
         "input": raw(row.input),
         "output": raw(row.output),
         "error": raw(row.error),
-        "attempts": [_attempt(each) for each in attempts],
+        "attempts": [_attempt(each, flower) for each in attempts],
     }
 
 
@@ -88,7 +88,7 @@ def _status(row: StepRow, attempts: Sequence[AttemptRow]) -> str:
     return "pending" if unclaimed and row.status == "running" else row.status
 
 
-def _attempt(row: AttemptRow) -> dict[str, Any]:
+def _attempt(row: AttemptRow, flower: str | None) -> dict[str, Any]:
     return {
         "id": row.id,
         "number": row.number,
@@ -107,6 +107,8 @@ def _attempt(row: AttemptRow) -> dict[str, Any]:
         "progress": raw(row.progress),
         "error": raw(row.error),
         "traceback": row.traceback,
+        # An attempt's id is the Celery task's.
+        "flower_url": f"{flower.rstrip('/')}/task/{row.id}" if flower else None,
     }
 
 

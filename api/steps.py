@@ -34,7 +34,8 @@ def list_(query: dict[str, Any], id: str) -> Response:
     `parent` of each step tells the tree.
     """
     found = find(id)
-    database = state().services.database
+    services = state().services
+    database = services.database
     page = steps.listed(
         database,
         found.id,
@@ -45,7 +46,8 @@ def list_(query: dict[str, Any], id: str) -> Response:
     )
     rows = [StepRow(*row) for row in page.rows]
     attempts = steps.attempts(database, found.id, [row.id for row in rows])
-    items = [shown.step(row, attempts.get(row.id, ())) for row in rows]
+    flower = services.settings.flower_url
+    items = [shown.step(row, attempts.get(row.id, ()), flower) for row in rows]
     return listing(items, cursors.write(page.last))
 
 
@@ -54,9 +56,10 @@ def list_(query: dict[str, Any], id: str) -> Response:
 def get(id: str, step: int) -> Response:
     """A step"""
     found = find(id)
-    database = state().services.database
+    services = state().services
+    database = services.database
     row = steps.get(database, found.id, step) if step <= _LARGEST else None
     if row is None:
         raise Problem(kinds.NOT_FOUND, f"the instance has no step {step}")
     attempts = steps.attempts(database, found.id, [row.id])
-    return respond(shown.step(row, attempts.get(row.id, ())))
+    return respond(shown.step(row, attempts.get(row.id, ()), services.settings.flower_url))

@@ -111,6 +111,8 @@ class Settings:
     api_port: int = _checked(8233, Range(min=0, max=65535))
     #: Where the command line and the client find the API.
     api_url: str = "http://127.0.0.1:8233"
+    #: Where people find Flower: the API links each attempt to its page there. Empty: no links.
+    flower_url: str | None = None
     #: Whether `/metrics` of the API can be read without a key.
     metrics_open: bool = False
     #: Where workers and beats serve `/livez`, `/readyz` and `/metrics`, without a key:

@@ -20,6 +20,7 @@ from orchestrator import broker
 from orchestrator.clock import monotonic
 from orchestrator.core.values import Attempt
 from orchestrator.database.attempts import Ready
+from orchestrator.display import displayed
 from orchestrator.log import get_logger
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
@@ -51,6 +52,13 @@ class Message:
     queue: str
     arguments: tuple[str, ...] = ()
     step: Ready | None = None
+
+
+def _of_step(step: Ready) -> dict[str, Any]:
+    """What a step's message says besides its task. The arguments are for people: they are
+    shown by Flower and in logs, and read by nobody else."""
+    args, kwargs = displayed(step.call) if step.call else ("(...)", "{...}")
+    return {"time_limit": step.time_limit, "argsrepr": args, "kwargsrepr": kwargs}
 
 
 class _Returns(threading.local):
@@ -186,7 +194,7 @@ class TaskDispatcher:
             args=message.arguments,
             kwargs={},
             ignore_result=True,
-            **({"time_limit": step.time_limit} if step else {}),
+            **(_of_step(step) if step else {}),
         )
         if step is not None:
             body.headers[HEADER] = {"instance": step.instance, "step": step.step, "v": VERSION}

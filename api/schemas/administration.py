@@ -100,6 +100,15 @@ class WorkerSchema(Schema):
     started_at = time(required=True)
     seen_at = time(required=True)
     stopped_at = time(required=True, allow_none=True)
+    counts = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        required=True,
+        metadata={
+            "description": "since its start: attempts claimed by their messages, continued with,"
+            " ended, left to their leases; messages refused; results that came too late (stale)"
+        },
+    )
 
 
 class WorkersSchema(Schema):

@@ -197,6 +197,11 @@ class AttemptSchema(Schema):
     progress = ANY(required=True)
     error = ANY(required=True)
     traceback = fields.String(required=True, allow_none=True)
+    flower_url = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "its page in Flower, where ORCHESTRATOR_FLOWER_URL says where"},
+    )
 
 
 class StepSchema(Schema):

@@ -142,6 +142,8 @@ class Stack:
     def _start_processes(self) -> None:
         port = self.plan.port or free_port()
         self.api_url = f"http://{HOST}:{port}"
+        if self.plan.flower:
+            self.flower_url = f"http://{HOST}:{free_port()}"
         self._environment = {**os.environ, **self._settings(port), **self.plan.environment}
         self._report("starting API, workers and beat")
         api = self._spawn("api", "api")
@@ -163,6 +165,7 @@ class Stack:
             "ORCHESTRATOR_API_PORT": str(port),
             "ORCHESTRATOR_API_URL": self.api_url,
             "ORCHESTRATOR_LOG_FORMAT": "text",
+            **({"ORCHESTRATOR_FLOWER_URL": self.flower_url} if self.plan.flower else {}),
             **self._secrets_key(),
             _MARK: self._identity,
         }
@@ -179,11 +182,11 @@ class Stack:
 
     def _start_flower(self) -> None:
         """Flower can end and revoke tasks: it asks for a password, on loopback too."""
-        port = free_port()
-        self.flower_url, self.flower_login = f"http://{HOST}:{port}", f"admin:{token_hex(8)}"
+        self.flower_login = f"admin:{token_hex(8)}"
         secret = self.data / "flower.conf"
         secret.touch(mode=0o600)
         secret.write_text(f"basic_auth = [{self.flower_login!r}]\n")
+        port = self.flower_url.rpartition(":")[2]
         argv = ["-m", "celery", "-A", "orchestrator.execution.app", "flower", f"--address={HOST}"]
         self._run("flower", [*argv, f"--port={port}", f"--conf={secret}"], restart=True)
 

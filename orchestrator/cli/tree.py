@@ -51,7 +51,8 @@ def _headline(run: Run) -> Text:
 
 def _line(step: Step, undone: bool) -> Text:
     mark, style = _MARKS.get(step.status, ("?", ""))
-    line = Text.assemble((mark, style), " ", step.name)
+    link = step.attempts[-1].flower_url if step.attempts else None
+    line = Text.assemble((mark, style), " ", (step.name, f"link {link}" if link else ""))
     if step.compensates is not None:
         line.append(" (undoing)", style="magenta")
     if undone:

@@ -6,7 +6,8 @@ import click
 
 from orchestrator.cli.options import Shared, shared_options
 
-_WORKERS = ("name", "state", "pool", "concurrency", "free", "held", "queues", "started_at", "id")
+_WORKERS = ("name", "state", "pool", "concurrency", "free", "held", "ended", "refused", "stale",
+            "queues", "started_at", "id")  # fmt: skip
 _QUEUES = ("name", "waiting", "oldest", "running", "workers", "slots", "free")
 
 
@@ -17,7 +18,10 @@ def list_workers(shared: Shared, everything: bool) -> None:
     """List workers, the latest started first."""
     query = {} if everything else {"live": "true"}
     with shared.client() as client:
-        shared.printer.rows(client.pages("/v1/workers", query), _WORKERS)
+        workers = client.pages("/v1/workers", query)
+        if shared.printer.table:
+            workers = ({**each, **each.get("counts", {})} for each in workers)
+        shared.printer.rows(workers, _WORKERS)
 
 
 @click.group()

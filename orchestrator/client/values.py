@@ -70,12 +70,14 @@ class Attempt:
     state: str
     worker: str | None = None
     error: Json = None
+    flower_url: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Attempt:
         """Read an attempt as it stands in a step."""
-        known = {name: data.get(name) for name in ("id", "number", "state", "worker", "error")}
+        names = ("id", "number", "state", "worker", "error", "flower_url")
+        known = {name: data.get(name) for name in names}
         return cls(**known, data=data)  # type: ignore[arg-type]
 
 

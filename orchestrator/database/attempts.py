@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,17 @@ class Ready:
     queue: str
     priority: int | None
     time_limit: float | None
+    #: What its step asks for (`Step.call`), for display alone; None where that is too large.
+    call: Mapping[str, Any] | None = None
 
 
-_COLUMNS = "a.id::text, a.instance_id::text, a.step, a.task, a.queue, a.priority, a.time_limit"
+#: The largest call that is read only to be shown, in bytes.
+_SHOWN = 4096
+_COLUMNS = (
+    "a.id::text, a.instance_id::text, a.step, a.task, a.queue, a.priority, a.time_limit,"
+    f" (select case when octet_length(s.call::text) <= {_SHOWN} then s.call end"
+    " from orchestrator.steps s where s.instance_id = a.instance_id and s.id = a.step)"
+)
 _STAMP = "set published_at = clock_timestamp(), publishings = least(a.publishings + 1, 30)"
 
 

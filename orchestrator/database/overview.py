@@ -21,7 +21,7 @@ def workers(
     after: Sequence[Any] | None = None,
 ) -> Page:
     """Workers, the latest started first: ``(started_at, id, name, pid, pool, concurrency,
-    queues, tasks, free, held, state, seen_at, stopped_at)``; `state` is ``live``,
+    queues, tasks, free, held, state, seen_at, stopped_at, counts)``; `state` is ``live``,
     ``stopping``, ``silent`` or ``stopped``. `lease` in seconds."""
     chosen: Condition = None if live is None else (f"({LIVE})" if live else f"not ({LIVE})", {})
     return page(
@@ -29,7 +29,7 @@ def workers(
         "select started_at, id::text, name, pid, pool, concurrency, queues, tasks, free,"
         " cardinality(held), case when stopped_at is not null then 'stopped'"
         f" when not ({LIVE}) then 'silent' when stopping then 'stopping' else 'live' end,"
-        " seen_at, stopped_at from orchestrator.workers",
+        " seen_at, stopped_at, counts::text from orchestrator.workers",
         [("true", {"lease": lease}), chosen],
         order=("started_at", "id"),
         descending=True,

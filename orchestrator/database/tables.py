@@ -582,6 +582,8 @@ workers = Table(
     Column("free", Integer, nullable=False, server_default="0"),
     Column("received_at", Time),
     Column("stopping", Boolean, nullable=False, server_default=text("false")),
+    #: What it has counted since its start: claims, refusals, ends ...
+    Column("counts", JSON, nullable=False, server_default=text("'{}'")),
     Column("started_at", Time, nullable=False, server_default=func.clock_timestamp()),
     Column("seen_at", Time, nullable=False, server_default=func.clock_timestamp()),
     Column("stopped_at", Time),

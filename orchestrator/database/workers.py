@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.codec import dumps
 from orchestrator.database.slices import Reader
 
 
@@ -48,18 +49,26 @@ def heartbeat(
     free: int,
     received: bool = False,
     stopping: bool = False,
+    counts: Mapping[str, int] | None = None,
 ) -> bool:
     """Count the worker's beat up and say what it has in hand and how many slots are free.
 
-    `received`: a message came in since the last beat. False where the row is gone, so that
-    the worker registers anew.
+    `received`: a message came in since the last beat. `counts`: what it has counted since its
+    start. False where the row is gone, so that the worker registers anew.
     """
     row = reader.one(
         "update orchestrator.workers set beat = beat + 1, held = %s::uuid[], free = %s,"
         " received_at = case when %s then clock_timestamp() else received_at end,"
-        " stopping = %s, seen_at = clock_timestamp(), stopped_at = null"
-        " where id = %s returning beat",
-        (list(held), free, received, stopping, worker),
+        " stopping = %s, counts = coalesce(%s, counts), seen_at = clock_timestamp(),"
+        " stopped_at = null where id = %s returning beat",
+        (
+            list(held),
+            free,
+            received,
+            stopping,
+            None if counts is None else dumps(dict(counts)),
+            worker,
+        ),
     )
     return row is not None
 

@@ -64,8 +64,7 @@ def _worker_step(execution: Execution) -> type[Any]:
             """Nor here."""
 
         def info(self, _controller: Any) -> Any:
-            counts = execution.hands.counts()
-            return {"orchestrator": {"worker": execution.worker_id, **counts}}
+            return {"orchestrator": {"worker": execution.worker_id, **execution.counts()}}
 
     return Orchestrator
 

@@ -23,6 +23,7 @@ from orchestrator.execution.results import ignored
 from orchestrator.ids import new_id
 from orchestrator.log import get_logger
 from orchestrator.metrics import Meter, Meters
+from orchestrator.metrics import catalog as metrics
 from orchestrator.names import HEADER
 from orchestrator.settings import Settings, load_settings
 
@@ -83,8 +84,7 @@ class Execution:
         self.hands = Hands()
         if concurrency > self.hands.slots:
             raise ConfigurationError(f"a worker runs at most {self.hands.slots} processes")
-        if self.settings.probe_address:
-            self.meters = Meters(self.hands.slots + 1)
+        self.meters = Meters(self.hands.slots + 1)
         self.worker_id = new_id()
         self.hostname, self.concurrency, self.forks = hostname, concurrency, forks
         self.rules = Rules(self.app, frozenset(self.queues), forks)
@@ -103,6 +103,18 @@ class Execution:
     def step_tasks(self) -> list[str]:
         """The names of the tasks that can be steps here; Celery's own are none."""
         return sorted(name for name in self.app.tasks if not name.startswith("celery."))
+
+    def counts(self) -> dict[str, int]:
+        """What the worker's processes have counted since its start: attempts that it claimed by
+        their messages, continued with, ended, left to their leases; messages that it refused;
+        results that came too late (``stale``)."""
+        counted = {"ended": 0, "stale": 0}
+        for name, labels, numbers in self.meters.read() if self.meters else ():
+            if name == metrics.ATTEMPTS_ENDED.name:
+                counted["ended"] += int(numbers[0])
+            elif name == metrics.REFUSALS.name and labels == ("stale",):
+                counted["stale"] += int(numbers[0])
+        return {**self.hands.counts(), **counted}
 
     # -- the process ------------------------------------------------------------------------
 

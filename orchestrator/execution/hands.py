@@ -19,7 +19,7 @@ from typing import Any
 SLOTS = 1024
 
 #: What a process counts; the sums are in the worker's statistics.
-COUNTERS = ("claimed", "refused", "continued", "unwanted", "left")
+COUNTERS = ("claimed", "refused", "continued", "left")
 
 _FLAGS = 64
 _ID = 16

@@ -114,7 +114,13 @@ class Heartbeat:
         heard, self._heard = self._heard, False
         hands = execution.hands
         known = workers.heartbeat(
-            database, execution.worker_id, hands.held(), self.free, heard, hands.stopping
+            database,
+            execution.worker_id,
+            hands.held(),
+            self.free,
+            heard,
+            hands.stopping,
+            execution.counts(),
         )
         if not known:
             self._known.clear()

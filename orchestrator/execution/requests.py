@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from celery.utils.saferepr import saferepr
+from orchestrator.display import displayed, shown
 
 if TYPE_CHECKING:
     from orchestrator.execution.arguments import Arguments
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 #: What a message could make a worker run besides the task: always empty for a step.
 FOLLOW_UPS = ("callbacks", "errbacks", "chain", "chord", "group", "group_index", "reply_to")
-
-_REPR_SIZE = 1024
 
 
 def is_uuid(value: object) -> bool:
@@ -39,8 +37,7 @@ def clean(request: dict[str, Any], work: Work, arguments: Arguments) -> None:
         ignore_result=True,
         eta=None,
         expires=None,
-        argsrepr=_shown(arguments.args, arguments),
-        kwargsrepr=_shown(arguments.kwargs, arguments),
+        **_displayed(work, arguments),
         delivery_info={**(request.get("delivery_info") or {}), "redelivered": False},
     )
 
@@ -78,8 +75,11 @@ def fresh(work: Work, hostname: str, queue: str) -> dict[str, Any]:
     }
 
 
-def _shown(value: Any, arguments: Arguments) -> str:
+def _displayed(work: Work, arguments: Arguments) -> dict[str, str]:
     """For people, in logs and in Flower; without what is secret."""
-    if arguments.secrets is not None:
-        value = arguments.secrets.mask(value)
-    return str(saferepr(value, maxlen=_REPR_SIZE))
+    if work.call.get("kind") != "celery":
+        args, kwargs = displayed(work.call)
+    else:
+        masked = arguments.secrets.mask if arguments.secrets is not None else lambda value: value
+        args, kwargs = shown(masked(arguments.args)), shown(masked(arguments.kwargs))
+    return {"argsrepr": args, "kwargsrepr": kwargs}

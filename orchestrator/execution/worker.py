@@ -49,7 +49,7 @@ class Worker:
         """Begin, once the pool has forked: a fork must find no thread of ours half-way."""
         self.losses.start()
         self.heartbeat.start()
-        if self.execution.meters is not None:
+        if self.execution.settings.probe_address and self.execution.meters is not None:
             self._serve_probes(self.execution.meters)
         atexit.register(self.stopped)
 
@@ -57,7 +57,7 @@ class Worker:
         from orchestrator.execution.probes import Probes
 
         where = self.execution.settings.probe_address
-        assert where is not None  # noqa: S101  the meters are shared for its sake
+        assert where is not None  # noqa: S101  the caller has looked
         self.execution.probes = Probes(
             where, self.heartbeat.alive, self.heartbeat.ready, meters.read
         )

@@ -31,6 +31,7 @@ def follow_up(saved: Saved, store: Store, dispatcher: TaskDispatcher, time: Data
 def _to_publish(saved: Saved, dispatcher: TaskDispatcher) -> list[Ready]:
     instance = saved.before.instance.id
     taken = saved.taken.id if saved.taken else None
+    calls = {step.id: step.call for step in (*saved.transition.created, *saved.transition.changed)}
     return [
         Ready(
             attempt.id,
@@ -40,6 +41,7 @@ def _to_publish(saved: Saved, dispatcher: TaskDispatcher) -> list[Ready]:
             attempt.queue or dispatcher.queue_of(attempt),
             attempt.priority,
             attempt.time_limit,
+            calls.get(attempt.step),
         )
         for attempt in first_wave(saved.transition, taken, dispatcher.queue_of)
     ]

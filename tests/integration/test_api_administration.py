@@ -27,10 +27,14 @@ def test_workers_say_how_they_are(api: Api):
     api.all(
         "update orchestrator.workers set seen_at = now() - interval '1 h' where id = %s", silent
     )
+    workers.heartbeat(api.database, live, [], 4, counts={"claimed": 3, "refused": 2})
+    workers.heartbeat(api.database, live, [], 4)  # of a worker before this release
     workers.stop(api.database, stopped)
     found = {each["id"]: each for each in api.get("/v1/workers").json["items"]}
     assert [found[id]["state"] for id in (live, silent, stopped)] == ["live", "silent", "stopped"]
     assert found[live]["tasks"] == ["shop.pay"]
+    assert found[live]["counts"] == {"claimed": 3, "refused": 2}
+    assert found[silent]["counts"] == {}
     assert [each["id"] for each in api.get("/v1/workers?live=true").json["items"]] == [live]
     assert len(api.get("/v1/workers?live=false").json["items"]) == 2
 

@@ -121,6 +121,17 @@ def test_ten_of_each_message_in_any_order(
             lambda: refused(there) >= count * (COPIES - 1), "copies are refused", timeout=300
         )
         assert refused(there) == count * (COPIES - 1)
+        told = {"claimed": count, "refused": count * (COPIES - 1), "ended": count, "stale": 0}
+
+        def counts() -> dict[str, int]:
+            (worker,) = (
+                each
+                for each in zoo.stack.client.get("/v1/workers").json()["items"]
+                if each["name"] == "worker-steps@test"
+            )
+            return {name: worker["counts"].get(name) for name in told}
+
+        zoo.stack.until(lambda: counts() == told, "the next beat tells the API")
         assert len(zoo.seen("note")) == count, "each task has run once"
         assert zoo.stack.sql(
             "select (select count(*) from orchestrator.history),"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from ruamel.yaml import YAML
 
 from orchestrator.cli import main
@@ -16,7 +18,8 @@ from orchestrator.cli.exits import Exit, exit_of, failure_of
 from orchestrator.cli.graph import Flowchart
 from orchestrator.cli.options import JsonValue, KeyValue
 from orchestrator.cli.output import Printer
-from orchestrator.client import ApiError, Run
+from orchestrator.cli.tree import step_tree
+from orchestrator.client import ApiError, Run, Step
 from orchestrator.document.model import Workflow
 
 ID = "01900000-0000-7000-8000-000000000001"
@@ -146,3 +149,12 @@ def test_a_flowchart_of_an_instance_shows_how_far_each_task_is():
     lines = flowchart("[{a: {set: {}}}, {b: {wait: {days: 1}}}]", **statuses)
     assert "class t1 completed" in lines
     assert "class t2 waiting" in lines
+
+
+def test_a_step_links_to_its_page_in_flower():
+    attempt = {"id": ID, "number": 1, "state": "succeeded", "flower_url": f"http://f/task/{ID}"}
+    step = {"id": 1, "reference": "/do/0/pay", "name": "pay", "kind": "call", "status": "completed"}
+    told = StringIO()
+    console = Console(file=told, force_terminal=True, legacy_windows=False)
+    console.print(step_tree(run("completed"), [Step.from_json({**step, "attempts": [attempt]})]))
+    assert f"http://f/task/{ID}" in told.getvalue()

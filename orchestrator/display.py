@@ -1,0 +1,61 @@
+"""How a step's arguments look to people: in Flower, in worker events, in logs.
+
+They leave the database by the message, so they are bounded, and hold no secret: arguments that
+use secrets are not evaluated before the claim, and are shown as the expressions that they are.
+Of a call that is not a Celery task only the kind, the method and the bare address are shown,
+for its document may say how it is authorized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from celery.utils.saferepr import saferepr
+
+#: Characters of either of the two texts, as Celery itself bounds them.
+SIZE = 1024
+
+
+def displayed(call: Mapping[str, Any]) -> tuple[str, str]:
+    """``argsrepr`` and ``kwargsrepr`` of a step's call (`Step.call`), its secrets apart."""
+    if call.get("kind") != "celery":
+        return shown([]), shown(_of_other(call))
+    if call.get("deferred"):
+        given = call.get("with") or {}
+        if not call.get("explicit"):
+            return shown([]), shown(given)
+        call = given
+    return shown(call.get("args") or []), shown(call.get("kwargs") or {})
+
+
+def shown(value: Any) -> str:
+    """A value as Celery shows it: Python's notation, cut where it gets long."""
+    return str(saferepr(value, maxlen=SIZE))
+
+
+def _of_other(call: Mapping[str, Any]) -> dict[str, Any]:
+    given = call.get("with")
+    found: dict[str, Any] = {"call": call.get("kind")}
+    if not isinstance(given, Mapping):
+        return found
+    for name in ("method", "operationId"):
+        if isinstance(given.get(name), str):
+            found[name] = given[name]
+    endpoint = given.get("endpoint")
+    uri = endpoint.get("uri") if isinstance(endpoint, Mapping) else endpoint
+    if isinstance(uri, str):
+        found["endpoint"] = _bare(uri)
+    return found
+
+
+def _bare(uri: str) -> str:
+    """An address without who asks and what for."""
+    try:
+        parts = urlsplit(uri)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "..."
+    return urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))

@@ -1,0 +1,61 @@
+"""What people are shown of a step's arguments: enough, bounded, and nothing secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.display import SIZE, displayed
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "kwargs"),
+    [
+        ({"kind": "celery", "task": "t", "args": [1, "a"], "kwargs": {}}, "[1, 'a']", "{}"),
+        ({"kind": "celery", "task": "t", "args": [], "kwargs": {"a": None}}, "[]", "{'a': None}"),
+        (
+            {"kind": "celery", "deferred": True, "with": {"card": "${ $secrets.card }"}},
+            "[]",
+            "{'card': '${ $secrets.card }'}",
+        ),
+        (
+            {
+                "kind": "celery",
+                "deferred": True,
+                "explicit": True,
+                "with": {"task": "t", "args": ["${ $secrets.card }"]},
+            },
+            "['${ $secrets.card }']",
+            "{}",
+        ),
+        (
+            {
+                "kind": "http",
+                "with": {
+                    "method": "get",
+                    "endpoint": {
+                        "uri": "https://me:pass@example.com:8443/orders?token=x",
+                        "authentication": {"basic": {"username": "me", "password": "pass"}},
+                    },
+                    "headers": {"Authorization": "Bearer x"},
+                },
+            },
+            "[]",
+            "{'call': 'http', 'method': 'get', 'endpoint': 'https://example.com:8443/orders'}",
+        ),
+        ({"kind": "http", "with": {"endpoint": "http://[::"}}, "[]", None),
+        ({"kind": "openapi", "with": "${ .all }"}, "[]", "{'call': 'openapi'}"),
+    ],
+)
+def test_displayed(call: dict, args: str, kwargs: str | None) -> None:
+    found = displayed(call)
+    assert found[0] == args
+    if kwargs is not None:
+        assert found[1] == kwargs
+
+
+def test_it_is_bounded() -> None:
+    args, kwargs = displayed(
+        {"kind": "celery", "args": list(range(100_000)), "kwargs": {"text": "x" * 1_000_000}}
+    )
+    assert len(args) < 2 * SIZE
+    assert len(kwargs) < 2 * SIZE
