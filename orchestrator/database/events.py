@@ -251,7 +251,8 @@ def waits(reader: Reader, namespace: str) -> bool:
     """Whether an event of a namespace waits to be matched."""
     return bool(
         reader.one(
-            "select 1 from orchestrator.events where namespace = %s and matched_at is null limit 1",
+            "select 1 from orchestrator.events where namespace = %s and matched_at is null"
+            " order by number limit 1",
             (namespace,),
         )
     )

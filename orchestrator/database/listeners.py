@@ -63,13 +63,13 @@ def lock(cursor: Reader, namespace: str) -> datetime | None:
     return row[1] if row and row[0] else None
 
 
-#: Offers are on their way to a listener of the instance that has closed. They come back, and
-#: who follows it has to take them before any that came later.
-_RETURNING = (
-    "exists (select from orchestrator.stimuli q where q.instance_id = u.instance_id"
-    " and q.kind = 'event' and not q.set_aside and not exists"
-    "  (select from orchestrator.listeners c"
-    "   where c.instance_id = q.instance_id and c.step = q.step))"
+#: No offers are on their way to a listener of the instance that has closed. They would come
+#: back, and who follows it has to take them before any that came later. Asked one instance at
+#: a time: an `exists` may become a join of whole tables.
+_FREE = (
+    "(select 1 from orchestrator.stimuli q where q.instance_id = u.instance_id"
+    " and q.kind = 'event' and not q.set_aside and (select 1 from orchestrator.listeners c"
+    "  where c.instance_id = q.instance_id and c.step = q.step) is null limit 1) is null"
 )
 
 
@@ -79,7 +79,7 @@ def asked(cursor: Reader, namespace: str, limit: int) -> list[ListenerRow]:
         f"{_LISTENER} where l.namespace = %(namespace)s"
         " and l.asks > l.looks and l.instance_id in (select u.instance_id"
         "  from orchestrator.listeners u where u.namespace = %(namespace)s and u.asks > u.looks"
-        f"  and not {_RETURNING}"
+        f"  and {_FREE}"
         "  order by u.instance_id limit %(limit)s) order by l.instance_id, l.step",
         {"namespace": namespace, "limit": limit},
     )
@@ -102,7 +102,8 @@ def waits(reader: Reader, namespace: str) -> bool:
     return bool(
         reader.one(
             "select 1 from orchestrator.listeners u where u.namespace = %s and u.asks > u.looks"
-            f" and not {_RETURNING} limit 1",
+            # In the order of the index: else all are read, in the hope to meet one soon.
+            f" and {_FREE} order by u.instance_id limit 1",
             (namespace,),
         )
     )

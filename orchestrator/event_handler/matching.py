@@ -39,43 +39,45 @@ class EventHandler:
         Raises `DatabaseUnavailable`, `EvaluatorUnavailable`: to be called again.
         """
         for _ in range(ROUNDS):
+            # Most hints come after somebody has seen to it: they cost no lock. And who found
+            # the lock taken went away, so whoever had it looks once more after it gave it
+            # back: what they left had been committed before.
+            if not self._waits(namespace):
+                return
             try:
-                more = self._round(namespace)
+                if not self._round(namespace):
+                    return
             except Busy:
                 break  # a listener is held by its transition: soon
             except Stuck as stuck:
                 events.failed(self.database, stuck.number)
                 raise EvaluatorUnavailable(str(stuck)) from stuck
-            # Who found the lock taken went away. So whoever had it looks once more after it
-            # gave it back: what they left had been committed before.
-            if more is None or not (more or self._waits(namespace)):
-                return
         self.dispatcher.match(namespace)
 
     def _waits(self, namespace: str) -> bool:
         return events.waits(self.database, namespace) or listeners.waits(self.database, namespace)
 
-    def _round(self, namespace: str) -> bool | None:
-        """One transaction: whether there is more to do; None: somebody else does it."""
+    def _round(self, namespace: str) -> bool:
+        """One transaction; False: somebody else is at it."""
         with self.database.transaction(listeners.MATCHING) as cursor:
             now = listeners.lock(cursor, namespace)
             if now is None:
-                return None
+                return False
             book = Book(cursor, namespace)
-            more = self._matched(cursor, namespace, Judge(self.evaluate, now), book, now)
+            self._matched(cursor, namespace, Judge(self.evaluate, now), book, now)
         self.dispatcher.hint(*dict.fromkeys(book.told))
-        return more
+        return True
 
     def _matched(
         self, cursor: Reader, namespace: str, judge: Judge, book: Book, now: datetime
-    ) -> bool:
+    ) -> None:
         asked = listeners.asked(cursor, namespace, LISTENERS)
         if asked:
             LookBack(cursor, namespace, judge, book).look(asked)
             book.write()
         waiting = events.unmatched(cursor, namespace, EVENTS)
         if not waiting:
-            return len({row.instance for row in asked}) == LISTENERS
+            return
         done = Giving(cursor, namespace, judge, book).give(waiting)
         book.write()
         starting = Starting(cursor, namespace, judge)
@@ -84,4 +86,3 @@ class EventHandler:
         subscribing.give(done)
         book.told += starting.told + subscribing.told
         events.matched(cursor, [event.number for event in done])
-        return True
