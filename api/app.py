@@ -42,6 +42,7 @@ from api.limits import Rate, RateLimiter
 from api.problems import Problem
 from api.resource import IdConverter
 from api.waiting import Waiters
+from orchestrator import log
 from orchestrator.clock import monotonic
 from orchestrator.metrics import Meter
 
@@ -131,6 +132,7 @@ def create_app(
     app.before_request(_admit)
     app.wsgi_app = _Signed(app.wsgi_app, services.meter)  # type: ignore[method-assign]
     problems.install(app)
+    log.add_context("request", trace.ids)
     return app
 
 

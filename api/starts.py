@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from api import keyed, kinds
+from api import keyed, kinds, trace
 from api.bodies import too_large
 from api.catalog import Known, Name
 from api.context import caller, state
@@ -49,7 +49,12 @@ def start(body: Json) -> Started:
         answer = _answer(new, known, asked, at, many)
         try:
             outcome = instances.start(
-                database, new, at, caller().name, (key, answer) if key else None
+                database,
+                new,
+                at,
+                caller().name,
+                (key, answer) if key else None,
+                trace.passed_on(),
             )
         except instances.BusinessIdTaken:
             raise _taken(new, known, asked) from None

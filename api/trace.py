@@ -10,13 +10,18 @@ import os
 import re
 from typing import Any
 
-from flask import request
+from flask import has_request_context, request
 
 #: The header of the answer that tells it.
 HEADER = "X-Request-Id"
 
 _KEY = "orchestrator.trace"
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+#: Neither the version ff nor ids of zeros only are valid.
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+#: The largest `tracestate` that is passed on, in characters (Trace Context, 3.3.1.5).
+_STATE = 512
 
 
 def begin(environ: dict[str, Any]) -> str:
@@ -30,6 +35,21 @@ def current() -> str:
     """The present request's trace id."""
     found: str = request.environ[_KEY]
     return found
+
+
+def passed_on() -> dict[str, str] | None:
+    """What the steps of an instance that this request starts are told of the caller's trace:
+    ``{traceparent, tracestate?}``; None where the caller has none."""
+    if _TRACEPARENT.fullmatch(parent := request.headers.get("traceparent", "")) is None:
+        return None
+    state = request.headers.get("tracestate", "")
+    known = 0 < len(state) <= _STATE and state.isascii() and state.isprintable()
+    return {"traceparent": parent, **({"tracestate": state} if known else {})}
+
+
+def ids() -> dict[str, str]:
+    """What a log line says of the present request, whoever writes it."""
+    return {"trace_id": request.environ[_KEY]} if has_request_context() else {}
 
 
 def new() -> str:

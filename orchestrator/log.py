@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 import structlog
@@ -23,13 +24,30 @@ from orchestrator.settings import Settings
 _TAKEN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
+#: What tells of this moment what every line is to say: the step in hand, the request.
+_contexts: dict[str, Callable[[], Mapping[str, Any]]] = {}
+
+
+def add_context(name: str, tell: Callable[[], Mapping[str, Any]]) -> None:
+    """Have every line say what `tell` says when it is written; asked for each line only, so
+    that what is not logged costs nothing. The same name again replaces the former one."""
+    _contexts[name] = tell
+
+
+def _in_context(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for tell in _contexts.values():
+        for name, value in tell().items():
+            event.setdefault(name, value)
+    return event
+
+
 def get_logger(name: str) -> Any:
     """A logger whose keywords become fields of the standard library's log record."""
     return structlog.wrap_logger(
         logging.getLogger(name),
         processors=[
             structlog.stdlib.filter_by_level,
-            structlog.contextvars.merge_contextvars,
+            _in_context,
             _free_names,
             structlog.stdlib.render_to_log_args_and_kwargs,
         ],
@@ -62,6 +80,8 @@ def formatter(as_json: bool, colors: bool = False) -> logging.Formatter:
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
             structlog.stdlib.ExtraAdder(),
+            _in_context,
+            _of_celery,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
         ),
         processors=(
@@ -70,6 +90,16 @@ def formatter(as_json: bool, colors: bool = False) -> logging.Formatter:
             *(_JSON if as_json else (_one_line, _console(colors))),
         ),
     )
+
+
+def _of_celery(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Celery puts all that its sentence says into ``data`` once more: the ids are enough."""
+    data = event.get("data")
+    if str(event.get("logger", "")).startswith("celery.") and isinstance(data, Mapping):
+        del event["data"]
+        found = {"attempt": data.get("id"), "task": data.get("name")}
+        event.update((name, value) for name, value in found.items() if value)
+    return event
 
 
 def _console(colors: bool) -> Processor:

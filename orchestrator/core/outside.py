@@ -35,6 +35,8 @@ def _start(draft: Draft, stimulus: Stimulus) -> None:
     if draft.root.status is not Status.PENDING:
         raise Ignored(f"the instance is {draft.root.status}")
     draft.root.started_at = draft.at
+    if trace := stimulus.data.get("trace"):
+        draft.root.remember(trace=trace)
     draft.set_instance_status(Status.RUNNING)
     draft.fact("workflow.started")
     plan = draft.plan

@@ -68,10 +68,12 @@ def start(
     at: datetime,
     by: str,
     keyed: tuple[Key, Answer] | None = None,
+    trace: dict[str, str] | None = None,
 ) -> Outcome:
     """Insert instances with their start stimuli, and the answer to a keyed request.
 
-    All of it or nothing, in one statement. Raises `BusinessIdTaken`.
+    All of it or nothing, in one statement. `trace` is the trace that they belong to, as
+    ``{traceparent, tracestate?}``. Raises `BusinessIdTaken`.
     """
     key, answer = keyed or (None, None)
     params = (
@@ -83,7 +85,7 @@ def start(
         [new.labels for new in starts],
         [new.start_at for new in starts],
         at,
-        dumps({"by": by}),
+        dumps({"by": by, "trace": trace} if trace else {"by": by}),
         key.scope if key else None,
         key.key if key else None,
         key.digest if key else None,

@@ -17,7 +17,7 @@ from orchestrator.core.values import Attempt, AttemptState, Ended
 from orchestrator.database import attempts
 from orchestrator.error_handler import error_of, runtime_error
 from orchestrator.errors import DatabaseUnavailable, WorkflowError
-from orchestrator.execution import events, replacement, requests
+from orchestrator.execution import events, replacement, requests, tracing
 from orchestrator.execution.arguments import Arguments, arguments_of, context_of
 from orchestrator.execution.context import in_hand
 from orchestrator.execution.hold import Hold
@@ -132,7 +132,8 @@ class Chain:
         began = monotonic()
         mark = in_hand.set(hold)
         try:
-            return self._trace(hold, request)
+            with tracing.span(hold.work, hold.task.name, request):
+                return self._trace(hold, request)
         finally:
             in_hand.reset(mark)
             name, took = hold.task.name, monotonic() - began

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.execution.chain import Chain
@@ -15,3 +15,15 @@ in_hand: ContextVar[Hold | None] = ContextVar("in_hand", default=None)
 
 #: The chain that a control task may add a step to; None outside of one.
 open_chain: ContextVar[Chain | None] = ContextVar("open_chain", default=None)
+
+
+def ids() -> dict[str, Any]:
+    """What a log line says of the step in hand, whoever writes it."""
+    hold = in_hand.get()
+    if hold is None:
+        return {}
+    work = hold.work
+    found = {"instance": work.instance_id, "step": work.step.id, "attempt": work.attempt.id}
+    if work.trace:
+        found["trace_id"] = work.trace["traceparent"].split("-")[1]
+    return found

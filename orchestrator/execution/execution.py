@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from billiard.process import current_process
 
 from orchestrator.errors import ConfigurationError
+from orchestrator.execution.context import ids
 from orchestrator.execution.continuation import Durations, Rules
 from orchestrator.execution.hands import Hand, Hands
 from orchestrator.execution.mixin import arm
 from orchestrator.execution.results import ignored
 from orchestrator.ids import new_id
-from orchestrator.log import get_logger
+from orchestrator.log import add_context, get_logger
 from orchestrator.metrics import Meter, Meters
 from orchestrator.metrics import catalog as metrics
 from orchestrator.names import HEADER
@@ -89,6 +90,7 @@ class Execution:
         self.hostname, self.concurrency, self.forks = hostname, concurrency, forks
         self.rules = Rules(self.app, frozenset(self.queues), forks)
         self.running = True
+        add_context("step", ids)
         self._fresh_process(self.hands.slots)
         for task in list(self.app.tasks.values()):
             arm(type(task))

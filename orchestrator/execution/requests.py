@@ -39,6 +39,7 @@ def clean(request: dict[str, Any], work: Work, arguments: Arguments) -> None:
         expires=None,
         **_displayed(work, arguments),
         delivery_info={**(request.get("delivery_info") or {}), "redelivered": False},
+        **(work.trace or {}),
     )
 
 

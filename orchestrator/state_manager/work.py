@@ -51,6 +51,13 @@ class Work:
     holder: Holder
 
     @property
+    def trace(self) -> dict[str, str] | None:
+        """The trace that the instance was started in: ``{traceparent, tracestate?}`` (W3C Trace
+        Context)."""
+        found: dict[str, str] | None = (self.slice.instance.state or {}).get("trace")
+        return found
+
+    @property
     def next_token(self) -> str:
         """The token under which the end of this work takes its successor. It follows from
         ours, so that a repeated end finds what the first one took."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.log import configure, get_logger
+from orchestrator.log import add_context, configure, get_logger
 from orchestrator.settings import Settings
 
 
@@ -108,3 +108,33 @@ def test_within_others_processes_a_line_goes_where_theirs_go(
     (record,) = caplog.records
     assert record.getMessage() == "It ended"
     assert (record.action, record.step) == ("ended", 3)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_what_celery_says_twice_is_said_once(form: str) -> None:
+    stream = io.StringIO()
+    configure(Settings(log_format=form), stream)
+    said = {"id": "a-1", "name": "shop.pay", "return_value": "'said once'", "kwargs": "{}"}
+    sentence = "Task %(name)s[%(id)s] succeeded: %(return_value)s"
+    logging.getLogger("celery.app.trace").info(sentence, said, extra={"data": said})
+    text = stream.getvalue()
+    assert text.count("said once") == 1 and "kwargs" not in text
+    if form == "json":
+        (line,) = lines(stream)
+        assert (line["attempt"], line["task"]) == ("a-1", "shop.pay")
+
+
+def test_a_line_says_what_it_is_written_within(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.log._contexts", {})
+    now = {"instance": "i-1", "step": 3}
+    add_context("step", lambda: now)
+    stream = io.StringIO()
+    configure(Settings(), stream)
+    get_logger("orchestrator.test").info("Ours", step=4)
+    logging.getLogger("somebody").info("theirs")
+    now.clear()
+    logging.getLogger("somebody").info("outside")
+    ours, theirs, outside = lines(stream)
+    assert (ours["instance"], ours["step"]) == ("i-1", 4)  # what the line says itself counts
+    assert (theirs["instance"], theirs["step"]) == ("i-1", 3)
+    assert "instance" not in outside

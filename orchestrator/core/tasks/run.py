@@ -54,7 +54,10 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
     if depth > draft.limits.depth:
         raise faults.runtime(f"sub-workflows nest deeper than {draft.limits.depth}")
     id, parent = draft.id(), node.id if process.awaits else None
-    draft.children.append(NewInstance(id, workflow, namespace, given, parent, {"depth": depth}))
+    state = {"depth": depth}
+    if trace := draft.root.recall("trace"):
+        state["trace"] = trace
+    draft.children.append(NewInstance(id, workflow, namespace, given, parent, state))
     if process.awaits:
         node.remember(child=id)
     else:
