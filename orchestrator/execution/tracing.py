@@ -2,9 +2,8 @@
 
 The instance carries the trace that it was started in (W3C Trace Context), and the task's
 request has it as `traceparent`, so that the users' own instrumentation of Celery goes on with
-it. Where the OpenTelemetry API is loaded in this process (by an instrumentation or by
-``opentelemetry-instrument``), a span of ours stands between the two; whether spans are exported
-is that set-up's to say.
+it. Where OpenTelemetry is set up in this process (by its SDK or by ``opentelemetry-instrument``),
+a span of ours stands between the two; where it is exported to is that set-up's to say.
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
 @contextmanager
 def span(work: Work, task: str, request: dict[str, Any]) -> Iterator[None]:
     """The attempt's span around the block; the task's request continues it."""
-    if "opentelemetry.trace" not in sys.modules:
+    # Libraries load the API too; a provider is what a set-up has put there.
+    api: Any = sys.modules.get("opentelemetry.trace")
+    if api is None or isinstance(api.get_tracer_provider(), api.ProxyTracerProvider):
         yield
         return
     from opentelemetry import propagate, trace

@@ -32,7 +32,8 @@ class Work:
 
     `key` is the idempotency key, the same for every attempt of the step. `retries` counts
     the retries that the Celery task asked for itself. `slice` and `inbox` are what the claim
-    saw, handed back at the end; `token` proves the claim.
+    saw, handed back at the end; `token` proves the claim. `trace` is what the instance was
+    started in: ``{traceparent, tracestate?}`` (W3C Trace Context).
     """
 
     attempt: Attempt
@@ -49,13 +50,7 @@ class Work:
     inbox: int
     token: str
     holder: Holder
-
-    @property
-    def trace(self) -> dict[str, str] | None:
-        """The trace that the instance was started in: ``{traceparent, tracestate?}`` (W3C Trace
-        Context)."""
-        found: dict[str, str] | None = (self.slice.instance.state or {}).get("trace")
-        return found
+    trace: dict[str, str] | None = None
 
     @property
     def next_token(self) -> str:
@@ -98,4 +93,5 @@ def work_of(
         inbox=inbox,
         token=token,
         holder=holder,
+        trace=(instance.state or {}).get("trace"),
     )

