@@ -79,6 +79,7 @@ def _consumer_step(execution: Execution) -> type[Any]:
             return execution.running
 
         def start(self, consumer: Any) -> None:
+            broker.keep_client(consumer.task_consumer.channel)
             consumer.controller.orchestrator.follow(consumer)
             if execution.control is not None:
                 execution.control.start(consumer)

@@ -1,0 +1,75 @@
+"""Messages on their way to Redis: in portions, by one client, through broken connections."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+
+from orchestrator.ids import new_id
+from orchestrator.task_dispatcher import PORTION, TOGETHER, TaskDispatcher
+
+QUEUE = "control"
+
+
+@pytest.fixture
+def dispatcher(broker_url: str) -> Iterator[TaskDispatcher]:
+    with Celery("dispatcher", broker=broker_url, set_as_current=False) as app:
+        dispatcher = TaskDispatcher(app, QUEUE)
+        yield dispatcher
+        dispatcher.close()
+
+
+@pytest.fixture
+def server(broker_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(broker_url) as server:
+        yield server
+
+
+def hinted(server: redis.Redis) -> list[list[str]]:
+    """The instances that each message names, the first sent first."""
+    texts = server.lrange(QUEUE, 0, -1)
+    messages = [json.loads(text) for text in reversed(texts)]
+    return [json.loads(base64.b64decode(message["body"]))[0] for message in messages]
+
+
+def test_a_hint_names_a_few_instances_and_many_go_in_portions(
+    dispatcher: TaskDispatcher, server: redis.Redis
+) -> None:
+    ids = [new_id() for _ in range(PORTION * TOGETHER * 2 + 1)]
+    dispatcher.hint(*ids)
+    messages = hinted(server)
+    assert [id for message in messages for id in message] == ids
+    assert {len(message) for message in messages} == {TOGETHER, 1}
+
+
+def test_connections_that_the_broker_has_closed_cost_no_message(
+    dispatcher: TaskDispatcher, server: redis.Redis
+) -> None:
+    for sent in range(3):
+        dispatcher.hint(new_id())
+        dispatcher.hint(*(new_id() for _ in range(TOGETHER + 1)))
+        assert len(hinted(server)) == 3 * (sent + 1)
+        server.client_kill_filter(_type="normal", skipme=True)
+
+
+def test_messages_are_sent_by_one_client(
+    dispatcher: TaskDispatcher, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[redis.Redis] = []
+    create = redis.Redis.__init__
+
+    def noted(self: redis.Redis, *args: Any, **kwargs: Any) -> None:
+        made.append(self)
+        create(self, *args, **kwargs)
+
+    monkeypatch.setattr(redis.Redis, "__init__", noted)
+    for _ in range(10):
+        dispatcher.hint(new_id())
+    assert len(hinted(server)) == 10
+    assert len(made) <= 2
