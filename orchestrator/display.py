@@ -32,6 +32,8 @@ def displayed(call: Mapping[str, Any]) -> tuple[str, str]:
 
 def shown(value: Any) -> str:
     """A value as Celery shows it: Python's notation, cut where it gets long."""
+    if not value:  # the way through `saferepr` is long even for nothing
+        return repr(value)
     return str(saferepr(value, maxlen=SIZE))
 
 
