@@ -17,7 +17,6 @@ from click.testing import CliRunner
 from orchestrator.cli import main
 from orchestrator.client import Client
 from orchestrator.event_handler import webhooks
-from tests.support import spec
 from tests.support.events import BATCH, STRUCTURED, event
 from tests.support.stack import Stack
 from tests.support.stub import Answer, Stub
@@ -116,7 +115,7 @@ def race(stack: Stack, count: int) -> None:
 
 
 def test_events_and_listeners_race(stack: Stack):
-    race(stack, 300)
+    race(stack, 100)
 
 
 @pytest.mark.slow
@@ -244,57 +243,3 @@ def test_the_beat_sends_webhooks(stack: Stack):
         (request,) = receiver.requests
     assert request.json["data"] == 1
     assert webhooks.verified(made["secret"], request.headers, request.body, time.time())
-
-
-# -- other runtimes' cases -----------------------------------------------------------------------
-
-OTHERS = [] if spec.missing(spec.CASES, "ORCHESTRATOR_CASES") else list(spec.cases())
-
-
-def of_events(case: dict[str, Any]) -> bool:
-    return bool({"events", "lifecycle"} & set(case["needs"])) and "schedule" not in case["id"]
-
-
-@pytest.mark.skipif(not OTHERS, reason=spec.missing(spec.CASES, "ORCHESTRATOR_CASES") or "")
-@pytest.mark.parametrize(
-    "case", [one for one in OTHERS if of_events(one)], ids=lambda case: case["id"]
-)
-def test_other_runtimes_cases(stack: Stack, case: dict[str, Any]):
-    # What the case before it sent is none of its business.
-    stack.sql("update orchestrator.events set created_at = created_at - interval '1 hour'")
-    documents = [case["file"], *(case.get("also_register") or ())]
-    bodies = []
-    for file in documents:
-        answer = stack.client.post(
-            "/v1/workflows",
-            content=spec.case_document(case, file),
-            headers={"Content-Type": "application/yaml"},
-        )
-        if case["expect"]["status"] == "invalid":
-            assert answer.status_code == 422
-            return
-        assert answer.status_code in (200, 201), answer.text
-        bodies.append({"workflow": {k: answer.json()[k] for k in ("namespace", "name", "version")}})
-    id = stack.start(bodies[0], input=case["input"])
-    for number, given in enumerate(case.get("events_in") or ()):
-        if number == 0:
-            waits(stack, id)
-        threading.Event().wait(given.pop("delay_ms", 0) / 1000)
-        send(
-            stack,
-            event(f"{case['id']} {number}", **given),
-            namespace=bodies[0]["workflow"]["namespace"],
-        )
-    if case["expect"]["status"] == "waiting":
-        settled = "select not exists (select from orchestrator.events where matched_at is null)"
-        stack.until(lambda: bool(stack.sql(settled)[0][0]), "the events are matched")
-        found = stack.client.get(f"/v1/instances/{id}").json()
-        assert stack.client.post(f"/v1/instances/{id}/cancel").status_code == 202
-        assert stack.wait(id)["status"] == "cancelled"
-    else:
-        found = stack.wait(id)
-    for body in bodies:
-        head = body["workflow"]
-        path = "/v1/workflows/{namespace}/{name}/versions/{version}".format(**head)
-        assert stack.client.delete(path).status_code == 204
-    spec.check_case(case, status=found["status"], output=found["output"], error=found["error"])
