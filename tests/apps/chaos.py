@@ -43,6 +43,7 @@ def _note(name: str) -> None:
         "pid": os.getpid(),
         "code": RELEASE,
         "at": time.time(),
+        "true": time.clock_gettime(time.CLOCK_TAI),  # not stepped with the wall clock
     }
     file = os.open(os.environ["CHAOS_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:

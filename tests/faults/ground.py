@@ -50,7 +50,7 @@ class Ground:
         through_proxy: bool = False,
         broker_through_proxy: bool = False,
         env: Mapping[str, str] | None = None,
-        files: Mapping[str, str] | None = None,
+        make: Callable[[Path], Mapping[str, str]] | None = None,
         api_pool: int = 5,
         forgets: bool = False,
         **settings: Any,
@@ -72,8 +72,6 @@ class Ground:
         self._api_pool = api_pool
         self.slowest_answer = 0.0
         self.refused = 0
-        for name, text in (files or {}).items():
-            (folder / name).write_text(text)
         self._port = free_port()
         url, broker_url = self._database(), empty(broker)
         self.direct_url = url
@@ -87,7 +85,8 @@ class Ground:
             broker_url = _at(broker_url, self.broker_proxy.port)
         self.stack = Stack(folder, url, broker_url, **settings)
         self.stack.settings["api_url"] = f"http://127.0.0.1:{self._port}"
-        self._env = {"CHAOS_LEDGER": str(self.ledger), **(env or {})}
+        made = make(folder) if make else {}
+        self._env = {"CHAOS_LEDGER": str(self.ledger), **(env or {}), **made}
         self._workers, self._concurrency, self._beats = workers, concurrency, beats
         self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=10)
 

@@ -42,6 +42,11 @@ def _replay(seconds: float, seed: int) -> Figures:
     return {**found, "passed": bool(same)}
 
 
+def _fuzzing(seconds: float, seed: int) -> Figures:
+    found = _module("tests.faults.fuzz", "--seconds", str(round(seconds)), "--first", str(seed))
+    return {**found, "passed": bool(found.get("inputs", 0) > 0 and found.get("failed") == {})}
+
+
 def _mutants(_: float, __: int) -> Figures:
     results = mutants.run(list(mutants.MUTANTS))
     alive = [one["mutant"] for one in results if not one["killed"]]
@@ -62,5 +67,6 @@ def _module(name: str, *arguments: str) -> dict[str, Any]:
 PARTS = (
     Part("simulation", 600, _simulation),
     Part("replay on Postgres", 180, _replay),
+    Part("fuzzing", 60, _fuzzing),
     Part("mutants", 0, _mutants),
 )

@@ -66,11 +66,18 @@ class Result:
 class Simulation:
     """All processes, and what they stand on."""
 
-    def __init__(self, seed: int, *, most_faults: int = 10, tables: type[Tables] = Tables) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        most_faults: int = 10,
+        tables: type[Tables] = Tables,
+        turns: Random | None = None,
+    ) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.lease, self.patience = LEASE, PATIENCE
-        self.loop = Loop(self.random)
+        self.loop = Loop(turns or self.random)
         self.watch = Watch(self.lease, lambda: self.loop.now)
         self.tables = tables(lambda: self.loop.now, self.watch)
         self.watch.tables = self.tables
@@ -242,15 +249,10 @@ class Simulation:
 
     def run(self) -> Result:
         """The whole schedule. Raises `Violated`, or whatever went wrong."""
-        with self._simulated():
+        with self.simulated():
             try:
                 self._disturb()
-                self._heal()
-                self._settle()
-                self.watch.finish()
-                verdict.check(self)
-                for rows in self.tables.instances.values():
-                    replay.check(self.tables.workflows, rows, EVALUATOR.evaluate, self.limits)
+                self.finish()
             finally:
                 self.loop.close()
         return Result(
@@ -262,6 +264,15 @@ class Simulation:
             self.loop.now,
         )
 
+    def finish(self) -> None:
+        """Heal everything; then all must come to its end, and the end be the one it has to be."""
+        self._heal()
+        self._settle()
+        self.watch.finish()
+        verdict.check(self)
+        for rows in self.tables.instances.values():
+            replay.check(self.tables.workflows, rows, EVALUATOR.evaluate, self.limits)
+
     def _disturb(self) -> None:
         faults, loop = self.faults, self.loop
         while loop.actions < MOST_ACTIONS and (faults.planned or faults.armed or self.commands):
@@ -272,10 +283,11 @@ class Simulation:
             elif self.watch.dirty and faults.armed:
                 faults.at_once()
             if self.commands and self.commands[0][0] <= loop.actions:
-                self._command(self.commands.pop(0)[1])
-            self._act()
+                self.command(self.commands.pop(0)[1])
+            self.act()
 
-    def _act(self) -> None:
+    def act(self) -> None:
+        """Let somebody act; look at what that changed."""
         require(self.loop.step(), "I5", "nobody can act any more")
         if invariants.VIOLATIONS:
             raise invariants.VIOLATIONS[0]
@@ -284,7 +296,8 @@ class Simulation:
         if self.watch.dirty:
             self.watch.look()
 
-    def _command(self, command: str) -> None:
+    def command(self, command: str) -> None:
+        """Command some instance, if there is one."""
         if self.tables.instances:
             self.client.command(self.random.choice(list(self.tables.instances)), command)
 
@@ -306,7 +319,7 @@ class Simulation:
                 require(steps < MOST_STEPS, "I5", "does not come to its end", self.left())
                 require(self.loop.now < until, "I5", "not ended in time", self.left())
                 self._resume_suspended()
-            self._act()
+            self.act()
 
     def _resume_suspended(self) -> None:
         for id, rows in self.tables.instances.items():
@@ -326,7 +339,7 @@ class Simulation:
         return [rows for rows in self.tables.instances.values() if not is_settled(rows)]
 
     @contextmanager
-    def _simulated(self) -> Iterator[None]:
+    def simulated(self) -> Iterator[None]:
         """Clocks and logs are the simulation's."""
         modules = (manager, chores, watchdog, task_dispatcher)
         before = clock.now, clock.monotonic, [module.log for module in modules], transitions.WAVE

@@ -27,21 +27,36 @@ COMPLETED = ("completed", "none")
 
 # -- clocks ----------------------------------------------------------------------------------
 
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
-#: In the row's folder: by how much the processes' clocks are off.
-CLOCK = "clock"
+SOURCE = Path(__file__).parents[1] / "clock.c"
+#: In the row's folder: by how many seconds the processes' wall clocks are off, and what does it.
+CLOCK, PRELOADED = "clock", "clock.so"
 
 
-def no_faketime() -> str | None:
+def no_compiler() -> str | None:
     """Why clocks can't be stepped here."""
-    return None if FAKETIME.exists() else f"{FAKETIME} is missing (apt install libfaketime)"
+    return None if shutil.which("cc") else "there is no C compiler to make the clock with"
+
+
+def make_clock(folder: Path) -> Mapping[str, str]:
+    """The environment of processes whose clock can be stepped."""
+    (folder / CLOCK).write_bytes(bytes(8))
+    command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(folder / PRELOADED), str(SOURCE)]
+    subprocess.run(command, check=True)
+    return {"LD_PRELOAD": str(folder / PRELOADED), "CHAOS_CLOCK": str(folder / CLOCK)}
 
 
 def step_clock(ground: Ground, random: Random) -> None:
     """The clocks of all our processes jump by an hour, or back."""
-    fresh = ground.folder / f"{CLOCK}.new"
-    fresh.write_text(random.choice(["+3600", "-3600", "+0"]))
-    fresh.rename(ground.folder / CLOCK)
+    offset = random.choice([-3600, 0, 3600])
+    with (ground.folder / CLOCK).open("r+b") as file:
+        file.write(offset.to_bytes(8, "little", signed=True))
+
+
+def stepped(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
+    """The ledger's times show that the tasks' clocks were wrong, and everything went on."""
+    off = {round((line["at"] - line["true"]) / 3600) for line in ground.effects()}
+    outcome.measured["hours_off"] = sorted(off)
+    return {} if off - {0} else {"no clock was ever wrong": sorted(off)}
 
 
 # -- disks -----------------------------------------------------------------------------------
@@ -152,7 +167,7 @@ def _ask(ground: Ground, number: int) -> tuple[int, float]:
     began = time.monotonic()
     paths = ("/v1/instances?limit=5", "/v1/workflows", "/v1/timers")
     try:
-        url = str(ground.client.base_url) + paths[number % len(paths)].lstrip("/")
+        url = f"{ground.stack.settings['api_url']}{paths[number % len(paths)]}"
         status = httpx2.get(url, timeout=60).status_code
     except httpx2.TransportError:
         status = 0
@@ -186,16 +201,11 @@ ROWS = (
         (1.0, 2.0),
         {
             "beats": 2,
-            "files": {CLOCK: "+0"},
-            "env": {
-                "LD_PRELOAD": str(FAKETIME),
-                "FAKETIME_TIMESTAMP_FILE": CLOCK,
-                "FAKETIME_CACHE_DURATION": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            },
+            "make": make_clock,
         },
         load=(*TIMERS, (LINE, COMPLETED)),
-        absent=no_faketime,
+        judge=stepped,
+        absent=no_compiler,
     ),
     Row(
         "Postgres is restored, the broker newer than it",
