@@ -41,7 +41,7 @@ from api.hints import Hints
 from api.limits import Rate, RateLimiter
 from api.problems import Problem
 from api.resource import IdConverter
-from api.waiting import Waiters
+from api.waiting import STREAMS, WAITS, Waiters
 from orchestrator import log
 from orchestrator.clock import monotonic
 from orchestrator.metrics import Meter
@@ -69,8 +69,6 @@ RESOURCES = (
     keys,
 )
 
-#: How many requests the server works on at once, unless told.
-THREADS = 16
 #: The names of this machine. A page elsewhere whose name suddenly means 127.0.0.1 (DNS
 #: rebinding) shows itself by its own name, and is refused where no key protects us.
 LOCAL = ["localhost", "127.0.0.1", "[::1]"]
@@ -99,17 +97,20 @@ def create_app(
     services: Services,
     *,
     authenticate: bool = False,
-    threads: int = THREADS,
     rate: Rate | None = None,
+    waits: int = WAITS,
+    streams: int = STREAMS,
 ) -> Flask:
     """The application.
 
     `authenticate` asks every caller for an API key; without it the server must bind to
-    loopback only. `threads` is how many requests the server handles at once: half of them
-    may wait for instances, a quarter may stream. `rate` is what each key may ask for.
+    loopback only. `rate` is what each key may ask for, instead of what the settings say;
+    `waits` and `streams` are how many requests may wait, and stream, at a time.
     """
     app = Flask("api", static_folder=None)
-    app.config.update(CONFIG, TRUSTED_HOSTS=None if authenticate else LOCAL)
+    settings = services.settings
+    hosts = list(settings.api_hosts) or (None if authenticate else LOCAL)
+    app.config.update(CONFIG, TRUSTED_HOSTS=hosts)
     # Unknown resources are a 404, whoever asks: there is nothing behind them to guard.
     app.url_map.strict_slashes = False
     app.url_map.redirect_defaults = False
@@ -120,11 +121,11 @@ def create_app(
         authenticator=Authenticator(services.database, authenticate),
         catalog=Catalog(services.database),
         hints=Hints(services.dispatcher),
-        limiter=RateLimiter(rate or Rate(), services.settings.broker_url),
+        limiter=RateLimiter(rate or Rate.of(settings.api_rate_limit), settings.broker_url),
         validators=Validators(described.spec.to_dict),
         feed=Feed(services.database),
-        waiters=Waiters(services.database, max(1, threads // 2), max(1, threads // 4)),
-        gauges=Gauges(services.database, services.settings.lease),
+        waiters=Waiters(services.database, waits, streams),
+        gauges=Gauges(services.database, settings.lease),
     )
     app.register_blueprint(health.blueprint)
     app.register_blueprint(docs.blueprint)

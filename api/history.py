@@ -63,10 +63,16 @@ def _stream(found: Whole) -> Response:
     app = state()
     if not app.waiters.open_stream():
         raise Problem(kinds.TOO_MANY, "too many streams are open; try again")
-    events = stream_with_context(_events(app, found.id, int(last)))
+    events = stream_with_context(alone(app, _events(app, found.id, int(last))))
     response = Response(events, content_type=EVENT_STREAM)
     response.call_on_close(app.waiters.close_stream)
     return response
+
+
+def alone(app: State, events: Iterator[bytes]) -> Iterator[bytes]:
+    """The events of a stream, told by a thread that takes no other request's place."""
+    with app.waiters.lend():
+        yield from events
 
 
 def _events(app: State, id: str, last: int) -> Iterator[bytes]:

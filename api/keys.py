@@ -24,11 +24,8 @@ from orchestrator import codec
 from orchestrator.database import audit, keys
 from orchestrator.database.connection import Transaction
 from orchestrator.database.idempotency import Answer
-from orchestrator.database.keys import ALL, KeyRow
+from orchestrator.database.keys import ALL, MOST_LIVE, KeyRow
 from orchestrator.ids import new_id
-
-#: While a new key replaces an old one, both live.
-MOST_LIVE = 2
 
 blueprint = Resource("keys", __name__, url_prefix="/v1/keys", description="API keys.")
 

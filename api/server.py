@@ -1,7 +1,7 @@
 """The API as a server: gunicorn with threads, each of its own answers a problem too.
 
-One process serves as many requests at once as it has threads. Half of them may wait for
-instances and a quarter may stream, so that some are always left for the rest.
+One process works on as many requests at once as `api_threads` says. Those that wait for an
+instance, and streams, are not counted (see `api.pool`): they starve nobody.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from orchestrator.settings import Settings
 if TYPE_CHECKING:
     from flask import Flask
 
-#: Requests that one process works on at once.
-THREADS = 16
 #: Seconds that an unused connection stays open. Longer than clients and proxies keep theirs,
 #: so that none sends a request into a connection that is being closed.
 KEEPALIVE = 75
@@ -32,11 +30,10 @@ _log = log.get_logger(__name__)
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    Every caller needs an API key where the server can be reached from other machines;
-    on loopback nobody does. Raises `ConfigurationError` where that can't be told.
+    Raises `ConfigurationError` where other machines could reach an API that asks for no key.
     """
     log.configure(settings)
-    keys_needed = not is_loopback(settings.api_host)
+    keys_needed = needs_keys(settings)
     if not keys_needed:
         _log.warning(
             "Nobody needs an API key: the API can be reached from this machine only",
@@ -44,6 +41,18 @@ def run(settings: Settings) -> None:
             host=settings.api_host,
         )
     Server(settings, authenticate=keys_needed).run()
+
+
+def needs_keys(settings: Settings) -> bool:
+    """Whether callers need an API key: where the server can be reached from other machines,
+    and where the settings say so. Raises `ConfigurationError`."""
+    local = is_loopback(settings.api_host)
+    if settings.api_authentication == "off" and not local:
+        raise ConfigurationError(
+            "without authentication the API binds to this machine only: set"
+            " ORCHESTRATOR_API_HOST=127.0.0.1 or ORCHESTRATOR_API_AUTHENTICATION=on"
+        )
+    return settings.api_authentication == "on" or not local
 
 
 def is_loopback(host: str) -> bool:
@@ -78,7 +87,7 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has
             "proc_name": "orchestrator api",
             "worker_class": "api.worker.Worker",
             "logger_class": Logger,
-            "threads": THREADS,
+            "threads": settings.api_threads,
             "keepalive": KEEPALIVE,
             "graceful_timeout": int(settings.grace),
             # No proxy is believed what it says about the client.
@@ -101,7 +110,7 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has
         celery = Celery("orchestrator-api", set_as_current=False)
         celery.conf.update(celery_settings(self._settings))
         services = bootstrap.services(self._settings, celery)
-        return create_app(services, authenticate=self._authenticate, threads=THREADS)
+        return create_app(services, authenticate=self._authenticate)
 
 
 class Logger(gunicorn.glogging.Logger):  # type: ignore[misc]  # it has no types

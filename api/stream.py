@@ -11,7 +11,7 @@ from flask import Response, request
 from api import kinds
 from api.context import State, scope, state
 from api.feed import Item, Onlooker, Over, Place, Wanted
-from api.history import EVENT_STREAM, HEARTBEAT, LONGEST
+from api.history import EVENT_STREAM, HEARTBEAT, LONGEST, alone
 from api.problems import Problem
 from api.resource import Resource, dumped
 from api.schemas.events import StreamQuerySchema
@@ -40,7 +40,7 @@ def stream(query: dict[str, Any]) -> Response:
     except BaseException:
         app.waiters.close_stream()
         raise
-    response = Response(_events(app, onlooker, last), content_type=EVENT_STREAM)
+    response = Response(alone(app, _events(app, onlooker, last)), content_type=EVENT_STREAM)
 
     def leave() -> None:
         app.feed.leave(onlooker)

@@ -1,13 +1,15 @@
 """Waiting for instances: any number of requests, one query at a time for all of them.
 
 One thread a process looks, only while somebody waits, and the more often the younger the
-wait is. So a wait costs neither a connection nor a NOTIFY in the transitions.
+wait is. So a wait costs neither a connection nor a NOTIFY in the transitions; and it lends its
+thread's place to another request (see `api.pool`).
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from orchestrator import clock
@@ -30,13 +32,24 @@ class _Wait:
     event: threading.Event = field(default_factory=threading.Event)
 
 
-class Waiters:
-    """Those who wait: at most `slots` for an end and `streams` for whatever happens, so that
-    threads are left for the others."""
+#: Requests of one process that may wait for an end, and streams that may be open, at a time:
+#: each has a thread and a connection of its own.
+WAITS, STREAMS = 512, 64
 
-    def __init__(self, database: Database, slots: int, streams: int) -> None:
+Lend = Callable[[], AbstractContextManager[None]]
+
+
+class Waiters:
+    """Those who wait: at most `waits` for an end and `streams` for whatever happens.
+
+    `lend` is a block within which a request's thread is not counted; a server with a bounded
+    number of threads sets it.
+    """
+
+    def __init__(self, database: Database, waits: int = WAITS, streams: int = STREAMS) -> None:
+        self.lend: Lend = nullcontext
         self._database = database
-        self._slots = threading.BoundedSemaphore(slots)
+        self._slots = threading.BoundedSemaphore(waits)
         self._streams = threading.BoundedSemaphore(streams)
         self._waits: set[_Wait] = set()
         self._changed = threading.Condition()
@@ -48,12 +61,13 @@ class Waiters:
         # Without a free slot the answer is the present state: the client may ask again.
         if self._slots.acquire(blocking=False):
             try:
-                self._wait(instance, seconds, lambda found: found.settled)
+                with self.lend():
+                    self._wait(instance, seconds, lambda found: found.settled)
             finally:
                 self._slots.release()
 
     def open_stream(self) -> bool:
-        """Begin a stream, unless too many are open: each has a thread of the server's."""
+        """Begin a stream, unless too many are open: each has a thread of its own."""
         return self._streams.acquire(blocking=False)
 
     def close_stream(self) -> None:
@@ -63,7 +77,7 @@ class Waiters:
     def moved(self, instance: str, sequence: int, seconds: float) -> None:
         """Wait until an instance has gone beyond the transition `sequence`, or time is over.
 
-        For streams, which hold their thread anyhow and were counted when they were opened.
+        For streams, which were counted, and lent their place, when they were opened.
         """
         self._wait(instance, seconds, lambda found: found.sequence > sequence)
 

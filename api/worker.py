@@ -14,6 +14,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-
 
 from api import kinds, problems
 from api.kinds import Kind
+from api.pool import Pool
 from api.problems import Problem
 from orchestrator import clock
 
@@ -66,6 +67,17 @@ class Connection(TConn):  # type: ignore[misc]  # it has no types
 class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
     """gunicorn's, with our connections and our answers."""
 
+    def get_thread_pool(self) -> Pool:
+        """Threads that lend their place while they wait."""
+        return Pool(self.cfg.threads)
+
+    def load_wsgi(self) -> None:
+        """Load the application, and tell it how to wait."""
+        super().load_wsgi()
+        state = self._state()
+        if state:
+            state.waiters.lend = self.tpool.lend
+
     def accept(self, listener: Any) -> None:
         """Take a connection as gunicorn does, as one of ours."""
         try:
@@ -93,7 +105,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         """Whether the next request comes at once, and this thread may wait for that."""
         if conn.parser.unreader.buf.getvalue():
             return True
-        if self.tpool._work_queue.qsize():  # noqa: SLF001  the executor does not tell otherwise
+        if self.tpool.waiting:
             return False
         poll = select.poll()
         poll.register(conn.sock, select.POLLIN)

@@ -109,6 +109,16 @@ class Settings:
     api_host: str = "127.0.0.1"
     #: The port that the API binds to; 0 takes a free one.
     api_port: int = _checked(8233, Range(min=0, max=65535))
+    #: Whether callers need an API key: ``on``, ``off`` (on this machine only), or ``auto``: where
+    #: other machines can reach the API.
+    api_authentication: str = _checked("auto", OneOf(("auto", "on", "off")))
+    #: The names that the API answers to (``api.example.com``, ``.example.com``); others are a
+    #: 400. Empty: any, or those of this machine where nobody needs a key.
+    api_hosts: tuple[str, ...] = ()
+    #: Requests that one API process works on at a time; those that wait are not counted.
+    api_threads: int = _checked(16, Range(min=1, max=1000))
+    #: Requests a second that each API key may make in the long run; 0: any number.
+    api_rate_limit: float = _checked(1000.0, Range(min=0))
     #: Where the command line and the client find the API.
     api_url: str = "http://127.0.0.1:8233"
     #: Where people find Flower: the API links each attempt to its page there. Empty: no links.

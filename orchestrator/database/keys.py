@@ -12,6 +12,8 @@ from orchestrator.database.slices import Reader
 
 #: Stands for all namespaces in a key's list.
 ALL = "*"
+#: While a new key replaces an old one of its name, both live.
+MOST_LIVE = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from api.auth import Authenticator
 from api.keys import new_key
 from api.limits import Rate
 from orchestrator import clock
+from orchestrator.cli import main
 from orchestrator.database import keys
 from orchestrator.ids import new_id
 from tests.support.api import Api, document, problem
@@ -254,3 +256,18 @@ def test_what_a_process_knows_of_keys_is_bounded(api: Api, bearer: Bearer, monke
     for _ in range(9):
         assert api.get("/v1/instances", headers=bearer("viewer")).status_code == 200
     assert len(known._known) <= 3
+
+
+def test_the_first_key_is_made_without_the_api(api: Api, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", api.database.url)
+    command = ["key", "create", "first", "--role", "admin", "--in-database"]
+    made = CliRunner().invoke(main, command)
+    assert made.exit_code == 0, made.output
+    headers = {"Authorization": f"Bearer {made.stdout.strip()}"}
+    (listed,) = api.get("/v1/keys", headers=headers).json["items"]
+    assert (listed["name"], listed["role"], listed["namespaces"]) == ("first", "admin", ["*"])
+    (told,) = api.get("/v1/audit", headers=headers).json["items"]
+    assert (told["action"], told["actor"]) == ("key.make", "command line")
+    assert CliRunner().invoke(main, command).exit_code == 0
+    third = CliRunner().invoke(main, command)
+    assert (third.exit_code, "2 keys of the name" in third.output) == (2, True)

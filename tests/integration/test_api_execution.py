@@ -175,7 +175,7 @@ def test_the_history_streams_until_the_instance_ends(api: Api):
 
 def test_streams_are_few_enough_to_leave_room(api: Api):
     id = running(api, WAIT)
-    few = Api.on(api.database.url, "redis://127.0.0.1:1/0", threads=4)
+    few = Api.on(api.database.url, "redis://127.0.0.1:1/0", streams=1)
     first = few.client.get(f"/v1/instances/{id}/history", headers=STREAM, buffered=False)
     next(first.iter_encoded())
     second = few.get(f"/v1/instances/{id}/history", headers=STREAM)

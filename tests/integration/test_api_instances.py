@@ -251,7 +251,7 @@ def test_a_start_can_prefer_to_wait(shop: Api):
 def test_waiting_is_one_query_for_all(shop: Api):
     """Twenty who wait cost no more looks than one does."""
     ids = [shop.start() for _ in range(4)]
-    api = Api.on(shop.database.url, NO_BROKER, threads=64)
+    api = Api.on(shop.database.url, NO_BROKER)
     done: list[Any] = []
 
     def wait(id: str) -> None:
@@ -273,7 +273,7 @@ def test_waiting_is_one_query_for_all(shop: Api):
 
 
 def test_when_no_place_to_wait_is_left_the_answer_comes_at_once(shop: Api):
-    api = Api.on(shop.database.url, NO_BROKER, threads=2)
+    api = Api.on(shop.database.url, NO_BROKER, waits=1)
     id = shop.start()
     first = threading.Thread(
         target=api.client.application.test_client().get, args=(f"/v1/instances/{id}?wait=20",)

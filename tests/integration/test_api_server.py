@@ -6,19 +6,24 @@ import contextlib
 import json
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from celery import Celery
 
-from api.server import is_loopback
+from api.server import is_loopback, needs_keys
+from orchestrator import bootstrap
 from orchestrator.errors import ConfigurationError
 from orchestrator.processes import Process, http_ok
+from orchestrator.settings import Settings
 from tests.support.api import document
 from tests.support.stack import Stack, free_port
 
+THREADS = 3
 NO_BROKER = "redis://127.0.0.1:1/0"
 
 
@@ -42,7 +47,7 @@ def server(stack: Stack) -> Process:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     stack.client.base_url = httpx2.URL(url)
-    env = {"ORCHESTRATOR_API_PORT": port}
+    env = {"ORCHESTRATOR_API_PORT": port, "ORCHESTRATOR_API_THREADS": THREADS}
     return stack.spawn("api", "-c", IMPATIENT, "api", env=env, ready=http_ok(f"{url}/livez"))
 
 
@@ -156,6 +161,59 @@ def test_without_postgres_the_answer_is_a_503(stack: Stack, postgres):
         postgres.start()
     stack.until(lambda: stack.client.get("/readyz").status_code == 200, "the API recovers")
     assert stack.client.post("/v1/instances", json=started).status_code == 202
+
+
+def started(stack: Stack, name: str) -> str:
+    """An instance that nobody brings on."""
+    assert stack.client.post("/v1/workflows", json=document(name)).status_code == 201
+    body = {"workflow": {"namespace": "shop", "name": name}}
+    return str(stack.client.post("/v1/instances", json=body).json()["id"])
+
+
+def test_many_wait_and_stream_and_starve_nobody(stack: Stack):
+    id = started(stack, "awaited")
+    answers: list[str] = []
+    base = stack.client.base_url
+
+    def wait() -> None:
+        with httpx2.Client(base_url=base, timeout=120) as client:
+            answers.append(client.get(f"/v1/instances/{id}?wait=60").json()["status"])
+
+    def follow() -> None:
+        headers = {"Accept": "text/event-stream"}
+        with (
+            httpx2.Client(base_url=base, timeout=120) as client,
+            client.stream("GET", f"/v1/instances/{id}/history", headers=headers) as stream,
+        ):
+            answers.append("streamed" if b"data:" in stream.read() else "nothing")
+
+    both = [threading.Thread(target=wait, daemon=True) for _ in range(30)]
+    both += [threading.Thread(target=follow, daemon=True) for _ in range(10)]
+    for thread in both:
+        thread.start()
+    waiting = f"/v1/instances/{id}"
+    for _ in range(20):
+        assert stack.client.get(waiting).json()["status"] == "pending"
+    assert answers == []
+    cancelled = stack.client.post(f"{waiting}/terminate")
+    assert cancelled.status_code == 202
+    services = bootstrap.services(Settings(database_url=stack.database_url), Celery())
+    services.state.drain(id)
+    services.close()
+    for thread in both:
+        thread.join(60)
+    assert sorted(answers) == ["completed"] * 30 + ["streamed"] * 10
+
+
+def test_without_authentication_nobody_else_is_let_near():
+    def needs(**chosen: str) -> bool:
+        return needs_keys(Settings(**chosen))  # type: ignore[arg-type]
+
+    assert not needs(api_host="127.0.0.1")
+    assert needs(api_host="127.0.0.1", api_authentication="on")
+    assert needs(api_host="0.0.0.0")
+    with pytest.raises(ConfigurationError, match="ORCHESTRATOR_API_AUTHENTICATION"):
+        needs(api_host="0.0.0.0", api_authentication="off")
 
 
 def test_what_is_loopback():

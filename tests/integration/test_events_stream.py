@@ -11,6 +11,7 @@ import pytest
 
 from api import feed as feeds
 from api.feed import Feed, Over
+from api.waiting import STREAMS
 from orchestrator.bootstrap import Services
 from orchestrator.core.values import Json
 from orchestrator.database import events
@@ -121,10 +122,10 @@ def test_a_stream_is_taken_up_where_it_was(api: Api):
 
 
 def test_many_who_look_on_cost_one_reader(api: Api):
-    readings = [Reading(api) for _ in range(4)]
+    readings = [Reading(api) for _ in range(STREAMS)]
     assert problem(api.client.get("/v1/events/stream")) == "too-many-requests"
     put(api, event())
-    assert [reading.take(1)[0][1]["id"] for reading in readings] == ["1"] * 4
+    assert [reading.take(1)[0][1]["id"] for reading in readings] == ["1"] * STREAMS
     assert sum(thread.name == "feed" for thread in threading.enumerate()) == 1
     for reading in readings:
         reading.close()

@@ -69,7 +69,7 @@ class Api:
     @classmethod
     def on(cls, database_url: str, broker_url: str, **options: Any) -> Api:
         """The application on these servers; options are settings and `create_app`'s."""
-        names = {"authenticate", "threads", "rate"} & options.keys()
+        names = {"authenticate", "rate", "waits", "streams"} & options.keys()
         made = {name: options.pop(name) for name in names}
         settings = Settings(database_url=database_url, broker_url=broker_url, **options)
         celery = Celery(set_as_current=False)
