@@ -175,7 +175,7 @@ def _remove(found: list[Version]) -> Response:
             schedules.removed(cursor, ids if free else [])
             _audit(cursor, found if free else [])
     if not free:
-        raise Problem(kinds.IN_USE, "instances of it have not ended")
+        raise Problem(kinds.IN_USE, "instances of it have not ended, or can still be compensated")
     state().catalog.forget(
         *(
             (each.namespace, each.name, version)

@@ -230,8 +230,16 @@ def break_off(draft: Draft) -> None:
     _end(draft, draft.root.recall("undo"), Compensation.FAILED)
 
 
+def put_off(draft: Draft, command: Mapping[str, Json]) -> None:
+    """Keep a command until the instance's process is over: one step is undone at a time."""
+    waiting: list[Json] = draft.root.recall("put_off", [])
+    draft.root.remember(put_off=[*waiting, dict(command)])
+
+
 def _end(draft: Draft, memory: Mapping[str, Json], state: Compensation) -> None:
-    draft.root.remember(undo=None)
+    for command in draft.root.recall("put_off", []):
+        draft.stimuli.append(NewStimulus(StimulusKind.COMMAND, None, None, command))
+    draft.root.remember(undo=None, put_off=None)
     draft.set_compensation(state)
     draft.fact("compensation.ended", None, {"compensation": state.value})
     if memory["reply"] is not None:

@@ -369,22 +369,12 @@ def _chunks(instance: Instance, transition: Transition) -> Iterable[Statement]:
 
 
 def _children(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    """Refused as `Superseded` where the version was removed since it was looked for."""
     for child in transition.children:
         parent = (instance.id, child.parent_step) if child.parent_step else (None, None)
         yield (
-            "insert into orchestrator.instances (id, namespace, workflow_id, workflow, version,"
-            " input, state, parent_instance, parent_step)"
-            " select %s, w.namespace, w.id, w.name, w.version, %s, %s, %s, %s"
-            " from orchestrator.workflows w where w.id = %s;"
-            " insert into orchestrator.stimuli (instance_id, kind) values (%s, 'start')",
-            [
-                child.id,
-                _json(child.input),
-                _json(child.state),
-                *parent,
-                child.workflow_id,
-                child.id,
-            ],
+            "select orchestrator.start_child(%s, %s, %s, %s, %s, %s)",
+            [child.id, child.workflow_id, _json(child.input), _json(child.state), *parent],
         )
 
 

@@ -150,12 +150,24 @@ _SKEW = timedelta(hours=1)
 _OPEN = sorted(status.value for status in OPEN)
 
 
+#: An instance that needs its document: it has not ended, or something in it can still be
+#: undone, or the instance that waits for it, or has waited, may tell it to undo itself.
+_NEEDED = """
+ (i.status = any(%(open)s) or i.compensation = 'running'
+  or exists (select from orchestrator.steps s
+              where s.instance_id = i.id and s.undo is not null and s.done is not null)
+  or exists (select from orchestrator.steps p
+              where p.instance_id = i.parent_instance and p.id = i.parent_step
+                and (p.undo is not null or p.status = any(%(open)s))))
+"""
+
+
 def in_use(reader: Reader, ids: Sequence[str]) -> bool:
-    """Whether an instance of one of these versions has not ended."""
+    """Whether an instance of one of these versions has not ended, or can be compensated."""
     row = reader.one(
-        "select exists (select from orchestrator.instances where workflow_id = any(%s::uuid[])"
-        " and (status = any(%s) or compensation = 'running'))",
-        (list(ids), _OPEN),
+        "select exists (select from orchestrator.instances i"
+        f" where i.workflow_id = any(%(ids)s::uuid[]) and {_NEEDED})",
+        {"ids": list(ids), "open": _OPEN},
     )
     return bool(row and row[0])
 
@@ -164,13 +176,15 @@ def remove(cursor: Reader, ids: Sequence[str], checked: datetime) -> bool:
     """Remove versions unless an instance of theirs was started meanwhile; whether it was done.
 
     To be called in a transaction, after `in_use` said no at the time `checked`: starts are
-    held up only for as long as it takes to look at those that came after that.
+    held up only for as long as it takes to look at those that came after that. Transitions
+    that hold a row lock are waited for, since one of them may be starting a sub-workflow.
     """
-    cursor.all("lock table orchestrator.instances in share row exclusive mode")
+    cursor.all("lock table orchestrator.instances in exclusive mode")
     row = cursor.one(
-        "select exists (select from orchestrator.instances where workflow_id = any(%s::uuid[])"
-        " and created_at > %s and (status = any(%s) or compensation = 'running'))",
-        (list(ids), checked - _SKEW, _OPEN),
+        "select exists (select from orchestrator.instances i"
+        " where i.workflow_id = any(%(ids)s::uuid[]) and i.created_at > %(after)s"
+        f" and {_NEEDED})",
+        {"ids": list(ids), "open": _OPEN, "after": checked - _SKEW},
     )
     if row and row[0]:
         return False

@@ -155,6 +155,43 @@ def test_a_version_in_use_cannot_be_removed(api: Api):
     assert api.get(f"/v1/instances/{id}").status_code == 200
 
 
+def test_a_version_that_may_have_to_undo_something_cannot_be_removed(api: Api):
+    """The parent waits, its sub-workflow has ended: a cancel would need both documents."""
+    undo = {"compensate": {"set": {"undone": True}}}
+    about = {"namespace": "shop", "name": "child", "version": "1.0.0"}
+    steps = {
+        "child": [{"a": {"set": {"x": 1}, "metadata": undo}}],
+        "plain": [{"a": {"set": {"x": 1}}}],
+        "parent": [
+            {"sub": {"run": {"workflow": about}}},
+            {"other": {"run": {"workflow": {**about, "name": "plain"}}}},
+            {"pause": {"wait": {"hours": 1}}},
+        ],
+    }
+    for name, do in steps.items():
+        api.deploy(document(name, do=do))
+    state = api.client.application.extensions["orchestrator"].services.state
+    parent = api.start("parent")
+    state.drain(parent)
+    for _ in ("child", "plain"):
+        ((child,),) = api.all(
+            "select id::text from orchestrator.instances where status = 'pending'"
+        )
+        state.drain(child)
+        state.drain(parent)
+    assert api.get(f"/v1/instances/{parent}").json["status"] == "waiting"
+    for name in steps:
+        answer = api.delete(f"/v1/workflows/shop/{name}")
+        assert (answer.status_code, problem(answer)) == (409, "in-use"), name
+    # Once all is undone, nobody needs them any more.
+    api.post(f"/v1/instances/{parent}/cancel")
+    for (id,) in api.all("select id::text from orchestrator.instances order by id desc") * 3:
+        state.drain(id)
+    assert api.get(f"/v1/instances/{parent}").json["compensation"] == "completed"
+    for name in steps:
+        assert api.delete(f"/v1/workflows/shop/{name}").status_code == 204, name
+
+
 def test_a_start_and_a_removal_never_leave_an_orphan(api: Api):
     """A start that checked the workflow before it was removed must not come in after."""
     api.deploy(document())

@@ -210,6 +210,19 @@ def test_a_dead_letter_can_be_retried() -> None:
     assert world.ready() == []
 
 
+def test_dead_letters_that_are_retried_together_go_one_after_the_other() -> None:
+    world, id = run(doc({"a": call("a", "undo-a")}, {"b": call("b", "undo-b")}, BAD))
+    asked(world, **{"undo-a": FAIL, "undo-b": FAIL})
+    ignored = len(world.ignored)
+    for letter in world.rows[id].dead_letters:
+        world.command(id, "compensation", step=letter["step"], action="retry", by="me")
+    assert len(world.ready()) == 1, "one step is undone at a time"
+    assert asked(world) == ["undo-b", "undo-a"]
+    assert world.instance(id).compensation is Compensation.COMPLETED
+    assert len(world.ignored) == ignored, "none is forgotten"
+    assert [fact.data["by"] for fact in world.facts(id, "compensation.retried")] == ["me", "me"]
+
+
 def test_an_expression_that_fails_in_a_compensation_is_a_dead_letter_at_once() -> None:
     undoing = {"call": "undo", "with": {"x": "${ error }"}}
     world, id = run(doc({"a": {"call": "a", "metadata": {"compensate": undoing}}}, BAD))

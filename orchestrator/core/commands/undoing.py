@@ -39,8 +39,8 @@ def compensate(draft: Draft, data: Mapping[str, Json]) -> None:
 
 
 def settle_letter(draft: Draft, data: Mapping[str, Json]) -> None:
-    """Do what became of a failed compensation: ``action`` "retry" has the step undone again,
-    "resolve" says that a person has seen to it. ``step`` is the compensating step."""
+    """Do what became of a failed compensation: ``action`` "retry" has the step undone again
+    (where others are being undone, after those), "resolve" says that a person has seen to it. ``step`` is the compensating step."""
     undoing = _step(draft, data.get("step"))
     action = data.get("action")
     if action not in ("retry", "resolve"):
@@ -49,11 +49,13 @@ def settle_letter(draft: Draft, data: Mapping[str, Json]) -> None:
         raise Refused("the step is no compensation that has failed")
     if undoing.recall("settled") or draft.root.is_open:
         raise Refused("the compensation was settled already, or the instance still runs")
+    if action == "retry" and draft.root.compensation is Compensation.RUNNING:
+        return compensation.put_off(draft, data)
     undoing.remember(settled=action)
     if action == "retry":
         return _again(draft, undoing, data)
     draft.set_status(undoing, Status.COMPLETED)
-    told = {"by": undoing.id, **reason(data)}
+    told = {"undoing": undoing.id, **reason(data)}
     draft.fact("compensation.resolved", undoing.undoes, told)
     compensation.letter_settled(draft)
     if draft.root.compensation is Compensation.FAILED and not draft.root.recall("letters"):
@@ -62,11 +64,9 @@ def settle_letter(draft: Draft, data: Mapping[str, Json]) -> None:
 
 
 def _again(draft: Draft, undoing: Node, data: Mapping[str, Json]) -> None:
-    if draft.root.compensation is Compensation.RUNNING:
-        raise Refused("the instance is being compensated; try again when that is over")
     node = draft.node(undoing.undoes or ROOT)
     node.undo = "child" if undoing.kind == "undo" else "task"
-    draft.fact("compensation.retried", node.id, {"by": undoing.id, **reason(data)})
+    draft.fact("compensation.retried", node.id, {"undoing": undoing.id, **reason(data)})
     compensation.letter_settled(draft)
     done = node.done or 0
     compensation.start(
