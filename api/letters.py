@@ -79,7 +79,7 @@ def resolve(body: dict[str, Any], id: str) -> Response:
 @blueprint.route("/instances/<id:id>/compensation")
 @blueprint.answers(200, CompensationSchema)
 def compensation(id: str) -> Response:
-    """What a compensation would undo, in its order, and what was undone so far"""
+    """What a cancel or a compensation would undo, in its order, and what was undone so far"""
     found = find(id)
     services = state().services
     plan = _plan(services.workflows.get(found.workflow_id), _undoable(found))
@@ -87,6 +87,9 @@ def compensation(id: str) -> Response:
         {
             "compensation": found.compensation,
             "plan": [_planned(each) for each in plan],
+            "running": [
+                _planned(each) for each in steps.undoable_in_flight(services.database, found.id)
+            ],
             "undone": [
                 {**shown.step(row, (), None), "attempts": []}
                 for row in steps.undoing(services.database, found.id)
@@ -126,6 +129,8 @@ def _put(
     letter = _find(cursor, id)
     by, address = caller().name, request.remote_addr
     if not dead_letters.settle(cursor, letter, action, by, reason, address):
+        if _find(cursor, id)[7] is None:
+            raise Problem(kinds.WRONG_STATUS, "its instance still runs; settle it afterwards")
         raise Problem(kinds.CONFLICT, "the dead letter was settled already")
     instance.append(letter[3])
     return keyed.answered(202, shown_letter(_find(cursor, id)))
@@ -174,4 +179,5 @@ def _planned(step: Undoable) -> dict[str, Any]:
         "name": shown.name(step.reference),
         "kind": step.kind,
         "outcome": "unknown" if step.unknown else None,
+        "instance": step.child,
     }

@@ -7,6 +7,7 @@ An error is JSON of the form that the DSL gives it (dsl.md, Error Handling):
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +19,7 @@ RUNTIME = ERROR_TYPES + "runtime"
 TIMEOUT = ERROR_TYPES + "timeout"
 VALIDATION = ERROR_TYPES + "validation"
 
-#: A traceback is kept up to here, in characters; its end says most.
+#: A traceback is kept up to here, in bytes of UTF-8; its end says most.
 TRACEBACK_LIMIT = 16 * 1024
 #: What an exception says of itself is kept up to here, in characters.
 DETAIL_LIMIT = 4 * 1024
@@ -27,13 +28,24 @@ DETAIL_LIMIT = 4 * 1024
 _AROUND = ("/orchestrator/execution/", "/celery/app/trace.py", "/celery/app/task.py")
 
 
-def error_of(exc: BaseException) -> tuple[dict[str, Any], str]:
+Mask = Callable[[str], str]
+"""Takes secrets out of a text."""
+
+
+def _nothing_secret(text: str) -> str:
+    return text
+
+
+def error_of(exc: BaseException, mask: Mask = _nothing_secret) -> tuple[dict[str, Any], str]:
     """The DSL error that an exception of a task is, and its traceback as text.
+
+    What is too long is cut, once `mask` has taken the secrets out of it: half a secret would
+    not be recognised.
 
     `WorkflowError` says exactly what it wants to be; an exceeded time limit is ``timeout``;
     everything else is ``runtime``, status 500, with the exception's class as title.
     """
-    return _error(exc), _traceback(exc)
+    return _error(exc, mask), _traceback(exc, mask)
 
 
 def runtime_error(title: str, detail: str) -> dict[str, Any]:
@@ -54,10 +66,10 @@ def data_error(detail: str) -> dict[str, Any]:
     return {"type": VALIDATION, "status": 400, "title": title, "detail": _printable(detail)}
 
 
-def _error(exc: BaseException) -> dict[str, Any]:
+def _error(exc: BaseException, mask: Mask) -> dict[str, Any]:
     if isinstance(exc, WorkflowError):
-        return {name: _plain(value) for name, value in exc.to_json().items()}
-    detail = _printable(_text(exc))
+        return {name: _plain(value, mask) for name, value in exc.to_json().items()}
+    detail = _printable(mask(_text(exc)))
     if isinstance(exc, SoftTimeLimitExceeded | TimeLimitExceeded):
         error = {"type": TIMEOUT, "status": 408, "title": type(exc).__name__, "detail": detail}
     else:
@@ -65,9 +77,9 @@ def _error(exc: BaseException) -> dict[str, Any]:
     return {name: value for name, value in error.items() if value != ""}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, mask: Mask) -> Any:
     """Users may put anything into a WorkflowError; text and numbers are what JSON wants."""
-    return value if isinstance(value, int) else _printable(str(value))
+    return value if isinstance(value, int) else _printable(mask(str(value)))
 
 
 def _text(exc: BaseException) -> str:
@@ -84,15 +96,15 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _traceback(exc: BaseException) -> str:
+def _traceback(exc: BaseException, mask: Mask) -> str:
     try:
         lines = traceback.format_exception(type(exc), exc, _of_the_task(exc.__traceback__))
     except Exception:  # noqa: BLE001  the same: formatting calls users' code
         lines = [f"{type(exc).__name__}: {_text(exc)}\n"]
-    text = "".join(lines)
+    text = mask("".join(lines)).encode("utf-8", "backslashreplace")
     if len(text) > TRACEBACK_LIMIT:
-        text = "...\n" + text[4 - TRACEBACK_LIMIT :]
-    return text.encode("utf-8", "backslashreplace").decode()
+        text = b"...\n" + text[4 - TRACEBACK_LIMIT :]
+    return text.decode(errors="ignore")
 
 
 def _of_the_task(found: TracebackType | None) -> TracebackType | None:

@@ -234,6 +234,11 @@ class PlannedSchema(Schema):
     name = fields.String(required=True)
     kind = fields.String(required=True)
     outcome = fields.String(required=True, allow_none=True)
+    instance = uuid(
+        required=True,
+        allow_none=True,
+        metadata={"description": "the sub-workflow's, which undoes itself and has a plan too"},
+    )
 
 
 class CompensationSchema(Schema):
@@ -241,6 +246,11 @@ class CompensationSchema(Schema):
 
     compensation = fields.String(required=True, validate=validate.OneOf(COMPENSATIONS))
     plan = fields.List(fields.Nested(PlannedSchema), required=True)
+    running = fields.List(
+        fields.Nested(PlannedSchema),
+        required=True,
+        metadata={"description": "in somebody's hands: undone as well, should they succeed"},
+    )
     undone = fields.List(fields.Nested(StepSchema), required=True)
 
 

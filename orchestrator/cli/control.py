@@ -49,9 +49,17 @@ def resume(shared: Shared, **chosen: Any) -> None:
 
 @click.command()
 @_for_many
-def cancel(shared: Shared, **chosen: Any) -> None:
+@click.option("--dry-run", is_flag=True, help="Only show what would be undone, in its order.")
+def cancel(shared: Shared, dry_run: bool, **chosen: Any) -> None:
     """Stop instances and undo what they completed."""
-    _tell_all(shared, "cancel", **chosen)
+    if not dry_run:
+        _tell_all(shared, "cancel", **chosen)
+        return
+    if not chosen["ids"]:
+        raise click.UsageError("name the instances whose plans you want to see")
+    with shared.client() as client:
+        for id in chosen["ids"]:
+            _preview(shared, client, id)
 
 
 @click.command()
@@ -76,7 +84,12 @@ def retry(shared: Shared, id: str, step: str | None, input: Any, reason: str | N
 
 @click.command()
 @instance_id
-@click.option("--from", "step", metavar="STEP", help="Back to this step: its number or name.")
+@click.option(
+    "--to",
+    "step",
+    metavar="STEP",
+    help="Back to this step, which itself stands: its number or name.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would be undone, in its order.")
 @_reason
 @shared_options
@@ -86,11 +99,10 @@ def compensate(
     """Undo what an ended instance completed."""
     with shared.client() as client:
         if dry_run:
-            state = client.transport.request("GET", f"/v1/instances/{id}/compensation").json()
-            shared.printer.rows(state["plan"], ("step", "name", "reference", "kind"))
+            _preview(shared, client, id)
             return
         back_to = None if step is None else step_number(client, id, step)
-        _tell(client, id, "compensate", reason=reason, **{"from": back_to})
+        _tell(client, id, "compensate", reason=reason, step=back_to)
 
 
 @click.command()
@@ -103,6 +115,14 @@ def skip(shared: Shared, id: str, step: str, data: Any, reason: str | None) -> N
     """Let a step that stands still end with an output of yours."""
     with shared.client() as client:
         _tell(client, id, "skip", reason=reason, step=step_number(client, id, step), output=data)
+
+
+def _preview(shared: Shared, client: Client, id: str) -> None:
+    """What would be undone: first what was completed, then what a worker still has in hand."""
+    told = client.transport.request("GET", f"/v1/instances/{id}/compensation").json()
+    rows = [{**each, "if": ""} for each in told["plan"]]
+    rows += [{**each, "if": "it succeeds"} for each in told["running"]]
+    shared.printer.rows(rows, ("step", "name", "reference", "kind", "outcome", "instance", "if"))
 
 
 def step_number(client: Client, id: str, step: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.codec import dumps
+from orchestrator.core.values import OPEN
 from orchestrator.database import audit, commands
 from orchestrator.database.audit import Entry
 from orchestrator.database.pages import Condition, Level, Page, Part, Scope, counted_by, page_by
@@ -17,6 +18,7 @@ _COLUMNS = (
 )
 _TABLE = "orchestrator.dead_letters"
 _SELECT = f"select {_COLUMNS} from {_TABLE}"
+_OPEN = sorted(status.value for status in OPEN)
 
 
 def listed(
@@ -93,7 +95,8 @@ def settle(
     address: str | None,
 ) -> bool:
     """Do with a letter (as `listed` has it) what a person decided, ``retry`` or ``resolve``: a
-    command to its instance, and a line of the audit log. False where it was settled already."""
+    command to its instance, and a line of the audit log. False where it was settled already, or
+    where its instance still runs: what a `try` could not undo is settled afterwards."""
     _, id, namespace, instance, step, *_ = letter
     decided = {"action": action, "by": by, "reason": reason}
     if not resolve(cursor, id, dumps(decided)):
@@ -104,10 +107,12 @@ def settle(
 
 
 def resolve(cursor: Reader, id: str, resolution: str) -> bool:
-    """Note what a person decided (JSON text); False where somebody had already."""
+    """Note what a person decided (JSON text); False as `settle` says."""
     row = cursor.one(
         "update orchestrator.dead_letters set resolved_at = clock_timestamp(), resolution = %s"
-        " where id = %s and resolved_at is null returning 1",
-        (resolution, id),
+        " where id = %s and resolved_at is null and not exists ("
+        "  select from orchestrator.instances i"
+        "   where i.id = instance_id and i.status = any(%s)) returning 1",
+        (resolution, id, _OPEN),
     )
     return row is not None

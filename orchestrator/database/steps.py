@@ -157,7 +157,8 @@ def waiting(reader: Reader, instance: str, limit: int = 100) -> list[Waiting]:
 
 @dataclass(frozen=True, slots=True)
 class Undoable:
-    """A step that a compensation may undo, or one around such a step (`done` None)."""
+    """A step that a compensation may undo, or one around such a step (`done` None). `child`
+    is the sub-workflow's instance that undoes itself."""
 
     id: int
     parent: int
@@ -165,27 +166,48 @@ class Undoable:
     kind: str
     completed: bool
     unknown: bool
+    child: str | None
     done: int | None
+
+
+_UNDOABLE = (
+    "s.id, s.parent, s.ref, s.kind, s.status = 'completed' as completed, s.unknown,"
+    " case s.undo when 'child' then s.state ->> 'child' end as child"
+)
 
 
 def undoable(reader: Reader, instance: str, limit: int = 1000) -> list[Undoable]:
     """The steps that can be undone, the last completed first, then all that contain them."""
     rows = reader.all(
         "with recursive candidates as ("
-        " select id, parent, ref, kind, status = 'completed' as completed, unknown, done"
-        " from orchestrator.steps where instance_id = %(i)s and undo is not null"
-        " and done is not null and (status = 'completed' or unknown)"
-        " order by done desc limit %(n)s),"
+        f" select {_UNDOABLE}, s.done"
+        " from orchestrator.steps s where s.instance_id = %(i)s and s.undo is not null"
+        " and s.done is not null and (s.status = 'completed' or s.unknown)"
+        " order by s.done desc limit %(n)s),"
         " around as ("
-        " select s.id, s.parent, s.ref, s.kind, s.status = 'completed' as completed, s.unknown"
-        " from orchestrator.steps s, candidates c"
+        f" select {_UNDOABLE} from orchestrator.steps s, candidates c"
         " where s.instance_id = %(i)s and s.id = c.parent"
         " union"
-        " select s.id, s.parent, s.ref, s.kind, s.status = 'completed', s.unknown"
-        " from orchestrator.steps s, around a where s.instance_id = %(i)s and s.id = a.parent)"
+        f" select {_UNDOABLE} from orchestrator.steps s, around a"
+        " where s.instance_id = %(i)s and s.id = a.parent)"
         " select * from candidates union all select *, null::int from around"
         " order by done desc nulls last, id",
         {"i": instance, "n": limit},
+    )
+    return [Undoable(*row) for row in rows]
+
+
+def undoable_in_flight(reader: Reader, instance: str, limit: int = 1000) -> list[Undoable]:
+    """The steps that somebody has in hand, which will be undone should they succeed."""
+    rows = reader.all(
+        f"select {_UNDOABLE}, null::int from orchestrator.steps s"
+        " where s.instance_id = %s and s.undo is not null and s.done is null"
+        " and s.status in ('running', 'waiting') and ("
+        "  s.kind = 'run' and s.state ->> 'child' is not null"
+        "  or exists (select from orchestrator.attempts a where a.instance_id = s.instance_id"
+        "             and a.step = s.id and a.state = 'claimed'))"
+        " order by s.id limit %s",
+        (instance, limit),
     )
     return [Undoable(*row) for row in rows]
 

@@ -128,7 +128,7 @@ class Hold:
         elif self._retry is not None and isinstance(exc, Exception):
             self._end(self._retried(self._retry))
         else:
-            ended = outcomes.raised(self.work.attempt.id, exc, self._default_delay)
+            ended = outcomes.raised(self.work.attempt.id, exc, self._default_delay, self._mask)
             if ended is not None:
                 self._end(ended)
 
@@ -137,9 +137,13 @@ class Hold:
         attempt = self.work.attempt.id
         limit = self.task.max_retries
         if asked.sig is None and limit is not None and self.work.retries >= limit:
-            error, traceback = error_of(asked.exc or asked)
+            error, traceback = error_of(asked.exc or asked, self._mask)
             return Ended(attempt, AttemptState.FAILED, error=error, traceback=traceback)
-        return outcomes.retried(attempt, asked, self._default_delay)
+        return outcomes.retried(attempt, asked, self._default_delay, self._mask)
+
+    def _mask(self, text: str) -> str:
+        """The text without secrets that the task was called with."""
+        return text if self.secrets is None else str(self.secrets.mask(text))
 
     @property
     def _default_delay(self) -> float:

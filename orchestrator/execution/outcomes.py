@@ -22,7 +22,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from orchestrator import codec
 from orchestrator.clock import now
 from orchestrator.core.values import AttemptState, Ended
-from orchestrator.error_handler import data_error, error_of, runtime_error
+from orchestrator.error_handler import Mask, data_error, error_of, runtime_error
 
 #: `Reject(requeue=True)` hands the message back to the broker at once; a step waits a little,
 #: so that a task that always does it does not fill a worker.
@@ -46,27 +46,28 @@ def unusable(attempt: str, why: str) -> Ended:
     return Ended(attempt, AttemptState.FAILED, error=data_error(why), unknown=True)
 
 
-def raised(attempt: str, exc: BaseException, default_delay: float) -> Ended | None:
+def raised(attempt: str, exc: BaseException, default_delay: float, mask: Mask) -> Ended | None:
     """The end of a task that raised. None: this process is being stopped from outside, so its
     main process, which knows why, ends what it has in hand.
 
-    `default_delay`: seconds until the retry where the task's request does not say.
+    `default_delay`: seconds until the retry where the task's request does not say. `mask`
+    takes secrets out of a text.
     """
     if isinstance(exc, Retry):
-        return retried(attempt, exc, default_delay)
+        return retried(attempt, exc, default_delay, mask)
     if isinstance(exc, Ignore):
         return Ended(attempt, AttemptState.SUCCEEDED)
     if isinstance(exc, Reject):
         return _rejected(attempt, exc)
     if isinstance(exc, SystemExit | KeyboardInterrupt):
-        return None if terminate_handler_fired() else _exited(attempt, exc)
-    error, traceback = error_of(exc)
+        return None if terminate_handler_fired() else _exited(attempt, exc, mask)
+    error, traceback = error_of(exc, mask)
     return Ended(attempt, AttemptState.FAILED, error=error, traceback=traceback)
 
 
-def retried(attempt: str, asked: Retry, default_delay: float) -> Ended:
+def retried(attempt: str, asked: Retry, default_delay: float, mask: Mask) -> Ended:
     """The end of a task that asked to be tried again."""
-    error, traceback = error_of(asked.exc or asked)
+    error, traceback = error_of(asked.exc or asked, mask)
     delay = _seconds(asked.when, default_delay)
     return Ended(attempt, AttemptState.FAILED, error=error, traceback=traceback, retry_in=delay)
 
@@ -88,7 +89,7 @@ def _rejected(attempt: str, exc: Any) -> Ended:
     return Ended(attempt, AttemptState.FAILED, error=error, retry_in=delay)
 
 
-def _exited(attempt: str, exc: BaseException) -> Ended:
-    _, traceback = error_of(exc)
+def _exited(attempt: str, exc: BaseException, mask: Mask) -> Ended:
+    _, traceback = error_of(exc, mask)
     error = runtime_error(type(exc).__name__, f"the task ended its process ({exc!r})")
     return Ended(attempt, AttemptState.LOST, error=error, traceback=traceback, unknown=True)

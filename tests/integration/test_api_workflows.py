@@ -212,3 +212,23 @@ def test_a_start_and_a_removal_never_leave_an_orphan(api: Api):
     racer.join()
     assert answers == [404]
     assert api.content()["instances"] == 0
+
+
+def test_a_sub_workflow_and_a_removal_never_leave_a_parent_waiting(api: Api):
+    """A transition that chose a version before it was removed must not be saved after."""
+    api.deploy(document("child"))
+    about = {"namespace": "shop", "name": "child", "version": "latest"}
+    api.deploy(document("parent", do=[{"sub": {"run": {"workflow": about}}}]))
+    state = api.client.application.extensions["orchestrator"].services.state
+    parent = api.start("parent")
+    with api.database.transaction() as removal:
+        removal.all("lock table orchestrator.instances in exclusive mode")
+        racer = threading.Thread(target=state.drain, args=[parent])
+        racer.start()
+        while not api.all("select 1 from pg_locks where not granted"):
+            pass  # until the transition stands before the lock
+        removal.all("delete from orchestrator.workflows where name = 'child'")
+    racer.join()
+    found = api.get(f"/v1/instances/{parent}").json
+    assert found["status"] == "faulted"
+    assert found["error"]["type"].endswith("/configuration")

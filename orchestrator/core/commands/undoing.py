@@ -39,8 +39,9 @@ def compensate(draft: Draft, data: Mapping[str, Json]) -> None:
 
 
 def settle_letter(draft: Draft, data: Mapping[str, Json]) -> None:
-    """Do what became of a failed compensation: ``action`` "retry" has the step undone again
-    (where others are being undone, after those), "resolve" says that a person has seen to it. ``step`` is the compensating step."""
+    """Settle a failed compensation: ``action`` "retry" has the step undone again, where others
+    are being undone after those; "resolve" says that a person has seen to it. ``step`` is the
+    compensating step."""
     undoing = _step(draft, data.get("step"))
     action = data.get("action")
     if action not in ("retry", "resolve"):
