@@ -27,6 +27,8 @@ LONGEST = 600.0
 AROUND = 10.0
 #: A strike waits for something to end since the last one, so long at most, in s.
 PACE = 20.0
+#: With less time than this for a row, in s, its faults strike in quicker succession.
+LEISURE = 60.0
 #: So many instances may be open before more are started.
 BACKLOG = 200
 
@@ -98,9 +100,12 @@ def burn(outcome: Outcome, row: Row, servers: Servers, *, seconds: float, seed: 
     options = {**DEFAULTS, **row.ground}
     with Ground(servers.folder, servers.postgres, servers.broker, **options) as ground:
         row.prepare(ground)
-        striker = Striker(_paced(ground, row), row.strikes, row.pauses, seed)
+        haste = min(1.0, max(0.3, seconds / LEISURE))
+        pauses = (row.pauses[0] * haste, row.pauses[1] * haste)
+        striker = Striker(_paced(ground, row), row.strikes, pauses, seed)
         fire = max(seconds - AROUND, seconds / 2)
-        outcome.meanwhile = _load(ground, row, striker, began + fire, began + LONGEST)
+        at_last = began + min(LONGEST, 2 * seconds + SETTLE)
+        outcome.meanwhile = _load(ground, row, striker, began + fire, at_last)
         _heal(ground, servers)
         ground.settle(SETTLE)
         _judge(outcome, ground, row, striker)

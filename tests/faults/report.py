@@ -14,6 +14,9 @@ from tests.faults.rows import Row
 
 BEGIN, END = "<!-- figures: made by `make chaos` -->", "<!-- end of the figures -->"
 
+#: Why a row is not in the table of a run of a few.
+NOT_ASKED = "not asked for"
+
 Figures = dict[str, Any]
 
 
@@ -56,11 +59,8 @@ def figures(
 
 def _not_run(outcomes: Sequence[Outcome], rows: Sequence[Row]) -> dict[str, str]:
     asked = {one.name: one.not_run for one in outcomes}
-    return {
-        row.name: asked.get(row.name, "not asked for") or ""
-        for row in rows
-        if asked.get(row.name, "not asked for")
-    }
+    left = {row.name: asked.get(row.name, NOT_ASKED) for row in rows}
+    return {name: why for name, why in left.items() if why}
 
 
 def _row(one: Outcome) -> Figures:
@@ -109,7 +109,7 @@ def _cells(all_of_them: Figures) -> list[tuple[Any, ...]]:
         )
         for one in all_of_them["rows"]
     ]
-    left = all_of_them["rows_not_run"].items()
+    left = [(name, why) for name, why in all_of_them["rows_not_run"].items() if why != NOT_ASKED]
     return [*ran, *((name, "not run", *[""] * 8, why) for name, why in left)]
 
 
@@ -124,15 +124,17 @@ def sums(all_of_them: Figures) -> list[tuple[str, Any]]:
         ("stale results refused", all_of_them["stale_refused"]),
         ("recovery p99", f"{all_of_them['recovery_p99_s']} s of {all_of_them['recoveries']}"),
     ]
-    if "mutants" in parts:
+    if all_of_them["mutants"]:
         told.append(
             ("mutants killed", f"{all_of_them['mutants_killed']} of {all_of_them['mutants']}")
         )
-    told += [(name, _in_words(part)) for name, part in parts.items() if name != "mutants"]
+    told += [(name, _in_words(part)) for name, part in parts.items() if "killed" not in part]
     return [*told, ("passed", all_of_them["passed"])]
 
 
 def _in_words(part: Mapping[str, Any]) -> str:
+    if "not_run" in part:
+        return f"not run: {part['not_run']}"
     plain = {n: v for n, v in part.items() if isinstance(v, int | float) and n != "exit"}
     return ", ".join(f"{name} {value}" for name, value in plain.items())
 
