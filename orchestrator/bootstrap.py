@@ -12,6 +12,7 @@ from orchestrator.database.store import PostgresStore
 from orchestrator.database.time import DatabaseTime
 from orchestrator.event_handler.matching import EventHandler
 from orchestrator.expressions import Evaluator
+from orchestrator.expressions.sandbox import Sandbox
 from orchestrator.metrics import Meter
 from orchestrator.secrets import SecretSource
 from orchestrator.settings import Settings
@@ -54,7 +55,7 @@ def services(settings: Settings, app: Celery, meter: Meter | None = None) -> Ser
     meter = meter or Meter()
     database = Database(settings.database_url, size=settings.database_pool)
     dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout, meter)
-    evaluator = Evaluator()
+    evaluator = Evaluator(Sandbox(settings.expression_cpu, settings.expression_memory))
     vault = Vault(settings.secrets_key)
     secrets = SecretSource(
         settings.secrets_dir,
@@ -67,10 +68,15 @@ def services(settings: Settings, app: Celery, meter: Meter | None = None) -> Ser
         dispatcher=dispatcher,
         workflows=workflows,
         time=DatabaseTime(),
-        bringer=Bringer(evaluator.evaluate, Limits(), dispatcher.queue_of),
+        bringer=Bringer(evaluator.evaluate, _limits(settings), dispatcher.queue_of),
         meter=meter,
     )
     events = EventHandler(database, evaluator.evaluate, dispatcher)
     return Services(
         settings, database, dispatcher, evaluator, workflows, state, secrets, vault, events, meter
     )
+
+
+def _limits(settings: Settings) -> Limits:
+    """The core counts a number for each step and one for its completion."""
+    return Limits(tasks=settings.max_tasks, counter=2 * settings.max_steps)

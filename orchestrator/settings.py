@@ -80,8 +80,6 @@ class Settings:
     lease: float = _checked(10.0, Range(min=1, max=3600))
     #: How long an unclaimed attempt may be overtaken before its message counts as lost.
     republish_after: float = _checked(15.0, _POSITIVE)
-    #: Unclaimed attempts of one instance that stand at the broker at most.
-    max_unclaimed: int = _checked(500, Range(min=1, max=100_000))
     #: Time that a worker may go on with the steps it made ready, a chain; 0 turns that off.
     continuation_budget: float = _checked(0.1, Range(min=0, max=60))
     #: How long a stopping worker lets its running steps end.
@@ -90,9 +88,9 @@ class Settings:
     #: The largest input, output, event or request.
     max_payload: int = _checked(1 << 20, Range(min=1024, max=64 << 20))
     #: The largest number of tasks that one transition runs before it commits and goes on.
-    max_tasks: int = _checked(1000, Range(min=1))
+    max_tasks: int = _checked(100, Range(min=1))
     #: The largest number of steps of one instance: an endless loop ends here.
-    max_steps: int = _checked(100_000, Range(min=1))
+    max_steps: int = _checked(1_000_000, Range(min=1, max=1_000_000_000))
     #: How long events are kept; those that somebody still waits for are kept longer.
     event_retention: float = _checked(7 * 86400.0, _POSITIVE)
     #: How long instances are kept after their end; 0: for ever. Those that are older go to
@@ -101,7 +99,7 @@ class Settings:
     #: The folder that beats archive old instances in: files of JSON lines, one an instance.
     archive_dir: str | None = None
     #: CPU time that one expression may take.
-    expression_cpu: float = _checked(1.0, _POSITIVE)
+    expression_cpu: float = _checked(0.8, _POSITIVE)
     #: Memory that the expressions' process may take.
     expression_memory: int = _checked(256 << 20, Range(min=64 << 20))
 
@@ -123,11 +121,6 @@ class Settings:
     api_url: str = "http://127.0.0.1:8233"
     #: Where people find Flower: the API links each attempt to its page there. Empty: no links.
     flower_url: str | None = None
-    #: Whether `/metrics` of the API can be read without a key.
-    metrics_open: bool = False
-    #: Where workers and beats serve `/livez`, `/readyz` and `/metrics`, without a key:
-    #: ``0.0.0.0:9808``, say. Empty: nowhere. A process of its own needs a port of its own.
-    probe_address: str | None = _checked(None, _is_address)
     #: The key that the command line and the client show to the API.
     api_key: str | None = _secret(None)
 
@@ -143,6 +136,11 @@ class Settings:
     #: A file of certificates that outgoing calls trust besides the system's.
     outbound_ca: str | None = None
 
+    #: Whether `/metrics` of the API can be read without a key.
+    metrics_open: bool = False
+    #: Where workers and beats serve `/livez`, `/readyz` and `/metrics`, without a key:
+    #: ``0.0.0.0:9808``, say. Empty: nowhere. Each process needs a port of its own.
+    probe_address: str | None = _checked(None, _is_address)
     #: The least severe log line that is written.
     log_level: str = _checked("INFO", OneOf(("DEBUG", "INFO", "WARNING", "ERROR")))
     #: How log lines look: ``auto`` is text on a terminal and JSON elsewhere.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -135,3 +137,29 @@ def test_a_count_costs_no_more_with_what_was_counted():
     first, later = cost(fresh), cost(used)
     print(f"one count: {first * 1e6:.2f} us, among 500 series {later * 1e6:.2f} us")
     assert later < 10 * first
+
+
+def test_the_page_is_up_to_date():
+    from tests.support.metrics_page import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tests.support.metrics_page"
+
+
+@pytest.mark.parametrize(
+    "file", ["deploy/prometheus/alerts.yml", "docs/operations/monitoring.md"]
+)
+def test_what_is_watched_is_there(file: str) -> None:
+    from tests.support.metrics_page import names
+
+    text = (Path(__file__).parents[2] / file).read_text(encoding="utf-8")
+    used = set(re.findall(r"\borchestrator_[a-z_]+", text))
+    assert used
+    assert not used - names()
+
+
+def test_every_alert_is_in_the_runbook() -> None:
+    root = Path(__file__).parents[2]
+    alerts = (root / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8")
+    runbook = (root / "docs/operations/runbook.md").read_text(encoding="utf-8")
+    for name in re.findall(r"alert: (\w+)", alerts):
+        assert f"`{name}`" in runbook, name
