@@ -24,7 +24,8 @@ GAUGES = """
 ## From Postgres, at `/metrics` of the API
 
 Every API says the same, so a query takes the maximum: `max by (queue) (orchestrator_queue_depth)`.
-They are asked for at most every 5 s. Where Postgres is away only `orchestrator_database_up` is left.
+They are asked for at most every 5 s. While Postgres is away only `orchestrator_database_up` is
+there.
 
 | gauge | labels | |
 |---|---|---|
@@ -34,9 +35,9 @@ COUNTED = """
 ## Counted by processes
 
 By workers and beats at `ORCHESTRATOR_PROBE_ADDRESS`, by the API at `/metrics`; a query sums over
-them: `sum by (workflow) (rate(orchestrator_instances_ended_total[5m]))`. A process shows what it has
-counted since its start. A workflow, task or queue beyond about a thousand of them in one process is
-counted under `_other`.
+them: `sum by (workflow) (rate(orchestrator_instances_ended_total[5m]))`. A process shows what it
+has counted since its start. A workflow, task or queue beyond about a thousand of them in one
+process is counted under `_other`.
 
 | metric | kind | labels | |
 |---|---|---|---|"""

@@ -145,9 +145,7 @@ def test_the_page_is_up_to_date():
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tests.support.metrics_page"
 
 
-@pytest.mark.parametrize(
-    "file", ["deploy/prometheus/alerts.yml", "docs/operations/monitoring.md"]
-)
+@pytest.mark.parametrize("file", ["deploy/prometheus/alerts.yml", "docs/operations/monitoring.md"])
 def test_what_is_watched_is_there(file: str) -> None:
     from tests.support.metrics_page import names
 
