@@ -6,6 +6,8 @@ instance, and streams, are not counted (see `api.pool`): they starve nobody.
 
 from __future__ import annotations
 
+import gc
+import importlib
 import ipaddress
 import logging
 from typing import TYPE_CHECKING, Any
@@ -40,6 +42,7 @@ def run(settings: Settings) -> None:
             action="authentication_off",
             host=settings.api_host,
         )
+    _share_memory()
     Server(settings, authenticate=keys_needed).run()
 
 
@@ -53,6 +56,15 @@ def needs_keys(settings: Settings) -> bool:
             " ORCHESTRATOR_API_HOST=127.0.0.1 or ORCHESTRATOR_API_AUTHENTICATION=on"
         )
     return settings.api_authentication == "on" or not local
+
+
+def _share_memory() -> None:
+    """Load what the serving process needs before it is forked: it then shares those pages with
+    the process that watches over it. What is opened and started is made after the fork."""
+    for name in ("api.app", "api.worker", "orchestrator.bootstrap", "celery.app.amqp"):
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
 
 
 def is_loopback(host: str) -> bool:
