@@ -36,8 +36,8 @@ lint: $(INSTALLED) ## Check style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED) ## Measure beside raw Celery (OUT=file.json writes the figures, RUNS=11)
-	OUT=$(OUT) RUNS=$(or $(RUNS),11) $(BIN)/python -m tests.benchmarks
+bench: $(INSTALLED) ## Measure beside raw Celery (ONLY=peers,idle, RUNS=11, OUT=file.json)
+	OUT=$(OUT) ONLY=$(ONLY) RUNS=$(or $(RUNS),11) $(BIN)/python -m tests.benchmarks
 
 chaos: $(INSTALLED) ## Put the product under fire (FULL=1 the long rows too, MINUTES=55, OUT=file.json)
 	$(BIN)/python -m tests.faults --minutes $(or $(MINUTES),55) $(if $(FULL),--full) \
