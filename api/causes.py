@@ -106,9 +106,13 @@ def _untaken(found: Call) -> tuple[str, str]:
     queue, task = found.queue, found.task
     if not found.serving:
         return "no-worker", f"no live worker serves the queue {queue}"
+    if not found.knowing:
+        return "no-task", f"no live worker of the queue {queue} knows {task}"
     if not found.able:
-        need = " and can enforce its time limit" if found.limited else ""
-        return "no-task", f"no live worker of the queue {queue} knows {task}{need}"
+        return "no-processes", (
+            f"{task} has a time limit, which only workers of processes can enforce, and every"
+            f" live worker of the queue {queue} that knows it ({found.knowing}) runs threads"
+        )
     if not found.free:
         return "no-slot", (
             f"the pool is too small: every slot ({found.slots}) of the {found.able} workers"

@@ -8,8 +8,8 @@ from api.schemas.common import COMPENSATIONS, STATUSES, time, uuid
 
 KINDS = (
     "ended", "moving", "suspended", "broker", "no-control", "inbox", "stuck", "no-worker",
-    "no-task", "no-slot", "unpublished", "delivery", "running", "silent-worker", "lease",
-    "withdrawn", "workflow", "timer", "retry", "no-beat", "event", "compensating",
+    "no-task", "no-processes", "no-slot", "unpublished", "delivery", "running", "silent-worker",
+    "lease", "withdrawn", "workflow", "timer", "retry", "no-beat", "event", "compensating",
     "dead-letter",
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ ADVICE = {
     "no-control": "orchestrator worker -Q {queue}",
     "stuck": "read the workers' log; then orchestrator terminate {id}",
     "no-worker": "orchestrator worker -Q {queue}",
+    "no-processes": "orchestrator worker --pool prefork -Q {queue}",
     "no-task": "add the task's module to ORCHESTRATOR_IMPORTS of a worker of {queue}",
     "no-slot": "start one more: orchestrator worker -Q {queue}",
     "silent-worker": "orchestrator beat must run; orchestrator doctor looks further",

@@ -76,6 +76,8 @@ def _follow(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
         return _lost(draft, node, attempt, end)
     if end.retry_in is not None:
         retries = node.recall("retries", 0) + 1
+        if end.arguments is not None:
+            node.call = {**(node.call or {}), **end.arguments}
         return again_later(draft, node, attempt, end.error, end.retry_in, retries=retries)
     raise Faulted(node, placed(end.error or {}, node.ref), unknown=end.unknown)
 
@@ -167,6 +169,7 @@ def as_json(end: Ended) -> dict[str, Json]:
         "error": end.error,
         "unknown": end.unknown,
         "retry_in": end.retry_in,
+        "arguments": end.arguments,
     }
 
 
@@ -179,4 +182,5 @@ def from_json(kept: dict[str, Json]) -> Ended:
         kept["error"],
         retry_in=kept["retry_in"],
         unknown=kept["unknown"],
+        arguments=kept.get("arguments"),
     )

@@ -180,8 +180,9 @@ class Ended:
     """How an attempt ended, as a worker or the watchdog tells it (the data of a RESULT).
 
     `state` is succeeded, failed or lost. `retry_in` (seconds) is set where a Celery task
-    asked for a retry of its own (`self.retry`). `unknown`: nobody can say whether the
-    task's effects happened.
+    asked for a retry of its own (`self.retry`), `arguments` where it asked for other ones for
+    it: ``{"args": [...], "kwargs": {...}}``. `unknown`: nobody can say whether the task's
+    effects happened.
     """
 
     attempt: str
@@ -191,6 +192,7 @@ class Ended:
     traceback: str | None = None
     retry_in: float | None = None
     unknown: bool = False
+    arguments: Json = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from orchestrator.database.slices import Reader
 class Call:
     """An open call with its newest attempt, and the live workers of that attempt's queue.
 
-    `serving` workers serve the queue, `able` ones know the task too and can enforce its time
-    limit; `slots` and `free` count all and the idle slots of those. `before` counts what waits
-    in the queue since earlier (100 at most). `held`: the worker's last beat named it; where it
-    did not, and the claim is older than a beat, the worker no longer has it in hand.
+    `serving` workers serve the queue, `knowing` ones know the task too, `able` ones can also
+    enforce its time limit, if it has one; `slots` and `free` count all and the idle slots of
+    those. `before` counts what waits in the queue since earlier (100 at most). `held`: the
+    worker's last beat named it; where it did not, and the claim is older than a beat, the
+    worker no longer has it in hand.
     """
 
     step: int
@@ -25,7 +26,6 @@ class Call:
     withdrawn: bool
     task: str
     queue: str
-    limited: bool
     created_at: datetime
     published_at: datetime | None
     claimed_at: datetime | None
@@ -35,6 +35,7 @@ class Call:
     held: bool
     silent_at: datetime | None
     serving: int
+    knowing: int
     able: int
     slots: int
     free: int
@@ -47,19 +48,21 @@ open_attempts as (
   select distinct on (a.step) a.* from orchestrator.attempts a
    where a.instance_id = %(i)s and a.state in ('ready', 'claimed')
    order by a.step, a.number desc limit %(n)s)
-select s.id, s.ref, a.state, a.withdrawn, a.task, a.queue, a.time_limit is not null,
+select s.id, s.ref, a.state, a.withdrawn, a.task, a.queue,
        a.created_at, a.published_at, a.claimed_at, w.name, w.seen_at,
        a.state = 'claimed' and (w.id is null or w.id not in (select id from live)),
        a.id = any(w.held) or a.claimed_at > clock_timestamp() - %(lease)s * interval '1 s',
        w.seen_at + %(lease)s * interval '1 s',
        (select count(*) from live k where a.queue = any(k.queues)),
-       k.able, k.slots, k.free,
+       k.knowing, k.able, k.slots, k.free,
        (select count(*) from (select from orchestrator.attempts o where o.state = 'ready'
          and o.queue = a.queue and o.published_at < a.published_at limit 100) o)
   from open_attempts a
-  cross join lateral (select count(*) as able, coalesce(sum(concurrency), 0) as slots,
-    coalesce(sum(free), 0) as free from live k where a.queue = any(k.queues)
-    and a.task = any(k.tasks) and (a.time_limit is null or k.pool = 'prefork')) k
+  cross join lateral (select count(*) as knowing, count(*) filter (where can) as able,
+    coalesce(sum(concurrency) filter (where can), 0) as slots,
+    coalesce(sum(free) filter (where can), 0) as free
+    from (select *, a.time_limit is null or pool = 'prefork' as can from live) k
+    where a.queue = any(k.queues) and a.task = any(k.tasks)) k
   join orchestrator.steps s on s.instance_id = a.instance_id and s.id = a.step
   left join orchestrator.workers w on w.id = a.worker
  order by s.id

@@ -93,4 +93,5 @@ def to_ended(data: Row) -> Ended:
         traceback=data.get("traceback"),
         retry_in=data.get("retry_in"),
         unknown=data.get("unknown", False),
+        arguments=data.get("arguments"),
     )

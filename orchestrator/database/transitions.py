@@ -106,7 +106,7 @@ def _is_claimed(attempt: Attempt | None) -> bool:
 def ended_to_json(ended: Ended) -> dict[str, Json]:
     """How an attempt ended, without what is not set; the traceback stays with the attempt."""
     told: dict[str, Json] = {"attempt": ended.attempt, "state": ended.state.value}
-    for name in ("output", "error", "retry_in"):
+    for name in ("output", "error", "retry_in", "arguments"):
         if (value := getattr(ended, name)) is not None:
             told[name] = value
     if ended.unknown:

@@ -71,6 +71,7 @@ class Chain:
             log.exception("A step's arguments are none", action="arguments_failed")
             hold.end_unstarted(error_of(error)[0])
             return ignored("its arguments can't be made")
+        hold.arguments = arguments
         hold.hide(arguments.secrets)
         requests.clean(request, work, arguments)
         if told or not self.execution.hands.events:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from celery.canvas import Signature
 
     from orchestrator.calls.secrets import Secrets
+    from orchestrator.execution.arguments import Arguments
     from orchestrator.execution.chain import Chain
     from orchestrator.execution.soft_limit import SoftLimit
     from orchestrator.state_manager import Work
@@ -39,6 +40,8 @@ class Hold:
         self.ended = False
         self.entered = False
         self.replacement: Signature[Any] | None = None
+        #: What the task was called with; None for one that took the place of another.
+        self.arguments: Arguments | None = None
         self.secrets: Secrets | None = None
         self._soft = soft
         self._asks_retry = False
@@ -139,7 +142,11 @@ class Hold:
         if asked.sig is None and limit is not None and self.work.retries >= limit:
             error, traceback = error_of(asked.exc or asked, self._mask)
             return Ended(attempt, AttemptState.FAILED, error=error, traceback=traceback)
-        return outcomes.retried(attempt, asked, self._default_delay, self._mask)
+        ended = outcomes.retried(attempt, asked, self._default_delay, self._mask)
+        if self.arguments is None or not outcomes.asks_for_others(asked, self.arguments):
+            return ended
+        limit = self.chain.execution.settings.max_payload
+        return outcomes.with_others(ended, asked, self.arguments, limit)
 
     def _mask(self, text: str) -> str:
         """The text without secrets that the task was called with."""

@@ -13,8 +13,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
 from celery.exceptions import Ignore, Reject, Retry
@@ -23,6 +24,9 @@ from orchestrator import codec
 from orchestrator.clock import now
 from orchestrator.core.values import AttemptState, Ended
 from orchestrator.error_handler import Mask, data_error, error_of, runtime_error
+
+if TYPE_CHECKING:
+    from orchestrator.execution.arguments import Arguments
 
 #: `Reject(requeue=True)` hands the message back to the broker at once; a step waits a little,
 #: so that a task that always does it does not fill a worker.
@@ -70,6 +74,39 @@ def retried(attempt: str, asked: Retry, default_delay: float, mask: Mask) -> End
     error, traceback = error_of(asked.exc or asked, mask)
     delay = _seconds(asked.when, default_delay)
     return Ended(attempt, AttemptState.FAILED, error=error, traceback=traceback, retry_in=delay)
+
+
+def asks_for_others(asked: Any, arguments: Arguments) -> bool:
+    """Whether ``self.retry(args=..., kwargs=...)`` asked for other arguments than these."""
+    signature: Any = asked.sig
+    if signature is None:
+        return False
+    return (list(signature.args or ()), dict(signature.kwargs or {})) != (
+        list(arguments.args),
+        dict(arguments.kwargs),
+    )
+
+
+def with_others(ended: Ended, asked: Any, arguments: Arguments, limit: int) -> Ended:
+    """`ended`, whose next attempt is called with what the task asked for. `limit`: the
+    largest arguments, in bytes of JSON.
+
+    Arguments that hold secrets are evaluated after each claim and stored nowhere; others in
+    their place would have to be, so that this is refused.
+    """
+    if arguments.secrets is not None:
+        refused = data_error("self.retry() can't change arguments that hold secrets")
+        return Ended(ended.attempt, AttemptState.FAILED, error=refused)
+    signature: Any = asked.sig
+    try:
+        args = codec.to_json(list(signature.args or ()))
+        kwargs = codec.to_json(dict(signature.kwargs or {}))
+    except codec.NotJson as error:
+        return unusable(ended.attempt, f"the arguments of self.retry(): {error}")
+    found = {"args": args, "kwargs": kwargs}
+    if len(codec.encode(found)) > limit:
+        return unusable(ended.attempt, f"the arguments of self.retry() exceed {limit} bytes")
+    return replace(ended, arguments=found)
 
 
 def _seconds(when: Any, default: float) -> float:

@@ -116,7 +116,11 @@ def test_a_limit_that_only_processes_enforce(api: Api):
     id = running(api, PAY)
     api.all("update orchestrator.attempts set time_limit = 5")
     worker(api, "celery", pool="threads")
-    assert "time limit" in why(api, id)["message"]
+    told = why(api, id)
+    assert told["kind"] == "no-processes"
+    assert "has a time limit, which only workers of processes can enforce" in told["message"]
+    worker(api, "celery", pool="prefork")
+    assert kind(api, id) == "delivery"
 
 
 def test_a_message_on_its_way(api: Api):

@@ -145,6 +145,13 @@ def test_self_retry(zoo: Zoo) -> None:
     assert states == [("failed", 1), ("failed", 2), ("succeeded", 3)]
 
 
+def test_self_retry_with_other_arguments(zoo: Zoo) -> None:
+    ended = zoo.run("retries_with", a=1)
+    assert ended["output"] == {"a": 3, "args": [3], "retries": 2}
+    (step,) = zoo.stack.client.get(f"/v1/instances/{ended['id']}/steps").json()["items"]
+    assert len(step["attempts"]) == 3
+
+
 def test_self_retry_ends_at_its_limit(zoo: Zoo) -> None:
     error = zoo.error("retries", key=new_id(), until=9)
     assert (error["title"], error["detail"]) == ("RuntimeError", "attempt 3")

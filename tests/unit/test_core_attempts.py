@@ -46,6 +46,17 @@ def test_a_task_that_must_not_run_twice_faults_at_once() -> None:
     assert fact.data["unknown"] is True
 
 
+def test_a_retry_may_ask_for_other_arguments() -> None:
+    world, id = run(doc({"a": call("x")}))
+    asked = {"args": [1], "kwargs": {"b": 2}}
+    world.fail(world.ready()[0], retry_in=30.0, arguments=asked)
+    before = world.step(id, "a").call
+    assert before == {"kind": "celery", "task": "x", **asked}
+    world.fire()
+    world.fail(world.ready()[0], retry_in=0.0)
+    assert world.step(id, "a").call == before, "they stay until it asks for others again"
+
+
 def test_a_celery_task_may_ask_for_a_retry_of_its_own() -> None:
     world, id = run(doc({"a": call("x", priority=2)}))
     first = world.ready()[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -363,6 +364,38 @@ def test_self_retry_is_no_message(bench: Bench) -> None:
     assert bench.state.end.error is not None
     assert bench.state.end.error["title"] == "ValueError"
     assert result.info.state == "RETRY"
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored"),
+    [
+        ({}, None),
+        ({"kwargs": {"a": 1}}, None),
+        ({"kwargs": {"a": 2}}, {"args": [], "kwargs": {"a": 2}}),
+        ({"args": [3], "kwargs": {}}, {"args": [3], "kwargs": {}}),
+        # Celery sees that the position and the keyword are the same parameter.
+        ({"args": (Decimal("1.5"),)}, {"args": ["1.5"], "kwargs": {}}),
+    ],
+)
+def test_a_retry_with_other_arguments(bench: Bench, asked: Any, stored: Any) -> None:
+    @bench.app.task(name="other", bind=True)
+    def other(self: Any, a: Any) -> Any:
+        raise self.retry(countdown=1, **asked)
+
+    ready(bench).run("other", a=1)
+    assert (bench.state.end.retry_in, bench.state.end.arguments) == (1.0, stored)
+
+
+def test_a_retry_with_arguments_that_are_no_json(bench: Bench) -> None:
+    @bench.app.task(name="other", bind=True)
+    def other(self: Any) -> Any:
+        raise self.retry(args=[object()])
+
+    ready(bench).run("other")
+    end = bench.state.end
+    assert (end.state, end.retry_in, end.unknown) == (AttemptState.FAILED, None, True)
+    assert end.error is not None
+    assert "the arguments of self.retry()" in end.error["detail"]
 
 
 def test_retries_are_counted_by_the_step(bench: Bench) -> None:

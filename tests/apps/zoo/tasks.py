@@ -155,6 +155,14 @@ def retries(self, key, until=2, countdown=0):
     return {"count": count, "retries": self.request.retries}
 
 
+@shared_task(name="zoo.retries_with", bind=True, max_retries=5)
+def retries_with(self, a):
+    """Goes on with another argument each time."""
+    if a < 3:
+        raise self.retry(args=[a + 1], countdown=0)
+    return {"a": a, "args": list(self.request.args), "retries": self.request.retries}
+
+
 @shared_task(name="zoo.retries_quietly", bind=True)
 def retries_quietly(self, key):
     count = times(key)
