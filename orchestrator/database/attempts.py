@@ -48,8 +48,10 @@ def top_up(reader: Reader, instance: str, queue: str, count: int) -> list[Ready]
         reader.all(
             "with more as (select id from orchestrator.attempts where instance_id = %(i)s"
             " and queue = %(q)s and state = 'ready' and published_at is null"
-            " and (select count(*) from orchestrator.attempts where instance_id = %(i)s"
-            "  and state = 'ready' and published_at is not null) < %(most)s"
+            # Counted no further than it matters: the instance may have any number of them.
+            " and (select count(*) from (select from orchestrator.attempts"
+            "  where instance_id = %(i)s and state = 'ready' and published_at is not null"
+            "  limit %(most)s) p) < %(most)s"
             " order by id limit %(n)s for update skip locked)"
             f" update orchestrator.attempts a {_STAMP} from more where a.id = more.id"
             f" returning {_COLUMNS}",

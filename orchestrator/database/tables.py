@@ -232,6 +232,12 @@ attempts = Table(
         "id",
         postgresql_where=text("state = 'ready'"),
     ),
+    #: Those of them that stand at the broker: to know whether they are many.
+    Index(
+        "attempts_published_ix",
+        "instance_id",
+        postgresql_where=text("state = 'ready' and published_at is not null"),
+    ),
     #: The ready attempts that have waited longest: to publish them again.
     Index(
         "attempts_waiting_ix",

@@ -7,6 +7,7 @@ nothing can wake it, so `tick` does the waiting itself and returns 0.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from orchestrator.database.connection import Busy
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.event_handler.chores import EventChores
 from orchestrator.event_handler.post import PostOffice
+from orchestrator.execution.patience import delays
 from orchestrator.log import get_logger
 from orchestrator.outbound import Outbound
 from orchestrator.scheduler.chores import Chores
@@ -35,8 +37,6 @@ log = get_logger(__name__)
 
 #: The largest answer of a webhook's receiver that is read, in bytes.
 ANSWER = 64 * 1024
-#: How long a beat waits before it asks an absent database again, in s.
-PATIENCE = 0.5
 #: A beat without a round for so many seconds hangs; without a good one, it is of no use.
 STUCK, LATE = 120.0, 20.0
 
@@ -70,6 +70,7 @@ class Scheduler(celery.beat.Scheduler):
         )
         self._post = PostOffice(database, settings.direct_url, outbound, meter)
         self._began = self._done = monotonic()
+        self._delays: Iterator[float] | None = None
         self._probes: Probes | None = None
         if settings.probe_address:
             self._serve_probes(settings.probe_address)
@@ -80,12 +81,14 @@ class Scheduler(celery.beat.Scheduler):
         self._post.open()
         try:
             pause = min(self._chores.run(), self._entries.run())
-            self._done = monotonic()
+            self._done, self._delays = monotonic(), None
         except Busy:
             pause = 0.0  # somebody else is at it
         except DatabaseUnavailable as error:
             log.warning("Postgres is away", action="beat_waits", error=str(error))
-            pause = PATIENCE
+            # Longer and longer: a fleet of beats must not keep a database from coming back.
+            self._delays = self._delays or delays()
+            pause = next(self._delays)
         self._wake.wait(pause)
         return 0
 

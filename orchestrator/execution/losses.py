@@ -14,7 +14,7 @@ from orchestrator.core.values import AttemptState, Ended
 from orchestrator.error_handler import runtime_error, timeout_error
 from orchestrator.execution.patience import GaveUp, persist
 from orchestrator.log import get_logger
-from orchestrator.state_manager import Holder
+from orchestrator.state_manager import Holder, new_token
 
 if TYPE_CHECKING:
     from orchestrator.execution.execution import Execution
@@ -30,6 +30,7 @@ class Losses:
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._reasons: dict[int, dict[str, Any]] = {}
         self._giving_up = threading.Event()
+        self._looking = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="orchestrator-losses", daemon=True)
 
     def start(self) -> None:
@@ -52,18 +53,21 @@ class Losses:
         self.expect(process, timeout_error(seconds))
 
     def process_gone(self, process: int, exit_code: int | None) -> None:
-        """A child of the pool has ended; so has what it had in hand."""
-        expected = self._reasons.pop(process, None)
+        """A child of the pool has ended; so has what it had in hand. The system and billiard
+        may both tell of it, from two threads: the first to come tells why."""
         hands = self._execution.hands
-        held = hands.of_process(process)
-        hands.forget(process)
+        with self._looking:
+            expected = self._reasons.pop(process, None)
+            held = hands.of_process(process)
+            hands.forget(process)
         if held:
             error = expected or runtime_error("WorkerLostError", _how(exit_code))
             self.lose(Holder(self._execution.worker_id, process), error)
 
     def revoked(self, attempt: str, instance: str, task: str) -> None:
         """An operator has revoked an attempt's message before it was taken."""
-        self.bring(lambda: self._end_revoked(attempt, instance, task))
+        token = new_token()  # one for all tries: a claim whose reply was lost is still ours
+        self.bring(lambda: self._end_revoked(attempt, instance, task, token))
 
     def lose(self, holder: Holder, error: dict[str, Any]) -> None:
         """Every attempt that the process holds is lost."""
@@ -86,9 +90,9 @@ class Losses:
             why=error["detail"],
         )
 
-    def _end_revoked(self, attempt: str, instance: str, task: str) -> None:
+    def _end_revoked(self, attempt: str, instance: str, task: str, token: str) -> None:
         state = self._execution.services.state
-        work = state.claim(attempt, instance, task, self._execution.holder)
+        work = state.claim(attempt, instance, task, self._execution.holder, token)
         if work is not None:
             error = runtime_error("TaskRevokedError", "the task was revoked before it started")
             state.finish(work, Ended(attempt, AttemptState.FAILED, error=error))

@@ -367,6 +367,24 @@ def test_a_queue_that_nobody_serves_hides_no_lost_message_of_another(database, i
     assert [one.id for one in attempts.to_publish_again(database, 60, limit=5)] == [lost.id]
 
 
+def test_a_wide_instance_has_so_many_messages_at_the_broker_and_no_more(database, instance):
+    started(database, instance)
+    database.all(
+        "insert into orchestrator.attempts (id, instance_id, step, number, starts, task, queue,"
+        " state, published_at) select gen_random_uuid(), %s, 10 + n, 1, 1, 'x', 'celery', 'ready',"
+        " case when n <= %s then clock_timestamp() end from generate_series(1, 20000) n",
+        (instance, attempts.PUBLISHED_AT_ONCE - 2),
+    )
+    first = attempts.top_up(database, instance, "celery", 2)
+    assert len(first) == 2  # one more than there is room for, since two are asked for at once
+    assert attempts.top_up(database, instance, "celery", 2) == []
+    database.all(
+        "update orchestrator.attempts set state = 'claimed' where id in (select id from"
+        " orchestrator.attempts where state = 'ready' and published_at is not null limit 3)"
+    )
+    assert len(attempts.top_up(database, instance, "celery", 2)) == 2
+
+
 def test_a_note_that_cannot_be_brought_lets_others_go_first(database, instance):
     first = slices.read_inbox(database, instance)
     assert first is not None and first.stimulus is not None
