@@ -11,6 +11,7 @@ from flask import Flask, current_app, g, request
 from api import (
     administration,
     commands,
+    deprecation,
     docs,
     events,
     health,
@@ -152,6 +153,7 @@ def _describe(app: Flask) -> Any:
     api.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
     for resource in RESOURCES:
         api.register_blueprint(resource.blueprint)
+    deprecation.mark(app, api.spec._paths)  # noqa: SLF001  apispec gives copies only
     return api
 
 
@@ -160,6 +162,7 @@ def _admit() -> None:
     if "\0" in request.path:
         raise Problem(kinds.MALFORMED, "the path has the character NUL")
     endpoint = request.endpoint
+    request.environ[deprecation.ENDPOINT] = endpoint
     request.environ[metrics.ROUTE] = request.url_rule.rule if request.url_rule else ""
     view = None if endpoint is None else current_app.view_functions[endpoint]
     least: Role | None = getattr(view, "least_role", None)
@@ -190,7 +193,8 @@ class _Signed:
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             metrics.answered(self._meter, environ, status, monotonic() - began)
-            return start_response(status, _added(headers, signs), *rest)
+            told = [*signs, *deprecation.headers(environ)]
+            return start_response(status, _added(headers, told), *rest)
 
         return self._app(environ, start)
 

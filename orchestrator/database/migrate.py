@@ -6,17 +6,20 @@ and its own, so that processes of two releases can run side by side.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from orchestrator.database.tables import SCHEMA
 from orchestrator.database.url import for_sqlalchemy
 from orchestrator.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+# Alembic is imported where it is needed: the API starts without it.
 
 #: Held while migrating, so that several processes may ask for it at once.
 LOCK = 0x6F726368
@@ -27,13 +30,18 @@ class UnknownSchema(ConfigurationError):
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config
 
 
+@lru_cache
 def head() -> str:
     """The version that this code knows."""
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
 
 
@@ -45,6 +53,8 @@ def current(url: str) -> str | None:
 
 
 def _version(connection: sa.Connection) -> str | None:
+    from alembic.runtime.migration import MigrationContext
+
     context = MigrationContext.configure(
         connection, opts={"version_table": "schema_version", "version_table_schema": SCHEMA}
     )
@@ -53,6 +63,8 @@ def _version(connection: sa.Connection) -> str | None:
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Run the missing migrations in one transaction; safe to call from many processes."""
+    from alembic import command
+
     engine = sa.create_engine(for_sqlalchemy(url), poolclass=sa.NullPool)
     with engine.begin() as connection:
         connection.execute(sa.text(f"select pg_advisory_xact_lock({LOCK})"))
