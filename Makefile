@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: .venv help demo test verify lint bench chaos constraints secrets clean
+.PHONY: .venv help demo test verify lint bench chaos docs constraints secrets clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ bench: $(INSTALLED) ## Measure beside raw Celery (ONLY=peers,idle, RUNS=11, OUT=
 chaos: $(INSTALLED) ## Put the product under fire (FULL=1 the long rows too, MINUTES=55, OUT=file.json)
 	$(BIN)/python -m tests.faults --minutes $(or $(MINUTES),55) $(if $(FULL),--full) \
 		$(if $(OUT),--out $(OUT)) --docs docs/reliability.md $(ARGS)
+
+docs: $(INSTALLED) ## Build the documentation's site in site/; a dead link is an error
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs site
 
 constraints: ## Take up newer releases within the ranges of pyproject.toml
 	$(PYTHON) -m venv --clear build/constraints

@@ -14,6 +14,7 @@ _HERE = "orchestrator.cli"
 
 
 @click.group(
+    "orchestrator",  # by this name Celery and Flask mount it
     cls=LazyGroup,
     commands_at={
         "dev": f"{_HERE}.dev:dev",

@@ -18,7 +18,13 @@ from orchestrator.cli.output import progress_console
 
 
 @click.command(short_help="Run everything in this terminal.")
-@click.option("--port", default=8233, show_default=True, help="The API's port; 0: a free one.")
+@click.option(
+    "--port",
+    default=8233,
+    envvar="ORCHESTRATOR_API_PORT",
+    show_default=True,
+    help="The API's port; 0: a free one.",
+)
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),

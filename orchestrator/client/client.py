@@ -198,7 +198,44 @@ class Client:
         """Go on with a suspended instance."""
         self.command(id, "resume", reason=reason)
 
+    # --- repair
+
+    def retry(
+        self,
+        id: str,
+        *,
+        step: int | None = None,
+        input: Json = None,
+        reason: str | None = None,
+    ) -> None:
+        """Try again what failed, as a new run; finished steps stay finished. `step` goes back
+        to an earlier one, `input` replaces that step's input."""
+        self.command(id, "retry", reason=reason, input=input, **{"from": step})
+
+    def skip(self, id: str, step: int, output: Json = None, reason: str | None = None) -> None:
+        """Let a step that stands still, or failed, end with an output of yours."""
+        self.command(id, "skip", reason=reason, step=step, output=output)
+
+    def compensate(self, id: str, *, step: int | None = None, reason: str | None = None) -> None:
+        """Undo what an ended instance completed; with `step`, only back to that step."""
+        self.command(id, "compensate", reason=reason, **{"from": step})
+
+    def dead_letters(self, **filters: str) -> Iterator[dict[str, Any]]:
+        """Work that gave up: `{id, instance, step, reason, error, ...}`, newest first."""
+        return self.pages("/v1/dead-letters", filters)
+
+    def settle(self, letter: str, action: str, reason: str | None = None) -> None:
+        """Settle a dead letter: `action` is ``retry``, or ``resolve`` where a person has seen
+        to it. Raises `ApiError` 409 where it is settled already."""
+        body = {"reason": reason} if reason else {}
+        self.transport.request("POST", f"/v1/dead-letters/{letter}/{action}", json=body)
+
     # --- events
+
+    def signal(self, id: str, type: str, data: Json = None, source: str = "/client") -> str:
+        """Send one instance an event of that type; it waits in its mailbox until a listener
+        takes it. Returns the event's id. Raises `ApiError` 404, 409 where it has ended."""
+        return self.send_event({"type": type, "source": source, "data": data}, to=id)
 
     def send_event(
         self, event: Mapping[str, Json], namespace: str | None = None, to: str | None = None
