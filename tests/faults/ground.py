@@ -362,5 +362,5 @@ def empty(broker: Valkey | RabbitMQ) -> str:
 def _at(url: str, port: int) -> str:
     """The same URL at another port."""
     parts = urlsplit(url)
-    user = f"{parts.username}:{parts.password}@" if parts.username else ""
+    user = f"{parts.username or ''}:{parts.password}@" if parts.password else ""
     return urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{port}"))

@@ -139,6 +139,7 @@ ROWS = (
         10_000,
         300,
         (0.2, 0.8),
+        backlog=60,
         recovery=RECOVERY,
         paced=True,
         weight=2,
@@ -151,6 +152,8 @@ ROWS = (
         (1.0, 3.0),
         {"workers": 3},
         load=LONG,
+        # About what the slots take at once: what is measured is the loss, not a queue.
+        backlog=12,
         recovery=RECOVERY,
         paced=True,
         weight=2,
