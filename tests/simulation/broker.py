@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -161,6 +161,11 @@ class SimApp:
         self.producer_pool = self
         self.connection = self
         self.transport = self
+        self.channel = object()
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Messages that go together may all be interrupted between any two of them."""
+        return nullcontext()
 
     def collect(self) -> None:
         """The connection is thrown away."""
