@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import flask_smorest  # type: ignore[import-untyped]
@@ -45,7 +45,7 @@ from api.resource import IdConverter
 from api.waiting import STREAMS, WAITS, Waiters
 from orchestrator import log
 from orchestrator.clock import monotonic
-from orchestrator.metrics import Meter
+from orchestrator.metrics import Meter, Series
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -101,12 +101,14 @@ def create_app(
     rate: Rate | None = None,
     waits: int = WAITS,
     streams: int = STREAMS,
+    series: Callable[[], Iterable[Series]] | None = None,
 ) -> Flask:
     """The application.
 
     `authenticate` asks every caller for an API key; without it the server must bind to
     loopback only. `rate` is what each key may ask for, instead of what the settings say;
-    `waits` and `streams` are how many requests may wait, and stream, at a time.
+    `waits` and `streams` are how many requests may wait, and stream, at a time. `series` is
+    what all serving processes have counted, where there are more than this one.
     """
     app = Flask("api", static_folder=None)
     settings = services.settings
@@ -127,6 +129,7 @@ def create_app(
         feed=Feed(services.database),
         waiters=Waiters(services.database, waits, streams),
         gauges=Gauges(services.database, settings.lease),
+        series=series or services.meter.read,
     )
     app.register_blueprint(health.blueprint)
     app.register_blueprint(docs.blueprint)

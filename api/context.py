@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from api.limits import RateLimiter
     from api.waiting import Waiters
     from orchestrator.bootstrap import Services
+    from orchestrator.metrics import Series
 
 EXTENSION = "orchestrator"
 
@@ -39,6 +41,7 @@ class State:
     waiters: Waiters
     feed: Feed
     gauges: Gauges
+    series: Callable[[], Iterable[Series]]
 
     def close(self) -> None:
         """Answer those who wait, send the hints that are left, give everything back."""

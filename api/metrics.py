@@ -34,7 +34,7 @@ def show() -> Response:
     # Only where somebody asks: the library takes its time to load.
     from orchestrator.metrics.exposition import families, written
 
-    found = [*ours.gauges.families(), *families(ours.services.meter.read())]
+    found = [*ours.gauges.families(), *families(ours.series())]
     body, content_type = written(found, request.headers.get("Accept"))
     return Response(body, content_type=content_type)
 

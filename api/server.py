@@ -17,6 +17,7 @@ import gunicorn.glogging  # type: ignore[import-untyped]
 
 from orchestrator import log
 from orchestrator.errors import ConfigurationError
+from orchestrator.metrics import Meters
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 #: Seconds that an unused connection stays open. Longer than clients and proxies keep theirs,
 #: so that none sends a request into a connection that is being closed.
 KEEPALIVE = 75
+#: Serving processes that count apart from one another (WEB_CONCURRENCY); one that begins in
+#: place of one that died goes on with the numbers of the oldest.
+PROCESSES = 64
 
 _log = log.get_logger(__name__)
 
@@ -88,6 +92,9 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has
     def __init__(self, settings: Settings, authenticate: bool) -> None:
         self._settings = settings
         self._authenticate = authenticate
+        # What the serving processes count: each shows what all of them have.
+        self._meters = Meters(PROCESSES)
+        self._slot = 0
         super().__init__()
 
     def load_config(self) -> None:
@@ -105,11 +112,16 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has
             # No proxy is believed what it says about the client.
             "forwarded_allow_ips": "",
             "control_socket_disable": True,
+            "post_fork": self._forked,
             "worker_tmp_dir": "/dev/shm",  # noqa: S108  a heartbeat's file, unlinked at once
         }
         for name, value in chosen.items():
             if name in self.cfg.settings:  # releases of gunicorn differ
                 self.cfg.set(name, value)
+
+    def _forked(self, _arbiter: Any, worker: Any) -> None:
+        """A serving process begins; gunicorn numbers them from 1, those that have ended too."""
+        self._slot = (worker.age - 1) % PROCESSES
 
     def load(self) -> Flask:
         """The application, made in the process that serves it."""
@@ -121,8 +133,9 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has
 
         celery = Celery("orchestrator-api", set_as_current=False)
         celery.conf.update(celery_settings(self._settings))
-        services = bootstrap.services(self._settings, celery)
-        return create_app(services, authenticate=self._authenticate)
+        meter = self._meters.meter(self._slot)
+        services = bootstrap.services(self._settings, celery, meter)
+        return create_app(services, authenticate=self._authenticate, series=self._meters.read)
 
 
 class Logger(gunicorn.glogging.Logger):  # type: ignore[misc]  # it has no types

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import httpx2
 import pytest
 
 from orchestrator.processes import http_ok
+from tests.support.dev import Dev
 from tests.support.stack import free_port
 from tests.support.zoo import APP, zoo_on
 
@@ -78,3 +81,23 @@ def page(stack: Any, step: dict[str, Any]) -> str:
 
     stack.until(ended, f"the page {attempt['flower_url']}")
     return told[0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_in_dev_it_asks_for_a_password(tmp_path: Path) -> None:
+    dev = Dev(tmp_path / "data", "--workers", "1", "--flower")
+    try:
+        left = dev.json
+        url = f"{left['flower_url']}/api/workers"
+        deadline, well = time.monotonic() + 120, http_ok(f"{left['flower_url']}/healthcheck")
+        while not well(None):  # type: ignore[arg-type]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)  # between two looks
+        assert httpx2.get(url).status_code == 401
+        user, _, password = left["flower_login"].partition(":")
+        assert httpx2.get(url, auth=(user, "wrong")).status_code == 401
+        assert httpx2.get(url, auth=(user, password)).status_code == 200
+        assert left["flower_login"] in dev.stderr.read_text()
+    finally:
+        assert dev.stop(signal.SIGINT) == 0

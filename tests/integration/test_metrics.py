@@ -178,3 +178,17 @@ def test_the_oldest_unclaimed_attempt_is_what_to_scale_on(
         first = value(scraped(url), age, queue="celery")
         stack.until(lambda: value(scraped(url), age, queue="celery") > first, "it grows older")
         assert value(scraped(url), "orchestrator_queue_workers", queue="celery") == 0
+
+
+@pytest.mark.slow
+def test_every_serving_process_of_an_api_shows_what_all_have_counted(
+    tmp_path: Path, database_url: str, broker_url: str
+) -> None:
+    with Stack(tmp_path, database_url, broker_url) as stack:
+        stack.api(WEB_CONCURRENCY=3)
+        url = stack.settings["api_url"]
+        for _ in range(30):  # each on a connection of its own, that any process may take
+            assert httpx2.get(f"{url}/v1/workflows").status_code == 200
+        for _ in range(6):
+            found = scraped(f"{url}/metrics")
+            assert value(found, "orchestrator_http_requests_total", route="/v1/workflows") == 30
