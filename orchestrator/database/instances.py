@@ -341,20 +341,24 @@ def _conditions(chosen: Filter, done: Collection[str]) -> list[Condition]:
         else _in("compensation", chosen.compensations),
         *(_workflow(chosen.workflow) if "workflow" not in done else ()),
         _is("business_id", chosen.business_id),
-        ("labels @> %(labels)s::jsonb", {"labels": dumps(dict(chosen.labels))})
-        if chosen.labels
-        else None,
         ("id = any(%(ids)s::uuid[])", {"ids": list(chosen.ids)})
         if chosen.ids is not None
         else None,
-        *(_contains(at, each) for at, each in enumerate(chosen.inputs)),
+        *_contents(chosen),
     ]
     if chosen.text:
         conditions.append(("business_id like %(begins)s", {"begins": _begins(chosen.text)}))
     return conditions
 
 
-def _contains(at: int, documents: Sequence[str]) -> Condition:
+def _contents(chosen: Filter) -> list[tuple[str, dict[str, Any]]]:
+    """What the labels and the input must have in them."""
+    labels = ("labels @> %(labels)s::jsonb", {"labels": dumps(dict(chosen.labels or {}))})
+    inputs = [_contains(at, each) for at, each in enumerate(chosen.inputs)]
+    return [*([labels] if chosen.labels else ()), *inputs]
+
+
+def _contains(at: int, documents: Sequence[str]) -> tuple[str, dict[str, Any]]:
     """One of these within the input: a form that an index on its containment serves."""
     names = [f"input{at}_{each}" for each in range(len(documents))]
     any_of = " or ".join(f"orchestrator.searchable(input) @> %({name})s::jsonb" for name in names)
@@ -386,7 +390,7 @@ def _started(chosen: Filter, by: str) -> list[list[Condition]]:
 
 
 #: So many instances with a beginning of a business_id, or of an id, are taken one by one.
-_FEW = 1000
+_FEW = 2000
 
 
 def _meant(reader: Reader, scope: Scope, chosen: Filter) -> list[Filter]:
@@ -421,6 +425,30 @@ def _meant(reader: Reader, scope: Scope, chosen: Filter) -> list[Filter]:
     return [*meant, chosen]
 
 
+def _narrowed(reader: Reader, chosen: Filter) -> Filter:
+    """The same, by id where few instances have these labels and such an input: those are
+    found by an index of their own, wherever they stand in all others."""
+    contents = _contents(chosen)
+    if not contents:
+        return chosen
+    params: dict[str, Any] = {"few": _FEW + 1}
+    for _, values in contents:
+        params |= values
+    query = f"select id::text from {_TABLE} where {' and '.join(text for text, _ in contents)}"
+    if _estimated(reader, query, params) > 10 * _FEW:
+        return chosen
+    ids = reader.all(f"{query} limit %(few)s", params)
+    if len(ids) > _FEW:
+        return chosen
+    return replace(chosen, labels=None, inputs=(), ids=tuple(row[0] for row in ids))
+
+
+def _estimated(reader: Reader, query: str, params: dict[str, Any]) -> float:
+    """How many rows Postgres believes that a query has."""
+    row = reader.one(f"explain (format json) {query}", params)
+    return float(row[0][0]["Plan"]["Plan Rows"]) if row else 0.0
+
+
 def _begins(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
 
@@ -435,8 +463,11 @@ def _begins_an_id(text: str) -> bool:
     )
 
 
-def _in(column: str, values: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
-    return (f"{column} = any(%({column}s)s)", {f"{column}s": list(values)}) if values else None
+def _in(column: str, values: Sequence[str] | None) -> Condition:
+    """One of the values; any where there are none, but for namespaces, of which none is none."""
+    if values is None or (not values and column != "namespace"):
+        return None
+    return (f"{column} = any(%({column}s)s)", {f"{column}s": list(values)})
 
 
 def _is(column: str, value: str | None) -> tuple[str, dict[str, Any]] | None:

@@ -135,7 +135,9 @@ def counted_by(reader: Reader, table: str, parts: Sequence[Part], most: int) -> 
 def groups(table: str, levels: Sequence[Level], prefix: str = "") -> tuple[str, dict[str, Any]]:
     """A ``from`` item whose rows are the combinations of the levels' values, with its
     parameters, whose names begin with `prefix`: a table named ``of_`` and the column for
-    each level, whose `value` it is."""
+    each level, whose `value` it is. Without levels: one row."""
+    if not levels:
+        return "(values (0)) as of_all", {}
     sources: list[str] = []
     params: dict[str, Any] = {}
     for number, level in enumerate(levels):
@@ -150,7 +152,7 @@ def groups(table: str, levels: Sequence[Level], prefix: str = "") -> tuple[str, 
 
 def matching(levels: Sequence[Level]) -> str:
     """The condition for rows of the values of a row of `groups`."""
-    return " and ".join(f"{each.column} = of_{each.column}.value" for each in levels)
+    return " and ".join(f"{each.column} = of_{each.column}.value" for each in levels) or "true"
 
 
 def _present(table: str, column: str, within: Sequence[Level]) -> str:

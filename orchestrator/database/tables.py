@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, UUID
@@ -139,7 +140,16 @@ instances = Table(
         "labels",
         postgresql_using="gin",
         postgresql_ops={"labels": "jsonb_path_ops"},
+        postgresql_with={"gin_pending_list_limit": "512"},
         postgresql_where=text("labels is not null"),
+    ),
+    #: Not a partial one: the planner takes no statistics of an expression from those.
+    Index(
+        "instances_input_ix",
+        literal_column("orchestrator.searchable(input)").label("searchable"),
+        postgresql_using="gin",
+        postgresql_ops={"searchable": "jsonb_path_ops"},
+        postgresql_with={"gin_pending_list_limit": "512"},
     ),
     Index(
         "instances_parent_ix",

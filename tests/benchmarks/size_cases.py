@@ -47,6 +47,10 @@ CASES: dict[str, str] = {
     "by two labels": f"{LIST}?label.env=prod&label.customer=c-77",
     "faulted, by a label that most have": f"{LIST}?status=faulted&label.env=prod",
     "by a label, of a workflow": f"{LIST}?label.customer=c-77&workflow=shop/order",
+    "by a member of the input that few have": f"{LIST}?input.customer=c-77",
+    "by a member of the input that more have": f"{LIST}?input.total=17",
+    "by a member of the input, faulted": f"{LIST}?input.customer=c-77&status=faulted",
+    "by a member of the input that none has": f"{LIST}?input.customer=nobody",
     "started lately": f"{LIST}?started_after={{recently}}",
     "started lately, the oldest first": f"{LIST}?started_after={{recently}}&sort=created_at",
     "started since the middle, the oldest first": (
@@ -69,6 +73,7 @@ CASES: dict[str, str] = {
     "counts of an old version": f"{LIST}/counts?workflow=shop/order/0.9.0",
     "counts by a label that most have": f"{LIST}/counts?label.env=prod",
     "counts by a label that few have": f"{LIST}/counts?label.customer=c-77",
+    "counts by a member of the input": f"{LIST}/counts?input.customer=c-77",
     "counts of those started lately": f"{LIST}/counts?started_after={{recently}}",
     "counts of those started since the middle": f"{LIST}/counts?started_after={{midway}}",
     "q: the beginning of an id": f"{LIST}?q={{instance_begins}}",

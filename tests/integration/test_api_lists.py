@@ -160,7 +160,7 @@ def test_the_search_for_a_beginning_that_many_have(api: Api):
     api.all(
         "insert into orchestrator.instances (id, namespace, workflow_id, workflow, version,"
         " business_id) select gen_random_uuid(), 'shop', gen_random_uuid(), 'order', '1.0.0',"
-        " 'order-' || n from generate_series(1, 1200) n"
+        " 'order-' || n from generate_series(1, 2200) n"
     )
-    assert len(_paged(api, {"q": "order-", "limit": "1000"})) == 1200
+    assert len(_paged(api, {"q": "order-", "limit": "1000"})) == 2200
     assert len(_paged(api, {"q": "order-11", "limit": "1000"})) == 1 + 10 + 100
