@@ -42,6 +42,7 @@ bench: $(INSTALLED) ## Measure beside raw Celery (ONLY=peers,idle, RUNS=11, OUT=
 chaos: $(INSTALLED) ## Put the product under fire (FULL=1 the long rows too, MINUTES=55, OUT=file.json)
 	$(BIN)/python -m tests.faults --minutes $(or $(MINUTES),55) $(if $(FULL),--full) \
 		$(if $(OUT),--out $(OUT)) --docs docs/reliability.md $(ARGS)
+	ORCHESTRATOR_TEST_CASES=$(or $(CASES),20000) $(BIN)/pytest -q tests/integration/test_api_generated.py
 
 docs: $(INSTALLED) ## Build the documentation's site in site/; a dead link is an error
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs site

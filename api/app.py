@@ -41,7 +41,7 @@ from api.gauges import Gauges
 from api.hints import Hints
 from api.limits import Rate, RateLimiter
 from api.problems import Problem
-from api.resource import IdConverter
+from api.resource import GivenId, IdConverter
 from api.waiting import STREAMS, WAITS, Waiters
 from orchestrator import log
 from orchestrator.clock import monotonic
@@ -177,6 +177,9 @@ def _admit() -> None:
         ours.limiter.count(g.caller.name)
     if g.caller.role < least:
         raise Problem(kinds.FORBIDDEN, f"this needs the role {least.name.lower()}")
+    for name, value in (request.view_args or {}).items():
+        if isinstance(value, GivenId):
+            request.view_args[name] = instances.identified(value)  # type: ignore[index]
 
 
 class _Signed:

@@ -36,8 +36,18 @@ ALWAYS = (400, 401, 403, 404, 405, 406, 408, 414, 422, 429, 431, 500, 503)
 WITH_BODY = (409, 412, 413, 415, 501)
 
 
+class GivenId(str):
+    """What stands in a path where an id should: looked at once the caller is known."""
+
+    __slots__ = ()
+
+
 class IdConverter(BaseConverter):
-    """An id of ours in a path: described as one, whatever is given; see `api.instances`."""
+    """An id of ours in a path: described as one, whatever is given; see `api.app`."""
+
+    def to_python(self, value: str) -> GivenId:
+        """As it is given."""
+        return GivenId(value)
 
 
 class Resource(flask_smorest.Blueprint):  # type: ignore[misc]  # it has no types

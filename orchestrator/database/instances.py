@@ -295,9 +295,11 @@ def _parts(
 ) -> list[Part]:
     """What is asked for, in parts that each have an index to begin with."""
     parts = []
-    for meant in _meant(reader, scope, chosen) if chosen.text else [chosen]:
+    for meant in _meant(reader, scope, chosen) if chosen.text else [_narrowed(reader, chosen)]:
         levels = _levels(scope, meant, by)
         conditions = [*_conditions(meant, {level.column for level in levels}), *more]
+        if not levels:
+            conditions.append(_in("namespace", namespaces_of(scope, meant)))
         parts += [Part(levels, [*conditions, *started]) for started in _started(meant, by)]
     return parts
 

@@ -16,8 +16,8 @@ from orchestrator.processes import http_ok
 from tests.support.api import Api
 from tests.support.stack import Stack, free_port
 
-#: The least number of generated requests.
-CASES = int(os.environ.get("ORCHESTRATOR_TEST_CASES", "20000"))
+#: The least number of generated requests; `make chaos` has 20,000.
+CASES = int(os.environ.get("ORCHESTRATOR_TEST_CASES", "1500"))
 CONFIGURATION = Path(__file__).parents[1] / "support" / "schemathesis.toml"
 
 #: The server with authentication on, though it binds to loopback. It writes its first key.
@@ -55,13 +55,12 @@ def server(tmp_path: Path, module_database_url: str, broker_url: str) -> Iterato
 
 @pytest.mark.timeout(2400)
 def test_generated_requests(server: tuple[str, str], tmp_path: Path):
-    pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     url, key = server
     command = [
         *(Path(sys.executable).with_name("schemathesis"), "--config-file", CONFIGURATION),
         *("run", f"{url}/openapi.json", "-H", f"Authorization: Bearer {key}"),
         *("--continue-on-failure", "--warnings", "off", "--request-timeout", "70"),
-        *("-n", str(CASES // 30), "--seed", "1"),
+        *("-n", str(max(CASES // 60, 1)), "--seed", "1"),
     ]
     done = subprocess.run(
         list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, check=False
