@@ -37,14 +37,15 @@ def api(host: str | None, port: int | None) -> None:
 @click.option("-n", "--hostname", help="The worker's name, as Flower shows it.")
 @_log_level
 @click.option("-E", "--task-events", is_flag=True, help="Send events, for Flower.")
-def worker(task_events: bool, loglevel: str | None, **options: Any) -> None:
+@click.option("--remote-control", is_flag=True, help="Obey `celery control` and Flower's buttons.")
+def worker(task_events: bool, remote_control: bool, loglevel: str | None, **options: Any) -> None:
     """Run steps: a Celery worker that imports the modules of ORCHESTRATOR_IMPORTS."""
     if click.get_current_context().invoked_subcommand:
         return
     arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
     if task_events:
         arguments.append("--task-events")
-    _celery("worker", loglevel, *arguments)
+    _celery("worker", loglevel, *arguments, obeys=remote_control)
 
 
 worker.add_command(list_workers)
@@ -57,8 +58,10 @@ def beat(loglevel: str | None) -> None:
     _celery("beat", loglevel, "--scheduler=orchestrator.execution.beat:Scheduler")
 
 
-def _celery(command: str, loglevel: str | None, *arguments: str) -> None:
+def _celery(command: str, loglevel: str | None, *arguments: str, obeys: bool = False) -> None:
     app = import_module("orchestrator.execution.app").app
+    if obeys:
+        import_module("orchestrator.execution.remote").obey()
     # Where users' tasks are.
     sys.path.insert(0, os.getcwd())
     level = loglevel or load_settings().log_level

@@ -10,6 +10,7 @@ from celery import Celery, signals
 
 from orchestrator import install, log
 from orchestrator.broker import celery_settings
+from orchestrator.execution import remote
 from orchestrator.settings import Settings, load_settings
 
 
@@ -23,6 +24,7 @@ def create_app(settings: Settings | None = None) -> Celery:
     app = Celery("orchestrator")
     app.conf.update(celery_settings(chosen))
     install(app, chosen)
+    remote.only_answer()
     _own_the_logs(chosen)
     return app
 

@@ -245,6 +245,12 @@ def test_our_worker_imports_tasks_and_is_healthy(zoo: Zoo) -> None:
         env={**zoo.environment, "ORCHESTRATOR_IMPORTS": "tests.apps.zoo.tasks"},
     )
     assert zoo.output("calling", a=1) == {"wrapped": 1}
+    with Celery("operator", broker=zoo.stack.broker_url, set_as_current=False) as app:
+        app.control.shutdown()
+        app.control.cancel_consumer("celery")
+        (told,) = (app.control.inspect(timeout=10).stats() or {}).values()
+        assert told["orchestrator"]["claimed"] >= 0, "it answers what Flower asks"
+    assert zoo.output("calling", a=2) == {"wrapped": 2}, "and obeys nobody"
     probe = [sys.executable, "-m", "orchestrator.execution.health"]
     environment = zoo.stack.environment()
     assert subprocess.run(probe, env=environment, timeout=30).returncode == 0
