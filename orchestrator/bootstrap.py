@@ -79,4 +79,4 @@ def services(settings: Settings, app: Celery, meter: Meter | None = None) -> Ser
 
 def _limits(settings: Settings) -> Limits:
     """The core counts a number for each step and one for its completion."""
-    return Limits(tasks=settings.max_tasks, counter=2 * settings.max_steps)
+    return Limits(counter=2 * settings.max_steps)

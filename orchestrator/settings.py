@@ -87,8 +87,6 @@ class Settings:
 
     #: The largest input, output, event or request.
     max_payload: int = _checked(1 << 20, Range(min=1024, max=64 << 20))
-    #: The largest number of tasks that one transition runs before it commits and goes on.
-    max_tasks: int = _checked(100, Range(min=1))
     #: The largest number of steps of one instance: an endless loop ends here.
     max_steps: int = _checked(1_000_000, Range(min=1, max=1_000_000_000))
     #: How long events are kept; those that somebody still waits for are kept longer.

@@ -248,7 +248,8 @@ def test_our_worker_imports_tasks_and_is_healthy(zoo: Zoo) -> None:
     with Celery("operator", broker=zoo.stack.broker_url, set_as_current=False) as app:
         app.control.shutdown()
         app.control.cancel_consumer("celery")
-        (told,) = (app.control.inspect(timeout=10).stats() or {}).values()
+        answers: Any = app.control.inspect(timeout=10).stats() or {}
+        (told,) = answers.values()
         assert told["orchestrator"]["claimed"] >= 0, "it answers what Flower asks"
     assert zoo.output("calling", a=2) == {"wrapped": 2}, "and obeys nobody"
     probe = [sys.executable, "-m", "orchestrator.execution.health"]
