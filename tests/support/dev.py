@@ -42,7 +42,7 @@ class Dev:
         with self.stderr.open("w") as stderr:
             self.process = subprocess.Popen(
                 [*CLI, "dev", "--port", "0", "--data", str(data), *options],
-                env=environment(ORCHESTRATOR_IMPORTS="shop.tasks", **variables),
+                env=environment(**{"ORCHESTRATOR_IMPORTS": "shop.tasks", **variables}),
                 cwd=data.parent,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
