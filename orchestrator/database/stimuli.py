@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from orchestrator.codec import dumps
 from orchestrator.core.values import Json, StimulusKind
 from orchestrator.database.slices import Reader
@@ -57,23 +60,43 @@ def set_aside(reader: Reader, stimulus: int) -> None:
     reader.all("update orchestrator.stimuli set set_aside = true where id = %s", (stimulus,))
 
 
-def overdue(reader: Reader, seconds: float, limit: int = 500) -> list[str]:
-    """Instances with a note that has waited so long that its bringer, or the hint, must be
-    gone. Each is returned once in that time, however many beats ask; that time doubles, up to
-    `LONGEST`: workers that are behind would be flooded with hints that they have already.
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A note that waits, and whose it is."""
+
+    id: int
+    instance: str
+
+
+def overdue(reader: Reader, seconds: float, limit: int = 500) -> list[Late]:
+    """Notes that have waited for their bringer, or since their last hint, for so long; each is
+    returned once in that time, however many beats ask, and that time doubles, up to `LONGEST`.
+    One half of them are the newest, which come first, the other half the oldest.
 
     A suspended instance's notes wait for its resumption, so they are nobody's to bring.
     """
     rows = reader.all(
-        "with late as (select q.id from orchestrator.stimuli q"
-        " join orchestrator.instances i on i.id = q.instance_id"
-        " where coalesce(q.hinted_at, q.created_at) + greatest(%s * interval '1 s',"
-        "  least(coalesce(q.hinted_at, q.created_at) - q.created_at, %s * interval '1 s'))"
-        "  < (select clock_timestamp())"
-        " and (i.status <> 'suspended' or q.kind in ('command', 'result'))"
-        " order by coalesce(q.hinted_at, q.created_at) limit %s for update of q skip locked)"
-        " update orchestrator.stimuli q set hinted_at = clock_timestamp() from late"
-        " where q.id = late.id returning q.instance_id::text",
-        (seconds, LONGEST, limit),
+        "with late as materialized (select q.id, q.hinted_at,"
+        "  coalesce(q.hinted_at, q.created_at) as since"
+        "  from orchestrator.stimuli q join orchestrator.instances i on i.id = q.instance_id"
+        "  where coalesce(q.hinted_at, q.created_at) + greatest(%(s)s * interval '1 s',"
+        "   least(coalesce(q.hinted_at, q.created_at) - q.created_at, %(most)s * interval '1 s'))"
+        "   < (select clock_timestamp())"
+        "  and (i.status <> 'suspended' or q.kind in ('command', 'result'))),"
+        " chosen as ((select * from late order by since desc, id desc limit (%(n)s + 1) / 2)"
+        "  union (select * from late order by since, id limit %(n)s / 2)),"
+        " held as (select q.id, chosen.since from orchestrator.stimuli q join chosen"
+        "  on chosen.id = q.id and q.hinted_at is not distinct from chosen.hinted_at"
+        "  for update of q skip locked),"
+        " told as (update orchestrator.stimuli q set hinted_at = clock_timestamp() from held"
+        "  where q.id = held.id returning q.id, q.instance_id::text, held.since)"
+        " select id, instance_id from told order by since desc, id desc",
+        {"s": seconds, "most": LONGEST, "n": limit},
     )
-    return list(dict.fromkeys(row[0] for row in rows))
+    return [Late(*row) for row in rows]
+
+
+def waiting(reader: Reader, notes: Sequence[int]) -> int:
+    """How many of these notes still wait."""
+    row = reader.one("select count(*) from orchestrator.stimuli where id = any(%s)", (list(notes),))
+    return row[0] if row else 0

@@ -16,6 +16,7 @@ from orchestrator.database.timers import LONGEST_SLEEP
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.log import get_logger
 from orchestrator.metrics import catalog as metrics
+from orchestrator.scheduler.reminding import OVERDUE, Reminder
 from orchestrator.scheduler.upkeep import Upkeep
 from orchestrator.scheduler.watchdog import UNSEEN, Watchdog
 from orchestrator.settings import Settings
@@ -23,8 +24,6 @@ from orchestrator.state_manager import StateManager
 
 log = get_logger(__name__)
 
-#: A note in an inbox that has waited this long has lost its bringer or its hint, in s.
-OVERDUE = 4.0
 #: Portions of due timers, or schedules, in a row: then the other chores have their turn.
 IN_A_ROW = 10
 #: How long to stand back from what is due and in another beat's hands, in s.
@@ -70,7 +69,7 @@ class Chores:
         self._chores = [
             Chore("watchdog", settings.lease * UNSEEN, self._watch),
             Chore("publish_again", settings.republish_after / 5, self._publish_again),
-            Chore("overdue", OVERDUE / 4, self._overdue),
+            Chore("overdue", OVERDUE / 4, Reminder(upkeep, state.dispatcher.hint).remind),
             self._settle,
             Chore("bury", 3600.0, upkeep.bury),
             Chore("forget", FORGET, self._forget),
@@ -148,9 +147,6 @@ class Chores:
                 attempts=len(lost),
             )
             self._dispatcher.publish(lost)
-
-    def _overdue(self) -> None:
-        self._dispatcher.hint(*self._upkeep.overdue(OVERDUE))
 
     def _forget(self) -> float:
         """A little at a time: timers don't wait. Returns when to go on."""

@@ -20,6 +20,7 @@ from orchestrator.database import (
 )
 from orchestrator.database.attempts import Ready
 from orchestrator.database.connection import Database
+from orchestrator.database.stimuli import Late
 from orchestrator.database.workers import Claimed
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
@@ -56,8 +57,11 @@ class Upkeep(Protocol):
     def lost_messages(self, patience: float) -> Sequence[Ready]:
         """Attempts whose message must be lost, stamped as published again."""
 
-    def overdue(self, seconds: float) -> Sequence[str]:
-        """Instances with a note that has waited so long that its hint must be gone."""
+    def overdue(self, seconds: float, limit: int) -> Sequence[Late]:
+        """Notes that have waited for so long, stamped as hinted; the newest first."""
+
+    def waiting(self, notes: Sequence[int]) -> int:
+        """How many of these notes still wait."""
 
     def bury(self) -> None:
         """Forget workers that are long gone."""
@@ -101,8 +105,11 @@ class PostgresUpkeep:
     def lost_messages(self, patience: float) -> Sequence[Ready]:
         return attempts.to_publish_again(self._database, patience)
 
-    def overdue(self, seconds: float) -> Sequence[str]:
-        return stimuli.overdue(self._database, seconds)
+    def overdue(self, seconds: float, limit: int) -> Sequence[Late]:
+        return stimuli.overdue(self._database, seconds, limit)
+
+    def waiting(self, notes: Sequence[int]) -> int:
+        return stimuli.waiting(self._database, notes)
 
     def bury(self) -> None:
         workers.bury(self._database)

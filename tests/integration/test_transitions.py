@@ -318,7 +318,7 @@ def test_suspended_instances_take_commands_and_results_only(database, instance):
     snapshot = slices.read_inbox(database, instance)
     assert snapshot is not None and snapshot.stimulus is not None
     assert snapshot.stimulus["kind"] == "command"
-    assert stimuli.overdue(database, 0) == [instance]
+    assert [note.instance for note in stimuli.overdue(database, 0)] == [instance]
 
 
 def test_a_note_that_goes_on_waiting_is_hinted_less_and_less_often(database, instance):
@@ -331,8 +331,24 @@ def test_a_note_that_goes_on_waiting_is_hinted_less_and_less_often(database, ins
             " hinted_at = clock_timestamp() - %s * interval '1 s'",
             (created, hinted),
         )
-        assert stimuli.overdue(database, 4) == [instance] * due
+        assert [note.instance for note in stimuli.overdue(database, 4)] == [instance] * due
         assert stimuli.overdue(database, 4) == []
+
+
+def test_some_of_the_notes_that_wait_are_hinted_the_newest_and_the_oldest(database, instance):
+    started(database, instance)
+    for _ in range(9):
+        stimuli.put(database, instance, StimulusKind.GO_ON)
+    rows = database.all("select id from orchestrator.stimuli order by id")
+    database.all("update orchestrator.stimuli set created_at = created_at - interval '5 s'")
+    ids = [row[0] for row in rows]
+    first = [note.id for note in stimuli.overdue(database, 4, 5)]
+    assert first == [ids[8], ids[7], ids[6], ids[1], ids[0]]
+    rest = [note.id for note in stimuli.overdue(database, 4, 5)]
+    assert rest == ids[5:1:-1]
+    assert stimuli.waiting(database, [*first, 0]) == 5
+    stimuli.forget(database, ids[8])
+    assert stimuli.waiting(database, first) == 4
 
 
 def test_what_is_overtaken_is_published_again_and_a_backlog_is_not(database, instance):

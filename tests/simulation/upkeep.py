@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from orchestrator.core.values import Status, StimulusKind
 from orchestrator.database import stimuli
 from orchestrator.database.attempts import WINDOW, Ready
+from orchestrator.database.stimuli import Late
 from orchestrator.database.workers import Claimed
 from orchestrator.scheduler.firing import Fired
 from tests.simulation.broker import QUEUES
@@ -131,23 +133,35 @@ class SimUpkeep:
         lately = worker.seen_at > self.tables.clock() - patience
         return alive and lately and worker.free > 0 and row.queue in worker.queues
 
-    def overdue(self, seconds: float) -> Sequence[str]:
-        return self.database.statement("overdue", lambda: self._overdue(seconds), polls=True)
+    def waiting(self, notes: Sequence[int]) -> int:
+        return self.database.statement("overdue", lambda: self._waiting(notes), polls=True)
 
-    def _overdue(self, seconds: float) -> Sequence[str]:
+    def _waiting(self, notes: Sequence[int]) -> int:
+        inboxes = [rows.inbox for rows in self.tables.instances.values()]
+        return sum(any(note in inbox for inbox in inboxes) for note in notes)
+
+    def overdue(self, seconds: float, limit: int) -> Sequence[Late]:
+        return self.database.statement("overdue", lambda: self._overdue(seconds, limit), polls=True)
+
+    def _overdue(self, seconds: float, limit: int) -> Sequence[Late]:
         if not self.tables.waiting:
             return ()
-        now, found = self.tables.clock(), []
+        now = self.tables.clock()
+        late: list[tuple[float, int, str, dict[str, Any]]] = []
         for id, rows in self.tables.instances.items():
             suspended = rows.value.status is Status.SUSPENDED
-            for row in rows.inbox.values():
+            for note, row in rows.inbox.items():
                 created = row["created_at"]
                 since = created if row["hinted_at"] is None else row["hinted_at"]
                 wait = max(seconds, min(since - created, stimuli.LONGEST))
                 if since + wait < now and (not suspended or row["kind"] in _WHILE_SUSPENDED):
-                    row["hinted_at"] = now
-                    found.append(id)
-        return list(dict.fromkeys(found))
+                    late.append((since, note, id, row))
+        late.sort(key=lambda one: one[:2], reverse=True)
+        newest = (limit + 1) // 2
+        found = late[:newest] + late[max(newest, len(late) - limit // 2) :]
+        for *_, row in found:
+            row["hinted_at"] = now
+        return [Late(note, id) for _, note, id, _ in found]
 
     def bury(self) -> None:
         return None

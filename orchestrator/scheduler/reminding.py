@@ -1,0 +1,43 @@
+"""Sends hints again for notes in inboxes that nobody brought: as many as seem to help.
+
+A note waits because its hint is lost, or because its hint stands in a queue behind others;
+its age doesn't tell which. In the second case more hints only put the workers further behind,
+each wave of them the next transitions too. So a few are sent first. When most of their notes are
+brought before the next look, hints had been lost, and twice as many follow; else half as many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from orchestrator.scheduler.upkeep import Upkeep
+
+#: A note that has waited this long has lost its bringer or its hint, or waits in line, in s.
+OVERDUE = 4.0
+#: Hints of one look, at least and at most.
+LEAST, MOST = 10, 640
+
+
+class Reminder:
+    """What one beat has found out about hints."""
+
+    def __init__(self, upkeep: Upkeep, hint: Callable[..., None]) -> None:
+        self._upkeep = upkeep
+        self._hint = hint
+        self._many = LEAST
+        self._asked: Sequence[int] = ()
+
+    def remind(self) -> None:
+        """Send hints for some of the notes that are overdue; call it once in a while."""
+        self._many = self._next()
+        found = self._upkeep.overdue(OVERDUE, self._many)
+        # Those that came last stand last in the queue, if there is one.
+        self._asked = [note.id for note in found[: (len(found) + 1) // 2]]
+        self._hint(*dict.fromkeys(note.instance for note in found))
+
+    def _next(self) -> int:
+        if not self._asked:
+            return LEAST
+        if 2 * self._upkeep.waiting(self._asked) <= len(self._asked):
+            return min(MOST, 2 * self._many)
+        return max(LEAST, self._many // 2)
