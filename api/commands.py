@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 from marshmallow import Schema
 
-from api import keyed, kinds
+from api import keyed, kinds, tags
 from api.bodies import takes
 from api.context import caller, entry, scope, state
 from api.instances import identified
@@ -114,9 +114,7 @@ def _put(command: Command, body: dict[str, Any], id: str, cursor: Transaction) -
 
 
 def _check(command: Command, body: dict[str, Any], target: Target, cursor: Transaction) -> None:
-    # RFC 9110, section 13.1.1: without any If-Match everything matches.
-    if request.if_match and f"{target.run}-{target.sequence}" not in request.if_match:
-        raise Problem(kinds.PRECONDITION, "the instance has changed since its ETag was given")
+    tags.check(f"{target.run}-{target.sequence}", "instance")
     if not command.allows(target):
         state_of = f"it is {target.status}, its compensation {target.compensation}"
         raise Problem(kinds.WRONG_STATUS, f"the instance cannot {command.name}: {state_of}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Response
 
-from api import cursors, keyed, kinds
+from api import cursors, keyed, kinds, tags
 from api.bodies import takes
 from api.context import caller, entry, scope, state
 from api.instances import identified
@@ -67,7 +67,7 @@ def list_(query: dict[str, Any]) -> Response:
 
 
 @blueprint.route("/<id:id>")
-@blueprint.answers(200, ScheduleSchema)
+@blueprint.answers(200, ScheduleSchema, ETag="for `If-Match`")
 @blueprint.asks(NextQuerySchema)
 def get(query: dict[str, Any], id: str) -> Response:
     """A schedule, with its next due times
@@ -76,7 +76,9 @@ def get(query: dict[str, Any], id: str) -> Response:
     waits for an event or for the end of an instance.
     """
     database = state().services.database
-    return respond(_whole(database, _find(database, id), query["next"]))
+    row = _find(database, id)
+    shown = _whole(database, row, query["next"])
+    return respond(shown, headers=tags.headers(tags.tag_of(_summary(row))))
 
 
 @blueprint.route("/<id:id>", methods=["PATCH"])
@@ -166,7 +168,11 @@ def _find(reader: Reader, id: str) -> ScheduleRow:
 
 
 def _on(id: str, make: Change, cursor: Transaction) -> Answer:
-    return make(cursor, _find(cursor, id))
+    row = rows.lock(cursor, _find(cursor, id).id)
+    if row is None:
+        raise Problem(kinds.NOT_FOUND, f"there is no schedule {id}")
+    tags.check(tags.tag_of(_summary(row)), "schedule")
+    return make(cursor, row)
 
 
 def _audit(

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Response
 
-from api import cursors, keyed, kinds
+from api import cursors, keyed, kinds, tags
 from api.bodies import takes
 from api.context import entry, scope, state
 from api.events import into
@@ -148,10 +148,11 @@ def list_(query: dict[str, Any]) -> Response:
 
 
 @blueprint.route("/<id:id>")
-@blueprint.answers(200, SubscriptionSchema)
+@blueprint.answers(200, SubscriptionSchema, ETag="for `If-Match`")
 def get(id: str) -> Response:
     """A subscription"""
-    return respond(_shown(_find(state().services.database, id)))
+    shown = _shown(_find(state().services.database, id))
+    return respond(shown, headers=tags.headers(tags.tag_of(shown)))
 
 
 def _find(reader: Reader, id: str, *, lock: bool = False) -> SubscriptionRow:
@@ -195,7 +196,7 @@ def change(body: dict[str, Any], id: str) -> Response:
 def remove(id: str) -> Response:
     """End a subscription: nothing more is sent, and its deliveries are forgotten"""
     with state().services.database.transaction() as cursor:
-        row = _find(cursor, id, lock=True)
+        row = _seen(cursor, id)
         subscriptions.remove(cursor, id)
         audit.write(cursor, entry("subscription.delete", row.namespace, id))
     return Response(status=204)
@@ -204,7 +205,14 @@ def remove(id: str) -> Response:
 def _on(
     id: str, act: Callable[[Transaction, SubscriptionRow], Answer], cursor: Transaction
 ) -> Answer:
-    return act(cursor, _find(cursor, id, lock=True))
+    return act(cursor, _seen(cursor, id))
+
+
+def _seen(cursor: Transaction, id: str) -> SubscriptionRow:
+    """The subscription, locked, as the client has seen it. Raises `Problem` 404, 412."""
+    row = _find(cursor, id, lock=True)
+    tags.check(tags.tag_of(_shown(row)), "subscription")
+    return row
 
 
 @blueprint.route("/<id:id>/deliveries")

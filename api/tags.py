@@ -1,0 +1,36 @@
+"""ETags: what a client has seen, so that its change is refused where somebody was faster.
+
+An instance's tag counts its transitions (see `api.instances.etag`); that of what changes
+seldom is a hash of how it is shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from flask import request
+
+from api import kinds
+from api.problems import Problem
+from api.resource import dumped
+
+
+def tag_of(shown: Any) -> str:
+    """The tag of a representation, without its quotes."""
+    return hashlib.blake2s(dumped(shown), digest_size=12).hexdigest()
+
+
+def headers(tag: str) -> dict[str, str]:
+    """The header that tells a tag."""
+    return {"ETag": f'"{tag}"'}
+
+
+def check(tag: str, what: str) -> None:
+    """Refuse a change to what the client has not seen as it is. Raises `Problem` 412.
+
+    To be called where the row is locked. RFC 9110, section 13.1.1: without any If-Match
+    everything matches.
+    """
+    if request.if_match and tag not in request.if_match:
+        raise Problem(kinds.PRECONDITION, f"the {what} has changed since its ETag was given")
