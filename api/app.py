@@ -17,6 +17,7 @@ from api import (
     health,
     history,
     instances,
+    keyed,
     keys,
     kinds,
     letters,
@@ -156,7 +157,9 @@ def _describe(app: Flask) -> Any:
     api.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
     for resource in RESOURCES:
         api.register_blueprint(resource.blueprint)
-    deprecation.mark(app, api.spec._paths)  # noqa: SLF001  apispec gives copies only
+    paths = api.spec._paths  # noqa: SLF001  apispec gives copies only
+    keyed.describe(paths)
+    deprecation.mark(app, paths)
     return api
 
 
@@ -177,6 +180,8 @@ def _admit() -> None:
         ours.limiter.count(g.caller.name)
     if g.caller.role < least:
         raise Problem(kinds.FORBIDDEN, f"this needs the role {least.name.lower()}")
+    if request.method == "POST":
+        keyed.given_key()
     for name, value in (request.view_args or {}).items():
         if isinstance(value, GivenId):
             request.view_args[name] = instances.identified(value)  # type: ignore[index]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Response, g, request
@@ -27,6 +27,14 @@ HEADER = "Idempotency-Key"
 REPLAYED = {"Idempotency-Replayed": "true"}
 
 _ALLOWED = re.compile(r"[\x21-\x7e]{1,255}")
+_DESCRIBED = {
+    "in": "header",
+    "name": HEADER,
+    "required": False,
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "description": "your name for this request: sent again, it gets the first answer again,"
+    " marked by `Idempotency-Replayed`; for another request it is a 422",
+}
 
 
 def key() -> Key | None:
@@ -34,16 +42,29 @@ def key() -> Key | None:
 
     To be called once the body has been read: the digest covers it.
     """
-    given = request.headers.get(HEADER)
+    given = given_key()
     if given is None:
         return None
-    if not _ALLOWED.fullmatch(given):
-        raise Problem(kinds.INVALID_KEY, "it must be 1 to 255 visible ASCII characters")
     parts = (request.method, request.full_path, request.mimetype)
     digest = hashlib.sha256(
         "\n".join(parts).encode("utf-8", "replace") + b"\n" + g.get("body", b"")
     )
     return Key(caller().name, given, digest.hexdigest())
+
+
+def given_key() -> str | None:
+    """The header as it was given. Raises `Problem` 400 where it is no key."""
+    given = request.headers.get(HEADER)
+    if given is not None and not _ALLOWED.fullmatch(given):
+        raise Problem(kinds.INVALID_KEY, "it must be 1 to 255 visible ASCII characters")
+    return given
+
+
+def describe(paths: Mapping[str, Any]) -> None:
+    """Add the header to every POST of a description's paths."""
+    for operations in paths.values():
+        if "post" in operations:
+            operations["post"].setdefault("parameters", []).append(_DESCRIBED)
 
 
 def answered(status: int, value: Any, headers: dict[str, str] | None = None) -> Answer:

@@ -418,3 +418,15 @@ def test_paths_that_are_none_are_refused(shop: Api, name: str):
     answer = shop.get("/v1/instances", query_string={name: "x"})
     assert (answer.status_code, problem(answer)) == (400, "invalid-query")
     assert answer.json["errors"][0]["parameter"] == name
+
+
+def test_every_post_takes_an_idempotency_key(shop: Api):
+    """The header is described, and looked at, before anything else of the request."""
+    for path, operations in shop.description.spec["paths"].items():
+        if "post" not in operations:
+            continue
+        described = [each["name"] for each in operations["post"]["parameters"]]
+        assert described.count("Idempotency-Key") == 1, path
+        real = path.replace("{", "").replace("}", "")
+        answer = shop.post(real, headers={"Idempotency-Key": "a b"})
+        assert (answer.status_code, problem(answer)) == (400, "invalid-idempotency-key"), path
