@@ -179,10 +179,33 @@ def turn(draft: Draft) -> None:
 
 
 def prune(draft: Draft, node: Node) -> None:
-    """Forget a finished step, unless something in it may have to be undone."""
+    """Forget a finished step, unless something in it may have to be undone. Where something in
+    it still runs (what lost a race, or was left at a timeout), that is done when it lands."""
     task = draft.plan_of(node).task
-    if not reaches([task], lambda inner: undo_of(inner) is not None):
+    if reaches([task], lambda inner: undo_of(inner) is not None):
+        return
+    flying = flying_below(draft, node.id) if _has_calls_inside(node, task) else []
+    for other in flying:
+        other.remember(prunes=node.id)
+    if not flying:
         draft.pruned.append(node.id)
+
+
+def _has_calls_inside(node: Node, task: Task) -> bool:
+    return node.kind == "extension" or reaches(
+        [task], lambda inner: inner.ref != task.ref and inner.kind in ("call", "run")
+    )
+
+
+def flying_below(draft: Draft, top: int) -> list[Node]:
+    """The withdrawn steps within one that somebody still has in hand. Raises `Needs`, unless
+    nothing at all is open in the instance."""
+    if draft.leaves()[0] == 0:
+        return []
+    for step, _ in draft.need("open"):
+        draft.known(step)
+    flights = [(node, node.recall("flying")) for node in draft.nodes.values() if node.is_open]
+    return [node for node, flight in flights if flight is not None and top in flight["path"]]
 
 
 def complete(draft: Draft, node: Node, raw: Json, then: str | None = None) -> None:

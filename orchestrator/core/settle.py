@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.core.data import transformed
 from orchestrator.core.faults import Fault, placed, timeout
-from orchestrator.core.flow import disarm, in_compensation
+from orchestrator.core.flow import disarm, flying_below, in_compensation
 from orchestrator.core.nodes import Node
 from orchestrator.core.values import (
     ROOT,
@@ -196,8 +196,16 @@ def land(
             mark_unknown(draft, node)
         data = {"error": node.error, "late": True}
         draft.fact("task.faulted", node.id, {**data, "unknown": True} if lost else data)
+    _forget(draft, node)
     if settler is not None:
         settled(draft, settler)
+
+
+def _forget(draft: Draft, node: Node) -> None:
+    """The last one to land in a step that was to be pruned takes that with it."""
+    top = node.recall("prunes")
+    if top is not None and not flying_below(draft, top):
+        draft.pruned.append(top)
 
 
 def _record(draft: Draft, node: Node, output: Json) -> None:

@@ -192,3 +192,25 @@ def test_side_by_side_a_fault_withdraws_the_others() -> None:
 def test_ten_thousand_items() -> None:
     world, id = run(doc(each(ADD)), {"items": [1] * 10_000}, limits=Limits(tasks=500))
     assert world.instance(id).output["sum"] == 10_000 * 10_001 // 2
+
+
+def test_a_long_loop_of_races_forgets_them_when_their_losers_have_landed() -> None:
+    race = fork({"a": call("a")}, {"d": {"do": [{"b": call("b")}, {"c": call("c")}]}}, compete=True)
+    again = {"again": {"switch": [{"more": {"when": '. != "end"', "then": "f"}}]}}
+    world, id = run(doc(race, again), limits=Limits(kept=2))
+    losers = []
+    for turn in range(8):
+        won, lost = world.ready()
+        losers.append(world.claim(lost))
+        world.succeed(won, "end" if turn == 7 else turn)
+    assert world.instance(id).status is Status.COMPLETED
+    assert world.instance(id).open == 8, "all losers are still out there"
+    for attempt in reversed(losers):
+        world.succeed(attempt, "late")
+    assert world.instance(id).open == 0
+    # Those of the first turns are kept, the others are forgotten with all that was in them.
+    assert len(world.steps(id, "/do/0/f")) == 2
+    assert len(world.steps(id, "/do/0/f/fork/branches/1/d")) == 2
+    assert not [
+        one for one in world.rows[id].attempts.values() if one.step not in world.rows[id].steps
+    ]
