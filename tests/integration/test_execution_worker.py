@@ -175,6 +175,25 @@ def test_an_ordinary_task_is_waited_for(zoo: Zoo) -> None:
     assert seconds > 1.5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_that_comes_in_the_middle_takes_work(zoo: Zoo, pool: str) -> None:
+    """Within 5 s of its start by the database's clock: its messages were sent before it came."""
+    zoo.worker(pool=pool, concurrency=1)
+    key = new_id()
+    instances = [zoo.start("sleeps", seconds=1, key=f"{key}-{n}") for n in range(30)]
+    zoo.worker("worker2", pool=pool, concurrency=4)
+    taken = (
+        "select count(*) from orchestrator.attempts a"
+        " join orchestrator.workers w on w.id = a.worker"
+        " where w.name = 'worker2@test' and a.claimed_at - w.started_at < interval '5 s'"
+        " and a.instance_id = any(%s::uuid[])"
+    )
+    zoo.stack.until(lambda: zoo.stack.sql(taken, instances)[0][0] > 0, "it takes work in 5 s")
+    for instance in instances:
+        assert ended(zoo, instance, 60)["output"] == {"count": 1}
+
+
 # -- what is refused -------------------------------------------------------------
 
 

@@ -64,6 +64,23 @@ def test_output(zoo: Zoo, task: str, arguments: dict[str, Any], output: Any) -> 
     assert zoo.output(task, **arguments) == output
 
 
+@pytest.mark.parametrize(
+    ("args", "kwargs", "output"),
+    [
+        ([1, 2], {}, {"a": 1, "b": 2, "c": 3, "rest": [], "more": {}}),
+        ([1, 2, 4, 5], {"d": 6}, {"a": 1, "b": 2, "c": 4, "rest": [5], "more": {"d": 6}}),
+    ],
+)
+def test_positional_arguments(
+    zoo: Zoo, args: list[int], kwargs: dict[str, Any], output: dict[str, Any]
+) -> None:
+    """``call: celery`` says which are positional; those of the task's name alone can't."""
+    head = {"dsl": "1.0.3", "namespace": "zoo", "name": f"n{new_id()}", "version": "1.0.0"}
+    call = {"call": "celery", "with": {"task": "zoo.positional", "args": args, "kwargs": kwargs}}
+    ended = zoo.stack.run({"document": head, "do": [{"s": call}]})
+    assert ended["output"] == output, ended["error"]
+
+
 def test_a_bound_task_sees_its_own_request(zoo: Zoo) -> None:
     assert zoo.output("bound", a=[1], word="w")["task"] == "zoo.bound"
     (seen,) = zoo.seen("bound")

@@ -140,7 +140,7 @@ class LocalWorker(LocalNode):
 
     def _start(self) -> None:
         names = ("-n", f"{self.name}@{HOST}")
-        self._process = self._zoo.worker(self.name, arguments=names, timeout=120, **self._options)
+        self._process = self._zoo.worker(self.name, arguments=names, **self._options)
 
     def process_running(self) -> bool:
         return self._process is not None and self._process.running

@@ -75,6 +75,8 @@ class Stack:
     def spawn(self, name: str, *argv: str, **options: Any) -> Process:
         """Start `python ARGV...`; its output goes to a file of its name."""
         more = options.pop("env", {})
+        # A busy machine takes its time; one that fails to start ends, and is not waited for.
+        options.setdefault("timeout", 120)
         return self.supervisor.spawn(
             name,
             [PYTHON, *argv],
