@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,8 @@ from orchestrator.settings import load_settings
 
 #: The longest that the API lets one request wait, in seconds (REST contract).
 _LONGEST_WAIT = 60.0
+#: Between two looks whether a new run has begun, in seconds.
+_LOOK_AGAIN = 0.1
 
 
 class Client:
@@ -126,16 +129,23 @@ class Client:
         """An instance as it stands; raises `ApiError` 404."""
         return Run.from_json(self._json("GET", f"/v1/instances/{id}"))
 
-    def wait(self, id: str, seconds: float) -> Run:
-        """An instance once it has ended and its compensation settled, or when time is over."""
+    def wait(self, id: str, seconds: float, run: int = 1) -> Run:
+        """An instance once it has ended and its compensation settled, or when time is over.
+
+        After a repair `run` is the number of the run whose end is meant: `retry` begins the
+        next one, and until a worker has, the instance stands where the last one ended.
+        """
         until = monotonic() + seconds
         while True:
             left = max(0.0, min(until - monotonic(), _LONGEST_WAIT))
             path = f"/v1/instances/{id}"
             data = self._json("GET", path, params={"wait": _seconds(left)}, wait=left)
-            run = Run.from_json(data)
-            if run.ended or monotonic() >= until:
-                return run
+            found = Run.from_json(data)
+            begun = data.get("run", 1) >= run
+            if (found.ended and begun) or monotonic() >= until:
+                return found
+            if not begun:
+                time.sleep(_LOOK_AGAIN)  # the API waits for ends only, and this one has ended
 
     def instances(self, **filters: str) -> Iterator[Run]:
         """Instances, newest first; filters as the API names them (``status="faulted"``)."""

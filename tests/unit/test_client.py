@@ -89,6 +89,22 @@ def test_an_api_that_is_not_ready_yet_is_asked_again():
     assert len(asked) == 3
 
 
+def test_after_a_repair_the_end_of_the_new_run_is_waited_for():
+    asked = []
+
+    def handle(request: BaseHTTPRequestHandler) -> Answer:
+        asked.append(request.path)
+        if len(asked) < 3:
+            return ok({**INSTANCE, "status": "faulted", "run": 1})
+        return ok({**INSTANCE, "run": 2})
+
+    with server(handle) as url, Client(url) as client:
+        assert client.wait("x", 60, run=2).status == "completed"
+        assert len(asked) == 3
+        asked.clear()
+        assert client.wait("x", 60).status == "faulted"
+
+
 def test_nobody_listening_is_unreachable_and_says_where():
     with server(lambda _: ok({})) as url:
         pass
