@@ -17,6 +17,7 @@ from orchestrator.database import transitions
 from orchestrator.database.time import DatabaseTime
 from orchestrator.expressions import Evaluator
 from orchestrator.ids import uuid7
+from orchestrator.metrics.meter import Meter
 from orchestrator.scheduler import chores, watchdog
 from orchestrator.state_manager import Bringer, StateManager, Workflows, aftermath, manager
 from tests.simulation import invariants, replay, verdict
@@ -36,6 +37,8 @@ from tests.simulation.worker import Worker
 from tests.support.world import EPOCH
 
 EVALUATOR = Evaluator()
+#: All processes count in one place: nobody looks at it, and it takes long to make.
+METER = Meter()
 
 LEASE = 2.0
 PATIENCE = 2.0
@@ -126,12 +129,14 @@ class Simulation:
 
     def manager(self) -> StateManager:
         """The real State Manager of one process."""
-        dispatcher = SimDispatcher(SimApp(self.broker), "orchestrator")  # type: ignore[arg-type]
+        app: Any = SimApp(self.broker)
+        dispatcher = SimDispatcher(app, "orchestrator", meter=METER)
         return StateManager(
             store=self._store,
             dispatcher=dispatcher,
             workflows=self._workflows,
             time=DatabaseTime(),
+            meter=METER,
             bringer=Bringer(EVALUATOR.evaluate, self.limits, dispatcher.queue_of),
             seed=lambda: self.random.getrandbits(63),
         )

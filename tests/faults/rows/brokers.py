@@ -12,6 +12,7 @@ import kombu
 import redis
 
 from orchestrator.ids import new_id
+from orchestrator.processes import ProcessFailed
 from tests.faults.documents import LINE
 from tests.faults.ground import Ground
 from tests.faults.rows.row import Row
@@ -60,7 +61,10 @@ def restart(ground: Ground, random: Random) -> None:
     """The broker dies and comes back (Valkey: empty); steps are claimed again."""
     ground.broker.kill()
     time.sleep(random.uniform(0.2, 3))  # the fault itself
-    ground.broker.start()
+    try:
+        ground.broker.start()
+    except ProcessFailed:  # RabbitMQ on a machine that is very busy: once more
+        ground.broker.start()
     _until_claimed(ground)
 
 
