@@ -163,6 +163,28 @@ def keep_client(channel: Any) -> None:
     channel._create_client = create_client  # noqa: SLF001
 
 
+def drop_unreadable(channel: Any, told: Callable[[Exception], None]) -> None:
+    """Have a channel of kombu's Redis transport throw away what is no message, and tell of it.
+
+    kombu reads the envelopes in the worker's event loop (5.7, `Channel._brpop_read`): one that is
+    no JSON, or lacks a member, would end the worker. A channel of another transport stays as it
+    is: its envelopes are not made of text.
+    """
+    handlers = getattr(channel, "handlers", None)
+    if not isinstance(handlers, dict) or "BRPOP" not in handlers:
+        return
+    read = handlers["BRPOP"]
+
+    def read_on(**options: Any) -> Any:
+        try:
+            return read(**options)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            told(error)
+            return True
+
+    handlers["BRPOP"] = read_on
+
+
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """Celery's settings for our own processes: API, workers without a users' app, beats."""
     return {

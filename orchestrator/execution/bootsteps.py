@@ -80,6 +80,7 @@ def _consumer_step(execution: Execution) -> type[Any]:
 
         def start(self, consumer: Any) -> None:
             broker.keep_client(consumer.task_consumer.channel)
+            broker.drop_unreadable(consumer.task_consumer.channel, _tell_of_garbage)
             consumer.controller.orchestrator.follow(consumer)
             if execution.control is not None:
                 execution.control.start(consumer)
@@ -92,6 +93,10 @@ def _consumer_step(execution: Execution) -> type[Any]:
                 execution.control.stop(consumer)
 
     return OrchestratorConsumer
+
+
+def _tell_of_garbage(error: Exception) -> None:
+    log.warning("A message was not readable", action="message_rejected", error=repr(error))
 
 
 def _prepared(execution: Execution, controller: Any) -> Worker | None:
