@@ -50,18 +50,21 @@ def test_what_was_counted_is_what_is_scraped():
 def test_a_child_counts_where_its_parent_reads_and_its_successor_goes_on():
     meters = Meters(8)
     meters.meter(7).count(metrics.STEPS_ENDED, DONE)
-    for _ in range(3):  # each dies without a word; the next takes its place
+    for number in range(3):  # each dies without a word; the next takes its place
         pid = os.fork()
         if not pid:
             meter = meters.meter(2)
             meter.count(metrics.STEPS_ENDED, DONE)
             meter.count(metrics.REFUSALS, ("stale",))
+            meter.count(metrics.STEPS_STARTED, ("shop", f"only-{number}"))  # new to this one
             os.kill(os.getpid(), 9)
         os.waitpid(pid, 0)
     found = samples(meters.read())
     assert found["orchestrator_steps_ended_total", ("shop", "completed", "order")] == 4
     assert found["orchestrator_refusals_total", ("stale",)] == 3
-    assert len(list(meters.read())) == 3  # nothing is left of each dead child
+    for number in range(3):
+        assert found["orchestrator_steps_started_total", ("shop", f"only-{number}")] == 1
+    assert len(list(meters.read())) == 6  # of the dead, what they counted and nothing else
 
 
 def test_a_process_beyond_the_slots_counts_for_itself():
