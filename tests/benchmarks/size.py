@@ -3,7 +3,8 @@
 `python -m tests.benchmarks.size` makes 1,000,000 instances and 10,000,000 steps, which takes
 about ten minutes and 12 GB, asks everything and prints a table; each answer must come within
 100 ms in the median. SIZE=10000 is quick. DATA=folder keeps the database there and finds it
-again. PLANS=file.md writes the plans of the statements, OUT=file.json the figures.
+again. PAGE=1 writes docs/implementation/database_optimization.md, with the plans of the
+statements; OUT=file.json the figures; ONLY=expression asks only what it matches.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from api.keys import new_key
 from orchestrator.database import keys, migrate
 from orchestrator.database.connection import Database
 from orchestrator.embedded import Postgres
-from tests.benchmarks import size_rows
+from tests.benchmarks import size_page, size_rows
 from tests.benchmarks.size_cases import CASES, NAMED, PAGED, SCOPED
 from tests.support.api import Api
 
@@ -170,24 +171,6 @@ def _one(
     return asked
 
 
-def plans(url: str, asked: list[Asked]) -> str:
-    """The plans of every statement, in Markdown."""
-    database = Database(url)
-    told = []
-    for one in asked:
-        told.append(f"### {one.title}\n\n`GET {one.path}`: {one.median:.1f} ms in the median\n")
-        for sql, params in one.statements:
-            if " orchestrator.keys where prefix" in sql:
-                continue  # who asks; the same for all
-            rows = database.all(
-                f"explain (analyze, costs off, buffers off, timing off) {sql}", params
-            )
-            plan = "\n".join(row[0] for row in rows)
-            told.append(f"```\n{plan}\n```\n")
-    database.close()
-    return "\n".join(told)
-
-
 def report(asked: list[Asked]) -> None:
     """Print the table."""
     table = Table("question", "median, ms", "slowest, ms")
@@ -203,8 +186,8 @@ def main() -> None:
     with filled() as url:
         asked = measure(url)
         report(asked)
-        if os.environ.get("PLANS"):
-            Path(os.environ["PLANS"]).write_text(plans(url, asked))
+        if os.environ.get("PAGE"):
+            size_page.write(url, asked, SIZE)
     if os.environ.get("OUT"):
         figures = {one.title: {"median_ms": one.median, "path": one.path} for one in asked}
         Path(os.environ["OUT"]).write_text(json.dumps(figures, indent=2))

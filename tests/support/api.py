@@ -139,6 +139,16 @@ class Api:
         counts = ", ".join(f"(select count(*) from orchestrator.{name})" for (name,) in tables)
         return dict(zip((name for (name,) in tables), self.all(f"select {counts}")[0], strict=True))
 
+    def checksums(self) -> dict[str, str]:
+        """A checksum of all rows of each table: to see that nothing changed in them either."""
+        names = [name for name in self.content() if name != VERSION]
+        sums = ", ".join(
+            f"(select md5(coalesce(string_agg(t::text, ' ' order by t::text), '')) from"
+            f" orchestrator.{name} t)"
+            for name in names
+        )
+        return dict(zip(names, self.all(f"select {sums}")[0], strict=True))
+
 
 def document(name: str = "order", version: str = "1.0.0", **more: Any) -> dict[str, Any]:
     """A small valid workflow in `shop`: one `set`, unless `do` is given."""
