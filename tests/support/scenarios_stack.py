@@ -46,11 +46,16 @@ live as (
 select exists (select from live where not hangs)
     or exists (select from mine where status = 'pending')
     or exists (select from mine join orchestrator.stimuli s on s.instance_id = mine.id
-                where status <> 'suspended')
+                where mine.status <> 'suspended' or s.kind in ('command', 'result'))
     or exists (select from mine join orchestrator.timers t on t.instance_id = mine.id
                 where t.due_at < clock_timestamp() + make_interval(secs => %s)),
   array(select id::text from live where hangs order by id)
 """
+#: How often a task was asked for, and whether its last call hangs.
+_CALLS = (
+    "select count(*), (array_agg(hanging order by id desc))[1] from public.asked"
+    " where (namespace, task) = (%s, %s)"
+)
 _STEP = (
     "select id from orchestrator.steps where instance_id = %s and (ref = %s or ref like %s)"
     " order by id desc limit 1"
@@ -130,12 +135,9 @@ class Play:
     def _meanwhile(self) -> dict[str, Any] | None:
         """A command that is given while a task runs, which now does."""
         for command in self.commands:
-            count = (
-                "select count(*) from public.asked where hanging and (namespace, task) = (%s, %s)"
-            )
             if "while" in command:
-                ((asked,),) = self.stack.sql(count, self.namespace, command["while"])
-                if asked >= command.get("nth", 1):
+                ((asked, hangs),) = self.stack.sql(_CALLS, self.namespace, command["while"])
+                if hangs and asked >= command.get("nth", 1):
                     return command
         return None
 
