@@ -6,6 +6,7 @@ depends on one alone: leases cover what no signal tells.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Hashable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,11 @@ def _uid(name: str) -> str:
 def _child_started(**_: Any) -> None:
     for worker in _workers:
         worker.execution.become_child()
+    if _workers:
+        # What was there before the fork stays, shared with the parent. Collections need not look
+        # at it, and come often: a failed task leaves its traceback's frames behind in a cycle.
+        gc.freeze()
+        gc.collect()
 
 
 def _child_ends(**_: Any) -> None:

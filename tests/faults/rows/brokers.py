@@ -47,6 +47,8 @@ return copied
 QUEUES = ("celery", "orchestrator")
 #: Workers consume again within this, in s, and nobody restarts anything by hand.
 AGAIN = 15.0
+#: So many workflows have ended before it is weighed: processes grow when they first work.
+WARM = 40
 #: What the whole product may gain in memory from poison, in bytes.
 POISONED = 100 << 20
 
@@ -108,11 +110,16 @@ def refused(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
 # -- poison ----------------------------------------------------------------------------------
 
 
-def poison(ground: Ground, random: Random) -> None:
+def poison(ground: Ground, random: Random) -> int:
     """Messages that are no messages, are nobody's, or pretend to be a step's."""
+    if not ground.seen:
+        if ground.ended < WARM:
+            return 0
+        ground.seen = ground.memory()
     raw = _poisonous(random)
     with redis.Redis.from_url(ground.broker.url) as client:
         client.lpush(random.choice(QUEUES), raw)
+    return 1
 
 
 def _poisonous(random: Random) -> str:
@@ -144,11 +151,6 @@ def _poisonous(random: Random) -> str:
         }
     )
     return raw[: random.randrange(len(raw))] if kind == 5 else raw
-
-
-def weigh(ground: Ground) -> None:
-    """What the processes take before the poison."""
-    ground.seen = ground.memory()
 
 
 def digested(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
@@ -195,7 +197,6 @@ ROWS = (
         1_000,
         (0.0, 0.03),
         {"steps_only": 1},
-        prepare=weigh,
         judge=digested,
     ),
 )
