@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.api import Api
 from tests.support.api_examples import OPEN, Examples
 from tests.support.api_page import PAGE, body_of, fits, operations_of, page
@@ -11,6 +13,7 @@ def test_the_page_is_up_to_date():
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tests.support.api_page"
 
 
+@pytest.mark.slow
 def test_every_example_fits_its_schema():
     api = Api.on("postgresql://nobody@127.0.0.1:1/none", "redis://127.0.0.1:1/0")
     spec = api.description.spec
