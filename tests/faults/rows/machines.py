@@ -65,6 +65,8 @@ def stepped(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
 SIZE = 220
 #: Everything works again within this, in s.
 AGAIN = 10.0
+#: The disk stays full until somebody notices, so long at most, in s.
+LONGEST_FULL = 20.0
 
 
 def no_mount() -> str | None:
@@ -100,7 +102,10 @@ def fill(ground: Ground, random: Random) -> None:
     with suppress(OSError), full.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(1 << 16))
-    time.sleep(random.uniform(2, 4))  # the fault itself
+    before, until = _met(ground), time.monotonic() + LONGEST_FULL
+    while _met(ground) == before and time.monotonic() < until:
+        time.sleep(0.1)  # until somebody needs room
+    time.sleep(random.uniform(1, 2))  # the fault itself
     full.unlink()
     ground.postgres.start()  # where it has given up, its supervisor's work
     began = time.monotonic()
@@ -108,12 +113,18 @@ def fill(ground: Ground, random: Random) -> None:
     ground.took.append(time.monotonic() - began)
 
 
+def _met(ground: Ground) -> int:
+    """How often Postgres has found the disk full."""
+    return ground.postgres.log.read_text(errors="replace").count("No space left on device")
+
+
 def recovers(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
     """Taken again soon; refused meanwhile."""
     slowest = round(max(ground.took, default=0.0), 2)
-    outcome.measured |= {"taken_again_s": slowest, "refused": ground.refused}
+    met = _met(ground)
+    outcome.measured |= {"taken_again_s": slowest, "met": met, "refused": ground.refused}
     problems: dict[str, Any] = {"not taken again": slowest} if slowest > AGAIN else {}
-    return problems | ({} if ground.refused else {"nothing was refused": 0})
+    return problems | ({} if met else {"nobody needed room": 0})
 
 
 # -- backups ---------------------------------------------------------------------------------

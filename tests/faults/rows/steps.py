@@ -55,8 +55,8 @@ def buried(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
 
 def _p99_of_others(ground: Ground, sign: str) -> float:
     ((found,),) = ground.sql(
-        "select percentile_disc(0.99) within group (order by extract(epoch from ended_at"
-        " - created_at)) from orchestrator.instances i join orchestrator.workflows w"
+        "select percentile_disc(0.99) within group (order by extract(epoch from i.ended_at"
+        " - i.created_at)) from orchestrator.instances i join orchestrator.workflows w"
         f" on w.id = i.workflow_id where w.name = 'line' and i.created_at {sign} to_timestamp(%s)",
         ground.seen,
     )
