@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 import psutil
+import redis
 from rich.table import Table
 
 from tests.benchmarks import documents
-from tests.benchmarks.ground import prepared
+from tests.benchmarks.ground import Ground, prepared
 
 #: Seconds of rest that are measured.
 REST = float(os.environ.get("REST", "60"))
@@ -25,7 +26,7 @@ def measure() -> tuple[dict[str, float], list[Table]]:
             name: _family(process.pid)
             for name, process in ground.stack.supervisor.processes.items()
         }
-        everything = {**ours, "servers": _servers(str(ground.stack.folder))}
+        everything = {**ours, "servers": _servers(ground)}
         before = {name: _cpu(family) for name, family in everything.items()}
         time.sleep(REST)  # the rest is what is measured
         spent = {name: (_cpu(family) - before[name]) / REST for name, family in everything.items()}
@@ -43,14 +44,14 @@ def _family(pid: int) -> list[psutil.Process]:
     return [root, *root.children(recursive=True)]
 
 
-def _servers(folder: str) -> list[psutil.Process]:
-    """Postgres and the broker, which run on data below `folder`."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "name"]):
-        told = " ".join(process.info["cmdline"] or [])
-        if folder in told and process.info["name"] in ("postgres", "valkey-server"):
-            found += _family(process.pid)
-    return list({one.pid: one for one in found}.values())
+def _servers(ground: Ground) -> list[psutil.Process]:
+    """Postgres and the broker, as they name themselves."""
+    ((backend,),) = ground.product.sql("select pg_backend_pid()")
+    postmaster = psutil.Process(backend).parent()
+    assert postmaster is not None
+    with redis.Redis.from_url(ground.stack.broker_url) as broker:
+        server = int(broker.info("server")["process_id"])
+    return [*_family(postmaster.pid), *_family(server)]
 
 
 def _cpu(family: list[psutil.Process]) -> float:
