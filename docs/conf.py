@@ -8,6 +8,8 @@ html_title = "Celery Orchestrator"
 html_show_sphinx = False
 html_show_copyright = False
 exclude_patterns = ["_build"]
+#: A command whose quotes span lines is right, but not to the highlighter of consoles.
+suppress_warnings = ["misc.highlighting_failure"]
 
 myst_enable_extensions = ["colon_fence"]
 myst_fence_as_directive = ["mermaid"]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import redis
 
+from orchestrator.processes import log_says
 from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -49,7 +50,12 @@ def stack(tmp_path: Path, database_url: str, broker_url: str) -> Iterator[Stack]
     settings = {"imports": "doctored", "lease": 2, "continuation_budget": 0}
     with Stack(tmp_path, database_url, broker_url, **settings) as stack:
         stack.api()
-        stack.worker(app="workers.app", concurrency=1)
+        stack.spawn(
+            "worker",
+            *("-m", "orchestrator.cli", "worker", "-c", "1", "--remote-control"),
+            ready=log_says(" ready."),
+            tier=3,
+        )
         yield stack
 
 

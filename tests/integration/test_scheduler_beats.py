@@ -95,9 +95,9 @@ def test_periodic_entries_are_sent_once_for_each_due_time_whoever_dies(stack: St
     ids = ticks(stack)
     assert len(ids) == len(set(ids))
     rows = stack.sql("select due, sent_at from orchestrator.beat_firings where entry = 'tick'")
-    assert sorted(ids) == sorted(
-        f"beat:tick:{due.isoformat().replace('+00:00', 'Z')}" for due, sent in rows if sent
-    )
+    noted = {f"beat:tick:{due.isoformat().replace('+00:00', 'Z')}" for due, sent in rows if sent}
+    assert noted <= set(ids)
+    assert len(set(ids) - noted) <= 2, "each beat was killed once, between sending and noting it"
     dues = sorted(datetime.fromisoformat(id.removeprefix("beat:tick:")) for id in ids)
     assert {(b - a).total_seconds() % 0.25 for a, b in pairwise(dues)} == {0}
     message = queued(stack, "periodic.tick")[0]

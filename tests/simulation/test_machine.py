@@ -44,6 +44,10 @@ class Machine(RuleBasedStateMachine):
         self.context.__enter__()
         self.broken = False
 
+    @rule()
+    def look_on(self) -> None:
+        """Nothing: what has come to its end must have a rule left."""
+
     @property
     def goes_on(self) -> bool:
         return not self.broken and not self.simulation.settled()
