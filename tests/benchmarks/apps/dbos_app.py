@@ -11,9 +11,7 @@ import statistics
 import sys
 import time
 
-from dbos import DBOS, Queue
-
-queue = Queue("bench", polling_interval_sec=0.01)
+from dbos import DBOS
 
 
 @DBOS.step()
@@ -34,6 +32,7 @@ def branch():
 
 @DBOS.workflow()
 def fork(width):
+    queue = DBOS.retrieve_queue("bench")
     for handle in [queue.enqueue(branch) for _ in range(width)]:
         handle.get_result(polling_interval_sec=0.001)
 
@@ -66,6 +65,7 @@ def main():
         }
     )
     DBOS.launch()
+    DBOS.register_queue("bench", polling_interval_sec=0.01)
     runs = int(sys.argv[2])
     sequence(20)
     figures = {
