@@ -46,6 +46,7 @@ class Scheduler(celery.beat.Scheduler):
     entries, each due time of which is sent once however many beats run."""
 
     def __init__(self, app: Any, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
+        self._closed = False
         super().__init__(app, *args, lazy=lazy, **kwargs)  # type: ignore[misc]  # as Celery calls it
         if lazy:
             return  # Celery only asks for our name and interval
@@ -76,7 +77,8 @@ class Scheduler(celery.beat.Scheduler):
             self._serve_probes(settings.probe_address)
 
     def tick(self, *_: Any, **__: Any) -> float:
-        """Do what is due, then wait until something is."""
+        """Do what is due, then wait until something is. Raises SystemExit once it is closed."""
+        self._go_on()
         self._began = monotonic()
         self._post.open()
         try:
@@ -89,8 +91,15 @@ class Scheduler(celery.beat.Scheduler):
             # Longer and longer: a fleet of beats must not keep a database from coming back.
             self._delays = self._delays or delays()
             pause = next(self._delays)
+        self._go_on()
         self._wake.wait(pause)
         return 0
+
+    def _go_on(self) -> None:
+        """Not after the end. SIGTERM's handler closes us in the midst of whatever is being done;
+        that may then fail as if Postgres were away, and hide that this is the end."""
+        if self._closed:
+            raise SystemExit
 
     def _serve_probes(self, where: str) -> None:
         from orchestrator.execution.probes import Probes
@@ -117,10 +126,17 @@ class Scheduler(celery.beat.Scheduler):
 
     def close(self) -> None:
         """Leave nothing open."""
+        self._closed = True
         super().close()
         if hasattr(self, "_wake"):
-            if self._probes is not None:
-                self._probes.close()
-            self._post.close()
-            self._wake.close()
-            self._services.close()
+            probes = (self._probes,) if self._probes is not None else ()
+            for part in (*probes, self._post, self._wake, self._services):
+                self._close_part(part)
+
+    @staticmethod
+    def _close_part(part: Any) -> None:
+        """An error of one may neither keep the others open nor keep Celery from its exit."""
+        try:
+            part.close()
+        except Exception:
+            log.exception("Something could not be closed", action="close_failed")

@@ -14,8 +14,13 @@ from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 
+from orchestrator.errors import DatabaseUnavailable
+from orchestrator.execution.beat import Scheduler
 from orchestrator.processes import Process
+from orchestrator.scheduler.chores import Chores
+from orchestrator.task_dispatcher import TaskDispatcher
 from tests.benchmarks import timers
 from tests.support.stack import Stack
 from tests.support.timers import arm, fired, report
@@ -80,6 +85,32 @@ def test_a_timer_due_before_the_next_look_is_announced(stack: Stack) -> None:
     arm(stack, 1, within=0, after=0.3)
     stack.until(lambda: fired(stack) == 1, "it fires")
     assert report(stack).early == 0
+
+
+def test_a_beat_that_is_ended_in_the_midst_of_its_work_ends(
+    database_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As SIGTERM's handler does it: what is at work then fails, as if Postgres were away."""
+    monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", database_url)
+    monkeypatch.setenv("ORCHESTRATOR_BROKER_URL", broker_url)
+    with Celery("ended", broker=broker_url, set_as_current=False) as app:
+        scheduler = Scheduler(app)
+        scheduler.tick()
+        monkeypatch.setattr(TaskDispatcher, "close", failing)
+
+        def ended(_: Chores) -> float:
+            scheduler.close()
+            return failing()
+
+        monkeypatch.setattr(Chores, "run", ended)
+        with pytest.raises(SystemExit):
+            scheduler.tick()
+        with pytest.raises(SystemExit):
+            scheduler.tick()
+
+
+def failing(*_: object) -> float:
+    raise DatabaseUnavailable("closed meanwhile")
 
 
 @pytest.mark.slow
