@@ -20,7 +20,7 @@ from api.context import caller, entry, scope, state
 from api.instances import identified
 from api.problems import Problem
 from api.resource import Resource
-from api.schemas.instances import (
+from api.schemas.commands import (
     AcceptedSchema,
     CommandSchema,
     CompensateSchema,

@@ -13,7 +13,7 @@ from api.context import State, state
 from api.instances import find
 from api.problems import Problem
 from api.resource import Resource, dumped, listing, wants
-from api.schemas.instances import HistoryQuerySchema, HistorySchema
+from api.schemas.history import HistoryQuerySchema, HistorySchema
 from orchestrator.database import history, instances
 from orchestrator.database.instances import Whole
 

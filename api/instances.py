@@ -23,7 +23,7 @@ from api.schemas.instances import (
     StartSchema,
     WaitSchema,
 )
-from orchestrator.database import instances, steps
+from orchestrator.database import instance_lists, instances, steps
 from orchestrator.database.instances import Summary, Whole
 
 _ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -77,7 +77,7 @@ def list_(query: dict[str, Any]) -> Response:
     and, where it can be, a number, `true`, `false` or `null`; in double quotes it is text only.
     Either may be given several times, with other names.
     """
-    page = instances.listed(
+    page = instance_lists.listed(
         state().services.database,
         scope(query.get("namespace")),
         filters.chosen(query, g.own),
@@ -99,7 +99,7 @@ def counts(query: dict[str, Any]) -> Response:
     Of each status at most 10,000 are counted, 1,000 with labels: the answer takes no longer
     for millions. The filters are those of the list.
     """
-    found = instances.counted(
+    found = instance_lists.counted(
         state().services.database, scope(query.get("namespace")), filters.chosen(query, g.own)
     )
     return respond({"items": [asdict(each) for each in found]})

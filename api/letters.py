@@ -23,7 +23,7 @@ from api.schemas.administration import (
     DeadLettersSchema,
     SettleSchema,
 )
-from api.schemas.instances import CommandSchema
+from api.schemas.commands import CommandSchema
 from orchestrator.database import dead_letters, steps
 from orchestrator.database.connection import Transaction
 from orchestrator.database.idempotency import Answer

@@ -11,7 +11,7 @@ from api.context import state
 from api.instances import find
 from api.problems import Problem
 from api.resource import Resource, listing, respond
-from api.schemas.instances import StepSchema, StepsQuerySchema, StepsSchema
+from api.schemas.steps import StepSchema, StepsQuerySchema, StepsSchema
 from orchestrator.database import steps
 from orchestrator.database.steps import StepRow
 

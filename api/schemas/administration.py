@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
+from api.schemas.commands import CommandSchema
 from api.schemas.common import COMPENSATIONS, NAMESPACE, PageSchema, name, time, uuid
-from api.schemas.instances import CommandSchema, StepSchema
+from api.schemas.steps import StepSchema
 
 ROLES = ("viewer", "operator", "admin")
 

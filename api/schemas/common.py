@@ -18,6 +18,9 @@ NAMESPACE = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 STATUSES = ("pending", "running", "waiting", "suspended", "cancelled", "faulted", "completed")
 COMPENSATIONS = ("none", "running", "completed", "failed")
 
+#: Any JSON value.
+ANY = fields.Raw
+
 
 def name(most: int = 255, least: int = 1, **options: Any) -> fields.String:
     """Text that people read: bounded, without invisible characters."""

@@ -6,8 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from api.schemas.common import NAMESPACE, CommaSeparated, PageSchema, name, time, uuid
-from api.schemas.instances import ANY
+from api.schemas.common import ANY, NAMESPACE, CommaSeparated, PageSchema, name, time, uuid
 
 _TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 1000}
 

@@ -1,10 +1,11 @@
-"""Instances, their steps and their history."""
+"""Instances: their start, one of them, lists of them."""
 
 from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
 from api.schemas.common import (
+    ANY,
     COMPENSATIONS,
     NAMESPACE,
     PRINTABLE,
@@ -16,8 +17,6 @@ from api.schemas.common import (
     time,
     uuid,
 )
-
-ANY = fields.Raw
 
 
 class WorkflowRefSchema(Schema):
@@ -172,155 +171,3 @@ class CountsSchema(Schema):
     """How many instances have each status."""
 
     items = fields.List(fields.Nested(CountSchema), required=True)
-
-
-class AttemptSchema(Schema):
-    """One handing-off of a step to a worker."""
-
-    id = uuid(required=True)
-    number = fields.Integer(required=True)
-    state = fields.String(
-        required=True,
-        validate=validate.OneOf(("ready", "claimed", "succeeded", "failed", "lost", "withdrawn")),
-    )
-    withdrawn = fields.Boolean(required=True)
-    task = fields.String(required=True, metadata={"description": "the Celery task that runs it"})
-    queue = fields.String(required=True)
-    priority = fields.Integer(required=True, allow_none=True)
-    worker = fields.String(required=True, allow_none=True)
-    worker_id = uuid(required=True, allow_none=True)
-    process = fields.Integer(required=True, allow_none=True)
-    created_at = time(required=True)
-    published_at = time(required=True, allow_none=True)
-    claimed_at = time(required=True, allow_none=True)
-    ended_at = time(required=True, allow_none=True)
-    progress = ANY(required=True)
-    error = ANY(required=True)
-    traceback = fields.String(required=True, allow_none=True)
-    flower_url = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "its page in Flower, where ORCHESTRATOR_FLOWER_URL says where"},
-    )
-
-
-class StepSchema(Schema):
-    """One execution of a task within an instance."""
-
-    id = fields.Integer(required=True, metadata={"description": "grows with the order of creation"})
-    parent = fields.Integer(
-        required=True, metadata={"description": "the step that contains it; 0: the workflow"}
-    )
-    reference = fields.String(required=True, metadata={"description": "JSON pointer of the task"})
-    name = fields.String(required=True)
-    kind = fields.String(required=True)
-    index = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "which iteration or branch"}
-    )
-    status = fields.String(required=True, validate=validate.OneOf(STATUSES))
-    outcome = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "`unknown` where nobody can say whether its effects happened"},
-    )
-    compensable = fields.Boolean(required=True)
-    compensates = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "the step that this one undoes"}
-    )
-    started_at = time(required=True, allow_none=True)
-    ended_at = time(required=True, allow_none=True)
-    retry_at = time(required=True, allow_none=True)
-    input = ANY(required=True)
-    output = ANY(required=True)
-    error = ANY(required=True)
-    attempts = fields.List(fields.Nested(AttemptSchema), required=True)
-
-
-class StepsSchema(Schema):
-    """A page of the execution tree, in the order of creation."""
-
-    items = fields.List(fields.Nested(StepSchema), required=True)
-    next = fields.String(required=True, allow_none=True)
-
-
-class StepsQuerySchema(PageSchema):
-    """Which steps."""
-
-    parent = fields.Integer(validate=validate.Range(0, 2**31 - 1))
-    status = CommaSeparated(STATUSES, load_default=())
-
-
-class FactSchema(Schema):
-    """One thing that happened, in the past tense."""
-
-    type = fields.String(
-        required=True, metadata={"description": "such as `task.completed` (DSL, Lifecycle Events)"}
-    )
-    step = fields.Integer(required=True, allow_none=True)
-    data = ANY(required=True)
-
-
-class TransitionSchema(Schema):
-    """One committed change of an instance."""
-
-    sequence = fields.Integer(required=True)
-    at = time(required=True)
-    stimulus = ANY(required=True, metadata={"description": "what caused it"})
-    facts = fields.List(fields.Nested(FactSchema), required=True)
-
-
-class HistorySchema(Schema):
-    """A page of the history."""
-
-    items = fields.List(fields.Nested(TransitionSchema), required=True)
-    next = fields.String(required=True, allow_none=True)
-
-
-class HistoryQuerySchema(PageSchema):
-    """Which part of the history."""
-
-    sort = fields.String(
-        load_default="sequence", validate=validate.OneOf(("sequence", "-sequence"))
-    )
-
-
-class CommandSchema(Schema):
-    """Why, and by whom it was asked for."""
-
-    reason = name(2000, least=0, allow_none=True)
-
-
-class AcceptedSchema(Schema):
-    """A command that stands in the instance's inbox."""
-
-    id = uuid(required=True)
-    command = fields.String(required=True)
-    status = fields.String(required=True, validate=validate.OneOf(STATUSES))
-    compensation = fields.String(required=True, validate=validate.OneOf(COMPENSATIONS))
-    run = fields.Integer(required=True)
-
-
-def _step(**options: object) -> fields.Integer:
-    return fields.Integer(validate=validate.Range(1, 2**31 - 1), **options)  # type: ignore[arg-type]
-
-
-class RetrySchema(CommandSchema):
-    """Where to go on from, and with what."""
-
-    from_ = _step(data_key="from", metadata={"description": "the step; else the one that failed"})
-    input = ANY(metadata={"description": "the step's input, instead of the recorded one"})
-
-
-class CompensateSchema(CommandSchema):
-    """How far back to undo."""
-
-    step = _step(
-        metadata={"description": "undo back to this step, which itself stands; else everything"}
-    )
-
-
-class SkipSchema(CommandSchema):
-    """Which step to skip, and what its output shall be."""
-
-    step = _step(metadata={"description": "the step; else the one that failed"})
-    output = ANY()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
+from api.schemas.commands import CommandSchema
 from api.schemas.common import NAMESPACE, CommaSeparated, PageSchema, time, uuid
-from api.schemas.instances import CommandSchema
 from orchestrator.database.operations import ALLOWED, LETTERS, MOST_COUNTED, STATES
 
 ACTIONS = (*ALLOWED, *LETTERS)

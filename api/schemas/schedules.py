@@ -6,8 +6,8 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from api.schemas.common import NAMESPACE, CommaSeparated, PageSchema, time, uuid
-from api.schemas.instances import ANY, CommandSchema
+from api.schemas.commands import CommandSchema
+from api.schemas.common import ANY, NAMESPACE, CommaSeparated, PageSchema, time, uuid
 
 
 def told(description: str, **options: Any) -> fields.String:

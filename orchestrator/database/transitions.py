@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator import ids
 from orchestrator.codec import dumps
 from orchestrator.core.values import (
     Attempt,
@@ -25,7 +24,8 @@ from orchestrator.core.values import (
     Stimulus,
     Transition,
 )
-from orchestrator.database import common
+from orchestrator.database import common, rare
+from orchestrator.database.payloads import to_json, to_text
 from orchestrator.database.slices import Reader
 
 #: So many attempts of a transition are published at once for each queue; from then on every
@@ -71,10 +71,6 @@ class Saving:
     def before(self) -> Instance:
         """The instance as it was read."""
         return self.slice.instance
-
-
-def _json(value: Json) -> str | None:
-    return None if value is None else dumps(value)
 
 
 def story(stimulus: Stimulus, slice: Slice) -> dict[str, Json]:
@@ -128,12 +124,7 @@ def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any] | No
 
 
 def _ended(ended: Ended) -> tuple[Any, ...]:
-    return ended.attempt, ended.state.value, _json(ended.error), _text(ended.traceback)
-
-
-def _text(value: str | None) -> str | None:
-    """A text as Postgres takes it, which knows no NUL."""
-    return None if value is None else value.replace("\0", "\N{SYMBOL FOR NULL}")
+    return ended.attempt, ended.state.value, to_json(ended.error), to_text(ended.traceback)
 
 
 def _changed(step: Step) -> tuple[Any, ...]:
@@ -145,11 +136,11 @@ def _changed(step: Step) -> tuple[Any, ...]:
         step.undo,
         step.unknown,
         step.ended_at,
-        _json(step.output),
-        _json(step.state),
-        _json(step.scope),
-        _json(step.call),
-        _json(step.error),
+        to_json(step.output),
+        to_json(step.state),
+        to_json(step.scope),
+        to_json(step.call),
+        to_json(step.error),
     )
 
 
@@ -168,13 +159,13 @@ def _created(step: Step) -> tuple[Any, ...]:
         step.undo,
         step.started_at,
         step.ended_at,
-        _json(step.input),
-        _json(step.raw_input),
-        _json(step.output),
-        _json(step.state),
-        _json(step.scope),
-        _json(step.call),
-        _json(step.error),
+        to_json(step.input),
+        to_json(step.raw_input),
+        to_json(step.output),
+        to_json(step.state),
+        to_json(step.scope),
+        to_json(step.call),
+        to_json(step.error),
     )
 
 
@@ -238,12 +229,12 @@ def _instance(saving: Saving) -> list[Any]:
         after.open,
         after.started_at,
         after.ended_at,
-        _json(after.error),
-        _json(after.state),
+        to_json(after.error),
+        to_json(after.state),
         context_set,
-        _json(after.context) if context_set else None,
+        to_json(after.context) if context_set else None,
         output_set,
-        _json(after.output) if output_set else None,
+        to_json(after.output) if output_set else None,
     ]
 
 
@@ -285,153 +276,7 @@ def save(reader: Reader, saving: Saving) -> None:
         reader.last(*common.params(saving, told, facts))
         return
     sql, params = [_SAVE], _params(saving)
-    for statement, values in _rare(saving):
+    for statement, values in rare.statements(saving.before, saving.transition):
         sql.append(statement)
         params.extend(values)
     reader.last("; ".join(sql), params)
-
-
-Statement = tuple[str, list[Any]]
-
-
-def _rare(saving: Saving) -> Iterable[Statement]:
-    """The statements for what few transitions have, in the order of lock and of meaning."""
-    instance, transition = saving.before, saving.transition
-    if transition.withdrawn:
-        yield _withdraw(instance, transition.withdrawn)
-    if transition.disarmed:
-        yield (
-            "delete from orchestrator.timers where instance_id = %s and step = any(%s)",
-            [instance.id, list(transition.disarmed)],
-        )
-    if transition.closed:
-        # The keys last: who writes some holds the listener meanwhile.
-        for table in ("listeners", "listener_keys"):
-            yield (
-                f"delete from orchestrator.{table} where instance_id = %s and step = any(%s)",
-                [instance.id, list(transition.closed)],
-            )
-    for rows in (_timers, _listeners, _chunks, _children, _notes, _emitted, _dead_letters):
-        yield from rows(instance, transition)
-    if transition.pruned:
-        yield from _prune(instance, transition.pruned)
-
-
-def _withdraw(instance: Instance, steps: tuple[int, ...]) -> Statement:
-    return (
-        "update orchestrator.attempts set withdrawn = true,"
-        " ended_at = case state when 'ready' then clock_timestamp() else ended_at end,"
-        " state = case state when 'ready' then 'withdrawn' else state end"
-        " where instance_id = %s and step = any(%s) and state in ('ready', 'claimed')",
-        [instance.id, list(steps)],
-    )
-
-
-def _timers(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    for timer in transition.timers:
-        yield (
-            "insert into orchestrator.timers (instance_id, step, kind, due_at)"
-            " values (%s, %s, %s, %s)"
-            " on conflict (instance_id, step, kind) do update set due_at = excluded.due_at",
-            [instance.id, timer.step, timer.kind.value, timer.due_at],
-        )
-
-
-def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    for listener in transition.listeners:
-        yield (
-            "insert into orchestrator.listeners"
-            " (instance_id, step, namespace, mode, filters, until, read, correlation, variables)"
-            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
-            # Whoever matched the event that bound a correlation has noted that already.
-            " on conflict (instance_id, step) do nothing",
-            [
-                instance.id,
-                listener.step,
-                instance.namespace,
-                listener.mode,
-                dumps(listener.filters),
-                _json(listener.until),
-                listener.read,
-                _json(listener.correlation),
-                _json(listener.variables),
-            ],
-        )
-
-
-def _chunks(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    for chunk in transition.chunks:
-        yield (
-            "insert into orchestrator.chunks (instance_id, step, index, items)"
-            " values (%s, %s, %s, %s)",
-            [instance.id, chunk.step, chunk.index, dumps(chunk.items)],
-        )
-
-
-def _children(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    """Refused as `Superseded` where the version was removed since it was looked for."""
-    for child in transition.children:
-        parent = (instance.id, child.parent_step) if child.parent_step else (None, None)
-        yield (
-            "select orchestrator.start_child(%s, %s, %s, %s, %s, %s)",
-            [child.id, child.workflow_id, _json(child.input), _json(child.state), *parent],
-        )
-
-
-def _notes(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    for note in transition.stimuli:
-        yield (
-            "insert into orchestrator.stimuli (instance_id, kind, step, data)"
-            " values (%s, %s, %s, %s)",
-            [note.instance or instance.id, note.kind.value, note.step, _json(note.data)],
-        )
-
-
-def _emitted(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    for event in transition.emitted:
-        yield (
-            "insert into orchestrator.events"
-            " (id, namespace, event_id, source, type, event, instance_id)"
-            " values (%s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
-            [
-                ids.new_id(),
-                instance.namespace,
-                _text(event["id"]),
-                _text(event["source"]),
-                _text(event["type"]),
-                dumps(event),
-                instance.id,
-            ],
-        )
-
-
-def _dead_letters(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    for letter in transition.dead_letters:
-        yield (
-            "insert into orchestrator.dead_letters"
-            " (id, namespace, instance_id, step, reason, error) values (%s, %s, %s, %s, %s, %s)",
-            [
-                ids.new_id(),
-                instance.namespace,
-                instance.id,
-                letter["step"],
-                letter["reason"],
-                _json(letter.get("error")),
-            ],
-        )
-
-
-def _prune(instance: Instance, steps: tuple[int, ...]) -> Iterable[Statement]:
-    below = (
-        "with recursive gone as ("
-        " select id from orchestrator.steps where instance_id = %s and id = any(%s)"
-        " union all select s.id from orchestrator.steps s, gone g"
-        " where s.instance_id = %s and s.parent = g.id and s.id > g.id)"
-    )
-    values = [instance.id, list(steps), instance.id, instance.id]
-    for table, column in (("attempts", "step"), ("chunks", "step"), ("steps", "id")):
-        yield (
-            f"{below} delete from orchestrator.{table} t using gone"
-            f" where t.instance_id = %s and t.{column} = gone.id",
-            values,
-        )

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from orchestrator import codec
 from orchestrator.core.values import Json
-from orchestrator.database import events, listeners
+from orchestrator.database import events, listener_keys, listeners
 from orchestrator.database.events import Waiting
-from orchestrator.database.listeners import Candidate, FilterRow, Key, Known, ListenerRow, NewOffer
+from orchestrator.database.listener_keys import FilterRow, Key
+from orchestrator.database.listeners import Candidate, Known, ListenerRow, NewOffer
 from orchestrator.database.slices import Reader
 from orchestrator.event_handler.filters import Filter, canonical, compiled, identity, key
 from orchestrator.event_handler.standing import Hits, Standing
@@ -129,8 +130,8 @@ class Book:
         listeners.know(self._cursor, [self._known(one) for one in changed.values()])
         open = {who: one for who, one in changed.items() if not one.full}
         self._share(who for who in open if who in self._looked)
-        listeners.index(self._cursor, [*self._new_keys(open), *self._bound_keys(open)])
-        listeners.unindex(self._cursor, [who for who, one in changed.items() if one.full])
+        listener_keys.index(self._cursor, [*self._new_keys(open), *self._bound_keys(open)])
+        listener_keys.unindex(self._cursor, [who for who, one in changed.items() if one.full])
         self.told += listeners.offer(self._cursor, self._offers)
         events.taken(self._cursor, self._taken)
         self._standings, self._looked, self._offers, self._taken = {}, {}, [], []
@@ -152,7 +153,7 @@ class Book:
             for each in who
             for one in self._looked[each][1]
         }
-        listeners.share(self._cursor, self._namespace, [rows[id] for id in sorted(rows)])
+        listener_keys.share(self._cursor, self._namespace, [rows[id] for id in sorted(rows)])
 
     def _new_keys(self, open: Mapping[Who, Standing]) -> Iterator[Key]:
         """Of listeners that were looked at."""
@@ -164,6 +165,6 @@ class Book:
     def _bound_keys(self, open: Mapping[Who, Standing]) -> Iterator[Key]:
         """Of listeners whose correlation an event has bound."""
         bound = [who for who, one in open.items() if one.bound and who not in self._looked]
-        for known, text in listeners.keys(self._cursor, bound):
+        for known, text in listener_keys.keys(self._cursor, bound):
             correlation = open[known.instance, known.step].correlation
             yield replace(known, key=key(compiled(text), correlation))

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.core.values import Json
-from orchestrator.database import dead_letters, instances, operations
+from orchestrator.database import dead_letters, instance_lists, operations
 from orchestrator.database.connection import Busy, Database
-from orchestrator.database.instances import Filter
+from orchestrator.database.instance_lists import Filter
 from orchestrator.database.operations import ALLOWED, LETTERS, MOST_COUNTED, OperationRow, Task
 from orchestrator.database.pages import Condition, Page, Scope
 from orchestrator.database.slices import Reader
@@ -51,7 +51,7 @@ def filter_of(json: Mapping[str, Json]) -> Filter:
 @dataclass(frozen=True, slots=True)
 class Matches:
     """How many an operation would reach, counted up to `MOST_COUNTED`, and the first of them
-    (rows of `instances.listed` or `dead_letters.listed`)."""
+    (rows of `instance_lists.listed` or `dead_letters.listed`)."""
 
     count: int
     sample: list[tuple[Any, ...]]
@@ -64,7 +64,9 @@ def matches(reader: Reader, scope: Scope, action: str, chosen: Any, sample: int)
         count = dead_letters.open_count(reader, scope, of, within, MOST_COUNTED)
     else:
         allowed: list[Condition] = [(ALLOWED[action], {})]
-        count = instances.matching_count(reader, scope, filter_of(chosen), MOST_COUNTED, allowed)
+        count = instance_lists.matching_count(
+            reader, scope, filter_of(chosen), MOST_COUNTED, allowed
+        )
     found = _page(reader, scope, action, chosen, sample, None, None) if sample else None
     return Matches(count, found.rows if found else [])
 
@@ -93,7 +95,7 @@ def _page(
             after=after,
             more=more,
         )
-    return instances.listed(
+    return instance_lists.listed(
         reader,
         scope,
         filter_of(chosen),

@@ -1,0 +1,158 @@
+"""What few transitions write besides: timers, listeners, children, notes, events, dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from orchestrator import ids
+from orchestrator.codec import dumps
+from orchestrator.core.values import (
+    Instance,
+    Transition,
+)
+from orchestrator.database.payloads import to_json, to_text
+
+Statement = tuple[str, list[Any]]
+
+
+def statements(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    """The statements for what few transitions have, in the order of lock and of meaning."""
+    if transition.withdrawn:
+        yield _withdraw(instance, transition.withdrawn)
+    if transition.disarmed:
+        yield (
+            "delete from orchestrator.timers where instance_id = %s and step = any(%s)",
+            [instance.id, list(transition.disarmed)],
+        )
+    if transition.closed:
+        # The keys last: who writes some holds the listener meanwhile.
+        for table in ("listeners", "listener_keys"):
+            yield (
+                f"delete from orchestrator.{table} where instance_id = %s and step = any(%s)",
+                [instance.id, list(transition.closed)],
+            )
+    for rows in (_timers, _listeners, _chunks, _children, _notes, _emitted, _dead_letters):
+        yield from rows(instance, transition)
+    if transition.pruned:
+        yield from _prune(instance, transition.pruned)
+
+
+def _withdraw(instance: Instance, steps: tuple[int, ...]) -> Statement:
+    return (
+        "update orchestrator.attempts set withdrawn = true,"
+        " ended_at = case state when 'ready' then clock_timestamp() else ended_at end,"
+        " state = case state when 'ready' then 'withdrawn' else state end"
+        " where instance_id = %s and step = any(%s) and state in ('ready', 'claimed')",
+        [instance.id, list(steps)],
+    )
+
+
+def _timers(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for timer in transition.timers:
+        yield (
+            "insert into orchestrator.timers (instance_id, step, kind, due_at)"
+            " values (%s, %s, %s, %s)"
+            " on conflict (instance_id, step, kind) do update set due_at = excluded.due_at",
+            [instance.id, timer.step, timer.kind.value, timer.due_at],
+        )
+
+
+def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for listener in transition.listeners:
+        yield (
+            "insert into orchestrator.listeners"
+            " (instance_id, step, namespace, mode, filters, until, read, correlation, variables)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            # Whoever matched the event that bound a correlation has noted that already.
+            " on conflict (instance_id, step) do nothing",
+            [
+                instance.id,
+                listener.step,
+                instance.namespace,
+                listener.mode,
+                dumps(listener.filters),
+                to_json(listener.until),
+                listener.read,
+                to_json(listener.correlation),
+                to_json(listener.variables),
+            ],
+        )
+
+
+def _chunks(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for chunk in transition.chunks:
+        yield (
+            "insert into orchestrator.chunks (instance_id, step, index, items)"
+            " values (%s, %s, %s, %s)",
+            [instance.id, chunk.step, chunk.index, dumps(chunk.items)],
+        )
+
+
+def _children(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    """Refused as `Superseded` where the version was removed since it was looked for."""
+    for child in transition.children:
+        parent = (instance.id, child.parent_step) if child.parent_step else (None, None)
+        yield (
+            "select orchestrator.start_child(%s, %s, %s, %s, %s, %s)",
+            [child.id, child.workflow_id, to_json(child.input), to_json(child.state), *parent],
+        )
+
+
+def _notes(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for note in transition.stimuli:
+        yield (
+            "insert into orchestrator.stimuli (instance_id, kind, step, data)"
+            " values (%s, %s, %s, %s)",
+            [note.instance or instance.id, note.kind.value, note.step, to_json(note.data)],
+        )
+
+
+def _emitted(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for event in transition.emitted:
+        yield (
+            "insert into orchestrator.events"
+            " (id, namespace, event_id, source, type, event, instance_id)"
+            " values (%s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
+            [
+                ids.new_id(),
+                instance.namespace,
+                to_text(event["id"]),
+                to_text(event["source"]),
+                to_text(event["type"]),
+                dumps(event),
+                instance.id,
+            ],
+        )
+
+
+def _dead_letters(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for letter in transition.dead_letters:
+        yield (
+            "insert into orchestrator.dead_letters"
+            " (id, namespace, instance_id, step, reason, error) values (%s, %s, %s, %s, %s, %s)",
+            [
+                ids.new_id(),
+                instance.namespace,
+                instance.id,
+                letter["step"],
+                letter["reason"],
+                to_json(letter.get("error")),
+            ],
+        )
+
+
+def _prune(instance: Instance, steps: tuple[int, ...]) -> Iterable[Statement]:
+    below = (
+        "with recursive gone as ("
+        " select id from orchestrator.steps where instance_id = %s and id = any(%s)"
+        " union all select s.id from orchestrator.steps s, gone g"
+        " where s.instance_id = %s and s.parent = g.id and s.id > g.id)"
+    )
+    values = [instance.id, list(steps), instance.id, instance.id]
+    for table, column in (("attempts", "step"), ("chunks", "step"), ("steps", "id")):
+        yield (
+            f"{below} delete from orchestrator.{table} t using gone"
+            f" where t.instance_id = %s and t.{column} = gone.id",
+            values,
+        )
