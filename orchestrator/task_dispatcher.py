@@ -124,10 +124,11 @@ class TaskDispatcher:
 
     def hint(self, *instances: str) -> None:
         """Ask some control worker to bring the waiting stimuli of these instances."""
-        self._send(
-            Message(ADVANCE, self._control_queue, instances[at : at + TOGETHER])
-            for at in range(0, len(instances), TOGETHER)
-        )
+        if instances:  # the beats' rounds mostly have none
+            self._send(
+                Message(ADVANCE, self._control_queue, instances[at : at + TOGETHER])
+                for at in range(0, len(instances), TOGETHER)
+            )
 
     def match(self, *namespaces: str) -> None:
         """Ask some control worker to match the waiting events of these namespaces."""

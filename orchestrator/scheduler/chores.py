@@ -153,7 +153,7 @@ class Chores:
         return FORGET_MORE if self._upkeep.forget(LEDGER, ANSWERS) else FORGET
 
     def _until_next(self) -> float:
-        chore = min(chore.due for chore in self._chores) - self._monotonic()
+        chore = min([chore.due for chore in self._chores]) - self._monotonic()
         asked = self._upkeep.next_due()
         due = LONGEST_SLEEP if asked is None else asked
         # What is due and was not ours to fire is in another beat's hands.

@@ -15,6 +15,6 @@ shuffled, forged. `invariants` looks at every change as it is made. When the fau
 simulation must come to its end within a bound, and each instance must have ended as `oracle`
 says, which reads the document by itself. `replay` runs each history through the core again.
 
-    python -m tests.simulation --seconds 60
-    python -m tests.simulation --seed 1234 --trace
+    python -m tests.simulation --seconds 60 --processes 2
+    python -m tests.simulation --seed 1234
 """

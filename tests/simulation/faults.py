@@ -165,23 +165,23 @@ class Faults:
 
     def _take(self, kinds: tuple[str, ...], state: str) -> str | None:
         for fault in self.armed:
-            if fault.kind in kinds and fault.state in (None, state):
+            wanted = fault.state
+            if (wanted is None or wanted == state) and fault.kind in kinds:
                 self.armed.remove(fault)
                 self.struck.append((fault.kind, state))
                 self.loop.actions += 1
                 return fault.kind
         return None
 
-    def _process(self) -> Process:
-        assert self.loop.current is not None
-        return self.loop.current.process
-
     # -- at statements -----------------------------------------------------------------------
 
     def at_statement(self, label: str) -> Callable[[], None] | None:
         """Strike before a statement; what is returned strikes after it."""
-        process = self._process()
+        assert self.loop.current is not None
+        process = self.loop.current.process
         kind = self._take(AT_STATEMENTS, f"{process.kind}: {label}")
+        if kind is None:
+            return None
         if kind == "refused":
             raise DatabaseUnavailable("the connection was refused")
         if kind == "reply lost":
@@ -217,7 +217,8 @@ class Faults:
     def at_message(self, label: str) -> str | None:
         """Strike before a message is taken; the kinds that concern the message are returned,
         and "killed after"."""
-        process = self._process()
+        assert self.loop.current is not None
+        process = self.loop.current.process
         kind = self._take(AT_MESSAGES, f"{process.kind}: {label}")
         if kind == "killed before":
             self._kill(process)
@@ -230,7 +231,8 @@ class Faults:
 
     def at_task(self) -> None:
         """Strike whoever runs a task."""
-        process = self._process()
+        assert self.loop.current is not None
+        process = self.loop.current.process
         kind = self._take(AT_TASKS, "child: run")
         if kind in ("killed", "exits"):
             self._kill(process)

@@ -61,6 +61,7 @@ class Loop:
         self._order = 0
         self._everybody: list[Actor] = []
         self._hub = getcurrent()
+        self._give_up_control = self._hub.switch
 
     # -- actors ------------------------------------------------------------------------------
 
@@ -79,27 +80,30 @@ class Loop:
 
     def reach(self, label: str) -> None:
         """The acting one is about to do something that others can see: others first, maybe."""
-        actor = self._acting(label)
-        self._can_go_on(actor)
-        self._hub.switch()
-        if not actor.process.alive:
-            raise Killed
-
-    def _acting(self, label: str) -> Actor:
         actor = self.current
         assert actor is not None
-        if not actor.process.alive:
+        process = actor.process
+        if not process.alive:
             raise Killed
         actor.label = label
-        return actor
+        actor.ticket += 1
+        (process.frozen if process.stopped else self.ready).append(actor)
+        self._give_up_control()
+        if not process.alive:
+            raise Killed
 
     def park(self, label: str, until: float | None = None) -> None:
         """Wait to be woken, or for a time."""
-        actor = self._acting(label)
+        actor = self.current
+        assert actor is not None
+        process = actor.process
+        if not process.alive:
+            raise Killed
+        actor.label = label
         if until is not None:
             self._alarm(until, actor, actor.ticket)
-        self._hub.switch()
-        if not actor.process.alive:
+        self._give_up_control()
+        if not process.alive:
             raise Killed
 
     def sleep(self, seconds: float, label: str = "asleep") -> None:
@@ -138,20 +142,17 @@ class Loop:
         actor = ready[place]
         ready[place] = ready[-1]
         ready.pop()
-        self.run(actor)
-        return True
-
-    def run(self, actor: Actor) -> None:
-        """Let one actor act until it next gives up control."""
         self.current = actor
         try:
             actor.switch()
         finally:
             self.current = None
+        return True
 
     def _pass_time(self) -> None:
         time, _, what, ticket = heappop(self._alarms)
-        self.now = max(self.now, time)
+        if time > self.now:
+            self.now = time
         if not isinstance(what, Actor):
             what()
         elif what.ticket == ticket and what.process.alive and not what.dead:

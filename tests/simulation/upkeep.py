@@ -35,7 +35,11 @@ class SimUpkeep:
     def _fire_timers(self) -> Sequence[str]:
         tables = self.tables
         now = tables.clock()
-        due = sorted((at, key) for key, at in tables.timers.items() if at <= now)[:PORTION]
+        due = [(at, key) for key, at in tables.timers.items() if at <= now]
+        if not due:
+            return ()
+        due.sort()
+        del due[PORTION:]
         for at, (instance, step, kind) in due:
             rows = tables.instances[instance]
             if tables.watch is not None:
