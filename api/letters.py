@@ -1,6 +1,6 @@
-"""``/v1/dead-letters`` and ``/v1/instances/{id}/compensation``: what could not be undone.
+"""``/v1/dead-letters`` and ``/v1/instances/{id}/compensation``: what gave up.
 
-A person has it tried again, or says that it is seen to. Either is a command to the instance.
+A person has it tried again, or says that it is seen to.
 """
 
 from __future__ import annotations
@@ -64,7 +64,12 @@ def get(id: str) -> Response:
 @blueprint.answers(202, DeadLetterSchema)
 @takes(CommandSchema, optional=True)
 def retry(body: dict[str, Any], id: str) -> Response:
-    """Try once more what gave up"""
+    """Try once more what gave up
+
+    An undoing that failed (`reason` is `compensation`) is done once more. A step whose workers
+    were lost too often (`lost`) begins anew in a new run of its instance, as
+    `/instances/{id}/retry` has it; 409 where its fault was caught, or its instance undone.
+    """
     return _settle(id, "retry", body.get("reason"))
 
 
@@ -129,8 +134,9 @@ def _put(
     letter = _find(cursor, id)
     by, address = caller().name, request.remote_addr
     if not dead_letters.settle(cursor, letter, action, by, reason, address):
-        if _find(cursor, id)[7] is None:
-            raise Problem(kinds.WRONG_STATUS, "its instance still runs; settle it afterwards")
+        hindrance = dead_letters.hindrance(cursor, letter, action)
+        if _find(cursor, id)[7] is None and hindrance is not None:
+            raise Problem(kinds.WRONG_STATUS, hindrance)
         raise Problem(kinds.CONFLICT, "the dead letter was settled already")
     instance.append(letter[3])
     return keyed.answered(202, shown_letter(_find(cursor, id)))
@@ -138,13 +144,16 @@ def _put(
 
 def shown_letter(letter: Letter) -> dict[str, Any]:
     """A dead letter as the API shows it."""
-    created_at, id, namespace, instance, step, reason, error, resolved_at, resolution = letter
+    created_at, id, namespace, instance, step, reason, error, *rest = letter
+    resolved_at, resolution, reference, kind = rest
     return {
         "id": id,
         "created_at": created_at,
         "namespace": namespace,
         "instance": instance,
         "step": step,
+        "reference": reference,
+        "kind": kind,
         "reason": reason,
         "error": raw(error),
         "resolved_at": resolved_at,

@@ -196,7 +196,20 @@ class DeadLetterSchema(Schema):
     namespace = fields.String(required=True)
     instance = uuid(required=True)
     step = fields.Integer(required=True)
-    reason = fields.String(required=True)
+    reference = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "the step's task in the document; null: the step was pruned"},
+    )
+    kind = fields.String(required=True, allow_none=True, metadata={"description": "of the step"})
+    reason = fields.String(
+        required=True,
+        validate=validate.OneOf(("compensation", "lost")),
+        metadata={
+            "description": "`compensation`: an undoing that failed;"
+            " `lost`: a step whose workers were lost as often as `maxStarts` allows"
+        },
+    )
     error = fields.Raw(required=True)
     resolved_at = time(required=True, allow_none=True)
     resolution = fields.Raw(required=True)

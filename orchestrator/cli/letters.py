@@ -11,7 +11,7 @@ from orchestrator.cli.completion import dead_letters
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import progress_console
 
-_SHOWN = ("id", "created_at", "namespace", "instance", "step", "reason", "resolved_at")
+_SHOWN = ("id", "created_at", "namespace", "instance", "reference", "reason", "resolved_at")
 _ids = click.argument("ids", nargs=-1, required=True, metavar="ID...", shell_complete=dead_letters)
 _reason = click.option("--reason", help="Why; kept in the audit log.")
 

@@ -102,7 +102,8 @@ def _lost(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
     detail = (end.error or {}).get("detail") or "the worker was lost"
     if claimed:
         detail += f" (started {attempt.starts} times; the outcome is unknown)"
-    raise Faulted(node, placed(standard("runtime", detail), node.ref), unknown=claimed)
+    error = placed(standard("runtime", detail), node.ref)
+    raise Faulted(node, error, unknown=claimed, given_up=True)
 
 
 def again_later(

@@ -19,7 +19,8 @@ from orchestrator.core.work import Draft
 class Faulted(Exception):
     """A step has faulted. Raised by whatever moves a step, caught by the engine, which looks
     for the one who handles it. `unknown`: nobody can say whether the effects happened.
-    `running`: the step was still at work, and what it does is to be broken off."""
+    `running`: the step was still at work, and what it does is to be broken off. `given_up`: its
+    attempts were lost as often as they may be."""
 
     def __init__(
         self,
@@ -28,12 +29,14 @@ class Faulted(Exception):
         *,
         unknown: bool = False,
         running: bool = False,
+        given_up: bool = False,
     ) -> None:
         super().__init__(error)
         self.node = node
         self.error = error
         self.unknown = unknown
         self.running = running
+        self.given_up = given_up
 
 
 class Ignored(Exception):

@@ -307,7 +307,8 @@ class Transition:
     facts: tuple[Fact, ...] = ()
     pruned: tuple[int, ...] = ()  # ended steps (with all below them) to forget
     chunks: tuple[Chunk, ...] = ()
-    dead_letters: tuple[Json, ...] = ()
+    dead_letters: tuple[Json, ...] = ()  # ``{"step", "reason", "error", ...}``
+    settled: tuple[Json, ...] = ()  # dead letters of steps begun anew: ``{"step", "resolution"}``
     ignored: str | None = None  # why the stimulus changes nothing (stale, already ended)
 
 

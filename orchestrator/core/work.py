@@ -71,6 +71,7 @@ class Draft:
         "pruned",
         "root",
         "seed",
+        "settled",
         "slice",
         "spent",
         "stimuli",
@@ -117,6 +118,7 @@ class Draft:
         self.pruned: list[int] = []
         self.chunks: list[Chunk] = []
         self.dead_letters: list[Json] = []
+        self.settled: list[Json] = []
 
     # -- looking --------------------
 
@@ -276,6 +278,7 @@ class Draft:
             tuple(self.pruned),
             tuple(self.chunks),
             tuple(self.dead_letters),
+            tuple(self.settled),
         )
 
     def _kept(self) -> list[Node]:

@@ -55,6 +55,7 @@ def _has_more(changes: Transition) -> bool:
         or changes.pruned
         or changes.chunks
         or changes.dead_letters
+        or changes.settled
     )
 
 

@@ -1,4 +1,8 @@
-"""Work that gave up and waits for a person."""
+"""Work that gave up and waits for a person.
+
+Its ``reason`` says what that is: ``compensation``, an undoing that failed for good, or ``lost``,
+a step of the flow whose attempts were lost as often as they may be.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.codec import dumps
-from orchestrator.core.values import OPEN
+from orchestrator.core.values import OPEN, Json
 from orchestrator.database import audit, commands
 from orchestrator.database.audit import Entry
 from orchestrator.database.pages import Condition, Level, Page, Part, Scope, counted_by, page_by
@@ -14,10 +18,15 @@ from orchestrator.database.slices import Reader
 
 _COLUMNS = (
     "created_at, id::text, namespace, instance_id::text, step, reason, error::text,"
-    " resolved_at, resolution::text"
+    " resolved_at, resolution::text,"
+    " (select s.ref from orchestrator.steps s"
+    "   where s.instance_id = found.instance_id and s.id = found.step),"
+    " (select s.kind from orchestrator.steps s"
+    "   where s.instance_id = found.instance_id and s.id = found.step)"
 )
 _TABLE = "orchestrator.dead_letters"
-_SELECT = f"select {_COLUMNS} from {_TABLE}"
+_SELECT = f"select {_COLUMNS} from {_TABLE} found"
+_COMPENSATION = "compensation"
 _OPEN = sorted(status.value for status in OPEN)
 
 
@@ -34,7 +43,8 @@ def listed(
     more: Sequence[Condition] = (),
 ) -> Page:
     """Dead letters, by default the newest first: ``(created_at, id, namespace, instance_id, step,
-    reason, error, resolved_at, resolution)``; error and resolution are JSON text."""
+    reason, error, resolved_at, resolution, reference, kind)``; error and resolution are JSON
+    text, reference and kind the step's, None where it was pruned since."""
     return page_by(
         reader,
         _COLUMNS,
@@ -78,9 +88,10 @@ def get(reader: Reader, id: str) -> tuple[Any, ...] | None:
 
 
 def of_step(reader: Reader, instance: str, step: int) -> tuple[Any, ...] | None:
-    """The newest open dead letter of a step, as `listed` has it."""
+    """The newest open dead letter of a compensating step, as `listed` has it."""
     return reader.one(
         f"{_SELECT} where instance_id = %s and step = %s and resolved_at is null"
+        " and reason = 'compensation'"
         " order by created_at desc limit 1",
         (instance, step),
     )
@@ -96,23 +107,65 @@ def settle(
 ) -> bool:
     """Do with a letter (as `listed` has it) what a person decided, ``retry`` or ``resolve``: a
     command to its instance, and a line of the audit log. False where it was settled already, or
-    where its instance still runs: what a `try` could not undo is settled afterwards."""
-    _, id, namespace, instance, step, *_ = letter
+    where a `hindrance` stands against it."""
+    _, id, namespace, instance, step, kind, *_ = letter
     decided = {"action": action, "by": by, "reason": reason}
-    if not resolve(cursor, id, dumps(decided)):
+    if hindrance(cursor, letter, action) or not _resolve(cursor, id, dumps(decided)):
         return False
-    commands.put(cursor, instance, {"command": "compensation", "step": step, **decided})
+    command = _command(kind, step, decided)
+    if command is not None:
+        commands.put(cursor, instance, command)
     audit.write(cursor, Entry(by, f"dead-letter.{action}", namespace, id, reason, address=address))
     return True
 
 
-def resolve(cursor: Reader, id: str, resolution: str) -> bool:
-    """Note what a person decided (JSON text); False as `settle` says."""
+def _command(kind: str, step: int, decided: dict[str, Json]) -> Json:
+    """What the instance is told: of a given-up step only that a new run begins it anew."""
+    if kind == _COMPENSATION:
+        return {"command": "compensation", "step": step, **decided}
+    if decided["action"] == "resolve":
+        return None
+    return {"command": "retry", "from": step, "by": decided["by"], "reason": decided["reason"]}
+
+
+def _resolve(cursor: Reader, id: str, resolution: str) -> bool:
+    """Note what a person decided (JSON text); False where somebody has before."""
     row = cursor.one(
         "update orchestrator.dead_letters set resolved_at = clock_timestamp(), resolution = %s"
-        " where id = %s and resolved_at is null and not exists ("
-        "  select from orchestrator.instances i"
-        "   where i.id = instance_id and i.status = any(%s)) returning 1",
-        (resolution, id, _OPEN),
+        " where id = %s and resolved_at is null returning 1",
+        (resolution, id),
     )
     return row is not None
+
+
+def hindrance(reader: Reader, letter: Sequence[Any], action: str) -> str | None:
+    """Why the instance's state does not let a letter be settled this way, in words; None: it
+    does. The instance can't go to the archive until the transaction has ended."""
+    _, _, _, instance, step, kind, *_ = letter
+    if kind != _COMPENSATION and action == "resolve":
+        return None
+    row = reader.one(
+        "select i.status, i.compensation, i.open, coalesce((s.state ->> 'stopped')::int = i.run,"
+        " false) from orchestrator.instances i left join orchestrator.steps s"
+        " on s.instance_id = i.id and s.id = %s where i.id = %s for key share of i",
+        (step, instance),
+    )
+    if row is None:
+        return "its instance is no more"
+    if kind == _COMPENSATION:
+        return "its instance still runs; settle it afterwards" if row[0] in _OPEN else None
+    return _keeps_from_retrying(step, *row)
+
+
+def _keeps_from_retrying(
+    step: int, status: str, compensation: str, open: int, stopped: bool
+) -> str | None:
+    """A new run begins anew what ended the last one, and nothing that has gone on since."""
+    if compensation != "none":
+        return "what its instance had completed was undone: start it anew, and resolve this"
+    if not stopped:
+        more = f", or retry the instance from step {step}" if status == "faulted" else ""
+        return f"its fault was caught, and the instance has gone on: resolve it{more}"
+    if open:
+        return "a withdrawn attempt of its instance still runs; retry it when that has ended"
+    return None

@@ -32,7 +32,16 @@ def statements(instance: Instance, transition: Transition) -> Iterable[Statement
                 f"delete from orchestrator.{table} where instance_id = %s and step = any(%s)",
                 [instance.id, list(transition.closed)],
             )
-    for rows in (_timers, _listeners, _chunks, _children, _notes, _emitted, _dead_letters):
+    for rows in (
+        _timers,
+        _listeners,
+        _chunks,
+        _children,
+        _notes,
+        _emitted,
+        _dead_letters,
+        _settled,
+    ):
         yield from rows(instance, transition)
     if transition.pruned:
         yield from _prune(instance, transition.pruned)
@@ -139,6 +148,16 @@ def _dead_letters(instance: Instance, transition: Transition) -> Iterable[Statem
                 letter["reason"],
                 to_json(letter.get("error")),
             ],
+        )
+
+
+def _settled(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for letter in transition.settled:
+        yield (
+            "update orchestrator.dead_letters"
+            " set resolved_at = clock_timestamp(), resolution = %s"
+            " where instance_id = %s and step = %s and reason = 'lost' and resolved_at is null",
+            [dumps(letter["resolution"]), instance.id, letter["step"]],
         )
 
 

@@ -23,6 +23,12 @@ _UNDOING = (
     " join undoing u on s.instance_id = u.instance_id and s.parent = u.id)"
 )
 
+#: The newest attempt of each step.
+_LAST = (
+    "with last as (select distinct on (instance_id, step) * from orchestrator.attempts"
+    " order by instance_id, step, number desc)"
+)
+
 QUERIES: Mapping[str, str] = {
     "I2 history has a gap": (
         "select i.id from orchestrator.instances i left join (select instance_id, count(*) n,"
@@ -44,6 +50,25 @@ QUERIES: Mapping[str, str] = {
     "I4 more starts than the limit": (
         "select instance_id, step, count(*) from orchestrator.attempts"
         " where state = 'lost' and claimed_at is not null group by 1, 2 having count(*) > 3"
+    ),
+    "I4 given up without a dead letter": (
+        f"{_LAST} select s.instance_id, s.id from orchestrator.instances i"
+        " join orchestrator.steps s on s.instance_id = i.id"
+        "  and s.id = (i.state ->> 'failed')::int"
+        " join last a on a.instance_id = s.instance_id and a.step = s.id"
+        " where i.status = 'faulted' and a.state = 'lost' and not a.withdrawn and s.unknown"
+        " and not exists (select from orchestrator.dead_letters d"
+        "  where d.instance_id = s.instance_id and d.step = s.id and d.reason = 'lost')"
+    ),
+    "I4 a dead letter of what was not given up": (
+        f"{_LAST} select d.instance_id, d.step from orchestrator.dead_letters d"
+        " join orchestrator.steps s on s.instance_id = d.instance_id and s.id = d.step"
+        " left join last a on a.instance_id = d.instance_id and a.step = d.step"
+        " where d.reason = 'lost' and (s.status <> 'faulted' or a.state is distinct from 'lost')"
+    ),
+    "I4 several dead letters of one step": (
+        "select instance_id, step from orchestrator.dead_letters where reason = 'lost'"
+        " group by 1, 2 having count(*) > 1"
     ),
     "I5 an orphan": (
         f"select i.id, i.status from orchestrator.instances i where i.status in {OPEN}"

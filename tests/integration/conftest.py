@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 import pytest
+from click.testing import CliRunner
+from werkzeug.serving import make_server
 
+from orchestrator.cli import main
 from tests.support.api import Api
+from tests.support.outside import Outside
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +49,25 @@ def api(_application: Api) -> Iterator[Api]:
     """The API's application, authentication off, on an empty database."""
     yield _application
     _application.empty()
+
+
+@pytest.fixture
+def outside(api: Api) -> Outside:
+    """A worker by hand, beside the API."""
+    return Outside(api)
+
+
+@pytest.fixture
+def cli(api: Api) -> Iterator[Callable[..., Any]]:
+    """The command line on the same API, over a socket."""
+    server = make_server("127.0.0.1", 0, api.client.application, threaded=True)
+    threading.Thread(target=server.serve_forever).start()
+
+    def run(*arguments: str) -> Any:
+        done = CliRunner().invoke(main, ["--url", f"http://127.0.0.1:{server.port}", *arguments])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    yield run
+    server.shutdown()
+    server.server_close()

@@ -118,7 +118,7 @@ class Services(Outside):
         rows = self.world.rows[self.id]
         if self.repairs <= 4 and self.random.random() < 0.5:
             self.repairs += 1
-            letters = [one["step"] for one in rows.dead_letters]
+            letters = [one["step"] for one in rows.dead_letters if "undoes" in one]
             if letters and self.random.random() < 0.7:
                 step, action = self.random.choice(letters), self.random.choice(["retry", "resolve"])
                 self.world.command(self.id, "compensation", step=step, action=action)
@@ -169,7 +169,7 @@ def check(rows: Rows, effects: list[Effect], *, ends_here: bool) -> None:
 def whole(rows: Rows, back: list[Effect]) -> list[Effect]:
     """The effects of the instance's own undoing, in their order; what a person had tried again
     comes out of order, and what a `try` rolled back came before."""
-    letters = {one["undoes"] for one in rows.dead_letters}
+    letters = {one["undoes"] for one in rows.dead_letters if "undoes" in one}
     mine = [one for one in back if rows.steps[one.step].parent == ROOT]
     return sorted((one for one in mine if one.undoes not in letters), key=lambda one: one.at)
 

@@ -19,6 +19,7 @@ from orchestrator.core.values import (
 )
 from orchestrator.database.transitions import Saving
 from orchestrator.state_manager import Work
+from tests.simulation import letters
 from tests.simulation.loop import Process
 from tests.simulation.rows import CLAIMED, LIVE, AttemptRow, Rows
 from tests.simulation.tables import Tables
@@ -264,6 +265,8 @@ class Watch:
         require(not rows.timers, "I5", "timers are left:", rows.timers)
         require(not rows.listeners, "I5", "listeners are left:", rows.listeners)
         self._check_undone(rows)
+        for told in letters.wrong(rows):
+            require(False, "I4", *told)
 
     def _check_undone(self, rows: Rows) -> None:
         """Exactly what completed is undone, in reverse order (I8)."""
@@ -275,10 +278,10 @@ class Watch:
         require(all(n == 1 for n in targets.values()), "I8", "undone twice:", targets)
         order = [rows.steps[s.undoes or ROOT].done or 0 for s in undoing if s.parent == ROOT]
         require(order == sorted(order, reverse=True), "I8", "not in reverse order:", order)
-        letters = {letter["step"] for letter in rows.letters}
+        failed = {one["step"] for one in rows.letters if one["reason"] == "compensation"}
         for step in undoing:
             done = step.status is Status.COMPLETED
-            require(done != (step.id in letters), "I8", "neither undone nor a dead letter:", step)
+            require(done != (step.id in failed), "I8", "neither undone nor a dead letter:", step)
         if not must_undo(rows):
             return
         wanted = {step.id for step in rows.steps.values() if must_be_undone(rows, step)}

@@ -89,6 +89,7 @@ class Rows:
     chunks: dict[tuple[int, int], Chunk] = field(default_factory=dict)
     history: list[HistoryRow] = field(default_factory=list)
     letters: list[Json] = field(default_factory=list)
+    settled: list[Json] = field(default_factory=list)
 
     def chain(self, step: int) -> dict[int, Step]:
         """A step and its ancestors."""

@@ -299,6 +299,7 @@ class Tables:
         for note in change.stimuli:
             self.put(note.instance or rows.value.id, note.kind, note.step, None, note.data)
         rows.letters += change.dead_letters
+        rows.settled += change.settled
         for step in change.pruned:
             self._prune(rows, step)
 

@@ -43,6 +43,7 @@ class Rows:
     inbox: list[Stimulus] = field(default_factory=list)
     history: list[Transition] = field(default_factory=list)
     dead_letters: list[Json] = field(default_factory=list)
+    settled: list[Json] = field(default_factory=list)
 
 
 def chain(rows: Rows, step: int) -> dict[int, Step]:

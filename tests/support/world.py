@@ -222,6 +222,7 @@ class World:
         rows.listeners.update({one.step: one for one in change.listeners})
         rows.chunks.update({(one.step, one.index): one for one in change.chunks})
         rows.dead_letters.extend(plain(letter) for letter in change.dead_letters)
+        rows.settled.extend(plain(letter) for letter in change.settled)
         rows.history.append(change)
         for id in change.pruned:
             _prune(rows, id)

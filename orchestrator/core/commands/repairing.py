@@ -84,6 +84,11 @@ def _new_run(draft: Draft, data: Mapping[str, Json]) -> Revival:
     told = {name: data[name] for name in ("from", "step", "input", "output") if name in data}
     root.run += 1
     draft.fact("workflow.retried", None, {"run": root.run, **told, **reason(data)})
+    for node in stopped:
+        if node.recall("letter"):
+            node.remember(letter=None)
+            resolution = {"action": data.get("command", "retry"), **reason(data)}
+            draft.settled.append({"step": node.id, "resolution": resolution})
     return Revival(draft, stopped, data)
 
 

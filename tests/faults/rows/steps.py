@@ -35,20 +35,27 @@ def die(ground: Ground, random: Random) -> None:
 
 
 def buried(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
-    """Started exactly as often as the limit says, then faulted; others hardly noticed."""
+    """Started exactly as often as the limit says, then faulted and a dead letter; others hardly
+    noticed."""
     starts = ground.sql(
-        "select count(a.id) from orchestrator.instances i"
+        "select count(a.id), (select count(*) from orchestrator.dead_letters d"
+        "  where d.instance_id = i.id and d.reason = 'lost' and d.resolved_at is null)"
+        " from orchestrator.instances i"
         " join orchestrator.workflows w on w.id = i.workflow_id and w.name like 'dying-%'"
         " left join orchestrator.attempts a on a.instance_id = i.id and a.claimed_at is not null"
         " group by i.id"
     )
-    ((letters,),) = ground.sql("select count(*) from orchestrator.dead_letters")
-    outcome.measured |= {"starts": sorted({row[0] for row in starts}), "dead_letters": letters}
+    outcome.measured |= {
+        "starts": sorted({row[0] for row in starts}),
+        "dead_letters": sum(row[1] for row in starts),
+    }
     wrong = [row for row in starts if row[0] != STARTS]
+    unburied = [row for row in starts if row[1] != 1]
     before, during = (_p99_of_others(ground, sign) for sign in ("<", ">="))
     outcome.measured |= {"others_p99_s": during, "others_p99_before_s": before}
     slower = during > before * SLOWER and during - before > NOISE
     problems: dict[str, Any] = {"not exactly its starts": wrong} if wrong else {}
+    problems |= {"not exactly one dead letter": unburied} if unburied else {}
     return problems | ({"others were slowed down": (before, during)} if slower and before else {})
 
 
