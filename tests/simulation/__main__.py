@@ -19,6 +19,9 @@ from typing import Any
 from tests.simulation.faults import TABLE, Pair
 from tests.simulation.schedule import Result, Simulation
 
+#: The choices of ``--continuation``.
+CONTINUATION = {"drawn": None, "on": True, "off": False}
+
 #: So many failures say enough.
 MOST_FAILURES = 30
 
@@ -32,6 +35,16 @@ class Ran:
     cpu: float = 0.0
 
 
+@dataclass(frozen=True)
+class Simulate:
+    """Runs the schedule of a seed, with continuation as it was asked for."""
+
+    continuation: bool | None
+
+    def __call__(self, seed: int) -> Result:
+        return Simulation(seed, continuation=self.continuation).run()
+
+
 def main() -> int:
     """Exit status 1: something was violated, and its seed is printed."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
@@ -40,15 +53,25 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--schedules", type=int, default=10**9)
     parser.add_argument("--processes", type=int, default=1, help="which share the seeds")
+    parser.add_argument(
+        "--continuation",
+        choices=list(CONTINUATION),
+        default="drawn",
+        help="whether workers continue with the steps that they make ready; drawn: as it comes",
+    )
     parser.add_argument("--out", help="write the figures there, as JSON")
     parser.add_argument("--keep-going", action="store_true", help="after a failure, too")
     chosen = parser.parse_args()
+    simulate = Simulate(CONTINUATION[chosen.continuation])
     if chosen.seed is not None:
-        print(Simulation(chosen.seed).run())
+        print(simulate(chosen.seed))
         return 0
     began = time.monotonic()
-    ran = run(chosen, began + chosen.seconds)
-    figures = summary(ran, time.monotonic() - began)
+    ran = run(chosen, simulate, began + chosen.seconds)
+    figures = {
+        "continuation": chosen.continuation,
+        **summary(ran, time.monotonic() - began),
+    }
     print(json.dumps(figures, indent=2))
     if chosen.out:
         with open(chosen.out, "w") as file:
@@ -56,18 +79,20 @@ def main() -> int:
     return 1 if figures["failed"] else 0
 
 
-def run(chosen: argparse.Namespace, until: float) -> list[Ran]:
+def run(chosen: argparse.Namespace, simulate: Simulate, until: float) -> list[Ran]:
     """What each process has run: of two, one has every other seed."""
     seeds = range(chosen.first, chosen.first + chosen.schedules)
     shares = [seeds[number :: chosen.processes] for number in range(chosen.processes)]
     if len(shares) == 1:
-        return [run_some(seeds, until, chosen.keep_going)]
+        return [run_some(simulate, seeds, until, chosen.keep_going)]
     with ProcessPoolExecutor(len(shares), get_context("fork")) as pool:
-        begun = [pool.submit(run_some, share, until, chosen.keep_going) for share in shares]
+        begun = [
+            pool.submit(run_some, simulate, share, until, chosen.keep_going) for share in shares
+        ]
         return [one.result() for one in begun]
 
 
-def run_some(seeds: Iterable[int], until: float, keep_going: bool) -> Ran:
+def run_some(simulate: Simulate, seeds: Iterable[int], until: float, keep_going: bool) -> Ran:
     """Schedules, one after the other, in this process."""
     _collect_seldom()
     ran, began = Ran(), time.process_time()
@@ -75,7 +100,7 @@ def run_some(seeds: Iterable[int], until: float, keep_going: bool) -> Ran:
         if time.monotonic() >= until:
             break
         try:
-            ran.results.append(Simulation(seed).run())
+            ran.results.append(simulate(seed))
         except Exception:  # noqa: BLE001  whatever it is, its seed is told
             ran.failed.append(seed)
             last = traceback.format_exc()[-1500:]
@@ -113,8 +138,22 @@ def summary(ran: list[Ran], seconds: float) -> dict[str, Any]:
         "pairs": len(TABLE),
         "pairs_reached": len(reached),
         "pairs_share": round(len(reached) / len(TABLE), 3),
+        **continuing(results),
         "stale_refused": sum(result.refused for result in results),
         "pairs_missing": [f"{fault} / {state}" for fault, state in missing][:80],
+    }
+
+
+def continuing(results: list[Result]) -> dict[str, Any]:
+    """How many of the attempts were continued with, and how many schedules had these as well
+    as others that came by the broker."""
+    begun = sum(result.begun for result in results)
+    continued = sum(result.continued for result in results)
+    return {
+        "attempts": begun,
+        "continued": continued,
+        "continued_share": round(continued / begun, 3) if begun else 0,
+        "schedules_with_both": sum(0 < result.continued < result.begun for result in results),
     }
 
 

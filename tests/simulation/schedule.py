@@ -52,6 +52,8 @@ METER = Uncounted()
 LEASE = 2.0
 PATIENCE = 2.0
 WORKERS, BEATS = 3, 2
+#: How often a worker does not offer to continue, or refuses what it is offered.
+SHYNESS = 0.3
 #: Small, so that forks are wide for it.
 WAVE = 2
 
@@ -73,6 +75,9 @@ class Result:
     instances: int
     refused: int
     seconds: float
+    #: How many attempts were begun, and those that their worker had continued with.
+    begun: int
+    continued: int
 
 
 class Simulation:
@@ -85,8 +90,12 @@ class Simulation:
         most_faults: int = 10,
         tables: type[Tables] = Tables,
         turns: Random | None = None,
+        continuation: bool | None = None,
     ) -> None:
         self.seed = seed
+        #: Whether workers continue with what they made ready; None: sometimes they do.
+        self.continuation = continuation
+        self.begun = self.continued = 0
         self.random = Random(seed)
         self.lease, self.patience = LEASE, PATIENCE
         self.loop = Loop(turns or self.random)
@@ -151,6 +160,12 @@ class Simulation:
             bringer=self._bringer,
             seed=lambda: self.random.getrandbits(63),
         )
+
+    def continues(self) -> bool:
+        """Whether a worker goes on by itself this time. It is drawn even where it is forced, so
+        that a seed stands for the same documents and faults."""
+        drawn = self.random.random() >= SHYNESS
+        return drawn if self.continuation is None else self.continuation
 
     def start_worker(self, name: str) -> None:
         """By the supervisor."""
@@ -278,6 +293,8 @@ class Simulation:
             len(self.tables.instances),
             self.log.stale,
             self.loop.now,
+            self.begun,
+            self.continued,
         )
 
     def finish(self) -> None:

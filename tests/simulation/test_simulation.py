@@ -28,6 +28,13 @@ def test_schedules_end_as_they_must(first: int) -> None:
     assert sum(len(result.faults) for result in results) > 100, "the faults did not strike"
 
 
+@pytest.mark.parametrize("continuation", [True, False], ids=["on", "off"])
+def test_continuation_or_none_the_same_must_come_of_it(continuation: bool) -> None:
+    results = [Simulation(seed, continuation=continuation).run() for seed in range(400, 450)]
+    assert any(result.continued for result in results) is continuation
+    assert sum(len(result.faults) for result in results) > 100, "the faults did not strike"
+
+
 def test_a_schedule_follows_from_its_seed() -> None:
     assert Simulation(4711).run() == Simulation(4711).run()
 
@@ -35,12 +42,34 @@ def test_a_schedule_follows_from_its_seed() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_minute_of_schedules(tmp_path: Path) -> None:
+    figures = run(tmp_path, "--seconds", str(SECONDS), "--schedules", str(SCHEDULES))
+    assert figures["schedules_with_both"] > figures["schedules"] / 3
+    assert figures["actions_median"] >= 40
+    assert figures["faults_median"] >= 3
+    assert figures["stale_refused"] > 0, "no stale write was ever refused"
+    if figures["schedules"] >= ENOUGH:
+        assert figures["pairs_share"] >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("continuation", ["on", "off"])
+def test_many_schedules_with_continuation_forced(continuation: str, tmp_path: Path) -> None:
+    figures = run(
+        tmp_path,
+        *("--continuation", continuation, "--first", "1000000"),
+        *("--seconds", str(SECONDS), "--schedules", "1500"),
+    )
+    assert (figures["continued"] > 0) is (continuation == "on")
+    assert figures["actions_median"] >= 40
+    assert figures["faults_median"] >= 3
+
+
+def run(tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    """The figures of `python -m tests.simulation`, in which nothing was violated."""
     out = tmp_path / "figures.json"
     ran = subprocess.run(
-        [
-            *(sys.executable, "-m", "tests.simulation", "--seconds", str(SECONDS)),
-            *("--schedules", str(SCHEDULES), "--out", str(out)),
-        ],
+        [sys.executable, "-m", "tests.simulation", *arguments, "--out", str(out)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -48,8 +77,4 @@ def test_a_minute_of_schedules(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     figures: dict[str, Any] = json.loads(out.read_text())
     print(json.dumps(figures, indent=2))
-    assert figures["actions_median"] >= 40
-    assert figures["faults_median"] >= 3
-    assert figures["stale_refused"] > 0, "no stale write was ever refused"
-    if figures["schedules"] >= ENOUGH:
-        assert figures["pairs_share"] >= 0.95
+    return figures

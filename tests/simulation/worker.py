@@ -130,6 +130,7 @@ class Child:
     def _follow(self) -> None:
         while self.following is not None:
             work, self.following = self.following, None
+            self.simulation.continued += 1
             self.hand.promote()
             self._carry_out(work)
 
@@ -170,6 +171,7 @@ class Child:
 
     def _carry_out(self, work: Work) -> None:
         simulation = self.simulation
+        simulation.begun += 1
         simulation.watch.starts(work)
         self.loop.reach("run")
         self.loop.actions += 1
@@ -200,12 +202,12 @@ class Child:
             self.hand.reserve(self.following.attempt.id)
 
     def _take(self) -> Take | None:
-        if self.simulation.random.random() < 0.3:
+        if not self.simulation.continues():
             return None
         return Take(Holder(self.worker.id, self.pid), self._accepts)
 
     def _accepts(self, attempt: Attempt) -> bool:
-        if self.simulation.random.random() < 0.3:
+        if not self.simulation.continues():
             return False
         self.hand.reserve(attempt.id)
         return True
