@@ -16,6 +16,7 @@ import gunicorn.app.base  # type: ignore[import-untyped]
 import gunicorn.glogging  # type: ignore[import-untyped]
 
 from orchestrator import log
+from orchestrator.bootstrap import require_schema
 from orchestrator.errors import ConfigurationError
 from orchestrator.metrics import Meters
 from orchestrator.settings import Settings
@@ -36,10 +37,12 @@ _log = log.get_logger(__name__)
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    Raises `ConfigurationError` where other machines could reach an API that asks for no key.
+    Raises `ConfigurationError` where other machines could reach an API that asks for no key,
+    and where the database has no schema that this release knows.
     """
     log.configure(settings)
     keys_needed = needs_keys(settings)
+    require_schema(settings)
     if not keys_needed:
         _log.warning(
             "Nobody needs an API key: the API can be reached from this machine only",

@@ -1,17 +1,22 @@
 """Brings the schema ``orchestrator`` of a database to the version that this code knows.
 
 Migrations expand, then contract: a release reads and writes both the schema before its own
-and its own, so that processes of two releases can run side by side.
+and its own, so that processes of two releases can run side by side. A release cannot know the
+schemas that come after it; so whoever upgrades notes in the database which releases may go on
+(`ADMITTED`), and they find their own schema there.
 """
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg2.errors
 import sqlalchemy as sa
 
+from orchestrator.database.connection import Database
 from orchestrator.database.tables import SCHEMA
 from orchestrator.database.url import for_sqlalchemy
 from orchestrator.errors import ConfigurationError
@@ -23,6 +28,15 @@ if TYPE_CHECKING:
 
 #: Held while migrating, so that several processes may ask for it at once.
 LOCK = 0x6F726368
+
+#: The schema of the release before this one, which this one works on too; None: there is no
+#: release before.
+BEFORE: str | None = None
+
+#: The comment on the table of the version: the schemas whose releases may work on this one.
+ADMITTED = "for releases of the schemas {}"
+
+_VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
 
 class UnknownSchema(ConfigurationError):
@@ -39,10 +53,8 @@ def _config() -> Config:
 
 @lru_cache
 def head() -> str:
-    """The version that this code knows."""
-    from alembic.script import ScriptDirectory
-
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+    """The version that this code knows: its last migration, whose files are numbered."""
+    return max(file.name.partition("_")[0] for file in _VERSIONS.glob("[0-9]*_*.py"))
 
 
 def current(url: str) -> str | None:
@@ -62,27 +74,73 @@ def _version(connection: sa.Connection) -> str | None:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Run the missing migrations in one transaction; safe to call from many processes."""
+    """Run the missing migrations in one transaction; safe to call from many processes. A later
+    release's schema on which this one may work is left as it is.
+
+    Raises:
+        UnknownSchema: it is a later release's, and this one may not.
+    """
     from alembic import command
 
     engine = sa.create_engine(for_sqlalchemy(url), poolclass=sa.NullPool)
     with engine.begin() as connection:
         connection.execute(sa.text(f"select pg_advisory_xact_lock({LOCK})"))
         connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
+        found = _version(connection)
+        if found is not None and found > head():
+            return _judge(found, connection.scalar(sa.text(_NOTE)))
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+        if revision == "head":
+            _admit(connection)
+    return None
+
+
+def _admit(connection: sa.Connection) -> None:
+    """Note which releases may work on this schema."""
+    note = ADMITTED.format(" and ".join(filter(None, (BEFORE, head()))))
+    connection.execute(sa.text(f"comment on table {SCHEMA}.schema_version is '{note}'"))
+
+
+_NOTE = f"select obj_description('{SCHEMA}.schema_version'::regclass)"
+_FOUND = f"select version_num, ({_NOTE}) from {SCHEMA}.schema_version"
 
 
 def check(url: str) -> None:
-    """Refuse to work on a schema that is missing or unknown.
+    """Refuse to work on a schema that is missing or unknown. (Alembic is not needed for it.)
 
     Raises:
         UnknownSchema: says what stands there and what to do.
+        DatabaseUnavailable: nobody can tell.
     """
-    found = current(url)
-    if found != head():
+    database = Database(url, size=1)
+    try:
+        _judge(*(database.one(_FOUND) or (None, None)))
+    except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
+        _judge(None, None)
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise UnknownSchema(f"the database's schema can't be read: {error}".strip()) from error
+    finally:
+        database.close()
+
+
+def _judge(found: str | None, note: str | None) -> None:
+    """Whether this release works on the schema `found`, which has that note."""
+    mine = head()
+    if found in (mine, BEFORE) and found is not None:
+        return
+    if found is None:
         raise UnknownSchema(
-            f"the database's schema is at {found or 'nothing'}, this release knows {head()}: "
-            "run `orchestrator db upgrade` with the matching release"
+            f"the database has no schema {SCHEMA!r}: run `orchestrator db upgrade` first"
+        )
+    if found < mine:
+        raise UnknownSchema(
+            f"the database's schema is {found}, and this release needs {mine}:"
+            " run its `orchestrator db upgrade` first"
+        )
+    if mine not in re.findall(r"\d+", note or ""):
+        raise UnknownSchema(
+            f"the database's schema is {found}, and this release knows none after {mine}:"
+            " start the release that upgraded it, or a later one"
         )

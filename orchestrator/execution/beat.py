@@ -20,6 +20,7 @@ from orchestrator.errors import DatabaseUnavailable
 from orchestrator.event_handler.chores import EventChores
 from orchestrator.event_handler.post import PostOffice
 from orchestrator.execution.patience import delays
+from orchestrator.execution.schema import require_or_exit
 from orchestrator.log import get_logger
 from orchestrator.outbound import Outbound
 from orchestrator.scheduler.chores import Chores
@@ -51,6 +52,7 @@ class Scheduler(celery.beat.Scheduler):
         if lazy:
             return  # Celery only asks for our name and interval
         settings = load_settings()
+        require_or_exit(settings)
         self._publish_timeout = settings.publish_timeout
         self._services = services(settings, app)
         database, meter = self._services.database, self._services.meter

@@ -103,13 +103,18 @@ def _prepared(execution: Execution, controller: Any) -> Worker | None:
     """The worker, if its pool is one that runs steps.
 
     Raises:
-        ConfigurationError: it is not, or is set up so that it can't.
+        ConfigurationError: it is not, or is set up so that it can't, or its database is.
+        SystemExit: the latter, in a program.
     """
     kind = _kind_of_pool(controller)
     if kind is None:
         return None
+    from orchestrator.bootstrap import require_schema
+    from orchestrator.execution.schema import require_or_exit
     from orchestrator.execution.worker import Worker
 
+    require = require_or_exit if _is_program(controller) else require_schema
+    require(execution.settings)
     _serve_control(execution)
     _take_only_what_can_start(execution.app, controller)
     _accept_json(execution.app)

@@ -1,0 +1,23 @@
+"""A worker or a beat does not start on a database whose schema it does not know."""
+
+from __future__ import annotations
+
+import sys
+
+from orchestrator.bootstrap import require_schema
+from orchestrator.errors import ConfigurationError
+from orchestrator.settings import Settings
+
+#: The exit status of a program that is set up wrongly, as the command line has it.
+WRONG = 2
+
+
+def require_or_exit(settings: Settings) -> None:
+    """As `require_schema`, for a program of Celery's, which would show a traceback: one line,
+    and the end (SystemExit)."""
+    try:
+        require_schema(settings)
+    except ConfigurationError as error:
+        # Celery may have made a logger of the other one.
+        print(f"error {error}", file=sys.__stderr__, flush=True)
+        raise SystemExit(WRONG) from None

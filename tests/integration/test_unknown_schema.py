@@ -1,0 +1,139 @@
+"""What a process does when it starts on a database whose schema it does not know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.database import migrate
+from orchestrator.database.connection import Database
+from orchestrator.errors import DatabaseUnavailable
+from orchestrator.processes import log_says
+from tests.support.stack import Stack, free_port
+
+HEAD, LATER, LATEST = "0012", "0013", "0014"
+
+
+@pytest.fixture(autouse=True)
+def _release(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests' own numbers, whatever the release's."""
+    monkeypatch.setattr(migrate, "head", lambda: HEAD)
+
+
+def version(url: str, found: str, note: str | None = None) -> str:
+    """Have the database say that its schema is another one."""
+    database = Database(url, size=1)
+    database.all("create schema if not exists orchestrator")
+    database.all("create table if not exists orchestrator.schema_version (version_num text)")
+    database.all("delete from orchestrator.schema_version")
+    database.all("insert into orchestrator.schema_version values (%s)", (found,))
+    database.all("comment on table orchestrator.schema_version is %s", (note,))
+    database.close()
+    return url
+
+
+def refused(url: str) -> str:
+    with pytest.raises(migrate.UnknownSchema) as told:
+        migrate.check(url)
+    assert "\n" not in str(told.value)
+    return str(told.value)
+
+
+def test_a_missing_schema_is_refused(empty_database_url: str) -> None:
+    assert refused(empty_database_url).endswith("run `orchestrator db upgrade` first")
+    database = Database(empty_database_url, size=1)
+    database.all("create schema orchestrator")
+    database.close()
+    assert "no schema" in refused(empty_database_url)
+
+
+def test_an_older_schema_is_refused(empty_database_url: str) -> None:
+    told = refused(version(empty_database_url, "0011"))
+    assert "is 0011, and this release needs 0012: run its `orchestrator db upgrade`" in told
+
+
+def test_that_of_the_release_before_is_not(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "BEFORE", "0010")
+    migrate.check(version(empty_database_url, "0010"))
+    assert refused(version(empty_database_url, "0011"))
+
+
+def test_a_newer_schema_is_refused_unless_it_admits_this_release(empty_database_url: str) -> None:
+    url = empty_database_url
+    assert "none after 0012" in refused(version(url, LATER))
+    migrate.check(version(url, LATER, migrate.ADMITTED.format(f"{HEAD} and {LATER}")))
+    told = refused(version(url, LATEST, migrate.ADMITTED.format(f"{LATER} and {LATEST}")))
+    assert "start the release that upgraded it" in told
+
+
+def test_an_upgrade_by_this_release_leaves_a_newer_schema_alone(empty_database_url: str) -> None:
+    url = version(empty_database_url, LATER)
+    with pytest.raises(migrate.UnknownSchema, match="none after"):
+        migrate.upgrade(url)
+    migrate.upgrade(version(url, LATER, migrate.ADMITTED.format(f"{HEAD} and {LATER}")))
+    assert migrate.current(url) == LATER
+
+
+def test_whoever_upgrades_says_who_may_go_on(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(migrate, "BEFORE", "0010")
+    migrate.upgrade(empty_database_url)
+    newest = migrate.current(empty_database_url)
+    assert newest == migrate.head()
+    # The release before meets it.
+    monkeypatch.setattr(migrate, "head", lambda: "0010")
+    migrate.check(empty_database_url)
+    monkeypatch.setattr(migrate, "head", lambda: "0009")
+    assert f"is {newest}" in refused(empty_database_url)
+
+
+def test_a_database_that_is_away_is_no_answer() -> None:
+    with pytest.raises(DatabaseUnavailable):
+        migrate.check(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
+
+
+PROGRAMS: dict[str, tuple[str, ...]] = {
+    "api": ("-m", "orchestrator.cli", "api"),
+    "worker": ("-m", "orchestrator.cli", "worker"),
+    "beat": ("-m", "orchestrator.cli", "beat"),
+    "users' worker": ("-m", "celery", "-A", "tests.apps.steps", "worker", "-l", "INFO"),
+    "users' beat": ("-m", "celery", "-A", "tests.apps.steps", "beat", "-S", "orchestrator"),
+}
+SLOW = {name: () if name == "api" else (pytest.mark.slow,) for name in PROGRAMS}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW[name]) for name in PROGRAMS])
+def test_no_program_starts_on_an_unknown_schema(
+    name: str, tmp_path: Path, empty_database_url: str, broker_url: str
+) -> None:
+    with Stack(tmp_path, empty_database_url, broker_url, api_port=free_port()) as stack:
+        process = stack.spawn("program", *PROGRAMS[name])
+        assert process.wait(60) == 2
+    (told,) = [line for line in _lines(tmp_path) if line.startswith("error")]
+    assert "run `orchestrator db upgrade` first" in told
+    assert "Traceback" not in "".join(_lines(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_program_waits_for_a_database_that_is_away(
+    name: str, tmp_path: Path, broker_url: str
+) -> None:
+    nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+    settings: dict[str, Any] = {"database_url": nowhere, "broker_url": broker_url}
+    ready = {"worker": " ready.", "beat": "beat_waits", "api": "Booting worker"}
+    signs = {**ready, "users' worker": " ready.", "users' beat": "Postgres is away"}
+    with Stack(tmp_path, **settings, api_port=free_port()) as stack:
+        process = stack.spawn("program", *PROGRAMS[name], ready=log_says(signs[name]))
+        assert process.running
+        assert "Postgres is away" in process.log_since_start()
+
+
+def _lines(folder: Path) -> list[str]:
+    return (folder / "program.log").read_text().splitlines()
