@@ -29,6 +29,7 @@ from api import (
     steps,
     stream,
     subscriptions,
+    tags,
     trace,
     why,
     workflows,
@@ -159,6 +160,7 @@ def _describe(app: Flask) -> Any:
         api.register_blueprint(resource.blueprint)
     paths = api.spec._paths  # noqa: SLF001  apispec gives copies only
     keyed.describe(paths)
+    tags.describe(paths)
     deprecation.mark(app, paths)
     return api
 

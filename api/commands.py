@@ -127,7 +127,7 @@ def _check(command: Command, body: dict[str, Any], target: Target, cursor: Trans
 
 
 def _register(command: Command) -> None:
-    @blueprint.route(f"/{command.name}", methods=["POST"], endpoint=command.name)
+    @blueprint.route(f"/{command.name}", methods=["POST"], endpoint=command.name, tagged=True)
     @blueprint.answers(202, AcceptedSchema, Location="where the instance is")
     @blueprint.described(summary=command.summary)
     @takes(command.schema, optional=True)

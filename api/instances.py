@@ -107,7 +107,7 @@ def counts(query: dict[str, Any]) -> Response:
 
 @blueprint.route("/<id:id>")
 @blueprint.answers(200, InstanceSchema, ETag="changes with every transition")
-@blueprint.answers(304, meaning="Not changed since the ETag in If-None-Match")
+@blueprint.answers(304, meaning="Not changed since the ETag in If-None-Match", ETag="the same")
 @blueprint.asks(WaitSchema)
 def get(query: dict[str, Any], id: str) -> Response:
     """An instance

@@ -33,7 +33,9 @@ class Decorator(Protocol):
 
 #: What any operation may answer; what takes a body or makes a change may answer more.
 ALWAYS = (400, 401, 403, 404, 405, 406, 408, 414, 422, 429, 431, 500, 503)
-WITH_BODY = (409, 412, 413, 415, 501)
+WITH_BODY = (409, 413, 415, 501)
+#: What is given a tag with If-Match may have changed since; see `api.tags`.
+TAGGED = (412,)
 
 
 class GivenId(str):
@@ -54,17 +56,20 @@ class Resource(flask_smorest.Blueprint):  # type: ignore[misc]  # it has no type
     """One resource of the API.
 
     Its `route` takes the least `role` that may use it (viewer for GET, operator for the
-    rest, unless told), and documents the problems that it may answer. Its other decorators
-    are flask-smorest's, typed and with our defaults.
+    rest, unless told), and documents the problems that it may answer; `tagged` says that it
+    heeds If-Match. Its other decorators are flask-smorest's, typed and with our defaults.
     """
 
     ARGUMENTS_PARSER = QueryParser()
 
-    def route(self, rule: str, *, role: Role | None = None, **options: Any) -> Decorator:
+    def route(
+        self, rule: str, *, role: Role | None = None, tagged: bool = False, **options: Any
+    ) -> Decorator:
         """Register a view; see the class."""
         method = options.setdefault("methods", ["GET"])[0]
         least = role or (Role.VIEWER if method == "GET" else Role.OPERATOR)
-        problems = ALWAYS if method == "GET" else ALWAYS + WITH_BODY
+        problems: tuple[int, ...] = ALWAYS if method == "GET" else ALWAYS + WITH_BODY
+        problems += TAGGED if tagged else ()
         registered = super().route(rule, **options)
 
         def decorator(view: View) -> View:

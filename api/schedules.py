@@ -81,8 +81,8 @@ def get(query: dict[str, Any], id: str) -> Response:
     return respond(shown, headers=tags.headers(tags.tag_of(_summary(row))))
 
 
-@blueprint.route("/<id:id>", methods=["PATCH"])
-@blueprint.answers(200, ScheduleSchema)
+@blueprint.route("/<id:id>", methods=["PATCH"], tagged=True)
+@blueprint.answers(200, ScheduleSchema, ETag="for `If-Match`")
 @takes(ChangeScheduleSchema)
 def change(body: dict[str, Any], id: str) -> Response:
     """Pause a schedule, or resume it
@@ -95,12 +95,13 @@ def change(body: dict[str, Any], id: str) -> Response:
         changed = act(cursor, row.id)
         action = "schedule.pause" if body["paused"] else "schedule.resume"
         _audit(cursor, action, row, body.get("reason"))
-        return keyed.answered(200, _whole(cursor, changed, 1))
+        tag = tags.headers(tags.tag_of(_summary(changed)))
+        return keyed.answered(200, _whole(cursor, changed, 1), tag)
 
     return keyed.change(partial(_on, id, make))
 
 
-@blueprint.route("/<id:id>/trigger", methods=["POST"])
+@blueprint.route("/<id:id>/trigger", methods=["POST"], tagged=True)
 @blueprint.answers(202, FiringSchema, Location="where the instance is")
 @takes(TriggerSchema, optional=True)
 def trigger(body: dict[str, Any], id: str) -> Response:
@@ -117,7 +118,7 @@ def trigger(body: dict[str, Any], id: str) -> Response:
     return keyed.change(partial(_on, id, make), after=lambda: state().hints.send(*hints))
 
 
-@blueprint.route("/<id:id>/backfill", methods=["POST"])
+@blueprint.route("/<id:id>/backfill", methods=["POST"], tagged=True)
 @blueprint.answers(202, BackfilledSchema)
 @takes(BackfillSchema)
 def backfill(body: dict[str, Any], id: str) -> Response:

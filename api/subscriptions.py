@@ -162,8 +162,8 @@ def _find(reader: Reader, id: str, *, lock: bool = False) -> SubscriptionRow:
     return found
 
 
-@blueprint.route("/<id:id>", methods=["PATCH"])
-@blueprint.answers(200, SubscriptionSchema)
+@blueprint.route("/<id:id>", methods=["PATCH"], tagged=True)
+@blueprint.answers(200, SubscriptionSchema, ETag="for `If-Match`")
 @takes(ChangeSubscriptionSchema)
 def change(body: dict[str, Any], id: str) -> Response:
     """Change a subscription: pause it, activate it (again), tell it of other events
@@ -186,12 +186,13 @@ def change(body: dict[str, Any], id: str) -> Response:
         subscriptions.change(cursor, changed, secret)
         deliveries.announce(cursor)
         audit.write(cursor, entry("subscription.change", row.namespace, row.id))
-        return keyed.answered(200, _shown(_find(cursor, id)))
+        shown = _shown(_find(cursor, id))
+        return keyed.answered(200, shown, tags.headers(tags.tag_of(shown)))
 
     return keyed.change(partial(_on, id, act))
 
 
-@blueprint.route("/<id:id>", methods=["DELETE"])
+@blueprint.route("/<id:id>", methods=["DELETE"], tagged=True)
 @blueprint.answers(204)
 def remove(id: str) -> Response:
     """End a subscription: nothing more is sent, and its deliveries are forgotten"""
@@ -248,7 +249,7 @@ def _delivery(reader: Reader, id: str, delivery: str) -> DeliveryRow:
     return found
 
 
-@blueprint.route("/<id:id>/deliveries/<id:delivery>/retry", methods=["POST"])
+@blueprint.route("/<id:id>/deliveries/<id:delivery>/retry", methods=["POST"], tagged=True)
 @blueprint.answers(202, DeliverySchema)
 def retry(id: str, delivery: str) -> Response:
     """Send an event once more, whether it arrived, was given up or waits for its next try

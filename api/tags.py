@@ -7,6 +7,7 @@ seldom is a hash of how it is shown.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from flask import request
@@ -14,6 +15,32 @@ from flask import request
 from api import kinds
 from api.problems import Problem
 from api.resource import dumped
+
+_IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "the `ETag` of what was seen: where it has changed since, it is a 412 and"
+    " nothing is done",
+}
+_IF_NONE_MATCH = {
+    "in": "header",
+    "name": "If-None-Match",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "the `ETag` of what is known: where it has not changed, the answer is a 304",
+}
+
+
+def describe(paths: Mapping[str, Any]) -> None:
+    """Add the headers to those operations of a description's paths that heed them."""
+    for operations in paths.values():
+        for operation in operations.values():
+            answers = operation.get("responses", {}) if isinstance(operation, dict) else {}
+            for status, header in (("412", _IF_MATCH), ("304", _IF_NONE_MATCH)):
+                if status in answers:
+                    operation.setdefault("parameters", []).append(header)
 
 
 def tag_of(shown: Any) -> str:

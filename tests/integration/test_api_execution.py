@@ -132,6 +132,30 @@ def test_a_command_may_insist_on_the_state_that_was_seen(api: Api):
     assert api.post(f"/v1/instances/{id}/cancel", headers={"If-Match": tag}).status_code == 202
 
 
+def test_what_heeds_a_tag_says_so(api: Api):
+    heeding = {
+        f"{method} {path}"
+        for path, operations in api.description.spec["paths"].items()
+        for method, operation in operations.items()
+        if method != "parameters"
+        for each in operation.get("parameters", [])
+        if each["name"] == "If-Match"
+    }
+    commands = ("suspend", "resume", "cancel", "terminate", "retry", "compensate", "skip")
+    assert heeding == {
+        *(f"post /v1/instances/{{id}}/{command}" for command in commands),
+        "patch /v1/schedules/{id}",
+        "post /v1/schedules/{id}/trigger",
+        "post /v1/schedules/{id}/backfill",
+        "patch /v1/subscriptions/{id}",
+        "delete /v1/subscriptions/{id}",
+        "post /v1/subscriptions/{id}/deliveries/{delivery}/retry",
+    }
+    instance = api.description.spec["paths"]["/v1/instances/{id}"]["get"]
+    assert "If-None-Match" in {each["name"] for each in instance["parameters"]}
+    assert all("ETag" in instance["responses"][status]["headers"] for status in ("200", "304"))
+
+
 @pytest.mark.parametrize("body", [{"reason": 7}, {"why": "x"}, [], "x", {"reason": "x" * 2001}])
 def test_a_command_takes_only_what_it_knows(api: Api, body: Any):
     id = running(api, WAIT)

@@ -359,11 +359,12 @@ def test_a_change_to_what_has_changed_since_is_refused(street: Street):
     body = {"namespace": NAMESPACE, "filter": {}, "webhook": {"url": "https://x.example/"}}
     path = street.api.post("/v1/subscriptions", json=body).headers["Location"]
     seen = {"If-Match": street.api.get(path).headers["ETag"]}
-    assert street.api.patch(path, json={"description": "a"}, headers=seen).status_code == 200
+    changed = street.api.patch(path, json={"description": "a"}, headers=seen)
+    assert changed.status_code == 200
     for method, options in (("patch", {"json": {"description": "b"}}), ("delete", {})):
         refused = street.api(method, path, headers=seen, **options)
         assert (refused.status_code, refused.json["title"]) == (412, "It has changed meanwhile")
-    now = {"If-Match": street.api.get(path).headers["ETag"]}
+    now = {"If-Match": changed.headers["ETag"]}
     assert street.api.delete(path, headers=now).status_code == 204
 
 

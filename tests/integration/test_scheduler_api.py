@@ -181,11 +181,13 @@ def test_the_next_due_times_are_in_the_future(api: Api):
 def test_a_change_to_what_has_changed_since_is_refused(api: Api):
     path = f"/v1/schedules/{deploy(api, NIGHTLY)}"
     seen = {"If-Match": api.get(path).headers["ETag"]}
-    assert api.patch(path, json={"paused": True}, headers=seen).status_code == 200
+    changed = api.patch(path, json={"paused": True}, headers=seen)
+    assert changed.status_code == 200
     for refused in (
         api.patch(path, json={"paused": False}, headers=seen),
         api.post(f"{path}/trigger", headers=seen),
     ):
         assert (refused.status_code, problem(refused)) == (412, "precondition-failed")
-    now = {"If-Match": api.get(path).headers["ETag"]}
+    assert api.get(path).headers["ETag"] == changed.headers["ETag"]
+    now = {"If-Match": changed.headers["ETag"]}
     assert api.patch(path, json={"paused": False}, headers=now).status_code == 200

@@ -33,7 +33,7 @@ schemas, and fit them.
 | **Idempotency** | `Idempotency-Key` on any POST: the first answer comes again, marked `Idempotency-Replayed: true`; another body under the key is a 422, one still in flight a 409 |
 | **Pages** | `{items, next}`; `?cursor=<next>` goes on, `?limit=` is 50 and at most 1,000. Lists are read by index: a page deep in millions of rows costs what the first does |
 | **Waiting** | `Prefer: wait=N` on a start and `?wait=N` on an instance hold the answer for up to 60 s |
-| **Changes** | `If-Match: <ETag>` on commands: 412 if the instance has changed since |
+| **Changes** | `If-Match: <ETag>` on commands, and on changes of schedules and subscriptions: 412 if what the tag is of has changed since. `If-None-Match` on an instance: 304 if it has not |
 | **Too much** | 413 a body over `ORCHESTRATOR_MAX_PAYLOAD`, 429 with `Retry-After` too many requests |
 | **Tracing** | a `traceparent` is taken up; `X-Request-Id` is on every answer and in the logs |
 
