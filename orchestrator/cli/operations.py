@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 from urllib.parse import parse_qsl
 
 import click
@@ -12,11 +11,10 @@ from rich.markup import escape
 from orchestrator.cli.exits import Exit, Failure
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import progress_console
-from orchestrator.client import Client
+from orchestrator.client import Client, Operation
 
 _SHOWN = ("id", "created_at", "action", "state", "matches", "done", "by", "filter")
 _PATH = "/v1/operations"
-_ENDS = ("completed", "stopped", "failed")
 #: How often to look how far an operation is, in s.
 _LOOK = 0.3
 
@@ -50,12 +48,11 @@ def start(
     """
     with shared.client() as client:
         if dry_run:
-            body = {"action": action, "filter": parsed(query), "dry_run": True}
-            shared.printer.value(client.transport.request("POST", _PATH, json=body).json())
+            shared.printer.value(client.matches(action, parsed(query)).data)
         else:
             made = tell_many(client, action, query, yes, reason, wait)
             if made is not None:
-                shared.printer.value(made)
+                shared.printer.value(made.data)
 
 
 @operation.command("list")
@@ -73,7 +70,7 @@ def list_(shared: Shared, state: str | None) -> None:
 def show(shared: Shared, id: str) -> None:
     """Show an operation and how far it is."""
     with shared.client() as client:
-        shared.printer.value(client.transport.request("GET", f"{_PATH}/{id}").json())
+        shared.printer.value(client.operation(id).data)
 
 
 @operation.command()
@@ -83,8 +80,8 @@ def stop(shared: Shared, ids: tuple[str, ...]) -> None:
     """Stop operations; whom they have reached stays reached."""
     with shared.client() as client:
         for id in ids:
-            told = client.transport.request("DELETE", f"{_PATH}/{id}").json()
-            done = f"{told['done']} of {told['matches']} reached"
+            told = client.stop_operation(id)
+            done = f"{told.done} of {told.matches} reached"
             progress_console().print(f"[green]stopped[/] {escape(id)}: {done}")
 
 
@@ -99,32 +96,31 @@ def parsed(query: str) -> dict[str, str]:
 
 def tell_many(
     client: Client, action: str, query: str, yes: bool, reason: str | None, wait: bool = True
-) -> dict[str, Any] | None:
+) -> Operation | None:
     """Make an operation, once somebody has agreed to the number that it reaches; the operation
     as it ended, or as it was made; None: there is nothing to reach."""
-    body: dict[str, Any] = {"action": action, "filter": parsed(query)}
-    dry = client.transport.request("POST", _PATH, json={**body, "dry_run": True}).json()
-    if not dry["matches"]:
+    filter = parsed(query)
+    count = client.matches(action, filter).count
+    if not count:
         progress_console().print("nothing matches")
         return None
     if not yes:
         what = "dead letters" if action.startswith("dead-letter.") else "instances"
-        click.confirm(f"{action} {dry['matches']} {what}?", abort=True, err=True)
-    body |= {"reason": reason} if reason else {}
-    made: dict[str, Any] = client.transport.request("POST", _PATH, json=body).json()
-    progress_console().print(f"[green]{escape(action)}[/] operation {made['id']}")
+        click.confirm(f"{action} {count} {what}?", abort=True, err=True)
+    made = client.operate(action, filter, reason)
+    progress_console().print(f"[green]{escape(action)}[/] operation {made.id}")
     return _ended(client, made) if wait else made
 
 
-def _ended(client: Client, made: dict[str, Any]) -> dict[str, Any]:
+def _ended(client: Client, made: Operation) -> Operation:
     """Follow an operation to its end."""
     told = -1
-    while made["state"] not in _ENDS:
+    while not made.ended:
         time.sleep(_LOOK)  # its progress is a row to look at; nothing tells of it
-        made = client.transport.request("GET", f"{_PATH}/{made['id']}").json()
-        if made["done"] != told:
-            told = made["done"]
-            progress_console().print(f"{told} of {made['matches']}")
-    if made["state"] != "completed":
-        raise Failure(f"the operation {made['state']}: {made['error'] or ''}", Exit.FAULTED)
+        made = client.operation(made.id)
+        if made.done != told:
+            told = made.done
+            progress_console().print(f"{told} of {made.matches}")
+    if made.state != "completed":
+        raise Failure(f"the operation {made.state}: {made.error or ''}", Exit.FAULTED)
     return made

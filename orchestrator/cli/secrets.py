@@ -6,7 +6,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from typing import IO, Any
-from urllib.parse import quote
 
 import click
 from rich.markup import escape
@@ -42,7 +41,8 @@ def set_(shared: Shared, name: str, namespace: str | None, file: IO[str] | None)
     value = _value(name, file)
     if not value:
         raise Failure("the secret is empty", Exit.USAGE)
-    _request(shared, "PUT", name, namespace, json={"value": value})
+    with shared.client() as client:
+        client.set_secret(name, value, namespace)
     progress_console().print(f"[green]set[/] {escape(name)}")
 
 
@@ -62,9 +62,10 @@ def list_(shared: Shared, namespace: str | None) -> None:
 @shared_options
 def delete(shared: Shared, names: Sequence[str], namespace: str | None) -> None:
     """Forget secrets."""
-    for name in names:
-        _request(shared, "DELETE", name, namespace)
-        progress_console().print(f"[green]deleted[/] {escape(name)}")
+    with shared.client() as client:
+        for name in names:
+            client.delete_secret(name, namespace)
+            progress_console().print(f"[green]deleted[/] {escape(name)}")
 
 
 @secret.command()
@@ -72,9 +73,9 @@ def delete(shared: Shared, names: Sequence[str], namespace: str | None) -> None:
 def rotate(shared: Shared) -> None:
     """Seal every secret anew, with the newest of the keys."""
     with shared.client() as client:
-        told = client.transport.request("POST", "/v1/secrets/-/rotate").json()
-    shared.printer.value(told)
-    if told["unreadable"]:
+        told = client.rotate_secrets()
+    shared.printer.value(told.data)
+    if told.unreadable:
         raise Failure("some secrets can't be read with any of the keys; set them again")
 
 
@@ -91,10 +92,3 @@ def _value(name: str, file: IO[str] | None) -> str:
         typed: str = click.prompt(name, hide_input=True, confirmation_prompt=True, err=True)
         return typed
     return (file or sys.stdin).read().rstrip("\n")
-
-
-def _request(shared: Shared, method: str, name: str, namespace: str | None, **options: Any) -> None:
-    query = {"namespace": namespace} if namespace else {}
-    path = f"/v1/secrets/{quote(name, safe='')}"
-    with shared.client() as client:
-        client.transport.request(method, path, params=query, **options)

@@ -10,6 +10,27 @@
 
 from orchestrator.client.client import Client
 from orchestrator.client.transport import ApiError, Unreachable
-from orchestrator.client.values import Attempt, Deployed, Run, Step
+from orchestrator.client.values import (
+    Attempt,
+    Deployed,
+    Matches,
+    Operation,
+    Renewed,
+    Run,
+    Secret,
+    Step,
+)
 
-__all__ = ["ApiError", "Attempt", "Client", "Deployed", "Run", "Step", "Unreachable"]
+__all__ = [
+    "ApiError",
+    "Attempt",
+    "Client",
+    "Deployed",
+    "Matches",
+    "Operation",
+    "Renewed",
+    "Run",
+    "Secret",
+    "Step",
+    "Unreachable",
+]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
 
+from orchestrator.client.administration import Administration
 from orchestrator.client.stream import identified, server_sent_events
 from orchestrator.client.transport import ApiError, Transport, Unreachable
 from orchestrator.client.values import Deployed, Json, Run, Step
@@ -21,7 +22,7 @@ _LONGEST_WAIT = 60.0
 _LOOK_AGAIN = 0.1
 
 
-class Client:
+class Client(Administration):
     """A connection to the API at `url`, shown `key`.
 
     Default: the settings ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY. Every POST carries
@@ -228,7 +229,7 @@ class Client:
 
     def compensate(self, id: str, *, step: int | None = None, reason: str | None = None) -> None:
         """Undo what an ended instance completed; with `step`, only back to that step."""
-        self.command(id, "compensate", reason=reason, **{"from": step})
+        self.command(id, "compensate", reason=reason, step=step)
 
     def dead_letters(self, **filters: str) -> Iterator[dict[str, Any]]:
         """Work that gave up: `{id, instance, step, reason, error, ...}`, newest first."""
@@ -277,21 +278,6 @@ class Client:
                     yield found
             except Unreachable:
                 self._json("GET", "/v1/events", params={"limit": 1})  # raises if it has gone
-
-    # --- any resource
-
-    def pages(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-        """Every item of a paged list, page by page."""
-        query = dict(params or {})
-        while True:
-            page = self._json("GET", path, params=query)
-            yield from page["items"]
-            if not page.get("next"):
-                return
-            query["cursor"] = page["next"]
-
-    def _json(self, method: str, path: str, **content: Any) -> Any:
-        return self.transport.request(method, path, **content).json()
 
 
 def _seconds(value: float) -> str:

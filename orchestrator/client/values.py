@@ -130,5 +130,88 @@ class Deployed:
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
+@dataclass(frozen=True)
+class Secret:
+    """What may be known of a secret: its value never comes back."""
+
+    namespace: str
+    name: str
+    created_at: datetime | None = None
+    changed_at: datetime | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Secret:
+        """Read a secret as ``GET /v1/secrets`` gives it."""
+        times = (_time(data[name]) for name in ("created_at", "changed_at"))
+        return cls(data["namespace"], data["name"], *times)
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """How many secrets were sealed anew; `unreadable` are ``(namespace, name)`` of those that
+    none of the keys opens."""
+
+    renewed: int
+    unreadable: tuple[tuple[str, str], ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Renewed:
+        """Read the answer of a rotation."""
+        unreadable = tuple((of, name) for of, name in data["unreadable"])
+        return cls(data["renewed"], unreadable, data)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One command to many, as it stood when the API was asked.
+
+    `state` is pending, running, completed, stopped or failed; `matches` how many it was to
+    reach when it was asked for, `done` how many it has reached.
+    """
+
+    id: str
+    action: str
+    state: str
+    matches: int
+    done: int
+    filter: Mapping[str, str] = field(default_factory=dict)
+    by: str | None = None
+    reason: str | None = None
+    error: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it reaches nobody more."""
+        return self.state in ("completed", "stopped", "failed")
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Operation:
+        """Read an operation as ``GET /v1/operations/{id}`` gives it."""
+        plain = ("id", "action", "state", "matches", "done", "filter", "by", "reason", "error")
+        times = ("created_at", "started_at", "ended_at")
+        known = {name: data[name] for name in plain} | {name: _time(data[name]) for name in times}
+        return cls(**known, data=data)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What an operation would reach: how many, and the first of them as the API shows them."""
+
+    action: str
+    count: int
+    sample: tuple[Mapping[str, Any], ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Matches:
+        """Read the answer of a dry run."""
+        return cls(data["action"], data["matches"], tuple(data["sample"]), data=data)
+
+
 def _time(value: str | None) -> datetime | None:
     return datetime.fromisoformat(value) if value else None

@@ -58,16 +58,22 @@ def outside(api: Api) -> Outside:
 
 
 @pytest.fixture
-def cli(api: Api) -> Iterator[Callable[..., Any]]:
-    """The command line on the same API, over a socket."""
+def served(api: Api) -> Iterator[str]:
+    """The same API over a socket: its address."""
     server = make_server("127.0.0.1", 0, api.client.application, threaded=True)
     threading.Thread(target=server.serve_forever).start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def cli(served: str) -> Callable[..., Any]:
+    """The command line on the same API."""
 
     def run(*arguments: str) -> Any:
-        done = CliRunner().invoke(main, ["--url", f"http://127.0.0.1:{server.port}", *arguments])
+        done = CliRunner().invoke(main, ["--url", served, *arguments])
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout) if done.stdout.strip() else None
 
-    yield run
-    server.shutdown()
-    server.server_close()
+    return run

@@ -143,7 +143,7 @@ def test_dead_letters_are_settled_but_those_of_what_still_runs(api: Api, runs: l
     for id in runs[:4]:
         api.all(
             "insert into orchestrator.dead_letters (id, namespace, instance_id, step, reason)"
-            " values (%s, 'shop', %s, 1, 'it gave up')",
+            " values (%s, 'shop', %s, 1, 'compensation')",
             new_id(),
             id,
         )

@@ -1,0 +1,27 @@
+"""What all methods of the client stand on: one answer, or every item of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestrator.client.transport import Transport
+
+
+class Resources:
+    """The resources of the API behind a transport."""
+
+    transport: Transport
+
+    def pages(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """Every item of a paged list, page by page."""
+        query = dict(params or {})
+        while True:
+            page = self._json("GET", path, params=query)
+            yield from page["items"]
+            if not page.get("next"):
+                return
+            query["cursor"] = page["next"]
+
+    def _json(self, method: str, path: str, **content: Any) -> Any:
+        return self.transport.request(method, path, **content).json()
