@@ -89,6 +89,7 @@ class Simulation:
         *,
         most_faults: int = 10,
         tables: type[Tables] = Tables,
+        documents: Documents | None = None,
         turns: Random | None = None,
         continuation: bool | None = None,
     ) -> None:
@@ -118,7 +119,7 @@ class Simulation:
         self._dispatcher = SimDispatcher(app, "orchestrator", meter=METER)
         self.limits = Limits(tasks=self.random.choice([1, 3, 100]), items=2)
         self._bringer = Bringer(EVALUATOR.evaluate, self.limits, self._dispatcher.queue_of)
-        self.documents = Documents(self.random)
+        self.documents = documents or Documents(self.random)
         self.bodies = self.documents.all()
         self.ids = [self.tables.deploy(body) for body in self.bodies]
         self.commands = self._draw_commands()
@@ -224,7 +225,7 @@ class Simulation:
 
     def strike(self, kind: str) -> bool:
         """A fault that strikes everything at once. False: it has nothing to strike."""
-        random, loop, broker = self.random, self.loop, self.broker
+        random, loop, broker = self.faults.random, self.loop, self.broker
         worker = random.choice(list(self.workers.values()))
         beat = random.choice(list(self.beats.values()))
         strikes: dict[str, Callable[[], bool | None]] = {
@@ -247,11 +248,11 @@ class Simulation:
             self.loop.stop(process, 3 * self.lease)
 
     def _step_clock(self) -> None:
-        self.skew = self.random.choice([-3600.0, 3600.0])
+        self.skew = self.faults.random.choice([-3600.0, 3600.0])
 
     def _forge(self) -> bool:
         """Messages that nobody of us has sent."""
-        random = self.random
+        random = self.faults.random
         attempts = [*self.tables.attempts, self.new_uuid()]
         instances = [*self.tables.instances, self.new_uuid()]
         for _ in range(5):
@@ -333,7 +334,8 @@ class Simulation:
     def command(self, command: str) -> None:
         """Command some instance, if there is one."""
         if self.tables.instances:
-            self.client.command(self.random.choice(list(self.tables.instances)), command)
+            instance = self.faults.random.choice(list(self.tables.instances))
+            self.client.command(instance, command)
 
     def _heal(self) -> None:
         """Nothing is broken any more, nobody is stopped, nothing is suspended."""
