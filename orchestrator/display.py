@@ -17,6 +17,11 @@ from celery.utils.saferepr import saferepr
 #: Characters of either of the two texts, as Celery itself bounds them.
 SIZE = 1024
 
+#: Arguments of so many parts are looked at one by one.
+MANY = 32
+
+_SCALARS = frozenset((int, float, bool, type(None)))
+
 
 def displayed(call: Mapping[str, Any]) -> tuple[str, str]:
     """``argsrepr`` and ``kwargsrepr`` of a step's call (`Step.call`), its secrets apart."""
@@ -32,9 +37,23 @@ def displayed(call: Mapping[str, Any]) -> tuple[str, str]:
 
 def shown(value: Any) -> str:
     """A value as Celery shows it: Python's notation, cut where it gets long."""
-    if not value:  # the way through `saferepr` is long even for nothing
+    if not value:
         return repr(value)
+    if _is_simple(value):  # the way through `saferepr` is ten times as long
+        text = repr(value)
+        if len(text) <= SIZE:
+            return text
     return str(saferepr(value, maxlen=SIZE))
+
+
+def _is_simple(value: Any) -> bool:
+    """Whether it holds nothing but a few scalars, so that `repr` is not long in saying it."""
+    if type(value) not in (dict, list) or len(value) > MANY:
+        return False
+    for one in value.values() if type(value) is dict else value:
+        if type(one) not in _SCALARS and (type(one) is not str or len(one) > SIZE):
+            return False
+    return True
 
 
 def _of_other(call: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
 from orchestrator.display import SIZE, displayed
@@ -51,6 +53,24 @@ def test_displayed(call: dict, args: str, kwargs: str | None) -> None:
     assert found[0] == args
     if kwargs is not None:
         assert found[1] == kwargs
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"order": "o-1", "amount": 12.5, "express": True, "note": None},
+        {"note": 'it\'s\n"quoted"'},
+        {"lines": [{"sku": "a"}], "n": 1},
+        {"text": "x" * SIZE},
+        {str(n): n for n in range(200)},
+    ],
+    ids=["scalars", "quotes", "nested", "long", "many"],
+)
+def test_it_is_python_s_notation_as_far_as_it_goes(kwargs: dict) -> None:
+    found = displayed({"kind": "celery", "kwargs": kwargs})[1]
+    assert len(found) < 2 * SIZE
+    if "..." not in found:
+        assert ast.literal_eval(found) == kwargs
 
 
 def test_it_is_bounded() -> None:
