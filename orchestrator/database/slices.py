@@ -155,16 +155,19 @@ def _open(reader: Reader, instance: str) -> list[tuple[Step, Attempt | None]]:
     return [(step, newest.get(step.id)) for step in (to_step(row) for (row,) in steps)]
 
 
+_OF_CHILDREN = (
+    *("id", "parent", "ref", "kind", "status", "index", "output", "error", "done", "undoes"),
+    *("started_at", "ended_at"),
+)
+
+
 def _children(reader: Reader, instance: str, parent: int) -> list[Step]:
     rows = reader.all(
-        "select id, parent, ref, kind, status, index, output, error, done, started_at, ended_at"
+        f"select {', '.join(_OF_CHILDREN)}"
         " from orchestrator.steps where instance_id = %s and parent = %s and id > %s order by id",
         (instance, parent, parent),
     )
-    names = ("id", "parent", "ref", "kind", "status", "index", "output", "error", "done")
-    return [
-        to_step(dict(zip((*names, "started_at", "ended_at"), row, strict=True))) for row in rows
-    ]
+    return [to_step(dict(zip(_OF_CHILDREN, row, strict=True))) for row in rows]
 
 
 def _items(reader: Reader, instance: str, step: int, index: int) -> Chunk | None:

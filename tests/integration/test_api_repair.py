@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.values import Instance, Need, Slice
+from orchestrator.database import slices
+from orchestrator.database.rows import to_step
+from tests.support import needs
 from tests.support.api import document, problem
 from tests.support.outside import SAGA, Outside, call
 
@@ -223,3 +227,17 @@ def test_a_block_that_will_be_tried_again_says_when(outside: Outside) -> None:
     step = outside.step(id, "t")
     assert step["status"] == "waiting"
     assert step["retry_at"] > step["started_at"]
+
+
+def test_children_are_read_as_the_tests_of_the_core_give_them(outside: Outside) -> None:
+    block = {"try": [call("a"), {"c": {"call": "c"}}], "catch": {}, "metadata": {"rollback": True}}
+    id = outside.start([{"t": block}, {"w": {"wait": {"hours": 1}}}])
+    assert outside.work(id, "c") == ["a", "c", "undo-a"]
+    rows = outside.api.all(
+        "select row_to_json(s) from orchestrator.steps s where instance_id = %s", id
+    )
+    steps = {row["id"]: to_step(row) for (row,) in rows}
+    need = Need("children", (outside.step(id, "t")["id"],))
+    found = slices.load(outside.api.database, Slice(Instance(id, "shop", "")), need)
+    assert found.loaded[need] == needs.children(steps, *need.args)
+    assert [one.undoes is None for one in found.loaded[need]] == [True, True, False]

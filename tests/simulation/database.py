@@ -20,7 +20,6 @@ from orchestrator.core.values import (
     Json,
     Need,
     Slice,
-    Status,
     Step,
     StimulusKind,
 )
@@ -33,6 +32,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.loop import Loop, Place, Process
 from tests.simulation.rows import LIVE, READY, AttemptRow, Rows
 from tests.simulation.tables import Tables
+from tests.support import needs
 
 T = TypeVar("T")
 
@@ -337,51 +337,6 @@ def _open(view: SimView, rows: Rows) -> list[tuple[Step, Attempt | None]]:
     ]
 
 
-def _children(_: SimView, rows: Rows, parent: int) -> list[Step]:
-    return [
-        Step(
-            id=step.id,
-            parent=step.parent,
-            ref=step.ref,
-            kind=step.kind,
-            status=step.status,
-            index=step.index,
-            output=step.output,
-            error=step.error,
-            done=step.done,
-            started_at=step.started_at,
-            ended_at=step.ended_at,
-        )
-        for _, step in sorted(rows.steps.items())
-        if step.parent == parent
-    ]
-
-
-def _undo(_: SimView, rows: Rows, before: int) -> tuple[Step | None, dict[int, Step]]:
-    found = [
-        step
-        for step in rows.steps.values()
-        if step.undo is not None
-        and step.done is not None
-        and step.done < before
-        and (step.status is Status.COMPLETED or step.unknown)
-    ]
-    if not found:
-        return None, {}
-    step = max(found, key=lambda step: step.done or 0)
-    return step, rows.chain(step.id)
-
-
-def _items(_: SimView, rows: Rows, step: int, index: int) -> Json:
-    found = [one for (of, at), one in rows.chunks.items() if of == step and at <= index]
-    return max(found, key=lambda one: one.index, default=None)
-
-
-def _attempt(_: SimView, rows: Rows, step: int) -> Attempt | None:
-    found = [row.value for row in rows.attempts if row.value.step == step]
-    return max(found, key=lambda one: one.number, default=None)
-
-
 def _workflow(view: SimView, _: Rows, namespace: str, name: str, version: str) -> str | None:
     found = [
         (one.version, id)
@@ -391,18 +346,13 @@ def _workflow(view: SimView, _: Rows, namespace: str, name: str, version: str) -
     return max(found)[1] if found else None
 
 
-def _stopped(_: SimView, rows: Rows, run: int) -> list[Step]:
-    found = (step for _, step in sorted(rows.steps.items()))
-    return [step for step in found if (step.state or {}).get("stopped") == run]
-
-
 LOADERS: dict[str, Callable[..., Any]] = {
     "open": _open,
-    "children": _children,
-    "undo": _undo,
-    "items": _items,
-    "attempt": _attempt,
+    "children": lambda _, rows, parent: needs.children(rows.steps, parent),
+    "undo": lambda _, rows, before: needs.undo(rows.steps, before),
+    "items": lambda _, rows, step, index: needs.items(rows.chunks, step, index),
+    "attempt": lambda _, rows, step: needs.newest((row.value for row in rows.attempts), step),
     "workflow": _workflow,
-    "stopped": _stopped,
+    "stopped": lambda _, rows, run: needs.stopped(rows.steps, run),
     "step": lambda _, rows, step: rows.chain(step),
 }

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from orchestrator.core.values import ROOT, Attempt, AttemptState, Chunk, Instance, Json, Step
+from orchestrator.core.values import Attempt, AttemptState, Chunk, Instance, Json, Step
 from orchestrator.document.model import Workflow
+from tests.support import needs
 
 READY, CLAIMED, WITHDRAWN = AttemptState.READY, AttemptState.CLAIMED, AttemptState.WITHDRAWN
 LIVE = (READY, CLAIMED)
@@ -93,11 +94,4 @@ class Rows:
 
     def chain(self, step: int) -> dict[int, Step]:
         """A step and its ancestors."""
-        found: dict[int, Step] = {}
-        while step != ROOT:
-            one = self.steps.get(step)
-            if one is None:
-                break
-            found[step] = one
-            step = one.parent
-        return found
+        return needs.chain(self.steps, step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,12 @@ from orchestrator.core.values import (
     Instance,
     Json,
     Listener,
-    Status,
     Step,
     Stimulus,
     Transition,
 )
 from orchestrator.document.model import Workflow
+from tests.support import needs
 
 if TYPE_CHECKING:
     from tests.support.world import World
@@ -48,11 +48,7 @@ class Rows:
 
 def chain(rows: Rows, step: int) -> dict[int, Step]:
     """A step with its ancestors."""
-    found: dict[int, Step] = {}
-    while step != ROOT and step in rows.steps:
-        found[step] = rows.steps[step]
-        step = found[step].parent
-    return found
+    return needs.chain(rows.steps, step)
 
 
 def _open(_: World, rows: Rows) -> list[tuple[Step, Attempt | None]]:
@@ -64,47 +60,9 @@ def _open(_: World, rows: Rows) -> list[tuple[Step, Attempt | None]]:
     ]
 
 
-def _children(_: World, rows: Rows, parent: int) -> list[Step]:
-    found = [step for step in rows.steps.values() if step.parent == parent]
-    return [replace(step, input=None) for step in sorted(found, key=lambda step: step.id)]
-
-
-def _undo(_: World, rows: Rows, before: int) -> tuple[Step | None, dict[int, Step]]:
-    found = [
-        step
-        for step in rows.steps.values()
-        if step.undo is not None
-        and step.done is not None
-        and step.done < before
-        and (step.status is Status.COMPLETED or step.unknown)
-    ]
-    if not found:
-        return None, {}
-    step = max(found, key=lambda step: step.done or 0)
-    return step, chain(rows, step.id)
-
-
-def _items(_: World, rows: Rows, step: int, index: int) -> Chunk | None:
-    found = [one for (of, at), one in rows.chunks.items() if of == step and at <= index]
-    return max(found, key=lambda one: one.index, default=None)
-
-
-def _attempt(_: World, rows: Rows, step: int) -> Attempt | None:
-    found = [one for one in rows.attempts.values() if one.step == step]
-    return max(found, key=lambda one: one.number, default=None)
-
-
 def _workflow(world: World, _: Rows, namespace: str, name: str, version: str) -> str | None:
     wanted = f"{namespace}/{name}/" + ("" if version == "latest" else version)
     return max((id for id in world.workflows if id.startswith(wanted)), default=None)
-
-
-def _stopped(_: World, rows: Rows, run: int) -> list[Step]:
-    return [
-        step
-        for step in sorted(rows.steps.values(), key=lambda step: step.id)
-        if (step.state or {}).get("stopped") == run
-    ]
 
 
 def _input(_: World, rows: Rows, step: int) -> Json:
@@ -119,12 +77,12 @@ def _secrets(world: World, _: Rows, *names: str) -> Json:
 
 ANSWERS: dict[str, Callable[..., Any]] = {
     "open": _open,
-    "children": _children,
-    "undo": _undo,
-    "items": _items,
-    "attempt": _attempt,
+    "children": lambda _, rows, parent: needs.children(rows.steps, parent),
+    "undo": lambda _, rows, before: needs.undo(rows.steps, before),
+    "items": lambda _, rows, step, index: needs.items(rows.chunks, step, index),
+    "attempt": lambda _, rows, step: needs.newest(rows.attempts.values(), step),
     "workflow": _workflow,
-    "stopped": _stopped,
+    "stopped": lambda _, rows, run: needs.stopped(rows.steps, run),
     "secrets": _secrets,
     "input": _input,
     "step": lambda _, rows, step: chain(rows, step),
