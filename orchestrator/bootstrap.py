@@ -64,14 +64,17 @@ def require_schema(settings: Settings) -> None:
         log.warning("Postgres is away", action="schema_unchecked", error=str(error))
 
 
-def services(settings: Settings, app: Celery, meter: Meter | None = None) -> Services:
+def services(
+    settings: Settings, app: Celery, meter: Meter | None = None, *, keep: bool = False
+) -> Services:
     """Make the services; nothing is connected to until it is used.
 
     `app` is the Celery app that messages go out through: the users' own in their workers;
-    `meter` counts what this process does.
+    `meter` counts what this process does; `keep`: its threads keep their connections
+    (`Database`).
     """
     meter = meter or Meter()
-    database = Database(settings.database_url, size=settings.database_pool)
+    database = Database(settings.database_url, size=settings.database_pool, keep=keep)
     dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout, meter)
     evaluator = Evaluator(Sandbox(settings.expression_cpu, settings.expression_memory))
     vault = Vault(settings.secrets_key)

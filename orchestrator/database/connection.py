@@ -7,9 +7,10 @@ through SQLAlchemy Core on the same pool. A process that was forked opens its ow
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg2
 import psycopg2.errors
@@ -109,13 +110,25 @@ class Transaction:
             _run(self._connection, how, ())
 
 
-class Database:
-    """A pool of connections to one Postgres, safe to share between threads and over a fork."""
+class _Kept(threading.local):
+    """The connection that a thread keeps for its next statement."""
 
-    def __init__(self, url: str, *, size: int = 5, wait: float = 3.0) -> None:
+    connection: PoolProxiedConnection | None = None
+
+
+class Database:
+    """A pool of connections to one Postgres, safe to share between threads and over a fork.
+
+    `keep`: a thread keeps the connection that it used last, for asking the pool each time
+    costs as much as a good part of a statement. Only where no more threads than `size` ask.
+    """
+
+    def __init__(self, url: str, *, size: int = 5, wait: float = 3.0, keep: bool = False) -> None:
         self.url = url
         self._size = size
         self._wait = wait
+        self._keep = keep
+        self._kept = _Kept()
         self._pid = 0
         self._engine: sa.Engine | None = None
 
@@ -144,8 +157,13 @@ class Database:
 
     def all(self, sql: str, params: Params = ()) -> Rows:
         """Run SQL in its own transaction; every row of the last statement's result."""
-        with self._lent() as connection:
-            return _run(connection, sql, params)
+        lent = self._lend()
+        try:
+            return _run(lent.dbapi_connection, sql, params)
+        except psycopg2.Error as error:
+            self._fail(error, lent)
+        finally:
+            self._take_back(lent)
 
     def last(self, sql: str, params: Params = ()) -> None:
         """Run SQL in its own transaction."""
@@ -162,32 +180,43 @@ class Database:
 
         `first` opens it; pass `LOCKING` where a row lock follows.
         """
-        with self._lent() as connection:
-            transaction = Transaction(connection, first)
+        lent = self._lend()
+        try:
+            transaction = Transaction(lent.dbapi_connection, first)
             try:
                 yield transaction
             except BaseException:
                 transaction.end("rollback")
                 raise
             transaction.end("commit")
-
-    @contextmanager
-    def _lent(self) -> Iterator[Any]:
-        """A connection of the pool; a broken one is thrown away with all its elders."""
-        fairy = self._checkout()
-        try:
-            yield fairy.dbapi_connection
         except psycopg2.Error as error:
-            broken = fairy.dbapi_connection is None or bool(fairy.dbapi_connection.closed)
-            translated = _translated(error)
-            if broken or isinstance(translated, DatabaseUnavailable):
-                fairy.invalidate()
-                self.engine.pool.dispose()
-            if translated is error:
-                raise
-            raise translated from error
+            self._fail(error, lent)
         finally:
-            fairy.close()
+            self._take_back(lent)
+
+    def _lend(self) -> PoolProxiedConnection:
+        """The thread's own connection, which nothing else of the thread has meanwhile, or one
+        of the pool."""
+        kept, self._kept.connection = self._kept.connection, None
+        return kept if kept is not None and self._pid == os.getpid() else self._checkout()
+
+    def _take_back(self, lent: PoolProxiedConnection) -> None:
+        if self._keep and lent.is_valid and self._kept.connection is None:
+            self._kept.connection = lent
+        else:
+            lent.close()
+
+    def _fail(self, error: psycopg2.Error, lent: PoolProxiedConnection) -> NoReturn:
+        """Raise what the driver's error means; a broken connection is thrown away with all its
+        elders."""
+        broken = lent.dbapi_connection is None or bool(lent.dbapi_connection.closed)
+        translated = _translated(error)
+        if broken or isinstance(translated, DatabaseUnavailable):
+            lent.invalidate()
+            self.engine.pool.dispose()
+        if translated is error:
+            raise error
+        raise translated from error
 
     def _checkout(self) -> PoolProxiedConnection:
         try:
@@ -197,6 +226,9 @@ class Database:
 
     def close(self) -> None:
         """Give every connection back to the operating system."""
+        kept, self._kept.connection = self._kept.connection, None
+        if kept is not None and self._pid == os.getpid():
+            kept.close()
         if self._engine is not None and self._pid == os.getpid():
             self._engine.dispose()
         self._engine = None

@@ -126,6 +126,7 @@ class Execution:
         self._inherited = self._services
         process: Any = current_process()
         self._fresh_process(process.index)
+        self._is_child = True  # of one thread that asks the database
         if self.probes is not None:
             self.probes.forget()
         self._local.hand = self.hands.slot(process.index, os.getpid())
@@ -136,6 +137,8 @@ class Execution:
         self._local = threading.local()
         self._services: Services | None = None
         self._threads = 0
+        self._is_child = False
+        self._holder: Holder | None = None
 
     @property
     def services(self) -> Services:
@@ -145,7 +148,9 @@ class Execution:
 
             with self._lock:
                 if self._services is None:
-                    self._services = services(self.settings, self.app, self.meter)
+                    self._services = services(
+                        self.settings, self.app, self.meter, keep=self._is_child
+                    )
         return self._services
 
     @cached_property
@@ -176,9 +181,11 @@ class Execution:
     @property
     def holder(self) -> Holder:
         """Who holds what this process claims."""
-        from orchestrator import state_manager
+        if self._holder is None:
+            from orchestrator import state_manager
 
-        return state_manager.Holder(self.worker_id, os.getpid())
+            self._holder = state_manager.Holder(self.worker_id, os.getpid())
+        return self._holder
 
     def close(self) -> None:
         """Give back what this process has connected."""
