@@ -152,8 +152,7 @@ def undone(reader: Reader, instance: str) -> tuple[int, int]:
     """How many steps a compensation has undone, and how many it has yet to undo."""
     row = reader.one(
         "select count(*) filter (where undoes is not null and status = 'completed'),"
-        " count(*) filter (where undo is not null and done is not null"
-        "  and (status = 'completed' or unknown))"
+        " count(*) filter (where undoable is not null and (status = 'completed' or unknown))"
         " from orchestrator.steps where instance_id = %s",
         (instance,),
     )

@@ -181,9 +181,9 @@ def undoable(reader: Reader, instance: str, limit: int = 1000) -> list[Undoable]
     rows = reader.all(
         "with recursive candidates as ("
         f" select {_UNDOABLE}, s.done"
-        " from orchestrator.steps s where s.instance_id = %(i)s and s.undo is not null"
-        " and s.done is not null and (s.status = 'completed' or s.unknown)"
-        " order by s.done desc limit %(n)s),"
+        " from orchestrator.steps s where s.instance_id = %(i)s and s.undoable is not null"
+        " and (s.status = 'completed' or s.unknown)"
+        " order by s.undoable desc limit %(n)s),"
         " around as ("
         f" select {_UNDOABLE} from orchestrator.steps s, candidates c"
         " where s.instance_id = %(i)s and s.id = c.parent"

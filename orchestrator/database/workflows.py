@@ -155,7 +155,7 @@ _OPEN = sorted(status.value for status in OPEN)
 _NEEDED = """
  (i.status = any(%(open)s) or i.compensation = 'running'
   or exists (select from orchestrator.steps s
-              where s.instance_id = i.id and s.undo is not null and s.done is not null)
+              where s.instance_id = i.id and s.undoable is not null)
   or exists (select from orchestrator.steps p
               where p.instance_id = i.parent_instance and p.id = i.parent_step
                 and (p.undo is not null or p.status = any(%(open)s))))
