@@ -48,20 +48,25 @@ class Arguments:
     secrets: Secrets | None = None
 
 
+def plain_arguments(work: Work) -> Arguments | None:
+    """What a claimed attempt calls its task with; None: it must be evaluated first."""
+    call = work.call
+    if call.get("kind") != "celery":
+        return Arguments([], {"call": call})
+    if call.get("deferred"):
+        return None
+    return Arguments(list(call.get("args") or ()), dict(call.get("kwargs") or {}))
+
+
 def arguments_of(work: Work, context: CallContext) -> Arguments:
-    """What a claimed attempt calls its task with.
+    """What a claimed attempt calls its task with, evaluated.
 
     Raises:
         WorkflowError: an argument can't be evaluated, or names a secret that is not there.
         EvaluatorUnavailable: nothing is known yet; ask again.
     """
-    call = work.call
-    if call.get("kind") != "celery":
-        return Arguments([], {"call": call})
-    if not call.get("deferred"):
-        return Arguments(list(call.get("args") or ()), dict(call.get("kwargs") or {}))
-    context = deferred(call, context)
-    call = _evaluated(call, context)
+    context = deferred(work.call, context)
+    call = _evaluated(work.call, context)
     args, kwargs = call.get("args") or (), call.get("kwargs") or {}
     return Arguments(list(args), dict(kwargs), context.secrets)
 

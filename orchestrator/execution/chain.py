@@ -18,7 +18,12 @@ from orchestrator.database import attempts
 from orchestrator.error_handler import error_of, runtime_error
 from orchestrator.errors import DatabaseUnavailable, WorkflowError
 from orchestrator.execution import events, replacement, requests, tracing
-from orchestrator.execution.arguments import Arguments, arguments_of, context_of
+from orchestrator.execution.arguments import (
+    Arguments,
+    arguments_of,
+    context_of,
+    plain_arguments,
+)
 from orchestrator.execution.context import in_hand
 from orchestrator.execution.hold import Hold
 from orchestrator.execution.patience import persist
@@ -53,6 +58,7 @@ class Chain:
         self._until: float | None = None
         self._budget = execution.settings.continuation_budget
         self._waiting: deque[Callable[[], None]] = deque()
+        self._reserved: str | None = None
 
     # -- running -----------------------------------------------------------------------------
 
@@ -161,6 +167,9 @@ class Chain:
         return isinstance(error, SystemExit | KeyboardInterrupt) and self.execution.forks
 
     def _arguments(self, work: Work) -> Arguments:
+        plain = plain_arguments(work)
+        if plain is not None:
+            return plain
         context = context_of(self.execution, work)
         return persist(lambda: arguments_of(work, context), "a step's arguments")
 
@@ -178,7 +187,7 @@ class Chain:
             self._commit_failure(work)
         if self.following is None:
             self.hand.drop_reserved()
-        else:
+        elif self.following.attempt.id != self._reserved:
             # A sibling is known by its id only now that it is taken.
             self.hand.reserve(self.following.attempt.id)
 
@@ -230,4 +239,5 @@ class Chain:
         if not self.execution.rules.allows(attempt, self._until_killed(), queue):
             return False
         self.hand.reserve(attempt.id)
+        self._reserved = attempt.id
         return True

@@ -102,6 +102,11 @@ class Hands:
         return _ENTRY.iter_unpack(self._memory[_FLAGS:])
 
 
+def _bytes(attempt: str) -> bytes:
+    """A UUID's; at a tenth of what making a `uuid.UUID` takes, twice for each step."""
+    return bytes.fromhex(attempt.replace("-", ""))
+
+
 class Hand:
     """The slot of one process or thread: the attempt that it runs and the one that follows."""
 
@@ -117,11 +122,11 @@ class Hand:
 
     def hold(self, attempt: str) -> None:
         """The attempt is about to be claimed, or runs."""
-        self._write(_CURRENT, uuid.UUID(attempt).bytes)
+        self._write(_CURRENT, _bytes(attempt))
 
     def reserve(self, attempt: str) -> None:
         """The attempt may be taken by the transition that is about to be saved."""
-        self._write(_NEXT, uuid.UUID(attempt).bytes)
+        self._write(_NEXT, _bytes(attempt))
 
     def promote(self) -> None:
         """The one that follows runs now. Never is it in neither place."""

@@ -42,13 +42,14 @@ def persist(call: Callable[[], T], what: str, give_up: Callable[[], bool] = lamb
     Raises:
         GaveUp: `give_up` said so between two tries.
     """
-    for delay in delays():
+    waits: Iterator[float] | None = None
+    while True:
         try:
             return call()
         except (DatabaseUnavailable, EvaluatorUnavailable) as error:
             log.warning("Waiting, to try again", action="waiting", what=what, error=str(error))
         if give_up():
             raise GaveUp(what)
+        waits = waits or delays()  # seldom needed, and chance costs something
         # No event tells that a database is back: asking it does.
-        time.sleep(delay)
-    raise AssertionError("the delays never end")
+        time.sleep(next(waits))

@@ -10,21 +10,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.state_manager import Work
 
 
-@contextmanager
-def span(work: Work, task: str, request: dict[str, Any]) -> Iterator[None]:
+_NONE = nullcontext()
+
+
+def span(work: Work, task: str, request: dict[str, Any]) -> AbstractContextManager[None]:
     """The attempt's span around the block; the task's request continues it."""
     # Libraries load the API too; a provider is what a set-up has put there.
     api: Any = sys.modules.get("opentelemetry.trace")
     if api is None or isinstance(api.get_tracer_provider(), api.ProxyTracerProvider):
-        yield
-        return
+        return _NONE
+    return _span(work, task, request)
+
+
+@contextmanager
+def _span(work: Work, task: str, request: dict[str, Any]) -> Iterator[None]:
     from opentelemetry import propagate, trace
 
     attributes: dict[str, str | int] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from orchestrator.core.values import Slice
 from orchestrator.database import timers
@@ -17,20 +17,28 @@ from orchestrator.task_dispatcher import TaskDispatcher
 def follow_up(saved: Saved, store: Store, dispatcher: TaskDispatcher, time: DatabaseTime) -> None:
     """Send what the transition made ready, wake whom it wrote to, announce near timers."""
     transition, own = saved.transition, saved.before.instance.id
-    dispatcher.publish(_to_publish(saved, dispatcher))
-    written_to = [child.id for child in transition.children]
-    written_to += [note.instance or own for note in transition.stimuli]
-    dispatcher.hint(*dict.fromkeys(written_to))
+    if transition.attempts:
+        dispatcher.publish(_to_publish(saved, dispatcher))
+    if transition.children or transition.stimuli:
+        written_to = [child.id for child in transition.children]
+        written_to += [note.instance or own for note in transition.stimuli]
+        dispatcher.hint(*dict.fromkeys(written_to))
     if transition.listeners or transition.emitted:
         dispatcher.match(saved.before.instance.namespace)
-    due, now = min((timer.due_at for timer in transition.timers), default=None), time.now()
-    if due is not None and due < now + timedelta(seconds=timers.LONGEST_SLEEP):
+    if transition.timers:
+        _announce(min(timer.due_at for timer in transition.timers), time.now(), store)
+
+
+def _announce(due: datetime, now: datetime, store: Store) -> None:
+    if due < now + timedelta(seconds=timers.LONGEST_SLEEP):
         store.announce(due, now)
 
 
 def _to_publish(saved: Saved, dispatcher: TaskDispatcher) -> list[Ready]:
     instance = saved.before.instance.id
     taken = saved.taken.id if saved.taken else None
+    if taken is not None and len(saved.transition.attempts) == 1:
+        return []
     calls = {step.id: step.call for step in (*saved.transition.created, *saved.transition.changed)}
     return [
         Ready(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orchestrator.core import Limits
-from orchestrator.core.values import Attempt, Slice, Step, Stimulus, Transition
+from orchestrator.core.values import Attempt, AttemptState, Slice, Step, Stimulus, Transition
 from orchestrator.database.transitions import Fence, Saving, Taken
 from orchestrator.document.model import Workflow
 from orchestrator.expressions import Evaluate
@@ -71,7 +71,8 @@ class Bringer:
         if chosen is not None and take is not None:
             taken = Taken(chosen.id, take.holder.worker, take.holder.process, token)
             # As it is saved: what is decided on it must not depend on who has it in hand.
-            chosen = replace(chosen, queue=chosen.queue or self.queue_of(chosen))
+            queue = chosen.queue or self.queue_of(chosen)
+            chosen = replace(chosen, queue=queue, state=AttemptState.CLAIMED)
         fence = Fence(work.attempt.id, work.token) if work else None
         view.save(Saving(slice, stimulus, transition, self.queue_of, fence, taken))
         return Saved(slice, transition, _follow(slice, transition), chosen, token)
@@ -96,8 +97,7 @@ def _follow(slice: Slice, transition: Transition) -> Slice:
     steps = _seen(slice)
     steps.update((step.id, step) for step in transition.changed)
     steps.update((step.id, step) for step in transition.created)
-    instance = replace(transition.instance, sequence=slice.instance.sequence + 1)
-    return Slice(instance, steps)
+    return Slice(transition.instance, steps)
 
 
 def _seen(slice: Slice) -> dict[int, Step]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from orchestrator.core.values import Attempt, AttemptState, Json, Slice, Step
+from orchestrator.core.values import Attempt, Json, Slice, Step
 from orchestrator.document.model import Workflow
 
 
@@ -76,10 +76,9 @@ def work_of(
     while above:
         chain[above] = slice.steps[above]
         above = chain[above].parent
-    claimed, limit = replace(attempt, state=AttemptState.CLAIMED), attempt.time_limit
-    instance = slice.instance
+    instance, limit = slice.instance, attempt.time_limit
     return Work(
-        attempt=claimed,
+        attempt=attempt,
         instance_id=instance.id,
         namespace=instance.namespace,
         business_id=instance.business_id,
@@ -89,7 +88,7 @@ def work_of(
         retries=(step.state or {}).get("retries", 0),
         deadline=now + timedelta(seconds=limit) if limit else None,
         workflow=workflow,
-        slice=Slice(instance, chain, claimed),
+        slice=Slice(instance, chain, attempt),
         inbox=inbox,
         token=token,
         holder=holder,
