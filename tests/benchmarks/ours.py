@@ -45,13 +45,15 @@ class Orchestrator:
             cursor.execute(statement, params)
             return cursor.fetchall() if cursor.description else []
 
-    def wait(self, ids: list[str], timeout: float = 300) -> None:
+    def wait(self, ids: list[str], timeout: float = 300, quiet: float = 0.0) -> None:
         """Until every instance is completed in Postgres; anything else is an error.
 
-        Looking must not load what is measured: one row by its key each time, at intervals of
-        3 % of the time that has passed, of a millisecond at first.
+        Looking must not load what is measured: it begins after `quiet` seconds, and looks at
+        one row by its key each time, at intervals of 3 % of the time that has passed, of a
+        millisecond at first.
         """
         began = time.monotonic()
+        time.sleep(quiet)
         for id in ids:
             while self._status(id) != "completed":
                 passed = time.monotonic() - began
@@ -65,9 +67,17 @@ class Orchestrator:
             raise AssertionError(f"{id} is {status}")
         return str(status)
 
-    def timed(self, body: Any, timeout: float = 300) -> float:
+    def timed(self, body: Any, timeout: float = 300, quiet: float = 0.0) -> float:
         """Seconds from the request until what it started is completed in Postgres."""
-        return elapsed(lambda: self.wait(self.start(body), timeout))
+        return elapsed(lambda: self.wait(self.start(body), timeout, quiet))
+
+    def median(self, body: Any, runs: int) -> float:
+        """The median of so many runs, in ms. Each is left alone for the first 70 % of what the
+        fastest one has taken."""
+        times: list[float] = []
+        for _ in range(runs):
+            times.append(self.timed(body, quiet=0.7 * min(times, default=0.0)))
+        return statistics.median(times) * 1000
 
 
 def elapsed(work: Callable[[], None]) -> float:
@@ -79,8 +89,7 @@ def elapsed(work: Callable[[], None]) -> float:
 
 def w1(product: Orchestrator, runs: int) -> float:
     """One instance of 20 no-op steps in sequence; median in ms."""
-    body = product.deploy(documents.sequence(20))
-    return statistics.median(product.timed(body) * 1000 for _ in range(runs))
+    return product.median(product.deploy(documents.sequence(20)), runs)
 
 
 def w2(product: Orchestrator, instances: int = 200, steps: int = 5) -> float:
@@ -91,8 +100,7 @@ def w2(product: Orchestrator, instances: int = 200, steps: int = 5) -> float:
 
 def w3(product: Orchestrator, runs: int, width: int = 200) -> float:
     """A fork of 200 no-op steps and its join; median in ms."""
-    body = product.deploy(documents.fork(width))
-    return statistics.median(product.timed(body) * 1000 for _ in range(runs))
+    return product.median(product.deploy(documents.fork(width)), runs)
 
 
 def w4(product: Orchestrator, count: int = 300) -> float:
