@@ -245,7 +245,7 @@ class StateManager:
         for _ in range(DRAIN):
             offer, began = take if taken is None else None, monotonic()
             try:
-                saved, workflow = self._bring_next(instance_id, offer, token)
+                saved, workflow, more = self._bring_next(instance_id, offer, token)
             except (Busy, EvaluatorUnavailable):
                 return taken  # whoever holds the lock goes on, or a beat asks again
             except DatabaseUnavailable:
@@ -270,6 +270,8 @@ class StateManager:
             else:
                 # It may have been an event, which others of the instance may take now.
                 self.dispatcher.match(workflow.namespace)
+            if not more:
+                return taken
         self.dispatcher.hint(instance_id)
         return taken
 
@@ -282,11 +284,12 @@ class StateManager:
 
     def _bring_next(
         self, instance_id: str, take: Take | None, token: str
-    ) -> tuple[Saved | None, Workflow | None]:
-        """Bring one stimulus. No workflow: nothing waits. No save: it changed nothing."""
+    ) -> tuple[Saved | None, Workflow | None, bool]:
+        """Bring one stimulus; whether others waited with it, or came of it. No workflow:
+        nothing waits. No save: it changed nothing."""
         snapshot = self.store.read_inbox(instance_id)
         if snapshot is None:
-            return None, None
+            return None, None, False
         if is_alone(snapshot.slice):
             try:
                 return self._bring_noted(self.store, snapshot, take, token, locked=False)
@@ -295,7 +298,7 @@ class StateManager:
         with self.store.locking() as view:
             snapshot = view.lock_inbox(instance_id)
             if snapshot is None:
-                return None, None
+                return None, None, False
             return self._bring_noted(view, snapshot, take, token, locked=True)
 
     def _bring_noted(
@@ -306,7 +309,7 @@ class StateManager:
         token: str,
         *,
         locked: bool,
-    ) -> tuple[Saved | None, Workflow]:
+    ) -> tuple[Saved | None, Workflow, bool]:
         self.time.saw(snapshot.now)
         assert snapshot.stimulus is not None  # noqa: S101  read_inbox returns one
         try:
@@ -320,7 +323,8 @@ class StateManager:
         except Exception as error:
             note = snapshot.stimulus
             raise Stuck(note["id"], before=note.get("set_aside", False)) from error
-        return saved, workflow
+        # What is put there from now on has a hint of its own.
+        return saved, workflow, snapshot.inbox > 1 or bool(saved and saved.transition.stimuli)
 
     def _after(
         self, saved: Saved, workflow: Workflow, take: Take | None, source: str, began: float
