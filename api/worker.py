@@ -71,11 +71,6 @@ class Connection(TConn):  # type: ignore[misc]  # it has no types
 class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
     """gunicorn's, with our connections and our answers."""
 
-    def init_process(self) -> None:
-        """Run, until told to stop."""
-        sys.setswitchinterval(TURN)
-        super().init_process()
-
     def get_thread_pool(self) -> Pool:
         """Threads that lend their place while they wait."""
         return Pool(self.cfg.threads)
@@ -138,6 +133,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
 
     def init_process(self) -> None:
         """Serve, and let those go who wait when that is over."""
+        sys.setswitchinterval(TURN)
         try:
             super().init_process()
         finally:
