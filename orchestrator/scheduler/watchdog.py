@@ -30,7 +30,7 @@ UNSEEN = 1 / 3
 #: worker died waits longer.
 PERIOD, HASTE = 1 / 10, 1 / 200
 #: Between two declarations of the same loss, of a lease.
-AGAIN = 1 / 5
+AGAIN = 1 / 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,10 @@ def _judge(outcome: Outcome, ground: Ground, row: Row, striker: Striker) -> None
     problems = outcome.problems = ground.problems()
     outcome.doubled = sum(len(found) for name, found in problems.items() if "twice" in name)
     outcome.stale_refused = ground.logged("stale_result")
-    outcome.recovery = _recovery(ground)
+    outcome.recovery, again = _recovery(ground)
+    if again:
+        outcome.measured["struck_again"] = len(again)
+        outcome.measured["then_recovered_s"] = round(max(again), 2)
     if outcome.lost:
         problems["not ended"] = outcome.lost
         problems["why"] = ground.stack.logs(5)[-3000:]
@@ -185,20 +188,24 @@ def _judge(outcome: Outcome, ground: Ground, row: Row, striker: Striker) -> None
     if row.stale and not outcome.stale_refused:
         problems["no stale result was refused"] = 0
     if row.recovery is not None:
-        _judge_recovery(outcome, row.recovery)
+        _judge_recovery(outcome, again, row.recovery)
     problems.update(row.judge(ground, outcome))
 
 
-def _judge_recovery(outcome: Outcome, limit: float) -> None:
+def _judge_recovery(outcome: Outcome, again: list[float], limit: float) -> None:
     p99 = percentile(outcome.recovery, 99)
     if not outcome.recovery:
         outcome.problems["no step had to recover"] = 0
     elif p99 > limit:
         outcome.problems["recovery p99"] = p99
+    if max(again, default=0.0) > limit:
+        outcome.problems["recovery of what was struck again"] = max(again)
 
 
-def _recovery(ground: Ground) -> list[float]:
-    """Seconds from the death of a process until a step that it ran was claimed again."""
+def _recovery(ground: Ground) -> tuple[list[float], list[float]]:
+    """Seconds from the death of a process until a step that it ran was claimed again; and, apart,
+    for those steps whose message another one may have taken along, because it died after the
+    loss could be known and before that claim: from that other's death."""
     found = ground.sql(
         "select a.process, extract(epoch from b.claimed_at)::float8"
         " from orchestrator.attempts a join orchestrator.attempts b"
@@ -206,7 +213,14 @@ def _recovery(ground: Ground) -> list[float]:
         " where a.state = 'lost' and b.claimed_at is not null and a.process = any(%s)",
         list(ground.killed),
     )
-    return [max(0.0, at - ground.killed[pid]) for pid, at in found]
+    deaths, lease = sorted(set(ground.killed.values())), float(ground.stack.settings["lease"])
+    once: list[float] = []
+    again: list[float] = []
+    for pid, at in found:
+        died = ground.killed[pid]
+        since = [other for other in deaths if died + lease <= other <= at]
+        (again if since else once).append(max(0.0, at - max([died, *since])))
+    return once, again
 
 
 def percentile(values: list[float], share: float) -> float:

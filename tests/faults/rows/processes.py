@@ -152,8 +152,8 @@ ROWS = (
         (1.0, 3.0),
         {"workers": 3},
         load=LONG,
-        # About what the slots take at once: what is measured is the loss, not a queue.
-        backlog=12,
+        # Fewer than the slots, those apart that wait for a lease: the loss is measured, no queue.
+        backlog=8,
         recovery=RECOVERY,
         paced=True,
         weight=2,
