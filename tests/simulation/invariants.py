@@ -18,14 +18,16 @@ from orchestrator.core.values import (
     StimulusKind,
 )
 from orchestrator.database.transitions import Saving
+from orchestrator.scheduler import watchdog
 from orchestrator.state_manager import Work
 from tests.simulation import letters
 from tests.simulation.loop import Process
 from tests.simulation.rows import CLAIMED, LIVE, AttemptRow, Rows
 from tests.simulation.tables import Tables
 
-#: A watchdog that looks five times a lease may miss an outage shorter than that.
-SILENCE = 0.75
+#: The share of a lease that a silence may seem longer than it was: a watchdog that was kept from
+#: the database counts so much of an outage that nobody could beat in.
+SILENCE = 1 - watchdog.UNSEEN
 
 
 class Violated(AssertionError):
