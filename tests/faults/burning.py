@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from orchestrator.embedded import Postgres, Valkey
+from tests.faults import recovering
 from tests.faults.ground import Ground, Striker
 from tests.faults.rows import DEFAULTS, Row
 from tests.support.rabbitmq import RabbitMQ
@@ -104,7 +105,8 @@ def burn(outcome: Outcome, row: Row, servers: Servers, *, seconds: float, seed: 
         pauses = (row.pauses[0] * haste, row.pauses[1] * haste)
         striker = Striker(_paced(ground, row), row.strikes, pauses, seed)
         fire = max(seconds - AROUND, seconds / 2)
-        at_last = began + min(LONGEST, 2 * seconds + SETTLE)
+        patience = 2 * seconds + SETTLE if row.enough is None else LONGEST
+        at_last = began + min(LONGEST, patience)
         outcome.meanwhile = _load(ground, row, striker, began + fire, at_last)
         _heal(ground, servers)
         ground.settle(SETTLE)
@@ -140,7 +142,8 @@ def _load(ground: Ground, row: Row, striker: Striker, until: float, at_last: flo
             first = settled
         if bodies and len(ground.told) - settled < row.backlog:
             for body, end in bodies:
-                ground.start(body, end, max(1, min(40, row.backlog // 2) // len(bodies)))
+                count = max(1, min(40, row.backlog // 2) // len(bodies))
+                ground.start(body, end, count, batch=row.batch)
         else:
             time.sleep(0.1)  # the load is a stream, not a heap
     moved = ground.settled() - (first or 0)
@@ -149,6 +152,8 @@ def _load(ground: Ground, row: Row, striker: Striker, until: float, at_last: flo
 
 
 def _is_enough(ground: Ground, row: Row, striker: Striker, until: float) -> bool:
+    if row.enough is not None and not row.enough(ground):
+        return False
     workflows = len(ground.told)
     if striker.done and workflows >= row.workflows:
         return True
@@ -172,10 +177,9 @@ def _judge(outcome: Outcome, ground: Ground, row: Row, striker: Striker) -> None
     problems = outcome.problems = ground.problems()
     outcome.doubled = sum(len(found) for name, found in problems.items() if "twice" in name)
     outcome.stale_refused = ground.logged("stale_result")
-    outcome.recovery, again = _recovery(ground)
-    if again:
-        outcome.measured["struck_again"] = len(again)
-        outcome.measured["then_recovered_s"] = round(max(again), 2)
+    recovered = recovering.of_killed(ground)
+    outcome.recovery = recovered.once
+    outcome.measured |= recovering.measured(recovered)
     if outcome.lost:
         problems["not ended"] = outcome.lost
         problems["why"] = ground.stack.logs(5)[-3000:]
@@ -188,44 +192,6 @@ def _judge(outcome: Outcome, ground: Ground, row: Row, striker: Striker) -> None
     if row.stale and not outcome.stale_refused:
         problems["no stale result was refused"] = 0
     if row.recovery is not None:
-        _judge_recovery(outcome, again, row.recovery)
+        lease = float(ground.stack.settings["lease"])
+        problems.update(recovering.problems(recovered, row.recovery, lease))
     problems.update(row.judge(ground, outcome))
-
-
-def _judge_recovery(outcome: Outcome, again: list[float], limit: float) -> None:
-    p99 = percentile(outcome.recovery, 99)
-    if not outcome.recovery:
-        outcome.problems["no step had to recover"] = 0
-    elif p99 > limit:
-        outcome.problems["recovery p99"] = p99
-    if max(again, default=0.0) > limit:
-        outcome.problems["recovery of what was struck again"] = max(again)
-
-
-def _recovery(ground: Ground) -> tuple[list[float], list[float]]:
-    """Seconds from the death of a process until a step that it ran was claimed again; and, apart,
-    for those steps whose message another one may have taken along, because it died after the
-    loss could be known and before that claim: from that other's death."""
-    found = ground.sql(
-        "select a.process, extract(epoch from b.claimed_at)::float8"
-        " from orchestrator.attempts a join orchestrator.attempts b"
-        " on b.instance_id = a.instance_id and b.step = a.step and b.number = a.number + 1"
-        " where a.state = 'lost' and b.claimed_at is not null and a.process = any(%s)",
-        list(ground.killed),
-    )
-    deaths, lease = sorted(set(ground.killed.values())), float(ground.stack.settings["lease"])
-    once: list[float] = []
-    again: list[float] = []
-    for pid, at in found:
-        died = ground.killed[pid]
-        since = [other for other in deaths if died + lease <= other <= at]
-        (again if since else once).append(max(0.0, at - max([died, *since])))
-    return once, again
-
-
-def percentile(values: list[float], share: float) -> float:
-    """By the nearest rank; 0 of nothing."""
-    if not values:
-        return 0.0
-    ordered = sorted(values)
-    return round(ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))], 2)

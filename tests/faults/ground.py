@@ -70,8 +70,12 @@ class Ground:
         #: A backup may be restored: then what was told may be gone.
         self._forgets, self._forgotten = forgets, False
         self._api_pool = api_pool
+        #: Of an answer, or of the wait for one that didn't come, in s.
         self.slowest_answer = 0.0
+        #: Requests that were not taken; those of them answered 503, and those never answered.
         self.refused = 0
+        self.unavailable = 0
+        self.hung = 0
         self._port = free_port()
         url, broker_url = self._database(), empty(broker)
         self.direct_url = url
@@ -153,10 +157,15 @@ class Ground:
         head = document["document"]
         return {"workflow": {name: head[name] for name in ("namespace", "name", "version")}}
 
-    def start(self, body: Body, end: tuple[str, str], count: int) -> None:
-        """Start so many; whoever is not answered asks again with the same key."""
+    def start(self, body: Body, end: tuple[str, str], count: int, *, batch: int = BATCH) -> None:
+        """Start so many, `batch` with one request; whoever is not answered asks again with the
+        same key."""
+        if batch == 1:
+            for _ in range(count):
+                self.start_one(body, end)
+            return
         while count > 0:
-            size = min(count, BATCH)
+            size = min(count, batch)
             key = f"chaos-{next(_numbers)}"
             answer = self._ask("POST", "/v1/instances", [body] * size, key, (202,))
             self.told.update({one["id"]: end for one in answer})
@@ -175,15 +184,23 @@ class Ground:
             began = time.monotonic()
             try:
                 answer = self.client.request(verb, path, json=body, headers=headers)
-                self.slowest_answer = max(self.slowest_answer, time.monotonic() - began)
+                self._waited(began)
                 if answer.status_code in good:
                     return answer.json()
                 assert answer.status_code in (409, 503), answer.text
+                self.unavailable += answer.status_code == 503
                 self.refused += 1
-            except httpx2.TransportError:
+            except httpx2.TimeoutException:
+                self._waited(began)
+                self.hung += 1
+                self.refused += 1
+            except httpx2.TransportError:  # refused, or cut off: that is known at once
                 self.refused += 1
             assert time.monotonic() < deadline, f"no answer: {self.stack.logs()}"
             time.sleep(0.1)  # as a client would, before it asks again
+
+    def _waited(self, began: float) -> None:
+        self.slowest_answer = max(self.slowest_answer, time.monotonic() - began)
 
     # -- looking -----------------------------------------------------------------------------
 

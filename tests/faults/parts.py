@@ -31,20 +31,60 @@ class Part:
     least: float = 0
 
 
+#: A schedule has so many actions and faults, in the median.
+ACTIONS, FAULTS = 40, 3
+#: Of what the table of faults has, so much is reached by so many schedules.
+PAIRS, SCHEDULES = 0.95, 4_000
+#: Traces of a run that is not shortened, and the seconds of one.
+TRACES, REPLAYING = 500, 180
+
+
 def _simulation(seconds: float, seed: int) -> Figures:
     # Nothing else runs meanwhile.
     processes = str(min(2, os.cpu_count() or 1))
     arguments = ("--seconds", str(round(seconds)), "--first", str(seed), "--processes", processes)
-    found = _module("tests.simulation", *arguments)
-    enough = found.get("schedules", 0) > 0 and found.get("stale_refused", 0) > 0
-    return {**found, "passed": bool(enough and not found.get("failed", True))}
+    return judge_simulation(_module("tests.simulation", *arguments))
+
+
+def judge_simulation(found: Figures) -> Figures:
+    """Its figures, judged: nothing was violated, and enough was tried to say so."""
+    schedules, share = found.get("schedules", 0), found.get("pairs_share", 0)
+    problems = []
+    if found.get("failed") != []:
+        problems.append(f"schedules failed: {found.get('failed', 'it did not end')}")
+    if not schedules:
+        problems.append("no schedule ran")
+    if not found.get("stale_refused", 0):
+        problems.append("no stale result was refused")
+    for name, least in (("actions_median", ACTIONS), ("faults_median", FAULTS)):
+        if found.get(name, 0) < least:
+            problems.append(f"{name} {found.get(name, 0)} of {least}")
+    if schedules >= SCHEDULES and share < PAIRS:
+        problems.append(f"pairs_share {share} of {PAIRS}")
+    return _judged(found, problems)
+
+
+def _judged(found: Figures, problems: list[str]) -> Figures:
+    for problem in problems:
+        print(problem, flush=True)
+    return {**found, "problems": problems, "passed": not problems}
 
 
 def _replay(seconds: float, seed: int) -> Figures:
-    traces = ("--traces", "500", "--first", str(seed + 1_000_000), "--seconds", str(round(seconds)))
-    found = _module("tests.simulation.postgres", *traces)
-    same = found.get("traces", 0) > 0 and found.get("failed") == []
-    return {**found, "passed": bool(same)}
+    traces = ("--traces", str(TRACES), "--first", str(seed + 1_000_000))
+    found = _module("tests.simulation.postgres", *traces, "--seconds", str(round(seconds)))
+    return judge_replay(found, whole=seconds >= REPLAYING)
+
+
+def judge_replay(found: Figures, *, whole: bool) -> Figures:
+    """Its figures, judged: the same histories, of all traces where the run is not shortened."""
+    traces, least = found.get("traces", 0), TRACES if whole else 1
+    problems = []
+    if found.get("failed") != []:
+        problems.append(f"traces differ: {found.get('failed', 'it did not end')}")
+    if traces < least:
+        problems.append(f"traces {traces} of {least}")
+    return _judged({**found, "traces": traces, "traces_wanted": TRACES}, problems)
 
 
 def _fuzzing(seconds: float, seed: int) -> Figures:
@@ -71,7 +111,7 @@ def _module(name: str, *arguments: str) -> dict[str, Any]:
 
 PARTS = (
     Part("simulation", 600, _simulation),
-    Part("replay on Postgres", 180, _replay),
+    Part("replay on Postgres", REPLAYING, _replay),
     Part("fuzzing", 60, _fuzzing),
     Part("mutants", 0, _mutants, least=30),
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import pickle
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -78,17 +81,21 @@ def delete_queue(ground: Ground, random: Random) -> None:
 
 
 def _until_claimed(ground: Ground) -> None:
-    """Wait until a step is claimed that was published after now."""
+    """Wait until a step is claimed whose message was sent after now; one that its worker went on
+    with has no message, and shows nothing."""
     began = time.monotonic()
     ((now,),) = ground.sql("select clock_timestamp()")
-    claimed = "select exists (select from orchestrator.attempts where claimed_at > %s)"
+    claimed = (
+        "select exists (select from orchestrator.attempts"
+        " where published_at > %s and claimed_at > published_at)"
+    )
     while not ground.sql(claimed, now)[0][0] and time.monotonic() < began + 60:
         time.sleep(0.1)  # between two looks
     ground.took.append(time.monotonic() - began)
 
 
 def consumes(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
-    """How long it took at most until a step was claimed again."""
+    """How long it took at most until a step whose message was sent since was claimed."""
     slowest = round(max(ground.took, default=0.0), 2)
     outcome.measured["consuming_again_s"] = slowest
     return {"not consuming again": slowest} if slowest > AGAIN else {}
@@ -109,6 +116,24 @@ def refused(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
 
 # -- poison ----------------------------------------------------------------------------------
 
+#: In the row's folder: whoever unpickles a message makes this file.
+CANARY = "canary"
+
+
+class Canary:
+    """What makes a file as soon as it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (str(self._file), "w")
+
+
+def pickled(file: Path) -> str:
+    """A message's body that makes the file."""
+    return base64.b64encode(pickle.dumps(Canary(file))).decode()
+
 
 def poison(ground: Ground, random: Random) -> int:
     """Messages that are no messages, are nobody's, or pretend to be a step's."""
@@ -116,13 +141,13 @@ def poison(ground: Ground, random: Random) -> int:
         if ground.ended < WARM:
             return 0
         ground.seen = ground.memory()
-    raw = _poisonous(random)
+    raw = _poisonous(random, ground.folder / CANARY)
     with redis.Redis.from_url(ground.broker.url) as client:
         client.lpush(random.choice(QUEUES), raw)
     return 1
 
 
-def _poisonous(random: Random) -> str:
+def _poisonous(random: Random, canary: Path) -> str:
     kind = random.randrange(6)
     body: Any = "W1tdLCB7fSwge31d"
     headers: dict[str, Any] = {"lang": "py", "task": "chaos.effect", "id": new_id()}
@@ -133,11 +158,11 @@ def _poisonous(random: Random) -> str:
     elif kind == 3:
         headers |= {"task": "no.such.task", "orchestrator": {"instance": None}}
     elif kind == 4:
-        body = "gAR9lC4="
+        body = pickled(canary)
     raw = json.dumps(
         {
             "body": body,
-            "content-encoding": "utf-8",
+            "content-encoding": "binary" if kind == 4 else "utf-8",
             "content-type": "application/x-python-serialize" if kind == 4 else "application/json",
             "headers": headers,
             "properties": {
@@ -154,12 +179,14 @@ def _poisonous(random: Random) -> str:
 
 
 def digested(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
-    """Serving again soon, and no larger."""
+    """Serving again soon, no larger, and nothing was unpickled."""
     gained = ground.memory() - ground.seen
     outcome.measured["gained_mb"] = round(gained / 2**20, 1)
     ground.start_one(ground.deploy(LINE), ("completed", "none"))
     ground.settle(AGAIN)
     problems: dict[str, Any] = {"not serving again": AGAIN} if ground.missing() else {}
+    if (ground.folder / CANARY).exists():
+        problems["a message's code was run"] = CANARY
     return problems | ({"memory": gained} if gained > POISONED else {})
 
 

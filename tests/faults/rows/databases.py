@@ -33,7 +33,8 @@ def answers(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
     """The API never hangs."""
     slowest = round(ground.slowest_answer, 2)
     outcome.measured |= {"slowest_answer_s": slowest, "not_taken": ground.refused}
-    return {"an answer took too long": slowest} if slowest > ANSWER else {}
+    problems: dict[str, Any] = {"never answered": ground.hung} if ground.hung else {}
+    return problems | ({"an answer took too long": slowest} if slowest > ANSWER else {})
 
 
 def commit(ground: Ground, _: Random) -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from orchestrator.embedded import Postgres
-from tests.faults.documents import LINE, MIXED, TIMERS
+from tests.faults.documents import LINE, MIXED, TIMERS, Body
 from tests.faults.ground import Ground
 from tests.faults.rows.row import Row
 
@@ -65,8 +67,10 @@ def stepped(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
 SIZE = 220
 #: Everything works again within this, in s.
 AGAIN = 10.0
-#: The disk stays full until somebody notices, so long at most, in s.
+#: The disk stays full until a client was refused, so long at most, in s.
 LONGEST_FULL = 20.0
+#: Among a row's notes: how many requests were answered 503 while the disk was full.
+REFUSED = "refused while full"
 
 
 def no_mount() -> str | None:
@@ -96,21 +100,40 @@ def on_small_disk(folder: Path) -> Iterator[Postgres]:
 
 
 def fill(ground: Ground, random: Random) -> None:
-    """No byte is free for some seconds; then work goes on, and nobody restarted our processes."""
-    disk = ground.postgres.data_dir.parent
+    """No byte is free until clients were refused, and for a second or two; then work goes on, and
+    nobody restarted our processes."""
+    disk, body = ground.postgres.data_dir.parent, ground.deploy(LINE)
     full = disk / "full"
     with suppress(OSError), full.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(1 << 16))
-    before, until = _met(ground), time.monotonic() + LONGEST_FULL
-    while _met(ground) == before and time.monotonic() < until:
-        time.sleep(0.1)  # until somebody needs room
-    time.sleep(random.uniform(1, 2))  # the fault itself
-    full.unlink()
-    ground.postgres.start()  # where it has given up, its supervisor's work
-    began = time.monotonic()
-    ground.start_one(ground.deploy(LINE), COMPLETED)
+    before, freed = ground.unavailable, threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(_ask_until, freed, ground, body)
+        try:
+            _until_refused(ground, before)
+            time.sleep(random.uniform(1, 2))  # the fault itself
+            ground.notes[REFUSED] = ground.notes.get(REFUSED, 0) + ground.unavailable - before
+        finally:
+            full.unlink()
+            ground.postgres.start()  # where it has given up, its supervisor's work
+            freed.set()
+        began = time.monotonic()
+        asking.result()
+    ground.start_one(body, COMPLETED)
     ground.took.append(time.monotonic() - began)
+
+
+def _ask_until(freed: threading.Event, ground: Ground, body: Body) -> None:
+    """A client that starts workflows, so that room is needed; it is refused and asks again."""
+    while not freed.wait(0.05):
+        ground.start(body, COMPLETED, 5)
+
+
+def _until_refused(ground: Ground, before: int) -> None:
+    until = time.monotonic() + LONGEST_FULL
+    while ground.unavailable == before and time.monotonic() < until:
+        time.sleep(0.1)  # until a client is told that there is no room
 
 
 def _met(ground: Ground) -> int:
@@ -122,8 +145,11 @@ def recovers(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
     """Taken again soon; refused meanwhile."""
     slowest = round(max(ground.took, default=0.0), 2)
     met = _met(ground)
-    outcome.measured |= {"taken_again_s": slowest, "met": met, "refused": ground.refused}
+    refused = ground.notes.get(REFUSED, 0)
+    outcome.measured |= {"taken_again_s": slowest, "met": met, "refused_while_full": refused}
     problems: dict[str, Any] = {"not taken again": slowest} if slowest > AGAIN else {}
+    if not refused:
+        problems["nobody was answered 503 while it was full"] = 0
     return problems | ({} if met else {"nobody needed room": 0})
 
 
@@ -158,28 +184,38 @@ def restore(ground: Ground, _: Random) -> int:
 # -- crowds ----------------------------------------------------------------------------------
 
 CROWD = 200
-#: A crowd is answered within this, and a single client right after it, in s.
-QUICK, NORMAL = 10.0, 5.0
+OK = 200
+#: A response's status, 0 for none, and its seconds.
+Answer = tuple[int, float]
+#: Of a crowd, whoever is refused learns it within this, in s: after the three for which a request
+#: waits for a connection, and one for the crowd's own machine. Who is served may wait longer.
+REFUSAL, SERVED = 3.0 + 1.0, 10.0
+#: A single client is served as ever within this after a crowd, in s.
+NORMAL = 5.0
 
 
 def crowd(ground: Ground, _: Random) -> int:
     """200 clients at once, at an API with two connections to the database."""
-    with ThreadPoolExecutor(CROWD) as pool:
-        answers = list(pool.map(lambda n: _ask(ground, n), range(CROWD)))
-    ground.notes["answers"] = ground.notes.get("answers", []) + answers
-    began = time.monotonic()
-    while _ask(ground, 0)[0] != 200 and time.monotonic() < began + 60:
-        time.sleep(0.1)  # as a client would
-    ground.took.append(time.monotonic() - began)
+    limits = httpx2.Limits(max_connections=CROWD, max_keepalive_connections=0)
+    url = ground.stack.settings["api_url"]
+    with (
+        httpx2.Client(base_url=url, timeout=60, limits=limits) as client,
+        ThreadPoolExecutor(CROWD) as pool,
+    ):
+        answers = list(pool.map(lambda n: _ask(client, n), range(CROWD)))
+        ground.notes["answers"] = ground.notes.get("answers", []) + answers
+        began = time.monotonic()
+        while _ask(client, 0)[0] != 200 and time.monotonic() < began + 60:
+            time.sleep(0.1)  # as a client would
+        ground.took.append(time.monotonic() - began)
     return 1
 
 
-def _ask(ground: Ground, number: int) -> tuple[int, float]:
+def _ask(client: httpx2.Client, number: int) -> Answer:
     began = time.monotonic()
     paths = ("/v1/instances?limit=5", "/v1/workflows", "/v1/timers")
     try:
-        url = f"{ground.stack.settings['api_url']}{paths[number % len(paths)]}"
-        status = httpx2.get(url, timeout=60).status_code
+        status = client.get(paths[number % len(paths)]).status_code
     except httpx2.TransportError:
         status = 0
     return status, time.monotonic() - began
@@ -187,19 +223,26 @@ def _ask(ground: Ground, number: int) -> tuple[int, float]:
 
 def quick(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
     """Answers or 503, and soon; then as ever."""
-    answers = ground.notes.get("answers", [])
-    slowest = round(max((seconds for _, seconds in answers), default=0.0), 2)
     again = round(max(ground.took, default=0.0), 2)
-    told = {status: sum(one == status for one, _ in answers) for status, _ in answers}
-    outcome.measured |= {"answers": told, "slowest_s": slowest, "normal_after_s": again}
+    measured, problems = judge_crowd(ground.notes.get("answers", []))
+    outcome.measured |= {**measured, "normal_after_s": again}
+    return problems | ({"not normal again": again} if again > NORMAL else {})
+
+
+def judge_crowd(answers: Sequence[Answer]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was measured, and what is wrong: who is refused learns it at once."""
+    refusals = [seconds for status, seconds in answers if status != OK]
+    refused = round(max(refusals, default=0.0), 2)
+    served = round(max((seconds for status, seconds in answers if status == OK), default=0.0), 2)
+    told = dict(Counter(status for status, _ in answers))
     problems: dict[str, Any] = {}
-    if not told.keys() <= {200, 503, 429}:
+    if not told.keys() <= {OK, 503, 429}:
         problems["answers"] = told
-    if slowest > QUICK:
-        problems["an answer took too long"] = slowest
-    if again > NORMAL:
-        problems["not normal again"] = again
-    return problems
+    if refused > REFUSAL:
+        problems["a refusal took too long"] = refused
+    if served > SERVED:
+        problems["an answer took too long"] = served
+    return {"answers": told, "slowest_refusal_s": refused, "slowest_s": served}, problems
 
 
 ROWS = (

@@ -158,7 +158,7 @@ ROWS = (
         paced=True,
         weight=2,
     ),
-    Row("kill -9 of the API", api, 5_000, 50, (1.0, 3.0), paced=True),
+    Row("kill -9 of the API", api, 5_000, 50, (1.0, 3.0), paced=True, batch=1),
     Row(
         "kill -9 of a beat",
         beat,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.embedded import Postgres
 from tests.faults.documents import MIXED, Load
-from tests.faults.ground import Ground
+from tests.faults.ground import BATCH, Ground
 
 if TYPE_CHECKING:
     from tests.faults.burning import Outcome
@@ -50,6 +50,8 @@ class Row:
     load: Sequence[Load] = MIXED
     #: So many instances may be open before more are started.
     backlog: int = 200
+    #: Workflows that are started with one keyed request.
+    batch: int = BATCH
     #: Something must have ended between two strikes, or a long time have passed.
     paced: bool = False
     #: Stale results must have been refused.
@@ -64,6 +66,8 @@ class Row:
     prepare: Callable[[Ground], None] = _nothing
     #: What is wrong besides what is asked of every row.
     judge: Callable[[Ground, Outcome], Mapping[str, Any]] = _no_more
+    #: Whether its judge has seen enough; the load goes on until then, as long as a row may take.
+    enough: Callable[[Ground], bool] | None = None
     #: Why it can't run here.
     absent: Callable[[], str | None] = _present
     #: Its broker is RabbitMQ.

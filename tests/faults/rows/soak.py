@@ -43,6 +43,11 @@ class Scales:
                 if weight:
                     self.seen[name].append((int(steps), weight))
 
+    @property
+    def steps(self) -> int:
+        """How many had been done when each of the two was weighed last."""
+        return min(steps_of(seen) for seen in self.seen.values())
+
     def stop(self) -> None:
         self._end.set()
         self._thread.join(60)
@@ -73,18 +78,44 @@ def anything(ground: Ground, random: Random) -> int | None:
     return struck
 
 
+def weighed(ground: Ground) -> bool:
+    """Whether there were as many steps as a slope needs."""
+    scales: Scales = ground.notes["scales"]
+    return scales.steps >= LEAST
+
+
 def slopes(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
-    """Bytes gained in 10,000 steps, by the least squares, after a warm-up of a third."""
+    """What the memory of the two has done."""
     scales: Scales = ground.notes["scales"]
     scales.stop()
-    problems = {}
-    for name, seen in scales.seen.items():
-        steps = seen[-1][0] if seen else 0
-        slope = fit([one for one in seen if one[0] >= steps / 3]) * 10_000
-        outcome.measured |= {"steps": steps, f"{name}_mb_a_10000": round(slope / 2**20, 2)}
-        if steps >= LEAST and slope > SLOPE:
-            problems[f"the {name} grows"] = seen[:: max(1, len(seen) // 20)]
+    measured, problems = judge(scales.seen)
+    outcome.measured |= measured
     return problems
+
+
+#: (steps done till then, bytes), one after the other.
+Weights = Sequence[tuple[int, int]]
+
+
+def judge(weights: Mapping[str, Weights]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was measured, and what is wrong: bytes gained in 10,000 steps, by the least squares,
+    after a warm-up of a third; and too few steps to tell."""
+    measured: dict[str, Any] = {}
+    problems: dict[str, Any] = {}
+    for name, seen in weights.items():
+        steps = steps_of(seen)
+        slope = fit([one for one in seen if one[0] >= steps / 3]) * 10_000
+        measured |= {"steps": steps, f"{name}_mb_a_10000": round(slope / 2**20, 2)}
+        if steps < LEAST:
+            problems[f"too few steps to judge the {name}"] = f"{steps} of {LEAST}"
+        elif slope > SLOPE:
+            problems[f"the {name} grows"] = seen[:: max(1, len(seen) // 20)]
+    return measured, problems
+
+
+def steps_of(seen: Weights) -> int:
+    """How many steps had been done at the last look."""
+    return seen[-1][0] if seen else 0
 
 
 def fit(points: Sequence[tuple[int, int]]) -> float:
@@ -107,6 +138,7 @@ ROWS = (
         (1.0, 1.0),
         prepare=weigh,
         judge=slopes,
+        enough=weighed,
         weight=2,
     ),
     Row(
@@ -119,6 +151,7 @@ ROWS = (
         load=(*MIXED, *TIMERS),
         prepare=weigh,
         judge=slopes,
+        enough=weighed,
         weight=10,
         full=True,
         paced=True,

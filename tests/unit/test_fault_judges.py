@@ -1,0 +1,237 @@
+"""What judges the runs under fire can turn red: each is shown what must not pass."""
+
+from __future__ import annotations
+
+import base64
+import pickle
+import socket
+import threading
+from types import SimpleNamespace
+
+import httpx2
+import pytest
+
+from tests.faults import recovering, report
+from tests.faults.burning import Outcome
+from tests.faults.ground import Ground
+from tests.faults.parts import judge_replay, judge_simulation
+from tests.faults.recovering import Loss, Recoveries, recoveries
+from tests.faults.rows import ROWS
+from tests.faults.rows.brokers import pickled
+from tests.faults.rows.databases import answers
+from tests.faults.rows.machines import judge_crowd
+from tests.faults.rows.processes import RECOVERY
+from tests.faults.rows.soak import judge as judge_slopes
+
+LEASE = 10.0
+MB = 1 << 20
+
+
+# -- recovery --------------------------------------------------------------------------------
+
+
+def test_a_slow_recovery_is_no_second_strike_because_another_one_died():
+    slow = Loss(died=0.0, told=10.5, claimed=15.0, publishings=1)
+    found = recoveries([slow], [0.0, 3.0, 11.0, 14.0], LEASE)
+    assert found == Recoveries(once=[15.0], again=[])
+    assert "recovery p99" in recovering.problems(found, RECOVERY, LEASE)
+
+
+@pytest.mark.parametrize(
+    ("loss", "others", "again"),
+    [
+        (Loss(0.0, 10.5, 15.0, 2), [11.0], True),  # the message went to one that died
+        (Loss(0.0, 10.5, 15.0, 2), [5.0], False),  # sent twice, and nobody took it
+        (Loss(0.0, 10.5, 15.0, 2), [], False),
+        (Loss(0.0, 13.0, 13.5, 1), [10.2], True),  # the hint of the loss did
+        (Loss(0.0, 13.0, 13.5, 1), [], False),  # told late, and nobody died
+        (Loss(0.0, 13.0, 13.5, 1), [13.2], False),
+    ],
+)
+def test_what_is_struck_again(loss, others, again):
+    found = recoveries([loss], [0.0, *others], LEASE)
+    assert (len(found.once), len(found.again)) == ((0, 1) if again else (1, 0))
+
+
+def test_what_is_struck_again_is_measured_from_its_own_death_and_bounded():
+    found = recoveries([Loss(0.0, 10.5, 31.0, 3)], [0.0, 12.0, 30.0], LEASE)
+    assert found.again == [31.0]
+    fast = Recoveries(once=[11.0] * 20, again=found.again)
+    assert recovering.problems(fast, RECOVERY, LEASE) == {"recovery of what was struck again": 31.0}
+
+
+def test_not_too_many_may_be_struck_again():
+    just = Recoveries(once=[11.0] * 20, again=[15.0] * 10)
+    assert recovering.problems(just, RECOVERY, LEASE) == {}
+    assert recovering.measured(just)["struck_again_share"] == 0.33
+    more = Recoveries(once=[11.0] * 20, again=[15.0] * 11)
+    assert list(recovering.problems(more, RECOVERY, LEASE)) == [
+        "too many are said to be struck again"
+    ]
+
+
+def test_no_recovery_at_all_is_no_quick_one():
+    assert recovering.problems(Recoveries(), RECOVERY, LEASE)
+
+
+# -- hangs -----------------------------------------------------------------------------------
+
+
+def test_a_client_that_gave_up_waiting_fails_the_row():
+    ground = SimpleNamespace(slowest_answer=0.1, hung=1, refused=1)
+    assert answers(ground, Outcome("row")) == {"never answered": 1}
+    ground = SimpleNamespace(slowest_answer=3.5, hung=0, refused=1)
+    assert answers(ground, Outcome("row")) == {"an answer took too long": 3.5}
+
+
+def test_a_request_that_is_never_answered_is_noted():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        ground = object.__new__(Ground)  # its client only: no servers stand behind it
+        ground.client = httpx2.Client(base_url=url, timeout=0.5)
+        ground.slowest_answer, ground.hung, ground.refused, ground.unavailable = 0.0, 0, 0, 0
+        thread = threading.Thread(target=_hang_then_answer, args=(server,))
+        thread.start()
+        assert ground._ask("POST", "/", {}, None, (200,)) == {}
+        thread.join()
+        ground.client.close()
+    assert (ground.hung, ground.refused, ground.unavailable) == (1, 2, 1)
+    assert ground.slowest_answer >= 0.5
+
+
+def _hang_then_answer(server: socket.socket) -> None:
+    hung, _ = server.accept()
+    for status in ("503 Unavailable", "200 OK"):
+        one, _ = server.accept()
+        with one:
+            one.recv(65536)
+            head = f"HTTP/1.1 {status}\r\ncontent-length: 2\r\nconnection: close\r\n\r\n"
+            one.sendall(head.encode() + b"{}")
+    hung.close()
+
+
+def test_a_crowd_that_is_refused_learns_it_at_once():
+    assert judge_crowd([(200, 6.0), (503, 3.2)])[1] == {}
+    assert judge_crowd([(200, 0.1), (503, 6.0)])[1] == {"a refusal took too long": 6.0}
+    assert judge_crowd([(200, 11.0)])[1] == {"an answer took too long": 11.0}
+    assert judge_crowd([(500, 0.1)])[1] == {"answers": {500: 1}}
+
+
+# -- memory ----------------------------------------------------------------------------------
+
+
+def test_the_memory_of_too_few_steps_is_not_judged_to_be_well():
+    few = {"worker": [(n * 1000, 50 * MB) for n in range(10)], "api": []}
+    assert list(judge_slopes(few)[1]) == [
+        "too few steps to judge the worker",
+        "too few steps to judge the api",
+    ]
+
+
+def test_memory_that_grows_is_found():
+    steps = range(0, 20_001, 500)
+    flat = [(n, 50 * MB) for n in steps]
+    grows = [(n, 50 * MB + n * 6 * MB // 10_000) for n in steps]
+    assert judge_slopes({"worker": flat, "api": flat})[1] == {}
+    measured, problems = judge_slopes({"worker": flat, "api": grows})
+    assert list(problems) == ["the api grows"]
+    assert measured["api_mb_a_10000"] == pytest.approx(6.0, abs=0.1)
+
+
+# -- the whole run ---------------------------------------------------------------------------
+
+CHILD = "kill -9 of a worker's child"
+
+
+def _figures(minutes: float = 55, *, everything: bool = True, **changed: object) -> dict:
+    fine = {"workflows": 10_000, "strikes": 1_000, "recovery": [11.0] * 200}
+    outcome = Outcome(CHILD, **{**fine, **changed})
+    return report.figures([outcome], {}, ROWS, minutes=minutes, seed=1, everything=everything)
+
+
+def test_a_whole_run_that_comes_to_its_figures_passes():
+    found = _figures()
+    assert (found["passed"], found["falls_short"]) == (True, [])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"workflows": 9_999},
+        {"strikes": 999},
+        {"lost": 1},
+        {"doubled": 1},
+        {"recovery": [12.5] * 200},
+        {"recovery": []},
+    ],
+)
+def test_a_whole_run_that_falls_short_fails_and_says_why(changed):
+    found = _figures(**changed)
+    assert not found["passed"]
+    assert len(found["falls_short"]) == 1
+    assert "falls short" in dict(report.sums(found))
+    assert not _figures(0, **changed)["passed"]  # no bound is a whole run, too
+
+
+def test_a_short_run_or_one_of_a_few_rows_need_not_come_to_them():
+    assert _figures(15, workflows=100)["passed"]
+    assert _figures(everything=False, workflows=100)["passed"]
+
+
+SIMULATED = {
+    "schedules": 5_000,
+    "failed": [],
+    "stale_refused": 9,
+    "actions_median": 40,
+    "faults_median": 3,
+    "pairs_share": 0.95,
+}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"schedules": 0},
+        {"failed": [7]},
+        {"stale_refused": 0},
+        {"actions_median": 39},
+        {"faults_median": 2},
+        {"pairs_share": 0.94},
+    ],
+)
+def test_a_simulation_that_tried_too_little_fails(changed):
+    assert judge_simulation(SIMULATED)["passed"]
+    judged = judge_simulation({**SIMULATED, **changed})
+    assert not judged["passed"]
+    assert len(judged["problems"]) == 1
+
+
+def test_a_simulation_that_wrote_no_figures_fails():
+    assert not judge_simulation({"exit": 1})["passed"]
+    assert not judge_replay({"exit": 1}, whole=False)["passed"]
+
+
+def test_few_schedules_need_not_reach_every_pair():
+    assert judge_simulation({**SIMULATED, "schedules": 3_999, "pairs_share": 0.5})["passed"]
+
+
+def test_a_replay_of_fewer_traces_passes_only_in_a_shortened_run():
+    few = {"traces": 499, "failed": []}
+    assert not judge_replay(few, whole=True)["passed"]
+    assert judge_replay(few, whole=False) == {
+        **few,
+        "traces_wanted": 500,
+        "problems": [],
+        "passed": True,
+    }
+    assert not judge_replay({"traces": 500, "failed": [3]}, whole=True)["passed"]
+    assert not judge_replay({"traces": 0, "failed": []}, whole=False)["passed"]
+
+
+# -- poison ----------------------------------------------------------------------------------
+
+
+def test_the_poison_would_make_its_file(tmp_path):
+    file = tmp_path / "canary"
+    pickle.loads(base64.b64decode(pickled(file))).close()
+    assert file.exists()
