@@ -29,6 +29,12 @@ _LAST = (
     " order by instance_id, step, number desc)"
 )
 
+#: Those of the load's own instances that completed; a condition on their workflow follows.
+_OF_CHAOS = (
+    "from orchestrator.instances i join orchestrator.workflows w on w.id = i.workflow_id"
+    " and w.namespace = 'chaos' where i.status = 'completed'"
+)
+
 QUERIES: Mapping[str, str] = {
     "I2 history has a gap": (
         "select i.id from orchestrator.instances i left join (select instance_id, count(*) n,"
@@ -119,6 +125,22 @@ QUERIES: Mapping[str, str] = {
         " join orchestrator.workflows w on w.id = i.workflow_id"
         " where s.kind = 'wait' and s.status = 'completed' and s.ended_at < s.started_at"
         " + coalesce(substring(w.name from '^pause-([0-9]+)$')::int, 0) * interval '1 ms'"
+    ),
+    "I10 an event counted twice for a listener": (
+        "select instance_id, stimulus ->> 'step', stimulus #>> '{data,event,source}',"
+        " stimulus #>> '{data,event,id}' from orchestrator.history"
+        " where stimulus ->> 'kind' = 'event' group by 1, 2, 3, 4 having count(*) > 1"
+    ),
+    "I10 a listener went on without its event, or with more": (
+        f"select i.id {_OF_CHAOS} and w.name in ('signalled', 'talk')"
+        " and (select count(*) from orchestrator.history h where h.instance_id = i.id"
+        "  and h.stimulus ->> 'kind' = 'event') <> 1"
+    ),
+    "I10 an event was not emitted, or twice": (
+        "with told as (select instance_id, count(*) n from orchestrator.events"
+        " where type = 'chaos.told' group by 1)"
+        f" select i.id {_OF_CHAOS} and w.name = 'talk' and not exists"
+        "  (select from told t where t.instance_id = i.id and t.n = 1)"
     ),
     "I13 an end was not the end": (
         "select i.id from orchestrator.instances i join orchestrator.history h"

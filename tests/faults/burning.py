@@ -13,8 +13,9 @@ from typing import Any
 
 from orchestrator.embedded import Postgres, Valkey
 from tests.faults import recovering
-from tests.faults.ground import Ground, Striker
+from tests.faults.ground import Ground
 from tests.faults.rows import DEFAULTS, Row
+from tests.faults.striking import Striker
 from tests.support.rabbitmq import RabbitMQ
 
 #: After the last strike everything ends within this, in s.

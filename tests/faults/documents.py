@@ -48,12 +48,76 @@ SAGA = document(
 )
 PAUSE = pause(300)
 
-#: What runs under most faults: the document, and the (status, compensation) that it ends with.
-MIXED: tuple[Load, ...] = (
+
+def listening(filter: Body) -> Body:
+    """A step that waits for one event."""
+    return {"hear": {"listen": {"to": {"one": filter}}}}
+
+
+def signal(id: str) -> Body:
+    """The event that a workflow of `SIGNALLED` waits for: of each instance, one."""
+    return {"specversion": "1.0", "id": f"for-{id}", "source": "/chaos", "type": "chaos.signal"}
+
+
+SIGNALLED = document(
+    "signalled",
+    effect("before"),
+    listening({"with": {"type": "chaos.signal"}}),
+    effect("after"),
+)
+#: One branch waits for the event that the other one emits, among those of all other instances.
+TALK = document(
+    "talk",
+    {
+        "both": {
+            "fork": {
+                "branches": [
+                    listening(
+                        {
+                            "with": {"type": "chaos.told"},
+                            "correlate": {
+                                "by": {"from": ".data.by", "expect": "${ $workflow.id }"}
+                            },
+                        }
+                    ),
+                    {
+                        "tell": {
+                            "emit": {
+                                "event": {
+                                    "with": {
+                                        "source": "https://chaos.test",
+                                        "type": "chaos.told",
+                                        "data": {"by": "${ $workflow.id }"},
+                                    }
+                                }
+                            }
+                        }
+                    },
+                ]
+            }
+        }
+    },
+    effect("after"),
+)
+#: It would not end by itself: it is cancelled after its start.
+CANCELLED = document(
+    "cancelled", effect("before"), {"pause": {"wait": {"hours": 1}}}, effect("never")
+)
+
+#: What needs nobody after its start: the document, and the (status, compensation) that it ends
+#: with.
+ALONE: tuple[Load, ...] = (
     (LINE, ("completed", "none")),
     (FORK, ("completed", "none")),
     (SAGA, ("faulted", "completed")),
     (PAUSE, ("completed", "none")),
+)
+#: What runs under most faults.
+MIXED: tuple[Load, ...] = (
+    *ALONE,
+    (SIGNALLED, ("completed", "none")),
+    (TALK, ("completed", "none")),
+    (CANCELLED, ("cancelled", "none")),
 )
 
 

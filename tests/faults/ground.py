@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -21,7 +19,7 @@ from orchestrator.database import migrate
 from orchestrator.embedded import Postgres, Valkey
 from orchestrator.processes import Process, ProcessFailed, http_ok, log_says
 from tests.faults import audit
-from tests.faults.documents import Body
+from tests.faults.documents import Body, signal
 from tests.faults.proxy import Proxy
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.stack import Stack, free_port
@@ -169,13 +167,24 @@ class Ground:
             key = f"chaos-{next(_numbers)}"
             answer = self._ask("POST", "/v1/instances", [body] * size, key, (202,))
             self.told.update({one["id"]: end for one in answer})
+            self._follow(body, [one["id"] for one in answer])
             count -= size
 
     def start_one(self, body: Body, end: tuple[str, str]) -> str:
         """Start one; its id."""
         answer = self._ask("POST", "/v1/instances", body, f"chaos-{next(_numbers)}", (202,))
         self.told[answer["id"]] = end
+        self._follow(body, [answer["id"]])
         return str(answer["id"])
+
+    def _follow(self, body: Body, ids: Sequence[str]) -> None:
+        """What a client does to instances of some workflows after it has started them."""
+        name = body["workflow"]["name"]
+        for id in ids:
+            if name == "signalled":  # 409: it was taken, unanswered, and the instance has ended
+                self._ask("POST", f"/v1/instances/{id}/events", signal(id), None, (202, 409))
+            elif name == "cancelled":
+                self._ask("POST", f"/v1/instances/{id}/cancel", {}, f"cancel-{id}", (202,))
 
     def _ask(self, verb: str, path: str, body: Any, key: str | None, good: Sequence[int]) -> Any:
         headers = {"Idempotency-Key": key} if key else {}
@@ -325,46 +334,6 @@ class Ground:
                 except psutil.Error:
                     continue
         return found
-
-
-class Striker:
-    """Strikes again and again, in a thread of its own, until it has struck often enough."""
-
-    def __init__(
-        self,
-        strike: Callable[[random.Random], int | None],
-        count: int,
-        pauses: tuple[float, float],
-        seed: int,
-    ) -> None:
-        self.struck = 0
-        self.error: BaseException | None = None
-        self._strike, self._count, self._pauses = strike, count, pauses
-        self._random = random.Random(seed)
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    @property
-    def done(self) -> bool:
-        """Whether it has struck often enough, or failed to."""
-        return self.struck >= self._count or self.error is not None
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End, after the strike that is under way."""
-        self._end.set()
-        self._thread.join(120)
-
-    def _run(self) -> None:
-        try:
-            while not self.done and not self._end.wait(self._random.uniform(*self._pauses)):
-                struck = self._strike(self._random)
-                self.struck += 1 if struck is None else int(struck)
-        except BaseException as error:  # noqa: BLE001  it is told by the row
-            self.error = error
 
 
 def empty(broker: Valkey | RabbitMQ) -> str:

@@ -143,7 +143,7 @@ def test_memory_that_grows_is_found():
 CHILD = "kill -9 of a worker's child"
 
 
-def _figures(minutes: float = 55, *, everything: bool = True, **changed: object) -> dict:
+def _figures(minutes=55, *, everything=True, **changed):
     fine = {"workflows": 10_000, "strikes": 1_000, "recovery": [11.0] * 200}
     outcome = Outcome(CHILD, **{**fine, **changed})
     return report.figures([outcome], {}, ROWS, minutes=minutes, seed=1, everything=everything)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from orchestrator.embedded import Postgres
-from tests.faults.documents import LINE, MIXED, TIMERS, Body
+from tests.faults.documents import ALONE, LINE, TIMERS, Body
 from tests.faults.ground import Ground
 from tests.faults.rows.row import Row
 
@@ -268,7 +268,7 @@ ROWS = (
         5,
         (2.0, 4.0),
         {"forgets": True},
-        load=MIXED,
+        load=ALONE,  # what was asked of the others later is gone with the database
         postgres=of_its_own,
     ),
     Row(
