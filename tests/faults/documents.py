@@ -65,6 +65,11 @@ SIGNALLED = document(
     listening({"with": {"type": "chaos.signal"}}),
     effect("after"),
 )
+_TOLD = {
+    "source": "https://chaos.test",
+    "type": "chaos.told",
+    "data": {"by": "${ $workflow.id }"},
+}
 #: One branch waits for the event that the other one emits, among those of all other instances.
 TALK = document(
     "talk",
@@ -82,15 +87,7 @@ TALK = document(
                     ),
                     {
                         "tell": {
-                            "emit": {
-                                "event": {
-                                    "with": {
-                                        "source": "https://chaos.test",
-                                        "type": "chaos.told",
-                                        "data": {"by": "${ $workflow.id }"},
-                                    }
-                                }
-                            }
+                            "emit": {"event": {"with": _TOLD}},
                         }
                     },
                 ]
@@ -98,6 +95,21 @@ TALK = document(
         }
     },
     effect("after"),
+)
+#: The events that a teller emits: their type, and how many, numbered from 0.
+PART, PARTS = "chaos.part", 3
+
+
+def part(number: int) -> Body:
+    """A step that emits one of them."""
+    told = {"by": "${ $workflow.id }", "n": number}
+    event = {"source": "https://chaos.test", "type": PART, "data": told}
+    return {f"part{number}": {"emit": {"event": {"with": event}}}}
+
+
+TELLER = document(
+    "teller",
+    *(step for n in range(PARTS) for step in (effect(f"before{n}"), part(n))),
 )
 #: It would not end by itself: it is cancelled after its start.
 CANCELLED = document(

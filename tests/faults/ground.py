@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -65,6 +65,8 @@ class Ground:
         self.seen = 0
         #: Instances that have ended, as of the last look.
         self.ended = 0
+        #: What a row has put up besides.
+        self.beside = ExitStack()
         #: A backup may be restored: then what was told may be gone.
         self._forgets, self._forgotten = forgets, False
         self._api_pool = api_pool
@@ -128,6 +130,7 @@ class Ground:
     def __exit__(self, *_: object) -> None:
         self.client.close()
         self.stack.stop()
+        self.beside.close()
         for proxy in (self.proxy, self.broker_proxy):
             if proxy is not None:
                 proxy.close()

@@ -18,6 +18,12 @@ TWICE = 20.0
 MOST_APART, SOME = 1 / 3, 10
 #: A message goes to a process that has just died, too: its connection lives on for so long, in s.
 LINGERS = 1.0
+#: What is said of recoveries that were too slow, or took too long to be told.
+P99, AGAIN, TOO_MANY = SLOW = (
+    "recovery p99",
+    "recovery of what was struck again",
+    "too many are said to be struck again",
+)
 
 
 @dataclass(frozen=True)
@@ -92,11 +98,11 @@ def problems(found: Recoveries, limit: float, lease: float) -> Mapping[str, Any]
     if not found.once:
         wrong["no step had to recover"] = 0
     elif p99 > limit:
-        wrong["recovery p99"] = p99
+        wrong[P99] = p99
     if max(found.again, default=0.0) > lease + TWICE:
-        wrong["recovery of what was struck again"] = round(max(found.again), 2)
+        wrong[AGAIN] = round(max(found.again), 2)
     if len(found.once) + len(found.again) >= SOME and _share(found) > MOST_APART:
-        wrong["too many are said to be struck again"] = measured(found)
+        wrong[TOO_MANY] = measured(found)
     return wrong
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults import fuzz, matrix
+from tests.faults.recovering import SLOW
 from tests.faults.rows import ROWS
 
 NAMES = ("kill -9 of a worker's child", "FLUSHALL", "the reply of a COMMIT is lost")
@@ -17,8 +18,8 @@ def test_a_row_of_the_matrix(name):
     (row,) = (row for row in ROWS if row.name == name)
     (outcome,) = matrix.run([row], full=False, until=None, seed=1, longest=25)
     # How quickly it recovers is measured where nothing else runs.
-    outcome.problems.pop("recovery p99", None)
-    assert outcome.problems == {}
+    found = {name: told for name, told in outcome.problems.items() if name not in SLOW}
+    assert found == {}
     assert outcome.not_run is None
 
 

@@ -22,6 +22,7 @@ from tests.faults.rows.databases import answers
 from tests.faults.rows.machines import judge_crowd
 from tests.faults.rows.processes import RECOVERY
 from tests.faults.rows.soak import judge as judge_slopes
+from tests.faults.rows.webhooks import judge as judge_webhooks
 
 LEASE = 10.0
 MB = 1 << 20
@@ -115,6 +116,16 @@ def test_a_crowd_that_is_refused_learns_it_at_once():
     assert judge_crowd([(200, 0.1), (503, 6.0)])[1] == {"a refusal took too long": 6.0}
     assert judge_crowd([(200, 11.0)])[1] == {"an answer took too long": 11.0}
     assert judge_crowd([(500, 0.1)])[1] == {"answers": {500: 1}}
+
+
+def test_events_that_do_not_arrive_or_not_in_order():
+    taken = {"a": [0, 1, 2], "b": [0, 2, 1], "c": [0, 2]}
+    assert judge_webhooks(["a"], taken, 1) == {}
+    assert judge_webhooks(["a", "b", "c", "d"], taken, 0) == {
+        "I11 events that did not arrive": [2, ("c", [0, 2]), ("d", [])],
+        "I11 events out of order": [1, ("b", [0, 2, 1])],
+        "no message was refused": 0,
+    }
 
 
 # -- memory ----------------------------------------------------------------------------------

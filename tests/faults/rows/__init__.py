@@ -3,10 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tests.faults.rows import brokers, databases, machines, processes, soak, steps
+from tests.faults.rows import brokers, databases, machines, processes, soak, steps, webhooks
 from tests.faults.rows.row import Row
 
-ROWS = (*processes.ROWS, *databases.ROWS, *brokers.ROWS, *steps.ROWS, *machines.ROWS, *soak.ROWS)
+ROWS = (
+    *processes.ROWS,
+    *databases.ROWS,
+    *brokers.ROWS,
+    *webhooks.ROWS,
+    *steps.ROWS,
+    *machines.ROWS,
+    *soak.ROWS,
+)
 
 #: What every row's product is set to, unless it says otherwise.
 DEFAULTS: Mapping[str, Any] = {"lease": 10, "republish_after": 2}
