@@ -158,6 +158,10 @@ class Ground:
         head = document["document"]
         return {"workflow": {name: head[name] for name in ("namespace", "name", "version")}}
 
+    def subscribe(self, body: Body) -> None:
+        """Have events sent to a webhook."""
+        self._ask("POST", "/v1/subscriptions", body, "chaos-subscription", (201,))
+
     def start(self, body: Body, end: tuple[str, str], count: int, *, batch: int = BATCH) -> None:
         """Start so many, `batch` with one request; whoever is not answered asks again with the
         same key."""

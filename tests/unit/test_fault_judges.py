@@ -7,6 +7,7 @@ import pickle
 import socket
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import httpx2
 import pytest
@@ -79,7 +80,7 @@ def test_no_recovery_at_all_is_no_quick_one():
 
 
 def test_a_client_that_gave_up_waiting_fails_the_row():
-    ground = SimpleNamespace(slowest_answer=0.1, hung=1, refused=1)
+    ground: Any = SimpleNamespace(slowest_answer=0.1, hung=1, refused=1)
     assert answers(ground, Outcome("row")) == {"never answered": 1}
     ground = SimpleNamespace(slowest_answer=3.5, hung=0, refused=1)
     assert answers(ground, Outcome("row")) == {"an answer took too long": 3.5}
