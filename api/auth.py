@@ -40,11 +40,18 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `name` stands in the audit log and separates the idempotency keys."""
+    """Who asks. `name` stands in the audit log."""
 
     name: str
     role: Role
     scope: Scope
+
+    @property
+    def identity(self) -> str:
+        """What separates the idempotency keys: the name, and what it opens. A key that takes
+        the place of one of its name goes on with its answers; another namespace may use the
+        same name, and must not be given them."""
+        return f"{self.name} {','.join(sorted(self.scope.namespaces or ('*',)))}"
 
 
 #: Everybody, where authentication is off.

@@ -49,7 +49,7 @@ def key() -> Key | None:
     digest = hashlib.sha256(
         "\n".join(parts).encode("utf-8", "replace") + b"\n" + g.get("body", b"")
     )
-    return Key(caller().name, given, digest.hexdigest())
+    return Key(caller().identity, given, digest.hexdigest())
 
 
 def given_key() -> str | None:

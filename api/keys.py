@@ -100,7 +100,7 @@ def _check_namespaces(namespaces: list[str]) -> None:
 
 
 def _put(key: KeyRow, cursor: Transaction) -> Answer:
-    if keys.live(cursor, key.name) >= MOST_LIVE:
+    if keys.live(cursor, key.name, scope()) >= MOST_LIVE:
         raise Problem(kinds.CONFLICT, f"{MOST_LIVE} keys of the name {key.name!r} live already")
     made = keys.put(cursor, key)
     opens = list(key.namespaces)

@@ -150,8 +150,9 @@ def _chosen(action: str, filter: dict[str, str]) -> tuple[Scope, Any]:
         asked = _loaded(LettersFilterSchema, filter)
         instance = str(asked["instance"]) if "instance" in asked else None
         namespace = asked.get("namespace")
-        names = scope(namespace).namespaces if namespace is None else (namespace,)
-        return Scope(names), {"instance": instance, "namespace": namespace}
+        allowed = scope(namespace)
+        reaches = allowed if namespace is None else Scope((namespace,))
+        return reaches, {"instance": instance, "namespace": namespace}
     try:
         ours, own = filters.split(filter)
     except filters.WrongFilter as error:

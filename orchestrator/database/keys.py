@@ -66,12 +66,14 @@ def known(reader: Reader, prefix: str) -> bool:
     return bool(reader.one("select 1 from orchestrator.keys where prefix = %s", (prefix,)))
 
 
-def live(reader: Reader, name: str) -> int:
-    """How many keys of a name can be used now: two at once while one replaces the other."""
+def live(reader: Reader, name: str, scope: Scope) -> int:
+    """How many keys of a name can be used now, of those that the scope shows: two at once
+    while one replaces the other. Another namespace's key of the name is nobody's hindrance."""
+    condition, params = _within(scope) or ("true", {})
     row = reader.one(
-        "select count(*) from orchestrator.keys where name = %s and revoked_at is null"
-        " and (expires_at is null or expires_at > clock_timestamp())",
-        (name,),
+        "select count(*) from orchestrator.keys where name = %(name)s and revoked_at is null"
+        f" and (expires_at is null or expires_at > clock_timestamp()) and {condition}",
+        {"name": name, **params},
     )
     return int(row[0]) if row else 0
 
