@@ -123,12 +123,14 @@ def to_publish_again(reader: Reader, patience: float, limit: int = 500) -> list[
     """
     return _ready(
         reader.all(
-            f"with {_LATELY}, {_WAITING}, passed as (select w.id from waiting w"
+            f"with {_LATELY}, {_WAITING}, passed as (select w.id, w.published_at from waiting w"
             f" where {_WAVE_DIED} or {_PASSED_BY} or ({_QUIET} and {_SOMEBODY_FREE})"
             " limit %(n)s)"
+            # Another beat may have published it since: then it is not the one we looked at.
             f" update orchestrator.attempts a {_STAMP} where a.id in ("
-            "  select id from orchestrator.attempts where id in (select id from passed)"
-            "  and state = 'ready' order by id for update skip locked)"
+            "  select o.id from orchestrator.attempts o join passed p on p.id = o.id"
+            "  and o.published_at is not distinct from p.published_at"
+            "  where o.state = 'ready' order by o.id for update of o skip locked)"
             f" returning {_COLUMNS}",
             {"p": patience, "n": limit, "w": WINDOW},
         )

@@ -15,6 +15,7 @@ from orchestrator.database.announcing import Announcer
 from orchestrator.database.connection import LOCKING, Database
 from orchestrator.ids import new_id
 from orchestrator.scheduler.wake import Wake
+from tests.support.interleaving import waiting
 
 REARM = (
     "insert into orchestrator.timers (instance_id, step, kind, due_at)"
@@ -42,15 +43,6 @@ def arm(database: Database, seconds: float, instance: str | None = None) -> str:
     id = instance or new_id()
     database.all(REARM, (id, timedelta(seconds=seconds)))
     return id
-
-
-def waiting(database: Database) -> bool:
-    """Whether some session waits for a lock: an awaited fact, not a sleep."""
-    row = database.one(
-        "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-        " and datname = current_database()"
-    )
-    return bool(row and row[0])
 
 
 def test_beats_are_told_only_of_what_is_due_before_they_wake(database, database_url):

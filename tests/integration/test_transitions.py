@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -15,23 +15,27 @@ from orchestrator.core.values import (
     AttemptState,
     Ended,
     Fact,
-    Instance,
     Need,
-    Slice,
     Status,
-    Step,
     Stimulus,
     StimulusKind,
     Timer,
     TimerKind,
-    Transition,
 )
 from orchestrator.database import attempts, common, slices, stimuli, timers, workers
 from orchestrator.database.connection import LOCKING, Busy, Database, Fenced, Superseded
 from orchestrator.database.transitions import Fence, Saving, Taken, save
-
-NOW = datetime(2026, 1, 2, tzinfo=UTC)
-WORKER = ids.new_id()
+from tests.support.interleaving import waiting
+from tests.support.transitions import (
+    NOW,
+    WORKER,
+    a_step,
+    an_hour_ago,
+    an_instance,
+    claimed,
+    saving,
+    started,
+)
 
 
 @pytest.fixture
@@ -43,51 +47,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def instance(database: Database) -> str:
-    id = ids.new_id()
-    database.all(
-        "insert into orchestrator.instances (id, namespace, workflow_id, workflow, version, input)"
-        " values (%s, 'shop', %s, 'order', '1.0.0', '{\"nul\": \"\\u0000\"}')",
-        (id, ids.new_id()),
-    )
-    stimuli.put(database, id, StimulusKind.START)
-    return id
-
-
-def a_step(number: int, **fields) -> Step:
-    return Step(number, 0, f"/do/0/step{number}", "call", started_at=NOW, **fields)
-
-
-def saving(before: Instance, stimulus: Stimulus | None = None, **changes) -> Saving:
-    told = stimulus or Stimulus(StimulusKind.RESULT, NOW, 7)
-    after = replace(before, **changes.pop("instance", {}))
-    fence, taken = changes.pop("fence", None), changes.pop("taken", None)
-    slice = Slice(before, changes.pop("steps", {}))
-    return Saving(slice, told, Transition(after, **changes), lambda _: "celery", fence, taken)
-
-
-def started(database: Database, instance: str) -> tuple[Instance, Attempt]:
-    """The instance after its start, with one ready attempt of step 1."""
-    snapshot = slices.read_inbox(database, instance)
-    assert snapshot is not None and snapshot.stimulus is not None
-    attempt = Attempt(ids.new_id(), 1, 1, "shop.reserve")
-    start = Stimulus(StimulusKind.START, NOW, 7, id=snapshot.stimulus["id"])
-    save(
-        database,
-        saving(
-            snapshot.slice.instance,
-            start,
-            instance={"status": Status.RUNNING, "counter": 1},
-            created=(a_step(1, input={"nul": "\0"}),),
-            attempts=(attempt,),
-            facts=(Fact("workflow.started"), Fact("task.started", 1)),
-        ),
-    )
-    found = slices.lock(database, instance, None, None).slice.instance
-    return found, attempt
-
-
-def claimed(database: Database, instance: str, attempt: Attempt, token: str = "t.0"):
-    return slices.claim(database, attempt.id, instance, attempt.task, WORKER, 1, token)
+    return an_instance(database)
 
 
 def test_a_transition_is_saved_whole(database, instance):
@@ -264,25 +224,12 @@ def test_a_claim_during_a_withdrawal_waits_and_is_refused(database, database_url
         assert [(step.id, one.id) for step, one in loaded.loaded[Need("open")]] == [(1, attempt.id)]
         claimer = threading.Thread(target=lambda: answers.append(claimed(other, instance, attempt)))
         claimer.start()
-        while not database_is_waiting(other, database_url):
+        while not waiting(other):
             pass
         save(cursor, saving(after, withdrawn=(1,)))
     claimer.join()
     other.close()
     assert answers == [None]
-
-
-def database_is_waiting(_: Database, url: str) -> bool:
-    """Whether some session waits for a lock: an awaited fact, not a sleep."""
-    observer = Database(url, size=1)
-    try:
-        row = observer.one(
-            "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-            " and datname = current_database()"
-        )
-        return bool(row and row[0])
-    finally:
-        observer.close()
 
 
 def test_a_lock_that_cannot_be_had_in_time_is_busy(database, database_url, instance):
@@ -430,9 +377,3 @@ def test_on_a_quiet_queue_with_a_free_worker_a_message_counts_as_lost(database, 
     assert attempts.to_publish_again(database, 60) == []
     assert workers.heartbeat(database, WORKER, [], free=1)
     assert [one.id for one in attempts.to_publish_again(database, 60)] == [attempt.id]
-
-
-def an_hour_ago(database: Database, column: str) -> None:
-    database.all(
-        f"update orchestrator.attempts set {column} = clock_timestamp() - interval '1 hour'"
-    )

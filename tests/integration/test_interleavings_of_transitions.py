@@ -1,0 +1,279 @@
+"""Each pair of hot transitions, through the State Manager on two sessions at once.
+
+The first is stopped inside the statement that saves it, its rows changed and not committed; the
+second is seen to wait; then the first is let go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from psycopg2.errors import UniqueViolation
+
+from orchestrator.database import commands, slices, workers
+from orchestrator.database.connection import Superseded
+from orchestrator.scheduler.upkeep import PostgresUpkeep
+from orchestrator.scheduler.watchdog import Watchdog
+from tests.support.api import Api
+from tests.support.interleaving import Racers, first, racing, stopped_in_save, without
+from tests.support.outside import Outside
+
+#: One after the other, and the first of them beside another.
+ALONE = [{"a": {"call": "a"}}, {"b": {"call": "b"}}]
+FORKED = [
+    {"both": {"fork": {"branches": [{"a": {"call": "a"}}, {"x": {"call": "x"}}]}}},
+    {"b": {"call": "b"}},
+]
+#: What a join relies on, and what finds it out where that is missing.
+GUARDS = [
+    ("lock_slice", "perform 1 from orchestrator.instances where id = p_instance for update;"),
+    ("save", "and sequence = p_expected"),
+]
+RESUME = {"command": "resume"}
+LOST = {"type": "lost", "status": 500, "detail": "it died"}
+
+of_both = pytest.mark.parametrize("do", [ALONE, FORKED], ids=["alone", "forked"])
+
+
+@pytest.fixture(scope="module")
+def _application(module_database_url: str) -> Iterator[Api]:
+    """With connections for as many sessions as race here; no broker listens there."""
+    made = Api.on(module_database_url, "redis://127.0.0.1:1/0", database_pool=30)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def racers(api: Api) -> Iterator[Racers]:
+    with racing(api.database) as racers:
+        yield racers
+
+
+def attempts(api: Api) -> list[tuple[Any, ...]]:
+    return api.all("select task, state from orchestrator.attempts order by task, number")
+
+
+def facts(api: Api, type: str) -> list[Any]:
+    """The steps that the history says this of, by the names of their tasks."""
+    rows = api.all(
+        "select regexp_replace(coalesce(s.ref, ''), '.*/', '') from orchestrator.history h"
+        " cross join json_array_elements(h.facts) f left join orchestrator.steps s"
+        " on s.instance_id = h.instance_id and s.id = (f ->> 1)::int"
+        " where f ->> 0 = %s order by 1",
+        type,
+    )
+    return [row[0] for row in rows]
+
+
+def completes(outside: Outside, id: str) -> list[str]:
+    """Carry out the rest, and see that there was one end of each; the tasks that were left."""
+    asked = outside.work(id)
+    assert outside.instance(id)["status"] == "completed"
+    done = facts(outside.api, "task.completed")
+    assert len(done) == len(set(done))
+    assert facts(outside.api, "workflow.completed") == [""]
+    assert outside.api.content()["stimuli"] == 0
+    return sorted(asked)
+
+
+def race(outside: Outside, racers: Racers, *acts: Any) -> list[Any]:
+    """Each act, a function with its arguments, meets the one before it; what they returned."""
+    with stopped_in_save(outside.api.database):
+        started: list[Future[Any]] = [racers.start(*act) for act in acts]
+    return [racer.result() for racer in started]
+
+
+# Ends of one attempt
+
+
+@of_both
+@pytest.mark.parametrize("won", ["completion", "loss"])
+def test_of_the_completion_and_the_loss_of_an_attempt_the_first_counts(
+    outside, api, racers, do, won
+):
+    id = outside.start(do)
+    work = outside.claim(id)
+    outside.state.lose_attempt(work.attempt.id, id, work.step.id, LOST)
+    finish, lose = (outside.finish, work), (outside.state.drain, id)
+    race(outside, racers, *((finish, lose) if won == "completion" else (lose, finish)))
+    task = work.attempt.task  # of a fork either one
+    ends = [state for name, state in attempts(api) if name == task]
+    tasks = ["a", "b"] if do is ALONE else ["a", "b", "x"]
+    if won == "completion":
+        assert ends == ["succeeded"]
+        assert completes(outside, id) == [name for name in tasks if name != task]
+    else:
+        assert ends == ["lost", "ready"]
+        assert facts(api, "task.completed") == []
+        assert completes(outside, id) == tasks
+
+
+def test_a_loss_told_again_while_the_first_telling_is_brought_changes_nothing(outside, api, racers):
+    id = outside.start(ALONE)
+    work = outside.claim(id)
+    loss = (outside.state.lose_attempt, work.attempt.id, id, work.step.id, LOST)
+    outside.state.lose_attempt(*loss[1:])
+    race(outside, racers, (outside.state.drain, id), loss)
+    assert api.content()["stimuli"] == 1
+    outside.state.drain(id)
+    assert attempts(api) == [("a", "lost"), ("a", "ready")]
+    assert completes(outside, id) == ["a", "b"]
+
+
+@of_both
+@pytest.mark.parametrize("won", ["completion", "cancel"])
+def test_a_completion_and_a_cancel_take_each_other_into_account(outside, api, racers, do, won):
+    id = outside.start(do)
+    work = outside.claim(id)
+    api.post(f"/v1/instances/{id}/cancel")
+    finish, cancel = (outside.finish, work), (outside.state.drain, id)
+    race(outside, racers, *((finish, cancel) if won == "completion" else (cancel, finish)))
+    other = "x" if work.attempt.task == "a" else "a"
+    rest = {other: "withdrawn"} if do is FORKED else {}
+    if (do, won) == (ALONE, "completion"):
+        rest = {"b": "withdrawn"}
+    assert dict(attempts(api)) == {work.attempt.task: "succeeded"} | rest
+    assert outside.instance(id)["status"] == "cancelled"
+    assert facts(api, "workflow.cancelled") == [""]
+    assert outside.work(id) == []
+
+
+# Joins
+
+
+@pytest.mark.parametrize("count", [2, 12])
+def test_branches_that_end_at_once_join_once(outside, api, racers, count):
+    branches = [{f"a{n:02}": {"call": "a"}} for n in range(count)]
+    id = outside.start([{"all": {"fork": {"branches": branches}}}, {"b": {"call": "b"}}])
+    works = [outside.claim(id) for _ in branches]
+    race(outside, racers, *((outside.finish, work) for work in works))
+    outside.state.drain(id)
+    assert attempts(api) == [("a", "succeeded")] * count + [("b", "ready")]
+    assert outside.step(id, "all")["output"] == [{"by": "a"}] * count
+    assert facts(api, "task.completed") == [*sorted(f"a{n:02}" for n in range(count)), "all"]
+    assert completes(outside, id) == ["b"]
+
+
+@pytest.mark.parametrize(("guards", "fails"), [(1, Superseded), (2, UniqueViolation)])
+def test_without_its_guards_a_join_fails(outside, api, racers, guards, fails):
+    """That these races are races. Behind each guard stands another, so nothing is lost: what
+    was decided on rows that are no more can't be saved."""
+    id = outside.start(FORKED)
+    works = [outside.claim(id), outside.claim(id)]
+    with ExitStack() as broken:
+        for function, guard in GUARDS[:guards]:
+            broken.enter_context(without(api.database, function, guard))
+        with pytest.raises(fails):
+            race(outside, racers, *((outside.finish, work) for work in works))
+
+
+# The inbox
+
+
+def test_of_two_who_bring_one_note_one_does(outside, api, racers):
+    id = outside.start(ALONE)
+    api.post(f"/v1/instances/{id}/suspend")
+    race(outside, racers, (outside.state.drain, id), (outside.state.drain, id))
+    assert facts(api, "workflow.suspended") == [""]
+    assert outside.instance(id)["status"] == "suspended"
+    assert api.content()["stimuli"] == 0
+
+
+def test_a_note_put_in_while_the_only_other_is_brought_is_not_lost(outside, api, racers):
+    """Who brings the only note of an inbox does not look there again: what comes later has a
+    hint of its own, and whoever comes by that finds it."""
+    id = outside.start(ALONE)
+    api.post(f"/v1/instances/{id}/suspend")
+    with stopped_in_save(api.database):
+        draining = racers.start(outside.state.drain, id)
+        commands.put(api.database, id, RESUME)
+    draining.result()
+    assert outside.instance(id)["status"] == "suspended"
+    assert api.all("select data ->> 'command' from orchestrator.stimuli") == [("resume",)]
+    outside.state.drain(id)
+    assert outside.instance(id)["status"] == "running"
+    assert completes(outside, id) == ["a", "b"]
+
+
+def test_a_note_whose_hint_comes_while_another_is_brought_waits_for_that(outside, api, racers):
+    """Its bringer sees the other's note too, not yet gone; and finds its own once it is."""
+    id = outside.start(ALONE)
+    api.post(f"/v1/instances/{id}/suspend")
+    with stopped_in_save(api.database):
+        suspending = racers.start(outside.state.drain, id)
+        commands.put(api.database, id, RESUME)
+        resuming = racers.start(outside.state.drain, id)
+    suspending.result()
+    resuming.result()
+    assert (facts(api, "workflow.suspended"), facts(api, "workflow.resumed")) == ([""], [""])
+    assert completes(outside, id) == ["a", "b"]
+
+
+def test_a_note_that_commits_after_a_later_one_was_brought_is_not_lost(outside, api):
+    """Its number is smaller, and nobody could see it."""
+    id = outside.start(ALONE)
+    with first(api.database) as session:
+        commands.put(session, id, RESUME)
+        api.post(f"/v1/instances/{id}/suspend")
+        outside.state.drain(id)
+        assert outside.instance(id)["status"] == "suspended"
+    outside.state.drain(id)
+    assert outside.instance(id)["status"] == "running"
+    assert completes(outside, id) == ["a", "b"]
+
+
+# Claims
+
+
+def test_a_claim_during_a_suspend_waits_and_is_refused(outside, api, racers):
+    id = outside.start(ALONE)
+    ((attempt,),) = api.all("select id::text from orchestrator.attempts")
+    api.post(f"/v1/instances/{id}/suspend")
+    claim = (outside.state.claim, attempt, id, "a", outside.holder)
+    assert race(outside, racers, (outside.state.drain, id), claim) == [None, None]
+    assert attempts(api) == [("a", "withdrawn")]
+    assert outside.instance(id)["status"] == "suspended"
+    outside.command(id, "resume")
+    assert attempts(api) == [("a", "withdrawn"), ("a", "ready")]
+    assert completes(outside, id) == ["a", "b"]
+
+
+def test_a_suspend_during_a_claim_waits_and_lets_it_run(outside, api, racers):
+    id = outside.start(ALONE)
+    ((attempt,),) = api.all("select id::text from orchestrator.attempts")
+    api.post(f"/v1/instances/{id}/suspend")
+    holder = outside.holder
+    with first(api.database) as session:
+        slices.claim(session, attempt, id, "a", holder.worker, holder.process, "a.0")
+        suspending = racers.start(outside.state.drain, id)
+    suspending.result()
+    assert attempts(api) == [("a", "claimed")]
+    assert outside.instance(id)["status"] == "suspended"
+    outside.finish(outside.state.claim(attempt, id, "a", holder, "a.0"))
+    assert attempts(api) == [("a", "succeeded")]
+    outside.command(id, "resume")
+    assert completes(outside, id) == ["b"]
+
+
+# Leases
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_watchdog_counts_a_heartbeat_from_its_commit_on(outside, api, arrives):
+    """And doesn't wait for one that is on its way: other leases may be running out."""
+    id = outside.start(ALONE)
+    work = outside.claim(id)
+    moment = [0.0]
+    watchdog = Watchdog(PostgresUpkeep(api.database), outside.state, 9.0, lambda: moment[-1])
+    with first(api.database, undone=not arrives) as beating:
+        workers.heartbeat(beating, work.holder.worker, [work.attempt.id], 0)
+        for now in (1.0, 4.0, 7.0, 10.0):  # a third of a lease each, at most
+            moment.append(now)
+            assert watchdog.look() == 0
+    moment.append(11.0)
+    assert watchdog.look() == (0 if arrives else 1)
+    assert api.content()["stimuli"] == (0 if arrives else 1)
