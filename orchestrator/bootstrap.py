@@ -100,4 +100,4 @@ def services(
 
 def _limits(settings: Settings) -> Limits:
     """The core counts a number for each step and one for its completion."""
-    return Limits(counter=2 * settings.max_steps)
+    return Limits(counter=2 * settings.max_steps, across=settings.run_across_namespaces)

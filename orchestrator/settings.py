@@ -89,6 +89,9 @@ class Settings:
     max_payload: int = _checked(1 << 20, Range(min=1024, max=64 << 20))
     #: The largest number of steps of one instance: an endless loop ends here.
     max_steps: int = _checked(1_000_000, Range(min=1, max=1_000_000_000))
+    #: Whether a workflow may run another namespace's workflows, with the secrets of those: only
+    #: where everybody who may deploy may see every namespace.
+    run_across_namespaces: bool = False
     #: How long events are kept; those that somebody still waits for are kept longer.
     event_retention: float = _checked(7 * 86400.0, _POSITIVE)
     #: How long instances are kept after their end; 0: for ever. Those that are older go to

@@ -13,7 +13,8 @@ class Limits:
     the greatest number an instance may give to its steps and completions; `turns` bounds
     loops backward that never leave the process; a loop keeps the steps of its first `kept`
     turns and forgets those of later ones as it goes; `items` of a `for` are stored together;
-    `events` may be collected by one `listen`; sub-workflows nest up to `depth`.
+    `events` may be collected by one `listen`; sub-workflows nest up to `depth`,
+    and are those of the instance's own namespace unless `across` is set.
     """
 
     tasks: int = 100
@@ -23,3 +24,4 @@ class Limits:
     items: int = 100
     events: int = 10_000
     depth: int = 20
+    across: bool = False

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core import Limits
 from orchestrator.core.values import Status
 from orchestrator.document import DocumentError, load
 from tests.support import spec
@@ -76,7 +77,7 @@ def test_other_runtimes_cases(case: dict[str, Any]) -> None:
     documents = [load(spec.case_document(case, file)).document for file in _files(case)]
     if case["expect"]["status"] == "valid":
         return
-    world = World(*documents, secrets=case.get("secrets"))
+    world = World(*documents, secrets=case.get("secrets"), limits=Limits(across=True))
     about = documents[0]["document"]
     id = world.start(f"{about['namespace']}/{about['name']}/{about['version']}", case["input"])
     _control(world, id, case)

@@ -218,6 +218,7 @@ def product(
             outbound_ca=CA,
             outbound_allow="127.0.0.0/8",
             secrets_dir=kept,
+            run_across_namespaces="true",  # one of the cases does
         ) as stack,
     ):
         stack.api()

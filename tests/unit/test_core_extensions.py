@@ -173,6 +173,20 @@ def test_one_that_does_not_exist_is_a_fault() -> None:
     assert error.instance(id).error["status"] == 404
 
 
+ELSEWHERE = sub(about={"namespace": "${ .of }", "name": "child"})
+
+
+def test_one_of_another_namespace_is_a_fault_unless_that_is_allowed() -> None:
+    stranger = doc({"a": {"set": {"it": "ran"}}}, about={"namespace": "other", "name": "child"})
+    world = World(doc(ELSEWHERE), stranger)
+    id = world.start("test/flow", {"of": "other"})
+    assert world.instance(id).error["type"].endswith("/configuration")
+    assert world.instance(id).error["status"] == 403
+    assert list(world.rows) == [id]
+    world = World(doc(ELSEWHERE), stranger, limits=Limits(across=True))
+    assert world.instance(world.start("test/flow", {"of": "other"})).output == {"it": "ran"}
+
+
 def test_nesting_has_a_bound() -> None:
     endless = doc(sub(about={"name": "flow"}))
     world = World(endless, limits=Limits(depth=3))

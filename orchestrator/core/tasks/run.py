@@ -65,10 +65,13 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
 
 
 def _target(draft: Draft, node: Node, process: Process) -> tuple[str, str]:
-    """The namespace and the id of the workflow version. Whether this namespace may start
-    another one's workflows is not the core's to say: those that it may not are not there."""
+    """The namespace and the id of the workflow version. Whose documents a namespace takes, and
+    whose secrets and outputs it may see, its keys say: a document grants it nothing more."""
     target = fill(draft, node, process.target, node.input)
     namespace, name = target["namespace"], target["name"]
+    if namespace != draft.root.was.namespace and not draft.limits.across:
+        detail = f"a workflow of {draft.root.was.namespace} may not run one of another namespace"
+        raise Fault(standard("configuration", detail, 403))
     version = target["version"] or "latest"
     found = draft.need("workflow", namespace, name, version)
     if found is None:
