@@ -461,16 +461,6 @@ event_groups = Table(
     Index(None, "schedule_id", "key", "id"),
 )
 
-#: Sources whose events must be signed; the secrets verify them.
-event_sources = Table(
-    "event_sources",
-    metadata,
-    Column("namespace", Text, primary_key=True),
-    Column("source", Text, primary_key=True),
-    Column("secret", Text, nullable=False),
-    _now(),
-)
-
 #: Who wants to be told of events: a webhook, or a workflow that they start.
 subscriptions = Table(
     "subscriptions",
