@@ -79,11 +79,21 @@ def unsent(
     return [(row[0], row[1]) for row in rows]
 
 
-def forget(reader: Reader, entries: timedelta, dues: timedelta) -> None:
-    """Remove entries that no beat has named for so long, and due times older than that."""
+def forget(
+    reader: Reader, entries: timedelta, dues: timedelta, owed: timedelta
+) -> list[tuple[str, str, int]]:
+    """Remove entries that no beat has named for so long, due times that were sent and are older
+    than that, and after `owed` those that nobody could send: of which app and entry how many."""
     reader.all(
         "delete from orchestrator.beat_entries where seen_at < (select clock_timestamp()) - %s;"
-        " delete from orchestrator.beat_firings"
-        " where created_at < (select clock_timestamp()) - %s",
+        " delete from orchestrator.beat_firings where sent_at is not null"
+        " and created_at < (select clock_timestamp()) - %s",
         (entries, dues),
     )
+    rows = reader.all(
+        "with gone as (delete from orchestrator.beat_firings where sent_at is null"
+        " and created_at < (select clock_timestamp()) - %s returning app, entry)"
+        " select app, entry, count(*) from gone group by app, entry order by app, entry",
+        (owed,),
+    )
+    return [(app, entry, count) for app, entry, count in rows]

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator.database import beat_entries, schedules
-from orchestrator.database.connection import LOCKING, Database
+from orchestrator.database.connection import Database
 from orchestrator.database.time import DatabaseTime
 from orchestrator.log import get_logger
 
@@ -34,6 +34,8 @@ NAMED = timedelta(minutes=10)
 REMEMBERED = timedelta(days=7)
 #: How long the due times that were sent are kept.
 KEPT = timedelta(days=1)
+#: How long those are that could not be: a broker may be away for some days.
+OWED = timedelta(days=7)
 #: When to ask again for an entry that another beat has in hand.
 BREATH = timedelta(milliseconds=50)
 #: Celery's own word for "ask again later", where an entry cannot say when, in s.
@@ -86,13 +88,17 @@ class Entries:
             self._time.saw(standing.now)
             due = due_after(self._entries[name].schedule, standing.last_due, standing.now)
             self._due[name] = due.at
-        beat_entries.forget(self._database, REMEMBERED, KEPT)
+        for app, entry, count in beat_entries.forget(self._database, REMEMBERED, KEPT, OWED):
+            log.error(
+                "Due times of a periodic task could not be sent for days, and are given up",
+                action="beat_given_up", app=app, entry=entry, count=count,
+            )  # fmt: skip
         self._named = self._time.now()
 
     def _fire(self, name: str) -> None:
         """Send an entry if it is due, unless another beat has done so."""
         schedule = self._entries[name].schedule
-        with self._database.transaction(LOCKING) as cursor:
+        with self._database.transaction() as cursor:
             standing = beat_entries.lock(cursor, self._app, name)
             if standing is None:
                 self._due[name] = self._time.now() + BREATH

@@ -15,7 +15,7 @@ from celery.schedules import BaseSchedule, crontab, schedstate, schedule
 
 from orchestrator.database import beat_entries
 from orchestrator.database.connection import LOCKING, Database
-from orchestrator.scheduler.entries import LOOK, OVERDUE, Entries, due_after, task_id
+from orchestrator.scheduler.entries import KEPT, LOOK, OVERDUE, OWED, Entries, due_after, task_id
 
 
 class Beat:
@@ -124,6 +124,19 @@ def test_what_a_dead_beat_or_an_absent_broker_left_unsent_is_sent_under_the_same
     assert stranger.sent == []
     for beat in (dying, other, stranger):
         beat.database.close()
+
+
+def test_what_is_owed_outlasts_a_broker_that_is_away_for_days(database):
+    """A due time that was sent is forgotten after a day, one that was not after a week."""
+    database.all(
+        "insert into orchestrator.beat_firings (app, entry, due, created_at, sent_at)"
+        " select 'shop', entry, now() - age, now() - age, case when sent then now() end"
+        " from (values ('sent', interval '2 days', true), ('owed', interval '2 days', false),"
+        "  ('lost', interval '8 days', false)) v(entry, age, sent)"
+    )
+    dropped = beat_entries.forget(database, timedelta(days=7), KEPT, OWED)
+    assert dropped == [("shop", "lost", 1)]
+    assert database.all("select entry from orchestrator.beat_firings") == [("owed",)]
 
 
 def test_what_was_missed_is_sent_once_and_an_interval_keeps_its_beat(database, database_url):
