@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, NoReturn
 
 import psycopg2
@@ -33,11 +34,15 @@ KEEPALIVE = {
     "tcp_user_timeout": 10_000,
 }
 
-#: Sent at the start of every transaction that takes a row lock (DESIGN, How an instance
-#: moves): set locally, because PgBouncer in transaction mode keeps no session settings.
+#: Opens a transaction (DESIGN, How an instance moves): nobody waits for its locks, nor keeps
+#: others waiting by silence, for long. Set locally, because PgBouncer in transaction mode keeps
+#: no session settings.
 LOCKING = (
     "begin; set local lock_timeout = '2s'; set local idle_in_transaction_session_timeout = '5s'; "
 )
+
+#: Opens one that may wait and be silent as long as it likes: for a person's hands, and tests.
+UNBOUNDED = "begin; "
 
 
 class Busy(OrchestratorError):
@@ -65,11 +70,21 @@ def _translated(error: psycopg2.Error) -> Exception:
         return Busy()
     if isinstance(error, psycopg2.errors.IdleInTransactionSessionTimeout):
         return Busy()
+    if isinstance(error, psycopg2.errors.ProgramLimitExceeded):
+        return error  # an operational error to the driver; to us a value that cannot be saved
     away = psycopg2.OperationalError | psycopg2.InterfaceError
     if isinstance(error, away | psycopg2.errors.ReadOnlySqlTransaction):  # a failover
         return DatabaseUnavailable(str(error).strip())
     return error
 
+
+#: What asking the pool raises; the third where connections break faster than they are opened.
+NO_CONNECTION = (
+    sa.exc.OperationalError,
+    sa.exc.TimeoutError,
+    sa.exc.InvalidRequestError,
+    psycopg2.OperationalError,
+)
 
 Params = Sequence[Any] | dict[str, Any]
 Rows = list[tuple[Any, ...]]
@@ -130,6 +145,7 @@ class Database:
         self._keep = keep
         self._kept = _Kept()
         self._pid = 0
+        self._trusted_from = 0.0
         self._engine: sa.Engine | None = None
 
     @property
@@ -143,7 +159,7 @@ class Database:
         return self._engine
 
     def _make_engine(self) -> sa.Engine:
-        return sa.create_engine(
+        engine = sa.create_engine(
             for_sqlalchemy(self.url),
             isolation_level="AUTOCOMMIT",
             pool_size=self._size,
@@ -154,6 +170,20 @@ class Database:
             json_deserializer=codec.loads,
             connect_args=KEEPALIVE,
         )
+        sa.event.listen(engine, "connect", self._opened)
+        sa.event.listen(engine, "checkout", self._trusted)
+        return engine
+
+    def _opened(self, _: Any, record: Any) -> None:
+        record.info["opened"] = monotonic()
+
+    def _trusted(self, _: Any, record: Any, __: Any) -> None:
+        """Refuse a connection that is older than the last break: the pool opens it anew.
+
+        Not by `dispose`: that forgets the connections that are lent, and so the pool's bound.
+        """
+        if record.info["opened"] <= self._trusted_from:
+            raise sa.exc.DisconnectionError
 
     def all(self, sql: str, params: Params = ()) -> Rows:
         """Run SQL in its own transaction; every row of the last statement's result."""
@@ -175,10 +205,11 @@ class Database:
         return rows[0] if rows else None
 
     @contextmanager
-    def transaction(self, first: str = "begin; ") -> Iterator[Transaction]:
+    def transaction(self, first: str = LOCKING) -> Iterator[Transaction]:
         """A transaction: committed at the end, rolled back if the block raises.
 
-        `first` opens it; pass `LOCKING` where a row lock follows.
+        `first` opens it. Raises `Busy` where a lock can't be had in time, or the block was
+        silent for too long.
         """
         lent = self._lend()
         try:
@@ -207,13 +238,14 @@ class Database:
             lent.close()
 
     def _fail(self, error: psycopg2.Error, lent: PoolProxiedConnection) -> NoReturn:
-        """Raise what the driver's error means; a broken connection is thrown away with all its
-        elders."""
+        """Raise what the driver's error means; after a broken connection no
+        elder of it is lent."""
         broken = lent.dbapi_connection is None or bool(lent.dbapi_connection.closed)
         translated = _translated(error)
         if broken or isinstance(translated, DatabaseUnavailable):
+            if (lent.record_info or {}).get("opened", 0.0) > self._trusted_from:
+                self._trusted_from = monotonic()
             lent.invalidate()
-            self.engine.pool.dispose()
         if translated is error:
             raise error
         raise translated from error
@@ -221,7 +253,7 @@ class Database:
     def _checkout(self) -> PoolProxiedConnection:
         try:
             return self.engine.raw_connection()
-        except (sa.exc.OperationalError, sa.exc.TimeoutError, psycopg2.OperationalError) as error:
+        except NO_CONNECTION as error:
             raise DatabaseUnavailable(str(error).splitlines()[0]) from error
 
     def close(self) -> None:

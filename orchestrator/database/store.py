@@ -14,7 +14,7 @@ from orchestrator.core.values import Json, Need, Slice, StimulusKind
 from orchestrator.database import attempts, slices, stimuli, workers
 from orchestrator.database.announcing import Announcer
 from orchestrator.database.attempts import Ready
-from orchestrator.database.connection import LOCKING, Database
+from orchestrator.database.connection import Database
 from orchestrator.database.slices import Reader, Snapshot
 from orchestrator.database.transitions import Saving, save
 from orchestrator.secrets import SecretSource
@@ -72,7 +72,7 @@ class PostgresStore(PostgresView):
 
     @contextmanager
     def locking(self) -> Iterator[PostgresView]:
-        with self.database.transaction(LOCKING) as transaction:
+        with self.database.transaction() as transaction:
             yield PostgresView(transaction, self.secrets)
 
     def ended_with(self, attempt: str, token: str) -> bool:

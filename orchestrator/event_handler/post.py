@@ -18,7 +18,7 @@ import psycopg2
 
 from orchestrator import clock, codec
 from orchestrator.database import deliveries, subscriptions
-from orchestrator.database.connection import KEEPALIVE, Database
+from orchestrator.database.connection import KEEPALIVE, Busy, Database
 from orchestrator.database.deliveries import CHANNEL, Claimed
 from orchestrator.database.url import for_libpq
 from orchestrator.errors import DatabaseUnavailable
@@ -113,7 +113,7 @@ class PostOffice:
     def _one(self, claimed: Claimed) -> None:
         try:
             self._settle(claimed, *self._sent(claimed))
-        except DatabaseUnavailable as error:
+        except (Busy, DatabaseUnavailable) as error:
             log.warning(
                 "Nobody knows of a delivery; it is sent again", action="delivery_unknown",
                 delivery=claimed.id, error=str(error),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.core.values import Json
 from orchestrator.database import events, feed
-from orchestrator.database.connection import LOCKING, Database
+from orchestrator.database.connection import Database
 from orchestrator.database.feed import TransitionRow
 from orchestrator.database.slices import Reader
 from orchestrator.event_handler.lifecycle import Happened, Known, told, type_of
@@ -31,7 +31,7 @@ class Teller:
 
     def tell(self) -> float:
         """Tell of what has happened since; returns when to look again, in s."""
-        with self.database.transaction(LOCKING) as cursor:
+        with self.database.transaction() as cursor:
             position = feed.lock(cursor, FEED)
             if position is None:
                 return SELDOM

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from orchestrator.database import firings, schedules
-from orchestrator.database.connection import LOCKING, Busy, Database
+from orchestrator.database.connection import Busy, Database
 from orchestrator.database.schedules import ScheduleRow
 from orchestrator.database.slices import Reader
 from orchestrator.errors import DatabaseUnavailable
@@ -65,7 +65,7 @@ def _all_or_each(database: Database, claim: Claim, limit: int, act: Act) -> Fire
     bad schedule holds up no other."""
     claimed: list[str] = []
     try:
-        with database.transaction(LOCKING) as cursor:
+        with database.transaction() as cursor:
             rows = claim(cursor, limit, None)
             claimed = [row.id for row in rows]
             hints = act(cursor, rows) if rows else []
@@ -82,7 +82,7 @@ def _all_or_each(database: Database, claim: Claim, limit: int, act: Act) -> Fire
 
 def _one(database: Database, claim: Claim, id: str, act: Act) -> list[str]:
     try:
-        with database.transaction(LOCKING) as cursor:
+        with database.transaction() as cursor:
             rows = claim(cursor, 1, id)
             return act(cursor, rows) if rows else []
     except (DatabaseUnavailable, Busy):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from orchestrator import clock
 from orchestrator.database import retention
-from orchestrator.database.connection import LOCKING, Database
+from orchestrator.database.connection import Database
 from orchestrator.database.retention import Place
 from orchestrator.log import get_logger
 from orchestrator.scheduler.chores import Chore
@@ -111,7 +111,7 @@ class Retention:
         return SOON
 
     def _let_go(self, ids: list[str]) -> None:
-        with self.database.transaction(LOCKING) as cursor:
+        with self.database.transaction() as cursor:
             going = retention.lock(cursor, ids, self.age)
             if not going:
                 return

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator import clock
+from orchestrator.database.connection import UNBOUNDED
 from orchestrator.ids import new_id
 from tests.support.api import Api, document, problem
 
@@ -174,7 +175,7 @@ def test_a_keyed_batch_is_repeated_whole(shop: Api):
 
 def test_a_request_whose_key_is_in_flight_is_a_409(shop: Api):
     held = "select pg_advisory_xact_lock(hashtextextended('anonymous k-3', 0))"
-    with shop.database.transaction() as first:
+    with shop.database.transaction(UNBOUNDED) as first:
         first.all(held)
         answer = shop.post("/v1/instances", json=START, headers={"Idempotency-Key": "k-3"})
     assert (answer.status_code, problem(answer)) == (409, "idempotency-in-flight")

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from orchestrator.database import workers
+from orchestrator.database.connection import UNBOUNDED
 from orchestrator.database.versions import version_key
 from orchestrator.database.workers import WorkerRow
 from orchestrator.ids import new_id
@@ -196,7 +197,7 @@ def test_a_start_and_a_removal_never_leave_an_orphan(api: Api):
     """A start that checked the workflow before it was removed must not come in after."""
     api.deploy(document())
     version = api.all("select id::text from orchestrator.workflows")[0][0]
-    with api.database.transaction() as removal:
+    with api.database.transaction(UNBOUNDED) as removal:
         removal.all("lock table orchestrator.instances in share row exclusive mode")
         removal.all("delete from orchestrator.workflows where id = %s", (version,))
         answers: list[int] = []
@@ -221,7 +222,7 @@ def test_a_sub_workflow_and_a_removal_never_leave_a_parent_waiting(api: Api):
     api.deploy(document("parent", do=[{"sub": {"run": {"workflow": about}}}]))
     state = api.client.application.extensions["orchestrator"].services.state
     parent = api.start("parent")
-    with api.database.transaction() as removal:
+    with api.database.transaction(UNBOUNDED) as removal:
         removal.all("lock table orchestrator.instances in exclusive mode")
         racer = threading.Thread(target=state.drain, args=[parent])
         racer.start()

@@ -10,6 +10,7 @@ import pytest
 from orchestrator.bootstrap import Services
 from orchestrator.core.values import Json
 from orchestrator.database import feed
+from orchestrator.database.connection import UNBOUNDED
 from orchestrator.event_handler.telling import FEED, Teller
 from orchestrator.ids import new_id
 from tests.support.api import Api
@@ -183,7 +184,7 @@ def test_what_is_not_committed_is_not_passed_by(town: Town):
     """A transaction that is still open holds the feed before it, however many end meanwhile."""
     town.wait_for(f"{PREFIX}.*")
     late, soon = (town.api.start(town.deploy(name, *TASKS)) for name in ("late", "soon"))
-    with town.services.database.transaction() as open:
+    with town.services.database.transaction(UNBOUNDED) as open:
         open.all("update orchestrator.instances set labels = null where id = %s", (late,))
         town.services.state.drain(soon)
         town.tell()
@@ -204,7 +205,7 @@ def test_a_reader_without_reason_lags_a_little_behind(town: Town):
     for _ in range(2):
         town.api.all("update orchestrator.feeds set later_at = later_at - interval '1 minute'")
         town.tell()
-    with town.services.database.transaction() as cursor:
+    with town.services.database.transaction(UNBOUNDED) as cursor:
         position = feed.lock(cursor, FEED)
         assert position is not None
         assert position.horizon - position.tx < 20

@@ -15,6 +15,7 @@ from orchestrator import clock
 from orchestrator.bootstrap import Services
 from orchestrator.core.values import Json
 from orchestrator.database import events, listeners
+from orchestrator.database.connection import UNBOUNDED
 from orchestrator.event_handler import giving, looking
 from orchestrator.event_handler.book import Book
 from orchestrator.event_handler.giving import Giving
@@ -158,7 +159,7 @@ def test_a_listener_that_is_not_committed_yet_looks_when_it_is(play: Play):
     """The event's side looks first and sees no listener; the listener's side finds the event."""
     name = play.workflow(listen(ONE))
     id = play.api.start(name)
-    with play.api.database.transaction() as cursor:
+    with play.api.database.transaction(UNBOUNDED) as cursor:
         cursor.all("select 1 from orchestrator.instances where id = %s for update", (id,))
         play.put(event(data="between"))
         play.match()

@@ -15,6 +15,7 @@ from api.waiting import STREAMS
 from orchestrator.bootstrap import Services
 from orchestrator.core.values import Json
 from orchestrator.database import events
+from orchestrator.database.connection import UNBOUNDED
 from tests.support.api import Api, document, problem
 from tests.support.events import event
 
@@ -158,7 +159,7 @@ def test_who_is_too_slow_is_let_go_and_misses_nothing(
 def test_what_commits_late_is_not_missed(api: Api, feed: Feed):
     """Two transactions end in another order than they began."""
     onlooker = feed.look_on(lambda _: True)
-    with api.database.transaction() as first:
+    with api.database.transaction(UNBOUNDED) as first:
         events.put(first, "shop", [event("first")])
         put(api, event("second"))
         assert onlooker.next(0.3) is None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 
+import psycopg2
+import psycopg2.errors
 import pytest
 
 from orchestrator import ids
 from orchestrator.core.values import StimulusKind
 from orchestrator.database import slices, stimuli
-from orchestrator.database.connection import Database
+from orchestrator.database.connection import UNBOUNDED, Database
 from orchestrator.errors import DatabaseUnavailable
 
 _SELF = "select pg_backend_pid()"
@@ -49,6 +52,67 @@ def test_a_kept_connection_that_breaks_is_not_kept(keeping: Database, database_u
     with pytest.raises(DatabaseUnavailable):
         keeping.one(_SELF)
     assert keeping.one(_SELF) != (mine,)
+
+
+def test_breaks_leave_no_more_connections_than_the_pool_may_have(database_url: str) -> None:
+    """While some are lent, others break: neither is forgotten, and none of them is kept twice."""
+    database, others = Database(database_url, size=3, wait=0.2), Database(database_url)
+    mine = "select count(*) from pg_stat_activity where application_name = 'mine'"
+    database.url += ("&" if "?" in database.url else "?") + "application_name=mine"
+    with database.transaction(UNBOUNDED) as lent:
+        lent.one("select 1")
+        for _ in range(5):
+            with pytest.raises(DatabaseUnavailable):
+                _break_one(database, others)
+            with ExitStack() as stack:
+                for _ in range(2):
+                    stack.enter_context(database.transaction(UNBOUNDED)).one("select 1")
+                with pytest.raises(DatabaseUnavailable):
+                    database.one("select 1")
+                assert others.one(mine) == (3,)
+        assert lent.one("select 1") == (1,)
+    database.close()
+    others.close()
+
+
+def _break_one(database: Database, others: Database) -> None:
+    with database.transaction() as broken:
+        (pid,) = broken.one(_SELF) or ()
+        others.one("select pg_terminate_backend(%s, 5000)", (pid,))
+        broken.one("select 1")
+
+
+def test_the_elders_of_a_broken_connection_are_not_lent(database_url: str) -> None:
+    database, others = Database(database_url, size=3), Database(database_url)
+    with ExitStack() as stack:
+        several = [stack.enter_context(database.transaction()) for _ in range(3)]
+        pids = [each.one(_SELF) for each in several]
+    others.one("select pg_terminate_backend(pid, 5000) from unnest(%s) pid",
+               ([pid for (pid,) in filter(None, pids)],))  # fmt: skip
+    with pytest.raises(DatabaseUnavailable):
+        database.one("select 1")
+    assert [database.one("select 1") for _ in range(3)] == [(1,)] * 3
+    database.close()
+    others.close()
+
+
+def test_a_value_that_no_index_takes_is_no_outage(keeping: Database) -> None:
+    """Whoever waits for the database to come back would try to save it for ever."""
+    long = "".join(ids.new_id() for _ in range(300))
+    with pytest.raises(psycopg2.errors.ProgramLimitExceeded):
+        keeping.all(
+            "insert into orchestrator.events (id, namespace, event_id, source, type, event)"
+            " values (%s, 'shop', %s, '/', 'x', '{}')",
+            (ids.new_id(), long),
+        )
+    assert keeping.one("select 1") == (1,)
+
+
+def test_no_transaction_waits_long_or_keeps_others_waiting(keeping: Database) -> None:
+    shown = "select current_setting('lock_timeout'), "
+    shown += "current_setting('idle_in_transaction_session_timeout')"
+    with keeping.transaction() as transaction:
+        assert transaction.one(shown) == ("2s", "5s")
 
 
 def test_a_plan_that_was_made_on_a_small_table_does_for_a_large_one(database_url: str) -> None:

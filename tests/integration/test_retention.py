@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator import ids
 from orchestrator.database import retention as statements
+from orchestrator.database.connection import UNBOUNDED
 from orchestrator.scheduler.retention import SELDOM, SOON, Archive, Retention, retention_chores
 from orchestrator.settings import Settings
 from tests.support.api import Api, document, problem
@@ -246,7 +247,7 @@ def test_a_folder_that_can_not_be_written_keeps_everything(shop: Api, tmp_path: 
 def test_a_command_that_comes_first_keeps_its_instance(shop: Api, keeper: Retention):
     """The archive and a command race for the row; who is second finds it taken, or gone."""
     old = ended(shop, status="faulted")
-    with shop.database.transaction() as cursor:
+    with shop.database.transaction(UNBOUNDED) as cursor:
         cursor.one("select 1 from orchestrator.instances where id = %s for key share", (old,))
         cursor.all("insert into orchestrator.stimuli (instance_id, kind) values (%s, 'command')",
                    (old,))  # fmt: skip
