@@ -55,6 +55,28 @@ def test_the_source_is_the_workflow_unless_it_is_given() -> None:
     assert world.events[0]["source"] == "/test/flow/1.0.0"
 
 
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ({"id": "${ .long }"}, "id: is longer than 1000 bytes"),
+        ({"source": "a b"}, "source: is not a URI"),
+        ({"subject": "${ .long }"}, "subject: is longer than 1000 bytes"),
+        ({"time": "${ .long }"}, "time: is longer than 1000 bytes"),
+        ({"More": "x"}, "More: an attribute's name has lower-case letters and digits only"),
+    ],
+)
+def test_an_event_that_nobody_could_send_us_is_not_emitted(
+    attributes: dict[str, Any], told: str
+) -> None:
+    """An id of 4 kB fits into no index: the transition could never be saved."""
+    document = doc({"e": {"emit": {"event": {"with": {"type": "t", **attributes}}}}})
+    world, id = run(document, {"long": "x" * 1001})
+    error = world.instance(id).error
+    assert error["type"].endswith("/validation")
+    assert told in error["detail"]
+    assert world.events == []
+
+
 def test_an_event_without_a_type_is_a_fault() -> None:
     world, id = run(doc({"e": {"emit": {"event": {"with": {"type": "${ null }"}}}}}))
     assert world.instance(id).error["type"].endswith("/expression")

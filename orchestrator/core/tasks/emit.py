@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.core import faults
+from orchestrator.core.cloud_events import InvalidEvent, checked
 from orchestrator.core.data import fill
 from orchestrator.core.flow import complete
 from orchestrator.core.kinds import Kind, register
@@ -36,7 +37,10 @@ def _event(draft: Draft, given: dict[str, Json]) -> dict[str, Json]:
     for name in ("id", "source", "type"):
         if not isinstance(event.get(name), str) or not event[name]:
             raise faults.expression(f"the event's {name} is no text")
-    return event
+    try:
+        return checked(event)
+    except InvalidEvent as error:
+        raise faults.validation(f"the event is no CloudEvent: {error}") from None
 
 
 register("emit", Kind(enter))
