@@ -92,7 +92,7 @@ def services(
         bringer=Bringer(evaluator.evaluate, _limits(settings), dispatcher.queue_of),
         meter=meter,
     )
-    events = EventHandler(database, evaluator.evaluate, dispatcher)
+    events = EventHandler(database, evaluator.evaluate, dispatcher, settings.max_payload)
     return Services(
         settings, database, dispatcher, evaluator, workflows, state, secrets, vault, events, meter
     )
@@ -100,4 +100,8 @@ def services(
 
 def _limits(settings: Settings) -> Limits:
     """The core counts a number for each step and one for its completion."""
-    return Limits(counter=2 * settings.max_steps, across=settings.run_across_namespaces)
+    return Limits(
+        counter=2 * settings.max_steps,
+        across=settings.run_across_namespaces,
+        payload=settings.max_payload,
+    )

@@ -85,7 +85,7 @@ class Settings:
     #: How long a stopping worker lets its running steps end.
     grace: float = _checked(30.0, Range(min=0))
 
-    #: The largest input, output, event or request.
+    #: The largest input, output, context, event or request, also of what expressions make.
     max_payload: int = _checked(1 << 20, Range(min=1024, max=64 << 20))
     #: The largest number of steps of one instance: an endless loop ends here.
     max_steps: int = _checked(1_000_000, Range(min=1, max=1_000_000_000))

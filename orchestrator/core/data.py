@@ -10,6 +10,7 @@ from orchestrator.core import faults
 from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.schemas import Schema
+from orchestrator.core.sizes import too_large
 from orchestrator.core.templates import Expression, Template
 from orchestrator.core.values import Json
 from orchestrator.core.variables import collect
@@ -44,10 +45,19 @@ def fill(
     value: Json,
     extra: Mapping[str, Json] = NOTHING,
 ) -> Json:
-    """A template with its expressions evaluated on a value."""
+    """A template with its expressions evaluated on a value; a `validation` fault where that is
+    larger than a task's output may be."""
     if template.plain:
         return template.tree
-    return template.fill(lambda expression: ask(draft, node, expression, value, extra))
+    filled = template.fill(lambda expression: ask(draft, node, expression, value, extra))
+    return filled if template.copies else kept(draft, filled)
+
+
+def kept(draft: Draft, value: Json) -> Json:
+    """A value that an expression has made; a `validation` fault where it is too large."""
+    if fault := too_large(value, draft.limits.payload):
+        raise fault
+    return value
 
 
 def holds(

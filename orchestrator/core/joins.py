@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from orchestrator.core.kinds import Faulted
 from orchestrator.core.nodes import Node
+from orchestrator.core.sizes import too_large
 from orchestrator.core.values import Json, Status, Step
 from orchestrator.core.work import Draft
 
@@ -20,10 +22,14 @@ def outputs(draft: Draft, parent: Node) -> dict[int, Json]:
     return {index: child.output for index, child in last.items()}
 
 
-def in_order(found: dict[int, Json], count: int, parent: Node) -> list[Json]:
-    """The outputs as an array; what was skipped gave its input, which is the parent's."""
+def in_order(draft: Draft, found: dict[int, Json], count: int, parent: Node) -> list[Json]:
+    """The outputs as an array; what was skipped gave its input, which is the parent's. Raises
+    `Faulted` where that is too large."""
     # Not `get`: the parent's input may have to be loaded, and mostly nobody needs it.
-    return [found[index] if index in found else parent.input for index in range(count)]  # noqa: SIM401
+    joined = [found[index] if index in found else parent.input for index in range(count)]  # noqa: SIM401
+    if fault := too_large(joined, draft.limits.payload):
+        raise Faulted(parent, fault.error)
+    return joined
 
 
 Child = Node | Step

@@ -14,7 +14,8 @@ class Limits:
     loops backward that never leave the process; a loop keeps the steps of its first `kept`
     turns and forgets those of later ones as it goes; `items` of a `for` are stored together;
     `events` may be collected by one `listen`; sub-workflows nest up to `depth`,
-    and are those of the instance's own namespace unless `across` is set.
+    and are those of the instance's own namespace unless `across` is set. What expressions and
+    joins make has up to `payload` bytes of JSON, as what a task returns.
     """
 
     tasks: int = 100
@@ -25,3 +26,4 @@ class Limits:
     events: int = 10_000
     depth: int = 20
     across: bool = False
+    payload: int = 1 << 20

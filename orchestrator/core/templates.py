@@ -16,13 +16,17 @@ from orchestrator.core.values import Json
 from orchestrator.expressions import NOW, is_expression, program_of
 
 _NAME = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+_PATH = re.compile(
+    r"\.|\$(?:input|output|context)|(?:\$(?:input|output|context))?(?:\.[A-Za-z_][A-Za-z0-9_]*)+"
+)
 _NOW = re.compile(r"(?<![\w.$])now(?!\w)")
 
 
 class Expression:
-    """A jq program and the names after a `$` in it: the arguments that it may need."""
+    """A jq program and the names after a `$` in it: the arguments that it may need. `copies`:
+    it yields a part of what there is, so nothing larger."""
 
-    __slots__ = ("names", "program")
+    __slots__ = ("copies", "names", "program")
 
     def __init__(self, text: str) -> None:
         self.program = program_of(text)
@@ -31,6 +35,7 @@ class Expression:
         if _NOW.search(self.program):
             names.append(NOW)
         self.names: tuple[str, ...] = tuple(dict.fromkeys(names))
+        self.copies = _PATH.fullmatch(self.program) is not None
 
     def __repr__(self) -> str:
         return f"${{ {self.program} }}"
@@ -52,6 +57,11 @@ class Template:
     def fill(self, ask: Ask) -> Json:
         """The value with every expression replaced by its result."""
         return self.tree if self.plain else _fill(self.tree, ask)
+
+    @property
+    def copies(self) -> bool:
+        """Whether what it gives is there already, as a part of something."""
+        return type(self.tree) is Expression and self.tree.copies
 
     def names(self) -> frozenset[str]:
         """The names of all arguments that its expressions mention."""

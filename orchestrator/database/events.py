@@ -247,6 +247,16 @@ def by_numbers(cursor: Reader, numbers: Iterable[int]) -> dict[int, Waiting]:
     return {row[0]: Waiting(*row) for row in rows}
 
 
+def bytes_of(cursor: Reader, numbers: Sequence[int]) -> int:
+    """The bytes of several events' JSON text."""
+    row = cursor.one(
+        "select coalesce(sum(octet_length(event::text)), 0) from orchestrator.events"
+        " where number = any(%s)",
+        (list(numbers),),
+    )
+    return int(row[0]) if row else 0
+
+
 def waits(reader: Reader, namespace: str) -> bool:
     """Whether an event of a namespace waits to be matched."""
     return bool(

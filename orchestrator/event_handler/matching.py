@@ -31,6 +31,8 @@ class EventHandler:
     database: Database
     evaluate: Evaluate
     dispatcher: TaskDispatcher
+    #: The largest input that gathered events may make, in bytes.
+    payload: int = 1 << 20
 
     def match(self, namespace: str) -> None:
         """Match what waits in a namespace, unless another process is at it, which then sees
@@ -80,7 +82,7 @@ class EventHandler:
             return
         done = Giving(cursor, namespace, judge, book).give(waiting)
         book.write()
-        starting = Starting(cursor, namespace, judge)
+        starting = Starting(cursor, namespace, judge, self.payload)
         starting.give(done)
         subscribing = Subscribing(cursor, namespace, judge, now)
         subscribing.give(done)

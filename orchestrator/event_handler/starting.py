@@ -33,10 +33,11 @@ MEMBERS = 1000
 class Starting:
     """Gives the events of one round to the schedules of its namespace."""
 
-    def __init__(self, cursor: Reader, namespace: str, judge: Judge) -> None:
+    def __init__(self, cursor: Reader, namespace: str, judge: Judge, payload: int) -> None:
         self._cursor = cursor
         self._namespace = namespace
         self._judge = judge
+        self._payload = payload
         #: The instances to be hinted.
         self.told: list[str] = []
 
@@ -96,6 +97,8 @@ class Starting:
         """`all`: one event for each filter."""
         group, place = gathering.lacking(open, places)
         group = gathering.joined(group, event.number, place)
+        if self._is_too_large(group.members):
+            return self._drop(row, "it has gathered as many bytes as an input may have")
         if gathering.is_complete(of, group):
             return self._complete(row, of, group)
         return self._keep(row, key, group)
@@ -107,6 +110,8 @@ class Starting:
         if len(group.members) >= MEMBERS:
             return self._drop(row, "it has gathered as many as it may")
         group = gathering.joined(group, event.number)
+        if self._is_too_large(group.members):
+            return self._drop(row, "it has gathered as many bytes as an input may have")
         if of.until_holds is not None:
             answer = self._judge.ask(of.until_holds, self._read(of, group.members))
             if answer is not None and answer is not False:
@@ -131,6 +136,10 @@ class Starting:
             group.id or new_id(), list(group.members), list(group.got), list(group.ended_by)
         )
         return groups.save(self._cursor, row.id, key, kept)
+
+    def _is_too_large(self, members: Sequence[int]) -> bool:
+        """Whether several events are more than one input may be; one alone was measured."""
+        return len(members) > 1 and events.bytes_of(self._cursor, members) > self._payload
 
     def _drop(self, row: ScheduleRow, why: str) -> None:
         log.warning(

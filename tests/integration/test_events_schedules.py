@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,6 +129,15 @@ def test_any_gathers_until_other_events(shop: Shop):
     assert shop.inputs() == []
     shop.send(event("5", "y"), event("6", "y"), event("7", "x"), event("8", data=8))
     assert shop.inputs() == [[1, 3]]
+
+
+def test_what_is_gathered_is_no_larger_than_an_input_may_be(shop: Shop):
+    shop.deploy({"any": [of()], "until": {"one": of("x")}}, read="data")
+    large = "x" * 600
+    given = [event("1", data=large), event("2", data=large), event("3", data=3), event("4", "x")]
+    events.put(shop.api.database, NAMESPACE, given)
+    replace(shop.services.events, payload=1000).match(NAMESPACE)
+    assert shop.inputs() == [[large, 3]]
 
 
 def test_a_paused_schedule_takes_nothing(shop: Shop):

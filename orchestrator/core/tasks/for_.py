@@ -15,7 +15,7 @@ after one has ended, and `begun`, how many there are if `while` has stopped the 
 from __future__ import annotations
 
 from orchestrator.core import faults
-from orchestrator.core.data import as_program, ask, fill, holds
+from orchestrator.core.data import as_program, ask, fill, holds, kept
 from orchestrator.core.flow import begin_list, complete, proceed
 from orchestrator.core.joins import in_order, outputs
 from orchestrator.core.kinds import Kind, register
@@ -75,6 +75,7 @@ def _items(draft: Draft, node: Node, loop: Loop) -> list[Json] | None:
     source = loop.items
     if isinstance(source, Expression):
         items = ask(draft, node, source, node.input)
+        items = items if source.copies else kept(draft, items)
     else:
         items = fill(draft, node, source, node.input)
     if items is not None and not isinstance(items, list):
@@ -184,7 +185,7 @@ def _one_ended(draft: Draft, node: Node) -> None:
     if node.open == 0:
         found = outputs(draft, node)
         count = node.recall("begun", node.recall("count"))
-        complete(draft, node, in_order(found, count, node))
+        complete(draft, node, in_order(draft, found, count, node))
     return None
 
 

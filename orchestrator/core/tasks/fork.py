@@ -65,7 +65,7 @@ def _ended(draft: Draft, node: Node, child: Node | None, output: Json) -> None:
 def _join(draft: Draft, node: Node) -> None:
     node.open = 0
     count = len(_branches(draft, node))
-    flow.complete(draft, node, in_order(outputs(draft, node), count, node))
+    flow.complete(draft, node, in_order(draft, outputs(draft, node), count, node))
 
 
 def _won(draft: Draft, node: Node, child: Node | None, output: Json) -> None:

@@ -26,10 +26,11 @@ from typing import Any
 from orchestrator.core import faults
 from orchestrator.core.data import NOTHING, ask, exported, holds, transformed
 from orchestrator.core.flow import begin_list, complete, proceed, prune
-from orchestrator.core.kinds import Ignored, Kind, register
+from orchestrator.core.kinds import Faulted, Ignored, Kind, register
 from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.schemas import schema_of
+from orchestrator.core.sizes import too_large
 from orchestrator.core.templates import Expression, Template, transformation
 from orchestrator.core.values import Json, Listener, Status
 from orchestrator.core.variables import SECRETS, collect
@@ -37,6 +38,9 @@ from orchestrator.core.work import Draft
 from orchestrator.expressions import is_expression
 
 MODES = ("one", "any", "all")
+
+#: What waits for `foreach` may be so many times as large as what is given out.
+QUEUED = 16
 
 
 class Listening:
@@ -203,14 +207,15 @@ def _consume(draft: Draft, node: Node, listening: Listening, found: Mapping[str,
     ends = listening.stops_at_first or len(node.recall("got", ())) == len(listening.filters) > 0
     if listening.until is not None and not listening.endless:
         seen = [*node.recall("seen", []), item]
-        node.remember(seen=_bounded(draft, seen))
+        node.remember(seen=_bounded(draft, node, seen))
         ends = holds(draft, node, listening.until, seen)
     if listening.mode == "any" and listening.until_mode is not None:
         ends = False
     if listening.iterator is None:
         _keep(draft, node, listening, item)
     else:
-        node.remember(queue=_bounded(draft, [*node.recall("queue", []), [item]]))
+        queue = [*node.recall("queue", []), [item]]
+        node.remember(queue=_bounded(draft, node, queue, QUEUED))
     if ends:
         return _close(draft, node)
     return _next(draft, node)
@@ -226,12 +231,16 @@ def _read(how: str, found: Mapping[str, Json]) -> Json:
 
 def _keep(draft: Draft, node: Node, listening: Listening, item: Json) -> None:
     if not listening.endless:
-        node.remember(items=_bounded(draft, [*node.recall("items", []), item]))
+        node.remember(items=_bounded(draft, node, [*node.recall("items", []), item]))
 
 
-def _bounded(draft: Draft, items: list[Json]) -> list[Json]:
+def _bounded(draft: Draft, node: Node, items: list[Json], times: int = 1) -> list[Json]:
+    """What it has consumed, within its bounds: `times` as large as one output may be."""
     if len(items) > draft.limits.events:
-        raise faults.runtime(f"the listener has consumed {draft.limits.events} events")
+        fault = faults.runtime(f"the listener has consumed {draft.limits.events} events")
+        raise Faulted(node, fault.error)
+    if fault_of_size := too_large(items, times * draft.limits.payload):
+        raise Faulted(node, fault_of_size.error)
     return items
 
 
