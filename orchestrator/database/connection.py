@@ -243,7 +243,7 @@ class Database:
         broken = lent.dbapi_connection is None or bool(lent.dbapi_connection.closed)
         translated = _translated(error)
         if broken or isinstance(translated, DatabaseUnavailable):
-            if (lent.record_info or {}).get("opened", 0.0) > self._trusted_from:
+            if lent.info.get("opened", 0.0) > self._trusted_from:
                 self._trusted_from = monotonic()
             lent.invalidate()
         if translated is error:
