@@ -33,8 +33,9 @@ def on_message(
     header = request.pop(HEADER)
     refusal = _refusal(execution, uuid, header, request)
     if refusal is not None:
-        execution.meter.count(metrics.REFUSALS, ("forged",))
-        return _dropped(execution, uuid, refusal)
+        reason, why = refusal
+        execution.meter.count(metrics.REFUSALS, (reason,))
+        return _dropped(execution, uuid, why)
     soft = SoftLimit(execution.forks and bool(_limits(request)[1] or task.soft_time_limit))
     with soft.shut_out():
         work = _claimed(execution, task, uuid, header["instance"])
@@ -52,14 +53,14 @@ def on_message(
 
 def _refusal(
     execution: Execution, uuid: str, header: object, request: dict[str, Any]
-) -> str | None:
-    """Why the message is not even worth a claim."""
+) -> tuple[str, str] | None:
+    """Why the message is not even worth a claim: a word for the metrics, and a sentence."""
     if not execution.running:
-        return "this process is no worker of steps"
+        return "forged", "this process is no worker of steps"
     if not isinstance(header, dict) or not is_uuid(uuid) or not is_uuid(header.get("instance")):
-        return "it is none of ours"
+        return "forged", "it is none of ours"
     if _limits(request)[0] and not execution.forks:
-        return "it needs a time limit, which a pool of threads does not enforce"
+        return "limit", "it needs a time limit, which a pool of threads does not enforce"
     return None
 
 

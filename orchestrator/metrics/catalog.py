@@ -106,8 +106,9 @@ ATTEMPT_SECONDS = Metric(
 )
 REFUSALS = Metric(
     "orchestrator_refusals",
-    "What was refused, by why: a message that is none of ours (forged) or too late (claim),"
-    " a result that came after its attempt had ended (stale).",
+    "What was refused, by why: a message that is none of ours (forged), that needs a time limit"
+    " where none is enforced (limit) or that is too late (claim), a result that came after its"
+    " attempt had ended (stale).",
     ("reason",),
 )
 MESSAGES = Metric(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import redis
 from celery import Celery
 
+from orchestrator.core.values import Attempt
 from orchestrator.ids import new_id
 from orchestrator.task_dispatcher import PORTION, TOGETHER, TaskDispatcher
 
@@ -73,3 +75,36 @@ def test_messages_are_sent_by_one_client(
         dispatcher.hint(new_id())
     assert len(hinted(server)) == 10
     assert len(made) <= 2
+
+
+# -- the queue of a step that names none -------------------------------------------------
+
+
+class Settings:
+    """What a users' celeryconfig.py says."""
+
+    task_default_queue = "theirs"
+    task_routes = (
+        lambda name, *_args, **_more: {"queue": "routed"} if name == "shop.called" else None,
+        {
+            "shop.pay": {"queue": "money"},
+            "mail.*": "post",
+            re.compile(r"(image|film)\..+"): {"queue": "studio"},
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "queue"),
+    [
+        ("shop.called", "routed"),
+        ("shop.pay", "money"),
+        ("mail.send", "post"),
+        ("film.cut", "studio"),
+        ("shop.other", "theirs"),
+    ],
+)
+def test_the_apps_routes_decide(broker_url: str, task: str, queue: str) -> None:
+    with Celery("routed", broker=broker_url, set_as_current=False) as app:
+        app.config_from_object(Settings)
+        assert TaskDispatcher(app, QUEUE).queue_of(Attempt(new_id(), 1, 1, task)) == queue

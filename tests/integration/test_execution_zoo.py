@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 
 from orchestrator.ids import new_id
 from tests.support.zoo import Zoo, zoo_on
@@ -216,6 +217,34 @@ def test_a_soft_limit(zoo: Zoo) -> None:
     assert zoo.output("softly") == {"slept": 0.0}, "no signal is left over"
 
 
+def test_a_rate_limit_holds(zoo: Zoo) -> None:
+    """Celery's main process keeps it, which sees messages only: none of its steps is continued."""
+    rate, calls = 20, 11  # of zoo.limited_rate
+    ended = zoo.run_all([("limited_rate", {"a": n}) for n in range(calls)])
+    ((published, took),) = zoo.stack.sql(
+        "select count(*) filter (where publishings > 0),"
+        " extract(epoch from max(claimed_at) - min(claimed_at))::float"
+        " from orchestrator.attempts where instance_id = %s",
+        ended["id"],
+    )
+    assert published == calls
+    assert took > 0.8 * (calls - 1) / rate
+
+
+def test_a_late_acknowledgement_is_not_waited_for(zoo: Zoo) -> None:
+    """A message that stood unacknowledged for as long as its step runs could come twice."""
+    if not zoo.stack.broker_url.startswith("redis"):
+        pytest.skip("RabbitMQ does not tell a client what is unacknowledged")
+    key = new_id()
+    instance = zoo.start("late", a=1, key=key)
+    zoo.stack.until(lambda: bool(zoo.seen("waiting")), "the task runs")
+    with redis.Redis.from_url(zoo.stack.broker_url) as broker:
+        zoo.stack.until(lambda: broker.hlen("unacked") == 0, "its message is acknowledged")
+    assert zoo.attempts(instance) == [("claimed", 1)], "while it runs"
+    zoo.let_go(key)
+    assert zoo.stack.wait(instance)["output"] == {"a": 1}
+
+
 # -- Celery inside a step ------------------------------------------------------------
 
 
@@ -263,11 +292,16 @@ def test_value(zoo: Zoo, kind: str, passed: Any) -> None:
     assert zoo.output("value", kind=kind) == {"value": passed}
 
 
-@pytest.mark.parametrize("kind", ["object", "nan", "large"])
-def test_value_that_cannot_pass(zoo: Zoo, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("object", "object"), ("nan", "nan"), ("delta", "timedelta"), ("large", "")],
+)
+def test_value_that_cannot_pass(zoo: Zoo, kind: str, told: str) -> None:
     ended = zoo.run("value", kind=kind)
     assert ended["status"] == "faulted"
     assert ended["error"]["type"].endswith("/validation")
+    assert told in ended["error"]["detail"]
+    assert not told or "$.value" in ended["error"]["detail"], "type and path are named"
     assert zoo.stack.sql(
         "select unknown from orchestrator.steps where instance_id = %s and kind = 'call'",
         ended["id"],

@@ -72,6 +72,10 @@ class Zoo:
         notes = [json.loads(line) for line in self.seen_in_redis.lrange("zoo", 0, -1)]
         return [note for note in notes if not what or note["what"] in what]
 
+    def let_go(self, key: str) -> None:
+        """Let a `waits` task of this key go on."""
+        self.seen_in_redis.rpush(f"zoo:{key}", "go")
+
     def attempts(self, instance: str) -> list[tuple[str, int]]:
         """State and number of the attempts of the instance's steps."""
         return self.stack.sql(

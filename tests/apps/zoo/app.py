@@ -1,8 +1,11 @@
-"""A user's app: its own settings, its own signals, and one line of ours."""
+"""A user's app: its own settings, its own signals, and one line of ours (not even that one where
+ZOO_PLAIN is set)."""
 
 from __future__ import annotations
 
+import json
 import os
+from importlib import import_module
 
 from celery import Celery, signals
 
@@ -18,8 +21,13 @@ app.conf.update(
     result_extended=True,
     task_serializer=os.environ.get("ZOO_SERIALIZER", "json"),
     accept_content=[os.environ.get("ZOO_SERIALIZER", "json")],
+    task_routes=json.loads(os.environ.get("ZOO_ROUTES", "{}")),
+    task_queue_max_priority=json.loads(os.environ.get("ZOO_MAX_PRIORITY", "null")),
 )
-install(app)
+if not os.environ.get("ZOO_PLAIN"):
+    install(app)
+if os.environ.get("ZOO_OBSERVE"):
+    import_module("tests.apps.zoo.witness")
 
 
 @app.task(name="zoo.local", bind=True)

@@ -235,7 +235,9 @@ def number(a, b=1):
 
 
 @shared_task(name="zoo.late", bind=True, acks_late=True, reject_on_worker_lost=True)
-def late(self, a):
+def late(self, a, key=None):
+    if key is not None:
+        waits(key)
     return {"a": a}
 
 
@@ -251,6 +253,14 @@ def sleeps(seconds, key="sleeps", again=None):
     seen("sleeping", count=count)
     time.sleep(seconds if again is None or count == 1 else again)
     return {"count": count}
+
+
+@shared_task(name="zoo.waits")
+def waits(key):
+    """Runs until the test lets it go on."""
+    seen("waiting", key=key)
+    _redis[1].blpop(f"zoo:{key}", 120)
+    return key
 
 
 @shared_task(name="zoo.stubborn", time_limit=1)
