@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from orchestrator.calls import faults
 from orchestrator.errors import WorkflowError
@@ -17,6 +19,8 @@ Json = Any
 MASK = "***"
 NAMES = ("secrets", "secret")  # $secrets, and $secret as some runtimes have it
 _SHORTEST = 4  # characters; what is shorter would mask half of every text
+_SHORTEST_ENCODED = 8  # bytes; of fewer, base64 of something else may well have the same letters
+_URL_SAFE = str.maketrans("+/", "-_")
 
 
 class Secrets:
@@ -30,6 +34,7 @@ class Secrets:
         self._lookup = lookup
         self._declared = tuple(declared)
         self._used: dict[str, Json] = {}
+        self._masks: list[str] | None = None
 
     @property
     def used(self) -> bool:
@@ -42,6 +47,7 @@ class Secrets:
             raise faults.authorization(f"the workflow does not declare the secret {name!r}")
         if name not in self._used:
             self._used[name] = self._lookup(name)
+            self._masks = None
         return self._used[name]
 
     def variables(self, tree: Json) -> dict[str, Json]:
@@ -56,9 +62,11 @@ class Secrets:
 
     def mask(self, value: Json) -> Json:
         """The value with every text of a used secret replaced."""
-        found = {text for used in self._used.values() for text in _texts(used)}
-        texts = sorted({form for text in found for form in _forms(text)}, key=len, reverse=True)
-        return _masked(value, texts) if texts else value
+        if self._masks is None:
+            found = {text for used in self._used.values() for text in _texts(used)}
+            forms = {form for text in found for form in _forms(text)}
+            self._masks = sorted(forms, key=len, reverse=True)
+        return _masked(value, self._masks) if self._masks else value
 
     def mask_error(self, error: WorkflowError) -> WorkflowError:
         """The error with every text of a used secret replaced."""
@@ -110,13 +118,32 @@ def _texts(value: Json) -> Iterable[str]:
 
 
 def _forms(text: str) -> Iterable[str]:
-    """How a text shows: as it is, and as Python and JSON quote it."""
-    return (
+    """How a text shows: as it is, as Python and JSON quote it, and as our own calls encode it,
+    which a service may send back: in a URL, and in base64 (Basic authentication, `output: raw`)."""
+    data = text.encode("utf-8", "surrogatepass")
+    for form in {
         text,
         repr(text)[1:-1],
         json.dumps(text)[1:-1],
         json.dumps(text, ensure_ascii=False)[1:-1],
-    )
+        quote(data),
+        quote(data, safe=""),
+        quote_plus(data),
+    }:
+        yield form
+        if len(data) >= _SHORTEST_ENCODED:
+            yield from _in_base64(form.encode("utf-8", "surrogatepass"))
+
+
+def _in_base64(data: bytes) -> Iterable[str]:
+    """What is the same in the base64 of every text that has these bytes in it, for each of the
+    three places where they can begin; in both alphabets."""
+    for place in range(3):
+        whole = base64.b64encode(bytes(place) + data).decode()
+        # Characters that also hold bits of a neighbour are left out.
+        sure = whole[-(-place * 8 // 6) : (place + len(data)) * 8 // 6]
+        yield sure
+        yield sure.translate(_URL_SAFE)
 
 
 def _masked(value: Json, texts: list[str]) -> Json:

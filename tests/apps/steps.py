@@ -48,6 +48,11 @@ def fail(message="no", **_):
     raise ValueError(message)
 
 
+@shared_task(name="steps.echo")
+def echo(secret, nested=None, **_):
+    return {"said": secret, "nested": nested}
+
+
 @shared_task(name="steps.leak")
 def leak(secret, **_):
     """Say a secret wherever a task can."""
