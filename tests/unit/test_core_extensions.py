@@ -181,7 +181,8 @@ def test_one_of_another_namespace_is_a_fault_unless_that_is_allowed() -> None:
     world = World(doc(ELSEWHERE), stranger)
     id = world.start("test/flow", {"of": "other"})
     assert world.instance(id).error["type"].endswith("/configuration")
-    assert world.instance(id).error["status"] == 403
+    assert world.instance(id).error["status"] == 404
+    assert "another" in world.instance(id).error["detail"]
     assert list(world.rows) == [id]
     world = World(doc(ELSEWHERE), stranger, limits=Limits(across=True))
     assert world.instance(world.start("test/flow", {"of": "other"})).output == {"it": "ran"}

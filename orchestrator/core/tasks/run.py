@@ -69,15 +69,18 @@ def _target(draft: Draft, node: Node, process: Process) -> tuple[str, str]:
     whose secrets and outputs it may see, its keys say: a document grants it nothing more."""
     target = fill(draft, node, process.target, node.input)
     namespace, name = target["namespace"], target["name"]
-    if namespace != draft.root.was.namespace and not draft.limits.across:
-        detail = f"a workflow of {draft.root.was.namespace} may not run one of another namespace"
-        raise Fault(standard("configuration", detail, 403))
     version = target["version"] or "latest"
+    if namespace != draft.root.was.namespace and not draft.limits.across:
+        raise _missing(f"{namespace}/{name} {version}", ", whose namespace is another one")
     found = draft.need("workflow", namespace, name, version)
     if found is None:
-        detail = f"there is no workflow {namespace}/{name} {version} for this one to run"
-        raise Fault(standard("configuration", detail, 404))
+        raise _missing(f"{namespace}/{name} {version}")
     return namespace, found
+
+
+def _missing(wanted: str, why: str = "") -> Fault:
+    detail = f"there is no workflow {wanted} for this one to run{why}"
+    return Fault(standard("configuration", detail, 404))
 
 
 def child(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
