@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from api import kinds
+from api.problems import Problem
+
 
 def moment(text: str) -> datetime:
     """A time with its zone, in UTC: Postgres knows no offset of 16 hours or more.
@@ -11,6 +14,15 @@ def moment(text: str) -> datetime:
     Raises `ValueError` where it is no time, has no zone, or lies outside of all calendars.
     """
     return in_utc(datetime.fromisoformat(text))
+
+
+def moment_at(pointer: str, text: str) -> datetime:
+    """The time that stands in the body at `pointer`. Raises `Problem` 422."""
+    try:
+        return moment(text)
+    except ValueError as error:
+        errors = [{"pointer": pointer, "message": str(error)}]
+        raise Problem(kinds.INVALID, str(error), errors) from None
 
 
 def in_utc(found: datetime) -> datetime:

@@ -6,7 +6,6 @@ Schedules are made by deploying a document and stopped by removing it (see `api.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -16,6 +15,7 @@ from api import cursors, keyed, kinds, tags
 from api.bodies import takes
 from api.context import caller, entry, scope, state
 from api.instances import identified
+from api.moments import moment_at
 from api.problems import Problem
 from api.resource import Resource, listing, raw, respond
 from api.schemas.schedules import (
@@ -127,7 +127,7 @@ def backfill(body: dict[str, Any], id: str) -> Response:
     At most 1,000 of them. They start at once, or, where the policy is that runs don't
     overlap, one after the other. Asking again fires none of them twice.
     """
-    first, last = _moment(body, "from"), _moment(body, "to")
+    first, last = (moment_at(f"/{name}", body[name]) for name in ("from", "to"))
     hints: list[str] = []
 
     def make(cursor: Transaction, row: ScheduleRow) -> Answer:
@@ -180,16 +180,6 @@ def _audit(
     cursor: Transaction, action: str, row: ScheduleRow, reason: str | None, **details: object
 ) -> None:
     audit.write(cursor, entry(action, row.namespace, row.id, reason, **details))
-
-
-def _moment(body: dict[str, Any], name: str) -> datetime:
-    """A time of the body; its format was checked, not that there is such a day."""
-    try:
-        return datetime.fromisoformat(body[name])
-    except ValueError as error:
-        raise Problem(
-            kinds.INVALID, str(error), [{"pointer": f"/{name}", "message": str(error)}]
-        ) from None
 
 
 def _summary(row: ScheduleRow) -> dict[str, Any]:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from typing import Protocol
+
+
+#: No due time is looked for before this: the clocks of some zones have no earlier days.
+_EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta(days=2)
 
 
 class Recurrence(Protocol):
@@ -58,5 +62,5 @@ def preceding(recurrence: Recurrence, time: datetime) -> Iterator[datetime]:
 
 def between(recurrence: Recurrence, first: datetime, last: datetime, limit: int) -> list[datetime]:
     """The due times from `first` to `last`, both included; at most `limit` of them."""
-    times = following(recurrence, first - timedelta(microseconds=1))
+    times = following(recurrence, max(first, _EARLIEST) - timedelta(microseconds=1))
     return list(islice(takewhile(lambda at: at <= last, times), limit))

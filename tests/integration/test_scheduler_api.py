@@ -106,6 +106,7 @@ def test_a_backfill_and_the_ledger(api: Api):
         ({"from": "2026-01-01T00:00:00Z"}, 422, "invalid-request"),
         ({"from": "yesterday", "to": "2026-01-01T00:00:00Z"}, 422, "invalid-request"),
         ({"from": "2020-01-01T00:00:00Z", "to": "2025-01-01T00:00:00Z"}, 422, "invalid-request"),
+        ({"from": "0001-01-01T00:00:00Z", "to": "2025-01-01T00:00:00Z"}, 422, "invalid-request"),
         ({"from": "2026-01-01T00:00:00Z", "to": "3026-01-01T00:00:00Z"}, 409, "conflict"),
     ],
 )

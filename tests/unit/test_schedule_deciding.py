@@ -42,6 +42,14 @@ def test_every_is_due_each_interval_after_its_anchor():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Asia/Tokyo"])
+def test_a_range_may_begin_with_the_calendar(zone: str):
+    first = datetime.min.replace(tzinfo=UTC)
+    assert between(Every(NOON, MINUTE), first, NOON + MINUTE, 10) == [NOON + MINUTE]
+    yearly = Cron.of("0 0 1 1 *", ZoneInfo(zone))
+    assert len(between(yearly, first, NOON, 10)) == 10
+
+
 def test_every_does_not_drift_in_a_year_of_tenths_of_a_second():
     every = Every(NOON, timedelta(milliseconds=100))
     year = NOON + timedelta(days=365)
