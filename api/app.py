@@ -179,7 +179,7 @@ def _admit() -> None:
     ours = state()
     g.caller = ours.authenticator.caller(request.headers.get("Authorization"))
     if ours.authenticator.required:
-        ours.limiter.count(g.caller.identity)
+        ours.limiter.count(g.caller.owner)
     if g.caller.role < least:
         raise Problem(kinds.FORBIDDEN, f"this needs the role {least.name.lower()}")
     if request.method == "POST":

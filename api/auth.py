@@ -40,22 +40,17 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `name` stands in the audit log."""
+    """Who asks. `name` stands in the audit log; `owner` is whose idempotency keys and rate are
+    meant (`KeyRow.owner`)."""
 
     name: str
+    owner: str
     role: Role
     scope: Scope
 
-    @property
-    def identity(self) -> str:
-        """What separates the idempotency keys: the name, and what it opens. A key that takes
-        the place of one of its name goes on with its answers; another namespace may use the
-        same name, and must not be given them."""
-        return f"{self.name} {','.join(sorted(self.scope.namespaces or ('*',)))}"
-
 
 #: Everybody, where authentication is off.
-ANYBODY = Caller("anonymous", Role.ADMIN, Scope())
+ANYBODY = Caller("anonymous", "anonymous", Role.ADMIN, Scope())
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +106,7 @@ class Authenticator:
         if row is None:
             self.forget(prefix)
             return None
-        caller = Caller(row.name, Role[row.role.upper()], Scope(row.scope))
+        caller = Caller(row.name, row.owner, Role[row.role.upper()], Scope(row.scope))
         known = _Known(caller, row.hash, row.expires_at, now)
         with self._lock:
             if len(self._known) >= _MOST:

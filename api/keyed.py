@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, g, request
@@ -19,6 +20,7 @@ from api.context import caller, state
 from api.problems import Problem
 from api.resource import JSON, dumped
 from api.resource import Answer as Whole
+from orchestrator import codec
 from orchestrator.database import idempotency
 from orchestrator.database.connection import Transaction
 from orchestrator.database.idempotency import Answer, Key
@@ -49,7 +51,7 @@ def key() -> Key | None:
     digest = hashlib.sha256(
         "\n".join(parts).encode("utf-8", "replace") + b"\n" + g.get("body", b"")
     )
-    return Key(caller().identity, given, digest.hexdigest())
+    return Key(caller().owner, given, digest.hexdigest())
 
 
 def given_key() -> str | None:
@@ -76,6 +78,15 @@ def give(answer: Answer, replayed: bool = False) -> Response:
     """The response of an answer."""
     headers = {**answer.headers, **(REPLAYED if replayed else {})}
     return Whole(answer.body, answer.status, headers, content_type=JSON)
+
+
+def showing(member: str, secret: str) -> Callable[[Answer], Answer]:
+    """A `reveal`: it puts the secret into the answer that is given once."""
+
+    def reveal(answer: Answer) -> Answer:
+        return replace(answer, body=codec.dumps({**codec.loads(answer.body), member: secret}))
+
+    return reveal
 
 
 def change(

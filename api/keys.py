@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,16 +14,15 @@ from api.auth import Role, digest
 from api.bodies import takes
 from api.context import entry, scope, state
 from api.instances import identified
-from api.moments import moment
+from api.moments import moment_at
 from api.problems import Problem
 from api.resource import Resource, listing
 from api.schemas.administration import KeysSchema, MadeKeySchema, NewKeySchema
 from api.schemas.common import PageSchema
-from orchestrator import codec
 from orchestrator.database import audit, keys
 from orchestrator.database.connection import Transaction
 from orchestrator.database.idempotency import Answer
-from orchestrator.database.keys import ALL, MOST_LIVE, KeyRow
+from orchestrator.database.keys import ALL, MOST_LIVE, KeyRow, opened
 from orchestrator.ids import new_id
 
 blueprint = Resource("keys", __name__, url_prefix="/v1/keys", description="API keys.")
@@ -36,12 +34,12 @@ blueprint = Resource("keys", __name__, url_prefix="/v1/keys", description="API k
 def make(body: dict[str, Any]) -> Response:
     """Make an API key
 
-    The answer shows it once. Two keys of a name can live at once, so that one can replace
-    the other without a gap.
+    The answer shows it once. Two keys of a name, for the same namespaces, can live at once, so
+    that one can replace the other without a gap.
     """
     _check_namespaces(body["namespaces"])
     key, secret = new_key(body)
-    return keyed.change(partial(_put, key), reveal=partial(_with_secret, secret))
+    return keyed.change(partial(_put, key), reveal=keyed.showing("key", secret))
 
 
 @blueprint.route("", role=Role.ADMIN)
@@ -77,18 +75,10 @@ def new_key(asked: dict[str, Any]) -> tuple[KeyRow, str]:
         hash=digest(secret),
         name=asked["name"],
         role=asked["role"],
-        namespaces=tuple(asked["namespaces"]),
-        expires_at=_moment(expires) if expires else None,
+        namespaces=opened(asked["namespaces"]),
+        expires_at=moment_at("/expires_at", expires) if expires else None,
     )
     return key, f"{prefix}.{secret}"
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return moment(text)
-    except ValueError as error:
-        errors = [{"pointer": "/expires_at", "message": str(error)}]
-        raise Problem(kinds.INVALID, str(error), errors) from None
 
 
 def _check_namespaces(namespaces: list[str]) -> None:
@@ -100,7 +90,7 @@ def _check_namespaces(namespaces: list[str]) -> None:
 
 
 def _put(key: KeyRow, cursor: Transaction) -> Answer:
-    if keys.live(cursor, key.name, scope()) >= MOST_LIVE:
+    if keys.live(cursor, key) >= MOST_LIVE:
         raise Problem(kinds.CONFLICT, f"{MOST_LIVE} keys of the name {key.name!r} live already")
     made = keys.put(cursor, key)
     opens = list(key.namespaces)
@@ -109,11 +99,6 @@ def _put(key: KeyRow, cursor: Transaction) -> Answer:
         made, key.id, key.prefix, key.name, key.role, key.namespaces, key.expires_at, None
     )
     return keyed.answered(201, {**shown, "key": None})
-
-
-def _with_secret(secret: str, answer: Answer) -> Answer:
-    """The answer as it is given once: what is recorded does not hold the secret."""
-    return replace(answer, body=codec.dumps({**codec.loads(answer.body), "key": secret}))
 
 
 def _shown(

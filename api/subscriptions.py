@@ -75,13 +75,7 @@ def make(body: dict[str, Any]) -> Response:
         shown = {**_shown(made), "secret": None}
         return keyed.answered(201, shown, {"Location": f"/v1/subscriptions/{row.id}"})
 
-    return keyed.change(put, reveal=partial(_reveal, secret))
-
-
-def _reveal(secret: str | None, answer: Answer) -> Answer:
-    """Show the secret, which is not recorded with the answer."""
-    shown = f'"secret":"{secret}"' if secret else '"secret":null'
-    return replace(answer, body=answer.body.replace('"secret":null', shown))
+    return keyed.change(put, reveal=keyed.showing("secret", secret) if secret else None)
 
 
 def _new(namespace: str, body: dict[str, Any]) -> SubscriptionRow:

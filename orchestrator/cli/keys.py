@@ -62,13 +62,12 @@ def _made_in_database(body: dict[str, Any]) -> dict[str, Any]:
     from api.keys import new_key
     from orchestrator.database import audit, keys
     from orchestrator.database.connection import Database
-    from orchestrator.database.pages import Scope
 
     database = Database(load_settings().database_url)
     row, secret = new_key(body)
     told = {"name": row.name, "role": row.role, "opens": list(row.namespaces)}
     with database.transaction() as cursor:
-        if keys.live(cursor, row.name, Scope()) >= keys.MOST_LIVE:
+        if keys.live(cursor, row) >= keys.MOST_LIVE:
             raise Failure(f"{keys.MOST_LIVE} keys of the name {row.name!r} live already")
         keys.put(cursor, row)
         audit.write(cursor, audit.Entry("command line", "key.make", target=row.id, details=told))

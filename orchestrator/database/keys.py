@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from orchestrator.database.slices import Reader
 
 #: Stands for all namespaces in a key's list.
 ALL = "*"
-#: While a new key replaces an old one of its name, both live.
+#: While a new key replaces an old one of its name and namespaces, both live.
 MOST_LIVE = 2
 
 
@@ -32,6 +33,21 @@ class KeyRow:
     def scope(self) -> tuple[str, ...] | None:
         """The namespaces that it opens; None: all of them."""
         return None if ALL in self.namespaces else self.namespaces
+
+    @property
+    def owner(self) -> str:
+        """Whose key it is: the same for the one that replaces it, and nobody else's.
+
+        A name alone is not enough: the admins of any namespace give what names they like.
+        """
+        whose = f"{','.join(opened(self.namespaces))} {self.name}"
+        return hashlib.sha256(whose.encode()).hexdigest()
+
+
+def opened(namespaces: Iterable[str]) -> tuple[str, ...]:
+    """The same namespaces, written in the one way in which they are kept."""
+    names = set(namespaces)
+    return (ALL,) if ALL in names else tuple(sorted(names))
 
 
 def valid(reader: Reader, prefix: str) -> KeyRow | None:
@@ -66,14 +82,13 @@ def known(reader: Reader, prefix: str) -> bool:
     return bool(reader.one("select 1 from orchestrator.keys where prefix = %s", (prefix,)))
 
 
-def live(reader: Reader, name: str, scope: Scope) -> int:
-    """How many keys of a name can be used now, of those that the scope shows: two at once
-    while one replaces the other. Another namespace's key of the name is nobody's hindrance."""
-    condition, params = _within(scope) or ("true", {})
+def live(reader: Reader, key: KeyRow) -> int:
+    """How many keys of this one's owner can be used now: two while one replaces the other."""
     row = reader.one(
         "select count(*) from orchestrator.keys where name = %(name)s and revoked_at is null"
-        f" and (expires_at is null or expires_at > clock_timestamp()) and {condition}",
-        {"name": name, **params},
+        " and (expires_at is null or expires_at > clock_timestamp())"
+        " and namespaces @> %(opened)s::text[] and namespaces <@ %(opened)s::text[]",
+        {"name": key.name, "opened": list(key.namespaces)},
     )
     return int(row[0]) if row else 0
 

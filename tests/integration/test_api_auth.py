@@ -185,6 +185,28 @@ def test_two_keys_of_a_name_live_at_once_and_no_more(api: Api, bearer: Bearer):
     assert api.post("/v1/keys", json=asked, headers=admin).status_code == 201
 
 
+def test_a_name_is_its_namespaces_own(api: Api, bearer: Bearer):
+    """What others call their keys neither stands in the way of a rotation, nor gives them this
+    one's answers; the key that replaces it has them all."""
+    mine, theirs = bearer("admin", "shop", name="ci"), bearer("admin", "other", name="ci")
+    for opens, who in (("other", theirs), ("shop", mine)):
+        asked = {"name": "ci", "role": "operator", "namespaces": [opens, opens]}
+        made = api.post("/v1/keys", json=asked, headers=who)
+        assert (made.status_code, made.json["namespaces"]) == (201, [opens])
+        third = api.post("/v1/keys", json=asked, headers=who)
+        assert (third.status_code, problem(third)) == (409, "conflict")
+    rotated = {"Authorization": f"Bearer {made.json['key']}"}
+    api.post("/v1/workflows", json=document(), headers=mine)
+    start = {"workflow": {"namespace": "shop", "name": "order"}}
+    first, stranger, again = (
+        api.post("/v1/instances", json=start, headers={**who, "Idempotency-Key": "k"})
+        for who in (mine, theirs, rotated)
+    )
+    assert (stranger.status_code, problem(stranger)) == (404, "not-found")
+    assert again.json == first.json
+    assert api.content()["instances"] == 1
+
+
 def test_what_was_changed_by_whom_is_in_the_audit_log(api: Api, bearer: Bearer):
     admin = bearer("admin", name="alice")
     api.post("/v1/workflows", json=document(), headers=admin)
@@ -251,6 +273,11 @@ def test_a_burst_is_a_429_that_says_when(api: Api, bearer: Bearer, broker_url: s
         assert process.get("/v1/instances", headers=other).status_code == 200
     statuses = [alone.get("/v1/instances", headers=one).status_code for _ in range(6)]
     assert statuses == [200] * 4 + [429] * 2
+    namesakes = [bearer("viewer", opens, name="n") for opens in ("shop", "other", "shop")]
+    statuses = [
+        alone.get("/v1/instances", headers=namesakes[at]).status_code for at in (0, 0, 0, 2, 2, 1)
+    ]
+    assert statuses == [200] * 4 + [429, 200], "a rotated key has what is left; a namesake its own"
     for process in (first, second, alone):
         process.close()
 

@@ -393,6 +393,16 @@ def test_a_secret_is_made_and_shown_once(street: Street):
     ]  # fmt: skip
 
 
+def test_a_secret_is_shown_in_its_place_only(street: Street):
+    filter = {"data": {"secret": None}}
+    hook = {"url": "https://x.example/"}
+    made = street.api.post(
+        "/v1/subscriptions", json={"namespace": NAMESPACE, "filter": filter, "webhook": hook}
+    )
+    assert webhooks.is_secret(made.json["secret"])
+    assert made.json["filter"] == filter
+
+
 HOOK = {"url": "https://x.example/"}
 WRONG: dict[str, dict[str, Any]] = {
     "no filter": {"webhook": HOOK},
