@@ -34,7 +34,8 @@ from orchestrator.database.pages import Scope
 from orchestrator.ids import new_id
 from orchestrator.scheduler.operations import matches, stored
 
-#: Operations that may stand at a time: each keeps a beat busy for a while.
+#: Operations that may stand at a time within a caller's namespaces: each keeps a beat busy for
+#: a while, and what one tenant asks for must not use up the others' share.
 MOST_OPEN = 100
 #: How many of what it would reach a dry run shows.
 SAMPLE = 10
@@ -108,7 +109,7 @@ def _find(reader: Any, id: str) -> OperationRow:
 
 
 def _put(body: dict[str, Any], allowed: Scope, chosen: Any, cursor: Transaction) -> Answer:
-    if operations.open_ones(cursor) >= MOST_OPEN:
+    if operations.open_ones(cursor, scope()) >= MOST_OPEN:
         raise Problem(kinds.CONFLICT, f"{MOST_OPEN} operations stand already")
     id, action = new_id(), body["action"]
     operations.put(

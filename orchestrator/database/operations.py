@@ -105,10 +105,13 @@ def put(
     )
 
 
-def open_ones(reader: Reader) -> int:
-    """How many operations have not ended."""
+def open_ones(reader: Reader, scope: Scope) -> int:
+    """How many operations within the scope have not ended."""
+    condition, params = _visible(scope) or ("true", {})
     row = reader.one(
-        "select count(*) from orchestrator.operations where state in ('pending', 'running')"
+        "select count(*) from orchestrator.operations"
+        f" where state in ('pending', 'running') and {condition}",
+        dict(params),
     )
     return int(row[0]) if row else 0
 

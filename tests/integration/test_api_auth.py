@@ -207,6 +207,19 @@ def test_a_name_is_its_namespaces_own(api: Api, bearer: Bearer):
     assert api.content()["instances"] == 1
 
 
+def test_one_tenants_operations_leave_the_others_their_share(
+    api: Api, bearer: Bearer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("api.operations.MOST_OPEN", 2)
+    first, second = bearer("operator", "other"), bearer("operator", "shop")
+    asked = {"action": "cancel", "filter": {}}
+    statuses = [
+        api.post("/v1/operations", json=asked, headers=who).status_code
+        for who in (first, first, first, second)
+    ]
+    assert statuses == [202, 202, 409, 202]
+
+
 def test_what_was_changed_by_whom_is_in_the_audit_log(api: Api, bearer: Bearer):
     admin = bearer("admin", name="alice")
     api.post("/v1/workflows", json=document(), headers=admin)
