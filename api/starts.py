@@ -11,7 +11,7 @@ from api import keyed, kinds, trace
 from api.bodies import too_large
 from api.catalog import Known, Name
 from api.context import caller, state
-from api.moments import moment
+from api.moments import moment_at
 from api.problems import Problem
 from orchestrator import clock, codec
 from orchestrator.core.values import Json
@@ -36,11 +36,23 @@ class Started:
 def start(body: Json) -> Started:
     """Start the instance, or the array of them, that a checked body asks for.
 
+    A request that would be refused now may have been taken when it came first: the workflow
+    may be gone since, or have a stricter version. It gets its first answer all the same.
     Raises `Problem` 404, 409, 413, 422.
     """
+    key = keyed.key()
+    try:
+        return _start(body, key)
+    except Problem:
+        first = _before(key) if key else None
+        if first is None:
+            raise
+        return first
+
+
+def _start(body: Json, key: Key | None) -> Started:
     many = isinstance(body, list)
     asked = [(each, f"/{at}") for at, each in enumerate(body)] if many else [(body, "")]
-    key = keyed.key()
     at = clock.now()
     database = state().services.database
     for _ in range(_TRIES):
@@ -97,7 +109,7 @@ def _new(asked: dict[str, Any], place: str, known: Known) -> NewStart:
         input=None if input is None else _bounded(input, place),
         business_id=asked.get("business_id"),
         labels=codec.dumps(labels) if labels else None,
-        start_at=_moment(due, place) if due else None,
+        start_at=moment_at(f"{place}/start_at", due) if due else None,
     )
 
 
@@ -107,14 +119,6 @@ def _bounded(input: Json, place: str) -> str:
     if len(text) > bound:
         raise too_large(bound, f"the input{' at ' + place if place else ''}")
     return text.decode()
-
-
-def _moment(text: str, place: str) -> datetime:
-    try:
-        return moment(text)
-    except ValueError as error:
-        errors = [{"pointer": f"{place}/start_at", "message": str(error)}]
-        raise Problem(kinds.INVALID, str(error), errors) from None
 
 
 def _answer(
@@ -181,6 +185,17 @@ def _again(key: Key, outcome: Outcome) -> Started:
         found = idempotency.find(state().services.database, key)
     if found is None:
         raise idempotency.InFlight
+    return _repeated(found)
+
+
+def _before(key: Key) -> Started | None:
+    """The answer that the key got before, if any. Raises `InFlight`, `KeyReused`."""
+    with state().services.database.transaction() as cursor:
+        found = idempotency.enter(cursor, key)
+    return _repeated(found) if found else None
+
+
+def _repeated(found: Answer) -> Started:
     body = codec.loads(found.body)
     given = body if isinstance(body, list) else [body]
     return Started(found, [each["id"] for each in given], first=False)

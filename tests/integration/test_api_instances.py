@@ -166,6 +166,34 @@ def test_the_same_key_gives_the_same_answer(shop: Api):
     assert shop.content()["instances"] == 1
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_a_repeat_gets_its_first_answer_whatever_became_of_the_workflow(shop: Api, many: bool):
+    headers = {"Idempotency-Key": "k-1"}
+    asked = [START] if many else START
+    first = shop.post("/v1/instances", json=asked, headers=headers)
+    stricter = {"schema": {"format": "json", "document": SCHEMA}}
+    shop.deploy(document(version="2.0.0", input=stricter))
+    for _ in range(2):
+        again = shop.post("/v1/instances", json=asked, headers=headers)
+        assert (again.status_code, again.data) == (202, first.data)
+        assert again.headers["Idempotency-Replayed"] == "true"
+        # Once more when it is gone.
+        shop.all("update orchestrator.instances set status = 'completed'")
+        assert shop.delete("/v1/workflows/shop/order").status_code in {204, 404}
+    refused = shop.post("/v1/instances", json=asked, headers={"Idempotency-Key": "k-2"})
+    assert (refused.status_code, problem(refused)) == (404, "not-found")
+    assert shop.content()["instances"] == 1
+
+
+def test_a_refusal_waits_for_the_first_answer_to_its_key(shop: Api):
+    held = "select pg_advisory_xact_lock(hashtextextended('anonymous k-3', 0))"
+    gone = {"workflow": {"namespace": "shop", "name": "gone"}}
+    with shop.database.transaction() as first:
+        first.all(held)
+        answer = shop.post("/v1/instances", json=gone, headers={"Idempotency-Key": "k-3"})
+    assert (answer.status_code, problem(answer)) == (409, "idempotency-in-flight")
+
+
 def test_a_keyed_batch_is_repeated_whole(shop: Api):
     headers = {"Idempotency-Key": "k-2"}
     first = shop.post("/v1/instances", json=[START] * 3, headers=headers)
