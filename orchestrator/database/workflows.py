@@ -177,7 +177,9 @@ def remove(cursor: Reader, ids: Sequence[str], checked: datetime) -> bool:
 
     To be called in a transaction, after `in_use` said no at the time `checked`: starts are
     held up only for as long as it takes to look at those that came after that. Transitions
-    that hold a row lock are waited for, since one of them may be starting a sub-workflow.
+    that hold a row lock are waited for, since one of them may be starting a sub-workflow; but
+    no longer than `LOCKING` says, because whatever comes after us waits too, and a VACUUM or
+    a CREATE INDEX may be ahead of us for hours. Raises `Busy`.
     """
     cursor.all("lock table orchestrator.instances in exclusive mode")
     row = cursor.one(

@@ -193,6 +193,18 @@ def test_a_version_that_may_have_to_undo_something_cannot_be_removed(api: Api):
         assert api.delete(f"/v1/workflows/shop/{name}").status_code == 204, name
 
 
+@pytest.mark.slow  # it waits for as long as a lock is waited for
+def test_a_removal_gives_up_rather_than_hold_everybody_up(api: Api):
+    """While it waits for a VACUUM, say, whoever starts or moves an instance waits behind it."""
+    api.deploy(document())
+    with api.database.transaction(UNBOUNDED) as vacuum:
+        vacuum.all("lock table orchestrator.instances in share update exclusive mode")
+        answer = api.delete("/v1/workflows/shop/order")
+    assert (answer.status_code, problem(answer)) == (503, "unavailable")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert api.start()
+
+
 def test_a_start_and_a_removal_never_leave_an_orphan(api: Api):
     """A start that checked the workflow before it was removed must not come in after."""
     api.deploy(document())
