@@ -9,7 +9,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from orchestrator.client.administration import Administration
-from orchestrator.client.stream import identified, server_sent_events
+from orchestrator.client.stream import Pauses, identified, server_sent_events
 from orchestrator.client.transport import ApiError, Transport, Unreachable
 from orchestrator.client.values import Deployed, Json, Run, Step
 from orchestrator.clock import monotonic
@@ -165,17 +165,20 @@ class Client(Administration):
 
         A connection that breaks is taken up again where it was.
         """
+        pauses = Pauses()
         while True:
             try:
                 for entry in server_sent_events(
                     self.transport, f"/v1/instances/{id}/history", after
                 ):
+                    pauses.arrived()
                     after = entry["sequence"]
                     yield entry
             except Unreachable:
                 self.get(id)  # raises where the API has really gone
             if self.get(id).ended:
                 break
+            pauses.wait()
         yield from (entry for entry in self.history(id) if entry["sequence"] > after)
 
     def why(self, id: str) -> dict[str, Any]:
@@ -271,13 +274,16 @@ class Client(Administration):
         """
         path = "/v1/events/stream" + (f"?{urlencode(filters)}" if filters else "")
         last: str | None = None
+        pauses = Pauses()
         while True:
             try:
                 for id, found in identified(self.transport, path, last):
+                    pauses.arrived()
                     last = id
                     yield found
             except Unreachable:
                 self._json("GET", "/v1/events", params={"limit": 1})  # raises if it has gone
+            pauses.wait()
 
 
 def _seconds(value: float) -> str:

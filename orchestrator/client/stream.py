@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.client.transport import Transport
+
+#: How long to wait before a stream is asked for again that brought nothing, in seconds: at
+#: first, and at the most.
+_FIRST, _MOST = 0.1, 5.0
+
+
+class Pauses:
+    """Pauses before a stream is asked for again: none once something has arrived, and longer
+    ones each time that nothing has, so that an API whose streams end at once is not flooded."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def arrived(self) -> None:
+        """The stream has brought something."""
+        self._next = 0.0
+
+    def wait(self) -> None:
+        """Wait for as long as it is time for."""
+        time.sleep(self._next)
+        self._next = min(max(2 * self._next, _FIRST), _MOST)
 
 
 def server_sent_events(transport: Transport, path: str, after: int) -> Iterator[dict[str, Any]]:

@@ -166,6 +166,28 @@ def test_a_stream_that_breaks_is_taken_up_where_it_was():
     assert seen == [None, "2"]
 
 
+@pytest.mark.parametrize("events", [False, True])
+def test_a_stream_that_brings_nothing_is_asked_for_again_with_pauses(
+    events: bool, monkeypatch: pytest.MonkeyPatch
+):
+    slept: list[float] = []
+    monkeypatch.setattr("orchestrator.client.stream.time.sleep", slept.append)
+    seen: list[str] = []
+
+    def handle(request: BaseHTTPRequestHandler) -> Answer:
+        if request.headers["Accept"] != "text/event-stream":
+            return ok({**INSTANCE, "status": "running"})
+        seen.append(request.path)
+        arrives = len(seen) in {4, 6}
+        event = f'id: {len(seen)}\ndata: {{"sequence": {len(seen)}}}\n\n' if arrives else ""
+        return 200, {"Content-Type": "text/event-stream"}, ": hello\n\n" + event
+
+    with server(handle) as url, Client(url) as client:
+        stream = client.events() if events else client.watch("x")
+        assert [next(stream)["sequence"] for _ in range(2)] == [4, 6]
+    assert slept == [0.0, 0.1, 0.2, 0.0, 0.1]
+
+
 @pytest.mark.parametrize(
     ("status", "compensation", "ended"),
     [
