@@ -42,6 +42,9 @@ def test_compose_understands_the_files() -> None:
         assert services[name]["healthcheck"]["test"][0] == "CMD"
         waits = services[name]["depends_on"]
         assert waits["migrate"]["condition"] == "service_completed_successfully"
+    # Flower's page is a person's: whoever takes it over finds no database and no key there.
+    assert [secret["source"] for secret in services["flower"]["secrets"]] == ["flower_conf"]
+    assert not any(name.endswith("_FILE") for name in services["flower"]["environment"])
     # Only the API can be reached from other machines.
     published = {n: s["ports"] for n, s in services.items() if "ports" in s and n != "api"}
     assert all(p["host_ip"] == "127.0.0.1" for ports in published.values() for p in ports)
