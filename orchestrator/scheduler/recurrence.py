@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from typing import Protocol
 
-
 #: No due time is looked for before this: the clocks of some zones have no earlier days.
 _EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta(days=2)
 
