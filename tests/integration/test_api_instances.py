@@ -188,7 +188,7 @@ def test_a_repeat_gets_its_first_answer_whatever_became_of_the_workflow(shop: Ap
 def test_a_refusal_waits_for_the_first_answer_to_its_key(shop: Api):
     held = "select pg_advisory_xact_lock(hashtextextended('anonymous k-3', 0))"
     gone = {"workflow": {"namespace": "shop", "name": "gone"}}
-    with shop.database.transaction() as first:
+    with shop.database.transaction(UNBOUNDED) as first:
         first.all(held)
         answer = shop.post("/v1/instances", json=gone, headers={"Idempotency-Key": "k-3"})
     assert (answer.status_code, problem(answer)) == (409, "idempotency-in-flight")
