@@ -7,13 +7,13 @@ import base64
 import hashlib
 import hmac
 import json
-import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from orchestrator import codec
+from orchestrator import clock, codec
 from orchestrator.calls import faults
 from orchestrator.calls.exchange import content_of, is_success, translated
 from orchestrator.calls.tokens import Token
@@ -37,13 +37,17 @@ def token_of(properties: Mapping[str, Json], context: CallContext, *, oidc: bool
     Raises `WorkflowError`: configuration, authentication (the endpoint gave none, or one of
     another issuer), communication, timeout, authorization.
     """
-    key = codec.dumps([oidc, dict(properties)])
+    place = _place(properties, context, oidc)
+    # The place as it was resolved: one template stands for the endpoints of many tenants.
+    key = codec.dumps([oidc, place.url, dict(properties)])
     kept = context.tokens.get(key)
-    return kept if kept is not None else context.tokens.keep(key, _ask(properties, context, oidc))
+    if kept is not None:
+        return kept
+    return context.tokens.keep(key, _ask(properties, place, context, oidc))
 
 
-def _ask(properties: Mapping[str, Json], context: CallContext, oidc: bool) -> Token:
-    endpoint = _endpoint(properties, context, oidc)
+def _ask(properties: Mapping[str, Json], place: _Place, context: CallContext, oidc: bool) -> Token:
+    endpoint = _discovered(place.url, context) if place.discovery else place.url
     fields, headers = _request(properties, endpoint)
     if oidc and "openid" not in fields.get("scope", "").split():  # OpenID Connect Core, 3.1.2.1
         fields["scope"] = f"{fields.get('scope', '')} openid".strip()
@@ -85,7 +89,15 @@ def _lifetime(answer: Mapping[str, Json]) -> float:
     return float(seconds) if isinstance(seconds, int | float) else 0.0
 
 
-def _endpoint(properties: Mapping[str, Json], context: CallContext, oidc: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A token endpoint's URL, or that of the discovery document that names it."""
+
+    url: str
+    discovery: bool = False
+
+
+def _place(properties: Mapping[str, Json], context: CallContext, oidc: bool) -> _Place:
     """Where tokens are: below the authority, or where its discovery document says.
 
     An `oidc` authority that is a token endpoint itself is taken as such, as other runtimes do.
@@ -95,15 +107,13 @@ def _endpoint(properties: Mapping[str, Json], context: CallContext, oidc: bool) 
         raise faults.configuration("the authentication lacks its authority")
     authority = expand(authority, context.input).rstrip("/")
     if authority.endswith(WELL_KNOWN):
-        return _discovered(authority, context)
+        return _Place(authority, discovery=True)
     if oidc:
-        return (
-            authority
-            if authority.endswith("/token")
-            else _discovered(authority + WELL_KNOWN, context)
-        )
+        if authority.endswith("/token"):
+            return _Place(authority)
+        return _Place(authority + WELL_KNOWN, discovery=True)
     path = _object(properties, "endpoints").get("token") or "/oauth2/token"
-    return f"{authority}/{expand(str(path), context.input).lstrip('/')}"
+    return _Place(f"{authority}/{expand(str(path), context.input).lstrip('/')}")
 
 
 def _discovered(url: str, context: CallContext) -> str:
@@ -177,7 +187,7 @@ def _client(
 
 def _assertion(name: str, secret: str, audience: str) -> str:
     """A JWT that only who knows the secret can sign (RFC 7523, 3)."""
-    now = int(time.time())
+    now = int(clock.now().timestamp())
     claims = {"iss": name, "sub": name, "aud": audience, "jti": str(uuid.uuid4())}
     head = _part({"alg": "HS256", "typ": "JWT"})
     signed = f"{head}.{_part({**claims, 'iat': now, 'exp': now + 60})}"

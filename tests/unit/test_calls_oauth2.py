@@ -211,6 +211,34 @@ def test_a_token_is_asked_for_once(server: Server, evaluator: Evaluator) -> None
     assert len(server.tokens) == 2
 
 
+def test_a_token_is_of_the_tenant_that_it_was_asked_for(
+    server: Server, evaluator: Evaluator
+) -> None:
+    """One template stands for many endpoints: what it expands to is part of the question."""
+    server.answer = lambda request: Answer(
+        json={"access_token": f"of{request.path.replace('/', '-')}", "expires_in": 3600}
+    )
+    asked = {"grant": "client_credentials", "client": CLIENT}
+    policies = [
+        {"oauth2": {"authority": f"{server.url}/{{tenant}}", **asked}},
+        {"oauth2": {"authority": server.url, "endpoints": {"token": "/t/{tenant}"}, **asked}},
+        {"oidc": {"authority": f"{server.url}/{{tenant}}/token", **asked}},
+    ]
+    tokens = Tokens()
+    for _ in range(2):
+        for policy in policies:
+            for tenant in ("a", "b"):
+                context = CallContext(
+                    OUTBOUND, evaluator.evaluate, input={"tenant": tenant}, tokens=tokens
+                )
+                call(server, context, policy)
+    sent = [request.headers["authorization"].removeprefix("Bearer ") for request in server.calls]
+    assert sent[:6] == sent[6:] == [
+        "of-a-oauth2-token", "of-b-oauth2-token", "of-t-a", "of-t-b", "of-a-token", "of-b-token",
+    ]  # fmt: skip
+    assert len(server.tokens) == 6
+
+
 def test_a_token_that_ends_soon_is_not_kept(server: Server, context: CallContext) -> None:
     server.answer = lambda request: Answer(json={"access_token": "x", "expires_in": 5})
     policy = {"oauth2": {"authority": server.url, "grant": "client_credentials", "client": CLIENT}}
