@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import ssl
-import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from functools import cached_property
 
 import httpx2
 
+from orchestrator import clock
 from orchestrator.errors import ConfigurationError
 from orchestrator.outbound.connect import Deadline, GuardedTransport
 from orchestrator.outbound.errors import (
@@ -44,6 +44,8 @@ _OURS = frozenset(
 _METHODS_REFUSED = frozenset({"CONNECT", "TRACE"})
 _CACHED_FOR = 60.0  # seconds
 _CACHED_AT_MOST = 32
+_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32  # whichever header comes
+_Asked = tuple[str, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Outbound:
         self._max_bytes = max_bytes
         self._timeout = timeout
         self._max_redirects = max_redirects
-        self._fetched: dict[tuple[object, ...], tuple[float, Response]] = {}
+        self._fetched: dict[_Asked, tuple[float, Response]] = {}
 
     def send(
         self,
@@ -135,19 +137,19 @@ class Outbound:
 
         A successful response is kept for a minute, so that a loop of calls asks once.
         """
-        key = (url, tuple(headers), None if auth is None else id(auth))
-        kept = self._fetched.get(key)
-        if kept is not None and time.monotonic() - kept[0] < _CACHED_FOR:
+        key = (url, tuple(headers))
+        kept = self._fetched.get(key) if auth is None else None
+        if kept is not None and clock.monotonic() - kept[0] < _CACHED_FOR:
             return kept[1]
         response = self.send("GET", url, headers=key[1], auth=auth, redirects=True, timeout=timeout)
         if auth is None and response.status == 200:
             self._keep(key, response)
         return response
 
-    def _keep(self, key: tuple[object, ...], response: Response) -> None:
+    def _keep(self, key: _Asked, response: Response) -> None:
         while len(self._fetched) >= _CACHED_AT_MOST:
-            self._fetched.pop(next(iter(self._fetched), ()), None)
-        self._fetched[key] = (time.monotonic(), response)
+            self._fetched.pop(next(iter(self._fetched), ("", ())), None)
+        self._fetched[key] = (clock.monotonic(), response)
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
@@ -267,12 +269,22 @@ def _decoded(pieces: Iterable[bytes], encoding: str, max_bytes: int) -> Iterator
         return
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise BadResponse(f"the response is encoded as {encoding[:40]!r}, which was not asked for")
-    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)  # zlib's or gzip's header
+    decoder, begun = zlib.decompressobj(_ZLIB_OR_GZIP), False
     try:
         for piece in pieces:
-            yield decoder.decompress(piece, max_bytes + 1)
-            if decoder.unconsumed_tail:
-                raise BadResponse(f"the response is larger than {max_bytes} bytes")
+            rest = piece
+            while rest:
+                if decoder.eof:  # another member may follow, or padding (RFC 1952, 2.2)
+                    rest = rest.lstrip(b"\0")
+                    if not rest:
+                        break
+                    decoder = zlib.decompressobj(_ZLIB_OR_GZIP)
+                yield decoder.decompress(rest, max_bytes + 1)
+                if decoder.unconsumed_tail:
+                    raise BadResponse(f"the response is larger than {max_bytes} bytes")
+                rest, begun = decoder.unused_data, True
         yield decoder.flush()
     except zlib.error as error:
         raise BadResponse(f"the response is not {encoding}: {error}") from error
+    if begun and not decoder.eof:  # no byte at all is an answer to HEAD, or a 304
+        raise BadResponse(f"the response was cut off in the midst of its {encoding}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import Any
@@ -315,6 +316,46 @@ def test_a_compressed_answer_is_read_and_a_bomb_is_not() -> None:
         assert outbound.send("GET", stub.url).content == b"hello"
         with pytest.raises(BadResponse, match="larger"):
             outbound.send("GET", f"{stub.url}/bomb")
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
+def test_a_compressed_answer_that_was_cut_off_is_none(compress: Callable[[bytes], bytes]) -> None:
+    whole = compress(b"every byte counts " * 100)
+
+    def handle(request: Request) -> Answer:
+        return Answer(body=whole[: int(request.path[1:])], headers={"Content-Encoding": "gzip"})
+
+    with Stub(handle) as stub:
+        outbound = Outbound(allow=LOCAL)
+        for length in (1, 5, len(whole) // 2, len(whole) - 1):
+            with pytest.raises(BadResponse, match="cut off"):
+                outbound.send("GET", f"{stub.url}/{length}")
+        assert outbound.send("GET", f"{stub.url}/0").content == b""
+        assert len(outbound.send("GET", f"{stub.url}/{len(whole)}").content) == 1800
+
+
+def test_every_member_of_a_compressed_answer_is_read() -> None:
+    """A gzip file is a series of members (RFC 1952, 2.2); zeros after one are padding."""
+    large = gzip.compress(bytes(600_000))
+    bodies = {
+        "/two": gzip.compress(b"one ") + b"\0" * 7 + gzip.compress(b"two") + b"\0" * 100_000,
+        "/many": b"".join(gzip.compress(bytes([n % 256])) for n in range(9_000)),
+        "/bomb": large + large,
+        "/cut": gzip.compress(b"one") + gzip.compress(b"two")[:-1],
+        "/other": gzip.compress(b"one") + b"two",
+    }
+
+    def handle(request: Request) -> Answer:
+        return Answer(body=bodies[request.path], headers={"Content-Encoding": "gzip"})
+
+    with Stub(handle) as stub:
+        outbound = Outbound(allow=LOCAL, max_bytes=1_000_000)
+        assert outbound.send("GET", f"{stub.url}/two").content == b"one two"
+        many = outbound.send("GET", f"{stub.url}/many").content
+        assert many == bytes(n % 256 for n in range(9_000))
+        for path, why in (("bomb", "larger"), ("cut", "cut off"), ("other", "not gzip")):
+            with pytest.raises(BadResponse, match=why):
+                outbound.send("GET", f"{stub.url}/{path}")
 
 
 @pytest.mark.parametrize(
