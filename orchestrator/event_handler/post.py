@@ -6,21 +6,15 @@ one subscriber only some of them: whoever hangs holds up nobody else, and no bea
 
 from __future__ import annotations
 
-import os
 import random
-import select
 import threading
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
-
-import psycopg2
 
 from orchestrator import clock, codec
 from orchestrator.database import deliveries, subscriptions
-from orchestrator.database.connection import KEEPALIVE, Busy, Database
+from orchestrator.database.connection import Busy, Database
 from orchestrator.database.deliveries import CHANNEL, Claimed
-from orchestrator.database.url import for_libpq
+from orchestrator.database.listening import Listener
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.event_handler.webhooks import Verdict, backoff, headers, verdict
 from orchestrator.log import get_logger
@@ -36,15 +30,12 @@ EACH = 4
 #: Seconds that a receiver may take, and within which its sender must have said how it went.
 PATIENCE = 15.0
 LEASE = 60.0
-#: How often to look at least, in s.
-LOOK = 5.0
+#: How often to look at least, in s; and when to look again after Postgres was away.
+LOOK, AWAY = 5.0, 0.5
 #: A subscription is disabled after so many failures in a row, over at least so many seconds.
 TOO_MANY, TOO_LONG = 50, 3600.0
 
 STRUCTURED = "application/cloudevents+json"
-
-
-_KEEPALIVE: dict[str, Any] = dict(KEEPALIVE)
 
 
 class PostOffice:
@@ -60,10 +51,10 @@ class PostOffice:
         self._meter = meter or Meter()
         self._database = database
         self._outbound = outbound
-        self._bell = _Bell(direct_url)
+        self._bell = Listener(direct_url, CHANNEL)
         self._sending: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
@@ -74,22 +65,23 @@ class PostOffice:
 
     def close(self) -> None:
         """Take nothing more; what is being sent is sent again by others if it does not end."""
-        self._closed = True
+        self._closed.set()
         self._bell.ring()
-        if self._thread is not None:
+        if self._thread is None:
+            self._bell.close()
+        else:
             self._thread.join(2.0)
 
     def _run(self) -> None:
-        while not self._closed:
-            pause = LOOK
+        while not self._closed.is_set():
             try:
-                pause = self.look()
+                self._bell.wait(self.look())
             except DatabaseUnavailable as error:
                 log.warning("Postgres is away", action="post_waits", error=str(error))
-                pause = 0.5
+                self._closed.wait(AWAY)
             except Exception:
                 log.exception("Deliveries can't be sent; trying again", action="post_failed")
-            self._bell.wait(pause)
+                self._closed.wait(LOOK)
         self._bell.close()
 
     def look(self) -> float:
@@ -161,59 +153,3 @@ class PostOffice:
                     "A subscription is disabled", action="subscription_disabled",
                     subscription=claimed.subscription, reason=error,
                 )  # fmt: skip
-
-
-class _Bell:
-    """Rung by this process, or by Postgres when a delivery was put in."""
-
-    def __init__(self, url: str) -> None:
-        self._url = for_libpq(url)
-        self._connection: psycopg2.extensions.connection | None = None
-        self._out, self._in = os.pipe()
-        os.set_blocking(self._out, False)
-        os.set_blocking(self._in, False)
-
-    def ring(self) -> None:
-        """Wake whoever waits."""
-        _quietly(lambda: os.write(self._in, b"!"))
-
-    def wait(self, seconds: float) -> None:
-        """Return after `seconds`, or when it rings."""
-        if seconds <= 0:
-            return
-        try:
-            if self._connection is None or self._connection.closed:
-                self._listen()
-                return  # what was announced before that was not heard
-            watched: list[Any] = [self._connection, self._out]
-            select.select(watched, [], [], seconds)
-            self._connection.poll()
-            self._connection.notifies.clear()
-        except (psycopg2.Error, OSError) as error:
-            log.warning("Can't listen", action="listen_failed", error=str(error).strip())
-            self._hang_up()
-            select.select([self._out], [], [], min(seconds, 1.0))
-        _quietly(lambda: os.read(self._out, 4096))
-
-    def _listen(self) -> None:
-        self._connection = psycopg2.connect(self._url, **_KEEPALIVE)
-        self._connection.autocommit = True
-        with self._connection.cursor() as cursor:
-            cursor.execute(f"listen {CHANNEL}")
-
-    def _hang_up(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._hang_up()
-
-
-def _quietly(do: Callable[[], object]) -> None:
-    """What fails because the pipe is full, or empty, need not be done."""
-    try:
-        do()
-    except BlockingIOError:
-        return

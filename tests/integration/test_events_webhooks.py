@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import resource
 import socket
 import threading
 import time
@@ -27,6 +29,8 @@ standardwebhooks = pytest.importorskip(
     "standardwebhooks", reason="the public library that verifies signatures is not installed"
 )
 NAMESPACE = "shop"
+#: More open files than select() can tell apart.
+MANY = 1100
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
 
 
@@ -35,6 +39,7 @@ class Street:
 
     def __init__(self, api: Api, database_url: str) -> None:
         self.api = api
+        self.url = database_url
         self.services: Services = api.client.application.extensions["orchestrator"].services
         outbound = Outbound(allow=["127.0.0.0/8", "::1/128"])
         self.office = PostOffice(self.services.database, database_url, outbound)
@@ -82,6 +87,10 @@ def street(api: Api, module_database_url: str) -> Iterator[Street]:
     made = Street(api, module_database_url)
     yield made
     made.office.close()
+
+
+def delivered(street: Street, id: str, count: int) -> bool:
+    return len(street.deliveries(id, state="delivered")) == count
 
 
 def failed(street: Street, id: str, times: int) -> bool:
@@ -293,6 +302,31 @@ def test_two_post_offices_send_each_event_once(street: Street, module_database_u
         street.until(lambda: len(street.deliveries(id, state="delivered", limit="100")) == 60)
         other.close()
         assert sorted(ids(receiver), key=int) == [str(n) for n in range(60)]
+
+
+@pytest.mark.slow
+def test_an_unforeseen_error_while_waiting_ends_no_post_office(street: Street):
+    """select() refuses a file whose number is 1024 or more: its ValueError is no error of
+    Postgres's. What is due is sent at a later look all the same."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < MANY + 512:
+        pytest.skip(f"only {hard} files may be open")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, MANY + 512), hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(MANY)]
+    outbound = Outbound(allow=["127.0.0.0/8", "::1/128"])
+    office = PostOffice(street.services.database, street.url, outbound)
+    try:
+        with Stub(lambda _: Answer(200)) as receiver:
+            id = street.subscribe(receiver.url)
+            office.open()
+            for n in range(2):
+                street.send(event(str(n)))
+                street.until(partial(delivered, street, id, n + 1), 60)
+            office.close()
+    finally:
+        for file in held:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_private_addresses_are_refused_unless_allowed(street: Street, module_database_url: str):

@@ -62,7 +62,7 @@ def test_beats_are_told_only_of_what_is_due_before_they_wake(database, database_
 
 def notes(wake: Wake) -> list[Any]:
     """What a beat was told; a message of our own says that there is no more."""
-    connection = wake._connection
+    connection = wake._listener._connection
     assert connection is not None
     with connection.cursor() as cursor:
         cursor.execute("select 1")

@@ -1,0 +1,108 @@
+"""LISTEN: to sleep until another process commits an announcement, or this one rings."""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import Any
+
+import psycopg2
+
+from orchestrator.database.connection import KEEPALIVE
+from orchestrator.database.url import for_libpq
+from orchestrator.log import get_logger
+
+log = get_logger(__name__)
+
+_KEEPALIVE: dict[str, Any] = dict(KEEPALIVE)
+#: How long to stand back when Postgres is away, in s.
+AWAY = 1.0
+
+
+class Listener:
+    """One channel, on a connection of its own; without it (Postgres away) waiting is a sleep.
+
+    One thread waits, and closes; any may ring. `url` must lead to Postgres itself: a pool
+    that lends its sessions out by the transaction forgets a LISTEN. Announcements that come
+    within `gather` seconds of one another are told at once.
+    """
+
+    def __init__(self, url: str, channel: str, gather: float = 0.0) -> None:
+        self._url = for_libpq(url)
+        self._channel = channel
+        self._gather = gather
+        self._connection: psycopg2.extensions.connection | None = None
+        # Sockets rather than a pipe: a closed one can't be mistaken for a later file.
+        self._out, self._in = socket.socketpair()
+        self._out.setblocking(False)
+        self._in.setblocking(False)
+
+    def wait(self, seconds: float) -> list[str]:
+        """What was announced: at once when something is, and after `seconds` that nothing was.
+
+        Nothing is also said as soon as it was rung, and when it has only begun to listen: what
+        was announced before that was not heard, so look.
+        """
+        try:
+            return self._hear(max(seconds, 0.0))
+        except (psycopg2.Error, OSError) as error:
+            log.warning(
+                "Can't listen", action="listen_failed", channel=self._channel,
+                error=str(error).strip(),
+            )  # fmt: skip
+            self._hang_up()
+            if self._out.fileno() >= 0:
+                select.select([self._out], [], [], min(max(seconds, 0.0), AWAY))
+            return []
+        finally:
+            self._drain()
+
+    def ring(self) -> None:
+        """Wake whoever waits; nobody, once it is closed."""
+        try:
+            self._in.send(b"!")
+        except OSError:
+            return  # it has been rung often enough, or is closed
+
+    def close(self) -> None:
+        """Stop listening, for good."""
+        self._hang_up()
+        self._in.close()
+        self._out.close()
+
+    def _hear(self, seconds: float) -> list[str]:
+        if self._connection is None or self._connection.closed:
+            self._connection = self._listening()
+            return []
+        connection = self._connection
+        watched: list[Any] = [connection, self._out]
+        if connection not in select.select(watched, [], [], seconds)[0]:
+            return []
+        pause(min(self._gather, seconds))
+        connection.poll()
+        told = [note.payload for note in connection.notifies]
+        connection.notifies.clear()
+        return told
+
+    def _listening(self) -> psycopg2.extensions.connection:
+        connection: psycopg2.extensions.connection = psycopg2.connect(self._url, **_KEEPALIVE)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"listen {self._channel}")
+        return connection
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _drain(self) -> None:
+        try:
+            self._out.recv(4096)
+        except OSError:
+            return  # nobody rang, or it is closed
+
+
+def pause(seconds: float) -> None:
+    """Wait by the same clock as all our waiting: a span of time, never a point in it."""
+    select.select([], [], [], seconds)
