@@ -1,4 +1,5 @@
-"""The only places where a process asks what time it is.
+"""The only places where a process asks what time it is; but for the keeper of processes, which
+imports nothing of ours, and `ids`, whose ids are of their moment.
 
 Whatever decides by time takes it as an argument; what is due and whose lease has run out
 is judged by the database's clock or by a process's own monotonic one, never by comparing
@@ -18,4 +19,4 @@ def now() -> datetime:
 
 def monotonic() -> float:
     """Seconds from an arbitrary start that never run backward; for every duration."""
-    return time.monotonic()
+    return time.monotonic()  # noqa: TID251 (likewise)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections import OrderedDict
 from dataclasses import dataclass
+
+from orchestrator import clock
 
 _MARGIN = 30.0  # seconds before its end that a token is no longer handed out
 _AT_MOST = 256
@@ -32,13 +33,13 @@ class Tokens:
         """A token that is good for a while yet, or None."""
         with self._lock:
             end, token = self._kept.get(_hashed(key), (0.0, None))
-        return token if end > time.monotonic() else None
+        return token if end > clock.monotonic() else None
 
     def keep(self, key: str, token: Token) -> Token:
         """Keep a token until shortly before its end, and return it."""
         if token.lifetime > _MARGIN:
             with self._lock:
-                end = time.monotonic() + token.lifetime - _MARGIN
+                end = clock.monotonic() + token.lifetime - _MARGIN
                 self._kept[_hashed(key)] = (end, token)
                 self._kept.move_to_end(_hashed(key))
                 if len(self._kept) > _AT_MOST:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Iterable
 from typing import Any
 
 import httpcore2
 import httpx2
 
+from orchestrator import clock
 from orchestrator.outbound.guard import Guard
 
 
@@ -17,11 +17,11 @@ class Deadline:
     """A moment of the monotonic clock by which everything must be over."""
 
     def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
+        self._end = clock.monotonic() + seconds
 
     def left(self, wanted: float | None = None) -> float:
         """The seconds that are left, but no more than are wanted. Raises `ReadTimeout`."""
-        left = self._end - time.monotonic()
+        left = self._end - clock.monotonic()
         if left <= 0:
             raise httpcore2.ReadTimeout("the time is over")
         return left if wanted is None else min(left, wanted)

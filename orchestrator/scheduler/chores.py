@@ -6,11 +6,11 @@ keeps no other from being done.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from orchestrator import clock
 from orchestrator.database.connection import Busy
 from orchestrator.database.timers import LONGEST_SLEEP
 from orchestrator.errors import DatabaseUnavailable
@@ -56,7 +56,7 @@ class Chores:
         settings: Settings,
         upkeep: Upkeep,
         state: StateManager,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = clock.monotonic,
         more: Sequence[Chore] = (),
     ) -> None:
         self._patience = settings.republish_after
@@ -91,7 +91,7 @@ class Chores:
         return 0.0 if more else self._until_next()
 
     def _guarded(self, name: str, do: Callable[[], object]) -> object:
-        began = time.monotonic()
+        began = clock.monotonic()
         try:
             return do()
         except DatabaseUnavailable:
@@ -102,7 +102,7 @@ class Chores:
             self._meter.count(metrics.CHORE_FAILURES, (name,))
             log.exception("A chore failed and is done again", action="chore_failed", chore=name)
         finally:
-            self._meter.observe(metrics.CHORE_SECONDS, time.monotonic() - began, (name,))
+            self._meter.observe(metrics.CHORE_SECONDS, clock.monotonic() - began, (name,))
         return None
 
     def _watch(self) -> float:

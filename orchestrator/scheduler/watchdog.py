@@ -11,10 +11,10 @@ workers': of the time between two looks it counts what a worker takes for one be
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from orchestrator import clock
 from orchestrator.database.workers import Claimed
 from orchestrator.errors import ERROR_TYPES, DatabaseUnavailable
 from orchestrator.log import get_logger
@@ -51,7 +51,7 @@ class Watchdog:
         upkeep: Upkeep,
         state: StateManager,
         lease: float,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = clock.monotonic,
     ) -> None:
         self._upkeep = upkeep
         self._state = state
