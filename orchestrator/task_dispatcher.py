@@ -87,7 +87,7 @@ class TaskDispatcher:
     """Publishes attempts and hints through the broker of one Celery app, in bounded time."""
 
     def __init__(
-        self, app: Celery, control_queue: str, timeout: float = 2.0, meter: Meter | None = None
+        self, app: Celery, control_queue: str, timeout: float, meter: Meter | None = None
     ) -> None:
         self._meter = meter or Meter()
         self._app = app

@@ -80,15 +80,9 @@ def seconds(value: Json) -> float:
         raise faults.validation(str(error)) from None
 
 
-def length(
-    draft: Draft,
-    node: Node | None,
-    template: Template,
-    value: Json,
-    extra: Mapping[str, Json] = NOTHING,
-) -> float:
+def length(draft: Draft, node: Node | None, template: Template, value: Json) -> float:
     """A duration in seconds."""
-    return seconds(fill(draft, node, template, value, extra))
+    return seconds(fill(draft, node, template, value))
 
 
 def take_in(draft: Draft, node: Node, plan: Plan, raw: Json) -> None:

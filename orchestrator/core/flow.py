@@ -21,9 +21,6 @@ from orchestrator.document.model import Task
 
 END, EXIT, CONTINUE = "end", "exit", "continue"
 
-#: Kinds whose children's `index` counts the turns of loops backward; for others it is theirs.
-_TURNING = frozenset({"do"})
-
 
 def enter(
     draft: Draft,

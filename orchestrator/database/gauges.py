@@ -111,8 +111,8 @@ _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "select case when stopped_at is not null then 'stopped' when not (" + LIVE + ")"
-        " then 'silent' when stopping then 'stopping' else 'live' end, count(*)"
+        "select case when not (" + LIVE + ") then 'silent' when stopping then 'stopping'"
+        " else 'live' end, count(*)"
         " from orchestrator.workers where stopped_at is null group by 1",
         ("state",),
         (("orchestrator_workers", "Workers that have not said farewell, by state."),),

@@ -49,9 +49,6 @@ class Filter:
 
 STATUSES = tuple(status.value for status in Status)
 
-#: Times that lists may be sorted by.
-ORDERS = ("created_at", "started_at")
-
 _TABLE = "orchestrator.instances"
 
 
@@ -66,9 +63,9 @@ def listed(
     after: Sequence[Any] | None = None,
     more: Sequence[Condition] = (),
 ) -> Page:
-    """Instances in the order of a time, one of `ORDERS`; rows are ``(time, id, *Summary)``.
-    In that of their start only those that have started are listed. `more` are conditions
-    besides those of the filter."""
+    """Instances in the order of a time, `created_at` or `started_at`; rows are
+    ``(time, id, *Summary)``. In that of their start only those that have started are listed.
+    `more` are conditions besides those of the filter."""
     return page_by(
         reader,
         f"{by}, id::text, {SUMMARY}",

@@ -31,8 +31,6 @@ AROUND = 10.0
 PACE = 20.0
 #: With less time than this for a row, in s, its faults strike in quicker succession.
 LEISURE = 60.0
-#: So many instances may be open before more are started.
-BACKLOG = 200
 
 
 @dataclass

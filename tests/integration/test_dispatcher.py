@@ -22,7 +22,7 @@ QUEUE = "control"
 @pytest.fixture
 def dispatcher(broker_url: str) -> Iterator[TaskDispatcher]:
     with Celery("dispatcher", broker=broker_url, set_as_current=False) as app:
-        dispatcher = TaskDispatcher(app, QUEUE)
+        dispatcher = TaskDispatcher(app, QUEUE, 2.0)
         yield dispatcher
         dispatcher.close()
 

@@ -33,7 +33,7 @@ class Alone:
         faults = Faults(random, self.loop, [])
         self.store = SimStore(SimDatabase(self.loop, self.tables, faults))
         self.broker = SimBroker(self.loop, faults)
-        dispatcher = SimDispatcher(SimApp(self.broker), "orchestrator")  # type: ignore[arg-type]
+        dispatcher = SimDispatcher(SimApp(self.broker), "orchestrator", 2.0)  # type: ignore[arg-type]
         self.state = StateManager(
             store=self.store,
             dispatcher=dispatcher,

@@ -116,7 +116,7 @@ class Simulation:
         self._workflows = Workflows(self._store)
         app: Any = SimApp(self.broker)
         #: It knows nothing but the queues' names, so that one serves all processes.
-        self._dispatcher = SimDispatcher(app, "orchestrator", meter=METER)
+        self._dispatcher = SimDispatcher(app, "orchestrator", 2.0, meter=METER)
         self.limits = Limits(tasks=self.random.choice([1, 3, 100]), items=2)
         self._bringer = Bringer(EVALUATOR.evaluate, self.limits, self._dispatcher.queue_of)
         self.documents = documents or Documents(self.random)

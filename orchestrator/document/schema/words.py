@@ -109,9 +109,9 @@ def when(condition: Schema, then: Schema, otherwise: Schema | bool) -> Schema:
     return {"if": condition, "then": then, "else": otherwise}
 
 
-def by_key(cases: Mapping[str, Schema], otherwise: Schema | bool = False) -> Schema | bool:
-    """Decided by the first of these keys that stands there."""
-    schema: Schema | bool = otherwise
+def by_key(cases: Mapping[str, Schema]) -> Schema | bool:
+    """Decided by the first of these keys that stands there; without any it is refused."""
+    schema: Schema | bool = False
     for key, case in reversed(list(cases.items())):
         schema = when({"required": [key]}, case, schema)
     return schema
