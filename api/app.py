@@ -112,14 +112,8 @@ def create_app(
     `waits` and `streams` are how many requests may wait, and stream, at a time. `series` is
     what all serving processes have counted, where there are more than this one.
     """
-    app = Flask("api", static_folder=None)
     settings = services.settings
-    hosts = list(settings.api_hosts) or (None if authenticate else LOCAL)
-    app.config.update(CONFIG, TRUSTED_HOSTS=hosts)
-    # Unknown resources are a 404, whoever asks: there is nothing behind them to guard.
-    app.url_map.strict_slashes = False
-    app.url_map.redirect_defaults = False
-    app.url_map.converters["id"] = IdConverter
+    app = _flask(list(settings.api_hosts) or (None if authenticate else LOCAL))
     described = _describe(app)
     app.extensions[EXTENSION] = State(
         services=services,
@@ -140,6 +134,17 @@ def create_app(
     app.wsgi_app = _Signed(app.wsgi_app, services.meter)  # type: ignore[method-assign]
     problems.install(app)
     log.add_context("request", trace.ids)
+    return app
+
+
+def _flask(hosts: list[str] | None) -> Flask:
+    """An application that answers to these names, or to all, and has nothing to say yet."""
+    app = Flask("api", static_folder=None)
+    app.config.update(CONFIG, TRUSTED_HOSTS=hosts)
+    # Unknown resources are a 404, whoever asks: there is nothing behind them to guard.
+    app.url_map.strict_slashes = False
+    app.url_map.redirect_defaults = False
+    app.url_map.converters["id"] = IdConverter
     return app
 
 

@@ -192,84 +192,89 @@ LETTERS = (
 )
 
 
-def _consistency() -> Iterator[tuple[str, str]]:
-    """What every row must satisfy: ``(what is wrong, query)``."""
-    ended = "in ('cancelled', 'faulted', 'completed')"
-    for table in ("instances", "steps"):
-        id = "t.id" if table == "instances" else "t.instance_id"
-        step = "null::int" if table == "instances" else "t.id"
-        yield (
-            f"{table}: status and time of the end disagree",
-            f"select {id}::text, {id}::text, {step}, json_build_object('status', t.status)"
-            f" from orchestrator.{table} t where (t.status {ended}) <> (t.ended_at is not null)"
-            " limit %(most)s",
-        )
-    yield (
+_ENDED = "in ('cancelled', 'faulted', 'completed')"
+
+
+def _ends(table: str, id: str, step: str) -> tuple[str, str]:
+    return (
+        f"{table}: status and time of the end disagree",
+        f"select {id}::text, {id}::text, {step}, json_build_object('status', t.status)"
+        f" from orchestrator.{table} t where (t.status {_ENDED}) <> (t.ended_at is not null)"
+        " limit %(most)s",
+    )
+
+
+#: What every row must satisfy: ``(what is wrong, query)``.
+_CONSISTENCY: tuple[tuple[str, str], ...] = (
+    _ends("instances", "t.id", "null::int"),
+    _ends("steps", "t.instance_id", "t.id"),
+    (
         "attempts: state and time of the end disagree",
         "select t.id::text, t.instance_id::text, t.step, json_build_object('state', t.state)"
         " from orchestrator.attempts t where (t.state in ('ready', 'claimed'))"
         " = (t.ended_at is not null) limit %(most)s",
-    )
-    yield (
+    ),
+    (
         "attempts: claimed by nobody",
         "select t.id::text, t.instance_id::text, t.step, json_build_object('state', t.state)"
         " from orchestrator.attempts t where t.state = 'claimed' and (t.worker is null"
         " or t.token is null or t.claimed_at is null) limit %(most)s",
-    )
-    yield (
+    ),
+    (
         "attempts: several of one step are live",
         "select t.instance_id || ' step ' || t.step, t.instance_id::text, t.step,"
         " json_build_object('count', count(*)) from orchestrator.attempts t"
         " where t.state in ('ready', 'claimed') group by t.instance_id, t.step"
         " having count(*) > 1 limit %(most)s",
-    )
-    yield (
+    ),
+    (
         "attempts: live, although their step has ended",
         "select t.id::text, t.instance_id::text, t.step, json_build_object('state', t.state)"
         " from orchestrator.attempts t join orchestrator.steps s"
         " on s.instance_id = t.instance_id and s.id = t.step"
-        f" where t.state in ('ready', 'claimed') and s.status {ended}"
+        f" where t.state in ('ready', 'claimed') and s.status {_ENDED}"
         f" and t.created_at < {_YOUNG} limit %(most)s",
-    )
-    yield (
+    ),
+    (
         "steps: open in an instance that has ended",
         "select s.instance_id::text, s.instance_id::text, s.id, json_build_object('ref', s.ref)"
         " from orchestrator.steps s join orchestrator.instances i on i.id = s.instance_id"
-        f" where i.status {ended} and i.compensation <> 'running' and s.status in {_OPEN}"
+        f" where i.status {_ENDED} and i.compensation <> 'running' and s.status in {_OPEN}"
         " and s.state -> 'flying' is null and i.ended_at < "
         f"{_YOUNG} limit %(most)s",
-    )
-    yield (
+    ),
+    (
         "steps: open, although the step around them has ended",
         "select s.instance_id::text, s.instance_id::text, s.id, json_build_object('ref', s.ref)"
         " from orchestrator.steps s join orchestrator.steps p on p.instance_id = s.instance_id"
-        f" and p.id = s.parent where p.status {ended} and s.status in {_OPEN}"
+        f" and p.id = s.parent where p.status {_ENDED} and s.status in {_OPEN}"
         " and s.state -> 'flying' is null limit %(most)s",
-    )
-    yield (
+    ),
+    (
         "instances: the counter of places is wrong",
         "select i.id::text, i.id::text, null::int, json_build_object('open', i.open,"
         " 'counted', n.leaves) from orchestrator.instances i cross join lateral (select count(*)"
         f"  as leaves from orchestrator.steps s where s.instance_id = i.id and s.open = 0"
         f"  and s.status in {_OPEN}) n where i.status in {_MOVING}"
         f" and i.open <> n.leaves and not {_IN_MOTION} limit %(most)s",
-    )
-    yield (
+    ),
+    (
         "history: a transition is missing",
         "select i.id::text, i.id::text, null::int, json_build_object('sequence', i.sequence,"
         " 'rows', h.rows) from orchestrator.instances i cross join lateral (select count(*)"
         "  as rows from orchestrator.history h where h.instance_id = i.id) h"
         " where h.rows <> i.sequence limit %(most)s",
-    )
-    yield (
+    ),
+    (
         "timers: of a step or an instance that has ended",
         "select t.instance_id || ' ' || t.kind, t.instance_id::text, t.step,"
         " json_build_object('kind', t.kind) from orchestrator.timers t"
         " join orchestrator.instances i on i.id = t.instance_id"
         " left join orchestrator.steps s on s.instance_id = t.instance_id and s.id = t.step"
-        f" where t.created_at < {_YOUNG} and case when t.step = 0 then i.status {ended}"
-        f" and i.compensation <> 'running' else s.status {ended} end limit %(most)s",
-    )
+        f" where t.created_at < {_YOUNG} and case when t.step = 0 then i.status {_ENDED}"
+        f" and i.compensation <> 'running' else s.status {_ENDED} end limit %(most)s",
+    ),
+)
 
 
 #: Retained apart from the instance that they tell of.
@@ -307,7 +312,7 @@ def _belonging() -> Iterator[tuple[str, str, str]]:
             )
 
 
-CONSISTENCY: Mapping[str, str] = dict(_consistency())
+CONSISTENCY: Mapping[str, str] = dict(_CONSISTENCY)
 BELONGING: Mapping[str, tuple[str, str]] = {
     what: (sql, remove) for what, sql, remove in _belonging()
 }

@@ -109,12 +109,7 @@ def listed(
     after: Sequence[Any] | None = None,
 ) -> Page:
     """Events, the newest first; rows are those of `EventRow`."""
-    wanted = {"type": type, "source": source, "target": target}
-    conditions: list[Condition] = [
-        (f"{name} = %({name})s", {name: value})
-        for name, value in wanted.items()
-        if value is not None
-    ]
+    conditions = _equal(type=type, source=source, target=target)
     if namespace is not None:
         scope = Scope((namespace,) if scope.has(namespace) else ())
     columns = _COLUMNS.replace("e.", "")
@@ -139,6 +134,15 @@ def listed(
         limit=limit,
         after=after,
     )
+
+
+def _equal(**wanted: str | None) -> list[Condition]:
+    """Columns that have these values; None wants nothing."""
+    return [
+        (f"{name} = %({name})s", {name: value})
+        for name, value in wanted.items()
+        if value is not None
+    ]
 
 
 @dataclass(frozen=True, slots=True)
