@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator import codec
-from orchestrator.database.instance_lists import Filter
+from orchestrator.database.instance_filters import Filter
 
 LABEL, INPUT = "label.", "input."
 #: Filters on the input that one question may have, and how deep their paths may go.

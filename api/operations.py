@@ -27,7 +27,7 @@ from api.schemas.operations import (
 from orchestrator.database import audit, operations
 from orchestrator.database.connection import Transaction
 from orchestrator.database.idempotency import Answer
-from orchestrator.database.instance_lists import namespaces_of
+from orchestrator.database.instance_filters import namespaces_of
 from orchestrator.database.instances import Summary
 from orchestrator.database.operations import LETTERS, OperationRow
 from orchestrator.database.pages import Scope

@@ -3,6 +3,9 @@
 A `Draft` holds what the slice brought, changed as the decision goes on, and collects all
 that the transition is to do. Nothing of it leaves the core: at the end `finish` turns it into
 an immutable `Transition`; where a decision ends in `Needs`, the draft is thrown away.
+
+Longer than a file should be: whatever a decision changes goes through this one class, which
+counts places, numbers and moves as it does, and is made for every transition.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 They read the tables whole, which is why they are asked by a person (`orchestrator doctor`) and
 never by a beat. What is young is left out everywhere: it is on its way.
+
+Longer than a file should be: it is one list, which is read from its top to its end.
 """
 
 from __future__ import annotations

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from string import hexdigits
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.codec import dumps
-from orchestrator.core.values import Status
+from orchestrator.database.instance_filters import STATUSES, TABLE, Filter, parts_of
 from orchestrator.database.instances import SUMMARY
 from orchestrator.database.pages import (
     Condition,
-    Level,
     Page,
-    Part,
     Scope,
     counted_by,
     groups,
@@ -23,33 +18,6 @@ from orchestrator.database.pages import (
     page_by,
 )
 from orchestrator.database.slices import Reader
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which instances to list; what is None or empty filters nothing.
-
-    `workflow` is ``(namespace?, name, version?)``; `labels` must all be there; `text` is the
-    beginning of an id or a business_id, or the name of a workflow; `ids` are some to choose of;
-    each of `inputs` is alternatives of JSON text one of which the input contains.
-    """
-
-    statuses: Sequence[str] = ()
-    compensations: Sequence[str] = ()
-    namespace: str | None = None
-    workflow: tuple[str | None, str, str | None] | None = None
-    business_id: str | None = None
-    labels: Mapping[str, str] | None = None
-    started_after: datetime | None = None
-    started_before: datetime | None = None
-    text: str | None = None
-    ids: Sequence[str] | None = None
-    inputs: Sequence[Sequence[str]] = ()
-
-
-STATUSES = tuple(status.value for status in Status)
-
-_TABLE = "orchestrator.instances"
 
 
 def listed(
@@ -69,8 +37,8 @@ def listed(
     return page_by(
         reader,
         f"{by}, id::text, {SUMMARY}",
-        _TABLE,
-        _parts(reader, scope, chosen, by, more),
+        TABLE,
+        parts_of(reader, scope, chosen, by, more),
         order=(by, "id"),
         descending=descending,
         limit=limit,
@@ -82,7 +50,7 @@ def matching_count(
     reader: Reader, scope: Scope, chosen: Filter, most: int, more: Sequence[Condition] = ()
 ) -> int:
     """How many instances `listed` would list, counted up to `most`."""
-    return counted_by(reader, _TABLE, _parts(reader, scope, chosen, "created_at", more), most)
+    return counted_by(reader, TABLE, parts_of(reader, scope, chosen, "created_at", more), most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +70,16 @@ def counted(reader: Reader, scope: Scope, chosen: Filter) -> list[Count]:
     by = "started_at" if chosen.started_after or chosen.started_before else "created_at"
     found = []
     params: dict[str, Any] = {"most": most + 1, "all": list(chosen.statuses or STATUSES)}
-    for number, part in enumerate(_parts(reader, scope, chosen, by)):
+    for number, part in enumerate(parts_of(reader, scope, chosen, by)):
         levels = [each for each in part.levels if each.column != "status"]
-        source, values = groups(_TABLE, levels, f"{number}_")
+        source, values = groups(TABLE, levels, f"{number}_")
         where = [f"{matching(levels)} and status = s.status"]
         for condition in part.conditions:
             if condition:
                 where.append(condition[0])
                 values |= condition[1]
         found.append(
-            f"(select id from {source} cross join lateral (select id from {_TABLE}"
+            f"(select id from {source} cross join lateral (select id from {TABLE}"
             f" where {' and '.join(where)} order by {by} desc limit %(most)s) found)"
         )
         params |= values
@@ -123,197 +91,3 @@ def counted(reader: Reader, scope: Scope, chosen: Filter) -> list[Count]:
         params,
     )
     return [Count(row[0], min(row[1], most), row[1] <= most) for row in rows]
-
-
-def _parts(
-    reader: Reader, scope: Scope, chosen: Filter, by: str, more: Sequence[Condition] = ()
-) -> list[Part]:
-    """What is asked for, in parts that each have an index to begin with."""
-    parts = []
-    for meant in _meant(reader, scope, chosen) if chosen.text else [_narrowed(reader, chosen)]:
-        levels = _levels(scope, meant, by)
-        conditions = [*_conditions(meant, {level.column for level in levels}), *more]
-        if not levels:
-            conditions.append(_in("namespace", namespaces_of(scope, meant)))
-        parts += [Part(levels, [*conditions, *started]) for started in _started(meant, by)]
-    return parts
-
-
-def _levels(scope: Scope, chosen: Filter, by: str) -> list[Level]:
-    """By which columns the pages are put together: those that an index has, so that what is
-    asked for is found at once wherever it stands. What else is asked for is left to the
-    planner, which knows how many rows have a label."""
-    levels = [Level("namespace", namespaces_of(scope, chosen))]
-    if chosen.business_id or chosen.ids is not None:
-        return levels
-    if by == "started_at":
-        return [*levels, Level("status", chosen.statuses or STATUSES)]
-    if chosen.workflow and not chosen.labels:
-        _, name, version = chosen.workflow
-        levels += [Level("workflow", [name]), Level("version", [version] if version else None)]
-        return [*levels, Level("status", chosen.statuses or STATUSES)]
-    if chosen.statuses:
-        return [*levels, Level("status", chosen.statuses)]
-    if chosen.compensations and "none" not in chosen.compensations and not chosen.labels:
-        return [*levels, Level("compensation", chosen.compensations)]
-    return levels
-
-
-def namespaces_of(scope: Scope, chosen: Filter) -> list[str] | None:
-    """Those that everything asked for agrees on; None: all."""
-    of_workflow = chosen.workflow[0] if chosen.workflow else None
-    asked = {name for name in (chosen.namespace, of_workflow) if name is not None}
-    if asked:
-        return [name for name in asked if len(asked) == 1 and scope.has(name)]
-    return None if scope.namespaces is None else list(scope.namespaces)
-
-
-def _conditions(chosen: Filter, done: Collection[str]) -> list[Condition]:
-    """All that is asked for, but what the levels `done` see to, and when they started."""
-    conditions: list[Condition] = [
-        _in("status", chosen.statuses) if "status" not in done else None,
-        # Its index leaves out those that have none, which the planner must be told of.
-        ("compensation <> 'none'", {})
-        if "compensation" in done
-        else _in("compensation", chosen.compensations),
-        *(_workflow(chosen.workflow) if "workflow" not in done else ()),
-        _is("business_id", chosen.business_id),
-        ("id = any(%(ids)s::uuid[])", {"ids": list(chosen.ids)})
-        if chosen.ids is not None
-        else None,
-        *_contents(chosen),
-    ]
-    if chosen.text:
-        conditions.append(("business_id like %(begins)s", {"begins": _begins(chosen.text)}))
-    return conditions
-
-
-def _contents(chosen: Filter) -> list[tuple[str, dict[str, Any]]]:
-    """What the labels and the input must have in them."""
-    labels = ("labels @> %(labels)s::jsonb", {"labels": dumps(dict(chosen.labels or {}))})
-    inputs = [_contains(at, each) for at, each in enumerate(chosen.inputs)]
-    return [*([labels] if chosen.labels else ()), *inputs]
-
-
-def _contains(at: int, documents: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """One of these within the input: a form that an index on its containment serves."""
-    names = [f"input{at}_{each}" for each in range(len(documents))]
-    any_of = " or ".join(f"orchestrator.searchable(input) @> %({name})s::jsonb" for name in names)
-    return (f"({any_of})", dict(zip(names, documents, strict=True)))
-
-
-#: An instance that starts so long after its creation has an index of its own: others are
-#: looked for where they were created.
-_LATE = "started_at - created_at > interval '1 minute'"
-
-
-def _started(chosen: Filter, by: str) -> list[list[Condition]]:
-    """When they started, for each part that the answer is put together from."""
-    since, until = chosen.started_after, chosen.started_before
-    before: Condition = ("started_at < %(until)s", {"until": until}) if until else None
-    if by == "started_at":
-        after = ("started_at > %(since)s", {"since": since}) if since else None
-        return [[("started_at is not null", {}), before, after]]
-    if until:
-        # No instance starts before it was created: the index by creation ends the search.
-        before = ("started_at < %(until)s and created_at < %(until)s", {"until": until})
-    if since is None:
-        return [[before]]
-    values = {"since": since, "almost": since - timedelta(minutes=1)}
-    return [
-        [before, ("created_at >= %(almost)s and started_at > %(since)s", values)],
-        [before, (f"created_at < %(almost)s and started_at > %(since)s and {_LATE}", values)],
-    ]
-
-
-#: So many instances with a beginning of a business_id, or of an id, are taken one by one.
-_FEW = 2000
-
-
-def _meant(reader: Reader, scope: Scope, chosen: Filter) -> list[Filter]:
-    """What the text may mean: a workflow's name, the beginning of a business_id or of an id.
-    Each has another index."""
-    text = chosen.text or ""
-    rest = replace(chosen, text=None)
-    meant = []
-    if chosen.workflow is None or chosen.workflow[1] == text:
-        meant.append(replace(rest, workflow=chosen.workflow or (None, text, None)))
-    source, params = groups(_TABLE, [Level("namespace", namespaces_of(scope, chosen))])
-    ids = reader.all(
-        f"select id::text from {source} cross join lateral (select id from {_TABLE}"
-        " where namespace = of_namespace.value and business_id like %(begins)s limit %(few)s) f"
-        + (
-            f" union select id::text from (select id from {_TABLE}"
-            " where id between %(first)s and %(last)s limit %(few)s) f"
-            if _begins_an_id(text)
-            else ""
-        )
-        + " limit %(few)s",
-        params
-        | {
-            "begins": _begins(text),
-            "few": _FEW + 1,
-            "first": text + _ID_SHAPE[len(text) :].replace("x", "0"),
-            "last": text + _ID_SHAPE[len(text) :].replace("x", "f"),
-        },
-    )
-    if len(ids) <= _FEW:
-        return [*meant, replace(rest, ids=tuple(row[0] for row in ids))]
-    return [*meant, chosen]
-
-
-def _narrowed(reader: Reader, chosen: Filter) -> Filter:
-    """The same, by id where few instances have these labels and such an input: those are
-    found by an index of their own, wherever they stand in all others."""
-    contents = _contents(chosen)
-    if not contents:
-        return chosen
-    params: dict[str, Any] = {"few": _FEW + 1}
-    for _, values in contents:
-        params |= values
-    query = f"select id::text from {_TABLE} where {' and '.join(text for text, _ in contents)}"
-    if _estimated(reader, query, params) > 10 * _FEW:
-        return chosen
-    ids = reader.all(f"{query} limit %(few)s", params)
-    if len(ids) > _FEW:
-        return chosen
-    return replace(chosen, labels=None, inputs=(), ids=tuple(row[0] for row in ids))
-
-
-def _estimated(reader: Reader, query: str, params: dict[str, Any]) -> float:
-    """How many rows Postgres believes that a query has."""
-    row = reader.one(f"explain (format json) {query}", params)
-    return float(row[0][0]["Plan"]["Plan Rows"]) if row else 0.0
-
-
-def _begins(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-
-
-_ID_SHAPE = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
-
-
-def _begins_an_id(text: str) -> bool:
-    return len(text) <= len(_ID_SHAPE) and all(
-        given == "-" if shape == "-" else given in hexdigits
-        for given, shape in zip(text, _ID_SHAPE, strict=False)
-    )
-
-
-def _in(column: str, values: Sequence[str] | None) -> Condition:
-    """One of the values; any where there are none, but for namespaces, of which none is none."""
-    if values is None or (not values and column != "namespace"):
-        return None
-    return (f"{column} = any(%({column}s)s)", {f"{column}s": list(values)})
-
-
-def _is(column: str, value: str | None) -> tuple[str, dict[str, Any]] | None:
-    return (f"{column} = %({column})s", {column: value}) if value is not None else None
-
-
-def _workflow(
-    workflow: tuple[str | None, str, str | None] | None,
-) -> list[tuple[str, dict[str, Any]] | None]:
-    if workflow is None:
-        return []
-    return [_is("workflow", workflow[1]), _is("version", workflow[2])]

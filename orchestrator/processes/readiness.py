@@ -7,7 +7,7 @@ from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
-from orchestrator.processes.supervisor import Process
+from orchestrator.processes.process import Process
 
 #: How long one look may take.
 LOOK = 1.0

@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.core.values import Json
 from orchestrator.database import dead_letters, instance_lists, operations
 from orchestrator.database.connection import Busy, Database
-from orchestrator.database.instance_lists import Filter
+from orchestrator.database.instance_filters import Filter
 from orchestrator.database.operations import ALLOWED, LETTERS, MOST_COUNTED, OperationRow, Task
 from orchestrator.database.pages import Condition, Page, Scope
 from orchestrator.database.slices import Reader

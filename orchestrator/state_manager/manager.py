@@ -264,8 +264,7 @@ class StateManager:
             if saved is not None:
                 taken = self._after(saved, workflow, offer, "inbox", began) or taken
             else:
-                # It may have been an event, which others of the instance may take now.
-                self.dispatcher.match(workflow.namespace)
+                self.dispatcher.match(workflow.namespace)  # an event is others' to take now
             if not more:
                 return taken
         self.dispatcher.hint(instance_id)
