@@ -10,7 +10,6 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from time import monotonic
 from typing import Any, NoReturn
 
 import psycopg2
@@ -21,6 +20,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy.pool import PoolProxiedConnection
 
 from orchestrator import codec
+from orchestrator.clock import monotonic
 from orchestrator.database.url import for_sqlalchemy
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 
