@@ -107,4 +107,4 @@ class Settings:
 def test_the_apps_routes_decide(broker_url: str, task: str, queue: str) -> None:
     with Celery("routed", broker=broker_url, set_as_current=False) as app:
         app.config_from_object(Settings)
-        assert TaskDispatcher(app, QUEUE).queue_of(Attempt(new_id(), 1, 1, task)) == queue
+        assert TaskDispatcher(app, QUEUE, 2.0).queue_of(Attempt(new_id(), 1, 1, task)) == queue
