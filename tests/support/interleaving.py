@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
-from orchestrator.database.connection import Database, Transaction
+from orchestrator.database.connection import UNBOUNDED, Database, Transaction
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,7 +65,7 @@ def first(database: Database, *, undone: bool = False) -> Iterator[Transaction]:
     """The transaction of the session that is first: open for the block, then committed, or
     rolled back where it is to be `undone`."""
     try:
-        with database.transaction() as transaction:
+        with database.transaction(UNBOUNDED) as transaction:
             yield transaction
             if undone:
                 raise Undone
@@ -84,7 +84,7 @@ def stopped_in_save(database: Database) -> Iterator[None]:
         + " create or replace trigger stop before insert on orchestrator.history"
         + " for each row execute function public.stop()"
     )
-    with database.transaction() as gate:
+    with database.transaction(UNBOUNDED) as gate:
         shut(gate)
         yield
 
