@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator import codec
+from orchestrator.core.engine import KNOWN
 from orchestrator.core.values import Status
 from orchestrator.database.causes import Call, Inbox, Letter
 from orchestrator.database.instances import Whole
@@ -22,6 +23,16 @@ def nothing(found: Whole) -> Cause:
     if found.status == Status.FAULTED and found.compensation == "none":
         message += ", and nothing was undone: a person may retry, skip or compensate"
     return {"kind": "ended", "message": message}
+
+
+def unknown_engine(engine: int) -> Cause:
+    """Only workers of another release may decide it."""
+    known = ", ".join(str(each) for each in sorted(KNOWN))
+    message = (
+        f"it was started under engine {engine}, and this release knows {known}:"
+        " only workers of a release that knows it go on with it"
+    )
+    return {"kind": "engine", "message": message}
 
 
 def suspended(last: tuple[str, datetime, str | None] | None) -> Cause:

@@ -13,6 +13,7 @@ from api.instances import find
 from api.resource import Resource, respond
 from api.schemas.why import WhySchema
 from orchestrator.broker import reach
+from orchestrator.core.engine import KNOWN
 from orchestrator.core.values import Status
 from orchestrator.database import causes, steps
 from orchestrator.database.instances import Whole
@@ -60,6 +61,8 @@ def _of_the_whole(found: Whole) -> Iterator[Cause]:
     """What holds back the instance as such."""
     services = state().services
     database, settings = services.database, services.settings
+    if (of := causes.engine(database, found.id)) not in KNOWN:
+        yield told.unknown_engine(of)
     if found.status == Status.SUSPENDED:
         yield told.suspended(causes.last(database, found.id, "instance.suspend"))
     if found.compensation == "running":

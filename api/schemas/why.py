@@ -7,7 +7,7 @@ from marshmallow import Schema, fields, validate
 from api.schemas.common import COMPENSATIONS, STATUSES, time, uuid
 
 KINDS = (
-    "ended", "moving", "suspended", "broker", "no-control", "inbox", "stuck", "no-worker",
+    "ended", "moving", "engine", "suspended", "broker", "no-control", "inbox", "stuck", "no-worker",
     "no-task", "no-processes", "no-slot", "unpublished", "delivery", "running", "silent-worker",
     "lease", "withdrawn", "workflow", "timer", "retry", "no-beat", "event", "compensating",
     "dead-letter",

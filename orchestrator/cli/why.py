@@ -18,6 +18,7 @@ DEEPEST = 10
 
 #: What a person can do, by the kind of the cause; the cause's own members fill it in.
 ADVICE = {
+    "engine": "start workers of the release that started it, or of a later one",
     "suspended": "orchestrator resume {id}",
     "broker": "start the broker, or set ORCHESTRATOR_BROKER_URL: the beats send all again",
     "no-control": "orchestrator worker -Q {queue}",

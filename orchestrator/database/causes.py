@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrator.core.engine import ENGINE
 from orchestrator.database.overview import LIVE
 from orchestrator.database.slices import Reader
 
@@ -97,6 +98,12 @@ def inbox(reader: Reader, instance: str, lease: float, control_queue: str) -> In
     )
     assert row is not None  # noqa: S101  an aggregate has a row
     return Inbox(*row)
+
+
+def engine(reader: Reader, instance: str) -> int:
+    """The engine that an instance was started under."""
+    row = reader.one("select engine from orchestrator.instances where id = %s", (instance,))
+    return int(row[0]) if row else ENGINE
 
 
 def children(reader: Reader, instance: str, limit: int = 50) -> list[tuple[int, str, str]]:

@@ -10,6 +10,7 @@ from enum import StrEnum
 import psycopg2.errors
 
 from orchestrator.codec import dumps
+from orchestrator.core.engine import ENGINE
 from orchestrator.core.values import ENDED
 from orchestrator.database.idempotency import Answer, Key
 from orchestrator.database.pages import (
@@ -48,7 +49,7 @@ class BusinessIdTaken(Conflict):
 
 _START = (
     "select orchestrator.start(%s::uuid[], %s::boolean[], %s::uuid[], %s::text[], %s::json[],"
-    " %s::jsonb[], %s::timestamptz[], %s, %s, %s, %s, %s, %s::smallint, %s, %s)"
+    " %s::jsonb[], %s::timestamptz[], %s, %s, %s, %s, %s, %s::smallint, %s, %s, %s::smallint)"
 )
 
 
@@ -82,6 +83,7 @@ def start(
         answer.status if answer else None,
         dumps(answer.headers) if answer else None,
         answer.body if answer else None,
+        ENGINE,
     )
     try:
         row = reader.one(_START, params)

@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator import ids
 from orchestrator.codec import dumps
+from orchestrator.core.engine import ENGINE
 from orchestrator.core.values import (
     Instance,
     Transition,
@@ -103,8 +104,11 @@ def _children(instance: Instance, transition: Transition) -> Iterable[Statement]
     for child in transition.children:
         parent = (instance.id, child.parent_step) if child.parent_step else (None, None)
         yield (
-            "select orchestrator.start_child(%s, %s, %s, %s, %s, %s)",
-            [child.id, child.workflow_id, to_json(child.input), to_json(child.state), *parent],
+            "select orchestrator.start_child(%s, %s, %s, %s, %s, %s, %s::smallint)",
+            [
+                *(child.id, child.workflow_id, to_json(child.input), to_json(child.state)),
+                *(*parent, ENGINE),
+            ],
         )
 
 

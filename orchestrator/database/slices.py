@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from orchestrator.core import engine
 from orchestrator.core.values import Attempt, Chunk, Json, Need, Slice, Step
 from orchestrator.database.rows import Row, to_attempt, to_instance, to_step, to_steps
 from orchestrator.errors import NotFound
@@ -37,9 +38,11 @@ class Snapshot:
 
 
 def _snapshot(answer: Row, attempt: Attempt | None, stimulus: Row | None = None) -> Snapshot:
-    if answer["instance"] is None:
+    instance = answer["instance"]
+    if instance is None:
         raise NotFound("there is no such instance")
-    slice = Slice(to_instance(answer["instance"]), to_steps(answer["steps"]), attempt)
+    engine.check(instance["id"], instance["engine"])
+    slice = Slice(to_instance(instance), to_steps(answer["steps"]), attempt)
     return Snapshot(slice, answer["inbox"], datetime.fromtimestamp(answer["now"], UTC), stimulus)
 
 
@@ -76,14 +79,32 @@ def claim(
     process: int,
     token: str,
 ) -> Snapshot | None:
-    """Claim an attempt; None is a definite refusal. Safe to repeat with the same token."""
+    """Claim an attempt; None is a definite refusal. Safe to repeat with the same token.
+
+    Raises `UnknownEngine`: the attempt is given back, for those who know its instance's rules.
+    """
     row = reader.one(
         "select orchestrator.claim(%s, %s, %s, %s, %s, %s)",
         (attempt, instance, task, worker, process, token),
     )
     if row is None or row[0] is None:
         return None
-    return _snapshot(row[0]["slice"], to_attempt(row[0]["attempt"]))
+    try:
+        return _snapshot(row[0]["slice"], to_attempt(row[0]["attempt"]))
+    except engine.UnknownEngine:
+        _give_back(reader, attempt, token)
+        raise
+
+
+def _give_back(reader: Reader, attempt: str, token: str) -> None:
+    """As it was before the claim, which costs every other claim nothing. Where it was withdrawn
+    since, its lease runs out, so that its instance learns of its end."""
+    reader.all(
+        "update orchestrator.attempts set state = 'ready', claimed_at = null, worker = null,"
+        " process = null, token = null"
+        " where id = %s and state = 'claimed' and token = %s and not withdrawn",
+        (attempt, token),
+    )
 
 
 def claim_next(

@@ -94,6 +94,7 @@ instances = Table(
     Column("labels", JSONB),
     Column("parent_instance", Id),
     Column("parent_step", Integer),
+    #: Whose rules decide it: `core.engine.ENGINE` of the release that started it.
     Column("engine", SmallInteger, nullable=False, server_default="1"),
     _now(),
     Column("started_at", Time),

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.clock import monotonic
+from orchestrator.core.engine import UnknownEngine
 from orchestrator.core.values import AttemptState, Ended, Stimulus, StimulusKind
 from orchestrator.database.connection import Busy, Fenced, Superseded
 from orchestrator.database.rows import to_stimulus
@@ -60,6 +61,16 @@ class Stuck(OrchestratorError):
         self.before = before
 
 
+def _leave_alone(unknown: UnknownEngine) -> None:
+    """What is for the instance stays where it is: a beat asks again, and others may know it."""
+    log.warning(
+        "An instance is of another engine than those of this release, and is left alone",
+        action="unknown_engine",
+        instance=unknown.instance,
+        engine=unknown.engine,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class StateManager:
     """The door to an instance's state. Every method may raise `DatabaseUnavailable`: then
@@ -89,9 +100,13 @@ class StateManager:
         (`new_token`) and gets the first answer.
         """
         token = token or new_token()
-        snapshot = self.store.claim(
-            attempt_id, instance_id, task, holder.worker, holder.process, token
-        )
+        try:
+            snapshot = self.store.claim(
+                attempt_id, instance_id, task, holder.worker, holder.process, token
+            )
+        except UnknownEngine as unknown:
+            _leave_alone(unknown)
+            snapshot = None
         if snapshot is None:
             self.meter.count(metrics.REFUSALS, ("claim",))
             return None
@@ -255,6 +270,9 @@ class StateManager:
                 if taken is None:
                     raise
                 return taken  # what is ours runs; a beat asks again for the rest
+            except UnknownEngine as unknown:
+                _leave_alone(unknown)
+                return taken
             except Stuck as stuck:
                 if self._pass_over(instance_id, stuck):
                     continue

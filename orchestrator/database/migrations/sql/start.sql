@@ -8,7 +8,9 @@
 create function orchestrator.start(
   p_workflow uuid[], p_newest boolean[], p_id uuid[], p_business text[], p_input json[],
   p_labels jsonb[], p_due timestamptz[], p_at timestamptz, p_data json,
-  p_scope text, p_key text, p_digest text, p_status smallint, p_headers json, p_body json
+  p_scope text, p_key text, p_digest text, p_status smallint, p_headers json, p_body json,
+  -- a release that knows of one engine only does not name it
+  p_engine smallint default 1
 ) returns text
 language plpgsql as $$
 begin
@@ -39,8 +41,10 @@ begin
     end if;
   end if;
   insert into orchestrator.instances (
-    id, namespace, workflow_id, workflow, version, business_id, input, labels, created_at)
-  select a.id, w.namespace, w.id, w.name, w.version, a.business, a.input, a.labels, p_at
+    id, namespace, workflow_id, workflow, version, business_id, input, labels, created_at,
+    engine)
+  select a.id, w.namespace, w.id, w.name, w.version, a.business, a.input, a.labels, p_at,
+         p_engine
     from unnest(p_id, p_workflow, p_business, p_input, p_labels)
          as a(id, workflow, business, input, labels)
     join orchestrator.workflows w on w.id = a.workflow;
