@@ -3,7 +3,7 @@
 Prints tables; with OUT=file.json also writes the figures. The same tasks, the same two
 processes; ours commit every step to Postgres (fsync on), raw Celery keeps nothing. ONLY names
 the sections to run (`ONLY=peers,idle`); others of this folder are programs of their own:
-`core`, `events`, `scale`, `timers`.
+`core`, `delay`, `events`, `scale`, `timers`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,112 @@
+"""Which worker takes a step, and when: queues by Celery's routes, and urgent steps first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kombu import Connection
+
+from orchestrator.ids import new_id
+from tests.support.zoo import Zoo, zoo_on
+
+#: For a worker that has nothing to do with instances' control.
+STEPS_ONLY = {"ORCHESTRATOR_SERVE_CONTROL": 0}
+
+
+@pytest.fixture(scope="module")
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, module_database_url: str, module_broker_url: str
+) -> Iterator[Zoo]:
+    """API and beat for all tests here on Valkey."""
+    folder = tmp_path_factory.mktemp("routing")
+    settings: dict[str, Any] = {"lease": 2, "republish_after": 1}
+    with zoo_on(folder, module_database_url, module_broker_url, **settings) as zoo:
+        yield zoo
+
+
+@pytest.fixture
+def zoo(shared: Zoo) -> Iterator[Zoo]:
+    """No worker yet; those of the test end with it."""
+    yield shared
+    for name, process in list(shared.stack.supervisor.processes.items()):
+        if name.startswith("worker"):
+            process.kill()
+
+
+def start(zoo: Zoo, task: str, arguments: dict[str, Any], **more: Any) -> str:
+    """Start a workflow of one call, with members of its own; the instance's id."""
+    head = {"dsl": "1.0.3", "namespace": "zoo", "name": f"n{new_id()}", "version": "1.0.0"}
+    do = [{"s": {"call": f"zoo.{task}", "with": arguments, **more}}]
+    return zoo.stack.start(zoo.stack.deploy({"document": head, "do": do}))
+
+
+def published(zoo: Zoo, instance: str) -> int:
+    """How often the message of the instance's only attempt was sent."""
+    rows = zoo.stack.sql(
+        "select publishings from orchestrator.attempts where instance_id = %s", instance
+    )
+    return rows[0][0] if rows else 0
+
+
+# -- routes ------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_routes_of_the_users_app_decide_unless_the_document_does(zoo: Zoo) -> None:
+    routes = {"zoo.pl*": {"queue": "elsewhere"}}
+    env = {"ZOO_ROUTES": json.dumps(routes)}
+    zoo.worker("worker-here", queues="celery,orchestrator", concurrency=1, env=env)
+    zoo.worker("worker-there", queues="elsewhere", concurrency=1, env={**env, **STEPS_ONLY})
+    calls = {
+        start(zoo, "plain", {"a": 1}): ("elsewhere", "worker-there@test"),
+        start(zoo, "number", {"a": 1}): ("celery", "worker-here@test"),
+        start(zoo, "plain", {"a": 1}, metadata={"queue": "celery"}): ("celery", "worker-here@test"),
+    }
+    for instance, expected in calls.items():
+        assert zoo.stack.wait(instance)["status"] == "completed"
+        assert zoo.stack.sql(
+            "select a.queue, w.name from orchestrator.attempts a"
+            " join orchestrator.workers w on w.id = a.worker where a.instance_id = %s",
+            instance,
+        ) == [expected]
+
+
+# -- priorities ------------------------------------------------------------
+
+
+def at_broker(zoo: Zoo) -> int:
+    """How many messages wait in the queue `celery`, whatever their priority."""
+    with Connection(zoo.stack.broker_url) as connection:
+        channel: Any = connection.channel()
+        return int(channel.queue_declare("celery", passive=True).message_count)
+
+
+def order_of(zoo: Zoo, priorities: list[int | None], **env: Any) -> list[int | None]:
+    """The priorities of a backlog's steps in the order in which one slot runs them; they are
+    sent in the order given, behind one that runs."""
+    zoo.worker("worker-control", queues="orchestrator", concurrency=1, env=env)
+    zoo.worker("worker-steps", queues="celery", concurrency=1, env={**env, **STEPS_ONLY})
+    key = new_id()
+    started = [start(zoo, "waits", {"key": key})]
+    zoo.stack.until(lambda: bool(zoo.seen("waiting")), "the slot is taken")
+    for priority in priorities:
+        metadata = {} if priority is None else {"priority": priority}
+        instance = start(zoo, "note", {"a": priority}, metadata=metadata)
+        zoo.stack.until(lambda one=instance: published(zoo, one) > 0, "it is sent")  # type: ignore[misc]
+        started.append(instance)
+    zoo.stack.until(lambda: at_broker(zoo) >= len(priorities), "they are at the broker")
+    zoo.let_go(key)
+    for instance in started:
+        assert zoo.stack.wait(instance)["status"] == "completed"
+    return [note["a"] for note in zoo.seen("note")]
+
+
+@pytest.mark.slow
+def test_urgent_steps_run_first(zoo: Zoo) -> None:
+    """In Celery's four levels: 9 to 7 (and none at all), 6 to 4, 3 to 1, 0."""
+    zoo.seen_in_redis.delete("zoo")
+    order = order_of(zoo, [0, 1, 4, None, 3, 7, 6, 9])
+    assert order == [None, 7, 9, 4, 6, 1, 3, 0]
