@@ -1,4 +1,5 @@
-"""Which worker takes a step, and when: queues by Celery's routes, and urgent steps first."""
+"""Which worker takes a step, and when: queues by Celery's routes, urgent steps first, and
+a step whose task a worker does not have is left to one that has it."""
 
 from __future__ import annotations
 
@@ -49,6 +50,17 @@ def published(zoo: Zoo, instance: str) -> int:
         "select publishings from orchestrator.attempts where instance_id = %s", instance
     )
     return rows[0][0] if rows else 0
+
+
+def causes(zoo: Zoo, instance: str) -> set[str]:
+    """The kinds of what `why` says."""
+    answer = zoo.stack.client.get(f"/v1/instances/{instance}/why")
+    assert answer.status_code == 200, answer.text
+    return {cause["kind"] for cause in answer.json()["causes"]}
+
+
+def log_says(zoo: Zoo, worker: str, text: str) -> bool:
+    return text in (zoo.stack.folder / f"{worker}.log").read_text()
 
 
 # -- routes ------------------------------------------------------------
@@ -110,3 +122,19 @@ def test_urgent_steps_run_first(zoo: Zoo) -> None:
     zoo.seen_in_redis.delete("zoo")
     order = order_of(zoo, [0, 1, 4, None, 3, 7, 6, 9])
     assert order == [None, 7, 9, 4, 6, 1, 3, 0]
+
+
+# -- what one worker leaves to another -----------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_task_that_a_worker_does_not_have_is_left_to_one_that_has_it(zoo: Zoo) -> None:
+    zoo.stack.worker("worker-other", concurrency=1)  # an app without the zoo's tasks
+    instance = start(zoo, "plain", {"a": 1})
+    zoo.stack.until(lambda: log_says(zoo, "worker-other", "A step's task is not here"), "left")
+    # The workers of tests before count as live for a lease.
+    zoo.stack.until(lambda: causes(zoo, instance) == {"no-task"}, "`why` says so")
+    zoo.stack.until(lambda: published(zoo, instance) > 1, "it is sent again")
+    zoo.worker("worker-able", concurrency=1)
+    assert zoo.stack.wait(instance)["output"] == {"sum": 3}
+    assert zoo.attempts(instance) == [("succeeded", 1)]

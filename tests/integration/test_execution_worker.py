@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -198,17 +199,28 @@ def test_a_worker_that_comes_in_the_middle_takes_work(zoo: Zoo, pool: str) -> No
 # -- what is refused -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pool", ["solo"])
-def test_other_pools_are_refused_with_the_reason(zoo: Zoo, pool: str) -> None:
+@pytest.mark.parametrize(
+    ("pool", "named"),
+    [
+        ("solo", "solo"),
+        pytest.param("custom", "pools", marks=pytest.mark.slow),
+        pytest.param("eventlet", "eventlet", marks=pytest.mark.slow),
+        pytest.param("gevent", "gevent", marks=pytest.mark.slow),
+    ],
+)
+def test_other_pools_are_refused_with_the_reason(zoo: Zoo, pool: str, named: str) -> None:
+    if pool in ("eventlet", "gevent") and find_spec(pool) is None:
+        pytest.skip(f"{pool} is not installed: Celery imports it before it looks at the app")
+    custom = {"CELERY_CUSTOM_WORKER_POOL": "tests.apps.zoo.pools:TaskPool"}
     done = subprocess.run(
         [sys.executable, "-m", "celery", "-A", APP, "worker", "-P", pool],
-        env=zoo.stack.environment(**zoo.environment),
+        env=zoo.stack.environment(**zoo.environment, **custom),
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.returncode != 0
-    assert "prefork and threads, not in solo" in done.stderr
+    assert f"prefork and threads, not in {named}: its tasks share one thread" in done.stderr
 
 
 def test_only_steps_run_where_only_steps_may(zoo: Zoo) -> None:
