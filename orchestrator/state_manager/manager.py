@@ -264,8 +264,11 @@ class StateManager:
             offer, began = take if taken is None else None, monotonic()
             try:
                 saved, workflow, more = self._bring_next(instance_id, offer, token)
-            except (Busy, EvaluatorUnavailable):
-                return taken  # whoever holds the lock goes on, or a beat asks again
+            except Busy:
+                self.dispatcher.hint(instance_id)  # whoever holds the lock may not look again
+                return taken
+            except EvaluatorUnavailable:
+                return taken  # a beat asks again
             except DatabaseUnavailable:
                 if taken is None:
                     raise

@@ -145,4 +145,5 @@ def test_a_loss_that_nobody_brings_is_told_again_but_not_in_a_hurry(clinic):
     while clinic.now < 20:
         clinic.now += clinic.watchdog.until_next()
         clinic.watchdog.look()
-    assert len(clinic.lost) in (4, 5, 6)
+    # Ten leases' tenths pass in the second lease; each is seen a little late.
+    assert len(clinic.lost) in range(8, 13)
