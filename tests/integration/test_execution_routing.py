@@ -128,6 +128,25 @@ def test_urgent_steps_run_first(zoo: Zoo) -> None:
 
 
 @pytest.mark.slow
+def test_threads_leave_a_step_that_needs_a_limit_to_processes(zoo: Zoo) -> None:
+    threads = zoo.worker("worker-threads", pool="threads", concurrency=1)
+    limit = {"after": {"minutes": 10}}
+    instance = start(zoo, "plain", {"a": 1}, timeout=limit)
+    dropped = "A step's message was dropped"
+    zoo.stack.until(lambda: log_says(zoo, "worker-threads", dropped), "it is left")
+    zoo.stack.until(lambda: causes(zoo, instance) == {"no-processes"}, "`why` says so")
+    threads.kill()  # which would take some of the messages that are sent again
+    zoo.worker("worker-processes", concurrency=1)
+    assert zoo.stack.wait(instance)["output"] == {"sum": 3}
+    assert zoo.attempts(instance) == [("succeeded", 1)]
+    assert zoo.stack.sql(
+        "select w.name from orchestrator.attempts a join orchestrator.workers w on w.id = a.worker"
+        " where a.instance_id = %s",
+        instance,
+    ) == [("worker-processes@test",)]
+
+
+@pytest.mark.slow
 def test_a_task_that_a_worker_does_not_have_is_left_to_one_that_has_it(zoo: Zoo) -> None:
     zoo.stack.worker("worker-other", concurrency=1)  # an app without the zoo's tasks
     instance = start(zoo, "plain", {"a": 1})
