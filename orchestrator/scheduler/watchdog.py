@@ -28,7 +28,7 @@ log = get_logger(__name__)
 UNSEEN = 1 / 3
 #: Between two looks, of a lease: at most, and at least. What a look comes late, a step whose
 #: worker died waits longer.
-PERIOD, HASTE = 1 / 10, 1 / 200
+PERIOD, HASTE = 1 / 20, 1 / 200
 #: Between two declarations of the same loss, of a lease.
 AGAIN = 1 / 10
 

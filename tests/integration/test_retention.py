@@ -222,6 +222,12 @@ def test_a_crash_before_the_commit_removes_nothing(shop: Api, keeper: Retention,
     assert left(shop) == {old}
     before = archived(keeper)
     assert before == ([old] if how == "whole" else [])
+    # The dead process's session holds its locks until the server notices.
+    shop.all(
+        "select pg_terminate_backend(pid, 10000) from pg_locks where locktype = 'relation'"
+        " and relation = 'orchestrator.instances'::regclass and mode = 'RowShareLock'"
+        " and pid <> pg_backend_pid()"
+    )
     work(keeper)
     assert left(shop) == set()
     assert archived(keeper) == [*before, old]
