@@ -308,7 +308,8 @@ class Ground:
 
     def forget_effects(self) -> None:
         """The database is an older one: what ran since then will run again."""
-        self.ledger.replace(self.ledger.with_suffix(".old"))
+        with suppress(FileNotFoundError):  # nothing has run yet
+            self.ledger.replace(self.ledger.with_suffix(".old"))
         self._forgotten = True
 
     def memory(self) -> int:
