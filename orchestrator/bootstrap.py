@@ -76,7 +76,7 @@ def services(
     meter = meter or Meter()
     database = Database(settings.database_url, size=settings.database_pool, keep=keep)
     dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout, meter)
-    evaluator = Evaluator(Sandbox(settings.expression_cpu, settings.expression_memory))
+    evaluator = Evaluator(Sandbox(settings.expression_cpu))
     vault = Vault(settings.secrets_key)
     secrets = SecretSource(
         settings.secrets_dir,

@@ -101,8 +101,6 @@ class Settings:
     archive_dir: str | None = None
     #: CPU time that one expression may take.
     expression_cpu: float = _checked(0.8, _POSITIVE)
-    #: Memory that the expressions' process may take.
-    expression_memory: int = _checked(256 << 20, Range(min=64 << 20))
 
     #: The address that the API binds to.
     api_host: str = "127.0.0.1"
