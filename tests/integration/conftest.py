@@ -15,8 +15,17 @@ from click.testing import CliRunner
 from werkzeug.serving import make_server
 
 from orchestrator.cli import main
+from orchestrator.database.connection import Database
 from tests.support.api import Api
 from tests.support.outside import Outside
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A migrated database of the test's own, as the product sees it."""
+    made = Database(database_url)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -32,9 +32,7 @@ def shared(
 def zoo(shared: Zoo) -> Iterator[Zoo]:
     """No worker yet; those of the test end with it."""
     yield shared
-    for name, process in list(shared.stack.supervisor.processes.items()):
-        if name.startswith("worker"):
-            process.kill()
+    shared.end_workers()
 
 
 def start(zoo: Zoo, task: str, arguments: dict[str, Any], **more: Any) -> str:

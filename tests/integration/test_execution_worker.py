@@ -45,9 +45,7 @@ def shared(
 def zoo(shared: Zoo) -> Iterator[Zoo]:
     """No worker yet; those of the test end with it."""
     yield shared
-    for name, process in list(shared.stack.supervisor.processes.items()):
-        if name.startswith("worker"):
-            process.kill()
+    shared.end_workers()
 
 
 def ended(zoo: Zoo, instance: str, timeout: float = SOON) -> dict[str, Any]:

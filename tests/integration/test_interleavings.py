@@ -29,13 +29,6 @@ PATIENCE = 60
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    database = Database(database_url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def racers(database: Database) -> Iterator[Racers]:
     with racing(database) as racers:
         yield racers

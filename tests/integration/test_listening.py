@@ -19,13 +19,6 @@ LISTENING = (
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    made = Database(database_url)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def listener(database_url: str) -> Iterator[Listener]:
     made = Listener(database_url, CHANNEL)
     yield made

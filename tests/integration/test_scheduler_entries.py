@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -47,13 +46,6 @@ def ago(database: Database, seconds: float) -> None:
     """Let so much time have passed since the last due times."""
     database.all("update orchestrator.beat_entries set last_due = last_due - %s",
                  (timedelta(seconds=seconds),))  # fmt: skip
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    made = Database(database_url)
-    yield made
-    made.close()
 
 
 def dues(database: Database, entry: str) -> list[datetime]:

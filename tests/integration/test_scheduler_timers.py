@@ -25,13 +25,6 @@ REARM = (
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    made = Database(database_url)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def other(database_url: str) -> Iterator[Database]:
     made = Database(database_url)
     yield made

@@ -32,6 +32,12 @@ class Zoo:
         arguments = ("--without-mingle", *options.pop("arguments", ()))
         return self.stack.worker(name, app=APP, env=more, arguments=arguments, **options)
 
+    def end_workers(self) -> None:
+        """Kill every worker that runs."""
+        for name, process in list(self.stack.supervisor.processes.items()):
+            if name.startswith("worker"):
+                process.kill()
+
     def run(self, task: str, **arguments: Any) -> dict[str, Any]:
         """A workflow of one step."""
         return self.run_all([(task, arguments)])

@@ -29,9 +29,8 @@ begin
 end $$;
 """
 
-#: Both forms would fit a call without the engine: the one before must go. (A new database has
-#: made the new one already.)
-DROP = """
+#: A command for each form of the two functions.
+EACH = """
 do $$
 declare
   found regprocedure;
@@ -40,29 +39,17 @@ begin
     select p.oid from pg_proc p where p.pronamespace = 'orchestrator'::regnamespace
        and p.proname in ('start', 'start_child')
   loop
-    execute format('drop function %s', found);
+    execute format('{}', found);
   end loop;
 end $$
 """
 
 
 def upgrade() -> None:
-    op.execute(DROP)
+    # Both forms would fit a call without the engine: the one before must go. (A new database has
+    # made the new one already.)
+    op.execute(EACH.format("drop function %s"))
     op.get_bind().exec_driver_sql((SQL / "start.sql").read_text().replace("%", "%%"))
     op.execute(START_CHILD)
     # As every function of the hot path (0014).
-    op.execute(
-        """
-        do $$
-        declare
-          found regprocedure;
-        begin
-          for found in
-            select p.oid from pg_proc p where p.pronamespace = 'orchestrator'::regnamespace
-               and p.proname in ('start', 'start_child')
-          loop
-            execute format('alter function %s set enable_seqscan = off', found);
-          end loop;
-        end $$
-        """
-    )
+    op.execute(EACH.format("alter function %s set enable_seqscan = off"))
