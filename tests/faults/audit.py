@@ -53,6 +53,13 @@ QUERIES: Mapping[str, str] = {
         "select id, state from orchestrator.attempts"
         " where state in ('succeeded', 'failed') and (token is null or claimed_at is null)"
     ),
+    "I3 completed, and no attempt succeeded": (
+        "select s.instance_id, s.id from orchestrator.steps s where s.status = 'completed'"
+        " and exists (select from orchestrator.attempts a"
+        "  where a.instance_id = s.instance_id and a.step = s.id)"
+        " and not exists (select from orchestrator.attempts a"
+        "  where a.instance_id = s.instance_id and a.step = s.id and a.state = 'succeeded')"
+    ),
     "I4 more starts than the limit": (
         "select instance_id, step, count(*) from orchestrator.attempts"
         " where state = 'lost' and claimed_at is not null group by 1, 2 having count(*) > 3"
@@ -126,6 +133,11 @@ QUERIES: Mapping[str, str] = {
         " where s.kind = 'wait' and s.status = 'completed' and s.ended_at < s.started_at"
         " + coalesce(substring(w.name from '^pause-([0-9]+)$')::int, 0) * interval '1 ms'"
     ),
+    "I9 a pause ended twice": (
+        "select instance_id, stimulus ->> 'step' from orchestrator.history"
+        " where stimulus ->> 'kind' = 'timer' and stimulus #>> '{data,kind}' = 'wait'"
+        " group by 1, 2 having count(*) > 1"
+    ),
     "I10 an event counted twice for a listener": (
         "select instance_id, stimulus ->> 'step', stimulus #>> '{data,event,source}',"
         " stimulus #>> '{data,event,id}' from orchestrator.history"
@@ -163,6 +175,16 @@ QUERIES: Mapping[str, str] = {
         " left join orchestrator.instances i on i.id = q.instance_id where i.id is null"
     ),
 }
+
+#: What is asked besides, of what clients were told and of the ledger.
+BESIDES = (
+    "I1 acknowledged and not there",
+    "I1 started twice",
+    "I7 one attempt ran twice",
+    "I7 ran without a claim",
+    "I7 succeeded and never ran",
+    "I7 ran outside of a step",
+)
 
 
 class Reader(Protocol):
