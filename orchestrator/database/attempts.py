@@ -31,7 +31,10 @@ _COLUMNS = (
     f" (select case when octet_length(s.call::text) <= {_SHOWN} then s.call end"
     " from orchestrator.steps s where s.instance_id = a.instance_id and s.id = a.step)"
 )
-_STAMP = "set published_at = clock_timestamp(), publishings = least(a.publishings + 1, 30)"
+_STAMP = (
+    "set published_at = clock_timestamp(), publishings = least(a.publishings + 1, 30),"
+    " refused_at = null"
+)
 
 
 def _ready(rows: list[tuple[Any, ...]]) -> list[Ready]:
@@ -133,6 +136,43 @@ def to_publish_again(reader: Reader, patience: float, limit: int = 500) -> list[
             "  where o.state = 'ready' order by o.id for update of o skip locked)"
             f" returning {_COLUMNS}",
             {"p": patience, "n": limit, "w": WINDOW},
+        )
+    )
+
+
+def refuse(reader: Reader, attempt: str) -> None:
+    """A worker that enforces no time limits has thrown away the message of an attempt that has
+    one. (Nothing that messages say is trusted: of another attempt this changes nothing.)"""
+    reader.all(
+        "update orchestrator.attempts set refused_at = clock_timestamp() where id = %s"
+        " and state = 'ready' and time_limit is not null and refused_at is null",
+        (attempt,),
+    )
+
+
+def to_hand_on(reader: Reader, patience: float, limit: int = 500) -> list[Ready]:
+    """Attempts whose message was refused, and that a live worker of their queue can run;
+    stamped as published.
+
+    That message is known to be gone, and no guess is needed: an attempt is handed on as soon as
+    such a worker has a free slot, and every `patience` seconds while all are busy. That is no
+    publishing again, so it neither counts as one nor doubles that wait. While nobody can run it,
+    nothing is handed on.
+    """
+    return _ready(
+        reader.all(
+            "with able as materialized (select queues, tasks, free from orchestrator.workers"
+            "  where pool = 'prefork' and stopped_at is null and not stopping"
+            "  and seen_at > (select clock_timestamp()) - %(p)s * interval '1 s'),"
+            " refused as (select a.id from orchestrator.attempts a"
+            "  where a.state = 'ready' and a.refused_at is not null and not a.withdrawn"
+            "  and exists (select 1 from able k where a.queue = any(k.queues)"
+            "   and a.task = any(k.tasks) and (k.free > 0 or a.published_at <"
+            "    (select clock_timestamp()) - %(p)s * interval '1 s'))"
+            "  order by a.refused_at limit %(n)s for update of a skip locked)"
+            " update orchestrator.attempts a set published_at = clock_timestamp(),"
+            f" refused_at = null from refused r where a.id = r.id returning {_COLUMNS}",
+            {"p": patience, "n": limit},
         )
     )
 

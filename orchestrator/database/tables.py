@@ -234,6 +234,8 @@ attempts = Table(
     _now(),
     Column("published_at", Time),
     Column("publishings", SmallInteger, nullable=False, server_default="0"),
+    #: When a worker that can't run it threw its message away; null once it is published again.
+    Column("refused_at", Time),
     Column("claimed_at", Time),
     Column("ended_at", Time),
     #: Who claimed it: the worker's incarnation, the process in it, and the claim's nonce.
@@ -262,6 +264,12 @@ attempts = Table(
         "attempts_waiting_ix",
         text("published_at nulls first"),
         postgresql_where=text("state = 'ready'"),
+    ),
+    #: Those whose message is known to be gone: to hand them on to a worker that can run them.
+    Index(
+        "attempts_refused_ix",
+        "refused_at",
+        postgresql_where=text("state = 'ready' and refused_at is not null"),
     ),
     #: What was claimed lately, at next to no cost for each claim.
     Index("attempts_claimed_at_ix", "claimed_at", postgresql_using="brin"),

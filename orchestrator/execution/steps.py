@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.database import attempts
+from orchestrator.errors import DatabaseUnavailable
 from orchestrator.execution.chain import Chain
 from orchestrator.execution.patience import GaveUp, persist
 from orchestrator.execution.requests import is_uuid
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+#: Why a pool of threads refuses a message, in the metrics.
+LIMIT = "limit"
+
 
 def on_message(
     execution: Execution, task: Task[Any, Any], uuid: str, request: dict[str, Any]
@@ -35,6 +40,8 @@ def on_message(
     if refusal is not None:
         reason, why = refusal
         execution.meter.count(metrics.REFUSALS, (reason,))
+        if reason == LIMIT:
+            _leave_to_others(execution, uuid)
         return _dropped(execution, uuid, why)
     soft = SoftLimit(execution.forks and bool(_limits(request)[1] or task.soft_time_limit))
     with soft.shut_out():
@@ -60,8 +67,17 @@ def _refusal(
     if not isinstance(header, dict) or not is_uuid(uuid) or not is_uuid(header.get("instance")):
         return "forged", "it is none of ours"
     if _limits(request)[0] and not execution.forks:
-        return "limit", "it needs a time limit, which a pool of threads does not enforce"
+        return LIMIT, "it needs a time limit, which a pool of threads does not enforce"
     return None
+
+
+def _leave_to_others(execution: Execution, attempt: str) -> None:
+    """Say that the message is gone, so that the attempt is handed on to a worker of processes.
+    Where that can't be said, it is published again as if its message were lost."""
+    try:
+        attempts.refuse(execution.services.database, attempt)
+    except DatabaseUnavailable as error:
+        log.info("A refusal was not told", action="refusal_untold", error=str(error))
 
 
 def _limits(request: dict[str, Any]) -> tuple[Any, Any]:

@@ -69,6 +69,7 @@ class Chores:
         self._chores = [
             Chore("watchdog", settings.lease * UNSEEN, self._watch),
             Chore("publish_again", settings.republish_after / 5, self._publish_again),
+            Chore("hand_on", settings.republish_after / 5, self._hand_on),
             Chore("overdue", OVERDUE / 4, Reminder(upkeep, state.dispatcher.hint).remind),
             self._settle,
             Chore("bury", 3600.0, upkeep.bury),
@@ -147,6 +148,16 @@ class Chores:
                 attempts=len(lost),
             )
             self._dispatcher.publish(lost)
+
+    def _hand_on(self) -> None:
+        refused = self._upkeep.refused_messages(self._patience)
+        if refused:
+            log.info(
+                "Messages that threads refused are sent for processes",
+                action="handed_on",
+                attempts=len(refused),
+            )
+            self._dispatcher.publish(refused)
 
     def _forget(self) -> float:
         """A little at a time: timers don't wait. Returns when to go on."""

@@ -57,6 +57,10 @@ class Upkeep(Protocol):
     def lost_messages(self, patience: float) -> Sequence[Ready]:
         """Attempts whose message must be lost, stamped as published again."""
 
+    def refused_messages(self, patience: float) -> Sequence[Ready]:
+        """Attempts whose message was refused by a worker that can't run them, and that another
+        one can, stamped as published."""
+
     def overdue(self, seconds: float, limit: int) -> Sequence[Late]:
         """Notes that have waited for so long, stamped as hinted; the newest first."""
 
@@ -104,6 +108,9 @@ class PostgresUpkeep:
 
     def lost_messages(self, patience: float) -> Sequence[Ready]:
         return attempts.to_publish_again(self._database, patience)
+
+    def refused_messages(self, patience: float) -> Sequence[Ready]:
+        return attempts.to_hand_on(self._database, patience)
 
     def overdue(self, seconds: float, limit: int) -> Sequence[Late]:
         return stimuli.overdue(self._database, seconds, limit)

@@ -127,13 +127,13 @@ def test_urgent_steps_run_first(zoo: Zoo) -> None:
 
 @pytest.mark.slow
 def test_threads_leave_a_step_that_needs_a_limit_to_processes(zoo: Zoo) -> None:
-    threads = zoo.worker("worker-threads", pool="threads", concurrency=1)
+    zoo.worker("worker-threads", pool="threads", concurrency=1)
     limit = {"after": {"minutes": 10}}
     instance = start(zoo, "plain", {"a": 1}, timeout=limit)
     dropped = "A step's message was dropped"
     zoo.stack.until(lambda: log_says(zoo, "worker-threads", dropped), "it is left")
     zoo.stack.until(lambda: causes(zoo, instance) == {"no-processes"}, "`why` says so")
-    threads.kill()  # which would take some of the messages that are sent again
+    # They go on taking messages, each of which would be waited for twice as long as the last.
     zoo.worker("worker-processes", concurrency=1)
     assert zoo.stack.wait(instance)["output"] == {"sum": 3}
     assert zoo.attempts(instance) == [("succeeded", 1)]
@@ -142,6 +142,7 @@ def test_threads_leave_a_step_that_needs_a_limit_to_processes(zoo: Zoo) -> None:
         " where a.instance_id = %s",
         instance,
     ) == [("worker-processes@test",)]
+    assert log_says(zoo, "beat", "Messages that threads refused are sent for processes")
 
 
 @pytest.mark.slow

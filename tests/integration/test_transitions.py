@@ -307,6 +307,35 @@ def test_what_is_overtaken_is_published_again_and_a_backlog_is_not(database, ins
     assert attempts.to_publish_again(database, 60) == []  # its patience starts anew
 
 
+def test_what_threads_refuse_is_handed_on_to_processes_and_its_patience_does_not_double(
+    database, instance
+):
+    after, unlimited = started(database, instance)
+    limited = Attempt(ids.new_id(), 2, 1, "shop.charge", time_limit=5)
+    save(database, saving(after, created=(a_step(2),), attempts=(limited,)))
+    threads, processes = ids.new_id(), ids.new_id()
+    for id, pool in ((threads, "threads"), (processes, "prefork")):
+        workers.register(
+            database, workers.WorkerRow(id, pool, 1, pool, 1, ["celery"], ["shop.charge"])
+        )
+    stood = "select publishings, refused_at is null from orchestrator.attempts where id = %s"
+    for one in (limited, unlimited):
+        attempts.refuse(database, one.id)  # forged where the attempt needs no limit
+    assert database.one(stood, (unlimited.id,)) == (1, True)
+
+    workers.stop(database, processes)
+    assert attempts.to_hand_on(database, 60) == []  # only threads live, which would refuse again
+    assert workers.heartbeat(database, processes, [], free=0)
+    assert attempts.to_hand_on(database, 60) == []  # a moment ago: it is busy, and frees a slot
+    database.all("update orchestrator.attempts set published_at = published_at - interval '61 s'")
+    for _ in range(3):
+        assert [one.id for one in attempts.to_hand_on(database, 60)] == [limited.id]
+        assert attempts.to_hand_on(database, 60) == []  # its message is under way
+        assert workers.heartbeat(database, processes, [], free=1)
+        attempts.refuse(database, limited.id)
+    assert database.one(stood, (limited.id,)) == (1, False)
+
+
 def test_a_queue_that_nobody_serves_hides_no_lost_message_of_another(database, instance):
     after, lost = started(database, instance)
     crowd = tuple(Attempt(ids.new_id(), n, 1, "gpu.train", queue=f"gpu{n}") for n in range(2, 12))

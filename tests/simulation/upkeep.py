@@ -98,6 +98,9 @@ class SimUpkeep:
         ]
         return [stamped(row, now) for row in lost]
 
+    def refused_messages(self, patience: float) -> Sequence[Ready]:
+        return ()  # its workers are of processes, which run everything
+
     def _lost(self, row: AttemptRow, patience: float) -> bool:
         """As `attempts.to_publish_again` says it."""
         now = self.tables.clock()
