@@ -61,6 +61,7 @@ def _checked(strict: bool) -> Checked:
         request.mimetype,
         known_tasks=workflows.known_tasks(services.database),
         check_expression=services.evaluator.check,
+        across=services.settings.run_across_namespaces,
     )
     named = loaded.document["document"]
     scope(named["namespace"])

@@ -40,13 +40,15 @@ def load(
     known_tasks: Collection[str] | None = None,
     built_kinds: Collection[str] = BUILT_KINDS,
     check_expression: CheckExpression | None = None,
+    across: bool = True,
 ) -> Loaded:
     """Read and check a document.
 
     `known_tasks` are the names of the Celery tasks that workers have announced: a call of any
     other is a warning (None: nobody knows, no warning). `built_kinds` are the kinds of calls
     and processes that can be carried out. `check_expression` is an `Evaluator`'s `check`;
-    without it, one is made for this document where it is needed.
+    without it, one is made for this document where it is needed. `across`: workflows may run
+    those of other namespaces; where they may not, one that names another is a warning.
 
     Raises `MalformedDocument` where the text cannot be read, `InvalidDocument` where it is no
     workflow that can be run; both name every place that is wrong. Raises
@@ -56,7 +58,7 @@ def load(
     _stop_at(validate(document), root)
     found, complaints = _extended(document)
     _stop_at(complaints, root)
-    surroundings = Surroundings(known_tasks, built_kinds, check_expression)
+    surroundings = Surroundings(known_tasks, built_kinds, check_expression, across)
     context = Context(document, found, surroundings, depth)
     for check in CHECKS:
         check(context)

@@ -372,7 +372,12 @@ def test_a_document_runs_no_workflow_of_another_namespace(shop: Shop, stranger: 
     ):
         mine = document("thief", f"{number}.0.0", do=[{"sub": {"run": {"workflow": named}}}])
         mine["document"]["namespace"] = "other"
-        assert shop.api.post("/v1/workflows", json=mine, headers=stranger).status_code == 201
+        strict = shop.api.post("/v1/workflows?strict=true", json=mine, headers=stranger)
+        deployed = shop.api.post("/v1/workflows", json=mine, headers=stranger)
+        assert (strict.status_code, deployed.status_code) == (422, 201)
+        (warning,) = deployed.json["warnings"]
+        assert warning["pointer"] == "/do/0/sub/run/workflow/namespace"
+        assert "its own namespace 'other' only, not of 'shop'" in warning["message"]
         start = {"workflow": {"namespace": "other", "name": "thief"}, "input": {"name": "timed"}}
         id = shop.api.post("/v1/instances", json=start, headers=stranger).json["id"]
         before = shop.api.content()["instances"]

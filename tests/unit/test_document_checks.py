@@ -413,6 +413,21 @@ def test_tasks_that_no_worker_has_announced():
     assert len(warnings(text, known_tasks=())) == 3
 
 
+def test_a_workflow_of_another_namespace_where_they_are_kept_apart():
+    text = (
+        "document: {dsl: 1.0.3, namespace: shop, name: s, version: 1.0.0}\ndo:\n"
+        "- a: {run: {workflow: {namespace: shop, name: c, version: 1.0.0}}}\n"
+        "- b: {run: {workflow: {namespace: '${ .of }', name: c, version: 1.0.0}}}\n"
+        "- c: {try: [{d: {run: {workflow: {namespace: bank, name: c, version: latest}}}}],"
+        " catch: {}}"
+    )
+    assert warnings(text) == []
+    assert warnings(text, across=False) == [
+        "5:46: a workflow runs those of its own namespace 'shop' only, not of 'bank'"
+        " (ORCHESTRATOR_RUN_ACROSS_NAMESPACES is off); this task will fault"
+    ]
+
+
 def test_kinds_that_are_not_built():
     text = "do:\n- a: {run: {shell: {command: ls}}}\n- b: {call: t}"
     assert warnings(text, built_kinds={"shell", "celery"}) == []

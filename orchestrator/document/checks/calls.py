@@ -116,6 +116,22 @@ def _process(context: Context, site: Site) -> None:
     for key, pattern in _TARGET.items():
         if not is_expression(target[key]) and pattern.fullmatch(target[key]) is None:
             context.warn(f"{pointer}/{key}", f"no workflow has the {key} {quoted(target[key])}")
+    _stays(context, f"{pointer}/namespace", target["namespace"])
+
+
+def _stays(context: Context, pointer: str, namespace: str) -> None:
+    """A sub-workflow of another namespace is refused where an installation keeps them apart.
+
+    Whether that one exists is not said: it is nobody's business here.
+    """
+    own = context.document["document"]["namespace"]
+    if context.surroundings.across or is_expression(namespace) or namespace == own:
+        return
+    message = (
+        f"a workflow runs those of its own namespace {quoted(own)} only, not of"
+        f" {quoted(namespace)} (ORCHESTRATOR_RUN_ACROSS_NAMESPACES is off); this task will fault"
+    )
+    context.warn(pointer, message)
 
 
 def _is_itself(context: Context, target: dict[str, str]) -> bool:

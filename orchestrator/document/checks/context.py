@@ -21,11 +21,13 @@ BUILT_KINDS = frozenset({"celery", "http", "openapi", "workflow"})
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What is known of the world outside the document. `known_tasks` are the names of the
-    Celery tasks that workers have announced; None: nobody knows."""
+    Celery tasks that workers have announced; None: nobody knows. `across`: a workflow may run
+    those of other namespaces."""
 
     known_tasks: Collection[str] | None = None
     built_kinds: Collection[str] = BUILT_KINDS
     check_expression: CheckExpression | None = None
+    across: bool = True
 
 
 @dataclass(frozen=True, slots=True)
