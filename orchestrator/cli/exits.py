@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from enum import IntEnum
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
-from rich.console import Console
-from rich.markup import escape
 
-from orchestrator.client import ApiError, Run, Unreachable
+if TYPE_CHECKING:
+    from orchestrator.client import ApiError, Run, Unreachable
 
 
 class Exit(IntEnum):
@@ -37,6 +36,9 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it on stderr."""
+        from rich.console import Console
+        from rich.markup import escape
+
         console = Console(stderr=True, file=file, highlight=False, soft_wrap=True)
         console.print(f"[bold red]error[/] {escape(self.message)}")
         if self.hint:
@@ -62,6 +64,8 @@ def leave(status: Exit) -> NoReturn:
 
 def failure_of(error: ApiError | Unreachable) -> Failure:
     """An error of the client as a failure with its exit status."""
+    from orchestrator.client import Unreachable
+
     if isinstance(error, Unreachable):
         return Failure(str(error), Exit.UNREACHABLE, _START_IT)
     status, hint = _STATUSES.get(error.status, (Exit.USAGE, None))

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from orchestrator.cli.exits import Exit, Failure, failure_of
-from orchestrator.client import ApiError, Unreachable
 from orchestrator.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -63,12 +62,19 @@ class LazyGroup(click.Group):
         """Run the command; an error of ours becomes a failure with its exit status."""
         try:
             return super().invoke(ctx)
-        except (ApiError, Unreachable) as error:
-            raise failure_of(error) from error
         except (DatabaseUnavailable, BrokerUnavailable) as error:
             hint = "Name it by a setting, or start everything with: orchestrator dev"
             raise Failure(str(error), Exit.UNREACHABLE, hint) from error
         except ConfigurationError as error:
             raise Failure(str(error), Exit.USAGE) from error
         except OrchestratorError as error:
-            raise Failure(str(error), Exit.FAULTED) from error
+            raise _translated(error) from error
+
+
+def _translated(error: OrchestratorError) -> Failure:
+    # Not at the top: the processes that serve are commands too, and call no API.
+    from orchestrator.client import ApiError, Unreachable
+
+    if isinstance(error, ApiError | Unreachable):
+        return failure_of(error)
+    return Failure(str(error), Exit.FAULTED)

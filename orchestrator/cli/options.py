@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.output import FORMATS, Printer
-from orchestrator.client import Client
+
+if TYPE_CHECKING:
+    from orchestrator.client import Client
 
 Command = Callable[..., Any]
 
@@ -39,6 +41,9 @@ class Shared:
 
     def client(self) -> Client:
         """A client of the API that was named."""
+        # Not at the top: the processes that serve are commands too, and call no API.
+        from orchestrator.client import Client
+
         return Client(self.url, self.key)
 
 

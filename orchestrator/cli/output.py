@@ -1,4 +1,8 @@
-"""Data on stdout, as a table for people or as JSON, JSON lines or YAML for programs."""
+"""Data on stdout, as a table for people or as JSON, JSON lines or YAML for programs.
+
+rich is loaded for what is shown only: the processes that serve are started by commands too,
+and need not carry it along.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,11 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 FORMATS = ("table", "json", "jsonl", "yaml")
 
@@ -35,11 +39,15 @@ _COLOURS = {
 
 def progress_console() -> Console:
     """Where progress goes: stderr. NO_COLOR is obeyed by rich."""
+    from rich.console import Console
+
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
 def coloured(status: str) -> Text:
     """A status in its colour."""
+    from rich.text import Text
+
     return Text(status, style=_COLOURS.get(status, ""))
 
 
@@ -76,11 +84,15 @@ class Printer:
 
 def stdout_console(needed: int = 0) -> Console:
     """A console on stdout that is at least `needed` wide, so that nothing is cut."""
+    from rich.console import Console
+
     width = max(needed, shutil.get_terminal_size().columns if sys.stdout.isatty() else 0)
     return Console(width=width or None, highlight=False)
 
 
 def _print_table(rows: list[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    from rich.table import Table
+
     cells = [[_cell(column, row.get(column)) for column in columns] for row in rows]
     widths = [
         max([len(column), *(line[place].cell_len for line in cells)])
@@ -95,6 +107,8 @@ def _print_table(rows: list[Mapping[str, Any]], columns: Sequence[str]) -> None:
 
 
 def _cell(column: str, value: Any) -> Text:
+    from rich.text import Text
+
     if value is None:
         return Text("-", style="dim")
     if column in ("status", "compensation", "state"):

@@ -58,11 +58,24 @@ def beat(loglevel: str | None) -> None:
     _celery("beat", loglevel, "--scheduler=orchestrator.execution.beat:Scheduler")
 
 
-def _celery(command: str, loglevel: str | None, *arguments: str, obeys: bool = False) -> None:
+def _celery(name: str, loglevel: str | None, *arguments: str, obeys: bool = False) -> None:
+    """Run Celery's own command of this name for our app.
+
+    Not by way of `celery`, the command: that loads whatever is installed beside it as one of
+    its commands, Flower and a shell among them, and a process that serves keeps it all.
+    """
+    from celery.bin.base import CLIContext
+
     app = import_module("orchestrator.execution.app").app
+    command = getattr(import_module(f"celery.bin.{name}"), name)
     if obeys:
         import_module("orchestrator.execution.remote").obey()
     # Where users' tasks are.
     sys.path.insert(0, os.getcwd())
     level = loglevel or load_settings().log_level
-    app.start(argv=[command, f"--loglevel={level}", *arguments])
+    command.main(
+        [f"--loglevel={level}", *arguments],
+        prog_name=click.get_current_context().command_path,
+        standalone_mode=False,
+        obj=CLIContext(app, no_color=bool(os.environ.get("NO_COLOR")), workdir=None),
+    )

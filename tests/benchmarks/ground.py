@@ -17,6 +17,8 @@ from tests.support.stack import Stack
 
 #: What a worker does without, for both sides.
 QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+#: The product's command line, as a program of Python's.
+COMMAND = ("-m", "orchestrator.cli")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,24 @@ class Ground:
         """Our worker, of two processes unless told."""
         worker = self.stack.worker(
             "ours", "tests.apps.bench", concurrency=concurrency, arguments=QUIET, env=env or {}
+        )
+        try:
+            yield
+        finally:
+            worker.stop()
+
+    @contextmanager
+    def own_workers(self) -> Iterator[None]:
+        """The worker of two processes that the product's command line starts."""
+        worker = self.stack.spawn(
+            "worker",
+            *(*COMMAND, "worker", "-c", "2", "--loglevel=INFO"),
+            env={
+                "BENCH_BROKER_URL": self.stack.broker_url,
+                "ORCHESTRATOR_IMPORTS": "tests.benchmarks.apps.bench_tasks",
+            },
+            ready=log_says(" ready."),
+            tier=3,
         )
         try:
             yield
@@ -55,13 +75,24 @@ class Ground:
 
 
 @contextmanager
-def prepared(broker: str = "valkey") -> Iterator[Ground]:
-    """Servers of its own on the disk, with the product's schema, an API and a beat."""
+def prepared(broker: str = "valkey", *, own: bool = False) -> Iterator[Ground]:
+    """Servers of its own on the disk, with the product's schema, an API and a beat: that of
+    the users' app, or, `own`, that of the product's command line."""
     folder = Path(tempfile.mkdtemp(prefix="bench"))
     server = RabbitMQ(folder / "broker") if broker == "rabbitmq" else Valkey(folder / "broker")
     with Postgres(folder / "postgres") as postgres, server as running:
         migrate.upgrade(postgres.url)
         with Stack(folder, postgres.url, running.url, log_level="WARNING") as stack:
             stack.api()
-            stack.beat(app="tests.apps.bench")
+            if own:
+                stack.spawn(
+                    "beat",
+                    *COMMAND,
+                    "beat",
+                    "--loglevel=INFO",
+                    ready=log_says("beat: Starting"),
+                    tier=1,
+                )
+            else:
+                stack.beat(app="tests.apps.bench")
             yield Ground(stack, Orchestrator.at(stack.settings["api_url"], postgres.url))

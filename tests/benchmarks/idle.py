@@ -1,4 +1,7 @@
-"""What the whole stack costs when nothing happens: memory (PSS) and CPU."""
+"""What the whole stack costs when nothing happens: memory (PSS) and CPU.
+
+The processes are those that users start: `orchestrator api`, `beat` and `worker -c 2`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ REST = float(os.environ.get("REST", "60"))
 
 def measure() -> tuple[dict[str, float], list[Table]]:
     """PSS in MB and the share of one core: of our processes, and with Postgres and the broker."""
-    with prepared() as ground, ground.workers():
+    with prepared(own=True) as ground, ground.own_workers():
         # Warm: what is loaded with the first instance counts.
         ground.product.timed(ground.product.deploy(documents.sequence(5)))
         ours = {
