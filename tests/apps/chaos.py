@@ -16,6 +16,7 @@ from celery import Celery, current_task, shared_task
 from celery.signals import after_setup_logger
 
 from orchestrator import current_step, install
+from orchestrator.core.engine import ENGINE
 from orchestrator.log import formatter
 
 app = Celery("chaos", broker=os.environ["ORCHESTRATOR_BROKER_URL"])
@@ -42,6 +43,7 @@ def _note(name: str) -> None:
         "key": step.idempotency_key if step else None,
         "pid": os.getpid(),
         "code": RELEASE,
+        "engine": ENGINE,
         "at": time.time(),
         "true": time.clock_gettime(time.CLOCK_TAI),  # not stepped with the wall clock
     }

@@ -49,6 +49,8 @@ class Outcome:
     lost: int = 0
     doubled: int = 0
     stale_refused: int = 0
+    #: Attempts that their worker went on with.
+    continued: int = 0
     recovery: list[float] = field(default_factory=list)
     #: What else the row has measured.
     measured: dict[str, Any] = field(default_factory=dict)
@@ -176,6 +178,7 @@ def _judge(outcome: Outcome, ground: Ground, row: Row, striker: Striker) -> None
     problems = outcome.problems = ground.problems()
     outcome.doubled = sum(len(found) for name, found in problems.items() if "twice" in name)
     outcome.stale_refused = ground.logged("stale_result")
+    outcome.continued = ground.continued()
     recovered = recovering.of_killed(ground)
     outcome.recovery = recovered.once
     outcome.measured |= recovering.measured(recovered)
@@ -188,6 +191,8 @@ def _judge(outcome: Outcome, ground: Ground, row: Row, striker: Striker) -> None
         problems["the fault did not strike often enough"] = outcome.strikes
     if outcome.meanwhile <= 0:
         problems["nothing went on meanwhile"] = outcome.meanwhile
+    if outcome.continued and not row.continues:
+        problems["continued where no worker may"] = outcome.continued
     if row.stale and not outcome.stale_refused:
         problems["no stale result was refused"] = 0
     if row.recovery is not None:

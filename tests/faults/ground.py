@@ -302,6 +302,14 @@ class Ground:
             for path in self.folder.glob("*.log")
         )
 
+    def continued(self) -> int:
+        """How many attempts their worker went on with: no message of theirs was ever sent."""
+        ((count,),) = self.sql(
+            "select count(*) from orchestrator.attempts"
+            " where claimed_at is not null and publishings = 0"
+        )
+        return int(count)
+
     def effects(self) -> list[dict[str, Any]]:
         """The ledger's lines."""
         return audit.effects(self.ledger)

@@ -23,10 +23,11 @@ def run(
 ) -> list[Outcome]:
     """What came of each row; those that did not run say why."""
     outcomes = []
+    half = longest if until is None else max(0.0, until - time.monotonic()) / 2
     with _servers() as servers:
         for number, row in enumerate(rows):
             why = _why_not(row, full)
-            seconds = _share(rows[number:], full, until, longest)
+            seconds = _share(rows[number:], full, until, min(longest, half))
             if why is None and seconds < LEAST:
                 why = "no time was left"
             outcome = Outcome(row.name, row.strikes, not_run=why)
@@ -46,17 +47,23 @@ def _burn(outcome: Outcome, row: Row, servers: Servers, seconds: float, seed: in
 
 
 def _why_not(row: Row, full: bool) -> str | None:
-    if row.full and not full:
-        return "only with FULL=1"
+    if row.whole is not None and not full:
+        return "only in a whole run, or with FULL=1"
     return row.absent()
 
 
 def _share(left: Sequence[Row], full: bool, until: float | None, longest: float) -> float:
-    """The seconds of the first of those that are left: by its weight, of the time that is."""
+    """The seconds of the first of those that are left: its own, or by its weight, of the time
+    that is. No row takes more than half of a run."""
     if until is None:
         return longest
-    weights = [row.weight for row in left if _why_not(row, full) is None]
-    return min(longest, max(0.0, until - time.monotonic()) * left[0].weight / (sum(weights) or 1))
+    run = [row for row in left if _why_not(row, full) is None]
+    if left[0].whole is not None:
+        return min(longest, left[0].whole)
+    kept = sum(min(longest, row.whole) for row in run if row.whole is not None)
+    weights = sum(row.weight for row in run if row.whole is None)
+    time_left = max(0.0, until - time.monotonic() - kept)
+    return min(longest, time_left * left[0].weight / (weights or 1))
 
 
 @contextmanager

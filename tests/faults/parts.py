@@ -24,7 +24,7 @@ class Part:
     """`run(seconds, seed)` gives its figures: ``passed`` among them, and what failed."""
 
     name: str
-    #: Of a run of 55 minutes.
+    #: Of a run of 50 minutes.
     seconds: float
     run: Callable[[float, int], Figures]
     #: The minutes of the shortest run that has it.
@@ -39,15 +39,29 @@ PAIRS, SCHEDULES = 0.95, 4_000
 TRACES, REPLAYING = 500, 180
 
 
-def _simulation(seconds: float, seed: int) -> Figures:
+#: Seeds of one part are not those of another.
+APART = 1_000_000
+
+
+def _simulation(seconds: float, seed: int, continuation: str = "drawn") -> Figures:
     # Nothing else runs meanwhile.
     processes = str(min(2, os.cpu_count() or 1))
     arguments = ("--seconds", str(round(seconds)), "--first", str(seed), "--processes", processes)
-    return judge_simulation(_module("tests.simulation", *arguments))
+    found = _module("tests.simulation", *arguments, "--continuation", continuation)
+    return judge_simulation(found, continuation)
 
 
-def judge_simulation(found: Figures) -> Figures:
-    """Its figures, judged: nothing was violated, and enough was tried to say so."""
+def _continuing(seconds: float, seed: int) -> Figures:
+    return _simulation(seconds, seed + 2 * APART, "on")
+
+
+def _not_continuing(seconds: float, seed: int) -> Figures:
+    return _simulation(seconds, seed + 3 * APART, "off")
+
+
+def judge_simulation(found: Figures, continuation: str = "drawn") -> Figures:
+    """Its figures, judged: nothing was violated, and enough was tried to say so. Where workers
+    always or never continue, some of the table can't be reached."""
     schedules, share = found.get("schedules", 0), found.get("pairs_share", 0)
     problems = []
     if found.get("failed") != []:
@@ -59,7 +73,9 @@ def judge_simulation(found: Figures) -> Figures:
     for name, least in (("actions_median", ACTIONS), ("faults_median", FAULTS)):
         if found.get(name, 0) < least:
             problems.append(f"{name} {found.get(name, 0)} of {least}")
-    if schedules >= SCHEDULES and share < PAIRS:
+    if bool(found.get("continued")) is (continuation == "off"):
+        problems.append(f"continued {found.get('continued')}, with continuation {continuation}")
+    if continuation == "drawn" and schedules >= SCHEDULES and share < PAIRS:
         problems.append(f"pairs_share {share} of {PAIRS}")
     return _judged(found, problems)
 
@@ -71,7 +87,7 @@ def _judged(found: Figures, problems: list[str]) -> Figures:
 
 
 def _replay(seconds: float, seed: int) -> Figures:
-    traces = ("--traces", str(TRACES), "--first", str(seed + 1_000_000))
+    traces = ("--traces", str(TRACES), "--first", str(seed + APART))
     found = _module("tests.simulation.postgres", *traces, "--seconds", str(round(seconds)))
     return judge_replay(found, whole=seconds >= REPLAYING)
 
@@ -110,7 +126,9 @@ def _module(name: str, *arguments: str) -> dict[str, Any]:
 
 
 PARTS = (
-    Part("simulation", 600, _simulation),
+    Part("simulation", 480, _simulation),
+    Part("simulation, continuation on", 60, _continuing),
+    Part("simulation, continuation off", 60, _not_continuing),
     Part("replay on Postgres", REPLAYING, _replay),
     Part("fuzzing", 60, _fuzzing),
     Part("mutants", 0, _mutants, least=30),

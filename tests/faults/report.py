@@ -52,6 +52,8 @@ def falls_short_of(all_of_them: Figures) -> list[str]:
         if all_of_them[name] < least:
             told.append(f"{all_of_them[name]} {name} of {least}")
     told += [f"{all_of_them[name]} {name}" for name in ("lost", "doubled") if all_of_them[name]]
+    if not all_of_them["continued"]:
+        told.append("no worker went on with a step")
     if not all_of_them["recoveries"]:
         told.append("no step had to recover")
     if all_of_them["recovery_p99_s"] > RECOVERY:
@@ -83,6 +85,7 @@ def _figures(
         "lost": sum(one.lost for one in ran),
         "doubled": sum(one.doubled for one in ran),
         "stale_refused": sum(one.stale_refused for one in ran),
+        "continued": sum(one.continued for one in ran),
         "recovery_p99_s": percentile(recovered, 99),
         "recoveries": len(recovered),
         "mutants": mutants.get("mutants", 0),
@@ -115,6 +118,7 @@ def _row(one: Outcome) -> Figures:
         "lost": one.lost,
         "doubled": one.doubled,
         "stale_refused": one.stale_refused,
+        "continued": one.continued,
         "recovery_p99_s": percentile(one.recovery, 99),
         "seconds": one.seconds,
         "measured": one.measured,
@@ -163,6 +167,7 @@ def sums(all_of_them: Figures) -> list[tuple[str, Any]]:
         ("lost", all_of_them["lost"]),
         ("doubled", all_of_them["doubled"]),
         ("stale results refused", all_of_them["stale_refused"]),
+        ("steps continued with", all_of_them["continued"]),
         ("recovery p99", f"{all_of_them['recovery_p99_s']} s of {all_of_them['recoveries']}"),
     ]
     if all_of_them["mutants"]:

@@ -80,7 +80,7 @@ class Stack:
         return self.supervisor.spawn(
             name,
             [PYTHON, *argv],
-            env=self.environment(**more),
+            env=self.environment(STACK_PROCESS=name, **more),
             cwd=self.folder,
             log=self.folder / f"{name}.log",
             **options,

@@ -12,12 +12,13 @@ from typing import Any
 import httpx2
 import pytest
 
+from orchestrator.core.engine import ENGINE
 from tests.faults import recovering, report
 from tests.faults.burning import Outcome
 from tests.faults.ground import Ground
 from tests.faults.parts import judge_replay, judge_simulation
 from tests.faults.recovering import Loss, Recoveries, recoveries
-from tests.faults.rows import ROWS
+from tests.faults.rows import ROWS, upgrades
 from tests.faults.rows.brokers import pickled
 from tests.faults.rows.databases import answers
 from tests.faults.rows.machines import judge_crowd
@@ -129,6 +130,30 @@ def test_events_that_do_not_arrive_or_not_in_order():
     }
 
 
+# -- the upgrade -----------------------------------------------------------------------------
+
+OLD, NEW = ENGINE, upgrades.NEXT
+#: The release's engine, the instance's, and whether it was after the schema's upgrade.
+RUNS = [(OLD, OLD, False), (NEW, OLD, False), (OLD, OLD, True), (NEW, NEW, True)]
+UPGRADED = [(upgrades.SCHEMA,)]
+
+
+def test_an_upgrade_is_run_by_both_releases_on_both_schemas():
+    judge = upgrades.judge
+    assert judge(RUNS, {OLD: 1, NEW: 1}, UPGRADED) == {}
+    assert list(judge([*RUNS, (OLD, NEW, True)], {OLD: 1, NEW: 1}, UPGRADED)) == [
+        "a release ran what it does not know"
+    ]
+    assert list(judge(RUNS[:2], {OLD: 1, NEW: 1}, UPGRADED)) == [
+        "the release before ran nothing on the next one's schema"
+    ]
+    assert list(judge(RUNS[2:], {OLD: 1}, [("0001",)])) == [
+        "the next release ran nothing on the schema before",
+        "not started by both",
+        "the schema",
+    ]
+
+
 # -- memory ----------------------------------------------------------------------------------
 
 
@@ -156,7 +181,7 @@ CHILD = "kill -9 of a worker's child"
 
 
 def _figures(minutes=55, *, everything=True, **changed):
-    fine = {"workflows": 10_000, "strikes": 1_000, "recovery": [11.0] * 200}
+    fine = {"workflows": 10_000, "strikes": 1_000, "continued": 1, "recovery": [11.0] * 200}
     outcome = Outcome(CHILD, **{**fine, **changed})
     return report.figures([outcome], {}, ROWS, minutes=minutes, seed=1, everything=everything)
 
@@ -173,6 +198,7 @@ def test_a_whole_run_that_comes_to_its_figures_passes():
         {"strikes": 999},
         {"lost": 1},
         {"doubled": 1},
+        {"continued": 0},
         {"recovery": [12.5] * 200},
         {"recovery": []},
     ],
@@ -197,6 +223,7 @@ SIMULATED = {
     "actions_median": 40,
     "faults_median": 3,
     "pairs_share": 0.95,
+    "continued": 1,
 }
 
 
@@ -209,6 +236,7 @@ SIMULATED = {
         {"actions_median": 39},
         {"faults_median": 2},
         {"pairs_share": 0.94},
+        {"continued": 0},
     ],
 )
 def test_a_simulation_that_tried_too_little_fails(changed):
@@ -216,6 +244,13 @@ def test_a_simulation_that_tried_too_little_fails(changed):
     judged = judge_simulation({**SIMULATED, **changed})
     assert not judged["passed"]
     assert len(judged["problems"]) == 1
+
+
+def test_a_simulation_must_continue_as_it_was_told_to():
+    assert judge_simulation({**SIMULATED, "pairs_share": 0.5}, "on")["passed"]
+    assert not judge_simulation(SIMULATED, "off")["passed"]
+    assert judge_simulation({**SIMULATED, "continued": 0}, "off")["passed"]
+    assert not judge_simulation({**SIMULATED, "continued": 0}, "on")["passed"]
 
 
 def test_a_simulation_that_wrote_no_figures_fails():

@@ -3,18 +3,40 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tests.faults.rows import brokers, databases, machines, processes, soak, steps, webhooks
-from tests.faults.rows.row import Row
+from tests.faults.rows import (
+    brokers,
+    databases,
+    machines,
+    processes,
+    soak,
+    steps,
+    upgrades,
+    webhooks,
+)
+from tests.faults.rows.row import Row, without_continuation
 
-ROWS = (
+_ALL = (
     *processes.ROWS,
     *databases.ROWS,
     *brokers.ROWS,
     *webhooks.ROWS,
     *steps.ROWS,
+    *upgrades.ROWS,
     *machines.ROWS,
     *soak.ROWS,
 )
+
+#: Those whose faults strike where a worker goes on with the step that it made ready: their twins
+#: have workers that never do.
+CONTINUED = (
+    "kill -9 of a worker's child",
+    "rolling SIGTERM",
+    "Postgres crashes and restarts",
+    "the reply of a COMMIT is lost",
+    "FLUSHALL",
+    "each message ten times, shuffled",
+)
+ROWS = (*_ALL, *(without_continuation(row) for row in _ALL if row.name in CONTINUED))
 
 #: What every row's product is set to, unless it says otherwise.
 DEFAULTS: Mapping[str, Any] = {"lease": 10, "republish_after": 2}

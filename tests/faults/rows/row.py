@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -60,8 +60,8 @@ class Row:
     recovery: float | None = None
     #: Of the time of a run, beside others.
     weight: float = 1.0
-    #: Runs only when all do.
-    full: bool = False
+    #: Runs only when all do, and then for so long, in s; None: always, for its share of the time.
+    whole: float | None = None
     #: Before the first workflow.
     prepare: Callable[[Ground], None] = _nothing
     #: What is wrong besides what is asked of every row.
@@ -74,3 +74,14 @@ class Row:
     rabbitmq: bool = False
     #: A server of its own, in this folder.
     postgres: Callable[[Path], AbstractContextManager[Postgres]] | None = None
+
+    @property
+    def continues(self) -> bool:
+        """Whether its workers may go on with what they made ready."""
+        return bool(self.ground.get("continuation_budget", True))
+
+
+def without_continuation(row: Row) -> Row:
+    """The same, with workers that take every step from the broker."""
+    ground = {**row.ground, "continuation_budget": 0}
+    return replace(row, name=f"{row.name}; no continuation", ground=ground, weight=1.0)

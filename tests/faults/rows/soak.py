@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SLOPE = 5 << 20
 #: Fewer steps tell nothing about a slope: each process warms up for about as many.
 LEAST = 10_000
+#: The soak takes so long, in s.
+SOAK = 600.0
 #: Seconds between two looks.
 EVERY = 2.0
 
@@ -152,8 +154,7 @@ ROWS = (
         prepare=weigh,
         judge=slopes,
         enough=weighed,
-        weight=10,
-        full=True,
+        whole=SOAK,
         paced=True,
     ),
 )

@@ -168,12 +168,4 @@ ROWS = (
         judge=on_their_version,
         backlog=1_000,
     ),
-    Row(
-        "our own upgrade: the last release beside this one",
-        die,
-        1_000,
-        1,
-        (1.0, 1.0),
-        absent=lambda: "there is no last release yet",
-    ),
 )
