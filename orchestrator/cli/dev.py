@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from orchestrator.cli.exits import Exit, Failure, leave
+from orchestrator.cli.options import PORT
 from orchestrator.cli.output import progress_console
 
 
 @click.command(short_help="Run everything in this terminal.")
 @click.option(
     "--port",
+    type=PORT,
     default=8233,
     envvar="ORCHESTRATOR_API_PORT",
     show_default=True,
@@ -32,7 +34,13 @@ from orchestrator.cli.output import progress_console
     show_default=True,
     help="Where the databases and dev.json live.",
 )
-@click.option("--workers", default=2, show_default=True, help="How many workers.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="How many workers; 0: you start your own.",
+)
 @click.option("--fresh", is_flag=True, help="Begin with empty databases.")
 @click.option("--flower", is_flag=True, help="Start Flower as well.")
 def dev(port: int, data: Path, workers: int, fresh: bool, flower: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.exits import Exit, Failure
-from orchestrator.cli.options import JsonValue, KeyValue, Shared, shared_options
+from orchestrator.cli.options import JsonValue, KeyValue, Shared, limit_option, shared_options
 from orchestrator.client import Client
 
 SOURCE = "/orchestrator/cli"
@@ -72,7 +72,7 @@ def namespace_of(client: Client, given: str | None) -> str:
 @click.option("--type", help="Of one type only.")
 @click.option("--source", help="Of one source only.")
 @click.option("--to", "target", metavar="ID", help="In one instance's mailbox only.")
-@click.option("--limit", default=50, show_default=True, help="How many at most; 0: all.")
+@limit_option
 @shared_options
 def list_(shared: Shared, limit: int, **filters: str | None) -> None:
     """List events, newest first."""
@@ -109,7 +109,7 @@ def show(shared: Shared, id: str) -> None:
 @click.option("--type", help="Of this type, or of those that begin so: 'com.shop.*'.")
 @click.option("--source", help="Of one source only.")
 @click.option("--instance", metavar="ID", help="What happens to one instance.")
-@click.option("--count", type=int, help="Stop after so many.")
+@click.option("--count", type=click.IntRange(min=1), help="Stop after so many.")
 @shared_options
 def watch(shared: Shared, count: int | None, **filters: str | None) -> None:
     """Print events as they come: received, emitted, and what happens to instances."""

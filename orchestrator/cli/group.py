@@ -69,6 +69,10 @@ class LazyGroup(click.Group):
             raise Failure(str(error), Exit.USAGE) from error
         except OrchestratorError as error:
             raise _translated(error) from error
+        except OSError as error:
+            if error.filename is None:  # a closed pipe, say: click knows what that means
+                raise
+            raise Failure(f"{error.filename}: {error.strerror}", Exit.USAGE) from error
 
 
 def _translated(error: OrchestratorError) -> Failure:

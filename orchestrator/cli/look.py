@@ -12,7 +12,7 @@ from rich.markup import escape
 from orchestrator.cli.completion import instance_id
 from orchestrator.cli.exits import exit_of, leave
 from orchestrator.cli.follow import error_line, follow
-from orchestrator.cli.options import KeyValue, Shared, shared_options
+from orchestrator.cli.options import KeyValue, Shared, limit_option, shared_options
 from orchestrator.cli.output import progress_console, stdout_console
 from orchestrator.cli.story import Names, clock, facts_of, names_of
 from orchestrator.cli.tree import step_tree
@@ -25,7 +25,7 @@ _LISTED = ("id", "workflow", "version", "status", "compensation", "started_at", 
 @click.option("--compensation", help="none, running, completed or failed.")
 @click.option("--workflow", help="namespace/name")
 @click.option("--label", "labels", type=KeyValue(), multiple=True, help="A label; repeatable.")
-@click.option("--limit", default=50, show_default=True, help="How many at most; 0: all.")
+@limit_option
 @shared_options
 def list_instances(
     shared: Shared, labels: Sequence[tuple[str, str]], limit: int, **filters: str | None

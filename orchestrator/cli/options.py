@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 
+#: A port to listen on; 0: a free one.
+PORT = click.IntRange(0, 65535)
+
+#: How many rows a list prints.
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="How many at most; 0: all.",
+)
+
 
 @dataclass
 class Shared:
@@ -74,22 +86,35 @@ class JsonValue(click.ParamType[Any]):
         if value.startswith("@"):
             return self._read(value[1:], param, ctx)
         try:
-            return json.loads(value)
+            return _json(value)
         except ValueError as error:
             self.fail(f"{value!r} is not JSON ({error}); a file is named as @file", param, ctx)
 
     def _read(self, name: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from ruamel.yaml import YAML
-        from ruamel.yaml.error import YAMLError
+        from orchestrator.document import DocumentError
+        from orchestrator.document.parse import parse
 
         try:
-            text = sys.stdin.read() if name == "-" else Path(name).read_text()
+            data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         except OSError as error:
             self.fail(f"{name}: {error.strerror}", param, ctx)
         try:
-            return YAML(typ="safe", pure=True).load(text)  # JSON is YAML
-        except YAMLError as error:
-            self.fail(f"{name}: {error}", param, ctx)
+            return _json(data)
+        except ValueError:  # then it is YAML; if it is not, that is said with its place
+            try:
+                return parse(data, "application/yaml").value
+            except DocumentError as error:
+                at = error.problems[0]
+                self.fail(f"{name}:{at.line}:{at.column}: {at.message}", param, ctx)
+
+
+def _json(text: str | bytes) -> Any:
+    """What JSON says; raises `ValueError` also for NaN and infinity, which are not JSON."""
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"JSON has no {constant}")
+
+    return json.loads(text, parse_constant=refuse)
 
 
 class KeyValue(click.ParamType[tuple[str, str]]):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
+from traceback import extract_tb
 from typing import Any
 
 import click
 
+from orchestrator.cli.exits import Exit, Failure
 from orchestrator.cli.house import open_house
+from orchestrator.cli.options import PORT
 from orchestrator.cli.workers import list_workers
 from orchestrator.settings import load_settings
 
@@ -19,7 +24,7 @@ _log_level = click.option("-l", "--loglevel", help="Default: ORCHESTRATOR_LOG_LE
 
 @click.command()
 @click.option("--host", help="Default: ORCHESTRATOR_API_HOST, else 127.0.0.1.")
-@click.option("--port", type=int, help="Default: ORCHESTRATOR_API_PORT, else 8233.")
+@click.option("--port", type=PORT, help="Default: ORCHESTRATOR_API_PORT, else 8233.")
 def api(host: str | None, port: int | None) -> None:
     """Serve the REST API."""
     open_house()
@@ -32,7 +37,12 @@ def api(host: str | None, port: int | None) -> None:
 
 @click.group(invoke_without_command=True, short_help="Run steps, or list who does.")
 @click.option("-Q", "--queues", help="Queues to serve, separated by commas.")
-@click.option("-c", "--concurrency", type=int, help="Steps at a time; default: the processors.")
+@click.option(
+    "-c",
+    "--concurrency",
+    type=click.IntRange(min=1),
+    help="Steps at a time; default: the processors.",
+)
 @click.option("--pool", type=click.Choice(["prefork", "threads"]), help="Default: prefork.")
 @click.option("-n", "--hostname", help="The worker's name, as Flower shows it.")
 @_log_level
@@ -72,6 +82,7 @@ def _celery(name: str, loglevel: str | None, *arguments: str, obeys: bool = Fals
         import_module("orchestrator.execution.remote").obey()
     # Where users' tasks are.
     sys.path.insert(0, os.getcwd())
+    _import_tasks(load_settings().imports)
     level = loglevel or load_settings().log_level
     command.main(
         [f"--loglevel={level}", *arguments],
@@ -79,3 +90,31 @@ def _celery(name: str, loglevel: str | None, *arguments: str, obeys: bool = Fals
         standalone_mode=False,
         obj=CLIContext(app, no_color=bool(os.environ.get("NO_COLOR")), workdir=None),
     )
+
+
+def _import_tasks(modules: Sequence[str]) -> None:
+    """Import users' modules, as Celery is about to: what is wrong with one is said in a line.
+
+    Raises `Failure` with the place in the user's own file, where there is one.
+    """
+    for name in modules:
+        try:
+            import_module(name)
+        except Exception as error:
+            said = str(error).partition("\n")[0]
+            message = (
+                f"ORCHESTRATOR_IMPORTS: {name} can't be imported: {type(error).__name__}: {said}"
+            )
+            raise Failure(
+                message + _place(error), Exit.USAGE, _LOOKED_IN.format(os.getcwd())
+            ) from error
+
+
+_LOOKED_IN = "Modules are looked for in {} and in the environment's packages (PYTHONPATH)."
+
+
+def _place(error: BaseException) -> str:
+    """Where an import went wrong; nothing where it found no file at all."""
+    frames = [f for f in extract_tb(error.__traceback__)[1:] if not f.filename.startswith("<")]
+    frames = [f for f in frames if f.filename != importlib.__file__]
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

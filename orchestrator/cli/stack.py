@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ HOST = "127.0.0.1"
 #: Seconds that a process may take to get ready: a cold start on a slow machine.
 PATIENCE = 60.0
 _WAIT_FOR_FOLDER = 15.0
+_WAIT_FOR_PORT = 3.0
 
 #: In the environment of every process, so that what it starts can be told as well.
 _MARK = "ORCHESTRATOR_STACK"
@@ -118,6 +120,8 @@ class Stack:
         return self._spawn(name, "worker", *options, restart=self.plan.restart)
 
     def _start(self) -> None:
+        if self.plan.port:
+            _wait_for_port(self.plan.port)
         if self.plan.fresh:
             _clear(self.data)
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -242,6 +246,25 @@ def _first_life(ready: Callable[[Process], bool]) -> Callable[[Process], bool]:
         return ready(process)
 
     return look
+
+
+def _wait_for_port(port: int) -> None:
+    """Wait until nobody listens there; an API whose parent was killed takes a moment to end.
+
+    Another one that goes on would be taken for ours: it answers at the same address.
+    """
+    deadline, patience = monotonic() + _WAIT_FOR_PORT, threading.Event()
+    while True:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                return probe.bind((HOST, port))
+            except OSError as error:
+                if monotonic() > deadline:
+                    hint = "Choose another port with --port; 0 takes a free one."
+                    message = f"port {port}: {error.strerror}"
+                    raise Failure(message, Exit.USAGE, hint) from None
+        patience.wait(0.05)  # a port can't be awaited
 
 
 def _clear(data: Path) -> None:

@@ -62,7 +62,7 @@ def start_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @start_options
 @click.option(
     "--wait",
-    type=float,
+    type=click.FloatRange(min=0),
     default=FOREVER,
     metavar="[SECONDS]",
     help="How long to wait for the end; default: as long as it takes. Exits 6 when it is over.",

@@ -9,7 +9,7 @@ import click
 from rich.markup import escape
 
 from orchestrator.cli.events import namespace_of
-from orchestrator.cli.options import JsonValue, Shared, shared_options
+from orchestrator.cli.options import JsonValue, Shared, limit_option, shared_options
 from orchestrator.cli.output import progress_console
 
 _LISTED = ("id", "namespace", "filter", "tells", "state", "failures", "created_at")
@@ -128,7 +128,7 @@ def delete(shared: Shared, id: str) -> None:
 @subscription.command("deliveries")
 @_id
 @click.option("--state", help="One or more states: pending,failed")
-@click.option("--limit", default=50, show_default=True, help="How many at most; 0: all.")
+@limit_option
 @shared_options
 def deliveries(shared: Shared, id: str, state: str | None, limit: int) -> None:
     """List what was sent, newest first."""

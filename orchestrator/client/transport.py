@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import ConfigurationError, OrchestratorError
 from orchestrator.ids import new_id
 
 #: Pauses before each further try, in seconds. A try is repeated only where that is harmless:
@@ -62,7 +62,7 @@ class Transport:
         self.timeout = timeout
         headers = {"Accept": "application/json"}
         if key:
-            headers["Authorization"] = f"Bearer {key}"
+            headers["Authorization"] = f"Bearer {_header(key)}"
         self._http = httpx2.Client(base_url=self.url, headers=headers)
 
     def close(self) -> None:
@@ -116,6 +116,13 @@ class Transport:
                     return response
             time.sleep(pause)
         raise AssertionError("the last try returns or raises")
+
+
+def _header(key: str) -> str:
+    """A key as a header can carry it; raises `ConfigurationError` for what can be none."""
+    if key.isascii() and key.isprintable():
+        return key
+    raise ConfigurationError("an API key is prefix.secret, of printable ASCII characters")
 
 
 def _reason(error: httpx2.TransportError) -> str:

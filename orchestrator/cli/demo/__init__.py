@@ -20,6 +20,7 @@ from orchestrator.cli.demo.performance import perform
 from orchestrator.cli.demo.shop import find_project
 from orchestrator.cli.dev import ToldToStop, reporter, until_told_to_stop
 from orchestrator.cli.exits import Exit, Failure, leave
+from orchestrator.cli.options import PORT
 from orchestrator.cli.output import progress_console, stdout_console
 from orchestrator.cli.stack import Plan, Stack
 from orchestrator.processes import ProcessFailed
@@ -37,7 +38,7 @@ _LEASE = "2"
     show_default=True,
     help="Where its databases live; emptied first.",
 )
-@click.option("--port", default=0, help="The API's port; default: a free one.")
+@click.option("--port", type=PORT, default=0, help="The API's port; default: a free one.")
 def demo(keep: bool, data: Path, port: int) -> None:
     """Run an order saga through everything: a worker dies, a card is declined, all is undone.
 
