@@ -215,6 +215,18 @@ class Ground:
             assert time.monotonic() < deadline, f"no answer: {self.stack.logs()}"
             time.sleep(0.1)  # as a client would, before it asks again
 
+    def look(self) -> None:
+        """One request that needs the database; it is answered, or not, as those above."""
+        began = time.monotonic()
+        try:
+            answer = self.client.get("/v1/instances", params={"limit": 1})
+            self._waited(began)
+            assert answer.status_code in (200, 503), answer.text
+            self.unavailable += answer.status_code == 503
+        except httpx2.TimeoutException:
+            self._waited(began)
+            self.hung += 1
+
     def _waited(self, began: float) -> None:
         self.slowest_answer = max(self.slowest_answer, time.monotonic() - began)
 

@@ -81,10 +81,12 @@ def test_no_recovery_at_all_is_no_quick_one():
 
 
 def test_a_client_that_gave_up_waiting_fails_the_row():
-    ground: Any = SimpleNamespace(slowest_answer=0.1, hung=1, refused=1)
+    ground: Any = SimpleNamespace(slowest_answer=0.1, hung=1, unavailable=1)
     assert answers(ground, Outcome("row")) == {"never answered": 1}
-    ground = SimpleNamespace(slowest_answer=3.5, hung=0, refused=1)
+    ground = SimpleNamespace(slowest_answer=3.5, hung=0, unavailable=1)
     assert answers(ground, Outcome("row")) == {"an answer took too long": 3.5}
+    ground = SimpleNamespace(slowest_answer=0.1, hung=0, unavailable=0)
+    assert answers(ground, Outcome("row")) == {"nobody was answered 503": 0}
 
 
 def test_a_request_that_is_never_answered_is_noted():

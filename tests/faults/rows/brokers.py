@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _COPY = """
 local items = redis.call('lrange', KEYS[1], 0, -1)
-if #items == 0 then return 0 end
+if #items == 0 then return {0, 0} end
 local out, copied = {}, 0
 for _, item in ipairs(items) do
   if string.find(item, '"chaos": 1', 1, true) then
@@ -44,10 +44,12 @@ for i = #out, 2, -1 do
 end
 redis.call('del', KEYS[1])
 for _, item in ipairs(out) do redis.call('rpush', KEYS[1], item) end
-return copied
+return {copied, #out}
 """
 
 QUEUES = ("celery", "orchestrator")
+#: Among a row's notes: how many messages were shuffled at once, at most.
+SHUFFLED = "shuffled"
 #: Workers consume again within this, in s, and nobody restarts anything by hand.
 AGAIN = 15.0
 #: So many workflows have ended before it is weighed: processes grow when they first work.
@@ -105,11 +107,14 @@ def tenfold(ground: Ground, random: Random) -> int:
     """Every message that waits is there ten times, in any order."""
     with redis.Redis.from_url(ground.broker.url) as client:
         script = client.register_script(_COPY)
-        return sum(int(script(keys=[queue], args=[10, random.getrandbits(31)])) for queue in QUEUES)
+        made = [script(keys=[queue], args=[10, random.getrandbits(31)]) for queue in QUEUES]
+    ground.notes[SHUFFLED] = max(ground.notes.get(SHUFFLED, 0), *(waiting for _, waiting in made))
+    return sum(copied for copied, _ in made)
 
 
 def refused(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
     """The copies were dropped."""
+    outcome.measured["shuffled_at_once"] = ground.notes.get(SHUFFLED, 0)
     dropped = outcome.measured["dropped"] = ground.logged("message_dropped")
     return {} if dropped else {"no copy was refused": 0}
 
@@ -216,7 +221,15 @@ ROWS = (
         rabbitmq=True,
         absent=why_absent,
     ),
-    Row("each message ten times, shuffled", tenfold, 3_000, 5_000, (0.01, 0.05), judge=refused),
+    Row(
+        "each message ten times, shuffled",
+        tenfold,
+        3_000,
+        5_000,
+        (0.01, 0.05),
+        judge=refused,
+        backlog=400,
+    ),
     Row(
         "poisonous messages",
         poison,

@@ -23,17 +23,21 @@ SLOW_COMMIT = 0.2
 
 
 def crash(ground: Ground, random: Random) -> None:
-    """A crash of Postgres, and its return after up to five seconds."""
+    """A crash of Postgres, and its return after up to five seconds; a client asks meanwhile."""
     ground.postgres.kill()
-    time.sleep(random.uniform(0, 5))  # the fault itself
+    back = time.monotonic() + random.uniform(0, 5)
+    ground.look()
+    time.sleep(max(0.0, back - time.monotonic()))  # the fault itself
     ground.postgres.start()
 
 
 def answers(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
-    """The API never hangs."""
+    """The API never hangs, and says that the database is away."""
     slowest = round(ground.slowest_answer, 2)
-    outcome.measured |= {"slowest_answer_s": slowest, "not_taken": ground.refused}
+    outcome.measured |= {"slowest_answer_s": slowest, "answered_503": ground.unavailable}
     problems: dict[str, Any] = {"never answered": ground.hung} if ground.hung else {}
+    if not ground.unavailable:
+        problems["nobody was answered 503"] = 0
     return problems | ({"an answer took too long": slowest} if slowest > ANSWER else {})
 
 
@@ -52,16 +56,21 @@ def _proxy(proxy: Proxy | None) -> Proxy:
 
 def to_database(ground: Ground, random: Random) -> None:
     """Connections to Postgres are cut, reset, swallowed, slow, or deaf in one direction."""
-    disturb(_proxy(ground.proxy), random)
+    disturb(ground, _proxy(ground.proxy), random)
 
 
 def to_broker(ground: Ground, random: Random) -> None:
     """The same, to the broker."""
-    disturb(_proxy(ground.broker_proxy), random)
+    disturb(ground, _proxy(ground.broker_proxy), random)
 
 
-def disturb(proxy: Proxy, random: Random) -> None:
-    kind = random.choice(["cut", "reset", "swallow", "slow", "one-way"])
+#: What a connection can suffer; a full run has twelve times each, which is 30 s.
+KINDS = ("cut", "reset", "swallow", "slow", "one-way")
+
+
+def disturb(ground: Ground, proxy: Proxy, random: Random) -> None:
+    kind = KINDS[ground.seen % len(KINDS)]
+    ground.seen += 1
     if kind in ("cut", "reset"):
         proxy.cut(reset=kind == "reset")
         return
@@ -69,6 +78,17 @@ def disturb(proxy: Proxy, random: Random) -> None:
     time.sleep(random.uniform(1, 4))  # the fault itself
     proxy.mode = "pass"
     proxy.cut()
+
+
+def all_kinds(ground: Ground) -> bool:
+    """Whether connections have suffered each of them."""
+    return ground.seen >= len(KINDS)
+
+
+def suffered(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
+    """Each kind, at least once."""
+    kinds = outcome.measured["kinds"] = min(ground.seen, len(KINDS))
+    return {} if all_kinds(ground) else {"not every kind": kinds}
 
 
 def slow_commits(ground: Ground) -> None:
@@ -121,9 +141,11 @@ ROWS = (
         "connections to Postgres cut, reset, half-open, slow, one-way",
         to_database,
         2_000,
-        30,
+        60,
         (2.0, 4.0),
         {"through_proxy": True},
+        judge=suffered,
+        enough=all_kinds,
         weight=1.5,
         paced=True,
     ),
@@ -131,9 +153,11 @@ ROWS = (
         "connections to the broker cut, reset, half-open, slow, one-way",
         to_broker,
         2_000,
-        30,
+        60,
         (2.0, 4.0),
         {"broker_through_proxy": True},
+        judge=suffered,
+        enough=all_kinds,
         weight=1.5,
         paced=True,
     ),

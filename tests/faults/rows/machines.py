@@ -155,6 +155,9 @@ def recovers(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
 
 # -- backups ---------------------------------------------------------------------------------
 
+#: Among a row's notes: how many runs of tasks the restored databases did not know of.
+FORGOTTEN = "forgotten"
+
 
 @contextmanager
 def of_its_own(folder: Path) -> Iterator[Postgres]:
@@ -174,11 +177,30 @@ def restore(ground: Ground, _: Random) -> int:
         shutil.rmtree(cluster)
         backup.rename(cluster)
         time.sleep(1.0)  # what was claimed before has run by now: steps take no time
+        ran = [line["attempt"] for line in ground.effects() if line["attempt"]]
         ground.forget_effects()
     else:
         subprocess.run(["cp", "-a", str(cluster), str(backup)], check=True)
     server.start()
+    if restored:
+        ground.notes[FORGOTTEN] = ground.notes.get(FORGOTTEN, 0) + _unknown(ground, ran)
     return int(restored)
+
+
+def _unknown(ground: Ground, ran: list[str]) -> int:
+    """How many of those that ran the database has never heard of, or not that they were claimed."""
+    ((count,),) = ground.sql(
+        "select count(*) from unnest(%s::uuid[]) r(id) left join orchestrator.attempts a"
+        " on a.id = r.id where a.claimed_at is null",
+        ran,
+    )
+    return int(count)
+
+
+def forgot(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
+    """The database was really older than what had run."""
+    forgotten = outcome.measured["runs_forgotten"] = ground.notes.get(FORGOTTEN, 0)
+    return {} if forgotten else {"nothing was forgotten": 0}
 
 
 # -- crowds ----------------------------------------------------------------------------------
@@ -269,6 +291,7 @@ ROWS = (
         (2.0, 4.0),
         {"forgets": True},
         load=ALONE,  # what was asked of the others later is gone with the database
+        judge=forgot,
         postgres=of_its_own,
     ),
     Row(
