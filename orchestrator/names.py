@@ -1,5 +1,8 @@
 """Names that stand in messages, and so mean the same in every process and release."""
 
+#: The schema of Postgres that holds everything.
+SCHEMA = "orchestrator"
+
 #: The header that marks a message as a step's: ``{"instance": uuid, "step": int, "v": 1}``.
 HEADER = "orchestrator"
 

@@ -1,7 +1,7 @@
 """Connections to Postgres: one pool a process, autocommit unless a transaction is asked for.
 
-The hot path sends whole statements by psycopg2 (one round trip each); everything else goes
-through SQLAlchemy Core on the same pool. A process that was forked opens its own pool.
+Whole statements are sent by psycopg2, one round trip each. A process that was forked opens its
+own pool. SQLAlchemy describes the tables, for migrations; processes that run don't load it.
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ from typing import Any, NoReturn
 
 import psycopg2
 import psycopg2.errors
-import sqlalchemy as sa
-import sqlalchemy.dialects.postgresql.psycopg2  # before a worker forks, not in each child
+from psycopg2 import extras
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
-from sqlalchemy.pool import PoolProxiedConnection
 
 from orchestrator import codec
-from orchestrator.clock import monotonic
-from orchestrator.database.url import for_sqlalchemy
+from orchestrator.database.pool import Link, Pool
+from orchestrator.database.url import for_libpq
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 
 #: A half-open connection is noticed after about 10 s, not after the kernel's two hours.
-KEEPALIVE = {
+KEEPALIVE: dict[str, Any] = {
     "connect_timeout": 3,
     "keepalives": 1,
     "keepalives_idle": 5,
@@ -78,14 +76,6 @@ def _translated(error: psycopg2.Error) -> Exception:
     return error
 
 
-#: What asking the pool raises; the third where connections break faster than they are opened.
-NO_CONNECTION = (
-    sa.exc.OperationalError,
-    sa.exc.TimeoutError,
-    sa.exc.InvalidRequestError,
-    psycopg2.OperationalError,
-)
-
 Params = Sequence[Any] | dict[str, Any]
 Rows = list[tuple[Any, ...]]
 
@@ -128,7 +118,7 @@ class Transaction:
 class _Kept(threading.local):
     """The connection that a thread keeps for its next statement."""
 
-    connection: PoolProxiedConnection | None = None
+    link: Link | None = None
 
 
 class Database:
@@ -145,51 +135,29 @@ class Database:
         self._keep = keep
         self._kept = _Kept()
         self._pid = 0
-        self._trusted_from = 0.0
-        self._engine: sa.Engine | None = None
+        self._pool: Pool | None = None
 
     @property
-    def engine(self) -> sa.Engine:
-        """The SQLAlchemy engine of this process, in autocommit."""
-        if self._engine is None or self._pid != os.getpid():
-            if self._engine is not None:
-                self._engine.dispose(close=False)  # the parent's sockets are the parent's
-            self._engine = self._make_engine()
+    def pool(self) -> Pool:
+        """The connections of this process."""
+        if self._pool is None or self._pid != os.getpid():  # the parent's sockets are its own
+            self._pool = Pool(self._connect, self._size, self._wait)
             self._pid = os.getpid()
-        return self._engine
+        return self._pool
 
-    def _make_engine(self) -> sa.Engine:
-        engine = sa.create_engine(
-            for_sqlalchemy(self.url),
-            isolation_level="AUTOCOMMIT",
-            pool_size=self._size,
-            max_overflow=0,
-            pool_timeout=self._wait,
-            pool_reset_on_return=None,
-            json_serializer=codec.dumps,
-            json_deserializer=codec.loads,
-            connect_args=KEEPALIVE,
-        )
-        sa.event.listen(engine, "connect", self._opened)
-        sa.event.listen(engine, "checkout", self._trusted)
-        return engine
-
-    def _opened(self, _: Any, record: Any) -> None:
-        record.info["opened"] = monotonic()
-
-    def _trusted(self, _: Any, record: Any, __: Any) -> None:
-        """Refuse a connection that is older than the last break: the pool opens it anew.
-
-        Not by `dispose`: that forgets the connections that are lent, and so the pool's bound.
-        """
-        if record.info["opened"] <= self._trusted_from:
-            raise sa.exc.DisconnectionError
+    def _connect(self) -> Any:
+        made = psycopg2.connect(for_libpq(self.url), **KEEPALIVE)
+        made.autocommit = True
+        extras.register_uuid(conn_or_curs=made)  # type: ignore[no-untyped-call]
+        extras.register_default_json(made, loads=codec.loads)
+        extras.register_default_jsonb(made, loads=codec.loads)
+        return made
 
     def all(self, sql: str, params: Params = ()) -> Rows:
         """Run SQL in its own transaction; every row of the last statement's result."""
         lent = self._lend()
         try:
-            return _run(lent.dbapi_connection, sql, params)
+            return _run(lent.connection, sql, params)
         except psycopg2.Error as error:
             self._fail(error, lent)
         finally:
@@ -213,7 +181,7 @@ class Database:
         """
         lent = self._lend()
         try:
-            transaction = Transaction(lent.dbapi_connection, first)
+            transaction = Transaction(lent.connection, first)
             try:
                 yield transaction
             except BaseException:
@@ -225,42 +193,33 @@ class Database:
         finally:
             self._take_back(lent)
 
-    def _lend(self) -> PoolProxiedConnection:
+    def _lend(self) -> Link:
         """The thread's own connection, which nothing else of the thread has meanwhile, or one
         of the pool."""
-        kept, self._kept.connection = self._kept.connection, None
-        return kept if kept is not None and self._pid == os.getpid() else self._checkout()
+        kept, self._kept.link = self._kept.link, None
+        return kept if kept is not None and self._pid == os.getpid() else self.pool.lend()
 
-    def _take_back(self, lent: PoolProxiedConnection) -> None:
-        if self._keep and lent.is_valid and self._kept.connection is None:
-            self._kept.connection = lent
+    def _take_back(self, lent: Link) -> None:
+        if self._keep and lent.usable and self._kept.link is None:
+            self._kept.link = lent
         else:
-            lent.close()
+            lent.give_back()
 
-    def _fail(self, error: psycopg2.Error, lent: PoolProxiedConnection) -> NoReturn:
+    def _fail(self, error: psycopg2.Error, lent: Link) -> NoReturn:
         """Raise what the driver's error means; after a broken connection no
         elder of it is lent."""
-        broken = lent.dbapi_connection is None or bool(lent.dbapi_connection.closed)
         translated = _translated(error)
-        if broken or isinstance(translated, DatabaseUnavailable):
-            if lent.info.get("opened", 0.0) > self._trusted_from:
-                self._trusted_from = monotonic()
-            lent.invalidate()
+        if not lent.usable or isinstance(translated, DatabaseUnavailable):
+            lent.break_off()
         if translated is error:
             raise error
         raise translated from error
 
-    def _checkout(self) -> PoolProxiedConnection:
-        try:
-            return self.engine.raw_connection()
-        except NO_CONNECTION as error:
-            raise DatabaseUnavailable(str(error).splitlines()[0]) from error
-
     def close(self) -> None:
         """Give every connection back to the operating system."""
-        kept, self._kept.connection = self._kept.connection, None
-        if kept is not None and self._pid == os.getpid():
-            kept.close()
-        if self._engine is not None and self._pid == os.getpid():
-            self._engine.dispose()
-        self._engine = None
+        kept, self._kept.link = self._kept.link, None
+        if self._pool is not None and self._pid == os.getpid():
+            self._pool.close()
+            if kept is not None:
+                kept.give_back()
+        self._pool = None

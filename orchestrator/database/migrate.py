@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg2.errors
-import sqlalchemy as sa
 
 from orchestrator.database.connection import Database
-from orchestrator.database.tables import SCHEMA
 from orchestrator.database.url import for_sqlalchemy
 from orchestrator.errors import ConfigurationError
+from orchestrator.names import SCHEMA
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
     from alembic.config import Config
 
-# Alembic is imported where it is needed: the API starts without it.
+# Alembic and SQLAlchemy are imported where they are needed: processes that run do without.
 
 #: Held while migrating, so that several processes may ask for it at once.
 LOCK = 0x6F726368
@@ -59,6 +59,8 @@ def head() -> str:
 
 def current(url: str) -> str | None:
     """The version of the database's schema; None where there is none yet."""
+    import sqlalchemy as sa
+
     engine = sa.create_engine(for_sqlalchemy(url), poolclass=sa.NullPool)
     with engine.connect() as connection:
         return _version(connection)
@@ -80,6 +82,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     Raises:
         UnknownSchema: it is a later release's, and this one may not.
     """
+    import sqlalchemy as sa
     from alembic import command
 
     engine = sa.create_engine(for_sqlalchemy(url), poolclass=sa.NullPool)
@@ -99,6 +102,8 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 def _admit(connection: sa.Connection) -> None:
     """Note which releases may work on this schema."""
+    import sqlalchemy as sa
+
     note = ADMITTED.format(" and ".join(filter(None, (BEFORE, head()))))
     connection.execute(sa.text(f"comment on table {SCHEMA}.schema_version is '{note}'"))
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, UUID
 
-SCHEMA = "orchestrator"
+from orchestrator.names import SCHEMA
 
 metadata = MetaData(
     schema=SCHEMA,

@@ -8,8 +8,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from orchestrator.database import migrate
-from orchestrator.database.tables import SCHEMA, metadata
+from orchestrator.database.tables import metadata
 from orchestrator.database.url import for_sqlalchemy
+from orchestrator.names import SCHEMA
 
 
 def test_models_and_migrations_agree(database_url: str) -> None:

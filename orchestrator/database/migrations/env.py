@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from orchestrator.database.tables import SCHEMA, metadata
+from orchestrator.database.tables import metadata
+from orchestrator.names import SCHEMA
 
 context.configure(
     connection=context.config.attributes["connection"],
