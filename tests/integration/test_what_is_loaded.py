@@ -15,8 +15,12 @@ from tests.support.stack import Stack
 
 #: What Python says of each import (PYTHONPROFILEIMPORTTIME), in whatever process it happens.
 IMPORT = re.compile(r"import time:\s+\d+ \|\s+\d+ \|\s+([\w.]+)")
-#: Celery's command line loads its plugins, and Flower and a shell with them.
-NEEDLESS = {"celery.bin.celery", "flower", "tornado", "click_repl", "prompt_toolkit"}
+#: Celery's command line loads its plugins, and Flower and a shell with them; SQLAlchemy is for
+#: migrations.
+NEEDLESS = {
+    *("celery.bin.celery", "flower", "tornado", "click_repl", "prompt_toolkit"),
+    *("sqlalchemy", "alembic", "httpx2"),
+}
 
 TASKS = """
 from celery import shared_task
