@@ -85,10 +85,8 @@ def _follow(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
 def _lost(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
     """Start the step again, or give it up with its outcome unknown. An attempt that nobody
     had claimed has done nothing: it is handed off again, whatever the policy."""
-    policy = draft.plan_of(node).on_lost
     claimed = attempt.state is AttemptState.CLAIMED
-    again = policy.retry and attempt.starts < policy.max_starts
-    if again if claimed else attempt.number < MOST_ATTEMPTS:
+    if not _gives_up(draft, node, attempt) if claimed else attempt.number < MOST_ATTEMPTS:
         draft.fact("task.lost", node.id, {"attempt": attempt.number, "error": end.error})
         return hand_off(
             draft,
@@ -99,11 +97,21 @@ def _lost(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
             attempt.number + 1,
             attempt.starts + claimed,
         )
+    raise Faulted(node, _given_up(node, attempt, end), unknown=claimed, given_up=True)
+
+
+def _gives_up(draft: Draft, node: Node, attempt: Attempt) -> bool:
+    """Whether a step is not started again after the loss of an attempt that a worker had."""
+    policy = draft.plan_of(node).on_lost
+    return not policy.retry or attempt.starts >= policy.max_starts
+
+
+def _given_up(node: Node, attempt: Attempt, end: Ended) -> dict[str, Json]:
+    """The error of a step whose attempts were lost as often as they may be."""
     detail = (end.error or {}).get("detail") or "the worker was lost"
-    if claimed:
+    if attempt.state is AttemptState.CLAIMED:
         detail += f" (started {attempt.starts} times; the outcome is unknown)"
-    error = placed(standard("runtime", detail), node.ref)
-    raise Faulted(node, error, unknown=claimed, given_up=True)
+    return placed(standard("runtime", detail), node.ref)
 
 
 def again_later(
@@ -153,12 +161,27 @@ def hand_off_again(draft: Draft, node: Node) -> None:
 def resume(draft: Draft, node: Node, data: Json) -> None:
     """The instance goes on: with what was recorded while it was suspended, or with another
     attempt in place of one that was withdrawn. Raises `Faulted`."""
-    kept = node.recall("result")
-    if "again" in data or kept is None:
+    if "again" in data:
         return hand_off_again(draft, node)
+    if node.recall("result") is None:  # it has taken effect since
+        return None
+    return _follow(draft, node, *_recorded(draft, node))
+
+
+def _recorded(draft: Draft, node: Node) -> tuple[Attempt, Ended]:
+    """How an attempt ended that a worker had while the instance was suspended: to be taken once."""
+    end = from_json(node.recall("result"))
     node.remember(result=None)
-    attempt = draft.need("attempt", node.id)
-    return _follow(draft, node, replace(attempt, state=AttemptState.CLAIMED), from_json(kept))
+    return replace(draft.need("attempt", node.id), state=AttemptState.CLAIMED), end
+
+
+def recorded(draft: Draft, node: Node) -> tuple[Ended, bool]:
+    """What was recorded of a step that cannot go on from it any more, and whether the step was
+    given up by it."""
+    attempt, end = _recorded(draft, node)
+    if end.state is not AttemptState.LOST or not _gives_up(draft, node, attempt):
+        return end, False
+    return replace(end, error=_given_up(node, attempt, end)), True
 
 
 def as_json(end: Ended) -> dict[str, Json]:

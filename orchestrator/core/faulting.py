@@ -41,8 +41,8 @@ def fault(draft: Draft, faulted: Faulted) -> None:
     for step, its in way:
         if step.is_open:
             _end(draft, step, its, stopped)
-    if faulted.given_up and not undoes and not _is_tried_again(handler):
-        _bury(draft, node, way[0][1])
+    if faulted.given_up and not undoes and not settle.is_tried_again(handler):
+        settle.bury(draft, node, way[0][1])
     if undoes:
         if beside:
             settle.withdraw(draft, top.id)
@@ -58,19 +58,6 @@ def _break_off(draft: Draft, node: Node, error: Mapping[str, Json], stopped: int
         settle.withdraw(draft, node.id, stopped=stopped)
     else:
         settle.interrupt(draft, node, error)
-
-
-def _is_tried_again(handler: Node | None) -> bool:
-    if handler is None or handler.kind != "try":
-        return False
-    return "retry" in handler.recall("next", {})
-
-
-def _bury(draft: Draft, node: Node, error: Mapping[str, Json]) -> None:
-    """The step is a dead letter, which settles itself where a new run begins it anew."""
-    draft.dead_letters.append({"step": node.id, "reason": "lost", "error": dict(error)})
-    if node.recall("stopped") is not None:
-        node.remember(letter=True)
 
 
 def _handle(

@@ -115,6 +115,9 @@ def _timer(draft: Draft, stimulus: Stimulus) -> None:
     node = _open_node(draft, stimulus)
     if node.recall("flying") is not None:
         return settle.given_up(draft, node)
+    if node.recall("result") is not None:  # it came first, before the resume that took so long
+        draft.stimuli.append(NewStimulus(stimulus.kind, None, node.id, dict(stimulus.data)))
+        return draft.push(node.id, {"result": True})
     _check_due(draft, node, kind)
     if kind is not TimerKind.TIMEOUT:
         return _within(draft, node, KINDS[node.kind].timers[kind])

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from orchestrator.core import attempts
 from orchestrator.core.data import transformed
 from orchestrator.core.faults import Fault, placed, timeout
 from orchestrator.core.flow import disarm, flying_below, in_compensation
@@ -94,6 +95,8 @@ def withdraw(
             flying += 1
         elif _is_undone_below(draft, node, below, seen):
             flying += _let_undo(node, settler)
+        elif node.recall("result") is not None:
+            _land_recorded(draft, node, settler, stopped)
         elif cannot_be_stopped(node, seen):
             fly(draft, node, seen.chain(draft, node), settler, seen.attempts.get(node.id))
             if stopped is not None:
@@ -102,6 +105,32 @@ def withdraw(
         else:
             stop(draft, node, stopped)
     return flying
+
+
+def _land_recorded(draft: Draft, node: Node, settler: int | None, stopped: int | None) -> None:
+    """The step's attempt ended while the instance was suspended. That has happened, whatever
+    overtakes it: a success can be compensated, and what was given up is a dead letter."""
+    end, given_up = attempts.recorded(draft, node)
+    if stopped is not None:
+        node.remember(stopped=stopped)
+    land(draft, node, end.state, end.output, end.error, unknown=end.unknown)
+    if given_up and not is_tried_again(draft.node(settler) if settler else None):
+        bury(draft, node, node.error)
+
+
+def is_tried_again(handler: Node | None) -> bool:
+    """Whether who handles a fault is a `try` that begins its block anew."""
+    if handler is None or handler.kind != "try":
+        return False
+    return "retry" in handler.recall("next", {})
+
+
+def bury(draft: Draft, node: Node, error: Mapping[str, Json]) -> None:
+    """A step that was given up is a dead letter, which settles itself where a new run begins it
+    anew."""
+    draft.dead_letters.append({"step": node.id, "reason": "lost", "error": dict(error)})
+    if node.recall("stopped") is not None:
+        node.remember(letter=True)
 
 
 def _is_undone_below(draft: Draft, node: Node, below: int, seen: Open) -> bool:

@@ -23,19 +23,20 @@ def wrong(rows: Rows) -> Iterator[tuple[object, ...]]:
         row = last.get(step.id)
         if step.id in lost:
             yield from _of_letter(rows, step, row)
-        elif row is not None and _is_given_up(step, row) and not _is_excepted(rows, step):
+        elif row is not None and _is_given_up(rows, step, row) and not _is_excepted(rows, step):
             yield "given up without a dead letter:", step
 
 
-def _is_given_up(step: Step, row: AttemptRow) -> bool:
+def _is_given_up(rows: Rows, step: Step, row: AttemptRow) -> bool:
     lost = row.value.state is AttemptState.LOST and not row.value.withdrawn
-    # What was recorded while the instance was suspended may be overtaken by a timeout.
-    overtaken = (step.state or {}).get("result") is not None
-    return lost and not overtaken and step.status is Status.FAULTED
+    # A loss that was recorded while the instance was suspended may be overtaken by a cancel or
+    # another fault, although the step could have been started again.
+    used_up = row.claimed_at is None or row.value.starts >= _limit(rows, step)
+    return lost and used_up and step.status is Status.FAULTED
 
 
 def _of_letter(rows: Rows, step: Step, row: AttemptRow | None) -> Iterator[tuple[object, ...]]:
-    if row is None or not _is_given_up(step, row):
+    if row is None or not _is_given_up(rows, step, row):
         yield "a dead letter of a step that was not given up:", step, row and row.value
     elif row.claimed_at is not None and row.value.starts != _limit(rows, step):
         yield "given up after", row.value.starts, "starts:", step

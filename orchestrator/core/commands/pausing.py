@@ -61,6 +61,12 @@ def resume(draft: Draft, data: Mapping[str, Json]) -> None:
     begun = draft.root.started_at is not None
     draft.set_instance_status(Status.RUNNING if begun else Status.PENDING)
     draft.fact("workflow.resumed", None, reason(data) or None)
+    wake(draft)
+
+
+def wake(draft: Draft) -> None:
+    """What is open goes on: all of it after a pause; what is being undone, which nothing stops,
+    where a paused instance was cancelled."""
     for node in settle.look(draft).nodes:
         if node.status is Status.SUSPENDED:
             _go_on(draft, node)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.core import compensation, ends
+from orchestrator.core.commands import pausing
 from orchestrator.core.commands.refused import reason, require_open
 from orchestrator.core.reports import report
-from orchestrator.core.values import Compensation, Json
+from orchestrator.core.values import Compensation, Json, Status
 from orchestrator.core.work import Draft
 
 
 def cancel(draft: Draft, data: Mapping[str, Json]) -> None:
     """Stop, and undo what was completed."""
-    require_open(draft)
-    ends.cancel(draft, reason(data), undo=True)
+    _stop(draft, data, undo=True)
 
 
 def terminate(draft: Draft, data: Mapping[str, Json]) -> None:
@@ -28,5 +28,12 @@ def terminate(draft: Draft, data: Mapping[str, Json]) -> None:
         root.remember(report=None)
         draft.fact("workflow.terminated", None, reason(data) or None)
         return report(draft)
+    return _stop(draft, data, undo=False)
+
+
+def _stop(draft: Draft, data: Mapping[str, Json], *, undo: bool) -> None:
     require_open(draft)
-    return ends.cancel(draft, reason(data), undo=False)
+    paused = draft.root.status is Status.SUSPENDED
+    ends.cancel(draft, reason(data), undo=undo)
+    if paused:
+        pausing.wake(draft)

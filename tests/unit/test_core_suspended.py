@@ -1,0 +1,157 @@
+"""What workers brought while an instance was suspended, and something else came first after it: a
+cancel, another step's fault, a timeout. It has happened all the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.core import Limits
+from orchestrator.core.values import Attempt, Compensation, Status
+from tests.support.documents import Body, boom, call, doc
+from tests.support.world import World
+
+
+def paused(document: Body, **more: Any) -> tuple[World, str, list[Attempt]]:
+    """A suspended instance whose ready attempts were all claimed before."""
+    world = World(document, **more)
+    id = world.start()
+    claimed = [world.claim(one) for one in world.ready()]
+    world.command(id, "suspend")
+    return world, id, claimed
+
+
+def fork(*branches: Body, **more: Any) -> Body:
+    return {"f": {"fork": {"branches": list(branches)}, **more}}
+
+
+def asked(world: World) -> list[str]:
+    """The tasks that are asked for from now on, each of which succeeds."""
+    order = []
+    while ready := world.ready():
+        order.append(ready[0].task)
+        world.succeed(ready[0])
+    return order
+
+
+def letters(world: World, id: str) -> list[str]:
+    return [world.rows[id].steps[one["step"]].ref for one in world.rows[id].dead_letters]
+
+
+CHARGE, PAY = {"a": call("charge", "refund")}, {"a": call("a", onLost="fault")}
+
+
+def test_a_charge_that_came_during_a_pause_is_refunded_by_the_cancel() -> None:
+    world, id, (charge,) = paused(doc(CHARGE))
+    world.succeed(charge)
+    world.command(id, "cancel")
+    assert asked(world) == ["refund"]
+    assert world.instance(id).compensation is Compensation.COMPLETED
+
+
+def test_a_terminate_records_it_and_undoes_nothing() -> None:
+    world, id, (charge,) = paused(doc(CHARGE))
+    world.succeed(charge, "c-1")
+    world.command(id, "terminate")
+    assert asked(world) == []
+    step = world.step(id, "a")
+    assert (step.status, step.output) == (Status.COMPLETED, "c-1")
+
+
+@pytest.mark.parametrize("branches", [(CHARGE, {"b": call("b")}), ({"b": call("b")}, CHARGE)])
+def test_so_is_one_beside_a_fault_whichever_takes_effect_first(branches: list[Body]) -> None:
+    world, id, claimed = paused(doc(fork(*branches)))
+    for attempt in claimed:
+        if attempt.task == "charge":
+            world.succeed(attempt)
+        else:
+            world.fail(attempt)
+    world.command(id, "resume")
+    assert world.instance(id).status is Status.FAULTED
+    assert asked(world) == ["refund"]
+
+
+@pytest.mark.parametrize("branches", [(PAY, {"b": call("b")}), ({"b": call("b")}, PAY)])
+def test_a_loss_that_gave_the_step_up_is_a_dead_letter_beside_a_fault(branches: list[Body]) -> None:
+    world, id, claimed = paused(doc(fork(*branches)))
+    for attempt in claimed:
+        (world.lose if attempt.task == "a" else world.fail)(attempt)
+    world.command(id, "resume")
+    step = world.step(id, "a")
+    assert (step.status, step.unknown) == (Status.FAULTED, True)
+    assert letters(world, id) == [step.ref]
+    assert world.rows[id].dead_letters[0]["error"] == step.error
+    assert "(started 1 times; the outcome is unknown)" in step.error["detail"]
+    world.command(id, "retry", reason="mended")
+    assert sorted(asked(world)) == ["a", "b"]
+    assert world.instance(id).status is Status.COMPLETED
+    assert [one["step"] for one in world.rows[id].settled] == [step.id]
+
+
+def test_one_that_could_have_been_started_again_is_none() -> None:
+    world, id, (first, second) = paused(doc(fork({"a": call("a")}, {"b": call("b")})))
+    world.lose(first)
+    world.fail(second)
+    world.command(id, "resume")
+    assert letters(world, id) == []
+
+
+def test_nor_is_one_in_a_block_that_is_tried_again() -> None:
+    retry = {"delay": {"seconds": 1}, "limit": {"attempt": {"count": 1}}}
+    block = {"try": [fork(PAY, {"b": call("b")})], "catch": {"retry": retry}}
+    world, id, (first, second) = paused(doc({"t": block}))
+    world.lose(first)
+    world.fail(second)
+    world.command(id, "resume")
+    assert letters(world, id) == []
+    world.fire()
+    assert sorted(asked(world)) == ["a", "b"]
+    assert world.instance(id).status is Status.COMPLETED
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("tasks", [1, 100])
+def test_a_timeout_that_fell_due_overtakes_nothing(*, whole: bool, tasks: int) -> None:
+    """Of the workflow, or of each step; also where a resume is so long that it is continued in
+    other transitions, behind the timers."""
+    limit = {"timeout": {"after": {"seconds": 5}}}
+    own = {} if whole else limit
+    branches = [{"b": call("b")}, {"c": {**CHARGE["a"], **own}}, {"a": {**PAY["a"], **own}}]
+    document = {**doc(fork(*branches)), **(limit if whole else {})}
+    world, id, (_, charge, lost) = paused(document, limits=Limits(tasks=tasks))
+    world.succeed(charge)
+    world.lose(lost)
+    world.pass_time(10)
+    world.command(id, "resume")
+    assert world.step(id, "c").status is Status.COMPLETED
+    assert world.step(id, "a").unknown
+    assert letters(world, id) == [world.step(id, "a").ref]
+    assert world.instance(id).status is Status.FAULTED
+    (b,) = world.running(id)
+    world.fail(b)
+    assert asked(world) == ["refund"]
+
+
+@pytest.mark.parametrize("moment", ["unclaimed", "running", "done"])
+def test_a_rollback_that_was_paused_goes_on_when_the_instance_is_cancelled(moment: str) -> None:
+    block = {
+        "try": [CHARGE, {"b": boom()}],
+        "catch": {"do": [{"h": call("h")}]},
+        "metadata": {"rollback": True},
+    }
+    world = World(doc({"z": call("z", "undo-z")}, {"t": block}))
+    id = world.start()
+    world.succeed(world.ready()[0])
+    world.succeed(world.ready()[0])
+    (undoing,) = world.ready()
+    if moment != "unclaimed":
+        world.claim(undoing)
+    world.command(id, "suspend")
+    if moment == "done":
+        world.succeed(undoing)
+    world.command(id, "cancel")
+    if moment == "running":
+        world.succeed(undoing)
+    assert asked(world) == (["refund"] if moment == "unclaimed" else []) + ["undo-z"]
+    assert world.instance(id).compensation is Compensation.COMPLETED
