@@ -131,7 +131,19 @@ def _untaken(found: Call) -> tuple[str, str]:
         )
     if found.published_at is None:
         return "unpublished", f"{task} is not yet at the broker"
-    return "delivery", f"{task} was sent to the queue {queue} and not yet taken"
+    return "delivery", f"{task} was sent to the queue {queue} and not yet taken" + _thrown(found)
+
+
+def _thrown(found: Call) -> str:
+    """What becomes of a message whose queue is also served by workers without the task."""
+    without = found.serving - found.knowing
+    if not without:
+        return ""
+    lack, throw = ("lacks", "throws") if without == 1 else ("lack", "throw")
+    return (
+        f": {without} of its {found.serving} live workers {lack} the task, and {throw} away what"
+        " comes their way; it is sent again for the others"
+    )
 
 
 def child(step: int, instance: str, status: str) -> Cause:

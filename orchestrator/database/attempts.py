@@ -140,13 +140,15 @@ def to_publish_again(reader: Reader, patience: float, limit: int = 500) -> list[
     )
 
 
-def refuse(reader: Reader, attempt: str) -> None:
-    """A worker that enforces no time limits has thrown away the message of an attempt that has
-    one. (Nothing that messages say is trusted: of another attempt this changes nothing.)"""
+def refuse(reader: Reader, attempt: str, unknown: str | None = None) -> None:
+    """A worker has thrown away the message of an attempt: `unknown` is the task that it lacks;
+    without one, it enforces no time limits and the attempt has one. (Nothing that messages say
+    is trusted: of another attempt this changes nothing.)"""
     reader.all(
-        "update orchestrator.attempts set refused_at = clock_timestamp() where id = %s"
-        " and state = 'ready' and time_limit is not null and refused_at is null",
-        (attempt,),
+        "update orchestrator.attempts set refused_at = clock_timestamp() where id = %(a)s"
+        " and state = 'ready' and refused_at is null"
+        " and case when %(u)s::text is null then time_limit is not null else task = %(u)s end",
+        {"a": attempt, "u": unknown},
     )
 
 
@@ -161,13 +163,14 @@ def to_hand_on(reader: Reader, patience: float, limit: int = 500) -> list[Ready]
     """
     return _ready(
         reader.all(
-            "with able as materialized (select queues, tasks, free from orchestrator.workers"
-            "  where pool = 'prefork' and stopped_at is null and not stopping"
+            "with able as materialized (select queues, tasks, free, pool from orchestrator.workers"
+            "  where stopped_at is null and not stopping"
             "  and seen_at > (select clock_timestamp()) - %(p)s * interval '1 s'),"
             " refused as (select a.id from orchestrator.attempts a"
             "  where a.state = 'ready' and a.refused_at is not null and not a.withdrawn"
             "  and exists (select 1 from able k where a.queue = any(k.queues)"
-            "   and a.task = any(k.tasks) and (k.free > 0 or a.published_at <"
+            "   and a.task = any(k.tasks) and (a.time_limit is null or k.pool = 'prefork')"
+            "   and (k.free > 0 or a.published_at <"
             "    (select clock_timestamp()) - %(p)s * interval '1 s'))"
             "  order by a.refused_at limit %(n)s for update of a skip locked)"
             " update orchestrator.attempts a set published_at = clock_timestamp(),"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.values import AttemptState, Ended
+from orchestrator.database import attempts
 from orchestrator.error_handler import runtime_error, timeout_error
 from orchestrator.execution.patience import GaveUp, persist
 from orchestrator.log import get_logger
@@ -68,6 +69,10 @@ class Losses:
         """An operator has revoked an attempt's message before it was taken."""
         token = new_token()  # one for all tries: a claim whose reply was lost is still ours
         self.bring(lambda: self._end_revoked(attempt, instance, task, token))
+
+    def unknown(self, attempt: str, task: str) -> None:
+        """An attempt's message was thrown away, since this worker does not have the task."""
+        self.bring(lambda: attempts.refuse(self._execution.services.database, attempt, task))
 
     def lose(self, holder: Holder, error: dict[str, Any]) -> None:
         """Every attempt that the process holds is lost."""

@@ -141,9 +141,13 @@ def _revoked(sender: Any = None, request: Any = None, terminated: bool = False, 
 
 
 def _unknown(name: str = "", id: str = "", message: Any = None, **_: Any) -> None:
-    """Another worker may have the task: the attempt stays ready, and is published again."""
-    if _workers and HEADER in (getattr(message, "headers", None) or {}):
-        log.warning("A step's task is not here", action="task_unknown", task=name, attempt=id)
+    """Another worker may have the task: the attempt stays ready, and is handed on to it."""
+    if not _workers or HEADER not in (getattr(message, "headers", None) or {}):
+        return
+    log.warning("A step's task is not here", action="task_unknown", task=name, attempt=id)
+    if is_uuid(id):
+        for worker in _workers:
+            worker.losses.unknown(id, name)
 
 
 def _rejected(exc: BaseException | None = None, **_: Any) -> None:

@@ -153,7 +153,7 @@ class Chores:
         refused = self._upkeep.refused_messages(self._patience)
         if refused:
             log.info(
-                "Messages that threads refused are sent for processes",
+                "Messages that a worker could not run are sent for another",
                 action="handed_on",
                 attempts=len(refused),
             )

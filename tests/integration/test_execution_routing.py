@@ -50,6 +50,13 @@ def published(zoo: Zoo, instance: str) -> int:
     return rows[0][0] if rows else 0
 
 
+def refused(zoo: Zoo, instance: str) -> bool:
+    """Whether a worker has said that it threw the message away."""
+    return zoo.stack.sql(
+        "select refused_at is not null from orchestrator.attempts where instance_id = %s", instance
+    ) == [(True,)]
+
+
 def causes(zoo: Zoo, instance: str) -> set[str]:
     """The kinds of what `why` says."""
     answer = zoo.stack.client.get(f"/v1/instances/{instance}/why")
@@ -142,7 +149,7 @@ def test_threads_leave_a_step_that_needs_a_limit_to_processes(zoo: Zoo) -> None:
         " where a.instance_id = %s",
         instance,
     ) == [("worker-processes@test",)]
-    assert log_says(zoo, "beat", "Messages that threads refused are sent for processes")
+    assert log_says(zoo, "beat", "Messages that a worker could not run are sent for another")
 
 
 @pytest.mark.slow
@@ -150,6 +157,7 @@ def test_a_task_that_a_worker_does_not_have_is_left_to_one_that_has_it(zoo: Zoo)
     zoo.stack.worker("worker-other", concurrency=1)  # an app without the zoo's tasks
     instance = start(zoo, "plain", {"a": 1})
     zoo.stack.until(lambda: log_says(zoo, "worker-other", "A step's task is not here"), "left")
+    zoo.stack.until(lambda: refused(zoo, instance), "its message is known to be gone")
     # The workers of tests before count as live for a lease.
     zoo.stack.until(lambda: causes(zoo, instance) == {"no-task"}, "`why` says so")
     zoo.stack.until(lambda: published(zoo, instance) > 1, "it is sent again")

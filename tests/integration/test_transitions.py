@@ -336,6 +336,29 @@ def test_what_threads_refuse_is_handed_on_to_processes_and_its_patience_does_not
     assert database.one(stood, (limited.id,)) == (1, False)
 
 
+def test_what_a_worker_does_not_know_is_handed_on_to_one_that_does(database, instance):
+    _, attempt = started(database, instance)
+    stood = "select publishings, refused_at is null from orchestrator.attempts where id = %s"
+    attempts.refuse(database, attempt.id, "shop.forged")
+    assert database.one(stood, (attempt.id,)) == (1, True)
+
+    new, old = ids.new_id(), ids.new_id()
+    for id, pool, tasks in ((old, "prefork", ["other"]), (new, "threads", [attempt.task])):
+        workers.register(database, workers.WorkerRow(id, pool, 1, pool, 1, ["celery"], tasks))
+    workers.stop(database, new)
+    attempts.refuse(database, attempt.id, attempt.task)
+    assert attempts.to_hand_on(database, 60) == []  # nobody has it: nothing spins
+    workers.register(
+        database,
+        workers.WorkerRow(ids.new_id(), "newer", 1, "threads", 1, ["celery"], [attempt.task]),
+    )
+    for _ in range(3):  # the old one may be the quicker one again
+        assert [one.id for one in attempts.to_hand_on(database, 60)] == [attempt.id]
+        assert attempts.to_hand_on(database, 60) == []
+        attempts.refuse(database, attempt.id, attempt.task)
+    assert database.one(stood, (attempt.id,)) == (1, False)
+
+
 def test_a_queue_that_nobody_serves_hides_no_lost_message_of_another(database, instance):
     after, lost = started(database, instance)
     crowd = tuple(Attempt(ids.new_id(), n, 1, "gpu.train", queue=f"gpu{n}") for n in range(2, 12))
