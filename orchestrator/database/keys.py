@@ -82,13 +82,15 @@ def known(reader: Reader, prefix: str) -> bool:
     return bool(reader.one("select 1 from orchestrator.keys where prefix = %s", (prefix,)))
 
 
-def live(reader: Reader, key: KeyRow) -> int:
-    """How many keys of this one's owner can be used now: two while one replaces the other."""
-    row = reader.one(
-        "select count(*) from orchestrator.keys where name = %(name)s and revoked_at is null"
+def live(cursor: Reader, key: KeyRow) -> int:
+    """How many keys of this one's owner can be used now: two while one replaces the other. Until
+    the transaction ends nobody else counts them, so that what it adds is counted."""
+    row = cursor.one(
+        "select pg_advisory_xact_lock(hashtextextended('keys ' || %(owner)s, 0));"
+        " select count(*) from orchestrator.keys where name = %(name)s and revoked_at is null"
         " and (expires_at is null or expires_at > clock_timestamp())"
         " and namespaces @> %(opened)s::text[] and namespaces <@ %(opened)s::text[]",
-        {"name": key.name, "opened": list(key.namespaces)},
+        {"owner": key.owner, "name": key.name, "opened": list(key.namespaces)},
     )
     return int(row[0]) if row else 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg2
@@ -52,7 +53,7 @@ class Listener:
             )  # fmt: skip
             self._hang_up()
             if self._out.fileno() >= 0:
-                select.select([self._out], [], [], min(max(seconds, 0.0), AWAY))
+                _readable([self._out], min(max(seconds, 0.0), AWAY))
             return []
         finally:
             self._drain()
@@ -75,8 +76,7 @@ class Listener:
             self._connection = self._listening()
             return []
         connection = self._connection
-        watched: list[Any] = [connection, self._out]
-        if connection not in select.select(watched, [], [], seconds)[0]:
+        if connection.fileno() not in _readable([connection, self._out], seconds):
             return []
         pause(min(self._gather, seconds))
         connection.poll()
@@ -101,6 +101,15 @@ class Listener:
             self._out.recv(4096)
         except OSError:
             return  # nobody rang, or it is closed
+
+
+def _readable(files: Sequence[Any], seconds: float) -> set[int]:
+    """The descriptors of these files that something can be read from, as soon as there is one.
+    (`select.select` knows none above 1023, and an API may have as many streams open.)"""
+    poll = select.poll()
+    for file in files:
+        poll.register(file, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
 
 
 def pause(seconds: float) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from orchestrator import ids
 from orchestrator.core.values import Attempt, StimulusKind
-from orchestrator.database import attempts, slices, stimuli, workers
+from orchestrator.database import attempts, keys, slices, stimuli, workers
 from orchestrator.database.attempts import Ready
-from orchestrator.database.connection import LOCKING, Database
+from orchestrator.database.connection import LOCKING, UNBOUNDED, Database
 from orchestrator.database.slices import Reader, Snapshot
 from tests.support.interleaving import Racers, first, racing, shut, stop_at, without
 from tests.support.transitions import WORKER, an_hour_ago, an_instance, claimed, ready
@@ -124,6 +124,34 @@ def test_without_its_guard_a_claim_is_lost_to_the_second(
             mine = take(session, "a.0")
             second = racers.start(take, database, "b.0")
         assert id_of(mine) == id_of(second.result()) == attempt.id
+
+
+# Keys
+
+
+@pytest.mark.parametrize("undone", [False, True], ids=["committed", "come to nothing"])
+def test_of_two_keys_made_at_once_for_one_place_one_is_made(database, racers, undone):
+    def key(name: str = "ci") -> keys.KeyRow:
+        id = ids.new_id()
+        return keys.KeyRow(id, id, b"x", name, "viewer", ("shop", "bank"), None)
+
+    def make(session: Reader, row: keys.KeyRow) -> bool:
+        room = keys.live(session, row) < keys.MOST_LIVE
+        if room:
+            keys.put(session, row)
+        return room
+
+    def made(row: keys.KeyRow) -> bool:
+        with database.transaction(UNBOUNDED) as session:
+            return make(session, row)
+
+    assert made(key())
+    with first(database, undone=undone) as session:
+        assert make(session, key())
+        assert passing_by(database, lambda other: make(other, key("another's")))
+        second = racers.start(made, key())
+    assert second.result() is undone
+    assert database.one("select count(*) from orchestrator.keys where name = 'ci'") == (2,)
 
 
 # Messages

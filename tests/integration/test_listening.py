@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -30,6 +32,27 @@ def test_what_is_announced_is_told(database: Database, listener: Listener) -> No
     database.all("select pg_notify(%s, 'one'), pg_notify(%s, 'two')", (CHANNEL, CHANNEL))
     assert listener.wait(600) == ["one", "two"]
     assert listener.wait(0) == []
+
+
+def test_so_it_is_in_a_process_with_more_than_a_thousand_files(
+    database: Database, database_url: str
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = soft if soft == resource.RLIM_INFINITY else max(soft, 2048)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    with ExitStack() as opened:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        while opened.enter_context(open(os.devnull)).fileno() < 1024:
+            pass
+        listener = Listener(database_url, CHANNEL)
+        opened.callback(listener.close)
+        listener.wait(600)
+        database.all("select pg_notify(%s, 'one')", (CHANNEL,))
+        assert listener.wait(600) == ["one"]
+        assert listener.wait(0) == []
+        away = Listener("postgresql://127.0.0.1:1/none", CHANNEL)
+        opened.callback(away.close)
+        assert away.wait(0) == []
 
 
 def test_a_ring_wakes_who_waits_and_whoever_will(listener: Listener) -> None:
