@@ -1,14 +1,24 @@
-"""Three rows of the fault matrix, tiny: `make chaos` runs all of them for longer."""
+"""A few rows of the fault matrix, tiny: `make chaos` runs all of them for longer."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
-from tests.faults import fuzz, matrix
+from orchestrator.database import migrate
+from tests.faults import fuzz, matrix, mutants
 from tests.faults.recovering import SLOW
-from tests.faults.rows import ROWS
+from tests.faults.rows import ROWS, upgrades
 
-NAMES = ("kill -9 of a worker's child", "FLUSHALL", "the reply of a COMMIT is lost")
+NAMES = (
+    "kill -9 of a worker's child",
+    "FLUSHALL",
+    "FLUSHALL; no continuation",
+    "the reply of a COMMIT is lost",
+)
 
 
 @pytest.mark.slow
@@ -21,6 +31,35 @@ def test_a_row_of_the_matrix(name):
     found = {name: told for name, told in outcome.problems.items() if name not in SLOW}
     assert found == {}
     assert outcome.not_run is None
+
+
+def test_what_the_next_release_changes_is_there():
+    for file, old, _ in upgrades.CHANGES:
+        assert (mutants.ROOT / "orchestrator" / file).read_text().count(old) == 1
+
+
+@pytest.mark.slow
+def test_the_next_release_and_this_one_work_on_its_schema(tmp_path, database_url):
+    folder = tmp_path / "row"
+    folder.mkdir()
+    env = {**os.environ, **upgrades.make_releases(folder), "STACK_PROCESS": "it"}
+    env["ORCHESTRATOR_DATABASE_URL"] = database_url
+    (folder / "it.release").write_text(str(folder / "tree"))
+    for argv in (("-m", "orchestrator.cli", "db", "upgrade"), ("-c", RELEASE)):
+        ran = subprocess.run(
+            [sys.executable, *argv], cwd=folder, env=env, capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == [upgrades.SCHEMA, migrate.head(), str(upgrades.NEXT)]
+    assert migrate.current(database_url) == upgrades.SCHEMA
+    migrate.check(database_url)  # this release is admitted
+
+
+RELEASE = """\
+from orchestrator.core.engine import ENGINE
+from orchestrator.database.migrate import BEFORE, head
+print(head(), BEFORE, ENGINE)
+"""
 
 
 def test_rows_have_names_of_their_own():

@@ -41,6 +41,12 @@ class Simulate:
 
     continuation: bool | None
 
+    def again(self, seed: int) -> str:
+        """The arguments that repeat it."""
+        names = {value: name for name, value in CONTINUATION.items()}
+        forced = "" if self.continuation is None else f" --continuation {names[self.continuation]}"
+        return f" --seed {seed}{forced}"
+
     def __call__(self, seed: int) -> Result:
         return Simulation(seed, continuation=self.continuation).run()
 
@@ -104,7 +110,7 @@ def run_some(simulate: Simulate, seeds: Iterable[int], until: float, keep_going:
         except Exception:  # noqa: BLE001  whatever it is, its seed is told
             ran.failed.append(seed)
             last = traceback.format_exc()[-1500:]
-            print(f"seed {seed} fails:\n{last}\n", file=sys.stderr)
+            print(f"seed {seed} fails; again with{simulate.again(seed)}:\n{last}", file=sys.stderr)
             if not keep_going or len(ran.failed) >= MOST_FAILURES:
                 break
     ran.cpu = time.process_time() - began
