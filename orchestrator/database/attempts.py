@@ -181,13 +181,14 @@ def to_hand_on(reader: Reader, patience: float, limit: int = 500) -> list[Ready]
 
 
 def progress(reader: Reader, attempt: str, token: str, value: str) -> bool:
-    """Keep what a running task says of its progress (JSON text); False: no longer its own."""
+    """Keep what a running task says of its progress (JSON text); False: no longer its own, or
+    withdrawn."""
     row = reader.one(
         "update orchestrator.attempts set progress = %s where id = %s and token = %s"
-        " and state = 'claimed' returning id",
+        " and state = 'claimed' returning not withdrawn",
         (value, attempt, token),
     )
-    return row is not None
+    return row is not None and bool(row[0])
 
 
 def end(reader: Reader, attempt: str, state: str) -> None:

@@ -206,7 +206,7 @@ class Chain:
             log.exception("An attempt is left to its lease", action="left", attempt=work.attempt.id)
 
     def show_progress(self, work: Work, json: str) -> bool:
-        """Keep a task's word on its progress; whether the attempt is still ours."""
+        """Keep a task's word on its progress; whether anybody wants its result."""
         database = self.execution.services.database
         try:
             return attempts.progress(database, work.attempt.id, work.token, json)

@@ -87,6 +87,17 @@ def test_a_fence_stops_whoever_lost_the_attempt(database, instance):
     assert slices.ended_with(database, attempt.id, "a.0")
 
 
+def test_a_task_that_shows_its_progress_hears_whether_anybody_wants_its_result(database, instance):
+    after, attempt = started(database, instance)
+    claimed(database, instance, attempt, "a.0")
+    assert attempts.progress(database, attempt.id, "a.0", '{"percent": 10}') is True
+    assert attempts.progress(database, attempt.id, "b.0", "{}") is False  # another one's by now
+    save(database, saving(after, withdrawn=(1,)))
+    assert attempts.progress(database, attempt.id, "a.0", '{"percent": 20}') is False
+    shown = database.one("select progress->>'percent' from orchestrator.attempts")
+    assert shown == ("20",)
+
+
 def test_an_attempt_taken_at_once_is_born_claimed_and_found_by_its_token(database, instance):
     after, attempt = started(database, instance)
     claimed(database, instance, attempt, "a.0")
