@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, SecurityError
 
 from api import kinds, trace
 from api.kinds import Kind
+from api.slow import SlowRequest
 from orchestrator.database.connection import Busy
 from orchestrator.database.idempotency import InFlight, KeyReused
 from orchestrator.document.problems import InvalidDocument, MalformedDocument
@@ -50,10 +51,6 @@ class Problem(OrchestratorError):
         self.errors = errors
         self.headers = dict(headers or {})
         self.members = members
-
-
-class SlowRequest(Exception):
-    """The request took too long to arrive."""
 
 
 #: Which kind an error of the orchestrator becomes; the first match counts.

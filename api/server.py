@@ -16,7 +16,7 @@ import gunicorn.app.base  # type: ignore[import-untyped]
 import gunicorn.glogging  # type: ignore[import-untyped]
 
 from orchestrator import log
-from orchestrator.bootstrap import require_schema
+from orchestrator.database.migrate import require_schema
 from orchestrator.errors import ConfigurationError
 from orchestrator.metrics import Meters
 from orchestrator.settings import Settings
@@ -49,8 +49,10 @@ def run(settings: Settings) -> None:
             action="authentication_off",
             host=settings.api_host,
         )
-    _share_memory()
-    Server(settings, authenticate=keys_needed).run()
+    server = Server(settings, authenticate=keys_needed)
+    if server.cfg.workers > 1:
+        _share_memory()
+    server.run()
 
 
 def needs_keys(settings: Settings) -> bool:
@@ -66,8 +68,9 @@ def needs_keys(settings: Settings) -> bool:
 
 
 def _share_memory() -> None:
-    """Load what the serving process needs before it is forked: it then shares those pages with
-    the process that watches over it. What is opened and started is made after the fork."""
+    """Load what serving processes need before they are forked, so that they share those pages.
+    What is opened and started is made after the fork. A single one would share them only with
+    the process that watches over it, which needs none of it and is small without."""
     for name in ("api.app", "api.worker", "orchestrator.bootstrap", "celery.app.amqp"):
         importlib.import_module(name)
     gc.collect()

@@ -13,10 +13,10 @@ from typing import Any
 from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
-from api import kinds, problems
+from api import kinds
 from api.kinds import Kind
 from api.pool import Pool
-from api.problems import Problem
+from api.slow import SlowRequest
 from orchestrator import clock
 
 #: Seconds within which a request must have arrived whole.
@@ -30,7 +30,7 @@ TURN = 0.0005
 STALL = 30
 
 _KINDS: tuple[tuple[type[Exception], Kind], ...] = (
-    (problems.SlowRequest, kinds.TIMEOUT),
+    (SlowRequest, kinds.TIMEOUT),
     (errors.LimitRequestLine, kinds.URI_TOO_LONG),
     (errors.LimitRequestHeaders, kinds.HEADERS_TOO_LARGE),
     (errors.UnsupportedTransferCoding, kinds.NOT_IMPLEMENTED),
@@ -57,12 +57,12 @@ class Connection(TConn):  # type: ignore[misc]  # it has no types
     def _chunk(self, read: Any, *args: Any, **kwargs: Any) -> bytes:
         left = self.deadline - clock.monotonic()
         if left <= 0:
-            raise problems.SlowRequest
+            raise SlowRequest
         self.sock.settimeout(left)
         try:
             found: bytes = read(*args, **kwargs)
         except TimeoutError:
-            raise problems.SlowRequest from None
+            raise SlowRequest from None
         finally:
             self.sock.setblocking(True)
         return found
@@ -117,10 +117,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
         """Tell the client of a request that can't be read, or of a failure."""
+        # Not at the top: the process that watches over this one loads this module too.
+        from api import problems
+
         kind = next((kind for family, kind in _KINDS if isinstance(exc, family)), kinds.INTERNAL)
         if kind is kinds.INTERNAL:
             self.log.error("Error handling a request", exc_info=exc)
-        body = problems.outside(Problem(kind, str(exc) if kind.status == 400 else None))
+        body = problems.outside(problems.Problem(kind, str(exc) if kind.status == 400 else None))
         head = (
             f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\n"
             f"Content-Type: {problems.MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"

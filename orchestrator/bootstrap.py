@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.core import Limits
-from orchestrator.database import migrate
 from orchestrator.database import secrets as sealed
 from orchestrator.database.connection import Database
 from orchestrator.database.store import PostgresStore
 from orchestrator.database.time import DatabaseTime
-from orchestrator.errors import DatabaseUnavailable
 from orchestrator.event_handler.matching import EventHandler
 from orchestrator.expressions import Evaluator
 from orchestrator.expressions.sandbox import Sandbox
-from orchestrator.log import get_logger
 from orchestrator.metrics import Meter
 from orchestrator.secrets import SecretSource
 from orchestrator.settings import Settings
@@ -25,8 +22,6 @@ from orchestrator.vault import Vault
 
 if TYPE_CHECKING:
     from celery import Celery
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +44,6 @@ class Services:
         self.evaluator.close()
         self.dispatcher.close()
         self.database.close()
-
-
-def require_schema(settings: Settings) -> None:
-    """What a process asks for when it starts. A database that is away is waited for, as ever:
-    nobody can tell then.
-
-    Raises:
-        UnknownSchema: the database's schema is missing, or none that this release works on.
-    """
-    try:
-        migrate.check(settings.database_url)
-    except DatabaseUnavailable as error:
-        log.warning("Postgres is away", action="schema_unchecked", error=str(error))
 
 
 def services(

@@ -17,14 +17,19 @@ import psycopg2.errors
 
 from orchestrator.database.connection import Database
 from orchestrator.database.url import for_sqlalchemy
-from orchestrator.errors import ConfigurationError
+from orchestrator.errors import ConfigurationError, DatabaseUnavailable
+from orchestrator.log import get_logger
 from orchestrator.names import SCHEMA
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
     from alembic.config import Config
 
+    from orchestrator.settings import Settings
+
 # Alembic and SQLAlchemy are imported where they are needed: processes that run do without.
+
+log = get_logger(__name__)
 
 #: Held while migrating, so that several processes may ask for it at once.
 LOCK = 0x6F726368
@@ -128,6 +133,19 @@ def check(url: str) -> None:
         raise UnknownSchema(f"the database's schema can't be read: {error}".strip()) from error
     finally:
         database.close()
+
+
+def require_schema(settings: Settings) -> None:
+    """What a process asks for when it starts. A database that is away is waited for, as ever:
+    nobody can tell then.
+
+    Raises:
+        UnknownSchema: the database's schema is missing, or none that this release works on.
+    """
+    try:
+        check(settings.database_url)
+    except DatabaseUnavailable as error:
+        log.warning("Postgres is away", action="schema_unchecked", error=str(error))
 
 
 def _judge(found: str | None, note: str | None) -> None:

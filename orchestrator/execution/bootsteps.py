@@ -109,7 +109,7 @@ def _prepared(execution: Execution, controller: Any) -> Worker | None:
     kind = _kind_of_pool(controller)
     if kind is None:
         return None
-    from orchestrator.bootstrap import require_schema
+    from orchestrator.database.migrate import require_schema
     from orchestrator.execution.schema import require_or_exit
     from orchestrator.execution.worker import Worker
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from orchestrator.bootstrap import require_schema
+from orchestrator.database.migrate import require_schema
 from orchestrator.errors import ConfigurationError
 from orchestrator.settings import Settings
 

@@ -19,7 +19,7 @@ IMPORT = re.compile(r"import time:\s+\d+ \|\s+\d+ \|\s+([\w.]+)")
 #: migrations.
 NEEDLESS = {
     *("celery.bin.celery", "flower", "tornado", "click_repl", "prompt_toolkit"),
-    *("sqlalchemy", "alembic", "httpx2"),
+    *("sqlalchemy", "alembic"),
 }
 
 TASKS = """
