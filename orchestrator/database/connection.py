@@ -104,9 +104,9 @@ class Transaction:
         rows = self.all(sql, params)
         return rows[0] if rows else None
 
-    def last(self, sql: str, params: Params = ()) -> None:
-        """Run SQL and commit with it."""
-        self.all(f"{sql}; commit", params)
+    def last(self, sql: str, params: Params = (), then: str = "") -> Rows:
+        """Run SQL and commit with it; the rows of what is read `then`, once that is done."""
+        return self.all(f"{sql}; commit; {then}", params)
 
     def end(self, how: str) -> None:
         """Commit or roll back what is still open."""
@@ -163,9 +163,9 @@ class Database:
         finally:
             self._take_back(lent)
 
-    def last(self, sql: str, params: Params = ()) -> None:
-        """Run SQL in its own transaction."""
-        self.all(sql, params)
+    def last(self, sql: str, params: Params = (), then: str = "") -> Rows:
+        """Run SQL in its own transaction, and read with it what is said `then`."""
+        return self.all(f"{sql}; {then}", params)
 
     def one(self, sql: str, params: Params = ()) -> tuple[Any, ...] | None:
         """Run SQL in its own transaction; the first row, or None."""

@@ -22,8 +22,8 @@ class Reader(Protocol):
     def one(self, sql: str, params: Any = ()) -> tuple[Any, ...] | None:
         """The first row, or None."""
 
-    def last(self, sql: str, params: Any = ()) -> None:
-        """Run SQL that ends the transaction, if there is one."""
+    def last(self, sql: str, params: Any = (), then: str = "") -> list[tuple[Any, ...]]:
+        """Run SQL that ends the transaction, if there is one; the rows of what is read `then`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class Snapshot:
     stimulus: Row | None = None
 
 
-def _snapshot(answer: Row, attempt: Attempt | None, stimulus: Row | None = None) -> Snapshot:
+def snapshot(answer: Row, attempt: Attempt | None, stimulus: Row | None = None) -> Snapshot:
+    """What `read_slice` answered. Raises `NotFound` or `UnknownEngine`."""
     instance = answer["instance"]
     if instance is None:
         raise NotFound("there is no such instance")
@@ -51,7 +52,7 @@ def lock(cursor: Reader, instance: str, step: int | None, attempt: str | None) -
     row = cursor.one("select orchestrator.lock_slice(%s, %s, %s)", (instance, step or 0, attempt))
     assert row is not None  # noqa: S101  a select without a from has a row
     found = row[0]
-    return _snapshot(found["slice"], to_attempt(found["attempt"]) if found["attempt"] else None)
+    return snapshot(found["slice"], to_attempt(found["attempt"]) if found["attempt"] else None)
 
 
 def lock_inbox(cursor: Reader, instance: str) -> Snapshot | None:
@@ -67,7 +68,7 @@ def read_inbox(reader: Reader, instance: str) -> Snapshot | None:
         return None
     found = row[0]
     attempt = to_attempt(found["attempt"]) if found["attempt"] else None
-    return _snapshot(found["slice"], attempt, found["stimulus"])
+    return snapshot(found["slice"], attempt, found["stimulus"])
 
 
 def claim(
@@ -90,7 +91,7 @@ def claim(
     if row is None or row[0] is None:
         return None
     try:
-        return _snapshot(row[0]["slice"], to_attempt(row[0]["attempt"]))
+        return snapshot(row[0]["slice"], to_attempt(row[0]["attempt"]))
     except engine.UnknownEngine:
         _give_back(reader, attempt, token)
         raise
@@ -107,27 +108,6 @@ def _give_back(reader: Reader, attempt: str, token: str) -> None:
     )
 
 
-def claim_next(
-    reader: Reader,
-    instance: str,
-    task: str,
-    queue: str,
-    worker: str,
-    process: int,
-    token: str,
-) -> Snapshot | None:
-    """Claim a ready attempt of an instance, of this task and queue; None: there is none.
-    Others who look at the same time take others. The newest is taken, because the oldest
-    have messages on their way."""
-    row = reader.one(
-        "select orchestrator.claim_next(%s, %s, %s, %s, %s, %s)",
-        (instance, task, queue, worker, process, token),
-    )
-    if row is None or row[0] is None:
-        return None
-    return _snapshot(row[0]["slice"], to_attempt(row[0]["attempt"]))
-
-
 def claimed_with(reader: Reader, instance: str, token: str) -> Snapshot | None:
     """The attempt that was taken under this token, if the statement that took it committed."""
     row = reader.one(
@@ -136,7 +116,7 @@ def claimed_with(reader: Reader, instance: str, token: str) -> Snapshot | None:
         " where a.instance_id = %s and a.state = 'claimed' and a.token = %s",
         (instance, token),
     )
-    return _snapshot(row[1], to_attempt(row[0])) if row else None
+    return snapshot(row[1], to_attempt(row[0])) if row else None
 
 
 def ended_with(reader: Reader, attempt: str, token: str) -> bool:

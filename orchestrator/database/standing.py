@@ -8,16 +8,24 @@ from orchestrator.database.slices import Reader
 
 
 def stands_unclaimed(
-    reader: Reader, queues: Sequence[str], tasks: Sequence[str], *, limits: bool, seconds: float
+    reader: Reader,
+    queues: Sequence[str],
+    tasks: Sequence[str],
+    *,
+    limits: bool,
+    seconds: float,
+    silence: float,
 ) -> bool:
-    """Whether an attempt of these queues and tasks, ready for that long, was published long
-    enough ago to have been delivered. `limits`: also those that need a time limit enforced."""
+    """Whether an attempt of these queues and tasks, ready for that long, was published within
+    the silence, and long enough ago to have been delivered: what was sent before may have gone
+    to others. `limits`: also those that need a time limit enforced."""
     row = reader.one(
         "select 1 from orchestrator.attempts where state = 'ready' and not withdrawn"
         " and queue = any(%s) and task = any(%s) and (%s or time_limit is null)"
         " and created_at < clock_timestamp() - %s * interval '1 s'"
-        " and published_at < clock_timestamp() - interval '1 s' limit 1",
-        (list(queues), list(tasks), limits, seconds),
+        " and published_at between clock_timestamp() - %s * interval '1 s'"
+        "  and clock_timestamp() - interval '1 s' limit 1",
+        (list(queues), list(tasks), limits, seconds, silence),
     )
     return row is not None
 

@@ -33,8 +33,8 @@ class PostgresView:
             return replace(slice, loaded={**slice.loaded, need: known})
         return slices.load(self.reader, slice, need)
 
-    def save(self, saving: Saving) -> None:
-        save(self.reader, saving)
+    def save(self, saving: Saving) -> Snapshot | None:
+        return save(self.reader, saving)
 
     def forget(self, stimulus: int) -> None:
         stimuli.forget(self.reader, stimulus)
@@ -61,11 +61,6 @@ class PostgresStore(PostgresView):
         self, attempt: str, instance: str, task: str, worker: str, process: int, token: str
     ) -> Snapshot | None:
         return slices.claim(self.database, attempt, instance, task, worker, process, token)
-
-    def claim_next(
-        self, instance: str, task: str, queue: str, worker: str, process: int, token: str
-    ) -> Snapshot | None:
-        return slices.claim_next(self.database, instance, task, queue, worker, process, token)
 
     def read_inbox(self, instance: str) -> Snapshot | None:
         return slices.read_inbox(self.database, instance)

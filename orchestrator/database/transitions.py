@@ -26,7 +26,8 @@ from orchestrator.core.values import (
 )
 from orchestrator.database import common, rare
 from orchestrator.database.payloads import to_json, to_text
-from orchestrator.database.slices import Reader
+from orchestrator.database.rows import to_attempt
+from orchestrator.database.slices import Reader, Snapshot, snapshot
 
 #: So many attempts of a transition are published at once for each queue; from then on every
 #: claim and every end of a chain publishes more (`attempts.top_up`): a wide fork wakes as many
@@ -53,11 +54,23 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class Sibling:
+    """Another ready attempt, of this task and queue, that the saver claims with the save."""
+
+    task: str
+    queue: str
+    worker: str
+    process: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class Saving:
     """A transition on its way into the database.
 
     `slice` is what it was decided on: its instance's `sequence` is what the save compares.
-    `queue_of` names the queue of an attempt whose document named none.
+    `queue_of` names the queue of an attempt whose document named none. `sibling` is wished for
+    under the row lock only.
     """
 
     slice: Slice
@@ -66,6 +79,7 @@ class Saving:
     queue_of: Callable[[Attempt], str]
     fence: Fence | None = None
     taken: Taken | None = None
+    sibling: Sibling | None = None
 
     @property
     def before(self) -> Instance:
@@ -202,6 +216,8 @@ def _attempts(saving: Saving) -> list[tuple[Any, ...]]:
     ]
 
 
+TAKE_NEXT = "select orchestrator.take_next(%s,%s,%s,%s,%s,%s)"
+TAKEN = "select orchestrator.taken(%s,%s,%s)"
 _SAVE = (
     "select orchestrator.save("
     "%s,%s,%s,%s,%s,%s,%s,%s,%s,"
@@ -264,8 +280,8 @@ def _params(saving: Saving) -> list[Any]:
     ]
 
 
-def save(reader: Reader, saving: Saving) -> None:
-    """Save a transition whole, in one round trip.
+def save(reader: Reader, saving: Saving) -> Snapshot | None:
+    """Save a transition whole, in one round trip; the sibling that was claimed with it.
 
     Raises:
         Superseded: the instance moved on since its slice was read.
@@ -274,9 +290,27 @@ def save(reader: Reader, saving: Saving) -> None:
     if common.is_common(saving):
         told, facts = story(saving.stimulus, saving.slice), _facts(saving.transition)
         reader.last(*common.params(saving, told, facts))
-        return
+        return None
     sql, params = [_SAVE], _params(saving)
     for statement, values in rare.statements(saving.before, saving.transition):
         sql.append(statement)
         params.extend(values)
+    if saving.sibling is not None:
+        return _and_take_next(reader, "; ".join(sql), params, saving.before.id, saving.sibling)
     reader.last("; ".join(sql), params)
+    return None
+
+
+def _and_take_next(
+    reader: Reader, sql: str, params: list[Any], instance: str, sibling: Sibling
+) -> Snapshot | None:
+    """Save and claim a ready attempt; None: there is none. Others who look at the same time take
+    others; the newest is taken, because the oldest have messages on their way. It is read after
+    the commit, since others wait for the row lock."""
+    holder = (sibling.worker, sibling.process, sibling.token)
+    ((found,),) = reader.last(
+        f"{sql}; {TAKE_NEXT}",
+        [*params, instance, sibling.task, sibling.queue, *holder, *holder],
+        then=TAKEN,
+    )
+    return snapshot(found["slice"], to_attempt(found["attempt"])) if found else None

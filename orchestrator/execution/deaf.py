@@ -43,13 +43,14 @@ class Hearing:
         last = self._worker.heartbeat.last_received
         if last > self._since:
             self._since, self._stage = last, 0
-        if monotonic() - self._since < self._patience or not self._is_deaf():
+        silence = monotonic() - self._since
+        if silence < self._patience or not self._is_deaf(silence):
             return
         self._since = monotonic()
         self._stage += 1
         (self._subscribe_anew, self._restart, self._exit)[min(self._stage, 3) - 1]()
 
-    def _is_deaf(self) -> bool:
+    def _is_deaf(self, silence: float) -> bool:
         execution, consumer = self._worker.execution, self._worker.consumer
         if not self._worker.heartbeat.free or execution.hands.stopping or not _listens(consumer):
             return False
@@ -59,6 +60,7 @@ class Hearing:
             execution.step_tasks,
             limits=execution.forks,
             seconds=self._patience,
+            silence=silence,
         )
 
     def _subscribe_anew(self) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core import Limits
 from orchestrator.core.values import Attempt, AttemptState, Slice, Step, Stimulus, Transition
-from orchestrator.database.transitions import Fence, Saving, Taken
+from orchestrator.database.slices import Snapshot
+from orchestrator.database.transitions import Fence, Saving, Sibling, Taken
 from orchestrator.document.model import Workflow
 from orchestrator.expressions import Evaluate
 from orchestrator.state_manager.deciding import decide
@@ -24,13 +25,14 @@ def new_token() -> str:
 @dataclass(frozen=True, slots=True)
 class Saved:
     """A transition that has committed, with the slice that follows from it; `taken` is the
-    new attempt that its saver runs itself, claimed under `token`."""
+    new attempt that its saver runs itself, claimed under `token`, or `sibling` an older one."""
 
     before: Slice
     transition: Transition
     slice: Slice
     taken: Attempt | None
     token: str
+    sibling: Snapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,18 @@ class Bringer:
             queue = chosen.queue or self.queue_of(chosen)
             chosen = replace(chosen, queue=queue, state=AttemptState.CLAIMED)
         fence = Fence(work.attempt.id, work.token) if work else None
-        view.save(Saving(slice, stimulus, transition, self.queue_of, fence, taken))
-        return Saved(slice, transition, _follow(slice, transition), chosen, token)
+        wish = self._wish(take, work) if locked and taken is None else None
+        saving = Saving(slice, stimulus, transition, self.queue_of, fence, taken, wish)
+        sibling = view.save(saving)
+        return Saved(slice, transition, _follow(slice, transition), chosen, token, sibling)
+
+    def _wish(self, take: Take | None, work: Work | None) -> Sibling | None:
+        """Another ready branch of the same fork, so that its message need not be waited for."""
+        if take is None or work is None or not take.accepts(work.attempt):
+            return None
+        queue = work.attempt.queue or self.queue_of(work.attempt)
+        holder = take.holder
+        return Sibling(work.attempt.task, queue, holder.worker, holder.process, work.next_token)
 
 
 def _forget(view: View, stimulus: Stimulus) -> None:

@@ -184,26 +184,11 @@ class StateManager:
             self._refuse(work)
             return None
         following = self._after(saved, work.workflow, take, "result", began)
-        following = following or self._sibling(work, take)
+        if following is None and saved.sibling is not None and take is not None:
+            following = self._claimed(saved.sibling, take.holder, saved.token, "continued")
         if following is None:
             spread(saved.slice, self._queue(work), self.store, self.dispatcher)
         return following
-
-    def _sibling(self, work: Work, take: Take | None) -> Work | None:
-        """Another ready branch of the same fork, so that its message need not be waited for."""
-        if take is None or not take.accepts(work.attempt):
-            return None
-        snapshot = self.store.claim_next(
-            work.instance_id,
-            work.attempt.task,
-            self._queue(work),
-            take.holder.worker,
-            take.holder.process,
-            work.next_token,
-        )
-        if snapshot is None:
-            return None
-        return self._claimed(snapshot, take.holder, work.next_token, "continued")
 
     def _first_answer(self, work: Work) -> Work | None:
         """The attempt has ended: by this very result, whose reply was lost, or otherwise."""

@@ -19,8 +19,9 @@ class View(Protocol):
     def load(self, slice: Slice, need: Need) -> Slice:
         """The slice with the answer to one need of the core."""
 
-    def save(self, saving: Saving) -> None:
-        """Save a transition whole; raises `Superseded` or `Fenced`."""
+    def save(self, saving: Saving) -> Snapshot | None:
+        """Save a transition whole, and claim the sibling that it wishes for, if there is one;
+        raises `Superseded` or `Fenced`."""
 
     def forget(self, stimulus: int) -> None:
         """Remove a note that turned out to change nothing."""
@@ -47,11 +48,6 @@ class Store(View, Protocol):
         self, attempt: str, instance: str, task: str, worker: str, process: int, token: str
     ) -> Snapshot | None:
         """Claim an attempt; None is a definite refusal."""
-
-    def claim_next(
-        self, instance: str, task: str, queue: str, worker: str, process: int, token: str
-    ) -> Snapshot | None:
-        """Claim some ready attempt of an instance, of this task and queue."""
 
     def read_inbox(self, instance: str) -> Snapshot | None:
         """The oldest stimulus that may be taken now, with its slice."""

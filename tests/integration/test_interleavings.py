@@ -13,10 +13,12 @@ import pytest
 
 from orchestrator import ids
 from orchestrator.core.values import Attempt, StimulusKind
-from orchestrator.database import attempts, keys, slices, stimuli, workers
+from orchestrator.database import attempts, keys, stimuli, workers
 from orchestrator.database.attempts import Ready
 from orchestrator.database.connection import LOCKING, UNBOUNDED, Database
 from orchestrator.database.slices import Reader, Snapshot
+from orchestrator.database.transitions import Sibling
+from tests.support import transitions
 from tests.support.interleaving import Racers, first, racing, shut, stop_at, without
 from tests.support.transitions import WORKER, an_hour_ago, an_instance, claimed, ready
 
@@ -39,8 +41,8 @@ def instance(database: Database) -> str:
     return an_instance(database)
 
 
-def claim_next(reader: Reader, instance: str, token: str) -> Snapshot | None:
-    return slices.claim_next(reader, instance, TASK, QUEUE, WORKER, 2, token)
+def take_next(reader: Reader, instance: str, token: str) -> Snapshot | None:
+    return transitions.take_next(reader, instance, Sibling(TASK, QUEUE, WORKER, 2, token))
 
 
 def passing_by(database: Database, act: Callable[[Reader], T]) -> T:
@@ -86,8 +88,8 @@ def test_whoever_takes_the_next_attempt_takes_none_that_is_being_claimed(
         if by_message:
             mine = claimed(session, instance, made[-1], "a.0")
         else:
-            mine = claim_next(session, instance, "a.0")
-        other = passing_by(database, lambda second: id_of(claim_next(second, instance, "b.0")))
+            mine = take_next(session, instance, "a.0")
+        other = passing_by(database, lambda second: id_of(take_next(second, instance, "b.0")))
     left = [one.id for one in made if one.id != id_of(mine)]
     assert other == (left[0] if left else None)
     assert held(database) == {str(id_of(mine)): "a.0"} | dict.fromkeys(left, "b.0")
@@ -98,7 +100,7 @@ def test_a_message_of_an_attempt_that_is_being_taken_as_the_next_is_refused(
 ):
     (attempt,) = ready(database, instance, 1)
     with first(database) as session:
-        assert id_of(claim_next(session, instance, "a.0")) == attempt.id
+        assert id_of(take_next(session, instance, "a.0")) == attempt.id
         second = racers.start(claimed, database, instance, attempt, "b.0")
     assert second.result() is None
     assert held(database) == {attempt.id: "a.0"}
@@ -106,7 +108,7 @@ def test_a_message_of_an_attempt_that_is_being_taken_as_the_next_is_refused(
 
 @pytest.mark.parametrize(
     ("function", "guard"),
-    [("claim", "and state = 'ready' and not withdrawn"), ("claim_next", "for update skip locked")],
+    [("claim", "and state = 'ready' and not withdrawn"), ("take_next", "for update skip locked")],
 )
 def test_without_its_guard_a_claim_is_lost_to_the_second(
     database, racers, instance, function, guard
@@ -117,7 +119,7 @@ def test_without_its_guard_a_claim_is_lost_to_the_second(
     def take(reader: Reader, token: str) -> Snapshot | None:
         if function == "claim":
             return claimed(reader, instance, attempt, token)
-        return claim_next(reader, instance, token)
+        return take_next(reader, instance, token)
 
     with without(database, function, guard):
         with first(database) as session:
@@ -241,7 +243,7 @@ def test_two_who_publish_more_of_one_instance_publish_each_attempt_once(database
 def test_what_is_being_taken_as_the_next_is_not_published(database, instance):
     made = unpublished(database, instance, 2)
     with first(database) as session:
-        mine = id_of(claim_next(session, instance, "a.0"))
+        mine = id_of(take_next(session, instance, "a.0"))
         others = passing_by(database, lambda second: top_up(second, instance))
     assert others == made - {mine}
     assert sorted(publishings(database)) == [("claimed", 0), ("ready", 1)]

@@ -26,7 +26,7 @@ from orchestrator.core.values import (
 from orchestrator.database.attempts import PUBLISHED_AT_ONCE, Ready
 from orchestrator.database.connection import Busy
 from orchestrator.database.slices import Snapshot
-from orchestrator.database.transitions import Saving
+from orchestrator.database.transitions import Saving, Sibling
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 from tests.simulation.faults import Faults
 from tests.simulation.loop import Loop, Place, Process
@@ -162,19 +162,28 @@ class SimView:
         answer = self._run("load", lambda: LOADERS[need.what](self, rows, *need.args))
         return replace(slice, loaded={**slice.loaded, need: answer})
 
-    def save(self, saving: Saving) -> None:
+    def save(self, saving: Saving) -> Snapshot | None:
         if self.transaction is not None:
             return self._run("locked save", lambda: self._save_locked(saving))
-        return self._run("save", lambda: self._save_alone(saving))
+        self._run("save", lambda: self._save_alone(saving))
+        return None
 
     def _save_alone(self, saving: Saving) -> None:
         self.database.wait_for(self.database.locked, saving.before.id, None, 1e9)
         self.tables.save(saving)
 
-    def _save_locked(self, saving: Saving) -> None:
+    def _save_locked(self, saving: Saving) -> Snapshot | None:
         assert self.transaction is not None
         self.tables.save(saving)
+        taken = self._take_next(saving.before.id, saving.sibling) if saving.sibling else None
         self.transaction.commit()
+        return taken
+
+    def _take_next(self, instance: str, wish: Sibling) -> Snapshot | None:
+        holder = (wish.worker, wish.process, wish.token)
+        of_others = self.database.locked_attempts.items()
+        locked = [attempt for attempt, whose in of_others if whose is not self.transaction]
+        return self.tables.take_next(instance, wish.task, wish.queue, *holder, locked)
 
     def forget(self, stimulus: int) -> None:
         self._write("forget", lambda: self.tables.forget(stimulus))
@@ -218,15 +227,6 @@ class SimStore(SimView):
             return self.tables.claim(attempt, instance, task, worker, process, token)
 
         return self._run("claim", do)
-
-    def claim_next(
-        self, instance: str, task: str, queue: str, worker: str, process: int, token: str
-    ) -> Snapshot | None:
-        locked = self.database.locked_attempts
-        return self._run(
-            "claim next",
-            lambda: self.tables.claim_next(instance, task, queue, worker, process, token, locked),
-        )
 
     def read_inbox(self, instance: str) -> Snapshot | None:
         return self._run("read inbox", lambda: self.tables.read_inbox(instance))

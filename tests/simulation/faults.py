@@ -31,7 +31,7 @@ AT_STATEMENTS = (
 )
 STATEMENTS: dict[str, tuple[str, ...]] = {
     "child": (
-        *("claim", "claim next", "save", "lock", "load", "locked save", "commit", "read inbox"),
+        *("claim", "save", "lock", "load", "locked save", "commit", "read inbox"),
         *("forget", "end", "ended with", "claimed with", "put", "top up", "announce"),
     ),
     "main": ("register", "heartbeat", "held by", "put"),

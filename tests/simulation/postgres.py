@@ -30,13 +30,14 @@ from orchestrator.database.connection import Database, Fenced, Superseded
 from orchestrator.database.rows import to_attempt, to_instance, to_step, to_stimulus
 from orchestrator.database.slices import Snapshot
 from orchestrator.database.store import PostgresStore
-from orchestrator.database.transitions import Saving
+from orchestrator.database.transitions import Saving, Sibling
 from orchestrator.embedded import Postgres
 from orchestrator.state_manager.deciding import decide
 from orchestrator.state_manager.store import LockedView
 from tests.simulation.rows import HistoryRow, Rows
 from tests.simulation.schedule import EVALUATOR, Simulation
 from tests.simulation.trace import Done, Trace
+from tests.support.transitions import take_next
 
 
 class Different(AssertionError):
@@ -115,14 +116,14 @@ class Again:
     def _claim(self, done: Done) -> None:
         self._same_snapshot(self.store.claim(*done.given), done.result)
 
-    def _claim_next(self, done: Done) -> None:
+    def _take_next(self, done: Done) -> None:
         *asked, locked = done.given
         with self.database.transaction() as other:  # whoever held those rows then
             other.all(
                 "select 1 from orchestrator.attempts where id = any(%s::uuid[]) for update",
                 (locked,),
             )
-            found = self.store.claim_next(*asked)
+            found = take_next(self.database, asked[0], Sibling(*asked[1:]))
         self._same_snapshot(found, done.result)
 
     def _same_snapshot(self, found: Snapshot | None, wanted: Snapshot | None) -> None:

@@ -176,7 +176,7 @@ class Tables:
         if self.watch is not None:
             self.watch.claimed(self.instances[row.instance], row)
 
-    def claim_next(
+    def take_next(
         self,
         instance: str,
         task: str,
@@ -186,7 +186,7 @@ class Tables:
         token: str,
         locked: Iterable[str],
     ) -> Snapshot | None:
-        """`slices.claim_next`, the newest; rows that are locked are passed over."""
+        """`orchestrator.take_next`, the newest; rows that are locked are passed over."""
         found = [
             row
             for id, row in self.live.items()

@@ -95,10 +95,10 @@ class Trace(Tables):
         self._note("claim", *given, result=found)
         return found
 
-    def claim_next(self, *given: Any) -> Snapshot | None:
+    def take_next(self, *given: Any) -> Snapshot | None:
         *asked, locked = given
-        found = super().claim_next(*given)
-        self._note("claim_next", *asked, sorted(_names(locked)), result=found)
+        found = super().take_next(*given)
+        self._note("take_next", *asked, sorted(_names(locked)), result=found)
         return found
 
     def end(self, attempt: str, state: AttemptState) -> None:

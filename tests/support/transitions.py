@@ -19,8 +19,9 @@ from orchestrator.core.values import (
 )
 from orchestrator.database import slices, stimuli
 from orchestrator.database.connection import Database
-from orchestrator.database.slices import Reader
-from orchestrator.database.transitions import Saving, save
+from orchestrator.database.rows import to_attempt
+from orchestrator.database.slices import Reader, Snapshot, snapshot
+from orchestrator.database.transitions import TAKE_NEXT, TAKEN, Saving, Sibling, save
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 WORKER = ids.new_id()
@@ -89,3 +90,12 @@ def an_hour_ago(database: Database, column: str) -> None:
     database.all(
         f"update orchestrator.attempts set {column} = clock_timestamp() - interval '1 hour'"
     )
+
+
+def take_next(reader: Reader, instance: str, sibling: Sibling) -> Snapshot | None:
+    """What a save does for its sibling, in a transaction that is left open."""
+    holder = (sibling.worker, sibling.process, sibling.token)
+    reader.all(TAKE_NEXT, (instance, sibling.task, sibling.queue, *holder))
+    row = reader.one(TAKEN, holder)
+    found = row and row[0]
+    return snapshot(found["slice"], to_attempt(found["attempt"])) if found else None
