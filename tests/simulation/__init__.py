@@ -11,9 +11,10 @@ its seed.
 
 `faults` strikes at those same points: a statement fails before it did anything, or its reply is
 lost; a process is killed there, or stopped for some leases; messages are lost, doubled, delayed,
-shuffled, forged. `invariants` looks at every change as it is made. When the faults are over the
-simulation must come to its end within a bound, and each instance must have ended as `oracle`
-says, which reads the document by itself. `replay` runs each history through the core again.
+shuffled, forged; the wall clock jumps, or stands still. `invariants` looks at every change as it
+is made. When the faults are over the simulation must come to its end within a bound, and each
+instance must have ended as `oracle` says, which reads the document by itself. `replay` runs each
+history through the core again.
 
     python -m tests.simulation --seconds 60 --processes 2
     python -m tests.simulation --seed 1234

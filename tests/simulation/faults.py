@@ -72,6 +72,7 @@ AT_ONCE = (
     "beat killed",
     "api killed",
     "clock stepped",
+    "clock stopped",
 )
 CONDITIONS = ("pending", "running", "waiting", "suspended", "compensating", "ended")
 

@@ -25,8 +25,6 @@ class Process:
         self.kind = kind
         self.alive = True
         self.stopped = False
-        #: How far its wall clock is off, in s.
-        self.skew = 0.0
         self.actors: list[Actor] = []
         self.frozen: list[Actor] = []
         self.transactions: list[Any] = []

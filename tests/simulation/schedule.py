@@ -110,7 +110,9 @@ class Simulation:
         self.broker = SimBroker(self.loop, self.faults)
         self.upkeep = SimUpkeep(self.database)
         self.log = Recorder()
+        #: By how much the processes' wall clock is off, and the time at which it stands.
         self.skew = 0.0
+        self.stands_at: float | None = None
         self._made = 0
         self._store = SimStore(self.database)
         self._workflows = Workflows(self._store)
@@ -240,6 +242,7 @@ class Simulation:
             "beat killed": lambda: loop.kill(beat.process),
             "api killed": lambda: loop.kill(self.api.process),
             "clock stepped": self._step_clock,
+            "clock stopped": self._stop_clock,
         }
         return strikes[kind]() is not False
 
@@ -249,6 +252,10 @@ class Simulation:
 
     def _step_clock(self) -> None:
         self.skew = self.faults.random.choice([-3600.0, 3600.0])
+        self.stands_at = None
+
+    def _stop_clock(self) -> None:
+        self.stands_at = self.loop.now
 
     def _forge(self) -> bool:
         """Messages that nobody of us has sent."""
@@ -396,7 +403,8 @@ class Simulation:
                 module.log = log  # type: ignore[attr-defined]
 
     def _wall(self) -> datetime:
-        return EPOCH + timedelta(seconds=self.loop.now + self.skew)
+        at = self.loop.now if self.stands_at is None else self.stands_at
+        return EPOCH + timedelta(seconds=at + self.skew)
 
 
 def is_settled(rows: Rows) -> bool:

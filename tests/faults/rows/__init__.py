@@ -21,7 +21,6 @@ _ALL = (
     *brokers.ROWS,
     *webhooks.ROWS,
     *steps.ROWS,
-    *upgrades.ROWS,
     *machines.ROWS,
     *soak.ROWS,
 )
@@ -36,7 +35,11 @@ CONTINUED = (
     "FLUSHALL",
     "each message ten times, shuffled",
 )
-ROWS = (*_ALL, *(without_continuation(row) for row in _ALL if row.name in CONTINUED))
+ROWS = (
+    *_ALL,
+    *(without_continuation(row) for row in _ALL if row.name in CONTINUED),
+    *upgrades.ROWS,  # it goes on until the upgrade is done: the last one takes from no other
+)
 
 #: What every row's product is set to, unless it says otherwise.
 DEFAULTS: Mapping[str, Any] = {"lease": 10, "republish_after": 2}
