@@ -14,7 +14,9 @@ from orchestrator import ids
 from orchestrator.core.values import StimulusKind
 from orchestrator.database import slices, stimuli
 from orchestrator.database.connection import UNBOUNDED, Database
+from orchestrator.database.transitions import Sibling
 from orchestrator.errors import DatabaseUnavailable
+from tests.support.transitions import WORKER, an_instance, ready, take_next
 
 _SELF = "select pg_backend_pid()"
 
@@ -142,6 +144,37 @@ def _scans(database: Database) -> list[tuple[object, ...]]:
         "select relname, seq_scan from pg_stat_user_tables"
         " where relname in ('instances', 'stimuli', 'attempts') order by 1"
     )
+
+
+def test_the_next_sibling_costs_nothing_for_what_others_have_waiting(database_url: str) -> None:
+    """Planned while nothing waited, the index of everybody's waiting attempts would have done."""
+    database, looking = Database(database_url, size=1), Database(database_url)
+    mine, other, done = (an_instance(database) for _ in range(3))
+    ready(database, done, 200)
+    database.all("update orchestrator.attempts set state = 'succeeded'")
+    database.all("vacuum analyze orchestrator.attempts")
+    wish = Sibling("shop.reserve", "celery", WORKER, 1, "t.0")
+    for _ in range(10):
+        assert take_next(database, mine, wish) is None
+    ready(database, other, 500)
+    one = ready(database, mine, 1)[0]
+    database.one("select pg_stat_force_next_flush()")
+    before = _read(looking)
+    found = take_next(database, mine, wish)
+    assert found is not None and found.slice.attempt is not None
+    assert found.slice.attempt.id == one.id
+    database.one("select pg_stat_force_next_flush()")
+    assert _read(looking) - before < 20
+    database.close()
+    looking.close()
+
+
+def _read(database: Database) -> int:
+    """How many attempts the indexes have led to, wanted or not."""
+    ((count,),) = database.all(
+        "select idx_tup_fetch + seq_tup_read from pg_stat_user_tables where relname = 'attempts'"
+    )
+    return int(count)
 
 
 def test_every_function_of_the_hot_path_plans_for_growth(database_url: str) -> None:
