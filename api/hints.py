@@ -20,8 +20,8 @@ _BATCH = 100
 #: Seconds between two messages to the broker, at least: what comes meanwhile goes together.
 #: The first after a rest goes at once.
 _PACE = 0.005
-#: The same while more than one came meanwhile: at 330 starts a second a message then names as
-#: many as it may. A message costs the API and a worker about as much as a whole start.
+#: The same while more than one came meanwhile: at 330 starts a second a message then names
+#: three instead of two. Sending one is dear, and so is receiving it in a worker.
 _BUSY_PACE = 0.012
 
 
