@@ -21,6 +21,7 @@ from api.kinds import Kind
 from api.slow import SlowRequest
 from orchestrator.database.connection import Busy
 from orchestrator.database.idempotency import InFlight, KeyReused
+from orchestrator.database.migrate import UnknownSchema
 from orchestrator.document.problems import InvalidDocument, MalformedDocument
 from orchestrator.errors import Conflict, DatabaseUnavailable, NotFound, OrchestratorError
 from orchestrator.expressions import EvaluatorUnavailable
@@ -62,6 +63,7 @@ TRANSLATIONS: tuple[tuple[type[OrchestratorError], Kind], ...] = (
     (NotFound, kinds.NOT_FOUND),
     (Busy, kinds.UNAVAILABLE),
     (DatabaseUnavailable, kinds.UNAVAILABLE),
+    (UnknownSchema, kinds.UNAVAILABLE),
     (EvaluatorUnavailable, kinds.NO_EVALUATOR),
     (Conflict, kinds.CONFLICT),
 )

@@ -10,14 +10,19 @@ import gc
 import importlib
 import ipaddress
 import logging
+import os
+import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import gunicorn.app.base  # type: ignore[import-untyped]
 import gunicorn.glogging  # type: ignore[import-untyped]
 
 from orchestrator import log
+from orchestrator.database import migrate
+from orchestrator.database.listening import pause
 from orchestrator.database.migrate import require_schema
-from orchestrator.errors import ConfigurationError
+from orchestrator.errors import ConfigurationError, DatabaseUnavailable
 from orchestrator.metrics import Meters
 from orchestrator.settings import Settings
 
@@ -30,6 +35,8 @@ KEEPALIVE = 75
 #: Serving processes that count apart from one another (WEB_CONCURRENCY); one that begins in
 #: place of one that died goes on with the numbers of the oldest.
 PROCESSES = 64
+#: How often to look for a database that was away at the start, in s.
+LOOK = 1.0
 
 _log = log.get_logger(__name__)
 
@@ -42,17 +49,45 @@ def run(settings: Settings) -> None:
     """
     log.configure(settings)
     keys_needed = needs_keys(settings)
-    require_schema(settings)
+    checked = require_schema(settings)
     if not keys_needed:
         _log.warning(
             "Nobody needs an API key: the API can be reached from this machine only",
             action="authentication_off",
             host=settings.api_host,
         )
-    server = Server(settings, authenticate=keys_needed)
+    server = Server(settings, authenticate=keys_needed, checked=checked)
     if server.cfg.workers > 1:
         _share_memory()
-    server.run()
+    watch = None if checked else Watch(settings)
+    try:
+        server.run()
+    finally:
+        if watch is not None and watch.refused is not None:
+            raise watch.refused
+
+
+class Watch:
+    """Looks for the schema of a database that was away, beside what watches over the serving
+    processes, and ends that where it is none for us. Those answer 503 from the first
+    connection on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.refused: ConfigurationError | None = None
+        self._settings = settings
+        threading.Thread(target=self._look, name="schema", daemon=True).start()
+
+    def _look(self) -> None:
+        while self.refused is None:
+            pause(LOOK)
+            try:
+                migrate.check(self._settings.database_url)
+            except DatabaseUnavailable:
+                continue
+            except ConfigurationError as error:
+                self.refused = error
+                os.kill(os.getpid(), signal.SIGTERM)
+            return
 
 
 def needs_keys(settings: Settings) -> bool:
@@ -95,8 +130,9 @@ def is_loopback(host: str) -> bool:
 class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has no types
     """gunicorn, set up for the API."""
 
-    def __init__(self, settings: Settings, authenticate: bool) -> None:
+    def __init__(self, settings: Settings, *, authenticate: bool, checked: bool = True) -> None:
         self._settings = settings
+        self._checked = checked
         self._authenticate = authenticate
         # What the serving processes count: each shows what all of them have.
         self._meters = Meters(PROCESSES)
@@ -140,7 +176,7 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has
         celery = Celery("orchestrator-api", set_as_current=False)
         celery.conf.update(celery_settings(self._settings))
         meter = self._meters.meter(self._slot)
-        services = bootstrap.services(self._settings, celery, meter)
+        services = bootstrap.services(self._settings, celery, meter, checked=self._checked)
         return create_app(services, authenticate=self._authenticate, series=self._meters.read)
 
 

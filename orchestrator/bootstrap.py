@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.core import Limits
+from orchestrator.database import migrate
 from orchestrator.database import secrets as sealed
 from orchestrator.database.connection import Database
 from orchestrator.database.store import PostgresStore
@@ -47,16 +48,23 @@ class Services:
 
 
 def services(
-    settings: Settings, app: Celery, meter: Meter | None = None, *, keep: bool = False
+    settings: Settings,
+    app: Celery,
+    meter: Meter | None = None,
+    *,
+    keep: bool = False,
+    checked: bool = True,
 ) -> Services:
     """Make the services; nothing is connected to until it is used.
 
     `app` is the Celery app that messages go out through: the users' own in their workers;
     `meter` counts what this process does; `keep`: its threads keep their connections
-    (`Database`).
+    (`Database`). Where the schema was not `checked`, every statement raises `UnknownSchema` if
+    that turns out to be none that this release works on.
     """
     meter = meter or Meter()
-    database = Database(settings.database_url, size=settings.database_pool, keep=keep)
+    greet = None if checked else migrate.look
+    database = Database(settings.database_url, size=settings.database_pool, keep=keep, greet=greet)
     dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout, meter)
     evaluator = Evaluator(Sandbox(settings.expression_cpu))
     vault = Vault(settings.secrets_key)

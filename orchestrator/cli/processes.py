@@ -84,12 +84,13 @@ def _celery(name: str, loglevel: str | None, *arguments: str, obeys: bool = Fals
     sys.path.insert(0, os.getcwd())
     _import_tasks(load_settings().imports)
     level = loglevel or load_settings().log_level
-    command.main(
+    status = command.main(
         [f"--loglevel={level}", *arguments],
         prog_name=click.get_current_context().command_path,
         standalone_mode=False,
         obj=CLIContext(app, no_color=bool(os.environ.get("NO_COLOR")), workdir=None),
     )
+    sys.exit(status)  # which a worker that ends by itself has chosen
 
 
 def _import_tasks(modules: Sequence[str]) -> None:

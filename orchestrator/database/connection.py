@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -126,10 +126,21 @@ class Database:
 
     `keep`: a thread keeps the connection that it used last, for asking the pool each time
     costs as much as a good part of a statement. Only where no more threads than `size` ask.
+    `greet` is called with each new connection until it has not raised; what it raises, whoever
+    asked for the connection gets.
     """
 
-    def __init__(self, url: str, *, size: int = 5, wait: float = 3.0, keep: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        size: int = 5,
+        wait: float = 3.0,
+        keep: bool = False,
+        greet: Callable[[Any], None] | None = None,
+    ) -> None:
         self.url = url
+        self._greet = greet
         self._size = size
         self._wait = wait
         self._keep = keep
@@ -151,6 +162,13 @@ class Database:
         extras.register_uuid(conn_or_curs=made)  # type: ignore[no-untyped-call]
         extras.register_default_json(made, loads=codec.loads)
         extras.register_default_jsonb(made, loads=codec.loads)
+        if self._greet is not None:
+            try:
+                self._greet(made)
+            except BaseException:
+                made.close()
+                raise
+            self._greet = None
         return made
 
     def all(self, sql: str, params: Params = ()) -> Rows:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg2.errors
 
@@ -124,20 +124,16 @@ def check(url: str) -> None:
         UnknownSchema: says what stands there and what to do.
         DatabaseUnavailable: nobody can tell.
     """
-    database = Database(url, size=1)
+    database = Database(url, size=1, greet=look)
     try:
-        _judge(*(database.one(_FOUND) or (None, None)))
-    except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
-        _judge(None, None)
-    except psycopg2.errors.InsufficientPrivilege as error:
-        raise UnknownSchema(f"the database's schema can't be read: {error}".strip()) from error
+        database.one("select 1")
     finally:
         database.close()
 
 
-def require_schema(settings: Settings) -> None:
-    """What a process asks for when it starts. A database that is away is waited for, as ever:
-    nobody can tell then.
+def require_schema(settings: Settings) -> bool:
+    """What a process asks for when it starts. A database that is away is waited for: nobody can
+    tell then, which is False. It is asked again at the first connection (`bootstrap.services`).
 
     Raises:
         UnknownSchema: the database's schema is missing, or none that this release works on.
@@ -146,6 +142,21 @@ def require_schema(settings: Settings) -> None:
         check(settings.database_url)
     except DatabaseUnavailable as error:
         log.warning("Postgres is away", action="schema_unchecked", error=str(error))
+        return False
+    return True
+
+
+def look(connection: Any) -> None:
+    """As `check`, over a connection that is there (see `Database`)."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_FOUND)
+            found = cursor.fetchone()
+    except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
+        found = None
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise UnknownSchema(f"the database's schema can't be read: {error}".strip()) from error
+    _judge(*(found or (None, None)))
 
 
 def _judge(found: str | None, note: str | None) -> None:

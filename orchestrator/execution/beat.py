@@ -16,11 +16,11 @@ import celery.beat
 from orchestrator.bootstrap import services
 from orchestrator.clock import monotonic
 from orchestrator.database.connection import Busy
-from orchestrator.errors import DatabaseUnavailable
+from orchestrator.errors import ConfigurationError, DatabaseUnavailable
 from orchestrator.event_handler.chores import EventChores
 from orchestrator.event_handler.post import PostOffice
 from orchestrator.execution.patience import delays
-from orchestrator.execution.schema import require_or_exit
+from orchestrator.execution.schema import WRONG, require_or_exit, tell
 from orchestrator.log import get_logger
 from orchestrator.outbound import Outbound
 from orchestrator.scheduler.chores import Chores
@@ -47,14 +47,14 @@ class Scheduler(celery.beat.Scheduler):
     entries, each due time of which is sent once however many beats run."""
 
     def __init__(self, app: Any, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
-        self._closed = False
+        self._closed = self._refused = False
         super().__init__(app, *args, lazy=lazy, **kwargs)  # type: ignore[misc]  # as Celery calls it
         if lazy:
             return  # Celery only asks for our name and interval
         settings = load_settings()
-        require_or_exit(settings)
+        checked = require_or_exit(settings)
         self._publish_timeout = settings.publish_timeout
-        self._services = services(settings, app)
+        self._services = services(settings, app, checked=checked)
         database, meter = self._services.database, self._services.meter
         dispatcher = self._services.dispatcher
         kept = timedelta(seconds=settings.event_retention)
@@ -93,6 +93,10 @@ class Scheduler(celery.beat.Scheduler):
             # Longer and longer: a fleet of beats must not keep a database from coming back.
             self._delays = self._delays or delays()
             pause = next(self._delays)
+        except ConfigurationError as error:  # it is there now, and is none for us
+            self._refused = True
+            tell(error)
+            raise SystemExit(WRONG) from None
         self._go_on()
         self._wake.wait(pause)
         return 0
@@ -134,6 +138,8 @@ class Scheduler(celery.beat.Scheduler):
             probes = (self._probes,) if self._probes is not None else ()
             for part in (*probes, self._post, self._wake, self._services):
                 self._close_part(part)
+        if self._refused:
+            raise SystemExit(WRONG)  # Celery keeps what `tick` has raised to itself
 
     @staticmethod
     def _close_part(part: Any) -> None:

@@ -114,7 +114,7 @@ def _prepared(execution: Execution, controller: Any) -> Worker | None:
     from orchestrator.execution.worker import Worker
 
     require = require_or_exit if _is_program(controller) else require_schema
-    require(execution.settings)
+    execution.schema_checked = require(execution.settings)
     _serve_control(execution)
     _take_only_what_can_start(execution.app, controller)
     _accept_json(execution.app)

@@ -57,6 +57,8 @@ class Execution:
         self.concurrency = 0
         #: Consumes the control queue where Celery's own consumer does not (RabbitMQ).
         self.control: ControlConsumer | None = None
+        #: Postgres was there when the worker started; else it is asked at the first connection.
+        self.schema_checked = True
         #: What the worker's processes count; shared only where somebody can read it.
         self.meters: Meters | None = None
         self.probes: Probes | None = None
@@ -149,7 +151,11 @@ class Execution:
             with self._lock:
                 if self._services is None:
                     self._services = services(
-                        self.settings, self.app, self.meter, keep=self._is_child
+                        self.settings,
+                        self.app,
+                        self.meter,
+                        keep=self._is_child,
+                        checked=self.schema_checked,
                     )
         return self._services
 

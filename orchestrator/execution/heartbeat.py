@@ -16,7 +16,8 @@ from celery.worker import state as worker_state
 from orchestrator.clock import monotonic
 from orchestrator.database import workers
 from orchestrator.database.workers import WorkerRow
-from orchestrator.errors import DatabaseUnavailable
+from orchestrator.errors import ConfigurationError, DatabaseUnavailable
+from orchestrator.execution.schema import WRONG, tell
 from orchestrator.log import get_logger
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Heartbeat:
             self._thread.join(self._period)
         try:
             workers.stop(self._execution.services.database, self._execution.worker_id)
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, ConfigurationError):
             log.info("The worker ends without a farewell", action="farewell_unheard")
 
     def received(self) -> None:
@@ -99,12 +100,22 @@ class Heartbeat:
             if not self._silent:
                 log.warning("The heartbeat is not heard", action="beat_failed", error=str(error))
             self._silent = True
+        except ConfigurationError as error:
+            self._refuse(error)
         except Exception:
             log.exception("The heartbeat failed", action="beat_failed")
         else:
             self._silent = False
+            self._execution.schema_checked = True
             self._beaten = monotonic()
             self._after_beat()
+
+    def _refuse(self, error: ConfigurationError) -> None:
+        """Postgres is there now, and is none for us: the worker ends, having claimed nothing."""
+        if not self._end.is_set():
+            tell(error)
+            worker_state.should_stop = WRONG  # type: ignore[assignment]  # an exit status
+            self._end.set()
 
     def _beat(self) -> None:
         execution, database = self._execution, self._execution.services.database

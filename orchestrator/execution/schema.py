@@ -1,4 +1,4 @@
-"""A worker or a beat does not start on a database whose schema it does not know."""
+"""A worker or a beat does not work on a database whose schema it does not know."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from orchestrator.settings import Settings
 WRONG = 2
 
 
-def require_or_exit(settings: Settings) -> None:
+def require_or_exit(settings: Settings) -> bool:
     """As `require_schema`, for a program of Celery's, which would show a traceback: one line,
     and the end (SystemExit)."""
     try:
-        require_schema(settings)
+        return require_schema(settings)
     except ConfigurationError as error:
-        # Celery may have made a logger of the other one.
-        print(f"error {error}", file=sys.__stderr__, flush=True)
+        tell(error)
         raise SystemExit(WRONG) from None
+
+
+def tell(error: ConfigurationError) -> None:
+    """The line that a program ends with."""
+    # Celery may have made a logger of the other one.
+    print(f"error {error}", file=sys.__stderr__, flush=True)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from orchestrator import clock
 from orchestrator.database.connection import Busy
 from orchestrator.database.timers import LONGEST_SLEEP
-from orchestrator.errors import DatabaseUnavailable
+from orchestrator.errors import ConfigurationError, DatabaseUnavailable
 from orchestrator.log import get_logger
 from orchestrator.metrics import catalog as metrics
 from orchestrator.scheduler.reminding import OVERDUE, Reminder
@@ -95,7 +95,7 @@ class Chores:
         began = clock.monotonic()
         try:
             return do()
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, ConfigurationError):
             raise
         except Busy:
             log.info("A chore found the rows locked", action="chore_busy", chore=name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -11,6 +12,7 @@ from orchestrator.database import migrate
 from orchestrator.database.connection import Database
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.processes import log_says
+from tests.faults.proxy import Proxy
 from tests.support.stack import Stack, free_port
 
 HEAD, LATER, LATEST = "0012", "0013", "0014"
@@ -133,6 +135,46 @@ def test_every_program_waits_for_a_database_that_is_away(
         process = stack.spawn("program", *PROGRAMS[name], ready=log_says(signs[name]))
         assert process.running
         assert "Postgres is away" in process.log_since_start()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_no_program_goes_on_when_the_database_comes_back_with_an_unknown_schema(
+    name: str, tmp_path: Path, empty_database_url: str, broker_url: str
+) -> None:
+    """They look at their first connection: here everything is away at first."""
+    at = urlsplit(empty_database_url)
+    ready = {"worker": " ready.", "beat": "beat_waits", "api": "Booting worker"}
+    signs = {**ready, "users' worker": " ready.", "users' beat": "Postgres is away"}
+    with Proxy(at.port or 5432) as proxy:
+        proxy.mode = "swallow"
+        user = at.netloc.rpartition("@")[0]
+        url = at._replace(netloc=f"{user}@127.0.0.1:{proxy.port}").geturl()
+        with Stack(tmp_path, url, broker_url, api_port=free_port()) as stack:
+            process = stack.spawn("program", *PROGRAMS[name], ready=log_says(signs[name]))
+            assert "Postgres is away" in process.log_since_start()
+            proxy.mode = "pass"
+            proxy.cut()
+            assert process.wait(60) == 2
+    (told,) = [line for line in _lines(tmp_path) if line.startswith("error")]
+    assert told.endswith("run `orchestrator db upgrade` first")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_database_is_looked_at_until_it_was_found_to_be_ours(
+    known: bool, empty_database_url: str
+) -> None:
+    if known:
+        version(empty_database_url, HEAD)
+    database = Database(empty_database_url, greet=migrate.look)
+    for _ in range(2):
+        if known:
+            assert database.one("select 1") == (1,)
+            version(empty_database_url, LATER)  # which whoever works already goes on with
+        else:
+            with pytest.raises(migrate.UnknownSchema):
+                database.one("select 1")
+    database.close()
 
 
 def _lines(folder: Path) -> list[str]:
