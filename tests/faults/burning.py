@@ -27,6 +27,8 @@ LEAST_WORKFLOWS = 40
 LONGEST = 600.0
 #: What starting, settling and looking take of a row's time, about, in s.
 AROUND = 10.0
+#: Why a row was not begun; a whole run has time for each.
+NO_TIME = "no time was left"
 #: A strike waits for something to end since the last one, so long at most, in s.
 PACE = 20.0
 #: With less time than this for a row, in s, its faults strike in quicker succession.

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from orchestrator.embedded import Postgres, Valkey
-from tests.faults.burning import LONGEST, Outcome, Servers, burn
+from tests.faults.burning import LONGEST, NO_TIME, Outcome, Servers, burn
 from tests.faults.rows import Row
 
 #: A row needs this for its processes, a few strikes and its settling, in s: with less left, it
@@ -29,7 +29,7 @@ def run(
             why = _why_not(row, full)
             seconds = _share(rows[number:], full, until, min(longest, half))
             if why is None and seconds < LEAST:
-                why = "no time was left"
+                why = NO_TIME
             outcome = Outcome(row.name, row.strikes, not_run=why)
             if why is None:
                 _burn(outcome, row, servers, seconds, seed + number)

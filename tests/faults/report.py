@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import clock
-from tests.faults.burning import Outcome
+from tests.faults.burning import NO_TIME, Outcome
 from tests.faults.recovering import percentile
 from tests.faults.rows import Row
 
@@ -52,6 +52,9 @@ def falls_short_of(all_of_them: Figures) -> list[str]:
         if all_of_them[name] < least:
             told.append(f"{all_of_them[name]} {name} of {least}")
     told += [f"{all_of_them[name]} {name}" for name in ("lost", "doubled") if all_of_them[name]]
+    late = [name for name, why in all_of_them["rows_not_run"].items() if why == NO_TIME]
+    if late:
+        told.append("no time was left for " + ", ".join(late))
     if not all_of_them["continued"]:
         told.append("no worker went on with a step")
     if not all_of_them["recoveries"]:

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.core.engine import ENGINE
 from tests.faults import recovering, report
-from tests.faults.burning import Outcome
+from tests.faults.burning import NO_TIME, Outcome
 from tests.faults.ground import Ground
 from tests.faults.parts import judge_replay, judge_simulation
 from tests.faults.recovering import Loss, Recoveries, recoveries
@@ -211,6 +211,14 @@ def test_a_whole_run_that_falls_short_fails_and_says_why(changed):
     assert len(found["falls_short"]) == 1
     assert "falls short" in dict(report.sums(found))
     assert not _figures(0, **changed)["passed"]  # no bound is a whole run, too
+
+
+def test_a_whole_run_has_time_for_every_row():
+    fine = Outcome(CHILD, workflows=10_000, strikes=1_000, continued=1, recovery=[11.0] * 200)
+    left = Outcome("FLUSHALL", not_run=NO_TIME)
+    found = report.figures([fine, left], {}, ROWS, minutes=50, seed=1, everything=True)
+    assert found["falls_short"] == ["no time was left for FLUSHALL"]
+    assert not found["passed"]
 
 
 def test_a_short_run_or_one_of_a_few_rows_need_not_come_to_them():
