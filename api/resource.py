@@ -105,7 +105,7 @@ class Resource(flask_smorest.Blueprint):  # type: ignore[misc]  # it has no type
             "content_type": media_type,
         }
         if schema is not None:
-            answer["schema"] = schema() if isinstance(schema, type) else schema
+            answer["schema"] = schema  # a class is one for all; instances are whole copies of it
         if described:
             answer["headers"] = described
 

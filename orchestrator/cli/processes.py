@@ -27,6 +27,7 @@ _log_level = click.option("-l", "--loglevel", help="Default: ORCHESTRATOR_LOG_LE
 @click.option("--port", type=PORT, help="Default: ORCHESTRATOR_API_PORT, else 8233.")
 def api(host: str | None, port: int | None) -> None:
     """Serve the REST API."""
+    _load_no_screen()
     open_house()
     from api.server import run
 
@@ -65,7 +66,20 @@ worker.add_command(list_workers)
 @_log_level
 def beat(loglevel: str | None) -> None:
     """Fire what falls due; several may run side by side."""
+    _load_no_screen()
     _celery("beat", loglevel, "--scheduler=orchestrator.execution.beat:Scheduler")
+
+
+def _load_no_screen() -> None:
+    """structlog takes rich along wherever it is there, for tracebacks in colour; ours are plain.
+    A worker runs users' code, which may want them."""
+    hidden: Any = None
+    if not {"structlog", "rich"}.intersection(sys.modules):
+        sys.modules["rich"] = hidden
+        try:
+            import_module("structlog")
+        finally:
+            del sys.modules["rich"]
 
 
 def _celery(name: str, loglevel: str | None, *arguments: str, obeys: bool = False) -> None:
