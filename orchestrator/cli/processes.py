@@ -27,7 +27,7 @@ _log_level = click.option("-l", "--loglevel", help="Default: ORCHESTRATOR_LOG_LE
 @click.option("--port", type=PORT, help="Default: ORCHESTRATOR_API_PORT, else 8233.")
 def api(host: str | None, port: int | None) -> None:
     """Serve the REST API."""
-    _load_no_screen()
+    _load("structlog", without="rich")  # a worker runs users' code, which may want it
     open_house()
     from api.server import run
 
@@ -66,20 +66,20 @@ worker.add_command(list_workers)
 @_log_level
 def beat(loglevel: str | None) -> None:
     """Fire what falls due; several may run side by side."""
-    _load_no_screen()
+    _load("structlog", without="rich")
     _celery("beat", loglevel, "--scheduler=orchestrator.execution.beat:Scheduler")
 
 
-def _load_no_screen() -> None:
-    """structlog takes rich along wherever it is there, for tracebacks in colour; ours are plain.
-    A worker runs users' code, which may want them."""
+def _load(module: str, *, without: str) -> None:
+    """Load a module that takes another along wherever it is there, and can do without: structlog
+    takes rich, for tracebacks in colour, and Celery's commands pygments, for what they show."""
     hidden: Any = None
-    if not {"structlog", "rich"}.intersection(sys.modules):
-        sys.modules["rich"] = hidden
+    if not {module, without}.intersection(sys.modules):
+        sys.modules[without] = hidden
         try:
-            import_module("structlog")
+            import_module(module)
         finally:
-            del sys.modules["rich"]
+            del sys.modules[without]
 
 
 def _celery(name: str, loglevel: str | None, *arguments: str, obeys: bool = False) -> None:
@@ -88,6 +88,7 @@ def _celery(name: str, loglevel: str | None, *arguments: str, obeys: bool = Fals
     Not by way of `celery`, the command: that loads whatever is installed beside it as one of
     its commands, Flower and a shell among them, and a process that serves keeps it all.
     """
+    _load("celery.bin.base", without="pygments")
     from celery.bin.base import CLIContext
 
     app = import_module("orchestrator.execution.app").app

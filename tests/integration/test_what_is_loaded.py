@@ -58,3 +58,5 @@ def test_what_serves_carries_nothing_that_only_others_need(
         loaded = set(IMPORT.findall((tmp_path / f"{name}.log").read_text()))
         assert "orchestrator.bootstrap" in loaded, name
         assert not NEEDLESS.intersection(loaded), name
+        if name != "worker":  # which runs users' code
+            assert not {"rich", "pygments"}.intersection(loaded), name
