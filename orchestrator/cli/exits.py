@@ -69,7 +69,16 @@ def failure_of(error: ApiError | Unreachable) -> Failure:
     if isinstance(error, Unreachable):
         return Failure(str(error), Exit.UNREACHABLE, _START_IT)
     status, hint = _STATUSES.get(error.status, (Exit.USAGE, None))
-    return Failure("\n".join([str(error), *map(_place, error.errors)]), status, hint)
+    return Failure("\n".join(_sentences(error)), status, hint)
+
+
+def _sentences(error: ApiError) -> list[str]:
+    """The refusal and its reasons, each with its place; a single one is the refusal itself."""
+    said, errors = str(error), error.errors
+    if len(errors) == 1 and str(errors[0].get("message")) in said:
+        pointer = errors[0].get("pointer")
+        return [f"{said} ({pointer})" if pointer else said]
+    return [said, *map(_place, errors)]
 
 
 _START_IT = """\

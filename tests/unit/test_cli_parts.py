@@ -57,6 +57,18 @@ def test_a_refusal_has_the_exit_status_of_its_kind(http, expected):
     assert failure_of(ApiError(http, {"title": "no"})).exit_code == expected
 
 
+def test_the_one_reason_of_a_refusal_is_said_once():
+    said = "there is no workflow a/b"
+    one = {"pointer": "/workflow", "message": said}
+    assert (
+        failure_of(ApiError(404, {"detail": said, "errors": [one]})).message
+        == f"{said} (/workflow)"
+    )
+    two = [one, {"pointer": "/input", "message": "too large"}]
+    found = failure_of(ApiError(422, {"detail": f"{said} (and 1 more)", "errors": two})).message
+    assert found.splitlines()[1:] == [f"  /workflow: {said}", "  /input: too large"]
+
+
 def test_every_command_that_is_listed_can_be_loaded():
     context = click.Context(main)
     for name in main.list_commands(context):
