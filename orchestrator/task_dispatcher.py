@@ -227,8 +227,7 @@ class TaskDispatcher:
             body.headers[HEADER] = {"instance": step.instance, "step": step.step, "v": VERSION}
             if step.priority is not None:
                 redis = producer.connection.transport.driver_type == "redis"
-                # 9 is the most urgent for us and for AMQP; on Redis it is 0.
-                body.properties["priority"] = 9 - step.priority if redis else step.priority
+                body.properties["priority"] = broker.priority(step.priority, redis=redis)
         self._app.amqp.send_task_message(
             producer,
             message.task,

@@ -120,7 +120,9 @@ class Chain:
     def _continue_with(self, work: Work) -> None:
         task = self.execution.app.tasks[work.attempt.task]
         queue = self.execution.queue_of(work.attempt)
-        request = requests.fresh(work, self.execution.hostname, queue)
+        request = requests.fresh(
+            work, self.execution.hostname, queue, self.execution.priority_of(work.attempt)
+        )
         self.run(task, work, request, told=False)
 
     def _traced(self, hold: Hold, request: dict[str, Any]) -> Any:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.process import current_process
 
+from orchestrator import broker
 from orchestrator.errors import ConfigurationError
 from orchestrator.execution.context import ids
 from orchestrator.execution.continuation import Durations, Rules
@@ -166,6 +167,20 @@ class Execution:
 
         chosen = self.settings
         return Outbound(chosen.outbound_allow, chosen.outbound_resolve, chosen.outbound_ca)
+
+    @cached_property
+    def _is_on_redis(self) -> bool:
+        try:
+            return broker.is_redis(broker.url_of(self.app))
+        except ConfigurationError:  # a transport for tests, such as memory://
+            return False
+
+    def priority_of(self, attempt: Attempt) -> int | None:
+        """The number that a message of the attempt has when it arrives: what Celery lets messages
+        inherit that the task sends. (On Redis kombu writes 0 where none is given.)"""
+        if attempt.priority is None:
+            return 0 if self._is_on_redis else None
+        return broker.priority(attempt.priority, redis=self._is_on_redis)
 
     @cached_property
     def tokens(self) -> Tokens:

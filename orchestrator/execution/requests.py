@@ -43,8 +43,9 @@ def clean(request: dict[str, Any], work: Work, arguments: Arguments) -> None:
     )
 
 
-def fresh(work: Work, hostname: str, queue: str) -> dict[str, Any]:
-    """The request of a step that this worker continues with, its arguments still left out."""
+def fresh(work: Work, hostname: str, queue: str, priority: int | None) -> dict[str, Any]:
+    """The request of a step that this worker continues with, its arguments still left out;
+    `priority` as its message would have it."""
     id = work.attempt.id
     return {
         **dict.fromkeys(FOLLOW_UPS),
@@ -69,7 +70,7 @@ def fresh(work: Work, hostname: str, queue: str) -> dict[str, Any]:
         "delivery_info": {
             "exchange": "",
             "routing_key": queue,
-            "priority": work.attempt.priority,
+            "priority": priority,
             "redelivered": False,
         },
         "is_eager": False,

@@ -317,7 +317,10 @@ def total(numbers):
 
 @shared_task(name="zoo.note", bind=True)
 def note(self, a):
-    seen("note", a=a, parent=self.request.parent_id, headers=self.request.headers)
+    priority = self.request.delivery_info.get("priority")
+    seen(
+        "note", a=a, parent=self.request.parent_id, headers=self.request.headers, priority=priority
+    )
     return a
 
 
