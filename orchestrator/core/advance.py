@@ -4,7 +4,7 @@ Theory of operation. A stimulus names a step (or the instance) and moves it. Ste
 begins or completes are put on the agenda, and the agenda is worked off, last in first out,
 until nothing is left that can go on by itself: only calls, waits, listens and awaited
 sub-workflows leave the process. After a bounded number of tasks the rest of the agenda becomes
-notes to the instance itself, and the transition commits. A fault is raised where it occurs and
+stimuli to the instance itself, and the transition commits. A fault is raised where it occurs and
 handled here, before the agenda goes on.
 
 Everything is decided on a `Draft`, which is thrown away where the slice lacks something.

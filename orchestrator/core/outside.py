@@ -62,7 +62,7 @@ def begin(draft: Draft) -> None:
 
 
 def _noted(draft: Draft, stimulus: Stimulus) -> None:
-    """A note of the instance to itself."""
+    """A stimulus of the instance to itself."""
     data = dict(stimulus.data or {})
     draft.turns = data.pop("turns", 0)
     if _is_suspended(draft, stimulus):

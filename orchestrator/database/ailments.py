@@ -111,7 +111,7 @@ LATE_SCHEDULES = (
     f" and s.next_at < {_YOUNG} order by s.next_at limit %(most)s"
 )
 
-#: Whether the instance's newest transition is young, or a note will move it on.
+#: Whether the instance's newest transition is young, or a stimulus will move it on.
 _IN_MOTION = (
     "(exists (select from orchestrator.stimuli q where q.instance_id = i.id)"
     " or coalesce((select h.at from orchestrator.history h where h.instance_id = i.id"

@@ -78,7 +78,7 @@ def calls(reader: Reader, instance: str, lease: float, limit: int = 50) -> list[
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """Notes that nobody has brought yet: how many, how many of them were set aside because
+    """Stimuli that nobody has brought yet: how many, how many of them were set aside because
     they can't be brought, since when, and whether a live worker serves the queue of control."""
 
     waiting: int

@@ -1,4 +1,4 @@
-"""Commands to instances: durable notes, put in only where the instance's status allows."""
+"""Commands to instances: stimuli, put in only where the instance's status allows."""
 
 from __future__ import annotations
 

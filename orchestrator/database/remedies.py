@@ -93,7 +93,7 @@ def is_served(reader: Reader, queue: str, lease: float) -> bool:
 
 
 def unbrought(reader: Reader, instances: Sequence[str]) -> list[str]:
-    """Those of the instances with a note of ours in the inbox."""
+    """Those of the instances with a stimulus of ours in the inbox."""
     rows = reader.all(
         "select distinct instance_id::text from orchestrator.stimuli"
         " where instance_id = any(%s::uuid[]) and (key like 'doctor:%%' or key like 'lost:%%')",

@@ -1,4 +1,4 @@
-"""The inbox of instances: notes put in, and instances found whose notes nobody brought."""
+"""The inbox of instances: stimuli put in, and instances found whose stimuli nobody brought."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestrator.codec import dumps
 from orchestrator.core.values import Json, StimulusKind
 from orchestrator.database.slices import Reader
 
-#: A note that waits is hinted at least this often, in s.
+#: A stimulus that waits is hinted at least this often, in s.
 LONGEST = 60.0
 
 
@@ -23,7 +23,7 @@ def put(
     data: Json = None,
     key: str | None = None,
 ) -> None:
-    """Leave a durable note to an instance; a second one with the same key is the first."""
+    """Leave a stimulus to an instance; a second one with the same key is the first."""
     reader.all(
         "insert into orchestrator.stimuli (instance_id, kind, step, attempt, data, key)"
         " values (%s, %s, %s, %s, %s, %s)"
@@ -33,7 +33,7 @@ def put(
 
 
 def forget(reader: Reader, stimulus: int) -> None:
-    """Remove a note that turned out to change nothing.
+    """Remove a stimulus that turned out to change nothing.
 
     An event that the instance did not take is free again: for its mailbox, and for its other
     listeners, for which it is to be looked anew.
@@ -56,24 +56,24 @@ def forget(reader: Reader, stimulus: int) -> None:
 
 
 def set_aside(reader: Reader, stimulus: int) -> None:
-    """Let what waits behind a note that can't be brought go first."""
+    """Let what waits behind a stimulus that can't be brought go first."""
     reader.all("update orchestrator.stimuli set set_aside = true where id = %s", (stimulus,))
 
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A note that waits, and whose it is."""
+    """A stimulus that waits, and whose it is."""
 
     id: int
     instance: str
 
 
 def overdue(reader: Reader, seconds: float, limit: int = 500) -> list[Late]:
-    """Notes that have waited for their bringer, or since their last hint, for so long; each is
+    """Stimuli that have waited for their bringer, or since their last hint, for so long; each is
     returned once in that time, however many beats ask, and that time doubles, up to `LONGEST`.
     One half of them are the newest, which come first, the other half the oldest.
 
-    A suspended instance's notes wait for its resumption, so they are nobody's to bring.
+    A suspended instance's stimuli wait for its resumption, so they are nobody's to bring.
     """
     rows = reader.all(
         "with late as materialized (select q.id, q.hinted_at,"
@@ -97,6 +97,6 @@ def overdue(reader: Reader, seconds: float, limit: int = 500) -> list[Late]:
 
 
 def waiting(reader: Reader, notes: Sequence[int]) -> int:
-    """How many of these notes still wait."""
+    """How many of these still wait."""
     row = reader.one("select count(*) from orchestrator.stimuli where id = any(%s)", (list(notes),))
     return row[0] if row else 0

@@ -1,4 +1,4 @@
-"""What the beats do for all: timers, schedules, lost attempts, lost messages, stale notes.
+"""What the beats do for all: timers, schedules, lost attempts, lost messages, stale stimuli.
 
 Any number of beats run all of it at once; each row falls to one of them. One chore that fails
 keeps no other from being done.

@@ -1,8 +1,8 @@
-"""Sends hints again for notes in inboxes that nobody brought: as many as seem to help.
+"""Sends hints again for stimuli in inboxes that nobody brought: as many as seem to help.
 
-A note waits because its hint is lost, or because its hint stands in a queue behind others;
+A stimulus waits because its hint is lost, or because its hint stands in a queue behind others;
 its age doesn't tell which. In the second case more hints only put the workers further behind,
-each wave of them the next transitions too. So a few are sent first. When most of their notes are
+each wave of them the next transitions too. So a few are sent first. When most of their stimuli are
 brought before the next look, hints had been lost, and twice as many follow; else half as many.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.scheduler.upkeep import Upkeep
 
-#: A note that has waited this long has lost its bringer or its hint, or waits in line, in s.
+#: A stimulus that has waited this long has lost its bringer or its hint, or waits in line, in s.
 OVERDUE = 4.0
 #: Hints of one look, at least and at most.
 LEAST, MOST = 10, 640
@@ -28,7 +28,7 @@ class Reminder:
         self._asked: Sequence[int] = ()
 
     def remind(self) -> None:
-        """Send hints for some of the notes that are overdue; call it once in a while."""
+        """Send hints for some of the stimuli that are overdue; call it once in a while."""
         self._many = self._next()
         found = self._upkeep.overdue(OVERDUE, self._many)
         # Those that came last stand last in the queue, if there is one.

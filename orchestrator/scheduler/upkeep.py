@@ -62,10 +62,10 @@ class Upkeep(Protocol):
         one can, stamped as published."""
 
     def overdue(self, seconds: float, limit: int) -> Sequence[Late]:
-        """Notes that have waited for so long, stamped as hinted; the newest first."""
+        """Stimuli that have waited for so long, stamped as hinted; the newest first."""
 
     def waiting(self, notes: Sequence[int]) -> int:
-        """How many of these notes still wait."""
+        """How many of these stimuli still wait."""
 
     def bury(self) -> None:
         """Forget workers that are long gone."""

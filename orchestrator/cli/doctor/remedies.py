@@ -1,4 +1,4 @@
-"""What mends ailments. State changes only through the core, by notes that it takes."""
+"""What mends ailments. State changes only through the core, by stimuli that it takes."""
 
 from __future__ import annotations
 

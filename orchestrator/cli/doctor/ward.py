@@ -33,7 +33,7 @@ class Ward:
     grace: float
     #: Whether the broker answers; without it nothing is compared with it.
     broker: bool = True
-    #: The instances that notes were left for.
+    #: The instances that stimuli were left for.
     told: set[str] = field(default_factory=set)
     #: What stands at the broker, by queue, once it was asked.
     _messages: dict[str, set[str] | None] = field(default_factory=dict)
@@ -58,12 +58,12 @@ class Ward:
         return self._messages
 
     def forget(self) -> None:
-        """What stands at the broker has changed, and the notes have been seen to."""
+        """What stands at the broker has changed, and the stimuli have been seen to."""
         self._messages.clear()
         self.told.clear()
 
     def has_control(self) -> bool:
-        """Whether a live worker brings notes."""
+        """Whether a live worker brings stimuli."""
         queue, lease = self.settings.control_queue, self.settings.lease
         return remedies.is_served(self.services.database, queue, lease)
 
@@ -79,7 +79,7 @@ class Ward:
         step: int | None = None,
         key: str | None = None,
     ) -> None:
-        """Leave an instance a note, and ask for it to be brought."""
+        """Leave an instance a stimulus, and ask for it to be brought."""
         self.told.add(instance)
         self.services.state.store.put(instance, kind, step=step, data=data, key=key)
         self.services.dispatcher.hint(instance)
@@ -93,11 +93,11 @@ class Ward:
 def settle(
     ward: Ward, find: Callable[[Ward], list[Row]], mended: list[Row], patience: float = 5.0
 ) -> list[Row]:
-    """Those of the mended rows that are still found. A note takes effect once it is brought:
+    """Those of the mended rows that are still found. A stimulus takes effect once it is brought:
     by a worker, or, where none does it in time, here."""
     until = monotonic() + (patience if ward.has_control() else 0.0)
     while ward.unbrought() and monotonic() < until:
-        time.sleep(LOOK_AGAIN)  # workers tell nobody when they have brought a note
+        time.sleep(LOOK_AGAIN)  # workers tell nobody when they have brought a stimulus
     for instance in ward.unbrought():
         ward.services.state.drain(instance)
     ward.forget()
