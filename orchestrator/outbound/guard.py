@@ -82,7 +82,10 @@ class Guard:
         found = [_address(text) for text in self._resolved(host, port, timeout)]
         for address in found:
             if not self.is_open(address):
-                raise Refused(f"{host} is at {address}, an address that is not open to workflows")
+                raise Refused(
+                    f"{host} is at {address}, an address that is not open to workflows:"
+                    " ORCHESTRATOR_OUTBOUND_ALLOW opens private networks"
+                )
         if not found:
             raise Unreachable(f"{host} has no address")
         return [Target(str(address), port) for address in found]
