@@ -132,17 +132,20 @@ def _paced(ground: Ground, row: Row) -> Callable[[Random], int | None]:
 
 
 def _load(ground: Ground, row: Row, striker: Striker, until: float, at_last: float) -> int:
-    """Start workflows until there were enough of them and of strikes, or time is up and there
-    were a few; how many instances ended between the first strike and the last."""
+    """Start workflows until there were enough of them and of strikes, or time is up, there were
+    a few, and something ended meanwhile; how many instances ended between the first strike and
+    the last."""
     bodies = [(ground.deploy(document), end) for document, end in row.load]
     striker.start()
     first: int | None = None
-    while not _is_enough(ground, row, striker, until):
+    moved = 0
+    while not _is_enough(ground, row, striker, until, moved):
         if time.monotonic() > at_last or striker.error:
             break
         settled = ground.settled()
         if first is None and striker.struck:
             first = settled
+        moved = 0 if first is None else settled - first
         if bodies and len(ground.told) - settled < row.backlog:
             for body, end in bodies:
                 count = max(1, min(40, row.backlog // 2) // len(bodies))
@@ -154,7 +157,7 @@ def _load(ground: Ground, row: Row, striker: Striker, until: float, at_last: flo
     return moved
 
 
-def _is_enough(ground: Ground, row: Row, striker: Striker, until: float) -> bool:
+def _is_enough(ground: Ground, row: Row, striker: Striker, until: float, meanwhile: int) -> bool:
     if row.enough is not None and not row.enough(ground):
         return False
     workflows = len(ground.told)
@@ -162,7 +165,7 @@ def _is_enough(ground: Ground, row: Row, striker: Striker, until: float) -> bool
         return True
     least = min(LEAST_WORKFLOWS, row.workflows)
     few = striker.struck >= min(LEAST_STRIKES, row.strikes) and workflows >= least
-    return few and time.monotonic() > until
+    return few and meanwhile > 0 and time.monotonic() > until
 
 
 def _heal(ground: Ground, servers: Servers) -> None:

@@ -228,7 +228,6 @@ ROWS = (
         5_000,
         (0.01, 0.05),
         judge=refused,
-        backlog=400,
     ),
     Row(
         "poisonous messages",
