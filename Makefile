@@ -39,8 +39,8 @@ lint: $(INSTALLED) ## Check style, types and the direction of imports
 bench: $(INSTALLED) ## Measure beside raw Celery (ONLY=peers,idle, RUNS=11, OUT=file.json)
 	OUT=$(OUT) ONLY=$(ONLY) RUNS=$(or $(RUNS),11) $(BIN)/python -m tests.benchmarks
 
-chaos: $(INSTALLED) ## Put the product under fire (MINUTES=50, FULL=1 a short run's soak too, OUT=file.json)
-	$(BIN)/python -m tests.faults --minutes $(or $(MINUTES),50) $(if $(FULL),--full) \
+chaos: $(INSTALLED) ## Put the product under fire (MINUTES=45, FULL=1 a short run's soak too, OUT=file.json)
+	$(BIN)/python -m tests.faults --minutes $(or $(MINUTES),45) $(if $(FULL),--full) \
 		$(if $(OUT),--out $(OUT)) --docs docs/reliability.md $(ARGS)
 	ORCHESTRATOR_TEST_CASES=$(or $(CASES),20000) $(BIN)/pytest -q tests/integration/test_api_generated.py
 
