@@ -1,6 +1,6 @@
 """`make chaos`: the fault matrix on the real product, a long simulation, the mutants.
 
-python -m tests.faults                          everything, within 50 minutes
+python -m tests.faults                          everything, within 45 minutes
 python -m tests.faults --minutes 15             shorter: fewer strikes a row, and no soak
 python -m tests.faults --minutes 15 --full      with a short soak
 python -m tests.faults --rows child,FLUSH --parts rows --minutes 3
@@ -23,7 +23,7 @@ from tests.faults.rows import ROWS
 
 SEED = 20260101
 #: The minutes of a run that is not shortened; from so many on, a run has the soak.
-WHOLE, SOAKED = 50, 45
+WHOLE = SOAKED = 45
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ class Part:
     """`run(seconds, seed)` gives its figures: ``passed`` among them, and what failed."""
 
     name: str
-    #: Of a run of 50 minutes.
+    #: Of a run of 45 minutes.
     seconds: float
     run: Callable[[float, int], Figures]
     #: The minutes of the shortest run that has it.
