@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from traceback import extract_tb
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from orchestrator.cli.house import open_house
 from orchestrator.cli.options import PORT
 from orchestrator.cli.workers import list_workers
 from orchestrator.settings import load_settings
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 _log_level = click.option("-l", "--loglevel", help="Default: ORCHESTRATOR_LOG_LEVEL, else INFO.")
 
@@ -97,7 +100,7 @@ def _celery(name: str, loglevel: str | None, *arguments: str, obeys: bool = Fals
         import_module("orchestrator.execution.remote").obey()
     # Where users' tasks are.
     sys.path.insert(0, os.getcwd())
-    _import_tasks(load_settings().imports)
+    _import_tasks(app, load_settings().imports)
     level = loglevel or load_settings().log_level
     status = command.main(
         [f"--loglevel={level}", *arguments],
@@ -108,11 +111,16 @@ def _celery(name: str, loglevel: str | None, *arguments: str, obeys: bool = Fals
     sys.exit(status)  # which a worker that ends by itself has chosen
 
 
-def _import_tasks(modules: Sequence[str]) -> None:
+def _import_tasks(app: Celery, modules: Sequence[str]) -> None:
     """Import users' modules, as Celery is about to: what is wrong with one is said in a line.
 
     Raises `Failure` with the place in the user's own file, where there is one.
     """
+    from celery.signals import import_modules
+
+    for _, answer in import_modules.send(sender=app):  # sets Django up, where that is used
+        if isinstance(answer, Exception):
+            raise answer
     for name in modules:
         try:
             import_module(name)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
-from kombu import Connection, Exchange, Message, Queue
+from kombu import Connection, Exchange, Message, Queue, pools
 
 from orchestrator import broker
 from orchestrator.database.attempts import Ready
@@ -67,9 +67,9 @@ def put_back(url: str, messages: list[Message]) -> None:
 
 def refused(url: str) -> int:
     """How many messages the workers have refused, by their own counters."""
-    # A connection of its own: kombu's pool may hold one to the server of before its restart.
-    with Celery("watcher", set_as_current=False) as app, Connection(url) as connection:
-        told: Any = app.control.inspect(timeout=5, connection=connection).stats() or {}
+    pools.reset()  # a test before may have left a connection to the server of before its restart
+    with Celery("watcher", broker=url, set_as_current=False) as app:
+        told: Any = app.control.inspect(timeout=5).stats() or {}
     return sum(stats["orchestrator"]["refused"] for stats in told.values())
 
 

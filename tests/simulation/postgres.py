@@ -141,7 +141,8 @@ class Again:
             given = (view, workflow, snapshot.slice, stimulus, EVALUATOR.evaluate, self.limits)
             change, slice = decide(*given, locked=True)
             _same("decision", change, saving.transition)
-            view.save(replace(saving, slice=slice, stimulus=stimulus, transition=change))
+            same = replace(saving, slice=slice, stimulus=stimulus, transition=change)
+            view.save(replace(same, sibling=None))  # the trace has it as a statement of its own
         self.decided += 1
         for child in saving.transition.children:
             self._sql(
