@@ -20,7 +20,7 @@ def check(simulation: Simulation) -> None:
 
 
 def _check(simulation: Simulation, rows: Rows) -> None:
-    facts = [fact.type for row in rows.history for fact in row.facts]
+    facts = _facts(rows)
     if "workflow.cancelled" in facts:
         require(
             "workflow.retried" in facts or rows.value.status is Status.CANCELLED,
@@ -42,11 +42,16 @@ def _check(simulation: Simulation, rows: Rows) -> None:
         require((one.error or {}).get("status") == end.status, "oracle", end, "but", one.error)
 
 
+def _facts(rows: Rows) -> list[str]:
+    return [fact.type for row in rows.history for fact in row.facts]
+
+
 def _is_foretold(simulation: Simulation, rows: Rows, facts: list[str]) -> bool:
     if not simulation.documents.exact or "workflow.retried" in facts:
         return False
     family = _family(simulation, rows)
-    if any(one.value.status is Status.CANCELLED for one in family):
+    # A sub-workflow that a person cancelled has told its parent, even if it is retried then.
+    if any("workflow.cancelled" in _facts(one) for one in family):
         return False
     unknown = [(one, step) for one in family for step in one.steps.values() if step.unknown]
     return not any(_beside(one, step) for one, step in unknown)
