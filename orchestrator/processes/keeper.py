@@ -211,10 +211,14 @@ class Keeper:
 
     def _close(self) -> None:
         """End the highest tier that still runs; those below it serve it until it has ended."""
-        top = max((kept.order["tier"] for kept in self.kept.values() if not kept.ended), default=0)
-        for kept in self.kept.values():
-            if kept.order["tier"] == top:
+        while left := [kept for kept in self.kept.values() if not kept.ended]:
+            top = max(kept.order["tier"] for kept in left)
+            tier = [kept for kept in left if kept.order["tier"] == top]
+            for kept in tier:
                 self._stop(kept, kept.order["grace"])
+            # Who only waited to be started again has ended by this: no signal will tell of it.
+            if not all(kept.ended for kept in tier):
+                return
 
     def _tell(self, **event: Any) -> None:
         try:

@@ -151,6 +151,22 @@ def test_higher_tiers_end_first() -> None:
     assert ended == ["gateway", "worker", "database"]
 
 
+def test_a_process_that_waits_to_be_started_again_keeps_no_lower_tier_alive() -> None:
+    """Nothing signals its end: the next tier's turn comes at once."""
+    waits: list[float] = []
+    supervisor = Supervisor(lambda event: waits.append(event.get("again_in") or 0.0))
+    supervisor.spawn("database", SLEEP, tier=0)
+    supervisor.spawn("gateway", ["false"], restart=True, tier=1)
+    assert eventually(lambda: waits[-1] > 1)
+    stopping = threading.Thread(target=supervisor.stop)
+    stopping.start()
+    stopping.join(20)
+    hung = stopping.is_alive()
+    if hung:
+        os.kill(supervisor.keeper_pid, signal.SIGKILL)
+    assert not hung
+
+
 def test_what_a_killed_process_left_behind_is_ended(processes: Supervisor, tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = processes.spawn("it", WITH_GRANDCHILD, log=log, ready=log_says("grandchild"))
