@@ -16,7 +16,6 @@ FUNCTIONS = (
     "read_inbox",
     "lock_slice",
     "claim",
-    "claim_next",
     "save",
     "save_step",
 )

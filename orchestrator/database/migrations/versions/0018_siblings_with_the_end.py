@@ -1,6 +1,6 @@
 """A ready sibling is taken in the transaction that ends a branch, which saves a commit a branch.
 
-`claim_next` stays for the workers of the release before.
+Both at once, in a transaction of its own, was `claim_next`, which no release has had.
 """
 
 from pathlib import Path
@@ -14,5 +14,6 @@ SQL = Path(__file__).parents[1] / "sql"
 
 
 def upgrade() -> None:
+    op.execute("drop function if exists orchestrator.claim_next(uuid, text, text, uuid, int, text)")
     for name in ("take_next", "taken"):
         op.execute((SQL / f"{name}.sql").read_text())
