@@ -15,10 +15,8 @@ from typing import Any
 from orchestrator.codec import dumps
 from orchestrator.core.values import (
     Attempt,
-    AttemptState,
     Ended,
     Instance,
-    Json,
     Slice,
     Step,
     Stimulus,
@@ -28,6 +26,7 @@ from orchestrator.database import common, rare
 from orchestrator.database.payloads import to_json, to_text
 from orchestrator.database.rows import to_attempt
 from orchestrator.database.slices import Reader, Snapshot, snapshot
+from orchestrator.database.story import facts, story
 
 #: So many attempts of a transition are published at once for each queue; from then on every
 #: claim and every end of a chain publishes more (`attempts.top_up`): a wide fork wakes as many
@@ -85,50 +84,6 @@ class Saving:
     def before(self) -> Instance:
         """The instance as it was read."""
         return self.slice.instance
-
-
-def story(stimulus: Stimulus, slice: Slice) -> dict[str, Json]:
-    """The stimulus as history keeps it, with what else the decision rested on that does not
-    follow from earlier rows: enough to replay the transition (invariant I12).
-
-    ``claimed`` are the attempts that workers had in hand when open steps were stopped or
-    paused; ``workflows`` the versions found for sub-workflows.
-    """
-    told: dict[str, Json] = {"kind": stimulus.kind.value}
-    if stimulus.step is not None:
-        told["step"] = stimulus.step
-    if stimulus.data:
-        told["data"] = dict(stimulus.data)
-    if stimulus.ended:
-        told.update(ended_to_json(stimulus.ended))
-    for need, answer in slice.loaded.items():
-        if need.what == "open":
-            told["claimed"] = [one.id for _, one in answer if _is_claimed(one)]
-        elif need.what == "workflow":
-            told.setdefault("workflows", {})["/".join(need.args)] = answer
-    return told
-
-
-def _is_claimed(attempt: Attempt | None) -> bool:
-    return attempt is not None and attempt.state is AttemptState.CLAIMED
-
-
-def ended_to_json(ended: Ended) -> dict[str, Json]:
-    """How an attempt ended, without what is not set; the traceback stays with the attempt."""
-    told: dict[str, Json] = {"attempt": ended.attempt, "state": ended.state.value}
-    for name in ("output", "error", "retry_in", "arguments"):
-        if (value := getattr(ended, name)) is not None:
-            told[name] = value
-    if ended.unknown:
-        told["unknown"] = True
-    return told
-
-
-def _facts(transition: Transition) -> list[Json]:
-    return [
-        [fact.type, fact.step, fact.data] if fact.data is not None else [fact.type, fact.step]
-        for fact in transition.facts
-    ]
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any] | None]:
@@ -267,7 +222,7 @@ def _params(saving: Saving) -> list[Any]:
         stimulus.at,
         stimulus.seed,
         dumps(story(stimulus, saving.slice)),
-        dumps(_facts(transition)),
+        dumps(facts(transition)),
         stimulus.id,
         fence.attempt if fence else None,
         fence.token if fence else None,
@@ -287,9 +242,9 @@ def save(reader: Reader, saving: Saving) -> Snapshot | None:
         Superseded: the instance moved on since its slice was read.
         Fenced: the attempt is not the caller's any more.
     """
-    if common.is_common(saving):
-        told, facts = story(saving.stimulus, saving.slice), _facts(saving.transition)
-        reader.last(*common.params(saving, told, facts))
+    if saving.sibling is None and common.is_common(saving):
+        told = story(saving.stimulus, saving.slice)
+        reader.last(*common.params(saving, told, facts(saving.transition)))
         return None
     sql, params = [_SAVE], _params(saving)
     for statement, values in rare.statements(saving.before, saving.transition):

@@ -22,8 +22,8 @@ from orchestrator.core.values import AttemptState, Ended, Stimulus, StimulusKind
 from orchestrator.database.connection import Busy, Fenced, Superseded
 from orchestrator.database.rows import to_stimulus
 from orchestrator.database.slices import Snapshot
+from orchestrator.database.story import ended_to_json
 from orchestrator.database.time import DatabaseTime
-from orchestrator.database.transitions import ended_to_json
 from orchestrator.document.model import Workflow
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.expressions import EvaluatorUnavailable

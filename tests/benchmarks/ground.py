@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.database import migrate
 from orchestrator.embedded import Postgres, Valkey
-from orchestrator.processes import log_says
+from orchestrator.processes import Process, log_says
 from tests.benchmarks.ours import Orchestrator
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.stack import Stack
@@ -19,6 +19,15 @@ from tests.support.stack import Stack
 QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 #: The product's command line, as a program of Python's.
 COMMAND = ("-m", "orchestrator.cli")
+
+
+@contextmanager
+def until_done(worker: Process) -> Iterator[None]:
+    """A worker that ends with the block."""
+    try:
+        yield
+    finally:
+        worker.stop()
 
 
 @dataclass(frozen=True)
@@ -34,10 +43,8 @@ class Ground:
         worker = self.stack.worker(
             "ours", "tests.apps.bench", concurrency=concurrency, arguments=QUIET, env=env or {}
         )
-        try:
+        with until_done(worker):
             yield
-        finally:
-            worker.stop()
 
     @contextmanager
     def own_workers(self) -> Iterator[None]:
@@ -52,10 +59,8 @@ class Ground:
             ready=log_says(" ready."),
             tier=3,
         )
-        try:
+        with until_done(worker):
             yield
-        finally:
-            worker.stop()
 
     @contextmanager
     def raw_workers(self) -> Iterator[None]:
@@ -68,10 +73,8 @@ class Ground:
             ready=log_says(" ready."),
             tier=3,
         )
-        try:
+        with until_done(worker):
             yield
-        finally:
-            worker.stop()
 
 
 @contextmanager

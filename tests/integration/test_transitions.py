@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,8 +15,10 @@ from orchestrator.core.values import (
     AttemptState,
     Ended,
     Fact,
+    Instance,
     Need,
     Status,
+    Step,
     Stimulus,
     StimulusKind,
     Timer,
@@ -23,7 +26,7 @@ from orchestrator.core.values import (
 )
 from orchestrator.database import attempts, common, slices, stimuli, timers, workers
 from orchestrator.database.connection import LOCKING, Busy, Database, Fenced, Superseded
-from orchestrator.database.transitions import Fence, Saving, Taken, save
+from orchestrator.database.transitions import Fence, Saving, Sibling, Taken, save
 from tests.support.interleaving import waiting
 from tests.support.transitions import (
     NOW,
@@ -32,6 +35,7 @@ from tests.support.transitions import (
     an_hour_ago,
     an_instance,
     claimed,
+    ready,
     saving,
     started,
 )
@@ -135,24 +139,7 @@ def test_the_commonest_transition_has_a_way_of_its_own_to_the_same_rows(
         after, attempt = started(database, id)
         snapshot = claimed(database, id, attempt, "a.0")
         assert snapshot is not None
-        step = snapshot.slice.steps[1]
-        done = replace(
-            step, status=Status.COMPLETED, done=2, undo="able", output={"n": 1}, ended_at=NOW
-        )
-        following = Attempt(ids.new_id(), 3, 1, "shop.charge", priority=5, time_limit=2.5)
-        told = saving(
-            after,
-            Stimulus(StimulusKind.RESULT, NOW, 7, step=1),
-            steps=snapshot.slice.steps,
-            instance={"counter": 3},
-            changed=(done,),
-            created=(a_step(3, input=[1], call={"kind": "celery"}, raw_input=2, index=1),),
-            attempts=(following,),
-            ended=(Ended(attempt.id, AttemptState.SUCCEEDED),),
-            fence=Fence(attempt.id, "a.0"),
-            taken=Taken(following.id, WORKER, 1, "a.1") if taken else None,
-            facts=(Fact("task.completed", 1), Fact("task.started", 3)),
-        )
+        told = the_commonest(after, attempt, snapshot.slice.steps, taken)
         with monkeypatch.context() as patch:
             assert common.is_common(told)
             if not recognised:
@@ -161,6 +148,42 @@ def test_the_commonest_transition_has_a_way_of_its_own_to_the_same_rows(
             assert_refused(database, told)
         rows.append(everything_of(database, id))
     assert rows[0] == rows[1]
+
+
+def the_commonest(
+    after: Instance, attempt: Attempt, steps: Mapping[int, Step], taken: bool
+) -> Saving:
+    """The step of an attempt that "a.0" holds completes, and step 3 starts."""
+    done = replace(
+        steps[1], status=Status.COMPLETED, done=2, undo="able", output={"n": 1}, ended_at=NOW
+    )
+    following = Attempt(ids.new_id(), 3, 1, "shop.charge", priority=5, time_limit=2.5)
+    return saving(
+        after,
+        Stimulus(StimulusKind.RESULT, NOW, 7, step=1),
+        steps=steps,
+        instance={"counter": 3},
+        changed=(done,),
+        created=(a_step(3, input=[1], call={"kind": "celery"}, raw_input=2, index=1),),
+        attempts=(following,),
+        ended=(Ended(attempt.id, AttemptState.SUCCEEDED),),
+        fence=Fence(attempt.id, "a.0"),
+        taken=Taken(following.id, WORKER, 1, "a.1") if taken else None,
+        facts=(Fact("task.completed", 1), Fact("task.started", 3)),
+    )
+
+
+def test_a_wish_for_a_sibling_is_met_by_the_commonest_transition_too(database, instance):
+    first, second = ready(database, instance, 2)
+    snapshot = claimed(database, instance, first, "a.0")
+    assert snapshot is not None
+    told = the_commonest(snapshot.slice.instance, first, snapshot.slice.steps, taken=False)
+    assert common.is_common(told)
+    wish = Sibling(second.task, "celery", WORKER, 1, "a.1")
+    with database.transaction() as locked:
+        found = save(locked, replace(told, sibling=wish))
+    assert found is not None and found.slice.attempt is not None
+    assert found.slice.attempt.id == second.id
 
 
 def assert_refused(database: Database, told: Saving) -> None:

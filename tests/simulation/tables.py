@@ -24,7 +24,8 @@ from orchestrator.core.values import (
 )
 from orchestrator.database.connection import Fenced, Superseded
 from orchestrator.database.slices import Snapshot
-from orchestrator.database.transitions import Saving, first_wave, story
+from orchestrator.database.story import story
+from orchestrator.database.transitions import Saving, first_wave
 from orchestrator.document.model import Workflow
 from tests.simulation.rows import (
     CLAIMED,
