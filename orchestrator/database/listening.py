@@ -38,6 +38,11 @@ class Listener:
         self._out.setblocking(False)
         self._in.setblocking(False)
 
+    @property
+    def listening(self) -> bool:
+        """Whether what is announced now will be heard, as far as is known."""
+        return self._connection is not None and not self._connection.closed
+
     def wait(self, seconds: float) -> list[str]:
         """What was announced: at once when something is, and after `seconds` that nothing was.
 

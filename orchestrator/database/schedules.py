@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.core.values import OPEN
+from orchestrator.database.due import seconds_until
 from orchestrator.database.pages import Page, Scope, page
 from orchestrator.database.slices import Reader
 
@@ -180,13 +181,15 @@ def put_off(reader: Reader, id: str, seconds: float) -> None:
     )
 
 
+#: When the next schedule is due.
+NEXT = (
+    "select min(next_at) from orchestrator.schedules where state = 'active' and next_at is not null"
+)
+
+
 def next_due(reader: Reader) -> float | None:
     """Seconds until the next schedule is due (negative: overdue); None: there is none."""
-    row = reader.one(
-        "select extract(epoch from min(next_at) - clock_timestamp())::float8"
-        " from orchestrator.schedules where state = 'active' and next_at is not null"
-    )
-    return row[0] if row else None
+    return seconds_until(reader, NEXT)
 
 
 def patience(reader: Reader) -> float | None:

@@ -3,9 +3,11 @@ waits for such, in the order of each instance. The beats do it, one at a time.""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from orchestrator import clock
 from orchestrator.core.values import Json
 from orchestrator.database import events, feed
 from orchestrator.database.connection import Database
@@ -22,15 +24,19 @@ STRETCH = 2000
 SOON, SELDOM = 0.2, 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Teller:
     """Makes lifecycle events of history."""
 
     database: Database
     dispatcher: TaskDispatcher
+    _followed: float = field(default=-math.inf, init=False)
 
     def tell(self) -> float:
         """Tell of what has happened since; returns when to look again, in s."""
+        # Nobody waits, and the place is near enough: that is said by one statement.
+        if clock.monotonic() < self._followed + feed.LAG and not feed.interest(self.database):
+            return SELDOM
         with self.database.transaction() as cursor:
             position = feed.lock(cursor, FEED)
             if position is None:
@@ -38,6 +44,7 @@ class Teller:
             wanted = feed.interest(cursor)
             if not wanted:
                 feed.follow(cursor, FEED, position.horizon)
+                self._followed = clock.monotonic()
                 return SELDOM
             end = min(position.horizon, position.tx + STRETCH)
             heard = self._told(cursor, position.tx, end, wanted)

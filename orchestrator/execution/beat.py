@@ -67,7 +67,7 @@ class Scheduler(celery.beat.Scheduler):
             settings, PostgresUpkeep(database, meter), self._services.state, more=more
         )
         self._entries = Entries(database, app.main or "", self.schedule, self._send)
-        self._wake = Wake(settings.direct_url)
+        self._wake, self._told = Wake(settings.direct_url), True
         outbound = Outbound(
             settings.outbound_allow, settings.outbound_resolve, settings.outbound_ca, ANSWER
         )
@@ -84,7 +84,9 @@ class Scheduler(celery.beat.Scheduler):
         self._began = monotonic()
         self._post.open()
         try:
-            pause = min(self._chores.run(), self._entries.run())
+            told, self._told = self._told, True  # until it went well
+            pause = min(self._chores.run(told=told), self._entries.run())
+            self._told = False
             self._done, self._delays = monotonic(), None
         except Busy:
             pause = 0.0  # somebody else is at it
@@ -98,7 +100,7 @@ class Scheduler(celery.beat.Scheduler):
             tell(error)
             raise SystemExit(WRONG) from None
         self._go_on()
-        self._wake.wait(pause)
+        self._told = self._wake.wait(pause) or self._told
         return 0
 
     def _go_on(self) -> None:

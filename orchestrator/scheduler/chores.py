@@ -28,6 +28,9 @@ log = get_logger(__name__)
 IN_A_ROW = 10
 #: How long to stand back from what is due and in another beat's hands, in s.
 BREATH = 0.02
+#: How often to ask when something is due, at least, in s: whoever armed a timer may have died
+#: before it could say so.
+ASK = 1.0
 #: How often to look whether an instance has ended that a schedule waits for, in s: so often
 #: while one waits, and so rarely while none does.
 SOON, SELDOM, RARELY = 0.05, 0.25, 1.0
@@ -65,6 +68,8 @@ class Chores:
         self._monotonic = monotonic
         self._watchdog = Watchdog(upkeep, state, settings.lease, monotonic)
         self._meter = state.meter
+        #: When to fire what is due then, and when to ask again.
+        self._due = self._ask = 0.0
         self._settle = Chore("settle", RARELY, self._settled)
         self._chores = [
             Chore("watchdog", settings.lease * UNSEEN, self._watch),
@@ -77,19 +82,39 @@ class Chores:
             *more,
         ]
 
-    def run(self) -> float:
-        """Do what is due; returns the seconds until the next thing is.
+    def run(self, *, told: bool = True) -> float:
+        """Do what is due; returns the seconds until the next thing is. `told`: of a timer or a
+        schedule that may be due earlier than was known.
 
         Raises `DatabaseUnavailable`.
         """
-        more = self._guarded("timers", self._fire_timers)
-        more = self._guarded("schedules", self._fire_schedules) or more
+        now = self._monotonic()
+        more = self._fire() if told or now >= self._due else None
         for chore in self._chores:
             if chore.due <= self._monotonic():
                 wait = self._guarded(chore.name, chore.do)
                 period = wait if isinstance(wait, float) else chore.period
                 chore.due = self._monotonic() + period
-        return 0.0 if more else self._until_next()
+        if more:
+            return 0.0
+        if more is not None or now >= self._ask:
+            self._ask_when()
+        return self._until_next()
+
+    def _fire(self) -> bool:
+        """Fire timers and schedules; whether there is more to fire."""
+        self._due = 0.0  # until it is known
+        timers = self._guarded("timers", self._fire_timers)
+        schedules = self._guarded("schedules", self._fire_schedules)
+        return bool(timers or schedules)
+
+    def _ask_when(self) -> None:
+        """Find out when the next timer or schedule is due."""
+        asked, now = self._upkeep.next_due(), self._monotonic()
+        self._ask = now + ASK
+        due = LONGEST_SLEEP if asked is None else asked
+        # What is due and was not ours to fire is in another beat's hands.
+        self._due = now + (due if due > 0 else BREATH)
 
     def _guarded(self, name: str, do: Callable[[], object]) -> object:
         began = clock.monotonic()
@@ -134,6 +159,7 @@ class Chores:
         if shortest is None:
             return RARELY
         fired = self._upkeep.settle_schedules()
+        self._ask = 0.0  # what went on is due anew
         self._dispatcher.hint(*fired.hints)
         # One that is due some time after the end is seen early enough to be due in time.
         return min(max(shortest, SOON), SELDOM)
@@ -164,8 +190,5 @@ class Chores:
         return FORGET_MORE if self._upkeep.forget(LEDGER, ANSWERS) else FORGET
 
     def _until_next(self) -> float:
-        chore = min([chore.due for chore in self._chores]) - self._monotonic()
-        asked = self._upkeep.next_due()
-        due = LONGEST_SLEEP if asked is None else asked
-        # What is due and was not ours to fire is in another beat's hands.
-        return max(0.0, min(chore, due if due > 0 else BREATH, LONGEST_SLEEP))
+        due = min(self._due, self._ask, *(chore.due for chore in self._chores))
+        return max(0.0, min(due - self._monotonic(), LONGEST_SLEEP))

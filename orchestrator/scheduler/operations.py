@@ -126,6 +126,8 @@ class Operations:
 
     def work(self) -> float:
         """Do a batch of the oldest operation; returns when to go on."""
+        if not operations.waiting(self.database):
+            return LOOK
         current: list[str] = []
         try:
             with self.database.transaction() as cursor:

@@ -20,6 +20,7 @@ from orchestrator.database import (
 )
 from orchestrator.database.attempts import Ready
 from orchestrator.database.connection import Database
+from orchestrator.database.due import seconds_until
 from orchestrator.database.stimuli import Late
 from orchestrator.database.workers import Claimed
 from orchestrator.metrics import Meter
@@ -100,8 +101,7 @@ class PostgresUpkeep:
         return schedules.patience(self._database)
 
     def next_due(self) -> float | None:
-        asked = (timers.next_due(self._database), schedules.next_due(self._database))
-        return min((wait for wait in asked if wait is not None), default=None)
+        return seconds_until(self._database, timers.NEXT, schedules.NEXT)
 
     def claimed(self) -> Sequence[Claimed]:
         return workers.claimed(self._database)

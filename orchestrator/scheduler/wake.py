@@ -21,15 +21,27 @@ class Wake:
         #: A heap of the moments, by our monotonic clock, at which a look was promised.
         self._promised: list[float] = []
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> bool:
         """Return after `seconds`, or earlier: when a timer is announced, soon after that, and
-        when it was said to be due (see `database.announcing`)."""
-        now = clock.monotonic()
-        while self._promised and self._promised[0] <= now:
-            heapq.heappop(self._promised)
+        when it was said to be due (see `database.announcing`).
+
+        Whether something may be due that was not known before: it was announced, or could not
+        be heard.
+        """
+        now, listened = clock.monotonic(), self._listener.listening
         if self._promised:
             seconds = min(seconds, self._promised[0] - now)
-        self._promise(self._listener.wait(seconds))
+        announced = self._listener.wait(seconds)
+        kept = self._keep_promises()
+        self._promise(announced)
+        return bool(announced) or kept or not (listened and self._listener.listening)
+
+    def _keep_promises(self) -> bool:
+        """Whether a look was promised for now."""
+        now, many = clock.monotonic(), len(self._promised)
+        while self._promised and self._promised[0] <= now:
+            heapq.heappop(self._promised)
+        return len(self._promised) < many
 
     def _promise(self, told: list[str]) -> None:
         now = clock.monotonic()

@@ -98,7 +98,7 @@ def test_a_beat_that_is_ended_in_the_midst_of_its_work_ends(
         scheduler.tick()
         monkeypatch.setattr(TaskDispatcher, "close", failing)
 
-        def ended(_: Chores) -> float:
+        def ended(_: Chores, **__: object) -> float:
             scheduler.close()
             return failing()
 

@@ -65,10 +65,12 @@ def notes(wake: Wake) -> list[Any]:
 
 def test_a_beat_that_is_told_looks_again_and_when_something_was_to_be_due(database, database_url):
     beat = Wake(database_url)
-    beat.wait(600)  # it listens
+    assert beat.wait(600), "it listens now, and has not before"
+    assert not beat.wait(0.001)
     timers.announce(database, 0.05)
-    for _ in ("told", "what was committed meanwhile", "due, though no timer is there"):
-        beat.wait(600)
+    for look in ("told", "what was committed meanwhile", "due, though no timer is there"):
+        assert beat.wait(600), look
+    assert not beat.wait(0.001)
     beat.close()
 
 

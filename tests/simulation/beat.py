@@ -27,6 +27,7 @@ class Beat:
         self.process = Process(name, "beat")
         self.process.on_death = self._died
         self.place: Place | None = None
+        self.told = True
         simulation.loop.spawn(self.process, "starts", self._run)
 
     def _run(self) -> None:
@@ -35,17 +36,21 @@ class Beat:
         state = simulation.manager()
         chores = Chores(settings, simulation.upkeep, state, lambda: loop.now)
         while True:
+            told, self.told = self.told, False
             try:
-                pause = chores.run()
+                pause = chores.run(told=told)
+                if self.told:  # meanwhile
+                    pause = 0.0
             except Busy:
-                pause = 0.0
+                pause, self.told = 0.0, True
             except DatabaseUnavailable:
-                pause = PATIENCE
+                pause, self.told = PATIENCE, True
             self.place = loop.place()
             loop.park("asleep", loop.now + pause)
 
     def wake(self) -> None:
         """A timer was announced."""
+        self.told = True
         if self.place is not None:
             self.simulation.loop.wake(self.place)
 

@@ -1,0 +1,111 @@
+"""When a beat looks for what is due: not each time that it wakes, and yet in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import pytest
+from celery import Celery
+
+from orchestrator.bootstrap import Services, services
+from orchestrator.database.connection import Database
+from orchestrator.ids import new_id
+from orchestrator.scheduler.chores import ASK, Chores
+from orchestrator.scheduler.upkeep import PostgresUpkeep
+from orchestrator.settings import Settings
+
+
+class Watched(PostgresUpkeep):
+    """Counts how often a beat asked what is due, and how often it tried to fire."""
+
+    asked = fired = 0
+
+    def next_due(self) -> float | None:
+        self.asked += 1
+        return super().next_due()
+
+    def fire_timers(self) -> Sequence[str]:
+        self.fired += 1
+        return super().fire_timers()
+
+
+class Beat:
+    """The chores of a beat, whose own clock stands still until it is moved."""
+
+    def __init__(self, made: Services, settings: Settings) -> None:
+        self.now = 1000.0
+        self.upkeep = Watched(made.database)
+        self.chores = Chores(settings, self.upkeep, made.state, lambda: self.now)
+
+    def run(self, *, told: bool = False) -> float:
+        return self.chores.run(told=told)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        return self.upkeep.asked, self.upkeep.fired
+
+
+@pytest.fixture
+def beat(database_url: str, broker_url: str) -> Iterator[Beat]:
+    settings = Settings(database_url=database_url, broker_url=broker_url)
+    made = services(settings, Celery("chores", broker=broker_url, set_as_current=False))
+    yield Beat(made, settings)
+    made.close()
+
+
+def arm(database: Database, seconds: float) -> None:
+    database.all(
+        "insert into orchestrator.timers (instance_id, step, kind, due_at)"
+        " values (%s, 1, 'wait', clock_timestamp() + %s)",
+        (new_id(), timedelta(seconds=seconds)),
+    )
+
+
+def test_a_beat_that_wakes_for_a_chore_asks_for_timers_once_a_second(beat: Beat) -> None:
+    beat.run(told=True)
+    assert beat.counts == (1, 1)
+    for _ in range(5):
+        assert 0 < beat.run() <= ASK
+    assert beat.counts == (1, 1)
+    beat.now += ASK
+    beat.run()
+    assert beat.counts == (2, 1)
+
+
+def test_it_fires_what_is_due_when_it_is_told(beat: Beat, database: Database) -> None:
+    beat.run(told=True)
+    arm(database, -1)
+    beat.run()
+    assert timers(database) == 1
+    beat.run(told=True)
+    assert timers(database) == 0
+
+
+def test_it_fires_what_is_due_though_nobody_told_it(beat: Beat, database: Database) -> None:
+    """Whoever armed the timer may have died before it could announce it."""
+    beat.run(told=True)
+    arm(database, -1)
+    beat.now += ASK
+    assert beat.run() <= 0.02
+    beat.now += 0.02
+    beat.run()
+    assert timers(database) == 0
+
+
+def test_it_fires_what_it_knew_of_when_that_is_due(beat: Beat, database: Database) -> None:
+    arm(database, 0.3)
+    assert 0 < beat.run(told=True) <= 0.3
+    while timers(database, "due_at <= clock_timestamp()") == 0:
+        pass
+    beat.run()
+    assert timers(database) == 1
+    beat.now += 0.3
+    beat.run()
+    assert timers(database) == 0
+    assert beat.upkeep.asked == 2
+
+
+def timers(database: Database, which: str = "true") -> int:
+    ((count,),) = database.all(f"select count(*) from orchestrator.timers where {which}")
+    return int(count)
