@@ -11,7 +11,7 @@ counted after decompression. Connections are not kept: a request is rare beside 
 it, and nothing has to survive a fork.
 """
 
-from orchestrator.outbound.client import Outbound, Response
+from orchestrator.outbound.client import Outbound
 from orchestrator.outbound.errors import (
     BadResponse,
     InvalidRequest,
@@ -20,6 +20,7 @@ from orchestrator.outbound.errors import (
     TimedOut,
     Unreachable,
 )
+from orchestrator.outbound.response import Response
 
 __all__ = [
     "BadResponse",
