@@ -1,13 +1,20 @@
-"""When something is due next, by the database's clock, in one statement."""
+"""What a beat asks first: whether there is anything to look after, and when something is due
+next, by the database's clock. Functions whose plans are kept, because it asks again and again."""
 
 from __future__ import annotations
 
 from orchestrator.database.slices import Reader
 
 
-def seconds_until(reader: Reader, *moments: str) -> float | None:
-    """Seconds until the first of these moments, each a query of ours for one timestamp or null
-    (negative: it has passed); None: there is none."""
-    first = ", ".join(f"({moment})" for moment in moments)
-    row = reader.one(f"select extract(epoch from least({first}) - clock_timestamp())::float8")
+def at_rest(reader: Reader) -> bool:
+    """Whether nothing is ready, claimed, or waits to be brought, matched or worked off."""
+    row = reader.one("select orchestrator.at_rest()")
+    return bool(row and row[0])
+
+
+def next_due(reader: Reader) -> float | None:
+    """Seconds until the next timer or schedule is due (negative: overdue); None: there is none."""
+    row = reader.one(
+        "select extract(epoch from orchestrator.next_due() - clock_timestamp())::float8"
+    )
     return row[0] if row else None

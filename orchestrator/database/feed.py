@@ -142,15 +142,7 @@ def outputs(reader: Reader, steps: Iterable[tuple[str, int]]) -> dict[tuple[str,
 
 def interest(reader: Reader) -> dict[str, set[str] | None]:
     """Who waits for lifecycle events: by namespace the types, or None for those of any type."""
-    rows = reader.all(
-        "select f.namespace, f.type from orchestrator.event_filters f cross join lateral"
-        " (select from orchestrator.listener_keys k where k.filter_id = f.id limit 1) k"
-        " where f.lifecycle"
-        " union select namespace, type from orchestrator.subscriptions"
-        "  where lifecycle and state = 'active'"
-        " union select namespace, null from orchestrator.schedules"
-        "  where kind = 'on' and state = 'active' and timing::text like '%serverlessworkflow%'"
-    )
+    rows = reader.all("select wanted_in, wanted from orchestrator.lifecycle_interest()")
     found: dict[str, set[str] | None] = {}
     for namespace, type in rows:
         known = found.setdefault(namespace, set())

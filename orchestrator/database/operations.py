@@ -166,14 +166,6 @@ def stop(cursor: Reader, id: str) -> bool:
     return row is not None
 
 
-def waiting(reader: Reader) -> bool:
-    """Whether there is an operation to work off."""
-    row = reader.one(
-        "select exists (select from orchestrator.operations where state in ('pending', 'running'))"
-    )
-    return bool(row and row[0])
-
-
 def take(cursor: Reader) -> Task | None:
     """The oldest operation that nobody is at, locked until the transaction ends."""
     row = cursor.one(

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.core.values import OPEN
-from orchestrator.database.due import seconds_until
 from orchestrator.database.pages import Page, Scope, page
 from orchestrator.database.slices import Reader
 
@@ -179,17 +178,6 @@ def put_off(reader: Reader, id: str, seconds: float) -> None:
         " where id = %s and next_at is not null",
         (seconds, id),
     )
-
-
-#: When the next schedule is due.
-NEXT = (
-    "select min(next_at) from orchestrator.schedules where state = 'active' and next_at is not null"
-)
-
-
-def next_due(reader: Reader) -> float | None:
-    """Seconds until the next schedule is due (negative: overdue); None: there is none."""
-    return seconds_until(reader, NEXT)
 
 
 def patience(reader: Reader) -> float | None:

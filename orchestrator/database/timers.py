@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.database.due import seconds_until
 from orchestrator.database.slices import Reader
 
 #: The channel on which a transition says that it armed a timer due soon.
@@ -43,15 +42,6 @@ def fire(reader: Reader, limit: int = 200) -> Fired:
     falls to one of them."""
     rows = reader.all(FIRE, (limit,))
     return Fired(tuple(dict.fromkeys(row[0] for row in rows)), tuple(row[1] for row in rows))
-
-
-#: When the next timer is due.
-NEXT = "select min(due_at) from orchestrator.timers"
-
-
-def next_due(reader: Reader) -> float | None:
-    """Seconds until the next timer is due (negative: overdue); None: there is none."""
-    return seconds_until(reader, NEXT)
 
 
 def announce(reader: Reader, seconds: float | None = None) -> None:

@@ -34,8 +34,8 @@ class EventChores:
         """All of them."""
         return [
             Chore("match_overdue", LOOK, self.match_overdue),
-            Chore("tell", SELDOM, Teller(self.database, self.dispatcher).tell),
-            Chore("forget_events", FORGET, self.forget),
+            Chore("tell", SELDOM, Teller(self.database, self.dispatcher).tell, always=True),
+            Chore("forget_events", FORGET, self.forget, always=True),
         ]
 
     def match_overdue(self) -> None:

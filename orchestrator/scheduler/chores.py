@@ -31,6 +31,9 @@ BREATH = 0.02
 #: How often to ask when something is due, at least, in s: whoever armed a timer may have died
 #: before it could say so.
 ASK = 1.0
+#: How often to ask whether everything is at rest, of a lease: what a beat knows of late, a step
+#: whose worker died waits longer.
+REST = 1 / 20
 #: How often to look whether an instance has ended that a schedule waits for, in s: so often
 #: while one waits, and so rarely while none does.
 SOON, SELDOM, RARELY = 0.05, 0.25, 1.0
@@ -43,11 +46,13 @@ FORGET, FORGET_MORE = 600.0, 1.0
 
 @dataclass(slots=True)
 class Chore:
-    """Something to do every `period` seconds, or after as many as `do` returns."""
+    """Something to do every `period` seconds, or after as many as `do` returns; not `always`:
+    only while not everything is at rest (`Upkeep.at_rest`)."""
 
     name: str
     period: float
     do: Callable[[], object]
+    always: bool = False
     due: float = field(default=0.0)
 
 
@@ -63,6 +68,7 @@ class Chores:
         more: Sequence[Chore] = (),
     ) -> None:
         self._patience = settings.republish_after
+        self._rest = settings.lease * REST
         self._upkeep = upkeep
         self._dispatcher = state.dispatcher
         self._monotonic = monotonic
@@ -77,8 +83,8 @@ class Chores:
             Chore("hand_on", settings.republish_after / 5, self._hand_on),
             Chore("overdue", OVERDUE / 4, Reminder(upkeep, state.dispatcher.hint).remind),
             self._settle,
-            Chore("bury", 3600.0, upkeep.bury),
-            Chore("forget", FORGET, self._forget),
+            Chore("bury", 3600.0, upkeep.bury, always=True),
+            Chore("forget", FORGET, self._forget, always=True),
             *more,
         ]
 
@@ -90,16 +96,25 @@ class Chores:
         """
         now = self._monotonic()
         more = self._fire() if told or now >= self._due else None
-        for chore in self._chores:
-            if chore.due <= self._monotonic():
-                wait = self._guarded(chore.name, chore.do)
-                period = wait if isinstance(wait, float) else chore.period
-                chore.due = self._monotonic() + period
+        self._do(*[chore for chore in self._chores if chore.due <= self._monotonic()])
         if more:
             return 0.0
         if more is not None or now >= self._ask:
             self._ask_when()
         return self._until_next()
+
+    def _do(self, *due: Chore) -> None:
+        if not all(chore.always for chore in due) and self._upkeep.at_rest():
+            # They wake the beat together: what comes is seen as soon as it would be otherwise.
+            again = self._monotonic() + self._rest
+            for chore in self._chores:
+                if not chore.always:
+                    chore.due = again
+            due = tuple(chore for chore in due if chore.always)
+        for chore in due:
+            wait = self._guarded(chore.name, chore.do)
+            period = wait if isinstance(wait, float) else chore.period
+            chore.due = self._monotonic() + period
 
     def _fire(self) -> bool:
         """Fire timers and schedules; whether there is more to fire."""

@@ -117,7 +117,7 @@ class Operations:
         """All of them."""
         return [
             Chore("operations", LOOK, self.work),
-            Chore("forget_operations", FORGET, self.forget),
+            Chore("forget_operations", FORGET, self.forget, always=True),
         ]
 
     def forget(self) -> None:
@@ -126,8 +126,6 @@ class Operations:
 
     def work(self) -> float:
         """Do a batch of the oldest operation; returns when to go on."""
-        if not operations.waiting(self.database):
-            return LOOK
         current: list[str] = []
         try:
             with self.database.transaction() as cursor:

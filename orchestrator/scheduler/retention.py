@@ -36,7 +36,7 @@ def retention_chores(settings: Settings, database: Database) -> list[Chore]:
         return []
     age = timedelta(seconds=settings.instance_retention)
     keeper = Retention(database, age, Archive(Path(settings.archive_dir)))
-    return [Chore("retention", SELDOM, keeper.work)]
+    return [Chore("retention", SELDOM, keeper.work, always=True)]
 
 
 @dataclass(slots=True)

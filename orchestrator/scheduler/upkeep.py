@@ -11,6 +11,7 @@ from typing import Protocol
 
 from orchestrator.database import (
     attempts,
+    due,
     firings,
     idempotency,
     schedules,
@@ -20,7 +21,6 @@ from orchestrator.database import (
 )
 from orchestrator.database.attempts import Ready
 from orchestrator.database.connection import Database
-from orchestrator.database.due import seconds_until
 from orchestrator.database.stimuli import Late
 from orchestrator.database.workers import Claimed
 from orchestrator.metrics import Meter
@@ -51,6 +51,9 @@ class Upkeep(Protocol):
 
     def next_due(self) -> float | None:
         """Seconds until the next timer or schedule is due; None: there is none."""
+
+    def at_rest(self) -> bool:
+        """Whether there is nothing but timers and schedules to look after."""
 
     def claimed(self) -> Sequence[Claimed]:
         """Every claimed attempt, with the beat of its worker."""
@@ -101,7 +104,10 @@ class PostgresUpkeep:
         return schedules.patience(self._database)
 
     def next_due(self) -> float | None:
-        return seconds_until(self._database, timers.NEXT, schedules.NEXT)
+        return due.next_due(self._database)
+
+    def at_rest(self) -> bool:
+        return due.at_rest(self._database)
 
     def claimed(self) -> Sequence[Claimed]:
         return workers.claimed(self._database)

@@ -248,8 +248,8 @@ def finish(api: Api, id: str, status: str = "completed") -> None:
 def test_a_wait_ends_with_the_instance(shop: Api):
     id = shop.start()
     later = threading.Timer(0.2, finish, (shop, id))
-    later.start()
     began = time.monotonic()
+    later.start()
     answer = shop.get(f"/v1/instances/{id}?wait=20")
     later.join()
     assert 0.2 <= time.monotonic() - began < 2

@@ -9,7 +9,9 @@ import pytest
 from celery import Celery
 
 from orchestrator.bootstrap import Services, services
+from orchestrator.database import due
 from orchestrator.database.connection import Database
+from orchestrator.database.workers import Claimed
 from orchestrator.ids import new_id
 from orchestrator.scheduler.chores import ASK, Chores
 from orchestrator.scheduler.upkeep import PostgresUpkeep
@@ -19,7 +21,7 @@ from orchestrator.settings import Settings
 class Watched(PostgresUpkeep):
     """Counts how often a beat asked what is due, and how often it tried to fire."""
 
-    asked = fired = 0
+    asked = fired = looked = 0
 
     def next_due(self) -> float | None:
         self.asked += 1
@@ -28,6 +30,10 @@ class Watched(PostgresUpkeep):
     def fire_timers(self) -> Sequence[str]:
         self.fired += 1
         return super().fire_timers()
+
+    def claimed(self) -> Sequence[Claimed]:
+        self.looked += 1
+        return super().claimed()
 
 
 class Beat:
@@ -104,6 +110,62 @@ def test_it_fires_what_it_knew_of_when_that_is_due(beat: Beat, database: Databas
     beat.run()
     assert timers(database) == 0
     assert beat.upkeep.asked == 2
+
+
+def test_at_rest_a_beat_asks_nothing_but_whether_it_is_so(beat: Beat, database: Database) -> None:
+    for _ in range(3):
+        assert 0 < beat.run() <= 0.5
+        beat.now += 0.5
+    assert beat.upkeep.looked == 0
+    database.all(WORK["a claimed attempt"])
+    beat.run()
+    assert beat.upkeep.looked == 1
+
+
+ATTEMPT = (
+    "insert into orchestrator.attempts (id, instance_id, step, number, starts, task, queue, state)"
+    " values (gen_random_uuid(), gen_random_uuid(), 1, 1, 1, 't', 'q', '{}')"
+)
+#: What a beat has to look after, each.
+WORK = {
+    "a ready attempt": ATTEMPT.format("ready"),
+    "a claimed attempt": ATTEMPT.format("claimed"),
+    "a stimulus": (
+        "insert into orchestrator.stimuli (instance_id, kind) values (gen_random_uuid(), 'start')"
+    ),
+    "an event that nobody matched": (
+        "insert into orchestrator.events (id, namespace, source, event_id, type, event)"
+        " values (gen_random_uuid(), 'n', 's', '1', 't', '{}')"
+    ),
+    "a listener that asks": (
+        "insert into orchestrator.listeners (instance_id, step, namespace, mode, filters)"
+        " values (gen_random_uuid(), 1, 'n', 'one', '[]')"
+    ),
+    "a schedule that waits": (
+        "insert into orchestrator.schedules (id, namespace, workflow_id, workflow, version, kind,"
+        " timing, policy, anchor, waiting) values (gen_random_uuid(), 'n', gen_random_uuid(), 'w',"
+        " '1', 'after', '{}', '{}', now(), true)"
+    ),
+    "an operation": (
+        "insert into orchestrator.operations (id, action, filter, chosen, actor, matches)"
+        " values (gen_random_uuid(), 'cancel', '{}', '{}', 'ann', 1)"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WORK)
+def test_nothing_is_at_rest_while_there_is(what: str, database: Database) -> None:
+    assert due.at_rest(database)
+    database.all(WORK[what])
+    assert not due.at_rest(database)
+
+
+def test_what_has_ended_is_at_rest(database: Database) -> None:
+    database.all(ATTEMPT.format("succeeded"))
+    database.all(
+        WORK["an operation"].replace("matches)", "matches, state)").replace("1)", "1, 'completed')")
+    )
+    assert due.at_rest(database)
 
 
 def timers(database: Database, which: str = "true") -> int:

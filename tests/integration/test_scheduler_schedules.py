@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from orchestrator.database import firings, workflows
+from orchestrator.database import due, firings, workflows
 from orchestrator.database import schedules as rows
 from orchestrator.database.connection import LOCKING, Database
 from orchestrator.errors import Conflict, NotFound
@@ -535,7 +535,7 @@ def test_events_start_an_instance_once_with_the_events_as_its_input(shop):
     (row,) = rows.by_event(shop.database, "shop")
     assert rows.by_event(shop.database, "other") == []
     assert row.next_at is None
-    assert rows.next_due(shop.database) is None
+    assert due.next_due(shop.database) is None
     (started,) = shop.transact(schedules.occurred, row.id, "event-1", [{"n": 7}])
     assert shop.transact(schedules.occurred, row.id, "event-1", [{"n": 7}]) == []
     assert shop.instance(started).input == '[{"n":7}]'

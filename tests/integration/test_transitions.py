@@ -26,6 +26,7 @@ from orchestrator.core.values import (
 )
 from orchestrator.database import attempts, common, slices, stimuli, timers, workers
 from orchestrator.database.connection import LOCKING, Busy, Database, Fenced, Superseded
+from orchestrator.database.due import next_due
 from orchestrator.database.transitions import Fence, Saving, Sibling, Taken, save
 from tests.support.interleaving import waiting
 from tests.support.transitions import (
@@ -276,9 +277,9 @@ def test_a_due_timer_becomes_one_stimulus_and_a_later_one_stays(database, instan
     snapshot = slices.read_inbox(database, instance)
     assert snapshot is not None and snapshot.stimulus is not None
     assert (snapshot.stimulus["kind"], snapshot.stimulus["data"]) == ("timer", {"kind": "wait"})
-    assert 3500 < (timers.next_due(database) or 0) < 3601
+    assert 3500 < (next_due(database) or 0) < 3601
     save(database, saving(replace(after, sequence=2), disarmed=(1,)))
-    assert timers.next_due(database) is None
+    assert next_due(database) is None
 
 
 def test_suspended_instances_take_commands_and_results_only(database, instance):

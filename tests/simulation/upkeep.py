@@ -64,6 +64,14 @@ class SimUpkeep:
         timers = self.tables.timers
         return min(timers.values()) - self.tables.clock() if timers else None
 
+    def at_rest(self) -> bool:
+        return self.database.statement("at rest", self._at_rest, polls=True)
+
+    def _at_rest(self) -> bool:
+        return not self.tables.waiting and not any(
+            row.value.state in (READY, CLAIMED) for row in self.tables.live.values()
+        )
+
     def claimed(self) -> Sequence[Claimed]:
         return self.database.statement("claimed", self._claimed, polls=True)
 

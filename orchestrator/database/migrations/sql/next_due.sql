@@ -1,0 +1,10 @@
+-- When the next timer or schedule is due; null: none is.
+create function orchestrator.next_due() returns timestamptz
+language plpgsql stable set enable_seqscan = off as $$
+begin
+  return least(
+    (select min(due_at) from orchestrator.timers),
+    (select min(next_at) from orchestrator.schedules
+      where state = 'active' and next_at is not null));
+end
+$$;
