@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jsonschema_rs
-
 from orchestrator.core.faults import configuration, validation
 from orchestrator.core.values import Json
 
@@ -36,14 +34,13 @@ class Schema:
             self._validator = self._compiled()
         try:
             self._validator.validate(value)
-        except jsonschema_rs.ValidationError as error:
-            place = "".join(f"/{part}" for part in error.instance_path)
-            message = error.message[:_SHOWN]
-            raise validation(f"{what}{' at ' + place if place else ''}: {message}") from None
         except ValueError as error:
-            raise configuration(f"{what}: the schema cannot be used: {error}") from None
+            raise _fault(error, what) from None
 
     def _compiled(self) -> Any:
+        # Not before it is needed: a beat validates nothing, and the library takes 3 MB.
+        import jsonschema_rs
+
         definition = self._definition
         if not str(definition.get("format", "json")).split(":")[0] == "json":
             raise configuration(f"schemas of the format {definition['format']!r} are not known")
@@ -55,6 +52,16 @@ class Schema:
             )
         except (ValueError, TypeError) as error:
             raise configuration(f"the schema cannot be used: {error}") from None
+
+
+def _fault(error: ValueError, what: str) -> Exception:
+    """What the library says of a value, or of a schema, as a fault."""
+    import jsonschema_rs
+
+    if not isinstance(error, jsonschema_rs.ValidationError):
+        return configuration(f"{what}: the schema cannot be used: {error}")
+    place = "".join(f"/{part}" for part in error.instance_path)
+    return validation(f"{what}{' at ' + place if place else ''}: {error.message[:_SHOWN]}")
 
 
 def schema_of(part: Any) -> Schema | None:

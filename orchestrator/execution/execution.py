@@ -82,6 +82,8 @@ class Execution:
             ConfigurationError: the pool is larger than a worker's may be.
         """
         # What the children need is loaded here, once, and shared over the fork.
+        import jsonschema_rs  # noqa: F401
+
         from orchestrator import bootstrap, calls  # noqa: F401
         from orchestrator.execution import steps  # noqa: F401
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from orchestrator.database import migrate
 from orchestrator.embedded import Postgres, Valkey
 from orchestrator.processes import Process, log_says
+from tests.benchmarks.installed import plainly
 from tests.benchmarks.ours import Orchestrator
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.stack import Stack
@@ -48,11 +49,13 @@ class Ground:
 
     @contextmanager
     def own_workers(self) -> Iterator[None]:
-        """The worker of two processes that the product's command line starts."""
+        """The worker of two processes that the product's command line starts, as it is where
+        only the product is installed."""
         worker = self.stack.spawn(
             "worker",
             *(*COMMAND, "worker", "-c", "2", "--loglevel=INFO"),
             env={
+                **plainly(),
                 "BENCH_BROKER_URL": self.stack.broker_url,
                 "ORCHESTRATOR_IMPORTS": "tests.benchmarks.apps.bench_tasks",
             },
@@ -80,19 +83,22 @@ class Ground:
 @contextmanager
 def prepared(broker: str = "valkey", *, own: bool = False) -> Iterator[Ground]:
     """Servers of its own on the disk, with the product's schema, an API and a beat: that of
-    the users' app, or, `own`, that of the product's command line."""
+    the users' app, or, `own`, that of the product's command line, both as they are where only
+    the product is installed."""
     folder = Path(tempfile.mkdtemp(prefix="bench"))
     server = RabbitMQ(folder / "broker") if broker == "rabbitmq" else Valkey(folder / "broker")
     with Postgres(folder / "postgres") as postgres, server as running:
         migrate.upgrade(postgres.url)
         with Stack(folder, postgres.url, running.url, log_level="WARNING") as stack:
-            stack.api()
+            env = plainly() if own else {}
+            stack.api(**env)
             if own:
                 stack.spawn(
                     "beat",
                     *COMMAND,
                     "beat",
                     "--loglevel=INFO",
+                    env=env,
                     ready=log_says("beat: Starting"),
                     tier=1,
                 )
