@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import psycopg2.errors
 
@@ -51,6 +52,7 @@ _START = (
     "select orchestrator.start(%s::uuid[], %s::boolean[], %s::uuid[], %s::text[], %s::json[],"
     " %s::jsonb[], %s::timestamptz[], %s, %s, %s, %s, %s, %s::smallint, %s, %s, %s::smallint)"
 )
+_START_ONE = "select orchestrator.start_one(%s,%s,%s,%s,%s,%s,%s,%s,%s::smallint)"
 
 
 def start(
@@ -66,8 +68,42 @@ def start(
     All of it or nothing, in one statement. `trace` is the trace that they belong to, as
     ``{traceparent, tracestate?}``. Raises `BusinessIdTaken`.
     """
+    try:
+        if len(starts) == 1 and keyed is None and starts[0].start_at is None:
+            row = reader.one(_START_ONE, _one(starts[0], at, by, trace))
+        else:
+            row = reader.one(_START, _several(starts, at, by, keyed, trace))
+    except psycopg2.errors.UniqueViolation as error:
+        if error.diag.constraint_name == "instances_business_id_uq":
+            raise BusinessIdTaken from error
+        raise
+    assert row is not None  # noqa: S101  a function's call has a row
+    return Outcome(row[0])
+
+
+def _one(new: NewStart, at: datetime, by: str, trace: dict[str, str] | None) -> tuple[Any, ...]:
+    return (
+        new.workflow_id,
+        new.newest,
+        new.id,
+        new.business_id,
+        new.input,
+        new.labels,
+        at,
+        _data(by, trace),
+        ENGINE,
+    )
+
+
+def _several(
+    starts: Sequence[NewStart],
+    at: datetime,
+    by: str,
+    keyed: tuple[Key, Answer] | None,
+    trace: dict[str, str] | None,
+) -> tuple[Any, ...]:
     key, answer = keyed or (None, None)
-    params = (
+    return (
         [new.workflow_id for new in starts],
         [new.newest for new in starts],
         [new.id for new in starts],
@@ -76,7 +112,7 @@ def start(
         [new.labels for new in starts],
         [new.start_at for new in starts],
         at,
-        dumps({"by": by, "trace": trace} if trace else {"by": by}),
+        _data(by, trace),
         key.scope if key else None,
         key.key if key else None,
         key.digest if key else None,
@@ -85,14 +121,11 @@ def start(
         answer.body if answer else None,
         ENGINE,
     )
-    try:
-        row = reader.one(_START, params)
-    except psycopg2.errors.UniqueViolation as error:
-        if error.diag.constraint_name == "instances_business_id_uq":
-            raise BusinessIdTaken from error
-        raise
-    assert row is not None  # noqa: S101  a function's call has a row
-    return Outcome(row[0])
+
+
+def _data(by: str, trace: dict[str, str] | None) -> str:
+    """What the start stimulus says."""
+    return dumps({"by": by, "trace": trace} if trace else {"by": by})
 
 
 def holders(

@@ -242,13 +242,14 @@ def save(reader: Reader, saving: Saving) -> Snapshot | None:
         Superseded: the instance moved on since its slice was read.
         Fenced: the attempt is not the caller's any more.
     """
-    if saving.sibling is None and common.is_common(saving):
+    statement = common.shape(saving) if saving.sibling is None else None
+    if statement is not None:
         told = story(saving.stimulus, saving.slice)
-        reader.last(*common.params(saving, told, facts(saving.transition)))
+        reader.last(*statement(saving, told, facts(saving.transition)))
         return None
     sql, params = [_SAVE], _params(saving)
-    for statement, values in rare.statements(saving.before, saving.transition):
-        sql.append(statement)
+    for further, values in rare.statements(saving.before, saving.transition):
+        sql.append(further)
         params.extend(values)
     if saving.sibling is not None:
         return _and_take_next(reader, "; ".join(sql), params, saving.before.id, saving.sibling)

@@ -1,20 +1,22 @@
 -- The oldest stimulus of an instance that may be taken now, with the slice that it needs.
 -- While an instance is suspended only commands and results are taken; the others wait.
-create function orchestrator.read_inbox(p_instance uuid) returns json
-language plpgsql stable as $$
-declare
-  f orchestrator.stimuli;
+-- One query: what concerns no step, as a start does, needs no more of the instance than its row.
+create or replace function orchestrator.read_inbox(p_instance uuid) returns json
+language plpgsql stable set enable_seqscan = off as $$
 begin
-  select q.* into f from orchestrator.stimuli q, orchestrator.instances i
-   where q.instance_id = p_instance and i.id = p_instance
-     and (i.status <> 'suspended' or q.kind in ('command', 'result'))
-   order by q.set_aside, q.id limit 1;
-  if not found then
-    return null;
-  end if;
-  return json_build_object(
-    'stimulus', row_to_json(f),
-    'attempt', (select row_to_json(a) from orchestrator.attempts a where a.id = f.attempt),
-    'slice', orchestrator.read_slice(p_instance, coalesce(f.step, 0)));
+  return (
+    select json_build_object(
+      'stimulus', row_to_json(q),
+      'attempt', case when q.attempt is not null then
+        (select row_to_json(a) from orchestrator.attempts a where a.id = q.attempt) end,
+      'slice', case when coalesce(q.step, 0) = 0 then json_build_object(
+        'instance', row_to_json(i), 'steps', null,
+        'inbox', (select count(*) from orchestrator.stimuli n where n.instance_id = p_instance),
+        'now', extract(epoch from clock_timestamp()))
+      else orchestrator.read_slice(p_instance, q.step) end)
+      from orchestrator.stimuli q, orchestrator.instances i
+     where q.instance_id = p_instance and i.id = p_instance
+       and (i.status <> 'suspended' or q.kind in ('command', 'result'))
+     order by q.set_aside, q.id limit 1);
 end
 $$;

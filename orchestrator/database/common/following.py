@@ -1,0 +1,66 @@
+"""The commonest transition by far: in a sequence a call completes and the next one starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.values import Instance, Json
+from orchestrator.database.common.rules import (
+    completes,
+    keeps,
+    started,
+    starts,
+    story,
+    succeeds,
+)
+from orchestrator.database.payloads import to_json
+
+if TYPE_CHECKING:
+    from orchestrator.database.transitions import Saving
+
+_STATEMENT = (
+    f"select orchestrator.save_step({','.join(['%s'] * 24)},%s::smallint,{','.join(['%s'] * 4)})"
+)
+
+
+def fits(saving: Saving) -> bool:
+    """Whether the transition does what `orchestrator.save_step` sets, and nothing else."""
+    changes, at = saving.transition, saving.stimulus.at
+    return (
+        saving.fence is not None
+        and saving.stimulus.id is None
+        and len(changes.changed) == len(changes.created) == len(changes.attempts) == 1
+        and len(changes.ended) == 1
+        and _goes_on(saving.before, changes.instance)
+        and keeps(saving.before, changes.instance)
+        and succeeds(changes.ended[0])
+        and completes(saving.slice.steps.get(changes.changed[0].id), changes.changed[0])
+        and starts(changes.created[0], changes.attempts[0])
+        and changes.created[0].started_at == at == changes.changed[0].ended_at
+    )
+
+
+def _goes_on(before: Instance, after: Instance) -> bool:
+    return (
+        after.status is before.status
+        and after.open == before.open
+        and after.started_at == before.started_at
+        and after.ended_at == before.ended_at
+        and after.output is before.output
+    )
+
+
+def statement(saving: Saving, told: Json, facts: Json) -> tuple[str, list[Any]]:
+    """The statement and its parameters, for a transition that `fits`."""
+    (done,), fence = saving.transition.changed, saving.fence
+    assert fence is not None  # noqa: S101  `fits` says so
+    return _STATEMENT, [
+        *story(saving, told, facts),
+        fence.attempt,
+        fence.token,
+        done.id,
+        done.done,
+        done.undo,
+        to_json(done.output),
+        *started(saving),
+    ]

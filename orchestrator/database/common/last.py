@@ -1,0 +1,55 @@
+"""The last transition of an instance that ends with a call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.values import Instance, Json, Status
+from orchestrator.database.common.rules import completes, keeps, story, succeeds
+from orchestrator.database.payloads import to_json
+
+if TYPE_CHECKING:
+    from orchestrator.database.transitions import Saving
+
+_STATEMENT = f"select orchestrator.save_last({','.join(['%s'] * 14)})"
+
+
+def fits(saving: Saving) -> bool:
+    """Whether the transition does what `orchestrator.save_last` sets, and nothing else."""
+    changes, at = saving.transition, saving.stimulus.at
+    return (
+        saving.fence is not None
+        and saving.stimulus.id is None
+        and len(changes.changed) == len(changes.ended) == 1
+        and not (changes.created or changes.attempts)
+        and _ends(saving.before, changes.instance)
+        and keeps(saving.before, changes.instance)
+        and succeeds(changes.ended[0])
+        and completes(saving.slice.steps.get(changes.changed[0].id), changes.changed[0])
+        and changes.instance.ended_at == at == changes.changed[0].ended_at
+    )
+
+
+def _ends(before: Instance, after: Instance) -> bool:
+    return (
+        before.status is not Status.COMPLETED
+        and after.status is Status.COMPLETED
+        and after.open == 0
+        and after.started_at == before.started_at
+    )
+
+
+def statement(saving: Saving, told: Json, facts: Json) -> tuple[str, list[Any]]:
+    """The statement and its parameters, for a transition that `fits`."""
+    (done,), fence = saving.transition.changed, saving.fence
+    assert fence is not None  # noqa: S101  `fits` says so
+    return _STATEMENT, [
+        *story(saving, told, facts),
+        to_json(saving.transition.instance.output),
+        fence.attempt,
+        fence.token,
+        done.id,
+        done.done,
+        done.undo,
+        to_json(done.output),
+    ]

@@ -1,0 +1,101 @@
+"""What the commonest transitions have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.codec import dumps
+from orchestrator.core.values import (
+    Attempt,
+    AttemptState,
+    Ended,
+    Instance,
+    Json,
+    Status,
+    Step,
+)
+from orchestrator.database.payloads import to_json
+
+if TYPE_CHECKING:
+    from orchestrator.database.transitions import Saving
+
+
+def keeps(before: Instance, after: Instance) -> bool:
+    """Whether the instance keeps what none of these transitions changes."""
+    return (
+        after.compensation is before.compensation
+        and after.run == before.run
+        and after.context is before.context
+        and after.error is before.error
+        and after.state is before.state
+    )
+
+
+def succeeds(ended: Ended) -> bool:
+    """Whether an attempt ends with nothing but its success."""
+    return ended.state is AttemptState.SUCCEEDED and ended.error is None and not ended.traceback
+
+
+def completes(before: Step | None, after: Step) -> bool:
+    """Whether a step completes, and nothing else of it changes."""
+    return (
+        before is not None
+        and after.status is Status.COMPLETED
+        and after.open == before.open
+        and after.unknown == before.unknown
+        and after.state is before.state
+        and after.scope is before.scope
+        and after.call is before.call
+        and after.error is before.error
+    )
+
+
+def starts(step: Step, attempt: Attempt) -> bool:
+    """Whether a call starts, by its first attempt."""
+    return (
+        step.kind == "call"
+        and step.status is Status.RUNNING
+        and attempt.step == step.id
+        and attempt.number == attempt.starts == 1
+        and not (step.open or step.unknown)
+        and all(value is None for value in (step.done, step.undoes, step.ended_at))
+        and all(value is None for value in (step.output, step.state, step.scope, step.error))
+    )
+
+
+def story(saving: Saving, told: Json, facts: Json) -> list[Any]:
+    """The parameters with which each of the functions begins."""
+    return [
+        saving.before.id,
+        saving.before.sequence,
+        saving.stimulus.at,
+        saving.stimulus.seed,
+        dumps(told),
+        dumps(facts),
+        saving.transition.instance.counter,
+    ]
+
+
+def started(saving: Saving) -> list[Any]:
+    """The parameters of the step that starts, and of its attempt."""
+    (step,), (attempt,), taken = (
+        saving.transition.created,
+        saving.transition.attempts,
+        saving.taken,
+    )
+    return [
+        step.id,
+        step.parent,
+        step.index,
+        step.ref,
+        step.undo,
+        to_json(step.input),
+        to_json(step.raw_input),
+        to_json(step.call),
+        attempt.id,
+        attempt.task,
+        attempt.queue or saving.queue_of(attempt),
+        attempt.priority,
+        attempt.time_limit,
+        *((taken.worker, taken.process, taken.token) if taken else (None, None, None)),
+    ]
