@@ -242,19 +242,22 @@ def save(reader: Reader, saving: Saving) -> Snapshot | None:
         Superseded: the instance moved on since its slice was read.
         Fenced: the attempt is not the caller's any more.
     """
-    statement = common.shape(saving) if saving.sibling is None else None
-    if statement is not None:
-        told = story(saving.stimulus, saving.slice)
-        reader.last(*statement(saving, told, facts(saving.transition)))
-        return None
-    sql, params = [_SAVE], _params(saving)
-    for further, values in rare.statements(saving.before, saving.transition):
-        sql.append(further)
-        params.extend(values)
+    sql, params = _statement(saving)
     if saving.sibling is not None:
-        return _and_take_next(reader, "; ".join(sql), params, saving.before.id, saving.sibling)
-    reader.last("; ".join(sql), params)
+        return _and_take_next(reader, sql, params, saving.before.id, saving.sibling)
+    reader.last(sql, params)
     return None
+
+
+def _statement(saving: Saving) -> tuple[str, list[Any]]:
+    shape = common.shape(saving)
+    if shape is not None:
+        return shape(saving, story(saving.stimulus, saving.slice), facts(saving.transition))
+    sql, params = [_SAVE], _params(saving)
+    for statement, values in rare.statements(saving.before, saving.transition):
+        sql.append(statement)
+        params.extend(values)
+    return "; ".join(sql), params
 
 
 def _and_take_next(

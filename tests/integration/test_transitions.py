@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_an_attempt_taken_at_once_is_born_claimed_and_found_by_its_token(databas
 
 
 @pytest.mark.parametrize("taken", [True, False])
-@pytest.mark.parametrize("which", ["first", "following", "last"])
+@pytest.mark.parametrize("which", ["first", "following", "last", "branch"])
 def test_the_commonest_transitions_have_ways_of_their_own_to_the_same_rows(
     database, monkeypatch, which, taken
 ):
@@ -139,20 +140,15 @@ def test_the_commonest_transitions_have_ways_of_their_own_to_the_same_rows(
             (id, ids.new_id()),
         )
         stimuli.put(database, id, StimulusKind.START)
-        told = {"first": the_first, "following": the_following, "last": the_last}[which](
-            database, id, taken
-        )
+        told = COMMON[which](database, id, taken)
         with monkeypatch.context() as patch:
-            assert f"save_{STATEMENTS[which]}(" in statement_of(told)
+            assert f"save_{which.replace('following', 'step')}(" in statement_of(told)
             if not recognised:
                 patch.setattr(common, "shape", lambda _: None)
             save(database, told)
             assert_refused(database, told)
         rows.append(everything_of(database, id))
     assert rows[0] == rows[1]
-
-
-STATEMENTS = {"first": "first", "following": "step", "last": "last"}
 
 
 def statement_of(told: Saving) -> str:
@@ -209,26 +205,59 @@ def the_last(database: Database, id: str, _: bool) -> Saving:
     )  # fmt: skip
 
 
+def the_branch(database: Database, id: str, _: bool) -> Saving:
+    """One of three branches of step 9 completes."""
+    after, attempt = started(database, id)
+    fork = a_step(9, open=3, scope={"a": 1})
+    save(database, saving(after, created=(fork,)))
+    snapshot = claimed(database, id, attempt, "a.0")
+    assert snapshot is not None
+    done = replace(
+        snapshot.slice.steps[1],
+        status=Status.COMPLETED, done=2, undo="able", output={"n": 1}, ended_at=NOW,
+    )  # fmt: skip
+    return saving(
+        snapshot.slice.instance,
+        Stimulus(StimulusKind.RESULT, NOW, 7, step=1),
+        steps={**snapshot.slice.steps, 9: fork},
+        instance={"counter": 2, "open": 2},
+        changed=(done, replace(fork, open=2)),
+        ended=(Ended(attempt.id, AttemptState.SUCCEEDED),),
+        fence=Fence(attempt.id, "a.0"),
+        facts=(Fact("task.completed", 1),),
+    )
+
+
+COMMON = {
+    "first": the_first,
+    "following": the_following,
+    "last": the_last,
+    "branch": the_branch,
+}
+
 #: What a shape's function does not set: with it, a transition is none of the shape.
-BESIDES = {
+BESIDES: dict[str, Any] = {
     "compensation": Compensation.RUNNING,
     "run": 2,
     "context": {},
     "error": {},
     "state": {},
-    "open": 3,
+    "ended_at": NOW - timedelta(seconds=1),
 }
 
 
 @pytest.mark.parametrize("what", BESIDES)
-@pytest.mark.parametrize("which", [the_first, the_following, the_last])
+@pytest.mark.parametrize("which", COMMON)
 def test_what_changes_anything_else_is_none_of_the_commonest(database, instance, which, what):
-    told = which(database, instance, True)
+    told = COMMON[which](database, instance, True)
     changes = told.transition
     other = replace(changes.instance, **{what: BESIDES[what]})
     assert common.shape(replace(told, transition=replace(changes, instance=other))) is None
     armed = Timer(1, TimerKind.WAIT, NOW)
     assert common.shape(replace(told, transition=replace(changes, timers=(armed,)))) is None
+    for step in changes.changed:
+        others = tuple(replace(one, state={}) if one is step else one for one in changes.changed)
+        assert common.shape(replace(told, transition=replace(changes, changed=others))) is None
 
 
 def the_commonest(

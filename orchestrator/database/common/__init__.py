@@ -1,5 +1,5 @@
-"""The commonest transitions, recognised: those of a sequence of calls. Each has a function of its
-own in Postgres, which takes a third of the time of `orchestrator.save`.
+"""The commonest transitions, recognised: those of a sequence of calls, and of a fork. Each has a
+function of its own in Postgres, which takes a third of the time of `orchestrator.save`.
 
 A shape is recognised only where the transition does what its function sets, and nothing else.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.values import Json, Transition
-from orchestrator.database.common import first, following, last
+from orchestrator.database.common import branch, first, following, last
 
 if TYPE_CHECKING:
     from orchestrator.database.transitions import Saving
@@ -28,7 +28,9 @@ def shape(saving: Saving) -> Statement | None:
         if changes.changed:
             return following.statement if following.fits(saving) else None
         return first.statement if first.fits(saving) else None
-    return last.statement if last.fits(saving) else None
+    if len(changes.changed) == 1:
+        return last.statement if last.fits(saving) else None
+    return branch.statement if branch.fits(saving) else None
 
 
 def _has_more(changes: Transition) -> bool:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.core.values import Instance, Json
+from orchestrator.core.values import Json
 from orchestrator.database.common.rules import (
+    completed,
     completes,
+    goes_on,
     keeps,
     started,
     starts,
     story,
     succeeds,
 )
-from orchestrator.database.payloads import to_json
 
 if TYPE_CHECKING:
     from orchestrator.database.transitions import Saving
@@ -31,7 +32,8 @@ def fits(saving: Saving) -> bool:
         and saving.stimulus.id is None
         and len(changes.changed) == len(changes.created) == len(changes.attempts) == 1
         and len(changes.ended) == 1
-        and _goes_on(saving.before, changes.instance)
+        and goes_on(saving.before, changes.instance)
+        and changes.instance.open == saving.before.open
         and keeps(saving.before, changes.instance)
         and succeeds(changes.ended[0])
         and completes(saving.slice.steps.get(changes.changed[0].id), changes.changed[0])
@@ -40,27 +42,6 @@ def fits(saving: Saving) -> bool:
     )
 
 
-def _goes_on(before: Instance, after: Instance) -> bool:
-    return (
-        after.status is before.status
-        and after.open == before.open
-        and after.started_at == before.started_at
-        and after.ended_at == before.ended_at
-        and after.output is before.output
-    )
-
-
 def statement(saving: Saving, told: Json, facts: Json) -> tuple[str, list[Any]]:
     """The statement and its parameters, for a transition that `fits`."""
-    (done,), fence = saving.transition.changed, saving.fence
-    assert fence is not None  # noqa: S101  `fits` says so
-    return _STATEMENT, [
-        *story(saving, told, facts),
-        fence.attempt,
-        fence.token,
-        done.id,
-        done.done,
-        done.undo,
-        to_json(done.output),
-        *started(saving),
-    ]
+    return _STATEMENT, [*story(saving, told, facts), *completed(saving), *started(saving)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.values import Instance, Json, Status
-from orchestrator.database.common.rules import completes, keeps, story, succeeds
+from orchestrator.database.common.rules import completed, completes, keeps, story, succeeds
 from orchestrator.database.payloads import to_json
 
 if TYPE_CHECKING:
@@ -41,15 +41,5 @@ def _ends(before: Instance, after: Instance) -> bool:
 
 def statement(saving: Saving, told: Json, facts: Json) -> tuple[str, list[Any]]:
     """The statement and its parameters, for a transition that `fits`."""
-    (done,), fence = saving.transition.changed, saving.fence
-    assert fence is not None  # noqa: S101  `fits` says so
-    return _STATEMENT, [
-        *story(saving, told, facts),
-        to_json(saving.transition.instance.output),
-        fence.attempt,
-        fence.token,
-        done.id,
-        done.done,
-        done.undo,
-        to_json(done.output),
-    ]
+    output = to_json(saving.transition.instance.output)
+    return _STATEMENT, [*story(saving, told, facts), output, *completed(saving)]

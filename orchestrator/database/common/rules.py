@@ -31,6 +31,16 @@ def keeps(before: Instance, after: Instance) -> bool:
     )
 
 
+def goes_on(before: Instance, after: Instance) -> bool:
+    """Whether the instance neither starts nor ends nor changes its status."""
+    return (
+        after.status is before.status
+        and after.started_at == before.started_at
+        and after.ended_at == before.ended_at
+        and after.output is before.output
+    )
+
+
 def succeeds(ended: Ended) -> bool:
     """Whether an attempt ends with nothing but its success."""
     return ended.state is AttemptState.SUCCEEDED and ended.error is None and not ended.traceback
@@ -74,6 +84,13 @@ def story(saving: Saving, told: Json, facts: Json) -> list[Any]:
         dumps(facts),
         saving.transition.instance.counter,
     ]
+
+
+def completed(saving: Saving) -> list[Any]:
+    """The parameters of the attempt that ends, and of the step that completes with it."""
+    done, fence = saving.transition.changed[0], saving.fence
+    assert fence is not None  # noqa: S101  `fits` says so
+    return [fence.attempt, fence.token, done.id, done.done, done.undo, to_json(done.output)]
 
 
 def started(saving: Saving) -> list[Any]:

@@ -1,5 +1,5 @@
-"""The commonest start, first and last transition have functions of their own, as the commonest
-one between them has; what is read before a transition is read by fewer queries."""
+"""The commonest start, first and last transition, and that of a branch, have functions of their
+own, as the commonest one between them has; an inbox is read by one query."""
 
 from pathlib import Path
 
@@ -12,5 +12,5 @@ SQL = Path(__file__).parents[1] / "sql"
 
 
 def upgrade() -> None:
-    for name in ("start_one", "save_first", "save_last", "read_inbox"):
+    for name in ("start_one", "save_first", "save_last", "save_branch", "read_inbox"):
         op.get_bind().exec_driver_sql((SQL / f"{name}.sql").read_text().replace("%", "%%"))
