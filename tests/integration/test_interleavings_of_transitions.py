@@ -31,7 +31,7 @@ FORKED = [
 #: What a join relies on, and what finds it out where that is missing.
 GUARDS = [
     ("lock_slice", "perform 1 from orchestrator.instances where id = p_instance for update;"),
-    ("save", "and sequence = p_expected"),
+    ("save_branch", "and sequence = p_expected"),
 ]
 RESUME = {"command": "resume"}
 LOST = {"type": "lost", "status": 500, "detail": "it died"}
