@@ -9,7 +9,7 @@ from orchestrator.document.sites import task_lists
 
 Json = Any
 
-MAX_TASKS = 5_000
+MAX_TASKS = 12_000
 
 #: Levels of nesting within one task, or in any part of the document that is no task.
 MAX_DEPTH = 100
