@@ -473,7 +473,10 @@ def test_too_many_tasks():
 
     loaded(tasks(MAX_TASKS - 1))
     (found,) = errors(tasks(MAX_TASKS))
-    assert found == f"{MAX_TASKS + 5}:9: the workflow has {MAX_TASKS + 1} tasks, {MAX_TASKS} are the limit"
+    assert (
+        found
+        == f"{MAX_TASKS + 5}:9: the workflow has {MAX_TASKS + 1} tasks, {MAX_TASKS} are the limit"
+    )
 
 
 def test_fifty_levels_of_tasks_but_not_of_data():
