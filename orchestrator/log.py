@@ -18,7 +18,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, misspelt
 
 #: Names that a log record has for itself.
 _TAKEN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -71,6 +71,10 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
+    for name, meant in misspelt().items():
+        get_logger(__name__).warning(
+            f"{name} is no setting, did you mean {meant}?", action="setting_unknown"
+        )
 
 
 def formatter(as_json: bool, colors: bool = False) -> logging.Formatter:

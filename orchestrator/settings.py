@@ -20,6 +20,11 @@ from marshmallow.validate import Length, OneOf, Range
 from orchestrator.errors import ConfigurationError
 
 PREFIX = "ORCHESTRATOR_"
+#: What the name of a setting's variable may end with: the other one names a file.
+_ENDS = ("", "_FILE")
+#: How alike two names of variables are of which one must be meant by the other. They have their
+#: beginning in common.
+_NEAR = 0.9
 
 
 def _checked(default: Any, *checks: Callable[[Any], Any]) -> Any:
@@ -201,6 +206,22 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
     except EnvValidationError as error:
         raise ConfigurationError(_sentence(error)) from error
     return Settings(**{name: _frozen(value) for name, value in values.items()})
+
+
+def misspelt(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Variables that are no setting but nearly one, each with the one that must be meant."""
+    given = os.environ if env is None else env
+    known = {
+        f"{PREFIX}{each.name.upper()}{suffix}" for each in fields(Settings) for suffix in _ENDS
+    }
+    strange = [name for name in given if name.startswith(PREFIX) and name not in known]
+    if not strange:
+        return {}
+    # Seldom needed, and every process starts with this module.
+    from difflib import get_close_matches
+
+    near = {name: get_close_matches(name, sorted(known), n=1, cutoff=_NEAR) for name in strange}
+    return {name: found[0] for name, found in near.items() if found}
 
 
 def _frozen(value: Any) -> Any:

@@ -21,6 +21,10 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 #: Figures besides the loads: the title, how it is shown, what it should be.
 OTHERS = (
     ("bytes_per_step", "bytes a step in Postgres", "{:.0f}", "at most 1,000"),
+    ("w1_rabbitmq_ratio", "W1 on RabbitMQ, of that on Valkey", "{:.2f}", "at most 1"),
+    ("w2_rabbitmq_ratio", "W2 on RabbitMQ, of that on Valkey", "{:.2f}", "at least 1"),
+    ("w3_rabbitmq_ratio", "W3 on RabbitMQ, of that on Valkey", "{:.2f}", "at most 1"),
+    ("w4_rabbitmq_ratio", "W4 on RabbitMQ, of that on Valkey", "{:.2f}", "at least 1"),
     ("million_ratio", "W2 with a million finished instances", "{:.2f}", "at least 0.9"),
     ("idle_pss_mb", "the whole stack at rest, MB (PSS)", "{:.0f}", "under 300"),
     ("idle_cpu_percent", "the whole stack at rest, % of a core", "{:.2f}", "under 1"),

@@ -138,3 +138,12 @@ def test_a_line_says_what_it_is_written_within(monkeypatch: pytest.MonkeyPatch) 
     assert (ours["instance"], ours["step"]) == ("i-1", 4)  # what the line says itself counts
     assert (theirs["instance"], theirs["step"]) == ("i-1", 3)
     assert "instance" not in outside
+
+
+def test_a_misspelt_setting_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_DATABSE_URL", "postgresql://somewhere")
+    stream = io.StringIO()
+    configure(Settings(log_level="WARNING"), stream)
+    said = stream.getvalue()
+    assert "ORCHESTRATOR_DATABSE_URL is no setting, did you mean ORCHESTRATOR_DATABASE_URL?" in said
+    assert "somewhere" not in said

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import ConfigurationError
-from orchestrator.settings import Settings, load_settings
+from orchestrator.settings import Settings, load_settings, misspelt
 
 SOURCE = Path(__file__).parents[2] / "orchestrator" / "settings.py"
 
@@ -86,3 +86,19 @@ def test_every_setting_has_its_reason_and_there_are_few() -> None:
 def test_settings_can_not_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().lease = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ORCHESTRATOR_DATABSE_URL", "ORCHESTRATOR_DATABASE_URL"),
+        ("ORCHESTRATOR_LEASES", "ORCHESTRATOR_LEASE"),
+        ("ORCHESTRATOR_API_HOSTT_FILE", "ORCHESTRATOR_API_HOST_FILE"),
+        ("ORCHESTRATOR_LEASE", None),
+        ("ORCHESTRATOR_SECRETS_KEY_FILE", None),
+        ("ORCHESTRATOR_TEAM", None),
+        ("LEASES", None),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting_is_found(name: str, meant: str | None) -> None:
+    assert misspelt({name: "1"}) == ({name: meant} if meant else {})
