@@ -4,7 +4,7 @@ waits for such, in the order of each instance. The beats do it, one at a time.""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator import clock
@@ -30,12 +30,13 @@ class Teller:
 
     database: Database
     dispatcher: TaskDispatcher
+    monotonic: Callable[[], float] = clock.monotonic
     _followed: float = field(default=-math.inf, init=False)
 
     def tell(self) -> float:
         """Tell of what has happened since; returns when to look again, in s."""
         # Nobody waits, and the place is near enough: that is said by one statement.
-        if clock.monotonic() < self._followed + feed.LAG and not feed.interest(self.database):
+        if self.monotonic() < self._followed + feed.LAG and not feed.interest(self.database):
             return SELDOM
         with self.database.transaction() as cursor:
             position = feed.lock(cursor, FEED)
@@ -44,7 +45,7 @@ class Teller:
             wanted = feed.interest(cursor)
             if not wanted:
                 feed.follow(cursor, FEED, position.horizon)
-                self._followed = clock.monotonic()
+                self._followed = self.monotonic()
                 return SELDOM
             end = min(position.horizon, position.tx + STRETCH)
             heard = self._told(cursor, position.tx, end, wanted)

@@ -86,6 +86,7 @@ class Execution:
 
         from orchestrator import bootstrap, calls  # noqa: F401
         from orchestrator.execution import steps  # noqa: F401
+        from orchestrator.outbound import request  # noqa: F401
 
         self.hands = Hands()
         if concurrency > self.hands.slots:

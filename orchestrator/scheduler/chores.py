@@ -32,7 +32,7 @@ BREATH = 0.02
 #: before it could say so.
 ASK = 1.0
 #: How often to ask whether everything is at rest, of a lease: what a beat knows of late, a step
-#: whose worker died waits longer.
+#: whose worker died waits longer. And as often as any chore that is left out meanwhile.
 REST = 1 / 20
 #: How often to look whether an instance has ended that a schedule waits for, in s: so often
 #: while one waits, and so rarely while none does.
@@ -46,8 +46,8 @@ FORGET, FORGET_MORE = 600.0, 1.0
 
 @dataclass(slots=True)
 class Chore:
-    """Something to do every `period` seconds, or after as many as `do` returns; not `always`:
-    only while not everything is at rest (`Upkeep.at_rest`)."""
+    """Something to do every `period` seconds, or after as many as `do` returns. Unless it is
+    `always` done, it is left out while everything is at rest (`Upkeep.at_rest`)."""
 
     name: str
     period: float
@@ -68,7 +68,6 @@ class Chores:
         more: Sequence[Chore] = (),
     ) -> None:
         self._patience = settings.republish_after
-        self._rest = settings.lease * REST
         self._upkeep = upkeep
         self._dispatcher = state.dispatcher
         self._monotonic = monotonic
@@ -87,6 +86,9 @@ class Chores:
             Chore("forget", FORGET, self._forget, always=True),
             *more,
         ]
+        looking = [chore.period for chore in self._chores if not chore.always]
+        self._rest = min(settings.lease * REST, *looking)
+        self._rested = False
 
     def run(self, *, told: bool = True) -> float:
         """Do what is due; returns the seconds until the next thing is. `told`: of a timer or a
@@ -104,17 +106,27 @@ class Chores:
         return self._until_next()
 
     def _do(self, *due: Chore) -> None:
-        if not all(chore.always for chore in due) and self._upkeep.at_rest():
-            # They wake the beat together: what comes is seen as soon as it would be otherwise.
-            again = self._monotonic() + self._rest
-            for chore in self._chores:
-                if not chore.always:
-                    chore.due = again
-            due = tuple(chore for chore in due if chore.always)
+        if not all(chore.always for chore in due):
+            due = self._unless_at_rest(due)
         for chore in due:
             wait = self._guarded(chore.name, chore.do)
             period = wait if isinstance(wait, float) else chore.period
             chore.due = self._monotonic() + period
+
+    def _unless_at_rest(self, due: tuple[Chore, ...]) -> tuple[Chore, ...]:
+        """What is to be done of what is due: at rest, no more than is done always. When it has
+        only come to rest everything is done once more, so that all see that nothing is left."""
+        before, self._rested = self._rested, self._guarded("rest", self._upkeep.at_rest) is True
+        if not self._rested:
+            return due
+        if not before:
+            return tuple(self._chores)
+        # They wake the beat together, and as soon as the one that is due most often.
+        again = self._monotonic() + self._rest
+        for chore in self._chores:
+            if not chore.always:
+                chore.due = again
+        return tuple(chore for chore in due if chore.always)
 
     def _fire(self) -> bool:
         """Fire timers and schedules; whether there is more to fire."""

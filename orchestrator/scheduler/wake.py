@@ -32,12 +32,12 @@ class Wake:
         if self._promised:
             seconds = min(seconds, self._promised[0] - now)
         announced = self._listener.wait(seconds)
-        kept = self._keep_promises()
+        kept = self._take_promises()
         self._promise(announced)
         return bool(announced) or kept or not (listened and self._listener.listening)
 
-    def _keep_promises(self) -> bool:
-        """Whether a look was promised for now."""
+    def _take_promises(self) -> bool:
+        """Take the looks that were promised for now; whether there was one."""
         now, many = clock.monotonic(), len(self._promised)
         while self._promised and self._promised[0] <= now:
             heapq.heappop(self._promised)

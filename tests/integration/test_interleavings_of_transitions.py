@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from psycopg2.errors import UniqueViolation
 
-from orchestrator.database import commands, slices, workers
+from orchestrator.database import commands, common, slices, workers
 from orchestrator.database.connection import Superseded
 from orchestrator.scheduler.upkeep import PostgresUpkeep
 from orchestrator.scheduler.watchdog import Watchdog
-from tests.support.api import Api
+from tests.support.api import Api, document
 from tests.support.interleaving import Racers, first, racing, stopped_in_save, without
 from tests.support.outside import Outside
 
@@ -169,6 +169,46 @@ def test_without_its_guards_a_join_fails(outside, api, racers, guards, fails):
             broken.enter_context(without(api.database, function, guard))
         with pytest.raises(fails):
             race(outside, racers, *((outside.finish, work) for work in works))
+
+
+@pytest.mark.parametrize("function", ["save_step", "save_last", "save"])
+def test_without_its_guard_an_end_fails_after_a_command(
+    outside, api, racers, monkeypatch, function
+):
+    """The instance has moved on: behind the guard stands the history's key."""
+    if function == "save":
+        monkeypatch.setattr(common, "shape", lambda _: None)
+    id = outside.start(ALONE)
+    work = outside.claim(id)
+    if function == "save_last":
+        outside.finish(work)
+        work = outside.claim(id)
+    api.post(f"/v1/instances/{id}/suspend")
+    with (
+        without(api.database, function, "and sequence = p_expected"),
+        pytest.raises(UniqueViolation),
+    ):
+        race(outside, racers, (outside.state.drain, id), (outside.finish, work))
+
+
+#: Either one refuses whoever brings a start that has been brought.
+OF_A_START = {
+    "the version": "and sequence = p_expected",
+    "the stimulus": """  if not found then
+    raise exception 'stimulus % was taken', p_taken using errcode = 'OR001';
+  end if;
+""",
+}
+
+
+@pytest.mark.parametrize("missing", OF_A_START)
+def test_without_one_of_its_guards_a_start_is_brought_once(outside, api, racers, missing):
+    api.deploy(document("order", do=ALONE))
+    id = api.start("order")
+    with without(api.database, "save_first", OF_A_START[missing]):
+        race(outside, racers, (outside.state.drain, id), (outside.state.drain, id))
+    assert facts(api, "workflow.started") == [""]
+    assert completes(outside, id) == ["a", "b"]
 
 
 # The inbox

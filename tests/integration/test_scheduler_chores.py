@@ -10,10 +10,13 @@ from celery import Celery
 
 from orchestrator.bootstrap import Services, services
 from orchestrator.database import due
+from orchestrator.database.attempts import Ready
 from orchestrator.database.connection import Database
+from orchestrator.database.stimuli import Late
 from orchestrator.database.workers import Claimed
 from orchestrator.ids import new_id
-from orchestrator.scheduler.chores import ASK, Chores
+from orchestrator.scheduler.chores import ASK, Chore, Chores
+from orchestrator.scheduler.operations import LOOK, Operations
 from orchestrator.scheduler.upkeep import PostgresUpkeep
 from orchestrator.settings import Settings
 
@@ -22,6 +25,7 @@ class Watched(PostgresUpkeep):
     """Counts how often a beat asked what is due, and how often it tried to fire."""
 
     asked = fired = looked = 0
+    broken = False
 
     def next_due(self) -> float | None:
         self.asked += 1
@@ -35,14 +39,35 @@ class Watched(PostgresUpkeep):
         self.looked += 1
         return super().claimed()
 
+    def lost_messages(self, patience: float) -> Sequence[Ready]:
+        self.looked += 1
+        return super().lost_messages(patience)
+
+    def refused_messages(self, patience: float) -> Sequence[Ready]:
+        self.looked += 1
+        return super().refused_messages(patience)
+
+    def overdue(self, seconds: float, limit: int) -> Sequence[Late]:
+        self.looked += 1
+        return super().overdue(seconds, limit)
+
+    def schedules_wait(self) -> float | None:
+        self.looked += 1
+        return super().schedules_wait()
+
+    def at_rest(self) -> bool:
+        if self.broken:
+            raise RuntimeError("broken")
+        return super().at_rest()
+
 
 class Beat:
     """The chores of a beat, whose own clock stands still until it is moved."""
 
-    def __init__(self, made: Services, settings: Settings) -> None:
+    def __init__(self, made: Services, settings: Settings, more: Sequence[Chore] = ()) -> None:
         self.now = 1000.0
         self.upkeep = Watched(made.database)
-        self.chores = Chores(settings, self.upkeep, made.state, lambda: self.now)
+        self.chores = Chores(settings, self.upkeep, made.state, lambda: self.now, more)
 
     def run(self, *, told: bool = False) -> float:
         return self.chores.run(told=told)
@@ -113,13 +138,37 @@ def test_it_fires_what_it_knew_of_when_that_is_due(beat: Beat, database: Databas
 
 
 def test_at_rest_a_beat_asks_nothing_but_whether_it_is_so(beat: Beat, database: Database) -> None:
+    beat.run()
+    assert beat.upkeep.looked == 5, "it has only come to rest: all see that nothing is left"
     for _ in range(3):
-        assert 0 < beat.run() <= 0.5
-        beat.now += 0.5
-    assert beat.upkeep.looked == 0
+        assert 0 < beat.run() <= 0.6
+        beat.now += 0.6
+    assert beat.upkeep.looked == 5
     database.all(WORK["a claimed attempt"])
     beat.run()
-    assert beat.upkeep.looked == 1
+    assert beat.upkeep.looked == 10
+    database.all("update orchestrator.attempts set state = 'lost'")
+    beat.now += 0.6
+    beat.run()
+    assert beat.upkeep.looked == 15, "it has come to rest again"
+
+
+def test_where_it_cannot_be_said_whether_all_is_at_rest_everything_is_done(beat: Beat) -> None:
+    beat.upkeep.broken = True
+    beat.run()
+    assert beat.upkeep.looked == 5
+
+
+def test_a_long_lease_blinds_no_beat(database_url: str, broker_url: str) -> None:
+    """Each of them looks as often at rest as its most frequent chore would."""
+    settings = Settings(database_url=database_url, broker_url=broker_url, lease=3600.0)
+    made = services(settings, Celery("long", broker=broker_url, set_as_current=False))
+    work = Operations(made.database, made.dispatcher).chores()
+    beat = Beat(made, settings, work)
+    for _ in range(3):
+        assert beat.run() <= LOOK
+        beat.now += LOOK
+    made.close()
 
 
 ATTEMPT = (
@@ -164,6 +213,11 @@ def test_what_has_ended_is_at_rest(database: Database) -> None:
     database.all(ATTEMPT.format("succeeded"))
     database.all(
         WORK["an operation"].replace("matches)", "matches, state)").replace("1)", "1, 'completed')")
+    )
+    database.all(
+        WORK["a schedule that waits"]
+        .replace("waiting)", "waiting, state)")
+        .replace("true)", "true, 'paused')")
     )
     assert due.at_rest(database)
 

@@ -1,5 +1,5 @@
 """The commonest transitions, recognised: those of a sequence of calls, and of a fork. Each has a
-function of its own in Postgres, which takes a third of the time of `orchestrator.save`.
+function of its own in Postgres, which takes half the time of `orchestrator.save`.
 
 A shape is recognised only where the transition does what its function sets, and nothing else.
 """

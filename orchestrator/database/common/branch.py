@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.values import Json, Step
-from orchestrator.database.common.rules import completed, completes, goes_on, keeps, story, succeeds
+from orchestrator.database.common.rules import (
+    completes,
+    goes_on,
+    keeps,
+    of_completion,
+    of_story,
+    succeeds,
+)
 
 if TYPE_CHECKING:
     from orchestrator.database.transitions import Saving
@@ -24,7 +31,7 @@ def fits(saving: Saving) -> bool:
         and not (changes.created or changes.attempts)
         and goes_on(saving.before, changes.instance)
         and keeps(saving.before, changes.instance)
-        and succeeds(changes.ended[0])
+        and succeeds(changes.ended[0], saving.fence)
         and completes(steps.get(changes.changed[0].id), changes.changed[0])
         and _counts(steps.get(changes.changed[1].id), changes.changed[1])
         and changes.changed[0].ended_at == saving.stimulus.at
@@ -52,9 +59,9 @@ def statement(saving: Saving, told: Json, facts: Json) -> tuple[str, list[Any]]:
     """The statement and its parameters, for a transition that `fits`."""
     fork = saving.transition.changed[1]
     return _STATEMENT, [
-        *story(saving, told, facts),
+        *of_story(saving, told, facts),
         saving.transition.instance.open,
-        *completed(saving),
+        *of_completion(saving),
         fork.id,
         fork.open,
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.values import Instance, Json, Status
-from orchestrator.database.common.rules import keeps, started, starts, story
+from orchestrator.database.common.rules import keeps, of_start, of_story, starts
 
 if TYPE_CHECKING:
     from orchestrator.database.transitions import Saving
@@ -42,4 +42,4 @@ def _begins(before: Instance, after: Instance) -> bool:
 
 def statement(saving: Saving, told: Json, facts: Json) -> tuple[str, list[Any]]:
     """The statement and its parameters, for a transition that `fits`."""
-    return _STATEMENT, [*story(saving, told, facts), saving.stimulus.id, *started(saving)]
+    return _STATEMENT, [*of_story(saving, told, facts), saving.stimulus.id, *of_start(saving)]

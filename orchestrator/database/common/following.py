@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.values import Json
 from orchestrator.database.common.rules import (
-    completed,
     completes,
     goes_on,
     keeps,
-    started,
+    of_completion,
+    of_start,
+    of_story,
     starts,
-    story,
     succeeds,
 )
 
@@ -35,7 +35,7 @@ def fits(saving: Saving) -> bool:
         and goes_on(saving.before, changes.instance)
         and changes.instance.open == saving.before.open
         and keeps(saving.before, changes.instance)
-        and succeeds(changes.ended[0])
+        and succeeds(changes.ended[0], saving.fence)
         and completes(saving.slice.steps.get(changes.changed[0].id), changes.changed[0])
         and starts(changes.created[0], changes.attempts[0])
         and changes.created[0].started_at == at == changes.changed[0].ended_at
@@ -44,4 +44,4 @@ def fits(saving: Saving) -> bool:
 
 def statement(saving: Saving, told: Json, facts: Json) -> tuple[str, list[Any]]:
     """The statement and its parameters, for a transition that `fits`."""
-    return _STATEMENT, [*story(saving, told, facts), *completed(saving), *started(saving)]
+    return _STATEMENT, [*of_story(saving, told, facts), *of_completion(saving), *of_start(saving)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.values import Instance, Json, Status
-from orchestrator.database.common.rules import completed, completes, keeps, story, succeeds
+from orchestrator.database.common.rules import completes, keeps, of_completion, of_story, succeeds
 from orchestrator.database.payloads import to_json
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def fits(saving: Saving) -> bool:
         and not (changes.created or changes.attempts)
         and _ends(saving.before, changes.instance)
         and keeps(saving.before, changes.instance)
-        and succeeds(changes.ended[0])
+        and succeeds(changes.ended[0], saving.fence)
         and completes(saving.slice.steps.get(changes.changed[0].id), changes.changed[0])
         and changes.instance.ended_at == at == changes.changed[0].ended_at
     )
@@ -42,4 +42,4 @@ def _ends(before: Instance, after: Instance) -> bool:
 def statement(saving: Saving, told: Json, facts: Json) -> tuple[str, list[Any]]:
     """The statement and its parameters, for a transition that `fits`."""
     output = to_json(saving.transition.instance.output)
-    return _STATEMENT, [*story(saving, told, facts), output, *completed(saving)]
+    return _STATEMENT, [*of_story(saving, told, facts), output, *of_completion(saving)]

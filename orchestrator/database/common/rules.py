@@ -17,7 +17,7 @@ from orchestrator.core.values import (
 from orchestrator.database.payloads import to_json
 
 if TYPE_CHECKING:
-    from orchestrator.database.transitions import Saving
+    from orchestrator.database.transitions import Fence, Saving
 
 
 def keeps(before: Instance, after: Instance) -> bool:
@@ -41,9 +41,14 @@ def goes_on(before: Instance, after: Instance) -> bool:
     )
 
 
-def succeeds(ended: Ended) -> bool:
-    """Whether an attempt ends with nothing but its success."""
-    return ended.state is AttemptState.SUCCEEDED and ended.error is None and not ended.traceback
+def succeeds(ended: Ended, fence: Fence) -> bool:
+    """Whether the saver's own attempt ends, with nothing but its success."""
+    return (
+        ended.attempt == fence.attempt
+        and ended.state is AttemptState.SUCCEEDED
+        and ended.error is None
+        and not ended.traceback
+    )
 
 
 def completes(before: Step | None, after: Step) -> bool:
@@ -73,7 +78,7 @@ def starts(step: Step, attempt: Attempt) -> bool:
     )
 
 
-def story(saving: Saving, told: Json, facts: Json) -> list[Any]:
+def of_story(saving: Saving, told: Json, facts: Json) -> list[Any]:
     """The parameters with which each of the functions begins."""
     return [
         saving.before.id,
@@ -86,14 +91,14 @@ def story(saving: Saving, told: Json, facts: Json) -> list[Any]:
     ]
 
 
-def completed(saving: Saving) -> list[Any]:
+def of_completion(saving: Saving) -> list[Any]:
     """The parameters of the attempt that ends, and of the step that completes with it."""
     done, fence = saving.transition.changed[0], saving.fence
     assert fence is not None  # noqa: S101  `fits` says so
     return [fence.attempt, fence.token, done.id, done.done, done.undo, to_json(done.output)]
 
 
-def started(saving: Saving) -> list[Any]:
+def of_start(saving: Saving) -> list[Any]:
     """The parameters of the step that starts, and of its attempt."""
     (step,), (attempt,), taken = (
         saving.transition.created,

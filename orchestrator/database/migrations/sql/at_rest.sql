@@ -1,5 +1,6 @@
--- Whether there is nothing that a beat would have to look after but timers, schedules and what
--- it forgets: it asks twice a second, so it asks one function, whose plans are kept.
+-- Whether there is nothing that a beat would have to look after but timers, schedules, what it
+-- tells of and what it forgets. It asks again and again, so it asks one function, whose plans are
+-- kept.
 create function orchestrator.at_rest() returns boolean
 language plpgsql stable set enable_seqscan = off as $$
 begin
@@ -9,7 +10,7 @@ begin
     or exists (select from orchestrator.stimuli)
     or exists (select from orchestrator.events where matched_at is null)
     or exists (select from orchestrator.listeners where asks > looks)
-    or exists (select from orchestrator.schedules where waiting)
+    or exists (select from orchestrator.schedules where waiting and state = 'active')
     or exists (select from orchestrator.operations where state in ('pending', 'running')));
 end
 $$;
