@@ -92,8 +92,9 @@ def _work_off(draft: Draft) -> None:
 
 def _note_the_rest(draft: Draft) -> None:
     """What is left becomes stimuli, in the order in which it would have been done."""
+    turns = {"turns": draft.turns} if draft.turns else {}
     for id, data in reversed(draft.agenda):
-        noted = {**(data or {}), "turns": draft.turns} if draft.turns else data
+        noted = {**(data or {}), **turns, "run": draft.root.run}
         draft.stimuli.append(NewStimulus(StimulusKind.GO_ON, None, id or None, noted))
     draft.agenda.clear()
 

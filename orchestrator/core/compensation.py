@@ -104,7 +104,9 @@ def go_on(draft: Draft, owner: Node | None) -> None:
                 return None
     _of(draft, owner).remember(undo=memory)
     step = None if owner is None else owner.id
-    draft.stimuli.append(NewStimulus(StimulusKind.GO_ON, None, step, {"undo": True}))
+    draft.stimuli.append(
+        NewStimulus(StimulusKind.GO_ON, None, step, {"undo": True, "run": draft.root.run})
+    )
     return None
 
 

@@ -62,9 +62,12 @@ def begin(draft: Draft) -> None:
 
 
 def _noted(draft: Draft, stimulus: Stimulus) -> None:
-    """A stimulus of the instance to itself."""
+    """A stimulus of the instance to itself. One of an earlier run comes too late: a retry has
+    found out anew what is to go on."""
     data = dict(stimulus.data or {})
     draft.turns = data.pop("turns", 0)
+    if data.pop("run", draft.root.run) != draft.root.run:
+        raise Ignored("it is of an earlier run")
     if _is_suspended(draft, stimulus):
         return
     if stimulus.step and stimulus.step not in draft.slice.steps:

@@ -226,6 +226,33 @@ def test_notes_to_steps_that_are_gone_change_nothing() -> None:
     assert world.ignored == ["there is no step 77"]
 
 
+@pytest.mark.parametrize("run_of_note", [1, 2])
+def test_a_note_of_an_earlier_run_begins_nothing_twice(run_of_note: int) -> None:
+    """A retry finds out anew what is to go on: what the run before it had noted is too late,
+    though it is brought only now."""
+    world, id = run(doc({"outer": {"do": [{"a": call("a")}]}}))
+    world.fail(world.ready()[0])
+    world.command(id, "retry")
+    assert world.instance(id).run == 2
+    (again,) = world.ready()
+    world.tell(id, StimulusKind.GO_ON, 1, {"run": run_of_note})
+    if run_of_note == 1:
+        assert world.ready() == [again]
+        assert world.ignored == ["it is of an earlier run"]
+    else:
+        assert len(world.ready()) == 2, "a note of this run is brought"
+
+
+def test_notes_say_of_which_run_they_are() -> None:
+    sets = [{name: {"set": {"n": 1}}} for name in "abc"]
+    world = World(doc(*sets), limits=Limits(tasks=1))
+    id = world.start(run=False)
+    start = world._next(id)
+    assert start is not None
+    (noted,) = world.bring(id, start).stimuli
+    assert (noted.kind, noted.data) == (StimulusKind.GO_ON, {"then": None, "run": 1})
+
+
 def test_a_listener_can_be_skipped() -> None:
     listen = {"listen": {"to": {"one": {"with": {"type": "t"}}}}}
     world, id = run(doc({"l": listen}))
