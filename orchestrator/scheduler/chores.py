@@ -98,14 +98,14 @@ class Chores:
         """
         now = self._monotonic()
         more = self._fire() if told or now >= self._due else None
-        self._do(*[chore for chore in self._chores if chore.due <= self._monotonic()])
+        self._do([chore for chore in self._chores if chore.due <= self._monotonic()])
         if more:
             return 0.0
         if more is not None or now >= self._ask:
             self._ask_when()
         return self._until_next()
 
-    def _do(self, *due: Chore) -> None:
+    def _do(self, due: list[Chore]) -> None:
         if not all(chore.always for chore in due):
             due = self._unless_at_rest(due)
         for chore in due:
@@ -113,20 +113,21 @@ class Chores:
             period = wait if isinstance(wait, float) else chore.period
             chore.due = self._monotonic() + period
 
-    def _unless_at_rest(self, due: tuple[Chore, ...]) -> tuple[Chore, ...]:
+    def _unless_at_rest(self, due: list[Chore]) -> list[Chore]:
         """What is to be done of what is due: at rest, no more than is done always. When it has
-        only come to rest everything is done once more, so that all see that nothing is left."""
+        only come to rest, what is left out from then on is done once more, so that all see that
+        nothing is left."""
         before, self._rested = self._rested, self._guarded("rest", self._upkeep.at_rest) is True
         if not self._rested:
             return due
         if not before:
-            return tuple(self._chores)
+            return [chore for chore in self._chores if chore in due or not chore.always]
         # They wake the beat together, and as soon as the one that is due most often.
         again = self._monotonic() + self._rest
         for chore in self._chores:
             if not chore.always:
                 chore.due = again
-        return tuple(chore for chore in due if chore.always)
+        return [chore for chore in due if chore.always]
 
     def _fire(self) -> bool:
         """Fire timers and schedules; whether there is more to fire."""

@@ -153,6 +153,25 @@ def test_at_rest_a_beat_asks_nothing_but_whether_it_is_so(beat: Beat, database: 
     assert beat.upkeep.looked == 15, "it has come to rest again"
 
 
+def test_what_is_always_done_is_done_no_more_often_for_coming_to_rest(
+    database_url: str, broker_url: str, database: Database
+) -> None:
+    """A quiet house comes to rest after every instance."""
+    settings = Settings(database_url=database_url, broker_url=broker_url)
+    made = services(settings, Celery("quiet", broker=broker_url, set_as_current=False))
+    done: list[int] = []
+    beat = Beat(made, settings, [Chore("hourly", 3600.0, lambda: done.append(1), always=True)])
+    for _ in range(3):
+        database.all(WORK["a claimed attempt"])
+        beat.run()
+        beat.now += 1.0
+        database.all("update orchestrator.attempts set state = 'lost'")
+        beat.run()
+        beat.now += 1.0
+    made.close()
+    assert len(done) == 1
+
+
 def test_where_it_cannot_be_said_whether_all_is_at_rest_everything_is_done(beat: Beat) -> None:
     beat.upkeep.broken = True
     beat.run()

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,6 @@ from orchestrator import clock, ids
 from orchestrator.core.values import (
     Attempt,
     AttemptState,
-    Compensation,
     Ended,
     Fact,
     Instance,
@@ -182,15 +180,19 @@ def the_following(database: Database, id: str, taken: bool) -> Saving:
     return the_commonest(after, attempt, snapshot.slice.steps, taken)
 
 
+def completed(step: Step) -> Step:
+    """The step after its success."""
+    return replace(
+        step, status=Status.COMPLETED, done=2, undo="able", output={"n": 1}, ended_at=NOW
+    )
+
+
 def the_last(database: Database, id: str, _: bool) -> Saving:
     """A step completes, and the instance with it."""
     after, attempt = started(database, id)
     snapshot = claimed(database, id, attempt, "a.0")
     assert snapshot is not None
-    done = replace(
-        snapshot.slice.steps[1],
-        status=Status.COMPLETED, done=2, undo="able", output={"n": 1}, ended_at=NOW,
-    )  # fmt: skip
+    done = completed(snapshot.slice.steps[1])
     return saving(
         after,
         Stimulus(StimulusKind.RESULT, NOW, 7, step=1),
@@ -212,10 +214,7 @@ def the_branch(database: Database, id: str, _: bool) -> Saving:
     save(database, saving(after, created=(fork,)))
     snapshot = claimed(database, id, attempt, "a.0")
     assert snapshot is not None
-    done = replace(
-        snapshot.slice.steps[1],
-        status=Status.COMPLETED, done=2, undo="able", output={"n": 1}, ended_at=NOW,
-    )  # fmt: skip
+    done = completed(snapshot.slice.steps[1])
     return saving(
         snapshot.slice.instance,
         Stimulus(StimulusKind.RESULT, NOW, 7, step=1),
@@ -235,38 +234,12 @@ COMMON = {
     "branch": the_branch,
 }
 
-#: What a shape's function does not set: with it, a transition is none of the shape.
-BESIDES: dict[str, Any] = {
-    "compensation": Compensation.RUNNING,
-    "run": 2,
-    "context": {},
-    "error": {},
-    "state": {},
-    "ended_at": NOW - timedelta(seconds=1),
-}
-
-
-@pytest.mark.parametrize("what", BESIDES)
-@pytest.mark.parametrize("which", COMMON)
-def test_what_changes_anything_else_is_none_of_the_commonest(database, instance, which, what):
-    told = COMMON[which](database, instance, True)
-    changes = told.transition
-    other = replace(changes.instance, **{what: BESIDES[what]})
-    assert common.shape(replace(told, transition=replace(changes, instance=other))) is None
-    armed = Timer(1, TimerKind.WAIT, NOW)
-    assert common.shape(replace(told, transition=replace(changes, timers=(armed,)))) is None
-    for step in changes.changed:
-        others = tuple(replace(one, state={}) if one is step else one for one in changes.changed)
-        assert common.shape(replace(told, transition=replace(changes, changed=others))) is None
-
 
 def the_commonest(
     after: Instance, attempt: Attempt, steps: Mapping[int, Step], taken: bool
 ) -> Saving:
     """The step of an attempt that "a.0" holds completes, and step 3 starts."""
-    done = replace(
-        steps[1], status=Status.COMPLETED, done=2, undo="able", output={"n": 1}, ended_at=NOW
-    )
+    done = completed(steps[1])
     following = Attempt(ids.new_id(), 3, 1, "shop.charge", priority=5, time_limit=2.5)
     return saving(
         after,

@@ -11,6 +11,7 @@ from orchestrator.database.common.rules import (
     keeps,
     of_completion,
     of_story,
+    stays,
     succeeds,
 )
 
@@ -45,13 +46,9 @@ def _counts(before: Step | None, after: Step) -> bool:
         and after.status is before.status
         and after.done == before.done
         and after.undo == before.undo
-        and after.unknown == before.unknown
         and after.ended_at == before.ended_at
         and after.output is before.output
-        and after.state is before.state
-        and after.scope is before.scope
-        and after.call is before.call
-        and after.error is before.error
+        and stays(before, after)
     )
 
 

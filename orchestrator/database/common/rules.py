@@ -51,17 +51,24 @@ def succeeds(ended: Ended, fence: Fence) -> bool:
     )
 
 
+def stays(before: Step, after: Step) -> bool:
+    """Whether a step keeps what none of these transitions changes."""
+    return (
+        after.unknown == before.unknown
+        and after.state is before.state
+        and after.scope is before.scope
+        and after.call is before.call
+        and after.error is before.error
+    )
+
+
 def completes(before: Step | None, after: Step) -> bool:
     """Whether a step completes, and nothing else of it changes."""
     return (
         before is not None
         and after.status is Status.COMPLETED
         and after.open == before.open
-        and after.unknown == before.unknown
-        and after.state is before.state
-        and after.scope is before.scope
-        and after.call is before.call
-        and after.error is before.error
+        and stays(before, after)
     )
 
 
