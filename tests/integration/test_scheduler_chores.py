@@ -25,7 +25,7 @@ class Watched(PostgresUpkeep):
     """Counts how often a beat asked what is due, and how often it tried to fire."""
 
     asked = fired = looked = 0
-    broken = False
+    broken = waits = False
 
     def next_due(self) -> float | None:
         self.asked += 1
@@ -53,7 +53,7 @@ class Watched(PostgresUpkeep):
 
     def schedules_wait(self) -> float | None:
         self.looked += 1
-        return super().schedules_wait()
+        return 1.0 if self.waits else super().schedules_wait()
 
     def at_rest(self) -> bool:
         if self.broken:
@@ -239,6 +239,18 @@ def test_what_has_ended_is_at_rest(database: Database) -> None:
         .replace("true)", "true, 'paused')")
     )
     assert due.at_rest(database)
+
+
+def test_where_a_schedule_went_on_it_asks_anew_when_something_is_due(
+    beat: Beat, database: Database
+) -> None:
+    database.all(WORK["a claimed attempt"])
+    beat.upkeep.waits = True
+    beat.run(told=True)
+    asked = beat.upkeep.asked
+    beat.now += 0.3
+    beat.run()
+    assert beat.upkeep.asked == asked + 1
 
 
 def timers(database: Database, which: str = "true") -> int:
