@@ -27,8 +27,8 @@ demo: $(INSTALLED) ## Run the order saga, everything embedded (KEEP=1 stays up)
 test: $(INSTALLED) ## Run the tests of every change, in at most 5 minutes (ARGS= goes to pytest)
 	$(BIN)/pytest -m 'not slow' -n 2 --dist loadfile $(ARGS)
 
-verify: $(INSTALLED) ## Run the long tests, which `make test` leaves out
-	$(BIN)/pytest -m slow -n 2 --dist loadfile $(ARGS)
+verify: $(INSTALLED) ## Run the long tests and those of RabbitMQ, which `make test` leaves out or skips
+	$(BIN)/pytest -m 'slow or rabbitmq' -n 2 --dist loadfile $(ARGS)
 
 lint: $(INSTALLED) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
