@@ -46,7 +46,8 @@ def fault(draft: Draft, error: Mapping[str, Json], origin: Node | None, *, besid
     if origin is not None:
         root.remember(failed=origin.id)
     flying = 0
-    if beside or draft.plan.parallel or settle.anything_flies(draft):
+    # A step that was skipped while a worker ran it is open somewhere else in the tree.
+    if beside or draft.plan.parallel or settle.anything_flies(draft) or draft.leaves()[0]:
         flying = settle.withdraw(draft, ROOT, settler=ROOT, stopped=root.run)
     undo = draft.plan.compensates and draft.plan.on_fault == "compensate"
     _aftermath(draft, flying, root.error if undo else None)

@@ -292,8 +292,11 @@ def interrupt(draft: Draft, node: Node, error: Mapping[str, Json]) -> None:
 
 
 def anything_flies(draft: Draft) -> bool:
-    """Whether this transition has seen something that must be waited for: a step whose
-    withdrawn attempt still runs, or an undoing that has begun."""
+    """Whether something may have to be waited for: this transition has seen a step whose
+    withdrawn attempt still runs, or a compensation that has begun, or a step of the instance was
+    once skipped while a worker ran it (its ancestors do not show that it is open)."""
+    if draft.root.recall("replaced"):
+        return True
     return any(
         node.is_open and (node.undoes is not None or node.recall("flying"))
         for node in draft.nodes.values()

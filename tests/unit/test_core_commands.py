@@ -323,6 +323,49 @@ def test_a_call_that_runs_can_be_skipped_and_is_undone_if_it_succeeds_after_all(
     assert drive(world) == ["undo-a"]
 
 
+def test_the_fault_waits_for_a_skipped_call_and_undoes_its_late_success() -> None:
+    world, id = run(doc({"a": call("a", "undo-a")}, {"b": call("b")}))
+    attempt = world.claim(world.ready()[0])
+    world.command(id, "skip", step=attempt.step, output="given")
+    world.fail(world.ready()[0])
+    assert world.instance(id).status is Status.FAULTED
+    assert world.instance(id).compensation is Compensation.RUNNING, "it waits"
+    world.succeed(attempt, "late")
+    assert drive(world) == ["undo-a"]
+    assert world.instance(id).compensation is Compensation.COMPLETED
+
+
+def test_a_parent_hears_of_a_fault_after_the_skipped_call_has_landed() -> None:
+    about = {"namespace": "test", "name": "child", "version": "1.0.0"}
+    world = World(
+        doc({"s": {"run": {"workflow": about}}}), doc(*tasks("a", "b"), about={"name": "child"})
+    )
+    id = world.start("test/flow")
+    child = next(key for key in world.rows if key != id)
+    attempt = world.claim(world.ready()[0])
+    world.command(child, "skip", step=attempt.step, output="given")
+    world.fail(world.ready()[0])
+    assert world.instance(id).status is Status.RUNNING
+    world.succeed(attempt)
+    assert world.instance(id).status is Status.FAULTED
+
+
+@pytest.mark.parametrize("rollback", [True, False])
+def test_a_block_is_not_tried_again_while_a_skipped_call_of_it_runs(rollback: bool) -> None:
+    block = {
+        "try": [{"a": call("a", "undo-a")}, {"b": call("b")}],
+        "catch": {"retry": {"limit": {"attempt": {"count": 1}}}},
+        "metadata": {"rollback": rollback},
+    }
+    world, id = run(doc({"t": block}))
+    attempt = world.claim(world.ready()[0])
+    world.command(id, "skip", step=attempt.step, output="given")
+    world.fail(world.ready()[0])
+    assert world.ready() == [], "the block's second try would run beside it"
+    world.succeed(attempt, "late")
+    assert drive(world) == [*(["undo-a"] if rollback else []), "a", "b"]
+
+
 def test_a_failed_step_can_be_skipped() -> None:
     world, id = run(doc({"d": {"do": tasks("a", "b")}}, *tasks("c")))
     drive(world, "a")

@@ -195,6 +195,28 @@ def test_nesting_has_a_bound() -> None:
     assert len(world.rows) == 4
     assert world.instance(id).status is Status.FAULTED
     assert world.instance(id).error["instance"] == "/do/0/s"
+    assert "nest deeper than 3" in world.instance(id).error["detail"]
+
+
+def test_only_instances_that_wait_for_each_other_are_nested() -> None:
+    """A workflow that starts its successor without awaiting it may do so for ever."""
+    less = {"name": "flow", "input": {"n": "${ .n - 1 }"}}
+    again = {"if": "${ .n > 0 }", **sub(about=less, **{"await": False})["s"]}
+    world = World(doc({"s": again}, about={"name": "flow"}), limits=Limits(depth=3))
+    world.start("test/flow", {"n": 30})
+    assert len(world.rows) == 31
+    assert {rows.instance.status for rows in world.rows.values()} == {Status.COMPLETED}
+
+
+def test_what_nobody_awaits_may_await_as_deep_as_any_other() -> None:
+    less = {"name": "flow", "input": {"n": "${ .n - 1 }"}}
+    deep = doc({"s": {"if": "${ .n > 0 }", **sub(about=less)["s"]}})
+    begun = {"name": "flow", "input": {"n": 3}}
+    first = doc(sub(about=begun, **{"await": False}), about={"name": "first"})
+    outer = doc(sub(about={"name": "first"}), about={"name": "outer"})
+    world = World(outer, first, deep, limits=Limits(depth=3))
+    world.start("test/outer")
+    assert {rows.instance.status for rows in world.rows.values()} == {Status.COMPLETED}
 
 
 def test_the_child_may_be_skipped_by_hand() -> None:

@@ -58,6 +58,7 @@ def _replace(draft: Draft, node: Node, seen: settle.Open, data: Mapping[str, Jso
     """What a worker (or a sub-workflow) is doing goes on, and is undone with the rest should it
     succeed; another step of the task takes its place."""
     settle.fly(draft, node, seen.chain(draft, node), None, seen.attempts.get(node.id))
+    draft.root.remember(replaced=True)
     redoing.pass_over(draft, node, node.parent, data)
 
 

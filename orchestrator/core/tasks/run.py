@@ -50,18 +50,30 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
         raise faults.configuration(f"running a {process.kind} is not built")
     namespace, workflow = _target(draft, node, process)
     given = node.input if process.input is None else fill(draft, node, process.input, node.input)
-    depth = draft.root.recall("depth", 0) + 1
-    if depth > draft.limits.depth:
-        raise faults.runtime(f"sub-workflows nest deeper than {draft.limits.depth}")
     id, parent = draft.id(), node.id if process.awaits else None
-    state = {"depth": depth}
+    state: dict[str, Json] = {}
+    if process.awaits:
+        state["depth"] = _depth(draft)
     if trace := draft.root.recall("trace"):
         state["trace"] = trace
-    draft.children.append(NewInstance(id, workflow, namespace, given, parent, state))
+    draft.children.append(NewInstance(id, workflow, namespace, given, parent, state or None))
     if process.awaits:
         node.remember(child=id)
     else:
         complete(draft, node, node.input)
+
+
+def _depth(draft: Draft) -> int:
+    """How many instances wait for the sub-workflow. One that nobody awaits begins at none: a
+    workflow may start its successor for ever. Raises `Fault` beyond the limit."""
+    depth: int = draft.root.recall("depth", 0) + 1
+    most = draft.limits.depth
+    if depth > most:
+        raise faults.runtime(
+            f"sub-workflows that are awaited nest deeper than {most}; one that need not be"
+            " awaited may be started with `await: false`"
+        )
+    return depth
 
 
 def _target(draft: Draft, node: Node, process: Process) -> tuple[str, str]:
