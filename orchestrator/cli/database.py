@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import click
 
 from orchestrator.cli.exits import Exit, leave
-from orchestrator.errors import DatabaseUnavailable
+from orchestrator.errors import OrchestratorError
 from orchestrator.settings import Settings, load_settings
 
 _url = click.option("--database-url", metavar="URL", help="Default: ORCHESTRATOR_DATABASE_URL.")
@@ -64,12 +64,18 @@ def current(database_url: str | None) -> None:
 @contextmanager
 def reaching_postgres() -> Iterator[None]:
     """Say that Postgres can't be reached as everybody else does: `DatabaseUnavailable`."""
-    from sqlalchemy.exc import OperationalError
+    import psycopg2
+    from sqlalchemy.exc import DBAPIError
+
+    from orchestrator.database.connection import translated
 
     try:
         yield
-    except OperationalError as error:
-        raise DatabaseUnavailable(str(error.orig).strip()) from error
+    except DBAPIError as error:
+        meant = translated(error.orig) if isinstance(error.orig, psycopg2.Error) else error
+        if isinstance(meant, OrchestratorError):
+            raise meant from error
+        raise
 
 
 def _settings(database_url: str | None) -> Settings:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import psycopg2
-import psycopg2.errors
 from psycopg2 import extras
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from orchestrator import codec
+from orchestrator.database.driver_errors import Verdict, judge
 from orchestrator.database.pool import Link, Pool
 from orchestrator.database.url import for_libpq
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
@@ -55,49 +54,53 @@ class Fenced(OrchestratorError):
     """The attempt is no longer the caller's; nothing was changed."""
 
 
-#: Raised by our own functions in Postgres, told apart by SQLSTATE.
-SQLSTATES: dict[str, type[OrchestratorError]] = {"OR001": Superseded, "OR002": Fenced}
-
-
-def _translated(error: psycopg2.Error) -> Exception:
-    """One place turns the driver's errors into ours; a programming error stays itself."""
-    ours = SQLSTATES.get(error.pgcode or "")
-    if ours:
-        return ours(str(error).splitlines()[0])
-    if isinstance(error, psycopg2.errors.LockNotAvailable | psycopg2.errors.DeadlockDetected):
-        return Busy()
-    if isinstance(error, psycopg2.errors.IdleInTransactionSessionTimeout):
-        return Busy()
-    if isinstance(error, psycopg2.errors.ProgramLimitExceeded):
-        return error  # an operational error to the driver; to us a value that cannot be saved
-    away = psycopg2.OperationalError | psycopg2.InterfaceError
-    if isinstance(error, away | psycopg2.errors.ReadOnlySqlTransaction):  # a failover
-        return DatabaseUnavailable(str(error).strip())
-    return error
+def translated(error: psycopg2.Error) -> Exception:
+    """The error of ours that `error` means; a wrong statement stays the driver's own."""
+    lines = str(error).strip().splitlines() or ["no message"]
+    match judge(error):
+        case Verdict.SUPERSEDED:
+            return Superseded(lines[0])
+        case Verdict.FENCED:
+            return Fenced(lines[0])
+        case Verdict.BUSY:
+            return Busy()
+        case Verdict.UNAVAILABLE:
+            return DatabaseUnavailable(lines[0])
+        case Verdict.WRONG:
+            return error
 
 
 Params = Sequence[Any] | dict[str, Any]
 Rows = list[tuple[Any, ...]]
 
 
-def _run(connection: Any, sql: str, params: Params) -> Rows:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params or None)
-        return cursor.fetchall() if cursor.description else []
+def _run(lent: Link, sql: str, params: Params) -> Rows:
+    """Every statement goes through here. After a broken connection no elder of it is lent."""
+    try:
+        with lent.connection.cursor() as cursor:
+            cursor.execute(sql, params or None)
+            return cursor.fetchall() if cursor.description else []
+    except psycopg2.Error as error:
+        meant = translated(error)
+        if not lent.usable or isinstance(meant, DatabaseUnavailable):
+            lent.break_off()
+        if meant is error:
+            raise
+        raise meant from error
 
 
 class Transaction:
     """An open transaction: what opens it travels with its first statement, and its commit
     with the one that is said to be the last, so that neither costs a round trip."""
 
-    def __init__(self, connection: Any, first: str) -> None:
-        self._connection = connection
+    def __init__(self, lent: Link, first: str) -> None:
+        self._lent = lent
         self._first = first
 
     def all(self, sql: str, params: Params = ()) -> Rows:
         """Every row of the last statement's result; empty where it has none."""
         opening, self._first = self._first, ""
-        return _run(self._connection, opening + sql, params)
+        return _run(self._lent, opening + sql, params)
 
     def one(self, sql: str, params: Params = ()) -> tuple[Any, ...] | None:
         """The first row, or None."""
@@ -110,9 +113,8 @@ class Transaction:
 
     def end(self, how: str) -> None:
         """Commit or roll back what is still open."""
-        closed = self._connection.closed
-        if not closed and self._connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
-            _run(self._connection, how, ())
+        if self._lent.usable and not self._lent.idle:
+            _run(self._lent, how, ())
 
 
 class _Kept(threading.local):
@@ -157,6 +159,16 @@ class Database:
         return self._pool
 
     def _connect(self) -> Any:
+        """A new connection. Raises what the driver's error means."""
+        try:
+            return self._made()
+        except psycopg2.Error as error:
+            meant = translated(error)
+            if meant is error:
+                raise
+            raise meant from error
+
+    def _made(self) -> Any:
         made = psycopg2.connect(for_libpq(self.url), **KEEPALIVE)
         made.autocommit = True
         extras.register_uuid(conn_or_curs=made)  # type: ignore[no-untyped-call]
@@ -175,9 +187,7 @@ class Database:
         """Run SQL in its own transaction; every row of the last statement's result."""
         lent = self._lend()
         try:
-            return _run(lent.connection, sql, params)
-        except psycopg2.Error as error:
-            self._fail(error, lent)
+            return _run(lent, sql, params)
         finally:
             self._take_back(lent)
 
@@ -198,16 +208,16 @@ class Database:
         silent for too long.
         """
         lent = self._lend()
+        transaction = Transaction(lent, first)
         try:
-            transaction = Transaction(lent.connection, first)
-            try:
-                yield transaction
-            except BaseException:
-                transaction.end("rollback")
-                raise
+            yield transaction
             transaction.end("commit")
-        except psycopg2.Error as error:
-            self._fail(error, lent)
+        except BaseException:
+            # What ends the block is what its caller learns of. A connection on which the
+            # rollback fails is not lent again, and Postgres rolls back by itself.
+            with suppress(psycopg2.Error, OrchestratorError):
+                transaction.end("rollback")
+            raise
         finally:
             self._take_back(lent)
 
@@ -218,20 +228,10 @@ class Database:
         return kept if kept is not None and self._pid == os.getpid() else self.pool.lend()
 
     def _take_back(self, lent: Link) -> None:
-        if self._keep and lent.usable and self._kept.link is None:
+        if self._keep and lent.idle and self._kept.link is None:
             self._kept.link = lent
         else:
             lent.give_back()
-
-    def _fail(self, error: psycopg2.Error, lent: Link) -> NoReturn:
-        """Raise what the driver's error means; after a broken connection no
-        elder of it is lent."""
-        translated = _translated(error)
-        if not lent.usable or isinstance(translated, DatabaseUnavailable):
-            lent.break_off()
-        if translated is error:
-            raise error
-        raise translated from error
 
     def close(self) -> None:
         """Give every connection back to the operating system."""

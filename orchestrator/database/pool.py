@@ -11,7 +11,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from orchestrator.clock import monotonic
 from orchestrator.errors import DatabaseUnavailable
@@ -41,8 +41,13 @@ class Link:
         """Whether it is open, as far as anybody knows."""
         return not self.connection.closed
 
+    @property
+    def idle(self) -> bool:
+        """Whether it is open and in no transaction, so that the next one may have it."""
+        return self.usable and (self.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE)
+
     def give_back(self) -> None:
-        """Let others have it, or its place if it is closed."""
+        """Let others have it, or its place alone if it is closed or in a transaction."""
         self._pool.take_back(self)
 
     def break_off(self) -> None:
@@ -73,7 +78,7 @@ class Pool:
         """A connection for the caller alone, until it gives it back.
 
         Raises:
-            DatabaseUnavailable: Postgres is not reached, or none was free in time.
+            DatabaseUnavailable: none was free in time. And what `connect` raises.
         """
         try:
             self.places.get(timeout=self._wait)
@@ -81,9 +86,6 @@ class Pool:
             raise DatabaseUnavailable("no connection to Postgres is free") from None
         try:
             return self._trusted() or Link(self, self._connect())
-        except psycopg2.OperationalError as error:
-            self.places.put(None)
-            raise DatabaseUnavailable(_first_line(error)) from error
         except BaseException:
             self.places.put(None)
             raise
@@ -101,12 +103,12 @@ class Pool:
             link.connection.close()
 
     def take_back(self, link: Link) -> None:
-        """What was lent is idle from now on; or closed, if it is, or the pool is."""
+        """Lend it to others from now on, if it is idle and the pool is open; else close it."""
         link.lent = False
-        if self._closed:
-            link.connection.close()
-        elif link.usable:
+        if link.idle and not self._closed:
             self._idle.append(link)
+        else:
+            link.connection.close()
         self.places.put(None)
 
     def close(self) -> None:
@@ -114,7 +116,3 @@ class Pool:
         self._closed = True
         while self._idle:
             self._idle.pop().connection.close()
-
-
-def _first_line(error: psycopg2.OperationalError) -> str:
-    return (str(error).strip() or "Postgres is away").splitlines()[0]

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from orchestrator import names
-from orchestrator.database.connection import SQLSTATES
+from orchestrator.database.driver_errors import OURS
 from orchestrator.database.tables import metadata
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ def test_the_functions_of_postgres():
 
 
 def test_the_sqlstates():
-    assert set(re.findall(r"`(OR\d+)`", PAGE)) == set(SQLSTATES)
+    assert set(re.findall(r"`(OR\d+)`", PAGE)) == set(OURS)
 
 
 def test_the_channels():
