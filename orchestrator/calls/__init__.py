@@ -13,7 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.calls import faults, http, openapi
+from orchestrator.calls.authentication import structured
 from orchestrator.calls.context import CallContext
+from orchestrator.core.authored import authored
 from orchestrator.errors import WorkflowError
 
 Json = Any
@@ -42,7 +44,7 @@ def perform(call: Mapping[str, Json], context: CallContext) -> Json:
     try:
         arguments = call.get("with") or {}
         if call.get("deferred"):
-            arguments = context.fill(arguments)
+            arguments = structured(authored, arguments, context)
         return context.secrets.mask(kind(arguments, context))
     except WorkflowError as error:
         raise context.secrets.mask_error(error) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,9 @@ from orchestrator.calls.context import CallContext
 from orchestrator.calls.exchange import Credentials
 from orchestrator.calls.tokens import Token
 from orchestrator.calls.uris import text_of
+from orchestrator.core import authored
+from orchestrator.core.faults import Fault
+from orchestrator.errors import WorkflowError
 
 Json = Any
 
@@ -39,10 +42,25 @@ def _defined(policy: Json, context: CallContext) -> Mapping[str, Json]:
     if isinstance(name, str):
         if name not in context.authentications:
             raise faults.configuration(f"there is no authentication named {name!r}")
-        policy = context.fill(context.authentications[name])
+        policy = structured(authored.policy, context.authentications[name], context)
     if not isinstance(policy, dict):
         raise faults.configuration("an authentication is an object, or the name of one")
     return policy
+
+
+def structured(
+    shape: Callable[[Json, Json], Json], stored: Json, context: CallContext
+) -> Mapping[str, Json]:
+    """What stands in the document, evaluated here, in the structure that it has there.
+
+    `shape`: see `core.authored`. Raises `WorkflowError` (validation, configuration) besides
+    what `CallContext.fill` raises.
+    """
+    try:
+        found: Mapping[str, Json] = shape(stored, context.fill(stored))
+    except Fault as fault:
+        raise WorkflowError(**fault.error) from fault
+    return found
 
 
 def _properties(scheme: str, value: Json, context: CallContext) -> Mapping[str, Json]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.calls import CallContext, deferred
+from orchestrator.calls import CallContext, deferred, faults
 from orchestrator.calls.context import no_secret
 from orchestrator.calls.secrets import Secrets
+from orchestrator.document.targets import is_reserved, refusal
 
 if TYPE_CHECKING:
     from orchestrator.execution.execution import Execution
@@ -49,13 +50,30 @@ class Arguments:
 
 
 def plain_arguments(work: Work) -> Arguments | None:
-    """What a claimed attempt calls its task with; None: it must be evaluated first."""
+    """What a claimed attempt calls its task with; None: it must be evaluated first.
+
+    Raises:
+        WorkflowError: authorization, for a task that no document may call. The core refuses it
+            before there is an attempt; this holds for attempts that are older than the rule.
+    """
     call = work.call
     if call.get("kind") != "celery":
         return Arguments([], {"call": call})
+    if is_reserved(work.attempt.task):
+        _refuse_reserved(work)
     if call.get("deferred"):
         return None
     return Arguments(list(call.get("args") or ()), dict(call.get("kwargs") or {}))
+
+
+def _refuse_reserved(work: Work) -> None:
+    given = work.call
+    if given.get("deferred"):
+        stored = given.get("with") or {}
+        given = stored if given.get("explicit") else {"kwargs": stored}
+    refused = refusal(work.attempt.task, given.get("args"), given.get("kwargs"))
+    if refused is not None:
+        raise faults.authorization(refused)
 
 
 def arguments_of(work: Work, context: CallContext) -> Arguments:

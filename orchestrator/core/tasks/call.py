@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.core import faults, flow
 from orchestrator.core.attempts import hand_off, hand_off_again
+from orchestrator.core.authored import authored
 from orchestrator.core.data import NOTHING, fill
 from orchestrator.core.kinds import Kind, register
 from orchestrator.core.nodes import Node
@@ -20,6 +21,7 @@ from orchestrator.core.values import ROOT, Json, TimerKind
 from orchestrator.core.variables import SECRETS, collect
 from orchestrator.core.work import Draft
 from orchestrator.document.model import escape
+from orchestrator.document.targets import inner_tasks, is_reserved, refusal
 
 #: Kinds of calls that a worker can carry out.
 BUILT_KINDS = frozenset({"celery", "http", "openapi"})
@@ -91,13 +93,33 @@ def _asked(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json], str]:
     elif call.kind == "celery":
         asked.update(celery_call(fill(draft, node, call.template, node.input), call.target))
     else:
-        asked["with"] = fill(draft, node, call.template, node.input)
+        stored = draft.plan_of(node).task.body.get("with") or {}
+        asked["with"] = authored(stored, fill(draft, node, call.template, node.input))
     if call.kind != "celery":
         return asked, CALL_TASK
     task = asked.get("task") or call.target or (call.template.tree or {}).get("task")
     if not isinstance(task, str) or not task:
         raise faults.configuration("the call names no Celery task")
+    _refuse_reserved(draft, node, call, task, asked)
     return {**asked, "task": task}, task
+
+
+def _refuse_reserved(
+    draft: Draft, node: Node, call: Call, task: str, asked: dict[str, Json]
+) -> None:
+    """An `authorization` fault for a task that no document may call, however it came by the
+    name. The inner task of a map must be what the document says, whatever was evaluated."""
+    if not is_reserved(task):
+        return
+    stored = draft.plan_of(node).task.body.get("with") or {}
+    args, kwargs = (None, stored) if call.target else (stored.get("args"), stored.get("kwargs"))
+    refused = refusal(task, args, kwargs)
+    if refused is None and not call.deferred:
+        evaluated = inner_tasks(asked["args"], asked["kwargs"])
+        if list(evaluated) != list(inner_tasks(args, kwargs)):
+            refused = f"the inner task of '{task}' is not the one that the document names"
+    if refused is not None:
+        raise faults.authorization(refused)
 
 
 def celery_call(arguments: Json, target: str | None) -> dict[str, Json]:

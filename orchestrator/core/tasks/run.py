@@ -82,6 +82,8 @@ def _target(draft: Draft, node: Node, process: Process) -> tuple[str, str]:
     target = fill(draft, node, process.target, node.input)
     namespace, name = target["namespace"], target["name"]
     version = target["version"] or "latest"
+    if not all(isinstance(part, str) for part in (namespace, name, version)):
+        raise faults.validation("a sub-workflow's namespace, name and version are texts")
     if namespace != draft.root.was.namespace and not draft.limits.across:
         raise _missing(f"{namespace}/{name} {version}", ", whose namespace is another one")
     found = draft.need("workflow", namespace, name, version)

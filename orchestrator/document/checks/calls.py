@@ -15,6 +15,7 @@ from orchestrator.document.model import escape
 from orchestrator.document.schema.processes import PROCESSES
 from orchestrator.document.schema.words import NAME, VERSION
 from orchestrator.document.sites import Site
+from orchestrator.document.targets import is_reserved, refusal
 from orchestrator.document.text import hint, nearest, quoted
 from orchestrator.document.validate import validate_ours
 from orchestrator.expressions import is_expression
@@ -95,12 +96,25 @@ def _celery(context: Context, site: Site, name: str, pointer: str) -> None:
         name, pointer = site.body["with"]["task"], f"{pointer}/task"
         if is_expression(name):
             return
+    if is_reserved(name):
+        _reserved(context, site, name, pointer)
+        return
     known = context.surroundings.known_tasks
     if not name.strip():
         context.error(pointer, "a call needs a name")
     elif known is not None and name not in known:
         meant = hint(nearest(name, (*known, *context.used("functions"), *LANGUAGE_KINDS)))
         context.warn(pointer, f"no worker has announced a task {quoted(name)}{meant}")
+
+
+def _reserved(context: Context, site: Site, name: str, pointer: str) -> None:
+    """A task of Celery's or ours: refused, but for a map over a task that the document names."""
+    given = site.body.get("with") or {}
+    explicit = site.body["call"] == "celery"
+    args, kwargs = (given.get("args"), given.get("kwargs")) if explicit else (None, given)
+    refused = refusal(name, args, kwargs)
+    if refused is not None:
+        context.error(pointer, refused)
 
 
 def _process(context: Context, site: Site) -> None:
