@@ -87,6 +87,8 @@ def chosen(query: Mapping[str, Any], own: Own) -> Filter:
         namespace=query.get("namespace"),
         workflow=_workflow(parts) if parts else None,
         business_id=query.get("business_id"),
+        id=query.get("id"),
+        attempt=query.get("attempt"),
         labels=own.labels,
         inputs=own.inputs,
         started_after=query.get("started_after"),

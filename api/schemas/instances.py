@@ -18,6 +18,13 @@ from api.schemas.common import (
     uuid,
 )
 
+#: An id, and the beginning of one, as patterns of JSON Schema know them.
+_UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+_BEGINNING = (
+    "^[0-9a-fA-F]{1,8}$|^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){0,2}-[0-9a-fA-F]{0,4}$"
+    "|^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{0,12}$"
+)
+
 
 class WorkflowRefSchema(Schema):
     """The workflow to start; its newest version unless one is named."""
@@ -138,6 +145,14 @@ class InstancesFilterSchema(Schema):
         metadata={"description": "`name`, `namespace/name` or `namespace/name/version`"},
     )
     business_id = fields.String(validate=validate.Length(1, 1000))
+    id = fields.String(
+        validate=validate.Regexp(_BEGINNING),
+        metadata={"description": "an id or its beginning"},
+    )
+    attempt = fields.String(
+        validate=validate.Regexp(_UUID),
+        metadata={"description": "the id of one of its attempts: of a Celery task"},
+    )
     started_after = Moment()
     started_before = Moment()
     q = fields.String(

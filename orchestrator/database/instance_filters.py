@@ -19,8 +19,9 @@ class Filter:
     """Which instances to list; what is None or empty filters nothing.
 
     `workflow` is ``(namespace?, name, version?)``; `labels` must all be there; `text` is the
-    beginning of an id or a business_id, or the name of a workflow; `ids` are some to choose of;
-    each of `inputs` is alternatives of JSON text one of which the input contains.
+    beginning of an id or a business_id, or the name of a workflow; `id` is the beginning of an
+    id, `attempt` the id of one of its attempts; `ids` are some to choose of; each of `inputs` is
+    alternatives of JSON text one of which the input contains.
     """
 
     statuses: Sequence[str] = ()
@@ -32,6 +33,8 @@ class Filter:
     started_after: datetime | None = None
     started_before: datetime | None = None
     text: str | None = None
+    id: str | None = None
+    attempt: str | None = None
     ids: Sequence[str] | None = None
     inputs: Sequence[Sequence[str]] = ()
 
@@ -46,6 +49,7 @@ def parts_of(
 ) -> list[Part]:
     """What is asked for, in parts that each have an index to begin with."""
     parts = []
+    chosen = _identified(reader, chosen)
     for meant in _meant(reader, scope, chosen) if chosen.text else [_narrowed(reader, chosen)]:
         levels = _levels(scope, meant, by)
         conditions = [*_conditions(meant, {level.column for level in levels}), *more]
@@ -53,6 +57,22 @@ def parts_of(
             conditions.append(_in("namespace", namespaces_of(scope, meant)))
         parts += [Part(levels, [*conditions, *started]) for started in _started(meant, by)]
     return parts
+
+
+def _identified(reader: Reader, chosen: Filter) -> Filter:
+    """The same by whole ids, where it is by an attempt or by the beginning of few ids."""
+    ids: set[str] | None = None
+    if chosen.attempt:
+        query = "select instance_id::text from orchestrator.attempts where id = %s"
+        ids = {row[0] for row in reader.all(query, (chosen.attempt,))}
+    if chosen.id:
+        query = f"select id::text from {TABLE} where {_BEGINNING} limit %(few)s"
+        found = reader.all(query, {**_beginning(chosen.id), "few": _FEW + 1})
+        if len(found) <= _FEW:
+            few = {row[0] for row in found}
+            ids = few if ids is None else ids & few
+            chosen = replace(chosen, id=None)
+    return chosen if ids is None else replace(chosen, ids=tuple(ids))
 
 
 def _levels(scope: Scope, chosen: Filter, by: str) -> list[Level]:
@@ -94,6 +114,7 @@ def _conditions(chosen: Filter, done: Collection[str]) -> list[Condition]:
         else _in("compensation", chosen.compensations),
         *(_workflow(chosen.workflow) if "workflow" not in done else ()),
         _is("business_id", chosen.business_id),
+        (_BEGINNING, _beginning(chosen.id)) if chosen.id else None,
         ("id = any(%(ids)s::uuid[])", {"ids": list(chosen.ids)})
         if chosen.ids is not None
         else None,
@@ -160,7 +181,7 @@ def _meant(reader: Reader, scope: Scope, chosen: Filter) -> list[Filter]:
         " where namespace = of_namespace.value and business_id like %(begins)s limit %(few)s) f"
         + (
             f" union select id::text from (select id from {TABLE}"
-            " where id between %(first)s and %(last)s limit %(few)s) f"
+            f" where {_BEGINNING} limit %(few)s) f"
             if _begins_an_id(text)
             else ""
         )
@@ -169,12 +190,12 @@ def _meant(reader: Reader, scope: Scope, chosen: Filter) -> list[Filter]:
         | {
             "begins": _begins(text),
             "few": _FEW + 1,
-            "first": text + _ID_SHAPE[len(text) :].replace("x", "0"),
-            "last": text + _ID_SHAPE[len(text) :].replace("x", "f"),
+            **(_beginning(text) if _begins_an_id(text) else {}),
         },
     )
     if len(ids) <= _FEW:
-        return [*meant, replace(rest, ids=tuple(row[0] for row in ids))]
+        few = [row[0] for row in ids if chosen.ids is None or row[0] in chosen.ids]
+        return [*meant, replace(rest, ids=tuple(few))]
     return [*meant, chosen]
 
 
@@ -182,7 +203,7 @@ def _narrowed(reader: Reader, chosen: Filter) -> Filter:
     """The same, by id where few instances have these labels and such an input: those are
     found by an index of their own, wherever they stand in all others."""
     contents = _contents(chosen)
-    if not contents:
+    if not contents or chosen.ids is not None:
         return chosen
     params: dict[str, Any] = {"few": _FEW + 1}
     for _, values in contents:
@@ -207,6 +228,15 @@ def _begins(text: str) -> str:
 
 
 _ID_SHAPE = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
+
+
+#: The instances whose ids begin so: a range of the primary key.
+_BEGINNING = "id between %(first)s and %(last)s"
+
+
+def _beginning(text: str) -> dict[str, str]:
+    rest = _ID_SHAPE[len(text) :]
+    return {"first": text + rest.replace("x", "0"), "last": text + rest.replace("x", "f")}
 
 
 def _begins_an_id(text: str) -> bool:

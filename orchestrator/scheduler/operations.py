@@ -37,9 +37,11 @@ _TIMES = ("started_after", "started_before")
 
 
 def stored(chosen: Filter) -> dict[str, Json]:
-    """A filter as JSON."""
-    found = asdict(chosen)
-    return found | {name: found[name] and found[name].isoformat() for name in _TIMES}
+    """A filter as JSON. Members that ask for nothing are left out, so that a beat of the release
+    before reads what it knows."""
+    found = {name: value for name, value in asdict(chosen).items() if value is not None}
+    times = {name: getattr(chosen, name) for name in _TIMES}
+    return found | {name: time and time.isoformat() for name, time in times.items()}
 
 
 def filter_of(json: Mapping[str, Json]) -> Filter:

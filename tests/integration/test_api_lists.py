@@ -14,6 +14,8 @@ import pytest
 
 from orchestrator import clock
 from orchestrator.codec import dumps
+from orchestrator.database import instance_filters
+from orchestrator.ids import new_id
 from tests.support.api import Api, document
 
 STATUSES = ("pending", "running", "waiting", "suspended", "cancelled", "faulted", "completed")
@@ -76,6 +78,7 @@ def questions(rows: list[Row]) -> list[dict[str, str]]:
         "started_before": [time.isoformat() for time in some],
         "q": ["order", "order-1", "Order_", "refund", rows[5]["id"], rows[6]["id"][:2], "zzz"],
         "business_id": ["order-3"],
+        "id": [rows[7]["id"], rows[8]["id"][:8].upper(), rows[9]["id"][:1], rows[9]["id"][:15]],
     }
     alone = [{name: value} for name, values in choices.items() for value in values]
     mixed = [
@@ -91,6 +94,8 @@ def naive(rows: list[Row], asked: dict[str, str]) -> list[Row]:
 
 
 def _fits(row: Row, name: str, value: str) -> bool:
+    if name == "id":
+        return str(row["id"]).startswith(value.lower())
     if name == "workflow":
         names = (row["namespace"], row["workflow"], row["version"])
         parts = tuple(value.split("/"))
@@ -121,6 +126,40 @@ def test_every_filter_finds_the_rows_that_a_naive_search_finds(api: Api, rows: l
         )
         found = _paged(api, {**asked, "sort": sort, "limit": "40"})
         assert found == [row["id"] for row in expected], (asked, sort)
+
+
+def test_an_instance_is_found_by_the_id_of_an_attempt(api: Api, rows: list[Row]):
+    mine, other = rows[0], next(row for row in rows if row["namespace"] != rows[0]["namespace"])
+    attempts = (new_id(), new_id(), new_id())
+    for attempt, row in zip(attempts, (mine, mine, other), strict=True):
+        api.all(
+            "insert into orchestrator.attempts (id, instance_id, step, number, starts, task, queue)"
+            " values (%s, %s, 1, 1, 1, 'pay', 'celery')",
+            *(attempt, row["id"]),
+        )
+    for attempt, row in zip(attempts, (mine, mine, other), strict=True):
+        assert _paged(api, {"attempt": attempt, "sort": "created_at"}) == [row["id"]]
+        assert _paged(api, {"attempt": attempt, "id": row["id"][:8]}) == [row["id"]]
+        assert _paged(api, {"attempt": attempt, "namespace": row["namespace"]}) == [row["id"]]
+    assert not _paged(api, {"attempt": attempts[0], "namespace": other["namespace"]})
+    assert not _paged(api, {"attempt": attempts[0], "id": other["id"]})
+    assert not _paged(api, {"attempt": new_id()})
+    for wrong in ("attempt=1", "attempt=", "id=", "id=xyz", "id=-1", f"id={mine['id']}0"):
+        assert api.get(f"/v1/instances?{wrong}").status_code == 400
+
+
+def test_the_beginning_of_many_ids_finds_them_too(
+    api: Api, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(instance_filters, "_FEW", 2)
+    begin = rows[9]["id"][:1]
+    asked = {"id": begin, "sort": "created_at"}
+    expected = sorted(
+        (row for row in rows if row["id"].startswith(begin)),
+        key=lambda row: (row["created_at"], row["id"]),
+    )
+    assert len(expected) > 2
+    assert _paged(api, asked) == [row["id"] for row in expected]
 
 
 def _paged(api: Api, asked: dict[str, str]) -> list[str]:
