@@ -174,6 +174,9 @@ def _admit() -> None:
     """Let the request in, or refuse it before anything is read of its body."""
     if "\0" in request.path:
         raise Problem(kinds.MALFORMED, "the path has the character NUL")
+    if "%2f" in request.environ.get("RAW_URI", "").partition("?")[0].lower():
+        # The path was decoded before it was routed: an id with a slash would name another resource.
+        raise Problem(kinds.NOT_FOUND, "no part of a path has a slash in it")
     endpoint = request.endpoint
     request.environ[deprecation.ENDPOINT] = endpoint
     request.environ[metrics.ROUTE] = request.url_rule.rule if request.url_rule else ""

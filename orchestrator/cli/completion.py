@@ -47,10 +47,9 @@ def _items(ctx: click.Context, path: str) -> Iterable[Mapping[str, Any]]:
         url = ctx.find_root().params.get("url") or ctx.params.get("url") or settings.api_url
         key = ctx.find_root().params.get("key") or settings.api_key
         transport = Transport(url, key, PATIENCE, pauses=())
-        items: list[Mapping[str, Any]] = transport.request(
-            "GET", path, params={"limit": MOST}
-        ).json()["items"]
-    except OrchestratorError:
+        answer = transport.json("GET", path, params={"limit": MOST})
+        items: list[Mapping[str, Any]] = answer["items"]
+    except (OrchestratorError, LookupError, TypeError):
         return []
     transport.close()
     return items

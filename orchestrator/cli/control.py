@@ -11,10 +11,12 @@ from rich.markup import escape
 
 from orchestrator.cli.completion import instance_id, instances
 from orchestrator.cli.exits import Exit, Failure, failure_of
+from orchestrator.cli.lookup import find_instance
 from orchestrator.cli.operations import tell_many
 from orchestrator.cli.options import JsonValue, Shared, shared_options
 from orchestrator.cli.output import progress_console
 from orchestrator.client import ApiError, Client
+from orchestrator.client.paths import path
 
 _reason = click.option("--reason", help="Why; kept in the history.")
 
@@ -59,7 +61,7 @@ def cancel(shared: Shared, dry_run: bool, **chosen: Any) -> None:
         raise click.UsageError("name the instances whose plans you want to see")
     with shared.client() as client:
         for id in chosen["ids"]:
-            _preview(shared, client, id)
+            _preview(shared, client, find_instance(client, id))
 
 
 @click.command()
@@ -78,6 +80,7 @@ def terminate(shared: Shared, **chosen: Any) -> None:
 def retry(shared: Shared, id: str, step: str | None, input: Any, reason: str | None) -> None:
     """Try again what failed; finished steps stay finished."""
     with shared.client() as client:
+        id = find_instance(client, id)
         start = None if step is None else step_number(client, id, step)
         _tell(client, id, "retry", reason=reason, input=input, **{"from": start})
 
@@ -98,6 +101,7 @@ def compensate(
 ) -> None:
     """Undo what an ended instance completed."""
     with shared.client() as client:
+        id = find_instance(client, id)
         if dry_run:
             _preview(shared, client, id)
             return
@@ -114,12 +118,13 @@ def compensate(
 def skip(shared: Shared, id: str, step: str, data: Any, reason: str | None) -> None:
     """Let a step that stands still end with an output of yours."""
     with shared.client() as client:
+        id = find_instance(client, id)
         _tell(client, id, "skip", reason=reason, step=step_number(client, id, step), output=data)
 
 
 def _preview(shared: Shared, client: Client, id: str) -> None:
     """What would be undone: first what was completed, then what a worker still has in hand."""
-    told = client.transport.request("GET", f"/v1/instances/{id}/compensation").json()
+    told = client.transport.json("GET", path("instances", id, "compensation"))
     rows = [{**each, "if": ""} for each in told["plan"]]
     rows += [{**each, "if": "it succeeds"} for each in told["running"]]
     shared.printer.rows(rows, ("step", "name", "reference", "kind", "outcome", "instance", "if"))
@@ -146,18 +151,20 @@ def _tell_all(
     """Give each instance the command; one refusal does not keep the others from it."""
     if bool(ids) == bool(query):
         raise click.UsageError("name instances by their ids or by --query")
-    refused: list[tuple[str, ApiError]] = []
+    refused: list[tuple[str, Failure]] = []  # what to say, and the failure
     with shared.client() as client:
         if query:
             tell_many(client, command, query, yes, reason)
         for id in ids:
             try:
-                _tell(client, id, command, reason=reason)
+                _tell(client, find_instance(client, id), command, reason=reason)
             except ApiError as error:
-                refused.append((id, error))
+                refused.append((f"{id}: {error}", failure_of(error)))
+            except Failure as failure:
+                refused.append((failure.message, failure))
     if refused:
-        first = failure_of(refused[0][1])
-        lines = [f"{id}: {error}" for id, error in refused]
+        first = refused[0][1]
+        lines = [line for line, _ in refused]
         raise Failure("\n".join(lines), Exit(first.exit_code), first.hint)
 
 

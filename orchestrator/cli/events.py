@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import click
 
 from orchestrator.cli.exits import Exit, Failure
+from orchestrator.cli.lookup import find_id, find_instance
 from orchestrator.cli.options import JsonValue, KeyValue, Shared, limit_option, shared_options
 from orchestrator.client import Client
+from orchestrator.client.paths import path
 
 SOURCE = "/orchestrator/cli"
 
@@ -49,6 +51,7 @@ def send(
     given = {"type": type, "source": source, "id": event_id, "subject": subject, "data": data}
     event = {name: value for name, value in given.items() if value is not None}
     with shared.client() as client:
+        instance = None if instance is None else find_instance(client, instance)
         into = None if instance else namespace_of(client, namespace)
         id = client.send_event({**event, **dict(attributes)}, into, instance)
     if shared.printer.table:
@@ -76,10 +79,16 @@ def namespace_of(client: Client, given: str | None) -> str:
 @shared_options
 def list_(shared: Shared, limit: int, **filters: str | None) -> None:
     """List events, newest first."""
-    query = {name: value for name, value in filters.items() if value}
     with shared.client() as client:
+        query = _query(client, filters, "target")
         found = islice(client.pages("/v1/events", query), limit or None)
         shared.printer.rows((_row(shared, one) for one in found), _LISTED)
+
+
+def _query(client: Client, filters: Mapping[str, str | None], instance: str) -> dict[str, str]:
+    """The filters that were given; that of the name `instance` as the whole id of one."""
+    query = {name: value for name, value in filters.items() if value is not None}
+    return query | ({instance: find_instance(client, query[instance])} if instance in query else {})
 
 
 def _row(shared: Shared, one: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +105,7 @@ def _row(shared: Shared, one: dict[str, Any]) -> dict[str, Any]:
 def show(shared: Shared, id: str) -> None:
     """Show an event and what it matched."""
     with shared.client() as client:
-        found = client.transport.request("GET", f"/v1/events/{id}").json()
+        found = client.transport.json("GET", path("events", find_id(client, "/v1/events", id)))
     if shared.printer.table:
         shared.printer.value(found["event"])
         shared.printer.rows(found["matches"], _MATCHED)
@@ -113,7 +122,7 @@ def show(shared: Shared, id: str) -> None:
 @shared_options
 def watch(shared: Shared, count: int | None, **filters: str | None) -> None:
     """Print events as they come: received, emitted, and what happens to instances."""
-    query = {name: value for name, value in filters.items() if value}
     with shared.client() as client:
+        query = _query(client, filters, "instance")
         for found in islice(client.events(**query), count):
             click.echo(json.dumps(found, ensure_ascii=False))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,9 @@ import click
 
 from orchestrator.cli.documents import media_type, read
 from orchestrator.cli.exits import Exit, Failure
+from orchestrator.cli.lookup import find_instance, is_id
 from orchestrator.cli.options import Shared, shared_options
+from orchestrator.client import ApiError, Client
 from orchestrator.document.model import LISTS, Task, TaskList, Workflow
 
 _COLOURS = {
@@ -45,12 +46,13 @@ def _find(shared: Shared, what: str) -> tuple[Workflow, dict[str, str]]:
     if Path(what).suffix in (".yaml", ".yml", ".json"):
         return Workflow(_load(Path(what))), {}
     with shared.client() as client:
-        if not _is_id(what):
-            return Workflow(client.workflow(what)["document"]), {}
-        run = client.get(what)
+        found = None if is_id(what) else _document(client, what)
+        if found is not None:
+            return Workflow(found), {}
+        run = client.get(find_instance(client, what))
         document = client.workflow(run.workflow, run.version)["document"]
         # Of a task that was executed several times, the newest execution is shown.
-        return Workflow(document), {step.reference: step.status for step in client.steps(what)}
+        return Workflow(document), {step.reference: step.status for step in client.steps(run.id)}
 
 
 def _load(file: Path) -> dict[str, Any]:
@@ -64,12 +66,15 @@ def _load(file: Path) -> dict[str, Any]:
         ) from error
 
 
-def _is_id(text: str) -> bool:
+def _document(client: Client, name: str) -> dict[str, Any] | None:
+    """The document of a workflow, or None where there is none of that name."""
     try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
+        document: dict[str, Any] = client.workflow(name)["document"]
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+    return document
 
 
 @dataclass

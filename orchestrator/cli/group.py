@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from importlib import import_module
 from typing import Any
 
@@ -15,6 +16,9 @@ from orchestrator.errors import (
     DatabaseUnavailable,
     OrchestratorError,
 )
+
+#: How many of the innermost places of an unexpected error are shown.
+_FRAMES = 12
 
 
 class LazyGroup(click.Group):
@@ -59,7 +63,7 @@ class LazyGroup(click.Group):
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error of ours becomes a failure with its exit status."""
+        """Run the command; every error becomes a failure with its exit status."""
         try:
             return super().invoke(ctx)
         except (DatabaseUnavailable, BrokerUnavailable) as error:
@@ -70,9 +74,29 @@ class LazyGroup(click.Group):
         except OrchestratorError as error:
             raise _translated(error) from error
         except OSError as error:
-            if error.filename is None:  # a closed pipe, say: click knows what that means
+            if isinstance(error, BrokenPipeError):  # click knows what that means
                 raise
+            if error.filename is None:
+                raise _unexpected(error) from error
             raise Failure(f"{error.filename}: {error.strerror}", Exit.USAGE) from error
+        except UnicodeEncodeError as error:  # an argument of bytes that are not UTF-8
+            raise Failure(f"{error.object!r} is not UTF-8", Exit.USAGE) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # whatever it is: a person gets a sentence, a script a status
+            raise _unexpected(error) from error
+
+
+def _unexpected(error: Exception) -> Failure:
+    """A fault of ours, with the places that it passed through. Its status is not 1: that would
+    say that an instance faulted."""
+    places = [
+        f"  {frame.filename}:{frame.lineno} in {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    ]
+    what = "".join(traceback.format_exception_only(error)).strip()
+    hint = "\n".join(["This is a bug; please report it with these lines:", *places])
+    return Failure(f"the command failed unexpectedly: {what}", Exit.UNREACHABLE, hint)
 
 
 def _translated(error: OrchestratorError) -> Failure:

@@ -9,8 +9,10 @@ import click
 from rich.markup import escape
 
 from orchestrator.cli.exits import Failure
+from orchestrator.cli.lookup import find_id
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import progress_console
+from orchestrator.client.paths import path
 from orchestrator.settings import load_settings
 
 _SHOWN = ("id", "prefix", "name", "role", "namespaces", "created_at", "expires_at", "revoked_at")
@@ -53,7 +55,7 @@ def create(
 
 def _made(shared: Shared, body: dict[str, Any]) -> dict[str, Any]:
     with shared.client() as client:
-        made: dict[str, Any] = client.transport.request("POST", "/v1/keys", json=body).json()
+        made: dict[str, Any] = client.transport.json("POST", "/v1/keys", json=body)
     return made
 
 
@@ -89,6 +91,6 @@ def list_(shared: Shared) -> None:
 def revoke(shared: Shared, ids: Sequence[str]) -> None:
     """Revoke keys; they open nothing any more."""
     with shared.client() as client:
-        for id in ids:
-            client.transport.request("DELETE", f"/v1/keys/{id}")
+        for id in (find_id(client, "/v1/keys", id) for id in ids):
+            client.transport.request("DELETE", path("keys", id))
             progress_console().print(f"[green]revoked[/] {escape(id)}")

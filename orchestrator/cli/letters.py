@@ -8,8 +8,10 @@ import click
 from rich.markup import escape
 
 from orchestrator.cli.completion import dead_letters
+from orchestrator.cli.lookup import find_id, find_instance
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import progress_console
+from orchestrator.client.paths import path
 
 _SHOWN = ("id", "created_at", "namespace", "instance", "reference", "reason", "resolved_at")
 _ids = click.argument("ids", nargs=-1, required=True, metavar="ID...", shell_complete=dead_letters)
@@ -27,9 +29,9 @@ def dead_letter() -> None:
 @shared_options
 def list_(shared: Shared, instance: str | None, everything: bool) -> None:
     """List dead letters, newest first."""
-    query = {"instance": instance} if instance else {}
-    query |= {} if everything else {"resolved": "false"}
+    query = {} if everything else {"resolved": "false"}
     with shared.client() as client:
+        query |= {} if instance is None else {"instance": find_instance(client, instance)}
         shared.printer.rows(client.pages("/v1/dead-letters", query), _SHOWN)
 
 
@@ -54,6 +56,6 @@ def resolve(shared: Shared, ids: Sequence[str], reason: str | None) -> None:
 def _settle(shared: Shared, ids: Sequence[str], action: str, reason: str | None) -> None:
     body = {"reason": reason} if reason else {}
     with shared.client() as client:
-        for id in ids:
-            client.transport.request("POST", f"/v1/dead-letters/{id}/{action}", json=body)
+        for id in (find_id(client, "/v1/dead-letters", id) for id in ids):
+            client.transport.request("POST", path("dead-letters", id, action), json=body)
             progress_console().print(f"[green]{action}[/] {escape(id)}: accepted")

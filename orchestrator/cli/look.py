@@ -12,6 +12,7 @@ from rich.markup import escape
 from orchestrator.cli.completion import instance_id
 from orchestrator.cli.exits import exit_of, leave
 from orchestrator.cli.follow import error_line, follow
+from orchestrator.cli.lookup import find_instance
 from orchestrator.cli.options import KeyValue, Shared, limit_option, shared_options
 from orchestrator.cli.output import progress_console, stdout_console
 from orchestrator.cli.story import Names, clock, facts_of, names_of
@@ -49,6 +50,7 @@ def list_instances(
 def show(shared: Shared, id: str) -> None:
     """Show an instance and the tree of its steps."""
     with shared.client() as client:
+        id = find_instance(client, id)
         run, steps = client.get(id), client.steps(id)
     if not shared.printer.table:
         shared.printer.value({**run.data, "steps": [step.data for step in steps]})
@@ -68,6 +70,7 @@ def show(shared: Shared, id: str) -> None:
 def history(shared: Shared, id: str) -> None:
     """Show what happened to an instance: one transition after the other."""
     with shared.client() as client:
+        id = find_instance(client, id)
         entries = client.history(id)
         if not shared.printer.table:
             shared.printer.rows(entries, ())
@@ -93,6 +96,7 @@ def _rows(entry: dict[str, Any], names: Names) -> list[dict[str, Any]]:
 def watch(shared: Shared, id: str) -> None:
     """Follow an instance until it ends; the exit status tells how."""
     with shared.client() as client:
+        id = find_instance(client, id)
         if shared.printer.table:
             leave(exit_of(follow(client, client.get(id), float("inf"), progress_console())))
         for entry in client.watch(id):

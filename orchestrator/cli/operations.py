@@ -9,6 +9,7 @@ import click
 from rich.markup import escape
 
 from orchestrator.cli.exits import Exit, Failure
+from orchestrator.cli.lookup import find_id
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import progress_console
 from orchestrator.client import Client, Operation
@@ -70,7 +71,7 @@ def list_(shared: Shared, state: str | None) -> None:
 def show(shared: Shared, id: str) -> None:
     """Show an operation and how far it is."""
     with shared.client() as client:
-        shared.printer.value(client.operation(id).data)
+        shared.printer.value(client.operation(find_id(client, _PATH, id)).data)
 
 
 @operation.command()
@@ -79,7 +80,7 @@ def show(shared: Shared, id: str) -> None:
 def stop(shared: Shared, ids: tuple[str, ...]) -> None:
     """Stop operations; whom they have reached stays reached."""
     with shared.client() as client:
-        for id in ids:
+        for id in (find_id(client, _PATH, id) for id in ids):
             told = client.stop_operation(id)
             done = f"{told.done} of {told.matches} reached"
             progress_console().print(f"[green]stopped[/] {escape(id)}: {done}")

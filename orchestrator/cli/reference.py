@@ -12,4 +12,4 @@ from orchestrator.cli.options import Shared, shared_options
 def openapi(shared: Shared) -> None:
     """Print the API's OpenAPI 3.1 document."""
     with shared.client() as client:
-        shared.printer.value(client.transport.request("GET", "/openapi.json").json())
+        shared.printer.value(client.transport.json("GET", "/openapi.json"))

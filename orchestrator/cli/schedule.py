@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import click
 from rich.markup import escape
 
 from orchestrator.cli.completion import schedules
 from orchestrator.cli.exits import Exit, Failure
+from orchestrator.cli.lookup import find_id, is_beginning, is_id
 from orchestrator.cli.options import JsonValue, Shared, limit_option, shared_options
 from orchestrator.cli.output import progress_console
 from orchestrator.client import Client
+from orchestrator.client.paths import path
 
 _SHOWN = ("id", "namespace", "workflow", "version", "kind", "state", "timing", "next_at")
 _FIRED = ("due", "reason", "outcome", "why", "fired_at", "late", "instance")
@@ -53,8 +54,8 @@ def list_(shared: Shared, namespace: str | None, everything: bool) -> None:
 def next_(shared: Shared, name: str, count: int) -> None:
     """Show the next due times."""
     with shared.client() as client:
-        path = _path(client, name)
-        found = client.transport.request("GET", path, params={"next": count}).json()
+        at = _path(client, name)
+        found = client.transport.json("GET", at, params={"next": count})
     shared.printer.rows(found["next"], ("due", "planned_at"))
 
 
@@ -115,8 +116,8 @@ def trigger(shared: Shared, name: str, input: Any, reason: str | None) -> None:
 def backfill(shared: Shared, name: str, first: str, last: str, reason: str | None) -> None:
     """Fire the due times of a range that have not fired."""
     with shared.client() as client:
-        path = f"{_path(client, name)}/backfill"
-        made = _post(client, path, {"from": first, "to": last}, reason)
+        at = f"{_path(client, name)}/backfill"
+        made = _post(client, at, {"from": first, "to": last}, reason)
     shared.printer.rows(made["items"], _FIRED)
 
 
@@ -124,32 +125,35 @@ def _change(shared: Shared, names: Sequence[str], body: dict[str, Any], reason: 
     with shared.client() as client:
         for name in names:
             told = body | ({"reason": reason} if reason else {})
-            found = client.transport.request("PATCH", _path(client, name), json=told).json()
+            found = client.transport.json("PATCH", _path(client, name), json=told)
             progress_console().print(f"[green]{found['state']}[/] {escape(name)}")
 
 
-def _post(client: Client, path: str, body: dict[str, Any], reason: str | None) -> Any:
+def _post(client: Client, at: str, body: dict[str, Any], reason: str | None) -> Any:
     told = body | ({"reason": reason} if reason else {})
-    return client.transport.request("POST", path, json=told).json()
+    return client.transport.json("POST", at, json=told)
 
 
 def _path(client: Client, name: str) -> str:
-    return f"/v1/schedules/{_id(client, name)}"
+    return path("schedules", _id(client, name))
 
 
 def _id(client: Client, name: str) -> str:
     """The id of the schedule that is named."""
-    try:
-        return str(UUID(name))
-    except ValueError:
-        pass
-    workflow, _, kind = name.partition(":")
-    namespace, _, workflow = workflow.rpartition("/")
-    query = {"namespace": namespace or "default", "workflow": workflow}
-    found = [each for each in client.pages("/v1/schedules", query) if kind in ("", each["kind"])]
+    if is_beginning(name) and (is_id(name) or not _named(client, name)):
+        return find_id(client, "/v1/schedules", name)
+    found = _named(client, name)
     if not found:
-        raise Failure(f"there is no schedule {name}", Exit.NOT_FOUND)
+        raise Failure(f"there is no schedule {name!r}", Exit.NOT_FOUND)
     if len(found) > 1:
         kinds = ", ".join(f"{name}:{each['kind']}" for each in found)
         raise Failure(f"{name} has several schedules: {kinds}")
     return str(found[0]["id"])
+
+
+def _named(client: Client, name: str) -> list[dict[str, Any]]:
+    """The schedules of the workflow that is named."""
+    workflow, _, kind = name.partition(":")
+    namespace, _, workflow = workflow.rpartition("/")
+    query = {"namespace": namespace or "default", "workflow": workflow}
+    return [each for each in client.pages("/v1/schedules", query) if kind in ("", each["kind"])]

@@ -9,11 +9,16 @@ import click
 from rich.markup import escape
 
 from orchestrator.cli.events import namespace_of
+from orchestrator.cli.lookup import find_id
 from orchestrator.cli.options import JsonValue, Shared, limit_option, shared_options
 from orchestrator.cli.output import progress_console
+from orchestrator.client import Client
+from orchestrator.client.paths import path
 
 _LISTED = ("id", "namespace", "filter", "tells", "state", "failures", "created_at")
 _SENT = ("id", "type", "state", "attempts", "status", "error", "next_at", "created_at")
+
+_ALL = "/v1/subscriptions"
 
 _id = click.argument("id")
 
@@ -60,12 +65,16 @@ def create(
             "namespace": namespace_of(client, namespace), "filter": filter,
             **told, **_set(description=description),
         }  # fmt: skip
-        made = client.transport.request("POST", "/v1/subscriptions", json=body).json()
+        made = client.transport.json("POST", "/v1/subscriptions", json=body)
     shared.printer.value(made)
 
 
 def _set(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _path(client: Client, id: str) -> str:
+    return path("subscriptions", find_id(client, _ALL, id))
 
 
 @subscription.command("list")
@@ -90,7 +99,7 @@ def _row(one: dict[str, Any]) -> dict[str, Any]:
 def show(shared: Shared, id: str) -> None:
     """Show a subscription."""
     with shared.client() as client:
-        shared.printer.value(client.transport.request("GET", f"/v1/subscriptions/{id}").json())
+        shared.printer.value(client.transport.json("GET", _path(client, id)))
 
 
 @subscription.command()
@@ -111,7 +120,7 @@ def resume(shared: Shared, id: str) -> None:
 
 def _change(shared: Shared, id: str, state: str) -> None:
     with shared.client() as client:
-        client.transport.request("PATCH", f"/v1/subscriptions/{id}", json={"state": state})
+        client.transport.request("PATCH", _path(client, id), json={"state": state})
     progress_console().print(f"{escape(id)}: [green]{state}[/]")
 
 
@@ -121,7 +130,7 @@ def _change(shared: Shared, id: str, state: str) -> None:
 def delete(shared: Shared, id: str) -> None:
     """End a subscription."""
     with shared.client() as client:
-        client.transport.request("DELETE", f"/v1/subscriptions/{id}")
+        client.transport.request("DELETE", _path(client, id))
     progress_console().print(f"{escape(id)}: [green]deleted[/]")
 
 
@@ -134,7 +143,7 @@ def deliveries(shared: Shared, id: str, state: str | None, limit: int) -> None:
     """List what was sent, newest first."""
     query = {"state": state} if state else {}
     with shared.client() as client:
-        pages = client.pages(f"/v1/subscriptions/{id}/deliveries", query)
+        pages = client.pages(f"{_path(client, id)}/deliveries", query)
         shared.printer.rows(islice(pages, limit or None), _SENT)
 
 
@@ -145,6 +154,8 @@ def deliveries(shared: Shared, id: str, state: str | None, limit: int) -> None:
 def retry(shared: Shared, id: str, delivery: str) -> None:
     """Send an event once more."""
     with shared.client() as client:
-        path = f"/v1/subscriptions/{id}/deliveries/{delivery}/retry"
-        client.transport.request("POST", path)
+        id = find_id(client, _ALL, id)
+        delivery = find_id(client, path("subscriptions", id, "deliveries"), delivery)
+        at = path("subscriptions", id, "deliveries", delivery, "retry")
+        client.transport.request("POST", at)
     progress_console().print(f"[green]retry[/] {escape(delivery)}: accepted")

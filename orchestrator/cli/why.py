@@ -9,6 +9,7 @@ import click
 from rich.markup import escape
 
 from orchestrator.cli.completion import instance_id
+from orchestrator.cli.lookup import find_instance
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import stdout_console
 from orchestrator.client import Client
@@ -41,6 +42,7 @@ ADVICE = {
 def why(shared: Shared, id: str) -> None:
     """Say why an instance stands still, and what to do about it."""
     with shared.client() as client:
+        id = find_instance(client, id)
         if not shared.printer.table:
             shared.printer.value(client.why(id))
             return

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
 
+from orchestrator.client.paths import path
 from orchestrator.client.resources import Resources
 from orchestrator.client.values import Json, Matches, Operation, Renewed, Secret
 from orchestrator.clock import monotonic
@@ -70,7 +70,7 @@ class Administration(Resources):
 
     def operation(self, id: str) -> Operation:
         """An operation and how far it is. Raises `ApiError` 404."""
-        return Operation.from_json(self._json("GET", f"/v1/operations/{id}"))
+        return Operation.from_json(self._json("GET", path("operations", id)))
 
     def wait_operation(self, id: str, seconds: float) -> Operation:
         """An operation once it has ended, or as it stands when time is over."""
@@ -84,11 +84,11 @@ class Administration(Resources):
     def stop_operation(self, id: str) -> Operation:
         """Stop an operation; whom it has reached stays reached. Raises `ApiError` 409 where it
         has ended."""
-        return Operation.from_json(self._json("DELETE", f"/v1/operations/{id}"))
+        return Operation.from_json(self._json("DELETE", path("operations", id)))
 
 
 def _secret(name: str) -> str:
-    return f"/v1/secrets/{quote(name, safe='')}"
+    return path("secrets", name)
 
 
 def _within(namespace: str | None) -> dict[str, str]:

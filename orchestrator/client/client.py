@@ -9,6 +9,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from orchestrator.client.administration import Administration
+from orchestrator.client.paths import path, workflow_path
 from orchestrator.client.stream import Pauses, identified, server_sent_events
 from orchestrator.client.transport import ApiError, Transport, Unreachable
 from orchestrator.client.values import Deployed, Json, Run, Step
@@ -62,7 +63,7 @@ class Client(Administration):
             content = {"content": text, "headers": {"Content-Type": "application/yaml"}}
         params = {"dry_run": "true"} if dry_run else None
         response = self.transport.request("POST", "/v1/workflows", params=params, **content)
-        data = response.json()
+        data = self.transport.read(response)
         return Deployed(
             workflow=f"{data.get('namespace')}/{data.get('name')}",
             version=str(data.get("version")),
@@ -76,17 +77,16 @@ class Client(Administration):
         return self.pages("/v1/workflows", filters)
 
     def workflow(self, workflow: str, version: str | None = None) -> dict[str, Any]:
-        """One workflow (``"shop/order"``), its newest version unless one is named."""
-        path = f"/v1/workflows/{workflow}" + (f"/versions/{version}" if version else "")
-        found: dict[str, Any] = self._json("GET", path)
+        """One workflow (``"shop/order"``), its newest version unless one is named. Raises
+        `ApiError` 404."""
+        found: dict[str, Any] = self._json("GET", workflow_path(workflow, version))
         return found
 
     def source(self, workflow: str, version: str | None = None) -> str | None:
         """A deployed document as it was sent, or None where there is none."""
-        path = f"/v1/workflows/{workflow}" + (f"/versions/{version}" if version else "")
         try:
-            headers = {"Accept": "application/yaml"}
-            return self.transport.request("GET", path, headers=headers).text
+            at, headers = workflow_path(workflow, version), {"Accept": "application/yaml"}
+            return self.transport.request("GET", at, headers=headers).text
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -123,12 +123,12 @@ class Client(Administration):
             body["labels"] = dict(labels)
         keyed = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         response = self.transport.request("POST", "/v1/instances", json=body, headers=keyed)
-        run = Run.from_json(response.json())
+        run = Run.from_json(self.transport.read(response))
         return run if wait is None else self.wait(run.id, wait)
 
     def get(self, id: str) -> Run:
         """An instance as it stands; raises `ApiError` 404."""
-        return Run.from_json(self._json("GET", f"/v1/instances/{id}"))
+        return Run.from_json(self._json("GET", path("instances", id)))
 
     def wait(self, id: str, seconds: float, run: int = 1) -> Run:
         """An instance once it has ended and its compensation settled, or when time is over.
@@ -139,8 +139,8 @@ class Client(Administration):
         until = monotonic() + seconds
         while True:
             left = max(0.0, min(until - monotonic(), _LONGEST_WAIT))
-            path = f"/v1/instances/{id}"
-            data = self._json("GET", path, params={"wait": _seconds(left)}, wait=left)
+            params = {"wait": _seconds(left)}
+            data = self._json("GET", path("instances", id), params=params, wait=left)
             found = Run.from_json(data)
             begun = data.get("run", 1) >= run
             if (found.ended and begun) or monotonic() >= until:
@@ -154,23 +154,21 @@ class Client(Administration):
 
     def steps(self, id: str) -> list[Step]:
         """The execution tree of an instance, in the order in which the steps were made."""
-        return [Step.from_json(step) for step in self.pages(f"/v1/instances/{id}/steps")]
+        return [Step.from_json(step) for step in self.pages(path("instances", id, "steps"))]
 
     def history(self, id: str) -> Iterator[dict[str, Any]]:
         """The transitions of an instance so far, in order: `{sequence, at, stimulus, facts}`."""
-        return self.pages(f"/v1/instances/{id}/history")
+        return self.pages(path("instances", id, "history"))
 
     def watch(self, id: str, after: int = 0) -> Iterator[dict[str, Any]]:
         """The transitions after number `after`, each as it happens, until the instance ended.
 
         A connection that breaks is taken up again where it was.
         """
-        pauses = Pauses()
+        pauses, at = Pauses(), path("instances", id, "history")
         while True:
             try:
-                for entry in server_sent_events(
-                    self.transport, f"/v1/instances/{id}/history", after
-                ):
+                for entry in server_sent_events(self.transport, at, after):
                     pauses.arrived()
                     after = entry["sequence"]
                     yield entry
@@ -184,7 +182,7 @@ class Client(Administration):
     def why(self, id: str) -> dict[str, Any]:
         """Why an instance stands still: `{status, compensation, causes: [{kind, message,
         ...}]}`, at least one cause. Raises `ApiError` 404."""
-        found: dict[str, Any] = self._json("GET", f"/v1/instances/{id}/why")
+        found: dict[str, Any] = self._json("GET", path("instances", id, "why"))
         return found
 
     def command(self, id: str, command: str, **arguments: Json) -> None:
@@ -194,7 +192,7 @@ class Client(Administration):
         409 where the status does not allow it.
         """
         body = {name: value for name, value in arguments.items() if value is not None}
-        self.transport.request("POST", f"/v1/instances/{id}/{command}", json=body)
+        self.transport.request("POST", path("instances", id, command), json=body)
 
     def cancel(self, id: str, reason: str | None = None) -> None:
         """Stop an instance and undo what it completed."""
@@ -242,7 +240,7 @@ class Client(Administration):
         """Settle a dead letter: `action` is ``retry``, or ``resolve`` where a person has seen
         to it. Raises `ApiError` 409 where it is settled already."""
         body = {"reason": reason} if reason else {}
-        self.transport.request("POST", f"/v1/dead-letters/{letter}/{action}", json=body)
+        self.transport.request("POST", path("dead-letters", letter, action), json=body)
 
     # --- events
 
@@ -260,10 +258,10 @@ class Client(Administration):
         Returns the id that the API knows it by. Raises `ApiError` 400 where it is no
         CloudEvent, 409 where the instance has ended, 422 where the namespace is missing.
         """
-        path = f"/v1/instances/{to}/events" if to else "/v1/events"
+        at = path("events") if to is None else path("instances", to, "events")
         whole = {"specversion": "1.0", "id": new_id(), **event}
-        params = {"namespace": namespace} if namespace and not to else None
-        answer = self._json("POST", path, params=params, json=whole)
+        params = {"namespace": namespace} if namespace and to is None else None
+        answer = self._json("POST", at, params=params, json=whole)
         return str(answer["id"])
 
     def events(self, **filters: str) -> Iterator[dict[str, Any]]:
@@ -272,12 +270,12 @@ class Client(Administration):
 
         A connection that breaks is taken up again where it was.
         """
-        path = "/v1/events/stream" + (f"?{urlencode(filters)}" if filters else "")
+        at = "/v1/events/stream" + (f"?{urlencode(filters)}" if filters else "")
         last: str | None = None
         pauses = Pauses()
         while True:
             try:
-                for id, found in identified(self.transport, path, last):
+                for id, found in identified(self.transport, at, last):
                     pauses.arrived()
                     last = id
                     yield found

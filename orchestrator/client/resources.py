@@ -24,4 +24,4 @@ class Resources:
             query["cursor"] = page["next"]
 
     def _json(self, method: str, path: str, **content: Any) -> Any:
-        return self.transport.request(method, path, **content).json()
+        return self.transport.json(method, path, **content)

@@ -19,10 +19,11 @@ _TRY_AGAIN = frozenset({502, 503, 504})
 
 
 class Unreachable(OrchestratorError):
-    """The API does not answer."""
+    """The API does not answer, or something else answers in its place."""
 
-    def __init__(self, url: str, reason: str) -> None:
-        super().__init__(f"{url} does not answer ({reason})")
+    def __init__(self, url: str, reason: str | None) -> None:
+        other = "is not the orchestrator's API: it answers what is not JSON"
+        super().__init__(f"{url} {other if reason is None else f'does not answer ({reason})'}")
         self.url = url
 
 
@@ -90,6 +91,17 @@ class Transport:
             method, path, headers=merged, timeout=httpx2.Timeout(self.timeout + wait), **content
         )
         return _checked(response)
+
+    def json(self, method: str, path: str, **options: Any) -> Any:
+        """The JSON of one answer; options as `request` takes them, errors as `read` raises them."""
+        return self.read(self.request(method, path, **options))
+
+    def read(self, response: httpx2.Response) -> Any:
+        """The JSON of an answer; raises `Unreachable` where something else answers."""
+        try:
+            return response.json()
+        except ValueError:  # also bytes that are not UTF-8
+            raise Unreachable(self.url, None) from None
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[Iterator[str]]:

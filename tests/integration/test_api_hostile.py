@@ -241,6 +241,17 @@ def test_a_method_that_is_not_there(shop: Api):
     assert shop.checksums() == before
 
 
+def test_an_escaped_slash_names_no_other_resource(shop: Api):
+    id = shop.start()
+    for path in (f"{id}%2Fsteps", f"{id}%2fsuspend", "..%2Fworkflows", f"{id}/steps%2F1"):
+        for method in ("get", "post"):
+            answer = shop(method, f"/v1/instances/{path}", json={} if method == "post" else None)
+            assert (answer.status_code, problem(answer)) == (404, "not-found")
+    assert shop.get("/v1/workflows/shop/order%2Fversions").status_code == 404
+    assert shop.get(f"/v1/instances/{id}?wait=0").json["status"] == "pending"
+    assert shop.get("/v1/instances?workflow=shop%2Forder").json["items"][0]["id"] == id
+
+
 def test_a_method_cannot_be_smuggled(shop: Api):
     id = shop.start()
     for headers in ({"X-HTTP-Method-Override": "DELETE"}, {"X-Method-Override": "DELETE"}):
