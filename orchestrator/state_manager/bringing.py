@@ -12,7 +12,7 @@ from orchestrator.database.slices import Snapshot
 from orchestrator.database.transitions import Fence, Saving, Sibling, Taken
 from orchestrator.document.model import Workflow
 from orchestrator.expressions import Evaluate
-from orchestrator.state_manager.deciding import decide
+from orchestrator.state_manager.deciding import LockNeeded, decide
 from orchestrator.state_manager.store import View
 from orchestrator.state_manager.work import Take, Work
 
@@ -59,12 +59,16 @@ class Bringer:
 
         Raises:
             Superseded, Fenced: somebody else was there first.
-            LockNeeded: only the holder of the row lock may decide this.
+            LockNeeded: only the holder of the row lock may decide this. That a stimulus changes
+                nothing is such a decision: nothing is saved that would compare the version, and
+                the instance may have moved on since it was read.
         """
         transition, slice = decide(
             view, workflow, slice, stimulus, self.evaluate, self.limits, locked=locked
         )
         if transition.ignored is not None:
+            if not locked:
+                raise LockNeeded
             _forget(view, stimulus)
             return None
         token = work.next_token if work else token or new_token()

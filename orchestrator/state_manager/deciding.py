@@ -10,7 +10,8 @@ from orchestrator.state_manager.store import View
 
 
 class LockNeeded(Exception):
-    """The decision withdraws attempts, which only the holder of the row lock may do."""
+    """The decision withdraws attempts, or forgets a stimulus: only the holder of the row lock
+    may do either."""
 
 
 def decide(

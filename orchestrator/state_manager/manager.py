@@ -147,7 +147,7 @@ class StateManager:
             saved = self._finish_alone(work, stimulus, take)
             if saved is None:
                 return self._finish_locked(work, stimulus, take, began)
-        except (Busy, EvaluatorUnavailable) as reason:
+        except (Busy, EvaluatorUnavailable, Superseded) as reason:
             if self.store.ended_with(work.attempt.id, work.token):
                 return self._first_answer(work)
             self._leave(work, ended, reason)
@@ -261,8 +261,9 @@ class StateManager:
             except UnknownEngine as unknown:
                 _leave_alone(unknown)
                 return taken
-            except Stuck as stuck:
-                if self._pass_over(instance_id, stuck):
+            except (Superseded, Stuck) as reason:
+                # Superseded even under the lock: what it was decided on has changed. Look again.
+                if isinstance(reason, Superseded) or self._pass_over(instance_id, reason):
                     continue
                 return taken
             if workflow is None:
