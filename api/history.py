@@ -14,7 +14,8 @@ from api.instances import find
 from api.problems import Problem
 from api.resource import Resource, dumped, listing, wants
 from api.schemas.history import HistoryQuerySchema, HistorySchema
-from orchestrator.database import history, instances
+from orchestrator import clock
+from orchestrator.database import history
 from orchestrator.database.instances import Whole
 
 EVENT_STREAM = "text/event-stream"
@@ -76,20 +77,18 @@ def alone(app: State, events: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _events(app: State, id: str, last: int) -> Iterator[bytes]:
-    """Every transition after `last`, until the instance has settled or the time is over."""
+    """Every transition after `last`, until the instance has settled and the last one was sent,
+    or the time is over."""
+    until = clock.monotonic() + LONGEST
     yield b": here\n\n"
-    for _ in range(int(LONGEST / HEARTBEAT)):
-        # Looked at before the rows: what commits in between is seen by the next look.
-        progress = instances.progress(app.services.database, (id,)).get(id)
-        while rows := _rows(app, id, last):
-            for row in rows:
-                last = row[0]
-                yield b"id: %d\ndata: %b\n\n" % (last, dumped(shown.transition(row)))
-        if progress is None or progress.settled or app.waiters.closed:
+    while (found := history.follow(app.services.database, id, last, _PAGE)) is not None:
+        for row in found.rows:
+            last = row[0]
+            yield b"id: %d\ndata: %b\n\n" % (last, dumped(shown.transition(row)))
+        if found.settled and last >= found.sequence:
             return
-        app.waiters.moved(id, last, HEARTBEAT)
-        yield b":\n\n"
-
-
-def _rows(app: State, id: str, last: int) -> list[tuple[Any, ...]]:
-    return history.listed(app.services.database, id, limit=_PAGE, after=[last]).rows
+        if app.waiters.closed or clock.monotonic() >= until:
+            return
+        if len(found.rows) < _PAGE:
+            app.waiters.moved(id, last, HEARTBEAT)
+            yield b":\n\n"

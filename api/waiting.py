@@ -75,11 +75,12 @@ class Waiters:
         self._streams.release()
 
     def moved(self, instance: str, sequence: int, seconds: float) -> None:
-        """Wait until an instance has gone beyond the transition `sequence`, or time is over.
+        """Wait until an instance has gone beyond the transition `sequence`, has settled, or time
+        is over.
 
         For streams, which were counted, and lent their place, when they were opened.
         """
-        self._wait(instance, seconds, lambda found: found.sequence > sequence)
+        self._wait(instance, seconds, lambda found: found.settled or found.sequence > sequence)
 
     def close(self) -> None:
         """Let everybody go who waits, now and later: the process stops."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.database.instances import SETTLED
 from orchestrator.database.pages import Page, page
 from orchestrator.database.slices import Reader
 
@@ -27,3 +29,31 @@ def listed(
         limit=limit,
         after=after,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """An instance's rows after one of them, as `listed` has them, with its `sequence` and
+    whether it is settled: all of it as one statement saw it."""
+
+    rows: list[tuple[Any, ...]]
+    sequence: int
+    settled: bool
+
+
+def follow(reader: Reader, instance: str, after: int, limit: int) -> Followed | None:
+    """What happened after the transition `after`, at most `limit` rows of it; None: the
+    instance does not exist (any more)."""
+    rows = reader.all(
+        f"select i.sequence, {SETTLED}, h.sequence, h.at, h.stimulus, h.facts"
+        " from orchestrator.instances i left join lateral ("
+        "  select h.sequence, h.at, h.stimulus::text, h.facts::text from orchestrator.history h"
+        "  where h.instance_id = i.id and h.sequence > %(after)s order by h.sequence"
+        "  limit %(limit)s) h on true"
+        " where i.id = %(instance)s order by h.sequence",
+        {"instance": instance, "after": after, "limit": limit},
+    )
+    if not rows:
+        return None
+    found = [row[2:] for row in rows if row[2] is not None]
+    return Followed(found, rows[0][0], rows[0][1])

@@ -200,12 +200,15 @@ class Progress:
     settled: bool
 
 
+#: Whether an instance, the row `i`, is settled.
+SETTLED = "(i.status in ('cancelled', 'faulted', 'completed') and i.compensation <> 'running')"
+
+
 def progress(reader: Reader, ids: Collection[str]) -> dict[str, Progress]:
     """How far these instances are, in one round trip."""
     rows = reader.all(
-        "select id::text, sequence, status in ('cancelled', 'faulted', 'completed')"
-        " and compensation <> 'running'"
-        " from orchestrator.instances where id = any(%s::uuid[])",
+        f"select i.id::text, i.sequence, {SETTLED} from orchestrator.instances i"
+        " where i.id = any(%s::uuid[])",
         (list(ids),),
     )
     return {row[0]: Progress(row[1], row[2]) for row in rows}

@@ -20,10 +20,10 @@ def drain(api: Api, id: str) -> None:
     api.client.application.extensions["orchestrator"].services.state.drain(id)
 
 
-def running(api: Api, do: list[dict[str, Any]], **more: Any) -> str:
+def running(api: Api, do: list[dict[str, Any]], name: str = "order", **more: Any) -> str:
     """An instance that has taken its first transition."""
-    api.deploy(document(do=do))
-    id = api.start(**more)
+    api.deploy(document(name, do=do))
+    id = api.start(name, **more)
     drain(api, id)
     return id
 
@@ -195,6 +195,40 @@ def test_the_history_streams_until_the_instance_ends(api: Api):
     assert len(pages) == 2
     resumed = api.get(f"/v1/instances/{id}/history", headers={**STREAM, "Last-Event-ID": "1"})
     assert [number for number, _ in events(resumed.text)] == [2]
+
+
+def test_a_stream_ends_with_the_instance_whenever_that_ends(api: Api, monkeypatch):
+    """The end commits right after any of the stream's statements: it never waits after it."""
+    waiters = api.client.application.extensions["orchestrator"].waiters
+    moved, real = waiters.moved, api.database.all
+    waited: list[bool] = []
+
+    def watched(id: str, sequence: int, seconds: float) -> None:
+        state = "select status, sequence from orchestrator.instances where id = %s"
+        ((status, last),) = real(state, (id,))
+        waited.append(status == "cancelled" and sequence >= last)
+        moved(id, sequence, seconds)
+
+    monkeypatch.setattr(waiters, "moved", watched)
+    for number in range(1, 4):
+        id = running(api, WAIT, name=f"ends{number}")
+        seen: list[str] = []
+
+        def then_ends(*args: Any, id: str = id, number: int = number, seen: Any = seen) -> Any:
+            rows = real(*args)
+            if "orchestrator.history" in args[0] or "sequence" in args[0]:
+                seen.append(args[0])
+                if len(seen) == number:
+                    api.client.application.test_client().post(f"/v1/instances/{id}/cancel")
+                    drain(api, id)
+            return rows
+
+        monkeypatch.setattr(api.database, "all", then_ends)
+        answer = api.get(f"/v1/instances/{id}/history", headers=STREAM)
+        monkeypatch.setattr(api.database, "all", real)
+        assert [number for number, _ in events(answer.text)] == [1, 2]
+    assert waited
+    assert True not in waited
 
 
 def test_streams_are_few_enough_to_leave_room(api: Api):
