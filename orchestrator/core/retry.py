@@ -39,6 +39,7 @@ class Policy:
         "delay",
         "duration",
         "except_when",
+        "increment",
         "jitter",
         "per_try",
         "when",
@@ -51,6 +52,8 @@ class Policy:
         self.except_when = as_program(definition.get("exceptWhen"))
         self.delay = Template(definition.get("delay", {"seconds": 0}))
         self.backoff: Mapping[str, Any] = definition.get("backoff") or {}
+        increment = (self.backoff.get("linear") or {}).get("increment")
+        self.increment = None if increment is None else Template(increment)
         self.jitter = Template(definition["jitter"]) if "jitter" in definition else None
         self.count: int | None = each.get("count")
         self.per_try = Template(each["duration"]) if "duration" in each else None
@@ -96,8 +99,9 @@ def _delay(
         # An exponent beyond this is far over the longest duration anyhow.
         return min(longest, delay * float(factor) ** min(retries, 64))
     if "linear" in backoff:
-        increment = (backoff["linear"] or {}).get("increment")
-        step = delay if increment is None else seconds(increment)
+        step = delay
+        if policy.increment is not None:
+            step = seconds(fill(draft, node, policy.increment, node.input, extra))
         return min(longest, delay + step * retries)
     return delay
 

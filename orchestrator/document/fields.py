@@ -1,4 +1,5 @@
-"""Every expression of a document: where it stands, what it can see, what its result is for.
+"""Every expression of a document: where it stands, what it can see, what its result is for;
+and every text that has one in it without being one.
 
 A field is *bare* where the language expects an expression (`if`, `when`, `in` ...): the string
 is one, with or without `${ }`. Anywhere else only a whole string `${ ... }` is.
@@ -40,8 +41,9 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """An expression. `text` is as the author wrote it; `variables` are those in scope besides
-    the language's own (None: unknown); `lenient`: in loose mode it may be mere text."""
+    """An expression, or a text with `${` in it where one may stand. `text` is as the author
+    wrote it; `variables` are those in scope besides the language's own (None: unknown);
+    `lenient`: in loose mode it may be mere text; `bare`: it is a program as it stands."""
 
     pointer: str
     text: str
@@ -49,6 +51,12 @@ class Field:
     purpose: Purpose
     lenient: bool = True
     site: Site | None = None
+    bare: bool = False
+
+    @property
+    def is_program(self) -> bool:
+        """Is it evaluated, and not taken as text?"""
+        return self.bare or is_expression(self.text)
 
 
 class _Scope(NamedTuple):
@@ -57,8 +65,10 @@ class _Scope(NamedTuple):
     variables: Variables
     site: Site | None = None
 
-    def field(self, pointer: str, text: str, purpose: Purpose, lenient: bool) -> Field:
-        return Field(pointer, text, self.variables, purpose, lenient, self.site)
+    def field(
+        self, pointer: str, text: str, purpose: Purpose, lenient: bool, bare: bool = True
+    ) -> Field:
+        return Field(pointer, text, self.variables, purpose, lenient, self.site, bare)
 
     def bare(self, value: Json, pointer: str, purpose: Purpose) -> Iterator[Field]:
         """A field that is an expression as it stands; a mapping or list has some inside."""
@@ -75,13 +85,13 @@ class _Scope(NamedTuple):
             yield from self.deep(value, pointer, Purpose.DATA)
 
     def deep(self, value: Json, pointer: str, purpose: Purpose) -> Iterator[Field]:
-        """The expressions in a value, however deep."""
+        """The expressions in a value, however deep, and the texts that have one in them."""
         waiting = [(value, pointer)]
         while waiting:
             value, pointer = waiting.pop()
             if isinstance(value, str):
-                if is_expression(value):
-                    yield self.field(pointer, value, purpose, lenient=True)
+                if "${" in value:
+                    yield self.field(pointer, value, purpose, lenient=True, bare=False)
             elif isinstance(value, dict):
                 waiting += [(each, f"{pointer}/{escape(key)}") for key, each in value.items()]
             elif isinstance(value, list):
@@ -95,6 +105,8 @@ class _Scope(NamedTuple):
             place = f"{pointer}/{key}"
             if key in ("when", "exceptWhen"):
                 yield from self.bare(value, place, Purpose.CONTROL)
+            elif key == "backoff" and isinstance(value, dict):
+                yield from self.deep(value.get("linear"), f"{place}/linear", Purpose.CONTROL)
             else:
                 yield from self.deep(value, place, Purpose.CONTROL)
 
@@ -116,13 +128,22 @@ class _Scope(NamedTuple):
         for name, correlation in (one.get("correlate") or {}).items():
             place = f"{pointer}/correlate/{escape(name)}"
             yield from self.bare(correlation["from"], f"{place}/from", Purpose.CONTROL)
-            yield from self.deep(correlation.get("expect"), f"{place}/expect", Purpose.CONTROL)
+            yield from self._expected(correlation.get("expect"), f"{place}/expect")
+
+    def _expected(self, value: Json, pointer: str) -> Iterator[Field]:
+        """`expect` is a constant or an expression; bare, it begins as paths do."""
+        if isinstance(value, str) and value.lstrip().startswith((".", "$")):
+            yield self.field(pointer, value, Purpose.CONTROL, True, bare=value.lstrip()[:2] != "${")
+        else:
+            yield from self.deep(value, pointer, Purpose.CONTROL)
 
     def flow(self, body: dict[str, Json], pointer: str) -> Iterator[Field]:
         """How data comes in and goes out."""
         for part, key in (("input", "from"), ("output", "as"), ("export", "as")):
-            value = (body.get(part) or {}).get(key)
-            yield from self.shaped(value, f"{pointer}/{part}/{key}")
+            value = body.get(part) or {}
+            yield from self.shaped(value.get(key), f"{pointer}/{part}/{key}")
+            resource = (value.get("schema") or {}).get("resource")
+            yield from self.deep(resource, f"{pointer}/{part}/schema/resource", Purpose.CALL)
 
 
 def fields(document: dict[str, Json], sites: list[Site]) -> Iterator[Field]:
@@ -143,6 +164,9 @@ def task_fields(site: Site) -> Iterator[Field]:
     if isinstance(body.get("timeout"), dict):
         yield from scope.deep(body["timeout"], f"{pointer}/timeout", Purpose.CONTROL)
     if "metadata" in body:
+        yield from scope.deep(
+            site.metadata.get("queue"), f"{pointer}/metadata/queue", Purpose.CONTROL
+        )
         yield from scope.policy(site.metadata.get("retry"), f"{pointer}/metadata/retry")
     own = _OWN.get(site.kind)
     if own is not None:
@@ -186,6 +210,9 @@ def _call(site: Site, scope: _Scope) -> Iterator[Field]:
         place = f"{pointer}/{escape(key)}"
         if key == "subscription" and site.body["call"] == "asyncapi":
             yield from _subscription(value, place, scope)
+        elif key in ("task", "queue") and site.body["call"] == "celery":
+            # Both are known before the claim: no place for a secret.
+            yield from scope.deep(value, place, Purpose.CONTROL)
         else:
             yield from scope.deep(value, place, Purpose.CALL)
 
@@ -243,10 +270,9 @@ def _switch(site: Site, scope: _Scope) -> Iterator[Field]:
             yield from scope.bare(case.get("when"), place, Purpose.CONTROL)
 
 
-def _try(site: Site, scope: _Scope) -> Iterator[Field]:
+def _try(site: Site, _: _Scope) -> Iterator[Field]:
     catch, pointer = site.body["catch"], f"{site.pointer}/catch"
     inside = _Scope(site.also(error_variable(catch)), site)
-    yield from scope.deep(catch.get("errors"), f"{pointer}/errors", Purpose.CONTROL)
     for key in ("when", "exceptWhen"):
         yield from inside.bare(catch.get(key), f"{pointer}/{key}", Purpose.CONTROL)
     yield from inside.policy(catch.get("retry"), f"{pointer}/retry")

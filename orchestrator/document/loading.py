@@ -20,7 +20,7 @@ from orchestrator.document.parse import parse
 from orchestrator.document.places import Place
 from orchestrator.document.problems import MOST, InvalidDocument, Problem, in_order
 from orchestrator.document.sites import Site, sites
-from orchestrator.document.validate import validate
+from orchestrator.document.validate import validate, without_echoes
 
 Json = Any
 
@@ -62,7 +62,7 @@ def load(
     context = Context(document, found, surroundings, depth)
     for check in CHECKS:
         check(context)
-    _stop_at(context.errors, root)
+    _stop_at(without_echoes(context.errors), root)
     return Loaded(document, in_order(_placed(context.warnings, root))[:MOST])
 
 

@@ -47,12 +47,13 @@ def _in_one(value: Json, tables: Sequence[Table]) -> list[Complaint]:
 def _complaints(value: Json, table: Table) -> list[Complaint]:
     errors = islice(table.validator.iter_errors(value), _MOST_ERRORS)
     found = (complaint for error in errors for complaint in complaints(value, error, table))
-    return _without_echoes(found) or [Complaint("", "is not valid in DSL 1.0.3")]
+    return without_echoes(found) or [Complaint("", "is not valid in DSL 1.0.3")]
 
 
-def _without_echoes(found: Iterable[Complaint]) -> list[Complaint]:
+def without_echoes(found: Iterable[Complaint]) -> list[Complaint]:
     """Leave out what only follows from another complaint: a key that is missing because it
-    was misspelt, and whatever stands inside an item that is no item."""
+    was misspelt, whatever stands inside an item that is no item, what nothing is named like because
+    it is an expression."""
     every = list(dict.fromkeys(found))
     explained = {each.explains: each for each in every if each.explains is not None}
     return [each for each in every if _cause(each, explained) in (None, each)]

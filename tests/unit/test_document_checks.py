@@ -263,6 +263,30 @@ EXPRESSIONS = [
     ("do:\n- a: {if: '', set: {x: 1}}", "3:11: the expression cannot be used: the expression is"),
 ]  # fmt: skip
 
+LITERAL = "no expression is evaluated here: '${ .q }' would be taken as it stands"
+TEXTS = [
+    ("do:\n- a: {call: '${ .q }'}", f"3:13: {LITERAL}; 'call: celery' evaluates its 'task'"),
+    ("do:\n- a: {set: {x: 1}, then: '${ .q }'}",
+     f"3:26: {LITERAL}; a 'switch' chooses between targets"),
+    ("do:\n- a: {try: [], catch: {errors: {with: {type: '${ .q }'}}}}", f"3:46: {LITERAL}"),
+    ("do:\n- a: {run: {script: {language: '${ .q }', code: x}}}", f"3:32: {LITERAL}"),
+    ("document: {dsl: 1.0.3, namespace: t, name: s, version: 1.0.0, title: '${ .q }'}\ndo: []",
+     f"1:70: {LITERAL}"),
+    ("document: {dsl: 1.0.3, namespace: t, name: s, version: 1.0.0, tags: {a: ['${ .q }']}}\n"
+     "do: []", f"1:74: {LITERAL}"),
+    ("document: {dsl: 1.0.3, namespace: t, name: s, version: 1.0.0,\n"
+     " metadata: {schedule: {input: {at: ['${ .dueDate }']}}}}\ndo: []",
+     "2:37: '${ .dueDate }' would be taken as it stands; a schedule fills in '${ .due }',"),
+    ("do:\n- a: {call: f, metadata: {compensate: {call: '${ .q }', onUnknown: true}}}",
+     f"3:46: {LITERAL}; "),
+    ("do:\n- a: {call: f, with: {a: '${ .x'}}",
+     "3:26: the expression is not closed: '}' is missing at its end"),
+    ("do:\n- a: {set: '  ${ {a: .x'}",
+     "3:12: the expression is not closed: '}' is missing at its end"),
+    ("do:\n- a: {call: f, metadata: {queue: '${ .q'}}",
+     "3:34: the expression is not closed: '}' is missing at its end"),
+]  # fmt: skip
+
 DATA = "a secret would become data here"
 SECRETS = [
     ("use: {secrets: [s]}\ndo:\n- a: {set: {x: '${ $secrets.s }'}}", f"4:16: {DATA}"),
@@ -284,7 +308,7 @@ SECRETS = [
 
 REFUSED = [
     *FLOW, *REFERENCES, *CALLS, *TIMES, *HTTP, *SCHEMAS, *LANGUAGE, *NAMES, *METADATA,
-    *EXPRESSIONS, *SECRETS,
+    *EXPRESSIONS, *SECRETS, *TEXTS,
 ]  # fmt: skip
 
 
@@ -294,7 +318,13 @@ def test_refused(text: str, expected: str, evaluator: Evaluator):
     assert found.startswith(expected)
 
 
+AROUND = "an expression with text around it is not evaluated, the text is taken as it stands"
 DOUBTED = [
+    ("do:\n- a: {set: {x: 'a ${ .b } c'}}", f"3:16: {AROUND}; write it as one: '${{ \"text \\(.pa"),
+    ("do:\n- a: {call: celery, with: {task: t, queue: 'q-${ .n }'}}", f"3:44: {AROUND}"),
+    ("do:\n- a: {call: f, metadata: {queue: '${ .n }-q'}}", f"3:34: {AROUND}"),
+    ("do:\n- a: {call: http, with: {method: get, endpoint: 'https://x/${.id}'}}",
+     f"3:49: {AROUND}"),
     ("do: []\ntimout: {after: PT1S}",
      "3:1: the key 'timout' means nothing here, did you mean 'timeout'?"),
     ("do: []\nx-mine: 1", "3:1: the key 'x-mine' means nothing here; "),
@@ -367,7 +397,10 @@ ACCEPTED = [
     "do:\n- a: {listen: {to: {any: [], until: '.done'}}, foreach: {item: e, output: {as: $e},"
     " do: [{b: {set: '${ $e }'}}]}}",
     "do:\n- a: {set: {x: '${ . as $y | [$y] | map(. as [$z] | $z) }'}}",
-    "do:\n- a: {set: {x: 'cost: ${ .x', y: 'a ${ $nope } b', z: '$secrets.s'}}",
+    "do:\n- a: {set: {x: 'cost: ${ .x', y: 'a {b}', z: '$secrets.s'}}",
+    "do:\n- a: {set: {x: '${ \"a} \\(.b) {\" }'}}",
+    "do:\n- a: {call: f, metadata: {queue: '${ .q }'}}",
+    "do:\n- a: {call: celery, with: {task: t, queue: '${ .q }'}}",
     "do:\n- a: {set: {x: '${ $context, $input, $output, $task, $workflow, $runtime }'}}",
     "do:\n- a: {set: {x: '${ {input: 1, env: 2} | .input }'}}",
     "evaluate: {mode: loose}\ndo:\n- a: {set: {x: 'not [ jq', y: '${ .a[ }'}}",

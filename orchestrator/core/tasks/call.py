@@ -29,23 +29,38 @@ BUILT_KINDS = frozenset({"celery", "http", "openapi"})
 #: Kinds that the DSL names.
 DSL_KINDS = frozenset({"asyncapi", "grpc", "http", "openapi", "a2a", "mcp"})
 
+#: The longest name of a queue, in characters, as deployment has it too.
+MAX_QUEUE = 255
+
 #: The Celery task that carries out every kind of call but a Celery task's own.
 CALL_TASK = "orchestrator.call"
 
 
 class Call:
     """What a call task asks for. `kind` is "function", "celery" or one of the DSL's;
-    `target` is the function's or the Celery task's name."""
+    `target` is the function's or the Celery task's name; `task` and `queue` may be expressions,
+    evaluated before the claim; `arguments` are the rest of its `with`, `template` the same."""
 
-    __slots__ = ("deferred", "kind", "names", "priority", "queue", "target", "template")
+    __slots__ = (
+        "arguments",
+        "deferred",
+        "kind",
+        "names",
+        "priority",
+        "queue",
+        "target",
+        "task",
+        "template",
+    )
 
     def __init__(self, plan: Plan) -> None:
         body, metadata = plan.task.body, plan.task.metadata
         name: str = body["call"]
         arguments = body.get("with") or {}
-        self.queue: str | None = metadata.get("queue")
+        queue: Json = metadata.get("queue")
         self.priority: int | None = metadata.get("priority")
         self.target: str | None = None
+        self.task: Template | None = None
         if name in DSL_KINDS or name == "celery":
             self.kind = name
         elif name in (plan.task.workflow.use.get("functions") or {}):
@@ -55,8 +70,12 @@ class Call:
         else:
             self.kind, self.target = "celery", name
         if self.kind == "celery" and self.target is None:
-            self.queue = arguments.get("queue", self.queue)
+            queue = arguments.get("queue", queue)
             self.priority = arguments.get("priority", self.priority)
+            self.task = Template(arguments.get("task"))
+            arguments = {key: arguments[key] for key in ("args", "kwargs") if key in arguments}
+        self.queue = None if queue is None else Template(queue)
+        self.arguments = arguments
         self.template = Template(arguments, loose=plan.loose)
         self.names = tuple(self.template.names())
         #: Arguments with secrets in them are evaluated by the worker, after its claim.
@@ -79,7 +98,17 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
     if call.kind not in BUILT_KINDS:
         raise faults.configuration(f"calls of the kind {plan.task.body['call']!r} are not built")
     node.call, task = _asked(draft, node, call)
-    return hand_off(draft, node, task, call.queue, call.priority)
+    return hand_off(draft, node, task, _queue(draft, node, call), call.priority)
+
+
+def _queue(draft: Draft, node: Node, call: Call) -> str | None:
+    """The queue that the task names; an `expression` fault where it is no queue's name."""
+    if call.queue is None:
+        return None
+    queue = fill(draft, node, call.queue, node.input)
+    if not isinstance(queue, str) or not 0 < len(queue) <= MAX_QUEUE or not queue.isprintable():
+        raise faults.expression("the queue is no text of 1 to 255 characters that can be printed")
+    return queue
 
 
 def _asked(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json], str]:
@@ -97,7 +126,7 @@ def _asked(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json], str]:
         asked["with"] = authored(stored, fill(draft, node, call.template, node.input))
     if call.kind != "celery":
         return asked, CALL_TASK
-    task = asked.get("task") or call.target or (call.template.tree or {}).get("task")
+    task = call.target if call.task is None else fill(draft, node, call.task, node.input)
     if not isinstance(task, str) or not task:
         raise faults.configuration("the call names no Celery task")
     _refuse_reserved(draft, node, call, task, asked)
@@ -123,16 +152,16 @@ def _refuse_reserved(
 
 
 def celery_call(arguments: Json, target: str | None) -> dict[str, Json]:
-    """The task, args and kwargs of a Celery call, from its evaluated ``with``. A task called
-    by its name takes all of it as keyword arguments."""
+    """The args and kwargs of a Celery call, from its evaluated ``with``. A task called by its
+    name takes all of it as keyword arguments."""
     if not isinstance(arguments, dict):
         raise faults.validation("the arguments of a call are no object")
     if target is not None:
-        return {"task": target, "args": [], "kwargs": arguments}
+        return {"args": [], "kwargs": arguments}
     args, kwargs = arguments.get("args") or [], arguments.get("kwargs") or {}
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise faults.validation("`args` is a list and `kwargs` an object")
-    return {"task": arguments.get("task"), "args": args, "kwargs": kwargs}
+    return {"args": args, "kwargs": kwargs}
 
 
 def _unevaluated(draft: Draft, node: Node, call: Call) -> dict[str, Json]:
@@ -141,7 +170,7 @@ def _unevaluated(draft: Draft, node: Node, call: Call) -> dict[str, Json]:
     return {
         "deferred": True,
         "explicit": call.target is None,
-        "with": draft.plan_of(node).task.body.get("with") or {},
+        "with": call.arguments,
         "variables": collect(draft, node, names, NOTHING),
         "input": node.input,
     }

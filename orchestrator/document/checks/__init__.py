@@ -15,6 +15,7 @@ from orchestrator.document.checks import (
     names,
     references,
     schemas,
+    texts,
     times,
 )
 from orchestrator.document.checks.context import BUILT_KINDS, Context, Surroundings
@@ -24,6 +25,7 @@ __all__ = ["BUILT_KINDS", "CHECKS", "Context", "Surroundings"]
 #: Expressions come last: they cost the most.
 CHECKS: tuple[Callable[[Context], None], ...] = (
     bounds.check,
+    texts.check,
     language.check,
     metadata.check,
     names.check,

@@ -41,9 +41,12 @@ class Context:
     errors: list[Complaint] = field(default_factory=list)
     warnings: list[Complaint] = field(default_factory=list)
 
-    def error(self, pointer: str, message: str, *, at_key: bool = False) -> None:
-        """The document cannot be run because of this."""
-        self.errors.append(Complaint(pointer, message, at_key))
+    def error(
+        self, pointer: str, message: str, *, at_key: bool = False, explains: str | None = None
+    ) -> None:
+        """The document cannot be run because of this. Other errors at the place that it
+        `explains` follow from it and are not reported."""
+        self.errors.append(Complaint(pointer, message, at_key, explains=explains))
 
     def warn(self, pointer: str, message: str, *, at_key: bool = False) -> None:
         """Something is doubtful, or not possible yet."""

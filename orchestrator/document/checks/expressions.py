@@ -33,6 +33,9 @@ def check(context: Context) -> None:
     for field in fields(context.document, context.sites):
         if context.loose and field.lenient:
             continue
+        if not field.is_program:
+            _part(context, field)
+            continue
         text = program_of(field.text)
         program = programs[text] = programs.get(text) or _read(text)
         if isinstance(program, str):
@@ -42,6 +45,36 @@ def check(context: Context) -> None:
         names = program.variables if field.variables is None else field.variables
         jobs.setdefault((text, names | ARGUMENTS), []).append(field)
     _compile(context, jobs)
+
+
+def _part(context: Context, field: Field) -> None:
+    """A text is an expression as a whole, or it is text: what its author meant as one, with
+    text around it or without its end, would be taken as it stands."""
+    text = field.text.strip()
+    if text.startswith("${") and not _closes(text):
+        message = "the expression is not closed: '}' is missing at its end"
+        context.error(field.pointer, message)
+    elif _closes(text[text.index("${") :]) and not _is_shell(field.pointer):
+        context.warn(
+            field.pointer,
+            "an expression with text around it is not evaluated, the text is taken as it stands;"
+            " write it as one: '${ \"text \\(.path) text\" }'",
+        )
+
+
+def _closes(text: str) -> bool:
+    """Does the bracket close that the text opens with `${`?"""
+    depth = 0
+    for character in text:
+        depth += (character == "{") - (character == "}")
+        if character == "}" and not depth:
+            return True
+    return False
+
+
+def _is_shell(pointer: str) -> bool:
+    """Does a text stand there in which `${HOME}` means something of its own?"""
+    return any(f"/run/{kind}/" in pointer for kind in ("container", "script", "shell"))
 
 
 def _read(text: str) -> Program | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from orchestrator.document.checks.context import Context
 from orchestrator.document.durations import BadDuration, duration
 from orchestrator.document.model import escape
 from orchestrator.document.sites import Site
-from orchestrator.document.text import quoted
+from orchestrator.document.text import listed, quoted
 from orchestrator.expressions import is_expression
 
 Json = Any
@@ -24,6 +25,11 @@ MAX_RETRIES = 100_000
 CRON_NAMES = frozenset(
     {"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"}
 )
+
+#: What `${ .due }` and its like may name in the input of a schedule's instances.
+PLACEHOLDERS = ("due", "local", "schedule", "reason")
+
+_PLACEHOLDER = re.compile(rf"\$\{{\s*\.({'|'.join(PLACEHOLDERS)})\s*\}}")
 
 #: From when a cron expression is tried out; any date before a leap year's end will do.
 _TRIAL = datetime(2024, 1, 1)  # noqa: DTZ001 - times of day, wherever that is
@@ -141,6 +147,20 @@ def _fixed(context: Context, pointer: str, value: Json) -> float | None:
     return _duration(context, pointer, value)
 
 
+def _placeholders(context: Context, pointer: str, value: Json) -> None:
+    """Nothing runs yet when a schedule fires: its input has placeholders, not expressions."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _placeholders(context, f"{pointer}/{escape(key)}", each)
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            _placeholders(context, f"{pointer}/{index}", each)
+    elif isinstance(value, str) and "${" in value and _PLACEHOLDER.fullmatch(value) is None:
+        known = listed(f"${{ .{name} }}" for name in PLACEHOLDERS)
+        message = f"{quoted(value)} would be taken as it stands; a schedule fills in {known}"
+        context.error(pointer, message)
+
+
 def _cron(context: Context, expression: str) -> None:
     if expression.strip().lower() in CRON_NAMES:
         return
@@ -157,6 +177,7 @@ def _policies_of_schedule(context: Context, policies: dict[str, Json]) -> None:
     pointer = "/document/metadata/schedule"
     for key in ("grace", "jitter"):
         _fixed(context, f"{pointer}/{key}", policies.get(key))
+    _placeholders(context, f"{pointer}/input", policies.get("input"))
     if "timezone" in policies:
         name = policies["timezone"]
         try:

@@ -12,9 +12,9 @@ from typing import Any
 import jsonschema_rs
 
 from orchestrator.document.schema import extensions, workflow
-from orchestrator.document.schema.words import Revision, Schema, ref
+from orchestrator.document.schema.words import NO_EXPRESSION, Revision, Schema, ref, refusing
 
-__all__ = ["REVISIONS", "Revision", "Table", "language", "ours", "task"]
+__all__ = ["REVISIONS", "Revision", "Table", "language", "literals", "ours", "task"]
 
 #: The newest first: its messages count where both refuse a document alike.
 REVISIONS = (Revision.JULY, Revision.JANUARY)
@@ -49,6 +49,16 @@ def language(revision: Revision) -> Table:
 def task(revision: Revision) -> Table:
     """A single task in one revision."""
     return Table(_only("task", workflow.definitions(revision)))
+
+
+@cache
+def literals(revision: Revision, part: str = "") -> Table:
+    """What `language`, or the definition named `part`, is in one revision, where literal texts
+    that look like expressions are refused: for what is valid otherwise."""
+    whole = workflow.workflow(revision)
+    definitions = {**whole["$defs"], "no-expression": NO_EXPRESSION}
+    schema = _only(part, definitions) if part else {**whole, "$defs": definitions}
+    return Table(refusing(schema))
 
 
 @cache

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from orchestrator.document.schema.words import (
-    STRING,
-    STRINGS,
+    LIST_OF_TEMPLATES,
+    LITERAL,
+    TEMPLATE,
     Revision,
     Schema,
     exactly_one,
@@ -17,7 +18,7 @@ from orchestrator.document.schema.words import (
 
 SCHEMES = ("basic", "bearer", "digest", "oauth2", "oidc")
 
-_NAME: Schema = {"type": "string", "minLength": 1}
+_NAME: Schema = {**LITERAL, "minLength": 1}
 _GRANTS = (
     "authorization_code",
     "client_credentials",
@@ -39,14 +40,14 @@ def definitions(revision: Revision) -> dict[str, Schema]:
     """Policies, and places where a policy or the name of one stands, as `$defs`."""
     schemes: dict[str, Schema] = {scheme: ref(f"auth-{scheme}") for scheme in SCHEMES}
     required = ["authority", "grant"] if revision is Revision.JULY else []
-    endpoints = open_mapping(dict.fromkeys(("token", "revocation", "introspection"), STRING))
+    endpoints = open_mapping(dict.fromkeys(("token", "revocation", "introspection"), TEMPLATE))
     return {
-        "auth-basic": _own_or_secret({"username": STRING, "password": STRING}),
-        "auth-bearer": _own_or_secret({"token": STRING}),
-        "auth-digest": _own_or_secret({"username": STRING, "password": STRING}),
+        "auth-basic": _own_or_secret({"username": TEMPLATE, "password": TEMPLATE}),
+        "auth-bearer": _own_or_secret({"token": TEMPLATE}),
+        "auth-digest": _own_or_secret({"username": TEMPLATE, "password": TEMPLATE}),
         "auth-oauth2": _own_or_secret({**_oauth2(), "endpoints": endpoints}, required),
         "auth-oidc": _own_or_secret(_oauth2(), required),
-        "oauth2-token": mapping({"token": STRING, "type": STRING}, ["token", "type"]),
+        "oauth2-token": mapping({"token": TEMPLATE, "type": TEMPLATE}, ["token", "type"]),
         "authentication": _policy(schemes),
         "authentication-or-name": mapping(
             {"use": _NAME, **schemes}, **exactly_one("use", *SCHEMES)
@@ -70,9 +71,9 @@ def _own_or_secret(own: dict[str, Schema], required: list[str] | None = None) ->
 
 def _oauth2() -> dict[str, Schema]:
     client = {
-        "id": STRING,
-        "secret": STRING,
-        "assertion": STRING,
+        "id": TEMPLATE,
+        "secret": TEMPLATE,
+        "assertion": TEMPLATE,
         "authentication": one_of(*_CLIENT_METHODS),
     }
     return {
@@ -80,11 +81,11 @@ def _oauth2() -> dict[str, Schema]:
         "grant": one_of(*_GRANTS),
         "client": mapping(client),
         "request": open_mapping({"encoding": one_of(*_ENCODINGS)}),
-        "issuers": STRINGS,
-        "scopes": STRINGS,
-        "audiences": STRINGS,
-        "username": STRING,
-        "password": STRING,
+        "issuers": LIST_OF_TEMPLATES,
+        "scopes": LIST_OF_TEMPLATES,
+        "audiences": LIST_OF_TEMPLATES,
+        "username": TEMPLATE,
+        "password": TEMPLATE,
         "subject": ref("oauth2-token"),
         "actor": ref("oauth2-token"),
     }

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from orchestrator.document.schema.words import (
-    ANY,
-    ANY_MAPPING,
+    ANY_TEMPLATE,
     BOOLEAN,
     INTEGER,
-    MAPPING_OF_STRINGS,
-    STRING,
-    STRING_OR_MAPPING,
-    STRINGS,
+    LIST_OF_TEMPLATES,
+    MAPPING_OF_TEMPLATES,
+    TEMPLATE,
+    TEMPLATES,
     Revision,
     Schema,
     by_type,
@@ -54,7 +53,7 @@ def arguments(revision: Revision) -> dict[str, Schema]:
 
 def definitions() -> dict[str, Schema]:
     """What the arguments share, as `$defs`."""
-    message = mapping({"payload": ANY_MAPPING, "headers": ANY_MAPPING})
+    message = mapping({"payload": TEMPLATES, "headers": TEMPLATES})
     consume = {
         "for": ref("duration"),
         "amount": INTEGER,
@@ -67,7 +66,7 @@ def definitions() -> dict[str, Schema]:
         "foreach": ref("iterator"),
     }
     return {
-        "strings-or-expression": by_type(string=ref("expression"), object=MAPPING_OF_STRINGS),
+        "strings-or-expression": by_type(string=ref("expression"), object=MAPPING_OF_TEMPLATES),
         "asyncapi-message": message,
         "asyncapi-subscription": mapping(subscription, ["consume"]),
     }
@@ -75,10 +74,10 @@ def definitions() -> dict[str, Schema]:
 
 def _http() -> Schema:
     keys = {
-        "method": STRING,
+        "method": TEMPLATE,
         "endpoint": ref("endpoint"),
         "headers": ref("strings-or-expression"),
-        "body": ANY,
+        "body": ANY_TEMPLATE,
         "query": ref("strings-or-expression"),
         "output": _OUTPUT,
         "redirect": BOOLEAN,
@@ -89,8 +88,8 @@ def _http() -> Schema:
 def _openapi() -> Schema:
     keys = {
         "document": ref("resource"),
-        "operationId": STRING,
-        "parameters": ANY_MAPPING,
+        "operationId": TEMPLATE,
+        "parameters": TEMPLATES,
         "authentication": ref("authentication-or-name"),
         "output": _OUTPUT,
         "redirect": BOOLEAN,
@@ -100,7 +99,7 @@ def _openapi() -> Schema:
 
 def _grpc() -> Schema:
     service = {
-        "name": STRING,
+        "name": TEMPLATE,
         "host": matching(_HOST, "a host name"),
         "port": {"type": "integer", "minimum": 0, "maximum": 65535},
         "authentication": ref("authentication-or-name"),
@@ -108,8 +107,8 @@ def _grpc() -> Schema:
     keys = {
         "proto": ref("resource"),
         "service": mapping(service, ["name", "host"]),
-        "method": STRING,
-        "arguments": ANY_MAPPING,
+        "method": TEMPLATE,
+        "arguments": TEMPLATES,
     }
     return mapping(keys, ["proto", "service", "method"])
 
@@ -117,9 +116,9 @@ def _grpc() -> Schema:
 def _asyncapi() -> Schema:
     keys = {
         "document": ref("resource"),
-        "channel": STRING,
-        "operation": STRING,
-        "server": mapping({"name": STRING, "variables": ANY_MAPPING}, ["name"]),
+        "channel": TEMPLATE,
+        "operation": TEMPLATE,
+        "server": mapping({"name": TEMPLATE, "variables": TEMPLATES}, ["name"]),
         "protocol": one_of(*_PROTOCOLS),
         "message": ref("asyncapi-message"),
         "subscription": ref("asyncapi-subscription"),
@@ -134,7 +133,7 @@ def _a2a() -> Schema:
         "agentCard": ref("resource"),
         "server": ref("endpoint"),
         "method": one_of(*_A2A_METHODS),
-        "parameters": by_type(string=ANY, object={"minProperties": 1}),
+        "parameters": by_type(string=TEMPLATE, object={**TEMPLATES, "minProperties": 1}),
     }
     return mapping(keys, ["method"])
 
@@ -143,22 +142,26 @@ def _mcp(revision: Revision) -> Schema:
     # January requires the client's version, but describes a description.
     told = "version" if revision is Revision.JULY else "description"
     keys = {
-        "protocolVersion": STRING,
+        "protocolVersion": TEMPLATE,
         "method": one_of(*_MCP_METHODS),
-        "parameters": STRING_OR_MAPPING,
+        "parameters": {"type": ["string", "object"], "text": "template"},
         "timeout": ref("duration"),
         "transport": _mcp_transport(),
-        "client": open_mapping({"name": STRING, told: STRING}, ["name", "version"]),
+        "client": open_mapping({"name": TEMPLATE, told: TEMPLATE}, ["name", "version"]),
     }
     return open_mapping(keys, ["method", "transport"])
 
 
 def _mcp_transport() -> Schema:
-    http = {"endpoint": ref("endpoint"), "headers": MAPPING_OF_STRINGS}
-    stdio = {"command": STRING, "arguments": STRINGS, "environment": MAPPING_OF_STRINGS}
+    http = {"endpoint": ref("endpoint"), "headers": MAPPING_OF_TEMPLATES}
+    stdio = {
+        "command": TEMPLATE,
+        "arguments": LIST_OF_TEMPLATES,
+        "environment": MAPPING_OF_TEMPLATES,
+    }
     keys = {
         "http": open_mapping(http, ["endpoint"]),
         "stdio": open_mapping(stdio, ["command"]),
-        "options": MAPPING_OF_STRINGS,
+        "options": MAPPING_OF_TEMPLATES,
     }
     return {**open_mapping(keys), **exactly_one("http", "stdio")}

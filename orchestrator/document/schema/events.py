@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from orchestrator.document.schema.values import EXPRESSION
 from orchestrator.document.schema.words import (
-    ANY,
-    STRING,
+    LITERAL,
+    PROGRAM,
+    TEMPLATE,
     Revision,
     Schema,
     by_type,
@@ -25,20 +26,20 @@ def definitions(revision: Revision) -> dict[str, Schema]:
     """Events as `$defs`."""
     # January leaves no choice: who emits names the source. July lets the runtime do it.
     required = ["type"] if revision is Revision.JULY else ["source", "type"]
-    correlation = open_mapping({"from": STRING, "expect": STRING}, ["from"])
+    correlation = open_mapping({"from": PROGRAM, "expect": PROGRAM}, ["from"])
     return {
-        "event": open_mapping(_attributes()),
+        "event": {**open_mapping(_attributes()), "text": "template"},
         "event-out": ref("event", required=required),
         "event-filter": mapping(
             {"with": ref("event", minProperties=1), "correlate": mapping_of(correlation)},
             ["with"],
         ),
-        "consumption": _strategy(by_type(string=ANY, object=ref("consumption-until"))),
+        "consumption": _strategy(by_type(string=PROGRAM, object=ref("consumption-until"))),
         "consumption-until": _strategy(None),
         "iterator": mapping(
             {
-                "item": STRING,
-                "at": STRING,
+                "item": LITERAL,
+                "at": LITERAL,
                 "do": ref("tasks"),
                 "output": ref("output"),
                 "export": ref("export"),
@@ -51,17 +52,17 @@ def _attributes() -> dict[str, Schema]:
     # Both alternatives of `time` in the official schema match an expression, and a value
     # that matches two is refused: what remains is a text that is no expression.
     time = {
-        "type": "string",
+        **LITERAL,
         "not": {"pattern": EXPRESSION},
         "says": "a time; an expression cannot stand here",
     }
     return {
-        "id": STRING,
+        "id": TEMPLATE,
         "source": ref("uri-or-expression"),
-        "type": STRING,
+        "type": TEMPLATE,
         "time": time,
-        "subject": STRING,
-        "datacontenttype": STRING,
+        "subject": TEMPLATE,
+        "datacontenttype": TEMPLATE,
         "dataschema": ref("uri-or-expression"),
     }
 

@@ -7,8 +7,11 @@ other name is the author's own.
 from __future__ import annotations
 
 from orchestrator.document.schema.words import (
+    ANY_TEMPLATE,
     BOOLEAN,
-    STRING,
+    LITERAL,
+    TEMPLATE,
+    TEMPLATES,
     Schema,
     by_type,
     list_of,
@@ -18,7 +21,7 @@ from orchestrator.document.schema.words import (
     ref,
 )
 
-_QUEUE: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "says": "a queue's name"}
+_QUEUE: Schema = {**TEMPLATE, "minLength": 1, "maxLength": 255, "says": "a queue's name"}
 
 
 def _from_to(least: int, most: int) -> Schema:
@@ -43,7 +46,7 @@ COMPENSATION: dict[str, Schema] = {**TASK, "retry": ref("retry-or-name")}
 
 #: The policies of a schedule; the scheduler says what they mean.
 SCHEDULE: dict[str, Schema] = {
-    "timezone": STRING,
+    "timezone": LITERAL,
     "daylightSaving": mapping(
         {"missing": one_of("run", "skip"), "repeated": one_of("first", "last", "both")}
     ),
@@ -52,7 +55,7 @@ SCHEDULE: dict[str, Schema] = {
     "grace": ref("duration"),
     "overlap": one_of("allow", "skip", "queue", "cancel"),
     "jitter": ref("duration"),
-    "input": {},
+    "input": {"text": "placeholder"},
 }
 
 DOCUMENT: dict[str, Schema] = {
@@ -63,9 +66,9 @@ DOCUMENT: dict[str, Schema] = {
 
 CELERY = mapping(
     {
-        "task": {"type": "string", "minLength": 1, "says": "the name of a Celery task"},
-        "args": by_type(string=ref("expression"), array=list_of({})),
-        "kwargs": by_type(string=ref("expression"), object={}),
+        "task": {**TEMPLATE, "minLength": 1, "says": "the name of a Celery task"},
+        "args": by_type(string=ref("expression"), array=list_of(ANY_TEMPLATE)),
+        "kwargs": by_type(string=ref("expression"), object=TEMPLATES),
         "queue": _QUEUE,
         "priority": _PRIORITY,
     },

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from orchestrator.document.schema.values import EXPRESSION
 from orchestrator.document.schema.words import (
-    ANY_MAPPING,
     INTEGER,
-    STRING,
+    LITERAL,
+    LITERALS,
+    PROGRAM,
+    TEMPLATE,
+    TEMPLATES,
     Revision,
     Schema,
     by_type,
@@ -23,10 +26,10 @@ def definitions(revision: Revision) -> dict[str, Schema]:
     """Errors, their filters and retry policies as `$defs`."""
     return {
         "error": _error(),
-        "error-or-name": by_type(string={}, object=ref("error")),
+        "error-or-name": by_type(string=LITERAL, object=ref("error")),
         "error-filter": _error_filter(revision),
         "retry": _retry(),
-        "retry-or-name": by_type(string={}, object=ref("retry")),
+        "retry-or-name": by_type(string=LITERAL, object=ref("retry")),
         "catch": _catch(revision),
     }
 
@@ -34,7 +37,7 @@ def definitions(revision: Revision) -> dict[str, Schema]:
 def _error() -> Schema:
     # As with an event's time: an expression matches both official alternatives, and so none.
     instance = {
-        "type": "string",
+        **LITERAL,
         "not": {"pattern": EXPRESSION},
         "says": "a JSON pointer; an expression cannot stand here",
     }
@@ -42,8 +45,8 @@ def _error() -> Schema:
         "type": ref("uri-or-expression"),
         "status": INTEGER,
         "instance": instance,
-        "title": STRING,
-        "detail": STRING,
+        "title": TEMPLATE,
+        "detail": TEMPLATE,
     }
     return mapping(keys, ["type", "status"])
 
@@ -52,11 +55,11 @@ def _error_filter(revision: Revision) -> Schema:
     # January's schema says `details`, against its own specification; a filter is open.
     detail = "detail" if revision is Revision.JULY else "details"
     keys = {
-        "type": STRING,
+        "type": LITERAL,
         "status": INTEGER,
-        "instance": STRING,
-        "title": STRING,
-        detail: STRING,
+        "instance": LITERAL,
+        "title": LITERAL,
+        detail: LITERAL,
     }
     return {**open_mapping(keys), "minProperties": 1}
 
@@ -64,24 +67,25 @@ def _error_filter(revision: Revision) -> Schema:
 def _catch(revision: Revision) -> Schema:
     keys = {
         "errors": open_mapping({"with": ref("error-filter")}),
-        "as": STRING,
-        "when": STRING,
-        "exceptWhen": STRING,
+        "as": LITERAL,
+        "when": PROGRAM,
+        "exceptWhen": PROGRAM,
         "retry": ref("retry-or-name"),
         "do": ref("tasks"),
     }
     if revision is Revision.JULY:
-        keys["then"] = STRING
+        keys["then"] = LITERAL
     return mapping(keys)
 
 
 def _retry() -> Schema:
-    backoff = mapping(dict.fromkeys(BACKOFFS, ANY_MAPPING), **exactly_one(*BACKOFFS))
+    kinds = {**dict.fromkeys(BACKOFFS, LITERALS), "linear": TEMPLATES}
+    backoff = mapping(kinds, **exactly_one(*BACKOFFS))
     attempt = mapping({"count": INTEGER, "duration": ref("duration")})
     between = {"from": ref("duration"), "to": ref("duration")}
     keys = {
-        "when": STRING,
-        "exceptWhen": STRING,
+        "when": PROGRAM,
+        "exceptWhen": PROGRAM,
         "delay": ref("duration"),
         "backoff": backoff,
         "limit": mapping({"attempt": attempt, "duration": ref("duration")}),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from orchestrator.document.schema.words import (
-    ANY_MAPPING,
     BOOLEAN,
-    STRING,
-    STRINGS,
+    LIST_OF_TEMPLATES,
+    LITERAL,
+    TEMPLATE,
+    TEMPLATES,
     Schema,
     exactly_one,
     mapping,
@@ -33,14 +34,14 @@ def run() -> Schema:
 
 def _container() -> Schema:
     keys = {
-        "image": STRING,
-        "name": STRING,
-        "command": STRING,
-        "ports": ANY_MAPPING,
-        "volumes": ANY_MAPPING,
-        "environment": ANY_MAPPING,
-        "stdin": STRING,
-        "arguments": STRINGS,
+        "image": TEMPLATE,
+        "name": TEMPLATE,
+        "command": TEMPLATE,
+        "ports": TEMPLATES,
+        "volumes": TEMPLATES,
+        "environment": TEMPLATES,
+        "stdin": TEMPLATE,
+        "arguments": LIST_OF_TEMPLATES,
         "lifetime": _lifetime(),
         "pullPolicy": one_of("ifNotPresent", "always", "never"),
     }
@@ -59,11 +60,11 @@ def _lifetime() -> Schema:
 
 def _script() -> Schema:
     keys = {
-        "language": STRING,
-        "stdin": STRING,
-        "arguments": STRINGS,
-        "environment": ANY_MAPPING,
-        "code": STRING,
+        "language": LITERAL,
+        "stdin": TEMPLATE,
+        "arguments": LIST_OF_TEMPLATES,
+        "environment": TEMPLATES,
+        "code": TEMPLATE,
         "source": ref("resource"),
     }
     return mapping(keys, ["language"], **exactly_one("code", "source"))
@@ -71,14 +72,14 @@ def _script() -> Schema:
 
 def _shell() -> Schema:
     keys = {
-        "command": STRING,
-        "stdin": STRING,
-        "arguments": STRINGS,
-        "environment": ANY_MAPPING,
+        "command": TEMPLATE,
+        "stdin": TEMPLATE,
+        "arguments": LIST_OF_TEMPLATES,
+        "environment": TEMPLATES,
     }
     return mapping(keys, ["command"])
 
 
 def _workflow() -> Schema:
-    keys = {"namespace": STRING, "name": STRING, "version": STRING, "input": ANY_MAPPING}
+    keys = {"namespace": TEMPLATE, "name": TEMPLATE, "version": TEMPLATE, "input": TEMPLATES}
     return mapping(keys, ["namespace", "name", "version"])

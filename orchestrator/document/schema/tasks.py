@@ -7,9 +7,12 @@ from orchestrator.document.schema import calls
 from orchestrator.document.schema.events import READ
 from orchestrator.document.schema.processes import run
 from orchestrator.document.schema.words import (
-    ANY_MAPPING,
     BOOLEAN,
-    STRING,
+    LITERAL,
+    OWN,
+    PROGRAM,
+    TEMPLATE,
+    TEMPLATES,
     Revision,
     Schema,
     by_key,
@@ -25,13 +28,13 @@ from orchestrator.document.schema.words import (
 
 #: What a task of any kind can have.
 COMMON: dict[str, Schema] = {
-    "if": STRING,
+    "if": PROGRAM,
     "input": ref("input"),
     "output": ref("output"),
     "export": ref("export"),
     "timeout": ref("timeout-or-name"),
-    "then": STRING,
-    "metadata": ANY_MAPPING,
+    "then": LITERAL,
+    "metadata": OWN,
 }
 
 
@@ -60,18 +63,18 @@ def _kinds(revision: Revision) -> dict[str, Schema]:
     fork = mapping({"branches": ref("tasks"), "compete": BOOLEAN}, ["branches"])
     emit = mapping({"event": open_mapping({"with": ref("event-out")})}, ["event"])
     listen = mapping({"to": ref("consumption"), "read": one_of(*READ)}, ["to"])
-    case = mapping({"when": STRING, "then": STRING}, ["then"])
+    case = mapping({"when": PROGRAM, "then": LITERAL}, ["then"])
     named_calls = {kind: ref(f"call-{kind}") for kind in calls.arguments(revision)}
     return {
         "call": by_value("call", named_calls, ref("call-function")),
         "do": _task({"do": ref("tasks")}),
         "fork": _task({"fork": fork}),
         "emit": _task({"emit": emit}),
-        "for": _task({"for": _each(revision), "while": STRING, "do": ref("tasks")}, "while"),
+        "for": _task({"for": _each(revision), "while": PROGRAM, "do": ref("tasks")}, "while"),
         "listen": _task({"listen": listen, "foreach": ref("iterator")}, "foreach"),
         "raise": _task({"raise": mapping({"error": ref("error-or-name")}, ["error"])}),
         "run": _task({"run": run()}),
-        "set": _task({"set": by_type(string={}, object={"minProperties": 1})}),
+        "set": _task({"set": by_type(string=TEMPLATE, object={**TEMPLATES, "minProperties": 1})}),
         "switch": _task({"switch": list_of(named(case), least=1)}),
         "try": _task({"try": ref("tasks"), "catch": ref("catch")}),
         "wait": _task({"wait": ref("duration")}),
@@ -79,14 +82,14 @@ def _kinds(revision: Revision) -> dict[str, Schema]:
 
 
 def _each(revision: Revision) -> Schema:
-    inline = list_of(ANY_MAPPING)
-    several = by_type(string={}, array=inline) if revision is Revision.JULY else STRING
-    return mapping({"each": STRING, "in": several, "at": STRING}, ["in"])
+    inline = list_of(TEMPLATES)
+    several = by_type(string=PROGRAM, array=inline) if revision is Revision.JULY else PROGRAM
+    return mapping({"each": LITERAL, "in": several, "at": LITERAL}, ["in"])
 
 
 def _calls(revision: Revision) -> dict[str, Schema]:
     kinds = {
-        kind: _task({"call": STRING, "with": arguments})
+        kind: _task({"call": LITERAL, "with": arguments})
         for kind, arguments in calls.arguments(revision).items()
     }
-    return {**kinds, "function": _task({"call": STRING, "with": ANY_MAPPING}, "with")}
+    return {**kinds, "function": _task({"call": LITERAL, "with": TEMPLATES}, "with")}

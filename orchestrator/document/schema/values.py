@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from orchestrator.document.schema.words import (
-    ANY,
     INTEGER,
-    STRING,
-    STRING_OR_MAPPING,
+    LITERAL,
+    PROGRAM_OR_TEMPLATES,
+    TEMPLATE,
     Revision,
     Schema,
     by_type,
@@ -15,6 +15,7 @@ from orchestrator.document.schema.words import (
     mapping,
     matching,
     ref,
+    template,
 )
 
 #: A whole string that is `${ ... }`, on one line.
@@ -46,9 +47,9 @@ _DURATION_SAYS = "a duration: 'PT15M' (ISO 8601), {minutes: 15}, or an expressio
 def definitions(revision: Revision) -> dict[str, Schema]:
     """These values as `$defs`."""
     uri, says = URI[revision], _URI_SAYS[revision]
-    uri_or_expression = matching(f"{uri}|{EXPRESSION}", f"{says}, or an expression '${{ ... }}'")
+    uri_or_expression = template(f"{uri}|{EXPRESSION}", f"{says}, or an expression '${{ ... }}'")
     return {
-        "expression": matching(EXPRESSION, "an expression '${ ... }' on one line"),
+        "expression": template(EXPRESSION, "an expression '${ ... }' on one line"),
         "uri": matching(uri, says),
         "uri-or-expression": uri_or_expression,
         "duration": {**_duration(), "says": _DURATION_SAYS},
@@ -59,23 +60,23 @@ def definitions(revision: Revision) -> dict[str, Schema]:
                 ["uri"],
             ),
         ),
-        "resource": mapping({"name": STRING, "endpoint": ref("endpoint")}, ["endpoint"]),
+        "resource": mapping({"name": TEMPLATE, "endpoint": ref("endpoint")}, ["endpoint"]),
         "schema": _schema(),
-        "input": mapping({"schema": ref("schema"), "from": STRING_OR_MAPPING}),
-        "output": mapping({"schema": ref("schema"), "as": STRING_OR_MAPPING}),
-        "export": mapping({"schema": ref("schema"), "as": STRING_OR_MAPPING}),
+        "input": mapping({"schema": ref("schema"), "from": PROGRAM_OR_TEMPLATES}),
+        "output": mapping({"schema": ref("schema"), "as": PROGRAM_OR_TEMPLATES}),
+        "export": mapping({"schema": ref("schema"), "as": PROGRAM_OR_TEMPLATES}),
         "timeout": mapping({"after": ref("duration")}, ["after"]),
-        "timeout-or-name": by_type(string=ANY, object=ref("timeout")),
+        "timeout-or-name": by_type(string=LITERAL, object=ref("timeout")),
         "catalog": mapping({"endpoint": ref("endpoint")}, ["endpoint"]),
     }
 
 
 def _duration() -> Schema:
-    text = matching(f"{ISO_DURATION}|{EXPRESSION}", _DURATION_SAYS)
+    text = template(f"{ISO_DURATION}|{EXPRESSION}", _DURATION_SAYS)
     units = mapping(dict.fromkeys(DURATION_UNITS, INTEGER), minProperties=1)
     return by_type(string=text, object=units)
 
 
 def _schema() -> Schema:
-    keys = {"format": STRING, "document": ANY, "resource": ref("resource")}
+    keys = {"format": LITERAL, "document": {"text": "own"}, "resource": ref("resource")}
     return mapping(keys, **exactly_one("document", "resource"))

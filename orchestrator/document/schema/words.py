@@ -22,14 +22,24 @@ class Revision(StrEnum):
     JULY = "2026-07"
 
 
-ANY: Schema = {}
-STRING: Schema = {"type": "string"}
+#: What becomes of a text is said by `text`, an annotation of ours. A *literal* is taken as it
+#: stands, so it is refused where it looks like an expression; a *template* is evaluated where it
+#: is `${ ... }` as a whole; a *program* is an expression as it stands, with or without `${ }`;
+#: what is the author's *own* is never looked at; in a schedule's input, *placeholders* are
+#: filled in. A mapping or an open value says it of every
+#: text in it.
+LITERAL: Schema = {"type": "string", "text": "literal"}
+TEMPLATE: Schema = {"type": "string", "text": "template"}
+PROGRAM: Schema = {"type": "string", "text": "program"}
+LITERALS: Schema = {"type": "object", "text": "literal"}
+TEMPLATES: Schema = {"type": "object", "text": "template"}
+ANY_TEMPLATE: Schema = {"text": "template"}
+OWN: Schema = {"type": "object", "text": "own"}
 INTEGER: Schema = {"type": "integer"}
 BOOLEAN: Schema = {"type": "boolean"}
-ANY_MAPPING: Schema = {"type": "object"}
-STRINGS: Schema = {"type": "array", "items": STRING}
-MAPPING_OF_STRINGS: Schema = {"type": "object", "additionalProperties": STRING}
-STRING_OR_MAPPING: Schema = {"type": ["string", "object"]}
+LIST_OF_TEMPLATES: Schema = {"type": "array", "items": TEMPLATE}
+MAPPING_OF_TEMPLATES: Schema = {"type": "object", "additionalProperties": TEMPLATE}
+PROGRAM_OR_TEMPLATES: Schema = {"type": ["string", "object"], "text": "program"}
 
 #: A name as the host names of RFC 1123 have it.
 NAME = r"^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$"
@@ -45,6 +55,30 @@ VERSION = (
 )
 
 
+#: How a text begins that its author means as an expression.
+BEGINS_AS_EXPRESSION = r"^\s*\$\{"
+
+#: Where it does not, wherever in a value.
+NO_EXPRESSION: Schema = {
+    "not": {"type": "string", "pattern": BEGINS_AS_EXPRESSION},
+    "additionalProperties": {"$ref": "#/$defs/no-expression"},
+    "items": {"$ref": "#/$defs/no-expression"},
+}
+
+
+def refusing(schema: Any) -> Any:
+    """The same schema, but a literal that looks like an expression is refused. A text that is
+    an expression by its schema, or is the author's own, stays allowed."""
+    if isinstance(schema, list):
+        return [refusing(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: refusing(each) for key, each in schema.items()}
+    if schema.get("text") == "literal":
+        found |= NO_EXPRESSION if schema["type"] == "object" else {"not": NO_EXPRESSION["not"]}
+    return found
+
+
 def ref(name: str, **also: Any) -> Schema:
     """What `$defs` has under `name`."""
     return {"$ref": f"#/$defs/{name}", **also}
@@ -56,8 +90,13 @@ def one_of(*words: str) -> Schema:
 
 
 def matching(pattern: str, says: str) -> Schema:
-    """A text of a certain form."""
-    return {"type": "string", "pattern": pattern, "says": says}
+    """A literal text of a certain form."""
+    return {**LITERAL, "pattern": pattern, "says": says}
+
+
+def template(pattern: str, says: str) -> Schema:
+    """A text of a certain form, or an expression."""
+    return {**TEMPLATE, "pattern": pattern, "says": says}
 
 
 def mapping(

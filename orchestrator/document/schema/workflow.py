@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from orchestrator.document.schema import authentication, events, failures, tasks, values
 from orchestrator.document.schema.words import (
-    ANY_MAPPING,
+    LITERAL,
+    LITERALS,
     NAME,
-    STRING,
-    STRINGS,
+    OWN,
+    PROGRAM,
     VERSION,
     Revision,
     Schema,
@@ -58,7 +59,7 @@ def _root(revision: Revision) -> Schema:
     }
     if revision is Revision.JULY:
         modes = one_of("strict", "loose")
-        keys["evaluate"] = mapping({"language": STRING, "mode": modes})
+        keys["evaluate"] = mapping({"language": LITERAL, "mode": modes})
     return open_mapping(keys, ["document", "do"])
 
 
@@ -70,10 +71,10 @@ def _document() -> Schema:
         "namespace": name,
         "name": name,
         "version": version,
-        "title": STRING,
-        "summary": STRING,
-        "tags": ANY_MAPPING,
-        "metadata": ANY_MAPPING,
+        "title": LITERAL,
+        "summary": LITERAL,
+        "tags": LITERALS,
+        "metadata": OWN,
     }
     return mapping(keys, ["dsl", "namespace", "name", "version"])
 
@@ -81,7 +82,7 @@ def _document() -> Schema:
 def _use() -> Schema:
     extension = {
         "extend": one_of(*EXTENDED),
-        "when": STRING,
+        "when": PROGRAM,
         "before": ref("tasks"),
         "after": ref("tasks"),
     }
@@ -92,7 +93,7 @@ def _use() -> Schema:
         "extensions": list_of(named(mapping(extension, ["extend"]))),
         "functions": mapping_of(ref("task")),
         "retries": mapping_of(ref("retry")),
-        "secrets": STRINGS,
+        "secrets": {"type": "array", "items": LITERAL},
         "timeouts": mapping_of(ref("timeout")),
     }
     return mapping(keys)
@@ -101,7 +102,7 @@ def _use() -> Schema:
 def _schedule(revision: Revision) -> Schema:
     keys = {
         "every": ref("duration"),
-        "cron": STRING,
+        "cron": LITERAL,
         "after": ref("duration"),
         "on": ref("consumption"),
     }
