@@ -54,7 +54,8 @@ def deferred(call: Mapping[str, Json], context: CallContext) -> CallContext:
     """The context of a call that stands unevaluated: the input and the variables that were
     kept with it. Its `fill` evaluates what the call holds."""
     variables = {**context.variables, **(call.get("variables") or {})}
-    found = replace(context, input=call.get("input"), variables=variables)
+    given, stored = call.get("input"), call.get("with")
+    found = replace(context, input=given, variables=variables, stored=stored)
     # One call, one list of the secrets that it has used: whoever has the first context masks
     # what was used through the second.
     vars(found)["secrets"] = context.secrets

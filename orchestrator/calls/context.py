@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from orchestrator.calls import faults
-from orchestrator.calls.secrets import Secrets
+from orchestrator.calls.secrets import Secrets, mentions
 from orchestrator.calls.tokens import Tokens
 from orchestrator.expressions import Evaluate, ExpressionError, resolve
 from orchestrator.outbound import Outbound
@@ -21,6 +21,11 @@ def no_secret(name: str) -> Json:
     raise faults.authorization(f"there is no secret {name!r}")
 
 
+def never() -> bool:
+    """No data holds a secret."""
+    return False
+
+
 @dataclass(frozen=True)
 class CallContext:
     """The surroundings of one attempt's call.
@@ -30,6 +35,8 @@ class CallContext:
     are the document's `use.authentications` and `use.secrets`; `secret` gives a secret's value
     or raises `WorkflowError` (authorization, 403). `timeout` is what is left of the attempt's
     time, in seconds. `tokens` are access tokens, which the calls of a process may share.
+    `stored` is the call's `with` as the document has it, where it is evaluated here: only then
+    does it use secrets; `secrets_in_data` says whether any data of the workflow may hold one.
     """
 
     outbound: Outbound
@@ -41,11 +48,26 @@ class CallContext:
     secret: Callable[[str], Json] = no_secret
     timeout: float | None = None
     tokens: Tokens = field(default_factory=Tokens)
+    stored: Json = None
+    secrets_in_data: Callable[[], bool] = never
 
     @cached_property
     def secrets(self) -> Secrets:
         """The secrets that this call has used so far."""
         return Secrets(self.secret, self.secret_names)
+
+    def secret_members(self, part: str, members: Mapping[str, Json]) -> frozenset[str]:
+        """Which members of one argument of the call (`headers`, `parameters`) were made with
+        secrets: by their expressions, by what came of them, or because any data may hold one."""
+        stored = self.stored.get(part) if isinstance(self.stored, dict) else None
+        if self.secrets_in_data() or (not isinstance(stored, dict) and mentions(stored)):
+            return frozenset(members)
+        own = stored if isinstance(stored, dict) else {}
+        return frozenset(
+            name
+            for name, value in members.items()
+            if mentions(own.get(name)) or self.secrets.in_value(value)
+        )
 
     def fill(self, value: Json) -> Json:
         """The value with every expression in it evaluated, `$secrets` included.

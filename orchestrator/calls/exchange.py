@@ -22,6 +22,7 @@ from orchestrator.calls.context import CallContext
 from orchestrator.calls.uris import text_of
 from orchestrator.outbound import (
     BadResponse,
+    Confined,
     InvalidRequest,
     OutboundError,
     Refused,
@@ -39,7 +40,8 @@ _TEXTUAL = ("json", "xml", "yaml", "javascript", "x-www-form-urlencoded", "graph
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request to make. `body` of None is none; `redirect`: follow redirections, and take
-    one that leads nowhere for a success (dsl-reference.md, HTTP Call)."""
+    one that leads nowhere for a success (dsl-reference.md, HTTP Call). What was made with
+    secrets, `secret_headers` by their names, does not go along to another origin."""
 
     method: str
     uri: str
@@ -47,6 +49,8 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     redirect: bool = False
+    secret_headers: frozenset[str] = frozenset()
+    secret_body: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,13 @@ class Credentials:
 
 def exchange(request: Request, credentials: Credentials, context: CallContext) -> Response:
     """Send a request. Raises `WorkflowError` for every response that is no success."""
+    headers = frozenset(name for name, _ in credentials.headers) | request.secret_headers
     with translated():
         response = context.outbound.send(
             request.method,
             request.uri,
             headers=(*request.headers, *credentials.headers),
+            confined=Confined(headers, request.secret_body),
             query=request.query,
             content=request.body,
             auth=credentials.auth,

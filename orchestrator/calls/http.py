@@ -12,6 +12,7 @@ from orchestrator.calls.authentication import credentials_of
 from orchestrator.calls.context import CallContext
 from orchestrator.calls.exchange import Request, exchange, headers_of, output_of, query_of
 from orchestrator.calls.uris import expand
+from orchestrator.outbound import Confined
 
 Json = Any
 
@@ -26,7 +27,9 @@ def perform(arguments: Mapping[str, Json], context: CallContext) -> Json:
     if not isinstance(method, str):
         raise faults.validation("the call has no method")
     uri, policy = endpoint_of(arguments.get("endpoint"), context)
+    follows = arguments.get("redirect") is True
     headers = headers_of(arguments.get("headers"))
+    secret = _secret_parts(arguments, context) if follows else Confined()
     body, headers = body_of(arguments.get("body"), headers)
     request = Request(
         method=method,
@@ -34,10 +37,19 @@ def perform(arguments: Mapping[str, Json], context: CallContext) -> Json:
         headers=headers,
         query=query_of(arguments.get("query")),
         body=body,
-        redirect=arguments.get("redirect") is True,
+        redirect=follows,
+        secret_headers=secret.headers,
+        secret_body=secret.body,
     )
     response = exchange(request, credentials_of(policy, context), context)
     return output_of(response, arguments.get("output"), method)
+
+
+def _secret_parts(arguments: Mapping[str, Json], context: CallContext) -> Confined:
+    """What of the request was made with secrets."""
+    headers = context.secret_members("headers", arguments.get("headers") or {})
+    body = context.secret_members("body", {"body": arguments.get("body")})
+    return Confined(headers, bool(body))
 
 
 def endpoint_of(endpoint: Json, context: CallContext) -> tuple[str, Json]:

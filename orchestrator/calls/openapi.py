@@ -29,7 +29,10 @@ def perform(arguments: Mapping[str, Json], context: CallContext) -> Json:
     parameters = arguments.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise faults.validation("the parameters of a call must be an object")
-    request = request_of(operation, parameters, redirect=arguments.get("redirect") is True)
+    secret = context.secret_members("parameters", parameters)
+    request = request_of(
+        operation, parameters, redirect=arguments.get("redirect") is True, secret=secret
+    )
     credentials = credentials_of(arguments.get("authentication"), context)
     response = exchange(request, credentials, context)
     return output_of(response, arguments.get("output"), request.method.lower())

@@ -26,8 +26,17 @@ _SEPARATORS = {"form": ",", "simple": ",", "spaceDelimited": " ", "pipeDelimited
 _COLLECTIONS = {"csv": ",", "ssv": " ", "tsv": "\t", "pipes": "|"}  # of Swagger 2
 
 
-def request_of(operation: Operation, given: Mapping[str, Json], *, redirect: bool) -> Request:
-    """The request of an operation. Raises `WorkflowError` (validation) for a missing parameter."""
+def request_of(
+    operation: Operation,
+    given: Mapping[str, Json],
+    *,
+    redirect: bool,
+    secret: frozenset[str] = frozenset(),
+) -> Request:
+    """The request of an operation; `secret` names the parameters that were made with secrets.
+
+    Raises `WorkflowError` (validation) for a missing parameter.
+    """
     values = {**_defaults(operation), **given}
     _refuse_missing(operation, values)
     placed: dict[str, Pairs] = {"path": [], "query": [], "header": [], "cookie": []}
@@ -48,6 +57,8 @@ def request_of(operation: Operation, given: Mapping[str, Json], *, redirect: boo
         query=tuple(placed["query"]),
         body=body,
         redirect=redirect,
+        secret_headers=secret,
+        secret_body=bool(secret),
     )
 
 

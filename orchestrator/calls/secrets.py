@@ -60,6 +60,10 @@ class Secrets:
         found = {name: self.value(name) for name in names}
         return dict.fromkeys(NAMES, found)
 
+    def in_value(self, value: Json) -> bool:
+        """Whether the text of a secret that was used so far stands somewhere in a value."""
+        return bool(self._used) and self.mask(value) != value
+
     def mask(self, value: Json) -> Json:
         """The value with every text of a used secret replaced."""
         if self._masks is None:
@@ -71,6 +75,11 @@ class Secrets:
     def mask_error(self, error: WorkflowError) -> WorkflowError:
         """The error with every text of a used secret replaced."""
         return WorkflowError(**self.mask(error.to_json()))
+
+
+def mentions(tree: Json) -> bool:
+    """Whether an expression somewhere in a value, as the document has it, takes a secret."""
+    return any(True for _ in _mentioned(tree))
 
 
 def _mentioned(tree: Json) -> Iterable[str | None]:

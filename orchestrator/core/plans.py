@@ -106,6 +106,7 @@ class WorkflowPlan:
         "output",
         "output_schema",
         "parallel",
+        "secrets_in_data",
         "timeout",
     )
 
@@ -121,6 +122,11 @@ class WorkflowPlan:
         tasks = list(workflow.every_task())
         self.compensates = any(undo_of(task) is not None for task in tasks)
         self.parallel = any(is_parallel(task) for task in tasks)
+        #: Whether data may hold a secret: the document lets one in somewhere.
+        self.secrets_in_data = bool(workflow.use.get("secrets")) and any(
+            one.get("secretsInData") is True
+            for one in (workflow.metadata, *(task.metadata for task in tasks))
+        )
         default = "compensate" if self.compensates else "hold"
         self.on_fault: str = workflow.metadata.get("onFault", default)
 

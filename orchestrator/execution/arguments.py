@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.calls import CallContext, deferred, faults
 from orchestrator.calls.context import no_secret
 from orchestrator.calls.secrets import Secrets
+from orchestrator.core.plans import workflow_plan
 from orchestrator.document.targets import is_reserved, refusal
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def context_of(execution: Execution, work: Work) -> CallContext:
         secret=lambda name: _secret(execution, work.namespace, name),
         timeout=work.attempt.time_limit,
         tokens=execution.tokens,
+        secrets_in_data=lambda: workflow_plan(work.workflow).secrets_in_data,
     )
 
 

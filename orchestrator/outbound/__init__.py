@@ -11,10 +11,11 @@ counted after decompression. Connections are not kept: a request is rare beside 
 it, and nothing has to survive a fork.
 """
 
-from orchestrator.outbound.client import Outbound
+from orchestrator.outbound.client import Confined, Outbound
 from orchestrator.outbound.errors import (
     BadResponse,
     InvalidRequest,
+    NoAddress,
     OutboundError,
     Refused,
     TimedOut,
@@ -24,7 +25,9 @@ from orchestrator.outbound.response import Response
 
 __all__ = [
     "BadResponse",
+    "Confined",
     "InvalidRequest",
+    "NoAddress",
     "Outbound",
     "OutboundError",
     "Refused",

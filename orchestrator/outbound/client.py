@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
 _CACHED_FOR = 60.0  # seconds
 _CACHED_AT_MOST = 32
 _Asked = tuple[str, tuple[tuple[str, str], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Confined:
+    """What of a request stays with the origin (scheme, host, port) that it is made for: headers
+    by their names, and whether the body does. Credentials always stay."""
+
+    headers: frozenset[str] = frozenset()
+    body: bool = False
+
+
+NOTHING_CONFINED = Confined()
 
 
 class Outbound:
@@ -56,11 +69,13 @@ class Outbound:
         auth: httpx2.Auth | None = None,
         redirects: bool = False,
         timeout: float | None = None,
+        confined: Confined = NOTHING_CONFINED,
     ) -> Response:
         """Send a request and read its response, whatever its status.
 
-        `query` is added to that of the URL. `redirects`: follow them. `timeout` stands in for
-        the client's own. Raises an `OutboundError`: `Refused` and `InvalidRequest` before anything
+        `query` is added to that of the URL. `redirects`: follow them; `confined` says what does
+        not go along to another origin, besides credentials. `timeout` stands in for the client's
+        own. Raises an `OutboundError`: `Refused` and `InvalidRequest` before anything
         was sent to where it may not go, `TimedOut`, `Unreachable`, `BadResponse`.
         """
         return self._sender.send(
@@ -72,6 +87,7 @@ class Outbound:
             auth=auth,
             redirects=redirects,
             timeout=self._timeout if timeout is None else timeout,
+            confined=confined,
         )
 
     @cached_property
@@ -90,7 +106,8 @@ class Outbound:
         auth: httpx2.Auth | None = None,
         timeout: float | None = None,
     ) -> Response:
-        """GET a document that calls need (an API's description), redirects followed.
+        """GET a document that calls need (an API's description), redirects followed. The
+        headers stay with its origin.
 
         A successful response is kept for a minute, so that a loop of calls asks once.
         """
@@ -98,7 +115,15 @@ class Outbound:
         kept = self._fetched.get(key) if auth is None else None
         if kept is not None and clock.monotonic() - kept[0] < _CACHED_FOR:
             return kept[1]
-        response = self.send("GET", url, headers=key[1], auth=auth, redirects=True, timeout=timeout)
+        response = self.send(
+            "GET",
+            url,
+            headers=key[1],
+            auth=auth,
+            redirects=True,
+            timeout=timeout,
+            confined=Confined(frozenset(name for name, _ in key[1])),
+        )
         if auth is None and response.status == 200:
             self._keep(key, response)
         return response

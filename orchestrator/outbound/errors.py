@@ -21,6 +21,10 @@ class Unreachable(OutboundError):
     """The other side could not be reached, or broke off."""
 
 
+class NoAddress(OutboundError):
+    """The URL names no host: there is nobody to send the request to."""
+
+
 class TimedOut(OutboundError):
     """The other side did not answer in time."""
 

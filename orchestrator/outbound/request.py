@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import httpx2
 
@@ -15,6 +16,7 @@ from orchestrator.outbound.connect import Deadline, GuardedTransport
 from orchestrator.outbound.errors import (
     BadResponse,
     InvalidRequest,
+    NoAddress,
     OutboundError,
     Refused,
     TimedOut,
@@ -22,6 +24,9 @@ from orchestrator.outbound.errors import (
 )
 from orchestrator.outbound.guard import Guard
 from orchestrator.outbound.response import Response, read
+
+if TYPE_CHECKING:
+    from orchestrator.outbound.client import Confined
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
@@ -39,6 +44,8 @@ _OURS = frozenset(
         "upgrade",
     }
 )
+_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_SCHEMES = ("http", "https")
 _METHODS_REFUSED = frozenset({"CONNECT", "TRACE"})
 
 
@@ -62,10 +69,11 @@ class Sender:
         auth: httpx2.Auth | None,
         redirects: bool,
         timeout: float,
+        confined: Confined,
     ) -> Response:
         """As `Outbound.send`; `timeout` in seconds."""
         deadline = Deadline(timeout)
-        with _translated(), self._client(deadline, auth) as client:
+        with _translated(), self._client(deadline, auth, confined) as client:
             request = client.build_request(
                 _method(method),
                 _url(url, query),
@@ -88,7 +96,9 @@ class Sender:
                 raise ConfigurationError(f"{self._ca} holds no certificates: {error}") from error
         return context
 
-    def _client(self, deadline: Deadline, auth: httpx2.Auth | None) -> httpx2.Client:
+    def _client(
+        self, deadline: Deadline, auth: httpx2.Auth | None, confined: Confined
+    ) -> httpx2.Client:
         return httpx2.Client(
             transport=GuardedTransport(self._context, self._guard, deadline),
             auth=auth,
@@ -96,8 +106,36 @@ class Sender:
             timeout=None,  # the deadline bounds each wait
             trust_env=False,
             headers={"User-Agent": "celery-orchestrator", "Accept": "*/*"},
-            event_hooks={"request": [_inspect]},
+            event_hooks={"request": [_inspect, _Origin(confined).leave]},
         )
+
+
+class _Origin:
+    """The origin that a request is made for, and what a redirection to another one loses.
+
+    A redirected request is made of the one before it: what was taken off once stays off, also
+    when the way leads back.
+    """
+
+    def __init__(self, confined: Confined) -> None:
+        self._names = {*_CREDENTIALS, *(name.lower() for name in confined.headers)}
+        self._body = confined.body
+        self._first: tuple[str, str, int | None] | None = None
+
+    def leave(self, request: httpx2.Request) -> None:
+        """Take off what is confined to the first origin. Raises `Refused` for a body that is."""
+        url = request.url
+        origin = (url.scheme, url.host, url.port)
+        self._first = self._first or origin
+        if origin == self._first:
+            return
+        for name in self._names:
+            request.headers.pop(name, None)
+        if self._body and request.headers.get("content-length", "0") != "0":
+            raise Refused(
+                f"a redirection to {url.scheme}://{url.netloc.decode('ascii')} would take a body"
+                " made with secrets to another origin"
+            )
 
 
 @contextmanager
@@ -132,12 +170,22 @@ def _method(method: str) -> str:
 def _url(url: str, query: Iterable[tuple[str, str]]) -> httpx2.URL:
     try:
         parsed = httpx2.URL(url)
+        _addressed(url, parsed)
         added = list(query)
         if not added:
             return parsed
         return parsed.copy_with(params=[*parsed.params.multi_items(), *added])
     except httpx2.InvalidURL as error:
         raise InvalidRequest(f"{url[:200]!r} is not a URL: {error}") from error
+
+
+def _addressed(url: str, parsed: httpx2.URL) -> None:
+    """Raise `NoAddress` for a URL without a host or a scheme (`https://`, `/a`, `host:80/a`),
+    and `Refused` for one of another scheme: nothing of a file is a failure to communicate."""
+    if "://" in url and parsed.scheme and parsed.scheme not in _SCHEMES:
+        raise Refused(f"{parsed.scheme}: is not called, only http and https")
+    if parsed.scheme not in _SCHEMES or not parsed.host:
+        raise NoAddress(f"{url[:200]!r} names no host: a URL is like 'https://example.com/path'")
 
 
 def _headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
@@ -159,9 +207,7 @@ def _headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 def _inspect(request: httpx2.Request) -> None:
     """Look at each request before it goes, redirected ones too."""
     url = request.url
-    if url.scheme not in ("http", "https"):
-        raise Refused(f"{url.scheme or 'no scheme'}: is not called, only http and https")
-    if not url.host:
-        raise Refused("the URL names no host")
+    if url.scheme not in _SCHEMES:
+        raise Refused(f"{url.scheme}: is not called, only http and https")
     if url.userinfo:
         raise Refused("the URL holds a user's name; use an authentication instead")

@@ -215,7 +215,10 @@ def test_a_redirect_that_leads_nowhere_is_a_success_when_asked_for(context: Call
         ({"endpoint": "http://10.0.0.1/"}, "authorization", 403),
         ({"endpoint": "file:///etc/passwd"}, "authorization", 403),
         ({"endpoint": "http://u:p@localhost/"}, "authorization", 403),
-        ({"endpoint": "{base}/a"}, "authorization", 403),
+        ({"endpoint": "{base}/a"}, "communication", 503),
+        ({"endpoint": "https://"}, "communication", 503),
+        ({"endpoint": "/pets"}, "communication", 503),
+        ({"endpoint": "example.com:80/pets"}, "communication", 503),
         ({"endpoint": "http://[::1/"}, "validation", 400),
         ({"endpoint": 5}, "validation", 400),
         ({"endpoint": None}, "validation", 400),
@@ -413,6 +416,65 @@ def test_all_secrets_where_they_are_taken_as_a_whole(evaluator: Evaluator) -> No
     with Stub(lambda request: Answer()) as stub:
         perform(deferred(stub, body='${ $secrets | keys | join(",") }'), context)
         assert stub.requests[0].body == b"a,b"
+
+
+def redirected(evaluator: Evaluator, path: str, **arguments: Any) -> tuple[Stub, Stub]:
+    """A deferred call to a server that redirects to another origin; both as they were asked."""
+    context = CallContext(
+        OUTBOUND,
+        evaluator.evaluate,
+        secret_names=("a",),
+        secret=lambda name: "s3cret-value",
+        authentications={"named": {"bearer": {"token": "${ $secrets.a }"}}},
+    )
+    with Stub(lambda request: Answer(json={})) as other:
+        answer = Answer(307, headers={"Location": f"{other.url}/other"})
+        with Stub(lambda request: answer) as first:
+            endpoint = arguments.pop("endpoint", first.url + path)
+            if isinstance(endpoint, dict):
+                endpoint = {**endpoint, "uri": first.url}
+            call = deferred(first, endpoint=endpoint, method="get", redirect=True, **arguments)
+            perform(call, context)
+            return first, other
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"headers": {"X-Api-Key": "${ $secrets.a }", "X-Trace": "t"}},
+        {"headers": {"X-Api-Key": "${ $secrets.a | @base64 }", "X-Trace": "t"}},
+        {"headers": '${ {"X-Api-Key": $secrets.a} }'},
+        {"headers": {"Authorization": "${ $secret.a }", "X-Trace": "t"}},
+        {"headers": {"Cookie": "${ $secret.a }", "X-Trace": "t"}},
+        {"endpoint": {"authentication": {"bearer": {"use": "a"}}}, "headers": {"X-Trace": "t"}},
+        {"endpoint": {"authentication": {"use": "named"}}, "headers": {"X-Trace": "t"}},
+    ],
+)
+def test_a_redirection_to_another_origin_takes_no_secret_along(
+    evaluator: Evaluator, arguments: dict[str, Any]
+) -> None:
+    first, other = redirected(evaluator, "/", **arguments)
+    ours = {"user-agent", "accept", "accept-encoding", "host", "connection", "x-trace"}
+    assert set(first.requests[0].headers) - ours, "the secret was sent to whom it is for"
+    assert set(other.requests[0].headers) <= ours
+    if isinstance(arguments["headers"], dict):
+        assert other.requests[0].headers["x-trace"] == "t"
+
+
+def test_a_body_made_with_secrets_goes_to_no_other_origin(evaluator: Evaluator) -> None:
+    with pytest.raises(WorkflowError, match="body made with secrets") as caught:
+        redirected(evaluator, "/", body={"key": "${ $secrets.a }"})
+    assert caught.value.status == 403
+
+
+def test_where_data_may_hold_secrets_all_headers_stay(evaluator: Evaluator) -> None:
+    context = CallContext(OUTBOUND, evaluator.evaluate, secrets_in_data=lambda: True)
+    with Stub(lambda request: Answer()) as other:
+        answer = Answer(302, headers={"Location": other.url})
+        with Stub(lambda request: answer) as first:
+            call(context, endpoint=first.url, redirect=True, headers={"X-Key": "out of data"})
+            assert first.requests[0].headers["x-key"] == "out of data"
+            assert "x-key" not in other.requests[0].headers
 
 
 def test_secrets_are_masked_in_errors(evaluator: Evaluator) -> None:

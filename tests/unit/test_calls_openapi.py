@@ -355,3 +355,32 @@ def test_the_conformance_kit_s_way(evaluator: Evaluator) -> None:
             assert perform({"kind": "openapi", "with": arguments}, context) == [{"id": 1}]
         paths = [request.path for request in stub.requests]
     assert paths == ["/v2/swagger.json", "/v2/pet/findByStatus", "/v2/pet/findByStatus"]
+
+
+def test_a_parameter_made_with_secrets_stays_with_its_origin(evaluator: Evaluator) -> None:
+    def secret(name: str) -> Any:
+        return f"s3cret-{name}"
+
+    with Stub(lambda request: Answer(json={})) as other:
+
+        def handle(request: Request) -> Answer:
+            if request.path == "/openapi.json":
+                return Answer(json=OPENAPI)
+            return Answer(307, headers={"Location": other.url})
+
+        with Stub(handle) as stub:
+            context = CallContext(
+                Outbound(allow=LOCAL), evaluator.evaluate, secret_names=("a",), secret=secret
+            )
+            given = {
+                "document": {"endpoint": f"{stub.url}/openapi.json"},
+                "operationId": "getUserById",
+                "parameters": {"userId": 1, "X-Ids": "${ $secrets.a }"},
+                "redirect": True,
+            }
+            perform({"kind": "openapi", "deferred": True, "with": given}, context)
+            assert stub.requests[-1].headers["x-ids"] == "s3cret-a"
+            assert "x-ids" not in other.requests[0].headers
+            given |= {"operationId": "addProject", "parameters": {"name": "${ $secrets.a }"}}
+            with pytest.raises(WorkflowError, match="body made with secrets"):
+                perform({"kind": "openapi", "deferred": True, "with": given}, context)

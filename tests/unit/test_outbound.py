@@ -16,7 +16,9 @@ import pytest
 from orchestrator.errors import ConfigurationError
 from orchestrator.outbound import (
     BadResponse,
+    Confined,
     InvalidRequest,
+    NoAddress,
     Outbound,
     Refused,
     TimedOut,
@@ -100,10 +102,30 @@ REFUSED = [
     "gopher://127.0.0.1:70/",
     "ftp://127.0.0.1/",
     "unix:///var/run/docker.sock",
+]
+
+#: What names no host, which is no matter of what is allowed.
+NOWHERE = [
+    "https://",
+    "http:///nowhere",
+    "http://:80/",
+    "http://?x",
+    "http:",
     "//127.0.0.1/",
     "/etc/passwd",
-    "http:///nowhere",
+    "a/b",
+    "",
+    "127.0.0.1:80/",
+    "localhost:80/",
+    "mailto:a@b",
 ]
+
+
+@pytest.mark.parametrize("url", NOWHERE)
+def test_a_url_without_a_host_is_no_refusal(spy: Spy, url: str) -> None:
+    with pytest.raises(NoAddress, match="names no host"):
+        Outbound(allow=LOCAL).send("GET", url)
+    assert not spy.addresses
 
 
 @pytest.mark.parametrize("url", REFUSED)
@@ -242,6 +264,74 @@ def test_credentials_stay_with_their_host() -> None:
         outbound.send("GET", stub.url, headers=[("Authorization", "Bearer x")], redirects=True)
         assert stub.requests[0].headers["authorization"] == "Bearer x"
         assert "authorization" not in other.requests[0].headers
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Cookie", "X-Api-Key", "x-api-KEY"])
+def test_what_is_confined_stays_with_its_origin_for_good(name: str) -> None:
+    """Also where the way leads back. Another port is another origin; the same one is none."""
+    ways: dict[str, str] = {}
+
+    def handle(request: Request) -> Answer:
+        location = ways.get(request.path)
+        return Answer(302, headers={"Location": location}) if location else Answer()
+
+    confined = Confined(frozenset({"X-Api-Key"}))
+    with Stub(handle) as first, Stub(handle) as other:
+        ways |= {"/a": "/b", "/b": f"{other.url}/c", "/c": f"{first.url}/d"}
+        Outbound(allow=LOCAL).send(
+            "GET",
+            f"{first.url}/a",
+            headers=[(name, "s3cret"), ("X-Trace", "t")],
+            redirects=True,
+            confined=confined,
+        )
+        sent = {r.path: r.headers for r in [*first.requests, *other.requests]}
+    assert sent["/a"][name.lower()] == "s3cret"
+    # The client itself sends no cookie again, wherever it is redirected to.
+    assert ("s3cret" in sent["/b"].values()) is (name != "Cookie")
+    assert "s3cret" not in [*sent["/c"].values(), *sent["/d"].values()]
+    assert all(headers["x-trace"] == "t" for headers in sent.values())
+
+
+def test_credentials_do_not_change_to_another_scheme_of_their_host() -> None:
+    with Stub(echo, tls=True) as secure, Stub(redirect_to(f"{secure.url}/9")) as plain:
+        headers = [("Authorization", "Bearer x")]
+        Outbound(allow=LOCAL, ca=CA).send("GET", plain.url, headers=headers, redirects=True)
+        assert "authorization" not in secure.requests[0].headers
+
+
+@pytest.mark.parametrize(("status", "method"), [(307, "POST"), (308, "PUT"), (301, "PUT")])
+def test_a_confined_body_goes_to_no_other_origin(status: int, method: str) -> None:
+    def redirect(request: Request) -> Answer:
+        location = "/same" if request.path == "/" else f"{other.url}/x"
+        return Answer(status, headers={"Location": location})
+
+    with Stub(echo) as other, Stub(redirect) as stub:
+        outbound, body = Outbound(allow=LOCAL), b"s3cret"
+        with pytest.raises(Refused, match="body made with secrets"):
+            outbound.send(
+                method, stub.url, content=body, redirects=True, confined=Confined(body=True)
+            )
+        assert [r.body for r in stub.requests] == [body, body]
+        assert not other.requests
+        outbound.send(method, stub.url, content=b"plain", redirects=True)
+        assert other.requests[0].body == b"plain"
+
+
+def test_a_redirection_that_drops_a_confined_body_is_followed() -> None:
+    with Stub(echo) as other, Stub(redirect_to(f"{other.url}/x")) as stub:
+        confined = Confined(body=True)
+        Outbound(allow=LOCAL).send(
+            "POST", stub.url, content=b"s3cret", redirects=True, confined=confined
+        )
+        assert [(r.method, r.body) for r in other.requests] == [("GET", b"")]
+
+
+def test_a_document_is_fetched_with_credentials_for_its_origin_alone() -> None:
+    with Stub(echo) as other, Stub(redirect_to(f"{other.url}/x")) as stub:
+        Outbound(allow=LOCAL).fetch(stub.url, headers=[("X-Key", "s3cret")])
+        assert stub.requests[0].headers["x-key"] == "s3cret"
+        assert "x-key" not in other.requests[0].headers
 
 
 def test_a_circle_of_redirects_ends() -> None:
