@@ -13,6 +13,7 @@ Everything is decided on a `Draft`, which is thrown away where the slice lacks s
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.core import (
@@ -33,8 +34,11 @@ from orchestrator.core.limits import Limits
 from orchestrator.core.nodes import Node
 from orchestrator.core.values import (
     ROOT,
+    Fact,
+    Instance,
     Json,
     NewStimulus,
+    Refusal,
     Slice,
     Status,
     Stimulus,
@@ -63,7 +67,10 @@ def advance(
     """What a stimulus makes of an instance. Pure: the same arguments give the same answer.
 
     A stimulus that comes too late (of a superseded attempt, for an ended step, a timer that
-    has been set anew) gives a transition with `ignored` and no change.
+    has been set anew) gives a transition with `ignored` and no change. A command that does not
+    fit gives one with `refused`, whose only change is the fact ``command.refused``. With
+    ``limits.tasks`` 0 only the stimulus's own move is made, and the rest becomes notes: the
+    moves of all commands but ``mend`` evaluate no expression.
 
     Raises:
         Needs: the slice lacks something; load it and call again.
@@ -74,8 +81,22 @@ def advance(
         _move(draft, outside.TAKEN[stimulus.kind], stimulus)
         _work_off(draft)
     except (Ignored, commands.Refused) as reason:
+        if stimulus.kind is StimulusKind.COMMAND:
+            return _refused(slice.instance, stimulus, reason)
         return Transition(slice.instance, ignored=str(reason))
     return draft.finish()
+
+
+def _refused(instance: Instance, stimulus: Stimulus, reason: Exception) -> Transition:
+    """A command that was judged is never silent: whoever gave it finds the answer in history."""
+    told = {"command": stimulus.data.get("command"), "reason": str(reason)}
+    if stimulus.data.get("by") is not None:
+        told["by"] = stimulus.data["by"]
+    return Transition(
+        replace(instance, sequence=instance.sequence + 1),
+        facts=(Fact("command.refused", None, told),),
+        refused=Refusal(str(reason), getattr(reason, "later", False)),
+    )
 
 
 def _work_off(draft: Draft) -> None:
@@ -120,6 +141,10 @@ def _go_on(draft: Draft, id: int, data: Json) -> None:
             return redoing.redo(draft, node, data)
         if not node.is_open:  # it was withdrawn since
             return None
+        if node.recall("flying") is not None and node.recall("result") is not None:
+            return settle.land_recorded(draft, node)
+        if data is not None and "rearm" in data:
+            return redoing.rearm_now(draft, node)
         if data is not None and not data.keys().isdisjoint(_RESUMED):
             return attempts.resume(draft, node, data)
         return KINDS[node.kind].go_on(draft, node, data)
@@ -132,6 +157,8 @@ def _go_on_root(draft: Draft, data: Json) -> None:
         return outside.begin(draft)
     if "settled" in data:
         return ends.settled(draft)
+    if "rearm" in data:
+        return redoing.rearm_now(draft, None)
     if draft.root.recall("undo") is not None:
         return compensation.go_on(draft, None)
     return None

@@ -96,7 +96,7 @@ def withdraw(
         elif _is_undone_below(draft, node, below, seen):
             flying += _let_undo(node, settler)
         elif node.recall("result") is not None:
-            _land_recorded(draft, node, settler, stopped)
+            flying += _land_recorded(draft, node, seen.chain(draft, node), settler, stopped)
         elif cannot_be_stopped(node, seen):
             fly(draft, node, seen.chain(draft, node), settler, seen.attempts.get(node.id))
             if stopped is not None:
@@ -107,12 +107,36 @@ def withdraw(
     return flying
 
 
-def _land_recorded(draft: Draft, node: Node, settler: int | None, stopped: int | None) -> None:
+def _land_recorded(
+    draft: Draft, node: Node, path: tuple[int, ...], settler: int | None, stopped: int | None
+) -> bool:
     """The step's attempt ended while the instance was suspended. That has happened, whatever
-    overtakes it: a success can be compensated, and what was given up is a dead letter."""
-    end, given_up = attempts.recorded(draft, node)
+    overtakes it: a success can be compensated, and what was given up is a dead letter.
+
+    True: it lands in its turn, because its output is an expression, which is not evaluated
+    while a command is decided.
+    """
     if stopped is not None:
         node.remember(stopped=stopped)
+    output, state = draft.plan_of(node).output, node.recall("result")["state"]
+    if output is None or output.plain or state != AttemptState.SUCCEEDED:
+        _land_now(draft, node, settler)
+        return False
+    disarm(draft, node)
+    if node.status is not Status.RUNNING:
+        draft.set_status(node, Status.RUNNING)
+    node.remember(flying={"path": list(path)}, settler=settler)
+    draft.push(node.id, {"land": True})
+    return True
+
+
+def land_recorded(draft: Draft, node: Node) -> None:
+    """The turn of a step whose recorded result was to land."""
+    _land_now(draft, node, node.recall("settler"))
+
+
+def _land_now(draft: Draft, node: Node, settler: int | None) -> None:
+    end, given_up = attempts.recorded(draft, node)
     land(draft, node, end.state, end.output, end.error, unknown=end.unknown)
     if given_up and not is_tried_again(draft.node(settler) if settler else None):
         bury(draft, node, node.error)
@@ -273,11 +297,13 @@ def settled(draft: Draft, settler: int) -> None:
 
 def given_up(draft: Draft, node: Node) -> None:
     """A flying step has reached its limit without a word: nobody knows what became of it."""
+    if node.recall("result") is not None:  # it was heard of, and only waits for its turn
+        return land_recorded(draft, node)
     error = timeout("the attempt was withdrawn, and nothing was heard of it within its limit")
     live = draft.need("attempt", node.id)
     if live is not None and live.state in (AttemptState.READY, AttemptState.CLAIMED):
         draft.ended.append(Ended(live.id, AttemptState.LOST, error=error, unknown=True))
-    land(draft, node, AttemptState.LOST, None, node.error or error)
+    return land(draft, node, AttemptState.LOST, None, node.error or error)
 
 
 def interrupt(draft: Draft, node: Node, error: Mapping[str, Json]) -> None:

@@ -288,6 +288,14 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a command was refused. `later`: what stands against it still runs and will end."""
+
+    reason: str
+    later: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """All that one stimulus changed; saved in one statement or not at all."""
 
@@ -310,6 +318,7 @@ class Transition:
     dead_letters: tuple[Json, ...] = ()  # ``{"step", "reason", "error", ...}``
     settled: tuple[Json, ...] = ()  # dead letters of steps begun anew: ``{"step", "resolution"}``
     ignored: str | None = None  # why the stimulus changes nothing (stale, already ended)
+    refused: Refusal | None = None  # of a command: only the history says so
 
 
 @dataclass(frozen=True, slots=True)

@@ -299,6 +299,7 @@ def must_undo(rows: Rows) -> bool:
         row.stimulus.get("data", {}).get("command")
         for row in rows.history
         if row.stimulus["kind"] == StimulusKind.COMMAND
+        and not any(fact.type == "command.refused" for fact in row.facts)
     }
     if "terminate" in commands or "workflow.compensated" in facts:
         return False

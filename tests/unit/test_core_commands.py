@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from orchestrator.core.values import AttemptState, Compensation, Status
 from tests.support.documents import boom, call, doc
 from tests.support.world import Failure, World
+
+pytestmark = pytest.mark.usefixtures("decided")
 
 
 def run(document: dict[str, Any], input: Any = None, **more: Any) -> tuple[World, str]:
@@ -119,9 +122,10 @@ def test_a_suspended_instance_can_be_cancelled() -> None:
 def test_commands_that_do_not_fit_are_refused(command: str) -> None:
     world, id = run(doc({"a": {"set": {}}}))
     before = world.instance(id)
-    world.command(id, command, step=1)
-    assert world.instance(id) == before
-    assert len(world.ignored) == 1
+    world.command(id, command, step=1, by="somebody")
+    assert world.instance(id) == replace(before, sequence=before.sequence + 1)
+    (refused,) = [fact for fact in world.facts(id) if fact.type == "command.refused"]
+    assert refused.data == {"command": command, "reason": world.ignored[0], "by": "somebody"}
 
 
 # -- retry --------------------

@@ -11,6 +11,8 @@ from orchestrator.core.values import Compensation, Status
 from tests.support.documents import boom, call, doc
 from tests.support.world import EPOCH, Failure, World
 
+pytestmark = pytest.mark.usefixtures("decided")
+
 
 def run(document: dict[str, Any], input: Any = None, **more: Any) -> tuple[World, str]:
     world = World(document, **more)

@@ -11,6 +11,8 @@ from orchestrator.core.values import AttemptState, Compensation, Json, Status
 from tests.support.documents import Body, boom, call, doc
 from tests.support.world import World
 
+pytestmark = pytest.mark.usefixtures("decided")
+
 
 def run(document: Body) -> tuple[World, str]:
     world = World(document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from orchestrator.core import Limits
 from orchestrator.core.values import Compensation, Status, StimulusKind
 from tests.support.documents import boom, call, doc
 from tests.support.world import Failure, World
+
+pytestmark = pytest.mark.usefixtures("decided")
 
 FAIL = {"type": "https://example.com/fail", "status": 500}
 
@@ -203,7 +206,7 @@ def test_an_ended_instance_refuses(command: str, data: dict[str, Any]) -> None:
     data = {**data, **({"from": 5} if data.get("from") == 3 else {})}
     before = world.instance(id)
     world.command(id, command, **data)
-    assert world.instance(id) == before
+    assert world.instance(id) == replace(before, sequence=before.sequence + 1)
     assert len(world.ignored) == 1
 
 
@@ -213,7 +216,7 @@ def test_a_running_compensation_is_neither_skipped_nor_doubled() -> None:
     before = world.instance(id)
     world.command(id, "compensate")
     world.command(id, "skip", step=world.ready()[0].step)
-    assert world.instance(id) == before
+    assert world.instance(id) == replace(before, sequence=before.sequence + 2)
     world, id = run(doc({"a": call("a")}, {"w": {"wait": "PT1H"}}))
     world.command(id, "suspend")
     world.command(id, "suspend")

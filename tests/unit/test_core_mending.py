@@ -11,6 +11,8 @@ from orchestrator.core.values import Compensation, Status
 from tests.support.documents import boom, call, doc
 from tests.support.world import World
 
+pytestmark = pytest.mark.usefixtures("decided")
+
 
 def begun(*tasks: dict[str, Any], **more: Any) -> tuple[World, str]:
     world = World(doc(*tasks, **more))

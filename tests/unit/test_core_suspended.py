@@ -12,6 +12,8 @@ from orchestrator.core.values import Attempt, Compensation, Status
 from tests.support.documents import Body, boom, call, doc
 from tests.support.world import World
 
+pytestmark = pytest.mark.usefixtures("decided")
+
 
 def paused(document: Body, **more: Any) -> tuple[World, str, list[Attempt]]:
     """A suspended instance whose ready attempts were all claimed before."""
@@ -155,3 +157,40 @@ def test_a_rollback_that_was_paused_goes_on_when_the_instance_is_cancelled(momen
         world.succeed(undoing)
     assert asked(world) == (["refund"] if moment == "unclaimed" else []) + ["undo-z"]
     assert world.instance(id).compensation is Compensation.COMPLETED
+
+
+UNDO = {"call": "undo-a", "with": {"n": "${ $output.n }"}}
+SHAPED = {**call("a", compensate=UNDO), "output": {"as": "${ {n: .by} }"}}
+
+
+@pytest.mark.parametrize("command", ["cancel", "terminate"])
+@pytest.mark.parametrize("timer", [True, False])
+def test_a_recorded_output_is_shaped_before_it_is_undone(command: str, *, timer: bool) -> None:
+    """What shapes it is an expression, which no command evaluates; a timer of the step that is
+    brought before its turn finds that the step was heard of."""
+    limit = {"timeout": {"after": {"seconds": 5}}}
+    world = World(doc({"a": {**SHAPED, **(limit if timer else {})}}))
+    id = world.start()
+    (work,) = world.ready()
+    world.claim(work)
+    world.command(id, "suspend")
+    world.succeed(work, {"by": "worker"})
+    world.pass_time(10)
+    world.command(id, command)
+    step = world.step(id, "a")
+    assert (step.status, step.output) == (Status.COMPLETED, {"n": "worker"})
+    assert world.instance(id).status is Status.CANCELLED
+    undoing = [world.rows[id].steps[one.step].call["kwargs"] for one in world.ready()]
+    assert undoing == ([{"n": "worker"}] if command == "cancel" else [])
+
+
+def test_the_clock_of_a_timeout_that_is_an_expression_begins_anew_before_anything_starts() -> None:
+    after = {"timeout": {"after": "${ .limit }"}}
+    world = World(doc({"t": {"do": [{"a": call("a")}], **after}}))
+    id = world.start(input={"limit": "PT5S"})
+    world.fail(world.ready()[0])
+    world.pass_time(60)
+    world.command(id, "retry")
+    (attempt,) = world.ready()
+    assert attempt.time_limit == 5.0
+    assert len(world.rows[id].timers) == 1

@@ -56,12 +56,25 @@ def pass_by(draft: Draft, node: Node, output: Json, data: Mapping[str, Json]) ->
     flow.done(draft, node, draft.plan_of(node).then)
 
 
-def rearm(draft: Draft, node: Node | None) -> None:
-    """A timeout's clock starts anew (that of the workflow: None)."""
-    living, plan = (draft.root, draft.plan) if node is None else (node, draft.plan_of(node))
+def rearm(draft: Draft, node: Node | None) -> bool:
+    """Start a timeout's clock anew (that of the workflow: None). False: the timeout is an
+    expression, which a command does not evaluate; the agenda's item ``rearm`` does."""
+    plan = draft.plan if node is None else draft.plan_of(node)
     if plan.timeout is None or (node is not None and node.kind == "extension"):
+        return True
+    if plan.timeout.plain:
+        rearm_now(draft, node)
+    return plan.timeout.plain
+
+
+def rearm_now(draft: Draft, node: Node | None) -> None:
+    """Compute the timeout of a step or of the workflow (None) that is open, and arm it."""
+    living, plan = (draft.root, draft.plan) if node is None else (node, draft.plan_of(node))
+    if plan.timeout is None or not living.is_open:
         return
-    raw = draft.instance_input() if node is None else node.input
+    raw = None
+    if not plan.timeout.plain:
+        raw = draft.instance_input() if node is None else node.input
     with suppress(Fault):  # it could be computed the first time
         after = length(draft, node, plan.timeout, raw)
         due = draft.arm(ROOT if node is None else node.id, TimerKind.TIMEOUT, after)

@@ -10,7 +10,14 @@ from orchestrator.errors import OrchestratorError
 
 
 class Refused(OrchestratorError):
-    """The command does not fit the instance's present state; nothing was changed."""
+    """The command does not fit the instance's present state; nothing was changed.
+
+    `later`: it may fit soon, because it waits for something that still runs.
+    """
+
+    def __init__(self, reason: str, *, later: bool = False) -> None:
+        super().__init__(reason)
+        self.later = later
 
 
 def require_open(draft: Draft) -> None:

@@ -80,7 +80,7 @@ def _new_run(draft: Draft, data: Mapping[str, Json]) -> Revival:
     if root.compensation is not Compensation.NONE:
         raise Refused("what was compensated cannot go on")
     if draft.leaves()[0]:
-        raise Refused("a withdrawn attempt still runs; try again when it has ended")
+        raise Refused("a withdrawn attempt still runs; try again when it has ended", later=True)
     stopped = [draft.known(step) for step in draft.need("stopped", root.run)]
     told = {name: data[name] for name in ("from", "step", "input", "output") if name in data}
     root.run += 1

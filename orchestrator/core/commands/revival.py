@@ -31,12 +31,19 @@ class Revival:
         self.stopped = {node.id: node for node in stopped}
         #: For each container, on which tracks of it (branches, iterations) something stopped.
         self.tracks: dict[int, set[int | None]] = {}
+        #: Those whose timeout is an expression, and so is computed in its turn.
+        self.timed: list[int] = []
         for node in stopped:
             self.tracks.setdefault(node.parent, set()).add(node.index)
 
     def begin_again(self, target: Node | None, change: Mapping[str, Json]) -> None:
         """Go on, `target` begun anew: with another raw ``input``, or passed by with an
         ``output`` given by hand, as `change` says."""
+        self._begin_again(target, change)
+        for id in reversed(self.timed):  # the first to be taken: attempts are limited by it
+            self.draft.push(id, {"rearm": True})
+
+    def _begin_again(self, target: Node | None, change: Mapping[str, Json]) -> None:
         self._open_instance()
         if target is None:
             return self.draft.push(ROOT, {"begin": True})
@@ -61,7 +68,11 @@ class Revival:
         draft.set_instance_status(Status.RUNNING)
         root.error = root.output = None
         root.remember(failed=None, report=None)
-        rearm(draft, None)
+        self._rearm(None)
+
+    def _rearm(self, node: Node | None) -> None:
+        if not rearm(self.draft, node):
+            self.timed.append(ROOT if node is None else node.id)
 
     # -- where the step is begun --------------------
 
@@ -146,7 +157,7 @@ class Revival:
         draft.set_status(node, Status.RUNNING)
         node.error = None
         node.remember(stopped=None, attempt_due=None)
-        rearm(draft, node)
+        self._rearm(node)
         if is_parallel(draft.plan_of(node).task):
             recount(draft, node, self.tracks.get(node.id, set()))
         elif node.kind == "listen" and not node.recall("closing"):
@@ -185,5 +196,5 @@ class Revival:
             return False
         draft.set_status(node, Status.WAITING)
         node.remember(stopped=None)
-        rearm(draft, node)
+        self._rearm(node)
         return True
