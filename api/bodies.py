@@ -132,10 +132,11 @@ def read_json(times: int = 1, optional: bool = False) -> Json:
     return parse(body)
 
 
-def parse(body: bytes) -> Json:
-    """The value of a JSON text. Raises `Problem` 400, 422."""
+def parse(body: bytes, *, payload: bool = False) -> Json:
+    """The value of a JSON text. `payload`: all of it is a value of workflows, such as the data
+    of an event. Raises `Problem` 400, 422."""
     try:
-        return strict_json.loads(body)
+        return strict_json.loads(body, payload=payload)
     except strict_json.MalformedJson as error:
         raise Problem(kinds.MALFORMED_JSON, str(error)) from None
     except strict_json.ForbiddenText as error:

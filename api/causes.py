@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator import codec
 from orchestrator.core.engine import KNOWN
 from orchestrator.core.values import Status
-from orchestrator.database.causes import Call, Inbox, Letter
+from orchestrator.database.causes import Call, Inbox, Letter, UnknownOutcome
 from orchestrator.database.instances import Whole
 from orchestrator.database.steps import Waiting
 
@@ -61,6 +61,24 @@ def dead_letter(letter: Letter) -> Cause:
         "reference": letter.reference,
         "since": letter.since,
         "dead_letter": letter.id,
+    }
+
+
+def unknown_outcome(found: UnknownOutcome) -> Cause:
+    """A step that faulted although its work was done, or may have been."""
+    if found.lost:
+        message = f"nobody knows whether {found.reference} did its work"
+    else:
+        message = f"{found.reference} did its work, but its output could not be kept"
+    message += ": it was undone" if found.undone else ", and it was not undone"
+    if found.error:
+        message += f" ({found.error})"
+    return {
+        "kind": "unknown-outcome",
+        "message": message,
+        "step": found.step,
+        "reference": found.reference,
+        "since": found.since,
     }
 
 

@@ -5,6 +5,7 @@ What is no CloudEvent is a 400, what is too large a 413; of a batch all events a
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flask import request
@@ -68,7 +69,9 @@ def _binary() -> bool:
 def _from_headers() -> Json:
     body = bodies.read()
     try:
-        return cloud_events.from_binary(dict(request.headers), body, bodies.parse)
+        return cloud_events.from_binary(
+            dict(request.headers), body, partial(bodies.parse, payload=True)
+        )
     except InvalidEvent as error:
         raise _problem(error, "") from None
 

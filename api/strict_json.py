@@ -19,6 +19,9 @@ from orchestrator.errors import OrchestratorError
 MAX_DEPTH = 200
 #: The digits of an integer; Python itself stops at 4,300.
 MAX_DIGITS = 1000
+#: Members of a body (or of its items, where it is an array) that are values of workflows. These
+#: may hold the character NUL, as outputs of steps may; texts that become columns may not.
+PAYLOADS = frozenset({"data", "input", "output"})
 
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
@@ -28,15 +31,16 @@ class MalformedJson(OrchestratorError):
 
 
 class ForbiddenText(OrchestratorError):
-    """A string has a character that cannot be stored: NUL, or half of a surrogate pair."""
+    """A string has a character that cannot be stored: half of a surrogate pair, or NUL outside
+    the values of workflows."""
 
     def __init__(self, pointer: str, message: str) -> None:
         super().__init__(message)
         self.pointer = pointer
 
 
-def loads(body: bytes) -> Json:
-    """The value of a JSON text in UTF-8.
+def loads(body: bytes, *, payload: bool = False) -> Json:
+    """The value of a JSON text in UTF-8. `payload`: all of it is a value of workflows.
 
     Raises:
         MalformedJson: it cannot be read, repeats a key, has NaN or an infinite number, is
@@ -56,7 +60,7 @@ def loads(body: bytes) -> Json:
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         _check_depth(value)
     if _SUSPECT.search(body):
-        _check_text(value)
+        _check_text(value, "", payload)
     return value
 
 
@@ -109,20 +113,25 @@ def _children(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
 
 
-def _check_text(value: Json, pointer: str = "") -> None:
+_TOP = re.compile(r"(/[0-9]+)?")
+
+
+def _check_text(value: Json, pointer: str, payload: bool) -> None:
     if isinstance(value, str):
-        _check_string(value, pointer)
+        _check_string(value, pointer, payload)
     elif isinstance(value, dict):
+        top = not payload and _TOP.fullmatch(pointer) is not None
         for key, item in value.items():
-            _check_string(key, pointer)
-            _check_text(item, f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}")
+            _check_string(key, pointer, payload)
+            at = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
+            _check_text(item, at, payload or (top and key in PAYLOADS))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _check_text(item, f"{pointer}/{index}")
+            _check_text(item, f"{pointer}/{index}", payload)
 
 
-def _check_string(text: str, pointer: str) -> None:
-    if "\0" in text:
+def _check_string(text: str, pointer: str, payload: bool) -> None:
+    if not payload and "\0" in text:
         raise ForbiddenText(pointer, "a string has the character NUL")
     try:
         text.encode("utf-8")

@@ -39,7 +39,7 @@ def why(id: str) -> Response:
         {
             "status": found.status,
             "compensation": found.compensation,
-            "causes": known or [told.nothing(found)],
+            "causes": [*(known or [told.nothing(found)]), *_unknown(found)],
         }
     )
 
@@ -55,6 +55,13 @@ def _causes(found: Whole) -> Iterator[Cause]:
         yield from _of_steps(found)
     for letter in causes.letters(database, found.id):
         yield told.dead_letter(letter)
+
+
+def _unknown(found: Whole) -> Iterator[Cause]:
+    """Work that stays done, or may have been, after the instance has come to its end."""
+    if found.settled:
+        for step in causes.unknown_outcomes(state().services.database, found.id):
+            yield told.unknown_outcome(step)
 
 
 def _of_the_whole(found: Whole) -> Iterator[Cause]:

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from datetime import date, time
 from decimal import Decimal
@@ -31,13 +32,15 @@ MAX_DEPTH = 250  # arrays and objects within each other; orjson writes 254
 class NotJson(OrchestratorError):
     """The value is not JSON.
 
-    `path` is where, as `$.items[0].price`, or None for a text that could not be read.
+    `path` is where, as `$.items[0].price`, or None for a text that could not be read. `kind` is
+    the type of the value there, with its module, or None for such a text.
     """
 
-    def __init__(self, message: str, path: str | None = None) -> None:
+    def __init__(self, message: str, path: str | None = None, kind: str | None = None) -> None:
         super().__init__(f"{message} at {path}" if path else message)
         self.message = message
         self.path = path
+        self.kind = kind
 
 
 def encode(value: Json) -> bytes:
@@ -123,22 +126,26 @@ def _refuse_too_deep(value: Json) -> None:
 def to_json(value: object) -> Json:
     """What a task returned, as JSON: plain values as they are, Decimal and UUID as text, dates
     and times in ISO 8601, bytes in base64, tuples as arrays, dataclasses as objects, enums by
-    value. Integers that are keys become text, as the `json` module has it.
+    value. Further what Celery's own JSON takes: the result of a `__json__` method, lazy texts of
+    Django as text, types that were registered with kombu as their encoder has it (without its
+    envelope). Keys that are numbers, booleans or None become text, as the `json` module has it.
 
     Raises `NotJson` with type and path for everything else.
     """
     try:
         return _plain(value, MAX_DEPTH)
     except _Unfit as unfit:
-        raise NotJson(unfit.message, "$" + "".join(reversed(unfit.path))) from None
+        path = "$" + "".join(reversed(unfit.path))
+        raise NotJson(unfit.message, path, unfit.kind) from None
 
 
 class _Unfit(Exception):
     """On its way up, the path to the value is put together, the last part first."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, value: object) -> None:
         super().__init__(message)
         self.message = message
+        self.kind = _named(value)
         self.path: list[str] = []
 
 
@@ -162,7 +169,7 @@ def _plain(value: object, depth: int) -> Json:
 
 def _object(value: Mapping[Any, object], depth: int) -> Json:
     found: dict[str, Json] = {}
-    _descend(depth)
+    _descend(depth, value)
     for key, item in value.items():
         try:
             name = key if type(key) is str and key.isascii() else _key(key)
@@ -175,7 +182,7 @@ def _object(value: Mapping[Any, object], depth: int) -> Json:
 
 def _array(value: list[object] | tuple[object, ...], depth: int) -> Json:
     found: list[Json] = []
-    _descend(depth)
+    _descend(depth, value)
     for index, item in enumerate(value):
         try:
             found.append(_plain(item, depth - 1))
@@ -185,23 +192,23 @@ def _array(value: list[object] | tuple[object, ...], depth: int) -> Json:
     return found
 
 
-def _descend(depth: int) -> None:
+def _descend(depth: int, value: object) -> None:
     if not depth:
-        raise _Unfit(f"nested deeper than {MAX_DEPTH} levels")
+        raise _Unfit(f"nested deeper than {MAX_DEPTH} levels", value)
 
 
 def _key(key: object) -> str:
-    if isinstance(key, int) and not isinstance(key, bool | Enum):
-        return str(int(key))
     name = _plain(key, 1)
-    if not isinstance(name, str):
-        raise _Unfit(f"a key of type {_named(key)}")
-    return name
+    if isinstance(name, str):
+        return name
+    if name is None or isinstance(name, bool | float | int):
+        return json.dumps(name)
+    raise _Unfit(f"a key of type {_named(key)}", key)
 
 
 def _number(value: float) -> float:
     if not math.isfinite(value):
-        raise _Unfit(f"the number {value}, which JSON cannot say,")
+        raise _Unfit(f"the number {value}, which JSON cannot say,", value)
     return value
 
 
@@ -209,12 +216,16 @@ def _whole(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _Unfit("half of a surrogate pair in a text") from None
+        raise _Unfit("half of a surrogate pair in a text", text) from None
     return text
 
 
 def _converted(value: object, depth: int) -> Json:
     """The rarer types, and those derived from the plain ones."""
+    reduced = _reduced(value)
+    if reduced is not value:
+        _descend(depth, value)
+        return _plain(reduced, depth - 1)
     if isinstance(value, Enum):
         return _plain(value.value, depth)
     if isinstance(value, Decimal | UUID):
@@ -229,6 +240,23 @@ def _converted(value: object, depth: int) -> Json:
     return _derived(value, depth)
 
 
+_JSON_ALREADY = (str, int, float, dict, list, tuple)
+
+
+def _reduced(value: object) -> object:
+    """What users' code makes of a value for Celery's JSON; the value itself where nothing does.
+    As there, it is not asked of what the `json` module knows."""
+    if isinstance(value, (*_JSON_ALREADY, type)):
+        return value
+    try:
+        reducer = getattr(value, "__json__", None)
+        return value if reducer is None else reducer()
+    except Exception as error:
+        raise _Unfit(
+            f"a value of type {_named(value)}, whose __json__ failed ({error!r}),", value
+        ) from error
+
+
 def _derived(value: object, depth: int) -> Json:
     if isinstance(value, str):
         return _whole(str.__str__(value))
@@ -240,7 +268,32 @@ def _derived(value: object, depth: int) -> Json:
         return _object(value, depth)
     if isinstance(value, list | tuple):
         return _array(value, depth)
-    raise _Unfit(f"a value of type {_named(value)}, which cannot pass as JSON,")
+    return _foreign(value, depth)
+
+
+def _foreign(value: object, depth: int) -> Json:
+    """Types that other libraries have told kombu or Django of. Neither is loaded for this: a
+    process without them has no such values."""
+    try:
+        django = sys.modules.get("django.utils.functional")
+        if django is not None and isinstance(value, django.Promise):
+            return _whole(str(value))
+        kombu = sys.modules.get("kombu.utils.json")
+        reduced = value if kombu is None else kombu.JSONEncoder().default(value)
+    except TypeError:
+        reduced = value
+    except _Unfit:
+        raise
+    except Exception as error:
+        raise _Unfit(
+            f"a value of type {_named(value)}, whose encoder failed ({error!r}),", value
+        ) from error
+    if reduced is value:
+        raise _Unfit(f"a value of type {_named(value)}, which cannot pass as JSON,", value)
+    if isinstance(reduced, dict) and reduced.keys() == {"__type__", "__value__"}:
+        reduced = reduced["__value__"]
+    _descend(depth, value)
+    return _plain(reduced, depth - 1)
 
 
 def _named(value: object) -> str:

@@ -7,7 +7,7 @@ An error is JSON of the form that the DSL gives it (dsl.md, Error Handling):
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -60,10 +60,12 @@ def timeout_error(seconds: float | None) -> dict[str, Any]:
     return {"type": TIMEOUT, "status": 408, "title": "TimeLimitExceeded", "detail": detail}
 
 
-def data_error(detail: str) -> dict[str, Any]:
-    """The DSL error of a task whose output cannot pass as JSON."""
+def data_error(detail: str, refused: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The DSL error of a task whose output cannot pass as JSON. `refused` becomes its
+    `data`: ``{type, path}`` of the value."""
     title = "The output cannot be kept"
-    return {"type": VALIDATION, "status": 400, "title": title, "detail": _printable(detail)}
+    error = {"type": VALIDATION, "status": 400, "title": title, "detail": _printable(detail)}
+    return error if refused is None else {**error, "data": dict(refused)}
 
 
 def _error(exc: BaseException, mask: Mask) -> dict[str, Any]:

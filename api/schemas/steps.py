@@ -61,7 +61,12 @@ class StepSchema(Schema):
     outcome = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "`unknown` where nobody can say whether its effects happened"},
+        metadata={
+            "description": (
+                "`unknown` where nobody can say whether its effects happened, or where they did"
+                " and its output could not be kept"
+            )
+        },
     )
     compensable = fields.Boolean(required=True)
     compensates = fields.Integer(

@@ -10,7 +10,7 @@ KINDS = (
     "ended", "moving", "engine", "suspended", "broker", "no-control", "inbox", "stuck", "no-worker",
     "no-task", "no-processes", "no-slot", "unpublished", "delivery", "running", "silent-worker",
     "lease", "withdrawn", "workflow", "timer", "retry", "no-beat", "event", "compensating",
-    "dead-letter",
+    "dead-letter", "unknown-outcome",
 )  # fmt: skip
 
 

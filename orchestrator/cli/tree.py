@@ -59,8 +59,16 @@ def _line(step: Step, undone: bool) -> Text:
         line.append(" undone", style="magenta")
     if step.status not in ("completed", "running"):
         line.append_text(Text.assemble(" ", coloured(step.status)))
+    if step.data.get("outcome") == "unknown":
+        line.append(_unknown(step), style="magenta")
     line.append(_details(step), style="dim")
     return line
+
+
+def _unknown(step: Step) -> str:
+    """Whether the work of a step that faulted was done."""
+    lost = bool(step.attempts) and step.attempts[-1].state == "lost"
+    return " outcome unknown" if lost else " its work was done"
 
 
 def _details(step: Step) -> str:

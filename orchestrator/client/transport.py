@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 
+from orchestrator import codec
 from orchestrator.errors import ConfigurationError, OrchestratorError
 from orchestrator.ids import new_id
 
@@ -82,9 +83,13 @@ class Transport:
         """The response to one request; raises `ApiError` or `Unreachable`.
 
         `wait` is how long the API may take beyond the usual time, in seconds; `content` is
-        what httpx2 takes: `json`, `content`, `params`.
+        what httpx2 takes: `json`, `content`, `params`. `json` may hold whatever a task may
+        return; raises `NotJson`, with the place, for anything else.
         """
         merged = dict(headers or {})
+        if "json" in content:
+            content["content"] = codec.encode(codec.to_json(content.pop("json")))
+            merged.setdefault("Content-Type", "application/json")
         if method == "POST":
             merged.setdefault("Idempotency-Key", new_id())
         response = self._try(

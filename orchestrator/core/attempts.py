@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from orchestrator.core.faults import placed, standard
-from orchestrator.core.flow import complete
+from orchestrator.core.flow import complete_outside
 from orchestrator.core.kinds import Faulted
 from orchestrator.core.nodes import Node
 from orchestrator.core.values import ROOT, Attempt, AttemptState, Ended, Json, Status, TimerKind
@@ -71,7 +71,7 @@ def ended(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
 
 def _follow(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
     if end.state is AttemptState.SUCCEEDED:
-        return complete(draft, node, end.output)
+        return complete_outside(draft, node, end.output)
     if end.state is AttemptState.LOST:
         return _lost(draft, node, attempt, end)
     if end.retry_in is not None:

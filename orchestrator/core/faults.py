@@ -95,7 +95,7 @@ def placed(error: Mapping[str, Json], ref: str) -> dict[str, Json]:
         "type": error.get("type") or ERROR_TYPES + "runtime",
         "status": error.get("status") or STANDARD["runtime"],
     }
-    for name in ("title", "detail"):
+    for name in ("title", "detail", "data"):
         if error.get(name) is not None:
             known[name] = error[name]
     known["instance"] = error.get("instance") or ref

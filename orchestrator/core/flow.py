@@ -219,6 +219,24 @@ def complete(draft: Draft, node: Node, raw: Json, then: str | None = None) -> No
     done(draft, node, plan.then if then is None else then)
 
 
+def complete_outside(draft: Draft, node: Node, raw: Json) -> None:
+    """As `complete`, for work that was done outside the instance. It stays done where its
+    output cannot be given out, so the outcome is unknown then: `metadata.compensate.onUnknown`
+    undoes it. A sub-workflow undoes itself, since it knows what it has done. A compensating
+    step is tried again instead.
+
+    Raises `Faulted` as `complete` does.
+    """
+    try:
+        complete(draft, node, raw)
+    except Faulted as faulted:
+        if node.undo == "child":
+            node.unknown, node.done = True, draft.number()
+        else:
+            faulted.unknown = in_compensation(draft, node) is None
+        raise
+
+
 def done(draft: Draft, node: Node, then: str | None) -> None:
     """What comes after a completed step is decided in its turn."""
     draft.push(node.id, {"then": then})

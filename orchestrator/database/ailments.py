@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.database.overview import LIVE
+from orchestrator.database.payloads import error_text, member
 from orchestrator.database.slices import Reader
 from orchestrator.database.tables import metadata
 
@@ -117,6 +118,8 @@ _IN_MOTION = (
     " or coalesce((select h.at from orchestrator.history h where h.instance_id = i.id"
     f"  and h.sequence = i.sequence), i.created_at) > {_YOUNG})"
 )
+_FLYING, _OWN_CHILD = member("s.state", "flying"), member("s.state", "child")
+
 #: Whether a step waits for something.
 _AWAITS = (
     "(exists (select from orchestrator.steps c where c.instance_id = s.instance_id"
@@ -124,28 +127,28 @@ _AWAITS = (
     " or exists (select from orchestrator.attempts a where a.instance_id = s.instance_id"
     "  and a.step = s.id and a.state in ('ready', 'claimed'))"
     " or exists (select from orchestrator.timers t where t.instance_id = s.instance_id"
-    "  and t.step = s.id and (t.kind <> 'timeout' or s.state -> 'flying' is not null))"
+    f"  and t.step = s.id and (t.kind <> 'timeout' or {_FLYING} is not null))"
     " or exists (select from orchestrator.listeners l where l.instance_id = s.instance_id"
     "  and l.step = s.id)"
     " or exists (select from orchestrator.instances c"
-    "  where c.id = (s.state ->> 'child')::uuid"
+    f"  where c.id = {_OWN_CHILD}::uuid"
     f"  and (c.status in {_OPEN} or c.compensation = 'running' or exists (select from"
     "   orchestrator.stimuli q where q.instance_id = c.id))))"
 )
 _CHILD = (
     "(select json_build_object('id', c.id, 'status', c.status, 'output', c.output,"
     " 'error', c.error, 'compensation', c.compensation) from orchestrator.instances c"
-    " where c.id = (s.state ->> 'child')::uuid)"
+    f" where c.id = {_OWN_CHILD}::uuid)"
 )
 
 #: Open steps of which nothing is awaited, in instances that go on.
 STEPS = (
     "select i.id::text, i.id::text, s.id, json_build_object('kind', s.kind, 'ref', s.ref,"
-    " 'flow', i.status, 'compensation', i.compensation, 'by', s.state ->> 'child',"
+    f" 'flow', i.status, 'compensation', i.compensation, 'by', {_OWN_CHILD},"
     f" 'child', {_CHILD})"
     " from orchestrator.steps s join orchestrator.instances i on i.id = s.instance_id"
     f" where s.status in {_MOVING} and (i.status in {_MOVING}"
-    "  or i.compensation = 'running' or s.state -> 'flying' is not null)"
+    f"  or i.compensation = 'running' or {_FLYING} is not null)"
     f" and i.status <> 'suspended' and not {_IN_MOTION} and not {_AWAITS}"
     " order by i.id, s.id limit %(most)s"
 )
@@ -188,7 +191,7 @@ EVENTS = (
 
 LETTERS = (
     "select d.id::text, d.instance_id::text, d.step, json_build_object('reason', d.reason,"
-    " 'error', coalesce(d.error ->> 'detail', d.error ->> 'title'))"
+    f" 'error', {error_text('d.error')})"
     " from orchestrator.dead_letters d where d.resolved_at is null"
     " order by d.created_at limit %(most)s"
 )
@@ -242,7 +245,7 @@ _CONSISTENCY: tuple[tuple[str, str], ...] = (
         "select s.instance_id::text, s.instance_id::text, s.id, json_build_object('ref', s.ref)"
         " from orchestrator.steps s join orchestrator.instances i on i.id = s.instance_id"
         f" where i.status {_ENDED} and i.compensation <> 'running' and s.status in {_OPEN}"
-        " and s.state -> 'flying' is null and i.ended_at < "
+        f" and {_FLYING} is null and i.ended_at < "
         f"{_YOUNG} limit %(most)s",
     ),
     (
@@ -250,7 +253,7 @@ _CONSISTENCY: tuple[tuple[str, str], ...] = (
         "select s.instance_id::text, s.instance_id::text, s.id, json_build_object('ref', s.ref)"
         " from orchestrator.steps s join orchestrator.steps p on p.instance_id = s.instance_id"
         f" and p.id = s.parent where p.status {_ENDED} and s.status in {_OPEN}"
-        " and s.state -> 'flying' is null limit %(most)s",
+        f" and {_FLYING} is null limit %(most)s",
     ),
     (
         "instances: the counter of places is wrong",

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from orchestrator.core.engine import ENGINE
 from orchestrator.database.overview import LIVE
+from orchestrator.database.payloads import error_text
 from orchestrator.database.slices import Reader
 
 
@@ -146,13 +147,40 @@ def letters(reader: Reader, instance: str, limit: int = 50) -> list[Letter]:
     """What gave up and waits for a person, the newest first."""
     rows = reader.all(
         "select d.id::text, d.step, s.ref, d.reason,"
-        " coalesce(d.error ->> 'detail', d.error ->> 'title'), d.created_at"
+        f" {error_text('d.error')}, d.created_at"
         " from orchestrator.dead_letters d"
         " left join orchestrator.steps s on s.instance_id = d.instance_id and s.id = d.step"
         " where d.instance_id = %s and d.resolved_at is null order by d.created_at desc limit %s",
         (instance, limit),
     )
     return [Letter(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownOutcome:
+    """A faulted step whose work may have been done; unless `lost`, it was."""
+
+    step: int
+    reference: str
+    lost: bool
+    undone: bool
+    error: str | None
+    since: datetime | None
+
+
+def unknown_outcomes(reader: Reader, instance: str, limit: int = 50) -> list[UnknownOutcome]:
+    """The steps of an instance whose outcome is unknown, in the order of their creation."""
+    rows = reader.all(
+        "select s.id, s.ref, coalesce((select a.state = 'lost' from orchestrator.attempts a"
+        "  where a.instance_id = s.instance_id and a.step = s.id"
+        "  order by a.number desc limit 1), false),"
+        " exists (select from orchestrator.steps u where u.instance_id = s.instance_id"
+        "  and u.undoes = s.id and u.status = 'completed'),"
+        f" {error_text('s.error')}, s.ended_at from orchestrator.steps s"
+        " where s.instance_id = %s and s.unknown order by s.id limit %s",
+        (instance, limit),
+    )
+    return [UnknownOutcome(*row) for row in rows]
 
 
 def undone(reader: Reader, instance: str) -> tuple[int, int]:
@@ -169,7 +197,7 @@ def undone(reader: Reader, instance: str) -> tuple[int, int]:
 def last_error(reader: Reader, instance: str, step: int) -> str | None:
     """What went wrong last in a step, or in one right below it: the error's detail."""
     row = reader.one(
-        "select coalesce(e.error ->> 'detail', e.error ->> 'title') from ("
+        f"select {error_text('e.error')} from ("
         " select id as at, error from orchestrator.steps"
         "  where instance_id = %(i)s and parent = %(s)s and error is not null union all"
         " select number, error from orchestrator.attempts"

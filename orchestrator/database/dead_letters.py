@@ -14,6 +14,7 @@ from orchestrator.core.values import OPEN, Json
 from orchestrator.database import audit, commands
 from orchestrator.database.audit import Entry
 from orchestrator.database.pages import Condition, Level, Page, Part, Scope, counted_by, page_by
+from orchestrator.database.payloads import member
 from orchestrator.database.slices import Reader
 
 _COLUMNS = (
@@ -145,7 +146,8 @@ def hindrance(reader: Reader, letter: Sequence[Any], action: str) -> str | None:
     if kind != _COMPENSATION and action == "resolve":
         return None
     row = reader.one(
-        "select i.status, i.compensation, i.open, coalesce((s.state ->> 'stopped')::int = i.run,"
+        "select i.status, i.compensation, i.open,"
+        f" coalesce({member('s.state', 'stopped')}::int = i.run,"
         " false) from orchestrator.instances i left join orchestrator.steps s"
         " on s.instance_id = i.id and s.id = %s where i.id = %s for key share of i",
         (step, instance),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.database.payloads import to_text
 from orchestrator.database.slices import Reader
 
 
@@ -42,7 +43,7 @@ def share(cursor: Reader, namespace: str, filters: Sequence[FilterRow]) -> None:
             (
                 namespace,
                 [one.id for one in filters],
-                [one.type for one in filters],
+                [to_text(one.type) for one in filters],
                 [one.lifecycle for one in filters],
                 [one.filter for one in filters],
             ),

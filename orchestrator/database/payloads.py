@@ -11,6 +11,17 @@ def to_json(value: Json) -> str | None:
     return None if value is None else dumps(value)
 
 
+def member(column: str, name: str) -> str:
+    """SQL: a member of a ``json`` column as text. Postgres reads no member of a value that holds
+    a NUL anywhere, so that is replaced first; six characters by six keep the value JSON."""
+    return rf"(replace({column}::text, '\u0000', '\u2400')::json ->> '{name}')"
+
+
+def error_text(column: str) -> str:
+    """SQL: what an error says, its detail or else its title."""
+    return f"coalesce({member(column, 'detail')}, {member(column, 'title')})"
+
+
 def to_text(value: str | None) -> str | None:
     """A text as Postgres takes it, which knows no NUL."""
     return None if value is None else value.replace("\0", "\N{SYMBOL FOR NULL}")

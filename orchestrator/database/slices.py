@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from orchestrator.core import engine
 from orchestrator.core.values import Attempt, Chunk, Json, Need, Slice, Step
+from orchestrator.database.payloads import member
 from orchestrator.database.rows import Row, to_attempt, to_instance, to_step, to_steps
 from orchestrator.errors import NotFound
 
@@ -230,7 +231,7 @@ def _input(reader: Reader, instance: str, step: int) -> dict[str, Json]:
 def _stopped(reader: Reader, instance: str, run: int) -> list[Step]:
     rows = reader.all(
         "select row_to_json(s) from orchestrator.steps s where s.instance_id = %s"
-        " and (s.state ->> 'stopped')::int = %s order by s.id",
+        f" and {member('s.state', 'stopped')}::int = %s order by s.id",
         (instance, run),
     )
     return [to_step(row) for (row,) in rows]

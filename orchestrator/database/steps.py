@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.database.pages import Page, page
+from orchestrator.database.payloads import member
 from orchestrator.database.slices import Reader
 
 
@@ -172,7 +173,7 @@ class Undoable:
 
 _UNDOABLE = (
     "s.id, s.parent, s.ref, s.kind, s.status = 'completed' as completed, s.unknown,"
-    " case s.undo when 'child' then s.state ->> 'child' end as child"
+    f" case s.undo when 'child' then {member('s.state', 'child')} end as child"
 )
 
 
@@ -203,7 +204,7 @@ def undoable_in_flight(reader: Reader, instance: str, limit: int = 1000) -> list
         f"select {_UNDOABLE}, null::int from orchestrator.steps s"
         " where s.instance_id = %s and s.undo is not null and s.done is null"
         " and s.status in ('running', 'waiting') and ("
-        "  s.kind = 'run' and s.state ->> 'child' is not null"
+        f"  s.kind = 'run' and {member('s.state', 'child')} is not null"
         "  or exists (select from orchestrator.attempts a where a.instance_id = s.instance_id"
         "             and a.step = s.id and a.state = 'claimed'))"
         " order by s.id limit %s",

@@ -40,7 +40,7 @@ class CurrentStep:
         Raises:
             NotJson: `progress` cannot be written as JSON.
         """
-        return self._hold.show_progress(codec.dumps(progress))
+        return self._hold.show_progress(codec.dumps(codec.to_json(progress)))
 
 
 def current_step() -> CurrentStep | None:

@@ -39,15 +39,19 @@ def returned(attempt: str, value: Any, limit: int) -> Ended:
         output = codec.to_json(value)
         size = len(codec.encode(output))
     except codec.NotJson as error:
-        return unusable(attempt, str(error))
+        return unusable(attempt, str(error), {"type": error.kind, "path": error.path})
+    except Exception as error:  # noqa: BLE001  a value's own code, as an attribute's
+        return unusable(attempt, f"the output can't be read: {error!r}")
     if size > limit:
         return unusable(attempt, f"the output has {size} bytes, the limit is {limit}")
     return Ended(attempt, AttemptState.SUCCEEDED, output=output)
 
 
-def unusable(attempt: str, why: str) -> Ended:
-    """The end of a task that has done its work, with an output that can't be kept."""
-    return Ended(attempt, AttemptState.FAILED, error=data_error(why), unknown=True)
+def unusable(attempt: str, why: str, refused: dict[str, Any] | None = None) -> Ended:
+    """The end of a task that has done its work, with an output that can't be kept. `refused`:
+    type and path of the value that is no JSON."""
+    error = data_error(f"the task has done its work and returned, but {why}", refused)
+    return Ended(attempt, AttemptState.FAILED, error=error, unknown=True)
 
 
 def raised(attempt: str, exc: BaseException, default_delay: float, mask: Mask) -> Ended | None:
@@ -102,7 +106,7 @@ def with_others(ended: Ended, asked: Any, arguments: Arguments, limit: int) -> E
         args = codec.to_json(list(signature.args or ()))
         kwargs = codec.to_json(dict(signature.kwargs or {}))
     except codec.NotJson as error:
-        return unusable(ended.attempt, f"the arguments of self.retry(): {error}")
+        return unusable(ended.attempt, f"the arguments of self.retry() hold {error}")
     found = {"args": args, "kwargs": kwargs}
     if len(codec.encode(found)) > limit:
         return unusable(ended.attempt, f"the arguments of self.retry() exceed {limit} bytes")

@@ -196,7 +196,7 @@ HOSTILE: dict[str, tuple[Any, str, int, str]] = {
     "a key twice": ('{"id":"1","id":"2"}', STRUCTURED, 400, "malformed-json"),
     "NaN": ('{"data":NaN}', STRUCTURED, 400, "malformed-json"),
     "bad UTF-8": (b'{"id":"\xff"}', STRUCTURED, 400, "malformed-json"),
-    "NUL": (r'{"data":"\u0000"}', STRUCTURED, 422, "invalid-request"),
+    "NUL": (r'{"subject":"\u0000"}', STRUCTURED, 422, "invalid-request"),
     "half a surrogate": (r'{"data":"\ud800"}', STRUCTURED, 422, "invalid-request"),
     "the XML format": ("<event/>", "application/cloudevents+xml", 415, "unsupported-media-type"),
     "another batch": ("[]", "application/cloudevents-batch+avro", 415, "unsupported-media-type"),

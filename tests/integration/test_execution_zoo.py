@@ -286,6 +286,8 @@ def test_a_result_backend_holds_no_step(zoo: Zoo) -> None:
         ("dataclass", {"x": 1, "y": "2.50"}),
         ("enum", "red"),
         ("tuple", [1, [2]]),
+        ("json method", {"amount": "1.10"}),
+        ("registered", [1.0, 2.0]),
     ],
 )
 def test_value(zoo: Zoo, kind: str, passed: Any) -> None:
@@ -302,6 +304,7 @@ def test_value_that_cannot_pass(zoo: Zoo, kind: str, told: str) -> None:
     assert ended["error"]["type"].endswith("/validation")
     assert told in ended["error"]["detail"]
     assert not told or "$.value" in ended["error"]["detail"], "type and path are named"
+    assert not told or ended["error"]["data"]["path"] == "$.value"
     assert zoo.stack.sql(
         "select unknown from orchestrator.steps where instance_id = %s and kind = 'call'",
         ended["id"],

@@ -163,6 +163,18 @@ def test_a_flowchart_of_an_instance_shows_how_far_each_task_is():
     assert "class t2 waiting" in lines
 
 
+@pytest.mark.parametrize(
+    ("state", "told"), [("lost", "outcome unknown"), ("failed", "its work was done")]
+)
+def test_a_step_says_whether_its_work_was_done(state: str, told: str):
+    step = {"id": 1, "reference": "/do/0/pay", "name": "pay", "kind": "call", "status": "faulted"}
+    attempt = {"id": ID, "number": 1, "state": state}
+    shown = StringIO()
+    made = Step.from_json({**step, "outcome": "unknown", "attempts": [attempt]})
+    Console(file=shown, width=200).print(step_tree(run("faulted"), [made]))
+    assert told in shown.getvalue()
+
+
 def test_a_step_links_to_its_page_in_flower():
     attempt = {"id": ID, "number": 1, "state": "succeeded", "flower_url": f"http://f/task/{ID}"}
     step = {"id": 1, "reference": "/do/0/pay", "name": "pay", "kind": "call", "status": "completed"}

@@ -6,12 +6,16 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from orchestrator.client import ApiError, Client, Run, Unreachable
+from orchestrator.codec import NotJson, to_json
 
 INSTANCE = {
     "id": "01900000-0000-7000-8000-000000000001",
@@ -203,3 +207,27 @@ def test_a_run_has_ended_once_its_compensation_settled(status, compensation, end
     assert run.ended is ended
     assert run.created_at is not None
     assert run.created_at.microsecond == 678901
+
+
+def test_the_client_takes_what_tasks_may_return() -> None:
+    seen: list[Any] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> Answer:
+        assert request.headers["Content-Type"] == "application/json"
+        seen.append(json.loads(request.rfile.read(int(request.headers["Content-Length"]))))
+        return 202, {"Content-Type": "application/json"}, json.dumps(INSTANCE)
+
+    given = {
+        "price": Decimal("1.10"),
+        "id": UUID(int=1),
+        "at": datetime(2030, 1, 2, tzinfo=UTC),
+        "on": date(2030, 1, 2),
+        "raw": b"\xff",
+        "pair": (1, 2),
+        "nul": "\0",
+    }
+    with server(answer) as url, Client(url) as client:
+        client.start("shop/order", given)
+        with pytest.raises(NotJson, match=r"set.* at \$\.input\.items\[0\]"):
+            client.start("shop/order", {"items": [{1}]})
+    assert [each["input"] for each in seen] == [to_json(given)]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import enum
+import sys
 import time
 import uuid
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from types import ModuleType
 from typing import Any
 
+import kombu.utils.json as kombu_json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -166,6 +169,78 @@ def test_what_tasks_return(value: Any, expected: Any) -> None:
     assert result == expected
     assert type(result) is type(expected)
     assert codec.loads(codec.encode(result)) == expected
+
+
+class Money:
+    def __json__(self) -> Any:
+        return {"amount": Decimal("1.10"), "of": Colour.RED}
+
+
+class Itself:
+    def __json__(self) -> Any:
+        return [self]
+
+
+class Broken:
+    def __json__(self) -> Any:
+        raise LookupError("gone")
+
+
+class Lazy:
+    """As ``gettext_lazy`` of Django makes them."""
+
+    def __str__(self) -> str:
+        return "Guten Tag"
+
+
+class Marked(complex):
+    pass
+
+
+@pytest.fixture
+def foreign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process in which Django is loaded, and types are registered with kombu."""
+    functional = ModuleType("django.utils.functional")
+    functional.Promise = Lazy  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "django.utils.functional", functional)
+    known: Any = vars(kombu_json)["_encoders"]
+    monkeypatch.setitem(known, Marked, ("marked", str))
+    monkeypatch.setitem(known, complex, (None, lambda value: [value.real]))
+
+
+@pytest.mark.usefixtures("foreign")
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Money(), {"amount": "1.10", "of": "red"}),
+        ({"a": [Lazy()]}, {"a": ["Guten Tag"]}),
+        ([2 + 1j], [[2.0]]),
+        (Marked(1), "(1+0j)"),
+        ({True: 1, None: 2, 1.5: 3, 7: 4}, {"true": 1, "null": 2, "1.5": 3, "7": 4}),
+        ({Colour.RED: 1, Level.HIGH: 2, uuid.UUID(int=1): 3},
+         {"red": 1, "3": 2, "00000000-0000-0000-0000-000000000001": 3}),
+    ],
+)  # fmt: skip
+def test_what_celery_takes_is_taken(value: Any, expected: Any) -> None:
+    assert codec.to_json(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "message", "kind"),
+    [
+        (Itself(), "nested deeper", "test_codec.Itself"),
+        (Broken(), "__json__ failed", "test_codec.Broken"),
+        (object(), "cannot pass as JSON", "object"),
+        (Money, "cannot pass as JSON", "type"),
+        (float("nan"), "JSON cannot say", "float"),
+        ("\ud800", "surrogate", "str"),
+    ],
+)
+def test_a_refusal_names_type_and_place(value: Any, message: str, kind: str) -> None:
+    with pytest.raises(NotJson, match=message) as caught:
+        codec.to_json({"a": [value]})
+    assert (caught.value.path or "").startswith("$.a[0]")
+    assert (caught.value.kind or "").endswith(kind)
 
 
 def test_plain_values_are_quick() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.core import faults, settle
 from orchestrator.core.data import fill
 from orchestrator.core.faults import Fault, placed, standard
-from orchestrator.core.flow import complete
+from orchestrator.core.flow import complete, complete_outside
 from orchestrator.core.kinds import Faulted, Kind, register
 from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
@@ -107,7 +107,7 @@ def child(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     if not completed:
         raise Faulted(node, error)
     process: Process = draft.plan_of(node).own or Process(draft.plan_of(node))
-    return complete(draft, node, None if process.returns == "none" else data.get("output"))
+    return complete_outside(draft, node, None if process.returns == "none" else data.get("output"))
 
 
 def _error(node: Node, data: Mapping[str, Json]) -> dict[str, Json]:

@@ -20,6 +20,7 @@ from uuid import UUID
 import redis
 from celery import Task, chord, group, shared_task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from kombu.utils.json import register_type
 
 _redis: Any = None
 
@@ -342,7 +343,20 @@ class Point:
     y: Decimal
 
 
+class Money:
+    def __json__(self):
+        return {"amount": Decimal("1.10")}
+
+
+class Fraction(complex):
+    """A type that Celery's JSON was taught."""
+
+
+register_type(Fraction, "fraction", lambda value: [value.real, value.imag])
+
 VALUES: dict[str, Any] = {
+    "json method": Money(),
+    "registered": Fraction(1, 2),
     "null": None,
     "big": 2**70,
     "float": 1.5,

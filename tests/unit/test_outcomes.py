@@ -1,0 +1,42 @@
+"""How a task's way of ending reads: what it returned that is no JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from orchestrator.core.values import AttemptState
+from orchestrator.execution.outcomes import returned
+
+
+@dataclass
+class Halved:
+    half: str
+
+    def __post_init__(self) -> None:
+        del self.half
+
+
+class Broken:
+    def __json__(self) -> Any:
+        raise LookupError("gone")
+
+
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [
+        ({"items": [1, {1, 2}]}, {"type": "set", "path": "$.items[1]"}),
+        (object(), {"type": "object", "path": "$"}),
+        ({"x": float("nan")}, {"type": "float", "path": "$.x"}),
+        ([Broken()], {"type": f"{__name__}.Broken", "path": "$[0]"}),
+        (Halved("x"), None),
+        ("x" * 101, None),
+    ],
+)
+def test_what_cannot_be_kept_says_that_the_work_was_done(value: Any, data: Any) -> None:
+    end = returned("a", value, 100)
+    assert (end.state, end.unknown, end.output) == (AttemptState.FAILED, True, None)
+    assert end.error["detail"].startswith("the task has done its work and returned, but ")
+    assert end.error.get("data") == data
