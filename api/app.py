@@ -48,6 +48,7 @@ from api.waiting import STREAMS, WAITS, Waiters
 from orchestrator import log
 from orchestrator.clock import monotonic
 from orchestrator.metrics import Meter, Series
+from orchestrator.scheduler.presence import Presence
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -126,6 +127,7 @@ def create_app(
         waiters=Waiters(services.database, waits, streams),
         gauges=Gauges(services.database, settings.lease),
         series=series or services.meter.read,
+        presence=Presence(services.database, "api", settings.broker_url),
     )
     app.register_blueprint(health.blueprint)
     app.register_blueprint(docs.blueprint)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from api.waiting import Waiters
     from orchestrator.bootstrap import Services
     from orchestrator.metrics import Series
+    from orchestrator.scheduler.presence import Presence
 
 EXTENSION = "orchestrator"
 
@@ -42,12 +43,14 @@ class State:
     feed: Feed
     gauges: Gauges
     series: Callable[[], Iterable[Series]]
+    presence: Presence
 
     def close(self) -> None:
         """Answer those who wait, send the hints that are left, give everything back."""
         self.waiters.close()
         self.feed.close()
         self.hints.close()
+        self.presence.close()
         self.services.close()
 
 

@@ -19,9 +19,11 @@ def live() -> Response:
 
 @blueprint.get("/readyz")
 def ready() -> Response:
-    """The database answers, with the schema that this release knows; else 503."""
+    """The database answers, with the schema that this release knows; else 503. An API that is
+    asked announces itself: `orchestrator doctor` asks, and so do most platforms."""
     row = state().services.database.one("select version_num from orchestrator.schema_version")
     found = row[0] if row else None
     if found != migrate.head():
         return respond({"status": "unknown schema", "schema": found}, 503)
+    state().presence.announce_seldom()
     return respond({"status": "ok", "schema": found})

@@ -111,6 +111,12 @@ def url_of(app: Celery) -> str:
     return str(url if isinstance(url, str) else url[0]).partition(";")[0]
 
 
+def without_password(url: str) -> str:
+    """The URL without user, password and query, which may hold a password too."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
 def reach(url: str, timeout: float) -> str:
     """Connect to the broker at `url` once; returns the url without user and password.
 
@@ -119,8 +125,7 @@ def reach(url: str, timeout: float) -> str:
     """
     options = broker_settings(url)
     transport = {**options["broker_transport_options"], "socket_connect_timeout": timeout}
-    parts = urlsplit(url)
-    named = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    named = without_password(url)
     where = options["broker_url"]
     with Connection(where, transport_options=transport, connect_timeout=timeout) as connection:
         try:

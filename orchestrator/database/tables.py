@@ -600,6 +600,12 @@ workers = Table(
     Column("concurrency", Integer, nullable=False),
     Column("queues", ARRAY(Text), nullable=False),
     Column("tasks", ARRAY(Text), nullable=False),
+    #: What `celery -A` was given; null: started by `orchestrator worker`.
+    Column("app", Text),
+    #: The broker's URL without user, password and query.
+    Column("broker", Text),
+    #: Its wall clock minus the clock of Postgres at its last heartbeat, in seconds.
+    Column("clock_offset", Float),
     Column("beat", BigInteger, nullable=False, server_default="0"),
     Column("held", ARRAY(Id), nullable=False, server_default=text("'{}'")),
     Column("free", Integer, nullable=False, server_default="0"),
@@ -611,6 +617,23 @@ workers = Table(
     Column("seen_at", Time, nullable=False, server_default=func.clock_timestamp()),
     Column("stopped_at", Time),
     postgresql_with={"fillfactor": "50"},
+)
+
+#: One row a running API or beat process, removed at its orderly end.
+processes = Table(
+    "processes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    #: ``api`` or ``beat``.
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    #: The broker's URL without user, password and query.
+    Column("broker", Text),
+    #: Its wall clock minus the clock of Postgres when it was last seen, in seconds.
+    Column("clock_offset", Float),
+    Column("started_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("seen_at", Time, nullable=False, server_default=func.clock_timestamp()),
 )
 
 #: API keys: ``prefix.secret``, of which only a SHA-256 is kept.

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from orchestrator.codec import dumps
 from orchestrator.database.slices import Reader
 
+#: Seconds that a process's wall clock, a parameter, is ahead of the clock of Postgres, as SQL.
+OFFSET = "extract(epoch from %s::timestamptz - clock_timestamp())"
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """One incarnation of a worker: `id` is new at every start."""
+    """One incarnation of a worker: `id` is new at every start. `app` is what `celery -A` was
+    given, None where `orchestrator worker` started it; `broker` a URL without a password."""
 
     id: str
     name: str
@@ -20,13 +25,15 @@ class WorkerRow:
     concurrency: int
     queues: Sequence[str]
     tasks: Sequence[str]
+    app: str | None = None
+    broker: str | None = None
 
 
 def register(reader: Reader, worker: WorkerRow) -> None:
     """Make the worker known; repeating it is harmless."""
     reader.all(
-        "insert into orchestrator.workers (id, name, pid, pool, concurrency, queues, tasks, free)"
-        " values (%s, %s, %s, %s, %s, %s::text[], %s::text[], %s)"
+        "insert into orchestrator.workers (id, name, pid, pool, concurrency, queues, tasks, free,"
+        " app, broker) values (%s, %s, %s, %s, %s, %s::text[], %s::text[], %s, %s, %s)"
         " on conflict (id) do update set queues = excluded.queues, tasks = excluded.tasks,"
         " stopped_at = null",
         (
@@ -38,6 +45,8 @@ def register(reader: Reader, worker: WorkerRow) -> None:
             list(worker.queues),
             list(worker.tasks),
             worker.concurrency,
+            worker.app,
+            worker.broker,
         ),
     )
 
@@ -50,23 +59,27 @@ def heartbeat(
     received: bool = False,
     stopping: bool = False,
     counts: Mapping[str, int] | None = None,
+    clock: datetime | None = None,
 ) -> bool:
     """Count the worker's beat up and say what it has in hand and how many slots are free.
 
     `received`: a message came in since the last beat. `counts`: what it has counted since its
-    start. False where the row is gone, so that the worker registers anew.
+    start. `clock`: the worker's wall clock, to be compared with that of Postgres. False where the
+    row is gone, so that the worker registers anew.
     """
     row = reader.one(
         "update orchestrator.workers set beat = beat + 1, held = %s::uuid[], free = %s,"
         " received_at = case when %s then clock_timestamp() else received_at end,"
         " stopping = %s, counts = coalesce(%s, counts), seen_at = clock_timestamp(),"
-        " stopped_at = null where id = %s returning beat",
+        f" clock_offset = coalesce({OFFSET}, clock_offset), stopped_at = null"
+        " where id = %s returning beat",
         (
             list(held),
             free,
             received,
             stopping,
             None if counts is None else dumps(dict(counts)),
+            clock,
             worker,
         ),
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import celery.beat
 
 from orchestrator.bootstrap import services
+from orchestrator.broker import url_of
 from orchestrator.clock import monotonic
 from orchestrator.database.connection import Busy
 from orchestrator.errors import ConfigurationError, DatabaseUnavailable
@@ -26,6 +27,7 @@ from orchestrator.outbound import Outbound
 from orchestrator.scheduler.chores import Chores
 from orchestrator.scheduler.entries import Entries
 from orchestrator.scheduler.operations import Operations
+from orchestrator.scheduler.presence import Presence
 from orchestrator.scheduler.retention import retention_chores
 from orchestrator.scheduler.upkeep import PostgresUpkeep
 from orchestrator.scheduler.wake import Wake
@@ -58,10 +60,12 @@ class Scheduler(celery.beat.Scheduler):
         database, meter = self._services.database, self._services.meter
         dispatcher = self._services.dispatcher
         kept = timedelta(seconds=settings.event_retention)
+        self._presence = Presence(database, "beat", url_of(app))
         more = [
             *EventChores(database, dispatcher, kept).chores(),
             *Operations(database, dispatcher).chores(),
             *retention_chores(settings, database),
+            self._presence.chore(),
         ]
         self._chores = Chores(
             settings, PostgresUpkeep(database, meter), self._services.state, more=more
@@ -138,7 +142,7 @@ class Scheduler(celery.beat.Scheduler):
         super().close()
         if hasattr(self, "_wake"):
             probes = (self._probes,) if self._probes is not None else ()
-            for part in (*probes, self._post, self._wake, self._services):
+            for part in (*probes, self._post, self._wake, self._presence, self._services):
                 self._close_part(part)
         if self._refused:
             raise SystemExit(WRONG)  # Celery keeps what `tick` has raised to itself

@@ -7,12 +7,14 @@ the watchdog's own clock, which does not run while nobody can beat (DESIGN, Leas
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from celery.worker import state as worker_state
 
+from orchestrator import broker, clock
 from orchestrator.clock import monotonic
 from orchestrator.database import workers
 from orchestrator.database.workers import WorkerRow
@@ -132,6 +134,7 @@ class Heartbeat:
             heard,
             hands.stopping,
             execution.counts(),
+            clock.now(),
         )
         if not known:
             self._known.clear()
@@ -146,4 +149,20 @@ class Heartbeat:
             concurrency=execution.concurrency,
             queues=execution.queues,
             tasks=execution.step_tasks,
+            app=app_argument(execution.app, sys.argv),
+            broker=broker.without_password(broker.url_of(execution.app)),
         )
+
+
+def app_argument(app: Any, argv: Sequence[str]) -> str | None:
+    """What ``celery -A`` is given to start such a worker: as this one was started, else the
+    app's name. None for our own app, which `orchestrator worker` starts."""
+    ours = sys.modules.get("orchestrator.execution.app")
+    if ours is not None and ours.app is app:
+        return None
+    for option, value in zip(argv, [*argv[1:], ""], strict=True):
+        if option in ("-A", "--app"):
+            return value
+        if option.startswith("--app="):
+            return option.removeprefix("--app=")
+    return os.environ.get("CELERY_APP") or app.main or None

@@ -14,6 +14,7 @@ from orchestrator.database import (
     due,
     firings,
     idempotency,
+    processes,
     schedules,
     stimuli,
     timers,
@@ -72,7 +73,7 @@ class Upkeep(Protocol):
         """How many of these stimuli still wait."""
 
     def bury(self) -> None:
-        """Forget workers that are long gone."""
+        """Forget workers, APIs and beats that are long gone."""
 
     def forget(self, ledger: timedelta, answers: timedelta) -> bool | None:
         """Forget a portion of the firings and the answers to keyed requests of such an age;
@@ -126,6 +127,7 @@ class PostgresUpkeep:
 
     def bury(self) -> None:
         workers.bury(self._database)
+        processes.forget(self._database)
 
     def forget(self, ledger: timedelta, answers: timedelta) -> bool:
         entries = firings.forget(self._database, ledger, ENTRIES, PORTION)

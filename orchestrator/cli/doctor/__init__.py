@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.markup import escape
 
 from orchestrator.cli.exits import Exit, leave
 from orchestrator.cli.options import Shared, shared_options
-from orchestrator.cli.output import progress_console
+from orchestrator.cli.output import progress_console, stdout_console
 from orchestrator.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.doctor.ward import Ward
     from orchestrator.database.ailments import Row
 
-_SHOWN = ("check", "state", "instance", "found", "advice")
+_COLOURS = {"ok": "green", "note": "dim", "mended": "green"}
 
 #: Rows of one kind that a table shows; the other formats show all that was looked at.
 _MOST_SHOWN = 20
@@ -54,11 +55,28 @@ def doctor(shared: Shared, repair: bool, data: Path) -> None:
     findings = list(look(shared, settings))
     if all(each.state == "ok" for each in findings if each.check == "database"):
         findings += _ailments(settings, repair, shared.printer.table)
-    shared.printer.rows([dataclasses.asdict(each) for each in findings], _SHOWN)
+    if shared.printer.table:
+        _show(findings)
+    else:
+        shared.printer.rows([dataclasses.asdict(each) for each in findings], ())
     states = {each.state for each in findings}
     if "failed" in states:
         leave(Exit.UNREACHABLE)
     leave(Exit.FAULTED if states & {"found", "left"} else Exit.COMPLETED)
+
+
+def _show(findings: list[Finding]) -> None:
+    """A line a finding, for people: its state, what was looked at, what was found; below it what
+    to do."""
+    console = stdout_console()
+    widest = max(len(each.check) for each in findings)
+    for each in findings:
+        colour = _COLOURS.get(each.state, "red")
+        where = f" [cyan]{each.instance}[/]" if each.instance else ""
+        line = f"[{colour}]{each.state:<6}[/] {each.check:<{widest}} {escape(each.found)}{where}"
+        console.print(line, soft_wrap=True)
+        if each.advice:
+            console.print(f"       [dim]→[/] {escape(each.advice)}", soft_wrap=True)
 
 
 def _settings(data: Path) -> Settings:
@@ -80,10 +98,12 @@ def _settings(data: Path) -> Settings:
 
 
 def _ailments(settings: Settings, repair: bool, table: bool) -> Iterator[Finding]:
+    from orchestrator.cli.doctor import processes
     from orchestrator.cli.doctor.kinds import KINDS
     from orchestrator.cli.doctor.ward import ward
 
     with ward(settings) as looking:
+        yield from processes.look(looking)
         for kind in KINDS:
             rows = kind.find(looking)
             shown = rows[:_MOST_SHOWN] if table else rows

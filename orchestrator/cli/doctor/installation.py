@@ -20,8 +20,9 @@ from orchestrator.settings import Settings
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `state` is ``ok``, ``failed`` (the installation lacks it),
-    ``found`` (an ailment), ``mended`` or ``left`` (what a repair could not mend)."""
+    """One thing that was looked at. `state` is ``ok``, ``note`` (good to know, and not wrong by
+    itself), ``failed`` (the installation lacks it), ``found`` (something is wrong), ``mended`` or
+    ``left`` (what a repair could not mend)."""
 
     check: str
     found: str
@@ -29,6 +30,9 @@ class Finding:
     state: str = "ok"
     instance: str | None = None
     step: int | None = None
+
+
+_UPGRADE = "orchestrator db upgrade, of the newest release that any process here has."
 
 
 class Unwell(Exception):
@@ -71,12 +75,12 @@ def _database(settings: Settings) -> str:
     try:
         with reaching_postgres():
             found = migrate.current(settings.direct_url)
+            migrate.check(settings.database_url)
+    except migrate.UnknownSchema as error:
+        raise Unwell(str(error), _UPGRADE) from error
     except OrchestratorError as error:
         first = str(error).splitlines()[0]
         raise Unwell(first, "Set ORCHESTRATOR_DATABASE_URL, or start orchestrator dev.") from error
-    if found != migrate.head():
-        advice = "Run orchestrator db upgrade with this release."
-        raise Unwell(f"schema {found or 'missing'}, this release has {migrate.head()}", advice)
     return f"schema {found}"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.bootstrap import Services, services
-from orchestrator.broker import celery_settings
+from orchestrator.broker import celery_settings, reach
 from orchestrator.cli.doctor import messages
 from orchestrator.clock import monotonic
 from orchestrator.core.values import Json, StimulusKind
@@ -22,6 +22,16 @@ from orchestrator.settings import Settings
 GRACE = 10.0
 #: Between two looks for what was mended, in s.
 LOOK_AGAIN = 0.25
+#: How long Celery workers have to answer, in seconds. Nobody knows how many there are.
+ANSWER = 1.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a Celery worker says of itself through the broker: its tasks and its queues."""
+
+    tasks: frozenset[str]
+    queues: frozenset[str]
 
 
 @dataclass
@@ -56,6 +66,23 @@ class Ward:
             except BrokerUnavailable:
                 self.broker = False
         return self._messages
+
+    def answers(self) -> dict[str, Answer]:
+        """Every Celery worker that answers at the broker, by name; empty without a broker."""
+        try:
+            reach(self.settings.broker_url, ANSWER)
+        except BrokerUnavailable:
+            return {}
+        asked = self.app.control.inspect(timeout=ANSWER)
+        tasks = asked.registered() or {}
+        queues = asked.active_queues() or {} if tasks else {}
+        return {
+            name: Answer(
+                frozenset(each.split(" [")[0] for each in tasks.get(name) or ()),
+                frozenset(each["name"] for each in queues.get(name) or ()),
+            )
+            for name in tasks
+        }
 
     def forget(self) -> None:
         """What stands at the broker has changed, and the stimuli have been seen to."""
