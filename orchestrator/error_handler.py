@@ -1,7 +1,7 @@
 """The Error Handler's border: exceptions of a worker become errors of the DSL, here only.
 
 An error is JSON of the form that the DSL gives it (dsl.md, Error Handling):
-``{type, status, title?, detail?, instance?}``.
+``{type, status, title?, detail?, instance?, data?}``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 
+from orchestrator import codec
 from orchestrator.errors import ERROR_TYPES, WorkflowError
 
 RUNTIME = ERROR_TYPES + "runtime"
@@ -23,6 +24,8 @@ VALIDATION = ERROR_TYPES + "validation"
 TRACEBACK_LIMIT = 16 * 1024
 #: What an exception says of itself is kept up to here, in characters.
 DETAIL_LIMIT = 4 * 1024
+#: The data of a WorkflowError is kept up to here, in bytes of JSON; of more nothing is.
+DATA_LIMIT = 32 * 1024
 
 #: Frames of these files are ours or Celery's, around the task: they explain nothing to users.
 _AROUND = ("/orchestrator/execution/", "/celery/app/trace.py", "/celery/app/task.py")
@@ -70,7 +73,10 @@ def data_error(detail: str, refused: Mapping[str, Any] | None = None) -> dict[st
 
 def _error(exc: BaseException, mask: Mask) -> dict[str, Any]:
     if isinstance(exc, WorkflowError):
-        return {name: _plain(value, mask) for name, value in exc.to_json().items()}
+        error = exc.to_json()
+        data = error.pop("data", None)
+        plain = {name: _plain(value, mask) for name, value in error.items()}
+        return plain if data is None else {**plain, "data": _data(data, mask)}
     detail = _printable(mask(_text(exc)))
     if isinstance(exc, SoftTimeLimitExceeded | TimeLimitExceeded):
         error = {"type": TIMEOUT, "status": 408, "title": type(exc).__name__, "detail": detail}
@@ -82,6 +88,23 @@ def _error(exc: BaseException, mask: Mask) -> dict[str, Any]:
 def _plain(value: Any, mask: Mask) -> Any:
     """Users may put anything into a WorkflowError; text and numbers are what JSON wants."""
     return value if isinstance(value, int) else _printable(mask(str(value)))
+
+
+def _data(value: Any, mask: Mask) -> Any:
+    """An error's data as JSON, secrets taken out; of what is none, or too much, only that."""
+    try:
+        data = _masked(codec.to_json(value), mask)
+        return data if len(codec.encode(data)) <= DATA_LIMIT else {"truncated": True}
+    except (codec.NotJson, TypeError, ValueError, RecursionError) as error:
+        return {"refused": _printable(mask(str(error)))}
+
+
+def _masked(value: Any, mask: Mask) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {mask(key): _masked(item, mask) for key, item in value.items()}
+    return [_masked(item, mask) for item in value] if isinstance(value, list) else value
 
 
 def _text(exc: BaseException) -> str:

@@ -39,6 +39,7 @@ class WorkflowError(Exception):
     """Raised by a task to fault its step with an exact DSL error (dsl.md, Errors).
 
     `type` is a URI, `status` an HTTP-like status code; `title` and `detail` are for people.
+    `data` is JSON for whoever catches the error; of more than 32 KiB nothing is kept.
     """
 
     def __init__(
@@ -48,13 +49,15 @@ class WorkflowError(Exception):
         title: str | None = None,
         detail: str | None = None,
         instance: str | None = None,
+        data: Any = None,
     ) -> None:
-        super().__init__(type, status, title, detail, instance)
+        super().__init__(type, status, title, detail, instance, data)
         self.type = type
         self.status = status
         self.title = title
         self.detail = detail
         self.instance = instance
+        self.data = data
 
     def __str__(self) -> str:
         return self.detail or self.title or self.type
@@ -67,5 +70,6 @@ class WorkflowError(Exception):
             "title": self.title,
             "detail": self.detail,
             "instance": self.instance,
+            "data": self.data,
         }
         return {key: value for key, value in members.items() if value is not None}

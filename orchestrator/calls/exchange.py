@@ -8,16 +8,23 @@ that status, no response in time a `timeout`, and an address that the workflow m
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 
 from orchestrator import codec
 from orchestrator.calls import faults
+from orchestrator.calls.content import (
+    content_of,
+    failed_data,
+    is_text,
+    joined,
+    text_of_body,
+    without_query,
+)
 from orchestrator.calls.context import CallContext
 from orchestrator.calls.uris import text_of
 from orchestrator.outbound import (
@@ -34,7 +41,6 @@ Json = Any
 
 OUTPUTS = ("content", "response", "raw")
 _KEPT_TO_OURSELVES = frozenset({"authorization", "cookie", "proxy-authorization"})
-_TEXTUAL = ("json", "xml", "yaml", "javascript", "x-www-form-urlencoded", "graphql", "csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ def exchange(request: Request, credentials: Credentials, context: CallContext) -
     if response.status == 401 and credentials.refused is not None:
         credentials.refused()
     if not is_success(response.status, redirect=request.redirect):
-        raise failure(response)
+        raise failure(response, context)
     return response
 
 
@@ -90,11 +96,15 @@ def is_success(status: int, *, redirect: bool = False) -> bool:
     return 200 <= status <= (399 if redirect else 299)
 
 
-def failure(response: Response) -> Exception:
-    """The error for a response that is no success, with the beginning of what it said."""
-    said = _text(response)[:300].strip() if _is_text(response) else ""
-    where = f"{response.method} {_without_query(response.url)} answered {response.status}"
-    return faults.communication(response.status, f"{where}: {said}" if said else where)
+def failure(response: Response, context: CallContext) -> Exception:
+    """The error for a response that is no success, with the beginning of what it said for
+    people, and with the response as its data (`failed_data`)."""
+    # Secrets are taken out before it is cut: half of one would not be recognised.
+    said = context.secrets.mask(text_of_body(response)) if is_text(response) else ""
+    said = said[:300].strip()
+    where = f"{response.method} {without_query(response.url)} answered {response.status}"
+    detail = f"{where}: {said}" if said else where
+    return faults.communication(response.status, detail, failed_data(response))
 
 
 @contextmanager
@@ -152,71 +162,8 @@ def _described(response: Response, method: str) -> Json:
     credentials that were sent."""
     sent = [pair for pair in response.request_headers if pair[0].lower() not in _KEPT_TO_OURSELVES]
     return {
-        "request": {"method": method, "uri": response.url, "headers": _joined(sent)},
+        "request": {"method": method, "uri": response.url, "headers": joined(sent)},
         "statusCode": response.status,
-        "headers": _joined(response.headers),
+        "headers": joined(response.headers),
         "content": content_of(response),
     }
-
-
-def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in pairs:
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
-
-
-def content_of(response: Response) -> Json:
-    """A response's content: JSON deserialised, text as text, anything else in base64; null
-    where there is none. Content of no declared type is taken for what it can be read as."""
-    if not response.content:
-        return None
-    media = media_type(response)
-    if media == "application/json" or media.endswith("+json"):
-        return _json(response)
-    if _is_text(response):
-        return _text(response)
-    return _guessed(response) if not media else base64.b64encode(response.content).decode()
-
-
-def media_type(response: Response) -> str:
-    """The response's media type, without parameters; empty where it says none."""
-    return (response.header("content-type") or "").partition(";")[0].strip().lower()
-
-
-def _json(response: Response) -> Json:
-    try:
-        return codec.loads(response.content)
-    except codec.NotJson as error:
-        where = _without_query(response.url)
-        raise faults.communication(502, f"{where} answered with broken JSON: {error}") from error
-
-
-def _is_text(response: Response) -> bool:
-    media = media_type(response)
-    return media.startswith("text/") or any(media.endswith(kind) for kind in _TEXTUAL)
-
-
-def _text(response: Response) -> str:
-    declared = (response.header("content-type") or "").lower().partition("charset=")[2]
-    charset = declared.partition(";")[0].strip(" \"'") or "utf-8"
-    try:
-        return response.content.decode(charset, "replace")
-    except LookupError:
-        return response.content.decode("utf-8", "replace")
-
-
-def _guessed(response: Response) -> Json:
-    try:
-        return codec.loads(response.content)
-    except codec.NotJson:
-        pass
-    try:
-        return response.content.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(response.content).decode()
-
-
-def _without_query(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path}"

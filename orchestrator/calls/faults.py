@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from orchestrator.errors import ERROR_TYPES, WorkflowError
 
 
-def communication(status: int, detail: str) -> WorkflowError:
+def communication(status: int, detail: str, data: Any = None) -> WorkflowError:
     """The other side failed: `status` is the response's own, 503 where there was none, 502
-    where it made no sense."""
-    return WorkflowError(ERROR_TYPES + "communication", status, _title(status), detail)
+    where it made no sense. `data` is what it said, for whoever catches the error."""
+    kind = ERROR_TYPES + "communication"
+    return WorkflowError(kind, status, _title(status), detail, data=data)
 
 
 def timeout(detail: str) -> WorkflowError:

@@ -15,7 +15,8 @@ from urllib.parse import quote, urlencode
 
 from orchestrator import clock, codec
 from orchestrator.calls import faults
-from orchestrator.calls.exchange import content_of, is_success, translated
+from orchestrator.calls.content import content_of
+from orchestrator.calls.exchange import is_success, translated
 from orchestrator.calls.tokens import Token
 from orchestrator.calls.uris import expand, text_of
 
@@ -63,7 +64,9 @@ def _ask(properties: Mapping[str, Json], place: _Place, context: CallContext, oi
         )
     answer = content_of(response)
     if not is_success(response.status):
-        raise faults.authentication(f"{endpoint} gave no token ({response.status}): {_why(answer)}")
+        raise faults.authentication(
+            f"{endpoint} gave no token ({response.status}): {_why(context.secrets.mask(answer))}"
+        )
     token = answer.get("access_token") if isinstance(answer, dict) else None
     if not isinstance(token, str):
         raise faults.authentication(f"{endpoint} answered without an access token")

@@ -48,5 +48,5 @@ def _document(resource: Json, context: CallContext) -> tuple[str, Mapping[str, J
             url, headers=credentials.headers, auth=credentials.auth, timeout=context.timeout
         )
     if not is_success(response.status):
-        raise failure(response)
+        raise failure(response, context)
     return response.url, openapi_document.read(response.content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,7 +45,8 @@ class Operation:
 def read(content: bytes) -> Object:
     """Read a document in JSON or YAML. Raises `WorkflowError` (configuration)."""
     try:
-        document = codec.loads(content) if content.lstrip()[:1] == b"{" else _yaml(content)
+        plain = content.removeprefix(codecs.BOM_UTF8)
+        document = codec.loads(plain) if plain.lstrip()[:1] == b"{" else _yaml(plain)
     except (codec.NotJson, YAMLError, ValueError, RecursionError) as error:
         raise faults.configuration(f"the OpenAPI document cannot be read: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator.calls import faults
+from orchestrator.document.checks.http import ONLY_NAMES, more_than_a_name
 
 Json = Any
 
@@ -21,8 +22,12 @@ _UNRESERVED = "-._~"
 def expand(template: str, values: Json) -> str:
     """Replace each `{name}` by the value of that property, percent-encoded.
 
-    Raises `WorkflowError` (expression, 400) for a value that is an object or an array.
+    Raises `WorkflowError` (expression, 400) for a value that is an object or an array, and for
+    the operators of RFC 6570, which would call another URL than was meant.
     """
+    for match in _VARIABLE.finditer(template):
+        if more_than_a_name(match[1]):
+            raise faults.expression(f"{match[0]}: {ONLY_NAMES}")
     properties = values if isinstance(values, dict) else {}
     return _VARIABLE.sub(lambda match: _encoded(match[1], properties.get(match[1])), template)
 

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.core.authored import policy
 from orchestrator.core.templates import Template
 from orchestrator.core.values import Json
 
@@ -14,26 +15,40 @@ if TYPE_CHECKING:  # data and variables use this module
     from orchestrator.core.work import Draft
 
 
+#: What stands before the credentials in the header of each kind of authentication.
+_SCHEMES = {
+    "basic": "Basic",
+    "bearer": "Bearer",
+    "digest": "Digest",
+    "oauth2": "Bearer",
+    "oidc": "Bearer",
+}
+
+
 def descriptor(draft: Draft, node: Node | None) -> Json:
-    """``{scheme, parameter}`` where the task's authentication says both itself; None for
-    every other: what a token endpoint gives is known to the worker alone, and what stands
-    in a secret stays there."""
-    policy = _policy(draft, node)
-    if policy is None or node is None:
+    """``{scheme, parameter}``; None where the call has no authentication. `parameter` is None
+    where the credentials are known to the worker alone: they stand in a secret, or a token
+    endpoint gives them."""
+    found = _policy(draft, node)
+    scheme = next((one for one in _SCHEMES if one in (found or {})), None)
+    if found is None or node is None or scheme is None:
         return None
+    return {"scheme": _SCHEMES[scheme], "parameter": _parameter(draft, node, found, scheme)}
+
+
+def _parameter(draft: Draft, node: Node, found: dict[str, Any], scheme: str) -> Json:
     from orchestrator.core.data import fill
 
-    template = Template(policy)
+    template = Template(found)
     if template.names() & {"secrets", "secret"}:
         return None
-    value = fill(draft, node, template, node.input)
-    basic, bearer = value.get("basic"), value.get("bearer")
-    if isinstance(basic, dict) and {"username", "password"} <= basic.keys():
-        pair = f"{basic['username']}:{basic['password']}"
-        return {"scheme": "Basic", "parameter": b64encode(pair.encode()).decode()}
-    if isinstance(bearer, dict) and "token" in bearer:
-        return {"scheme": "Bearer", "parameter": bearer["token"]}
-    return None
+    value = policy(found, fill(draft, node, template, node.input))[scheme]
+    if not isinstance(value, dict):
+        return None
+    if scheme == "basic" and {"username", "password"} <= value.keys():
+        pair = f"{value['username']}:{value['password']}"
+        return b64encode(pair.encode()).decode()
+    return value.get("token") if scheme == "bearer" else None
 
 
 def _policy(draft: Draft, node: Node | None) -> dict[str, Any] | None:

@@ -90,7 +90,7 @@ def timeout(detail: str) -> dict[str, Json]:
 
 def placed(error: Mapping[str, Json], ref: str) -> dict[str, Json]:
     """The error with the members that the DSL asks for, `instance` being `ref` unless it
-    says where it comes from."""
+    says where it comes from, and with the `data` that it brings for whoever catches it."""
     known: dict[str, Json] = {
         "type": error.get("type") or ERROR_TYPES + "runtime",
         "status": error.get("status") or STANDARD["runtime"],
@@ -99,6 +99,8 @@ def placed(error: Mapping[str, Json], ref: str) -> dict[str, Json]:
         if error.get(name) is not None:
             known[name] = error[name]
     known["instance"] = error.get("instance") or ref
+    if error.get("data") is not None:
+        known["data"] = error["data"]
     return known
 
 

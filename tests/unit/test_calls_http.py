@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from orchestrator.calls import CallContext, perform
+from orchestrator.calls.content import failed_data
 from orchestrator.errors import WorkflowError
 from orchestrator.expressions import Evaluator
-from orchestrator.outbound import Outbound
+from orchestrator.outbound import Outbound, Response
 from tests.support.stub import CA, Answer, Request, Stub
 
 LOCAL = ("127.0.0.0/8", "::1/128")
@@ -61,6 +63,19 @@ def test_uri_templates(stub: Stub, context: CallContext, path: str, expected: st
     call(context, endpoint=f"{stub.url}{path}")
     call(context, endpoint={"uri": f"{stub.url}{path}"})
     assert [request.path for request in stub.requests] == [expected] * 2
+
+
+@pytest.mark.parametrize(
+    "variable", ["+path", "?q", "#f", ".x", "/p", ";m", "&n", "a,b", "a*", "a:3", "=v", "|v", "!v"]
+)
+def test_operators_of_uri_templates_call_no_wrong_url(
+    stub: Stub, context: CallContext, variable: str
+) -> None:
+    for template in (f"/x/{{{variable}}}", f"/{{petId}}/${{{variable}}}"):
+        error = error_of(context, endpoint=f"{stub.url}{template}")
+        assert error["type"].endswith("/expression")
+        assert f"{{{variable}}}" in error["detail"]
+    assert not stub.requests
 
 
 def test_a_uri_takes_scalars_only(stub: Stub, evaluator: Evaluator) -> None:
@@ -128,6 +143,11 @@ def test_bodies(
         ("application/json", b'{"a": 1}', {"a": 1}),
         ("application/problem+json; charset=utf-8", b"[1]", [1]),
         ("application/json", b"", None),
+        ("application/json", b'\xef\xbb\xbf{"a": "\xc3\xa9"}', {"a": "é"}),
+        ("application/json", '{"a": "é"}'.encode("utf-16"), {"a": "é"}),
+        ("application/json", b"\xfe\xff" + '{"a": 1}'.encode("utf-16-be"), {"a": 1}),
+        ("application/json", '{"a": 1}'.encode("utf-32"), {"a": 1}),
+        ("", b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
         ("text/plain", b"\xc3\xa9", "é"),
         ("text/html; charset=iso-8859-1", b"\xe9", "é"),
         ("text/plain; charset=nonsense", b"a", "a"),
@@ -185,6 +205,57 @@ def test_a_failure_has_the_status_of_its_response(context: CallContext, status: 
     assert error["title"]
     assert f"/x answered {status}" in error["detail"]
     assert "hidden" not in error["detail"]
+
+
+def test_a_failed_response_is_data_of_the_error(context: CallContext) -> None:
+    headers = {"Retry-After": "7", "X-Reason": "busy", "Set-Cookie": "session=1"}
+    with Stub(lambda request: Answer(429, json={"wait": [1, None]}, headers=headers)) as stub:
+        data = error_of(context, endpoint=stub.url)["data"]
+    assert data["statusCode"] == 429
+    assert data["content"] == {"wait": [1, None]}
+    assert data["retryAfter"] == 7
+    assert data["headers"]["X-Reason"] == "busy"
+    assert data["headers"]["Retry-After"] == "7"
+    assert "Set-Cookie" not in data["headers"]
+
+
+@pytest.mark.parametrize(
+    ("said", "date", "seconds"),
+    [
+        ("0", None, 0),
+        ("Sun, 06 Nov 1994 08:49:47 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", 10),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:47 GMT", 0),
+        ("soon", "Sun, 06 Nov 1994 08:49:47 GMT", None),
+        ("-5", None, None),
+        ("9" * 40, None, None),
+        ("\u0667", None, None),
+        (None, None, None),
+    ],
+)
+def test_retry_after(said: str | None, date: str | None, seconds: int | None) -> None:
+    pairs = [("Retry-After", said), ("Date", date)]
+    headers = tuple((name, value) for name, value in pairs if value is not None)
+    response = Response(503, headers, b"", "GET", "https://example.com", ())
+    assert failed_data(response).get("retryAfter") == seconds
+
+
+def test_of_a_long_answer_of_failure_only_the_rest_is_kept(context: CallContext) -> None:
+    headers = {"Retry-After": "1", "X-Long": "h" * 9000, "X-Short": "s"}
+    with Stub(lambda request: Answer(500, json=["x" * 17_000], headers=headers)) as stub:
+        data = error_of(context, endpoint=stub.url)["data"]
+    assert (data["content"], data["truncated"], data["retryAfter"]) == (None, True, 1)
+    assert "X-Long" not in data["headers"]
+
+
+def test_broken_json_of_a_service_that_fails_is_text(context: CallContext) -> None:
+    answer = Answer(500, body=b"<oops>", headers={"Content-Type": "application/json"})
+    with Stub(lambda request: answer) as stub:
+        error = error_of(context, endpoint=stub.url)
+    assert (error["status"], error["data"]["content"]) == (500, "<oops>")
+
+
+def answered(answer: Answer, _: Request) -> Answer:
+    return answer
 
 
 def redirecting(request: Request) -> Answer:
@@ -465,6 +536,21 @@ def test_a_body_made_with_secrets_goes_to_no_other_origin(evaluator: Evaluator) 
     with pytest.raises(WorkflowError, match="body made with secrets") as caught:
         redirected(evaluator, "/", body={"key": "${ $secrets.a }"})
     assert caught.value.status == 403
+
+
+def test_a_secret_is_masked_in_what_a_failed_response_said(evaluator: Evaluator) -> None:
+    """Also where the text for people is cut."""
+    context = CallContext(
+        OUTBOUND, evaluator.evaluate, secret_names=("a",), secret=lambda name: "s3cret-value"
+    )
+    for place in range(280, 302):
+        said = "x" * place + "s3cret-value"
+        answer = Answer(500, json=said, headers={"X-E": said})
+        with Stub(partial(answered, answer)) as stub, pytest.raises(WorkflowError) as caught:
+            perform(deferred(stub, body="${ $secrets.a }"), context)
+        error = caught.value.to_json()
+        assert error["data"]["content"] == "x" * place + "***"
+        assert "s3c" not in str(error)
 
 
 def test_where_data_may_hold_secrets_all_headers_stay(evaluator: Evaluator) -> None:

@@ -156,6 +156,31 @@ def test_a_basic_or_bearer_authorization_is_known() -> None:
     assert world.instance(id).output == {"scheme": "Bearer", "parameter": "abc"}
 
 
+@pytest.mark.parametrize(
+    ("policy", "scheme"),
+    [
+        ({"basic": {"use": "pin"}}, "Basic"),
+        ({"basic": {"username": "u", "password": "${ $secrets.pin }"}}, "Basic"),
+        ({"bearer": {"use": "pin"}}, "Bearer"),
+        ({"bearer": {"token": "${ $secret.pin }"}}, "Bearer"),
+        ({"digest": {"username": "u", "password": "p"}}, "Digest"),
+        ({"oauth2": {"use": "pin"}}, "Bearer"),
+        ({"oidc": {"authority": "https://a.example", "grant": "client_credentials"}}, "Bearer"),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_an_authorization_that_the_worker_alone_knows_has_its_scheme(
+    policy: dict[str, Any], scheme: str, named: bool
+) -> None:
+    use: dict[str, Any] = {"secrets": ["pin"], "authentications": {"me": policy}}
+    at = {"uri": "https://example.com", "authentication": {"use": "me"} if named else policy}
+    task = {"call": "http", "with": {"method": "get", "endpoint": at}}
+    task["output"] = {"as": "$authorization"}
+    world, id = run(doc({"t": task}, use=use))
+    world.succeed(world.ready()[0], {})
+    assert world.instance(id).output == {"scheme": scheme, "parameter": None}
+
+
 # -- calls --------------------
 
 

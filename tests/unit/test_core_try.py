@@ -66,6 +66,26 @@ def test_what_is_caught(catch: dict[str, Any], expected: bool) -> None:
     assert caught(catch) is expected
 
 
+def test_an_errors_data_is_there_for_conditions_pauses_and_the_handler() -> None:
+    catch = {
+        "when": "$error.data.content.code == 7",
+        "retry": {
+            "delay": "${ {seconds: $error.data.retryAfter} }",
+            "limit": {"attempt": {"count": 1}},
+        },
+        "do": handler(),
+    }
+    document = doc(block(catch, {"a": call("pay")}), {"b": {"set": "${ .caught.data }"}})
+    world, id = run(document)
+    data = {"statusCode": 429, "retryAfter": 9, "content": {"code": 7}}
+    error = {"type": "https://e.example/busy", "status": 429, "data": data}
+    world.fail(world.ready()[0], error)
+    world.run_out()
+    assert (world.now - EPOCH).total_seconds() == 9
+    world.fail(world.ready()[0], error)
+    assert world.instance(id).output == data
+
+
 def test_without_a_handler_the_output_is_the_input() -> None:
     world, id = run(doc(block({})), {"x": 1})
     assert world.instance(id).output == {"x": 1}

@@ -139,6 +139,10 @@ TIMES = [
 ]  # fmt: skip
 
 HTTP = [
+    ("do:\n- a: {call: http, with: {method: get, endpoint: 'https://x/{+path}{?q}'}}",
+     "3:49: '{+path}': the language has no operators in URI templates, only '{name}'"),
+    ("do:\n- a: {call: openapi, with: {operationId: o, document: {endpoint: 'https://x/{a,b}'}}}",
+     "3:66: '{a,b}': the language has no operators in URI templates, only '{name}'"),
     ("do:\n- a: {call: http, with: {method: get, endpoint: /pets}}",
      "3:49: '/pets' is no absolute URI, like 'https://example.com'"),
     ("do:\n- a: {call: http, with: {method: get, endpoint: {uri: pets/1}}}",
@@ -320,6 +324,12 @@ def test_refused(text: str, expected: str, evaluator: Evaluator):
 
 AROUND = "an expression with text around it is not evaluated, the text is taken as it stands"
 DOUBTED = [
+    ("do:\n- a: {call: http, with: {method: get, endpoint: 'https://'}}",
+     "3:49: 'https://' names no host; this call will fault"),
+    ("do: []\nuse: {authentications: {x: {oauth2: {}}}}",
+     "3:29: 'oauth2' can't ask for a token without 'authority' and 'grant'"),
+    ("do: []\nuse: {authentications: {x: {oidc: {authority: 'https://a'}}}}",
+     "3:29: 'oidc' can't ask for a token without 'grant'"),
     ("do:\n- a: {set: {x: 'a ${ .b } c'}}", f"3:16: {AROUND}; write it as one: '${{ \"text \\(.pa"),
     ("do:\n- a: {call: celery, with: {task: t, queue: 'q-${ .n }'}}", f"3:44: {AROUND}"),
     ("do:\n- a: {call: f, metadata: {queue: '${ .n }-q'}}", f"3:34: {AROUND}"),

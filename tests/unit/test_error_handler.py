@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from orchestrator.calls.secrets import MASK, Secrets
-from orchestrator.error_handler import DETAIL_LIMIT, TRACEBACK_LIMIT, error_of
+from orchestrator.error_handler import DATA_LIMIT, DETAIL_LIMIT, TRACEBACK_LIMIT, error_of
 from orchestrator.errors import WorkflowError
 
 SECRET = "s3cr3t-" + "x" * 40
@@ -38,6 +40,19 @@ def test_a_workflow_error_says_exactly_what_it_is() -> None:
     assert error_of(caught(declined))[0] == {
         "type": "https://shop.example/declined", "status": 402, "title": "Declined",
     }  # fmt: skip
+
+
+def test_a_workflow_error_brings_data_for_whoever_catches_it() -> None:
+    data = {"limit": Decimal("1.5"), SECRET: [f"{SECRET}!", 7, None]}
+    error, _ = error_of(caught(WorkflowError(status=429, data=data)), mask)
+    assert error["data"] == {"limit": "1.5", MASK: [f"{MASK}!", 7, None]}
+
+
+def test_data_that_is_too_much_or_none_leaves_the_error_whole() -> None:
+    error, _ = error_of(caught(WorkflowError(status=429, data="x" * DATA_LIMIT)), mask)
+    assert (error["status"], error["data"]) == (429, {"truncated": True})
+    error, _ = error_of(caught(WorkflowError(status=429, data={"a": object()})), mask)
+    assert (error["status"], list(error["data"])) == (429, ["refused"])
 
 
 def test_a_traceback_is_cut_at_16_kb_whatever_its_letters() -> None:

@@ -17,7 +17,16 @@ Json = Any
 #: A method or the name of a header (RFC 9110, 5.6.2).
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NO_HOST = re.compile(r"https?:(?!//[^/?#])", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+#: A variable of a URI template; `${ ... }` within a text is doubted elsewhere.
+_VARIABLE = re.compile(r"(?<!\$)\{([^{}]*)\}")
+_OPERATORS = re.compile(r"^[+#./;?&=,!@|]|[*,]|:\d+$")
+ONLY_NAMES = (
+    "the language has no operators in URI templates, only '{name}'; an expression like"
+    " '${ \"https://example.com/\" + .path }' makes any URL"
+)
 
 #: Keys under which an endpoint stands, and those that lead to one (a resource).
 _ENDPOINTS = ("endpoint", "server")
@@ -39,6 +48,12 @@ def check(context: Context) -> None:
     for name, catalog in context.used("catalogs").items():
         place = f"/use/catalogs/{escape(name)}/endpoint"
         _endpoint(context, place, catalog["endpoint"])
+
+
+def more_than_a_name(variable: str) -> bool:
+    """Whether what stands between the braces of a URI template is more than a property's name:
+    an operator or a modifier of RFC 6570 (`+path`, `?q`, `a,b`, `a*`, `a:3`)."""
+    return _OPERATORS.search(variable) is not None
 
 
 def _endpoints_of(site: Site) -> Iterator[tuple[str, Json]]:
@@ -72,9 +87,13 @@ def _endpoint(context: Context, pointer: str, endpoint: Json) -> None:
         return
     if _CONTROL.search(endpoint) or " " in endpoint.strip():
         context.error(pointer, f"{quoted(endpoint)} is no URI: it has spaces or control characters")
+    elif operators := [one for one in _VARIABLE.findall(endpoint) if more_than_a_name(one)]:
+        context.error(pointer, f"{quoted(f'{{{operators[0]}}}')}: {ONLY_NAMES}")
     elif _SCHEME.match(endpoint) is None and "{" not in endpoint.partition("/")[0]:
         # A template may begin with a variable that holds the scheme and the host.
         context.error(pointer, f"{quoted(endpoint)} is no absolute URI, like 'https://example.com'")
+    elif _NO_HOST.match(endpoint):
+        context.warn(pointer, f"{quoted(endpoint)} names no host; this call will fault")
 
 
 def _request(context: Context, arguments: dict[str, Json], pointer: str) -> None:

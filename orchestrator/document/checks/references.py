@@ -100,3 +100,21 @@ def _policy(context: Context, pointer: str, policy: Json) -> None:
         settings = policy.get(scheme)
         if isinstance(settings, dict):
             _defined(context, f"{pointer}/{scheme}/use", "secrets", settings.get("use"))
+            if scheme in _WITH_TOKENS and "use" not in settings:
+                _token_settings(context, f"{pointer}/{scheme}", scheme, settings)
+
+
+#: Schemes that ask an authority for a token.
+_WITH_TOKENS = ("oauth2", "oidc")
+
+
+def _token_settings(context: Context, pointer: str, scheme: str, settings: dict[str, Json]) -> None:
+    """Without these no token can be asked for. January's schema lets them be left out."""
+    missing = [key for key in ("authority", "grant") if not settings.get(key)]
+    if missing:
+        keys = " and ".join(quoted(key) for key in missing)
+        message = (
+            f"{quoted(scheme)} can't ask for a token without {keys} (or 'use', a secret that"
+            " holds them); this task will fault"
+        )
+        context.warn(pointer, message, at_key=True)
