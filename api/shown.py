@@ -8,7 +8,7 @@ from typing import Any
 from api.resource import raw
 from orchestrator import codec
 from orchestrator.database.instances import Summary, Whole
-from orchestrator.database.steps import AttemptRow, StepRow, Waiting
+from orchestrator.database.steps import AttemptRow, Skip, StepRow, Waiting
 
 
 def summary(row: Summary) -> dict[str, Any]:
@@ -53,8 +53,15 @@ def _waiting(row: Waiting) -> dict[str, Any]:
     return found
 
 
-def step(row: StepRow, attempts: Sequence[AttemptRow], flower: str | None) -> dict[str, Any]:
-    """A step with every attempt. `flower`: where Flower is, if it is known."""
+def step(
+    row: StepRow,
+    attempts: Sequence[AttemptRow],
+    flower: str | None,
+    arguments: Any = None,
+    skip: Skip | None = None,
+) -> dict[str, Any]:
+    """A step with every attempt. `flower`: where Flower is, if it is known; `arguments`: those of
+    its call, without secrets; `skip`: that a person ended it."""
     return {
         "id": row.id,
         "parent": row.parent,
@@ -69,11 +76,19 @@ def step(row: StepRow, attempts: Sequence[AttemptRow], flower: str | None) -> di
         "started_at": row.started_at,
         "ended_at": row.ended_at,
         "retry_at": row.retry_at,
+        "child": row.child,
+        "skipped": None if skip is None else _skip(skip),
+        "arguments": arguments,
         "input": raw(row.input),
         "output": raw(row.output),
         "error": raw(row.error),
         "attempts": [_attempt(each, flower) for each in attempts],
     }
+
+
+def _skip(skip: Skip) -> dict[str, Any]:
+    told = codec.loads(skip.data) if skip.data else {}
+    return {"at": skip.at, "by": told.get("by"), "reason": told.get("reason")}
 
 
 def name(reference: str) -> str:

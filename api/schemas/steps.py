@@ -44,6 +44,14 @@ class AttemptSchema(Schema):
     )
 
 
+class SkippedBySchema(Schema):
+    """That a person ended a step."""
+
+    at = time(required=True)
+    by = fields.String(required=True, allow_none=True)
+    reason = fields.String(required=True, allow_none=True)
+
+
 class StepSchema(Schema):
     """One execution of a task within an instance."""
 
@@ -75,6 +83,24 @@ class StepSchema(Schema):
     started_at = time(required=True, allow_none=True)
     ended_at = time(required=True, allow_none=True)
     retry_at = time(required=True, allow_none=True)
+    child = uuid(
+        required=True,
+        allow_none=True,
+        metadata={"description": "the sub-workflow's instance that it started"},
+    )
+    skipped = fields.Nested(
+        SkippedBySchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "who let it end with an output of theirs"},
+    )
+    arguments = ANY(
+        required=True,
+        metadata={
+            "description": "of its call, evaluated: `{task, args, kwargs}` of a Celery task,"
+            " `{call, with}` of other calls; secrets are masked"
+        },
+    )
     input = ANY(required=True)
     output = ANY(required=True)
     error = ANY(required=True)

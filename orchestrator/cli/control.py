@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from orchestrator.cli.completion import instance_id, instances
 from orchestrator.cli.exits import Exit, Failure, failure_of
-from orchestrator.cli.lookup import find_instance
+from orchestrator.cli.lookup import find_instance, step_number
 from orchestrator.cli.operations import tell_many
 from orchestrator.cli.options import JsonValue, Shared, shared_options
 from orchestrator.cli.output import progress_console
@@ -128,16 +128,6 @@ def _preview(shared: Shared, client: Client, id: str) -> None:
     rows = [{**each, "if": ""} for each in told["plan"]]
     rows += [{**each, "if": "it succeeds"} for each in told["running"]]
     shared.printer.rows(rows, ("step", "name", "reference", "kind", "outcome", "instance", "if"))
-
-
-def step_number(client: Client, id: str, step: str) -> int:
-    """The number of a step that was named by it or by its task's name (the newest such)."""
-    if step.isdecimal():
-        return int(step)
-    found = [each for each in client.steps(id) if step in (each.name, each.reference)]
-    if not found:
-        raise Failure(f"{id} has no step {step}", Exit.NOT_FOUND)
-    return found[-1].id
 
 
 def _tell_all(

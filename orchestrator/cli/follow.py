@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
-from orchestrator.cli.story import Teller
+from orchestrator.cli.story import Teller, error_line
 from orchestrator.cli.tree import step_tree
 from orchestrator.client import Client, Run
 from orchestrator.clock import monotonic
@@ -31,13 +31,6 @@ def follow(client: Client, run: Run, seconds: float, console: Console) -> Run:
     if run.status == "faulted" and run.error:
         console.print(f"[red]{escape(error_line(run.error))}[/]")
     return run
-
-
-def error_line(error: dict[str, Any]) -> str:
-    """A DSL error in one line."""
-    title = error.get("title") or str(error.get("type", "")).rsplit("/", 1)[-1]
-    parts = [f"{title} ({error.get('status')})", error.get("detail"), error.get("instance")]
-    return " · ".join(str(part) for part in parts if part)
 
 
 def _live(client: Client, run: Run, seconds: float, console: Console) -> None:

@@ -10,13 +10,16 @@ import click
 from rich.markup import escape
 
 from orchestrator.cli.completion import instance_id
+from orchestrator.cli.details import step_lines
 from orchestrator.cli.exits import exit_of, leave
-from orchestrator.cli.follow import error_line, follow
-from orchestrator.cli.lookup import find_instance
+from orchestrator.cli.follow import follow
+from orchestrator.cli.lookup import find_instance, step_number
 from orchestrator.cli.options import KeyValue, Shared, limit_option, shared_options
 from orchestrator.cli.output import progress_console, stdout_console
-from orchestrator.cli.story import Names, clock, facts_of, names_of
+from orchestrator.cli.story import Names, clock, error_line, facts_of, names_of, stimulus_of
 from orchestrator.cli.tree import step_tree
+from orchestrator.client import Client, Step
+from orchestrator.client.paths import path
 
 _LISTED = ("id", "workflow", "version", "status", "compensation", "started_at", "business_id")
 
@@ -44,13 +47,21 @@ def list_instances(
             shared.printer.rows((run.data for run in runs), _LISTED)
 
 
-@click.command()
+@click.command(short_help="Show an instance, or one of its steps.")
 @instance_id
+@click.argument("step", required=False)
 @shared_options
-def show(shared: Shared, id: str) -> None:
-    """Show an instance and the tree of its steps."""
+def show(shared: Shared, id: str, step: str | None) -> None:
+    """Show an instance and the tree of its steps.
+
+    With STEP, the number of a step or its task's name, show all that is known of that one:
+    arguments, input, output, and every attempt with its error and traceback.
+    """
     with shared.client() as client:
         id = find_instance(client, id)
+        if step is not None:
+            _show_step(shared, client, id, step)
+            return
         run, steps = client.get(id), client.steps(id)
     if not shared.printer.table:
         shared.printer.value({**run.data, "steps": [step.data for step in steps]})
@@ -60,8 +71,20 @@ def show(shared: Shared, id: str) -> None:
     console.print(step_tree(run, steps))
     if run.error:
         console.print(f"[red]{escape(error_line(run.error))}[/]", soft_wrap=True)
+        hint = f"arguments, attempts and tracebacks of a step: orchestrator show {run.id} STEP"
+        progress_console().print(f"[dim]{hint}[/]")
     if run.status == "completed":
         shared.printer.value(run.output)
+
+
+def _show_step(shared: Shared, client: Client, id: str, step: str) -> None:
+    number = step_number(client, id, step)
+    data = client.transport.json("GET", path("instances", id, "steps", number))
+    if not shared.printer.table:
+        shared.printer.value(data)
+        return
+    for line in step_lines(Step.from_json(data)):
+        stdout_console().print(escape(line), soft_wrap=True)
 
 
 @click.command(short_help="Show what happened to an instance.")
@@ -77,7 +100,7 @@ def history(shared: Shared, id: str) -> None:
             return
         names = names_of(client.steps(id))
         rows = [row for entry in entries for row in _rows(entry, names)]
-    shared.printer.rows(rows, ("sequence", "at", "stimulus", "fact"))
+    shared.printer.rows(rows, ("sequence", "at", "stimulus", "fact", "details"))
 
 
 def _rows(entry: dict[str, Any], names: Names) -> list[dict[str, Any]]:
@@ -85,9 +108,10 @@ def _rows(entry: dict[str, Any], names: Names) -> list[dict[str, Any]]:
     start = {
         "sequence": entry["sequence"],
         "at": clock(entry),
-        "stimulus": entry["stimulus"].get("kind"),
+        "stimulus": stimulus_of(entry),
     }
-    return [start | {"fact": fact.sentence(names)} for fact in facts_of(entry)] or [start]
+    facts = [{"fact": fact.sentence(names), "details": fact.details()} for fact in facts_of(entry)]
+    return [start | fact for fact in facts] or [start | {"details": ""}]
 
 
 @click.command()

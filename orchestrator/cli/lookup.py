@@ -56,6 +56,17 @@ def find_id(client: Client, path: str, text: str, query: Mapping[str, str] | Non
     return str(found[0]["id"])
 
 
+def step_number(client: Client, id: str, step: str) -> int:
+    """The number of an instance's step that was named by it or by its task's name (the newest
+    such). Raises `Failure`: not found."""
+    if step.isascii() and step.isdecimal():
+        return int(step[:10])
+    found = [each for each in client.steps(id) if step in (each.name, each.reference)]
+    if not found:
+        raise Failure(f"{id} has no step {step!r}", Exit.NOT_FOUND)
+    return found[-1].id
+
+
 def is_id(text: str) -> bool:
     """Whether it is a whole id."""
     return len(text) == len(_SHAPE) and is_beginning(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.client import Client, Step
@@ -22,12 +22,28 @@ def _name(step: Step) -> str:
     return name if step.compensates is None else f"{name} (undoing)"
 
 
+def error_line(error: Mapping[str, Any]) -> str:
+    """A DSL error in one line."""
+    title = error.get("title") or str(error.get("type", "")).rsplit("/", 1)[-1]
+    parts = [f"{title} ({error.get('status')})", error.get("detail"), error.get("instance")]
+    return " · ".join(str(part) for part in parts if part)
+
+
+def person(told: Mapping[str, Any]) -> str:
+    """Who wanted something, and why: of ``{by?, reason?}``."""
+    by, reason = told.get("by"), told.get("reason")
+    parts = [f"by {by}"] if isinstance(by, str) else []
+    return ": ".join([*parts, *([str(reason)] if reason else [])])
+
+
 @dataclass(frozen=True)
 class Fact:
-    """One thing that a transition brought about; `step` is None for the instance itself."""
+    """One thing that a transition brought about; `step` is None for the instance itself. `data`
+    is what history keeps with it."""
 
     type: str
     step: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     def sentence(self, names: Names) -> str:
         """Its type, and the step that it is about."""
@@ -35,10 +51,39 @@ class Fact:
             return self.type
         return f"{self.type} {names.get(self.step, f'step {self.step}')}"
 
+    def details(self) -> str:
+        """Reason and delay of a retry, who wanted it and why, the error: what is known."""
+        told = self.data
+        parts = [f"{name} {told[name]}" for name in _COUNTED if told.get(name) is not None]
+        if isinstance(told.get("in"), int | float):
+            parts.insert(0, f"again in {told['in']:g} s" if told["in"] else "again at once")
+        if told.get("unknown"):
+            parts.append("the outcome is unknown")
+        parts.append(person(told))
+        if isinstance(told.get("error"), Mapping):
+            parts.append(error_line(told["error"]))
+        return "  ".join(part for part in parts if part)
+
+
+#: Members of a fact's data that are shown by their names.
+_COUNTED = ("attempt", "retry", "run", "from", "command", "compensation")
+
 
 def facts_of(entry: Mapping[str, Any]) -> list[Fact]:
     """The facts of a history row."""
-    return [Fact(fact["type"], fact["step"]) for fact in entry["facts"]]
+    return [Fact(fact["type"], fact["step"], _mapping(fact.get("data"))) for fact in entry["facts"]]
+
+
+def stimulus_of(entry: Mapping[str, Any]) -> str:
+    """What caused a transition; of a command also which, and by whom."""
+    stimulus = entry["stimulus"]
+    told = _mapping(stimulus.get("data"))
+    parts = [stimulus.get("kind"), told.get("command"), person(told)]
+    return " ".join(str(part) for part in parts if part)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 class Teller:
@@ -57,7 +102,8 @@ class Teller:
                     continue  # its start follows in the same transition
                 if fact.step and fact.step not in self._names:
                     self._names = names_of(self._client.steps(self._id))
-                yield f"{entry['sequence']:>4}  {clock(entry)}  {fact.sentence(self._names)}"
+                said = "  ".join(filter(None, (fact.sentence(self._names), fact.details())))
+                yield f"{entry['sequence']:>4}  {clock(entry)}  {said}"
 
 
 def clock(entry: Mapping[str, Any]) -> str:

@@ -10,7 +10,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
+from orchestrator.cli.details import attempt_line
 from orchestrator.cli.output import coloured
+from orchestrator.cli.story import person
 from orchestrator.client import Run, Step
 
 _MARKS = {
@@ -39,7 +41,12 @@ def step_tree(run: Run, steps: Iterable[Step]) -> RenderableType:
 
 def _grow(tree: Tree, parent: int, children: dict[int, list[Step]], undone: set[int]) -> None:
     for step in children.get(parent, ()):
-        _grow(tree.add(_line(step, step.id in undone)), step.id, children, undone)
+        branch = tree.add(_line(step, step.id in undone))
+        if len(step.attempts) > 1:
+            for attempt in step.attempts:
+                if attempt.error:
+                    branch.add(Text(attempt_line(attempt), style="dim"))
+        _grow(branch, step.id, children, undone)
 
 
 def _headline(run: Run) -> Text:
@@ -78,6 +85,10 @@ def _details(step: Step) -> str:
         parts.append(f"attempt {len(step.attempts)}")
     if step.attempts and step.attempts[-1].worker:
         parts.append(f"on {step.attempts[-1].worker}")
+    if step.child:
+        parts.append(f"sub-workflow {step.child}")
+    if step.skipped:
+        parts.append(f"skipped {person(step.skipped)}".rstrip())
     if step.error:
         parts.append(str(step.error.get("detail") or step.error.get("title") or ""))
     return "".join(f"  {part}" for part in parts if part)

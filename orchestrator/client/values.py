@@ -86,7 +86,9 @@ class Step:
     """One execution of a task within an instance.
 
     `parent` is the id of the step that contains it, 0 for the outermost; `compensates` the
-    id of the step that it undoes, where it does that.
+    id of the step that it undoes, where it does that; `child` the id of the sub-workflow's
+    instance that it started. `arguments` are those of its call, secrets masked; `skipped` is
+    ``{at, by, reason}`` where a person let it end.
     """
 
     id: int
@@ -99,6 +101,9 @@ class Step:
     error: Json = None
     attempts: tuple[Attempt, ...] = ()
     compensates: int | None = None
+    child: str | None = None
+    arguments: Json = None
+    skipped: Json = None
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -114,6 +119,9 @@ class Step:
             output=data.get("output"),
             error=data.get("error"),
             compensates=data.get("compensates"),
+            child=data.get("child"),
+            arguments=data.get("arguments"),
+            skipped=data.get("skipped"),
             attempts=tuple(Attempt.from_json(attempt) for attempt in data.get("attempts") or ()),
             data=data,
         )

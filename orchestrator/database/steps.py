@@ -38,7 +38,8 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """A step; payloads are JSON text, `retry_at` is when its next try is due."""
+    """A step; payloads and `call` are JSON text, `retry_at` is when its next try is due, `child`
+    the sub-workflow's instance that it started."""
 
     id: int
     parent: int
@@ -55,13 +56,16 @@ class StepRow:
     output: str | None
     error: str | None
     retry_at: datetime | None
+    call: str | None
+    child: str | None
 
 
 _STEP = (
     "select s.id, s.parent, s.ref, s.kind, s.index, s.status, s.unknown, s.undo, s.undoes,"
     " s.started_at, s.ended_at, s.input::text, s.output::text, s.error::text,"
     " (select t.due_at from orchestrator.timers t where t.instance_id = s.instance_id"
-    "  and t.step = s.id and t.kind = 'retry')"
+    "  and t.step = s.id and t.kind = 'retry'),"
+    " s.call::text, s.state ->> 'child'"
     " from orchestrator.steps s"
 )
 _ATTEMPT = (
@@ -109,6 +113,29 @@ def attempts(reader: Reader, instance: str, steps: Sequence[int]) -> dict[int, l
     for row in reader.all(_ATTEMPT, (instance, list(steps))) if steps else ():
         found.setdefault(row[0], []).append(AttemptRow(*row))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """That a person let a step end with an output of theirs; `data` is JSON text of ``{by?,
+    reason?}``, or None."""
+
+    step: int
+    at: datetime
+    data: str | None
+
+
+def skips(reader: Reader, instance: str, ends: Sequence[datetime]) -> dict[int, Skip]:
+    """Which steps were skipped, of those that ended at these times: history tells by whom."""
+    if not ends:
+        return {}
+    rows = reader.all(
+        "select (fact ->> 1)::int, h.at, (fact -> 2)::text from orchestrator.history h"
+        " cross join lateral json_array_elements(h.facts) fact"
+        " where h.instance_id = %s and h.at = any(%s) and fact ->> 0 = 'task.passed'",
+        (instance, list(ends)),
+    )
+    return {row[0]: Skip(*row) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from api import arguments
 from orchestrator.ids import new_id
 from tests.support.api import Api, document, problem
 
@@ -56,6 +57,111 @@ def test_a_call_that_no_worker_has_taken_is_pending(api: Api):
     assert api.get(f"/v1/instances/{id}/steps/{step['id']}").json == step
     (waiting,) = api.get(f"/v1/instances/{id}").json["waiting_for"]
     assert (waiting["kind"], waiting["reference"]) == ("call", "/do/0/pay")
+
+
+def test_a_step_shows_its_arguments_as_they_were_evaluated(api: Api):
+    with_ = {"amount": "${ .n + 1 }", "to": "${ $workflow.input.who }"}
+    id = running(
+        api,
+        [
+            {"as": {"set": {"n": 6}}},
+            {"pay": {"call": "shop.pay", "with": with_}},
+        ],
+        input={"who": "ann"},
+    )
+    plain, pay = api.get(f"/v1/instances/{id}/steps").json["items"]
+    assert plain["arguments"] is None
+    assert pay["arguments"] == {
+        "task": "shop.pay", "args": [], "kwargs": {"amount": 7, "to": "ann"},
+    }  # fmt: skip
+    assert api.get(f"/v1/instances/{id}/steps/{pay['id']}").json == pay
+
+
+@pytest.mark.parametrize(
+    ("task", "shown"),
+    [
+        (
+            {"call": "celery", "with": {"task": "shop.pay",
+             "args": ["${ .n }", "${ $secrets.pin }"],
+             "kwargs": {"all": "${ $secrets }", "text": "Bearer x"}}},
+            {"task": "shop.pay", "args": [1, "***"], "kwargs": {"all": "***", "text": "Bearer x"}},
+        ),
+        (
+            {"call": "shop.pay", "with": {"pin": '${ "a" + $secrets.pin }', "n": "${ .n + 1 }",
+             "bad": "${ .n.x }"}},
+            {"task": "shop.pay", "args": [],
+             "kwargs": {"pin": "***", "n": 2, "bad": "${ .n.x }"}},
+        ),
+        (
+            {"call": "http", "with": {"method": "get", "headers": {"X-Pin": "${ $secrets.pin }"},
+             "endpoint": {"uri": "https://a.example/x",
+                          "authentication": {"bearer": {"token": "${ $secrets.pin }"}}}}},
+            {"call": "http", "with": {"method": "get", "headers": {"X-Pin": "***"},
+             "endpoint": {"uri": "https://a.example/x", "authentication": "***"}}},
+        ),
+        (
+            {"call": "http", "with": {"method": "get", "headers": {"Cookie": "pin=7"},
+             "endpoint": {"uri": "https://me:pin@a.example/x",
+                          "authentication": {"basic": {"username": "u", "password": "pin"}}}}},
+            {"call": "http", "with": {"method": "get", "headers": {"Cookie": "***"},
+             "endpoint": {"uri": "https://***@a.example/x", "authentication": "***"}}},
+        ),
+        (
+            {"call": "http", "with": {"method": "get", "endpoint":
+             {"uri": "https://a.example/", "authentication": {"use": "known"}}}},
+            {"call": "http", "with": {"method": "get", "endpoint":
+             {"uri": "https://a.example/", "authentication": {"use": "known"}}}},
+        ),
+    ],
+    ids=("celery", "by name", "http", "passwords in the document", "a name"),
+)  # fmt: skip
+def test_no_secret_is_among_the_arguments(
+    api: Api, monkeypatch: pytest.MonkeyPatch, task: dict[str, Any], shown: dict[str, Any]
+):
+    monkeypatch.setenv("ORCHESTRATOR_SECRET_PIN", "hunter2")
+    known = {"known": {"bearer": {"token": "${ $secrets.pin }"}}}
+    use = {"secrets": ["pin"], "authentications": known}
+    api.deploy(document(do=[{"it": task}], use=use))
+    id = api.start(input={"n": 1})
+    drain(api, id)
+    answer = api.get(f"/v1/instances/{id}/steps")
+    assert answer.json["items"][0]["arguments"] == shown
+    assert "hunter2" not in answer.text
+
+
+def test_expressions_that_take_too_long_are_shown_as_they_are(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(arguments, "LONGEST", -1.0)
+    do = [{"it": {"call": "a", "with": {"pin": "${ $secrets.pin }", "n": "${ .n }"}}}]
+    api.deploy(document(do=do, use={"secrets": ["pin"]}))
+    id = api.start(input={"n": 1})
+    drain(api, id)
+    (step,) = api.get(f"/v1/instances/{id}/steps").json["items"]
+    assert step["arguments"]["kwargs"] == {"pin": "***", "n": "${ .n }"}
+
+
+def test_a_step_that_was_skipped_says_by_whom(api: Api):
+    id = running(api, [*WAIT, {"pay": CALL[0]["pay"]}])
+    body = {"step": 1, "output": {"a": 1}, "reason": "it takes too long"}
+    assert api.post(f"/v1/instances/{id}/skip", json=body).status_code == 202
+    drain(api, id)
+    pause, pay = api.get(f"/v1/instances/{id}/steps").json["items"]
+    assert pause["skipped"] == {
+        "at": pause["ended_at"], "by": "anonymous", "reason": "it takes too long",
+    }  # fmt: skip
+    assert pay["skipped"] is None
+    assert api.post(f"/v1/instances/{id}/skip", json={"step": pay["id"]}).status_code == 202
+    drain(api, id)
+    assert api.get(f"/v1/instances/{id}/steps/{pay['id']}").json["skipped"]["reason"] is None
+
+
+def test_a_step_names_its_sub_workflow(api: Api):
+    api.deploy(document("kid", do=WAIT))
+    run = {"run": {"workflow": {"namespace": "shop", "name": "kid", "version": "1.0.0"}}}
+    id = running(api, [{"sub": run}])
+    (step,) = api.get(f"/v1/instances/{id}/steps").json["items"]
+    assert api.get(f"/v1/instances/{step['child']}").json["workflow"]["name"] == "kid"
 
 
 def test_what_an_instance_waits_for(api: Api):

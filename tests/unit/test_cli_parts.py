@@ -14,10 +14,12 @@ from rich.console import Console
 from ruamel.yaml import YAML
 
 from orchestrator.cli import main
+from orchestrator.cli.details import step_lines
 from orchestrator.cli.exits import Exit, exit_of, failure_of
 from orchestrator.cli.graph import Flowchart
 from orchestrator.cli.options import JsonValue, KeyValue
 from orchestrator.cli.output import Printer
+from orchestrator.cli.story import facts_of, stimulus_of
 from orchestrator.cli.tree import step_tree
 from orchestrator.client import ApiError, Run, Step
 from orchestrator.document.model import Workflow
@@ -182,3 +184,87 @@ def test_a_step_links_to_its_page_in_flower():
     console = Console(file=told, force_terminal=True, legacy_windows=False)
     console.print(step_tree(run("completed"), [Step.from_json({**step, "attempts": [attempt]})]))
     assert f"http://f/task/{ID}" in told.getvalue()
+
+
+ERROR = {"title": "declined", "status": 402, "detail": "the card is empty"}
+
+
+def entry(type: str, data: Any = None, stimulus: Any = None) -> dict[str, Any]:
+    fact = {"type": type, "step": None, "data": data}
+    return {"sequence": 1, "at": "2026-01-01T00:00:00Z", "stimulus": stimulus, "facts": [fact]}
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (None, ""),
+        ({"in": 2.5, "retry": 3, "error": ERROR},
+         "again in 2.5 s  retry 3  declined (402) · the card is empty"),
+        ({"in": 0, "error": None}, "again at once"),
+        ({"attempt": 2, "error": ERROR}, "attempt 2  declined (402) · the card is empty"),
+        ({"run": 2, "from": 4, "by": "ann", "reason": "paid"}, "run 2  from 4  by ann: paid"),
+        ({"by": 7}, ""),  # a step that undid it
+        ({"reason": "too late"}, "too late"),
+        ({"error": ERROR, "unknown": True},
+         "the outcome is unknown  declined (402) · the card is empty"),
+    ],
+)  # fmt: skip
+def test_history_tells_reason_delay_and_who(data: Any, said: str):
+    (fact,) = facts_of(entry("task.retried", data))
+    assert fact.details() == said
+
+
+def test_history_tells_which_command_it_was():
+    told = {"command": "suspend", "by": "ann", "reason": "lunch"}
+    for stimulus, said in (
+        ({"kind": "command", "data": told}, "command suspend by ann: lunch"),
+        ({"kind": "timer", "data": {"kind": "retry"}}, "timer"),
+        ({"kind": "result"}, "result"),
+    ):
+        assert stimulus_of(entry("x", stimulus=stimulus)) == said
+
+
+def attempt(number: int, state: str, **more: Any) -> dict[str, Any]:
+    return {"id": ID, "number": number, "state": state, "task": "pay", "queue": "q", **more}
+
+
+STEP: dict[str, Any] = {
+    "id": 3,
+    "reference": "/do/0/pay",
+    "name": "pay",
+    "kind": "call",
+    "status": "completed",
+    "arguments": {"task": "pay", "args": [1], "kwargs": {"pin": "***"}},
+    "input": {"n": 1},
+    "child": "01900000-0000-7000-8000-00000000000c",
+    "skipped": {"at": "2026-01-01T00:00:00Z", "by": "ann", "reason": "paid in cash"},
+    "attempts": [
+        attempt(1, "failed", worker="w1@h", error=ERROR, traceback="Traceback\n  Declined: no"),
+        attempt(2, "lost", error={"title": "lost", "status": 500}),
+    ],
+}
+
+
+def test_a_step_is_shown_whole():
+    lines = list(step_lines(Step.from_json(STEP)))
+    text = "\n".join(lines)
+    for said in (
+        "pay  call  completed  /do/0/pay  (step 3)",
+        "skipped by ann: paid in cash",
+        f"sub-workflow: {STEP['child']}",
+        '"pin": "***"',
+        "attempt 1 failed  on w1@h  declined (402) · the card is empty",
+        "    Declined: no",
+        "attempt 2 lost  lost (500)",
+    ):
+        assert said in text, text
+
+
+def test_the_tree_shows_each_attempts_error_who_skipped_and_the_sub_workflow():
+    console = Console(file=StringIO(), width=200)
+    console.print(step_tree(run("completed"), [Step.from_json(STEP)]))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"sub-workflow {STEP['child']}" in text
+    assert "skipped by ann: paid in cash" in text
+    assert "attempt 1 failed  on w1@h  declined (402) · the card is empty" in text
+    assert "attempt 2 lost  lost (500)" in text
