@@ -81,7 +81,9 @@ class LazyGroup(click.Group):
             raise Failure(f"{error.filename}: {error.strerror}", Exit.USAGE) from error
         except UnicodeEncodeError as error:  # an argument of bytes that are not UTF-8
             raise Failure(f"{error.object!r} is not UTF-8", Exit.USAGE) from error
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except click.Abort as error:  # a question was not answered with yes
+            raise Failure("nothing was done", Exit.USAGE) from error
+        except (click.ClickException, click.exceptions.Exit):
             raise
         except Exception as error:  # whatever it is: a person gets a sentence, a script a status
             raise _unexpected(error) from error

@@ -14,7 +14,7 @@ from orchestrator.cli.details import step_lines
 from orchestrator.cli.exits import exit_of, leave
 from orchestrator.cli.follow import follow
 from orchestrator.cli.lookup import find_instance, step_number
-from orchestrator.cli.options import KeyValue, Shared, limit_option, shared_options
+from orchestrator.cli.options import KeyValue, PastTime, Shared, limit_option, shared_options
 from orchestrator.cli.output import progress_console, stdout_console
 from orchestrator.cli.story import Names, clock, error_line, facts_of, names_of, stimulus_of
 from orchestrator.cli.tree import step_tree
@@ -29,13 +29,19 @@ _LISTED = ("id", "workflow", "version", "status", "compensation", "started_at", 
 @click.option("--compensation", help="none, running, completed or failed.")
 @click.option("--workflow", help="namespace/name")
 @click.option("--label", "labels", type=KeyValue(), multiple=True, help="A label; repeatable.")
+@click.option("--business-id", help="Your own id, whole.")
+@click.option("--since", "started_after", type=PastTime(), help="Started later; 2h: so long ago.")
+@click.option("--until", "started_before", type=PastTime(), help="Started before.")
 @limit_option
 @shared_options
 def list_instances(
     shared: Shared, labels: Sequence[tuple[str, str]], limit: int, **filters: str | None
 ) -> None:
-    """List instances, newest first."""
-    query = {name: value for name, value in filters.items() if value}
+    """List instances, newest first.
+
+    TIME is RFC 3339 (2030-01-31T12:00:00Z), a date, or so long ago: 90s, 15m, 2h, 7d.
+    """
+    query = {name: value for name, value in filters.items() if value is not None}
     query |= {f"label.{name}": value for name, value in labels}
     with shared.client() as client:
         runs = islice(client.instances(**query), limit or None)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.output import FORMATS, Printer
+from orchestrator.clock import now
 
 if TYPE_CHECKING:
     from orchestrator.client import Client
@@ -132,3 +135,26 @@ class KeyValue(click.ParamType[tuple[str, str]]):
         if not key or not equals:
             self.fail(f"{value!r} is not of the form key=value", param, ctx)
         return key, text
+
+
+class PastTime(click.ParamType[str]):
+    """A time: RFC 3339, a date (its midnight, UTC), or so long ago (``90s 15m 2h 7d``)."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The time as the API takes it: RFC 3339, in UTC."""
+        text = str(value).strip()
+        try:
+            if ago := _AGO.fullmatch(text):
+                found = now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+            else:
+                found = datetime.fromisoformat(text)
+            in_utc = found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{text!r} is no time, such as 2030-01-31T12:00:00Z or 2h", param, ctx)
+        return in_utc.isoformat().replace("+00:00", "Z")
+
+
+_AGO = re.compile(r"([0-9]{1,9})([smhdw])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

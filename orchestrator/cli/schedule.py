@@ -15,7 +15,7 @@ from rich.markup import escape
 from orchestrator.cli.completion import schedules
 from orchestrator.cli.exits import Exit, Failure
 from orchestrator.cli.lookup import find_id, is_beginning, is_id
-from orchestrator.cli.options import JsonValue, Shared, limit_option, shared_options
+from orchestrator.cli.options import JsonValue, Shared, shared_options
 from orchestrator.cli.output import progress_console
 from orchestrator.client import Client
 from orchestrator.client.paths import path
@@ -62,7 +62,14 @@ def next_(shared: Shared, name: str, count: int) -> None:
 @schedule.command()
 @_name
 @click.option("--outcome", help="One or more outcomes: skipped,queued")
-@limit_option
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="How many at most; 0: all.",
+)
 @shared_options
 def ledger(shared: Shared, name: str, outcome: str | None, limit: int) -> None:
     """Show what became of the due times, the latest first."""

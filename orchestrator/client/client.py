@@ -73,7 +73,7 @@ class Client(Administration):
         )
 
     def workflows(self, **filters: str) -> Iterator[dict[str, Any]]:
-        """Every deployed version."""
+        """Deployed workflows by namespace and name, each with its newest version."""
         return self.pages("/v1/workflows", filters)
 
     def workflow(self, workflow: str, version: str | None = None) -> dict[str, Any]:
@@ -91,6 +91,17 @@ class Client(Administration):
             if error.status == 404:
                 return None
             raise
+
+    def versions(self, workflow: str) -> Iterator[dict[str, Any]]:
+        """Every version of a workflow, newest first. Raises `ApiError` 404."""
+        return self.pages(f"{workflow_path(workflow)}/versions")
+
+    def delete_workflow(self, workflow: str, version: str | None = None) -> None:
+        """Remove a workflow with all its versions, or one of them.
+
+        Raises `ApiError`: 404, 409 while instances of it run or can still be compensated.
+        """
+        self.transport.request("DELETE", workflow_path(workflow, version))
 
     # --- instances
 

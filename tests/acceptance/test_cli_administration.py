@@ -63,3 +63,44 @@ def test_many_instances_are_told_by_an_operation(cli, tmp_path):
     again = cli("cancel", "--query", query, "--yes")
     assert (again.returncode, "nothing matches" in again.stderr) == (0, True)
     assert cli("operation", "stop", told["id"]).returncode != 0
+
+
+def test_workflows_are_listed_read_back_and_removed(cli, tmp_path):
+    text = "document: {dsl: 1.0.3, namespace: read, name: back, version: 1.0.%d}  # as it was\n"
+    for patch in (1, 2):
+        (tmp_path / "back.yaml").write_text(text % patch + "do: [{a: {set: {x: 1}}}]\n")
+        assert cli("deploy", "back.yaml").returncode == 0
+    listed = json.loads(cli("workflow", "list", "--namespace", "read", "-o", "json").stdout)
+    assert [(each["name"], each["version"]) for each in listed] == [("back", "1.0.2")]
+    assert cli("workflow", "show", "read/back").stdout == (tmp_path / "back.yaml").read_text()
+    assert "1.0.1" in cli("workflow", "show", "read/back", "--version", "1.0.1").stdout
+    versions = json.loads(cli("workflow", "versions", "read/back", "-o", "json").stdout)
+    assert [each["version"] for each in versions] == ["1.0.2", "1.0.1"]
+    assert cli("workflow", "delete", "read/back", "--version", "1.0.1").returncode == 0
+    assert cli("workflow", "delete", "read/back", input="n\n").returncode == 2
+    assert cli("workflow", "show", "read/back").returncode == 0
+    assert cli("workflow", "delete", "read/back", "--yes").returncode == 0
+    for words in (("show",), ("versions",), ("delete", "--yes")):
+        assert cli("workflow", *words, "read/back").returncode == 3
+
+
+def test_an_instance_is_found_by_business_id_and_attempt_and_its_logs_are(cli, dev, tmp_path):
+    (tmp_path / "found.yaml").write_text(
+        "document: {dsl: 1.0.3, namespace: read, name: found, version: 1.0.0}\n"
+        "do: [{pay: {call: shop.tasks.refund, with: {nothing: 7}}}]\n"
+    )
+    done = cli("run", "found.yaml", "--business-id", "found-1", "-o", "json")
+    assert done.returncode == 1, done.stderr
+    shown = json.loads(cli("show", "found-1", "-o", "json").stdout)
+    (step,) = shown["steps"]
+    assert step["arguments"] == {"task": "shop.tasks.refund", "args": [], "kwargs": {"nothing": 7}}
+    attempt = step["attempts"][0]["id"]
+    for name in (shown["id"], shown["id"][:-2], attempt):
+        assert json.loads(cli("show", name, "-o", "json").stdout)["id"] == shown["id"]
+    whole = cli("show", "found-1", "pay").stdout
+    assert '"nothing": 7' in whole
+    assert "TypeError" in whole
+    assert attempt in whole
+    said = cli("logs", "found-1", "--data", str(dev.data)).stdout
+    assert attempt in said
+    assert "TypeError" in said

@@ -245,3 +245,33 @@ def test_other_ids_may_be_short_too():
         assert ambiguous.exit_code == 2
         assert ID in ambiguous.stderr
         assert run("--url", url, "key", "revoke", "02").exit_code == 3
+
+
+def test_a_list_is_filtered_by_time_and_business_id():
+    asked: list[dict[str, list[str]]] = []
+
+    def remember(_: str, query: dict[str, list[str]]) -> Any:
+        asked.append(query)
+        return {"items": [], "next": None}
+
+    words = ("--since", "2030-01-01", "--until", "2030-01-02T00:00:00+01:00")
+    with api(remember) as (url, _):
+        assert run("--url", url, "list", *words, "--business-id", "o 7").exit_code == 0
+    assert asked == [
+        {
+            "started_after": ["2030-01-01T00:00:00Z"],
+            "started_before": ["2030-01-01T23:00:00Z"],
+            "business_id": ["o 7"],
+        }
+    ]
+
+
+def test_so_many_rows_of_the_ledger_are_printed():
+    def ledger(at: str, _: Any) -> Any:
+        return {"items": [{"id": ID, "kind": "cron"}] * (1 if at.count("/") == 2 else 9),
+                "next": None}  # fmt: skip
+
+    with api(ledger) as (url, _):
+        for option in ("-n", "--limit"):
+            done = run("--url", url, "schedule", "ledger", ID, option, "3", "-o", "jsonl")
+            assert len(done.stdout.splitlines()) == 3

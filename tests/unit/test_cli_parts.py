@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from click.testing import CliRunner
 from rich.console import Console
 from ruamel.yaml import YAML
 
-from orchestrator.cli import main
+from orchestrator.cli import main, options
 from orchestrator.cli.details import step_lines
 from orchestrator.cli.exits import Exit, exit_of, failure_of
 from orchestrator.cli.graph import Flowchart
-from orchestrator.cli.options import JsonValue, KeyValue
+from orchestrator.cli.options import JsonValue, KeyValue, PastTime
 from orchestrator.cli.output import Printer
 from orchestrator.cli.story import facts_of, stimulus_of
 from orchestrator.cli.tree import step_tree
@@ -184,6 +185,24 @@ def test_a_step_links_to_its_page_in_flower():
     console = Console(file=told, force_terminal=True, legacy_windows=False)
     console.print(step_tree(run("completed"), [Step.from_json({**step, "attempts": [attempt]})]))
     assert f"http://f/task/{ID}" in told.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2030-01-31T12:00:00Z", "2030-01-31T12:00:00Z"),
+        ("2030-01-31T12:00:00+02:00", "2030-01-31T10:00:00Z"),
+        ("2030-01-31", "2030-01-31T00:00:00Z"),
+        ("90s", "2029-12-31T23:58:30Z"),
+        ("15m", "2029-12-31T23:45:00Z"),
+        ("2h", "2029-12-31T22:00:00Z"),
+        ("7d", "2029-12-25T00:00:00Z"),
+        ("1w", "2029-12-25T00:00:00Z"),
+    ],
+)
+def test_a_time_may_be_so_long_ago(monkeypatch: pytest.MonkeyPatch, text: str, time: str):
+    monkeypatch.setattr(options, "now", lambda: datetime(2030, 1, 1, tzinfo=UTC))
+    assert PastTime().convert(text, None, None) == time
 
 
 ERROR = {"title": "declined", "status": 402, "detail": "the card is empty"}
