@@ -131,16 +131,19 @@ def test_what_answers_otherwise_than_the_api_is_no_traceback(words: tuple[str, .
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("so it is"), OSError("so it is"), RecursionError("so it is")]
+)
 def test_a_bug_is_named_with_its_places_and_is_no_fault_of_an_instance(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, error: Exception
 ):
     def broken(*_: Any, **__: Any) -> Any:
-        raise ZeroDivisionError("by zero")
+        raise error
 
     monkeypatch.setattr(Client, "instances", broken)
     result = run("list")
     assert result.exit_code == 5
-    assert "ZeroDivisionError: by zero" in result.stderr
+    assert f"{type(error).__name__}: so it is" in result.stderr
     assert "test_cli_ids.py" in result.stderr
     assert "Traceback" not in result.stderr
 
