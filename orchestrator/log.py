@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from io import StringIO
 from typing import Any, TextIO
 
 import structlog
@@ -107,8 +108,7 @@ def _of_celery(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
 
 def _console(colors: bool) -> Processor:
-    plain = structlog.dev.plain_traceback
-    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)
+    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_plain_traceback)
 
 
 def _as_json(choice: str, stream: TextIO) -> bool:
@@ -123,10 +123,19 @@ def _sentence_first(_logger: WrappedLogger, _method: str, event: EventDict) -> E
 
 def _one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """No text from outside can forge a second line, or command the terminal."""
-    sentence = str(event["event"])
-    if not sentence.isprintable():
-        event["event"] = "".join(map(_visible, sentence))
+    event["event"] = str(event["event"])
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = "".join(map(_visible, value))
     return event
+
+
+def _plain_traceback(stream: TextIO, exc_info: Any) -> None:
+    """A traceback of several lines, in which an exception's text can't command the terminal."""
+    text = StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    lines = text.getvalue().split("\n")
+    stream.write("\n".join("".join(map(_visible, line)) for line in lines))
 
 
 def _visible(character: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.cli.story import error_line, person
+from orchestrator.cli.terminal import visible
 from orchestrator.client import Attempt, Step
 
 Json = Any
@@ -43,7 +44,7 @@ def attempt_line(attempt: Attempt) -> str:
     parts = [f"attempt {attempt.number} {attempt.state}"]
     parts += [f"on {attempt.worker}"] if attempt.worker else []
     parts += [error_line(attempt.error)] if attempt.error else []
-    return "  ".join(parts)
+    return visible("  ".join(parts))
 
 
 def _attempt(attempt: Attempt) -> Iterator[str]:

@@ -14,6 +14,7 @@ from rich.syntax import Syntax
 from orchestrator.cli.exits import Exit, Failure, leave
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import progress_console, stdout_console
+from orchestrator.cli.terminal import say, visible_lines
 from orchestrator.client import ApiError, Client, Deployed
 
 _files = click.argument(
@@ -42,7 +43,7 @@ def validate(shared: Shared, files: Sequence[Path]) -> None:
             found += [_finding(file, vars_of(problem), "error") for problem in error.problems]
     if shared.printer.table:
         for finding in found:
-            click.echo(_line(finding))
+            say(_line(finding))
         if not invalid:
             progress_console().print("[green]valid[/]")
     else:
@@ -128,17 +129,17 @@ def _show_difference(client: Client, file: Path, deployed: Deployed) -> None:
     there = client.source(deployed.workflow)
     name = f"{deployed.workflow} {deployed.version}"
     if there is None:
-        click.echo(f"{name}: new workflow")
+        say(f"{name}: new workflow")
         return
     lines = list(_difference(there, read(file).decode(), str(file)))
     if not lines:
-        click.echo(f"{name}: unchanged")
+        say(f"{name}: unchanged")
         return
     console = stdout_console()
     if console.is_terminal:
-        console.print(Syntax("\n".join(lines), "diff", background_color="default"))
+        console.print(Syntax(visible_lines("\n".join(lines)), "diff", background_color="default"))
     else:
-        click.echo("\n".join(lines))
+        say("\n".join(lines))
 
 
 def _difference(there: str, here: str, name: str) -> Iterable[str]:

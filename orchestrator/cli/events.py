@@ -12,6 +12,7 @@ import click
 from orchestrator.cli.exits import Exit, Failure
 from orchestrator.cli.lookup import find_id, find_instance
 from orchestrator.cli.options import JsonValue, KeyValue, Shared, limit_option, shared_options
+from orchestrator.cli.terminal import in_json
 from orchestrator.client import Client
 from orchestrator.client.paths import path
 
@@ -125,4 +126,4 @@ def watch(shared: Shared, count: int | None, **filters: str | None) -> None:
     with shared.client() as client:
         query = _query(client, filters, "instance")
         for found in islice(client.events(**query), count):
-            click.echo(json.dumps(found, ensure_ascii=False))
+            click.echo(in_json(json.dumps(found, ensure_ascii=False)))

@@ -36,10 +36,11 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it on stderr."""
-        from rich.console import Console
         from rich.markup import escape
 
-        console = Console(stderr=True, file=file, highlight=False, soft_wrap=True)
+        from orchestrator.cli.safe_console import SafeConsole
+
+        console = SafeConsole(stderr=True, file=file, highlight=False, soft_wrap=True)
         console.print(f"[bold red]error[/] {escape(self.message)}")
         if self.hint:
             console.print(f"[dim]{escape(self.hint)}[/]")

@@ -14,6 +14,7 @@ from orchestrator.cli.documents import media_type, read
 from orchestrator.cli.exits import Exit, Failure
 from orchestrator.cli.lookup import find_instance, is_id
 from orchestrator.cli.options import Shared, shared_options
+from orchestrator.cli.terminal import say
 from orchestrator.client import ApiError, Client
 from orchestrator.document.model import LISTS, Task, TaskList, Workflow
 
@@ -36,7 +37,7 @@ def graph(shared: Shared, what: str) -> None:
     workflow, statuses = _find(shared, what)
     lines = list(Flowchart(workflow, statuses).lines())
     if shared.printer.table:
-        click.echo("\n".join(lines))
+        say("\n".join(lines))
     else:
         shared.printer.value({"format": "mermaid", "text": "\n".join(lines)})
 

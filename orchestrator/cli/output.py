@@ -12,7 +12,10 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.terminal import in_json, is_harmful, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,16 +42,16 @@ _COLOURS = {
 
 def progress_console() -> Console:
     """Where progress goes: stderr. NO_COLOR is obeyed by rich."""
-    from rich.console import Console
+    from orchestrator.cli.safe_console import SafeConsole
 
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return SafeConsole(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
 def coloured(status: str) -> Text:
     """A status in its colour."""
     from rich.text import Text
 
-    return Text(status, style=_COLOURS.get(status, ""))
+    return Text(visible(status), style=_COLOURS.get(status, ""))
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Printer:
         """Print a list; a table shows `columns` only. Never cuts a value."""
         if self.format == "jsonl":
             for row in rows:
-                _write(json.dumps(row, ensure_ascii=False))
+                _write(in_json(json.dumps(row, ensure_ascii=False)))
         elif self.table:
             _print_table(list(rows), columns)
         else:
@@ -77,17 +80,17 @@ class Printer:
         if self.format == "yaml":
             _write_yaml(value)
         elif self.format == "jsonl":
-            _write(json.dumps(value, ensure_ascii=False))
+            _write(in_json(json.dumps(value, ensure_ascii=False)))
         else:
-            _write(json.dumps(value, ensure_ascii=False, indent=2))
+            _write(in_json(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def stdout_console(needed: int = 0) -> Console:
     """A console on stdout that is at least `needed` wide, so that nothing is cut."""
-    from rich.console import Console
+    from orchestrator.cli.safe_console import SafeConsole
 
     width = max(needed, shutil.get_terminal_size().columns if sys.stdout.isatty() else 0)
-    return Console(width=width or None, highlight=False)
+    return SafeConsole(width=width or None, highlight=False)
 
 
 def _print_table(rows: list[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -114,8 +117,8 @@ def _cell(column: str, value: Any) -> Text:
     if column in ("status", "compensation", "state"):
         return coloured(str(value))
     if isinstance(value, dict | list):
-        return Text(json.dumps(value, ensure_ascii=False))
-    return Text(str(value))
+        return Text(in_json(json.dumps(value, ensure_ascii=False)))
+    return Text(visible(str(value)))
 
 
 def _write(line: str) -> None:
@@ -131,4 +134,18 @@ def _write_yaml(value: Any) -> None:
 
     yaml = YAML()
     yaml.default_flow_style = False
-    yaml.dump(value, sys.stdout)
+    text = StringIO()
+    yaml.dump(_quoted(value), text)
+    # What would act on a terminal stands between double quotes, where YAML has JSON's escapes.
+    sys.stdout.write(in_json(text.getvalue()))
+
+
+def _quoted(value: Any) -> Any:
+    """The value with the texts that would act on a terminal between double quotes."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    if isinstance(value, str):
+        return DoubleQuotedScalarString(value) if is_harmful(value) else value
+    if isinstance(value, dict):
+        return {_quoted(key): _quoted(item) for key, item in value.items()}
+    return [_quoted(item) for item in value] if isinstance(value, list) else value

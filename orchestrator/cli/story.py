@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.cli.terminal import visible
 from orchestrator.client import Client, Step
 
 Names = Mapping[int, str]
@@ -26,7 +27,7 @@ def error_line(error: Mapping[str, Any]) -> str:
     """A DSL error in one line."""
     title = error.get("title") or str(error.get("type", "")).rsplit("/", 1)[-1]
     parts = [f"{title} ({error.get('status')})", error.get("detail"), error.get("instance")]
-    return " · ".join(str(part) for part in parts if part)
+    return visible(" · ".join(str(part) for part in parts if part))
 
 
 def person(told: Mapping[str, Any]) -> str:

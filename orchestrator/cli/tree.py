@@ -13,6 +13,7 @@ from rich.tree import Tree
 from orchestrator.cli.details import attempt_line
 from orchestrator.cli.output import coloured
 from orchestrator.cli.story import person
+from orchestrator.cli.terminal import visible
 from orchestrator.client import Run, Step
 
 _MARKS = {
@@ -59,7 +60,7 @@ def _headline(run: Run) -> Text:
 def _line(step: Step, undone: bool) -> Text:
     mark, style = _MARKS.get(step.status, ("?", ""))
     link = step.attempts[-1].flower_url if step.attempts else None
-    line = Text.assemble((mark, style), " ", (step.name, f"link {link}" if link else ""))
+    line = Text.assemble((mark, style), " ", (visible(step.name), f"link {link}" if link else ""))
     if step.compensates is not None:
         line.append(" (undoing)", style="magenta")
     if undone:
@@ -91,7 +92,7 @@ def _details(step: Step) -> str:
         parts.append(f"skipped {person(step.skipped)}".rstrip())
     if step.error:
         parts.append(str(step.error.get("detail") or step.error.get("title") or ""))
-    return "".join(f"  {part}" for part in parts if part)
+    return visible("".join(f"  {part}" for part in parts if part))
 
 
 def _duration(start: str | None, end: str | None) -> str:

@@ -12,6 +12,7 @@ from orchestrator.cli.demo.expectations import Check, Tables
 from orchestrator.cli.demo.shop import Shop, find_project
 from orchestrator.cli.demo.transcript import print_lines, transcript
 from orchestrator.cli.exits import Exit, Failure
+from orchestrator.cli.output import progress_console
 from orchestrator.cli.stack import Stack
 from orchestrator.cli.tree import step_tree
 from orchestrator.client import Client, Run, Step
@@ -48,7 +49,7 @@ def _order(
     console.print()
     what = f"{order['quantity']} {order['item']}s, card {order['card']}"
     console.rule(f"order {order['id']}: {what}", align="left")
-    with Console(stderr=True).status("waiting for its end"):
+    with progress_console().status("waiting for its end"):
         run = client.start("shop/order", order, business_id=order["id"], wait=PATIENCE)
     if not run.ended:
         raise Failure(f"order {order['id']} did not end: it is {run.status}", Exit.WAIT_TIMED_OUT)

@@ -18,6 +18,7 @@ from rich.markup import escape
 from orchestrator.cli.exits import Exit, leave
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import progress_console, stdout_console
+from orchestrator.cli.terminal import command
 from orchestrator.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _finding(kind: Kind, row: Row, state: str) -> Finding:
     from orchestrator.cli.doctor.installation import Finding
 
     told = {"instance": row.instance, "subject": row.subject, "step": row.step, **row.about}
-    advice = kind.advice.format_map(told) if kind.advice else None
+    advice = command(kind.advice, told) if kind.advice else None
     if state == "found" and kind.mend is not None:
         advice = "; ".join(filter(None, (f"--repair: {kind.remedy}", advice)))
     if state == "mended":
