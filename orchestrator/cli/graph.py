@@ -14,7 +14,7 @@ from orchestrator.cli.documents import media_type, read
 from orchestrator.cli.exits import Exit, Failure
 from orchestrator.cli.lookup import find_instance, is_id
 from orchestrator.cli.options import Shared, shared_options
-from orchestrator.cli.terminal import say
+from orchestrator.cli.terminal import command, say
 from orchestrator.client import ApiError, Client
 from orchestrator.document.model import LISTS, Task, TaskList, Workflow
 
@@ -63,7 +63,9 @@ def _load(file: Path) -> dict[str, Any]:
         return load(read(file), media_type(file)).document
     except DocumentError as error:
         raise Failure(
-            f"{file}: {error}", Exit.USAGE, f"See: orchestrator validate {file}"
+            f"{file}: {error}",
+            Exit.USAGE,
+            command("See: orchestrator validate {file}", {"file": file}),
         ) from error
 
 

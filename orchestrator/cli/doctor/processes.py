@@ -10,6 +10,7 @@ from orchestrator import clock
 from orchestrator.broker import REDIS, without_password
 from orchestrator.cli.doctor.installation import Finding
 from orchestrator.cli.doctor.ward import Answer, Ward
+from orchestrator.cli.terminal import command
 from orchestrator.database import ailments, processes
 from orchestrator.database.processes import Living
 
@@ -59,7 +60,7 @@ def _control(ward: Ward, workers: Sequence[Living]) -> Finding:
     if serving:
         return Finding("control", f"{len(serving)} serve the queue {queue}: {_names(serving)}")
     found = f"no live worker serves the control queue {queue}: no start and no command takes effect"
-    advice = f"start one: orchestrator worker -Q {queue}"
+    advice = command("start one: orchestrator worker -Q {queue}", {"queue": queue})
     if workers:
         advice += "; or set ORCHESTRATOR_SERVE_CONTROL=true for those that run"
     return Finding("control", found, advice, "failed")
