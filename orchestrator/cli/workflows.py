@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.markup import escape
 from orchestrator.cli.completion import workflows
 from orchestrator.cli.options import Shared, limit_option, shared_options
 from orchestrator.cli.output import progress_console
+from orchestrator.cli.terminal import visible_lines
 
 _LISTED = ("namespace", "name", "version", "title", "created_at")
 _VERSIONS = ("namespace", "name", "version", "digest", "created_at")
@@ -48,7 +50,9 @@ def show(shared: Shared, name: str, version: str | None) -> None:
             shared.printer.value(found)
             return
         text = client.source(name, found["version"])
-    click.echo((text or "").rstrip("\n"))
+    whole = (text or "").rstrip("\n")
+    # A file is given the document as it is, a terminal as it can be read.
+    click.echo(visible_lines(whole) if sys.stdout.isatty() else whole)
 
 
 @workflow.command()

@@ -20,9 +20,9 @@ from orchestrator.cli import main
 from orchestrator.cli.doctor import _finding
 from orchestrator.cli.doctor.kinds import KINDS
 from orchestrator.cli.exits import Failure
-from orchestrator.cli.story import error_line
 from orchestrator.cli.output import Printer, progress_console, stdout_console
 from orchestrator.cli.safe_console import SafeConsole
+from orchestrator.cli.story import error_line
 from orchestrator.cli.terminal import command, visible
 from orchestrator.cli.tree import step_tree
 from orchestrator.client import Run, Step
