@@ -1,12 +1,11 @@
-"""``/v1/instances/{id}/cancel`` and the other commands: asked for here, done by a worker.
+"""``/v1/instances/{id}/cancel`` and the other commands: decided here, carried on by workers.
 
-Each is a durable note in the instance's inbox. Whether the status allows it is checked when
-the note is put in, so that a person learns it at once, and again by the transition.
+The command's own move is made under the instance's row lock, so that the answer tells the
+state after it, or why it does not fit; see `api.deciding`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,9 +15,10 @@ from marshmallow import Schema
 
 from api import keyed, kinds, tags
 from api.bodies import takes
-from api.context import caller, entry, scope, state
-from api.instances import identified
-from api.problems import Problem
+from api.context import caller, entry
+from api.deciding import Change
+from api.instances import etag, identified
+from api.problems import MEDIA_TYPE, Problem
 from api.resource import Resource
 from api.schemas.commands import (
     AcceptedSchema,
@@ -27,9 +27,10 @@ from api.schemas.commands import (
     RetrySchema,
     SkipSchema,
 )
+from api.schemas.common import ProblemSchema
 from orchestrator.core.commands import COMMANDS as OBEYED
-from orchestrator.core.values import ENDED, OPEN, Status
-from orchestrator.database import audit, commands, steps
+from orchestrator.core.values import OPEN
+from orchestrator.database import audit, steps
 from orchestrator.database.commands import Target
 from orchestrator.database.connection import Transaction
 from orchestrator.database.idempotency import Answer
@@ -38,97 +39,73 @@ blueprint = Resource(
     "commands", __name__, url_prefix="/v1/instances/<id:id>", description="What people ask for."
 )
 
-_FAILED = frozenset({Status.FAULTED, Status.CANCELLED})
-
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command, and which instances it may be given to."""
+    """A command, and what its request may say. Which instances it fits, the core decides."""
 
     name: str
     summary: str
-    allows: Callable[[Target], bool]
     schema: type[Schema] = CommandSchema
 
 
 COMMANDS = (
+    Command("suspend", "Let the running steps finish, and start no more"),
+    Command("resume", "Go on with a suspended instance"),
+    Command("cancel", "Stop an instance and undo what it completed"),
+    Command("terminate", "Stop an instance and undo nothing"),
     Command(
-        "suspend",
-        "Let the running steps finish, and start no more",
-        lambda it: it.status in OPEN and it.status != Status.SUSPENDED,
+        "retry", "Open a new run of an instance that failed, its finished steps kept", RetrySchema
     ),
-    Command("resume", "Go on with a suspended instance", lambda it: it.status == Status.SUSPENDED),
-    Command(
-        "cancel",
-        "Stop an instance and undo what it completed",
-        lambda it: it.status in OPEN,
-    ),
-    Command(
-        "terminate",
-        "Stop an instance and undo nothing",
-        lambda it: it.status in OPEN or it.compensation == "running",
-    ),
-    Command(
-        "retry",
-        "Open a new run of an instance that failed, its finished steps kept",
-        lambda it: it.status in _FAILED and it.compensation == "none",
-        RetrySchema,
-    ),
-    Command(
-        "compensate",
-        "Undo what an ended instance completed",
-        lambda it: it.status in ENDED and it.compensation != "running",
-        CompensateSchema,
-    ),
-    Command(
-        "skip",
-        "Let a step that stands still end with an output of yours",
-        lambda it: it.status in OPEN or (it.status in _FAILED and it.compensation == "none"),
-        SkipSchema,
-    ),
+    Command("compensate", "Undo what an ended instance completed", CompensateSchema),
+    Command("skip", "Let a step that stands still end with an output of yours", SkipSchema),
 )
 
 
 def _give(command: Command, body: dict[str, Any], id: str) -> Response:
-    instance = identified(id)
-    make = partial(_put, command, body, instance)
-    return keyed.change(make, after=lambda: state().hints.send(instance))
+    prepare, record = partial(_prepare, command, body), partial(_record, command, body)
+    return Change(identified(id), prepare, record).give()
 
 
-def _put(command: Command, body: dict[str, Any], id: str, cursor: Transaction) -> Answer:
-    target = commands.target(cursor, id, scope())
-    _check(command, body, target, cursor)
-    reason = body.get("reason")
-    data = {"command": command.name, "by": caller().name, **body}
-    commands.put(cursor, id, data)
-    extra = {name: value for name, value in body.items() if name != "reason"}
-    audit.write(cursor, entry(f"instance.{command.name}", target.namespace, id, reason, **extra))
-    accepted = {
-        "id": id,
-        "command": command.name,
-        "status": target.status,
-        "compensation": target.compensation,
-        "run": target.run,
-    }
-    return keyed.answered(202, accepted, {"Location": f"/v1/instances/{id}"})
-
-
-def _check(command: Command, body: dict[str, Any], target: Target, cursor: Transaction) -> None:
-    tags.check(f"{target.run}-{target.sequence}", "instance")
-    if not command.allows(target):
-        state_of = f"it is {target.status}, its compensation {target.compensation}"
-        raise Problem(kinds.WRONG_STATUS, f"the instance cannot {command.name}: {state_of}")
+def _prepare(
+    command: Command, body: dict[str, Any], cursor: Transaction, target: Target
+) -> dict[str, Any]:
     if command.name == "skip" and target.status in OPEN and "step" not in body:
         raise Problem(kinds.INVALID, "which step?", [{"pointer": "", "message": "step is missing"}])
     for name in ("step", "from"):
         if name in body and steps.get(cursor, target.id, body[name]) is None:
             errors = [{"pointer": f"/{name}", "message": f"the instance has no step {body[name]}"}]
             raise Problem(kinds.NOT_FOUND, errors[0]["message"], errors)
+    return {"command": command.name, "by": caller().name, **body}
+
+
+def _record(
+    command: Command, body: dict[str, Any], cursor: Transaction, after: Target, decided: bool
+) -> Answer:
+    reason = body.get("reason")
+    extra = {name: value for name, value in body.items() if name != "reason"}
+    action = f"instance.{command.name}"
+    audit.write(cursor, entry(action, after.namespace, after.id, reason, **extra))
+    accepted = {
+        "id": after.id,
+        "command": command.name,
+        "status": after.status,
+        "compensation": after.compensation,
+        "run": after.run,
+        "decided": decided,
+    }
+    headers = {"Location": f"/v1/instances/{after.id}", **tags.headers(etag(after))}
+    return keyed.answered(202, accepted, headers)
+
+
+_ETAG = "of the instance after it"
+_RETRY_AFTER = "seconds, where what stands against it still runs"
 
 
 def _register(command: Command) -> None:
     @blueprint.route(f"/{command.name}", methods=["POST"], endpoint=command.name, tagged=True)
-    @blueprint.answers(202, AcceptedSchema, Location="where the instance is")
+    @blueprint.answers(202, AcceptedSchema, Location="where the instance is", ETag=_ETAG)
+    @blueprint.answers(409, ProblemSchema, media_type=MEDIA_TYPE, Retry_After=_RETRY_AFTER)
     @blueprint.described(summary=command.summary)
     @takes(command.schema, optional=True)
     def view(body: dict[str, Any], id: str) -> Response:

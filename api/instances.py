@@ -24,6 +24,7 @@ from api.schemas.instances import (
     WaitSchema,
 )
 from orchestrator.database import instance_lists, instances, steps
+from orchestrator.database.commands import Target
 from orchestrator.database.instances import Summary, Whole
 
 _ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -106,14 +107,16 @@ def counts(query: dict[str, Any]) -> Response:
 
 
 @blueprint.route("/<id:id>")
-@blueprint.answers(200, InstanceSchema, ETag="changes with every transition")
+@blueprint.answers(
+    200, InstanceSchema, ETag="changes with every transition and every command that waits"
+)
 @blueprint.answers(304, meaning="Not changed since the ETag in If-None-Match", ETag="the same")
 @blueprint.asks(WaitSchema)
 def get(query: dict[str, Any], id: str) -> Response:
     """An instance
 
-    With `wait` (or `Prefer: wait=N`) the answer comes when it has ended and its compensation
-    has settled, or after so many seconds with the state of then.
+    With `wait` (or `Prefer: wait=N`) the answer comes when it has ended, its compensation has
+    settled and no command waits, or after so many seconds with the state of then.
     """
     found = find(id)
     seconds = query["wait"] or preferences.wait() or 0
@@ -149,6 +152,6 @@ def whole(found: Whole) -> dict[str, Any]:
     return shown.instance(found, waiting)
 
 
-def etag(found: Whole) -> str:
-    """Changes with each transition, and with nothing else."""
-    return f"{found.run}-{found.sequence}"
+def etag(found: Whole | Target) -> str:
+    """Changes with each transition and each command that waits, and with nothing else."""
+    return f"{found.run}-{found.sequence}-{found.pending}"

@@ -22,7 +22,7 @@ from api.resource import JSON, dumped
 from api.resource import Answer as Whole
 from orchestrator import codec
 from orchestrator.database import idempotency
-from orchestrator.database.connection import Transaction
+from orchestrator.database.connection import LOCKING, Transaction
 from orchestrator.database.idempotency import Answer, Key
 
 HEADER = "Idempotency-Key"
@@ -90,23 +90,28 @@ def showing(member: str, secret: str) -> Callable[[Answer], Answer]:
 
 
 def change(
-    make: Callable[[Transaction], Answer],
+    make: Callable[[Transaction], Answer | Problem],
     after: Callable[[], None] | None = None,
     reveal: Callable[[Answer], Answer] | None = None,
+    opening: str = LOCKING,
 ) -> Response:
     """Make a change in one transaction with the record of its answer.
 
     `after` is called once it has committed, and `reveal` adds what is not to be recorded;
-    neither for an answer that was given before.
+    neither for an answer that was given before. `opening` opens the transaction. A `Problem`
+    that `make` returns is raised once what it did has committed; one that it raises undoes it.
+    Neither is recorded.
     """
     named = key()
-    with state().services.database.transaction() as cursor:
+    with state().services.database.transaction(opening) as cursor:
         first = idempotency.enter(cursor, named) if named else None
         answer = first or make(cursor)
-        if named and not first:
+        if named and not first and isinstance(answer, Answer):
             idempotency.record(cursor, named, answer)
     if first:
         return give(first, replayed=True)
     if after:
         after()
+    if isinstance(answer, Problem):
+        raise answer
     return give(reveal(answer) if reveal else answer)

@@ -5,7 +5,6 @@ A person has it tried again, or says that it is seen to.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from flask import Response, request
@@ -13,6 +12,7 @@ from flask import Response, request
 from api import cursors, keyed, kinds, shown
 from api.bodies import takes
 from api.context import caller, scope, state
+from api.deciding import Change, refused
 from api.instances import find, identified
 from api.problems import Problem
 from api.resource import Resource, listing, raw, respond
@@ -25,6 +25,7 @@ from api.schemas.administration import (
 )
 from api.schemas.commands import CommandSchema
 from orchestrator.database import dead_letters, steps
+from orchestrator.database.commands import Target
 from orchestrator.database.connection import Transaction
 from orchestrator.database.idempotency import Answer
 from orchestrator.database.instances import Whole
@@ -123,23 +124,25 @@ def _find(reader: Any, id: str) -> Letter:
 
 
 def _settle(id: str, action: str, reason: str | None) -> Response:
-    instance: list[str] = []
-    make = partial(_put, id, action, reason, instance)
-    return keyed.change(make, after=lambda: state().hints.send(*instance))
+    """Decide it in the request, as a command to the letter's instance."""
+    letter = _find(state().services.database, id)
 
+    def prepare(cursor: Transaction, _: Target) -> dict[str, Any] | None:
+        found = _find(cursor, id)
+        if found[7] is not None:
+            raise Problem(kinds.CONFLICT, "the dead letter was settled already")
+        hindrance = dead_letters.hindrance(cursor, found, action)
+        if hindrance is not None:
+            raise refused(hindrance)
+        return dead_letters.command_of(found, action, caller().name, reason)
 
-def _put(
-    id: str, action: str, reason: str | None, instance: list[str], cursor: Transaction
-) -> Answer:
-    letter = _find(cursor, id)
-    by, address = caller().name, request.remote_addr
-    if not dead_letters.settle(cursor, letter, action, by, reason, address):
-        hindrance = dead_letters.hindrance(cursor, letter, action)
-        if _find(cursor, id)[7] is None and hindrance is not None:
-            raise Problem(kinds.WRONG_STATUS, hindrance)
-        raise Problem(kinds.CONFLICT, "the dead letter was settled already")
-    instance.append(letter[3])
-    return keyed.answered(202, shown_letter(_find(cursor, id)))
+    def record(cursor: Transaction, _: Target, __: bool) -> Answer:
+        # A retry has settled it already, where it has begun the step anew.
+        by, address = caller().name, request.remote_addr
+        dead_letters.resolve(cursor, letter, action, by, reason, address)
+        return keyed.answered(202, shown_letter(_find(cursor, id)))
+
+    return Change(letter[3], prepare, record, tagged=False).give()
 
 
 def shown_letter(letter: Letter) -> dict[str, Any]:

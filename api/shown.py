@@ -24,6 +24,7 @@ def summary(row: Summary) -> dict[str, Any]:
         "created_at": row.created_at,
         "started_at": row.started_at,
         "ended_at": row.ended_at,
+        "pending_commands": row.pending,
     }
 
 

@@ -140,6 +140,7 @@ def _answer(
             "created_at": at,
             "started_at": None,
             "ended_at": None,
+            "pending_commands": 0,
         }
         for start, of, (body, _) in zip(new, known, asked, strict=True)
     ]

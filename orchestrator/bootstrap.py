@@ -17,7 +17,7 @@ from orchestrator.expressions.sandbox import Sandbox
 from orchestrator.metrics import Meter
 from orchestrator.secrets import SecretSource
 from orchestrator.settings import Settings
-from orchestrator.state_manager import Bringer, StateManager, Workflows
+from orchestrator.state_manager import Bringer, Commander, StateManager, Workflows
 from orchestrator.task_dispatcher import TaskDispatcher
 from orchestrator.vault import Vault
 
@@ -34,7 +34,9 @@ class Services:
     dispatcher: TaskDispatcher
     evaluator: Evaluator
     workflows: Workflows
+    store: PostgresStore
     state: StateManager
+    commander: Commander
     secrets: SecretSource
     vault: Vault
     events: EventHandler
@@ -82,9 +84,21 @@ def services(
         bringer=Bringer(evaluator.evaluate, _limits(settings), dispatcher.queue_of),
         meter=meter,
     )
+    commander = Commander(workflows, _limits(settings), dispatcher.queue_of, meter=meter)
     events = EventHandler(database, evaluator.evaluate, dispatcher, settings.max_payload)
     return Services(
-        settings, database, dispatcher, evaluator, workflows, state, secrets, vault, events, meter
+        settings=settings,
+        database=database,
+        dispatcher=dispatcher,
+        evaluator=evaluator,
+        workflows=workflows,
+        store=store,
+        state=state,
+        commander=commander,
+        secrets=secrets,
+        vault=vault,
+        events=events,
+        meter=meter,
     )
 
 

@@ -20,13 +20,20 @@ class CommandSchema(Schema):
 
 
 class AcceptedSchema(Schema):
-    """A command that stands in the instance's inbox."""
+    """A command that was taken, and the instance after it."""
 
     id = uuid(required=True)
     command = fields.String(required=True)
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
     compensation = fields.String(required=True, validate=validate.OneOf(COMPENSATIONS))
     run = fields.Integer(required=True)
+    decided = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "false: the instance could not be locked in time, or is large; the"
+            " command waits in its inbox, and its history will say what came of it"
+        },
+    )
 
 
 def _step(**options: object) -> fields.Integer:

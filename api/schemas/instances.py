@@ -74,6 +74,10 @@ class InstanceSummarySchema(Schema):
     created_at = time(required=True)
     started_at = time(required=True, allow_none=True)
     ended_at = time(required=True, allow_none=True)
+    pending_commands = fields.Integer(
+        required=True,
+        metadata={"description": "commands that wait to be judged; until then nothing is settled"},
+    )
 
 
 class WaitingSchema(Schema):

@@ -159,5 +159,6 @@ def _tell_all(
 
 
 def _tell(client: Client, id: str, command: str, **arguments: Any) -> None:
-    client.command(id, command, **arguments)
-    progress_console().print(f"[green]{command}[/] {escape(id)}: accepted")
+    told = client.command(id, command, **arguments)
+    more = "" if told.get("decided", True) else ", and waits for a control worker to decide it"
+    progress_console().print(f"[green]{command}[/] {escape(id)}: accepted{more}")

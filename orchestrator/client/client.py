@@ -142,10 +142,8 @@ class Client(Administration):
         return Run.from_json(self._json("GET", path("instances", id)))
 
     def wait(self, id: str, seconds: float, run: int = 1) -> Run:
-        """An instance once it has ended and its compensation settled, or when time is over.
-
-        After a repair `run` is the number of the run whose end is meant: `retry` begins the
-        next one, and until a worker has, the instance stands where the last one ended.
+        """An instance once it has settled (ended, undone where that was to be, and without a
+        command that waits), or when time is over. `run`: not before that run has begun.
         """
         until = monotonic() + seconds
         while True:
@@ -196,14 +194,18 @@ class Client(Administration):
         found: dict[str, Any] = self._json("GET", path("instances", id, "why"))
         return found
 
-    def command(self, id: str, command: str, **arguments: Json) -> None:
+    def command(self, id: str, command: str, **arguments: Json) -> dict[str, Any]:
         """Ask an instance to suspend, resume, cancel, terminate, retry, compensate or skip.
 
-        `arguments` are those of the API: reason, from, step, input, output. Raises `ApiError`
-        409 where the status does not allow it.
+        `arguments` are those of the API: reason, from, step, input, output. Returns the state
+        after it: `{id, command, status, compensation, run, decided}`; `decided` is false where
+        the command waits in the instance's inbox. Raises `ApiError` 409 where it does not fit.
         """
         body = {name: value for name, value in arguments.items() if value is not None}
-        self.transport.request("POST", path("instances", id, command), json=body)
+        found: dict[str, Any] = self.transport.json(
+            "POST", path("instances", id, command), json=body
+        )
+        return found
 
     def cancel(self, id: str, reason: str | None = None) -> None:
         """Stop an instance and undo what it completed."""

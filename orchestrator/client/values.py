@@ -33,12 +33,15 @@ class Run:
     created_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    pending_commands: int = 0
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen: terminal, and its compensation has settled."""
-        return self.status in _ENDED and self.compensation != "running"
+        """Whether nothing more will happen: terminal, its compensation has settled, and no
+        command waits to be judged."""
+        undoing = self.compensation == "running"
+        return self.status in _ENDED and not undoing and not self.pending_commands
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Run:
@@ -57,6 +60,7 @@ class Run:
             created_at=_time(data.get("created_at")),
             started_at=_time(data.get("started_at")),
             ended_at=_time(data.get("ended_at")),
+            pending_commands=data.get("pending_commands", 0),
             data=data,
         )
 

@@ -69,7 +69,7 @@ def advance(
     A stimulus that comes too late (of a superseded attempt, for an ended step, a timer that
     has been set anew) gives a transition with `ignored` and no change. A command that does not
     fit gives one with `refused`, whose only change is the fact ``command.refused``. With
-    ``limits.tasks`` 0 only the stimulus's own move is made, and the rest becomes notes: the
+    ``stimulus.items`` 0 only the stimulus's own move is made, and the rest becomes notes: the
     moves of all commands but ``mend`` evaluate no expression.
 
     Raises:
@@ -79,7 +79,7 @@ def advance(
     draft = Draft(workflow, slice, stimulus, evaluate, limits)
     try:
         _move(draft, outside.TAKEN[stimulus.kind], stimulus)
-        _work_off(draft)
+        _work_off(draft, limits.tasks if stimulus.items is None else stimulus.items)
     except (Ignored, commands.Refused) as reason:
         if stimulus.kind is StimulusKind.COMMAND:
             return _refused(slice.instance, stimulus, reason)
@@ -99,11 +99,11 @@ def _refused(instance: Instance, stimulus: Stimulus, reason: Exception) -> Trans
     )
 
 
-def _work_off(draft: Draft) -> None:
+def _work_off(draft: Draft, most: int) -> None:
     agenda = draft.agenda
     while agenda:
         # Suspended, the instance records what lands, and goes on from it at the resume.
-        if draft.spent >= draft.limits.tasks or draft.root.status is Status.SUSPENDED:
+        if draft.spent >= most or draft.root.status is Status.SUSPENDED:
             _note_the_rest(draft)
             return
         draft.spent += 1
@@ -153,8 +153,8 @@ def _go_on(draft: Draft, id: int, data: Json) -> None:
 
 
 def _go_on_root(draft: Draft, data: Json) -> None:
-    if "begin" in data:
-        return outside.begin(draft)
+    if "begin" in data:  # unless a command has ended the new run before its first step
+        return outside.begin(draft) if draft.root.is_open else None
     if "settled" in data:
         return ends.settled(draft)
     if "rearm" in data:

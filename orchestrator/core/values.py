@@ -200,7 +200,8 @@ class Stimulus:
     """A reason for a transition. Time and randomness enter the core here and nowhere else.
 
     `at` is the transition's time (UTC); `seed` is the source of every random choice and of
-    every id made in this transition.
+    every id made in this transition. `items` is how many items of the agenda are worked off in
+    it; None: as many as the limits allow. What is left becomes notes.
     """
 
     kind: StimulusKind
@@ -210,6 +211,7 @@ class Stimulus:
     data: Mapping[str, Json] = field(default_factory=dict)
     ended: Ended | None = None
     id: int | None = None
+    items: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

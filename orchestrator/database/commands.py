@@ -1,19 +1,26 @@
-"""Commands to instances: stimuli, put in only where the instance's status allows."""
+"""Commands to instances: their row locked to decide one, or the command left as a stimulus."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.core.values import ENDED, Json, StimulusKind
+from orchestrator.core.values import ENDED, Compensation, Json, StimulusKind
 from orchestrator.database import stimuli
+from orchestrator.database.instances import pending_of
 from orchestrator.database.pages import Scope
 from orchestrator.database.slices import Reader
 from orchestrator.errors import NotFound
 
+#: Opens the transaction that decides a command: a person waits for it, so it waits for the row
+#: lock no longer than this; whoever has it longer is overtaken by a note.
+DECIDING = (
+    "begin; set local lock_timeout = '1s'; set local idle_in_transaction_session_timeout = '5s'; "
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An instance as a command finds it."""
+    """An instance as a command finds it, or leaves it; `pending` commands wait in its inbox."""
 
     id: str
     namespace: str
@@ -21,29 +28,55 @@ class Target:
     compensation: str
     run: int
     sequence: int
+    pending: int
 
 
-def target(reader: Reader, id: str, scope: Scope) -> Target:
-    """The instance that is meant. Raises `NotFound`, also outside the scope."""
+def lock(cursor: Reader, id: str, scope: Scope) -> None:
+    """Take the instance's row lock until the transaction ends. Raises `NotFound`, also outside
+    the scope, and `Busy`."""
+    within = scope.condition("namespace")
+    condition, params = within or ("true", {})
+    row = cursor.one(
+        f"select 1 from orchestrator.instances where id = %(id)s and {condition} for update",
+        {"id": id, **params},
+    )
+    if row is None:
+        raise NotFound(f"there is no instance {id}")
+
+
+def target(reader: Reader, id: str) -> Target:
+    """The instance as it is now. Raises `NotFound`."""
     row = reader.one(
-        "select id::text, namespace, status, compensation, run, sequence"
-        " from orchestrator.instances where id = %s",
+        f"select id::text, namespace, status, compensation, run, sequence, {pending_of('i')}"
+        " from orchestrator.instances i where id = %s",
         (id,),
     )
-    if row is None or not scope.has(row[1]) or not _stays(reader, id, row[2]):
+    if row is None:
         raise NotFound(f"there is no instance {id}")
     return Target(*row)
-
-
-def _stays(reader: Reader, id: str, status: str) -> bool:
-    """Whether the instance can't go to the archive until the transaction has ended: one that
-    has ended might."""
-    if status not in ENDED:
-        return True
-    lock = "select 1 from orchestrator.instances where id = %s for key share"
-    return reader.one(lock, (id,)) is not None
 
 
 def put(cursor: Reader, instance: str, data: Json) -> None:
     """Leave the command in the instance's inbox. Which steps it needs, the core says itself."""
     stimuli.put(cursor, instance, StimulusKind.COMMAND, data=data)
+
+
+def unlocked(cursor: Reader, id: str, scope: Scope) -> Target:
+    """The instance where its row lock could not be had; it stays until the transaction ends.
+
+    Raises `NotFound`, also outside the scope; `Busy` where it might go to the archive meanwhile,
+    because it has ended, and somebody keeps its row.
+    """
+    found = target(cursor, id)
+    if not scope.has(found.namespace) or not _stays(cursor, found):
+        raise NotFound(f"there is no instance {id}")
+    return found
+
+
+def _stays(reader: Reader, found: Target) -> bool:
+    """Whether the instance can't go to the archive until the transaction has ended: one that
+    has ended might."""
+    if found.status not in ENDED or found.compensation == Compensation.RUNNING:
+        return True
+    lock = "select 1 from orchestrator.instances where id = %s for key share"
+    return reader.one(lock, (found.id,)) is not None

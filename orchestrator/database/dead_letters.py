@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.codec import dumps
-from orchestrator.core.values import OPEN, Json
+from orchestrator.core.values import OPEN, Json, Refusal
 from orchestrator.database import audit, commands
 from orchestrator.database.audit import Entry
 from orchestrator.database.pages import Condition, Level, Page, Part, Scope, counted_by, page_by
@@ -106,42 +106,70 @@ def settle(
     reason: str | None,
     address: str | None,
 ) -> bool:
-    """Do with a letter (as `listed` has it) what a person decided, ``retry`` or ``resolve``: a
-    command to its instance, and a line of the audit log. False where it was settled already, or
-    where a `hindrance` stands against it."""
-    _, id, namespace, instance, step, kind, *_ = letter
-    decided = {"action": action, "by": by, "reason": reason}
-    if hindrance(cursor, letter, action) or not _resolve(cursor, id, dumps(decided)):
+    """Do with a letter (as `listed` has it) what a person decided about many, ``retry`` or
+    ``resolve``: a command left to its instance, and a line of the audit log. False where it was
+    settled already, or where a `hindrance` stands against it."""
+    if hindrance(cursor, letter, action) or not _resolve(cursor, letter, action, by, reason):
         return False
-    command = _command(kind, step, decided)
+    command = command_of(letter, action, by, reason)
     if command is not None:
-        commands.put(cursor, instance, command)
-    audit.write(cursor, Entry(by, f"dead-letter.{action}", namespace, id, reason, address=address))
+        commands.put(cursor, letter[3], command)
+    _audit(cursor, letter, action, by, reason, address)
     return True
 
 
-def _command(kind: str, step: int, decided: dict[str, Json]) -> Json:
+def command_of(
+    letter: Sequence[Any], action: str, by: str, reason: str | None
+) -> dict[str, Json] | None:
     """What the instance is told: of a given-up step only that a new run begins it anew."""
-    if kind == _COMPENSATION:
-        return {"command": "compensation", "step": step, **decided}
-    if decided["action"] == "resolve":
-        return None
-    return {"command": "retry", "from": step, "by": decided["by"], "reason": decided["reason"]}
+    step, told = letter[4], {"by": by, "reason": reason}
+    if letter[5] == _COMPENSATION:
+        return {"command": "compensation", "step": step, "action": action, **told}
+    return {"command": "retry", "from": step, **told} if action == "retry" else None
 
 
-def _resolve(cursor: Reader, id: str, resolution: str) -> bool:
-    """Note what a person decided (JSON text); False where somebody has before."""
+def resolve(
+    cursor: Reader,
+    letter: Sequence[Any],
+    action: str,
+    by: str,
+    reason: str | None,
+    address: str | None,
+) -> None:
+    """Note on a letter, and in the audit log, what a person decided and its instance has been
+    told. Where that began the step anew, the letter says so already."""
+    _resolve(cursor, letter, action, by, reason)
+    _audit(cursor, letter, action, by, reason, address)
+
+
+def _resolve(
+    cursor: Reader, letter: Sequence[Any], action: str, by: str, reason: str | None
+) -> bool:
+    """Note what a person decided; False where somebody has before."""
+    resolution = dumps({"action": action, "by": by, "reason": reason})
     row = cursor.one(
         "update orchestrator.dead_letters set resolved_at = clock_timestamp(), resolution = %s"
         " where id = %s and resolved_at is null returning 1",
-        (resolution, id),
+        (resolution, letter[1]),
     )
     return row is not None
 
 
-def hindrance(reader: Reader, letter: Sequence[Any], action: str) -> str | None:
-    """Why the instance's state does not let a letter be settled this way, in words; None: it
-    does. The instance can't go to the archive until the transaction has ended."""
+def _audit(
+    cursor: Reader,
+    letter: Sequence[Any],
+    action: str,
+    by: str,
+    reason: str | None,
+    address: str | None,
+) -> None:
+    told = Entry(by, f"dead-letter.{action}", letter[2], letter[1], reason, address=address)
+    audit.write(cursor, told)
+
+
+def hindrance(reader: Reader, letter: Sequence[Any], action: str) -> Refusal | None:
+    """Why the instance's state does not let a letter be settled this way; None: it does. The
+    instance can't go to the archive until the transaction has ended."""
     _, _, _, instance, step, kind, *_ = letter
     if kind != _COMPENSATION and action == "resolve":
         return None
@@ -153,21 +181,25 @@ def hindrance(reader: Reader, letter: Sequence[Any], action: str) -> str | None:
         (step, instance),
     )
     if row is None:
-        return "its instance is no more"
+        return Refusal("its instance is no more")
     if kind == _COMPENSATION:
-        return "its instance still runs; settle it afterwards" if row[0] in _OPEN else None
+        runs = Refusal("its instance still runs; settle it afterwards", later=True)
+        return runs if row[0] in _OPEN else None
     return _keeps_from_retrying(step, *row)
 
 
 def _keeps_from_retrying(
     step: int, status: str, compensation: str, open: int, stopped: bool
-) -> str | None:
+) -> Refusal | None:
     """A new run begins anew what ended the last one, and nothing that has gone on since."""
     if compensation != "none":
-        return "what its instance had completed was undone: start it anew, and resolve this"
+        return Refusal(
+            "what its instance had completed was undone: start it anew, and resolve this"
+        )
     if not stopped:
         more = f", or retry the instance from step {step}" if status == "faulted" else ""
-        return f"its fault was caught, and the instance has gone on: resolve it{more}"
+        return Refusal(f"its fault was caught, and the instance has gone on: resolve it{more}")
     if open:
-        return "a withdrawn attempt of its instance still runs; retry it when that has ended"
+        flying = "a withdrawn attempt of its instance still runs; retry it when that has ended"
+        return Refusal(flying, later=True)
     return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.database.instance_filters import STATUSES, TABLE, Filter, parts_of
-from orchestrator.database.instances import SUMMARY
+from orchestrator.database.instances import summary_of
 from orchestrator.database.pages import (
     Condition,
     Page,
@@ -36,7 +36,7 @@ def listed(
     `more` are conditions besides those of the filter."""
     return page_by(
         reader,
-        f"{by}, id::text, {SUMMARY}",
+        f"{by}, id::text, {summary_of('found')}",
         TABLE,
         parts_of(reader, scope, chosen, by, more),
         order=(by, "id"),

@@ -141,18 +141,32 @@ def holders(
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-SUMMARY = (
-    "id::text, namespace, workflow, version, business_id, status, compensation, run,"
-    " labels::text, created_at, started_at, ended_at"
-)
+def pending_of(row: str) -> str:
+    """How many commands wait for the instance that the row of this name is, in SQL."""
+    return (
+        "(select count(*) from orchestrator.stimuli q"
+        f" where q.instance_id = {row}.id and q.kind = 'command')"
+    )
+
+
+def summary_of(row: str) -> str:
+    """The columns of `Summary`, of the row of this name."""
+    return (
+        "id::text, namespace, workflow, version, business_id, status, compensation, run,"
+        f" labels::text, created_at, started_at, ended_at, {pending_of(row)}"
+    )
+
+
 _WHOLE = (
-    f"{SUMMARY}, workflow_id::text, sequence, input::text, output::text, error::text, context::text"
+    f"{summary_of('i')}, workflow_id::text, sequence, input::text, output::text, error::text,"
+    " context::text"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """An instance without its payloads; `labels` is JSON text."""
+    """An instance without its payloads; `labels` is JSON text, `pending` the number of commands
+    that wait in its inbox."""
 
     id: str
     namespace: str
@@ -166,11 +180,13 @@ class Summary:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    pending: int
 
     @property
     def settled(self) -> bool:
-        """Whether nothing more will happen by itself: ended, and compensation too."""
-        return self.status in ENDED and self.compensation != "running"
+        """Whether nothing more will happen by itself: ended, and compensation too, and no
+        command waits to be judged."""
+        return self.status in ENDED and self.compensation != "running" and not self.pending
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +203,7 @@ class Whole(Summary):
 
 def get(reader: Reader, id: str, scope: Scope) -> Whole | None:
     """An instance, unless it is in a namespace that the scope leaves out."""
-    row = reader.one(f"select {_WHOLE} from orchestrator.instances where id = %s", (id,))
+    row = reader.one(f"select {_WHOLE} from orchestrator.instances i where id = %s", (id,))
     found = Whole(*row) if row else None
     return found if found and scope.has(found.namespace) else None
 
@@ -201,7 +217,11 @@ class Progress:
 
 
 #: Whether an instance, the row `i`, is settled.
-SETTLED = "(i.status in ('cancelled', 'faulted', 'completed') and i.compensation <> 'running')"
+SETTLED = (
+    "case when i.status in ('cancelled', 'faulted', 'completed') and i.compensation <> 'running'"
+    " then not exists (select from orchestrator.stimuli q"
+    "  where q.instance_id = i.id and q.kind = 'command') else false end"
+)
 
 
 def progress(reader: Reader, ids: Collection[str]) -> dict[str, Progress]:

@@ -72,6 +72,19 @@ def read_inbox(reader: Reader, instance: str) -> Snapshot | None:
     return snapshot(found["slice"], attempt, found["stimulus"])
 
 
+def read_commands(reader: Reader, instance: str, limit: int) -> tuple[Snapshot, list[Row]]:
+    """The instance without its steps, and the oldest commands that wait in its inbox."""
+    row = reader.one(
+        "select orchestrator.read_slice(%(i)s, 0), (select json_agg(row_to_json(q)"
+        " order by q.set_aside, q.id) from (select * from orchestrator.stimuli"
+        "  where instance_id = %(i)s and kind = 'command' order by set_aside, id"
+        "  limit %(n)s) q)",
+        {"i": instance, "n": limit},
+    )
+    assert row is not None  # noqa: S101  a select without a from has a row
+    return snapshot(row[0], None), row[1] or []
+
+
 def claim(
     reader: Reader,
     attempt: str,

@@ -14,7 +14,8 @@ from orchestrator.core.values import Json, Need, Slice, StimulusKind
 from orchestrator.database import attempts, slices, stimuli, workers
 from orchestrator.database.announcing import Announcer
 from orchestrator.database.attempts import Ready
-from orchestrator.database.connection import Database
+from orchestrator.database.connection import Database, Transaction
+from orchestrator.database.rows import Row
 from orchestrator.database.slices import Reader, Snapshot
 from orchestrator.database.transitions import Saving, save
 from orchestrator.secrets import SecretSource
@@ -48,6 +49,32 @@ class PostgresView:
     def lock_inbox(self, instance: str) -> Snapshot | None:
         return slices.lock_inbox(self.reader, instance)
 
+    def document(self, workflow: str) -> dict[str, Any] | None:
+        row = self.reader.one(
+            "select document from orchestrator.workflows where id = %s", (workflow,)
+        )
+        return row[0] if row else None
+
+
+class _Open:
+    """A transaction that stays open after what would end it."""
+
+    def __init__(self, transaction: Reader) -> None:
+        self.all, self.one = transaction.all, transaction.one
+
+    def last(self, sql: str, params: Any = (), then: str = "") -> list[tuple[Any, ...]]:
+        return self.all(f"{sql}; {then}", params)
+
+
+class PostgresDecidingView(PostgresView):
+    """A `DecidingView` on a transaction that its caller commits."""
+
+    def __init__(self, transaction: Reader, secrets: SecretSource) -> None:
+        super().__init__(_Open(transaction), secrets)
+
+    def read_commands(self, instance: str, limit: int) -> tuple[Snapshot, list[Row]]:
+        return slices.read_commands(self.reader, instance, limit)
+
 
 class PostgresStore(PostgresView):
     """The `Store` in Postgres."""
@@ -69,6 +96,10 @@ class PostgresStore(PostgresView):
     def locking(self) -> Iterator[PostgresView]:
         with self.database.transaction() as transaction:
             yield PostgresView(transaction, self.secrets)
+
+    def deciding(self, transaction: Transaction) -> PostgresDecidingView:
+        """What decides commands sees of a transaction that has the row lock."""
+        return PostgresDecidingView(transaction, self.secrets)
 
     def ended_with(self, attempt: str, token: str) -> bool:
         return slices.ended_with(self.database, attempt, token)
@@ -99,9 +130,3 @@ class PostgresStore(PostgresView):
 
     def announce(self, due: datetime, now: datetime) -> None:
         self.announcer.armed(due, now)
-
-    def document(self, workflow: str) -> dict[str, Any] | None:
-        row = self.database.one(
-            "select document from orchestrator.workflows where id = %s", (workflow,)
-        )
-        return row[0] if row else None

@@ -18,13 +18,16 @@ def story(stimulus: Stimulus, slice: Slice) -> dict[str, Json]:
     follow from earlier rows: enough to replay the transition (invariant I12).
 
     ``claimed`` are the attempts that workers had in hand when open steps were stopped or
-    paused; ``workflows`` the versions found for sub-workflows.
+    paused; ``workflows`` the versions found for sub-workflows; ``items`` how many items of the
+    agenda the transition was to work off, where that was bounded.
     """
     told: dict[str, Json] = {"kind": stimulus.kind.value}
     if stimulus.step is not None:
         told["step"] = stimulus.step
     if stimulus.data:
         told["data"] = dict(stimulus.data)
+    if stimulus.items is not None:
+        told["items"] = stimulus.items
     if stimulus.ended:
         told.update(ended_to_json(stimulus.ended))
     for need, answer in slice.loaded.items():

@@ -16,21 +16,29 @@ from orchestrator.task_dispatcher import TaskDispatcher
 
 def follow_up(saved: Saved, store: Store, dispatcher: TaskDispatcher, time: DatabaseTime) -> None:
     """Send what the transition made ready, wake whom it wrote to, announce near timers."""
-    transition, own = saved.transition, saved.before.instance.id
+    transition = saved.transition
     if transition.attempts:
         dispatcher.publish(_to_publish(saved, dispatcher))
     if transition.children or transition.stimuli:
-        written_to = [child.id for child in transition.children]
-        written_to += [note.instance or own for note in transition.stimuli]
-        dispatcher.hint(*dict.fromkeys(written_to))
+        dispatcher.hint(*written_to(saved))
     if transition.listeners or transition.emitted:
         dispatcher.match(saved.before.instance.namespace)
     if transition.timers:
-        _announce(min(timer.due_at for timer in transition.timers), time.now(), store)
+        announce(saved, time.now(), store)
 
 
-def _announce(due: datetime, now: datetime, store: Store) -> None:
-    if due < now + timedelta(seconds=timers.LONGEST_SLEEP):
+def written_to(saved: Saved) -> list[str]:
+    """The instances whose inboxes the transition has left notes in."""
+    transition, own = saved.transition, saved.before.instance.id
+    ids = [child.id for child in transition.children]
+    ids += [note.instance or own for note in transition.stimuli]
+    return list(dict.fromkeys(ids))
+
+
+def announce(saved: Saved, now: datetime, store: Store) -> None:
+    """Let the beats know of the transition's timers, where one is due soon."""
+    due = min((timer.due_at for timer in saved.transition.timers), default=None)
+    if due is not None and due < now + timedelta(seconds=timers.LONGEST_SLEEP):
         store.announce(due, now)
 
 

@@ -83,7 +83,7 @@ class Bringer:
         wish = self._wish(take, work) if locked and taken is None else None
         saving = Saving(slice, stimulus, transition, self.queue_of, fence, taken, wish)
         sibling = view.save(saving)
-        return Saved(slice, transition, _follow(slice, transition), chosen, token, sibling)
+        return Saved(slice, transition, follow(slice, transition), chosen, token, sibling)
 
     def _wish(self, take: Take | None, work: Work | None) -> Sibling | None:
         """Another ready branch of the same fork, so that its message need not be waited for."""
@@ -108,7 +108,7 @@ def _chosen(transition: Transition, take: Take | None) -> Attempt | None:
     return next((one for one in transition.attempts if take.accepts(one)), None)
 
 
-def _follow(slice: Slice, transition: Transition) -> Slice:
+def follow(slice: Slice, transition: Transition) -> Slice:
     """The slice as the saved transition left it: what a continuing worker has in hand."""
     steps = _seen(slice)
     steps.update((step.id, step) for step in transition.changed)

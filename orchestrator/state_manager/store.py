@@ -9,11 +9,19 @@ from typing import Any, Protocol
 
 from orchestrator.core.values import Json, Need, Slice, StimulusKind
 from orchestrator.database.attempts import Ready
+from orchestrator.database.rows import Row
 from orchestrator.database.slices import Snapshot
 from orchestrator.database.transitions import Saving
 
 
-class View(Protocol):
+class Documents(Protocol):
+    """Where the documents of workflow versions are read."""
+
+    def document(self, workflow: str) -> dict[str, Any] | None:
+        """The document of a workflow version."""
+
+
+class View(Documents, Protocol):
     """What one transition reads and writes, on its own or under a row lock."""
 
     def load(self, slice: Slice, need: Need) -> Slice:
@@ -38,6 +46,13 @@ class LockedView(View, Protocol):
 
     def lock_inbox(self, instance: str) -> Snapshot | None:
         """Take the lock, then read the oldest stimulus with its slice; raises `Busy`."""
+
+
+class DecidingView(View, Protocol):
+    """A transaction that has the row lock of an instance, and commits after its last save."""
+
+    def read_commands(self, instance: str, limit: int) -> tuple[Snapshot, list[Row]]:
+        """The instance, and the oldest commands that wait for it, at most `limit`."""
 
 
 class Store(View, Protocol):
@@ -84,6 +99,3 @@ class Store(View, Protocol):
 
     def announce(self, due: datetime, now: datetime) -> None:
         """Let the beats know that a timer was armed which is due soon; it is `now`."""
-
-    def document(self, workflow: str) -> dict[str, Any] | None:
-        """The document of a workflow version."""

@@ -198,7 +198,7 @@ def test_a_cancel_stops_an_instance_and_is_audited(api: Api):
     id = running(api, WAIT)
     answer = api.post(f"/v1/instances/{id}/cancel", json={"reason": "a mistake"})
     assert (answer.status_code, answer.json["command"], answer.json["status"]) == (
-        202, "cancel", "waiting",
+        202, "cancel", "cancelled",
     )  # fmt: skip
     drain(api, id)
     assert api.get(f"/v1/instances/{id}?wait=10").json["status"] == "cancelled"

@@ -7,8 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.core.values import Json, StimulusKind
+from orchestrator.database.connection import Busy
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.state_manager import StateManager
+from orchestrator.state_manager.aftermath import written_to
 from tests.simulation.loop import Place, Process
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RESTART = 1.0
+COMMAND = StimulusKind.COMMAND
 
 
 class Api:
@@ -27,6 +30,7 @@ class Api:
         self.process = Process("api", "api")
         self.process.on_death = self._died
         self.state: StateManager = simulation.manager()
+        self.commander = simulation.commander()
         self.callers: list[Place] = []
 
     def start(self, id: str, workflow: str, input: Json, key: str) -> str:
@@ -36,11 +40,32 @@ class Api:
         self.state.dispatcher.hint(found)
         return found
 
-    def command(self, instance: str, command: str) -> None:
-        """`POST /v1/instances/{id}/{command}`."""
-        data = {"command": command, "by": "simulation"}
-        self.state.store.put(instance, StimulusKind.COMMAND, data=data)
-        self.state.dispatcher.hint(instance)
+    def command(self, instance: str, command: str, key: str) -> str:
+        """`POST /v1/instances/{id}/{command}` with an idempotency key: "decided", "left" as a
+        note, or "refused"."""
+        tables, store = self.simulation.tables, self.simulation.store
+        data = {"command": command, "by": key}
+        written = [instance]
+        try:
+            with store.deciding(instance) as view:
+                if key in tables.answers:
+                    return tables.answers[key]
+                outcome = self.commander.decide(view, instance, data)
+                if outcome.refused is not None:
+                    answer = "refused"
+                else:
+                    answer = "decided" if outcome.decided else "left"
+                    view.write("record", lambda: tables.record(key, answer))
+                if answer == "left":
+                    view.write("put", lambda: tables.put(instance, COMMAND, data=data))
+        except Busy:
+            answer = self.simulation.database.statement(
+                "put", lambda: tables.put_once(key, instance, data)
+            )
+        else:
+            written += [id for each in outcome.saved for id in written_to(each)]
+        self.state.dispatcher.hint(*dict.fromkeys(written))
+        return answer
 
     def _died(self) -> None:
         simulation, loop = self.simulation, self.simulation.loop
@@ -73,12 +98,14 @@ class Client:
         self.loop.spawn(self.process, "starts", run)
 
     def command(self, instance: str, command: str) -> None:
-        """Command an instance."""
-        self.loop.spawn(
-            self.process,
-            "commands",
-            lambda: self._ask(lambda api: api.command(instance, command)),
-        )
+        """Command an instance, and remember how that was answered."""
+        key = f"command {self.simulation.new_id()}"
+
+        def run() -> None:
+            answer = self._ask(lambda api: api.command(instance, command, key))
+            self.simulation.watch.commanded(instance, key, answer)
+
+        self.loop.spawn(self.process, "commands", run)
 
     def _ask(self, request: Callable[[Api], T]) -> T:
         """Until there is an answer."""

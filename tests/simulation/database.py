@@ -25,13 +25,14 @@ from orchestrator.core.values import (
 )
 from orchestrator.database.attempts import PUBLISHED_AT_ONCE, Ready
 from orchestrator.database.connection import Busy
+from orchestrator.database.rows import Row
 from orchestrator.database.slices import Snapshot
 from orchestrator.database.transitions import Saving, Sibling
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 from tests.simulation.faults import Faults
 from tests.simulation.loop import Loop, Place, Process
 from tests.simulation.rows import LIVE, READY, AttemptRow, Rows
-from tests.simulation.tables import Tables
+from tests.simulation.tables import Scratch, Tables
 from tests.support import needs
 
 T = TypeVar("T")
@@ -39,6 +40,8 @@ T = TypeVar("T")
 #: As `orchestrator.database.connection.LOCKING` sets them, in s.
 LOCK_TIMEOUT = 2.0
 IDLE_IN_TRANSACTION = 5.0
+#: As `orchestrator.database.commands.DECIDING` sets it, in s.
+DECIDING_TIMEOUT = 1.0
 
 
 class Transaction:
@@ -206,14 +209,50 @@ class SimView:
         self._run("lock", lambda: self._take_lock(instance))
         return self._run("read inbox", lambda: self.tables.read_inbox(instance))
 
-    def _take_lock(self, instance: str) -> None:
+    def _take_lock(self, instance: str, patience: float = LOCK_TIMEOUT) -> None:
         mine, database = self.transaction, self.database
         assert mine is not None
-        database.wait_for(database.locked, instance, mine, LOCK_TIMEOUT)
+        database.wait_for(database.locked, instance, mine, patience)
         if not mine.open:
             raise DatabaseUnavailable("the session was ended")
         database.locked[instance] = mine
         mine.instance = instance
+
+    def document(self, workflow: str) -> dict[str, Any] | None:
+        return dict(self.tables.workflows[workflow].document)
+
+
+class SimDecidingView(SimView):
+    """What decides commands sees of a transaction: its own saves, which others see after the
+    commit only."""
+
+    def __init__(self, database: SimDatabase, transaction: Transaction) -> None:
+        super().__init__(database, transaction)
+        self.mine = transaction
+        self._saved = False
+
+    def read_commands(self, instance: str, limit: int) -> tuple[Snapshot, list[Row]]:
+        def do() -> tuple[Snapshot, list[Row]]:
+            inbox = self.tables.instances[instance].inbox.values()
+            notes: list[Row] = [dict(row) for row in inbox if row["kind"] == StimulusKind.COMMAND]
+            return self.tables.read_slice(instance, ROOT), notes[:limit]
+
+        return self._run("read commands", do)
+
+    def save(self, saving: Saving) -> Snapshot | None:
+        self._run("decided save", lambda: self._keep(saving))
+        return None
+
+    def _keep(self, saving: Saving) -> None:
+        real = self.database.tables
+        if not self._saved:
+            self.tables, self._saved = Scratch(real, saving.before.id), True
+        self.tables.save(saving)
+        self.mine.writes.append(lambda: real.save(saving))
+
+    def write(self, label: str, write: Callable[[], None]) -> None:
+        """Anything else that commits with it."""
+        self._write(label, write)
 
 
 class SimStore(SimView):
@@ -242,6 +281,17 @@ class SimStore(SimView):
                 self.database.statement("commit", lambda: transaction.run(transaction.commit))
         finally:
             transaction.abort()
+
+    @contextmanager
+    def deciding(self, instance: str) -> Iterator[SimDecidingView]:
+        """The API's transaction around a command: it takes the row lock first."""
+        with self.locking() as view:
+            assert view.transaction is not None
+            mine = SimDecidingView(self.database, view.transaction)
+            mine._run("lock", lambda: mine._take_lock(instance, DECIDING_TIMEOUT))
+            yield mine
+            if not view.transaction.open:
+                raise DatabaseUnavailable("the session was ended before its commit")
 
     def ended_with(self, attempt: str, token: str) -> bool:
         def do() -> bool:
@@ -307,9 +357,6 @@ class SimStore(SimView):
 
     def announce(self, due: datetime, now: datetime) -> None:
         self._run("announce", self.database.announced)
-
-    def document(self, workflow: str) -> dict[str, Any] | None:
-        return dict(self.tables.workflows[workflow].document)
 
 
 def stamped(row: AttemptRow, now: float) -> Ready:

@@ -36,7 +36,7 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
     ),
     "main": ("register", "heartbeat", "held by", "put"),
     "beat": ("timers", "claimed", "put", "lost messages", "overdue", "next due"),
-    "api": ("start", "put"),
+    "api": ("start", "put", "lock", "read commands", "load", "decided save", "commit"),
 }
 
 #: What can happen to a message, or to whoever sends it.

@@ -69,6 +69,8 @@ class Watch:
         self.runs: Counter[str] = Counter()
         self.run_of_step: Counter[str] = Counter()
         self.acked: dict[str, str] = {}
+        #: What each command's client was answered, and the instance that it was for.
+        self.commands: dict[str, tuple[str, str]] = {}
         self.stale = 0
         self.dirty: set[str] = set()
 
@@ -79,6 +81,10 @@ class Watch:
         known = self.acked.setdefault(key, instance)
         require(known == instance, "I1", "one key, two answers:", key)
         require(instance in self.tables.instances, "I1", "acknowledged and not there", key)
+
+    def commanded(self, instance: str, key: str, answer: str) -> None:
+        """A client has the answer to a command."""
+        self.commands[key] = (instance, answer)
 
     # -- attempts ----------------------------------------------------------------------------
 
@@ -252,8 +258,17 @@ class Watch:
         """After healing, everything has ended and nothing is left over."""
         for key, id in self.acked.items():
             require(id in self.tables.instances, "I1", "lost:", key)
+        for key, (id, answer) in self.commands.items():
+            self._check_command(self.tables.instances[id], key, answer)
         for rows in self.tables.instances.values():
             self._check_ended(rows)
+
+    def _check_command(self, rows: Rows, key: str, answer: str) -> None:
+        """A command that was taken is judged once; one that was refused leaves no trace."""
+        mine = [row for row in rows.history if row.stimulus.get("data", {}).get("by") == key]
+        refused = sum(fact.type == "command.refused" for row in mine for fact in row.facts)
+        require(len(mine) == (answer != "refused"), "I1", answer, key, "was judged", len(mine))
+        require(not refused or answer == "left", "I1", answer, key, "was refused later")
 
     def _check_ended(self, rows: Rows) -> None:
         one = rows.value

@@ -25,6 +25,10 @@ class Recorder:
         """Something is wrong with the product."""
         self.errors.append(f"{message} {told}\n{traceback.format_exc()}")
 
+    def error(self, message: str, exc_info: Any = None, **told: Any) -> None:
+        """The same."""
+        self.log(logging.ERROR, message, exc_info, **told)
+
     def log(self, level: int, message: str, exc_info: Any = None, **told: Any) -> None:
         """As its level says."""
         if level >= logging.ERROR:

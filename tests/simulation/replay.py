@@ -62,6 +62,7 @@ class Replay(Tables):
                 step=told.get("step"),
                 data=told.get("data", {}),
                 ended=to_ended(told) if result else None,
+                items=told.get("items"),
             )
             self.found = told.get("workflows", {})
             self._bring(stimulus, told.get("attempt"), evaluate, limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -91,6 +92,23 @@ class Rows:
     history: list[HistoryRow] = field(default_factory=list)
     letters: list[Json] = field(default_factory=list)
     settled: list[Json] = field(default_factory=list)
+
+    def copy(self) -> Rows:
+        """The same rows, which may change apart from these."""
+        return Rows(
+            self.value,
+            self.workflow,
+            self.first_state,
+            dict(self.steps),
+            [copy(row) for row in self.attempts],
+            {id: dict(row) for id, row in self.inbox.items()},
+            dict(self.timers),
+            dict(self.listeners),
+            dict(self.chunks),
+            list(self.history),
+            list(self.letters),
+            list(self.settled),
+        )
 
     def chain(self, step: int) -> dict[int, Step]:
         """A step and its ancestors."""

@@ -17,7 +17,14 @@ from orchestrator.database.time import DatabaseTime
 from orchestrator.expressions import Evaluator
 from orchestrator.metrics.meter import Meter
 from orchestrator.scheduler import chores, watchdog
-from orchestrator.state_manager import Bringer, StateManager, Workflows, aftermath, manager
+from orchestrator.state_manager import (
+    Bringer,
+    Commander,
+    StateManager,
+    Workflows,
+    aftermath,
+    manager,
+)
 from tests.simulation import invariants, replay, verdict
 from tests.simulation.beat import Beat
 from tests.simulation.broker import QUEUES, Message, SimApp, SimBroker, SimDispatcher
@@ -114,8 +121,8 @@ class Simulation:
         self.skew = 0.0
         self.stands_at: float | None = None
         self._made = 0
-        self._store = SimStore(self.database)
-        self._workflows = Workflows(self._store)
+        self.store = SimStore(self.database)
+        self._workflows = Workflows(self.store)
         app: Any = SimApp(self.broker)
         #: It knows nothing but the queues' names, so that one serves all processes.
         self._dispatcher = SimDispatcher(app, "orchestrator", 2.0, meter=METER)
@@ -155,13 +162,23 @@ class Simulation:
     def manager(self) -> StateManager:
         """The real State Manager of one process."""
         return StateManager(
-            store=self._store,
+            store=self.store,
             dispatcher=self._dispatcher,
             workflows=self._workflows,
             time=DatabaseTime(),
             meter=METER,
             bringer=self._bringer,
             seed=lambda: self.random.getrandbits(63),
+        )
+
+    def commander(self) -> Commander:
+        """What decides the commands of the API."""
+        return Commander(
+            self._workflows,
+            self.limits,
+            self._dispatcher.queue_of,
+            seed=lambda: self.random.getrandbits(63),
+            meter=METER,
         )
 
     def continues(self) -> bool:

@@ -84,6 +84,17 @@ class Tables:
         self._insert(id, workflow, input)
         return id
 
+    def record(self, key: str, answer: str) -> None:
+        """`idempotency.record`."""
+        self.answers[key] = answer
+
+    def put_once(self, key: str, instance: str, data: Json) -> str:
+        """A command left as a note, with the record of its answer: the answer of the key."""
+        if key not in self.answers:
+            self.record(key, "left")
+            self.put(instance, StimulusKind.COMMAND, data=data)
+        return self.answers[key]
+
     def _insert(self, id: str, workflow: str, input: Json, **more: Any) -> None:
         compiled = self.workflows[workflow]
         assert id not in self.instances
@@ -312,3 +323,20 @@ class Tables:
             rows.attempts.remove(row)
             self.attempts.pop(row.value.id)
             self.live.pop(row.value.id, None)
+
+
+class Scratch(Tables):
+    """One instance as an open transaction sees it; what it tells others is left to the commit."""
+
+    def __init__(self, real: Tables, instance: str) -> None:
+        super().__init__(real.clock)
+        self.workflows = real.workflows
+        rows = self.instances[instance] = real.instances[instance].copy()
+        self.attempts = {row.value.id: row for row in rows.attempts}
+        self.live = {id: row for id, row in self.attempts.items() if row.value.state in LIVE}
+        self.timers = {key: due for key, due in real.timers.items() if key[0] == instance}
+
+    def put(self, instance: str, *given: Any, **more: Any) -> None:
+        """Notes to others are theirs."""
+        if instance in self.instances:
+            super().put(instance, *given, **more)

@@ -158,12 +158,12 @@ class World:
         """Decide and apply one transition."""
         rows = self.rows[id]
         slice = self._slice(rows, stimulus)
-        evaluate, limits = self.evaluate, self.limits
+        evaluate = self.evaluate
         if self._is_decided(stimulus):
-            evaluate, limits = never, replace(limits, tasks=0)
+            evaluate, stimulus = never, replace(stimulus, items=0)
         while True:
             try:
-                transition = self.advance(rows.workflow, slice, stimulus, evaluate, limits)
+                transition = self.advance(rows.workflow, slice, stimulus, evaluate, self.limits)
                 break
             except Needs as needs:
                 self.needs[needs.need.what] += 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.values import AttemptState, Compensation, Status
+from orchestrator.core.values import AttemptState, Compensation, Status, StimulusKind
 from tests.support.documents import boom, call, doc
 from tests.support.world import Failure, World
 
@@ -383,3 +383,17 @@ def test_containers_cannot_be_skipped() -> None:
     world, id = run(doc({"d": {"do": tasks("a")}}))
     world.command(id, "skip", step=1)
     assert "awaited" in world.ignored[0]
+
+
+def test_a_new_run_that_is_stopped_before_its_first_step_begins_nothing() -> None:
+    world, id = run(doc({"a": call("a")}))
+    world.command(id, "terminate")
+    notes = world.rows[id].inbox
+    for command in ("retry", "terminate"):
+        world.tell(id, StimulusKind.COMMAND, data={"command": command}, run=False)
+        world.bring(id, notes.pop(-1))  # before what the one before has noted
+    world.drain()
+    assert world.instance(id).status is Status.CANCELLED
+    assert world.ready() == []
+    world.command(id, "retry")
+    assert drive(world) == ["a"]
