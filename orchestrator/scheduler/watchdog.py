@@ -36,11 +36,13 @@ AGAIN = 1 / 10
 @dataclass(frozen=True, slots=True)
 class Sign:
     """The last sign of life of a claimed attempt: the beat that held it, and when it was seen;
-    and when it was last declared lost (in seconds of watching)."""
+    and when it was last declared lost (in seconds of watching). `unwatched`: how many seconds
+    the watchdog had missed by then."""
 
     beat: int | None
     seen: float
     told: float | None = None
+    unwatched: float = 0.0
 
 
 class Watchdog:
@@ -60,6 +62,7 @@ class Watchdog:
         self._signs: dict[str, Sign] = {}
         self._looked = monotonic()
         self._counted = 0.0
+        self._unwatched = 0.0
 
     def look(self) -> int:
         """One round; returns how many attempts it declared lost."""
@@ -93,14 +96,17 @@ class Watchdog:
     def _count(self) -> float:
         """Seconds of watching so far."""
         now = self._monotonic()
-        self._counted += min(now - self._looked, self._lease * UNSEEN)
+        passed = now - self._looked
+        counts = min(passed, self._lease * UNSEEN)
+        self._counted += counts
+        self._unwatched += passed - counts
         self._looked = now
         return self._counted
 
     def _sign(self, claimed: Claimed, now: float) -> Sign:
         known = self._signs.get(claimed.attempt)
         if known is None or (claimed.held and claimed.beat not in (None, known.beat)):
-            return Sign(claimed.beat, now)
+            return Sign(claimed.beat, now, unwatched=self._unwatched)
         return known
 
     def _lose(self, claimed: Claimed, now: float) -> None:
@@ -114,6 +120,9 @@ class Watchdog:
                 instance=claimed.instance,
                 step=claimed.step,
                 worker=claimed.worker,
+                # Whether a loss was declared late because this beat looked late.
+                late=round(now - self._due(sign), 3),
+                unwatched=round(self._unwatched - sign.unwatched, 3),
             )
         self._signs[claimed.attempt] = replace(sign, told=now)
         self._state.lose_attempt(claimed.attempt, claimed.instance, claimed.step, LOST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -313,6 +314,16 @@ class Ground:
             path.read_text(errors="replace").count(f'"action": "{action}"')
             for path in self.folder.glob("*.log")
         )
+
+    def said(self, action: str) -> list[dict[str, Any]]:
+        """The lines with which the processes have said something."""
+        mark = f'"action": "{action}"'
+        return [
+            json.loads(line[line.index("{") :])
+            for path in self.folder.glob("*.log")
+            for line in path.read_text(errors="replace").splitlines()
+            if mark in line and line.endswith("}")
+        ]
 
     def continued(self) -> int:
         """How many attempts their worker went on with: no message of theirs was ever sent."""

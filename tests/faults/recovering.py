@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.faults.ground import Ground
@@ -45,6 +45,10 @@ class Recoveries:
 
     once: list[float] = field(default_factory=list)
     again: list[float] = field(default_factory=list)
+    #: The slowest of those that were struck once comes last.
+    losses: list[Loss] = field(default_factory=list, compare=False)
+    #: By how much the beats' watchdogs were late at most, in s: their own looks, no worker's.
+    watchdog: float = field(default=0.0, compare=False)
 
 
 def recoveries(losses: Sequence[Loss], deaths: Collection[float], lease: float) -> Recoveries:
@@ -52,7 +56,11 @@ def recoveries(losses: Sequence[Loss], deaths: Collection[float], lease: float) 
     found = Recoveries()
     for loss in losses:
         took = max(0.0, loss.claimed - loss.died)
-        (found.again if _struck_again(loss, deaths, lease) else found.once).append(took)
+        again = _struck_again(loss, deaths, lease)
+        (found.again if again else found.once).append(took)
+        if not again:
+            found.losses.append(loss)
+    found.losses.sort(key=lambda loss: loss.claimed - loss.died)
     return found
 
 
@@ -67,7 +75,7 @@ def _struck_again(loss: Loss, deaths: Collection[float], lease: float) -> bool:
 
 def of_killed(ground: Ground) -> Recoveries:
     """What the tables say of the steps whose process was killed."""
-    found = ground.sql(
+    rows = ground.sql(
         "select a.process, extract(epoch from a.ended_at)::float8,"
         " extract(epoch from b.claimed_at)::float8, b.publishings"
         " from orchestrator.attempts a join orchestrator.attempts b"
@@ -75,12 +83,32 @@ def of_killed(ground: Ground) -> Recoveries:
         " where a.state = 'lost' and b.claimed_at is not null and a.process = any(%s)",
         list(ground.killed),
     )
-    losses = [Loss(ground.killed[pid], *others) for pid, *others in found]
-    return recoveries(losses, set(ground.killed.values()), float(ground.stack.settings["lease"]))
+    losses = [Loss(ground.killed[pid], *others) for pid, *others in rows]
+    found = recoveries(losses, set(ground.killed.values()), float(ground.stack.settings["lease"]))
+    late = (one.get("late", 0.0) + one.get("unwatched", 0.0) for one in ground.said("attempt_lost"))
+    return replace(found, watchdog=max(late, default=0.0))
 
 
 def measured(found: Recoveries) -> Mapping[str, Any]:
-    """How many were struck again, their share, and the slowest of them; nothing of none."""
+    """Where the time of the slowest recovery went; how many were struck again, their share, and
+    the slowest of them."""
+    return {**_parts(found), **_again(found)}
+
+
+def _parts(found: Recoveries) -> Mapping[str, Any]:
+    """Whether the watchdog was late (it looked late), what brings its word (the loss is on record
+    late although it looked in time), or the workers (they claimed late)."""
+    if not found.losses:
+        return {}
+    slowest = found.losses[-1]
+    return {
+        "slowest_till_recorded_s": round(slowest.told - slowest.died, 2),
+        "slowest_till_claimed_s": round(slowest.claimed - slowest.told, 2),
+        "watchdog_late_s": round(found.watchdog, 2),
+    }
+
+
+def _again(found: Recoveries) -> Mapping[str, Any]:
     if not found.again:
         return {}
     return {

@@ -62,6 +62,7 @@ def ask_every_row(
         problems=lambda: dict(fine["problems"]),
         continued=lambda: fine["continued"],
         logged=lambda action: fine["stale"],
+        said=lambda action: [],
         stack=SimpleNamespace(settings={"lease": 10}, logs=lambda _: "the end of a log"),
     )
     outcome = Outcome("row", meanwhile=meanwhile)

@@ -147,3 +147,16 @@ def test_a_loss_that_nobody_brings_is_told_again_but_not_in_a_hurry(clinic):
         clinic.watchdog.look()
     # Ten leases' tenths pass in the second lease; each is seen a little late.
     assert len(clinic.lost) in range(8, 13)
+
+
+def test_a_loss_says_by_how_much_the_watchdog_looked_late(
+    clinic: Clinic, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its own lateness: of watching past the lease, and of an hour in which it did not watch."""
+    clinic.look(every=2, until=20, beats=True)
+    clinic.now += 3600
+    clinic.look(every=2, until=3630, beats=False)
+    (told,) = [vars(one) for one in caplog.records]
+    assert (told["action"], told["late"], told["unwatched"]) == (
+        "attempt_lost", pytest.approx(4 / 3, abs=0.01), pytest.approx(3602 - 10 / 3, abs=0.01),
+    )  # fmt: skip

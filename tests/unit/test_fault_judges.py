@@ -6,6 +6,7 @@ import base64
 import pickle
 import socket
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,6 +72,17 @@ def test_not_too_many_may_be_struck_again():
     assert list(recovering.problems(more, RECOVERY, LEASE)) == [
         "too many are said to be struck again"
     ]
+
+
+def test_a_row_says_where_the_time_of_its_slowest_recovery_went():
+    losses = [Loss(0.0, 11.5, 12.25, 1), Loss(0.0, 10.0, 10.5, 1)]
+    found = replace(recoveries(losses, [0.0], LEASE), watchdog=1.25)
+    assert recovering.measured(found) == {
+        "slowest_till_recorded_s": 11.5,
+        "slowest_till_claimed_s": 0.75,
+        "watchdog_late_s": 1.25,
+    }
+    assert recovering.measured(Recoveries()) == {}
 
 
 def test_no_recovery_at_all_is_no_quick_one():
