@@ -23,6 +23,7 @@ from api.context import state
 from api.problems import MOST, Problem
 from api.resource import documentation
 from orchestrator.core.values import Json
+from orchestrator.settings import variable
 
 View = TypeVar("View", bound=Callable[..., Any])
 Schema = type[marshmallow.Schema]
@@ -115,9 +116,10 @@ def read(times: int = 1) -> bytes:
     return body
 
 
-def too_large(bound: int, what: str = "the body") -> Problem:
-    """The problem of something larger than `bound` bytes."""
-    return Problem(kinds.TOO_LARGE, f"{what} is larger than {bound} bytes")
+def too_large(bound: int, what: str = "the body", setting: str = "max_payload") -> Problem:
+    """The problem of something larger than `bound` bytes, which a setting bounds."""
+    by = f"; {variable(setting)} of the API bounds it" if setting else ""
+    return Problem(kinds.TOO_LARGE, f"{what} is larger than {bound} bytes{by}")
 
 
 def read_json(times: int = 1, optional: bool = False) -> Json:

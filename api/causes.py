@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from orchestrator import codec
 from orchestrator.core.engine import KNOWN
 from orchestrator.core.values import Status
-from orchestrator.database.causes import Call, Inbox, Letter, UnknownOutcome
+from orchestrator.database.causes import Call, Home, Inbox, Letter, UnknownOutcome
 from orchestrator.database.instances import Whole
 from orchestrator.database.steps import Waiting
+from orchestrator.document.text import hint, nearest
 
 Cause = dict[str, Any]
 
@@ -52,11 +54,11 @@ def compensating(status: str, undone: int, left: int) -> Cause:
 
 def dead_letter(letter: Letter) -> Cause:
     """An undoing gave up and waits for a person."""
-    what = letter.reference or f"step {letter.step}"
+    what = "" if letter.reference else f"step {letter.step} "
     why = letter.error or letter.reason
     return {
         "kind": "dead-letter",
-        "message": f"{what} gave up and waits for a person: {why}",
+        "message": f"{what}gave up and waits for a person: {why}",
         "step": letter.step,
         "reference": letter.reference,
         "since": letter.since,
@@ -82,16 +84,38 @@ def unknown_outcome(found: UnknownOutcome) -> Cause:
     }
 
 
+#: What waits in an inbox, by the kind of the stimulus: one of it, and several.
+_WAITING = {
+    "start": ("start", "starts"),
+    "result": ("result of a step", "results of steps"),
+    "timer": ("fired timer", "fired timers"),
+    "event": ("event", "events"),
+    "child": ("report of a sub-workflow", "reports of sub-workflows"),
+    "command": ("command", "commands"),
+    "go_on": ("continuation", "continuations"),
+}
+
+
 def unbrought(inbox: Inbox, queue: str) -> Cause:
-    """Notes wait in the inbox."""
-    what = f"{inbox.waiting} notes wait to be brought"
+    """Stimuli wait in the inbox."""
+    since = {"since": inbox.since, "queue": queue}
+    what = f"{_counted(inbox.kinds)} {'waits' if inbox.waiting == 1 else 'wait'}"
     if not inbox.control:
-        message = f"{what}, and no live worker serves the queue {queue}"
-        return {"kind": "no-control", "message": message, "since": inbox.since, "queue": queue}
+        message = f"{what}; no control worker: no live worker serves the queue {queue}"
+        return {"kind": "no-control", "message": message, **since}
     if inbox.aside:
-        message = f"{inbox.aside} notes can't be brought: the workers' log says why"
-        return {"kind": "stuck", "message": message, "since": inbox.since, "queue": queue}
-    return {"kind": "inbox", "message": what, "since": inbox.since, "queue": queue}
+        message = f"{what}, and {inbox.aside} can't be applied: the workers' log says why"
+        return {"kind": "stuck", "message": message, **since}
+    return {"kind": "inbox", "message": f"{what} for a control worker", **since}
+
+
+def _counted(kinds: Mapping[str, int]) -> str:
+    """``1 command and 2 events``."""
+    each = [
+        f"{count} {_WAITING.get(kind, (kind, kind))[count != 1]}"
+        for kind, count in sorted(kinds.items())
+    ]
+    return " and ".join(filter(None, (", ".join(each[:-1]), each[-1])))
 
 
 def unmatched(queue: str) -> Cause:
@@ -100,8 +124,8 @@ def unmatched(queue: str) -> Cause:
     return {"kind": "no-control", "message": message, "queue": queue}
 
 
-def call(found: Call) -> Cause:
-    """A step in a worker's hands, or on its way there."""
+def call(found: Call, home: Home | None = None) -> Cause:
+    """A step in a worker's hands, or on its way there; `home` where no worker can take it."""
     kind, message = _taken(found) if found.state == "claimed" else _untaken(found)
     cause: Cause = {
         "kind": kind,
@@ -113,6 +137,12 @@ def call(found: Call) -> Cause:
     }
     if found.worker:
         cause["worker"] = found.worker
+    if home is not None:
+        cause["app"] = home.app
+        if not home.certain and (meant := nearest(found.task, home.known)) is not None:
+            cause["message"] += f"{'' if kind == 'no-task' else f'; its task is {found.task}'}"
+            cause["message"] += hint(meant)
+            cause["meant"] = meant
     if kind == "silent-worker" and found.silent_at is not None:
         cause["until"] = found.silent_at
     return cause
@@ -198,6 +228,7 @@ def event(waiting: Waiting) -> Cause:
         "step": waiting.step,
         "reference": waiting.reference,
         "since": waiting.since,
+        "filters": filters,
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Response
 
-from api import cloud_events, cursors, keyed, kinds
+from api import cloud_events, cursors, keyed, kinds, unheard
 from api.context import caller, scope, state
 from api.instances import find
 from api.problems import Problem
@@ -21,14 +21,16 @@ from api.schemas.events import (
     EventSchema,
     EventsQuerySchema,
     EventsSchema,
+    EventWhySchema,
     IntoNamespaceSchema,
     ReceivedSchema,
 )
 from orchestrator.core.values import ENDED, Json
-from orchestrator.database import events, matches
+from orchestrator.database import events, matches, overview
 from orchestrator.database.events import EventRow, Received
 from orchestrator.database.idempotency import Answer
 from orchestrator.database.slices import Reader
+from orchestrator.database.waiters import waiters
 
 blueprint = Resource("events", __name__, url_prefix="/v1", description="CloudEvents.")
 
@@ -126,11 +128,34 @@ def list_(query: dict[str, Any]) -> Response:
 @blueprint.answers(200, EventSchema)
 def get(id: str) -> Response:
     """An event, with what it matched"""
-    database = state().services.database
-    found = events.get(database, id, caller().scope)
+    found = _found(id)
+    return respond(
+        {**_summary(found), "matches": _matches(state().services.database, found.number)}
+    )
+
+
+@blueprint.route("/events/<id:id>/why")
+@blueprint.answers(200, EventWhySchema)
+def why(id: str) -> Response:
+    """Why an event matched what it matched, or nobody"""
+    services = state().services
+    database, settings = services.database, services.settings
+    found = _found(id)
+    served = overview.is_served(database, settings.control_queue, settings.lease)
+    told = unheard.causes(
+        found,
+        matches.of_event(database, found.number),
+        waiters(database, found.namespace, found.target),
+        None if served else settings.control_queue,
+    )
+    return respond({"id": id, "namespace": found.namespace, "causes": told})
+
+
+def _found(id: str) -> EventRow:
+    found = events.get(state().services.database, id, caller().scope)
     if found is None:
         raise Problem(kinds.NOT_FOUND, f"there is no event {id}")
-    return respond({**_summary(found), "matches": _matches(database, found.number)})
+    return found
 
 
 def _summary(row: EventRow) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def put(body: dict[str, Any], query: dict[str, Any], name: str) -> Response:
     if not is_name(name):
         raise Problem(kinds.INVALID, "a name is letters, digits, '.', '_' and '-', at most 253")
     if len(codec.encode(body["value"])) > LARGEST:
-        raise too_large(LARGEST, "the secret")
+        raise too_large(LARGEST, "the secret", "")
     sealed = _vault().seal((namespace, name), body["value"])
     with state().services.database.transaction() as cursor:
         created, changed, new = secrets.put(cursor, namespace, name, sealed)

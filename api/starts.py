@@ -19,6 +19,7 @@ from orchestrator.database import idempotency, instances
 from orchestrator.database.idempotency import Answer, Key
 from orchestrator.database.instances import NewStart, Outcome
 from orchestrator.ids import new_id
+from orchestrator.settings import variable
 
 #: How often a start is tried while newer versions of its workflow keep coming.
 _TRIES = 5
@@ -149,6 +150,19 @@ def _answer(
     return keyed.answered(202, shown[0], {"Location": f"/v1/instances/{new[0].id}"})
 
 
+#: Who has a business_id that is taken.
+_HOLDER = " by the instance {}; "
+
+
+def _until_when() -> str:
+    """When a business_id becomes free: with the row of its instance."""
+    settings, setting = state().services.settings, variable("instance_retention")
+    if settings.instance_retention and settings.archive_dir:
+        days = settings.instance_retention / 86400
+        return f"it becomes free when that is archived, {days:g} days after its end ({setting})"
+    return f"it stays taken after the end, for instances are kept: see {setting}"
+
+
 def _taken(
     new: list[NewStart], known: list[Known], asked: list[tuple[dict[str, Any], str]]
 ) -> Problem:
@@ -171,7 +185,9 @@ def _taken(
             "message": f"the business_id {name[1]!r} is taken",
         }
         if name in holders:
-            errors.append(error | {"instance": holders[name]})
+            holder = holders[name]
+            told = error["message"] + _HOLDER.format(holder) + _until_when()
+            errors.append(error | {"message": told, "instance": holder})
         elif counted[name] > 1:
             errors.append(error | {"message": f"the business_id {name[1]!r} stands here twice"})
     located = len(asked) == 1 and errors and "instance" in errors[0]

@@ -49,8 +49,10 @@ def _causes(found: Whole) -> Iterator[Cause]:
     if not found.settled:
         yield from _of_the_whole(found)
     # A withdrawn attempt may outlive its instance's end.
-    for call in causes.calls(database, found.id, state().services.settings.lease):
-        yield told.call(call)
+    lease = state().services.settings.lease
+    for call in causes.calls(database, found.id, lease):
+        taken = call.state == "claimed" or call.free
+        yield told.call(call, None if taken else causes.home(database, call.task, lease))
     if not found.settled:
         yield from _of_steps(found)
     for letter in causes.letters(database, found.id):

@@ -156,6 +156,11 @@ class Settings:
         return self.database_direct_url or self.database_url
 
 
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
 class _Environment(FileAwareEnv):
     """environs, reading a mapping that is given rather than the process's environment."""
 

@@ -97,6 +97,32 @@ class EventSchema(EventSummarySchema):
     matches = fields.List(fields.Nested(MatchSchema), required=True)
 
 
+class EventCauseSchema(Schema):
+    """One thing that became of an event, or one reason why nothing did."""
+
+    kind = fields.String(
+        required=True,
+        validate=validate.OneOf(
+            ("taken", "refused", "no-control", "matching", "not-matched", "nobody")
+        ),
+    )
+    message = fields.String(required=True)
+    instance = uuid()
+    step = fields.Integer(allow_none=True)
+    queue = fields.String()
+    meant = fields.String(metadata={"description": "the type that was probably meant"})
+
+
+class EventWhySchema(Schema):
+    """What became of an event, and why."""
+
+    id = uuid(required=True)
+    namespace = fields.String(required=True)
+    causes = fields.List(
+        fields.Nested(EventCauseSchema), required=True, validate=validate.Length(1)
+    )
+
+
 class EventsSchema(Schema):
     """A page of events, the newest first."""
 

@@ -27,6 +27,17 @@ class CauseSchema(Schema):
     worker = fields.String()
     instance = uuid()
     dead_letter = uuid()
+    app = fields.String(
+        allow_none=True,
+        metadata={
+            "description": "what `celery -A` is given to start such a worker; null:"
+            " `orchestrator worker` does"
+        },
+    )
+    meant = fields.String(metadata={"description": "the task that was probably meant"})
+    filters = fields.List(
+        fields.Dict(), metadata={"description": "of the events that are waited for"}
+    )
 
 
 class WhySchema(Schema):

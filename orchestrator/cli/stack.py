@@ -27,7 +27,7 @@ from orchestrator.clock import monotonic
 from orchestrator.embedded import Postgres, Valkey
 from orchestrator.embedded.server import free_port
 from orchestrator.ids import new_id
-from orchestrator.processes import Process, ProcessFailed, Supervisor, http_ok, log_says
+from orchestrator.processes import TAIL, Process, ProcessFailed, Supervisor, http_ok, log_says
 from orchestrator.vault import new_key
 
 HOST = "127.0.0.1"
@@ -155,10 +155,10 @@ class Stack:
         beat = self._spawn("beat", "beat")
         if self.plan.flower:
             self._start_flower()
-        api.wait_until(_first_life(http_ok(f"{self.api_url}/readyz")), PATIENCE)
+        api.wait_until(first_life(http_ok(f"{self.api_url}/readyz")), PATIENCE)
         for worker in workers:
-            worker.wait_until(_first_life(log_says(" ready.")), PATIENCE)
-        beat.wait_until(_first_life(log_says("beat: Starting")), PATIENCE)
+            worker.wait_until(first_life(log_says(" ready.")), PATIENCE)
+        beat.wait_until(first_life(log_says("beat: Starting")), PATIENCE)
 
     def _settings(self, port: int) -> dict[str, str]:
         return {
@@ -236,13 +236,13 @@ class Stack:
         part.replace(self.data / "dev.json")
 
 
-def _first_life(ready: Callable[[Process], bool]) -> Callable[[Process], bool]:
+def first_life(ready: Callable[[Process], bool]) -> Callable[[Process], bool]:
     """Ready as `ready` says; a process that had to be started again is not waited for."""
 
     def look(process: Process) -> bool:
         if process.starts > 1:
-            log = process.log.read_text(errors="replace")[-4000:] if process.log else ""
-            raise ProcessFailed(f"{process.name} does not stay up: {log.strip()}")
+            log = process.log_since_spawn()[-TAIL:].strip()
+            raise ProcessFailed(f"{process.name} does not stay up: {log}")
         return ready(process)
 
     return look

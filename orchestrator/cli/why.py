@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 from typing import Any
 
 import click
 from rich.markup import escape
 
 from orchestrator.cli.completion import instance_id
-from orchestrator.cli.lookup import find_instance
+from orchestrator.cli.exits import Exit, Failure
+from orchestrator.cli.lookup import find_instance, is_id
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import stdout_console
-from orchestrator.client import Client
+from orchestrator.client import ApiError, Client
 
 #: Sub-workflows are followed this deep.
 DEEPEST = 10
@@ -24,30 +26,54 @@ ADVICE = {
     "broker": "start the broker, or set ORCHESTRATOR_BROKER_URL: the beats send all again",
     "no-control": "orchestrator worker -Q {queue}",
     "stuck": "read the workers' log; then orchestrator terminate {id}",
-    "no-worker": "orchestrator worker -Q {queue}",
-    "no-processes": "orchestrator worker --pool prefork -Q {queue}",
-    "no-task": "add the task's module to ORCHESTRATOR_IMPORTS of a worker of {queue}",
-    "no-slot": "start one more: orchestrator worker -Q {queue}",
+    "no-worker": "{worker} -Q {queue}",
+    "no-processes": "{worker} --pool prefork -Q {queue}",
+    "no-task": "add the task's module to {modules} of a worker of {queue}",
+    "no-slot": "start one more: {worker} -Q {queue}",
     "silent-worker": "orchestrator beat must run; orchestrator doctor looks further",
     "lease": "orchestrator beat must run; orchestrator doctor looks further",
     "no-beat": "orchestrator beat",
-    "event": "orchestrator event send TYPE --to {id}",
+    "event": "orchestrator event send {event} --to {id}",
     "dead-letter": "orchestrator dead-letter retry {dead_letter} (or resolve)",
 }
+#: Instead, where the document names a task that only resembles one that is there.
+MISSPELT = "correct the name, deploy the document under a new version and start that"
 
 
 @click.command()
 @instance_id
 @shared_options
 def why(shared: Shared, id: str) -> None:
-    """Say why an instance stands still, and what to do about it."""
+    """Say why an instance stands still, or why an event found nobody, and what to do about it."""
     with shared.client() as client:
-        id = find_instance(client, id)
+        try:
+            id, of_event = find_instance(client, id), False
+        except Failure as failure:
+            id, of_event = _event_id(client, id, failure), True
         if not shared.printer.table:
-            shared.printer.value(client.why(id))
+            shared.printer.value(client.why_event(id) if of_event else client.why(id))
             return
-        for line in _lines(client, id):
+        for line in _event_lines(client, id) if of_event else _lines(client, id):
             stdout_console().print(line, soft_wrap=True)
+
+
+def _event_id(client: Client, text: str, failure: Failure) -> str:
+    """The id of the event that a text names; raises `failure` where there is none either."""
+    if not is_id(text) or failure.exit_code != Exit.NOT_FOUND:
+        raise failure
+    try:
+        return str(client.why_event(text)["id"])
+    except ApiError as error:
+        raise (failure if error.status == 404 else error) from None
+
+
+def _event_lines(client: Client, id: str) -> Iterator[str]:
+    found = client.why_event(id)
+    yield f"[bold]{id}[/] event in {escape(found['namespace'])}"
+    for cause in found["causes"]:
+        yield f"  {escape(cause['message'])} [dim]({cause['kind']})[/]"
+        if cause["kind"] in ADVICE:
+            yield f"    [dim]→[/] {escape(str(_advice(cause, id)))}"
 
 
 def _lines(client: Client, id: str, depth: int = 0) -> Iterator[str]:
@@ -68,5 +94,41 @@ def _lines(client: Client, id: str, depth: int = 0) -> Iterator[str]:
 
 
 def _advice(cause: dict[str, Any], id: str) -> str | None:
+    if "meant" in cause:
+        return MISSPELT
     advice = ADVICE.get(cause["kind"])
-    return advice and advice.format_map({"id": id, **cause})
+    if advice is None:
+        return None
+    members = {
+        name: quote(value) if isinstance(value, str) else value for name, value in cause.items()
+    }
+    more = {**starting(cause.get("app")), "event": _event(cause)}
+    return advice.format_map({"id": id, **members, **more})
+
+
+def starting(app: str | None) -> dict[str, str]:
+    """What starts a worker of an app, and what names the modules that it imports. `app` is what
+    ``celery -A`` is given; None: the worker is our own."""
+    if app is None:
+        return {"worker": "orchestrator worker", "modules": "ORCHESTRATOR_IMPORTS"}
+    return {"worker": f"celery -A {quote(app)} worker", "modules": f"the app {quote(app)}"}
+
+
+def _event(cause: dict[str, Any]) -> str:
+    """The arguments of `event send` that the first filter asks for; TYPE, a type of one's own."""
+    filters = cause.get("filters") or [{}]
+    wanted = dict(filters[0].get("with") or {})
+    arguments = [_plain(wanted.pop("type", None)) or "TYPE"]
+    data = wanted.pop("data", None)
+    for name, value in wanted.items():
+        text = _plain(value)
+        if text is not None and name in ("source", "id", "subject"):
+            arguments.append(f"--{name} {text}")
+        elif text is not None:
+            arguments.append(f"--attribute {quote(name)}={text}")
+    return " ".join([*arguments, *(["-d JSON"] if data is not None else [])])
+
+
+def _plain(value: Any) -> str | None:
+    """A word of a command that stands for a value; None where it is no text or an expression."""
+    return quote(value) if isinstance(value, str) and not value.startswith("${") else None

@@ -194,6 +194,12 @@ class Client(Administration):
         found: dict[str, Any] = self._json("GET", path("instances", id, "why"))
         return found
 
+    def why_event(self, id: str) -> dict[str, Any]:
+        """What became of an event, or why it found nobody: `{id, namespace, causes: [{kind,
+        message, ...}]}`, at least one cause. Raises `ApiError` 404."""
+        found: dict[str, Any] = self._json("GET", path("events", id, "why"))
+        return found
+
     def command(self, id: str, command: str, **arguments: Json) -> dict[str, Any]:
         """Ask an instance to suspend, resume, cancel, terminate, retry, compensate or skip.
 

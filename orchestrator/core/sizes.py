@@ -18,7 +18,9 @@ def too_large(value: Json, limit: int) -> Fault | None:
     """
     if _at_least(value, limit) <= limit:
         return None
-    return validation(f"a value has more than {limit} bytes of JSON, which is the limit")
+    return validation(
+        f"a value has more than {limit} bytes of JSON, the limit (ORCHESTRATOR_MAX_PAYLOAD)"
+    )
 
 
 def _at_least(value: Json, limit: int) -> int:

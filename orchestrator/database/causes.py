@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -78,23 +79,57 @@ def calls(reader: Reader, instance: str, lease: float, limit: int = 50) -> list[
 
 
 @dataclass(frozen=True, slots=True)
+class Home:
+    """Where a task is at home: what starts a worker that has it, and which tasks live workers
+    have.
+
+    `app` is what ``celery -A`` is given, None where `orchestrator worker` starts such workers;
+    `certain`: a worker that has, or had, the task said so. `known` are names of tasks.
+    """
+
+    certain: bool
+    app: str | None
+    known: Sequence[str]
+
+
+def home(reader: Reader, task: str, lease: float) -> Home:
+    """The `Home` of a task. Where no worker ever had it, `app` is that of the worker that was
+    started last. `lease` in seconds."""
+    row = reader.one(
+        "select %(task)s = any(tasks), app from orchestrator.workers"
+        " order by %(task)s = any(tasks) desc, started_at desc limit 1",
+        {"task": task},
+    )
+    known = reader.all(
+        f"select distinct unnest(tasks) from orchestrator.workers where {LIVE}", {"lease": lease}
+    )
+    certain, app = row or (False, None)
+    return Home(certain, app, [name for (name,) in known])
+
+
+@dataclass(frozen=True, slots=True)
 class Inbox:
     """Stimuli that nobody has brought yet: how many, how many of them were set aside because
-    they can't be brought, since when, and whether a live worker serves the queue of control."""
+    they can't be brought, since when, whether a live worker serves the queue of control, and how
+    many there are of each kind."""
 
     waiting: int
     aside: int
     since: datetime | None
     control: int
+    kinds: Mapping[str, int]
 
 
 def inbox(reader: Reader, instance: str, lease: float, control_queue: str) -> Inbox:
     """What waits in an instance's inbox."""
     row = reader.one(
-        "select count(*), count(*) filter (where set_aside), min(created_at),"
+        "select coalesce(sum(count), 0)::bigint, coalesce(sum(aside), 0)::bigint, min(since),"
         " (select count(*) from orchestrator.workers"
-        f" where {LIVE} and %(queue)s = any(queues))"
-        " from orchestrator.stimuli where instance_id = %(i)s",
+        f"  where {LIVE} and %(queue)s = any(queues)),"
+        " coalesce(json_object_agg(kind, count) filter (where kind is not null), '{}')"
+        " from (select kind, count(*) as count, count(*) filter (where set_aside) as aside,"
+        "  min(created_at) as since from orchestrator.stimuli where instance_id = %(i)s"
+        "  group by kind) each",
         {"i": instance, "lease": lease, "queue": control_queue},
     )
     assert row is not None  # noqa: S101  an aggregate has a row

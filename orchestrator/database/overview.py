@@ -38,6 +38,16 @@ def workers(
     )
 
 
+def is_served(reader: Reader, queue: str, lease: float) -> bool:
+    """Whether a live worker serves the queue; `lease` in seconds."""
+    row = reader.one(
+        f"select exists (select from orchestrator.workers where {LIVE}"
+        " and %(queue)s = any(queues))",
+        {"queue": queue, "lease": lease},
+    )
+    return bool(row and row[0])
+
+
 #: Of how many waiting attempts, and of how many running ones, queues are counted.
 MOST_COUNTED = 50_000
 

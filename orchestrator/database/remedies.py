@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.database.ailments import Row
-from orchestrator.database.overview import LIVE
 from orchestrator.database.slices import Reader
 
 _OPEN = "('pending', 'running', 'waiting', 'suspended')"
@@ -80,16 +79,6 @@ def beat_of(reader: Reader, worker: str) -> int | None:
     """How often a worker has beaten; None: it is not known any more."""
     row = reader.one("select beat from orchestrator.workers where id = %s", (worker,))
     return row[0] if row else None
-
-
-def is_served(reader: Reader, queue: str, lease: float) -> bool:
-    """Whether a live worker serves the queue; `lease` in seconds."""
-    row = reader.one(
-        f"select exists (select from orchestrator.workers where {LIVE}"
-        " and %(queue)s = any(queues))",
-        {"queue": queue, "lease": lease},
-    )
-    return bool(row and row[0])
 
 
 def unbrought(reader: Reader, instances: Sequence[str]) -> list[str]:

@@ -22,12 +22,16 @@ from orchestrator.event_handler.standing import Values
 from orchestrator.ids import new_id
 from orchestrator.log import get_logger
 from orchestrator.scheduler.schedules import occurred
+from orchestrator.settings import variable
 
 log = get_logger(__name__)
 
 #: Groups that one schedule may have open, and events in one of them.
 GROUPS = 10_000
 MEMBERS = 1000
+
+#: Why a schedule gathers no more.
+_FULL = f"it has gathered as many bytes as an input may have ({variable('max_payload')})"
 
 
 class Starting:
@@ -98,7 +102,7 @@ class Starting:
         group, place = gathering.lacking(open, places)
         group = gathering.joined(group, event.number, place)
         if self._is_too_large(group.members):
-            return self._drop(row, "it has gathered as many bytes as an input may have")
+            return self._drop(row, _FULL)
         if gathering.is_complete(of, group):
             return self._complete(row, of, group)
         return self._keep(row, key, group)
@@ -111,7 +115,7 @@ class Starting:
             return self._drop(row, "it has gathered as many as it may")
         group = gathering.joined(group, event.number)
         if self._is_too_large(group.members):
-            return self._drop(row, "it has gathered as many bytes as an input may have")
+            return self._drop(row, _FULL)
         if of.until_holds is not None:
             answer = self._judge.ask(of.until_holds, self._read(of, group.members))
             if answer is not None and answer is not False:

@@ -24,6 +24,7 @@ from orchestrator import codec
 from orchestrator.clock import now
 from orchestrator.core.values import AttemptState, Ended
 from orchestrator.error_handler import Mask, data_error, error_of, runtime_error
+from orchestrator.settings import variable
 
 if TYPE_CHECKING:
     from orchestrator.execution.arguments import Arguments
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 #: `Reject(requeue=True)` hands the message back to the broker at once; a step waits a little,
 #: so that a task that always does it does not fill a worker.
 REQUEUE_DELAY = 1.0
+
+
+#: What bounds the size of values.
+_BY = f" ({variable('max_payload')})"
 
 
 def returned(attempt: str, value: Any, limit: int) -> Ended:
@@ -43,7 +48,7 @@ def returned(attempt: str, value: Any, limit: int) -> Ended:
     except Exception as error:  # noqa: BLE001  a value's own code, as an attribute's
         return unusable(attempt, f"the output can't be read: {error!r}")
     if size > limit:
-        return unusable(attempt, f"the output has {size} bytes, the limit is {limit}")
+        return unusable(attempt, f"the output has {size} bytes, the limit is {limit}{_BY}")
     return Ended(attempt, AttemptState.SUCCEEDED, output=output)
 
 
@@ -109,7 +114,7 @@ def with_others(ended: Ended, asked: Any, arguments: Arguments, limit: int) -> E
         return unusable(ended.attempt, f"the arguments of self.retry() hold {error}")
     found = {"args": args, "kwargs": kwargs}
     if len(codec.encode(found)) > limit:
-        return unusable(ended.attempt, f"the arguments of self.retry() exceed {limit} bytes")
+        return unusable(ended.attempt, f"the arguments of self.retry() exceed {limit} bytes{_BY}")
     return replace(ended, arguments=found)
 
 

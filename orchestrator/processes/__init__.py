@@ -1,7 +1,7 @@
 """Starting processes so that none is left behind: see `Supervisor` and `keeper`."""
 
-from orchestrator.processes.process import Process, ProcessFailed
+from orchestrator.processes.process import TAIL, Process, ProcessFailed
 from orchestrator.processes.readiness import http_ok, log_says, port_open
 from orchestrator.processes.supervisor import Supervisor
 
-__all__ = ["Process", "ProcessFailed", "Supervisor", "http_ok", "log_says", "port_open"]
+__all__ = ["TAIL", "Process", "ProcessFailed", "Supervisor", "http_ok", "log_says", "port_open"]

@@ -121,6 +121,11 @@ class Process:
         """What it has written to its log since its latest start; empty without a log."""
         return self._log_from(self._started)
 
+    def log_since_spawn(self) -> str:
+        """What it has written to its log over all its starts, not what earlier ones of its name
+        left there."""
+        return self._log_from(self._spawned)
+
     def _log_from(self, offset: int) -> str:
         if self.log is None or not self.log.exists():
             return ""

@@ -88,6 +88,7 @@ def test_an_input_over_the_limit_is_a_413(shop: Api):
     api = Api.on(shop.database.url, NO_BROKER, max_payload=2048)
     answer = api.post("/v1/instances", json={**START, "input": "x" * 2048})
     assert (answer.status_code, problem(answer)) == (413, "too-large")
+    assert "ORCHESTRATOR_MAX_PAYLOAD of the API bounds it" in answer.json["detail"]
     assert api.post("/v1/instances", json={**START, "input": "x" * 2046}).status_code == 202
     assert api.content()["instances"] == 1
     api.close()
@@ -128,12 +129,26 @@ def test_a_business_id_is_unique_in_its_namespace(shop: Api):
     answer = shop.post("/v1/instances", json={**START, "business_id": "o-1"})
     assert (answer.status_code, problem(answer)) == (409, "business-id-in-use")
     assert answer.headers["Location"] == f"/v1/instances/{first}"
+    assert answer.json["detail"] == (
+        f"the business_id 'o-1' is taken by the instance {first};"
+        " it stays taken after the end, for instances are kept: see ORCHESTRATOR_INSTANCE_RETENTION"
+    )
     batch = [{**START, "business_id": id} for id in ("o-2", "o-1", "o-2")]
     answer = shop.post("/v1/instances", json=batch)
     assert [error["pointer"] for error in answer.json["errors"]] == [
         "/0/business_id", "/1/business_id", "/2/business_id",
     ]  # fmt: skip
     assert shop.content()["instances"] == 1
+
+
+def test_a_taken_business_id_says_when_it_becomes_free(shop: Api):
+    more = {"instance_retention": 2 * 86400.0, "archive_dir": "/somewhere"}
+    api = Api.on(shop.database.url, NO_BROKER, **more)
+    api.start(business_id="o-1")
+    answer = api.post("/v1/instances", json={**START, "business_id": "o-1"})
+    api.close()
+    told = "it becomes free when that is archived, 2 days after its end"
+    assert f"{told} (ORCHESTRATOR_INSTANCE_RETENTION)" in answer.json["detail"]
 
 
 def test_a_start_can_be_put_off(shop: Api):

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from api.causes import unbrought
 from orchestrator.core.values import AttemptState, Ended
 from orchestrator.database import workers
+from orchestrator.database.causes import Inbox
 from orchestrator.database.workers import WorkerRow
 from orchestrator.ids import new_id
 from orchestrator.state_manager import Holder
@@ -90,12 +92,61 @@ def test_a_start_that_nobody_brings(api: Api):
     api.deploy(document())
     id = api.start()
     assert kind(api, id) == "no-control"
+    assert why(api, id)["message"] == (
+        "1 start waits; no control worker: no live worker serves the queue orchestrator"
+    )
     worker(api, "orchestrator")
     assert kind(api, id) == "inbox"
     api.all("update orchestrator.stimuli set set_aside = true")
     assert kind(api, id) == "stuck"
     drain(api, id)
     assert why(api, id) == {"kind": "ended", "message": "the instance is completed"}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        ({"command": 1}, "1 command waits"),
+        ({"command": 2}, "2 commands wait"),
+        ({"event": 2, "command": 1}, "1 command and 2 events wait"),
+        ({"child": 1, "result": 1, "timer": 3}, "1 report of a sub-workflow, 1 result of a step"),
+    ],
+)
+def test_what_waits_is_counted_by_its_kind(kinds: dict[str, int], message: str):
+    inbox = Inbox(sum(kinds.values()), 0, None, 0, kinds)
+    told = unbrought(inbox, "orchestrator")["message"]
+    assert told.startswith(message)
+    assert "; no control worker" in told
+
+
+def test_a_task_of_an_app_says_how_its_workers_are_started(api: Api):
+    id = running(api, PAY)
+    assert why(api, id)["app"] is None
+    other = WorkerRow(new_id(), "o", 7, "prefork", 1, ("x",), ("shop.x",), app="orders")
+    workers.register(api.database, other)
+    assert why(api, id)["app"] == "orders"  # the best guess: nobody has the task
+    row = WorkerRow(new_id(), "w", 7, "prefork", 1, ("x",), ("shop.pay",), app="shop.celery")
+    workers.register(api.database, row)
+    workers.register(api.database, WorkerRow(new_id(), "o", 7, "prefork", 1, ("x",), ("b",)))
+    told = why(api, id)
+    assert (told["kind"], told["app"], told["queue"]) == ("no-worker", "shop.celery", "celery")
+    assert "meant" not in told
+    # Its worker has ended, and it is still known whose the task is.
+    workers.stop(api.database, row.id)
+    assert why(api, id)["app"] == "shop.celery"
+
+
+def test_a_misspelt_task_is_told_what_was_meant(api: Api):
+    id = running(api, [{"pay": {"call": "shop.payy"}}])
+    worker(api, "others")
+    told = why(api, id)
+    assert told["message"] == (
+        "no live worker serves the queue celery; its task is shop.payy, did you mean 'shop.pay'?"
+    )
+    worker(api, "celery")
+    told = why(api, id)
+    assert (told["kind"], told["meant"]) == ("no-task", "shop.pay")
+    assert told["message"].endswith("knows shop.payy, did you mean 'shop.pay'?")
 
 
 def test_a_queue_without_a_worker(api: Api):
@@ -214,6 +265,7 @@ def test_an_event(api: Api):
     id = running(api, [{"paid": listen}])
     told = why(api, id)
     assert (told["kind"], told["message"]) == ("event", "waits for an event: shop.paid")
+    assert told["filters"] == [{"with": {"type": "shop.paid"}}]
     sent = {"specversion": "1.0", "id": "1", "source": "/till", "type": "shop.paid", "data": 1}
     headers = {"Content-Type": "application/cloudevents+json"}
     api.post("/v1/events?namespace=shop", json=sent, headers=headers)
@@ -255,8 +307,21 @@ def test_a_compensation_and_its_dead_letter(api: Api):
     drain(api, id)
     told = why(api, id)
     assert told["kind"] == "dead-letter"
-    assert told["message"].endswith("gave up and waits for a person: the till is shut")
+    assert told["message"] == "gave up and waits for a person: the till is shut"
+    assert told["reference"] == "/do/0/pay/metadata/compensate"
     assert told["dead_letter"] == api.get("/v1/dead-letters").json["items"][0]["id"]
+
+
+def test_what_was_undone_is_not_retried(api: Api):
+    undo = {"compensate": {"set": {"undone": True}}}
+    fail = {"raise": {"error": {"type": "https://shop.example/no", "status": 500}}}
+    id = running(api, [{"pay": {"call": "shop.pay", "metadata": undo}}, {"fail": fail}])
+    end(api, work(api, id, worker(api, "celery")))
+    drain(api, id)
+    assert api.get(f"/v1/instances/{id}").json["compensation"] == "completed"
+    refused = api.post(f"/v1/instances/{id}/retry")
+    assert refused.status_code == 409
+    assert refused.json["detail"] == "it was undone: start it anew"
 
 
 def test_a_fault_that_holds(api: Api):

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from orchestrator.database import migrate
+from orchestrator.processes import log_says
 from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -38,6 +39,12 @@ from orchestrator import install
 install(app)
 """
 )
+
+PAY = """\
+document: {dsl: '1.0.3', namespace: shop, name: pay, version: '1.0.0'}
+do:
+  - pay: {call: shop.pay, metadata: {queue: slow}}
+"""
 
 #: What an app is like on a host whose clock is ahead by an hour.
 AHEAD = (
@@ -177,3 +184,35 @@ def test_an_old_schema(stack: Stack):
         f"the database's schema is 0001, and this release needs {migrate.head()}" in found["found"]
     )
     assert found["advice"].startswith("orchestrator db upgrade")
+
+
+def test_run_says_why_nothing_happens(stack: Stack):
+    stack.api()
+    (stack.folder / "pay.yaml").write_text(PAY)
+    done = run(stack, "--wait", "0.5")
+    assert done.returncode == 6
+    assert "it stands still: 1 start waits; no control worker" in done.stderr
+    assert "orchestrator why " in done.stderr
+    assert "not ended after 0.5 s; it goes on: orchestrator watch " in done.stderr
+    worker(stack, "installed", ORCHESTRATOR_IMPORTS="")
+    # While it waits, and not only when the time is over.
+    following = stack.spawn(
+        "run",
+        "-m",
+        "orchestrator.cli",
+        "run",
+        "pay.yaml",
+        ready=log_says("it stands still: no live"),
+    )
+    following.stop()
+
+
+def run(stack: Stack, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator.cli", "run", "pay.yaml", *options],
+        env=stack.environment(),
+        cwd=stack.folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrator.cli.stack import first_life
 from orchestrator.processes import ProcessFailed, Supervisor, http_ok, log_says, port_open
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
@@ -279,3 +280,15 @@ def test_runs_as_another_user_in_a_folder_closed_to_it(
     pid = process.pid
     os.kill(processes.keeper_pid, signal.SIGKILL)
     assert eventually(lambda: gone(pid))
+
+
+def test_a_failure_shows_what_this_run_has_logged(processes: Supervisor, tmp_path: Path):
+    """An earlier run has left its error in the same file: it explains nothing now."""
+    log = tmp_path / "worker.log"
+    log.write_text("No module named 'yesterday'\n")
+    command = [sys.executable, "-S", "-c", "print('No module named today'); raise SystemExit(2)"]
+    process = processes.spawn("worker", command, log=log, restart=True)
+    process.wait_for_start(2, 30)
+    with pytest.raises(ProcessFailed, match="No module named today") as told:
+        process.wait_until(first_life(lambda _: False), 30)
+    assert "yesterday" not in str(told.value)

@@ -280,7 +280,7 @@ def test_what_was_compensated_cannot_go_on() -> None:
     assert world.instance(id).compensation is Compensation.COMPLETED
     world.command(id, "retry")
     assert world.instance(id).run == 1
-    assert world.ignored == ["what was compensated cannot go on"]
+    assert world.ignored == ["it was undone: start it anew"]
 
 
 def test_what_was_undone_of_two_runs() -> None:

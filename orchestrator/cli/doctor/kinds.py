@@ -6,14 +6,17 @@ however it came about.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.cli.doctor import remedies
 from orchestrator.cli.doctor.ward import Ward
-from orchestrator.database import ailments
+from orchestrator.cli.why import starting
+from orchestrator.database import ailments, causes
 from orchestrator.database import remedies as statements
 from orchestrator.database.ailments import Row
+from orchestrator.document.text import hint, nearest
 
 Find = Callable[[Ward], list[Row]]
 #: Mends all rows of one kind; what it can't mend it leaves, and the next look finds it again.
@@ -39,6 +42,21 @@ class Kind:
 
 def _rows(sql: str, keep: Callable[[Row], bool] = lambda _: True) -> Find:
     return lambda ward: [row for row in ward.find(sql) if keep(row)]
+
+
+def _unserved(keep: Callable[[Row], bool]) -> Find:
+    """Waiting attempts that no live worker can take, with what would start one that can."""
+    return lambda ward: [
+        dataclasses.replace(row, about={**row.about, **_home(ward, row.about["task"])})
+        for row in ward.find(ailments.UNSERVED)
+        if keep(row)
+    ]
+
+
+def _home(ward: Ward, task: str) -> dict[str, str]:
+    home = causes.home(ward.services.database, task, ward.settings.lease)
+    meant = None if home.certain else nearest(task, home.known)
+    return {**starting(home.app), "meant": hint(meant)}
 
 
 def _lost_messages(ward: Ward) -> list[Row]:
@@ -142,16 +160,16 @@ KINDS = (
     Kind(
         "queue-without-consumer",
         "no live worker serves the queue {queue}: {count} attempts of {task} wait",
-        _rows(ailments.UNSERVED, lambda row: not row.about["served"]),
+        _unserved(lambda row: not row.about["served"]),
         _SERVE,
         remedies.serve,
-        "orchestrator worker -Q {queue}",
+        "{worker} -Q {queue}{meant}",
     ),
     Kind(
         "misrouted",
         "the workers of the queue {queue} do not have {task}, but {able} has it"
         " ({count} attempts wait)",
-        _rows(ailments.UNSERVED, lambda row: row.about["served"] and bool(row.about["able"])),
+        _unserved(lambda row: row.about["served"] and bool(row.about["able"])),
         _SERVE,
         remedies.serve,
         "route the task to its workers: metadata.queue, or Celery's task_routes",
@@ -159,10 +177,10 @@ KINDS = (
     Kind(
         "task-without-worker",
         "no live worker has the task {task}: {count} attempts wait in {queue}",
-        _rows(ailments.UNSERVED, lambda row: row.about["served"] and not row.about["able"]),
+        _unserved(lambda row: row.about["served"] and not row.about["able"]),
         "nobody has it: only a worker that imports it can run it",
         remedies.serve,
-        "add its module to ORCHESTRATOR_IMPORTS of a worker of {queue}",
+        "add its module to {modules} of a worker of {queue}{meant}",
     ),
     Kind(
         "stuck-compensation",
@@ -187,7 +205,7 @@ KINDS = (
     ),
     Kind(
         "waits-for-nothing",
-        "it is {flow}, has no open step and no note",
+        "it is {flow}, has no open step, and nothing waits in its inbox",
         _rows(ailments.INSTANCES, lambda row: not _compensates(row)),
         _GO_ON,
         remedies.let_go_on,
@@ -202,9 +220,9 @@ KINDS = (
     ),
     Kind(
         "unbrought-notes",
-        "{count} notes in the inbox have not been brought",
+        "{count} commands, results or events wait in its inbox",
         _rows(ailments.NOTES),
-        "they are brought now",
+        "they are applied now",
         remedies.bring,
         "orchestrator worker -Q orchestrator; orchestrator beat",
     ),

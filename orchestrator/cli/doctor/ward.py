@@ -13,7 +13,7 @@ from orchestrator.broker import celery_settings, reach
 from orchestrator.cli.doctor import messages
 from orchestrator.clock import monotonic
 from orchestrator.core.values import Json, StimulusKind
-from orchestrator.database import ailments, remedies
+from orchestrator.database import ailments, overview, remedies
 from orchestrator.database.ailments import Row
 from orchestrator.errors import BrokerUnavailable
 from orchestrator.settings import Settings
@@ -92,7 +92,7 @@ class Ward:
     def has_control(self) -> bool:
         """Whether a live worker brings stimuli."""
         queue, lease = self.settings.control_queue, self.settings.lease
-        return remedies.is_served(self.services.database, queue, lease)
+        return overview.is_served(self.services.database, queue, lease)
 
     def unbrought(self) -> list[str]:
         """The instances that have been told something which has not been brought."""

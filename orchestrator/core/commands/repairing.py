@@ -78,7 +78,8 @@ def _new_run(draft: Draft, data: Mapping[str, Json]) -> Revival:
     if root.is_open or root.status is Status.COMPLETED:
         raise Refused(f"the instance is {root.status}")
     if root.compensation is not Compensation.NONE:
-        raise Refused("what was compensated cannot go on")
+        being = root.compensation is Compensation.RUNNING
+        raise Refused(f"it {'is being' if being else 'was'} undone: start it anew")
     if draft.leaves()[0]:
         raise Refused("a withdrawn attempt still runs; try again when it has ended", later=True)
     stopped = [draft.known(step) for step in draft.need("stopped", root.run)]
