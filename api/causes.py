@@ -24,6 +24,8 @@ def nothing(found: Whole) -> Cause:
     message = f"the instance is {found.status}"
     if found.status == Status.FAULTED and found.compensation == "none":
         message += ", and nothing was undone: a person may retry, skip or compensate"
+    elif found.compensation == "completed":
+        message += ", and was undone: start it anew"
     return {"kind": "ended", "message": message}
 
 

@@ -241,7 +241,7 @@ def first_life(ready: Callable[[Process], bool]) -> Callable[[Process], bool]:
 
     def look(process: Process) -> bool:
         if process.starts > 1:
-            log = process.log_since_spawn()[-TAIL:].strip()
+            log = process.log_until_end()[-TAIL:].strip()
             raise ProcessFailed(f"{process.name} does not stay up: {log}")
         return ready(process)
 

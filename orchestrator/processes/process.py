@@ -41,6 +41,8 @@ class Process:
         #: Whether it has ended, and will not be started again.
         self.ended = False
         self._spawned = self._started = self._log_size()
+        #: Where in the log the latest start that has ended begins and ends.
+        self._ended = self._started, self._started
 
     @property
     def pid(self) -> int:
@@ -121,17 +123,17 @@ class Process:
         """What it has written to its log since its latest start; empty without a log."""
         return self._log_from(self._started)
 
-    def log_since_spawn(self) -> str:
-        """What it has written to its log over all its starts, not what earlier ones of its name
-        left there."""
-        return self._log_from(self._spawned)
+    def log_until_end(self) -> str:
+        """What it wrote to its log from its latest start that has ended until that end."""
+        begin, end = self._ended
+        return self._log_from(begin, end)
 
-    def _log_from(self, offset: int) -> str:
+    def _log_from(self, offset: int, end: int | None = None) -> str:
         if self.log is None or not self.log.exists():
             return ""
         with self.log.open("rb") as file:
             file.seek(offset)
-            return file.read().decode(errors="replace")
+            return file.read(-1 if end is None else end - offset).decode(errors="replace")
 
     def _log_size(self) -> int:
         return self.log.stat().st_size if self.log and self.log.exists() else 0
@@ -151,4 +153,5 @@ class Process:
             case "exited":
                 self._pid, self.code = None, event["code"]
                 self.ended = event["again_in"] is None
-                self._started = self._log_size()
+                self._ended = self._started, self._log_size()
+                self._started = self._ended[1]

@@ -319,6 +319,7 @@ def test_what_was_undone_is_not_retried(api: Api):
     end(api, work(api, id, worker(api, "celery")))
     drain(api, id)
     assert api.get(f"/v1/instances/{id}").json["compensation"] == "completed"
+    assert why(api, id)["message"] == "the instance is faulted, and was undone: start it anew"
     refused = api.post(f"/v1/instances/{id}/retry")
     assert refused.status_code == 409
     assert refused.json["detail"] == "it was undone: start it anew"

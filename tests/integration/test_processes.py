@@ -292,3 +292,4 @@ def test_a_failure_shows_what_this_run_has_logged(processes: Supervisor, tmp_pat
     with pytest.raises(ProcessFailed, match="No module named today") as told:
         process.wait_until(first_life(lambda _: False), 30)
     assert "yesterday" not in str(told.value)
+    assert str(told.value).count("No module named today") == 1
