@@ -73,8 +73,8 @@ def _show(findings: list[Finding]) -> None:
     widest = max(len(each.check) for each in findings)
     for each in findings:
         colour = _COLOURS.get(each.state, "red")
-        where = f" [cyan]{each.instance}[/]" if each.instance else ""
-        line = f"[{colour}]{each.state:<6}[/] {each.check:<{widest}} {escape(each.found)}{where}"
+        where = f"[cyan]{each.instance}[/] " if each.instance else ""
+        line = f"[{colour}]{each.state:<6}[/] {each.check:<{widest}} {where}{escape(each.found)}"
         console.print(line, soft_wrap=True)
         if each.advice:
             console.print(f"       [dim]→[/] {escape(each.advice)}", soft_wrap=True)
