@@ -22,7 +22,7 @@ _HARMFUL = (
 _IN_LINES = re.compile(f"[{_HARMFUL}]")
 _IN_LINE = re.compile(rf"[{_HARMFUL}\t\n]")
 #: Values of advice that were put together of quoted parts.
-_COMPOSED = frozenset({"worker", "modules", "meant"})
+_COMPOSED = frozenset({"worker", "modules", "meant", "event_arguments"})
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 

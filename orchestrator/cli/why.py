@@ -14,6 +14,7 @@ from orchestrator.cli.exits import Exit, Failure
 from orchestrator.cli.lookup import find_instance, is_id
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import stdout_console
+from orchestrator.cli.terminal import command, visible
 from orchestrator.client import ApiError, Client
 
 #: Sub-workflows are followed this deep.
@@ -33,7 +34,7 @@ ADVICE = {
     "silent-worker": "orchestrator beat must run; orchestrator doctor looks further",
     "lease": "orchestrator beat must run; orchestrator doctor looks further",
     "no-beat": "orchestrator beat",
-    "event": "orchestrator event send {event} --to {id}",
+    "event": "orchestrator event send {event_arguments} --to {id}",
     "dead-letter": "orchestrator dead-letter retry {dead_letter} (or resolve)",
 }
 #: Instead, where the document names a task that only resembles one that is there.
@@ -99,11 +100,8 @@ def _advice(cause: dict[str, Any], id: str) -> str | None:
     advice = ADVICE.get(cause["kind"])
     if advice is None:
         return None
-    members = {
-        name: quote(value) if isinstance(value, str) else value for name, value in cause.items()
-    }
-    more = {**starting(cause.get("app")), "event": _event(cause)}
-    return advice.format_map({"id": id, **members, **more})
+    more = {**starting(cause.get("app")), "event_arguments": _event(cause)}
+    return command(advice, {"id": id, **cause, **more})
 
 
 def starting(app: str | None) -> dict[str, str]:
@@ -111,7 +109,10 @@ def starting(app: str | None) -> dict[str, str]:
     ``celery -A`` is given; None: the worker is our own."""
     if app is None:
         return {"worker": "orchestrator worker", "modules": "ORCHESTRATOR_IMPORTS"}
-    return {"worker": f"celery -A {quote(app)} worker", "modules": f"the app {quote(app)}"}
+    return {
+        "worker": f"celery -A {quote(visible(app))} worker",
+        "modules": f"the app {quote(visible(app))}",
+    }
 
 
 def _event(cause: dict[str, Any]) -> str:
@@ -125,10 +126,12 @@ def _event(cause: dict[str, Any]) -> str:
         if text is not None and name in ("source", "id", "subject"):
             arguments.append(f"--{name} {text}")
         elif text is not None:
-            arguments.append(f"--attribute {quote(name)}={text}")
+            arguments.append(f"--attribute {quote(visible(name))}={text}")
     return " ".join([*arguments, *(["-d JSON"] if data is not None else [])])
 
 
 def _plain(value: Any) -> str | None:
     """A word of a command that stands for a value; None where it is no text or an expression."""
-    return quote(value) if isinstance(value, str) and not value.startswith("${") else None
+    if isinstance(value, str) and not value.startswith("${"):
+        return quote(visible(value))
+    return None
