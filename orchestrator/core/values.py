@@ -319,6 +319,7 @@ class Transition:
     chunks: tuple[Chunk, ...] = ()
     dead_letters: tuple[Json, ...] = ()  # ``{"step", "reason", "error", ...}``
     settled: tuple[Json, ...] = ()  # dead letters of steps begun anew: ``{"step", "resolution"}``
+    returned: tuple[tuple[int, int], ...] = ()  # events not consumed: (step, event's number)
     ignored: str | None = None  # why the stimulus changes nothing (stale, already ended)
     refused: Refusal | None = None  # of a command: only the history says so
 

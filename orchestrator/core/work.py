@@ -72,6 +72,7 @@ class Draft:
         "new",
         "nodes",
         "pruned",
+        "returned",
         "root",
         "seed",
         "settled",
@@ -122,6 +123,7 @@ class Draft:
         self.chunks: list[Chunk] = []
         self.dead_letters: list[Json] = []
         self.settled: list[Json] = []
+        self.returned: list[tuple[int, int]] = []
 
     # -- looking --------------------
 
@@ -282,6 +284,7 @@ class Draft:
             tuple(self.chunks),
             tuple(self.dead_letters),
             tuple(self.settled),
+            tuple(self.returned),
         )
 
     def _kept(self) -> list[Node]:

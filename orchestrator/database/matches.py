@@ -8,6 +8,21 @@ from datetime import datetime
 
 from orchestrator.database.slices import Reader
 
+#: Ends a statement that begins with ``gone(instance_id, step, event)``: events that a listener
+#: was offered and did not consume are free again, for the instance's mailbox, and for its other
+#: listeners, which must be looked at anew.
+RETURN = (
+    "refused as (update orchestrator.matches m set refused = true from gone g"
+    "  where m.event = g.event and m.instance_id = g.instance_id and m.step = g.step"
+    "  returning m.event, m.instance_id, m.step),"
+    " freed as (update orchestrator.events e set taken = false from refused r"
+    "  where e.number = r.event and e.target = r.instance_id and not exists ("
+    "   select from orchestrator.matches o where o.event = r.event and not o.refused"
+    "   and o.instance_id = r.instance_id and o.step <> r.step))"
+    " update orchestrator.listeners l set asks = l.asks + 1"
+    " from (select distinct instance_id from refused) r where l.instance_id = r.instance_id"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class MatchRow:

@@ -12,6 +12,7 @@ from orchestrator.core.values import (
     Instance,
     Transition,
 )
+from orchestrator.database.matches import RETURN
 from orchestrator.database.payloads import to_json, to_text
 
 Statement = tuple[str, list[Any]]
@@ -42,6 +43,7 @@ def statements(instance: Instance, transition: Transition) -> Iterable[Statement
         _emitted,
         _dead_letters,
         _settled,
+        _returned,
     ):
         yield from rows(instance, transition)
     if transition.pruned:
@@ -162,6 +164,19 @@ def _settled(instance: Instance, transition: Transition) -> Iterable[Statement]:
             " set resolved_at = clock_timestamp(), resolution = %s"
             " where instance_id = %s and step = %s and reason = 'lost' and resolved_at is null",
             [dumps(letter["resolution"]), instance.id, letter["step"]],
+        )
+
+
+def _returned(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    if transition.returned:
+        yield (
+            "with gone as (select %s::uuid as instance_id, g.step, g.event"
+            f"  from unnest(%s::int[], %s::bigint[]) as g(step, event)), {RETURN}",
+            [
+                instance.id,
+                [step for step, _ in transition.returned],
+                [number for _, number in transition.returned],
+            ],
         )
 
 

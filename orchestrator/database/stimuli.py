@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.codec import dumps
 from orchestrator.core.values import Json, StimulusKind
+from orchestrator.database.matches import RETURN
 from orchestrator.database.slices import Reader
 
 #: A stimulus that waits is hinted at least this often, in s.
@@ -33,24 +34,15 @@ def put(
 
 
 def forget(reader: Reader, stimulus: int) -> None:
-    """Remove a stimulus that turned out to change nothing.
-
-    An event that the instance did not take is free again: for its mailbox, and for its other
-    listeners, for which it is to be looked anew.
+    """Remove a stimulus that turned out to change nothing. An event that it brought is free
+    again.
     """
     reader.all(
-        "with gone as (delete from orchestrator.stimuli where id = %s"
-        "  returning instance_id, kind, step, split_part(key, ':', 2) as event),"
-        " refused as (update orchestrator.matches m set refused = true from gone g"
-        "  where g.kind = 'event' and g.event <> '' and m.event = g.event::bigint"
-        "  and m.instance_id = g.instance_id and m.step = g.step"
-        "  returning m.event, m.instance_id, m.step),"
-        " freed as (update orchestrator.events e set taken = false from refused r"
-        "  where e.number = r.event and e.target = r.instance_id and not exists ("
-        "   select from orchestrator.matches o where o.event = r.event and not o.refused"
-        "   and o.instance_id = r.instance_id and o.step <> r.step))"
-        " update orchestrator.listeners l set asks = l.asks + 1 from refused r"
-        " where l.instance_id = r.instance_id",
+        "with dropped as (delete from orchestrator.stimuli where id = %s"
+        "  returning instance_id, step,"
+        "   case when kind = 'event' then split_part(key, ':', 2) end as event),"
+        " gone as (select instance_id, step, event::bigint as event from dropped"
+        f"  where event <> ''), {RETURN}",
         (stimulus,),
     )
 

@@ -15,7 +15,7 @@ from orchestrator.database.slices import Reader
 from orchestrator.event_handler.filters import Filter, canonical, compiled, identity, key
 from orchestrator.event_handler.standing import Hits, Standing
 
-#: A filter that takes every event: what an empty list of filters stands for.
+#: A filter that takes every event: what an empty list of filters stands for with `any`.
 EVERYTHING: dict[str, Json] = {"with": {}}
 
 Who = tuple[str, int]
@@ -34,8 +34,8 @@ class Placed:
 
 
 def placed(namespace: str, row: ListenerRow) -> list[Placed]:
-    """The filters of a listener."""
-    until = row.until["filters"] if row.until and "filters" in row.until else []
+    """The filters of a listener. (One that waits for all of no events is never made.)"""
+    until = row.until["filters"] or [EVERYTHING] if row.until and "filters" in row.until else []
     return [
         *_placed(namespace, row.filters or [EVERYTHING], until=False),
         *_placed(namespace, until, until=True),
@@ -106,7 +106,7 @@ class Book:
         offer = standing.take(hits)
         if offer is None:
             return False
-        data: dict[str, Json] = {"matches": list(offer.matches)}
+        data: dict[str, Json] = {"number": event.number, "matches": list(offer.matches)}
         if offer.until:
             data["until"] = list(offer.until)
         if offer.correlation is not None:

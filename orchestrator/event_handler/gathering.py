@@ -47,6 +47,12 @@ class Consumption:
         """Whether any one event is enough."""
         return self.mode != "all" and self.until_mode is None and self.until_holds is None
 
+    @property
+    def never(self) -> bool:
+        """Whether no event makes it due: it waits for all of no events, or is over with the
+        first event of any kind."""
+        return not self.filters or (self.until_mode == "all" and not self.until)
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -69,9 +75,9 @@ def consumption(timing: str) -> Consumption:
     until_mode, until_filters = _strategy(until) if isinstance(until, Mapping) else (None, [])
     return Consumption(
         mode=mode,
-        filters=_compiled(filters or [EVERYTHING]),
+        filters=_compiled(filters or _empty(mode)),
         until_mode=until_mode,
-        until=_compiled(until_filters),
+        until=_compiled(until_filters or _empty(until_mode)),
         until_holds=Expression(until) if isinstance(until, str) else None,
         expects=_expects([*filters, *until_filters]),
         read=given.get("read", READ),
@@ -82,6 +88,11 @@ def consumption(timing: str) -> Consumption:
 def _strategy(to: Mapping[str, Any]) -> tuple[str, list[dict[str, Json]]]:
     mode = next(mode for mode in MODES if mode in to)
     return mode, [to["one"]] if mode == "one" else list(to[mode])
+
+
+def _empty(mode: str | None) -> list[dict[str, Json]]:
+    """What a list without filters stands for (dsl-reference.md, Event Consumption Strategy)."""
+    return [EVERYTHING] if mode == "any" else []
 
 
 def _compiled(filters: Sequence[dict[str, Json]]) -> tuple[tuple[str, Filter], ...]:

@@ -54,6 +54,8 @@ class Starting:
                 self._give(row, gathering.consumption(row.timing), event)
 
     def _give(self, row: ScheduleRow, of: Consumption, event: Waiting) -> None:
+        if of.never:
+            return None
         until = self._hits(of, of.until, event)
         hits = {} if until else self._hits(of, of.filters, event)
         if hits and of.once:

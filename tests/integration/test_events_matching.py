@@ -13,8 +13,8 @@ import pytest
 
 from orchestrator import clock
 from orchestrator.bootstrap import Services
-from orchestrator.core.values import Json
-from orchestrator.database import events, listeners
+from orchestrator.core.values import Json, StimulusKind
+from orchestrator.database import events, listeners, stimuli
 from orchestrator.database.connection import UNBOUNDED
 from orchestrator.event_handler import giving, looking
 from orchestrator.event_handler.book import Book
@@ -73,6 +73,13 @@ class Play:
         """Its output if it has completed, else its status."""
         found = self.api.get(f"/v1/instances/{id}").json
         return found["output"] if found["status"] == "completed" else found["status"]
+
+    def wake(self, id: str) -> None:
+        """Let the timers of an instance fire."""
+        steps = self.api.all("select step from orchestrator.timers where instance_id = %s", id)
+        for (step,) in steps:
+            stimuli.put(self.api.database, id, StimulusKind.TIMER, step=step, data={"kind": "wait"})
+        self.services.state.drain(id)
 
     def age(self, seconds: float) -> None:
         """Let everything have happened earlier."""
@@ -293,6 +300,46 @@ def test_any_until_another_event(play: Play):
     play.put(event("1", data=1), event("2", "stop"), event("3", data=3))
     play.settle(id)
     assert play.output(id) == [1]
+
+
+@pytest.mark.parametrize(
+    ("to", "outputs"),
+    [
+        ({"any": []}, [[0]]),
+        ({"any": [], "until": {"any": []}}, [[]]),
+        ({"any": [of("other")], "until": {"any": []}}, [[]]),
+        ({"any": [of("other")], "until": {"all": []}}, [[]]),
+        ({"all": []}, [[]]),
+    ],
+    ids=str,
+)
+def test_empty_lists_of_filters(play: Play, to: dict[str, Any], outputs: Json):
+    """`any: []` takes every event, in `until` too; all of no events is nothing to wait for
+    (dsl-reference.md, Event Consumption Strategy)."""
+    id = play.start(play.workflow(listen(to)))
+    play.match()
+    play.put(event("1", data=0), event("2", data=1))
+    play.settle(id)
+    assert [play.output(id)] == outputs
+
+
+def test_until_sees_what_foreach_exports_and_the_next_event_is_left(play: Play):
+    """Three events reach the sum; the fourth was there by then and is for the next listener."""
+    to = {"any": [of()], "until": "$context.sum >= 6"}
+    each = {
+        "item": "e",
+        "do": [{"x": {"wait": {"milliseconds": 1}}}, {"s": {"set": "${ $e.v }"}}],
+        "export": {"as": "{ sum: (($context.sum // 0) + .) }"},
+    }
+    end = {"end": {"set": "${ { sum: $context.sum, last: . } }"}}
+    id = play.start(play.workflow(listen(to, foreach=each), listen(ONE, "next"), end))
+    play.match()
+    play.put(*(event(str(n), data={"v": n}) for n in range(1, 5)))
+    for _ in range(4):
+        play.settle(id)
+        play.wake(id)
+    play.settle(id)
+    assert play.output(id) == {"sum": 6, "last": [{"v": 4}]}
 
 
 def test_any_until_all_of_several_events(play: Play):

@@ -131,6 +131,24 @@ def test_any_gathers_until_other_events(shop: Shop):
     assert shop.inputs() == [[1, 3]]
 
 
+@pytest.mark.parametrize(
+    ("on", "inputs"),
+    [
+        ({"any": []}, [[1], [2]]),
+        ({"all": []}, []),
+        ({"any": [of()], "until": {"any": []}}, []),
+        ({"any": [of()], "until": {"all": []}}, []),
+    ],
+    ids=str,
+)
+def test_empty_lists_of_filters(shop: Shop, on: dict[str, Any], inputs: list[Any]):
+    """`any: []` takes every event; all of no events is nothing that could start anything."""
+    shop.deploy(on, read="data")
+    shop.send(event("1", data=1), event("2", data=2))
+    assert shop.inputs() == inputs
+    assert shop.api.all("select count(*) from orchestrator.event_groups") == [(0,)]
+
+
 def test_what_is_gathered_is_no_larger_than_an_input_may_be(shop: Shop):
     shop.deploy({"any": [of()], "until": {"one": of("x")}}, read="data")
     large = "x" * 600

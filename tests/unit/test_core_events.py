@@ -170,9 +170,9 @@ def test_each_event_is_processed_before_the_next() -> None:
     world, id = run(doc(listen({"any": [], "until": ". | length == 3"}, each)))
     for number in (5, 6, 7):
         world.publish(id, found(number))
-    assert world.rows[id].listeners == {}
     assert len(world.ready()) == 1
     world.work(lambda request: request["kwargs"]["n"])
+    assert world.rows[id].listeners == {}
     assert world.instance(id).output == [{"got": [n + 5, n, n + 5], "at": n} for n in range(3)]
     assert world.instance(id).context == [[5, 0, 5], [6, 1, 6], [7, 2, 7]]
 
@@ -234,4 +234,52 @@ def test_a_fault_while_an_event_is_processed_ends_the_listening() -> None:
     world.fail(world.ready()[0])
     assert world.instance(id).status is Status.FAULTED
     assert world.instance(id).error["instance"] == "/do/0/l/foreach/do/0/c"
+    assert world.rows[id].listeners == {}
+
+
+SUM = {
+    "item": "e",
+    "do": [{"c": {"call": "x", "with": {"v": "${ $e }"}}}],
+    "export": {"as": "{ sum: (($context.sum // 0) + .) }"},
+}
+UNTIL_SUM = {"any": [], "until": "$context.sum >= 6"}
+
+
+def test_until_sees_what_the_items_have_exported() -> None:
+    """Its fourth event was needed, and consumed, where it was asked before the export."""
+    world, id = run(doc(listen(UNTIL_SUM, SUM)))
+    for number in (1, 2, 3):
+        assert world.instance(id).status is Status.WAITING
+        world.publish(id, found(number))
+        world.work(lambda request: request["kwargs"]["v"])
+    assert world.instance(id).output == [1, 2, 3]
+    assert world.instance(id).context == {"sum": 6}
+
+
+def test_what_waits_when_until_holds_is_returned() -> None:
+    world, id = run(doc(listen(UNTIL_SUM, SUM)))
+    step = next(iter(world.rows[id].listeners))
+    for number in (1, 5, 3, 4):
+        world.publish(id, found(number), number=100 + number)
+    world.work(lambda request: request["kwargs"]["v"])
+    assert world.instance(id).output == [1, 5]
+    assert world.rows[id].history[-1].returned == ((step, 103), (step, 104))
+    assert world.rows[id].listeners == {}
+
+
+def test_foreach_without_tasks_stops_at_the_event_whose_export_ends_it() -> None:
+    each = {"export": {"as": "{ sum: (($context.sum // 0) + $item) }"}}
+    world, id = run(doc(listen(UNTIL_SUM, each)))
+    for number in (1, 2, 3):
+        world.publish(id, found(number))
+    assert world.instance(id).output == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "to",
+    [{"all": []}, {"any": [{"with": {"type": "t"}}], "until": {"all": []}}],
+)
+def test_all_of_no_events_is_nothing_to_wait_for(to: dict[str, Any]) -> None:
+    world, id = run(doc(listen(to)))
+    assert world.instance(id).output == []
     assert world.rows[id].listeners == {}

@@ -8,14 +8,23 @@ matches, by an EVENT stimulus whose data is
     until         the places in `until.filters` of those that it passed, if any
     correlation   all bound correlation values, where the event bound new ones
 
+    number        the event's number, by which it can be returned
+
 The output is an array of what was read, in the order of consumption. With `foreach` each
 event is processed before the next one is, and its output takes its place; events that come
-meanwhile wait in `state`. A listener that never ends (``until: false``) keeps nothing of what
-it has consumed, because its output is never given.
+meanwhile wait in `state`. An `until` expression is asked after an event was consumed; with
+`foreach` after it was processed, so that it sees what that exported. Events that still wait
+when it holds were not consumed: they are returned, for other listeners of the instance. A
+listener that never ends (``until: false``) keeps nothing of what it has consumed, because its
+output is never given.
+
+Empty lists (dsl-reference.md, Event Consumption Strategy): ``any: []`` takes every event, also
+in `until`; ``all: []`` waits for nothing, so the listening is over before it begins.
 
 `state`: `items` so far; `seen`, what was read, where an `until` expression looks at it; `got`
-and `ended_by`, the filters that have had their event; `queue`; `count` of iterations begun;
-`closing`, once nothing more is to be consumed; `correlation`.
+and `ended_by`, the filters that have had their event; `queue`, pairs of what was read and the
+event's number; `count` of iterations begun; `closing`, once nothing more is to be consumed;
+`correlation`.
 """
 
 from __future__ import annotations
@@ -81,6 +90,18 @@ class Listening:
         """Whether one event is enough."""
         return self.mode != "all" and self.until is None and self.until_mode is None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it waits for nothing: all of no events."""
+        return (self.mode == "all" and not self.filters) or (
+            self.until_mode == "all" and not self.until_filters
+        )
+
+    @property
+    def asks(self) -> bool:
+        """Whether an expression decides when it is over."""
+        return self.until is not None and not self.endless
+
 
 class Iterator:
     """What is done with each event (dsl-reference.md, Subscription Iterator)."""
@@ -124,7 +145,7 @@ def listening_of(plan: Plan) -> Listening:
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Register the listener."""
     listening = listening_of(plan)
-    if listening.mode == "all" and not listening.filters:
+    if listening.is_over:
         return complete(draft, node, [])
     correlation = {
         name: _expected(draft, node, text) for name, text in listening.correlations.items()
@@ -190,7 +211,7 @@ def event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
         return None
     if listening.mode == "all":
         node.remember(got=[*got, free[0]])
-    return _consume(draft, node, listening, data["event"])
+    return _consume(draft, node, listening, data)
 
 
 def _ends(node: Node, listening: Listening, places: list[int]) -> bool:
@@ -202,23 +223,32 @@ def _ends(node: Node, listening: Listening, places: list[int]) -> bool:
     return len(ended) == len(listening.until_filters)
 
 
-def _consume(draft: Draft, node: Node, listening: Listening, found: Mapping[str, Json]) -> None:
-    item = _read(listening.read, found)
+def _consume(draft: Draft, node: Node, listening: Listening, data: Mapping[str, Json]) -> None:
+    item = _read(listening.read, data["event"])
     ends = listening.stops_at_first or len(node.recall("got", ())) == len(listening.filters) > 0
-    if listening.until is not None and not listening.endless:
-        seen = [*node.recall("seen", []), item]
-        node.remember(seen=_bounded(draft, node, seen))
-        ends = holds(draft, node, listening.until, seen)
-    if listening.mode == "any" and listening.until_mode is not None:
-        ends = False
-    if listening.iterator is None:
-        _keep(draft, node, listening, item)
-    else:
-        queue = [*node.recall("queue", []), [item]]
+    if listening.iterator is not None:
+        queue = [*node.recall("queue", []), [item, data.get("number")]]
         node.remember(queue=_bounded(draft, node, queue, QUEUED))
+    else:
+        _see(draft, node, listening, item)
+        _keep(draft, node, listening, item)
+        ends = ends or _holds(draft, node, listening)
     if ends:
         return _close(draft, node)
     return _next(draft, node)
+
+
+def _see(draft: Draft, node: Node, listening: Listening, item: Json) -> None:
+    """Remember what was consumed for the `until` expression."""
+    if listening.asks:
+        node.remember(seen=_bounded(draft, node, [*node.recall("seen", []), item]))
+
+
+def _holds(draft: Draft, node: Node, listening: Listening) -> bool:
+    """Whether the `until` expression ends the listening."""
+    if listening.until is None or listening.endless:
+        return False
+    return holds(draft, node, listening.until, node.recall("seen", []))
 
 
 def _read(how: str, found: Mapping[str, Json]) -> Json:
@@ -259,11 +289,11 @@ def _next(draft: Draft, node: Node) -> None:
     if node.open:
         return
     listening = listening_of(draft.plan_of(node))
-    queue = node.recall("queue", [])
-    while queue:
-        ((item,), *queue) = queue
+    while queue := node.recall("queue", []):
+        ((item, _), *rest) = queue
         index = node.recall("count", 0)
-        node.remember(queue=queue or None, count=index + 1)
+        node.remember(queue=rest or None, count=index + 1)
+        _see(draft, node, listening, item)
         iterator = listening.iterator
         assert iterator is not None  # noqa: S101  only an iterator's events wait
         scope = {iterator.item: item, iterator.at: index}
@@ -291,6 +321,16 @@ def _processed(
     item = transformed(draft, node, iterator.output, iterator.output_schema, output, "item", scope)
     draft.root.context = exported(draft, node, iterator.export, iterator.export_schema, item, scope)
     _keep(draft, node, listening, item)
+    if _holds(draft, node, listening):
+        _stop(draft, node)
+
+
+def _stop(draft: Draft, node: Node) -> None:
+    """Nothing more is consumed, and what waits is returned."""
+    waiting = node.recall("queue", [])
+    draft.returned += [(node.id, number) for _, number in waiting if number is not None]
+    draft.close(node.id)
+    node.remember(closing=True, queue=None)
 
 
 def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:

@@ -47,4 +47,5 @@ def _has_more(changes: Transition) -> bool:
         or changes.chunks
         or changes.dead_letters
         or changes.settled
+        or changes.returned
     )

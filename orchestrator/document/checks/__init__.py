@@ -7,6 +7,7 @@ from collections.abc import Callable
 from orchestrator.document.checks import (
     bounds,
     calls,
+    events,
     expressions,
     flow,
     http,
@@ -33,6 +34,7 @@ CHECKS: tuple[Callable[[Context], None], ...] = (
     flow.check,
     references.check,
     calls.check,
+    events.check,
     times.check,
     http.check,
     schemas.check,
