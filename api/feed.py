@@ -1,10 +1,10 @@
 """The live feed: what is received, emitted and happens, read once a process for all who look on.
 
-One thread reads, only while somebody looks on, up to where every transaction has ended; so
-nobody misses what commits late, and transitions notify nobody. Each who looks on has a bounded
-line: who is too slow for it is let go, and may come back where they were.
+One thread reads, only while somebody looks on, up to the first position that is not decided
+yet; so nobody misses what commits late, and transitions notify nobody. Each who looks on has a
+bounded line: who is too slow for it is let go, and may come back where they were.
 
-The place of an item is its transaction and its number in that: the same, whoever counts.
+The place of an item is its row's position and its number in that: the same, whoever counts.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from dataclasses import dataclass, field
 from orchestrator.core.values import Json
 from orchestrator.database import feed
 from orchestrator.database.connection import Database
+from orchestrator.database.feed import Horizon
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.event_handler.telling import lifecycle_events
 from orchestrator.log import get_logger
 
 #: How often to look, in s.
 LOOK = 0.2
-#: Transactions of one look.
+#: Positions of one look.
 STRETCH = 1000
+#: Seconds that the first who looks on waits for transactions that are on their way.
+BEGINNING = 1.0
 #: Items that may stand in one line.
 LINE = 2000
 
@@ -48,7 +51,7 @@ Wanted = Callable[[Item], bool]
 
 @dataclass(eq=False)
 class Onlooker:
-    """Somebody who looks on: everything from transaction `since` on comes through the line;
+    """Somebody who looks on: everything from position `since` on comes through the line;
     None in it: that is all there will be."""
 
     wanted: Wanted
@@ -96,15 +99,16 @@ class Feed:
         self._onlookers: set[Onlooker] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._tx = 0
+        self._horizon = Horizon()
+        self._position = 0
         self._closed = False
 
     def look_on(self, wanted: Wanted) -> Onlooker:
         """Have every item from now on that is wanted, until `leave`."""
         with self._changed:
             if not self._onlookers:
-                self._tx = feed.horizon(self._database)
-            onlooker = Onlooker(wanted, self._tx)
+                self._position = self._horizon.begin(self._database, BEGINNING)
+            onlooker = Onlooker(wanted, self._position)
             self._onlookers.add(onlooker)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
@@ -118,14 +122,14 @@ class Feed:
             self._onlookers.discard(onlooker)
 
     def before(self, place: Place, until: int) -> Iterator[Item]:
-        """What came after a place, up to transaction `until` (exclusive)."""
-        tx = place[0]
-        while tx < until:
-            end = min(until, tx + STRETCH)
-            for item in self._read(tx, end):
+        """What came after a place, up to position `until` (exclusive)."""
+        first = place[0]
+        while first < until:
+            end = min(until, first + STRETCH)
+            for item in self._read(first, end):
                 if item.place > place:
                     yield item
-            tx = end
+            first = end
 
     def close(self) -> None:
         """Let everybody go."""
@@ -156,15 +160,15 @@ class Feed:
 
     def _look(self) -> bool:
         """Whether there is more to be read at once."""
-        end = min(feed.horizon(self._database), self._tx + STRETCH)
-        items = self._read(self._tx, end) if end > self._tx else []
+        end = min(self._horizon.look(self._database), self._position + STRETCH)
+        items = self._read(self._position, end) if end > self._position else []
         with self._changed:
             for item in items:
                 for onlooker in self._onlookers:
                     if item.place[0] >= onlooker.since:
                         onlooker.offer(item)
-            more = end == self._tx + STRETCH
-            self._tx = max(self._tx, end)
+            more = end == self._position + STRETCH
+            self._position = max(self._position, end)
         return more and not self._closed
 
     def _read(self, first: int, before: int) -> list[Item]:
@@ -180,7 +184,7 @@ class Feed:
 
 def _placed(found: list[tuple[int, str, dict[str, Json]]]) -> Iterator[Item]:
     last, number = 0, 0
-    for tx, namespace, event in found:
-        number = number + 1 if tx == last else 0
-        last = tx
-        yield Item((tx, number), namespace, event)
+    for position, namespace, event in found:
+        number = number + 1 if position == last else 0
+        last = position
+        yield Item((position, number), namespace, event)

@@ -30,7 +30,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """The session's Postgres server, to be killed, paused and restarted at will."""
     if DATABASE in os.environ:
         pytest.skip(f"needs a Postgres server of its own, and {DATABASE} names another")
-    with Postgres(tmp_path_factory.mktemp("postgres"), fsync=False) as server:
+    settings = {"max_prepared_transactions": "4"}
+    with Postgres(tmp_path_factory.mktemp("postgres"), fsync=False, settings=settings) as server:
         yield server
 
 

@@ -1,41 +1,98 @@
-"""The history of all instances as one feed, read up to where every transaction has ended: a row
-of a transaction that commits later can't have been passed by."""
+"""The history and the events of all instances as one feed.
+
+Each row has a position, which its transaction takes from a sequence. Transactions end in another
+order than they take positions, so readers stop below the first one that may still be on its way
+(`Horizon`): no row is passed by, whoever commits late. Transactions that take no position hold
+up no reader, however long they stay open, in this database or another of the server.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.core.values import Json
+from orchestrator.database.listening import pause
 from orchestrator.database.slices import Reader
 
 #: A reader that has no reason to read lags behind by at least so much, in s: what made it
 #: begin may have wanted to know of what came just before.
 LAG = 6.0
 
+#: Seconds to wait before looking a second and a third time: our own transactions are short.
+PAUSES = (0.005, 0.02)
+#: Looks that are remembered while one transaction stays open.
+LOOKS = 100
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """How far a reader has come: every transaction before `tx`. `horizon`: all transactions
-    before it have ended."""
+#: The name of the place of the reader that makes lifecycle events.
+TRANSITIONS = "transitions"
 
-    tx: int
-    horizon: int
-
-
-def horizon(reader: Reader) -> int:
-    """Every transaction before it has ended."""
-    row = reader.one("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-    assert row is not None  # noqa: S101  a select without a from has a row
-    return int(row[0])
+#: Stands for every prepared transaction: it has no session to tell it by.
+PREPARED = "prepared"
 
 
-def lock(cursor: Reader, name: str) -> Position | None:
-    """Take the place of a reader, which is kept under a name; None: somebody else has it."""
+class Horizon:
+    """Finds up to where a reader may read.
+
+    Postgres locks a sequence for a transaction before it takes a value from it, and keeps the
+    lock until the transaction ends. Each look reads the last value, then who holds the lock.
+    When none of those holds it any more, every position up to that value is decided: statements
+    from then on see its row, or never. A prepared transaction takes the place of a session that
+    was seen, so while there is one nothing is decided.
+    """
+
+    def __init__(self, wait: Callable[[float], None] = pause) -> None:
+        self._wait = wait
+        self._looks: deque[tuple[int, frozenset[str]]] = deque()
+        self._decided = 0
+
+    def look(self, reader: Reader) -> int:
+        """The first position that may not be decided yet; 0 before anything is known.
+
+        Where `reader` is a transaction, it must see what others commit meanwhile.
+        """
+        last = self._look(reader)
+        for seconds in PAUSES:
+            if self._decided > last:
+                break
+            self._wait(seconds)
+            self._look(reader)
+        return self._decided
+
+    def begin(self, reader: Reader, seconds: float) -> int:
+        """The same for a reader that begins now: waits up to so many seconds until all that was
+        taken before is decided. Where that is not to be had, it begins where another reader
+        was."""
+        wanted, tries = self._look(reader), int(seconds / PAUSES[-1])
+        while self._decided <= wanted and tries > 0:
+            self._wait(PAUSES[-1])
+            self._look(reader)
+            tries -= 1
+        if self._decided > wanted:
+            return self._decided
+        row = reader.one("select tx from orchestrator.feeds where name = %s", (TRANSITIONS,))
+        return max(self._decided, int(row[0]) if row else 0)
+
+    def _look(self, reader: Reader) -> int:
+        row = reader.one("select last, holders from orchestrator.positions_taken()")
+        assert row is not None  # noqa: S101  a function's call has a row
+        last, held = int(row[0]), frozenset(row[1])
+        if len(self._looks) == LOOKS:
+            self._looks.pop()
+        self._looks.append((last, held))
+        while self._looks and PREPARED not in held and not self._looks[0][1] & held:
+            self._decided = max(self._decided, self._looks.popleft()[0] + 1)
+        return last
+
+
+def place(cursor: Reader, name: str) -> int | None:
+    """Take the place of a reader, which is kept under a name: every position before it was
+    read. None: somebody else has it."""
     cursor.all(
-        "insert into orchestrator.feeds (name, tx, later_tx) select %s, x.tx, x.tx"
-        " from (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as tx) x"
+        "insert into orchestrator.feeds (name, tx, later_tx) select %s, p.last, p.last"
+        " from orchestrator.positions_taken() p"
         " where not exists (select from orchestrator.feeds where name = %s)"
         " on conflict do nothing",
         (name, name),
@@ -43,23 +100,23 @@ def lock(cursor: Reader, name: str) -> Position | None:
     row = cursor.one(
         "select tx from orchestrator.feeds where name = %s for update skip locked", (name,)
     )
-    return Position(row[0], horizon(cursor)) if row else None
+    return row[0] if row else None
 
 
-def move(cursor: Reader, name: str, tx: int) -> None:
-    """Everything before `tx` has been read."""
+def move(cursor: Reader, name: str, position: int) -> None:
+    """Everything before a position has been read."""
     cursor.all(
         "update orchestrator.feeds set tx = %s, at = clock_timestamp(), later_tx = %s,"
         " later_at = clock_timestamp() where name = %s",
-        (tx, tx, name),
+        (position, position, name),
     )
 
 
 def follow(cursor: Reader, name: str, horizon: int) -> None:
     """Nothing is to be read: stay close behind."""
     cursor.all(
-        "update orchestrator.feeds set tx = later_tx, at = later_at, later_tx = %s,"
-        " later_at = clock_timestamp() where name = %s"
+        "update orchestrator.feeds set tx = later_tx, at = later_at,"
+        " later_tx = greatest(later_tx, %s), later_at = clock_timestamp() where name = %s"
         " and later_at < clock_timestamp() - %s * interval '1 s'",
         (horizon, name, LAG),
     )
@@ -67,7 +124,7 @@ def follow(cursor: Reader, name: str, horizon: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TransitionRow:
-    """A row of ``history`` with whose it is."""
+    """A row of ``history`` with whose it is; `tx` is its position."""
 
     tx: int
     instance: str
@@ -82,8 +139,7 @@ class TransitionRow:
 def transitions(
     reader: Reader, first: int, before: int, namespaces: Sequence[str] | None = None
 ) -> list[TransitionRow]:
-    """The transitions of the transactions from `first` to `before` (exclusive), in the order
-    of transactions, those of one instance in their own."""
+    """The transitions at the positions from `first` to `before` (exclusive), in their order."""
     rows = reader.all(
         "select h.tx, h.instance_id::text, h.sequence, h.at, h.facts, i.namespace, i.workflow,"
         " i.version from orchestrator.history h"
@@ -97,19 +153,7 @@ def transitions(
             "namespaces": None if namespaces is None else list(namespaces),
         },
     )
-    return _in_order([TransitionRow(*row) for row in rows])
-
-
-def _in_order(rows: list[TransitionRow]) -> list[TransitionRow]:
-    """Transactions may have begun in another order than they took an instance's lock: each
-    instance's rows take their places among all in the order of their sequence."""
-    of: dict[str, list[TransitionRow]] = {}
-    for row in rows:
-        of.setdefault(row.instance, []).append(row)
-    turns = {
-        instance: iter(sorted(own, key=lambda one: one.sequence)) for instance, own in of.items()
-    }
-    return [next(turns[row.instance]) for row in rows]
+    return [TransitionRow(*row) for row in rows]
 
 
 def references(reader: Reader, steps: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
@@ -156,8 +200,8 @@ def interest(reader: Reader) -> dict[str, set[str] | None]:
 def events(
     reader: Reader, first: int, before: int, namespaces: Sequence[str] | None = None
 ) -> list[tuple[int, str, dict[str, Json]]]:
-    """The events received and emitted in the transactions from `first` to `before` (exclusive),
-    in their order: ``(tx, namespace, event)``. Lifecycle events, which history tells of too,
+    """The events received and emitted at the positions from `first` to `before` (exclusive), in
+    their order: ``(position, namespace, event)``. Lifecycle events, which history tells of too,
     are left out."""
     rows = reader.all(
         "select e.tx, e.namespace, e.event from orchestrator.events e"

@@ -402,8 +402,8 @@ history = Table(
     Column("seed", BigInteger, nullable=False),
     Column("stimulus", JSON, nullable=False),
     Column("facts", JSON, nullable=False),
-    #: The transaction that wrote it: feeds across instances follow it.
-    Column("tx", BigInteger, server_default=text("pg_current_xact_id()::text::bigint")),
+    #: Its position in the feeds across instances, of one sequence with those of `events`.
+    Column("tx", BigInteger, server_default=text("nextval('orchestrator.positions')")),
     Index(
         None,
         "tx",
@@ -433,7 +433,8 @@ events = Table(
     #: Empty until it has been given to all who waited for it; `tries` counts failed attempts.
     Column("matched_at", Time),
     Column("tries", SmallInteger, nullable=False, server_default="0"),
-    Column("tx", BigInteger, server_default=text("pg_current_xact_id()::text::bigint")),
+    #: As in `history`.
+    Column("tx", BigInteger, server_default=text("nextval('orchestrator.positions')")),
     UniqueConstraint("namespace", "source", "event_id"),
     Index(None, "namespace", "created_at", "number"),
     Index("events_list_ix", "namespace", "number"),
@@ -529,7 +530,7 @@ deliveries = Table(
     ),
 )
 
-#: How far readers of the history of all instances have come: every transaction before `tx`
+#: How far readers of the history of all instances have come: every position before `tx`
 #: has been read; the one of `later_at` is what `tx` may move to.
 feeds = Table(
     "feeds",

@@ -11,14 +11,14 @@ from orchestrator import clock
 from orchestrator.core.values import Json
 from orchestrator.database import events, feed
 from orchestrator.database.connection import Database
-from orchestrator.database.feed import TransitionRow
+from orchestrator.database.feed import Horizon, TransitionRow
 from orchestrator.database.slices import Reader
 from orchestrator.event_handler.lifecycle import Happened, Known, told, type_of
 from orchestrator.task_dispatcher import TaskDispatcher
 
-FEED = "lifecycle"
+FEED = feed.TRANSITIONS
 
-#: Transactions that one look goes through.
+#: Positions that one look goes through.
 STRETCH = 2000
 #: When to look again, in s: while somebody waits for lifecycle events, and while nobody does.
 SOON, SELDOM = 0.2, 1.0
@@ -31,6 +31,7 @@ class Teller:
     database: Database
     dispatcher: TaskDispatcher
     monotonic: Callable[[], float] = clock.monotonic
+    horizon: Horizon = field(default_factory=Horizon)
     _followed: float = field(default=-math.inf, init=False)
 
     def tell(self) -> float:
@@ -39,20 +40,21 @@ class Teller:
         if self.monotonic() < self._followed + feed.LAG and not feed.interest(self.database):
             return SELDOM
         with self.database.transaction() as cursor:
-            position = feed.lock(cursor, FEED)
-            if position is None:
+            place = feed.place(cursor, FEED)
+            if place is None:
                 return SELDOM
-            wanted = feed.interest(cursor)
+            wanted, horizon = feed.interest(cursor), self.horizon.look(cursor)
             if not wanted:
-                feed.follow(cursor, FEED, position.horizon)
+                feed.follow(cursor, FEED, horizon)
                 self._followed = self.monotonic()
                 return SELDOM
-            end = min(position.horizon, position.tx + STRETCH)
-            heard = self._told(cursor, position.tx, end, wanted)
-            if end > position.tx:
-                feed.move(cursor, FEED, end)
+            end = min(horizon, place + STRETCH)
+            if end <= place:
+                return SOON
+            heard = self._told(cursor, place, end, wanted)
+            feed.move(cursor, FEED, end)
         self.dispatcher.match(*heard)
-        return 0.0 if end < position.horizon else SOON
+        return 0.0 if end < horizon else SOON
 
     def _told(
         self, cursor: Reader, first: int, before: int, wanted: Mapping[str, set[str] | None]

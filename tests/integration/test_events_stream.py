@@ -167,6 +167,18 @@ def test_what_commits_late_is_not_missed(api: Api, feed: Feed):
     assert [item and item.event["id"] for item in found] == ["first", "second"]
 
 
+def test_a_transaction_that_writes_no_event_delays_no_stream(api: Api):
+    api.deploy(document())
+    reading = Reading(api, "namespace=shop")
+    with api.database.transaction(UNBOUNDED) as user:
+        user.all("create table public.orders (id int)")
+        put(api, event("first"))
+        run(api, "order")
+        assert reading.take(6)[0][1]["id"] == "first"
+        user.all("drop table public.orders")
+    reading.close()
+
+
 def test_lifecycle_events_that_are_kept_are_not_told_twice(api: Api, feed: Feed):
     api.deploy(document())
     onlooker = feed.look_on(lambda _: True)
