@@ -85,7 +85,9 @@ def services(
         meter=meter,
     )
     commander = Commander(workflows, _limits(settings), dispatcher.queue_of, meter=meter)
-    events = EventHandler(database, evaluator.evaluate, dispatcher, settings.max_payload)
+    events = EventHandler(
+        database, evaluator.evaluate, dispatcher, settings.max_payload, settings.event_look_back
+    )
     return Services(
         settings=settings,
         database=database,

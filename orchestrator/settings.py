@@ -99,6 +99,9 @@ class Settings:
     run_across_namespaces: bool = False
     #: How long events are kept; those that somebody still waits for are kept longer.
     event_retention: float = _checked(7 * 86400.0, _POSITIVE)
+    #: How long before a `listen` task the broadcast events may be that it takes, too. Events
+    #: from before its instance was started never count.
+    event_look_back: float = _checked(5.0, Range(min=0))
     #: How long instances are kept after their end; 0: for ever. Those that are older go to
     #: `archive_dir`, and stay where that is not set.
     instance_retention: float = _checked(0.0, Range(min=0))

@@ -232,7 +232,8 @@ class Listener:
     `variables` as their arguments. `until` is None, or ``{"mode", "filters"}``: the events
     that end the listening, or ``{"expression"}``, which the core evaluates itself.
     `correlation` holds the values already bound, by the name of the correlation: an
-    `expect`, or what the first event had.
+    `expect`, or what the first event had. `look_back`: how long before it the broadcast events
+    may be that it takes, in s; None: as long as the installation has it.
     """
 
     step: int
@@ -242,6 +243,7 @@ class Listener:
     read: str = "data"
     correlation: Json = None
     variables: Json = None
+    look_back: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

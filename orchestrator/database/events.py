@@ -13,6 +13,11 @@ from orchestrator.database.pages import Condition, Level, Page, Part, Scope, pag
 from orchestrator.database.slices import Reader
 from orchestrator.ids import new_id
 
+#: The number of the last event that was taken by then, as SQL: a mark. Whoever has it hears the
+#: events with greater numbers: those whose transactions began after the mark's had committed. The
+#: view `pg_sequences` asks the same function; a `select` from the sequence costs four times that.
+LAST = "coalesce(pg_sequence_last_value('orchestrator.events_number_seq'), 0)"
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -171,16 +176,25 @@ def unmatched(cursor: Reader, namespace: str, limit: int) -> list[Waiting]:
     return [Waiting(*row) for row in rows]
 
 
-def lately(cursor: Reader, namespace: str, since: datetime, limit: int) -> list[Waiting]:
-    """The matched broadcast events of a namespace since a time, the newest `limit` of them,
-    in the order of their receipt."""
-    rows = cursor.all(
-        f"select {_WAITING} from orchestrator.events e where e.namespace = %s"
-        " and e.created_at >= %s and e.target is null and e.matched_at is not null"
-        " order by e.created_at desc, e.number desc limit %s",
-        (namespace, since, limit),
+def lately(
+    cursor: Reader, namespace: str, above: int, mark: int | None, since: datetime, limit: int
+) -> list[Waiting]:
+    """The matched broadcast events of a namespace with numbers above `above` that are numbered
+    above `mark` (if there is one) or came since a time: the newest `limit` of either, in the
+    order of their receipt."""
+    of = (
+        "select e.number from orchestrator.events e where e.namespace = %(namespace)s"
+        " and e.target is null and e.matched_at is not null and e.number > %(above)s"
     )
-    return sorted((Waiting(*row) for row in rows), key=lambda one: one.number)
+    rows = cursor.all(
+        f"with chosen as (({of} and e.number > %(mark)s order by e.number desc limit %(limit)s)"
+        f" union ({of} and e.created_at >= %(since)s"
+        "  order by e.created_at desc, e.number desc limit %(limit)s))"
+        f" select {_WAITING} from chosen join orchestrator.events e using (number)"
+        " order by e.number",
+        {"namespace": namespace, "above": above, "mark": mark, "since": since, "limit": limit},
+    )
+    return [Waiting(*row) for row in rows]
 
 
 def mailboxes(

@@ -30,6 +30,7 @@ class FiringRow:
     instance_id: str | None = None
     key: str | None = None
     input: str | None = None
+    heard_from: int | None = None
 
 
 _NAMES = tuple(field.name for field in fields(FiringRow))
@@ -41,7 +42,7 @@ _PUT = (
     f"insert into orchestrator.firings as f ({', '.join(_NAMES)})"
     " select * from unnest(%s::uuid[], %s::timestamptz[], %s::text[], %s::text[],"
     " %s::timestamptz[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[],"
-    " %s::uuid[], %s::text[], %s::json[])"
+    " %s::uuid[], %s::text[], %s::json[], %s::bigint[])"
 )
 _AGAIN = ", ".join(f"{name} = excluded.{name}" for name in _NAMES[2:])
 

@@ -33,6 +33,9 @@ class NewStart:
     business_id: str | None = None
     labels: str | None = None
     start_at: datetime | None = None
+    #: The number of the event that starts it, whose followers it hears; None: those that come
+    #: from now on.
+    heard_from: int | None = None
 
 
 class Outcome(StrEnum):
@@ -78,7 +81,20 @@ def start(
             raise BusinessIdTaken from error
         raise
     assert row is not None  # noqa: S101  a function's call has a row
-    return Outcome(row[0])
+    outcome = Outcome(row[0])
+    if outcome is Outcome.STARTED:
+        _hear(reader, [new for new in starts if new.heard_from is not None])
+    return outcome
+
+
+def _hear(reader: Reader, starts: Sequence[NewStart]) -> None:
+    """Note the marks of instances that events have started, in the caller's transaction."""
+    if starts:
+        reader.all(
+            "update orchestrator.instances i set heard_from = g.mark"
+            " from unnest(%s::uuid[], %s::bigint[]) as g(id, mark) where i.id = g.id",
+            ([new.id for new in starts], [new.heard_from for new in starts]),
+        )
 
 
 def _one(new: NewStart, at: datetime, by: str, trace: dict[str, str] | None) -> tuple[Any, ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.codec import dumps
 from orchestrator.core.values import Json
+from orchestrator.database.events import Waiting
 from orchestrator.database.slices import Reader
 
 #: Opens the transaction in which one process matches the events of a namespace. It may think
@@ -26,8 +27,8 @@ class ListenerRow:
     """A row of ``listeners``. While it has been `asked` for more often than somebody `looked`,
     what came before it is to be looked for.
 
-    `since` is when it opened; for one that the instance's very first transition opened, when
-    the instance was asked for: a start may wait in line, and events for it come meanwhile.
+    `above` is the mark of its instance, and `mark` its own, None where it was opened by a release
+    that set none; `opened` is when that was, and `look_back` its own, in s, if it has one.
     """
 
     instance: str
@@ -39,17 +40,42 @@ class ListenerRow:
     variables: dict[str, Json] | None
     offered: list[int]
     full: bool
-    since: datetime
+    above: int
+    mark: int | None
+    opened: datetime
+    look_back: float | None
     asks: int
     looks: int
 
+    def since(self, look_back: float) -> datetime:
+        """From when on it hears broadcast events whose numbers are below its mark; `look_back`,
+        in s, is what holds for listeners that have none of their own."""
+        own = look_back if self.look_back is None else self.look_back
+        return self.opened - timedelta(seconds=own)
+
+    def hears(self, event: Waiting, look_back: float) -> bool:
+        """Whether an event counts for it; `HEARS` asks the same of new events. One that is
+        addressed to its instance does: it could not be before there was the instance."""
+        if event.target is not None:
+            return True
+        if event.number <= self.above:
+            return False
+        above = self.mark is not None and event.number > self.mark
+        return above or event.created_at >= self.since(look_back)
+
+
+#: The same as `ListenerRow.hears`, of a broadcast event p that is matched for the first time.
+HEARS = (
+    "p.event > coalesce(i.heard_from, 0) and (l.heard_from is null or p.event > l.heard_from"
+    " or p.at >= l.created_at"
+    "  - coalesce(l.look_back, %(look_back)s) * interval '1 s')"
+)
 
 _LISTENER = (
     "select l.instance_id::text, l.step, l.mode, l.filters, l.until, l.correlation, l.variables,"
-    ' l.offered, l."full", case when s.started_at = i.started_at then i.created_at'
-    " else l.created_at end, l.asks, l.looks from orchestrator.listeners l"
+    ' l.offered, l."full", coalesce(i.heard_from, 0), l.heard_from, l.created_at, l.look_back,'
+    " l.asks, l.looks from orchestrator.listeners l"
     " left join orchestrator.instances i on i.id = l.instance_id"
-    " left join orchestrator.steps s on s.instance_id = l.instance_id and s.id = l.step"
 )
 
 
@@ -125,10 +151,12 @@ def filters(cursor: Reader, namespace: str, types: Sequence[str]) -> list[tuple[
 @dataclass(frozen=True, slots=True)
 class Probe:
     """An event that passed a filter: who has the filter, with this key or without one?
-    `dynamic`: the filter has arguments, which the listeners must bring along."""
+    `at` is when the event came; `dynamic`: the filter has arguments, which the listeners must
+    bring along."""
 
     place: int
     event: int
+    at: datetime
     filter: str
     key: str
     dynamic: bool
@@ -153,27 +181,34 @@ class Candidate:
     offered: list[int]
 
 
-def candidates(cursor: Reader, probes: Sequence[Probe], limit: int) -> list[Candidate]:
-    """The listeners that probes find and that have not been offered the event, by event."""
+def candidates(
+    cursor: Reader, probes: Sequence[Probe], look_back: float, limit: int
+) -> list[Candidate]:
+    """The listeners that probes find, that hear the event and have not been offered it, by
+    event."""
     rows = cursor.all(
         "select p.place, p.filter_id::text, k.place, k.until, l.instance_id::text, l.step, l.mode,"
         " json_array_length(l.filters), l.mode <> 'all' and l.until is null, l.correlation,"
         " case when p.dynamic then l.variables end, l.offered"
-        " from unnest(%s::int[], %s::bigint[], %s::uuid[], %s::text[], %s::boolean[])"
-        "  as p(place, event, filter_id, key, dynamic)"
+        " from unnest(%(places)s::int[], %(events)s::bigint[], %(times)s::timestamptz[],"
+        "  %(filters)s::uuid[], %(keys)s::text[], %(dynamic)s::boolean[])"
+        "  as p(place, event, at, filter_id, key, dynamic)"
         " join orchestrator.listener_keys k on k.filter_id = p.filter_id and k.key in (p.key, '')"
         " join orchestrator.listeners l on l.instance_id = k.instance_id and l.step = k.step"
+        " join orchestrator.instances i on i.id = l.instance_id"
         " where not exists (select from orchestrator.matches m where m.event = p.event"
         "  and m.instance_id = k.instance_id and m.step = k.step)"
-        " order by p.place, l.instance_id, l.step limit %s",
-        (
-            [probe.place for probe in probes],
-            [probe.event for probe in probes],
-            [probe.filter for probe in probes],
-            [probe.key for probe in probes],
-            [probe.dynamic for probe in probes],
-            limit,
-        ),
+        f" and {HEARS} order by p.place, l.instance_id, l.step limit %(limit)s",
+        {
+            "places": [probe.place for probe in probes],
+            "events": [probe.event for probe in probes],
+            "times": [probe.at for probe in probes],
+            "filters": [probe.filter for probe in probes],
+            "keys": [probe.key for probe in probes],
+            "dynamic": [probe.dynamic for probe in probes],
+            "look_back": look_back,
+            "limit": limit,
+        },
     )
     return [Candidate(*row) for row in rows]
 

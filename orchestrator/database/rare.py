@@ -10,12 +10,29 @@ from orchestrator.codec import dumps
 from orchestrator.core.engine import ENGINE
 from orchestrator.core.values import (
     Instance,
+    Stimulus,
+    StimulusKind,
     Transition,
 )
+from orchestrator.database.events import LAST
 from orchestrator.database.matches import RETURN
 from orchestrator.database.payloads import to_json, to_text
 
 Statement = tuple[str, list[Any]]
+
+#: The mark of the instance that is saved, as SQL.
+_OF_INSTANCE = "i.heard_from"
+
+
+def mark(before: Instance, stimulus: Stimulus) -> Statement | None:
+    """What an instance hears whose start was put off: events from when its timer fired."""
+    if stimulus.kind is not StimulusKind.TIMER or before.started_at is not None:
+        return None
+    number = (stimulus.data or {}).get("heard_from")
+    if number is None:
+        return None
+    sql = "update orchestrator.instances set heard_from = %s where id = %s"
+    return sql, [number, before.id]
 
 
 def statements(instance: Instance, transition: Transition) -> Iterable[Statement]:
@@ -71,11 +88,15 @@ def _timers(instance: Instance, transition: Transition) -> Iterable[Statement]:
 
 
 def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    # A start may wait in line for long: what it opens at once hears all that its instance may.
+    mark = _OF_INSTANCE if instance.started_at is None else LAST
     for listener in transition.listeners:
         yield (
             "insert into orchestrator.listeners"
-            " (instance_id, step, namespace, mode, filters, until, read, correlation, variables)"
-            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            " (instance_id, step, namespace, mode, filters, until, read, correlation, variables,"
+            "  look_back, heard_from)"
+            f" select %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {mark}"
+            " from orchestrator.instances i where i.id = %s"
             # Whoever matched the event that bound a correlation has noted that already.
             " on conflict (instance_id, step) do nothing",
             [
@@ -88,6 +109,8 @@ def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement
                 listener.read,
                 to_json(listener.correlation),
                 to_json(listener.variables),
+                listener.look_back,
+                instance.id,
             ],
         )
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.core.values import OPEN
+from orchestrator.database.events import LAST
 from orchestrator.database.pages import Page, Scope, page
 from orchestrator.database.slices import Reader
 
@@ -31,6 +32,7 @@ class ScheduleRow:
     last_instance: str | None = None
     waiting: bool = False
     created_at: datetime | None = None
+    heard_from: int | None = None
 
 
 _NAMES = tuple(field.name for field in fields(ScheduleRow))
@@ -147,10 +149,15 @@ def put(cursor: Reader, row: ScheduleRow) -> None:
     """Add a schedule."""
     cursor.all(
         "insert into orchestrator.schedules (id, namespace, workflow, kind, state, workflow_id,"
-        " version, timing, policy, anchor, next_due, next_at, last_instance, waiting)"
-        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        tuple(getattr(row, name) for name in _NAMES[:-1]),
+        " version, timing, policy, anchor, next_due, next_at, last_instance, waiting, heard_from)"
+        f" values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {LAST})",
+        tuple(getattr(row, name) for name in _NAMES[:-2]),
     )
+
+
+def mark(cursor: Reader, id: str) -> None:
+    """Let a schedule that is active again hear the events from now on only."""
+    cursor.all(f"update orchestrator.schedules set heard_from = {LAST} where id = %s", (id,))
 
 
 def save(cursor: Reader, rows: Sequence[ScheduleRow]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.codec import dumps
 from orchestrator.core.values import Json
+from orchestrator.database.events import LAST
 from orchestrator.database.pages import Page, Scope, page
 from orchestrator.database.slices import Reader
 
@@ -33,6 +34,7 @@ class SubscriptionRow:
     failing_since: datetime | None = None
     created_at: datetime | None = None
     changed_at: datetime | None = None
+    heard_from: int | None = None
 
 
 _NAMES = tuple(field.name for field in fields(SubscriptionRow))
@@ -43,8 +45,8 @@ def put(cursor: Reader, row: SubscriptionRow, secret: str | None) -> None:
     """Add a subscription."""
     cursor.all(
         "insert into orchestrator.subscriptions"
-        " (id, namespace, description, filter, type, lifecycle, target, secret)"
-        " values (%s, %s, %s, %s, %s, %s, %s, %s)",
+        " (id, namespace, description, filter, type, lifecycle, target, secret, heard_from)"
+        f" values (%s, %s, %s, %s, %s, %s, %s, %s, {LAST})",
         (
             row.id,
             row.namespace,
@@ -96,21 +98,22 @@ def listed(
 
 def change(cursor: Reader, row: SubscriptionRow, secret: str | None = None) -> None:
     """Write what people may change; one that is activated begins its count of failures anew,
-    and what waits for it is due."""
+    and what waits for it is due. Events that came while it was not active do not count."""
     cursor.all(
-        "update orchestrator.subscriptions set description = %s, filter = %s, type = %s,"
-        " lifecycle = %s, target = %s, state = %s, reason = %s, failures = 0,"
-        " failing_since = null, secret = coalesce(%s, secret), changed_at = clock_timestamp()"
-        " where id = %s",
+        "update orchestrator.subscriptions s set description = %s, filter = %s, type = %s,"
+        " lifecycle = %s, target = %s, state = g.state, reason = %s, failures = 0,"
+        " failing_since = null, secret = coalesce(%s, secret), changed_at = clock_timestamp(),"
+        f" heard_from = case when s.state <> 'active' and g.state = 'active' then {LAST}"
+        "  else s.heard_from end from (select %s::text as state) g where s.id = %s",
         (
             row.description,
             dumps(row.filter),
             row.type,
             row.lifecycle,
             dumps(row.target),
-            row.state,
             row.reason,
             secret,
+            row.state,
             row.id,
         ),
     )

@@ -99,6 +99,8 @@ instances = Table(
     _now(),
     Column("started_at", Time),
     Column("ended_at", Time),
+    #: It hears broadcast events with greater numbers (`events.number`); empty: any.
+    Column("heard_from", BigInteger),
     Index(None, "namespace", "created_at", "id"),
     #: Finds beginnings of a business_id too, whatever the database's collation.
     Index(
@@ -341,6 +343,10 @@ listeners = Table(
     Column("offered", ARRAY(SmallInteger), nullable=False, server_default=text("'{}'")),
     #: Whether it has been offered all that it will take.
     Column("full", Boolean, nullable=False, server_default=text("false")),
+    #: It hears those with greater numbers, and of the ones before it those of `look_back` seconds
+    #: (empty: a setting), of what its instance may hear.
+    Column("heard_from", BigInteger),
+    Column("look_back", Float),
     Index("listeners_list_ix", "namespace", "created_at", "instance_id", "step"),
     Index(
         "listeners_asked_ix",
@@ -492,6 +498,8 @@ subscriptions = Table(
     Column("failing_since", Time),
     _now(),
     Column("changed_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    #: Events with greater numbers count; empty: any.
+    Column("heard_from", BigInteger),
     Index(None, "namespace", "created_at", "id"),
 )
 
@@ -738,6 +746,8 @@ schedules = Table(
     Column("last_instance", Id),
     Column("waiting", Boolean, nullable=False, server_default=text("false")),
     _now(),
+    #: Events with greater numbers count; empty: any.
+    Column("heard_from", BigInteger),
     UniqueConstraint("namespace", "workflow", "kind"),
     Index(
         "schedules_next_at_ix",
@@ -776,6 +786,8 @@ firings = Table(
     #: The instance's input, kept for as long as the firing is queued.
     Column("input", JSON),
     _now(),
+    #: The greatest number of the events that are its cause: the mark of its instance.
+    Column("heard_from", BigInteger),
     Index(
         "firings_key_uq",
         "schedule_id",

@@ -250,11 +250,13 @@ def save(reader: Reader, saving: Saving) -> Snapshot | None:
 
 
 def _statement(saving: Saving) -> tuple[str, list[Any]]:
-    shape = common.shape(saving)
+    mark = rare.mark(saving.before, saving.stimulus)
+    shape = common.shape(saving) if mark is None else None
     if shape is not None:
         return shape(saving, story(saving.stimulus, saving.slice), facts(saving.transition))
     sql, params = [_SAVE], _params(saving)
-    for statement, values in rare.statements(saving.before, saving.transition):
+    more = rare.statements(saving.before, saving.transition)
+    for statement, values in more if mark is None else (mark, *more):
         sql.append(statement)
         params.extend(values)
     return "; ".join(sql), params

@@ -24,8 +24,11 @@ CANDIDATES = 4000
 class Giving:
     """Gives the events of one round."""
 
-    def __init__(self, cursor: Reader, namespace: str, judge: Judge, book: Book) -> None:
+    def __init__(
+        self, cursor: Reader, namespace: str, judge: Judge, book: Book, look_back: float
+    ) -> None:
         self._cursor = cursor
+        self._look_back = look_back
         self._namespace = namespace
         self._judge = judge
         self._book = book
@@ -38,7 +41,11 @@ class Giving:
         are for the next round. Raises `Stuck`.
         """
         probes, judged = self._probe(waiting)
-        candidates = listeners.candidates(self._cursor, probes, CANDIDATES + 1) if probes else []
+        candidates = (
+            listeners.candidates(self._cursor, probes, self._look_back, CANDIDATES + 1)
+            if probes
+            else []
+        )
         # The last event of a list that is cut off may have more listeners than we have seen.
         cut = len(candidates) > CANDIDATES
         done = candidates.pop().place if cut else judged
@@ -73,7 +80,8 @@ class Giving:
             values = judge(id, filter, event)
             if values is not None:
                 self._values[event.number, id] = values
-                probes.append(Probe(place, event.number, id, key(filter, values), dynamic))
+                digest = key(filter, values)
+                probes.append(Probe(place, event.number, event.created_at, id, digest, dynamic))
         return probes
 
     def _broadcast(self, event: Waiting, candidate: Candidate) -> None:

@@ -1,11 +1,11 @@
-"""What came before a listener: its instance's mailbox, however old, and the broadcast events
-of a few seconds, which may have come while it was being opened."""
+"""What came before a listener: its instance's mailbox, however old, the broadcast events that
+are numbered above its mark, and those of a few seconds before, as far as its instance may hear
+them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 
 from orchestrator.database import events, listeners
 from orchestrator.database.events import Waiting
@@ -16,8 +16,6 @@ from orchestrator.event_handler.filters import Filter, key
 from orchestrator.event_handler.judging import Judge
 from orchestrator.event_handler.standing import Hits, Standing, Values
 
-#: A broadcast event is for the listeners that open up to this much later, too.
-LOOK_BACK = timedelta(seconds=5)
 #: Broadcast events that are looked back at, at most: the newest.
 LATELY = 20_000
 #: Events of one mailbox that are looked at in one go.
@@ -29,8 +27,11 @@ REFUSED = 200
 class LookBack:
     """Gives listeners the events that came before them, all of one round together."""
 
-    def __init__(self, cursor: Reader, namespace: str, judge: Judge, book: Book) -> None:
+    def __init__(
+        self, cursor: Reader, namespace: str, judge: Judge, book: Book, look_back: float
+    ) -> None:
         self._cursor = cursor
+        self._look_back = look_back
         self._namespace = namespace
         self._judge = judge
         self._book = book
@@ -39,7 +40,7 @@ class LookBack:
         """Look for what came before these listeners, and offer it; raises `Stuck`."""
         filters = {(row.instance, row.step): placed(self._namespace, row) for row in rows}
         boxes = self._boxes(rows, filters.values())
-        early = _Early(self._judge, self._lately(rows))
+        early = _Early(self._judge, self._lately(rows), self._look_back)
         returned = self._returned(rows)
         found: dict[Who, dict[int, tuple[Waiting, Hits]]] = {}
         for row in rows:
@@ -65,10 +66,17 @@ class LookBack:
         )
 
     def _lately(self, rows: Sequence[ListenerRow]) -> list[Waiting]:
-        opened = [row.since for row in rows if row.looks == 0]
-        if not opened:
+        new = [row for row in rows if row.looks == 0]
+        if not new:
             return []
-        return events.lately(self._cursor, self._namespace, min(opened) - LOOK_BACK, LATELY)
+        return events.lately(
+            self._cursor,
+            self._namespace,
+            min(row.above for row in new),
+            min((row.mark for row in new if row.mark is not None), default=None),
+            min(row.since(self._look_back) for row in new),
+            LATELY,
+        )
 
     def _returned(self, rows: Sequence[ListenerRow]) -> dict[str, list[Waiting]]:
         """The broadcast events that instances have turned down since."""
@@ -85,7 +93,7 @@ class LookBack:
         self, each: Placed, given: Iterable[Waiting], row: ListenerRow
     ) -> Iterable[tuple[Waiting, Values]]:
         for event in given:
-            if event.target is None and event.created_at < row.since - LOOK_BACK:
+            if not row.hears(event, self._look_back):
                 continue
             values = self._judge.values(each.id, each.filter, event, row.variables)
             if values is not None:
@@ -127,16 +135,17 @@ class _Early:
     """The broadcast events of a few seconds, by the filters that they pass: each is judged
     once a filter, and found by its key, however many listeners share the filter."""
 
-    def __init__(self, judge: Judge, lately: Sequence[Waiting]) -> None:
+    def __init__(self, judge: Judge, lately: Sequence[Waiting], look_back: float) -> None:
         self._judge = judge
         self._lately = lately
+        self._look_back = look_back
         self._passed: dict[str, list[tuple[Waiting, Values]]] = {}
         self._by_key: dict[str, dict[str, list[tuple[Waiting, Values]]]] = {}
 
     def found(
         self, each: Placed, row: ListenerRow, standing: Standing
     ) -> Iterable[tuple[Waiting, Values]]:
-        """The events that passed a filter of a listener, from shortly before it opened on."""
+        """The events that passed a filter of a listener, of those that it hears."""
         if each.filter.names:
             passed = self._ask(each.id, each.filter, row)
         elif digest := key(each.filter, standing.correlation):
@@ -144,8 +153,7 @@ class _Early:
             passed = self._by_key[each.id].get(digest, [])
         else:
             passed = self._ask_once(each)
-        first = row.since - LOOK_BACK
-        return [(event, values) for event, values in passed if event.created_at >= first]
+        return [one for one in passed if row.hears(one[0], self._look_back)]
 
     def _ask_once(self, each: Placed) -> list[tuple[Waiting, Values]]:
         if each.id not in self._passed:

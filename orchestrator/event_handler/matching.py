@@ -33,6 +33,8 @@ class EventHandler:
     dispatcher: TaskDispatcher
     #: The largest input that gathered events may make, in bytes.
     payload: int = 1 << 20
+    #: How long before a listener opens the broadcast events are that it hears, too, in s.
+    look_back: float = 5.0
 
     def match(self, namespace: str) -> None:
         """Match what waits in a namespace, unless another process is at it, which then sees
@@ -75,12 +77,12 @@ class EventHandler:
     ) -> None:
         asked = listeners.asked(cursor, namespace, LISTENERS)
         if asked:
-            LookBack(cursor, namespace, judge, book).look(asked)
+            LookBack(cursor, namespace, judge, book, self.look_back).look(asked)
             book.write()
         waiting = events.unmatched(cursor, namespace, EVENTS)
         if not waiting:
             return
-        done = Giving(cursor, namespace, judge, book).give(waiting)
+        done = Giving(cursor, namespace, judge, book, self.look_back).give(waiting)
         book.write()
         starting = Starting(cursor, namespace, judge, self.payload)
         starting.give(done)

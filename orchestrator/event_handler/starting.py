@@ -54,7 +54,7 @@ class Starting:
                 self._give(row, gathering.consumption(row.timing), event)
 
     def _give(self, row: ScheduleRow, of: Consumption, event: Waiting) -> None:
-        if of.never:
+        if of.never or event.number <= (row.heard_from or 0):
             return None
         until = self._hits(of, of.until, event)
         hits = {} if until else self._hits(of, of.filters, event)
@@ -166,7 +166,7 @@ class Starting:
         given = self._read(of, members)
         self._cursor.all("savepoint start")
         try:
-            told = occurred(self._cursor, row.id, key, given)
+            told = occurred(self._cursor, row.id, key, given, max(members))
         except (Busy, DatabaseUnavailable):
             raise
         except OrchestratorError as error:

@@ -46,7 +46,9 @@ class Subscribing:
             (row, event)
             for event in broadcast
             for row, id, filter in wanted
-            if filter.takes(event.type) and self._judge.values(id, filter, event) is not None
+            if event.number > (row.heard_from or 0)
+            and filter.takes(event.type)
+            and self._judge.values(id, filter, event) is not None
         ]
         pairs = [(row.id, event.number, event.instance) for row, event in found]
         new = deliveries.put(self._cursor, pairs)
@@ -93,6 +95,7 @@ def start(cursor: Reader, row: SubscriptionRow, event: Waiting, now: datetime) -
         newest=version is None,
         input=codec.dumps(read(target.get("read", READ), event.event)),
         labels=codec.dumps({"subscription": row.id}),
+        heard_from=event.number,
     )
     if instances.start(cursor, [new], now, "subscription") is not Outcome.STARTED:
         raise OrchestratorError("the workflow has changed at this moment")

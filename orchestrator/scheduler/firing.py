@@ -197,7 +197,7 @@ def _settle(cursor: Reader, rows: Sequence[ScheduleRow]) -> list[str]:
 def _begun(row: ScheduleRow, waiting: firings.FiringRow, now: datetime) -> Firing:
     due = Due(waiting.due, waiting.planned_at, waiting.since)
     made = firing(row, due, now, reason=waiting.reason)
-    return replace(made, row=replace(made.row, input=waiting.input))
+    return replace(made, row=replace(made.row, input=waiting.input, heard_from=waiting.heard_from))
 
 
 def _rested(row: ScheduleRow, ended: datetime) -> ScheduleRow:

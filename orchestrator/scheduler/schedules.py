@@ -82,6 +82,8 @@ def deployed(
             schedules.put(cursor, _due_next(fresh, now))
         else:
             schedules.save(cursor, [_taken_over(known, fresh, plan, now)])
+            if known.state == STOPPED:
+                schedules.mark(cursor, known.id)
     _stop(cursor, [row for row in standing.values() if row.state != STOPPED])
     timers.announce(cursor)
 
@@ -163,6 +165,7 @@ def resume(cursor: Reader, id: str) -> ScheduleRow:
         return row
     resumed = _due_next(replace(row, state=ACTIVE), schedules.now(cursor))
     schedules.save(cursor, [resumed])
+    schedules.mark(cursor, id)
     timers.announce(cursor)
     return resumed
 
@@ -232,12 +235,13 @@ def upcoming(row: ScheduleRow, now: datetime, count: int) -> list[Due]:
 # Events
 
 
-def occurred(cursor: Reader, id: str, key: str, events: Json) -> list[str]:
+def occurred(cursor: Reader, id: str, key: str, events: Json, last: int) -> list[str]:
     """Events have made a schedule of kind `on` due, with `events` as its instance's input (an
     array: dsl.md, Input of event-driven scheduled workflows).
 
-    `key` names the cause: the same one again changes nothing. Returns the instances to be
-    hinted. Raises `NotFound`.
+    `key` names the cause: the same one again changes nothing. `last` is the greatest number of
+    the events: the instance hears what follows them, also where it has to wait. Returns the
+    instances to be hinted. Raises `NotFound`.
     """
     row = schedules.lock(cursor, id)
     if row is None:
@@ -254,7 +258,7 @@ def occurred(cursor: Reader, id: str, key: str, events: Json) -> list[str]:
     (admitted,) = admission.admitted
     made = _noted_now(
         cursor, row, reason="event", key=key, given=events,
-        outcome=admitted.outcome, why=admitted.why,
+        outcome=admitted.outcome, why=admitted.why, heard_from=last,
     )  # fmt: skip
     instance = made.row.instance_id
     waiting = row.waiting or admitted.outcome is Outcome.QUEUED

@@ -63,6 +63,7 @@ def firing(
     key: str | None = None,
     given: Json = None,
     by: str = "schedule",
+    heard_from: int | None = None,
 ) -> Firing:
     """A firing with its instance and its input, `given` or that of the policy."""
     starts, waits = outcome == "started", outcome == "queued"
@@ -79,6 +80,7 @@ def firing(
         instance_id=new_id() if starts else None,
         key=key,
         input=_input(schedule, due.due, reason, given) if starts or waits else None,
+        heard_from=heard_from,
     )
     return Firing(schedule, row, by)
 
@@ -136,6 +138,7 @@ def _new_start(one: Firing) -> NewStart:
         newest=False,
         input=row.input,
         labels=codec.dumps({"schedule": row.schedule_id, "due": utc(row.due)}),
+        heard_from=row.heard_from,
     )
 
 

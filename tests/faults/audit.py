@@ -148,6 +148,12 @@ QUERIES: Mapping[str, str] = {
         " and (select count(*) from orchestrator.history h where h.instance_id = i.id"
         "  and h.stimulus ->> 'kind' = 'event') <> 1"
     ),
+    "I10 an event was heard by a younger instance": (
+        "select m.event, m.instance_id from orchestrator.matches m"
+        " join orchestrator.events e on e.number = m.event and e.target is null"
+        " join orchestrator.instances i on i.id = m.instance_id"
+        " where m.step > 0 and e.number <= i.heard_from"
+    ),
     "I10 an event was not emitted, or twice": (
         "with told as (select instance_id, count(*) n from orchestrator.events"
         " where type = 'chaos.told' group by 1)"

@@ -194,6 +194,27 @@ def heard(*ids: str, name: str = "signalled") -> Plant:
     return do(named(name), *told)
 
 
+def stale() -> Plant:
+    """An offer of the event that was the last one before the instance was started."""
+
+    def plant(planted: Planted) -> None:
+        planted.add(
+            "events", id=str(uuid.uuid4()), namespace="chaos", event_id="old", source="/s",
+            type="t", event={},
+        )  # fmt: skip
+        planted.sql(
+            "update orchestrator.instances set heard_from = (select number"
+            " from orchestrator.events)"
+        )
+        planted.sql(
+            "insert into orchestrator.matches (event, instance_id, step)"
+            " select number, %s, 1 from orchestrator.events",
+            INSTANCE,
+        )
+
+    return plant
+
+
 def emitted(count: int) -> Plant:
     told = (
         row(
@@ -276,6 +297,7 @@ PLANTS: dict[str, list[Plant]] = {
         heard(),
         heard("one", "two"),
     ],
+    "I10 an event was heard by a younger instance": [stale()],
     "I10 an event was not emitted, or twice": [emitted(0), emitted(2)],
     "I13 an end was not the end": [transition(3, facts=[["workflow.faulted", 0, None]])],
     "I14 started after the end": [

@@ -16,7 +16,7 @@ from orchestrator.bootstrap import Services
 from orchestrator.core.values import Json, StimulusKind
 from orchestrator.database import events, listeners, stimuli
 from orchestrator.database.connection import UNBOUNDED
-from orchestrator.event_handler import giving, looking
+from orchestrator.event_handler import giving
 from orchestrator.event_handler.book import Book
 from orchestrator.event_handler.giving import Giving
 from orchestrator.event_handler.judging import Judge
@@ -111,6 +111,8 @@ def of(type: str = "t", **more: Any) -> dict[str, Any]:
 
 
 ONE = {"one": of()}
+#: Holds an instance up until an event lets it go on.
+GATE = listen({"one": of("go")}, "gate")
 
 
 # -- before, while, after ------------------------------------------------------------------------
@@ -118,10 +120,11 @@ ONE = {"one": of()}
 
 @pytest.mark.parametrize("matched", [True, False], ids=["matched", "not matched yet"])
 def test_an_event_before_the_listener_opens(play: Play, matched: bool):
+    id = play.start(play.workflow(GATE, listen(ONE)))
     play.put(event(data="early"))
     if matched:
         play.match()
-    id = play.start(play.workflow(listen(ONE)))
+    play.put(event("2", "go"))
     play.settle(id)
     assert play.output(id) == ["early"]
 
@@ -142,10 +145,11 @@ def test_an_event_and_a_listener_that_nobody_has_looked_at(play: Play):
 
 
 def test_an_event_longer_ago_is_for_mailboxes_only(play: Play):
+    id = play.start(play.workflow(GATE, listen(ONE)))
     play.put(event(data="old"))
     play.match()
-    play.age(looking.LOOK_BACK.total_seconds() + 1)
-    id = play.start(play.workflow(listen(ONE)))
+    play.age(play.services.events.look_back + 1)
+    play.put(event("2", "go"))
     play.settle(id)
     assert play.output(id) == "waiting"
 
@@ -217,8 +221,9 @@ def test_one_event_completes_two_listeners_of_an_instance(play: Play):
     name = play.workflow(fork)
     early = play.start(name)
     play.match()
+    late = play.api.start(name)
     play.put(event(data=1))
-    late = play.start(name)
+    play.match()
     play.settle(early, late)
     assert [play.output(early), play.output(late)] == [[[1], [1]]] * 2
 
@@ -419,9 +424,10 @@ def test_the_first_value_binds(play: Play):
 
 
 def test_a_bound_listener_finds_what_came_before_by_its_key(play: Play):
+    id = play.api.start(play.workflow(listen({"one": by("4")})))
     play.put(*(event(str(n), data={"k": n}) for n in range(10)))
     play.match()
-    id = play.start(play.workflow(listen({"one": by("4")})))
+    play.services.state.drain(id)
     play.settle(id)
     assert play.output(id) == [{"k": 4}]
 
@@ -430,8 +436,7 @@ def test_a_bound_listener_finds_what_came_before_by_its_key(play: Play):
 
 
 def test_a_signal_waits_however_long_for_its_listener(play: Play):
-    gate = {"gate": listen({"one": of("go")}, "gate")["gate"]}
-    id = play.start(play.workflow(gate, listen(ONE)))
+    id = play.start(play.workflow(GATE, listen(ONE)))
     play.match()
     play.put(event(data="signal"), to=id)
     play.settle(id)
@@ -479,7 +484,9 @@ def test_a_listener_that_opens_within_a_round_takes_the_oldest_signal(play: Play
     with play.api.database.transaction(listeners.MATCHING) as cursor:
         book = Book(cursor, NAMESPACE)
         judge = Judge(play.services.events.evaluate, clock.now())
-        given = Giving(cursor, NAMESPACE, judge, book).give(events.unmatched(cursor, NAMESPACE, 9))
+        given = Giving(cursor, NAMESPACE, judge, book, 5.0).give(
+            events.unmatched(cursor, NAMESPACE, 9)
+        )
         book.write()
         events.matched(cursor, [one.number for one in given])
     play.settle(id)

@@ -536,8 +536,8 @@ def test_events_start_an_instance_once_with_the_events_as_its_input(shop):
     assert rows.by_event(shop.database, "other") == []
     assert row.next_at is None
     assert due.next_due(shop.database) is None
-    (started,) = shop.transact(schedules.occurred, row.id, "event-1", [{"n": 7}])
-    assert shop.transact(schedules.occurred, row.id, "event-1", [{"n": 7}]) == []
+    (started,) = shop.transact(schedules.occurred, row.id, "event-1", [{"n": 7}], 1)
+    assert shop.transact(schedules.occurred, row.id, "event-1", [{"n": 7}], 1) == []
     assert shop.instance(started).input == '[{"n":7}]'
     assert shop.ledger() == [("event", "started", None)]
 
@@ -545,12 +545,14 @@ def test_events_start_an_instance_once_with_the_events_as_its_input(shop):
 def test_events_follow_the_policy_for_overlaps(shop):
     shop.deploy(ON, overlap="queue")
     (row,) = rows.by_event(shop.database, "shop")
-    (first,) = shop.transact(schedules.occurred, row.id, "1", [1])
-    assert shop.transact(schedules.occurred, row.id, "2", [2]) == []
-    assert shop.transact(schedules.occurred, row.id, "3", [3]) == []
+    (first,) = shop.transact(schedules.occurred, row.id, "1", [1], 1)
+    assert shop.transact(schedules.occurred, row.id, "2", [2], 2) == []
+    assert shop.transact(schedules.occurred, row.id, "3", [3], 3) == []
     assert shop.outcomes() == ["started", "queued", "skipped"]
     shop.end(first)
     (second,) = shop.settle()
+    marks = "select id::text, heard_from from orchestrator.instances where heard_from > 0"
+    assert dict(shop.database.all(marks)) == {first: 1, second: 2}, "it waited, and hears on"
     assert shop.instance(second).input == "[2]"
 
 
@@ -559,7 +561,7 @@ def test_events_of_a_paused_schedule_start_nothing(shop):
     (row,) = rows.by_event(shop.database, "shop")
     shop.transact(schedules.pause, row.id)
     assert rows.by_event(shop.database, "shop") == []
-    assert shop.transact(schedules.occurred, row.id, "1", [1]) == []
+    assert shop.transact(schedules.occurred, row.id, "1", [1], 1) == []
 
 
 # The ledger's bound

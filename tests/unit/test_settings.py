@@ -77,7 +77,7 @@ def test_secrets_do_not_show() -> None:
 
 def test_every_setting_has_its_reason_and_there_are_few() -> None:
     names = [field.name for field in dataclasses.fields(Settings)]
-    assert len(names) < 40
+    assert len(names) < 45
     field = re.compile(r"^    #: .*\n(?:    #: .*\n)*    (\w+):", re.MULTILINE)
     documented = field.findall(SOURCE.read_text())
     assert documented == names

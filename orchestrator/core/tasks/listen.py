@@ -33,7 +33,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.core import faults
-from orchestrator.core.data import NOTHING, ask, exported, holds, transformed
+from orchestrator.core.data import NOTHING, ask, exported, holds, seconds, transformed
 from orchestrator.core.flow import begin_list, complete, proceed, prune
 from orchestrator.core.kinds import Faulted, Ignored, Kind, register
 from orchestrator.core.nodes import Node
@@ -60,6 +60,7 @@ class Listening:
         "endless",
         "filters",
         "iterator",
+        "look_back",
         "mode",
         "names",
         "read",
@@ -72,6 +73,8 @@ class Listening:
         body = plan.task.body
         to = body["listen"]["to"]
         self.mode, self.filters = _strategy(to)
+        look_back = plan.task.metadata.get("lookBack")
+        self.look_back = None if look_back is None else seconds(look_back)
         self.read: str = body["listen"].get("read", "data")
         until = to.get("until") if self.mode == "any" else None
         self.until = Expression(until) if isinstance(until, str) else None
@@ -174,6 +177,7 @@ def register_listener(
             listening.read,
             dict(correlation) or None,
             collect(draft, node, listening.names, NOTHING) or None,
+            listening.look_back,
         )
     )
 

@@ -24,6 +24,7 @@ _KINDS = {
     "maxStarts": ("call", "run"),
     "rollback": ("try",),
     "concurrency": ("for",),
+    "lookBack": ("listen",),
 }
 
 #: How near a name must be to one of ours. Higher than for keys of the language: these names

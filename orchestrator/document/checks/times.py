@@ -55,6 +55,8 @@ def _task(context: Context, site: Site) -> None:
         _duration(context, f"{pointer}/wait", body["wait"])
     elif site.kind == "try":
         _policy(context, f"{pointer}/catch/retry", body["catch"].get("retry"))
+    elif site.kind == "listen":
+        _look_back(context, f"{pointer}/metadata/lookBack", site.metadata.get("lookBack"))
     elif site.kind in ("call", "run"):
         for place, value in _of_work(site):
             _duration(context, pointer + place, value)
@@ -89,6 +91,12 @@ def _duration(context: Context, pointer: str, value: Json) -> float | None:
     except BadDuration as error:
         context.error(pointer, str(error))
         return None
+
+
+def _look_back(context: Context, pointer: str, value: Json) -> None:
+    if is_expression(value):
+        context.error(pointer, "how far a listener looks back cannot be an expression")
+    _duration(context, pointer, value)
 
 
 def _policy(context: Context, pointer: str, policy: Json) -> None:

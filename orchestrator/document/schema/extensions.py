@@ -38,6 +38,7 @@ TASK: dict[str, Schema] = {
     "maxStarts": _from_to(1, 100),
     "rollback": BOOLEAN,
     "concurrency": _from_to(1, 1000),
+    "lookBack": ref("duration"),
     "secretsInData": BOOLEAN,
 }
 

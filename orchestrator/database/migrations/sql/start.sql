@@ -4,6 +4,7 @@
 --   outdated   a workflow was removed, or has a newer version than the newest known to the caller
 --   seen       the idempotency key has an answer already
 --   in_flight  somebody else is answering the same idempotency key right now
+-- Each hears the events that are numbered from then on (`heard_from`).
 -- A taken business_id raises unique_violation.
 create function orchestrator.start(
   p_workflow uuid[], p_newest boolean[], p_id uuid[], p_business text[], p_input json[],
@@ -42,9 +43,9 @@ begin
   end if;
   insert into orchestrator.instances (
     id, namespace, workflow_id, workflow, version, business_id, input, labels, created_at,
-    engine)
+    engine, heard_from)
   select a.id, w.namespace, w.id, w.name, w.version, a.business, a.input, a.labels, p_at,
-         p_engine
+         p_engine, coalesce(pg_sequence_last_value('orchestrator.events_number_seq'), 0)
     from unnest(p_id, p_workflow, p_business, p_input, p_labels)
          as a(id, workflow, business, input, labels)
     join orchestrator.workflows w on w.id = a.workflow;
