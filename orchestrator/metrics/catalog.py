@@ -88,8 +88,8 @@ DISPATCH_SECONDS = Metric(
 )
 TRANSITION_SECONDS = Metric(
     "orchestrator_transition_duration_seconds",
-    "Reading, deciding and committing one transition; brought by a worker's result or from"
-    " the inbox.",
+    "Reading, deciding and committing one transition; brought by a worker's result, from"
+    " the inbox, or by a command that the API decides.",
     ("source",),
     QUICK,
 )

@@ -292,18 +292,25 @@ def test_nothing_is_settled_while_a_command_waits(outside: Outside, api: Api) ->
     id = outside.start(DO)
     outside.command(id, "terminate")
     stimuli.put(api.database, id, StimulusKind.COMMAND, data={"command": "resume"})
+    ((last,),) = api.all("select sequence from orchestrator.instances")
+    client = api.client.application.test_client()
     events = {"Accept": "text/event-stream"}
+    stream = client.get(f"/v1/instances/{id}/history", headers=events, buffered=False)
+    told = stream.iter_encoded()
+    while not next(told).startswith(b"id: %d" % last):
+        pass
+    waits = api.client.application.extensions["orchestrator"].waiters._waits
     with ThreadPoolExecutor(1) as pool:
-        client = api.client.application.test_client()
-        path = f"/v1/instances/{id}/history"
-        stream = pool.submit(client.get, path, headers=events, buffered=True)
-        assert api.get(f"/v1/instances/{id}?wait=0.1").json["pending_commands"] == 1
-        assert not stream.done()
+        waiting = pool.submit(
+            api.client.application.test_client().get, f"/v1/instances/{id}?wait=60"
+        )
+        while not waits:
+            assert not waiting.done(), "it did not wait"
         outside.state.drain(id)
-        assert b"command.refused" in stream.result().data
-    assert api.get(f"/v1/instances/{id}?wait=60").json["pending_commands"] == 0
-    (told,) = outside.told(id, "command.refused")
-    assert told == {"command": "resume", "reason": "the instance is cancelled"}
+        assert waiting.result().get_json()["pending_commands"] == 0
+    assert b"command.refused" in b"".join(told)
+    (refused,) = outside.told(id, "command.refused")
+    assert refused == {"command": "resume", "reason": "the instance is cancelled"}
 
 
 # -- refusals
