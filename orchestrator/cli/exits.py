@@ -26,6 +26,10 @@ class Exit(IntEnum):
     COMPENSATED = 8
 
 
+#: The status after Ctrl-C, as shells have it: 128 and the number of SIGINT.
+INTERRUPTED = 130
+
+
 class Failure(click.ClickException):
     """A command that cannot do its work: says what is wrong and, as `hint`, what to do."""
 

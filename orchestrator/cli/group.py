@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.exits import Exit, Failure, failure_of
+from orchestrator.cli.exits import INTERRUPTED, Exit, Failure, failure_of
 from orchestrator.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -85,6 +85,9 @@ class LazyGroup(click.Group):
             raise Failure("nothing was done", Exit.USAGE) from error
         except (click.ClickException, click.exceptions.Exit):
             raise
+        except KeyboardInterrupt:  # 1, as click has it, would say that the instance faulted
+            click.echo("interrupted; what was started goes on", err=True)
+            raise SystemExit(INTERRUPTED) from None
         except Exception as error:  # whatever it is: a person gets a sentence, a script a status
             raise _unexpected(error) from error
 

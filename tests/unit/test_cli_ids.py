@@ -278,3 +278,13 @@ def test_so_many_rows_of_the_ledger_are_printed():
         for option in ("-n", "--limit"):
             done = run("--url", url, "schedule", "ledger", ID, option, "3", "-o", "jsonl")
             assert len(done.stdout.splitlines()) == 3
+
+
+def test_an_interrupted_command_says_nothing_of_the_instance(monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "instances", interrupted)
+    result = run("watch", ID)
+    assert result.exit_code == 130
+    assert "what was started goes on" in result.stderr
