@@ -89,6 +89,7 @@ def chosen(query: Mapping[str, Any], own: Own) -> Filter:
         business_id=query.get("business_id"),
         id=query.get("id"),
         attempt=query.get("attempt"),
+        parent=query.get("parent"),
         labels=own.labels,
         inputs=own.inputs,
         started_after=query.get("started_after"),

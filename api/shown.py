@@ -25,6 +25,8 @@ def summary(row: Summary) -> dict[str, Any]:
         "started_at": row.started_at,
         "ended_at": row.ended_at,
         "pending_commands": row.pending,
+        "parent": row.parent_instance
+        and {"instance": row.parent_instance, "step": row.parent_step},
     }
 
 
@@ -83,6 +85,7 @@ def step(
         "input": raw(row.input),
         "output": raw(row.output),
         "error": raw(row.error),
+        "recorded": row.recorded,
         "attempts": [_attempt(each, flower) for each in attempts],
     }
 

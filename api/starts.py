@@ -132,6 +132,7 @@ def _answer(
     shown = [
         {
             "id": start.id,
+            "parent": None,
             "business_id": start.business_id,
             "workflow": {"namespace": of.namespace, "name": of.name, "version": of.version},
             "status": "pending",

@@ -41,6 +41,7 @@ def list_(query: dict[str, Any], id: str) -> Response:
         database,
         found.id,
         parent=query.get("parent"),
+        child=query.get("child"),
         statuses=query["status"],
         limit=query["limit"],
         after=cursors.read(query["cursor"], (cursors.number,)),

@@ -44,7 +44,18 @@ class RetrySchema(CommandSchema):
     """Where to go on from, and with what."""
 
     from_ = _step(data_key="from", metadata={"description": "the step; else the one that failed"})
-    input = ANY(metadata={"description": "the step's input, instead of the recorded one"})
+    input = ANY(
+        metadata={
+            "description": "the step's input, instead of the recorded one: what its expressions"
+            " read as `.` and `$input`"
+        }
+    )
+    workflow_input = ANY(
+        metadata={
+            "description": "the workflow's input, instead of the one it was started with: what"
+            " expressions read as `$workflow.input` from then on"
+        }
+    )
 
 
 class CompensateSchema(CommandSchema):

@@ -61,6 +61,13 @@ class WorkflowOfSchema(Schema):
     version = fields.String(required=True)
 
 
+class ParentSchema(Schema):
+    """The step that awaits an instance, or has awaited it."""
+
+    instance = uuid(required=True)
+    step = fields.Integer(required=True)
+
+
 class InstanceSummarySchema(Schema):
     """An instance without its payloads."""
 
@@ -78,6 +85,7 @@ class InstanceSummarySchema(Schema):
         required=True,
         metadata={"description": "commands that wait to be judged; until then nothing is settled"},
     )
+    parent = fields.Nested(ParentSchema, required=True, allow_none=True)
 
 
 class WaitingSchema(Schema):
@@ -157,6 +165,7 @@ class InstancesFilterSchema(Schema):
         validate=validate.Regexp(_UUID),
         metadata={"description": "the id of one of its attempts: of a Celery task"},
     )
+    parent = uuid(metadata={"description": "the instance that has started them and awaited them"})
     started_after = Moment()
     started_before = Moment()
     q = fields.String(

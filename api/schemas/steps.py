@@ -86,7 +86,7 @@ class StepSchema(Schema):
     child = uuid(
         required=True,
         allow_none=True,
-        metadata={"description": "the sub-workflow's instance that it started"},
+        metadata={"description": "the sub-workflow's instance that it started or undoes"},
     )
     skipped = fields.Nested(
         SkippedBySchema,
@@ -104,6 +104,15 @@ class StepSchema(Schema):
     input = ANY(required=True)
     output = ANY(required=True)
     error = ANY(required=True)
+    recorded = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf(("succeeded", "failed", "lost")),
+        metadata={
+            "description": "how its attempt ended while the instance was suspended: the step goes"
+            " on from that at the resume"
+        },
+    )
     attempts = fields.List(fields.Nested(AttemptSchema), required=True)
 
 
@@ -118,4 +127,5 @@ class StepsQuerySchema(PageSchema):
     """Which steps."""
 
     parent = fields.Integer(validate=validate.Range(0, 2**31 - 1))
+    child = uuid(metadata={"description": "the instance that the step started and awaited"})
     status = CommaSeparated(STATUSES, load_default=())

@@ -74,15 +74,33 @@ def terminate(shared: Shared, **chosen: Any) -> None:
 @click.command()
 @instance_id
 @click.option("--from", "step", metavar="STEP", help="Go back to this step: its number or name.")
-@click.option("-i", "--input", type=JsonValue(), help="Another input for that step.")
+@click.option(
+    "-i",
+    "--input",
+    type=JsonValue(),
+    help="Another input for that step: what it reads as . and $input.",
+)
+@click.option(
+    "--workflow-input",
+    type=JsonValue(),
+    help="Another input of the workflow: what is read as $workflow.input from then on.",
+)
 @_reason
 @shared_options
-def retry(shared: Shared, id: str, step: str | None, input: Any, reason: str | None) -> None:
-    """Try again what failed; finished steps stay finished."""
+def retry(
+    shared: Shared,
+    id: str,
+    step: str | None,
+    input: Any,
+    workflow_input: Any,
+    reason: str | None,
+) -> None:
+    """Try again what failed; finished steps stay finished, in sub-workflows too."""
     with shared.client() as client:
         id = find_instance(client, id)
         start = None if step is None else step_number(client, id, step)
-        _tell(client, id, "retry", reason=reason, input=input, **{"from": start})
+        edited = {"input": input, "workflow_input": workflow_input}
+        _tell(client, id, "retry", reason=reason, **edited, **{"from": start})
 
 
 @click.command()

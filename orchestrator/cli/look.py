@@ -28,6 +28,7 @@ _LISTED = ("id", "workflow", "version", "status", "compensation", "started_at", 
 @click.option("--status", help="One or more statuses: faulted,cancelled")
 @click.option("--compensation", help="none, running, completed or failed.")
 @click.option("--workflow", help="namespace/name")
+@click.option("--parent", metavar="ID", help="Those that this instance has started and awaited.")
 @click.option("--label", "labels", type=KeyValue(), multiple=True, help="A label; repeatable.")
 @click.option("--business-id", help="Your own id, whole.")
 @click.option("--since", "started_after", type=PastTime(), help="Started later; 2h: so long ago.")

@@ -90,6 +90,8 @@ def _details(step: Step) -> str:
         parts.append(f"sub-workflow {step.child}")
     if step.skipped:
         parts.append(f"skipped {person(step.skipped)}".rstrip())
+    if step.data.get("recorded"):
+        parts.append(f"its attempt {step.data['recorded']}: it goes on at the resume")
     if step.error:
         parts.append(str(step.error.get("detail") or step.error.get("title") or ""))
     return visible("".join(f"  {part}" for part in parts if part))

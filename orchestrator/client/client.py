@@ -203,9 +203,10 @@ class Client(Administration):
     def command(self, id: str, command: str, **arguments: Json) -> dict[str, Any]:
         """Ask an instance to suspend, resume, cancel, terminate, retry, compensate or skip.
 
-        `arguments` are those of the API: reason, from, step, input, output. Returns the state
-        after it: `{id, command, status, compensation, run, decided}`; `decided` is false where
-        the command waits in the instance's inbox. Raises `ApiError` 409 where it does not fit.
+        `arguments` are those of the API: reason, from, step, input, workflow_input, output. Returns
+        the state after it: `{id, command, status, compensation, run, decided}`; `decided` is false
+        where the command waits in the instance's inbox. Raises `ApiError` 409 where it does not
+        fit.
         """
         body = {name: value for name, value in arguments.items() if value is not None}
         found: dict[str, Any] = self.transport.json(
@@ -237,11 +238,14 @@ class Client(Administration):
         *,
         step: int | None = None,
         input: Json = None,
+        workflow_input: Json = None,
         reason: str | None = None,
     ) -> None:
-        """Try again what failed, as a new run; finished steps stay finished. `step` goes back
-        to an earlier one, `input` replaces that step's input."""
-        self.command(id, "retry", reason=reason, input=input, **{"from": step})
+        """Try again what failed, as a new run; finished steps stay finished, in sub-workflows
+        too. `step` goes back to an earlier one. `input` replaces that step's input (what it reads
+        as `.` and `$input`), `workflow_input` the workflow's (`$workflow.input`)."""
+        edited = {"input": input, "workflow_input": workflow_input}
+        self.command(id, "retry", reason=reason, **edited, **{"from": step})
 
     def skip(self, id: str, step: int, output: Json = None, reason: str | None = None) -> None:
         """Let a step that stands still, or failed, end with an output of yours."""

@@ -82,6 +82,9 @@ def advance(
         _work_off(draft, limits.tasks if stimulus.items is None else stimulus.items)
     except (Ignored, commands.Refused) as reason:
         if stimulus.kind is StimulusKind.COMMAND:
+            draft = Draft(workflow, slice, stimulus, evaluate, limits)
+            if commands.refuse(draft, stimulus.data, str(reason)):
+                return draft.finish()
             return _refused(slice.instance, stimulus, reason)
         return Transition(slice.instance, ignored=str(reason))
     return draft.finish()

@@ -1,11 +1,12 @@
 """Undoing what was completed (DESIGN, Ends, undoing and keys; invariant I8).
 
 Theory of operation. A compensation process belongs to the instance, after a fault, a cancel
-or a person's command, or to a `try` with `metadata.rollback`. It goes backward through the
-order of completion: `undo` in the owner's state says how far it has come. One step is undone
-at a time: its `metadata.compensate` runs as a step of its own that says which one it undoes,
-or its sub-workflow is told to compensate itself. What a composite's own compensation replaces
-is passed over. A step that was undone, or whose undoing was given up, loses its `undo`.
+or a person's command, or to a `try` or a competing `fork` with `metadata.rollback`. It goes
+backward through the order of completion: `undo` in the owner's state says how far it has come.
+One step is undone at a time: its `metadata.compensate` runs as a step of its own that says which
+one it undoes, or its sub-workflow is told to compensate itself. What a composite's own
+compensation replaces is passed over. A step that was undone, or whose undoing was given up, loses
+its `undo`.
 
 A call in a compensation that fails is tried again in place, by the policy in the compensating
 task's `metadata.retry`, and by default four more times, 1, 2, 4 and 8 seconds apart. After
@@ -23,7 +24,7 @@ from orchestrator.core.flow import enter
 from orchestrator.core.nodes import Node, Root
 from orchestrator.core.reports import report, report_undone
 from orchestrator.core.retry import Policy, Tries, pause, policy_of
-from orchestrator.core.settle import settled
+from orchestrator.core.settle import abandon_child, settled
 from orchestrator.core.values import (
     ROOT,
     Compensation,
@@ -136,15 +137,23 @@ def _next(draft: Draft, before: int) -> Node | None:
 
 
 def _undoable(node: Node) -> bool:
+    """Whether a step can be undone: it has completed, nobody knows whether it has, or it is a
+    sub-workflow that ended otherwise and keeps what it did."""
+    if node.undo == "child":
+        return node.done is not None
     return node.undo is not None and (node.status is Status.COMPLETED or node.unknown)
 
 
 def _counts(draft: Draft, owner: Node | None, node: Node) -> bool:
-    """Whether the process is to undo this step: it is the owner's, and no step around it
-    that has completed has a compensation of its own, which replaces this one's."""
+    """Whether the process is to undo this step: it is the owner's (of a `fork` not in the branch
+    that won), and no step around it that has completed has a compensation of its own, which
+    replaces this one's."""
     inside = owner is None
+    won = None if owner is None else owner.recall("won")
     at = node
     while at.parent != ROOT:
+        if won is not None and owner is not None and at.parent == owner.id:
+            return at.index is not None and at.index != won["index"]
         at = draft.node(at.parent)
         inside = inside or (owner is not None and at.id == owner.id)
         if at.status is Status.COMPLETED and _has_compensation(draft, at):
@@ -184,8 +193,20 @@ def undone(draft: Draft, undoing: Node) -> None:
     """A compensating step has completed."""
     node = draft.node(undoing.undoes or ROOT)
     node.undo = None
-    draft.fact("task.compensated", node.id, {"by": undoing.id})
+    if undoing.recall("nothing"):
+        _discount(draft, undoing)
+    else:
+        draft.fact("task.compensated", node.id, {"by": undoing.id})
     _after(draft, undoing)
+
+
+def _discount(draft: Draft, undoing: Node) -> None:
+    """A sub-workflow had nothing to undo: with no more than that done, an instance counts as one
+    of which nothing was undone, and can be retried."""
+    owner = _of(draft, None if undoing.parent == ROOT else draft.node(undoing.parent))
+    memory = owner.recall("undo")
+    if memory is not None:
+        owner.remember(undo={**memory, "done": memory["done"] - 1})
 
 
 def failed(draft: Draft, undoing: Node, error: Json) -> None:
@@ -233,21 +254,41 @@ def break_off(draft: Draft) -> None:
 
 
 def put_off(draft: Draft, command: Mapping[str, Json]) -> None:
-    """Keep a command until the instance's process is over: one step is undone at a time."""
+    """Keep a command until the instance has ended, nothing of it is in flight, and its process
+    is over: one step is undone at a time."""
     waiting: list[Json] = draft.root.recall("put_off", [])
     draft.root.remember(put_off=[*waiting, dict(command)])
 
 
-def _end(draft: Draft, memory: Mapping[str, Json], state: Compensation) -> None:
+def release(draft: Draft) -> None:
+    """Nothing is left that the kept commands wait for: they come anew."""
     for command in draft.root.recall("put_off", []):
         draft.stimuli.append(NewStimulus(StimulusKind.COMMAND, None, None, command))
-    draft.root.remember(undo=None, put_off=None)
+    draft.root.remember(put_off=None)
+
+
+def _end(draft: Draft, memory: Mapping[str, Json], state: Compensation) -> None:
+    release(draft)
+    draft.root.remember(undo=None)
     draft.set_compensation(state)
     draft.fact("compensation.ended", None, {"compensation": state.value})
+    if state is not Compensation.NONE and draft.plan.runs:
+        _abandon_children(draft)
     if memory["reply"] is not None:
         report_undone(draft, memory["reply"])
     elif memory["reports"]:
-        report(draft)
+        report(draft, tried=True)
+
+
+def _abandon_children(draft: Draft) -> None:
+    """Sub-workflows that did not complete in the run that was undone must not go on."""
+    run = draft.root.run
+    stopped = {step.id for step in draft.need("stopped", run)}
+    for step in draft.need("stopped", run):
+        draft.known(step)
+    for node in draft.nodes.values():
+        if node.id in stopped or node.recall("stopped") == run:
+            abandon_child(draft, node, "the parent was undone")
 
 
 def tries_again(draft: Draft, undoing: Node, node: Node, error: Json) -> bool:

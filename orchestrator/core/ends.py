@@ -71,6 +71,7 @@ def _aftermath(draft: Draft, flying: int, cause: Json) -> None:
         draft.root.remember(report=True)
     else:
         report(draft)
+        compensation.release(draft)
 
 
 def _disarm(draft: Draft) -> None:
@@ -83,9 +84,10 @@ def settled(draft: Draft) -> None:
     hears how this instance ended."""
     root = draft.root
     if root.is_open or draft.leaves()[0]:
-        return
+        return None
     if root.recall("undo") is not None:
-        compensation.go_on(draft, None)
-    elif root.recall("report"):
+        return compensation.go_on(draft, None)
+    if root.recall("report"):
         root.remember(report=None)
         report(draft)
+    return compensation.release(draft)

@@ -155,17 +155,22 @@ def _event(draft: Draft, stimulus: Stimulus) -> None:
 
 
 def _child(draft: Draft, stimulus: Stimulus) -> None:
-    """A sub-workflow says how it ended, or how its compensation did."""
+    """A sub-workflow says how it ended, or how its compensation did. Its step may have ended
+    before."""
     if not _is_suspended(draft, stimulus):
-        node = _open_node(draft, stimulus)
+        node = _known_node(draft, stimulus)
         _within(draft, node, KINDS[node.kind].child, stimulus.data)
 
 
-def _open_node(draft: Draft, stimulus: Stimulus) -> Node:
+def _known_node(draft: Draft, stimulus: Stimulus) -> Node:
     id = stimulus.step or ROOT
     if id not in draft.slice.steps:
         raise Ignored(f"there is no step {id}")
-    node = draft.node(id)
+    return draft.node(id)
+
+
+def _open_node(draft: Draft, stimulus: Stimulus) -> Node:
+    node = _known_node(draft, stimulus)
     if not node.is_open:
         raise Ignored(f"the step is {node.status} already")
     return node

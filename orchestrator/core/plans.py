@@ -106,6 +106,7 @@ class WorkflowPlan:
         "output",
         "output_schema",
         "parallel",
+        "runs",
         "secrets_in_data",
         "timeout",
     )
@@ -127,6 +128,7 @@ class WorkflowPlan:
             one.get("secretsInData") is True
             for one in (workflow.metadata, *(task.metadata for task in tasks))
         )
+        self.runs = any(task.kind == "run" for task in tasks)
         default = "compensate" if self.compensates else "hold"
         self.on_fault: str = workflow.metadata.get("onFault", default)
 

@@ -193,14 +193,21 @@ def fly(
         draft.set_status(node, Status.RUNNING)
     node.error = error
     node.remember(flying={"path": list(path)}, settler=settler)
+    if node.recall("child") is not None:
+        abandon_child(draft, node, "the parent withdrew it")
+    else:
+        draft.withdrawn.append(node.id)
+        if attempt is not None and attempt.time_limit is not None:
+            draft.arm(node.id, TimerKind.TIMEOUT, attempt.time_limit + GRACE)
+
+
+def abandon_child(draft: Draft, node: Node, reason: str) -> None:
+    """Tell the sub-workflow of a step, if it has one that has not completed, that nobody needs
+    it any more."""
     child = node.recall("child")
-    if child is not None:
-        reason = {"command": "cancel", "reason": "the parent withdrew it"}
-        draft.tell(StimulusKind.COMMAND, child, None, reason)
-        return
-    draft.withdrawn.append(node.id)
-    if attempt is not None and attempt.time_limit is not None:
-        draft.arm(node.id, TimerKind.TIMEOUT, attempt.time_limit + GRACE)
+    if child is not None and node.kind == "run" and node.status is not Status.COMPLETED:
+        command = {"command": "abandon", "ask": node.recall("ask", 0), "reason": reason}
+        draft.tell(StimulusKind.COMMAND, child, None, command)
 
 
 def stop(draft: Draft, node: Node, stopped: int | None) -> None:
@@ -239,7 +246,7 @@ def land(
     settler = node.recall("settler")
     node.remember(flying=None, settler=None)
     if state is AttemptState.SUCCEEDED:
-        _record(draft, node, output)
+        record(draft, node, output)
     else:
         lost = state is AttemptState.LOST or unknown
         if node.error is None:
@@ -261,7 +268,8 @@ def _forget(draft: Draft, node: Node) -> None:
         draft.pruned.append(top)
 
 
-def _record(draft: Draft, node: Node, output: Json) -> None:
+def record(draft: Draft, node: Node, output: Json) -> None:
+    """A step has succeeded after all; nothing follows from it."""
     plan = draft.plan_of(node)
     node.output = output
     with suppress(Fault):  # then it is kept as it came: a compensation needs it all the more

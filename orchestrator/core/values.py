@@ -68,7 +68,7 @@ class StimulusKind(StrEnum):
     RESULT = "result"  # an attempt ended: data = Ended.to_json()
     TIMER = "timer"  # data = {"kind": TimerKind}
     EVENT = "event"  # data = {"event": CloudEvent, "matches": [filter's index], "until": [...]}
-    CHILD = "child"  # a sub-workflow ended: data = {"status", "output", "error"}
+    CHILD = "child"  # a sub-workflow ended, or answers a retry: see `core.reports`
     COMMAND = "command"  # data = {"command": "cancel" | ..., "reason", "by", ...}
     GO_ON = "go_on"  # the instance's own note to itself after a bounded number of tasks
 
@@ -322,6 +322,7 @@ class Transition:
     dead_letters: tuple[Json, ...] = ()  # ``{"step", "reason", "error", ...}``
     settled: tuple[Json, ...] = ()  # dead letters of steps begun anew: ``{"step", "resolution"}``
     returned: tuple[tuple[int, int], ...] = ()  # events not consumed: (step, event's number)
+    inputs: tuple[Json, ...] = ()  # the workflow's input, where a retry has edited it: one
     ignored: str | None = None  # why the stimulus changes nothing (stale, already ended)
     refused: Refusal | None = None  # of a command: only the history says so
 
@@ -354,7 +355,8 @@ class Need:
     ``{"input", "raw_input"}``.
     ``items`` (n, index): the stretch of a long `for` that holds item `index`: `Chunk`.
     ``undo`` before d: the step with the greatest `done` below d whose `undo` is set and which
-    has completed (or whose outcome is unknown), or None, with its ancestors:
+    has completed, whose outcome is unknown, or which is a sub-workflow's (`undo` is "child"),
+    or None, with its ancestors:
     ``(Step | None, {id: Step})``.
     ``stopped`` run: every step that the end of that run stopped, by id: ``[Step]``, those whose
     `state` has ``"stopped": run``.

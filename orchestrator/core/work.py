@@ -62,6 +62,7 @@ class Draft:
         "closed",
         "dead_letters",
         "disarmed",
+        "edited",
         "emitted",
         "ended",
         "evaluate",
@@ -124,6 +125,7 @@ class Draft:
         self.dead_letters: list[Json] = []
         self.settled: list[Json] = []
         self.returned: list[tuple[int, int]] = []
+        self.edited: tuple[Json, ...] = ()
 
     # -- looking --------------------
 
@@ -154,6 +156,8 @@ class Draft:
 
     def instance_input(self) -> Json:
         """The workflow's raw input; raises `Needs` where the slice left it out."""
+        if self.edited:
+            return self.edited[0]
         if ROOT in self.slice.partial:
             return self.need("input", ROOT)["input"]
         return self.slice.instance.input
@@ -285,6 +289,7 @@ class Draft:
             tuple(self.dead_letters),
             tuple(self.settled),
             tuple(self.returned),
+            self.edited,
         )
 
     def _kept(self) -> list[Node]:

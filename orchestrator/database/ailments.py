@@ -119,6 +119,7 @@ _IN_MOTION = (
     f"  and h.sequence = i.sequence), i.created_at) > {_YOUNG})"
 )
 _FLYING, _OWN_CHILD = member("s.state", "flying"), member("s.state", "child")
+_ASK = member("s.state", "ask")
 
 #: Whether a step waits for something.
 _AWAITS = (
@@ -137,14 +138,14 @@ _AWAITS = (
 )
 _CHILD = (
     "(select json_build_object('id', c.id, 'status', c.status, 'output', c.output,"
-    " 'error', c.error, 'compensation', c.compensation) from orchestrator.instances c"
-    f" where c.id = {_OWN_CHILD}::uuid)"
+    " 'error', c.error, 'compensation', c.compensation, 'run', c.run)"
+    f" from orchestrator.instances c where c.id = {_OWN_CHILD}::uuid)"
 )
 
 #: Open steps of which nothing is awaited, in instances that go on.
 STEPS = (
     "select i.id::text, i.id::text, s.id, json_build_object('kind', s.kind, 'ref', s.ref,"
-    f" 'flow', i.status, 'compensation', i.compensation, 'by', {_OWN_CHILD},"
+    f" 'flow', i.status, 'compensation', i.compensation, 'by', {_OWN_CHILD}, 'ask', {_ASK}::int,"
     f" 'child', {_CHILD})"
     " from orchestrator.steps s join orchestrator.instances i on i.id = s.instance_id"
     f" where s.status in {_MOVING} and (i.status in {_MOVING}"

@@ -20,8 +20,9 @@ class Filter:
 
     `workflow` is ``(namespace?, name, version?)``; `labels` must all be there; `text` is the
     beginning of an id or a business_id, or the name of a workflow; `id` is the beginning of an
-    id, `attempt` the id of one of its attempts; `ids` are some to choose of; each of `inputs` is
-    alternatives of JSON text one of which the input contains.
+    id, `attempt` the id of one of its attempts; `parent` is the instance that awaits them, or has
+    awaited them; `ids` are some to choose of; each of `inputs` is alternatives of JSON text one of
+    which the input contains.
     """
 
     statuses: Sequence[str] = ()
@@ -37,6 +38,7 @@ class Filter:
     attempt: str | None = None
     ids: Sequence[str] | None = None
     inputs: Sequence[Sequence[str]] = ()
+    parent: str | None = None
 
 
 STATUSES = tuple(status.value for status in Status)
@@ -80,7 +82,7 @@ def _levels(scope: Scope, chosen: Filter, by: str) -> list[Level]:
     asked for is found at once wherever it stands. What else is asked for is left to the
     planner, which knows how many rows have a label."""
     levels = [Level("namespace", namespaces_of(scope, chosen))]
-    if chosen.business_id or chosen.ids is not None:
+    if chosen.business_id or chosen.parent or chosen.ids is not None:
         return levels
     if by == "started_at":
         return [*levels, Level("status", chosen.statuses or STATUSES)]
@@ -115,6 +117,9 @@ def _conditions(chosen: Filter, done: Collection[str]) -> list[Condition]:
         *(_workflow(chosen.workflow) if "workflow" not in done else ()),
         _is("business_id", chosen.business_id),
         (_BEGINNING, _beginning(chosen.id)) if chosen.id else None,
+        ("parent_instance = %(parent)s::uuid", {"parent": chosen.parent})
+        if chosen.parent is not None
+        else None,
         ("id = any(%(ids)s::uuid[])", {"ids": list(chosen.ids)})
         if chosen.ids is not None
         else None,

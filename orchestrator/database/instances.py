@@ -169,7 +169,8 @@ def summary_of(row: str) -> str:
     """The columns of `Summary`, of the row of this name."""
     return (
         "id::text, namespace, workflow, version, business_id, status, compensation, run,"
-        f" labels::text, created_at, started_at, ended_at, {pending_of(row)}"
+        f" labels::text, created_at, started_at, ended_at, {pending_of(row)},"
+        " parent_instance::text, parent_step"
     )
 
 
@@ -197,6 +198,8 @@ class Summary:
     started_at: datetime | None
     ended_at: datetime | None
     pending: int
+    parent_instance: str | None
+    parent_step: int | None
 
     @property
     def settled(self) -> bool:

@@ -14,7 +14,16 @@ def to_json(value: Json) -> str | None:
 def member(column: str, name: str) -> str:
     """SQL: a member of a ``json`` column as text. Postgres reads no member of a value that holds
     a NUL anywhere, so that is replaced first; six characters by six keep the value JSON."""
-    return rf"(replace({column}::text, '\u0000', '\u2400')::json ->> '{name}')"
+    return f"({_readable(column)} ->> '{name}')"
+
+
+def inner_member(column: str, outer: str, name: str) -> str:
+    """SQL: as `member`, of an object that is a member itself."""
+    return f"({_readable(column)} -> '{outer}' ->> '{name}')"
+
+
+def _readable(column: str) -> str:
+    return rf"replace({column}::text, '\u0000', '\u2400')::json"
 
 
 def error_text(column: str) -> str:

@@ -61,6 +61,7 @@ def statements(instance: Instance, transition: Transition) -> Iterable[Statement
         _dead_letters,
         _settled,
         _returned,
+        _inputs,
     ):
         yield from rows(instance, transition)
     if transition.pruned:
@@ -200,6 +201,14 @@ def _returned(instance: Instance, transition: Transition) -> Iterable[Statement]
                 [step for step, _ in transition.returned],
                 [number for _, number in transition.returned],
             ],
+        )
+
+
+def _inputs(instance: Instance, transition: Transition) -> Iterable[Statement]:
+    for edited in transition.inputs:
+        yield (
+            "update orchestrator.instances set input = %s where id = %s",
+            [to_json(edited), instance.id],
         )
 
 

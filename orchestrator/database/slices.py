@@ -197,7 +197,7 @@ def _items(reader: Reader, instance: str, step: int, index: int) -> Chunk | None
 def _undo(reader: Reader, instance: str, before: int) -> tuple[Step | None, dict[int, Step]]:
     row = reader.one(
         "select id from orchestrator.steps where instance_id = %s and undoable < %s"
-        " and (status = 'completed' or unknown) order by undoable desc limit 1",
+        " and (status = 'completed' or unknown or undo = 'child') order by undoable desc limit 1",
         (instance, before),
     )
     if row is None:

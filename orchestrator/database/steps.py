@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.database.pages import Page, page
-from orchestrator.database.payloads import member
+from orchestrator.database.payloads import inner_member, member
 from orchestrator.database.slices import Reader
 
 
@@ -39,7 +39,8 @@ class AttemptRow:
 @dataclass(frozen=True, slots=True)
 class StepRow:
     """A step; payloads and `call` are JSON text, `retry_at` is when its next try is due, `child`
-    the sub-workflow's instance that it started."""
+    the sub-workflow's instance that it started and awaited; `recorded` how its attempt ended while
+    the instance was suspended, which takes effect at the resume."""
 
     id: int
     parent: int
@@ -58,6 +59,7 @@ class StepRow:
     retry_at: datetime | None
     call: str | None
     child: str | None
+    recorded: str | None
 
 
 _STEP = (
@@ -65,7 +67,7 @@ _STEP = (
     " s.started_at, s.ended_at, s.input::text, s.output::text, s.error::text,"
     " (select t.due_at from orchestrator.timers t where t.instance_id = s.instance_id"
     "  and t.step = s.id and t.kind = 'retry'),"
-    " s.call::text, s.state ->> 'child'"
+    f" s.call::text, {member('s.state', 'child')}, {inner_member('s.state', 'result', 'state')}"
     " from orchestrator.steps s"
 )
 _ATTEMPT = (
@@ -82,6 +84,7 @@ def listed(
     instance: str,
     *,
     parent: int | None = None,
+    child: str | None = None,
     statuses: Sequence[str] = (),
     limit: int = 200,
     after: Sequence[Any] | None = None,
@@ -93,6 +96,9 @@ def listed(
         [
             ("s.instance_id = %(instance)s", {"instance": instance}),
             ("s.parent = %(parent)s", {"parent": parent}) if parent is not None else None,
+            (f"{member('s.state', 'child')} = %(child)s", {"child": child})
+            if child is not None
+            else None,
             ("s.status = any(%(statuses)s)", {"statuses": list(statuses)}) if statuses else None,
         ],
         order=("s.id",),
@@ -210,7 +216,7 @@ def undoable(reader: Reader, instance: str, limit: int = 1000) -> list[Undoable]
         "with recursive candidates as ("
         f" select {_UNDOABLE}, s.done"
         " from orchestrator.steps s where s.instance_id = %(i)s and s.undoable is not null"
-        " and (s.status = 'completed' or s.unknown)"
+        " and (s.status = 'completed' or s.unknown or s.undo = 'child')"
         " order by s.undoable desc limit %(n)s),"
         " around as ("
         f" select {_UNDOABLE} from orchestrator.steps s, candidates c"

@@ -85,6 +85,55 @@ def test_a_retry_with_an_edited_input_says_what_was_changed(outside: Outside, cl
     assert details == {"from": old, "input": {"n": 2}}
 
 
+def test_a_retry_with_an_edited_workflow_input_keeps_the_old_one_in_history(
+    outside: Outside, cli: Cli
+) -> None:
+    reads = {"call": "a", "with": {"n": "${ $workflow.input.n }"}}
+    id = outside.start([{"a": reads}, {"b": {"call": "b"}}], input={"n": 1})
+    assert outside.work(id, "b") == ["a", "b"]
+    cli("retry", id, "--from", "a", "--workflow-input", '{"n": 2}')
+    assert outside.work(id) == ["a", "b"]
+    assert outside.instance(id)["input"] == {"n": 2}
+    calls = outside.api.all(
+        "select call -> 'kwargs' from orchestrator.steps where instance_id = %s"
+        " and ref = '/do/0/a' order by id",
+        id,
+    )
+    assert [call for (call,) in calls] == [{"n": 1}, {"n": 2}]
+    (retried,) = outside.told(id, "workflow.retried")
+    assert retried["workflow_input"] == {"n": 2}
+    assert retried["workflow_input_before"] == {"n": 1}
+
+
+def test_a_parent_and_its_sub_workflow_name_each_other_and_are_found_by_it(
+    outside: Outside,
+) -> None:
+    about = {"namespace": "shop", "name": "child", "version": "1.0.0"}
+    outside.api.deploy(document("child", do=[{"c": {"call": "c"}}]))
+    id = outside.start([{"r": {"run": {"workflow": about}}}, {"b": {"call": "b"}}])
+    child = outside.step(id, "r")["child"]
+    assert outside.work(child, "c") == ["c"]
+    outside.state.drain(id)
+    assert outside.instance(id)["status"] == outside.instance(child)["status"] == "faulted"
+    step = outside.step(id, "r")
+    assert step["child"] == child, "also after its end"
+    assert outside.instance(child)["parent"] == {"instance": id, "step": step["id"]}
+    assert outside.instance(id)["parent"] is None
+    (found,) = outside.api.get(f"/v1/instances?parent={id}").json["items"]
+    assert found["id"] == child
+    assert outside.api.get(f"/v1/instances?parent={child}").json["items"] == []
+    (found,) = outside.api.get(f"/v1/instances/{id}/steps?child={child}").json["items"]
+    assert found["id"] == step["id"]
+    # The parent's retry has the same one go on.
+    outside.command(id, "retry")
+    outside.state.drain(child)
+    assert outside.work(child) == ["c"]
+    outside.state.drain(id)
+    assert outside.work(id) == ["b"]
+    assert outside.instance(id)["status"] == "completed"
+    assert outside.step(id, "r")["child"] == child
+
+
 def _steps(outside: Outside, id: str, name: str) -> list[Any]:
     items = outside.api.get(f"/v1/instances/{id}/steps").json["items"]
     return [each for each in items if each["name"] == name]
@@ -174,6 +223,9 @@ def test_suspended_nothing_starts_and_what_runs_is_recorded(outside: Outside, cl
     outside.finish(work)
     assert outside.instance(id)["status"] == "suspended"
     assert outside.claim(id) is None
+    step = outside.step(id, "a")
+    assert (step["status"], step["recorded"]) == ("running", "succeeded")
+    assert step["attempts"][-1]["state"] == "succeeded"
     cli("resume", id, "--reason", "it is up")
     assert outside.work(id) == ["b", "c"]
     assert outside.told(id, "workflow.suspended")[0]["reason"] == "the bank is down"

@@ -264,6 +264,30 @@ def test_the_report_of_a_sub_workflow_is_told_again(api: Api, doctor: Doctor, th
     assert status(api, id) == ("completed" if there else "faulted")
 
 
+def test_a_sub_workflow_is_asked_again_where_the_retry_of_its_parent_was_lost(
+    api: Api, doctor: Doctor
+):
+    serving(api)
+    fail = {"raise": {"error": {"type": "https://shop.example/no", "status": 500}}}
+    api.deploy(document("child", do=[{"fail": fail}]))
+    child = {"namespace": "shop", "name": "child", "version": "1.0.0"}
+    id = running(api, [{"sub": {"run": {"workflow": child}}}], "parent")
+    ((started,),) = api.all(
+        "select id::text from orchestrator.instances where parent_instance is not null"
+    )
+    state(api).drain(started)
+    state(api).drain(id)
+    assert api.post(f"/v1/instances/{id}/retry").status_code == 202
+    state(api).drain(id)
+    api.all("delete from orchestrator.stimuli where instance_id = %s", started)
+    age(api)
+    mends(doctor, "waits-for-nothing")
+    state(api).drain(started)
+    state(api).drain(id)
+    assert status(api, id) == "faulted"
+    assert api.get(f"/v1/instances/{started}").json["run"] == 2
+
+
 def test_a_stuck_compensation_goes_on(api: Api, doctor: Doctor):
     able = serving(api)
     undo = {"compensate": {"call": "shop.pay"}}

@@ -43,7 +43,10 @@ class Documents:
         """The main document first."""
         about: Body = {"onFault": "hold"} if self._chance(0.1) else {}
         main = document("main", self.tasks(0, 4), **about)
-        return [main, document("child", self._child())] if self.runs_child else [main]
+        if not self.runs_child:
+            return [main]
+        about = {"onFault": "hold"} if self._chance(0.5) else {}
+        return [main, document("child", self._child(), **about)]
 
     def _chance(self, share: float) -> bool:
         return self.random.random() < share
@@ -169,7 +172,9 @@ class Documents:
         self.faulty = faulty
         competes = not self.exact and self._chance(0.4)
         fork: Body = {"branches": branches, **({"compete": True} if competes else {})}
-        return {"fork": fork, **({} if competes else {"output": {"as": "${ .[0] }"}})}
+        if competes:
+            return {"fork": fork, "metadata": {"rollback": self._chance(0.5)}}
+        return {"fork": fork, "output": {"as": "${ .[0] }"}}
 
     def loop(self, _: str, depth: int) -> Body:
         """A list of tasks for each item."""

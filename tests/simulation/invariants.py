@@ -173,7 +173,11 @@ class Watch:
         late = (self.tables.now() - saving.stimulus.at).total_seconds()
         require(-0.001 < late < LATE, "I9", "by another clock than the database's:", late)
         require(len(rows.history) == old.sequence, "I2", "history has gaps", old.id)
-        _move(INSTANCE, old.status, new.status, "I13")
+        if new.run == old.run:
+            _move(INSTANCE, old.status, new.status, "I13")
+        else:  # it may end in this transition
+            _move(INSTANCE, old.status, Status.RUNNING, "I13")
+            _move(INSTANCE, Status.RUNNING, new.status, "I13")
         for one, other in _passed(old.compensation, new.compensation):
             _move(COMPENSATION, one, other, "I13")
         if old.status not in OPEN and old.status is not new.status:
@@ -181,8 +185,13 @@ class Watch:
             require(old.compensation is Compensation.NONE, "I13", "a run after undoing", old.id)
         for step in change.changed:
             before = rows.steps[step.id]
-            _move(STEP, before.status, step.status, "I2")
-            if before.done is not None and not before.unknown:
+            opened = new.run != old.run and before.status not in OPEN
+            if opened and step.status is not before.status:  # it may end in this transition
+                _move(STEP, before.status, Status.RUNNING, "I2")
+                _move(STEP, Status.RUNNING, step.status, "I2")
+            else:
+                _move(STEP, before.status, step.status, "I2")
+            if before.status is Status.COMPLETED:
                 require(before.done == step.done, "I2", "a step completes twice:", step)
         self._check_result(saving)
         self._check_undoing(rows, saving)
@@ -213,7 +222,11 @@ class Watch:
             change = saving.transition
             now = {one.id: one for one in (*change.created, *change.changed)}
             undone = now.get(step.undoes or ROOT, rows.steps.get(step.undoes or ROOT))
-            legal = undone is not None and (undone.status is Status.COMPLETED or undone.unknown)
+            legal = undone is not None and (
+                undone.status is Status.COMPLETED
+                or undone.unknown
+                or (undone.kind == "run" and undone.done is not None)
+            )
             require(legal, "I8", "what did not complete is undone:", undone)
 
     def saved(self, rows: Rows, saving: Saving) -> None:
@@ -288,7 +301,11 @@ class Watch:
     def _check_undone(self, rows: Rows) -> None:
         """Exactly what completed is undone, in reverse order (I8)."""
         undoing = sorted(
-            (step for step in rows.steps.values() if step.undoes is not None),
+            (
+                step
+                for step in rows.steps.values()
+                if step.undoes is not None and not (step.state or {}).get("nothing")
+            ),
             key=lambda step: step.id,
         )
         targets = Counter(step.undoes for step in undoing)
@@ -302,7 +319,10 @@ class Watch:
         if not must_undo(rows):
             return
         wanted = {step.id for step in rows.steps.values() if must_be_undone(rows, step)}
-        require(wanted <= set(targets), "I8", "not undone:", wanted - set(targets))
+        asked = {step.undoes for step in rows.steps.values()} | {
+            step.id for step in rows.steps.values() if is_late(rows, step)
+        }
+        require(wanted <= asked, "I8", "not undone:", wanted - asked)
         by_root = {step.undoes for step in undoing if step.parent == ROOT}
         require(by_root <= wanted, "I8", "undone for nothing:", by_root - wanted)
 
@@ -324,6 +344,18 @@ def must_undo(rows: Rows) -> bool:
     return rows.value.status is Status.CANCELLED
 
 
+def is_late(rows: Rows, step: Step) -> bool:
+    """Whether a sub-workflow succeeded after the instance had ended: it stands for a retry, or
+    (where the instance had been undone) was told to undo itself."""
+    late = (
+        fact.step == step.id and fact.type == "task.completed" and (fact.data or {}).get("late")
+        for row in rows.history
+        for fact in row.facts
+    )
+    none = rows.value.compensation is Compensation.NONE
+    return step.kind == "run" and (none or step.undo is None) and any(late)
+
+
 def must_be_undone(rows: Rows, step: Step) -> bool:
     """Whether the end of the instance undoes this step, by the rules."""
     if step.done is None or step.kind == "extension":
@@ -341,8 +373,9 @@ def must_be_undone(rows: Rows, step: Step) -> bool:
         one.status is Status.COMPLETED and "compensate" in rows.workflow.task(one.ref).metadata
         for one in above
     )
-    known = step.status is Status.COMPLETED or (undoing or {}).get("onUnknown") is True
-    return known and not replaced
+    # A sub-workflow that ended otherwise has its place where it has something to undo.
+    known = step.status is Status.COMPLETED or step.kind == "run"
+    return (known or (undoing or {}).get("onUnknown") is True) and not replaced
 
 
 def _passed(old: Compensation, new: Compensation) -> list[tuple[Compensation, Compensation]]:

@@ -132,6 +132,8 @@ class Simulation:
         self.bodies = self.documents.all()
         self.ids = [self.tables.deploy(body) for body in self.bodies]
         self.commands = self._draw_commands()
+        #: How often people repair what has failed, after everything has settled.
+        self.repairs = self.random.choice([0, 0, 1, 2])
         self.workers: dict[str, Worker] = {}
         self.beats: dict[str, Beat] = {}
         for number in range(WORKERS):
@@ -326,6 +328,7 @@ class Simulation:
         """Heal everything; then all must come to its end, and the end be the one it has to be."""
         self._heal()
         self._settle()
+        self._repair()
         self.watch.finish()
         verdict.check(self)
         for rows in self.tables.instances.values():
@@ -380,6 +383,25 @@ class Simulation:
                 require(self.loop.now < until, "I5", "not ended in time", self.left())
                 self._resume_suspended()
             self.act()
+
+    def _repair(self) -> None:
+        """Sometimes people see to what has failed, parents and sub-workflows at once."""
+        for _ in range(self.repairs):
+            failed = [
+                id
+                for id, rows in self.tables.instances.items()
+                if rows.value.status in (Status.FAULTED, Status.CANCELLED)
+                and rows.value.compensation is Compensation.NONE
+            ]
+            if not failed:
+                return
+            for id in self.random.sample(failed, min(2, len(failed))):
+                self.client.command(
+                    id, self.random.choice(["retry", "retry", "retry", "compensate"])
+                )
+            for _ in range(20):  # until the clients have been answered
+                self.act()
+            self._settle()
 
     def _resume_suspended(self) -> None:
         for id, rows in self.tables.instances.items():

@@ -49,7 +49,7 @@ def undo(steps: Steps, before: int) -> tuple[Step | None, dict[int, Step]]:
         if step.undo is not None
         and step.done is not None
         and step.done < before
-        and (step.status is Status.COMPLETED or step.unknown)
+        and (step.status is Status.COMPLETED or step.unknown or step.undo == "child")
     ]
     if not found:
         return None, {}

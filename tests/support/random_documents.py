@@ -28,7 +28,7 @@ class Documents:
 
     def document(self) -> Body:
         about: Body = {}
-        if self.random.random() < 0.1:
+        if self.random.random() < (0.1 if self.child else 0.5):
             about = {"metadata": {"onFault": "hold"}}
         if self.child is None:
             about["name"] = "child"
@@ -110,7 +110,10 @@ class Documents:
 
     def fork(self, depth: int) -> Body:
         branches = self.tasks(depth + 1, most=4)
-        return {"fork": {"branches": branches, "compete": self.random.random() < 0.4}}
+        body: Body = {"fork": {"branches": branches, "compete": self.random.random() < 0.4}}
+        if body["fork"]["compete"] and self.random.random() < 0.5:
+            body["metadata"] = {"rollback": True}
+        return body
 
     def loop(self, depth: int) -> Body:
         items = list(range(self.random.randint(0, 3)))
@@ -172,6 +175,8 @@ class Outside:
     def step(self) -> bool:
         """Do one thing; False: there is nothing left to do."""
         world = self.world
+        if len(world.rows) > 1 and self.random.random() < 0.1:
+            self.hold_back()
         acts: list[tuple[int, Callable[[], None]]] = []
         if world.ready():
             acts += [(6, self.claim), (1, self.lose_unclaimed)]
@@ -181,12 +186,23 @@ class Outside:
             acts += [(3, world.fire)]
         if self.listening():
             acts += [(3, self.publish)]
+        if not acts and world.paused:
+            world.paused.clear()
+            world.drain()
+            return True
         if not acts and world.instance(self.id).status is not Status.SUSPENDED:
             return self.repair()
         acts += [(1, self.command)]
         weights, moves = zip(*acts, strict=True)
         self.random.choices(moves, weights)[0]()
         return True
+
+    def hold_back(self) -> None:
+        """Notes to an instance wait for a while; those that had waited come."""
+        world, self.world.paused = self.world, set()
+        world.drain()
+        if self.random.random() < 0.5:
+            world.paused = {self.random.choice(list(world.rows))}
 
     def claim(self) -> None:
         self.world.claim(self.random.choice(self.world.ready()))
@@ -231,12 +247,21 @@ class Outside:
     def repair(self) -> bool:
         """A person looks at what has stopped. False: nothing comes of it."""
         self.repairs += 1
-        if self.repairs > 4:
+        if self.repairs > 6:
             return False
+        if len(self.world.rows) > 1 and self.random.random() < 0.4:
+            return self.repair_child()
         chance = self.random.random()
         data = {}
         if chance < 0.3:
             step = self.random.choice(self.world.steps(self.id) or [None])
             data["from"] = step and step.id
         self.world.command(self.id, "skip" if chance > 0.8 else "retry", **data)
+        return True
+
+    def repair_child(self) -> bool:
+        """A person sees to a sub-workflow, whatever its parent does."""
+        child = self.random.choice([id for id in self.world.rows if id != self.id])
+        command = self.random.choice(["retry", "retry", "skip", "compensate", "terminate"])
+        self.world.command(child, command)
         return True

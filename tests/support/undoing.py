@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.core.values import Fact, Status, Step
+from orchestrator.core.values import Compensation, Fact, Status, Step
 from tests.support.rows import Rows, chain
 
 
@@ -22,6 +22,9 @@ def must_be_undone(rows: Rows, step: Step) -> bool:
     )
     if "task.passed" in {fact.type for fact in facts_of(rows, step)}:
         return False
+    if step.kind == "run" and step.status is not Status.COMPLETED:
+        # Only one that undoes itself, and has something to undo, has a place to be undone at.
+        return step.done is not None and not is_replaced
     known = step.status is Status.COMPLETED or (undoing or {}).get("onUnknown") is True
     return known and not is_replaced
 
@@ -31,6 +34,35 @@ def facts_of(rows: Rows, step: Step) -> list[Fact]:
 
 
 def undone(rows: Rows) -> list[Step]:
-    """The compensating steps, in the order of their beginning."""
+    """The compensating steps, in the order of their beginning. Not those that asked a sub-workflow
+    which had nothing to undo: it may be asked again."""
     found = [step for step in rows.steps.values() if step.undoes is not None]
+    found = [step for step in found if not (step.state or {}).get("nothing")]
     return sorted(found, key=lambda step: step.id)
+
+
+def asked_for_nothing(rows: Rows) -> set[int]:
+    """The steps whose sub-workflows had nothing to undo."""
+    return {
+        step.undoes
+        for step in rows.steps.values()
+        if step.undoes is not None and (step.state or {}).get("nothing")
+    }
+
+
+def told_late(rows: Rows) -> set[int]:
+    """The steps whose sub-workflows succeeded after the instance had ended and undone what there
+    was: they were told to undo themselves, and nobody waited for that; or, where nothing had been
+    undone, they stand for a retry."""
+    given = {step.undoes for step in rows.steps.values() if step.undoes is not None}
+    return {
+        step.id
+        for step in rows.steps.values()
+        if step.kind == "run" and step.status is Status.COMPLETED
+        if step.id not in given
+        if step.undo is None or rows.instance.compensation is Compensation.NONE
+        if any(
+            fact.type == "task.completed" and (fact.data or {}).get("late")
+            for fact in facts_of(rows, step)
+        )
+    }

@@ -83,6 +83,8 @@ class World:
         self.rows: dict[str, Rows] = {}
         self.events: list[Json] = []
         self.ignored: list[str] = []
+        #: Instances whose inboxes are not brought for the time being.
+        self.paused: set[str] = set()
         #: How many needs of each kind the core has raised.
         self.needs: Counter[str] = Counter()
         for document in documents:
@@ -146,6 +148,8 @@ class World:
 
     def _next(self, id: str) -> Stimulus | None:
         rows = self.rows[id]
+        if id in self.paused:
+            return None
         suspended = rows.instance.status is Status.SUSPENDED
         taken = (StimulusKind.COMMAND, StimulusKind.RESULT)
         return next((one for one in rows.inbox if not suspended or one.kind in taken), None)
@@ -213,7 +217,7 @@ class World:
                 name: plain(getattr(change.instance, name))
                 for name in ("output", "error", "context", "state")
             },
-            input=rows.instance.input,
+            input=plain(change.inputs[0]) if change.inputs else rows.instance.input,
         )
         for step in change.created:
             rows.steps[step.id] = _saved(step)
@@ -282,7 +286,7 @@ class World:
                 move(STEP, rows.steps[step.id].status, step.status)
             elif step.status is not rows.steps[step.id].status:
                 move(STEP, rows.steps[step.id].status, Status.RUNNING)
-            if rows.steps[step.id].done is not None and not rows.steps[step.id].unknown:
+            if rows.steps[step.id].status is Status.COMPLETED:
                 assert rows.steps[step.id].done == step.done, "a step succeeds at most once (I2)"
         if new.status not in OPEN:
             self._check_ended(rows, change)

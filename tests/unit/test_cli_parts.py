@@ -178,6 +178,15 @@ def test_a_step_says_whether_its_work_was_done(state: str, told: str):
     assert told in shown.getvalue()
 
 
+def test_a_step_shows_its_sub_workflow_and_what_was_recorded_of_its_attempt():
+    step = {"id": 1, "reference": "/do/0/pay", "name": "pay", "kind": "run", "status": "running"}
+    made = Step.from_json({**step, "child": ID, "recorded": "succeeded"})
+    shown = StringIO()
+    Console(file=shown, width=200).print(step_tree(run("suspended"), [made]))
+    assert f"sub-workflow {ID}" in shown.getvalue()
+    assert "its attempt succeeded: it goes on at the resume" in shown.getvalue()
+
+
 def test_a_step_links_to_its_page_in_flower():
     attempt = {"id": ID, "number": 1, "state": "succeeded", "flower_url": f"http://f/task/{ID}"}
     step = {"id": 1, "reference": "/do/0/pay", "name": "pay", "kind": "call", "status": "completed"}

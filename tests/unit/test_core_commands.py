@@ -152,6 +152,39 @@ def test_a_retry_may_be_given_another_input() -> None:
     assert world.call_of(world.ready()[0])["kwargs"] == {"n": 2}
 
 
+def test_a_retry_may_be_given_another_input_of_the_workflow() -> None:
+    reads = {"call": "a", "with": {"n": "${ $workflow.input.n }", "of": "${ .n }"}}
+    document = doc({"a": reads}, {"b": reads}, input={"from": "${ {n: .n} }"})
+    world, id = run(document, {"n": 1, "more": True})
+    world.fail(world.ready()[0])
+    world.command(id, "retry", input={"n": 2})
+    assert world.call_of(world.ready()[0])["kwargs"] == {"n": 1, "of": 2}, "the step's alone"
+    world.fail(world.ready()[0])
+    world.command(id, "retry", workflow_input={"n": 3}, by="me")
+    assert world.call_of(world.ready()[0])["kwargs"] == {"n": 3, "of": 2}, "the workflow's, too"
+    assert world.instance(id).input == {"n": 3}
+    world.succeed(world.ready()[0], {"n": 4})
+    assert world.call_of(world.ready()[0])["kwargs"] == {"n": 3, "of": 4}
+    assert world.facts(id, "workflow.retried")[-1].data == {
+        "run": 3,
+        "workflow_input": {"n": 3},
+        "workflow_input_before": {"n": 1, "more": True},
+        "by": "me",
+    }
+
+
+def test_a_workflow_whose_input_was_wrong_begins_with_the_edited_one() -> None:
+    schema = {"schema": {"document": {"type": "object", "required": ["n"]}}}
+    world, id = run(doc(*tasks("a"), input=schema), {"m": 1})
+    assert world.instance(id).status is Status.FAULTED
+    world.command(id, "retry", workflow_input={"m": 2})
+    assert "input" in world.ignored[-1]
+    assert world.instance(id).run == 1
+    world.command(id, "retry", workflow_input={"n": 2})
+    assert drive(world) == ["a"]
+    assert world.step(id, "a").input == {"n": 2}
+
+
 def test_a_retry_may_go_back_to_an_earlier_step() -> None:
     world, id = run(doc(*tasks("a", "b", "c")))
     drive(world, "c")
@@ -292,6 +325,23 @@ def test_what_was_undone_of_two_runs() -> None:
     assert drive(world, "b") == ["a", "b"]
     world.command(id, "compensate")
     assert drive(world) == ["undo-a", "undo-a"]
+
+
+def test_a_retry_of_what_a_person_stopped_goes_on_where_it_was() -> None:
+    world, id = run(doc(*tasks("a", "b", "c")))
+    world.succeed(world.ready()[0])
+    world.command(id, "terminate")
+    world.command(id, "retry")
+    assert drive(world) == ["b", "c"], "`a` had been done"
+
+
+def test_a_retry_of_a_workflow_whose_output_failed_repeats_no_step() -> None:
+    world, id = run(doc(*tasks("a"), output={"as": "${ .by.x }"}))
+    assert drive(world) == ["a"]
+    assert world.instance(id).status is Status.FAULTED
+    world.command(id, "retry")
+    assert drive(world) == []
+    assert world.instance(id).run == 2
 
 
 def test_timeouts_begin_anew() -> None:

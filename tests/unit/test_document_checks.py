@@ -376,7 +376,9 @@ DOUBTED = [
     ("do:\n- a: {set: {x: 1}, metadata: {queue: q}}",
      "3:31: 'queue' is heeded by tasks of the kind 'call' and 'run' only"),
     ("do:\n- a: {set: {x: 1}, metadata: {rollback: true}}",
-     "3:31: 'rollback' is heeded by tasks of the kind 'try' only"),
+     "3:31: 'rollback' is heeded by tasks of the kind 'try' and 'fork' only"),
+    ("do:\n- a: {fork: {branches: [b: {set: {x: 1}}]}, metadata: {rollback: true}}",
+     "3:56: 'rollback' is heeded by a 'fork' with 'compete' only"),
     ("document: {dsl: 1.0.3, namespace: t, name: s, version: 1.0.0,\n"
      " metadata: {onfault: hold}}\ndo: []",
      "2:13: 'onfault' means nothing to us, did you mean 'onFault'?"),

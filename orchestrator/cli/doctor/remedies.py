@@ -131,12 +131,20 @@ def _tell_of_child(ward: Ward, row: Row) -> None:
         asked = {"command": "compensate", "reply": row.step, "reason": "the parent undoes it"}
         ward.tell(child["id"], StimulusKind.COMMAND, asked, key=f"doctor:undo:{row.step}")
         return
+    ask = row.about.get("ask")
+    if row.about["kind"] == "run" and child and ask is not None:
+        asked = {"command": "retry", "ask": ask, "step": row.step, "by": BY}
+        ward.tell(child["id"], StimulusKind.COMMAND, asked, key=f"doctor:ask:{row.step}:{ask}")
+        return
     if row.about["kind"] == "undo":
         data: dict[str, Any] = {"compensated": child["compensation"] if child else "failed"}
     elif child:
-        data = {name: child[name] for name in ("status", "output", "error")}
+        names = ("status", "output", "error", "run", "compensation")
+        data = {name: child[name] for name in names}
     else:
         data = {"status": "faulted", "error": VANISHED}
+        if ask is not None:
+            data["ask"] = ask
     key = f"doctor:child:{row.step}"
     ward.tell(str(row.instance), StimulusKind.CHILD, data, row.step, key)
 

@@ -21,6 +21,7 @@ from orchestrator.core.faults import Fault
 from orchestrator.core.kinds import KINDS, Faulted
 from orchestrator.core.nodes import Node
 from orchestrator.core.plans import is_parallel
+from orchestrator.core.tasks import fork
 from orchestrator.core.values import (
     OPEN,
     ROOT,
@@ -103,6 +104,8 @@ def _hand_off(draft: Draft, node: Node) -> None:
 
 def _follow(draft: Draft, node: Node) -> None:
     """Go on after the last child of a container; without one, begin it."""
+    if node.kind == "fork" and fork.resume(draft, node):
+        return None
     if is_parallel(draft.plan_of(node).task):
         return recounting.recount(draft, node, frozenset())
     node.open = 1

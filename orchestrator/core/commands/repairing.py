@@ -16,14 +16,24 @@ from orchestrator.core.commands import redoing
 from orchestrator.core.commands.redoing import pass_by
 from orchestrator.core.commands.refused import Refused, reason
 from orchestrator.core.commands.revival import Revival
+from orchestrator.core.faults import Fault
 from orchestrator.core.nodes import Node
 from orchestrator.core.values import ROOT, Compensation, Json, Status
 from orchestrator.core.work import Draft
 
+#: Why a sub-workflow is not repaired that its parent has withdrawn, or was undone without.
+GIVEN_UP = "its parent has given it up; only a retry of the parent has it go on"
 
-def retry(draft: Draft, data: Mapping[str, Json]) -> None:
-    """A new run from the step that failed, or from an earlier one (``from``), with its raw
-    input replaced where ``input`` is given."""
+
+def retry(draft: Draft, data: Mapping[str, Json], *, asked: bool = False) -> None:
+    """A new run from the step that failed, or from an earlier one (``from``).
+
+    ``input`` replaces that step's raw input: what it and its descendants read as `.`, and as
+    `$input`. ``workflow_input`` replaces the workflow's: what `$workflow.input` gives from then
+    on. `asked`: the parent wants it.
+    """
+    if draft.root.recall("abandoned") is not None and not asked:
+        raise Refused(GIVEN_UP)
     change = {"input": data["input"]} if data.get("input") is not None else {}
     _new_run(draft, data).begin_again(_target(draft, data), change)
 
@@ -33,6 +43,8 @@ def skip(draft: Draft, data: Mapping[str, Json]) -> None:
     runs, a step that something is awaited of; of one that has faulted, the one that failed."""
     output = data.get("output")
     if not draft.root.is_open:
+        if draft.root.recall("abandoned") is not None:
+            raise Refused(GIVEN_UP)
         target = _target(draft, {"from": data.get("step")})
         return _new_run(draft, data).begin_again(target, {"output": output})
     node = _step(draft, data.get("step"))
@@ -84,6 +96,7 @@ def _new_run(draft: Draft, data: Mapping[str, Json]) -> Revival:
         raise Refused("a withdrawn attempt still runs; try again when it has ended", later=True)
     stopped = [draft.known(step) for step in draft.need("stopped", root.run)]
     told = {name: data[name] for name in ("from", "step", "input", "output") if name in data}
+    told |= _edit(draft, data)
     root.run += 1
     draft.fact("workflow.retried", None, {"run": root.run, **told, **reason(data)})
     for node in stopped:
@@ -92,6 +105,22 @@ def _new_run(draft: Draft, data: Mapping[str, Json]) -> Revival:
             resolution = {"action": data.get("command", "retry"), **reason(data)}
             draft.settled.append({"step": node.id, "resolution": resolution})
     return Revival(draft, stopped, data)
+
+
+def _edit(draft: Draft, data: Mapping[str, Json]) -> dict[str, Json]:
+    """Replace the workflow's input; history keeps the one that it had. Raises `Refused` where
+    the workflow takes no such input."""
+    edited = data.get("workflow_input")
+    if edited is None:
+        return {}
+    before = draft.instance_input()
+    draft.edited = (edited,)
+    try:
+        if draft.plan.input_schema is not None:
+            draft.plan.input_schema.validate(edited, "the workflow's input")
+    except Fault as fault:
+        raise Refused(str(fault.error.get("detail"))) from None
+    return {"workflow_input": edited, "workflow_input_before": before}
 
 
 def _step(draft: Draft, id: Json) -> Node:

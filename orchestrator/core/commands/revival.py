@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.core import flow
+from orchestrator.core import flow, settle
 from orchestrator.core.commands.recounting import recount
 from orchestrator.core.commands.redoing import put_off, rearm
 from orchestrator.core.commands.refused import Refused, reason
 from orchestrator.core.nodes import Node
 from orchestrator.core.plans import is_parallel
+from orchestrator.core.tasks import fork, run
 from orchestrator.core.tasks.listen import listening_of, register_listener
 from orchestrator.core.values import ROOT, Json, Status, TimerKind
 from orchestrator.core.work import Draft
@@ -46,8 +47,10 @@ class Revival:
     def _begin_again(self, target: Node | None, change: Mapping[str, Json]) -> None:
         self._open_instance()
         if target is None:
-            return self.draft.push(ROOT, {"begin": True})
-        if target.open and not change and target.id in self.stopped:
+            if self.stopped:
+                return self._go_on_inside()
+            return self._follow_last(ROOT, {"begin": True})
+        if not change and target.id in self.stopped and self._is_kept(target):
             return self._go_on_inside()
         parent = self._place(target)
         around = self._abandon(target)
@@ -57,9 +60,14 @@ class Revival:
         told = {**reason(self.data), **change} if "output" in change else change
         return put_off(self.draft, target, parent, told)
 
+    def _is_kept(self, target: Node) -> bool:
+        """Whether the step itself goes on: it contains others, its sub-workflow does, or it has
+        completed since."""
+        return target.open > 0 or run.can_ask(target) or target.status is Status.COMPLETED
+
     def _go_on_inside(self) -> None:
-        """A container failed while it was at work (its timeout, say): what it contains goes
-        on, and what has completed in it stands."""
+        """A container failed while it was at work (its timeout, say), or a sub-workflow: what
+        it contains goes on, and what has completed in it stands."""
         for node in reversed(list(self.stopped.values())):
             self._revive(node, wanted=False)
 
@@ -113,6 +121,7 @@ class Revival:
         for node in left:
             del self.stopped[node.id]
             node.remember(stopped=None)
+            settle.abandon_child(self.draft, node, "the parent has begun the step anew")
         if beside and not left:  # the track had completed
             self.tracks.setdefault(top.parent, set()).add(top.index)
         return top.parent
@@ -134,6 +143,8 @@ class Revival:
         contains = wanted or any(other.parent == node.id for other in self.stopped.values())
         if node.status is Status.COMPLETED:  # it landed after the end
             return self._follow(node)
+        if run.can_ask(node):
+            return self._ask(node)
         if contains:
             self._reopen(node)
             if node.open == 0:  # it waited, or had failed before its first child
@@ -145,6 +156,10 @@ class Revival:
         if node.status is Status.CANCELLED and self._waits_again(node):
             return None
         return put_off(self.draft, node, node.parent, {})
+
+    def _ask(self, node: Node) -> None:
+        run.ask(self.draft, node, reason(self.data))
+        self._rearm(node)
 
     def _follow(self, node: Node) -> None:
         if node.recall("redo"):  # it was to be begun anew in the last run already
@@ -158,6 +173,8 @@ class Revival:
         node.error = None
         node.remember(stopped=None, attempt_due=None)
         self._rearm(node)
+        if node.kind == "fork" and fork.resume(draft, node):
+            return
         if is_parallel(draft.plan_of(node).task):
             recount(draft, node, self.tracks.get(node.id, set()))
         elif node.kind == "listen" and not node.recall("closing"):
@@ -176,10 +193,19 @@ class Revival:
             return self.draft.push(node.id, {"undo": True})
         if node.kind == "try" and node.recall("next") is not None:
             return self.draft.push(node.id, {"settled": True})
-        completed = [one for one in self.draft.need("children", node.id) if one.done is not None]
+        return self._follow_last(node.id, _FIRST_MOVE.get(node.kind))
+
+    def _follow_last(self, parent: int, first_move: Json) -> None:
+        """What comes after the newest completed step of a list; without one, its beginning."""
+        completed = [
+            one.id
+            for one in self.draft.need("children", parent)
+            if one.status is Status.COMPLETED and one.undoes is None
+        ]
         if not completed:
-            return self.draft.push(node.id, _FIRST_MOVE.get(node.kind))
-        last = self.draft.node(max(completed, key=lambda one: one.done or 0).id)
+            return self.draft.push(parent, first_move)
+        # Not the one that completed last: a step that was skipped may have landed after that.
+        last = self.draft.node(max(completed))
         if last.kind == "switch":  # where it went was not kept; it is asked again
             return put_off(self.draft, last, last.parent, {})
         return flow.done(self.draft, last, self.draft.plan_of(last).then)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from orchestrator.core import compensation, ends
 from orchestrator.core.commands import pausing
-from orchestrator.core.commands.refused import reason, require_open
+from orchestrator.core.commands.refused import Refused, reason, require_open
 from orchestrator.core.reports import report
 from orchestrator.core.values import Compensation, Json, Status
 from orchestrator.core.work import Draft
@@ -29,6 +29,20 @@ def terminate(draft: Draft, data: Mapping[str, Json]) -> None:
         draft.fact("workflow.terminated", None, reason(data) or None)
         return report(draft)
     return _stop(draft, data, undo=False)
+
+
+def abandon(draft: Draft, data: Mapping[str, Json]) -> None:
+    """The parent needs the instance no more: if it is open it is cancelled, and from now on only
+    the parent has it go on. ``ask``: the number of the parent's last retry of it, if any."""
+    root, ask = draft.root, data.get("ask", 0)
+    if root.status is Status.COMPLETED:
+        raise Refused("the instance is completed already")
+    if ask < root.recall("ask", 0):
+        raise Refused("the parent has asked for a new run since")
+    root.remember(abandoned=ask)
+    if root.is_open:
+        return _stop(draft, data, undo=True)
+    return draft.fact("workflow.abandoned", None, reason(data) or None)
 
 
 def _stop(draft: Draft, data: Mapping[str, Json], *, undo: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.core import compensation, settle
+from orchestrator.core.commands import stopping
 from orchestrator.core.commands.refused import Refused, reason
 from orchestrator.core.faults import standard
 from orchestrator.core.nodes import Node
@@ -14,8 +15,14 @@ from orchestrator.core.work import Draft
 
 def compensate(draft: Draft, data: Mapping[str, Json]) -> None:
     """Undo an instance that has ended: whole, or back to a step (``step``), which itself
-    stands. ``reply`` is the step of the parent that asked."""
+    stands. ``reply`` is the step of the parent that asked: then an open instance is cancelled
+    first, and a compensation that runs is waited for."""
     root = draft.root
+    if data.get("reply") is not None and (
+        root.is_open or root.compensation is Compensation.RUNNING
+    ):
+        compensation.put_off(draft, data)
+        return stopping.cancel(draft, data) if root.is_open else None
     if root.is_open or root.compensation is Compensation.RUNNING:
         raise Refused(f"the instance is {root.status}, its compensation {root.compensation}")
     down_to = 0
@@ -36,6 +43,7 @@ def compensate(draft: Draft, data: Mapping[str, Json]) -> None:
         reply=data.get("reply"),
         reports=False,
     )
+    return None
 
 
 def settle_letter(draft: Draft, data: Mapping[str, Json]) -> None:

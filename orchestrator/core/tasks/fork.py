@@ -2,14 +2,19 @@
 
 The row's `open` counts the branches that have not ended; the join comes when it is down to
 none, and gives their outputs in the order of declaration. With `compete` the first branch to
-complete wins and the others are withdrawn; the fork faults only when all of them have.
+complete wins and the others are withdrawn; the fork faults only when all of them have. With
+`metadata.rollback` it then waits until what runs in the others has landed, and undoes what they
+completed: the output is the winner's, and nothing of the winner is undone.
+
+`state`: with `rollback`, `won` is the winner's ``{"index", "step"}`` (no step: it was skipped).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.core import flow, settle
+from orchestrator.core import compensation, flow, settle
+from orchestrator.core.faults import standard
 from orchestrator.core.joins import in_order, outputs
 from orchestrator.core.kinds import Kind, register
 from orchestrator.core.nodes import Node
@@ -17,6 +22,9 @@ from orchestrator.core.plans import Plan
 from orchestrator.core.values import Json
 from orchestrator.core.work import Draft
 from orchestrator.document.model import TaskList
+
+#: The status of the error that a lost race is to the compensations: conflict.
+LOST = 409
 
 
 def _branches(draft: Draft, node: Node) -> TaskList:
@@ -37,27 +45,40 @@ def enter(draft: Draft, node: Node, _: Plan) -> None:
 
 def go_on(draft: Draft, node: Node, data: Json) -> None:
     """Begin a branch, and see to it that the next one follows: `data` is ``{"from": index}``,
-    or ``{"only": index}``; with ``{"join": true}`` all have ended."""
+    or ``{"only": index}``; with ``{"join": true}`` all have ended. Of a rollback: the losers'
+    attempts have landed (``settled``), the next step is to be undone (``undo``), or none is left
+    (``undone``)."""
     if "join" in data:
         return _join(draft, node)
+    if "settled" in data:
+        return _roll_back(draft, node)
+    if "undo" in data:
+        return compensation.go_on(draft, node)
+    if "undone" in data:
+        return flow.complete(draft, node, _output_of_winner(draft, node))
+    if node.recall("won") is not None:  # the rest of the branches are not begun any more
+        return None
     branches = _branches(draft, node)
     index = data.get("from", data.get("only"))
     if "from" in data and index + 1 < len(branches):
         draft.push(node.id, {"from": index + 1})
     if not flow.enter(draft, node.id, branches[index], node.input, None, index):
-        _ended(draft, node, None, node.input)
+        _ended(draft, node, None, node.input, index)
     return None
 
 
 def child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
-    """A branch is done; its directive means nothing beyond its end."""
-    _ended(draft, node, child, child.output)
+    """A branch is done; its directive means nothing beyond its end. One that comes second in the
+    same transition has lost."""
+    if node.recall("won") is not None:
+        return
+    _ended(draft, node, child, child.output, child.index)
 
 
-def _ended(draft: Draft, node: Node, child: Node | None, output: Json) -> None:
+def _ended(draft: Draft, node: Node, child: Node | None, output: Json, index: int | None) -> None:
     """A branch has an output (a skipped one its input, without a step)."""
     if _competes(draft, node):
-        return _won(draft, node, child, output)
+        return _won(draft, node, child, output, index)
     node.open -= 1
     return _join(draft, node) if node.open == 0 else None
 
@@ -68,11 +89,38 @@ def _join(draft: Draft, node: Node) -> None:
     flow.complete(draft, node, in_order(draft, outputs(draft, node), count, node))
 
 
-def _won(draft: Draft, node: Node, child: Node | None, output: Json) -> None:
+def _won(draft: Draft, node: Node, child: Node | None, output: Json, index: int | None) -> None:
+    rolls_back = draft.plan_of(node).task.metadata.get("rollback") is True
+    flying = 0
     if node.open > 1 and _others_run(draft, node, child):
-        settle.withdraw(draft, node.id)
-    node.open = 0
-    flow.complete(draft, node, output)
+        settler = node.id if rolls_back else None
+        flying = settle.withdraw(draft, node.id, settler=settler)
+    if not rolls_back:
+        node.open = 0
+        return flow.complete(draft, node, output)
+    node.remember(won={"index": index, "step": None if child is None else child.id})
+    node.open = flying
+    return None if flying else _roll_back(draft, node)
+
+
+def _roll_back(draft: Draft, node: Node) -> None:
+    """Undo what completed in the losing branches since the fork began."""
+    cause = {**standard("runtime", "another branch has won", LOST), "title": "Lost"}
+    compensation.roll_back(draft, node, cause, node.id)
+
+
+def _output_of_winner(draft: Draft, node: Node) -> Json:
+    step = node.recall("won")["step"]
+    return node.input if step is None else draft.node(step).output
+
+
+def resume(draft: Draft, node: Node) -> bool:
+    """Whether a branch had won before the fork was stopped: then its rollback goes on."""
+    if node.recall("won") is None:
+        return False
+    node.open = 1
+    draft.push(node.id, {"undo": True} if node.recall("undo") else {"settled": True})
+    return True
 
 
 def _others_run(draft: Draft, node: Node, child: Node | None) -> bool:

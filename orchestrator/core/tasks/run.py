@@ -12,12 +12,19 @@ from typing import Any
 from orchestrator.core import faults, settle
 from orchestrator.core.data import fill
 from orchestrator.core.faults import Fault, placed, standard
-from orchestrator.core.flow import complete, complete_outside
-from orchestrator.core.kinds import Faulted, Kind, register
+from orchestrator.core.flow import complete, complete_outside, disarm, enter_bare, in_compensation
+from orchestrator.core.kinds import Faulted, Ignored, Kind, register
 from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.templates import Template
-from orchestrator.core.values import AttemptState, Json, NewInstance, Status
+from orchestrator.core.values import (
+    AttemptState,
+    Compensation,
+    Json,
+    NewInstance,
+    Status,
+    StimulusKind,
+)
 from orchestrator.core.work import Draft
 
 #: What can be run.
@@ -98,16 +105,102 @@ def _missing(wanted: str, why: str = "") -> Fault:
 
 
 def child(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
-    """The sub-workflow has ended."""
-    completed = data.get("status") == Status.COMPLETED
-    error = _error(node, data)
+    """The sub-workflow has ended, or answers a retry (see `reports`). Raises `Ignored` for what
+    is of an earlier ask or run, and `Faulted`."""
+    _check(node, data)
+    if not node.is_open:
+        return _landed_late(draft, node, data)
+    answer = data.get("answer")
+    if answer == "open":
+        return node.remember(child_run=data["run"])
     if node.recall("flying") is not None:
-        state = AttemptState.SUCCEEDED if completed else AttemptState.FAILED
-        return settle.land(draft, node, state, data.get("output"), error)
-    if not completed:
-        raise Faulted(node, error)
+        return _land(draft, node, data)
+    if answer == "gone":
+        return _begin_anew(draft, node)
+    if not _has_completed(data):
+        _keep(draft, node, data)
+        raise Faulted(node, _error(node, data))
+    return complete_outside(draft, node, _output(draft, node, data))
+
+
+def _check(node: Node, data: Mapping[str, Json]) -> None:
+    if node.recall("ask") != data.get("ask"):
+        raise Ignored("the sub-workflow has been asked for another run since")
+    if data.get("run", 1) < node.recall("child_run", 1):
+        raise Ignored("the sub-workflow has begun another run since")
+
+
+def _has_completed(data: Mapping[str, Json]) -> bool:
+    return data.get("status") == Status.COMPLETED and data.get("answer") is None
+
+
+def _output(draft: Draft, node: Node, data: Mapping[str, Json]) -> Json:
     process: Process = draft.plan_of(node).own or Process(draft.plan_of(node))
-    return complete_outside(draft, node, None if process.returns == "none" else data.get("output"))
+    return None if process.returns == "none" else data.get("output")
+
+
+def _land(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
+    """The sub-workflow of a withdrawn step has ended."""
+    if _has_completed(data):
+        return settle.land(draft, node, AttemptState.SUCCEEDED, _output(draft, node, data), None)
+    settle.land(draft, node, AttemptState.FAILED, None, _error(node, data))
+    return _keep(draft, node, data)
+
+
+def _keep(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
+    """A sub-workflow that ended otherwise and undid nothing is undone with its parent, at the
+    place of its end."""
+    if data.get("held") and node.undo is not None:
+        node.undo, node.done = "child", draft.number()
+
+
+def _landed_late(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
+    """The sub-workflow was repaired, and has completed, after its step had ended: the success is
+    recorded and can be undone, but nothing goes on by it (DESIGN, I13)."""
+    if node.status is Status.COMPLETED or not _has_completed(data):
+        raise Ignored(f"the step is {node.status} already")
+    if in_compensation(draft, node) is not None:
+        raise Ignored("a compensation that has failed is not taken back")
+    node.undo = draft.plan_of(node).undo
+    settle.record(draft, node, _output(draft, node, data))
+    root = draft.root
+    process = root.recall("undo")
+    if root.compensation is Compensation.NONE or (process and process["before"] is None):
+        return
+    command = {"command": "compensate", "reason": "the parent was undone"}
+    draft.tell(StimulusKind.COMMAND, node.recall("child"), None, command)
+    node.undo = None
+
+
+def ask(draft: Draft, node: Node, reason: Mapping[str, Json]) -> None:
+    """A new run of the parent: the step is open again, and asks its sub-workflow to go on. What
+    that has finished stands."""
+    run = draft.root.run
+    draft.set_status(node, Status.RUNNING)
+    node.error = node.output = node.done = None
+    node.unknown = False
+    if in_compensation(draft, node) is None:
+        node.undo = draft.plan_of(node).undo
+    node.remember(stopped=None, ask=run, child_run=None)
+    draft.fact("task.retried", node.id, {"run": run})
+    command = {"command": "retry", "ask": run, "step": node.id, **reason}
+    draft.tell(StimulusKind.COMMAND, node.recall("child"), None, command)
+
+
+def can_ask(node: Node) -> bool:
+    """Whether a stopped step has a sub-workflow that may go on. Not where it is to be begun anew
+    (another input, an earlier step)."""
+    return node.kind == "run" and node.recall("child") is not None and not node.recall("redo")
+
+
+def _begin_anew(draft: Draft, node: Node) -> None:
+    """The sub-workflow was undone meanwhile: another one in another step takes its place."""
+    disarm(draft, node)
+    draft.set_status(node, Status.CANCELLED)
+    node.undo = None
+    draft.fact("task.cancelled", node.id, {"child": node.recall("child"), "undone": True})
+    raw = node.input if node.raw_input is None else node.raw_input
+    enter_bare(draft, node.parent, draft.plan_of(node).task, raw, node.scope, node.index)
 
 
 def _error(node: Node, data: Mapping[str, Json]) -> dict[str, Json]:
@@ -115,6 +208,9 @@ def _error(node: Node, data: Mapping[str, Json]) -> dict[str, Json]:
     nothing here."""
     status = data.get("status")
     error = data.get("error") or standard("runtime", f"the sub-workflow was {status}")
+    if data.get("answer") is not None:
+        why = data.get("detail") or "it was undone"
+        error = standard("runtime", f"the sub-workflow cannot go on: {why}")
     return placed({**error, "instance": None}, node.ref)
 
 

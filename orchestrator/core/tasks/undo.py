@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from orchestrator.core.faults import placed, standard
 from orchestrator.core.flow import done, mark_completed
-from orchestrator.core.kinds import Faulted, Kind, register
+from orchestrator.core.kinds import Faulted, Ignored, Kind, register
 from orchestrator.core.nodes import Node
 from orchestrator.core.plans import Plan
 from orchestrator.core.values import Compensation, Json
@@ -20,10 +20,14 @@ def enter(_: Draft, node: Node, __: Plan) -> None:
 
 
 def child(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
-    """The sub-workflow has undone what it could."""
+    """The sub-workflow has undone what it could. Raises `Ignored` where that is known."""
+    if not node.is_open or "compensated" not in data:
+        raise Ignored(f"the step is {node.status}")
     if data.get("compensated") == Compensation.FAILED:
         error = standard("runtime", "the compensation of the sub-workflow failed")
         raise Faulted(node, placed(error, node.ref))
+    if data.get("compensated") == Compensation.NONE:
+        node.remember(nothing=True)
     mark_completed(draft, node)
     done(draft, node, None)
 

@@ -48,4 +48,5 @@ def _has_more(changes: Transition) -> bool:
         or changes.dead_letters
         or changes.settled
         or changes.returned
+        or changes.inputs
     )

@@ -22,7 +22,7 @@ _KINDS = {
     "priority": ("call", "run"),
     "onLost": ("call", "run"),
     "maxStarts": ("call", "run"),
-    "rollback": ("try",),
+    "rollback": ("try", "fork"),
     "concurrency": ("for",),
     "lookBack": ("listen",),
 }
@@ -86,3 +86,7 @@ def _heeded(context: Context, site: Site) -> None:
             which = " and ".join(quoted(kind) for kind in kinds)
             message = f"{quoted(key)} is heeded by tasks of the kind {which} only"
             context.warn(f"{site.pointer}/metadata/{key}", message, at_key=True)
+    fork = site.body.get("fork")
+    if site.metadata.get("rollback") and isinstance(fork, dict) and not fork.get("compete"):
+        message = "'rollback' is heeded by a 'fork' with 'compete' only"
+        context.warn(f"{site.pointer}/metadata/rollback", message, at_key=True)
