@@ -244,3 +244,26 @@ def test_a_condition_that_fails_by_itself_is_a_fault() -> None:
     document = extended({"t": {"set": 1}}, when=".x.y.z", before=[{"b": {"set": 2}}])
     world, id = run(document, {"x": "text"})
     assert world.instance(id).error["type"].endswith("/expression")
+
+
+# -- recursion --------------------
+
+
+def test_a_function_calls_itself_until_its_condition_ends_it() -> None:
+    again = {"if": ".n > 0", "call": "down", "with": {"n": "${ .n - 1 }"}}
+    use = {"functions": {"down": {"do": [{"again": again}]}}}
+    world = World(doc({"t": {"call": "down", "with": {"n": "${ .n }"}}}, use=use))
+    ended = world.instance(world.start(input={"n": 50}))
+    assert (ended.status, ended.output) == (Status.COMPLETED, {"n": 0})
+    ended = world.instance(world.start(input={"n": 5000}))
+    assert ended.status is Status.FAULTED
+    assert ended.error["detail"] == "functions call one another more than 100 levels deep"
+
+
+def test_a_workflow_runs_itself_until_its_condition_ends_it() -> None:
+    target = {"namespace": "test", "name": "flow", "version": "1.0.0"}
+    again = {"if": ".left > 0", "run": {"workflow": {**target, "input": {"left": "${ .left }"}}}}
+    world = World(doc({"page": {"set": {"left": "${ .left - 1 }"}}}, {"next": again}))
+    id = world.start(input={"left": 5})
+    assert world.instance(id).output == {"left": 0}
+    assert len(world.rows) == 5

@@ -82,6 +82,7 @@ REFERENCES = [
      "3:13: no catalog 'globl' in 'use.catalogs', did you mean 'global'?"),
 ]  # fmt: skip
 
+ITSELF = "namespace: test, name: sample, version: latest"
 CALLS = [
     ("do:\n- a: {run: {workflow: {namespace: test, name: sample, version: '1.0.0'}}}",
      "3:13: the workflow runs itself, and would never end"),
@@ -91,6 +92,15 @@ CALLS = [
      "4:39: the function 'f' calls itself, and would never end"),
     ("do:\n- a: {call: f}\nuse: {functions: {f: {call: g}, g: {call: f}}}",
      "4:43: the function 'f' calls itself, and would never end"),
+    *[(f"do:\n{before}\n- a: {{run: {{workflow: {{{ITSELF}}}}}}}",
+       "4:13: the workflow runs itself, and would never end; an 'if' or a 'switch' before it gives")
+      for before in ("- b: {set: {x: 1}}", "- b: {set: {x: 1}, then: a}", "- b: {call: t}",
+                     "- b: {if: .x, set: {x: 1}}", "- b: {do: [{c: {set: {x: 1}, then: exit}}]}",
+                     "- b: {fork: {branches: [{c: {call: t}}, {d: {wait: PT1S}}]}}")],
+    ("do:\n- a: {fork: {branches: [{b: {run: {workflow: {namespace: test, name: sample,"
+     " version: latest}}}}]}}", "3:36: the workflow runs itself, and would never end"),
+    ("use: {functions: {f: {run: {workflow: {namespace: test, name: sample, version: latest}}}}}\n"
+     "do:\n- a: {call: f}", "2:29: the workflow runs itself, and would never end"),
     ("do:\n- a: {call: celery}", "3:3: missing key 'with'"),
     ("do:\n- a: {call: celery, with: {task: t, arg: []}}",
      "3:37: unknown key 'arg', did you mean 'args'?"),
@@ -396,6 +406,22 @@ ACCEPTED = [
     "do:\n- a: {call: f}\nuse: {functions: {f: {call: g}, g: {set: {x: 1}}}}",
     "do:\n- a: {call: celery, with: {task: '${ .t }', args: '${ .a }', kwargs: {x: 1}}}",
     "do:\n- a: {run: {workflow: {namespace: test, name: sample, version: '0.9.0'}}}",
+    *[f"do:\n{before}\n- a: {{run: {{workflow: {{{ITSELF}}}}}}}"
+      for before in ("- b: {switch: [{c: {when: .x, then: end}}]}",
+                     "- b: {if: .x, set: {x: 1}, then: end}", "- b: {set: {x: 1}, then: end}",
+                     "- b: {try: [{c: {call: t}}], catch: {}, then: end}",
+                     "- b: {listen: {to: {any: []}}}",
+                     "- b: {do: [{c: {switch: [{d: {when: .x, then: end}}]}}]}",
+                     "- b: {set: {x: 1}, then: c}\n- c: {set: {x: 1}, then: b}")],
+    "do:\n- a: {if: .left > 0, run: {workflow: {namespace: test, name: sample, version: latest}}}",
+    "do:\n- a: {run: {await: false, workflow: {namespace: test, name: sample, version: latest}}}",
+    "do:\n- a: {for: {in: .x}, do: [{b: {run: {workflow: {namespace: test, name: sample,"
+    " version: latest}}}}]}",
+    "do:\n- a: {try: [{b: {run: {workflow: {namespace: test, name: sample, version: latest}}}}],"
+    " catch: {}}",
+    "do:\n- a: {call: f}\nuse: {functions: {f: {do: [{g: {if: .x, call: f}}]}}}",
+    "use: {functions: {g: {switch: [{c: {when: .x, then: end}}]}}}\n"
+    f"do:\n- b: {{call: g}}\n- a: {{run: {{workflow: {{{ITSELF}}}}}}}",
     "do:\n- a: {run: {workflow: {namespace: test, name: other, version: latest}}}",
     "do:\n- a: {run: {workflow: {namespace: test, name: '${ .n }', version: 1.0.0-rc.1+b2}}}",
     "do:\n- a: {call: http, with: {method: get, endpoint: 'https://{host}/pets/{id}'}}",

@@ -29,6 +29,9 @@ BUILT_KINDS = frozenset({"celery", "http", "openapi"})
 #: Kinds that the DSL names.
 DSL_KINDS = frozenset({"asyncapi", "grpc", "http", "openapi", "a2a", "mcp"})
 
+#: So many calls of functions may stand within one another.
+MAX_FUNCTIONS = 100
+
 #: The longest name of a queue, in characters, as deployment has it too.
 MAX_QUEUE = 255
 
@@ -192,12 +195,24 @@ def _key(draft: Draft, node: Node) -> str | None:
 
 
 def _enter_function(draft: Draft, node: Node, call: Call) -> None:
+    _bound(draft, node)
     arguments = fill(draft, node, call.template, node.input)
     node.open = 1
     task = draft.workflow.task(call.target or "")
     if not flow.enter(draft, node.id, task, arguments):
         node.open = 0
         flow.complete(draft, node, arguments)
+
+
+def _bound(draft: Draft, node: Node) -> None:
+    """Raise a `runtime` fault where functions call one another too deep: each level is a part
+    of every slice below it."""
+    depth, at = 0, node
+    while at.parent != ROOT:
+        at = draft.node(at.parent)
+        depth += at.kind == "call"
+    if depth >= MAX_FUNCTIONS:
+        raise faults.runtime(f"functions call one another more than {MAX_FUNCTIONS} levels deep")
 
 
 def child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:

@@ -7,11 +7,9 @@ Celery task's name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from orchestrator.document.checks.context import Context
 from orchestrator.document.checks.references import undefined
-from orchestrator.document.model import escape
 from orchestrator.document.schema.processes import PROCESSES
 from orchestrator.document.schema.words import NAME, VERSION
 from orchestrator.document.sites import Site
@@ -37,13 +35,12 @@ _TARGET = {
 
 
 def check(context: Context) -> None:
-    """Calls can be resolved, and no function or workflow calls itself."""
+    """Calls and processes can be resolved."""
     for site in context.sites:
         if site.kind == "call":
             _call(context, site)
         elif site.kind == "run":
             _process(context, site)
-    _circles(context)
 
 
 def kind_of_call(name: str, functions: dict[str, object]) -> str:
@@ -124,9 +121,6 @@ def _process(context: Context, site: Site) -> None:
     if kind != "workflow":
         return
     pointer, target = f"{site.pointer}/run/workflow", run["workflow"]
-    if _is_itself(context, target):
-        message = "the workflow runs itself, and would never end"
-        context.error(pointer, message, at_key=True)
     for key, pattern in _TARGET.items():
         if not is_expression(target[key]) and pattern.fullmatch(target[key]) is None:
             context.warn(f"{pointer}/{key}", f"no workflow has the {key} {quoted(target[key])}")
@@ -146,44 +140,3 @@ def _stays(context: Context, pointer: str, namespace: str) -> None:
         f" {quoted(namespace)} (ORCHESTRATOR_RUN_ACROSS_NAMESPACES is off); this task will fault"
     )
     context.warn(pointer, message)
-
-
-def _is_itself(context: Context, target: dict[str, str]) -> bool:
-    about = context.document["document"]
-    same = all(target[key] == about[key] for key in ("namespace", "name"))
-    return same and target["version"] in ("latest", about["version"])
-
-
-def _circles(context: Context) -> None:
-    """A function that calls itself, through others or not, never ends."""
-    functions = context.used("functions")
-    calls: dict[str, list[Site]] = {name: [] for name in functions}
-    for site in context.sites:
-        inside = site.kind == "call" and site.pointer.startswith("/use/functions/")
-        if inside and site.body["call"] in functions:
-            calls[_function(site, functions)].append(site)
-    reported: set[str] = set()
-    for name in functions:
-        for site in _calling(name, calls):
-            if name not in reported and site.body["call"] == name:
-                reported |= {name, _function(site, functions)}
-                message = f"the function {quoted(name)} calls itself, and would never end"
-                context.error(f"{site.pointer}/call", message)
-
-
-def _function(site: Site, functions: dict[str, object]) -> str:
-    """The function that a task stands in."""
-    token = site.pointer.split("/")[3]
-    return next(name for name in functions if escape(name) == token)
-
-
-def _calling(name: str, calls: dict[str, list[Site]]) -> Iterator[Site]:
-    """Every call that running a function may come to."""
-    seen, waiting = {name}, [name]
-    while waiting:
-        for site in calls[waiting.pop()]:
-            yield site
-            called = site.body["call"]
-            if called not in seen:
-                seen.add(called)
-                waiting.append(called)

@@ -1,0 +1,133 @@
+"""Workflows and functions that come to themselves again whatever happens, and so never end.
+
+Recursion with a way out is how one writes a loop over pages, or goes through a tree: it is
+allowed, and bounded at run time. What is refused has no way out: no condition, no choice, no
+event and no error handler stands before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from orchestrator.document.checks.context import Context
+from orchestrator.document.model import escape, kind_of
+from orchestrator.document.text import quoted
+
+Json = Any
+Place = tuple[str, dict[str, Json]]
+Walk = Generator[Place, None, bool]
+"""Yields the tasks that run whatever happens; returns whether what follows them does too."""
+
+#: Kinds that choose what comes next, or may go another way than on.
+_CHOICES = frozenset({"switch", "try", "for", "listen", "raise"})
+
+#: Kinds after which the next task runs, whatever their data is.
+_SIMPLE = frozenset({"set", "wait", "emit", "call", "run"})
+
+_WAY_OUT = "and would never end; an 'if' or a 'switch' before it gives it an end"
+
+
+def check(context: Context) -> None:
+    """Nothing comes to itself again without a way out."""
+    functions = context.used("functions")
+    certain = _Certain(functions)
+    called = {name: [*certain.function(name)] for name in functions}
+    seen: set[str] = set()
+    waiting = [*certain.listed(context.document["do"], "/do")]
+    while waiting:
+        pointer, body = waiting.pop()
+        if _runs_itself(context, body):
+            message = f"the workflow runs itself, {_WAY_OUT}"
+            context.error(f"{pointer}/run/workflow", message, at_key=True)
+        name = body.get("call", "")
+        if name in called and name not in seen:
+            seen.add(name)
+            waiting += called[name]
+    _circles(context, called)
+
+
+def _runs_itself(context: Context, body: dict[str, Json]) -> bool:
+    """Does the task await another instance of its own workflow? One that is not awaited is
+    no nesting: the workflow goes on as a new instance."""
+    run = body.get("run") or {}
+    target = run.get("workflow")
+    if target is None or run.get("await") is False:
+        return False
+    about = context.document["document"]
+    same = all(target[key] == about[key] for key in ("namespace", "name"))
+    return same and target["version"] in ("latest", about["version"])
+
+
+def _circles(context: Context, called: dict[str, list[Place]]) -> None:
+    """Each function that comes to itself again, once, at the call that leads back to it."""
+    done: set[str] = set()
+    for first, found in called.items():
+        path = {} if first in done else {first: iter(found)}
+        while path:
+            name, calls = next(reversed(path.items()))
+            pointer, body = next(calls, ("", {}))
+            target = body.get("call")
+            if not pointer:
+                done.add(name)
+                del path[name]
+            elif target in path:
+                message = f"the function {quoted(target)} calls itself, {_WAY_OUT}"
+                context.error(f"{pointer}/call", message)
+            elif target in called and target not in done:
+                path[target] = iter(called[target])
+
+
+class _Certain:
+    """Follows a document from its beginning as far as it goes one way only."""
+
+    def __init__(self, functions: dict[str, Json]) -> None:
+        self.functions = functions
+
+    def function(self, name: str) -> Walk:
+        """The tasks of a function."""
+        return self.task(self.functions[name], f"/use/functions/{escape(name)}")
+
+    def listed(self, tasks: list[Json], pointer: str) -> Walk:
+        """The tasks of a list, in the order in which `then` leads through them."""
+        places = {name: index for index, item in reversed([*enumerate(tasks)]) for name in item}
+        index, seen = 0, set[int]()
+        while index < len(tasks):
+            if index in seen:
+                return False
+            seen.add(index)
+            ((name, body),) = tasks[index].items()
+            goes_on = yield from self.task(body, f"{pointer}/{index}/{escape(name)}")
+            then = body.get("then", "continue")
+            if then == "exit" and goes_on:
+                return True
+            if not goes_on or (then != "continue" and then not in places):
+                return False
+            index = index + 1 if then == "continue" else places[then]
+        return True
+
+    def task(self, body: dict[str, Json], pointer: str) -> Walk:
+        """A task and those in it. After one with a condition only the next one is certain."""
+        kind = kind_of(body)
+        if "if" in body:
+            return kind in _SIMPLE and "then" not in body
+        yield pointer, body
+        if kind == "do":
+            return (yield from self.listed(body["do"], f"{pointer}/do"))
+        if kind == "fork":
+            return (yield from self.forked(body["fork"], f"{pointer}/fork/branches"))
+        if kind == "call" and body["call"] in self.functions:
+            function = self.functions[body["call"]]
+            return kind_of(function) in _SIMPLE and "then" not in function
+        return kind not in _CHOICES
+
+    def forked(self, fork: dict[str, Json], pointer: str) -> Walk:
+        """Branches; of those that compete none is certain to come to its end."""
+        if fork.get("compete"):
+            return False
+        goes_on = True
+        for index, item in enumerate(fork["branches"]):
+            for name, body in item.items():
+                own = yield from self.task(body, f"{pointer}/{index}/{escape(name)}")
+                goes_on = goes_on and own
+        return goes_on
