@@ -62,6 +62,8 @@ def _checked(strict: bool) -> Checked:
         known_tasks=workflows.known_tasks(services.database),
         check_expression=services.evaluator.check,
         across=services.settings.run_across_namespaces,
+        shortest_interval=services.settings.shortest_interval,
+        known_workflows=partial(workflows.names, services.database),
     )
     named = loaded.document["document"]
     scope(named["namespace"])
@@ -103,9 +105,20 @@ def _put(checked: Checked, cursor: Transaction) -> Answer:
     assert there is not None  # noqa: S101  just added, or found to be there
     path = f"/v1/workflows/{new.namespace}/{new.name}/versions/{new.version}"
     if not added and there.digest != new.digest:
-        detail = f"version {new.version} of {new.namespace}/{new.name} has another document"
+        detail = (
+            f"version {new.version} of {new.namespace}/{new.name} has another document, and a"
+            " version never changes: give the document a new version"
+        )
         raise Problem(kinds.VERSION_EXISTS, detail, headers={"Location": path})
-    schedules.deployed(cursor, there.id, new.namespace, new.name, new.version, new.document)
+    schedules.deployed(
+        cursor,
+        there.id,
+        new.namespace,
+        new.name,
+        new.version,
+        new.document,
+        state().services.settings.shortest_interval,
+    )
     if added:
         target = f"{new.namespace}/{new.name}/{new.version}"
         audit.write(cursor, entry("workflow.deploy", new.namespace, target, digest=new.digest))

@@ -107,6 +107,9 @@ class Settings:
     instance_retention: float = _checked(0.0, Range(min=0))
     #: The folder that beats archive old instances in: files of JSON lines, one an instance.
     archive_dir: str | None = None
+    #: The shortest pause of a schedule by `every` or `after`; one that asks for less fires so
+    #: often, and deploys with a warning.
+    shortest_interval: float = _checked(1.0, Range(min=0.001, max=86400))
     #: CPU time that one expression may take.
     expression_cpu: float = _checked(0.8, _POSITIVE)
 

@@ -136,6 +136,14 @@ def listed(
     )
 
 
+def names(reader: Reader, namespace: str) -> set[str]:
+    """The names of the workflows of a namespace."""
+    rows = reader.all(
+        "select distinct name from orchestrator.workflows where namespace = %s", (namespace,)
+    )
+    return {row[0] for row in rows}
+
+
 def known_tasks(reader: Reader) -> set[str]:
     """Names of the Celery tasks that a worker has announced within the last day."""
     rows = reader.all(

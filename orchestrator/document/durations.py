@@ -76,6 +76,12 @@ def seconds(value: Json) -> float:
     return duration(value).total_seconds()
 
 
+def has_calendar_units(value: Json) -> bool:
+    """Is it a text with years or months in it, which are no fixed spans on a calendar?"""
+    match = _ISO.fullmatch(value) if isinstance(value, str) else None
+    return match is not None and any(float(each or 0) for each in match.groups()[:2])
+
+
 def _of_units(value: dict[str, Json]) -> int:
     if not value:
         raise BadDuration("an empty mapping is not a duration")

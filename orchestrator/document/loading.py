@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.document.checks import BUILT_KINDS, CHECKS, Context, Surroundings
-from orchestrator.document.checks.context import CheckExpression
+from orchestrator.document.checks.context import CheckExpression, KnownWorkflows
 from orchestrator.document.checks.metadata import of_document, of_task
 from orchestrator.document.complaints import Complaint
 from orchestrator.document.parse import parse
@@ -41,6 +41,8 @@ def load(
     built_kinds: Collection[str] = BUILT_KINDS,
     check_expression: CheckExpression | None = None,
     across: bool = True,
+    shortest_interval: float = 0.0,
+    known_workflows: KnownWorkflows | None = None,
 ) -> Loaded:
     """Read and check a document.
 
@@ -49,6 +51,9 @@ def load(
     and processes that can be carried out. `check_expression` is an `Evaluator`'s `check`;
     without it, one is made for this document where it is needed. `across`: workflows may run
     those of other namespaces; where they may not, one that names another is a warning.
+    `shortest_interval`: a schedule that asks for less, in seconds, is a warning.
+    `known_workflows` gives the names of the workflows that a namespace has: running one that
+    its own namespace lacks is a warning.
 
     Raises `MalformedDocument` where the text cannot be read, `InvalidDocument` where it is no
     workflow that can be run; both name every place that is wrong. Raises
@@ -58,7 +63,9 @@ def load(
     _stop_at(validate(document), root)
     found, complaints = _extended(document)
     _stop_at(complaints, root)
-    surroundings = Surroundings(known_tasks, built_kinds, check_expression, across)
+    surroundings = Surroundings(
+        known_tasks, built_kinds, check_expression, across, shortest_interval, known_workflows
+    )
     context = Context(document, found, surroundings, depth)
     for check in CHECKS:
         check(context)

@@ -89,9 +89,12 @@ def _passed(program: Program, available: Iterable[str]) -> tuple[str, ...]:
 
 _FENCE = "".join(
     f'def {name}: error("{name} may not be used in an expression");'
-    for name in ("env", "input", "inputs", "debug", "stderr", "halt", "halt_error")
+    for name in ("env", "input", "inputs", "halt", "halt_error")
 )
 """A second fence behind `rules`: within the program these names are errors."""
+
+_SILENT = "def debug: .; def debug(messages): (messages | empty), .; def stderr: .;"
+"""What jq writes to its own streams goes nowhere: documents written elsewhere have it."""
 
 
 @lru_cache(maxsize=4096)
@@ -102,7 +105,7 @@ def _wrap(program: str, names: tuple[str, ...]) -> bytes:
     bound = ",".join(f"{name}:${name}" for name in names)
     variables = f".[1] as {{{bound}}} |" if names else ""
     now = f"def now: ${NOW};" if NOW in names else ""
-    head = f"{variables} null as $ENV | .[0] | {_FENCE}{now}"
+    head = f"{variables} null as $ENV | .[0] | {_FENCE}{_SILENT}{now}"
     return f"{head}(\n{program}\n)|tojson".encode()
 
 

@@ -22,18 +22,8 @@ from enum import StrEnum
 from typing import Self
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
-
-#: Names for common expressions (crontab(5)).
-ALIASES = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-}
+from orchestrator.document import cron_expression
+from orchestrator.document.cron_expression import ALIASES, BadCron, matches
 
 _SECOND = timedelta(seconds=1)
 _ZERO = timedelta()
@@ -101,12 +91,12 @@ class Cron:
         return {Repeated.FIRST: (0,), Repeated.LAST: (1,), Repeated.BOTH: (0, 1)}[self.repeated]
 
     def _after(self, time: datetime, fold: int) -> datetime | None:
-        walls = CronSim(self.expression, _reached(time, self.zone, fold))
+        walls = matches(self.expression, _reached(time, self.zone, fold))
         return next((at for at in self._instants(walls, fold) if at > time), None)
 
     def _until(self, time: datetime, fold: int) -> datetime | None:
         reached = _reached(time, self.zone, fold).replace(microsecond=0)
-        walls = CronSim(self.expression, reached + _SECOND, reverse=True)  # leaves its start out
+        walls = matches(self.expression, reached + _SECOND, reverse=True)  # leaves its start out
         return next((at for at in self._instants(walls, fold) if at <= time), None)
 
     def _instants(self, walls: Iterator[datetime], fold: int) -> Iterator[datetime]:
@@ -121,11 +111,9 @@ class Cron:
 def check(expression: str) -> None:
     """Raise `InvalidCron` unless the expression can be read and matches some time."""
     try:
-        walls = CronSim(expression, datetime(2024, 1, 1))  # noqa: DTZ001  a wall has no zone
-    except CronSimError as error:
-        raise InvalidCron(f"{error} in the cron expression '{expression[:100]}'") from None
-    if next(walls, None) is None:
-        raise InvalidCron(f"the cron expression '{expression[:100]}' never matches")
+        cron_expression.check(expression)
+    except BadCron as error:
+        raise InvalidCron(f"{error} (in the cron expression '{expression[:100]}')") from None
 
 
 def _at_a_time_of_day(expression: str) -> bool:

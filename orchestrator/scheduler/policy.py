@@ -26,8 +26,9 @@ from zoneinfo import ZoneInfo
 
 from orchestrator.core.values import Json
 from orchestrator.document import InvalidDocument, Problem
+from orchestrator.document.cron_expression import ALIASES
 from orchestrator.document.durations import BadDuration, seconds
-from orchestrator.scheduler.cron import ALIASES, Cron, Missing, Repeated
+from orchestrator.scheduler.cron import Cron, Missing, Repeated
 from orchestrator.scheduler.recurrence import Every, Recurrence
 
 
@@ -131,8 +132,9 @@ SHORTEST = timedelta(milliseconds=1)
 _METADATA = "/document/metadata/schedule"
 
 
-def plans(document: Mapping[str, Any]) -> tuple[Plan, ...]:
-    """The schedules of a document that has been checked (see `orchestrator.document`).
+def plans(document: Mapping[str, Any], shortest: float = 0.0) -> tuple[Plan, ...]:
+    """The schedules of a document that has been checked (see `orchestrator.document`), none of
+    which fires more often than every `shortest` seconds.
 
     Raises `InvalidDocument` where a policy's duration is an expression: there is nothing that
     it could look at.
@@ -140,7 +142,9 @@ def plans(document: Mapping[str, Any]) -> tuple[Plan, ...]:
     schedule = document.get("schedule") or {}
     policy = policy_of(stored_policy(document))
     return tuple(
-        Plan(kind, _timing(kind, schedule), policy) for kind in Kind if kind.value in schedule
+        Plan(kind, _timing(kind, schedule, shortest), policy)
+        for kind in Kind
+        if kind.value in schedule
     )
 
 
@@ -172,10 +176,10 @@ def _seconds(given: Mapping[str, Any], name: str, default: float) -> float:
         raise InvalidDocument([Problem(f"{_METADATA}/{name}", 1, 1, str(error))]) from None
 
 
-def _timing(kind: Kind, schedule: Mapping[str, Any]) -> dict[str, Any]:
+def _timing(kind: Kind, schedule: Mapping[str, Any], shortest: float) -> dict[str, Any]:
     if kind is Kind.CRON:
         expression = schedule["cron"].strip()
         return {"cron": ALIASES.get(expression.lower(), expression)}
     if kind is Kind.ON:
         return {name: schedule[name] for name in ("on", "read") if name in schedule}
-    return {kind.value: seconds(schedule[kind.value])}
+    return {kind.value: max(shortest, seconds(schedule[kind.value]))}

@@ -52,13 +52,15 @@ def deployed(
     name: str,
     version: str,
     document: Mapping[str, Any],
+    shortest: float = 0.0,
 ) -> None:
     """Let the schedules of a workflow follow the version that has been deployed, if it is the
     newest: it takes over what it has, and stops what it has not. Repeating it is harmless.
+    None of them fires more often than every `shortest` seconds.
 
     To be called in the transaction that puts the version in.
     """
-    wanted = plans(document)
+    wanted = plans(document, shortest)
     standing = {row.kind: row for row in schedules.lock_all(cursor, namespace, name)}
     if not (wanted or standing) or not schedules.is_newest(cursor, workflow_id):
         return

@@ -219,6 +219,7 @@ def product(
             outbound_allow="127.0.0.0/8",
             secrets_dir=kept,
             run_across_namespaces="true",  # one of the cases does
+            shortest_interval="0.01",  # another asks for every 10 ms
         ) as stack,
     ):
         stack.api()

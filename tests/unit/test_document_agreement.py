@@ -9,12 +9,10 @@ import pytest
 from orchestrator.core.tasks import call, run
 from orchestrator.document.checks import BUILT_KINDS
 from orchestrator.document.checks.calls import LANGUAGE_KINDS
-from orchestrator.document.checks.times import CRON_NAMES
 from orchestrator.document.model import Workflow
 from orchestrator.document.schema.extensions import SCHEDULE
 from orchestrator.document.sites import sites
 from orchestrator.document.validate import validate
-from orchestrator.scheduler import cron
 from orchestrator.scheduler.policy import Policy
 from tests.support.language import corpus
 from tests.support.spec import CASES, SPEC, missing
@@ -57,4 +55,3 @@ def test_schedules():
     clock = {"missing", "repeated"}
     assert SCHEDULE.keys() - {"daylightSaving"} | clock == {each.name for each in fields(Policy)}
     assert SCHEDULE["daylightSaving"]["properties"].keys() == clock
-    assert cron.ALIASES.keys() == CRON_NAMES

@@ -101,6 +101,16 @@ CALLS = [
      " version: latest}}}}]}}", "3:36: the workflow runs itself, and would never end"),
     ("use: {functions: {f: {run: {workflow: {namespace: test, name: sample, version: latest}}}}}\n"
      "do:\n- a: {call: f}", "2:29: the workflow runs itself, and would never end"),
+    ("do:\n- a: {run: {workflow: {namespace: a, name: b, version: v1}}}",
+     "3:56: no workflow can have the version 'v1': it is no semantic version"),
+    ("do:\n- a: {run: {workflow: {namespace: a.b, name: b, version: latest}}}",
+     "3:35: no workflow can have the namespace 'a.b': it is no name of 1 to 63"),
+    ("do:\n- a: {run: {workflow: {namespace: a, name: 'b c', version: latest}}}",
+     "3:44: no workflow can have the name 'b c'"),
+    ("do:\n- a: {run: {script: {language: ruby, code: x}}}",
+     "3:32: scripts are written in 'js', 'javascript' or 'python', not in 'ruby'"),
+    ("do:\n- a: {run: {script: {language: pyton, code: x}}}",
+     "3:32: scripts are written in 'js', 'javascript' or 'python', not in 'pyton', did you mean"),
     ("do:\n- a: {call: celery}", "3:3: missing key 'with'"),
     ("do:\n- a: {call: celery, with: {task: t, arg: []}}",
      "3:37: unknown key 'arg', did you mean 'args'?"),
@@ -138,6 +148,18 @@ TIMES = [
      "3:18: '0 0 30 2 *' is no cron expression: bad day-of-month"),
     ("do: []\nschedule: {cron: '61 * * * *'}",
      "3:18: '61 * * * *' is no cron expression: bad minute"),
+    ("do: []\nschedule: {cron: '0 0 12 ? * 2-6'}",
+     "3:18: '0 0 12 ? * 2-6' is no cron expression: Quartz counts the days of the week from"
+     " Sunday, 1: write '0 0 12 * * MON-FRI'"),
+    ("do: []\nschedule: {cron: '0 0 12 ? * 6L'}",
+     "3:18: '0 0 12 ? * 6L' is no cron expression: Quartz counts the days of the week from"
+     " Sunday, 1: write '0 0 12 * * 5L'"),
+    ("do: []\nschedule: {cron: '0 0 12 * * ? 2026'}",
+     "3:18: '0 0 12 * * ? 2026' is no cron expression: a year, Quartz's seventh field,"),
+    ("do: []\nschedule: {cron: '0 0 15W * MON'}",
+     "3:18: '0 0 15W * MON' is no cron expression: 'nW' is a weekday by itself"),
+    ("do: []\nschedule: {cron: '0 0 1W,15W * *'}",
+     "3:18: '0 0 1W,15W * *' is no cron expression: 'nW', the weekday nearest to a day, stands"),
     ("do: []\nschedule: {cron: daily}",
      "3:18: 'daily' is no cron expression: wrong number of fields"),
     ("document: {dsl: 1.0.3, namespace: t, name: s, version: 1.0.0,\n"
@@ -301,6 +323,17 @@ TEXTS = [
      "3:34: the expression is not closed: '}' is missing at its end"),
 ]  # fmt: skip
 
+FORMS = [
+    ("do:\n- a: {set: ''}", "3:12: should be a mapping or an expression '${ ... }', not an empty"),
+    ("do:\n- a: {emit: {event: {}}}",
+     "3:14: missing key 'with': the attributes of the event, 'type' at least"),
+    ("do:\n- a: {emit: {event: {with: {type: ''}}}}", "3:35: must not be empty"),
+    ("do:\n- a: {for: {in: .x, each: i, at: i}, do: []}",
+     "3:34: '$i' cannot be both the item and its index"),
+    ("do:\n- a: {for: {in: .x, each: index}, do: []}",
+     "3:27: '$index' cannot be both the item and its index"),
+]  # fmt: skip
+
 DATA = "a secret would become data here"
 SECRETS = [
     ("use: {secrets: [s]}\ndo:\n- a: {set: {x: '${ $secrets.s }'}}", f"4:16: {DATA}"),
@@ -322,7 +355,7 @@ SECRETS = [
 
 REFUSED = [
     *FLOW, *REFERENCES, *CALLS, *TIMES, *HTTP, *SCHEMAS, *LANGUAGE, *NAMES, *METADATA,
-    *EXPRESSIONS, *SECRETS, *TEXTS,
+    *EXPRESSIONS, *SECRETS, *TEXTS, *FORMS,
 ]  # fmt: skip
 
 
@@ -332,6 +365,7 @@ def test_refused(text: str, expected: str, evaluator: Evaluator):
     assert found.startswith(expected)
 
 
+CALENDAR = "a year is 365 days here and a month 30, whenever it begins; days say the same"
 AROUND = "an expression with text around it is not evaluated, the text is taken as it stands"
 DOUBTED = [
     ("do:\n- a: {call: http, with: {method: get, endpoint: 'https://'}}",
@@ -340,6 +374,21 @@ DOUBTED = [
      "3:29: 'oauth2' can't ask for a token without 'authority' and 'grant'"),
     ("do: []\nuse: {authentications: {x: {oidc: {authority: 'https://a'}}}}",
      "3:29: 'oidc' can't ask for a token without 'grant'"),
+    ("do:\n- a: {wait: P1M}", f"3:13: {CALENDAR}"),
+    ("do: []\ntimeout: {after: P1Y}", f"3:18: {CALENDAR}"),
+    ("do: []\nschedule: {every: P1M}", f"3:19: {CALENDAR}"),
+    ("do: []\nschedule: {every: PT1M, cron: '0 0 * * *'}",
+     "3:25: 'cron' and 'every' fire each by itself: this workflow has two schedules"),
+    ("do:\n- a: {set: .x}", "3:12: the data becomes the text '.x'; an expression is written"),
+    ("do:\n- a: {try: [], catch: {retry: {}}}",
+     "3:24: tries again at once and without end: 'limit' or 'delay' is missing"),
+    ("do:\n- a: {run: {return: stdout, workflow: {namespace: a, name: b, version: latest}}}",
+     "3:21: a workflow has no 'stdout': 'none' alone means something here"),
+    ("do:\n- a: {call: f, metadata: {retry: {delay: PT1S}}}",
+     "3:27: 'retry' is heeded by compensations only; others stand in a 'try' with 'catch.retry'"),
+    ("document: {dsl: 1.0.3, namespace: t, name: s, version: 1.0.0,\n"
+     " metadata: {schedule: {overlap: skip}}}\ndo: []",
+     "2:13: these are policies of a 'schedule', which the document has not"),
     ("do:\n- a: {set: {x: 'a ${ .b } c'}}", f"3:16: {AROUND}; write it as one: '${{ \"text \\(.pa"),
     ("do:\n- a: {call: celery, with: {task: t, queue: 'q-${ .n }'}}", f"3:44: {AROUND}"),
     ("do:\n- a: {call: f, metadata: {queue: '${ .n }-q'}}", f"3:34: {AROUND}"),
@@ -363,12 +412,8 @@ DOUBTED = [
      "3:13: calls of the kind 'catalog' are not built yet; this task will fault"),
     ("do:\n- a: {run: {shell: {command: ls}}}",
      "3:20: processes of the kind 'shell' are not built yet; this task will fault"),
-    ("do:\n- a: {run: {workflow: {namespace: a, name: b, version: v1}}}",
-     "3:56: no workflow has the version 'v1'"),
-    ("do:\n- a: {run: {workflow: {namespace: a.b, name: b, version: latest}}}",
-     "3:35: no workflow has the namespace 'a.b'"),
-    ("do:\n- a: {try: [], catch: {retry: {jitter: {from: PT2S, to: PT1S}}}}",
-     "3:32: the jitter ends before it begins"),
+    ("do:\n- a: {try: [], catch: {retry: {delay: PT1S, jitter: {from: PT2S, to: PT1S}}}}",
+     "3:45: the jitter ends before it begins"),
     ("do: []\ninput: {schema: {resource: {endpoint: https://x/s.json}}}",
      "3:18: a schema from elsewhere cannot be used yet; this will fault"),
     ("document: {dsl: 1.4.0, namespace: t, name: s, version: 1.0.0}\ndo: []",
@@ -427,9 +472,12 @@ ACCEPTED = [
     "do:\n- a: {call: http, with: {method: get, endpoint: 'https://{host}/pets/{id}'}}",
     "do:\n- a: {call: http, with: {method: get, endpoint: '{base}/pets'}}",
     "do:\n- a: {call: http, with: {method: '${ .m }', endpoint: '${ .url }', headers: '${ .h }'}}",
-    "do:\n- a: {wait: '${ .delay }'}\n- b: {wait: P100Y}\n- c: {wait: {seconds: 0}}",
+    "do:\n- a: {wait: '${ .delay }'}\n- b: {wait: P36500D}\n- c: {wait: {seconds: 0}}",
     "do: []\nschedule: {cron: '0 0 29 2 *'}",
     "do: []\nschedule: {cron: '@daily'}",
+    *[f"do: []\nschedule: {{cron: '{text}'}}" for text in (
+        "0 0 12 ? * MON-FRI", "0 0 12 1 * ?", "0 0 12 * * ? *", "0 9 15W * ?", "0 0 LW * *",
+        "0 0 12 ? * FRI#3")],
     "do: []\nschedule: {every: {milliseconds: 1}, after: PT0S}",
     "do: []\ninput: {schema: {format: 'json:2020', document: {type: object}}}",
     "document: {dsl: 1.0.0-alpha1, namespace: t, name: s, version: 1.0.0}\ndo: []",
@@ -463,7 +511,7 @@ ACCEPTED = [
     "metadata: {mine: 1, onFault: hold,"
     " schedule: {timezone: Europe/Berlin, misfire: all, cap: 5, grace: PT1M, overlap: queue,"
     " jitter: PT1S, input: {d: '${ .due }'}, "
-    "daylightSaving: {missing: run, repeated: both}}}}\ndo: []",
+    "daylightSaving: {missing: run, repeated: both}}}}\ndo: []\nschedule: {after: PT1M}",
     "do:\n- a: {for: {in: .x}, do: [], metadata: {concurrency: 8, note: any, owner: {team: x}}}",
     "do:\n- a: {call: pay, metadata: {queue: q, priority: 0, onLost: fault, maxStarts: 1}}",
 ]  # fmt: skip
@@ -502,6 +550,34 @@ def test_a_workflow_of_another_namespace_where_they_are_kept_apart():
     assert warnings(text, across=False) == [
         "5:46: a workflow runs those of its own namespace 'shop' only, not of 'bank'"
         " (ORCHESTRATOR_RUN_ACROSS_NAMESPACES is off); this task will fault"
+    ]
+
+
+def test_a_workflow_that_its_namespace_lacks():
+    text = (
+        "document: {dsl: 1.0.3, namespace: shop, name: s, version: 1.0.0}\ndo:\n"
+        "- a: {run: {workflow: {namespace: shop, name: ordr, version: latest}}}\n"
+        "- b: {if: .x, run: {workflow: {namespace: shop, name: s, version: 1.0.0}}}\n"
+        "- c: {run: {workflow: {namespace: bank, name: order, version: latest}}}\n"
+        "- d: {run: {workflow: {namespace: shop, name: '${ .n }', version: latest}}}"
+    )
+    asked: list[str] = []
+
+    def known(namespace: str) -> list[str]:
+        asked.append(namespace)
+        return ["order", "pay"]
+
+    assert warnings(text, known_workflows=known) == [
+        "3:47: no workflow 'ordr' is deployed in the namespace 'shop', did you mean 'order'?"
+    ]
+    assert set(asked) == {"shop"}
+
+
+def test_schedules_are_held_to_a_pause():
+    text = "do: []\nschedule: {every: {milliseconds: 10}, after: PT2S}"
+    assert warnings(text) == []
+    assert warnings(text, shortest_interval=1.0) == [
+        "3:19: fires every 1 s at most here (ORCHESTRATOR_SHORTEST_INTERVAL)"
     ]
 
 

@@ -106,9 +106,6 @@ FORBIDDEN = [
     '"bye" | halt_error(1)',
     "input",
     "[inputs]",
-    "debug",
-    'debug("x")',
-    "stderr",
     "input_filename",
     "input_line_number",
     "get_search_list",
@@ -124,6 +121,20 @@ FORBIDDEN = [
     ". as {env: $x} | env",
     "# note\n env",
 ]
+
+
+@pytest.mark.parametrize("program", ["debug", 'debug("x")', "debug(.a, .b)", "stderr"])
+def test_what_writes_passes_its_input_on(
+    evaluator: Evaluator, program: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    evaluator.check(program, [])
+    assert evaluator.evaluate(f"[.x | {program}]", {"x": {"a": 1}}, {}) == [{"a": 1}]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_to_be_written_is_evaluated(evaluator: Evaluator) -> None:
+    with pytest.raises(ExpressionError, match="no message"):
+        evaluator.evaluate('debug(error("no message"))', 1, {})
 
 
 @pytest.mark.parametrize("program", FORBIDDEN)

@@ -3,6 +3,7 @@ a calendar without changes, and cronsim's own rule for daylight saving."""
 
 from __future__ import annotations
 
+from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import islice, pairwise
@@ -190,7 +191,7 @@ def test_the_leap_day_of_1900_and_2100_is_none():
 
 @pytest.mark.parametrize(
     "expression", ["", "* * * *", "61 * * * *", "0 0 30 2 *", "0 0 31 2,4,6,9,11 *", "x * * * *",
-                   "* * * * * * *", "0 0 * * MON#6", "*/0 * * * *", "@reboot"]
+                   "* * * * * * 2026", "0 0 * * MON#6", "*/0 * * * *", "@reboot"]
 )  # fmt: skip
 def test_an_expression_that_cannot_be_kept_is_refused(expression):
     with pytest.raises(InvalidCron):
@@ -273,3 +274,34 @@ def test_seconds_and_elapsed_time():
     found = list(islice(following(cron, begin), 200))
     assert {b - a for a, b in pairwise(found)} == {timedelta(seconds=20)}
     assert list(islice(preceding(cron, found[-1]), 200)) == found[::-1]
+
+
+def test_a_question_mark_is_a_star() -> None:
+    assert _days("0 0 ? * MON", 2) == _days("0 0 * * MON", 2)
+    assert _days("0 0 0 1 * ? *", 2) == _days("0 0 1 * *", 2)
+
+
+def test_the_nearest_weekday_is_that_of_every_month() -> None:
+    """Against the rule itself: the weekday of the month whose distance is the smallest."""
+    for day in (1, 2, 15, 28, 29, 30, 31):
+        found = _days(f"0 0 {day}W * *", 60)
+        assert found == sorted(found)
+        for at in found:
+            last = monthrange(at.year, at.month)[1]
+            month = [at.replace(day=number) for number in range(1, last + 1)]
+            weekdays = [one for one in month if one.weekday() < 5]
+            assert at == min(weekdays, key=lambda one: abs(one.day - day))
+
+
+def test_a_month_without_the_day_is_left_out() -> None:
+    assert [at.month for at in _days("0 0 30W * *", 4)] == [1, 3, 4, 5]
+
+
+def test_the_nearest_weekday_backward() -> None:
+    cron = Cron.of("0 0 15W * ?", ZoneInfo("UTC"))
+    assert cron.until(datetime(2026, 3, 1, tzinfo=UTC)) == datetime(2026, 2, 16, tzinfo=UTC)
+
+
+def _days(expression: str, count: int) -> list[datetime]:
+    cron = Cron.of(expression, ZoneInfo("UTC"))
+    return list(islice(following(cron, datetime(2025, 12, 31, 12, tzinfo=UTC)), count))

@@ -288,3 +288,11 @@ def test_the_input_is_filled_in():
         "all": ["schedule", "due ${ .due }", 1],
         "own": "${ .other }",
     }
+
+
+def test_schedules_are_held_to_the_shortest_pause():
+    given = a_document({"every": {"milliseconds": 10}, "after": "PT0S", "cron": "* * * * * *"})
+    found = {plan.kind: plan.timing for plan in plans(given, 1.5)}
+    assert found[Kind.EVERY] == {"every": 1.5}
+    assert found[Kind.AFTER] == {"after": 1.5}
+    assert found[Kind.CRON] == {"cron": "* * * * * *"}

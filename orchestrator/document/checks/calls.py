@@ -14,7 +14,7 @@ from orchestrator.document.schema.processes import PROCESSES
 from orchestrator.document.schema.words import NAME, VERSION
 from orchestrator.document.sites import Site
 from orchestrator.document.targets import is_reserved, refusal
-from orchestrator.document.text import hint, nearest, quoted
+from orchestrator.document.text import hint, listed, nearest, quoted
 from orchestrator.document.validate import validate_ours
 from orchestrator.expressions import is_expression
 
@@ -32,6 +32,16 @@ _TARGET = {
     "name": re.compile(NAME),
     "version": re.compile(f"latest|{VERSION}"),
 }
+
+_FORM = {
+    "namespace": "name of 1 to 63 letters, digits and hyphens",
+    "name": "name of 1 to 63 letters, digits and hyphens",
+    "version": "semantic version like '1.0.0', nor 'latest'",
+}
+
+#: The languages of scripts that the specification knows (dsl-reference.md, Script Process;
+#: one of its examples says `javascript`).
+SCRIPTS = ("js", "javascript", "python")
 
 
 def check(context: Context) -> None:
@@ -118,13 +128,34 @@ def _process(context: Context, site: Site) -> None:
     run = site.body["run"]
     kind = next(key for key in PROCESSES if key in run)
     _built(context, f"{site.pointer}/run/{kind}", kind, "processes")
+    if kind == "script" and run["script"]["language"] not in SCRIPTS:
+        name = run["script"]["language"]
+        message = f"scripts are written in {listed(SCRIPTS)}, not in {quoted(name)}"
+        context.error(f"{site.pointer}/run/script/language", message + hint(nearest(name, SCRIPTS)))
     if kind != "workflow":
         return
     pointer, target = f"{site.pointer}/run/workflow", run["workflow"]
     for key, pattern in _TARGET.items():
         if not is_expression(target[key]) and pattern.fullmatch(target[key]) is None:
-            context.warn(f"{pointer}/{key}", f"no workflow has the {key} {quoted(target[key])}")
+            message = f"no workflow can have the {key} {quoted(target[key])}: it is no {_FORM[key]}"
+            context.error(f"{pointer}/{key}", message)
+    if run.get("return", "none") not in ("none", "all"):
+        message = f"a workflow has no {quoted(run['return'])}: 'none' alone means something here"
+        context.warn(f"{site.pointer}/run/return", message)
     _stays(context, f"{pointer}/namespace", target["namespace"])
+    _deployed(context, f"{pointer}/name", target)
+
+
+def _deployed(context: Context, pointer: str, target: dict[str, str]) -> None:
+    """A sub-workflow of the own namespace is there, or is this document itself."""
+    about = context.document["document"]
+    name, ask = target["name"], context.surroundings.known_workflows
+    if ask is None or is_expression(name) or target["namespace"] != about["namespace"]:
+        return
+    known = {about["name"], *ask(about["namespace"])}
+    if name not in known:
+        message = f"no workflow {quoted(name)} is deployed in the namespace"
+        context.warn(pointer, f"{message} {quoted(about['namespace'])}{hint(nearest(name, known))}")
 
 
 def _stays(context: Context, pointer: str, namespace: str) -> None:

@@ -14,6 +14,9 @@ Json = Any
 CheckExpression = Callable[[str, Iterable[str]], None]
 """`(program, names of variables)`: `Evaluator.check`, or what raises the same errors."""
 
+KnownWorkflows = Callable[[str], Collection[str]]
+"""The names of the workflows of a namespace; asked only where a document runs one."""
+
 #: The kinds of calls and processes that can be carried out.
 BUILT_KINDS = frozenset({"celery", "http", "openapi", "workflow"})
 
@@ -22,12 +25,16 @@ BUILT_KINDS = frozenset({"celery", "http", "openapi", "workflow"})
 class Surroundings:
     """What is known of the world outside the document. `known_tasks` are the names of the
     Celery tasks that workers have announced; None: nobody knows. `across`: a workflow may run
-    those of other namespaces."""
+    those of other namespaces. `shortest_interval`: schedules are held to this pause, in
+    seconds. `known_workflows` are the names of those that are deployed in the document's own
+    namespace; None: nobody knows."""
 
     known_tasks: Collection[str] | None = None
     built_kinds: Collection[str] = BUILT_KINDS
     check_expression: CheckExpression | None = None
     across: bool = True
+    shortest_interval: float = 0.0
+    known_workflows: KnownWorkflows | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.document.checks.context import Context
 from orchestrator.document.model import escape
 from orchestrator.document.text import hint, listed, nearest, quoted
+from orchestrator.expressions import is_expression
 
 Json = Any
 
@@ -29,7 +30,34 @@ def check(context: Context) -> None:
                 context, site.body["catch"]["errors"], f"{site.pointer}/catch/errors", ("with",)
             )
         elif site.kind == "emit":
-            _unread(context, site.body["emit"]["event"], f"{site.pointer}/emit/event", ("with",))
+            _emitted(context, site.body["emit"]["event"], f"{site.pointer}/emit/event")
+        elif site.kind == "set":
+            _set(context, site.body["set"], f"{site.pointer}/set")
+
+
+def _emitted(context: Context, event: dict[str, Json], pointer: str) -> None:
+    """An event has a type, which stands in its attributes."""
+    _unread(context, event, pointer, ("with",))
+    if "with" not in event:
+        message = "missing key 'with': the attributes of the event, 'type' at least"
+        context.error(pointer, message, at_key=True)
+        return
+    for name in ("id", "source", "type"):
+        if event["with"].get(name) == "":
+            context.error(f"{pointer}/with/{name}", "must not be empty")
+
+
+def _set(context: Context, value: Json, pointer: str) -> None:
+    """The schema takes any text; one that is no expression would be all of the data."""
+    if not isinstance(value, str) or is_expression(value):
+        return
+    if not value.strip():
+        context.error(pointer, "should be a mapping or an expression '${ ... }', not an empty text")
+    elif not context.loose and "${" not in value:
+        message = (
+            f"the data becomes the text {quoted(value)}; an expression is written '${{ ... }}'"
+        )
+        context.warn(pointer, message)
 
 
 def _version(context: Context, version: str) -> None:

@@ -37,6 +37,9 @@ def check(context: Context) -> None:
     _near(context, "/document/metadata", context.metadata, DOCUMENT)
     policies = context.metadata.get("schedule") or {}
     _near(context, "/document/metadata/schedule", policies, SCHEDULE)
+    if policies and "schedule" not in context.document:
+        message = "these are policies of a 'schedule', which the document has not"
+        context.warn("/document/metadata/schedule", message, at_key=True)
     for site in context.sites:
         if site.metadata:
             known = COMPENSATION if site.within is Within.COMPENSATION else TASK
@@ -81,6 +84,11 @@ def _near(context: Context, pointer: str, metadata: Json, known: Iterable[str]) 
 
 
 def _heeded(context: Context, site: Site) -> None:
+    if "retry" in site.metadata and site.within is not Within.COMPENSATION:
+        message = (
+            "'retry' is heeded by compensations only; others stand in a 'try' with 'catch.retry'"
+        )
+        context.warn(f"{site.pointer}/metadata/retry", message, at_key=True)
     for key, kinds in _KINDS.items():
         if key in site.metadata and site.kind not in kinds:
             which = " and ".join(quoted(kind) for kind in kinds)

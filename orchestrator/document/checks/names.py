@@ -25,8 +25,10 @@ def check(context: Context) -> None:
     for site in context.sites:
         _task(context, site)
         _place_in_list(context, site)
-        for pointer, name in _variables(site):
+        variables = list(_variables(site))
+        for pointer, name in variables:
             _variable(context, pointer, name)
+        _apart(context, site, variables)
 
 
 def _task(context: Context, site: Site) -> None:
@@ -73,6 +75,17 @@ def _variables(site: Site) -> Iterator[tuple[str, str]]:
         for key in ("item", "at"):
             if key in (site.body.get("foreach") or {}):
                 yield f"{site.pointer}/foreach/{key}", site.body["foreach"][key]
+
+
+def _apart(context: Context, site: Site, variables: list[tuple[str, str]]) -> None:
+    """A loop's two variables have two names."""
+    given = {pointer.rpartition("/")[2]: name for pointer, name in variables}
+    if site.kind == "try" or not given:
+        return
+    item = given.get("each", given.get("item", "item"))
+    if item == given.get("at", "index"):
+        message = f"'${item}' cannot be both the item and its index"
+        context.error(variables[-1][0], message)
 
 
 def _variable(context: Context, pointer: str, name: str) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
-
+from orchestrator.document import cron_expression
 from orchestrator.document.checks.context import Context
-from orchestrator.document.durations import BadDuration, duration
+from orchestrator.document.cron_expression import BadCron
+from orchestrator.document.durations import BadDuration, duration, has_calendar_units
 from orchestrator.document.model import escape
 from orchestrator.document.sites import Site
 from orchestrator.document.text import listed, quoted
@@ -21,18 +20,10 @@ Json = Any
 
 MAX_RETRIES = 100_000
 
-#: Names of common cron expressions (crontab(5)).
-CRON_NAMES = frozenset(
-    {"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"}
-)
-
 #: What `${ .due }` and its like may name in the input of a schedule's instances.
 PLACEHOLDERS = ("due", "local", "schedule", "reason")
 
 _PLACEHOLDER = re.compile(rf"\$\{{\s*\.({'|'.join(PLACEHOLDERS)})\s*\}}")
-
-#: From when a cron expression is tried out; any date before a leap year's end will do.
-_TRIAL = datetime(2024, 1, 1)  # noqa: DTZ001 - times of day, wherever that is
 
 
 def check(context: Context) -> None:
@@ -87,10 +78,14 @@ def _duration(context: Context, pointer: str, value: Json) -> float | None:
     if value is None or is_expression(value):
         return None
     try:
-        return duration(value).total_seconds()
+        length = duration(value).total_seconds()
     except BadDuration as error:
         context.error(pointer, str(error))
         return None
+    if has_calendar_units(value):
+        message = "a year is 365 days here and a month 30, whenever it begins; days say the same"
+        context.warn(pointer, message)
+    return length
 
 
 def _look_back(context: Context, pointer: str, value: Json) -> None:
@@ -111,6 +106,9 @@ def _policy(context: Context, pointer: str, policy: Json) -> None:
     if not 0 <= count <= MAX_RETRIES:
         message = f"retries are counted from 0 to {MAX_RETRIES}"
         context.error(f"{pointer}/limit/attempt/count", message)
+    if not attempt and not limit.get("duration") and not {"delay", "backoff"} & policy.keys():
+        message = "tries again at once and without end: 'limit' or 'delay' is missing"
+        context.warn(pointer, message, at_key=True)
     _jitter(context, f"{pointer}/jitter", policy.get("jitter"))
     _backoff(context, f"{pointer}/backoff", policy.get("backoff") or {})
 
@@ -144,6 +142,15 @@ def _schedule(context: Context, schedule: Json) -> None:
         length = _fixed(context, f"/schedule/{key}", schedule.get(key))
         if length == 0 and key == "every":
             context.error("/schedule/every", "a schedule cannot fire without any pause")
+        elif length is not None and length < context.surroundings.shortest_interval:
+            message = (
+                f"fires every {context.surroundings.shortest_interval:g} s at most here"
+                " (ORCHESTRATOR_SHORTEST_INTERVAL)"
+            )
+            context.warn(f"/schedule/{key}", message)
+    if "every" in schedule and "cron" in schedule:
+        message = "'cron' and 'every' fire each by itself: this workflow has two schedules"
+        context.warn("/schedule/cron", message, at_key=True)
     if "cron" in schedule:
         _cron(context, schedule["cron"])
 
@@ -170,15 +177,10 @@ def _placeholders(context: Context, pointer: str, value: Json) -> None:
 
 
 def _cron(context: Context, expression: str) -> None:
-    if expression.strip().lower() in CRON_NAMES:
-        return
     try:
-        next(CronSim(expression, _TRIAL))
-    except CronSimError as error:
-        said = str(error)[:1].lower() + str(error)[1:]
-        context.error("/schedule/cron", f"{quoted(expression)} is no cron expression: {said}")
-    except StopIteration:
-        context.error("/schedule/cron", f"{quoted(expression)} never comes")
+        cron_expression.check(expression)
+    except BadCron as error:
+        context.error("/schedule/cron", f"{quoted(expression)} is no cron expression: {error}")
 
 
 def _policies_of_schedule(context: Context, policies: dict[str, Json]) -> None:
