@@ -15,6 +15,7 @@ from orchestrator import codec
 from orchestrator.core.values import Json
 from orchestrator.database import workflows
 from orchestrator.database.connection import Database
+from orchestrator.document.text import hint, nearest
 
 #: Versions remembered by one process.
 MOST = 1000
@@ -41,6 +42,19 @@ class Known:
 
 
 Name = tuple[str, str, str | None]
+
+
+def missing(database: Database, allowed: bool, *parts: str) -> str:
+    """That there is no workflow with this namespace, name and version, and which one may be
+    meant. Of a namespace that the caller may not see (`allowed`) nothing is said."""
+    shown = f"there is no workflow {'/'.join(part[:100] for part in parts)}"
+    if not allowed:
+        return shown
+    known = workflows.names(database, parts[0])
+    if parts[1] not in known:
+        return shown + hint(nearest(parts[1], known))
+    newest = workflows.get(database, parts[0], parts[1], None)
+    return f"{shown}; its newest version is {newest.version}" if newest else shown
 
 
 class Catalog:

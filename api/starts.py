@@ -9,7 +9,7 @@ from typing import Any
 
 from api import keyed, kinds, trace
 from api.bodies import too_large
-from api.catalog import Known, Name
+from api.catalog import Known, Name, missing
 from api.context import caller, state
 from api.moments import moment_at
 from api.problems import Problem
@@ -88,11 +88,13 @@ def _name(asked: dict[str, Any]) -> Name:
 def _version(asked: dict[str, Any], place: str) -> Known:
     """The version to run; another namespace's is as unknown as one that is not there."""
     name = _name(asked)
-    known = state().catalog.find(name) if caller().scope.has(name[0]) else None
+    allowed = caller().scope.has(name[0])
+    known = state().catalog.find(name) if allowed else None
     if known is None:
-        shown = "/".join(part[:100] for part in name if part)
-        errors = [{"pointer": f"{place}/workflow", "message": f"there is no workflow {shown}"}]
-        raise Problem(kinds.NOT_FOUND, errors[0]["message"], errors)
+        parts = [part for part in name if part]
+        message = missing(state().services.database, allowed, *parts)
+        errors = [{"pointer": f"{place}/workflow", "message": message}]
+        raise Problem(kinds.NOT_FOUND, message, errors)
     return known
 
 

@@ -8,6 +8,7 @@ from flask import Response
 
 from api import cursors, deployment, kinds
 from api.bodies import JSON
+from api.catalog import missing
 from api.context import entry, scope, state
 from api.problems import Problem
 from api.resource import Resource, View, listing, raw, respond, wants
@@ -119,8 +120,8 @@ def remove(namespace: str, name: str, version: str) -> Response:
 
 
 def _missing(*parts: str) -> Problem:
-    shown = "/".join(part[:100] for part in parts)
-    return Problem(kinds.NOT_FOUND, f"there is no workflow {shown}")
+    message = missing(state().services.database, scope().has(parts[0]), *parts)
+    return Problem(kinds.NOT_FOUND, message)
 
 
 def _find(namespace: str, name: str, version: str | None = None) -> Version:

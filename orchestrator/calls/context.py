@@ -69,13 +69,14 @@ class CallContext:
             if mentions(own.get(name)) or self.secrets.in_value(value)
         )
 
-    def fill(self, value: Json) -> Json:
-        """The value with every expression in it evaluated, `$secrets` included.
+    def fill(self, value: Json, place: str = "") -> Json:
+        """The value with every expression in it evaluated, `$secrets` included; `place` is
+        where it stands in its task, for errors.
 
         Raises `WorkflowError` (expression, 400; authorization, 403) and `EvaluatorUnavailable`.
         """
         try:
             variables = {**self.variables, **self.secrets.variables(value)}
-            return resolve(value, self.input, variables, self.evaluate)
+            return resolve(value, self.input, variables, self.evaluate, place)
         except ExpressionError as error:
             raise faults.expression(str(error)) from error

@@ -29,13 +29,15 @@ def ask(
     value: Json,
     extra: Mapping[str, Json] = NOTHING,
 ) -> Json:
-    """Evaluate one expression on a value; a failure is an `expression` fault."""
+    """Evaluate one expression on a value; a failure is an `expression` fault, which says where
+    in the task the expression stands."""
     names = expression.names
     variables = collect(draft, node, names, extra) if names else {}
     try:
         return draft.evaluate(expression.program, value, variables)
     except ExpressionError as error:
-        raise faults.expression(str(error)) from error
+        where = f" (in {expression.place})" if expression.place else ""
+        raise faults.expression(f"{error}{where}") from error
 
 
 def fill(
@@ -155,6 +157,6 @@ def workflow_output(draft: Draft, raw: Json) -> Json:
     return transformed(draft, None, plan.output, plan.output_schema, raw, "workflow's output")
 
 
-def as_program(value: Any) -> Expression | None:
+def as_program(value: Any, place: str) -> Expression | None:
     """A field that is always an expression, or None where it is not set."""
-    return Expression(value) if isinstance(value, str) else None
+    return Expression(value, place) if isinstance(value, str) else None

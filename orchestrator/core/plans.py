@@ -46,13 +46,13 @@ class Plan:
         self.task = task
         self.kind = task.kind
         self.loose = is_loose(task.workflow)
-        self.condition = Expression(body["if"]) if "if" in body else None
+        self.condition = Expression(body["if"], "if") if "if" in body else None
         taken, given, exported = (_part(body, name) for name in ("input", "output", "export"))
-        self.input = transformation(taken.get("from"), loose=self.loose)
+        self.input = transformation(taken.get("from"), "input.from", loose=self.loose)
         self.input_schema: Schema | None = schema_of(taken)
-        self.output = transformation(given.get("as"), loose=self.loose)
+        self.output = transformation(given.get("as"), "output.as", loose=self.loose)
         self.output_schema: Schema | None = schema_of(given)
-        self.export = transformation(exported.get("as"), loose=self.loose)
+        self.export = transformation(exported.get("as"), "export.as", loose=self.loose)
         self.export_schema: Schema | None = schema_of(exported)
         self.plain_input = self.input is None and self.input_schema is None
         self.plain_output = (
@@ -89,7 +89,7 @@ class Extension:
     def __init__(self, workflow: Workflow, ref: str, body: dict[str, Any]) -> None:
         self.ref = ref
         self.extend: str = body["extend"]
-        self.when = Expression(body["when"]) if "when" in body else None
+        self.when = Expression(body["when"], "when") if "when" in body else None
         self.before = workflow.tasks(ref + "/before")
         self.after = workflow.tasks(ref + "/after")
 
@@ -114,9 +114,9 @@ class WorkflowPlan:
     def __init__(self, workflow: Workflow) -> None:
         document, loose = workflow.document, is_loose(workflow)
         taken, given = (_part(document, name) for name in ("input", "output"))
-        self.input = transformation(taken.get("from"), loose=loose)
+        self.input = transformation(taken.get("from"), "input.from", loose=loose)
         self.input_schema = schema_of(taken)
-        self.output = transformation(given.get("as"), loose=loose)
+        self.output = transformation(given.get("as"), "output.as", loose=loose)
         self.output_schema = schema_of(given)
         self.timeout = timeout_of(document.get("timeout"), workflow.use)
         self.extensions = _extensions(workflow)
@@ -161,7 +161,7 @@ def timeout_of(value: Any, use: dict[str, Any]) -> Template | None:
         value = (use.get("timeouts") or {}).get(value)
     if not isinstance(value, dict) or "after" not in value:
         return None
-    return Template(value["after"])
+    return Template(value["after"], "timeout.after")
 
 
 def undo_of(task: Task) -> str | None:

@@ -48,16 +48,26 @@ class Policy:
     def __init__(self, definition: Mapping[str, Any]) -> None:
         limit = definition.get("limit") or {}
         each = limit.get("attempt") or {}
-        self.when = as_program(definition.get("when"))
-        self.except_when = as_program(definition.get("exceptWhen"))
-        self.delay = Template(definition.get("delay", {"seconds": 0}))
+        self.when = as_program(definition.get("when"), "retry.when")
+        self.except_when = as_program(definition.get("exceptWhen"), "retry.exceptWhen")
+        self.delay = Template(definition.get("delay", {"seconds": 0}), "retry.delay")
         self.backoff: Mapping[str, Any] = definition.get("backoff") or {}
         increment = (self.backoff.get("linear") or {}).get("increment")
-        self.increment = None if increment is None else Template(increment)
-        self.jitter = Template(definition["jitter"]) if "jitter" in definition else None
+        self.increment = (
+            None if increment is None else Template(increment, "retry.backoff.linear.increment")
+        )
+        self.jitter = (
+            Template(definition["jitter"], "retry.jitter") if "jitter" in definition else None
+        )
         self.count: int | None = each.get("count")
-        self.per_try = Template(each["duration"]) if "duration" in each else None
-        self.duration = Template(limit["duration"]) if "duration" in limit else None
+        self.per_try = (
+            Template(each["duration"], "retry.limit.attempt.duration")
+            if "duration" in each
+            else None
+        )
+        self.duration = (
+            Template(limit["duration"], "retry.limit.duration") if "duration" in limit else None
+        )
 
 
 def policy_of(value: Any, use: Mapping[str, Any]) -> Policy | None:

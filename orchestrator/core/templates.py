@@ -24,11 +24,13 @@ _NOW = re.compile(r"(?<![\w.$])now(?!\w)")
 
 class Expression:
     """A jq program and the names after a `$` in it: the arguments that it may need. `copies`:
-    it yields a part of what there is, so nothing larger."""
+    it yields a part of what there is, so nothing larger. `place` is where it stands in its
+    task, like `with.args[0]`."""
 
-    __slots__ = ("copies", "names", "program")
+    __slots__ = ("copies", "names", "place", "program")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, place: str = "") -> None:
+        self.place = place
         self.program = program_of(text)
         names = _NAME.findall(self.program)
         # Programs that mention `now` are given the transition's time.
@@ -46,12 +48,13 @@ Ask = Callable[[Expression], Json]
 
 
 class Template:
-    """A value of the document. `plain` templates have no expression in them."""
+    """A value of the document, which stands at `place` in its task. `plain` templates have no
+    expression in them."""
 
     __slots__ = ("plain", "tree")
 
-    def __init__(self, value: Json, *, loose: bool = False) -> None:
-        self.tree = _read(value, loose)
+    def __init__(self, value: Json, place: str = "", *, loose: bool = False) -> None:
+        self.tree = _read(value, place, loose)
         self.plain = not any(True for _ in _expressions(self.tree))
 
     def fill(self, ask: Ask) -> Json:
@@ -73,9 +76,9 @@ class _Guess:
 
     __slots__ = ("expression", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, place: str) -> None:
         self.text = text
-        self.expression = Expression(text)
+        self.expression = Expression(text, place)
 
     def fill(self, ask: Ask) -> Json:
         try:
@@ -84,15 +87,15 @@ class _Guess:
             return self.text
 
 
-def _read(value: Json, loose: bool) -> Any:
+def _read(value: Json, place: str, loose: bool) -> Any:
     if isinstance(value, str):
         if loose and value.strip():
-            return _Guess(value)
-        return Expression(value) if is_expression(value) else value
+            return _Guess(value, place)
+        return Expression(value, place) if is_expression(value) else value
     if isinstance(value, dict):
-        return {key: _read(item, loose) for key, item in value.items()}
+        return {key: _read(item, f"{place}.{key}", loose) for key, item in value.items()}
     if isinstance(value, list):
-        return [_read(item, loose) for item in value]
+        return [_read(item, f"{place}[{index}]", loose) for index, item in enumerate(value)]
     return value
 
 
@@ -122,12 +125,12 @@ def _fill(tree: Any, ask: Ask) -> Json:
     return tree
 
 
-def transformation(value: Json, *, loose: bool) -> Template | None:
+def transformation(value: Json, place: str = "", *, loose: bool) -> Template | None:
     """What an ``input.from``, ``output.as`` or ``export.as`` says: a string is always an
     expression, bare or in ``${ }``; anything else is a template."""
     if value is None:
         return None
-    template = Template(value, loose=loose)
+    template = Template(value, place, loose=loose)
     if isinstance(value, str) and not loose:
-        template.tree, template.plain = Expression(value), False
+        template.tree, template.plain = Expression(value, place), False
     return template

@@ -13,6 +13,7 @@ import jsonschema_rs
 
 from orchestrator.document.model import KINDS, escape, look_up
 from orchestrator.document.schema import Table
+from orchestrator.document.schema.extensions import DOCUMENT, SCHEDULE, TASK
 from orchestrator.document.schema.tasks import COMMON
 from orchestrator.document.text import hint, listed, nearest, quoted
 from orchestrator.errors import NotFound
@@ -109,13 +110,57 @@ def _unknown(case: Case) -> Iterator[Complaint]:
             message = f"a task is of one kind: {listed([kind, key], 'and')} exclude each other"
             yield Complaint(case.below(key), message, at_key=True)
             continue
-        meant = nearest(key, known)
+        belongs = _belongs(case, key)
+        meant = None if belongs else nearest(key, known)
         yield Complaint(
             case.below(key),
-            f"unknown key {quoted(key)}{hint(meant)}",
+            f"unknown key {quoted(key)}{belongs or hint(meant)}",
             at_key=True,
             explains=None if meant is None else case.below(meant),
         )
+
+
+def _belongs(case: Case, key: str) -> str | None:
+    """Where a known word belongs that stands in a wrong place; None where it is none."""
+    if case.pointer == "/document" and key in DOCUMENT:
+        return ": it belongs under 'metadata' of the 'document'"
+    if case.pointer == "/schedule" and key in SCHEDULE:
+        return ": it belongs under 'schedule' in the 'metadata' of the 'document'"
+    if not case.in_task:
+        return None
+    if key in TASK and key != "concurrency":
+        return ": it belongs under 'metadata' of the task"
+    if key == "concurrency":
+        return ": it belongs under 'metadata' of a 'for'"
+    if key in _ARGUMENTS and "call" in case.value:
+        return ": it belongs under 'with'"
+    return _ELSEWHERE.get(key)
+
+
+#: Words of a task that other languages have, and where ours has them.
+_ELSEWHERE: Mapping[str, str] = {
+    "retry": ": it belongs into a 'try', whose 'catch' has a 'retry'",
+    "retries": ": a 'try' tries again, whose 'catch' has a 'retry'",
+    "catch": ": it goes with 'try', which holds the tasks that may fail",
+    "onError": ": a 'try' with a 'catch' handles errors",
+    "errors": ": it belongs under 'catch' of a 'try'",
+    "when": ": the condition of a task is its 'if'",
+    "condition": ": the condition of a task is its 'if'",
+    "next": ": where it goes on is said by 'then'",
+    "foreach": ": it goes with 'listen'; a loop is a 'for'",
+    "until": ": it belongs under 'to' of a 'listen'",
+    "to": ": it belongs under 'listen'",
+    "in": ": it belongs under 'for'",
+    "branches": ": it belongs under 'fork'",
+}
+
+#: What calls are given, as people also write it beside them.
+_ARGUMENTS = frozenset(
+    {
+        "args", "arguments", "body", "endpoint", "headers", "kwargs", "method", "operationId",
+        "parameters", "params", "query", "task", "url",
+    }
+)  # fmt: skip
 
 
 def _required(case: Case) -> Iterator[Complaint]:

@@ -94,5 +94,5 @@ def arguments_of(work: Work, context: CallContext) -> Arguments:
 def _evaluated(call: dict[str, Any], context: CallContext) -> dict[str, Any]:
     """A task called by its name takes all of ``with`` as keyword arguments; ``call: celery``
     says itself which are which."""
-    filled: dict[str, Any] = context.fill(call.get("with") or {})
+    filled: dict[str, Any] = context.fill(call.get("with") or {}, "with")
     return filled if call.get("explicit") else {"kwargs": filled}

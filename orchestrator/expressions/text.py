@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from orchestrator.expressions.errors import ExpressionError
+
 Json = Any
 Evaluate = Callable[[str, Json, Mapping[str, Json]], Json]
 """`(program, value, variables) -> first result`; see `Evaluator.evaluate`."""
@@ -27,15 +29,33 @@ def program_of(text: str) -> str:
     return text.strip()[2:-1].strip() if is_expression(text) else text.strip()
 
 
-def resolve(value: Json, input: Json, variables: Mapping[str, Json], evaluate: Evaluate) -> Json:
+def resolve(
+    value: Json,
+    input: Json,
+    variables: Mapping[str, Json],
+    evaluate: Evaluate,
+    place: str = "",
+) -> Json:
     """`value` with every expression in it, however deep, replaced by its result on `input`.
+    `place` is where the value stands, like `with`: an error says which part of it failed.
 
     Keys are never expressions. Raises what `evaluate` raises.
     """
     if type(value) is str:
-        return evaluate(program_of(value), input, variables) if is_expression(value) else value
+        if not is_expression(value):
+            return value
+        try:
+            return evaluate(program_of(value), input, variables)
+        except ExpressionError as error:
+            raise type(error)(f"{error} (in {place})" if place else str(error)) from error
     if type(value) is dict:
-        return {key: resolve(item, input, variables, evaluate) for key, item in value.items()}
+        return {
+            key: resolve(item, input, variables, evaluate, f"{place}.{key}" if place else "")
+            for key, item in value.items()
+        }
     if type(value) is list:
-        return [resolve(item, input, variables, evaluate) for item in value]
+        return [
+            resolve(item, input, variables, evaluate, f"{place}[{index}]" if place else "")
+            for index, item in enumerate(value)
+        ]
     return value

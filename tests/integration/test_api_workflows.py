@@ -46,6 +46,7 @@ def test_a_version_never_changes(api: Api):
     api.deploy(document())
     other = api.post("/v1/workflows", json=document(do=[{"note": {"set": {"seen": False}}}]))
     assert (other.status_code, problem(other)) == (409, "version-exists")
+    assert other.json["detail"].endswith("give the document a new version")
     assert api.get("/v1/workflows/shop/order").json["document"] == document()
 
 
@@ -245,3 +246,40 @@ def test_a_sub_workflow_and_a_removal_never_leave_a_parent_waiting(api: Api):
     found = api.get(f"/v1/instances/{parent}").json
     assert found["status"] == "faulted"
     assert found["error"]["type"].endswith("/configuration")
+
+
+def test_a_workflow_that_is_not_there_may_be_misspelt(api: Api):
+    api.deploy(document("order"))
+    for name, version, said in (
+        ("ordr", None, "there is no workflow shop/ordr, did you mean 'order'?"),
+        ("else", None, "there is no workflow shop/else"),
+        ("order", "9.9.9", "there is no workflow shop/order/9.9.9; its newest version is 1.0.0"),
+    ):
+        workflow = {"namespace": "shop", "name": name}
+        if version:
+            workflow["version"] = version
+        answer = api.post("/v1/instances", json={"workflow": workflow})
+        assert (answer.status_code, answer.json["detail"]) == (404, said)
+    answer = api.get("/v1/workflows/shop/ordr")
+    assert answer.json["detail"] == "there is no workflow shop/ordr, did you mean 'order'?"
+
+
+def test_a_sub_workflow_that_its_namespace_lacks_is_a_warning(api: Api):
+    api.deploy(document("order"))
+    parent = document("parent")
+    target = {"namespace": "shop", "name": "ordr", "version": "latest"}
+    parent["do"] = [{"x": {"run": {"workflow": target}}}]
+    said = "no workflow 'ordr' is deployed in the namespace 'shop', did you mean 'order'?"
+    answer = api.post("/v1/workflows?dry_run=true", json=parent)
+    assert [warning["message"] for warning in answer.json["warnings"]] == [said]
+    refused = api.post("/v1/workflows?strict=true", json=parent)
+    assert (refused.status_code, refused.json["detail"]) == (422, said)
+
+
+def test_a_schedule_is_held_to_the_shortest_pause(api: Api):
+    fast = document("fast", schedule={"every": {"milliseconds": 10}})
+    answer = api.post("/v1/workflows", json=fast)
+    assert [warning["message"] for warning in answer.json["warnings"]] == [
+        "fires every 1 s at most here (ORCHESTRATOR_SHORTEST_INTERVAL)"
+    ]
+    assert api.all("select timing from orchestrator.schedules") == [({"every": 1.0},)]

@@ -22,7 +22,7 @@ def stack(
     database_url = request.getfixturevalue("module_database_url")
     broker_url = request.getfixturevalue("module_broker_url")
     folder: Path = tmp_path_factory.mktemp("schedules")
-    with Stack(folder, database_url, broker_url) as stack:
+    with Stack(folder, database_url, broker_url, shortest_interval="0.01") as stack:
         stack.api()
         stack.worker(concurrency=2)
         for name in ("one", "two"):

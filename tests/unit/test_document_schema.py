@@ -47,6 +47,32 @@ def test_the_promise_of_the_command_line():
         ),
         ("do:\n- a: {set: {x: 1}, iff: .y}", "3:20: unknown key 'iff', did you mean 'if'?"),
         ("do:\n- a: {set: {x: 1}, zzz: .y}", "3:20: unknown key 'zzz'"),
+        (
+            "do:\n- a: {call: t, compensate: {call: u}}",
+            "3:16: unknown key 'compensate': it belongs under 'metadata' of the task",
+        ),
+        (
+            "do:\n- a: {call: t, queue: q}",
+            "3:16: unknown key 'queue': it belongs under 'metadata' of the task",
+        ),
+        (
+            "do:\n- a: {call: t, retry: {delay: PT1S}}",
+            "3:16: unknown key 'retry': it belongs into a 'try', whose 'catch' has a 'retry'",
+        ),
+        (
+            "do: []\nschedule: {cron: '0 0 * * *', timezone: UTC}",
+            "3:31: unknown key 'timezone': it belongs under 'schedule' in the 'metadata' of the"
+            " 'document'",
+        ),
+        ("do:\n- a: {call: t, args: [1]}", "3:16: unknown key 'args': it belongs under 'with'"),
+        (
+            "do:\n- a: {call: http, with: {method: get, endpoint: https://x}, headers: {a: b}}",
+            "3:61: unknown key 'headers': it belongs under 'with'",
+        ),
+        (
+            "do:\n- a: {set: {x: 1}, when: .y}",
+            "3:20: unknown key 'when': the condition of a task is its 'if'",
+        ),
         ("do:\n- a: {set: {}}", "3:7: must not be empty"),
         ("do:\n- a: {set: [1]}", "3:12: should be a text or a mapping, not a list"),
         ("do:\n- a: {switch: []}", "3:7: must not be empty"),
@@ -144,6 +170,8 @@ def test_a_problem_is_told_in_words_and_at_its_place(text: str, expected: str):
          " not 'a.b'"),
         ("{dsl: '1.0.3', namespace: a, name: b, version: v1}",
          "1:58: should be a semantic version, like '1.0.0', not 'v1'"),
+        ("{dsl: '1.0.3', namespace: a, name: b, version: '1.0.0', onFault: hold}",
+         "1:67: unknown key 'onFault': it belongs under 'metadata' of the 'document'"),
         ("{dsl: '1.0.3', namespace: a, nam: b, version: '1.0.0'}",
          "1:40: unknown key 'nam', did you mean 'name'?"),
     ],

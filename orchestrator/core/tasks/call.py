@@ -61,6 +61,7 @@ class Call:
         name: str = body["call"]
         arguments = body.get("with") or {}
         queue: Json = metadata.get("queue")
+        place = "metadata.queue"
         self.priority: int | None = metadata.get("priority")
         self.target: str | None = None
         self.task: Template | None = None
@@ -73,13 +74,14 @@ class Call:
         else:
             self.kind, self.target = "celery", name
         if self.kind == "celery" and self.target is None:
+            place = "with.queue" if "queue" in arguments else place
             queue = arguments.get("queue", queue)
             self.priority = arguments.get("priority", self.priority)
-            self.task = Template(arguments.get("task"))
+            self.task = Template(arguments.get("task"), "with.task")
             arguments = {key: arguments[key] for key in ("args", "kwargs") if key in arguments}
-        self.queue = None if queue is None else Template(queue)
+        self.queue = None if queue is None else Template(queue, place)
         self.arguments = arguments
-        self.template = Template(arguments, loose=plan.loose)
+        self.template = Template(arguments, "with", loose=plan.loose)
         self.names = tuple(self.template.names())
         #: Arguments with secrets in them are evaluated by the worker, after its claim.
         self.deferred = any(name in self.names for name in SECRETS)

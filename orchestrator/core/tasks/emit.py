@@ -18,7 +18,7 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Fill in the event's attributes; those that are missing and required are made."""
     if plan.own is None:
         attributes = plan.task.body["emit"]["event"].get("with") or {}
-        plan.own = Template(attributes, loose=plan.loose)
+        plan.own = Template(attributes, "emit.event.with", loose=plan.loose)
     event = _event(draft, fill(draft, node, plan.own, node.input))
     draft.emitted.append(event)
     complete(draft, node, event)

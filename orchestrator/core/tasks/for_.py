@@ -38,9 +38,11 @@ class Loop:
         self.at: str = loop.get("at", "index")
         source = loop["in"]
         self.items: Expression | Template = (
-            Expression(source) if isinstance(source, str) else Template(source, loose=plan.loose)
+            Expression(source, "for.in")
+            if isinstance(source, str)
+            else Template(source, "for.in", loose=plan.loose)
         )
-        self.while_ = as_program(body.get("while"))
+        self.while_ = as_program(body.get("while"), "while")
         wanted = plan.task.metadata.get("concurrency")
         self.concurrency: int | None = max(1, wanted) if isinstance(wanted, int) else None
 

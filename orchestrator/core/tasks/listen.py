@@ -77,7 +77,7 @@ class Listening:
         self.look_back = None if look_back is None else seconds(look_back)
         self.read: str = body["listen"].get("read", "data")
         until = to.get("until") if self.mode == "any" else None
-        self.until = Expression(until) if isinstance(until, str) else None
+        self.until = Expression(until, "listen.to.until") if isinstance(until, str) else None
         self.until_mode: str | None = None
         self.until_filters: list[dict[str, Any]] = []
         if isinstance(until, Mapping):
@@ -116,9 +116,9 @@ class Iterator:
         self.item: str = body.get("item", "item")
         self.at: str = body.get("at", "index")
         given, kept = body.get("output") or {}, body.get("export") or {}
-        self.output = transformation(given.get("as"), loose=plan.loose)
+        self.output = transformation(given.get("as"), "foreach.output.as", loose=plan.loose)
         self.output_schema = schema_of(given)
-        self.export = transformation(kept.get("as"), loose=plan.loose)
+        self.export = transformation(kept.get("as"), "foreach.export.as", loose=plan.loose)
         self.export_schema = schema_of(kept)
 
 
@@ -189,7 +189,7 @@ def _correlates(listening: Listening) -> bool:
 def _expected(draft: Draft, node: Node, text: str) -> Json:
     """`expect` is a constant or an expression, which may be bare: then it begins as paths do."""
     if is_expression(text) or text.lstrip().startswith((".", "$")):
-        return ask(draft, node, Expression(text), node.input)
+        return ask(draft, node, Expression(text, "listen.to: expect"), node.input)
     return text
 
 

@@ -17,7 +17,7 @@ from orchestrator.core.work import Draft
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Fill in the error and raise it."""
     if plan.own is None:
-        plan.own = Template(_definition(plan), loose=plan.loose)
+        plan.own = Template(_definition(plan), "raise.error", loose=plan.loose)
     raise Faulted(node, _checked(fill(draft, node, plan.own, node.input)))
 
 

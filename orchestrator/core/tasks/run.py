@@ -43,9 +43,12 @@ class Process:
         self.awaits: bool = body.get("await", True) is not False
         self.returns: str | None = body.get("return")
         about = body.get(self.kind) or {}
-        self.target = Template({name: about.get(name) for name in ("namespace", "name", "version")})
+        named = {name: about.get(name) for name in ("namespace", "name", "version")}
+        self.target = Template(named, "run.workflow")
         given = about.get("input")
-        self.input = None if given is None else Template(given, loose=plan.loose)
+        self.input = (
+            None if given is None else Template(given, "run.workflow.input", loose=plan.loose)
+        )
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:

@@ -14,7 +14,7 @@ from orchestrator.core.work import Draft
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Fill in the template and complete with it."""
     if plan.own is None:
-        plan.own = Template(plan.task.body["set"], loose=plan.loose)
+        plan.own = Template(plan.task.body["set"], "set", loose=plan.loose)
     complete(draft, node, fill(draft, node, plan.own, node.input))
 
 

@@ -21,11 +21,13 @@ class Cases:
     __slots__ = ("conditions", "default")
 
     def __init__(self, cases: list[dict[str, dict[str, str]]]) -> None:
-        bodies = [body for case in cases for body in case.values()]
+        named = [item for case in cases for item in case.items()]
         self.conditions = [
-            (Expression(body["when"]), body["then"]) for body in bodies if "when" in body
+            (Expression(body["when"], f"switch.{name}.when"), body["then"])
+            for name, body in named
+            if "when" in body
         ]
-        defaults = [body["then"] for body in bodies if "when" not in body]
+        defaults = [body["then"] for _, body in named if "when" not in body]
         self.default = defaults[0] if defaults else None
 
 

@@ -49,8 +49,8 @@ class Catch:
         body = task.body.get("catch") or {}
         self.filter: Mapping[str, Any] = (body.get("errors") or {}).get("with") or {}
         self.name: str = body.get("as", "error")
-        self.when = as_program(body.get("when"))
-        self.except_when = as_program(body.get("exceptWhen"))
+        self.when = as_program(body.get("when"), "catch.when")
+        self.except_when = as_program(body.get("exceptWhen"), "catch.exceptWhen")
         self.policy = policy_of(body.get("retry"), task.workflow.use)
         self.then: str | None = body.get("then")
         self.handles = bool(body.get("do")) or self.then is not None

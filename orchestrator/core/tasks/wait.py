@@ -15,7 +15,7 @@ from orchestrator.core.work import Draft
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Set a timer; a wait for no time at all is over at once."""
     if plan.own is None:
-        plan.own = Template(plan.task.body["wait"])
+        plan.own = Template(plan.task.body["wait"], "wait")
     seconds = length(draft, node, plan.own, node.input)
     if seconds <= 0:
         return complete(draft, node, node.input)
