@@ -267,9 +267,3 @@ def test_a_workflow_runs_itself_until_its_condition_ends_it() -> None:
     id = world.start(input={"left": 5})
     assert world.instance(id).output == {"left": 0}
     assert len(world.rows) == 5
-
-
-def test_a_workflow_s_name_that_is_no_text_faults() -> None:
-    target = {"namespace": "test", "name": "${ 5 }", "version": "latest"}
-    world, id = run(doc({"t": {"run": {"workflow": target}}}))
-    assert world.instance(id).error["type"].endswith("/expression")

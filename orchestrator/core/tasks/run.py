@@ -90,8 +90,6 @@ def _target(draft: Draft, node: Node, process: Process) -> tuple[str, str]:
     """The namespace and the id of the workflow version. Whose documents a namespace takes, and
     whose secrets and outputs it may see, its keys say: a document grants it nothing more."""
     target = fill(draft, node, process.target, node.input)
-    if not all(value is None or isinstance(value, str) for value in target.values()):
-        raise faults.expression("namespace, name and version of a workflow are texts")
     namespace, name = target["namespace"], target["name"]
     version = target["version"] or "latest"
     if not all(isinstance(part, str) for part in (namespace, name, version)):
