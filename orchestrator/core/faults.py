@@ -99,8 +99,6 @@ def placed(error: Mapping[str, Json], ref: str) -> dict[str, Json]:
         if error.get(name) is not None:
             known[name] = error[name]
     known["instance"] = error.get("instance") or ref
-    if error.get("data") is not None:
-        known["data"] = error["data"]
     return known
 
 

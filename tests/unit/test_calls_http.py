@@ -514,6 +514,7 @@ def redirected(evaluator: Evaluator, path: str, **arguments: Any) -> tuple[Stub,
     [
         {"headers": {"X-Api-Key": "${ $secrets.a }", "X-Trace": "t"}},
         {"headers": {"X-Api-Key": "${ $secrets.a | @base64 }", "X-Trace": "t"}},
+        {"headers": {"X-Api-Key": "${ $secrets.a | explode | reverse | implode }"}},
         {"headers": '${ {"X-Api-Key": $secrets.a} }'},
         {"headers": {"Authorization": "${ $secret.a }", "X-Trace": "t"}},
         {"headers": {"Cookie": "${ $secret.a }", "X-Trace": "t"}},
@@ -528,7 +529,7 @@ def test_a_redirection_to_another_origin_takes_no_secret_along(
     ours = {"user-agent", "accept", "accept-encoding", "host", "connection", "x-trace"}
     assert set(first.requests[0].headers) - ours, "the secret was sent to whom it is for"
     assert set(other.requests[0].headers) <= ours
-    if isinstance(arguments["headers"], dict):
+    if "X-Trace" in arguments["headers"]:
         assert other.requests[0].headers["x-trace"] == "t"
 
 
