@@ -4,7 +4,7 @@ They are made from the environment (see `orchestrator.settings`). A project that
 own Celery app keeps its own settings, and calls `orchestrator.install(app)`.
 """
 
-from orchestrator.broker import celery_settings
+from orchestrator.broker_settings import celery_settings
 from orchestrator.settings import load_settings
 
 globals().update(celery_settings(load_settings()))

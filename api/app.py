@@ -8,47 +8,42 @@ from typing import TYPE_CHECKING, Any
 import flask_smorest  # type: ignore[import-untyped]
 from flask import Flask, current_app, g, request
 
-from api import (
-    administration,
-    commands,
-    deprecation,
-    docs,
+from api.http import etags, idempotency, problem_types, problems, trace_id
+from api.http.app_state import EXTENSION, AppState, state
+from api.http.authentication import Authenticator, Role
+from api.http.body_validators import Validators
+from api.http.problems import Problem
+from api.http.rate_limiter import Rate, RateLimiter
+from api.http.resource_blueprint import IdConverter, UncheckedId
+from api.resources import (
+    api_docs,
+    api_keys,
+    bulk_operations,
+    dead_letters,
+    event_stream,
     events,
     health,
     history,
+    instance_commands,
     instances,
-    keyed,
-    keys,
-    kinds,
-    letters,
     metrics,
-    operations,
-    problems,
     schedules,
     secrets,
     steps,
-    stream,
     subscriptions,
-    tags,
-    trace,
-    why,
+    system_overview,
+    wait_reasons,
     workflows,
 )
-from api.auth import Authenticator, Role
-from api.bodies import Validators
-from api.catalog import Catalog
-from api.context import EXTENSION, State, state
-from api.feed import Feed
-from api.gauges import Gauges
-from api.hints import Hints
-from api.limits import Rate, RateLimiter
-from api.problems import Problem
-from api.resource import GivenId, IdConverter
-from api.waiting import STREAMS, WAITS, Waiters
+from api.shared.gauge_cache import Gauges
+from api.shared.hint_sender import Hints
+from api.shared.instance_waiters import STREAMS, WAITS, Waiters
+from api.shared.live_feed import Feed
+from api.shared.workflow_cache import Catalog
 from orchestrator import log
 from orchestrator.clock import monotonic
 from orchestrator.metrics import Meter, Series
-from orchestrator.scheduler.presence import Presence
+from orchestrator.scheduler.process_announcement import Presence
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -60,17 +55,17 @@ RESOURCES = (
     instances,
     steps,
     history,
-    commands,
-    why,
-    letters,
-    operations,
+    instance_commands,
+    wait_reasons,
+    dead_letters,
+    bulk_operations,
     schedules,
-    stream,
+    event_stream,
     events,
     subscriptions,
-    administration,
+    system_overview,
     secrets,
-    keys,
+    api_keys,
 )
 
 #: The names of this machine. A page elsewhere whose name suddenly means 127.0.0.1 (DNS
@@ -116,7 +111,7 @@ def create_app(
     settings = services.settings
     app = _flask(list(settings.api_hosts) or (None if authenticate else LOCAL))
     described = _describe(app)
-    app.extensions[EXTENSION] = State(
+    app.extensions[EXTENSION] = AppState(
         services=services,
         authenticator=Authenticator(services.database, authenticate),
         catalog=Catalog(services.database),
@@ -130,12 +125,12 @@ def create_app(
         presence=Presence(services.database, "api", settings.broker_url),
     )
     app.register_blueprint(health.blueprint)
-    app.register_blueprint(docs.blueprint)
+    app.register_blueprint(api_docs.blueprint)
     app.register_blueprint(metrics.blueprint)
-    app.before_request(_admit)
-    app.wsgi_app = _Signed(app.wsgi_app, services.meter)  # type: ignore[method-assign]
+    app.before_request(_check_request)
+    app.wsgi_app = _ResponseHeaders(app.wsgi_app, services.meter)  # type: ignore[method-assign]
     problems.install(app)
-    log.add_context("request", trace.ids)
+    log.add_context("request", trace_id.ids)
     return app
 
 
@@ -151,12 +146,12 @@ def _flask(hosts: list[str] | None) -> Flask:
 
 
 class _Api(flask_smorest.Api):  # type: ignore[misc]  # it has no types
-    """flask-smorest without its own answers to errors: `api.problems` gives all of them."""
+    """flask-smorest without its own answers to errors: `api.http.problems` gives all of them."""
 
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def _register_error_handlers(self) -> None:
-        """Leave errors to `api.problems`."""
+        """Leave errors to `api.http.problems`."""
 
 
 def _describe(app: Flask) -> Any:
@@ -166,21 +161,19 @@ def _describe(app: Flask) -> Any:
     for resource in RESOURCES:
         api.register_blueprint(resource.blueprint)
     paths = api.spec._paths  # noqa: SLF001  apispec gives copies only
-    keyed.describe(paths)
-    tags.describe(paths)
-    deprecation.mark(app, paths)
+    idempotency.describe(paths)
+    etags.describe(paths)
     return api
 
 
-def _admit() -> None:
+def _check_request() -> None:
     """Let the request in, or refuse it before anything is read of its body."""
     if "\0" in request.path:
-        raise Problem(kinds.MALFORMED, "the path has the character NUL")
+        raise Problem(problem_types.MALFORMED, "the path has the character NUL")
     if "%2f" in request.environ.get("RAW_URI", "").partition("?")[0].lower():
         # The path was decoded before it was routed: an id with a slash would name another resource.
-        raise Problem(kinds.NOT_FOUND, "no part of a path has a slash in it")
+        raise Problem(problem_types.NOT_FOUND, "no part of a path has a slash in it")
     endpoint = request.endpoint
-    request.environ[deprecation.ENDPOINT] = endpoint
     request.environ[metrics.ROUTE] = request.url_rule.rule if request.url_rule else ""
     view = None if endpoint is None else current_app.view_functions[endpoint]
     least: Role | None = getattr(view, "least_role", None)
@@ -191,15 +184,15 @@ def _admit() -> None:
     if ours.authenticator.required:
         ours.limiter.count(g.caller.owner)
     if g.caller.role < least:
-        raise Problem(kinds.FORBIDDEN, f"this needs the role {least.name.lower()}")
+        raise Problem(problem_types.FORBIDDEN, f"this needs the role {least.name.lower()}")
     if request.method == "POST":
-        keyed.given_key()
+        idempotency.given_key()
     for name, value in (request.view_args or {}).items():
-        if isinstance(value, GivenId):
+        if isinstance(value, UncheckedId):
             request.view_args[name] = instances.identified(value)  # type: ignore[index]
 
 
-class _Signed:
+class _ResponseHeaders:
     """Puts on every answer what all of them carry: the request's id and the security headers;
     and counts it.
 
@@ -211,13 +204,12 @@ class _Signed:
         self._meter = meter
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        signs = [*SECURITY, (trace.HEADER, trace.begin(environ))]
+        signs = [*SECURITY, (trace_id.HEADER, trace_id.begin(environ))]
         began = monotonic()
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             metrics.answered(self._meter, environ, status, monotonic() - began)
-            told = [*signs, *deprecation.headers(environ)]
-            return start_response(status, _added(headers, told), *rest)
+            return start_response(status, _added(headers, signs), *rest)
 
         return self._app(environ, start)
 

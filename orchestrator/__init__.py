@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.errors import WorkflowError
-    from orchestrator.execution.current import CurrentStep, current_step
-    from orchestrator.execution.install import install
+    from orchestrator.execution.installation import install
+    from orchestrator.execution.step.current_step import CurrentStep, current_step
 
 __all__ = ["CurrentStep", "WorkflowError", "current_step", "install"]
 
 _HOMES = {
     "WorkflowError": "orchestrator.errors",
-    "CurrentStep": "orchestrator.execution.current",
-    "current_step": "orchestrator.execution.current",
-    "install": "orchestrator.execution.install",
+    "CurrentStep": "orchestrator.execution.step.current_step",
+    "current_step": "orchestrator.execution.step.current_step",
+    "install": "orchestrator.execution.installation",
 }
 
 

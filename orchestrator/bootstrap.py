@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.core import Limits
-from orchestrator.database import migrate
-from orchestrator.database import secrets as sealed
-from orchestrator.database.connection import Database
-from orchestrator.database.store import PostgresStore
-from orchestrator.database.time import DatabaseTime
-from orchestrator.event_handler.matching import EventHandler
+from orchestrator.core import Bounds
+from orchestrator.database.access import secret_queries as sealed
+from orchestrator.database.connection.database import Database
+from orchestrator.database.connection.database_clock import DatabaseClock
+from orchestrator.database.schema import upgrade
+from orchestrator.database.transitions.state_store import PostgresStore
+from orchestrator.event_handler.match_loop import EventHandler
 from orchestrator.expressions import Evaluator
 from orchestrator.expressions.sandbox import Sandbox
 from orchestrator.metrics import Meter
-from orchestrator.secrets import SecretSource
+from orchestrator.secrets.encryption import SecretCipher
+from orchestrator.secrets.sources import SecretSource
 from orchestrator.settings import Settings
-from orchestrator.state_manager import Bringer, Commander, StateManager, Workflows
+from orchestrator.state_manager import Commander, StateManager, TransitionRunner, WorkflowCache
 from orchestrator.task_dispatcher import TaskDispatcher
-from orchestrator.vault import Vault
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -33,12 +33,12 @@ class Services:
     database: Database
     dispatcher: TaskDispatcher
     evaluator: Evaluator
-    workflows: Workflows
+    workflows: WorkflowCache
     store: PostgresStore
     state: StateManager
     commander: Commander
     secrets: SecretSource
-    vault: Vault
+    vault: SecretCipher
     events: EventHandler
     meter: Meter
 
@@ -65,23 +65,23 @@ def services(
     that turns out to be none that this release works on.
     """
     meter = meter or Meter()
-    greet = None if checked else migrate.look
+    greet = None if checked else upgrade.check_connection
     database = Database(settings.database_url, size=settings.database_pool, keep=keep, greet=greet)
     dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout, meter)
     evaluator = Evaluator(Sandbox(settings.expression_cpu))
-    vault = Vault(settings.secrets_key)
+    vault = SecretCipher(settings.secrets_key)
     secrets = SecretSource(
         settings.secrets_dir,
         sealed=lambda reader, *of: sealed.opened(reader, vault, *of),
     )
     store = PostgresStore(database, secrets)
-    workflows = Workflows(store)
+    workflows = WorkflowCache(store)
     state = StateManager(
         store=store,
         dispatcher=dispatcher,
         workflows=workflows,
-        time=DatabaseTime(),
-        bringer=Bringer(evaluator.evaluate, _limits(settings), dispatcher.queue_of),
+        time=DatabaseClock(),
+        runner=TransitionRunner(evaluator.evaluate, _limits(settings), dispatcher.queue_of),
         meter=meter,
     )
     commander = Commander(workflows, _limits(settings), dispatcher.queue_of, meter=meter)
@@ -104,9 +104,9 @@ def services(
     )
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(settings: Settings) -> Bounds:
     """The core counts a number for each step and one for its completion."""
-    return Limits(
+    return Bounds(
         counter=2 * settings.max_steps,
         across=settings.run_across_namespaces,
         payload=settings.max_payload,

@@ -22,7 +22,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from orchestrator.settings import Settings, misspelt
 
 #: Names that a log record has for itself.
-_TAKEN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+_RESERVED = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 #: What tells of this moment what every line is to say: the step in hand, the request.
@@ -59,7 +59,7 @@ def get_logger(name: str) -> Any:
 
 def _free_names(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """``process=3`` would clash with the record's own field and raise: it becomes process_."""
-    for name in _TAKEN.intersection(event) - {"exc_info", "stack_info"}:
+    for name in _RESERVED.intersection(event) - {"exc_info", "stack_info"}:
         event[f"{name}_"] = event.pop(name)
     return event
 
@@ -115,7 +115,7 @@ def _as_json(choice: str, stream: TextIO) -> bool:
     return choice == "json" or (choice == "auto" and not stream.isatty())
 
 
-def _sentence_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _message_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Name the sentence ``message``, and let what a reader looks for first come first."""
     first = {"timestamp": event.pop("timestamp"), "level": event.pop("level")}
     return {**first, "message": event.pop("event"), **event}
@@ -144,6 +144,6 @@ def _visible(character: str) -> str:
 
 _JSON: tuple[Processor, ...] = (
     structlog.processors.format_exc_info,
-    _sentence_first,
+    _message_first,
     structlog.processors.JSONRenderer(),
 )

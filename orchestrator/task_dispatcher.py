@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from kombu import Queue
 
-from orchestrator import broker
+from orchestrator import broker_settings
+from orchestrator.argument_repr import arguments_repr
 from orchestrator.clock import monotonic
-from orchestrator.core.values import Attempt
-from orchestrator.database.attempts import Ready
-from orchestrator.display import displayed
+from orchestrator.core.model import Attempt
+from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
 from orchestrator.log import get_logger
+from orchestrator.message_names import ADVANCE, MATCH
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
-from orchestrator.names import ADVANCE, MATCH
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -56,13 +56,13 @@ class Message:
     task: str
     queue: str
     arguments: tuple[str, ...] = ()
-    step: Ready | None = None
+    step: PublishableAttempt | None = None
 
 
-def _of_step(step: Ready) -> dict[str, Any]:
+def _of_step(step: PublishableAttempt) -> dict[str, Any]:
     """What a step's message says besides its task. The arguments are for people: they are
     shown by Flower and in logs, and read by nobody else."""
-    args, kwargs = displayed(step.call) if step.call else ("(...)", "{...}")
+    args, kwargs = arguments_repr(step.call) if step.call else ("(...)", "{...}")
     return {"time_limit": step.time_limit, "argsrepr": args, "kwargsrepr": kwargs}
 
 
@@ -99,7 +99,7 @@ class TaskDispatcher:
 
     @cached_property
     def _publishers(self) -> ProducerPool:
-        return broker.publishers(self._app, self._timeout)
+        return broker_settings.publishers(self._app, self._timeout)
 
     def close(self) -> None:
         """Close the connections; the next message makes new ones."""
@@ -118,7 +118,7 @@ class TaskDispatcher:
             self._queues[attempt.task] = known
         return known
 
-    def publish(self, attempts: Iterable[Ready]) -> None:
+    def publish(self, attempts: Iterable[PublishableAttempt]) -> None:
         """Send each attempt's message; what fails is logged, and sent again by a beat."""
         self._send(Message(ready.task, ready.queue, step=ready) for ready in attempts)
 
@@ -178,7 +178,7 @@ class TaskDispatcher:
         if producer.connection.transport.driver_type == "amqp":
             self._deliver(producer, waiting[0])
         else:
-            broker.keep_client(producer.channel)
+            broker_settings.keep_client(producer.channel)
             count = min(len(waiting), PORTION)
             with producer.batch() if count > 1 else nullcontext():
                 for at in range(count):
@@ -200,7 +200,9 @@ class TaskDispatcher:
         if returned is None:
             return
         if message.queue == self._control_queue:
-            broker.queue(message.queue, broker.url_of(self._app))(producer.channel).declare()
+            broker_settings.queue(message.queue, broker_settings.url_of(self._app))(
+                producer.channel
+            ).declare()
             self._send_one(producer, message)
         elif message.queue not in self._missing:
             self._missing.add(message.queue)
@@ -227,7 +229,7 @@ class TaskDispatcher:
             body.headers[HEADER] = {"instance": step.instance, "step": step.step, "v": VERSION}
             if step.priority is not None:
                 redis = producer.connection.transport.driver_type == "redis"
-                body.properties["priority"] = broker.priority(step.priority, redis=redis)
+                body.properties["priority"] = broker_settings.priority(step.priority, redis=redis)
         self._app.amqp.send_task_message(
             producer,
             message.task,

@@ -63,11 +63,11 @@ def postgres_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def template(postgres_url: str) -> Iterator[str]:
     """The name of a migrated database that each test's is copied from."""
-    from orchestrator.database import migrate
+    from orchestrator.database.schema import upgrade
 
     name = f"template_{os.getpid()}"
     _execute(postgres_url, f"create database {name}")
-    migrate.upgrade(_database(postgres_url, name))
+    upgrade.upgrade(_database(postgres_url, name))
     yield name
     _execute(postgres_url, f"drop database if exists {name} with (force)")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from api.moments import in_utc
+from api.schemas.timestamps import in_utc
 
 #: No control, zero-width or direction-changing characters: what is seen is what is there.
 PRINTABLE = (

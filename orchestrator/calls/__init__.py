@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.calls import faults, http, openapi
+from orchestrator.calls import call_errors, http, openapi
 from orchestrator.calls.authentication import structured
-from orchestrator.calls.context import CallContext
-from orchestrator.core.authored import authored
+from orchestrator.calls.call_context import CallContext
+from orchestrator.core.document_arguments import authored
 from orchestrator.errors import WorkflowError
 
 Json = Any
@@ -38,7 +38,7 @@ def perform(call: Mapping[str, Json], context: CallContext) -> Json:
     """
     kind = KINDS.get(str(call.get("kind")))
     if kind is None:
-        raise faults.configuration(f"calls of kind {call.get('kind')!r} are not supported")
+        raise call_errors.configuration(f"calls of kind {call.get('kind')!r} are not supported")
     if call.get("deferred"):
         context = deferred(call, context)
     try:

@@ -9,13 +9,13 @@ from typing import Any
 
 import httpx2
 
-from orchestrator.calls import faults, oauth2
-from orchestrator.calls.context import CallContext
-from orchestrator.calls.exchange import Credentials
-from orchestrator.calls.tokens import Token
-from orchestrator.calls.uris import text_of
-from orchestrator.core import authored
-from orchestrator.core.faults import Fault
+from orchestrator.calls import call_errors, oauth2
+from orchestrator.calls.call_context import CallContext
+from orchestrator.calls.http_exchange import Credentials
+from orchestrator.calls.token_cache import Token
+from orchestrator.calls.uri_template import text_of
+from orchestrator.core import document_arguments
+from orchestrator.core.dsl_errors import Fault
 from orchestrator.errors import WorkflowError
 
 Json = Any
@@ -33,7 +33,7 @@ def credentials_of(policy: Json, context: CallContext) -> Credentials:
     for scheme, credentials in _SCHEMES.items():
         if scheme in found:
             return credentials(_properties(scheme, found[scheme], context), context)
-    raise faults.configuration(f"the authentication is none of {', '.join(_SCHEMES)}")
+    raise call_errors.configuration(f"the authentication is none of {', '.join(_SCHEMES)}")
 
 
 def _defined(policy: Json, context: CallContext) -> Mapping[str, Json]:
@@ -41,10 +41,10 @@ def _defined(policy: Json, context: CallContext) -> Mapping[str, Json]:
     name = policy.get("use") if isinstance(policy, dict) else policy
     if isinstance(name, str):
         if name not in context.authentications:
-            raise faults.configuration(f"there is no authentication named {name!r}")
-        policy = structured(authored.policy, context.authentications[name], context)
+            raise call_errors.configuration(f"there is no authentication named {name!r}")
+        policy = structured(document_arguments.policy, context.authentications[name], context)
     if not isinstance(policy, dict):
-        raise faults.configuration("an authentication is an object, or the name of one")
+        raise call_errors.configuration("an authentication is an object, or the name of one")
     return policy
 
 
@@ -70,7 +70,7 @@ def _properties(scheme: str, value: Json, context: CallContext) -> Mapping[str, 
     if scheme == "bearer" and isinstance(value, str):
         return {"token": value}
     if not isinstance(value, dict):
-        raise faults.configuration(f"the {scheme} authentication is not an object")
+        raise call_errors.configuration(f"the {scheme} authentication is not an object")
     return value
 
 
@@ -98,7 +98,7 @@ def _oidc(properties: Mapping[str, Json], context: CallContext) -> Credentials:
 
 def _token(token: Token, context: CallContext) -> Credentials:
     authorized = _authorization(f"{token.scheme} {token.value}")
-    return replace(authorized, refused=lambda: context.tokens.drop(token))
+    return replace(authorized, on_rejected=lambda: context.tokens.remove(token))
 
 
 _SCHEMES = {
@@ -117,5 +117,5 @@ def _authorization(value: str) -> Credentials:
 def _required(properties: Mapping[str, Json], name: str) -> str:
     value = properties.get(name)
     if value is None or isinstance(value, dict | list):
-        raise faults.configuration(f"the authentication lacks its {name}")
+        raise call_errors.configuration(f"the authentication lacks its {name}")
     return text_of(value)

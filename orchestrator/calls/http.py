@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from orchestrator import codec
-from orchestrator.calls import faults
+from orchestrator import json_codec
+from orchestrator.calls import call_errors
 from orchestrator.calls.authentication import credentials_of
-from orchestrator.calls.context import CallContext
-from orchestrator.calls.exchange import Request, exchange, headers_of, output_of, query_of
-from orchestrator.calls.uris import expand
+from orchestrator.calls.call_context import CallContext
+from orchestrator.calls.http_exchange import Request, exchange, headers_of, output_of, query_of
+from orchestrator.calls.uri_template import expand
 from orchestrator.outbound import Confined
 
 Json = Any
@@ -25,7 +25,7 @@ def perform(arguments: Mapping[str, Json], context: CallContext) -> Json:
     """
     method = arguments.get("method")
     if not isinstance(method, str):
-        raise faults.validation("the call has no method")
+        raise call_errors.validation("the call has no method")
     uri, policy = endpoint_of(arguments.get("endpoint"), context)
     follows = arguments.get("redirect") is True
     headers = headers_of(arguments.get("headers"))
@@ -58,7 +58,7 @@ def endpoint_of(endpoint: Json, context: CallContext) -> tuple[str, Json]:
     if isinstance(endpoint, dict):
         uri, policy = endpoint.get("uri"), endpoint.get("authentication")
     if not isinstance(uri, str):
-        raise faults.validation("the endpoint of a call is a URI, or an object with one")
+        raise call_errors.validation("the endpoint of a call is a URI, or an object with one")
     return expand(uri, context.input), policy
 
 
@@ -74,7 +74,7 @@ def body_of(
         return body.encode(), _typed(headers, declared, "text/plain; charset=utf-8")
     if (declared or "").lower().startswith("application/x-www-form-urlencoded"):
         return urlencode(query_of(body)).encode(), headers
-    return codec.encode(body), _typed(headers, declared, "application/json")
+    return json_codec.encode(body), _typed(headers, declared, "application/json")
 
 
 def _typed(

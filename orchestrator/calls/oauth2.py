@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from orchestrator import clock, codec
-from orchestrator.calls import faults
-from orchestrator.calls.content import content_of
-from orchestrator.calls.exchange import is_success, translated
-from orchestrator.calls.tokens import Token
-from orchestrator.calls.uris import expand, text_of
+from orchestrator import clock, json_codec
+from orchestrator.calls import call_errors
+from orchestrator.calls.http_content import content_of
+from orchestrator.calls.http_exchange import is_success, translated
+from orchestrator.calls.token_cache import Token
+from orchestrator.calls.uri_template import expand, text_of
 
 if TYPE_CHECKING:
-    from orchestrator.calls.context import CallContext
+    from orchestrator.calls.call_context import CallContext
 
 Json = Any
 
@@ -38,22 +38,24 @@ def token_of(properties: Mapping[str, Json], context: CallContext, *, oidc: bool
     Raises `WorkflowError`: configuration, authentication (the endpoint gave none, or one of
     another issuer), communication, timeout, authorization.
     """
-    place = _place(properties, context, oidc)
+    place = _token_endpoint(properties, context, oidc)
     # The place as it was resolved: one template stands for the endpoints of many tenants.
-    key = codec.dumps([oidc, place.url, dict(properties)])
+    key = json_codec.dumps([oidc, place.url, dict(properties)])
     kept = context.tokens.get(key)
     if kept is not None:
         return kept
-    return context.tokens.keep(key, _ask(properties, place, context, oidc))
+    return context.tokens.put(key, _request_token(properties, place, context, oidc))
 
 
-def _ask(properties: Mapping[str, Json], place: _Place, context: CallContext, oidc: bool) -> Token:
+def _request_token(
+    properties: Mapping[str, Json], place: _TokenEndpoint, context: CallContext, oidc: bool
+) -> Token:
     endpoint = _discovered(place.url, context) if place.discovery else place.url
     fields, headers = _request(properties, endpoint)
     if oidc and "openid" not in fields.get("scope", "").split():  # OpenID Connect Core, 3.1.2.1
         fields["scope"] = f"{fields.get('scope', '')} openid".strip()
     encoding = _object(properties, "request").get("encoding") or _FORM
-    body = codec.encode(fields) if encoding == _JSON else urlencode(fields).encode()
+    body = json_codec.encode(fields) if encoding == _JSON else urlencode(fields).encode()
     with translated():
         response = context.outbound.send(
             "POST",
@@ -64,17 +66,16 @@ def _ask(properties: Mapping[str, Json], place: _Place, context: CallContext, oi
         )
     answer = content_of(response)
     if not is_success(response.status):
-        raise faults.authentication(
-            f"{endpoint} gave no token ({response.status}): {_why(context.secrets.mask(answer))}"
-        )
+        reason = _error_description(context.secrets.mask(answer))
+        raise call_errors.authentication(f"{endpoint} gave no token ({response.status}): {reason}")
     token = answer.get("access_token") if isinstance(answer, dict) else None
     if not isinstance(token, str):
-        raise faults.authentication(f"{endpoint} answered without an access token")
+        raise call_errors.authentication(f"{endpoint} answered without an access token")
     _check_issuer(token, properties)
     return Token(_scheme(answer), token, _lifetime(answer))
 
 
-def _why(answer: Json) -> str:
+def _error_description(answer: Json) -> str:
     """What an error response says (RFC 6749, 5.2); never the whole of it."""
     if not isinstance(answer, dict):
         return "it does not say why"
@@ -93,30 +94,32 @@ def _lifetime(answer: Mapping[str, Json]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _TokenEndpoint:
     """A token endpoint's URL, or that of the discovery document that names it."""
 
     url: str
     discovery: bool = False
 
 
-def _place(properties: Mapping[str, Json], context: CallContext, oidc: bool) -> _Place:
+def _token_endpoint(
+    properties: Mapping[str, Json], context: CallContext, oidc: bool
+) -> _TokenEndpoint:
     """Where tokens are: below the authority, or where its discovery document says.
 
     An `oidc` authority that is a token endpoint itself is taken as such, as other runtimes do.
     """
     authority = properties.get("authority")
     if not isinstance(authority, str):
-        raise faults.configuration("the authentication lacks its authority")
+        raise call_errors.configuration("the authentication lacks its authority")
     authority = expand(authority, context.input).rstrip("/")
     if authority.endswith(WELL_KNOWN):
-        return _Place(authority, discovery=True)
+        return _TokenEndpoint(authority, discovery=True)
     if oidc:
         if authority.endswith("/token"):
-            return _Place(authority)
-        return _Place(authority + WELL_KNOWN, discovery=True)
+            return _TokenEndpoint(authority)
+        return _TokenEndpoint(authority + WELL_KNOWN, discovery=True)
     path = _object(properties, "endpoints").get("token") or "/oauth2/token"
-    return _Place(f"{authority}/{expand(str(path), context.input).lstrip('/')}")
+    return _TokenEndpoint(f"{authority}/{expand(str(path), context.input).lstrip('/')}")
 
 
 def _discovered(url: str, context: CallContext) -> str:
@@ -125,7 +128,7 @@ def _discovered(url: str, context: CallContext) -> str:
     document = content_of(response) if is_success(response.status) else None
     endpoint = document.get("token_endpoint") if isinstance(document, dict) else None
     if not isinstance(endpoint, str):
-        raise faults.communication(
+        raise call_errors.communication(
             response.status if not is_success(response.status) else 502,
             f"{url} does not tell a token endpoint",
         )
@@ -146,7 +149,7 @@ def _request(
     elif grant == _EXCHANGE:
         fields.update(_tokens(properties))
     else:
-        raise faults.configuration(f"the grant {grant!r} cannot be used without a person")
+        raise call_errors.configuration(f"the grant {grant!r} cannot be used without a person")
     if properties.get("scopes"):
         fields["scope"] = " ".join(map(text_of, properties["scopes"]))
     if properties.get("audiences"):
@@ -163,7 +166,7 @@ def _tokens(properties: Mapping[str, Json]) -> dict[str, str]:
             fields[f"{role}_token"] = text_of(given.get("token"))
             fields[f"{role}_token_type"] = text_of(given.get("type"))
     if "subject_token" not in fields:
-        raise faults.configuration("a token exchange needs its subject")
+        raise call_errors.configuration("a token exchange needs its subject")
     return fields
 
 
@@ -180,7 +183,7 @@ def _client(
     if method in ("client_secret_jwt", "private_key_jwt"):
         assertion = text_of(client.get("assertion"))
         if not assertion and method == "private_key_jwt":
-            raise faults.configuration("private_key_jwt needs the client's assertion")
+            raise call_errors.configuration("private_key_jwt needs the client's assertion")
         assertion = assertion or _assertion(name, secret, endpoint)
         fields = {"client_assertion_type": _ASSERTION, "client_assertion": assertion}
         return {**({"client_id": name} if name else {}), **fields}, []
@@ -218,7 +221,7 @@ def _check_issuer(token: str, properties: Mapping[str, Json]) -> None:
         return
     issuer = said.get("iss") if isinstance(said, dict) else None
     if issuer is not None and issuer not in issuers:
-        raise faults.authentication(f"the token is of {issuer!r}, which is no listed issuer")
+        raise call_errors.authentication(f"the token is of {issuer!r}, which is no listed issuer")
 
 
 def _object(properties: Mapping[str, Json], name: str) -> Mapping[str, Json]:
@@ -226,5 +229,5 @@ def _object(properties: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise faults.configuration(f"the authentication's {name} is not an object")
+        raise call_errors.configuration(f"the authentication's {name} is not an object")
     return value

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.calls import faults, openapi_document
+from orchestrator.calls import call_errors, openapi_document
 from orchestrator.calls.authentication import credentials_of
-from orchestrator.calls.context import CallContext
-from orchestrator.calls.exchange import exchange, failure, is_success, output_of, translated
+from orchestrator.calls.call_context import CallContext
 from orchestrator.calls.http import endpoint_of
+from orchestrator.calls.http_exchange import exchange, failure, is_success, output_of, translated
 from orchestrator.calls.openapi_request import request_of
 
 Json = Any
@@ -24,11 +24,11 @@ def perform(arguments: Mapping[str, Json], context: CallContext) -> Json:
     url, document = _document(arguments.get("document"), context)
     operation_id = arguments.get("operationId")
     if not isinstance(operation_id, str):
-        raise faults.validation("the call has no operationId")
+        raise call_errors.validation("the call has no operationId")
     operation = openapi_document.operation(document, operation_id, url)
     parameters = arguments.get("parameters") or {}
     if not isinstance(parameters, dict):
-        raise faults.validation("the parameters of a call must be an object")
+        raise call_errors.validation("the parameters of a call must be an object")
     secret = context.secret_members("parameters", parameters)
     request = request_of(
         operation, parameters, redirect=arguments.get("redirect") is True, secret=secret

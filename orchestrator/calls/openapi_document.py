@@ -12,8 +12,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from orchestrator import codec
-from orchestrator.calls import faults
+from orchestrator import json_codec
+from orchestrator.calls import call_errors
 
 Json = Any
 Object = Mapping[str, Json]
@@ -46,14 +46,14 @@ def read(content: bytes) -> Object:
     """Read a document in JSON or YAML. Raises `WorkflowError` (configuration)."""
     try:
         plain = content.removeprefix(codecs.BOM_UTF8)
-        document = codec.loads(plain) if plain.lstrip()[:1] == b"{" else _yaml(plain)
-    except (codec.NotJson, YAMLError, ValueError, RecursionError) as error:
-        raise faults.configuration(f"the OpenAPI document cannot be read: {error}") from error
+        document = json_codec.loads(plain) if plain.lstrip()[:1] == b"{" else _yaml(plain)
+    except (json_codec.NotJson, YAMLError, ValueError, RecursionError) as error:
+        raise call_errors.configuration(f"the OpenAPI document cannot be read: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
-        raise faults.configuration("the document is not of OpenAPI: it has no paths")
+        raise call_errors.configuration("the document is not of OpenAPI: it has no paths")
     version = str(document.get("swagger") or document.get("openapi") or "")
     if not version.startswith(("2.", "3.")):
-        raise faults.configuration(f"OpenAPI {version or 'of no version'} is not supported")
+        raise call_errors.configuration(f"OpenAPI {version or 'of no version'} is not supported")
     return document
 
 
@@ -76,7 +76,7 @@ def operation(document: Object, operation_id: str, source: str) -> Operation:
                 return _of_swagger(document, operation_id, method, url, found, parameters)
             url = _server(document, item, found, source) + path
             return _of_openapi(document, operation_id, method, url, found, parameters)
-    raise faults.configuration(f"the OpenAPI document has no operation {operation_id!r}")
+    raise call_errors.configuration(f"the OpenAPI document has no operation {operation_id!r}")
 
 
 def _operations(document: Object) -> Iterator[tuple[str, Object, str, Object]]:
@@ -96,12 +96,12 @@ def resolve(document: Object, value: Json) -> Object:
         if not isinstance(reference, str):
             return value
         value = _at(document, reference)
-    raise faults.configuration("the OpenAPI document refers in circles")
+    raise call_errors.configuration("the OpenAPI document refers in circles")
 
 
 def _at(document: Object, reference: str) -> Json:
     if not reference.startswith("#/"):
-        raise faults.configuration(f"the reference {reference!r} leaves the OpenAPI document")
+        raise call_errors.configuration(f"the reference {reference!r} leaves the OpenAPI document")
     found: Json = document
     for part in unquote(reference[2:]).split("/"):
         key = part.replace("~1", "/").replace("~0", "~")

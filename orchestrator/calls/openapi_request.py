@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from orchestrator import codec
-from orchestrator.calls import faults
-from orchestrator.calls.exchange import Request, query_of
+from orchestrator import json_codec
+from orchestrator.calls import call_errors
+from orchestrator.calls.http_exchange import Request, query_of
 from orchestrator.calls.openapi_document import Object, Operation
-from orchestrator.calls.uris import text_of
+from orchestrator.calls.uri_template import text_of
 
 Json = Any
 Pairs = list[tuple[str, str]]
@@ -80,7 +80,7 @@ def _refuse_missing(operation: Operation, values: Mapping[str, Json]) -> None:
         if parameter.get("required") is True and values.get(parameter["name"]) is None
     ]
     if missing:
-        raise faults.validation(f"the operation {operation.id} needs {', '.join(missing)}")
+        raise call_errors.validation(f"the operation {operation.id} needs {', '.join(missing)}")
 
 
 def _url(url: str, path: Pairs) -> str:
@@ -93,7 +93,7 @@ def _written(parameter: Object, value: Json) -> Pairs:
     """A parameter's names and values, as its style has them (OpenAPI 3, Style Values)."""
     name, place = parameter["name"], parameter["in"]
     if "content" in parameter:
-        return [(name, _escape(place)(codec.dumps(value)))]
+        return [(name, _escape(place)(json_codec.dumps(value)))]
     if "collectionFormat" in parameter and isinstance(value, list):
         return _collection(name, place, parameter["collectionFormat"], value)
     style = parameter.get("style") or _STYLES[place]
@@ -145,7 +145,7 @@ def _flat(
 
 
 def _scalar(value: Json) -> str:
-    return codec.dumps(value) if isinstance(value, dict | list) else text_of(value)
+    return json_codec.dumps(value) if isinstance(value, dict | list) else text_of(value)
 
 
 def _escape(place: str) -> Callable[[str], str]:
@@ -166,7 +166,7 @@ def _body(operation: Operation, values: Mapping[str, Json]) -> tuple[str | None,
     value: Json = rest[operation.body_name] if named else rest
     if not named and not rest:
         if operation.body_required:
-            raise faults.validation(f"the operation {operation.id} needs a body")
+            raise call_errors.validation(f"the operation {operation.id} needs a body")
         return None, None
     return _encoded(media, value)
 
@@ -183,7 +183,7 @@ def _encoded(media: str, value: Json) -> tuple[str, bytes]:
         return media, urlencode(query_of(value)).encode()
     if isinstance(value, str) and "json" not in media:
         return media, value.encode()
-    return media, codec.encode(value)
+    return media, json_codec.encode(value)
 
 
 def _multipart(media: str, value: Json) -> tuple[str, bytes]:

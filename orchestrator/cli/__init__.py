@@ -1,58 +1,56 @@
 """The command line, `orchestrator`: one module a group of commands.
 
-Data goes to stdout, progress and errors to stderr; exit statuses are in `exits`.
+Data goes to stdout, progress and errors to stderr; exit statuses are in `exit_codes`.
 """
 
 from __future__ import annotations
 
 import click
 
-from orchestrator.cli.group import LazyGroup
+from orchestrator.cli.lazy_group import LazyGroup
 from orchestrator.cli.options import Shared, shared_options
-
-_HERE = "orchestrator.cli"
 
 
 @click.group(
     "orchestrator",  # by this name Celery and Flask mount it
     cls=LazyGroup,
     commands_at={
-        "dev": f"{_HERE}.dev:dev",
-        "demo": f"{_HERE}.demo:demo",
-        "api": f"{_HERE}.processes:api",
-        "worker": f"{_HERE}.processes:worker",
-        "beat": f"{_HERE}.processes:beat",
-        "db": f"{_HERE}.database:db",
-        "init": f"{_HERE}.init:init",
-        "validate": f"{_HERE}.documents:validate",
-        "deploy": f"{_HERE}.documents:deploy",
-        "workflow": f"{_HERE}.workflows:workflow",
-        "run": f"{_HERE}.start:run",
-        "start": f"{_HERE}.start:start",
-        "list": f"{_HERE}.look:list_instances",
-        "show": f"{_HERE}.look:show",
-        "history": f"{_HERE}.look:history",
-        "watch": f"{_HERE}.look:watch",
-        "suspend": f"{_HERE}.control:suspend",
-        "resume": f"{_HERE}.control:resume",
-        "cancel": f"{_HERE}.control:cancel",
-        "terminate": f"{_HERE}.control:terminate",
-        "retry": f"{_HERE}.control:retry",
-        "compensate": f"{_HERE}.control:compensate",
-        "skip": f"{_HERE}.control:skip",
-        "graph": f"{_HERE}.graph:graph",
-        "event": f"{_HERE}.events:event",
-        "subscription": f"{_HERE}.subscriptions:subscription",
-        "dead-letter": f"{_HERE}.letters:dead_letter",
-        "operation": f"{_HERE}.operations:operation",
-        "queue": f"{_HERE}.workers:queue",
-        "schedule": f"{_HERE}.schedule:schedule",
-        "secret": f"{_HERE}.secrets:secret",
-        "key": f"{_HERE}.keys:key",
-        "why": f"{_HERE}.why:why",
-        "logs": f"{_HERE}.instance_logs:logs",
-        "doctor": f"{_HERE}.doctor:doctor",
-        "openapi": f"{_HERE}.reference:openapi",
+        "dev": "orchestrator.cli.dev.dev_command:dev",
+        "demo": "orchestrator.cli.demo:demo",
+        "api": "orchestrator.cli.server.server_processes:api",
+        "worker": "orchestrator.cli.server.server_processes:worker",
+        "beat": "orchestrator.cli.server.server_processes:beat",
+        "db": "orchestrator.cli.server.database_commands:db",
+        "init": "orchestrator.cli.commands.starter_project:init",
+        "validate": "orchestrator.cli.commands.documents:validate",
+        "deploy": "orchestrator.cli.commands.documents:deploy",
+        "workflow": "orchestrator.cli.commands.workflows:workflow",
+        "run": "orchestrator.cli.commands.instance_start:run",
+        "start": "orchestrator.cli.commands.instance_start:start",
+        "list": "orchestrator.cli.commands.instance_views:list_instances",
+        "show": "orchestrator.cli.commands.instance_views:show",
+        "history": "orchestrator.cli.commands.instance_views:history",
+        "watch": "orchestrator.cli.commands.instance_views:watch",
+        "suspend": "orchestrator.cli.commands.instance_commands:suspend",
+        "resume": "orchestrator.cli.commands.instance_commands:resume",
+        "cancel": "orchestrator.cli.commands.instance_commands:cancel",
+        "terminate": "orchestrator.cli.commands.instance_commands:terminate",
+        "retry": "orchestrator.cli.commands.instance_commands:retry",
+        "compensate": "orchestrator.cli.commands.instance_commands:compensate",
+        "skip": "orchestrator.cli.commands.instance_commands:skip",
+        "graph": "orchestrator.cli.commands.mermaid_graph:graph",
+        "event": "orchestrator.cli.commands.events:event",
+        "subscription": "orchestrator.cli.commands.subscriptions:subscription",
+        "dead-letter": "orchestrator.cli.commands.dead_letters:dead_letter",
+        "operation": "orchestrator.cli.commands.bulk_operations:operation",
+        "queue": "orchestrator.cli.commands.workers:queue",
+        "schedule": "orchestrator.cli.commands.schedules:schedule",
+        "secret": "orchestrator.cli.commands.secrets:secret",
+        "key": "orchestrator.cli.commands.api_keys:key",
+        "why": "orchestrator.cli.commands.wait_reasons:why",
+        "logs": "orchestrator.cli.commands.instance_logs:logs",
+        "doctor": "orchestrator.cli.doctor:doctor",
+        "openapi": "orchestrator.cli.commands.openapi:openapi",
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -19,11 +19,11 @@ from orchestrator.settings import load_settings
 PATIENCE = 2.0
 MOST = 50
 
-Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
-Told = tuple[str, str]
+Suggestion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+Description = tuple[str, str]
 
 
-def _offers(path: str, tell: Callable[[Mapping[str, Any]], Told]) -> Offer:
+def _offers(path: str, tell: Callable[[Mapping[str, Any]], Description]) -> Suggestion:
     """Offers what a list of the API has; `tell` gives a name and what to say of it."""
 
     def offer(

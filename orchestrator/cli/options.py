@@ -43,7 +43,7 @@ class Shared:
     key: str | None = None
     format: str = "table"
 
-    def take(self, url: str | None, key: str | None, format: str | None) -> None:
+    def merge(self, url: str | None, key: str | None, format: str | None) -> None:
         """An option given later wins."""
         self.url = url or self.url
         self.key = key or self.key
@@ -71,7 +71,7 @@ def shared_options(function: Command) -> Command:
     @functools.wraps(function)
     def wrapper(*args: Any, url: Any, key: Any, format: Any, **kwargs: Any) -> Any:
         shared = click.get_current_context().ensure_object(Shared)
-        shared.take(url, key, format)
+        shared.merge(url, key, format)
         return function(shared, *args, **kwargs)
 
     return wrapper
@@ -95,7 +95,7 @@ class JsonValue(click.ParamType[Any]):
 
     def _read(self, name: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from orchestrator.document import DocumentError
-        from orchestrator.document.parse import parse
+        from orchestrator.document.parser import parse
 
         try:
             data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()

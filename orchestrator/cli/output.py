@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.terminal import in_json, is_harmful, visible
+from orchestrator.cli.terminal_text import in_json, is_harmful, visible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,26 +9,26 @@
 """
 
 from orchestrator.client.client import Client
-from orchestrator.client.transport import ApiError, Unreachable
-from orchestrator.client.values import (
+from orchestrator.client.models import (
     Attempt,
     Deployed,
-    Matches,
     Operation,
-    Renewed,
+    OperationPreview,
+    RotatedSecrets,
     Run,
     Secret,
     Step,
 )
+from orchestrator.client.transport import ApiError, Unreachable
 
 __all__ = [
     "ApiError",
     "Attempt",
     "Client",
     "Deployed",
-    "Matches",
     "Operation",
-    "Renewed",
+    "OperationPreview",
+    "RotatedSecrets",
     "Run",
     "Secret",
     "Step",

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from orchestrator.client.administration import Administration
-from orchestrator.client.paths import path, workflow_path
-from orchestrator.client.stream import Pauses, identified, server_sent_events
+from orchestrator.client.models import Deployed, Json, Run, Step
+from orchestrator.client.operator_methods import Administration
+from orchestrator.client.server_sent_events import ReconnectDelays, identified, server_sent_events
 from orchestrator.client.transport import ApiError, Transport, Unreachable
-from orchestrator.client.values import Deployed, Json, Run, Step
+from orchestrator.client.url_paths import path, workflow_path
 from orchestrator.clock import monotonic
 from orchestrator.ids import new_id
 from orchestrator.settings import load_settings
@@ -174,7 +174,7 @@ class Client(Administration):
 
         A connection that breaks is taken up again where it was.
         """
-        pauses, at = Pauses(), path("instances", id, "history")
+        pauses, at = ReconnectDelays(), path("instances", id, "history")
         while True:
             try:
                 for entry in server_sent_events(self.transport, at, after):
@@ -259,7 +259,7 @@ class Client(Administration):
         """Work that gave up: `{id, instance, step, reason, error, ...}`, newest first."""
         return self.pages("/v1/dead-letters", filters)
 
-    def settle(self, letter: str, action: str, reason: str | None = None) -> None:
+    def act_on_dead_letter(self, letter: str, action: str, reason: str | None = None) -> None:
         """Settle a dead letter: `action` is ``retry``, or ``resolve`` where a person has seen
         to it. Raises `ApiError` 409 where it is settled already."""
         body = {"reason": reason} if reason else {}
@@ -295,7 +295,7 @@ class Client(Administration):
         """
         at = "/v1/events/stream" + (f"?{urlencode(filters)}" if filters else "")
         last: str | None = None
-        pauses = Pauses()
+        pauses = ReconnectDelays()
         while True:
             try:
                 for id, found in identified(self.transport, at, last):

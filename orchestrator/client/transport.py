@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from orchestrator import codec
+from orchestrator import json_codec
 from orchestrator.errors import ConfigurationError, OrchestratorError
 from orchestrator.ids import new_id
 
@@ -88,7 +88,7 @@ class Transport:
         """
         merged = dict(headers or {})
         if "json" in content:
-            content["content"] = codec.encode(codec.to_json(content.pop("json")))
+            content["content"] = json_codec.encode(json_codec.to_json(content.pop("json")))
             merged.setdefault("Content-Type", "application/json")
         if method == "POST":
             merged.setdefault("Idempotency-Key", new_id())

@@ -6,6 +6,6 @@ See `values` for what it takes and returns, `advance` for how it works.
 """
 
 from orchestrator.core.advance import advance
-from orchestrator.core.limits import Limits
+from orchestrator.core.bounds import Bounds
 
-__all__ = ["Limits", "advance"]
+__all__ = ["Bounds", "advance"]

@@ -20,19 +20,18 @@ from orchestrator.core import (
     attempts,
     commands,
     compensation,
-    ends,
-    faulting,
-    flow,
-    outside,
-    settle,
+    control_flow,
+    fault_propagation,
+    instance_end,
+    stimulus_handlers,
     tasks,
+    withdrawal,
 )
-from orchestrator.core.commands import redoing
-from orchestrator.core.faults import Fault
-from orchestrator.core.kinds import Faulted, Ignored
-from orchestrator.core.limits import Limits
-from orchestrator.core.nodes import Node
-from orchestrator.core.values import (
+from orchestrator.core.bounds import Bounds
+from orchestrator.core.commands import step_restart
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.dsl_errors import Fault
+from orchestrator.core.model import (
     ROOT,
     Fact,
     Instance,
@@ -45,13 +44,14 @@ from orchestrator.core.values import (
     StimulusKind,
     Transition,
 )
-from orchestrator.core.work import Draft
+from orchestrator.core.task_kinds import StepFaulted, StimulusIgnored
+from orchestrator.core.transition_draft import Draft
 from orchestrator.document.model import Workflow
 from orchestrator.expressions import Evaluate
 
 KINDS = tasks.KINDS
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = Bounds()
 
 #: What a step that was paused is told on.
 _RESUMED = frozenset({"result", "again"})
@@ -62,7 +62,7 @@ def advance(
     slice: Slice,
     stimulus: Stimulus,
     evaluate: Evaluate,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: Bounds = DEFAULT_LIMITS,
 ) -> Transition:
     """What a stimulus makes of an instance. Pure: the same arguments give the same answer.
 
@@ -78,9 +78,9 @@ def advance(
     """
     draft = Draft(workflow, slice, stimulus, evaluate, limits)
     try:
-        _move(draft, outside.TAKEN[stimulus.kind], stimulus)
-        _work_off(draft, limits.tasks if stimulus.items is None else stimulus.items)
-    except (Ignored, commands.Refused) as reason:
+        _run_item(draft, stimulus_handlers.HANDLERS[stimulus.kind], stimulus)
+        _run_agenda(draft, limits.tasks if stimulus.items is None else stimulus.items)
+    except (StimulusIgnored, commands.CommandRefused) as reason:
         if stimulus.kind is StimulusKind.COMMAND:
             draft = Draft(workflow, slice, stimulus, evaluate, limits)
             if commands.refuse(draft, stimulus.data, str(reason)):
@@ -102,104 +102,104 @@ def _refused(instance: Instance, stimulus: Stimulus, reason: Exception) -> Trans
     )
 
 
-def _work_off(draft: Draft, most: int) -> None:
+def _run_agenda(draft: Draft, most: int) -> None:
     agenda = draft.agenda
     while agenda:
         # Suspended, the instance records what lands, and goes on from it at the resume.
-        if draft.spent >= most or draft.root.status is Status.SUSPENDED:
-            _note_the_rest(draft)
+        if draft.tasks_run >= most or draft.root.status is Status.SUSPENDED:
+            _defer_agenda(draft)
             return
-        draft.spent += 1
+        draft.tasks_run += 1
         id, data = agenda.pop()
-        _move(draft, _go_on, id, data)
+        _run_item(draft, _run_step_item, id, data)
 
 
-def _note_the_rest(draft: Draft) -> None:
+def _defer_agenda(draft: Draft) -> None:
     """What is left becomes stimuli, in the order in which it would have been done."""
-    turns = {"turns": draft.turns} if draft.turns else {}
+    turns = {"turns": draft.loop_turns} if draft.loop_turns else {}
     for id, data in reversed(draft.agenda):
         noted = {**(data or {}), **turns, "run": draft.root.run}
-        draft.stimuli.append(NewStimulus(StimulusKind.GO_ON, None, id or None, noted))
+        draft.stimuli.append(NewStimulus(StimulusKind.AGENDA, None, id or None, noted))
     draft.agenda.clear()
 
 
-def _move(draft: Draft, move: Callable[..., None], *arguments: Any) -> None:
+def _run_item(draft: Draft, move: Callable[..., None], *arguments: Any) -> None:
     """Make one move, and handle the faults that come of it."""
     while True:
         try:
             return move(draft, *arguments)
-        except Faulted as faulted:
-            move, arguments = faulting.fault, (faulted,)
+        except StepFaulted as faulted:
+            move, arguments = fault_propagation.fault, (faulted,)
 
 
-def _go_on(draft: Draft, id: int, data: Json) -> None:
+def _run_step_item(draft: Draft, id: int, data: Json) -> None:
     """A step (or the instance) takes the next item of the agenda."""
     if id == ROOT:
         return _go_on_root(draft, data)
     node = draft.node(id)
     try:
         if data is not None and "then" in data:
-            return _follow(draft, node, data["then"])
+            return _enter_next(draft, node, data["then"])
         if data is not None and "redo" in data:
-            return redoing.redo(draft, node, data)
+            return step_restart.restart(draft, node, data)
         if not node.is_open:  # it was withdrawn since
             return None
-        if node.recall("flying") is not None and node.recall("result") is not None:
-            return settle.land_recorded(draft, node)
+        if node.get_state("flying") is not None and node.get_state("result") is not None:
+            return withdrawal.land_recorded(draft, node)
         if data is not None and "rearm" in data:
-            return redoing.rearm_now(draft, node)
+            return step_restart.rearm_now(draft, node)
         if data is not None and not data.keys().isdisjoint(_RESUMED):
             return attempts.resume(draft, node, data)
-        return KINDS[node.kind].go_on(draft, node, data)
+        return KINDS[node.kind].on_agenda_item(draft, node, data)
     except Fault as fault:
-        raise Faulted(node, fault.error) from None
+        raise StepFaulted(node, fault.error) from None
 
 
 def _go_on_root(draft: Draft, data: Json) -> None:
     if "begin" in data:  # unless a command has ended the new run before its first step
-        return outside.begin(draft) if draft.root.is_open else None
+        return stimulus_handlers.begin(draft) if draft.root.is_open else None
     if "settled" in data:
-        return ends.settled(draft)
+        return instance_end.on_drained(draft)
     if "rearm" in data:
-        return redoing.rearm_now(draft, None)
-    if draft.root.recall("undo") is not None:
-        return compensation.go_on(draft, None)
+        return step_restart.rearm_now(draft, None)
+    if draft.root.get_state("undo") is not None:
+        return compensation.undo_next(draft, None)
     return None
 
 
-def _follow(draft: Draft, node: Node, then: str | None) -> None:
+def _enter_next(draft: Draft, node: Node, then: str | None) -> None:
     """What comes after a completed step: its next sibling, or the end of what contains it."""
     if node.undoes is not None:
-        return compensation.undone(draft, node)
-    if node.recall("stopped") is not None:  # it landed after the end, and a new run goes on
-        node.remember(stopped=None)
+        return compensation.on_undo_completed(draft, node)
+    if node.get_state("stopped") is not None:  # it landed after the end, and a new run goes on
+        node.set_state(stopped=None)
     if node.parent != ROOT:
         parent = draft.node(node.parent)
         if not parent.is_open:
             return None
-        if then == flow.END:
-            return _end_all(draft, node)
-        return KINDS[parent.kind].child_completed(draft, parent, node, then)
+        if then == control_flow.END:
+            return _end_workflow(draft, node)
+        return KINDS[parent.kind].on_child_completed(draft, parent, node, then)
     if not draft.root.is_open:
         return None
-    if not flow.proceed(draft, node, then, turning=True):
-        ends.complete(draft, node.output)
+    if not control_flow.proceed(draft, node, then, turning=True):
+        instance_end.complete(draft, node.output)
     return None
 
 
-def _end_all(draft: Draft, node: Node) -> None:
+def _end_workflow(draft: Draft, node: Node) -> None:
     """`end` ends the workflow, from any depth; within a compensation only that. What is
     around the task completes with it, what runs beside it is withdrawn."""
-    undoing = flow.in_compensation(draft, node)
+    undoing = control_flow.in_compensation(draft, node)
     at = node
     while at is not undoing and at.parent != ROOT:
         at = draft.node(at.parent)
         if at.kind == "listen":
             draft.close(at.id)
         at.open, at.output = 0, node.output
-        flow.mark_completed(draft, at)
+        control_flow.mark_completed(draft, at)
     if undoing is None:
-        return ends.complete(draft, node.output, beside=draft.plan.parallel)
+        return instance_end.complete(draft, node.output, beside=draft.plan.parallel)
     if draft.plan.parallel:
-        settle.withdraw(draft, undoing.id)
-    return flow.done(draft, undoing, None)
+        withdrawal.withdraw(draft, undoing.id)
+    return control_flow.push_completion(draft, undoing, None)

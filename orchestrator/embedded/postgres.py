@@ -20,11 +20,11 @@ from typing import IO
 
 import psycopg2
 
-from orchestrator.embedded.account import Account, account_for
 from orchestrator.embedded.binaries import postgres_bin
 from orchestrator.embedded.server import HOST, Server
+from orchestrator.embedded.supervisor import Process, Supervisor
+from orchestrator.embedded.system_user import Account, account_for
 from orchestrator.errors import ConfigurationError
-from orchestrator.processes import Process, Supervisor
 
 USER = "orchestrator"
 #: The name by which Postgres reaches its cluster, whoever may pass the folders above.

@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from orchestrator import clock
+from orchestrator.embedded.supervisor import Process, ProcessFailed, Supervisor
 from orchestrator.errors import ConfigurationError
-from orchestrator.processes import Process, ProcessFailed, Supervisor
 
 HOST = "127.0.0.1"
 #: Below the range from which the kernel takes the local ports of outgoing connections: a

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.embedded.binaries import valkey_server
 from orchestrator.embedded.server import HOST, Server
-from orchestrator.processes import Process, Supervisor
+from orchestrator.embedded.supervisor import Process, Supervisor
 
 
 class Valkey(Server):

@@ -16,7 +16,12 @@ from orchestrator.expressions.errors import (
     ForbiddenExpression,
 )
 from orchestrator.expressions.evaluator import NOW, Evaluator
-from orchestrator.expressions.text import Evaluate, is_expression, program_of, resolve
+from orchestrator.expressions.expression_resolver import (
+    Evaluate,
+    is_expression,
+    program_of,
+    resolve,
+)
 
 __all__ = [
     "NOW",

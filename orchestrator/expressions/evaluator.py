@@ -6,16 +6,17 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from orchestrator import codec
-from orchestrator.expressions import fast, rules
+from orchestrator import json_codec
+from orchestrator.expressions import fast_path as fast
+from orchestrator.expressions import program_rules
 from orchestrator.expressions.errors import ExpressionError
-from orchestrator.expressions.operations import Code, Leave
-from orchestrator.expressions.rules import Program
+from orchestrator.expressions.fast_path_operators import Code, NotOnFastPath
+from orchestrator.expressions.program_rules import Program
 from orchestrator.expressions.sandbox import Sandbox
 
 Json = Any
 
-NOW = rules.NOW_VARIABLE
+NOW = program_rules.NOW_VARIABLE
 """The name under which `variables` carries the transition's time, in seconds since 1970 as a
 float: what `now` yields. Programs cannot name it."""
 
@@ -36,7 +37,7 @@ class Evaluator:
         if plan.fast is not None:
             try:
                 return plan.fast(value, variables)
-            except Leave:
+            except NotOnFastPath:
                 pass  # the sandbox knows
         return self._evaluate(plan.program, value, variables)
 
@@ -53,7 +54,7 @@ class Evaluator:
             for name in plan.program.variables - names:
                 raise ExpressionError(f"${name} is not defined")
             return
-        self._sandbox.ask(_wrap(program, _passed(plan.program, names)), b"")
+        self._sandbox.evaluate(_wrap(program, _passed(plan.program, names)), b"")
 
     def close(self) -> None:
         """End the sandbox's process, if there is one."""
@@ -64,7 +65,7 @@ class Evaluator:
             raise ExpressionError("`now` has no time here")
         names = _passed(program, variables)
         data = _data(value, {name: variables[name] for name in names})
-        result = self._sandbox.ask(_wrap(program.text, names), data)
+        result = self._sandbox.evaluate(_wrap(program.text, names), data)
         return None if result is None else _loaded(result)
 
 
@@ -77,7 +78,7 @@ class _Plan(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _plan(text: str) -> _Plan:
-    program = rules.read(text)
+    program = program_rules.read(text)
     return _Plan(program, fast.compiled(program))
 
 
@@ -111,13 +112,13 @@ def _wrap(program: str, names: tuple[str, ...]) -> bytes:
 
 def _data(value: Json, variables: Mapping[str, Json]) -> bytes:
     try:
-        return codec.encode([value, variables])
-    except codec.NotJson as error:
+        return json_codec.encode([value, variables])
+    except json_codec.NotJson as error:
         raise ExpressionError(f"the expression's input is not JSON: {error}") from error
 
 
 def _loaded(result: bytes) -> Json:
     try:
-        return codec.loads(result)
-    except codec.NotJson as error:
+        return json_codec.loads(result)
+    except json_codec.NotJson as error:
         raise ExpressionError(f"the expression's result cannot be kept: {error}") from error

@@ -26,7 +26,7 @@ import threading
 import weakref
 from pathlib import Path
 
-from orchestrator.expressions import child
+from orchestrator.expressions import sandbox_child
 from orchestrator.expressions.errors import EvaluatorUnavailable, ExpressionError
 
 START_DEADLINE = 30.0  # seconds for a new process to be up
@@ -55,7 +55,7 @@ class Sandbox:
         self._child: _Child | None = None
         _sandboxes.add(self)
 
-    def ask(self, program: bytes, data: bytes) -> bytes | None:
+    def evaluate(self, program: bytes, data: bytes) -> bytes | None:
         """Run a program on a JSON text, or only compile it when there is no data.
 
         Returns the first result, or None when there is none. Raises `ExpressionError` or
@@ -78,11 +78,11 @@ class Sandbox:
         with self._lock:
             self._drop()
 
-    def forget(self) -> None:
+    def detach(self) -> None:
         """After a fork: the child is the parent process's; the lock may have been held."""
         self._lock = threading.Lock()
         if self._child is not None:
-            self._child.abandon()
+            self._child.kill()
             self._child = None
 
     def _ask(self, program: bytes, data: bytes) -> bytes | None:
@@ -93,21 +93,23 @@ class Sandbox:
         except BaseException:
             self._drop()
             raise
-        if how & child.LAST or how == child.MEMORY:
+        if how & sandbox_child.LAST or how == sandbox_child.MEMORY:
             self._drop()
-        return self._read(how & ~child.LAST, text)
+        return self._read(how & ~sandbox_child.LAST, text)
 
     def _read(self, how: int, text: bytes) -> bytes | None:
-        if how == child.RESULT:
+        if how == sandbox_child.RESULT:
             return text
-        if how == child.NOTHING:
+        if how == sandbox_child.NOTHING:
             return None
-        if how == child.MEMORY:
+        if how == sandbox_child.MEMORY:
             raise _OutOfMemory
-        if how == child.TOO_LARGE:
+        if how == sandbox_child.TOO_LARGE:
             raise ExpressionError(f"the result is larger than {self._bounds[2]} bytes")
         message = text.decode("utf-8", "replace")
-        raise ExpressionError(_compile_message(message) if how == child.INVALID else message)
+        raise ExpressionError(
+            _compile_message(message) if how == sandbox_child.INVALID else message
+        )
 
     def _drop(self) -> None:
         dropped, self._child = self._child, None
@@ -139,11 +141,11 @@ class _Child:
 
     def ask(self, program: bytes, data: bytes) -> tuple[int, bytes]:
         try:
-            self._pipe.sendall(child.HEAD.pack(len(program), len(data)) + program + data)
+            self._pipe.sendall(sandbox_child.HEAD.pack(len(program), len(data)) + program + data)
         except BlockingIOError:
             raise EvaluatorUnavailable("the evaluator did not read in time") from None
         except ConnectionError:
-            self._explain_death()
+            self._exit_reason()
         return self._answer()
 
     def end(self) -> None:
@@ -152,7 +154,7 @@ class _Child:
         self._process.kill()
         self._process.wait()
 
-    def abandon(self) -> None:
+    def kill(self) -> None:
         """Let go of another process's child."""
         self._pipe.close()
         self._process.returncode = 0  # not ours to wait for
@@ -166,13 +168,13 @@ class _Child:
 
     def _answer(self) -> tuple[int, bytes]:
         answer = self._receive(65536)
-        while len(answer) < child.ANSWER.size:
+        while len(answer) < sandbox_child.ANSWER.size:
             answer += self._receive(65536)
-        how, size = child.ANSWER.unpack_from(answer)
-        size += child.ANSWER.size
+        how, size = sandbox_child.ANSWER.unpack_from(answer)
+        size += sandbox_child.ANSWER.size
         if len(answer) < size:
             answer = self._rest(answer, size)
-        return how, answer[child.ANSWER.size :]
+        return how, answer[sandbox_child.ANSWER.size :]
 
     def _rest(self, start: bytes, size: int) -> bytes:
         answer = bytearray(start)
@@ -188,10 +190,10 @@ class _Child:
         except ConnectionError:
             piece = b""
         if not piece:
-            self._explain_death()
+            self._exit_reason()
         return piece
 
-    def _explain_death(self) -> None:
+    def _exit_reason(self) -> None:
         """The pipe has broken: say why, by the way the process ended."""
         status = self._process.wait()
         if status == -signal.SIGPROF:
@@ -203,7 +205,7 @@ class _Child:
 
 def _start(pipe: socket.socket, bounds: tuple[int, float, int]) -> subprocess.Popen[bytes]:
     memory, cpu, result = bounds
-    command = [_interpreter(), "-I", "-S", "-B", child.__file__, _jq_path()]
+    command = [_interpreter(), "-I", "-S", "-B", sandbox_child.__file__, _jq_path()]
     return subprocess.Popen(
         [*command, str(memory), str(cpu), str(result)],
         stdin=pipe.fileno(),
@@ -253,7 +255,7 @@ _sandboxes: weakref.WeakSet[Sandbox] = weakref.WeakSet()
 
 def _forget_all() -> None:
     for sandbox in _sandboxes:
-        sandbox.forget()
+        sandbox.detach()
 
 
 os.register_at_fork(after_in_child=_forget_all)

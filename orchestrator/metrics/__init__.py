@@ -6,8 +6,8 @@ Counting costs about a microsecond and asks nothing of anybody: no lock between 
 file, no connection. No id of an instance is ever a label.
 """
 
-from orchestrator.metrics.catalog import Kind, Metric
+from orchestrator.metrics.catalog import Metric, MetricType
 from orchestrator.metrics.meter import Meter, Series
-from orchestrator.metrics.shared import Meters
+from orchestrator.metrics.shared_memory import Meters
 
-__all__ = ["Kind", "Meter", "Meters", "Metric", "Series"]
+__all__ = ["Meter", "Meters", "Metric", "MetricType", "Series"]

@@ -15,7 +15,7 @@ QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 LONG = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
 
 
-class Kind(StrEnum):
+class MetricType(StrEnum):
     """What a metric is to Prometheus."""
 
     COUNTER = "counter"
@@ -33,9 +33,9 @@ class Metric:
     buckets: tuple[float, ...] = ()
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> MetricType:
         """What has buckets is a histogram."""
-        return Kind.HISTOGRAM if self.buckets else Kind.COUNTER
+        return MetricType.HISTOGRAM if self.buckets else MetricType.COUNTER
 
     @property
     def width(self) -> int:
@@ -159,7 +159,7 @@ METRICS: dict[str, Metric] = {
 }
 
 #: What a fact of a transition counts: a metric, and its labels after those of the workflow.
-OF_FACTS: dict[str, tuple[Metric, tuple[str, ...]]] = {
+FACT_COUNTERS: dict[str, tuple[Metric, tuple[str, ...]]] = {
     "workflow.started": (INSTANCES_STARTED, ()),
     "workflow.completed": (INSTANCES_ENDED, ("completed",)),
     "workflow.faulted": (INSTANCES_ENDED, ("faulted",)),

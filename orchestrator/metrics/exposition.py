@@ -11,11 +11,11 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from orchestrator.metrics.catalog import METRICS, Kind, Metric
+from orchestrator.metrics.catalog import METRICS, Metric, MetricType
 from orchestrator.metrics.meter import Labels, Series
 
 
-def written(families: Iterable[Family], accept: str | None) -> tuple[bytes, str]:
+def exposition_text(families: Iterable[Family], accept: str | None) -> tuple[bytes, str]:
     """The text, and its media type, that a scraper with this `Accept` header takes."""
     encode, content_type = choose_encoder(accept or "")
     registry = CollectorRegistry(auto_describe=False)
@@ -37,7 +37,7 @@ def families(series: Iterable[Series]) -> Iterator[Family]:
 
 
 def _family(metric: Metric, found: dict[Labels, list[float]]) -> Family:
-    if metric.kind is Kind.COUNTER:
+    if metric.kind is MetricType.COUNTER:
         counter = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
         for labels, (value,) in found.items():
             counter.add_metric(labels, value)

@@ -26,7 +26,7 @@ _SPARE = 1024
 _NUMBERS = (_TEXT - _HEAD) // 8
 
 #: The value of every label of a series for which there is no room of its own.
-OTHER = "_other"
+OVERFLOW = "_other"
 
 Labels = tuple[str, ...]
 #: A metric's name, its labels, its numbers: the count; or one a bucket, +Inf's, the sum.
@@ -69,7 +69,7 @@ class Meter:
 
     def _made(self, metric: Metric, labels: Labels) -> int:
         """The place of a new series; that of the others, where there is no more room."""
-        rest = (OTHER,) * len(labels)
+        rest = (OVERFLOW,) * len(labels)
         spare = 0 if labels == rest else _SPARE
         line = json.dumps([metric.name, labels, self._free]).encode() + b"\n"
         used = _used(self._memory)

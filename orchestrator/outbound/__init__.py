@@ -11,7 +11,8 @@ counted after decompression. Connections are not kept: a request is rare beside 
 it, and nothing has to survive a fork.
 """
 
-from orchestrator.outbound.client import Confined, Outbound
+from orchestrator.outbound.bounded_response import Response
+from orchestrator.outbound.client import OutboundClient
 from orchestrator.outbound.errors import (
     BadResponse,
     InvalidRequest,
@@ -21,14 +22,14 @@ from orchestrator.outbound.errors import (
     TimedOut,
     Unreachable,
 )
-from orchestrator.outbound.response import Response
+from orchestrator.outbound.origin_confinement import Confined
 
 __all__ = [
     "BadResponse",
     "Confined",
     "InvalidRequest",
     "NoAddress",
-    "Outbound",
+    "OutboundClient",
     "OutboundError",
     "Refused",
     "Response",

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orchestrator import clock
-from orchestrator.outbound.guard import Guard, Lookup, system_lookup
-from orchestrator.outbound.response import Response
+from orchestrator.outbound.address_guard import Guard, Lookup, system_lookup
+from orchestrator.outbound.bounded_response import Response
+from orchestrator.outbound.origin_confinement import NOTHING_CONFINED, Confined
 
 if TYPE_CHECKING:
     import httpx2
 
-    from orchestrator.outbound.request import Sender
+    from orchestrator.outbound.request_sender import RequestSender
 
 _CACHED_FOR = 60.0  # seconds
 _CACHED_AT_MOST = 32
-_Asked = tuple[str, tuple[tuple[str, str], ...]]
+_CacheKey = tuple[str, tuple[tuple[str, str], ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Confined:
-    """What of a request stays with the origin (scheme, host, port) that it is made for: headers
-    by their names, and whether the body does. Credentials always stay."""
-
-    headers: frozenset[str] = frozenset()
-    body: bool = False
-
-
-NOTHING_CONFINED = Confined()
-
-
-class Outbound:
+class OutboundClient:
     """Sends requests, to public addresses and to those that settings open.
 
     `allow` and `resolve`: see `Guard`. `ca`: a file of certificates to trust besides the
@@ -56,7 +44,7 @@ class Outbound:
         self._max_bytes = max_bytes
         self._timeout = timeout
         self._max_redirects = max_redirects
-        self._fetched: dict[_Asked, tuple[float, Response]] = {}
+        self._fetched: dict[_CacheKey, tuple[float, Response]] = {}
 
     def send(
         self,
@@ -91,12 +79,12 @@ class Outbound:
         )
 
     @cached_property
-    def _sender(self) -> Sender:
+    def _sender(self) -> RequestSender:
         # Not before there is something to send: many processes never have, and the library
         # beneath takes 4 MB.
-        from orchestrator.outbound.request import Sender
+        from orchestrator.outbound.request_sender import RequestSender
 
-        return Sender(self._guard, self._ca, self._max_bytes, self._max_redirects)
+        return RequestSender(self._guard, self._ca, self._max_bytes, self._max_redirects)
 
     def fetch(
         self,
@@ -125,10 +113,10 @@ class Outbound:
             confined=Confined(frozenset(name for name, _ in key[1])),
         )
         if auth is None and response.status == 200:
-            self._keep(key, response)
+            self._cache(key, response)
         return response
 
-    def _keep(self, key: _Asked, response: Response) -> None:
+    def _cache(self, key: _CacheKey, response: Response) -> None:
         while len(self._fetched) >= _CACHED_AT_MOST:
             self._fetched.pop(next(iter(self._fetched), ("", ())), None)
         self._fetched[key] = (clock.monotonic(), response)

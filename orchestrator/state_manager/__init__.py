@@ -1,18 +1,18 @@
 """The State Manager: takes stimuli, calls the core, saves. The only writer of state."""
 
-from orchestrator.state_manager.bringing import Bringer, new_token
-from orchestrator.state_manager.commanding import Commander
+from orchestrator.state_manager.claimed_attempt import ClaimedAttempt, ContinuationOffer, LeaseOwner
+from orchestrator.state_manager.command_decision import Commander
 from orchestrator.state_manager.manager import StateManager
-from orchestrator.state_manager.work import Holder, Take, Work
-from orchestrator.state_manager.workflows import Workflows
+from orchestrator.state_manager.transition_runner import TransitionRunner, new_token
+from orchestrator.state_manager.workflow_cache import WorkflowCache
 
 __all__ = [
-    "Bringer",
+    "ClaimedAttempt",
     "Commander",
-    "Holder",
+    "ContinuationOffer",
+    "LeaseOwner",
     "StateManager",
-    "Take",
-    "Work",
-    "Workflows",
+    "TransitionRunner",
+    "WorkflowCache",
     "new_token",
 ]

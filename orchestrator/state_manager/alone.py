@@ -4,7 +4,7 @@ moves)."""
 
 from __future__ import annotations
 
-from orchestrator.core.values import Slice
+from orchestrator.core.model import Slice
 
 
 def is_alone(slice: Slice) -> bool:

@@ -17,42 +17,51 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.clock import monotonic
-from orchestrator.core.engine import UnknownEngine
-from orchestrator.core.values import AttemptState, Ended, Stimulus, StimulusKind
-from orchestrator.database.connection import Busy, Fenced, Superseded
-from orchestrator.database.rows import to_stimulus
-from orchestrator.database.slices import Snapshot
-from orchestrator.database.story import ended_to_json
-from orchestrator.database.time import DatabaseTime
+from orchestrator.core.engine_version import UnknownEngine
+from orchestrator.core.model import AttemptEnd, AttemptState, Stimulus, StimulusKind
+from orchestrator.database.connection.database import Fenced, LockTimeout, Superseded
+from orchestrator.database.connection.database_clock import DatabaseClock
+from orchestrator.database.transitions.history_row import ended_to_json
+from orchestrator.database.transitions.instance_slice_reader import Snapshot
+from orchestrator.database.transitions.row_mapper import to_stimulus
 from orchestrator.document.model import Workflow
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.expressions import EvaluatorUnavailable
 from orchestrator.log import get_logger
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
-from orchestrator.state_manager import measuring
-from orchestrator.state_manager.aftermath import follow_up, spread
+from orchestrator.state_manager import transition_metrics
 from orchestrator.state_manager.alone import is_alone
-from orchestrator.state_manager.bringing import Bringer, Saved, new_token
-from orchestrator.state_manager.deciding import LockNeeded
-from orchestrator.state_manager.store import Store, View
-from orchestrator.state_manager.work import Holder, Take, Work, work_of
-from orchestrator.state_manager.workflows import Workflows
+from orchestrator.state_manager.claimed_attempt import (
+    ClaimedAttempt,
+    ContinuationOffer,
+    LeaseOwner,
+    claimed_attempt,
+)
+from orchestrator.state_manager.decision import LockNeeded
+from orchestrator.state_manager.post_commit import publish_more, run_post_commit
+from orchestrator.state_manager.store_protocol import Store, TransitionView
+from orchestrator.state_manager.transition_runner import (
+    CommittedTransition,
+    TransitionRunner,
+    new_token,
+)
+from orchestrator.state_manager.workflow_cache import WorkflowCache
 from orchestrator.task_dispatcher import TaskDispatcher
 
 log = get_logger(__name__)
 
 #: Stimuli of one instance brought in one go before others may have their turn.
-DRAIN = 200
+MAX_STIMULI = 200
 
 #: Somebody else was there first, or the row lock is needed: try again under the lock.
-NOT_ALONE = (Superseded, Fenced, LockNeeded)
+LOCK_REQUIRED = (Superseded, Fenced, LockNeeded)
 
 #: What bringing a stimulus may meet without anything being wrong with the stimulus.
-EXPECTED = (*NOT_ALONE, Busy, EvaluatorUnavailable, DatabaseUnavailable)
+RETRYABLE = (*LOCK_REQUIRED, LockTimeout, EvaluatorUnavailable, DatabaseUnavailable)
 
 
-class Stuck(OrchestratorError):
+class StimulusFailed(OrchestratorError):
     """A stimulus can't be brought, and trying again would be no different."""
 
     def __init__(self, stimulus: int, *, before: bool) -> None:
@@ -61,7 +70,7 @@ class Stuck(OrchestratorError):
         self.before = before
 
 
-def _leave_alone(unknown: UnknownEngine) -> None:
+def _log_unknown_engine(unknown: UnknownEngine) -> None:
     """What is for the instance stays where it is: a beat asks again, and others may know it."""
     log.warning(
         "An instance is of another engine than those of this release, and is left alone",
@@ -78,22 +87,22 @@ class StateManager:
 
     store: Store
     dispatcher: TaskDispatcher
-    workflows: Workflows
-    time: DatabaseTime
-    bringer: Bringer
+    workflows: WorkflowCache
+    time: DatabaseClock
+    runner: TransitionRunner
     seed: Callable[[], int] = lambda: secrets.randbits(63)
     meter: Meter = field(default_factory=Meter)
 
     # Claims
 
-    def claim(
+    def claim_attempt(
         self,
         attempt_id: str,
         instance_id: str,
         task: str,
-        holder: Holder,
+        holder: LeaseOwner,
         token: str | None = None,
-    ) -> Work | None:
+    ) -> ClaimedAttempt | None:
         """Claim an attempt for this process; None is a definite refusal: drop the message.
 
         A caller that repeats the claim after `DatabaseUnavailable` gives the same token
@@ -105,35 +114,41 @@ class StateManager:
                 attempt_id, instance_id, task, holder.worker, holder.process, token
             )
         except UnknownEngine as unknown:
-            _leave_alone(unknown)
+            _log_unknown_engine(unknown)
             snapshot = None
         if snapshot is None:
             self.meter.count(metrics.REFUSALS, ("claim",))
             return None
         work = self._claimed(snapshot, holder, token, "message")
-        spread(work.slice, self._queue(work), self.store, self.dispatcher)
+        publish_more(work.slice, self._queue(work), self.store, self.dispatcher)
         return work
 
-    def _claimed(self, snapshot: Snapshot, holder: Holder, token: str, how: str) -> Work:
+    def _claimed(
+        self, snapshot: Snapshot, holder: LeaseOwner, token: str, how: str
+    ) -> ClaimedAttempt:
         work = self._work(snapshot, holder, token)
-        measuring.claimed(self.meter, work.attempt, self._queue(work), snapshot.now, how)
+        transition_metrics.count_claim(
+            self.meter, work.attempt, self._queue(work), snapshot.now, how
+        )
         return work
 
-    def _queue(self, work: Work) -> str:
+    def _queue(self, work: ClaimedAttempt) -> str:
         return work.attempt.queue or self.dispatcher.queue_of(work.attempt)
 
-    def _work(self, snapshot: Snapshot, holder: Holder, token: str) -> Work:
-        self.time.saw(snapshot.now)
+    def _work(self, snapshot: Snapshot, holder: LeaseOwner, token: str) -> ClaimedAttempt:
+        self.time.observe(snapshot.now)
         workflow = self.workflows.get(snapshot.slice.instance.workflow_id)
         attempt = snapshot.slice.attempt
         assert attempt is not None  # noqa: S101  a claim returns its attempt
-        return work_of(
+        return claimed_attempt(
             workflow, snapshot.slice, attempt, holder, token, snapshot.inbox, snapshot.now
         )
 
     # Results
 
-    def finish(self, work: Work, ended: Ended, take: Take | None = None) -> Work | None:
+    def commit_result(
+        self, work: ClaimedAttempt, ended: AttemptEnd, take: ContinuationOffer | None = None
+    ) -> ClaimedAttempt | None:
         """Commit how an attempt ended; returns the attempt taken for local continuation.
 
         Repeating it after a lost reply returns the first answer. A stale result changes
@@ -144,61 +159,63 @@ class StateManager:
             StimulusKind.RESULT, self.time.now(), self.seed(), step=work.step.id, ended=ended
         )
         try:
-            saved = self._finish_alone(work, stimulus, take)
+            saved = self._commit_optimistically(work, stimulus, take)
             if saved is None:
-                return self._finish_locked(work, stimulus, take, began)
-        except (Busy, EvaluatorUnavailable, Superseded) as reason:
-            if self.store.ended_with(work.attempt.id, work.token):
-                return self._first_answer(work)
-            self._leave(work, ended, reason)
+                return self._commit_under_lock(work, stimulus, take, began)
+        except (LockTimeout, EvaluatorUnavailable, Superseded) as reason:
+            if self.store.ended_under_token(work.attempt.id, work.token):
+                return self._repeated_answer(work)
+            self._leave_in_inbox(work, ended, reason)
             return None
-        return self._after(saved, work.workflow, take, "result", began)
+        return self._post_commit(saved, work.workflow, take, "result", began)
 
-    def _finish_alone(self, work: Work, stimulus: Stimulus, take: Take | None) -> Saved | None:
+    def _commit_optimistically(
+        self, work: ClaimedAttempt, stimulus: Stimulus, take: ContinuationOffer | None
+    ) -> CommittedTransition | None:
         if work.inbox or not is_alone(work.slice):
             return None
         try:
-            return self.bringer.bring(
+            return self.runner.run(
                 self.store, work.workflow, work.slice, stimulus, take, work, locked=False
             )
-        except NOT_ALONE:
+        except LOCK_REQUIRED:
             return None
 
-    def _finish_locked(
-        self, work: Work, stimulus: Stimulus, take: Take | None, began: float
-    ) -> Work | None:
+    def _commit_under_lock(
+        self, work: ClaimedAttempt, stimulus: Stimulus, take: ContinuationOffer | None, began: float
+    ) -> ClaimedAttempt | None:
         try:
             with self.store.locking() as view:
-                snapshot = view.lock(work.instance_id, work.step.id, work.attempt.id)
+                snapshot = view.lock_slice(work.instance_id, work.step.id, work.attempt.id)
                 attempt = snapshot.slice.attempt
                 if attempt is None or attempt.state is not AttemptState.CLAIMED:
                     raise Fenced
-                saved = self.bringer.bring(
+                saved = self.runner.run(
                     view, work.workflow, snapshot.slice, stimulus, take, work, locked=True
                 )
         except Fenced:
-            return self._first_answer(work)
+            return self._repeated_answer(work)
         if snapshot.inbox:
             self.dispatcher.hint(work.instance_id)
         if saved is None:
-            self._refuse(work)
+            self._count_stale(work)
             return None
-        following = self._after(saved, work.workflow, take, "result", began)
+        following = self._post_commit(saved, work.workflow, take, "result", began)
         if following is None and saved.sibling is not None and take is not None:
-            following = self._claimed(saved.sibling, take.holder, saved.token, "continued")
+            following = self._claimed(saved.sibling, take.owner, saved.token, "continued")
         if following is None:
-            spread(saved.slice, self._queue(work), self.store, self.dispatcher)
+            publish_more(saved.slice, self._queue(work), self.store, self.dispatcher)
         return following
 
-    def _first_answer(self, work: Work) -> Work | None:
+    def _repeated_answer(self, work: ClaimedAttempt) -> ClaimedAttempt | None:
         """The attempt has ended: by this very result, whose reply was lost, or otherwise."""
-        if not self.store.ended_with(work.attempt.id, work.token):
-            self._refuse(work)
+        if not self.store.ended_under_token(work.attempt.id, work.token):
+            self._count_stale(work)
             return None
-        snapshot = self.store.claimed_with(work.instance_id, work.next_token)
+        snapshot = self.store.claimed_under_token(work.instance_id, work.next_token)
         return self._work(snapshot, work.holder, work.next_token) if snapshot else None
 
-    def _refuse(self, work: Work) -> None:
+    def _count_stale(self, work: ClaimedAttempt) -> None:
         self.meter.count(metrics.REFUSALS, ("stale",))
         log.warning(
             "A result came too late and was refused",
@@ -208,9 +225,9 @@ class StateManager:
             attempt=work.attempt.id,
         )
 
-    def _leave(self, work: Work, ended: Ended, reason: Exception) -> None:
+    def _leave_in_inbox(self, work: ClaimedAttempt, ended: AttemptEnd, reason: Exception) -> None:
         """Put the result into the inbox: whoever comes next brings it."""
-        self.store.put(
+        self.store.put_stimulus(
             work.instance_id,
             StimulusKind.RESULT,
             step=work.step.id,
@@ -229,14 +246,14 @@ class StateManager:
 
     # Everything else
 
-    def drain(
+    def process_inbox(
         self,
         instance_id: str,
-        take: Take | None = None,
+        take: ContinuationOffer | None = None,
         token: str | None = None,
         *,
         again: bool = False,
-    ) -> Work | None:
+    ) -> ClaimedAttempt | None:
         """Bring the waiting stimuli of an instance, oldest first; returns an attempt taken
         for local continuation, if `take` accepted one.
 
@@ -244,12 +261,12 @@ class StateManager:
         `again`: it gets back what the first call took, whose reply was lost.
         """
         token = token or new_token()
-        taken = self._taken_before(instance_id, take, token) if again else None
-        for _ in range(DRAIN):
+        taken = self._claimed_before(instance_id, take, token) if again else None
+        for _ in range(MAX_STIMULI):
             offer, began = take if taken is None else None, monotonic()
             try:
-                saved, workflow, more = self._bring_next(instance_id, offer, token)
-            except Busy:
+                saved, workflow, more = self._apply_next(instance_id, offer, token)
+            except LockTimeout:
                 self.dispatcher.hint(instance_id)  # whoever holds the lock may not look again
                 return taken
             except EvaluatorUnavailable:
@@ -259,17 +276,17 @@ class StateManager:
                     raise
                 return taken  # what is ours runs; a beat asks again for the rest
             except UnknownEngine as unknown:
-                _leave_alone(unknown)
+                _log_unknown_engine(unknown)
                 return taken
-            except (Superseded, Stuck) as reason:
+            except (Superseded, StimulusFailed) as reason:
                 # Superseded even under the lock: what it was decided on has changed. Look again.
-                if isinstance(reason, Superseded) or self._pass_over(instance_id, reason):
+                if isinstance(reason, Superseded) or self._defer(instance_id, reason):
                     continue
                 return taken
             if workflow is None:
                 return taken
             if saved is not None:
-                taken = self._after(saved, workflow, offer, "inbox", began) or taken
+                taken = self._post_commit(saved, workflow, offer, "inbox", began) or taken
             else:
                 self.dispatcher.match(workflow.namespace)  # an event is others' to take now
             if not more:
@@ -277,14 +294,16 @@ class StateManager:
         self.dispatcher.hint(instance_id)
         return taken
 
-    def _taken_before(self, instance: str, take: Take | None, token: str) -> Work | None:
+    def _claimed_before(
+        self, instance: str, take: ContinuationOffer | None, token: str
+    ) -> ClaimedAttempt | None:
         """What a call with the same token has taken, whose reply was lost."""
         if take is None:
             return None
-        snapshot = self.store.claimed_with(instance, token)
-        return self._work(snapshot, take.holder, token) if snapshot else None
+        snapshot = self.store.claimed_under_token(instance, token)
+        return self._work(snapshot, take.owner, token) if snapshot else None
 
-    def _pass_over(self, instance: str, stuck: Stuck) -> bool:
+    def _defer(self, instance: str, stuck: StimulusFailed) -> bool:
         """Let what waits behind a stimulus go first; False: it stood last already."""
         log.error(
             "A stimulus can't be brought; what waits behind it goes first",
@@ -295,12 +314,12 @@ class StateManager:
         )
         if stuck.before:
             return False
-        self.store.set_aside(stuck.stimulus)
+        self.store.defer_stimulus(stuck.stimulus)
         return True
 
-    def _bring_next(
-        self, instance_id: str, take: Take | None, token: str
-    ) -> tuple[Saved | None, Workflow | None, bool]:
+    def _apply_next(
+        self, instance_id: str, take: ContinuationOffer | None, token: str
+    ) -> tuple[CommittedTransition | None, Workflow | None, bool]:
         """Bring one stimulus; whether others waited with it, or came of it. No workflow:
         nothing waits. No save: it changed nothing."""
         snapshot = self.store.read_inbox(instance_id)
@@ -308,71 +327,82 @@ class StateManager:
             return None, None, False
         if is_alone(snapshot.slice):
             try:
-                return self._bring_noted(self.store, snapshot, take, token, locked=False)
-            except NOT_ALONE:
+                return self._apply(self.store, snapshot, take, token, locked=False)
+            except LOCK_REQUIRED:
                 pass
         with self.store.locking() as view:
             snapshot = view.lock_inbox(instance_id)
             if snapshot is None:
                 return None, None, False
-            return self._bring_noted(view, snapshot, take, token, locked=True)
+            return self._apply(view, snapshot, take, token, locked=True)
 
-    def _bring_noted(
+    def _apply(
         self,
-        view: View,
+        view: TransitionView,
         snapshot: Snapshot,
-        take: Take | None,
+        take: ContinuationOffer | None,
         token: str,
         *,
         locked: bool,
-    ) -> tuple[Saved | None, Workflow, bool]:
-        self.time.saw(snapshot.now)
+    ) -> tuple[CommittedTransition | None, Workflow, bool]:
+        self.time.observe(snapshot.now)
         assert snapshot.stimulus is not None  # noqa: S101  read_inbox returns one
         try:
             workflow = self.workflows.get(snapshot.slice.instance.workflow_id)
             stimulus = to_stimulus(snapshot.stimulus, snapshot.now, self.seed())
-            saved = self.bringer.bring(
+            saved = self.runner.run(
                 view, workflow, snapshot.slice, stimulus, take, token=token, locked=locked
             )
-        except EXPECTED:
+        except RETRYABLE:
             raise
         except Exception as error:
             note = snapshot.stimulus
-            raise Stuck(note["id"], before=note.get("set_aside", False)) from error
+            raise StimulusFailed(note["id"], before=note.get("set_aside", False)) from error
         # What is put there from now on has a hint of its own.
         return saved, workflow, snapshot.inbox > 1 or bool(saved and saved.transition.stimuli)
 
-    def _after(
-        self, saved: Saved, workflow: Workflow, take: Take | None, source: str, began: float
-    ) -> Work | None:
-        measuring.moved(self.meter, saved, workflow, source, monotonic() - began)
+    def _post_commit(
+        self,
+        saved: CommittedTransition,
+        workflow: Workflow,
+        take: ContinuationOffer | None,
+        source: str,
+        began: float,
+    ) -> ClaimedAttempt | None:
+        transition_metrics.count_transition(
+            self.meter, saved, workflow, source, monotonic() - began
+        )
         try:
-            follow_up(saved, self.store, self.dispatcher, self.time)
+            run_post_commit(saved, self.store, self.dispatcher, self.time)
         except DatabaseUnavailable:
             log.info("The beats see to what follows a commit", action="follow_up_left")
-        if saved.taken is None or take is None:
+        if saved.claimed is None or take is None:
             return None
         now = self.time.now()
-        work = work_of(workflow, saved.slice, saved.taken, take.holder, saved.token, 0, now)
-        measuring.claimed(self.meter, work.attempt, self._queue(work), now, "continued")
+        work = claimed_attempt(
+            workflow, saved.slice, saved.claimed, take.owner, saved.token, 0, now
+        )
+        transition_metrics.count_claim(
+            self.meter, work.attempt, self._queue(work), now, "continued"
+        )
         return work
 
     # Losses
 
-    def lose(
-        self, holder: Holder, error: dict[str, Any], state: AttemptState = AttemptState.LOST
+    def report_lost_process(
+        self, holder: LeaseOwner, error: dict[str, Any], state: AttemptState = AttemptState.LOST
     ) -> int:
         """Every live attempt of that process ended with it; returns how many there were.
 
         They are lost, and may start again; or they have failed, where the process was killed
         for what they did (a hard time limit), as Celery sees it.
         """
-        held = self.store.held_by(holder.worker, holder.process)
+        held = self.store.claimed_by(holder.worker, holder.process)
         for attempt, instance, step in held:
-            self.lose_attempt(attempt, instance, step, error, state)
+            self.report_lost_attempt(attempt, instance, step, error, state)
         return len(held)
 
-    def lose_attempt(
+    def report_lost_attempt(
         self,
         attempt: str,
         instance: str,
@@ -381,8 +411,8 @@ class StateManager:
         state: AttemptState = AttemptState.LOST,
     ) -> None:
         """One attempt's end is known from outside only: its outcome is unknown."""
-        ended = Ended(attempt, state, error=error, unknown=True)
-        self.store.put(
+        ended = AttemptEnd(attempt, state, error=error, unknown=True)
+        self.store.put_stimulus(
             instance,
             StimulusKind.RESULT,
             step=step,

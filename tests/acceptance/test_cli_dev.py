@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from orchestrator.cli.census import is_alive, with_variable
+from orchestrator.cli.dev.process_scan import is_alive, with_variable
 from tests.support.dev import CLI, SHOP, Cli, Dev, environment
 
 ORDER = SHOP / "order.yaml"

@@ -17,7 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from orchestrator.client import Client
-from orchestrator.processes import Process, Supervisor
+from orchestrator.embedded.supervisor import Process, Supervisor
 from tests.support.compose import BINARY, Machine, Service, configured, instructions
 from tests.support.dev import SHOP
 from tests.support.stack import ROOT
@@ -218,10 +218,10 @@ def test_the_image_s_build_has_all_that_the_package_needs(tmp_path: Path) -> Non
     (wheel,) = tmp_path.glob("*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
     assert {
-        "orchestrator/_house/api/app.py",
-        "orchestrator/execution/app.py",
+        "orchestrator/_bundled/api/app.py",
+        "orchestrator/execution/entry_points/worker_and_beat_app.py",
         "orchestrator/examples/shop/order.yaml",
-        "orchestrator/database/migrations/sql/claim.sql",
+        "orchestrator/database/schema/functions/claim.sql",
     } <= packed
     assert instructions("USER") == [["10001:10001"]]
 

@@ -12,7 +12,7 @@ from tests.support.conformance import chosen, product
 from tests.support.conformance_cases import Player
 from tests.support.conformance_examples import SECRETS, runnable
 from tests.support.conformance_stubs import Case, Servers
-from tests.support.language import examples
+from tests.support.official_schema import examples
 
 MISSING = spec.missing(spec.SPEC, "ORCHESTRATOR_SPEC")
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "")

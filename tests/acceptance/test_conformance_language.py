@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from orchestrator.document import load
+from tests.support.in_memory_instances import EPOCH, World
 from tests.support.spec import PROJECT, yaml
-from tests.support.world import EPOCH, World
 
 HEAD = "document: {dsl: '1.0.3', namespace: test, name: n, version: '1.0.0'}\n"
 LANGUAGE = yaml((PROJECT / "tests/support/conformance_language.yaml").read_text())

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from orchestrator.cli.census import with_variable
+from orchestrator.cli.dev.process_scan import with_variable
 from tests.support.dev import CLI, environment
 
 

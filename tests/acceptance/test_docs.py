@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.dev import ROOT, Dev, environment
-from tests.support.pages import Shell, blocks, pages
+from tests.support.documented_commands import Shell, blocks, pages
 from tests.support.stack import free_port
 
 

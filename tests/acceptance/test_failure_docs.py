@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.dev import ROOT, Dev, environment
-from tests.support.sessions import Command, page, same
+from tests.support.terminal_sessions import Command, page, same
 
 MODULES = {"compensation": "trip", "error_handling": "weather"}
 #: Commands that only look, and may look again until what they tell has come about.

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from orchestrator.processes import http_ok
+from orchestrator.embedded.supervisor import http_ok
 from tests.support.dev import Dev
 from tests.support.stack import free_port
 from tests.support.zoo import APP, zoo_on

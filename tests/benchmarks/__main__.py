@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import idle, million, peers, shapes
+from tests.benchmarks import idle, million_instances, payload_sizes, peers
 
 SECTIONS = ("peers", "rabbitmq", "shapes", "million", "idle")
 
@@ -50,7 +50,7 @@ def _section(name: str, written: dict[str, float], figures: dict[str, dict[str, 
         figures |= found
         written |= ratios
     else:
-        section = {"shapes": shapes, "million": million, "idle": idle}[name]
+        section = {"shapes": payload_sizes, "million": million_instances, "idle": idle}[name]
         ratios, tables = section.measure()
         written |= ratios
     for table in tables:

@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator.core import advance
 from tests.support.documents import call, doc
-from tests.support.world import World
+from tests.support.in_memory_instances import World
 
 SIZES = (10, 100, 1_000, 10_000)
 

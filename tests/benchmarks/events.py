@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.database import migrate
+from orchestrator.database.schema import upgrade
 from orchestrator.embedded import Postgres, Valkey
 from tests.support.events import BATCH, event
 from tests.support.stack import Stack
@@ -113,11 +113,11 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="bench"))
     figures: dict[str, float] = {}
     with Postgres(folder / "postgres") as postgres, Valkey(folder / "valkey") as valkey:
-        migrate.upgrade(postgres.url)
+        upgrade.upgrade(postgres.url)
         with Stack(folder, postgres.url, valkey.url, log_level="WARNING") as stack:
             stack.api()
-            stack.worker(app="tests.apps.bench")
-            stack.beat(app="tests.apps.bench")
+            stack.worker(app="tests.celery_apps.bench")
+            stack.beat(app="tests.celery_apps.bench")
             stand(stack, 2)
             run(stack, "warm")
             standing = 2

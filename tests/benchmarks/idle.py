@@ -14,7 +14,7 @@ import redis
 from rich.table import Table
 
 from tests.benchmarks import documents
-from tests.benchmarks.ground import Ground, prepared
+from tests.benchmarks.bench_stack import Ground, prepared
 
 #: Seconds of rest that are measured.
 REST = float(os.environ.get("REST", "60"))

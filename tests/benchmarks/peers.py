@@ -6,8 +6,8 @@ import os
 
 from rich.table import Table
 
-from tests.benchmarks import dbos_peer, ours, raw
-from tests.benchmarks.ground import Ground, prepared
+from tests.benchmarks import dbos_peer, product_load, raw_celery_load
+from tests.benchmarks.bench_stack import Ground, prepared
 
 RUNS = int(os.environ.get("RUNS", "11"))
 
@@ -25,14 +25,14 @@ Figures = dict[str, float]
 
 def of_raw(ground: Ground) -> Figures:
     """Raw Celery's W1 to W4."""
-    tasks = raw.load(ground.stack.broker_url)
+    tasks = raw_celery_load.load(ground.stack.broker_url)
     with ground.raw_workers():
-        raw.w1(tasks, 3)
+        raw_celery_load.w1(tasks, 3)
         return {
-            "w1": raw.w1(tasks, RUNS),
-            "w2": raw.w2(tasks),
-            "w3": raw.w3(tasks, RUNS),
-            "w4": raw.w4(tasks),
+            "w1": raw_celery_load.w1(tasks, RUNS),
+            "w2": raw_celery_load.w2(tasks),
+            "w3": raw_celery_load.w3(tasks, RUNS),
+            "w4": raw_celery_load.w4(tasks),
         }
 
 
@@ -40,19 +40,19 @@ def of_ours(ground: Ground, env: dict[str, str] | None = None) -> Figures:
     """Our W1 to W4. Raises AssertionError where an attempt or a history row is missing."""
     product = ground.product
     with ground.workers(env=env):
-        ours.w1(product, 3)
+        product_load.w1(product, 3)
         figures = {
-            "w1": ours.w1(product, RUNS),
-            "w2": ours.w2(product),
-            "w3": ours.w3(product, RUNS),
-            "w4": ours.w4(product),
-            "w4_batch": ours.w4_batch(product),
+            "w1": product_load.w1(product, RUNS),
+            "w2": product_load.w2(product),
+            "w3": product_load.w3(product, RUNS),
+            "w4": product_load.w4(product),
+            "w4_batch": product_load.w4_batch(product),
         }
     audit(product)
     return figures
 
 
-def audit(product: ours.Orchestrator) -> None:
+def audit(product: product_load.Orchestrator) -> None:
     """Every attempt ended, every transition told: what was measured was durable."""
     open_attempts = product.sql(
         "select count(*) from orchestrator.attempts where state in ('ready', 'claimed')"
@@ -65,7 +65,7 @@ def audit(product: ours.Orchestrator) -> None:
         raise AssertionError(f"open attempts {open_attempts}, instances with gaps {gaps}")
 
 
-def bytes_per_step(product: ours.Orchestrator) -> float:
+def bytes_per_step(product: product_load.Orchestrator) -> float:
     """What one step costs in Postgres with its attempt, its history and its indexes."""
     for table in ("steps", "attempts", "history"):
         product.sql(f"vacuum full orchestrator.{table}")
@@ -81,7 +81,7 @@ def bytes_per_step(product: ours.Orchestrator) -> float:
 def measure() -> tuple[dict[str, Figures], Figures, list[Table]]:
     """Everyone's figures, the ratios to raw Celery's, and the tables of them."""
     with prepared() as ground:
-        print(raw.SETTINGS)
+        print(raw_celery_load.SETTINGS)
         for name in ("fsync", "synchronous_commit"):
             print(name, ground.product.sql(f"show {name}")[0][0])
         figures = {

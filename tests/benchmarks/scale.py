@@ -21,10 +21,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.database import migrate
+from orchestrator.database.schema import upgrade
 from orchestrator.embedded import Postgres, Valkey
-from orchestrator.processes import Process
-from tests.benchmarks import documents, ours
+from orchestrator.embedded.supervisor import Process
+from tests.benchmarks import documents, product_load
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.stack import Stack
 
@@ -51,7 +51,9 @@ def workers(stack: Stack, count: int, **env: str) -> Iterator[list[Process]]:
 def start(stack: Stack, name: str, **env: str) -> Process:
     """One worker that is ready."""
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    return stack.worker(name, "tests.apps.bench", concurrency=PROCESSES, arguments=quiet, env=env)
+    return stack.worker(
+        name, "tests.celery_apps.bench", concurrency=PROCESSES, arguments=quiet, env=env
+    )
 
 
 def load(workers: int) -> int:
@@ -59,7 +61,7 @@ def load(workers: int) -> int:
     return max(int(SECONDS * IDEAL * workers / STEPS), 10)
 
 
-def begin(product: ours.Orchestrator, count: int) -> list[str]:
+def begin(product: product_load.Orchestrator, count: int) -> list[str]:
     """Start so many instances, 1,000 a request at most."""
     body = product.deploy(documents.naps(STEPS, NAP))
     ids: list[str] = []
@@ -68,14 +70,14 @@ def begin(product: ours.Orchestrator, count: int) -> list[str]:
     return ids
 
 
-def throughput(product: ours.Orchestrator, count: int) -> float:
+def throughput(product: product_load.Orchestrator, count: int) -> float:
     """Steps a second, from the first request to the last commit."""
     began = time.perf_counter()
     product.wait(begin(product, count))
     return count * STEPS / (time.perf_counter() - began)
 
 
-def scaling(stack: Stack, product: ours.Orchestrator) -> dict[str, float]:
+def scaling(stack: Stack, product: product_load.Orchestrator) -> dict[str, float]:
     """Steps a second by the number of workers, continued and not."""
     found = {}
     for name, env in (
@@ -90,7 +92,7 @@ def scaling(stack: Stack, product: ours.Orchestrator) -> dict[str, float]:
     return found
 
 
-def coming_and_going(stack: Stack, product: ours.Orchestrator) -> dict[str, float]:
+def coming_and_going(stack: Stack, product: product_load.Orchestrator) -> dict[str, float]:
     """Seconds from a worker's readiness to its first claim; then one ends in order, one by force.
     Raises AssertionError if a step is lost or done twice."""
     with workers(stack, 2) as (first, second):
@@ -116,7 +118,7 @@ def coming_and_going(stack: Stack, product: ours.Orchestrator) -> dict[str, floa
     return {"first_claim_s": max(latency, 0.0), "killed_in_hand": float(lost)}
 
 
-def audit(product: ours.Orchestrator, ids: list[str]) -> None:
+def audit(product: product_load.Orchestrator, ids: list[str]) -> None:
     """Each step has succeeded once, and each transition is told once."""
     ((succeeded, distinct),) = product.sql(
         "select count(*), count(distinct (instance_id, step)) from orchestrator.attempts"
@@ -159,11 +161,11 @@ def main() -> None:
     rabbitmq = os.environ.get("BROKER") == "rabbitmq"
     server = RabbitMQ(folder / "broker") if rabbitmq else Valkey(folder / "broker")
     with Postgres(folder / "postgres") as postgres, server as broker:
-        migrate.upgrade(postgres.url)
+        upgrade.upgrade(postgres.url)
         with Stack(folder, postgres.url, broker.url, log_level="WARNING") as stack:
             stack.api()
-            stack.beat(app="tests.apps.bench")
-            product = ours.Orchestrator.at(stack.settings["api_url"], postgres.url)
+            stack.beat(app="tests.celery_apps.bench")
+            product = product_load.Orchestrator.at(stack.settings["api_url"], postgres.url)
             found = {**scaling(stack, product), **coming_and_going(stack, product)}
     report(found)
     if os.environ.get("OUT"):

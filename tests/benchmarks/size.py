@@ -26,9 +26,10 @@ from urllib.parse import quote
 from rich.console import Console
 from rich.table import Table
 
-from api.keys import new_key
-from orchestrator.database import keys, migrate
-from orchestrator.database.connection import Database
+from api.resources.api_keys import new_key
+from orchestrator.database.access import api_key_queries
+from orchestrator.database.connection.database import Database
+from orchestrator.database.schema import upgrade
 from orchestrator.embedded import Postgres
 from tests.benchmarks import size_page, size_rows
 from tests.benchmarks.size_cases import CASES, NAMED, PAGED, SCOPED
@@ -71,7 +72,7 @@ def filled() -> Iterator[str]:
     folder = Path(os.environ.get("DATA") or tempfile.mkdtemp(prefix="size"))
     made = (folder / "cluster").exists()
     with Postgres(folder, fsync=False, settings=SERVER) as server:
-        migrate.upgrade(server.url)
+        upgrade.upgrade(server.url)
         if not made:
             size_rows.fill(server.url, SIZE, STEPS, lambda said: print(said, flush=True))
         yield server.url
@@ -81,7 +82,7 @@ def api_for(url: str, *namespaces: str) -> Api:
     """The API asked with a key for these namespaces."""
     api = Api.on(url, "redis://127.0.0.1:1/0", authenticate=True)
     row, key = new_key({"name": "bench", "role": "admin", "namespaces": list(namespaces)})
-    keys.put(api.database, row)
+    api_key_queries.put(api.database, row)
     api.headers["Authorization"] = f"Bearer {key}"
     return api
 

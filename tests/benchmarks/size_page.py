@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.database.connection import Database
+from orchestrator.database.connection.database import Database
 
 if TYPE_CHECKING:
     from tests.benchmarks.size import Asked

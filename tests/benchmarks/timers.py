@@ -22,14 +22,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.database import migrate, timers
-from orchestrator.database.connection import Database
+from orchestrator.database.connection.database import Database
+from orchestrator.database.schedules import timer_queries
+from orchestrator.database.schema import upgrade
 from orchestrator.embedded import Postgres, Valkey
-from orchestrator.processes import Process
+from orchestrator.embedded.supervisor import Process
 from tests.support.stack import Stack
 from tests.support.timers import Report, arm, fired, report
 
-APP = "tests.apps.periodic"
+APP = "tests.celery_apps.periodic"
 COUNT = 10_000
 WITHIN = 10.0
 DISTURBANCES = 20
@@ -40,7 +41,7 @@ MILLION = 1_000_000
 def two_beats(folder: Path) -> Iterator[tuple[Stack, list[Process]]]:
     """Two beats on servers of their own; each comes back when it ends."""
     with Postgres(folder / "postgres") as postgres, Valkey(folder / "valkey") as valkey:
-        migrate.upgrade(postgres.url)
+        upgrade.upgrade(postgres.url)
         with Stack(folder, postgres.url, valkey.url) as stack:
             beats = [stack.beat(name, APP, restart=True) for name in ("one", "two")]
             stack.until(lambda: _listening(stack) == 2, "two beats listen")
@@ -139,7 +140,7 @@ def _median(database: Database, due: int) -> float:
             (due,),
         )
         begun = time.perf_counter()
-        assert len(timers.fire(database, 200).instances) == due
+        assert len(timer_queries.fire(database, 200).instances) == due
         taken.append(time.perf_counter() - begun)
     return statistics.median(taken) * 1000
 

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 from tests.faults import matrix, report
-from tests.faults.parts import PARTS, Figures, Part
 from tests.faults.rows import ROWS
+from tests.faults.run_parts import PARTS, Figures, Part
 
 SEED = 20260101
 #: The minutes of a run that is not shortened; from so many on, a run has the soak.

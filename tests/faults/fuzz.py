@@ -23,14 +23,14 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from api import strict_json
 from orchestrator.document import load
 from orchestrator.document.durations import duration
 from orchestrator.document.model import Workflow
 from orchestrator.errors import OrchestratorError
-from orchestrator.event_handler import cloud_events
-from orchestrator.expressions import Evaluator, fast, rules
-from orchestrator.scheduler import cron
+from orchestrator.event_handler import listener_event_data
+from orchestrator.expressions import Evaluator, fast_path, program_rules
+from orchestrator.json_codec import strict_json
+from orchestrator.scheduler.schedules import cron
 from tests.property.test_document_parse import PIECES, jsonish, values, yamlish
 from tests.property.test_expressions_fuzzed import programs
 
@@ -77,7 +77,7 @@ def _document(text: str) -> None:
 
 
 def _expression(program: str) -> None:
-    fast.compiled(rules.read(program))
+    fast_path.compiled(program_rules.read(program))
     EVALUATOR.evaluate(program, {"a": [1, "x"]}, {"input": {}})
 
 
@@ -146,7 +146,7 @@ TARGETS = (
     Target("expressions", programs, _expression),
     Target("durations", st.one_of(_times, values), duration),
     Target("cron", _cron.map(" ".join), cron.check, (cron.InvalidCron,)),
-    Target("events", _events, cloud_events.checked),
+    Target("events", _events, listener_event_data.checked),
 )
 
 

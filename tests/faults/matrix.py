@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from orchestrator.embedded import Postgres, Valkey
-from tests.faults.burning import LONGEST, NO_TIME, Outcome, Servers, burn
+from tests.faults.fault_run import LONGEST, NO_TIME, Outcome, Servers, burn
 from tests.faults.rows import Row
 
 #: A row needs this for its processes, a few strikes and its settling, in s: with less left, it

@@ -29,7 +29,7 @@ COPIED = (
 )
 
 SCHEDULES = "tests/simulation/test_simulation.py::test_schedules_end_as_they_must"
-FOUND = "tests/simulation/test_found.py::"
+FOUND = "tests/simulation/test_regressions.py::"
 SQL = "tests/integration/test_transitions.py::"
 
 
@@ -47,28 +47,28 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the fence on claim",
-        "orchestrator/database/migrations/sql/claim.sql",
+        "orchestrator/database/schema/functions/claim.sql",
         "\n     and state = 'ready' and not withdrawn",
         "",
         SQL + "test_a_claim_is_refused_for_another_task_a_second_token_or_a_withdrawn_attempt",
     ),
     Mutant(
         "the fence on completion",
-        "orchestrator/state_manager/bringing.py",
+        "orchestrator/state_manager/transition_runner.py",
         "Fence(work.attempt.id, work.token) if work else None",
         "None",
         SCHEDULES,
     ),
     Mutant(
         "the fence on heartbeat",
-        "orchestrator/scheduler/watchdog.py",
-        "claimed.held and claimed.beat",
-        "claimed.beat",
+        "orchestrator/scheduler/lease_watchdog.py",
+        "claimed.in_flight and claimed.heartbeat_count not in",
+        "claimed.heartbeat_count not in",
         FOUND + "test_a_claim_that_its_living_worker_does_not_report_is_lost",
     ),
     Mutant(
         "the dedupe of events",
-        "orchestrator/database/events.py",
+        "orchestrator/database/events/event_queries.py",
         '"names": [event["id"] for event in events]',
         '"names": [new_id() for event in events]',
         "tests/integration/test_events_api.py"
@@ -76,14 +76,14 @@ MUTANTS = (
     ),
     Mutant(
         "the watchdog",
-        "orchestrator/scheduler/watchdog.py",
+        "orchestrator/scheduler/lease_watchdog.py",
         "for one in silent:",
         "for one in ():",
         SCHEDULES,
     ),
     Mutant(
         "the re-dispatch",
-        "orchestrator/scheduler/chores.py",
+        "orchestrator/scheduler/maintenance_loop.py",
         "lost = self._upkeep.lost_messages(self._patience)",
         "lost = ()",
         SCHEDULES,
@@ -97,7 +97,7 @@ MUTANTS = (
     ),
     Mutant(
         "the idempotency record",
-        "orchestrator/database/migrations/sql/start.sql",
+        "orchestrator/database/schema/functions/start.sql",
         "return 'seen';",
         "null;",
         "tests/integration/test_api_instances.py::test_the_same_key_gives_the_same_answer",
@@ -112,15 +112,15 @@ MUTANTS = (
     ),
     Mutant(
         "the mailbox",
-        "orchestrator/event_handler/looking.py",
-        "if event.target is None and event.created_at",
-        "if event.created_at",
+        "orchestrator/database/events/listener_queries.py",
+        "if event.target is not None:",
+        "if False:",
         "tests/integration/test_events_matching.py"
         "::test_a_signal_waits_however_long_for_its_listener",
     ),
     Mutant(
         "the uniqueness of firing",
-        "orchestrator/scheduler/starting.py",
+        "orchestrator/scheduler/schedules/firing_record.py",
         "new = [one for one in made if (one.row.schedule_id, one.row.due) in noted]",
         "new = list(made) if noted is not None else []",
         "tests/integration/test_scheduler_schedules.py"
@@ -128,21 +128,21 @@ MUTANTS = (
     ),
     Mutant(
         "the cancel guard",
-        "orchestrator/core/settle.py",
+        "orchestrator/core/withdrawal.py",
         "        draft.withdrawn.append(node.id)\n    draft.set_status(node, Status.CANCELLED)",
         "    draft.set_status(node, Status.CANCELLED)",
         SCHEDULES,
     ),
     Mutant(
         "the namespace filter",
-        "orchestrator/database/pages.py",
+        "orchestrator/database/keyset_pages.py",
         "return self.namespaces is None or namespace in self.namespaces",
         "return True",
         "tests/integration/test_api_auth.py::test_a_foreign_namespace_is_a_404_everywhere",
     ),
     Mutant(
         "the database's clock",
-        "orchestrator/database/time.py",
+        "orchestrator/database/connection/database_clock.py",
         "return self._seen + timedelta(seconds=clock.monotonic() - self._at)",
         "return clock.now() if timedelta else self._seen",
         SCHEDULES,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import clock
-from tests.faults.burning import NO_TIME, Outcome
-from tests.faults.recovering import percentile
+from tests.faults.fault_run import NO_TIME, Outcome
+from tests.faults.recovery_times import percentile
 from tests.faults.rows import Row
 
 BEGIN, END = "<!-- figures: made by `make chaos` -->", "<!-- end of the figures -->"

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from orchestrator.database import migrate
+from orchestrator.database.schema import upgrade
 from tests.faults import fuzz, matrix, mutants
-from tests.faults.recovering import SLOW
+from tests.faults.recovery_times import SLOW
 from tests.faults.rows import ROWS, upgrades
 
 NAMES = (
@@ -50,14 +50,14 @@ def test_the_next_release_and_this_one_work_on_its_schema(tmp_path, database_url
             [sys.executable, *argv], cwd=folder, env=env, capture_output=True, text=True
         )
         assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.split() == [upgrades.SCHEMA, migrate.head(), str(upgrades.NEXT)]
-    assert migrate.current(database_url) == upgrades.SCHEMA
-    migrate.check(database_url)  # this release is admitted
+    assert ran.stdout.split() == [upgrades.SCHEMA, upgrade.head(), str(upgrades.NEXT)]
+    assert upgrade.current(database_url) == upgrades.SCHEMA
+    upgrade.check(database_url)  # this release is admitted
 
 
 RELEASE = """\
-from orchestrator.core.engine import ENGINE
-from orchestrator.database.migrate import BEFORE, head
+from orchestrator.core.engine_version import ENGINE
+from orchestrator.database.schema.upgrade import BEFORE, head
 print(head(), BEFORE, ENGINE)
 """
 

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from werkzeug.serving import make_server
 
 from orchestrator.cli import main
-from orchestrator.database.connection import Database
+from orchestrator.database.connection.database import Database
 from tests.support.api import Api
-from tests.support.outside import Outside
+from tests.support.manual_workers import Outside
 
 
 @pytest.fixture

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.database import workers
-from orchestrator.database.workers import WorkerRow
+from orchestrator.database.workers import worker_queries
+from orchestrator.database.workers.worker_queries import WorkerRow
 from orchestrator.ids import new_id
 from tests.support.api import Api, document, problem
 
 
 def drain(api: Api, id: str) -> None:
     """What a control worker does with a hint."""
-    api.client.application.extensions["orchestrator"].services.state.drain(id)
+    api.client.application.extensions["orchestrator"].services.state.process_inbox(id)
 
 
 def worker(api: Api, name: str, *queues: str) -> str:
     """A worker that has just registered."""
     row = WorkerRow(new_id(), name, 7, "prefork", 4, queues, ("shop.pay",))
-    workers.register(api.database, row)
+    worker_queries.register(api.database, row)
     return row.id
 
 
@@ -27,9 +27,9 @@ def test_workers_say_how_they_are(api: Api):
     api.all(
         "update orchestrator.workers set seen_at = now() - interval '1 h' where id = %s", silent
     )
-    workers.heartbeat(api.database, live, [], 4, counts={"claimed": 3, "refused": 2})
-    workers.heartbeat(api.database, live, [], 4)  # of a worker before this release
-    workers.stop(api.database, stopped)
+    worker_queries.heartbeat(api.database, live, [], 4, counts={"claimed": 3, "refused": 2})
+    worker_queries.heartbeat(api.database, live, [], 4)  # of a worker before this release
+    worker_queries.stop(api.database, stopped)
     found = {each["id"]: each for each in api.get("/v1/workers").json["items"]}
     assert [found[id]["state"] for id in (live, silent, stopped)] == ["live", "silent", "stopped"]
     assert found[live]["tasks"] == ["shop.pay"]

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from api.auth import Authenticator
-from api.keys import new_key
-from api.limits import Rate
+from api.http.authentication import Authenticator
+from api.http.rate_limiter import Rate
+from api.resources.api_keys import new_key
 from orchestrator import clock
 from orchestrator.cli import main
-from orchestrator.database import keys
+from orchestrator.database.access import api_key_queries
 from orchestrator.ids import new_id
 from tests.support.api import Api, document, problem
 
@@ -42,7 +42,7 @@ def bearer(api: Api) -> Bearer:
     def make(role: str = "admin", *namespaces: str, **more: Any) -> dict[str, str]:
         asked = {"name": f"{role}-{new_id()}", "role": role, "namespaces": namespaces or ("*",)}
         row, shown = new_key({**asked, **more})
-        keys.put(api.database, row)
+        api_key_queries.put(api.database, row)
         return {"Authorization": f"Bearer {shown}"}
 
     return make
@@ -155,7 +155,9 @@ def test_another_process_learns_of_a_revocation(api: Api, bearer: Bearer, monkey
     viewer = bearer("viewer")
     assert api.get("/v1/instances", headers=viewer).status_code == 200
     api.all("update orchestrator.keys set revoked_at = now()")
-    monkeypatch.setattr("api.auth.FRESH", 0.0)  # the time after which it asks again
+    monkeypatch.setattr(
+        "api.http.authentication.CACHE_TIME", 0.0
+    )  # the time after which it asks again
     assert api.get("/v1/instances", headers=viewer).status_code == 401
 
 
@@ -205,7 +207,7 @@ def test_a_name_is_its_namespaces_own(api: Api, bearer: Bearer):
 def test_one_tenants_operations_leave_the_others_their_share(
     api: Api, bearer: Bearer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("api.operations.MOST_OPEN", 2)
+    monkeypatch.setattr("api.resources.bulk_operations.MOST_OPEN", 2)
     first, second = bearer("operator", "other"), bearer("operator", "shop")
     asked = {"action": "cancel", "filter": {"status": "running"}}
     statuses = [
@@ -291,7 +293,7 @@ def test_a_burst_is_a_429_that_says_when(api: Api, bearer: Bearer, broker_url: s
 
 
 def test_what_a_process_knows_of_keys_is_bounded(api: Api, bearer: Bearer, monkeypatch):
-    monkeypatch.setattr("api.auth._MOST", 3)
+    monkeypatch.setattr("api.http.authentication._MOST", 3)
     known: Authenticator = api.client.application.extensions["orchestrator"].authenticator
     for _ in range(9):
         assert api.get("/v1/instances", headers=bearer("viewer")).status_code == 200

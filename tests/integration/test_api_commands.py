@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.values import StimulusKind
-from orchestrator.database import stimuli
-from orchestrator.database.connection import UNBOUNDED
+from orchestrator.core.model import StimulusKind
+from orchestrator.database.connection.database import UNBOUNDED
+from orchestrator.database.transitions import inbox_queries
 from tests.support.api import Api, document, problem
-from tests.support.interleaving import waiting
-from tests.support.outside import Outside, call
-from tests.support.world import World
+from tests.support.in_memory_instances import World
+from tests.support.manual_workers import Outside, call
+from tests.support.row_lock_races import waiting
 
 COMMANDS = ("suspend", "resume", "cancel", "terminate", "retry", "compensate", "skip")
 #: What each says besides.
@@ -103,7 +103,7 @@ class Product:
         self.drain()
 
     def drain(self) -> None:
-        self.outside.state.drain(self.id)
+        self.outside.state.process_inbox(self.id)
 
     def claim(self) -> Any:
         return self.outside.claim(self.id)
@@ -279,7 +279,7 @@ def test_what_a_control_worker_must_decide_is_left_to_it(
     else:
         told = {"command": "mend" if why == "repair" else "resume"}
         for _ in range(1 if why == "repair" else 21):
-            stimuli.put(api.database, id, StimulusKind.COMMAND, data=told)
+            inbox_queries.put(api.database, id, StimulusKind.COMMAND, data=told)
     before = api.content()["history"]
     answer = give(outside, id, "cancel")
     assert (answer.status_code, answer.json["decided"]) == (202, False)
@@ -291,7 +291,7 @@ def test_what_a_control_worker_must_decide_is_left_to_it(
 def test_nothing_is_settled_while_a_command_waits(outside: Outside, api: Api) -> None:
     id = outside.start(DO)
     outside.command(id, "terminate")
-    stimuli.put(api.database, id, StimulusKind.COMMAND, data={"command": "resume"})
+    inbox_queries.put(api.database, id, StimulusKind.COMMAND, data={"command": "resume"})
     ((last,),) = api.all("select sequence from orchestrator.instances")
     client = api.client.application.test_client()
     events = {"Accept": "text/event-stream"}
@@ -306,7 +306,7 @@ def test_nothing_is_settled_while_a_command_waits(outside: Outside, api: Api) ->
         )
         while not waits:
             assert not waiting.done(), "it did not wait"
-        outside.state.drain(id)
+        outside.state.process_inbox(id)
         assert waiting.result().get_json()["pending_commands"] == 0
     assert b"command.refused" in b"".join(told)
     (refused,) = outside.told(id, "command.refused")
@@ -358,20 +358,24 @@ def test_the_api_dies_around_the_commit(
         raise Died
 
     with monkeypatch.context() as broken:
-        name = "api.keyed.idempotency.record" if moment.startswith("before") else "api.keyed.give"
+        name = (
+            "api.http.idempotency.idempotency_queries.record"
+            if moment.startswith("before")
+            else "api.http.idempotency.respond_recorded"
+        )
         broken.setattr(name, dies)
         if moment.startswith("after"):
-            broken.setattr("api.deciding.Change._follow", dies)
+            broken.setattr("api.resources.instance_decision.Change._follow", dies)
         with pytest.raises(Died):
             give(outside, id, "retry", headers=headers)
     if moment.startswith("before"):
         assert api.checksums() == before
     else:
         assert outside.instance(id)["run"] == 2
-        assert stimuli.overdue(api.database, 0)[0].instance == id
+        assert inbox_queries.overdue(api.database, 0)[0].instance == id
     again = give(outside, id, "retry", headers=headers)
     assert (again.status_code, again.json["run"]) == (202, 2)
     assert ("Idempotency-Replayed" in again.headers) is moment.startswith("after")
-    outside.state.drain(id)
+    outside.state.process_inbox(id)
     assert outside.work(id) == ["a", "b", "c"]
     assert len(outside.told(id, "workflow.retried")) == 1

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.scheduler.operations import Operations
-from orchestrator.state_manager import Holder
+from orchestrator.scheduler.bulk_operations import Operations
+from orchestrator.state_manager import LeaseOwner
 from tests.support.api import problem
-from tests.support.outside import SAGA, Body, Outside
+from tests.support.manual_workers import SAGA, Body, Outside
 
 Cli = Callable[..., Any]
 
@@ -25,7 +25,8 @@ def test_a_step_given_up_is_a_dead_letter_that_begins_it_anew(outside: Outside, 
         outside.step(id, "b")["id"],
         outside.instance(id)["error"],
     )
-    (cause,) = outside.api.get(f"/v1/instances/{id}/why").json["causes"]
+    causes = outside.api.get(f"/v1/instances/{id}/why").json["causes"]
+    (cause,) = [one for one in causes if one["kind"] == "dead-letter"]
     assert (cause["kind"], cause["dead_letter"]) == ("dead-letter", letter["id"])
     cli("dead-letter", "retry", letter["id"], "--reason", "more memory")
     assert outside.work(id) == ["b"]
@@ -103,14 +104,14 @@ def test_a_letter_waits_for_what_still_runs_of_its_instance(outside: Outside) ->
     fork = {"fork": {"branches": [{"a": {"call": "a"}}, {"b": {"call": "b"}}]}}
     id = outside.start([{"f": fork}])
     flying = outside.claim(id)
-    outside.holder = Holder(outside.holder.worker, 8)
+    outside.holder = LeaseOwner(outside.holder.worker, 8)
     other = "b" if flying.attempt.task == "a" else "a"
     assert outside.lose(id) == [other] * 3
     (letter,) = outside.api.get(f"/v1/dead-letters?instance={id}").json["items"]
     refused = outside.api.post(f"/v1/dead-letters/{letter['id']}/retry")
     assert "still runs" in refused.json["detail"]
     outside.finish(flying)
-    outside.state.drain(id)
+    outside.state.process_inbox(id)
     assert outside.api.post(f"/v1/dead-letters/{letter['id']}/retry").status_code == 202
     assert outside.work(id) == [other]
     assert outside.instance(id)["status"] == "completed"

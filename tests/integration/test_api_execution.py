@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api import arguments
+from api.resources import step_arguments
 from orchestrator.ids import new_id
 from tests.support.api import Api, document, problem
 
@@ -18,7 +18,7 @@ CALL = [{"pay": {"call": "shop.pay", "with": {"amount": 7}}}]
 
 def drain(api: Api, id: str) -> None:
     """What a control worker does with a hint."""
-    api.client.application.extensions["orchestrator"].services.state.drain(id)
+    api.client.application.extensions["orchestrator"].services.state.process_inbox(id)
 
 
 def running(api: Api, do: list[dict[str, Any]], name: str = "order", **more: Any) -> str:
@@ -132,7 +132,7 @@ def test_no_secret_is_among_the_arguments(
 def test_expressions_that_take_too_long_are_shown_as_they_are(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(arguments, "LONGEST", -1.0)
+    monkeypatch.setattr(step_arguments, "LONGEST", -1.0)
     do = [{"it": {"call": "a", "with": {"pin": "${ $secrets.pin }", "n": "${ .n }"}}}]
     api.deploy(document(do=do, use={"secrets": ["pin"]}))
     id = api.start(input={"n": 1})
@@ -306,7 +306,7 @@ def test_the_history_streams_until_the_instance_ends(api: Api):
 def test_a_stream_ends_with_the_instance_whenever_that_ends(api: Api, monkeypatch):
     """The end commits right after any of the stream's statements: it never waits after it."""
     waiters = api.client.application.extensions["orchestrator"].waiters
-    moved, real = waiters.moved, api.database.all
+    moved, real = waiters.wait_for_transition, api.database.all
     waited: list[bool] = []
 
     def watched(id: str, sequence: int, seconds: float) -> None:
@@ -315,7 +315,7 @@ def test_a_stream_ends_with_the_instance_whenever_that_ends(api: Api, monkeypatc
         waited.append(status == "cancelled" and sequence >= last)
         moved(id, sequence, seconds)
 
-    monkeypatch.setattr(waiters, "moved", watched)
+    monkeypatch.setattr(waiters, "wait_for_transition", watched)
     for number in range(1, 4):
         id = running(api, WAIT, name=f"ends{number}")
         seen: list[str] = []

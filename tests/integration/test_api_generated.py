@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.processes import http_ok
+from orchestrator.embedded.supervisor import http_ok
 from tests.support.api import Api
 from tests.support.stack import Stack, free_port
 
@@ -26,7 +26,7 @@ import sys
 from api.keys import new_key
 from api.server import Server
 from orchestrator.database import keys
-from orchestrator.database.connection import Database
+from orchestrator.database.connection.database import Database
 from orchestrator.settings import load_settings
 
 settings = load_settings()

@@ -283,7 +283,7 @@ def test_a_failure_of_ours_tells_nothing_of_its_inside(shop: Api, monkeypatch):
     def broken(*_: Any) -> None:
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr("orchestrator.database.instance_lists.listed", broken)
+    monkeypatch.setattr("orchestrator.database.instances.instance_lists.listed", broken)
     answer = shop.get("/v1/instances")
     assert (answer.status_code, problem(answer)) == (500, "internal-error")
     assert "hunter2" not in answer.text

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.outbound import connect
+from orchestrator.outbound import guarded_transport
 from tests.support.api import Api, document, problem
 from tests.support.api_examples import ID
 from tests.support.api_page import body_of, operations_of
@@ -25,13 +25,13 @@ pytestmark = pytest.mark.slow  # `test_api_hostile` is the quick one
 def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Every address that the outbound client connects to: none, in all of these tests."""
     found: list[str] = []
-    plain = connect._Backend._connect
+    plain = guarded_transport._Backend._connect
 
     def spy(self: Any, host: str, *rest: Any) -> Any:
         found.append(host)
         return plain(self, host, *rest)
 
-    monkeypatch.setattr(connect._Backend, "_connect", spy)
+    monkeypatch.setattr(guarded_transport._Backend, "_connect", spy)
     yield found
     assert found == []
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator import clock
-from orchestrator.database.connection import UNBOUNDED
+from orchestrator.database.connection.database import UNBOUNDED
 from orchestrator.ids import new_id
 from tests.support.api import Api, document, problem
 

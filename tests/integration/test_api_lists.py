@@ -13,9 +13,9 @@ from urllib.parse import urlencode
 import pytest
 
 from orchestrator import clock
-from orchestrator.codec import dumps
-from orchestrator.database import instance_filters
+from orchestrator.database.instances import instance_filters
 from orchestrator.ids import new_id
+from orchestrator.json_codec import dumps
 from tests.support.api import Api, document
 
 STATUSES = ("pending", "running", "waiting", "suspended", "cancelled", "faulted", "completed")

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from api import stream
-from api.keys import new_key
-from api.limits import Rate
-from orchestrator.database import keys
-from orchestrator.scheduler import operations as working
-from orchestrator.scheduler.operations import Operations
-from orchestrator.vault import new_key as vault_key
+from api.http.rate_limiter import Rate
+from api.resources import event_stream
+from api.resources.api_keys import new_key
+from orchestrator.database.access import api_key_queries
+from orchestrator.scheduler import bulk_operations as working
+from orchestrator.scheduler.bulk_operations import Operations
+from orchestrator.secrets.encryption import new_key as vault_key
 from tests.support.api import Api, document, problem
 from tests.support.api_examples import ID
 from tests.support.api_page import body_of, operations_of
 from tests.support.events import STRUCTURED, event
-from tests.support.outside import Outside
+from tests.support.manual_workers import Outside
 
 Body = dict[str, Any]
 Headers = dict[str, str]
@@ -48,7 +48,7 @@ def api(_guarded: Api) -> Iterator[Api]:
 def bearer(api: Api, namespace: str) -> Headers:
     """The header of an admin of one namespace. All have the same name."""
     row, shown = new_key({"name": "alice", "role": "admin", "namespaces": (namespace,)})
-    keys.put(api.database, row)
+    api_key_queries.put(api.database, row)
     return {"Authorization": f"Bearer {shown}"}
 
 
@@ -79,7 +79,7 @@ class Shop:
         listen = {"l": {"listen": {"to": {"one": {"with": {"type": "t"}}}}}}
         api.deploy(document(do=[listen, {"w": {"wait": {"hours": 1}}}]))
         waiting = self.post("/v1/instances", START)["id"]
-        outside.state.drain(waiting)
+        outside.state.process_inbox(waiting)
         timed = outside.start([{"w": {"wait": {"hours": 1}}}], "timed")
         subscription = self.post("/v1/subscriptions", HOOK)["id"]
         self.post("/v1/subscriptions", {**HOOK, "webhook": {"url": "https://shop.example/2"}})
@@ -272,9 +272,11 @@ def test_lists_are_empty(shop: Shop, stranger: Headers):
     secret = shop.ids
     before = shop.api.checksums()
     (lost, *_, timed) = (each["id"] for each in shop.places["instances"])
+    ((attempt,),) = shop.api.all("select id::text from orchestrator.attempts limit 1")
     given = {
         "workflow": ["order", "shop/order", "shop/order/1.0.0"], "q": ["bill", "order", lost],
         "business_id": ["bill-1"], "instance": [lost, timed], "target": [lost, timed],
+        "id": [lost, lost[:8]], "attempt": [attempt], "parent": [lost],
         "source": ["/s"], "type": ["t"], "action": ["instance.suspend", "key.make"],
         "status": ["waiting,faulted"], "compensation": ["none"], "resolved": ["false"],
         "started_after": ["2020-01-01T00:00:00Z"], "started_before": ["2099-01-01T00:00:00Z"],
@@ -381,7 +383,7 @@ def test_a_document_runs_no_workflow_of_another_namespace(shop: Shop, stranger: 
         start = {"workflow": {"namespace": "other", "name": "thief"}, "input": {"name": "timed"}}
         id = shop.api.post("/v1/instances", json=start, headers=stranger).json["id"]
         before = shop.api.content()["instances"]
-        shop.outside.state.drain(id)
+        shop.outside.state.process_inbox(id)
         found = shop.api.get(f"/v1/instances/{id}", headers=stranger).json
         assert (found["status"], found["error"]["status"]) == ("faulted", 404)
         assert found["error"]["detail"].startswith("there is no workflow shop/")
@@ -392,8 +394,8 @@ def test_the_live_feed_tells_only_of_your_own(
     shop: Shop, stranger: Headers, monkeypatch: pytest.MonkeyPatch
 ):
     """From the very beginning on, and of what happens while somebody looks on."""
-    monkeypatch.setattr(stream, "HEARTBEAT", 0.3)
-    monkeypatch.setattr("api.feed.LOOK", 0.01)
+    monkeypatch.setattr(event_stream, "HEARTBEAT", 0.3)
+    monkeypatch.setattr("api.shared.live_feed.POLL_INTERVAL", 0.01)
     for who, least in ((stranger, 0), (shop.api.headers, 10)):
         answer = shop.api.client.get(
             "/v1/events/stream", headers={**who, "Last-Event-ID": "1.0"}, buffered=False

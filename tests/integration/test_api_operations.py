@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator import clock
 from orchestrator.core import advance
-from orchestrator.core.values import (
+from orchestrator.core.model import (
     Compensation,
     Instance,
     Need,
@@ -17,12 +17,12 @@ from orchestrator.core.values import (
     Stimulus,
     StimulusKind,
 )
-from orchestrator.database import operations
+from orchestrator.database.operations import bulk_operation_queries
 from orchestrator.document.model import Workflow
 from orchestrator.ids import new_id
-from orchestrator.scheduler import operations as working
-from orchestrator.scheduler.operations import Operations
-from orchestrator.state_manager.commanding import never
+from orchestrator.scheduler import bulk_operations as working
+from orchestrator.scheduler.bulk_operations import Operations
+from orchestrator.state_manager.command_decision import never
 from tests.support.api import Api, document, problem
 
 RUNS = {"status": "pending,running,waiting", "workflow": "shop/order"}
@@ -87,7 +87,7 @@ def test_every_instance_of_the_filter_is_reached_once(
     assert {each["target"] for each in told} == set(runs)
     assert {each["reason"] for each in told} == {"over"}
     assert later not in {each["target"] for each in told}
-    services(api).state.drain(runs[0])
+    services(api).state.process_inbox(runs[0])
     assert api.get(f"/v1/instances/{runs[0]}").json["status"] == "cancelled"
 
 
@@ -108,7 +108,7 @@ def test_a_crash_repeats_nothing(api: Api, runs: list[str], monkeypatch: pytest.
         def dies(*_: Any) -> None:
             raise SystemExit
 
-        broken.setattr(operations, "go_on", dies)
+        broken.setattr(bulk_operation_queries, "record_batch", dies)
         with pytest.raises(SystemExit):
             chores.work()
     assert len(commands(api)) == 2, "the batch that died has left nothing"
@@ -196,7 +196,7 @@ def test_many_are_told_what_each_of_them_may_be_told(api: Api):
     """The filter is in SQL and the rule in the core: none that would obey is left out."""
     workflow = Workflow(document())
     states = [(each, undone) for each in Status for undone in Compensation]
-    for command in operations.ALLOWED:
+    for command in bulk_operation_queries.ALLOWED:
         obeying = {
             (status.value, undone.value)
             for status, undone in states
@@ -205,7 +205,7 @@ def test_many_are_told_what_each_of_them_may_be_told(api: Api):
         assert obeying, command
         rows = api.all(
             "select * from unnest(%s::text[], %s::text[]) as t(status, compensation)"
-            f" where {operations.ALLOWED[command]}",
+            f" where {bulk_operation_queries.ALLOWED[command]}",
             [status.value for status, _ in states],
             [undone.value for _, undone in states],
         )
@@ -219,6 +219,10 @@ def obeys(workflow: Workflow, command: str, status: Status, undone: Compensation
     undoing = undone is Compensation.RUNNING
     instance = Instance("i", "shop", "w", status, undone, state=state if undoing else None)
     asked = Stimulus(StimulusKind.COMMAND, clock.now(), 1, data={"command": command}, items=0)
-    loaded: dict[Need, Any] = {Need("open"): [], Need("stopped", (1,)): []}
+    loaded: dict[Need, Any] = {
+        Need("open"): [],
+        Need("stopped", (1,)): [],
+        Need("children", (0,)): [],
+    }
     told = advance(workflow, Slice(instance, loaded=loaded), asked, never)
     return told.refused is None

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.values import Instance, Need, Slice
-from orchestrator.database import slices
-from orchestrator.database.rows import to_step
-from tests.support import needs
+from orchestrator.core.model import Instance, Need, Slice
+from orchestrator.database.transitions import instance_slice_reader
+from orchestrator.database.transitions.row_mapper import to_step
+from tests.support import in_memory_slices
 from tests.support.api import document, problem
-from tests.support.outside import SAGA, Outside, call
+from tests.support.manual_workers import SAGA, Outside, call
 
 Cli = Callable[..., Any]
 
@@ -27,8 +27,8 @@ def test_a_preview_tells_what_a_cancel_would_undo(outside: Outside, cli: Cli) ->
     ((sub,),) = outside.api.all(
         "select id::text from orchestrator.instances where parent_instance = %s", id
     )
-    outside.state.drain(sub)
-    outside.state.drain(id)
+    outside.state.process_inbox(sub)
+    outside.state.process_inbox(id)
     outside.claim(id)
     outside.claim(id)  # nothing undoes this one
     told = outside.api.get(f"/v1/instances/{id}/compensation").json
@@ -113,7 +113,7 @@ def test_a_parent_and_its_sub_workflow_name_each_other_and_are_found_by_it(
     id = outside.start([{"r": {"run": {"workflow": about}}}, {"b": {"call": "b"}}])
     child = outside.step(id, "r")["child"]
     assert outside.work(child, "c") == ["c"]
-    outside.state.drain(id)
+    outside.state.process_inbox(id)
     assert outside.instance(id)["status"] == outside.instance(child)["status"] == "faulted"
     step = outside.step(id, "r")
     assert step["child"] == child, "also after its end"
@@ -126,9 +126,9 @@ def test_a_parent_and_its_sub_workflow_name_each_other_and_are_found_by_it(
     assert found["id"] == step["id"]
     # The parent's retry has the same one go on.
     outside.command(id, "retry")
-    outside.state.drain(child)
+    outside.state.process_inbox(child)
     assert outside.work(child) == ["c"]
-    outside.state.drain(id)
+    outside.state.process_inbox(id)
     assert outside.work(id) == ["b"]
     assert outside.instance(id)["status"] == "completed"
     assert outside.step(id, "r")["child"] == child
@@ -152,7 +152,7 @@ def test_a_step_is_skipped_with_an_output(outside: Outside, cli: Cli) -> None:
         [{"w": {"wait": {"hours": 1}}}, {"b": {"call": "b", "with": {"n": "${ .n }"}}}]
     )
     cli("skip", id, "w", "-d", '{"n": 7}', "--reason", "no need to wait")
-    outside.state.drain(id)
+    outside.state.process_inbox(id)
     work = outside.claim(id)
     assert work.call["kwargs"] == {"n": 7}
     outside.finish(work)
@@ -172,7 +172,7 @@ def test_a_compensation_is_marked_as_done_by_hand(outside: Outside, cli: Cli) ->
                for each in letters}  # fmt: skip
     a, b = (by_name[outside.step(id, name)["id"]] for name in ("a", "b"))
     cli("dead-letter", "resolve", a["id"], "--reason", "refunded at the counter")
-    outside.state.drain(id)
+    outside.state.process_inbox(id)
     assert outside.instance(id)["compensation"] == "failed"
     cli("dead-letter", "retry", b["id"], "--reason", "the till is open")
     assert outside.work(id) == ["undo-b"]
@@ -219,7 +219,7 @@ def test_suspended_nothing_starts_and_what_runs_is_recorded(outside: Outside, cl
     id = outside.start(SAGA)
     work = outside.claim(id)
     cli("suspend", id, "--reason", "the bank is down")
-    outside.state.drain(id)
+    outside.state.process_inbox(id)
     outside.finish(work)
     assert outside.instance(id)["status"] == "suspended"
     assert outside.claim(id) is None
@@ -242,7 +242,7 @@ def test_a_withdrawn_attempts_late_result_is_recorded(
     outside.finish(outside.claim(id))
     work = outside.claim(id)
     cli(command, id, "--reason", "changed my mind")
-    outside.state.drain(id)
+    outside.state.process_inbox(id)
     found = outside.instance(id)
     assert found["status"] == "cancelled"
     assert found["compensation"] == ("running" if undone else "none")
@@ -290,6 +290,6 @@ def test_children_are_read_as_the_tests_of_the_core_give_them(outside: Outside) 
     )
     steps = {row["id"]: to_step(row) for (row,) in rows}
     need = Need("children", (outside.step(id, "t")["id"],))
-    found = slices.load(outside.api.database, Slice(Instance(id, "shop", "")), need)
-    assert found.loaded[need] == needs.children(steps, *need.args)
+    found = instance_slice_reader.load(outside.api.database, Slice(Instance(id, "shop", "")), need)
+    assert found.loaded[need] == in_memory_slices.children(steps, *need.args)
     assert [one.undoes is None for one in found.loaded[need]] == [True, True, False]

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.database import secrets
+from orchestrator.database.access import secret_queries
+from orchestrator.secrets.encryption import SecretCipher, new_key
 from orchestrator.settings import load_settings
-from orchestrator.vault import Vault, new_key
 from tests.support.api import Api, problem
 
 KEY, OLD = new_key(), new_key()
@@ -90,14 +90,16 @@ def test_one_secret_is_not_passed_off_as_another(api: Api):
 
 
 def test_rotation_seals_with_the_newest_key(api: Api):
-    sealed = Vault([OLD]).seal(("shop", "old"), VALUE)
-    secrets.put(api.database, "shop", "old", sealed)
-    secrets.put(api.database, "shop", "lost", Vault([new_key()]).seal(("shop", "lost"), VALUE))
+    sealed = SecretCipher([OLD]).encrypt(("shop", "old"), VALUE)
+    secret_queries.put(api.database, "shop", "old", sealed)
+    secret_queries.put(
+        api.database, "shop", "lost", SecretCipher([new_key()]).encrypt(("shop", "lost"), VALUE)
+    )
     assert seen(api, "old") == VALUE
     rotated = api.post("/v1/secrets/-/rotate")
     assert rotated.json == {"renewed": 1, "unreadable": [["shop", "lost"]]}
-    newest = Vault([KEY])
-    assert secrets.opened(api.database, newest, "shop", "old") == VALUE
+    newest = SecretCipher([KEY])
+    assert secret_queries.opened(api.database, newest, "shop", "old") == VALUE
     assert seen(api, "lost") is None
 
 
@@ -128,5 +130,5 @@ def test_keys_come_from_a_file_with_one_a_line(tmp_path):
     (tmp_path / "keys").write_text(f"{KEY}\n{OLD}\n")
     settings = load_settings({"ORCHESTRATOR_SECRETS_KEY_FILE": str(tmp_path / "keys")})
     assert KEY not in repr(settings)
-    sealed = Vault([OLD]).seal(("shop", "a"), VALUE)
-    assert Vault(settings.secrets_key).open(("shop", "a"), sealed) == VALUE
+    sealed = SecretCipher([OLD]).encrypt(("shop", "a"), VALUE)
+    assert SecretCipher(settings.secrets_key).decrypt(("shop", "a"), sealed) == VALUE

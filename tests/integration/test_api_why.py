@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from api.causes import unbrought
-from orchestrator.core.values import AttemptState, Ended
-from orchestrator.database import workers
-from orchestrator.database.causes import Inbox
-from orchestrator.database.workers import WorkerRow
+from api.resources.wait_reason_messages import pending_stimuli
+from orchestrator.core.model import AttemptEnd, AttemptState
+from orchestrator.database.instances.wait_reason_queries import Inbox
+from orchestrator.database.workers import worker_queries
+from orchestrator.database.workers.worker_queries import WorkerRow
 from orchestrator.ids import new_id
-from orchestrator.state_manager import Holder
+from orchestrator.state_manager import LeaseOwner
 from tests.support.api import Api, document
 
 PAY = [{"pay": {"call": "shop.pay"}}]
@@ -33,14 +33,14 @@ def state(api: Api) -> Any:
 
 def drain(api: Api, id: str) -> None:
     """What a control worker does with a hint."""
-    state(api).drain(id)
+    state(api).process_inbox(id)
 
 
 def worker(
     api: Api, *queues: str, tasks: tuple[str, ...] = ("shop.pay",), pool: str = "prefork"
 ) -> str:
     row = WorkerRow(new_id(), f"w-{new_id()[-4:]}", 7, pool, 1, queues, tasks)
-    workers.register(api.database, row)
+    worker_queries.register(api.database, row)
     return row.id
 
 
@@ -59,8 +59,8 @@ def work(api: Api, id: str, worker: str) -> Any:
         " and state = 'ready' order by id desc limit 1",
         id,
     )[0]
-    taken = state(api).claim(attempt, id, task, Holder(worker, 7))
-    workers.heartbeat(api.database, worker, [attempt], 0)
+    taken = state(api).claim_attempt(attempt, id, task, LeaseOwner(worker, 7))
+    worker_queries.heartbeat(api.database, worker, [attempt], 0)
     return taken
 
 
@@ -68,8 +68,8 @@ def end(api: Api, taken: Any, failed: bool = False, **more: Any) -> None:
     """The attempt ends as a worker would have it end."""
     error = {"type": "https://shop.example/no", "status": 500, "detail": "the till is shut"}
     how = AttemptState.FAILED if failed else AttemptState.SUCCEEDED
-    done = Ended(taken.attempt.id, how, error=error if failed else None, **more)
-    state(api).finish(taken, done)
+    done = AttemptEnd(taken.attempt.id, how, error=error if failed else None, **more)
+    state(api).commit_result(taken, done)
 
 
 def causes(api: Api, id: str) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ def test_a_start_that_nobody_brings(api: Api):
 )
 def test_what_waits_is_counted_by_its_kind(kinds: dict[str, int], message: str):
     inbox = Inbox(sum(kinds.values()), 0, None, 0, kinds)
-    told = unbrought(inbox, "orchestrator")["message"]
+    told = pending_stimuli(inbox, "orchestrator")["message"]
     assert told.startswith(message)
     assert "; no control worker" in told
 
@@ -123,16 +123,16 @@ def test_a_task_of_an_app_says_how_its_workers_are_started(api: Api):
     id = running(api, PAY)
     assert why(api, id)["app"] is None
     other = WorkerRow(new_id(), "o", 7, "prefork", 1, ("x",), ("shop.x",), app="orders")
-    workers.register(api.database, other)
+    worker_queries.register(api.database, other)
     assert why(api, id)["app"] == "orders"  # the best guess: nobody has the task
     row = WorkerRow(new_id(), "w", 7, "prefork", 1, ("x",), ("shop.pay",), app="shop.celery")
-    workers.register(api.database, row)
-    workers.register(api.database, WorkerRow(new_id(), "o", 7, "prefork", 1, ("x",), ("b",)))
+    worker_queries.register(api.database, row)
+    worker_queries.register(api.database, WorkerRow(new_id(), "o", 7, "prefork", 1, ("x",), ("b",)))
     told = why(api, id)
     assert (told["kind"], told["app"], told["queue"]) == ("no-worker", "shop.celery", "celery")
     assert "meant" not in told
     # Its worker has ended, and it is still known whose the task is.
-    workers.stop(api.database, row.id)
+    worker_queries.stop(api.database, row.id)
     assert why(api, id)["app"] == "shop.celery"
 
 
@@ -201,7 +201,7 @@ def test_a_broker_that_is_down(api: Api):
 def test_a_pool_that_is_too_small(api: Api):
     id = running(api, PAY)
     able = worker(api, "celery")
-    workers.heartbeat(api.database, able, [], 0)
+    worker_queries.heartbeat(api.database, able, [], 0)
     told = why(api, id)
     assert told["kind"] == "no-slot"
     assert told["message"].startswith("the pool is too small: every slot (1) of the 1 workers")
@@ -216,7 +216,7 @@ def test_a_lease_that_runs(api: Api):
     name = api.all("select name from orchestrator.workers")[0][0]
     assert told["worker"] == name
 
-    workers.heartbeat(api.database, able, [], 1)
+    worker_queries.heartbeat(api.database, able, [], 1)
     api.all("update orchestrator.attempts set claimed_at = now() - interval '1 h'")
     assert kind(api, id) == "lease"
     api.all("update orchestrator.workers set seen_at = now() - interval '1 h'")

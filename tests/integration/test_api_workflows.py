@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from orchestrator.database import workers
-from orchestrator.database.connection import UNBOUNDED
-from orchestrator.database.versions import version_key
-from orchestrator.database.workers import WorkerRow
+from orchestrator.database.connection.database import UNBOUNDED
+from orchestrator.database.workers import worker_queries
+from orchestrator.database.workers.worker_queries import WorkerRow
+from orchestrator.database.workflows.version_order import version_key
 from orchestrator.ids import new_id
 from tests.support.api import Api, document, problem
 
@@ -96,7 +96,7 @@ def test_an_unknown_call_is_a_warning_and_in_strict_an_error(api: Api):
     assert (warning["pointer"], "shop.pay" in warning["message"]) == ("/do/0/pay/call", True)
     assert api.get("/v1/workflows/shop/order").json["warnings"] == [warning]
     row = WorkerRow(new_id(), "w", 7, "prefork", 1, ("celery",), ("shop.pay",))
-    workers.register(api.database, row)
+    worker_queries.register(api.database, row)
     assert api.post("/v1/workflows?strict=true&dry_run=true", json=calling).json["warnings"] == []
 
 
@@ -174,13 +174,13 @@ def test_a_version_that_may_have_to_undo_something_cannot_be_removed(api: Api):
         api.deploy(document(name, do=do))
     state = api.client.application.extensions["orchestrator"].services.state
     parent = api.start("parent")
-    state.drain(parent)
+    state.process_inbox(parent)
     for _ in ("child", "plain"):
         ((child,),) = api.all(
             "select id::text from orchestrator.instances where status = 'pending'"
         )
-        state.drain(child)
-        state.drain(parent)
+        state.process_inbox(child)
+        state.process_inbox(parent)
     assert api.get(f"/v1/instances/{parent}").json["status"] == "waiting"
     for name in steps:
         answer = api.delete(f"/v1/workflows/shop/{name}")
@@ -188,7 +188,7 @@ def test_a_version_that_may_have_to_undo_something_cannot_be_removed(api: Api):
     # Once all is undone, nobody needs them any more.
     api.post(f"/v1/instances/{parent}/cancel")
     for (id,) in api.all("select id::text from orchestrator.instances order by id desc") * 3:
-        state.drain(id)
+        state.process_inbox(id)
     assert api.get(f"/v1/instances/{parent}").json["compensation"] == "completed"
     for name in steps:
         assert api.delete(f"/v1/workflows/shop/{name}").status_code == 204, name
@@ -237,7 +237,7 @@ def test_a_sub_workflow_and_a_removal_never_leave_a_parent_waiting(api: Api):
     parent = api.start("parent")
     with api.database.transaction(UNBOUNDED) as removal:
         removal.all("lock table orchestrator.instances in exclusive mode")
-        racer = threading.Thread(target=state.drain, args=[parent])
+        racer = threading.Thread(target=state.process_inbox, args=[parent])
         racer.start()
         while not api.all("select 1 from pg_locks where not granted"):
             pass  # until the transition stands before the lock

@@ -17,8 +17,8 @@ import pytest
 from celery import Celery
 from kombu import Connection, Exchange, Message, Queue, pools
 
-from orchestrator import broker
-from orchestrator.database.attempts import Ready
+from orchestrator import broker_settings
+from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
 from orchestrator.ids import new_id
 from orchestrator.task_dispatcher import TaskDispatcher
 from tests.conftest import fresh_rabbitmq
@@ -173,7 +173,7 @@ def test_a_users_worker_keeps_its_own_queues(zoo: Zoo) -> None:
     url = zoo.stack.broker_url
     with Connection(url) as connection:
         CELERY(connection.channel()).declare()  # refused if it were another kind
-        broker.queue("orchestrator", url)(connection.channel()).declare()
+        broker_settings.queue("orchestrator", url)(connection.channel()).declare()
     assert not exists(url, "exchange", "celery_delayed_27")
     assert "Global QoS is disabled" not in (zoo.stack.folder / "worker.log").read_text()
 
@@ -192,9 +192,9 @@ def test_our_worker_takes_queues_as_they_are(
     with Stack(tmp_path, database_url, rabbitmq_url) as stack:
         stack.api()
         stack.worker(
-            app="orchestrator.execution.app",
+            app="orchestrator.execution.entry_points.worker_and_beat_app",
             env={
-                "ORCHESTRATOR_IMPORTS": "tests.apps.zoo.tasks",
+                "ORCHESTRATOR_IMPORTS": "tests.celery_apps.every_task_kind.tasks",
                 "ZOO_REDIS_URL": broker_url,
             },
         )
@@ -266,7 +266,7 @@ def test_nine_is_the_most_urgent(request: pytest.FixtureRequest, url: str, on_wi
     there = request.getfixturevalue(url)
     with Connection(there) as connection:
         CELERY(connection.channel()).declare()
-    ready = Ready(new_id(), new_id(), 1, "zoo.plain", "celery", 9, None)
+    ready = PublishableAttempt(new_id(), new_id(), 1, "zoo.plain", "celery", 9, None)
     with dispatcher(there) as sender:
         sender.publish([ready])
     (message,) = taken(there, 1)
@@ -278,7 +278,9 @@ def test_nine_is_the_most_urgent(request: pytest.FixtureRequest, url: str, on_wi
 def test_the_dispatcher_makes_only_the_control_queue(rabbitmq_url: str) -> None:
     with dispatcher(rabbitmq_url) as sender:
         sender.hint(new_id())
-        sender.publish([Ready(new_id(), new_id(), 1, "zoo.plain", "theirs", None, None)])
+        sender.publish(
+            [PublishableAttempt(new_id(), new_id(), 1, "zoo.plain", "theirs", None, None)]
+        )
     assert exists(rabbitmq_url, "queue", "orchestrator")
     assert not exists(rabbitmq_url, "queue", "theirs")
     with Connection(rabbitmq_url) as connection:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.client import ApiError, Client
-from orchestrator.database import secrets
-from orchestrator.scheduler import operations as working
-from orchestrator.scheduler.operations import Operations
-from orchestrator.vault import Vault, new_key
+from orchestrator.database.access import secret_queries
+from orchestrator.scheduler import bulk_operations as working
+from orchestrator.scheduler.bulk_operations import Operations
+from orchestrator.secrets.encryption import SecretCipher, new_key
 from tests.support.api import Api, document
-from tests.support.outside import SAGA, Outside
+from tests.support.manual_workers import SAGA, Outside
 
 VALUE = "s3cret-value"
 WAIT = {"wait": {"wait": {"hours": 1}}}
@@ -51,8 +51,8 @@ def test_a_secret_is_set_listed_rotated_and_deleted(api: Api, client: Client) ->
     assert VALUE not in repr(list(client.secrets()))
     told = client.rotate_secrets()
     assert (told.renewed, told.unreadable) == (2, ())
-    lost = Vault([new_key()]).seal(("shop", "db"), VALUE)
-    secrets.put(api.database, "shop", "db", lost)
+    lost = SecretCipher([new_key()]).encrypt(("shop", "db"), VALUE)
+    secret_queries.put(api.database, "shop", "db", lost)
     assert client.rotate_secrets().unreadable == (("shop", "db"),)
     client.delete_secret("db", "shop")
     assert [each.name for each in client.secrets("shop")] == []
@@ -72,7 +72,7 @@ def test_what_is_no_name_of_a_secret_stays_within_its_path(client: Client) -> No
 def test_an_operation_is_previewed_made_and_followed(api: Api, client: Client) -> None:
     api.deploy(document(do=[WAIT]))
     ids = {api.start() for _ in range(3)}
-    preview = client.matches("cancel", RUNS)
+    preview = client.preview("cancel", RUNS)
     assert (preview.action, preview.count) == ("cancel", 3)
     assert {each["id"] for each in preview.sample} == ids
     assert list(client.operations()) == []

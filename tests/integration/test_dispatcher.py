@@ -12,7 +12,7 @@ import pytest
 import redis
 from celery import Celery
 
-from orchestrator.core.values import Attempt
+from orchestrator.core.model import Attempt
 from orchestrator.ids import new_id
 from orchestrator.task_dispatcher import PORTION, TOGETHER, TaskDispatcher
 

@@ -12,12 +12,12 @@ import redis
 from click.testing import CliRunner
 
 from orchestrator.cli import main
-from orchestrator.cli.doctor import ward
-from orchestrator.core.values import AttemptState, Ended
-from orchestrator.database import workers
-from orchestrator.database.workers import WorkerRow
+from orchestrator.cli.doctor import examination
+from orchestrator.core.model import AttemptEnd, AttemptState
+from orchestrator.database.workers import worker_queries
+from orchestrator.database.workers.worker_queries import WorkerRow
 from orchestrator.ids import new_id
-from orchestrator.state_manager import Holder
+from orchestrator.state_manager import LeaseOwner
 from tests.support.api import Api, document
 
 PAY = [{"pay": {"call": "shop.pay"}}]
@@ -41,7 +41,7 @@ def doctor(
     """The findings of one visit that are not about the installation itself."""
     monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", api.database.url)
     monkeypatch.setenv("ORCHESTRATOR_BROKER_URL", module_broker_url)
-    monkeypatch.setattr(ward, "ANSWER", 0.05)  # no Celery worker is there to answer
+    monkeypatch.setattr(examination, "ANSWER", 0.05)  # no Celery worker is there to answer
     with redis.Redis.from_url(module_broker_url) as client:
         client.flushall()
 
@@ -62,7 +62,7 @@ def worker(
     api: Api, *queues: str, tasks: tuple[str, ...] = ("shop.pay",), name: str = "w@here"
 ) -> str:
     row = WorkerRow(new_id(), name, 7, "prefork", 2, queues, tasks)
-    workers.register(api.database, row)
+    worker_queries.register(api.database, row)
     return row.id
 
 
@@ -70,7 +70,7 @@ def running(api: Api, do: list[dict[str, Any]], name: str = "order", **more: Any
     """An instance that has taken its first transition, an hour ago."""
     api.deploy(document(name, do=do, **more))
     id = api.start(name)
-    state(api).drain(id)
+    state(api).process_inbox(id)
     age(api)
     return id
 
@@ -81,7 +81,7 @@ def claimed(api: Api, id: str, worker: str) -> Any:
         " and state = 'ready' order by id desc limit 1",
         id,
     )[0]
-    return state(api).claim(attempt, id, task, Holder(worker, 7))
+    return state(api).claim_attempt(attempt, id, task, LeaseOwner(worker, 7))
 
 
 def age(api: Api) -> None:
@@ -130,7 +130,7 @@ def test_nothing_is_wrong_with_what_is_well(api: Api, doctor: Doctor):
     running(api, LISTEN, "listening")
     id = running(api, PAY, "paying")
     taken = claimed(api, id, able)
-    workers.heartbeat(api.database, able, [taken.attempt.id], 1)
+    worker_queries.heartbeat(api.database, able, [taken.attempt.id], 1)
     assert doctor() == []
 
 
@@ -158,7 +158,7 @@ def test_a_lease_whose_worker_is_gone_ends(
     if gone == "deleted":
         api.all("delete from orchestrator.workers where id = %s", able)
     elif gone == "stopped":
-        workers.stop(api.database, able)
+        worker_queries.stop(api.database, able)
     else:
         api.all(
             "update orchestrator.workers set seen_at = now() - interval '1 h' where id = %s", able
@@ -199,7 +199,7 @@ def test_a_step_claimed_by_a_vanished_child_is_lost(api: Api, doctor: Doctor):
     able = serving(api)
     claimed(api, running(api, PAY), able)
     age(api)
-    workers.heartbeat(api.database, able, [], 2)
+    worker_queries.heartbeat(api.database, able, [], 2)
     mends(doctor, "vanished-child")
 
 
@@ -208,7 +208,7 @@ def test_a_timer_overdue_fires(api: Api, doctor: Doctor):
     id = running(api, WAIT)
     api.all("update orchestrator.timers set due_at = now() - interval '1 min'")
     mends(doctor, "overdue-timer")
-    state(api).drain(id)
+    state(api).process_inbox(id)
     assert status(api, id) == "completed"
 
 
@@ -253,7 +253,7 @@ def test_the_report_of_a_sub_workflow_is_told_again(api: Api, doctor: Doctor, th
     ((started,),) = api.all(
         "select id::text from orchestrator.instances where parent_instance is not null"
     )
-    state(api).drain(started)
+    state(api).process_inbox(started)
     api.all("delete from orchestrator.stimuli where instance_id = %s", id)
     if not there:
         for table in ("instances", "steps", "history"):
@@ -275,15 +275,15 @@ def test_a_sub_workflow_is_asked_again_where_the_retry_of_its_parent_was_lost(
     ((started,),) = api.all(
         "select id::text from orchestrator.instances where parent_instance is not null"
     )
-    state(api).drain(started)
-    state(api).drain(id)
+    state(api).process_inbox(started)
+    state(api).process_inbox(id)
     assert api.post(f"/v1/instances/{id}/retry").status_code == 202
-    state(api).drain(id)
+    state(api).process_inbox(id)
     api.all("delete from orchestrator.stimuli where instance_id = %s", started)
     age(api)
     mends(doctor, "waits-for-nothing")
-    state(api).drain(started)
-    state(api).drain(id)
+    state(api).process_inbox(started)
+    state(api).process_inbox(id)
     assert status(api, id) == "faulted"
     assert api.get(f"/v1/instances/{started}").json["run"] == 2
 
@@ -294,12 +294,12 @@ def test_a_stuck_compensation_goes_on(api: Api, doctor: Doctor):
     fail = {"raise": {"error": {"type": "https://shop.example/no", "status": 500}}}
     id = running(api, [{"pay": {"call": "shop.pay", "metadata": undo}}, {"fail": fail}])
     taken = claimed(api, id, able)
-    state(api).finish(taken, Ended(taken.attempt.id, AttemptState.SUCCEEDED))
+    state(api).commit_result(taken, AttemptEnd(taken.attempt.id, AttemptState.SUCCEEDED))
     age(api)
     api.all("delete from orchestrator.attempts where state = 'ready'")
     mends(doctor, "stuck-compensation")
     again = claimed(api, id, able)
-    state(api).finish(again, Ended(again.attempt.id, AttemptState.SUCCEEDED))
+    state(api).commit_result(again, AttemptEnd(again.attempt.id, AttemptState.SUCCEEDED))
     assert api.get(f"/v1/instances/{id}").json["compensation"] == "completed"
 
 
@@ -308,7 +308,7 @@ def test_a_listener_whose_instance_ended_is_removed(api: Api, doctor: Doctor):
     id = running(api, LISTEN)
     row = api.all("select row_to_json(l)::text from orchestrator.listeners l")[0][0]
     api.post(f"/v1/instances/{id}/terminate")
-    state(api).drain(id)
+    state(api).process_inbox(id)
     assert doctor() == []
     api.all(
         "insert into orchestrator.listeners select * from"
@@ -344,7 +344,7 @@ def test_a_queue_without_a_consumer_and_a_task_that_no_worker_has_are_found(
 
     worker(api, "elsewhere", name="able@here")
     assert only(doctor())["check"] == "misrouted"
-    workers.stop(api.database, other)
+    worker_queries.stop(api.database, other)
     assert only(doctor())["check"] == "queue-without-consumer"
 
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from orchestrator.database import migrate
-from orchestrator.processes import log_says
+from orchestrator.database.schema import upgrade
+from orchestrator.embedded.supervisor import log_says
 from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -181,7 +181,7 @@ def test_an_old_schema(stack: Stack):
     found = doctor(stack)["database"]
     assert found["state"] == "failed"
     assert (
-        f"the database's schema is 0001, and this release needs {migrate.head()}" in found["found"]
+        f"the database's schema is 0001, and this release needs {upgrade.head()}" in found["found"]
     )
     assert found["advice"].startswith("orchestrator db upgrade")
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import redis
 
-from orchestrator.processes import log_says
+from orchestrator.embedded.supervisor import log_says
 from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]

@@ -24,8 +24,8 @@ from redis.retry import Retry
 from orchestrator.embedded import InUse, Postgres, Valkey
 from orchestrator.embedded.binaries import postgres_bin, valkey_server
 from orchestrator.embedded.server import PORTS
+from orchestrator.embedded.supervisor import ProcessFailed, Supervisor
 from orchestrator.errors import ConfigurationError
-from orchestrator.processes import ProcessFailed, Supervisor
 
 ROOT = os.geteuid() == 0
 NOBODY = 65534

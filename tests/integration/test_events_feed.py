@@ -10,14 +10,14 @@ from typing import Any
 import psycopg2
 import pytest
 
-from orchestrator.database import events, feed
-from orchestrator.database.connection import Database
-from orchestrator.database.feed import Horizon
-from orchestrator.database.slices import Reader
+from orchestrator.database.connection.database import Database
+from orchestrator.database.connection.session import Session
+from orchestrator.database.events import event_queries, transition_feed
+from orchestrator.database.events.transition_feed import Horizon
 from tests.support.events import event
 
 
-class Session:
+class Writer:
     """A session of somebody who writes: one transaction at a time."""
 
     def __init__(self, url: str) -> None:
@@ -34,11 +34,11 @@ class Session:
         rows = self.all(sql, params)
         return rows[0] if rows else None
 
-    def last(self, sql: str, params: Any = (), then: str = "") -> list[tuple[Any, ...]]:
+    def commit_with(self, sql: str, params: Any = (), then: str = "") -> list[tuple[Any, ...]]:
         raise AssertionError("a writer reads nothing after its end")
 
     def emit(self, id: str) -> None:
-        events.put(self, "shop", [event(id)])
+        event_queries.put(self, "shop", [event(id)])
         self.put.append(id)
 
     def commit(self) -> None:
@@ -58,7 +58,7 @@ class Session:
 class Follower:
     """Reads the feed as far as it may."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Session) -> None:
         self.reader = reader
         self.horizon = Horizon(lambda _: None)
         self.place = self.horizon.begin(reader, 0)
@@ -67,7 +67,7 @@ class Follower:
     def look(self) -> list[str]:
         """What is new."""
         end = self.horizon.look(self.reader)
-        rows = feed.events(self.reader, self.place, end) if end > self.place else []
+        rows = transition_feed.events(self.reader, self.place, end) if end > self.place else []
         self.place = max(self.place, end)
         found = [str(row[2]["id"]) for row in rows]
         self.read += found
@@ -80,16 +80,16 @@ def follower(database: Database) -> Follower:
 
 
 @pytest.fixture
-def writers(database_url: str) -> Iterator[list[Session]]:
+def writers(database_url: str) -> Iterator[list[Writer]]:
     with ExitStack() as stack:
-        made = [Session(database_url) for _ in range(5)]
+        made = [Writer(database_url) for _ in range(5)]
         for one in made:
             stack.callback(one.connection.close)
         yield made
 
 
 def test_a_row_is_read_once_its_transaction_has_ended(
-    follower: Follower, writers: list[Session]
+    follower: Follower, writers: list[Writer]
 ) -> None:
     first, second, third, *_ = writers
     first.emit("1")
@@ -104,7 +104,7 @@ def test_a_row_is_read_once_its_transaction_has_ended(
 
 
 def test_an_old_transaction_that_writes_late_is_not_passed_by(
-    follower: Follower, writers: list[Session]
+    follower: Follower, writers: list[Writer]
 ) -> None:
     """Its transaction id is lower than that of everything that was read."""
     old, new, *_ = writers
@@ -119,7 +119,7 @@ def test_an_old_transaction_that_writes_late_is_not_passed_by(
 
 
 def test_what_a_savepoint_takes_back_holds_up_until_the_end_only(
-    follower: Follower, writers: list[Session]
+    follower: Follower, writers: list[Writer]
 ) -> None:
     one, other, *_ = writers
     one.all("savepoint s")
@@ -134,7 +134,7 @@ def test_what_a_savepoint_takes_back_holds_up_until_the_end_only(
 
 
 def test_who_writes_no_row_of_a_feed_delays_nobody(
-    follower: Follower, writers: list[Session], postgres_url: str
+    follower: Follower, writers: list[Writer], postgres_url: str
 ) -> None:
     """Not in this database, though it has a start in hand, and not in another one."""
     user, ours, *_ = writers
@@ -152,7 +152,7 @@ def test_who_writes_no_row_of_a_feed_delays_nobody(
         elsewhere.close()
 
 
-def test_a_prepared_transaction_is_waited_for(follower: Follower, writers: list[Session]) -> None:
+def test_a_prepared_transaction_is_waited_for(follower: Follower, writers: list[Writer]) -> None:
     """Its session may be gone, or the server may have been started again."""
     one, other, *_ = writers
     if other.all("show max_prepared_transactions") == [("0",)]:
@@ -171,7 +171,7 @@ def test_a_prepared_transaction_is_waited_for(follower: Follower, writers: list[
 
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_the_order_every_row_is_read_once(
-    seed: int, follower: Follower, writers: list[Session]
+    seed: int, follower: Follower, writers: list[Writer]
 ) -> None:
     """Five sessions begin, write, take back, commit and roll back in any order; a reader that
     looks in between, and one that begins late, miss nothing and read nothing twice."""
@@ -187,7 +187,7 @@ def test_whatever_the_order_every_row_is_read_once(
             one.emit(str(count))
         elif act == "savepoint":
             one.all("savepoint s")
-            events.put(one, "shop", [event(f"not {count}")])
+            event_queries.put(one, "shop", [event(f"not {count}")])
             one.all("rollback to savepoint s")
         elif act == "commit":
             one.commit()

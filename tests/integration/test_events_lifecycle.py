@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from orchestrator.bootstrap import Services
-from orchestrator.core.values import Json
-from orchestrator.database import feed
-from orchestrator.database.connection import UNBOUNDED
-from orchestrator.event_handler.telling import Teller
+from orchestrator.core.model import Json
+from orchestrator.database.connection.database import UNBOUNDED
+from orchestrator.database.events import transition_feed
+from orchestrator.event_handler.lifecycle_publisher import LifecyclePublisher
 from orchestrator.ids import new_id
 from tests.support.api import Api
 
@@ -26,7 +26,9 @@ class Town:
         self.api = api
         self.services: Services = api.client.application.extensions["orchestrator"].services
         self.now = 1000.0
-        self.teller = Teller(self.services.database, self.services.dispatcher, lambda: self.now)
+        self.teller = LifecyclePublisher(
+            self.services.database, self.services.dispatcher, lambda: self.now
+        )
 
     def deploy(self, name: str, *tasks: dict[str, Any], **more: Any) -> str:
         head = {"dsl": "1.0.3", "namespace": NAMESPACE, "name": name, "version": "1.0.0"}
@@ -35,12 +37,12 @@ class Town:
 
     def start(self, name: str, input: Json = None) -> str:
         id = self.api.start(name, input=input)
-        self.services.state.drain(id)
+        self.services.state.process_inbox(id)
         return id
 
     def tell(self) -> None:
         """Tell all that there is to tell."""
-        while self.teller.tell() == 0.0:
+        while self.teller.publish() == 0.0:
             pass
 
     def wait_for(self, type: str) -> str:
@@ -118,7 +120,7 @@ def test_only_the_types_that_are_asked_for(town: Town):
     (told,) = town.told(bad)
     assert told["data"]["error"] == {**error, "instance": "/do/0/r"}
     town.services.events.match(NAMESPACE)
-    town.services.state.drain(listener)
+    town.services.state.process_inbox(listener)
     steps = town.api.get(f"/v1/instances/{listener}/history").json["items"]
     assert [one["stimulus"]["kind"] for one in steps] == ["start", "event"]
 
@@ -131,7 +133,7 @@ def test_a_listener_for_every_event_is_not_told_of_its_own_taking(town: Town):
     for _ in range(3):
         town.tell()
         town.services.events.match(NAMESPACE)
-        town.services.state.drain(every)
+        town.services.state.process_inbox(every)
     assert len(town.api.get(f"/v1/instances/{every}/history").json["items"]) == 1
 
 
@@ -146,7 +148,7 @@ def test_a_workflow_follows_the_end_of_another(town: Town):
     town.services.events.match(NAMESPACE)
     found = town.api.get("/v1/instances?workflow=second").json["items"]
     assert len(found) == 1
-    town.services.state.drain(found[0]["id"])
+    town.services.state.process_inbox(found[0]["id"])
     assert town.api.get(f"/v1/instances/{found[0]['id']}").json["output"] == {"n": 2}
     town.tell()
     town.services.events.match(NAMESPACE)
@@ -159,7 +161,7 @@ def test_suspension_cancellation_and_correlation_are_told(town: Town):
     id = town.start(town.deploy("w", {"l": {"listen": {"to": to}}}))
     for command in ("suspend", "resume", "cancel"):
         assert town.api.post(f"/v1/instances/{id}/{command}").status_code == 202
-        town.services.state.drain(id)
+        town.services.state.process_inbox(id)
     town.tell()
     told = [one for one in town.told(id) if one["type"].startswith(f"{PREFIX}workflow.")]
     assert [one["type"].removeprefix(PREFIX) for one in told] == [
@@ -186,7 +188,7 @@ def test_what_is_not_committed_is_not_passed_by(town: Town):
     soon = town.api.start(town.deploy("soon", *TASKS))
     with town.services.database.transaction(UNBOUNDED) as open:
         open.all("select nextval('orchestrator.positions')")
-        town.services.state.drain(soon)
+        town.services.state.process_inbox(soon)
         town.tell()
         assert town.told(soon) == []
     town.tell()
@@ -199,7 +201,7 @@ def test_a_transaction_of_somebody_else_delays_nobody(town: Town):
     other, soon = (town.api.start(town.deploy(name, *TASKS)) for name in ("other", "soon"))
     with town.services.database.transaction(UNBOUNDED) as open:
         open.all("update orchestrator.instances set labels = null where id = %s", (other,))
-        town.services.state.drain(soon)
+        town.services.state.process_inbox(soon)
         town.tell()
         assert len(town.told(soon)) == 8
 
@@ -213,7 +215,7 @@ def test_a_reader_without_reason_lags_a_little_behind(town: Town):
     assert len(town.told(id)) == 8
     town.api.all("delete from orchestrator.listener_keys")
     for _ in range(2):
-        town.now += feed.LAG
+        town.now += transition_feed.IDLE_LAG
         town.api.all("update orchestrator.feeds set later_at = later_at - interval '1 minute'")
         town.tell()
     assert behind(town) < 20
@@ -233,7 +235,7 @@ def test_a_teller_without_a_listener_moves_its_place_seldom_and_yet_hears_of_one
     before = town.api.all("select tx, later_tx, later_at from orchestrator.feeds")
     town.tell()
     assert town.api.all("select tx, later_tx, later_at from orchestrator.feeds") == before
-    town.now += feed.LAG
+    town.now += transition_feed.IDLE_LAG
     town.tell()
     assert town.api.all("select tx, later_tx, later_at from orchestrator.feeds") != before
     town.wait_for(f"{PREFIX}.*")

@@ -7,10 +7,10 @@ from typing import Any
 import psycopg2
 import pytest
 
-from orchestrator.core.values import Json
-from orchestrator.database import events
-from orchestrator.database.connection import UNBOUNDED
-from orchestrator.database.timers import fire
+from orchestrator.core.model import Json
+from orchestrator.database.connection.database import UNBOUNDED
+from orchestrator.database.events import event_queries
+from orchestrator.database.schedules.timer_queries import fire
 from tests.integration.test_events_matching import GATE, NAMESPACE, ONE, Play, listen, of
 from tests.support.api import Api
 from tests.support.events import event
@@ -45,7 +45,7 @@ def test_nor_is_one_whose_matching_lags(play: Play):
     id = play.start(play.workflow(listen(ONE)))
     play.settle(id)
     assert play.output(id) == "waiting"
-    assert not events.waits(play.api.database, NAMESPACE)
+    assert not event_queries.has_unmatched(play.api.database, NAMESPACE)
 
 
 def test_nor_is_one_that_another_listener_of_it_looks_back_at(play: Play):
@@ -65,7 +65,7 @@ def test_two_that_look_back_together_hear_what_each_of_them_may(play: Play):
     play.put(event("2", "go"))
     play.match()
     for id in (older, younger):
-        play.services.state.drain(id)
+        play.services.state.process_inbox(id)
     play.settle(older, younger)
     assert [play.output(older), play.output(younger)] == [["between"], "waiting"]
 
@@ -78,7 +78,7 @@ def test_no_clock_of_the_api_decides(play: Play, hours: int):
     play.api.all(
         "update orchestrator.instances set created_at = created_at + %s * interval '1 h'", hours
     )
-    play.services.state.drain(id)
+    play.services.state.process_inbox(id)
     play.settle(id)
     assert play.output(id) == "waiting"
     play.put(event("2", data="after"))
@@ -100,7 +100,7 @@ def test_a_start_that_commits_after_an_event_that_it_began_before(play: Play, da
         )
         play.put(event(data="meanwhile"))
         play.match()
-    play.services.state.drain(id)
+    play.services.state.process_inbox(id)
     play.put(event("2", "go"))
     play.settle(id)
     assert play.output(id) == [["meanwhile"], ["meanwhile"]]
@@ -111,13 +111,13 @@ def test_an_event_that_commits_after_a_start_that_it_began_before(play: Play, ma
     """They overlap: whoever looks, the answer is the same, here that it is not heard."""
     name = play.workflow(listen(ONE))
     with play.api.database.transaction(UNBOUNDED) as late:
-        events.put(late, NAMESPACE, [event(data="late")])
+        event_queries.put(late, NAMESPACE, [event(data="late")])
         id = play.api.start(name)
         if matched == "after the listener":
-            play.services.state.drain(id)
+            play.services.state.process_inbox(id)
             play.match()
     play.match()
-    play.services.state.drain(id)
+    play.services.state.process_inbox(id)
     play.settle(id)
     assert play.output(id) == "waiting"
 
@@ -169,7 +169,7 @@ def test_an_instance_that_is_to_start_later_hears_from_its_start_on(play: Play):
     play.match()
     play.api.all("update orchestrator.timers set due_at = now() where instance_id = %s", id)
     fire(play.api.database)
-    play.services.state.drain(id)
+    play.services.state.process_inbox(id)
     play.settle(id)
     assert steps(play, id) == [["for it"], None]
     play.put(event("3", data="later"))
@@ -211,7 +211,7 @@ def test_an_event_right_after_the_one_that_starts_an_instance_is_for_it(play: Pl
     play.put(event("0", data="before"), event("1", "order"), event("2", data="after"))
     play.match()
     (id,) = instances(play, name)
-    play.services.state.drain(id)
+    play.services.state.process_inbox(id)
     play.settle(id)
     assert play.output(id) == ["after"]
 
@@ -282,7 +282,7 @@ def test_a_listener_may_look_back_further(
         # The gate opens, and its step goes on, before anybody matches the event.
         play.api.all("update orchestrator.events set matched_at = now() where event_id = '1'")
         play.match()
-        play.services.state.drain(id)
+        play.services.state.process_inbox(id)
         play.api.all("update orchestrator.events set matched_at = null where event_id = '1'")
         play.settle(id)
     assert play.output(id) == expected

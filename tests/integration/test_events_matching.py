@@ -13,13 +13,14 @@ import pytest
 
 from orchestrator import clock
 from orchestrator.bootstrap import Services
-from orchestrator.core.values import Json, StimulusKind
-from orchestrator.database import events, listeners, stimuli
-from orchestrator.database.connection import UNBOUNDED
-from orchestrator.event_handler import giving
-from orchestrator.event_handler.book import Book
-from orchestrator.event_handler.giving import Giving
-from orchestrator.event_handler.judging import Judge
+from orchestrator.core.model import Json, StimulusKind
+from orchestrator.database.connection.database import UNBOUNDED
+from orchestrator.database.events import event_queries, listener_queries
+from orchestrator.database.transitions import inbox_queries
+from orchestrator.event_handler import listener_matcher
+from orchestrator.event_handler.filter_evaluator import FilterEvaluator
+from orchestrator.event_handler.listener_matcher import ListenerMatcher
+from orchestrator.event_handler.match_batch import MatchBatch
 from orchestrator.expressions import EvaluatorUnavailable
 from orchestrator.state_manager import manager
 from tests.support.api import Api
@@ -47,11 +48,11 @@ class Play:
     def start(self, name: str, input: Json = None) -> str:
         """An instance, as far as it gets by itself."""
         id = self.api.start(name, input=input)
-        self.services.state.drain(id)
+        self.services.state.process_inbox(id)
         return id
 
     def put(self, *given: dict[str, Json], to: str | None = None) -> None:
-        events.put(self.api.database, NAMESPACE, given, target=to)
+        event_queries.put(self.api.database, NAMESPACE, given, target=to)
 
     def match(self) -> None:
         self.services.events.match(NAMESPACE)
@@ -67,7 +68,7 @@ class Play:
             before = now
             self.match()
             for id in instances:
-                self.services.state.drain(id)
+                self.services.state.process_inbox(id)
 
     def output(self, id: str) -> Json:
         """Its output if it has completed, else its status."""
@@ -78,8 +79,10 @@ class Play:
         """Let the timers of an instance fire."""
         steps = self.api.all("select step from orchestrator.timers where instance_id = %s", id)
         for (step,) in steps:
-            stimuli.put(self.api.database, id, StimulusKind.TIMER, step=step, data={"kind": "wait"})
-        self.services.state.drain(id)
+            inbox_queries.put(
+                self.api.database, id, StimulusKind.TIMER, step=step, data={"kind": "wait"}
+            )
+        self.services.state.process_inbox(id)
 
     def age(self, seconds: float) -> None:
         """Let everything have happened earlier."""
@@ -160,7 +163,7 @@ def test_an_event_after_the_start_was_asked_for_is_for_it_however_late_that_come
     play.put(event(data="meanwhile"))
     play.match()
     play.age(600)
-    play.services.state.drain(id)
+    play.services.state.process_inbox(id)
     play.settle(id)
     steps = play.api.get(f"/v1/instances/{id}/steps").json["items"]
     assert [step["output"] for step in steps] == [["meanwhile"], None]
@@ -174,7 +177,7 @@ def test_a_listener_that_is_not_committed_yet_looks_when_it_is(play: Play):
         cursor.all("select 1 from orchestrator.instances where id = %s for update", (id,))
         play.put(event(data="between"))
         play.match()
-    play.services.state.drain(id)
+    play.services.state.process_inbox(id)
     play.settle(id)
     assert play.output(id) == ["between"]
 
@@ -190,14 +193,14 @@ def test_two_who_match_at_once(play: Play):
         thread.join()
     play.settle(*ids)
     assert [play.output(id) for id in ids] == [[0]] * 3
-    assert not events.waits(play.api.database, NAMESPACE)
+    assert not event_queries.has_unmatched(play.api.database, NAMESPACE)
 
 
 def test_who_finds_the_lock_taken_leaves_it_to_the_holder(play: Play):
     id = play.start(play.workflow(listen(ONE)))
     play.put(event())
-    with play.api.database.transaction(listeners.MATCHING) as cursor:
-        assert listeners.lock(cursor, NAMESPACE)
+    with play.api.database.transaction(listener_queries.MATCHING) as cursor:
+        assert listener_queries.lock(cursor, NAMESPACE)
         play.match()
         assert play.api.all("select count(*) from orchestrator.matches") == [(0,)]
     play.settle(id)
@@ -244,12 +247,12 @@ def test_an_event_is_for_one_listener_of_those_that_follow_each_other(play: Play
 def test_an_event_that_matches_nobody_is_matched_all_the_same(play: Play):
     play.put(event())
     play.match()
-    assert not events.waits(play.api.database, NAMESPACE)
+    assert not event_queries.has_unmatched(play.api.database, NAMESPACE)
 
 
 def test_other_namespaces_hear_nothing(play: Play):
     id = play.start(play.workflow(listen({"any": []})))
-    events.put(play.api.database, "bank", [event()])
+    event_queries.put(play.api.database, "bank", [event()])
     play.services.events.match("bank")
     play.settle(id)
     assert play.output(id) == "waiting"
@@ -259,7 +262,7 @@ def test_a_listener_that_is_gone_takes_nothing(play: Play):
     id = play.start(play.workflow(listen(ONE)))
     play.match()
     play.api.post(f"/v1/instances/{id}/cancel")
-    play.services.state.drain(id)
+    play.services.state.process_inbox(id)
     assert play.api.all("select count(*) from orchestrator.listener_keys") == [(0,)]
     play.put(event())
     play.settle(id)
@@ -427,7 +430,7 @@ def test_a_bound_listener_finds_what_came_before_by_its_key(play: Play):
     id = play.api.start(play.workflow(listen({"one": by("4")})))
     play.put(*(event(str(n), data={"k": n}) for n in range(10)))
     play.match()
-    play.services.state.drain(id)
+    play.services.state.process_inbox(id)
     play.settle(id)
     assert play.output(id) == [{"k": 4}]
 
@@ -468,7 +471,7 @@ def test_signals_are_taken_one_by_one_in_their_order(play: Play, before: bool):
     if not before:
         play.match()
     play.put(*(event(str(n), data=n) for n in range(6)), to=id)
-    play.services.state.drain(id)
+    play.services.state.process_inbox(id)
     play.settle(id)
     assert play.output(id) == [0, 1, 2, 3, 4, 5]
     assert play.api.all("select count(*) from orchestrator.matches") == [(6,)]
@@ -479,16 +482,16 @@ def test_a_listener_that_opens_within_a_round_takes_the_oldest_signal(play: Play
     id = play.api.start(play.workflow(listen(ONE)))
     play.put(event("1", data="older"), to=id)
     play.match()
-    play.services.state.drain(id)
+    play.services.state.process_inbox(id)
     play.put(event("2", data="newer"), to=id)
-    with play.api.database.transaction(listeners.MATCHING) as cursor:
-        book = Book(cursor, NAMESPACE)
-        judge = Judge(play.services.events.evaluate, clock.now())
-        given = Giving(cursor, NAMESPACE, judge, book, 5.0).give(
-            events.unmatched(cursor, NAMESPACE, 9)
+    with play.api.database.transaction(listener_queries.MATCHING) as cursor:
+        book = MatchBatch(cursor, NAMESPACE)
+        judge = FilterEvaluator(play.services.events.evaluate, clock.now())
+        given = ListenerMatcher(cursor, NAMESPACE, judge, book, 5.0).match_events(
+            event_queries.unmatched(cursor, NAMESPACE, 9)
         )
         book.write()
-        events.matched(cursor, [one.number for one in given])
+        event_queries.mark_matched(cursor, [one.number for one in given])
     play.settle(id)
     assert play.output(id) == ["older"]
 
@@ -503,8 +506,8 @@ def test_what_a_listener_leaves_goes_before_what_came_later(
     play.put(*(event(str(n), data=n) for n in range(5)), to=id)
     play.match()
     with monkeypatch.context() as patched:
-        patched.setattr(manager, "DRAIN", 2)
-        play.services.state.drain(id)
+        patched.setattr(manager, "MAX_STIMULI", 2)
+        play.services.state.process_inbox(id)
     # The second listener is open, and three signals are on their way to the first one.
     play.put(event("late", data="late"), to=id)
     play.settle(id)
@@ -519,7 +522,7 @@ def test_what_a_listener_leaves_goes_back_to_the_mailbox(play: Play):
     play.put(*(event(str(n), data=n) for n in range(3)), to=id)
     play.match()
     assert play.api.all("select count(*) from orchestrator.matches") == [(3,)]
-    play.services.state.drain(id)
+    play.services.state.process_inbox(id)
     assert play.output(id) == "waiting"
     play.settle(id)
     assert play.output(id) == [2]
@@ -538,7 +541,7 @@ def test_signals_to_a_suspended_instance_wait(play: Play):
     id = play.start(play.workflow(listen(ONE)))
     play.match()
     play.api.post(f"/v1/instances/{id}/suspend")
-    play.services.state.drain(id)
+    play.services.state.process_inbox(id)
     play.put(event(data=1), to=id)
     play.settle(id)
     assert play.output(id) == "suspended"
@@ -567,7 +570,7 @@ def test_workflows_talk_to_each_other(play: Play):
 
 
 def test_more_listeners_than_one_round_gives_to(play: Play, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(giving, "CANDIDATES", 4)
+    monkeypatch.setattr(listener_matcher, "CANDIDATES", 4)
     name = play.workflow(listen(ONE))
     endless = play.workflow(listen({"any": [of()], "until": "length == 2"}))
     ids = [play.start(name) for _ in range(7)] + [play.start(endless) for _ in range(7)]
@@ -612,9 +615,9 @@ def test_old_events_are_forgotten_but_not_what_waits(play: Play):
     play.api.all("update orchestrator.events set matched_at = now() where event_id = 'nobody''s'")
     play.settle(id)
     play.api.all("update orchestrator.events set matched_at = null where event_id = 'unmatched'")
-    assert events.forget(play.api.database, timedelta(hours=1)) == 0
+    assert event_queries.forget(play.api.database, timedelta(hours=1)) == 0
     play.age(7200)
-    assert events.forget(play.api.database, timedelta(hours=1)) == 3
+    assert event_queries.forget(play.api.database, timedelta(hours=1)) == 3
     left = play.api.all("select event_id from orchestrator.events order by 1")
     assert left == [("mail",), ("unmatched",)]
     assert play.api.all("select count(*) from orchestrator.matches") == [(0,)]

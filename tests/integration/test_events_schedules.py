@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.values import Json
-from orchestrator.database import events
+from orchestrator.core.model import Json
+from orchestrator.database.events import event_queries
 from tests.support.api import Api
 from tests.support.events import event
 
@@ -34,7 +34,7 @@ class Shop:
         )
 
     def send(self, *given: dict[str, Json]) -> None:
-        events.put(self.api.database, NAMESPACE, given)
+        event_queries.put(self.api.database, NAMESPACE, given)
         self.services.events.match(NAMESPACE)
 
     def inputs(self) -> list[Json]:
@@ -71,7 +71,7 @@ def test_each_event_starts_an_instance_with_an_array_of_it(shop: Shop):
     found = shop.api.get("/v1/events?type=t").json["items"][0]
     (match,) = shop.api.get(f"/v1/events/{found['id']}").json["matches"]
     assert (match["instance"], match["step"]) == (firings[0]["instance"], None)
-    shop.services.state.drain(match["instance"])
+    shop.services.state.process_inbox(match["instance"])
     assert shop.api.get(f"/v1/instances/{match['instance']}").json["output"] == {
         "got": [event("3", data=6)]
     }
@@ -153,7 +153,7 @@ def test_what_is_gathered_is_no_larger_than_an_input_may_be(shop: Shop):
     shop.deploy({"any": [of()], "until": {"one": of("x")}}, read="data")
     large = "x" * 600
     given = [event("1", data=large), event("2", data=large), event("3", data=3), event("4", "x")]
-    events.put(shop.api.database, NAMESPACE, given)
+    event_queries.put(shop.api.database, NAMESPACE, given)
     replace(shop.services.events, payload=1000).match(NAMESPACE)
     assert shop.inputs() == [[large, 3]]
 
@@ -179,7 +179,7 @@ def test_a_schedule_that_cannot_start_holds_up_no_other(shop: Shop):
     shop.api.all("delete from orchestrator.workflows where name = 'broken'")
     shop.send(event())
     assert shop.api.all("select workflow from orchestrator.instances") == [("whole",)]
-    assert not events.waits(shop.api.database, NAMESPACE)
+    assert not event_queries.has_unmatched(shop.api.database, NAMESPACE)
 
 
 def test_an_event_starts_and_wakes(shop: Shop):
@@ -188,8 +188,8 @@ def test_an_event_starts_and_wakes(shop: Shop):
     head = {"dsl": "1.0.3", "namespace": NAMESPACE, "name": "waiter", "version": "1.0.0"}
     shop.api.deploy({"document": head, "do": [listen]})
     id = shop.api.start("waiter")
-    shop.services.state.drain(id)
+    shop.services.state.process_inbox(id)
     shop.send(event(data=1))
-    shop.services.state.drain(id)
+    shop.services.state.process_inbox(id)
     assert shop.api.get(f"/v1/instances/{id}").json["output"] == [1]
     assert len(shop.inputs()) == 2

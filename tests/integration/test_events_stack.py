@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from orchestrator.cli import main
 from orchestrator.client import Client
 from tests.support.events import BATCH, STRUCTURED, event
+from tests.support.http_stub import Answer, Stub
 from tests.support.stack import Stack
-from tests.support.stub import Answer, Stub
 
 standardwebhooks = pytest.importorskip(
     "standardwebhooks", reason="the public library that verifies signatures is not installed"
@@ -68,18 +68,19 @@ def correlated(type: str) -> dict[str, Any]:
 
 
 def race(stack: Stack, count: int) -> None:
-    """Instances that listen twice, and events that come before, while and after they do."""
+    """Instances that listen twice. The first events come right after the starts were accepted:
+    before, while and after each instance begins to listen."""
     name = f"race-{count}"
     start = stack.deploy(document(name, {"a": correlated("a")}, {"b": correlated("b")}))
     keys = range(count)
-    # Side by side: an event is for the instances that are started within the look-back.
+    # An event is never for an instance that was started after it.
     pace = threading.Barrier(2)
 
     def starts() -> None:
         for at in range(0, count, 100):
-            pace.wait(60)
             bodies = [{**start, "input": {"k": k}} for k in keys[at : at + 100]]
             assert stack.client.post("/v1/instances", json=bodies).status_code == 202
+            pace.wait(60)
 
     def sends(type: str, *, paced: bool) -> None:
         for at in range(0, count, 100):

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from api import feed as feeds
-from api.feed import Feed, Over
-from api.waiting import STREAMS
+from api.shared import live_feed as feeds
+from api.shared.instance_waiters import STREAMS
+from api.shared.live_feed import Feed, FeedClosed
 from orchestrator.bootstrap import Services
-from orchestrator.core.values import Json
-from orchestrator.database import events
-from orchestrator.database.connection import UNBOUNDED
+from orchestrator.core.model import Json
+from orchestrator.database.connection.database import UNBOUNDED
+from orchestrator.database.events import event_queries
 from tests.support.api import Api, document, problem
 from tests.support.events import event
 
@@ -48,7 +48,7 @@ class Reading:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "LOOK", 0.01)
+    monkeypatch.setattr(feeds, "POLL_INTERVAL", 0.01)
 
 
 def services(api: Api) -> Services:
@@ -57,12 +57,12 @@ def services(api: Api) -> Services:
 
 
 def put(api: Api, *given: dict[str, Json], namespace: str = "shop") -> None:
-    events.put(api.database, namespace, given)
+    event_queries.put(api.database, namespace, given)
 
 
 def run(api: Api, name: str) -> str:
     id = api.start(name)
-    services(api).state.drain(id)
+    services(api).state.process_inbox(id)
     return id
 
 
@@ -104,7 +104,7 @@ def test_one_instance_only(api: Api):
     id = api.start()
     reading = Reading(api, f"instance={id}&type={PREFIX}workflow.*")
     run(api, "order")
-    services(api).state.drain(id)
+    services(api).state.process_inbox(id)
     assert {one["subject"] for _, one in reading.take(2)} == {id}
     reading.close()
 
@@ -142,14 +142,17 @@ def feed(api: Api) -> Iterator[Feed]:
 def test_who_is_too_slow_is_let_go_and_misses_nothing(
     api: Api, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(feeds, "LINE", 5)
-    slow, quick = feed.look_on(lambda _: True), feed.look_on(lambda item: item.event["id"] == "39")
+    monkeypatch.setattr(feeds, "QUEUE_SIZE", 5)
+    slow, quick = (
+        feed.subscribe(lambda _: True),
+        feed.subscribe(lambda item: item.event["id"] == "39"),
+    )
     put(api, *(event(str(n)) for n in range(40)))
     last = quick.next(20)
     assert last is not None
     taken = [slow.next(20) for _ in range(5)]
     seen = [item for item in taken if item is not None]
-    with pytest.raises(Over):
+    with pytest.raises(FeedClosed):
         slow.next(1)
     assert [item.event["id"] for item in seen] == [str(n) for n in range(5)]
     rest = feed.before(seen[-1].place, last.place[0] + 1)
@@ -158,9 +161,9 @@ def test_who_is_too_slow_is_let_go_and_misses_nothing(
 
 def test_what_commits_late_is_not_missed(api: Api, feed: Feed):
     """Two transactions end in another order than they began."""
-    onlooker = feed.look_on(lambda _: True)
+    onlooker = feed.subscribe(lambda _: True)
     with api.database.transaction(UNBOUNDED) as first:
-        events.put(first, "shop", [event("first")])
+        event_queries.put(first, "shop", [event("first")])
         put(api, event("second"))
         assert onlooker.next(0.3) is None
     found = [onlooker.next(20), onlooker.next(20)]
@@ -181,11 +184,11 @@ def test_a_transaction_that_writes_no_event_delays_no_stream(api: Api):
 
 def test_lifecycle_events_that_are_kept_are_not_told_twice(api: Api, feed: Feed):
     api.deploy(document())
-    onlooker = feed.look_on(lambda _: True)
+    onlooker = feed.subscribe(lambda _: True)
     id = run(api, "order")
     told = [onlooker.next(20) for _ in range(5)]
     kept = [item.event for item in told if item]
-    events.put(api.database, "shop", kept, instances=[id] * 5)
+    event_queries.put(api.database, "shop", kept, instances=[id] * 5)
     put(api, event("last"))
     found = onlooker.next(20)
     assert found is not None

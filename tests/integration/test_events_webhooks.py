@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 from orchestrator.bootstrap import Services
-from orchestrator.core.values import Json
-from orchestrator.database import events
-from orchestrator.event_handler import post, webhooks
-from orchestrator.event_handler.post import PostOffice
+from orchestrator.core.model import Json
+from orchestrator.database.events import event_queries
+from orchestrator.event_handler import standard_webhooks, webhook_sender
+from orchestrator.event_handler.webhook_sender import WebhookSender
 from orchestrator.ids import new_id
-from orchestrator.outbound import Outbound
+from orchestrator.outbound import OutboundClient
 from tests.support.api import Api, document, problem
 from tests.support.events import event
-from tests.support.stub import Answer, Request, Stub
+from tests.support.http_stub import Answer, Request, Stub
 
 standardwebhooks = pytest.importorskip(
     "standardwebhooks", reason="the public library that verifies signatures is not installed"
@@ -41,8 +41,8 @@ class Street:
         self.api = api
         self.url = database_url
         self.services: Services = api.client.application.extensions["orchestrator"].services
-        outbound = Outbound(allow=["127.0.0.0/8", "::1/128"])
-        self.office = PostOffice(self.services.database, database_url, outbound)
+        outbound = OutboundClient(allow=["127.0.0.0/8", "::1/128"])
+        self.office = WebhookSender(self.services.database, database_url, outbound)
 
     def subscribe(self, url: str, **more: Any) -> str:
         body = {
@@ -54,7 +54,7 @@ class Street:
         return str(answer.json["id"])
 
     def send(self, *given: dict[str, Json], instances: tuple[str | None, ...] = ()) -> None:
-        events.put(self.api.database, NAMESPACE, given, instances=instances)
+        event_queries.put(self.api.database, NAMESPACE, given, instances=instances)
         self.services.events.match(NAMESPACE)
 
     def deliveries(self, id: str, **query: str) -> list[dict[str, Any]]:
@@ -72,14 +72,14 @@ class Street:
             assert time.monotonic() < deadline, "not in time"
             time.sleep(0.01)  # between two looks, never instead of one
 
-    def hurry(self, beyond: float = post.LEASE / 2) -> None:
+    def hurry(self, beyond: float = webhook_sender.LEASE / 2) -> None:
         """Let what waits for its next try be due; what is being sent is due much later."""
         self.api.all(
             "update orchestrator.deliveries set next_at = clock_timestamp() where state = 'pending'"
             " and next_at < clock_timestamp() + %s * interval '1 s'",
             beyond,
         )
-        self.office._bell.ring()
+        self.office._wakeup.wake()
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def verify(request: Request) -> Any:
 def test_an_event_is_sent_signed_in_structured_mode(street: Street):
     with Stub(lambda _: Answer(204)) as receiver:
         id = street.subscribe(f"{receiver.url}/hook")
-        street.office.open()
+        street.office.start()
         street.send(event(data={"ü": 1}), event("2", "other"))
         street.until(lambda: street.shown(id) and street.deliveries(id, state="delivered"))
         (request,) = receiver.requests
@@ -127,7 +127,7 @@ def test_what_fails_is_sent_again_with_the_same_id(street: Street):
     answers = iter([Answer(500), Answer(302, headers={"Location": "/elsewhere"}), Answer(200)])
     with Stub(lambda _: next(answers)) as receiver:
         id = street.subscribe(receiver.url)
-        street.office.open()
+        street.office.start()
         street.send(event())
         for count in (1, 2):
             street.until(partial(failed, street, id, count))
@@ -160,7 +160,7 @@ def reset(file: Any) -> None:
 def test_why_it_failed_is_told(street: Street, answer: Answer, expected: str):
     with Stub(lambda _: answer) as receiver:
         id = street.subscribe(receiver.url)
-        street.office.open()
+        street.office.start()
         street.send(event())
         street.until(lambda: street.deliveries(id)[0]["error"])
     (delivery,) = street.deliveries(id)
@@ -170,7 +170,7 @@ def test_why_it_failed_is_told(street: Street, answer: Answer, expected: str):
 
 
 def test_who_hangs_holds_up_nobody_else(street: Street, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(post, "PATIENCE", 1.0)
+    monkeypatch.setattr(webhook_sender, "PATIENCE", 1.0)
     let_go = threading.Event()
 
     def hang(_: Request) -> Answer:
@@ -179,10 +179,10 @@ def test_who_hangs_holds_up_nobody_else(street: Street, monkeypatch: pytest.Monk
 
     with Stub(hang) as slow, Stub(lambda _: Answer(200)) as quick:
         hanging, good = street.subscribe(slow.url), street.subscribe(quick.url)
-        street.office.open()
+        street.office.start()
         street.send(*(event(str(n)) for n in range(30)))
         street.until(lambda: len(quick.requests) == 30)
-        assert len(slow.requests) <= post.EACH
+        assert len(slow.requests) <= webhook_sender.MAX_PER_SUBSCRIBER
         street.until(
             lambda: any("TimedOut" in (d["error"] or "") for d in street.deliveries(hanging))
         )
@@ -201,7 +201,7 @@ def test_events_of_an_instance_arrive_in_their_order(street: Street):
 
     with Stub(answer) as receiver:
         id = street.subscribe(receiver.url)
-        street.office.open()
+        street.office.start()
         given = [event(str(n)) for n in range(10)]
         street.send(*given, instances=tuple(one if n % 2 == 0 else other for n in range(10)))
         street.until(lambda: {"1", "3", "5", "7", "9"} <= set(ids(receiver)))
@@ -222,7 +222,7 @@ def test_what_is_given_up_lets_the_next_one_go(street: Street):
         id = street.subscribe(receiver.url)
         street.send(event("1"), event("2"), instances=(instance, instance))
         street.api.all("update orchestrator.deliveries set until = clock_timestamp()")
-        street.office.open()
+        street.office.start()
         street.until(lambda: [d["state"] for d in street.deliveries(id)] == ["failed", "delivered"])
         assert ids(receiver) == ["1", "2"]
 
@@ -230,12 +230,12 @@ def test_what_is_given_up_lets_the_next_one_go(street: Street):
 def test_a_subscription_is_disabled_after_too_many_failures(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(post, "TOO_MANY", 3)
-    monkeypatch.setattr(post, "TOO_LONG", 0.0)
+    monkeypatch.setattr(webhook_sender, "MAX_FAILURES", 3)
+    monkeypatch.setattr(webhook_sender, "MIN_FAILING_TIME", 0.0)
     status = {"now": 500}
     with Stub(lambda _: Answer(status["now"])) as receiver:
         id = street.subscribe(receiver.url)
-        street.office.open()
+        street.office.start()
         street.send(event())
         for count in (1, 2):
             street.until(partial(failed, street, id, count))
@@ -255,7 +255,7 @@ def test_a_subscription_is_disabled_after_too_many_failures(
 def test_who_is_gone_is_asked_no_more(street: Street):
     with Stub(lambda _: Answer(410)) as receiver:
         id = street.subscribe(receiver.url)
-        street.office.open()
+        street.office.start()
         street.send(event())
         street.until(lambda: street.shown(id)["state"] == "disabled")
     assert [d["state"] for d in street.deliveries(id)] == ["failed"]
@@ -264,7 +264,7 @@ def test_who_is_gone_is_asked_no_more(street: Street):
 def test_a_delivery_can_be_sent_again(street: Street):
     with Stub(lambda _: Answer(200)) as receiver:
         id = street.subscribe(receiver.url)
-        street.office.open()
+        street.office.start()
         street.send(event())
         street.until(lambda: street.deliveries(id, state="delivered"))
         (delivery,) = street.deliveries(id)
@@ -279,25 +279,25 @@ def test_what_a_dead_sender_had_in_hand_is_sent_by_another(street: Street):
     with Stub(lambda _: Answer(200)) as receiver:
         id = street.subscribe(receiver.url)
         street.send(event())
-        from orchestrator.database import deliveries
+        from orchestrator.database.events import delivery_queries as deliveries
 
         (stale,) = deliveries.claim(street.services.database, 9, [], 9, 60.0)
         assert deliveries.claim(street.services.database, 9, [], 9, 60.0) == []
         street.hurry(beyond=1000)
-        street.office.open()
+        street.office.start()
         street.until(lambda: street.deliveries(id)[0]["state"] == "delivered")
         assert len(receiver.requests) == 1
-        assert not deliveries.missed(street.services.database, stale, 500, "late", 1.0)
+        assert not deliveries.record_failure(street.services.database, stale, 500, "late", 1.0)
     assert street.deliveries(id)[0]["state"] == "delivered"
 
 
 def test_two_post_offices_send_each_event_once(street: Street, module_database_url: str):
-    outbound = Outbound(allow=["127.0.0.0/8", "::1/128"])
-    other = PostOffice(street.services.database, module_database_url, outbound)
+    outbound = OutboundClient(allow=["127.0.0.0/8", "::1/128"])
+    other = WebhookSender(street.services.database, module_database_url, outbound)
     with Stub(lambda _: Answer(200)) as receiver:
         id = street.subscribe(receiver.url)
-        street.office.open()
-        other.open()
+        street.office.start()
+        other.start()
         street.send(*(event(str(n)) for n in range(60)))
         street.until(lambda: len(street.deliveries(id, state="delivered", limit="100")) == 60)
         other.close()
@@ -313,12 +313,12 @@ def test_an_unforeseen_error_while_waiting_ends_no_post_office(street: Street):
         pytest.skip(f"only {hard} files may be open")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, MANY + 512), hard))
     held = [os.open(os.devnull, os.O_RDONLY) for _ in range(MANY)]
-    outbound = Outbound(allow=["127.0.0.0/8", "::1/128"])
-    office = PostOffice(street.services.database, street.url, outbound)
+    outbound = OutboundClient(allow=["127.0.0.0/8", "::1/128"])
+    office = WebhookSender(street.services.database, street.url, outbound)
     try:
         with Stub(lambda _: Answer(200)) as receiver:
             id = street.subscribe(receiver.url)
-            office.open()
+            office.start()
             for n in range(2):
                 street.send(event(str(n)))
                 street.until(partial(delivered, street, id, n + 1), 60)
@@ -330,13 +330,13 @@ def test_an_unforeseen_error_while_waiting_ends_no_post_office(street: Street):
 
 
 def test_private_addresses_are_refused_unless_allowed(street: Street, module_database_url: str):
-    guarded = PostOffice(street.services.database, module_database_url, Outbound())
+    guarded = WebhookSender(street.services.database, module_database_url, OutboundClient())
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         listening.settimeout(0.2)
         id = street.subscribe(f"http://127.0.0.1:{listening.getsockname()[1]}")
-        guarded.open()
+        guarded.start()
         street.send(event())
         street.until(lambda: "Refused" in (street.deliveries(id)[0]["error"] or ""))
         guarded.close()
@@ -406,7 +406,7 @@ def test_a_secret_is_made_and_shown_once(street: Street):
     body = {"namespace": NAMESPACE, "filter": {}, "webhook": {"url": "https://x.example/"}}
     key = {"Idempotency-Key": "k"}
     made = street.api.post("/v1/subscriptions", json=body, headers=key)
-    assert webhooks.is_secret(made.json["secret"])
+    assert standard_webhooks.is_secret(made.json["secret"])
     again = street.api.post("/v1/subscriptions", json=body, headers=key)
     assert again.json == {**made.json, "secret": None}
     path = made.headers["Location"]
@@ -433,7 +433,7 @@ def test_a_secret_is_shown_in_its_place_only(street: Street):
     made = street.api.post(
         "/v1/subscriptions", json={"namespace": NAMESPACE, "filter": filter, "webhook": hook}
     )
-    assert webhooks.is_secret(made.json["secret"])
+    assert standard_webhooks.is_secret(made.json["secret"])
     assert made.json["filter"] == filter
 
 

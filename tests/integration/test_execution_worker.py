@@ -22,8 +22,8 @@ from celery import Celery
 from kombu import Connection
 
 from orchestrator.embedded import Postgres
+from orchestrator.embedded.supervisor import Process
 from orchestrator.ids import new_id
-from orchestrator.processes import Process
 from tests.support.zoo import APP, Zoo, zoo_on
 
 LEASE = 60
@@ -209,7 +209,7 @@ def test_a_worker_that_comes_in_the_middle_takes_work(zoo: Zoo, pool: str) -> No
 def test_other_pools_are_refused_with_the_reason(zoo: Zoo, pool: str, named: str) -> None:
     if pool in ("eventlet", "gevent") and find_spec(pool) is None:
         pytest.skip(f"{pool} is not installed: Celery imports it before it looks at the app")
-    custom = {"CELERY_CUSTOM_WORKER_POOL": "tests.apps.zoo.pools:TaskPool"}
+    custom = {"CELERY_CUSTOM_WORKER_POOL": "tests.celery_apps.every_task_kind.pools:TaskPool"}
     done = subprocess.run(
         [sys.executable, "-m", "celery", "-A", APP, "worker", "-P", pool],
         env=zoo.stack.environment(**zoo.environment, **custom),
@@ -269,10 +269,10 @@ def test_copies_of_a_message_change_nothing(zoo: Zoo) -> None:
 @pytest.mark.slow
 def test_our_worker_imports_tasks_and_is_healthy(zoo: Zoo) -> None:
     zoo.stack.worker(
-        app="orchestrator.execution.app",
+        app="orchestrator.execution.entry_points.worker_and_beat_app",
         concurrency=1,
         arguments=("-n", "worker@%h"),
-        env={**zoo.environment, "ORCHESTRATOR_IMPORTS": "tests.apps.zoo.tasks"},
+        env={**zoo.environment, "ORCHESTRATOR_IMPORTS": "tests.celery_apps.every_task_kind.tasks"},
     )
     assert zoo.output("calling", a=1) == {"wrapped": 1}
     with Celery("operator", broker=zoo.stack.broker_url, set_as_current=False) as app:
@@ -288,7 +288,7 @@ def test_our_worker_imports_tasks_and_is_healthy(zoo: Zoo) -> None:
         zoo.stack.until(answers, "it answers what Flower asks")
         assert next(iter(told.values()))["orchestrator"]["claimed"] >= 0
     assert zoo.output("calling", a=2) == {"wrapped": 2}, "and obeys nobody"
-    probe = [sys.executable, "-m", "orchestrator.execution.health"]
+    probe = [sys.executable, "-m", "orchestrator.execution.entry_points.health_check"]
     environment = zoo.stack.environment()
     assert subprocess.run(probe, env=environment, timeout=30).returncode == 0
     nowhere = {**environment, "ORCHESTRATOR_DATABASE_URL": "postgresql://127.0.0.1:1/none"}

@@ -1,5 +1,6 @@
 """Celery tasks of every kind run as steps, in real workers of both pools, and look from
-inside as they do without us. The tasks (tests/apps/zoo/tasks.py) know nothing of us."""
+inside as they do without us. The tasks (tests/celery_apps/every_task_kind/tasks.py) know nothing
+of us."""
 
 from __future__ import annotations
 

@@ -11,10 +11,10 @@ import psycopg2.errors
 import pytest
 
 from orchestrator import ids
-from orchestrator.core.values import StimulusKind
-from orchestrator.database import slices, stimuli
-from orchestrator.database.connection import UNBOUNDED, Database
-from orchestrator.database.transitions import Sibling
+from orchestrator.core.model import StimulusKind
+from orchestrator.database.connection.database import UNBOUNDED, Database
+from orchestrator.database.transitions import inbox_queries, instance_slice_reader
+from orchestrator.database.transitions.save_request import SiblingClaim
 from orchestrator.errors import DatabaseUnavailable
 from tests.support.transitions import WORKER, an_instance, ready, take_next
 
@@ -30,7 +30,7 @@ def keeping(database_url: str) -> Iterator[Database]:
 
 def test_a_thread_keeps_its_connection_and_shares_it_with_nobody(keeping: Database) -> None:
     mine = keeping.one(_SELF)
-    assert keeping.pool.places.qsize() == 1
+    assert keeping.pool.slots.qsize() == 1
     assert keeping.one(_SELF) == mine
     others: list[object] = []
     other = threading.Thread(target=lambda: others.append(keeping.one(_SELF)))
@@ -127,12 +127,17 @@ def test_a_plan_that_was_made_on_a_small_table_does_for_a_large_one(database_url
         (id, workflow),
     )
     database.all("analyze orchestrator.instances, orchestrator.stimuli, orchestrator.attempts")
-    stimuli.put(database, id, StimulusKind.START)
+    inbox_queries.put(database, id, StimulusKind.START)
     database.one("select pg_stat_force_next_flush()")
     before = _scans(looking)
     for _ in range(10):
-        assert slices.read_inbox(database, id) is not None
-        assert slices.claim(database, ids.new_id(), id, "shop.pay", ids.new_id(), 1, "t.0") is None
+        assert instance_slice_reader.read_inbox(database, id) is not None
+        assert (
+            instance_slice_reader.claim(
+                database, ids.new_id(), id, "shop.pay", ids.new_id(), 1, "t.0"
+            )
+            is None
+        )
     database.one("select pg_stat_force_next_flush()")
     assert _scans(looking) == before
     database.close()
@@ -153,7 +158,7 @@ def test_the_next_sibling_costs_nothing_for_what_others_have_waiting(database_ur
     ready(database, done, 200)
     database.all("update orchestrator.attempts set state = 'succeeded'")
     database.all("vacuum analyze orchestrator.attempts")
-    wish = Sibling("shop.reserve", "celery", WORKER, 1, "t.0")
+    wish = SiblingClaim("shop.reserve", "celery", WORKER, 1, "t.0")
     for _ in range(10):
         assert take_next(database, mine, wish) is None
     ready(database, other, 500)

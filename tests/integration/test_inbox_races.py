@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.values import StimulusKind
+from orchestrator.core.model import StimulusKind
 from orchestrator.errors import DatabaseUnavailable
-from orchestrator.state_manager import bringing, deciding
+from orchestrator.state_manager import decision, transition_runner
 from tests.support.api import Api
-from tests.support.outside import Outside
+from tests.support.manual_workers import Outside
 
 ALONE = [{"a": {"call": "a"}}, {"b": {"call": "b"}}]
 FORKED = [{"f": {"fork": {"branches": [{"a": {"call": "a"}}, {"x": {"call": "x"}}]}}}]
@@ -19,7 +19,7 @@ FORKED = [{"f": {"fork": {"branches": [{"a": {"call": "a"}}, {"x": {"call": "x"}
 
 def put(outside: Outside, id: str, command: str) -> int:
     """Leave a command in the inbox; the note's id."""
-    outside.state.store.put(id, StimulusKind.COMMAND, data={"command": command})
+    outside.state.store.put_stimulus(id, StimulusKind.COMMAND, data={"command": command})
     return int(outside.api.all("select max(id) from orchestrator.stimuli")[0][0])
 
 
@@ -32,7 +32,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], 
     """Have something happen once: after the next decision, before that is saved."""
 
     def after_next(act: Callable[[], Any]) -> None:
-        real, acts = deciding.decide, [act]
+        real, acts = decision.decide, [act]
 
         def decide(*args: Any, **options: Any) -> Any:
             decided = real(*args, **options)
@@ -40,7 +40,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], 
                 acts.pop()()
             return decided
 
-        monkeypatch.setattr(bringing, "decide", decide)
+        monkeypatch.setattr(transition_runner, "decide", decide)
 
     return after_next
 
@@ -52,7 +52,7 @@ def test_a_refusal_judged_without_the_lock_does_not_forget_the_command(outside, 
     outside.command(id, "terminate")
     put(outside, id, "retry")
     meanwhile(lambda: outside.finish(work))
-    outside.state.drain(id)
+    outside.state.process_inbox(id)
     assert outside.instance(id)["run"] == 2
     assert notes(api) == []
 
@@ -64,7 +64,7 @@ def test_a_note_that_goes_while_it_is_judged_under_the_lock_keeps_nobody(
     first = put(outside, id, "suspend")
     put(outside, id, "cancel")
     meanwhile(lambda: api.all("delete from orchestrator.stimuli where id = %s", first))
-    outside.state.drain(id)
+    outside.state.process_inbox(id)
     assert outside.told(id, "workflow.suspended") == []
     assert outside.instance(id)["status"] == "cancelled"
     assert notes(api) == []
@@ -80,8 +80,8 @@ def test_a_session_ended_under_the_lock_keeps_the_order_of_the_inbox(outside, ap
     )
     meanwhile(lambda: api.all(ended))
     with pytest.raises(DatabaseUnavailable):
-        outside.state.drain(id)
+        outside.state.process_inbox(id)
     assert notes(api) == [(first, False), (second, False)]
-    outside.state.drain(id)
+    outside.state.process_inbox(id)
     assert len(outside.told(id, "workflow.suspended")) == 1
     assert outside.instance(id)["status"] == "cancelled"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.vault import new_key
-from tests.support.leaks import found
+from orchestrator.secrets.encryption import new_key
+from tests.support.http_stub import Answer, Stub
+from tests.support.secret_scan import found
 from tests.support.stack import Stack
-from tests.support.stub import Answer, Stub
 
 SECRET = "s3cret-'value'-\\with-signs"
 PART = "s3cret-"

@@ -14,9 +14,15 @@ import psycopg2.extensions
 import pytest
 from sqlalchemy import create_engine, text
 
-from orchestrator.cli.database import reaching_postgres
-from orchestrator.database.connection import UNBOUNDED, Busy, Database, Fenced, Superseded
-from orchestrator.database.driver_errors import Verdict, judge
+from orchestrator.cli.server.database_commands import reaching_postgres
+from orchestrator.database.connection.database import (
+    UNBOUNDED,
+    Database,
+    Fenced,
+    LockTimeout,
+    Superseded,
+)
+from orchestrator.database.connection.driver_errors import Verdict, judge
 from orchestrator.errors import DatabaseUnavailable, NotFound
 from tests.faults.proxy import Proxy
 from tests.support.api import Api
@@ -26,11 +32,11 @@ _AWAY = {"08", "28", "53", "57", "58"}
 _SINGLE: dict[str, type[Exception]] = {
     "25006": DatabaseUnavailable,
     "40003": DatabaseUnavailable,
-    "25P03": Busy,
-    "25P04": Busy,
-    "40001": Busy,
-    "40P01": Busy,
-    "55P03": Busy,
+    "25P03": LockTimeout,
+    "25P04": LockTimeout,
+    "40001": LockTimeout,
+    "40P01": LockTimeout,
+    "55P03": LockTimeout,
     "OR001": Superseded,
     "OR002": Fenced,
 }

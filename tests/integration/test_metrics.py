@@ -81,11 +81,11 @@ def test_metrics_need_a_key_unless_opened(database_url: str) -> None:
 
 
 def test_open_instances_are_found_whatever_has_ended(database_url: str) -> None:
-    from orchestrator.database import gauges
+    from orchestrator.database.operations import gauge_queries
 
     with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
         cursor.execute("set enable_seqscan = off")
-        for statement, _, _ in gauges._ASKED[:2]:
+        for statement, _, _ in gauge_queries._ASKED[:2]:
             cursor.execute("explain " + statement)
             plan = "\n".join(row[0] for row in cursor.fetchall())
             assert "instances_open_ix" in plan or "instances_compensating_ix" in plan, plan

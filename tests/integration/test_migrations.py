@@ -7,10 +7,10 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from orchestrator.database import migrate
-from orchestrator.database.tables import metadata
-from orchestrator.database.url import for_sqlalchemy
-from orchestrator.names import SCHEMA
+from orchestrator.database.connection.postgres_url import for_sqlalchemy
+from orchestrator.database.schema import upgrade
+from orchestrator.database.schema.tables import metadata
+from orchestrator.message_names import SCHEMA
 
 
 def test_models_and_migrations_agree(database_url: str) -> None:
@@ -34,14 +34,14 @@ def test_models_and_migrations_agree(database_url: str) -> None:
 
 
 def test_a_process_refuses_a_schema_it_does_not_know(empty_database_url: str) -> None:
-    with pytest.raises(migrate.UnknownSchema, match="db upgrade"):
-        migrate.check(empty_database_url)
-    migrate.upgrade(empty_database_url)
-    migrate.check(empty_database_url)
-    assert migrate.current(empty_database_url) == migrate.head()
+    with pytest.raises(upgrade.UnknownSchema, match="db upgrade"):
+        upgrade.check(empty_database_url)
+    upgrade.upgrade(empty_database_url)
+    upgrade.check(empty_database_url)
+    assert upgrade.current(empty_database_url) == upgrade.head()
 
 
 def test_upgrading_twice_changes_nothing(empty_database_url: str) -> None:
-    migrate.upgrade(empty_database_url)
-    migrate.upgrade(empty_database_url)
-    assert migrate.current(empty_database_url) == migrate.head()
+    upgrade.upgrade(empty_database_url)
+    upgrade.upgrade(empty_database_url)
+    assert upgrade.current(empty_database_url) == upgrade.head()

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.cli.stack import first_life
-from orchestrator.processes import ProcessFailed, Supervisor, http_ok, log_says, port_open
+from orchestrator.cli.dev.local_stack import first_life
+from orchestrator.embedded.supervisor import ProcessFailed, Supervisor, http_ok, log_says, port_open
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
 #: Starts a grandchild in a session of its own, tells its id, and goes on.
@@ -178,7 +178,7 @@ def test_what_a_killed_process_left_behind_is_ended(processes: Supervisor, tmp_p
 PARENT = """
 import os, signal, sys, threading
 from pathlib import Path
-from orchestrator.processes import Supervisor, log_says
+from orchestrator.embedded.supervisor import Supervisor, log_says
 folder, child, how = Path(sys.argv[1]), eval(sys.argv[2]), sys.argv[3]
 supervisor = None
 def start():

@@ -14,9 +14,15 @@ from typing import Any
 import pytest
 
 from orchestrator import ids
-from orchestrator.database import retention as statements
-from orchestrator.database.connection import UNBOUNDED
-from orchestrator.scheduler.retention import SELDOM, SOON, Archive, Retention, retention_chores
+from orchestrator.database.connection.database import UNBOUNDED
+from orchestrator.database.instances import expired_instances as statements
+from orchestrator.scheduler.instance_archive import (
+    SELDOM,
+    SOON,
+    InstanceArchive,
+    RetentionJob,
+    retention_chores,
+)
 from orchestrator.settings import Settings
 from tests.support.api import Api, document, problem
 from tests.support.stack import ROOT
@@ -31,8 +37,8 @@ def shop(api: Api) -> Api:
 
 
 @pytest.fixture
-def keeper(shop: Api, tmp_path: Path) -> Retention:
-    return Retention(shop.database, AGE, Archive(tmp_path / "archive"))
+def keeper(shop: Api, tmp_path: Path) -> RetentionJob:
+    return RetentionJob(shop.database, AGE, InstanceArchive(tmp_path / "archive"))
 
 
 def ended(api: Api, days: float = 31, steps: int = 2, **columns: Any) -> str:
@@ -75,13 +81,13 @@ def ended(api: Api, days: float = 31, steps: int = 2, **columns: Any) -> str:
     return id
 
 
-def work(keeper: Retention) -> None:
+def work(keeper: RetentionJob) -> None:
     """A whole round."""
     while keeper.work() == SOON:
         pass
 
 
-def lines(keeper: Retention) -> Iterator[dict[str, Any]]:
+def lines(keeper: RetentionJob) -> Iterator[dict[str, Any]]:
     """What stands in the archive, as its readers are told to read it."""
     for path in sorted(keeper.archive.folder.glob("*.jsonl")):
         for line in path.read_bytes().splitlines():
@@ -91,7 +97,7 @@ def lines(keeper: Retention) -> Iterator[dict[str, Any]]:
                 continue
 
 
-def archived(keeper: Retention) -> list[str]:
+def archived(keeper: RetentionJob) -> list[str]:
     return [line["instance"]["id"] for line in lines(keeper)]
 
 
@@ -99,7 +105,7 @@ def left(api: Api) -> set[str]:
     return {row[0] for row in api.all("select id::text from orchestrator.instances")}
 
 
-def test_an_old_instance_goes_with_all_that_is_its_own(shop: Api, keeper: Retention):
+def test_an_old_instance_goes_with_all_that_is_its_own(shop: Api, keeper: RetentionJob):
     old, young = ended(shop), ended(shop, days=29)
     work(keeper)
     (line,) = lines(keeper)
@@ -131,13 +137,13 @@ def test_every_table_with_rows_of_instances_is_thought_of(shop: Api):
 
 
 @pytest.mark.parametrize("status", ["pending", "running", "waiting", "suspended"])
-def test_what_has_not_ended_stays(shop: Api, keeper: Retention, status: str):
+def test_what_has_not_ended_stays(shop: Api, keeper: RetentionJob, status: str):
     id = ended(shop, status=status)
     work(keeper)
     assert left(shop) == {id}
 
 
-def test_what_somebody_still_needs_stays(shop: Api, keeper: Retention):
+def test_what_somebody_still_needs_stays(shop: Api, keeper: RetentionJob):
     undoing = ended(shop, status="faulted", compensation="running")
     asked, judged, held = ended(shop), ended(shop, status="faulted"), ended(shop)
     shop.all("insert into orchestrator.stimuli (instance_id, kind) values (%s, 'command')", asked)
@@ -155,7 +161,7 @@ def test_what_somebody_still_needs_stays(shop: Api, keeper: Retention):
     assert len(next(lines(keeper))["dead_letters"]) == 1
 
 
-def test_children_stay_as_long_as_their_parents(shop: Api, keeper: Retention):
+def test_children_stay_as_long_as_their_parents(shop: Api, keeper: RetentionJob):
     parent = ended(shop, status="running")
     child = ended(shop, parent_instance=parent, parent_step=1)
     work(keeper)
@@ -171,8 +177,8 @@ def test_children_stay_as_long_as_their_parents(shop: Api, keeper: Retention):
     assert archived(keeper) == [parent, child, grandchild]
 
 
-def test_what_stays_does_not_keep_others_waiting(shop: Api, keeper: Retention, monkeypatch):
-    monkeypatch.setattr("orchestrator.scheduler.retention.INSTANCES", 3)
+def test_what_stays_does_not_keep_others_waiting(shop: Api, keeper: RetentionJob, monkeypatch):
+    monkeypatch.setattr("orchestrator.scheduler.instance_archive.INSTANCES", 3)
     stay = {ended(shop, days=60, steps=1) for _ in range(7)}
     shop.all("insert into orchestrator.stimuli (instance_id, kind) select id, 'command'"
              " from orchestrator.instances")  # fmt: skip
@@ -182,8 +188,8 @@ def test_what_stays_does_not_keep_others_waiting(shop: Api, keeper: Retention, m
     assert sorted(archived(keeper)) == sorted(go)
 
 
-def test_portions_are_small(shop: Api, keeper: Retention, monkeypatch):
-    monkeypatch.setattr("orchestrator.scheduler.retention.STEPS", 10)
+def test_portions_are_small(shop: Api, keeper: RetentionJob, monkeypatch):
+    monkeypatch.setattr("orchestrator.scheduler.instance_archive.STEPS", 10)
     for days in (50, 49, 48, 47):
         ended(shop, days=days, steps=4)
     assert [keeper.work(), len(left(shop))] == [SOON, 2]
@@ -198,10 +204,10 @@ KILLED = """\
 import os, signal, sys
 from datetime import timedelta
 from pathlib import Path
-from orchestrator.database.connection import Database
-from orchestrator.scheduler.retention import Archive, Retention
+from orchestrator.database.connection.database import Database
+from orchestrator.scheduler.instance_archive import InstanceArchive, RetentionJob
 
-class Dies(Archive):
+class Dies(InstanceArchive):
     def write(self, lines):
         path = super().write(lines)
         if sys.argv[3] == "torn":
@@ -209,12 +215,12 @@ class Dies(Archive):
                 file.truncate(os.path.getsize(path) - 20)
         os.kill(os.getpid(), signal.SIGKILL)
 
-Retention(Database(sys.argv[1]), timedelta(days=30), Dies(Path(sys.argv[2]))).work()
+RetentionJob(Database(sys.argv[1]), timedelta(days=30), Dies(Path(sys.argv[2]))).work()
 """
 
 
 @pytest.mark.parametrize("how", ["whole", pytest.param("torn", marks=pytest.mark.slow)])
-def test_a_crash_before_the_commit_removes_nothing(shop: Api, keeper: Retention, how: str):
+def test_a_crash_before_the_commit_removes_nothing(shop: Api, keeper: RetentionJob, how: str):
     old = ended(shop)
     arguments = [shop.database.url, str(keeper.archive.folder), how]
     done = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=ROOT, check=False)
@@ -234,7 +240,7 @@ def test_a_crash_before_the_commit_removes_nothing(shop: Api, keeper: Retention,
 
 
 def test_a_line_that_was_cut_short_spoils_no_other(tmp_path: Path):
-    archive = Archive(tmp_path)
+    archive = InstanceArchive(tmp_path)
     path = archive.write(['{"a": 1}'])
     path.write_bytes(path.read_bytes() + b'{"b": ')
     assert archive.write(['{"c": 3}', '{"d": 4}']) == path
@@ -244,13 +250,13 @@ def test_a_line_that_was_cut_short_spoils_no_other(tmp_path: Path):
 def test_a_folder_that_can_not_be_written_keeps_everything(shop: Api, tmp_path: Path):
     old = ended(shop)
     (tmp_path / "file").touch()
-    keeper = Retention(shop.database, AGE, Archive(tmp_path / "file" / "archive"))
+    keeper = RetentionJob(shop.database, AGE, InstanceArchive(tmp_path / "file" / "archive"))
     with pytest.raises(OSError, match="Not a directory"):
         keeper.work()
     assert left(shop) == {old}
 
 
-def test_a_command_that_comes_first_keeps_its_instance(shop: Api, keeper: Retention):
+def test_a_command_that_comes_first_keeps_its_instance(shop: Api, keeper: RetentionJob):
     """The archive and a command race for the row; who is second finds it taken, or gone."""
     old = ended(shop, status="faulted")
     with shop.database.transaction(UNBOUNDED) as cursor:

@@ -16,16 +16,16 @@ import pytest
 import redis
 from celery import Celery
 
+from orchestrator.embedded.supervisor import Process
 from orchestrator.errors import DatabaseUnavailable
-from orchestrator.execution.beat import Scheduler
-from orchestrator.processes import Process
-from orchestrator.scheduler.chores import Chores
+from orchestrator.execution.entry_points.beat_scheduler import Scheduler
+from orchestrator.scheduler.maintenance_loop import MaintenanceLoop
 from orchestrator.task_dispatcher import TaskDispatcher
 from tests.benchmarks import timers
 from tests.support.stack import Stack
 from tests.support.timers import arm, fired, report
 
-APP = "tests.apps.periodic"
+APP = "tests.celery_apps.periodic"
 #: Debian's package libfaketime.
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
@@ -98,11 +98,11 @@ def test_a_beat_that_is_ended_in_the_midst_of_its_work_ends(
         scheduler.tick()
         monkeypatch.setattr(TaskDispatcher, "close", failing)
 
-        def ended(_: Chores, **__: object) -> float:
+        def ended(_: MaintenanceLoop, **__: object) -> float:
             scheduler.close()
             return failing()
 
-        monkeypatch.setattr(Chores, "run", ended)
+        monkeypatch.setattr(MaintenanceLoop, "run", ended)
         with pytest.raises(SystemExit):
             scheduler.tick()
         with pytest.raises(SystemExit):

@@ -9,19 +9,23 @@ import pytest
 from celery import Celery
 
 from orchestrator.bootstrap import Services, services
-from orchestrator.database import due
-from orchestrator.database.attempts import Ready
-from orchestrator.database.connection import Database
-from orchestrator.database.stimuli import Late
-from orchestrator.database.workers import Claimed
+from orchestrator.database.connection.database import Database
+from orchestrator.database.schedules import idle_check
+from orchestrator.database.transitions.inbox_queries import OverdueStimulus
+from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
+from orchestrator.database.workers.worker_queries import ClaimedAttemptRow
 from orchestrator.ids import new_id
-from orchestrator.scheduler.chores import ASK, Chore, Chores
-from orchestrator.scheduler.operations import LOOK, Operations
-from orchestrator.scheduler.upkeep import PostgresUpkeep
+from orchestrator.scheduler.bulk_operations import LOOK, Operations
+from orchestrator.scheduler.maintenance_loop import (
+    NEXT_DUE_INTERVAL,
+    MaintenanceJob,
+    MaintenanceLoop,
+)
+from orchestrator.scheduler.maintenance_store import PostgresMaintenanceStore
 from orchestrator.settings import Settings
 
 
-class Watched(PostgresUpkeep):
+class Watched(PostgresMaintenanceStore):
     """Counts how often a beat asked what is due, and how often it tried to fire."""
 
     asked = fired = looked = 0
@@ -35,39 +39,41 @@ class Watched(PostgresUpkeep):
         self.fired += 1
         return super().fire_timers()
 
-    def claimed(self) -> Sequence[Claimed]:
+    def claimed(self) -> Sequence[ClaimedAttemptRow]:
         self.looked += 1
         return super().claimed()
 
-    def lost_messages(self, patience: float) -> Sequence[Ready]:
+    def lost_messages(self, patience: float) -> Sequence[PublishableAttempt]:
         self.looked += 1
         return super().lost_messages(patience)
 
-    def refused_messages(self, patience: float) -> Sequence[Ready]:
+    def refused_messages(self, patience: float) -> Sequence[PublishableAttempt]:
         self.looked += 1
         return super().refused_messages(patience)
 
-    def overdue(self, seconds: float, limit: int) -> Sequence[Late]:
+    def overdue_stimuli(self, seconds: float, limit: int) -> Sequence[OverdueStimulus]:
         self.looked += 1
-        return super().overdue(seconds, limit)
+        return super().overdue_stimuli(seconds, limit)
 
-    def schedules_wait(self) -> float | None:
+    def shortest_wait(self) -> float | None:
         self.looked += 1
-        return 1.0 if self.waits else super().schedules_wait()
+        return 1.0 if self.waits else super().shortest_wait()
 
-    def at_rest(self) -> bool:
+    def is_idle(self) -> bool:
         if self.broken:
             raise RuntimeError("broken")
-        return super().at_rest()
+        return super().is_idle()
 
 
 class Beat:
     """The chores of a beat, whose own clock stands still until it is moved."""
 
-    def __init__(self, made: Services, settings: Settings, more: Sequence[Chore] = ()) -> None:
+    def __init__(
+        self, made: Services, settings: Settings, more: Sequence[MaintenanceJob] = ()
+    ) -> None:
         self.now = 1000.0
         self.upkeep = Watched(made.database)
-        self.chores = Chores(settings, self.upkeep, made.state, lambda: self.now, more)
+        self.chores = MaintenanceLoop(settings, self.upkeep, made.state, lambda: self.now, more)
 
     def run(self, *, told: bool = False) -> float:
         return self.chores.run(told=told)
@@ -97,9 +103,9 @@ def test_a_beat_that_wakes_for_a_chore_asks_for_timers_once_a_second(beat: Beat)
     beat.run(told=True)
     assert beat.counts == (1, 1)
     for _ in range(5):
-        assert 0 < beat.run() <= ASK
+        assert 0 < beat.run() <= NEXT_DUE_INTERVAL
     assert beat.counts == (1, 1)
-    beat.now += ASK
+    beat.now += NEXT_DUE_INTERVAL
     beat.run()
     assert beat.counts == (2, 1)
 
@@ -117,7 +123,7 @@ def test_it_fires_what_is_due_though_nobody_told_it(beat: Beat, database: Databa
     """Whoever armed the timer may have died before it could announce it."""
     beat.run(told=True)
     arm(database, -1)
-    beat.now += ASK
+    beat.now += NEXT_DUE_INTERVAL
     assert beat.run() <= 0.02
     beat.now += 0.02
     beat.run()
@@ -160,7 +166,11 @@ def test_what_is_always_done_is_done_no_more_often_for_coming_to_rest(
     settings = Settings(database_url=database_url, broker_url=broker_url)
     made = services(settings, Celery("quiet", broker=broker_url, set_as_current=False))
     done: list[int] = []
-    beat = Beat(made, settings, [Chore("hourly", 3600.0, lambda: done.append(1), always=True)])
+    beat = Beat(
+        made,
+        settings,
+        [MaintenanceJob("hourly", 3600.0, lambda: done.append(1), runs_when_idle=True)],
+    )
     for _ in range(3):
         database.all(WORK["a claimed attempt"])
         beat.run()
@@ -223,9 +233,9 @@ WORK = {
 
 @pytest.mark.parametrize("what", WORK)
 def test_nothing_is_at_rest_while_there_is(what: str, database: Database) -> None:
-    assert due.at_rest(database)
+    assert idle_check.is_idle(database)
     database.all(WORK[what])
-    assert not due.at_rest(database)
+    assert not idle_check.is_idle(database)
 
 
 def test_what_has_ended_is_at_rest(database: Database) -> None:
@@ -238,7 +248,7 @@ def test_what_has_ended_is_at_rest(database: Database) -> None:
         .replace("waiting)", "waiting, state)")
         .replace("true)", "true, 'paused')")
     )
-    assert due.at_rest(database)
+    assert idle_check.is_idle(database)
 
 
 def test_where_a_schedule_went_on_it_asks_anew_when_something_is_due(

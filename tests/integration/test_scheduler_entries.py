@@ -12,9 +12,17 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 from celery.schedules import BaseSchedule, crontab, schedstate, schedule
 
-from orchestrator.database import beat_entries
-from orchestrator.database.connection import LOCKING, Database
-from orchestrator.scheduler.entries import KEPT, LOOK, OVERDUE, OWED, Entries, due_after, task_id
+from orchestrator.database.connection.database import LOCKING, Database
+from orchestrator.database.schedules import beat_entry_queries
+from orchestrator.scheduler.celery_beat_entries import (
+    LOOK,
+    OVERDUE,
+    SENT_RETENTION,
+    UNSENT_RETENTION,
+    CeleryBeatEntries,
+    due_after,
+    task_id,
+)
 
 
 class Beat:
@@ -30,7 +38,7 @@ class Beat:
             name: ScheduleEntry(name=name, task=f"shop.{name}", schedule=when, app=celery)
             for name, when in entries.items()
         }
-        self.entries = Entries(self.database, app, made, self._send)
+        self.entries = CeleryBeatEntries(self.database, app, made, self._send)
 
     def _send(self, entry: Any, id: str) -> None:
         if self.broken:
@@ -126,7 +134,9 @@ def test_what_is_owed_outlasts_a_broker_that_is_away_for_days(database):
         " from (values ('sent', interval '2 days', true), ('owed', interval '2 days', false),"
         "  ('lost', interval '8 days', false)) v(entry, age, sent)"
     )
-    dropped = beat_entries.forget(database, timedelta(days=7), KEPT, OWED)
+    dropped = beat_entry_queries.purge(
+        database, timedelta(days=7), SENT_RETENTION, UNSENT_RETENTION
+    )
     assert dropped == [("shop", "lost", 1)]
     assert database.all("select entry from orchestrator.beat_firings") == [("owed",)]
 
@@ -134,12 +144,12 @@ def test_what_is_owed_outlasts_a_broker_that_is_away_for_days(database):
 def test_what_was_missed_is_sent_once_and_an_interval_keeps_its_beat(database, database_url):
     first = Beat(database_url, {"tick": 30})
     first.run()
-    begun = beat_entries.enter(database, "shop", ["tick"])["tick"].last_due
+    begun = beat_entry_queries.register_entries(database, "shop", ["tick"])["tick"].last_due
     ago(database, 1000)
     beat = Beat(database_url, {"tick": 30})
     beat.run()
     assert len(beat.sent) == 1
-    after = beat_entries.enter(database, "shop", ["tick"])["tick"]
+    after = beat_entry_queries.register_entries(database, "shop", ["tick"])["tick"]
     assert (begun - timedelta(seconds=1000) - after.last_due) % timedelta(seconds=30) == timedelta()
     assert timedelta() <= after.now - after.last_due < timedelta(seconds=30)
     for each in (first, beat):
@@ -201,7 +211,7 @@ def test_a_beat_waits_for_no_other_that_has_an_entry_in_hand(database, database_
     beat.run()
     ago(database, 30)
     with database.transaction(LOCKING) as cursor:
-        assert beat_entries.lock(cursor, "shop", "tick") is not None
+        assert beat_entry_queries.lock(cursor, "shop", "tick") is not None
         for name in ("tick", "tock"):
             beat.entries._fire(name)
         assert [id.split(":")[1] for id in beat.sent] == ["tock"]

@@ -26,7 +26,7 @@ def stack(
         stack.api()
         stack.worker(concurrency=2)
         for name in ("one", "two"):
-            stack.beat(name, "tests.apps.periodic")
+            stack.beat(name, "tests.celery_apps.periodic")
         yield stack
 
 

@@ -9,12 +9,14 @@ from itertools import pairwise
 
 import pytest
 
-from orchestrator.database import due, firings, workflows
-from orchestrator.database import schedules as rows
-from orchestrator.database.connection import LOCKING, Database
+from orchestrator.database.connection.database import LOCKING, Database
+from orchestrator.database.schedules import firing_queries
+from orchestrator.database.schedules import idle_check as due
+from orchestrator.database.schedules import schedule_queries as rows
+from orchestrator.database.workflows import workflow_queries
 from orchestrator.errors import Conflict, NotFound
 from orchestrator.ids import new_id
-from orchestrator.scheduler import firing, schedules
+from orchestrator.scheduler.schedules import due_schedules, schedule_management
 from tests.support.schedules import Schedules
 
 EVERY_MINUTE = {"every": {"minutes": 1}}
@@ -40,8 +42,8 @@ def test_a_due_time_starts_one_instance_and_stands_in_the_ledger(shop):
     found = shop.instance(started)
     assert (found.namespace, found.workflow, found.status) == ("shop", "report", "pending")
     assert found.input is None
-    ((_, *row),) = firings.listed(shop.database, shop.one().id).rows
-    entry = firings.FiringRow(*row)
+    ((_, *row),) = firing_queries.listed(shop.database, shop.one().id).rows
+    entry = firing_queries.FiringRow(*row)
     assert entry.instance_id == started
     assert entry.due == entry.planned_at == first - timedelta(seconds=60)
     assert entry.fired_at is not None
@@ -62,7 +64,7 @@ def test_the_instance_knows_its_due_time_by_its_labels_and_by_its_input(shop):
     )  # fmt: skip
     row = shop.one()
     made = shop.transact(
-        schedules.backfill, row.id,
+        schedule_management.backfill, row.id,
         datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC), "ann",
     )  # fmt: skip
     found = shop.instance(made[0].row.instance_id)
@@ -78,7 +80,7 @@ def test_the_instance_knows_its_due_time_by_its_labels_and_by_its_input(shop):
 def test_cron_follows_the_clock_of_its_time_zone(shop):
     shop.deploy({"cron": "30 7 * * *"}, timezone="America/New_York")
     row = shop.one()
-    due = schedules.upcoming(row, shop.now(), 400)
+    due = schedule_management.upcoming(row, shop.now(), 400)
     from zoneinfo import ZoneInfo
 
     there = [one.due.astimezone(ZoneInfo("America/New_York")) for one in due]
@@ -123,7 +125,7 @@ def test_a_bad_schedule_holds_up_no_other(shop):
     shop.pass_time(61)
     assert len(shop.fire()) == 2
     bad = shop.one("bad")
-    assert bad.next_at > shop.now() + timedelta(seconds=firing.STAND_BACK / 2)
+    assert bad.next_at > shop.now() + timedelta(seconds=due_schedules.FAILURE_DELAY / 2)
     assert shop.ledger(bad.id) == []
 
 
@@ -168,7 +170,7 @@ def test_overlap_queue_starts_one_at_the_end_of_the_instance_however_it_ends(sho
     assert shop.one().last_instance == second
     assert shop.outcomes() == ["started", "started", "skipped"]
     assert not shop.one().waiting
-    assert rows.patience(shop.database) is None
+    assert rows.shortest_wait(shop.database) is None
     shop.end(second)
     assert shop.settle() == []
 
@@ -231,7 +233,7 @@ def test_after_is_due_some_time_after_the_end_of_what_it_started(shop):
     assert shop.one().next_at is None
     shop.pass_time(1000)
     assert shop.fire() == shop.settle() == []
-    assert rows.patience(shop.database) == 300.0
+    assert rows.shortest_wait(shop.database) == 300.0
     shop.end(first, status="faulted")
     assert shop.settle() == []
     ended = shop.instance(first).ended_at
@@ -248,9 +250,9 @@ def test_of_two_beats_one_fires_and_the_other_neither_waits_nor_fires(shop, data
     shop.pass_time(61)
     other = Database(database_url)
     with shop.database.transaction(LOCKING) as cursor:
-        assert len(rows.due(cursor, 10)) == 1
-        assert firing.fire(other).schedules == 0
-    assert firing.fire(other).schedules == 1
+        assert len(rows.lock_due(cursor, 10)) == 1
+        assert due_schedules.fire(other).schedules == 0
+    assert due_schedules.fire(other).schedules == 1
     other.close()
 
 
@@ -262,7 +264,7 @@ def test_many_beats_at_once_fire_each_due_time_of_each_schedule_once(shop, datab
 
     def beat() -> None:
         mine = Database(database_url)
-        while (fired := firing.fire(mine, limit=2)).schedules:
+        while (fired := due_schedules.fire(mine, limit=2)).schedules:
             started.extend(fired.hints)
         mine.close()
 
@@ -283,7 +285,7 @@ def test_a_due_time_that_was_backfilled_meanwhile_does_not_fire_again(shop):
     shop.deploy(EVERY_MINUTE)
     shop.pass_time(60)
     row = shop.one()
-    made = shop.transact(schedules.backfill, row.id, row.next_due, row.next_due, "ann")
+    made = shop.transact(schedule_management.backfill, row.id, row.next_due, row.next_due, "ann")
     assert len(made) == 1
     assert shop.fire() == []
     assert shop.ledger() == [("backfill", "started", None)]
@@ -369,7 +371,7 @@ def test_a_version_in_use_is_not_removed_and_keeps_its_schedule(shop):
     version = shop.deploy(EVERY_MINUTE)
     shop.pass_time(60)
     shop.fire()
-    assert workflows.in_use(shop.database, [version])
+    assert workflow_queries.in_use(shop.database, [version])
     assert not shop.remove(version)
     assert shop.one().state == "active"
 
@@ -381,11 +383,11 @@ def test_a_removal_waits_for_a_beat_that_is_firing_and_a_beat_never_for_a_remova
     shop.pass_time(61)
     other = Database(database_url)
     with shop.database.transaction(LOCKING) as cursor:
-        schedules.hold(cursor, [version])
-        assert firing.fire(other).schedules == 0
-        assert workflows.remove(cursor, [version], shop.now())
-        schedules.removed(cursor, [version])
-    assert firing.fire(other).schedules == 0
+        schedule_management.lock_schedules(cursor, [version])
+        assert due_schedules.fire(other).schedules == 0
+        assert workflow_queries.remove(cursor, [version], shop.now())
+        schedule_management.removed(cursor, [version])
+    assert due_schedules.fire(other).schedules == 0
     other.close()
 
 
@@ -411,14 +413,14 @@ def test_two_versions_deployed_at_once_leave_the_schedule_to_the_newer(shop, dat
 def test_a_paused_schedule_starts_nothing_and_resumed_it_goes_on_from_now(shop):
     shop.deploy(EVERY_MINUTE)
     id = shop.one().id
-    assert shop.transact(schedules.pause, id).state == "paused"
+    assert shop.transact(schedule_management.pause, id).state == "paused"
     shop.pass_time(600)
     assert shop.fire() == []
     shop.deploy(EVERY_MINUTE, version="1.1.0")
     assert shop.one().state == "paused"
-    row = shop.transact(schedules.resume, id)
+    row = shop.transact(schedule_management.resume, id)
     assert shop.now() < row.next_due <= shop.now() + timedelta(minutes=1)
-    assert shop.transact(schedules.resume, id) == row
+    assert shop.transact(schedule_management.resume, id) == row
     shop.pass_time(60)
     assert len(shop.fire()) == 1
 
@@ -430,19 +432,19 @@ def test_a_paused_schedule_keeps_what_is_queued_until_it_is_resumed(shop):
     shop.pass_time(60)
     shop.fire()
     id = shop.one().id
-    shop.transact(schedules.pause, id)
+    shop.transact(schedule_management.pause, id)
     shop.end(first)
     assert shop.settle() == []
-    shop.transact(schedules.resume, id)
+    shop.transact(schedule_management.resume, id)
     assert len(shop.settle()) == 1
 
 
 def test_triggering_starts_at_once_even_what_is_paused_and_is_in_the_ledger(shop):
     shop.deploy({"cron": "0 0 1 1 *"}, overlap="skip")
     id = shop.one().id
-    shop.transact(schedules.pause, id)
-    made = [shop.transact(schedules.trigger, id, "ann") for _ in range(2)]
-    made.append(shop.transact(schedules.trigger, id, "ann", {"now": True}))
+    shop.transact(schedule_management.pause, id)
+    made = [shop.transact(schedule_management.trigger, id, "ann") for _ in range(2)]
+    made.append(shop.transact(schedule_management.trigger, id, "ann", {"now": True}))
     assert shop.ledger() == [("manual", "started", None)] * 3
     found = shop.instance(made[2].row.instance_id)
     assert found.input == '{"now":true}'
@@ -454,7 +456,7 @@ def test_triggering_starts_at_once_even_what_is_paused_and_is_in_the_ledger(shop
 
 def test_triggering_an_after_makes_it_follow_that_run(shop):
     shop.deploy({"after": {"minutes": 5}})
-    made = shop.transact(schedules.trigger, shop.one().id, "ann")
+    made = shop.transact(schedule_management.trigger, shop.one().id, "ann")
     shop.pass_time(600)
     assert shop.fire() == []
     shop.end(made.row.instance_id)
@@ -468,9 +470,9 @@ def test_a_backfill_fires_what_has_not_fired_and_what_was_skipped_once(shop):
     assert shop.fire() == []
     row = shop.one()
     args = (row.id, row.anchor, shop.now(), "ann")
-    made = shop.transact(schedules.backfill, *args)
+    made = shop.transact(schedule_management.backfill, *args)
     assert [one.row.reason for one in made] == ["backfill"] * 5
-    assert shop.transact(schedules.backfill, *args) == []
+    assert shop.transact(schedule_management.backfill, *args) == []
     assert shop.ledger() == [("backfill", "started", None)] * 5
 
 
@@ -479,7 +481,7 @@ def test_a_backfill_runs_one_after_the_other_where_runs_must_not_overlap(shop):
     shop.pass_time(200)
     shop.fire()
     row = shop.one()
-    shop.transact(schedules.backfill, row.id, row.anchor, shop.now(), "ann")
+    shop.transact(schedule_management.backfill, row.id, row.anchor, shop.now(), "ann")
     assert shop.outcomes() == ["queued"] * 3
     for left in (2, 1, 0):
         (started,) = shop.settle()
@@ -495,33 +497,40 @@ def test_a_backfill_knows_its_bounds(shop):
     shop.deploy({"after": {"minutes": 5}}, name="after")
     fast, now = shop.one("fast"), shop.now()
     shop.pass_time(100)
-    with pytest.raises(schedules.TooMany):
-        shop.transact(schedules.backfill, fast.id, now - timedelta(seconds=90), now, "ann")
+    with pytest.raises(schedule_management.TooMany):
+        shop.transact(
+            schedule_management.backfill, fast.id, now - timedelta(seconds=90), now, "ann"
+        )
     with pytest.raises(Conflict, match="not over"):
-        shop.transact(schedules.backfill, fast.id, now, now + timedelta(hours=1), "ann")
+        shop.transact(schedule_management.backfill, fast.id, now, now + timedelta(hours=1), "ann")
     with pytest.raises(Conflict, match="no due times"):
-        shop.transact(schedules.backfill, shop.one("after").id, now, now, "ann")
+        shop.transact(schedule_management.backfill, shop.one("after").id, now, now, "ann")
 
 
 def test_an_unknown_schedule_is_not_found_and_a_stopped_one_is_a_conflict(shop):
     with pytest.raises(NotFound):
-        shop.transact(schedules.pause, new_id())
+        shop.transact(schedule_management.pause, new_id())
     shop.remove(shop.deploy(EVERY_MINUTE))
-    for act in (schedules.pause, schedules.resume):
+    for act in (schedule_management.pause, schedule_management.resume):
         with pytest.raises(Conflict):
             shop.transact(act, shop.one().id)
     with pytest.raises(Conflict):
-        shop.transact(schedules.trigger, shop.one().id, "ann")
+        shop.transact(schedule_management.trigger, shop.one().id, "ann")
 
 
 def test_the_next_due_times(shop):
     shop.deploy(EVERY_MINUTE, jitter="PT20S")
     row = shop.one()
-    due = schedules.upcoming(row, shop.now(), 5)
+    due = schedule_management.upcoming(row, shop.now(), 5)
     assert [one.due for one in due] == [row.anchor + timedelta(minutes=n) for n in range(1, 6)]
     assert due[0].planned == row.next_at
     assert all(timedelta(0) <= one.planned - one.due < timedelta(seconds=20) for one in due)
-    assert schedules.upcoming(shop.transact(schedules.pause, row.id), shop.now(), 5) == []
+    assert (
+        schedule_management.upcoming(
+            shop.transact(schedule_management.pause, row.id), shop.now(), 5
+        )
+        == []
+    )
 
 
 # Events: the seam for `on`
@@ -536,8 +545,12 @@ def test_events_start_an_instance_once_with_the_events_as_its_input(shop):
     assert rows.by_event(shop.database, "other") == []
     assert row.next_at is None
     assert due.next_due(shop.database) is None
-    (started,) = shop.transact(schedules.occurred, row.id, "event-1", [{"n": 7}], 1)
-    assert shop.transact(schedules.occurred, row.id, "event-1", [{"n": 7}], 1) == []
+    (started,) = shop.transact(
+        schedule_management.trigger_by_event, row.id, "event-1", [{"n": 7}], 1
+    )
+    assert (
+        shop.transact(schedule_management.trigger_by_event, row.id, "event-1", [{"n": 7}], 1) == []
+    )
     assert shop.instance(started).input == '[{"n":7}]'
     assert shop.ledger() == [("event", "started", None)]
 
@@ -545,9 +558,9 @@ def test_events_start_an_instance_once_with_the_events_as_its_input(shop):
 def test_events_follow_the_policy_for_overlaps(shop):
     shop.deploy(ON, overlap="queue")
     (row,) = rows.by_event(shop.database, "shop")
-    (first,) = shop.transact(schedules.occurred, row.id, "1", [1], 1)
-    assert shop.transact(schedules.occurred, row.id, "2", [2], 2) == []
-    assert shop.transact(schedules.occurred, row.id, "3", [3], 3) == []
+    (first,) = shop.transact(schedule_management.trigger_by_event, row.id, "1", [1], 1)
+    assert shop.transact(schedule_management.trigger_by_event, row.id, "2", [2], 2) == []
+    assert shop.transact(schedule_management.trigger_by_event, row.id, "3", [3], 3) == []
     assert shop.outcomes() == ["started", "queued", "skipped"]
     shop.end(first)
     (second,) = shop.settle()
@@ -559,9 +572,9 @@ def test_events_follow_the_policy_for_overlaps(shop):
 def test_events_of_a_paused_schedule_start_nothing(shop):
     shop.deploy(ON)
     (row,) = rows.by_event(shop.database, "shop")
-    shop.transact(schedules.pause, row.id)
+    shop.transact(schedule_management.pause, row.id)
     assert rows.by_event(shop.database, "shop") == []
-    assert shop.transact(schedules.occurred, row.id, "1", [1], 1) == []
+    assert shop.transact(schedule_management.trigger_by_event, row.id, "1", [1], 1) == []
 
 
 # The ledger's bound
@@ -572,11 +585,11 @@ def test_the_ledger_forgets_what_is_old_but_not_what_is_queued(shop):
     for _ in range(3):
         shop.pass_time(60)
         shop.fire()
-    assert firings.forget(shop.database, timedelta(days=1), 100) == 0
+    assert firing_queries.forget(shop.database, timedelta(days=1), 100) == 0
     shop.database.all(
         "update orchestrator.firings set created_at = created_at - interval '31 days'"
     )
-    assert firings.forget(shop.database, timedelta(days=30), 100) == 2
+    assert firing_queries.forget(shop.database, timedelta(days=30), 100) == 2
     assert shop.outcomes() == ["queued"]
 
 
@@ -588,7 +601,7 @@ def test_the_ledger_keeps_so_many_entries_of_a_schedule(shop):
     before = shop.ledger(shop.one("other").id)
     all_of_it = shop.database.all("select due from orchestrator.firings where schedule_id = %s"
                                   " order by due", (shop.one().id,))  # fmt: skip
-    while firings.forget(shop.database, timedelta(days=30), 20, 7):
+    while firing_queries.forget(shop.database, timedelta(days=30), 20, 7):
         pass
     left = shop.database.all("select due from orchestrator.firings where schedule_id = %s"
                              " order by due", (shop.one().id,))  # fmt: skip

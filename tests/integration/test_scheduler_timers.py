@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from orchestrator import clock
-from orchestrator.database import timers
-from orchestrator.database.announcing import Announcer
-from orchestrator.database.connection import LOCKING, Database
-from orchestrator.database.due import next_due
+from orchestrator.database.connection.database import LOCKING, Database
+from orchestrator.database.schedules import timer_queries
+from orchestrator.database.schedules.idle_check import next_due
+from orchestrator.database.schedules.timer_announcer import TimerAnnouncer
 from orchestrator.ids import new_id
-from orchestrator.scheduler.wake import Wake
-from tests.support.interleaving import waiting
+from orchestrator.scheduler.timer_wakeup import TimerWakeup
+from tests.support.row_lock_races import waiting
 
 REARM = (
     "insert into orchestrator.timers (instance_id, step, kind, due_at)"
@@ -40,21 +40,21 @@ def arm(database: Database, seconds: float, instance: str | None = None) -> str:
 
 
 def test_beats_are_told_only_of_what_is_due_before_they_wake(database, database_url):
-    told = Wake(database_url)
+    told = TimerWakeup(database_url)
     told.wait(60)  # listens
     moment, now = 0.0, clock.now()
-    announcer = Announcer(database, lambda: moment)
+    announcer = TimerAnnouncer(database, lambda: moment)
     for passed, due in ((1, 2.0), (0.1, 3.0), (0.1, 2.0), (0.1, 1.0), (0.001, 0.5), (0.1, 0.7)):
         moment += passed
-        announcer.armed(now + timedelta(seconds=due), now)
+        announcer.timer_armed(now + timedelta(seconds=due), now)
     # Not of what is due later, nor of what comes at once after another one.
     assert [note.payload for note in notes(told)] == ["2.0000", "1.0000"]
-    announcer.armed(now + timedelta(seconds=9), now + timedelta(seconds=8))
+    announcer.timer_armed(now + timedelta(seconds=9), now + timedelta(seconds=8))
     assert [note.payload for note in notes(told)] == ["1.0000"]
     told.close()
 
 
-def notes(wake: Wake) -> list[Any]:
+def notes(wake: TimerWakeup) -> list[Any]:
     """What a beat was told; a message of our own says that there is no more."""
     connection = wake._listener._connection
     assert connection is not None
@@ -65,10 +65,10 @@ def notes(wake: Wake) -> list[Any]:
 
 
 def test_a_beat_that_is_told_looks_again_and_when_something_was_to_be_due(database, database_url):
-    beat = Wake(database_url)
+    beat = TimerWakeup(database_url)
     assert beat.wait(600), "it listens now, and has not before"
     assert not beat.wait(0.001)
-    timers.announce(database, 0.05)
+    timer_queries.announce(database, 0.05)
     for look in ("told", "what was committed meanwhile", "due, though no timer is there"):
         assert beat.wait(600), look
     assert not beat.wait(0.001)
@@ -78,10 +78,10 @@ def test_a_beat_that_is_told_looks_again_and_when_something_was_to_be_due(databa
 def test_of_two_beats_each_timer_falls_to_one_and_none_waits(database, other):
     first, second = arm(database, -2), arm(database, -1)
     with database.transaction(LOCKING) as cursor:
-        assert timers.fire(cursor, limit=1).instances == (first,)
-        assert timers.fire(other).instances == (second,)
-        assert timers.fire(other).instances == ()
-    assert timers.fire(other).instances == ()
+        assert timer_queries.fire(cursor, limit=1).instances == (first,)
+        assert timer_queries.fire(other).instances == (second,)
+        assert timer_queries.fire(other).instances == ()
+    assert timer_queries.fire(other).instances == ()
     assert database.all("select count(*) from orchestrator.stimuli") == [(2,)]
 
 
@@ -90,12 +90,12 @@ def test_what_a_dying_beat_took_falls_to_another(database, other):
 
     def die() -> None:
         with database.transaction(LOCKING) as cursor:
-            assert timers.fire(cursor).instances == (instance,)
+            assert timer_queries.fire(cursor).instances == (instance,)
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):
         die()
-    assert timers.fire(other).instances == (instance,)
+    assert timer_queries.fire(other).instances == (instance,)
     assert database.all("select count(*) from orchestrator.stimuli") == [(1,)]
 
 
@@ -105,7 +105,7 @@ def test_many_beats_at_once_fire_each_timer_once(database, database_url):
 
     def beat() -> None:
         mine = Database(database_url)
-        while found := timers.fire(mine, limit=7).instances:
+        while found := timer_queries.fire(mine, limit=7).instances:
             fired.extend(found)
         mine.close()
 
@@ -114,7 +114,7 @@ def test_many_beats_at_once_fire_each_timer_once(database, database_url):
         thread.start()
     for thread in threads:
         thread.join()
-    fired.extend(timers.fire(database).instances)
+    fired.extend(timer_queries.fire(database).instances)
     assert len(fired) == len(armed)
     assert set(fired) == armed
 
@@ -122,20 +122,20 @@ def test_many_beats_at_once_fire_each_timer_once(database, database_url):
 def test_a_timer_armed_anew_while_it_fires_is_not_lost(database, other):
     instance = arm(database, -1)
     with database.transaction(LOCKING) as cursor:
-        timers.fire(cursor)
+        timer_queries.fire(cursor)
         rearming = threading.Thread(target=arm, args=(other, 60, instance))
         rearming.start()
         while not waiting(database):
             pass
     rearming.join()
-    assert timers.fire(database).instances == ()
+    assert timer_queries.fire(database).instances == ()
     assert 55 < (next_due(database) or 0) <= 60
 
 
 def test_a_timer_disarmed_while_it_fires_has_fired_once(database, other):
     instance = arm(database, -1)
     with database.transaction(LOCKING) as cursor:
-        timers.fire(cursor)
+        timer_queries.fire(cursor)
         disarm = ("delete from orchestrator.timers where instance_id = %s", (instance,))
         disarming = threading.Thread(target=other.all, args=disarm)
         disarming.start()
@@ -150,14 +150,14 @@ def test_a_timer_being_disarmed_does_not_hold_up_the_others(database, other):
     disarmed, due = arm(database, -2), arm(database, -1)
     with database.transaction(LOCKING) as cursor:
         cursor.all("delete from orchestrator.timers where instance_id = %s", (disarmed,))
-        assert timers.fire(other).instances == (due,)
-    assert timers.fire(other).instances == ()
+        assert timer_queries.fire(other).instances == (due,)
+    assert timer_queries.fire(other).instances == ()
 
 
 def test_nothing_fires_a_moment_early(database):
     for _ in range(20):
         arm(database, 0.005)
-        while not (found := timers.fire(database)).instances:
+        while not (found := timer_queries.fire(database)).instances:
             pass
         assert all(late >= 0 for late in found.latenesses)
 
@@ -169,6 +169,6 @@ def test_a_look_reads_what_is_due_and_not_what_is_later(database):
         " from generate_series(1, 20000) as g(n)"
     )
     database.all("analyze orchestrator.timers")
-    plan = "\n".join(row[0] for row in database.all(f"explain {timers.FIRE}", (200,)))
+    plan = "\n".join(row[0] for row in database.all(f"explain {timer_queries.FIRE}", (200,)))
     assert "Index Scan using timers_due_at_ix" in plan
     assert "Index Cond: (due_at <= " in plan

@@ -12,14 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli import main
-from orchestrator.database import retention
-from orchestrator.database.connection import Database
-from orchestrator.vault import new_key
+from orchestrator.database.connection.database import Database
+from orchestrator.database.instances import expired_instances
+from orchestrator.secrets.encryption import new_key
 from tests.support.api_page import operations_of
 from tests.support.events import event
-from tests.support.leaks import everything, found, monitored
+from tests.support.http_stub import Answer, Request, Stub
+from tests.support.secret_scan import everything, found, monitored
 from tests.support.stack import Stack
-from tests.support.stub import Answer, Request, Stub
 
 SECRET = "s3cret-'value'-\\with-signs"
 #: The same however it is quoted.
@@ -155,7 +155,7 @@ def test_a_secret_is_used_and_shows_nowhere(stack: Stack):
         "what the broker was told": monitor.text,
         "what the broker held": "".join(held),
         "what the broker holds": everything(stack.broker_url),
-        "the archive": "".join(retention.whole(database, id) for id in ids),
+        "the archive": "".join(expired_instances.export_lines(database, id) for id in ids),
         "the feed": feed(stack, ids[-1]),
         **dict(answers(stack, ids)),
         **{f"{page} {id}": cli(stack, page, id) for page in PAGES for id in ids},

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.processes import http_ok
+from orchestrator.embedded.supervisor import http_ok
 from tests.support.api import Api
 from tests.support.documents import doc
 from tests.support.stack import Stack, free_port
@@ -62,7 +62,7 @@ def test_the_users_instrumentation_goes_on_with_the_trace(
             "worker",
             *("-m", "orchestrator.cli", "worker", "-c", "1", "-n", "w@test"),
             env={
-                "ORCHESTRATOR_IMPORTS": "tests.apps.traced",
+                "ORCHESTRATOR_IMPORTS": "tests.celery_apps.traced",
                 "ORCHESTRATOR_PROBE_ADDRESS": f"127.0.0.1:{port}",
                 "TRACED_FILE": spans,
             },

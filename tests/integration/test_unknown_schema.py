@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from orchestrator.database import migrate
-from orchestrator.database.connection import Database
+from orchestrator.database.connection.database import Database
+from orchestrator.database.schema import upgrade
+from orchestrator.embedded.supervisor import log_says
 from orchestrator.errors import DatabaseUnavailable
-from orchestrator.processes import log_says
 from tests.faults.proxy import Proxy
 from tests.support.stack import Stack, free_port
 
@@ -21,7 +21,7 @@ HEAD, LATER, LATEST = "0012", "0013", "0014"
 @pytest.fixture(autouse=True)
 def _release(monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests' own numbers, whatever the release's."""
-    monkeypatch.setattr(migrate, "head", lambda: HEAD)
+    monkeypatch.setattr(upgrade, "head", lambda: HEAD)
 
 
 def version(url: str, found: str, note: str | None = None) -> str:
@@ -37,8 +37,8 @@ def version(url: str, found: str, note: str | None = None) -> str:
 
 
 def refused(url: str) -> str:
-    with pytest.raises(migrate.UnknownSchema) as told:
-        migrate.check(url)
+    with pytest.raises(upgrade.UnknownSchema) as told:
+        upgrade.check(url)
     assert "\n" not in str(told.value)
     return str(told.value)
 
@@ -59,53 +59,53 @@ def test_an_older_schema_is_refused(empty_database_url: str) -> None:
 def test_that_of_the_release_before_is_not(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "BEFORE", "0010")
-    migrate.check(version(empty_database_url, "0010"))
+    monkeypatch.setattr(upgrade, "PREVIOUS", "0010")
+    upgrade.check(version(empty_database_url, "0010"))
     assert refused(version(empty_database_url, "0011"))
 
 
 def test_a_newer_schema_is_refused_unless_it_admits_this_release(empty_database_url: str) -> None:
     url = empty_database_url
     assert "none after 0012" in refused(version(url, LATER))
-    migrate.check(version(url, LATER, migrate.ADMITTED.format(f"{HEAD} and {LATER}")))
-    told = refused(version(url, LATEST, migrate.ADMITTED.format(f"{LATER} and {LATEST}")))
+    upgrade.check(version(url, LATER, upgrade.COMPATIBLE_COMMENT.format(f"{HEAD} and {LATER}")))
+    told = refused(version(url, LATEST, upgrade.COMPATIBLE_COMMENT.format(f"{LATER} and {LATEST}")))
     assert "start the release that upgraded it" in told
 
 
 def test_an_upgrade_by_this_release_leaves_a_newer_schema_alone(empty_database_url: str) -> None:
     url = version(empty_database_url, LATER)
-    with pytest.raises(migrate.UnknownSchema, match="none after"):
-        migrate.upgrade(url)
-    migrate.upgrade(version(url, LATER, migrate.ADMITTED.format(f"{HEAD} and {LATER}")))
-    assert migrate.current(url) == LATER
+    with pytest.raises(upgrade.UnknownSchema, match="none after"):
+        upgrade.upgrade(url)
+    upgrade.upgrade(version(url, LATER, upgrade.COMPATIBLE_COMMENT.format(f"{HEAD} and {LATER}")))
+    assert upgrade.current(url) == LATER
 
 
 def test_whoever_upgrades_says_who_may_go_on(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(migrate, "BEFORE", "0010")
-    migrate.upgrade(empty_database_url)
-    newest = migrate.current(empty_database_url)
-    assert newest == migrate.head()
+    monkeypatch.setattr(upgrade, "PREVIOUS", "0010")
+    upgrade.upgrade(empty_database_url)
+    newest = upgrade.current(empty_database_url)
+    assert newest == upgrade.head()
     # The release before meets it.
-    monkeypatch.setattr(migrate, "head", lambda: "0010")
-    migrate.check(empty_database_url)
-    monkeypatch.setattr(migrate, "head", lambda: "0009")
+    monkeypatch.setattr(upgrade, "head", lambda: "0010")
+    upgrade.check(empty_database_url)
+    monkeypatch.setattr(upgrade, "head", lambda: "0009")
     assert f"is {newest}" in refused(empty_database_url)
 
 
 def test_a_database_that_is_away_is_no_answer() -> None:
     with pytest.raises(DatabaseUnavailable):
-        migrate.check(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
+        upgrade.check(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
 
 
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "api": ("-m", "orchestrator.cli", "api"),
     "worker": ("-m", "orchestrator.cli", "worker"),
     "beat": ("-m", "orchestrator.cli", "beat"),
-    "users' worker": ("-m", "celery", "-A", "tests.apps.steps", "worker", "-l", "INFO"),
-    "users' beat": ("-m", "celery", "-A", "tests.apps.steps", "beat", "-S", "orchestrator"),
+    "users' worker": ("-m", "celery", "-A", "tests.celery_apps.steps", "worker", "-l", "INFO"),
+    "users' beat": ("-m", "celery", "-A", "tests.celery_apps.steps", "beat", "-S", "orchestrator"),
 }
 SLOW = {name: () if name == "api" else (pytest.mark.slow,) for name in PROGRAMS}
 
@@ -166,13 +166,13 @@ def test_a_database_is_looked_at_until_it_was_found_to_be_ours(
 ) -> None:
     if known:
         version(empty_database_url, HEAD)
-    database = Database(empty_database_url, greet=migrate.look)
+    database = Database(empty_database_url, greet=upgrade.check_connection)
     for _ in range(2):
         if known:
             assert database.one("select 1") == (1,)
             version(empty_database_url, LATER)  # which whoever works already goes on with
         else:
-            with pytest.raises(migrate.UnknownSchema):
+            with pytest.raises(upgrade.UnknownSchema):
                 database.one("select 1")
     database.close()
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from orchestrator.core.values import AttemptState
-from orchestrator.execution.outcomes import returned
+from orchestrator.core.model import AttemptState
+from orchestrator.execution.step.task_outcome import end_of_return
 from tests.support.api import Api
-from tests.support.outside import SAGA, Outside, call
+from tests.support.manual_workers import SAGA, Outside, call
 
 NUL = {"a\0b": ["\0", {"deep": "x\0"}]}
 FAILED = AttemptState.FAILED
@@ -23,8 +23,8 @@ def refused(outside: Outside, on_unknown: bool) -> str:
     undo = {"call": "undo-a", "with": {"output": "${ $output }"}, "onUnknown": on_unknown}
     id = outside.start([{"a": {"call": "a", "metadata": {"compensate": undo}}}, *SAGA[1:]])
     work = outside.claim(id)
-    outside.state.finish(work, returned(work.attempt.id, {"charge": {1, 2}}, 1000))
-    outside.state.drain(id)
+    outside.state.commit_result(work, end_of_return(work.attempt.id, {"charge": {1, 2}}, 1000))
+    outside.state.process_inbox(id)
     return id
 
 
@@ -51,7 +51,7 @@ def test_and_is_undone_where_the_document_says_so(outside: Outside) -> None:
     assert work.attempt.task == "undo-a"
     assert work.step.call["kwargs"] == {"output": None}
     outside.finish(work)
-    outside.state.drain(id)
+    outside.state.process_inbox(id)
     assert outside.instance(id)["compensation"] == "completed"
     causes = outside.api.get(f"/v1/instances/{id}/why").json["causes"]
     assert ": it was undone" in causes[-1]["message"]
@@ -71,8 +71,8 @@ def test_a_lost_step_may_have_done_its_work(outside: Outside) -> None:
 def test_an_output_with_nul_can_be_an_input(outside: Outside) -> None:
     id = outside.start(SAGA[:1], input=NUL)
     work = outside.claim(id)
-    outside.state.finish(work, returned(work.attempt.id, NUL, 1000))
-    outside.state.drain(id)
+    outside.state.commit_result(work, end_of_return(work.attempt.id, NUL, 1000))
+    outside.state.process_inbox(id)
     output = outside.instance(id)["output"]
     assert output == NUL
     again = outside.api.start(input=output)
@@ -98,8 +98,8 @@ def test_what_steps_remember_of_it_keeps_no_retry_back(outside: Outside) -> None
     ends = {"x": None, "b": {"type": "https://shop.example/no", "status": 500, "detail": "a\0b"}}
     for work in claimed:
         error = ends[work.attempt.task]
-        end = returned(work.attempt.id, NUL, 1000)
-        outside.state.finish(
+        end = end_of_return(work.attempt.id, NUL, 1000)
+        outside.state.commit_result(
             work, end if error is None else replace(end, state=FAILED, error=error)
         )
     kept = "select count(*) from orchestrator.steps where state::text like %s"
@@ -118,7 +118,7 @@ def test_an_event_takes_it(outside: Outside, how: str) -> None:
     answer = _send(outside.api, how, id)
     assert answer.status_code == 202, answer.text
     outside.api.client.application.extensions["orchestrator"].services.events.match("shop")
-    outside.state.drain(id)
+    outside.state.process_inbox(id)
     assert outside.instance(id)["output"] == [NUL]
     found = outside.api.get("/v1/events?namespace=shop").json["items"][0]
     shown = outside.api.get(f"/v1/events/{found['id']}").json

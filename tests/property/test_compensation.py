@@ -13,9 +13,9 @@ from random import Random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core.values import (
-    ENDED,
-    OPEN,
+from orchestrator.core.model import (
+    ENDED_STATUSES,
+    OPEN_STATUSES,
     ROOT,
     Attempt,
     Compensation,
@@ -23,10 +23,10 @@ from orchestrator.core.values import (
     Status,
     Step,
 )
+from tests.support.compensation_oracle import must_be_undone, told_late, undone
+from tests.support.in_memory_instances import World
 from tests.support.random_documents import Body, Outside, Sagas
 from tests.support.rows import Rows, chain
-from tests.support.undoing import must_be_undone, told_late, undone
-from tests.support.world import World
 
 MOST = 3_000
 
@@ -60,7 +60,7 @@ class Services(Outside):
     def _is_final(self, rows: Rows) -> None:
         """Terminal is final: a run that has ended keeps its status, output and error (I13)."""
         now = rows.instance
-        if now.status in ENDED:
+        if now.status in ENDED_STATUSES:
             end = (now.status, now.output, now.error)
             assert self.ends.setdefault((now.id, now.run), end) == end
 
@@ -100,11 +100,11 @@ class Services(Outside):
         known = undone.status is Status.COMPLETED
         assert known or (undone.unknown and declared.get("onUnknown") is True)
         if undoing.parent == ROOT:
-            assert rows.instance.status not in OPEN, "none before the fault"
+            assert rows.instance.status not in OPEN_STATUSES, "none before the fault"
         else:
             around = rows.steps[undoing.parent]
             assert rows.workflow.task(around.ref).metadata.get("rollback") is True
-            assert (around.state or {}).get("undo") or around.status not in OPEN
+            assert (around.state or {}).get("undo") or around.status not in OPEN_STATUSES
 
     # -- the people --------------------
 

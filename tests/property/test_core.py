@@ -8,20 +8,13 @@ from random import Random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core import Limits
-from orchestrator.core.values import (
-    OPEN,
-    ROOT,
-    AttemptState,
-    Compensation,
-    Status,
-    Step,
-)
+from orchestrator.core import Bounds
+from orchestrator.core.model import OPEN_STATUSES, ROOT, AttemptState, Compensation, Status, Step
 from orchestrator.document.model import Workflow
+from tests.support.compensation_oracle import asked_for_nothing, must_be_undone, told_late, undone
+from tests.support.in_memory_instances import World
 from tests.support.random_documents import Documents, Outside
 from tests.support.rows import LIVE, Rows
-from tests.support.undoing import asked_for_nothing, must_be_undone, told_late, undone
-from tests.support.world import World
 
 MOST = 3_000
 
@@ -29,7 +22,7 @@ MOST = 3_000
 def drive(seed: int) -> tuple[World, str, Outside]:
     """Make a document, run it to its end, looking at every state on the way."""
     random = Random(seed)
-    limits = Limits(tasks=random.choice([1, 3, 100]), items=2)
+    limits = Bounds(tasks=random.choice([1, 3, 100]), items=2)
     world = make(random, seed, limits)
     id = world.start("test/flow", {"x": 1})
     outside = Outside(world, id, random)
@@ -41,14 +34,16 @@ def drive(seed: int) -> tuple[World, str, Outside]:
     raise AssertionError(f"the instance does not end: {world.steps(id)}")
 
 
-def make(random: Random, seed: int, limits: Limits | None = None) -> World:
+def make(random: Random, seed: int, limits: Bounds | None = None) -> World:
     child = Documents(random).document()
     return World(Documents(random, child="child").document(), child, seed=seed, limits=limits)
 
 
 def look(world: World, rows: Rows) -> None:
     """What must hold between any two transitions."""
-    leaves = [step for step in rows.steps.values() if step.status in OPEN and step.open == 0]
+    leaves = [
+        step for step in rows.steps.values() if step.status in OPEN_STATUSES and step.open == 0
+    ]
     assert rows.instance.open == len(leaves)
     for step in leaves:
         assert is_awaited(world, rows, step), f"nothing will move {step} (I5)"
@@ -59,7 +54,7 @@ def look(world: World, rows: Rows) -> None:
             if one.step == step.id and one.state is AttemptState.LOST and one.starts > 3
         ]
         assert not starts, "starts after losses are bounded (I4)"
-    if rows.instance.status in OPEN:
+    if rows.instance.status in OPEN_STATUSES:
         assert leaves or rows.inbox, "an open instance awaits something (I5)"
     if rows.instance.run == 1:
         begun = Counter(
@@ -83,7 +78,7 @@ def is_awaited(world: World, rows: Rows, step: Step) -> bool:
         return True  # what was held back comes later
     child = world.rows.get((step.state or {}).get("child", ""))
     if child is not None:
-        moving = child.instance.status in OPEN
+        moving = child.instance.status in OPEN_STATUSES
         undoing = child.instance.compensation is Compensation.RUNNING
         return moving or undoing or child.instance.open > 0
     timed = any(of == step.id for of, _ in rows.timers)
@@ -95,10 +90,10 @@ def is_awaited(world: World, rows: Rows, step: Step) -> bool:
 def test_every_instance_ends_and_leaves_nothing_behind(seed: int) -> None:
     world, _, _ = drive(seed)
     for rows in world.rows.values():
-        assert rows.instance.status not in OPEN
+        assert rows.instance.status not in OPEN_STATUSES
         assert rows.instance.compensation is not Compensation.RUNNING
         assert rows.instance.open == 0
-        assert not [step for step in rows.steps.values() if step.status in OPEN]
+        assert not [step for step in rows.steps.values() if step.status in OPEN_STATUSES]
         assert not [one for one in rows.attempts.values() if one.state in LIVE]
         assert rows.timers == {}
         assert rows.listeners == {}

@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from orchestrator.document import DocumentError
-from orchestrator.document.parse import parse, yaml_text
-from orchestrator.document.parse.builder import Anchored
-from orchestrator.document.places import ListPlace, MappingPlace, Place
+from orchestrator.document.parser import parse, yaml_reader
+from orchestrator.document.parser.value_builder import AnchoredValue
+from orchestrator.document.source_positions import ListPosition, MappingPosition, SourcePosition
 
 Json = Any
 
@@ -146,44 +146,44 @@ def test_yaml_is_read_as_it_was_written(value: Json, flow: bool):
 @given(yamlish)
 def test_both_parsers_read_alike_what_both_accept(text: str):
     """The one in C is faster; the one in Python knows YAML 1.2."""
-    assume(yaml_text.may_be_fast(text))
-    fast, pure = read_by(yaml_text._fast, text), read_by(yaml_text._pure, text)
+    assume(yaml_reader.may_be_fast(text))
+    fast, pure = read_by(yaml_reader._fast, text), read_by(yaml_reader._pure, text)
     if fast is not None and pure is not None and isinstance(pure.value, dict | list):
         assert fast.value == pure.value
         assert positions(fast.place) == positions(pure.place)
 
 
-def read_by(parser: Any, text: str) -> Anchored | None:
+def read_by(parser: Any, text: str) -> AnchoredValue | None:
     try:
-        return yaml_text._Reader().read(parser(text))
+        return yaml_reader._Reader().read(parser(text))
     except (YAMLError, DocumentError):
         return None
 
 
-def positions(place: Place) -> Any:
+def positions(place: SourcePosition) -> Any:
     """The positions of everything but of scalars: an empty one has none that is certain."""
-    if isinstance(place, MappingPlace):
+    if isinstance(place, MappingPosition):
         inner = {key: positions(each) for key, each in place.values.items()}
         return place.position, place.keys, inner
-    if isinstance(place, ListPlace):
+    if isinstance(place, ListPosition):
         return place.position, [positions(each) for each in place.items]
     return None
 
 
-def assert_places(text: str, value: Json, place: Place) -> None:
+def assert_places(text: str, value: Json, place: SourcePosition) -> None:
     """Where a value is said to begin, it does."""
     lines = text.split("\n")
     rest = lines[place.line - 1][place.column - 1 :]
     if isinstance(value, dict):
         assert rest.startswith("{")
-        assert isinstance(place, MappingPlace)
+        assert isinstance(place, MappingPosition)
         for key, inner in value.items():
             line, column = place.keys[key]
             assert lines[line - 1][column - 1 :].startswith('"')
             assert_places(text, inner, place.values[key])
     elif isinstance(value, list):
         assert rest.startswith("[")
-        assert isinstance(place, ListPlace)
+        assert isinstance(place, ListPosition)
         for inner, where in zip(value, place.items, strict=True):
             assert_places(text, inner, where)
     else:

@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.document import DocumentError, Problem, load
-from orchestrator.document.schema import Revision, language
-from orchestrator.document.validate import validate
-from tests.support.language import Spoiler, corpus, examples, official, others
+from orchestrator.document import Diagnostic, DocumentError, load
+from orchestrator.document.dsl_schema import Revision, language
+from orchestrator.document.schema_validation import validate
+from tests.support.official_schema import Spoiler, corpus, examples, official, others
 from tests.support.spec import CASES, SPEC, missing
 
 absent = missing(SPEC, "ORCHESTRATOR_SPEC") or missing(CASES, "ORCHESTRATOR_CASES")
@@ -60,7 +60,7 @@ def test_spoiled_documents_raise_nothing_but_our_own_errors():
         assert all(problem.line >= 1 and problem.column >= 1 for problem in found)
 
 
-def problems(text: str) -> list[Problem] | None:
+def problems(text: str) -> list[Diagnostic] | None:
     """What is wrong with a document; None where nothing is."""
     try:
         load(text, "application/json", check_expression=lambda program, names: None)

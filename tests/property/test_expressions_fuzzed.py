@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.expressions import Evaluator, ExpressionError, fast, rules
-from orchestrator.expressions.tokens import Kind
+from orchestrator.expressions import Evaluator, ExpressionError, fast_path, program_rules
+from orchestrator.expressions.lexer import TokenKind
 
 JQ = r"""
 . .a ..b .[0] [ ] { } ( ) , : ; | // ? ?// = |= += == < > - + * / % $a $ENV $__loc__ @json
@@ -37,10 +37,10 @@ def evaluator() -> Iterator[Evaluator]:
 @given(programs)
 def test_reading_raises_our_error_only(program: str) -> None:
     try:
-        found = rules.read(program)
+        found = program_rules.read(program)
     except ExpressionError:
         return
-    fast.compiled(found)
+    fast_path.compiled(found)
 
 
 @settings(max_examples=400, deadline=None)
@@ -57,12 +57,12 @@ def test_evaluating_raises_our_error_only(evaluator: Evaluator, program: str, va
 def test_what_is_read_cannot_leave_its_parentheses(evaluator: Evaluator, program: str) -> None:
     """Brackets and strings are closed, so that what stands around a program stays around it."""
     try:
-        found = rules.read(program)
+        found = program_rules.read(program)
     except ExpressionError:
         return
     depth = 0
     for token in found.tokens:
-        if token.kind is Kind.SIGN:
+        if token.kind is TokenKind.SIGN:
             depth += (token.text in "([{") - (token.text in ")]}")
         assert depth >= 0
     assert depth == 0

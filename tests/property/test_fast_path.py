@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from orchestrator import codec
-from orchestrator.expressions import ExpressionError, fast, rules
+from orchestrator import json_codec
+from orchestrator.expressions import ExpressionError, fast_path, program_rules
 from orchestrator.expressions.evaluator import Evaluator, _passed, _wrap
-from orchestrator.expressions.operations import Leave
+from orchestrator.expressions.fast_path_operators import NotOnFastPath
 
 LEFT = object()
 
@@ -142,22 +142,22 @@ def evaluator() -> Iterator[Evaluator]:
 def agree(evaluator: Evaluator, text: str, value: Any, variables: dict[str, Any]) -> None:
     """Assert that the fast path and jq agree. Nothing is compared where the path left."""
     try:
-        program = rules.read(text)
+        program = program_rules.read(text)
     except ExpressionError:
         return
-    code = fast.compiled(program)
+    code = fast_path.compiled(program)
     assume(code is not None)
     assert code is not None
     try:
         found = code(value, variables)
-    except Leave:
+    except NotOnFastPath:
         found = LEFT
     if found is LEFT:
         names = _passed(program, variables)
-        evaluator._sandbox.ask(_wrap(text, names), b"")  # what the path takes is at least jq
+        evaluator._sandbox.evaluate(_wrap(text, names), b"")  # what the path takes is at least jq
         return
     expected = evaluator._evaluate(program, value, variables)
-    assert codec.encode(_plainly(found)) == codec.encode(_plainly(expected))
+    assert json_codec.encode(_plainly(found)) == json_codec.encode(_plainly(expected))
 
 
 def _plainly(value: Any) -> Any:
@@ -219,4 +219,4 @@ def test_what_the_path_takes_is_jq(evaluator: Evaluator, program: str, value: An
     ],
 )
 def test_the_usual_stays_on_the_path(program: str) -> None:
-    assert fast.compiled(rules.read(program)) is not None
+    assert fast_path.compiled(program_rules.read(program)) is not None

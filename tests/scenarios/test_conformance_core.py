@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core import Limits
-from orchestrator.core.values import Status
+from orchestrator.core import Bounds
+from orchestrator.core.model import Status
 from orchestrator.document import DocumentError, load
 from tests.support import spec
-from tests.support.world import World
+from tests.support.in_memory_instances import World
 
 KIT = [] if spec.missing(spec.SPEC, "ORCHESTRATOR_SPEC") else list(spec.scenarios())
 OTHERS = [] if spec.missing(spec.CASES, "ORCHESTRATOR_CASES") else list(spec.cases())
@@ -77,7 +77,7 @@ def test_other_runtimes_cases(case: dict[str, Any]) -> None:
     documents = [load(spec.case_document(case, file)).document for file in _files(case)]
     if case["expect"]["status"] == "valid":
         return
-    world = World(*documents, secrets=case.get("secrets"), limits=Limits(across=True))
+    world = World(*documents, secrets=case.get("secrets"), limits=Bounds(across=True))
     about = documents[0]["document"]
     id = world.start(f"{about['namespace']}/{about['name']}/{about['version']}", case["input"])
     _control(world, id, case)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.database.connection import Busy
+from orchestrator.database.connection.database import LockTimeout
 from orchestrator.errors import DatabaseUnavailable
-from orchestrator.scheduler.chores import Chores
+from orchestrator.scheduler.maintenance_loop import MaintenanceLoop
 from orchestrator.settings import Settings
-from tests.simulation.loop import Place, Process
+from tests.simulation.simulated_clock import Place, Process
 
 if TYPE_CHECKING:
     from tests.simulation.schedule import Simulation
@@ -34,14 +34,14 @@ class Beat:
         simulation, loop = self.simulation, self.simulation.loop
         settings = Settings(lease=simulation.lease, republish_after=simulation.patience)
         state = simulation.manager()
-        chores = Chores(settings, simulation.upkeep, state, lambda: loop.now)
+        chores = MaintenanceLoop(settings, simulation.upkeep, state, lambda: loop.now)
         while True:
             told, self.told = self.told, False
             try:
                 pause = chores.run(told=told)
                 if self.told:  # meanwhile
                     pause = 0.0
-            except Busy:
+            except LockTimeout:
                 pause, self.told = 0.0, True
             except DatabaseUnavailable:
                 pause, self.told = PATIENCE, True

@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.names import ADVANCE, HEADER
+from orchestrator.message_names import ADVANCE, HEADER
 from orchestrator.task_dispatcher import TaskDispatcher
 from tests.simulation.faults import Faults
-from tests.simulation.loop import Killed, Loop, Place
+from tests.simulation.simulated_clock import Killed, Loop, Place
 
 #: The queues that there are: steps and hints.
 QUEUES = ("celery", "orchestrator")

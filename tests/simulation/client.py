@@ -6,12 +6,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator.core.values import Json, StimulusKind
-from orchestrator.database.connection import Busy
+from orchestrator.core.model import Json, StimulusKind
+from orchestrator.database.connection.database import LockTimeout
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.state_manager import StateManager
-from orchestrator.state_manager.aftermath import written_to
-from tests.simulation.loop import Place, Process
+from orchestrator.state_manager.post_commit import written_to
+from tests.simulation.simulated_clock import Place, Process
 
 if TYPE_CHECKING:
     from tests.simulation.schedule import Simulation
@@ -58,7 +58,7 @@ class Api:
                     view.write("record", lambda: tables.record(key, answer))
                 if answer == "left":
                     view.write("put", lambda: tables.put(instance, COMMAND, data=data))
-        except Busy:
+        except LockTimeout:
             answer = self.simulation.database.statement(
                 "put", lambda: tables.put_once(key, instance, data)
             )

@@ -12,8 +12,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from orchestrator.core.values import (
-    OPEN,
+from orchestrator.core.model import (
+    OPEN_STATUSES,
     ROOT,
     Attempt,
     AttemptState,
@@ -23,24 +23,24 @@ from orchestrator.core.values import (
     Step,
     StimulusKind,
 )
-from orchestrator.database.attempts import PUBLISHED_AT_ONCE, Ready
-from orchestrator.database.connection import Busy
-from orchestrator.database.rows import Row
-from orchestrator.database.slices import Snapshot
-from orchestrator.database.transitions import Saving, Sibling
+from orchestrator.database.connection.database import LockTimeout
+from orchestrator.database.transitions.instance_slice_reader import Snapshot
+from orchestrator.database.transitions.row_mapper import Row
+from orchestrator.database.transitions.save_request import SaveRequest, SiblingClaim
+from orchestrator.database.workers.unclaimed_attempts import PUBLISHED_AT_ONCE, PublishableAttempt
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 from tests.simulation.faults import Faults
-from tests.simulation.loop import Loop, Place, Process
 from tests.simulation.rows import LIVE, READY, AttemptRow, Rows
+from tests.simulation.simulated_clock import Loop, Place, Process
 from tests.simulation.tables import Scratch, Tables
-from tests.support import needs
+from tests.support import in_memory_slices
 
 T = TypeVar("T")
 
-#: As `orchestrator.database.connection.LOCKING` sets them, in s.
+#: As `orchestrator.database.connection.database.LOCKING` sets them, in s.
 LOCK_TIMEOUT = 2.0
 IDLE_IN_TRANSACTION = 5.0
-#: As `orchestrator.database.commands.DECIDING` sets it, in s.
+#: As `orchestrator.database.instances.command_queries.DECIDING` sets it, in s.
 DECIDING_TIMEOUT = 1.0
 
 
@@ -130,11 +130,11 @@ class SimDatabase:
     def wait_for(
         self, holders: dict[str, Transaction], key: str, mine: Transaction | None, patience: float
     ) -> None:
-        """Until nobody else holds the row. Raises `Busy`."""
+        """Until nobody else holds the row. Raises `LockTimeout`."""
         until = self.loop.now + patience
         while (holder := holders.get(key)) is not None and holder is not mine:
             if self.loop.now >= until:
-                raise Busy
+                raise LockTimeout
             holder.waiters.append(self.loop.place())
             self.loop.park("waits for a lock", until)
             if self.down:
@@ -165,40 +165,42 @@ class SimView:
         answer = self._run("load", lambda: LOADERS[need.what](self, rows, *need.args))
         return replace(slice, loaded={**slice.loaded, need: answer})
 
-    def save(self, saving: Saving) -> Snapshot | None:
+    def save(self, saving: SaveRequest) -> Snapshot | None:
         if self.transaction is not None:
             return self._run("locked save", lambda: self._save_locked(saving))
         self._run("save", lambda: self._save_alone(saving))
         return None
 
-    def _save_alone(self, saving: Saving) -> None:
-        self.database.wait_for(self.database.locked, saving.before.id, None, 1e9)
+    def _save_alone(self, saving: SaveRequest) -> None:
+        self.database.wait_for(self.database.locked, saving.instance_before.id, None, 1e9)
         self.tables.save(saving)
 
-    def _save_locked(self, saving: Saving) -> Snapshot | None:
+    def _save_locked(self, saving: SaveRequest) -> Snapshot | None:
         assert self.transaction is not None
         self.tables.save(saving)
-        taken = self._take_next(saving.before.id, saving.sibling) if saving.sibling else None
+        taken = (
+            self._take_next(saving.instance_before.id, saving.sibling) if saving.sibling else None
+        )
         self.transaction.commit()
         return taken
 
-    def _take_next(self, instance: str, wish: Sibling) -> Snapshot | None:
+    def _take_next(self, instance: str, wish: SiblingClaim) -> Snapshot | None:
         holder = (wish.worker, wish.process, wish.token)
         of_others = self.database.locked_attempts.items()
         locked = [attempt for attempt, whose in of_others if whose is not self.transaction]
         return self.tables.take_next(instance, wish.task, wish.queue, *holder, locked)
 
-    def forget(self, stimulus: int) -> None:
-        self._write("forget", lambda: self.tables.forget(stimulus))
+    def delete_stimulus(self, stimulus: int) -> None:
+        self._write("forget", lambda: self.tables.delete_stimulus(stimulus))
 
-    def end(self, attempt: str, state: str) -> None:
-        self._write("end", lambda: self.tables.end(attempt, AttemptState(state)))
+    def end_attempt(self, attempt: str, state: str) -> None:
+        self._write("end", lambda: self.tables.end_attempt(attempt, AttemptState(state)))
 
     def _write(self, label: str, write: Callable[[], None]) -> None:
         mine = self.transaction
         self._run(label, write if mine is None else lambda: mine.writes.append(write))
 
-    def lock(self, instance: str, step: int | None, attempt: str | None) -> Snapshot:
+    def lock_slice(self, instance: str, step: int | None, attempt: str | None) -> Snapshot:
         def do() -> Snapshot:
             self._take_lock(instance)
             return self.tables.read_slice(instance, step or ROOT, attempt)
@@ -239,14 +241,14 @@ class SimDecidingView(SimView):
 
         return self._run("read commands", do)
 
-    def save(self, saving: Saving) -> Snapshot | None:
+    def save(self, saving: SaveRequest) -> Snapshot | None:
         self._run("decided save", lambda: self._keep(saving))
         return None
 
-    def _keep(self, saving: Saving) -> None:
+    def _keep(self, saving: SaveRequest) -> None:
         real = self.database.tables
         if not self._saved:
-            self.tables, self._saved = Scratch(real, saving.before.id), True
+            self.tables, self._saved = Scratch(real, saving.instance_before.id), True
         self.tables.save(saving)
         self.mine.writes.append(lambda: real.save(saving))
 
@@ -293,7 +295,7 @@ class SimStore(SimView):
             if not view.transaction.open:
                 raise DatabaseUnavailable("the session was ended before its commit")
 
-    def ended_with(self, attempt: str, token: str) -> bool:
+    def ended_under_token(self, attempt: str, token: str) -> bool:
         def do() -> bool:
             row = self.tables.attempts.get(attempt)
             ends = (AttemptState.SUCCEEDED, AttemptState.FAILED)
@@ -301,7 +303,7 @@ class SimStore(SimView):
 
         return self._run("ended with", do)
 
-    def claimed_with(self, instance: str, token: str) -> Snapshot | None:
+    def claimed_under_token(self, instance: str, token: str) -> Snapshot | None:
         def do() -> Snapshot | None:
             for row in self.tables.live.values():
                 if row.instance == instance and row.token == token:
@@ -310,7 +312,7 @@ class SimStore(SimView):
 
         return self._run("claimed with", do)
 
-    def put(
+    def put_stimulus(
         self,
         instance: str,
         kind: StimulusKind,
@@ -322,11 +324,11 @@ class SimStore(SimView):
     ) -> None:
         self._run("put", lambda: self.tables.put(instance, kind, step, attempt, data, key))
 
-    def set_aside(self, stimulus: int) -> None:
+    def defer_stimulus(self, stimulus: int) -> None:
         # Nothing simulated is a stimulus that can't be brought: one would be a bug of the core.
         raise AssertionError(f"stimulus {stimulus} could not be brought")
 
-    def held_by(self, worker: str, process: int) -> list[tuple[str, str, int]]:
+    def claimed_by(self, worker: str, process: int) -> list[tuple[str, str, int]]:
         def do() -> list[tuple[str, str, int]]:
             return [
                 (row.value.id, row.instance, row.value.step)
@@ -336,10 +338,10 @@ class SimStore(SimView):
 
         return self._run("held by", do)
 
-    def top_up(self, instance: str, queue: str, count: int) -> list[Ready]:
+    def publishable(self, instance: str, queue: str, count: int) -> list[PublishableAttempt]:
         return self._run("top up", lambda: self._top_up(instance, queue, count))
 
-    def _top_up(self, instance: str, queue: str, count: int) -> list[Ready]:
+    def _top_up(self, instance: str, queue: str, count: int) -> list[PublishableAttempt]:
         ready = [
             row
             for _, row in sorted(self.tables.live.items())
@@ -355,15 +357,17 @@ class SimStore(SimView):
         ]
         return [stamped(row, now) for row in found[:count]]
 
-    def announce(self, due: datetime, now: datetime) -> None:
+    def announce_timer(self, due: datetime, now: datetime) -> None:
         self._run("announce", self.database.announced)
 
 
-def stamped(row: AttemptRow, now: float) -> Ready:
+def stamped(row: AttemptRow, now: float) -> PublishableAttempt:
     """The attempt is published (again)."""
     row.published_at, row.publishings = now, min(row.publishings + 1, 30)
     one = row.value
-    return Ready(one.id, row.instance, one.step, one.task, row.queue, one.priority, one.time_limit)
+    return PublishableAttempt(
+        one.id, row.instance, one.step, one.task, row.queue, one.priority, one.time_limit
+    )
 
 
 # -- what the core asks for besides ----------------------------------------------------------
@@ -380,7 +384,7 @@ def _open(view: SimView, rows: Rows) -> list[tuple[Step, Attempt | None]]:
     return [
         (step, newest.get(id))
         for id, step in sorted(rows.steps.items())
-        if step.status in OPEN or id in newest
+        if step.status in OPEN_STATUSES or id in newest
     ]
 
 
@@ -395,11 +399,13 @@ def _workflow(view: SimView, _: Rows, namespace: str, name: str, version: str) -
 
 LOADERS: dict[str, Callable[..., Any]] = {
     "open": _open,
-    "children": lambda _, rows, parent: needs.children(rows.steps, parent),
-    "undo": lambda _, rows, before: needs.undo(rows.steps, before),
-    "items": lambda _, rows, step, index: needs.items(rows.chunks, step, index),
-    "attempt": lambda _, rows, step: needs.newest((row.value for row in rows.attempts), step),
+    "children": lambda _, rows, parent: in_memory_slices.children(rows.steps, parent),
+    "undo": lambda _, rows, before: in_memory_slices.undo(rows.steps, before),
+    "items": lambda _, rows, step, index: in_memory_slices.items(rows.chunks, step, index),
+    "attempt": lambda _, rows, step: in_memory_slices.newest(
+        (row.value for row in rows.attempts), step
+    ),
     "workflow": _workflow,
-    "stopped": lambda _, rows, run: needs.stopped(rows.steps, run),
+    "stopped": lambda _, rows, run: in_memory_slices.stopped(rows.steps, run),
     "step": lambda _, rows, step: rows.chain(step),
 }

@@ -13,7 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import DatabaseUnavailable
-from tests.simulation.loop import Killed, Loop, Process
+from tests.simulation.simulated_clock import Killed, Loop, Process
 
 if TYPE_CHECKING:
     from tests.simulation.schedule import Simulation

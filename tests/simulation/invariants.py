@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
-from orchestrator.core.transitions import ATTEMPT, COMPENSATION, INSTANCE, STEP
-from orchestrator.core.values import (
-    OPEN,
+from orchestrator.core.legal_status_changes import ATTEMPT, COMPENSATION, INSTANCE, STEP
+from orchestrator.core.model import (
+    OPEN_STATUSES,
     ROOT,
     AttemptState,
     Compensation,
@@ -17,17 +17,17 @@ from orchestrator.core.values import (
     Step,
     StimulusKind,
 )
-from orchestrator.database.transitions import Saving
-from orchestrator.scheduler import watchdog
-from orchestrator.state_manager import Work
-from tests.simulation import letters
-from tests.simulation.loop import Process
+from orchestrator.database.transitions.save_request import SaveRequest
+from orchestrator.scheduler import lease_watchdog
+from orchestrator.state_manager import ClaimedAttempt
+from tests.simulation import dead_letter_invariants
 from tests.simulation.rows import CLAIMED, LIVE, AttemptRow, Rows
+from tests.simulation.simulated_clock import Process
 from tests.simulation.tables import Tables
 
 #: The share of a lease that a silence may seem longer than it was: a watchdog that was kept from
 #: the database counts so much of an outage that nobody could beat in.
-SILENCE = 1 - watchdog.UNSEEN
+SILENCE = 1 - lease_watchdog.MAX_GAP_SHARE
 
 
 class Violated(AssertionError):
@@ -95,7 +95,14 @@ class Watch:
         forward = not self._undoes(rows, step)
         require(row.value.withdrawn is False, "I14", "a withdrawn attempt starts", row.value)
         if forward:
-            require(rows.value.status in OPEN, "I14", rows.value.status, "and", step.ref, "starts")
+            require(
+                rows.value.status in OPEN_STATUSES,
+                "I14",
+                rows.value.status,
+                "and",
+                step.ref,
+                "starts",
+            )
             require(rows.value.status is not Status.SUSPENDED, "suspended, and starts", step)
         self._count_starts(rows, row, step)
 
@@ -154,12 +161,12 @@ class Watch:
 
     # -- code --------------------------------------------------------------------------------
 
-    def starts(self, work: Work) -> None:
+    def starts(self, work: ClaimedAttempt) -> None:
         """A worker is about to run a step's code."""
         row = self.tables.attempts.get(work.attempt.id)
         require(row is not None and row.token == work.token, "I7", "runs without a claim", work)
 
-    def ran(self, work: Work) -> None:
+    def ran(self, work: ClaimedAttempt) -> None:
         """A worker has run a step's code: an effect outside the product."""
         self.runs[work.attempt.id] += 1
         self.run_of_step[work.key] += 1
@@ -167,7 +174,7 @@ class Watch:
 
     # -- transitions -------------------------------------------------------------------------
 
-    def saves(self, rows: Rows, saving: Saving) -> None:
+    def saves(self, rows: Rows, saving: SaveRequest) -> None:
         """A transition is about to be saved."""
         old, new, change = rows.value, saving.transition.instance, saving.transition
         late = (self.tables.now() - saving.stimulus.at).total_seconds()
@@ -180,12 +187,12 @@ class Watch:
             _move(INSTANCE, Status.RUNNING, new.status, "I13")
         for one, other in _passed(old.compensation, new.compensation):
             _move(COMPENSATION, one, other, "I13")
-        if old.status not in OPEN and old.status is not new.status:
+        if old.status not in OPEN_STATUSES and old.status is not new.status:
             require(new.run == old.run + 1, "I13", old.status, "became", new.status)
             require(old.compensation is Compensation.NONE, "I13", "a run after undoing", old.id)
         for step in change.changed:
             before = rows.steps[step.id]
-            opened = new.run != old.run and before.status not in OPEN
+            opened = new.run != old.run and before.status not in OPEN_STATUSES
             if opened and step.status is not before.status:  # it may end in this transition
                 _move(STEP, before.status, Status.RUNNING, "I2")
                 _move(STEP, Status.RUNNING, step.status, "I2")
@@ -196,7 +203,7 @@ class Watch:
         self._check_result(saving)
         self._check_undoing(rows, saving)
 
-    def _check_result(self, saving: Saving) -> None:
+    def _check_result(self, saving: SaveRequest) -> None:
         """Whoever ends an attempt has a right to (I3)."""
         for end in saving.transition.ended:
             row = self.tables.attempts[end.attempt]
@@ -207,7 +214,7 @@ class Watch:
         if saving.stimulus.ended is not None and saving.fence is None:
             require(saving.stimulus.id is not None, "I3", "a result without fence or note")
 
-    def _check_undoing(self, rows: Rows, saving: Saving) -> None:
+    def _check_undoing(self, rows: Rows, saving: SaveRequest) -> None:
         begun = [step for step in saving.transition.created if step.undoes is not None]
         ended = {end.attempt for end in saving.transition.ended}
         for step in begun:
@@ -229,7 +236,7 @@ class Watch:
             )
             require(legal, "I8", "what did not complete is undone:", undone)
 
-    def saved(self, rows: Rows, saving: Saving) -> None:
+    def saved(self, rows: Rows, saving: SaveRequest) -> None:
         """A transition was saved."""
         self.dirty.add(rows.value.id)
 
@@ -244,7 +251,7 @@ class Watch:
         for id in self.dirty:
             rows = self.tables.instances[id]
             require(self._goes_on(rows), "I5", "an orphan:", rows.value, rows.steps)
-            leaves = sum(s.status in OPEN and s.open == 0 for s in rows.steps.values())
+            leaves = sum(s.status in OPEN_STATUSES and s.open == 0 for s in rows.steps.values())
             require(rows.value.open == leaves, "the count of leaves is", rows.value.open, leaves)
         self.dirty.clear()
 
@@ -252,8 +259,8 @@ class Watch:
         one = rows.value
         if one.status is Status.SUSPENDED or rows.inbox:
             return True
-        leaves = [s for s in rows.steps.values() if s.status in OPEN and s.open == 0]
-        if one.status not in OPEN and one.compensation is not Compensation.RUNNING:
+        leaves = [s for s in rows.steps.values() if s.status in OPEN_STATUSES and s.open == 0]
+        if one.status not in OPEN_STATUSES and one.compensation is not Compensation.RUNNING:
             return all(self._awaited(rows, step) for step in leaves)
         return bool(leaves) and all(self._awaited(rows, step) for step in leaves)
 
@@ -285,17 +292,17 @@ class Watch:
 
     def _check_ended(self, rows: Rows) -> None:
         one = rows.value
-        require(one.status not in OPEN, "I5", "has not ended:", one)
+        require(one.status not in OPEN_STATUSES, "I5", "has not ended:", one)
         require(one.compensation is not Compensation.RUNNING, "I5", "is still undone:", one)
         require(one.open == 0, "I5", "open is", one.open)
-        left = [step for step in rows.steps.values() if step.status in OPEN]
+        left = [step for step in rows.steps.values() if step.status in OPEN_STATUSES]
         require(not left, "I5", "open steps are left:", left)
         live = [row.value for row in rows.attempts if row.value.state in LIVE]
         require(not live, "I5", "live attempts are left:", live)
         require(not rows.timers, "I5", "timers are left:", rows.timers)
         require(not rows.listeners, "I5", "listeners are left:", rows.listeners)
         self._check_undone(rows)
-        for told in letters.wrong(rows):
+        for told in dead_letter_invariants.wrong(rows):
             require(False, "I4", *told)
 
     def _check_undone(self, rows: Rows) -> None:

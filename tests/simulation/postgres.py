@@ -22,18 +22,23 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from orchestrator.codec import dumps, loads
-from orchestrator.core import Limits
-from orchestrator.core.values import Instance, Stimulus, StimulusKind
-from orchestrator.database import migrate
-from orchestrator.database.connection import Database, Fenced, Superseded
-from orchestrator.database.rows import to_attempt, to_instance, to_step, to_stimulus
-from orchestrator.database.slices import Snapshot
-from orchestrator.database.store import PostgresStore
-from orchestrator.database.transitions import Saving, Sibling
+from orchestrator.core import Bounds
+from orchestrator.core.model import Instance, Stimulus, StimulusKind
+from orchestrator.database.connection.database import Database, Fenced, Superseded
+from orchestrator.database.schema import upgrade
+from orchestrator.database.transitions.instance_slice_reader import Snapshot
+from orchestrator.database.transitions.row_mapper import (
+    to_attempt,
+    to_instance,
+    to_step,
+    to_stimulus,
+)
+from orchestrator.database.transitions.save_request import SaveRequest, SiblingClaim
+from orchestrator.database.transitions.state_store import PostgresStore
 from orchestrator.embedded import Postgres
-from orchestrator.state_manager.deciding import decide
-from orchestrator.state_manager.store import LockedView
+from orchestrator.json_codec import dumps, loads
+from orchestrator.state_manager.decision import decide
+from orchestrator.state_manager.store_protocol import LockedView
 from tests.simulation.rows import HistoryRow, Rows
 from tests.simulation.schedule import EVALUATOR, Simulation
 from tests.simulation.trace import Done, Trace
@@ -47,7 +52,7 @@ class Different(AssertionError):
 class Again:
     """One schedule, done again."""
 
-    def __init__(self, database: Database, trace: Trace, limits: Limits) -> None:
+    def __init__(self, database: Database, trace: Trace, limits: Bounds) -> None:
         self.database = database
         self.trace = trace
         self.limits = limits
@@ -86,7 +91,7 @@ class Again:
             *(id, compiled.namespace, workflow, compiled.name, compiled.version),
             *(dumps(input), done.at),
         )
-        self.store.put(id, StimulusKind.START)
+        self.store.put_stimulus(id, StimulusKind.START)
 
     def _put(self, done: Done) -> None:
         instance, kind, step, attempt, data, key = done.given
@@ -96,7 +101,7 @@ class Again:
                 " and kind = %s",
                 *(instance, step or 0, data["kind"]),
             )
-        self.store.put(instance, kind, step=step, attempt=attempt, data=data, key=key)
+        self.store.put_stimulus(instance, kind, step=step, attempt=attempt, data=data, key=key)
 
     def _stimulus(self, instance: str, place: int) -> int:
         ((id,),) = self._sql(
@@ -107,11 +112,11 @@ class Again:
         return int(id)
 
     def _forget(self, done: Done) -> None:
-        self.store.forget(self._stimulus(*done.given))
+        self.store.delete_stimulus(self._stimulus(*done.given))
 
     def _end(self, done: Done) -> None:
         attempt, state = done.given
-        self.store.end(attempt, state.value)
+        self.store.end_attempt(attempt, state.value)
 
     def _claim(self, done: Done) -> None:
         self._same_snapshot(self.store.claim(*done.given), done.result)
@@ -123,7 +128,7 @@ class Again:
                 "select 1 from orchestrator.attempts where id = any(%s::uuid[]) for update",
                 (locked,),
             )
-            found = take_next(self.database, asked[0], Sibling(*asked[1:]))
+            found = take_next(self.database, asked[0], SiblingClaim(*asked[1:]))
         self._same_snapshot(found, done.result)
 
     def _same_snapshot(self, found: Snapshot | None, wanted: Snapshot | None) -> None:
@@ -149,20 +154,22 @@ class Again:
                 "update orchestrator.instances set created_at = %s where id = %s", done.at, child.id
             )
 
-    def _read(self, view: LockedView, saving: Saving, waited: bool) -> tuple[Snapshot, Stimulus]:
+    def _read(
+        self, view: LockedView, saving: SaveRequest, waited: bool
+    ) -> tuple[Snapshot, Stimulus]:
         """What the transition is decided on, the stimulus too if it waited in the inbox."""
         stimulus = saving.stimulus
         if not waited:
             attempt = stimulus.ended.attempt if stimulus.ended else None
-            return view.lock(saving.before.id, stimulus.step, attempt), stimulus
-        snapshot = view.lock_inbox(saving.before.id)
+            return view.lock_slice(saving.instance_before.id, stimulus.step, attempt), stimulus
+        snapshot = view.lock_inbox(saving.instance_before.id)
         if snapshot is None or snapshot.stimulus is None:
             raise Different("nothing waits")
         read = to_stimulus(snapshot.stimulus, stimulus.at, stimulus.seed)
         _same("stimulus", replace(read, id=None), replace(stimulus, id=None))
         return snapshot, read
 
-    def _refuse(self, saving: Saving, place: tuple[str, int] | None, why: type) -> None:
+    def _refuse(self, saving: SaveRequest, place: tuple[str, int] | None, why: type) -> None:
         """What was too late there is too late here."""
         if saving.stimulus.id is not None:
             gone = -1 if place is None else self._stimulus(*place)
@@ -279,7 +286,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         with Postgres(Path(folder) / "pg", fsync=False) as postgres:
-            migrate.upgrade(postgres.url)
+            upgrade.upgrade(postgres.url)
             figures = run(postgres.url, chosen.first, chosen.traces, chosen.seconds)
     print(json.dumps(figures, indent=2))
     if chosen.out:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from orchestrator.core import Limits, advance
-from orchestrator.core.values import AttemptState, Json, Needs, Stimulus, StimulusKind
-from orchestrator.database.rows import to_ended
-from orchestrator.database.transitions import Saving
+from orchestrator.core import Bounds, advance
+from orchestrator.core.model import AttemptState, DataNeeded, Json, Stimulus, StimulusKind
+from orchestrator.database.transitions.row_mapper import to_ended
+from orchestrator.database.transitions.save_request import SaveRequest
 from orchestrator.document.model import Workflow
 from orchestrator.expressions import Evaluate
 from tests.simulation.database import LOADERS
@@ -48,7 +48,7 @@ class Replay(Tables):
     def put(self, instance: str, *given: Any, **more: Any) -> None:
         """Notes go nowhere."""
 
-    def run(self, history: list[HistoryRow], evaluate: Evaluate, limits: Limits) -> None:
+    def run(self, history: list[HistoryRow], evaluate: Evaluate, limits: Bounds) -> None:
         """Decide and save every transition again."""
         for row in history:
             told = row.stimulus
@@ -73,19 +73,19 @@ class Replay(Tables):
             row.value = replace(row.value, state=CLAIMED)
 
     def _bring(
-        self, stimulus: Stimulus, attempt: str | None, evaluate: Evaluate, limits: Limits
+        self, stimulus: Stimulus, attempt: str | None, evaluate: Evaluate, limits: Bounds
     ) -> None:
         slice = self.read_slice(self.rows.value.id, stimulus.step or 0, attempt).slice
         while True:
             try:
                 change = advance(self.rows.workflow, slice, stimulus, evaluate, limits)
                 break
-            except Needs as needs:
+            except DataNeeded as needs:
                 slice = replace(slice, loaded={**slice.loaded, needs.need: self._answer(needs)})
         require(change.ignored is None, "I12", "ignored at its replay:", stimulus)
-        self.save(Saving(slice, stimulus, change, lambda _: "celery"))
+        self.save(SaveRequest(slice, stimulus, change, lambda _: "celery"))
 
-    def _answer(self, needs: Needs) -> Json:
+    def _answer(self, needs: DataNeeded) -> Json:
         need = needs.need
         if need.what == "workflow":
             return self.found["/".join(need.args)]
@@ -93,7 +93,7 @@ class Replay(Tables):
 
 
 def check(
-    workflows: Mapping[str, Workflow], original: Rows, evaluate: Evaluate, limits: Limits
+    workflows: Mapping[str, Workflow], original: Rows, evaluate: Evaluate, limits: Bounds
 ) -> None:
     """Raises `Violated` where the replay comes to another state."""
     replay = Replay(workflows, original)

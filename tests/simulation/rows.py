@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from orchestrator.core.values import Attempt, AttemptState, Chunk, Instance, Json, Step
+from orchestrator.core.model import Attempt, AttemptState, Instance, ItemChunk, Json, Step
 from orchestrator.document.model import Workflow
-from tests.support import needs
+from tests.support import in_memory_slices
 
 READY, CLAIMED, WITHDRAWN = AttemptState.READY, AttemptState.CLAIMED, AttemptState.WITHDRAWN
 LIVE = (READY, CLAIMED)
@@ -88,7 +88,7 @@ class Rows:
     inbox: dict[int, dict[str, Any]] = field(default_factory=dict)
     timers: dict[tuple[int, str], float] = field(default_factory=dict)
     listeners: dict[int, Any] = field(default_factory=dict)
-    chunks: dict[tuple[int, int], Chunk] = field(default_factory=dict)
+    chunks: dict[tuple[int, int], ItemChunk] = field(default_factory=dict)
     history: list[HistoryRow] = field(default_factory=list)
     letters: list[Json] = field(default_factory=list)
     settled: list[Json] = field(default_factory=list)
@@ -112,4 +112,4 @@ class Rows:
 
     def chain(self, step: int) -> dict[int, Step]:
         """A step and its ancestors."""
-        return needs.chain(self.steps, step)
+        return in_memory_slices.chain(self.steps, step)

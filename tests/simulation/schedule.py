@@ -10,20 +10,20 @@ from random import Random
 from typing import Any
 
 from orchestrator import clock, ids, task_dispatcher
-from orchestrator.core import Limits
-from orchestrator.core.values import OPEN, Compensation, Status
-from orchestrator.database import transitions
-from orchestrator.database.time import DatabaseTime
+from orchestrator.core import Bounds
+from orchestrator.core.model import OPEN_STATUSES, Compensation, Status
+from orchestrator.database.connection.database_clock import DatabaseClock
+from orchestrator.database.transitions import transition_writer
 from orchestrator.expressions import Evaluator
 from orchestrator.metrics.meter import Meter
-from orchestrator.scheduler import chores, watchdog
+from orchestrator.scheduler import lease_watchdog, maintenance_loop
 from orchestrator.state_manager import (
-    Bringer,
     Commander,
     StateManager,
-    Workflows,
-    aftermath,
+    TransitionRunner,
+    WorkflowCache,
     manager,
+    post_commit,
 )
 from tests.simulation import invariants, replay, verdict
 from tests.simulation.beat import Beat
@@ -34,12 +34,12 @@ from tests.simulation.documents import Documents
 from tests.simulation.faults import Faults, Pair, draw
 from tests.simulation.invariants import Watch, require
 from tests.simulation.logs import Recorder
-from tests.simulation.loop import Loop, Process
+from tests.simulation.maintenance_store import SimUpkeep
 from tests.simulation.rows import Rows
+from tests.simulation.simulated_clock import Loop, Process
 from tests.simulation.tables import Tables
-from tests.simulation.upkeep import SimUpkeep
 from tests.simulation.worker import Worker
-from tests.support.world import EPOCH
+from tests.support.in_memory_instances import EPOCH
 
 EVALUATOR = Evaluator()
 
@@ -122,12 +122,12 @@ class Simulation:
         self.stands_at: float | None = None
         self._made = 0
         self.store = SimStore(self.database)
-        self._workflows = Workflows(self.store)
+        self._workflows = WorkflowCache(self.store)
         app: Any = SimApp(self.broker)
         #: It knows nothing but the queues' names, so that one serves all processes.
         self._dispatcher = SimDispatcher(app, "orchestrator", 2.0, meter=METER)
-        self.limits = Limits(tasks=self.random.choice([1, 3, 100]), items=2)
-        self._bringer = Bringer(EVALUATOR.evaluate, self.limits, self._dispatcher.queue_of)
+        self.limits = Bounds(tasks=self.random.choice([1, 3, 100]), items=2)
+        self._bringer = TransitionRunner(EVALUATOR.evaluate, self.limits, self._dispatcher.queue_of)
         self.documents = documents or Documents(self.random)
         self.bodies = self.documents.all()
         self.ids = [self.tables.deploy(body) for body in self.bodies]
@@ -167,9 +167,9 @@ class Simulation:
             store=self.store,
             dispatcher=self._dispatcher,
             workflows=self._workflows,
-            time=DatabaseTime(),
+            time=DatabaseClock(),
             meter=METER,
-            bringer=self._bringer,
+            runner=self._bringer,
             seed=lambda: self.random.getrandbits(63),
         )
 
@@ -236,7 +236,7 @@ class Simulation:
             one = rows.value
             if one.compensation is Compensation.RUNNING:
                 found.add("compensating")
-            elif one.status not in OPEN:
+            elif one.status not in OPEN_STATUSES:
                 found.add("ended")
             elif one.status is Status.RUNNING and all(key for key in rows.timers) and rows.timers:
                 found |= {"waiting", "running"}
@@ -424,12 +424,17 @@ class Simulation:
     @contextmanager
     def simulated(self) -> Iterator[None]:
         """Clocks and logs are the simulation's."""
-        modules = (manager, chores, watchdog, task_dispatcher)
-        before = clock.now, clock.monotonic, [module.log for module in modules], transitions.WAVE
+        modules = (manager, maintenance_loop, lease_watchdog, task_dispatcher)
+        before = (
+            clock.now,
+            clock.monotonic,
+            [module.log for module in modules],
+            transition_writer.WAVE,
+        )
         invariants.VIOLATIONS.clear()
         clock.now, clock.monotonic = self._wall, lambda: self.loop.now
         task_dispatcher.monotonic = clock.monotonic  # type: ignore[attr-defined]
-        transitions.WAVE = vars(aftermath)["WAVE"] = WAVE
+        transition_writer.WAVE = vars(post_commit)["WAVE"] = WAVE
         for module in modules:
             module.log = self.log  # type: ignore[attr-defined]
         try:
@@ -437,7 +442,7 @@ class Simulation:
         finally:
             clock.now, clock.monotonic = before[:2]
             task_dispatcher.monotonic = clock.monotonic  # type: ignore[attr-defined]
-            transitions.WAVE = vars(aftermath)["WAVE"] = before[3]
+            transition_writer.WAVE = vars(post_commit)["WAVE"] = before[3]
             for module, log in zip(modules, before[2], strict=True):
                 module.log = log  # type: ignore[attr-defined]
 
@@ -449,4 +454,8 @@ class Simulation:
 def is_settled(rows: Rows) -> bool:
     """Whether an instance and its undoing have ended."""
     one = rows.value
-    return one.open == 0 and one.status not in OPEN and one.compensation is not Compensation.RUNNING
+    return (
+        one.open == 0
+        and one.status not in OPEN_STATUSES
+        and one.compensation is not Compensation.RUNNING
+    )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.core.values import (
+from orchestrator.core.model import (
     ROOT,
     AttemptState,
     Instance,
@@ -22,10 +22,11 @@ from orchestrator.core.values import (
     StimulusKind,
     Transition,
 )
-from orchestrator.database.connection import Fenced, Superseded
-from orchestrator.database.slices import Snapshot
-from orchestrator.database.story import story
-from orchestrator.database.transitions import Saving, first_wave
+from orchestrator.database.connection.database import Fenced, Superseded
+from orchestrator.database.transitions.history_row import stimulus_record
+from orchestrator.database.transitions.instance_slice_reader import Snapshot
+from orchestrator.database.transitions.save_request import SaveRequest
+from orchestrator.database.transitions.transition_writer import first_wave
 from orchestrator.document.model import Workflow
 from tests.simulation.rows import (
     CLAIMED,
@@ -37,7 +38,7 @@ from tests.simulation.rows import (
     Rows,
     WorkerRow,
 )
-from tests.support.world import EPOCH
+from tests.support.in_memory_instances import EPOCH
 
 if TYPE_CHECKING:
     from tests.simulation.invariants import Watch
@@ -133,7 +134,7 @@ class Tables:
             "hinted_at": None,
         }
 
-    def forget(self, stimulus: int) -> None:
+    def delete_stimulus(self, stimulus: int) -> None:
         """`stimuli.forget`."""
         for rows in self.instances.values():
             if rows.inbox.pop(stimulus, None) is not None:
@@ -215,7 +216,7 @@ class Tables:
         self._take(row, worker, process, token)
         return self.read_slice(instance, row.value.step, row.value.id)
 
-    def end(self, attempt: str, state: AttemptState) -> None:
+    def end_attempt(self, attempt: str, state: AttemptState) -> None:
         """`attempts.end`, and what a save does with each attempt that ends."""
         row = self.attempts[attempt]
         if row.value.state in LIVE:
@@ -226,9 +227,9 @@ class Tables:
 
     # -- saving ------------------------------------------------------------------------------
 
-    def save(self, saving: Saving) -> None:
+    def save(self, saving: SaveRequest) -> None:
         """`orchestrator.save` with the statements that follow it; all of it or nothing."""
-        rows = self.instances[saving.before.id]
+        rows = self.instances[saving.instance_before.id]
         self._guard(rows, saving)
         if self.watch is not None:
             self.watch.saves(rows, saving)
@@ -240,8 +241,8 @@ class Tables:
         if self.watch is not None:
             self.watch.saved(rows, saving)
 
-    def _guard(self, rows: Rows, saving: Saving) -> None:
-        if rows.value.sequence != saving.before.sequence:
+    def _guard(self, rows: Rows, saving: SaveRequest) -> None:
+        if rows.value.sequence != saving.instance_before.sequence:
             raise Superseded
         if saving.stimulus.id is not None and saving.stimulus.id not in rows.inbox:
             raise Superseded
@@ -250,12 +251,16 @@ class Tables:
             if row is None or row.value.state is not CLAIMED or row.token != saving.fence.token:
                 raise Fenced
 
-    def _apply(self, rows: Rows, saving: Saving) -> None:
+    def _apply(self, rows: Rows, saving: SaveRequest) -> None:
         change, stimulus, before = saving.transition, saving.stimulus, rows.value
         sequence = before.sequence + 1
         rows.history.append(
             HistoryRow(
-                sequence, stimulus.at, stimulus.seed, story(stimulus, saving.slice), change.facts
+                sequence,
+                stimulus.at,
+                stimulus.seed,
+                stimulus_record(stimulus, saving.slice),
+                change.facts,
             )
         )
         after = change.instance
@@ -263,13 +268,13 @@ class Tables:
             after = replace(after, sequence=sequence, input=before.input)
         rows.value = after
         for end in change.ended:
-            self.end(end.attempt, end.state)
+            self.end_attempt(end.attempt, end.state)
         for step in change.changed:
             rows.steps[step.id] = step
         for step in change.created:
             assert step.id not in rows.steps, "unique (instance_id, id)"
             rows.steps[step.id] = step
-        now, taken = self.clock(), saving.taken
+        now, taken = self.clock(), saving.local_claim
         wave = first_wave(change, taken.attempt if taken else None, saving.queue_of)
         for attempt in change.attempts:
             assert attempt.id not in self.attempts, "unique (id)"
@@ -287,14 +292,14 @@ class Tables:
             if row.value.step in steps and row.value.state in LIVE:
                 row.value = replace(row.value, withdrawn=True)
                 if row.value.state is READY:
-                    self.end(row.value.id, WITHDRAWN)
+                    self.end_attempt(row.value.id, WITHDRAWN)
 
     def _apply_rare(self, rows: Rows, change: Transition) -> None:
         if change.withdrawn:
             self._withdraw(rows, change.withdrawn)
-        for key in [key for key in rows.timers if key[0] in change.disarmed]:
+        for key in [key for key in rows.timers if key[0] in change.timers_removed]:
             del rows.timers[key], self.timers[rows.value.id, *key]
-        for step in change.closed:
+        for step in change.listeners_removed:
             rows.listeners.pop(step, None)
         for timer in change.timers:
             due = (timer.due_at - EPOCH).total_seconds()
@@ -311,7 +316,7 @@ class Tables:
         for note in change.stimuli:
             self.put(note.instance or rows.value.id, note.kind, note.step, None, note.data)
         rows.letters += change.dead_letters
-        rows.settled += change.settled
+        rows.settled += change.letters_closed
         for step in change.pruned:
             self._prune(rows, step)
 

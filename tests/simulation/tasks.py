@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.core.values import AttemptState, Ended, Json
-from orchestrator.error_handler import runtime_error
+from orchestrator.core.model import AttemptEnd, AttemptState, Json
+from orchestrator.error_handler.task_errors import runtime_error
 from orchestrator.errors import ERROR_TYPES
-from orchestrator.state_manager import Work
+from orchestrator.state_manager import ClaimedAttempt
 from tests.simulation.tables import Tables
 
 #: What a main process says of a child that is gone.
@@ -26,10 +26,10 @@ class Outcome:
     retry_in: float | None = None
     seconds: float = 0.0
 
-    def ended(self, attempt: str) -> Ended:
+    def ended(self, attempt: str) -> AttemptEnd:
         """What its worker commits."""
         state = AttemptState.SUCCEEDED if self.error is None else AttemptState.FAILED
-        return Ended(attempt, state, self.output, self.error, retry_in=self.retry_in)
+        return AttemptEnd(attempt, state, self.output, self.error, retry_in=self.retry_in)
 
 
 def error(status: int) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def output_of(name: str, item: Json = None) -> dict[str, Json]:
     return {"n": (sum(map(ord, name)) + (item or 0)) % 7}
 
 
-def work(tables: Tables, work: Work) -> Outcome:
+def work(tables: Tables, work: ClaimedAttempt) -> Outcome:
     """A step's task. Arguments: ``name``; ``item``; ``fails``: how many of its first runs fail
     (by the number of the step among those of its task), with ``status``; ``retries``: it asks
     Celery for so many retries first; ``seconds``."""
@@ -55,13 +55,13 @@ def work(tables: Tables, work: Work) -> Outcome:
     return Outcome(output_of(given["name"], given.get("item")), seconds=seconds)
 
 
-def rank(tables: Tables, work: Work) -> int:
+def rank(tables: Tables, work: ClaimedAttempt) -> int:
     """How many steps of this task came before this one in its instance."""
     steps = tables.instances[work.instance_id].steps.values()
     return sum(step.ref == work.step.ref and step.id < work.step.id for step in steps)
 
 
-def undo(tables: Tables, work: Work) -> Outcome:
+def undo(tables: Tables, work: ClaimedAttempt) -> Outcome:
     """A compensation. ``fails``: how many of its runs fail, whichever worker has them."""
     given = work.call["kwargs"]
     attempts = tables.instances[work.instance_id].attempts
@@ -74,4 +74,4 @@ def undo(tables: Tables, work: Work) -> Outcome:
     return Outcome({"undone": given["name"]})
 
 
-TASKS: dict[str, Callable[[Tables, Work], Outcome]] = {"sim.work": work, "sim.undo": undo}
+TASKS: dict[str, Callable[[Tables, ClaimedAttempt], Outcome]] = {"sim.work": work, "sim.undo": undo}

@@ -30,7 +30,7 @@ def test_a_missing_guard_is_found_and_shown_in_a_few_rules(name: str, tmp_path: 
     tree = mutants.copy(tmp_path)
     mutants.change(tree, next(one for one in mutants.MUTANTS if one.name == name))
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.simulation.shrinking"],
+        [sys.executable, "-m", "tests.simulation.minimal_examples"],
         cwd=tree,
         env={**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orchestrator.core.values import AttemptState, Json, StimulusKind
-from orchestrator.database.connection import Fenced, Superseded
-from orchestrator.database.slices import Snapshot
-from orchestrator.database.transitions import Saving
+from orchestrator.core.model import AttemptState, Json, StimulusKind
+from orchestrator.database.connection.database import Fenced, Superseded
+from orchestrator.database.transitions.instance_slice_reader import Snapshot
+from orchestrator.database.transitions.save_request import SaveRequest
 from orchestrator.document.model import Workflow
 from tests.simulation.tables import Tables
 
@@ -77,9 +77,9 @@ class Trace(Tables):
             if alone:
                 self._note("put", instance, kind, step, attempt, data, key)
 
-    def forget(self, stimulus: int) -> None:
+    def delete_stimulus(self, stimulus: int) -> None:
         place = self._place(stimulus)
-        super().forget(stimulus)
+        super().delete_stimulus(stimulus)
         if place is not None:
             self._note("forget", *place)
 
@@ -101,13 +101,13 @@ class Trace(Tables):
         self._note("take_next", *asked, sorted(_names(locked)), result=found)
         return found
 
-    def end(self, attempt: str, state: AttemptState) -> None:
+    def end_attempt(self, attempt: str, state: AttemptState) -> None:
         with self._alone() as alone:
-            super().end(attempt, state)
+            super().end_attempt(attempt, state)
             if alone:
                 self._note("end", attempt, state)
 
-    def save(self, saving: Saving) -> None:
+    def save(self, saving: SaveRequest) -> None:
         with self._alone():
             stimulus = saving.stimulus.id
             place = None if stimulus is None else self._place(stimulus)

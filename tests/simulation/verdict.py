@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.core.values import Status, Step
+from orchestrator.core.model import Status, Step
 from tests.simulation.invariants import require
 from tests.simulation.oracle import Oracle
 from tests.simulation.rows import Rows

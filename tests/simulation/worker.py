@@ -10,14 +10,14 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator.core.values import Attempt, Ended
+from orchestrator.core.model import Attempt, AttemptEnd
 from orchestrator.errors import DatabaseUnavailable
-from orchestrator.execution.hands import Hand, Hands
-from orchestrator.execution.heartbeat import BEATS_A_LEASE
-from orchestrator.names import ADVANCE, HEADER
-from orchestrator.state_manager import Holder, StateManager, Take, Work
+from orchestrator.execution.in_flight_table import InFlightSlot, InFlightTable
+from orchestrator.execution.worker.heartbeat import HEARTBEATS_PER_LEASE
+from orchestrator.message_names import ADVANCE, HEADER
+from orchestrator.state_manager import ClaimedAttempt, ContinuationOffer, LeaseOwner, StateManager
 from tests.simulation.broker import Message
-from tests.simulation.loop import Loop, Process
+from tests.simulation.simulated_clock import Loop, Process
 from tests.simulation.tasks import LOST, TASKS, Outcome
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Worker:
         self.loop = simulation.loop
         self.name = name
         self.id = simulation.new_id()
-        self.hands = Hands(CHILDREN)
+        self.hands = InFlightTable(CHILDREN)
         self.beats = simulation.upkeep
         self.main = Process(f"{name}-main", "main")
         self.main.on_death = self._died
@@ -64,22 +64,25 @@ class Worker:
             try:
                 if not known:
                     self.beats.register(self.id)
-                held = self.hands.held()
+                held = self.hands.attempts()
                 free = sum(child.idle for child in self.children)
                 known = self.beats.heartbeat(self.id, held, free)
             except DatabaseUnavailable:
                 pass
-            self.loop.sleep(self.simulation.lease / BEATS_A_LEASE)
+            self.loop.sleep(self.simulation.lease / HEARTBEATS_PER_LEASE)
 
     def child_died(self, child: Child) -> None:
         """The main process has noticed: what the child had in hand is lost, and another child
         takes its slot."""
         if not self.main.alive:
             return
-        self.hands.forget(child.pid)
+        self.hands.clear_process(child.pid)
 
         def tell() -> None:
-            persist(self.loop, lambda: self.state.lose(Holder(self.id, child.pid), LOST))
+            persist(
+                self.loop,
+                lambda: self.state.report_lost_process(LeaseOwner(self.id, child.pid), LOST),
+            )
 
         def start() -> None:
             self.loop.sleep(RESTART)
@@ -112,9 +115,9 @@ class Child:
         self.process.on_death = lambda: worker.child_died(self)
         simulation.watch.processes[self.pid] = self.process
         self.state: StateManager = simulation.manager()
-        self.hand: Hand = worker.hands.slot(index, self.pid)
+        self.hand: InFlightSlot = worker.hands.slot(index, self.pid)
         self.idle = True
-        self.following: Work | None = None
+        self.following: ClaimedAttempt | None = None
         self.loop.spawn(self.process, "idle", self._run)
 
     def _run(self) -> None:
@@ -124,14 +127,14 @@ class Child:
             self.idle = False
             self._handle(message)
             self._follow()
-            self.hand.release()
+            self.hand.clear()
             self.idle = True
 
     def _follow(self) -> None:
         while self.following is not None:
             work, self.following = self.following, None
             self.simulation.continued += 1
-            self.hand.promote()
+            self.hand.next_becomes_current()
             self._carry_out(work)
 
     # -- messages ----------------------------------------------------------------------------
@@ -152,24 +155,26 @@ class Child:
         try:
             self.following = persist(
                 self.loop,
-                lambda: self.state.drain(instance, take, token, again=next(tries) > 0),
+                lambda: self.state.process_inbox(instance, take, token, again=next(tries) > 0),
                 lambda: self.loop.now > until,
             )
         except GaveUp:
             return
 
-    def _claim(self, message: Message) -> Work | None:
-        self.hand.hold(message.id)
+    def _claim(self, message: Message) -> ClaimedAttempt | None:
+        self.hand.set_current(message.id)
         token = f"{self.simulation.new_id()}.0"
-        holder = Holder(self.worker.id, self.pid)
+        holder = LeaseOwner(self.worker.id, self.pid)
         return persist(
             self.loop,
-            lambda: self.state.claim(message.id, message.instance, message.task, holder, token),
+            lambda: self.state.claim_attempt(
+                message.id, message.instance, message.task, holder, token
+            ),
         )
 
     # -- steps -------------------------------------------------------------------------------
 
-    def _carry_out(self, work: Work) -> None:
+    def _carry_out(self, work: ClaimedAttempt) -> None:
         simulation = self.simulation
         simulation.begun += 1
         simulation.watch.starts(work)
@@ -183,7 +188,7 @@ class Child:
             self._take_long(work, outcome)
         self._commit(work, outcome.ended(work.attempt.id))
 
-    def _take_long(self, work: Work, outcome: Outcome) -> None:
+    def _take_long(self, work: ClaimedAttempt, outcome: Outcome) -> None:
         """Until it is done, or its hard limit ends the process."""
         limit = work.attempt.time_limit
         if limit is None or limit > outcome.seconds:
@@ -193,23 +198,23 @@ class Child:
         self.loop.kill(self.process)
         self.loop.reach("killed at its limit")
 
-    def _commit(self, work: Work, ended: Ended) -> None:
+    def _commit(self, work: ClaimedAttempt, ended: AttemptEnd) -> None:
         take = self._take()
-        self.following = persist(self.loop, lambda: self.state.finish(work, ended, take))
+        self.following = persist(self.loop, lambda: self.state.commit_result(work, ended, take))
         if self.following is None:
-            self.hand.drop_reserved()
+            self.hand.clear_next()
         else:
-            self.hand.reserve(self.following.attempt.id)
+            self.hand.set_next(self.following.attempt.id)
 
-    def _take(self) -> Take | None:
+    def _take(self) -> ContinuationOffer | None:
         if not self.simulation.continues():
             return None
-        return Take(Holder(self.worker.id, self.pid), self._accepts)
+        return ContinuationOffer(LeaseOwner(self.worker.id, self.pid), self._accepts)
 
     def _accepts(self, attempt: Attempt) -> bool:
         if not self.simulation.continues():
             return False
-        self.hand.reserve(attempt.id)
+        self.hand.set_next(attempt.id)
         return True
 
 

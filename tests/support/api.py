@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from orchestrator import bootstrap
-from orchestrator.broker import celery_settings
-from orchestrator.database.connection import Database
+from orchestrator.broker_settings import celery_settings
+from orchestrator.database.connection.database import Database
 from orchestrator.settings import Settings
 
 #: The table of the migrations' own.

@@ -22,7 +22,7 @@ from docker.errors import DockerException
 from pytest_celery import CeleryTestBackend, CeleryTestContainer, CeleryWorkerContainer
 
 from orchestrator.embedded.server import Server
-from orchestrator.processes import Process, ProcessFailed
+from orchestrator.embedded.supervisor import Process, ProcessFailed
 from tests.support.stack import ROOT
 from tests.support.zoo import APP, Zoo
 

@@ -13,7 +13,7 @@ from orchestrator.document import DocumentError, load
 from tests.support import spec
 from tests.support.conformance import Deployed, Product, Refused
 from tests.support.conformance_stubs import Case, Servers
-from tests.support.stub import Request
+from tests.support.http_stub import Request
 
 VALIDATION = "https://serverlessworkflow.io/spec/1.0.0/errors/validation"
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tests.support.conformance_stubs import Case
-from tests.support.language import examples
+from tests.support.official_schema import examples
 
 PET = {"id": 1, "name": "pet 1", "status": "available"}
 OAUTH2 = {

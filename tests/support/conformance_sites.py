@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.stub import Answer, Request, Stub
+from tests.support.http_stub import Answer, Request, Stub
 
 TLS = Path(__file__).parent / "conformance_tls"
 CA = str(TLS / "ca.pem")

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from tests.support import spec
 from tests.support.conformance_sites import TLS
-from tests.support.stub import Answer, Request, Stub
+from tests.support.http_stub import Answer, Request, Stub
 
 Case = dict[str, Any]
 #: Documents name another port than their case's server has.

@@ -1,5 +1,5 @@
 """The diagrams of the documentation, drawn from the code's own tables: the legal moves of
-`core.transitions`, and the imports between components under the layers of pyproject.toml.
+`core.legal_status_changes`, and the imports between components under the layers of pyproject.toml.
 
     python -m tests.support.diagrams     writes docs/states.md and docs/architecture.md
 """
@@ -13,8 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.transitions import ATTEMPT, COMPENSATION, INSTANCE, STEP
-from orchestrator.core.values import AttemptState, Compensation, Status
+from orchestrator.core.legal_status_changes import ATTEMPT, COMPENSATION, INSTANCE, STEP
+from orchestrator.core.model import AttemptState, Compensation, Status
 
 ROOT = Path(__file__).parents[2]
 _MADE = "<!-- made by `python -m tests.support.diagrams`: change the code, not this page -->\n"
@@ -23,8 +23,8 @@ _STATES = """\
 # States
 
 What may change into what. The diagrams are drawn from the tables in
-`orchestrator/core/transitions.py`, which the core obeys: a move that is not in them raises, and
-changes nothing.
+`orchestrator/core/legal_status_changes.py`, which the core obeys: a move that is not in them
+raises and changes nothing.
 """
 _ARCHITECTURE = """\
 # Architecture
@@ -101,8 +101,13 @@ def _layers() -> list[list[str]]:
     """The layers of import-linter's contract, the highest first, without what all may use."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text())
     contract = config["tool"]["importlinter"]["contracts"][0]
-    layers = [[name.strip("() ") for name in each.split(":")] for each in contract["layers"]]
-    return [[name for name in layer if _file(name) is not None] for layer in layers[:-1]]
+    (container,) = contract["containers"]
+    layers = [
+        [f"{container}.{name.strip('() ')}" for name in each.split("|")]
+        for each in contract["layers"]
+    ]
+    found = [[name for name in layer if _file(name) is not None] for layer in layers[:-1]]
+    return [found[0], ["api", "workers"], *found[1:]]
 
 
 def _file(name: str) -> Path | None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.database import gauges
-from orchestrator.metrics import Kind
+from orchestrator.database.operations import gauge_queries
+from orchestrator.metrics import MetricType
 from orchestrator.metrics import catalog as metrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations" / "metrics.md"
@@ -16,7 +16,7 @@ HEAD = """# Metrics
 
 Names, kinds and labels of everything that Prometheus can scrape; [monitoring.md](monitoring.md)
 says what to watch. No instance's id is ever a label. This page is written from
-`orchestrator/metrics/catalog.py` and `orchestrator/database/gauges.py` by
+`orchestrator/metrics/catalog.py` and `orchestrator/database/operations/gauge_queries.py` by
 `python -m tests.support.metrics_page`.
 """
 
@@ -46,9 +46,9 @@ process is counted under `_other`.
 def names() -> set[str]:
     """Every name that a query may use."""
     found = {"orchestrator_database_up"}
-    found |= {name for _, _, told in gauges._ASKED for name, _ in told}
+    found |= {name for _, _, told in gauge_queries._ASKED for name, _ in told}
     for metric in metrics.METRICS.values():
-        ends = ("_bucket", "_sum", "_count") if metric.kind is Kind.HISTOGRAM else ("_total",)
+        ends = ("_bucket", "_sum", "_count") if metric.kind is MetricType.HISTOGRAM else ("_total",)
         found |= {metric.name + end for end in ends}
     return found
 
@@ -59,14 +59,14 @@ def page() -> str:
 
 
 def _gauges() -> Iterator[str]:
-    for _, labels, told in gauges._ASKED:
+    for _, labels, told in gauge_queries._ASKED:
         for name, text in told:
             yield f"| `{name}` | {_quoted(labels)} | {text} |"
 
 
 def _counted() -> Iterator[str]:
     for metric in metrics.METRICS.values():
-        end = "" if metric.kind is Kind.HISTOGRAM else "_total"
+        end = "" if metric.kind is MetricType.HISTOGRAM else "_total"
         labels = _quoted(metric.labels)
         yield f"| `{metric.name}{end}` | {metric.kind} | {labels} | {metric.help} |"
 

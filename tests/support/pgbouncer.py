@@ -10,8 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 
-from orchestrator.embedded.account import account_for
-from orchestrator.processes import Process, Supervisor, port_open
+from orchestrator.embedded.supervisor import Process, Supervisor, port_open
+from orchestrator.embedded.system_user import account_for
 from tests.support.stack import free_port
 
 #: Connections to Postgres for each database, far fewer than those of the processes.

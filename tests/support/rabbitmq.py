@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from kombu import Connection
 
 from orchestrator.embedded.server import HOST, Server, free_port
-from orchestrator.processes import Process, Supervisor, port_open
+from orchestrator.embedded.supervisor import Process, Supervisor, port_open
 
 #: Debian's program; the one of its name in the path is a wrapper that changes the user.
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")

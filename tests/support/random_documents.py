@@ -6,9 +6,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from orchestrator.core.values import Status, StimulusKind
+from orchestrator.core.model import Status, StimulusKind
 from tests.support.documents import doc
-from tests.support.world import World
+from tests.support.in_memory_instances import World
 
 Body = dict[str, Any]
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.core.values import (
-    OPEN,
+from orchestrator.core.model import (
+    OPEN_STATUSES,
     ROOT,
     Attempt,
     AttemptState,
-    Chunk,
     Instance,
+    ItemChunk,
     Json,
     Listener,
     Step,
@@ -21,10 +21,10 @@ from orchestrator.core.values import (
     Transition,
 )
 from orchestrator.document.model import Workflow
-from tests.support import needs
+from tests.support import in_memory_slices
 
 if TYPE_CHECKING:
-    from tests.support.world import World
+    from tests.support.in_memory_instances import World
 
 LIVE = (AttemptState.READY, AttemptState.CLAIMED)
 
@@ -39,7 +39,7 @@ class Rows:
     attempts: dict[str, Attempt] = field(default_factory=dict)
     timers: dict[tuple[int, str], datetime] = field(default_factory=dict)
     listeners: dict[int, Listener] = field(default_factory=dict)
-    chunks: dict[tuple[int, int], Chunk] = field(default_factory=dict)
+    chunks: dict[tuple[int, int], ItemChunk] = field(default_factory=dict)
     inbox: list[Stimulus] = field(default_factory=list)
     history: list[Transition] = field(default_factory=list)
     dead_letters: list[Json] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Rows:
 
 def chain(rows: Rows, step: int) -> dict[int, Step]:
     """A step with its ancestors."""
-    return needs.chain(rows.steps, step)
+    return in_memory_slices.chain(rows.steps, step)
 
 
 def _open(_: World, rows: Rows) -> list[tuple[Step, Attempt | None]]:
@@ -56,7 +56,7 @@ def _open(_: World, rows: Rows) -> list[tuple[Step, Attempt | None]]:
     return [
         (step, live.get(step.id))
         for step in sorted(rows.steps.values(), key=lambda step: step.id)
-        if step.status in OPEN or step.id in live
+        if step.status in OPEN_STATUSES or step.id in live
     ]
 
 
@@ -77,12 +77,12 @@ def _secrets(world: World, _: Rows, *names: str) -> Json:
 
 ANSWERS: dict[str, Callable[..., Any]] = {
     "open": _open,
-    "children": lambda _, rows, parent: needs.children(rows.steps, parent),
-    "undo": lambda _, rows, before: needs.undo(rows.steps, before),
-    "items": lambda _, rows, step, index: needs.items(rows.chunks, step, index),
-    "attempt": lambda _, rows, step: needs.newest(rows.attempts.values(), step),
+    "children": lambda _, rows, parent: in_memory_slices.children(rows.steps, parent),
+    "undo": lambda _, rows, before: in_memory_slices.undo(rows.steps, before),
+    "items": lambda _, rows, step, index: in_memory_slices.items(rows.chunks, step, index),
+    "attempt": lambda _, rows, step: in_memory_slices.newest(rows.attempts.values(), step),
     "workflow": _workflow,
-    "stopped": lambda _, rows, run: needs.stopped(rows.steps, run),
+    "stopped": lambda _, rows, run: in_memory_slices.stopped(rows.steps, run),
     "secrets": _secrets,
     "input": _input,
     "step": lambda _, rows, step: chain(rows, step),

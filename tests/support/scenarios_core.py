@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from orchestrator.core.values import Attempt
+from orchestrator.core.model import Attempt
 from orchestrator.document import load
+from tests.support.in_memory_instances import World
 from tests.support.rows import Rows
 from tests.support.scenarios import LONG, Ended, Outcome, Scenario, Stepped, error_of, name_of
-from tests.support.world import World
 
 
 def play(scenario: Scenario) -> Outcome:

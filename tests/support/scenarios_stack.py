@@ -25,7 +25,7 @@ from tests.support.scenarios import (
 )
 from tests.support.stack import Stack
 
-APP = "tests.apps.scenarios"
+APP = "tests.celery_apps.scenarios"
 #: Scenarios that are played at once; each has two tasks that wait at most.
 AT_ONCE = 5
 

@@ -8,15 +8,16 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from orchestrator import ids
-from orchestrator.database import instances, workflows
-from orchestrator.database import schedules as rows
-from orchestrator.database.connection import Database
-from orchestrator.database.instances import Whole
-from orchestrator.database.pages import Scope
-from orchestrator.database.schedules import ScheduleRow
-from orchestrator.database.slices import Reader
-from orchestrator.database.workflows import NewWorkflow
-from orchestrator.scheduler import firing, schedules
+from orchestrator.database.connection.database import Database
+from orchestrator.database.connection.session import Session
+from orchestrator.database.instances import instance_queries as instances
+from orchestrator.database.instances.instance_queries import InstanceWithPayloads
+from orchestrator.database.keyset_pages import Scope
+from orchestrator.database.schedules import schedule_queries as rows
+from orchestrator.database.schedules.schedule_queries import ScheduleRow
+from orchestrator.database.workflows import workflow_queries
+from orchestrator.database.workflows.workflow_queries import NewWorkflow
+from orchestrator.scheduler.schedules import due_schedules, schedule_management
 
 Result = TypeVar("Result")
 
@@ -52,11 +53,11 @@ class Schedules:
             ids.new_id(), "shop", name, version, "", document, json.dumps(document), "json"
         )
 
-        def put(cursor: Reader) -> str:
-            workflows.put(cursor, new)
-            found = workflows.get(cursor, "shop", name, version)
+        def put(cursor: Session) -> str:
+            workflow_queries.put(cursor, new)
+            found = workflow_queries.get(cursor, "shop", name, version)
             assert found is not None
-            schedules.deployed(cursor, found.id, "shop", name, version, document)
+            schedule_management.deployed(cursor, found.id, "shop", name, version, document)
             return found.id
 
         return self.transact(put)
@@ -65,10 +66,10 @@ class Schedules:
         """Remove versions, as the API does."""
         checked = self.now()
         with self.database.transaction() as cursor:
-            schedules.hold(cursor, workflow_ids)
-            free = workflows.remove(cursor, workflow_ids, checked)
+            schedule_management.lock_schedules(cursor, workflow_ids)
+            free = workflow_queries.remove(cursor, workflow_ids, checked)
             if free:
-                schedules.removed(cursor, workflow_ids)
+                schedule_management.removed(cursor, workflow_ids)
         return free
 
     def one(self, name: str = "report", kind: str | None = None) -> ScheduleRow:
@@ -77,7 +78,7 @@ class Schedules:
         (chosen,) = [row for row in found if row.workflow == name and kind in (None, row.kind)]
         return chosen
 
-    def instance(self, id: str | None) -> Whole:
+    def instance(self, id: str | None) -> InstanceWithPayloads:
         """An instance that must be there."""
         found = instances.get(self.database, str(id), Scope())
         assert found is not None
@@ -109,13 +110,13 @@ class Schedules:
     def fire(self) -> list[str]:
         """Fire all that is due; returns the instances to be hinted."""
         hints: list[str] = []
-        while (fired := firing.fire(self.database)).schedules:
+        while (fired := due_schedules.fire(self.database)).schedules:
             hints += fired.hints
         return hints
 
     def settle(self) -> list[str]:
         """Go on after the ends of instances."""
-        return firing.settle(self.database).hints
+        return due_schedules.continue_schedules(self.database).hints
 
     def end(self, *instances: str, status: str = "completed") -> None:
         """Let instances have ended now."""

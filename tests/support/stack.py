@@ -13,7 +13,7 @@ from typing import Any, Self
 import httpx2
 import psycopg2
 
-from orchestrator.processes import Process, Supervisor, http_ok, log_says
+from orchestrator.embedded.supervisor import Process, Supervisor, http_ok, log_says
 
 ROOT = Path(__file__).parents[2]
 PYTHON = sys.executable
@@ -104,7 +104,7 @@ class Stack:
     def worker(
         self,
         name: str = "worker",
-        app: str = "tests.apps.steps",
+        app: str = "tests.celery_apps.steps",
         *,
         pool: str = "prefork",
         concurrency: int = 2,
@@ -129,7 +129,9 @@ class Stack:
             **options,
         )
 
-    def beat(self, name: str = "beat", app: str = "tests.apps.steps", **options: Any) -> Process:
+    def beat(
+        self, name: str = "beat", app: str = "tests.celery_apps.steps", **options: Any
+    ) -> Process:
         """Start a beat."""
         options.setdefault("ready", log_says("beat: Starting"))
         return self.spawn(

@@ -7,8 +7,8 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+from orchestrator.document.dsl_schema import Revision, metadata_extensions, workflow
 from orchestrator.document.model import escape
-from orchestrator.document.schema import Revision, extensions, workflow
 from tests.support.spec import yaml
 
 Json = Any
@@ -23,7 +23,7 @@ def declared() -> dict[str, str]:
     for revision in Revision:
         whole = workflow.workflow(revision)
         root = {key: value for key, value in whole.items() if key != "$defs"}
-        for name, schema in {"": root, **whole["$defs"], **extensions.tables()}.items():
+        for name, schema in {"": root, **whole["$defs"], **metadata_extensions.tables()}.items():
             for place, text in _texts(schema, name):
                 assert found.setdefault(place, text) == text, place
     return found

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from orchestrator import ids
-from orchestrator.core.values import (
+from orchestrator.core.model import (
     Attempt,
     Fact,
     Instance,
@@ -17,11 +17,13 @@ from orchestrator.core.values import (
     StimulusKind,
     Transition,
 )
-from orchestrator.database import slices, stimuli
-from orchestrator.database.connection import Database
-from orchestrator.database.rows import to_attempt
-from orchestrator.database.slices import Reader, Snapshot, snapshot
-from orchestrator.database.transitions import TAKE_NEXT, TAKEN, Saving, Sibling, save
+from orchestrator.database.connection.database import Database
+from orchestrator.database.connection.session import Session
+from orchestrator.database.transitions import inbox_queries, instance_slice_reader
+from orchestrator.database.transitions.instance_slice_reader import Snapshot, snapshot_of
+from orchestrator.database.transitions.row_mapper import to_attempt
+from orchestrator.database.transitions.save_request import SaveRequest, SiblingClaim
+from orchestrator.database.transitions.transition_writer import CLAIM_SIBLING, READ_SIBLING, save
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 WORKER = ids.new_id()
@@ -35,7 +37,7 @@ def an_instance(database: Database) -> str:
         " values (%s, 'shop', %s, 'order', '1.0.0', '{\"nul\": \"\\u0000\"}')",
         (id, ids.new_id()),
     )
-    stimuli.put(database, id, StimulusKind.START)
+    inbox_queries.put(database, id, StimulusKind.START)
     return id
 
 
@@ -43,17 +45,17 @@ def a_step(number: int, **fields) -> Step:
     return Step(number, 0, f"/do/0/step{number}", "call", started_at=NOW, **fields)
 
 
-def saving(before: Instance, stimulus: Stimulus | None = None, **changes) -> Saving:
+def saving(before: Instance, stimulus: Stimulus | None = None, **changes) -> SaveRequest:
     told = stimulus or Stimulus(StimulusKind.RESULT, NOW, 7)
     after = replace(before, **changes.pop("instance", {}))
     fence, taken = changes.pop("fence", None), changes.pop("taken", None)
     slice = Slice(before, changes.pop("steps", {}))
-    return Saving(slice, told, Transition(after, **changes), lambda _: "celery", fence, taken)
+    return SaveRequest(slice, told, Transition(after, **changes), lambda _: "celery", fence, taken)
 
 
 def started(database: Database, instance: str) -> tuple[Instance, Attempt]:
     """The instance after its start, with one ready attempt of step 1."""
-    snapshot = slices.read_inbox(database, instance)
+    snapshot = instance_slice_reader.read_inbox(database, instance)
     assert snapshot is not None and snapshot.stimulus is not None
     attempt = Attempt(ids.new_id(), 1, 1, "shop.reserve")
     start = Stimulus(StimulusKind.START, NOW, 7, id=snapshot.stimulus["id"])
@@ -68,7 +70,7 @@ def started(database: Database, instance: str) -> tuple[Instance, Attempt]:
             facts=(Fact("workflow.started"), Fact("task.started", 1)),
         ),
     )
-    found = slices.lock(database, instance, None, None).slice.instance
+    found = instance_slice_reader.lock_slice(database, instance, None, None).slice.instance
     return found, attempt
 
 
@@ -82,8 +84,8 @@ def ready(database: Database, instance: str, count: int) -> list[Attempt]:
     return [first, *more]
 
 
-def claimed(reader: Reader, instance: str, attempt: Attempt, token: str = "t.0"):
-    return slices.claim(reader, attempt.id, instance, attempt.task, WORKER, 1, token)
+def claimed(reader: Session, instance: str, attempt: Attempt, token: str = "t.0"):
+    return instance_slice_reader.claim(reader, attempt.id, instance, attempt.task, WORKER, 1, token)
 
 
 def an_hour_ago(database: Database, column: str) -> None:
@@ -92,10 +94,10 @@ def an_hour_ago(database: Database, column: str) -> None:
     )
 
 
-def take_next(reader: Reader, instance: str, sibling: Sibling) -> Snapshot | None:
+def take_next(reader: Session, instance: str, sibling: SiblingClaim) -> Snapshot | None:
     """What a save does for its sibling, in a transaction that is left open."""
     holder = (sibling.worker, sibling.process, sibling.token)
-    reader.all(TAKE_NEXT, (instance, sibling.task, sibling.queue, *holder))
-    row = reader.one(TAKEN, holder)
+    reader.all(CLAIM_SIBLING, (instance, sibling.task, sibling.queue, *holder))
+    row = reader.one(READ_SIBLING, holder)
     found = row and row[0]
-    return snapshot(found["slice"], to_attempt(found["attempt"])) if found else None
+    return snapshot_of(found["slice"], to_attempt(found["attempt"])) if found else None

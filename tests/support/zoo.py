@@ -11,11 +11,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import redis
 
+from orchestrator.embedded.supervisor import Process
 from orchestrator.ids import new_id
-from orchestrator.processes import Process
 from tests.support.stack import Stack
 
-APP = "tests.apps.zoo.app"
+APP = "tests.celery_apps.every_task_kind.app"
 
 
 class Zoo:

@@ -7,13 +7,13 @@ from concurrent.futures import wait
 
 import pytest
 
-from api.pool import Pool
+from api.server.request_threads import RequestThreads
 
 SOON = 20
 
 
 def test_no_more_than_its_size_work_at_a_time():
-    pool, gate, lock = Pool(3), threading.Event(), threading.Lock()
+    pool, gate, lock = RequestThreads(3), threading.Event(), threading.Lock()
     begun = threading.Semaphore(0)
     at_work, most = 0, 0
 
@@ -37,10 +37,10 @@ def test_no_more_than_its_size_work_at_a_time():
 
 
 def test_those_that_wait_leave_their_place_to_others():
-    pool, gate = Pool(2), threading.Event()
+    pool, gate = RequestThreads(2), threading.Event()
 
     def waits() -> str:
-        with pool.lend():
+        with pool.lend_thread():
             gate.wait(SOON)
         return "waited"
 
@@ -56,7 +56,7 @@ def test_those_that_wait_leave_their_place_to_others():
 
 
 def test_an_error_is_the_caller_s():
-    pool = Pool(1)
+    pool = RequestThreads(1)
     with pytest.raises(ZeroDivisionError):
         pool.submit(lambda: 1 // 0).result(SOON)
     assert pool.submit(lambda: 1).result(SOON) == 1
@@ -64,7 +64,7 @@ def test_an_error_is_the_caller_s():
 
 
 def test_a_stop_ends_what_stands_in_line_or_cancels_it():
-    pool, gate = Pool(1), threading.Event()
+    pool, gate = RequestThreads(1), threading.Event()
     first, second = pool.submit(gate.wait, SOON), pool.submit(lambda: 2)
     pool.shutdown(wait=False)
     gate.set()
@@ -72,7 +72,7 @@ def test_a_stop_ends_what_stands_in_line_or_cancels_it():
     with pytest.raises(RuntimeError):
         pool.submit(lambda: 3)
 
-    pool, gate, begun = Pool(1), threading.Event(), threading.Event()
+    pool, gate, begun = RequestThreads(1), threading.Event(), threading.Event()
 
     def begin() -> bool:
         begun.set()

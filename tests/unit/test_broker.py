@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from orchestrator.broker import broker_settings, celery_settings, is_redis, queue
+from orchestrator.broker_settings import broker_settings, celery_settings, is_redis, queue
 from orchestrator.errors import ConfigurationError
 from orchestrator.settings import Settings
 

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from orchestrator.calls import CallContext, perform
-from orchestrator.calls.content import failed_data
+from orchestrator.calls.http_content import failed_data
 from orchestrator.errors import WorkflowError
 from orchestrator.expressions import Evaluator
-from orchestrator.outbound import Outbound, Response
-from tests.support.stub import CA, Answer, Request, Stub
+from orchestrator.outbound import OutboundClient, Response
+from tests.support.http_stub import CA, Answer, Request, Stub
 
 LOCAL = ("127.0.0.0/8", "::1/128")
-OUTBOUND = Outbound(allow=LOCAL, timeout=5)
+OUTBOUND = OutboundClient(allow=LOCAL, timeout=5)
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +333,7 @@ def test_nobody_there(context: CallContext) -> None:
     ],
 )
 def test_an_answer_that_makes_no_sense(evaluator: Evaluator, answer: Answer, status: int) -> None:
-    outbound = Outbound(allow=LOCAL, max_bytes=50_000)
+    outbound = OutboundClient(allow=LOCAL, max_bytes=50_000)
     with Stub(lambda request: answer) as stub:
         context = CallContext(outbound, evaluator.evaluate)
         error = error_of(context, endpoint=stub.url, redirect=True)
@@ -351,7 +351,7 @@ def test_no_answer_in_time(evaluator: Evaluator) -> None:
 
 def test_over_tls_with_a_mapped_name(evaluator: Evaluator) -> None:
     with Stub(lambda request: Answer(json={"id": 1}), tls=True) as stub:
-        outbound = Outbound(resolve=[f"petstore.swagger.io:443:127.0.0.1:{stub.port}"], ca=CA)
+        outbound = OutboundClient(resolve=[f"petstore.swagger.io:443:127.0.0.1:{stub.port}"], ca=CA)
         context = CallContext(outbound, evaluator.evaluate, input={"petId": 1})
         found = call(context, endpoint="https://petstore.swagger.io/v2/pet/{petId}")
     assert found == {"id": 1}

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from orchestrator.calls import CallContext, perform
-from orchestrator.calls.tokens import Tokens
+from orchestrator.calls.token_cache import Tokens
 from orchestrator.errors import WorkflowError
 from orchestrator.expressions import Evaluator
-from orchestrator.outbound import Outbound
-from tests.support.stub import Answer, Request, Stub
+from orchestrator.outbound import OutboundClient
+from tests.support.http_stub import Answer, Request, Stub
 
-OUTBOUND = Outbound(allow=("127.0.0.0/8", "::1/128"), timeout=5)
+OUTBOUND = OutboundClient(allow=("127.0.0.0/8", "::1/128"), timeout=5)
 CLIENT = {"id": "me", "secret": "mine"}
 
 

@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 from orchestrator.calls import CallContext, perform
 from orchestrator.errors import WorkflowError
 from orchestrator.expressions import Evaluator
-from orchestrator.outbound import Outbound
-from tests.support.stub import CA, Answer, Request, Stub
+from orchestrator.outbound import OutboundClient
+from tests.support.http_stub import CA, Answer, Request, Stub
 
 LOCAL = ("127.0.0.0/8", "::1/128")
 
@@ -173,7 +173,7 @@ class Api:
         return Answer(self.status, json={"ok": True})
 
     def call(self, document: str, operation: str, parameters: Any = None, **more: Any) -> Any:
-        context = CallContext(Outbound(allow=LOCAL), self.evaluator.evaluate)
+        context = CallContext(OutboundClient(allow=LOCAL), self.evaluator.evaluate)
         arguments = {
             "document": {"endpoint": f"{self.stub.url}{document}"},
             "operationId": operation,
@@ -344,7 +344,7 @@ def test_the_conformance_kit_s_way(evaluator: Evaluator) -> None:
         return Answer(json=[{"id": 1}])
 
     with Stub(handle, tls=True) as stub:
-        outbound = Outbound(resolve=[f"petstore.swagger.io:443:127.0.0.1:{stub.port}"], ca=CA)
+        outbound = OutboundClient(resolve=[f"petstore.swagger.io:443:127.0.0.1:{stub.port}"], ca=CA)
         context = CallContext(outbound, evaluator.evaluate)
         arguments = {
             "document": {"endpoint": "https://petstore.swagger.io/v2/swagger.json"},
@@ -370,7 +370,7 @@ def test_a_parameter_made_with_secrets_stays_with_its_origin(evaluator: Evaluato
 
         with Stub(handle) as stub:
             context = CallContext(
-                Outbound(allow=LOCAL), evaluator.evaluate, secret_names=("a",), secret=secret
+                OutboundClient(allow=LOCAL), evaluator.evaluate, secret_names=("a",), secret=secret
             )
             given = {
                 "document": {"endpoint": f"{stub.url}/openapi.json"},

@@ -8,8 +8,8 @@ from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 
-from orchestrator.calls.secrets import MASK, Secrets
-from tests.support.leaks import found
+from orchestrator.calls.call_secrets import MASK, Secrets
+from tests.support.secret_scan import found
 
 SECRET = "s3cret-'ü?>value'-\\with signs"
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from orchestrator.cli import main
 from orchestrator.client import ApiError, Client, Unreachable
-from orchestrator.client.paths import path, workflow_path
+from orchestrator.client.url_paths import path, workflow_path
 
 #: What is no id: each would name another resource, or none, where it is put into a path as it is.
 HOSTILE = ("", "..", "../workflows", "a/b", "?x=1#y", "%2F..%2Fworkflows", "a\\b", "\udcff",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from orchestrator.cli import instance_logs, main
+from orchestrator.cli import main
+from orchestrator.cli.commands import instance_logs
 from orchestrator.client import Client, Run, Step
 
 ID = "01900000-0000-7000-8000-000000000001"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from orchestrator.cli import main, stack
+from orchestrator.cli import main
+from orchestrator.cli.dev import local_stack
 from orchestrator.errors import ConfigurationError
 from tests.support.dev import CLI, environment
 
@@ -72,7 +73,7 @@ def test_a_file_of_data_is_refused_with_its_place(mistaken, content: bytes, said
 
 
 def test_a_wrong_address_of_the_database_shows_no_password():
-    from orchestrator.database.url import for_sqlalchemy
+    from orchestrator.database.connection.postgres_url import for_sqlalchemy
 
     with pytest.raises(ConfigurationError) as refused:
         for_sqlalchemy("mysql://me:hunter2@db/x")
@@ -82,7 +83,7 @@ def test_a_wrong_address_of_the_database_shows_no_password():
 def test_another_process_at_the_port_of_dev_is_noticed(
     mistaken, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    monkeypatch.setattr(stack, "_WAIT_FOR_PORT", 0.0)
+    monkeypatch.setattr(local_stack, "_WAIT_FOR_PORT", 0.0)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

@@ -18,15 +18,15 @@ from ruamel.yaml import YAML
 
 from orchestrator.cli import main
 from orchestrator.cli.doctor import _finding
-from orchestrator.cli.doctor.kinds import KINDS
-from orchestrator.cli.exits import Failure
+from orchestrator.cli.doctor.inconsistencies import KINDS
+from orchestrator.cli.exit_codes import Failure
 from orchestrator.cli.output import Printer, progress_console, stdout_console
 from orchestrator.cli.safe_console import SafeConsole
-from orchestrator.cli.story import error_line
-from orchestrator.cli.terminal import command, visible
-from orchestrator.cli.tree import step_tree
+from orchestrator.cli.terminal_text import command, visible
+from orchestrator.cli.views.history_lines import error_line
+from orchestrator.cli.views.step_tree import step_tree
 from orchestrator.client import Run, Step
-from orchestrator.database.ailments import Row
+from orchestrator.database.operations.consistency_checks import Row
 from orchestrator.log import formatter
 
 #: Each would do something to a terminal: C0, DEL, C1, the direction of writing, half a pair.
@@ -147,7 +147,7 @@ def test_a_value_in_a_command_is_one_word(payload: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.advice], ids=lambda one: one.name)
 def test_what_doctor_advises_is_quoted(kind: Any) -> None:
-    names = dict.fromkeys(re.findall(r"\{(\w+)\}", f"{kind.says} {kind.advice}"), PAYLOADS[0])
+    names = dict.fromkeys(re.findall(r"\{(\w+)\}", f"{kind.message} {kind.advice}"), PAYLOADS[0])
     composed = {"worker": "orchestrator worker", "modules": "X", "meant": ""}
     row = Row(ID, PAYLOADS[0], 3, {**names, **{k: v for k, v in composed.items() if k in names}})
     advice = str(_finding(kind, row, "left").advice)

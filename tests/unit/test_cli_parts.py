@@ -15,13 +15,13 @@ from rich.console import Console
 from ruamel.yaml import YAML
 
 from orchestrator.cli import main, options
-from orchestrator.cli.details import step_lines
-from orchestrator.cli.exits import Exit, exit_of, failure_of
-from orchestrator.cli.graph import Flowchart
+from orchestrator.cli.commands.mermaid_graph import Flowchart
+from orchestrator.cli.exit_codes import Exit, exit_of, failure_of
 from orchestrator.cli.options import JsonValue, KeyValue, PastTime
 from orchestrator.cli.output import Printer
-from orchestrator.cli.story import facts_of, stimulus_of
-from orchestrator.cli.tree import step_tree
+from orchestrator.cli.views.history_lines import facts_of, stimulus_of
+from orchestrator.cli.views.step_details import step_lines
+from orchestrator.cli.views.step_tree import step_tree
 from orchestrator.client import ApiError, Run, Step
 from orchestrator.document.model import Workflow
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.why import _advice
+from orchestrator.cli.commands.wait_reasons import _advice
 
 CASES: list[tuple[dict[str, Any], str]] = [
     ({"kind": "no-worker", "queue": "slow", "app": None}, "orchestrator worker -Q slow"),

@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 
 from orchestrator.client import ApiError, Client, Run, Unreachable
-from orchestrator.codec import NotJson, to_json
+from orchestrator.json_codec import NotJson, to_json
 
 INSTANCE = {
     "id": "01900000-0000-7000-8000-000000000001",
@@ -175,7 +175,7 @@ def test_a_stream_that_brings_nothing_is_asked_for_again_with_pauses(
     events: bool, monkeypatch: pytest.MonkeyPatch
 ):
     slept: list[float] = []
-    monkeypatch.setattr("orchestrator.client.stream.time.sleep", slept.append)
+    monkeypatch.setattr("orchestrator.client.server_sent_events.time.sleep", slept.append)
     seen: list[str] = []
 
     def handle(request: BaseHTTPRequestHandler) -> Answer:

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import codec
-from orchestrator.codec import NotJson
+from orchestrator import json_codec
+from orchestrator.json_codec import NotJson
 
 values = st.recursive(
     st.one_of(
@@ -52,8 +52,8 @@ Point = namedtuple("Point", "x y")  # noqa: PYI024 - what users have
 
 @given(values)
 def test_what_is_json_comes_back_the_same(value: Any) -> None:
-    assert codec.loads(codec.dumps(value)) == value
-    assert codec.to_json(value) == value
+    assert json_codec.loads(json_codec.dumps(value)) == value
+    assert json_codec.to_json(value) == value
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ def test_what_is_json_comes_back_the_same(value: Any) -> None:
     ],
 )
 def test_numbers_and_text_are_exact(text: str, value: Any) -> None:
-    assert codec.loads(text) == value
-    assert type(codec.loads(text)) is type(value)
-    assert codec.loads(codec.encode(value)) == value
+    assert json_codec.loads(text) == value
+    assert type(json_codec.loads(text)) is type(value)
+    assert json_codec.loads(json_codec.encode(value)) == value
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_numbers_and_text_are_exact(text: str, value: Any) -> None:
 )
 def test_what_is_no_json_is_refused(text: str | bytes) -> None:
     with pytest.raises(NotJson):
-        codec.loads(text)
+        json_codec.loads(text)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_is_no_json_is_refused(text: str | bytes) -> None:
     ],
 )
 def test_a_refusal_names_the_place(value: Any, path: str) -> None:
-    for function in (codec.encode, codec.to_json):
+    for function in (json_codec.encode, json_codec.to_json):
         with pytest.raises(NotJson) as caught:
             function(value)
         assert caught.value.path == path
@@ -125,21 +125,21 @@ def test_a_refusal_names_the_place(value: Any, path: str) -> None:
 
 def test_a_refusal_names_the_type() -> None:
     with pytest.raises(NotJson, match=r"decimal\.Context.* at \$\.a\[0\]"):
-        codec.to_json({"a": [__import__("decimal").Context()]})
+        json_codec.to_json({"a": [__import__("decimal").Context()]})
 
 
 def test_nesting_is_bounded_both_ways() -> None:
     value: Any = None
-    for _ in range(codec.MAX_DEPTH):
+    for _ in range(json_codec.MAX_DEPTH):
         value = [value]
-    assert codec.loads(codec.encode(value)) == value
-    for function in (codec.encode, codec.to_json):
+    assert json_codec.loads(json_codec.encode(value)) == value
+    for function in (json_codec.encode, json_codec.to_json):
         with pytest.raises(NotJson, match="nested deeper"):
             function([[[[[value]]]]])
     itself: list[Any] = []
     itself.append(itself)
     with pytest.raises(NotJson, match="nested deeper"):
-        codec.to_json(itself)
+        json_codec.to_json(itself)
 
 
 @pytest.mark.parametrize(
@@ -165,10 +165,10 @@ def test_nesting_is_bounded_both_ways() -> None:
     ],
 )
 def test_what_tasks_return(value: Any, expected: Any) -> None:
-    result = codec.to_json(value)
+    result = json_codec.to_json(value)
     assert result == expected
     assert type(result) is type(expected)
-    assert codec.loads(codec.encode(result)) == expected
+    assert json_codec.loads(json_codec.encode(result)) == expected
 
 
 class Money:
@@ -222,7 +222,7 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )  # fmt: skip
 def test_what_celery_takes_is_taken(value: Any, expected: Any) -> None:
-    assert codec.to_json(value) == expected
+    assert json_codec.to_json(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_what_celery_takes_is_taken(value: Any, expected: Any) -> None:
 )
 def test_a_refusal_names_type_and_place(value: Any, message: str, kind: str) -> None:
     with pytest.raises(NotJson, match=message) as caught:
-        codec.to_json({"a": [value]})
+        json_codec.to_json({"a": [value]})
     assert (caught.value.path or "").startswith("$.a[0]")
     assert (caught.value.kind or "").endswith(kind)
 
@@ -249,6 +249,6 @@ def test_plain_values_are_quick() -> None:
         "items": [{"id": i, "name": "x" * 20, "price": 1.5, "note": None} for i in range(1000)]
     }
     start = time.process_time()
-    codec.to_json(value)
-    codec.loads(codec.encode(value))
+    json_codec.to_json(value)
+    json_codec.loads(json_codec.encode(value))
     assert time.process_time() - start < 0.5

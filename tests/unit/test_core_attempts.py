@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core import Limits
-from orchestrator.core.values import AttemptState, Ended, Status, StimulusKind
+from orchestrator.core import Bounds
+from orchestrator.core.model import AttemptEnd, AttemptState, Status, StimulusKind
 from tests.support.documents import call, doc
-from tests.support.world import EPOCH, World
+from tests.support.in_memory_instances import EPOCH, World
 
 
 def run(document: dict[str, Any], input: Any = None, **more: Any) -> tuple[World, str]:
@@ -79,7 +79,7 @@ def test_a_superseded_attempt_changes_nothing(state: AttemptState) -> None:
     before = world.rows[id].instance
     world.tell(id, StimulusKind.RESULT, first.step, run=False)
     world.rows[id].inbox.clear()
-    world.end(first, Ended(first.id, state, "stale"))
+    world.end(first, AttemptEnd(first.id, state, "stale"))
     assert world.ignored == ["the attempt is lost already"]
     assert world.rows[id].instance == before
 
@@ -208,7 +208,7 @@ def test_a_timer_that_was_set_anew_changes_nothing() -> None:
 
 def test_a_block_that_is_tried_for_ever_forgets_its_later_tries() -> None:
     block = {"try": [{"s": {"set": 1}}, {"a": call("x")}], "catch": {"retry": {"delay": "PT1S"}}}
-    world, id = run(doc({"t": block}), limits=Limits(kept=5))
+    world, id = run(doc({"t": block}), limits=Bounds(kept=5))
     for _ in range(20):
         world.fail(world.ready()[0])
         world.fire()

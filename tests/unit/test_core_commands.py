@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.values import AttemptState, Compensation, Status, StimulusKind
+from orchestrator.core.model import AttemptState, Compensation, Status, StimulusKind
 from tests.support.documents import boom, call, doc
-from tests.support.world import Failure, World
+from tests.support.in_memory_instances import Failure, World
 
 pytestmark = pytest.mark.usefixtures("decided")
 

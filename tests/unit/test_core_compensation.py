@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.values import Compensation, Status
+from orchestrator.core.model import Compensation, Status
 from tests.support.documents import boom, call, doc
-from tests.support.world import EPOCH, Failure, World
+from tests.support.in_memory_instances import EPOCH, Failure, World
 
 pytestmark = pytest.mark.usefixtures("decided")
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core import Limits
-from orchestrator.core.values import Compensation, Status
+from orchestrator.core import Bounds
+from orchestrator.core.model import Compensation, Status
 from tests.support.documents import boom, call, doc
-from tests.support.world import Failure, World
+from tests.support.in_memory_instances import Failure, World
 
 
 def race(*branches: dict[str, Any], **metadata: Any) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def test_an_undoing_that_fails_is_a_dead_letter_and_the_fork_completes() -> None
 def test_of_two_branches_that_complete_at_once_one_wins(tasks: int) -> None:
     """With few tasks a transition both have completed before either is counted."""
     quick = [{name: {"do": [{"s": {"set": {"it": name}}}]}} for name in ("x", "y")]
-    world, id = run(race(*quick), {"after": call("after")}, limits=Limits(tasks=tasks))
+    world, id = run(race(*quick), {"after": call("after")}, limits=Bounds(tasks=tasks))
     assert world.step(id, "/do/0/f").output == {"it": "x"}
     assert work(world) == ["after"]
 
@@ -111,7 +111,7 @@ def test_of_two_branches_that_complete_at_once_one_wins(tasks: int) -> None:
 @pytest.mark.parametrize("tasks", [1, 100])
 def test_a_branch_that_wins_at_once_leaves_the_others_unbegun(tasks: int) -> None:
     now = {"now": {"set": {"it": "won"}}}
-    world, id = run(race(now, two("a")), limits=Limits(tasks=tasks))
+    world, id = run(race(now, two("a")), limits=Bounds(tasks=tasks))
     assert world.instance(id).output == {"it": "won"}
     assert world.ready() == []
 

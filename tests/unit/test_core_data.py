@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.values import Status
+from orchestrator.core.model import Status
 from tests.support.documents import call, doc
-from tests.support.world import World
+from tests.support.in_memory_instances import World
 
 NUMBER = {"format": "json", "document": {"type": "number"}}
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from orchestrator.core import attempts
-from orchestrator.core.values import AttemptState, Compensation, Json, Status
+from orchestrator.core.model import AttemptState, Compensation, Json, Status
 from tests.support.documents import Body, boom, call, doc
-from tests.support.world import World
+from tests.support.in_memory_instances import World
 
 pytestmark = pytest.mark.usefixtures("decided")
 

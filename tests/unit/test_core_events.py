@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core import Limits
-from orchestrator.core.values import Status, StimulusKind
+from orchestrator.core import Bounds
+from orchestrator.core.model import Status, StimulusKind
 from tests.support.documents import call, doc
-from tests.support.world import World
+from tests.support.in_memory_instances import World
 
 
 def run(document: dict[str, Any], input: Any = None, **more: Any) -> tuple[World, str]:
@@ -185,7 +185,7 @@ def test_foreach_without_tasks_transforms_only() -> None:
 
 def test_an_endless_listener_keeps_nothing() -> None:
     each = {"do": [{"s": {"set": {"n": "${ $item }"}}}]}
-    world, id = run(doc(listen({"any": [], "until": "false"}, each)), limits=Limits(kept=10))
+    world, id = run(doc(listen({"any": [], "until": "false"}, each)), limits=Bounds(kept=10))
     for number in range(50):
         world.publish(id, found(number))
     assert world.instance(id).status is Status.WAITING
@@ -220,7 +220,7 @@ def test_a_listener_says_whether_one_event_is_enough() -> None:
 
 def test_a_listener_that_collects_has_a_bound() -> None:
     body = listen({"any": [], "until": {"one": {"with": {"type": "stop"}}}})
-    world, id = run(doc(body), limits=Limits(events=3))
+    world, id = run(doc(body), limits=Bounds(events=3))
     for number in range(4):
         world.publish(id, found(number))
     assert world.instance(id).status is Status.FAULTED

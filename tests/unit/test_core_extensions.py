@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.core import Limits
-from orchestrator.core.values import ROOT, Status
+from orchestrator.core import Bounds
+from orchestrator.core.model import ROOT, Status
 from tests.support.documents import boom, call, doc
-from tests.support.world import World
+from tests.support.in_memory_instances import World
 
 
 def run(document: dict[str, Any], input: Any = None, **more: Any) -> tuple[World, str]:
@@ -184,13 +184,13 @@ def test_one_of_another_namespace_is_a_fault_unless_that_is_allowed() -> None:
     assert world.instance(id).error["status"] == 404
     assert "another" in world.instance(id).error["detail"]
     assert list(world.rows) == [id]
-    world = World(doc(ELSEWHERE), stranger, limits=Limits(across=True))
+    world = World(doc(ELSEWHERE), stranger, limits=Bounds(across=True))
     assert world.instance(world.start("test/flow", {"of": "other"})).output == {"it": "ran"}
 
 
 def test_nesting_has_a_bound() -> None:
     endless = doc(sub(about={"name": "flow"}))
-    world = World(endless, limits=Limits(depth=3))
+    world = World(endless, limits=Bounds(depth=3))
     id = world.start("test/flow")
     assert len(world.rows) == 4
     assert world.instance(id).status is Status.FAULTED
@@ -202,7 +202,7 @@ def test_only_instances_that_wait_for_each_other_are_nested() -> None:
     """A workflow that starts its successor without awaiting it may do so for ever."""
     less = {"name": "flow", "input": {"n": "${ .n - 1 }"}}
     again = {"if": "${ .n > 0 }", **sub(about=less, **{"await": False})["s"]}
-    world = World(doc({"s": again}, about={"name": "flow"}), limits=Limits(depth=3))
+    world = World(doc({"s": again}, about={"name": "flow"}), limits=Bounds(depth=3))
     world.start("test/flow", {"n": 30})
     assert len(world.rows) == 31
     assert {rows.instance.status for rows in world.rows.values()} == {Status.COMPLETED}
@@ -214,7 +214,7 @@ def test_what_nobody_awaits_may_await_as_deep_as_any_other() -> None:
     begun = {"name": "flow", "input": {"n": 3}}
     first = doc(sub(about=begun, **{"await": False}), about={"name": "first"})
     outer = doc(sub(about={"name": "first"}), about={"name": "outer"})
-    world = World(outer, first, deep, limits=Limits(depth=3))
+    world = World(outer, first, deep, limits=Bounds(depth=3))
     world.start("test/outer")
     assert {rows.instance.status for rows in world.rows.values()} == {Status.COMPLETED}
 

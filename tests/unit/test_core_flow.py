@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core import Limits
-from orchestrator.core.values import Status
+from orchestrator.core import Bounds
+from orchestrator.core.model import Status
 from tests.support.documents import boom, call, doc
-from tests.support.world import World
+from tests.support.in_memory_instances import World
 
 
 def run(document: dict[str, Any], input: Any = None, **more: Any) -> tuple[World, str]:
@@ -119,28 +119,28 @@ def test_a_long_loop_forgets_the_steps_of_later_turns() -> None:
 def test_steps_that_may_have_to_be_undone_are_never_forgotten() -> None:
     document = loop(20)
     document["do"][0]["inc"]["metadata"] = {"compensate": {"call": "undo"}}
-    world, id = run(document, {"n": 0}, limits=Limits(kept=3))
+    world, id = run(document, {"n": 0}, limits=Bounds(kept=3))
     assert len(world.steps(id, "/do/0/inc")) == 20
     assert len(world.steps(id, "/do/1/test")) == 3
 
 
 def test_an_endless_loop_faults_at_its_bound() -> None:
     document = doc({"a": {"set": {"x": 1}}}, {"b": {"set": {"x": 2}, "then": "a"}})
-    world, id = run(document, limits=Limits(turns=500))
+    world, id = run(document, limits=Bounds(turns=500))
     assert world.instance(id).status is Status.FAULTED
     assert "looped 500 times" in world.instance(id).error["detail"]
 
 
 def test_a_loop_that_leaves_the_process_may_turn_for_ever() -> None:
     document = doc({"a": call("x")}, {"b": {"set": {"x": 2}, "then": "a"}})
-    world, id = run(document, limits=Limits(turns=5))
+    world, id = run(document, limits=Bounds(turns=5))
     for _ in range(20):
         world.succeed(world.ready()[0])
     assert world.instance(id).status is Status.RUNNING
 
 
 def test_an_instance_has_a_bound_of_steps() -> None:
-    world, id = run(loop(500), {"n": 0}, limits=Limits(counter=100))
+    world, id = run(loop(500), {"n": 0}, limits=Bounds(counter=100))
     assert world.instance(id).status is Status.FAULTED
     assert world.instance(id).counter <= 103
 
@@ -154,7 +154,7 @@ def test_where_a_transition_breaks_off_makes_no_difference(tasks: int) -> None:
     document = doc(
         put("a"), inner, each, {"t": {"try": [{"r": boom()}], "catch": {"do": [put("h")]}}}
     )
-    world, id = run(document, limits=Limits(tasks=tasks))
+    world, id = run(document, limits=Bounds(tasks=tasks))
     expected = [["a", "b", "x"], ["a", "b", "y"], "c", "d", "c", "d", "h"]
     assert world.instance(id).output == expected
     assert world.instance(id).open == 0

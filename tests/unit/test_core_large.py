@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.core.values import Status
+from orchestrator.core.model import Status
 from tests.support.documents import call, doc
-from tests.support.world import World
+from tests.support.in_memory_instances import World
 
 
 def run(document: dict[str, Any], input: Any = None) -> tuple[World, str]:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core import Limits
-from orchestrator.core.values import AttemptState, Status
+from orchestrator.core import Bounds
+from orchestrator.core.model import AttemptState, Status
 from tests.support.documents import boom, call, doc
-from tests.support.world import World
+from tests.support.in_memory_instances import World
 
 
 def run(document: dict[str, Any], input: Any = None, **more: Any) -> tuple[World, str]:
@@ -190,14 +190,14 @@ def test_side_by_side_a_fault_withdraws_the_others() -> None:
 
 
 def test_ten_thousand_items() -> None:
-    world, id = run(doc(each(ADD)), {"items": [1] * 10_000}, limits=Limits(tasks=500))
+    world, id = run(doc(each(ADD)), {"items": [1] * 10_000}, limits=Bounds(tasks=500))
     assert world.instance(id).output["sum"] == 10_000 * 10_001 // 2
 
 
 def test_a_long_loop_of_races_forgets_them_when_their_losers_have_landed() -> None:
     race = fork({"a": call("a")}, {"d": {"do": [{"b": call("b")}, {"c": call("c")}]}}, compete=True)
     again = {"again": {"switch": [{"more": {"when": '. != "end"', "then": "f"}}]}}
-    world, id = run(doc(race, again), limits=Limits(kept=2))
+    world, id = run(doc(race, again), limits=Bounds(kept=2))
     losers = []
     for turn in range(8):
         won, lost = world.ready()

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.faults import matches, placed, same_type, standard
-from orchestrator.core.templates import Expression, Template, transformation
-from orchestrator.core.transitions import (
+from orchestrator.core.dsl_errors import equal_types, matches, standard_error, with_instance
+from orchestrator.core.expression_template import Expression, Template, transformation
+from orchestrator.core.legal_status_changes import (
     ATTEMPT,
     COMPENSATION,
     INSTANCE,
@@ -16,12 +16,18 @@ from orchestrator.core.transitions import (
     IllegalMove,
     move,
 )
-from orchestrator.core.values import ENDED, OPEN, AttemptState, Compensation, Status
+from orchestrator.core.model import (
+    ENDED_STATUSES,
+    OPEN_STATUSES,
+    AttemptState,
+    Compensation,
+    Status,
+)
 from orchestrator.errors import ERROR_TYPES
 
 
 def test_every_status_has_its_row() -> None:
-    assert set(INSTANCE) == set(STEP) == set(Status) == OPEN | ENDED
+    assert set(INSTANCE) == set(STEP) == set(Status) == OPEN_STATUSES | ENDED_STATUSES
     assert set(ATTEMPT) == set(AttemptState)
     assert set(COMPENSATION) == set(Compensation)
 
@@ -31,7 +37,7 @@ def test_what_is_completed_stays_completed() -> None:
 
 
 def test_an_ended_instance_only_begins_a_new_run() -> None:
-    for status in ENDED:
+    for status in ENDED_STATUSES:
         assert INSTANCE[status] <= {Status.RUNNING, Status.WAITING}
 
 
@@ -60,22 +66,22 @@ def test_an_illegal_move_raises() -> None:
     ],
 )
 def test_types_of_errors(one: str, other: str, same: bool) -> None:
-    assert same_type(one, other) is same
-    assert same_type(other, one) is same
+    assert equal_types(one, other) is same
+    assert equal_types(other, one) is same
 
 
 def test_an_error_has_a_type_a_status_and_a_place() -> None:
-    assert placed({}, "/do/0/a") == {
+    assert with_instance({}, "/do/0/a") == {
         "type": ERROR_TYPES + "runtime",
         "status": 500,
         "instance": "/do/0/a",
     }
     known = {"type": "t", "status": 1, "title": "T", "detail": "D", "instance": "/do/9/z"}
-    assert placed({**known, "extra": 1}, "/do/0/a") == known
+    assert with_instance({**known, "extra": 1}, "/do/0/a") == known
 
 
 def test_a_filter_names_what_must_be_equal() -> None:
-    error = placed(standard("timeout", "slow"), "/do/0/a")
+    error = with_instance(standard_error("timeout", "slow"), "/do/0/a")
     assert matches({}, error)
     assert matches({"status": 408, "instance": "/do/0/a", "detail": "slow"}, error)
     assert not matches({"status": 408, "title": "Other"}, error)
@@ -87,7 +93,7 @@ def test_a_filter_names_what_must_be_equal() -> None:
 
 def fill(template: Template | None) -> Any:
     assert template is not None
-    return template.fill(lambda expression: f"<{expression.program}>")
+    return template.render(lambda expression: f"<{expression.program}>")
 
 
 @pytest.mark.parametrize(

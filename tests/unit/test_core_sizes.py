@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
-from orchestrator import codec
-from orchestrator.core import Limits
-from orchestrator.core.sizes import too_large
-from orchestrator.core.values import Status
+from orchestrator import json_codec
+from orchestrator.core import Bounds
+from orchestrator.core.model import Status
+from orchestrator.core.payload_size import too_large
 from tests.support.documents import call, doc
-from tests.support.world import World
+from tests.support.in_memory_instances import World
 
-SMALL = Limits(payload=1000)
+SMALL = Bounds(payload=1000)
 LARGE = "x" * 700
 DOUBLE = "${ .x + .x }"
 
 
-def refused(*tasks: dict[str, Any], at: str, input: Any = None, limits: Limits = SMALL) -> None:
+def refused(*tasks: dict[str, Any], at: str, input: Any = None, limits: Bounds = SMALL) -> None:
     """A workflow of these tasks faults at one of them, for the size of a value."""
     world = World(doc(*tasks), limits=limits)
     id = world.start(input={"x": LARGE} if input is None else input)
@@ -88,7 +88,7 @@ def test_what_is_handed_on_is_as_large_as_it_came() -> None:
      [1023] * 9, {"a": {"b": {"c": ""}}}],
 )  # fmt: skip
 def test_the_reckoning_is_the_texts_length(value: Any) -> None:
-    size = len(codec.encode(value))
+    size = len(json_codec.encode(value))
     assert too_large(value, size) is None
     assert too_large(value, size * 3 // 4 - 1) is not None
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.values import OPEN, Compensation, Status, StimulusKind
+from orchestrator.core.model import OPEN_STATUSES, Compensation, Status, StimulusKind
 from tests.support.documents import boom, call, doc
-from tests.support.world import Failure, World
+from tests.support.in_memory_instances import Failure, World
 
 HOLD = {"metadata": {"onFault": "hold"}}
 RUN = {"run": {"workflow": {"namespace": "test", "name": "child", "version": "1.0.0"}}}
@@ -203,15 +203,15 @@ def test_asked_twice_a_sub_workflow_goes_on_once() -> None:
 def test_a_new_run_that_cannot_be_is_refused_with_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from orchestrator.core.commands import Refused, repairing
+    from orchestrator.core.commands import CommandRefused, retry_and_skip
 
     pair = faulted()
     before = pair.world.instance(pair.child)
 
     def refuse(*_: Any) -> None:
-        raise Refused("it cannot be")
+        raise CommandRefused("it cannot be")
 
-    monkeypatch.setattr(repairing, "_target", refuse)
+    monkeypatch.setattr(retry_and_skip, "_target", refuse)
     pair.world.paused.add(pair.parent)
     pair.world.tell(
         pair.child, StimulusKind.COMMAND, data={"command": "retry", "ask": 2, "step": 1}
@@ -360,10 +360,12 @@ def test_each_effect_happens_once_or_is_undone(state: str, befalls: str, late: b
     world = pair.world
     for rows in world.rows.values():
         instance = rows.instance
-        assert instance.status not in OPEN
+        assert instance.status not in OPEN_STATUSES
         assert instance.open == 0
         assert instance.compensation is not Compensation.RUNNING
-        assert not any(step.status in OPEN for step in rows.steps.values()), "no ask is left open"
+        assert not any(step.status in OPEN_STATUSES for step in rows.steps.values()), (
+            "no ask is left open"
+        )
         assert not (instance.state or {}).get("put_off")
     charges = pair.ran.count("charge") - pair.ran.count("refund")
     if befalls in ("cancelled", "compensated"):

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core import Limits
-from orchestrator.core.values import Attempt, Compensation, Status
+from orchestrator.core import Bounds
+from orchestrator.core.model import Attempt, Compensation, Status
 from tests.support.documents import Body, boom, call, doc
-from tests.support.world import World
+from tests.support.in_memory_instances import World
 
 pytestmark = pytest.mark.usefixtures("decided")
 
@@ -121,7 +121,7 @@ def test_a_timeout_that_fell_due_overtakes_nothing(*, whole: bool, tasks: int) -
     own = {} if whole else limit
     branches = [{"b": call("b")}, {"c": {**CHARGE["a"], **own}}, {"a": {**PAY["a"], **own}}]
     document = {**doc(fork(*branches)), **(limit if whole else {})}
-    world, id, (_, charge, lost) = paused(document, limits=Limits(tasks=tasks))
+    world, id, (_, charge, lost) = paused(document, limits=Bounds(tasks=tasks))
     world.succeed(charge)
     world.lose(lost)
     world.pass_time(10)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.values import Status
+from orchestrator.core.model import Status
 from tests.support.documents import boom, call, doc
-from tests.support.world import EPOCH, World
+from tests.support.in_memory_instances import EPOCH, World
 
 
 def run(document: dict[str, Any], input: Any = None, **more: Any) -> tuple[World, str]:

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from orchestrator.cli import main
-from tests.support.pages import ROOT, blocks, pages
+from tests.support.documented_commands import ROOT, blocks, pages
 
 NAMED = re.compile(r"`orchestrator ([a-z][a-z-]*)((?: [a-z][a-z-]*)?)")
 

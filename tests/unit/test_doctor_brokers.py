@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.broker import without_password
-from orchestrator.cli.doctor.processes import same_broker
-from orchestrator.execution.heartbeat import app_argument
+from orchestrator.broker_settings import without_password
+from orchestrator.cli.doctor.process_checks import same_broker
+from orchestrator.execution.worker.heartbeat import app_argument
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import pytest
 from orchestrator.core.tasks import call, run
 from orchestrator.document.checks import BUILT_KINDS
 from orchestrator.document.checks.calls import LANGUAGE_KINDS
+from orchestrator.document.dsl_schema.metadata_extensions import SCHEDULE
 from orchestrator.document.model import Workflow
-from orchestrator.document.schema.extensions import SCHEDULE
-from orchestrator.document.sites import sites
-from orchestrator.document.validate import validate
-from orchestrator.scheduler.policy import Policy
-from tests.support.language import corpus
+from orchestrator.document.schema_validation import validate
+from orchestrator.document.task_sites import sites
+from orchestrator.scheduler.schedules.policy_options import Policy
+from tests.support.official_schema import corpus
 from tests.support.spec import CASES, SPEC, missing
 
 absent = missing(SPEC, "ORCHESTRATOR_SPEC") or missing(CASES, "ORCHESTRATOR_CASES")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from orchestrator.document import InvalidDocument, Loaded, load
-from orchestrator.document.checks.bounds import MAX_TASKS
+from orchestrator.document.checks.size import MAX_TASKS
 from orchestrator.expressions import Evaluator
-from tests.support.language import HEAD
+from tests.support.official_schema import HEAD
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.document import InvalidDocument, load
 from orchestrator.expressions import Evaluator
-from tests.support.language import examples
+from tests.support.official_schema import examples
 from tests.support.spec import CASES, SPEC, case_document, cases, missing, scenarios
 
 no_spec = missing(SPEC, "ORCHESTRATOR_SPEC")

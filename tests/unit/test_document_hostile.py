@@ -8,9 +8,9 @@ import time
 import pytest
 
 from orchestrator.document import InvalidDocument, MalformedDocument, load
-from orchestrator.document.checks.bounds import MAX_TASKS
-from orchestrator.document.parse.bounds import MAX_BYTES
-from tests.support.language import HEAD
+from orchestrator.document.checks.size import MAX_TASKS
+from orchestrator.document.parser.bounds import MAX_BYTES
+from tests.support.official_schema import HEAD
 
 #: Seconds of CPU; most of these take a few milliseconds.
 MOST_TIME = 8.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.document import DocumentError, InvalidDocument, MalformedDocument, load
-from orchestrator.document.parse import parse
-from orchestrator.document.parse.bounds import MAX_BYTES, MAX_CHARACTERS, MAX_DEPTH, MAX_NODES
+from orchestrator.document.parser import parse
+from orchestrator.document.parser.bounds import MAX_BYTES, MAX_CHARACTERS, MAX_DEPTH, MAX_NODES
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)

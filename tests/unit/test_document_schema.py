@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.document import InvalidDocument, Problem, load
-from orchestrator.document.problems import MOST
-from tests.support.language import HEAD
+from orchestrator.document import Diagnostic, InvalidDocument, load
+from orchestrator.document.diagnostics import MAX_DIAGNOSTICS
+from tests.support.official_schema import HEAD
 
 
-def problems(text: str) -> list[Problem]:
+def problems(text: str) -> list[Diagnostic]:
     with pytest.raises(InvalidDocument) as caught:
         load(HEAD + text, "application/yaml")
     return caught.value.problems
@@ -19,7 +19,7 @@ def test_the_promise_of_the_command_line():
     """`order.yaml:24:7: unknown key 'cal', did you mean 'call'?`"""
     text = "do:\n  - pay:\n      cal: payments.charge\n      with: {amount: 1}\n"
     assert problems(text) == [
-        Problem("/do/0/pay/cal", 4, 7, "unknown key 'cal', did you mean 'call'?")
+        Diagnostic("/do/0/pay/cal", 4, 7, "unknown key 'cal', did you mean 'call'?")
     ]
 
 
@@ -202,7 +202,7 @@ def test_several_problems_are_told_at_once_in_order_of_position():
 
 def test_problems_are_bounded():
     tasks = "".join(f"- t{n}: {{wait: {n}}}\n" for n in range(200))
-    assert len(problems("do:\n" + tasks)) == MOST
+    assert len(problems("do:\n" + tasks)) == MAX_DIAGNOSTICS
 
 
 def test_a_document_follows_one_revision():

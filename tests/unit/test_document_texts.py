@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.values import Status
+from orchestrator.core.model import Status
 from orchestrator.document import InvalidDocument, load
-from orchestrator.document.checks.times import PLACEHOLDERS
-from orchestrator.document.fields import Field, fields
-from orchestrator.document.schema import REVISIONS, language
-from orchestrator.document.sites import sites
+from orchestrator.document.checks.durations_and_schedules import PLACEHOLDERS
+from orchestrator.document.dsl_schema import REVISIONS, language
+from orchestrator.document.expression_fields import Field, fields
+from orchestrator.document.task_sites import sites
 from orchestrator.expressions import Evaluator
-from orchestrator.scheduler import policy
+from orchestrator.scheduler.schedules import policy_options
 from tests.support import text_fields
 from tests.support.documents import doc
+from tests.support.in_memory_instances import World
 from tests.support.spec import PROJECT
 from tests.support.text_fields import alone, leaves, replaced
-from tests.support.world import World
 
 INVENTORY = Path("tests/support/text_fields.txt")
 
@@ -209,4 +209,4 @@ def test_an_increment_is_evaluated() -> None:
 
 
 def test_placeholders_of_a_schedule() -> None:
-    assert PLACEHOLDERS == policy.PLACEHOLDERS
+    assert PLACEHOLDERS == policy_options.PLACEHOLDERS

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from orchestrator.calls.secrets import MASK, Secrets
-from orchestrator.error_handler import DATA_LIMIT, DETAIL_LIMIT, TRACEBACK_LIMIT, error_of
+from orchestrator.calls.call_secrets import MASK, Secrets
+from orchestrator.error_handler.task_errors import (
+    DATA_LIMIT,
+    DETAIL_LIMIT,
+    TRACEBACK_LIMIT,
+    error_of,
+)
 from orchestrator.errors import WorkflowError
 
 SECRET = "s3cr3t-" + "x" * 40

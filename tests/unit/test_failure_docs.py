@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from orchestrator.document import load
-from orchestrator.error_handler import error_of
-from tests.support.sessions import Command, Page, page, same
-from tests.support.world import Failure, World
+from orchestrator.error_handler.task_errors import error_of
+from tests.support.in_memory_instances import Failure, World
+from tests.support.terminal_sessions import Command, Page, page, same
 
 PAGES = [page(f"implementation/{name}.md") for name in ("compensation", "error_handling")]
 RUNS = [

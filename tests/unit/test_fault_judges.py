@@ -13,12 +13,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from orchestrator.core.engine import ENGINE
-from tests.faults import recovering, report
-from tests.faults.burning import NO_TIME, Outcome
-from tests.faults.ground import Ground
-from tests.faults.parts import judge_replay, judge_simulation
-from tests.faults.recovering import Loss, Recoveries, recoveries
+from orchestrator.core.engine_version import ENGINE
+from tests.faults import recovery_times, report
+from tests.faults.fault_run import NO_TIME, Outcome
+from tests.faults.fault_stack import Ground
+from tests.faults.recovery_times import Loss, Recoveries, recoveries
 from tests.faults.rows import ROWS, upgrades
 from tests.faults.rows.brokers import pickled
 from tests.faults.rows.databases import answers
@@ -26,6 +25,7 @@ from tests.faults.rows.machines import judge_crowd
 from tests.faults.rows.processes import RECOVERY
 from tests.faults.rows.soak import judge as judge_slopes
 from tests.faults.rows.webhooks import judge as judge_webhooks
+from tests.faults.run_parts import judge_replay, judge_simulation
 
 LEASE = 10.0
 MB = 1 << 20
@@ -38,7 +38,7 @@ def test_a_slow_recovery_is_no_second_strike_because_another_one_died():
     slow = Loss(died=0.0, told=10.5, claimed=15.0, publishings=1)
     found = recoveries([slow], [0.0, 3.0, 11.0, 14.0], LEASE)
     assert found == Recoveries(once=[15.0], again=[])
-    assert "recovery p99" in recovering.problems(found, RECOVERY, LEASE)
+    assert "recovery p99" in recovery_times.problems(found, RECOVERY, LEASE)
 
 
 @pytest.mark.parametrize(
@@ -61,15 +61,17 @@ def test_what_is_struck_again_is_measured_from_its_own_death_and_bounded():
     found = recoveries([Loss(0.0, 10.5, 31.0, 3)], [0.0, 12.0, 30.0], LEASE)
     assert found.again == [31.0]
     fast = Recoveries(once=[11.0] * 20, again=found.again)
-    assert recovering.problems(fast, RECOVERY, LEASE) == {"recovery of what was struck again": 31.0}
+    assert recovery_times.problems(fast, RECOVERY, LEASE) == {
+        "recovery of what was struck again": 31.0
+    }
 
 
 def test_not_too_many_may_be_struck_again():
     just = Recoveries(once=[11.0] * 20, again=[15.0] * 10)
-    assert recovering.problems(just, RECOVERY, LEASE) == {}
-    assert recovering.measured(just)["struck_again_share"] == 0.33
+    assert recovery_times.problems(just, RECOVERY, LEASE) == {}
+    assert recovery_times.measured(just)["struck_again_share"] == 0.33
     more = Recoveries(once=[11.0] * 20, again=[15.0] * 11)
-    assert list(recovering.problems(more, RECOVERY, LEASE)) == [
+    assert list(recovery_times.problems(more, RECOVERY, LEASE)) == [
         "too many are said to be struck again"
     ]
 
@@ -77,16 +79,16 @@ def test_not_too_many_may_be_struck_again():
 def test_a_row_says_where_the_time_of_its_slowest_recovery_went():
     losses = [Loss(0.0, 11.5, 12.25, 1), Loss(0.0, 10.0, 10.5, 1)]
     found = replace(recoveries(losses, [0.0], LEASE), watchdog=1.25)
-    assert recovering.measured(found) == {
+    assert recovery_times.measured(found) == {
         "slowest_till_recorded_s": 11.5,
         "slowest_till_claimed_s": 0.75,
         "watchdog_late_s": 1.25,
     }
-    assert recovering.measured(Recoveries()) == {}
+    assert recovery_times.measured(Recoveries()) == {}
 
 
 def test_no_recovery_at_all_is_no_quick_one():
-    assert recovering.problems(Recoveries(), RECOVERY, LEASE)
+    assert recovery_times.problems(Recoveries(), RECOVERY, LEASE)
 
 
 # -- hangs -----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.database.feed import LOOKS, PAUSES, PREPARED, Horizon
+from orchestrator.database.events.transition_feed import LOOKS, PAUSES, PREPARED, Horizon
 
 
 class Looks:
@@ -25,7 +25,7 @@ class Looks:
         rows = self.all(sql, params)
         return rows[0] if rows else None
 
-    def last(self, sql: str, params: Any = (), then: str = "") -> list[tuple[Any, ...]]:
+    def commit_with(self, sql: str, params: Any = (), then: str = "") -> list[tuple[Any, ...]]:
         return self.all(then, params)
 
 

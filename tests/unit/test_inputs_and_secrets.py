@@ -11,19 +11,19 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.calls import CallContext, perform
-from orchestrator.core.authored import authored
-from orchestrator.core.faults import Fault
-from orchestrator.core.values import Status
+from orchestrator.core.document_arguments import authored
+from orchestrator.core.dsl_errors import Fault
+from orchestrator.core.model import Status
 from orchestrator.document import InvalidDocument, load
-from orchestrator.document.targets import refusal
+from orchestrator.document.allowed_tasks import refusal
 from orchestrator.errors import WorkflowError
-from orchestrator.execution.arguments import plain_arguments
+from orchestrator.execution.step.task_arguments import constant_arguments
 from orchestrator.expressions import Evaluator
-from orchestrator.outbound import Outbound
-from orchestrator.state_manager import Work
+from orchestrator.outbound import OutboundClient
+from orchestrator.state_manager import ClaimedAttempt
 from tests.support.documents import doc
-from tests.support.stub import Answer, Stub
-from tests.support.world import World
+from tests.support.http_stub import Answer, Stub
+from tests.support.in_memory_instances import World
 
 EVIL = "${ .evil }"
 #: A name that selects a secret or an authentication is not evaluated at all.
@@ -155,7 +155,7 @@ def evaluator() -> Iterator[Evaluator]:
 
 def context_for(evaluator: Evaluator, input: Any) -> CallContext:
     return CallContext(
-        Outbound(allow=["127.0.0.0/8"]),
+        OutboundClient(allow=["127.0.0.0/8"]),
         evaluator.evaluate,
         input=input,
         authentications=USE["authentications"],
@@ -334,4 +334,4 @@ def test_a_claimed_attempt_of_such_a_task_is_not_run(name: str, explicit: bool |
         call = {"kind": "celery", "deferred": True, "explicit": explicit, "with": given}
     work = SimpleNamespace(call=call, attempt=SimpleNamespace(task=name))
     with pytest.raises(WorkflowError, match="no document can call"):
-        plain_arguments(cast("Work", work))
+        constant_arguments(cast("ClaimedAttempt", work))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from orchestrator import names
-from orchestrator.database.driver_errors import OURS
-from orchestrator.database.tables import metadata
+from orchestrator import message_names
+from orchestrator.database.connection.driver_errors import OURS
+from orchestrator.database.schema.tables import metadata
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "interfaces" / "internal.md").read_text(encoding="utf-8")
@@ -20,12 +20,17 @@ def told(pattern: str) -> set[str]:
 
 
 def test_the_messages():
-    for name in (names.ADVANCE, names.MATCH, names.CALL, names.HEADER):
+    for name in (
+        message_names.ADVANCE,
+        message_names.MATCH,
+        message_names.CALL,
+        message_names.HEADER,
+    ):
         assert f"`{name}`" in PAGE
 
 
 def test_the_functions_of_postgres():
-    scripts = (ROOT / "orchestrator/database/migrations/sql").glob("*.sql")
+    scripts = (ROOT / "orchestrator/database/schema/functions").glob("*.sql")
     assert told(r"orchestrator\.\w+") == {f"orchestrator.{script.stem}" for script in scripts}
 
 

@@ -13,15 +13,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.metrics import Meter, Meters
 from orchestrator.metrics import catalog as metrics
-from orchestrator.metrics.exposition import families, written
-from orchestrator.metrics.meter import OTHER
+from orchestrator.metrics.exposition import exposition_text, families
+from orchestrator.metrics.meter import OVERFLOW
 
 DONE = ("shop", "order", "completed")
 
 
 def samples(series) -> dict[tuple[str, tuple[str, ...]], float]:
     """What a scraper reads: values by name and the labels' values, those sorted by name."""
-    text, _ = written(families(series), None)
+    text, _ = exposition_text(families(series), None)
     return {
         (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text.decode())
@@ -101,7 +101,7 @@ def test_too_many_names_are_counted_as_others():
         key: value for key, value in found.items() if key[0] == "orchestrator_steps_ended_total"
     }
     assert sum(ended.values()) == 5000
-    assert ended["orchestrator_steps_ended_total", (OTHER, OTHER, OTHER)] > 0
+    assert ended["orchestrator_steps_ended_total", (OVERFLOW, OVERFLOW, OVERFLOW)] > 0
     counts = [
         v for (name, _), v in found.items() if name.endswith("attempt_duration_seconds_count")
     ]

@@ -19,13 +19,13 @@ from orchestrator.outbound import (
     Confined,
     InvalidRequest,
     NoAddress,
-    Outbound,
+    OutboundClient,
     Refused,
     TimedOut,
     Unreachable,
 )
-from orchestrator.outbound.guard import Guard
-from tests.support.stub import CA, Answer, Request, Stub
+from orchestrator.outbound.address_guard import Guard
+from tests.support.http_stub import CA, Answer, Request, Stub
 
 LOCAL = ["127.0.0.0/8", "::1/128"]
 
@@ -124,14 +124,14 @@ NOWHERE = [
 @pytest.mark.parametrize("url", NOWHERE)
 def test_a_url_without_a_host_is_no_refusal(spy: Spy, url: str) -> None:
     with pytest.raises(NoAddress, match="names no host"):
-        Outbound(allow=LOCAL).send("GET", url)
+        OutboundClient(allow=LOCAL).send("GET", url)
     assert not spy.addresses
 
 
 @pytest.mark.parametrize("url", REFUSED)
 def test_refused(spy: Spy, url: str) -> None:
     with pytest.raises((Refused, InvalidRequest)):
-        Outbound().send("GET", url)
+        OutboundClient().send("GET", url)
     assert spy.addresses == []
 
 
@@ -168,11 +168,11 @@ def test_a_setting_opens_networks(networks: list[str], address: str, found: bool
 )
 def test_settings_that_cannot_be_read(arguments: dict[str, list[str]]) -> None:
     with pytest.raises(ConfigurationError):
-        Outbound(**arguments)  # type: ignore[arg-type]
+        OutboundClient(**arguments)  # type: ignore[arg-type]
 
 
 def test_every_address_of_a_name_is_checked(spy: Spy) -> None:
-    outbound = Outbound(lookup=lambda host, port: ["93.184.215.14", "10.0.0.1"])
+    outbound = OutboundClient(lookup=lambda host, port: ["93.184.215.14", "10.0.0.1"])
     with pytest.raises(Refused, match=r"10\.0\.0\.1.*ORCHESTRATOR_OUTBOUND_ALLOW"):
         outbound.send("GET", "http://example.com/")
     assert spy.addresses == []
@@ -181,7 +181,7 @@ def test_every_address_of_a_name_is_checked(spy: Spy) -> None:
 def test_the_address_that_was_checked_is_connected_to(spy: Spy, stub: Stub) -> None:
     """A name server that changes its answer is asked once for each connection."""
     answers = iter([["127.0.0.1"], ["169.254.169.254"]])
-    outbound = Outbound(allow=LOCAL, lookup=lambda host, port: next(answers))
+    outbound = OutboundClient(allow=LOCAL, lookup=lambda host, port: next(answers))
     assert outbound.send("GET", f"http://rebind.example:{stub.port}/").status == 200
     assert spy.addresses == ["127.0.0.1"]
     with pytest.raises(Refused):
@@ -190,7 +190,7 @@ def test_the_address_that_was_checked_is_connected_to(spy: Spy, stub: Stub) -> N
 
 
 def test_the_next_address_is_tried(spy: Spy, stub: Stub) -> None:
-    outbound = Outbound(allow=LOCAL, lookup=lambda host, port: ["127.0.0.9", "127.0.0.1"])
+    outbound = OutboundClient(allow=LOCAL, lookup=lambda host, port: ["127.0.0.9", "127.0.0.1"])
     assert outbound.send("GET", f"http://two.example:{stub.port}/").status == 200
     assert spy.addresses == ["127.0.0.9", "127.0.0.1"]
 
@@ -200,23 +200,25 @@ def test_a_proxy_of_the_environment_is_not_used(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.3:3128")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.3:3128")
-    assert Outbound(allow=LOCAL).send("GET", stub.url).status == 200
+    assert OutboundClient(allow=LOCAL).send("GET", stub.url).status == 200
     assert spy.addresses == ["127.0.0.1"]
 
 
 def test_a_name_has_a_fixed_address_and_an_own_authority() -> None:
     with Stub(echo, tls=True) as stub:
         fixed = [f"petstore.swagger.io:443:127.0.0.1:{stub.port}"]
-        response = Outbound(resolve=fixed, ca=CA).send("GET", "https://petstore.swagger.io/v2/pet")
+        response = OutboundClient(resolve=fixed, ca=CA).send(
+            "GET", "https://petstore.swagger.io/v2/pet"
+        )
         assert response.status == 200
         assert stub.requests[0].headers["host"] == "petstore.swagger.io"
         with pytest.raises(Unreachable, match="certificate"):
-            Outbound(resolve=fixed).send("GET", "https://petstore.swagger.io/")
+            OutboundClient(resolve=fixed).send("GET", "https://petstore.swagger.io/")
         wrong = [f"elsewhere.org:443:127.0.0.1:{stub.port}"]
         with pytest.raises(Unreachable, match="certificate"):
-            Outbound(resolve=wrong, ca=CA).send("GET", "https://elsewhere.org/")
+            OutboundClient(resolve=wrong, ca=CA).send("GET", "https://elsewhere.org/")
         with pytest.raises(Refused):
-            Outbound(resolve=fixed, ca=CA).send("GET", f"https://localhost:{stub.port}/")
+            OutboundClient(resolve=fixed, ca=CA).send("GET", f"https://localhost:{stub.port}/")
 
 
 def redirect_to(*locations: str) -> Callable[[Request], Answer]:
@@ -244,14 +246,14 @@ def redirect_to(*locations: str) -> Callable[[Request], Answer]:
 def test_a_redirect_is_no_way_in(spy: Spy, location: str) -> None:
     with Stub(redirect_to(location)) as stub:
         with pytest.raises(Refused):
-            Outbound(allow=["127.0.0.0/8"]).send("GET", stub.url, redirects=True)
+            OutboundClient(allow=["127.0.0.0/8"]).send("GET", stub.url, redirects=True)
         assert set(spy.addresses) == {"127.0.0.1"}
         assert len(stub.requests) == 1
 
 
 def test_redirects_are_followed_only_when_asked_for() -> None:
     with Stub(redirect_to("/1", "/2?x=1")) as stub:
-        outbound = Outbound(allow=LOCAL)
+        outbound = OutboundClient(allow=LOCAL)
         assert outbound.send("GET", stub.url).status == 302
         response = outbound.send("GET", stub.url, redirects=True)
         assert response.status == 200
@@ -260,7 +262,7 @@ def test_redirects_are_followed_only_when_asked_for() -> None:
 
 def test_credentials_stay_with_their_host() -> None:
     with Stub(echo) as other, Stub(redirect_to(f"http://127.0.0.1:{other.port}/9")) as stub:
-        outbound = Outbound(allow=LOCAL)
+        outbound = OutboundClient(allow=LOCAL)
         outbound.send("GET", stub.url, headers=[("Authorization", "Bearer x")], redirects=True)
         assert stub.requests[0].headers["authorization"] == "Bearer x"
         assert "authorization" not in other.requests[0].headers
@@ -278,7 +280,7 @@ def test_what_is_confined_stays_with_its_origin_for_good(name: str) -> None:
     confined = Confined(frozenset({"X-Api-Key"}))
     with Stub(handle) as first, Stub(handle) as other:
         ways |= {"/a": "/b", "/b": f"{other.url}/c", "/c": f"{first.url}/d"}
-        Outbound(allow=LOCAL).send(
+        OutboundClient(allow=LOCAL).send(
             "GET",
             f"{first.url}/a",
             headers=[(name, "s3cret"), ("X-Trace", "t")],
@@ -296,7 +298,7 @@ def test_what_is_confined_stays_with_its_origin_for_good(name: str) -> None:
 def test_credentials_do_not_change_to_another_scheme_of_their_host() -> None:
     with Stub(echo, tls=True) as secure, Stub(redirect_to(f"{secure.url}/9")) as plain:
         headers = [("Authorization", "Bearer x")]
-        Outbound(allow=LOCAL, ca=CA).send("GET", plain.url, headers=headers, redirects=True)
+        OutboundClient(allow=LOCAL, ca=CA).send("GET", plain.url, headers=headers, redirects=True)
         assert "authorization" not in secure.requests[0].headers
 
 
@@ -307,7 +309,7 @@ def test_a_confined_body_goes_to_no_other_origin(status: int, method: str) -> No
         return Answer(status, headers={"Location": location})
 
     with Stub(echo) as other, Stub(redirect) as stub:
-        outbound, body = Outbound(allow=LOCAL), b"s3cret"
+        outbound, body = OutboundClient(allow=LOCAL), b"s3cret"
         with pytest.raises(Refused, match="body made with secrets"):
             outbound.send(
                 method, stub.url, content=body, redirects=True, confined=Confined(body=True)
@@ -321,7 +323,7 @@ def test_a_confined_body_goes_to_no_other_origin(status: int, method: str) -> No
 def test_a_redirection_that_drops_a_confined_body_is_followed() -> None:
     with Stub(echo) as other, Stub(redirect_to(f"{other.url}/x")) as stub:
         confined = Confined(body=True)
-        Outbound(allow=LOCAL).send(
+        OutboundClient(allow=LOCAL).send(
             "POST", stub.url, content=b"s3cret", redirects=True, confined=confined
         )
         assert [(r.method, r.body) for r in other.requests] == [("GET", b"")]
@@ -329,7 +331,7 @@ def test_a_redirection_that_drops_a_confined_body_is_followed() -> None:
 
 def test_a_document_is_fetched_with_credentials_for_its_origin_alone() -> None:
     with Stub(echo) as other, Stub(redirect_to(f"{other.url}/x")) as stub:
-        Outbound(allow=LOCAL).fetch(stub.url, headers=[("X-Key", "s3cret")])
+        OutboundClient(allow=LOCAL).fetch(stub.url, headers=[("X-Key", "s3cret")])
         assert stub.requests[0].headers["x-key"] == "s3cret"
         assert "x-key" not in other.requests[0].headers
 
@@ -337,7 +339,7 @@ def test_a_document_is_fetched_with_credentials_for_its_origin_alone() -> None:
 def test_a_circle_of_redirects_ends() -> None:
     with Stub(lambda request: Answer(302, headers={"Location": "/"})) as stub:
         with pytest.raises(BadResponse, match="redirects"):
-            Outbound(allow=LOCAL, max_redirects=5).send("GET", stub.url, redirects=True)
+            OutboundClient(allow=LOCAL, max_redirects=5).send("GET", stub.url, redirects=True)
         assert len(stub.requests) == 6
 
 
@@ -368,7 +370,7 @@ def endless_headers(stream: Any) -> None:
 @pytest.mark.parametrize("raw", [endless, endless_headers])
 def test_an_endless_answer_is_cut(raw: Callable[[Any], None]) -> None:
     with Stub(lambda request: Answer(raw=raw)) as stub:
-        outbound = Outbound(allow=LOCAL, max_bytes=1_000_000)
+        outbound = OutboundClient(allow=LOCAL, max_bytes=1_000_000)
         with pytest.raises((BadResponse, Unreachable)):
             outbound.send("GET", stub.url)
 
@@ -378,9 +380,9 @@ def test_a_slow_answer_is_cut(raw: Callable[[Any], None]) -> None:
     with Stub(lambda request: Answer(raw=raw)) as stub:
         start = time.monotonic()
         with pytest.raises(TimedOut):
-            Outbound(allow=LOCAL, timeout=0.4).send("GET", stub.url)
+            OutboundClient(allow=LOCAL, timeout=0.4).send("GET", stub.url)
         with pytest.raises(TimedOut):
-            Outbound(allow=LOCAL).send("GET", stub.url, timeout=0.4)
+            OutboundClient(allow=LOCAL).send("GET", stub.url, timeout=0.4)
         assert time.monotonic() - start < 10
 
 
@@ -390,7 +392,7 @@ def test_a_slow_name_server_is_cut(spy: Spy) -> None:
         return ["127.0.0.1"]
 
     with pytest.raises(TimedOut):
-        Outbound(allow=LOCAL, lookup=lookup, timeout=0.2).send("GET", "http://slow.example/")
+        OutboundClient(allow=LOCAL, lookup=lookup, timeout=0.2).send("GET", "http://slow.example/")
     assert spy.addresses == []
 
 
@@ -402,7 +404,7 @@ def test_a_compressed_answer_is_read_and_a_bomb_is_not() -> None:
         return Answer(body=body, headers={"Content-Encoding": "gzip"})
 
     with Stub(handle) as stub:
-        outbound = Outbound(allow=LOCAL, max_bytes=1_000_000)
+        outbound = OutboundClient(allow=LOCAL, max_bytes=1_000_000)
         assert outbound.send("GET", stub.url).content == b"hello"
         with pytest.raises(BadResponse, match="larger"):
             outbound.send("GET", f"{stub.url}/bomb")
@@ -416,7 +418,7 @@ def test_a_compressed_answer_that_was_cut_off_is_none(compress: Callable[[bytes]
         return Answer(body=whole[: int(request.path[1:])], headers={"Content-Encoding": "gzip"})
 
     with Stub(handle) as stub:
-        outbound = Outbound(allow=LOCAL)
+        outbound = OutboundClient(allow=LOCAL)
         for length in (1, 5, len(whole) // 2, len(whole) - 1):
             with pytest.raises(BadResponse, match="cut off"):
                 outbound.send("GET", f"{stub.url}/{length}")
@@ -439,7 +441,7 @@ def test_every_member_of_a_compressed_answer_is_read() -> None:
         return Answer(body=bodies[request.path], headers={"Content-Encoding": "gzip"})
 
     with Stub(handle) as stub:
-        outbound = Outbound(allow=LOCAL, max_bytes=1_000_000)
+        outbound = OutboundClient(allow=LOCAL, max_bytes=1_000_000)
         assert outbound.send("GET", f"{stub.url}/two").content == b"one two"
         many = outbound.send("GET", f"{stub.url}/many").content
         assert many == bytes(n % 256 for n in range(9_000))
@@ -464,7 +466,7 @@ def test_every_member_of_a_compressed_answer_is_read() -> None:
 )
 def test_headers_that_are_none(spy: Spy, stub: Stub, headers: list[tuple[str, str]]) -> None:
     with pytest.raises(InvalidRequest):
-        Outbound(allow=LOCAL).send("GET", stub.url, headers=headers)
+        OutboundClient(allow=LOCAL).send("GET", stub.url, headers=headers)
     assert spy.addresses == []
 
 
@@ -474,12 +476,12 @@ def test_headers_that_are_none(spy: Spy, stub: Stub, headers: list[tuple[str, st
 )
 def test_requests_that_are_none(spy: Spy, stub: Stub, method: str, path: str) -> None:
     with pytest.raises(InvalidRequest):
-        Outbound(allow=LOCAL).send(method, f"{stub.url}{path}")
+        OutboundClient(allow=LOCAL).send(method, f"{stub.url}{path}")
     assert spy.addresses == []
 
 
 def test_what_is_sent(stub: Stub) -> None:
-    response = Outbound(allow=LOCAL).send(
+    response = OutboundClient(allow=LOCAL).send(
         "post",
         f"{stub.url}/a%2Fb/é?x=1",
         headers=[("X-Name", "Zoë")],
@@ -503,7 +505,7 @@ def test_digest_authentication_answers_the_challenge() -> None:
 
     with Stub(handle) as stub:
         auth = httpx2.DigestAuth("user", "password")
-        assert Outbound(allow=LOCAL).send("GET", stub.url, auth=auth).status == 200
+        assert OutboundClient(allow=LOCAL).send("GET", stub.url, auth=auth).status == 200
         assert 'username="user"' in stub.requests[1].headers["authorization"]
 
 
@@ -511,13 +513,13 @@ def test_a_closed_port_and_an_unknown_name() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         with pytest.raises(Unreachable):
-            Outbound(allow=LOCAL).send("GET", f"http://127.0.0.1:{free.getsockname()[1]}/")
+            OutboundClient(allow=LOCAL).send("GET", f"http://127.0.0.1:{free.getsockname()[1]}/")
 
     def lookup(host: str, port: int) -> list[str]:
         raise socket.gaierror(-2, "Name or service not known")
 
     with pytest.raises(Unreachable, match="not known"):
-        Outbound(lookup=lookup).send("GET", "http://nobody.example/")
+        OutboundClient(lookup=lookup).send("GET", "http://nobody.example/")
 
 
 def test_documents_are_fetched_once_a_minute() -> None:
@@ -525,7 +527,7 @@ def test_documents_are_fetched_once_a_minute() -> None:
         return echo(request) if request.path != "/missing" else Answer(404)
 
     with Stub(handle) as stub:
-        outbound = Outbound(allow=LOCAL)
+        outbound = OutboundClient(allow=LOCAL)
         for _ in range(3):
             assert outbound.fetch(f"{stub.url}/a").status == 200
             assert outbound.fetch(f"{stub.url}/a", headers=[("X-Key", "1")]).status == 200

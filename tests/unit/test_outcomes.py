@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.values import AttemptState
-from orchestrator.execution.outcomes import returned
+from orchestrator.core.model import AttemptState
+from orchestrator.execution.step.task_outcome import end_of_return
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Broken:
     ],
 )
 def test_what_cannot_be_kept_says_that_the_work_was_done(value: Any, data: Any) -> None:
-    end = returned("a", value, 100)
+    end = end_of_return("a", value, 100)
     assert (end.state, end.unknown, end.output) == (AttemptState.FAILED, True, None)
     assert end.error["detail"].startswith("the task has done its work and returned, but ")
     assert end.error.get("data") == data

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from orchestrator.errors import ConfigurationError
-from orchestrator.execution.probes import Probes
+from orchestrator.execution.probe_server import Probes
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
 
@@ -66,7 +66,7 @@ def test_a_port_that_is_taken_is_refused_by_name(probes: Probes) -> None:
 def test_a_child_does_not_keep_the_port(probes: Probes) -> None:
     child = os.fork()
     if not child:
-        probes.forget()
+        probes.detach()
         os._exit(0 if probes._server.socket.fileno() == -1 else 1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0

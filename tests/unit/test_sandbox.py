@@ -25,7 +25,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def ask(sandbox: Sandbox, program: str, data: bytes = b"[null]") -> bytes | None:
-    return sandbox.ask(f".[0] | ({program}) | tojson".encode(), data)
+    return sandbox.evaluate(f".[0] | ({program}) | tojson".encode(), data)
 
 
 def child_of(sandbox: Sandbox) -> psutil.Process:
@@ -61,9 +61,9 @@ def test_without_the_rules_it_still_finds_nothing(sandbox: Sandbox) -> None:
     with pytest.raises(ExpressionError):
         ask(sandbox, "input")
     with pytest.raises(ExpressionError):
-        sandbox.ask(b'import "/etc/passwd" as $p; $p', b"[null]")
+        sandbox.evaluate(b'import "/etc/passwd" as $p; $p', b"[null]")
     with pytest.raises(ExpressionError):
-        sandbox.ask(b'import "passwd" as $p {search: "/etc"}; $p', b"[null]")
+        sandbox.evaluate(b'import "passwd" as $p {search: "/etc"}; $p', b"[null]")
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGUSR1", "SIGILL"])

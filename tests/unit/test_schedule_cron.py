@@ -15,8 +15,8 @@ from cronsim import CronSim
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.scheduler.cron import Cron, InvalidCron, Missing, Repeated
-from orchestrator.scheduler.recurrence import following, preceding
+from orchestrator.scheduler.schedules.cron import Cron, InvalidCron, Missing, Repeated
+from orchestrator.scheduler.schedules.recurrence import following, preceding
 
 MINUTE = timedelta(minutes=1)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.document import load
-from orchestrator.scheduler.policy import plans
+from orchestrator.scheduler.schedules.policy_options import plans
 
 PAGE = Path(__file__).parents[2] / "docs" / "implementation" / "scheduling.md"
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)

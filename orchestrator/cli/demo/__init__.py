@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from orchestrator.cli.demo import expectations
+from orchestrator.cli.demo.demo_orders import run_orders
 from orchestrator.cli.demo.expectations import Check
-from orchestrator.cli.demo.performance import perform
 from orchestrator.cli.demo.shop import find_project
-from orchestrator.cli.dev import ToldToStop, reporter, until_told_to_stop
-from orchestrator.cli.exits import Exit, Failure, leave
+from orchestrator.cli.dev.dev_command import StopRequested, reporter, until_stopped
+from orchestrator.cli.dev.local_stack import LocalStack, Plan
+from orchestrator.cli.exit_codes import Exit, Failure, exit_with
 from orchestrator.cli.options import PORT
 from orchestrator.cli.output import progress_console, stdout_console
-from orchestrator.cli.stack import Plan, Stack
-from orchestrator.processes import ProcessFailed
+from orchestrator.embedded.supervisor import ProcessFailed
 
 #: The shortest lease: how long the killed worker's step waits for somebody else.
 _LEASE = "2"
@@ -45,11 +45,11 @@ def demo(keep: bool, data: Path, port: int) -> None:
     Exits 0 only if everything ended as it must.
     """
     console = stdout_console()
-    stack = Stack(_plan(data, port, flower=keep), reporter(progress_console()))
+    stack = LocalStack(_plan(data, port, flower=keep), reporter(progress_console()))
     checks: list[Check] = []
     try:
-        with until_told_to_stop(), stack:
-            checks += perform(stack, console)
+        with until_stopped(), stack:
+            checks += run_orders(stack, console)
             if keep:
                 _verdict(checks, console)
                 console.print(f"The API: {stack.api_url}")
@@ -58,11 +58,11 @@ def demo(keep: bool, data: Path, port: int) -> None:
                 threading.Event().wait()
     except ProcessFailed as error:
         raise Failure(str(error), Exit.UNREACHABLE) from error
-    except ToldToStop:
-        leave(Exit.COMPLETED if keep and all(c.holds for c in checks) else Exit.CANCELLED)
+    except StopRequested:
+        exit_with(Exit.COMPLETED if keep and all(c.holds for c in checks) else Exit.CANCELLED)
     checks.append(expectations.that_none_is_left(stack.alive()))
     _verdict(checks, console)
-    leave(Exit.COMPLETED if all(check.holds for check in checks) else Exit.FAULTED)
+    exit_with(Exit.COMPLETED if all(check.holds for check in checks) else Exit.FAULTED)
 
 
 def _plan(data: Path, port: int, flower: bool) -> Plan:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.exits import Failure
+from orchestrator.cli.exit_codes import Failure
 
 Row = dict[str, Any]
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from orchestrator.cli.demo.shop import Row
-from orchestrator.cli.story import Names, facts_of, names_of
+from orchestrator.cli.views.history_lines import Names, facts_of, names_of
 from orchestrator.client import Step
 
 _STYLES = (

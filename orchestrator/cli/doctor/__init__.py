@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from orchestrator.cli.exits import Exit, leave
+from orchestrator.cli.exit_codes import Exit, exit_with
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import progress_console, stdout_console
-from orchestrator.cli.terminal import command
+from orchestrator.cli.terminal_text import command
 from orchestrator.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from orchestrator.cli.doctor.installation import Finding
-    from orchestrator.cli.doctor.kinds import Kind
-    from orchestrator.cli.doctor.ward import Ward
-    from orchestrator.database.ailments import Row
+    from orchestrator.cli.doctor.examination import Examination
+    from orchestrator.cli.doctor.inconsistencies import Inconsistency
+    from orchestrator.cli.doctor.installation_checks import Finding
+    from orchestrator.database.operations.consistency_checks import Row
 
 _COLOURS = {"ok": "green", "note": "dim", "mended": "green"}
 
@@ -50,7 +50,7 @@ def doctor(shared: Shared, repair: bool, data: Path) -> None:
     Exits 0 if all is well, 5 if something that is needed does not answer, 1 if something else
     is wrong that was not mended.
     """
-    from orchestrator.cli.doctor.installation import look
+    from orchestrator.cli.doctor.installation_checks import look
 
     settings = _settings(data)
     findings = list(look(shared, settings))
@@ -62,8 +62,8 @@ def doctor(shared: Shared, repair: bool, data: Path) -> None:
         shared.printer.rows([dataclasses.asdict(each) for each in findings], ())
     states = {each.state for each in findings}
     if "failed" in states:
-        leave(Exit.UNREACHABLE)
-    leave(Exit.FAULTED if states & {"found", "left"} else Exit.COMPLETED)
+        exit_with(Exit.UNREACHABLE)
+    exit_with(Exit.FAULTED if states & {"found", "left"} else Exit.COMPLETED)
 
 
 def _show(findings: list[Finding]) -> None:
@@ -99,12 +99,12 @@ def _settings(data: Path) -> Settings:
 
 
 def _ailments(settings: Settings, repair: bool, table: bool) -> Iterator[Finding]:
-    from orchestrator.cli.doctor import processes
-    from orchestrator.cli.doctor.kinds import KINDS
-    from orchestrator.cli.doctor.ward import ward
+    from orchestrator.cli.doctor import process_checks
+    from orchestrator.cli.doctor.examination import examination
+    from orchestrator.cli.doctor.inconsistencies import KINDS
 
-    with ward(settings) as looking:
-        yield from processes.look(looking)
+    with examination(settings) as looking:
+        yield from process_checks.look(looking)
         for kind in KINDS:
             rows = kind.find(looking)
             shown = rows[:_MOST_SHOWN] if table else rows
@@ -112,9 +112,9 @@ def _ailments(settings: Settings, repair: bool, table: bool) -> Iterator[Finding
 
 
 def _told(
-    looking: Ward, kind: Kind, rows: list[Row], shown: list[Row], repair: bool
+    looking: Examination, kind: Inconsistency, rows: list[Row], shown: list[Row], repair: bool
 ) -> Iterator[Finding]:
-    left = _mended(looking, kind, rows) if repair and rows and kind.mend else rows
+    left = _mended(looking, kind, rows) if repair and rows and kind.repair else rows
     keys = {(row.subject, row.step) for row in left}
     for row in shown:
         state = "mended"
@@ -130,22 +130,22 @@ def _told(
         )
 
 
-def _mended(looking: Ward, kind: Kind, rows: list[Row]) -> list[Row]:
+def _mended(looking: Examination, kind: Inconsistency, rows: list[Row]) -> list[Row]:
     """Mend the rows; those that are found once more are left."""
-    from orchestrator.cli.doctor.ward import settle
+    from orchestrator.cli.doctor.examination import still_inconsistent
 
-    assert kind.mend is not None  # noqa: S101  the caller looks
-    kind.mend(looking, rows)
-    return settle(looking, kind.find, rows)
+    assert kind.repair is not None  # noqa: S101  the caller looks
+    kind.repair(looking, rows)
+    return still_inconsistent(looking, kind.find, rows)
 
 
-def _finding(kind: Kind, row: Row, state: str) -> Finding:
-    from orchestrator.cli.doctor.installation import Finding
+def _finding(kind: Inconsistency, row: Row, state: str) -> Finding:
+    from orchestrator.cli.doctor.installation_checks import Finding
 
     told = {"instance": row.instance, "subject": row.subject, "step": row.step, **row.about}
     advice = command(kind.advice, told) if kind.advice else None
-    if state == "found" and kind.mend is not None:
-        advice = "; ".join(filter(None, (f"--repair: {kind.remedy}", advice)))
+    if state == "found" and kind.repair is not None:
+        advice = "; ".join(filter(None, (f"--repair: {kind.repair_text}", advice)))
     if state == "mended":
-        advice = kind.remedy
-    return Finding(kind.name, kind.tell(row), advice, state, row.instance, row.step)
+        advice = kind.repair_text
+    return Finding(kind.name, kind.message_for(row), advice, state, row.instance, row.step)

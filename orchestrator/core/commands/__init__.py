@@ -12,44 +12,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from orchestrator.core.commands import asking
-from orchestrator.core.commands.mending import mend
-from orchestrator.core.commands.pausing import resume, suspend
-from orchestrator.core.commands.refused import Refused
-from orchestrator.core.commands.repairing import skip
-from orchestrator.core.commands.stopping import abandon, cancel, terminate
-from orchestrator.core.commands.undoing import compensate, settle_letter
-from orchestrator.core.values import Json
-from orchestrator.core.work import Draft
+from orchestrator.core.commands import parent_retry
+from orchestrator.core.commands.cancellation import abandon, cancel, terminate
+from orchestrator.core.commands.manual_compensation import act_on_letter, compensate
+from orchestrator.core.commands.reconciliation import reconcile
+from orchestrator.core.commands.refusal import CommandRefused
+from orchestrator.core.commands.retry_and_skip import skip
+from orchestrator.core.commands.suspension import resume, suspend
+from orchestrator.core.model import Json
+from orchestrator.core.transition_draft import Draft
 
 COMMANDS: Mapping[str, Callable[[Draft, Mapping[str, Json]], None]] = {
     "cancel": cancel,
     "terminate": terminate,
     "suspend": suspend,
     "resume": resume,
-    "retry": asking.retry,
+    "retry": parent_retry.retry,
     "skip": skip,
     "compensate": compensate,
-    "compensation": settle_letter,
+    "compensation": act_on_letter,
     "abandon": abandon,
-    "mend": mend,
+    "mend": reconcile,
 }
 
-__all__ = ["COMMANDS", "Refused", "obey", "refuse"]
+__all__ = ["COMMANDS", "CommandRefused", "execute", "refuse"]
 
 
-def obey(draft: Draft, data: Mapping[str, Json]) -> None:
-    """Carry out the command that a stimulus brings. Raises `Refused`."""
+def execute(draft: Draft, data: Mapping[str, Json]) -> None:
+    """Carry out the command that a stimulus brings. Raises `CommandRefused`."""
     command = COMMANDS.get(str(data.get("command")))
     if command is None:
-        raise Refused(f"there is no command {data.get('command')!r}")
+        raise CommandRefused(f"there is no command {data.get('command')!r}")
     command(draft, data)
 
 
 def refuse(draft: Draft, data: Mapping[str, Json], reason: str) -> bool:
     """Whether somebody must be told that the command was refused: the parent whose retry it
     was. Then `draft`, in which nothing has been decided yet, tells it."""
-    if data.get("command") != "retry" or data.get("ask", 0) <= draft.root.recall("ask", 0):
+    if data.get("command") != "retry" or data.get("ask", 0) <= draft.root.get_state("ask", 0):
         return False
-    asking.refuse(draft, data, reason)
+    parent_retry.refuse(draft, data, reason)
     return True

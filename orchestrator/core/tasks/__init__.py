@@ -1,8 +1,9 @@
 """Every kind of task, one file each. Importing the package registers them all."""
 
-from orchestrator.core.kinds import KINDS
+from orchestrator.core.task_kinds import KINDS
 from orchestrator.core.tasks import (
     call,
+    child_compensation,
     do,
     emit,
     extension,
@@ -14,13 +15,13 @@ from orchestrator.core.tasks import (
     set,  # noqa: A004
     switch,
     try_,
-    undo,
     wait,
 )
 
 __all__ = [
     "KINDS",
     "call",
+    "child_compensation",
     "do",
     "emit",
     "extension",
@@ -32,6 +33,5 @@ __all__ = [
     "set",
     "switch",
     "try_",
-    "undo",
     "wait",
 ]

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.core import faults, flow
-from orchestrator.core.attempts import hand_off, hand_off_again
-from orchestrator.core.authored import authored
-from orchestrator.core.data import NOTHING, fill
-from orchestrator.core.kinds import Kind, register
-from orchestrator.core.nodes import Node
-from orchestrator.core.plans import Plan
-from orchestrator.core.templates import Template
-from orchestrator.core.values import ROOT, Json, TimerKind
-from orchestrator.core.variables import SECRETS, collect
-from orchestrator.core.work import Draft
+from orchestrator.core import control_flow, dsl_errors
+from orchestrator.core.attempts import create_attempt, retry_now
+from orchestrator.core.data_flow import NOTHING, render
+from orchestrator.core.document_arguments import authored
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.expression_template import Template
+from orchestrator.core.expression_variables import SECRETS, collect
+from orchestrator.core.model import ROOT, Json, TimerKind
+from orchestrator.core.task_kinds import TaskKind, register
+from orchestrator.core.task_plan import Plan
+from orchestrator.core.transition_draft import Draft
+from orchestrator.document.allowed_tasks import inner_tasks, is_reserved, refusal
 from orchestrator.document.model import escape
-from orchestrator.document.targets import inner_tasks, is_reserved, refusal
 
 #: Kinds of calls that a worker can carry out.
 BUILT_KINDS = frozenset({"celery", "http", "openapi"})
@@ -101,22 +101,26 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
     if call.kind == "function":
         return _enter_function(draft, node, call)
     if call.kind not in BUILT_KINDS:
-        raise faults.configuration(f"calls of the kind {plan.task.body['call']!r} are not built")
-    node.call, task = _asked(draft, node, call)
-    return hand_off(draft, node, task, _queue(draft, node, call), call.priority)
+        raise dsl_errors.configuration(
+            f"calls of the kind {plan.task.body['call']!r} are not built"
+        )
+    node.call, task = _call_request(draft, node, call)
+    return create_attempt(draft, node, task, _queue(draft, node, call), call.priority)
 
 
 def _queue(draft: Draft, node: Node, call: Call) -> str | None:
     """The queue that the task names; an `expression` fault where it is no queue's name."""
     if call.queue is None:
         return None
-    queue = fill(draft, node, call.queue, node.input)
+    queue = render(draft, node, call.queue, node.input)
     if not isinstance(queue, str) or not 0 < len(queue) <= MAX_QUEUE or not queue.isprintable():
-        raise faults.expression("the queue is no text of 1 to 255 characters that can be printed")
+        raise dsl_errors.expression(
+            "the queue is no text of 1 to 255 characters that can be printed"
+        )
     return queue
 
 
-def _asked(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json], str]:
+def _call_request(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json], str]:
     """`Step.call`, and the name of the Celery task that carries it out."""
     asked: dict[str, Any] = {"kind": call.kind}
     key = _key(draft, node)
@@ -125,15 +129,15 @@ def _asked(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json], str]:
     if call.deferred:
         asked.update(_unevaluated(draft, node, call))
     elif call.kind == "celery":
-        asked.update(celery_call(fill(draft, node, call.template, node.input), call.target))
+        asked.update(celery_call(render(draft, node, call.template, node.input), call.target))
     else:
         stored = draft.plan_of(node).task.body.get("with") or {}
-        asked["with"] = authored(stored, fill(draft, node, call.template, node.input))
+        asked["with"] = authored(stored, render(draft, node, call.template, node.input))
     if call.kind != "celery":
         return asked, CALL_TASK
-    task = call.target if call.task is None else fill(draft, node, call.task, node.input)
+    task = call.target if call.task is None else render(draft, node, call.task, node.input)
     if not isinstance(task, str) or not task:
-        raise faults.configuration("the call names no Celery task")
+        raise dsl_errors.configuration("the call names no Celery task")
     _refuse_reserved(draft, node, call, task, asked)
     return {**asked, "task": task}, task
 
@@ -153,19 +157,19 @@ def _refuse_reserved(
         if list(evaluated) != list(inner_tasks(args, kwargs)):
             refused = f"the inner task of '{task}' is not the one that the document names"
     if refused is not None:
-        raise faults.authorization(refused)
+        raise dsl_errors.authorization(refused)
 
 
 def celery_call(arguments: Json, target: str | None) -> dict[str, Json]:
     """The args and kwargs of a Celery call, from its evaluated ``with``. A task called by its
     name takes all of it as keyword arguments."""
     if not isinstance(arguments, dict):
-        raise faults.validation("the arguments of a call are no object")
+        raise dsl_errors.validation("the arguments of a call are no object")
     if target is not None:
         return {"args": [], "kwargs": arguments}
     args, kwargs = arguments.get("args") or [], arguments.get("kwargs") or {}
     if not isinstance(args, list) or not isinstance(kwargs, dict):
-        raise faults.validation("`args` is a list and `kwargs` an object")
+        raise dsl_errors.validation("`args` is a list and `kwargs` an object")
     return {"args": args, "kwargs": kwargs}
 
 
@@ -184,7 +188,7 @@ def _unevaluated(draft: Draft, node: Node, call: Call) -> dict[str, Json]:
 def _key(draft: Draft, node: Node) -> str | None:
     """The idempotency key of a call in a compensation: the same whenever the same step is
     undone, also when a person has it done again. Other calls are known by their steps."""
-    undoing = flow.in_compensation(draft, node)
+    undoing = control_flow.in_compensation(draft, node)
     if undoing is None:
         return None
     places: list[str] = []
@@ -198,12 +202,12 @@ def _key(draft: Draft, node: Node) -> str | None:
 
 def _enter_function(draft: Draft, node: Node, call: Call) -> None:
     _bound(draft, node)
-    arguments = fill(draft, node, call.template, node.input)
+    arguments = render(draft, node, call.template, node.input)
     node.open = 1
     task = draft.workflow.task(call.target or "")
-    if not flow.enter(draft, node.id, task, arguments):
+    if not control_flow.enter(draft, node.id, task, arguments):
         node.open = 0
-        flow.complete(draft, node, arguments)
+        control_flow.complete(draft, node, arguments)
 
 
 def _bound(draft: Draft, node: Node) -> None:
@@ -214,15 +218,18 @@ def _bound(draft: Draft, node: Node) -> None:
         at = draft.node(at.parent)
         depth += at.kind == "call"
     if depth >= MAX_FUNCTIONS:
-        raise faults.runtime(f"functions call one another more than {MAX_FUNCTIONS} levels deep")
+        raise dsl_errors.runtime(
+            f"functions call one another more than {MAX_FUNCTIONS} levels deep"
+        )
 
 
 def child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
     """The function has an output: it is the call's."""
     node.open = 0
-    flow.complete(draft, node, child.output)
+    control_flow.complete(draft, node, child.output)
 
 
 register(
-    "call", Kind(enter, child_completed=child_completed, timers={TimerKind.RETRY: hand_off_again})
+    "call",
+    TaskKind(enter, on_child_completed=child_completed, on_timer={TimerKind.RETRY: retry_now}),
 )

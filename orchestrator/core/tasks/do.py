@@ -6,12 +6,12 @@ from the task that has just completed.
 
 from __future__ import annotations
 
-from orchestrator.core.flow import begin_list, complete, proceed
-from orchestrator.core.kinds import Kind, register
-from orchestrator.core.nodes import Node
-from orchestrator.core.plans import Plan
-from orchestrator.core.values import Json
-from orchestrator.core.work import Draft
+from orchestrator.core.control_flow import begin_list, complete, proceed
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.model import Json
+from orchestrator.core.task_kinds import TaskKind, register
+from orchestrator.core.task_plan import Plan
+from orchestrator.core.transition_draft import Draft
 
 
 def enter(draft: Draft, node: Node, _: Plan) -> None:
@@ -37,4 +37,4 @@ def _end(draft: Draft, node: Node, output: Json) -> None:
     complete(draft, node, output)
 
 
-register("do", Kind(enter, go_on, child_completed))
+register("do", TaskKind(enter, go_on, child_completed))

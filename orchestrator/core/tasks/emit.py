@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from orchestrator.core import faults
-from orchestrator.core.cloud_events import InvalidEvent, checked
-from orchestrator.core.data import fill
-from orchestrator.core.flow import complete
-from orchestrator.core.kinds import Kind, register
-from orchestrator.core.nodes import Node
-from orchestrator.core.plans import Plan
-from orchestrator.core.templates import Template
-from orchestrator.core.values import Json
-from orchestrator.core.work import Draft
+from orchestrator.core import dsl_errors
+from orchestrator.core.cloud_event_validation import InvalidEvent, checked
+from orchestrator.core.control_flow import complete
+from orchestrator.core.data_flow import render
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.expression_template import Template
+from orchestrator.core.model import Json
+from orchestrator.core.task_kinds import TaskKind, register
+from orchestrator.core.task_plan import Plan
+from orchestrator.core.transition_draft import Draft
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
@@ -19,7 +19,7 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
     if plan.own is None:
         attributes = plan.task.body["emit"]["event"].get("with") or {}
         plan.own = Template(attributes, "emit.event.with", loose=plan.loose)
-    event = _event(draft, fill(draft, node, plan.own, node.input))
+    event = _event(draft, render(draft, node, plan.own, node.input))
     draft.emitted.append(event)
     complete(draft, node, event)
 
@@ -36,11 +36,11 @@ def _event(draft: Draft, given: dict[str, Json]) -> dict[str, Json]:
     }
     for name in ("id", "source", "type"):
         if not isinstance(event.get(name), str) or not event[name]:
-            raise faults.expression(f"the event's {name} is no text")
+            raise dsl_errors.expression(f"the event's {name} is no text")
     try:
         return checked(event)
     except InvalidEvent as error:
-        raise faults.validation(f"the event is no CloudEvent: {error}") from None
+        raise dsl_errors.validation(f"the event is no CloudEvent: {error}") from None
 
 
-register("emit", Kind(enter))
+register("emit", TaskKind(enter))

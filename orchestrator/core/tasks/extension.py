@@ -12,16 +12,23 @@ directive of the task once it has completed.
 
 from __future__ import annotations
 
-from orchestrator.core.flow import EXIT, begin_list, done, enter_bare, mark_completed, proceed
-from orchestrator.core.kinds import Kind, register
-from orchestrator.core.nodes import Node
-from orchestrator.core.plans import Extension, Plan
-from orchestrator.core.values import Json
-from orchestrator.core.work import Draft
+from orchestrator.core.control_flow import (
+    EXIT,
+    begin_list,
+    enter_bare,
+    mark_completed,
+    proceed,
+    push_completion,
+)
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.model import Json
+from orchestrator.core.task_kinds import TaskKind, register
+from orchestrator.core.task_plan import Extension, Plan
+from orchestrator.core.transition_draft import Draft
 
 
 def _applying(draft: Draft, node: Node) -> list[Extension]:
-    return [draft.plan.extensions[place] for place in node.recall("extensions")]
+    return [draft.plan.extensions[place] for place in node.get_state("extensions")]
 
 
 def enter(draft: Draft, node: Node, _: Plan) -> None:
@@ -42,7 +49,7 @@ def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> 
     """What comes after a task of an extension, or after the task itself."""
     place = _place(draft, node, child)
     if place is None:
-        node.remember(then=then)
+        node.set_state(then=then)
         return _after(draft, node, 0, child.output)
     if place[1] == "before" and then == EXIT:
         return _end(draft, node, child.output, draft.plan_of(node).then)
@@ -66,7 +73,7 @@ def _after(draft: Draft, node: Node, number: int, output: Json) -> None:
     for extension in _applying(draft, node)[number:]:
         if begin_list(draft, node.id, f"{extension.ref}/after", output):
             return
-    _end(draft, node, output, node.recall("then"))
+    _end(draft, node, output, node.get_state("then"))
 
 
 def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
@@ -74,7 +81,7 @@ def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
     node.open = 0
     node.output = output
     mark_completed(draft, node)
-    done(draft, node, then)
+    push_completion(draft, node, then)
 
 
-register("extension", Kind(enter, go_on, child_completed))
+register("extension", TaskKind(enter, go_on, child_completed))

@@ -14,16 +14,17 @@ after one has ended, and `begun`, how many there are if `while` has stopped the 
 
 from __future__ import annotations
 
-from orchestrator.core import faults
-from orchestrator.core.data import as_program, ask, fill, holds, kept
-from orchestrator.core.flow import begin_list, complete, proceed
-from orchestrator.core.joins import in_order, outputs
-from orchestrator.core.kinds import Kind, register
-from orchestrator.core.nodes import Node
-from orchestrator.core.plans import Plan
-from orchestrator.core.templates import Expression, Template
-from orchestrator.core.values import Chunk, Json
-from orchestrator.core.work import Draft
+from orchestrator.core import dsl_errors
+from orchestrator.core.control_flow import begin_list, complete, proceed
+from orchestrator.core.data_flow import as_program, evaluate_at, is_true, render
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.expression_evaluation import check_size
+from orchestrator.core.expression_template import Expression, Template
+from orchestrator.core.model import ItemChunk, Json
+from orchestrator.core.parallel_outputs import in_order, outputs
+from orchestrator.core.task_kinds import TaskKind, register
+from orchestrator.core.task_plan import Plan
+from orchestrator.core.transition_draft import Draft
 
 
 class Loop:
@@ -61,13 +62,13 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
     items = _items(draft, node, loop)
     if items is None:
         return complete(draft, node, node.input)
-    node.remember(count=len(items))
+    node.set_state(count=len(items))
     _store(draft, node, items)
     if loop.concurrency is None:
         node.open = 1
         return draft.push(node.id, {"at": 0})
-    node.open = _at_once(draft, node)
-    node.remember(next=node.open)
+    node.open = _initial_iterations(draft, node)
+    node.set_state(next=node.open)
     if node.open == 0:
         return complete(draft, node, [])
     return draft.push(node.id, {"from": 0})
@@ -76,26 +77,26 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
 def _items(draft: Draft, node: Node, loop: Loop) -> list[Json] | None:
     source = loop.items
     if isinstance(source, Expression):
-        items = ask(draft, node, source, node.input)
-        items = items if source.copies else kept(draft, items)
+        items = evaluate_at(draft, node, source, node.input)
+        items = items if source.only_copies else check_size(draft, items)
     else:
-        items = fill(draft, node, source, node.input)
+        items = render(draft, node, source, node.input)
     if items is not None and not isinstance(items, list):
-        raise faults.expression("`for.in` is no array")
+        raise dsl_errors.expression("`for.in` is no array")
     return items
 
 
 def _store(draft: Draft, node: Node, items: list[Json]) -> None:
     size = draft.limits.items
     if len(items) <= size:
-        node.remember(items=items)
+        node.set_state(items=items)
         return
     for start in range(0, len(items), size):
-        draft.chunks.append(Chunk(node.id, start, items[start : start + size]))
+        draft.chunks.append(ItemChunk(node.id, start, items[start : start + size]))
 
 
 def _item(draft: Draft, node: Node, index: int) -> Json:
-    few = node.recall("items")
+    few = node.get_state("items")
     if few is not None:
         return few[index]
     start = index - index % draft.limits.items
@@ -111,13 +112,13 @@ def go_on(draft: Draft, node: Node, data: Json) -> None:
     concurrency iteration ``from`` and the ones after it, or ``only`` one; with ``join`` all
     that had begun have ended."""
     if "join" in data:
-        return _one_ended(draft, node)
+        return _on_iteration_ended(draft, node)
     if "at" in data:
         of = data.get("of")
         raw = node.input if of is None else draft.node(of).output
         return _iterate(draft, node, data["at"], raw, of)
     index = data.get("from", data.get("only"))
-    if "from" in data and index + 1 < _at_once(draft, node):
+    if "from" in data and index + 1 < _initial_iterations(draft, node):
         draft.push(node.id, {"from": index + 1})
     return _begin_beside(draft, node, index)
 
@@ -126,7 +127,7 @@ def _begin(draft: Draft, node: Node, index: int, raw: Json) -> bool | None:
     """Begin an iteration. False: it has nothing to do. None: the loop's condition ends it."""
     loop = loop_of(draft.plan_of(node))
     scope = {loop.each: _item(draft, node, index), loop.at: index}
-    if loop.while_ is not None and not holds(draft, node, loop.while_, raw, scope):
+    if loop.while_ is not None and not is_true(draft, node, loop.while_, raw, scope):
         return None
     return begin_list(draft, node.id, node.ref + "/do", raw, scope, index)
 
@@ -139,12 +140,12 @@ def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> 
     if loop_of(draft.plan_of(node)).concurrency is None:
         _iterate(draft, node, index + 1, child.output, child.id)
     else:
-        _one_ended(draft, node)
+        _on_iteration_ended(draft, node)
 
 
 def _iterate(draft: Draft, node: Node, index: int, raw: Json, of: int | None) -> None:
     """One after the other: begin the first iteration from `index` on that has something to do."""
-    count = node.recall("count")
+    count = node.get_state("count")
     for tried in range(index, count):
         if tried - index >= draft.limits.tasks:
             return draft.push(node.id, {"at": tried, "of": of})
@@ -157,10 +158,10 @@ def _iterate(draft: Draft, node: Node, index: int, raw: Json, of: int | None) ->
     return complete(draft, node, raw)
 
 
-def _at_once(draft: Draft, node: Node) -> int:
+def _initial_iterations(draft: Draft, node: Node) -> int:
     """How many iterations are begun at first. Not `next`: that moves on with those that end."""
     concurrency = loop_of(draft.plan_of(node)).concurrency or 1
-    count: int = node.recall("count")
+    count: int = node.get_state("count")
     return min(concurrency, count)
 
 
@@ -172,23 +173,23 @@ def _begin_beside(draft: Draft, node: Node, index: int) -> None:
     if begun:
         return
     if begun is None:  # the loop ends before this iteration, those that run go on
-        last = min(index, node.recall("begun", index))
-        node.remember(begun=last, next=node.recall("count"))
-    _one_ended(draft, node)
+        last = min(index, node.get_state("begun", index))
+        node.set_state(begun=last, next=node.get_state("count"))
+    _on_iteration_ended(draft, node)
 
 
-def _one_ended(draft: Draft, node: Node) -> None:
+def _on_iteration_ended(draft: Draft, node: Node) -> None:
     """An iteration has ended: begin another, or join."""
-    following = node.recall("next")
-    if following < node.recall("count"):
-        node.remember(next=following + 1)
+    following = node.get_state("next")
+    if following < node.get_state("count"):
+        node.set_state(next=following + 1)
         return draft.push(node.id, {"only": following})
     node.open -= 1
     if node.open == 0:
         found = outputs(draft, node)
-        count = node.recall("begun", node.recall("count"))
+        count = node.get_state("begun", node.get_state("count"))
         complete(draft, node, in_order(draft, found, count, node))
     return None
 
 
-register("for", Kind(enter, go_on, child_completed))
+register("for", TaskKind(enter, go_on, child_completed))

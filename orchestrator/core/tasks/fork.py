@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.core import compensation, flow, settle
-from orchestrator.core.faults import standard
-from orchestrator.core.joins import in_order, outputs
-from orchestrator.core.kinds import Kind, register
-from orchestrator.core.nodes import Node
-from orchestrator.core.plans import Plan
-from orchestrator.core.values import Json
-from orchestrator.core.work import Draft
+from orchestrator.core import compensation, control_flow, withdrawal
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.dsl_errors import standard_error
+from orchestrator.core.model import Json
+from orchestrator.core.parallel_outputs import in_order, outputs
+from orchestrator.core.task_kinds import TaskKind, register
+from orchestrator.core.task_plan import Plan
+from orchestrator.core.transition_draft import Draft
 from orchestrator.document.model import TaskList
 
 #: The status of the error that a lost race is to the compensations: conflict.
@@ -39,7 +39,7 @@ def enter(draft: Draft, node: Node, _: Plan) -> None:
     """Begin the branches, one item of the agenda each; without any the output is empty."""
     node.open = len(_branches(draft, node))
     if node.open == 0:
-        return flow.complete(draft, node, None if _competes(draft, node) else [])
+        return control_flow.complete(draft, node, None if _competes(draft, node) else [])
     return draft.push(node.id, {"from": 0})
 
 
@@ -53,16 +53,16 @@ def go_on(draft: Draft, node: Node, data: Json) -> None:
     if "settled" in data:
         return _roll_back(draft, node)
     if "undo" in data:
-        return compensation.go_on(draft, node)
+        return compensation.undo_next(draft, node)
     if "undone" in data:
-        return flow.complete(draft, node, _output_of_winner(draft, node))
-    if node.recall("won") is not None:  # the rest of the branches are not begun any more
+        return control_flow.complete(draft, node, _output_of_winner(draft, node))
+    if node.get_state("won") is not None:  # the rest of the branches are not begun any more
         return None
     branches = _branches(draft, node)
     index = data.get("from", data.get("only"))
     if "from" in data and index + 1 < len(branches):
         draft.push(node.id, {"from": index + 1})
-    if not flow.enter(draft, node.id, branches[index], node.input, None, index):
+    if not control_flow.enter(draft, node.id, branches[index], node.input, None, index):
         _ended(draft, node, None, node.input, index)
     return None
 
@@ -70,7 +70,7 @@ def go_on(draft: Draft, node: Node, data: Json) -> None:
 def child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
     """A branch is done; its directive means nothing beyond its end. One that comes second in the
     same transition has lost."""
-    if node.recall("won") is not None:
+    if node.get_state("won") is not None:
         return
     _ended(draft, node, child, child.output, child.index)
 
@@ -78,7 +78,7 @@ def child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> Non
 def _ended(draft: Draft, node: Node, child: Node | None, output: Json, index: int | None) -> None:
     """A branch has an output (a skipped one its input, without a step)."""
     if _competes(draft, node):
-        return _won(draft, node, child, output, index)
+        return _on_first_success(draft, node, child, output, index)
     node.open -= 1
     return _join(draft, node) if node.open == 0 else None
 
@@ -86,40 +86,42 @@ def _ended(draft: Draft, node: Node, child: Node | None, output: Json, index: in
 def _join(draft: Draft, node: Node) -> None:
     node.open = 0
     count = len(_branches(draft, node))
-    flow.complete(draft, node, in_order(draft, outputs(draft, node), count, node))
+    control_flow.complete(draft, node, in_order(draft, outputs(draft, node), count, node))
 
 
-def _won(draft: Draft, node: Node, child: Node | None, output: Json, index: int | None) -> None:
+def _on_first_success(
+    draft: Draft, node: Node, child: Node | None, output: Json, index: int | None
+) -> None:
     rolls_back = draft.plan_of(node).task.metadata.get("rollback") is True
     flying = 0
     if node.open > 1 and _others_run(draft, node, child):
         settler = node.id if rolls_back else None
-        flying = settle.withdraw(draft, node.id, settler=settler)
+        flying = withdrawal.withdraw(draft, node.id, settler=settler)
     if not rolls_back:
         node.open = 0
-        return flow.complete(draft, node, output)
-    node.remember(won={"index": index, "step": None if child is None else child.id})
+        return control_flow.complete(draft, node, output)
+    node.set_state(won={"index": index, "step": None if child is None else child.id})
     node.open = flying
     return None if flying else _roll_back(draft, node)
 
 
 def _roll_back(draft: Draft, node: Node) -> None:
     """Undo what completed in the losing branches since the fork began."""
-    cause = {**standard("runtime", "another branch has won", LOST), "title": "Lost"}
+    cause = {**standard_error("runtime", "another branch has won", LOST), "title": "Lost"}
     compensation.roll_back(draft, node, cause, node.id)
 
 
 def _output_of_winner(draft: Draft, node: Node) -> Json:
-    step = node.recall("won")["step"]
+    step = node.get_state("won")["step"]
     return node.input if step is None else draft.node(step).output
 
 
 def resume(draft: Draft, node: Node) -> bool:
     """Whether a branch had won before the fork was stopped: then its rollback goes on."""
-    if node.recall("won") is None:
+    if node.get_state("won") is None:
         return False
     node.open = 1
-    draft.push(node.id, {"undo": True} if node.recall("undo") else {"settled": True})
+    draft.push(node.id, {"undo": True} if node.get_state("undo") else {"settled": True})
     return True
 
 
@@ -138,8 +140,8 @@ def catches(draft: Draft, node: Node, _: Node, __: Mapping[str, Json]) -> bool:
 def caught(draft: Draft, node: Node, child: Node, _: Mapping[str, Json], beside: bool) -> None:
     """One competitor fewer."""
     if beside:
-        settle.withdraw(draft, child.id)
+        withdrawal.withdraw(draft, child.id)
     node.open -= 1
 
 
-register("fork", Kind(enter, go_on, child_completed, catches, caught))
+register("fork", TaskKind(enter, go_on, child_completed, catches, caught))

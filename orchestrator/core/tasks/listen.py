@@ -32,18 +32,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.core import faults
-from orchestrator.core.data import NOTHING, ask, exported, holds, seconds, transformed
-from orchestrator.core.flow import begin_list, complete, proceed, prune
-from orchestrator.core.kinds import Faulted, Ignored, Kind, register
-from orchestrator.core.nodes import Node
-from orchestrator.core.plans import Plan
-from orchestrator.core.schemas import schema_of
-from orchestrator.core.sizes import too_large
-from orchestrator.core.templates import Expression, Template, transformation
-from orchestrator.core.values import Json, Listener, Status
-from orchestrator.core.variables import SECRETS, collect
-from orchestrator.core.work import Draft
+from orchestrator.core import dsl_errors
+from orchestrator.core.control_flow import begin_list, complete, proceed, prune
+from orchestrator.core.data_flow import (
+    NOTHING,
+    evaluate_at,
+    exported,
+    is_true,
+    seconds,
+    transformed,
+)
+from orchestrator.core.data_schema import schema_of
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.expression_template import Expression, Template, transformation
+from orchestrator.core.expression_variables import SECRETS, collect
+from orchestrator.core.model import Json, Listener, Status
+from orchestrator.core.payload_size import too_large
+from orchestrator.core.task_kinds import StepFaulted, StimulusIgnored, TaskKind, register
+from orchestrator.core.task_plan import Plan
+from orchestrator.core.transition_draft import Draft
 from orchestrator.expressions import is_expression
 
 MODES = ("one", "any", "all")
@@ -52,7 +59,7 @@ MODES = ("one", "any", "all")
 QUEUED = 16
 
 
-class Listening:
+class ListenPlan:
     """A `listen` task, read once."""
 
     __slots__ = (
@@ -137,11 +144,11 @@ def _correlations(filters: list[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def listening_of(plan: Plan) -> Listening:
+def listening_of(plan: Plan) -> ListenPlan:
     """What a listen task says."""
-    listening: Listening | None = plan.own
+    listening: ListenPlan | None = plan.own
     if listening is None:
-        listening = plan.own = Listening(plan)
+        listening = plan.own = ListenPlan(plan)
     return listening
 
 
@@ -154,13 +161,13 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
         name: _expected(draft, node, text) for name, text in listening.correlations.items()
     }
     if _correlates(listening):
-        draft.fact("workflow.correlation-started", node.id)
+        draft.add_fact("workflow.correlation-started", node.id)
     draft.set_status(node, Status.WAITING)
     return register_listener(draft, node, listening, correlation)
 
 
 def register_listener(
-    draft: Draft, node: Node, listening: Listening, correlation: Mapping[str, Json]
+    draft: Draft, node: Node, listening: ListenPlan, correlation: Mapping[str, Json]
 ) -> None:
     """Ask to be told of events."""
     until: Json = None
@@ -182,14 +189,14 @@ def register_listener(
     )
 
 
-def _correlates(listening: Listening) -> bool:
+def _correlates(listening: ListenPlan) -> bool:
     return any(item.get("correlate") for item in listening.filters)
 
 
 def _expected(draft: Draft, node: Node, text: str) -> Json:
     """`expect` is a constant or an expression, which may be bare: then it begins as paths do."""
     if is_expression(text) or text.lstrip().startswith((".", "$")):
-        return ask(draft, node, Expression(text, "listen.to: expect"), node.input)
+        return evaluate_at(draft, node, Expression(text, "listen.to: expect"), node.input)
     return text
 
 
@@ -200,59 +207,59 @@ def event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     """An event has matched. One that is not wanted (any more) is left for others: it is
     ignored, so that whoever offered it learns of it."""
     listening = listening_of(draft.plan_of(node))
-    got = node.recall("got", [])
+    got = node.get_state("got", [])
     free = [place for place in data.get("matches", ()) if place not in got]
-    if node.recall("closing"):
-        raise Ignored("nothing more is consumed")
+    if node.get_state("closing"):
+        raise StimulusIgnored("nothing more is consumed")
     if listening.mode == "all" and not free and not data.get("until"):
-        raise Ignored("each of its filters has had its event")
+        raise StimulusIgnored("each of its filters has had its event")
     if data.get("correlation"):
-        node.remember(correlation=data["correlation"])
+        node.set_state(correlation=data["correlation"])
         register_listener(draft, node, listening, data["correlation"])
     if data.get("until"):
         if _ends(node, listening, data["until"]):
             _close(draft, node)
         return None
     if listening.mode == "all":
-        node.remember(got=[*got, free[0]])
+        node.set_state(got=[*got, free[0]])
     return _consume(draft, node, listening, data)
 
 
-def _ends(node: Node, listening: Listening, places: list[int]) -> bool:
+def _ends(node: Node, listening: ListenPlan, places: list[int]) -> bool:
     """Whether the listening is over with this event of its `until`."""
     if listening.until_mode != "all":
         return True
-    ended = sorted({*node.recall("ended_by", []), *places})
-    node.remember(ended_by=ended)
+    ended = sorted({*node.get_state("ended_by", []), *places})
+    node.set_state(ended_by=ended)
     return len(ended) == len(listening.until_filters)
 
 
-def _consume(draft: Draft, node: Node, listening: Listening, data: Mapping[str, Json]) -> None:
+def _consume(draft: Draft, node: Node, listening: ListenPlan, data: Mapping[str, Json]) -> None:
     item = _read(listening.read, data["event"])
-    ends = listening.stops_at_first or len(node.recall("got", ())) == len(listening.filters) > 0
+    ends = listening.stops_at_first or len(node.get_state("got", ())) == len(listening.filters) > 0
     if listening.iterator is not None:
-        queue = [*node.recall("queue", []), [item, data.get("number")]]
-        node.remember(queue=_bounded(draft, node, queue, QUEUED))
+        queue = [*node.get_state("queue", []), [item, data.get("number")]]
+        node.set_state(queue=_bounded(draft, node, queue, QUEUED))
     else:
         _see(draft, node, listening, item)
-        _keep(draft, node, listening, item)
+        _collect(draft, node, listening, item)
         ends = ends or _holds(draft, node, listening)
     if ends:
         return _close(draft, node)
     return _next(draft, node)
 
 
-def _see(draft: Draft, node: Node, listening: Listening, item: Json) -> None:
+def _see(draft: Draft, node: Node, listening: ListenPlan, item: Json) -> None:
     """Remember what was consumed for the `until` expression."""
     if listening.asks:
-        node.remember(seen=_bounded(draft, node, [*node.recall("seen", []), item]))
+        node.set_state(seen=_bounded(draft, node, [*node.get_state("seen", []), item]))
 
 
-def _holds(draft: Draft, node: Node, listening: Listening) -> bool:
+def _holds(draft: Draft, node: Node, listening: ListenPlan) -> bool:
     """Whether the `until` expression ends the listening."""
     if listening.until is None or listening.endless:
         return False
-    return holds(draft, node, listening.until, node.recall("seen", []))
+    return is_true(draft, node, listening.until, node.get_state("seen", []))
 
 
 def _read(how: str, found: Mapping[str, Json]) -> Json:
@@ -263,25 +270,25 @@ def _read(how: str, found: Mapping[str, Json]) -> Json:
     return found.get("data")
 
 
-def _keep(draft: Draft, node: Node, listening: Listening, item: Json) -> None:
+def _collect(draft: Draft, node: Node, listening: ListenPlan, item: Json) -> None:
     if not listening.endless:
-        node.remember(items=_bounded(draft, node, [*node.recall("items", []), item]))
+        node.set_state(items=_bounded(draft, node, [*node.get_state("items", []), item]))
 
 
 def _bounded(draft: Draft, node: Node, items: list[Json], times: int = 1) -> list[Json]:
     """What it has consumed, within its bounds: `times` as large as one output may be."""
     if len(items) > draft.limits.events:
-        fault = faults.runtime(f"the listener has consumed {draft.limits.events} events")
-        raise Faulted(node, fault.error)
+        fault = dsl_errors.runtime(f"the listener has consumed {draft.limits.events} events")
+        raise StepFaulted(node, fault.error)
     if fault_of_size := too_large(items, times * draft.limits.payload):
-        raise Faulted(node, fault_of_size.error)
+        raise StepFaulted(node, fault_of_size.error)
     return items
 
 
 def _close(draft: Draft, node: Node) -> None:
     """Nothing more is consumed; what waits is still processed."""
     draft.close(node.id)
-    node.remember(closing=True)
+    node.set_state(closing=True)
     _next(draft, node)
 
 
@@ -293,10 +300,10 @@ def _next(draft: Draft, node: Node) -> None:
     if node.open:
         return
     listening = listening_of(draft.plan_of(node))
-    while queue := node.recall("queue", []):
+    while queue := node.get_state("queue", []):
         ((item, _), *rest) = queue
-        index = node.recall("count", 0)
-        node.remember(queue=rest or None, count=index + 1)
+        index = node.get_state("count", 0)
+        node.set_state(queue=rest or None, count=index + 1)
         _see(draft, node, listening, item)
         iterator = listening.iterator
         assert iterator is not None  # noqa: S101  only an iterator's events wait
@@ -307,34 +314,34 @@ def _next(draft: Draft, node: Node) -> None:
         if begin_list(draft, node.id, node.ref + "/foreach/do", item, scope, index):
             return
         _processed(draft, node, listening, item, scope)
-    if node.recall("closing"):
+    if node.get_state("closing"):
         if _correlates(listening):
-            keys = {"keys": node.recall("correlation")}
-            draft.fact("workflow.correlation-completed", node.id, keys)
-        complete(draft, node, node.recall("items", []))
+            keys = {"keys": node.get_state("correlation")}
+            draft.add_fact("workflow.correlation-completed", node.id, keys)
+        complete(draft, node, node.get_state("items", []))
     elif node.status is not Status.WAITING:
         draft.set_status(node, Status.WAITING)
 
 
 def _processed(
-    draft: Draft, node: Node, listening: Listening, output: Json, scope: Mapping[str, Json]
+    draft: Draft, node: Node, listening: ListenPlan, output: Json, scope: Mapping[str, Json]
 ) -> None:
     iterator = listening.iterator
     assert iterator is not None  # noqa: S101  see `_next`
     node.open = 0
     item = transformed(draft, node, iterator.output, iterator.output_schema, output, "item", scope)
     draft.root.context = exported(draft, node, iterator.export, iterator.export_schema, item, scope)
-    _keep(draft, node, listening, item)
+    _collect(draft, node, listening, item)
     if _holds(draft, node, listening):
         _stop(draft, node)
 
 
 def _stop(draft: Draft, node: Node) -> None:
     """Nothing more is consumed, and what waits is returned."""
-    waiting = node.recall("queue", [])
+    waiting = node.get_state("queue", [])
     draft.returned += [(node.id, number) for _, number in waiting if number is not None]
     draft.close(node.id)
-    node.remember(closing=True, queue=None)
+    node.set_state(closing=True, queue=None)
 
 
 def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
@@ -348,4 +355,4 @@ def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> 
     _next(draft, node)
 
 
-register("listen", Kind(enter, child_completed=child_completed, event=event))
+register("listen", TaskKind(enter, on_child_completed=child_completed, on_event=event))

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.core import faults
-from orchestrator.core.data import fill
-from orchestrator.core.kinds import Faulted, Kind, register
-from orchestrator.core.nodes import Node
-from orchestrator.core.plans import Plan
-from orchestrator.core.templates import Template
-from orchestrator.core.values import Json
-from orchestrator.core.work import Draft
+from orchestrator.core import dsl_errors
+from orchestrator.core.data_flow import render
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.expression_template import Template
+from orchestrator.core.model import Json
+from orchestrator.core.task_kinds import StepFaulted, TaskKind, register
+from orchestrator.core.task_plan import Plan
+from orchestrator.core.transition_draft import Draft
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Fill in the error and raise it."""
     if plan.own is None:
         plan.own = Template(_definition(plan), "raise.error", loose=plan.loose)
-    raise Faulted(node, _checked(fill(draft, node, plan.own, node.input)))
+    raise StepFaulted(node, _checked(render(draft, node, plan.own, node.input)))
 
 
 def _definition(plan: Plan) -> Any:
@@ -28,17 +28,17 @@ def _definition(plan: Plan) -> Any:
     known = plan.task.workflow.use.get("errors") or {}
     if error not in known:
         # Refused at deployment; the type is the one that other runtimes give.
-        raise faults.validation(f"use.errors has no {error!r}")
+        raise dsl_errors.validation(f"use.errors has no {error!r}")
     return known[error]
 
 
 def _checked(error: Json) -> dict[str, Json]:
     """Type and status must be there (dsl-reference.md, Error); expressions may yield anything."""
     if not isinstance(error, dict):
-        raise faults.expression("the error to raise is no object")
+        raise dsl_errors.expression("the error to raise is no object")
     for name, kind in (("type", str), ("status", int)):
         if not isinstance(error.get(name), kind):
-            raise faults.expression(f"the error to raise has no {name} that is {kind.__name__}")
+            raise dsl_errors.expression(f"the error to raise has no {name} that is {kind.__name__}")
     texts = {name: _text(value) for name, value in error.items() if value is not None}
     return {**texts, "status": error["status"]}
 
@@ -47,4 +47,4 @@ def _text(value: Json) -> str:
     return value if isinstance(value, str) else str(value)
 
 
-register("raise", Kind(enter))
+register("raise", TaskKind(enter))

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.core import faults, settle
-from orchestrator.core.data import fill
-from orchestrator.core.faults import Fault, placed, standard
-from orchestrator.core.flow import complete, complete_outside, disarm, enter_bare, in_compensation
-from orchestrator.core.kinds import Faulted, Ignored, Kind, register
-from orchestrator.core.nodes import Node
-from orchestrator.core.plans import Plan
-from orchestrator.core.templates import Template
-from orchestrator.core.values import (
+from orchestrator.core import dsl_errors, withdrawal
+from orchestrator.core.control_flow import (
+    complete,
+    complete_outside,
+    enter_bare,
+    in_compensation,
+    remove_timers,
+)
+from orchestrator.core.data_flow import render
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.dsl_errors import Fault, standard_error, with_instance
+from orchestrator.core.expression_template import Template
+from orchestrator.core.model import (
     AttemptState,
     Compensation,
     Json,
@@ -25,7 +29,9 @@ from orchestrator.core.values import (
     Status,
     StimulusKind,
 )
-from orchestrator.core.work import Draft
+from orchestrator.core.task_kinds import StepFaulted, StimulusIgnored, TaskKind, register
+from orchestrator.core.task_plan import Plan
+from orchestrator.core.transition_draft import Draft
 
 #: What can be run.
 BUILT_KINDS = frozenset({"workflow"})
@@ -57,18 +63,18 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
         plan.own = Process(plan)
     process: Process = plan.own
     if process.kind not in BUILT_KINDS:
-        raise faults.configuration(f"running a {process.kind} is not built")
+        raise dsl_errors.configuration(f"running a {process.kind} is not built")
     namespace, workflow = _target(draft, node, process)
-    given = node.input if process.input is None else fill(draft, node, process.input, node.input)
+    given = node.input if process.input is None else render(draft, node, process.input, node.input)
     id, parent = draft.id(), node.id if process.awaits else None
     state: dict[str, Json] = {}
     if process.awaits:
         state["depth"] = _depth(draft)
-    if trace := draft.root.recall("trace"):
+    if trace := draft.root.get_state("trace"):
         state["trace"] = trace
     draft.children.append(NewInstance(id, workflow, namespace, given, parent, state or None))
     if process.awaits:
-        node.remember(child=id)
+        node.set_state(child=id)
     else:
         complete(draft, node, node.input)
 
@@ -76,10 +82,10 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
 def _depth(draft: Draft) -> int:
     """How many instances wait for the sub-workflow. One that nobody awaits begins at none: a
     workflow may start its successor for ever. Raises `Fault` beyond the limit."""
-    depth: int = draft.root.recall("depth", 0) + 1
+    depth: int = draft.root.get_state("depth", 0) + 1
     most = draft.limits.depth
     if depth > most:
-        raise faults.runtime(
+        raise dsl_errors.runtime(
             f"sub-workflows that are awaited nest deeper than {most}; one that need not be"
             " awaited may be started with `await: false`"
         )
@@ -89,11 +95,11 @@ def _depth(draft: Draft) -> int:
 def _target(draft: Draft, node: Node, process: Process) -> tuple[str, str]:
     """The namespace and the id of the workflow version. Whose documents a namespace takes, and
     whose secrets and outputs it may see, its keys say: a document grants it nothing more."""
-    target = fill(draft, node, process.target, node.input)
+    target = render(draft, node, process.target, node.input)
     namespace, name = target["namespace"], target["name"]
     version = target["version"] or "latest"
     if not all(isinstance(part, str) for part in (namespace, name, version)):
-        raise faults.validation("a sub-workflow's namespace, name and version are texts")
+        raise dsl_errors.validation("a sub-workflow's namespace, name and version are texts")
     if namespace != draft.root.was.namespace and not draft.limits.across:
         raise _missing(f"{namespace}/{name} {version}", ", whose namespace is another one")
     found = draft.need("workflow", namespace, name, version)
@@ -104,33 +110,34 @@ def _target(draft: Draft, node: Node, process: Process) -> tuple[str, str]:
 
 def _missing(wanted: str, why: str = "") -> Fault:
     detail = f"there is no workflow {wanted} for this one to run{why}"
-    return Fault(standard("configuration", detail, 404))
+    return Fault(standard_error("configuration", detail, 404))
 
 
 def child(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
-    """The sub-workflow has ended, or answers a retry (see `reports`). Raises `Ignored` for what
-    is of an earlier ask or run, and `Faulted`."""
+    """The sub-workflow has ended, or answers a retry (see `reports`). Raises `StimulusIgnored` for
+    what
+    is of an earlier ask or run, and `StepFaulted`."""
     _check(node, data)
     if not node.is_open:
         return _landed_late(draft, node, data)
     answer = data.get("answer")
     if answer == "open":
-        return node.remember(child_run=data["run"])
-    if node.recall("flying") is not None:
+        return node.set_state(child_run=data["run"])
+    if node.get_state("flying") is not None:
         return _land(draft, node, data)
     if answer == "gone":
         return _begin_anew(draft, node)
     if not _has_completed(data):
-        _keep(draft, node, data)
-        raise Faulted(node, _error(node, data))
+        _collect(draft, node, data)
+        raise StepFaulted(node, _error(node, data))
     return complete_outside(draft, node, _output(draft, node, data))
 
 
 def _check(node: Node, data: Mapping[str, Json]) -> None:
-    if node.recall("ask") != data.get("ask"):
-        raise Ignored("the sub-workflow has been asked for another run since")
-    if data.get("run", 1) < node.recall("child_run", 1):
-        raise Ignored("the sub-workflow has begun another run since")
+    if node.get_state("ask") != data.get("ask"):
+        raise StimulusIgnored("the sub-workflow has been asked for another run since")
+    if data.get("run", 1) < node.get_state("child_run", 1):
+        raise StimulusIgnored("the sub-workflow has begun another run since")
 
 
 def _has_completed(data: Mapping[str, Json]) -> bool:
@@ -145,12 +152,14 @@ def _output(draft: Draft, node: Node, data: Mapping[str, Json]) -> Json:
 def _land(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     """The sub-workflow of a withdrawn step has ended."""
     if _has_completed(data):
-        return settle.land(draft, node, AttemptState.SUCCEEDED, _output(draft, node, data), None)
-    settle.land(draft, node, AttemptState.FAILED, None, _error(node, data))
-    return _keep(draft, node, data)
+        return withdrawal.finish_draining(
+            draft, node, AttemptState.SUCCEEDED, _output(draft, node, data), None
+        )
+    withdrawal.finish_draining(draft, node, AttemptState.FAILED, None, _error(node, data))
+    return _collect(draft, node, data)
 
 
-def _keep(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
+def _collect(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     """A sub-workflow that ended otherwise and undid nothing is undone with its parent, at the
     place of its end."""
     if data.get("held") and node.undo is not None:
@@ -161,17 +170,17 @@ def _landed_late(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     """The sub-workflow was repaired, and has completed, after its step had ended: the success is
     recorded and can be undone, but nothing goes on by it (DESIGN, I13)."""
     if node.status is Status.COMPLETED or not _has_completed(data):
-        raise Ignored(f"the step is {node.status} already")
+        raise StimulusIgnored(f"the step is {node.status} already")
     if in_compensation(draft, node) is not None:
-        raise Ignored("a compensation that has failed is not taken back")
+        raise StimulusIgnored("a compensation that has failed is not taken back")
     node.undo = draft.plan_of(node).undo
-    settle.record(draft, node, _output(draft, node, data))
+    withdrawal.record(draft, node, _output(draft, node, data))
     root = draft.root
-    process = root.recall("undo")
+    process = root.get_state("undo")
     if root.compensation is Compensation.NONE or (process and process["before"] is None):
         return
     command = {"command": "compensate", "reason": "the parent was undone"}
-    draft.tell(StimulusKind.COMMAND, node.recall("child"), None, command)
+    draft.send_stimulus(StimulusKind.COMMAND, node.get_state("child"), None, command)
     node.undo = None
 
 
@@ -184,24 +193,24 @@ def ask(draft: Draft, node: Node, reason: Mapping[str, Json]) -> None:
     node.unknown = False
     if in_compensation(draft, node) is None:
         node.undo = draft.plan_of(node).undo
-    node.remember(stopped=None, ask=run, child_run=None)
-    draft.fact("task.retried", node.id, {"run": run})
+    node.set_state(stopped=None, ask=run, child_run=None)
+    draft.add_fact("task.retried", node.id, {"run": run})
     command = {"command": "retry", "ask": run, "step": node.id, **reason}
-    draft.tell(StimulusKind.COMMAND, node.recall("child"), None, command)
+    draft.send_stimulus(StimulusKind.COMMAND, node.get_state("child"), None, command)
 
 
 def can_ask(node: Node) -> bool:
     """Whether a stopped step has a sub-workflow that may go on. Not where it is to be begun anew
     (another input, an earlier step)."""
-    return node.kind == "run" and node.recall("child") is not None and not node.recall("redo")
+    return node.kind == "run" and node.get_state("child") is not None and not node.get_state("redo")
 
 
 def _begin_anew(draft: Draft, node: Node) -> None:
     """The sub-workflow was undone meanwhile: another one in another step takes its place."""
-    disarm(draft, node)
+    remove_timers(draft, node)
     draft.set_status(node, Status.CANCELLED)
     node.undo = None
-    draft.fact("task.cancelled", node.id, {"child": node.recall("child"), "undone": True})
+    draft.add_fact("task.cancelled", node.id, {"child": node.get_state("child"), "undone": True})
     raw = node.input if node.raw_input is None else node.raw_input
     enter_bare(draft, node.parent, draft.plan_of(node).task, raw, node.scope, node.index)
 
@@ -210,11 +219,11 @@ def _error(node: Node, data: Mapping[str, Json]) -> dict[str, Json]:
     """The sub-workflow's error, as one of this step: a pointer into its document means
     nothing here."""
     status = data.get("status")
-    error = data.get("error") or standard("runtime", f"the sub-workflow was {status}")
+    error = data.get("error") or standard_error("runtime", f"the sub-workflow was {status}")
     if data.get("answer") is not None:
         why = data.get("detail") or "it was undone"
-        error = standard("runtime", f"the sub-workflow cannot go on: {why}")
-    return placed({**error, "instance": None}, node.ref)
+        error = standard_error("runtime", f"the sub-workflow cannot go on: {why}")
+    return with_instance({**error, "instance": None}, node.ref)
 
 
-register("run", Kind(enter, child=child))
+register("run", TaskKind(enter, on_instance_ended=child))

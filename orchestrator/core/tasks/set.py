@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from orchestrator.core.data import fill
-from orchestrator.core.flow import complete
-from orchestrator.core.kinds import Kind, register
-from orchestrator.core.nodes import Node
-from orchestrator.core.plans import Plan
-from orchestrator.core.templates import Template
-from orchestrator.core.work import Draft
+from orchestrator.core.control_flow import complete
+from orchestrator.core.data_flow import render
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.expression_template import Template
+from orchestrator.core.task_kinds import TaskKind, register
+from orchestrator.core.task_plan import Plan
+from orchestrator.core.transition_draft import Draft
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Fill in the template and complete with it."""
     if plan.own is None:
         plan.own = Template(plan.task.body["set"], "set", loose=plan.loose)
-    complete(draft, node, fill(draft, node, plan.own, node.input))
+    complete(draft, node, render(draft, node, plan.own, node.input))
 
 
-register("set", Kind(enter))
+register("set", TaskKind(enter))

@@ -6,13 +6,13 @@ A case without a condition is the default, wherever it stands. Without a match t
 
 from __future__ import annotations
 
-from orchestrator.core.data import holds
-from orchestrator.core.flow import complete
-from orchestrator.core.kinds import Kind, register
-from orchestrator.core.nodes import Node
-from orchestrator.core.plans import Plan
-from orchestrator.core.templates import Expression
-from orchestrator.core.work import Draft
+from orchestrator.core.control_flow import complete
+from orchestrator.core.data_flow import is_true
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.expression_template import Expression
+from orchestrator.core.task_kinds import TaskKind, register
+from orchestrator.core.task_plan import Plan
+from orchestrator.core.transition_draft import Draft
 
 
 class Cases:
@@ -37,9 +37,9 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
         plan.own = Cases(plan.task.body["switch"])
     cases: Cases = plan.own
     for condition, then in cases.conditions:
-        if holds(draft, node, condition, node.input):
+        if is_true(draft, node, condition, node.input):
             return complete(draft, node, node.input, then)
     return complete(draft, node, node.input, cases.default)
 
 
-register("switch", Kind(enter))
+register("switch", TaskKind(enter))

@@ -17,16 +17,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from orchestrator.core import compensation, settle
-from orchestrator.core.data import as_program, holds, length
-from orchestrator.core.faults import matches, placed, timeout
-from orchestrator.core.flow import begin_list, complete, proceed, prune, turn
-from orchestrator.core.kinds import Faulted, Kind, register
-from orchestrator.core.nodes import Node
-from orchestrator.core.plans import Plan, is_parallel, reaches
-from orchestrator.core.retry import Tries, pause, policy_of
-from orchestrator.core.values import Json, Status, Timer, TimerKind
-from orchestrator.core.work import Draft
+from orchestrator.core import compensation, withdrawal
+from orchestrator.core.control_flow import begin_list, complete, count_loop_turn, proceed, prune
+from orchestrator.core.data_flow import as_program, duration_seconds, is_true
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.dsl_errors import matches, timeout, with_instance
+from orchestrator.core.model import Json, Status, Timer, TimerKind
+from orchestrator.core.retry_policy import Tries, pause, policy_of
+from orchestrator.core.task_kinds import StepFaulted, TaskKind, register
+from orchestrator.core.task_plan import Plan, is_parallel, reaches
+from orchestrator.core.transition_draft import Draft
 
 
 class Catch:
@@ -69,7 +69,7 @@ def catch_of(plan: Plan) -> Catch:
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Begin the first try."""
     if catch_of(plan).policy is not None:
-        node.remember(since=draft.at.isoformat())
+        node.set_state(since=draft.at.isoformat())
     _begin_try(draft, node)
 
 
@@ -77,18 +77,18 @@ def _begin_try(draft: Draft, node: Node) -> None:
     catch = catch_of(draft.plan_of(node))
     node.open = 1
     if catch.rollback:
-        node.remember(mark=draft.root.counter)
+        node.set_state(mark=draft.root.counter)
     if catch.policy is not None and catch.policy.per_try is not None:
-        longest = length(draft, node, catch.policy.per_try, node.input)
+        longest = duration_seconds(draft, node, catch.policy.per_try, node.input)
         due = draft.arm(node.id, TimerKind.ATTEMPT, longest)
-        node.remember(attempt_due=due.isoformat())
+        node.set_state(attempt_due=due.isoformat())
     draft.push(node.id)
 
 
 def go_on(draft: Draft, node: Node, data: Json) -> None:
     """Go on with what was put on the agenda."""
     if data is None:
-        index = node.recall("retries") or None
+        index = node.get_state("retries") or None
         if not begin_list(draft, node.id, node.ref + "/try", node.input, None, index):
             _end(draft, node, node.input, None)
     elif "catch" in data:
@@ -96,7 +96,7 @@ def go_on(draft: Draft, node: Node, data: Json) -> None:
     elif "settled" in data:
         _react(draft, node)
     elif "undo" in data:
-        compensation.go_on(draft, node)
+        compensation.undo_next(draft, node)
     else:
         _follow(draft, node)
 
@@ -135,28 +135,28 @@ def _decides(draft: Draft, node: Node, error: Mapping[str, Json]) -> bool:
     extra = {catch.name: error}
     if not matches(catch.filter, error):
         return False
-    if catch.when is not None and not holds(draft, node, catch.when, error, extra):
+    if catch.when is not None and not is_true(draft, node, catch.when, error, extra):
         return False
-    if catch.except_when is not None and holds(draft, node, catch.except_when, error, extra):
+    if catch.except_when is not None and is_true(draft, node, catch.except_when, error, extra):
         return False
     if catch.policy is None:
-        node.remember(next={"catch": True})
+        node.set_state(next={"catch": True})
         return True
-    since = datetime.fromisoformat(node.recall("since"))
-    tries = Tries(node.recall("retries", 0), since)
+    since = datetime.fromisoformat(node.get_state("since"))
+    tries = Tries(node.get_state("retries", 0), since)
     wait = pause(draft, node, catch.policy, tries, error, catch.name)
-    node.remember(next={"catch": True} if wait is None else {"retry": wait})
+    node.set_state(next={"catch": True} if wait is None else {"retry": wait})
     return wait is not None or catch.handles
 
 
 def caught(draft: Draft, node: Node, child: Node, error: Mapping[str, Json], beside: bool) -> None:
     """Stop what is left of the block, then react, as soon as all of it has landed."""
     catch = catch_of(draft.plan_of(node))
-    node.remember(error=dict(error))
+    node.set_state(error=dict(error))
     _disarm_try(draft, node)
     node.open = 0
-    if beside or catch.parallel or settle.anything_flies(draft):
-        node.open = settle.withdraw(draft, node.id, settler=node.id)
+    if beside or catch.parallel or withdrawal.is_draining(draft):
+        node.open = withdrawal.withdraw(draft, node.id, settler=node.id)
     if node.open == 0:
         if child is not node:
             _forget(draft, child)
@@ -165,71 +165,71 @@ def caught(draft: Draft, node: Node, child: Node, error: Mapping[str, Json], bes
 
 def _disarm_try(draft: Draft, node: Node) -> None:
     """Remove the present try's timer; the task's own stays."""
-    if node.recall("attempt_due") is None:
+    if node.get_state("attempt_due") is None:
         return
-    node.remember(attempt_due=None)
+    node.set_state(attempt_due=None)
     draft.disarm(node.id)
-    due = node.recall("due")
+    due = node.get_state("due")
     if due is not None:
         draft.timers.append(Timer(node.id, TimerKind.TIMEOUT, datetime.fromisoformat(due)))
 
 
 def _react(draft: Draft, node: Node) -> None:
-    mark = node.recall("mark")
+    mark = node.get_state("mark")
     if mark is None:
         return _follow(draft, node)
-    return compensation.roll_back(draft, node, node.recall("error"), mark)
+    return compensation.roll_back(draft, node, node.get_state("error"), mark)
 
 
 def _follow(draft: Draft, node: Node) -> None:
     """What comes after a caught error: another try, or the handler."""
     node.open = 0
-    step = node.recall("next")
+    step = node.get_state("next")
     if "retry" not in step:
         node.open = 1
         return draft.push(node.id, {"catch": True})
-    wait, retries = step["retry"], node.recall("retries", 0) + 1
-    node.remember(retries=retries)
-    error = node.recall("error")
-    draft.fact("task.retried", node.id, {"in": wait, "retry": retries, "error": error})
+    wait, retries = step["retry"], node.get_state("retries", 0) + 1
+    node.set_state(retries=retries)
+    error = node.get_state("error")
+    draft.add_fact("task.retried", node.id, {"in": wait, "retry": retries, "error": error})
     if wait > 0:
         draft.arm(node.id, TimerKind.RETRY, wait)
         return draft.set_status(node, Status.WAITING)
-    turn(draft)
-    return again(draft, node)
+    count_loop_turn(draft)
+    return on_retry_due(draft, node)
 
 
-def again(draft: Draft, node: Node) -> None:
+def on_retry_due(draft: Draft, node: Node) -> None:
     """The pause is over: the block runs again."""
     if node.status is not Status.RUNNING:
         draft.set_status(node, Status.RUNNING)
-    node.remember(next=None)
+    node.set_state(next=None)
     _begin_try(draft, node)
 
 
 def _handle(draft: Draft, node: Node) -> None:
     catch = catch_of(draft.plan_of(node))
-    scope = {catch.name: node.recall("error")}
+    scope = {catch.name: node.get_state("error")}
     if not begin_list(draft, node.id, node.ref + "/catch/do", node.input, scope):
         _end(draft, node, node.input, catch.then)
 
 
-def too_long(draft: Draft, node: Node) -> None:
+def on_try_timeout(draft: Draft, node: Node) -> None:
     """The present try has taken longer than ``limit.attempt.duration``."""
-    error = placed(timeout(f"a try of {node.ref} has taken longer than its limit"), node.ref)
+    error = with_instance(timeout(f"a try of {node.ref} has taken longer than its limit"), node.ref)
     if not _decides(draft, node, error):
-        raise Faulted(node, error, running=True)
+        raise StepFaulted(node, error, running=True)
     caught(draft, node, node, error, True)
 
 
 register(
     "try",
-    Kind(
+    TaskKind(
         enter,
         go_on,
         child_completed,
         catches,
         caught,
-        {TimerKind.RETRY: again, TimerKind.ATTEMPT: too_long},
+        {TimerKind.RETRY: on_retry_due, TimerKind.ATTEMPT: on_try_timeout},
     ),
 )

@@ -5,40 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestrator.document.checks import (
-    bounds,
     calls,
-    events,
+    data_schemas,
+    dsl_version,
+    durations_and_schedules,
+    event_consumption,
     expressions,
-    flow,
+    flow_targets,
     http,
-    language,
+    literal_texts,
     metadata,
     names,
     recursion,
     references,
-    schemas,
-    texts,
-    times,
+    size,
 )
-from orchestrator.document.checks.context import BUILT_KINDS, Context, Surroundings
+from orchestrator.document.checks.check_context import BUILT_KINDS, CheckEnvironment, Context
 
-__all__ = ["BUILT_KINDS", "CHECKS", "Context", "Surroundings"]
+__all__ = ["BUILT_KINDS", "CHECKS", "CheckEnvironment", "Context"]
 
 #: Expressions come last: they cost the most.
 CHECKS: tuple[Callable[[Context], None], ...] = (
-    bounds.check,
-    texts.check,
-    language.check,
+    size.check,
+    literal_texts.check,
+    dsl_version.check,
     metadata.check,
     names.check,
     names.duplicates,
-    flow.check,
+    flow_targets.check,
     references.check,
     calls.check,
-    events.check,
+    event_consumption.check,
     recursion.check,
-    times.check,
+    durations_and_schedules.check,
     http.check,
-    schemas.check,
+    data_schemas.check,
     expressions.check,
 )

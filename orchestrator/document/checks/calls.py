@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.document.checks.context import Context
+from orchestrator.document.allowed_tasks import is_reserved, refusal
+from orchestrator.document.checks.check_context import Context
 from orchestrator.document.checks.references import undefined
-from orchestrator.document.schema.processes import PROCESSES
-from orchestrator.document.schema.words import NAME, VERSION
-from orchestrator.document.sites import Site
-from orchestrator.document.targets import is_reserved, refusal
-from orchestrator.document.text import hint, listed, nearest, quoted
-from orchestrator.document.validate import validate_ours
+from orchestrator.document.dsl_schema.run_processes import PROCESSES
+from orchestrator.document.dsl_schema.schema_builders import NAME, VERSION
+from orchestrator.document.message_text import listed, nearest, quoted, suggestion
+from orchestrator.document.schema_validation import validate_ours
+from orchestrator.document.task_sites import TaskSite
 from orchestrator.expressions import is_expression
 
 LANGUAGE_KINDS = frozenset({"asyncapi", "grpc", "http", "openapi", "a2a", "mcp"})
@@ -62,7 +62,7 @@ def kind_of_call(name: str, functions: dict[str, object]) -> str:
     return "catalog" if "@" in name or "://" in name else "celery"
 
 
-def _call(context: Context, site: Site) -> None:
+def _call(context: Context, site: TaskSite) -> None:
     name, pointer = site.body["call"], f"{site.pointer}/call"
     kind = kind_of_call(name, context.used("functions"))
     if kind == "catalog":
@@ -89,7 +89,7 @@ def _cataloged(context: Context, pointer: str, name: str) -> None:
         undefined(context, pointer, "catalogs", catalog)
 
 
-def _celery(context: Context, site: Site, name: str, pointer: str) -> None:
+def _celery(context: Context, site: TaskSite, name: str, pointer: str) -> None:
     if name == "celery":
         if "with" not in site.body:
             context.error(site.pointer, "missing key 'with'", at_key=True)
@@ -110,11 +110,11 @@ def _celery(context: Context, site: Site, name: str, pointer: str) -> None:
     if not name.strip():
         context.error(pointer, "a call needs a name")
     elif known is not None and name not in known:
-        meant = hint(nearest(name, (*known, *context.used("functions"), *LANGUAGE_KINDS)))
+        meant = suggestion(nearest(name, (*known, *context.used("functions"), *LANGUAGE_KINDS)))
         context.warn(pointer, f"no worker has announced a task {quoted(name)}{meant}")
 
 
-def _reserved(context: Context, site: Site, name: str, pointer: str) -> None:
+def _reserved(context: Context, site: TaskSite, name: str, pointer: str) -> None:
     """A task of Celery's or ours: refused, but for a map over a task that the document names."""
     given = site.body.get("with") or {}
     explicit = site.body["call"] == "celery"
@@ -124,14 +124,16 @@ def _reserved(context: Context, site: Site, name: str, pointer: str) -> None:
         context.error(pointer, refused)
 
 
-def _process(context: Context, site: Site) -> None:
+def _process(context: Context, site: TaskSite) -> None:
     run = site.body["run"]
     kind = next(key for key in PROCESSES if key in run)
     _built(context, f"{site.pointer}/run/{kind}", kind, "processes")
     if kind == "script" and run["script"]["language"] not in SCRIPTS:
         name = run["script"]["language"]
         message = f"scripts are written in {listed(SCRIPTS)}, not in {quoted(name)}"
-        context.error(f"{site.pointer}/run/script/language", message + hint(nearest(name, SCRIPTS)))
+        context.error(
+            f"{site.pointer}/run/script/language", message + suggestion(nearest(name, SCRIPTS))
+        )
     if kind != "workflow":
         return
     pointer, target = f"{site.pointer}/run/workflow", run["workflow"]
@@ -155,7 +157,9 @@ def _deployed(context: Context, pointer: str, target: dict[str, str]) -> None:
     known = {about["name"], *ask(about["namespace"])}
     if name not in known:
         message = f"no workflow {quoted(name)} is deployed in the namespace"
-        context.warn(pointer, f"{message} {quoted(about['namespace'])}{hint(nearest(name, known))}")
+        context.warn(
+            pointer, f"{message} {quoted(about['namespace'])}{suggestion(nearest(name, known))}"
+        )
 
 
 def _stays(context: Context, pointer: str, namespace: str) -> None:
@@ -164,7 +168,7 @@ def _stays(context: Context, pointer: str, namespace: str) -> None:
     Whether that one exists is not said: it is nobody's business here.
     """
     own = context.document["document"]["namespace"]
-    if context.surroundings.across or is_expression(namespace) or namespace == own:
+    if context.surroundings.allows_other_namespaces or is_expression(namespace) or namespace == own:
         return
     message = (
         f"a workflow runs those of its own namespace {quoted(own)} only, not of"

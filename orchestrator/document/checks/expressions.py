@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 
-from orchestrator.document.checks.context import CheckExpression, Context
-from orchestrator.document.fields import ARGUMENTS, Field, Purpose, fields
-from orchestrator.document.problems import MOST
-from orchestrator.document.text import hint, nearest, quoted
+from orchestrator.document.checks.check_context import CheckExpression, Context
+from orchestrator.document.diagnostics import MAX_DIAGNOSTICS
+from orchestrator.document.expression_fields import ARGUMENTS, Field, Purpose, fields
+from orchestrator.document.message_text import nearest, quoted, suggestion
 from orchestrator.expressions import Evaluator, ExpressionError, program_of
-from orchestrator.expressions.fast import compiled
-from orchestrator.expressions.rules import Program, read
-from orchestrator.expressions.tokens import Kind, Token
+from orchestrator.expressions.fast_path import compiled
+from orchestrator.expressions.lexer import Token, TokenKind
+from orchestrator.expressions.program_rules import Program, read
 
 SECRETS = ("secrets", "secret")
 
@@ -94,7 +94,7 @@ def _compile(context: Context, jobs: dict[_Job, list[Field]]) -> None:
         for job, message in _refused(jobs, ask):
             for field in jobs[job]:
                 context.error(field.pointer, _UNUSABLE + message)
-            if len(context.errors) > MOST:
+            if len(context.errors) > MAX_DIAGNOSTICS:
                 return
 
 
@@ -145,7 +145,9 @@ def _secrets(context: Context, field: Field, program: Program) -> None:
     declared = context.used("secrets")
     for name in _secret_names(program.tokens):
         if name not in declared:
-            message = f"no secret {quoted(name)} in 'use.secrets'{hint(nearest(name, declared))}"
+            message = (
+                f"no secret {quoted(name)} in 'use.secrets'{suggestion(nearest(name, declared))}"
+            )
             context.error(field.pointer, message)
     if _becomes_data(context, field) and not _allowed(context, field):
         message = (
@@ -158,11 +160,15 @@ def _secrets(context: Context, field: Field, program: Program) -> None:
 def _secret_names(tokens: tuple[Token, ...]) -> Iterator[str]:
     """`x` of `$secrets.x`, `$secrets."x"`, `$secrets["x"]` and `$secrets.["x"]`."""
     for index, token in enumerate(tokens):
-        if token.kind is Kind.VARIABLE and token.text in SECRETS:
+        if token.kind is TokenKind.VARIABLE and token.text in SECRETS:
             after = tokens[index + 1 : index + 4]
-            signs = [each for each in after if each.kind is Kind.SIGN and each.text in (".", "[")]
+            signs = [
+                each for each in after if each.kind is TokenKind.SIGN and each.text in (".", "[")
+            ]
             rest = after[len(signs) :] if after[: len(signs)] == tuple(signs) else ()
-            if rest and (rest[0].kind is Kind.STRING if signs else rest[0].kind is Kind.FIELD):
+            if rest and (
+                rest[0].kind is TokenKind.STRING if signs else rest[0].kind is TokenKind.FIELD
+            ):
                 yield rest[0].text
 
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.document.checks.context import Context
+from orchestrator.document.checks.check_context import Context
+from orchestrator.document.message_text import quoted
 from orchestrator.document.model import escape
-from orchestrator.document.sites import Site
-from orchestrator.document.text import quoted
+from orchestrator.document.task_sites import TaskSite
 from orchestrator.expressions import is_expression
 
 Json = Any
@@ -56,7 +56,7 @@ def more_than_a_name(variable: str) -> bool:
     return _OPERATORS.search(variable) is not None
 
 
-def _endpoints_of(site: Site) -> Iterator[tuple[str, Json]]:
+def _endpoints_of(site: TaskSite) -> Iterator[tuple[str, Json]]:
     if site.kind == "call" and site.body["call"] in _WITH_ENDPOINTS:
         yield from _endpoints(site.body.get("with"), f"{site.pointer}/with")
     elif site.kind == "run" and "script" in site.body["run"]:

@@ -6,13 +6,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator.document.checks.context import Context
-from orchestrator.document.complaints import Complaint
+from orchestrator.document.checks.check_context import Context
+from orchestrator.document.dsl_schema.metadata_extensions import (
+    COMPENSATION,
+    DOCUMENT,
+    SCHEDULE,
+    TASK,
+)
+from orchestrator.document.message_text import nearest, quoted
 from orchestrator.document.model import escape
-from orchestrator.document.schema.extensions import COMPENSATION, DOCUMENT, SCHEDULE, TASK
-from orchestrator.document.sites import Site, Within
-from orchestrator.document.text import nearest, quoted
-from orchestrator.document.validate import validate_ours, validate_task
+from orchestrator.document.schema_messages import SchemaMessage
+from orchestrator.document.schema_validation import validate_ours, validate_task
+from orchestrator.document.task_sites import TaskSite, Within
 
 Json = Any
 
@@ -47,13 +52,13 @@ def check(context: Context) -> None:
             _heeded(context, site)
 
 
-def of_document(document: dict[str, Json]) -> list[Complaint]:
+def of_document(document: dict[str, Json]) -> list[SchemaMessage]:
     """What is wrong with the words of ours in `document.metadata`."""
     metadata = document["document"].get("metadata", {})
     return _below("/document/metadata", validate_ours(metadata, "metadata-document"))
 
 
-def of_task(site: Site) -> list[Complaint]:
+def of_task(site: TaskSite) -> list[SchemaMessage]:
     """What is wrong with the words of ours in a task's metadata, its compensation included:
     any task, with `onUnknown` beside it."""
     if "metadata" not in site.body:
@@ -69,7 +74,7 @@ def of_task(site: Site) -> list[Complaint]:
     return found
 
 
-def _below(pointer: str, complaints: list[Complaint]) -> list[Complaint]:
+def _below(pointer: str, complaints: list[SchemaMessage]) -> list[SchemaMessage]:
     return [each._replace(pointer=pointer + each.pointer) for each in complaints]
 
 
@@ -83,7 +88,7 @@ def _near(context: Context, pointer: str, metadata: Json, known: Iterable[str]) 
             context.warn(f"{pointer}/{escape(key)}", message, at_key=True)
 
 
-def _heeded(context: Context, site: Site) -> None:
+def _heeded(context: Context, site: TaskSite) -> None:
     if "retry" in site.metadata and site.within is not Within.COMPENSATION:
         message = (
             "'retry' is heeded by compensations only; others stand in a 'try' with 'catch.retry'"

@@ -6,11 +6,11 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from orchestrator.document.checks.context import Context
-from orchestrator.document.checks.flow import DIRECTIVES
-from orchestrator.document.fields import ARGUMENTS
-from orchestrator.document.sites import Site
-from orchestrator.document.text import quoted
+from orchestrator.document.checks.check_context import Context
+from orchestrator.document.checks.flow_targets import DIRECTIVES
+from orchestrator.document.expression_fields import ARGUMENTS
+from orchestrator.document.message_text import quoted
+from orchestrator.document.task_sites import TaskSite
 
 MAX_NAME = 255
 
@@ -31,7 +31,7 @@ def check(context: Context) -> None:
         _apart(context, site, variables)
 
 
-def _task(context: Context, site: Site) -> None:
+def _task(context: Context, site: TaskSite) -> None:
     if not site.name:
         context.error(site.pointer, "a task needs a name", at_key=True)
     elif len(site.name) > MAX_NAME:
@@ -44,7 +44,7 @@ def _task(context: Context, site: Site) -> None:
             context.error(site.pointer, message, at_key=True)
 
 
-def _place_in_list(context: Context, site: Site) -> None:
+def _place_in_list(context: Context, site: TaskSite) -> None:
     if site.name in DIRECTIVES and site.siblings:
         message = f"'then: {site.name}' is a directive and will not lead to this task"
         context.warn(site.pointer, message, at_key=True)
@@ -64,7 +64,7 @@ def duplicates(context: Context) -> None:
         seen.add(place)
 
 
-def _variables(site: Site) -> Iterator[tuple[str, str]]:
+def _variables(site: TaskSite) -> Iterator[tuple[str, str]]:
     if site.kind == "for":
         for key in ("each", "at"):
             if key in site.body["for"]:
@@ -77,7 +77,7 @@ def _variables(site: Site) -> Iterator[tuple[str, str]]:
                 yield f"{site.pointer}/foreach/{key}", site.body["foreach"][key]
 
 
-def _apart(context: Context, site: Site, variables: list[tuple[str, str]]) -> None:
+def _apart(context: Context, site: TaskSite, variables: list[tuple[str, str]]) -> None:
     """A loop's two variables have two names."""
     given = {pointer.rpartition("/")[2]: name for pointer, name in variables}
     if site.kind == "try" or not given:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from orchestrator.document.checks.context import Context
+from orchestrator.document.checks.check_context import Context
+from orchestrator.document.message_text import quoted
 from orchestrator.document.model import escape, kind_of
-from orchestrator.document.text import quoted
 
 Json = Any
 Place = tuple[str, dict[str, Json]]

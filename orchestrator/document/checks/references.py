@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from orchestrator.document.checks.context import Context
+from orchestrator.document.checks.check_context import Context
+from orchestrator.document.dsl_schema.authentication import SCHEMES
+from orchestrator.document.message_text import nearest, quoted, suggestion
 from orchestrator.document.model import escape
-from orchestrator.document.schema.authentication import SCHEMES
-from orchestrator.document.sites import Site
-from orchestrator.document.text import hint, nearest, quoted
+from orchestrator.document.task_sites import TaskSite
 
 Json = Any
 
@@ -36,7 +36,9 @@ def check(context: Context) -> None:
 def undefined(context: Context, pointer: str, section: str, name: str) -> None:
     """Say that `use` has no such name."""
     known: Iterable[str] = context.used(section)
-    message = f"no {_ONE[section]} {quoted(name)} in 'use.{section}'{hint(nearest(name, known))}"
+    message = (
+        f"no {_ONE[section]} {quoted(name)} in 'use.{section}'{suggestion(nearest(name, known))}"
+    )
     context.error(pointer, message)
 
 
@@ -45,7 +47,7 @@ def _defined(context: Context, pointer: str, section: str, name: Json) -> None:
         undefined(context, pointer, section, name)
 
 
-def _names(site: Site) -> Iterator[tuple[str, str, Json]]:
+def _names(site: TaskSite) -> Iterator[tuple[str, str, Json]]:
     body, pointer = site.body, site.pointer
     yield f"{pointer}/timeout", "timeouts", body.get("timeout")
     if site.kind == "raise":

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import kombu
 import redis
 
+from orchestrator.embedded.supervisor import ProcessFailed
 from orchestrator.ids import new_id
-from orchestrator.processes import ProcessFailed
 from tests.faults.documents import LINE
-from tests.faults.ground import Ground
+from tests.faults.fault_stack import Ground
 from tests.faults.rows.row import Row
 from tests.support.rabbitmq import why_absent
 
 if TYPE_CHECKING:
-    from tests.faults.burning import Outcome
+    from tests.faults.fault_run import Outcome
 
 _COPY = """
 local items = redis.call('lrange', KEYS[1], 0, -1)

@@ -8,12 +8,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.documents import LONG
-from tests.faults.ground import Ground
+from tests.faults.fault_stack import Ground
 from tests.faults.proxy import Proxy
 from tests.faults.rows.row import Row
 
 if TYPE_CHECKING:
-    from tests.faults.burning import Outcome
+    from tests.faults.fault_run import Outcome
 
 #: The API says within this that the database is away, in s.
 ANSWER = 3.0

@@ -19,11 +19,11 @@ import httpx2
 
 from orchestrator.embedded import Postgres
 from tests.faults.documents import ALONE, LINE, TIMERS, Body
-from tests.faults.ground import Ground
+from tests.faults.fault_stack import Ground
 from tests.faults.rows.row import Row
 
 if TYPE_CHECKING:
-    from tests.faults.burning import Outcome
+    from tests.faults.fault_run import Outcome
 
 COMPLETED = ("completed", "none")
 

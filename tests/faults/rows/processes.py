@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import psutil
 
-from orchestrator.processes import Process, ProcessFailed
+from orchestrator.embedded.supervisor import Process, ProcessFailed
 from tests.faults.documents import LONG, TIMERS
-from tests.faults.ground import Ground
+from tests.faults.fault_stack import Ground
 from tests.faults.rows.row import Row
 
 if TYPE_CHECKING:
-    from tests.faults.burning import Outcome
+    from tests.faults.fault_run import Outcome
 
 #: Of a step whose process was killed, with a lease of 10 s.
 RECOVERY = 12.0

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.embedded import Postgres
 from tests.faults.documents import MIXED, Load
-from tests.faults.ground import BATCH, Ground
+from tests.faults.fault_stack import BATCH, Ground
 
 if TYPE_CHECKING:
-    from tests.faults.burning import Outcome
+    from tests.faults.fault_run import Outcome
 
 #: How often it struck; None: once.
 Strike = Callable[[Ground, Random], int | None]

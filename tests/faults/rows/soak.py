@@ -8,12 +8,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.documents import MIXED, TIMERS
-from tests.faults.ground import Ground
+from tests.faults.fault_stack import Ground
 from tests.faults.rows import brokers, databases, processes
 from tests.faults.rows.row import Row
 
 if TYPE_CHECKING:
-    from tests.faults.burning import Outcome
+    from tests.faults.fault_run import Outcome
 
 #: What a worker, or the API, may gain in 10,000 steps, in bytes.
 SLOPE = 5 << 20

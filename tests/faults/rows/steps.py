@@ -8,12 +8,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.documents import CODE, HUNG, LARGE, LINE, dying, versioned
-from tests.faults.ground import Ground
+from tests.faults.fault_stack import Ground
 from tests.faults.rows.processes import terminate
 from tests.faults.rows.row import Row
 
 if TYPE_CHECKING:
-    from tests.faults.burning import Outcome
+    from tests.faults.fault_run import Outcome
 
 #: Starts of a step whose process ends each time, before its workflow faults.
 STARTS = 3

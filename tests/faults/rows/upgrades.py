@@ -15,16 +15,16 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.core.engine import ENGINE, KNOWN
-from orchestrator.database import migrate
-from orchestrator.processes import Process, ProcessFailed, http_ok, log_says
+from orchestrator.core.engine_version import ENGINE, SUPPORTED
+from orchestrator.database.schema import upgrade as migrate
+from orchestrator.embedded.supervisor import Process, ProcessFailed, http_ok, log_says
 from tests.faults import mutants
 from tests.faults.documents import MIXED, pause
-from tests.faults.ground import READY, Ground
+from tests.faults.fault_stack import READY, Ground
 from tests.faults.rows.row import Row
 
 if TYPE_CHECKING:
-    from tests.faults.burning import Outcome
+    from tests.faults.fault_run import Outcome
 
 #: In the row's folder: what a process imports first, and which tree that then puts before others.
 FIRST = """\
@@ -50,12 +50,12 @@ def upgrade():
 """
 #: What differs in it: file, text, the text instead.
 CHANGES = (
-    ("database/migrate.py", "BEFORE: str | None = None", f'BEFORE = "{migrate.head()}"'),
-    ("core/engine.py", f"\nENGINE = {ENGINE}\n", f"\nENGINE = {NEXT}\n"),
+    ("database/schema/upgrade.py", "PREVIOUS: str | None = None", f'PREVIOUS = "{migrate.head()}"'),
+    ("core/engine_version.py", f"\nENGINE = {ENGINE}\n", f"\nENGINE = {NEXT}\n"),
     (
-        "core/engine.py",
-        "KNOWN = frozenset({ENGINE})",
-        f"KNOWN = frozenset({{ENGINE, {', '.join(map(str, sorted(KNOWN)))}}})",
+        "core/engine_version.py",
+        "SUPPORTED = frozenset({ENGINE})",
+        f"SUPPORTED = frozenset({{ENGINE, {', '.join(map(str, sorted(SUPPORTED)))}}})",
     ),
 )
 
@@ -63,7 +63,9 @@ CHANGES = (
 def make_releases(folder: Path) -> Mapping[str, str]:
     """The next release, in the folder's ``tree``; the environment of processes of either."""
     tree = mutants.copy(folder)
-    (tree / f"orchestrator/database/migrations/versions/{SCHEMA}_later.py").write_text(MIGRATION)
+    (tree / f"orchestrator/database/schema/migrations/versions/{SCHEMA}_later.py").write_text(
+        MIGRATION
+    )
     for file, old, new in CHANGES:
         path = tree / "orchestrator" / file
         text = path.read_text()

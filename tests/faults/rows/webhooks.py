@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.documents import PART, PARTS, TELLER
-from tests.faults.ground import Ground
+from tests.faults.fault_stack import Ground
 from tests.faults.rows import processes
 from tests.faults.rows.row import Row
-from tests.support.stub import Answer, Request, Stub
+from tests.support.http_stub import Answer, Request, Stub
 
 if TYPE_CHECKING:
-    from tests.faults.burning import Outcome
+    from tests.faults.fault_run import Outcome
 
 #: One of so many messages is refused when it comes first.
 REFUSED = 10

@@ -1,0 +1,130 @@
+"""``/v1/keys``: API keys, made and revoked by admins. A key is shown once, when it is made."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from flask import Response
+
+from api.http import idempotency, page_cursors, problem_types
+from api.http.app_state import audit_entry, scope, state
+from api.http.authentication import Role, digest
+from api.http.problems import Problem
+from api.http.request_body import json_body, moment_at
+from api.http.resource_blueprint import Resource, listing
+from api.resources.instances import identified
+from api.schemas.common import PageSchema
+from api.schemas.system_overview import KeysSchema, MadeKeySchema, NewKeySchema
+from orchestrator.database.access import api_key_queries, audit_queries
+from orchestrator.database.access.api_key_queries import ALL, MOST_LIVE, KeyRow, opened
+from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.connection.database import Transaction
+from orchestrator.ids import new_id
+
+blueprint = Resource("keys", __name__, url_prefix="/v1/keys", description="API keys.")
+
+
+@blueprint.route("", methods=["POST"], role=Role.ADMIN)
+@blueprint.answers(201, MadeKeySchema)
+@json_body(NewKeySchema)
+def make(body: dict[str, Any]) -> Response:
+    """Make an API key
+
+    The answer shows it once. Two keys of a name, for the same namespaces, can live at once, so
+    that one can replace the other without a gap.
+    """
+    _check_namespaces(body["namespaces"])
+    key, secret = new_key(body)
+    return idempotency.run_idempotent(
+        partial(_put, key), reveal=idempotency.reveal_secret("key", secret)
+    )
+
+
+@blueprint.route("", role=Role.ADMIN)
+@blueprint.answers(200, KeysSchema)
+@blueprint.requires(PageSchema)
+def list_(query: dict[str, Any]) -> Response:
+    """Keys, without their secrets, the newest first"""
+    after = page_cursors.read(query["cursor"], (page_cursors.moment, page_cursors.id))
+    page = api_key_queries.listed(
+        state().services.database, scope(), limit=query["limit"], after=after
+    )
+    return listing([_shown(*row) for row in page.rows], page_cursors.write(page.last))
+
+
+@blueprint.route("/<id:id>", methods=["DELETE"], role=Role.ADMIN)
+@blueprint.answers(204, meaning="It is revoked")
+def revoke(id: str) -> Response:
+    """Revoke a key"""
+    with state().services.database.transaction() as cursor:
+        gone = api_key_queries.revoke(cursor, identified(id), scope())
+        if gone is None:
+            raise Problem(problem_types.NOT_FOUND, f"there is no live key {id}")
+        audit_queries.write(cursor, audit_entry("key.revoke", target=id, name=gone[1]))
+    state().authenticator.evict(gone[0])
+    return Response(status=204)
+
+
+def new_key(asked: dict[str, Any]) -> tuple[KeyRow, str]:
+    """A key of this name, role and namespaces, and what to show to whom it is for."""
+    prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    expires = asked.get("expires_at")
+    key = KeyRow(
+        id=new_id(),
+        prefix=prefix,
+        hash=digest(secret),
+        name=asked["name"],
+        role=asked["role"],
+        namespaces=opened(asked["namespaces"]),
+        expires_at=moment_at("/expires_at", expires) if expires else None,
+    )
+    return key, f"{prefix}.{secret}"
+
+
+def _check_namespaces(namespaces: list[str]) -> None:
+    """Nobody makes a key that opens more than their own does."""
+    allowed = scope()
+    for namespace in namespaces:
+        if not allowed.has(namespace) and not (namespace == ALL and allowed.namespaces is None):
+            raise Problem(problem_types.NOT_FOUND, f"there is no namespace {namespace[:100]!r}")
+
+
+def _put(key: KeyRow, cursor: Transaction) -> Answer:
+    if api_key_queries.live(cursor, key) >= MOST_LIVE:
+        raise Problem(
+            problem_types.CONFLICT, f"{MOST_LIVE} keys of the name {key.name!r} live already"
+        )
+    made = api_key_queries.put(cursor, key)
+    opens = list(key.namespaces)
+    audit_queries.write(
+        cursor, audit_entry("key.make", target=key.id, name=key.name, role=key.role, opens=opens)
+    )
+    shown = _shown(
+        made, key.id, key.prefix, key.name, key.role, key.namespaces, key.expires_at, None
+    )
+    return idempotency.answered(201, {**shown, "key": None})
+
+
+def _shown(
+    created_at: datetime,
+    id: str,
+    prefix: str,
+    name: str,
+    role: str,
+    namespaces: Any,
+    expires_at: datetime | None,
+    revoked_at: datetime | None,
+) -> dict[str, Any]:
+    return {
+        "id": id,
+        "prefix": prefix,
+        "name": name,
+        "role": role,
+        "namespaces": list(namespaces),
+        "created_at": created_at,
+        "expires_at": expires_at,
+        "revoked_at": revoked_at,
+    }

@@ -1,0 +1,97 @@
+"""``/v1/instances/{id}/history``: what happened, as pages or as a live stream."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response, request, stream_with_context
+
+from api.http import page_cursors, problem_types
+from api.http.app_state import AppState, state
+from api.http.problems import Problem
+from api.http.resource_blueprint import Resource, dumped, listing, wants
+from api.resources import serializers
+from api.resources.instances import find
+from api.schemas.history import HistoryQuerySchema, HistorySchema
+from orchestrator import clock
+from orchestrator.database.instances import history_queries
+from orchestrator.database.instances.instance_queries import InstanceWithPayloads
+
+EVENT_STREAM = "text/event-stream"
+#: Seconds after which a silent stream shows that it lives, so that proxies keep it open.
+HEARTBEAT = 15.0
+#: Seconds after which a stream ends; the client takes it up again where it was.
+LONGEST = 600.0
+_PAGE = 200
+
+blueprint = Resource(
+    "history",
+    __name__,
+    url_prefix="/v1/instances/<id:id>/history",
+    description="The transitions of an instance.",
+)
+
+
+@blueprint.route("")
+@blueprint.answers(200, HistorySchema)
+@blueprint.answers(200, {"type": "string"}, media_type=EVENT_STREAM)
+@blueprint.requires(HistoryQuerySchema)
+def list_(query: dict[str, Any], id: str) -> Response:
+    """Transitions in their order
+
+    With `Accept: text/event-stream` they come as they happen, as server-sent events whose id
+    is the transition's sequence; `Last-Event-ID` takes the stream up again. The stream ends
+    with the instance.
+    """
+    found = find(id)
+    if wants(EVENT_STREAM):
+        return _stream(found)
+    page = history_queries.listed(
+        state().services.database,
+        found.id,
+        descending=query["sort"].startswith("-"),
+        limit=query["limit"],
+        after=page_cursors.read(query["cursor"], (page_cursors.number,)),
+    )
+    return listing(
+        [serializers.transition(row) for row in page.rows], page_cursors.write(page.last)
+    )
+
+
+def _stream(found: InstanceWithPayloads) -> Response:
+    last = request.headers.get("Last-Event-ID", "0")
+    if not re.fullmatch(r"[0-9]{1,9}", last):
+        raise Problem(problem_types.MALFORMED, "Last-Event-ID must be the sequence of a transition")
+    app = state()
+    if not app.waiters.open_stream():
+        raise Problem(problem_types.TOO_MANY, "too many streams are open; try again")
+    events = stream_with_context(in_own_thread(app, _events(app, found.id, int(last))))
+    response = Response(events, content_type=EVENT_STREAM)
+    response.call_on_close(app.waiters.close_stream)
+    return response
+
+
+def in_own_thread(app: AppState, events: Iterator[bytes]) -> Iterator[bytes]:
+    """The events of a stream, told by a thread that takes no other request's place."""
+    with app.waiters.lend():
+        yield from events
+
+
+def _events(app: AppState, id: str, last: int) -> Iterator[bytes]:
+    """Every transition after `last`, until the instance has settled and the last one was sent,
+    or the time is over."""
+    until = clock.monotonic() + LONGEST
+    yield b": here\n\n"
+    while (found := history_queries.follow(app.services.database, id, last, _PAGE)) is not None:
+        for row in found.rows:
+            last = row[0]
+            yield b"id: %d\ndata: %b\n\n" % (last, dumped(serializers.transition(row)))
+        if found.settled and last >= found.sequence:
+            return
+        if app.waiters.closed or clock.monotonic() >= until:
+            return
+        if len(found.rows) < _PAGE:
+            app.waiters.wait_for_transition(id, last, HEARTBEAT)
+            yield b":\n\n"

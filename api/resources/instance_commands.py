@@ -1,0 +1,120 @@
+"""``/v1/instances/{id}/cancel`` and the other commands: decided here, carried on by workers.
+
+The command's own move is made under the instance's row lock, so that the answer tells the
+state after it, or why it does not fit; see `api.resources.instance_decision`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from flask import Response
+from marshmallow import Schema
+
+from api.http import etags, idempotency, problem_types
+from api.http.app_state import audit_entry, caller
+from api.http.problems import MEDIA_TYPE, Problem
+from api.http.request_body import json_body
+from api.http.resource_blueprint import Resource
+from api.resources.instance_decision import Change
+from api.resources.instances import etag, identified
+from api.schemas.commands import (
+    AcceptedSchema,
+    CommandSchema,
+    CompensateSchema,
+    RetrySchema,
+    SkipSchema,
+)
+from api.schemas.common import ProblemSchema
+from orchestrator.core.commands import COMMANDS as OBEYED
+from orchestrator.core.model import OPEN_STATUSES
+from orchestrator.database.access import audit_queries
+from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.connection.database import Transaction
+from orchestrator.database.instances import step_queries
+from orchestrator.database.instances.command_queries import Target
+
+blueprint = Resource(
+    "commands", __name__, url_prefix="/v1/instances/<id:id>", description="What people ask for."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command, and what its request may say. Which instances it fits, the core decides."""
+
+    name: str
+    summary: str
+    schema: type[Schema] = CommandSchema
+
+
+COMMANDS = (
+    Command("suspend", "Let the running steps finish, and start no more"),
+    Command("resume", "Go on with a suspended instance"),
+    Command("cancel", "Stop an instance and undo what it completed"),
+    Command("terminate", "Stop an instance and undo nothing"),
+    Command(
+        "retry", "Open a new run of an instance that failed, its finished steps kept", RetrySchema
+    ),
+    Command("compensate", "Undo what an ended instance completed", CompensateSchema),
+    Command("skip", "Let a step that stands still end with an output of yours", SkipSchema),
+)
+
+
+def _give(command: Command, body: dict[str, Any], id: str) -> Response:
+    prepare, record = partial(_prepare, command, body), partial(_record, command, body)
+    return Change(identified(id), prepare, record).give()
+
+
+def _prepare(
+    command: Command, body: dict[str, Any], cursor: Transaction, target: Target
+) -> dict[str, Any]:
+    if command.name == "skip" and target.status in OPEN_STATUSES and "step" not in body:
+        raise Problem(
+            problem_types.INVALID, "which step?", [{"pointer": "", "message": "step is missing"}]
+        )
+    for name in ("step", "from"):
+        if name in body and step_queries.get(cursor, target.id, body[name]) is None:
+            errors = [{"pointer": f"/{name}", "message": f"the instance has no step {body[name]}"}]
+            raise Problem(problem_types.NOT_FOUND, errors[0]["message"], errors)
+    return {"command": command.name, "by": caller().name, **body}
+
+
+def _record(
+    command: Command, body: dict[str, Any], cursor: Transaction, after: Target, decided: bool
+) -> Answer:
+    reason = body.get("reason")
+    extra = {name: value for name, value in body.items() if name != "reason"}
+    action = f"instance.{command.name}"
+    audit_queries.write(cursor, audit_entry(action, after.namespace, after.id, reason, **extra))
+    accepted = {
+        "id": after.id,
+        "command": command.name,
+        "status": after.status,
+        "compensation": after.compensation,
+        "run": after.run,
+        "decided": decided,
+    }
+    headers = {"Location": f"/v1/instances/{after.id}", **etags.headers(etag(after))}
+    return idempotency.answered(202, accepted, headers)
+
+
+_ETAG = "of the instance after it"
+_RETRY_AFTER = "seconds, where what stands against it still runs"
+
+
+def _register(command: Command) -> None:
+    @blueprint.route(f"/{command.name}", methods=["POST"], endpoint=command.name, tagged=True)
+    @blueprint.answers(202, AcceptedSchema, Location="where the instance is", ETag=_ETAG)
+    @blueprint.answers(409, ProblemSchema, media_type=MEDIA_TYPE, Retry_After=_RETRY_AFTER)
+    @blueprint.described(summary=command.summary)
+    @json_body(command.schema, optional=True)
+    def view(body: dict[str, Any], id: str) -> Response:
+        return _give(command, body, id)
+
+
+for _command in COMMANDS:
+    if _command.name in OBEYED:
+        _register(_command)

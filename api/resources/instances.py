@@ -1,0 +1,158 @@
+"""``/v1/instances``: start, look, wait."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import Any
+
+from flask import Response, g, request
+
+from api.http import filter_query, idempotency, page_cursors, prefer_wait, problem_types
+from api.http.app_state import scope, state
+from api.http.problems import Problem
+from api.http.request_body import json_body
+from api.http.resource_blueprint import Resource, listing, respond
+from api.resources import instance_start, serializers
+from api.schemas.instances import (
+    STARTED,
+    CountsSchema,
+    InstanceSchema,
+    InstancesFilterSchema,
+    InstancesQuerySchema,
+    InstancesSchema,
+    StartSchema,
+    WaitSchema,
+)
+from orchestrator.database.instances import instance_lists, instance_queries, step_queries
+from orchestrator.database.instances.command_queries import Target
+from orchestrator.database.instances.instance_queries import InstanceWithPayloads, Summary
+
+_ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+#: The most instances that one request may start.
+MOST = 1000
+
+blueprint = Resource(
+    "instances", __name__, url_prefix="/v1/instances", description="Runs of workflows."
+)
+
+
+@blueprint.route("", methods=["POST"])
+@blueprint.answers(202, STARTED, Location="where the instance is")
+@blueprint.answers(200, InstanceSchema, Preference_Applied="`wait`, where it was asked for")
+@json_body(StartSchema, many=MOST)
+def start(body: Any) -> Response:
+    """Start an instance, or up to 1,000 of them
+
+    All of an array are started, or none. With `Prefer: wait=N` the answer to a single start
+    is the instance as it stands when it has ended, or after N seconds (at most 60): 200 if it
+    has ended, 202 if not. A `business_id` in use is a 409 with the `Location` of its instance.
+    """
+    started = instance_start.start(body)
+    if started.first:
+        state().hints.send(*started.ids)
+    seconds = prefer_wait.wait()
+    if seconds is None or isinstance(body, list):
+        return idempotency.respond_recorded(started.answer, replayed=not started.first)
+    return _waited(started, seconds)
+
+
+def _waited(started: instance_start.Started, seconds: float) -> Response:
+    id = started.ids[0]
+    state().waiters.wait_until_final(id, seconds)
+    found = find(id)
+    headers = {**started.answer.headers, "Preference-Applied": f"wait={seconds:g}"}
+    if not started.first:
+        headers |= idempotency.REPLAYED
+    return respond(whole(found), 200 if found.settled else 202, headers)
+
+
+@blueprint.route("")
+@blueprint.answers(200, InstancesSchema)
+@blueprint.requires(InstancesQuerySchema)
+def list_(query: dict[str, Any]) -> Response:
+    """Instances, newest first
+
+    Besides the parameters shown, `label.key=value` selects by a label, and `input.path=value`
+    by a member of the input: `input.customer.id=7`, `input.items[].sku=b-7`. A value is text
+    and, where it can be, a number, `true`, `false` or `null`; in double quotes it is text only.
+    Either may be given several times, with other names.
+    """
+    page = instance_lists.listed(
+        state().services.database,
+        scope(query.get("namespace")),
+        filter_query.chosen(query, g.own),
+        by=query["sort"].removeprefix("-"),
+        descending=query["sort"].startswith("-"),
+        limit=query["limit"],
+        after=page_cursors.read(query["cursor"], (page_cursors.moment, page_cursors.id)),
+    )
+    items = [serializers.summary_json(Summary(*row[2:])) for row in page.rows]
+    return listing(items, page_cursors.write(page.last))
+
+
+@blueprint.route("/counts")
+@blueprint.answers(200, CountsSchema)
+@blueprint.requires(InstancesFilterSchema)
+def counts(query: dict[str, Any]) -> Response:
+    """How many instances have each status
+
+    Of each status at most 10,000 are counted, 1,000 with labels: the answer takes no longer
+    for millions. The filters are those of the list.
+    """
+    found = instance_lists.counted(
+        state().services.database, scope(query.get("namespace")), filter_query.chosen(query, g.own)
+    )
+    return respond({"items": [asdict(each) for each in found]})
+
+
+@blueprint.route("/<id:id>")
+@blueprint.answers(
+    200, InstanceSchema, ETag="changes with every transition and every command that waits"
+)
+@blueprint.answers(304, meaning="Not changed since the ETag in If-None-Match", ETag="the same")
+@blueprint.requires(WaitSchema)
+def get(query: dict[str, Any], id: str) -> Response:
+    """An instance
+
+    With `wait` (or `Prefer: wait=N`) the answer comes when it has ended, its compensation has
+    settled and no command waits, or after so many seconds with the state of then.
+    """
+    found = find(id)
+    seconds = query["wait"] or prefer_wait.wait() or 0
+    if seconds and not found.settled:
+        state().waiters.wait_until_final(id, seconds)
+        found = find(id)
+    tag = etag(found)
+    if tag in request.if_none_match:
+        return Response(status=304, headers={"ETag": f'"{tag}"'})
+    return respond(whole(found), headers={"ETag": f'"{tag}"'})
+
+
+def find(id: str) -> InstanceWithPayloads:
+    """The instance with an id from the path. Raises `Problem` 400, 404, 422."""
+    found = instance_queries.get(state().services.database, identified(id), scope())
+    if found is None:
+        raise Problem(problem_types.NOT_FOUND, f"there is no instance {id}")
+    return found
+
+
+def identified(id: str) -> str:
+    """An id from the path, if it can be one. Raises `Problem` 400, 422."""
+    if len(id) > 1000:
+        raise Problem(problem_types.INVALID, "the id is longer than 1,000 characters")
+    if not _ID.fullmatch(id):
+        raise Problem(problem_types.INVALID_ID, "ids are UUIDs, in lower case and with hyphens")
+    return id.lower()
+
+
+def whole(found: InstanceWithPayloads) -> dict[str, Any]:
+    """The instance as it is shown, with what it waits for."""
+    waiting = [] if found.settled else step_queries.waiting(state().services.database, found.id)
+    return serializers.instance_json(found, waiting)
+
+
+def etag(found: InstanceWithPayloads | Target) -> str:
+    """Changes with each transition and each command that waits, and with nothing else."""
+    return f"{found.run}-{found.sequence}-{found.pending}"

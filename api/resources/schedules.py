@@ -1,0 +1,229 @@
+"""``/v1/schedules``: see what starts when and what started, pause, trigger, catch up.
+
+Schedules are made by deploying a document and stopped by removing it (see
+`api.resources.workflows`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flask import Response
+
+from api.http import etags, idempotency, page_cursors, problem_types
+from api.http.app_state import audit_entry, caller, scope, state
+from api.http.problems import Problem
+from api.http.request_body import json_body, moment_at
+from api.http.resource_blueprint import Resource, listing, raw, respond
+from api.resources.instances import identified
+from api.schemas.schedules import (
+    BackfilledSchema,
+    BackfillSchema,
+    ChangeScheduleSchema,
+    FiringSchema,
+    FiringsQuerySchema,
+    FiringsSchema,
+    NextQuerySchema,
+    ScheduleSchema,
+    SchedulesQuerySchema,
+    SchedulesSchema,
+    TriggerSchema,
+)
+from orchestrator import json_codec
+from orchestrator.database.access import audit_queries
+from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.connection.database import Transaction
+from orchestrator.database.connection.session import Session
+from orchestrator.database.schedules import firing_queries
+from orchestrator.database.schedules import schedule_queries as rows
+from orchestrator.database.schedules.firing_queries import FiringRow
+from orchestrator.database.schedules.schedule_queries import ScheduleRow
+from orchestrator.scheduler.schedules import schedule_management
+
+blueprint = Resource(
+    "schedules", __name__, url_prefix="/v1/schedules", description="Recurring starts."
+)
+
+Change = Callable[[Transaction, ScheduleRow], Answer]
+
+
+@blueprint.route("")
+@blueprint.answers(200, SchedulesSchema)
+@blueprint.requires(SchedulesQuerySchema)
+def list_(query: dict[str, Any]) -> Response:
+    """Schedules by namespace, workflow and kind"""
+    page = rows.listed(
+        state().services.database,
+        scope(query.get("namespace")),
+        namespace=query.get("namespace"),
+        workflow=query.get("workflow"),
+        states=query["state"],
+        limit=query["limit"],
+        after=page_cursors.read(query["cursor"], (page_cursors.text,) * 3),
+    )
+    found = [ScheduleRow(*row[3:]) for row in page.rows]
+    return listing([_summary(row) for row in found], page_cursors.write(page.last))
+
+
+@blueprint.route("/<id:id>")
+@blueprint.answers(200, ScheduleSchema, ETag="for `If-Match`")
+@blueprint.requires(NextQuerySchema)
+def get(query: dict[str, Any], id: str) -> Response:
+    """A schedule, with its next due times
+
+    `next` says how many of them. A paused or stopped schedule has none, nor has one that
+    waits for an event or for the end of an instance.
+    """
+    database = state().services.database
+    row = _find(database, id)
+    shown = _whole(database, row, query["next"])
+    return respond(shown, headers=etags.headers(etags.tag_of(_summary(row))))
+
+
+@blueprint.route("/<id:id>", methods=["PATCH"], tagged=True)
+@blueprint.answers(200, ScheduleSchema, ETag="for `If-Match`")
+@json_body(ChangeScheduleSchema)
+def change(body: dict[str, Any], id: str) -> Response:
+    """Pause a schedule, or resume it
+
+    What is due while it is paused is not made up for by itself: `backfill` does that.
+    """
+    act = schedule_management.pause if body["paused"] else schedule_management.resume
+
+    def make(cursor: Transaction, row: ScheduleRow) -> Answer:
+        changed = act(cursor, row.id)
+        action = "schedule.pause" if body["paused"] else "schedule.resume"
+        _audit(cursor, action, row, body.get("reason"))
+        tag = etags.headers(etags.tag_of(_summary(changed)))
+        return idempotency.answered(200, _whole(cursor, changed, 1), tag)
+
+    return idempotency.run_idempotent(partial(_on, id, make))
+
+
+@blueprint.route("/<id:id>/trigger", methods=["POST"], tagged=True)
+@blueprint.answers(202, FiringSchema, Location="where the instance is")
+@json_body(TriggerSchema, optional=True)
+def trigger(body: dict[str, Any], id: str) -> Response:
+    """Start an instance now, even of a paused schedule, whatever runs already"""
+    hints: list[str] = []
+
+    def make(cursor: Transaction, row: ScheduleRow) -> Answer:
+        fired = schedule_management.trigger(cursor, row.id, caller().name, body.get("input")).row
+        _audit(cursor, "schedule.trigger", row, body.get("reason"))
+        hints.append(fired.instance_id or "")
+        location = {"Location": f"/v1/instances/{fired.instance_id}"}
+        return idempotency.answered(202, _firing(fired), location)
+
+    return idempotency.run_idempotent(
+        partial(_on, id, make), after=lambda: state().hints.send(*hints)
+    )
+
+
+@blueprint.route("/<id:id>/backfill", methods=["POST"], tagged=True)
+@blueprint.answers(202, BackfilledSchema)
+@json_body(BackfillSchema)
+def backfill(body: dict[str, Any], id: str) -> Response:
+    """Fire the due times of a range that have not fired
+
+    At most 1,000 of them. They start at once, or, where the policy is that runs don't
+    overlap, one after the other. Asking again fires none of them twice.
+    """
+    first, last = (moment_at(f"/{name}", body[name]) for name in ("from", "to"))
+    hints: list[str] = []
+
+    def make(cursor: Transaction, row: ScheduleRow) -> Answer:
+        try:
+            made = schedule_management.backfill(cursor, row.id, first, last, caller().name)
+        except schedule_management.TooMany as error:
+            raise Problem(problem_types.INVALID, str(error)) from None
+        _audit(cursor, "schedule.backfill", row, body.get("reason"), count=len(made))
+        hints.extend(one.row.instance_id for one in made if one.row.instance_id)
+        return idempotency.answered(202, {"items": [_firing(one.row) for one in made]})
+
+    return idempotency.run_idempotent(
+        partial(_on, id, make), after=lambda: state().hints.send(*hints)
+    )
+
+
+@blueprint.route("/<id:id>/firings")
+@blueprint.answers(200, FiringsSchema)
+@blueprint.requires(FiringsQuerySchema)
+def ledger(query: dict[str, Any], id: str) -> Response:
+    """What became of the due times, the latest first"""
+    database = state().services.database
+    page = firing_queries.listed(
+        database,
+        _find(database, id).id,
+        outcomes=query["outcome"],
+        since=query.get("since"),
+        until=query.get("until"),
+        limit=query["limit"],
+        after=page_cursors.read(query["cursor"], (page_cursors.moment,)),
+    )
+    found = [FiringRow(*row[1:]) for row in page.rows]
+    return listing([_firing(row) for row in found], page_cursors.write(page.last))
+
+
+def _find(reader: Session, id: str) -> ScheduleRow:
+    found = rows.get(reader, identified(id), scope())
+    if found is None:
+        raise Problem(problem_types.NOT_FOUND, f"there is no schedule {id}")
+    return found
+
+
+def _on(id: str, make: Change, cursor: Transaction) -> Answer:
+    row = rows.lock(cursor, _find(cursor, id).id)
+    if row is None:
+        raise Problem(problem_types.NOT_FOUND, f"there is no schedule {id}")
+    etags.require_match(etags.tag_of(_summary(row)), "schedule")
+    return make(cursor, row)
+
+
+def _audit(
+    cursor: Transaction, action: str, row: ScheduleRow, reason: str | None, **details: object
+) -> None:
+    audit_queries.write(cursor, audit_entry(action, row.namespace, row.id, reason, **details))
+
+
+def _summary(row: ScheduleRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "namespace": row.namespace,
+        "workflow": row.workflow,
+        "version": row.version,
+        "kind": row.kind,
+        "state": row.state,
+        "timing": json_codec.loads(row.timing),
+        "policy": raw(row.policy),
+        "next_due": row.next_due,
+        "next_at": row.next_at,
+        "last_instance": row.last_instance,
+        "waiting": row.waiting,
+        "created_at": row.created_at,
+    }
+
+
+def _whole(reader: Session, row: ScheduleRow, count: int) -> dict[str, Any]:
+    due = schedule_management.upcoming(row, rows.now(reader), count)
+    return {
+        **_summary(row),
+        "next": [{"due": one.due, "planned_at": one.planned} for one in due],
+    }
+
+
+def _firing(row: FiringRow) -> dict[str, Any]:
+    late = None if row.fired_at is None else (row.fired_at - row.planned_at).total_seconds()
+    return {
+        "due": row.due,
+        "reason": row.reason,
+        "outcome": row.outcome,
+        "why": row.why,
+        "since": row.since,
+        "planned_at": row.planned_at,
+        "fired_at": row.fired_at,
+        "late": late,
+        "instance": row.instance_id,
+        "version": row.version,
+    }

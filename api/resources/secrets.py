@@ -1,0 +1,131 @@
+"""``/v1/secrets``: secrets of workflows, taken, listed by name and never given back.
+
+Not the Idempotency-Key's way: its record would hold a digest of the secret, and a PUT may be
+repeated anyhow.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from flask import Response
+
+from api.http import idempotency, page_cursors, problem_types
+from api.http.app_state import audit_entry, scope, state
+from api.http.authentication import Role
+from api.http.problems import Problem
+from api.http.request_body import json_body, too_large
+from api.http.resource_blueprint import Resource, listing, respond
+from api.resources.events import into
+from api.schemas.events import IntoNamespaceSchema
+from api.schemas.secrets import (
+    NamedSecretSchema,
+    RenewedSchema,
+    SecretSchema,
+    SecretsQuerySchema,
+    SecretsSchema,
+)
+from orchestrator import json_codec
+from orchestrator.database.access import audit_queries, secret_queries
+from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.connection.database import Transaction
+from orchestrator.secrets.encryption import SecretCipher
+from orchestrator.secrets.sources import is_name
+
+#: The largest secret, in bytes of JSON.
+LARGEST = 64 * 1024
+
+blueprint = Resource("secrets", __name__, url_prefix="/v1/secrets", description="Secrets.")
+
+
+@blueprint.route("", role=Role.ADMIN)
+@blueprint.answers(200, SecretsSchema)
+@blueprint.requires(SecretsQuerySchema)
+def list_(query: dict[str, Any]) -> Response:
+    """Names of secrets, without their values
+
+    Only of those that were put here: workers also know those that their files and their
+    environment hold, which come first.
+    """
+    page = secret_queries.listed(
+        state().services.database,
+        scope(query.get("namespace")),
+        namespace=query.get("namespace"),
+        limit=query["limit"],
+        after=page_cursors.read(query["cursor"], (page_cursors.text, page_cursors.text)),
+    )
+    return listing([_shown(*row) for row in page.rows], page_cursors.write(page.last))
+
+
+@blueprint.route("/<name>", methods=["PUT"], role=Role.ADMIN)
+@blueprint.answers(200, NamedSecretSchema, meaning="It takes the place of the one before")
+@blueprint.answers(201, NamedSecretSchema, meaning="It is new")
+@json_body(SecretSchema)
+@blueprint.requires(IntoNamespaceSchema)
+def put(body: dict[str, Any], query: dict[str, Any], name: str) -> Response:
+    """Set a secret
+
+    Workers read it when an expression uses `$secrets`, so the next use has the new value.
+    """
+    namespace = into(query.get("namespace"))
+    if not is_name(name):
+        raise Problem(
+            problem_types.INVALID, "a name is letters, digits, '.', '_' and '-', at most 253"
+        )
+    if len(json_codec.encode(body["value"])) > LARGEST:
+        raise too_large(LARGEST, "the secret", "")
+    sealed = _vault().encrypt((namespace, name), body["value"])
+    with state().services.database.transaction() as cursor:
+        created, changed, new = secret_queries.put(cursor, namespace, name, sealed)
+        audit_queries.write(cursor, audit_entry("secret.set", namespace, name))
+    return respond(_shown(namespace, name, created, changed), 201 if new else 200)
+
+
+@blueprint.route("/<name>", methods=["DELETE"], role=Role.ADMIN)
+@blueprint.answers(204, meaning="It is gone")
+@blueprint.requires(IntoNamespaceSchema)
+def delete(query: dict[str, Any], name: str) -> Response:
+    """Forget a secret"""
+    namespace = into(query.get("namespace"))
+    with state().services.database.transaction() as cursor:
+        if not secret_queries.remove(cursor, namespace, name):
+            raise Problem(problem_types.NOT_FOUND, f"there is no secret {name[:100]!r}")
+        audit_queries.write(cursor, audit_entry("secret.delete", namespace, name))
+    return Response(status=204)
+
+
+@blueprint.route("/-/rotate", methods=["POST"], role=Role.ADMIN)
+@blueprint.answers(200, RenewedSchema)
+def rotate() -> Response:
+    """Seal every secret anew, with the newest key
+
+    Once it is done, the older keys can be taken out of the setting.
+    """
+    return idempotency.run_idempotent(partial(_rotated, _vault()))
+
+
+def _rotated(vault: SecretCipher, cursor: Transaction) -> Answer:
+    renewed, unreadable = secret_queries.renew(cursor, scope(), vault.reencrypt)
+    audit_queries.write(
+        cursor, audit_entry("secret.rotate", renewed=renewed, unreadable=len(unreadable))
+    )
+    return idempotency.answered(200, {"renewed": renewed, "unreadable": unreadable})
+
+
+def _vault() -> SecretCipher:
+    vault = state().services.vault
+    if not vault.ready:
+        raise Problem(
+            problem_types.NO_SECRETS_KEY, "set ORCHESTRATOR_SECRETS_KEY for API and workers"
+        )
+    return vault
+
+
+def _shown(namespace: str, name: str, created_at: Any, changed_at: Any) -> dict[str, Any]:
+    return {
+        "namespace": namespace,
+        "name": name,
+        "created_at": created_at,
+        "changed_at": changed_at,
+    }

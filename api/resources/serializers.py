@@ -1,0 +1,151 @@
+"""Instances, steps and transitions as the API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from api.http.resource_blueprint import raw
+from orchestrator import json_codec
+from orchestrator.database.instances.instance_queries import InstanceWithPayloads, Summary
+from orchestrator.database.instances.step_queries import AttemptRow, Skip, StepRow, Waiting
+
+
+def summary_json(row: Summary) -> dict[str, Any]:
+    """An instance without its payloads."""
+    return {
+        "id": row.id,
+        "business_id": row.business_id,
+        "workflow": {"namespace": row.namespace, "name": row.workflow, "version": row.version},
+        "status": row.status,
+        "compensation": row.compensation,
+        "run": row.run,
+        "labels": raw(row.labels) or {},
+        "created_at": row.created_at,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+        "pending_commands": row.pending,
+        "parent": row.parent_instance
+        and {"instance": row.parent_instance, "step": row.parent_step},
+    }
+
+
+def instance_json(row: InstanceWithPayloads, waiting: Sequence[Waiting]) -> dict[str, Any]:
+    """An instance with its payloads and what it waits for."""
+    return {
+        **summary_json(row),
+        "input": raw(row.input),
+        "output": raw(row.output),
+        "error": raw(row.error),
+        "context": raw(row.context),
+        "waiting_for": [_waiting(each) for each in waiting],
+    }
+
+
+def _waiting(row: Waiting) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "kind": row.kind,
+        "step": row.step,
+        "reference": row.reference,
+        "since": row.since,
+    }
+    if row.timer:
+        found |= {"timer": row.timer, "due_at": row.due_at}
+    if row.mode:
+        found |= {"mode": row.mode, "filters": raw(row.filters)}
+    return found
+
+
+def step_json(
+    row: StepRow,
+    attempts: Sequence[AttemptRow],
+    flower: str | None,
+    arguments: Any = None,
+    skip: Skip | None = None,
+) -> dict[str, Any]:
+    """A step with every attempt. `flower`: where Flower is, if it is known; `arguments`: those of
+    its call, without secrets; `skip`: that a person ended it."""
+    return {
+        "id": row.id,
+        "parent": row.parent,
+        "reference": row.reference,
+        "name": name(row.reference),
+        "kind": row.kind,
+        "index": row.index,
+        "status": _status(row, attempts),
+        "outcome": "unknown" if row.unknown else None,
+        "compensable": row.undo is not None,
+        "compensates": row.undoes,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+        "retry_at": row.retry_at,
+        "child": row.child,
+        "skipped": None if skip is None else _skip(skip),
+        "arguments": arguments,
+        "input": raw(row.input),
+        "output": raw(row.output),
+        "error": raw(row.error),
+        "recorded": row.recorded,
+        "attempts": [_attempt(each, flower) for each in attempts],
+    }
+
+
+def _skip(skip: Skip) -> dict[str, Any]:
+    told = json_codec.loads(skip.data) if skip.data else {}
+    return {"at": skip.at, "by": told.get("by"), "reason": told.get("reason")}
+
+
+def name(reference: str) -> str:
+    """The task's name: the last token of its pointer that is one."""
+    token = reference.removesuffix("/metadata/compensate").rpartition("/")[2]
+    return token.replace("~1", "/").replace("~0", "~")
+
+
+def _status(row: StepRow, attempts: Sequence[AttemptRow]) -> str:
+    """A call that no worker has taken yet is pending, whatever its row says."""
+    unclaimed = bool(attempts) and attempts[-1].state == "ready"
+    return "pending" if unclaimed and row.status == "running" else row.status
+
+
+def _attempt(row: AttemptRow, flower: str | None) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "number": row.number,
+        "state": row.state,
+        "withdrawn": row.withdrawn,
+        "task": row.task,
+        "queue": row.queue,
+        "priority": row.priority,
+        "worker": row.worker,
+        "worker_id": row.worker_id,
+        "process": row.process,
+        "created_at": row.created_at,
+        "published_at": row.published_at,
+        "claimed_at": row.claimed_at,
+        "ended_at": row.ended_at,
+        "progress": raw(row.progress),
+        "error": raw(row.error),
+        "traceback": row.traceback,
+        # An attempt's id is the Celery task's.
+        "flower_url": f"{flower.rstrip('/')}/task/{row.id}" if flower else None,
+    }
+
+
+def transition(row: Sequence[Any]) -> dict[str, Any]:
+    """A row of the history."""
+    sequence, at, stimulus, facts = row
+    return {
+        "sequence": sequence,
+        "at": at,
+        "stimulus": raw(stimulus),
+        "facts": [_fact(*fact) for fact in json_codec.loads(facts)],
+    }
+
+
+def _fact(type: str, step: int | None = None, data: Any = None) -> dict[str, Any]:
+    """A fact, which the database keeps as a short array."""
+    return {
+        "type": type,
+        "step": step,
+        "data": None if data is None else raw(json_codec.dumps(data)),
+    }

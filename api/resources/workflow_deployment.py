@@ -1,0 +1,149 @@
+"""Deploying a document: read, checked, and kept as the version that it says it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from flask import Response, request
+
+from api.http import idempotency, problem_types
+from api.http.app_state import audit_entry, scope, state
+from api.http.problems import Problem
+from api.http.request_body import JSON, read
+from api.http.resource_blueprint import respond
+from orchestrator import document
+from orchestrator.core.model import Json
+from orchestrator.database.access import audit_queries
+from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.connection.database import Transaction
+from orchestrator.database.workflows import workflow_queries
+from orchestrator.database.workflows.workflow_queries import NewWorkflow, Version
+from orchestrator.ids import new_id
+from orchestrator.scheduler.schedules import schedule_management
+
+MEDIA_TYPES = frozenset(
+    {JSON, "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A document that may be deployed, with the doubts about it."""
+
+    new: NewWorkflow
+    warnings: list[dict[str, Any]]
+
+
+def deploy(*, dry_run: bool, strict: bool) -> Response:
+    """Deploy the document in the request's body.
+
+    Raises `Problem` 404 (a foreign namespace), 409, 413, 415, 422; `DocumentError`.
+    """
+    checked = _checked(strict)
+    if dry_run:
+        return respond(_rehearsed(checked))
+    return idempotency.run_idempotent(
+        partial(_put, checked),
+        after=lambda: state().catalog.forget((checked.new.namespace, checked.new.name, None)),
+    )
+
+
+def _checked(strict: bool) -> Checked:
+    if request.mimetype not in MEDIA_TYPES:
+        raise Problem(
+            problem_types.MEDIA_TYPE, "the document must be application/yaml or application/json"
+        )
+    source = read()
+    services = state().services
+    loaded = document.load(
+        source,
+        request.mimetype,
+        known_tasks=workflow_queries.known_tasks(services.database),
+        check_expression=services.evaluator.check,
+        across=services.settings.run_across_namespaces,
+        shortest_interval=services.settings.shortest_interval,
+        known_workflows=partial(workflow_queries.names, services.database),
+    )
+    named = loaded.document["document"]
+    scope(named["namespace"])
+    warnings = [asdict(warning) for warning in loaded.warnings]
+    if strict and warnings:
+        raise Problem(problem_types.INVALID_DOCUMENT, warnings[0]["message"], warnings)
+    new = NewWorkflow(
+        id=new_id(),
+        namespace=named["namespace"],
+        name=named["name"],
+        version=named["version"],
+        digest=digest(loaded.document),
+        document=loaded.document,
+        source=source.decode("utf-8-sig"),
+        media_type=request.mimetype,
+        warnings=warnings,
+    )
+    return Checked(new, warnings)
+
+
+def digest(value: Json) -> str:
+    """SHA-256 of a value in canonical form: layout, comments and the order of keys don't
+    count."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _rehearsed(checked: Checked) -> dict[str, Any]:
+    new = checked.new
+    there = workflow_queries.get(state().services.database, new.namespace, new.name, new.version)
+    outcome = "created" if there is None else _outcome(new, there)
+    return _shown(checked, outcome, there)
+
+
+def _put(checked: Checked, cursor: Transaction) -> Answer:
+    new = checked.new
+    added = workflow_queries.put(cursor, new)
+    there = workflow_queries.get(cursor, new.namespace, new.name, new.version)
+    assert there is not None  # noqa: S101  just added, or found to be there
+    path = f"/v1/workflows/{new.namespace}/{new.name}/versions/{new.version}"
+    if not added and there.digest != new.digest:
+        detail = (
+            f"version {new.version} of {new.namespace}/{new.name} has another document, and a"
+            " version never changes: give the document a new version"
+        )
+        raise Problem(problem_types.VERSION_EXISTS, detail, headers={"Location": path})
+    schedule_management.deployed(
+        cursor,
+        there.id,
+        new.namespace,
+        new.name,
+        new.version,
+        new.document,
+        state().services.settings.shortest_interval,
+    )
+    if added:
+        target = f"{new.namespace}/{new.name}/{new.version}"
+        audit_queries.write(
+            cursor, audit_entry("workflow.deploy", new.namespace, target, digest=new.digest)
+        )
+        shown = _shown(checked, "created", there)
+        return idempotency.answered(201, shown, {"Location": path})
+    return idempotency.answered(200, _shown(checked, "unchanged", there))
+
+
+def _outcome(new: NewWorkflow, there: Version) -> str:
+    return "unchanged" if there.digest == new.digest else "conflict"
+
+
+def _shown(checked: Checked, outcome: str, there: Version | None) -> dict[str, Any]:
+    new = checked.new
+    return {
+        "namespace": new.namespace,
+        "name": new.name,
+        "version": new.version,
+        "digest": new.digest,
+        "created_at": there.created_at if there else None,
+        "outcome": outcome,
+        "warnings": checked.warnings,
+    }

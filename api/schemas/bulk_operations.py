@@ -1,0 +1,98 @@
+"""Operations on many instances or dead letters."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from api.schemas.commands import CommandSchema
+from api.schemas.common import NAMESPACE, CommaSeparated, PageSchema, time, uuid
+from orchestrator.database.operations.bulk_operation_queries import (
+    ALLOWED,
+    LETTERS,
+    MOST_COUNTED,
+    STATES,
+)
+
+ACTIONS = (*ALLOWED, *LETTERS)
+_COUNTED = f"counted up to {MOST_COUNTED:,}"
+
+
+class LettersFilterSchema(Schema):
+    """Which dead letters; those that are settled are left alone."""
+
+    instance = fields.UUID()
+    namespace = fields.String(validate=validate.Regexp(NAMESPACE))
+
+
+class NewOperationSchema(CommandSchema):
+    """What to do with all that a filter names."""
+
+    action = fields.String(required=True, validate=validate.OneOf(ACTIONS))
+    filter = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(validate=validate.Length(max=1000)),
+        required=True,
+        metadata={
+            "minProperties": 1,
+            "maxProperties": 32,
+            "description": "the parameters of `GET /v1/instances` with their texts, such as"
+            ' `{"status": "running", "workflow": "shop/order", "label.team": "a"}`;'
+            " `instance` and `namespace` for dead letters",
+        },
+    )
+    dry_run = fields.Boolean(
+        metadata={"description": "only count what it would reach, and show the first"}
+    )
+
+
+class OperationSchema(Schema):
+    """An operation and how far it is."""
+
+    id = uuid(required=True)
+    action = fields.String(required=True)
+    filter = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    namespaces = fields.List(
+        fields.String(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "whose instances it may reach; null: all"},
+    )
+    reason = fields.String(required=True, allow_none=True)
+    by = fields.String(required=True)
+    state = fields.String(required=True, validate=validate.OneOf(STATES))
+    matches = fields.Integer(
+        required=True,
+        metadata={"description": f"how many it was to reach when it was asked for, {_COUNTED}"},
+    )
+    done = fields.Integer(required=True, metadata={"description": "how many it has reached"})
+    error = fields.String(required=True, allow_none=True)
+    created_at = time(required=True)
+    started_at = time(required=True, allow_none=True)
+    ended_at = time(required=True, allow_none=True)
+
+
+class DryRunSchema(Schema):
+    """What an operation would reach."""
+
+    action = fields.String(required=True)
+    matches = fields.Integer(required=True, metadata={"description": _COUNTED})
+    sample = fields.Raw(
+        required=True,
+        metadata={
+            "type": "array",
+            "description": "the first of them: instances, or dead letters",
+        },
+    )
+
+
+class OperationsSchema(Schema):
+    """A page of operations, the newest first."""
+
+    items = fields.List(fields.Nested(OperationSchema), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class OperationsQuerySchema(PageSchema):
+    """Which operations."""
+
+    state = CommaSeparated(STATES, load_default=())

@@ -1,0 +1,1 @@
+"""gunicorn, set up for the API."""

@@ -1,0 +1,169 @@
+"""Secrets at the moment of use: looked up after the claim, masked in all that comes back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from orchestrator.calls import call_errors
+from orchestrator.errors import WorkflowError
+from orchestrator.expressions import is_expression, program_of
+from orchestrator.expressions.lexer import Token, TokenKind
+from orchestrator.expressions.program_rules import read
+
+Json = Any
+
+MASK = "***"
+NAMES = ("secrets", "secret")  # $secrets, and $secret as some runtimes have it
+_SHORTEST = 4  # characters; what is shorter would mask half of every text
+_SHORTEST_ENCODED = 8  # bytes; of fewer, base64 of something else may well have the same letters
+_URL_SAFE = str.maketrans("+/", "-_")
+
+
+class Secrets:
+    """The secrets that a workflow declares (`use.secrets`), and those that a call has used.
+
+    `lookup` gives a secret's value by name, or raises `WorkflowError` (authorization, 403:
+    dsl.md, Secret).
+    """
+
+    def __init__(self, lookup: Callable[[str], Json], declared: Iterable[str]) -> None:
+        self._lookup = lookup
+        self._declared = tuple(declared)
+        self._used: dict[str, Json] = {}
+        self._masks: list[str] | None = None
+
+    @property
+    def used(self) -> bool:
+        """Whether the call has used any."""
+        return bool(self._used)
+
+    def value(self, name: str) -> Json:
+        """A secret's value. Raises `WorkflowError` for one that is not there or not declared."""
+        if name not in self._declared:
+            raise call_errors.authorization(f"the workflow does not declare the secret {name!r}")
+        if name not in self._used:
+            self._used[name] = self._lookup(name)
+            self._masks = None
+        return self._used[name]
+
+    def variables(self, tree: Json) -> dict[str, Json]:
+        """What `$secrets` must hold for the expressions in this value: the secrets that they
+        name, or all where they take it as a whole."""
+        wanted = list(dict.fromkeys(_mentioned(tree)))
+        if not wanted:
+            return {}
+        names = self._declared if None in wanted else [name for name in wanted if name]
+        found = {name: self.value(name) for name in names}
+        return dict.fromkeys(NAMES, found)
+
+    def in_value(self, value: Json) -> bool:
+        """Whether the text of a secret that was used so far stands somewhere in a value."""
+        return bool(self._used) and self.mask(value) != value
+
+    def mask(self, value: Json) -> Json:
+        """The value with every text of a used secret replaced."""
+        if self._masks is None:
+            found = {text for used in self._used.values() for text in _texts(used)}
+            forms = {form for text in found for form in _forms(text)}
+            self._masks = sorted(forms, key=len, reverse=True)
+        return _masked(value, self._masks) if self._masks else value
+
+    def mask_error(self, error: WorkflowError) -> WorkflowError:
+        """The error with every text of a used secret replaced."""
+        return WorkflowError(**self.mask(error.to_json()))
+
+
+def mentions(tree: Json) -> bool:
+    """Whether an expression somewhere in a value, as the document has it, takes a secret."""
+    return any(True for _ in _mentioned(tree))
+
+
+def _mentioned(tree: Json) -> Iterable[str | None]:
+    """The names after `$secrets` in all expressions of a value; None for `$secrets` itself."""
+    if is_expression(tree):
+        yield from _names(read(program_of(tree)).tokens)
+    elif isinstance(tree, dict):
+        for item in tree.values():
+            yield from _mentioned(item)
+    elif isinstance(tree, list):
+        for item in tree:
+            yield from _mentioned(item)
+
+
+def _names(tokens: tuple[Token, ...]) -> Iterable[str | None]:
+    for index, token in enumerate(tokens):
+        if token.kind is TokenKind.VARIABLE and token.text in NAMES:
+            yield _name_after(tokens[index + 1 : index + 5])
+
+
+def _name_after(tokens: tuple[Token, ...]) -> str | None:
+    """`.name`, `."name"`, `["name"]` or `.["name"]`."""
+    if tokens and tokens[0].kind is TokenKind.FIELD:
+        return tokens[0].text
+    signs = 0
+    while (
+        signs < len(tokens) and tokens[signs].kind is TokenKind.SIGN and tokens[signs].text in ".["
+    ):
+        signs += 1
+    named = tokens[signs : signs + 1] if signs else ()
+    closed = tokens[signs + 1 : signs + 2]
+    if not named or named[0].kind is not TokenKind.STRING or "\\" in named[0].text:
+        return None
+    bracketed = tokens[signs - 1].text == "["
+    return named[0].text if not bracketed or (closed and closed[0].text == "]") else None
+
+
+def _texts(value: Json) -> Iterable[str]:
+    if isinstance(value, str) and len(value) >= _SHORTEST:
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _forms(text: str) -> Iterable[str]:
+    """How a text shows: as it is, as Python and JSON quote it, and as our own calls encode it,
+    which a service may send back: in a URL, and in base64 (Basic authentication, `output: raw`)."""
+    data = text.encode("utf-8", "surrogatepass")
+    for form in {
+        text,
+        repr(text)[1:-1],
+        json.dumps(text)[1:-1],
+        json.dumps(text, ensure_ascii=False)[1:-1],
+        quote(data),
+        quote(data, safe=""),
+        quote_plus(data),
+    }:
+        yield form
+        if len(data) >= _SHORTEST_ENCODED:
+            yield from _in_base64(form.encode("utf-8", "surrogatepass"))
+
+
+def _in_base64(data: bytes) -> Iterable[str]:
+    """What is the same in the base64 of every text that has these bytes in it, for each of the
+    three places where they can begin; in both alphabets."""
+    for place in range(3):
+        whole = base64.b64encode(bytes(place) + data).decode()
+        # Characters that also hold bits of a neighbour are left out.
+        sure = whole[-(-place * 8 // 6) : (place + len(data)) * 8 // 6]
+        yield sure
+        yield sure.translate(_URL_SAFE)
+
+
+def _masked(value: Json, texts: list[str]) -> Json:
+    if isinstance(value, str):
+        for text in texts:
+            value = value.replace(text, MASK)
+        return value
+    if isinstance(value, dict):
+        return {_masked(key, texts): _masked(item, texts) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, texts) for item in value]
+    return value

@@ -1,0 +1,152 @@
+"""What a response holds: JSON, text, or bytes in base64."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import json
+from collections.abc import Iterable, Iterator
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from orchestrator import json_codec
+from orchestrator.calls import call_errors
+from orchestrator.errors import WorkflowError
+from orchestrator.outbound import Response
+
+Json = Any
+
+#: Bytes of a failed response's body that its error keeps: it is stored with each retry.
+_MOST_IN_ERROR = 16 * 1024
+
+_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+_TEXTUAL = ("json", "xml", "yaml", "javascript", "x-www-form-urlencoded", "graphql", "csv")
+
+
+def content_of(response: Response) -> Json:
+    """A response's content: JSON deserialised, text as text, anything else in base64; null
+    where there is none. Content of no declared type is taken for what it can be read as."""
+    if not response.content:
+        return None
+    media = media_type(response)
+    if media == "application/json" or media.endswith("+json"):
+        return _json(response)
+    if is_text(response):
+        return text_of_body(response)
+    return _sniffed(response) if not media else base64.b64encode(response.content).decode()
+
+
+def read_json(content: bytes) -> Json:
+    """JSON that came from outside, with a byte order mark or without (RFC 8259, 8.1).
+
+    Raises:
+        NotJson: it is none.
+    """
+    if not content.startswith(_MARKS):
+        return json_codec.loads(content)
+    try:
+        return json_codec.loads(content.decode(json.detect_encoding(content)))
+    except UnicodeDecodeError as error:
+        raise json_codec.NotJson(str(error)) from None
+
+
+def media_type(response: Response) -> str:
+    """The response's media type, without parameters; empty where it says none."""
+    return (response.header("content-type") or "").partition(";")[0].strip().lower()
+
+
+def _json(response: Response) -> Json:
+    try:
+        return read_json(response.content)
+    except json_codec.NotJson as error:
+        where = without_query(response.url)
+        raise call_errors.communication(
+            502, f"{where} answered with broken JSON: {error}"
+        ) from error
+
+
+def is_text(response: Response) -> bool:
+    """Whether the response says that it is text."""
+    media = media_type(response)
+    return media.startswith("text/") or any(media.endswith(kind) for kind in _TEXTUAL)
+
+
+def text_of_body(response: Response) -> str:
+    """The body as text, in the encoding that it says, or UTF-8."""
+    declared = (response.header("content-type") or "").lower().partition("charset=")[2]
+    charset = declared.partition(";")[0].strip(" \"'") or "utf-8"
+    try:
+        return response.content.decode(charset, "replace")
+    except LookupError:
+        return response.content.decode("utf-8", "replace")
+
+
+def _sniffed(response: Response) -> Json:
+    try:
+        return read_json(response.content)
+    except json_codec.NotJson:
+        pass
+    try:
+        return response.content.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(response.content).decode()
+
+
+def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Headers as an object; the values of one that stands several times are put together."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
+def failed_data(response: Response) -> dict[str, Json]:
+    """A failed response in the DSL's words (dsl-reference.md, HTTP Response), `retryAfter` in
+    seconds. A body of more than `_MOST_IN_ERROR` bytes is left out, and so are cookies and the
+    headers after half of that."""
+    whole = len(response.content) <= _MOST_IN_ERROR
+    data: dict[str, Json] = {
+        "statusCode": response.status,
+        "headers": joined(_kept(response.headers)),
+        "content": _content_or_text(response) if whole else None,
+    }
+    if not whole:
+        data["truncated"] = True
+    seconds = _retry_after(response)
+    return data if seconds is None else {**data, "retryAfter": seconds}
+
+
+def _kept(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    left = _MOST_IN_ERROR // 2
+    for name, value in headers:
+        left -= len(name) + len(value)
+        if left >= 0 and name.lower() != "set-cookie":
+            yield name, value
+
+
+def _content_or_text(response: Response) -> Json:
+    try:
+        return content_of(response)
+    except WorkflowError:  # JSON that is broken, of a service that fails
+        return text_of_body(response)
+
+
+def _retry_after(response: Response) -> int | None:
+    """The seconds that `Retry-After` asks for (RFC 9110, 10.2.3): a number, or a date as seen
+    from the response's own. None: it does not say."""
+    said = (response.header("retry-after") or "").strip()
+    if said.isascii() and said.isdigit() and len(said) < 10:
+        return int(said)
+    try:
+        until = parsedate_to_datetime(said)
+        since = parsedate_to_datetime(response.header("date") or "")
+        return max(0, round((until - since).total_seconds()))
+    except (ValueError, TypeError):  # no date; or one with a zone, the other without
+        return None
+
+
+def without_query(url: str) -> str:
+    """An address without what was asked of it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"

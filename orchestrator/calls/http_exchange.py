@@ -1,0 +1,171 @@
+"""A request and its response, as calls over HTTP share them.
+
+Errors are those of the DSL: a status that is none of success is a `communication` error with
+that status, no response in time a `timeout`, and an address that the workflow may not reach an
+`authorization` error, which no retry of communication errors repeats.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from orchestrator import json_codec
+from orchestrator.calls import call_errors
+from orchestrator.calls.call_context import CallContext
+from orchestrator.calls.http_content import (
+    content_of,
+    failed_data,
+    is_text,
+    joined,
+    text_of_body,
+    without_query,
+)
+from orchestrator.calls.uri_template import text_of
+from orchestrator.outbound import (
+    BadResponse,
+    Confined,
+    InvalidRequest,
+    OutboundError,
+    Refused,
+    Response,
+    TimedOut,
+)
+
+Json = Any
+
+OUTPUTS = ("content", "response", "raw")
+_HIDDEN_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to make. `body` of None is none; `redirect`: follow redirections, and take
+    one that leads nowhere for a success (dsl-reference.md, HTTP Call). What was made with
+    secrets, `secret_headers` by their names, does not go along to another origin."""
+
+    method: str
+    uri: str
+    headers: tuple[tuple[str, str], ...] = ()
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    redirect: bool = False
+    secret_headers: frozenset[str] = frozenset()
+    secret_body: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What goes with a request: headers, or an exchange of challenge and answer. `refused` is
+    called when the other side did not take them."""
+
+    headers: tuple[tuple[str, str], ...] = ()
+    auth: httpx2.Auth | None = None
+    on_rejected: Callable[[], None] | None = None
+
+
+def exchange(request: Request, credentials: Credentials, context: CallContext) -> Response:
+    """Send a request. Raises `WorkflowError` for every response that is no success."""
+    headers = frozenset(name for name, _ in credentials.headers) | request.secret_headers
+    with translated():
+        response = context.outbound.send(
+            request.method,
+            request.uri,
+            headers=(*request.headers, *credentials.headers),
+            confined=Confined(headers, request.secret_body),
+            query=request.query,
+            content=request.body,
+            auth=credentials.auth,
+            redirects=request.redirect,
+            timeout=context.timeout,
+        )
+    if response.status == 401 and credentials.on_rejected is not None:
+        credentials.on_rejected()
+    if not is_success(response.status, redirect=request.redirect):
+        raise failure(response, context)
+    return response
+
+
+def is_success(status: int, *, redirect: bool = False) -> bool:
+    """Is this a status of success, redirections included or not?"""
+    return 200 <= status <= (399 if redirect else 299)
+
+
+def failure(response: Response, context: CallContext) -> Exception:
+    """The error for a response that is no success, with the beginning of what it said for
+    people, and with the response as its data (`failed_data`)."""
+    # Secrets are taken out before it is cut: half of one would not be recognised.
+    said = context.secrets.mask(text_of_body(response)) if is_text(response) else ""
+    said = said[:300].strip()
+    where = f"{response.method} {without_query(response.url)} answered {response.status}"
+    detail = f"{where}: {said}" if said else where
+    return call_errors.communication(response.status, detail, failed_data(response))
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """What an outgoing request may raise, as the DSL's errors."""
+    try:
+        yield
+    except Refused as error:
+        raise call_errors.authorization(str(error)) from error
+    except InvalidRequest as error:
+        raise call_errors.validation(str(error)) from error
+    except TimedOut as error:
+        raise call_errors.timeout(str(error)) from error
+    except OutboundError as error:
+        status = 502 if isinstance(error, BadResponse) else 503
+        raise call_errors.communication(status, str(error)) from error
+
+
+def headers_of(value: Json) -> tuple[tuple[str, str], ...]:
+    """The headers that a call's arguments say. Null leaves one out, an array says it often."""
+    return _pairs(value, "headers")
+
+
+def query_of(value: Json) -> tuple[tuple[str, str], ...]:
+    """The query that a call's arguments say. Null leaves one out, an array says it often."""
+    return _pairs(value, "query")
+
+
+def _pairs(value: Json, what: str) -> tuple[tuple[str, str], ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, Mapping):
+        raise call_errors.validation(f"the {what} of a call must be an object")
+    return tuple(
+        (name, json_codec.dumps(item) if isinstance(item, dict | list) else text_of(item))
+        for name, items in value.items()
+        for item in (items if isinstance(items, list) else [items])
+        if item is not None
+    )
+
+
+def output_of(response: Response, form: Json, method: str) -> Json:
+    """What a call outputs of its response: `content` (the default), `response` or `raw`."""
+    if form == "raw":
+        return base64.b64encode(response.content).decode()
+    if form == "response":
+        return _response_object(response, method)
+    if form in (None, "content"):
+        return content_of(response)
+    raise call_errors.validation(
+        f"the output of a call is one of {', '.join(OUTPUTS)}, not {form!r}"
+    )
+
+
+def _response_object(response: Response, method: str) -> Json:
+    """The response as the DSL has it (dsl-reference.md, HTTP Response), without the
+    credentials that were sent."""
+    sent = [pair for pair in response.request_headers if pair[0].lower() not in _HIDDEN_HEADERS]
+    return {
+        "request": {"method": method, "uri": response.url, "headers": joined(sent)},
+        "statusCode": response.status,
+        "headers": joined(response.headers),
+        "content": content_of(response),
+    }

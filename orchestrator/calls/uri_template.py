@@ -1,0 +1,47 @@
+"""URI templates, as far as the DSL has them (dsl-reference.md, URI Template).
+
+Simple string expansion of RFC 6570 only, identifiers taken verbatim as top-level properties:
+`{pet.id}` is the property named `pet.id`. What is missing expands to nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import quote
+
+from orchestrator.calls import call_errors
+from orchestrator.document.checks.http import ONLY_NAMES, more_than_a_name
+
+Json = Any
+
+_VARIABLE = re.compile(r"\{([^{}]*)\}")
+_UNRESERVED = "-._~"
+
+
+def expand(template: str, values: Json) -> str:
+    """Replace each `{name}` by the value of that property, percent-encoded.
+
+    Raises `WorkflowError` (expression, 400) for a value that is an object or an array, and for
+    the operators of RFC 6570, which would call another URL than was meant.
+    """
+    for match in _VARIABLE.finditer(template):
+        if more_than_a_name(match[1]):
+            raise call_errors.expression(f"{match[0]}: {ONLY_NAMES}")
+    properties = values if isinstance(values, dict) else {}
+    return _VARIABLE.sub(lambda match: _encoded(match[1], properties.get(match[1])), template)
+
+
+def _encoded(name: str, value: Json) -> str:
+    if isinstance(value, dict | list):
+        raise call_errors.expression(f"{{{name}}} of a URI is no text, number, boolean or null")
+    return quote(text_of(value), safe=_UNRESERVED)
+
+
+def text_of(value: Json) -> str:
+    """A scalar as it stands in a URI, a header or a form; null is nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,98 @@
+"""`key create|list|revoke`: API keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from orchestrator.cli.exit_codes import Failure
+from orchestrator.cli.id_lookup import find_id
+from orchestrator.cli.options import Shared, shared_options
+from orchestrator.cli.output import progress_console
+from orchestrator.client.url_paths import path
+from orchestrator.settings import load_settings
+
+_SHOWN = ("id", "prefix", "name", "role", "namespaces", "created_at", "expires_at", "revoked_at")
+
+
+@click.group()
+def key() -> None:
+    """API keys: made, listed and revoked by an admin."""
+
+
+@key.command()
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice(["viewer", "operator", "admin"]),
+    default="operator",
+    show_default=True,
+)
+@click.option("--namespace", "namespaces", multiple=True, help="What it opens; default: all.")
+@click.option("--expires", metavar="TIME", help="When it ends, as 2030-01-31T00:00:00Z.")
+@click.option("--in-database", is_flag=True, help="Without the API: how the first key is made.")
+@shared_options
+def create(
+    shared: Shared,
+    name: str,
+    role: str,
+    namespaces: Sequence[str],
+    expires: str | None,
+    in_database: bool,
+) -> None:
+    """Make a key and print it: this is the only time that it can be seen."""
+    body: dict[str, Any] = {"name": name, "role": role, "namespaces": list(namespaces) or ["*"]}
+    body |= {"expires_at": expires} if expires else {}
+    made = _made_in_database(body) if in_database else _made(shared, body)
+    if shared.printer.table:
+        click.echo(made["key"])
+    else:
+        shared.printer.value(made)
+
+
+def _made(shared: Shared, body: dict[str, Any]) -> dict[str, Any]:
+    with shared.client() as client:
+        made: dict[str, Any] = client.transport.json("POST", "/v1/keys", json=body)
+    return made
+
+
+def _made_in_database(body: dict[str, Any]) -> dict[str, Any]:
+    """Whoever can write into the database may make any key."""
+    from api.resources.api_keys import new_key
+    from orchestrator.database.access import api_key_queries, audit_queries
+    from orchestrator.database.connection.database import Database
+
+    database = Database(load_settings().database_url)
+    row, secret = new_key(body)
+    told = {"name": row.name, "role": row.role, "opens": list(row.namespaces)}
+    with database.transaction() as cursor:
+        if api_key_queries.live(cursor, row) >= api_key_queries.MOST_LIVE:
+            raise Failure(f"{api_key_queries.MOST_LIVE} keys of the name {row.name!r} live already")
+        api_key_queries.put(cursor, row)
+        audit_queries.write(
+            cursor, audit_queries.Entry("command line", "key.make", target=row.id, details=told)
+        )
+    database.close()
+    return {"id": row.id, "prefix": row.prefix, **body, "key": secret}
+
+
+@key.command("list")
+@shared_options
+def list_(shared: Shared) -> None:
+    """List keys, without their secrets."""
+    with shared.client() as client:
+        shared.printer.rows(client.pages("/v1/keys"), _SHOWN)
+
+
+@key.command()
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@shared_options
+def revoke(shared: Shared, ids: Sequence[str]) -> None:
+    """Revoke keys; they open nothing any more."""
+    with shared.client() as client:
+        for id in (find_id(client, "/v1/keys", id) for id in ids):
+            client.transport.request("DELETE", path("keys", id))
+            progress_console().print(f"[green]revoked[/] {escape(id)}")

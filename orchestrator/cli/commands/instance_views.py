@@ -1,0 +1,144 @@
+"""`list`, `show`, `history` and `watch`: looking at instances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from orchestrator.cli.completion import instance_id
+from orchestrator.cli.exit_codes import exit_of, exit_with
+from orchestrator.cli.id_lookup import find_instance, step_number
+from orchestrator.cli.options import KeyValue, PastTime, Shared, limit_option, shared_options
+from orchestrator.cli.output import progress_console, stdout_console
+from orchestrator.cli.views.history_lines import (
+    Names,
+    clock,
+    error_line,
+    facts_of,
+    names_of,
+    stimulus_of,
+)
+from orchestrator.cli.views.live_view import follow
+from orchestrator.cli.views.step_details import step_lines
+from orchestrator.cli.views.step_tree import step_tree
+from orchestrator.client import Client, Step
+from orchestrator.client.url_paths import path
+
+_LISTED = ("id", "workflow", "version", "status", "compensation", "started_at", "business_id")
+
+
+@click.command("list")
+@click.option("--status", help="One or more statuses: faulted,cancelled")
+@click.option("--compensation", help="none, running, completed or failed.")
+@click.option("--workflow", help="namespace/name")
+@click.option("--parent", metavar="ID", help="Those that this instance has started and awaited.")
+@click.option("--label", "labels", type=KeyValue(), multiple=True, help="A label; repeatable.")
+@click.option("--business-id", help="Your own id, whole.")
+@click.option("--since", "started_after", type=PastTime(), help="Started later; 2h: so long ago.")
+@click.option("--until", "started_before", type=PastTime(), help="Started before.")
+@limit_option
+@shared_options
+def list_instances(
+    shared: Shared, labels: Sequence[tuple[str, str]], limit: int, **filters: str | None
+) -> None:
+    """List instances, newest first.
+
+    TIME is RFC 3339 (2030-01-31T12:00:00Z), a date, or so long ago: 90s, 15m, 2h, 7d.
+    """
+    query = {name: value for name, value in filters.items() if value is not None}
+    query |= {f"label.{name}": value for name, value in labels}
+    with shared.client() as client:
+        runs = islice(client.instances(**query), limit or None)
+        if shared.printer.table:
+            shared.printer.rows(
+                ({**r.data, "workflow": r.workflow, "version": r.version} for r in runs), _LISTED
+            )
+        else:
+            shared.printer.rows((run.data for run in runs), _LISTED)
+
+
+@click.command(short_help="Show an instance, or one of its steps.")
+@instance_id
+@click.argument("step", required=False)
+@shared_options
+def show(shared: Shared, id: str, step: str | None) -> None:
+    """Show an instance and the tree of its steps.
+
+    With STEP, the number of a step or its task's name, show all that is known of that one:
+    arguments, input, output, and every attempt with its error and traceback.
+    """
+    with shared.client() as client:
+        id = find_instance(client, id)
+        if step is not None:
+            _show_step(shared, client, id, step)
+            return
+        run, steps = client.get(id), client.steps(id)
+    if not shared.printer.table:
+        shared.printer.value({**run.data, "steps": [step.data for step in steps]})
+        return
+    console = stdout_console()
+    console.print(run.id, soft_wrap=True)
+    console.print(step_tree(run, steps))
+    if run.error:
+        console.print(f"[red]{escape(error_line(run.error))}[/]", soft_wrap=True)
+        hint = f"arguments, attempts and tracebacks of a step: orchestrator show {run.id} STEP"
+        progress_console().print(f"[dim]{hint}[/]")
+    if run.status == "completed":
+        shared.printer.value(run.output)
+
+
+def _show_step(shared: Shared, client: Client, id: str, step: str) -> None:
+    number = step_number(client, id, step)
+    data = client.transport.json("GET", path("instances", id, "steps", number))
+    if not shared.printer.table:
+        shared.printer.value(data)
+        return
+    for line in step_lines(Step.from_json(data)):
+        stdout_console().print(escape(line), soft_wrap=True)
+
+
+@click.command(short_help="Show what happened to an instance.")
+@instance_id
+@shared_options
+def history(shared: Shared, id: str) -> None:
+    """Show what happened to an instance: one transition after the other."""
+    with shared.client() as client:
+        id = find_instance(client, id)
+        entries = client.history(id)
+        if not shared.printer.table:
+            shared.printer.rows(entries, ())
+            return
+        names = names_of(client.steps(id))
+        rows = [row for entry in entries for row in _rows(entry, names)]
+    shared.printer.rows(rows, ("sequence", "at", "stimulus", "fact", "details"))
+
+
+def _rows(entry: dict[str, Any], names: Names) -> list[dict[str, Any]]:
+    """A row a fact; one without a fact where a transition brought none about."""
+    start = {
+        "sequence": entry["sequence"],
+        "at": clock(entry),
+        "stimulus": stimulus_of(entry),
+    }
+    facts = [{"fact": fact.sentence(names), "details": fact.details()} for fact in facts_of(entry)]
+    return [start | fact for fact in facts] or [start | {"details": ""}]
+
+
+@click.command()
+@instance_id
+@shared_options
+def watch(shared: Shared, id: str) -> None:
+    """Follow an instance until it ends; the exit status tells how."""
+    with shared.client() as client:
+        id = find_instance(client, id)
+        if shared.printer.table:
+            exit_with(exit_of(follow(client, client.get(id), float("inf"), progress_console())))
+        for entry in client.watch(id):
+            shared.printer.rows([entry], ()) if shared.format == "jsonl" else shared.printer.value(
+                entry
+            )
+        exit_with(exit_of(client.get(id)))

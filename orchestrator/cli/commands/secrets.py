@@ -1,0 +1,94 @@
+"""`secret set|list|delete|rotate|new-key`: secrets of workflows. A value is never an argument:
+those stand in the shell's history and in the list of processes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import IO, Any
+
+import click
+from rich.markup import escape
+
+from orchestrator.cli.exit_codes import Exit, Failure
+from orchestrator.cli.options import Shared, shared_options
+from orchestrator.cli.output import progress_console
+
+_SHOWN = ("namespace", "name", "created_at", "changed_at")
+
+
+def _namespace(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--namespace", metavar="NAME", help="Needed unless your key opens just one."
+    )(function)
+
+
+@click.group()
+def secret() -> None:
+    """Secrets of workflows, as expressions find them in $secrets."""
+
+
+@secret.command("set")
+@click.argument("name")
+@_namespace
+@click.option("--file", type=click.File(encoding="utf-8"), help="Read it from a file.")
+@shared_options
+def set_(shared: Shared, name: str, namespace: str | None, file: IO[str] | None) -> None:
+    """Set a secret to what is typed, or comes from stdin.
+
+    Text that is a JSON object has members: $secrets.db.password.
+    """
+    value = _value(name, file)
+    if not value:
+        raise Failure("the secret is empty", Exit.USAGE)
+    with shared.client() as client:
+        client.set_secret(name, value, namespace)
+    progress_console().print(f"[green]set[/] {escape(name)}")
+
+
+@secret.command("list")
+@_namespace
+@shared_options
+def list_(shared: Shared, namespace: str | None) -> None:
+    """List secrets by name; values never come back."""
+    query = {"namespace": namespace} if namespace else {}
+    with shared.client() as client:
+        shared.printer.rows(client.pages("/v1/secrets", query), _SHOWN)
+
+
+@secret.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@_namespace
+@shared_options
+def delete(shared: Shared, names: Sequence[str], namespace: str | None) -> None:
+    """Forget secrets."""
+    with shared.client() as client:
+        for name in names:
+            client.delete_secret(name, namespace)
+            progress_console().print(f"[green]deleted[/] {escape(name)}")
+
+
+@secret.command()
+@shared_options
+def rotate(shared: Shared) -> None:
+    """Seal every secret anew, with the newest of the keys."""
+    with shared.client() as client:
+        told = client.rotate_secrets()
+    shared.printer.value(told.data)
+    if told.unreadable:
+        raise Failure("some secrets can't be read with any of the keys; set them again")
+
+
+@secret.command("new-key")
+def new_key_() -> None:
+    """Print a key for ORCHESTRATOR_SECRETS_KEY."""
+    from orchestrator.secrets.encryption import new_key
+
+    click.echo(new_key())
+
+
+def _value(name: str, file: IO[str] | None) -> str:
+    if file is None and sys.stdin.isatty():
+        typed: str = click.prompt(name, hide_input=True, confirmation_prompt=True, err=True)
+        return typed
+    return (file or sys.stdin).read().rstrip("\n")

@@ -1,0 +1,146 @@
+"""`api`, `worker` and `beat`: one process of the product each, in the foreground."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from traceback import extract_tb
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.commands.workers import list_workers
+from orchestrator.cli.exit_codes import Exit, Failure
+from orchestrator.cli.options import PORT
+from orchestrator.cli.server.bundled_api import use_bundled_api
+from orchestrator.settings import load_settings
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+_log_level = click.option("-l", "--loglevel", help="Default: ORCHESTRATOR_LOG_LEVEL, else INFO.")
+
+
+@click.command()
+@click.option("--host", help="Default: ORCHESTRATOR_API_HOST, else 127.0.0.1.")
+@click.option("--port", type=PORT, help="Default: ORCHESTRATOR_API_PORT, else 8233.")
+def api(host: str | None, port: int | None) -> None:
+    """Serve the REST API."""
+    _load("structlog", without="rich")  # a worker runs users' code, which may want it
+    use_bundled_api()
+    from api.server.gunicorn_server import run
+
+    given = {"api_host": host, "api_port": port}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    run(dataclasses.replace(load_settings(), **chosen))
+
+
+@click.group(invoke_without_command=True, short_help="Run steps, or list who does.")
+@click.option("-Q", "--queues", help="Queues to serve, separated by commas.")
+@click.option(
+    "-c",
+    "--concurrency",
+    type=click.IntRange(min=1),
+    help="Steps at a time; default: the processors.",
+)
+@click.option("--pool", type=click.Choice(["prefork", "threads"]), help="Default: prefork.")
+@click.option("-n", "--hostname", help="The worker's name, as Flower shows it.")
+@_log_level
+@click.option("-E", "--task-events", is_flag=True, help="Send events, for Flower.")
+@click.option("--remote-control", is_flag=True, help="Obey `celery control` and Flower's buttons.")
+def worker(task_events: bool, remote_control: bool, loglevel: str | None, **options: Any) -> None:
+    """Run steps: a Celery worker that imports the modules of ORCHESTRATOR_IMPORTS."""
+    if click.get_current_context().invoked_subcommand:
+        return
+    arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    if task_events:
+        arguments.append("--task-events")
+    _celery("worker", loglevel, *arguments, obeys=remote_control)
+
+
+worker.add_command(list_workers)
+
+
+@click.command()
+@_log_level
+def beat(loglevel: str | None) -> None:
+    """Fire what falls due; several may run side by side."""
+    _load("structlog", without="rich")
+    _celery(
+        "beat", loglevel, "--scheduler=orchestrator.execution.entry_points.beat_scheduler:Scheduler"
+    )
+
+
+def _load(module: str, *, without: str) -> None:
+    """Load a module that takes another along wherever it is there, and can do without: structlog
+    takes rich, for tracebacks in colour, and Celery's commands pygments, for what they show."""
+    hidden: Any = None
+    if not {module, without}.intersection(sys.modules):
+        sys.modules[without] = hidden
+        try:
+            import_module(module)
+        finally:
+            del sys.modules[without]
+
+
+def _celery(name: str, loglevel: str | None, *arguments: str, obeys: bool = False) -> None:
+    """Run Celery's own command of this name for our app.
+
+    Not by way of `celery`, the command: that loads whatever is installed beside it as one of
+    its commands, Flower and a shell among them, and a process that serves keeps it all.
+    """
+    _load("celery.bin.base", without="pygments")
+    from celery.bin.base import CLIContext
+
+    app = import_module("orchestrator.execution.entry_points.worker_and_beat_app").app
+    command = getattr(import_module(f"celery.bin.{name}"), name)
+    if obeys:
+        import_module("orchestrator.execution.worker.remote_control").obey()
+    # Where users' tasks are.
+    sys.path.insert(0, os.getcwd())
+    _import_tasks(app, load_settings().imports)
+    level = loglevel or load_settings().log_level
+    status = command.main(
+        [f"--loglevel={level}", *arguments],
+        prog_name=click.get_current_context().command_path,
+        standalone_mode=False,
+        obj=CLIContext(app, no_color=bool(os.environ.get("NO_COLOR")), workdir=None),
+    )
+    sys.exit(status)  # which a worker that ends by itself has chosen
+
+
+def _import_tasks(app: Celery, modules: Sequence[str]) -> None:
+    """Import users' modules, as Celery is about to: what is wrong with one is said in a line.
+
+    Raises `Failure` with the place in the user's own file, where there is one.
+    """
+    from celery.signals import import_modules
+
+    for _, answer in import_modules.send(sender=app):  # sets Django up, where that is used
+        if isinstance(answer, Exception):
+            raise answer
+    for name in modules:
+        try:
+            import_module(name)
+        except Exception as error:
+            said = str(error).partition("\n")[0]
+            message = (
+                f"ORCHESTRATOR_IMPORTS: {name} can't be imported: {type(error).__name__}: {said}"
+            )
+            raise Failure(
+                message + _place(error), Exit.USAGE, _LOOKED_IN.format(os.getcwd())
+            ) from error
+
+
+_LOOKED_IN = "Modules are looked for in {} and in the environment's packages (PYTHONPATH)."
+
+
+def _place(error: BaseException) -> str:
+    """Where an import went wrong; nothing where it found no file at all."""
+    frames = [f for f in extract_tb(error.__traceback__)[1:] if not f.filename.startswith("<")]
+    frames = [f for f in frames if f.filename != importlib.__file__]
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -1,0 +1,69 @@
+"""One step with all that is known of it: arguments, input, output and every attempt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.cli.terminal_text import visible
+from orchestrator.cli.views.history_lines import error_line, person
+from orchestrator.client import Attempt, Step
+
+Json = Any
+
+
+def step_lines(step: Step) -> Iterator[str]:
+    """A step as lines of text."""
+    yield f"{step.name}  {step.kind}  {step.status}  {step.reference}  (step {step.id})"
+    yield from _times("started", step.data.get("started_at"), step.data.get("ended_at"))
+    if step.skipped:
+        yield f"skipped {person(step.skipped)}".rstrip()
+    if step.child:
+        yield f"sub-workflow: {step.child}"
+    if step.compensates is not None:
+        yield f"undoes step {step.compensates}"
+    if step.data.get("outcome"):
+        yield f"outcome: {step.data['outcome']}"
+    for name, value in (
+        ("arguments", step.arguments),
+        ("input", step.data.get("input")),
+        ("output", step.output),
+    ):
+        if value is not None:
+            yield f"{name}:"
+            yield from _json(value)
+    if step.error:
+        yield f"error: {error_line(step.error)}"
+    for attempt in step.attempts:
+        yield from _attempt(attempt)
+
+
+def attempt_line(attempt: Attempt) -> str:
+    """How an attempt stands, in one line."""
+    parts = [f"attempt {attempt.number} {attempt.state}"]
+    parts += [f"on {attempt.worker}"] if attempt.worker else []
+    parts += [error_line(attempt.error)] if attempt.error else []
+    return visible("  ".join(parts))
+
+
+def _attempt(attempt: Attempt) -> Iterator[str]:
+    yield attempt_line(attempt)
+    told = attempt.data
+    yield f"  task {told.get('task')}  id {attempt.id}  queue {told.get('queue')}"
+    yield from _times("  claimed", told.get("claimed_at"), told.get("ended_at"))
+    if told.get("progress") is not None:
+        yield "  progress:"
+        yield from (f"  {line}" for line in _json(told["progress"]))
+    if told.get("traceback"):
+        yield from (f"  {line}" for line in str(told["traceback"]).rstrip().splitlines())
+
+
+def _times(name: str, begin: str | None, end: str | None) -> Iterator[str]:
+    if begin:
+        yield f"{name} {begin}" + (f"  ended {end}" if end else "")
+
+
+def _json(value: Json) -> Iterator[str]:
+    for line in json.dumps(value, ensure_ascii=False, indent=2).splitlines():
+        yield f"  {line}"

@@ -1,0 +1,64 @@
+"""Server-sent events (WHATWG HTML, 9.2), as far as the API uses them: id and JSON data."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.client.transport import Transport
+
+#: How long to wait before a stream is asked for again that brought nothing, in seconds: at
+#: first, and at the most.
+_FIRST, _MOST = 0.1, 5.0
+
+
+class ReconnectDelays:
+    """Pauses before a stream is asked for again: none once something has arrived, and longer
+    ones each time that nothing has, so that an API whose streams end at once is not flooded."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def arrived(self) -> None:
+        """The stream has brought something."""
+        self._next = 0.0
+
+    def wait(self) -> None:
+        """Wait for as long as it is time for."""
+        time.sleep(self._next)
+        self._next = min(max(2 * self._next, _FIRST), _MOST)
+
+
+def server_sent_events(transport: Transport, path: str, after: int) -> Iterator[dict[str, Any]]:
+    """The JSON data of each event after the one numbered `after`, until the stream ends."""
+    headers = {"Accept": "text/event-stream"}
+    if after:
+        headers["Last-Event-ID"] = str(after)
+    with transport.stream(path, headers) as lines:
+        yield from (data for _, data in _events(lines))
+
+
+def identified(
+    transport: Transport, path: str, after: str | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The id and the JSON data of each event after the one with that id, until the stream
+    ends."""
+    headers = {"Accept": "text/event-stream"}
+    if after:
+        headers["Last-Event-ID"] = after
+    with transport.stream(path, headers) as lines:
+        yield from _events(lines)
+
+
+def _events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    id, data = "", list[str]()
+    for line in lines:
+        if line.startswith("id:"):
+            id = line.removeprefix("id:").removeprefix(" ")
+        elif line.startswith("data:"):
+            data.append(line.removeprefix("data:").removeprefix(" "))
+        elif not line and data:
+            yield id, json.loads("\n".join(data))
+            data.clear()

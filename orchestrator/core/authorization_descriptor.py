@@ -1,0 +1,76 @@
+"""``$authorization``: how a task's call is authorized (dsl.md, Authorization Descriptor)."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from orchestrator.core.document_arguments import policy
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.expression_evaluation import check_size, evaluate
+from orchestrator.core.expression_template import Template
+from orchestrator.core.model import Json
+from orchestrator.core.transition_draft import Draft
+
+#: What stands before the credentials in the header of each kind of authentication.
+_SCHEMES = {
+    "basic": "Basic",
+    "bearer": "Bearer",
+    "digest": "Digest",
+    "oauth2": "Bearer",
+    "oidc": "Bearer",
+}
+
+
+Collect = Callable[[Draft, Node | None, Iterable[str], Mapping[str, Json]], dict[str, Json]]
+"""Gives the variables that an expression names: `expression_variables.collect`."""
+
+
+def descriptor(draft: Draft, node: Node | None, collect: Collect) -> Json:
+    """``{scheme, parameter}``; None where the call has no authentication. `parameter` is None
+    where the credentials are known to the worker alone: they stand in a secret, or a token
+    endpoint gives them."""
+    found = _policy(draft, node)
+    scheme = next((one for one in _SCHEMES if one in (found or {})), None)
+    if found is None or node is None or scheme is None:
+        return None
+    return {
+        "scheme": _SCHEMES[scheme],
+        "parameter": _parameter(draft, node, found, scheme, collect),
+    }
+
+
+def _parameter(
+    draft: Draft, node: Node, found: dict[str, Any], scheme: str, collect: Collect
+) -> Json:
+    template = Template(found)
+    if template.names() & {"secrets", "secret"}:
+        return None
+    rendered = template.render(
+        lambda expression: evaluate(
+            draft, expression, node.input, collect(draft, node, expression.names, {})
+        )
+    )
+    value = policy(found, check_size(draft, rendered))[scheme]
+    if not isinstance(value, dict):
+        return None
+    if scheme == "basic" and {"username", "password"} <= value.keys():
+        pair = f"{value['username']}:{value['password']}"
+        return b64encode(pair.encode()).decode()
+    return value.get("token") if scheme == "bearer" else None
+
+
+def _policy(draft: Draft, node: Node | None) -> dict[str, Any] | None:
+    if node is None:
+        return None
+    arguments = draft.plan_of(node).task.body.get("with")
+    if not isinstance(arguments, Mapping):
+        return None
+    endpoint = arguments.get("endpoint")
+    found = arguments.get("authentication")
+    if found is None and isinstance(endpoint, Mapping):
+        found = endpoint.get("authentication")
+    if isinstance(found, Mapping) and "use" in found:
+        found = (draft.workflow.use.get("authentications") or {}).get(found["use"])
+    return dict(found) if isinstance(found, Mapping) else None

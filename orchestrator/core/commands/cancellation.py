@@ -1,0 +1,53 @@
+"""Cancel and terminate: stop, with and without undoing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.core import compensation, instance_end
+from orchestrator.core.commands import suspension
+from orchestrator.core.commands.refusal import CommandRefused, reason, require_open
+from orchestrator.core.model import Compensation, Json, Status
+from orchestrator.core.parent_report import report
+from orchestrator.core.transition_draft import Draft
+
+
+def cancel(draft: Draft, data: Mapping[str, Json]) -> None:
+    """Stop, and undo what was completed."""
+    _stop(draft, data, undo=True)
+
+
+def terminate(draft: Draft, data: Mapping[str, Json]) -> None:
+    """Stop, and undo nothing. Where the instance has ended and is being undone, that stops:
+    what is being undone at this moment is finished, and nothing follows."""
+    root = draft.root
+    if not root.is_open and root.compensation is Compensation.RUNNING:
+        draft.add_fact("compensation.terminated", None, reason(data) or None)
+        return compensation.abort(draft)
+    if root.get_state("report"):  # it has ended, and its parent need not wait for the rest
+        root.set_state(report=None)
+        draft.add_fact("workflow.terminated", None, reason(data) or None)
+        return report(draft)
+    return _stop(draft, data, undo=False)
+
+
+def abandon(draft: Draft, data: Mapping[str, Json]) -> None:
+    """The parent needs the instance no more: if it is open it is cancelled, and from now on only
+    the parent has it go on. ``ask``: the number of the parent's last retry of it, if any."""
+    root, ask = draft.root, data.get("ask", 0)
+    if root.status is Status.COMPLETED:
+        raise CommandRefused("the instance is completed already")
+    if ask < root.get_state("ask", 0):
+        raise CommandRefused("the parent has asked for a new run since")
+    root.set_state(abandoned=ask)
+    if root.is_open:
+        return _stop(draft, data, undo=True)
+    return draft.add_fact("workflow.abandoned", None, reason(data) or None)
+
+
+def _stop(draft: Draft, data: Mapping[str, Json], *, undo: bool) -> None:
+    require_open(draft)
+    paused = draft.root.status is Status.SUSPENDED
+    instance_end.cancel(draft, reason(data), undo=undo)
+    if paused:
+        suspension.resume_steps(draft)

@@ -1,0 +1,140 @@
+"""Mend: places that wait for nothing wait for something again.
+
+Only damage from outside leaves such places: rows that somebody deleted, or a restored backup.
+Whoever finds them (`orchestrator doctor`) names the steps in ``steps``; they are looked at again
+here, under the instance's lock, and what has moved on since is left alone. What was lost is
+made anew through the task's own kind: another attempt of a call, a timer that is never due
+earlier than it was, a listener; where nothing below a container is open, what follows its last
+child. The counter of places is set to what it must be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from orchestrator.core import control_flow, withdrawal
+from orchestrator.core.attempts import create_attempt, retry_now
+from orchestrator.core.commands import join_recount
+from orchestrator.core.commands.refusal import CommandRefused, reason
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.dsl_errors import Fault
+from orchestrator.core.model import (
+    OPEN_STATUSES,
+    ROOT,
+    AttemptState,
+    Compensation,
+    Json,
+    Status,
+    TimerKind,
+)
+from orchestrator.core.task_kinds import KINDS, StepFaulted
+from orchestrator.core.task_plan import is_parallel
+from orchestrator.core.tasks import fork
+from orchestrator.core.transition_draft import Draft
+
+#: Kinds that end by what another instance tells them: it is told again from there.
+_BY_OTHERS = frozenset({"run", "undo"})
+
+
+def reconcile(draft: Draft, data: Mapping[str, Json]) -> None:
+    """Let the instance go on where it stands still. Raises `StepFaulted` where what was lost was
+    the handling of a fault."""
+    root = draft.root
+    if root.status is Status.SUSPENDED:
+        raise CommandRefused("the instance is suspended: what waits goes on at its resume")
+    seen = withdrawal.open_steps(draft)
+    _recount(draft, seen)
+    named = [id for id in data.get("steps") or () if isinstance(id, int)]
+    draft.add_fact("workflow.mended", None, {"steps": named, **reason(data)})
+    around = {node.parent for node in seen.nodes}
+    for node in seen.nodes:
+        if node.id in named and node.id not in around and node.id not in seen.attempts:
+            _mend(draft, node)
+    if not seen.nodes:
+        _mend_root(draft)
+
+
+def _recount(draft: Draft, seen: withdrawal.OpenSteps) -> None:
+    """The open steps without open children, and those of them that only wait."""
+    saved = [node.was for node in seen.nodes if node.was is not None]
+    leaves = [step for step in saved if step.open == 0 and step.status in OPEN_STATUSES]
+    waiting = sum(step.status is Status.WAITING for step in leaves)
+    root = draft.root
+    state = {**(root.was.state or {}), "waiting": waiting}
+    root.was = replace(root.was, open=len(leaves), state=state)
+    root.set_state(waiting=waiting or None)
+
+
+def _mend(draft: Draft, node: Node) -> None:
+    try:
+        if node.get_state("flying") is not None:
+            return withdrawal.on_drain_timeout(draft, node)
+        if node.kind in _BY_OTHERS or node.get_state("result") is not None:
+            return None
+        if node.status is Status.WAITING and TimerKind.RETRY in KINDS[node.kind].on_timer:
+            return KINDS[node.kind].on_timer[TimerKind.RETRY](draft, node)
+        if node.kind == "call" and node.open == 0:
+            return _hand_off(draft, node)
+        if node.kind in ("wait", "listen") and node.open == 0:
+            return KINDS[node.kind].enter(draft, node, draft.plan_of(node))
+        return _follow(draft, node)
+    except Fault as fault:
+        raise StepFaulted(node, fault.error) from None
+
+
+def _hand_off(draft: Draft, node: Node) -> None:
+    """Another attempt of the step, and so with the same key."""
+    last = draft.need("attempt", node.id)
+    if node.get_state("attempt") is not None:
+        return retry_now(draft, node)
+    if last is None:
+        return KINDS["call"].enter(draft, node, draft.plan_of(node))
+    started = last.state is not AttemptState.WITHDRAWN
+    return create_attempt(
+        draft,
+        node,
+        last.task,
+        last.queue,
+        last.priority,
+        last.number + 1,
+        last.starts + started,
+    )
+
+
+def _follow(draft: Draft, node: Node) -> None:
+    """Go on after the last child of a container; without one, begin it."""
+    if node.kind == "fork" and fork.resume(draft, node):
+        return None
+    if is_parallel(draft.plan_of(node).task):
+        return join_recount.recount(draft, node, frozenset())
+    node.open = 1
+    last = _last(draft, node.id)
+    if last is None:
+        return KINDS[node.kind].enter(draft, node, draft.plan_of(node))
+    return _after(draft, last)
+
+
+def _last(draft: Draft, parent: int) -> Node | None:
+    """The newest step in a container that belongs to the flow."""
+    children = [child for child in draft.need("children", parent) if child.undoes is None]
+    return draft.node(max(child.id for child in children)) if children else None
+
+
+def _after(draft: Draft, last: Node) -> None:
+    if last.status is Status.COMPLETED:
+        return control_flow.push_completion(draft, last, draft.plan_of(last).then)
+    raise StepFaulted(last, last.error or {})
+
+
+def _mend_root(draft: Draft) -> None:
+    """No step is open."""
+    root = draft.root
+    if root.compensation is Compensation.RUNNING:
+        if root.get_state("undo") is not None:
+            draft.push(ROOT, {"undo": True})
+        return None
+    if not root.is_open or root.status is Status.PENDING:
+        return None
+    last = _last(draft, ROOT)
+    return draft.push(ROOT, {"begin": True}) if last is None else _after(draft, last)

@@ -1,0 +1,31 @@
+"""How a command says no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.core.model import Json
+from orchestrator.core.transition_draft import Draft
+from orchestrator.errors import OrchestratorError
+
+
+class CommandRefused(OrchestratorError):
+    """The command does not fit the instance's present state; nothing was changed.
+
+    `later`: it may fit soon, because it waits for something that still runs.
+    """
+
+    def __init__(self, reason: str, *, later: bool = False) -> None:
+        super().__init__(reason)
+        self.later = later
+
+
+def require_open(draft: Draft) -> None:
+    """Raise `CommandRefused` where the instance has ended."""
+    if not draft.root.is_open:
+        raise CommandRefused(f"the instance is {draft.root.status} already")
+
+
+def reason(data: Mapping[str, Json]) -> dict[str, Json]:
+    """Who wants it and why, as history tells it."""
+    return {name: data[name] for name in ("reason", "by") if data.get(name) is not None}

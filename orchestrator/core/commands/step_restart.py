@@ -1,0 +1,81 @@
+"""Beginning a step's task anew, or passing it by, in a new run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from orchestrator.core import control_flow
+from orchestrator.core.commands.refusal import reason
+from orchestrator.core.data_flow import duration_seconds
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.dsl_errors import Fault
+from orchestrator.core.model import ROOT, Json, TimerKind
+from orchestrator.core.transition_draft import Draft
+
+
+def postpone_restart(draft: Draft, old: Node, parent: int, change: Mapping[str, Json]) -> None:
+    """Begin the task of an ended step anew, in its turn. Until then the step bears the mark of
+    the new run: should that end before, the next one finds it."""
+    old.set_state(stopped=draft.root.run, redo=True)
+    draft.push(old.id, {"redo": parent, **change})
+
+
+def restart(draft: Draft, old: Node, data: Mapping[str, Json]) -> None:
+    """The turn of what was put off. Raises `Faulted`."""
+    parent = data["redo"]
+    if not (draft.root.is_open if parent == ROOT else draft.node(parent).is_open):
+        return None
+    old.set_state(stopped=None, redo=None)
+    if "output" in data:
+        return insert_skipped(draft, old, parent, data)
+    raw = old.input if old.raw_input is None else old.raw_input
+    raw = data.get("input", raw)
+    task = draft.plan_of(old).task
+    if old.kind == "extension":
+        control_flow.enter(draft, parent, task, raw, old.scope, old.index)
+    else:
+        control_flow.enter_bare(draft, parent, task, raw, old.scope, old.index)
+    return None
+
+
+def insert_skipped(draft: Draft, old: Node, parent: int, data: Mapping[str, Json]) -> None:
+    """A step of the same task as an old one, which has the output given in `data`."""
+    node = Node.new(parent, old.ref, old.kind, old.index, old.scope)
+    node.input, node.raw_input = old.input, old.raw_input
+    draft.add(node)
+    complete_without_run(draft, node, data["output"], data)
+
+
+def complete_without_run(draft: Draft, node: Node, output: Json, data: Mapping[str, Json]) -> None:
+    """The step has this output without having done anything; there is nothing to undo."""
+    node.output = output
+    node.undo = None
+    draft.add_fact("task.passed", node.id, reason(data) or None)
+    control_flow.mark_completed(draft, node)
+    control_flow.push_completion(draft, node, draft.plan_of(node).then)
+
+
+def restart_timeout(draft: Draft, node: Node | None) -> bool:
+    """Start a timeout's clock anew (that of the workflow: None). False: the timeout is an
+    expression, which a command does not evaluate; the agenda's item ``rearm`` does."""
+    plan = draft.plan if node is None else draft.plan_of(node)
+    if plan.timeout is None or (node is not None and node.kind == "extension"):
+        return True
+    if plan.timeout.plain:
+        rearm_now(draft, node)
+    return plan.timeout.plain
+
+
+def rearm_now(draft: Draft, node: Node | None) -> None:
+    """Compute the timeout of a step or of the workflow (None) that is open, and arm it."""
+    living, plan = (draft.root, draft.plan) if node is None else (node, draft.plan_of(node))
+    if plan.timeout is None or not living.is_open:
+        return
+    raw = None
+    if not plan.timeout.plain:
+        raw = draft.instance_input() if node is None else node.input
+    with suppress(Fault):  # it could be computed the first time
+        after = duration_seconds(draft, node, plan.timeout, raw)
+        due = draft.arm(ROOT if node is None else node.id, TimerKind.TIMEOUT, after)
+        living.set_state(due=due.isoformat())

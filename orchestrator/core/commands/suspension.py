@@ -1,0 +1,82 @@
+"""Suspend and resume (DESIGN, Ends, undoing and keys).
+
+Suspended, an instance starts nothing: unclaimed attempts are withdrawn, what a worker already
+runs is finished and recorded, everything else waits in the inbox. The clocks of timeouts go
+on; what fell due meanwhile takes effect at the resume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.core import withdrawal
+from orchestrator.core.commands.refusal import CommandRefused, reason, require_open
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.model import Attempt, AttemptState, Json, Status
+from orchestrator.core.transition_draft import Draft
+
+
+def suspend(draft: Draft, data: Mapping[str, Json]) -> None:
+    """Pause the instance."""
+    require_open(draft)
+    if draft.root.status is Status.SUSPENDED:
+        raise CommandRefused("the instance is suspended already")
+    seen = withdrawal.open_steps(draft)
+    for node in seen.nodes:
+        attempt = seen.attempts.get(node.id)
+        if attempt is not None and attempt.state is AttemptState.READY:
+            _withdraw(draft, node, attempt)
+        if attempt is None or attempt.state is not AttemptState.CLAIMED:
+            _pause(draft, node)
+    draft.set_instance_status(Status.SUSPENDED)
+    draft.add_fact("workflow.suspended", None, reason(data) or None)
+
+
+def _withdraw(draft: Draft, node: Node, attempt: Attempt) -> None:
+    draft.withdrawn.append(node.id)
+    node.set_state(
+        attempt={
+            "number": attempt.number + 1,
+            "task": attempt.task,
+            "queue": attempt.queue,
+            "priority": attempt.priority,
+            "starts": attempt.starts,
+        }
+    )
+
+
+def _pause(draft: Draft, node: Node) -> None:
+    """A step that only waits, or has not been started, pauses; one that contains others goes
+    on containing them."""
+    if node.open == 0 and node.get_state("child") is None and node.get_state("flying") is None:
+        node.set_state(was=node.status.value)
+        draft.set_status(node, Status.SUSPENDED)
+        draft.add_fact("task.suspended", node.id)
+
+
+def resume(draft: Draft, data: Mapping[str, Json]) -> None:
+    """Go on where the instance was paused."""
+    if draft.root.status is not Status.SUSPENDED:
+        raise CommandRefused(f"the instance is {draft.root.status}")
+    begun = draft.root.started_at is not None
+    draft.set_instance_status(Status.RUNNING if begun else Status.PENDING)
+    draft.add_fact("workflow.resumed", None, reason(data) or None)
+    resume_steps(draft)
+
+
+def resume_steps(draft: Draft) -> None:
+    """What is open goes on: all of it after a pause; what is being undone, which nothing stops,
+    where a paused instance was cancelled."""
+    for node in withdrawal.open_steps(draft).nodes:
+        if node.status is Status.SUSPENDED:
+            _go_on(draft, node)
+        elif node.get_state("result") is not None:
+            draft.push(node.id, {"result": True})
+
+
+def _go_on(draft: Draft, node: Node) -> None:
+    draft.set_status(node, Status(node.get_state("was", Status.RUNNING)))
+    node.set_state(was=None)
+    draft.add_fact("task.resumed", node.id)
+    if node.get_state("attempt") is not None and node.status is not Status.WAITING:
+        draft.push(node.id, {"again": True})

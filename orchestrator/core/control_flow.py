@@ -1,0 +1,259 @@
+"""How steps begin, end and follow each other (dsl.md, Task Flow; dsl-reference.md, Flow
+Directive).
+
+A completed step is put on the agenda; when its turn comes the engine asks the step around it
+what follows. So no chain of tasks, however long, nests calls, and the agenda can be saved at
+any point as notes: "step 17 has completed, go on from there".
+"""
+
+from __future__ import annotations
+
+from orchestrator.core import dsl_errors
+from orchestrator.core.data_flow import duration_seconds, is_true, transform_input, transform_output
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.dsl_errors import Fault
+from orchestrator.core.model import ROOT, Json, Status, TimerKind
+from orchestrator.core.task_extensions import applying
+from orchestrator.core.task_kinds import KINDS, StepFaulted
+from orchestrator.core.task_plan import Plan, compensation_of, plan_of, reaches
+from orchestrator.core.transition_draft import Draft
+from orchestrator.document.model import Task
+
+END, EXIT, CONTINUE = "end", "exit", "continue"
+
+
+def enter(
+    draft: Draft,
+    parent: int,
+    task: Task,
+    raw: Json,
+    scope: Json = None,
+    index: int | None = None,
+    undoes: int | None = None,
+) -> bool:
+    """Begin a task with its raw input. False: its `if` does not hold, and it was skipped
+    (its output is its raw input, its `then` is ignored: dsl-reference.md, Task).
+
+    Raises `StepFaulted`.
+    """
+    plan = plan_of(task)
+    node = _new(parent, task, plan, raw, scope, index)
+    node.undoes = undoes
+    try:
+        if plan.condition is not None and not is_true(draft, node, plan.condition, raw):
+            draft.add_fact("task.skipped", parent or None, {"task": task.ref})
+            return False
+        if plan.extensions is not None and (places := applying(draft, node, plan, raw)):
+            node.kind = "extension"
+            node.set_state(extensions=places)
+            draft.add(node)
+        else:
+            start_step(draft, node, plan, raw)
+        KINDS[node.kind].enter(draft, node, plan)
+    except Fault as fault:
+        raise _faulted(draft, node, fault) from None
+    return True
+
+
+def enter_bare(
+    draft: Draft,
+    parent: int,
+    task: Task,
+    raw: Json,
+    scope: Json = None,
+    index: int | None = None,
+) -> None:
+    """Begin a task whose `if` and extensions have been seen to. Raises `StepFaulted`."""
+    plan = plan_of(task)
+    node = _new(parent, task, plan, raw, scope, index)
+    try:
+        start_step(draft, node, plan, raw)
+        KINDS[node.kind].enter(draft, node, plan)
+    except Fault as fault:
+        raise _faulted(draft, node, fault) from None
+
+
+def _new(parent: int, task: Task, plan: Plan, raw: Json, scope: Json, index: int | None) -> Node:
+    node = Node.new(parent, task.ref, task.kind, index, scope)
+    node.plan = plan
+    node.input = raw
+    return node
+
+
+def _faulted(draft: Draft, node: Node, fault: Fault) -> StepFaulted:
+    if node.id < 0:
+        draft.add(node)
+    return StepFaulted(node, fault.error)
+
+
+def start_step(draft: Draft, node: Node, plan: Plan, raw: Json) -> None:
+    """A new step takes its input in and its timeout's clock starts."""
+    if draft.root.counter >= draft.limits.counter:
+        raise dsl_errors.runtime(f"the instance has taken its {draft.limits.counter} steps")
+    draft.add(node)
+    transform_input(draft, node, plan, raw)
+    if plan.undo is not None and not in_compensation(draft, node):
+        node.undo = plan.undo
+    if plan.timeout is not None:
+        after = duration_seconds(draft, node, plan.timeout, node.input)
+        node.set_state(due=draft.arm(node.id, TimerKind.TIMEOUT, after).isoformat())
+
+
+def in_compensation(draft: Draft, node: Node) -> Node | None:
+    """The compensating step that this one is, or is part of."""
+    at = node
+    while at.undoes is None:
+        if at.parent == ROOT:
+            return None
+        at = draft.node(at.parent)
+    return at
+
+
+def begin_list(
+    draft: Draft,
+    parent: int,
+    place: str,
+    raw: Json,
+    scope: Json = None,
+    index: int | None = None,
+) -> bool:
+    """Begin the list of tasks at a pointer. False: it has none, or all of them were skipped."""
+    tasks = draft.workflow.tasks(place)
+    return _run_from(draft, parent, tasks[0] if len(tasks) else None, raw, scope, index)
+
+
+def _run_from(
+    draft: Draft, parent: int, task: Task | None, raw: Json, scope: Json, index: int | None
+) -> bool:
+    while task is not None:
+        if enter(draft, parent, task, raw, scope, index):
+            return True
+        task = _after(task)
+    return False
+
+
+def _after(task: Task) -> Task | None:
+    siblings = task.siblings
+    place = task.index
+    return siblings[place + 1] if place is not None and place + 1 < len(siblings) else None
+
+
+def proceed(draft: Draft, child: Node, then: str | None, *, turning: bool = False) -> bool:
+    """Begin what follows a completed child in its list. False: the list has come to its end,
+    and its output is the child's. `turning`: the children's `index` counts turns."""
+    task = draft.plan_of(child).task
+    following = follower(task, then)
+    index = child.index
+    if following is not None and task.index is not None and (following.index or 0) <= task.index:
+        count_loop_turn(draft)
+        if turning:
+            index = (index or 0) + 1
+    if turning and (child.index or 0) >= draft.limits.kept:
+        prune(draft, child)
+    return _run_from(draft, child.parent, following, child.output, child.scope, index)
+
+
+def follower(task: Task, then: str | None) -> Task | None:
+    """The task of the same list that a directive leads to; None: the list ends. Raises
+    `Fault` where there is no such task."""
+    if then is None or then == CONTINUE:
+        return _after(task)
+    if then in (EXIT, END):
+        return None
+    target = task.siblings.names.get(then)
+    if target is None:
+        raise dsl_errors.configuration(
+            f"{task.ref} goes on to {then!r}, which its list does not have"
+        )
+    return target
+
+
+def count_loop_turn(draft: Draft) -> None:
+    """Bound loops backward that never leave the process: they would never end."""
+    draft.loop_turns += 1
+    if draft.loop_turns > draft.limits.turns:
+        raise dsl_errors.runtime(
+            f"the workflow has looped {draft.limits.turns} times without waiting for anything"
+        )
+
+
+def prune(draft: Draft, node: Node) -> None:
+    """Forget a finished step, unless something in it may have to be undone. Where something in
+    it still runs (what lost a race, or was left at a timeout), that is done when it lands."""
+    task = draft.plan_of(node).task
+    if reaches([task], lambda inner: compensation_of(inner) is not None):
+        return
+    flying = draining_below(draft, node.id) if _has_calls_inside(node, task) else []
+    for other in flying:
+        other.set_state(prunes=node.id)
+    if not flying:
+        draft.pruned.append(node.id)
+
+
+def _has_calls_inside(node: Node, task: Task) -> bool:
+    return node.kind == "extension" or reaches(
+        [task], lambda inner: inner.ref != task.ref and inner.kind in ("call", "run")
+    )
+
+
+def draining_below(draft: Draft, top: int) -> list[Node]:
+    """The withdrawn steps within one that somebody still has in hand. Raises `Needs`, unless
+    nothing at all is open in the instance."""
+    if draft.count_open_leaves()[0] == 0:
+        return []
+    for step, _ in draft.need("open"):
+        draft.adopt(step)
+    flights = [(node, node.get_state("flying")) for node in draft.nodes.values() if node.is_open]
+    return [node for node, flight in flights if flight is not None and top in flight["path"]]
+
+
+def complete(draft: Draft, node: Node, raw: Json, then: str | None = None) -> None:
+    """A step has done what it is there for; `then` goes before its task's own directive.
+
+    Raises `StepFaulted` where its output cannot be given out.
+    """
+    plan = draft.plan_of(node)
+    try:
+        transform_output(draft, node, plan, raw)
+    except Fault as fault:
+        raise StepFaulted(node, fault.error) from None
+    mark_completed(draft, node)
+    push_completion(draft, node, plan.then if then is None else then)
+
+
+def complete_outside(draft: Draft, node: Node, raw: Json) -> None:
+    """As `complete`, for work that was done outside the instance. It stays done where its
+    output cannot be given out, so the outcome is unknown then: `metadata.compensate.onUnknown`
+    undoes it. A sub-workflow undoes itself, since it knows what it has done. A compensating
+    step is tried again instead.
+
+    Raises `StepFaulted` as `complete` does.
+    """
+    try:
+        complete(draft, node, raw)
+    except StepFaulted as faulted:
+        if node.undo == "child":
+            node.unknown, node.done = True, draft.number()
+        else:
+            faulted.unknown = in_compensation(draft, node) is None
+        raise
+
+
+def push_completion(draft: Draft, node: Node, then: str | None) -> None:
+    """What comes after a completed step is decided in its turn."""
+    draft.push(node.id, {"then": then})
+
+
+def mark_completed(draft: Draft, node: Node) -> None:
+    """A step's end, with its place in the order of completions."""
+    remove_timers(draft, node)
+    draft.set_status(node, Status.COMPLETED)
+    node.done = draft.number()
+    draft.add_fact("task.completed", node.id)
+
+
+def remove_timers(draft: Draft, node: Node) -> None:
+    """Remove a step's timers, where it may have some."""
+    waits = node.status in (Status.WAITING, Status.SUSPENDED)
+    if node.kind == "try" or waits or draft.plan_of(node).timeout:
+        draft.disarm(node.id)

@@ -1,0 +1,71 @@
+"""JSON Schema validation of inputs, outputs and the context (dsl-reference.md, Schema)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.core.dsl_errors import configuration, validation
+from orchestrator.core.model import Json
+
+_SHOWN = 300
+
+
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"{uri} is not in this document")
+
+
+class Schema:
+    """A schema of the document, compiled when it is first needed.
+
+    A `$ref` to anything outside the schema is refused: validation reads nothing from the
+    network. The same goes for ``resource``: it is a fault of the configuration.
+    """
+
+    __slots__ = ("_definition", "_validator")
+
+    def __init__(self, definition: dict[str, Any]) -> None:
+        self._definition = definition
+        self._validator: Any = None
+
+    def validate(self, value: Json, what: str) -> None:
+        """Raise a `validation` fault unless the value is valid, a `configuration` fault where
+        the schema itself cannot be used."""
+        if self._validator is None:
+            self._validator = self._compiled()
+        try:
+            self._validator.validate(value)
+        except ValueError as error:
+            raise _fault(error, what) from None
+
+    def _compiled(self) -> Any:
+        # Not before it is needed: a beat validates nothing, and the library takes 3 MB.
+        import jsonschema_rs
+
+        definition = self._definition
+        if not str(definition.get("format", "json")).split(":")[0] == "json":
+            raise configuration(f"schemas of the format {definition['format']!r} are not known")
+        if "document" not in definition:
+            raise configuration("a schema from an external resource cannot be used here")
+        try:
+            return jsonschema_rs.validator_for(
+                definition["document"], retriever=_refuse, validate_formats=True
+            )
+        except (ValueError, TypeError) as error:
+            raise configuration(f"the schema cannot be used: {error}") from None
+
+
+def _fault(error: ValueError, what: str) -> Exception:
+    """What the library says of a value, or of a schema, as a fault."""
+    import jsonschema_rs
+
+    if not isinstance(error, jsonschema_rs.ValidationError):
+        return configuration(f"{what}: the schema cannot be used: {error}")
+    place = "".join(f"/{part}" for part in error.instance_path)
+    return validation(f"{what}{' at ' + place if place else ''}: {error.message[:_SHOWN]}")
+
+
+def schema_of(part: Any) -> Schema | None:
+    """The schema of an ``input``, ``output`` or ``export``, if it has one."""
+    if not isinstance(part, dict) or not isinstance(part.get("schema"), dict):
+        return None
+    return Schema(part["schema"])

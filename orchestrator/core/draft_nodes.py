@@ -1,0 +1,258 @@
+"""Steps and the instance in the making: what a transition changes before it is one.
+
+They have the fields of `Step` and `Instance`, and remember what they were.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from orchestrator.core.model import OPEN_STATUSES, DataNeeded, Instance, Json, Need, Status, Step
+from orchestrator.core.task_plan import Plan
+
+UNLOADED = object()
+"""Stands for an input that the slice left out."""
+
+
+class DraftState:
+    """What a step and the instance have in common: a status, and a small memory."""
+
+    __slots__ = ("state", "status")
+
+    status: Status
+    state: Any
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.status in OPEN_STATUSES
+
+    def set_state(self, **values: Json) -> None:
+        """Note something in `state`; a value of None forgets it."""
+        state = {**(self.state or {}), **values}
+        self.state = {key: value for key, value in state.items() if value is not None} or None
+
+    def get_state(self, name: str, default: Any = None) -> Any:
+        """What `state` says under a name."""
+        return default if self.state is None else self.state.get(name, default)
+
+
+class Node(DraftState):
+    """A step in the making; the fields are those of `Step`. `was` is the step as the slice
+    had it, None for a new one."""
+
+    __slots__ = (
+        "_input",
+        "_raw_input",
+        "call",
+        "done",
+        "ended_at",
+        "error",
+        "id",
+        "index",
+        "kind",
+        "open",
+        "output",
+        "parent",
+        "plan",
+        "raw_output",
+        "ref",
+        "scope",
+        "started_at",
+        "undo",
+        "undoes",
+        "unknown",
+        "was",
+    )
+
+    id: int
+    parent: int
+    ref: str
+    kind: str
+    index: int | None
+    _input: Json
+    _raw_input: Json
+    raw_output: Json  # before `output.as`; never saved
+    output: Json
+    scope: Any
+    call: Json
+    error: Json
+    open: int
+    done: int | None
+    undo: str | None
+    undoes: int | None
+    unknown: bool
+    started_at: datetime | None
+    ended_at: datetime | None
+    was: Step | None
+    plan: Plan | None
+
+    @classmethod
+    def new(cls, parent: int, ref: str, kind: str, index: int | None, scope: Json) -> Node:
+        """A step that has not begun: it gets its number when it is added to a draft."""
+        node = cls()
+        node.id = -1
+        node.parent = parent
+        node.ref = ref
+        node.kind = kind
+        node.status = Status.RUNNING
+        node.index = index
+        node.scope = scope
+        node._input = node._raw_input = None
+        node.output = node.state = node.call = node.error = None
+        node.open = 0
+        node.done = node.undo = node.undoes = node.started_at = node.ended_at = None
+        node.unknown = False
+        node.was = node.plan = node.raw_output = None
+        return node
+
+    @classmethod
+    def of(cls, step: Step) -> Node:
+        """A step that is saved, to be changed."""
+        node = cls()
+        node.id = step.id
+        node.parent = step.parent
+        node.ref = step.ref
+        node.kind = step.kind
+        node.status = step.status
+        node.index = step.index
+        node._input = step.input
+        node._raw_input = step.raw_input
+        node.output = step.output
+        node.state = step.state
+        node.scope = step.scope
+        node.call = step.call
+        node.error = step.error
+        node.open = step.open
+        node.done = step.done
+        node.undo = step.undo
+        node.undoes = step.undoes
+        node.unknown = step.unknown
+        node.started_at = step.started_at
+        node.ended_at = step.ended_at
+        node.was = step
+        node.plan = node.raw_output = None
+        return node
+
+    def step(self) -> Step:
+        """The value to be saved."""
+        return Step(
+            self.id,
+            self.parent,
+            self.ref,
+            self.kind,
+            self.status,
+            self.index,
+            None if self._input is UNLOADED else self._input,
+            None if self._raw_input is UNLOADED else self._raw_input,
+            self.output,
+            self.state,
+            self.scope,
+            self.call,
+            self.error,
+            self.open,
+            self.done,
+            self.undo,
+            self.undoes,
+            self.unknown,
+            self.started_at,
+            self.ended_at,
+        )
+
+    @property
+    def input(self) -> Json:
+        """The task's input. Raises `DataNeeded` where the slice left it out."""
+        return self._there(self._input)
+
+    @input.setter
+    def input(self, value: Json) -> None:
+        self._input = value
+
+    @property
+    def raw_input(self) -> Json:
+        """What came before ``input.from``, where that differs. Raises `DataNeeded` as `input`."""
+        return self._there(self._raw_input)
+
+    @raw_input.setter
+    def raw_input(self, value: Json) -> None:
+        self._raw_input = value
+
+    def _there(self, value: Json) -> Json:
+        if value is UNLOADED:
+            raise DataNeeded(Need("input", (self.id,)))
+        return value
+
+    def changed(self) -> bool:
+        """Whether it is saved and differs from that. Payloads are compared by identity."""
+        was = self.was
+        return was is not None and not (
+            self.status is was.status
+            and self.output is was.output
+            and self.state is was.state
+            and self.open == was.open
+            and self.done == was.done
+            and self.undo == was.undo
+            and self.error is was.error
+            and self.unknown is was.unknown
+            and self.call is was.call
+            and self.scope is was.scope
+            and self.ended_at is was.ended_at
+        )
+
+
+class Root(DraftState):
+    """The instance in the making; the fields are those of `Instance`."""
+
+    __slots__ = (
+        "compensation",
+        "context",
+        "counter",
+        "ended_at",
+        "error",
+        "open",
+        "output",
+        "run",
+        "started_at",
+        "was",
+    )
+
+    def __init__(self, instance: Instance) -> None:
+        self.was = instance
+        self.status = instance.status
+        self.compensation = instance.compensation
+        self.run = instance.run
+        self.counter = instance.counter
+        self.open = instance.open
+        self.output: Json = instance.output
+        self.error: Json = instance.error
+        self.context: Json = instance.context
+        self.state: Any = instance.state
+        self.started_at = instance.started_at
+        self.ended_at = instance.ended_at
+
+    def instance(self) -> Instance:
+        """The value to be saved."""
+        was = self.was
+        return Instance(
+            was.id,
+            was.namespace,
+            was.workflow_id,
+            self.status,
+            self.compensation,
+            self.run,
+            was.sequence + 1,
+            self.counter,
+            self.open,
+            was.input,
+            self.output,
+            self.error,
+            self.context,
+            self.state,
+            was.created_at,
+            self.started_at,
+            self.ended_at,
+            was.parent_instance,
+            was.parent_step,
+            was.business_id,
+        )

@@ -1,0 +1,31 @@
+"""Evaluates one expression whose variables are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.core import dsl_errors
+from orchestrator.core.expression_template import Expression
+from orchestrator.core.model import Json
+from orchestrator.core.payload_size import too_large
+from orchestrator.core.transition_draft import Draft
+from orchestrator.expressions import ExpressionError
+
+
+def evaluate(
+    draft: Draft, expression: Expression, value: Json, variables: Mapping[str, Json]
+) -> Json:
+    """Evaluate one expression on a value; a failure is an `expression` fault, which says where
+    in the task the expression stands."""
+    try:
+        return draft.evaluate(expression.program, value, variables)
+    except ExpressionError as error:
+        where = f" (in {expression.place})" if expression.place else ""
+        raise dsl_errors.expression(f"{error}{where}") from error
+
+
+def check_size(draft: Draft, value: Json) -> Json:
+    """A value that an expression has made; a `validation` fault where it is too large."""
+    if fault := too_large(value, draft.limits.payload):
+        raise fault
+    return value

@@ -1,0 +1,130 @@
+"""The arguments of runtime expressions (dsl.md, Runtime expression arguments).
+
+Only what an expression mentions is put together. A name is looked for, in this order: what
+the place itself gives (a caught error, a candidate item), the scopes of the step and of the
+steps around it (loop variables, caught errors; for a compensation the input, the output and
+the cause), the DSL's own arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from orchestrator.core.authorization_descriptor import descriptor as authorization_descriptor
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.dsl_errors import authorization
+from orchestrator.core.model import ROOT, Json
+from orchestrator.core.transition_draft import Draft
+from orchestrator.expressions import NOW
+
+RUNTIME = {"name": "celery-orchestrator", "version": "0.1.0", "metadata": {}}
+
+SECRETS = ("secrets", "secret")
+
+_MISSING = object()
+
+
+def collect(
+    draft: Draft, node: Node | None, names: Iterable[str], extra: Mapping[str, Json]
+) -> dict[str, Json]:
+    """The values of these names where they are evaluated: at a step, or (None) at the
+    workflow. Names that mean nothing there are left out: jq may bind them itself."""
+    found = {}
+    for name in names:
+        value = extra[name] if name in extra else _of_scopes(draft, node, name)
+        if value is _MISSING:
+            argument = _ARGUMENTS.get(name)
+            if argument is None:
+                continue
+            value = argument(draft, node)
+        found[name] = value
+    return found
+
+
+def scope_of(draft: Draft, node: Node) -> dict[str, Json]:
+    """All variables that the steps around give, the nearest ones winning."""
+    found: dict[str, Json] = {}
+    at: Node | None = node
+    while at is not None:
+        if at.scope:
+            found = {**at.scope, **found}
+        at = draft.node(at.parent) if at.parent != ROOT else None
+    return found
+
+
+def _of_scopes(draft: Draft, node: Node | None, name: str) -> Json:
+    while node is not None:
+        if node.scope and name in node.scope:
+            return node.scope[name]
+        node = draft.node(node.parent) if node.parent != ROOT else None
+    return _MISSING
+
+
+def moment(at: datetime | None) -> Json:
+    """A time as the DSL describes it (dsl.md, DateTime Descriptor)."""
+    if at is None:
+        return None
+    seconds = at.timestamp()
+    return {
+        "iso8601": at.isoformat().replace("+00:00", "Z"),
+        "epoch": {"seconds": int(seconds), "milliseconds": int(seconds * 1000)},
+    }
+
+
+def _task(draft: Draft, node: Node | None) -> Json:
+    return None if node is None else describe(draft, _extended(draft, node))
+
+
+def _extended(draft: Draft, node: Node) -> Node:
+    """In a task of an extension, `$task` is the task that it extends: the task that the
+    author of "executing task ..." means."""
+    while node.ref.startswith("/use/extensions/") and node.parent != ROOT:
+        node = draft.node(node.parent)
+    return node
+
+
+def describe(draft: Draft, node: Node) -> dict[str, Json]:
+    """A step's task (dsl.md, Task Descriptor)."""
+    task = draft.plan_of(node).task
+    return {
+        "name": task.name,
+        "reference": task.ref,
+        "definition": task.body,
+        "input": node.input if node.raw_input is None else node.raw_input,
+        "output": node.output if node.raw_output is None else node.raw_output,
+        "startedAt": moment(node.started_at or draft.at),
+    }
+
+
+def _workflow(draft: Draft, _: Node | None) -> Json:
+    return {
+        "id": draft.slice.instance.id,
+        "definition": draft.workflow.document,
+        "input": draft.instance_input(),
+        "startedAt": moment(draft.root.started_at),
+    }
+
+
+def _secrets(draft: Draft, _: Node | None) -> Json:
+    declared = tuple(draft.workflow.use.get("secrets") or ())
+    known = draft.need("secrets", *declared) if declared else {}
+    for name in declared:
+        if name not in known:
+            raise authorization(f"there is no secret {name!r} for this workflow")
+    return known
+
+
+_ARGUMENTS: Mapping[str, Callable[[Draft, Node | None], Any]] = {
+    "context": lambda draft, _: draft.root.context,
+    "input": lambda _, node: node.input if node is not None else None,
+    "output": lambda _, node: node.output if node is not None else None,
+    "task": _task,
+    "workflow": _workflow,
+    "runtime": lambda *_: RUNTIME,
+    "secrets": _secrets,
+    "secret": _secrets,
+    "authorization": lambda draft, node: authorization_descriptor(draft, node, collect),
+    NOW: lambda draft, _: draft.at.timestamp(),
+}

@@ -1,0 +1,100 @@
+"""What a fault sets off: who handles it, what it stops on its way (dsl.md, Fault Tolerance).
+
+First the way up is only looked at, until a step that catches the error, a compensation, or
+the workflow itself. Then the steps on the way fault, and the handler goes on; it withdraws
+what runs beside them.
+
+A step that was given up because its attempts were lost is a dead letter besides, unless the
+block around it is tried again. Within a compensation that fails, the compensation is it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.core import compensation, instance_end, withdrawal
+from orchestrator.core.control_flow import remove_timers
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.dsl_errors import Fault, with_instance
+from orchestrator.core.model import ROOT, Json, Status
+from orchestrator.core.task_kinds import KINDS, StepFaulted
+from orchestrator.core.transition_draft import Draft
+
+HandlerPath = list[tuple[Node, dict[str, Json]]]
+"""The steps that fault, from the inside out, each with its error."""
+
+
+def fault(draft: Draft, faulted: StepFaulted) -> None:
+    """A step has faulted, or (where it has completed) what follows it cannot begin."""
+    node = faulted.node
+    way, handler = _path_to_handler(draft, node, with_instance(faulted.error, node.ref))
+    top, cause = way[-1]
+    undoes = top.undoes is not None
+    if undoes and not faulted.unknown and compensation.retry_failed_undo(draft, top, node, cause):
+        return
+    stopped = draft.root.run if handler is None and not undoes else None
+    if faulted.running:
+        _interrupt(draft, node, way[0][1], stopped)
+    if faulted.unknown:
+        withdrawal.mark_outcome_unknown(draft, node)
+    beside = any(step.open > 1 for step, _ in way[1:])
+    for step, its in way:
+        if step.is_open:
+            _end(draft, step, its, stopped)
+    if faulted.is_exhausted and not undoes and not withdrawal.will_retry_block(handler):
+        withdrawal.add_dead_letter(draft, node, way[0][1])
+    if undoes:
+        if beside:
+            withdrawal.withdraw(draft, top.id)
+        compensation.on_undo_failed(draft, top, cause)
+    elif handler is None:
+        instance_end.fault(draft, cause, node, beside=beside)
+    else:
+        _handle(draft, handler, top, cause, beside)
+
+
+def _interrupt(draft: Draft, node: Node, error: Mapping[str, Json], stopped: int | None) -> None:
+    if node.open:
+        withdrawal.withdraw(draft, node.id, stopped=stopped)
+    else:
+        withdrawal.interrupt(draft, node, error)
+
+
+def _handle(
+    draft: Draft, handler: Node, child: Node, error: Mapping[str, Json], beside: bool
+) -> None:
+    try:
+        KINDS[handler.kind].on_error(draft, handler, child, error, beside)
+    except Fault as fault:
+        raise StepFaulted(handler, fault.error) from None
+
+
+def _path_to_handler(
+    draft: Draft, node: Node, error: dict[str, Json]
+) -> tuple[HandlerPath, Node | None]:
+    """The steps that fault, and the step around them that handles it."""
+    way: HandlerPath = [(node, error)]
+    while way[-1][0].undoes is None and way[-1][0].parent != ROOT:
+        child, error = way[-1]
+        parent = draft.node(child.parent)
+        try:
+            if KINDS[parent.kind].handles_error(draft, parent, child, error):
+                return way, parent
+        except Fault as fault:  # what decides about the error has failed itself
+            error = with_instance(fault.error, parent.ref)
+        way.append((parent, error))
+    return way, None
+
+
+def _end(draft: Draft, node: Node, error: dict[str, Json], stopped: int | None) -> None:
+    node.error = error
+    if stopped is not None:
+        node.set_state(stopped=stopped)
+    if node.get_state("flying") is not None:
+        return
+    remove_timers(draft, node)
+    if node.kind == "listen":
+        draft.close(node.id)
+    draft.set_status(node, Status.FAULTED)
+    data: dict[str, Json] = {"error": error}
+    draft.add_fact("task.faulted", node.id, {**data, "unknown": True} if node.unknown else data)

@@ -1,0 +1,102 @@
+"""How an instance ends, and what its end sets off: withdrawal, compensation, the report to
+the instance that waits for it (DESIGN, Ends, undoing and keys)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.core import compensation, withdrawal
+from orchestrator.core.data_flow import workflow_output
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.dsl_errors import Fault, standard_error, with_instance
+from orchestrator.core.model import ROOT, Json, Status
+from orchestrator.core.parent_report import report
+from orchestrator.core.transition_draft import Draft
+
+#: The place of errors that belong to the workflow as a whole.
+WORKFLOW_POINTER = "/"
+
+#: The status of the error that a cancel is to the compensations: client closed request.
+CANCEL_STATUS = 499
+
+
+def complete(draft: Draft, output: Json, *, beside: bool = False) -> None:
+    """The workflow's last task is done, or one said `end`: what may still be open `beside` it
+    is withdrawn, and nobody waits for that."""
+    root = draft.root
+    try:
+        root.output = workflow_output(draft, output)
+    except Fault as error:
+        return fault(draft, with_instance(error.error, WORKFLOW_POINTER), None, beside=beside)
+    if beside:
+        withdrawal.withdraw(draft, ROOT)
+    draft.set_instance_status(Status.COMPLETED)
+    draft.add_fact("workflow.completed")
+    _disarm(draft)
+    return report(draft)
+
+
+def fault(draft: Draft, error: Mapping[str, Json], origin: Node | None, *, beside: bool) -> None:
+    """An error that nobody caught. `origin` is the step it came from; `beside` says that
+    something may still be open."""
+    root = draft.root
+    root.error = dict(error)
+    draft.set_instance_status(Status.FAULTED)
+    draft.add_fact("workflow.faulted", None, {"error": root.error})
+    if origin is not None:
+        root.set_state(failed=origin.id)
+    flying = 0
+    # A step that was skipped while a worker ran it is open somewhere else in the tree.
+    if (
+        beside
+        or draft.plan.parallel
+        or withdrawal.is_draining(draft)
+        or draft.count_open_leaves()[0]
+    ):
+        flying = withdrawal.withdraw(draft, ROOT, settler=ROOT, stopped=root.run)
+    undo = draft.plan.compensates and draft.plan.on_fault == "compensate"
+    _after_end(draft, flying, root.error if undo else None)
+
+
+def cancel(draft: Draft, reason: Mapping[str, Json], *, undo: bool) -> None:
+    """A person or a parent stops the instance; `undo` compensates what it has done."""
+    draft.set_instance_status(Status.CANCELLED)
+    draft.add_fact("workflow.cancelled", None, dict(reason) or None)
+    flying = withdrawal.withdraw(draft, ROOT, settler=ROOT, stopped=draft.root.run)
+    detail = str(reason.get("reason") or "the instance was cancelled")
+    cause = {
+        **standard_error("runtime", detail, CANCEL_STATUS),
+        "title": "Cancelled",
+        "instance": WORKFLOW_POINTER,
+    }
+    _after_end(draft, flying, cause if undo and draft.plan.compensates else None)
+
+
+def _after_end(draft: Draft, flying: int, cause: Json) -> None:
+    _disarm(draft)
+    if cause is not None:
+        compensation.start(draft, cause, waits=flying > 0)
+    elif flying and draft.root.was.parent_step is not None:
+        draft.root.set_state(report=True)
+    else:
+        report(draft)
+        compensation.release(draft)
+
+
+def _disarm(draft: Draft) -> None:
+    if draft.plan.timeout is not None or draft.root.started_at is None:
+        draft.disarm(ROOT)
+
+
+def on_drained(draft: Draft) -> None:
+    """A withdrawn step has landed: with the last of them compensation begins, or the parent
+    hears how this instance ended."""
+    root = draft.root
+    if root.is_open or draft.count_open_leaves()[0]:
+        return None
+    if root.get_state("undo") is not None:
+        return compensation.undo_next(draft, None)
+    if root.get_state("report"):
+        root.set_state(report=None)
+        report(draft)
+    return compensation.release(draft)

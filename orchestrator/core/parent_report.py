@@ -1,0 +1,68 @@
+"""What an instance tells the one that started it.
+
+The data of such a note is
+
+    status, output, error   how the instance stands
+    run, compensation       which run of it that is, and how far it is undone
+    held                    true: it faulted or was cancelled, and what it had completed stands
+    ask                     the number of the parent's last retry that was answered, if any
+    answer                  in the answer to a retry that is no end: ``open``, it goes on and will
+                            report its end; ``gone``, it was undone; ``refused``, it cannot go on
+
+or, of an undoing that the parent asked for, ``compensated`` with the state of the compensation.
+"""
+
+from __future__ import annotations
+
+from orchestrator.core.model import Compensation, Json, Status, StimulusKind
+from orchestrator.core.transition_draft import Draft
+
+
+def report(draft: Draft, *, tried: bool = False) -> None:
+    """How the instance ended, for the step that waits for it, if there is one. `tried`: it has
+    undone what it could."""
+    data = _standing(draft)
+    if not tried and _holds(draft):
+        data["held"] = True
+    _send(draft, draft.root.was.parent_step, data)
+
+
+def answer(draft: Draft, kind: str, detail: str | None = None) -> None:
+    """Answer the parent's retry with ``open``, ``gone`` or ``refused``; `detail` says why."""
+    data = {**_standing(draft), "answer": kind}
+    if detail:
+        data["detail"] = detail
+    if kind == "refused" and _holds(draft):
+        data["held"] = True
+    _send(draft, draft.root.was.parent_step, data)
+
+
+def _holds(draft: Draft) -> bool:
+    """Whether it ended otherwise than completed and has undone nothing, although it could."""
+    root = draft.root
+    untouched = root.compensation is Compensation.NONE and root.status is not Status.COMPLETED
+    return untouched and draft.plan.compensates
+
+
+def report_compensation(draft: Draft, step: int) -> None:
+    """How the compensation went that the parent asked for."""
+    _send(draft, step, {"compensated": draft.root.compensation.value})
+
+
+def _standing(draft: Draft) -> dict[str, Json]:
+    root = draft.root
+    data: dict[str, Json] = {
+        "status": root.status.value,
+        "output": root.output,
+        "error": root.error,
+        "run": root.run,
+        "compensation": root.compensation.value,
+    }
+    ask = root.get_state("ask")
+    return data if ask is None else {**data, "ask": ask}
+
+
+def _send(draft: Draft, step: int | None, data: dict[str, Json]) -> None:
+    parent = draft.root.was.parent_instance
+    if parent is not None and step is not None:
+        draft.send_stimulus(StimulusKind.CHILD, parent, step, data)

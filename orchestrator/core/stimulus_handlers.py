@@ -1,0 +1,207 @@
+"""What stimuli do: each kind of them moves a step, or the instance.
+
+A stimulus that comes too late raises `StimulusIgnored`: of a superseded attempt, for an ended
+step, a
+timer that has been set anew since, an event that the listener does not want any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from orchestrator.core import attempts, commands, control_flow, instance_end, withdrawal
+from orchestrator.core.data_flow import duration_seconds, workflow_input
+from orchestrator.core.draft_nodes import DraftState, Node
+from orchestrator.core.dsl_errors import Fault, timeout, with_instance
+from orchestrator.core.model import (
+    ROOT,
+    AttemptState,
+    NewStimulus,
+    Status,
+    Stimulus,
+    StimulusKind,
+    TimerKind,
+)
+from orchestrator.core.task_kinds import KINDS, StepFaulted, StimulusIgnored
+from orchestrator.core.transition_draft import Draft
+
+# -- starts --------------------
+
+
+def _start(draft: Draft, stimulus: Stimulus) -> None:
+    if _is_suspended(draft, stimulus):
+        return None
+    if draft.root.status is not Status.PENDING:
+        raise StimulusIgnored(f"the instance is {draft.root.status}")
+    draft.root.started_at = draft.at
+    if trace := stimulus.data.get("trace"):
+        draft.root.set_state(trace=trace)
+    draft.set_instance_status(Status.RUNNING)
+    draft.add_fact("workflow.started")
+    plan = draft.plan
+    try:
+        if plan.timeout is not None:
+            after = duration_seconds(draft, None, plan.timeout, draft.instance_input())
+            due = draft.arm(ROOT, TimerKind.TIMEOUT, after)
+            draft.root.set_state(due=due.isoformat())
+    except Fault as fault:
+        return instance_end.fault(
+            draft, with_instance(fault.error, instance_end.WORKFLOW_POINTER), None, beside=False
+        )
+    return begin(draft)
+
+
+def begin(draft: Draft) -> None:
+    """Begin the workflow's first task, the input taken in."""
+    try:
+        data = workflow_input(draft, draft.instance_input())
+    except Fault as fault:
+        return instance_end.fault(
+            draft, with_instance(fault.error, instance_end.WORKFLOW_POINTER), None, beside=False
+        )
+    if not control_flow.begin_list(draft, ROOT, "/do", data):
+        instance_end.complete(draft, data)
+    return None
+
+
+def _on_agenda(draft: Draft, stimulus: Stimulus) -> None:
+    """A stimulus of the instance to itself. One of an earlier run comes too late: a retry has
+    found out anew what is to go on."""
+    data = dict(stimulus.data or {})
+    draft.loop_turns = data.pop("turns", 0)
+    if data.pop("run", draft.root.run) != draft.root.run:
+        raise StimulusIgnored("it is of an earlier run")
+    if _is_suspended(draft, stimulus):
+        return
+    if stimulus.step and stimulus.step not in draft.slice.steps:
+        raise StimulusIgnored(f"there is no step {stimulus.step}")
+    draft.push(stimulus.step or ROOT, data or None)
+
+
+def _is_suspended(draft: Draft, stimulus: Stimulus) -> bool:
+    """While the instance is suspended only results and commands move it; the rest waits."""
+    if draft.root.status is not Status.SUSPENDED:
+        return False
+    draft.stimuli.append(
+        NewStimulus(stimulus.kind, None, stimulus.step, dict(stimulus.data) or None)
+    )
+    return True
+
+
+# -- what comes from outside --------------------
+
+
+def _on_result(draft: Draft, stimulus: Stimulus) -> None:
+    """An attempt has ended."""
+    end, attempt = stimulus.ended, draft.slice.attempt
+    if end is None or attempt is None or attempt.id != end.attempt:
+        raise StimulusIgnored("the attempt is not known")
+    if attempt.state not in (AttemptState.READY, AttemptState.CLAIMED):
+        raise StimulusIgnored(f"the attempt is {attempt.state} already")
+    node = draft.node(attempt.step)
+    if node.get_state("flying") is not None:
+        return withdrawal.on_late_end(draft, node, end)
+    if not node.is_open or attempt.withdrawn:
+        raise StimulusIgnored(f"the step is {node.status} already")
+    if draft.root.status is Status.SUSPENDED:
+        draft.ended.append(end)
+        return node.set_state(result=attempts.end_to_json(end))
+    return attempts.on_attempt_ended(draft, node, attempt, end)
+
+
+def _on_timer(draft: Draft, stimulus: Stimulus) -> None:
+    """Something has fallen due."""
+    kind = TimerKind(stimulus.data["kind"])
+    if kind is TimerKind.START:
+        return _start(draft, stimulus)
+    if _is_suspended(draft, stimulus):
+        return None
+    if not stimulus.step:
+        return _instance_timed_out(draft)
+    node = _open_node(draft, stimulus)
+    if node.get_state("flying") is not None:
+        return withdrawal.on_drain_timeout(draft, node)
+    if node.get_state("result") is not None:  # it came first, before the resume that took so long
+        draft.stimuli.append(NewStimulus(stimulus.kind, None, node.id, dict(stimulus.data)))
+        return draft.push(node.id, {"result": True})
+    _check_due(draft, node, kind)
+    if kind is not TimerKind.TIMEOUT:
+        return _within(draft, node, KINDS[node.kind].on_timer[kind])
+    error = timeout(f"{node.ref} has taken longer than its timeout")
+    raise StepFaulted(node, with_instance(error, node.ref), running=True)
+
+
+def _check_due(draft: Draft, living: DraftState, kind: TimerKind) -> None:
+    """A timer may have been set anew, or be of no use any more, while it was on its way."""
+    if kind in (TimerKind.RETRY, TimerKind.WAIT):
+        if living.status is not Status.WAITING:
+            raise StimulusIgnored(f"the step is {living.status}")
+        return
+    due = living.get_state("attempt_due" if kind is TimerKind.ATTEMPT else "due")
+    if due is None or datetime.fromisoformat(due) > draft.at:
+        raise StimulusIgnored("the timer was set anew, or is of no use any more")
+
+
+def _instance_timed_out(draft: Draft) -> None:
+    if not draft.root.is_open:
+        raise StimulusIgnored(f"the instance is {draft.root.status}")
+    _check_due(draft, draft.root, TimerKind.TIMEOUT)
+    error = timeout("the workflow has taken longer than its timeout")
+    instance_end.fault(
+        draft, with_instance(error, instance_end.WORKFLOW_POINTER), None, beside=True
+    )
+
+
+def _on_event(draft: Draft, stimulus: Stimulus) -> None:
+    """An event has matched a listener."""
+    if not _is_suspended(draft, stimulus):
+        node = _open_node(draft, stimulus)
+        _within(draft, node, KINDS[node.kind].on_event, stimulus.data)
+
+
+def _on_instance_ended(draft: Draft, stimulus: Stimulus) -> None:
+    """A sub-workflow says how it ended, or how its compensation did. Its step may have ended
+    before."""
+    if not _is_suspended(draft, stimulus):
+        node = _known_node(draft, stimulus)
+        _within(draft, node, KINDS[node.kind].on_instance_ended, stimulus.data)
+
+
+def _known_node(draft: Draft, stimulus: Stimulus) -> Node:
+    id = stimulus.step or ROOT
+    if id not in draft.slice.steps:
+        raise StimulusIgnored(f"there is no step {id}")
+    return draft.node(id)
+
+
+def _open_node(draft: Draft, stimulus: Stimulus) -> Node:
+    node = _known_node(draft, stimulus)
+    if not node.is_open:
+        raise StimulusIgnored(f"the step is {node.status} already")
+    return node
+
+
+def _within(draft: Draft, node: Node, move: Callable[..., None], *arguments: Any) -> None:
+    """A move of a step, whose faults are the step's."""
+    try:
+        move(draft, node, *arguments)
+    except Fault as fault:
+        raise StepFaulted(node, fault.error) from None
+
+
+def _on_command(draft: Draft, stimulus: Stimulus) -> None:
+    commands.execute(draft, stimulus.data)
+
+
+#: What takes each kind of stimulus.
+HANDLERS: Mapping[StimulusKind, Callable[[Draft, Stimulus], None]] = {
+    StimulusKind.START: _start,
+    StimulusKind.RESULT: _on_result,
+    StimulusKind.TIMER: _on_timer,
+    StimulusKind.EVENT: _on_event,
+    StimulusKind.CHILD: _on_instance_ended,
+    StimulusKind.COMMAND: _on_command,
+    StimulusKind.AGENDA: _on_agenda,
+}

@@ -1,0 +1,36 @@
+"""Which extensions apply to a task (dsl-reference.md, Extension)."""
+
+from __future__ import annotations
+
+from orchestrator.core.data_flow import is_true
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.dsl_errors import Fault
+from orchestrator.core.expression_template import Expression
+from orchestrator.core.expression_variables import describe
+from orchestrator.core.model import Json
+from orchestrator.core.task_plan import Plan
+from orchestrator.core.transition_draft import Draft
+
+
+def applying(draft: Draft, node: Node, plan: Plan, raw: Json) -> list[int]:
+    """The places in ``use.extensions`` of those whose `when` holds on the raw input.
+
+    There `$task` is the task's descriptor together with the members of its definition: the
+    specification's own examples ask for ``$task.call`` and ``$task.with``. A condition that
+    fails by these members is asked again of the descriptor alone: what dsl.md doesn't promise
+    must not be what makes a document fault.
+    """
+    known = draft.plan.extensions
+    return [
+        known.index(one)
+        for one in plan.extensions or ()
+        if one.when is None or _holds(draft, node, plan, one.when, raw)
+    ]
+
+
+def _holds(draft: Draft, node: Node, plan: Plan, when: Expression, raw: Json) -> bool:
+    descriptor = describe(draft, node)
+    try:
+        return is_true(draft, node, when, raw, {"task": {**plan.task.body, **descriptor}})
+    except Fault:
+        return is_true(draft, node, when, raw, {"task": descriptor})

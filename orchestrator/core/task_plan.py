@@ -1,0 +1,229 @@
+"""What the core derives from a task once: its data flow, its limits, its place among others.
+
+A plan hangs on its `Task` (and on the `Workflow`), which never change, so the hot path reads
+attributes and parses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from orchestrator.core.data_schema import Schema, schema_of
+from orchestrator.core.expression_template import Expression, Template, transformation
+from orchestrator.document.model import COMPENSATE, Task, Workflow, escape
+
+#: What `extend` in an extension calls the kinds of tasks, where it has another word.
+_EXTENDABLE = {"do": "composite", "fork": "composite"}
+
+
+class Plan:
+    """What running one task takes, apart from what its kind does."""
+
+    __slots__ = (
+        "condition",
+        "export",
+        "export_schema",
+        "extensions",
+        "input",
+        "input_schema",
+        "kind",
+        "loose",
+        "on_lost",
+        "output",
+        "output_schema",
+        "own",
+        "plain_input",
+        "plain_output",
+        "task",
+        "then",
+        "timeout",
+        "undo",
+    )
+
+    def __init__(self, task: Task) -> None:
+        body, use = task.body, task.workflow.use
+        self.task = task
+        self.kind = task.kind
+        self.loose = is_loose(task.workflow)
+        self.condition = Expression(body["if"], "if") if "if" in body else None
+        taken, given, exported = (_part(body, name) for name in ("input", "output", "export"))
+        self.input = transformation(taken.get("from"), "input.from", loose=self.loose)
+        self.input_schema: Schema | None = schema_of(taken)
+        self.output = transformation(given.get("as"), "output.as", loose=self.loose)
+        self.output_schema: Schema | None = schema_of(given)
+        self.export = transformation(exported.get("as"), "export.as", loose=self.loose)
+        self.export_schema: Schema | None = schema_of(exported)
+        self.plain_input = self.input is None and self.input_schema is None
+        self.plain_output = (
+            self.output is None
+            and self.output_schema is None
+            and self.export is None
+            and self.export_schema is None
+        )
+        self.then: str | None = body.get("then")
+        self.timeout = timeout_of(body.get("timeout"), use)
+        self.undo = compensation_of(task)
+        self.on_lost = LostAttemptPolicy(task.metadata)
+        self.extensions: tuple[Extension, ...] | None = None
+        #: What the task's kind derives for itself.
+        self.own: Any = None
+
+
+class LostAttemptPolicy:
+    """What happens after a worker was lost with an attempt in its hands."""
+
+    __slots__ = ("max_starts", "retry")
+
+    def __init__(self, metadata: dict[str, Any]) -> None:
+        self.retry = metadata.get("onLost", "retry") != "fault"
+        starts = metadata.get("maxStarts", 3)
+        self.max_starts: int = starts if isinstance(starts, int) and starts > 0 else 3
+
+
+class Extension:
+    """One entry of ``use.extensions`` (dsl-reference.md, Extension)."""
+
+    __slots__ = ("after", "before", "extend", "ref", "when")
+
+    def __init__(self, workflow: Workflow, ref: str, body: dict[str, Any]) -> None:
+        self.ref = ref
+        self.extend: str = body["extend"]
+        self.when = Expression(body["when"], "when") if "when" in body else None
+        self.before = workflow.tasks(ref + "/before")
+        self.after = workflow.tasks(ref + "/after")
+
+
+class WorkflowPlan:
+    """What running a workflow takes besides its tasks."""
+
+    __slots__ = (
+        "compensates",
+        "extensions",
+        "input",
+        "input_schema",
+        "on_fault",
+        "output",
+        "output_schema",
+        "parallel",
+        "runs",
+        "secrets_in_data",
+        "timeout",
+    )
+
+    def __init__(self, workflow: Workflow) -> None:
+        document, loose = workflow.document, is_loose(workflow)
+        taken, given = (_part(document, name) for name in ("input", "output"))
+        self.input = transformation(taken.get("from"), "input.from", loose=loose)
+        self.input_schema = schema_of(taken)
+        self.output = transformation(given.get("as"), "output.as", loose=loose)
+        self.output_schema = schema_of(given)
+        self.timeout = timeout_of(document.get("timeout"), workflow.use)
+        self.extensions = _extensions(workflow)
+        tasks = list(workflow.every_task())
+        self.compensates = any(compensation_of(task) is not None for task in tasks)
+        self.parallel = any(is_parallel(task) for task in tasks)
+        #: Whether data may hold a secret: the document lets one in somewhere.
+        self.secrets_in_data = bool(workflow.use.get("secrets")) and any(
+            one.get("secretsInData") is True
+            for one in (workflow.metadata, *(task.metadata for task in tasks))
+        )
+        self.runs = any(task.kind == "run" for task in tasks)
+        default = "compensate" if self.compensates else "hold"
+        self.on_fault: str = workflow.metadata.get("onFault", default)
+
+
+def plan_of(task: Task) -> Plan:
+    """The plan of a task, made when it is first asked for."""
+    plan: Plan | None = task.plan
+    if plan is None:
+        plan = task.plan = Plan(task)
+        plan.extensions = _extending(task)
+    return plan
+
+
+def workflow_plan(workflow: Workflow) -> WorkflowPlan:
+    """The plan of a workflow, made when it is first asked for."""
+    plan: WorkflowPlan | None = workflow.plan
+    if plan is None:
+        plan = workflow.plan = WorkflowPlan(workflow)
+    return plan
+
+
+def is_loose(workflow: Workflow) -> bool:
+    """Whether expressions need no ``${ }`` (dsl-reference.md, Evaluate)."""
+    return _part(workflow.document, "evaluate").get("mode") == "loose"
+
+
+def timeout_of(value: Any, use: dict[str, Any]) -> Template | None:
+    """The duration of a timeout, inline or by its name in ``use.timeouts``."""
+    if isinstance(value, str):
+        value = (use.get("timeouts") or {}).get(value)
+    if not isinstance(value, dict) or "after" not in value:
+        return None
+    return Template(value["after"], "timeout.after")
+
+
+def compensation_of(task: Task) -> str | None:
+    """What a step of the task has in `undo`: "task" where its ``metadata.compensate`` undoes
+    it, "child" where a sub-workflow that it awaited does, else None."""
+    if "compensate" in task.metadata:
+        return "task"
+    if task.kind == "run" and "workflow" in task.body["run"]:
+        return "child" if task.body["run"].get("await", True) else None
+    return None
+
+
+def is_parallel(task: Task) -> bool:
+    """Whether the task's children may run side by side, or go on after it has ended."""
+    return task.kind == "fork" or (task.kind == "for" and "concurrency" in task.metadata)
+
+
+def reaches(tasks: Iterable[Task], test: Callable[[Task], bool]) -> bool:
+    """Whether one of these tasks, or one that they may run, passes the test: those inside,
+    the functions that they call, and (where there are any) the tasks of extensions."""
+    seen: set[str] = set()
+    waiting = list(tasks)
+    while waiting:
+        task = waiting.pop()
+        if task.ref in seen:
+            continue
+        seen.add(task.ref)
+        if test(task):
+            return True
+        waiting.extend(task.children())
+        waiting.extend(_called(task))
+    return False
+
+
+def _called(task: Task) -> Iterator[Task]:
+    workflow = task.workflow
+    if task.kind == "call" and task.body["call"] in (workflow.use.get("functions") or {}):
+        yield workflow.task(f"/use/functions/{escape(task.body['call'])}")
+    for extension in plan_of(task).extensions or ():
+        yield from extension.before
+        yield from extension.after
+
+
+def _part(body: dict[str, Any], name: str) -> dict[str, Any]:
+    found = body.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _extensions(workflow: Workflow) -> tuple[Extension, ...]:
+    found = []
+    for index, item in enumerate(workflow.use.get("extensions") or ()):
+        for name, body in item.items():
+            ref = f"/use/extensions/{index}/{escape(name)}"
+            found.append(Extension(workflow, ref, body))
+    return tuple(found)
+
+
+def _extending(task: Task) -> tuple[Extension, ...] | None:
+    """The extensions that may apply to a task. The tasks of extensions and of compensations
+    are not themselves extended."""
+    if not task.ref.startswith("/do") or COMPENSATE in task.ref:
+        return None
+    word = _EXTENDABLE.get(task.kind, task.kind)
+    extensions = workflow_plan(task.workflow).extensions
+    return tuple(one for one in extensions if one.extend in ("all", word)) or None

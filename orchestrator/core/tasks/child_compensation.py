@@ -1,0 +1,35 @@
+"""The undoing of an awaited sub-workflow, through its own instance. Not a task of the DSL: a
+step that waits until that instance says how its compensation went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.core.control_flow import mark_completed, push_completion
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.dsl_errors import standard_error, with_instance
+from orchestrator.core.model import Compensation, Json
+from orchestrator.core.task_kinds import StepFaulted, StimulusIgnored, TaskKind, register
+from orchestrator.core.task_plan import Plan
+from orchestrator.core.transition_draft import Draft
+
+
+def enter(_: Draft, node: Node, __: Plan) -> None:
+    """Never: `compensation` makes these steps itself."""
+    raise LookupError(f"{node.ref} cannot be entered")
+
+
+def child(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
+    """The sub-workflow has undone what it could. Raises `StimulusIgnored` where that is known."""
+    if not node.is_open or "compensated" not in data:
+        raise StimulusIgnored(f"the step is {node.status}")
+    if data.get("compensated") == Compensation.FAILED:
+        error = standard_error("runtime", "the compensation of the sub-workflow failed")
+        raise StepFaulted(node, with_instance(error, node.ref))
+    if data.get("compensated") == Compensation.NONE:
+        node.set_state(nothing=True)
+    mark_completed(draft, node)
+    push_completion(draft, node, None)
+
+
+register("undo", TaskKind(enter, on_instance_ended=child))

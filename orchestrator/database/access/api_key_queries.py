@@ -1,0 +1,130 @@
+"""API keys: what is known of them, never the keys themselves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orchestrator.database.connection.session import Session
+from orchestrator.database.keyset_pages import Condition, Page, Scope, page
+
+#: Stands for all namespaces in a key's list.
+ALL = "*"
+#: While a new key replaces an old one of its name and namespaces, both live.
+MOST_LIVE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key that may be used; `hash` is the SHA-256 of its secret."""
+
+    id: str
+    prefix: str
+    hash: bytes
+    name: str
+    role: str
+    namespaces: tuple[str, ...]
+    expires_at: datetime | None
+
+    @property
+    def scope(self) -> tuple[str, ...] | None:
+        """The namespaces that it opens; None: all of them."""
+        return None if ALL in self.namespaces else self.namespaces
+
+    @property
+    def owner(self) -> str:
+        """Whose key it is: the same for the one that replaces it, and nobody else's.
+
+        A name alone is not enough: the admins of any namespace give what names they like.
+        """
+        whose = f"{','.join(opened(self.namespaces))} {self.name}"
+        return hashlib.sha256(whose.encode()).hexdigest()
+
+
+def opened(namespaces: Iterable[str]) -> tuple[str, ...]:
+    """The same namespaces, written in the one way in which they are kept."""
+    names = set(namespaces)
+    return (ALL,) if ALL in names else tuple(sorted(names))
+
+
+def valid(reader: Session, prefix: str) -> KeyRow | None:
+    """The key with this prefix unless it is revoked or has expired."""
+    row = reader.one(
+        "select id::text, prefix, hash, name, role, namespaces, expires_at"
+        " from orchestrator.keys where prefix = %s and revoked_at is null"
+        " and (expires_at is null or expires_at > clock_timestamp())",
+        (prefix,),
+    )
+    return (
+        KeyRow(row[0], row[1], bytes(row[2]), row[3], row[4], tuple(row[5]), row[6])
+        if row
+        else None
+    )
+
+
+def put(cursor: Session, key: KeyRow) -> datetime:
+    """Add a key; when it was made."""
+    row = cursor.one(
+        "insert into orchestrator.keys (id, prefix, hash, name, role, namespaces, expires_at)"
+        " values (%s, %s, %s, %s, %s, %s, %s) returning created_at",
+        (key.id, key.prefix, key.hash, key.name, key.role, list(key.namespaces), key.expires_at),
+    )
+    assert row is not None  # noqa: S101  an insert with returning has a row
+    made: datetime = row[0]
+    return made
+
+
+def exists(reader: Session, prefix: str) -> bool:
+    """Whether there is, or ever was, a key with this prefix."""
+    return bool(reader.one("select 1 from orchestrator.keys where prefix = %s", (prefix,)))
+
+
+def live(cursor: Session, key: KeyRow) -> int:
+    """How many keys of this one's owner can be used now: two while one replaces the other. Until
+    the transaction ends nobody else counts them, so that what it adds is counted."""
+    row = cursor.one(
+        "select pg_advisory_xact_lock(hashtextextended('keys ' || %(owner)s, 0));"
+        " select count(*) from orchestrator.keys where name = %(name)s and revoked_at is null"
+        " and (expires_at is null or expires_at > clock_timestamp())"
+        " and namespaces @> %(opened)s::text[] and namespaces <@ %(opened)s::text[]",
+        {"owner": key.owner, "name": key.name, "opened": list(key.namespaces)},
+    )
+    return int(row[0]) if row else 0
+
+
+def _within(scope: Scope) -> Condition:
+    """Only keys whose namespaces all lie within the scope."""
+    if scope.namespaces is None:
+        return None
+    return ("namespaces <@ %(within)s", {"within": list(scope.namespaces)})
+
+
+def revoke(cursor: Session, id: str, scope: Scope) -> tuple[str, str] | None:
+    """End a key's life; its prefix and name, or None where no live key has the id."""
+    condition, params = _within(scope) or ("true", {})
+    row = cursor.one(
+        "update orchestrator.keys set revoked_at = clock_timestamp()"
+        f" where id = %(id)s and revoked_at is null and {condition} returning prefix, name",
+        {"id": id, **params},
+    )
+    return (row[0], row[1]) if row else None
+
+
+def listed(
+    reader: Session, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
+) -> Page:
+    """Keys, newest first: ``(created_at, id, prefix, name, role, namespaces, expires_at,
+    revoked_at)``; those only whose namespaces all lie within the scope."""
+    return page(
+        reader,
+        "select created_at, id::text, prefix, name, role, namespaces, expires_at, revoked_at"
+        " from orchestrator.keys",
+        [_within(scope)],
+        order=("created_at", "id"),
+        descending=True,
+        limit=limit,
+        after=after,
+    )

@@ -1,0 +1,81 @@
+"""The audit log: who changed what, why and from where. Written with the change itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.database.connection.session import Session
+from orchestrator.database.keyset_pages import Condition, Page, Part, Scope, page, page_by
+from orchestrator.json_codec import dumps
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change. `actor` is the name of the API key; `target` the thing that changed."""
+
+    actor: str
+    action: str
+    namespace: str | None = None
+    target: str | None = None
+    reason: str | None = None
+    address: str | None = None
+    details: Any = None
+
+
+def write(cursor: Session, entry: Entry) -> None:
+    """Add to the log, in the transaction of the change."""
+    cursor.all(
+        "insert into orchestrator.audit"
+        " (namespace, actor, action, target, reason, details, address)"
+        " values (%s, %s, %s, %s, %s, %s, %s)",
+        (
+            entry.namespace,
+            entry.actor,
+            entry.action,
+            entry.target,
+            entry.reason,
+            None if entry.details is None else dumps(entry.details),
+            entry.address,
+        ),
+    )
+
+
+_COLUMNS = "id, at, namespace, actor, action, target, reason, details::text, address"
+
+
+def listed(
+    reader: Session,
+    scope: Scope,
+    *,
+    action: str | None = None,
+    target: str | None = None,
+    limit: int = 50,
+    after: list[Any] | None = None,
+) -> Page:
+    """The newest entries first."""
+    conditions: list[Condition] = [
+        ("action = %(action)s", {"action": action}) if action else None,
+        ("target = %(target)s", {"target": target}) if target else None,
+    ]
+    # Changes of no namespace are for those who may see all.
+    if scope.namespaces is None:
+        return page(
+            reader,
+            f"select {_COLUMNS} from orchestrator.audit",
+            conditions,
+            order=("id",),
+            descending=True,
+            limit=limit,
+            after=after,
+        )
+    return page_by(
+        reader,
+        _COLUMNS,
+        "orchestrator.audit",
+        [Part([scope.level], conditions)],
+        order=("id",),
+        descending=True,
+        limit=limit,
+        after=after,
+    )

@@ -1,0 +1,1 @@
+"""Events, listeners, subscriptions and deliveries."""

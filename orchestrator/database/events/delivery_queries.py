@@ -1,0 +1,243 @@
+"""Events on their way to subscribers. Those of one instance are sent in their order: the next
+one goes when the one before has arrived, or has been given up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.core.model import Json
+from orchestrator.database.connection.session import Session
+from orchestrator.database.keyset_pages import Page, page
+from orchestrator.ids import new_id
+
+#: The channel on which senders hear that there is something to send.
+CHANNEL = "orchestrator_deliveries"
+#: For how long an event is tried.
+GIVE_UP_AFTER = timedelta(days=1)
+#: Due deliveries that one claim looks at.
+PER_SUBSCRIPTION_SCAN = 200
+
+
+def put(
+    cursor: Session, pairs: Sequence[tuple[str, int, str | None]]
+) -> dict[tuple[str, int], str]:
+    """Set out to deliver events, each to a subscriber once: ``(subscription, event's number,
+    instance whose order is kept)``; the ids of those that are new, by the first two."""
+    if not pairs:
+        return {}
+    rows = cursor.all(
+        "insert into orchestrator.deliveries (id, subscription_id, event, ordering, until)"
+        " select g.*, clock_timestamp() + %s from unnest(%s::uuid[], %s::uuid[], %s::bigint[],"
+        " %s::uuid[]) as g(id, subscription_id, event, ordering)"
+        " on conflict (subscription_id, event) do nothing"
+        " returning subscription_id::text, event, id::text",
+        (
+            GIVE_UP_AFTER,
+            [new_id() for _ in pairs],
+            [pair[0] for pair in pairs],
+            [pair[1] for pair in pairs],
+            [pair[2] for pair in pairs],
+        ),
+    )
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+def announce(cursor: Session) -> None:
+    """Tell the senders, once this transaction commits, that there is something to send."""
+    cursor.all("select pg_notify(%s, '')", (CHANNEL,))
+
+
+def done(cursor: Session, id: str, instance: str | None, error: str | None) -> None:
+    """A delivery that is not sent anywhere: it started an instance, or could not."""
+    cursor.all(
+        "update orchestrator.deliveries set state = %s, attempts = attempts + 1, instance_id = %s,"
+        " error = %s, ended_at = clock_timestamp(), next_at = null where id = %s",
+        ("failed" if instance is None else "delivered", instance, error, id),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedDelivery:
+    """A delivery that is to be sent now. `attempt` counts the tries and fences this one; the
+    event is None where it has been forgotten."""
+
+    id: str
+    subscription: str
+    attempt: int
+    url: str
+    secret: str
+    event: dict[str, Json] | None
+
+
+def claim(
+    reader: Session, free: int, busy: Sequence[str], each: int, seconds: float
+) -> list[ClaimedDelivery]:
+    """Take up to `free` due deliveries, `each` of one subscriber at most, none of the `busy`
+    ones. Who takes one and does not say within so many seconds how it went, has lost it."""
+    rows = reader.all(
+        "with due as (select d.id, row_number() over (partition by d.subscription_id"
+        "   order by d.event) as turn from ("
+        "   select d.id, d.subscription_id, d.event from orchestrator.deliveries d"
+        "   join orchestrator.subscriptions s on s.id = d.subscription_id"
+        "   where d.state = 'pending' and d.next_at <= (select clock_timestamp())"
+        "   and s.state = 'active'"
+        "   and s.secret is not null and d.subscription_id <> all(%(busy)s::uuid[])"
+        "   and not exists (select from orchestrator.deliveries e"
+        "    where e.subscription_id = d.subscription_id and e.ordering = d.ordering"
+        "    and e.state = 'pending' and e.event < d.event)"
+        "   order by d.next_at limit %(look)s) d),"
+        " held as (select d.id from orchestrator.deliveries d join due on due.id = d.id"
+        "  where due.turn <= %(each)s and d.state = 'pending'"
+        "  and d.next_at <= (select clock_timestamp())"
+        "  order by d.next_at limit %(free)s for update of d skip locked),"
+        " taken as (update orchestrator.deliveries d set attempts = attempts + 1,"
+        "  next_at = clock_timestamp() + %(lease)s * interval '1 s' from held"
+        "  where d.id = held.id returning d.*)"
+        " select t.id::text, t.subscription_id::text, t.attempts, s.target -> 'webhook' ->> 'url',"
+        " s.secret, e.event from taken t"
+        " join orchestrator.subscriptions s on s.id = t.subscription_id"
+        " left join orchestrator.events e on e.number = t.event order by t.event",
+        {
+            "busy": list(busy),
+            "look": PER_SUBSCRIPTION_SCAN,
+            "each": each,
+            "free": free,
+            "lease": seconds,
+        },
+    )
+    return [ClaimedDelivery(*row) for row in rows]
+
+
+def record_success(cursor: Session, claimed: ClaimedDelivery, status: int) -> bool:
+    """It was taken; False where somebody else has the delivery by now."""
+    row = cursor.one(
+        "update orchestrator.deliveries set state = 'delivered', status = %s, error = null,"
+        " ended_at = clock_timestamp(), next_at = null"
+        " where id = %s and attempts = %s and state = 'pending' returning 1",
+        (status, claimed.id, claimed.attempt),
+    )
+    return row is not None
+
+
+def record_failure(
+    cursor: Session, claimed: ClaimedDelivery, status: int | None, error: str, seconds: float | None
+) -> bool:
+    """It was not taken: try again in so many seconds, unless that is too late (or None).
+    False where somebody else has the delivery by now."""
+    row = cursor.one(
+        "update orchestrator.deliveries d set status = %(status)s, error = %(error)s,"
+        " state = case when g.again then 'pending' else 'failed' end,"
+        " next_at = case when g.again then g.at end,"
+        " ended_at = case when g.again then null else clock_timestamp() end"
+        " from (select clock_timestamp() + %(wait)s * interval '1 s' as at,"
+        "  coalesce(clock_timestamp() + %(wait)s * interval '1 s' <= o.until, false) as again"
+        "  from orchestrator.deliveries o where o.id = %(id)s) g"
+        " where d.id = %(id)s and d.attempts = %(attempt)s and d.state = 'pending' returning 1",
+        {
+            "status": status,
+            "error": error,
+            "wait": seconds,
+            "id": claimed.id,
+            "attempt": claimed.attempt,
+        },
+    )
+    return row is not None
+
+
+def next_due(reader: Session) -> float | None:
+    """Seconds until the next delivery is due (negative: overdue); None: there is none. Those
+    that wait for the one before them are left out."""
+    row = reader.one(
+        "select extract(epoch from d.next_at - clock_timestamp())::float8"
+        " from orchestrator.deliveries d join orchestrator.subscriptions s"
+        " on s.id = d.subscription_id where d.state = 'pending' and s.state = 'active'"
+        " and d.next_at is not null and not exists (select from orchestrator.deliveries e"
+        "  where e.subscription_id = d.subscription_id and e.ordering = d.ordering"
+        "  and e.state = 'pending' and e.event < d.event) order by d.next_at limit 1"
+    )
+    return row[0] if row else None
+
+
+def resend(cursor: Session, id: str) -> bool:
+    """Send a delivery (once more), now; False where it is being tried anyhow."""
+    row = cursor.one(
+        "update orchestrator.deliveries set state = 'pending', next_at = clock_timestamp(),"
+        " until = clock_timestamp() + %s, ended_at = null"
+        " where id = %s and (state <> 'pending' or next_at > clock_timestamp()) returning 1",
+        (GIVE_UP_AFTER, id),
+    )
+    return row is not None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A delivery as people see it; `event` is the id of the event's row, if it is still there."""
+
+    id: str
+    subscription: str
+    event: str | None
+    type: str | None
+    ordering: str | None
+    state: str
+    attempts: int
+    next_at: datetime | None
+    until: datetime
+    status: int | None
+    error: str | None
+    instance: str | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+_COLUMNS = (
+    "d.id::text, d.subscription_id::text, e.id::text, e.type, d.ordering::text, d.state,"
+    " d.attempts, d.next_at, d.until, d.status, d.error, d.instance_id::text, d.created_at,"
+    " d.ended_at from orchestrator.deliveries d"
+    " left join orchestrator.events e on e.number = d.event"
+)
+
+
+def listed(
+    reader: Session,
+    subscription: str,
+    *,
+    states: Sequence[str] = (),
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """The deliveries of a subscription, the newest first; rows are ``(created_at, id,
+    *DeliveryRow)``."""
+    return page(
+        reader,
+        f"select d.created_at, d.id::text, {_COLUMNS}",
+        [
+            ("d.subscription_id = %(subscription)s", {"subscription": subscription}),
+            ("d.state = any(%(states)s)", {"states": list(states)}) if states else None,
+        ],
+        order=("d.created_at", "d.id"),
+        descending=True,
+        limit=limit,
+        after=after,
+    )
+
+
+def get(reader: Session, subscription: str, id: str) -> DeliveryRow | None:
+    """One delivery of a subscription."""
+    row = reader.one(
+        f"select {_COLUMNS} where d.id = %s and d.subscription_id = %s", (id, subscription)
+    )
+    return DeliveryRow(*row) if row else None
+
+
+def forget(reader: Session, age: timedelta, limit: int = 2000) -> None:
+    """Remove deliveries that ended so long ago, and those of no subscription."""
+    reader.all(
+        "delete from orchestrator.deliveries where ctid in (select ctid"
+        " from orchestrator.deliveries d where d.state <> 'pending'"
+        " and d.ended_at < clock_timestamp() - %s or not exists (select"
+        "  from orchestrator.subscriptions s where s.id = d.subscription_id) limit %s)",
+        (age, limit),
+    )

@@ -1,0 +1,68 @@
+"""Events that event-driven schedules have gathered and that do not suffice yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from orchestrator.database.connection.session import Session
+from orchestrator.json_codec import dumps
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A row of ``event_groups``; the last two are its `state`."""
+
+    id: str
+    members: list[int]
+    matched_filters: list[int]
+    ended_by: list[int]
+
+
+def of_key(cursor: Session, schedule: str, key: str) -> list[GroupRow]:
+    """The groups of a schedule with a key, the oldest first."""
+    rows = cursor.all(
+        "select id::text, members, state from orchestrator.event_groups"
+        " where schedule_id = %s and key = %s order by members[1]",
+        (schedule, key),
+    )
+    return [GroupRow(row[0], row[1], row[2]["got"], row[2]["ended_by"]) for row in rows]
+
+
+def count(cursor: Session, schedule: str, limit: int) -> int:
+    """How many groups a schedule has, counted up to `limit`."""
+    row = cursor.one(
+        "select count(*) from (select from orchestrator.event_groups"
+        " where schedule_id = %s limit %s) g",
+        (schedule, limit),
+    )
+    return int(row[0]) if row else 0
+
+
+def save(cursor: Session, schedule: str, key: str, group: GroupRow) -> None:
+    """Add a group, or write what it is now."""
+    cursor.all(
+        "insert into orchestrator.event_groups (id, schedule_id, key, members, state)"
+        " values (%s, %s, %s, %s, %s) on conflict (id) do update"
+        " set members = excluded.members, state = excluded.state",
+        (
+            group.id,
+            schedule,
+            key,
+            group.members,
+            dumps({"got": group.matched_filters, "ended_by": group.ended_by}),
+        ),
+    )
+
+
+def remove(cursor: Session, ids: Sequence[str]) -> None:
+    """Remove groups."""
+    cursor.all("delete from orchestrator.event_groups where id = any(%s::uuid[])", (list(ids),))
+
+
+def forget(reader: Session, age: timedelta) -> None:
+    """Remove groups whose events have not sufficed in such a time."""
+    reader.all(
+        "delete from orchestrator.event_groups where created_at < clock_timestamp() - %s", (age,)
+    )

@@ -1,0 +1,326 @@
+"""CloudEvents as rows: put in once each, found again, waiting to be matched, forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.core.model import Json
+from orchestrator.database.connection.session import Session
+from orchestrator.database.keyset_pages import (
+    Condition,
+    IndexLevel,
+    Page,
+    Part,
+    Scope,
+    page,
+    page_by,
+)
+from orchestrator.ids import new_id
+from orchestrator.json_codec import dumps
+
+#: The number of the last event that was taken by then, as SQL: a mark. Whoever has it hears the
+#: events with greater numbers: those whose transactions began after the mark's had committed. The
+#: view `pg_sequences` asks the same function; a `select` from the sequence costs four times that.
+LAST = "coalesce(pg_sequence_last_value('orchestrator.events_number_seq'), 0)"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of an event: its row's id, and whether it had been there before."""
+
+    id: str
+    duplicate: bool
+
+
+_PUT = (
+    "with given as (select * from unnest(%(ids)s::uuid[], %(names)s::text[], %(sources)s::text[],"
+    "  %(types)s::text[], %(events)s::json[], %(instances)s::uuid[]) with ordinality"
+    "  as g(id, event_id, source, type, event, instance_id, n)),"
+    " new as (insert into orchestrator.events"
+    "  (id, namespace, event_id, source, type, event, instance_id, target)"
+    "  select id, %(namespace)s, event_id, source, type, event, instance_id, %(target)s"
+    "  from given order by n on conflict (namespace, source, event_id) do nothing"
+    "  returning id, source, event_id)"
+    " select coalesce(n.id, e.id)::text, n.id is distinct from g.id from given g"
+    " left join new n on n.source = g.source and n.event_id = g.event_id"
+    " left join orchestrator.events e on e.namespace = %(namespace)s"
+    "  and e.source = g.source and e.event_id = g.event_id"
+    " order by g.n"
+)
+
+
+def put(
+    reader: Session,
+    namespace: str,
+    events: Sequence[dict[str, Json]],
+    *,
+    target: str | None = None,
+    instances: Sequence[str | None] = (),
+) -> list[Received]:
+    """Keep events, in their order; (namespace, source, id) counts once.
+
+    `target` is the instance in whose mailbox they go; `instances` are those that they tell of.
+    """
+    if not events:
+        return []
+    params = {
+        "namespace": namespace,
+        "target": target,
+        "ids": [new_id() for _ in events],
+        "names": [event["id"] for event in events],
+        "sources": [event["source"] for event in events],
+        "types": [event["type"] for event in events],
+        "events": [dumps(event) for event in events],
+        "instances": list(instances) or [None] * len(events),
+    }
+    while True:
+        rows = reader.all(_PUT, params)
+        if all(row[0] for row in rows):
+            return [Received(row[0], row[1]) for row in rows]
+        # Somebody else was putting the same event in: by now it can be seen.
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event; `event` is JSON text. `instance` emitted it, `target` it is addressed to."""
+
+    number: int
+    id: str
+    namespace: str
+    event: str
+    instance: str | None
+    target: str | None
+    created_at: datetime
+    matched_at: datetime | None
+
+
+_COLUMNS = (
+    "e.number, e.id::text, e.namespace, e.event::text, e.instance_id::text, e.target::text,"
+    " e.created_at, e.matched_at"
+)
+
+
+def get(reader: Session, id: str, scope: Scope) -> EventRow | None:
+    """An event, unless it is in a namespace that the scope leaves out."""
+    row = reader.one(f"select {_COLUMNS} from orchestrator.events e where e.id = %s", (id,))
+    found = EventRow(*row) if row else None
+    return found if found and scope.has(found.namespace) else None
+
+
+def listed(
+    reader: Session,
+    scope: Scope,
+    *,
+    namespace: str | None = None,
+    type: str | None = None,
+    source: str | None = None,
+    target: str | None = None,
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """Events, the newest first; rows are those of `EventRow`."""
+    conditions = _equal(type=type, source=source, target=target)
+    if namespace is not None:
+        scope = Scope((namespace,) if scope.has(namespace) else ())
+    columns = _COLUMNS.replace("e.", "")
+    if scope.namespaces is None and type is None:
+        return page(
+            reader,
+            f"select {columns} from orchestrator.events",
+            conditions,
+            order=("number",),
+            descending=True,
+            limit=limit,
+            after=after,
+        )
+    levels = [scope.level, *([IndexLevel("type", [type])] if type is not None else ())]
+    return page_by(
+        reader,
+        columns,
+        "orchestrator.events",
+        [Part(levels, conditions)],
+        order=("number",),
+        descending=True,
+        limit=limit,
+        after=after,
+    )
+
+
+def _equal(**wanted: str | None) -> list[Condition]:
+    """Columns that have these values; None wants nothing."""
+    return [
+        (f"{name} = %({name})s", {name: value})
+        for name, value in wanted.items()
+        if value is not None
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class UnmatchedEvent:
+    """An event that has to be given to those who wait for it; `tries` have failed so far."""
+
+    number: int
+    type: str
+    event: dict[str, Json]
+    instance: str | None
+    target: str | None
+    tries: int
+    created_at: datetime
+
+
+_WAITING = "e.number, e.type, e.event, e.instance_id::text, e.target::text, e.tries, e.created_at"
+
+
+def unmatched(cursor: Session, namespace: str, limit: int) -> list[UnmatchedEvent]:
+    """Events of a namespace that nobody has matched yet, in the order of their receipt."""
+    rows = cursor.all(
+        f"select {_WAITING} from orchestrator.events e where e.namespace = %s"
+        " and e.matched_at is null order by e.number limit %s",
+        (namespace, limit),
+    )
+    return [UnmatchedEvent(*row) for row in rows]
+
+
+def recent_broadcasts(
+    cursor: Session, namespace: str, above: int, mark: int | None, since: datetime, limit: int
+) -> list[UnmatchedEvent]:
+    """The matched broadcast events of a namespace with numbers above `above` that are numbered
+    above `mark` (if there is one) or came since a time: the newest `limit` of either, in the
+    order of their receipt."""
+    of = (
+        "select e.number from orchestrator.events e where e.namespace = %(namespace)s"
+        " and e.target is null and e.matched_at is not null and e.number > %(above)s"
+    )
+    rows = cursor.all(
+        f"with chosen as (({of} and e.number > %(mark)s order by e.number desc limit %(limit)s)"
+        f" union ({of} and e.created_at >= %(since)s"
+        "  order by e.created_at desc, e.number desc limit %(limit)s))"
+        f" select {_WAITING} from chosen join orchestrator.events e using (number)"
+        " order by e.number",
+        {"namespace": namespace, "above": above, "mark": mark, "since": since, "limit": limit},
+    )
+    return [UnmatchedEvent(*row) for row in rows]
+
+
+def mailboxes(
+    cursor: Session, instances: Sequence[str], types: Sequence[str] | None, limit: int
+) -> dict[str, list[UnmatchedEvent]]:
+    """What lies untaken in the mailboxes of instances: the oldest `limit` matched events each
+    (of these types, unless None), by instance, in the order of their receipt."""
+    rows = cursor.all(
+        f"select {_WAITING} from unnest(%(ids)s::uuid[]) as i(id) cross join lateral ("
+        "  select * from orchestrator.events e where e.target = i.id and not e.taken"
+        "  and e.matched_at is not null"
+        "  and (%(types)s::text[] is null or e.type = any(%(types)s::text[]))"
+        "  order by e.number limit %(limit)s) e order by e.number",
+        {
+            "ids": list(instances),
+            "types": None if types is None else list(types),
+            "limit": limit,
+        },
+    )
+    found: dict[str, list[UnmatchedEvent]] = {}
+    for row in rows:
+        waiting = UnmatchedEvent(*row)
+        found.setdefault(str(waiting.target), []).append(waiting)
+    return found
+
+
+def is_mailbox_full(reader: Session, instance: str, limit: int) -> bool:
+    """Whether so many events lie in an instance's mailbox."""
+    row = reader.one(
+        "select count(*) from (select from orchestrator.events e where e.target = %s"
+        " and not e.taken limit %s) m",
+        (instance, limit),
+    )
+    return bool(row and row[0] >= limit)
+
+
+def mark_matched(cursor: Session, numbers: Sequence[int]) -> None:
+    """These events have been given to all who waited for them."""
+    if numbers:
+        cursor.all(
+            "update orchestrator.events set matched_at = clock_timestamp() where number = any(%s)",
+            (list(numbers),),
+        )
+
+
+def mark_consumed(cursor: Session, numbers: Sequence[int]) -> None:
+    """These events have left their mailbox."""
+    if numbers:
+        cursor.all(
+            "update orchestrator.events set taken = true where number = any(%s)",
+            (list(numbers),),
+        )
+
+
+def count_failure(reader: Session, number: int) -> None:
+    """An event could not be matched this time."""
+    reader.all("update orchestrator.events set tries = tries + 1 where number = %s", (number,))
+
+
+def by_receipt_numbers(cursor: Session, numbers: Iterable[int]) -> dict[int, UnmatchedEvent]:
+    """Events by their numbers; those that are forgotten are left out."""
+    wanted = sorted(set(numbers))
+    if not wanted:
+        return {}
+    rows = cursor.all(
+        f"select {_WAITING} from orchestrator.events e where e.number = any(%s)", (wanted,)
+    )
+    return {row[0]: UnmatchedEvent(*row) for row in rows}
+
+
+def bytes_of(cursor: Session, numbers: Sequence[int]) -> int:
+    """The bytes of several events' JSON text."""
+    row = cursor.one(
+        "select coalesce(sum(octet_length(event::text)), 0) from orchestrator.events"
+        " where number = any(%s)",
+        (list(numbers),),
+    )
+    return int(row[0]) if row else 0
+
+
+def has_unmatched(reader: Session, namespace: str) -> bool:
+    """Whether an event of a namespace waits to be matched."""
+    return bool(
+        reader.one(
+            "select 1 from orchestrator.events where namespace = %s and matched_at is null"
+            " order by number limit 1",
+            (namespace,),
+        )
+    )
+
+
+def overdue_namespaces(reader: Session, seconds: float) -> list[str]:
+    """The namespaces in which something has waited so long that its hint must be lost."""
+    rows = reader.all(
+        "select namespace from orchestrator.events where matched_at is null"
+        " and created_at < clock_timestamp() - %(s)s * interval '1 s'"
+        " union select namespace from orchestrator.listeners where asks > looks"
+        " and created_at < clock_timestamp() - %(s)s * interval '1 s'",
+        {"s": seconds},
+    )
+    return [row[0] for row in rows]
+
+
+def forget(reader: Session, age: timedelta, limit: int = 2000) -> int:
+    """Remove up to `limit` events older than `age`, with what they matched; how many.
+
+    What lies in the mailbox of an open instance, or waits to be matched or delivered, stays.
+    """
+    rows = reader.all(
+        "with old as (select e.number from orchestrator.events e"
+        "  where e.created_at < clock_timestamp() - %s and e.matched_at is not null"
+        "  and not exists (select from orchestrator.instances i where i.id = e.target"
+        "   and not e.taken and i.status in ('pending', 'running', 'waiting', 'suspended'))"
+        "  and not exists (select from orchestrator.deliveries d"
+        "   where d.event = e.number and d.state = 'pending')"
+        "  order by e.number limit %s),"
+        " matches as (delete from orchestrator.matches m using old where m.event = old.number)"
+        " delete from orchestrator.events e using old where e.number = old.number returning 1",
+        (age, limit),
+    )
+    return len(rows)

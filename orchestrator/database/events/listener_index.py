@@ -1,0 +1,96 @@
+"""Where events find listeners: filters, each once for all who share it, and keys that lead from
+a filter and the values of a correlation to the listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.database.connection.json_parameters import to_text
+from orchestrator.database.connection.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """Where events find a listener."""
+
+    instance: str
+    step: int
+    until: bool
+    place: int
+    filter: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilterRow:
+    """A filter that listeners share; `filter` is JSON text."""
+
+    id: str
+    type: str | None
+    lifecycle: bool
+    filter: str
+
+
+def save_filters(cursor: Session, namespace: str, filters: Sequence[FilterRow]) -> None:
+    """Make filters known."""
+    if filters:
+        cursor.all(
+            "insert into orchestrator.event_filters (id, namespace, type, lifecycle, filter)"
+            " select id, %s, type, lifecycle, filter from unnest(%s::uuid[], %s::text[],"
+            " %s::boolean[], %s::json[]) as g(id, type, lifecycle, filter)"
+            " on conflict do nothing",
+            (
+                namespace,
+                [one.id for one in filters],
+                [to_text(one.type) for one in filters],
+                [one.lifecycle for one in filters],
+                [one.filter for one in filters],
+            ),
+        )
+
+
+def add_entries(cursor: Session, keys: Sequence[IndexEntry]) -> None:
+    """Let events find listeners, of those that are still open."""
+    if keys:
+        cursor.all(
+            "insert into orchestrator.listener_keys"
+            " (instance_id, step, until, place, filter_id, key)"
+            " select g.* from unnest(%s::uuid[], %s::int[], %s::boolean[], %s::smallint[],"
+            " %s::uuid[], %s::text[]) as g(instance_id, step, until, place, filter_id, key)"
+            " join orchestrator.listeners l using (instance_id, step)"
+            " on conflict (instance_id, step, until, place) do update set key = excluded.key",
+            (
+                [one.instance for one in keys],
+                [one.step for one in keys],
+                [one.until for one in keys],
+                [one.place for one in keys],
+                [one.filter for one in keys],
+                [one.key for one in keys],
+            ),
+        )
+
+
+def keys(cursor: Session, listeners: Sequence[tuple[str, int]]) -> list[tuple[IndexEntry, str]]:
+    """Where events find these listeners, each with the filter in JSON text."""
+    if not listeners:
+        return []
+    rows = cursor.all(
+        "select k.instance_id::text, k.step, k.until, k.place, k.filter_id::text, k.key,"
+        " f.filter::text from unnest(%s::uuid[], %s::int[]) as g(instance_id, step)"
+        " join orchestrator.listener_keys k using (instance_id, step)"
+        " join orchestrator.event_filters f on f.id = k.filter_id",
+        ([one[0] for one in listeners], [one[1] for one in listeners]),
+    )
+    return [(IndexEntry(*row[:6]), row[6]) for row in rows]
+
+
+def remove_entries(cursor: Session, listeners: Sequence[tuple[str, int]]) -> None:
+    """Let events find these listeners no more."""
+    if listeners:
+        cursor.all(
+            "delete from orchestrator.listener_keys k using"
+            " unnest(%s::uuid[], %s::int[]) as g(instance_id, step)"
+            " where k.instance_id = g.instance_id and k.step = g.step",
+            ([one[0] for one in listeners], [one[1] for one in listeners]),
+        )

@@ -1,0 +1,166 @@
+"""Subscriptions: who wants to be told of which events, and how it goes with telling them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from orchestrator.core.model import Json
+from orchestrator.database.connection.session import Session
+from orchestrator.database.events.event_queries import LAST
+from orchestrator.database.keyset_pages import Page, Scope, page
+from orchestrator.json_codec import dumps
+
+ACTIVE, PAUSED, DISABLED = "active", "paused", "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRow:
+    """A row of ``subscriptions``, without its secret. `target` is ``{"webhook": {"url"}}`` or
+    ``{"workflow": {"name", "version"?, "read"?}}``."""
+
+    id: str
+    namespace: str
+    description: str | None
+    filter: dict[str, Json]
+    type: str | None
+    lifecycle: bool
+    target: dict[str, Any]
+    state: str = ACTIVE
+    reason: str | None = None
+    failures: int = 0
+    failing_since: datetime | None = None
+    created_at: datetime | None = None
+    changed_at: datetime | None = None
+    heard_from: int | None = None
+
+
+_NAMES = tuple(field.name for field in fields(SubscriptionRow))
+_COLUMNS = ", ".join("s.id::text" if name == "id" else f"s.{name}" for name in _NAMES)
+
+
+def put(cursor: Session, row: SubscriptionRow, secret: str | None) -> None:
+    """Add a subscription."""
+    cursor.all(
+        "insert into orchestrator.subscriptions"
+        " (id, namespace, description, filter, type, lifecycle, target, secret, heard_from)"
+        f" values (%s, %s, %s, %s, %s, %s, %s, %s, {LAST})",
+        (
+            row.id,
+            row.namespace,
+            row.description,
+            dumps(row.filter),
+            row.type,
+            row.lifecycle,
+            dumps(row.target),
+            secret,
+        ),
+    )
+
+
+def get(reader: Session, id: str, scope: Scope, *, lock: bool = False) -> SubscriptionRow | None:
+    """A subscription, unless it is in a namespace that the scope leaves out."""
+    row = reader.one(
+        f"select {_COLUMNS} from orchestrator.subscriptions s where s.id = %s"
+        + (" for no key update" if lock else ""),
+        (id,),
+    )
+    found = SubscriptionRow(*row) if row else None
+    return found if found and scope.has(found.namespace) else None
+
+
+def listed(
+    reader: Session,
+    scope: Scope,
+    *,
+    namespace: str | None = None,
+    states: Sequence[str] = (),
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """Subscriptions, the newest first; rows are ``(created_at, id, *SubscriptionRow)``."""
+    return page(
+        reader,
+        f"select s.created_at, s.id::text, {_COLUMNS} from orchestrator.subscriptions s",
+        [
+            scope.condition("namespace"),
+            ("namespace = %(namespace)s", {"namespace": namespace}) if namespace else None,
+            ("state = any(%(states)s)", {"states": list(states)}) if states else None,
+        ],
+        order=("created_at", "id"),
+        descending=True,
+        limit=limit,
+        after=after,
+    )
+
+
+def change(cursor: Session, row: SubscriptionRow, secret: str | None = None) -> None:
+    """Write what people may change; one that is activated begins its count of failures anew,
+    and what waits for it is due. Events that came while it was not active do not count."""
+    cursor.all(
+        "update orchestrator.subscriptions s set description = %s, filter = %s, type = %s,"
+        " lifecycle = %s, target = %s, state = g.state, reason = %s, failures = 0,"
+        " failing_since = null, secret = coalesce(%s, secret), changed_at = clock_timestamp(),"
+        f" heard_from = case when s.state <> 'active' and g.state = 'active' then {LAST}"
+        "  else s.heard_from end from (select %s::text as state) g where s.id = %s",
+        (
+            row.description,
+            dumps(row.filter),
+            row.type,
+            row.lifecycle,
+            dumps(row.target),
+            row.reason,
+            secret,
+            row.state,
+            row.id,
+        ),
+    )
+
+
+def remove(cursor: Session, id: str) -> None:
+    """Remove a subscription, with its deliveries."""
+    cursor.all("delete from orchestrator.deliveries where subscription_id = %s", (id,))
+    cursor.all("delete from orchestrator.subscriptions where id = %s", (id,))
+
+
+def active(cursor: Session, namespace: str, types: Sequence[str]) -> list[SubscriptionRow]:
+    """The active subscriptions of a namespace that may want events of these types."""
+    rows = cursor.all(
+        f"select {_COLUMNS} from orchestrator.subscriptions s where s.namespace = %s"
+        " and s.state = 'active' and (s.type is null or s.type = any(%s)) order by s.id",
+        (namespace, list(types)),
+    )
+    return [SubscriptionRow(*row) for row in rows]
+
+
+def succeeded(cursor: Session, id: str) -> None:
+    """An event arrived: the failures before it are forgotten."""
+    cursor.all(
+        "update orchestrator.subscriptions set failures = 0, failing_since = null"
+        " where id = %s and failures > 0",
+        (id,),
+    )
+
+
+def failed(cursor: Session, id: str, most: int, seconds: float) -> bool:
+    """An event did not arrive; whether the subscription is disabled by that: after `most`
+    failures in a row over at least so many seconds."""
+    row = cursor.one(
+        "update orchestrator.subscriptions set failures = failures + 1,"
+        " failing_since = coalesce(failing_since, clock_timestamp()) where id = %s"
+        " returning state = 'active' and failures >= %s"
+        "  and failing_since <= clock_timestamp() - %s * interval '1 s'",
+        (id, most, seconds),
+    )
+    return bool(row and row[0])
+
+
+def disable(cursor: Session, id: str, reason: str) -> None:
+    """Tell a subscriber nothing more, until a person activates the subscription."""
+    cursor.all(
+        "update orchestrator.subscriptions set state = 'disabled', reason = %s,"
+        " changed_at = clock_timestamp() where id = %s and state = 'active'",
+        (reason, id),
+    )

@@ -1,0 +1,38 @@
+"""Which instances wait for events of a namespace, for whoever asks why one found nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orchestrator.database.connection.session import Session
+
+#: Listeners that are looked at, the newest first.
+MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A listener of an instance: since when it waits, when the instance was started, and its
+    filters, each ``{"with": {...}, ...}``."""
+
+    instance: str
+    step: int
+    since: datetime
+    started_at: datetime
+    filters: Sequence[dict[str, Any]]
+
+
+def waiters(reader: Session, namespace: str, target: str | None = None) -> list[Waiter]:
+    """Who waits in a namespace, or of one instance (`target`): at most `MOST`."""
+    rows = reader.all(
+        "select l.instance_id::text, l.step, l.created_at, i.created_at, l.filters"
+        " from orchestrator.listeners l join orchestrator.instances i on i.id = l.instance_id"
+        " where l.namespace = %(namespace)s"
+        " and (%(target)s::uuid is null or l.instance_id = %(target)s::uuid)"
+        " order by l.created_at desc limit %(most)s",
+        {"namespace": namespace, "target": target, "most": MOST},
+    )
+    return [Waiter(*row) for row in rows]

@@ -1,0 +1,1 @@
+"""Instances as the API reads them."""

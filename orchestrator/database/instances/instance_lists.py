@@ -1,0 +1,93 @@
+"""Lists and counts of instances, whatever they are chosen by, at the cost of what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.database.connection.session import Session
+from orchestrator.database.instances.instance_filters import STATUSES, TABLE, Filter, parts_of
+from orchestrator.database.instances.instance_queries import summary_of
+from orchestrator.database.keyset_pages import (
+    Condition,
+    Page,
+    Scope,
+    counted_by,
+    groups,
+    matching,
+    page_by,
+)
+
+
+def listed(
+    reader: Session,
+    scope: Scope,
+    chosen: Filter,
+    *,
+    by: str = "created_at",
+    descending: bool = True,
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+    more: Sequence[Condition] = (),
+) -> Page:
+    """Instances in the order of a time, `created_at` or `started_at`; rows are
+    ``(time, id, *Summary)``. In that of their start only those that have started are listed.
+    `more` are conditions besides those of the filter."""
+    return page_by(
+        reader,
+        f"{by}, id::text, {summary_of('found')}",
+        TABLE,
+        parts_of(reader, scope, chosen, by, more),
+        order=(by, "id"),
+        descending=descending,
+        limit=limit,
+        after=after,
+    )
+
+
+def matching_count(
+    reader: Session, scope: Scope, chosen: Filter, most: int, more: Sequence[Condition] = ()
+) -> int:
+    """How many instances `listed` would list, counted up to `most`."""
+    return counted_by(reader, TABLE, parts_of(reader, scope, chosen, "created_at", more), most)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many instances have a status; at least so many where it is not `exact`."""
+
+    status: str
+    count: int
+    exact: bool
+
+
+def counted(reader: Session, scope: Scope, chosen: Filter) -> list[Count]:
+    """How many instances there are of each status, counted up to 10,000 of each (1,000 where
+    labels are asked for, which each row must be read for): the cost does not grow with the
+    table."""
+    most = 1000 if chosen.labels else 10_000
+    by = "started_at" if chosen.started_after or chosen.started_before else "created_at"
+    found = []
+    params: dict[str, Any] = {"most": most + 1, "all": list(chosen.statuses or STATUSES)}
+    for number, part in enumerate(parts_of(reader, scope, chosen, by)):
+        levels = [each for each in part.levels if each.column != "status"]
+        source, values = groups(TABLE, levels, f"{number}_")
+        where = [f"{matching(levels)} and status = s.status"]
+        for condition in part.conditions:
+            if condition:
+                where.append(condition[0])
+                values |= condition[1]
+        found.append(
+            f"(select id from {source} cross join lateral (select id from {TABLE}"
+            f" where {' and '.join(where)} order by {by} desc limit %(most)s) found)"
+        )
+        params |= values
+    # What a text means may overlap.
+    either = (" union " if chosen.text else " union all ").join(found)
+    rows = reader.all(
+        f"select s.status, (select count(*) from (select from ({either}) one limit %(most)s) every)"
+        " from unnest(%(all)s::text[]) with ordinality as s(status, place) order by place",
+        params,
+    )
+    return [Count(row[0], min(row[1], most), row[1] <= most) for row in rows]

@@ -1,0 +1,251 @@
+"""Instances: their start in one round trip, and what is read of one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import psycopg2.errors
+
+from orchestrator.core.engine_version import ENGINE
+from orchestrator.core.model import ENDED_STATUSES
+from orchestrator.database.access.idempotency_queries import Answer, Key
+from orchestrator.database.connection.session import Session
+from orchestrator.database.keyset_pages import Scope
+from orchestrator.errors import Conflict
+from orchestrator.json_codec import dumps
+
+
+@dataclass(frozen=True, slots=True)
+class NewStart:
+    """An instance to start. `input` and `labels` are JSON text; `newest` says that the
+    caller asked for the workflow's newest version and takes `workflow_id` to be that."""
+
+    id: str
+    workflow_id: str
+    newest: bool
+    input: str | None = None
+    business_id: str | None = None
+    labels: str | None = None
+    start_at: datetime | None = None
+    #: The number of the event that starts it, whose followers it hears; None: those that come
+    #: from now on.
+    heard_from: int | None = None
+
+
+class Outcome(StrEnum):
+    """How a start went; see ``sql/start.sql``."""
+
+    STARTED = "started"
+    OUTDATED = "outdated"
+    REPEATED = "seen"
+    IN_FLIGHT = "in_flight"
+
+
+class BusinessIdTaken(Conflict):
+    """The business_id belongs to another instance."""
+
+
+_START = (
+    "select orchestrator.start(%s::uuid[], %s::boolean[], %s::uuid[], %s::text[], %s::json[],"
+    " %s::jsonb[], %s::timestamptz[], %s, %s, %s, %s, %s, %s::smallint, %s, %s, %s::smallint)"
+)
+_START_ONE = "select orchestrator.start_one(%s,%s,%s,%s,%s,%s,%s,%s,%s::smallint)"
+
+
+def start(
+    reader: Session,
+    starts: Sequence[NewStart],
+    at: datetime,
+    by: str,
+    keyed: tuple[Key, Answer] | None = None,
+    trace: dict[str, str] | None = None,
+) -> Outcome:
+    """Insert instances with their start stimuli, and the answer to a keyed request.
+
+    All of it or nothing, in one statement. `trace` is the trace that they belong to, as
+    ``{traceparent, tracestate?}``. Raises `BusinessIdTaken`.
+    """
+    try:
+        if len(starts) == 1 and keyed is None and starts[0].start_at is None:
+            row = reader.one(_START_ONE, _one(starts[0], at, by, trace))
+        else:
+            row = reader.one(_START, _several(starts, at, by, keyed, trace))
+    except psycopg2.errors.UniqueViolation as error:
+        if error.diag.constraint_name == "instances_business_id_uq":
+            raise BusinessIdTaken from error
+        raise
+    assert row is not None  # noqa: S101  a function's call has a row
+    outcome = Outcome(row[0])
+    if outcome is Outcome.STARTED:
+        _hear(reader, [new for new in starts if new.heard_from is not None])
+    return outcome
+
+
+def _hear(reader: Session, starts: Sequence[NewStart]) -> None:
+    """Note the marks of instances that events have started, in the caller's transaction."""
+    if starts:
+        reader.all(
+            "update orchestrator.instances i set heard_from = g.mark"
+            " from unnest(%s::uuid[], %s::bigint[]) as g(id, mark) where i.id = g.id",
+            ([new.id for new in starts], [new.heard_from for new in starts]),
+        )
+
+
+def _one(new: NewStart, at: datetime, by: str, trace: dict[str, str] | None) -> tuple[Any, ...]:
+    return (
+        new.workflow_id,
+        new.newest,
+        new.id,
+        new.business_id,
+        new.input,
+        new.labels,
+        at,
+        _data(by, trace),
+        ENGINE,
+    )
+
+
+def _several(
+    starts: Sequence[NewStart],
+    at: datetime,
+    by: str,
+    keyed: tuple[Key, Answer] | None,
+    trace: dict[str, str] | None,
+) -> tuple[Any, ...]:
+    key, answer = keyed or (None, None)
+    return (
+        [new.workflow_id for new in starts],
+        [new.newest for new in starts],
+        [new.id for new in starts],
+        [new.business_id for new in starts],
+        [new.input for new in starts],
+        [new.labels for new in starts],
+        [new.start_at for new in starts],
+        at,
+        _data(by, trace),
+        key.scope if key else None,
+        key.key if key else None,
+        key.digest if key else None,
+        answer.status if answer else None,
+        dumps(answer.headers) if answer else None,
+        answer.body if answer else None,
+        ENGINE,
+    )
+
+
+def _data(by: str, trace: dict[str, str] | None) -> str:
+    """What the start stimulus says."""
+    return dumps({"by": by, "trace": trace} if trace else {"by": by})
+
+
+def instances_by_business_id(
+    reader: Session, namespaces: Sequence[str], business_ids: Sequence[str]
+) -> dict[tuple[str, str], str]:
+    """Who has these business ids: the instance of each (namespace, business_id)."""
+    rows = reader.all(
+        "select i.namespace, i.business_id, i.id::text from orchestrator.instances i"
+        " join unnest(%s::text[], %s::text[]) as a(namespace, business_id)"
+        " using (namespace, business_id)",
+        (list(namespaces), list(business_ids)),
+    )
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+def pending_of(row: str) -> str:
+    """How many commands wait for the instance that the row of this name is, in SQL."""
+    return (
+        "(select count(*) from orchestrator.stimuli q"
+        f" where q.instance_id = {row}.id and q.kind = 'command')"
+    )
+
+
+def summary_of(row: str) -> str:
+    """The columns of `Summary`, of the row of this name."""
+    return (
+        "id::text, namespace, workflow, version, business_id, status, compensation, run,"
+        f" labels::text, created_at, started_at, ended_at, {pending_of(row)},"
+        " parent_instance::text, parent_step"
+    )
+
+
+_WHOLE = (
+    f"{summary_of('i')}, workflow_id::text, sequence, input::text, output::text, error::text,"
+    " context::text"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An instance without its payloads; `labels` is JSON text, `pending` the number of commands
+    that wait in its inbox."""
+
+    id: str
+    namespace: str
+    workflow: str
+    version: str
+    business_id: str | None
+    status: str
+    compensation: str
+    run: int
+    labels: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    pending: int
+    parent_instance: str | None
+    parent_step: int | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will happen by itself: ended, and compensation too, and no
+        command waits to be judged."""
+        return self.status in ENDED_STATUSES and self.compensation != "running" and not self.pending
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceWithPayloads(Summary):
+    """An instance; its payloads are JSON text. `sequence` numbers its last transition."""
+
+    workflow_id: str
+    sequence: int
+    input: str | None
+    output: str | None
+    error: str | None
+    context: str | None
+
+
+def get(reader: Session, id: str, scope: Scope) -> InstanceWithPayloads | None:
+    """An instance, unless it is in a namespace that the scope leaves out."""
+    row = reader.one(f"select {_WHOLE} from orchestrator.instances i where id = %s", (id,))
+    found = InstanceWithPayloads(*row) if row else None
+    return found if found and scope.has(found.namespace) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an instance is: the number of its last transition, and whether it settled."""
+
+    sequence: int
+    is_final: bool
+
+
+#: Whether an instance, the row `i`, is settled.
+SETTLED = (
+    "case when i.status in ('cancelled', 'faulted', 'completed') and i.compensation <> 'running'"
+    " then not exists (select from orchestrator.stimuli q"
+    "  where q.instance_id = i.id and q.kind = 'command') else false end"
+)
+
+
+def progress(reader: Session, ids: Collection[str]) -> dict[str, Progress]:
+    """How far these instances are, in one round trip."""
+    rows = reader.all(
+        f"select i.id::text, i.sequence, {SETTLED} from orchestrator.instances i"
+        " where i.id = any(%s::uuid[])",
+        (list(ids),),
+    )
+    return {row[0]: Progress(row[1], row[2]) for row in rows}

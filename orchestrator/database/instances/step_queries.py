@@ -1,0 +1,255 @@
+"""The execution tree as people read it: steps with their attempts, and what is waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orchestrator.database.connection.json_parameters import inner_member, member
+from orchestrator.database.connection.session import Session
+from orchestrator.database.keyset_pages import Page, page
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """An attempt with the name of its worker; `error` and `progress` are JSON text."""
+
+    step: int
+    id: str
+    number: int
+    state: str
+    withdrawn: bool
+    task: str
+    queue: str
+    priority: int | None
+    worker_id: str | None
+    worker: str | None
+    process: int | None
+    created_at: datetime
+    published_at: datetime | None
+    claimed_at: datetime | None
+    ended_at: datetime | None
+    progress: str | None
+    error: str | None
+    traceback: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A step; payloads and `call` are JSON text, `retry_at` is when its next try is due, `child`
+    the sub-workflow's instance that it started and awaited; `recorded` how its attempt ended while
+    the instance was suspended, which takes effect at the resume."""
+
+    id: int
+    parent: int
+    reference: str
+    kind: str
+    index: int | None
+    status: str
+    unknown: bool
+    undo: str | None
+    undoes: int | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    input: str | None
+    output: str | None
+    error: str | None
+    retry_at: datetime | None
+    call: str | None
+    child: str | None
+    recorded: str | None
+
+
+_STEP = (
+    "select s.id, s.parent, s.ref, s.kind, s.index, s.status, s.unknown, s.undo, s.undoes,"
+    " s.started_at, s.ended_at, s.input::text, s.output::text, s.error::text,"
+    " (select t.due_at from orchestrator.timers t where t.instance_id = s.instance_id"
+    "  and t.step = s.id and t.kind = 'retry'),"
+    f" s.call::text, {member('s.state', 'child')}, {inner_member('s.state', 'result', 'state')}"
+    " from orchestrator.steps s"
+)
+_ATTEMPT = (
+    "select a.step, a.id::text, a.number, a.state, a.withdrawn, a.task, a.queue, a.priority,"
+    " a.worker::text, w.name, a.process, a.created_at, a.published_at, a.claimed_at, a.ended_at,"
+    " a.progress::text, a.error::text, a.traceback"
+    " from orchestrator.attempts a left join orchestrator.workers w on w.id = a.worker"
+    " where a.instance_id = %s and a.step = any(%s) order by a.step, a.number"
+)
+
+
+def listed(
+    reader: Session,
+    instance: str,
+    *,
+    parent: int | None = None,
+    child: str | None = None,
+    statuses: Sequence[str] = (),
+    limit: int = 200,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """Steps in the order of their creation; rows are those of `StepRow`."""
+    return page(
+        reader,
+        _STEP,
+        [
+            ("s.instance_id = %(instance)s", {"instance": instance}),
+            ("s.parent = %(parent)s", {"parent": parent}) if parent is not None else None,
+            (f"{member('s.state', 'child')} = %(child)s", {"child": child})
+            if child is not None
+            else None,
+            ("s.status = any(%(statuses)s)", {"statuses": list(statuses)}) if statuses else None,
+        ],
+        order=("s.id",),
+        limit=limit,
+        after=after,
+    )
+
+
+def get(reader: Session, instance: str, step: int) -> StepRow | None:
+    """One step."""
+    row = reader.one(f"{_STEP} where s.instance_id = %s and s.id = %s", (instance, step))
+    return StepRow(*row) if row else None
+
+
+def attempts(reader: Session, instance: str, steps: Sequence[int]) -> dict[int, list[AttemptRow]]:
+    """Every attempt of these steps, in their order."""
+    found: dict[int, list[AttemptRow]] = {}
+    for row in reader.all(_ATTEMPT, (instance, list(steps))) if steps else ():
+        found.setdefault(row[0], []).append(AttemptRow(*row))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """That a person let a step end with an output of theirs; `data` is JSON text of ``{by?,
+    reason?}``, or None."""
+
+    step: int
+    at: datetime
+    data: str | None
+
+
+def skips(reader: Session, instance: str, ends: Sequence[datetime]) -> dict[int, Skip]:
+    """Which steps were skipped, of those that ended at these times: history tells by whom."""
+    if not ends:
+        return {}
+    rows = reader.all(
+        "select (fact ->> 1)::int, h.at, (fact -> 2)::text from orchestrator.history h"
+        " cross join lateral json_array_elements(h.facts) fact"
+        " where h.instance_id = %s and h.at = any(%s) and fact ->> 0 = 'task.passed'",
+        (instance, list(ends)),
+    )
+    return {row[0]: Skip(*row) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What an instance waits for. `kind` is ``call``, ``timer``, ``event`` or the kind of
+    another open step; `step` is None where the instance itself waits."""
+
+    kind: str
+    step: int | None
+    reference: str | None
+    since: datetime | None
+    timer: str | None
+    due_at: datetime | None
+    mode: str | None
+    filters: str | None
+
+
+# An open step without open children is where the execution stands.
+_WAITING = """
+with leaves as (
+  select id, ref, kind, started_at from orchestrator.steps
+   where instance_id = %(i)s and open = 0
+     and status in ('pending', 'running', 'waiting', 'suspended')
+   order by id limit %(n)s
+)
+select case when l.listener then 'event' when l.timer is not null then 'timer' else l.kind end,
+       l.id, l.ref, l.started_at, l.timer, l.due_at, l.mode, l.filters
+  from (
+    select s.id, s.ref, s.kind, s.started_at, t.kind as timer, t.due_at, e.mode,
+           e.filters::text as filters, e.step is not null as listener
+      from leaves s
+      left join orchestrator.listeners e on e.instance_id = %(i)s and e.step = s.id
+      left join orchestrator.timers t
+        on t.instance_id = %(i)s and t.step = s.id and t.kind <> 'timeout'
+  ) l
+union all
+select 'timer', null, null, t.created_at, t.kind, t.due_at, null, null
+  from orchestrator.timers t where t.instance_id = %(i)s and t.step = 0 and t.kind <> 'timeout'
+"""
+
+
+def waiting(reader: Session, instance: str, limit: int = 100) -> list[Waiting]:
+    """What an open instance waits for, at most `limit` of it."""
+    rows = reader.all(_WAITING, {"i": instance, "n": limit})
+    return [Waiting(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Undoable:
+    """A step that a compensation may undo, or one around such a step (`done` None). `child`
+    is the sub-workflow's instance that undoes itself."""
+
+    id: int
+    parent: int
+    reference: str
+    kind: str
+    completed: bool
+    unknown: bool
+    child: str | None
+    done: int | None
+
+
+_UNDOABLE = (
+    "s.id, s.parent, s.ref, s.kind, s.status = 'completed' as completed, s.unknown,"
+    f" case s.undo when 'child' then {member('s.state', 'child')} end as child"
+)
+
+
+def undoable(reader: Session, instance: str, limit: int = 1000) -> list[Undoable]:
+    """The steps that can be undone, the last completed first, then all that contain them."""
+    rows = reader.all(
+        "with recursive candidates as ("
+        f" select {_UNDOABLE}, s.done"
+        " from orchestrator.steps s where s.instance_id = %(i)s and s.undoable is not null"
+        " and (s.status = 'completed' or s.unknown or s.undo = 'child')"
+        " order by s.undoable desc limit %(n)s),"
+        " around as ("
+        f" select {_UNDOABLE} from orchestrator.steps s, candidates c"
+        " where s.instance_id = %(i)s and s.id = c.parent"
+        " union"
+        f" select {_UNDOABLE} from orchestrator.steps s, around a"
+        " where s.instance_id = %(i)s and s.id = a.parent)"
+        " select * from candidates union all select *, null::int from around"
+        " order by done desc nulls last, id",
+        {"i": instance, "n": limit},
+    )
+    return [Undoable(*row) for row in rows]
+
+
+def undoable_in_flight(reader: Session, instance: str, limit: int = 1000) -> list[Undoable]:
+    """The steps that somebody has in hand, which will be undone should they succeed."""
+    rows = reader.all(
+        f"select {_UNDOABLE}, null::int from orchestrator.steps s"
+        " where s.instance_id = %s and s.undo is not null and s.done is null"
+        " and s.status in ('running', 'waiting') and ("
+        f"  s.kind = 'run' and {member('s.state', 'child')} is not null"
+        "  or exists (select from orchestrator.attempts a where a.instance_id = s.instance_id"
+        "             and a.step = s.id and a.state = 'claimed'))"
+        " order by s.id limit %s",
+        (instance, limit),
+    )
+    return [Undoable(*row) for row in rows]
+
+
+def undoing(reader: Session, instance: str, limit: int = 1000) -> list[StepRow]:
+    """The steps that undo others, in the order in which they were begun."""
+    rows = reader.all(
+        f"{_STEP} where s.instance_id = %s and s.undoes is not null order by s.id limit %s",
+        (instance, limit),
+    )
+    return [StepRow(*row) for row in rows]

@@ -1,0 +1,270 @@
+"""Why an instance stands still: where each open step is, and who could take it further."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator.core.engine_version import ENGINE
+from orchestrator.database.connection.json_parameters import error_text
+from orchestrator.database.connection.session import Session
+from orchestrator.database.workers.liveness_queries import LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An open call with its newest attempt, and the live workers of that attempt's queue.
+
+    `serving` workers serve the queue, `knowing` ones know the task too, `able` ones can also
+    enforce its time limit, if it has one; `slots` and `free` count all and the idle slots of
+    those. `before` counts what waits in the queue since earlier (100 at most). `held`: the
+    worker's last beat named it; where it did not, and the claim is older than a beat, the
+    worker no longer has it in hand.
+    """
+
+    step: int
+    reference: str
+    state: str
+    withdrawn: bool
+    task: str
+    queue: str
+    created_at: datetime
+    published_at: datetime | None
+    claimed_at: datetime | None
+    worker: str | None
+    seen_at: datetime | None
+    silent: bool
+    held: bool
+    silent_at: datetime | None
+    serving: int
+    knowing: int
+    able: int
+    slots: int
+    free: int
+    before: int
+
+
+_CALLS = f"""
+with live as (select * from orchestrator.workers where {LIVE}),
+open_attempts as (
+  select distinct on (a.step) a.* from orchestrator.attempts a
+   where a.instance_id = %(i)s and a.state in ('ready', 'claimed')
+   order by a.step, a.number desc limit %(n)s)
+select s.id, s.ref, a.state, a.withdrawn, a.task, a.queue,
+       a.created_at, a.published_at, a.claimed_at, w.name, w.seen_at,
+       a.state = 'claimed' and (w.id is null or w.id not in (select id from live)),
+       a.id = any(w.held) or a.claimed_at > clock_timestamp() - %(lease)s * interval '1 s',
+       w.seen_at + %(lease)s * interval '1 s',
+       (select count(*) from live k where a.queue = any(k.queues)),
+       k.knowing, k.able, k.slots, k.free,
+       (select count(*) from (select from orchestrator.attempts o where o.state = 'ready'
+         and o.queue = a.queue and o.published_at < a.published_at limit 100) o)
+  from open_attempts a
+  cross join lateral (select count(*) as knowing, count(*) filter (where can) as able,
+    coalesce(sum(concurrency) filter (where can), 0) as slots,
+    coalesce(sum(free) filter (where can), 0) as free
+    from (select *, a.time_limit is null or pool = 'prefork' as can from live) k
+    where a.queue = any(k.queues) and a.task = any(k.tasks)) k
+  join orchestrator.steps s on s.instance_id = a.instance_id and s.id = a.step
+  left join orchestrator.workers w on w.id = a.worker
+ order by s.id
+"""
+
+
+def calls(reader: Session, instance: str, lease: float, limit: int = 50) -> list[Call]:
+    """The open calls of an instance, at most `limit`. `lease` in seconds."""
+    rows = reader.all(_CALLS, {"i": instance, "lease": lease, "n": limit})
+    return [Call(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a task is at home: what starts a worker that has it, and which tasks live workers
+    have.
+
+    `app` is what ``celery -A`` is given, None where `orchestrator worker` starts such workers;
+    `certain`: a worker that has, or had, the task said so. `known` are names of tasks.
+    """
+
+    certain: bool
+    app: str | None
+    known: Sequence[str]
+
+
+def home(reader: Session, task: str, lease: float) -> Home:
+    """The `Home` of a task. Where no worker ever had it, `app` is that of the worker that was
+    started last. `lease` in seconds."""
+    row = reader.one(
+        "select %(task)s = any(tasks), app from orchestrator.workers"
+        " order by %(task)s = any(tasks) desc, started_at desc limit 1",
+        {"task": task},
+    )
+    known = reader.all(
+        f"select distinct unnest(tasks) from orchestrator.workers where {LIVE}", {"lease": lease}
+    )
+    certain, app = row or (False, None)
+    return Home(certain, app, [name for (name,) in known])
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """Stimuli that nobody has brought yet: how many, how many of them were set aside because
+    they can't be brought, since when, whether a live worker serves the queue of control, and how
+    many there are of each kind."""
+
+    waiting: int
+    aside: int
+    since: datetime | None
+    control: int
+    kinds: Mapping[str, int]
+
+
+def inbox(reader: Session, instance: str, lease: float, control_queue: str) -> Inbox:
+    """What waits in an instance's inbox."""
+    row = reader.one(
+        "select coalesce(sum(count), 0)::bigint, coalesce(sum(aside), 0)::bigint, min(since),"
+        " (select count(*) from orchestrator.workers"
+        f"  where {LIVE} and %(queue)s = any(queues)),"
+        " coalesce(json_object_agg(kind, count) filter (where kind is not null), '{}')"
+        " from (select kind, count(*) as count, count(*) filter (where set_aside) as aside,"
+        "  min(created_at) as since from orchestrator.stimuli where instance_id = %(i)s"
+        "  group by kind) each",
+        {"i": instance, "lease": lease, "queue": control_queue},
+    )
+    assert row is not None  # noqa: S101  an aggregate has a row
+    return Inbox(*row)
+
+
+def engine(reader: Session, instance: str) -> int:
+    """The engine that an instance was started under."""
+    row = reader.one("select engine from orchestrator.instances where id = %s", (instance,))
+    return int(row[0]) if row else ENGINE
+
+
+def children(reader: Session, instance: str, limit: int = 50) -> list[tuple[int, str, str]]:
+    """The open sub-workflows that are awaited: ``(step, id, status)``."""
+    return [
+        (row[0], row[1], row[2])
+        for row in reader.all(
+            "select parent_step, id::text, status from orchestrator.instances"
+            " where parent_instance = %s and parent_step is not null"
+            " and (status in ('pending', 'running', 'waiting', 'suspended')"
+            "  or compensation = 'running') order by parent_step limit %s",
+            (instance, limit),
+        )
+    ]
+
+
+def last_command(
+    reader: Session, instance: str, action: str
+) -> tuple[str, datetime, str | None] | None:
+    """Who did something to the instance last, when and why."""
+    row = reader.one(
+        "select actor, at, reason from orchestrator.audit where target = %s and action = %s"
+        " order by id desc limit 1",
+        (instance, action),
+    )
+    return (row[0], row[1], row[2]) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLetter:
+    """A dead letter that nobody has seen to."""
+
+    id: str
+    step: int
+    reference: str | None
+    reason: str
+    error: str | None
+    since: datetime
+
+
+def letters(reader: Session, instance: str, limit: int = 50) -> list[OpenLetter]:
+    """What gave up and waits for a person, the newest first."""
+    rows = reader.all(
+        "select d.id::text, d.step, s.ref, d.reason,"
+        f" {error_text('d.error')}, d.created_at"
+        " from orchestrator.dead_letters d"
+        " left join orchestrator.steps s on s.instance_id = d.instance_id and s.id = d.step"
+        " where d.instance_id = %s and d.resolved_at is null order by d.created_at desc limit %s",
+        (instance, limit),
+    )
+    return [OpenLetter(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownOutcome:
+    """A faulted step whose work may have been done; unless `lost`, it was."""
+
+    step: int
+    reference: str
+    lost: bool
+    undone: bool
+    error: str | None
+    since: datetime | None
+
+
+def unknown_outcomes(reader: Session, instance: str, limit: int = 50) -> list[UnknownOutcome]:
+    """The steps of an instance whose outcome is unknown, in the order of their creation."""
+    rows = reader.all(
+        "select s.id, s.ref, coalesce((select a.state = 'lost' from orchestrator.attempts a"
+        "  where a.instance_id = s.instance_id and a.step = s.id"
+        "  order by a.number desc limit 1), false),"
+        " exists (select from orchestrator.steps u where u.instance_id = s.instance_id"
+        "  and u.undoes = s.id and u.status = 'completed'),"
+        f" {error_text('s.error')}, s.ended_at from orchestrator.steps s"
+        " where s.instance_id = %s and s.unknown order by s.id limit %s",
+        (instance, limit),
+    )
+    return [UnknownOutcome(*row) for row in rows]
+
+
+def compensation_progress(reader: Session, instance: str) -> tuple[int, int]:
+    """How many steps a compensation has undone, and how many it has yet to undo."""
+    row = reader.one(
+        "select count(*) filter (where undoes is not null and status = 'completed'),"
+        " count(*) filter (where undoable is not null and (status = 'completed' or unknown))"
+        " from orchestrator.steps where instance_id = %s",
+        (instance,),
+    )
+    return (row[0], row[1]) if row else (0, 0)
+
+
+def last_error(reader: Session, instance: str, step: int) -> str | None:
+    """What went wrong last in a step, or in one right below it: the error's detail."""
+    row = reader.one(
+        f"select {error_text('e.error')} from ("
+        " select id as at, error from orchestrator.steps"
+        "  where instance_id = %(i)s and parent = %(s)s and error is not null union all"
+        " select number, error from orchestrator.attempts"
+        "  where instance_id = %(i)s and step = %(s)s and error is not null) e"
+        " order by e.at desc limit 1",
+        {"i": instance, "s": step},
+    )
+    return row[0] if row else None
+
+
+#: A timer that is this much overdue has no beat to fire it, in s: they look more often.
+OVERDUE = 10.0
+
+
+def overdue(reader: Session, instance: str) -> set[tuple[int, str]]:
+    """The timers of an instance that should have fired: ``(step, kind)``; step 0 is the
+    instance."""
+    rows = reader.all(
+        "select step, kind from orchestrator.timers where instance_id = %s"
+        " and due_at < clock_timestamp() - %s * interval '1 s'",
+        (instance, OVERDUE),
+    )
+    return {(row[0], row[1]) for row in rows}
+
+
+def unmatched(reader: Session, namespace: str) -> bool:
+    """Whether events of a namespace wait to be matched with their listeners."""
+    row = reader.one(
+        "select exists (select from orchestrator.events where namespace = %s"
+        " and matched_at is null)",
+        (namespace,),
+    )
+    return bool(row and row[0])

@@ -1,0 +1,208 @@
+"""Pages of rows by keyset: the cost of a page does not grow with its number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.database.connection.session import Session
+
+#: A piece of a ``where`` with its named parameters; None adds nothing.
+Condition = tuple[str, Mapping[str, Any]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexLevel:
+    """A column that an index begins with, and the values of it that are asked for; None: all
+    that there are, which are found by one look into the index for each."""
+
+    column: str
+    values: Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The namespaces that somebody may see; None: all of them."""
+
+    namespaces: tuple[str, ...] | None = None
+
+    def condition(self, column: str) -> Condition:
+        """Only rows of these namespaces."""
+        if self.namespaces is None:
+            return None
+        return (f"{column} = any(%(namespaces)s)", {"namespaces": list(self.namespaces)})
+
+    @property
+    def level(self) -> IndexLevel:
+        """The same, for `page_by`."""
+        return IndexLevel("namespace", self.namespaces)
+
+    def has(self, namespace: str) -> bool:
+        """Whether a namespace is among them."""
+        return self.namespaces is None or namespace in self.namespaces
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows, and the values of the last one to go on from (None: that was all)."""
+
+    rows: list[tuple[Any, ...]]
+    last: list[Any] | None
+
+
+def page(
+    reader: Session,
+    select: str,
+    conditions: Sequence[Condition],
+    *,
+    order: tuple[str, ...],
+    descending: bool = False,
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """One page of `select`, whose first columns are those of `order`.
+
+    `after` are the values of the last row of the page before.
+    """
+    where, params = _where(conditions, order, descending, limit, after)
+    by = _by(order, descending)
+    return _first_page(
+        reader.all(f"{select}{where} order by {by} limit %(limit)s", params), order, limit
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of the rows that are asked for: those of the levels' values and the conditions."""
+
+    levels: Sequence[IndexLevel]
+    conditions: Sequence[Condition] = ()
+
+
+def page_by(
+    reader: Session,
+    columns: str,
+    table: str,
+    parts: Sequence[Part],
+    *,
+    order: tuple[str, ...],
+    descending: bool = False,
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """One page of a table that has an index on the columns of each part's levels and then of
+    `order`, which is unique: the pages of all their values, put together.
+
+    Its cost grows with the number of these values, and not with the table, as sorting the
+    rows of several values would. Only the rows of the page itself are read whole.
+    """
+    by, keys = _by(order, descending), ", ".join(order)
+    found, params = [], {"limit": limit + 1}
+    for number, part in enumerate(parts):
+        where, values = _where(part.conditions, order, descending, limit, after)
+        source, more = groups(table, part.levels, f"{number}_")
+        found.append(
+            f"(select found.* from {source} cross join lateral (select {keys} from {table}{where}"
+            f"{' and' if where else ' where'} {matching(part.levels)}"
+            f" order by {by} limit %(limit)s) found)"
+        )
+        params |= values | more
+    sql = (
+        f"select {columns} from (select * from ({' union '.join(found)}) found"
+        f" order by {by} limit %(limit)s) chosen join {table} found using ({keys}) order by {by}"
+    )
+    return _first_page(reader.all(sql, params), order, limit)
+
+
+def counted_by(reader: Session, table: str, parts: Sequence[Part], most: int) -> int:
+    """How many rows `page_by` would list, counted up to `most`."""
+    found, params = [], {"most": most}
+    for number, part in enumerate(parts):
+        conditions = [condition for condition in part.conditions if condition]
+        where = [matching(part.levels), *(text for text, _ in conditions)]
+        source, values = groups(table, part.levels, f"{number}_")
+        found.append(
+            f"(select found.id from {source} cross join lateral (select id from {table}"
+            f" where {' and '.join(where)} limit %(most)s) found)"
+        )
+        params |= values
+        for _, more in conditions:
+            params |= more
+    sql = f"select count(*) from (select from ({' union '.join(found)}) one limit %(most)s) every"
+    row = reader.one(sql, params)
+    return int(row[0]) if row else 0
+
+
+def groups(
+    table: str, levels: Sequence[IndexLevel], prefix: str = ""
+) -> tuple[str, dict[str, Any]]:
+    """A ``from`` item whose rows are the combinations of the levels' values, with its
+    parameters, whose names begin with `prefix`: a table named ``of_`` and the column for
+    each level, whose `value` it is. Without levels: one row."""
+    if not levels:
+        return "(values (0)) as of_all", {}
+    sources: list[str] = []
+    params: dict[str, Any] = {}
+    for number, level in enumerate(levels):
+        if level.values is None:
+            source = _present(table, level.column, levels[:number])
+        else:
+            source = f"unnest(%({prefix}{level.column})s::text[])"
+            params[f"{prefix}{level.column}"] = list(level.values)
+        sources.append(f"{source} as of_{level.column}(value)")
+    return " cross join lateral ".join(sources), params
+
+
+def matching(levels: Sequence[IndexLevel]) -> str:
+    """The condition for rows of the values of a row of `groups`."""
+    return " and ".join(f"{each.column} = of_{each.column}.value" for each in levels) or "true"
+
+
+def _present(table: str, column: str, within: Sequence[IndexLevel]) -> str:
+    """Every value that a column has under the values of the levels before it."""
+    fixed = f" where {matching(within)}" if within else ""
+    beyond = f"{fixed} and" if within else " where"
+    return (
+        f"(with recursive present(value) as ("
+        f"(select {column} from {table}{fixed} order by {column} limit 1) union all"
+        f" select (select {column} from {table}{beyond} {column} > present.value"
+        f" order by {column} limit 1) from present where present.value is not null)"
+        f" select value from present where value is not null)"
+    )
+
+
+def _where(
+    conditions: Sequence[Condition],
+    order: tuple[str, ...],
+    descending: bool,
+    limit: int,
+    after: Sequence[Any] | None,
+) -> tuple[str, dict[str, Any]]:
+    parts = [condition for condition in conditions if condition]
+    if after is not None:
+        parts.append(_beyond(order, descending, after))
+    # One row more than asked for tells whether there is a next page.
+    params: dict[str, Any] = {"limit": limit + 1}
+    for _, values in parts:
+        params.update(values)
+    return (f" where {' and '.join(text for text, _ in parts)}" if parts else ""), params
+
+
+def _by(order: tuple[str, ...], descending: bool) -> str:
+    return ", ".join(column + (" desc" if descending else "") for column in order)
+
+
+def _first_page(rows: list[tuple[Any, ...]], order: tuple[str, ...], limit: int) -> Page:
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return Page(rows, list(rows[-1][: len(order)]) if more else None)
+
+
+def _beyond(
+    order: tuple[str, ...], descending: bool, after: Sequence[Any]
+) -> tuple[str, dict[str, Any]]:
+    names = [f"after{index}" for index in range(len(order))]
+    marks = ", ".join(f"%({name})s" for name in names)
+    sign = "<" if descending else ">"
+    return f"({', '.join(order)}) {sign} ({marks})", dict(zip(names, after, strict=True))

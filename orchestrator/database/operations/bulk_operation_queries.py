@@ -1,0 +1,242 @@
+"""Operations: one command to many instances, or about many dead letters, as a durable row.
+
+A row is worked off in batches, each in one transaction with the commands that it leaves, so
+that a crash repeats nothing and skips nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator import json_codec
+from orchestrator.database.connection.session import Session
+from orchestrator.database.keyset_pages import Condition, Page, Scope, page
+
+_OPEN = "('pending', 'running', 'waiting', 'suspended')"
+_ENDED = "('cancelled', 'faulted', 'completed')"
+
+#: Which instances each command may be given to, as SQL. (The same rule for one instance is in
+#: ``api/resources/instance_commands.py``; a test holds them together.)
+ALLOWED: Mapping[str, str] = {
+    "suspend": "status in ('pending', 'running', 'waiting')",
+    "resume": "status = 'suspended'",
+    "cancel": f"status in {_OPEN}",
+    "terminate": f"(status in {_OPEN} or compensation = 'running')",
+    "retry": "status in ('faulted', 'cancelled') and compensation = 'none'",
+    "compensate": f"status in {_ENDED} and compensation <> 'running'",
+}
+
+#: What can be done about dead letters.
+LETTERS = ("dead-letter.retry", "dead-letter.resolve")
+
+#: Matches are counted up to here.
+MOST_COUNTED = 100_000
+
+#: States of an operation; the last three are its ends.
+STATES = ("pending", "running", "completed", "stopped", "failed")
+
+_COLUMNS = (
+    "created_at, id::text, namespaces, action, filter::text, reason, actor, address, state,"
+    " matches, done, error, started_at, ended_at"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRow:
+    """An operation. `namespaces` None: all; `filter` is JSON text, as it was asked for."""
+
+    created_at: datetime
+    id: str
+    namespaces: list[str] | None
+    action: str
+    filter: str
+    reason: str | None
+    actor: str
+    address: str | None
+    state: str
+    matches: int
+    done: int
+    error: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OperationBatch:
+    """What is left of an operation: `chosen` is its filter, ready to be used; `place` is behind
+    the last one that was done."""
+
+    operation: OperationRow
+    chosen: Any
+    place: list[Any] | None
+
+
+def put(
+    cursor: Session,
+    id: str,
+    *,
+    namespaces: Sequence[str] | None,
+    action: str,
+    filter: Any,
+    chosen: Any,
+    reason: str | None,
+    actor: str,
+    address: str | None,
+    matches: int,
+) -> None:
+    """Keep an operation, to be worked off."""
+    cursor.all(
+        "insert into orchestrator.operations (id, namespaces, action, filter, chosen, reason,"
+        " actor, address, matches) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            id,
+            None if namespaces is None else list(namespaces),
+            action,
+            json_codec.dumps(filter),
+            json_codec.dumps(chosen),
+            reason,
+            actor,
+            address,
+            matches,
+        ),
+    )
+
+
+def open_ones(reader: Session, scope: Scope) -> int:
+    """How many operations within the scope have not ended."""
+    condition, params = _visible(scope) or ("true", {})
+    row = reader.one(
+        "select count(*) from orchestrator.operations"
+        f" where state in ('pending', 'running') and {condition}",
+        dict(params),
+    )
+    return int(row[0]) if row else 0
+
+
+def _visible(scope: Scope) -> Condition:
+    """Only operations whose namespaces all lie within the scope."""
+    if scope.namespaces is None:
+        return None
+    return ("namespaces <@ %(within)s", {"within": list(scope.namespaces)})
+
+
+def get(reader: Session, id: str, scope: Scope) -> OperationRow | None:
+    """One operation, unless it reaches beyond the scope."""
+    condition, params = _visible(scope) or ("true", {})
+    row = reader.one(
+        f"select {_COLUMNS} from orchestrator.operations where id = %(id)s and {condition}",
+        {"id": id, **params},
+    )
+    return OperationRow(*row) if row else None
+
+
+def listed(
+    reader: Session,
+    scope: Scope,
+    *,
+    states: Sequence[str] = (),
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """The newest first; rows are those of `OperationRow`."""
+    return page(
+        reader,
+        f"select {_COLUMNS} from orchestrator.operations",
+        [
+            _visible(scope),
+            ("state = any(%(states)s)", {"states": list(states)}) if states else None,
+        ],
+        order=("created_at", "id"),
+        descending=True,
+        limit=limit,
+        after=after,
+    )
+
+
+def stop(cursor: Session, id: str) -> bool:
+    """Do no more of it; False where it has ended."""
+    row = cursor.one(
+        "update orchestrator.operations set state = 'stopped', ended_at = clock_timestamp()"
+        " where id = %s and state in ('pending', 'running') returning 1",
+        (id,),
+    )
+    return row is not None
+
+
+def lock_next(cursor: Session) -> OperationBatch | None:
+    """The oldest operation that nobody is at, locked until the transaction ends."""
+    row = cursor.one(
+        f"select {_COLUMNS}, chosen, place from orchestrator.operations"
+        " where state in ('pending', 'running') order by created_at"
+        " limit 1 for update skip locked"
+    )
+    return OperationBatch(OperationRow(*row[:-2]), row[-2], row[-1]) if row else None
+
+
+def record_batch(cursor: Session, id: str, done: int, place: Sequence[Any] | None) -> None:
+    """Note what a batch has done; `place` None: that was all."""
+    cursor.all(
+        "update orchestrator.operations set done = done + %s, place = %s,"
+        " state = %s, started_at = coalesce(started_at, clock_timestamp()),"
+        " ended_at = case when %s then clock_timestamp() end where id = %s",
+        (
+            done,
+            None if place is None else json_codec.dumps([_plain(value) for value in place]),
+            "completed" if place is None else "running",
+            place is None,
+            id,
+        ),
+    )
+
+
+def fail(reader: Session, id: str, error: str) -> None:
+    """Give an operation up."""
+    reader.all(
+        "update orchestrator.operations set state = 'failed', error = %s,"
+        " ended_at = clock_timestamp() where id = %s and state in ('pending', 'running')",
+        (error, id),
+    )
+
+
+def forget(reader: Session, age: timedelta) -> None:
+    """Remove operations that ended so long ago."""
+    reader.all(
+        "delete from orchestrator.operations where ended_at < clock_timestamp() - %s", (age,)
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def command(
+    cursor: Session, operation: OperationRow, instances: Sequence[str], namespaces: Sequence[str]
+) -> None:
+    """Leave the operation's command in these instances' inboxes, and tell the audit log."""
+    data = {"command": operation.action, "by": operation.actor}
+    data |= {"reason": operation.reason} if operation.reason else {}
+    cursor.all(
+        "with told as (select * from unnest(%(instances)s::uuid[], %(namespaces)s::text[])"
+        "  as t(instance, namespace)),"
+        " noted as (insert into orchestrator.audit"
+        "  (namespace, actor, action, target, reason, details, address)"
+        "  select namespace, %(actor)s, %(what)s, instance::text, %(reason)s, %(details)s,"
+        "  %(address)s from told)"
+        " insert into orchestrator.stimuli (instance_id, kind, data, key)"
+        " select instance, 'command', %(data)s, %(key)s from told"
+        " on conflict (instance_id, key) where key is not null do nothing",
+        {
+            "instances": list(instances),
+            "namespaces": list(namespaces),
+            "actor": operation.actor,
+            "what": f"instance.{operation.action}",
+            "reason": operation.reason,
+            "details": json_codec.dumps({"operation": operation.id}),
+            "address": operation.address,
+            "data": json_codec.dumps(data),
+            "key": f"operation:{operation.id}",
+        },
+    )

@@ -1,0 +1,125 @@
+"""What people look at across instances: workers, queues, timers, listeners, namespaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.database.connection.session import Session
+from orchestrator.database.keyset_pages import Condition, Page, Part, Scope, page, page_by
+from orchestrator.database.workers.liveness_queries import LIVE
+
+
+def workers(
+    reader: Session,
+    lease: float,
+    *,
+    live: bool | None = None,
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """Workers, the latest started first: ``(started_at, id, name, pid, pool, concurrency,
+    queues, tasks, free, held, state, seen_at, stopped_at, counts)``; `state` is ``live``,
+    ``stopping``, ``silent`` or ``stopped``. `lease` in seconds."""
+    chosen: Condition = None if live is None else (f"({LIVE})" if live else f"not ({LIVE})", {})
+    return page(
+        reader,
+        "select started_at, id::text, name, pid, pool, concurrency, queues, tasks, free,"
+        " cardinality(held), case when stopped_at is not null then 'stopped'"
+        f" when not ({LIVE}) then 'silent' when stopping then 'stopping' else 'live' end,"
+        " seen_at, stopped_at, counts::text from orchestrator.workers",
+        [("true", {"lease": lease}), chosen],
+        order=("started_at", "id"),
+        descending=True,
+        limit=limit,
+        after=after,
+    )
+
+
+def is_served(reader: Session, queue: str, lease: float) -> bool:
+    """Whether a live worker serves the queue; `lease` in seconds."""
+    row = reader.one(
+        f"select exists (select from orchestrator.workers where {LIVE}"
+        " and %(queue)s = any(queues))",
+        {"queue": queue, "lease": lease},
+    )
+    return bool(row and row[0])
+
+
+#: Of how many waiting attempts, and of how many running ones, queues are counted.
+MOST_COUNTED = 50_000
+
+
+def queues(reader: Session, lease: float, most: int = MOST_COUNTED) -> list[tuple[Any, ...]]:
+    """Every queue that has work or a live worker: ``(name, waiting, oldest, running,
+    workers, slots, free, exact)``; `oldest` is since when the oldest waiting attempt has been
+    ready. Where it is not `exact` there are more than `most` waiting or running, of which only
+    so many were counted."""
+    return reader.all(
+        # Each branch has an index of its own, small whatever the number of attempts that ended.
+        "with ready as materialized (select queue, created_at from orchestrator.attempts"
+        "  where state = 'ready' order by published_at nulls first limit %(most)s + 1),"
+        " claimed as materialized (select queue from orchestrator.attempts"
+        "  where state = 'claimed' limit %(most)s + 1),"
+        " work as (select queue, sum(waiting)::bigint as waiting, min(oldest) as oldest,"
+        "  sum(running)::bigint as running from ("
+        "   select queue, count(*) as waiting, min(created_at) as oldest, 0 as running"
+        "    from ready group by queue"
+        "   union all select queue, 0, null, count(*) from claimed group by queue) counted"
+        "  group by queue),"
+        " served as (select queue, count(*) as workers, sum(concurrency) as slots,"
+        "  sum(free) as free from orchestrator.workers, unnest(queues) as queue"
+        f"  where {LIVE} group by queue)"
+        " select coalesce(w.queue, s.queue), coalesce(waiting, 0), oldest, coalesce(running, 0),"
+        " coalesce(workers, 0), coalesce(slots, 0), coalesce(free, 0),"
+        " greatest((select count(*) from ready), (select count(*) from claimed)) <= %(most)s"
+        " from work w full join served s on s.queue = w.queue order by 1",
+        {"lease": lease, "most": most},
+    )
+
+
+def timers(
+    reader: Session, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
+) -> Page:
+    """What is due when: ``(due_at, instance_id, step, kind, namespace, reference)``."""
+    return page(
+        reader,
+        "select t.due_at, t.instance_id::text, t.step, t.kind, i.namespace, s.ref"
+        " from orchestrator.timers t join orchestrator.instances i on i.id = t.instance_id"
+        " left join orchestrator.steps s on s.instance_id = t.instance_id and s.id = t.step",
+        [scope.condition("i.namespace")],
+        order=("t.due_at", "t.instance_id", "t.step", "t.kind"),
+        limit=limit,
+        after=after,
+    )
+
+
+def listeners(
+    reader: Session, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
+) -> Page:
+    """Who waits for what: ``(created_at, instance_id, step, namespace, mode, filters,
+    correlation, reference)``; filters and correlation are JSON text."""
+    return page_by(
+        reader,
+        "created_at, instance_id::text, step, namespace, mode, filters::text, correlation::text,"
+        " (select s.ref from orchestrator.steps s"
+        "  where s.instance_id = found.instance_id and s.id = found.step)",
+        "orchestrator.listeners",
+        [Part([scope.level])],
+        order=("created_at", "instance_id", "step"),
+        limit=limit,
+        after=after,
+    )
+
+
+def namespaces(reader: Session, scope: Scope) -> list[tuple[str, int]]:
+    """Namespaces with how many workflows each has."""
+    condition, params = scope.condition("namespace") or ("true", {})
+    return [
+        (row[0], row[1])
+        for row in reader.all(
+            "select namespace, count(distinct name) from orchestrator.workflows"
+            f" where {condition} group by namespace order by namespace",
+            dict(params),
+        )
+    ]

@@ -1,0 +1,1 @@
+"""Schedules, timers and when something is due."""

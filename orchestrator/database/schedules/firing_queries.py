@@ -1,0 +1,157 @@
+"""The ledger of schedules: what became of each due time. Its key lets each fire once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.database.connection.session import Session
+from orchestrator.database.keyset_pages import Page, page
+
+Slot = tuple[str, datetime]
+"""A schedule and a due time of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FiringRow:
+    """A row of ``firings``; `input` is JSON text."""
+
+    schedule_id: str
+    due: datetime
+    reason: str
+    outcome: str
+    planned_at: datetime
+    version: str
+    why: str | None = None
+    since: datetime | None = None
+    fired_at: datetime | None = None
+    instance_id: str | None = None
+    key: str | None = None
+    input: str | None = None
+    heard_from: int | None = None
+
+
+_NAMES = tuple(field.name for field in fields(FiringRow))
+_COLUMNS = ", ".join(
+    f"f.{name}::text" if name in {"schedule_id", "instance_id", "input"} else f"f.{name}"
+    for name in _NAMES
+)
+_PUT = (
+    f"insert into orchestrator.firings as f ({', '.join(_NAMES)})"
+    " select * from unnest(%s::uuid[], %s::timestamptz[], %s::text[], %s::text[],"
+    " %s::timestamptz[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[],"
+    " %s::uuid[], %s::text[], %s::json[], %s::bigint[])"
+)
+_AGAIN = ", ".join(f"{name} = excluded.{name}" for name in _NAMES[2:])
+
+
+def put(cursor: Session, rows: Sequence[FiringRow], *, revive: bool = False) -> set[Slot]:
+    """Note what becomes of due times; those that were noted before are left as they are, or,
+    with `revive`, noted anew if they had been skipped. Returns those that were noted."""
+    if not rows:
+        return set()
+    conflict = (
+        f" on conflict (schedule_id, due) do update set {_AGAIN} where f.outcome = 'skipped'"
+        if revive
+        else " on conflict do nothing"
+    )
+    noted = cursor.all(
+        f"{_PUT}{conflict} returning f.schedule_id::text, f.due",
+        tuple([getattr(row, name) for row in rows] for name in _NAMES),
+    )
+    return {(row[0], row[1]) for row in noted}
+
+
+def queued(cursor: Session, schedules: Collection[str]) -> list[tuple[FiringRow, bool]]:
+    """The first queued firing of each of these schedules, and whether more of them wait."""
+    rows = cursor.all(
+        f"select distinct on (f.schedule_id) {_COLUMNS},"
+        " exists (select from orchestrator.firings m where m.schedule_id = f.schedule_id"
+        " and m.outcome = 'queued' and m.due > f.due)"
+        " from orchestrator.firings f where f.schedule_id = any(%s::uuid[])"
+        " and f.outcome = 'queued' order by f.schedule_id, f.due",
+        (list(schedules),),
+    )
+    return [(FiringRow(*row[:-1]), row[-1]) for row in rows]
+
+
+def start(cursor: Session, rows: Sequence[FiringRow]) -> None:
+    """Queued firings have started: note when, as which instance, of which version."""
+    cursor.all(
+        "update orchestrator.firings f set outcome = 'started', input = null,"
+        " fired_at = n.fired_at, instance_id = n.instance_id, version = n.version"
+        " from unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::uuid[], %s::text[])"
+        " as n(schedule_id, due, fired_at, instance_id, version)"
+        " where f.schedule_id = n.schedule_id and f.due = n.due",
+        tuple(
+            [getattr(row, name) for row in rows]
+            for name in ("schedule_id", "due", "fired_at", "instance_id", "version")
+        ),
+    )
+
+
+def has(cursor: Session, schedule: str, key: str) -> bool:
+    """Whether this cause has been noted before."""
+    row = cursor.one(
+        "select exists (select from orchestrator.firings where schedule_id = %s and key = %s)",
+        (schedule, key),
+    )
+    return bool(row and row[0])
+
+
+def drop_queued(cursor: Session, schedules: Collection[str], why: str) -> None:
+    """What is queued for these schedules never starts."""
+    if schedules:
+        cursor.all(
+            "update orchestrator.firings set outcome = 'skipped', why = %s, input = null"
+            " where schedule_id = any(%s::uuid[]) and outcome = 'queued'",
+            (why, list(schedules)),
+        )
+
+
+def listed(
+    reader: Session,
+    schedule: str,
+    *,
+    outcomes: Sequence[str] = (),
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """The ledger of a schedule, newest due time first; rows are ``(due, *FiringRow)``."""
+    return page(
+        reader,
+        f"select f.due, {_COLUMNS} from orchestrator.firings f",
+        [
+            ("schedule_id = %(schedule)s", {"schedule": schedule}),
+            ("outcome = any(%(outcomes)s)", {"outcomes": list(outcomes)}) if outcomes else None,
+            ("due >= %(since)s", {"since": since}) if since else None,
+            ("due <= %(until)s", {"until": until}) if until else None,
+        ],
+        order=("due",),
+        descending=True,
+        limit=limit,
+        after=after,
+    )
+
+
+def forget(reader: Session, age: timedelta, kept: int, limit: int = 5000) -> int:
+    """Remove up to `limit` entries that are older than `age`, and as many that have more than
+    `kept` newer ones of their schedule; but none that is queued. Returns how many."""
+    rows = reader.all(
+        "delete from orchestrator.firings where ctid in ("
+        " (select ctid from orchestrator.firings"
+        " where created_at < (select clock_timestamp()) - %(age)s and outcome <> 'queued'"
+        " order by created_at limit %(limit)s)"
+        " union all"
+        " (select f.ctid from orchestrator.schedules s cross join lateral"
+        " (select n.due from orchestrator.firings n where n.schedule_id = s.id"
+        " order by n.due desc offset %(kept)s limit 1) edge"
+        " join orchestrator.firings f on f.schedule_id = s.id and f.due <= edge.due"
+        " where f.outcome <> 'queued' limit %(limit)s)) returning 1",
+        {"age": age, "kept": kept, "limit": limit},
+    )
+    return len(rows)

@@ -1,0 +1,240 @@
+"""Schedules: which are due, which wait for an instance's end, and what changes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from orchestrator.core.model import OPEN_STATUSES
+from orchestrator.database.connection.session import Session
+from orchestrator.database.events.event_queries import LAST
+from orchestrator.database.keyset_pages import Page, Scope, page
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """A row of ``schedules``; `timing` and `policy` are JSON text."""
+
+    id: str
+    namespace: str
+    workflow: str
+    kind: str
+    state: str
+    workflow_id: str
+    version: str
+    timing: str
+    policy: str
+    anchor: datetime
+    next_due: datetime | None = None
+    next_at: datetime | None = None
+    last_instance: str | None = None
+    waiting: bool = False
+    created_at: datetime | None = None
+    heard_from: int | None = None
+
+
+_NAMES = tuple(field.name for field in fields(ScheduleRow))
+_COLUMNS = ", ".join(
+    f"s.{name}::text" if name in {"id", "workflow_id", "last_instance", "timing", "policy"}
+    else f"s.{name}"
+    for name in _NAMES
+)  # fmt: skip
+_OPEN = sorted(status.value for status in OPEN_STATUSES)
+_RUNS = "(i.status = any(%(open)s) or i.compensation = 'running')"
+
+
+def lock_due(cursor: Session, limit: int, id: str | None = None) -> list[ScheduleRow]:
+    """Lock up to `limit` schedules that are due (or the one that is named, if it is). Several
+    beats may ask at once: each schedule falls to one of them."""
+    rows = cursor.all(
+        f"select {_COLUMNS} from orchestrator.schedules s where s.state = 'active'"
+        " and s.next_at <= (select clock_timestamp())"
+        " and (%(id)s::uuid is null or s.id = %(id)s::uuid)"
+        " order by s.next_at limit %(limit)s for update skip locked",
+        {"id": id, "limit": limit},
+    )
+    return [ScheduleRow(*row) for row in rows]
+
+
+def lock_continuable(cursor: Session, limit: int, id: str | None = None) -> list[ScheduleRow]:
+    """Lock up to `limit` schedules (or the one that is named) that wait for an instance which
+    is not open any more."""
+    rows = cursor.all(
+        f"select {_COLUMNS} from orchestrator.schedules s where s.waiting and s.state = 'active'"
+        " and (%(id)s::uuid is null or s.id = %(id)s::uuid)"
+        " and not exists (select from orchestrator.instances i where i.id = s.last_instance"
+        f" and {_RUNS}) order by s.id limit %(limit)s for update of s skip locked",
+        {"open": _OPEN, "limit": limit, "id": id},
+    )
+    return [ScheduleRow(*row) for row in rows]
+
+
+def lock(cursor: Session, id: str) -> ScheduleRow | None:
+    """Lock one schedule, and read it."""
+    row = cursor.one(
+        f"select {_COLUMNS} from orchestrator.schedules s where s.id = %s for update", (id,)
+    )
+    return ScheduleRow(*row) if row else None
+
+
+def lock_all(cursor: Session, namespace: str, workflow: str) -> list[ScheduleRow]:
+    """Lock the schedules of a workflow, and whoever else asks for them: nobody deploys two
+    versions of a workflow at once."""
+    rows = cursor.all(
+        "select pg_advisory_xact_lock(hashtextextended(%s, 0));"
+        f" select {_COLUMNS} from orchestrator.schedules s"
+        " where s.namespace = %s and s.workflow = %s order by s.id for update",
+        (f"schedules {namespace}/{workflow}", namespace, workflow),
+    )
+    return [ScheduleRow(*row) for row in rows]
+
+
+def lock_of(cursor: Session, workflow_ids: Sequence[str]) -> list[ScheduleRow]:
+    """Lock the schedules that these versions have."""
+    rows = cursor.all(
+        f"select {_COLUMNS} from orchestrator.schedules s where s.workflow_id = any(%s::uuid[])"
+        " order by s.id for update",
+        (list(workflow_ids),),
+    )
+    return [ScheduleRow(*row) for row in rows]
+
+
+def now(cursor: Session) -> datetime:
+    """The database's clock."""
+    row = cursor.one("select clock_timestamp()")
+    assert row is not None  # noqa: S101  a select without a from has a row
+    found: datetime = row[0]
+    return found
+
+
+def is_newest(cursor: Session, workflow_id: str) -> bool:
+    """Whether no version of the same workflow is newer."""
+    row = cursor.one(
+        "select not exists (select from orchestrator.workflows n, orchestrator.workflows w"
+        " where w.id = %s and n.namespace = w.namespace and n.name = w.name"
+        " and n.version_key > w.version_key)",
+        (workflow_id,),
+    )
+    return bool(row and row[0])
+
+
+def running(cursor: Session, instances: Collection[str]) -> set[str]:
+    """Those of the instances that are open, or being compensated.
+
+    To be asked once their schedules are locked: only then nobody else starts another.
+    """
+    if not instances:
+        return set()
+    rows = cursor.all(
+        f"select i.id::text from orchestrator.instances i where i.id = any(%(ids)s::uuid[])"
+        f" and {_RUNS}",
+        {"ids": list(instances), "open": _OPEN},
+    )
+    return {row[0] for row in rows}
+
+
+def ends(cursor: Session, instances: Collection[str]) -> dict[str, datetime]:
+    """When the instances ended; those that are gone, or have not ended, are left out."""
+    rows = cursor.all(
+        "select i.id::text, i.ended_at from orchestrator.instances i"
+        " where i.id = any(%s::uuid[]) and i.ended_at is not null",
+        (list(instances),),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def put(cursor: Session, row: ScheduleRow) -> None:
+    """Add a schedule."""
+    cursor.all(
+        "insert into orchestrator.schedules (id, namespace, workflow, kind, state, workflow_id,"
+        " version, timing, policy, anchor, next_due, next_at, last_instance, waiting, heard_from)"
+        f" values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {LAST})",
+        tuple(getattr(row, name) for name in _NAMES[:-2]),
+    )
+
+
+def mark(cursor: Session, id: str) -> None:
+    """Let a schedule that is active again hear the events from now on only."""
+    cursor.all(f"update orchestrator.schedules set heard_from = {LAST} where id = %s", (id,))
+
+
+def save(cursor: Session, rows: Sequence[ScheduleRow]) -> None:
+    """Write what may change of schedules that the caller has locked, in one statement."""
+    if not rows:
+        return
+    changing = ("id", "state", "workflow_id", "version", "timing", "policy", "anchor",
+                "next_due", "next_at", "last_instance", "waiting")  # fmt: skip
+    cursor.all(
+        "update orchestrator.schedules s set state = n.state, workflow_id = n.workflow_id,"
+        " version = n.version, timing = n.timing, policy = n.policy, anchor = n.anchor,"
+        " next_due = n.next_due, next_at = n.next_at, last_instance = n.last_instance,"
+        " waiting = n.waiting from unnest(%s::uuid[], %s::text[], %s::uuid[], %s::text[],"
+        " %s::json[], %s::json[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],"
+        " %s::uuid[], %s::boolean[]) as n(id, state, workflow_id, version, timing, policy,"
+        " anchor, next_due, next_at, last_instance, waiting) where s.id = n.id",
+        tuple([getattr(row, name) for row in rows] for name in changing),
+    )
+
+
+def postpone(reader: Session, id: str, seconds: float) -> None:
+    """Let a schedule that cannot fire stand back for a while, so that the others go on."""
+    reader.all(
+        "update orchestrator.schedules set next_at = clock_timestamp() + %s * interval '1 s'"
+        " where id = %s and next_at is not null",
+        (seconds, id),
+    )
+
+
+def shortest_wait(reader: Session) -> float | None:
+    """The shortest `after`, in s, of the schedules that wait for an instance's end (1 for one
+    that starts at the end); None: none waits."""
+    row = reader.one(
+        "select min(coalesce((timing ->> 'after')::float8, 1)) from orchestrator.schedules"
+        " where waiting and state = 'active'"
+    )
+    return row[0] if row else None
+
+
+def get(reader: Session, id: str, scope: Scope) -> ScheduleRow | None:
+    """A schedule, unless it is in a namespace that the scope leaves out."""
+    row = reader.one(f"select {_COLUMNS} from orchestrator.schedules s where s.id = %s", (id,))
+    found = ScheduleRow(*row) if row else None
+    return found if found and scope.has(found.namespace) else None
+
+
+def listed(
+    reader: Session,
+    scope: Scope,
+    *,
+    namespace: str | None = None,
+    workflow: str | None = None,
+    states: Sequence[str] = (),
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """Schedules by namespace, workflow and kind; rows are ``(those three, *ScheduleRow)``."""
+    return page(
+        reader,
+        f"select s.namespace, s.workflow, s.kind, {_COLUMNS} from orchestrator.schedules s",
+        [
+            scope.condition("namespace"),
+            ("namespace = %(namespace)s", {"namespace": namespace}) if namespace else None,
+            ("workflow = %(workflow)s", {"workflow": workflow}) if workflow else None,
+            ("state = any(%(states)s)", {"states": list(states)}) if states else None,
+        ],
+        order=("namespace", "workflow", "kind"),
+        limit=limit,
+        after=after,
+    )
+
+
+def by_event(reader: Session, namespace: str) -> list[ScheduleRow]:
+    """The active schedules of a namespace that events make due."""
+    rows = reader.all(
+        f"select {_COLUMNS} from orchestrator.schedules s"
+        " where s.kind = 'on' and s.state = 'active' and s.namespace = %s order by s.id",
+        (namespace,),
+    )
+    return [ScheduleRow(*row) for row in rows]

@@ -1,0 +1,832 @@
+r"""Every table of the product, in the Postgres schema ``orchestrator``.
+
+Payloads are ``json``, never ``jsonb``, which reorders keys and refuses ``\u0000``. Hot
+tables carry no foreign keys (each would lock a parent's row at every insert); the audit
+checks them instead. Ids are UUIDs of version 7.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    DateTime,
+    Float,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    literal_column,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, UUID
+
+from orchestrator.message_names import SCHEMA
+
+metadata = MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s_ix",
+        "uq": "%(table_name)s_%(column_0_N_name)s_uq",
+        "pk": "%(table_name)s_pk",
+    },
+)
+
+Id = UUID(as_uuid=False)
+Time = DateTime(timezone=True)
+
+
+def _now() -> Column:  # type: ignore[type-arg]
+    return Column("created_at", Time, nullable=False, server_default=func.clock_timestamp())
+
+
+#: One row a workflow version; immutable once deployed.
+workflows = Table(
+    "workflows",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    #: Orders versions by semantic versioning when compared as bytes (COLLATE "C").
+    Column("version_key", Text(collation="C"), nullable=False),
+    #: SHA-256 of the document in canonical form: the same document again is no change.
+    Column("digest", Text, nullable=False),
+    Column("document", JSON, nullable=False),
+    #: What was sent, byte for byte, with its media type.
+    Column("source", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("warnings", JSON),
+    _now(),
+    UniqueConstraint("namespace", "name", "version"),
+)
+
+#: One row a run of a workflow version. `sequence` is the number of its newest history row
+#: and the version that optimistic saves compare.
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("workflow_id", Id, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("business_id", Text),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("compensation", Text, nullable=False, server_default="none"),
+    Column("run", Integer, nullable=False, server_default="1"),
+    Column("sequence", Integer, nullable=False, server_default="0"),
+    Column("counter", Integer, nullable=False, server_default="0"),
+    Column("open", Integer, nullable=False, server_default="0"),
+    Column("input", JSON),
+    Column("output", JSON),
+    Column("error", JSON),
+    Column("context", JSON),
+    Column("state", JSON),
+    Column("labels", JSONB),
+    Column("parent_instance", Id),
+    Column("parent_step", Integer),
+    #: Whose rules decide it: `core.engine.ENGINE` of the release that started it.
+    Column("engine", SmallInteger, nullable=False, server_default="1"),
+    _now(),
+    Column("started_at", Time),
+    Column("ended_at", Time),
+    #: It hears broadcast events with greater numbers (`events.number`); empty: any.
+    Column("heard_from", BigInteger),
+    Index(None, "namespace", "created_at", "id"),
+    #: Finds beginnings of a business_id too, whatever the database's collation.
+    Index(
+        "instances_business_id_uq",
+        "namespace",
+        "business_id",
+        unique=True,
+        postgresql_ops={"business_id": "text_pattern_ops"},
+        postgresql_where=text("business_id is not null"),
+    ),
+    Index("instances_status_ix", "namespace", "status", "created_at", "id"),
+    Index(
+        "instances_workflow_ix", "namespace", "workflow", "version", "status", "created_at", "id"
+    ),
+    Index(
+        "instances_started_ix",
+        "namespace",
+        "status",
+        "started_at",
+        "id",
+        postgresql_where=text("started_at is not null"),
+    ),
+    #: Those that started long after their creation: the others are found where that is.
+    Index(
+        "instances_late_ix",
+        "namespace",
+        "created_at",
+        "id",
+        postgresql_where=text("started_at - created_at > interval '1 minute'"),
+    ),
+    Index(
+        "instances_compensation_ix",
+        "namespace",
+        "compensation",
+        "created_at",
+        "id",
+        postgresql_where=text("compensation <> 'none'"),
+    ),
+    Index(
+        "instances_labels_ix",
+        "labels",
+        postgresql_using="gin",
+        postgresql_ops={"labels": "jsonb_path_ops"},
+        postgresql_with={"gin_pending_list_limit": "512"},
+        postgresql_where=text("labels is not null"),
+    ),
+    #: Not a partial one: the planner takes no statistics of an expression from those.
+    Index(
+        "instances_input_ix",
+        literal_column("orchestrator.searchable(input)").label("searchable"),
+        postgresql_using="gin",
+        postgresql_ops={"searchable": "jsonb_path_ops"},
+        postgresql_with={"gin_pending_list_limit": "512"},
+    ),
+    Index(
+        "instances_parent_ix",
+        "parent_instance",
+        postgresql_where=text("parent_instance is not null"),
+    ),
+    #: Who has not ended, and who is being undone: for the gauges, whatever has ended.
+    Index(
+        "instances_open_ix",
+        "namespace",
+        "workflow",
+        "status",
+        postgresql_where=text("status in ('pending', 'running', 'waiting', 'suspended')"),
+    ),
+    Index(
+        "instances_compensating_ix",
+        "namespace",
+        "workflow",
+        postgresql_where=text("compensation = 'running'"),
+    ),
+    postgresql_with={"fillfactor": "70"},
+)
+
+#: The execution tree: one row an execution of a task (see ``core.values.Step``).
+steps = Table(
+    "steps",
+    metadata,
+    Column("instance_id", Id, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("parent", Integer, nullable=False),
+    Column("open", Integer, nullable=False, server_default="0"),
+    Column("index", Integer),
+    Column("done", Integer),
+    Column("undoes", Integer),
+    Column("unknown", Boolean, nullable=False, server_default=text("false")),
+    Column("ref", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("undo", Text),
+    Column("started_at", Time),
+    Column("ended_at", Time),
+    Column("input", JSON),
+    Column("raw_input", JSON),
+    Column("output", JSON),
+    Column("state", JSON),
+    Column("scope", JSON),
+    Column("call", JSON),
+    Column("error", JSON),
+    #: When it completed, in the order of completions, if it can be undone. The index is on this
+    #: and not on `done`, so that the end of any other step changes its row in place.
+    Column(
+        "undoable",
+        Integer,
+        Computed("case when undo is not null then done end", persisted=True),
+    ),
+    Index(
+        "steps_undoable_ix",
+        "instance_id",
+        "undoable",
+        postgresql_where=text("undoable is not null"),
+    ),
+    postgresql_with={"fillfactor": "80"},
+)
+
+#: One row a handing-off of a step to a worker. `id` is the Celery task id and the fence.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("instance_id", Id, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("starts", Integer, nullable=False),
+    Column("priority", SmallInteger),
+    Column("state", Text, nullable=False, server_default="ready"),
+    Column("withdrawn", Boolean, nullable=False, server_default=text("false")),
+    Column("task", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("time_limit", Float),
+    _now(),
+    Column("published_at", Time),
+    Column("publishings", SmallInteger, nullable=False, server_default="0"),
+    #: When a worker that can't run it threw its message away; null once it is published again.
+    Column("refused_at", Time),
+    Column("claimed_at", Time),
+    Column("ended_at", Time),
+    #: Who claimed it: the worker's incarnation, the process in it, and the claim's nonce.
+    Column("worker", Id),
+    Column("process", Integer),
+    Column("token", Text),
+    Column("progress", JSON),
+    Column("error", JSON),
+    Column("traceback", Text),
+    Index(None, "instance_id", "step"),
+    #: The ready attempts of one instance: to take a sibling, to publish the next portion.
+    Index(
+        "attempts_ready_ix",
+        "instance_id",
+        "id",
+        postgresql_where=text("state = 'ready'"),
+    ),
+    #: Those of them that stand at the broker: to know whether they are many.
+    Index(
+        "attempts_published_ix",
+        "instance_id",
+        postgresql_where=text("state = 'ready' and published_at is not null"),
+    ),
+    #: The ready attempts that have waited longest: to publish them again.
+    Index(
+        "attempts_waiting_ix",
+        text("published_at nulls first"),
+        postgresql_where=text("state = 'ready'"),
+    ),
+    #: Those whose message is known to be gone: to hand them on to a worker that can run them.
+    Index(
+        "attempts_refused_ix",
+        "refused_at",
+        postgresql_where=text("state = 'ready' and refused_at is not null"),
+    ),
+    #: What was claimed lately, at next to no cost for each claim.
+    Index("attempts_claimed_at_ix", "claimed_at", postgresql_using="brin"),
+    Index(
+        "attempts_claimed_ix",
+        "worker",
+        "process",
+        postgresql_where=text("state = 'claimed'"),
+    ),
+    postgresql_with={"fillfactor": "80"},
+)
+
+#: The inbox: durable rows that tell an instance something, gone once a transition took them.
+stimuli = Table(
+    "stimuli",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("instance_id", Id, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("step", Integer),
+    #: The attempt that a result or a loss is about.
+    Column("attempt", Id),
+    Column("data", JSON),
+    #: Set where the same stimulus may be brought twice.
+    Column("key", Text),
+    _now(),
+    Column("hinted_at", Time),
+    #: It can't be brought: what waits behind it goes first.
+    Column("set_aside", Boolean, nullable=False, server_default=text("false")),
+    Index(None, "instance_id", "id"),
+    Index(
+        "stimuli_key_uq",
+        "instance_id",
+        "key",
+        unique=True,
+        postgresql_where=text("key is not null"),
+    ),
+)
+
+timers = Table(
+    "timers",
+    metadata,
+    Column("instance_id", Id, primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),
+    Column("due_at", Time, nullable=False),
+    _now(),
+    Index(None, "due_at"),
+)
+
+listeners = Table(
+    "listeners",
+    metadata,
+    Column("instance_id", Id, primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("namespace", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("filters", JSON, nullable=False),
+    Column("until", JSON),
+    Column("read", Text, nullable=False, server_default="data"),
+    Column("correlation", JSON),
+    Column("variables", JSON),
+    _now(),
+    #: How often somebody was asked to look for events that came before it, and how far they
+    #: have come with that.
+    Column("asks", Integer, nullable=False, server_default="1"),
+    Column("looks", Integer, nullable=False, server_default="0"),
+    #: The places of its filters that have been offered an event, where each takes one.
+    Column("offered", ARRAY(SmallInteger), nullable=False, server_default=text("'{}'")),
+    #: Whether it has been offered all that it will take.
+    Column("full", Boolean, nullable=False, server_default=text("false")),
+    #: It hears those with greater numbers, and of the ones before it those of `look_back` seconds
+    #: (empty: a setting), of what its instance may hear.
+    Column("heard_from", BigInteger),
+    Column("look_back", Float),
+    Index("listeners_list_ix", "namespace", "created_at", "instance_id", "step"),
+    Index(
+        "listeners_asked_ix",
+        "namespace",
+        "instance_id",
+        postgresql_where=text("asks > looks"),
+    ),
+)
+
+#: The filters of listeners, each once however many listeners have it. `type` is set where a
+#: filter takes events of one type only; `lifecycle`: it asks for lifecycle events.
+event_filters = Table(
+    "event_filters",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("type", Text),
+    Column("lifecycle", Boolean, nullable=False),
+    Column("filter", JSON, nullable=False),
+    _now(),
+    Index(None, "namespace", "type"),
+)
+
+#: Where an event finds listeners: by the filter, and by the values of its correlations once
+#: they are bound (`key`, a digest; empty where there are none, or not all bound).
+listener_keys = Table(
+    "listener_keys",
+    metadata,
+    Column("instance_id", Id, primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    #: Whether it is a filter of the listener's `until`, and which of them.
+    Column("until", Boolean, primary_key=True),
+    Column("place", SmallInteger, primary_key=True, autoincrement=False),
+    Column("filter_id", Id, nullable=False),
+    Column("key", Text, nullable=False, server_default=""),
+    Index(None, "filter_id", "key"),
+)
+
+#: Which listener has been offered which event, once each; step 0: the event started the
+#: instance. A refused offer changed nothing: the event is free for others.
+matches = Table(
+    "matches",
+    metadata,
+    Column("event", BigInteger, primary_key=True, autoincrement=False),
+    Column("instance_id", Id, primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("refused", Boolean, nullable=False, server_default=text("false")),
+    _now(),
+    Index("matches_refused_ix", "instance_id", "event", postgresql_where=text("refused")),
+)
+
+#: The append-only story of an instance: one row a transition.
+history = Table(
+    "history",
+    metadata,
+    Column("instance_id", Id, primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("at", Time, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("stimulus", JSON, nullable=False),
+    Column("facts", JSON, nullable=False),
+    #: Its position in the feeds across instances, of one sequence with those of `events`.
+    Column("tx", BigInteger, server_default=text("nextval('orchestrator.positions')")),
+    Index(
+        None,
+        "tx",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": "16", "autosummarize": "on"},
+    ),
+)
+
+#: CloudEvents, in and out.
+events = Table(
+    "events",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("event", JSON, nullable=False),
+    #: The instance that emitted it, or that it tells of.
+    Column("instance_id", Id),
+    _now(),
+    #: The order of receipt, in which events are matched.
+    Column("number", BigInteger, Identity(always=True), nullable=False, unique=True),
+    #: The instance whose mailbox it lies in, and whether a listener has been offered it.
+    Column("target", Id),
+    Column("taken", Boolean, nullable=False, server_default=text("false")),
+    #: Empty until it has been given to all who waited for it; `tries` counts failed attempts.
+    Column("matched_at", Time),
+    Column("tries", SmallInteger, nullable=False, server_default="0"),
+    #: As in `history`.
+    Column("tx", BigInteger, server_default=text("nextval('orchestrator.positions')")),
+    UniqueConstraint("namespace", "source", "event_id"),
+    Index(None, "namespace", "created_at", "number"),
+    Index("events_list_ix", "namespace", "number"),
+    Index("events_type_ix", "namespace", "type", "number"),
+    Index("events_target_ix", "target", "number", postgresql_where=text("target is not null")),
+    Index(
+        "events_unmatched_ix", "namespace", "number", postgresql_where=text("matched_at is null")
+    ),
+    Index(
+        "events_mailbox_ix",
+        "target",
+        "number",
+        postgresql_where=text("target is not null and not taken"),
+    ),
+    Index(
+        None,
+        "tx",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": "16", "autosummarize": "on"},
+    ),
+)
+
+#: Events that an event-driven schedule has gathered and that do not suffice yet. `key` is the
+#: digest of their correlation; `state` is the gathering's own.
+event_groups = Table(
+    "event_groups",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("schedule_id", Id, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("members", ARRAY(BigInteger), nullable=False),
+    Column("state", JSON, nullable=False),
+    _now(),
+    Index(None, "schedule_id", "key", "id"),
+)
+
+#: Who wants to be told of events: a webhook, or a workflow that they start.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("description", Text),
+    Column("filter", JSON, nullable=False),
+    #: As in `event_filters`.
+    Column("type", Text),
+    Column("lifecycle", Boolean, nullable=False),
+    Column("target", JSON, nullable=False),
+    Column("secret", Text),
+    #: active, paused or disabled; and why it was disabled.
+    Column("state", Text, nullable=False, server_default="active"),
+    Column("reason", Text),
+    #: Failed sendings in a row, and since when.
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("failing_since", Time),
+    _now(),
+    Column("changed_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    #: Events with greater numbers count; empty: any.
+    Column("heard_from", BigInteger),
+    Index(None, "namespace", "created_at", "id"),
+)
+
+#: One event on its way to one subscriber. Those of one instance go in the order of events.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("subscription_id", Id, nullable=False),
+    Column("event", BigInteger, nullable=False),
+    #: The instance among whose events the order is kept.
+    Column("ordering", Id),
+    #: pending, delivered or failed.
+    Column("state", Text, nullable=False, server_default="pending"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    #: When to send it (next), and until when to go on trying. While it is being sent, the
+    #: sender's time to say how it went.
+    Column("next_at", Time, server_default=func.clock_timestamp()),
+    Column("until", Time, nullable=False),
+    Column("status", SmallInteger),
+    Column("error", Text),
+    #: The instance that was started.
+    Column("instance_id", Id),
+    _now(),
+    Column("ended_at", Time),
+    UniqueConstraint("subscription_id", "event"),
+    Index(None, "subscription_id", "created_at", "id"),
+    Index("deliveries_state_ix", "subscription_id", "state", "created_at", "id"),
+    Index("deliveries_due_ix", "next_at", postgresql_where=text("state = 'pending'")),
+    Index(
+        "deliveries_order_ix",
+        "subscription_id",
+        "ordering",
+        "event",
+        postgresql_where=text("state = 'pending' and ordering is not null"),
+    ),
+)
+
+#: How far readers of the history of all instances have come: every position before `tx`
+#: has been read; the one of `later_at` is what `tx` may move to.
+feeds = Table(
+    "feeds",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("tx", BigInteger, nullable=False),
+    Column("at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("later_tx", BigInteger, nullable=False),
+    Column("later_at", Time, nullable=False, server_default=func.clock_timestamp()),
+)
+
+#: Stretches of the items of a long `for` (see ``core.values.Chunk``).
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("instance_id", Id, primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("items", JSON, nullable=False),
+)
+
+#: Work that gave up and waits for a person.
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("instance_id", Id, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("error", JSON),
+    _now(),
+    Column("resolved_at", Time),
+    Column("resolution", JSON),
+    Index("dead_letters_list_ix", "namespace", "created_at", "id"),
+    Index(
+        "dead_letters_open_ix",
+        "namespace",
+        "created_at",
+        "id",
+        postgresql_where=text("resolved_at is null"),
+    ),
+    Index("dead_letters_instance_ix", "instance_id", "step"),
+)
+
+#: Answers already given to keyed requests.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("headers", JSON),
+    Column("body", JSON),
+    _now(),
+    Index(None, "created_at"),
+)
+
+#: One row a worker's incarnation. Its heartbeat counts `beat` up and says what is in hand.
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("pool", Text, nullable=False),
+    Column("concurrency", Integer, nullable=False),
+    Column("queues", ARRAY(Text), nullable=False),
+    Column("tasks", ARRAY(Text), nullable=False),
+    #: What `celery -A` was given; null: started by `orchestrator worker`.
+    Column("app", Text),
+    #: The broker's URL without user, password and query.
+    Column("broker", Text),
+    #: Its wall clock minus the clock of Postgres at its last heartbeat, in seconds.
+    Column("clock_offset", Float),
+    Column("beat", BigInteger, nullable=False, server_default="0"),
+    Column("held", ARRAY(Id), nullable=False, server_default=text("'{}'")),
+    Column("free", Integer, nullable=False, server_default="0"),
+    Column("received_at", Time),
+    Column("stopping", Boolean, nullable=False, server_default=text("false")),
+    #: What it has counted since its start: claims, refusals, ends ...
+    Column("counts", JSON, nullable=False, server_default=text("'{}'")),
+    Column("started_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("seen_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("stopped_at", Time),
+    postgresql_with={"fillfactor": "50"},
+)
+
+#: One row a running API or beat process, removed at its orderly end.
+processes = Table(
+    "processes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    #: ``api`` or ``beat``.
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    #: The broker's URL without user, password and query.
+    Column("broker", Text),
+    #: Its wall clock minus the clock of Postgres when it was last seen, in seconds.
+    Column("clock_offset", Float),
+    Column("started_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("seen_at", Time, nullable=False, server_default=func.clock_timestamp()),
+)
+
+#: API keys: ``prefix.secret``, of which only a SHA-256 is kept.
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("prefix", Text, nullable=False, unique=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("namespaces", ARRAY(Text), nullable=False),
+    _now(),
+    Column("expires_at", Time),
+    Column("revoked_at", Time),
+)
+
+#: Secrets of workflows, sealed (see ``orchestrator/secrets/encryption.py``).
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("sealed", Text, nullable=False),
+    _now(),
+    Column("changed_at", Time, nullable=False, server_default=func.clock_timestamp()),
+)
+
+#: One command to many instances, or about many dead letters, worked off in batches.
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    #: Whose instances it may reach; empty: all.
+    Column("namespaces", ARRAY(Text)),
+    Column("action", Text, nullable=False),
+    #: As it was asked for, and as it is used.
+    Column("filter", JSON, nullable=False),
+    Column("chosen", JSON, nullable=False),
+    Column("reason", Text),
+    Column("actor", Text, nullable=False),
+    Column("address", Text),
+    #: pending, running, completed, stopped or failed.
+    Column("state", Text, nullable=False, server_default="pending"),
+    #: How many it was to reach when it was asked for, and how many it has reached.
+    Column("matches", Integer, nullable=False),
+    Column("done", Integer, nullable=False, server_default="0"),
+    #: Behind which it goes on.
+    Column("place", JSON),
+    Column("error", Text),
+    _now(),
+    Column("started_at", Time),
+    Column("ended_at", Time),
+    Index("operations_created_at_ix", "created_at", "id"),
+    Index(
+        "operations_open_ix",
+        "created_at",
+        postgresql_where=text("state in ('pending', 'running')"),
+    ),
+)
+
+#: Who changed what, and why.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("namespace", Text),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text),
+    Column("reason", Text),
+    Column("details", JSON),
+    Column("address", Text),
+    Index("audit_list_ix", "namespace", "id"),
+    Index("audit_target_ix", "target", "id", postgresql_where=text("target is not null")),
+    Index("audit_action_ix", "action", "id"),
+)
+
+#: A workflow's recurring start: one row a kind of schedule that its newest version has. It
+#: outlives the versions, so that its ledger goes on and a pause holds.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    #: active, paused or stopped (no version has it any more).
+    Column("state", Text, nullable=False, server_default="active"),
+    Column("workflow_id", Id, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("timing", JSON, nullable=False),
+    Column("policy", JSON, nullable=False),
+    #: From when `every` counts.
+    Column("anchor", Time, nullable=False),
+    #: The first due time not yet handled, and when it is to fire: its jitter added.
+    Column("next_due", Time),
+    Column("next_at", Time),
+    #: The instance that it started last, and whether something waits for its end.
+    Column("last_instance", Id),
+    Column("waiting", Boolean, nullable=False, server_default=text("false")),
+    _now(),
+    #: Events with greater numbers count; empty: any.
+    Column("heard_from", BigInteger),
+    UniqueConstraint("namespace", "workflow", "kind"),
+    Index(
+        "schedules_next_at_ix",
+        "next_at",
+        postgresql_where=text("state = 'active' and next_at is not null"),
+    ),
+    Index("schedules_waiting_ix", "id", postgresql_where=text("waiting")),
+    Index(
+        "schedules_on_ix",
+        "namespace",
+        postgresql_where=text("kind = 'on' and state = 'active'"),
+    ),
+    postgresql_with={"fillfactor": "70"},
+)
+
+#: The ledger: what became of each due time of a schedule. Its key is what makes a due time
+#: fire once, whoever sees it.
+firings = Table(
+    "firings",
+    metadata,
+    Column("schedule_id", Id, primary_key=True),
+    Column("due", Time, primary_key=True),
+    #: schedule, manual, backfill or event.
+    Column("reason", Text, nullable=False),
+    #: started, queued or skipped; and why it is not started.
+    Column("outcome", Text, nullable=False),
+    Column("why", Text),
+    #: The first of the missed due times that this one stands for.
+    Column("since", Time),
+    Column("planned_at", Time, nullable=False),
+    Column("fired_at", Time),
+    Column("instance_id", Id),
+    Column("version", Text, nullable=False),
+    #: Set where the same cause may come twice, as an event may.
+    Column("key", Text),
+    #: The instance's input, kept for as long as the firing is queued.
+    Column("input", JSON),
+    _now(),
+    #: The greatest number of the events that are its cause: the mark of its instance.
+    Column("heard_from", BigInteger),
+    Index(
+        "firings_key_uq",
+        "schedule_id",
+        "key",
+        unique=True,
+        postgresql_where=text("key is not null"),
+    ),
+    Index(
+        "firings_queued_ix",
+        "schedule_id",
+        "due",
+        postgresql_where=text("outcome = 'queued'"),
+    ),
+    Index(None, "created_at"),
+)
+
+#: The periodic entries of users' own apps (`beat_schedule`): what all beats agree on.
+beat_entries = Table(
+    "beat_entries",
+    metadata,
+    Column("app", Text, primary_key=True),
+    Column("entry", Text, primary_key=True),
+    #: The due time, or the beginning, that the next due time follows from.
+    Column("last_due", Time, nullable=False),
+    Column("seen_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    postgresql_with={"fillfactor": "70"},
+)
+
+#: One row a due time of a periodic entry; `sent_at` is empty until its message is out.
+beat_firings = Table(
+    "beat_firings",
+    metadata,
+    Column("app", Text, primary_key=True),
+    Column("entry", Text, primary_key=True),
+    Column("due", Time, primary_key=True),
+    _now(),
+    #: When somebody last set out to send it.
+    Column("tried_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("sent_at", Time),
+    Index("beat_firings_unsent_ix", "tried_at", postgresql_where=text("sent_at is null")),
+    Index(None, "created_at"),
+)

@@ -1,0 +1,1 @@
+"""Reads and saves what one transition needs."""

@@ -1,0 +1,64 @@
+"""The commonest transition of a fork: a branch's call completes while others are open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.model import Json, Step
+from orchestrator.database.transitions.fast_paths.shared_conditions import (
+    completes,
+    completion_parameters,
+    history_parameters,
+    instance_unchanged,
+    status_unchanged,
+    step_unchanged,
+    succeeds,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.database.transitions.save_request import SaveRequest
+
+_STATEMENT = f"select orchestrator.save_branch({','.join(['%s'] * 16)})"
+
+
+def applies(saving: SaveRequest) -> bool:
+    """Whether the transition does what `orchestrator.save_branch` sets, and nothing else."""
+    changes, steps = saving.transition, saving.slice.steps
+    return (
+        saving.fence is not None
+        and saving.stimulus.id is None
+        and len(changes.changed) == 2
+        and len(changes.ended) == 1
+        and not (changes.created or changes.attempts)
+        and status_unchanged(saving.instance_before, changes.instance)
+        and instance_unchanged(saving.instance_before, changes.instance)
+        and succeeds(changes.ended[0], saving.fence)
+        and completes(steps.get(changes.changed[0].id), changes.changed[0])
+        and _counts(steps.get(changes.changed[1].id), changes.changed[1])
+        and changes.changed[0].ended_at == saving.stimulus.at
+    )
+
+
+def _counts(before: Step | None, after: Step) -> bool:
+    """Whether nothing of a step changes but how many of its children are open."""
+    return (
+        before is not None
+        and after.status is before.status
+        and after.done == before.done
+        and after.undo == before.undo
+        and after.ended_at == before.ended_at
+        and after.output is before.output
+        and step_unchanged(before, after)
+    )
+
+
+def statement(saving: SaveRequest, told: Json, facts: Json) -> tuple[str, list[Any]]:
+    """The statement and its parameters, for a transition that `fits`."""
+    fork = saving.transition.changed[1]
+    return _STATEMENT, [
+        *history_parameters(saving, told, facts),
+        saving.transition.instance.open,
+        *completion_parameters(saving),
+        fork.id,
+        fork.open,
+    ]

@@ -1,0 +1,122 @@
+"""What the commonest transitions have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.model import Attempt, AttemptEnd, AttemptState, Instance, Json, Status, Step
+from orchestrator.database.connection.json_parameters import to_json
+from orchestrator.json_codec import dumps
+
+if TYPE_CHECKING:
+    from orchestrator.database.transitions.save_request import Fence, SaveRequest
+
+
+def instance_unchanged(before: Instance, after: Instance) -> bool:
+    """Whether the instance keeps what none of these transitions changes."""
+    return (
+        after.compensation is before.compensation
+        and after.run == before.run
+        and after.context is before.context
+        and after.error is before.error
+        and after.state is before.state
+    )
+
+
+def status_unchanged(before: Instance, after: Instance) -> bool:
+    """Whether the instance neither starts nor ends nor changes its status."""
+    return (
+        after.status is before.status
+        and after.started_at == before.started_at
+        and after.ended_at == before.ended_at
+        and after.output is before.output
+    )
+
+
+def succeeds(ended: AttemptEnd, fence: Fence) -> bool:
+    """Whether the saver's own attempt ends, with nothing but its success."""
+    return (
+        ended.attempt == fence.attempt
+        and ended.state is AttemptState.SUCCEEDED
+        and ended.error is None
+        and not ended.traceback
+    )
+
+
+def step_unchanged(before: Step, after: Step) -> bool:
+    """Whether a step keeps what none of these transitions changes."""
+    return (
+        after.unknown == before.unknown
+        and after.state is before.state
+        and after.scope is before.scope
+        and after.call is before.call
+        and after.error is before.error
+    )
+
+
+def completes(before: Step | None, after: Step) -> bool:
+    """Whether a step completes, and nothing else of it changes."""
+    return (
+        before is not None
+        and after.status is Status.COMPLETED
+        and after.open == before.open
+        and step_unchanged(before, after)
+    )
+
+
+def starts(step: Step, attempt: Attempt) -> bool:
+    """Whether a call starts, by its first attempt."""
+    return (
+        step.kind == "call"
+        and step.status is Status.RUNNING
+        and attempt.step == step.id
+        and attempt.number == attempt.starts == 1
+        and not (step.open or step.unknown)
+        and all(value is None for value in (step.done, step.undoes, step.ended_at))
+        and all(value is None for value in (step.output, step.state, step.scope, step.error))
+    )
+
+
+def history_parameters(saving: SaveRequest, told: Json, facts: Json) -> list[Any]:
+    """The parameters with which each of the functions begins."""
+    return [
+        saving.instance_before.id,
+        saving.instance_before.sequence,
+        saving.stimulus.at,
+        saving.stimulus.seed,
+        dumps(told),
+        dumps(facts),
+        saving.transition.instance.counter,
+    ]
+
+
+def completion_parameters(saving: SaveRequest) -> list[Any]:
+    """The parameters of the attempt that ends, and of the step that completes with it."""
+    done, fence = saving.transition.changed[0], saving.fence
+    assert fence is not None  # noqa: S101  `fits` says so
+    return [fence.attempt, fence.token, done.id, done.done, done.undo, to_json(done.output)]
+
+
+def start_parameters(saving: SaveRequest) -> list[Any]:
+    """The parameters of the step that starts, and of its attempt."""
+    (step,), (attempt,), taken = (
+        saving.transition.created,
+        saving.transition.attempts,
+        saving.local_claim,
+    )
+    return [
+        step.id,
+        step.parent,
+        step.index,
+        step.ref,
+        step.undo,
+        to_json(step.input),
+        to_json(step.raw_input),
+        to_json(step.call),
+        attempt.id,
+        attempt.task,
+        attempt.queue or saving.queue_of(attempt),
+        attempt.priority,
+        attempt.time_limit,
+        *((taken.worker, taken.process, taken.token) if taken else (None, None, None)),
+    ]

@@ -1,0 +1,61 @@
+"""What history keeps of a transition: its stimulus, what else it rested on, and its facts."""
+
+from __future__ import annotations
+
+from orchestrator.core.model import (
+    Attempt,
+    AttemptEnd,
+    AttemptState,
+    Json,
+    Slice,
+    Stimulus,
+    Transition,
+)
+
+
+def stimulus_record(stimulus: Stimulus, slice: Slice) -> dict[str, Json]:
+    """The stimulus as history keeps it, with what else the decision rested on that does not
+    follow from earlier rows: enough to replay the transition (invariant I12).
+
+    ``claimed`` are the attempts that workers had in hand when open steps were stopped or
+    paused; ``workflows`` the versions found for sub-workflows; ``items`` how many items of the
+    agenda the transition was to work off, where that was bounded.
+    """
+    told: dict[str, Json] = {"kind": stimulus.kind.value}
+    if stimulus.step is not None:
+        told["step"] = stimulus.step
+    if stimulus.data:
+        told["data"] = dict(stimulus.data)
+    if stimulus.items is not None:
+        told["items"] = stimulus.items
+    if stimulus.ended:
+        told.update(ended_to_json(stimulus.ended))
+    for need, answer in slice.loaded.items():
+        if need.what == "open":
+            told["claimed"] = [one.id for _, one in answer if _is_claimed(one)]
+        elif need.what == "workflow":
+            told.setdefault("workflows", {})["/".join(need.args)] = answer
+    return told
+
+
+def _is_claimed(attempt: Attempt | None) -> bool:
+    return attempt is not None and attempt.state is AttemptState.CLAIMED
+
+
+def ended_to_json(ended: AttemptEnd) -> dict[str, Json]:
+    """How an attempt ended, without what is not set; the traceback stays with the attempt."""
+    told: dict[str, Json] = {"attempt": ended.attempt, "state": ended.state.value}
+    for name in ("output", "error", "retry_in", "arguments"):
+        if (value := getattr(ended, name)) is not None:
+            told[name] = value
+    if ended.unknown:
+        told["unknown"] = True
+    return told
+
+
+def fact_records(transition: Transition) -> list[Json]:
+    """The facts of a transition: ``[type, step, data?]`` each."""
+    return [
+        [fact.type, fact.step, fact.data] if fact.data is not None else [fact.type, fact.step]
+        for fact in transition.facts
+    ]

@@ -1,0 +1,97 @@
+"""Rows of Postgres (as the functions return them, in JSON) to the core's values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from orchestrator.core.model import (
+    Attempt,
+    AttemptEnd,
+    AttemptState,
+    Compensation,
+    Instance,
+    Status,
+    Step,
+    Stimulus,
+    StimulusKind,
+)
+
+Row = Mapping[str, Any]
+
+_STATUSES = {status.value: status for status in Status}
+_COMPENSATIONS = {state.value: state for state in Compensation}
+_ATTEMPT_STATES = {state.value: state for state in AttemptState}
+_TIMES = ("created_at", "started_at", "ended_at")
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+_INSTANCE, _STEP, _ATTEMPT = _names(Instance), _names(Step), _names(Attempt)
+
+
+def _time(value: str | datetime | None) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def to_instance(row: Row) -> Instance:
+    """A row of ``instances``; columns that the core has no use for are left out."""
+    values = {name: row[name] for name in _INSTANCE}
+    values.update({name: _time(row[name]) for name in _TIMES})
+    values["status"] = _STATUSES[row["status"]]
+    values["compensation"] = _COMPENSATIONS[row["compensation"]]
+    return Instance(**values)
+
+
+def to_step(row: Row) -> Step:
+    """A row of ``steps``."""
+    values = {name: row[name] for name in _STEP if name in row}
+    values["status"] = _STATUSES[row["status"]]
+    values["started_at"] = _time(row["started_at"])
+    values["ended_at"] = _time(row["ended_at"])
+    return Step(**values)
+
+
+def to_attempt(row: Row) -> Attempt:
+    """A row of ``attempts``."""
+    values = {name: row[name] for name in _ATTEMPT}
+    values["state"] = _ATTEMPT_STATES[row["state"]]
+    return Attempt(**values)
+
+
+def to_steps(rows: list[Row] | None) -> dict[int, Step]:
+    """Rows of ``steps``, by their numbers."""
+    return {row["id"]: to_step(row) for row in rows or ()}
+
+
+def to_stimulus(row: Row, at: datetime, seed: int) -> Stimulus:
+    """A row of ``stimuli``, given the time and the seed of the transition that takes it."""
+    kind, data = StimulusKind(row["kind"]), row["data"] or {}
+    result = kind is StimulusKind.RESULT
+    return Stimulus(
+        kind=kind,
+        at=at,
+        seed=seed,
+        step=row["step"],
+        data={} if result else data,
+        ended=to_ended(data) if result else None,
+        id=row["id"],
+    )
+
+
+def to_ended(data: Row) -> AttemptEnd:
+    """How an attempt ended, as the inbox keeps it."""
+    return AttemptEnd(
+        attempt=data["attempt"],
+        state=_ATTEMPT_STATES[data["state"]],
+        output=data.get("output"),
+        error=data.get("error"),
+        traceback=data.get("traceback"),
+        retry_in=data.get("retry_in"),
+        unknown=data.get("unknown", False),
+        arguments=data.get("arguments"),
+    )

@@ -1,0 +1,60 @@
+"""What is saved with one transition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.core.model import Attempt, Instance, Slice, Stimulus, Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The attempt that is being ended, and the token it was claimed with."""
+
+    attempt: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class LocalClaim:
+    """A new attempt that the saver runs itself, born claimed under `token`."""
+
+    attempt: str
+    worker: str
+    process: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiblingClaim:
+    """Another ready attempt, of this task and queue, that the saver claims with the save."""
+
+    task: str
+    queue: str
+    worker: str
+    process: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveRequest:
+    """A transition on its way into the database.
+
+    `slice` is what it was decided on: its instance's `sequence` is what the save compares.
+    `queue_of` names the queue of an attempt whose document named none. `sibling` is wished for
+    under the row lock only.
+    """
+
+    slice: Slice
+    stimulus: Stimulus
+    transition: Transition
+    queue_of: Callable[[Attempt], str]
+    fence: Fence | None = None
+    local_claim: LocalClaim | None = None
+    sibling: SiblingClaim | None = None
+
+    @property
+    def instance_before(self) -> Instance:
+        """The instance as it was read."""
+        return self.slice.instance

@@ -1,0 +1,139 @@
+"""The State Manager's `Store` (see there what each method promises), in Postgres."""
+
+# ruff: noqa: D102  (the protocol says it)
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from orchestrator.core.model import Json, Need, Slice, StimulusKind
+from orchestrator.database.connection.database import Database, Transaction
+from orchestrator.database.connection.session import Session
+from orchestrator.database.schedules.timer_announcer import TimerAnnouncer
+from orchestrator.database.transitions import inbox_queries, instance_slice_reader
+from orchestrator.database.transitions.instance_slice_reader import Snapshot
+from orchestrator.database.transitions.row_mapper import Row
+from orchestrator.database.transitions.save_request import SaveRequest
+from orchestrator.database.transitions.transition_writer import save
+from orchestrator.database.workers import unclaimed_attempts, worker_queries
+from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
+from orchestrator.secrets.sources import SecretSource
+
+
+class PostgresView:
+    """A `LockedView` on an open transaction."""
+
+    def __init__(self, reader: Session, secrets: SecretSource) -> None:
+        self.reader = reader
+        self.secrets = secrets
+
+    def load(self, slice: Slice, need: Need) -> Slice:
+        if need.what == "secrets":
+            known = self.secrets.several(slice.instance.namespace, need.args, self.reader)
+            return replace(slice, loaded={**slice.loaded, need: known})
+        return instance_slice_reader.load(self.reader, slice, need)
+
+    def save(self, saving: SaveRequest) -> Snapshot | None:
+        return save(self.reader, saving)
+
+    def delete_stimulus(self, stimulus: int) -> None:
+        inbox_queries.delete_stimulus(self.reader, stimulus)
+
+    def end_attempt(self, attempt: str, state: str) -> None:
+        unclaimed_attempts.end_attempt(self.reader, attempt, state)
+
+    def lock_slice(self, instance: str, step: int | None, attempt: str | None) -> Snapshot:
+        return instance_slice_reader.lock_slice(self.reader, instance, step, attempt)
+
+    def lock_inbox(self, instance: str) -> Snapshot | None:
+        return instance_slice_reader.lock_inbox(self.reader, instance)
+
+    def document(self, workflow: str) -> dict[str, Any] | None:
+        row = self.reader.one(
+            "select document from orchestrator.workflows where id = %s", (workflow,)
+        )
+        return row[0] if row else None
+
+
+class _Open:
+    """A transaction that stays open after what would end it."""
+
+    def __init__(self, transaction: Session) -> None:
+        self.all, self.one = transaction.all, transaction.one
+
+    def commit_with(self, sql: str, params: Any = (), then: str = "") -> list[tuple[Any, ...]]:
+        return self.all(f"{sql}; {then}", params)
+
+
+class PostgresDecidingView(PostgresView):
+    """A `DecidingView` on a transaction that its caller commits."""
+
+    def __init__(self, transaction: Session, secrets: SecretSource) -> None:
+        super().__init__(_Open(transaction), secrets)
+
+    def read_commands(self, instance: str, limit: int) -> tuple[Snapshot, list[Row]]:
+        return instance_slice_reader.read_commands(self.reader, instance, limit)
+
+
+class PostgresStore(PostgresView):
+    """The `Store` in Postgres."""
+
+    def __init__(self, database: Database, secrets: SecretSource) -> None:
+        super().__init__(database, secrets)
+        self.database = database
+        self.announcer = TimerAnnouncer(database)
+
+    def claim(
+        self, attempt: str, instance: str, task: str, worker: str, process: int, token: str
+    ) -> Snapshot | None:
+        return instance_slice_reader.claim(
+            self.database, attempt, instance, task, worker, process, token
+        )
+
+    def read_inbox(self, instance: str) -> Snapshot | None:
+        return instance_slice_reader.read_inbox(self.database, instance)
+
+    @contextmanager
+    def locking(self) -> Iterator[PostgresView]:
+        with self.database.transaction() as transaction:
+            yield PostgresView(transaction, self.secrets)
+
+    def deciding(self, transaction: Transaction) -> PostgresDecidingView:
+        """What decides commands sees of a transaction that has the row lock."""
+        return PostgresDecidingView(transaction, self.secrets)
+
+    def ended_under_token(self, attempt: str, token: str) -> bool:
+        return instance_slice_reader.ended_under_token(self.database, attempt, token)
+
+    def claimed_under_token(self, instance: str, token: str) -> Snapshot | None:
+        return instance_slice_reader.claimed_under_token(self.database, instance, token)
+
+    def put_stimulus(
+        self,
+        instance: str,
+        kind: StimulusKind,
+        *,
+        step: int | None = None,
+        attempt: str | None = None,
+        data: Json = None,
+        key: str | None = None,
+    ) -> None:
+        inbox_queries.put(
+            self.database, instance, kind, step=step, attempt=attempt, data=data, key=key
+        )
+
+    def defer_stimulus(self, stimulus: int) -> None:
+        inbox_queries.defer(self.database, stimulus)
+
+    def claimed_by(self, worker: str, process: int) -> list[tuple[str, str, int]]:
+        return worker_queries.of_process(self.database, worker, process)
+
+    def publishable(self, instance: str, queue: str, count: int) -> list[PublishableAttempt]:
+        return unclaimed_attempts.claim_next_wave(self.database, instance, queue, count)
+
+    def announce_timer(self, due: datetime, now: datetime) -> None:
+        self.announcer.timer_armed(due, now)

@@ -1,0 +1,87 @@
+"""Which processes are alive: workers by their heartbeat, APIs and beats by an announcement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator.database.connection.session import Session
+from orchestrator.database.workers.liveness_queries import LIVE
+from orchestrator.database.workers.worker_queries import OFFSET
+
+#: How often an API or a beat announces itself, in seconds.
+PERIOD = 10.0
+#: How long after its last announcement one counts as alive, in seconds: two may be lost.
+ALIVE = 3 * PERIOD
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """An API or a beat: `id` is new at every start, `kind` is ``api`` or ``beat``, `name` its
+    host, `broker` a URL without a password."""
+
+    id: str
+    kind: str
+    name: str
+    pid: int
+    broker: str | None
+
+
+def announce(reader: Session, process: Announced, clock: datetime) -> None:
+    """Record that the process is alive, and how far its wall `clock` is from that of Postgres."""
+    reader.all(
+        "insert into orchestrator.processes (id, kind, name, pid, broker, clock_offset)"
+        f" values (%s, %s, %s, %s, %s, {OFFSET}) on conflict (id) do update"
+        " set seen_at = clock_timestamp(), clock_offset = excluded.clock_offset",
+        (process.id, process.kind, process.name, process.pid, process.broker, clock),
+    )
+
+
+def withdraw(reader: Session, id: str) -> None:
+    """Remove the row of a process that ends in order."""
+    reader.all("delete from orchestrator.processes where id = %s", (id,))
+
+
+def forget(reader: Session, days: float = 1.0) -> None:
+    """Remove the rows of processes that were not seen for so long."""
+    reader.all(
+        "delete from orchestrator.processes where seen_at < clock_timestamp()"
+        " - %s * interval '1 day'",
+        (days,),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """A live process; `kind` is ``worker``, ``beat`` or ``api``. `clock_offset` in seconds,
+    positive where its clock is ahead of that of Postgres; None: it has not said."""
+
+    kind: str
+    name: str
+    app: str | None
+    broker: str | None
+    clock_offset: float | None
+    queues: Sequence[str]
+    tasks: Sequence[str]
+
+
+def living(reader: Session, lease: float) -> list[Living]:
+    """Every live process, workers first. `lease` in seconds."""
+    rows = reader.all(
+        "select 'worker', name, app, broker, clock_offset, queues, tasks"
+        f" from orchestrator.workers where {LIVE}"
+        " union all select kind, name, null, broker, clock_offset, '{}', '{}'"
+        " from orchestrator.processes"
+        " where seen_at > clock_timestamp() - %(alive)s * interval '1 s'"
+        " order by 1 desc, 2",
+        {"lease": lease, "alive": ALIVE},
+    )
+    return [Living(*row) for row in rows]
+
+
+def offset(reader: Session, clock: datetime) -> float:
+    """Seconds that a wall `clock` is ahead of the clock of Postgres."""
+    row = reader.one(f"select {OFFSET}::float8", (clock,))
+    assert row is not None  # noqa: S101  it has no table
+    return float(row[0])

@@ -1,0 +1,202 @@
+"""Deployed workflows: immutable versions, put in once, read often."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.core.model import OPEN_STATUSES, Json
+from orchestrator.database.connection.session import Session
+from orchestrator.database.keyset_pages import Page, Scope, page
+from orchestrator.database.workflows.version_order import version_key
+from orchestrator.json_codec import dumps
+
+
+@dataclass(frozen=True, slots=True)
+class NewWorkflow:
+    """A version to deploy. `digest` is that of the document in canonical form."""
+
+    id: str
+    namespace: str
+    name: str
+    version: str
+    digest: str
+    document: Json
+    source: str
+    media_type: str
+    warnings: Sequence[dict[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A deployed version; `document` and `warnings` as JSON text where they were asked for."""
+
+    id: str
+    namespace: str
+    name: str
+    version: str
+    digest: str
+    created_at: datetime
+    document: str | None = None
+    warnings: str | None = None
+
+
+_COLUMNS = "id::text, namespace, name, version, digest, created_at"
+_WHOLE = _COLUMNS + ", document::text, warnings::text"
+_ONE = "namespace = %s and name = %s and version = %s"
+
+
+def put(cursor: Session, new: NewWorkflow) -> bool:
+    """Add a version unless there is one of this name and number; whether it was added."""
+    row = cursor.one(
+        "insert into orchestrator.workflows (id, namespace, name, version, version_key, digest,"
+        " document, source, media_type, warnings) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " on conflict (namespace, name, version) do nothing returning 1",
+        (
+            new.id,
+            new.namespace,
+            new.name,
+            new.version,
+            version_key(new.version),
+            new.digest,
+            dumps(new.document),
+            new.source,
+            new.media_type,
+            dumps(list(new.warnings)),
+        ),
+    )
+    return row is not None
+
+
+def get(reader: Session, namespace: str, name: str, version: str | None) -> Version | None:
+    """A version with its document; the newest where `version` is None."""
+    if version is None:
+        row = reader.one(
+            f"select {_WHOLE} from orchestrator.workflows where namespace = %s and name = %s"
+            " order by version_key desc limit 1",
+            (namespace, name),
+        )
+    else:
+        row = reader.one(
+            f"select {_WHOLE} from orchestrator.workflows where {_ONE}",
+            (namespace, name, version),
+        )
+    return Version(*row) if row else None
+
+
+def source(reader: Session, id: str) -> str:
+    """The text that was deployed, as it was sent."""
+    row = reader.one("select source from orchestrator.workflows where id = %s", (id,))
+    return str(row[0]) if row else ""
+
+
+def versions(reader: Session, namespace: str, name: str) -> list[Version]:
+    """Every version of a workflow, newest first, without documents."""
+    rows = reader.all(
+        f"select {_COLUMNS} from orchestrator.workflows where namespace = %s and name = %s"
+        " order by version_key desc",
+        (namespace, name),
+    )
+    return [Version(*row) for row in rows]
+
+
+def listed(
+    reader: Session,
+    scope: Scope,
+    *,
+    namespace: str | None = None,
+    contains: str | None = None,
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """Workflows by namespace and name, each with its newest version, title and summary."""
+    newest = (
+        "select distinct on (namespace, name) namespace, name, version,"
+        " document #>> '{document,title}' as title, document #>> '{document,summary}' as summary,"
+        " created_at from orchestrator.workflows order by namespace, name, version_key desc"
+    )
+    return page(
+        reader,
+        f"select namespace, name, version, title, summary, created_at from ({newest}) w",
+        [
+            scope.condition("namespace"),
+            ("namespace = %(namespace)s", {"namespace": namespace}) if namespace else None,
+            (
+                "position(lower(%(contains)s) in lower(name)) > 0",
+                {"contains": contains},
+            )
+            if contains
+            else None,
+        ],
+        order=("namespace", "name"),
+        limit=limit,
+        after=after,
+    )
+
+
+def names(reader: Session, namespace: str) -> set[str]:
+    """The names of the workflows of a namespace."""
+    rows = reader.all(
+        "select distinct name from orchestrator.workflows where namespace = %s", (namespace,)
+    )
+    return {row[0] for row in rows}
+
+
+def known_tasks(reader: Session) -> set[str]:
+    """Names of the Celery tasks that a worker has announced within the last day."""
+    rows = reader.all(
+        "select distinct unnest(tasks) from orchestrator.workers"
+        " where seen_at > clock_timestamp() - interval '1 day'"
+    )
+    return {row[0] for row in rows}
+
+
+#: How far the clocks of two of our own machines may be apart.
+_SKEW = timedelta(hours=1)
+_OPEN = sorted(status.value for status in OPEN_STATUSES)
+
+
+#: An instance that needs its document: it has not ended, or something in it can still be
+#: undone, or the instance that waits for it, or has waited, may tell it to undo itself.
+_NEEDED = """
+ (i.status = any(%(open)s) or i.compensation = 'running'
+  or exists (select from orchestrator.steps s
+              where s.instance_id = i.id and s.undoable is not null)
+  or exists (select from orchestrator.steps p
+              where p.instance_id = i.parent_instance and p.id = i.parent_step
+                and (p.undo is not null or p.status = any(%(open)s))))
+"""
+
+
+def in_use(reader: Session, ids: Sequence[str]) -> bool:
+    """Whether an instance of one of these versions has not ended, or can be compensated."""
+    row = reader.one(
+        "select exists (select from orchestrator.instances i"
+        f" where i.workflow_id = any(%(ids)s::uuid[]) and {_NEEDED})",
+        {"ids": list(ids), "open": _OPEN},
+    )
+    return bool(row and row[0])
+
+
+def remove(cursor: Session, ids: Sequence[str], checked: datetime) -> bool:
+    """Remove versions unless an instance of theirs was started meanwhile; whether it was done.
+
+    To be called in a transaction, after `in_use` said no at the time `checked`: starts are
+    held up only for as long as it takes to look at those that came after that. Transitions
+    that hold a row lock are waited for, since one of them may be starting a sub-workflow; but
+    no longer than `LOCKING` says, because whatever comes after us waits too, and a VACUUM or
+    a CREATE INDEX may be ahead of us for hours. Raises `Busy`.
+    """
+    cursor.all("lock table orchestrator.instances in exclusive mode")
+    row = cursor.one(
+        "select exists (select from orchestrator.instances i"
+        " where i.workflow_id = any(%(ids)s::uuid[]) and i.created_at > %(after)s"
+        f" and {_NEEDED})",
+        {"ids": list(ids), "open": _OPEN, "after": checked - _SKEW},
+    )
+    if row and row[0]:
+        return False
+    cursor.all("delete from orchestrator.workflows where id = any(%s::uuid[])", (list(ids),))
+    return True

@@ -1,0 +1,62 @@
+"""JSON Schemas that describe the workflow's data (dsl-reference.md, Schema)."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import jsonschema_rs
+
+from orchestrator.document.checks.check_context import Context
+from orchestrator.document.message_text import quoted, short
+from orchestrator.document.model import escape
+
+Json = Any
+
+
+def check(context: Context) -> None:
+    """Schemas that stand in the document can be used."""
+    for key in ("input", "output"):
+        _part(context, f"/{key}", context.document.get(key))
+    for site in context.sites:
+        for key in ("input", "output", "export"):
+            if key in site.body:
+                _part(context, f"{site.pointer}/{key}", site.body[key])
+        iterator = site.body.get("foreach") if site.kind == "listen" else None
+        for key in ("output", "export"):
+            _part(context, f"{site.pointer}/foreach/{key}", (iterator or {}).get(key))
+
+
+def _part(context: Context, pointer: str, part: Json) -> None:
+    if not isinstance(part, dict) or "schema" not in part:
+        return
+    schema, pointer = part["schema"], f"{pointer}/schema"
+    name = schema.get("format", "json")
+    if name.partition(":")[0] != "json":
+        message = f"schemas of the format {quoted(name)} are not known, only 'json'"
+        context.error(f"{pointer}/format", message)
+    elif "resource" in schema:
+        message = "a schema from elsewhere cannot be used yet; this will fault"
+        context.warn(f"{pointer}/resource", message, at_key=True)
+    else:
+        _compile(context, f"{pointer}/document", schema["document"])
+
+
+def _compile(context: Context, pointer: str, document: Json) -> None:
+    try:
+        jsonschema_rs.validator_for(document, retriever=_refuse)
+    except jsonschema_rs.ValidationError as error:
+        said = short(error.message.partition(" and retrieving it failed")[0], 150)
+        if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Referencing):
+            message = f"the JSON Schema refers to what is not in it: {said}"
+            context.error(pointer, message, at_key=True)
+        else:
+            place = "".join(f"/{escape(str(token))}" for token in error.instance_path)
+            context.error(pointer + place, f"no valid JSON Schema: {said}")
+    except (ValueError, TypeError) as error:
+        message = f"the JSON Schema cannot be used: {short(str(error), 150)}"
+        context.error(pointer, message, at_key=True)
+
+
+def _refuse(uri: str) -> NoReturn:
+    """Nothing is fetched, neither now nor when data is validated."""
+    raise ValueError(f"{uri} is not in this document")

@@ -1,0 +1,93 @@
+"""Which language is this? Its version, that of its expressions, its keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.document.checks.check_context import Context
+from orchestrator.document.message_text import listed, nearest, quoted, suggestion
+from orchestrator.document.model import escape
+from orchestrator.expressions import is_expression
+
+Json = Any
+
+#: The newest version of the language that we know, and its first release.
+NEWEST = (1, 0, 3)
+FIRST = "1.0.0-alpha1"
+
+_ROOT = ("document", "input", "use", "do", "timeout", "output", "schedule", "evaluate")
+
+
+def check(context: Context) -> None:
+    """The document is written in a language that we speak."""
+    _version(context, context.document["document"]["dsl"])
+    if "evaluate" in context.document:
+        _evaluate(context, context.document["evaluate"])
+    _unread(context, context.document, "", _ROOT)
+    for site in context.sites:
+        if site.kind == "try" and "errors" in site.body["catch"]:
+            _unread(
+                context, site.body["catch"]["errors"], f"{site.pointer}/catch/errors", ("with",)
+            )
+        elif site.kind == "emit":
+            _emitted(context, site.body["emit"]["event"], f"{site.pointer}/emit/event")
+        elif site.kind == "set":
+            _set(context, site.body["set"], f"{site.pointer}/set")
+
+
+def _emitted(context: Context, event: dict[str, Json], pointer: str) -> None:
+    """An event has a type, which stands in its attributes."""
+    _unread(context, event, pointer, ("with",))
+    if "with" not in event:
+        message = "missing key 'with': the attributes of the event, 'type' at least"
+        context.error(pointer, message, at_key=True)
+        return
+    for name in ("id", "source", "type"):
+        if event["with"].get(name) == "":
+            context.error(f"{pointer}/with/{name}", "must not be empty")
+
+
+def _set(context: Context, value: Json, pointer: str) -> None:
+    """The schema takes any text; one that is no expression would be all of the data."""
+    if not isinstance(value, str) or is_expression(value):
+        return
+    if not value.strip():
+        context.error(pointer, "should be a mapping or an expression '${ ... }', not an empty text")
+    elif not context.loose and "${" not in value:
+        message = (
+            f"the data becomes the text {quoted(value)}; an expression is written '${{ ... }}'"
+        )
+        context.warn(pointer, message)
+
+
+def _version(context: Context, version: str) -> None:
+    core, _, pre = version.partition("+")[0].partition("-")
+    numbers = tuple(int(number) for number in core.split("."))
+    # Versions before the first release never were a language of their own.
+    early = numbers < (1, 0, 0) or (numbers == (1, 0, 0) and pre and pre < FIRST[6:])
+    if early or numbers[0] > 1:
+        message = f"the DSL's version {quoted(version)} is not known; from {FIRST} to 1.x are"
+        context.error("/document/dsl", message)
+    elif numbers > NEWEST:
+        newest = ".".join(str(number) for number in NEWEST)
+        context.warn("/document/dsl", f"the newest version of the DSL known here is {newest}")
+
+
+def _evaluate(context: Context, evaluate: Json) -> None:
+    """The first revision of the schema lets anything stand here."""
+    if not isinstance(evaluate, dict):
+        context.error("/evaluate", "should be a mapping")
+        return
+    if evaluate.get("language", "jq") != "jq":
+        context.error("/evaluate/language", "the only language of expressions known here is 'jq'")
+    if evaluate.get("mode", "strict") not in ("strict", "loose"):
+        context.error("/evaluate/mode", "should be 'strict' or 'loose'")
+
+
+def _unread(context: Context, value: Json, pointer: str, known: tuple[str, ...]) -> None:
+    """The official schema lets other keys stand there, which mean nothing."""
+    for key in value:
+        if key not in known:
+            meant = suggestion(nearest(key, known)) or f"; {listed(known, 'and')} are read here"
+            place = f"{pointer}/{escape(key)}"
+            context.warn(place, f"the key {quoted(key)} means nothing here{meant}", at_key=True)

@@ -1,0 +1,57 @@
+"""How large a workflow may be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.document.checks.check_context import Context
+from orchestrator.document.task_sites import task_lists
+
+Json = Any
+
+MAX_TASKS = 12_000
+
+#: Levels of nesting within one task, or in any part of the document that is no task.
+MAX_DEPTH = 100
+
+
+def check(context: Context) -> None:
+    """Tasks are counted with those of functions, extensions and compensations."""
+    if len(context.sites) > MAX_TASKS:
+        beyond = context.sites[MAX_TASKS].pointer
+        message = f"the workflow has {len(context.sites)} tasks, {MAX_TASKS} are the limit"
+        context.error(beyond, message, at_key=True)
+    if context.depth > MAX_DEPTH:
+        _depth(context)
+
+
+def _depth(context: Context) -> None:
+    parts: list[tuple[str, Json, set[int]]] = [
+        (f"/{key}", value, {id(context.document["do"])})
+        for key, value in context.document.items()
+        if key not in ("do", "use")
+    ]
+    for site in context.sites:
+        inside = {id(tasks) for _, tasks, _ in task_lists(site)}
+        inside.add(id(site.metadata.get("compensate")))
+        parts.append((site.pointer, site.body, inside))
+    for pointer, value, inside in parts:
+        if _deeper(value, inside):
+            message = f"more than {MAX_DEPTH} levels of nesting"
+            context.error(pointer, message, at_key=True)
+
+
+def _deeper(value: Json, apart: set[int]) -> bool:
+    """Is the value nested too deep, what is looked at `apart` left out?"""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            return True
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list) and id(inner) not in apart
+        ]
+    return False

@@ -1,0 +1,77 @@
+"""Events, in and out (dsl-reference.md, Event Properties, Event Filter, Event Consumption
+Strategy, Subscription Iterator)."""
+
+from __future__ import annotations
+
+from orchestrator.document.dsl_schema.common_values import EXPRESSION
+from orchestrator.document.dsl_schema.schema_builders import (
+    LITERAL,
+    PROGRAM,
+    TEMPLATE,
+    Revision,
+    Schema,
+    by_type,
+    exactly_one,
+    list_of,
+    mapping,
+    mapping_of,
+    open_mapping,
+    ref,
+)
+
+READ = ("data", "envelope", "raw")
+
+
+def definitions(revision: Revision) -> dict[str, Schema]:
+    """Events as `$defs`."""
+    # January leaves no choice: who emits names the source. July lets the runtime do it.
+    required = ["type"] if revision is Revision.JULY else ["source", "type"]
+    correlation = open_mapping({"from": PROGRAM, "expect": PROGRAM}, ["from"])
+    return {
+        "event": {**open_mapping(_attributes()), "text": "template"},
+        "event-out": ref("event", required=required),
+        "event-filter": mapping(
+            {"with": ref("event", minProperties=1), "correlate": mapping_of(correlation)},
+            ["with"],
+        ),
+        "consumption": _strategy(by_type(string=PROGRAM, object=ref("consumption-until"))),
+        "consumption-until": _strategy(None),
+        "iterator": mapping(
+            {
+                "item": LITERAL,
+                "at": LITERAL,
+                "do": ref("tasks"),
+                "output": ref("output"),
+                "export": ref("export"),
+            }
+        ),
+    }
+
+
+def _attributes() -> dict[str, Schema]:
+    # Both alternatives of `time` in the official schema match an expression, and a value
+    # that matches two is refused: what remains is a text that is no expression.
+    time = {
+        **LITERAL,
+        "not": {"pattern": EXPRESSION},
+        "says": "a time; an expression cannot stand here",
+    }
+    return {
+        "id": TEMPLATE,
+        "source": ref("uri-or-expression"),
+        "type": TEMPLATE,
+        "time": time,
+        "subject": TEMPLATE,
+        "datacontenttype": TEMPLATE,
+        "dataschema": ref("uri-or-expression"),
+    }
+
+
+def _strategy(until: Schema | None) -> Schema:
+    """`all`, `any` or `one`; an `until` goes with `any`, and has none itself."""
+    filters = list_of(ref("event-filter"))
+    keys = {"all": filters, "any": filters, "one": ref("event-filter")}
+    if until is None:
+        return mapping(keys, **exactly_one(*keys))
+    bound = {"dependentRequired": {"until": ["any"]}}
+    return mapping({**keys, "until": until}, **exactly_one(*keys), **bound)

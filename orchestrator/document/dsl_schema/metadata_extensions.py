@@ -1,0 +1,87 @@
+"""What we add to the language, all of it under `metadata`, and the arguments of `call: celery`.
+
+The official schema lets anything stand there. What a name of ours holds is checked; every
+other name is the author's own.
+"""
+
+from __future__ import annotations
+
+from orchestrator.document.dsl_schema.schema_builders import (
+    ANY_TEMPLATE,
+    BOOLEAN,
+    LITERAL,
+    TEMPLATE,
+    TEMPLATES,
+    Schema,
+    by_type,
+    list_of,
+    mapping,
+    one_of,
+    open_mapping,
+    ref,
+)
+
+_QUEUE: Schema = {**TEMPLATE, "minLength": 1, "maxLength": 255, "says": "a queue's name"}
+
+
+def _from_to(least: int, most: int) -> Schema:
+    return {"type": "integer", "minimum": least, "maximum": most}
+
+
+_PRIORITY = _from_to(0, 9)
+
+TASK: dict[str, Schema] = {
+    "compensate": open_mapping({"onUnknown": BOOLEAN}),
+    "queue": _QUEUE,
+    "priority": _PRIORITY,
+    "onLost": one_of("retry", "fault"),
+    "maxStarts": _from_to(1, 100),
+    "rollback": BOOLEAN,
+    "concurrency": _from_to(1, 1000),
+    "lookBack": ref("duration"),
+    "secretsInData": BOOLEAN,
+}
+
+#: A compensation can say how it is tried again: a policy, or the name of one.
+COMPENSATION: dict[str, Schema] = {**TASK, "retry": ref("retry-or-name")}
+
+#: The policies of a schedule; the scheduler says what they mean.
+SCHEDULE: dict[str, Schema] = {
+    "timezone": LITERAL,
+    "daylightSaving": mapping(
+        {"missing": one_of("run", "skip"), "repeated": one_of("first", "last", "both")}
+    ),
+    "misfire": one_of("skip", "once", "all"),
+    "cap": _from_to(1, 1000),
+    "grace": ref("duration"),
+    "overlap": one_of("allow", "skip", "queue", "cancel"),
+    "jitter": ref("duration"),
+    "input": {"text": "placeholder"},
+}
+
+DOCUMENT: dict[str, Schema] = {
+    "onFault": one_of("compensate", "hold"),
+    "secretsInData": BOOLEAN,
+    "schedule": open_mapping(SCHEDULE),
+}
+
+CELERY = mapping(
+    {
+        "task": {**TEMPLATE, "minLength": 1, "says": "the name of a Celery task"},
+        "args": by_type(string=ref("expression"), array=list_of(ANY_TEMPLATE)),
+        "kwargs": by_type(string=ref("expression"), object=TEMPLATES),
+        "queue": _QUEUE,
+        "priority": _PRIORITY,
+    },
+    ["task"],
+)
+
+
+def tables() -> Schema:
+    """All of these as `$defs`, beside those of the language's newest revision."""
+    return {
+        "metadata-task": open_mapping(TASK),
+        "metadata-compensation": open_mapping(COMPENSATION),
+        "metadata-document": open_mapping(DOCUMENT),
+        "celery": CELERY,
+    }

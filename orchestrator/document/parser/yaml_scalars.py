@@ -1,0 +1,99 @@
+"""What a YAML scalar means: the core schema of YAML 1.2 (yaml.org/spec/1.2.2, 10.3.2).
+
+Only JSON's types come out. `on`, `yes` and dates are strings; `.inf` and `.nan` have no
+meaning in JSON and are refused.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from orchestrator.document.parser.bounds import MAX_DIGITS
+
+Scalar = None | bool | int | float | str
+
+TAG = "tag:yaml.org,2002:"
+MERGE = "<<"
+
+_WORDS: dict[str, bool | None] = {
+    "": None,
+    "~": None,
+    **dict.fromkeys(("null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_FIRST = frozenset("-+.0123456789")  # how a number can begin
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+
+
+class BadScalar(ValueError):
+    """The text has no meaning as the value that it should be."""
+
+
+def plain(text: str) -> Scalar:
+    """The value of a scalar without quotes and tag. Raises `BadScalar`."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in _FIRST:
+        return text
+    if _INTEGER.fullmatch(text):
+        return integer(text)
+    if _BASED.fullmatch(text):
+        return _bounded(int(text[2:], 8 if text[1] == "o" else 16))
+    if _FLOAT.fullmatch(text):
+        return decimal(text)
+    if _NOT_FINITE.fullmatch(text):
+        raise BadScalar(f"{text} is not a number that JSON knows")
+    return text
+
+
+def integer(text: str) -> int:
+    """A decimal integer of any size within the bound. Raises `BadScalar`."""
+    if len(text) > MAX_DIGITS:
+        raise BadScalar(f"the integer has more than {MAX_DIGITS} digits")
+    return int(text)
+
+
+def decimal(text: str) -> float:
+    """A floating-point number. Raises `BadScalar` where it is too large to be one."""
+    value = float(text)
+    if math.isinf(value):
+        raise BadScalar(f"{_short(text)} is too large for a number")
+    return value
+
+
+def tagged(text: str, tag: str) -> Scalar:
+    """The value of a scalar with an explicit tag. Raises `BadScalar`."""
+    if tag in ("!", TAG + "str"):
+        return text
+    name = tag.removeprefix(TAG)
+    value = plain(text)
+    if name == "float" and type(value) is int:
+        return decimal(text)
+    expected = {"null": type(None), "bool": bool, "int": int, "float": float}
+    if name not in expected or not tag.startswith(TAG):
+        raise BadScalar(f"unknown tag {shown(tag)}")
+    if type(value) is not expected[name]:
+        raise BadScalar(f"{_short(text)!r} is not what its tag {shown(tag)} says")
+    return value
+
+
+def shown(tag: str) -> str:
+    """A tag as authors write it."""
+    short = "!!" + tag.removeprefix(TAG) if tag.startswith(TAG) else tag
+    return _short(short)
+
+
+def _bounded(value: int) -> int:
+    # Never written in decimal here: that is what the bound is for.
+    if value.bit_length() > MAX_DIGITS * 10 // 3:
+        raise BadScalar(f"the integer has more than {MAX_DIGITS} digits")
+    return value
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:40] + "..."

@@ -1,0 +1,1 @@
+"""The Error Handler: its parts and where they live."""

@@ -1,0 +1,145 @@
+"""The Error Handler's border: exceptions of a worker become errors of the DSL, here only.
+
+An error is JSON of the form that the DSL gives it (dsl.md, Error Handling):
+``{type, status, title?, detail?, instance?, data?}``.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
+
+from orchestrator import json_codec
+from orchestrator.errors import ERROR_TYPES, WorkflowError
+
+RUNTIME = ERROR_TYPES + "runtime"
+TIMEOUT = ERROR_TYPES + "timeout"
+VALIDATION = ERROR_TYPES + "validation"
+
+#: A traceback is kept up to here, in bytes of UTF-8; its end says most.
+TRACEBACK_LIMIT = 16 * 1024
+#: What an exception says of itself is kept up to here, in characters.
+DETAIL_LIMIT = 4 * 1024
+#: The data of a WorkflowError is kept up to here, in bytes of JSON; of more nothing is.
+DATA_LIMIT = 32 * 1024
+
+#: Frames of these files are ours or Celery's, around the task: they explain nothing to users.
+_AROUND = ("/orchestrator/execution/", "/celery/app/trace.py", "/celery/app/task.py")
+
+
+Mask = Callable[[str], str]
+"""Takes secrets out of a text."""
+
+
+def _nothing_secret(text: str) -> str:
+    return text
+
+
+def error_of(exc: BaseException, mask: Mask = _nothing_secret) -> tuple[dict[str, Any], str]:
+    """The DSL error that an exception of a task is, and its traceback as text.
+
+    What is too long is cut, once `mask` has taken the secrets out of it: half a secret would
+    not be recognised.
+
+    `WorkflowError` says exactly what it wants to be; an exceeded time limit is ``timeout``;
+    everything else is ``runtime``, status 500, with the exception's class as title.
+    """
+    return _error(exc, mask), _traceback(exc, mask)
+
+
+def runtime_error(title: str, detail: str) -> dict[str, Any]:
+    """A DSL error for what happened to a task rather than in it."""
+    return {"type": RUNTIME, "status": 500, "title": title, "detail": _printable(detail)}
+
+
+def timeout_error(seconds: float | None) -> dict[str, Any]:
+    """The DSL error of a task that ran into the hard time limit of its worker."""
+    limit = f" of {seconds:g} s" if seconds else ""
+    detail = f"the task was stopped at its hard time limit{limit}"
+    return {"type": TIMEOUT, "status": 408, "title": "TimeLimitExceeded", "detail": detail}
+
+
+def data_error(detail: str, refused: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The DSL error of a task whose output cannot pass as JSON. `refused` becomes its
+    `data`: ``{type, path}`` of the value."""
+    title = "The output cannot be kept"
+    error = {"type": VALIDATION, "status": 400, "title": title, "detail": _printable(detail)}
+    return error if refused is None else {**error, "data": dict(refused)}
+
+
+def _error(exc: BaseException, mask: Mask) -> dict[str, Any]:
+    if isinstance(exc, WorkflowError):
+        error = exc.to_json()
+        data = error.pop("data", None)
+        plain = {name: _plain(value, mask) for name, value in error.items()}
+        return plain if data is None else {**plain, "data": _data(data, mask)}
+    detail = _printable(mask(_text(exc)))
+    if isinstance(exc, SoftTimeLimitExceeded | TimeLimitExceeded):
+        error = {"type": TIMEOUT, "status": 408, "title": type(exc).__name__, "detail": detail}
+    else:
+        error = {"type": RUNTIME, "status": 500, "title": type(exc).__name__, "detail": detail}
+    return {name: value for name, value in error.items() if value != ""}
+
+
+def _plain(value: Any, mask: Mask) -> Any:
+    """Users may put anything into a WorkflowError; text and numbers are what JSON wants."""
+    return value if isinstance(value, int) else _printable(mask(str(value)))
+
+
+def _data(value: Any, mask: Mask) -> Any:
+    """An error's data as JSON, secrets taken out; of what is none, or too much, only that."""
+    try:
+        data = _masked(json_codec.to_json(value), mask)
+        return data if len(json_codec.encode(data)) <= DATA_LIMIT else {"truncated": True}
+    except (json_codec.NotJson, TypeError, ValueError, RecursionError) as error:
+        return {"refused": _printable(mask(str(error)))}
+
+
+def _masked(value: Any, mask: Mask) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {mask(key): _masked(item, mask) for key, item in value.items()}
+    return [_masked(item, mask) for item in value] if isinstance(value, list) else value
+
+
+def _text(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception as broken:  # noqa: BLE001  a broken __str__ must not hide the error
+        return f"<the exception's text raised {type(broken).__name__}>"
+
+
+def _printable(text: str) -> str:
+    """Text that UTF-8 can carry, and not too much of it."""
+    if len(text) > DETAIL_LIMIT:
+        text = text[:DETAIL_LIMIT] + " ..."
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _traceback(exc: BaseException, mask: Mask) -> str:
+    try:
+        lines = traceback.format_exception(type(exc), exc, _of_the_task(exc.__traceback__))
+    except Exception:  # noqa: BLE001  the same: formatting calls users' code
+        lines = [f"{type(exc).__name__}: {_text(exc)}\n"]
+    text = mask("".join(lines)).encode("utf-8", "backslashreplace")
+    if len(text) > TRACEBACK_LIMIT:
+        text = b"...\n" + text[4 - TRACEBACK_LIMIT :]
+    return text.decode(errors="ignore")
+
+
+def _of_the_task(found: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame of the user's on; all of it where there is none."""
+    inner = found
+    while inner is not None and _is_around(inner):
+        inner = inner.tb_next
+    return inner or found
+
+
+def _is_around(frame: TracebackType) -> bool:
+    path = frame.tb_frame.f_code.co_filename.replace("\\", "/")
+    return any(part in path for part in _AROUND)

@@ -1,0 +1,191 @@
+"""What one round has found out about listeners, and is going to write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator import json_codec
+from orchestrator.core.model import Json
+from orchestrator.database.connection.session import Session
+from orchestrator.database.events import event_queries, listener_index, listener_queries
+from orchestrator.database.events.event_queries import UnmatchedEvent
+from orchestrator.database.events.listener_index import FilterRow, IndexEntry
+from orchestrator.database.events.listener_queries import (
+    Candidate,
+    ListenerRow,
+    ListenerUpdate,
+    NewOffer,
+)
+from orchestrator.event_handler.compiled_event_filter import (
+    EventFilter,
+    canonical,
+    compiled,
+    identity,
+    key,
+)
+from orchestrator.event_handler.listener_state import FilterMatches, ListenerState
+
+#: A filter that takes every event: what an empty list of filters stands for with `any`.
+MATCH_ALL: dict[str, Json] = {"with": {}}
+
+ListenerId = tuple[str, int]
+"""A listener: its instance and its step."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerFilter:
+    """A filter of a listener, where it stands in it."""
+
+    place: int
+    until: bool
+    id: str
+    filter: EventFilter
+    text: str
+
+
+def filters_of(namespace: str, row: ListenerRow) -> list[ListenerFilter]:
+    """The filters of a listener. (One that waits for all of no events is never made.)"""
+    until = row.until["filters"] or [MATCH_ALL] if row.until and "filters" in row.until else []
+    return [
+        *_placed(namespace, row.filters or [MATCH_ALL], until=False),
+        *_placed(namespace, until, until=True),
+    ]
+
+
+def _placed(
+    namespace: str, filters: Sequence[dict[str, Json]], *, until: bool
+) -> Iterator[ListenerFilter]:
+    for place, definition in enumerate(filters):
+        text = canonical(definition)
+        yield ListenerFilter(place, until, identity(namespace, text), compiled(text), text)
+
+
+class MatchBatch:
+    """The listeners that a round has to do with, and the offers that it makes them."""
+
+    def __init__(self, cursor: Session, namespace: str) -> None:
+        self._cursor = cursor
+        self._namespace = namespace
+        self._standings: dict[ListenerId, ListenerState] = {}
+        self._looked: dict[ListenerId, tuple[ListenerRow, list[ListenerFilter]]] = {}
+        self._offers: list[NewOffer] = []
+        self._consumed: list[int] = []
+        self._texts: dict[int, str] = {}
+        #: The instances that have been told of an event.
+        self.instances_to_hint: list[str] = []
+
+    def listener_of_row(self, row: ListenerRow) -> ListenerState:
+        """The standing of a listener that was read whole."""
+        return self._standing(
+            ListenerState(
+                instance=row.instance,
+                step=row.step,
+                mode=row.mode,
+                count=len(row.filters),
+                takes_one=row.mode != "all" and row.until is None,
+                correlation=dict(row.correlation or {}),
+                offered=set(row.offered),
+                is_saturated=row.full,
+                variables=row.variables,
+            )
+        )
+
+    def listener_of_candidate(self, row: Candidate) -> ListenerState:
+        """The standing of a listener that an event has found."""
+        return self._standing(
+            ListenerState(
+                instance=row.instance,
+                step=row.step,
+                mode=row.mode,
+                count=row.count,
+                takes_one=row.once,
+                correlation=dict(row.correlation or {}),
+                offered=set(row.offered),
+            )
+        )
+
+    def _standing(self, standing: ListenerState) -> ListenerState:
+        return self._standings.setdefault((standing.instance, standing.step), standing)
+
+    def mark_looked_back(
+        self, row: ListenerRow, filters: list[ListenerFilter], *, again: bool
+    ) -> None:
+        """What came before a listener has been looked for (unless `again`, there is more):
+        from now on events find it."""
+        done = replace(row, looks=row.looks if again else row.asks)
+        self._looked[row.instance, row.step] = (done, filters)
+
+    def offer(self, standing: ListenerState, event: UnmatchedEvent, hits: FilterMatches) -> bool:
+        """Offer an event to a listener, if it can take it."""
+        offer = standing.offer(hits)
+        if offer is None:
+            return False
+        data: dict[str, Json] = {"number": event.number, "matches": list(offer.matches)}
+        if offer.until:
+            data["until"] = list(offer.until)
+        if offer.correlation is not None:
+            data["correlation"] = dict(offer.correlation)
+        told = f'{{"event":{self._text(event)},{json_codec.dumps(data)[1:]}'
+        self._offers.append(NewOffer(event.number, standing.instance, standing.step, told))
+        if event.target is not None:
+            self._consumed.append(event.number)
+        return True
+
+    def _text(self, event: UnmatchedEvent) -> str:
+        if event.number not in self._texts:
+            self._texts[event.number] = json_codec.dumps(event.event)
+        return self._texts[event.number]
+
+    def write(self) -> None:
+        """Write all of it, and begin a new page."""
+        changed = {
+            who: one for who, one in self._standings.items() if one.changed or who in self._looked
+        }
+        listener_queries.save_listeners(
+            self._cursor, [self._known(one) for one in changed.values()]
+        )
+        open = {who: one for who, one in changed.items() if not one.is_saturated}
+        self._save_filters(who for who in open if who in self._looked)
+        listener_index.add_entries(self._cursor, [*self._new_keys(open), *self._bound_keys(open)])
+        listener_index.remove_entries(
+            self._cursor, [who for who, one in changed.items() if one.is_saturated]
+        )
+        self.instances_to_hint += listener_queries.offer(self._cursor, self._offers)
+        event_queries.mark_consumed(self._cursor, self._consumed)
+        self._standings, self._looked, self._offers, self._consumed = {}, {}, [], []
+
+    def _known(self, one: ListenerState) -> ListenerUpdate:
+        looked = self._looked.get((one.instance, one.step))
+        return ListenerUpdate(
+            instance=one.instance,
+            step=one.step,
+            correlation=one.correlation or None,
+            offered=tuple(sorted(one.offered)),
+            full=one.is_saturated,
+            looks=looked[0].looks if looked else 0,
+        )
+
+    def _save_filters(self, who: Iterator[ListenerId]) -> None:
+        rows = {
+            one.id: FilterRow(one.id, one.filter.type, one.filter.lifecycle, one.text)
+            for each in who
+            for one in self._looked[each][1]
+        }
+        listener_index.save_filters(
+            self._cursor, self._namespace, [rows[id] for id in sorted(rows)]
+        )
+
+    def _new_keys(self, open: Mapping[ListenerId, ListenerState]) -> Iterator[IndexEntry]:
+        """Of listeners that were looked at."""
+        for who, (_, filters) in self._looked.items():
+            for each in filters if who in open else ():
+                digest = key(each.filter, open[who].correlation)
+                yield IndexEntry(*who, each.until, each.place, each.id, digest)
+
+    def _bound_keys(self, open: Mapping[ListenerId, ListenerState]) -> Iterator[IndexEntry]:
+        """Of listeners whose correlation an event has bound."""
+        bound = [who for who, one in open.items() if one.bound and who not in self._looked]
+        for known, text in listener_index.keys(self._cursor, bound):
+            correlation = open[known.instance, known.step].correlation
+            yield replace(known, key=key(compiled(text), correlation))

@@ -1,0 +1,111 @@
+"""Gives the events of one round to the subscriptions of their namespace: each becomes a
+delivery, which the beats send, or starts an instance at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from orchestrator import json_codec
+from orchestrator.database.connection.database import LockTimeout
+from orchestrator.database.connection.session import Session
+from orchestrator.database.events import delivery_queries, subscription_queries
+from orchestrator.database.events.event_queries import UnmatchedEvent
+from orchestrator.database.events.subscription_queries import SubscriptionRow
+from orchestrator.database.instances import instance_queries
+from orchestrator.database.instances.instance_queries import NewStart, Outcome
+from orchestrator.database.workflows import workflow_queries
+from orchestrator.errors import DatabaseUnavailable, OrchestratorError
+from orchestrator.event_handler.compiled_event_filter import (
+    EventFilter,
+    canonical,
+    compiled,
+    identity,
+)
+from orchestrator.event_handler.filter_evaluator import FilterEvaluator
+from orchestrator.event_handler.listener_event_data import content_for
+from orchestrator.ids import new_id
+
+#: What an instance that an event starts gets as its input, unless the subscription says so.
+READ = "envelope"
+
+
+class SubscriptionMatcher:
+    """Gives the events of one round."""
+
+    def __init__(
+        self, cursor: Session, namespace: str, judge: FilterEvaluator, now: datetime
+    ) -> None:
+        self._cursor = cursor
+        self._namespace = namespace
+        self._judge = judge
+        self._now = now
+        #: The instances to be hinted.
+        self.told: list[str] = []
+
+    def match_events(self, waiting: Sequence[UnmatchedEvent]) -> None:
+        """Let subscribers have events; raises `Stuck`."""
+        broadcast = [event for event in waiting if event.target is None]
+        types = sorted({event.type for event in broadcast})
+        rows = subscription_queries.active(self._cursor, self._namespace, types) if types else []
+        if not rows:
+            return
+        wanted = [(row, *_filter(row)) for row in rows]
+        found = [
+            (row, event)
+            for event in broadcast
+            for row, id, filter in wanted
+            if event.number > (row.heard_from or 0)
+            and filter.accepts_type(event.type)
+            and self._judge.values(id, filter, event) is not None
+        ]
+        pairs = [(row.id, event.number, event.instance) for row, event in found]
+        new = delivery_queries.put(self._cursor, pairs)
+        for row, event in found:
+            delivery = new.get((row.id, event.number))
+            if delivery is not None and "workflow" in row.target:
+                self._start(row, event, delivery)
+        if any("webhook" in row.target for row, _ in found):
+            delivery_queries.announce(self._cursor)
+
+    def _start(self, row: SubscriptionRow, event: UnmatchedEvent, delivery: str) -> None:
+        self._cursor.all("savepoint start")
+        try:
+            instance = start(self._cursor, row, event, self._now)
+        except (LockTimeout, DatabaseUnavailable):
+            raise
+        except OrchestratorError as error:
+            self._cursor.all("rollback to savepoint start")
+            delivery_queries.done(self._cursor, delivery, None, str(error))
+            return
+        self._cursor.all("release savepoint start")
+        delivery_queries.done(self._cursor, delivery, instance, None)
+        self.told.append(instance)
+
+
+def _filter(row: SubscriptionRow) -> tuple[str, EventFilter]:
+    text = canonical({"with": row.filter})
+    return identity("", text), compiled(text)
+
+
+def start(cursor: Session, row: SubscriptionRow, event: UnmatchedEvent, now: datetime) -> str:
+    """Start the instance that a subscription wants for an event; returns its id.
+
+    Raises `OrchestratorError`.
+    """
+    target = row.target["workflow"]
+    version = target.get("version")
+    found = workflow_queries.get(cursor, row.namespace, target["name"], version)
+    if found is None:
+        raise OrchestratorError(f"there is no workflow {row.namespace}/{target['name']}")
+    new = NewStart(
+        id=new_id(),
+        workflow_id=found.id,
+        newest=version is None,
+        input=json_codec.dumps(content_for(target.get("read", READ), event.event)),
+        labels=json_codec.dumps({"subscription": row.id}),
+        heard_from=event.number,
+    )
+    if instance_queries.start(cursor, [new], now, "subscription") is not Outcome.STARTED:
+        raise OrchestratorError("the workflow has changed at this moment")
+    return new.id

@@ -1,0 +1,159 @@
+"""Sends deliveries to webhooks: one post office a beat, any number of beats at once.
+
+A receiver may hang, so each delivery is sent by a thread of its own, a few at a time, and of
+one subscriber only some of them: whoever hangs holds up nobody else, and no beat.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+
+from orchestrator import clock, json_codec
+from orchestrator.database.connection.database import Database, LockTimeout
+from orchestrator.database.connection.notification_listener import NotificationListener
+from orchestrator.database.events import delivery_queries, subscription_queries
+from orchestrator.database.events.delivery_queries import CHANNEL, ClaimedDelivery
+from orchestrator.errors import DatabaseUnavailable
+from orchestrator.event_handler.standard_webhooks import Verdict, backoff, headers, verdict
+from orchestrator.log import get_logger
+from orchestrator.metrics import Meter
+from orchestrator.metrics import catalog as metrics
+from orchestrator.outbound import OutboundClient, OutboundError
+
+log = get_logger(__name__)
+
+#: Deliveries that one process sends at once, and of those, to one subscriber.
+MAX_CONCURRENT = 16
+MAX_PER_SUBSCRIBER = 4
+#: Seconds that a receiver may take, and within which its sender must have said how it went.
+PATIENCE = 15.0
+LEASE = 60.0
+#: How often to look at least, in s; and when to look again after Postgres was away.
+POLL_INTERVAL, OUTAGE_DELAY = 5.0, 0.5
+#: A subscription is disabled after so many failures in a row, over at least so many seconds.
+MAX_FAILURES, MIN_FAILING_TIME = 50, 3600.0
+
+STRUCTURED = "application/cloudevents+json"
+
+
+class WebhookSender:
+    """Sends what is due for as long as it is open; `direct_url` is for LISTEN."""
+
+    def __init__(
+        self,
+        database: Database,
+        direct_url: str,
+        outbound: OutboundClient,
+        meter: Meter | None = None,
+    ) -> None:
+        self._meter = meter or Meter()
+        self._database = database
+        self._outbound = outbound
+        self._wakeup = NotificationListener(direct_url, CHANNEL)
+        self._sending: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, unless it has begun."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="post", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Take nothing more; what is being sent is sent again by others if it does not end."""
+        self._closed.set()
+        self._wakeup.wake()
+        if self._thread is None:
+            self._wakeup.close()
+        else:
+            self._thread.join(2.0)
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self._wakeup.wait(self.send_due())
+            except DatabaseUnavailable as error:
+                log.warning("Postgres is away", action="post_waits", error=str(error))
+                self._closed.wait(OUTAGE_DELAY)
+            except Exception:
+                log.exception("Deliveries can't be sent; trying again", action="post_failed")
+                self._closed.wait(POLL_INTERVAL)
+        self._wakeup.close()
+
+    def send_due(self) -> float:
+        """Begin to send what is due; returns when to look again, in s."""
+        with self._lock:
+            free = MAX_CONCURRENT - self._sending.total()
+            busy = [id for id, count in self._sending.items() if count >= MAX_PER_SUBSCRIBER]
+        if free <= 0:
+            return POLL_INTERVAL
+        claimed = delivery_queries.claim(self._database, free, busy, MAX_PER_SUBSCRIBER, LEASE)
+        for one in claimed:
+            with self._lock:
+                self._sending[one.subscription] += 1
+            threading.Thread(
+                target=self._send_one, args=(one,), name="delivery", daemon=True
+            ).start()
+        if claimed:
+            return 0.0
+        due = delivery_queries.next_due(self._database)
+        # What is due and was not claimed waits for a thread, or another beat has it.
+        return POLL_INTERVAL if due is None else min(POLL_INTERVAL, due if due > 0 else 0.5)
+
+    def _send_one(self, claimed: ClaimedDelivery) -> None:
+        try:
+            self._record_result(claimed, *self._post(claimed))
+        except (LockTimeout, DatabaseUnavailable) as error:
+            log.warning(
+                "Nobody knows of a delivery; it is sent again", action="delivery_unknown",
+                delivery=claimed.id, error=str(error),
+            )  # fmt: skip
+        except Exception:
+            log.exception("A delivery failed", action="delivery_failed", delivery=claimed.id)
+        finally:
+            with self._lock:
+                self._sending[claimed.subscription] -= 1
+            self._wakeup.wake()
+
+    def _post(self, claimed: ClaimedDelivery) -> tuple[int | None, Verdict]:
+        share = random.random()  # noqa: S311  no secret
+        if claimed.event is None:
+            return None, Verdict(False, error="the event has been forgotten")
+        body = json_codec.encode(claimed.event)
+        signed = headers(claimed.secret, claimed.id, int(clock.now().timestamp()), body)
+        try:
+            response = self._outbound.send(
+                "POST",
+                claimed.url,
+                headers=[("Content-Type", STRUCTURED), *signed],
+                content=body,
+                timeout=PATIENCE,
+            )
+        except OutboundError as error:
+            why = f"{type(error).__name__}: {error}"[:500]
+            return None, Verdict(False, backoff(claimed.attempt, share), error=why)
+        return response.status, verdict(response.status, response.headers, claimed.attempt, share)
+
+    def _record_result(self, claimed: ClaimedDelivery, status: int | None, result: Verdict) -> None:
+        self._meter.count(metrics.DELIVERIES, ("arrived" if result.arrived else "missed",))
+        with self._database.transaction() as cursor:
+            if result.arrived:
+                if delivery_queries.record_success(cursor, claimed, status or 0):
+                    subscription_queries.succeeded(cursor, claimed.subscription)
+                return
+            error = result.error or ""
+            if not delivery_queries.record_failure(cursor, claimed, status, error, result.wait):
+                return
+            many = subscription_queries.failed(
+                cursor, claimed.subscription, MAX_FAILURES, MIN_FAILING_TIME
+            )
+            if result.is_gone or many:
+                subscription_queries.disable(cursor, claimed.subscription, error)
+                log.warning(
+                    "A subscription is disabled", action="subscription_disabled",
+                    subscription=claimed.subscription, reason=error,
+                )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What our own worker and beat processes start with."""

@@ -1,0 +1,92 @@
+"""``install(app)``: the one line that makes every task of a Celery app a possible step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from orchestrator.errors import ConfigurationError
+from orchestrator.execution import internal_tasks
+from orchestrator.execution.installed_app import InstalledApp
+from orchestrator.execution.task_mixin import with_mixin
+from orchestrator.execution.worker import bootsteps, signal_receivers
+from orchestrator.execution.worker_runtime import WorkerRuntime
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from orchestrator.settings import Settings
+
+_installed: WeakKeyDictionary[Celery, WorkerRuntime] = WeakKeyDictionary()
+
+_TOO_LATE = (
+    "install(app) comes too late: the worker of this app has started already. Call it where the"
+    " app is made, right after Celery(...)"
+)
+
+
+def install(app: Celery, settings: Settings | None = None) -> None:
+    """Let the workers of this app run the steps of workflows.
+
+    Tasks stay as they are, and calls of them outside a workflow go their own way. May stand
+    before or after the tasks are defined; doing it twice is harmless. `settings` are read
+    from the environment when a worker starts, unless given.
+
+    Raises:
+        ConfigurationError: a worker of this app runs already.
+    """
+    if app in _installed:
+        return
+    if _is_started(app):
+        raise ConfigurationError(_TOO_LATE)
+
+    def on_step_message(task: Any, uuid: str, request: dict[str, Any]) -> Any:
+        # Not before a message comes: an app that runs no worker loads nothing of a step.
+        from orchestrator.execution.step.message_handler import on_message
+
+        return on_message(runtime, task, uuid, request)
+
+    installed = InstalledApp(app, settings, on_step_message)
+    runtime = _installed[app] = WorkerRuntime(installed)
+    _watch_registry(app, installed)
+    internal_tasks.register(app, runtime)
+    bootsteps.add(app, runtime)
+    signal_receivers.connect()
+
+
+def runtime_of(app: Celery) -> WorkerRuntime | None:
+    """The Task Execution Layer of an app, if it is installed."""
+    return _installed.get(app)
+
+
+def _is_started(app: Any) -> bool:
+    """A worker has prepared the app, or has built its tasks' tracers."""
+    if app.use_fast_trace_task:
+        return True
+    return any(getattr(task, "__trace__", None) is not None for task in app._tasks.values())  # noqa: SLF001
+
+
+def _watch_registry(app: Any, installed: InstalledApp) -> None:
+    """Give every task its mixin, those that are there and those that will be registered.
+
+    The registry alone sees them all: decorators that wait for the app's finalisation, shared
+    tasks, classes, and tasks that are registered in a running worker.
+    """
+    registry = app._tasks  # noqa: SLF001  `app.tasks` would finalise the app
+    base = type(registry)
+
+    class Registry(base):  # type: ignore[misc, valid-type]
+        """The app's registry of tasks, with the mixin put on at the door."""
+
+        def __setitem__(self, name: str, task: Any) -> None:
+            _mix(task, installed)
+            super().__setitem__(name, task)
+
+    Registry.__name__, Registry.__qualname__ = base.__name__, base.__qualname__
+    registry.__class__ = Registry
+    for task in registry.values():
+        _mix(task, installed)
+
+
+def _mix(task: Any, installed: InstalledApp) -> None:
+    task.__class__ = with_mixin(type(task), installed)

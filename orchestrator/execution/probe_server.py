@@ -1,0 +1,122 @@
+"""A port of a worker's or a beat's own: ``/livez``, ``/readyz`` and ``/metrics``.
+
+For supervisors and Prometheus, without a key: who may reach the address may read it. Served
+by threads of the main process, so that no step waits for a scraper nor a scraper for a step.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from orchestrator.errors import ConfigurationError
+from orchestrator.metrics import Series
+from orchestrator.settings import address
+
+#: Seconds within which a request must have come, and its answer have been taken.
+PATIENCE = 5.0
+
+#: Whether all is well, and a word on it.
+Check = Callable[[], tuple[bool, str]]
+
+
+class Probes:
+    """Serves until it is closed; `alive` and `ready` are asked anew for each request.
+
+    Raises `ConfigurationError` where it can't listen there.
+    """
+
+    def __init__(
+        self, where: str, alive: Check, ready: Check, series: Callable[[], Iterable[Series]]
+    ) -> None:
+        found = address(where)
+        assert found is not None  # noqa: S101  settings check it
+        self._routes: dict[str, Callable[[str | None], tuple[int, bytes, str]]] = {
+            "/livez": lambda _: _checked(alive),
+            "/readyz": lambda _: _checked(ready),
+            "/metrics": lambda accept: _metrics(series, accept),
+        }
+        try:
+            self._server = _Server(found, self._routes)
+        except OSError as error:
+            raise ConfigurationError(f"ORCHESTRATOR_PROBE_ADDRESS {where}: {error}") from error
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="orchestrator-probes", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._server.server_address[1])
+
+    def detach(self) -> None:
+        """In a child that was forked since: leave the port to the parent."""
+        self._server.socket.close()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _checked(check: Check) -> tuple[int, bytes, str]:
+    well, word = check()
+    return (200 if well else 503), f"{word}\n".encode(), "text/plain; charset=utf-8"
+
+
+def _metrics(series: Callable[[], Iterable[Series]], accept: str | None) -> tuple[int, bytes, str]:
+    # Only where somebody asks: the library takes its time to load.
+    from orchestrator.metrics.exposition import exposition_text, families
+
+    body, content_type = exposition_text(families(series()), accept)
+    return 200, body, content_type
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, where: tuple[str, int], routes: Any) -> None:
+        self.address_family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
+        self.routes = routes
+        super().__init__(where, _Handler)
+
+    def server_bind(self) -> None:
+        """As it is, without asking a name server for our name."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A scraper that hangs up is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = PATIENCE
+    server_version = "orchestrator"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        """Answer one of the routes."""
+        route = self.server.routes.get(self.path.partition("?")[0])
+        if route is None:
+            return self._answer(404, b"not found\n", "text/plain; charset=utf-8")
+        return self._answer(*route(self.headers.get("Accept")))
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def _answer(self, status: int, body: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Probes come every few seconds: not a line each."""

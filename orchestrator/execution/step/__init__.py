@@ -1,0 +1,1 @@
+"""One step in a worker, from message to commit."""

@@ -1,0 +1,89 @@
+"""Task requests: those of steps that come without a message, and cleaned ones of those with.
+
+The form is that of Celery's message protocol 2, as a worker's process sees it
+(celery.worker.request, celery.app.trace).
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.argument_repr import arguments_repr, value_repr
+
+if TYPE_CHECKING:
+    from orchestrator.execution.step.task_arguments import Arguments
+    from orchestrator.state_manager import ClaimedAttempt
+
+#: What a message could make a worker run besides the task: always empty for a step.
+LINKED_FIELDS = ("callbacks", "errbacks", "chain", "chord", "group", "group_index", "reply_to")
+
+
+def is_uuid(value: object) -> bool:
+    """Whether this is a UUID in the form that we write."""
+    try:
+        return isinstance(value, str) and str(uuid.UUID(value)) == value
+    except ValueError:
+        return False
+
+
+def sanitize(request: dict[str, Any], work: ClaimedAttempt, arguments: Arguments) -> None:
+    """Turn the request of a step's message, which nobody vouches for, into what the claim said."""
+    request.update(dict.fromkeys(LINKED_FIELDS))
+    request.update(
+        args=arguments.args,
+        kwargs=arguments.kwargs,
+        retries=work.retries,
+        ignore_result=True,
+        eta=None,
+        expires=None,
+        **_displayed(work, arguments),
+        delivery_info={**(request.get("delivery_info") or {}), "redelivered": False},
+        **(work.trace or {}),
+    )
+
+
+def continuation_request(
+    work: ClaimedAttempt, hostname: str, queue: str, priority: int | None
+) -> dict[str, Any]:
+    """The request of a step that this worker continues with, its arguments still left out;
+    `priority` as its message would have it."""
+    id = work.attempt.id
+    return {
+        **dict.fromkeys(LINKED_FIELDS),
+        "lang": "py",
+        "task": work.attempt.task,
+        "id": id,
+        "root_id": id,
+        "parent_id": None,
+        "shadow": None,
+        "eta": None,
+        "expires": None,
+        "retries": work.retries,
+        "timelimit": [work.attempt.time_limit, None],
+        "origin": hostname,
+        "ignore_result": True,
+        "replaced_task_nesting": 0,
+        "stamped_headers": None,
+        "stamps": {},
+        "properties": {"correlation_id": id},
+        "correlation_id": id,
+        "hostname": hostname,
+        "delivery_info": {
+            "exchange": "",
+            "routing_key": queue,
+            "priority": priority,
+            "redelivered": False,
+        },
+        "is_eager": False,
+    }
+
+
+def _displayed(work: ClaimedAttempt, arguments: Arguments) -> dict[str, str]:
+    """For people, in logs and in Flower; without what is secret."""
+    if work.call.get("kind") != "celery":
+        args, kwargs = arguments_repr(work.call)
+    else:
+        masked = arguments.secrets.mask if arguments.secrets is not None else lambda value: value
+        args, kwargs = value_repr(masked(arguments.args)), value_repr(masked(arguments.kwargs))
+    return {"argsrepr": args, "kwargsrepr": kwargs}

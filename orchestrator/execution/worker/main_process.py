@@ -1,0 +1,174 @@
+"""One running worker, in its main process: its threads, its consumer, its end."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from celery.worker import state as worker_state
+
+from orchestrator.error_handler.task_errors import runtime_error
+from orchestrator.execution.worker.child_exit_watcher import ChildExitWatcher
+from orchestrator.execution.worker.consumer_watchdog import ConsumerWatchdog
+from orchestrator.execution.worker.heartbeat import Heartbeat
+from orchestrator.execution.worker.lost_attempt_reporter import LostAttemptReporter
+from orchestrator.log import get_logger
+from orchestrator.message_names import HEADER
+
+if TYPE_CHECKING:
+    from orchestrator.execution.worker_runtime import WorkerRuntime
+    from orchestrator.metrics import Meters
+
+log = get_logger(__name__)
+
+#: Between handing steps back and an exit by force, in seconds.
+FORCED_EXIT_DELAY = 1.0
+
+
+class MainProcess:
+    """What the main process of a worker does besides Celery's own part."""
+
+    def __init__(self, runtime: WorkerRuntime) -> None:
+        self.runtime = runtime
+        self.consumer: Any = None
+        self.reporter = LostAttemptReporter(runtime)
+        self.heartbeat = Heartbeat(runtime, self._after_beat)
+        self._watchdog = ConsumerWatchdog(runtime, self.heartbeat, lambda: self.consumer)
+        self._exit_watcher = ChildExitWatcher(self._on_child_exit)
+        self._pid = os.getpid()
+        self._ended = threading.Event()
+        self._end_lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begin, once the pool has forked: a fork must find no thread of ours half-way."""
+        self.reporter.start()
+        self.heartbeat.start()
+        if self.runtime.settings.probe_address and self.runtime.meters is not None:
+            self._serve_probes(self.runtime.meters)
+        atexit.register(self.stopped)
+
+    def _serve_probes(self, meters: Meters) -> None:
+        from orchestrator.execution.probe_server import Probes
+
+        where = self.runtime.settings.probe_address
+        assert where is not None  # noqa: S101  the caller has looked
+        self.runtime.probes = Probes(where, self.heartbeat.alive, self.heartbeat.ready, meters.read)
+
+    def on_connected(self, consumer: Any) -> None:
+        """The consumer has (re)connected."""
+        self.consumer = consumer
+        self._update_events_flag()
+        self.watch_children(consumer.pool)
+        if not self.runtime.is_prefork:
+            self._wake_after_tasks(consumer.pool)
+
+    def watch_children(self, pool: Any) -> None:
+        """Learn of each child that ends, from the system and from billiard, which forgets what
+        it was told at each reconnect."""
+        billiards = getattr(pool, "_pool", None)
+        known = getattr(billiards, "on_process_down", None)
+        if billiards is None or getattr(known, "watched", False):
+            return
+        self._exit_watcher.watch(billiards)
+
+        def on_process_down(process: Any) -> None:
+            self.reporter.on_process_exit(process.pid, process.exitcode)
+            if known is not None:
+                known(process)
+
+        on_process_down.watched = True  # type: ignore[attr-defined]
+        billiards.on_process_down = on_process_down
+
+    def _wake_after_tasks(self, pool: Any) -> None:
+        """Have the event loop look for messages whenever a thread of the pool is free again.
+        Celery's loop is woken by a process's result, not by a thread's: where nothing is
+        prefetched it would sleep on for up to a second, with a free slot."""
+        on_apply = pool.on_apply
+        if getattr(on_apply, "wakes", False):
+            return
+
+        def waking(*args: Any, **kwargs: Any) -> Any:
+            result = on_apply(*args, **kwargs)
+            result.f.add_done_callback(lambda _: self.consumer.call_soon(_poll))
+            return result
+
+        waking.wakes = True  # type: ignore[attr-defined]
+        pool.on_apply = waking
+
+    def _on_child_exit(self, process: int, exit_code: int | None) -> None:
+        self.reporter.on_process_exit(process, exit_code)
+        # Have the place filled now rather than at Celery's next look.
+        if not self.runtime.in_flight.stopping:
+            self.consumer.call_soon(self.consumer.pool.maintain_pool)
+
+    def _after_beat(self) -> None:
+        self._update_events_flag()
+        self._watchdog.check()
+
+    def _update_events_flag(self) -> None:
+        dispatcher = getattr(self.consumer, "event_dispatcher", None)
+        self.runtime.in_flight.events = bool(dispatcher and dispatcher.enabled)
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def stopping(self, *, cold: bool) -> None:
+        """The worker was asked to end. Runs in the handler of a signal."""
+        self.runtime.in_flight.stopping = True
+        if not cold:
+            timer = threading.Timer(self.runtime.settings.grace, self._release_steps)
+            timer.daemon = True
+            timer.start()
+
+    def _release_steps(self) -> None:
+        """The time of grace is over: steps that still run are given to other workers."""
+        processes = self.runtime.in_flight.busy_processes()
+        if not processes:
+            return  # what still runs is nobody's step, and Celery's to wait for
+        log.warning("Handing running steps back", action="handed_back", processes=len(processes))
+        error = runtime_error("WorkerStopped", "its worker was stopped before the task ended")
+        for process in processes:
+            self.reporter.expect_kill(process, error)
+            if self.runtime.is_prefork:
+                _kill(process)
+            else:
+                self.reporter.on_process_exit(process, None)
+        if not self._ended.wait(FORCED_EXIT_DELAY) and not self._runs_foreign_tasks():
+            self.stopped()
+            os._exit(0)
+
+    def _runs_foreign_tasks(self) -> bool:
+        """Whether a task runs that is neither a step's nor ours."""
+        return any(
+            HEADER not in request.request_dict
+            and not self.runtime.installed.is_internal_task(request.type)
+            for request in set(worker_state.active_requests)
+        )
+
+    def stopped(self) -> None:
+        """Everything has ended that will: tell the database, and let go of it."""
+        if os.getpid() != self._pid:
+            return
+        with self._end_lock:
+            if self._ended.is_set():
+                return
+            for process in self.runtime.in_flight.busy_processes():
+                self.reporter.on_process_exit(process, None)
+            self.reporter.stop(FORCED_EXIT_DELAY)
+            self.heartbeat.stop()
+            if self.runtime.probes is not None:
+                self.runtime.probes.close()
+            self.runtime.close()
+            self._ended.set()
+
+
+def _poll() -> None:
+    """Nothing: the event loop looks for messages when it has run what it was woken for."""
+
+
+def _kill(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)

@@ -1,0 +1,156 @@
+"""Celery's signals: what only a worker's main process learns of.
+
+A receiver can veto nothing and its exceptions are swallowed, so nothing that must happen
+depends on one alone: leases cover what no signal tells.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Hashable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from celery import signals
+
+from orchestrator.execution.step.celery_request import LINKED_FIELDS, is_uuid
+from orchestrator.log import get_logger
+from orchestrator.message_names import HEADER
+
+if TYPE_CHECKING:
+    from orchestrator.execution.worker.main_process import MainProcess
+    from orchestrator.execution.worker_runtime import WorkerRuntime
+
+log = get_logger(__name__)
+
+#: The worker of this process, or of the process that forked it. One process runs one worker.
+_workers: list[MainProcess] = []
+
+
+def set_worker(worker: MainProcess) -> None:
+    """Tell this worker of the signals of its process from now on."""
+    _workers[:] = [worker]
+
+
+def connect() -> None:
+    """Connect the receivers; doing it again is harmless."""
+    signals.worker_process_init.connect(_child_started, weak=False, dispatch_uid=_uid("init"))
+    signals.worker_process_shutdown.connect(_child_stopping, weak=False, dispatch_uid=_uid("exit"))
+    signals.worker_shutting_down.connect(_stopping, weak=False, dispatch_uid=_uid("stopping"))
+    signals.worker_shutdown.connect(_stopped, weak=False, dispatch_uid=_uid("stopped"))
+    signals.task_received.connect(_received, weak=False, dispatch_uid=_uid("received"))
+    signals.task_revoked.connect(_revoked, weak=False, dispatch_uid=_uid("revoked"))
+    signals.task_unknown.connect(_unknown, weak=False, dispatch_uid=_uid("unknown"))
+    signals.task_rejected.connect(_rejected, weak=False, dispatch_uid=_uid("rejected"))
+
+
+def _uid(name: str) -> str:
+    return f"orchestrator.{name}"
+
+
+# -- the life of processes ---------------------------------------------------------------------
+
+
+def _child_started(**_: Any) -> None:
+    for worker in _workers:
+        worker.runtime.become_child()
+    if _workers:
+        # What was there before the fork stays, shared with the parent. Collections need not look
+        # at it, and come often: a failed task leaves its traceback's frames behind in a cycle.
+        gc.freeze()
+        gc.collect()
+
+
+def _child_stopping(**_: Any) -> None:
+    for worker in _workers:
+        worker.runtime.close()
+
+
+def _stopping(how: str = "", **_: Any) -> None:
+    for worker in _workers:
+        worker.stopping(cold=how == "Cold")
+
+
+def _stopped(**_: Any) -> None:
+    for worker in _workers:
+        worker.stopped()
+
+
+# -- messages --------------------------------------------------------------------------------------
+
+
+def _received(request: Any = None, **_: Any) -> None:
+    for worker in _workers:
+        worker.heartbeat.received()
+        if HEADER in request.request_dict:
+            _prepare_step_request(worker, request)
+        elif worker.runtime.installed.is_internal_task(request.type):
+            _extend_hard_limit(worker.runtime, request)
+
+
+def _prepare_step_request(worker: MainProcess, request: Any) -> None:
+    """Make Celery's main process treat a step's message as the hint that it is."""
+    _, _, embedded = request._payload  # noqa: SLF001
+    embedded.update(dict.fromkeys(LINKED_FIELDS))
+    request.request_dict.update(dict.fromkeys(LINKED_FIELDS))
+    _extend_hard_limit(worker.runtime, request)
+    request.__class__ = _step_request(request.__class__)
+
+
+def _extend_hard_limit(runtime: WorkerRuntime, request: Any) -> None:
+    """A hard limit runs for a whole chain, so it includes what the chain may go on for."""
+    hard, soft = request.time_limits
+    hard = hard or request.task.time_limit
+    if hard:
+        request.time_limits = (hard + runtime.settings.continuation_budget, soft)
+
+
+@cache
+def _step_request(celerys: Hashable) -> Any:
+    """The class of a step's request: Celery's own for the task, with what a step needs."""
+    base: Any = celerys
+
+    class StepRequest(base):  # type: ignore[misc]
+        def on_accepted(self, pid: int, time_accepted: float) -> None:
+            """Acknowledge now, whatever the task says: a message that stays unacknowledged
+            while its task runs could come twice, or take the connection with it."""
+            super().on_accepted(pid, time_accepted)
+            self.acknowledge()
+
+        def on_timeout(self, soft: bool, timeout: float | None) -> None:
+            """The pool is about to kill the process, and says why only here."""
+            for worker in _workers:
+                if not soft and self.worker_pid:
+                    worker.reporter.expect_limit(self.worker_pid, timeout)
+            super().on_timeout(soft, timeout)
+
+    return StepRequest
+
+
+def _revoked(sender: Any = None, request: Any = None, terminated: bool = False, **_: Any) -> None:
+    """An operator has revoked a task by Celery's means. One that runs is killed, and its
+    process's end tells the rest; one that waits ends here, since its message is gone."""
+    header = getattr(request, HEADER, None)
+    if terminated or not isinstance(header, dict):
+        return
+    attempt, instance = str(request.id), str(header.get("instance"))
+    if not is_uuid(attempt) or not is_uuid(instance):
+        return
+    for worker in _workers:
+        worker.reporter.revoked(attempt, instance, sender.name)
+
+
+def _unknown(name: str = "", id: str = "", message: Any = None, **_: Any) -> None:
+    """Another worker may have the task: the attempt stays ready, and is handed on to it."""
+    if not _workers or HEADER not in (getattr(message, "headers", None) or {}):
+        return
+    log.warning("A step's task is not here", action="task_unknown", task=name, attempt=id)
+    if is_uuid(id):
+        for worker in _workers:
+            worker.reporter.unknown(id, name)
+
+
+def _rejected(exc: BaseException | None = None, **_: Any) -> None:
+    """A message that can't be read changes nothing; if it was a step's, that is sent again."""
+    if _workers:
+        log.warning("A message was not readable", action="message_rejected", error=repr(exc))

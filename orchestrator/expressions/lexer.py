@@ -1,0 +1,143 @@
+"""jq's lexer, as far as it takes to know every name that a program uses.
+
+The rules are those of jq 1.8's `lexer.l`. What versions of jq read differently (a comment
+whose line ends in a backslash) and what C cuts short (a NUL) is refused instead, so that what
+is looked at here is what libjq will compile. Brackets and strings are known to be closed at
+the end, which is what makes it safe to put a program in parentheses.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import NamedTuple
+
+from orchestrator.expressions.errors import ExpressionError
+
+
+class TokenKind(StrEnum):
+    """What a token is."""
+
+    NAME = "name"  # a function's name or a keyword
+    FIELD = "field"  # .name
+    VARIABLE = "variable"  # $name
+    NUMBER = "number"
+    STRING = "string"  # a whole string without interpolation; text is what is between the quotes
+    TEXT = "text"  # a piece of a string with interpolation
+    FORMAT = "format"  # @json
+    SIGN = "sign"  # anything else
+
+
+class Token(NamedTuple):
+    """A piece of a program; `place` is its offset in the text."""
+
+    kind: TokenKind
+    text: str
+    place: int
+
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space>[ \t\r\n]+)
+  | (?P<comment>\#[^\n]*)
+  | (?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
+  | (?P<sign>\.\.|\?//|\|=|//=|[+\-*/%!=<>]=|//|[.?=;,:|+\-*/%<>()\[\]{}])
+  | (?P<variable>\$[ \t\r\n]*(?:[A-Za-z_][A-Za-z_0-9]*::)*[A-Za-z_][A-Za-z_0-9]*)
+  | (?P<name>(?:[A-Za-z_][A-Za-z_0-9]*::)*[A-Za-z_][A-Za-z_0-9]*)
+  | (?P<format>@[A-Za-z0-9_]+)
+  | (?P<quote>")
+    """,
+    re.VERBOSE,
+)
+_FIELD = re.compile(r"\.[A-Za-z_][A-Za-z_0-9]*")
+_TEXT = re.compile(r'(?:[^"\\]|\\[^(])*')
+_CLOSES = {")": "(", "]": "[", "}": "{"}
+
+
+def tokens(program: str) -> list[Token]:
+    """Cut a program into tokens; raises `ExpressionError` for what no jq program can be."""
+    return _Lexer(program).run()
+
+
+class _Lexer:
+    def __init__(self, program: str) -> None:
+        self.program = program
+        self.place = 0
+        self.found: list[Token] = []
+        self.open: list[str] = []  # brackets; '"' for an interpolation within a string
+
+    def run(self) -> list[Token]:
+        while self.place < len(self.program):
+            self._next()
+        if self.open:
+            raise ExpressionError(f"{_named(self.open[-1])} is not closed")
+        return self.found
+
+    def _next(self) -> None:
+        field = _FIELD.match(self.program, self.place)
+        if field:
+            self._add(TokenKind.FIELD, field.group()[1:], field.end())
+            return
+        match = _TOKEN.match(self.program, self.place)
+        if match is None:
+            raise ExpressionError(
+                f"unexpected character {self.program[self.place]!r} at offset {self.place}"
+            )
+        kind, text, end = match.lastgroup or "", match.group(), match.end()
+        if kind == "quote":
+            self._string(end, whole=True)
+        elif kind == "comment":
+            self._comment(text, end)
+        elif kind == "sign":
+            self._sign(text, end)
+        elif kind == "variable":
+            self._add(TokenKind.VARIABLE, text[1:].strip(), end)
+        elif kind == "space":
+            self.place = end
+        else:
+            self._add(TokenKind(kind), text, end)
+
+    def _add(self, kind: TokenKind, text: str, end: int) -> None:
+        self.found.append(Token(kind, text, self.place))
+        self.place = end
+
+    def _comment(self, text: str, end: int) -> None:
+        if text.rstrip("\r").endswith("\\"):
+            raise ExpressionError("a comment cannot go on after its line")
+        self.place = end
+
+    def _sign(self, text: str, end: int) -> None:
+        if text in ("(", "[", "{"):
+            self.open.append(text)
+        elif text in _CLOSES:
+            self._close(text, end)
+            return
+        self._add(TokenKind.SIGN, text, end)
+
+    def _close(self, text: str, end: int) -> None:
+        opener = self.open.pop() if self.open else None
+        if text == ")" and opener == '"':
+            self._add(TokenKind.SIGN, text, end)
+            self._string(end, whole=False)
+        elif opener == _CLOSES[text]:
+            self._add(TokenKind.SIGN, text, end)
+        else:
+            raise ExpressionError(f"'{text}' at offset {self.place} closes nothing")
+
+    def _string(self, start: int, whole: bool) -> None:
+        """Read the text of a string from `start` to its end or to an interpolation."""
+        match = _TEXT.match(self.program, start)
+        end = match.end() if match else start
+        text = self.program[start:end]
+        if self.program.startswith('"', end):
+            self._add(TokenKind.STRING if whole else TokenKind.TEXT, text, end + 1)
+        elif self.program.startswith("\\(", end):
+            self._add(TokenKind.TEXT, text, end + 2)
+            self.open.append('"')
+            self.found.append(Token(TokenKind.SIGN, "(", end + 1))
+        else:
+            raise ExpressionError("a string is not closed")
+
+
+def _named(opener: str) -> str:
+    return "an interpolation in a string" if opener == '"' else f"'{opener}'"

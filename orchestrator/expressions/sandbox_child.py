@@ -1,0 +1,158 @@
+"""The sandbox's inside: a process that owns nothing evaluates jq programs until its pipe ends.
+
+`sandbox` runs it as a script and imports its constants: `python -I -S child.py JQ MEMORY CPU
+RESULT` (the path of the jq extension; bytes; seconds of CPU a call; bytes of a result), with
+one end of a socket pair as its standard input and nothing else.
+
+A request is two lengths (of the program, of the data; 4 bytes each, big-endian), then both
+in UTF-8. The data is a JSON text; when it is empty the program is only compiled. An answer is
+one byte that says how it went, a length, and a text: see the constants.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+import time
+from collections import OrderedDict
+from types import ModuleType
+from typing import Any
+
+READY, RESULT, NOTHING, FAILED, INVALID, MEMORY, TOO_LARGE = range(7)
+"""The child is up; a JSON text; the program yielded nothing; the message of a jq error; of a
+compile error; out of memory; the result is too large. `LAST` is added (as a bit) to an answer
+after which the child ends, because it has grown too big."""
+
+LAST = 0x80
+HEAD = struct.Struct(">II")
+ANSWER = struct.Struct(">BI")
+MAX_PROGRAMS = 256
+MAX_MESSAGE = 2000
+
+
+def main(jq_path: str, memory: int, cpu: float, result: int) -> None:
+    """Give everything away, then answer until the other end closes."""
+    pipe = socket.socket(fileno=0)
+    jq = _load(jq_path)
+    _drop_privileges(memory)
+    pipe.sendall(ANSWER.pack(READY, 0))
+    # The peak that getrusage tells began with the process that started this one.
+    large = max(memory // 2, _peak())
+    _serve(pipe, _Programs(jq), large, cpu, result)
+
+
+def _load(path: str) -> ModuleType:
+    loader = importlib.machinery.ExtensionFileLoader("jq", path)
+    spec = importlib.util.spec_from_file_location("jq", path, loader=loader)
+    if spec is None:
+        raise ImportError(path)
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def _drop_privileges(memory: int) -> None:
+    """No environment, no files to open, no children, no core dump, bounded memory; times are
+    UTC. Signals for the process group are the parent's affair: this process ends when its
+    pipe does."""
+    os.environ.clear()
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
+    os.chdir("/")
+    os.closerange(1, 1024)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _serve(pipe: socket.socket, programs: _Programs, large: int, cpu: float, most: int) -> None:
+    waiting = bytearray()
+    while True:
+        head = _take(pipe, waiting, HEAD.size)
+        if head is None:
+            return
+        program_size, data_size = HEAD.unpack(head)
+        body = _take(pipe, waiting, program_size + data_size)
+        if body is None:
+            return
+        # Past its CPU time the process is killed by SIGPROF: jq cannot be interrupted.
+        signal.setitimer(signal.ITIMER_PROF, cpu)
+        how, text = _answer(programs, body[:program_size], body[program_size:], most)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        if _peak() > large:
+            how |= LAST
+        pipe.sendall(ANSWER.pack(how, len(text)) + text)
+        if how & LAST or how == MEMORY:
+            return
+
+
+def _take(pipe: socket.socket, waiting: bytearray, size: int) -> bytes | None:
+    """The next `size` bytes, or None when the other end has closed."""
+    while len(waiting) < size:
+        piece = pipe.recv(max(65536, size - len(waiting)))
+        if not piece:
+            return None
+        waiting += piece
+    taken = bytes(waiting[:size])
+    del waiting[:size]
+    return taken
+
+
+class _Programs:
+    """Compiled programs, the least recently used forgotten first."""
+
+    def __init__(self, jq: ModuleType) -> None:
+        self.jq = jq
+        self.known: OrderedDict[bytes, Any] = OrderedDict()
+
+    def compiled(self, text: bytes) -> Any:
+        program = self.known.get(text)
+        if program is not None:
+            self.known.move_to_end(text)
+            return program
+        program = self.known[text] = self.jq.compile(text.decode())
+        if len(self.known) > MAX_PROGRAMS:
+            self.known.popitem(last=False)
+        return program
+
+
+def _answer(programs: _Programs, text: bytes, data: bytes, most: int) -> tuple[int, bytes]:
+    try:
+        program = programs.compiled(text)
+    except ValueError as error:
+        return INVALID, _message(error)
+    except MemoryError:
+        return MEMORY, b""
+    if not data:
+        return NOTHING, b""
+    try:
+        for result in program.input_text(data.decode()):
+            encoded = result.encode()
+            return (RESULT, encoded) if len(encoded) <= most else (TOO_LARGE, b"")
+        return NOTHING, b""
+    except ValueError as error:
+        return FAILED, _message(error)
+    except MemoryError:
+        return MEMORY, b""
+
+
+def _message(error: Exception) -> bytes:
+    return str(error)[:MAX_MESSAGE].encode("utf-8", "replace")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,102 @@
+"""The network under the HTTP client: guarded when it connects, bounded in all it does."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore2
+import httpx2
+
+from orchestrator import clock
+from orchestrator.outbound.address_guard import Guard
+
+
+class Deadline:
+    """A moment of the monotonic clock by which everything must be over."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = clock.monotonic() + seconds
+
+    def remaining(self, wanted: float | None = None) -> float:
+        """The seconds that are left, but no more than are wanted. Raises `ReadTimeout`."""
+        left = self._end - clock.monotonic()
+        if left <= 0:
+            raise httpcore2.ReadTimeout("the time is over")
+        return left if wanted is None else min(left, wanted)
+
+
+class GuardedTransport(httpx2.HTTPTransport):
+    """HTTP over connections that the guard allows; one is made for each request."""
+
+    def __init__(self, context: ssl.SSLContext, guard: Guard, deadline: Deadline) -> None:
+        super().__init__(verify=context, trust_env=False)
+        self._pool = httpcore2.ConnectionPool(
+            ssl_context=context,
+            http2=False,
+            max_keepalive_connections=0,
+            network_backend=_Backend(guard, deadline),
+        )
+
+
+class _Backend(httpcore2.NetworkBackend):
+    """TCP only: connections to Unix sockets stay unimplemented, as the base class has them."""
+
+    def __init__(self, guard: Guard, deadline: Deadline) -> None:
+        self._guard = guard
+        self._deadline = deadline
+        self._plain = httpcore2.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,  # noqa: ARG002 - the backend's interface
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        """Connect to the first address that answers, of those that were checked."""
+        targets = self._guard.targets(host, port, self._deadline.remaining(timeout))
+        for target in targets[:-1]:
+            try:
+                return self._connect(target.host, target.port, timeout, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return self._connect(targets[-1].host, targets[-1].port, timeout, socket_options)
+
+    def _connect(
+        self, host: str, port: int, timeout: float | None, options: Iterable[Any] | None
+    ) -> httpcore2.NetworkStream:
+        left = self._deadline.remaining(timeout)
+        stream = self._plain.connect_tcp(host, port, left, None, options)
+        return _Stream(stream, self._deadline)
+
+
+class _Stream(httpcore2.NetworkStream):
+    """A connection whose every wait ends by the deadline."""
+
+    def __init__(self, stream: httpcore2.NetworkStream, deadline: Deadline) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._deadline.remaining(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._deadline.remaining(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore2.NetworkStream:
+        left = self._deadline.remaining(timeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)

@@ -1,0 +1,1 @@
+"""Workflow schedules: when they fire, what fires."""

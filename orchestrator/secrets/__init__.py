@@ -1,0 +1,1 @@
+"""Workflow secrets: lookup and encryption at rest."""

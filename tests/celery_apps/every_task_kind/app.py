@@ -1,0 +1,69 @@
+"""A user's app: its own settings, its own signals, and one line of ours (not even that one where
+ZOO_PLAIN is set)."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib import import_module
+
+from celery import Celery, signals
+
+from orchestrator import current_step, install
+from tests.celery_apps.every_task_kind import tasks
+
+app = Celery(
+    "zoo", broker=os.environ["ORCHESTRATOR_BROKER_URL"], backend=os.environ["ZOO_REDIS_URL"]
+)
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    worker_prefetch_multiplier=1,
+    result_extended=True,
+    task_serializer=os.environ.get("ZOO_SERIALIZER", "json"),
+    accept_content=[os.environ.get("ZOO_SERIALIZER", "json")],
+    task_routes=json.loads(os.environ.get("ZOO_ROUTES", "{}")),
+    task_queue_max_priority=json.loads(os.environ.get("ZOO_MAX_PRIORITY", "null")),
+)
+if not os.environ.get("ZOO_PLAIN"):
+    install(app)
+if os.environ.get("ZOO_OBSERVE"):
+    import_module("tests.celery_apps.every_task_kind.request_recorder")
+
+
+@app.task(name="zoo.local", bind=True)
+def local(self, a):
+    return {"a": a, "app": self.app.main}
+
+
+@app.task(name="zoo.reports")
+def reports(key):
+    step = current_step()
+    assert step is not None
+    wanted = step.heartbeat({"percent": 50})
+    return {"wanted": wanted, "key": step.idempotency_key, "reference": step.reference}
+
+
+app.register_task(tasks.Classy())
+
+
+if "ZOO_DEAF" in os.environ:
+    from kombu.transport.redis import QoS
+
+    hears = QoS.can_consume
+
+    def can_consume(self):
+        return not os.path.exists(os.environ["ZOO_DEAF"]) and hears(self)
+
+    setattr(QoS, "can_consume", can_consume)  # noqa: B010  a fault put into kombu
+
+
+@signals.task_prerun.connect
+def before(task_id, task, args, kwargs, **_):
+    if os.environ.get("ZOO_SIGNALS") and task.name == "zoo.hooked":
+        tasks.seen("prerun", args=args, kwargs=kwargs, id=task_id, request=task.request.id)
+
+
+@signals.task_postrun.connect
+def after(task_id, task, args, kwargs, retval, state, **_):
+    if os.environ.get("ZOO_SIGNALS") and task.name == "zoo.hooked":
+        tasks.seen("postrun", args=args, kwargs=kwargs, id=task_id, state=state)

@@ -1,0 +1,75 @@
+"""What the core may need besides its slice, found among the rows of an instance in memory: as
+`orchestrator.database` finds it by SQL (see `orchestrator.core.model.Need`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from orchestrator.core.model import ROOT, Attempt, ItemChunk, Status, Step
+
+Steps = Mapping[int, Step]
+
+
+def chain(steps: Steps, step: int) -> dict[int, Step]:
+    """A step with its ancestors, as far as they are there."""
+    found: dict[int, Step] = {}
+    while step != ROOT and step in steps:
+        found[step] = steps[step]
+        step = found[step].parent
+    return found
+
+
+def children(steps: Steps, parent: int) -> list[Step]:
+    """Those right below a step, with no more of them than the database reads."""
+    return [
+        Step(
+            id=step.id,
+            parent=step.parent,
+            ref=step.ref,
+            kind=step.kind,
+            status=step.status,
+            index=step.index,
+            output=step.output,
+            error=step.error,
+            done=step.done,
+            undoes=step.undoes,
+            started_at=step.started_at,
+            ended_at=step.ended_at,
+        )
+        for _, step in sorted(steps.items())
+        if step.parent == parent
+    ]
+
+
+def undo(steps: Steps, before: int) -> tuple[Step | None, dict[int, Step]]:
+    """The step to undo next, with its ancestors."""
+    found = [
+        step
+        for step in steps.values()
+        if step.undo is not None
+        and step.done is not None
+        and step.done < before
+        and (step.status is Status.COMPLETED or step.unknown or step.undo == "child")
+    ]
+    if not found:
+        return None, {}
+    step = max(found, key=lambda step: step.done or 0)
+    return step, chain(steps, step.id)
+
+
+def items(chunks: Mapping[tuple[int, int], ItemChunk], step: int, index: int) -> ItemChunk | None:
+    """The stretch of a long `for` that holds an item."""
+    found = [one for (of, at), one in chunks.items() if of == step and at <= index]
+    return max(found, key=lambda one: one.index, default=None)
+
+
+def newest(attempts: Iterable[Attempt], step: int) -> Attempt | None:
+    """The newest attempt of a step."""
+    found = [one for one in attempts if one.step == step]
+    return max(found, key=lambda one: one.number, default=None)
+
+
+def stopped(steps: Steps, run: int) -> list[Step]:
+    """What the end of a run stopped."""
+    found = (step for _, step in sorted(steps.items()))
+    return [step for step in found if (step.state or {}).get("stopped") == run]
