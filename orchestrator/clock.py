@@ -1,9 +1,9 @@
-"""The only places where a process asks what time it is; but for the keeper of processes, which
-imports nothing of ours, and `ids`, whose ids are of their moment.
+"""The only functions that read a process's clocks. Exceptions: the subreaper process, which imports
+nothing of ours, and `ids`, whose ids contain the current time.
 
-Whatever decides by time takes it as an argument; what is due and whose lease has run out
-is judged by the database's clock or by a process's own monotonic one, never by comparing
-the wall clocks of two machines.
+Functions that decide by time receive it as an argument. Due times and leases are compared with the
+clock of the database or with one process's monotonic clock. Wall clocks of two machines are never
+compared: they differ.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The wall clock, in UTC; for records and messages, never for durations."""
-    return datetime.now(UTC)  # noqa: TID251 (this is the place that the rule points to)
+    """Return the wall clock's time, in UTC; for records and messages, never for durations."""
+    return datetime.now(UTC)  # noqa: TID251 (the rule points to this function)
 
 
 def monotonic() -> float:
-    """Seconds from an arbitrary start that never run backward; for every duration."""
+    """Return seconds since an arbitrary start, which never go backward; for every duration."""
     return time.monotonic()  # noqa: TID251 (likewise)

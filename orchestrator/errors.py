@@ -1,5 +1,5 @@
-"""The one family of errors. Each border translates them once: api/problems for HTTP,
-error_handler for what happens in a worker, the command line for exit statuses."""
+"""The errors of the product. Each border translates them once: `api` to HTTP problems,
+`error_handler` to errors of the DSL, the command line to exit statuses."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ class ConfigurationError(OrchestratorError):
 
 
 class DatabaseUnavailable(OrchestratorError):
-    """Postgres cannot be reached right now; nothing was changed, or nobody knows."""
+    """Postgres cannot be reached right now; nothing was changed, or the outcome is unknown."""
 
 
 class BrokerUnavailable(OrchestratorError):
-    """The message broker cannot be reached right now; the state in Postgres is unharmed."""
+    """The message broker cannot be reached right now; the state in Postgres is complete."""
 
 
 class NotFound(OrchestratorError):
-    """There is no such thing here."""
+    """The requested object does not exist."""
 
 
 class Conflict(OrchestratorError):
-    """The request does not fit the present state."""
+    """The request conflicts with the current state."""
 
 
 class WorkflowError(Exception):
     """Raised by a task to fault its step with an exact DSL error (dsl.md, Errors).
 
     `type` is a URI, `status` an HTTP-like status code; `title` and `detail` are for people.
-    `data` is JSON for whoever catches the error; of more than 32 KiB nothing is kept.
+    `data` is JSON for the workflow that catches the error. Data of more than 32 KiB is dropped.
     """
 
     def __init__(

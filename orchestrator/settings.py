@@ -1,8 +1,8 @@
-"""All settings, each with its default and its reason; read once, where a process starts.
+"""All settings, each with its default and its reason. A process reads them once, at its start.
 
-Every field is read from the environment variable ``ORCHESTRATOR_`` + its name in capitals,
-or from the file that the same variable with ``_FILE`` at its end names (for secrets that
-an orchestrating platform mounts). A command-line flag replaces the field afterwards, by
+The value of a field comes from the environment variable ``ORCHESTRATOR_`` + its name in capitals.
+The same variable with ``_FILE`` at its end names a file with the value instead (for secrets that
+Docker or Kubernetes mounts). A command-line flag replaces the field afterwards, by
 `dataclasses.replace`.
 """
 
@@ -20,11 +20,11 @@ from marshmallow.validate import Length, OneOf, Range
 from orchestrator.errors import ConfigurationError
 
 PREFIX = "ORCHESTRATOR_"
-#: What the name of a setting's variable may end with: the other one names a file.
-_ENDS = ("", "_FILE")
-#: How alike two names of variables are of which one must be meant by the other. They have their
-#: beginning in common.
-_NEAR = 0.9
+#: Endings of the name of a setting's variable: ``_FILE`` names a file with the value.
+_SUFFIXES = ("", "_FILE")
+#: Smallest similarity (0 to 1) at which an unknown variable is taken for a misspelt setting. All
+#: names share the prefix, so that two different settings are similar too.
+_MIN_SIMILARITY = 0.9
 
 
 def _checked(default: Any, *checks: Callable[[Any], Any]) -> Any:
@@ -33,18 +33,18 @@ def _checked(default: Any, *checks: Callable[[Any], Any]) -> Any:
 
 
 def _secret(default: str | None) -> Any:
-    """A field that may hold a password: it never shows in a repr, a log or a traceback."""
+    """A field that may contain a password: no repr, log or traceback shows it."""
     return field(default=default, repr=False)
 
 
 def _is_address(value: str | None) -> None:
-    """A check of ``host:port``, where there is one."""
+    """Check that a value, if set, is ``host:port``; raise `ValidationError` otherwise."""
     if value is not None and address(value) is None:
         raise ValidationError("Must be an address and a port, such as 0.0.0.0:9808.")
 
 
 def address(value: str) -> tuple[str, int] | None:
-    """Host and port of ``host:port`` or ``[host]:port``; None: it is no such thing."""
+    """Return host and port of ``host:port`` or ``[host]:port``; None for any other text."""
     host, _, port = value.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         return None
@@ -56,104 +56,112 @@ _POSITIVE = Range(min=0, min_inclusive=False)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What an installation can choose. Durations are seconds, sizes are bytes."""
+    """The settings of an installation. Durations are in seconds, sizes in bytes."""
 
-    #: Where the state lives: any libpq URL; PgBouncer in transaction mode will do.
+    #: The database with all state: any libpq URL. PgBouncer in transaction mode works too.
     database_url: str = _secret("postgresql://localhost:5432/orchestrator")
-    #: The same database without a pooler, for LISTEN; empty: `database_url` serves.
+    #: The same database without a pooler, for LISTEN. Empty: `database_url`.
     database_direct_url: str | None = _secret(None)
-    #: Connections that one process keeps at most.
+    #: Largest number of connections of one process.
     database_pool: int = _checked(5, Range(min=1, max=1000))
 
     #: The message broker: ``redis://`` (Valkey too) or ``amqp://`` (RabbitMQ).
     broker_url: str = _secret("redis://localhost:6379/0")
-    #: How long a publish may take before it is left to publishing again.
+    #: How long a publish may take. A message that takes longer is published again by a beat.
     publish_timeout: float = _checked(1.0, _POSITIVE)
-    #: The queue of starts and stimuli; tasks never go there.
+    #: The queue of the messages that move instances on. Tasks of workflows never go there.
     control_queue: str = _checked("orchestrator", Length(min=1, max=255))
-    #: The queue of steps that neither their document nor Celery's routes send elsewhere.
+    #: The queue of steps for which neither the document nor Celery's routes name a queue.
     default_queue: str = _checked("celery", Length(min=1, max=255))
-    #: Whether workers serve the control queue besides their own. Off where control has
-    #: workers of its own, so that long tasks can't delay it.
+    #: Whether workers serve the control queue besides their own queues. Switch it off where
+    #: separate workers serve the control queue, so that long tasks cannot delay it.
     serve_control: bool = True
     #: Modules with Celery tasks that `orchestrator worker` imports, separated by commas.
     imports: tuple[str, ...] = ()
-    #: Refuse every message that is not a step's or our own.
+    #: Whether workers refuse every Celery message that is neither a step nor one of ours.
     steps_only: bool = False
 
-    #: How long a silent worker keeps what it claimed.
+    #: How long a worker without a heartbeat keeps its claimed attempts.
     lease: float = _checked(10.0, Range(min=1, max=3600))
-    #: How long an unclaimed attempt may be overtaken before its message counts as lost.
+    #: How long newer attempts of its queue may be claimed before an attempt, until its message
+    #: counts as lost and is published again.
     republish_after: float = _checked(15.0, _POSITIVE)
-    #: Time that a worker may go on with the steps it made ready, a chain; 0 turns that off.
+    #: How long a worker may continue with the next steps of an instance in the same process,
+    #: without messages. 0: never.
     continuation_budget: float = _checked(0.1, Range(min=0, max=60))
-    #: How long a stopping worker lets its running steps end.
-    grace: float = _checked(30.0, Range(min=0))
+    #: How long a stopping worker waits for its running steps.
+    shutdown_grace: float = _checked(30.0, Range(min=0))
 
-    #: The largest input, output, context, event or request, also of what expressions make.
+    #: The largest input, output, context, event or request, and the largest value that an
+    #: expression may produce.
     max_payload: int = _checked(1 << 20, Range(min=1024, max=64 << 20))
-    #: The largest number of steps of one instance: an endless loop ends here.
+    #: The largest number of steps of one instance. It ends endless loops.
     max_steps: int = _checked(1_000_000, Range(min=1, max=1_000_000_000))
-    #: Whether a workflow may run another namespace's workflows, with the secrets of those: only
-    #: where everybody who may deploy may see every namespace.
+    #: Whether a workflow may run workflows of another namespace. These use the secrets of their own
+    #: namespace: allow it only where all who deploy may see every namespace.
     run_across_namespaces: bool = False
-    #: How long events are kept; those that somebody still waits for are kept longer.
+    #: How long events are stored. An event that an instance or a schedule still needs is stored
+    #: longer.
     event_retention: float = _checked(7 * 86400.0, _POSITIVE)
-    #: How long before a `listen` task the broadcast events may be that it takes, too. Events
-    #: from before its instance was started never count.
+    #: How far a `listen` task looks back: it also takes broadcast events that came up to this long
+    #: before it began, but never events from before the start of its instance.
     event_look_back: float = _checked(5.0, Range(min=0))
-    #: How long instances are kept after their end; 0: for ever. Those that are older go to
-    #: `archive_dir`, and stay where that is not set.
+    #: How long instances are stored after their end; 0: for ever. Beats move older instances to
+    #: `archive_dir`; without that setting nothing is removed.
     instance_retention: float = _checked(0.0, Range(min=0))
-    #: The folder that beats archive old instances in: files of JSON lines, one an instance.
+    #: The folder to which beats move old instances: files of JSON lines, one for each instance.
     archive_dir: str | None = None
-    #: The shortest pause of a schedule by `every` or `after`; one that asks for less fires so
-    #: often, and deploys with a warning.
+    #: The shortest interval of a schedule by `every` or `after`. A schedule with a shorter one
+    #: fires at this interval, and its deployment prints a warning.
     shortest_interval: float = _checked(1.0, Range(min=0.001, max=86400))
-    #: CPU time that one expression may take.
+    #: Largest CPU time of one expression.
     expression_cpu: float = _checked(0.8, _POSITIVE)
 
     #: The address that the API binds to.
     api_host: str = "127.0.0.1"
     #: The port that the API binds to; 0 takes a free one.
     api_port: int = _checked(8233, Range(min=0, max=65535))
-    #: Whether callers need an API key: ``on``, ``off`` (on this machine only), or ``auto``: where
-    #: other machines can reach the API.
+    #: Whether callers need an API key: ``on``, ``off`` (allowed on loopback only), or ``auto``: on
+    #: if other machines can reach the API.
     api_authentication: str = _checked("auto", OneOf(("auto", "on", "off")))
-    #: The names that the API answers to (``api.example.com``, ``.example.com``); others are a
-    #: 400. Empty: any, or those of this machine where nobody needs a key.
+    #: The host names that the API answers to (``api.example.com``, ``.example.com``); a request
+    #: with another name gets 400. Empty: all names, or without authentication only those of this
+    #: machine.
     api_hosts: tuple[str, ...] = ()
-    #: Requests that one API process works on at a time; those that wait are not counted.
+    #: Requests that one API process works on at a time, without those that only wait for an
+    #: instance.
     api_threads: int = _checked(16, Range(min=1, max=1000))
-    #: Requests a second that each API key may make in the long run; 0: any number.
+    #: Requests per second that each API key may make on average; 0: no limit.
     api_rate_limit: float = _checked(1000.0, Range(min=0))
-    #: Where the command line and the client find the API.
+    #: The address of the API, for the command line and the client.
     api_url: str = "http://127.0.0.1:8233"
-    #: Where people find Flower: the API links each attempt to its page there. Empty: no links.
+    #: The address of Flower. The API links each attempt to its page there; empty: no links.
     flower_url: str | None = None
-    #: The key that the command line and the client show to the API.
+    #: The API key that the command line and the client send.
     api_key: str | None = _secret(None)
 
     #: A folder of secrets for workflows: ``namespace/name``, or ``name`` for all namespaces.
     secrets_dir: str | None = None
-    #: What seals the secrets that the API takes: Fernet keys, the one that seals first.
+    #: The keys that encrypt the secrets in the database: Fernet keys. The first one encrypts, all
+    #: of them decrypt.
     secrets_key: tuple[str, ...] = field(default=(), repr=False)
 
     #: Private networks that outgoing calls may reach (``10.1.0.0/16,127.0.0.0/8``).
     outbound_allow: tuple[str, ...] = ()
-    #: Fixed addresses of hosts for outgoing calls (``host:port:address``, as curl has it).
+    #: Fixed addresses of hosts for outgoing calls (``host:port:address``, as in curl's --resolve).
     outbound_resolve: tuple[str, ...] = ()
-    #: A file of certificates that outgoing calls trust besides the system's.
+    #: A file of certificates that outgoing calls trust in addition to the system's.
     outbound_ca: str | None = None
 
     #: Whether `/metrics` of the API can be read without a key.
-    metrics_open: bool = False
-    #: Where workers and beats serve `/livez`, `/readyz` and `/metrics`, without a key:
-    #: ``0.0.0.0:9808``, say. Empty: nowhere. Each process needs a port of its own.
+    metrics_without_key: bool = False
+    #: The address at which workers and beats serve `/livez`, `/readyz` and `/metrics`, without a
+    #: key, for example ``0.0.0.0:9808``. Empty: not at all. Each process of a machine needs its own
+    #: port.
     probe_address: str | None = _checked(None, _is_address)
-    #: The least severe log line that is written.
+    #: The lowest severity of log lines that are written.
     log_level: str = _checked("INFO", OneOf(("DEBUG", "INFO", "WARNING", "ERROR")))
-    #: How log lines look: ``auto`` is text on a terminal and JSON elsewhere.
+    #: The format of log lines: ``auto`` is text on a terminal and JSON elsewhere.
     log_format: str = _checked("auto", OneOf(("auto", "text", "json")))
 
     @property
@@ -168,7 +176,7 @@ def variable(name: str) -> str:
 
 
 class _Environment(FileAwareEnv):
-    """environs, reading a mapping that is given rather than the process's environment."""
+    """environs, reading a mapping instead of the process's environment."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         super().__init__(eager=False, prefix=PREFIX, strip_whitespace=True)
@@ -191,10 +199,10 @@ def _contents(variable: str, path: str) -> str:
 
 
 def load_settings(env: Mapping[str, str] | None = None) -> Settings:
-    """The settings that `env` (the process's environment unless given) asks for.
+    """Read the settings from `env`, by default the process's environment.
 
     Raises:
-        ConfigurationError: names every variable that has no meaning, and why.
+        ConfigurationError: names every variable with an invalid value, and the reason.
     """
     reader = _Environment(os.environ if env is None else env)
     parsers: dict[Any, Callable[..., Any]] = {
@@ -220,19 +228,22 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
 
 
 def misspelt(env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Variables that are no setting but nearly one, each with the one that must be meant."""
-    given = os.environ if env is None else env
+    """Return the misspelt variables of `env`, each with the setting that is probably meant."""
+    variables = os.environ if env is None else env
     known = {
-        f"{PREFIX}{each.name.upper()}{suffix}" for each in fields(Settings) for suffix in _ENDS
+        f"{PREFIX}{each.name.upper()}{suffix}" for each in fields(Settings) for suffix in _SUFFIXES
     }
-    strange = [name for name in given if name.startswith(PREFIX) and name not in known]
+    strange = [name for name in variables if name.startswith(PREFIX) and name not in known]
     if not strange:
         return {}
-    # Seldom needed, and every process starts with this module.
+    # Imported here: every process loads this module, and few have a misspelt variable.
     from difflib import get_close_matches
 
-    near = {name: get_close_matches(name, sorted(known), n=1, cutoff=_NEAR) for name in strange}
-    return {name: found[0] for name, found in near.items() if found}
+    similar = {
+        name: get_close_matches(name, sorted(known), n=1, cutoff=_MIN_SIMILARITY)
+        for name in strange
+    }
+    return {name: matches[0] for name, matches in similar.items() if matches}
 
 
 def _frozen(value: Any) -> Any:

@@ -27,7 +27,7 @@ def show() -> Response:
     """Everything, in the format that the scraper takes. Asks for a key that opens all
     namespaces, unless the settings open it: names of workflows stand in it."""
     ours = state()
-    if not ours.services.settings.metrics_open:
+    if not ours.services.settings.metrics_without_key:
         caller = ours.authenticator.caller(request.headers.get("Authorization"))
         if caller.role < Role.VIEWER or caller.scope.namespaces is not None:
             raise Problem(problem_types.FORBIDDEN, "metrics need a key for all namespaces")

@@ -155,7 +155,7 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has
             "logger_class": Logger,
             "threads": settings.api_threads,
             "keepalive": KEEPALIVE,
-            "graceful_timeout": int(settings.grace),
+            "graceful_timeout": int(settings.shutdown_grace),
             # No proxy is believed what it says about the client.
             "forwarded_allow_ips": "",
             "control_socket_disable": True,

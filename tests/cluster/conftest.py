@@ -33,7 +33,7 @@ from tests.support.stack import ROOT, free_port
 from tests.support.zoo import Zoo, zoo_on
 
 #: Long enough for a busy machine's heartbeat, short enough to wait for.
-SETTINGS = {"lease": 3, "republish_after": 2, "grace": 20}
+SETTINGS = {"lease": 3, "republish_after": 2, "shutdown_grace": 20}
 WORKERS = ("first", "second")
 
 

@@ -36,7 +36,7 @@ def shared(
 ) -> Iterator[Zoo]:
     """API and beat for all tests here."""
     folder = tmp_path_factory.mktemp("worker")
-    settings: dict[str, Any] = {"lease": LEASE, "republish_after": 1, "grace": 20}
+    settings: dict[str, Any] = {"lease": LEASE, "republish_after": 1, "shutdown_grace": 20}
     with zoo_on(folder, module_database_url, module_broker_url, **settings) as zoo:
         yield zoo
 
@@ -151,7 +151,7 @@ def test_sigterm_lets_a_step_end(zoo: Zoo, pool: str) -> None:
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_sigterm_hands_a_long_step_back_within_the_grace(zoo: Zoo, pool: str) -> None:
-    process = zoo.worker(pool=pool, concurrency=1, env={"ORCHESTRATOR_GRACE": 1})
+    process = zoo.worker(pool=pool, concurrency=1, env={"ORCHESTRATOR_SHUTDOWN_GRACE": 1})
     instance = zoo.start("sleeps", seconds=30, again=0, key=new_id())
     sleeping(zoo)
     os.kill(process.pid, signal.SIGTERM)
@@ -164,7 +164,7 @@ def test_sigterm_hands_a_long_step_back_within_the_grace(zoo: Zoo, pool: str) ->
 @pytest.mark.slow
 def test_an_ordinary_task_is_waited_for(zoo: Zoo) -> None:
     """The grace is for steps; what is not ours ends as it would without us."""
-    process = zoo.worker(concurrency=1, env={"ORCHESTRATOR_GRACE": 0.5})
+    process = zoo.worker(concurrency=1, env={"ORCHESTRATOR_SHUTDOWN_GRACE": 0.5})
     zoo.seen_in_redis.delete("zoo")
     with Celery("sender", broker=zoo.stack.broker_url, set_as_current=False) as app:
         app.send_task("zoo.sleeps", kwargs={"seconds": 2.5, "key": new_id()})

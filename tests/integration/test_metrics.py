@@ -71,7 +71,9 @@ def test_the_api_tells_of_instances_and_requests(api: Api) -> None:
 
 def test_metrics_need_a_key_unless_opened(database_url: str) -> None:
     closed = Api.on(database_url, "redis://127.0.0.1:1/0", authenticate=True)
-    opened = Api.on(database_url, "redis://127.0.0.1:1/0", authenticate=True, metrics_open=True)
+    opened = Api.on(
+        database_url, "redis://127.0.0.1:1/0", authenticate=True, metrics_without_key=True
+    )
     try:
         assert problem(closed("GET", "/metrics")) == "unauthenticated"
         assert parsed(opened("GET", "/metrics").text)

@@ -18,12 +18,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "operations" / "configuration.md"
 
 HEAD = """# Configuration
 
-Every setting is an environment variable of the process that it is for; none must be set where
-Postgres and the broker are on this machine. A flag of the command line comes before its variable.
-Durations are in seconds, sizes in bytes, lists separated by commas; an empty variable is an unset
-one. Any variable with `_FILE` at its end names a file that holds the value: a secret that Docker or
-Kubernetes mounts. Those marked as secret show in no log. A process that is given a value without
-meaning names all such variables and exits.
+Every setting is an environment variable of the process that uses it. All have defaults that fit
+where Postgres and the broker run on this machine. A flag of the command line wins over its
+variable. Durations are in seconds, sizes in bytes, lists are separated by commas; an empty variable
+counts as not set. A variable with `_FILE` at its end names a file with the value, such as a secret
+that Docker or Kubernetes mounts. No log shows the values marked as secret. A process that finds
+invalid values names all such variables and exits.
 
 This page is written from `orchestrator/settings.py` by `python -m tests.support.configuration`.
 """
@@ -32,20 +32,20 @@ This page is written from `orchestrator/settings.py` by `python -m tests.support
 TITLES = {
     "database_url": "Postgres",
     "broker_url": "Broker, queues and tasks",
-    "lease": "Handing off",
+    "lease": "Leases, delivery and shutdown",
     "max_payload": "Bounds and retention",
     "api_host": "API",
     "secrets_dir": "Secrets of workflows",
     "outbound_allow": "Outgoing calls",
-    "metrics_open": "Metrics and logs",
+    "metrics_without_key": "Metrics and logs",
 }
 
 TAIL = """
 ## Celery's own
 
-Our own processes take Celery's settings from these by `celeryconfig.py`. Your app keeps its own:
-what `install(app)` needs of them is in [workers.md](workers.md). Worker events, which Flower needs,
-are off unless a worker is started with `-E`.
+Our own processes derive Celery's settings from these (`celeryconfig.py`). Your app keeps its own
+Celery settings: [workers.md](workers.md) lists those that `install(app)` needs. Worker events,
+which Flower needs, are off unless a worker is started with `-E`.
 """
 
 

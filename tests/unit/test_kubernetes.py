@@ -46,7 +46,7 @@ def test_it_is_confined_and_watched(manifest: dict[str, Any]) -> None:
     assert container["securityContext"]["readOnlyRootFilesystem"]
     if manifest["kind"] == "Job":
         return
-    assert pod["terminationGracePeriodSeconds"] > Settings().grace + 2
+    assert pod["terminationGracePeriodSeconds"] > Settings().shutdown_grace + 2
     named = {port["name"]: port["containerPort"] for port in container["ports"]}
     for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
         assert container[probe]["httpGet"]["path"] == path

@@ -99,7 +99,7 @@ def _celery(name: str, loglevel: str | None, *arguments: str, obeys: bool = Fals
     app = import_module("orchestrator.execution.entry_points.worker_and_beat_app").app
     command = getattr(import_module(f"celery.bin.{name}"), name)
     if obeys:
-        import_module("orchestrator.execution.worker.remote_control").obey()
+        import_module("orchestrator.execution.worker.remote_control").enable_commands()
     # Where users' tasks are.
     sys.path.insert(0, os.getcwd())
     _import_tasks(app, load_settings().imports)

@@ -119,7 +119,7 @@ class MainProcess:
         """The worker was asked to end. Runs in the handler of a signal."""
         self.runtime.in_flight.stopping = True
         if not cold:
-            timer = threading.Timer(self.runtime.settings.grace, self._release_steps)
+            timer = threading.Timer(self.runtime.settings.shutdown_grace, self._release_steps)
             timer.daemon = True
             timer.start()
 

@@ -188,7 +188,7 @@ ROWS = (
         3_000,
         30,
         (0.5, 2.0),
-        {"grace": GRACE},
+        {"shutdown_grace": GRACE},
         judge=in_order,
         paced=True,
     ),

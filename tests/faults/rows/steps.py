@@ -164,7 +164,7 @@ ROWS = (
         2_000,
         10,
         (0.2, 1.0),
-        {"env": {"CHAOS_CODE": CODE}, "grace": 10},
+        {"env": {"CHAOS_CODE": CODE}, "shutdown_grace": 10},
         judge=on_their_version,
         backlog=1_000,
     ),
