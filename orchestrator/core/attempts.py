@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from orchestrator.core.attempt_end import end_from_json
 from orchestrator.core.control_flow import complete_outside
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.dsl_errors import standard_error, with_instance
@@ -182,29 +183,3 @@ def take_recorded_end(draft: Draft, node: Node) -> tuple[AttemptEnd, bool]:
     if end.state is not AttemptState.LOST or not _is_exhausted(draft, node, attempt):
         return end, False
     return replace(end, error=_given_up(node, attempt, end)), True
-
-
-def end_to_json(end: AttemptEnd) -> dict[str, Json]:
-    """How an attempt ended, to be kept in a step's state."""
-    return {
-        "attempt": end.attempt,
-        "state": end.state.value,
-        "output": end.output,
-        "error": end.error,
-        "unknown": end.unknown,
-        "retry_in": end.retry_in,
-        "arguments": end.arguments,
-    }
-
-
-def end_from_json(kept: dict[str, Json]) -> AttemptEnd:
-    """The opposite of `as_json`."""
-    return AttemptEnd(
-        kept["attempt"],
-        AttemptState(kept["state"]),
-        kept["output"],
-        kept["error"],
-        retry_in=kept["retry_in"],
-        unknown=kept["unknown"],
-        arguments=kept.get("arguments"),
-    )

@@ -8,11 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from orchestrator.core.model import OPEN_STATUSES, DataNeeded, Instance, Json, Need, Status, Step
+from orchestrator.core.model import OPEN_STATUSES, Instance, Json, Status, Step
 from orchestrator.core.task_plan import Plan
-
-UNLOADED = object()
-"""Stands for an input that the slice left out."""
 
 
 class DraftState:
@@ -43,19 +40,19 @@ class Node(DraftState):
     had it, None for a new one."""
 
     __slots__ = (
-        "_input",
-        "_raw_input",
         "call",
         "done",
         "ended_at",
         "error",
         "id",
         "index",
+        "input",
         "kind",
         "open",
         "output",
         "parent",
         "plan",
+        "raw_input",
         "raw_output",
         "ref",
         "scope",
@@ -71,8 +68,8 @@ class Node(DraftState):
     ref: str
     kind: str
     index: int | None
-    _input: Json
-    _raw_input: Json
+    input: Json
+    raw_input: Json
     raw_output: Json  # before `output.as`; never saved
     output: Json
     scope: Any
@@ -99,7 +96,7 @@ class Node(DraftState):
         node.status = Status.RUNNING
         node.index = index
         node.scope = scope
-        node._input = node._raw_input = None
+        node.input = node.raw_input = None
         node.output = node.state = node.call = node.error = None
         node.open = 0
         node.done = node.undo = node.undoes = node.started_at = node.ended_at = None
@@ -117,8 +114,8 @@ class Node(DraftState):
         node.kind = step.kind
         node.status = step.status
         node.index = step.index
-        node._input = step.input
-        node._raw_input = step.raw_input
+        node.input = step.input
+        node.raw_input = step.raw_input
         node.output = step.output
         node.state = step.state
         node.scope = step.scope
@@ -144,8 +141,8 @@ class Node(DraftState):
             self.kind,
             self.status,
             self.index,
-            None if self._input is UNLOADED else self._input,
-            None if self._raw_input is UNLOADED else self._raw_input,
+            self.input,
+            self.raw_input,
             self.output,
             self.state,
             self.scope,
@@ -159,29 +156,6 @@ class Node(DraftState):
             self.started_at,
             self.ended_at,
         )
-
-    @property
-    def input(self) -> Json:
-        """The task's input. Raises `DataNeeded` where the slice left it out."""
-        return self._there(self._input)
-
-    @input.setter
-    def input(self, value: Json) -> None:
-        self._input = value
-
-    @property
-    def raw_input(self) -> Json:
-        """What came before ``input.from``, where that differs. Raises `DataNeeded` as `input`."""
-        return self._there(self._raw_input)
-
-    @raw_input.setter
-    def raw_input(self, value: Json) -> None:
-        self._raw_input = value
-
-    def _there(self, value: Json) -> Json:
-        if value is UNLOADED:
-            raise DataNeeded(Need("input", (self.id,)))
-        return value
 
     def changed(self) -> bool:
         """Whether it is saved and differs from that. Payloads are compared by identity."""

@@ -334,16 +334,13 @@ class Slice:
     """What a transition may look at. `loaded` answers the needs raised so far.
 
     `steps` holds at least the step that the stimulus concerns, with all its ancestors;
-    `attempt` is the attempt that the stimulus concerns, where there is one. `partial` names
-    the steps (and `ROOT`, the instance) whose `input` and `raw_input` were left out because
-    they are large: few transitions look at them.
+    `attempt` is the attempt that the stimulus concerns, where there is one.
     """
 
     instance: Instance
     steps: Mapping[int, Step] = field(default_factory=dict)
     attempt: Attempt | None = None
     loaded: Mapping[Need, Any] = field(default_factory=dict)
-    partial: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,8 +350,6 @@ class Need:
     ``open``: every open step of the instance with its newest attempt if it has an open
     one: ``[(Step, Attempt | None)]``. The attempts stay locked until the transition is saved.
     ``children`` of step n: ``[Step]``, those whose parent is n, by id, input left out.
-    ``input`` n: what `Slice.partial` left out of step n (of the instance: `ROOT`):
-    ``{"input", "raw_input"}``.
     ``items`` (n, index): the stretch of a long `for` that holds item `index`: `ItemChunk`.
     ``undo`` before d: the step with the greatest `done` below d whose `undo` is set and which
     has completed, whose outcome is unknown, or which is a sub-workflow's (`undo` is "child"),

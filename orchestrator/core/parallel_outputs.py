@@ -25,8 +25,7 @@ def outputs(draft: Draft, parent: Node) -> dict[int, Json]:
 def in_order(draft: Draft, found: dict[int, Json], count: int, parent: Node) -> list[Json]:
     """The outputs as an array; what was skipped gave its input, which is the parent's. Raises
     `StepFaulted` where that is too large."""
-    # Not `get`: the parent's input may have to be loaded, and mostly nobody needs it.
-    joined = [found[index] if index in found else parent.input for index in range(count)]  # noqa: SIM401
+    joined = [found.get(index, parent.input) for index in range(count)]
     if fault := too_large(joined, draft.limits.payload):
         raise StepFaulted(parent, fault.error)
     return joined

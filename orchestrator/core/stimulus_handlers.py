@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.core import attempts, commands, control_flow, instance_end, withdrawal
+from orchestrator.core.attempt_end import end_to_json
 from orchestrator.core.data_flow import duration_seconds, workflow_input
 from orchestrator.core.draft_nodes import DraftState, Node
 from orchestrator.core.dsl_errors import Fault, timeout, with_instance
@@ -107,7 +108,7 @@ def _on_result(draft: Draft, stimulus: Stimulus) -> None:
         raise StimulusIgnored(f"the step is {node.status} already")
     if draft.root.status is Status.SUSPENDED:
         draft.ended.append(end)
-        return node.set_state(result=attempts.end_to_json(end))
+        return node.set_state(result=end_to_json(end))
     return attempts.on_attempt_ended(draft, node, attempt, end)
 
 

@@ -15,12 +15,11 @@ from hashlib import blake2b
 from typing import Any
 
 from orchestrator.core.bounds import Bounds
-from orchestrator.core.draft_nodes import UNLOADED, Node, Root
+from orchestrator.core.draft_nodes import Node, Root
 from orchestrator.core.legal_status_changes import COMPENSATION, INSTANCE, STEP, move
 from orchestrator.core.model import (
     ENDED_STATUSES,
     OPEN_STATUSES,
-    ROOT,
     Attempt,
     AttemptEnd,
     Compensation,
@@ -67,7 +66,6 @@ class Draft:
         "ended",
         "evaluate",
         "facts",
-        "ignored",
         "letters_closed",
         "limits",
         "listeners",
@@ -108,7 +106,6 @@ class Draft:
         self.tasks_run = 0
         self.loop_turns = 0
         self.random_draws = 0
-        self.ignored: str | None = None
         self.ended: list[AttemptEnd] = []
         self.attempts: list[Attempt] = []
         self.withdrawn: list[int] = []
@@ -144,23 +141,11 @@ class Draft:
                 if step is None:
                     raise LookupError(f"there is no step {id}")
             node = self.nodes[id] = Node.of(step)
-            if id in self.slice.partial:
-                self._leave_out(node)
         return node
 
-    def _leave_out(self, node: Node) -> None:
-        """The slice lacks the step's input, unless it has been loaded since."""
-        given = self.slice.loaded.get(Need("input", (node.id,)))
-        node.input = UNLOADED if given is None else given["input"]
-        node.raw_input = UNLOADED if given is None else given["raw_input"]
-
     def instance_input(self) -> Json:
-        """The workflow's raw input; raises `DataNeeded` where the slice left it out."""
-        if self.edited:
-            return self.edited[0]
-        if ROOT in self.slice.partial:
-            return self.need("input", ROOT)["input"]
-        return self.slice.instance.input
+        """The workflow's raw input, as a retry edited it in this transition."""
+        return self.edited[0] if self.edited else self.slice.instance.input
 
     def adopt(self, step: Step) -> Node:
         """The node of a step that was loaded, whole, besides the slice."""

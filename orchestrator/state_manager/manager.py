@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.clock import monotonic
+from orchestrator.core.attempt_end import end_to_json
 from orchestrator.core.engine_version import UnknownEngine
 from orchestrator.core.model import AttemptEnd, AttemptState, Stimulus, StimulusKind
 from orchestrator.database.connection.database import Fenced, LockTimeout, Superseded
 from orchestrator.database.connection.database_clock import DatabaseClock
-from orchestrator.database.transitions.history_row import ended_to_json
 from orchestrator.database.transitions.instance_slice_reader import Snapshot
 from orchestrator.database.transitions.row_mapper import to_stimulus
 from orchestrator.document.model import Workflow
@@ -232,7 +232,7 @@ class StateManager:
             StimulusKind.RESULT,
             step=work.step.id,
             attempt=work.attempt.id,
-            data={**ended_to_json(ended), "traceback": ended.traceback},
+            data={**end_to_json(ended), "traceback": ended.traceback},
             key=f"result:{work.attempt.id}",
         )
         log.info(
@@ -417,7 +417,7 @@ class StateManager:
             StimulusKind.RESULT,
             step=step,
             attempt=attempt,
-            data=ended_to_json(ended),
+            data=end_to_json(ended),
             key=f"lost:{attempt}",
         )
         self.dispatcher.hint(instance)

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from orchestrator.core import Bounds, advance
+from orchestrator.core.attempt_end import end_from_json
 from orchestrator.core.model import AttemptState, DataNeeded, Json, Stimulus, StimulusKind
-from orchestrator.database.transitions.row_mapper import to_ended
 from orchestrator.database.transitions.save_request import SaveRequest
 from orchestrator.document.model import Workflow
 from orchestrator.expressions import Evaluate
@@ -61,7 +61,7 @@ class Replay(Tables):
                 seed=row.seed,
                 step=told.get("step"),
                 data=told.get("data", {}),
-                ended=to_ended(told) if result else None,
+                ended=end_from_json(told) if result else None,
                 items=told.get("items"),
             )
             self.found = told.get("workflows", {})

@@ -192,15 +192,8 @@ class World:
         )
 
     def _slice(self, rows: Rows, stimulus: Stimulus) -> Slice:
-        """The slice, as small as it may be: inputs of ancestors and of the instance left out."""
         attempt = rows.attempts.get(stimulus.ended.attempt) if stimulus.ended else None
-        steps = chain(rows, stimulus.step or ROOT)
-        above = {id: step for id, step in steps.items() if id != stimulus.step}
-        bare = {id: replace(step, input=None, raw_input=None) for id, step in above.items()}
-        if stimulus.kind is StimulusKind.START:
-            return Slice(rows.instance, steps, attempt)
-        instance = replace(rows.instance, input=None)
-        return Slice(instance, {**steps, **bare}, attempt, partial=frozenset({ROOT, *bare}))
+        return Slice(rows.instance, chain(rows, stimulus.step or ROOT), attempt)
 
     def _ignore(self, rows: Rows, stimulus: Stimulus) -> None:
         end = stimulus.ended

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.model import (
     OPEN_STATUSES,
-    ROOT,
     Attempt,
     AttemptState,
     Instance,
@@ -65,12 +64,6 @@ def _workflow(world: World, _: Rows, namespace: str, name: str, version: str) ->
     return max((id for id in world.workflows if id.startswith(wanted)), default=None)
 
 
-def _input(_: World, rows: Rows, step: int) -> Json:
-    if step == ROOT:
-        return {"input": rows.instance.input, "raw_input": None}
-    return {"input": rows.steps[step].input, "raw_input": rows.steps[step].raw_input}
-
-
 def _secrets(world: World, _: Rows, *names: str) -> Json:
     return {name: world.secrets[name] for name in names if name in world.secrets}
 
@@ -84,6 +77,5 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "workflow": _workflow,
     "stopped": lambda _, rows, run: in_memory_slices.stopped(rows.steps, run),
     "secrets": _secrets,
-    "input": _input,
     "step": lambda _, rows, step: chain(rows, step),
 }

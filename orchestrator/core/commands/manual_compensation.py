@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from orchestrator.core import compensation, withdrawal
 from orchestrator.core.commands import cancellation
-from orchestrator.core.commands.refusal import CommandRefused, reason
+from orchestrator.core.commands.refusal import CommandRefused, reason, step_of
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.dsl_errors import standard_error
 from orchestrator.core.model import ROOT, Compensation, Json, Status
@@ -27,7 +27,7 @@ def compensate(draft: Draft, data: Mapping[str, Json]) -> None:
         raise CommandRefused(f"the instance is {root.status}, its compensation {root.compensation}")
     down_to = 0
     if data.get("step") is not None:
-        down_to = _step(draft, data["step"]).done or 0
+        down_to = step_of(draft, data["step"]).done or 0
         if not down_to:
             raise CommandRefused("nothing can be undone back to a step that has not completed")
     detail = str(data.get("reason") or "compensation was asked for")
@@ -50,7 +50,7 @@ def act_on_letter(draft: Draft, data: Mapping[str, Json]) -> None:
     """Settle a failed compensation: ``action`` "retry" has the step undone again, where others
     are being undone after those; "resolve" says that a person has seen to it. ``step`` is the
     compensating step."""
-    undoing = _step(draft, data.get("step"))
+    undoing = step_of(draft, data.get("step"))
     action = data.get("action")
     if action not in ("retry", "resolve"):
         raise CommandRefused(f"a failed compensation is retried or resolved, not {action!r}")
@@ -81,12 +81,3 @@ def _again(draft: Draft, undoing: Node, data: Mapping[str, Json]) -> None:
     compensation.start(
         draft, undoing.error, waits=False, before=done + 1, down_to=done - 1, reports=False
     )
-
-
-def _step(draft: Draft, id: Json) -> Node:
-    if not isinstance(id, int) or isinstance(id, bool) or id <= ROOT:
-        raise CommandRefused(f"{id!r} is no step")
-    try:
-        return draft.node(id)
-    except LookupError as error:
-        raise CommandRefused(str(error)) from None

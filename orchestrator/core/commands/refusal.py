@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.core.model import Json
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.model import ROOT, Json
 from orchestrator.core.transition_draft import Draft
 from orchestrator.errors import OrchestratorError
 
@@ -24,6 +25,16 @@ def require_open(draft: Draft) -> None:
     """Raise `CommandRefused` where the instance has ended."""
     if not draft.root.is_open:
         raise CommandRefused(f"the instance is {draft.root.status} already")
+
+
+def step_of(draft: Draft, id: Json) -> Node:
+    """Return the step that a command names. Raises `CommandRefused` if there is none."""
+    if not isinstance(id, int) or isinstance(id, bool) or id <= ROOT:
+        raise CommandRefused(f"{id!r} is no step")
+    try:
+        return draft.node(id)
+    except LookupError as error:
+        raise CommandRefused(str(error)) from None
 
 
 def reason(data: Mapping[str, Json]) -> dict[str, Json]:

@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from orchestrator.core import control_flow, withdrawal
 from orchestrator.core.commands import step_restart
 from orchestrator.core.commands.new_run import NewRun
-from orchestrator.core.commands.refusal import CommandRefused, reason
+from orchestrator.core.commands.refusal import CommandRefused, reason, step_of
 from orchestrator.core.commands.step_restart import complete_without_run
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.dsl_errors import Fault
-from orchestrator.core.model import ROOT, Compensation, Json, Status
+from orchestrator.core.model import Compensation, Json, Status
 from orchestrator.core.transition_draft import Draft
 
 #: Why a sub-workflow is not repaired that its parent has withdrawn, or was undone without.
@@ -47,7 +47,7 @@ def skip(draft: Draft, data: Mapping[str, Json]) -> None:
             raise CommandRefused(GIVEN_UP)
         target = _target(draft, {"from": data.get("step")})
         return _new_run(draft, data).restart_task(target, {"output": output})
-    node = _step(draft, data.get("step"))
+    node = step_of(draft, data.get("step"))
     if not node.is_open or node.open or node.get_state("flying"):
         raise CommandRefused("only a step that something is awaited of can be skipped")
     if control_flow.in_compensation(draft, node) is not None:
@@ -83,7 +83,7 @@ def _target(draft: Draft, data: Mapping[str, Json]) -> Node | None:
     wanted = data.get("from")
     if wanted is None:
         wanted = draft.root.get_state("failed")
-    node = None if wanted is None else _step(draft, wanted)
+    node = None if wanted is None else step_of(draft, wanted)
     if node is not None and control_flow.in_compensation(draft, node) is not None:
         raise CommandRefused("a compensation is no part of the flow; its dead letter is retried")
     return node
@@ -128,12 +128,3 @@ def _edit(draft: Draft, data: Mapping[str, Json]) -> dict[str, Json]:
     except Fault as fault:
         raise CommandRefused(str(fault.error.get("detail"))) from None
     return {"workflow_input": edited, "workflow_input_before": before}
-
-
-def _step(draft: Draft, id: Json) -> Node:
-    if not isinstance(id, int) or isinstance(id, bool) or id <= ROOT:
-        raise CommandRefused(f"{id!r} is no step")
-    try:
-        return draft.node(id)
-    except LookupError as error:
-        raise CommandRefused(str(error)) from None

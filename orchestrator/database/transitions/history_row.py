@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from orchestrator.core.attempt_end import end_to_json
 from orchestrator.core.model import (
     Attempt,
-    AttemptEnd,
     AttemptState,
     Json,
     Slice,
@@ -29,7 +29,7 @@ def stimulus_record(stimulus: Stimulus, slice: Slice) -> dict[str, Json]:
     if stimulus.items is not None:
         told["items"] = stimulus.items
     if stimulus.ended:
-        told.update(ended_to_json(stimulus.ended))
+        told.update(end_to_json(stimulus.ended))
     for need, answer in slice.loaded.items():
         if need.what == "open":
             told["claimed"] = [one.id for _, one in answer if _is_claimed(one)]
@@ -40,17 +40,6 @@ def stimulus_record(stimulus: Stimulus, slice: Slice) -> dict[str, Json]:
 
 def _is_claimed(attempt: Attempt | None) -> bool:
     return attempt is not None and attempt.state is AttemptState.CLAIMED
-
-
-def ended_to_json(ended: AttemptEnd) -> dict[str, Json]:
-    """How an attempt ended, without what is not set; the traceback stays with the attempt."""
-    told: dict[str, Json] = {"attempt": ended.attempt, "state": ended.state.value}
-    for name in ("output", "error", "retry_in", "arguments"):
-        if (value := getattr(ended, name)) is not None:
-            told[name] = value
-    if ended.unknown:
-        told["unknown"] = True
-    return told
 
 
 def fact_records(transition: Transition) -> list[Json]:

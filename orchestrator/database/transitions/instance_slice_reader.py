@@ -224,16 +224,6 @@ def _workflow(reader: Session, _: str, namespace: str, name: str, version: str) 
     return str(row[0]) if row else None
 
 
-def _input(reader: Session, instance: str, step: int) -> dict[str, Json]:
-    table, key = ("steps", "instance_id = %s and id = %s") if step else ("instances", "id = %s")
-    raw = "raw_input" if step else "null::json"
-    row = reader.one(
-        f"select input, {raw} from orchestrator.{table} where {key}",
-        (instance, step) if step else (instance,),
-    )
-    return {"input": row[0], "raw_input": row[1]} if row else {"input": None, "raw_input": None}
-
-
 def _stopped(reader: Session, instance: str, run: int) -> list[Step]:
     rows = reader.all(
         "select row_to_json(s) from orchestrator.steps s where s.instance_id = %s"
@@ -251,6 +241,5 @@ _LOADERS: dict[str, Callable[..., Json]] = {
     "step": _step,
     "attempt": _attempt,
     "workflow": _workflow,
-    "input": _input,
     "stopped": _stopped,
 }

@@ -7,9 +7,9 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
+from orchestrator.core.attempt_end import end_from_json
 from orchestrator.core.model import (
     Attempt,
-    AttemptEnd,
     AttemptState,
     Compensation,
     Instance,
@@ -78,20 +78,6 @@ def to_stimulus(row: Row, at: datetime, seed: int) -> Stimulus:
         seed=seed,
         step=row["step"],
         data={} if result else data,
-        ended=to_ended(data) if result else None,
+        ended=end_from_json(data) if result else None,
         id=row["id"],
-    )
-
-
-def to_ended(data: Row) -> AttemptEnd:
-    """How an attempt ended, as the inbox keeps it."""
-    return AttemptEnd(
-        attempt=data["attempt"],
-        state=_ATTEMPT_STATES[data["state"]],
-        output=data.get("output"),
-        error=data.get("error"),
-        traceback=data.get("traceback"),
-        retry_in=data.get("retry_in"),
-        unknown=data.get("unknown", False),
-        arguments=data.get("arguments"),
     )
