@@ -52,7 +52,7 @@ class Page:
 
 
 def page(
-    reader: Session,
+    session: Session,
     select: str,
     conditions: Sequence[Condition],
     *,
@@ -68,7 +68,7 @@ def page(
     where, params = _where(conditions, order, descending, limit, after)
     by = _by(order, descending)
     return _first_page(
-        reader.all(f"{select}{where} order by {by} limit %(limit)s", params), order, limit
+        session.all(f"{select}{where} order by {by} limit %(limit)s", params), order, limit
     )
 
 
@@ -81,7 +81,7 @@ class Part:
 
 
 def page_by(
-    reader: Session,
+    session: Session,
     columns: str,
     table: str,
     parts: Sequence[Part],
@@ -112,10 +112,10 @@ def page_by(
         f"select {columns} from (select * from ({' union '.join(found)}) found"
         f" order by {by} limit %(limit)s) chosen join {table} found using ({keys}) order by {by}"
     )
-    return _first_page(reader.all(sql, params), order, limit)
+    return _first_page(session.all(sql, params), order, limit)
 
 
-def counted_by(reader: Session, table: str, parts: Sequence[Part], most: int) -> int:
+def counted_by(session: Session, table: str, parts: Sequence[Part], most: int) -> int:
     """How many rows `page_by` would list, counted up to `most`."""
     found, params = [], {"most": most}
     for number, part in enumerate(parts):
@@ -130,7 +130,7 @@ def counted_by(reader: Session, table: str, parts: Sequence[Part], most: int) ->
         for _, more in conditions:
             params |= more
     sql = f"select count(*) from (select from ({' union '.join(found)}) one limit %(most)s) every"
-    row = reader.one(sql, params)
+    row = session.one(sql, params)
     return int(row[0]) if row else 0
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.events import event_queries, listener_queries
 from orchestrator.database.events.event_queries import UnmatchedEvent
 from orchestrator.database.events.listener_queries import ListenerRow
@@ -34,7 +34,7 @@ class LookBack:
 
     def __init__(
         self,
-        cursor: Session,
+        cursor: Transaction,
         namespace: str,
         judge: FilterEvaluator,
         book: MatchBatch,

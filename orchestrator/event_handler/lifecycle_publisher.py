@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from orchestrator import clock
 from orchestrator.core.model import Json
-from orchestrator.database.connection.database import Database
+from orchestrator.database.connection.database import Database, Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.events import event_queries, transition_feed
 from orchestrator.database.events.transition_feed import Horizon, TransitionRow
@@ -68,7 +68,7 @@ class LifecyclePublisher:
         return 0.0 if end < horizon else BUSY_INTERVAL
 
     def _store_events(
-        self, cursor: Session, first: int, before: int, wanted: Mapping[str, set[str] | None]
+        self, cursor: Transaction, first: int, before: int, wanted: Mapping[str, set[str] | None]
     ) -> list[str]:
         rows = transition_feed.transitions(cursor, first, before, sorted(wanted))
         made: dict[str, list[LifecycleEvent]] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.events import listener_queries
 from orchestrator.database.events.event_queries import UnmatchedEvent
 from orchestrator.database.events.listener_queries import Candidate, Probe
@@ -26,7 +26,7 @@ class ListenerMatcher:
 
     def __init__(
         self,
-        cursor: Session,
+        cursor: Transaction,
         namespace: str,
         judge: FilterEvaluator,
         book: MatchBatch,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator import json_codec
 from orchestrator.core.model import Json
-from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.events import event_queries, listener_index, listener_queries
 from orchestrator.database.events.event_queries import UnmatchedEvent
 from orchestrator.database.events.listener_index import FilterRow, IndexEntry
@@ -64,7 +64,7 @@ def _placed(
 class MatchBatch:
     """The listeners that a round has to do with, and the offers that it makes them."""
 
-    def __init__(self, cursor: Session, namespace: str) -> None:
+    def __init__(self, cursor: Transaction, namespace: str) -> None:
         self._cursor = cursor
         self._namespace = namespace
         self._standings: dict[ListenerId, ListenerState] = {}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator.database.connection.database import Database, LockTimeout
-from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.database import Database, LockTimeout, Transaction
 from orchestrator.database.events import event_queries, listener_queries
 from orchestrator.event_handler.event_lookback import LookBack
 from orchestrator.event_handler.filter_evaluator import EvaluatorFailed, FilterEvaluator
@@ -76,7 +75,7 @@ class EventHandler:
 
     def _matched(
         self,
-        cursor: Session,
+        cursor: Transaction,
         namespace: str,
         judge: FilterEvaluator,
         book: MatchBatch,

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from orchestrator.core.expression_template import Expression
 from orchestrator.core.model import Json
-from orchestrator.database.connection.database import LockTimeout
-from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.database import LockTimeout, Transaction
 from orchestrator.database.events import event_group_queries, event_queries, match_queries
 from orchestrator.database.events.event_group_queries import GroupRow
 from orchestrator.database.events.event_queries import UnmatchedEvent
@@ -38,7 +37,7 @@ class ScheduleMatcher:
     """Gives the events of one round to the schedules of its namespace."""
 
     def __init__(
-        self, cursor: Session, namespace: str, judge: FilterEvaluator, payload: int
+        self, cursor: Transaction, namespace: str, judge: FilterEvaluator, payload: int
     ) -> None:
         self._cursor = cursor
         self._namespace = namespace

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from orchestrator import json_codec
-from orchestrator.database.connection.database import LockTimeout
-from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.database import LockTimeout, Transaction
 from orchestrator.database.events import delivery_queries, subscription_queries
 from orchestrator.database.events.event_queries import UnmatchedEvent
 from orchestrator.database.events.subscription_queries import SubscriptionRow
@@ -34,7 +33,7 @@ class SubscriptionMatcher:
     """Gives the events of one round."""
 
     def __init__(
-        self, cursor: Session, namespace: str, judge: FilterEvaluator, now: datetime
+        self, cursor: Transaction, namespace: str, judge: FilterEvaluator, now: datetime
     ) -> None:
         self._cursor = cursor
         self._namespace = namespace
@@ -88,7 +87,7 @@ def _filter(row: SubscriptionRow) -> tuple[str, EventFilter]:
     return identity("", text), compiled(text)
 
 
-def start(cursor: Session, row: SubscriptionRow, event: UnmatchedEvent, now: datetime) -> str:
+def start(cursor: Transaction, row: SubscriptionRow, event: UnmatchedEvent, now: datetime) -> str:
     """Start the instance that a subscription wants for an event; returns its id.
 
     Raises `OrchestratorError`.

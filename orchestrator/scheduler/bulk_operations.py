@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.core.model import Json
-from orchestrator.database.connection.database import Database, LockTimeout
+from orchestrator.database.connection.database import Database, LockTimeout, Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.instances import dead_letter_queries, instance_lists
 from orchestrator.database.instances.instance_filters import Filter
@@ -158,7 +158,7 @@ class Operations:
         return GO_ON
 
 
-def _batch(cursor: Session, task: OperationBatch) -> list[str]:
+def _batch(cursor: Transaction, task: OperationBatch) -> list[str]:
     """The instances that the operation has reached now."""
     operation = task.operation
     names = operation.namespaces
@@ -179,7 +179,7 @@ def _batch(cursor: Session, task: OperationBatch) -> list[str]:
 
 
 def _act_on_letters(
-    cursor: Session, operation: OperationRow, letters: Sequence[tuple[Any, ...]]
+    cursor: Transaction, operation: OperationRow, letters: Sequence[tuple[Any, ...]]
 ) -> tuple[list[str], int]:
     action = operation.action.partition(".")[2]
     settled = [

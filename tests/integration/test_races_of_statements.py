@@ -14,7 +14,7 @@ import pytest
 from orchestrator import ids
 from orchestrator.core.model import Attempt, StimulusKind
 from orchestrator.database.access import api_key_queries
-from orchestrator.database.connection.database import LOCKING, UNBOUNDED, Database
+from orchestrator.database.connection.database import LOCKING, UNBOUNDED, Database, Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.transitions import inbox_queries
 from orchestrator.database.transitions.instance_slice_reader import Snapshot
@@ -49,7 +49,7 @@ def take_next(reader: Session, instance: str, token: str) -> Snapshot | None:
     return transitions.take_next(reader, instance, SiblingClaim(TASK, QUEUE, WORKER, 2, token))
 
 
-def passing_by(database: Database, act: Callable[[Session], T]) -> T:
+def passing_by(database: Database, act: Callable[[Transaction], T]) -> T:
     """What must not wait for others, done beside them: a wait would be an error."""
     with database.transaction(LOCKING) as second:
         return act(second)
@@ -141,7 +141,7 @@ def test_of_two_keys_made_at_once_for_one_place_one_is_made(database, racers, un
         id = ids.new_id()
         return api_key_queries.KeyRow(id, id, b"x", name, "viewer", ("shop", "bank"), None)
 
-    def make(session: Session, row: api_key_queries.KeyRow) -> bool:
+    def make(session: Transaction, row: api_key_queries.KeyRow) -> bool:
         room = api_key_queries.live(session, row) < api_key_queries.MOST_LIVE
         if room:
             api_key_queries.put(session, row)

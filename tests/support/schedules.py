@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from orchestrator import ids
-from orchestrator.database.connection.database import Database
-from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.database import Database, Transaction
 from orchestrator.database.instances import instance_queries as instances
 from orchestrator.database.instances.instance_queries import InstanceWithPayloads
 from orchestrator.database.keyset_pages import Scope
@@ -53,7 +52,7 @@ class Schedules:
             ids.new_id(), "shop", name, version, "", document, json.dumps(document), "json"
         )
 
-        def put(cursor: Session) -> str:
+        def put(cursor: Transaction) -> str:
             workflow_queries.put(cursor, new)
             found = workflow_queries.get(cursor, "shop", name, version)
             assert found is not None

@@ -70,8 +70,9 @@ def started(database: Database, instance: str) -> tuple[Instance, Attempt]:
             facts=(Fact("workflow.started"), Fact("task.started", 1)),
         ),
     )
-    found = instance_slice_reader.lock_slice(database, instance, None, None).slice.instance
-    return found, attempt
+    with database.transaction() as transaction:
+        locked = instance_slice_reader.lock_slice(transaction, instance, None, None)
+    return locked.slice.instance, attempt
 
 
 def ready(database: Database, instance: str, count: int) -> list[Attempt]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.keyset_pages import Condition, Page, Scope, page
 
@@ -50,9 +51,9 @@ def opened(namespaces: Iterable[str]) -> tuple[str, ...]:
     return (ALL,) if ALL in names else tuple(sorted(names))
 
 
-def valid(reader: Session, prefix: str) -> KeyRow | None:
+def valid(session: Session, prefix: str) -> KeyRow | None:
     """The key with this prefix unless it is revoked or has expired."""
-    row = reader.one(
+    row = session.one(
         "select id::text, prefix, hash, name, role, namespaces, expires_at"
         " from orchestrator.keys where prefix = %s and revoked_at is null"
         " and (expires_at is null or expires_at > clock_timestamp())",
@@ -65,9 +66,9 @@ def valid(reader: Session, prefix: str) -> KeyRow | None:
     )
 
 
-def put(cursor: Session, key: KeyRow) -> datetime:
+def put(session: Session, key: KeyRow) -> datetime:
     """Add a key; when it was made."""
-    row = cursor.one(
+    row = session.one(
         "insert into orchestrator.keys (id, prefix, hash, name, role, namespaces, expires_at)"
         " values (%s, %s, %s, %s, %s, %s, %s) returning created_at",
         (key.id, key.prefix, key.hash, key.name, key.role, list(key.namespaces), key.expires_at),
@@ -77,15 +78,15 @@ def put(cursor: Session, key: KeyRow) -> datetime:
     return made
 
 
-def exists(reader: Session, prefix: str) -> bool:
+def exists(session: Session, prefix: str) -> bool:
     """Whether there is, or ever was, a key with this prefix."""
-    return bool(reader.one("select 1 from orchestrator.keys where prefix = %s", (prefix,)))
+    return bool(session.one("select 1 from orchestrator.keys where prefix = %s", (prefix,)))
 
 
-def live(cursor: Session, key: KeyRow) -> int:
+def live(transaction: Transaction, key: KeyRow) -> int:
     """How many keys of this one's owner can be used now: two while one replaces the other. Until
     the transaction ends nobody else counts them, so that what it adds is counted."""
-    row = cursor.one(
+    row = transaction.one(
         "select pg_advisory_xact_lock(hashtextextended('keys ' || %(owner)s, 0));"
         " select count(*) from orchestrator.keys where name = %(name)s and revoked_at is null"
         " and (expires_at is null or expires_at > clock_timestamp())"
@@ -102,10 +103,10 @@ def _within(scope: Scope) -> Condition:
     return ("namespaces <@ %(within)s", {"within": list(scope.namespaces)})
 
 
-def revoke(cursor: Session, id: str, scope: Scope) -> tuple[str, str] | None:
+def revoke(transaction: Transaction, id: str, scope: Scope) -> tuple[str, str] | None:
     """End a key's life; its prefix and name, or None where no live key has the id."""
     condition, params = _within(scope) or ("true", {})
-    row = cursor.one(
+    row = transaction.one(
         "update orchestrator.keys set revoked_at = clock_timestamp()"
         f" where id = %(id)s and revoked_at is null and {condition} returning prefix, name",
         {"id": id, **params},
@@ -114,12 +115,12 @@ def revoke(cursor: Session, id: str, scope: Scope) -> tuple[str, str] | None:
 
 
 def listed(
-    reader: Session, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
+    session: Session, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
 ) -> Page:
     """Keys, newest first: ``(created_at, id, prefix, name, role, namespaces, expires_at,
     revoked_at)``; those only whose namespaces all lie within the scope."""
     return page(
-        reader,
+        session,
         "select created_at, id::text, prefix, name, role, namespaces, expires_at, revoked_at"
         " from orchestrator.keys",
         [_within(scope)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.keyset_pages import Condition, Page, Part, Scope, page, page_by
 from orchestrator.json_codec import dumps
@@ -23,9 +24,9 @@ class Entry:
     details: Any = None
 
 
-def write(cursor: Session, entry: Entry) -> None:
+def write(transaction: Transaction, entry: Entry) -> None:
     """Add to the log, in the transaction of the change."""
-    cursor.all(
+    transaction.all(
         "insert into orchestrator.audit"
         " (namespace, actor, action, target, reason, details, address)"
         " values (%s, %s, %s, %s, %s, %s, %s)",
@@ -45,7 +46,7 @@ _COLUMNS = "id, at, namespace, actor, action, target, reason, details::text, add
 
 
 def listed(
-    reader: Session,
+    session: Session,
     scope: Scope,
     *,
     action: str | None = None,
@@ -61,7 +62,7 @@ def listed(
     # Changes of no namespace are for those who may see all.
     if scope.namespaces is None:
         return page(
-            reader,
+            session,
             f"select {_COLUMNS} from orchestrator.audit",
             conditions,
             order=("id",),
@@ -70,7 +71,7 @@ def listed(
             after=after,
         )
     return page_by(
-        reader,
+        session,
         _COLUMNS,
         "orchestrator.audit",
         [Part([scope.level], conditions)],

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.errors import Conflict, OrchestratorError
 from orchestrator.json_codec import dumps
@@ -40,9 +41,9 @@ class KeyReused(OrchestratorError):
     """The key was used for another request."""
 
 
-def find(reader: Session, key: Key) -> Answer | None:
+def find(session: Session, key: Key) -> Answer | None:
     """The answer that was given to the key; None: none yet. Raises `KeyReused`."""
-    row = reader.one(
+    row = session.one(
         "select digest, status, body::text, headers from orchestrator.idempotency"
         " where scope = %s and key = %s",
         (key.scope, key.key),
@@ -54,32 +55,32 @@ def find(reader: Session, key: Key) -> Answer | None:
     return Answer(row[1], row[2], row[3] or {})
 
 
-def enter(cursor: Session, key: Key) -> Answer | None:
+def enter(transaction: Transaction, key: Key) -> Answer | None:
     """Begin to answer a keyed request; the first answer, if there was one.
 
     To be called inside the transaction that makes the change. Raises `InFlight`, `KeyReused`.
     """
-    row = cursor.one(
+    row = transaction.one(
         "select pg_try_advisory_xact_lock(hashtextextended(%s || ' ' || %s, 0))",
         (key.scope, key.key),
     )
     if row is None or not row[0]:
         raise InFlight
-    return find(cursor, key)
+    return find(transaction, key)
 
 
-def record(cursor: Session, key: Key, answer: Answer) -> None:
+def record(transaction: Transaction, key: Key, answer: Answer) -> None:
     """Keep the answer, in the transaction that made the change."""
-    cursor.all(
+    transaction.all(
         "insert into orchestrator.idempotency (scope, key, digest, status, headers, body)"
         " values (%s, %s, %s, %s, %s, %s)",
         (key.scope, key.key, key.digest, answer.status, dumps(answer.headers), answer.body),
     )
 
 
-def forget(reader: Session, age: timedelta, limit: int = 1000) -> int:
+def forget(session: Session, age: timedelta, limit: int = 1000) -> int:
     """Remove up to `limit` answers older than `age`; how many were removed."""
-    rows = reader.all(
+    rows = session.all(
         "delete from orchestrator.idempotency where ctid in ("
         " select ctid from orchestrator.idempotency"
         " where created_at < (select clock_timestamp()) - %s"

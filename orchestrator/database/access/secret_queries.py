@@ -22,10 +22,12 @@ class TooMany(Conflict):
     """The namespace has as many secrets as it may."""
 
 
-def put(cursor: Session, namespace: str, name: str, sealed: str) -> tuple[datetime, datetime, bool]:
+def put(
+    session: Session, namespace: str, name: str, sealed: str
+) -> tuple[datetime, datetime, bool]:
     """Keep a secret, instead of the one of that name; when it was made and changed, and
     whether it is new. Raises `TooMany`."""
-    row = cursor.one(
+    row = session.one(
         "insert into orchestrator.secrets as s (namespace, name, sealed)"
         " select %(namespace)s, %(name)s, %(sealed)s where exists ("
         "  select from orchestrator.secrets where namespace = %(namespace)s and name = %(name)s)"
@@ -40,9 +42,9 @@ def put(cursor: Session, namespace: str, name: str, sealed: str) -> tuple[dateti
     return row[0], row[1], row[2]
 
 
-def remove(cursor: Session, namespace: str, name: str) -> bool:
+def remove(session: Session, namespace: str, name: str) -> bool:
     """Forget a secret; whether there was one."""
-    row = cursor.one(
+    row = session.one(
         "delete from orchestrator.secrets where namespace = %s and name = %s returning 1",
         (namespace, name),
     )
@@ -50,7 +52,7 @@ def remove(cursor: Session, namespace: str, name: str) -> bool:
 
 
 def listed(
-    reader: Session,
+    session: Session,
     scope: Scope,
     *,
     namespace: str | None = None,
@@ -59,7 +61,7 @@ def listed(
 ) -> Page:
     """Names: ``(namespace, name, created_at, changed_at)``, in the order of the alphabet."""
     return page(
-        reader,
+        session,
         "select namespace, name, created_at, changed_at from orchestrator.secrets",
         [
             scope.condition("namespace"),
@@ -71,11 +73,13 @@ def listed(
     )
 
 
-def renew(reader: Session, scope: Scope, seal: Callable[[str], str]) -> tuple[int, list[list[str]]]:
+def renew(
+    session: Session, scope: Scope, seal: Callable[[str], str]
+) -> tuple[int, list[list[str]]]:
     """Seal every secret anew; how many were, and ``[namespace, name]`` of those that no key
     opens. One that is changed meanwhile is left alone: it has the newest key already."""
     condition, params = scope.condition("namespace") or ("true", {})
-    rows = reader.all(
+    rows = session.all(
         f"select namespace, name, sealed from orchestrator.secrets where {condition}"
         " order by namespace, name",
         dict(params),
@@ -87,7 +91,7 @@ def renew(reader: Session, scope: Scope, seal: Callable[[str], str]) -> tuple[in
         except DecryptionFailed:
             unreadable.append([namespace, name])
             continue
-        found = reader.all(
+        found = session.all(
             "update orchestrator.secrets set sealed = %s"
             " where namespace = %s and name = %s and sealed = %s returning 1",
             (new, namespace, name, sealed),
@@ -96,9 +100,9 @@ def renew(reader: Session, scope: Scope, seal: Callable[[str], str]) -> tuple[in
     return renewed, unreadable
 
 
-def opened(reader: Session, vault: SecretCipher, namespace: str, name: str) -> Any:
+def opened(session: Session, vault: SecretCipher, namespace: str, name: str) -> Any:
     """A secret's value at its moment of use; None where there is none that can be read."""
-    row = reader.one(
+    row = session.one(
         "select sealed from orchestrator.secrets where namespace = %s and name = %s",
         (namespace, name),
     )

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.core.model import Json
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.keyset_pages import Page, page
 from orchestrator.ids import new_id
@@ -22,13 +23,13 @@ PER_SUBSCRIPTION_SCAN = 200
 
 
 def put(
-    cursor: Session, pairs: Sequence[tuple[str, int, str | None]]
+    transaction: Transaction, pairs: Sequence[tuple[str, int, str | None]]
 ) -> dict[tuple[str, int], str]:
     """Set out to deliver events, each to a subscriber once: ``(subscription, event's number,
     instance whose order is kept)``; the ids of those that are new, by the first two."""
     if not pairs:
         return {}
-    rows = cursor.all(
+    rows = transaction.all(
         "insert into orchestrator.deliveries (id, subscription_id, event, ordering, until)"
         " select g.*, clock_timestamp() + %s from unnest(%s::uuid[], %s::uuid[], %s::bigint[],"
         " %s::uuid[]) as g(id, subscription_id, event, ordering)"
@@ -45,14 +46,14 @@ def put(
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-def announce(cursor: Session) -> None:
+def announce(session: Session) -> None:
     """Tell the senders, once this transaction commits, that there is something to send."""
-    cursor.all("select pg_notify(%s, '')", (CHANNEL,))
+    session.all("select pg_notify(%s, '')", (CHANNEL,))
 
 
-def done(cursor: Session, id: str, instance: str | None, error: str | None) -> None:
+def done(transaction: Transaction, id: str, instance: str | None, error: str | None) -> None:
     """A delivery that is not sent anywhere: it started an instance, or could not."""
-    cursor.all(
+    transaction.all(
         "update orchestrator.deliveries set state = %s, attempts = attempts + 1, instance_id = %s,"
         " error = %s, ended_at = clock_timestamp(), next_at = null where id = %s",
         ("failed" if instance is None else "delivered", instance, error, id),
@@ -73,11 +74,11 @@ class ClaimedDelivery:
 
 
 def claim(
-    reader: Session, free: int, busy: Sequence[str], each: int, seconds: float
+    session: Session, free: int, busy: Sequence[str], each: int, seconds: float
 ) -> list[ClaimedDelivery]:
     """Take up to `free` due deliveries, `each` of one subscriber at most, none of the `busy`
     ones. Who takes one and does not say within so many seconds how it went, has lost it."""
-    rows = reader.all(
+    rows = session.all(
         "with due as (select d.id, row_number() over (partition by d.subscription_id"
         "   order by d.event) as turn from ("
         "   select d.id, d.subscription_id, d.event from orchestrator.deliveries d"
@@ -111,9 +112,9 @@ def claim(
     return [ClaimedDelivery(*row) for row in rows]
 
 
-def record_success(cursor: Session, claimed: ClaimedDelivery, status: int) -> bool:
+def record_success(session: Session, claimed: ClaimedDelivery, status: int) -> bool:
     """It was taken; False where somebody else has the delivery by now."""
-    row = cursor.one(
+    row = session.one(
         "update orchestrator.deliveries set state = 'delivered', status = %s, error = null,"
         " ended_at = clock_timestamp(), next_at = null"
         " where id = %s and attempts = %s and state = 'pending' returning 1",
@@ -123,11 +124,15 @@ def record_success(cursor: Session, claimed: ClaimedDelivery, status: int) -> bo
 
 
 def record_failure(
-    cursor: Session, claimed: ClaimedDelivery, status: int | None, error: str, seconds: float | None
+    session: Session,
+    claimed: ClaimedDelivery,
+    status: int | None,
+    error: str,
+    seconds: float | None,
 ) -> bool:
     """It was not taken: try again in so many seconds, unless that is too late (or None).
     False where somebody else has the delivery by now."""
-    row = cursor.one(
+    row = session.one(
         "update orchestrator.deliveries d set status = %(status)s, error = %(error)s,"
         " state = case when g.again then 'pending' else 'failed' end,"
         " next_at = case when g.again then g.at end,"
@@ -147,10 +152,10 @@ def record_failure(
     return row is not None
 
 
-def next_due(reader: Session) -> float | None:
+def next_due(session: Session) -> float | None:
     """Seconds until the next delivery is due (negative: overdue); None: there is none. Those
     that wait for the one before them are left out."""
-    row = reader.one(
+    row = session.one(
         "select extract(epoch from d.next_at - clock_timestamp())::float8"
         " from orchestrator.deliveries d join orchestrator.subscriptions s"
         " on s.id = d.subscription_id where d.state = 'pending' and s.state = 'active'"
@@ -161,9 +166,9 @@ def next_due(reader: Session) -> float | None:
     return row[0] if row else None
 
 
-def resend(cursor: Session, id: str) -> bool:
+def resend(transaction: Transaction, id: str) -> bool:
     """Send a delivery (once more), now; False where it is being tried anyhow."""
-    row = cursor.one(
+    row = transaction.one(
         "update orchestrator.deliveries set state = 'pending', next_at = clock_timestamp(),"
         " until = clock_timestamp() + %s, ended_at = null"
         " where id = %s and (state <> 'pending' or next_at > clock_timestamp()) returning 1",
@@ -201,7 +206,7 @@ _COLUMNS = (
 
 
 def listed(
-    reader: Session,
+    session: Session,
     subscription: str,
     *,
     states: Sequence[str] = (),
@@ -211,7 +216,7 @@ def listed(
     """The deliveries of a subscription, the newest first; rows are ``(created_at, id,
     *DeliveryRow)``."""
     return page(
-        reader,
+        session,
         f"select d.created_at, d.id::text, {_COLUMNS}",
         [
             ("d.subscription_id = %(subscription)s", {"subscription": subscription}),
@@ -224,17 +229,17 @@ def listed(
     )
 
 
-def get(reader: Session, subscription: str, id: str) -> DeliveryRow | None:
+def get(session: Session, subscription: str, id: str) -> DeliveryRow | None:
     """One delivery of a subscription."""
-    row = reader.one(
+    row = session.one(
         f"select {_COLUMNS} where d.id = %s and d.subscription_id = %s", (id, subscription)
     )
     return DeliveryRow(*row) if row else None
 
 
-def forget(reader: Session, age: timedelta, limit: int = 2000) -> None:
+def forget(session: Session, age: timedelta, limit: int = 2000) -> None:
     """Remove deliveries that ended so long ago, and those of no subscription."""
-    reader.all(
+    session.all(
         "delete from orchestrator.deliveries where ctid in (select ctid"
         " from orchestrator.deliveries d where d.state <> 'pending'"
         " and d.ended_at < clock_timestamp() - %s or not exists (select"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.json_codec import dumps
 
@@ -20,9 +21,9 @@ class GroupRow:
     ended_by: list[int]
 
 
-def of_key(cursor: Session, schedule: str, key: str) -> list[GroupRow]:
+def of_key(transaction: Transaction, schedule: str, key: str) -> list[GroupRow]:
     """The groups of a schedule with a key, the oldest first."""
-    rows = cursor.all(
+    rows = transaction.all(
         "select id::text, members, state from orchestrator.event_groups"
         " where schedule_id = %s and key = %s order by members[1]",
         (schedule, key),
@@ -30,9 +31,9 @@ def of_key(cursor: Session, schedule: str, key: str) -> list[GroupRow]:
     return [GroupRow(row[0], row[1], row[2]["got"], row[2]["ended_by"]) for row in rows]
 
 
-def count(cursor: Session, schedule: str, limit: int) -> int:
+def count(transaction: Transaction, schedule: str, limit: int) -> int:
     """How many groups a schedule has, counted up to `limit`."""
-    row = cursor.one(
+    row = transaction.one(
         "select count(*) from (select from orchestrator.event_groups"
         " where schedule_id = %s limit %s) g",
         (schedule, limit),
@@ -40,9 +41,9 @@ def count(cursor: Session, schedule: str, limit: int) -> int:
     return int(row[0]) if row else 0
 
 
-def save(cursor: Session, schedule: str, key: str, group: GroupRow) -> None:
+def save(transaction: Transaction, schedule: str, key: str, group: GroupRow) -> None:
     """Add a group, or write what it is now."""
-    cursor.all(
+    transaction.all(
         "insert into orchestrator.event_groups (id, schedule_id, key, members, state)"
         " values (%s, %s, %s, %s, %s) on conflict (id) do update"
         " set members = excluded.members, state = excluded.state",
@@ -56,13 +57,15 @@ def save(cursor: Session, schedule: str, key: str, group: GroupRow) -> None:
     )
 
 
-def remove(cursor: Session, ids: Sequence[str]) -> None:
+def remove(transaction: Transaction, ids: Sequence[str]) -> None:
     """Remove groups."""
-    cursor.all("delete from orchestrator.event_groups where id = any(%s::uuid[])", (list(ids),))
+    transaction.all(
+        "delete from orchestrator.event_groups where id = any(%s::uuid[])", (list(ids),)
+    )
 
 
-def forget(reader: Session, age: timedelta) -> None:
+def forget(session: Session, age: timedelta) -> None:
     """Remove groups whose events have not sufficed in such a time."""
-    reader.all(
+    session.all(
         "delete from orchestrator.event_groups where created_at < clock_timestamp() - %s", (age,)
     )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.core.model import Json
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.keyset_pages import (
     Condition,
@@ -53,7 +54,7 @@ _PUT = (
 
 
 def put(
-    reader: Session,
+    session: Session,
     namespace: str,
     events: Sequence[dict[str, Json]],
     *,
@@ -77,7 +78,7 @@ def put(
         "instances": list(instances) or [None] * len(events),
     }
     while True:
-        rows = reader.all(_PUT, params)
+        rows = session.all(_PUT, params)
         if all(row[0] for row in rows):
             return [Received(row[0], row[1]) for row in rows]
         # Somebody else was putting the same event in: by now it can be seen.
@@ -103,15 +104,15 @@ _COLUMNS = (
 )
 
 
-def get(reader: Session, id: str, scope: Scope) -> EventRow | None:
+def get(session: Session, id: str, scope: Scope) -> EventRow | None:
     """An event, unless it is in a namespace that the scope leaves out."""
-    row = reader.one(f"select {_COLUMNS} from orchestrator.events e where e.id = %s", (id,))
+    row = session.one(f"select {_COLUMNS} from orchestrator.events e where e.id = %s", (id,))
     found = EventRow(*row) if row else None
     return found if found and scope.has(found.namespace) else None
 
 
 def listed(
-    reader: Session,
+    session: Session,
     scope: Scope,
     *,
     namespace: str | None = None,
@@ -128,7 +129,7 @@ def listed(
     columns = _COLUMNS.replace("e.", "")
     if scope.namespaces is None and type is None:
         return page(
-            reader,
+            session,
             f"select {columns} from orchestrator.events",
             conditions,
             order=("number",),
@@ -138,7 +139,7 @@ def listed(
         )
     levels = [scope.level, *([IndexLevel("type", [type])] if type is not None else ())]
     return page_by(
-        reader,
+        session,
         columns,
         "orchestrator.events",
         [Part(levels, conditions)],
@@ -174,9 +175,9 @@ class UnmatchedEvent:
 _WAITING = "e.number, e.type, e.event, e.instance_id::text, e.target::text, e.tries, e.created_at"
 
 
-def unmatched(cursor: Session, namespace: str, limit: int) -> list[UnmatchedEvent]:
+def unmatched(transaction: Transaction, namespace: str, limit: int) -> list[UnmatchedEvent]:
     """Events of a namespace that nobody has matched yet, in the order of their receipt."""
-    rows = cursor.all(
+    rows = transaction.all(
         f"select {_WAITING} from orchestrator.events e where e.namespace = %s"
         " and e.matched_at is null order by e.number limit %s",
         (namespace, limit),
@@ -185,7 +186,12 @@ def unmatched(cursor: Session, namespace: str, limit: int) -> list[UnmatchedEven
 
 
 def recent_broadcasts(
-    cursor: Session, namespace: str, above: int, mark: int | None, since: datetime, limit: int
+    transaction: Transaction,
+    namespace: str,
+    above: int,
+    mark: int | None,
+    since: datetime,
+    limit: int,
 ) -> list[UnmatchedEvent]:
     """The matched broadcast events of a namespace with numbers above `above` that are numbered
     above `mark` (if there is one) or came since a time: the newest `limit` of either, in the
@@ -194,7 +200,7 @@ def recent_broadcasts(
         "select e.number from orchestrator.events e where e.namespace = %(namespace)s"
         " and e.target is null and e.matched_at is not null and e.number > %(above)s"
     )
-    rows = cursor.all(
+    rows = transaction.all(
         f"with chosen as (({of} and e.number > %(mark)s order by e.number desc limit %(limit)s)"
         f" union ({of} and e.created_at >= %(since)s"
         "  order by e.created_at desc, e.number desc limit %(limit)s))"
@@ -206,11 +212,11 @@ def recent_broadcasts(
 
 
 def mailboxes(
-    cursor: Session, instances: Sequence[str], types: Sequence[str] | None, limit: int
+    transaction: Transaction, instances: Sequence[str], types: Sequence[str] | None, limit: int
 ) -> dict[str, list[UnmatchedEvent]]:
     """What lies untaken in the mailboxes of instances: the oldest `limit` matched events each
     (of these types, unless None), by instance, in the order of their receipt."""
-    rows = cursor.all(
+    rows = transaction.all(
         f"select {_WAITING} from unnest(%(ids)s::uuid[]) as i(id) cross join lateral ("
         "  select * from orchestrator.events e where e.target = i.id and not e.taken"
         "  and e.matched_at is not null"
@@ -229,9 +235,9 @@ def mailboxes(
     return found
 
 
-def is_mailbox_full(reader: Session, instance: str, limit: int) -> bool:
+def is_mailbox_full(session: Session, instance: str, limit: int) -> bool:
     """Whether so many events lie in an instance's mailbox."""
-    row = reader.one(
+    row = session.one(
         "select count(*) from (select from orchestrator.events e where e.target = %s"
         " and not e.taken limit %s) m",
         (instance, limit),
@@ -239,43 +245,43 @@ def is_mailbox_full(reader: Session, instance: str, limit: int) -> bool:
     return bool(row and row[0] >= limit)
 
 
-def mark_matched(cursor: Session, numbers: Sequence[int]) -> None:
+def mark_matched(transaction: Transaction, numbers: Sequence[int]) -> None:
     """These events have been given to all who waited for them."""
     if numbers:
-        cursor.all(
+        transaction.all(
             "update orchestrator.events set matched_at = clock_timestamp() where number = any(%s)",
             (list(numbers),),
         )
 
 
-def mark_consumed(cursor: Session, numbers: Sequence[int]) -> None:
+def mark_consumed(transaction: Transaction, numbers: Sequence[int]) -> None:
     """These events have left their mailbox."""
     if numbers:
-        cursor.all(
+        transaction.all(
             "update orchestrator.events set taken = true where number = any(%s)",
             (list(numbers),),
         )
 
 
-def count_failure(reader: Session, number: int) -> None:
+def count_failure(session: Session, number: int) -> None:
     """An event could not be matched this time."""
-    reader.all("update orchestrator.events set tries = tries + 1 where number = %s", (number,))
+    session.all("update orchestrator.events set tries = tries + 1 where number = %s", (number,))
 
 
-def by_receipt_numbers(cursor: Session, numbers: Iterable[int]) -> dict[int, UnmatchedEvent]:
+def by_receipt_numbers(session: Session, numbers: Iterable[int]) -> dict[int, UnmatchedEvent]:
     """Events by their numbers; those that are forgotten are left out."""
     wanted = sorted(set(numbers))
     if not wanted:
         return {}
-    rows = cursor.all(
+    rows = session.all(
         f"select {_WAITING} from orchestrator.events e where e.number = any(%s)", (wanted,)
     )
     return {row[0]: UnmatchedEvent(*row) for row in rows}
 
 
-def bytes_of(cursor: Session, numbers: Sequence[int]) -> int:
+def bytes_of(session: Session, numbers: Sequence[int]) -> int:
     """The bytes of several events' JSON text."""
-    row = cursor.one(
+    row = session.one(
         "select coalesce(sum(octet_length(event::text)), 0) from orchestrator.events"
         " where number = any(%s)",
         (list(numbers),),
@@ -283,10 +289,10 @@ def bytes_of(cursor: Session, numbers: Sequence[int]) -> int:
     return int(row[0]) if row else 0
 
 
-def has_unmatched(reader: Session, namespace: str) -> bool:
+def has_unmatched(session: Session, namespace: str) -> bool:
     """Whether an event of a namespace waits to be matched."""
     return bool(
-        reader.one(
+        session.one(
             "select 1 from orchestrator.events where namespace = %s and matched_at is null"
             " order by number limit 1",
             (namespace,),
@@ -294,9 +300,9 @@ def has_unmatched(reader: Session, namespace: str) -> bool:
     )
 
 
-def overdue_namespaces(reader: Session, seconds: float) -> list[str]:
+def overdue_namespaces(session: Session, seconds: float) -> list[str]:
     """The namespaces in which something has waited so long that its hint must be lost."""
-    rows = reader.all(
+    rows = session.all(
         "select namespace from orchestrator.events where matched_at is null"
         " and created_at < clock_timestamp() - %(s)s * interval '1 s'"
         " union select namespace from orchestrator.listeners where asks > looks"
@@ -306,12 +312,12 @@ def overdue_namespaces(reader: Session, seconds: float) -> list[str]:
     return [row[0] for row in rows]
 
 
-def forget(reader: Session, age: timedelta, limit: int = 2000) -> int:
+def forget(session: Session, age: timedelta, limit: int = 2000) -> int:
     """Remove up to `limit` events older than `age`, with what they matched; how many.
 
     What lies in the mailbox of an open instance, or waits to be matched or delivered, stays.
     """
-    rows = reader.all(
+    rows = session.all(
         "with old as (select e.number from orchestrator.events e"
         "  where e.created_at < clock_timestamp() - %s and e.matched_at is not null"
         "  and not exists (select from orchestrator.instances i where i.id = e.target"

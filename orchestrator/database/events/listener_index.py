@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.json_parameters import to_text
-from orchestrator.database.connection.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class FilterRow:
     filter: str
 
 
-def save_filters(cursor: Session, namespace: str, filters: Sequence[FilterRow]) -> None:
+def save_filters(transaction: Transaction, namespace: str, filters: Sequence[FilterRow]) -> None:
     """Make filters known."""
     if filters:
-        cursor.all(
+        transaction.all(
             "insert into orchestrator.event_filters (id, namespace, type, lifecycle, filter)"
             " select id, %s, type, lifecycle, filter from unnest(%s::uuid[], %s::text[],"
             " %s::boolean[], %s::json[]) as g(id, type, lifecycle, filter)"
@@ -50,10 +50,10 @@ def save_filters(cursor: Session, namespace: str, filters: Sequence[FilterRow]) 
         )
 
 
-def add_entries(cursor: Session, keys: Sequence[IndexEntry]) -> None:
+def add_entries(transaction: Transaction, keys: Sequence[IndexEntry]) -> None:
     """Let events find listeners, of those that are still open."""
     if keys:
-        cursor.all(
+        transaction.all(
             "insert into orchestrator.listener_keys"
             " (instance_id, step, until, place, filter_id, key)"
             " select g.* from unnest(%s::uuid[], %s::int[], %s::boolean[], %s::smallint[],"
@@ -71,11 +71,13 @@ def add_entries(cursor: Session, keys: Sequence[IndexEntry]) -> None:
         )
 
 
-def keys(cursor: Session, listeners: Sequence[tuple[str, int]]) -> list[tuple[IndexEntry, str]]:
+def keys(
+    transaction: Transaction, listeners: Sequence[tuple[str, int]]
+) -> list[tuple[IndexEntry, str]]:
     """Where events find these listeners, each with the filter in JSON text."""
     if not listeners:
         return []
-    rows = cursor.all(
+    rows = transaction.all(
         "select k.instance_id::text, k.step, k.until, k.place, k.filter_id::text, k.key,"
         " f.filter::text from unnest(%s::uuid[], %s::int[]) as g(instance_id, step)"
         " join orchestrator.listener_keys k using (instance_id, step)"
@@ -85,10 +87,10 @@ def keys(cursor: Session, listeners: Sequence[tuple[str, int]]) -> list[tuple[In
     return [(IndexEntry(*row[:6]), row[6]) for row in rows]
 
 
-def remove_entries(cursor: Session, listeners: Sequence[tuple[str, int]]) -> None:
+def remove_entries(transaction: Transaction, listeners: Sequence[tuple[str, int]]) -> None:
     """Let events find these listeners no more."""
     if listeners:
-        cursor.all(
+        transaction.all(
             "delete from orchestrator.listener_keys k using"
             " unnest(%s::uuid[], %s::int[]) as g(instance_id, step)"
             " where k.instance_id = g.instance_id and k.step = g.step",

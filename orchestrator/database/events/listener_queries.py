@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.core.model import Json
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.events.event_queries import UnmatchedEvent
 from orchestrator.json_codec import dumps
@@ -79,10 +80,10 @@ _LISTENER = (
 )
 
 
-def lock(cursor: Session, namespace: str) -> datetime | None:
+def lock(transaction: Transaction, namespace: str) -> datetime | None:
     """Take the lock of a namespace's matching, until the transaction ends; the time by the
     database's clock. None: somebody else has it."""
-    row = cursor.one(
+    row = transaction.one(
         "select pg_try_advisory_xact_lock(hashtextextended(%s, 0)), clock_timestamp()",
         (f"events {namespace}",),
     )
@@ -99,9 +100,9 @@ _NO_PENDING_OFFER = (
 )
 
 
-def pending_lookbacks(cursor: Session, namespace: str, limit: int) -> list[ListenerRow]:
+def pending_lookbacks(transaction: Transaction, namespace: str, limit: int) -> list[ListenerRow]:
     """Listeners that wait to be looked at and can be, those of one instance together."""
-    rows = cursor.all(
+    rows = transaction.all(
         f"{_LISTENER} where l.namespace = %(namespace)s"
         " and l.asks > l.looks and l.instance_id in (select u.instance_id"
         "  from orchestrator.listeners u where u.namespace = %(namespace)s and u.asks > u.looks"
@@ -112,10 +113,10 @@ def pending_lookbacks(cursor: Session, namespace: str, limit: int) -> list[Liste
     return [ListenerRow(*row) for row in rows]
 
 
-def of_instances(cursor: Session, instances: Sequence[str]) -> list[ListenerRow]:
+def of_instances(transaction: Transaction, instances: Sequence[str]) -> list[ListenerRow]:
     """The listeners of instances that can take more. For one that waits to be looked at there
     may be older events in the mailbox: the new ones join them there."""
-    rows = cursor.all(
+    rows = transaction.all(
         f"{_LISTENER} where l.instance_id = any(%s::uuid[]) and not l.full and l.asks <= l.looks"
         " order by l.instance_id, l.step",
         (list(instances),),
@@ -123,10 +124,10 @@ def of_instances(cursor: Session, instances: Sequence[str]) -> list[ListenerRow]
     return [ListenerRow(*row) for row in rows]
 
 
-def waits(reader: Session, namespace: str) -> bool:
+def waits(session: Session, namespace: str) -> bool:
     """Whether a listener of a namespace waits to be looked at, and can be."""
     return bool(
-        reader.one(
+        session.one(
             "select 1 from orchestrator.listeners u where u.namespace = %s and u.asks > u.looks"
             # In the order of the index: else all are read, in the hope to meet one soon.
             f" and {_NO_PENDING_OFFER} order by u.instance_id limit 1",
@@ -135,9 +136,11 @@ def waits(reader: Session, namespace: str) -> bool:
     )
 
 
-def filters(cursor: Session, namespace: str, types: Sequence[str]) -> list[tuple[str, str]]:
+def filters(
+    transaction: Transaction, namespace: str, types: Sequence[str]
+) -> list[tuple[str, str]]:
     """The filters with listeners that may take events of these types: ``(id, JSON text)``."""
-    rows = cursor.all(
+    rows = transaction.all(
         # One key is enough: an `exists` may become a join that reads them all.
         "select f.id::text, f.filter::text from orchestrator.event_filters f cross join lateral"
         " (select from orchestrator.listener_keys k where k.filter_id = f.id limit 1) k"
@@ -182,11 +185,11 @@ class Candidate:
 
 
 def candidates(
-    cursor: Session, probes: Sequence[Probe], look_back: float, limit: int
+    transaction: Transaction, probes: Sequence[Probe], look_back: float, limit: int
 ) -> list[Candidate]:
     """The listeners that probes find, that hear the event and have not been offered it, by
     event."""
-    rows = cursor.all(
+    rows = transaction.all(
         "select p.place, p.filter_id::text, k.place, k.until, l.instance_id::text, l.step, l.mode,"
         " json_array_length(l.filters), l.mode <> 'all' and l.until is null, l.correlation,"
         " case when p.dynamic then l.variables end, l.offered"
@@ -223,12 +226,12 @@ class OfferMade:
     refused: bool
 
 
-def offers_made(cursor: Session, pairs: Iterable[tuple[int, str]]) -> list[OfferMade]:
+def offers_made(transaction: Transaction, pairs: Iterable[tuple[int, str]]) -> list[OfferMade]:
     """The offers that were made of these (event, instance)."""
     given = sorted(set(pairs))
     if not given:
         return []
-    rows = cursor.all(
+    rows = transaction.all(
         "select m.event, m.instance_id::text, m.step, m.refused"
         " from unnest(%s::bigint[], %s::uuid[]) as g(event, instance_id)"
         " join orchestrator.matches m using (event, instance_id)",
@@ -237,10 +240,12 @@ def offers_made(cursor: Session, pairs: Iterable[tuple[int, str]]) -> list[Offer
     return [OfferMade(*row) for row in rows]
 
 
-def refused(cursor: Session, instances: Sequence[str], limit: int) -> list[tuple[str, int]]:
+def refused(
+    transaction: Transaction, instances: Sequence[str], limit: int
+) -> list[tuple[str, int]]:
     """The newest broadcast events that each instance has turned down, and that nobody else in
     it was offered since: ``(instance, event's number)``."""
-    rows = cursor.all(
+    rows = transaction.all(
         "select r.instance_id::text, r.event from unnest(%s::uuid[]) as i(id) cross join lateral ("
         "  select m.instance_id, m.event from orchestrator.matches m"
         "  where m.instance_id = i.id and m.refused and not exists ("
@@ -274,7 +279,7 @@ class ListenerUpdate:
     looks: int
 
 
-def save_listeners(cursor: Session, listeners: Sequence[ListenerUpdate]) -> None:
+def save_listeners(transaction: Transaction, listeners: Sequence[ListenerUpdate]) -> None:
     """Remember what listeners have been offered and what was looked for. Holds them until the
     transaction ends, so that none closes while its keys are written."""
     if not listeners:
@@ -288,7 +293,7 @@ def save_listeners(cursor: Session, listeners: Sequence[ListenerUpdate]) -> None
         [one.full for one in ordered],
         [one.looks for one in ordered],
     )
-    cursor.all(
+    transaction.all(
         "with given as (select * from unnest(%s::uuid[], %s::int[], %s::json[], %s::text[],"
         "  %s::boolean[], %s::int[]) with ordinality"
         "  as g(instance_id, step, correlation, offered, full_, looks, n)),"
@@ -302,11 +307,11 @@ def save_listeners(cursor: Session, listeners: Sequence[ListenerUpdate]) -> None
     )
 
 
-def offer(cursor: Session, offers: Sequence[NewOffer]) -> list[str]:
+def offer(transaction: Transaction, offers: Sequence[NewOffer]) -> list[str]:
     """Offer events to listeners, each once; the instances that have been told."""
     if not offers:
         return []
-    rows = cursor.all(
+    rows = transaction.all(
         "with given as (select * from unnest(%s::bigint[], %s::uuid[], %s::int[], %s::json[])"
         "  with ordinality as g(event, instance_id, step, data, n)),"
         " new as (insert into orchestrator.matches (event, instance_id, step)"
@@ -327,9 +332,9 @@ def offer(cursor: Session, offers: Sequence[NewOffer]) -> list[str]:
     return list(dict.fromkeys(row[0] for row in rows))
 
 
-def purge_filters(reader: Session) -> None:
+def purge_filters(session: Session) -> None:
     """Forget filters that no listener has had for a day."""
-    reader.all(
+    session.all(
         "delete from orchestrator.event_filters f"
         " where f.created_at < clock_timestamp() - interval '1 day' and not exists"
         " (select from orchestrator.listener_keys k where k.filter_id = f.id)"

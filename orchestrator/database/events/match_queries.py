@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 
 #: Ends a statement that begins with ``gone(instance_id, step, event)``: events that a listener
@@ -34,9 +35,9 @@ class MatchRow:
     at: datetime
 
 
-def of_event(reader: Session, number: int, limit: int = 1000) -> list[MatchRow]:
+def of_event(session: Session, number: int, limit: int = 1000) -> list[MatchRow]:
     """The first that an event was offered to, at most `limit`."""
-    rows = reader.all(
+    rows = session.all(
         "select instance_id::text, step, refused, created_at from orchestrator.matches"
         " where event = %s order by created_at, instance_id, step limit %s",
         (number, limit),
@@ -44,10 +45,10 @@ def of_event(reader: Session, number: int, limit: int = 1000) -> list[MatchRow]:
     return [MatchRow(*row) for row in rows]
 
 
-def started(cursor: Session, schedule: str, key: str, events: Sequence[int]) -> None:
+def started(transaction: Transaction, schedule: str, key: str, events: Sequence[int]) -> None:
     """Note which instance events have started, by the firing that they are the cause of; one
     that waits has none yet."""
-    cursor.all(
+    transaction.all(
         "insert into orchestrator.matches (event, instance_id, step)"
         " select g.event, f.instance_id, 0 from orchestrator.firings f,"
         " unnest(%s::bigint[]) as g(event) where f.schedule_id = %s and f.key = %s"

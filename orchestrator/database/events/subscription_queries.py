@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.core.model import Json
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.events.event_queries import LAST
 from orchestrator.database.keyset_pages import Page, Scope, page
@@ -41,9 +42,9 @@ _NAMES = tuple(field.name for field in fields(SubscriptionRow))
 _COLUMNS = ", ".join("s.id::text" if name == "id" else f"s.{name}" for name in _NAMES)
 
 
-def put(cursor: Session, row: SubscriptionRow, secret: str | None) -> None:
+def put(transaction: Transaction, row: SubscriptionRow, secret: str | None) -> None:
     """Add a subscription."""
-    cursor.all(
+    transaction.all(
         "insert into orchestrator.subscriptions"
         " (id, namespace, description, filter, type, lifecycle, target, secret, heard_from)"
         f" values (%s, %s, %s, %s, %s, %s, %s, %s, {LAST})",
@@ -60,9 +61,9 @@ def put(cursor: Session, row: SubscriptionRow, secret: str | None) -> None:
     )
 
 
-def get(reader: Session, id: str, scope: Scope, *, lock: bool = False) -> SubscriptionRow | None:
+def get(session: Session, id: str, scope: Scope, *, lock: bool = False) -> SubscriptionRow | None:
     """A subscription, unless it is in a namespace that the scope leaves out."""
-    row = reader.one(
+    row = session.one(
         f"select {_COLUMNS} from orchestrator.subscriptions s where s.id = %s"
         + (" for no key update" if lock else ""),
         (id,),
@@ -72,7 +73,7 @@ def get(reader: Session, id: str, scope: Scope, *, lock: bool = False) -> Subscr
 
 
 def listed(
-    reader: Session,
+    session: Session,
     scope: Scope,
     *,
     namespace: str | None = None,
@@ -82,7 +83,7 @@ def listed(
 ) -> Page:
     """Subscriptions, the newest first; rows are ``(created_at, id, *SubscriptionRow)``."""
     return page(
-        reader,
+        session,
         f"select s.created_at, s.id::text, {_COLUMNS} from orchestrator.subscriptions s",
         [
             scope.condition("namespace"),
@@ -96,10 +97,10 @@ def listed(
     )
 
 
-def change(cursor: Session, row: SubscriptionRow, secret: str | None = None) -> None:
+def change(transaction: Transaction, row: SubscriptionRow, secret: str | None = None) -> None:
     """Write what people may change; one that is activated begins its count of failures anew,
     and what waits for it is due. Events that came while it was not active do not count."""
-    cursor.all(
+    transaction.all(
         "update orchestrator.subscriptions s set description = %s, filter = %s, type = %s,"
         " lifecycle = %s, target = %s, state = g.state, reason = %s, failures = 0,"
         " failing_since = null, secret = coalesce(%s, secret), changed_at = clock_timestamp(),"
@@ -119,15 +120,15 @@ def change(cursor: Session, row: SubscriptionRow, secret: str | None = None) -> 
     )
 
 
-def remove(cursor: Session, id: str) -> None:
+def remove(transaction: Transaction, id: str) -> None:
     """Remove a subscription, with its deliveries."""
-    cursor.all("delete from orchestrator.deliveries where subscription_id = %s", (id,))
-    cursor.all("delete from orchestrator.subscriptions where id = %s", (id,))
+    transaction.all("delete from orchestrator.deliveries where subscription_id = %s", (id,))
+    transaction.all("delete from orchestrator.subscriptions where id = %s", (id,))
 
 
-def active(cursor: Session, namespace: str, types: Sequence[str]) -> list[SubscriptionRow]:
+def active(transaction: Transaction, namespace: str, types: Sequence[str]) -> list[SubscriptionRow]:
     """The active subscriptions of a namespace that may want events of these types."""
-    rows = cursor.all(
+    rows = transaction.all(
         f"select {_COLUMNS} from orchestrator.subscriptions s where s.namespace = %s"
         " and s.state = 'active' and (s.type is null or s.type = any(%s)) order by s.id",
         (namespace, list(types)),
@@ -135,19 +136,19 @@ def active(cursor: Session, namespace: str, types: Sequence[str]) -> list[Subscr
     return [SubscriptionRow(*row) for row in rows]
 
 
-def succeeded(cursor: Session, id: str) -> None:
+def succeeded(transaction: Transaction, id: str) -> None:
     """An event arrived: the failures before it are forgotten."""
-    cursor.all(
+    transaction.all(
         "update orchestrator.subscriptions set failures = 0, failing_since = null"
         " where id = %s and failures > 0",
         (id,),
     )
 
 
-def failed(cursor: Session, id: str, most: int, seconds: float) -> bool:
+def failed(transaction: Transaction, id: str, most: int, seconds: float) -> bool:
     """An event did not arrive; whether the subscription is disabled by that: after `most`
     failures in a row over at least so many seconds."""
-    row = cursor.one(
+    row = transaction.one(
         "update orchestrator.subscriptions set failures = failures + 1,"
         " failing_since = coalesce(failing_since, clock_timestamp()) where id = %s"
         " returning state = 'active' and failures >= %s"
@@ -157,9 +158,9 @@ def failed(cursor: Session, id: str, most: int, seconds: float) -> bool:
     return bool(row and row[0])
 
 
-def disable(cursor: Session, id: str, reason: str) -> None:
+def disable(transaction: Transaction, id: str, reason: str) -> None:
     """Tell a subscriber nothing more, until a person activates the subscription."""
-    cursor.all(
+    transaction.all(
         "update orchestrator.subscriptions set state = 'disabled', reason = %s,"
         " changed_at = clock_timestamp() where id = %s and state = 'active'",
         (reason, id),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.core.model import Json
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.notification_listener import pause
 from orchestrator.database.connection.session import Session
 
@@ -48,35 +49,35 @@ class Horizon:
         self._looks: deque[tuple[int, frozenset[str]]] = deque()
         self._decided = 0
 
-    def look(self, reader: Session) -> int:
+    def look(self, session: Session) -> int:
         """The first position that may not be decided yet; 0 before anything is known.
 
-        Where `reader` is a transaction, it must see what others commit meanwhile.
+        Where `session` is a transaction, it must see what others commit meanwhile.
         """
-        last = self._look(reader)
+        last = self._look(session)
         for seconds in PAUSES:
             if self._decided > last:
                 break
             self._wait(seconds)
-            self._look(reader)
+            self._look(session)
         return self._decided
 
-    def begin(self, reader: Session, seconds: float) -> int:
+    def begin(self, session: Session, seconds: float) -> int:
         """The same for a reader that begins now: waits up to so many seconds until all that was
         taken before is decided. Where that is not to be had, it begins where another reader
         was."""
-        wanted, tries = self._look(reader), int(seconds / PAUSES[-1])
+        wanted, tries = self._look(session), int(seconds / PAUSES[-1])
         while self._decided <= wanted and tries > 0:
             self._wait(PAUSES[-1])
-            self._look(reader)
+            self._look(session)
             tries -= 1
         if self._decided > wanted:
             return self._decided
-        row = reader.one("select tx from orchestrator.feeds where name = %s", (TRANSITIONS,))
+        row = session.one("select tx from orchestrator.feeds where name = %s", (TRANSITIONS,))
         return max(self._decided, int(row[0]) if row else 0)
 
-    def _look(self, reader: Session) -> int:
-        row = reader.one("select last, holders from orchestrator.positions_taken()")
+    def _look(self, session: Session) -> int:
+        row = session.one("select last, holders from orchestrator.positions_taken()")
         assert row is not None  # noqa: S101  a function's call has a row
         last, held = int(row[0]), frozenset(row[1])
         if len(self._looks) == LOOKS:
@@ -87,34 +88,34 @@ class Horizon:
         return last
 
 
-def place(cursor: Session, name: str) -> int | None:
+def place(transaction: Transaction, name: str) -> int | None:
     """Take the place of a reader, which is kept under a name: every position before it was
     read. None: somebody else has it."""
-    cursor.all(
+    transaction.all(
         "insert into orchestrator.feeds (name, tx, later_tx) select %s, p.last, p.last"
         " from orchestrator.positions_taken() p"
         " where not exists (select from orchestrator.feeds where name = %s)"
         " on conflict do nothing",
         (name, name),
     )
-    row = cursor.one(
+    row = transaction.one(
         "select tx from orchestrator.feeds where name = %s for update skip locked", (name,)
     )
     return row[0] if row else None
 
 
-def advance_to(cursor: Session, name: str, position: int) -> None:
+def advance_to(transaction: Transaction, name: str, position: int) -> None:
     """Everything before a position has been read."""
-    cursor.all(
+    transaction.all(
         "update orchestrator.feeds set tx = %s, at = clock_timestamp(), later_tx = %s,"
         " later_at = clock_timestamp() where name = %s",
         (position, position, name),
     )
 
 
-def skip_to(cursor: Session, name: str, horizon: int) -> None:
+def skip_to(transaction: Transaction, name: str, horizon: int) -> None:
     """Nothing is to be read: stay close behind."""
-    cursor.all(
+    transaction.all(
         "update orchestrator.feeds set tx = later_tx, at = later_at,"
         " later_tx = greatest(later_tx, %s), later_at = clock_timestamp() where name = %s"
         " and later_at < clock_timestamp() - %s * interval '1 s'",
@@ -137,10 +138,10 @@ class TransitionRow:
 
 
 def transitions(
-    reader: Session, first: int, before: int, namespaces: Sequence[str] | None = None
+    session: Session, first: int, before: int, namespaces: Sequence[str] | None = None
 ) -> list[TransitionRow]:
     """The transitions at the positions from `first` to `before` (exclusive), in their order."""
-    rows = reader.all(
+    rows = session.all(
         "select h.tx, h.instance_id::text, h.sequence, h.at, h.facts, i.namespace, i.workflow,"
         " i.version from orchestrator.history h"
         " join orchestrator.instances i on i.id = h.instance_id"
@@ -156,12 +157,12 @@ def transitions(
     return [TransitionRow(*row) for row in rows]
 
 
-def references(reader: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
+def references(session: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
     """The references of steps, by (instance, step)."""
     given = sorted(set(steps))
     if not given:
         return {}
-    rows = reader.all(
+    rows = session.all(
         "select s.instance_id::text, s.id, s.ref from unnest(%s::uuid[], %s::int[])"
         " as g(instance_id, id) join orchestrator.steps s using (instance_id, id)",
         ([one[0] for one in given], [one[1] for one in given]),
@@ -169,12 +170,12 @@ def references(reader: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple[
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-def outputs(reader: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Json]:
+def outputs(session: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Json]:
     """What steps, or instances (step 0), have as their output, by (instance, step)."""
     given = sorted(set(steps))
     if not given:
         return {}
-    rows = reader.all(
+    rows = session.all(
         "select g.instance_id::text, g.id, case when g.id = 0 then i.output else s.output end"
         " from unnest(%s::uuid[], %s::int[]) as g(instance_id, id)"
         " left join orchestrator.instances i on i.id = g.instance_id and g.id = 0"
@@ -184,9 +185,9 @@ def outputs(reader: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple[str
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-def lifecycle_subscribers(reader: Session) -> dict[str, set[str] | None]:
+def lifecycle_subscribers(session: Session) -> dict[str, set[str] | None]:
     """Who waits for lifecycle events: by namespace the types, or None for those of any type."""
-    rows = reader.all("select wanted_in, wanted from orchestrator.lifecycle_interest()")
+    rows = session.all("select wanted_in, wanted from orchestrator.lifecycle_interest()")
     found: dict[str, set[str] | None] = {}
     for namespace, type in rows:
         known = found.setdefault(namespace, set())
@@ -198,12 +199,12 @@ def lifecycle_subscribers(reader: Session) -> dict[str, set[str] | None]:
 
 
 def events(
-    reader: Session, first: int, before: int, namespaces: Sequence[str] | None = None
+    session: Session, first: int, before: int, namespaces: Sequence[str] | None = None
 ) -> list[tuple[int, str, dict[str, Json]]]:
     """The events received and emitted at the positions from `first` to `before` (exclusive), in
     their order: ``(position, namespace, event)``. Lifecycle events, which history tells of too,
     are left out."""
-    rows = reader.all(
+    rows = session.all(
         "select e.tx, e.namespace, e.event from orchestrator.events e"
         " where e.tx >= %(first)s and e.tx < %(before)s"
         " and (e.type not like 'io.serverlessworkflow.%%' or e.instance_id is null)"

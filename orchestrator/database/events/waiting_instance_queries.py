@@ -25,9 +25,9 @@ class Waiter:
     filters: Sequence[dict[str, Any]]
 
 
-def waiters(reader: Session, namespace: str, target: str | None = None) -> list[Waiter]:
+def waiters(session: Session, namespace: str, target: str | None = None) -> list[Waiter]:
     """Who waits in a namespace, or of one instance (`target`): at most `MOST`."""
-    rows = reader.all(
+    rows = session.all(
         "select l.instance_id::text, l.step, l.created_at, i.created_at, l.filters"
         " from orchestrator.listeners l join orchestrator.instances i on i.id = l.instance_id"
         " where l.namespace = %(namespace)s"

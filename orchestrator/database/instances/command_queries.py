@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.core.model import ENDED_STATUSES, Compensation, Json, StimulusKind
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.instances.instance_queries import pending_of
 from orchestrator.database.keyset_pages import Scope
@@ -31,12 +32,12 @@ class Target:
     pending: int
 
 
-def lock(cursor: Session, id: str, scope: Scope) -> None:
+def lock(transaction: Transaction, id: str, scope: Scope) -> None:
     """Take the instance's row lock until the transaction ends. Raises `NotFound`, also outside
     the scope, and `Busy`."""
     within = scope.condition("namespace")
     condition, params = within or ("true", {})
-    row = cursor.one(
+    row = transaction.one(
         f"select 1 from orchestrator.instances where id = %(id)s and {condition} for update",
         {"id": id, **params},
     )
@@ -44,9 +45,9 @@ def lock(cursor: Session, id: str, scope: Scope) -> None:
         raise NotFound(f"there is no instance {id}")
 
 
-def target(reader: Session, id: str) -> Target:
+def target(session: Session, id: str) -> Target:
     """The instance as it is now. Raises `NotFound`."""
-    row = reader.one(
+    row = session.one(
         f"select id::text, namespace, status, compensation, run, sequence, {pending_of('i')}"
         " from orchestrator.instances i where id = %s",
         (id,),
@@ -56,27 +57,27 @@ def target(reader: Session, id: str) -> Target:
     return Target(*row)
 
 
-def put(cursor: Session, instance: str, data: Json) -> None:
+def put(transaction: Transaction, instance: str, data: Json) -> None:
     """Leave the command in the instance's inbox. Which steps it needs, the core says itself."""
-    inbox_queries.put(cursor, instance, StimulusKind.COMMAND, data=data)
+    inbox_queries.put(transaction, instance, StimulusKind.COMMAND, data=data)
 
 
-def unlocked(cursor: Session, id: str, scope: Scope) -> Target:
+def unlocked(transaction: Transaction, id: str, scope: Scope) -> Target:
     """The instance where its row lock could not be had; it stays until the transaction ends.
 
     Raises `NotFound`, also outside the scope; `Busy` where it might go to the archive meanwhile,
     because it has ended, and somebody keeps its row.
     """
-    found = target(cursor, id)
-    if not scope.has(found.namespace) or not _lock_if_open(cursor, found):
+    found = target(transaction, id)
+    if not scope.has(found.namespace) or not _lock_if_open(transaction, found):
         raise NotFound(f"there is no instance {id}")
     return found
 
 
-def _lock_if_open(reader: Session, found: Target) -> bool:
+def _lock_if_open(session: Session, found: Target) -> bool:
     """Whether the instance can't go to the archive until the transaction has ended: one that
     has ended might."""
     if found.status not in ENDED_STATUSES or found.compensation == Compensation.RUNNING:
         return True
     lock = "select 1 from orchestrator.instances where id = %s for key share"
-    return reader.one(lock, (found.id,)) is not None
+    return session.one(lock, (found.id,)) is not None

@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.core.model import OPEN_STATUSES, Json, Refusal
 from orchestrator.database.access import audit_queries
 from orchestrator.database.access.audit_queries import Entry
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.json_parameters import member
 from orchestrator.database.connection.session import Session
 from orchestrator.database.instances import command_queries
@@ -41,7 +42,7 @@ _OPEN = sorted(status.value for status in OPEN_STATUSES)
 
 
 def listed(
-    reader: Session,
+    session: Session,
     scope: Scope,
     *,
     resolved: bool | None = None,
@@ -56,7 +57,7 @@ def listed(
     reason, error, resolved_at, resolution, reference, kind)``; error and resolution are JSON
     text, reference and kind the step's, None where it was pruned since."""
     return page_by(
-        reader,
+        session,
         _COLUMNS,
         _TABLE,
         [_part(scope, resolved, instance, namespace, more)],
@@ -68,10 +69,10 @@ def listed(
 
 
 def open_count(
-    reader: Session, scope: Scope, instance: str | None, namespace: str | None, most: int
+    session: Session, scope: Scope, instance: str | None, namespace: str | None, most: int
 ) -> int:
     """How many dead letters nobody has settled, counted up to `most`."""
-    return counted_by(reader, _TABLE, [_part(scope, False, instance, namespace, ())], most)
+    return counted_by(session, _TABLE, [_part(scope, False, instance, namespace, ())], most)
 
 
 def _part(
@@ -92,14 +93,14 @@ def _part(
     )
 
 
-def get(reader: Session, id: str) -> tuple[Any, ...] | None:
+def get(session: Session, id: str) -> tuple[Any, ...] | None:
     """One dead letter, as `listed` has it."""
-    return reader.one(f"{_SELECT} where id = %s", (id,))
+    return session.one(f"{_SELECT} where id = %s", (id,))
 
 
-def of_step(reader: Session, instance: str, step: int) -> tuple[Any, ...] | None:
+def of_step(session: Session, instance: str, step: int) -> tuple[Any, ...] | None:
     """The newest open dead letter of a compensating step, as `listed` has it."""
-    return reader.one(
+    return session.one(
         f"{_SELECT} where instance_id = %s and step = %s and resolved_at is null"
         " and reason = 'compensation'"
         " order by created_at desc limit 1",
@@ -108,7 +109,7 @@ def of_step(reader: Session, instance: str, step: int) -> tuple[Any, ...] | None
 
 
 def act_on(
-    cursor: Session,
+    transaction: Transaction,
     letter: Sequence[Any],
     action: str,
     by: str,
@@ -118,12 +119,14 @@ def act_on(
     """Do with a letter (as `listed` has it) what a person decided about many, ``retry`` or
     ``resolve``: a command left to its instance, and a line of the audit log. False where it was
     settled already, or where a `hindrance` stands against it."""
-    if refusal_reason(cursor, letter, action) or not _resolve(cursor, letter, action, by, reason):
+    if refusal_reason(transaction, letter, action) or not _resolve(
+        transaction, letter, action, by, reason
+    ):
         return False
     command = command_of(letter, action, by, reason)
     if command is not None:
-        command_queries.put(cursor, letter[3], command)
-    _audit(cursor, letter, action, by, reason, address)
+        command_queries.put(transaction, letter[3], command)
+    _audit(transaction, letter, action, by, reason, address)
     return True
 
 
@@ -138,7 +141,7 @@ def command_of(
 
 
 def resolve(
-    cursor: Session,
+    transaction: Transaction,
     letter: Sequence[Any],
     action: str,
     by: str,
@@ -147,16 +150,16 @@ def resolve(
 ) -> None:
     """Note on a letter, and in the audit log, what a person decided and its instance has been
     told. Where that began the step anew, the letter says so already."""
-    _resolve(cursor, letter, action, by, reason)
-    _audit(cursor, letter, action, by, reason, address)
+    _resolve(transaction, letter, action, by, reason)
+    _audit(transaction, letter, action, by, reason, address)
 
 
 def _resolve(
-    cursor: Session, letter: Sequence[Any], action: str, by: str, reason: str | None
+    transaction: Transaction, letter: Sequence[Any], action: str, by: str, reason: str | None
 ) -> bool:
     """Note what a person decided; False where somebody has before."""
     resolution = dumps({"action": action, "by": by, "reason": reason})
-    row = cursor.one(
+    row = transaction.one(
         "update orchestrator.dead_letters set resolved_at = clock_timestamp(), resolution = %s"
         " where id = %s and resolved_at is null returning 1",
         (resolution, letter[1]),
@@ -165,7 +168,7 @@ def _resolve(
 
 
 def _audit(
-    cursor: Session,
+    transaction: Transaction,
     letter: Sequence[Any],
     action: str,
     by: str,
@@ -173,16 +176,16 @@ def _audit(
     address: str | None,
 ) -> None:
     told = Entry(by, f"dead-letter.{action}", letter[2], letter[1], reason, address=address)
-    audit_queries.write(cursor, told)
+    audit_queries.write(transaction, told)
 
 
-def refusal_reason(reader: Session, letter: Sequence[Any], action: str) -> Refusal | None:
+def refusal_reason(session: Session, letter: Sequence[Any], action: str) -> Refusal | None:
     """Why the instance's state does not let a letter be settled this way; None: it does. The
     instance can't go to the archive until the transaction has ended."""
     _, _, _, instance, step, kind, *_ = letter
     if kind != _COMPENSATION and action == "resolve":
         return None
-    row = reader.one(
+    row = session.one(
         "select i.status, i.compensation, i.open,"
         f" coalesce({member('s.state', 'stopped')}::int = i.run,"
         " false) from orchestrator.instances i left join orchestrator.steps s"

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.core.model import ENDED_STATUSES
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.keyset_pages import IndexLevel, groups, matching
 
@@ -41,14 +42,14 @@ _DONE = """
 
 
 def old(
-    reader: Session, age: timedelta, limit: int, after: Place | None
+    session: Session, age: timedelta, limit: int, after: Place | None
 ) -> list[tuple[Place, int]]:
     """Instances that ended so long ago and that nothing holds, the first created first, from
     behind a place on, with how large they are: the number of their steps, about."""
     source, params = groups("orchestrator.instances", _LEVELS)
     beyond = " and (i.created_at, i.id) > (%(at)s, %(id)s)" if after else ""
     at, id = after or (None, None)
-    rows = reader.all(
+    rows = session.all(
         f"select created_at, id::text, counter from {source} cross join lateral ("
         f" select i.created_at, i.id, i.counter from orchestrator.instances i"
         f" where {matching(_LEVELS)} and i.created_at < clock_timestamp() - %(age)s{beyond}"
@@ -59,9 +60,9 @@ def old(
     return [((row[0], row[1]), row[2]) for row in rows]
 
 
-def lock(cursor: Session, ids: Sequence[str], age: timedelta) -> list[str]:
+def lock(transaction: Transaction, ids: Sequence[str], age: timedelta) -> list[str]:
     """Those of the instances that still may go, locked: commands to them wait."""
-    rows = cursor.all(
+    rows = transaction.all(
         f"select i.id::text from orchestrator.instances i where i.id = any(%(ids)s::uuid[])"
         f" and {_DONE} order by i.id for update skip locked",
         {"ids": list(ids), "age": age},
@@ -82,20 +83,20 @@ _WHOLE = (
 )
 
 
-def export_lines(cursor: Session, id: str) -> str:
+def export_lines(session: Session, id: str) -> str:
     """All that is known of an instance as one line of JSON: its row, and those of its steps,
     attempts, history and dead letters, as the tables have them."""
-    row = cursor.one(_WHOLE, (id,))
+    row = session.one(_WHOLE, (id,))
     text: str = row[0] if row else "null"
     # A line break in JSON text can only stand between its tokens.
     return text.replace("\n", " ").replace("\r", " ")
 
 
-def remove(cursor: Session, ids: Sequence[str]) -> None:
+def remove(transaction: Transaction, ids: Sequence[str]) -> None:
     """Remove instances and all that belongs to them alone."""
     params: dict[str, Any] = {"ids": list(ids)}
     for table in TABLES:
-        cursor.all(
+        transaction.all(
             f"delete from orchestrator.{table} where instance_id = any(%(ids)s::uuid[])", params
         )
-    cursor.all("delete from orchestrator.instances where id = any(%(ids)s::uuid[])", params)
+    transaction.all("delete from orchestrator.instances where id = any(%(ids)s::uuid[])", params)

@@ -12,7 +12,7 @@ from orchestrator.database.keyset_pages import Page, page
 
 
 def listed(
-    reader: Session,
+    session: Session,
     instance: str,
     *,
     descending: bool = False,
@@ -21,7 +21,7 @@ def listed(
 ) -> Page:
     """Rows ``(sequence, at, stimulus, facts)``; the last two as JSON text."""
     return page(
-        reader,
+        session,
         "select sequence, at, stimulus::text, facts::text from orchestrator.history",
         [("instance_id = %(instance)s", {"instance": instance})],
         order=("sequence",),
@@ -41,10 +41,10 @@ class Followed:
     settled: bool
 
 
-def follow(reader: Session, instance: str, after: int, limit: int) -> Followed | None:
+def follow(session: Session, instance: str, after: int, limit: int) -> Followed | None:
     """What happened after the transition `after`, at most `limit` rows of it; None: the
     instance does not exist (any more)."""
-    rows = reader.all(
+    rows = session.all(
         f"select i.sequence, {SETTLED}, h.sequence, h.at, h.stimulus, h.facts"
         " from orchestrator.instances i left join lateral ("
         "  select h.sequence, h.at, h.stimulus::text, h.facts::text from orchestrator.history h"

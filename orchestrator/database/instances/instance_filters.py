@@ -47,12 +47,12 @@ TABLE = "orchestrator.instances"
 
 
 def parts_of(
-    reader: Session, scope: Scope, chosen: Filter, by: str, more: Sequence[Condition] = ()
+    session: Session, scope: Scope, chosen: Filter, by: str, more: Sequence[Condition] = ()
 ) -> list[Part]:
     """What is asked for, in parts that each have an index to begin with."""
     parts = []
-    chosen = _identified(reader, chosen)
-    for meant in _meant(reader, scope, chosen) if chosen.text else [_narrowed(reader, chosen)]:
+    chosen = _identified(session, chosen)
+    for meant in _meant(session, scope, chosen) if chosen.text else [_narrowed(session, chosen)]:
         levels = _levels(scope, meant, by)
         conditions = [*_conditions(meant, {level.column for level in levels}), *more]
         if not levels:
@@ -61,15 +61,15 @@ def parts_of(
     return parts
 
 
-def _identified(reader: Session, chosen: Filter) -> Filter:
+def _identified(session: Session, chosen: Filter) -> Filter:
     """The same by whole ids, where it is by an attempt or by the beginning of few ids."""
     ids: set[str] | None = None
     if chosen.attempt:
         query = "select instance_id::text from orchestrator.attempts where id = %s"
-        ids = {row[0] for row in reader.all(query, (chosen.attempt,))}
+        ids = {row[0] for row in session.all(query, (chosen.attempt,))}
     if chosen.id:
         query = f"select id::text from {TABLE} where {_BEGINNING} limit %(few)s"
-        found = reader.all(query, {**_beginning(chosen.id), "few": _FEW + 1})
+        found = session.all(query, {**_beginning(chosen.id), "few": _FEW + 1})
         if len(found) <= _FEW:
             few = {row[0] for row in found}
             ids = few if ids is None else ids & few
@@ -175,7 +175,7 @@ def _started(chosen: Filter, by: str) -> list[list[Condition]]:
 _FEW = 2000
 
 
-def _meant(reader: Session, scope: Scope, chosen: Filter) -> list[Filter]:
+def _meant(session: Session, scope: Scope, chosen: Filter) -> list[Filter]:
     """What the text may mean: a workflow's name, the beginning of a business_id or of an id.
     Each has another index."""
     text = chosen.text or ""
@@ -184,7 +184,7 @@ def _meant(reader: Session, scope: Scope, chosen: Filter) -> list[Filter]:
     if chosen.workflow is None or chosen.workflow[1] == text:
         meant.append(replace(rest, workflow=chosen.workflow or (None, text, None)))
     source, params = groups(TABLE, [IndexLevel("namespace", namespaces_of(scope, chosen))])
-    ids = reader.all(
+    ids = session.all(
         f"select id::text from {source} cross join lateral (select id from {TABLE}"
         " where namespace = of_namespace.value and business_id like %(begins)s limit %(few)s) f"
         + (
@@ -207,7 +207,7 @@ def _meant(reader: Session, scope: Scope, chosen: Filter) -> list[Filter]:
     return [*meant, chosen]
 
 
-def _narrowed(reader: Session, chosen: Filter) -> Filter:
+def _narrowed(session: Session, chosen: Filter) -> Filter:
     """The same, by id where few instances have these labels and such an input: those are
     found by an index of their own, wherever they stand in all others."""
     contents = _contents(chosen)
@@ -217,17 +217,17 @@ def _narrowed(reader: Session, chosen: Filter) -> Filter:
     for _, values in contents:
         params |= values
     query = f"select id::text from {TABLE} where {' and '.join(text for text, _ in contents)}"
-    if _estimated(reader, query, params) > 10 * _FEW:
+    if _estimated(session, query, params) > 10 * _FEW:
         return chosen
-    ids = reader.all(f"{query} limit %(few)s", params)
+    ids = session.all(f"{query} limit %(few)s", params)
     if len(ids) > _FEW:
         return chosen
     return replace(chosen, labels=None, inputs=(), ids=tuple(row[0] for row in ids))
 
 
-def _estimated(reader: Session, query: str, params: dict[str, Any]) -> float:
+def _estimated(session: Session, query: str, params: dict[str, Any]) -> float:
     """How many rows Postgres believes that a query has."""
-    row = reader.one(f"explain (format json) {query}", params)
+    row = session.one(f"explain (format json) {query}", params)
     return float(row[0][0]["Plan"]["Plan Rows"]) if row else 0.0
 
 

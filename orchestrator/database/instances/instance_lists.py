@@ -21,7 +21,7 @@ from orchestrator.database.keyset_pages import (
 
 
 def listed(
-    reader: Session,
+    session: Session,
     scope: Scope,
     chosen: Filter,
     *,
@@ -35,10 +35,10 @@ def listed(
     ``(time, id, *Summary)``. In that of their start only those that have started are listed.
     `more` are conditions besides those of the filter."""
     return page_by(
-        reader,
+        session,
         f"{by}, id::text, {summary_of('found')}",
         TABLE,
-        parts_of(reader, scope, chosen, by, more),
+        parts_of(session, scope, chosen, by, more),
         order=(by, "id"),
         descending=descending,
         limit=limit,
@@ -47,10 +47,10 @@ def listed(
 
 
 def matching_count(
-    reader: Session, scope: Scope, chosen: Filter, most: int, more: Sequence[Condition] = ()
+    session: Session, scope: Scope, chosen: Filter, most: int, more: Sequence[Condition] = ()
 ) -> int:
     """How many instances `listed` would list, counted up to `most`."""
-    return counted_by(reader, TABLE, parts_of(reader, scope, chosen, "created_at", more), most)
+    return counted_by(session, TABLE, parts_of(session, scope, chosen, "created_at", more), most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Count:
     exact: bool
 
 
-def counted(reader: Session, scope: Scope, chosen: Filter) -> list[Count]:
+def counted(session: Session, scope: Scope, chosen: Filter) -> list[Count]:
     """How many instances there are of each status, counted up to 10,000 of each (1,000 where
     labels are asked for, which each row must be read for): the cost does not grow with the
     table."""
@@ -70,7 +70,7 @@ def counted(reader: Session, scope: Scope, chosen: Filter) -> list[Count]:
     by = "started_at" if chosen.started_after or chosen.started_before else "created_at"
     found = []
     params: dict[str, Any] = {"most": most + 1, "all": list(chosen.statuses or STATUSES)}
-    for number, part in enumerate(parts_of(reader, scope, chosen, by)):
+    for number, part in enumerate(parts_of(session, scope, chosen, by)):
         levels = [each for each in part.levels if each.column != "status"]
         source, values = groups(TABLE, levels, f"{number}_")
         where = [f"{matching(levels)} and status = s.status"]
@@ -85,7 +85,7 @@ def counted(reader: Session, scope: Scope, chosen: Filter) -> list[Count]:
         params |= values
     # What a text means may overlap.
     either = (" union " if chosen.text else " union all ").join(found)
-    rows = reader.all(
+    rows = session.all(
         f"select s.status, (select count(*) from (select from ({either}) one limit %(most)s) every)"
         " from unnest(%(all)s::text[]) with ordinality as s(status, place) order by place",
         params,

@@ -57,7 +57,7 @@ _START_ONE = "select orchestrator.start_one(%s,%s,%s,%s,%s,%s,%s,%s,%s::smallint
 
 
 def start(
-    reader: Session,
+    session: Session,
     starts: Sequence[NewStart],
     at: datetime,
     by: str,
@@ -71,9 +71,9 @@ def start(
     """
     try:
         if len(starts) == 1 and keyed is None and starts[0].start_at is None:
-            row = reader.one(_START_ONE, _one(starts[0], at, by, trace))
+            row = session.one(_START_ONE, _one(starts[0], at, by, trace))
         else:
-            row = reader.one(_START, _several(starts, at, by, keyed, trace))
+            row = session.one(_START, _several(starts, at, by, keyed, trace))
     except psycopg2.errors.UniqueViolation as error:
         if error.diag.constraint_name == "instances_business_id_uq":
             raise BusinessIdTaken from error
@@ -81,14 +81,14 @@ def start(
     assert row is not None  # noqa: S101  a function's call has a row
     outcome = Outcome(row[0])
     if outcome is Outcome.STARTED:
-        _hear(reader, [new for new in starts if new.heard_from is not None])
+        _hear(session, [new for new in starts if new.heard_from is not None])
     return outcome
 
 
-def _hear(reader: Session, starts: Sequence[NewStart]) -> None:
+def _hear(session: Session, starts: Sequence[NewStart]) -> None:
     """Note the marks of instances that events have started, in the caller's transaction."""
     if starts:
-        reader.all(
+        session.all(
             "update orchestrator.instances i set heard_from = g.mark"
             " from unnest(%s::uuid[], %s::bigint[]) as g(id, mark) where i.id = g.id",
             ([new.id for new in starts], [new.heard_from for new in starts]),
@@ -143,10 +143,10 @@ def _data(by: str, trace: dict[str, str] | None) -> str:
 
 
 def instances_by_business_id(
-    reader: Session, namespaces: Sequence[str], business_ids: Sequence[str]
+    session: Session, namespaces: Sequence[str], business_ids: Sequence[str]
 ) -> dict[tuple[str, str], str]:
     """Who has these business ids: the instance of each (namespace, business_id)."""
-    rows = reader.all(
+    rows = session.all(
         "select i.namespace, i.business_id, i.id::text from orchestrator.instances i"
         " join unnest(%s::text[], %s::text[]) as a(namespace, business_id)"
         " using (namespace, business_id)",
@@ -218,9 +218,9 @@ class InstanceWithPayloads(Summary):
     context: str | None
 
 
-def get(reader: Session, id: str, scope: Scope) -> InstanceWithPayloads | None:
+def get(session: Session, id: str, scope: Scope) -> InstanceWithPayloads | None:
     """An instance, unless it is in a namespace that the scope leaves out."""
-    row = reader.one(f"select {_WHOLE} from orchestrator.instances i where id = %s", (id,))
+    row = session.one(f"select {_WHOLE} from orchestrator.instances i where id = %s", (id,))
     found = InstanceWithPayloads(*row) if row else None
     return found if found and scope.has(found.namespace) else None
 
@@ -241,9 +241,9 @@ SETTLED = (
 )
 
 
-def progress(reader: Session, ids: Collection[str]) -> dict[str, Progress]:
+def progress(session: Session, ids: Collection[str]) -> dict[str, Progress]:
     """How far these instances are, in one round trip."""
-    rows = reader.all(
+    rows = session.all(
         f"select i.id::text, i.sequence, {SETTLED} from orchestrator.instances i"
         " where i.id = any(%s::uuid[])",
         (list(ids),),

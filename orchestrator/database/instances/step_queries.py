@@ -80,7 +80,7 @@ _ATTEMPT = (
 
 
 def listed(
-    reader: Session,
+    session: Session,
     instance: str,
     *,
     parent: int | None = None,
@@ -91,7 +91,7 @@ def listed(
 ) -> Page:
     """Steps in the order of their creation; rows are those of `StepRow`."""
     return page(
-        reader,
+        session,
         _STEP,
         [
             ("s.instance_id = %(instance)s", {"instance": instance}),
@@ -107,16 +107,16 @@ def listed(
     )
 
 
-def get(reader: Session, instance: str, step: int) -> StepRow | None:
+def get(session: Session, instance: str, step: int) -> StepRow | None:
     """One step."""
-    row = reader.one(f"{_STEP} where s.instance_id = %s and s.id = %s", (instance, step))
+    row = session.one(f"{_STEP} where s.instance_id = %s and s.id = %s", (instance, step))
     return StepRow(*row) if row else None
 
 
-def attempts(reader: Session, instance: str, steps: Sequence[int]) -> dict[int, list[AttemptRow]]:
+def attempts(session: Session, instance: str, steps: Sequence[int]) -> dict[int, list[AttemptRow]]:
     """Every attempt of these steps, in their order."""
     found: dict[int, list[AttemptRow]] = {}
-    for row in reader.all(_ATTEMPT, (instance, list(steps))) if steps else ():
+    for row in session.all(_ATTEMPT, (instance, list(steps))) if steps else ():
         found.setdefault(row[0], []).append(AttemptRow(*row))
     return found
 
@@ -131,11 +131,11 @@ class Skip:
     data: str | None
 
 
-def skips(reader: Session, instance: str, ends: Sequence[datetime]) -> dict[int, Skip]:
+def skips(session: Session, instance: str, ends: Sequence[datetime]) -> dict[int, Skip]:
     """Which steps were skipped, of those that ended at these times: history tells by whom."""
     if not ends:
         return {}
-    rows = reader.all(
+    rows = session.all(
         "select (fact ->> 1)::int, h.at, (fact -> 2)::text from orchestrator.history h"
         " cross join lateral json_array_elements(h.facts) fact"
         " where h.instance_id = %s and h.at = any(%s) and fact ->> 0 = 'task.passed'",
@@ -183,9 +183,9 @@ select 'timer', null, null, t.created_at, t.kind, t.due_at, null, null
 """
 
 
-def waiting(reader: Session, instance: str, limit: int = 100) -> list[Waiting]:
+def waiting(session: Session, instance: str, limit: int = 100) -> list[Waiting]:
     """What an open instance waits for, at most `limit` of it."""
-    rows = reader.all(_WAITING, {"i": instance, "n": limit})
+    rows = session.all(_WAITING, {"i": instance, "n": limit})
     return [Waiting(*row) for row in rows]
 
 
@@ -210,9 +210,9 @@ _UNDOABLE = (
 )
 
 
-def undoable(reader: Session, instance: str, limit: int = 1000) -> list[Undoable]:
+def undoable(session: Session, instance: str, limit: int = 1000) -> list[Undoable]:
     """The steps that can be undone, the last completed first, then all that contain them."""
-    rows = reader.all(
+    rows = session.all(
         "with recursive candidates as ("
         f" select {_UNDOABLE}, s.done"
         " from orchestrator.steps s where s.instance_id = %(i)s and s.undoable is not null"
@@ -231,9 +231,9 @@ def undoable(reader: Session, instance: str, limit: int = 1000) -> list[Undoable
     return [Undoable(*row) for row in rows]
 
 
-def undoable_in_flight(reader: Session, instance: str, limit: int = 1000) -> list[Undoable]:
+def undoable_in_flight(session: Session, instance: str, limit: int = 1000) -> list[Undoable]:
     """The steps that somebody has in hand, which will be undone should they succeed."""
-    rows = reader.all(
+    rows = session.all(
         f"select {_UNDOABLE}, null::int from orchestrator.steps s"
         " where s.instance_id = %s and s.undo is not null and s.done is null"
         " and s.status in ('running', 'waiting') and ("
@@ -246,9 +246,9 @@ def undoable_in_flight(reader: Session, instance: str, limit: int = 1000) -> lis
     return [Undoable(*row) for row in rows]
 
 
-def undoing(reader: Session, instance: str, limit: int = 1000) -> list[StepRow]:
+def undoing(session: Session, instance: str, limit: int = 1000) -> list[StepRow]:
     """The steps that undo others, in the order in which they were begun."""
-    rows = reader.all(
+    rows = session.all(
         f"{_STEP} where s.instance_id = %s and s.undoes is not null order by s.id limit %s",
         (instance, limit),
     )

@@ -72,9 +72,9 @@ select s.id, s.ref, a.state, a.withdrawn, a.task, a.queue,
 """
 
 
-def calls(reader: Session, instance: str, lease: float, limit: int = 50) -> list[Call]:
+def calls(session: Session, instance: str, lease: float, limit: int = 50) -> list[Call]:
     """The open calls of an instance, at most `limit`. `lease` in seconds."""
-    rows = reader.all(_CALLS, {"i": instance, "lease": lease, "n": limit})
+    rows = session.all(_CALLS, {"i": instance, "lease": lease, "n": limit})
     return [Call(*row) for row in rows]
 
 
@@ -92,15 +92,15 @@ class Home:
     known: Sequence[str]
 
 
-def home(reader: Session, task: str, lease: float) -> Home:
+def home(session: Session, task: str, lease: float) -> Home:
     """The `Home` of a task. Where no worker ever had it, `app` is that of the worker that was
     started last. `lease` in seconds."""
-    row = reader.one(
+    row = session.one(
         "select %(task)s = any(tasks), app from orchestrator.workers"
         " order by %(task)s = any(tasks) desc, started_at desc limit 1",
         {"task": task},
     )
-    known = reader.all(
+    known = session.all(
         f"select distinct unnest(tasks) from orchestrator.workers where {LIVE}", {"lease": lease}
     )
     certain, app = row or (False, None)
@@ -120,9 +120,9 @@ class Inbox:
     kinds: Mapping[str, int]
 
 
-def inbox(reader: Session, instance: str, lease: float, control_queue: str) -> Inbox:
+def inbox(session: Session, instance: str, lease: float, control_queue: str) -> Inbox:
     """What waits in an instance's inbox."""
-    row = reader.one(
+    row = session.one(
         "select coalesce(sum(count), 0)::bigint, coalesce(sum(aside), 0)::bigint, min(since),"
         " (select count(*) from orchestrator.workers"
         f"  where {LIVE} and %(queue)s = any(queues)),"
@@ -136,17 +136,17 @@ def inbox(reader: Session, instance: str, lease: float, control_queue: str) -> I
     return Inbox(*row)
 
 
-def engine(reader: Session, instance: str) -> int:
+def engine(session: Session, instance: str) -> int:
     """The engine that an instance was started under."""
-    row = reader.one("select engine from orchestrator.instances where id = %s", (instance,))
+    row = session.one("select engine from orchestrator.instances where id = %s", (instance,))
     return int(row[0]) if row else ENGINE
 
 
-def children(reader: Session, instance: str, limit: int = 50) -> list[tuple[int, str, str]]:
+def children(session: Session, instance: str, limit: int = 50) -> list[tuple[int, str, str]]:
     """The open sub-workflows that are awaited: ``(step, id, status)``."""
     return [
         (row[0], row[1], row[2])
-        for row in reader.all(
+        for row in session.all(
             "select parent_step, id::text, status from orchestrator.instances"
             " where parent_instance = %s and parent_step is not null"
             " and (status in ('pending', 'running', 'waiting', 'suspended')"
@@ -157,10 +157,10 @@ def children(reader: Session, instance: str, limit: int = 50) -> list[tuple[int,
 
 
 def last_command(
-    reader: Session, instance: str, action: str
+    session: Session, instance: str, action: str
 ) -> tuple[str, datetime, str | None] | None:
     """Who did something to the instance last, when and why."""
-    row = reader.one(
+    row = session.one(
         "select actor, at, reason from orchestrator.audit where target = %s and action = %s"
         " order by id desc limit 1",
         (instance, action),
@@ -180,9 +180,9 @@ class OpenLetter:
     since: datetime
 
 
-def letters(reader: Session, instance: str, limit: int = 50) -> list[OpenLetter]:
+def letters(session: Session, instance: str, limit: int = 50) -> list[OpenLetter]:
     """What gave up and waits for a person, the newest first."""
-    rows = reader.all(
+    rows = session.all(
         "select d.id::text, d.step, s.ref, d.reason,"
         f" {error_text('d.error')}, d.created_at"
         " from orchestrator.dead_letters d"
@@ -205,9 +205,9 @@ class UnknownOutcome:
     since: datetime | None
 
 
-def unknown_outcomes(reader: Session, instance: str, limit: int = 50) -> list[UnknownOutcome]:
+def unknown_outcomes(session: Session, instance: str, limit: int = 50) -> list[UnknownOutcome]:
     """The steps of an instance whose outcome is unknown, in the order of their creation."""
-    rows = reader.all(
+    rows = session.all(
         "select s.id, s.ref, coalesce((select a.state = 'lost' from orchestrator.attempts a"
         "  where a.instance_id = s.instance_id and a.step = s.id"
         "  order by a.number desc limit 1), false),"
@@ -220,9 +220,9 @@ def unknown_outcomes(reader: Session, instance: str, limit: int = 50) -> list[Un
     return [UnknownOutcome(*row) for row in rows]
 
 
-def compensation_progress(reader: Session, instance: str) -> tuple[int, int]:
+def compensation_progress(session: Session, instance: str) -> tuple[int, int]:
     """How many steps a compensation has undone, and how many it has yet to undo."""
-    row = reader.one(
+    row = session.one(
         "select count(*) filter (where undoes is not null and status = 'completed'),"
         " count(*) filter (where undoable is not null and (status = 'completed' or unknown))"
         " from orchestrator.steps where instance_id = %s",
@@ -231,9 +231,9 @@ def compensation_progress(reader: Session, instance: str) -> tuple[int, int]:
     return (row[0], row[1]) if row else (0, 0)
 
 
-def last_error(reader: Session, instance: str, step: int) -> str | None:
+def last_error(session: Session, instance: str, step: int) -> str | None:
     """What went wrong last in a step, or in one right below it: the error's detail."""
-    row = reader.one(
+    row = session.one(
         f"select {error_text('e.error')} from ("
         " select id as at, error from orchestrator.steps"
         "  where instance_id = %(i)s and parent = %(s)s and error is not null union all"
@@ -249,10 +249,10 @@ def last_error(reader: Session, instance: str, step: int) -> str | None:
 OVERDUE = 10.0
 
 
-def overdue(reader: Session, instance: str) -> set[tuple[int, str]]:
+def overdue(session: Session, instance: str) -> set[tuple[int, str]]:
     """The timers of an instance that should have fired: ``(step, kind)``; step 0 is the
     instance."""
-    rows = reader.all(
+    rows = session.all(
         "select step, kind from orchestrator.timers where instance_id = %s"
         " and due_at < clock_timestamp() - %s * interval '1 s'",
         (instance, OVERDUE),
@@ -260,9 +260,9 @@ def overdue(reader: Session, instance: str) -> set[tuple[int, str]]:
     return {(row[0], row[1]) for row in rows}
 
 
-def unmatched(reader: Session, namespace: str) -> bool:
+def unmatched(session: Session, namespace: str) -> bool:
     """Whether events of a namespace wait to be matched with their listeners."""
-    row = reader.one(
+    row = session.one(
         "select exists (select from orchestrator.events where namespace = %s"
         " and matched_at is null)",
         (namespace,),

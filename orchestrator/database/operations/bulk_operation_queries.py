@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator import json_codec
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.keyset_pages import Condition, Page, Scope, page
 
@@ -75,7 +76,7 @@ class OperationBatch:
 
 
 def put(
-    cursor: Session,
+    transaction: Transaction,
     id: str,
     *,
     namespaces: Sequence[str] | None,
@@ -88,7 +89,7 @@ def put(
     matches: int,
 ) -> None:
     """Keep an operation, to be worked off."""
-    cursor.all(
+    transaction.all(
         "insert into orchestrator.operations (id, namespaces, action, filter, chosen, reason,"
         " actor, address, matches) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
@@ -105,10 +106,10 @@ def put(
     )
 
 
-def open_ones(reader: Session, scope: Scope) -> int:
+def open_ones(session: Session, scope: Scope) -> int:
     """How many operations within the scope have not ended."""
     condition, params = _visible(scope) or ("true", {})
-    row = reader.one(
+    row = session.one(
         "select count(*) from orchestrator.operations"
         f" where state in ('pending', 'running') and {condition}",
         dict(params),
@@ -123,10 +124,10 @@ def _visible(scope: Scope) -> Condition:
     return ("namespaces <@ %(within)s", {"within": list(scope.namespaces)})
 
 
-def get(reader: Session, id: str, scope: Scope) -> OperationRow | None:
+def get(session: Session, id: str, scope: Scope) -> OperationRow | None:
     """One operation, unless it reaches beyond the scope."""
     condition, params = _visible(scope) or ("true", {})
-    row = reader.one(
+    row = session.one(
         f"select {_COLUMNS} from orchestrator.operations where id = %(id)s and {condition}",
         {"id": id, **params},
     )
@@ -134,7 +135,7 @@ def get(reader: Session, id: str, scope: Scope) -> OperationRow | None:
 
 
 def listed(
-    reader: Session,
+    session: Session,
     scope: Scope,
     *,
     states: Sequence[str] = (),
@@ -143,7 +144,7 @@ def listed(
 ) -> Page:
     """The newest first; rows are those of `OperationRow`."""
     return page(
-        reader,
+        session,
         f"select {_COLUMNS} from orchestrator.operations",
         [
             _visible(scope),
@@ -156,9 +157,9 @@ def listed(
     )
 
 
-def stop(cursor: Session, id: str) -> bool:
+def stop(transaction: Transaction, id: str) -> bool:
     """Do no more of it; False where it has ended."""
-    row = cursor.one(
+    row = transaction.one(
         "update orchestrator.operations set state = 'stopped', ended_at = clock_timestamp()"
         " where id = %s and state in ('pending', 'running') returning 1",
         (id,),
@@ -166,9 +167,9 @@ def stop(cursor: Session, id: str) -> bool:
     return row is not None
 
 
-def lock_next(cursor: Session) -> OperationBatch | None:
+def lock_next(transaction: Transaction) -> OperationBatch | None:
     """The oldest operation that nobody is at, locked until the transaction ends."""
-    row = cursor.one(
+    row = transaction.one(
         f"select {_COLUMNS}, chosen, place from orchestrator.operations"
         " where state in ('pending', 'running') order by created_at"
         " limit 1 for update skip locked"
@@ -176,9 +177,9 @@ def lock_next(cursor: Session) -> OperationBatch | None:
     return OperationBatch(OperationRow(*row[:-2]), row[-2], row[-1]) if row else None
 
 
-def record_batch(cursor: Session, id: str, done: int, place: Sequence[Any] | None) -> None:
+def record_batch(transaction: Transaction, id: str, done: int, place: Sequence[Any] | None) -> None:
     """Note what a batch has done; `place` None: that was all."""
-    cursor.all(
+    transaction.all(
         "update orchestrator.operations set done = done + %s, place = %s,"
         " state = %s, started_at = coalesce(started_at, clock_timestamp()),"
         " ended_at = case when %s then clock_timestamp() end where id = %s",
@@ -192,18 +193,18 @@ def record_batch(cursor: Session, id: str, done: int, place: Sequence[Any] | Non
     )
 
 
-def fail(reader: Session, id: str, error: str) -> None:
+def fail(session: Session, id: str, error: str) -> None:
     """Give an operation up."""
-    reader.all(
+    session.all(
         "update orchestrator.operations set state = 'failed', error = %s,"
         " ended_at = clock_timestamp() where id = %s and state in ('pending', 'running')",
         (error, id),
     )
 
 
-def forget(reader: Session, age: timedelta) -> None:
+def forget(session: Session, age: timedelta) -> None:
     """Remove operations that ended so long ago."""
-    reader.all(
+    session.all(
         "delete from orchestrator.operations where ended_at < clock_timestamp() - %s", (age,)
     )
 
@@ -213,12 +214,15 @@ def _plain(value: Any) -> Any:
 
 
 def command(
-    cursor: Session, operation: OperationRow, instances: Sequence[str], namespaces: Sequence[str]
+    transaction: Transaction,
+    operation: OperationRow,
+    instances: Sequence[str],
+    namespaces: Sequence[str],
 ) -> None:
     """Leave the operation's command in these instances' inboxes, and tell the audit log."""
     data = {"command": operation.action, "by": operation.actor}
     data |= {"reason": operation.reason} if operation.reason else {}
-    cursor.all(
+    transaction.all(
         "with told as (select * from unnest(%(instances)s::uuid[], %(namespaces)s::text[])"
         "  as t(instance, namespace)),"
         " noted as (insert into orchestrator.audit"

@@ -31,10 +31,10 @@ class Row:
     about: Mapping[str, Any]
 
 
-def run_check(reader: Session, sql: str, lease: float, grace: float) -> list[Row]:
+def run_check(session: Session, sql: str, lease: float, grace: float) -> list[Row]:
     """The rows of one of the queries below; what is younger than `grace`, in seconds like
     `lease`, is left out."""
-    rows = reader.all(sql, {"lease": lease, "grace": grace, "most": MOST})
+    rows = session.all(sql, {"lease": lease, "grace": grace, "most": MOST})
     return [Row(row[0], row[1], row[2], row[3] or {}) for row in rows]
 
 

@@ -61,29 +61,29 @@ LISTENER = (
 )
 
 
-def run(reader: Session, statement: str, row: Row) -> None:
+def run(session: Session, statement: str, row: Row) -> None:
     """Mend one row."""
-    reader.all(statement, {"subject": row.subject, "instance": row.instance, "step": row.step})
+    session.all(statement, {"subject": row.subject, "instance": row.instance, "step": row.step})
 
 
-def record_served_queue(reader: Session, worker: str, queue: str) -> None:
+def record_served_queue(session: Session, worker: str, queue: str) -> None:
     """Note that a live worker has been told to serve a queue, so that nobody tells it again."""
-    reader.all(
+    session.all(
         "update orchestrator.workers set queues = array_append(queues, %(queue)s)"
         " where name = %(worker)s and stopped_at is null and not %(queue)s = any(queues)",
         {"worker": worker, "queue": queue},
     )
 
 
-def heartbeat_count(reader: Session, worker: str) -> int | None:
+def heartbeat_count(session: Session, worker: str) -> int | None:
     """How often a worker has beaten; None: it is not known any more."""
-    row = reader.one("select beat from orchestrator.workers where id = %s", (worker,))
+    row = session.one("select beat from orchestrator.workers where id = %s", (worker,))
     return row[0] if row else None
 
 
-def with_pending_stimuli(reader: Session, instances: Sequence[str]) -> list[str]:
+def with_pending_stimuli(session: Session, instances: Sequence[str]) -> list[str]:
     """Those of the instances with a stimulus of ours in the inbox."""
-    rows = reader.all(
+    rows = session.all(
         "select distinct instance_id::text from orchestrator.stimuli"
         " where instance_id = any(%s::uuid[]) and (key like 'doctor:%%' or key like 'lost:%%')",
         (list(instances),),

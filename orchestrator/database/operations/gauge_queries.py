@@ -125,12 +125,12 @@ _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
 )
 
 
-def read(reader: Session, lease: float) -> list[Gauge]:
+def read(session: Session, lease: float) -> list[Gauge]:
     """Every gauge, as the database has it now. `lease` in seconds."""
     return [
         gauge
         for statement, labels, told in _ASKED
-        for gauge in _gauges(reader.all(statement, {"lease": lease}), labels, told)
+        for gauge in _gauges(session.all(statement, {"lease": lease}), labels, told)
     ]
 
 

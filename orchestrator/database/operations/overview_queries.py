@@ -11,7 +11,7 @@ from orchestrator.database.workers.liveness_queries import LIVE
 
 
 def workers(
-    reader: Session,
+    session: Session,
     lease: float,
     *,
     live: bool | None = None,
@@ -23,7 +23,7 @@ def workers(
     ``stopping``, ``silent`` or ``stopped``. `lease` in seconds."""
     chosen: Condition = None if live is None else (f"({LIVE})" if live else f"not ({LIVE})", {})
     return page(
-        reader,
+        session,
         "select started_at, id::text, name, pid, pool, concurrency, queues, tasks, free,"
         " cardinality(held), case when stopped_at is not null then 'stopped'"
         f" when not ({LIVE}) then 'silent' when stopping then 'stopping' else 'live' end,"
@@ -36,9 +36,9 @@ def workers(
     )
 
 
-def is_served(reader: Session, queue: str, lease: float) -> bool:
+def is_served(session: Session, queue: str, lease: float) -> bool:
     """Whether a live worker serves the queue; `lease` in seconds."""
-    row = reader.one(
+    row = session.one(
         f"select exists (select from orchestrator.workers where {LIVE}"
         " and %(queue)s = any(queues))",
         {"queue": queue, "lease": lease},
@@ -50,12 +50,12 @@ def is_served(reader: Session, queue: str, lease: float) -> bool:
 MOST_COUNTED = 50_000
 
 
-def queues(reader: Session, lease: float, most: int = MOST_COUNTED) -> list[tuple[Any, ...]]:
+def queues(session: Session, lease: float, most: int = MOST_COUNTED) -> list[tuple[Any, ...]]:
     """Every queue that has work or a live worker: ``(name, waiting, oldest, running,
     workers, slots, free, exact)``; `oldest` is since when the oldest waiting attempt has been
     ready. Where it is not `exact` there are more than `most` waiting or running, of which only
     so many were counted."""
-    return reader.all(
+    return session.all(
         # Each branch has an index of its own, small whatever the number of attempts that ended.
         "with ready as materialized (select queue, created_at from orchestrator.attempts"
         "  where state = 'ready' order by published_at nulls first limit %(most)s + 1),"
@@ -79,11 +79,11 @@ def queues(reader: Session, lease: float, most: int = MOST_COUNTED) -> list[tupl
 
 
 def timers(
-    reader: Session, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
+    session: Session, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
 ) -> Page:
     """What is due when: ``(due_at, instance_id, step, kind, namespace, reference)``."""
     return page(
-        reader,
+        session,
         "select t.due_at, t.instance_id::text, t.step, t.kind, i.namespace, s.ref"
         " from orchestrator.timers t join orchestrator.instances i on i.id = t.instance_id"
         " left join orchestrator.steps s on s.instance_id = t.instance_id and s.id = t.step",
@@ -95,12 +95,12 @@ def timers(
 
 
 def listeners(
-    reader: Session, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
+    session: Session, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
 ) -> Page:
     """Who waits for what: ``(created_at, instance_id, step, namespace, mode, filters,
     correlation, reference)``; filters and correlation are JSON text."""
     return page_by(
-        reader,
+        session,
         "created_at, instance_id::text, step, namespace, mode, filters::text, correlation::text,"
         " (select s.ref from orchestrator.steps s"
         "  where s.instance_id = found.instance_id and s.id = found.step)",
@@ -112,12 +112,12 @@ def listeners(
     )
 
 
-def namespaces(reader: Session, scope: Scope) -> list[tuple[str, int]]:
+def namespaces(session: Session, scope: Scope) -> list[tuple[str, int]]:
     """Namespaces with how many workflows each has."""
     condition, params = scope.condition("namespace") or ("true", {})
     return [
         (row[0], row[1])
-        for row in reader.all(
+        for row in session.all(
             "select namespace, count(distinct name) from orchestrator.workflows"
             f" where {condition} group by namespace order by namespace",
             dict(params),

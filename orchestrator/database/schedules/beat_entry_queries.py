@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 
 
@@ -17,9 +18,9 @@ class EntryState:
     now: datetime
 
 
-def register_entries(reader: Session, app: str, entries: Sequence[str]) -> dict[str, EntryState]:
+def register_entries(session: Session, app: str, entries: Sequence[str]) -> dict[str, EntryState]:
     """Make entries known, unless they are, and say that they are still there."""
-    rows = reader.all(
+    rows = session.all(
         "insert into orchestrator.beat_entries as b (app, entry, last_due)"
         " select %s, e.entry, clock_timestamp() from unnest(%s::text[]) as e(entry)"
         " order by e.entry on conflict (app, entry) do update set seen_at = clock_timestamp()"
@@ -29,10 +30,10 @@ def register_entries(reader: Session, app: str, entries: Sequence[str]) -> dict[
     return {row[0]: EntryState(row[1], row[2]) for row in rows}
 
 
-def lock(cursor: Session, app: str, entry: str) -> EntryState | None:
+def lock(transaction: Transaction, app: str, entry: str) -> EntryState | None:
     """Lock an entry, so that one beat decides about it at a time; None: another beat has it,
     or it was forgotten."""
-    row = cursor.one(
+    row = transaction.one(
         "select last_due, clock_timestamp() from orchestrator.beat_entries"
         " where app = %s and entry = %s for update skip locked",
         (app, entry),
@@ -40,10 +41,10 @@ def lock(cursor: Session, app: str, entry: str) -> EntryState | None:
     return EntryState(*row) if row else None
 
 
-def fire(cursor: Session, app: str, entry: str, due: datetime, last: datetime) -> bool:
+def fire(transaction: Transaction, app: str, entry: str, due: datetime, last: datetime) -> bool:
     """Note that a due time is about to be sent, and what the next one follows from; False
     where it has been noted before."""
-    row = cursor.one(
+    row = transaction.one(
         "update orchestrator.beat_entries set last_due = %s where app = %s and entry = %s;"
         " insert into orchestrator.beat_firings (app, entry, due) values (%s, %s, %s)"
         " on conflict do nothing returning 1",
@@ -52,9 +53,9 @@ def fire(cursor: Session, app: str, entry: str, due: datetime, last: datetime) -
     return row is not None
 
 
-def sent(reader: Session, app: str, entry: str, due: datetime) -> None:
+def sent(session: Session, app: str, entry: str, due: datetime) -> None:
     """The message of a due time is out."""
-    reader.all(
+    session.all(
         "update orchestrator.beat_firings set sent_at = clock_timestamp()"
         " where app = %s and entry = %s and due = %s",
         (app, entry, due),
@@ -62,11 +63,11 @@ def sent(reader: Session, app: str, entry: str, due: datetime) -> None:
 
 
 def unsent(
-    reader: Session, app: str, entries: Sequence[str], seconds: float, limit: int = 100
+    session: Session, app: str, entries: Sequence[str], seconds: float, limit: int = 100
 ) -> list[tuple[str, datetime]]:
     """Due times that somebody set out to send `seconds` ago and has not sent: it died, or the
     broker was away. Each is returned once in that time, however many beats ask."""
-    rows = reader.all(
+    rows = session.all(
         "with late as (select app, entry, due from orchestrator.beat_firings"
         " where sent_at is null and app = %s and entry = any(%s)"
         " and tried_at < (select clock_timestamp()) - %s * interval '1 s'"
@@ -80,17 +81,17 @@ def unsent(
 
 
 def purge(
-    reader: Session, entries: timedelta, dues: timedelta, owed: timedelta
+    session: Session, entries: timedelta, dues: timedelta, owed: timedelta
 ) -> list[tuple[str, str, int]]:
     """Remove entries that no beat has named for so long, due times that were sent and are older
     than that, and after `owed` those that nobody could send: of which app and entry how many."""
-    reader.all(
+    session.all(
         "delete from orchestrator.beat_entries where seen_at < (select clock_timestamp()) - %s;"
         " delete from orchestrator.beat_firings where sent_at is not null"
         " and created_at < (select clock_timestamp()) - %s",
         (entries, dues),
     )
-    rows = reader.all(
+    rows = session.all(
         "with gone as (delete from orchestrator.beat_firings where sent_at is null"
         " and created_at < (select clock_timestamp()) - %s returning app, entry)"
         " select app, entry, count(*) from gone group by app, entry order by app, entry",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.keyset_pages import Page, page
 
@@ -47,7 +48,7 @@ _PUT = (
 _AGAIN = ", ".join(f"{name} = excluded.{name}" for name in _NAMES[2:])
 
 
-def put(cursor: Session, rows: Sequence[FiringRow], *, revive: bool = False) -> set[Slot]:
+def put(transaction: Transaction, rows: Sequence[FiringRow], *, revive: bool = False) -> set[Slot]:
     """Note what becomes of due times; those that were noted before are left as they are, or,
     with `revive`, noted anew if they had been skipped. Returns those that were noted."""
     if not rows:
@@ -57,16 +58,16 @@ def put(cursor: Session, rows: Sequence[FiringRow], *, revive: bool = False) -> 
         if revive
         else " on conflict do nothing"
     )
-    noted = cursor.all(
+    noted = transaction.all(
         f"{_PUT}{conflict} returning f.schedule_id::text, f.due",
         tuple([getattr(row, name) for row in rows] for name in _NAMES),
     )
     return {(row[0], row[1]) for row in noted}
 
 
-def queued(cursor: Session, schedules: Collection[str]) -> list[tuple[FiringRow, bool]]:
+def queued(transaction: Transaction, schedules: Collection[str]) -> list[tuple[FiringRow, bool]]:
     """The first queued firing of each of these schedules, and whether more of them wait."""
-    rows = cursor.all(
+    rows = transaction.all(
         f"select distinct on (f.schedule_id) {_COLUMNS},"
         " exists (select from orchestrator.firings m where m.schedule_id = f.schedule_id"
         " and m.outcome = 'queued' and m.due > f.due)"
@@ -77,9 +78,9 @@ def queued(cursor: Session, schedules: Collection[str]) -> list[tuple[FiringRow,
     return [(FiringRow(*row[:-1]), row[-1]) for row in rows]
 
 
-def start(cursor: Session, rows: Sequence[FiringRow]) -> None:
+def start(transaction: Transaction, rows: Sequence[FiringRow]) -> None:
     """Queued firings have started: note when, as which instance, of which version."""
-    cursor.all(
+    transaction.all(
         "update orchestrator.firings f set outcome = 'started', input = null,"
         " fired_at = n.fired_at, instance_id = n.instance_id, version = n.version"
         " from unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::uuid[], %s::text[])"
@@ -92,19 +93,19 @@ def start(cursor: Session, rows: Sequence[FiringRow]) -> None:
     )
 
 
-def has(cursor: Session, schedule: str, key: str) -> bool:
+def has(transaction: Transaction, schedule: str, key: str) -> bool:
     """Whether this cause has been noted before."""
-    row = cursor.one(
+    row = transaction.one(
         "select exists (select from orchestrator.firings where schedule_id = %s and key = %s)",
         (schedule, key),
     )
     return bool(row and row[0])
 
 
-def drop_queued(cursor: Session, schedules: Collection[str], why: str) -> None:
+def drop_queued(transaction: Transaction, schedules: Collection[str], why: str) -> None:
     """What is queued for these schedules never starts."""
     if schedules:
-        cursor.all(
+        transaction.all(
             "update orchestrator.firings set outcome = 'skipped', why = %s, input = null"
             " where schedule_id = any(%s::uuid[]) and outcome = 'queued'",
             (why, list(schedules)),
@@ -112,7 +113,7 @@ def drop_queued(cursor: Session, schedules: Collection[str], why: str) -> None:
 
 
 def listed(
-    reader: Session,
+    session: Session,
     schedule: str,
     *,
     outcomes: Sequence[str] = (),
@@ -123,7 +124,7 @@ def listed(
 ) -> Page:
     """The ledger of a schedule, newest due time first; rows are ``(due, *FiringRow)``."""
     return page(
-        reader,
+        session,
         f"select f.due, {_COLUMNS} from orchestrator.firings f",
         [
             ("schedule_id = %(schedule)s", {"schedule": schedule}),
@@ -138,10 +139,10 @@ def listed(
     )
 
 
-def forget(reader: Session, age: timedelta, kept: int, limit: int = 5000) -> int:
+def forget(session: Session, age: timedelta, kept: int, limit: int = 5000) -> int:
     """Remove up to `limit` entries that are older than `age`, and as many that have more than
     `kept` newer ones of their schedule; but none that is queued. Returns how many."""
-    rows = reader.all(
+    rows = session.all(
         "delete from orchestrator.firings where ctid in ("
         " (select ctid from orchestrator.firings"
         " where created_at < (select clock_timestamp()) - %(age)s and outcome <> 'queued'"

@@ -6,15 +6,15 @@ from __future__ import annotations
 from orchestrator.database.connection.session import Session
 
 
-def is_idle(reader: Session) -> bool:
+def is_idle(session: Session) -> bool:
     """Whether nothing is ready, claimed, or waits to be brought, matched or worked off."""
-    row = reader.one("select orchestrator.at_rest()")
+    row = session.one("select orchestrator.at_rest()")
     return bool(row and row[0])
 
 
-def next_due(reader: Session) -> float | None:
+def next_due(session: Session) -> float | None:
     """Seconds until the next timer or schedule is due (negative: overdue); None: there is none."""
-    row = reader.one(
+    row = session.one(
         "select extract(epoch from orchestrator.next_due() - clock_timestamp())::float8"
     )
     return row[0] if row else None

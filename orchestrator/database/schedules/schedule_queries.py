@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.core.model import OPEN_STATUSES
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.events.event_queries import LAST
 from orchestrator.database.keyset_pages import Page, Scope, page
@@ -45,10 +46,10 @@ _OPEN = sorted(status.value for status in OPEN_STATUSES)
 _RUNS = "(i.status = any(%(open)s) or i.compensation = 'running')"
 
 
-def lock_due(cursor: Session, limit: int, id: str | None = None) -> list[ScheduleRow]:
+def lock_due(transaction: Transaction, limit: int, id: str | None = None) -> list[ScheduleRow]:
     """Lock up to `limit` schedules that are due (or the one that is named, if it is). Several
     beats may ask at once: each schedule falls to one of them."""
-    rows = cursor.all(
+    rows = transaction.all(
         f"select {_COLUMNS} from orchestrator.schedules s where s.state = 'active'"
         " and s.next_at <= (select clock_timestamp())"
         " and (%(id)s::uuid is null or s.id = %(id)s::uuid)"
@@ -58,10 +59,12 @@ def lock_due(cursor: Session, limit: int, id: str | None = None) -> list[Schedul
     return [ScheduleRow(*row) for row in rows]
 
 
-def lock_continuable(cursor: Session, limit: int, id: str | None = None) -> list[ScheduleRow]:
+def lock_continuable(
+    transaction: Transaction, limit: int, id: str | None = None
+) -> list[ScheduleRow]:
     """Lock up to `limit` schedules (or the one that is named) that wait for an instance which
     is not open any more."""
-    rows = cursor.all(
+    rows = transaction.all(
         f"select {_COLUMNS} from orchestrator.schedules s where s.waiting and s.state = 'active'"
         " and (%(id)s::uuid is null or s.id = %(id)s::uuid)"
         " and not exists (select from orchestrator.instances i where i.id = s.last_instance"
@@ -71,18 +74,18 @@ def lock_continuable(cursor: Session, limit: int, id: str | None = None) -> list
     return [ScheduleRow(*row) for row in rows]
 
 
-def lock(cursor: Session, id: str) -> ScheduleRow | None:
+def lock(transaction: Transaction, id: str) -> ScheduleRow | None:
     """Lock one schedule, and read it."""
-    row = cursor.one(
+    row = transaction.one(
         f"select {_COLUMNS} from orchestrator.schedules s where s.id = %s for update", (id,)
     )
     return ScheduleRow(*row) if row else None
 
 
-def lock_all(cursor: Session, namespace: str, workflow: str) -> list[ScheduleRow]:
+def lock_all(transaction: Transaction, namespace: str, workflow: str) -> list[ScheduleRow]:
     """Lock the schedules of a workflow, and whoever else asks for them: nobody deploys two
     versions of a workflow at once."""
-    rows = cursor.all(
+    rows = transaction.all(
         "select pg_advisory_xact_lock(hashtextextended(%s, 0));"
         f" select {_COLUMNS} from orchestrator.schedules s"
         " where s.namespace = %s and s.workflow = %s order by s.id for update",
@@ -91,9 +94,9 @@ def lock_all(cursor: Session, namespace: str, workflow: str) -> list[ScheduleRow
     return [ScheduleRow(*row) for row in rows]
 
 
-def lock_of(cursor: Session, workflow_ids: Sequence[str]) -> list[ScheduleRow]:
+def lock_of(transaction: Transaction, workflow_ids: Sequence[str]) -> list[ScheduleRow]:
     """Lock the schedules that these versions have."""
-    rows = cursor.all(
+    rows = transaction.all(
         f"select {_COLUMNS} from orchestrator.schedules s where s.workflow_id = any(%s::uuid[])"
         " order by s.id for update",
         (list(workflow_ids),),
@@ -101,17 +104,17 @@ def lock_of(cursor: Session, workflow_ids: Sequence[str]) -> list[ScheduleRow]:
     return [ScheduleRow(*row) for row in rows]
 
 
-def now(cursor: Session) -> datetime:
+def now(session: Session) -> datetime:
     """The database's clock."""
-    row = cursor.one("select clock_timestamp()")
+    row = session.one("select clock_timestamp()")
     assert row is not None  # noqa: S101  a select without a from has a row
     found: datetime = row[0]
     return found
 
 
-def is_newest(cursor: Session, workflow_id: str) -> bool:
+def is_newest(session: Session, workflow_id: str) -> bool:
     """Whether no version of the same workflow is newer."""
-    row = cursor.one(
+    row = session.one(
         "select not exists (select from orchestrator.workflows n, orchestrator.workflows w"
         " where w.id = %s and n.namespace = w.namespace and n.name = w.name"
         " and n.version_key > w.version_key)",
@@ -120,14 +123,14 @@ def is_newest(cursor: Session, workflow_id: str) -> bool:
     return bool(row and row[0])
 
 
-def running(cursor: Session, instances: Collection[str]) -> set[str]:
+def running(transaction: Transaction, instances: Collection[str]) -> set[str]:
     """Those of the instances that are open, or being compensated.
 
     To be asked once their schedules are locked: only then nobody else starts another.
     """
     if not instances:
         return set()
-    rows = cursor.all(
+    rows = transaction.all(
         f"select i.id::text from orchestrator.instances i where i.id = any(%(ids)s::uuid[])"
         f" and {_RUNS}",
         {"ids": list(instances), "open": _OPEN},
@@ -135,9 +138,9 @@ def running(cursor: Session, instances: Collection[str]) -> set[str]:
     return {row[0] for row in rows}
 
 
-def ends(cursor: Session, instances: Collection[str]) -> dict[str, datetime]:
+def ends(session: Session, instances: Collection[str]) -> dict[str, datetime]:
     """When the instances ended; those that are gone, or have not ended, are left out."""
-    rows = cursor.all(
+    rows = session.all(
         "select i.id::text, i.ended_at from orchestrator.instances i"
         " where i.id = any(%s::uuid[]) and i.ended_at is not null",
         (list(instances),),
@@ -145,9 +148,9 @@ def ends(cursor: Session, instances: Collection[str]) -> dict[str, datetime]:
     return {row[0]: row[1] for row in rows}
 
 
-def put(cursor: Session, row: ScheduleRow) -> None:
+def put(transaction: Transaction, row: ScheduleRow) -> None:
     """Add a schedule."""
-    cursor.all(
+    transaction.all(
         "insert into orchestrator.schedules (id, namespace, workflow, kind, state, workflow_id,"
         " version, timing, policy, anchor, next_due, next_at, last_instance, waiting, heard_from)"
         f" values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {LAST})",
@@ -155,18 +158,18 @@ def put(cursor: Session, row: ScheduleRow) -> None:
     )
 
 
-def mark(cursor: Session, id: str) -> None:
+def mark(transaction: Transaction, id: str) -> None:
     """Let a schedule that is active again hear the events from now on only."""
-    cursor.all(f"update orchestrator.schedules set heard_from = {LAST} where id = %s", (id,))
+    transaction.all(f"update orchestrator.schedules set heard_from = {LAST} where id = %s", (id,))
 
 
-def save(cursor: Session, rows: Sequence[ScheduleRow]) -> None:
+def save(transaction: Transaction, rows: Sequence[ScheduleRow]) -> None:
     """Write what may change of schedules that the caller has locked, in one statement."""
     if not rows:
         return
     changing = ("id", "state", "workflow_id", "version", "timing", "policy", "anchor",
                 "next_due", "next_at", "last_instance", "waiting")  # fmt: skip
-    cursor.all(
+    transaction.all(
         "update orchestrator.schedules s set state = n.state, workflow_id = n.workflow_id,"
         " version = n.version, timing = n.timing, policy = n.policy, anchor = n.anchor,"
         " next_due = n.next_due, next_at = n.next_at, last_instance = n.last_instance,"
@@ -178,34 +181,34 @@ def save(cursor: Session, rows: Sequence[ScheduleRow]) -> None:
     )
 
 
-def postpone(reader: Session, id: str, seconds: float) -> None:
+def postpone(session: Session, id: str, seconds: float) -> None:
     """Let a schedule that cannot fire stand back for a while, so that the others go on."""
-    reader.all(
+    session.all(
         "update orchestrator.schedules set next_at = clock_timestamp() + %s * interval '1 s'"
         " where id = %s and next_at is not null",
         (seconds, id),
     )
 
 
-def shortest_wait(reader: Session) -> float | None:
+def shortest_wait(session: Session) -> float | None:
     """The shortest `after`, in s, of the schedules that wait for an instance's end (1 for one
     that starts at the end); None: none waits."""
-    row = reader.one(
+    row = session.one(
         "select min(coalesce((timing ->> 'after')::float8, 1)) from orchestrator.schedules"
         " where waiting and state = 'active'"
     )
     return row[0] if row else None
 
 
-def get(reader: Session, id: str, scope: Scope) -> ScheduleRow | None:
+def get(session: Session, id: str, scope: Scope) -> ScheduleRow | None:
     """A schedule, unless it is in a namespace that the scope leaves out."""
-    row = reader.one(f"select {_COLUMNS} from orchestrator.schedules s where s.id = %s", (id,))
+    row = session.one(f"select {_COLUMNS} from orchestrator.schedules s where s.id = %s", (id,))
     found = ScheduleRow(*row) if row else None
     return found if found and scope.has(found.namespace) else None
 
 
 def listed(
-    reader: Session,
+    session: Session,
     scope: Scope,
     *,
     namespace: str | None = None,
@@ -216,7 +219,7 @@ def listed(
 ) -> Page:
     """Schedules by namespace, workflow and kind; rows are ``(those three, *ScheduleRow)``."""
     return page(
-        reader,
+        session,
         f"select s.namespace, s.workflow, s.kind, {_COLUMNS} from orchestrator.schedules s",
         [
             scope.condition("namespace"),
@@ -230,9 +233,9 @@ def listed(
     )
 
 
-def by_event(reader: Session, namespace: str) -> list[ScheduleRow]:
+def by_event(session: Session, namespace: str) -> list[ScheduleRow]:
     """The active schedules of a namespace that events make due."""
-    rows = reader.all(
+    rows = session.all(
         f"select {_COLUMNS} from orchestrator.schedules s"
         " where s.kind = 'on' and s.state = 'active' and s.namespace = %s order by s.id",
         (namespace,),

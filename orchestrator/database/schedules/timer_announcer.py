@@ -23,8 +23,8 @@ class TimerAnnouncer:
     """What one process has told the beats. Threads may share it: what two of them tell at
     once is told once too often, or not too seldom."""
 
-    def __init__(self, reader: Session, monotonic: Callable[[], float] = clock.monotonic) -> None:
-        self._reader = reader
+    def __init__(self, session: Session, monotonic: Callable[[], float] = clock.monotonic) -> None:
+        self._session = session
         self._monotonic = monotonic
         self._notified_at = -math.inf
         self._wake: datetime | None = None
@@ -44,7 +44,7 @@ class TimerAnnouncer:
         # The time before the telling: the beats may hear of it before we know.
         before, self._notified_at = self._notified_at, moment
         try:
-            timer_queries.announce(self._reader, max(0.0, (due - now).total_seconds()))
+            timer_queries.announce(self._session, max(0.0, (due - now).total_seconds()))
         except Exception:
             self._notified_at, self._wake = before, None
             raise

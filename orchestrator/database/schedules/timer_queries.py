@@ -40,14 +40,14 @@ FIRE = (
 )
 
 
-def fire(reader: Session, limit: int = 200) -> Fired:
+def fire(session: Session, limit: int = 200) -> Fired:
     """Turn up to `limit` due timers into stimuli. Several beats may ask at once: each timer
     falls to one of them."""
-    rows = reader.all(FIRE, (limit,))
+    rows = session.all(FIRE, (limit,))
     return Fired(tuple(dict.fromkeys(row[0] for row in rows)), tuple(row[1] for row in rows))
 
 
-def announce(reader: Session, seconds: float | None = None) -> None:
+def announce(session: Session, seconds: float | None = None) -> None:
     """Tell the beats that a timer was armed which may be due before their next look,
     and in how many seconds, if that is known: then they wake, whatever becomes of the timer."""
-    reader.all("select pg_notify(%s, %s)", (CHANNEL, "" if seconds is None else f"{seconds:.4f}"))
+    session.all("select pg_notify(%s, %s)", (CHANNEL, "" if seconds is None else f"{seconds:.4f}"))

@@ -15,7 +15,7 @@ LONGEST = 60.0
 
 
 def put(
-    reader: Session,
+    session: Session,
     instance: str,
     kind: StimulusKind,
     *,
@@ -25,7 +25,7 @@ def put(
     key: str | None = None,
 ) -> None:
     """Leave a stimulus to an instance; a second one with the same key is the first."""
-    reader.all(
+    session.all(
         "insert into orchestrator.stimuli (instance_id, kind, step, attempt, data, key)"
         " values (%s, %s, %s, %s, %s, %s)"
         " on conflict (instance_id, key) where key is not null do nothing",
@@ -33,11 +33,11 @@ def put(
     )
 
 
-def delete_stimulus(reader: Session, stimulus: int) -> None:
+def delete_stimulus(session: Session, stimulus: int) -> None:
     """Remove a stimulus that turned out to change nothing. An event that it brought is free
     again.
     """
-    reader.all(
+    session.all(
         "with dropped as (delete from orchestrator.stimuli where id = %s"
         "  returning instance_id, step,"
         "   case when kind = 'event' then split_part(key, ':', 2) end as event),"
@@ -47,9 +47,9 @@ def delete_stimulus(reader: Session, stimulus: int) -> None:
     )
 
 
-def defer(reader: Session, stimulus: int) -> None:
+def defer(session: Session, stimulus: int) -> None:
     """Let what waits behind a stimulus that can't be brought go first."""
-    reader.all("update orchestrator.stimuli set set_aside = true where id = %s", (stimulus,))
+    session.all("update orchestrator.stimuli set set_aside = true where id = %s", (stimulus,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ class OverdueStimulus:
     instance: str
 
 
-def overdue(reader: Session, seconds: float, limit: int = 500) -> list[OverdueStimulus]:
+def overdue(session: Session, seconds: float, limit: int = 500) -> list[OverdueStimulus]:
     """Stimuli that have waited for their bringer, or since their last hint, for so long; each is
     returned once in that time, however many beats ask, and that time doubles, up to `LONGEST`.
     One half of them are the newest, which come first, the other half the oldest.
 
     A suspended instance's stimuli wait for its resumption, so they are nobody's to bring.
     """
-    rows = reader.all(
+    rows = session.all(
         "with late as materialized (select q.id, q.hinted_at,"
         "  coalesce(q.hinted_at, q.created_at) as since"
         "  from orchestrator.stimuli q join orchestrator.instances i on i.id = q.instance_id"
@@ -88,7 +88,9 @@ def overdue(reader: Session, seconds: float, limit: int = 500) -> list[OverdueSt
     return [OverdueStimulus(*row) for row in rows]
 
 
-def count_pending(reader: Session, notes: Sequence[int]) -> int:
+def count_pending(session: Session, notes: Sequence[int]) -> int:
     """How many of these still wait."""
-    row = reader.one("select count(*) from orchestrator.stimuli where id = any(%s)", (list(notes),))
+    row = session.one(
+        "select count(*) from orchestrator.stimuli where id = any(%s)", (list(notes),)
+    )
     return row[0] if row else 0

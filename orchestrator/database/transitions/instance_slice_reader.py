@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from orchestrator.core import engine_version
 from orchestrator.core.model import Attempt, ItemChunk, Json, Need, Slice, Step
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.json_parameters import member
 from orchestrator.database.connection.session import Session
 from orchestrator.database.transitions.row_mapper import (
@@ -41,23 +42,27 @@ def snapshot_of(answer: Row, attempt: Attempt | None, stimulus: Row | None = Non
     return Snapshot(slice, answer["inbox"], datetime.fromtimestamp(answer["now"], UTC), stimulus)
 
 
-def lock_slice(cursor: Session, instance: str, step: int | None, attempt: str | None) -> Snapshot:
+def lock_slice(
+    transaction: Transaction, instance: str, step: int | None, attempt: str | None
+) -> Snapshot:
     """Take the instance's row lock, then read; raises `Busy` where it can't be had in time."""
-    row = cursor.one("select orchestrator.lock_slice(%s, %s, %s)", (instance, step or 0, attempt))
+    row = transaction.one(
+        "select orchestrator.lock_slice(%s, %s, %s)", (instance, step or 0, attempt)
+    )
     assert row is not None  # noqa: S101  a select without a from has a row
     found = row[0]
     return snapshot_of(found["slice"], to_attempt(found["attempt"]) if found["attempt"] else None)
 
 
-def lock_inbox(cursor: Session, instance: str) -> Snapshot | None:
+def lock_inbox(transaction: Transaction, instance: str) -> Snapshot | None:
     """Take the row lock, then read the oldest stimulus and its slice; None: nothing waits."""
-    cursor.one("select 1 from orchestrator.instances where id = %s for update", (instance,))
-    return read_inbox(cursor, instance)
+    transaction.one("select 1 from orchestrator.instances where id = %s for update", (instance,))
+    return read_inbox(transaction, instance)
 
 
-def read_inbox(reader: Session, instance: str) -> Snapshot | None:
+def read_inbox(session: Session, instance: str) -> Snapshot | None:
     """The oldest stimulus that may be taken now, with its slice; None: nothing waits."""
-    row = reader.one("select orchestrator.read_inbox(%s)", (instance,))
+    row = session.one("select orchestrator.read_inbox(%s)", (instance,))
     if row is None or row[0] is None:
         return None
     found = row[0]
@@ -65,9 +70,9 @@ def read_inbox(reader: Session, instance: str) -> Snapshot | None:
     return snapshot_of(found["slice"], attempt, found["stimulus"])
 
 
-def read_commands(reader: Session, instance: str, limit: int) -> tuple[Snapshot, list[Row]]:
+def read_commands(session: Session, instance: str, limit: int) -> tuple[Snapshot, list[Row]]:
     """The instance without its steps, and the oldest commands that wait in its inbox."""
-    row = reader.one(
+    row = session.one(
         "select orchestrator.read_slice(%(i)s, 0), (select json_agg(row_to_json(q)"
         " order by q.set_aside, q.id) from (select * from orchestrator.stimuli"
         "  where instance_id = %(i)s and kind = 'command' order by set_aside, id"
@@ -79,7 +84,7 @@ def read_commands(reader: Session, instance: str, limit: int) -> tuple[Snapshot,
 
 
 def claim(
-    reader: Session,
+    session: Session,
     attempt: str,
     instance: str,
     task: str,
@@ -91,7 +96,7 @@ def claim(
 
     Raises `UnknownEngine`: the attempt is given back, for those who know its instance's rules.
     """
-    row = reader.one(
+    row = session.one(
         "select orchestrator.claim(%s, %s, %s, %s, %s, %s)",
         (attempt, instance, task, worker, process, token),
     )
@@ -100,14 +105,14 @@ def claim(
     try:
         return snapshot_of(row[0]["slice"], to_attempt(row[0]["attempt"]))
     except engine_version.UnknownEngine:
-        _release_claim(reader, attempt, token)
+        _release_claim(session, attempt, token)
         raise
 
 
-def _release_claim(reader: Session, attempt: str, token: str) -> None:
+def _release_claim(session: Session, attempt: str, token: str) -> None:
     """As it was before the claim, which costs every other claim nothing. Where it was withdrawn
     since, its lease runs out, so that its instance learns of its end."""
-    reader.all(
+    session.all(
         "update orchestrator.attempts set state = 'ready', claimed_at = null, worker = null,"
         " process = null, token = null"
         " where id = %s and state = 'claimed' and token = %s and not withdrawn",
@@ -115,9 +120,9 @@ def _release_claim(reader: Session, attempt: str, token: str) -> None:
     )
 
 
-def claimed_under_token(reader: Session, instance: str, token: str) -> Snapshot | None:
+def claimed_under_token(session: Session, instance: str, token: str) -> Snapshot | None:
     """The attempt that was taken under this token, if the statement that took it committed."""
-    row = reader.one(
+    row = session.one(
         "select row_to_json(a), orchestrator.read_slice(a.instance_id, a.step)"
         " from orchestrator.attempts a"
         " where a.instance_id = %s and a.state = 'claimed' and a.token = %s",
@@ -126,10 +131,10 @@ def claimed_under_token(reader: Session, instance: str, token: str) -> Snapshot 
     return snapshot_of(row[1], to_attempt(row[0])) if row else None
 
 
-def ended_under_token(reader: Session, attempt: str, token: str) -> bool:
+def ended_under_token(session: Session, attempt: str, token: str) -> bool:
     """Whether the attempt's own worker ended it, under this token."""
     return bool(
-        reader.one(
+        session.one(
             "select 1 from orchestrator.attempts where id = %s and token = %s"
             " and state in ('succeeded', 'failed')",
             (attempt, token),
@@ -137,25 +142,25 @@ def ended_under_token(reader: Session, attempt: str, token: str) -> bool:
     )
 
 
-def load(reader: Session, slice: Slice, need: Need) -> Slice:
+def load(session: Session, slice: Slice, need: Need) -> Slice:
     """The slice with the answer to one need of the core."""
-    answer = _LOADERS[need.what](reader, slice.instance.id, *need.args)
+    answer = _LOADERS[need.what](session, slice.instance.id, *need.args)
     return replace(slice, loaded={**slice.loaded, need: answer})
 
 
 _OPEN = "('pending', 'running', 'waiting', 'suspended')"
 
 
-def _open(reader: Session, instance: str) -> list[tuple[Step, Attempt | None]]:
+def _open(session: Session, instance: str) -> list[tuple[Step, Attempt | None]]:
     """Every open step and those withdrawn ones that still run, their attempts locked: a
     claim that comes meanwhile waits, and is refused once the withdrawal has committed."""
-    attempts = reader.all(
+    attempts = session.all(
         "select row_to_json(a) from orchestrator.attempts a where a.instance_id = %s"
         " and a.state in ('ready', 'claimed') order by a.id for update",
         (instance,),
     )
     newest = {row["step"]: to_attempt(row) for (row,) in attempts}
-    steps = reader.all(
+    steps = session.all(
         "select row_to_json(s) from orchestrator.steps s where s.instance_id = %s"
         f" and (s.status in {_OPEN} or s.id = any(%s)) order by s.id",
         (instance, list(newest)),
@@ -169,8 +174,8 @@ _OF_CHILDREN = (
 )
 
 
-def _children(reader: Session, instance: str, parent: int) -> list[Step]:
-    rows = reader.all(
+def _children(session: Session, instance: str, parent: int) -> list[Step]:
+    rows = session.all(
         f"select {', '.join(_OF_CHILDREN)}"
         " from orchestrator.steps where instance_id = %s and parent = %s and id > %s order by id",
         (instance, parent, parent),
@@ -178,8 +183,8 @@ def _children(reader: Session, instance: str, parent: int) -> list[Step]:
     return [to_step(dict(zip(_OF_CHILDREN, row, strict=True))) for row in rows]
 
 
-def _items(reader: Session, instance: str, step: int, index: int) -> ItemChunk | None:
-    row = reader.one(
+def _items(session: Session, instance: str, step: int, index: int) -> ItemChunk | None:
+    row = session.one(
         "select index, items from orchestrator.chunks"
         " where instance_id = %s and step = %s and index <= %s order by index desc limit 1",
         (instance, step, index),
@@ -187,25 +192,25 @@ def _items(reader: Session, instance: str, step: int, index: int) -> ItemChunk |
     return ItemChunk(step, row[0], row[1]) if row else None
 
 
-def _undo(reader: Session, instance: str, before: int) -> tuple[Step | None, dict[int, Step]]:
-    row = reader.one(
+def _undo(session: Session, instance: str, before: int) -> tuple[Step | None, dict[int, Step]]:
+    row = session.one(
         "select id from orchestrator.steps where instance_id = %s and undoable < %s"
         " and (status = 'completed' or unknown or undo = 'child') order by undoable desc limit 1",
         (instance, before),
     )
     if row is None:
         return None, {}
-    chain = _step(reader, instance, row[0])
+    chain = _step(session, instance, row[0])
     return chain[row[0]], chain
 
 
-def _step(reader: Session, instance: str, step: int) -> dict[int, Step]:
-    row = reader.one("select orchestrator.read_slice(%s, %s)", (instance, step))
+def _step(session: Session, instance: str, step: int) -> dict[int, Step]:
+    row = session.one("select orchestrator.read_slice(%s, %s)", (instance, step))
     return to_steps(row[0]["steps"]) if row else {}
 
 
-def _attempt(reader: Session, instance: str, step: int) -> Attempt | None:
-    row = reader.one(
+def _attempt(session: Session, instance: str, step: int) -> Attempt | None:
+    row = session.one(
         "select row_to_json(a) from orchestrator.attempts a"
         " where a.instance_id = %s and a.step = %s order by a.number desc limit 1",
         (instance, step),
@@ -213,10 +218,10 @@ def _attempt(reader: Session, instance: str, step: int) -> Attempt | None:
     return to_attempt(row[0]) if row else None
 
 
-def _workflow(reader: Session, _: str, namespace: str, name: str, version: str) -> str | None:
+def _workflow(session: Session, _: str, namespace: str, name: str, version: str) -> str | None:
     """The core asks for those that the instance may run: of its own namespace, unless a setting
     says otherwise."""
-    row = reader.one(
+    row = session.one(
         "select id from orchestrator.workflows where namespace = %s and name = %s"
         " and (version = %s or %s = 'latest') order by version_key desc limit 1",
         (namespace, name, version, version),
@@ -224,8 +229,8 @@ def _workflow(reader: Session, _: str, namespace: str, name: str, version: str) 
     return str(row[0]) if row else None
 
 
-def _stopped(reader: Session, instance: str, run: int) -> list[Step]:
-    rows = reader.all(
+def _stopped(session: Session, instance: str, run: int) -> list[Step]:
+    rows = session.all(
         "select row_to_json(s) from orchestrator.steps s where s.instance_id = %s"
         f" and {member('s.state', 'stopped')}::int = %s order by s.id",
         (instance, run),

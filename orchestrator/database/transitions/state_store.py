@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.core.model import Json, Need, Slice, StimulusKind
-from orchestrator.database.connection.database import Database, Transaction
+from orchestrator.database.connection.database import Database, Params, Rows, Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.schedules.timer_announcer import TimerAnnouncer
 from orchestrator.database.transitions import inbox_queries, instance_slice_reader
@@ -25,58 +25,69 @@ from orchestrator.secrets.sources import SecretSource
 
 
 class PostgresView:
-    """A `LockedView` on an open transaction."""
+    """What a transition reads and writes on a connection."""
 
-    def __init__(self, reader: Session, secrets: SecretSource) -> None:
-        self.reader = reader
+    def __init__(self, session: Session, secrets: SecretSource) -> None:
+        self.session = session
         self.secrets = secrets
 
     def load(self, slice: Slice, need: Need) -> Slice:
         if need.what == "secrets":
-            known = self.secrets.several(slice.instance.namespace, need.args, self.reader)
-            return replace(slice, loaded={**slice.loaded, need: known})
-        return instance_slice_reader.load(self.reader, slice, need)
+            values = self.secrets.several(slice.instance.namespace, need.args, self.session)
+            return replace(slice, loaded={**slice.loaded, need: values})
+        return instance_slice_reader.load(self.session, slice, need)
 
     def save(self, saving: SaveRequest) -> Snapshot | None:
-        return save(self.reader, saving)
+        return save(self.session, saving)
 
     def delete_stimulus(self, stimulus: int) -> None:
-        inbox_queries.delete_stimulus(self.reader, stimulus)
+        inbox_queries.delete_stimulus(self.session, stimulus)
 
     def end_attempt(self, attempt: str, state: str) -> None:
-        unclaimed_attempts.end_attempt(self.reader, attempt, state)
-
-    def lock_slice(self, instance: str, step: int | None, attempt: str | None) -> Snapshot:
-        return instance_slice_reader.lock_slice(self.reader, instance, step, attempt)
-
-    def lock_inbox(self, instance: str) -> Snapshot | None:
-        return instance_slice_reader.lock_inbox(self.reader, instance)
+        unclaimed_attempts.end_attempt(self.session, attempt, state)
 
     def document(self, workflow: str) -> dict[str, Any] | None:
-        row = self.reader.one(
+        row = self.session.one(
             "select document from orchestrator.workflows where id = %s", (workflow,)
         )
         return row[0] if row else None
 
 
-class _Open:
-    """A transaction that stays open after what would end it."""
+class PostgresLockedView(PostgresView):
+    """A `LockedView` on an open transaction."""
 
-    def __init__(self, transaction: Session) -> None:
-        self.all, self.one = transaction.all, transaction.one
+    def __init__(self, transaction: Transaction, secrets: SecretSource) -> None:
+        super().__init__(transaction, secrets)
+        self.transaction = transaction
 
-    def commit_with(self, sql: str, params: Any = (), then: str = "") -> list[tuple[Any, ...]]:
+    def lock_slice(self, instance: str, step: int | None, attempt: str | None) -> Snapshot:
+        return instance_slice_reader.lock_slice(self.transaction, instance, step, attempt)
+
+    def lock_inbox(self, instance: str) -> Snapshot | None:
+        return instance_slice_reader.lock_inbox(self.transaction, instance)
+
+
+class _UncommittedTransaction(Transaction):
+    """A transaction that its caller commits: a save does not commit it."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def all(self, sql: str, params: Params = ()) -> Rows:
+        return self._transaction.all(sql, params)
+
+    def commit_with(self, sql: str, params: Params = (), then: str = "") -> Rows:
         return self.all(f"{sql}; {then}", params)
 
 
-class PostgresDecidingView(PostgresView):
+class PostgresDecidingView(PostgresLockedView):
     """A `DecidingView` on a transaction that its caller commits."""
 
-    def __init__(self, transaction: Session, secrets: SecretSource) -> None:
-        super().__init__(_Open(transaction), secrets)
+    def __init__(self, transaction: Transaction, secrets: SecretSource) -> None:
+        super().__init__(_UncommittedTransaction(transaction), secrets)
 
     def read_commands(self, instance: str, limit: int) -> tuple[Snapshot, list[Row]]:
-        return instance_slice_reader.read_commands(self.reader, instance, limit)
+        return instance_slice_reader.read_commands(self.transaction, instance, limit)
 
 
 class PostgresStore(PostgresView):
@@ -98,9 +109,9 @@ class PostgresStore(PostgresView):
         return instance_slice_reader.read_inbox(self.database, instance)
 
     @contextmanager
-    def locking(self) -> Iterator[PostgresView]:
+    def locking(self) -> Iterator[PostgresLockedView]:
         with self.database.transaction() as transaction:
-            yield PostgresView(transaction, self.secrets)
+            yield PostgresLockedView(transaction, self.secrets)
 
     def deciding(self, transaction: Transaction) -> PostgresDecidingView:
         """What decides commands sees of a transaction that has the row lock."""

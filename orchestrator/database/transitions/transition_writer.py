@@ -176,7 +176,7 @@ def _params(saving: SaveRequest) -> list[Any]:
     ]
 
 
-def save(reader: Session, saving: SaveRequest) -> Snapshot | None:
+def save(session: Session, saving: SaveRequest) -> Snapshot | None:
     """Save a transition whole, in one round trip; the sibling that was claimed with it.
 
     Raises:
@@ -186,9 +186,9 @@ def save(reader: Session, saving: SaveRequest) -> Snapshot | None:
     sql, params = _statement(saving)
     if saving.sibling is not None:
         return _save_and_claim_sibling(
-            reader, sql, params, saving.instance_before.id, saving.sibling
+            session, sql, params, saving.instance_before.id, saving.sibling
         )
-    reader.commit_with(sql, params)
+    session.commit_with(sql, params)
     return None
 
 
@@ -208,13 +208,13 @@ def _statement(saving: SaveRequest) -> tuple[str, list[Any]]:
 
 
 def _save_and_claim_sibling(
-    reader: Session, sql: str, params: list[Any], instance: str, sibling: SiblingClaim
+    session: Session, sql: str, params: list[Any], instance: str, sibling: SiblingClaim
 ) -> Snapshot | None:
     """Save and claim a ready attempt; None: there is none. Others who look at the same time take
     others; the newest is taken, because the oldest have messages on their way. It is read after
     the commit, since others wait for the row lock."""
     holder = (sibling.worker, sibling.process, sibling.token)
-    ((found,),) = reader.commit_with(
+    ((found,),) = session.commit_with(
         f"{sql}; {CLAIM_SIBLING}",
         [*params, instance, sibling.task, sibling.queue, *holder, *holder],
         then=READ_SIBLING,

@@ -8,7 +8,7 @@ from orchestrator.database.connection.session import Session
 
 
 def has_stalled_attempt(
-    reader: Session,
+    session: Session,
     queues: Sequence[str],
     tasks: Sequence[str],
     *,
@@ -19,7 +19,7 @@ def has_stalled_attempt(
     """Whether an attempt of these queues and tasks, ready for that long, was published within
     the silence, and long enough ago to have been delivered: what was sent before may have gone
     to others. `limits`: also those that need a time limit enforced."""
-    row = reader.one(
+    row = session.one(
         "select 1 from orchestrator.attempts where state = 'ready' and not withdrawn"
         " and queue = any(%s) and task = any(%s) and (%s or time_limit is null)"
         " and created_at < clock_timestamp() - %s * interval '1 s'"
@@ -30,9 +30,9 @@ def has_stalled_attempt(
     return row is not None
 
 
-def has_live_worker(reader: Session, host: str, seconds: float) -> bool:
+def has_live_worker(session: Session, host: str, seconds: float) -> bool:
     """Whether a worker of this host has beaten within so many seconds."""
-    row = reader.one(
+    row = session.one(
         "select 1 from orchestrator.workers where split_part(name, '@', 2) = %s"
         " and stopped_at is null and seen_at > clock_timestamp() - %s * interval '1 s' limit 1",
         (host, seconds),

@@ -28,9 +28,9 @@ class Announced:
     broker: str | None
 
 
-def announce(reader: Session, process: Announced, clock: datetime) -> None:
+def announce(session: Session, process: Announced, clock: datetime) -> None:
     """Record that the process is alive, and how far its wall `clock` is from that of Postgres."""
-    reader.all(
+    session.all(
         "insert into orchestrator.processes (id, kind, name, pid, broker, clock_offset)"
         f" values (%s, %s, %s, %s, %s, {OFFSET}) on conflict (id) do update"
         " set seen_at = clock_timestamp(), clock_offset = excluded.clock_offset",
@@ -38,14 +38,14 @@ def announce(reader: Session, process: Announced, clock: datetime) -> None:
     )
 
 
-def withdraw(reader: Session, id: str) -> None:
+def withdraw(session: Session, id: str) -> None:
     """Remove the row of a process that ends in order."""
-    reader.all("delete from orchestrator.processes where id = %s", (id,))
+    session.all("delete from orchestrator.processes where id = %s", (id,))
 
 
-def forget(reader: Session, days: float = 1.0) -> None:
+def forget(session: Session, days: float = 1.0) -> None:
     """Remove the rows of processes that were not seen for so long."""
-    reader.all(
+    session.all(
         "delete from orchestrator.processes where seen_at < clock_timestamp()"
         " - %s * interval '1 day'",
         (days,),
@@ -66,9 +66,9 @@ class Living:
     tasks: Sequence[str]
 
 
-def living(reader: Session, lease: float) -> list[Living]:
+def living(session: Session, lease: float) -> list[Living]:
     """Every live process, workers first. `lease` in seconds."""
-    rows = reader.all(
+    rows = session.all(
         "select 'worker', name, app, broker, clock_offset, queues, tasks"
         f" from orchestrator.workers where {LIVE}"
         " union all select kind, name, null, broker, clock_offset, '{}', '{}'"
@@ -80,8 +80,8 @@ def living(reader: Session, lease: float) -> list[Living]:
     return [Living(*row) for row in rows]
 
 
-def offset(reader: Session, clock: datetime) -> float:
+def offset(session: Session, clock: datetime) -> float:
     """Seconds that a wall `clock` is ahead of the clock of Postgres."""
-    row = reader.one(f"select {OFFSET}::float8", (clock,))
+    row = session.one(f"select {OFFSET}::float8", (clock,))
     assert row is not None  # noqa: S101  it has no table
     return float(row[0])

@@ -46,11 +46,11 @@ PUBLISHED_AT_ONCE = 500
 
 
 def claim_next_wave(
-    reader: Session, instance: str, queue: str, count: int
+    session: Session, instance: str, queue: str, count: int
 ) -> list[PublishableAttempt]:
     """Up to `count` more attempts of a wide instance and a queue, stamped as published."""
     return _ready(
-        reader.all(
+        session.all(
             "with more as (select id from orchestrator.attempts where instance_id = %(i)s"
             # "is true" keeps Postgres from the index of all instances' waiting attempts.
             " and queue = %(q)s and state = 'ready' and (published_at is null) is true"
@@ -119,7 +119,7 @@ _SOMEBODY_FREE = (
 
 
 def claim_lost_messages(
-    reader: Session, patience: float, limit: int = 500
+    session: Session, patience: float, limit: int = 500
 ) -> list[PublishableAttempt]:
     """Attempts whose message must be lost, stamped as published again.
 
@@ -130,7 +130,7 @@ def claim_lost_messages(
     hides a lost message nor a long backlog is multiplied (DESIGN, Publishing again).
     """
     return _ready(
-        reader.all(
+        session.all(
             f"with {_LATELY}, {_WAITING}, passed as (select w.id, w.published_at from waiting w"
             f" where {_WAVE_DIED} or {_PASSED_BY} or ({_QUIET} and {_SOMEBODY_FREE})"
             " limit %(n)s)"
@@ -145,11 +145,11 @@ def claim_lost_messages(
     )
 
 
-def mark_refused(reader: Session, attempt: str, unknown: str | None = None) -> None:
+def mark_refused(session: Session, attempt: str, unknown: str | None = None) -> None:
     """A worker has thrown away the message of an attempt: `unknown` is the task that it lacks;
     without one, it enforces no time limits and the attempt has one. (Nothing that messages say
     is trusted: of another attempt this changes nothing.)"""
-    reader.all(
+    session.all(
         "update orchestrator.attempts set refused_at = clock_timestamp() where id = %(a)s"
         " and state = 'ready' and refused_at is null"
         " and case when %(u)s::text is null then time_limit is not null else task = %(u)s end",
@@ -158,7 +158,7 @@ def mark_refused(reader: Session, attempt: str, unknown: str | None = None) -> N
 
 
 def claim_refused_messages(
-    reader: Session, patience: float, limit: int = 500
+    session: Session, patience: float, limit: int = 500
 ) -> list[PublishableAttempt]:
     """Attempts whose message was refused, and that a live worker of their queue can run;
     stamped as published.
@@ -169,7 +169,7 @@ def claim_refused_messages(
     nothing is handed on.
     """
     return _ready(
-        reader.all(
+        session.all(
             "with able as materialized (select queues, tasks, free, pool from orchestrator.workers"
             "  where stopped_at is null and not stopping"
             "  and seen_at > (select clock_timestamp()) - %(p)s * interval '1 s'),"
@@ -187,10 +187,10 @@ def claim_refused_messages(
     )
 
 
-def save_progress(reader: Session, attempt: str, token: str, value: str) -> bool:
+def save_progress(session: Session, attempt: str, token: str, value: str) -> bool:
     """Keep what a running task says of its progress (JSON text); False: no longer its own, or
     withdrawn."""
-    row = reader.one(
+    row = session.one(
         "update orchestrator.attempts set progress = %s where id = %s and token = %s"
         " and state = 'claimed' returning not withdrawn",
         (value, attempt, token),
@@ -198,9 +198,9 @@ def save_progress(reader: Session, attempt: str, token: str, value: str) -> bool
     return row is not None and bool(row[0])
 
 
-def end_attempt(reader: Session, attempt: str, state: str) -> None:
+def end_attempt(session: Session, attempt: str, state: str) -> None:
     """End an attempt whose result changed nothing, so that its lease ends too."""
-    reader.all(
+    session.all(
         "update orchestrator.attempts set state = %s, ended_at = clock_timestamp()"
         " where id = %s and state in ('ready', 'claimed')",
         (state, attempt),

@@ -29,9 +29,9 @@ class WorkerRow:
     broker: str | None = None
 
 
-def register(reader: Session, worker: WorkerRow) -> None:
+def register(session: Session, worker: WorkerRow) -> None:
     """Make the worker known; repeating it is harmless."""
-    reader.all(
+    session.all(
         "insert into orchestrator.workers (id, name, pid, pool, concurrency, queues, tasks, free,"
         " app, broker) values (%s, %s, %s, %s, %s, %s::text[], %s::text[], %s, %s, %s)"
         " on conflict (id) do update set queues = excluded.queues, tasks = excluded.tasks,"
@@ -52,7 +52,7 @@ def register(reader: Session, worker: WorkerRow) -> None:
 
 
 def heartbeat(
-    reader: Session,
+    session: Session,
     worker: str,
     held: Sequence[str],
     free: int,
@@ -67,7 +67,7 @@ def heartbeat(
     start. `clock`: the worker's wall clock, to be compared with that of Postgres. False where the
     row is gone, so that the worker registers anew.
     """
-    row = reader.one(
+    row = session.one(
         "update orchestrator.workers set beat = beat + 1, held = %s::uuid[], free = %s,"
         " received_at = case when %s then clock_timestamp() else received_at end,"
         " stopping = %s, counts = coalesce(%s, counts), seen_at = clock_timestamp(),"
@@ -86,9 +86,9 @@ def heartbeat(
     return row is not None
 
 
-def stop(reader: Session, worker: str) -> None:
+def stop(session: Session, worker: str) -> None:
     """The worker ends in order: it has nothing in hand."""
-    reader.all(
+    session.all(
         "update orchestrator.workers set stopped_at = clock_timestamp(), held = '{}', free = 0"
         " where id = %s",
         (worker,),
@@ -108,9 +108,9 @@ class ClaimedAttemptRow:
     in_flight: bool
 
 
-def claimed(reader: Session) -> list[ClaimedAttemptRow]:
+def claimed(session: Session) -> list[ClaimedAttemptRow]:
     """Every claimed attempt, with the beat of its worker."""
-    rows = reader.all(
+    rows = session.all(
         "select a.id::text, a.instance_id::text, a.step, a.worker::text,"
         " case when w.stopped_at is null then w.beat end,"
         " coalesce(a.id = any(w.held), false)"
@@ -120,11 +120,11 @@ def claimed(reader: Session) -> list[ClaimedAttemptRow]:
     return [ClaimedAttemptRow(*row) for row in rows]
 
 
-def of_process(reader: Session, worker: str, process: int) -> list[tuple[str, str, int]]:
+def of_process(session: Session, worker: str, process: int) -> list[tuple[str, str, int]]:
     """The claimed attempts of one process: (attempt, instance, step)."""
     return [
         (row[0], row[1], row[2])
-        for row in reader.all(
+        for row in session.all(
             "select id::text, instance_id::text, step from orchestrator.attempts"
             " where state = 'claimed' and worker = %s and process = %s",
             (worker, process),
@@ -132,9 +132,9 @@ def of_process(reader: Session, worker: str, process: int) -> list[tuple[str, st
     ]
 
 
-def purge_workers(reader: Session, days: float = 1.0) -> None:
+def purge_workers(session: Session, days: float = 1.0) -> None:
     """Forget workers that stopped, or were last seen, so long ago that nobody asks."""
-    reader.all(
+    session.all(
         "delete from orchestrator.workers w where coalesce(stopped_at, seen_at)"
         " < clock_timestamp() - %s * interval '1 day' and not exists (select 1 from"
         " orchestrator.attempts a where a.worker = w.id and a.state = 'claimed')",

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.core.model import OPEN_STATUSES, Json
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.keyset_pages import Page, Scope, page
 from orchestrator.database.workflows.version_order import version_key
@@ -48,9 +49,9 @@ _WHOLE = _COLUMNS + ", document::text, warnings::text"
 _ONE = "namespace = %s and name = %s and version = %s"
 
 
-def put(cursor: Session, new: NewWorkflow) -> bool:
+def put(transaction: Transaction, new: NewWorkflow) -> bool:
     """Add a version unless there is one of this name and number; whether it was added."""
-    row = cursor.one(
+    row = transaction.one(
         "insert into orchestrator.workflows (id, namespace, name, version, version_key, digest,"
         " document, source, media_type, warnings) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " on conflict (namespace, name, version) do nothing returning 1",
@@ -70,31 +71,31 @@ def put(cursor: Session, new: NewWorkflow) -> bool:
     return row is not None
 
 
-def get(reader: Session, namespace: str, name: str, version: str | None) -> Version | None:
+def get(session: Session, namespace: str, name: str, version: str | None) -> Version | None:
     """A version with its document; the newest where `version` is None."""
     if version is None:
-        row = reader.one(
+        row = session.one(
             f"select {_WHOLE} from orchestrator.workflows where namespace = %s and name = %s"
             " order by version_key desc limit 1",
             (namespace, name),
         )
     else:
-        row = reader.one(
+        row = session.one(
             f"select {_WHOLE} from orchestrator.workflows where {_ONE}",
             (namespace, name, version),
         )
     return Version(*row) if row else None
 
 
-def source(reader: Session, id: str) -> str:
+def source(session: Session, id: str) -> str:
     """The text that was deployed, as it was sent."""
-    row = reader.one("select source from orchestrator.workflows where id = %s", (id,))
+    row = session.one("select source from orchestrator.workflows where id = %s", (id,))
     return str(row[0]) if row else ""
 
 
-def versions(reader: Session, namespace: str, name: str) -> list[Version]:
+def versions(session: Session, namespace: str, name: str) -> list[Version]:
     """Every version of a workflow, newest first, without documents."""
-    rows = reader.all(
+    rows = session.all(
         f"select {_COLUMNS} from orchestrator.workflows where namespace = %s and name = %s"
         " order by version_key desc",
         (namespace, name),
@@ -103,7 +104,7 @@ def versions(reader: Session, namespace: str, name: str) -> list[Version]:
 
 
 def listed(
-    reader: Session,
+    session: Session,
     scope: Scope,
     *,
     namespace: str | None = None,
@@ -118,7 +119,7 @@ def listed(
         " created_at from orchestrator.workflows order by namespace, name, version_key desc"
     )
     return page(
-        reader,
+        session,
         f"select namespace, name, version, title, summary, created_at from ({newest}) w",
         [
             scope.condition("namespace"),
@@ -136,17 +137,17 @@ def listed(
     )
 
 
-def names(reader: Session, namespace: str) -> set[str]:
+def names(session: Session, namespace: str) -> set[str]:
     """The names of the workflows of a namespace."""
-    rows = reader.all(
+    rows = session.all(
         "select distinct name from orchestrator.workflows where namespace = %s", (namespace,)
     )
     return {row[0] for row in rows}
 
 
-def known_tasks(reader: Session) -> set[str]:
+def known_tasks(session: Session) -> set[str]:
     """Names of the Celery tasks that a worker has announced within the last day."""
-    rows = reader.all(
+    rows = session.all(
         "select distinct unnest(tasks) from orchestrator.workers"
         " where seen_at > clock_timestamp() - interval '1 day'"
     )
@@ -170,9 +171,9 @@ _NEEDED = """
 """
 
 
-def in_use(reader: Session, ids: Sequence[str]) -> bool:
+def in_use(session: Session, ids: Sequence[str]) -> bool:
     """Whether an instance of one of these versions has not ended, or can be compensated."""
-    row = reader.one(
+    row = session.one(
         "select exists (select from orchestrator.instances i"
         f" where i.workflow_id = any(%(ids)s::uuid[]) and {_NEEDED})",
         {"ids": list(ids), "open": _OPEN},
@@ -180,7 +181,7 @@ def in_use(reader: Session, ids: Sequence[str]) -> bool:
     return bool(row and row[0])
 
 
-def remove(cursor: Session, ids: Sequence[str], checked: datetime) -> bool:
+def remove(transaction: Transaction, ids: Sequence[str], checked: datetime) -> bool:
     """Remove versions unless an instance of theirs was started meanwhile; whether it was done.
 
     To be called in a transaction, after `in_use` said no at the time `checked`: starts are
@@ -189,8 +190,8 @@ def remove(cursor: Session, ids: Sequence[str], checked: datetime) -> bool:
     no longer than `LOCKING` says, because whatever comes after us waits too, and a VACUUM or
     a CREATE INDEX may be ahead of us for hours. Raises `Busy`.
     """
-    cursor.all("lock table orchestrator.instances in exclusive mode")
-    row = cursor.one(
+    transaction.all("lock table orchestrator.instances in exclusive mode")
+    row = transaction.one(
         "select exists (select from orchestrator.instances i"
         " where i.workflow_id = any(%(ids)s::uuid[]) and i.created_at > %(after)s"
         f" and {_NEEDED})",
@@ -198,5 +199,5 @@ def remove(cursor: Session, ids: Sequence[str], checked: datetime) -> bool:
     )
     if row and row[0]:
         return False
-    cursor.all("delete from orchestrator.workflows where id = any(%s::uuid[])", (list(ids),))
+    transaction.all("delete from orchestrator.workflows where id = any(%s::uuid[])", (list(ids),))
     return True

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from orchestrator.database.connection.database import Database, LockTimeout
-from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.database import Database, LockTimeout, Transaction
 from orchestrator.database.schedules import firing_queries as firings
 from orchestrator.database.schedules import schedule_queries as schedules
 from orchestrator.database.schedules.schedule_queries import ScheduleRow
@@ -45,8 +44,8 @@ PORTION = 50
 #: For how long a schedule that cannot fire stands back, in s.
 FAILURE_DELAY = 30.0
 
-Claim = Callable[[Session, int, str | None], Sequence[ScheduleRow]]
-Act = Callable[[Session, Sequence[ScheduleRow]], list[str]]
+Claim = Callable[[Transaction, int, str | None], Sequence[ScheduleRow]]
+Act = Callable[[Transaction, Sequence[ScheduleRow]], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,7 @@ def _after(row: ScheduleRow, look: FiringDecision, made: Sequence[Firing]) -> Sc
     )
 
 
-def _fire(cursor: Session, rows: Sequence[ScheduleRow]) -> list[str]:
+def _fire(cursor: Transaction, rows: Sequence[ScheduleRow]) -> list[str]:
     # The clock is read after the locks: nothing fires early, whoever waited for whom.
     now = schedules.now(cursor)
     exclusive = [row for row in rows if plan_of(row).policy.overlap is not Overlap.ALLOW]
@@ -178,7 +177,7 @@ def _fire(cursor: Session, rows: Sequence[ScheduleRow]) -> list[str]:
     return [*(row.instance_id for row in noted if row.instance_id), *found.cancelled]
 
 
-def _settle(cursor: Session, rows: Sequence[ScheduleRow]) -> list[str]:
+def _settle(cursor: Transaction, rows: Sequence[ScheduleRow]) -> list[str]:
     now = schedules.now(cursor)
     last = {row.last_instance for row in rows if row.last_instance}
     running, ends = schedules.running(cursor, last), schedules.ends(cursor, last)

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from orchestrator import json_codec
 from orchestrator.core.model import Json, StimulusKind
-from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.instances import instance_queries as instances
 from orchestrator.database.instances.instance_queries import NewStart, Outcome
 from orchestrator.database.schedules import firing_queries
@@ -104,7 +104,7 @@ def utc(time: datetime) -> str:
 
 
 def record_firings(
-    cursor: Session, made: Sequence[Firing], now: datetime, *, revive: bool = False
+    cursor: Transaction, made: Sequence[Firing], now: datetime, *, revive: bool = False
 ) -> list[Firing]:
     """Note firings, and start those that do start. Returns what was noted: a due time that the
     ledger has already is left alone (with `revive`, unless it had been skipped)."""
@@ -119,7 +119,7 @@ def _without_input(row: FiringRow) -> FiringRow:
     return row if row.outcome == "queued" else replace(row, input=None)
 
 
-def start(cursor: Session, made: Sequence[Firing], now: datetime) -> None:
+def start(cursor: Transaction, made: Sequence[Firing], now: datetime) -> None:
     """Start the instances of firings, by the statement that starts all instances.
 
     Raises `NotFound` where a workflow is gone: nothing may be committed then.
@@ -144,7 +144,7 @@ def _new_start(one: Firing) -> NewStart:
     )
 
 
-def cancel(cursor: Session, instances: Sequence[str]) -> None:
+def cancel(cursor: Transaction, instances: Sequence[str]) -> None:
     """Cancel instances because their schedule is due again; once is enough."""
     data = {"command": "cancel", "by": "schedule", "reason": "its schedule is due again"}
     for instance in instances:

@@ -15,7 +15,7 @@ from typing import Any
 
 from orchestrator import json_codec
 from orchestrator.core.model import Json
-from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.database import Transaction
 from orchestrator.database.schedules import firing_queries, schedule_queries, timer_queries
 from orchestrator.database.schedules.schedule_queries import ScheduleRow
 from orchestrator.errors import Conflict, NotFound, OrchestratorError
@@ -52,7 +52,7 @@ class TooMany(OrchestratorError):
 
 
 def deployed(
-    cursor: Session,
+    cursor: Transaction,
     workflow_id: str,
     namespace: str,
     name: str,
@@ -132,13 +132,13 @@ def _due_next(row: ScheduleRow, now: datetime) -> ScheduleRow:
     return replace(row, next_due=due.due if due else None, next_at=due.planned if due else None)
 
 
-def lock_schedules(cursor: Session, workflow_ids: Sequence[str]) -> None:
+def lock_schedules(cursor: Transaction, workflow_ids: Sequence[str]) -> None:
     """Lock the schedules of versions that may be removed: to be called before anything else
     is locked, so that no beat waits for us while we wait for it."""
     schedule_queries.lock_of(cursor, workflow_ids)
 
 
-def removed(cursor: Session, workflow_ids: Sequence[str]) -> None:
+def removed(cursor: Transaction, workflow_ids: Sequence[str]) -> None:
     """Stop the schedules of versions that are removed; to be called in their transaction.
 
     An older version does not take them over by itself: it does when it is deployed again.
@@ -146,7 +146,7 @@ def removed(cursor: Session, workflow_ids: Sequence[str]) -> None:
     _stop(cursor, schedule_queries.lock_of(cursor, workflow_ids))
 
 
-def _stop(cursor: Session, rows: Sequence[ScheduleRow]) -> None:
+def _stop(cursor: Transaction, rows: Sequence[ScheduleRow]) -> None:
     firing_queries.drop_queued(cursor, [row.id for row in rows], SkipReason.STOPPED)
     schedule_queries.save(
         cursor,
@@ -157,7 +157,7 @@ def _stop(cursor: Session, rows: Sequence[ScheduleRow]) -> None:
 # People
 
 
-def pause(cursor: Session, id: str) -> ScheduleRow:
+def pause(cursor: Transaction, id: str) -> ScheduleRow:
     """Let a schedule start nothing until it is resumed. Raises `NotFound`, `Conflict`."""
     row = _locked(cursor, id)
     paused = replace(row, state=PAUSED, next_due=None, next_at=None)
@@ -165,7 +165,7 @@ def pause(cursor: Session, id: str) -> ScheduleRow:
     return paused
 
 
-def resume(cursor: Session, id: str) -> ScheduleRow:
+def resume(cursor: Transaction, id: str) -> ScheduleRow:
     """Let a schedule go on from now: what was due meanwhile is not made up for (`backfill`
     does that). Raises `NotFound`, `Conflict`."""
     row = _locked(cursor, id)
@@ -178,7 +178,7 @@ def resume(cursor: Session, id: str) -> ScheduleRow:
     return resumed
 
 
-def trigger(cursor: Session, id: str, by: str, given: Json = None) -> Firing:
+def trigger(cursor: Transaction, id: str, by: str, given: Json = None) -> Firing:
     """Start an instance now, whatever the schedule's state and its policy for overlaps;
     `given` is its input in place of the policy's. Raises `NotFound`, `Conflict`."""
     row = _locked(cursor, id)
@@ -199,7 +199,9 @@ def trigger(cursor: Session, id: str, by: str, given: Json = None) -> Firing:
     return made
 
 
-def backfill(cursor: Session, id: str, first: datetime, last: datetime, by: str) -> list[Firing]:
+def backfill(
+    cursor: Transaction, id: str, first: datetime, last: datetime, by: str
+) -> list[Firing]:
     """Fire the due times from `first` to `last` that have not fired: they start now, or, where
     runs must not overlap, one after the other.
 
@@ -243,7 +245,7 @@ def upcoming(row: ScheduleRow, now: datetime, count: int) -> list[Due]:
 # Events
 
 
-def trigger_by_event(cursor: Session, id: str, key: str, events: Json, last: int) -> list[str]:
+def trigger_by_event(cursor: Transaction, id: str, key: str, events: Json, last: int) -> list[str]:
     """Events have made a schedule of kind `on` due, with `events` as its instance's input (an
     array: dsl.md, Input of event-driven scheduled workflows).
 
@@ -278,7 +280,7 @@ def trigger_by_event(cursor: Session, id: str, key: str, events: Json, last: int
     return [*([instance] if instance else []), *cancelled]
 
 
-def _locked(cursor: Session, id: str) -> ScheduleRow:
+def _locked(cursor: Transaction, id: str) -> ScheduleRow:
     row = schedule_queries.lock(cursor, id)
     if row is None:
         raise NotFound(f"there is no schedule {id}")
@@ -287,7 +289,7 @@ def _locked(cursor: Session, id: str) -> ScheduleRow:
     return row
 
 
-def _firing_now(cursor: Session, row: ScheduleRow, **about: Any) -> Firing:
+def _firing_now(cursor: Transaction, row: ScheduleRow, **about: Any) -> Firing:
     """A firing that is due at this moment, or at the next that no other has."""
     now = due = schedule_queries.now(cursor)
     while True:
