@@ -24,7 +24,7 @@ from api.http.resource_blueprint import documentation
 from api.schemas.timestamps import moment
 from api.shared.workflow_cache import pointer
 from orchestrator.core.model import Json
-from orchestrator.json_codec import strict_json
+from orchestrator.json_codec import ForbiddenText, NotJson, loads_strict
 from orchestrator.settings import variable
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -115,12 +115,12 @@ def parse(body: bytes, *, payload: bool = False) -> Json:
     """The value of a JSON text. `payload`: all of it is a value of workflows, such as the data
     of an event. Raises `Problem` 400, 422."""
     try:
-        return strict_json.loads(body, payload=payload)
-    except strict_json.MalformedJson as error:
-        raise Problem(problem_types.MALFORMED_JSON, str(error)) from None
-    except strict_json.ForbiddenText as error:
+        return loads_strict(body, payload=payload)
+    except ForbiddenText as error:
         errors = [{"pointer": error.pointer, "message": str(error)}]
         raise Problem(problem_types.INVALID, str(error), errors) from None
+    except NotJson as error:
+        raise Problem(problem_types.MALFORMED_JSON, str(error)) from None
 
 
 def check(schema: Schema, value: Json, at: str = "") -> None:

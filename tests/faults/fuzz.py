@@ -29,7 +29,7 @@ from orchestrator.document.model import Workflow
 from orchestrator.errors import OrchestratorError
 from orchestrator.event_handler import listener_event_data
 from orchestrator.expressions import Evaluator, fast_path, program_rules
-from orchestrator.json_codec import strict_json
+from orchestrator.json_codec import loads_strict
 from orchestrator.scheduler.schedules import cron
 from tests.property.test_document_parse import PIECES, jsonish, values, yamlish
 from tests.property.test_expressions_fuzzed import programs
@@ -142,7 +142,7 @@ TARGETS = (
     ),
     Target("yaml", yamlish, load),
     Target("json", jsonish, lambda text: load(text, "application/json")),
-    Target("requests", jsonish, lambda text: strict_json.loads(text.encode("utf-8", "replace"))),
+    Target("requests", jsonish, lambda text: loads_strict(text.encode("utf-8", "replace"))),
     Target("expressions", programs, _expression),
     Target("durations", st.one_of(_times, values), duration),
     Target("cron", _cron.map(" ".join), cron.check, (cron.InvalidCron,)),

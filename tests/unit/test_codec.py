@@ -103,6 +103,45 @@ def test_what_is_no_json_is_refused(text: str | bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        (b'{"a": 1, "a": 2}', {"a": 2}),
+        (b"1" * 1001, int("1" * 1001)),
+        (b"[" * 201 + b"]" * 201, None),
+    ],
+)
+def test_only_requests_are_read_strictly(text: bytes, stored: Any) -> None:
+    with pytest.raises(NotJson):
+        json_codec.loads_strict(text)
+    assert stored is None or json_codec.loads(text) == stored
+
+
+@pytest.mark.parametrize("text", [b"NaN", b"-1e999", b'"\xff"', b"{", b"[" * 100_000])
+def test_what_is_no_json_is_refused_in_requests(text: bytes) -> None:
+    with pytest.raises(NotJson):
+        json_codec.loads_strict(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "payload", "pointer"),
+    [
+        (rb'{"a/b": ["\ud800"]}', True, "/a~1b/0"),
+        (rb'{"a": {"input": "\u0000"}}', False, "/a/input"),
+        (rb'{"input": {"b": "\u0000"}}', False, None),
+        (rb'[{"data": "\u0000"}]', False, None),
+        (rb'{"a": "\u0000"}', True, None),
+    ],
+)
+def test_what_cannot_be_stored_is_refused(text: bytes, payload: bool, pointer: str | None) -> None:
+    if pointer is None:
+        assert json_codec.loads_strict(text, payload=payload)
+        return
+    with pytest.raises(json_codec.ForbiddenText) as refused:
+        json_codec.loads_strict(text, payload=payload)
+    assert refused.value.pointer == pointer
+
+
+@pytest.mark.parametrize(
     ("value", "path"),
     [
         (float("nan"), "$"),
