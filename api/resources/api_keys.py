@@ -17,7 +17,7 @@ from api.http.request_body import json_body, moment_at
 from api.http.resource_blueprint import Resource, listing
 from api.resources.instances import identified
 from api.schemas.common import PageSchema
-from api.schemas.system_overview import KeysSchema, MadeKeySchema, NewKeySchema
+from api.schemas.system_overview import KeysSchema, NewKeySchema, NewKeySecretSchema
 from orchestrator.database.access import api_key_queries, audit_queries
 from orchestrator.database.access.api_key_queries import ALL, MOST_LIVE, KeyRow, opened
 from orchestrator.database.access.idempotency_queries import Answer
@@ -28,7 +28,7 @@ blueprint = Resource("keys", __name__, url_prefix="/v1/keys", description="API k
 
 
 @blueprint.route("", methods=["POST"], role=Role.ADMIN)
-@blueprint.answers(201, MadeKeySchema)
+@blueprint.answers(201, NewKeySecretSchema)
 @json_body(NewKeySchema)
 def make(body: dict[str, Any]) -> Response:
     """Make an API key

@@ -195,7 +195,7 @@ def _shown(row: OperationRow) -> dict[str, Any]:
         "by": row.actor,
         "state": row.state,
         "matches": row.matches,
-        "done": row.done,
+        "reached": row.done,
         "error": row.error,
         "created_at": row.created_at,
         "started_at": row.started_at,

@@ -19,11 +19,11 @@ from api.resources.instance_decision import Change, refused
 from api.resources.instances import find, identified
 from api.schemas.commands import CommandSchema
 from api.schemas.system_overview import (
+    CompensationDecisionSchema,
     CompensationSchema,
     DeadLetterSchema,
     DeadLettersQuerySchema,
     DeadLettersSchema,
-    SettleSchema,
 )
 from orchestrator.database.access.idempotency_queries import Answer
 from orchestrator.database.connection.database import Transaction
@@ -108,7 +108,7 @@ def compensation(id: str) -> Response:
 
 @blueprint.route("/instances/<id:id>/compensation", methods=["POST"])
 @blueprint.answers(202, DeadLetterSchema)
-@json_body(SettleSchema)
+@json_body(CompensationDecisionSchema)
 def act_on_compensation(body: dict[str, Any], id: str) -> Response:
     """Settle a compensation that failed: try it again, or say that a person has seen to it"""
     found = find(id)

@@ -18,13 +18,13 @@ from api.http.resource_blueprint import Resource, listing, raw, respond
 from api.resources import cloud_event_body, event_wait_reasons
 from api.resources.instances import find
 from api.schemas.events import (
-    RECEIVED,
+    ACCEPTED,
+    AcceptedEventSchema,
     EventSchema,
     EventsQuerySchema,
     EventsSchema,
     EventWhySchema,
     IntoNamespaceSchema,
-    ReceivedSchema,
 )
 from orchestrator.core.model import ENDED_STATUSES, Json
 from orchestrator.database.access.idempotency_queries import Answer
@@ -41,7 +41,7 @@ MAILBOX = 10_000
 
 
 @blueprint.route("/events", methods=["POST"])
-@blueprint.answers(202, RECEIVED, Location="where the event is")
+@blueprint.answers(202, ACCEPTED, Location="where the event is")
 @cloud_event_body.cloud_event_body(many=True)
 @blueprint.requires(IntoNamespaceSchema)
 def receive(query: dict[str, Any]) -> Response:
@@ -67,7 +67,7 @@ def into(asked: str | None) -> str:
 
 
 @blueprint.route("/instances/<id:id>/events", methods=["POST"])
-@blueprint.answers(202, ReceivedSchema, Location="where the event is")
+@blueprint.answers(202, AcceptedEventSchema, Location="where the event is")
 @cloud_event_body.cloud_event_body(many=False)
 def signal(id: str) -> Response:
     """Take an event for one instance

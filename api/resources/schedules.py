@@ -209,21 +209,21 @@ def _whole(reader: Session, row: ScheduleRow, count: int) -> dict[str, Any]:
     due = schedule_management.upcoming(row, rows.now(reader), count)
     return {
         **_summary(row),
-        "next": [{"due": one.due, "planned_at": one.planned} for one in due],
+        "next": [{"due": one.due, "fires_at": one.planned} for one in due],
     }
 
 
 def _firing(row: FiringRow) -> dict[str, Any]:
-    late = None if row.fired_at is None else (row.fired_at - row.planned_at).total_seconds()
+    delay = None if row.fired_at is None else (row.fired_at - row.planned_at).total_seconds()
     return {
         "due": row.due,
         "reason": row.reason,
         "outcome": row.outcome,
         "why": row.why,
         "since": row.since,
-        "planned_at": row.planned_at,
+        "fires_at": row.planned_at,
         "fired_at": row.fired_at,
-        "late": late,
+        "delay_seconds": delay,
         "instance": row.instance_id,
         "version": row.version,
     }

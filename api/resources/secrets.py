@@ -21,7 +21,7 @@ from api.resources.events import into
 from api.schemas.events import IntoNamespaceSchema
 from api.schemas.secrets import (
     NamedSecretSchema,
-    RenewedSchema,
+    RotatedSecretsSchema,
     SecretSchema,
     SecretsQuerySchema,
     SecretsSchema,
@@ -96,7 +96,7 @@ def delete(query: dict[str, Any], name: str) -> Response:
 
 
 @blueprint.route("/-/rotate", methods=["POST"], role=Role.ADMIN)
-@blueprint.answers(200, RenewedSchema)
+@blueprint.answers(200, RotatedSecretsSchema)
 def rotate() -> Response:
     """Seal every secret anew, with the newest key
 

@@ -21,8 +21,8 @@ from api.schemas.events import (
     DeliveriesQuerySchema,
     DeliveriesSchema,
     DeliverySchema,
-    MadeSubscriptionSchema,
     NewSubscriptionSchema,
+    NewSubscriptionSecretSchema,
     SubscriptionSchema,
     SubscriptionsQuerySchema,
     SubscriptionsSchema,
@@ -55,7 +55,7 @@ _ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}")
 
 
 @blueprint.route("", methods=["POST"])
-@blueprint.answers(201, MadeSubscriptionSchema, Location="where the subscription is")
+@blueprint.answers(201, NewSubscriptionSecretSchema, Location="where the subscription is")
 @json_body(NewSubscriptionSchema)
 def make(body: dict[str, Any]) -> Response:
     """Subscribe to events

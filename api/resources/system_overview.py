@@ -64,7 +64,7 @@ def workers(query: dict[str, Any]) -> Response:
     return _listing(
         page,
         *("started_at", "id", "name", "pid", "pool", "concurrency", "queues", "tasks"),
-        *("free", "held", "state", "seen_at", "stopped_at", "counts"),
+        *("free", "in_flight", "state", "seen_at", "stopped_at", "counts"),
         counts=raw,
     )
 

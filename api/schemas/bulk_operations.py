@@ -64,7 +64,7 @@ class OperationSchema(Schema):
         required=True,
         metadata={"description": f"how many it was to reach when it was asked for, {_COUNTED}"},
     )
-    done = fields.Integer(required=True, metadata={"description": "how many it has reached"})
+    reached = fields.Integer(required=True, metadata={"description": "how many it has reached"})
     error = fields.String(required=True, allow_none=True)
     created_at = time(required=True)
     started_at = time(required=True, allow_none=True)

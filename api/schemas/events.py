@@ -46,7 +46,7 @@ class StreamQuerySchema(Schema):
     instance = fields.UUID(metadata={"description": "lifecycle events of this instance only"})
 
 
-class ReceivedSchema(Schema):
+class AcceptedEventSchema(Schema):
     """An event that was taken."""
 
     id = uuid(required=True, metadata={"description": "ours; the event has its own besides"})
@@ -57,7 +57,7 @@ class ReceivedSchema(Schema):
 
 
 #: The answer to one event, and to a batch.
-RECEIVED = {"anyOf": [ReceivedSchema, {"type": "array", "items": ReceivedSchema}]}
+ACCEPTED = {"anyOf": [AcceptedEventSchema, {"type": "array", "items": AcceptedEventSchema}]}
 
 
 class EventSummarySchema(Schema):
@@ -229,7 +229,7 @@ class SubscriptionSchema(Schema):
     changed_at = time(required=True)
 
 
-class MadeSubscriptionSchema(SubscriptionSchema):
+class NewSubscriptionSecretSchema(SubscriptionSchema):
     """A subscription that was just made."""
 
     secret = fields.String(

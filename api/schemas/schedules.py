@@ -26,7 +26,7 @@ class DueSchema(Schema):
     """A due time, and when it is to fire: with its share of the jitter."""
 
     due = time(required=True)
-    planned_at = time(required=True)
+    fires_at = time(required=True)
 
 
 class ScheduleSummarySchema(Schema):
@@ -115,9 +115,9 @@ class FiringSchema(Schema):
     since = told(
         "it stands for all due times from then on that were missed", required=True, allow_none=True
     )
-    planned_at = told("due, and the jitter", required=True)
+    fires_at = told("due, and the jitter", required=True)
     fired_at = time(required=True, allow_none=True)
-    late = fields.Float(
+    delay_seconds = fields.Float(
         required=True, allow_none=True, metadata={"description": "seconds from plan to start"}
     )
     instance = uuid(required=True, allow_none=True)

@@ -42,7 +42,7 @@ class SecretsSchema(Schema):
     next = fields.String(required=True, allow_none=True)
 
 
-class RenewedSchema(Schema):
+class RotatedSecretsSchema(Schema):
     """How many secrets were sealed anew."""
 
     renewed = fields.Integer(required=True)

@@ -38,7 +38,7 @@ class KeySchema(Schema):
     revoked_at = time(required=True, allow_none=True)
 
 
-class MadeKeySchema(KeySchema):
+class NewKeySecretSchema(KeySchema):
     """A key that was just made."""
 
     key = fields.String(
@@ -94,7 +94,7 @@ class WorkerSchema(Schema):
     queues = fields.List(fields.String(), required=True)
     tasks = fields.List(fields.String(), required=True)
     free = fields.Integer(required=True, metadata={"description": "idle slots"})
-    held = fields.Integer(required=True, metadata={"description": "attempts in hand"})
+    in_flight = fields.Integer(required=True, metadata={"description": "attempts in hand"})
     state = fields.String(
         required=True, validate=validate.OneOf(("live", "stopping", "silent", "stopped"))
     )
@@ -229,7 +229,7 @@ class DeadLettersQuerySchema(PageSchema):
     instance = fields.UUID()
 
 
-class SettleSchema(CommandSchema):
+class CompensationDecisionSchema(CommandSchema):
     """What to do about a compensation that failed."""
 
     step = fields.Integer(
@@ -240,7 +240,7 @@ class SettleSchema(CommandSchema):
     action = fields.String(required=True, validate=validate.OneOf(("retry", "resolve")))
 
 
-class PlannedSchema(Schema):
+class PlannedUndoSchema(Schema):
     """A step that a compensation would undo."""
 
     step = fields.Integer(required=True)
@@ -259,9 +259,9 @@ class CompensationSchema(Schema):
     """What would be undone, the next first, and what was."""
 
     compensation = fields.String(required=True, validate=validate.OneOf(COMPENSATIONS))
-    plan = fields.List(fields.Nested(PlannedSchema), required=True)
+    plan = fields.List(fields.Nested(PlannedUndoSchema), required=True)
     running = fields.List(
-        fields.Nested(PlannedSchema),
+        fields.Nested(PlannedUndoSchema),
         required=True,
         metadata={"description": "in somebody's hands: undone as well, should they succeed"},
     )

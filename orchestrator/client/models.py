@@ -179,14 +179,14 @@ class Operation:
     """One command to many, as it stood when the API was asked.
 
     `state` is pending, running, completed, stopped or failed; `matches` how many it was to
-    reach when it was asked for, `done` how many it has reached.
+    reach when it was asked for, `reached` how many it has reached.
     """
 
     id: str
     action: str
     state: str
     matches: int
-    done: int
+    reached: int
     filter: Mapping[str, str] = field(default_factory=dict)
     by: str | None = None
     reason: str | None = None
@@ -204,7 +204,7 @@ class Operation:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Operation:
         """Read an operation as ``GET /v1/operations/{id}`` gives it."""
-        plain = ("id", "action", "state", "matches", "done", "filter", "by", "reason", "error")
+        plain = ("id", "action", "state", "matches", "reached", "filter", "by", "reason", "error")
         times = ("created_at", "started_at", "ended_at")
         known = {name: data[name] for name in plain} | {name: _time(data[name]) for name in times}
         return cls(**known, data=data)

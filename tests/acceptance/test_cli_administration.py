@@ -56,7 +56,7 @@ def test_many_instances_are_told_by_an_operation(cli, tmp_path):
     done = cli("cancel", "--query", query, "--yes", "--reason", "over")
     assert done.returncode == 0, done.stderr
     (told,) = json.loads(cli("operation", "list", "-o", "json").stdout)
-    assert (told["action"], told["state"], told["done"]) == ("cancel", "completed", 3)
+    assert (told["action"], told["state"], told["reached"]) == ("cancel", "completed", 3)
     assert json.loads(cli("operation", "show", told["id"], "-o", "json").stdout) == told
     for id in ids:
         assert cli("watch", id).returncode == 7

@@ -127,7 +127,7 @@ def test_an_operation_retries_the_letters_that_can_be(outside: Outside) -> None:
     )
     Operations(outside.api.database, services.dispatcher).work()
     told = outside.api.get(asked.headers["Location"]).json
-    assert (told["matches"], told["done"]) == (2, 1)
+    assert (told["matches"], told["reached"]) == (2, 1)
     assert outside.work(done) == ["a"]
     (letter,) = outside.api.get("/v1/dead-letters?resolved=false").json["items"]
     assert letter["instance"] == left

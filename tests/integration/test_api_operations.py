@@ -82,7 +82,7 @@ def test_every_instance_of_the_filter_is_reached_once(
     work(api)
     assert commands(api) == [(id, "cancel") for id in runs], "and none that came later"
     ended = api.get(made.headers["Location"]).json
-    assert (ended["state"], ended["done"]) == ("completed", 5)
+    assert (ended["state"], ended["reached"]) == ("completed", 5)
     told = api.get("/v1/audit?action=instance.cancel").json["items"]
     assert {each["target"] for each in told} == set(runs)
     assert {each["reason"] for each in told} == {"over"}
@@ -131,7 +131,7 @@ def test_a_stopped_one_goes_no_further(api: Api, runs: list[str], monkeypatch: p
     place = make(api).headers["Location"]
     Operations(api.database, services(api).dispatcher).work()
     stopped = api.delete(place)
-    assert (stopped.json["state"], stopped.json["done"]) == ("stopped", 2)
+    assert (stopped.json["state"], stopped.json["reached"]) == ("stopped", 2)
     work(api)
     assert len(commands(api)) == 2
     assert problem(api.delete(place)) == "conflict"
@@ -164,7 +164,7 @@ def test_dead_letters_are_settled_but_those_of_what_still_runs(api: Api, runs: l
     assert commands(api) == [(runs[0], "compensation")]
     made = make(api, "dead-letter.retry", {"namespace": "shop"})
     work(api)
-    assert api.get(made.headers["Location"]).json["done"] == 2
+    assert api.get(made.headers["Location"]).json["reached"] == 2
     (left,) = api.get("/v1/dead-letters?resolved=false").json["items"]
     assert left["instance"] == runs[3]
 

@@ -77,12 +77,12 @@ def test_an_operation_is_previewed_made_and_followed(api: Api, client: Client) -
     assert {each["id"] for each in preview.sample} == ids
     assert list(client.operations()) == []
     made = client.operate("cancel", RUNS, reason="closed")
-    assert (made.state, made.matches, made.done, made.filter) == ("pending", 3, 0, RUNS)
+    assert (made.state, made.matches, made.reached, made.filter) == ("pending", 3, 0, RUNS)
     assert (made.by, made.reason, made.ended) == ("anonymous", "closed", False)
     assert client.wait_operation(made.id, 0) == made
     work(api)
     ended = client.wait_operation(made.id, 30)
-    assert (ended.state, ended.done, ended.ended) == ("completed", 3, True)
+    assert (ended.state, ended.reached, ended.ended) == ("completed", 3, True)
     assert ended.ended_at is not None
     assert list(client.operations(state="completed")) == [ended]
     assert list(client.operations(state="running")) == []
@@ -92,7 +92,7 @@ def test_an_operation_is_previewed_made_and_followed(api: Api, client: Client) -
 def test_an_operation_is_stopped_once(api: Api, client: Client) -> None:
     made = client.operate("suspend", RUNS)
     stopped = client.stop_operation(made.id)
-    assert (stopped.state, stopped.done) == ("stopped", 0)
+    assert (stopped.state, stopped.reached) == ("stopped", 0)
     with pytest.raises(ApiError) as refused:
         client.stop_operation(made.id)
     assert refused.value.status == 409

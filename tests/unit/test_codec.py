@@ -107,7 +107,7 @@ def test_what_is_no_json_is_refused(text: str | bytes) -> None:
     [
         (b'{"a": 1, "a": 2}', {"a": 2}),
         (b"1" * 1001, int("1" * 1001)),
-        (b"[" * 201 + b"]" * 201, None),
+        (b"[" * 202 + b"]" * 202, None),
     ],
 )
 def test_only_requests_are_read_strictly(text: bytes, stored: Any) -> None:

@@ -14,7 +14,7 @@ from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import progress_console
 from orchestrator.client import Client, Operation
 
-_SHOWN = ("id", "created_at", "action", "state", "matches", "done", "by", "filter")
+_SHOWN = ("id", "created_at", "action", "state", "matches", "reached", "by", "filter")
 _PATH = "/v1/operations"
 #: How often to look how far an operation is, in s.
 _LOOK = 0.3
@@ -82,7 +82,7 @@ def stop(shared: Shared, ids: tuple[str, ...]) -> None:
     with shared.client() as client:
         for id in (find_id(client, _PATH, id) for id in ids):
             told = client.stop_operation(id)
-            done = f"{told.done} of {told.matches} reached"
+            done = f"{told.reached} of {told.matches} reached"
             progress_console().print(f"[green]stopped[/] {escape(id)}: {done}")
 
 
@@ -119,8 +119,8 @@ def _ended(client: Client, made: Operation) -> Operation:
     while not made.ended:
         time.sleep(_LOOK)  # its progress is a row to look at; nothing tells of it
         made = client.operation(made.id)
-        if made.done != told:
-            told = made.done
+        if made.reached != told:
+            told = made.reached
             progress_console().print(f"{told} of {made.matches}")
     if made.state != "completed":
         raise Failure(f"the operation {made.state}: {made.error or ''}", Exit.FAULTED)

@@ -21,7 +21,7 @@ from orchestrator.client import Client
 from orchestrator.client.url_paths import path
 
 _SHOWN = ("id", "namespace", "workflow", "version", "kind", "state", "timing", "next_at")
-_FIRED = ("due", "reason", "outcome", "why", "fired_at", "late", "instance")
+_FIRED = ("due", "reason", "outcome", "why", "fired_at", "delay_seconds", "instance")
 
 _name = click.argument("name", metavar="SCHEDULE", shell_complete=schedules)
 _names = click.argument(
@@ -56,7 +56,7 @@ def next_(shared: Shared, name: str, count: int) -> None:
     with shared.client() as client:
         at = _path(client, name)
         found = client.transport.json("GET", at, params={"next": count})
-    shared.printer.rows(found["next"], ("due", "planned_at"))
+    shared.printer.rows(found["next"], ("due", "fires_at"))
 
 
 @schedule.command()

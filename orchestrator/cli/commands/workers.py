@@ -6,8 +6,8 @@ import click
 
 from orchestrator.cli.options import Shared, shared_options
 
-_WORKERS = ("name", "state", "pool", "concurrency", "free", "held", "ended", "refused", "stale",
-            "queues", "started_at", "id")  # fmt: skip
+_WORKERS = ("name", "state", "pool", "concurrency", "free", "in_flight", "ended", "refused",
+            "stale", "queues", "started_at", "id")  # fmt: skip
 _QUEUES = ("name", "waiting", "oldest", "running", "workers", "slots", "free")
 
 
