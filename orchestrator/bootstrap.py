@@ -38,7 +38,7 @@ class Services:
     state: StateManager
     commander: Commander
     secrets: SecretSource
-    vault: SecretCipher
+    cipher: SecretCipher
     events: EventHandler
     meter: Meter
 
@@ -72,7 +72,7 @@ def services(
     vault = SecretCipher(settings.secrets_key)
     secrets = SecretSource(
         settings.secrets_dir,
-        sealed=lambda reader, *of: sealed.opened(reader, vault, *of),
+        stored=lambda reader, *of: sealed.opened(reader, vault, *of),
     )
     store = PostgresStore(database, secrets)
     workflows = WorkflowCache(store)
@@ -98,7 +98,7 @@ def services(
         state=state,
         commander=commander,
         secrets=secrets,
-        vault=vault,
+        cipher=vault,
         events=events,
         meter=meter,
     )

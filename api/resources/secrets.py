@@ -114,7 +114,7 @@ def _rotated(vault: SecretCipher, cursor: Transaction) -> Answer:
 
 
 def _vault() -> SecretCipher:
-    vault = state().services.vault
+    vault = state().services.cipher
     if not vault.ready:
         raise Problem(
             problem_types.NO_SECRETS_KEY, "set ORCHESTRATOR_SECRETS_KEY for API and workers"

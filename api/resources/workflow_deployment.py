@@ -64,7 +64,7 @@ def _checked(strict: bool) -> Checked:
         request.mimetype,
         known_tasks=workflow_queries.known_tasks(services.database),
         check_expression=services.evaluator.check,
-        across=services.settings.run_across_namespaces,
+        allows_other_namespaces=services.settings.run_across_namespaces,
         shortest_interval=services.settings.shortest_interval,
         known_workflows=partial(workflow_queries.names, services.database),
     )

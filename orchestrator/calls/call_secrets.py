@@ -18,8 +18,8 @@ Json = Any
 
 MASK = "***"
 NAMES = ("secrets", "secret")  # $secrets, and $secret as some runtimes have it
-_SHORTEST = 4  # characters; what is shorter would mask half of every text
-_SHORTEST_ENCODED = 8  # bytes; of fewer, base64 of something else may well have the same letters
+_MIN_LENGTH = 4  # characters; what is shorter would mask half of every text
+_MIN_BASE64_LENGTH = 8  # bytes; of fewer, base64 of something else may well have the same letters
 _URL_SAFE = str.maketrans("+/", "-_")
 
 
@@ -118,7 +118,7 @@ def _name_after(tokens: tuple[Token, ...]) -> str | None:
 
 
 def _texts(value: Json) -> Iterable[str]:
-    if isinstance(value, str) and len(value) >= _SHORTEST:
+    if isinstance(value, str) and len(value) >= _MIN_LENGTH:
         yield value
     elif isinstance(value, dict):
         for item in value.values():
@@ -142,7 +142,7 @@ def _forms(text: str) -> Iterable[str]:
         quote_plus(data),
     }:
         yield form
-        if len(data) >= _SHORTEST_ENCODED:
+        if len(data) >= _MIN_BASE64_LENGTH:
             yield from _in_base64(form.encode("utf-8", "surrogatepass"))
 
 

@@ -18,9 +18,9 @@ from orchestrator.outbound import Response
 Json = Any
 
 #: Bytes of a failed response's body that its error keeps: it is stored with each retry.
-_MOST_IN_ERROR = 16 * 1024
+_MAX_ERROR_BODY = 16 * 1024
 
-_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+_BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _TEXTUAL = ("json", "xml", "yaml", "javascript", "x-www-form-urlencoded", "graphql", "csv")
 
 
@@ -43,7 +43,7 @@ def read_json(content: bytes) -> Json:
     Raises:
         NotJson: it is none.
     """
-    if not content.startswith(_MARKS):
+    if not content.startswith(_BYTE_ORDER_MARKS):
         return json_codec.loads(content)
     try:
         return json_codec.loads(content.decode(json.detect_encoding(content)))
@@ -105,10 +105,10 @@ def failed_data(response: Response) -> dict[str, Json]:
     """A failed response in the DSL's words (dsl-reference.md, HTTP Response), `retryAfter` in
     seconds. A body of more than `_MOST_IN_ERROR` bytes is left out, and so are cookies and the
     headers after half of that."""
-    whole = len(response.content) <= _MOST_IN_ERROR
+    whole = len(response.content) <= _MAX_ERROR_BODY
     data: dict[str, Json] = {
         "statusCode": response.status,
-        "headers": joined(_kept(response.headers)),
+        "headers": joined(_error_headers(response.headers)),
         "content": _content_or_text(response) if whole else None,
     }
     if not whole:
@@ -117,8 +117,8 @@ def failed_data(response: Response) -> dict[str, Json]:
     return data if seconds is None else {**data, "retryAfter": seconds}
 
 
-def _kept(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    left = _MOST_IN_ERROR // 2
+def _error_headers(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    left = _MAX_ERROR_BODY // 2
     for name, value in headers:
         left -= len(name) + len(value)
         if left >= 0 and name.lower() != "set-cookie":

@@ -72,7 +72,7 @@ class Credentials:
 def exchange(request: Request, credentials: Credentials, context: CallContext) -> Response:
     """Send a request. Raises `WorkflowError` for every response that is no success."""
     headers = frozenset(name for name, _ in credentials.headers) | request.secret_headers
-    with translated():
+    with translated_errors():
         response = context.outbound.send(
             request.method,
             request.uri,
@@ -108,7 +108,7 @@ def failure(response: Response, context: CallContext) -> Exception:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """What an outgoing request may raise, as the DSL's errors."""
     try:
         yield

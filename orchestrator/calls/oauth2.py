@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from orchestrator import clock, json_codec
 from orchestrator.calls import call_errors
 from orchestrator.calls.http_content import content_of
-from orchestrator.calls.http_exchange import is_success, translated
+from orchestrator.calls.http_exchange import is_success, translated_errors
 from orchestrator.calls.token_cache import Token
 from orchestrator.calls.uri_template import expand, text_of
 
@@ -56,7 +56,7 @@ def _request_token(
         fields["scope"] = f"{fields.get('scope', '')} openid".strip()
     encoding = _object(properties, "request").get("encoding") or _FORM
     body = json_codec.encode(fields) if encoding == _JSON else urlencode(fields).encode()
-    with translated():
+    with translated_errors():
         response = context.outbound.send(
             "POST",
             endpoint,
@@ -123,7 +123,7 @@ def _token_endpoint(
 
 
 def _discovered(url: str, context: CallContext) -> str:
-    with translated():
+    with translated_errors():
         response = context.outbound.fetch(url, timeout=context.timeout)
     document = content_of(response) if is_success(response.status) else None
     endpoint = document.get("token_endpoint") if isinstance(document, dict) else None

@@ -9,7 +9,13 @@ from orchestrator.calls import call_errors, openapi_document
 from orchestrator.calls.authentication import credentials_of
 from orchestrator.calls.call_context import CallContext
 from orchestrator.calls.http import endpoint_of
-from orchestrator.calls.http_exchange import exchange, failure, is_success, output_of, translated
+from orchestrator.calls.http_exchange import (
+    exchange,
+    failure,
+    is_success,
+    output_of,
+    translated_errors,
+)
 from orchestrator.calls.openapi_request import request_of
 
 Json = Any
@@ -43,7 +49,7 @@ def _document(resource: Json, context: CallContext) -> tuple[str, Mapping[str, J
     endpoint = resource.get("endpoint") if isinstance(resource, dict) else resource
     url, policy = endpoint_of(endpoint, context)
     credentials = credentials_of(policy, context)
-    with translated():
+    with translated_errors():
         response = context.outbound.fetch(
             url, headers=credentials.headers, auth=credentials.auth, timeout=context.timeout
         )

@@ -198,11 +198,11 @@ def _server(document: Object, item: Object, found: Object, source: str) -> str:
     for holder in (found, item, document):
         servers = holder.get("servers")
         if isinstance(servers, list) and servers and isinstance(servers[0], dict):
-            return urljoin(source, _filled(servers[0])).rstrip("/")
+            return urljoin(source, _server_url(servers[0])).rstrip("/")
     return urljoin(source, "/").rstrip("/")
 
 
-def _filled(server: Object) -> str:
+def _server_url(server: Object) -> str:
     url = str(server.get("url") or "/")
     for name, variable in (server.get("variables") or {}).items():
         default = variable.get("default", "") if isinstance(variable, dict) else ""

@@ -43,7 +43,7 @@ def request_of(
     for parameter in operation.parameters:
         name = parameter["name"]
         if values.get(name) is not None and parameter.get("in") in placed:
-            placed[parameter["in"]] += _written(parameter, values[name])
+            placed[parameter["in"]] += _serialized(parameter, values[name])
     media, body = _body(operation, values)
     cookies = "; ".join(f"{name}={value}" for name, value in placed["cookie"])
     return Request(
@@ -89,7 +89,7 @@ def _url(url: str, path: Pairs) -> str:
     return url
 
 
-def _written(parameter: Object, value: Json) -> Pairs:
+def _serialized(parameter: Object, value: Json) -> Pairs:
     """A parameter's names and values, as its style has them (OpenAPI 3, Style Values)."""
     name, place = parameter["name"], parameter["in"]
     if "content" in parameter:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from orchestrator import clock
 
 _MARGIN = 30.0  # seconds before its end that a token is no longer handed out
-_AT_MOST = 256
+_MAX_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class Tokens:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[float, Token]] = OrderedDict()
+        self._tokens: OrderedDict[str, tuple[float, Token]] = OrderedDict()
 
     def get(self, key: str) -> Token | None:
         """A token that is good for a while yet, or None."""
         with self._lock:
-            end, token = self._kept.get(_hashed(key), (0.0, None))
+            end, token = self._tokens.get(_hashed(key), (0.0, None))
         return token if end > clock.monotonic() else None
 
     def put(self, key: str, token: Token) -> Token:
@@ -40,17 +40,17 @@ class Tokens:
         if token.lifetime > _MARGIN:
             with self._lock:
                 end = clock.monotonic() + token.lifetime - _MARGIN
-                self._kept[_hashed(key)] = (end, token)
-                self._kept.move_to_end(_hashed(key))
-                if len(self._kept) > _AT_MOST:
-                    self._kept.popitem(last=False)
+                self._tokens[_hashed(key)] = (end, token)
+                self._tokens.move_to_end(_hashed(key))
+                if len(self._tokens) > _MAX_TOKENS:
+                    self._tokens.popitem(last=False)
         return token
 
     def remove(self, token: Token) -> None:
         """Forget a token that was refused."""
         with self._lock:
-            for key in [key for key, kept in self._kept.items() if kept[1] is token]:
-                del self._kept[key]
+            for key in [key for key, kept in self._tokens.items() if kept[1] is token]:
+                del self._tokens[key]
 
 
 def _hashed(key: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator.calls import call_errors
-from orchestrator.document.checks.http import ONLY_NAMES, more_than_a_name
+from orchestrator.document.checks.http import ONLY_NAMES, has_operator
 
 Json = Any
 
@@ -26,7 +26,7 @@ def expand(template: str, values: Json) -> str:
     the operators of RFC 6570, which would call another URL than was meant.
     """
     for match in _VARIABLE.finditer(template):
-        if more_than_a_name(match[1]):
+        if has_operator(match[1]):
             raise call_errors.expression(f"{match[0]}: {ONLY_NAMES}")
     properties = values if isinstance(values, dict) else {}
     return _VARIABLE.sub(lambda match: _encoded(match[1], properties.get(match[1])), template)

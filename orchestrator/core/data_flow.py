@@ -15,7 +15,7 @@ from orchestrator.core.expression_variables import collect
 from orchestrator.core.model import Json
 from orchestrator.core.task_plan import Plan
 from orchestrator.core.transition_draft import Draft
-from orchestrator.document.durations import BadDuration
+from orchestrator.document.durations import InvalidDuration
 from orchestrator.document.durations import seconds as _seconds
 
 NOTHING: Mapping[str, Json] = {}
@@ -66,7 +66,7 @@ def seconds(value: Json) -> float:
     """A duration in seconds; a `validation` fault where it is none."""
     try:
         return _seconds(value)
-    except BadDuration as error:
+    except InvalidDuration as error:
         raise dsl_errors.validation(str(error)) from None
 
 

@@ -26,7 +26,7 @@ def is_reserved(name: str) -> bool:
     return "." in name and name.partition(".")[0] in _OWNERS
 
 
-def refusal(name: str, args: Json, kwargs: Json) -> str | None:
+def refusal_reason(name: str, args: Json, kwargs: Json) -> str | None:
     """Why a document may not call the task `name` with these arguments; None: it may.
 
     `args` and `kwargs` as the document has them, its expressions not evaluated.

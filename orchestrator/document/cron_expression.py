@@ -40,10 +40,10 @@ _NEAREST = re.compile(r"([0-9]{1,2})W")
 _NUMBER = re.compile(r"(?<![#/0-9])([1-7])(L?)(?![0-9])")
 
 #: From when an expression is tried out; any date before a leap year's end will do.
-_TRIAL = datetime(2024, 1, 1)  # noqa: DTZ001 - times of day, wherever that is
+_TRIAL_START = datetime(2024, 1, 1)  # noqa: DTZ001 - times of day, wherever that is
 
 
-class BadCron(OrchestratorError):
+class CronSyntaxError(OrchestratorError):
     """The expression cannot be read, or never matches."""
 
 
@@ -56,39 +56,41 @@ class CronText(NamedTuple):
 
 
 def read(expression: str) -> CronText:
-    """Read an expression; raises `BadCron`, with the equal form where there is one."""
+    """Read an expression; raises `CronSyntaxError`, with the equal form where there is one."""
     text = ALIASES.get(expression.strip().lower(), expression).upper()
     fields = text.split()
     if len(fields) == 7 and fields.pop() not in ("*", "?"):
-        raise BadCron("a year, Quartz's seventh field, is not known")
+        raise CronSyntaxError("a year, Quartz's seventh field, is not known")
     offset = 6 - len(fields)
     if offset not in (0, 1):
-        raise BadCron("wrong number of fields")
+        raise CronSyntaxError("wrong number of fields")
     day, weekday = _DAY - offset, _WEEKDAY - offset
     quartz = "?" in (fields[day], fields[weekday]) or len(text.split()) == 7
     for place in (day, weekday):
         fields[place] = "*" if fields[place] == "?" else fields[place]
     if quartz and _NUMBER.search(fields[weekday]):
-        fields[weekday] = _NUMBER.sub(_named, fields[weekday])
-        raise BadCron(f"Quartz counts the days of the week from Sunday, 1: write {_shown(fields)}")
+        fields[weekday] = _NUMBER.sub(_weekday_name, fields[weekday])
+        raise CronSyntaxError(
+            f"Quartz counts the days of the week from Sunday, 1: write {_display(fields)}"
+        )
     nearest = _nearest(fields, day, weekday)
     return CronText(" ".join(fields), nearest)
 
 
 def check(expression: str) -> None:
-    """Raise `BadCron` unless the expression can be read and matches some time."""
+    """Raise `CronSyntaxError` unless the expression can be read and matches some time."""
     try:
-        first = next(matches(expression, _TRIAL), None)
+        first = next(matches(expression, _TRIAL_START), None)
     except CronSimError as error:
-        raise BadCron(str(error)[:1].lower() + str(error)[1:]) from None
+        raise CronSyntaxError(str(error)[:1].lower() + str(error)[1:]) from None
     if first is None:
-        raise BadCron("it never matches")
+        raise CronSyntaxError("it never matches")
 
 
 def matches(expression: str, start: datetime, *, reverse: bool = False) -> Iterator[datetime]:
     """The times that match after `start`, or, in `reverse`, before it; at most 50 years away.
 
-    Raises `BadCron`, `CronSimError`.
+    Raises `CronSyntaxError`, `CronSimError`.
     """
     text, nearest = read(expression)
     for found in CronSim(text, start, reverse=reverse):
@@ -115,18 +117,19 @@ def _nearest(fields: list[str], day: int, weekday: int) -> int | None:
         return None
     match = _NEAREST.fullmatch(fields[day])
     if match is None or not 1 <= int(match[1]) <= 31:
-        raise BadCron("'nW', the weekday nearest to a day, stands alone, from '1W' to '31W'")
+        message = "'nW', the weekday nearest to a day, stands alone, from '1W' to '31W'"
+        raise CronSyntaxError(message)
     if fields[weekday] != "*":
-        raise BadCron("'nW' is a weekday by itself: the day of the week is '*' or '?'")
+        raise CronSyntaxError("'nW' is a weekday by itself: the day of the week is '*' or '?'")
     number = int(match[1])
     fields[day] = f"{max(1, number - 2)}-{min(31, number + 2)}"
     return number
 
 
-def _named(match: re.Match[str]) -> str:
+def _weekday_name(match: re.Match[str]) -> str:
     number = int(match[1]) - 1
     return f"{number}L" if match[2] else _NAMES[number]
 
 
-def _shown(fields: list[str]) -> str:
+def _display(fields: list[str]) -> str:
     return f"'{' '.join(fields)}'"

@@ -48,26 +48,26 @@ _LONG = "9" * 20  # longer than the bound in any unit
 _UNITS = (*_DATE.values(), *_TIME.values())
 
 
-class BadDuration(OrchestratorError):
+class InvalidDuration(OrchestratorError):
     """The value is no duration."""
 
 
 def duration(value: Json) -> timedelta:
     """A duration that is no expression, or what an expression yielded, as time.
 
-    Raises `BadDuration` where it is none, negative, or longer than `MAX_DURATION`.
+    Raises `InvalidDuration` where it is none, negative, or longer than `MAX_DURATION`.
     """
     if isinstance(value, dict):
         microseconds = _of_units(value)
     elif isinstance(value, str):
         microseconds = _of_text(value)
     else:
-        raise BadDuration(f"{_shown(value)} is not a duration")
+        raise InvalidDuration(f"{_display(value)} is not a duration")
     if microseconds < 0:
-        raise BadDuration("a duration cannot be negative")
+        raise InvalidDuration("a duration cannot be negative")
     if microseconds > MAX_DURATION // timedelta(microseconds=1):
         years = MAX_DURATION.days // 365
-        raise BadDuration(f"a duration cannot be longer than {years} years")
+        raise InvalidDuration(f"a duration cannot be longer than {years} years")
     return timedelta(microseconds=microseconds)
 
 
@@ -84,15 +84,15 @@ def has_calendar_units(value: Json) -> bool:
 
 def _of_units(value: dict[str, Json]) -> int:
     if not value:
-        raise BadDuration("an empty mapping is not a duration")
+        raise InvalidDuration("an empty mapping is not a duration")
     total = 0
     for unit, number in value.items():
         if unit not in _MICROSECONDS:
-            raise BadDuration(f"{_shown(unit)} is not a unit of time")
+            raise InvalidDuration(f"{_display(unit)} is not a unit of time")
         if isinstance(number, bool) or not isinstance(number, int | float) or number % 1:
-            raise BadDuration(f"{unit} must be a whole number")
+            raise InvalidDuration(f"{unit} must be a whole number")
         if number < 0:
-            raise BadDuration("a duration cannot be negative")
+            raise InvalidDuration("a duration cannot be negative")
         total += int(number) * _MICROSECONDS[unit]
     return total
 
@@ -100,7 +100,7 @@ def _of_units(value: dict[str, Json]) -> int:
 def _of_text(text: str) -> int:
     match = _ISO.fullmatch(text)
     if match is None:
-        raise BadDuration(f"{_shown(text)} is not a duration of ISO 8601, like 'PT15M'")
+        raise InvalidDuration(f"{_display(text)} is not a duration of ISO 8601, like 'PT15M'")
     numbers = zip(match.groups(), _UNITS, strict=True)
     return int(sum(_decimal(number) * unit for number, unit in numbers if number is not None))
 
@@ -111,6 +111,6 @@ def _decimal(number: str) -> Decimal:
     return Decimal(f"{min(whole.lstrip('0') or '0', _LONG, key=len)}.{fraction[:20] or '0'}")
 
 
-def _shown(value: Json) -> str:
+def _display(value: Json) -> str:
     text = repr(value) if isinstance(value, str) else type(value).__name__
     return text if len(text) <= 60 else text[:60] + "..."

@@ -19,7 +19,7 @@ from orchestrator.expressions import is_expression
 Json = Any
 Variables = frozenset[str] | None
 
-NOTHING: frozenset[str] = frozenset()
+NO_VARIABLES: frozenset[str] = frozenset()
 
 #: The arguments of every expression (dsl.md, Runtime expression arguments). Which of them
 #: mean something where is left open; `secret` is what some runtimes call `secrets`.
@@ -168,13 +168,13 @@ def task_fields(site: TaskSite) -> Iterator[Field]:
             site.metadata.get("queue"), f"{pointer}/metadata/queue", Purpose.CONTROL
         )
         yield from scope.policy(site.metadata.get("retry"), f"{pointer}/metadata/retry")
-    own = _OWN.get(site.kind)
+    own = _FIELDS_BY_KIND.get(site.kind)
     if own is not None:
         yield from own(site, scope)
 
 
 def _workflow(document: dict[str, Json]) -> Iterator[Field]:
-    scope = _Scope(NOTHING)
+    scope = _Scope(NO_VARIABLES)
     yield from scope.flow(document, "")
     if isinstance(document.get("timeout"), dict):
         yield from scope.deep(document["timeout"], "/timeout", Purpose.CONTROL)
@@ -282,7 +282,7 @@ def _wait(site: TaskSite, scope: _Scope) -> Iterator[Field]:
     yield from scope.deep(site.body["wait"], f"{site.pointer}/wait", Purpose.CONTROL)
 
 
-_OWN = {
+_FIELDS_BY_KIND = {
     "call": _call,
     "emit": _emit,
     "for": _for,

@@ -14,11 +14,11 @@ from typing import Any
 
 from orchestrator.document.checks import BUILT_KINDS, CHECKS, CheckEnvironment, Context
 from orchestrator.document.checks.check_context import CheckExpression, KnownWorkflows
-from orchestrator.document.checks.metadata import of_document, of_task
+from orchestrator.document.checks.metadata import check_document_metadata, check_task_metadata
 from orchestrator.document.diagnostics import MAX_DIAGNOSTICS, Diagnostic, InvalidDocument, in_order
 from orchestrator.document.parser import parse
 from orchestrator.document.schema_messages import SchemaMessage
-from orchestrator.document.schema_validation import validate, without_echoes
+from orchestrator.document.schema_validation import validate, without_consequences
 from orchestrator.document.source_positions import SourcePosition
 from orchestrator.document.task_sites import TaskSite, sites
 
@@ -40,60 +40,66 @@ def load(
     known_tasks: Collection[str] | None = None,
     built_kinds: Collection[str] = BUILT_KINDS,
     check_expression: CheckExpression | None = None,
-    across: bool = True,
+    allows_other_namespaces: bool = True,
     shortest_interval: float = 0.0,
     known_workflows: KnownWorkflows | None = None,
 ) -> Loaded:
     """Read and check a document.
 
-    `known_tasks` are the names of the Celery tasks that workers have announced: a call of any
-    other is a warning (None: nobody knows, no warning). `built_kinds` are the kinds of calls
-    and processes that can be carried out. `check_expression` is an `Evaluator`'s `check`;
-    without it, one is made for this document where it is needed. `across`: workflows may run
-    those of other namespaces; where they may not, one that names another is a warning.
-    `shortest_interval`: a schedule that asks for less, in seconds, is a warning.
-    `known_workflows` gives the names of the workflows that a namespace has: running one that
-    its own namespace lacks is a warning.
+    `known_tasks` are the Celery tasks that workers have announced; a call of any other task is
+    a warning. None: the list is not available, so no call is checked. `built_kinds` are the
+    kinds of calls and processes that this installation supports. `check_expression` is the
+    `check` of an `Evaluator`; without it, `load` starts an evaluator of its own when the
+    document needs one. `allows_other_namespaces`: a workflow may run workflows of other
+    namespaces; where it may not, naming another namespace is a warning.
+    `shortest_interval`, in seconds: a schedule with a shorter interval is a warning.
+    `known_workflows` returns the names of the workflows of a namespace; running a workflow
+    that the document's own namespace lacks is a warning.
 
-    Raises `MalformedDocument` where the text cannot be read, `InvalidDocument` where it is no
-    workflow that can be run; both name every place that is wrong. Raises
-    `EvaluatorUnavailable` where expressions cannot be checked now.
+    Raises `MalformedDocument` if the text cannot be read, `InvalidDocument` if it is not a
+    workflow that can run; both carry a diagnostic for each error. Raises
+    `EvaluatorUnavailable` if expressions cannot be checked now.
     """
     document, root, depth = parse(source, media_type)
-    _stop_at(validate(document), root)
-    found, complaints = _extended(document)
-    _stop_at(complaints, root)
-    surroundings = CheckEnvironment(
-        known_tasks, built_kinds, check_expression, across, shortest_interval, known_workflows
+    _raise_if_any(validate(document), root)
+    found, complaints = _sites_and_metadata(document)
+    _raise_if_any(complaints, root)
+    environment = CheckEnvironment(
+        known_tasks,
+        built_kinds,
+        check_expression,
+        allows_other_namespaces,
+        shortest_interval,
+        known_workflows,
     )
-    context = Context(document, found, surroundings, depth)
+    context = Context(document, found, environment, depth)
     for check in CHECKS:
         check(context)
-    _stop_at(without_echoes(context.errors), root)
-    return Loaded(document, in_order(_placed(context.warnings, root))[:MAX_DIAGNOSTICS])
+    _raise_if_any(without_consequences(context.errors), root)
+    return Loaded(document, in_order(_diagnostics(context.warnings, root))[:MAX_DIAGNOSTICS])
 
 
-def _extended(document: dict[str, Json]) -> tuple[list[TaskSite], list[SchemaMessage]]:
+def _sites_and_metadata(document: dict[str, Json]) -> tuple[list[TaskSite], list[SchemaMessage]]:
     """Every task, and what is wrong with our extensions under `metadata`."""
     found: list[TaskSite] = []
-    complaints = of_document(document)
+    complaints = check_document_metadata(document)
     unsound: set[str] = set()
     for site in sites(document, unsound):
         found.append(site)
-        wrong = of_task(site)
+        wrong = check_task_metadata(site)
         if wrong:
             complaints += wrong
             unsound.add(site.pointer)
     return found, complaints
 
 
-def _stop_at(complaints: Iterable[SchemaMessage], root: SourcePosition) -> None:
-    problems = _placed(complaints, root)
+def _raise_if_any(complaints: Iterable[SchemaMessage], root: SourcePosition) -> None:
+    problems = _diagnostics(complaints, root)
     if problems:
         raise InvalidDocument(problems)
 
 
-def _placed(complaints: Iterable[SchemaMessage], root: SourcePosition) -> list[Diagnostic]:
+def _diagnostics(complaints: Iterable[SchemaMessage], root: SourcePosition) -> list[Diagnostic]:
     problems = []
     for each in complaints:
         position = root.of_key(each.pointer) if each.at_key else root.of(each.pointer).position

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-_LONGEST = 60
+_MAX_LENGTH = 60
 
 
-def short(text: str, longest: int = _LONGEST) -> str:
+def short(text: str, longest: int = _MAX_LENGTH) -> str:
     """A text of the document as a message can show it: on one line, and not too long."""
     line = "".join(character if character.isprintable() else "\ufffd" for character in text)
     return line if len(line) <= longest else line[:longest] + "..."
@@ -30,7 +30,7 @@ def listed(words: Iterable[str], last: str = "or") -> str:
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
     """The known word that was probably meant, whatever its case; None where none is near."""
     candidates = {each.lower(): each for each in known}
-    if len(word) > _LONGEST:
+    if len(word) > _MAX_LENGTH:
         return None
     found = difflib.get_close_matches(word.lower(), candidates, n=1, cutoff=cutoff)
     # In a short word, two letters in the wrong order are already far from the right one.

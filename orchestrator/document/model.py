@@ -180,13 +180,13 @@ class Workflow:
     def task(self, ref: str) -> Task:
         """The task at a reference; raises `NotFound`."""
         found = self._tasks.get(ref)
-        return found if found is not None else self._found(ref)
+        return found if found is not None else self._load_task(ref)
 
     def tasks(self, ref: str) -> TaskList:
         """The list of tasks at a pointer; empty where the document has none."""
         found = self._lists.get(ref)
         if found is None:
-            found = self._lists[ref] = self._listed(ref)
+            found = self._lists[ref] = self._load_list(ref)
         return found
 
     def every_task(self) -> Iterator[Task]:
@@ -207,7 +207,7 @@ class Workflow:
                 yield from self.tasks(place + "/before")
                 yield from self.tasks(place + "/after")
 
-    def _listed(self, ref: str) -> TaskList:
+    def _load_list(self, ref: str) -> TaskList:
         try:
             items = look_up(self.document, ref)
         except NotFound:
@@ -219,7 +219,7 @@ class Workflow:
             tasks.append(self._tasks.setdefault(task.ref, task))
         return TaskList(ref, tuple(tasks))
 
-    def _found(self, ref: str) -> Task:
+    def _load_task(self, ref: str) -> Task:
         """A task that was not looked up yet: one of a list comes with its siblings."""
         above, _, name = ref.rpartition("/")
         list_ref, _, index = above.rpartition("/")

@@ -88,7 +88,7 @@ def messages_for(
         path=path,
         keyword=str(path[-1]) if path else "",
     )
-    yield from _RULES.get(type(error.kind), _plain)(case)
+    yield from _RULES.get(type(error.kind), _expected)(case)
 
 
 def _value(document: Json, pointer: str) -> Json:
@@ -98,7 +98,7 @@ def _value(document: Json, pointer: str) -> Json:
         return None
 
 
-def _plain(case: SchemaError) -> Iterator[SchemaMessage]:
+def _expected(case: SchemaError) -> Iterator[SchemaMessage]:
     yield SchemaMessage(case.pointer, f"should be {case.expectation or 'something else'}")
 
 
@@ -110,7 +110,7 @@ def _unknown(case: SchemaError) -> Iterator[SchemaMessage]:
             message = f"a task is of one kind: {listed([kind, key], 'and')} exclude each other"
             yield SchemaMessage(case.below(key), message, at_key=True)
             continue
-        belongs = _belongs(case, key)
+        belongs = _where_it_belongs(case, key)
         meant = None if belongs else nearest(key, known)
         yield SchemaMessage(
             case.below(key),
@@ -120,7 +120,7 @@ def _unknown(case: SchemaError) -> Iterator[SchemaMessage]:
         )
 
 
-def _belongs(case: SchemaError, key: str) -> str | None:
+def _where_it_belongs(case: SchemaError, key: str) -> str | None:
     """Where a known word belongs that stands in a wrong place; None where it is none."""
     if case.pointer == "/document" and key in DOCUMENT:
         return ": it belongs under 'metadata' of the 'document'"
@@ -257,7 +257,7 @@ _RULES: Mapping[type, Callable[[SchemaError], Iterator[SchemaMessage]]] = {
     Kind.Type: _type,
     Kind.Enum: _enum,
     Kind.Pattern: _text,
-    Kind.Not: _plain,
+    Kind.Not: _expected,
     Kind.OneOfNotValid: _one_of,
     Kind.OneOfMultipleValid: _one_of,
     Kind.MaxProperties: _too_many,

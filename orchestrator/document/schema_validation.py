@@ -17,24 +17,24 @@ _MOST_ERRORS = 1000
 
 def validate(document: Json) -> list[SchemaMessage]:
     """What is wrong with a document; nothing where it is valid in one of the revisions."""
-    return _in_one(document, [language(revision) for revision in REVISIONS])
+    return _in_any_revision(document, [language(revision) for revision in REVISIONS])
 
 
 def validate_task(body: Json) -> list[SchemaMessage]:
     """What is wrong with a single task; nothing where it is valid in one of the revisions."""
-    return _in_one(body, [task(revision) for revision in REVISIONS])
+    return _in_any_revision(body, [task(revision) for revision in REVISIONS])
 
 
-def validate_ours(value: Json, name: str) -> list[SchemaMessage]:
+def validate_extension(value: Json, name: str) -> list[SchemaMessage]:
     """What is wrong with a part of a document that is an extension of ours."""
     table = extension_schema(name)
-    return [] if table.validator.is_valid(value) else _complaints(value, table)
+    return [] if table.validator.is_valid(value) else _messages(value, table)
 
 
-def _in_one(value: Json, tables: Sequence[Table]) -> list[SchemaMessage]:
+def _in_any_revision(value: Json, tables: Sequence[Table]) -> list[SchemaMessage]:
     if any(table.validator.is_valid(value) for table in tables):
         return []
-    newest, *others = (_complaints(value, table) for table in tables)
+    newest, *others = (_messages(value, table) for table in tables)
     # What all revisions refuse is what is wrong, whichever was meant. Where they agree on
     # nothing, the document mixes them.
     shared = [{(each.pointer, each.subject) for each in other} for other in others]
@@ -44,13 +44,13 @@ def _in_one(value: Json, tables: Sequence[Table]) -> list[SchemaMessage]:
     return common or newest
 
 
-def _complaints(value: Json, table: Table) -> list[SchemaMessage]:
+def _messages(value: Json, table: Table) -> list[SchemaMessage]:
     errors = islice(table.validator.iter_errors(value), _MOST_ERRORS)
     found = (complaint for error in errors for complaint in messages_for(value, error, table))
-    return without_echoes(found) or [SchemaMessage("", "is not valid in DSL 1.0.3")]
+    return without_consequences(found) or [SchemaMessage("", "is not valid in DSL 1.0.3")]
 
 
-def without_echoes(found: Iterable[SchemaMessage]) -> list[SchemaMessage]:
+def without_consequences(found: Iterable[SchemaMessage]) -> list[SchemaMessage]:
     """Leave out what only follows from another complaint: a key that is missing because it
     was misspelt, whatever stands inside an item that is no item, what nothing is named like because
     it is an expression."""

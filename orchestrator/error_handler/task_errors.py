@@ -28,18 +28,18 @@ DETAIL_LIMIT = 4 * 1024
 DATA_LIMIT = 32 * 1024
 
 #: Frames of these files are ours or Celery's, around the task: they explain nothing to users.
-_AROUND = ("/orchestrator/execution/", "/celery/app/trace.py", "/celery/app/task.py")
+_INTERNAL_FRAMES = ("/orchestrator/execution/", "/celery/app/trace.py", "/celery/app/task.py")
 
 
 Mask = Callable[[str], str]
 """Takes secrets out of a text."""
 
 
-def _nothing_secret(text: str) -> str:
+def _no_mask(text: str) -> str:
     return text
 
 
-def error_of(exc: BaseException, mask: Mask = _nothing_secret) -> tuple[dict[str, Any], str]:
+def error_of(exc: BaseException, mask: Mask = _no_mask) -> tuple[dict[str, Any], str]:
     """The DSL error that an exception of a task is, and its traceback as text.
 
     What is too long is cut, once `mask` has taken the secrets out of it: half a secret would
@@ -135,11 +135,11 @@ def _traceback(exc: BaseException, mask: Mask) -> str:
 def _of_the_task(found: TracebackType | None) -> TracebackType | None:
     """The traceback from the first frame of the user's on; all of it where there is none."""
     inner = found
-    while inner is not None and _is_around(inner):
+    while inner is not None and _is_internal(inner):
         inner = inner.tb_next
     return inner or found
 
 
-def _is_around(frame: TracebackType) -> bool:
+def _is_internal(frame: TracebackType) -> bool:
     path = frame.tb_frame.f_code.co_filename.replace("\\", "/")
-    return any(part in path for part in _AROUND)
+    return any(part in path for part in _INTERNAL_FRAMES)

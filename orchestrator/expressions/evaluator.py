@@ -54,7 +54,7 @@ class Evaluator:
             for name in plan.program.variables - names:
                 raise ExpressionError(f"${name} is not defined")
             return
-        self._sandbox.evaluate(_wrap(program, _passed(plan.program, names)), b"")
+        self._sandbox.evaluate(_wrap(program, _variables_to_send(plan.program, names)), b"")
 
     def close(self) -> None:
         """End the sandbox's process, if there is one."""
@@ -63,7 +63,7 @@ class Evaluator:
     def _evaluate(self, program: Program, value: Json, variables: Mapping[str, Json]) -> Json:
         if program.uses_now and NOW not in variables:
             raise ExpressionError("`now` has no time here")
-        names = _passed(program, variables)
+        names = _variables_to_send(program, variables)
         data = _data(value, {name: variables[name] for name in names})
         result = self._sandbox.evaluate(_wrap(program.text, names), data)
         return None if result is None else _loaded(result)
@@ -82,13 +82,13 @@ def _plan(text: str) -> _Plan:
     return _Plan(program, fast.compiled(program))
 
 
-def _passed(program: Program, available: Iterable[str]) -> tuple[str, ...]:
+def _variables_to_send(program: Program, available: Iterable[str]) -> tuple[str, ...]:
     """Which variables go into the sandbox: what the program doesn't name is not sent."""
     wanted = program.variables | ({NOW} if program.uses_now else frozenset())
     return tuple(sorted(wanted.intersection(available)))
 
 
-_FENCE = "".join(
+_SHADOWED = "".join(
     f'def {name}: error("{name} may not be used in an expression");'
     for name in ("env", "input", "inputs", "halt", "halt_error")
 )
@@ -106,7 +106,7 @@ def _wrap(program: str, names: tuple[str, ...]) -> bytes:
     bound = ",".join(f"{name}:${name}" for name in names)
     variables = f".[1] as {{{bound}}} |" if names else ""
     now = f"def now: ${NOW};" if NOW in names else ""
-    head = f"{variables} null as $ENV | .[0] | {_FENCE}{_SILENT}{now}"
+    head = f"{variables} null as $ENV | .[0] | {_SHADOWED}{_SILENT}{now}"
     return f"{head}(\n{program}\n)|tojson".encode()
 
 

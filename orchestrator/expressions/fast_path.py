@@ -57,30 +57,30 @@ class _Parser:
 
     def __init__(self, tokens: tuple[Token, ...]) -> None:
         self.tokens = tokens
-        self.place = 0
+        self.index = 0
 
     def at_end(self) -> bool:
-        return self.place == len(self.tokens)
+        return self.index == len(self.tokens)
 
     def pipe(self) -> Code:
         code = self.alternative()
-        while self.take("|"):
+        while self.consume("|"):
             code = do.pipe(code, self.alternative())
         return code
 
     def alternative(self) -> Code:
         code = self.disjunction()
-        return do.alternative(code, self.alternative()) if self.take("//") else code
+        return do.alternative(code, self.alternative()) if self.consume("//") else code
 
     def disjunction(self) -> Code:
         code = self.conjunction()
-        while self.take_name("or"):
+        while self.consume_name("or"):
             code = do.either(code, self.conjunction())
         return code
 
     def conjunction(self) -> Code:
         code = self.comparison()
-        while self.take_name("and"):
+        while self.consume_name("and"):
             code = do.both(code, self.comparison())
         return code
 
@@ -105,7 +105,7 @@ class _Parser:
 
     def operand(self) -> Code:
         """A literal, a path, an object ... and what is read from it."""
-        if self.take("-"):
+        if self.consume("-"):
             return do.constant(_negative(self.next(TokenKind.NUMBER)))
         code, steps = self.term(), []
         while (step := self.step()) is not None:
@@ -163,19 +163,19 @@ class _Parser:
             self.next()
             found = _text(self.next())
         elif self.peek_sign("[") or (self.peek_sign(".") and self.peek(1).text == "["):
-            self.take(".")
+            self.consume(".")
             self.expect("[")
             found = do.step(self.pipe())
             self.expect("]")
         if found is not None:
-            self.take("?")
+            self.consume("?")
         return found
 
     def array(self) -> Code:
-        if self.take("]"):
+        if self.consume("]"):
             return do.array([])
         items = [self.pipe()]
-        while self.take(","):
+        while self.consume(","):
             items.append(self.alternative())
         if len(items) > 1 and self.peek_sign("|"):
             raise _Unsupported
@@ -184,7 +184,7 @@ class _Parser:
 
     def object(self) -> Code:
         members: dict[str, Code] = {}
-        while not self.take("}"):
+        while not self.consume("}"):
             if members:
                 self.expect(",")
             key, code = self.member()
@@ -198,7 +198,7 @@ class _Parser:
         if token.kind not in (TokenKind.NAME, TokenKind.STRING, TokenKind.VARIABLE):
             raise _Unsupported
         key = _text(token) if token.kind is TokenKind.STRING else token.text
-        if token.kind is not TokenKind.VARIABLE and self.take(":"):
+        if token.kind is not TokenKind.VARIABLE and self.consume(":"):
             return key, self.alternative()
         if token.kind is TokenKind.VARIABLE:
             return key, _variable(token)
@@ -206,7 +206,7 @@ class _Parser:
 
     def interpolation(self, first: Token) -> Code:
         pieces: list[str | Code] = [_text(first)]
-        while self.take("("):
+        while self.consume("("):
             pieces.append(self.pipe())
             self.expect(")")
             pieces.append(_text(self.next(TokenKind.TEXT)))
@@ -216,11 +216,11 @@ class _Parser:
         token = self.peek()
         found = operations.get(token.text) if token.kind is TokenKind.SIGN else None
         if found is not None:
-            self.place += 1
+            self.index += 1
         return found
 
     def peek(self, ahead: int = 0) -> Token:
-        index = self.place + ahead
+        index = self.index + ahead
         return self.tokens[index] if index < len(self.tokens) else _END
 
     def peek_sign(self, sign: str) -> bool:
@@ -230,21 +230,21 @@ class _Parser:
         token = self.peek()
         if token is _END or (kind is not None and token.kind is not kind):
             raise _Unsupported
-        self.place += 1
+        self.index += 1
         return token
 
-    def take(self, sign: str) -> bool:
+    def consume(self, sign: str) -> bool:
         found = self.peek_sign(sign)
-        self.place += found
+        self.index += found
         return found
 
-    def take_name(self, name: str) -> bool:
+    def consume_name(self, name: str) -> bool:
         found = self.peek().kind is TokenKind.NAME and self.peek().text == name
-        self.place += found
+        self.index += found
         return found
 
     def expect(self, sign: str) -> None:
-        if not self.take(sign):
+        if not self.consume(sign):
             raise _Unsupported
 
 

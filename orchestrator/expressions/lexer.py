@@ -33,7 +33,7 @@ class Token(NamedTuple):
 
     kind: TokenKind
     text: str
-    place: int
+    offset: int
 
 
 _TOKEN = re.compile(
@@ -62,26 +62,26 @@ def tokens(program: str) -> list[Token]:
 class _Lexer:
     def __init__(self, program: str) -> None:
         self.program = program
-        self.place = 0
-        self.found: list[Token] = []
-        self.open: list[str] = []  # brackets; '"' for an interpolation within a string
+        self.offset = 0
+        self.tokens: list[Token] = []
+        self.open_brackets: list[str] = []  # brackets; '"' for an interpolation within a string
 
     def run(self) -> list[Token]:
-        while self.place < len(self.program):
+        while self.offset < len(self.program):
             self._next()
-        if self.open:
-            raise ExpressionError(f"{_named(self.open[-1])} is not closed")
-        return self.found
+        if self.open_brackets:
+            raise ExpressionError(f"{_named(self.open_brackets[-1])} is not closed")
+        return self.tokens
 
     def _next(self) -> None:
-        field = _FIELD.match(self.program, self.place)
+        field = _FIELD.match(self.program, self.offset)
         if field:
             self._add(TokenKind.FIELD, field.group()[1:], field.end())
             return
-        match = _TOKEN.match(self.program, self.place)
+        match = _TOKEN.match(self.program, self.offset)
         if match is None:
             raise ExpressionError(
-                f"unexpected character {self.program[self.place]!r} at offset {self.place}"
+                f"unexpected character {self.program[self.offset]!r} at offset {self.offset}"
             )
         kind, text, end = match.lastgroup or "", match.group(), match.end()
         if kind == "quote":
@@ -93,36 +93,36 @@ class _Lexer:
         elif kind == "variable":
             self._add(TokenKind.VARIABLE, text[1:].strip(), end)
         elif kind == "space":
-            self.place = end
+            self.offset = end
         else:
             self._add(TokenKind(kind), text, end)
 
     def _add(self, kind: TokenKind, text: str, end: int) -> None:
-        self.found.append(Token(kind, text, self.place))
-        self.place = end
+        self.tokens.append(Token(kind, text, self.offset))
+        self.offset = end
 
     def _comment(self, text: str, end: int) -> None:
         if text.rstrip("\r").endswith("\\"):
             raise ExpressionError("a comment cannot go on after its line")
-        self.place = end
+        self.offset = end
 
     def _sign(self, text: str, end: int) -> None:
         if text in ("(", "[", "{"):
-            self.open.append(text)
+            self.open_brackets.append(text)
         elif text in _CLOSES:
             self._close(text, end)
             return
         self._add(TokenKind.SIGN, text, end)
 
     def _close(self, text: str, end: int) -> None:
-        opener = self.open.pop() if self.open else None
+        opener = self.open_brackets.pop() if self.open_brackets else None
         if text == ")" and opener == '"':
             self._add(TokenKind.SIGN, text, end)
             self._string(end, whole=False)
         elif opener == _CLOSES[text]:
             self._add(TokenKind.SIGN, text, end)
         else:
-            raise ExpressionError(f"'{text}' at offset {self.place} closes nothing")
+            raise ExpressionError(f"'{text}' at offset {self.offset} closes nothing")
 
     def _string(self, start: int, whole: bool) -> None:
         """Read the text of a string from `start` to its end or to an interpolation."""
@@ -133,8 +133,8 @@ class _Lexer:
             self._add(TokenKind.STRING if whole else TokenKind.TEXT, text, end + 1)
         elif self.program.startswith("\\(", end):
             self._add(TokenKind.TEXT, text, end + 2)
-            self.open.append('"')
-            self.found.append(Token(TokenKind.SIGN, "(", end + 1))
+            self.open_brackets.append('"')
+            self.tokens.append(Token(TokenKind.SIGN, "(", end + 1))
         else:
             raise ExpressionError("a string is not closed")
 

@@ -64,12 +64,12 @@ class Sandbox:
         with self._lock:
             fresh = self._child is None
             try:
-                return self._ask(program, data)
+                return self._evaluate_once(program, data)
             except _OutOfMemory:
                 if fresh:
                     raise ExpressionError("the expression used too much memory") from None
             try:
-                return self._ask(program, data)
+                return self._evaluate_once(program, data)
             except _OutOfMemory:
                 raise ExpressionError("the expression used too much memory") from None
 
@@ -82,14 +82,14 @@ class Sandbox:
         """After a fork: the child is the parent process's; the lock may have been held."""
         self._lock = threading.Lock()
         if self._child is not None:
-            self._child.kill()
+            self._child.detach()
             self._child = None
 
-    def _ask(self, program: bytes, data: bytes) -> bytes | None:
+    def _evaluate_once(self, program: bytes, data: bytes) -> bytes | None:
         if self._child is None:
             self._child = _Child(self._bounds, self._deadline)
         try:
-            how, text = self._child.ask(program, data)
+            how, text = self._child.evaluate(program, data)
         except BaseException:
             self._drop()
             raise
@@ -114,7 +114,7 @@ class Sandbox:
     def _drop(self) -> None:
         dropped, self._child = self._child, None
         if dropped is not None:
-            dropped.end()
+            dropped.stop()
 
 
 class _Child:
@@ -132,14 +132,14 @@ class _Child:
             theirs.close()
         self._pipe = ours
         try:
-            self._limit(START_DEADLINE)
+            self._set_timeout(START_DEADLINE)
             self._answer()
-            self._limit(deadline)
+            self._set_timeout(deadline)
         except BaseException:
-            self.end()
+            self.stop()
             raise
 
-    def ask(self, program: bytes, data: bytes) -> tuple[int, bytes]:
+    def evaluate(self, program: bytes, data: bytes) -> tuple[int, bytes]:
         try:
             self._pipe.sendall(sandbox_child.HEAD.pack(len(program), len(data)) + program + data)
         except BlockingIOError:
@@ -148,18 +148,18 @@ class _Child:
             self._exit_reason()
         return self._answer()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Kill it and wait for it: it has nothing to lose, and no zombie stays."""
         self._pipe.close()
         self._process.kill()
         self._process.wait()
 
-    def kill(self) -> None:
+    def detach(self) -> None:
         """Let go of another process's child."""
         self._pipe.close()
         self._process.returncode = 0  # not ours to wait for
 
-    def _limit(self, seconds: float) -> None:
+    def _set_timeout(self, seconds: float) -> None:
         """A deadline kept by the kernel costs no system call for each answer."""
         whole = int(seconds)
         value = struct.pack("ll", whole, int((seconds - whole) * 1_000_000))
@@ -253,9 +253,9 @@ def _compile_message(message: str) -> str:
 _sandboxes: weakref.WeakSet[Sandbox] = weakref.WeakSet()
 
 
-def _forget_all() -> None:
+def _detach_all() -> None:
     for sandbox in _sandboxes:
         sandbox.detach()
 
 
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=_detach_all)

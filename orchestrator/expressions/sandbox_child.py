@@ -82,11 +82,11 @@ def _peak() -> int:
 def _serve(pipe: socket.socket, programs: _Programs, large: int, cpu: float, most: int) -> None:
     waiting = bytearray()
     while True:
-        head = _take(pipe, waiting, HEAD.size)
+        head = _receive(pipe, waiting, HEAD.size)
         if head is None:
             return
         program_size, data_size = HEAD.unpack(head)
-        body = _take(pipe, waiting, program_size + data_size)
+        body = _receive(pipe, waiting, program_size + data_size)
         if body is None:
             return
         # Past its CPU time the process is killed by SIGPROF: jq cannot be interrupted.
@@ -100,7 +100,7 @@ def _serve(pipe: socket.socket, programs: _Programs, large: int, cpu: float, mos
             return
 
 
-def _take(pipe: socket.socket, waiting: bytearray, size: int) -> bytes | None:
+def _receive(pipe: socket.socket, waiting: bytearray, size: int) -> bytes | None:
     """The next `size` bytes, or None when the other end has closed."""
     while len(waiting) < size:
         piece = pipe.recv(max(65536, size - len(waiting)))
@@ -117,16 +117,16 @@ class _Programs:
 
     def __init__(self, jq: ModuleType) -> None:
         self.jq = jq
-        self.known: OrderedDict[bytes, Any] = OrderedDict()
+        self.cached: OrderedDict[bytes, Any] = OrderedDict()
 
     def compiled(self, text: bytes) -> Any:
-        program = self.known.get(text)
+        program = self.cached.get(text)
         if program is not None:
-            self.known.move_to_end(text)
+            self.cached.move_to_end(text)
             return program
-        program = self.known[text] = self.jq.compile(text.decode())
-        if len(self.known) > MAX_PROGRAMS:
-            self.known.popitem(last=False)
+        program = self.cached[text] = self.jq.compile(text.decode())
+        if len(self.cached) > MAX_PROGRAMS:
+            self.cached.popitem(last=False)
         return program
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from orchestrator.outbound.request_sender import RequestSender
 
-_CACHED_FOR = 60.0  # seconds
-_CACHED_AT_MOST = 32
+_CACHE_TIME = 60.0  # seconds
+_CACHE_SIZE = 32
 _CacheKey = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -101,7 +101,7 @@ class OutboundClient:
         """
         key = (url, tuple(headers))
         kept = self._fetched.get(key) if auth is None else None
-        if kept is not None and clock.monotonic() - kept[0] < _CACHED_FOR:
+        if kept is not None and clock.monotonic() - kept[0] < _CACHE_TIME:
             return kept[1]
         response = self.send(
             "GET",
@@ -117,6 +117,6 @@ class OutboundClient:
         return response
 
     def _cache(self, key: _CacheKey, response: Response) -> None:
-        while len(self._fetched) >= _CACHED_AT_MOST:
+        while len(self._fetched) >= _CACHE_SIZE:
             self._fetched.pop(next(iter(self._fetched), ("", ())), None)
         self._fetched[key] = (clock.monotonic(), response)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
-_OURS = frozenset(
+_CLIENT_HEADERS = frozenset(
     {
         "connection",
         "content-length",
@@ -106,7 +106,7 @@ class RequestSender:
             timeout=None,  # the deadline bounds each wait
             trust_env=False,
             headers={"User-Agent": "celery-orchestrator", "Accept": "*/*"},
-            event_hooks={"request": [_inspect, _Origin(confined).leave]},
+            event_hooks={"request": [_inspect, _Origin(confined).confine]},
         )
 
 
@@ -122,7 +122,7 @@ class _Origin:
         self._body = confined.body
         self._first: tuple[str, str, int | None] | None = None
 
-    def leave(self, request: httpx2.Request) -> None:
+    def confine(self, request: httpx2.Request) -> None:
         """Take off what is confined to the first origin. Raises `Refused` for a body that is."""
         url = request.url
         origin = (url.scheme, url.host, url.port)
@@ -170,7 +170,7 @@ def _method(method: str) -> str:
 def _url(url: str, query: Iterable[tuple[str, str]]) -> httpx2.URL:
     try:
         parsed = httpx2.URL(url)
-        _addressed(url, parsed)
+        _check_host(url, parsed)
         added = list(query)
         if not added:
             return parsed
@@ -179,7 +179,7 @@ def _url(url: str, query: Iterable[tuple[str, str]]) -> httpx2.URL:
         raise InvalidRequest(f"{url[:200]!r} is not a URL: {error}") from error
 
 
-def _addressed(url: str, parsed: httpx2.URL) -> None:
+def _check_host(url: str, parsed: httpx2.URL) -> None:
     """Raise `NoAddress` for a URL without a host or a scheme (`https://`, `/a`, `host:80/a`),
     and `Refused` for one of another scheme: nothing of a file is a failure to communicate."""
     if "://" in url and parsed.scheme and parsed.scheme not in _SCHEMES:
@@ -195,7 +195,7 @@ def _headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
             raise InvalidRequest(f"{name[:40]!r} is not the name of a header")
         if not _HEADER_VALUE.fullmatch(value):
             raise InvalidRequest(f"the header {name} holds a control character")
-        if name.lower() in _OURS:
+        if name.lower() in _CLIENT_HEADERS:
             raise InvalidRequest(f"the header {name} is set by the client")
     return [
         (name.encode(), value.encode())

@@ -20,7 +20,7 @@ from orchestrator import json_codec
 PREFIX = "ORCHESTRATOR_SECRET_"
 
 #: Gives the sealed secret of a namespace and name, or None; asks the database of the caller's.
-Sealed = Callable[[Any, str, str], Any]
+StoredSecret = Callable[[Any, str, str], Any]
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
@@ -32,17 +32,17 @@ def is_name(name: str) -> bool:
 
 class SecretSource:
     """Looks in ``folder/namespace/name``, ``folder/name``, in the environment, and last among
-    the `sealed` ones: what the platform sets can't be replaced through the API."""
+    the `stored` ones: what the platform sets can't be replaced through the API."""
 
     def __init__(
         self,
         folder: str | None,
         environment: Mapping[str, str] = os.environ,
-        sealed: Sealed | None = None,
+        stored: StoredSecret | None = None,
     ) -> None:
         self._folder = Path(folder) if folder else None
         self._environment = environment
-        self._sealed = sealed
+        self._stored = stored
 
     def get(self, namespace: str, name: str, reader: Any = None) -> Any:
         """The secret's value, or None where there is none of that name.
@@ -53,8 +53,8 @@ class SecretSource:
         if not is_name(name) or not is_name(namespace):
             return None
         found = self._file(namespace, name) or self._variable(name)
-        if found is None and self._sealed is not None and reader is not None:
-            found = self._sealed(reader, namespace, name)
+        if found is None and self._stored is not None and reader is not None:
+            found = self._stored(reader, namespace, name)
         return _parsed(found) if isinstance(found, str) else found
 
     def several(self, namespace: str, names: tuple[str, ...], reader: Any = None) -> dict[str, Any]:

@@ -146,11 +146,11 @@ def test_yaml_is_read_as_it_was_written(value: Json, flow: bool):
 @given(yamlish)
 def test_both_parsers_read_alike_what_both_accept(text: str):
     """The one in C is faster; the one in Python knows YAML 1.2."""
-    assume(yaml_reader.may_be_fast(text))
-    fast, pure = read_by(yaml_reader._fast, text), read_by(yaml_reader._pure, text)
+    assume(yaml_reader.can_use_c_parser(text))
+    fast, pure = read_by(yaml_reader._c_events, text), read_by(yaml_reader._python_events, text)
     if fast is not None and pure is not None and isinstance(pure.value, dict | list):
         assert fast.value == pure.value
-        assert positions(fast.place) == positions(pure.place)
+        assert positions(fast.position) == positions(pure.position)
 
 
 def read_by(parser: Any, text: str) -> AnchoredValue | None:

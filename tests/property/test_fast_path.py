@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator import json_codec
 from orchestrator.expressions import ExpressionError, fast_path, program_rules
-from orchestrator.expressions.evaluator import Evaluator, _passed, _wrap
+from orchestrator.expressions.evaluator import Evaluator, _variables_to_send, _wrap
 from orchestrator.expressions.fast_path_operators import NotOnFastPath
 
 LEFT = object()
@@ -153,7 +153,7 @@ def agree(evaluator: Evaluator, text: str, value: Any, variables: dict[str, Any]
     except NotOnFastPath:
         found = LEFT
     if found is LEFT:
-        names = _passed(program, variables)
+        names = _variables_to_send(program, variables)
         evaluator._sandbox.evaluate(_wrap(text, names), b"")  # what the path takes is at least jq
         return
     expected = evaluator._evaluate(program, value, variables)

@@ -547,7 +547,7 @@ def test_a_workflow_of_another_namespace_where_they_are_kept_apart():
         " catch: {}}"
     )
     assert warnings(text) == []
-    assert warnings(text, across=False) == [
+    assert warnings(text, allows_other_namespaces=False) == [
         "5:46: a workflow runs those of its own namespace 'shop' only, not of 'bank'"
         " (ORCHESTRATOR_RUN_ACROSS_NAMESPACES is off); this task will fault"
     ]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.document.durations import MAX_DURATION, BadDuration, duration, seconds
+from orchestrator.document.durations import MAX_DURATION, InvalidDuration, duration, seconds
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_durations(value: object, expected: timedelta):
     ],
 )
 def test_what_is_no_duration(value: object, message: str):
-    with pytest.raises(BadDuration) as caught:
+    with pytest.raises(InvalidDuration) as caught:
         duration(value)
     assert message in str(caught.value)
     assert len(str(caught.value)) < 150

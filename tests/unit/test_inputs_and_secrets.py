@@ -15,7 +15,7 @@ from orchestrator.core.document_arguments import authored
 from orchestrator.core.dsl_errors import Fault
 from orchestrator.core.model import Status
 from orchestrator.document import InvalidDocument, load
-from orchestrator.document.allowed_tasks import refusal
+from orchestrator.document.allowed_tasks import refusal_reason
 from orchestrator.errors import WorkflowError
 from orchestrator.execution.step.task_arguments import constant_arguments
 from orchestrator.expressions import Evaluator
@@ -320,7 +320,7 @@ def test_a_map_in_loose_mode_calls_what_the_document_names() -> None:
 
 def test_names_that_only_look_like_ours() -> None:
     for name in ("celery", "celeryshop.charge", "shop.orchestrator.call", "orchestratorx.y"):
-        assert refusal(name, EVIL, EVIL) is None
+        assert refusal_reason(name, EVIL, EVIL) is None
 
 
 @pytest.mark.parametrize("name", RESERVED)

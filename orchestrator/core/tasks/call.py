@@ -20,7 +20,7 @@ from orchestrator.core.model import ROOT, Json, TimerKind
 from orchestrator.core.task_kinds import TaskKind, register
 from orchestrator.core.task_plan import Plan
 from orchestrator.core.transition_draft import Draft
-from orchestrator.document.allowed_tasks import inner_tasks, is_reserved, refusal
+from orchestrator.document.allowed_tasks import inner_tasks, is_reserved, refusal_reason
 from orchestrator.document.model import escape
 
 #: Kinds of calls that a worker can carry out.
@@ -151,7 +151,7 @@ def _refuse_reserved(
         return
     stored = draft.plan_of(node).task.body.get("with") or {}
     args, kwargs = (None, stored) if call.target else (stored.get("args"), stored.get("kwargs"))
-    refused = refusal(task, args, kwargs)
+    refused = refusal_reason(task, args, kwargs)
     if refused is None and not call.deferred:
         evaluated = inner_tasks(asked["args"], asked["kwargs"])
         if list(evaluated) != list(inner_tasks(args, kwargs)):

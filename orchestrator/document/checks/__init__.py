@@ -31,7 +31,7 @@ CHECKS: tuple[Callable[[Context], None], ...] = (
     dsl_version.check,
     metadata.check,
     names.check,
-    names.duplicates,
+    names.check_duplicates,
     flow_targets.check,
     references.check,
     calls.check,

@@ -43,7 +43,7 @@ class Context:
 
     document: dict[str, Json]
     sites: list[TaskSite]
-    surroundings: CheckEnvironment = field(default_factory=CheckEnvironment)
+    environment: CheckEnvironment = field(default_factory=CheckEnvironment)
     depth: int = 0
     errors: list[SchemaMessage] = field(default_factory=list)
     warnings: list[SchemaMessage] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Context:
         return self.document["document"].get("metadata") or {}
 
     @property
-    def loose(self) -> bool:
+    def is_loose(self) -> bool:
         """Do expressions need no `${ }` here? (dsl-reference.md, Evaluate)"""
         evaluate = self.document.get("evaluate")
         return isinstance(evaluate, dict) and evaluate.get("mode") == "loose"

@@ -15,7 +15,7 @@ Json = Any
 NEWEST = (1, 0, 3)
 FIRST = "1.0.0-alpha1"
 
-_ROOT = ("document", "input", "use", "do", "timeout", "output", "schedule", "evaluate")
+_ROOT_KEYS = ("document", "input", "use", "do", "timeout", "output", "schedule", "evaluate")
 
 
 def check(context: Context) -> None:
@@ -23,10 +23,10 @@ def check(context: Context) -> None:
     _version(context, context.document["document"]["dsl"])
     if "evaluate" in context.document:
         _evaluate(context, context.document["evaluate"])
-    _unread(context, context.document, "", _ROOT)
+    _warn_unknown_keys(context, context.document, "", _ROOT_KEYS)
     for site in context.sites:
         if site.kind == "try" and "errors" in site.body["catch"]:
-            _unread(
+            _warn_unknown_keys(
                 context, site.body["catch"]["errors"], f"{site.pointer}/catch/errors", ("with",)
             )
         elif site.kind == "emit":
@@ -37,7 +37,7 @@ def check(context: Context) -> None:
 
 def _emitted(context: Context, event: dict[str, Json], pointer: str) -> None:
     """An event has a type, which stands in its attributes."""
-    _unread(context, event, pointer, ("with",))
+    _warn_unknown_keys(context, event, pointer, ("with",))
     if "with" not in event:
         message = "missing key 'with': the attributes of the event, 'type' at least"
         context.error(pointer, message, at_key=True)
@@ -53,7 +53,7 @@ def _set(context: Context, value: Json, pointer: str) -> None:
         return
     if not value.strip():
         context.error(pointer, "should be a mapping or an expression '${ ... }', not an empty text")
-    elif not context.loose and "${" not in value:
+    elif not context.is_loose and "${" not in value:
         message = (
             f"the data becomes the text {quoted(value)}; an expression is written '${{ ... }}'"
         )
@@ -84,7 +84,7 @@ def _evaluate(context: Context, evaluate: Json) -> None:
         context.error("/evaluate/mode", "should be 'strict' or 'loose'")
 
 
-def _unread(context: Context, value: Json, pointer: str, known: tuple[str, ...]) -> None:
+def _warn_unknown_keys(context: Context, value: Json, pointer: str, known: tuple[str, ...]) -> None:
     """The official schema lets other keys stand there, which mean nothing."""
     for key in value:
         if key not in known:

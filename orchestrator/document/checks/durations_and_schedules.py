@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 from orchestrator.document import cron_expression
 from orchestrator.document.checks.check_context import Context
-from orchestrator.document.cron_expression import BadCron
-from orchestrator.document.durations import BadDuration, duration, has_calendar_units
+from orchestrator.document.cron_expression import CronSyntaxError
+from orchestrator.document.durations import InvalidDuration, duration, has_calendar_units
 from orchestrator.document.message_text import listed, quoted
 from orchestrator.document.model import escape
 from orchestrator.document.task_sites import TaskSite
@@ -49,13 +49,13 @@ def _task(context: Context, site: TaskSite) -> None:
     elif site.kind == "listen":
         _look_back(context, f"{pointer}/metadata/lookBack", site.metadata.get("lookBack"))
     elif site.kind in ("call", "run"):
-        for place, value in _of_work(site):
+        for place, value in _call_durations(site):
             _duration(context, pointer + place, value)
     if "metadata" in body:
         _policy(context, f"{pointer}/metadata/retry", site.metadata.get("retry"))
 
 
-def _of_work(site: TaskSite) -> Iterator[tuple[str, Json]]:
+def _call_durations(site: TaskSite) -> Iterator[tuple[str, Json]]:
     """The durations among the arguments of calls and processes."""
     arguments = site.body.get("with") or {}
     if site.kind == "run":
@@ -79,7 +79,7 @@ def _duration(context: Context, pointer: str, value: Json) -> float | None:
         return None
     try:
         length = duration(value).total_seconds()
-    except BadDuration as error:
+    except InvalidDuration as error:
         context.error(pointer, str(error))
         return None
     if has_calendar_units(value):
@@ -139,12 +139,12 @@ def _schedule(context: Context, schedule: Json) -> None:
         message = "a schedule needs one of the keys 'every', 'cron', 'after' or 'on'"
         context.error("/schedule", message, at_key=True)
     for key in ("every", "after"):
-        length = _fixed(context, f"/schedule/{key}", schedule.get(key))
+        length = _check_fixed(context, f"/schedule/{key}", schedule.get(key))
         if length == 0 and key == "every":
             context.error("/schedule/every", "a schedule cannot fire without any pause")
-        elif length is not None and length < context.surroundings.shortest_interval:
+        elif length is not None and length < context.environment.shortest_interval:
             message = (
-                f"fires every {context.surroundings.shortest_interval:g} s at most here"
+                f"fires every {context.environment.shortest_interval:g} s at most here"
                 " (ORCHESTRATOR_SHORTEST_INTERVAL)"
             )
             context.warn(f"/schedule/{key}", message)
@@ -155,21 +155,21 @@ def _schedule(context: Context, schedule: Json) -> None:
         _cron(context, schedule["cron"])
 
 
-def _fixed(context: Context, pointer: str, value: Json) -> float | None:
+def _check_fixed(context: Context, pointer: str, value: Json) -> float | None:
     """The seconds of a duration that stands before anything runs."""
     if is_expression(value):
         context.error(pointer, "a schedule has nothing that an expression could look at")
     return _duration(context, pointer, value)
 
 
-def _placeholders(context: Context, pointer: str, value: Json) -> None:
+def _check_placeholders(context: Context, pointer: str, value: Json) -> None:
     """Nothing runs yet when a schedule fires: its input has placeholders, not expressions."""
     if isinstance(value, dict):
         for key, each in value.items():
-            _placeholders(context, f"{pointer}/{escape(key)}", each)
+            _check_placeholders(context, f"{pointer}/{escape(key)}", each)
     elif isinstance(value, list):
         for index, each in enumerate(value):
-            _placeholders(context, f"{pointer}/{index}", each)
+            _check_placeholders(context, f"{pointer}/{index}", each)
     elif isinstance(value, str) and "${" in value and _PLACEHOLDER.fullmatch(value) is None:
         known = listed(f"${{ .{name} }}" for name in PLACEHOLDERS)
         message = f"{quoted(value)} would be taken as it stands; a schedule fills in {known}"
@@ -179,15 +179,15 @@ def _placeholders(context: Context, pointer: str, value: Json) -> None:
 def _cron(context: Context, expression: str) -> None:
     try:
         cron_expression.check(expression)
-    except BadCron as error:
+    except CronSyntaxError as error:
         context.error("/schedule/cron", f"{quoted(expression)} is no cron expression: {error}")
 
 
 def _policies_of_schedule(context: Context, policies: dict[str, Json]) -> None:
     pointer = "/document/metadata/schedule"
     for key in ("grace", "jitter"):
-        _fixed(context, f"{pointer}/{key}", policies.get(key))
-    _placeholders(context, f"{pointer}/input", policies.get("input"))
+        _check_fixed(context, f"{pointer}/{key}", policies.get(key))
+    _check_placeholders(context, f"{pointer}/input", policies.get("input"))
     if "timezone" in policies:
         name = policies["timezone"]
         try:

@@ -18,8 +18,8 @@ SECRETS = ("secrets", "secret")
 
 #: Programs are compiled together, because compiling one costs as much as a hundred: jq reads
 #: its own library each time. These bounds keep a bundle within those of a single program.
-_MOST_TOGETHER = 100
-_MOST_CHARACTERS = 8 * 1024
+_MAX_BUNDLE = 100
+_MAX_BUNDLE_CHARACTERS = 8 * 1024
 
 _UNUSABLE = "the expression cannot be used: "
 
@@ -31,23 +31,23 @@ def check(context: Context) -> None:
     jobs: dict[_Job, list[Field]] = {}
     programs: dict[str, Program | str] = {}
     for field in fields(context.document, context.sites):
-        if context.loose and field.lenient:
+        if context.is_loose and field.lenient:
             continue
         if not field.is_program:
-            _part(context, field)
+            _check_partial(context, field)
             continue
         text = program_of(field.text)
-        program = programs[text] = programs.get(text) or _read(text)
+        program = programs[text] = programs.get(text) or _program_or_reason(text)
         if isinstance(program, str):
             context.error(field.pointer, _UNUSABLE + program)
             continue
-        _secrets(context, field, program)
+        _check_secrets(context, field, program)
         names = program.variables if field.variables is None else field.variables
         jobs.setdefault((text, names | ARGUMENTS), []).append(field)
     _compile(context, jobs)
 
 
-def _part(context: Context, field: Field) -> None:
+def _check_partial(context: Context, field: Field) -> None:
     """A text is an expression as a whole, or it is text: what its author meant as one, with
     text around it or without its end, would be taken as it stands."""
     text = field.text.strip()
@@ -77,7 +77,7 @@ def _is_shell(pointer: str) -> bool:
     return any(f"/run/{kind}/" in pointer for kind in ("container", "script", "shell"))
 
 
-def _read(text: str) -> Program | str:
+def _program_or_reason(text: str) -> Program | str:
     try:
         return read(text)
     except ExpressionError as error:
@@ -86,31 +86,31 @@ def _read(text: str) -> Program | str:
 
 def _compile(context: Context, jobs: dict[_Job, list[Field]]) -> None:
     """Let jq read them, until there are more problems than anybody wants to see."""
-    given = context.surroundings.check_expression
+    given = context.environment.check_expression
     with ExitStack() as stack:
         # Without an evaluator of the caller's: one for this document, which starts its
         # process only if it is needed.
         ask = given or stack.enter_context(closing(Evaluator())).check
-        for job, message in _refused(jobs, ask):
+        for job, message in _refusals(jobs, ask):
             for field in jobs[job]:
                 context.error(field.pointer, _UNUSABLE + message)
             if len(context.errors) > MAX_DIAGNOSTICS:
                 return
 
 
-def _refused(jobs: Iterable[_Job], ask: CheckExpression) -> Iterator[tuple[_Job, str]]:
+def _refusals(jobs: Iterable[_Job], ask: CheckExpression) -> Iterator[tuple[_Job, str]]:
     together: dict[frozenset[str], list[str]] = {}
     for text, names in jobs:
         if compiled(read(text)) is not None:
-            yield from _asked([text], names, ask)
+            yield from _compile_bundle([text], names, ask)
         else:
             together.setdefault(names, []).append(text)
     for names, texts in together.items():
         for bundle in _bundles(texts):
-            yield from _asked(bundle, names, ask)
+            yield from _compile_bundle(bundle, names, ask)
 
 
-def _asked(
+def _compile_bundle(
     texts: list[str], names: frozenset[str], ask: CheckExpression
 ) -> Iterator[tuple[_Job, str]]:
     """Compile programs together; where that fails, find out which is to blame."""
@@ -122,14 +122,14 @@ def _asked(
             yield (texts[0], names), str(error)
             return
         for text in texts:
-            yield from _asked([text], names, ask)
+            yield from _compile_bundle([text], names, ask)
 
 
 def _bundles(texts: list[str]) -> Iterator[list[str]]:
     bundle: list[str] = []
     size = 0
     for text in texts:
-        if bundle and (len(bundle) >= _MOST_TOGETHER or size + len(text) > _MOST_CHARACTERS):
+        if bundle and (len(bundle) >= _MAX_BUNDLE or size + len(text) > _MAX_BUNDLE_CHARACTERS):
             yield bundle
             bundle, size = [], 0
         bundle.append(text)
@@ -138,7 +138,7 @@ def _bundles(texts: list[str]) -> Iterator[list[str]]:
         yield bundle
 
 
-def _secrets(context: Context, field: Field, program: Program) -> None:
+def _check_secrets(context: Context, field: Field, program: Program) -> None:
     """Secrets are declared, and reach nothing but the worker that needs them."""
     if not program.variables.intersection(SECRETS):
         return

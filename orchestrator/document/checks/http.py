@@ -50,7 +50,7 @@ def check(context: Context) -> None:
         _endpoint(context, place, catalog["endpoint"])
 
 
-def more_than_a_name(variable: str) -> bool:
+def has_operator(variable: str) -> bool:
     """Whether what stands between the braces of a URI template is more than a property's name:
     an operator or a modifier of RFC 6570 (`+path`, `?q`, `a,b`, `a*`, `a:3`)."""
     return _OPERATORS.search(variable) is not None
@@ -87,7 +87,7 @@ def _endpoint(context: Context, pointer: str, endpoint: Json) -> None:
         return
     if _CONTROL.search(endpoint) or " " in endpoint.strip():
         context.error(pointer, f"{quoted(endpoint)} is no URI: it has spaces or control characters")
-    elif operators := [one for one in _VARIABLE.findall(endpoint) if more_than_a_name(one)]:
+    elif operators := [one for one in _VARIABLE.findall(endpoint) if has_operator(one)]:
         context.error(pointer, f"{quoted(f'{{{operators[0]}}}')}: {ONLY_NAMES}")
     elif _SCHEME.match(endpoint) is None and "{" not in endpoint.partition("/")[0]:
         # A template may begin with a variable that holds the scheme and the host.

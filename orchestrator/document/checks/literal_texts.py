@@ -26,19 +26,19 @@ _ADVICE: Mapping[str, str] = {
 
 def check(context: Context) -> None:
     """No text that is taken as it stands looks like an expression."""
-    _literals(context, "", context.document, "")
+    _check_literals(context, "", context.document, "")
     for site in context.sites:
         if site.pointer.endswith(COMPENSATE):
             body = {key: value for key, value in site.body.items() if key != "onUnknown"}
-            _literals(context, site.pointer, body, "task")
+            _check_literals(context, site.pointer, body, "task")
 
 
-def _literals(context: Context, pointer: str, value: Json, part: str) -> None:
+def _check_literals(context: Context, pointer: str, value: Json, part: str) -> None:
     judge = task if part else language
     followed = [one for one in REVISIONS if judge(one).validator.is_valid(value)]
     if not followed or literals(followed[0], part).validator.is_valid(value):
         return
-    for place in _places(literals(followed[0], part).validator, value):
+    for place in _expression_pointers(literals(followed[0], part).validator, value):
         text = look_up(value, place)
         advice = _ADVICE.get(place.rpartition("/")[2], "")
         message = f"no expression is evaluated here: {quoted(text)} would be taken as it stands"
@@ -47,7 +47,7 @@ def _literals(context: Context, pointer: str, value: Json, part: str) -> None:
         context.error(pointer + place, message, explains=pointer + place)
 
 
-def _places(validator: jsonschema_rs.Validator, value: Json) -> Iterator[str]:
+def _expression_pointers(validator: jsonschema_rs.Validator, value: Json) -> Iterator[str]:
     for error in validator.iter_errors(value):
         if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Not):
             yield "".join(f"/{escape(str(token))}" for token in error.instance_path)

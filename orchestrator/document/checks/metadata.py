@@ -16,13 +16,13 @@ from orchestrator.document.dsl_schema.metadata_extensions import (
 from orchestrator.document.message_text import nearest, quoted
 from orchestrator.document.model import escape
 from orchestrator.document.schema_messages import SchemaMessage
-from orchestrator.document.schema_validation import validate_ours, validate_task
+from orchestrator.document.schema_validation import validate_extension, validate_task
 from orchestrator.document.task_sites import TaskSite, Within
 
 Json = Any
 
 #: Where only some kinds of task heed a word.
-_KINDS = {
+_APPLICABLE_KINDS = {
     "queue": ("call", "run"),
     "priority": ("call", "run"),
     "onLost": ("call", "run"),
@@ -34,31 +34,31 @@ _KINDS = {
 
 #: How near a name must be to one of ours. Higher than for keys of the language: these names
 #: are the author's own.
-_NEAR = 0.8
+SIMILARITY = 0.8
 
 
 def check(context: Context) -> None:
     """Names of ours are heeded where they stand."""
-    _near(context, "/document/metadata", context.metadata, DOCUMENT)
+    _warn_similar(context, "/document/metadata", context.metadata, DOCUMENT)
     policies = context.metadata.get("schedule") or {}
-    _near(context, "/document/metadata/schedule", policies, SCHEDULE)
+    _warn_similar(context, "/document/metadata/schedule", policies, SCHEDULE)
     if policies and "schedule" not in context.document:
         message = "these are policies of a 'schedule', which the document has not"
         context.warn("/document/metadata/schedule", message, at_key=True)
     for site in context.sites:
         if site.metadata:
             known = COMPENSATION if site.within is Within.COMPENSATION else TASK
-            _near(context, f"{site.pointer}/metadata", site.metadata, known)
-            _heeded(context, site)
+            _warn_similar(context, f"{site.pointer}/metadata", site.metadata, known)
+            _check_applicable(context, site)
 
 
-def of_document(document: dict[str, Json]) -> list[SchemaMessage]:
+def check_document_metadata(document: dict[str, Json]) -> list[SchemaMessage]:
     """What is wrong with the words of ours in `document.metadata`."""
     metadata = document["document"].get("metadata", {})
-    return _below("/document/metadata", validate_ours(metadata, "metadata-document"))
+    return _with_prefix("/document/metadata", validate_extension(metadata, "metadata-document"))
 
 
-def of_task(site: TaskSite) -> list[SchemaMessage]:
+def check_task_metadata(site: TaskSite) -> list[SchemaMessage]:
     """What is wrong with the words of ours in a task's metadata, its compensation included:
     any task, with `onUnknown` beside it."""
     if "metadata" not in site.body:
@@ -66,35 +66,35 @@ def of_task(site: TaskSite) -> list[SchemaMessage]:
     compensates = site.within is Within.COMPENSATION
     name = "metadata-compensation" if compensates else "metadata-task"
     pointer = f"{site.pointer}/metadata"
-    found = _below(pointer, validate_ours(site.body["metadata"], name))
+    found = _with_prefix(pointer, validate_extension(site.body["metadata"], name))
     undoing = site.metadata.get("compensate")
     if isinstance(undoing, dict):
         task = {key: value for key, value in undoing.items() if key != "onUnknown"}
-        found += _below(f"{pointer}/compensate", validate_task(task))
+        found += _with_prefix(f"{pointer}/compensate", validate_task(task))
     return found
 
 
-def _below(pointer: str, complaints: list[SchemaMessage]) -> list[SchemaMessage]:
+def _with_prefix(pointer: str, complaints: list[SchemaMessage]) -> list[SchemaMessage]:
     return [each._replace(pointer=pointer + each.pointer) for each in complaints]
 
 
-def _near(context: Context, pointer: str, metadata: Json, known: Iterable[str]) -> None:
+def _warn_similar(context: Context, pointer: str, metadata: Json, known: Iterable[str]) -> None:
     for key in metadata:
         if key in known:
             continue
-        meant = nearest(key, known, _NEAR)
+        meant = nearest(key, known, SIMILARITY)
         if meant is not None:
             message = f"{quoted(key)} means nothing to us, did you mean {quoted(meant)}?"
             context.warn(f"{pointer}/{escape(key)}", message, at_key=True)
 
 
-def _heeded(context: Context, site: TaskSite) -> None:
+def _check_applicable(context: Context, site: TaskSite) -> None:
     if "retry" in site.metadata and site.within is not Within.COMPENSATION:
         message = (
             "'retry' is heeded by compensations only; others stand in a 'try' with 'catch.retry'"
         )
         context.warn(f"{site.pointer}/metadata/retry", message, at_key=True)
-    for key, kinds in _KINDS.items():
+    for key, kinds in _APPLICABLE_KINDS.items():
         if key in site.metadata and site.kind not in kinds:
             which = " and ".join(quoted(kind) for kind in kinds)
             message = f"{quoted(key)} is heeded by tasks of the kind {which} only"

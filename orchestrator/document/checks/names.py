@@ -17,18 +17,18 @@ MAX_NAME = 255
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 #: Categories of characters that nobody sees: controls, formats, lines, private ones.
-_UNSEEN = ("Cc", "Cf", "Cn", "Co", "Zl", "Zp")
+_INVISIBLE = ("Cc", "Cf", "Cn", "Co", "Zl", "Zp")
 
 
 def check(context: Context) -> None:
     """Names can be read and told apart; variables can be used in an expression."""
     for site in context.sites:
         _task(context, site)
-        _place_in_list(context, site)
+        _check_directive_name(context, site)
         variables = list(_variables(site))
         for pointer, name in variables:
             _variable(context, pointer, name)
-        _apart(context, site, variables)
+        _check_distinct(context, site, variables)
 
 
 def _task(context: Context, site: TaskSite) -> None:
@@ -38,19 +38,19 @@ def _task(context: Context, site: TaskSite) -> None:
         message = f"the name has {len(site.name)} characters, {MAX_NAME} are the limit"
         context.error(site.pointer, message, at_key=True)
     elif not site.name.isascii() or not site.name.isprintable():
-        unseen = [each for each in site.name if unicodedata.category(each) in _UNSEEN]
+        unseen = [each for each in site.name if unicodedata.category(each) in _INVISIBLE]
         if unseen:
             message = f"the name has a character that cannot be seen (U+{ord(unseen[0]):04X})"
             context.error(site.pointer, message, at_key=True)
 
 
-def _place_in_list(context: Context, site: TaskSite) -> None:
+def _check_directive_name(context: Context, site: TaskSite) -> None:
     if site.name in DIRECTIVES and site.siblings:
         message = f"'then: {site.name}' is a directive and will not lead to this task"
         context.warn(site.pointer, message, at_key=True)
 
 
-def duplicates(context: Context) -> None:
+def check_duplicates(context: Context) -> None:
     """The specification calls lists of tasks maps by name, but does not forbid the same name
     twice; `then` leads to the first."""
     seen: set[tuple[str, str]] = set()
@@ -77,7 +77,7 @@ def _variables(site: TaskSite) -> Iterator[tuple[str, str]]:
                 yield f"{site.pointer}/foreach/{key}", site.body["foreach"][key]
 
 
-def _apart(context: Context, site: TaskSite, variables: list[tuple[str, str]]) -> None:
+def _check_distinct(context: Context, site: TaskSite, variables: list[tuple[str, str]]) -> None:
     """A loop's two variables have two names."""
     given = {pointer.rpartition("/")[2]: name for pointer, name in variables}
     if site.kind == "try" or not given:

@@ -31,7 +31,7 @@ _WAY_OUT = "and would never end; an 'if' or a 'switch' before it gives it an end
 def check(context: Context) -> None:
     """Nothing comes to itself again without a way out."""
     functions = context.used("functions")
-    certain = _Certain(functions)
+    certain = _CertainTasks(functions)
     called = {name: [*certain.function(name)] for name in functions}
     seen: set[str] = set()
     waiting = [*certain.listed(context.document["do"], "/do")]
@@ -44,7 +44,7 @@ def check(context: Context) -> None:
         if name in called and name not in seen:
             seen.add(name)
             waiting += called[name]
-    _circles(context, called)
+    _report_cycles(context, called)
 
 
 def _runs_itself(context: Context, body: dict[str, Json]) -> bool:
@@ -59,7 +59,7 @@ def _runs_itself(context: Context, body: dict[str, Json]) -> bool:
     return same and target["version"] in ("latest", about["version"])
 
 
-def _circles(context: Context, called: dict[str, list[Place]]) -> None:
+def _report_cycles(context: Context, called: dict[str, list[Place]]) -> None:
     """Each function that comes to itself again, once, at the call that leads back to it."""
     done: set[str] = set()
     for first, found in called.items():
@@ -78,7 +78,7 @@ def _circles(context: Context, called: dict[str, list[Place]]) -> None:
                 path[target] = iter(called[target])
 
 
-class _Certain:
+class _CertainTasks:
     """Follows a document from its beginning as far as it goes one way only."""
 
     def __init__(self, functions: dict[str, Json]) -> None:

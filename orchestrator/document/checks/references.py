@@ -14,7 +14,7 @@ from orchestrator.document.task_sites import TaskSite
 
 Json = Any
 
-_ONE = {
+_SINGULAR = {
     "errors": "error",
     "retries": "retry policy",
     "timeouts": "timeout",
@@ -33,18 +33,16 @@ def check(context: Context) -> None:
     _policies(context)
 
 
-def undefined(context: Context, pointer: str, section: str, name: str) -> None:
+def report_undefined(context: Context, pointer: str, section: str, name: str) -> None:
     """Say that `use` has no such name."""
     known: Iterable[str] = context.used(section)
-    message = (
-        f"no {_ONE[section]} {quoted(name)} in 'use.{section}'{suggestion(nearest(name, known))}"
-    )
-    context.error(pointer, message)
+    message = f"no {_SINGULAR[section]} {quoted(name)} in 'use.{section}'"
+    context.error(pointer, message + suggestion(nearest(name, known)))
 
 
 def _defined(context: Context, pointer: str, section: str, name: Json) -> None:
     if isinstance(name, str) and name not in context.used(section):
-        undefined(context, pointer, section, name)
+        report_undefined(context, pointer, section, name)
 
 
 def _names(site: TaskSite) -> Iterator[tuple[str, str, Json]]:
@@ -75,7 +73,7 @@ def _policies(context: Context) -> None:
 
 #: Where a policy can stand within arguments, a process, or a schema's resource. The author's
 #: own data beside them (a body, parameters) is not looked into.
-_WAYS = frozenset(
+_KEYS_TO_POLICIES = frozenset(
     {
         "endpoint", "document", "proto", "service", "agentCard", "server", "transport", "http",
         "script", "source", "schema", "resource",
@@ -90,7 +88,7 @@ def _authentications(value: Json, pointer: str) -> Iterator[tuple[str, Json]]:
         place = f"{pointer}/{escape(key)}"
         if key == "authentication":
             yield place, inner
-        elif key in _WAYS or pointer == "/use/catalogs":
+        elif key in _KEYS_TO_POLICIES or pointer == "/use/catalogs":
             yield from _authentications(inner, place)
 
 
@@ -102,12 +100,12 @@ def _policy(context: Context, pointer: str, policy: Json) -> None:
         settings = policy.get(scheme)
         if isinstance(settings, dict):
             _defined(context, f"{pointer}/{scheme}/use", "secrets", settings.get("use"))
-            if scheme in _WITH_TOKENS and "use" not in settings:
+            if scheme in _TOKEN_SCHEMES and "use" not in settings:
                 _token_settings(context, f"{pointer}/{scheme}", scheme, settings)
 
 
 #: Schemes that ask an authority for a token.
-_WITH_TOKENS = ("oauth2", "oidc")
+_TOKEN_SCHEMES = ("oauth2", "oidc")
 
 
 def _token_settings(context: Context, pointer: str, scheme: str, settings: dict[str, Json]) -> None:

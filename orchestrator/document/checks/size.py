@@ -36,12 +36,12 @@ def _depth(context: Context) -> None:
         inside.add(id(site.metadata.get("compensate")))
         parts.append((site.pointer, site.body, inside))
     for pointer, value, inside in parts:
-        if _deeper(value, inside):
+        if _is_too_deep(value, inside):
             message = f"more than {MAX_DEPTH} levels of nesting"
             context.error(pointer, message, at_key=True)
 
 
-def _deeper(value: Json, apart: set[int]) -> bool:
+def _is_too_deep(value: Json, apart: set[int]) -> bool:
     """Is the value nested too deep, what is looked at `apart` left out?"""
     level, depth = [value], 0
     while level:

@@ -36,7 +36,7 @@ def parse(source: bytes | str, media_type: str | None = None) -> Parsed:
     text = _decoded(source)
     read = json_reader.read if _is_json(text, media_type) else yaml_reader.read
     found = read(text)
-    return Parsed(found.value, found.place, found.height)
+    return Parsed(found.value, found.position, found.height)
 
 
 def _decoded(source: bytes | str) -> str:
@@ -49,15 +49,15 @@ def _decoded(source: bytes | str) -> str:
             raise _malformed(f"the document has {size} bytes, {MAX_BYTES} are the limit")
         text = source if isinstance(source, str) else source.decode()
     except UnicodeEncodeError as error:
-        place = _place(str(source)[: error.start])
+        place = _position_after(str(source)[: error.start])
         raise _malformed("half of a surrogate pair in the document", *place) from error
     except UnicodeDecodeError as error:
-        place = _place(error.object[: error.start].decode())
+        place = _position_after(error.object[: error.start].decode())
         raise _malformed("the document is not UTF-8", *place) from error
     return text.removeprefix(_BOM)
 
 
-def _place(before: str) -> Position:
+def _position_after(before: str) -> Position:
     """The line and column behind a text."""
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from orchestrator.document.message_text import short
 from orchestrator.document.parser.value_builder import AnchoredValue, Builder
-from orchestrator.document.parser.yaml_scalars import BadScalar, decimal, integer
+from orchestrator.document.parser.yaml_scalars import InvalidScalar, decimal, integer
 from orchestrator.document.source_positions import Position
 
 _TOKEN = re.compile(
@@ -52,7 +52,7 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.place = 0
+        self.offset = 0
         self.build = Builder()
         self.brackets: list[str] = []
         self.state = _VALUE
@@ -63,17 +63,17 @@ class _Reader:
     def read(self) -> AnchoredValue:
         root: AnchoredValue | None = None
         while self.state != _END:
-            match = _TOKEN.match(self.text, self.place)
+            match = _TOKEN.match(self.text, self.offset)
             if match is None or match.lastgroup is None:
                 self._unexpected()
             start = match.start(match.lastgroup)
-            root = self._take(match.lastgroup, match[match.lastgroup], start, match.end())
-        space = _SPACE.match(self.text, self.place)
+            root = self._consume(match.lastgroup, match[match.lastgroup], start, match.end())
+        space = _SPACE.match(self.text, self.offset)
         if root is None or space is None or space.end() != len(self.text):
             self._unexpected()
         return root
 
-    def _take(self, kind: str, token: str, start: int, end: int) -> AnchoredValue | None:
+    def _consume(self, kind: str, token: str, start: int, end: int) -> AnchoredValue | None:
         """Go past one token; returns a value that it completes."""
         if kind == "sign":
             return self._on_bracket(token, start, end)
@@ -81,7 +81,7 @@ class _Reader:
             return self._string(start, end)
         if self.state not in (_VALUE, _FIRST_ITEM):
             self._unexpected()
-        self.place = end
+        self.offset = end
         return self._scalar(kind, token, self._at(start))
 
     def _on_bracket(self, sign: str, start: int, end: int) -> AnchoredValue | None:
@@ -89,7 +89,7 @@ class _Reader:
         if sign in "[{" and self.state in (_VALUE, _FIRST_ITEM):
             self._open(sign, at)
         elif sign in "]}" and self._may_close(sign):
-            self.place = end
+            self.offset = end
             self.brackets.pop()
             return self._done(self.build.close())
         elif sign == ":" and self.state == _COLON:
@@ -98,7 +98,7 @@ class _Reader:
             self.state = _KEY if self.brackets[-1] == "{" else _VALUE
         else:
             self._unexpected()
-        self.place = end
+        self.offset = end
         return None
 
     def _open(self, sign: str, at: Position) -> None:
@@ -122,9 +122,9 @@ class _Reader:
             self._unexpected()
         at = self._at(start)
         try:
-            value, self.place = scanstring(self.text, end, True)
+            value, self.offset = scanstring(self.text, end, True)
         except ValueError as error:
-            self._fail(f"not JSON: {_said(error)}", at)
+            self._fail(f"not JSON: {_message(error)}", at)
         if self.state in (_FIRST_KEY, _KEY):
             self.build.key(value, at)
             self.state = _COLON
@@ -137,7 +137,7 @@ class _Reader:
                 value: bool | int | float | None = _WORDS[token]
             else:
                 value = integer(token) if kind == "integer" else decimal(token)
-        except BadScalar as error:
+        except InvalidScalar as error:
             self._fail(str(error), at)
         return self._done(self.build.scalar(value, at))
 
@@ -155,8 +155,8 @@ class _Reader:
         return self.line, index - self.line_start + 1
 
     def _unexpected(self) -> NoReturn:
-        space = _SPACE.match(self.text, self.place)
-        start = space.end() if space is not None else self.place
+        space = _SPACE.match(self.text, self.offset)
+        start = space.end() if space is not None else self.offset
         if not self.text.strip(" \t\r\n"):
             self._fail("the document is empty", (1, 1))
         found = _JUNK.match(self.text, start)
@@ -169,7 +169,7 @@ class _Reader:
         self.build.fail(message, at)
 
 
-def _said(error: ValueError) -> str:
+def _message(error: ValueError) -> str:
     """What the standard library complains about, without its own account of the place."""
     message = str(error).partition(":")[0]
     return message[:1].lower() + message[1:].removesuffix(" at").removesuffix(" starting at")

@@ -23,7 +23,7 @@ class AnchoredValue(NamedTuple):
     it is."""
 
     value: Json
-    place: SourcePosition
+    position: SourcePosition
     size: int = 1
     characters: int = 0
     height: int = 0
@@ -32,10 +32,10 @@ class AnchoredValue(NamedTuple):
 class _List:
     """A list that is still open."""
 
-    __slots__ = ("characters", "height", "place", "size", "value")
+    __slots__ = ("characters", "height", "position", "size", "value")
 
     def __init__(self, place: ListPosition) -> None:
-        self.place = place
+        self.position = place
         self.value: list[Json] = []
         self.size = 1
         self.characters = 0
@@ -45,7 +45,7 @@ class _List:
 
     def put(self, done: AnchoredValue) -> None:
         self.value.append(done.value)
-        self.place.items.append(done.place)
+        self.position.items.append(done.position)
 
     @property
     def token(self) -> str | None:
@@ -60,11 +60,11 @@ class _Mapping:
     that what a `<<` takes in is awaited."""
 
     __slots__ = (
-        "characters", "height", "key", "merges", "merging", "place", "size", "value",
+        "characters", "height", "key", "merges", "merging", "position", "size", "value",
     )  # fmt: skip
 
     def __init__(self, place: MappingPosition) -> None:
-        self.place = place
+        self.position = place
         self.value: dict[str, Json] = {}
         self.key: str | None = None
         self.merging = False
@@ -83,7 +83,7 @@ class _Mapping:
             self.merging = False
         elif self.key is not None:
             self.value[self.key] = done.value
-            self.place.values[self.key] = done.place
+            self.position.values[self.key] = done.position
             self.key = None
 
     @property
@@ -93,19 +93,19 @@ class _Mapping:
     def end(self) -> None:
         """Take in what was merged: the mapping's own keys win, then the earlier ones."""
         for merged in self.merges:
-            if isinstance(merged.place, MappingPosition):
-                self._take(merged.value, merged.place)
-            elif isinstance(merged.place, ListPosition):
-                for value, place in zip(merged.value, merged.place.items, strict=True):
+            if isinstance(merged.position, MappingPosition):
+                self._merge(merged.value, merged.position)
+            elif isinstance(merged.position, ListPosition):
+                for value, place in zip(merged.value, merged.position.items, strict=True):
                     if isinstance(place, MappingPosition):
-                        self._take(value, place)
+                        self._merge(value, place)
 
-    def _take(self, mapping: dict[str, Json], place: MappingPosition) -> None:
+    def _merge(self, mapping: dict[str, Json], place: MappingPosition) -> None:
         for key, value in mapping.items():
             if key not in self.value:
                 self.value[key] = value
-                self.place.keys[key] = place.keys[key]
-                self.place.values[key] = place.values[key]
+                self.position.keys[key] = place.keys[key]
+                self.position.values[key] = place.values[key]
 
 
 class Builder:
@@ -136,7 +136,7 @@ class Builder:
     def key(self, text: str, at: Position) -> None:
         """A key of the open mapping."""
         mapping = self._mapping()
-        first = mapping.place.keys.setdefault(text, at)
+        first = mapping.position.keys.setdefault(text, at)
         if first is not at:
             line, column = first
             twice = f"the key {short(text)!r} stands twice (first at {line}:{column})"
@@ -171,8 +171,10 @@ class Builder:
         """The mapping or list that was opened last ends."""
         frame = self.stack.pop()
         frame.end()
-        done = AnchoredValue(frame.value, frame.place, frame.size, frame.characters, frame.height)
-        return self._put(done, frame.place.position)
+        done = AnchoredValue(
+            frame.value, frame.position, frame.size, frame.characters, frame.height
+        )
+        return self._put(done, frame.position.position)
 
     def fail(self, message: str, at: Position, key: str | None = None) -> NoReturn:
         """The text is wrong at `at`, at `key` of the open mapping if it is given."""
@@ -196,7 +198,7 @@ class Builder:
             self.root = done
             return done
         frame = self.stack[-1]
-        if isinstance(frame, _Mapping) and frame.merging and not _mappings(done.place):
+        if isinstance(frame, _Mapping) and frame.merging and not _is_mergeable(done.position):
             self.fail("'<<' takes in a mapping or a list of mappings", at)
         frame.size += done.size
         frame.characters += done.characters
@@ -238,7 +240,7 @@ def _length(value: Json) -> int:
     return value.bit_length() // 3 if type(value) is int else 8
 
 
-def _mappings(place: SourcePosition) -> bool:
+def _is_mergeable(place: SourcePosition) -> bool:
     """Does a mapping stand there, or a list of mappings?"""
     if isinstance(place, ListPosition):
         return all(isinstance(item, MappingPosition) for item in place.items)

@@ -31,7 +31,14 @@ from ruamel.yaml.reader import ReaderError
 from orchestrator.document.diagnostics import Diagnostic, MalformedDocument
 from orchestrator.document.message_text import quoted, short
 from orchestrator.document.parser.value_builder import AnchoredValue, Builder
-from orchestrator.document.parser.yaml_scalars import MERGE, TAG, BadScalar, plain, shown, tagged
+from orchestrator.document.parser.yaml_scalars import (
+    MERGE,
+    TAG,
+    InvalidScalar,
+    display_tag,
+    plain,
+    tagged,
+)
 from orchestrator.document.source_positions import Position, SourcePosition
 
 try:
@@ -42,18 +49,18 @@ except ImportError:
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 # Line ends that only YAML 1.1 knows; byte order marks within; a key mark in a flow collection.
-_OLD = re.compile("[\x85\u2028\u2029\ufeff]|[\\[{,]\\s*\\?")
+_YAML_1_1_ONLY = re.compile("[\x85\u2028\u2029\ufeff]|[\\[{,]\\s*\\?")
 
 
 def read(text: str) -> AnchoredValue:
     """The value of a YAML document with its places. Raises `MalformedDocument`."""
-    if may_be_fast(text):
+    if can_use_c_parser(text):
         try:
-            return _Reader().read(_fast(text))
+            return _Reader().read(_c_events(text))
         except YAMLError:
             pass  # the other parser knows better
     try:
-        return _Reader().read(_pure(text))
+        return _Reader().read(_python_events(text))
     except YAMLError as error:
         raise MalformedDocument([_problem(error, text)]) from error
     except (ValueError, IndexError, AttributeError, AssertionError, RecursionError) as error:
@@ -61,18 +68,18 @@ def read(text: str) -> AnchoredValue:
         raise MalformedDocument([Diagnostic("", 1, 1, "the text is not YAML")]) from error
 
 
-def may_be_fast(text: str) -> bool:
+def can_use_c_parser(text: str) -> bool:
     """Can the C parser be asked?"""
-    return c_parser is not None and not _OLD.search(text)
+    return c_parser is not None and not _YAML_1_1_ONLY.search(text)
 
 
-def _fast(text: str) -> Iterator[Event]:
+def _c_events(text: str) -> Iterator[Event]:
     parser = c_parser.CParser(text)
     while parser.check_event():
         yield parser.get_event()
 
 
-def _pure(text: str) -> Iterator[Event]:
+def _python_events(text: str) -> Iterator[Event]:
     yaml = YAML(typ="safe", pure=True)
     yaml.version = (1, 2)
     return yaml.parse(text)  # type: ignore[no-any-return]
@@ -84,17 +91,17 @@ class _Reader:
     def __init__(self) -> None:
         self.build = Builder()
         self.anchors: dict[str, AnchoredValue] = {}
-        self.open: list[str | None] = []  # the anchors of what is still open
+        self.open_anchors: list[str | None] = []  # the anchors of what is still open
         self.documents = 0
 
     def read(self, events: Iterator[Event]) -> AnchoredValue:
         for event in events:
-            self._take(event)
+            self._consume(event)
         if self.build.root is None or self.build.root.value is None:
             raise MalformedDocument([Diagnostic("", 1, 1, "the document is empty")])
         return self.build.root
 
-    def _take(self, event: Any) -> None:
+    def _consume(self, event: Any) -> None:
         at = event.start_mark.line + 1, event.start_mark.column + 1
         kind = type(event)
         if kind is ScalarEvent:
@@ -106,7 +113,7 @@ class _Reader:
             self._open(event, at, "seq")
             self.build.open_list(at)
         elif kind is MappingEndEvent or kind is SequenceEndEvent:
-            self._keep(self.open.pop(), self.build.close())
+            self._store_anchor(self.open_anchors.pop(), self.build.close())
         elif kind is AliasEvent:
             self._alias(event.anchor, at)
         elif kind is DocumentStartEvent:
@@ -122,8 +129,8 @@ class _Reader:
             self.build.fail("a key must be a text", at)
         tag = _tag(event)
         if tag not in (None, "!", TAG + kind):
-            self.build.fail(f"unknown tag {shown(str(tag))}", at)
-        self.open.append(event.anchor)
+            self.build.fail(f"unknown tag {display_tag(str(tag))}", at)
+        self.open_anchors.append(event.anchor)
 
     def _scalar(self, event: ScalarEvent, at: Position) -> None:
         text, tag = _joined(event.value), _tag(event)
@@ -135,9 +142,9 @@ class _Reader:
                 value = tagged(text, tag)
             else:
                 value = plain(text) if event.implicit[0] else text
-        except BadScalar as error:
+        except InvalidScalar as error:
             self.build.fail(str(error), at)
-        self._keep(event.anchor, self.build.scalar(value, at))
+        self._store_anchor(event.anchor, self.build.scalar(value, at))
 
     def _key(self, event: ScalarEvent, text: str, tag: str | None, at: Position) -> None:
         """A key counts as it is written: `on`, `404` and `null` are texts."""
@@ -148,10 +155,10 @@ class _Reader:
             tagged(text, tag)
         self.build.key(text, at)
         if event.anchor is not None:
-            self._keep(event.anchor, AnchoredValue(text, SourcePosition(*at)))
+            self._store_anchor(event.anchor, AnchoredValue(text, SourcePosition(*at)))
 
     def _alias(self, name: str, at: Position) -> None:
-        if name in self.open:
+        if name in self.open_anchors:
             self.build.fail(f"the alias {quoted('*' + name)} repeats itself endlessly", at)
         anchored = self.anchors.get(name)
         if anchored is None:
@@ -163,7 +170,7 @@ class _Reader:
         else:
             self.build.fail("a key must be a text", at)
 
-    def _keep(self, anchor: str | None, value: AnchoredValue) -> None:
+    def _store_anchor(self, anchor: str | None, value: AnchoredValue) -> None:
         if anchor is not None:
             self.anchors[anchor] = value
 

@@ -30,12 +30,12 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
-class BadScalar(ValueError):
+class InvalidScalar(ValueError):
     """The text has no meaning as the value that it should be."""
 
 
 def plain(text: str) -> Scalar:
-    """The value of a scalar without quotes and tag. Raises `BadScalar`."""
+    """The value of a scalar without quotes and tag. Raises `InvalidScalar`."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in _FIRST:
@@ -47,27 +47,27 @@ def plain(text: str) -> Scalar:
     if _FLOAT.fullmatch(text):
         return decimal(text)
     if _NOT_FINITE.fullmatch(text):
-        raise BadScalar(f"{text} is not a number that JSON knows")
+        raise InvalidScalar(f"{text} is not a number that JSON knows")
     return text
 
 
 def integer(text: str) -> int:
-    """A decimal integer of any size within the bound. Raises `BadScalar`."""
+    """A decimal integer of any size within the bound. Raises `InvalidScalar`."""
     if len(text) > MAX_DIGITS:
-        raise BadScalar(f"the integer has more than {MAX_DIGITS} digits")
+        raise InvalidScalar(f"the integer has more than {MAX_DIGITS} digits")
     return int(text)
 
 
 def decimal(text: str) -> float:
-    """A floating-point number. Raises `BadScalar` where it is too large to be one."""
+    """A floating-point number. Raises `InvalidScalar` where it is too large to be one."""
     value = float(text)
     if math.isinf(value):
-        raise BadScalar(f"{_short(text)} is too large for a number")
+        raise InvalidScalar(f"{_short(text)} is too large for a number")
     return value
 
 
 def tagged(text: str, tag: str) -> Scalar:
-    """The value of a scalar with an explicit tag. Raises `BadScalar`."""
+    """The value of a scalar with an explicit tag. Raises `InvalidScalar`."""
     if tag in ("!", TAG + "str"):
         return text
     name = tag.removeprefix(TAG)
@@ -76,13 +76,13 @@ def tagged(text: str, tag: str) -> Scalar:
         return decimal(text)
     expected = {"null": type(None), "bool": bool, "int": int, "float": float}
     if name not in expected or not tag.startswith(TAG):
-        raise BadScalar(f"unknown tag {shown(tag)}")
+        raise InvalidScalar(f"unknown tag {display_tag(tag)}")
     if type(value) is not expected[name]:
-        raise BadScalar(f"{_short(text)!r} is not what its tag {shown(tag)} says")
+        raise InvalidScalar(f"{_short(text)!r} is not what its tag {display_tag(tag)} says")
     return value
 
 
-def shown(tag: str) -> str:
+def display_tag(tag: str) -> str:
     """A tag as authors write it."""
     short = "!!" + tag.removeprefix(TAG) if tag.startswith(TAG) else tag
     return _short(short)
@@ -91,7 +91,7 @@ def shown(tag: str) -> str:
 def _bounded(value: int) -> int:
     # Never written in decimal here: that is what the bound is for.
     if value.bit_length() > MAX_DIGITS * 10 // 3:
-        raise BadScalar(f"the integer has more than {MAX_DIGITS} digits")
+        raise InvalidScalar(f"the integer has more than {MAX_DIGITS} digits")
     return value
 
 

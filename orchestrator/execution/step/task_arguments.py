@@ -13,7 +13,7 @@ from orchestrator.calls import CallContext, call_errors, deferred
 from orchestrator.calls.call_context import secret_missing
 from orchestrator.calls.call_secrets import Secrets
 from orchestrator.core.task_plan import workflow_plan
-from orchestrator.document.allowed_tasks import is_reserved, refusal
+from orchestrator.document.allowed_tasks import is_reserved, refusal_reason
 
 if TYPE_CHECKING:
     from orchestrator.execution.worker_runtime import WorkerRuntime
@@ -73,7 +73,7 @@ def _refuse_reserved(work: ClaimedAttempt) -> None:
     if given.get("deferred"):
         stored = given.get("with") or {}
         given = stored if given.get("explicit") else {"kwargs": stored}
-    refused = refusal(work.attempt.task, given.get("args"), given.get("kwargs"))
+    refused = refusal_reason(work.attempt.task, given.get("args"), given.get("kwargs"))
     if refused is not None:
         raise call_errors.authorization(refused)
 

@@ -23,7 +23,7 @@ from typing import Self
 from zoneinfo import ZoneInfo
 
 from orchestrator.document import cron_expression
-from orchestrator.document.cron_expression import ALIASES, BadCron, matches
+from orchestrator.document.cron_expression import ALIASES, CronSyntaxError, matches
 
 _SECOND = timedelta(seconds=1)
 _ZERO = timedelta()
@@ -112,7 +112,7 @@ def check(expression: str) -> None:
     """Raise `InvalidCron` unless the expression can be read and matches some time."""
     try:
         cron_expression.check(expression)
-    except BadCron as error:
+    except CronSyntaxError as error:
         raise InvalidCron(f"{error} (in the cron expression '{expression[:100]}')") from None
 
 

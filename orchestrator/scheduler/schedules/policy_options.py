@@ -27,7 +27,7 @@ from zoneinfo import ZoneInfo
 from orchestrator.core.model import Json
 from orchestrator.document import Diagnostic, InvalidDocument
 from orchestrator.document.cron_expression import ALIASES
-from orchestrator.document.durations import BadDuration, seconds
+from orchestrator.document.durations import InvalidDuration, seconds
 from orchestrator.scheduler.schedules.cron import Cron, Missing, Repeated
 from orchestrator.scheduler.schedules.recurrence import Every, Recurrence
 
@@ -172,7 +172,7 @@ def policy_of(given: Mapping[str, Any]) -> Policy:
 def _seconds(given: Mapping[str, Any], name: str, default: float) -> float:
     try:
         return seconds(given[name]) if name in given else default
-    except BadDuration as error:
+    except InvalidDuration as error:
         raise InvalidDocument([Diagnostic(f"{_METADATA}/{name}", 1, 1, str(error))]) from None
 
 
