@@ -102,7 +102,7 @@ class Change:
                 for each in outcome.saved:
                     announce(each, outcome.at, app.services.store)
         except DatabaseUnavailable:
-            log.info("The beats see to what follows a commit", action="follow_up_left")
+            log.info("The work after a commit was left to the beats", action="post_commit_skipped")
 
     def _check_unconditional(self) -> None:
         """A note would be judged against a state that the client has not seen. Raises `Problem`

@@ -342,6 +342,12 @@ class Slice:
     attempt: Attempt | None = None
     loaded: Mapping[Need, Any] = field(default_factory=dict)
 
+    @property
+    def has_one_place(self) -> bool:
+        """Whether at most one place of the instance can still move. No other process is then
+        likely to change it, so that an optimistic save is cheaper than the row lock."""
+        return self.instance.open <= 1
+
 
 @dataclass(frozen=True, slots=True)
 class Need:

@@ -123,7 +123,7 @@ def _process_inbox(runtime: WorkerRuntime, instance: str, chain: CurrentRunner |
     token, tries = new_token(), itertools.count()
 
     def drain() -> ClaimedAttempt | None:
-        return state.process_inbox(instance, take, token, again=next(tries) > 0)
+        return state.process_inbox(instance, take, token, is_repeat=next(tries) > 0)
 
     try:
         following = retry_through_outage(drain, "a hint", enough)

@@ -110,7 +110,7 @@ class WorkerRuntime:
         for name, labels, numbers in self.meters.read() if self.meters else ():
             if name == metrics.ATTEMPTS_ENDED.name:
                 counted["ended"] += int(numbers[0])
-            elif name == metrics.REFUSALS.name and labels == ("stale",):
+            elif name == metrics.MESSAGES_AND_RESULTS_REFUSED.name and labels == ("stale",):
                 counted["stale"] += int(numbers[0])
         return {**self.in_flight.counts(), **counted}
 

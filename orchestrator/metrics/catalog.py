@@ -104,7 +104,7 @@ ATTEMPT_SECONDS = Metric(
     ("task",),
     LONG,
 )
-REFUSALS = Metric(
+MESSAGES_AND_RESULTS_REFUSED = Metric(
     "orchestrator_refusals",
     "What was refused, by why: a message that is none of ours (forged), that needs a time limit"
     " where none is enforced (limit) or that is too late (claim), a result that came after its"

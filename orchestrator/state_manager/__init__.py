@@ -1,4 +1,4 @@
-"""The State Manager: takes stimuli, calls the core, saves. The only writer of state."""
+"""The State Manager: reads stimuli, calls the core, saves. The only writer of state."""
 
 from orchestrator.state_manager.claimed_attempt import ClaimedAttempt, ContinuationOffer, LeaseOwner
 from orchestrator.state_manager.command_decision import Commander

@@ -1,4 +1,4 @@
-"""What the State Manager hands to a worker, and what a worker says of itself."""
+"""The claimed attempt that a worker gets, and the data that a worker passes for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from orchestrator.document.model import Workflow
 
 @dataclass(frozen=True, slots=True)
 class LeaseOwner:
-    """Who holds attempts: a worker's incarnation (UUID) and a process in it."""
+    """The process that claims attempts: a worker's incarnation (UUID) and the number of its
+    process."""
 
     worker: str
     process: int
@@ -20,7 +21,8 @@ class LeaseOwner:
 
 @dataclass(frozen=True, slots=True)
 class ContinuationOffer:
-    """A worker's offer to run one of the attempts that its transition makes ready."""
+    """A worker's offer to run one of the attempts that its transition makes ready. `accepts` says
+    whether the worker can run an attempt."""
 
     owner: LeaseOwner
     accepts: Callable[[Attempt], bool]
@@ -31,9 +33,10 @@ class ClaimedAttempt:
     """A claimed attempt: all that a worker needs to run it and to commit its end.
 
     `key` is the idempotency key, the same for every attempt of the step. `retries` counts
-    the retries that the Celery task asked for itself. `slice` and `inbox` are what the claim
-    saw, handed back at the end; `token` proves the claim. `trace` is what the instance was
-    started in: ``{traceparent, tracestate?}`` (W3C Trace Context).
+    the retries that the Celery task requested itself. `slice` and `inbox` (the number of waiting
+    stimuli) are the state at the claim; the commit decides on them. `token` proves the claim.
+    `trace` is the trace context of the instance's start: ``{traceparent, tracestate?}`` (W3C
+    Trace Context).
     """
 
     attempt: Attempt
@@ -49,13 +52,13 @@ class ClaimedAttempt:
     slice: Slice
     inbox: int
     token: str
-    holder: LeaseOwner
+    owner: LeaseOwner
     trace: dict[str, str] | None = None
 
     @property
     def next_token(self) -> str:
-        """The token under which the end of this work takes its successor. It follows from
-        ours, so that a repeated end finds what the first one took."""
+        """The token under which this attempt's commit claims the next attempt. It is derived from
+        `token`, so that a repeated commit finds the claim of the first one."""
         base, _, number = self.token.rpartition(".")
         return f"{base}.{int(number) + 1}"
 
@@ -64,18 +67,18 @@ def claimed_attempt(
     workflow: Workflow,
     slice: Slice,
     attempt: Attempt,
-    holder: LeaseOwner,
+    owner: LeaseOwner,
     token: str,
     inbox: int,
     now: datetime,
 ) -> ClaimedAttempt:
-    """The work that an attempt claimed `now` is, its slice cut down to the step and its
+    """Return an attempt that was claimed `now`. Its slice has only the step and the step's
     ancestors."""
     step = slice.steps[attempt.step]
-    chain, above = {step.id: step}, step.parent
-    while above:
-        chain[above] = slice.steps[above]
-        above = chain[above].parent
+    ancestry, parent = {step.id: step}, step.parent
+    while parent:
+        ancestry[parent] = slice.steps[parent]
+        parent = ancestry[parent].parent
     instance, limit = slice.instance, attempt.time_limit
     return ClaimedAttempt(
         attempt=attempt,
@@ -88,9 +91,9 @@ def claimed_attempt(
         retries=(step.state or {}).get("retries", 0),
         deadline=now + timedelta(seconds=limit) if limit else None,
         workflow=workflow,
-        slice=Slice(instance, chain, attempt),
+        slice=Slice(instance, ancestry, attempt),
         inbox=inbox,
         token=token,
-        holder=holder,
+        owner=owner,
         trace=(instance.state or {}).get("trace"),
     )

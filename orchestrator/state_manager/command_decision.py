@@ -1,8 +1,8 @@
-"""Commands decided in the request that brings them, under the row lock of their instance.
+"""Decides commands in the API request that sends them, under the row lock of their instance.
 
-Only the command's own move is made: it evaluates no expression, and what follows from it is
-left as notes for a control worker. Older commands that still wait are decided first, so that
-each is judged against the state that all commands accepted before it lead to.
+Only the command's own change is made: no expression is evaluated, and the work that follows is
+left to a control worker as stimuli. Waiting commands are decided first, so that each command
+meets the state after all commands accepted before it.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from orchestrator.metrics import Meter
 from orchestrator.state_manager import transition_metrics
 from orchestrator.state_manager.decision import decide
 from orchestrator.state_manager.store_protocol import DecidingView
-from orchestrator.state_manager.transition_runner import CommittedTransition, follow
+from orchestrator.state_manager.transition_runner import CommittedTransition, slice_after
 from orchestrator.state_manager.workflow_cache import WorkflowCache
 
-#: An instance with more open places than this is left to a control worker: a command may
-#: change every one of them.
-MOST_OPEN = 500
-#: More waiting commands than this are not judged in the request of another one.
-MOST_OLDER = 20
-#: Commands that may evaluate expressions, so that a control worker decides them.
+#: Largest number of open places decided in a request. A command may change all of them, so a
+#: larger instance is left to a control worker.
+MAX_OPEN_PLACES = 500
+#: Largest number of waiting commands decided in the request of another one.
+MAX_OLDER_COMMANDS = 20
+#: Commands that may evaluate expressions. A control worker decides them.
 _EVALUATING = frozenset({"mend"})
 COMMAND = StimulusKind.COMMAND
 
 
-class Evaluates(Exception):
+class EvaluationNeeded(Exception):
     """The decision needs an expression evaluated."""
 
 
 def never(program: str, value: Json, variables: Mapping[str, Json]) -> Json:  # noqa: ARG001
-    """The evaluator of a process that evaluates nothing. Raises `Evaluates`."""
-    raise Evaluates(program)
+    """The evaluator of a process that evaluates nothing. Raises `EvaluationNeeded`."""
+    raise EvaluationNeeded(program)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a command, decided at a time of the database's clock. `saved` are the
-    transitions made, those of older commands first.
+    """The outcome of a command. `at` is the database's time of the decision; `saved` are the
+    committed transitions, those of older commands first.
 
-    `decided` False: it can't be decided here, and is to be left as a note. `refused`: it was
-    judged and changes nothing.
+    `decided` False: it can't be decided here; the caller puts it into the inbox. `refused`: it
+    was decided and changes nothing.
     """
 
     decided: bool
@@ -63,7 +63,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Commander:
-    """Decides commands. `limits` are those of the core."""
+    """Decides commands. `limits` are the bounds of the core."""
 
     workflows: WorkflowCache
     limits: Bounds
@@ -72,49 +72,51 @@ class Commander:
     meter: Meter = field(default_factory=Meter)
 
     def decide(self, view: DecidingView, instance: str, data: Mapping[str, Json]) -> Outcome:
-        """Decide a command (the data of a COMMAND stimulus) and the older ones that wait.
+        """Decide a command (the data of a COMMAND stimulus) and the waiting older ones.
 
-        `view` holds the row lock, and commits afterwards. May raise `Busy`,
-        `DatabaseUnavailable`: nothing has happened then.
+        `view` has the row lock; its owner commits afterwards. May raise `LockTimeout` and
+        `DatabaseUnavailable`: then nothing has changed.
         """
         saved: list[CommittedTransition] = []
         at = clock.now()
         try:
-            snapshot, older = view.read_commands(instance, MOST_OLDER + 1)
+            snapshot, older = view.read_commands(instance, MAX_OLDER_COMMANDS + 1)
             at = snapshot.now
-            if len(older) > MOST_OLDER or snapshot.slice.instance.open > MOST_OPEN:
+            if len(older) > MAX_OLDER_COMMANDS or snapshot.slice.instance.open > MAX_OPEN_PLACES:
                 return Outcome(False, at)
-            for note in older:
-                if (note["data"] or {}).get("command") in _EVALUATING:
-                    raise Evaluates(note["data"]["command"])
-                stimulus = replace(to_stimulus(note, snapshot.now, self.seed()), items=0)
-                saved.append(self._save(view, *self._judge(view, snapshot, stimulus)))
+            for row in older:
+                if (row["data"] or {}).get("command") in _EVALUATING:
+                    raise EvaluationNeeded(row["data"]["command"])
+                stimulus = replace(to_stimulus(row, snapshot.now, self.seed()), items=0)
+                saved.append(self._save(view, *self._decide_one(view, snapshot, stimulus)))
                 snapshot, _ = view.read_commands(instance, 0)
             stimulus = Stimulus(COMMAND, snapshot.now, self.seed(), data=data, items=0)
-            judged = self._judge(view, snapshot, stimulus)
-        except (UnknownEngine, Evaluates):
+            decision = self._decide_one(view, snapshot, stimulus)
+        except (UnknownEngine, EvaluationNeeded):
             return Outcome(False, at, None, tuple(saved))
-        refused = judged[0].transition.refused
+        refused = decision[0].transition.refused
         if refused is None:
-            saved.append(self._save(view, *judged))
+            saved.append(self._save(view, *decision))
         return Outcome(True, at, refused, tuple(saved))
 
-    def _judge(
+    def _decide_one(
         self, view: DecidingView, snapshot: Snapshot, stimulus: Stimulus
     ) -> tuple[SaveRequest, float]:
-        began = monotonic()
+        started_at = monotonic()
         workflow = self.workflows.get(snapshot.slice.instance.workflow_id, view)
         transition, slice = decide(
             view, workflow, snapshot.slice, stimulus, never, self.limits, locked=True
         )
-        return SaveRequest(slice, stimulus, transition, self.queue_of), began
+        return SaveRequest(slice, stimulus, transition, self.queue_of), started_at
 
-    def _save(self, view: DecidingView, saving: SaveRequest, began: float) -> CommittedTransition:
-        view.save(saving)
-        slice, transition = saving.slice, saving.transition
-        saved = CommittedTransition(slice, transition, follow(slice, transition), None, "")
+    def _save(
+        self, view: DecidingView, request: SaveRequest, started_at: float
+    ) -> CommittedTransition:
+        view.save(request)
+        slice, transition = request.slice, request.transition
+        saved = CommittedTransition(slice, transition, slice_after(slice, transition), None, "")
         workflow = self.workflows.get(slice.instance.workflow_id, view)
         transition_metrics.count_transition(
-            self.meter, saved, workflow, "command", monotonic() - began
+            self.meter, saved, workflow, "command", monotonic() - started_at
         )
         return saved

@@ -1,17 +1,22 @@
-"""Calls the core, and loads what it asks for, until it has decided."""
+"""Calls the core, and loads the rows that it needs, until it has decided."""
 
 from __future__ import annotations
 
 from orchestrator.core import Bounds, advance
 from orchestrator.core.model import DataNeeded, Slice, Stimulus, Transition
+from orchestrator.database.connection.database import Fenced, Superseded
 from orchestrator.document.model import Workflow
 from orchestrator.expressions import Evaluate
 from orchestrator.state_manager.store_protocol import TransitionView
 
 
 class LockNeeded(Exception):
-    """The decision withdraws attempts, or forgets a stimulus: only the holder of the row lock
-    may do either."""
+    """The decision withdraws attempts or deletes a stimulus. Both need the instance's row lock."""
+
+
+#: An optimistic save met another process's transition, or the decision needs the row lock. The
+#: caller reads again and decides under the lock.
+LOCK_REQUIRED = (Superseded, Fenced, LockNeeded)
 
 
 def decide(
@@ -24,10 +29,10 @@ def decide(
     *,
     locked: bool,
 ) -> tuple[Transition, Slice]:
-    """The transition that the stimulus makes, and the slice with all that it was decided on.
+    """Return the transition of a stimulus, and the slice with all rows that it was decided on.
 
     Raises:
-        LockNeeded: it needs every open step, and the lock is not held.
+        LockNeeded: the decision needs every open step, and `locked` is False.
     """
     while True:
         try:

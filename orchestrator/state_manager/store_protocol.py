@@ -1,5 +1,5 @@
-"""What the State Manager asks of a database: the seam between its decisions and Postgres, and
-between them and the simulated database that runs thousands of schedules in the tests."""
+"""The interface of the State Manager to its database: Postgres, or the simulated database that
+runs thousands of schedules in the tests."""
 
 from __future__ import annotations
 
@@ -15,66 +15,67 @@ from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
 
 
 class Documents(Protocol):
-    """Where the documents of workflow versions are read."""
+    """Reads the documents of workflow versions."""
 
     def document(self, workflow: str) -> dict[str, Any] | None:
-        """The document of a workflow version."""
+        """Return the document of a workflow version by its id, or None."""
 
 
 class TransitionView(Documents, Protocol):
-    """What one transition reads and writes, on its own or under a row lock."""
+    """What one transition reads and writes, with or without the row lock."""
 
     def load(self, slice: Slice, need: Need) -> Slice:
-        """The slice with the answer to one need of the core."""
+        """Return the slice with the rows of one need of the core."""
 
-    def save(self, saving: SaveRequest) -> Snapshot | None:
-        """Save a transition whole, and claim the sibling that it wishes for, if there is one;
-        raises `Superseded` or `Fenced`."""
+    def save(self, request: SaveRequest) -> Snapshot | None:
+        """Save a transition in one statement. Return the sibling attempt that it claimed, if the
+        request asks for one and one was ready. Raises `Superseded` or `Fenced`."""
 
     def delete_stimulus(self, stimulus: int) -> None:
-        """Remove a note that turned out to change nothing."""
+        """Remove a stimulus that changed nothing."""
 
     def end_attempt(self, attempt: str, state: str) -> None:
         """End an attempt whose result changed nothing."""
 
 
 class LockedView(TransitionView, Protocol):
-    """A transaction that takes the row lock of one instance first."""
+    """A transaction that first takes the row lock of one instance."""
 
     def lock_slice(self, instance: str, step: int | None, attempt: str | None) -> Snapshot:
-        """Take the lock, then read a step's slice; raises `Busy`."""
+        """Take the lock, then read a step's slice. Raises `LockTimeout`."""
 
     def lock_inbox(self, instance: str) -> Snapshot | None:
-        """Take the lock, then read the oldest stimulus with its slice; raises `Busy`."""
+        """Take the lock, then read the oldest stimulus with its slice; None: the inbox is empty.
+        Raises `LockTimeout`."""
 
 
 class DecidingView(TransitionView, Protocol):
-    """A transaction that has the row lock of an instance, and commits after its last save."""
+    """A transaction that has the row lock of an instance and commits after its last save."""
 
     def read_commands(self, instance: str, limit: int) -> tuple[Snapshot, list[Row]]:
-        """The instance, and the oldest commands that wait for it, at most `limit`."""
+        """Return the instance and its oldest waiting commands, at most `limit`."""
 
 
 class Store(TransitionView, Protocol):
-    """All that the State Manager asks of a database. Every method may raise
-    `DatabaseUnavailable`: then nothing is known."""
+    """All operations of the State Manager on its database. Every method may raise
+    `DatabaseUnavailable`: the caller can't know whether it took effect."""
 
     def claim(
         self, attempt: str, instance: str, task: str, worker: str, process: int, token: str
     ) -> Snapshot | None:
-        """Claim an attempt; None is a definite refusal."""
+        """Claim an attempt. None is a final refusal. Raises `UnknownEngine`."""
 
     def read_inbox(self, instance: str) -> Snapshot | None:
-        """The oldest stimulus that may be taken now, with its slice."""
+        """Return the oldest stimulus that can be applied now, with its slice, or None."""
 
     def locking(self) -> AbstractContextManager[LockedView]:
-        """A transaction, committed at the end of the block unless it raises."""
+        """Open a transaction. It commits at the end of the block unless the block raises."""
 
     def ended_under_token(self, attempt: str, token: str) -> bool:
-        """Whether the attempt's own worker ended it, under this token."""
+        """Whether the claim with this token ended the attempt."""
 
     def claimed_under_token(self, instance: str, token: str) -> Snapshot | None:
-        """The attempt that was taken under this token, if that committed."""
+        """Return the attempt that was claimed under this token, if that claim committed."""
 
     def put_stimulus(
         self,
@@ -86,16 +87,18 @@ class Store(TransitionView, Protocol):
         data: Json = None,
         key: str | None = None,
     ) -> None:
-        """Leave a durable note; a second one with the same key is the first."""
+        """Put a stimulus into the inbox. A second one with the same key is ignored."""
 
     def defer_stimulus(self, stimulus: int) -> None:
-        """Let what waits behind a note that can't be brought go first."""
+        """Move a stimulus that can't be applied behind all others."""
 
     def claimed_by(self, worker: str, process: int) -> list[tuple[str, str, int]]:
-        """The claimed attempts of one process: (attempt, instance, step)."""
+        """Return the claimed attempts of one process: (attempt, instance, step)."""
 
     def publishable(self, instance: str, queue: str, count: int) -> list[PublishableAttempt]:
-        """More attempts of a wide instance and a queue, stamped as published."""
+        """Return at most `count` unpublished attempts of an instance and a queue, and mark them as
+        published."""
 
     def announce_timer(self, due: datetime, now: datetime) -> None:
-        """Let the beats know that a timer was armed which is due soon; it is `now`."""
+        """Notify the beats of a timer that is due within their longest sleep. `now`: the database's
+        time."""

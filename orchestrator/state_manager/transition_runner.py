@@ -1,4 +1,4 @@
-"""One transition: decide with the core, save in one statement, say what follows from it."""
+"""Runs one transition: decides with the core, saves in one statement, returns the new slice."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from orchestrator.state_manager.store_protocol import TransitionView
 
 
 def new_token() -> str:
-    """What proves a claim: to be kept over its repetitions."""
+    """Return a new token for a claim. A repetition of the claim must use the same token."""
     return f"{secrets.token_hex(8)}.0"
 
 
 @dataclass(frozen=True, slots=True)
 class CommittedTransition:
-    """A transition that has committed, with the slice that follows from it; `taken` is the
-    new attempt that its saver runs itself, claimed under `token`, or `sibling` an older one."""
+    """A committed transition and the slice after it. The process that saved it continues with one
+    attempt, claimed under `token`: `claimed`, created by this transition, or `sibling`, which was
+    ready before."""
 
     before: Slice
     transition: Transition
@@ -42,7 +43,7 @@ class CommittedTransition:
 
 @dataclass(frozen=True, slots=True)
 class TransitionRunner:
-    """Runs transitions, on the database itself or on a transaction that holds the lock."""
+    """Runs transitions, directly on the database or in a transaction that has the row lock."""
 
     evaluate: Evaluate
     limits: Bounds
@@ -54,19 +55,20 @@ class TransitionRunner:
         workflow: Workflow,
         slice: Slice,
         stimulus: Stimulus,
-        take: ContinuationOffer | None = None,
-        work: ClaimedAttempt | None = None,
+        offer: ContinuationOffer | None = None,
+        current: ClaimedAttempt | None = None,
         *,
         token: str | None = None,
         locked: bool,
     ) -> CommittedTransition | None:
-        """Decide and save; None where the stimulus changes nothing.
+        """Decide and save. Return None if the stimulus changes nothing. `current`: the attempt
+        whose result the stimulus is.
 
         Raises:
-            Superseded, Fenced: somebody else was there first.
-            LockNeeded: only the holder of the row lock may decide this. That a stimulus changes
-                nothing is such a decision: nothing is saved that would compare the version, and
-                the instance may have moved on since it was read.
+            Superseded, Fenced: another process saved a transition or ended the attempt first.
+            LockNeeded: the decision needs the row lock. So does the decision that a stimulus
+                changes nothing: no save compares the instance's version then, and the instance
+                may have changed since it was read.
         """
         transition, slice = decide(
             view, workflow, slice, stimulus, self.evaluate, self.limits, locked=locked
@@ -76,51 +78,52 @@ class TransitionRunner:
                 raise LockNeeded
             _discard(view, stimulus)
             return None
-        token = work.next_token if work else token or new_token()
-        chosen = _continuation(transition, take)
-        taken = None
-        if chosen is not None and take is not None:
-            taken = LocalClaim(chosen.id, take.owner.worker, take.owner.process, token)
-            # As it is saved: what is decided on it must not depend on who has it in hand.
-            queue = chosen.queue or self.queue_of(chosen)
-            chosen = replace(chosen, queue=queue, state=AttemptState.CLAIMED)
-        fence = Fence(work.attempt.id, work.token) if work else None
-        wish = self._sibling_claim(take, work) if locked and taken is None else None
-        saving = SaveRequest(slice, stimulus, transition, self.queue_of, fence, taken, wish)
-        sibling = view.save(saving)
+        token = current.next_token if current else token or new_token()
+        attempt = _continuation(transition, offer)
+        claim = None
+        if attempt is not None and offer is not None:
+            claim = LocalClaim(attempt.id, offer.owner.worker, offer.owner.process, token)
+            # Equal to the saved row, so that the next decision is the same in any process.
+            queue = attempt.queue or self.queue_of(attempt)
+            attempt = replace(attempt, queue=queue, state=AttemptState.CLAIMED)
+        fence = Fence(current.attempt.id, current.token) if current else None
+        sibling = self._sibling_claim(offer, current) if locked and claim is None else None
+        request = SaveRequest(slice, stimulus, transition, self.queue_of, fence, claim, sibling)
+        saved_sibling = view.save(request)
         return CommittedTransition(
-            slice, transition, follow(slice, transition), chosen, token, sibling
+            slice, transition, slice_after(slice, transition), attempt, token, saved_sibling
         )
 
     def _sibling_claim(
-        self, take: ContinuationOffer | None, work: ClaimedAttempt | None
+        self, offer: ContinuationOffer | None, current: ClaimedAttempt | None
     ) -> SiblingClaim | None:
-        """Another ready branch of the same fork, so that its message need not be waited for."""
-        if take is None or work is None or not take.accepts(work.attempt):
+        """Return a claim of another ready branch of the same fork, so that the worker need not
+        wait for a message."""
+        if offer is None or current is None or not offer.accepts(current.attempt):
             return None
-        queue = work.attempt.queue or self.queue_of(work.attempt)
-        holder = take.owner
+        queue = current.attempt.queue or self.queue_of(current.attempt)
+        owner = offer.owner
         return SiblingClaim(
-            work.attempt.task, queue, holder.worker, holder.process, work.next_token
+            current.attempt.task, queue, owner.worker, owner.process, current.next_token
         )
 
 
 def _discard(view: TransitionView, stimulus: Stimulus) -> None:
-    """What changes nothing leaves the inbox, and its attempt's lease ends."""
+    """Remove a stimulus that changes nothing from the inbox, and end its attempt's lease."""
     if stimulus.id is not None:
         view.delete_stimulus(stimulus.id)
     if stimulus.ended is not None:
         view.end_attempt(stimulus.ended.attempt, stimulus.ended.state.value)
 
 
-def _continuation(transition: Transition, take: ContinuationOffer | None) -> Attempt | None:
-    if take is None:
+def _continuation(transition: Transition, offer: ContinuationOffer | None) -> Attempt | None:
+    if offer is None:
         return None
-    return next((one for one in transition.attempts if take.accepts(one)), None)
+    return next((attempt for attempt in transition.attempts if offer.accepts(attempt)), None)
 
 
-def follow(slice: Slice, transition: Transition) -> Slice:
-    """The slice as the saved transition left it: what a continuing worker has in hand."""
+def slice_after(slice: Slice, transition: Transition) -> Slice:
+    """Return the slice after the saved transition: a worker that continues decides on it."""
     steps = _loaded_steps(slice)
     steps.update((step.id, step) for step in transition.changed)
     steps.update((step.id, step) for step in transition.created)
@@ -128,7 +131,7 @@ def follow(slice: Slice, transition: Transition) -> Slice:
 
 
 def _loaded_steps(slice: Slice) -> dict[int, Step]:
-    """The steps of the slice and those that the core asked for besides: a new attempt's
+    """Return the steps of the slice and those that the core loaded besides: a new attempt's
     ancestors are among them."""
     steps: dict[int, Step] = {}
     for need, answer in slice.loaded.items():

@@ -1,4 +1,4 @@
-"""Workflow versions, compiled once a process: a version never changes once deployed."""
+"""Workflow versions, compiled once per process: a deployed version never changes."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from orchestrator.state_manager.store_protocol import Documents
 
 
 class WorkflowCache:
-    """The compiled documents that this process has lately used, by the id of their row."""
+    """The `size` most recently used compiled documents of this process, by the id of their row."""
 
     def __init__(self, store: Documents, size: int = 256) -> None:
         self._store = store
         self._size = size
-        self._known: OrderedDict[str, Workflow] = OrderedDict()
+        self._cached: OrderedDict[str, Workflow] = OrderedDict()
         self._lock = Lock()
 
     def get(self, id: str, store: Documents | None = None) -> Workflow:
-        """The workflow of a row, read from `store` where it is not known; raises `NotFound`.
+        """Return the workflow of a row; it is read from `store` if it is not cached. Raises
+        `NotFound`.
 
-        Who has a transaction open gives that: a second connection might not be free.
+        A caller with an open transaction passes it as `store`: it could wait forever for a second
+        connection.
         """
         with self._lock:
-            if id in self._known:
-                self._known.move_to_end(id)
-                return self._known[id]
+            if id in self._cached:
+                self._cached.move_to_end(id)
+                return self._cached[id]
         workflow = _load(id, store or self._store)
         with self._lock:
-            self._known[id] = workflow
-            if len(self._known) > self._size:
-                self._known.popitem(last=False)
+            self._cached[id] = workflow
+            if len(self._cached) > self._size:
+                self._cached.popitem(last=False)
         return workflow
 
 

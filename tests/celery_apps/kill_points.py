@@ -29,7 +29,7 @@ def arm() -> None:
     """Put the points that lie in the product around its own functions."""
     if "KILL_AT" not in os.environ:
         return
-    from orchestrator.state_manager import StateManager, manager, post_commit
+    from orchestrator.state_manager import StateManager, post_commit
 
     step = os.environ["KILL_STEP"]
     claim, finish, follow_up = (
@@ -57,7 +57,7 @@ def arm() -> None:
 
     _replace(StateManager, "claim_attempt", killing_claim)
     _replace(StateManager, "commit_result", killing_finish)
-    _replace(manager, "run_post_commit", killing_follow_up)
+    _replace(post_commit, "run_post_commit", killing_follow_up)
 
 
 def _replace(owner: Any, name: str, function: Callable[..., Any]) -> None:

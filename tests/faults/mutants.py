@@ -55,7 +55,7 @@ MUTANTS = (
     Mutant(
         "the fence on completion",
         "orchestrator/state_manager/transition_runner.py",
-        "Fence(work.attempt.id, work.token) if work else None",
+        "Fence(current.attempt.id, current.token) if current else None",
         "None",
         SCHEDULES,
     ),

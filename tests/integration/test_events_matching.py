@@ -22,7 +22,7 @@ from orchestrator.event_handler.filter_evaluator import FilterEvaluator
 from orchestrator.event_handler.listener_matcher import ListenerMatcher
 from orchestrator.event_handler.match_batch import MatchBatch
 from orchestrator.expressions import EvaluatorUnavailable
-from orchestrator.state_manager import manager
+from orchestrator.state_manager import inbox
 from tests.support.api import Api
 from tests.support.events import event
 
@@ -506,7 +506,7 @@ def test_what_a_listener_leaves_goes_before_what_came_later(
     play.put(*(event(str(n), data=n) for n in range(5)), to=id)
     play.match()
     with monkeypatch.context() as patched:
-        patched.setattr(manager, "MAX_STIMULI", 2)
+        patched.setattr(inbox, "MAX_STIMULI", 2)
         play.services.state.process_inbox(id)
     # The second listener is open, and three signals are on their way to the first one.
     play.put(event("late", data="late"), to=id)

@@ -318,7 +318,7 @@ def test_a_watchdog_counts_a_heartbeat_from_its_commit_on(outside, api, arrives)
         PostgresMaintenanceStore(api.database), outside.state, 9.0, lambda: moment[-1]
     )
     with first(api.database, undone=not arrives) as beating:
-        worker_queries.heartbeat(beating, work.holder.worker, [work.attempt.id], 0)
+        worker_queries.heartbeat(beating, work.owner.worker, [work.attempt.id], 0)
         for now in (1.0, 4.0, 7.0, 10.0):  # a third of a lease each, at most
             moment.append(now)
             assert watchdog.check() == 0

@@ -155,7 +155,7 @@ class Child:
         try:
             self.following = persist(
                 self.loop,
-                lambda: self.state.process_inbox(instance, take, token, again=next(tries) > 0),
+                lambda: self.state.process_inbox(instance, take, token, is_repeat=next(tries) > 0),
                 lambda: self.loop.now > until,
             )
         except GaveUp:

@@ -55,7 +55,7 @@ def test_a_child_counts_where_its_parent_reads_and_its_successor_goes_on():
         if not pid:
             meter = meters.meter(2)
             meter.count(metrics.STEPS_ENDED, DONE)
-            meter.count(metrics.REFUSALS, ("stale",))
+            meter.count(metrics.MESSAGES_AND_RESULTS_REFUSED, ("stale",))
             meter.count(metrics.STEPS_STARTED, ("shop", f"only-{number}"))  # new to this one
             os.kill(os.getpid(), 9)
         os.waitpid(pid, 0)

@@ -56,7 +56,7 @@ class Recorder:
             slice=None,  # type: ignore[arg-type]
             inbox=0,
             token="t.0",
-            holder=LeaseOwner(new_id(), 1),
+            owner=LeaseOwner(new_id(), 1),
         )
         self.works[work.attempt.id] = work
         return work

@@ -39,7 +39,7 @@ def on_message(
     refusal = _refusal(runtime, uuid, header, request)
     if refusal is not None:
         reason, why = refusal
-        runtime.meter.count(metrics.REFUSALS, (reason,))
+        runtime.meter.count(metrics.MESSAGES_AND_RESULTS_REFUSED, (reason,))
         if reason == NEEDS_TIME_LIMIT:
             _refuse_message(runtime, uuid)
         return _drop(runtime, uuid, why)
