@@ -108,6 +108,6 @@ def _limits(settings: Settings) -> Bounds:
     """The core counts a number for each step and one for its completion."""
     return Bounds(
         counter=2 * settings.max_steps,
-        across=settings.run_across_namespaces,
+        other_namespaces=settings.run_across_namespaces,
         payload=settings.max_payload,
     )

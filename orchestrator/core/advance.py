@@ -54,7 +54,7 @@ KINDS = tasks.KINDS
 DEFAULT_LIMITS = Bounds()
 
 #: What a step that was paused is told on.
-_RESUMED = frozenset({"result", "again"})
+_RESUME_ITEMS = frozenset({"result", "again"})
 
 
 def advance(
@@ -92,21 +92,21 @@ def advance(
 
 def _refused(instance: Instance, stimulus: Stimulus, reason: Exception) -> Transition:
     """A command that was judged is never silent: whoever gave it finds the answer in history."""
-    told = {"command": stimulus.data.get("command"), "reason": str(reason)}
+    record = {"command": stimulus.data.get("command"), "reason": str(reason)}
     if stimulus.data.get("by") is not None:
-        told["by"] = stimulus.data["by"]
+        record["by"] = stimulus.data["by"]
     return Transition(
         replace(instance, sequence=instance.sequence + 1),
-        facts=(Fact("command.refused", None, told),),
+        facts=(Fact("command.refused", None, record),),
         refused=Refusal(str(reason), getattr(reason, "later", False)),
     )
 
 
-def _run_agenda(draft: Draft, most: int) -> None:
+def _run_agenda(draft: Draft, max_items: int) -> None:
     agenda = draft.agenda
     while agenda:
         # Suspended, the instance records what lands, and goes on from it at the resume.
-        if draft.tasks_run >= most or draft.root.status is Status.SUSPENDED:
+        if draft.tasks_run >= max_items or draft.root.status is Status.SUSPENDED:
             _defer_agenda(draft)
             return
         draft.tasks_run += 1
@@ -118,8 +118,8 @@ def _defer_agenda(draft: Draft) -> None:
     """What is left becomes stimuli, in the order in which it would have been done."""
     turns = {"turns": draft.loop_turns} if draft.loop_turns else {}
     for id, data in reversed(draft.agenda):
-        noted = {**(data or {}), **turns, "run": draft.root.run}
-        draft.stimuli.append(NewStimulus(StimulusKind.AGENDA, None, id or None, noted))
+        data_with_run = {**(data or {}), **turns, "run": draft.root.run}
+        draft.stimuli.append(NewStimulus(StimulusKind.AGENDA, None, id or None, data_with_run))
     draft.agenda.clear()
 
 
@@ -135,7 +135,7 @@ def _run_item(draft: Draft, move: Callable[..., None], *arguments: Any) -> None:
 def _run_step_item(draft: Draft, id: int, data: Json) -> None:
     """A step (or the instance) takes the next item of the agenda."""
     if id == ROOT:
-        return _go_on_root(draft, data)
+        return _run_root_item(draft, data)
     node = draft.node(id)
     try:
         if data is not None and "then" in data:
@@ -145,23 +145,23 @@ def _run_step_item(draft: Draft, id: int, data: Json) -> None:
         if not node.is_open:  # it was withdrawn since
             return None
         if node.get_state("flying") is not None and node.get_state("result") is not None:
-            return withdrawal.land_recorded(draft, node)
+            return withdrawal.finish_recorded(draft, node)
         if data is not None and "rearm" in data:
-            return step_restart.rearm_now(draft, node)
-        if data is not None and not data.keys().isdisjoint(_RESUMED):
+            return step_restart.arm_timeout(draft, node)
+        if data is not None and not data.keys().isdisjoint(_RESUME_ITEMS):
             return attempts.resume(draft, node, data)
         return KINDS[node.kind].on_agenda_item(draft, node, data)
     except Fault as fault:
         raise StepFaulted(node, fault.error) from None
 
 
-def _go_on_root(draft: Draft, data: Json) -> None:
+def _run_root_item(draft: Draft, data: Json) -> None:
     if "begin" in data:  # unless a command has ended the new run before its first step
-        return stimulus_handlers.begin(draft) if draft.root.is_open else None
+        return stimulus_handlers.begin_first_task(draft) if draft.root.is_open else None
     if "settled" in data:
         return instance_end.on_drained(draft)
     if "rearm" in data:
-        return step_restart.rearm_now(draft, None)
+        return step_restart.arm_timeout(draft, None)
     if draft.root.get_state("undo") is not None:
         return compensation.undo_next(draft, None)
     return None
@@ -182,7 +182,7 @@ def _enter_next(draft: Draft, node: Node, then: str | None) -> None:
         return KINDS[parent.kind].on_child_completed(draft, parent, node, then)
     if not draft.root.is_open:
         return None
-    if not control_flow.proceed(draft, node, then, turning=True):
+    if not control_flow.proceed(draft, node, then, counts_turns=True):
         instance_end.complete(draft, node.output)
     return None
 
@@ -195,11 +195,11 @@ def _end_workflow(draft: Draft, node: Node) -> None:
     while at is not undoing and at.parent != ROOT:
         at = draft.node(at.parent)
         if at.kind == "listen":
-            draft.close(at.id)
+            draft.remove_listener(at.id)
         at.open, at.output = 0, node.output
         control_flow.mark_completed(draft, at)
     if undoing is None:
-        return instance_end.complete(draft, node.output, beside=draft.plan.parallel)
+        return instance_end.complete(draft, node.output, others_open=draft.plan.parallel)
     if draft.plan.parallel:
         withdrawal.withdraw(draft, undoing.id)
     return control_flow.push_completion(draft, undoing, None)

@@ -20,7 +20,7 @@ from orchestrator.core.task_kinds import StepFaulted
 from orchestrator.core.transition_draft import Draft
 
 #: A step whose messages are lost again and again, unclaimed, is given up at last.
-MOST_ATTEMPTS = 100
+MAX_ATTEMPTS = 100
 
 
 def create_attempt(
@@ -33,7 +33,7 @@ def create_attempt(
     starts: int = 1,
 ) -> None:
     """Make an attempt ready. Its time limit is what is left of the nearest timeout."""
-    draft.dispatch(
+    draft.add_attempt(
         Attempt(
             draft.id(),
             node.id,
@@ -54,8 +54,8 @@ def _limit(draft: Draft, node: Node) -> float | None:
     while True:
         if at.state is not None:
             for name in ("due", "attempt_due"):
-                mine = at.state.get(name)
-                due = mine if due is None else due if mine is None else min(due, mine)
+                own_due = at.state.get(name)
+                due = own_due if due is None else due if own_due is None else min(due, own_due)
         if at.parent == ROOT:
             break
         at = draft.node(at.parent)
@@ -67,10 +67,10 @@ def _limit(draft: Draft, node: Node) -> float | None:
 def on_attempt_ended(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> None:
     """The newest attempt of an open step has ended. Raises `StepFaulted`."""
     draft.ended.append(end)
-    _follow(draft, node, attempt, end)
+    _apply_end(draft, node, attempt, end)
 
 
-def _follow(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> None:
+def _apply_end(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> None:
     if end.state is AttemptState.SUCCEEDED:
         return complete_outside(draft, node, end.output)
     if end.state is AttemptState.LOST:
@@ -87,7 +87,7 @@ def _on_lost(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> Non
     """Start the step again, or give it up with its outcome unknown. An attempt that nobody
     had claimed has done nothing: it is handed off again, whatever the policy."""
     claimed = attempt.state is AttemptState.CLAIMED
-    if not _is_exhausted(draft, node, attempt) if claimed else attempt.number < MOST_ATTEMPTS:
+    if not _is_exhausted(draft, node, attempt) if claimed else attempt.number < MAX_ATTEMPTS:
         draft.add_fact("task.lost", node.id, {"attempt": attempt.number, "error": end.error})
         return create_attempt(
             draft,
@@ -98,7 +98,9 @@ def _on_lost(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> Non
             attempt.number + 1,
             attempt.starts + claimed,
         )
-    raise StepFaulted(node, _given_up(node, attempt, end), unknown=claimed, given_up=True)
+    raise StepFaulted(
+        node, _exhausted_error(node, attempt, end), unknown=claimed, is_exhausted=True
+    )
 
 
 def _is_exhausted(draft: Draft, node: Node, attempt: Attempt) -> bool:
@@ -107,7 +109,7 @@ def _is_exhausted(draft: Draft, node: Node, attempt: Attempt) -> bool:
     return not policy.retry or attempt.starts >= policy.max_starts
 
 
-def _given_up(node: Node, attempt: Attempt, end: AttemptEnd) -> dict[str, Json]:
+def _exhausted_error(node: Node, attempt: Attempt, end: AttemptEnd) -> dict[str, Json]:
     """The error of a step whose attempts were lost as often as they may be."""
     detail = (end.error or {}).get("detail") or "the worker was lost"
     if attempt.state is AttemptState.CLAIMED:
@@ -121,7 +123,7 @@ def retry_after_pause(
     attempt: Attempt,
     error: Json,
     seconds: float,
-    **remembered: Json,
+    **state: Json,
 ) -> None:
     """Another attempt of the same step (and so with the same key) after a pause."""
     node.set_state(
@@ -131,7 +133,7 @@ def retry_after_pause(
             "queue": attempt.queue,
             "priority": attempt.priority,
         },
-        **remembered,
+        **state,
     )
     draft.add_fact("task.retried", node.id, {"in": seconds, "error": error})
     if seconds <= 0:
@@ -166,7 +168,7 @@ def resume(draft: Draft, node: Node, data: Json) -> None:
         return retry_now(draft, node)
     if node.get_state("result") is None:  # it has taken effect since
         return None
-    return _follow(draft, node, *_recorded(draft, node))
+    return _apply_end(draft, node, *_recorded(draft, node))
 
 
 def _recorded(draft: Draft, node: Node) -> tuple[Attempt, AttemptEnd]:
@@ -182,4 +184,4 @@ def take_recorded_end(draft: Draft, node: Node) -> tuple[AttemptEnd, bool]:
     attempt, end = _recorded(draft, node)
     if end.state is not AttemptState.LOST or not _is_exhausted(draft, node, attempt):
         return end, False
-    return replace(end, error=_given_up(node, attempt, end)), True
+    return replace(end, error=_exhausted_error(node, attempt, end)), True

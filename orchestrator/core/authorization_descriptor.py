@@ -31,20 +31,20 @@ def descriptor(draft: Draft, node: Node | None, collect: Collect) -> Json:
     """``{scheme, parameter}``; None where the call has no authentication. `parameter` is None
     where the credentials are known to the worker alone: they stand in a secret, or a token
     endpoint gives them."""
-    found = _policy(draft, node)
-    scheme = next((one for one in _SCHEMES if one in (found or {})), None)
-    if found is None or node is None or scheme is None:
+    authentication = _policy(draft, node)
+    scheme = next((name for name in _SCHEMES if name in (authentication or {})), None)
+    if authentication is None or node is None or scheme is None:
         return None
     return {
         "scheme": _SCHEMES[scheme],
-        "parameter": _parameter(draft, node, found, scheme, collect),
+        "parameter": _parameter(draft, node, authentication, scheme, collect),
     }
 
 
 def _parameter(
-    draft: Draft, node: Node, found: dict[str, Any], scheme: str, collect: Collect
+    draft: Draft, node: Node, authentication: dict[str, Any], scheme: str, collect: Collect
 ) -> Json:
-    template = Template(found)
+    template = Template(authentication)
     if template.names() & {"secrets", "secret"}:
         return None
     rendered = template.render(
@@ -52,7 +52,7 @@ def _parameter(
             draft, expression, node.input, collect(draft, node, expression.names, {})
         )
     )
-    value = policy(found, check_size(draft, rendered))[scheme]
+    value = policy(authentication, check_size(draft, rendered))[scheme]
     if not isinstance(value, dict):
         return None
     if scheme == "basic" and {"username", "password"} <= value.keys():
@@ -68,9 +68,11 @@ def _policy(draft: Draft, node: Node | None) -> dict[str, Any] | None:
     if not isinstance(arguments, Mapping):
         return None
     endpoint = arguments.get("endpoint")
-    found = arguments.get("authentication")
-    if found is None and isinstance(endpoint, Mapping):
-        found = endpoint.get("authentication")
-    if isinstance(found, Mapping) and "use" in found:
-        found = (draft.workflow.use.get("authentications") or {}).get(found["use"])
-    return dict(found) if isinstance(found, Mapping) else None
+    authentication = arguments.get("authentication")
+    if authentication is None and isinstance(endpoint, Mapping):
+        authentication = endpoint.get("authentication")
+    if isinstance(authentication, Mapping) and "use" in authentication:
+        authentication = (draft.workflow.use.get("authentications") or {}).get(
+            authentication["use"]
+        )
+    return dict(authentication) if isinstance(authentication, Mapping) else None

@@ -21,9 +21,9 @@ class Bounds:
     tasks: int = 100
     counter: int = 2_000_000
     turns: int = 10_000
-    kept: int = 1_000
+    kept_turns: int = 1_000
     items: int = 100
     events: int = 10_000
     depth: int = 20
-    across: bool = False
+    other_namespaces: bool = False
     payload: int = 1 << 20

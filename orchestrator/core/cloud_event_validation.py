@@ -22,9 +22,9 @@ REQUIRED = ("specversion", "id", "source", "type")
 DATA = ("data", "data_base64")
 
 #: Bytes of one attribute's text; ids and sources stand in an index.
-LONGEST = 1000
+MAX_ATTRIBUTE_BYTES = 1000
 #: Attributes of one event.
-MOST = 64
+MAX_ATTRIBUTES = 64
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,64}")
 #: What a CloudEvents String may not have (type system), and a URI or media type neither.
@@ -77,18 +77,18 @@ def _data(event: Mapping[str, Json]) -> list[tuple[str, str]]:
 
 
 def _attributes(attributes: Mapping[str, Json]) -> list[tuple[str, str]]:
-    if len(attributes) > MOST:
-        return [("", f"more than {MOST} attributes")]
+    if len(attributes) > MAX_ATTRIBUTES:
+        return [("", f"more than {MAX_ATTRIBUTES} attributes")]
     errors = [
-        (name, wrong)
+        (name, message)
         for name, value in attributes.items()
-        if (wrong := _name(name) or _value(value)) is not None
+        if (message := _name(name) or _value(value)) is not None
     ]
     if errors:
         return errors
     if attributes["specversion"] != SPECVERSION:
         return [("specversion", f"only {SPECVERSION} is taken")]
-    return _special(attributes) or _by_the_library(attributes)
+    return _special(attributes) or _library_errors(attributes)
 
 
 def _name(name: str) -> str | None:
@@ -106,8 +106,8 @@ def _value(value: Json) -> str | None:
         return "an attribute is a text, an integer or a boolean"
     if _CONTROL.search(value):
         return "has a character that attributes may not have"
-    if len(value.encode()) > LONGEST:
-        return f"is longer than {LONGEST} bytes"
+    if len(value.encode()) > MAX_ATTRIBUTE_BYTES:
+        return f"is longer than {MAX_ATTRIBUTE_BYTES} bytes"
     return None
 
 
@@ -121,12 +121,12 @@ def _special(attributes: Mapping[str, Json]) -> list[tuple[str, str]]:
     kind = attributes.get("datacontenttype")
     if isinstance(kind, str) and kind and not _MEDIA_TYPE.fullmatch(kind):
         errors.append(("datacontenttype", "is not a media type"))
-    if "time" in attributes and moment(attributes["time"]) is None:
+    if "time" in attributes and parse_time(attributes["time"]) is None:
         errors.append(("time", "is not a time (RFC 3339)"))
     return errors
 
 
-def moment(text: Json) -> datetime | None:
+def parse_time(text: Json) -> datetime | None:
     """The time that an attribute says (RFC 3339), or None."""
     if not isinstance(text, str) or not _TIME.fullmatch(text):
         return None
@@ -136,12 +136,12 @@ def moment(text: Json) -> datetime | None:
         return None
 
 
-def _by_the_library(attributes: Mapping[str, Json]) -> list[tuple[str, str]]:
-    given: dict[str, Any] = dict(attributes)
+def _library_errors(attributes: Mapping[str, Json]) -> list[tuple[str, str]]:
+    values: dict[str, Any] = dict(attributes)
     # Without a time the library would make one up, and look at its own clock for it.
-    given["time"] = moment(attributes.get("time", "1970-01-01T00:00:00Z"))
+    values["time"] = parse_time(attributes.get("time", "1970-01-01T00:00:00Z"))
     try:
-        CloudEvent(given)
+        CloudEvent(values)
     except CloudEventValidationError as error:
-        return [(name, str(found[0])) for name, found in error.errors.items()]
+        return [(name, str(messages[0])) for name, messages in error.errors.items()]
     return []

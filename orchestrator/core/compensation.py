@@ -43,11 +43,11 @@ def start(
     draft: Draft,
     cause: Json,
     *,
-    waits: bool,
+    after_drain: bool,
     before: int | None = None,
     down_to: int = 0,
     reply: int | None = None,
-    reports: bool = True,
+    reports_end: bool = True,
 ) -> None:
     """Undo the instance's steps that completed after number `down_to` (and, where it is given,
     `before` another), the last one first.
@@ -57,10 +57,10 @@ def start(
     """
     root = draft.root
     beginning = {**_beginning(cause, down_to), "was": root.compensation.value}
-    root.set_state(undo={**beginning, "before": before, "reply": reply, "reports": reports})
+    root.set_state(undo={**beginning, "before": before, "reply": reply, "reports": reports_end})
     draft.set_compensation(Compensation.RUNNING)
     draft.add_fact("compensation.started", None, {"error": cause} if cause else None)
-    if not waits:
+    if not after_drain:
         draft.push(ROOT, {"undo": True})
 
 
@@ -83,20 +83,20 @@ def _beginning(cause: Json, down_to: int) -> dict[str, Json]:
 
 def undo_next(draft: Draft, owner: Node | None) -> None:
     """Undo the next step, if there is one. `owner` None: the instance."""
-    memory: dict[str, Json] = dict(_of(draft, owner).get_state("undo"))
-    if memory["before"] is None:
-        memory["before"] = draft.root.counter + 1
+    progress: dict[str, Json] = dict(_state_of(draft, owner).get_state("undo"))
+    if progress["before"] is None:
+        progress["before"] = draft.root.counter + 1
     for _ in range(MAX_SKIPPED):
-        node = _next(draft, memory["before"])
-        if node is None or (node.done or 0) <= memory["to"]:
-            return _finish(draft, owner, memory)
-        memory["before"] = node.done
-        if _counts(draft, owner, node):
-            memory["done"] += 1
-            _of(draft, owner).set_state(undo=memory)
-            if _undo(draft, owner, node, memory["error"]):
+        node = _next(draft, progress["before"])
+        if node is None or (node.done or 0) <= progress["to"]:
+            return _finish(draft, owner, progress)
+        progress["before"] = node.done
+        if _is_to_undo(draft, owner, node):
+            progress["done"] += 1
+            _state_of(draft, owner).set_state(undo=progress)
+            if _begin_undo(draft, owner, node, progress["error"]):
                 return None
-    _of(draft, owner).set_state(undo=memory)
+    _state_of(draft, owner).set_state(undo=progress)
     step = None if owner is None else owner.id
     draft.stimuli.append(
         NewStimulus(StimulusKind.AGENDA, None, step, {"undo": True, "run": draft.root.run})
@@ -104,29 +104,29 @@ def undo_next(draft: Draft, owner: Node | None) -> None:
     return None
 
 
-def _of(draft: Draft, owner: Node | None) -> Node | Root:
+def _state_of(draft: Draft, owner: Node | None) -> Node | Root:
     return draft.root if owner is None else owner
 
 
 def _next(draft: Draft, before: int) -> Node | None:
     """The step that completed last before a number and can be undone: among those of this
     very transition, and those that are saved."""
-    here = [
+    candidates = [
         node
         for node in draft.nodes.values()
         if _undoable(node) and node.done is not None and node.done < before
     ]
-    best = max(here, key=lambda node: node.done or 0, default=None)
+    best = max(candidates, key=lambda node: node.done or 0, default=None)
     while True:
-        saved, chain = draft.need("undo", before)
-        if saved is None or (best is not None and (best.done or 0) >= saved.done):
+        stored, path = draft.need("undo", before)
+        if stored is None or (best is not None and (best.done or 0) >= stored.done):
             return best
-        for step in chain.values():
+        for step in path.values():
             draft.adopt(step)
-        node = draft.adopt(saved)
+        node = draft.adopt(stored)
         if _undoable(node):
             return node
-        before = saved.done
+        before = stored.done
 
 
 def _undoable(node: Node) -> bool:
@@ -137,7 +137,7 @@ def _undoable(node: Node) -> bool:
     return node.undo is not None and (node.status is Status.COMPLETED or node.unknown)
 
 
-def _counts(draft: Draft, owner: Node | None, node: Node) -> bool:
+def _is_to_undo(draft: Draft, owner: Node | None, node: Node) -> bool:
     """Whether the process is to undo this step: it is the owner's (of a `fork` not in the branch
     that won), and no step around it that has completed has a compensation of its own, which
     replaces this one's."""
@@ -158,7 +158,7 @@ def _has_compensation(draft: Draft, node: Node) -> bool:
     return node.kind != "extension" and "compensate" in draft.plan_of(node).task.metadata
 
 
-def _undo(draft: Draft, owner: Node | None, node: Node, cause: Json) -> bool:
+def _begin_undo(draft: Draft, owner: Node | None, node: Node, cause: Json) -> bool:
     """Begin to undo one step. False: there was nothing to do."""
     parent = ROOT if owner is None else owner.id
     if node.undo == "child":
@@ -187,58 +187,58 @@ def on_undo_completed(draft: Draft, undoing: Node) -> None:
     node = draft.node(undoing.undoes or ROOT)
     node.undo = None
     if undoing.get_state("nothing"):
-        _discount(draft, undoing)
+        _uncount(draft, undoing)
     else:
         draft.add_fact("task.compensated", node.id, {"by": undoing.id})
-    _after(draft, undoing)
+    _continue(draft, undoing)
 
 
-def _discount(draft: Draft, undoing: Node) -> None:
+def _uncount(draft: Draft, undoing: Node) -> None:
     """A sub-workflow had nothing to undo: with no more than that done, an instance counts as one
     of which nothing was undone, and can be retried."""
-    owner = _of(draft, None if undoing.parent == ROOT else draft.node(undoing.parent))
-    memory = owner.get_state("undo")
-    if memory is not None:
-        owner.set_state(undo={**memory, "done": memory["done"] - 1})
+    owner = _state_of(draft, None if undoing.parent == ROOT else draft.node(undoing.parent))
+    progress = owner.get_state("undo")
+    if progress is not None:
+        owner.set_state(undo={**progress, "done": progress["done"] - 1})
 
 
 def on_undo_failed(draft: Draft, undoing: Node, error: Json) -> None:
     """A compensating step has faulted for good: a person must look at it."""
     node = draft.node(undoing.undoes or ROOT)
     node.undo = None
-    letter = {"step": undoing.id, "reason": "compensation", "error": error, "undoes": node.id}
-    draft.dead_letters.append(letter)
+    dead_letter = {"step": undoing.id, "reason": "compensation", "error": error, "undoes": node.id}
+    draft.dead_letters.append(dead_letter)
     draft.add_fact("compensation.failed", node.id, {"by": undoing.id, "error": error})
     draft.root.set_state(letters=draft.root.get_state("letters", 0) + 1)
-    _after(draft, undoing)
+    _continue(draft, undoing)
 
 
-def on_letter_closed(draft: Draft) -> None:
+def on_dead_letter_closed(draft: Draft) -> None:
     """One dead letter fewer."""
     draft.root.set_state(letters=(draft.root.get_state("letters", 0) - 1) or None)
 
 
-def _after(draft: Draft, undoing: Node) -> None:
+def _continue(draft: Draft, undoing: Node) -> None:
     """The process goes on; or whoever waited for this undoing does, its owner being over."""
     owner = None if undoing.parent == ROOT else draft.node(undoing.parent)
-    settler = undoing.get_state("settler")
-    if settler is not None:
-        on_drained(draft, settler)
+    waiter = undoing.get_state("settler")
+    if waiter is not None:
+        on_drained(draft, waiter)
     if owner is not None and not owner.is_open:
         return
-    if _of(draft, owner).get_state("undo") is not None:
+    if _state_of(draft, owner).get_state("undo") is not None:
         draft.push(undoing.parent, {"undo": True})
 
 
-def _finish(draft: Draft, owner: Node | None, memory: Mapping[str, Json]) -> None:
+def _finish(draft: Draft, owner: Node | None, progress: Mapping[str, Json]) -> None:
     if owner is not None:
         owner.set_state(undo=None)
         owner.open = 0
         draft.push(owner.id, {"undone": True})
         return
-    untouched = not memory["done"] and memory["was"] == Compensation.NONE
+    untouched = not progress["done"] and progress["was"] == Compensation.NONE
     state = Compensation.NONE if untouched else Compensation.COMPLETED
-    _end(draft, memory, Compensation.FAILED if draft.root.get_state("letters") else state)
+    _end(draft, progress, Compensation.FAILED if draft.root.get_state("letters") else state)
 
 
 def abort(draft: Draft) -> None:
@@ -253,24 +253,24 @@ def postpone_command(draft: Draft, command: Mapping[str, Json]) -> None:
     draft.root.set_state(put_off=[*waiting, dict(command)])
 
 
-def release(draft: Draft) -> None:
+def release_commands(draft: Draft) -> None:
     """Nothing is left that the kept commands wait for: they come anew."""
     for command in draft.root.get_state("put_off", []):
         draft.stimuli.append(NewStimulus(StimulusKind.COMMAND, None, None, command))
     draft.root.set_state(put_off=None)
 
 
-def _end(draft: Draft, memory: Mapping[str, Json], state: Compensation) -> None:
-    release(draft)
+def _end(draft: Draft, progress: Mapping[str, Json], state: Compensation) -> None:
+    release_commands(draft)
     draft.root.set_state(undo=None)
     draft.set_compensation(state)
     draft.add_fact("compensation.ended", None, {"compensation": state.value})
     if state is not Compensation.NONE and draft.plan.runs:
         _abandon_children(draft)
-    if memory["reply"] is not None:
-        report_compensation(draft, memory["reply"])
-    elif memory["reports"]:
-        report(draft, tried=True)
+    if progress["reply"] is not None:
+        report_compensation(draft, progress["reply"])
+    elif progress["reports"]:
+        report(draft, compensated=True)
 
 
 def _abandon_children(draft: Draft) -> None:
@@ -292,8 +292,8 @@ def retry_failed_undo(draft: Draft, undoing: Node, node: Node, error: Json) -> b
     task = draft.plan_of(undoing).task
     tries = node.get_state("tries", 0)
     try:
-        given = policy_of(task.metadata.get("retry"), draft.workflow.use)
-        policy = given or Policy(DEFAULT_POLICY)
+        own_policy = policy_of(task.metadata.get("retry"), draft.workflow.use)
+        policy = own_policy or Policy(DEFAULT_POLICY)
         wait = pause(draft, node, policy, Tries(tries, node.started_at), error, "error")
     except Fault:
         return False

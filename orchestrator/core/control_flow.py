@@ -119,10 +119,10 @@ def begin_list(
 ) -> bool:
     """Begin the list of tasks at a pointer. False: it has none, or all of them were skipped."""
     tasks = draft.workflow.tasks(place)
-    return _run_from(draft, parent, tasks[0] if len(tasks) else None, raw, scope, index)
+    return _enter_from(draft, parent, tasks[0] if len(tasks) else None, raw, scope, index)
 
 
-def _run_from(
+def _enter_from(
     draft: Draft, parent: int, task: Task | None, raw: Json, scope: Json, index: int | None
 ) -> bool:
     while task is not None:
@@ -138,7 +138,7 @@ def _after(task: Task) -> Task | None:
     return siblings[place + 1] if place is not None and place + 1 < len(siblings) else None
 
 
-def proceed(draft: Draft, child: Node, then: str | None, *, turning: bool = False) -> bool:
+def proceed(draft: Draft, child: Node, then: str | None, *, counts_turns: bool = False) -> bool:
     """Begin what follows a completed child in its list. False: the list has come to its end,
     and its output is the child's. `turning`: the children's `index` counts turns."""
     task = draft.plan_of(child).task
@@ -146,11 +146,11 @@ def proceed(draft: Draft, child: Node, then: str | None, *, turning: bool = Fals
     index = child.index
     if following is not None and task.index is not None and (following.index or 0) <= task.index:
         count_loop_turn(draft)
-        if turning:
+        if counts_turns:
             index = (index or 0) + 1
-    if turning and (child.index or 0) >= draft.limits.kept:
+    if counts_turns and (child.index or 0) >= draft.limits.kept_turns:
         prune(draft, child)
-    return _run_from(draft, child.parent, following, child.output, child.scope, index)
+    return _enter_from(draft, child.parent, following, child.output, child.scope, index)
 
 
 def follower(task: Task, then: str | None) -> Task | None:
@@ -183,10 +183,10 @@ def prune(draft: Draft, node: Node) -> None:
     task = draft.plan_of(node).task
     if reaches([task], lambda inner: compensation_of(inner) is not None):
         return
-    flying = draining_below(draft, node.id) if _has_calls_inside(node, task) else []
-    for other in flying:
+    draining = draining_below(draft, node.id) if _has_calls_inside(node, task) else []
+    for other in draining:
         other.set_state(prunes=node.id)
-    if not flying:
+    if not draining:
         draft.pruned.append(node.id)
 
 
@@ -203,8 +203,8 @@ def draining_below(draft: Draft, top: int) -> list[Node]:
         return []
     for step, _ in draft.need("open"):
         draft.adopt(step)
-    flights = [(node, node.get_state("flying")) for node in draft.nodes.values() if node.is_open]
-    return [node for node, flight in flights if flight is not None and top in flight["path"]]
+    drains = [(node, node.get_state("flying")) for node in draft.nodes.values() if node.is_open]
+    return [node for node, drain in drains if drain is not None and top in drain["path"]]
 
 
 def complete(draft: Draft, node: Node, raw: Json, then: str | None = None) -> None:
@@ -256,4 +256,4 @@ def remove_timers(draft: Draft, node: Node) -> None:
     """Remove a step's timers, where it may have some."""
     waits = node.status in (Status.WAITING, Status.SUSPENDED)
     if node.kind == "try" or waits or draft.plan_of(node).timeout:
-        draft.disarm(node.id)
+        draft.remove_timers(node.id)

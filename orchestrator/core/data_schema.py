@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.core.dsl_errors import configuration, validation
 from orchestrator.core.model import Json
 
-_SHOWN = 300
+_MAX_MESSAGE = 300
 
 
 def _refuse(uri: str) -> Any:
@@ -61,7 +61,7 @@ def _fault(error: ValueError, what: str) -> Exception:
     if not isinstance(error, jsonschema_rs.ValidationError):
         return configuration(f"{what}: the schema cannot be used: {error}")
     place = "".join(f"/{part}" for part in error.instance_path)
-    return validation(f"{what}{' at ' + place if place else ''}: {error.message[:_SHOWN]}")
+    return validation(f"{what}{' at ' + place if place else ''}: {error.message[:_MAX_MESSAGE]}")
 
 
 def schema_of(part: Any) -> Schema | None:

@@ -49,6 +49,7 @@ class Node(DraftState):
         "input",
         "kind",
         "open",
+        "original",
         "output",
         "parent",
         "plan",
@@ -60,7 +61,6 @@ class Node(DraftState):
         "undo",
         "undoes",
         "unknown",
-        "was",
     )
 
     id: int
@@ -82,7 +82,7 @@ class Node(DraftState):
     unknown: bool
     started_at: datetime | None
     ended_at: datetime | None
-    was: Step | None
+    original: Step | None
     plan: Plan | None
 
     @classmethod
@@ -101,7 +101,7 @@ class Node(DraftState):
         node.open = 0
         node.done = node.undo = node.undoes = node.started_at = node.ended_at = None
         node.unknown = False
-        node.was = node.plan = node.raw_output = None
+        node.original = node.plan = node.raw_output = None
         return node
 
     @classmethod
@@ -128,7 +128,7 @@ class Node(DraftState):
         node.unknown = step.unknown
         node.started_at = step.started_at
         node.ended_at = step.ended_at
-        node.was = step
+        node.original = step
         node.plan = node.raw_output = None
         return node
 
@@ -159,19 +159,19 @@ class Node(DraftState):
 
     def changed(self) -> bool:
         """Whether it is saved and differs from that. Payloads are compared by identity."""
-        was = self.was
-        return was is not None and not (
-            self.status is was.status
-            and self.output is was.output
-            and self.state is was.state
-            and self.open == was.open
-            and self.done == was.done
-            and self.undo == was.undo
-            and self.error is was.error
-            and self.unknown is was.unknown
-            and self.call is was.call
-            and self.scope is was.scope
-            and self.ended_at is was.ended_at
+        original = self.original
+        return original is not None and not (
+            self.status is original.status
+            and self.output is original.output
+            and self.state is original.state
+            and self.open == original.open
+            and self.done == original.done
+            and self.undo == original.undo
+            and self.error is original.error
+            and self.unknown is original.unknown
+            and self.call is original.call
+            and self.scope is original.scope
+            and self.ended_at is original.ended_at
         )
 
 
@@ -185,14 +185,14 @@ class Root(DraftState):
         "ended_at",
         "error",
         "open",
+        "original",
         "output",
         "run",
         "started_at",
-        "was",
     )
 
     def __init__(self, instance: Instance) -> None:
-        self.was = instance
+        self.original = instance
         self.status = instance.status
         self.compensation = instance.compensation
         self.run = instance.run
@@ -207,26 +207,26 @@ class Root(DraftState):
 
     def instance(self) -> Instance:
         """The value to be saved."""
-        was = self.was
+        original = self.original
         return Instance(
-            was.id,
-            was.namespace,
-            was.workflow_id,
+            original.id,
+            original.namespace,
+            original.workflow_id,
             self.status,
             self.compensation,
             self.run,
-            was.sequence + 1,
+            original.sequence + 1,
             self.counter,
             self.open,
-            was.input,
+            original.input,
             self.output,
             self.error,
             self.context,
             self.state,
-            was.created_at,
+            original.created_at,
             self.started_at,
             self.ended_at,
-            was.parent_instance,
-            was.parent_step,
-            was.business_id,
+            original.parent_instance,
+            original.parent_step,
+            original.business_id,
         )

@@ -91,23 +91,23 @@ def timeout(detail: str) -> dict[str, Json]:
 def with_instance(error: Mapping[str, Json], ref: str) -> dict[str, Json]:
     """The error with the members that the DSL asks for, `instance` being `ref` unless it
     says where it comes from, and with the `data` that it brings for whoever catches it."""
-    known: dict[str, Json] = {
+    full_error: dict[str, Json] = {
         "type": error.get("type") or ERROR_TYPES + "runtime",
         "status": error.get("status") or STANDARD["runtime"],
     }
     for name in ("title", "detail", "data"):
         if error.get(name) is not None:
-            known[name] = error[name]
-    known["instance"] = error.get("instance") or ref
-    return known
+            full_error[name] = error[name]
+    full_error["instance"] = error.get("instance") or ref
+    return full_error
 
 
-def equal_types(wanted: str, actual: str) -> bool:
+def equal_types(expected: str, actual: str) -> bool:
     """Whether two error types mean the same: equal, or of the DSL's own (under either of its
     hosts) with the same last segment."""
-    if wanted == actual:
+    if expected == actual:
         return True
-    ours, theirs = urlsplit(wanted), urlsplit(actual)
+    ours, theirs = urlsplit(expected), urlsplit(actual)
     if ours.hostname not in _HOSTS or theirs.hostname not in _HOSTS:
         return False
     return ours.path.rstrip("/").rpartition("/")[2] == theirs.path.rstrip("/").rpartition("/")[2]
@@ -116,13 +116,13 @@ def equal_types(wanted: str, actual: str) -> bool:
 def matches(filter: Mapping[str, Any], error: Mapping[str, Json]) -> bool:
     """Whether an error passes a ``catch.errors.with`` filter: every member named there must
     be the error's (dsl-reference.md, Catch)."""
-    for name, wanted in filter.items():
+    for name, expected in filter.items():
         if name not in _MEMBERS:
             continue
         actual = error.get(name)
         if name == "type":
-            if not isinstance(actual, str) or not equal_types(str(wanted), actual):
+            if not isinstance(actual, str) or not equal_types(str(expected), actual):
                 return False
-        elif actual != wanted:
+        elif actual != expected:
             return False
     return True

@@ -57,9 +57,9 @@ class Template:
         self.tree = _read(value, place, loose)
         self.plain = not any(True for _ in _expressions(self.tree))
 
-    def render(self, ask: EvaluateExpression) -> Json:
+    def render(self, evaluate: EvaluateExpression) -> Json:
         """The value with every expression replaced by its result."""
-        return self.tree if self.plain else _fill(self.tree, ask)
+        return self.tree if self.plain else _render(self.tree, evaluate)
 
     @property
     def only_copies(self) -> bool:
@@ -80,10 +80,10 @@ class LooseString:
         self.text = text
         self.expression = Expression(text, place)
 
-    def render(self, ask: EvaluateExpression) -> Json:
+    def render(self, evaluate: EvaluateExpression) -> Json:
         """The result, or the text as it stands where the expression fails."""
         try:
-            return ask(self.expression)
+            return evaluate(self.expression)
         except Fault:
             return self.text
 
@@ -113,16 +113,16 @@ def _expressions(tree: Any) -> Iterator[Expression]:
             yield from _expressions(item)
 
 
-def _fill(tree: Any, ask: EvaluateExpression) -> Json:
+def _render(tree: Any, evaluate: EvaluateExpression) -> Json:
     kind = type(tree)
     if kind is Expression:
-        return ask(tree)
+        return evaluate(tree)
     if kind is dict:
-        return {key: _fill(item, ask) for key, item in tree.items()}
+        return {key: _render(item, evaluate) for key, item in tree.items()}
     if kind is list:
-        return [_fill(item, ask) for item in tree]
+        return [_render(item, evaluate) for item in tree]
     if kind is LooseString:
-        return tree.render(ask)
+        return tree.render(evaluate)
     return tree
 
 

@@ -31,7 +31,7 @@ def collect(
 ) -> dict[str, Json]:
     """The values of these names where they are evaluated: at a step, or (None) at the
     workflow. Names that mean nothing there are left out: jq may bind them itself."""
-    found = {}
+    values = {}
     for name in names:
         value = extra[name] if name in extra else _of_scopes(draft, node, name)
         if value is _MISSING:
@@ -39,19 +39,19 @@ def collect(
             if argument is None:
                 continue
             value = argument(draft, node)
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def scope_of(draft: Draft, node: Node) -> dict[str, Json]:
     """All variables that the steps around give, the nearest ones winning."""
-    found: dict[str, Json] = {}
+    values: dict[str, Json] = {}
     at: Node | None = node
     while at is not None:
         if at.scope:
-            found = {**at.scope, **found}
+            values = {**at.scope, **values}
         at = draft.node(at.parent) if at.parent != ROOT else None
-    return found
+    return values
 
 
 def _of_scopes(draft: Draft, node: Node | None, name: str) -> Json:
@@ -109,11 +109,11 @@ def _workflow(draft: Draft, _: Node | None) -> Json:
 
 def _secrets(draft: Draft, _: Node | None) -> Json:
     declared = tuple(draft.workflow.use.get("secrets") or ())
-    known = draft.need("secrets", *declared) if declared else {}
+    secrets = draft.need("secrets", *declared) if declared else {}
     for name in declared:
-        if name not in known:
+        if name not in secrets:
             raise authorization(f"there is no secret {name!r} for this workflow")
-    return known
+    return secrets
 
 
 _ARGUMENTS: Mapping[str, Callable[[Draft, Node | None], Any]] = {

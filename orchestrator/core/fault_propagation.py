@@ -27,44 +27,46 @@ HandlerPath = list[tuple[Node, dict[str, Json]]]
 def fault(draft: Draft, faulted: StepFaulted) -> None:
     """A step has faulted, or (where it has completed) what follows it cannot begin."""
     node = faulted.node
-    way, handler = _path_to_handler(draft, node, with_instance(faulted.error, node.ref))
-    top, cause = way[-1]
+    path, handler = _path_to_handler(draft, node, with_instance(faulted.error, node.ref))
+    top, cause = path[-1]
     undoes = top.undoes is not None
     if undoes and not faulted.unknown and compensation.retry_failed_undo(draft, top, node, cause):
         return
-    stopped = draft.root.run if handler is None and not undoes else None
+    stopped_run = draft.root.run if handler is None and not undoes else None
     if faulted.running:
-        _interrupt(draft, node, way[0][1], stopped)
+        _interrupt(draft, node, path[0][1], stopped_run)
     if faulted.unknown:
         withdrawal.mark_outcome_unknown(draft, node)
-    beside = any(step.open > 1 for step, _ in way[1:])
-    for step, its in way:
+    others_open = any(step.open > 1 for step, _ in path[1:])
+    for step, step_error in path:
         if step.is_open:
-            _end(draft, step, its, stopped)
+            _end(draft, step, step_error, stopped_run)
     if faulted.is_exhausted and not undoes and not withdrawal.will_retry_block(handler):
-        withdrawal.add_dead_letter(draft, node, way[0][1])
+        withdrawal.add_dead_letter(draft, node, path[0][1])
     if undoes:
-        if beside:
+        if others_open:
             withdrawal.withdraw(draft, top.id)
         compensation.on_undo_failed(draft, top, cause)
     elif handler is None:
-        instance_end.fault(draft, cause, node, beside=beside)
+        instance_end.fault(draft, cause, node, others_open=others_open)
     else:
-        _handle(draft, handler, top, cause, beside)
+        _handle(draft, handler, top, cause, others_open)
 
 
-def _interrupt(draft: Draft, node: Node, error: Mapping[str, Json], stopped: int | None) -> None:
+def _interrupt(
+    draft: Draft, node: Node, error: Mapping[str, Json], stopped_run: int | None
+) -> None:
     if node.open:
-        withdrawal.withdraw(draft, node.id, stopped=stopped)
+        withdrawal.withdraw(draft, node.id, stopped_run=stopped_run)
     else:
         withdrawal.interrupt(draft, node, error)
 
 
 def _handle(
-    draft: Draft, handler: Node, child: Node, error: Mapping[str, Json], beside: bool
+    draft: Draft, handler: Node, child: Node, error: Mapping[str, Json], others_open: bool
 ) -> None:
     try:
-        KINDS[handler.kind].on_error(draft, handler, child, error, beside)
+        KINDS[handler.kind].on_error(draft, handler, child, error, others_open)
     except Fault as fault:
         raise StepFaulted(handler, fault.error) from None
 
@@ -73,28 +75,28 @@ def _path_to_handler(
     draft: Draft, node: Node, error: dict[str, Json]
 ) -> tuple[HandlerPath, Node | None]:
     """The steps that fault, and the step around them that handles it."""
-    way: HandlerPath = [(node, error)]
-    while way[-1][0].undoes is None and way[-1][0].parent != ROOT:
-        child, error = way[-1]
+    path: HandlerPath = [(node, error)]
+    while path[-1][0].undoes is None and path[-1][0].parent != ROOT:
+        child, error = path[-1]
         parent = draft.node(child.parent)
         try:
             if KINDS[parent.kind].handles_error(draft, parent, child, error):
-                return way, parent
+                return path, parent
         except Fault as fault:  # what decides about the error has failed itself
             error = with_instance(fault.error, parent.ref)
-        way.append((parent, error))
-    return way, None
+        path.append((parent, error))
+    return path, None
 
 
-def _end(draft: Draft, node: Node, error: dict[str, Json], stopped: int | None) -> None:
+def _end(draft: Draft, node: Node, error: dict[str, Json], stopped_run: int | None) -> None:
     node.error = error
-    if stopped is not None:
-        node.set_state(stopped=stopped)
+    if stopped_run is not None:
+        node.set_state(stopped=stopped_run)
     if node.get_state("flying") is not None:
         return
     remove_timers(draft, node)
     if node.kind == "listen":
-        draft.close(node.id)
+        draft.remove_listener(node.id)
     draft.set_status(node, Status.FAULTED)
     data: dict[str, Json] = {"error": error}
     draft.add_fact("task.faulted", node.id, {**data, "unknown": True} if node.unknown else data)

@@ -20,23 +20,27 @@ WORKFLOW_POINTER = "/"
 CANCEL_STATUS = 499
 
 
-def complete(draft: Draft, output: Json, *, beside: bool = False) -> None:
+def complete(draft: Draft, output: Json, *, others_open: bool = False) -> None:
     """The workflow's last task is done, or one said `end`: what may still be open `beside` it
     is withdrawn, and nobody waits for that."""
     root = draft.root
     try:
         root.output = workflow_output(draft, output)
     except Fault as error:
-        return fault(draft, with_instance(error.error, WORKFLOW_POINTER), None, beside=beside)
-    if beside:
+        return fault(
+            draft, with_instance(error.error, WORKFLOW_POINTER), None, others_open=others_open
+        )
+    if others_open:
         withdrawal.withdraw(draft, ROOT)
     draft.set_instance_status(Status.COMPLETED)
     draft.add_fact("workflow.completed")
-    _disarm(draft)
+    _remove_timeout(draft)
     return report(draft)
 
 
-def fault(draft: Draft, error: Mapping[str, Json], origin: Node | None, *, beside: bool) -> None:
+def fault(
+    draft: Draft, error: Mapping[str, Json], origin: Node | None, *, others_open: bool
+) -> None:
     """An error that nobody caught. `origin` is the step it came from; `beside` says that
     something may still be open."""
     root = draft.root
@@ -45,47 +49,47 @@ def fault(draft: Draft, error: Mapping[str, Json], origin: Node | None, *, besid
     draft.add_fact("workflow.faulted", None, {"error": root.error})
     if origin is not None:
         root.set_state(failed=origin.id)
-    flying = 0
+    draining = 0
     # A step that was skipped while a worker ran it is open somewhere else in the tree.
     if (
-        beside
+        others_open
         or draft.plan.parallel
         or withdrawal.is_draining(draft)
         or draft.count_open_leaves()[0]
     ):
-        flying = withdrawal.withdraw(draft, ROOT, settler=ROOT, stopped=root.run)
+        draining = withdrawal.withdraw(draft, ROOT, waiter=ROOT, stopped_run=root.run)
     undo = draft.plan.compensates and draft.plan.on_fault == "compensate"
-    _after_end(draft, flying, root.error if undo else None)
+    _after_end(draft, draining, root.error if undo else None)
 
 
 def cancel(draft: Draft, reason: Mapping[str, Json], *, undo: bool) -> None:
     """A person or a parent stops the instance; `undo` compensates what it has done."""
     draft.set_instance_status(Status.CANCELLED)
     draft.add_fact("workflow.cancelled", None, dict(reason) or None)
-    flying = withdrawal.withdraw(draft, ROOT, settler=ROOT, stopped=draft.root.run)
+    draining = withdrawal.withdraw(draft, ROOT, waiter=ROOT, stopped_run=draft.root.run)
     detail = str(reason.get("reason") or "the instance was cancelled")
     cause = {
         **standard_error("runtime", detail, CANCEL_STATUS),
         "title": "Cancelled",
         "instance": WORKFLOW_POINTER,
     }
-    _after_end(draft, flying, cause if undo and draft.plan.compensates else None)
+    _after_end(draft, draining, cause if undo and draft.plan.compensates else None)
 
 
-def _after_end(draft: Draft, flying: int, cause: Json) -> None:
-    _disarm(draft)
+def _after_end(draft: Draft, draining: int, cause: Json) -> None:
+    _remove_timeout(draft)
     if cause is not None:
-        compensation.start(draft, cause, waits=flying > 0)
-    elif flying and draft.root.was.parent_step is not None:
+        compensation.start(draft, cause, after_drain=draining > 0)
+    elif draining and draft.root.original.parent_step is not None:
         draft.root.set_state(report=True)
     else:
         report(draft)
-        compensation.release(draft)
+        compensation.release_commands(draft)
 
 
-def _disarm(draft: Draft) -> None:
+def _remove_timeout(draft: Draft) -> None:
     if draft.plan.timeout is not None or draft.root.started_at is None:
-        draft.disarm(ROOT)
+        draft.remove_timers(ROOT)
 
 
 def on_drained(draft: Draft) -> None:
@@ -99,4 +103,4 @@ def on_drained(draft: Draft) -> None:
     if root.get_state("report"):
         root.set_state(report=None)
         report(draft)
-    return compensation.release(draft)
+    return compensation.release_commands(draft)

@@ -13,13 +13,13 @@ def outputs(draft: Draft, parent: Node) -> dict[int, Json]:
     """The outputs of a step's children by their `index`: of those with the same one, the
     newest that completed (an older one may have landed later, after it was replaced).
     Children saved before this transition are loaded, once."""
-    last: dict[int, Child] = {}
+    newest: dict[int, Child] = {}
     for child in _children(draft, parent):
         if child.status is Status.COMPLETED and child.index is not None:
-            known = last.get(child.index)
-            if known is None or known.id < child.id:
-                last[child.index] = child
-    return {index: child.output for index, child in last.items()}
+            current = newest.get(child.index)
+            if current is None or current.id < child.id:
+                newest[child.index] = child
+    return {index: child.output for index, child in newest.items()}
 
 
 def in_order(draft: Draft, found: dict[int, Json], count: int, parent: Node) -> list[Json]:
@@ -36,7 +36,7 @@ Child = Node | Step
 
 def _children(draft: Draft, parent: Node) -> list[Child]:
     new: list[Child] = [node for node in draft.new if node.parent == parent.id]
-    if parent.was is None:
+    if parent.original is None:
         return new
     saved = draft.need("children", parent.id)
     return [draft.nodes.get(step.id, step) for step in saved] + new

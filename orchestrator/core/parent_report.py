@@ -18,26 +18,26 @@ from orchestrator.core.model import Compensation, Json, Status, StimulusKind
 from orchestrator.core.transition_draft import Draft
 
 
-def report(draft: Draft, *, tried: bool = False) -> None:
+def report(draft: Draft, *, compensated: bool = False) -> None:
     """How the instance ended, for the step that waits for it, if there is one. `tried`: it has
     undone what it could."""
-    data = _standing(draft)
-    if not tried and _holds(draft):
+    data = _status_data(draft)
+    if not compensated and _is_uncompensated(draft):
         data["held"] = True
-    _send(draft, draft.root.was.parent_step, data)
+    _send(draft, draft.root.original.parent_step, data)
 
 
 def answer(draft: Draft, kind: str, detail: str | None = None) -> None:
     """Answer the parent's retry with ``open``, ``gone`` or ``refused``; `detail` says why."""
-    data = {**_standing(draft), "answer": kind}
+    data = {**_status_data(draft), "answer": kind}
     if detail:
         data["detail"] = detail
-    if kind == "refused" and _holds(draft):
+    if kind == "refused" and _is_uncompensated(draft):
         data["held"] = True
-    _send(draft, draft.root.was.parent_step, data)
+    _send(draft, draft.root.original.parent_step, data)
 
 
-def _holds(draft: Draft) -> bool:
+def _is_uncompensated(draft: Draft) -> bool:
     """Whether it ended otherwise than completed and has undone nothing, although it could."""
     root = draft.root
     untouched = root.compensation is Compensation.NONE and root.status is not Status.COMPLETED
@@ -49,7 +49,7 @@ def report_compensation(draft: Draft, step: int) -> None:
     _send(draft, step, {"compensated": draft.root.compensation.value})
 
 
-def _standing(draft: Draft) -> dict[str, Json]:
+def _status_data(draft: Draft) -> dict[str, Json]:
     root = draft.root
     data: dict[str, Json] = {
         "status": root.status.value,
@@ -63,6 +63,6 @@ def _standing(draft: Draft) -> dict[str, Json]:
 
 
 def _send(draft: Draft, step: int | None, data: dict[str, Json]) -> None:
-    parent = draft.root.was.parent_instance
+    parent = draft.root.original.parent_instance
     if parent is not None and step is not None:
         draft.send_stimulus(StimulusKind.CHILD, parent, step, data)

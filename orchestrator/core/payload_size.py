@@ -27,19 +27,19 @@ def _at_least(value: Json, limit: int) -> int:
     """The bytes of a value's JSON text, but for escapes; more than `limit` ends the count."""
     size, waiting = 0, [value]
     while waiting and size + len(waiting) <= limit:  # each that waits has one byte or more
-        one = waiting.pop()
-        kind = type(one)
+        item = waiting.pop()
+        kind = type(item)
         if kind is str:
-            size += _text(one) + 2
+            size += _text(item) + 2
         elif kind is dict:
-            size += 4 * len(one) + 1 if one else 2
-            size += sum(map(_text, one))
-            waiting.extend(one.values())
+            size += 4 * len(item) + 1 if item else 2
+            size += sum(map(_text, item))
+            waiting.extend(item.values())
         elif kind is list:
-            size += len(one) + 1 if one else 2
-            waiting.extend(one)
+            size += len(item) + 1 if item else 2
+            waiting.extend(item)
         else:
-            size += _scalar(one)
+            size += _scalar(item)
     return size + len(waiting)
 
 

@@ -47,7 +47,7 @@ class Policy:
 
     def __init__(self, definition: Mapping[str, Any]) -> None:
         limit = definition.get("limit") or {}
-        each = limit.get("attempt") or {}
+        attempt_limit = limit.get("attempt") or {}
         self.when = as_program(definition.get("when"), "retry.when")
         self.except_when = as_program(definition.get("exceptWhen"), "retry.exceptWhen")
         self.delay = Template(definition.get("delay", {"seconds": 0}), "retry.delay")
@@ -59,10 +59,10 @@ class Policy:
         self.jitter = (
             Template(definition["jitter"], "retry.jitter") if "jitter" in definition else None
         )
-        self.count: int | None = each.get("count")
+        self.count: int | None = attempt_limit.get("count")
         self.per_try = (
-            Template(each["duration"], "retry.limit.attempt.duration")
-            if "duration" in each
+            Template(attempt_limit["duration"], "retry.limit.attempt.duration")
+            if "duration" in attempt_limit
             else None
         )
         self.duration = (
@@ -73,10 +73,10 @@ class Policy:
 def policy_of(value: Any, use: Mapping[str, Any]) -> Policy | None:
     """A policy, inline or by its name in ``use.retries``."""
     if isinstance(value, str):
-        known = use.get("retries") or {}
-        if value not in known:
+        policies = use.get("retries") or {}
+        if value not in policies:
             raise dsl_errors.configuration(f"use.retries has no {value!r}")
-        value = known[value]
+        value = policies[value]
     return Policy(value) if isinstance(value, Mapping) else None
 
 
@@ -93,8 +93,8 @@ def pause(
         return None
     wait = _delay(draft, node, policy, tries.retries, extra) + _jitter(draft, node, policy, extra)
     if policy.duration is not None:
-        longest = seconds(render(draft, node, policy.duration, node.input, extra))
-        if draft.at + timedelta(seconds=wait) > tries.since + timedelta(seconds=longest):
+        max_seconds = seconds(render(draft, node, policy.duration, node.input, extra))
+        if draft.at + timedelta(seconds=wait) > tries.since + timedelta(seconds=max_seconds):
             return None
     return wait
 
@@ -103,16 +103,16 @@ def _delay(
     draft: Draft, node: Node, policy: Policy, retries: int, extra: Mapping[str, Json]
 ) -> float:
     delay = seconds(render(draft, node, policy.delay, node.input, extra))
-    backoff, longest = policy.backoff, MAX_DURATION.total_seconds()
+    backoff, max_seconds = policy.backoff, MAX_DURATION.total_seconds()
     if "exponential" in backoff:
         factor = (backoff["exponential"] or {}).get("factor", 2)
         # An exponent beyond this is far over the longest duration anyhow.
-        return min(longest, delay * float(factor) ** min(retries, 64))
+        return min(max_seconds, delay * float(factor) ** min(retries, 64))
     if "linear" in backoff:
         step = delay
         if policy.increment is not None:
             step = seconds(render(draft, node, policy.increment, node.input, extra))
-        return min(longest, delay + step * retries)
+        return min(max_seconds, delay + step * retries)
     return delay
 
 

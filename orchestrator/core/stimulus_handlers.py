@@ -31,7 +31,7 @@ from orchestrator.core.transition_draft import Draft
 # -- starts --------------------
 
 
-def _start(draft: Draft, stimulus: Stimulus) -> None:
+def _on_start(draft: Draft, stimulus: Stimulus) -> None:
     if _is_suspended(draft, stimulus):
         return None
     if draft.root.status is not Status.PENDING:
@@ -49,18 +49,24 @@ def _start(draft: Draft, stimulus: Stimulus) -> None:
             draft.root.set_state(due=due.isoformat())
     except Fault as fault:
         return instance_end.fault(
-            draft, with_instance(fault.error, instance_end.WORKFLOW_POINTER), None, beside=False
+            draft,
+            with_instance(fault.error, instance_end.WORKFLOW_POINTER),
+            None,
+            others_open=False,
         )
-    return begin(draft)
+    return begin_first_task(draft)
 
 
-def begin(draft: Draft) -> None:
+def begin_first_task(draft: Draft) -> None:
     """Begin the workflow's first task, the input taken in."""
     try:
         data = workflow_input(draft, draft.instance_input())
     except Fault as fault:
         return instance_end.fault(
-            draft, with_instance(fault.error, instance_end.WORKFLOW_POINTER), None, beside=False
+            draft,
+            with_instance(fault.error, instance_end.WORKFLOW_POINTER),
+            None,
+            others_open=False,
         )
     if not control_flow.begin_list(draft, ROOT, "/do", data):
         instance_end.complete(draft, data)
@@ -116,7 +122,7 @@ def _on_timer(draft: Draft, stimulus: Stimulus) -> None:
     """Something has fallen due."""
     kind = TimerKind(stimulus.data["kind"])
     if kind is TimerKind.START:
-        return _start(draft, stimulus)
+        return _on_start(draft, stimulus)
     if _is_suspended(draft, stimulus):
         return None
     if not stimulus.step:
@@ -129,18 +135,18 @@ def _on_timer(draft: Draft, stimulus: Stimulus) -> None:
         return draft.push(node.id, {"result": True})
     _check_due(draft, node, kind)
     if kind is not TimerKind.TIMEOUT:
-        return _within(draft, node, KINDS[node.kind].on_timer[kind])
+        return _run_for(draft, node, KINDS[node.kind].on_timer[kind])
     error = timeout(f"{node.ref} has taken longer than its timeout")
     raise StepFaulted(node, with_instance(error, node.ref), running=True)
 
 
-def _check_due(draft: Draft, living: DraftState, kind: TimerKind) -> None:
+def _check_due(draft: Draft, owner: DraftState, kind: TimerKind) -> None:
     """A timer may have been set anew, or be of no use any more, while it was on its way."""
     if kind in (TimerKind.RETRY, TimerKind.WAIT):
-        if living.status is not Status.WAITING:
-            raise StimulusIgnored(f"the step is {living.status}")
+        if owner.status is not Status.WAITING:
+            raise StimulusIgnored(f"the step is {owner.status}")
         return
-    due = living.get_state("attempt_due" if kind is TimerKind.ATTEMPT else "due")
+    due = owner.get_state("attempt_due" if kind is TimerKind.ATTEMPT else "due")
     if due is None or datetime.fromisoformat(due) > draft.at:
         raise StimulusIgnored("the timer was set anew, or is of no use any more")
 
@@ -151,7 +157,7 @@ def _instance_timed_out(draft: Draft) -> None:
     _check_due(draft, draft.root, TimerKind.TIMEOUT)
     error = timeout("the workflow has taken longer than its timeout")
     instance_end.fault(
-        draft, with_instance(error, instance_end.WORKFLOW_POINTER), None, beside=True
+        draft, with_instance(error, instance_end.WORKFLOW_POINTER), None, others_open=True
     )
 
 
@@ -159,18 +165,18 @@ def _on_event(draft: Draft, stimulus: Stimulus) -> None:
     """An event has matched a listener."""
     if not _is_suspended(draft, stimulus):
         node = _open_node(draft, stimulus)
-        _within(draft, node, KINDS[node.kind].on_event, stimulus.data)
+        _run_for(draft, node, KINDS[node.kind].on_event, stimulus.data)
 
 
 def _on_instance_ended(draft: Draft, stimulus: Stimulus) -> None:
     """A sub-workflow says how it ended, or how its compensation did. Its step may have ended
     before."""
     if not _is_suspended(draft, stimulus):
-        node = _known_node(draft, stimulus)
-        _within(draft, node, KINDS[node.kind].on_instance_ended, stimulus.data)
+        node = _existing_node(draft, stimulus)
+        _run_for(draft, node, KINDS[node.kind].on_instance_ended, stimulus.data)
 
 
-def _known_node(draft: Draft, stimulus: Stimulus) -> Node:
+def _existing_node(draft: Draft, stimulus: Stimulus) -> Node:
     id = stimulus.step or ROOT
     if id not in draft.slice.steps:
         raise StimulusIgnored(f"there is no step {id}")
@@ -178,13 +184,13 @@ def _known_node(draft: Draft, stimulus: Stimulus) -> Node:
 
 
 def _open_node(draft: Draft, stimulus: Stimulus) -> Node:
-    node = _known_node(draft, stimulus)
+    node = _existing_node(draft, stimulus)
     if not node.is_open:
         raise StimulusIgnored(f"the step is {node.status} already")
     return node
 
 
-def _within(draft: Draft, node: Node, move: Callable[..., None], *arguments: Any) -> None:
+def _run_for(draft: Draft, node: Node, move: Callable[..., None], *arguments: Any) -> None:
     """A move of a step, whose faults are the step's."""
     try:
         move(draft, node, *arguments)
@@ -198,7 +204,7 @@ def _on_command(draft: Draft, stimulus: Stimulus) -> None:
 
 #: What takes each kind of stimulus.
 HANDLERS: Mapping[StimulusKind, Callable[[Draft, Stimulus], None]] = {
-    StimulusKind.START: _start,
+    StimulusKind.START: _on_start,
     StimulusKind.RESULT: _on_result,
     StimulusKind.TIMER: _on_timer,
     StimulusKind.EVENT: _on_event,

@@ -20,15 +20,15 @@ def applying(draft: Draft, node: Node, plan: Plan, raw: Json) -> list[int]:
     fails by these members is asked again of the descriptor alone: what dsl.md doesn't promise
     must not be what makes a document fault.
     """
-    known = draft.plan.extensions
+    extensions = draft.plan.extensions
     return [
-        known.index(one)
-        for one in plan.extensions or ()
-        if one.when is None or _holds(draft, node, plan, one.when, raw)
+        extensions.index(extension)
+        for extension in plan.extensions or ()
+        if extension.when is None or _applies(draft, node, plan, extension.when, raw)
     ]
 
 
-def _holds(draft: Draft, node: Node, plan: Plan, when: Expression, raw: Json) -> bool:
+def _applies(draft: Draft, node: Node, plan: Plan, when: Expression, raw: Json) -> bool:
     descriptor = describe(draft, node)
     try:
         return is_true(draft, node, when, raw, {"task": {**plan.task.body, **descriptor}})

@@ -29,14 +29,14 @@ class StepFaulted(Exception):
         *,
         unknown: bool = False,
         running: bool = False,
-        given_up: bool = False,
+        is_exhausted: bool = False,
     ) -> None:
         super().__init__(error)
         self.node = node
         self.error = error
         self.unknown = unknown
         self.running = running
-        self.is_exhausted = given_up
+        self.is_exhausted = is_exhausted
 
 
 class StimulusIgnored(Exception):

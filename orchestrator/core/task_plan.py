@@ -47,13 +47,15 @@ class Plan:
         self.kind = task.kind
         self.loose = is_loose(task.workflow)
         self.condition = Expression(body["if"], "if") if "if" in body else None
-        taken, given, exported = (_part(body, name) for name in ("input", "output", "export"))
-        self.input = transformation(taken.get("from"), "input.from", loose=self.loose)
-        self.input_schema: Schema | None = schema_of(taken)
-        self.output = transformation(given.get("as"), "output.as", loose=self.loose)
-        self.output_schema: Schema | None = schema_of(given)
-        self.export = transformation(exported.get("as"), "export.as", loose=self.loose)
-        self.export_schema: Schema | None = schema_of(exported)
+        input_part, output_part, export_part = (
+            _part(body, name) for name in ("input", "output", "export")
+        )
+        self.input = transformation(input_part.get("from"), "input.from", loose=self.loose)
+        self.input_schema: Schema | None = schema_of(input_part)
+        self.output = transformation(output_part.get("as"), "output.as", loose=self.loose)
+        self.output_schema: Schema | None = schema_of(output_part)
+        self.export = transformation(export_part.get("as"), "export.as", loose=self.loose)
+        self.export_schema: Schema | None = schema_of(export_part)
         self.plain_input = self.input is None and self.input_schema is None
         self.plain_output = (
             self.output is None
@@ -113,11 +115,11 @@ class WorkflowPlan:
 
     def __init__(self, workflow: Workflow) -> None:
         document, loose = workflow.document, is_loose(workflow)
-        taken, given = (_part(document, name) for name in ("input", "output"))
-        self.input = transformation(taken.get("from"), "input.from", loose=loose)
-        self.input_schema = schema_of(taken)
-        self.output = transformation(given.get("as"), "output.as", loose=loose)
-        self.output_schema = schema_of(given)
+        input_part, output_part = (_part(document, name) for name in ("input", "output"))
+        self.input = transformation(input_part.get("from"), "input.from", loose=loose)
+        self.input_schema = schema_of(input_part)
+        self.output = transformation(output_part.get("as"), "output.as", loose=loose)
+        self.output_schema = schema_of(output_part)
         self.timeout = timeout_of(document.get("timeout"), workflow.use)
         self.extensions = _extensions(workflow)
         tasks = list(workflow.every_task())
@@ -125,8 +127,8 @@ class WorkflowPlan:
         self.parallel = any(is_parallel(task) for task in tasks)
         #: Whether data may hold a secret: the document lets one in somewhere.
         self.secrets_in_data = bool(workflow.use.get("secrets")) and any(
-            one.get("secretsInData") is True
-            for one in (workflow.metadata, *(task.metadata for task in tasks))
+            item.get("secretsInData") is True
+            for item in (workflow.metadata, *(task.metadata for task in tasks))
         )
         self.runs = any(task.kind == "run" for task in tasks)
         default = "compensate" if self.compensates else "hold"
@@ -206,17 +208,17 @@ def _called(task: Task) -> Iterator[Task]:
 
 
 def _part(body: dict[str, Any], name: str) -> dict[str, Any]:
-    found = body.get(name)
-    return found if isinstance(found, dict) else {}
+    value = body.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def _extensions(workflow: Workflow) -> tuple[Extension, ...]:
-    found = []
+    value = []
     for index, item in enumerate(workflow.use.get("extensions") or ()):
         for name, body in item.items():
             ref = f"/use/extensions/{index}/{escape(name)}"
-            found.append(Extension(workflow, ref, body))
-    return tuple(found)
+            value.append(Extension(workflow, ref, body))
+    return tuple(value)
 
 
 def _extending(task: Task) -> tuple[Extension, ...] | None:
@@ -226,4 +228,4 @@ def _extending(task: Task) -> tuple[Extension, ...] | None:
         return None
     word = _EXTENDABLE.get(task.kind, task.kind)
     extensions = workflow_plan(task.workflow).extensions
-    return tuple(one for one in extensions if one.extend in ("all", word)) or None
+    return tuple(item for item in extensions if item.extend in ("all", word)) or None

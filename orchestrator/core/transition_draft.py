@@ -58,10 +58,8 @@ class Draft:
         "attempts",
         "children",
         "chunks",
-        "closed",
         "dead_letters",
-        "disarmed",
-        "edited",
+        "edited_input",
         "emitted",
         "ended",
         "evaluate",
@@ -69,6 +67,7 @@ class Draft:
         "letters_closed",
         "limits",
         "listeners",
+        "listeners_removed",
         "loop_turns",
         "new",
         "nodes",
@@ -81,6 +80,7 @@ class Draft:
         "stimuli",
         "tasks_run",
         "timers",
+        "timers_removed",
         "withdrawn",
         "workflow",
     )
@@ -110,9 +110,9 @@ class Draft:
         self.attempts: list[Attempt] = []
         self.withdrawn: list[int] = []
         self.timers: list[Timer] = []
-        self.disarmed: list[int] = []
+        self.timers_removed: list[int] = []
         self.listeners: list[Listener] = []
-        self.closed: list[int] = []
+        self.listeners_removed: list[int] = []
         self.emitted: list[Json] = []
         self.children: list[NewInstance] = []
         self.stimuli: list[NewStimulus] = []
@@ -122,7 +122,7 @@ class Draft:
         self.dead_letters: list[Json] = []
         self.letters_closed: list[Json] = []
         self.returned: list[tuple[int, int]] = []
-        self.edited: tuple[Json, ...] = ()
+        self.edited_input: tuple[Json, ...] = ()
 
     # -- looking --------------------
 
@@ -145,7 +145,7 @@ class Draft:
 
     def instance_input(self) -> Json:
         """The workflow's raw input, as a retry edited it in this transition."""
-        return self.edited[0] if self.edited else self.slice.instance.input
+        return self.edited_input[0] if self.edited_input else self.slice.instance.input
 
     def adopt(self, step: Step) -> Node:
         """The node of a step that was loaded, whole, besides the slice."""
@@ -228,17 +228,17 @@ class Draft:
         self.timers.append(Timer(step, kind, due))
         return due
 
-    def disarm(self, step: int) -> None:
+    def remove_timers(self, step: int) -> None:
         """Remove a step's timers, those of this transition included."""
         self.timers = [timer for timer in self.timers if timer.step != step]
-        self.disarmed.append(step)
+        self.timers_removed.append(step)
 
-    def close(self, step: int) -> None:
+    def remove_listener(self, step: int) -> None:
         """Remove a step's listener, also one of this transition."""
         self.listeners = [listener for listener in self.listeners if listener.step != step]
-        self.closed.append(step)
+        self.listeners_removed.append(step)
 
-    def dispatch(self, attempt: Attempt) -> None:
+    def add_attempt(self, attempt: Attempt) -> None:
         """Hand a step off to a worker."""
         self.attempts.append(attempt)
 
@@ -264,9 +264,9 @@ class Draft:
             tuple(self.attempts),
             tuple(self.withdrawn),
             tuple(self.timers),
-            tuple(self.disarmed),
+            tuple(self.timers_removed),
             tuple(self.listeners),
-            tuple(self.closed),
+            tuple(self.listeners_removed),
             tuple(self.emitted),
             tuple(self.children),
             tuple(self.stimuli),
@@ -276,7 +276,7 @@ class Draft:
             tuple(self.dead_letters),
             tuple(self.letters_closed),
             tuple(self.returned),
-            self.edited,
+            self.edited_input,
         )
 
     def _created_steps(self) -> list[Node]:
@@ -296,12 +296,15 @@ class Draft:
 
     def count_open_leaves(self) -> tuple[int, int]:
         """How many open steps have no open children, and how many of them only wait."""
-        leaves, waiting = self.root.was.open, (self.root.was.state or {}).get("waiting", 0)
+        leaves, waiting = (
+            self.root.original.open,
+            (self.root.original.state or {}).get("waiting", 0),
+        )
         for node in self.nodes.values():
-            was = node.was
-            if was is not None and was.open == 0 and was.status in OPEN_STATUSES:
+            original = node.original
+            if original is not None and original.open == 0 and original.status in OPEN_STATUSES:
                 leaves -= 1
-                waiting -= was.status is Status.WAITING
+                waiting -= original.status is Status.WAITING
             if node.open == 0 and node.status in OPEN_STATUSES:
                 leaves += 1
                 waiting += node.status is Status.WAITING

@@ -43,7 +43,7 @@ class OpenSteps:
 
     nodes: list[Node]
     attempts: dict[int, Attempt]
-    chains: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    paths: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def is_below(self, draft: Draft, node: Node, top: int) -> bool:
         """Whether `top` is around this step."""
@@ -52,14 +52,14 @@ class OpenSteps:
     def ancestors(self, draft: Draft, node: Node) -> tuple[int, ...]:
         """The numbers of the steps around this one, from the inside out. A flying step
         remembers them, because the steps between may have ended and be out of sight."""
-        flight = node.get_state("flying")
-        if flight is not None:
-            return tuple(flight["path"])
-        known = self.chains.get(node.id)
-        if known is None:
+        drain = node.get_state("flying")
+        if drain is not None:
+            return tuple(drain["path"])
+        path = self.paths.get(node.id)
+        if path is None:
             above = () if node.parent == ROOT else self.ancestors(draft, draft.node(node.parent))
-            known = self.chains[node.id] = above if node.parent == ROOT else (node.parent, *above)
-        return known
+            path = self.paths[node.id] = above if node.parent == ROOT else (node.parent, *above)
+        return path
 
 
 def open_steps(draft: Draft) -> OpenSteps:
@@ -78,39 +78,41 @@ def open_steps(draft: Draft) -> OpenSteps:
 
 
 def withdraw(
-    draft: Draft, below: int, *, settler: int | None = None, stopped: int | None = None
+    draft: Draft, below: int, *, waiter: int | None = None, stopped_run: int | None = None
 ) -> int:
     """Stop every open step below one (or below `ROOT`); returns how many of them still fly.
 
     `settler` is told when the last of these has landed. `stopped` is the run whose end this
     is: the steps remember it, so that a repair finds them.
     """
-    seen = open_steps(draft)
-    flying = 0
-    for node in reversed(seen.nodes):
-        if not seen.is_below(draft, node, below) or not node.is_open:
+    steps = open_steps(draft)
+    draining = 0
+    for node in reversed(steps.nodes):
+        if not steps.is_below(draft, node, below) or not node.is_open:
             continue
         if node.get_state("flying") is not None:
-            node.set_state(settler=settler)
-            flying += 1
-        elif _is_undone_below(draft, node, below, seen):
-            flying += _await_compensation(node, settler)
+            node.set_state(settler=waiter)
+            draining += 1
+        elif _is_in_compensation_below(draft, node, below, steps):
+            draining += _await_compensation(node, waiter)
         elif node.get_state("result") is not None:
-            flying += _finish_recorded(draft, node, seen.ancestors(draft, node), settler, stopped)
-        elif cannot_be_stopped(node, seen):
-            start_draining(
-                draft, node, seen.ancestors(draft, node), settler, seen.attempts.get(node.id)
+            draining += _withdraw_recorded(
+                draft, node, steps.ancestors(draft, node), waiter, stopped_run
             )
-            if stopped is not None:
-                node.set_state(stopped=stopped)
-            flying += 1
+        elif cannot_be_stopped(node, steps):
+            start_draining(
+                draft, node, steps.ancestors(draft, node), waiter, steps.attempts.get(node.id)
+            )
+            if stopped_run is not None:
+                node.set_state(stopped=stopped_run)
+            draining += 1
         else:
-            cancel_step(draft, node, stopped)
-    return flying
+            cancel_step(draft, node, stopped_run)
+    return draining
 
 
-def _finish_recorded(
-    draft: Draft, node: Node, path: tuple[int, ...], settler: int | None, stopped: int | None
+def _withdraw_recorded(
+    draft: Draft, node: Node, path: tuple[int, ...], waiter: int | None, stopped_run: int | None
 ) -> bool:
     """The step's attempt ended while the instance was suspended. That has happened, whatever
     overtakes it: a success can be compensated, and what was given up is a dead letter.
@@ -118,29 +120,29 @@ def _finish_recorded(
     True: it lands in its turn, because its output is an expression, which is not evaluated
     while a command is decided.
     """
-    if stopped is not None:
-        node.set_state(stopped=stopped)
+    if stopped_run is not None:
+        node.set_state(stopped=stopped_run)
     output, state = draft.plan_of(node).output, node.get_state("result")["state"]
     if output is None or output.plain or state != AttemptState.SUCCEEDED:
-        _land_now(draft, node, settler)
+        _apply_recorded_end(draft, node, waiter)
         return False
     remove_timers(draft, node)
     if node.status is not Status.RUNNING:
         draft.set_status(node, Status.RUNNING)
-    node.set_state(flying={"path": list(path)}, settler=settler)
+    node.set_state(flying={"path": list(path)}, settler=waiter)
     draft.push(node.id, {"land": True})
     return True
 
 
-def land_recorded(draft: Draft, node: Node) -> None:
+def finish_recorded(draft: Draft, node: Node) -> None:
     """The turn of a step whose recorded result was to land."""
-    _land_now(draft, node, node.get_state("settler"))
+    _apply_recorded_end(draft, node, node.get_state("settler"))
 
 
-def _land_now(draft: Draft, node: Node, settler: int | None) -> None:
-    end, given_up = attempts.take_recorded_end(draft, node)
+def _apply_recorded_end(draft: Draft, node: Node, waiter: int | None) -> None:
+    end, is_exhausted = attempts.take_recorded_end(draft, node)
     finish_draining(draft, node, end.state, end.output, end.error, unknown=end.unknown)
-    if given_up and not will_retry_block(draft.node(settler) if settler else None):
+    if is_exhausted and not will_retry_block(draft.node(waiter) if waiter else None):
         add_dead_letter(draft, node, node.error)
 
 
@@ -159,23 +161,23 @@ def add_dead_letter(draft: Draft, node: Node, error: Mapping[str, Json]) -> None
         node.set_state(letter=True)
 
 
-def _is_undone_below(draft: Draft, node: Node, below: int, seen: OpenSteps) -> bool:
+def _is_in_compensation_below(draft: Draft, node: Node, below: int, steps: OpenSteps) -> bool:
     """Whether the step belongs to an undoing that is below what is withdrawn, as a whole."""
     undoing = in_compensation(draft, node)
-    return undoing is not None and seen.is_below(draft, undoing, below)
+    return undoing is not None and steps.is_below(draft, undoing, below)
 
 
-def _await_compensation(node: Node, settler: int | None) -> int:
+def _await_compensation(node: Node, waiter: int | None) -> int:
     """An undoing that has begun is never broken off: it is waited for."""
     if node.undoes is None:
         return 0
-    node.set_state(settler=settler)
+    node.set_state(settler=waiter)
     return 1
 
 
-def cannot_be_stopped(node: Node, seen: OpenSteps) -> bool:
+def cannot_be_stopped(node: Node, steps: OpenSteps) -> bool:
     """Whether a worker already runs the step's attempt, or a sub-workflow its work."""
-    attempt = seen.attempts.get(node.id)
+    attempt = steps.attempts.get(node.id)
     if attempt is not None and attempt.state is AttemptState.CLAIMED:
         return True
     return node.kind == "run" and node.get_state("child") is not None
@@ -185,7 +187,7 @@ def start_draining(
     draft: Draft,
     node: Node,
     path: tuple[int, ...],
-    settler: int | None,
+    waiter: int | None,
     attempt: Attempt | None,
     error: Json = None,
 ) -> None:
@@ -194,7 +196,7 @@ def start_draining(
     if node.status is not Status.RUNNING:
         draft.set_status(node, Status.RUNNING)
     node.error = error
-    node.set_state(flying={"path": list(path)}, settler=settler)
+    node.set_state(flying={"path": list(path)}, settler=waiter)
     if node.get_state("child") is not None:
         abandon_child(draft, node, "the parent withdrew it")
     else:
@@ -212,19 +214,19 @@ def abandon_child(draft: Draft, node: Node, reason: str) -> None:
         draft.send_stimulus(StimulusKind.COMMAND, child, None, command)
 
 
-def cancel_step(draft: Draft, node: Node, stopped: int | None) -> None:
+def cancel_step(draft: Draft, node: Node, stopped_run: int | None) -> None:
     """An open step ends as cancelled, with its timers, listeners and unclaimed attempt."""
     remove_timers(draft, node)
     if node.kind == "listen":
-        draft.close(node.id)
-    if node.was is None:
+        draft.remove_listener(node.id)
+    if node.original is None:
         draft.attempts = [one for one in draft.attempts if one.step != node.id]
     elif node.kind == "call":
         draft.attempts = [one for one in draft.attempts if one.step != node.id]
         draft.withdrawn.append(node.id)
     draft.set_status(node, Status.CANCELLED)
-    if stopped is not None:
-        node.set_state(stopped=stopped)
+    if stopped_run is not None:
+        node.set_state(stopped=stopped_run)
     draft.add_fact("task.cancelled", node.id)
 
 
@@ -244,11 +246,11 @@ def finish_draining(
     unknown: bool = False,
 ) -> None:
     """As `landed`, also for a sub-workflow."""
-    draft.disarm(node.id)
-    settler = node.get_state("settler")
+    draft.remove_timers(node.id)
+    waiter = node.get_state("settler")
     node.set_state(flying=None, settler=None)
     if state is AttemptState.SUCCEEDED:
-        record(draft, node, output)
+        record_late_success(draft, node, output)
     else:
         lost = state is AttemptState.LOST or unknown
         if node.error is None:
@@ -258,19 +260,19 @@ def finish_draining(
             mark_outcome_unknown(draft, node)
         data = {"error": node.error, "late": True}
         draft.add_fact("task.faulted", node.id, {**data, "unknown": True} if lost else data)
-    _forget(draft, node)
-    if settler is not None:
-        on_drained(draft, settler)
+    _prune_if_drained(draft, node)
+    if waiter is not None:
+        on_drained(draft, waiter)
 
 
-def _forget(draft: Draft, node: Node) -> None:
+def _prune_if_drained(draft: Draft, node: Node) -> None:
     """The last one to land in a step that was to be pruned takes that with it."""
     top = node.get_state("prunes")
     if top is not None and not draining_below(draft, top):
         draft.pruned.append(top)
 
 
-def record(draft: Draft, node: Node, output: Json) -> None:
+def record_late_success(draft: Draft, node: Node, output: Json) -> None:
     """A step has succeeded after all; nothing follows from it."""
     plan = draft.plan_of(node)
     node.output = output
@@ -293,22 +295,22 @@ def mark_outcome_unknown(draft: Draft, node: Node) -> None:
         node.undo = None
 
 
-def on_drained(draft: Draft, settler: int) -> None:
+def on_drained(draft: Draft, waiter: int) -> None:
     """One thing fewer to wait for: with the last of them the settler goes on."""
-    if settler == ROOT:
+    if waiter == ROOT:
         draft.push(ROOT, {"settled": True})
         return
-    node = draft.node(settler)
+    node = draft.node(waiter)
     if node.is_open:
         node.open -= 1
         if node.open == 0:
-            draft.push(settler, {"settled": True})
+            draft.push(waiter, {"settled": True})
 
 
 def on_drain_timeout(draft: Draft, node: Node) -> None:
     """A flying step has reached its limit without a word: nobody knows what became of it."""
     if node.get_state("result") is not None:  # it was heard of, and only waits for its turn
-        return land_recorded(draft, node)
+        return finish_recorded(draft, node)
     error = timeout("the attempt was withdrawn, and nothing was heard of it within its limit")
     live = draft.need("attempt", node.id)
     if live is not None and live.state in (AttemptState.READY, AttemptState.CLAIMED):
@@ -319,10 +321,10 @@ def on_drain_timeout(draft: Draft, node: Node) -> None:
 def interrupt(draft: Draft, node: Node, error: Mapping[str, Json]) -> None:
     """Break off what a step without open children is doing, because it faults: an attempt
     that runs flies on, and lands by itself; one that nobody has claimed is withdrawn."""
-    seen = open_steps(draft)
-    if cannot_be_stopped(node, seen):
-        path = seen.ancestors(draft, node)
-        start_draining(draft, node, path, None, seen.attempts.get(node.id), dict(error))
+    steps = open_steps(draft)
+    if cannot_be_stopped(node, steps):
+        path = steps.ancestors(draft, node)
+        start_draining(draft, node, path, None, steps.attempts.get(node.id), dict(error))
     elif node.kind == "call":
         draft.withdrawn.append(node.id)
 

@@ -77,7 +77,7 @@ def test_other_runtimes_cases(case: dict[str, Any]) -> None:
     documents = [load(spec.case_document(case, file)).document for file in _files(case)]
     if case["expect"]["status"] == "valid":
         return
-    world = World(*documents, secrets=case.get("secrets"), limits=Bounds(across=True))
+    world = World(*documents, secrets=case.get("secrets"), limits=Bounds(other_namespaces=True))
     about = documents[0]["document"]
     id = world.start(f"{about['namespace']}/{about['name']}/{about['version']}", case["input"])
     _control(world, id, case)

@@ -208,7 +208,7 @@ def test_a_timer_that_was_set_anew_changes_nothing() -> None:
 
 def test_a_block_that_is_tried_for_ever_forgets_its_later_tries() -> None:
     block = {"try": [{"s": {"set": 1}}, {"a": call("x")}], "catch": {"retry": {"delay": "PT1S"}}}
-    world, id = run(doc({"t": block}), limits=Bounds(kept=5))
+    world, id = run(doc({"t": block}), limits=Bounds(kept_turns=5))
     for _ in range(20):
         world.fail(world.ready()[0])
         world.fire()

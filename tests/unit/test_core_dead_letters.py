@@ -57,7 +57,7 @@ def test_so_is_one_that_must_not_run_twice() -> None:
 
 
 def test_and_one_whose_messages_are_lost_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "MOST_ATTEMPTS", 3)
+    monkeypatch.setattr(attempts, "MAX_ATTEMPTS", 3)
     world, id = run(doc({"a": call("x")}))
     for _ in range(3):
         world.lose(world.ready()[0], claimed=False)

@@ -185,7 +185,7 @@ def test_foreach_without_tasks_transforms_only() -> None:
 
 def test_an_endless_listener_keeps_nothing() -> None:
     each = {"do": [{"s": {"set": {"n": "${ $item }"}}}]}
-    world, id = run(doc(listen({"any": [], "until": "false"}, each)), limits=Bounds(kept=10))
+    world, id = run(doc(listen({"any": [], "until": "false"}, each)), limits=Bounds(kept_turns=10))
     for number in range(50):
         world.publish(id, found(number))
     assert world.instance(id).status is Status.WAITING

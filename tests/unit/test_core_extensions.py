@@ -184,7 +184,7 @@ def test_one_of_another_namespace_is_a_fault_unless_that_is_allowed() -> None:
     assert world.instance(id).error["status"] == 404
     assert "another" in world.instance(id).error["detail"]
     assert list(world.rows) == [id]
-    world = World(doc(ELSEWHERE), stranger, limits=Bounds(across=True))
+    world = World(doc(ELSEWHERE), stranger, limits=Bounds(other_namespaces=True))
     assert world.instance(world.start("test/flow", {"of": "other"})).output == {"it": "ran"}
 
 

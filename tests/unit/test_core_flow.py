@@ -119,7 +119,7 @@ def test_a_long_loop_forgets_the_steps_of_later_turns() -> None:
 def test_steps_that_may_have_to_be_undone_are_never_forgotten() -> None:
     document = loop(20)
     document["do"][0]["inc"]["metadata"] = {"compensate": {"call": "undo"}}
-    world, id = run(document, {"n": 0}, limits=Bounds(kept=3))
+    world, id = run(document, {"n": 0}, limits=Bounds(kept_turns=3))
     assert len(world.steps(id, "/do/0/inc")) == 20
     assert len(world.steps(id, "/do/1/test")) == 3
 

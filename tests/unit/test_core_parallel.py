@@ -197,7 +197,7 @@ def test_ten_thousand_items() -> None:
 def test_a_long_loop_of_races_forgets_them_when_their_losers_have_landed() -> None:
     race = fork({"a": call("a")}, {"d": {"do": [{"b": call("b")}, {"c": call("c")}]}}, compete=True)
     again = {"again": {"switch": [{"more": {"when": '. != "end"', "then": "f"}}]}}
-    world, id = run(doc(race, again), limits=Bounds(kept=2))
+    world, id = run(doc(race, again), limits=Bounds(kept_turns=2))
     losers = []
     for turn in range(8):
         won, lost = world.ready()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.core.commands import parent_retry
 from orchestrator.core.commands.cancellation import abandon, cancel, terminate
-from orchestrator.core.commands.manual_compensation import act_on_letter, compensate
+from orchestrator.core.commands.manual_compensation import act_on_dead_letter, compensate
 from orchestrator.core.commands.reconciliation import reconcile
 from orchestrator.core.commands.refusal import CommandRefused
 from orchestrator.core.commands.retry_and_skip import skip
@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, Callable[[Draft, Mapping[str, Json]], None]] = {
     "retry": parent_retry.retry,
     "skip": skip,
     "compensate": compensate,
-    "compensation": act_on_letter,
+    "compensation": act_on_dead_letter,
     "abandon": abandon,
     "mend": reconcile,
 }

@@ -19,18 +19,18 @@ from orchestrator.core.transition_draft import Draft
 JOIN: Json = {"join": True}
 
 
-def recount(draft: Draft, node: Node, stopped: AbstractSet[int | None]) -> None:
+def recount(draft: Draft, node: Node, stopped_tracks: AbstractSet[int | None]) -> None:
     """Set a reopened container's counter, and put on the agenda what follows from each track:
     a branch of a fork, an iteration of a loop. `stopped` are the tracks that others open."""
     last = _last_of_each(draft.need("children", node.id))
     open = 0
     for index in range(_begun(draft, node)):
-        if index in stopped:
+        if index in stopped_tracks:
             open += 1
         elif index not in last:  # not begun, or skipped: then it is skipped again
             open += 1
             draft.push(node.id, {"only": index})
-        elif _goes_on(draft, node, draft.node(last[index].id)):
+        elif _continues(draft, node, draft.node(last[index].id)):
             open += 1
     node.open = max(open, 1)
     if open == 0:
@@ -51,7 +51,7 @@ def _last_of_each(children: list[Step]) -> dict[int | None, Step]:
     return {child.index: child for child in sorted(children, key=lambda child: child.id)}
 
 
-def _goes_on(draft: Draft, node: Node, child: Node) -> bool:
+def _continues(draft: Draft, node: Node, child: Node) -> bool:
     """Whether something follows a track's newest child, which nobody stopped. Among
     competitors a completed one has won, and a failed one is out."""
     if child.status is not Status.COMPLETED:

@@ -34,19 +34,19 @@ def compensate(draft: Draft, data: Mapping[str, Json]) -> None:
     cause = root.error or {**standard_error("runtime", detail), "title": "Compensated"}
     draft.add_fact("workflow.compensated", None, reason(data) or None)
     # A competitor that lost may still run: nobody has waited for it so far.
-    flying = withdrawal.withdraw(draft, ROOT, settler=ROOT) if draft.count_open_leaves()[0] else 0
+    draining = withdrawal.withdraw(draft, ROOT, waiter=ROOT) if draft.count_open_leaves()[0] else 0
     compensation.start(
         draft,
         cause,
-        waits=flying > 0,
+        after_drain=draining > 0,
         down_to=down_to,
         reply=data.get("reply"),
-        reports=False,
+        reports_end=False,
     )
     return None
 
 
-def act_on_letter(draft: Draft, data: Mapping[str, Json]) -> None:
+def act_on_dead_letter(draft: Draft, data: Mapping[str, Json]) -> None:
     """Settle a failed compensation: ``action`` "retry" has the step undone again, where others
     are being undone after those; "resolve" says that a person has seen to it. ``step`` is the
     compensating step."""
@@ -62,22 +62,27 @@ def act_on_letter(draft: Draft, data: Mapping[str, Json]) -> None:
         return compensation.postpone_command(draft, data)
     undoing.set_state(settled=action)
     if action == "retry":
-        return _again(draft, undoing, data)
+        return _retry_undo(draft, undoing, data)
     draft.set_status(undoing, Status.COMPLETED)
-    told = {"undoing": undoing.id, **reason(data)}
-    draft.add_fact("compensation.resolved", undoing.undoes, told)
-    compensation.on_letter_closed(draft)
+    record = {"undoing": undoing.id, **reason(data)}
+    draft.add_fact("compensation.resolved", undoing.undoes, record)
+    compensation.on_dead_letter_closed(draft)
     if draft.root.compensation is Compensation.FAILED and not draft.root.get_state("letters"):
         draft.set_compensation(Compensation.COMPLETED)
     return None
 
 
-def _again(draft: Draft, undoing: Node, data: Mapping[str, Json]) -> None:
+def _retry_undo(draft: Draft, undoing: Node, data: Mapping[str, Json]) -> None:
     node = draft.node(undoing.undoes or ROOT)
     node.undo = "child" if undoing.kind == "undo" else "task"
     draft.add_fact("compensation.retried", node.id, {"undoing": undoing.id, **reason(data)})
-    compensation.on_letter_closed(draft)
+    compensation.on_dead_letter_closed(draft)
     done = node.done or 0
     compensation.start(
-        draft, undoing.error, waits=False, before=done + 1, down_to=done - 1, reports=False
+        draft,
+        undoing.error,
+        after_drain=False,
+        before=done + 1,
+        down_to=done - 1,
+        reports_end=False,
     )

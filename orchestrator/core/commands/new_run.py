@@ -12,7 +12,7 @@ from orchestrator.core.draft_nodes import Node
 from orchestrator.core.model import ROOT, Json, Status, TimerKind
 from orchestrator.core.task_plan import is_parallel
 from orchestrator.core.tasks import fork, run
-from orchestrator.core.tasks.listen import listening_of, register_listener
+from orchestrator.core.tasks.listen import listen_plan_of, register_listener
 from orchestrator.core.transition_draft import Draft
 
 #: Containers whose children follow each other: a step in a finished one can be begun anew in
@@ -33,61 +33,61 @@ class NewRun:
         #: For each container, on which tracks of it (branches, iterations) something stopped.
         self.tracks: dict[int, set[int | None]] = {}
         #: Those whose timeout is an expression, and so is computed in its turn.
-        self.timed: list[int] = []
+        self.timeouts: list[int] = []
         for node in stopped:
             self.tracks.setdefault(node.parent, set()).add(node.index)
 
     def restart_task(self, target: Node | None, change: Mapping[str, Json]) -> None:
         """Go on, `target` begun anew: with another raw ``input``, or passed by with an
         ``output`` given by hand, as `change` says."""
-        self._begin_again(target, change)
-        for id in reversed(self.timed):  # the first to be taken: attempts are limited by it
+        self._restart(target, change)
+        for id in reversed(self.timeouts):  # the first to be taken: attempts are limited by it
             self.draft.push(id, {"rearm": True})
 
-    def _begin_again(self, target: Node | None, change: Mapping[str, Json]) -> None:
+    def _restart(self, target: Node | None, change: Mapping[str, Json]) -> None:
         self._open_instance()
         if target is None:
             if self.stopped:
-                return self._go_on_inside()
-            return self._follow_last(ROOT, {"begin": True})
-        if not change and target.id in self.stopped and self._is_kept(target):
-            return self._go_on_inside()
-        parent = self._place(target)
+                return self._continue_inside()
+            return self._continue_after_last(ROOT, {"begin": True})
+        if not change and target.id in self.stopped and self._continues(target):
+            return self._continue_inside()
+        parent = self._container_for(target)
         around = self._abandon(target)
         for node in reversed(list(self.stopped.values())):
             if node.id in self.stopped:
-                self._revive(node, wanted=node.id == around)
-        told = {**reason(self.data), **change} if "output" in change else change
-        return postpone_restart(self.draft, target, parent, told)
+                self._reopen_or_restart(node, restarts_inside=node.id == around)
+        restart_data = {**reason(self.data), **change} if "output" in change else change
+        return postpone_restart(self.draft, target, parent, restart_data)
 
-    def _is_kept(self, target: Node) -> bool:
+    def _continues(self, target: Node) -> bool:
         """Whether the step itself goes on: it contains others, its sub-workflow does, or it has
         completed since."""
-        return target.open > 0 or run.can_ask(target) or target.status is Status.COMPLETED
+        return target.open > 0 or run.can_retry_child(target) or target.status is Status.COMPLETED
 
-    def _go_on_inside(self) -> None:
+    def _continue_inside(self) -> None:
         """A container failed while it was at work (its timeout, say), or a sub-workflow: what
         it contains goes on, and what has completed in it stands."""
         for node in reversed(list(self.stopped.values())):
-            self._revive(node, wanted=False)
+            self._reopen_or_restart(node, restarts_inside=False)
 
     def _open_instance(self) -> None:
         draft, root = self.draft, self.draft.root
         draft.set_instance_status(Status.RUNNING)
         root.error = root.output = None
         root.set_state(failed=None, report=None)
-        self._rearm(None)
+        self._restart_timeout(None)
 
-    def _rearm(self, node: Node | None) -> None:
+    def _restart_timeout(self, node: Node | None) -> None:
         if not restart_timeout(self.draft, node):
-            self.timed.append(ROOT if node is None else node.id)
+            self.timeouts.append(ROOT if node is None else node.id)
 
     # -- where the step is begun --------------------
 
     def _is_open(self, parent: int) -> bool:
         return parent == ROOT or parent in self.stopped
 
-    def _place(self, target: Node) -> int:
+    def _container_for(self, target: Node) -> int:
         """The container to begin it in: the one that it was in, or a copy of that."""
         if self._is_open(target.parent):
             return target.parent
@@ -95,7 +95,7 @@ class NewRun:
         task = self.draft.plan_of(old).task
         if old.kind not in _COPIED or is_parallel(task) or self._has_chunks(old):
             raise CommandRefused(f"nothing in {old.ref} can be begun anew once that has ended")
-        copy = Node.new(self._place(old), old.ref, old.kind, old.index, old.scope)
+        copy = Node.new(self._container_for(old), old.ref, old.kind, old.index, old.scope)
         copy.input, copy.raw_input, copy.state = old.input, old.raw_input, old.state
         copy.set_state(next=None, error=None, then=None, due=None, attempt_due=None)
         self.draft.add(copy)
@@ -116,7 +116,7 @@ class NewRun:
         left = [
             node
             for node in self.stopped.values()
-            if self._is_left(node, top.parent, top.index if beside else None)
+            if self._is_below(node, top.parent, top.index if beside else None)
         ]
         for node in left:
             del self.stopped[node.id]
@@ -129,7 +129,7 @@ class NewRun:
     def _runs_beside(self, parent: int) -> bool:
         return parent != ROOT and is_parallel(self.draft.plan_of(self.draft.node(parent)).task)
 
-    def _is_left(self, node: Node, top: int, index: int | None) -> bool:
+    def _is_below(self, node: Node, top: int, index: int | None) -> bool:
         """Whether a stopped step is below `top`, and (where given) on that track of it."""
         while node.parent != top:
             if node.parent == ROOT:
@@ -139,12 +139,14 @@ class NewRun:
 
     # -- opening again --------------------
 
-    def _revive(self, node: Node, *, wanted: bool) -> None:
-        contains = wanted or any(other.parent == node.id for other in self.stopped.values())
+    def _reopen_or_restart(self, node: Node, *, restarts_inside: bool) -> None:
+        contains = restarts_inside or any(
+            other.parent == node.id for other in self.stopped.values()
+        )
         if node.status is Status.COMPLETED:  # it landed after the end
-            return self._follow(node)
-        if run.can_ask(node):
-            return self._ask(node)
+            return self._continue_completed(node)
+        if run.can_retry_child(node):
+            return self._retry_child(node)
         if contains:
             self._reopen(node)
             if node.open == 0:  # it waited, or had failed before its first child
@@ -153,15 +155,15 @@ class NewRun:
             return None
         if node.open:
             return self._reopen_without_children(node)
-        if node.status is Status.CANCELLED and self._waits_again(node):
+        if node.status is Status.CANCELLED and self._wait_again(node):
             return None
         return postpone_restart(self.draft, node, node.parent, {})
 
-    def _ask(self, node: Node) -> None:
-        run.ask(self.draft, node, reason(self.data))
-        self._rearm(node)
+    def _retry_child(self, node: Node) -> None:
+        run.retry_child(self.draft, node, reason(self.data))
+        self._restart_timeout(node)
 
-    def _follow(self, node: Node) -> None:
+    def _continue_completed(self, node: Node) -> None:
         if node.get_state("redo"):  # it was to be begun anew in the last run already
             return postpone_restart(self.draft, node, node.parent, {})
         node.set_state(stopped=self.draft.root.run)
@@ -172,7 +174,7 @@ class NewRun:
         draft.set_status(node, Status.RUNNING)
         node.error = None
         node.set_state(stopped=None, attempt_due=None)
-        self._rearm(node)
+        self._restart_timeout(node)
         if node.kind == "fork" and fork.resume(draft, node):
             return
         if is_parallel(draft.plan_of(node).task):
@@ -181,8 +183,8 @@ class NewRun:
             self._listen(node)
 
     def _listen(self, node: Node) -> None:
-        listening = listening_of(self.draft.plan_of(node))
-        register_listener(self.draft, node, listening, node.get_state("correlation", {}))
+        listen_plan = listen_plan_of(self.draft.plan_of(node))
+        register_listener(self.draft, node, listen_plan, node.get_state("correlation", {}))
 
     def _reopen_without_children(self, node: Node) -> None:
         """It was stopped between two children, or while it waited for withdrawn ones."""
@@ -193,14 +195,14 @@ class NewRun:
             return self.draft.push(node.id, {"undo": True})
         if node.kind == "try" and node.get_state("next") is not None:
             return self.draft.push(node.id, {"settled": True})
-        return self._follow_last(node.id, _FIRST_MOVE.get(node.kind))
+        return self._continue_after_last(node.id, _FIRST_MOVE.get(node.kind))
 
-    def _follow_last(self, parent: int, first_move: Json) -> None:
+    def _continue_after_last(self, parent: int, first_move: Json) -> None:
         """What comes after the newest completed step of a list; without one, its beginning."""
         completed = [
-            one.id
-            for one in self.draft.need("children", parent)
-            if one.status is Status.COMPLETED and one.undoes is None
+            child.id
+            for child in self.draft.need("children", parent)
+            if child.status is Status.COMPLETED and child.undoes is None
         ]
         if not completed:
             return self.draft.push(parent, first_move)
@@ -210,7 +212,7 @@ class NewRun:
             return postpone_restart(self.draft, last, last.parent, {})
         return control_flow.push_completion(self.draft, last, self.draft.plan_of(last).then)
 
-    def _waits_again(self, node: Node) -> bool:
+    def _wait_again(self, node: Node) -> bool:
         """What only waited goes on waiting: a listener with what it has consumed, a `try` with
         its pause."""
         draft = self.draft
@@ -222,5 +224,5 @@ class NewRun:
             return False
         draft.set_status(node, Status.WAITING)
         node.set_state(stopped=None)
-        self._rearm(node)
+        self._restart_timeout(node)
         return True

@@ -25,9 +25,9 @@ def retry(draft: Draft, data: Mapping[str, Json]) -> None:
     ``ask``, what the parent's retry wants."""
     if "ask" not in data:
         return retry_and_skip.retry(draft, data)
-    if draft.root.was.parent_step != data.get("step"):
+    if draft.root.original.parent_step != data.get("step"):
         raise CommandRefused("no step of that number waits for this instance")
-    if not _is_settled(draft):
+    if not _can_answer(draft):
         return compensation.postpone_command(draft, data)
     return _answer(draft, data)
 
@@ -39,7 +39,7 @@ def refuse(draft: Draft, data: Mapping[str, Json], reason: str) -> None:
     answer(draft, "refused", reason)
 
 
-def _is_settled(draft: Draft) -> bool:
+def _can_answer(draft: Draft) -> bool:
     """Whether the answer can be given now. A completed instance may have competitors in flight;
     its end stands."""
     root = draft.root
@@ -50,13 +50,13 @@ def _is_settled(draft: Draft) -> bool:
 
 def _answer(draft: Draft, data: Mapping[str, Json]) -> None:
     root, ask = draft.root, data["ask"]
-    answered = root.get_state("ask", 0)
-    if ask < answered:
+    last_ask = root.get_state("ask", 0)
+    if ask < last_ask:
         raise CommandRefused("the parent has asked for a later run since")
     root.set_state(ask=ask)
     if root.is_open:
         return answer(draft, "open")
-    if ask == answered:  # asked twice, it does not begin twice
+    if ask == last_ask:  # asked twice, it does not begin twice
         return report(draft)
     if root.compensation is Compensation.COMPLETED:
         return answer(draft, "gone")
@@ -65,5 +65,7 @@ def _answer(draft: Draft, data: Mapping[str, Json]) -> None:
     if root.status is Status.COMPLETED or ask <= root.get_state("abandoned", ask - 1):
         return report(draft)
     root.set_state(abandoned=None)
-    retry_and_skip.retry(draft, {"reason": data.get("reason"), "by": data.get("by")}, asked=True)
+    retry_and_skip.retry(
+        draft, {"reason": data.get("reason"), "by": data.get("by")}, by_parent=True
+    )
     return answer(draft, "open")

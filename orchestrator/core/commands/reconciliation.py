@@ -34,7 +34,7 @@ from orchestrator.core.tasks import fork
 from orchestrator.core.transition_draft import Draft
 
 #: Kinds that end by what another instance tells them: it is told again from there.
-_BY_OTHERS = frozenset({"run", "undo"})
+_ENDED_BY_REPORTS = frozenset({"run", "undo"})
 
 
 def reconcile(draft: Draft, data: Mapping[str, Json]) -> None:
@@ -43,47 +43,47 @@ def reconcile(draft: Draft, data: Mapping[str, Json]) -> None:
     root = draft.root
     if root.status is Status.SUSPENDED:
         raise CommandRefused("the instance is suspended: what waits goes on at its resume")
-    seen = withdrawal.open_steps(draft)
-    _recount(draft, seen)
+    steps = withdrawal.open_steps(draft)
+    _recount(draft, steps)
     named = [id for id in data.get("steps") or () if isinstance(id, int)]
     draft.add_fact("workflow.mended", None, {"steps": named, **reason(data)})
-    around = {node.parent for node in seen.nodes}
-    for node in seen.nodes:
-        if node.id in named and node.id not in around and node.id not in seen.attempts:
-            _mend(draft, node)
-    if not seen.nodes:
-        _mend_root(draft)
+    around = {node.parent for node in steps.nodes}
+    for node in steps.nodes:
+        if node.id in named and node.id not in around and node.id not in steps.attempts:
+            _repair_step(draft, node)
+    if not steps.nodes:
+        _repair_instance(draft)
 
 
-def _recount(draft: Draft, seen: withdrawal.OpenSteps) -> None:
+def _recount(draft: Draft, steps: withdrawal.OpenSteps) -> None:
     """The open steps without open children, and those of them that only wait."""
-    saved = [node.was for node in seen.nodes if node.was is not None]
+    saved = [node.original for node in steps.nodes if node.original is not None]
     leaves = [step for step in saved if step.open == 0 and step.status in OPEN_STATUSES]
     waiting = sum(step.status is Status.WAITING for step in leaves)
     root = draft.root
-    state = {**(root.was.state or {}), "waiting": waiting}
-    root.was = replace(root.was, open=len(leaves), state=state)
+    state = {**(root.original.state or {}), "waiting": waiting}
+    root.original = replace(root.original, open=len(leaves), state=state)
     root.set_state(waiting=waiting or None)
 
 
-def _mend(draft: Draft, node: Node) -> None:
+def _repair_step(draft: Draft, node: Node) -> None:
     try:
         if node.get_state("flying") is not None:
             return withdrawal.on_drain_timeout(draft, node)
-        if node.kind in _BY_OTHERS or node.get_state("result") is not None:
+        if node.kind in _ENDED_BY_REPORTS or node.get_state("result") is not None:
             return None
         if node.status is Status.WAITING and TimerKind.RETRY in KINDS[node.kind].on_timer:
             return KINDS[node.kind].on_timer[TimerKind.RETRY](draft, node)
         if node.kind == "call" and node.open == 0:
-            return _hand_off(draft, node)
+            return _recreate_attempt(draft, node)
         if node.kind in ("wait", "listen") and node.open == 0:
             return KINDS[node.kind].enter(draft, node, draft.plan_of(node))
-        return _follow(draft, node)
+        return _continue_container(draft, node)
     except Fault as fault:
         raise StepFaulted(node, fault.error) from None
 
 
-def _hand_off(draft: Draft, node: Node) -> None:
+def _recreate_attempt(draft: Draft, node: Node) -> None:
     """Another attempt of the step, and so with the same key."""
     last = draft.need("attempt", node.id)
     if node.get_state("attempt") is not None:
@@ -102,32 +102,32 @@ def _hand_off(draft: Draft, node: Node) -> None:
     )
 
 
-def _follow(draft: Draft, node: Node) -> None:
+def _continue_container(draft: Draft, node: Node) -> None:
     """Go on after the last child of a container; without one, begin it."""
     if node.kind == "fork" and fork.resume(draft, node):
         return None
     if is_parallel(draft.plan_of(node).task):
         return join_recount.recount(draft, node, frozenset())
     node.open = 1
-    last = _last(draft, node.id)
+    last = _newest_child(draft, node.id)
     if last is None:
         return KINDS[node.kind].enter(draft, node, draft.plan_of(node))
-    return _after(draft, last)
+    return _continue_after(draft, last)
 
 
-def _last(draft: Draft, parent: int) -> Node | None:
+def _newest_child(draft: Draft, parent: int) -> Node | None:
     """The newest step in a container that belongs to the flow."""
     children = [child for child in draft.need("children", parent) if child.undoes is None]
     return draft.node(max(child.id for child in children)) if children else None
 
 
-def _after(draft: Draft, last: Node) -> None:
+def _continue_after(draft: Draft, last: Node) -> None:
     if last.status is Status.COMPLETED:
         return control_flow.push_completion(draft, last, draft.plan_of(last).then)
     raise StepFaulted(last, last.error or {})
 
 
-def _mend_root(draft: Draft) -> None:
+def _repair_instance(draft: Draft) -> None:
     """No step is open."""
     root = draft.root
     if root.compensation is Compensation.RUNNING:
@@ -136,5 +136,5 @@ def _mend_root(draft: Draft) -> None:
         return None
     if not root.is_open or root.status is Status.PENDING:
         return None
-    last = _last(draft, ROOT)
-    return draft.push(ROOT, {"begin": True}) if last is None else _after(draft, last)
+    last = _newest_child(draft, ROOT)
+    return draft.push(ROOT, {"begin": True}) if last is None else _continue_after(draft, last)

@@ -22,18 +22,18 @@ from orchestrator.core.model import Compensation, Json, Status
 from orchestrator.core.transition_draft import Draft
 
 #: Why a sub-workflow is not repaired that its parent has withdrawn, or was undone without.
-GIVEN_UP = "its parent has given it up; only a retry of the parent has it go on"
+ABANDONED = "its parent has given it up; only a retry of the parent has it go on"
 
 
-def retry(draft: Draft, data: Mapping[str, Json], *, asked: bool = False) -> None:
+def retry(draft: Draft, data: Mapping[str, Json], *, by_parent: bool = False) -> None:
     """A new run from the step that failed, or from an earlier one (``from``).
 
     ``input`` replaces that step's raw input: what it and its descendants read as `.`, and as
     `$input`. ``workflow_input`` replaces the workflow's: what `$workflow.input` gives from then
     on. `asked`: the parent wants it.
     """
-    if draft.root.get_state("abandoned") is not None and not asked:
-        raise CommandRefused(GIVEN_UP)
+    if draft.root.get_state("abandoned") is not None and not by_parent:
+        raise CommandRefused(ABANDONED)
     change = {"input": data["input"]} if data.get("input") is not None else {}
     _new_run(draft, data).restart_task(_target(draft, data), change)
 
@@ -44,7 +44,7 @@ def skip(draft: Draft, data: Mapping[str, Json]) -> None:
     output = data.get("output")
     if not draft.root.is_open:
         if draft.root.get_state("abandoned") is not None:
-            raise CommandRefused(GIVEN_UP)
+            raise CommandRefused(ABANDONED)
         target = _target(draft, {"from": data.get("step")})
         return _new_run(draft, data).restart_task(target, {"output": output})
     node = step_of(draft, data.get("step"))
@@ -54,25 +54,25 @@ def skip(draft: Draft, data: Mapping[str, Json]) -> None:
         raise CommandRefused("a compensation is resolved, not skipped")
     if node.get_state("result") is not None:
         raise CommandRefused("its result has come already, and takes effect at the resume")
-    seen = withdrawal.open_steps(draft)  # the attempts stay locked until this is saved
-    if withdrawal.cannot_be_stopped(node, seen):
-        return _replace(draft, node, seen, {**reason(data), "output": output})
+    steps = withdrawal.open_steps(draft)  # the attempts stay locked until this is saved
+    if withdrawal.cannot_be_stopped(node, steps):
+        return _replace(draft, node, steps, {**reason(data), "output": output})
     control_flow.remove_timers(draft, node)
     if node.kind == "call":
         draft.withdrawn.append(node.id)
         node.set_state(attempt=None)
     elif node.kind == "listen":
-        draft.close(node.id)
+        draft.remove_listener(node.id)
     return complete_without_run(draft, node, output, data)
 
 
 def _replace(
-    draft: Draft, node: Node, seen: withdrawal.OpenSteps, data: Mapping[str, Json]
+    draft: Draft, node: Node, steps: withdrawal.OpenSteps, data: Mapping[str, Json]
 ) -> None:
     """What a worker (or a sub-workflow) is doing goes on, and is undone with the rest should it
     succeed; another step of the task takes its place."""
     withdrawal.start_draining(
-        draft, node, seen.ancestors(draft, node), None, seen.attempts.get(node.id)
+        draft, node, steps.ancestors(draft, node), None, steps.attempts.get(node.id)
     )
     draft.root.set_state(replaced=True)
     step_restart.insert_skipped(draft, node, node.parent, data)
@@ -80,10 +80,10 @@ def _replace(
 
 def _target(draft: Draft, data: Mapping[str, Json]) -> Node | None:
     """The step to begin anew; None: the workflow itself failed before its first step."""
-    wanted = data.get("from")
-    if wanted is None:
-        wanted = draft.root.get_state("failed")
-    node = None if wanted is None else step_of(draft, wanted)
+    step = data.get("from")
+    if step is None:
+        step = draft.root.get_state("failed")
+    node = None if step is None else step_of(draft, step)
     if node is not None and control_flow.in_compensation(draft, node) is not None:
         raise CommandRefused("a compensation is no part of the flow; its dead letter is retried")
     return node
@@ -94,17 +94,17 @@ def _new_run(draft: Draft, data: Mapping[str, Json]) -> NewRun:
     if root.is_open or root.status is Status.COMPLETED:
         raise CommandRefused(f"the instance is {root.status}")
     if root.compensation is not Compensation.NONE:
-        being = root.compensation is Compensation.RUNNING
-        raise CommandRefused(f"it {'is being' if being else 'was'} undone: start it anew")
+        is_running = root.compensation is Compensation.RUNNING
+        raise CommandRefused(f"it {'is being' if is_running else 'was'} undone: start it anew")
     if draft.count_open_leaves()[0]:
         raise CommandRefused(
             "a withdrawn attempt still runs; try again when it has ended", later=True
         )
     stopped = [draft.adopt(step) for step in draft.need("stopped", root.run)]
-    told = {name: data[name] for name in ("from", "step", "input", "output") if name in data}
-    told |= _edit(draft, data)
+    record = {name: data[name] for name in ("from", "step", "input", "output") if name in data}
+    record |= _edit(draft, data)
     root.run += 1
-    draft.add_fact("workflow.retried", None, {"run": root.run, **told, **reason(data)})
+    draft.add_fact("workflow.retried", None, {"run": root.run, **record, **reason(data)})
     for node in stopped:
         if node.get_state("letter"):
             node.set_state(letter=None)
@@ -121,7 +121,7 @@ def _edit(draft: Draft, data: Mapping[str, Json]) -> dict[str, Json]:
     if edited is None:
         return {}
     before = draft.instance_input()
-    draft.edited = (edited,)
+    draft.edited_input = (edited,)
     try:
         if draft.plan.input_schema is not None:
             draft.plan.input_schema.validate(edited, "the workflow's input")

@@ -63,14 +63,14 @@ def restart_timeout(draft: Draft, node: Node | None) -> bool:
     if plan.timeout is None or (node is not None and node.kind == "extension"):
         return True
     if plan.timeout.plain:
-        rearm_now(draft, node)
+        arm_timeout(draft, node)
     return plan.timeout.plain
 
 
-def rearm_now(draft: Draft, node: Node | None) -> None:
+def arm_timeout(draft: Draft, node: Node | None) -> None:
     """Compute the timeout of a step or of the workflow (None) that is open, and arm it."""
-    living, plan = (draft.root, draft.plan) if node is None else (node, draft.plan_of(node))
-    if plan.timeout is None or not living.is_open:
+    owner, plan = (draft.root, draft.plan) if node is None else (node, draft.plan_of(node))
+    if plan.timeout is None or not owner.is_open:
         return
     raw = None
     if not plan.timeout.plain:
@@ -78,4 +78,4 @@ def rearm_now(draft: Draft, node: Node | None) -> None:
     with suppress(Fault):  # it could be computed the first time
         after = duration_seconds(draft, node, plan.timeout, raw)
         due = draft.arm(ROOT if node is None else node.id, TimerKind.TIMEOUT, after)
-        living.set_state(due=due.isoformat())
+        owner.set_state(due=due.isoformat())

@@ -21,9 +21,9 @@ def suspend(draft: Draft, data: Mapping[str, Json]) -> None:
     require_open(draft)
     if draft.root.status is Status.SUSPENDED:
         raise CommandRefused("the instance is suspended already")
-    seen = withdrawal.open_steps(draft)
-    for node in seen.nodes:
-        attempt = seen.attempts.get(node.id)
+    steps = withdrawal.open_steps(draft)
+    for node in steps.nodes:
+        attempt = steps.attempts.get(node.id)
         if attempt is not None and attempt.state is AttemptState.READY:
             _withdraw(draft, node, attempt)
         if attempt is None or attempt.state is not AttemptState.CLAIMED:
@@ -58,8 +58,8 @@ def resume(draft: Draft, data: Mapping[str, Json]) -> None:
     """Go on where the instance was paused."""
     if draft.root.status is not Status.SUSPENDED:
         raise CommandRefused(f"the instance is {draft.root.status}")
-    begun = draft.root.started_at is not None
-    draft.set_instance_status(Status.RUNNING if begun else Status.PENDING)
+    was_started = draft.root.started_at is not None
+    draft.set_instance_status(Status.RUNNING if was_started else Status.PENDING)
     draft.add_fact("workflow.resumed", None, reason(data) or None)
     resume_steps(draft)
 
@@ -69,12 +69,12 @@ def resume_steps(draft: Draft) -> None:
     where a paused instance was cancelled."""
     for node in withdrawal.open_steps(draft).nodes:
         if node.status is Status.SUSPENDED:
-            _go_on(draft, node)
+            _resume_step(draft, node)
         elif node.get_state("result") is not None:
             draft.push(node.id, {"result": True})
 
 
-def _go_on(draft: Draft, node: Node) -> None:
+def _resume_step(draft: Draft, node: Node) -> None:
     draft.set_status(node, Status(node.get_state("was", Status.RUNNING)))
     node.set_state(was=None)
     draft.add_fact("task.resumed", node.id)

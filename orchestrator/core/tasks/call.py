@@ -122,28 +122,28 @@ def _queue(draft: Draft, node: Node, call: Call) -> str | None:
 
 def _call_request(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json], str]:
     """`Step.call`, and the name of the Celery task that carries it out."""
-    asked: dict[str, Any] = {"kind": call.kind}
+    call_json: dict[str, Any] = {"kind": call.kind}
     key = _key(draft, node)
     if key is not None:
-        asked["key"] = key
+        call_json["key"] = key
     if call.deferred:
-        asked.update(_unevaluated(draft, node, call))
+        call_json.update(_unevaluated(draft, node, call))
     elif call.kind == "celery":
-        asked.update(celery_call(render(draft, node, call.template, node.input), call.target))
+        call_json.update(celery_call(render(draft, node, call.template, node.input), call.target))
     else:
         stored = draft.plan_of(node).task.body.get("with") or {}
-        asked["with"] = authored(stored, render(draft, node, call.template, node.input))
+        call_json["with"] = authored(stored, render(draft, node, call.template, node.input))
     if call.kind != "celery":
-        return asked, CALL_TASK
+        return call_json, CALL_TASK
     task = call.target if call.task is None else render(draft, node, call.task, node.input)
     if not isinstance(task, str) or not task:
         raise dsl_errors.configuration("the call names no Celery task")
-    _refuse_reserved(draft, node, call, task, asked)
-    return {**asked, "task": task}, task
+    _refuse_reserved(draft, node, call, task, call_json)
+    return {**call_json, "task": task}, task
 
 
 def _refuse_reserved(
-    draft: Draft, node: Node, call: Call, task: str, asked: dict[str, Json]
+    draft: Draft, node: Node, call: Call, task: str, call_json: dict[str, Json]
 ) -> None:
     """An `authorization` fault for a task that no document may call, however it came by the
     name. The inner task of a map must be what the document says, whatever was evaluated."""
@@ -151,13 +151,13 @@ def _refuse_reserved(
         return
     stored = draft.plan_of(node).task.body.get("with") or {}
     args, kwargs = (None, stored) if call.target else (stored.get("args"), stored.get("kwargs"))
-    refused = refusal_reason(task, args, kwargs)
-    if refused is None and not call.deferred:
-        evaluated = inner_tasks(asked["args"], asked["kwargs"])
+    reason = refusal_reason(task, args, kwargs)
+    if reason is None and not call.deferred:
+        evaluated = inner_tasks(call_json["args"], call_json["kwargs"])
         if list(evaluated) != list(inner_tasks(args, kwargs)):
-            refused = f"the inner task of '{task}' is not the one that the document names"
-    if refused is not None:
-        raise dsl_errors.authorization(refused)
+            reason = f"the inner task of '{task}' is not the one that the document names"
+    if reason is not None:
+        raise dsl_errors.authorization(reason)
 
 
 def celery_call(arguments: Json, target: str | None) -> dict[str, Json]:
@@ -201,7 +201,7 @@ def _key(draft: Draft, node: Node) -> str | None:
 
 
 def _enter_function(draft: Draft, node: Node, call: Call) -> None:
-    _bound(draft, node)
+    _check_depth(draft, node)
     arguments = render(draft, node, call.template, node.input)
     node.open = 1
     task = draft.workflow.task(call.target or "")
@@ -210,7 +210,7 @@ def _enter_function(draft: Draft, node: Node, call: Call) -> None:
         control_flow.complete(draft, node, arguments)
 
 
-def _bound(draft: Draft, node: Node) -> None:
+def _check_depth(draft: Draft, node: Node) -> None:
     """Raise a `runtime` fault where functions call one another too deep: each level is a part
     of every slice below it."""
     depth, at = 0, node
@@ -223,7 +223,7 @@ def _bound(draft: Draft, node: Node) -> None:
         )
 
 
-def child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
+def on_child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
     """The function has an output: it is the call's."""
     node.open = 0
     control_flow.complete(draft, node, child.output)
@@ -231,5 +231,5 @@ def child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> Non
 
 register(
     "call",
-    TaskKind(enter, on_child_completed=child_completed, on_timer={TimerKind.RETRY: retry_now}),
+    TaskKind(enter, on_child_completed=on_child_completed, on_timer={TimerKind.RETRY: retry_now}),
 )

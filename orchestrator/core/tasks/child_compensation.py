@@ -19,7 +19,7 @@ def enter(_: Draft, node: Node, __: Plan) -> None:
     raise LookupError(f"{node.ref} cannot be entered")
 
 
-def child(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
+def on_instance_ended(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     """The sub-workflow has undone what it could. Raises `StimulusIgnored` where that is known."""
     if not node.is_open or "compensated" not in data:
         raise StimulusIgnored(f"the step is {node.status}")
@@ -32,4 +32,4 @@ def child(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     push_completion(draft, node, None)
 
 
-register("undo", TaskKind(enter, on_instance_ended=child))
+register("undo", TaskKind(enter, on_instance_ended=on_instance_ended))

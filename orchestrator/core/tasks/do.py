@@ -20,15 +20,15 @@ def enter(draft: Draft, node: Node, _: Plan) -> None:
     draft.push(node.id)
 
 
-def go_on(draft: Draft, node: Node, _: Json) -> None:
+def on_agenda_item(draft: Draft, node: Node, _: Json) -> None:
     """Go on with what was put on the agenda."""
     if not begin_list(draft, node.id, node.ref + "/do", node.input):
         _end(draft, node, node.input)
 
 
-def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
+def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
     """Begin the next task; after the last one, its output is the list's."""
-    if not proceed(draft, child, then, turning=True):
+    if not proceed(draft, child, then, counts_turns=True):
         _end(draft, node, child.output)
 
 
@@ -37,4 +37,4 @@ def _end(draft: Draft, node: Node, output: Json) -> None:
     complete(draft, node, output)
 
 
-register("do", TaskKind(enter, go_on, child_completed))
+register("do", TaskKind(enter, on_agenda_item, on_child_completed))

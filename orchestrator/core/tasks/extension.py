@@ -37,7 +37,7 @@ def enter(draft: Draft, node: Node, _: Plan) -> None:
     draft.push(node.id, {"before": 0})
 
 
-def go_on(draft: Draft, node: Node, data: Json) -> None:
+def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
     """Begin the `before` tasks of the extension at a place, then the task itself."""
     for extension in _applying(draft, node)[data["before"] :]:
         if begin_list(draft, node.id, f"{extension.ref}/before", node.input):
@@ -45,9 +45,9 @@ def go_on(draft: Draft, node: Node, data: Json) -> None:
     enter_bare(draft, node.id, draft.plan_of(node).task, node.input)
 
 
-def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
+def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
     """What comes after a task of an extension, or after the task itself."""
-    place = _place(draft, node, child)
+    place = _extension_of(draft, node, child)
     if place is None:
         node.set_state(then=then)
         return _after(draft, node, 0, child.output)
@@ -60,7 +60,7 @@ def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> 
     return _after(draft, node, place[0] + 1, child.output)
 
 
-def _place(draft: Draft, node: Node, child: Node) -> tuple[int, str] | None:
+def _extension_of(draft: Draft, node: Node, child: Node) -> tuple[int, str] | None:
     """Which of the extensions a child belongs to, and to which of its lists."""
     for number, extension in enumerate(_applying(draft, node)):
         for part in ("before", "after"):
@@ -84,4 +84,4 @@ def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
     push_completion(draft, node, then)
 
 
-register("extension", TaskKind(enter, go_on, child_completed))
+register("extension", TaskKind(enter, on_agenda_item, on_child_completed))

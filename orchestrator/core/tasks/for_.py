@@ -44,8 +44,8 @@ class Loop:
             else Template(source, "for.in", loose=plan.loose)
         )
         self.while_ = as_program(body.get("while"), "while")
-        wanted = plan.task.metadata.get("concurrency")
-        self.concurrency: int | None = max(1, wanted) if isinstance(wanted, int) else None
+        concurrency = plan.task.metadata.get("concurrency")
+        self.concurrency: int | None = max(1, concurrency) if isinstance(concurrency, int) else None
 
 
 def loop_of(plan: Plan) -> Loop:
@@ -96,18 +96,20 @@ def _store(draft: Draft, node: Node, items: list[Json]) -> None:
 
 
 def _item(draft: Draft, node: Node, index: int) -> Json:
-    few = node.get_state("items")
-    if few is not None:
-        return few[index]
+    items = node.get_state("items")
+    if items is not None:
+        return items[index]
     start = index - index % draft.limits.items
-    if node.was is None:
-        chunk = next(one for one in draft.chunks if one.step == node.id and one.index == start)
+    if node.original is None:
+        chunk = next(
+            chunk for chunk in draft.chunks if chunk.step == node.id and chunk.index == start
+        )
     else:
         chunk = draft.need("items", node.id, start)
     return chunk.items[index - chunk.index]
 
 
-def go_on(draft: Draft, node: Node, data: Json) -> None:
+def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
     """Begin iteration ``at`` (its input is the output of step ``of``, or the loop's), or with
     concurrency iteration ``from`` and the ones after it, or ``only`` one; with ``join`` all
     that had begun have ended."""
@@ -120,7 +122,7 @@ def go_on(draft: Draft, node: Node, data: Json) -> None:
     index = data.get("from", data.get("only"))
     if "from" in data and index + 1 < _initial_iterations(draft, node):
         draft.push(node.id, {"from": index + 1})
-    return _begin_beside(draft, node, index)
+    return _begin_parallel(draft, node, index)
 
 
 def _begin(draft: Draft, node: Node, index: int, raw: Json) -> bool | None:
@@ -132,7 +134,7 @@ def _begin(draft: Draft, node: Node, index: int, raw: Json) -> bool | None:
     return begin_list(draft, node.id, node.ref + "/do", raw, scope, index)
 
 
-def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
+def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
     """Begin the iteration's next task, or the next iteration."""
     if proceed(draft, child, then):
         return
@@ -146,10 +148,10 @@ def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> 
 def _iterate(draft: Draft, node: Node, index: int, raw: Json, of: int | None) -> None:
     """One after the other: begin the first iteration from `index` on that has something to do."""
     count = node.get_state("count")
-    for tried in range(index, count):
-        if tried - index >= draft.limits.tasks:
-            return draft.push(node.id, {"at": tried, "of": of})
-        begun = _begin(draft, node, tried, raw)
+    for position in range(index, count):
+        if position - index >= draft.limits.tasks:
+            return draft.push(node.id, {"at": position, "of": of})
+        begun = _begin(draft, node, position, raw)
         if begun:
             return None
         if begun is None:
@@ -168,7 +170,7 @@ def _initial_iterations(draft: Draft, node: Node) -> int:
 # -- side by side --------------------
 
 
-def _begin_beside(draft: Draft, node: Node, index: int) -> None:
+def _begin_parallel(draft: Draft, node: Node, index: int) -> None:
     begun = _begin(draft, node, index, node.input)
     if begun:
         return
@@ -192,4 +194,4 @@ def _on_iteration_ended(draft: Draft, node: Node) -> None:
     return None
 
 
-register("for", TaskKind(enter, go_on, child_completed))
+register("for", TaskKind(enter, on_agenda_item, on_child_completed))

@@ -24,7 +24,7 @@ from orchestrator.core.transition_draft import Draft
 from orchestrator.document.model import TaskList
 
 #: The status of the error that a lost race is to the compensations: conflict.
-LOST = 409
+LOST_STATUS = 409
 
 
 def _branches(draft: Draft, node: Node) -> TaskList:
@@ -43,7 +43,7 @@ def enter(draft: Draft, node: Node, _: Plan) -> None:
     return draft.push(node.id, {"from": 0})
 
 
-def go_on(draft: Draft, node: Node, data: Json) -> None:
+def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
     """Begin a branch, and see to it that the next one follows: `data` is ``{"from": index}``,
     or ``{"only": index}``; with ``{"join": true}`` all have ended. Of a rollback: the losers'
     attempts have landed (``settled``), the next step is to be undone (``undo``), or none is left
@@ -63,19 +63,21 @@ def go_on(draft: Draft, node: Node, data: Json) -> None:
     if "from" in data and index + 1 < len(branches):
         draft.push(node.id, {"from": index + 1})
     if not control_flow.enter(draft, node.id, branches[index], node.input, None, index):
-        _ended(draft, node, None, node.input, index)
+        _on_branch_completed(draft, node, None, node.input, index)
     return None
 
 
-def child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
+def on_child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
     """A branch is done; its directive means nothing beyond its end. One that comes second in the
     same transition has lost."""
     if node.get_state("won") is not None:
         return
-    _ended(draft, node, child, child.output, child.index)
+    _on_branch_completed(draft, node, child, child.output, child.index)
 
 
-def _ended(draft: Draft, node: Node, child: Node | None, output: Json, index: int | None) -> None:
+def _on_branch_completed(
+    draft: Draft, node: Node, child: Node | None, output: Json, index: int | None
+) -> None:
     """A branch has an output (a skipped one its input, without a step)."""
     if _competes(draft, node):
         return _on_first_success(draft, node, child, output, index)
@@ -93,21 +95,21 @@ def _on_first_success(
     draft: Draft, node: Node, child: Node | None, output: Json, index: int | None
 ) -> None:
     rolls_back = draft.plan_of(node).task.metadata.get("rollback") is True
-    flying = 0
-    if node.open > 1 and _others_run(draft, node, child):
-        settler = node.id if rolls_back else None
-        flying = withdrawal.withdraw(draft, node.id, settler=settler)
+    draining = 0
+    if node.open > 1 and _has_other_branches(draft, node, child):
+        waiter = node.id if rolls_back else None
+        draining = withdrawal.withdraw(draft, node.id, waiter=waiter)
     if not rolls_back:
         node.open = 0
         return control_flow.complete(draft, node, output)
     node.set_state(won={"index": index, "step": None if child is None else child.id})
-    node.open = flying
-    return None if flying else _roll_back(draft, node)
+    node.open = draining
+    return None if draining else _roll_back(draft, node)
 
 
 def _roll_back(draft: Draft, node: Node) -> None:
     """Undo what completed in the losing branches since the fork began."""
-    cause = {**standard_error("runtime", "another branch has won", LOST), "title": "Lost"}
+    cause = {**standard_error("runtime", "another branch has won", LOST_STATUS), "title": "Lost"}
     compensation.roll_back(draft, node, cause, node.id)
 
 
@@ -125,23 +127,25 @@ def resume(draft: Draft, node: Node) -> bool:
     return True
 
 
-def _others_run(draft: Draft, node: Node, child: Node | None) -> bool:
+def _has_other_branches(draft: Draft, node: Node, child: Node | None) -> bool:
     """Whether another branch may be open: one that is saved, or a new one that we see."""
-    return node.was is not None or any(
+    return node.original is not None or any(
         other.parent == node.id and other.is_open and other is not child for other in draft.new
     )
 
 
-def catches(draft: Draft, node: Node, _: Node, __: Mapping[str, Json]) -> bool:
+def handles_error(draft: Draft, node: Node, _: Node, __: Mapping[str, Json]) -> bool:
     """Among competing branches an error counts only when it is the last one's."""
     return node.open > 1 and _competes(draft, node)
 
 
-def caught(draft: Draft, node: Node, child: Node, _: Mapping[str, Json], beside: bool) -> None:
+def on_error(
+    draft: Draft, node: Node, child: Node, _: Mapping[str, Json], others_open: bool
+) -> None:
     """One competitor fewer."""
-    if beside:
+    if others_open:
         withdrawal.withdraw(draft, child.id)
     node.open -= 1
 
 
-register("fork", TaskKind(enter, go_on, child_completed, catches, caught))
+register("fork", TaskKind(enter, on_agenda_item, on_child_completed, handles_error, on_error))

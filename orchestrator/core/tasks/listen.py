@@ -56,7 +56,7 @@ from orchestrator.expressions import is_expression
 MODES = ("one", "any", "all")
 
 #: What waits for `foreach` may be so many times as large as what is given out.
-QUEUED = 16
+QUEUE_FACTOR = 16
 
 
 class ListenPlan:
@@ -91,8 +91,8 @@ class ListenPlan:
             self.until_mode, self.until_filters = _strategy(until)
         self.endless = self.until is not None and self.until.program == "false"
         self.correlations = _correlations(self.filters)
-        asked = Template([item.get("with") for item in [*self.filters, *self.until_filters]])
-        self.names = tuple(name for name in asked.names() if name not in SECRETS)
+        with_clauses = Template([item.get("with") for item in [*self.filters, *self.until_filters]])
+        self.names = tuple(name for name in with_clauses.names() if name not in SECRETS)
         self.iterator = Iterator(plan) if "foreach" in body else None
 
     @property
@@ -108,7 +108,7 @@ class ListenPlan:
         )
 
     @property
-    def asks(self) -> bool:
+    def has_expression(self) -> bool:
         """Whether an expression decides when it is over."""
         return self.until is not None and not self.endless
 
@@ -122,11 +122,11 @@ class Iterator:
         body = plan.task.body["foreach"] or {}
         self.item: str = body.get("item", "item")
         self.at: str = body.get("at", "index")
-        given, kept = body.get("output") or {}, body.get("export") or {}
-        self.output = transformation(given.get("as"), "foreach.output.as", loose=plan.loose)
-        self.output_schema = schema_of(given)
-        self.export = transformation(kept.get("as"), "foreach.export.as", loose=plan.loose)
-        self.export_schema = schema_of(kept)
+        output, export = body.get("output") or {}, body.get("export") or {}
+        self.output = transformation(output.get("as"), "foreach.output.as", loose=plan.loose)
+        self.output_schema = schema_of(output)
+        self.export = transformation(export.get("as"), "foreach.export.as", loose=plan.loose)
+        self.export_schema = schema_of(export)
 
 
 def _strategy(to: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
@@ -144,53 +144,53 @@ def _correlations(filters: list[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def listening_of(plan: Plan) -> ListenPlan:
+def listen_plan_of(plan: Plan) -> ListenPlan:
     """What a listen task says."""
-    listening: ListenPlan | None = plan.own
-    if listening is None:
-        listening = plan.own = ListenPlan(plan)
-    return listening
+    listen_plan: ListenPlan | None = plan.own
+    if listen_plan is None:
+        listen_plan = plan.own = ListenPlan(plan)
+    return listen_plan
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Register the listener."""
-    listening = listening_of(plan)
-    if listening.is_over:
+    listen_plan = listen_plan_of(plan)
+    if listen_plan.is_over:
         return complete(draft, node, [])
     correlation = {
-        name: _expected(draft, node, text) for name, text in listening.correlations.items()
+        name: _expected(draft, node, text) for name, text in listen_plan.correlations.items()
     }
-    if _correlates(listening):
+    if _correlates(listen_plan):
         draft.add_fact("workflow.correlation-started", node.id)
     draft.set_status(node, Status.WAITING)
-    return register_listener(draft, node, listening, correlation)
+    return register_listener(draft, node, listen_plan, correlation)
 
 
 def register_listener(
-    draft: Draft, node: Node, listening: ListenPlan, correlation: Mapping[str, Json]
+    draft: Draft, node: Node, listen_plan: ListenPlan, correlation: Mapping[str, Json]
 ) -> None:
     """Ask to be told of events."""
     until: Json = None
-    if listening.until is not None:
-        until = {"expression": listening.until.program}
-    elif listening.until_mode is not None:
-        until = {"mode": listening.until_mode, "filters": listening.until_filters}
+    if listen_plan.until is not None:
+        until = {"expression": listen_plan.until.program}
+    elif listen_plan.until_mode is not None:
+        until = {"mode": listen_plan.until_mode, "filters": listen_plan.until_filters}
     draft.listeners.append(
         Listener(
             node.id,
-            listening.mode,
-            listening.filters,
+            listen_plan.mode,
+            listen_plan.filters,
             until,
-            listening.read,
+            listen_plan.read,
             dict(correlation) or None,
-            collect(draft, node, listening.names, NOTHING) or None,
-            listening.look_back,
+            collect(draft, node, listen_plan.names, NOTHING) or None,
+            listen_plan.look_back,
         )
     )
 
 
-def _correlates(listening: ListenPlan) -> bool:
-    return any(item.get("correlate") for item in listening.filters)
+def _correlates(listen_plan: ListenPlan) -> bool:
+    return any(item.get("correlate") for item in listen_plan.filters)
 
 
 def _expected(draft: Draft, node: Node, text: str) -> Json:
@@ -203,79 +203,81 @@ def _expected(draft: Draft, node: Node, text: str) -> Json:
 # -- events --------------------
 
 
-def event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
+def on_event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     """An event has matched. One that is not wanted (any more) is left for others: it is
     ignored, so that whoever offered it learns of it."""
-    listening = listening_of(draft.plan_of(node))
-    got = node.get_state("got", [])
-    free = [place for place in data.get("matches", ()) if place not in got]
+    listen_plan = listen_plan_of(draft.plan_of(node))
+    matched = node.get_state("got", [])
+    unmatched = [place for place in data.get("matches", ()) if place not in matched]
     if node.get_state("closing"):
         raise StimulusIgnored("nothing more is consumed")
-    if listening.mode == "all" and not free and not data.get("until"):
+    if listen_plan.mode == "all" and not unmatched and not data.get("until"):
         raise StimulusIgnored("each of its filters has had its event")
     if data.get("correlation"):
         node.set_state(correlation=data["correlation"])
-        register_listener(draft, node, listening, data["correlation"])
+        register_listener(draft, node, listen_plan, data["correlation"])
     if data.get("until"):
-        if _ends(node, listening, data["until"]):
+        if _ends(node, listen_plan, data["until"]):
             _close(draft, node)
         return None
-    if listening.mode == "all":
-        node.set_state(got=[*got, free[0]])
-    return _consume(draft, node, listening, data)
+    if listen_plan.mode == "all":
+        node.set_state(got=[*matched, unmatched[0]])
+    return _consume(draft, node, listen_plan, data)
 
 
-def _ends(node: Node, listening: ListenPlan, places: list[int]) -> bool:
+def _ends(node: Node, listen_plan: ListenPlan, places: list[int]) -> bool:
     """Whether the listening is over with this event of its `until`."""
-    if listening.until_mode != "all":
+    if listen_plan.until_mode != "all":
         return True
     ended = sorted({*node.get_state("ended_by", []), *places})
     node.set_state(ended_by=ended)
-    return len(ended) == len(listening.until_filters)
+    return len(ended) == len(listen_plan.until_filters)
 
 
-def _consume(draft: Draft, node: Node, listening: ListenPlan, data: Mapping[str, Json]) -> None:
-    item = _read(listening.read, data["event"])
-    ends = listening.stops_at_first or len(node.get_state("got", ())) == len(listening.filters) > 0
-    if listening.iterator is not None:
+def _consume(draft: Draft, node: Node, listen_plan: ListenPlan, data: Mapping[str, Json]) -> None:
+    item = _read(listen_plan.read, data["event"])
+    ends = (
+        listen_plan.stops_at_first or len(node.get_state("got", ())) == len(listen_plan.filters) > 0
+    )
+    if listen_plan.iterator is not None:
         queue = [*node.get_state("queue", []), [item, data.get("number")]]
-        node.set_state(queue=_bounded(draft, node, queue, QUEUED))
+        node.set_state(queue=_check_bounds(draft, node, queue, QUEUE_FACTOR))
     else:
-        _see(draft, node, listening, item)
-        _collect(draft, node, listening, item)
-        ends = ends or _holds(draft, node, listening)
+        _remember(draft, node, listen_plan, item)
+        _collect(draft, node, listen_plan, item)
+        ends = ends or _is_until_true(draft, node, listen_plan)
     if ends:
         return _close(draft, node)
     return _next(draft, node)
 
 
-def _see(draft: Draft, node: Node, listening: ListenPlan, item: Json) -> None:
+def _remember(draft: Draft, node: Node, listen_plan: ListenPlan, item: Json) -> None:
     """Remember what was consumed for the `until` expression."""
-    if listening.asks:
-        node.set_state(seen=_bounded(draft, node, [*node.get_state("seen", []), item]))
+    if listen_plan.has_expression:
+        node.set_state(seen=_check_bounds(draft, node, [*node.get_state("seen", []), item]))
 
 
-def _holds(draft: Draft, node: Node, listening: ListenPlan) -> bool:
+def _is_until_true(draft: Draft, node: Node, listen_plan: ListenPlan) -> bool:
     """Whether the `until` expression ends the listening."""
-    if listening.until is None or listening.endless:
+    if listen_plan.until is None or listen_plan.endless:
         return False
-    return is_true(draft, node, listening.until, node.get_state("seen", []))
+    return is_true(draft, node, listen_plan.until, node.get_state("seen", []))
 
 
-def _read(how: str, found: Mapping[str, Json]) -> Json:
-    if how == "envelope":
-        return dict(found)
-    if how == "raw" and "data_base64" in found:
-        return found["data_base64"]
-    return found.get("data")
+def _read(mode: str, event: Mapping[str, Json]) -> Json:
+    if mode == "envelope":
+        return dict(event)
+    if mode == "raw" and "data_base64" in event:
+        return event["data_base64"]
+    return event.get("data")
 
 
-def _collect(draft: Draft, node: Node, listening: ListenPlan, item: Json) -> None:
-    if not listening.endless:
-        node.set_state(items=_bounded(draft, node, [*node.get_state("items", []), item]))
+def _collect(draft: Draft, node: Node, listen_plan: ListenPlan, item: Json) -> None:
+    if not listen_plan.endless:
+        node.set_state(items=_check_bounds(draft, node, [*node.get_state("items", []), item]))
 
 
-def _bounded(draft: Draft, node: Node, items: list[Json], times: int = 1) -> list[Json]:
+def _check_bounds(draft: Draft, node: Node, items: list[Json], times: int = 1) -> list[Json]:
     """What it has consumed, within its bounds: `times` as large as one output may be."""
     if len(items) > draft.limits.events:
         fault = dsl_errors.runtime(f"the listener has consumed {draft.limits.events} events")
@@ -287,7 +289,7 @@ def _bounded(draft: Draft, node: Node, items: list[Json], times: int = 1) -> lis
 
 def _close(draft: Draft, node: Node) -> None:
     """Nothing more is consumed; what waits is still processed."""
-    draft.close(node.id)
+    draft.remove_listener(node.id)
     node.set_state(closing=True)
     _next(draft, node)
 
@@ -299,13 +301,13 @@ def _next(draft: Draft, node: Node) -> None:
     """Process the next event that waits, or go on waiting, or end."""
     if node.open:
         return
-    listening = listening_of(draft.plan_of(node))
+    listen_plan = listen_plan_of(draft.plan_of(node))
     while queue := node.get_state("queue", []):
         ((item, _), *rest) = queue
         index = node.get_state("count", 0)
         node.set_state(queue=rest or None, count=index + 1)
-        _see(draft, node, listening, item)
-        iterator = listening.iterator
+        _remember(draft, node, listen_plan, item)
+        iterator = listen_plan.iterator
         assert iterator is not None  # noqa: S101  only an iterator's events wait
         scope = {iterator.item: item, iterator.at: index}
         node.open = 1
@@ -313,9 +315,9 @@ def _next(draft: Draft, node: Node) -> None:
             draft.set_status(node, Status.RUNNING)
         if begin_list(draft, node.id, node.ref + "/foreach/do", item, scope, index):
             return
-        _processed(draft, node, listening, item, scope)
+        _processed(draft, node, listen_plan, item, scope)
     if node.get_state("closing"):
-        if _correlates(listening):
+        if _correlates(listen_plan):
             keys = {"keys": node.get_state("correlation")}
             draft.add_fact("workflow.correlation-completed", node.id, keys)
         complete(draft, node, node.get_state("items", []))
@@ -324,35 +326,35 @@ def _next(draft: Draft, node: Node) -> None:
 
 
 def _processed(
-    draft: Draft, node: Node, listening: ListenPlan, output: Json, scope: Mapping[str, Json]
+    draft: Draft, node: Node, listen_plan: ListenPlan, output: Json, scope: Mapping[str, Json]
 ) -> None:
-    iterator = listening.iterator
+    iterator = listen_plan.iterator
     assert iterator is not None  # noqa: S101  see `_next`
     node.open = 0
     item = transformed(draft, node, iterator.output, iterator.output_schema, output, "item", scope)
     draft.root.context = exported(draft, node, iterator.export, iterator.export_schema, item, scope)
-    _collect(draft, node, listening, item)
-    if _holds(draft, node, listening):
-        _stop(draft, node)
+    _collect(draft, node, listen_plan, item)
+    if _is_until_true(draft, node, listen_plan):
+        _return_queue(draft, node)
 
 
-def _stop(draft: Draft, node: Node) -> None:
+def _return_queue(draft: Draft, node: Node) -> None:
     """Nothing more is consumed, and what waits is returned."""
     waiting = node.get_state("queue", [])
     draft.returned += [(node.id, number) for _, number in waiting if number is not None]
-    draft.close(node.id)
+    draft.remove_listener(node.id)
     node.set_state(closing=True, queue=None)
 
 
-def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
+def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
     """Begin the next task for this event; after the last one, the next event."""
     if proceed(draft, child, then):
         return
-    if (child.index or 0) >= draft.limits.kept:
+    if (child.index or 0) >= draft.limits.kept_turns:
         prune(draft, child)
-    listening = listening_of(draft.plan_of(node))
-    _processed(draft, node, listening, child.output, child.scope or {})
+    listen_plan = listen_plan_of(draft.plan_of(node))
+    _processed(draft, node, listen_plan, child.output, child.scope or {})
     _next(draft, node)
 
 
-register("listen", TaskKind(enter, on_child_completed=child_completed, on_event=event))
+register("listen", TaskKind(enter, on_child_completed=on_child_completed, on_event=on_event))

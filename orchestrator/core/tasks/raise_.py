@@ -25,11 +25,11 @@ def _definition(plan: Plan) -> Any:
     error = plan.task.body["raise"]["error"]
     if not isinstance(error, str):
         return error
-    known = plan.task.workflow.use.get("errors") or {}
-    if error not in known:
+    errors = plan.task.workflow.use.get("errors") or {}
+    if error not in errors:
         # Refused at deployment; the type is the one that other runtimes give.
         raise dsl_errors.validation(f"use.errors has no {error!r}")
-    return known[error]
+    return errors[error]
 
 
 def _checked(error: Json) -> dict[str, Json]:

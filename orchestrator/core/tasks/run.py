@@ -51,10 +51,8 @@ class Process:
         about = body.get(self.kind) or {}
         named = {name: about.get(name) for name in ("namespace", "name", "version")}
         self.target = Template(named, "run.workflow")
-        given = about.get("input")
-        self.input = (
-            None if given is None else Template(given, "run.workflow.input", loose=plan.loose)
-        )
+        raw = about.get("input")
+        self.input = None if raw is None else Template(raw, "run.workflow.input", loose=plan.loose)
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
@@ -65,14 +63,14 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
     if process.kind not in BUILT_KINDS:
         raise dsl_errors.configuration(f"running a {process.kind} is not built")
     namespace, workflow = _target(draft, node, process)
-    given = node.input if process.input is None else render(draft, node, process.input, node.input)
+    raw = node.input if process.input is None else render(draft, node, process.input, node.input)
     id, parent = draft.id(), node.id if process.awaits else None
     state: dict[str, Json] = {}
     if process.awaits:
         state["depth"] = _depth(draft)
     if trace := draft.root.get_state("trace"):
         state["trace"] = trace
-    draft.children.append(NewInstance(id, workflow, namespace, given, parent, state or None))
+    draft.children.append(NewInstance(id, workflow, namespace, raw, parent, state or None))
     if process.awaits:
         node.set_state(child=id)
     else:
@@ -83,10 +81,10 @@ def _depth(draft: Draft) -> int:
     """How many instances wait for the sub-workflow. One that nobody awaits begins at none: a
     workflow may start its successor for ever. Raises `Fault` beyond the limit."""
     depth: int = draft.root.get_state("depth", 0) + 1
-    most = draft.limits.depth
-    if depth > most:
+    max_depth = draft.limits.depth
+    if depth > max_depth:
         raise dsl_errors.runtime(
-            f"sub-workflows that are awaited nest deeper than {most}; one that need not be"
+            f"sub-workflows that are awaited nest deeper than {max_depth}; one that need not be"
             " awaited may be started with `await: false`"
         )
     return depth
@@ -100,35 +98,35 @@ def _target(draft: Draft, node: Node, process: Process) -> tuple[str, str]:
     version = target["version"] or "latest"
     if not all(isinstance(part, str) for part in (namespace, name, version)):
         raise dsl_errors.validation("a sub-workflow's namespace, name and version are texts")
-    if namespace != draft.root.was.namespace and not draft.limits.across:
+    if namespace != draft.root.original.namespace and not draft.limits.other_namespaces:
         raise _missing(f"{namespace}/{name} {version}", ", whose namespace is another one")
-    found = draft.need("workflow", namespace, name, version)
-    if found is None:
+    workflow_id = draft.need("workflow", namespace, name, version)
+    if workflow_id is None:
         raise _missing(f"{namespace}/{name} {version}")
-    return namespace, found
+    return namespace, workflow_id
 
 
-def _missing(wanted: str, why: str = "") -> Fault:
-    detail = f"there is no workflow {wanted} for this one to run{why}"
+def _missing(workflow: str, reason: str = "") -> Fault:
+    detail = f"there is no workflow {workflow} for this one to run{reason}"
     return Fault(standard_error("configuration", detail, 404))
 
 
-def child(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
+def on_instance_ended(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     """The sub-workflow has ended, or answers a retry (see `reports`). Raises `StimulusIgnored` for
     what
     is of an earlier ask or run, and `StepFaulted`."""
     _check(node, data)
     if not node.is_open:
-        return _landed_late(draft, node, data)
+        return _on_late_success(draft, node, data)
     answer = data.get("answer")
     if answer == "open":
         return node.set_state(child_run=data["run"])
     if node.get_state("flying") is not None:
-        return _land(draft, node, data)
+        return _finish_draining(draft, node, data)
     if answer == "gone":
-        return _begin_anew(draft, node)
+        return _replace_step(draft, node)
     if not _has_completed(data):
-        _collect(draft, node, data)
+        _mark_compensable(draft, node, data)
         raise StepFaulted(node, _error(node, data))
     return complete_outside(draft, node, _output(draft, node, data))
 
@@ -149,24 +147,24 @@ def _output(draft: Draft, node: Node, data: Mapping[str, Json]) -> Json:
     return None if process.returns == "none" else data.get("output")
 
 
-def _land(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
+def _finish_draining(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     """The sub-workflow of a withdrawn step has ended."""
     if _has_completed(data):
         return withdrawal.finish_draining(
             draft, node, AttemptState.SUCCEEDED, _output(draft, node, data), None
         )
     withdrawal.finish_draining(draft, node, AttemptState.FAILED, None, _error(node, data))
-    return _collect(draft, node, data)
+    return _mark_compensable(draft, node, data)
 
 
-def _collect(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
+def _mark_compensable(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     """A sub-workflow that ended otherwise and undid nothing is undone with its parent, at the
     place of its end."""
     if data.get("held") and node.undo is not None:
         node.undo, node.done = "child", draft.number()
 
 
-def _landed_late(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
+def _on_late_success(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     """The sub-workflow was repaired, and has completed, after its step had ended: the success is
     recorded and can be undone, but nothing goes on by it (DESIGN, I13)."""
     if node.status is Status.COMPLETED or not _has_completed(data):
@@ -174,7 +172,7 @@ def _landed_late(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     if in_compensation(draft, node) is not None:
         raise StimulusIgnored("a compensation that has failed is not taken back")
     node.undo = draft.plan_of(node).undo
-    withdrawal.record(draft, node, _output(draft, node, data))
+    withdrawal.record_late_success(draft, node, _output(draft, node, data))
     root = draft.root
     process = root.get_state("undo")
     if root.compensation is Compensation.NONE or (process and process["before"] is None):
@@ -184,7 +182,7 @@ def _landed_late(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     node.undo = None
 
 
-def ask(draft: Draft, node: Node, reason: Mapping[str, Json]) -> None:
+def retry_child(draft: Draft, node: Node, reason: Mapping[str, Json]) -> None:
     """A new run of the parent: the step is open again, and asks its sub-workflow to go on. What
     that has finished stands."""
     run = draft.root.run
@@ -199,13 +197,13 @@ def ask(draft: Draft, node: Node, reason: Mapping[str, Json]) -> None:
     draft.send_stimulus(StimulusKind.COMMAND, node.get_state("child"), None, command)
 
 
-def can_ask(node: Node) -> bool:
+def can_retry_child(node: Node) -> bool:
     """Whether a stopped step has a sub-workflow that may go on. Not where it is to be begun anew
     (another input, an earlier step)."""
     return node.kind == "run" and node.get_state("child") is not None and not node.get_state("redo")
 
 
-def _begin_anew(draft: Draft, node: Node) -> None:
+def _replace_step(draft: Draft, node: Node) -> None:
     """The sub-workflow was undone meanwhile: another one in another step takes its place."""
     remove_timers(draft, node)
     draft.set_status(node, Status.CANCELLED)
@@ -221,9 +219,9 @@ def _error(node: Node, data: Mapping[str, Json]) -> dict[str, Json]:
     status = data.get("status")
     error = data.get("error") or standard_error("runtime", f"the sub-workflow was {status}")
     if data.get("answer") is not None:
-        why = data.get("detail") or "it was undone"
-        error = standard_error("runtime", f"the sub-workflow cannot go on: {why}")
+        reason = data.get("detail") or "it was undone"
+        error = standard_error("runtime", f"the sub-workflow cannot go on: {reason}")
     return with_instance({**error, "instance": None}, node.ref)
 
 
-register("run", TaskKind(enter, on_instance_ended=child))
+register("run", TaskKind(enter, on_instance_ended=on_instance_ended))

@@ -85,7 +85,7 @@ def _begin_try(draft: Draft, node: Node) -> None:
     draft.push(node.id)
 
 
-def go_on(draft: Draft, node: Node, data: Json) -> None:
+def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
     """Go on with what was put on the agenda."""
     if data is None:
         index = node.get_state("retries") or None
@@ -98,20 +98,20 @@ def go_on(draft: Draft, node: Node, data: Json) -> None:
     elif "undo" in data:
         compensation.undo_next(draft, node)
     else:
-        _follow(draft, node)
+        _retry_or_handle(draft, node)
 
 
-def child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
+def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
     """Begin the next task; after the last one, its output is the list's."""
     if proceed(draft, child, then):
-        return _forget(draft, child)
+        return _prune_later_try(draft, child)
     handled = child.ref.startswith(node.ref + "/catch/")
     return _end(draft, node, child.output, catch_of(draft.plan_of(node)).then if handled else None)
 
 
-def _forget(draft: Draft, child: Node) -> None:
+def _prune_later_try(draft: Draft, child: Node) -> None:
     """Of a block that is tried again and again only the first tries' steps are kept."""
-    if (child.index or 0) >= draft.limits.kept:
+    if (child.index or 0) >= draft.limits.kept_turns:
         prune(draft, child)
 
 
@@ -123,14 +123,14 @@ def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
 # -- catching --------------------
 
 
-def catches(draft: Draft, node: Node, child: Node, error: Mapping[str, Json]) -> bool:
+def handles_error(draft: Draft, node: Node, child: Node, error: Mapping[str, Json]) -> bool:
     """Whether the error is caught; then `next` says what comes of it."""
     if child.ref.startswith(node.ref + "/catch/") or child.undoes is not None:
         return False
-    return _decides(draft, node, error)
+    return _choose_reaction(draft, node, error)
 
 
-def _decides(draft: Draft, node: Node, error: Mapping[str, Json]) -> bool:
+def _choose_reaction(draft: Draft, node: Node, error: Mapping[str, Json]) -> bool:
     catch = catch_of(draft.plan_of(node))
     extra = {catch.name: error}
     if not matches(catch.filter, error):
@@ -149,26 +149,28 @@ def _decides(draft: Draft, node: Node, error: Mapping[str, Json]) -> bool:
     return wait is not None or catch.handles
 
 
-def caught(draft: Draft, node: Node, child: Node, error: Mapping[str, Json], beside: bool) -> None:
+def on_error(
+    draft: Draft, node: Node, child: Node, error: Mapping[str, Json], others_open: bool
+) -> None:
     """Stop what is left of the block, then react, as soon as all of it has landed."""
     catch = catch_of(draft.plan_of(node))
     node.set_state(error=dict(error))
-    _disarm_try(draft, node)
+    _remove_try_timer(draft, node)
     node.open = 0
-    if beside or catch.parallel or withdrawal.is_draining(draft):
-        node.open = withdrawal.withdraw(draft, node.id, settler=node.id)
+    if others_open or catch.parallel or withdrawal.is_draining(draft):
+        node.open = withdrawal.withdraw(draft, node.id, waiter=node.id)
     if node.open == 0:
         if child is not node:
-            _forget(draft, child)
+            _prune_later_try(draft, child)
         _react(draft, node)
 
 
-def _disarm_try(draft: Draft, node: Node) -> None:
+def _remove_try_timer(draft: Draft, node: Node) -> None:
     """Remove the present try's timer; the task's own stays."""
     if node.get_state("attempt_due") is None:
         return
     node.set_state(attempt_due=None)
-    draft.disarm(node.id)
+    draft.remove_timers(node.id)
     due = node.get_state("due")
     if due is not None:
         draft.timers.append(Timer(node.id, TimerKind.TIMEOUT, datetime.fromisoformat(due)))
@@ -177,11 +179,11 @@ def _disarm_try(draft: Draft, node: Node) -> None:
 def _react(draft: Draft, node: Node) -> None:
     mark = node.get_state("mark")
     if mark is None:
-        return _follow(draft, node)
+        return _retry_or_handle(draft, node)
     return compensation.roll_back(draft, node, node.get_state("error"), mark)
 
 
-def _follow(draft: Draft, node: Node) -> None:
+def _retry_or_handle(draft: Draft, node: Node) -> None:
     """What comes after a caught error: another try, or the handler."""
     node.open = 0
     step = node.get_state("next")
@@ -217,19 +219,19 @@ def _handle(draft: Draft, node: Node) -> None:
 def on_try_timeout(draft: Draft, node: Node) -> None:
     """The present try has taken longer than ``limit.attempt.duration``."""
     error = with_instance(timeout(f"a try of {node.ref} has taken longer than its limit"), node.ref)
-    if not _decides(draft, node, error):
+    if not _choose_reaction(draft, node, error):
         raise StepFaulted(node, error, running=True)
-    caught(draft, node, node, error, True)
+    on_error(draft, node, node, error, True)
 
 
 register(
     "try",
     TaskKind(
         enter,
-        go_on,
-        child_completed,
-        catches,
-        caught,
+        on_agenda_item,
+        on_child_completed,
+        handles_error,
+        on_error,
         {TimerKind.RETRY: on_retry_due, TimerKind.ATTEMPT: on_try_timeout},
     ),
 )
