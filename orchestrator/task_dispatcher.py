@@ -144,7 +144,7 @@ class TaskDispatcher:
             # A connection that the broker has closed meanwhile fails at its first use.
             error = self._try(waiting)
         if waiting:
-            self._meter.count(metrics.UNPUBLISHED, (), len(waiting))
+            self._meter.count(metrics.PUBLISH_FAILURES, (), len(waiting))
             log.warning(
                 "The broker did not take every message; they will be sent again",
                 action="publish_failed",

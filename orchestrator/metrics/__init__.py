@@ -1,9 +1,9 @@
-"""Metrics: what a process counts, in its own memory, and how Prometheus reads it.
+"""Metrics: each process counts in its own memory, and Prometheus reads it.
 
-`catalog` is the table of all metrics; a `Meter` counts them in one process; `Meters` are the
-meters of a worker's processes, in memory that they share; `exposition` writes them down.
-Counting costs about a microsecond and asks nothing of anybody: no lock between processes, no
-file, no connection. No id of an instance is ever a label.
+`catalog` is the table of all metrics. A `Meter` counts them in one process; `Meters` are the
+meters of a worker's processes, in shared memory. `exposition` formats them for Prometheus.
+Counting costs about a microsecond: it needs no lock between processes, no file and no connection.
+An instance's id is never a label.
 """
 
 from orchestrator.metrics.catalog import Metric, MetricType

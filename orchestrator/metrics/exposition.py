@@ -1,4 +1,4 @@
-"""Writes metrics down for Prometheus, in its text format or OpenMetrics, as it asks."""
+"""Formats metrics for Prometheus: its text format or OpenMetrics, as the request accepts."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from orchestrator.metrics.meter import Labels, Series
 
 
 def exposition_text(families: Iterable[Family], accept: str | None) -> tuple[bytes, str]:
-    """The text, and its media type, that a scraper with this `Accept` header takes."""
+    """Return the text and its media type for a scraper with this `Accept` header."""
     encode, content_type = choose_encoder(accept or "")
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Given(list(families)))
+    registry.register(_Families(list(families)))
     return encode(registry), content_type
 
 
 def families(series: Iterable[Series]) -> Iterator[Family]:
-    """What was counted, series of the same labels added up."""
+    """Return the metrics; series with the same labels are added up."""
     sums: dict[str, dict[Labels, list[float]]] = {}
     for name, labels, numbers in series:
         of_metric = sums.setdefault(name, {})
-        known = of_metric.get(labels)
+        earlier = of_metric.get(labels)
         of_metric[labels] = (
-            numbers if known is None else [a + b for a, b in zip(known, numbers, strict=True)]
+            numbers if earlier is None else [a + b for a, b in zip(earlier, numbers, strict=True)]
         )
-    for name, found in sums.items():
-        yield _family(METRICS[name], found)
+    for name, of_metric in sums.items():
+        yield _family(METRICS[name], of_metric)
 
 
-def _family(metric: Metric, found: dict[Labels, list[float]]) -> Family:
+def _family(metric: Metric, series: dict[Labels, list[float]]) -> Family:
     if metric.kind is MetricType.COUNTER:
         counter = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
-        for labels, (value,) in found.items():
+        for labels, (value,) in series.items():
             counter.add_metric(labels, value)
         return counter
     histogram = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
     bounds = [*map(str, metric.buckets), "+Inf"]
-    for labels, (*counts, total) in found.items():
+    for labels, (*counts, total) in series.items():
         buckets = list(zip(bounds, accumulate(counts), strict=True))
         histogram.add_metric(labels, buckets, total)
     return histogram
 
 
-class _Given(Collector):
+class _Families(Collector):
     def __init__(self, families: list[Family]) -> None:
         self._families = families
 

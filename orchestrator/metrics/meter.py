@@ -1,10 +1,9 @@
-"""Counts the metrics of one process in a piece of memory, which another process may read.
+"""Counts the metrics of one process in a block of memory that another process may read.
 
-The memory holds numbers in its first half and, in the second, a line of JSON a series: the
-metric's name, its labels, where its numbers begin. One process writes; whoever reads sees
-whole numbers, because eight aligned bytes are written at once. A process that takes the
-memory over from one that has died goes on where that one stopped, so that nothing is ever
-counted down and nothing is left behind.
+The first half of the memory holds numbers. The second half holds a line of JSON per series: the
+metric's name, its labels and the index of its first number. One process writes; readers never
+see half a number, because eight aligned bytes are written at once. A process that takes over the
+memory of a dead process continues its numbers, so that no counter ever decreases.
 """
 
 from __future__ import annotations
@@ -17,19 +16,20 @@ from collections.abc import Iterator
 
 from orchestrator.metrics.catalog import METRICS, Metric
 
-#: Bytes of one meter's memory.
+#: Size of one meter's memory, in bytes.
 REGION = 256 * 1024
 _HEAD = 64
 _TEXT = REGION // 2
-#: Room that only `OTHER` may take, in numbers and in bytes of text.
+#: Space reserved for the series of `OVERFLOW`, in numbers and in bytes of text.
 _SPARE = 1024
 _NUMBERS = (_TEXT - _HEAD) // 8
 
-#: The value of every label of a series for which there is no room of its own.
+#: The value of every label of the series that counts what has no space for a series of its own.
 OVERFLOW = "_other"
 
 Labels = tuple[str, ...]
-#: A metric's name, its labels, its numbers: the count; or one a bucket, +Inf's, the sum.
+#: A metric's name, its labels, its numbers: a counter's value; or a histogram's count per
+#: bucket, the one of +Inf, and the sum.
 Series = tuple[str, Labels, list[float]]
 
 
@@ -39,54 +39,55 @@ class Meter:
     def __init__(self, memory: memoryview | None = None) -> None:
         self._memory = memoryview(bytearray(REGION)) if memory is None else memory
         self._numbers = self._memory[_HEAD:_TEXT].cast("d")
-        self._places: dict[tuple[Metric, Labels], int] = {}
+        self._positions: dict[tuple[Metric, Labels], int] = {}
         self._lock = threading.Lock()
         self._free = 0
-        for name, labels, start in _places(self._memory):
-            self._places[METRICS[name], labels] = start
+        for name, labels, start in _series_positions(self._memory):
+            self._positions[METRICS[name], labels] = start
             self._free = start + METRICS[name].width
 
     def count(self, metric: Metric, labels: Labels = (), by: float = 1) -> None:
-        """Count up."""
+        """Increase a counter."""
         with self._lock:
-            place = self._places.get((metric, labels))
-            if place is None:
-                place = self._made(metric, labels)
-            self._numbers[place] += by
+            position = self._positions.get((metric, labels))
+            if position is None:
+                position = self._add_series(metric, labels)
+            self._numbers[position] += by
 
     def observe(self, metric: Metric, value: float, labels: Labels = ()) -> None:
         """Add a value to a histogram."""
         with self._lock:
-            place = self._places.get((metric, labels))
-            if place is None:
-                place = self._made(metric, labels)
-            self._numbers[place + bisect_left(metric.buckets, value)] += 1
-            self._numbers[place + len(metric.buckets) + 1] += value
+            position = self._positions.get((metric, labels))
+            if position is None:
+                position = self._add_series(metric, labels)
+            self._numbers[position + bisect_left(metric.buckets, value)] += 1
+            self._numbers[position + len(metric.buckets) + 1] += value
 
     def read(self) -> Iterator[Series]:
-        """What was counted so far."""
+        """Return all series with their numbers so far."""
         return read(self._memory)
 
-    def _made(self, metric: Metric, labels: Labels) -> int:
-        """The place of a new series; that of the others, where there is no more room."""
-        rest = (OVERFLOW,) * len(labels)
-        spare = 0 if labels == rest else _SPARE
+    def _add_series(self, metric: Metric, labels: Labels) -> int:
+        """Add a series and return the index of its first number. Without space for it, return that
+        of the overflow series."""
+        overflow = (OVERFLOW,) * len(labels)
+        spare = 0 if labels == overflow else _SPARE
         line = json.dumps([metric.name, labels, self._free]).encode() + b"\n"
         used = _used(self._memory)
         if self._free + metric.width > _NUMBERS - spare or used + len(line) > _TEXT - spare:
-            # Not remembered: what there is no room for must not fill this process's memory.
-            place = self._places.get((metric, rest))
-            return place if place is not None else self._made(metric, rest)
+            # Not stored in `_positions`: unlimited label values would fill this process's memory.
+            position = self._positions.get((metric, overflow))
+            return position if position is not None else self._add_series(metric, overflow)
         self._memory[_TEXT + used : _TEXT + used + len(line)] = line
         struct.pack_into("<Q", self._memory, 0, used + len(line))
-        place = self._places[metric, labels] = self._free
+        position = self._positions[metric, labels] = self._free
         self._free += metric.width
-        return place
+        return position
 
 
 def read(memory: memoryview) -> Iterator[Series]:
-    """What the writer of this memory has counted so far."""
-    for name, labels, start in _places(memory):
+    """Return all series in the memory of a meter with their numbers so far."""
+    for name, labels, start in _series_positions(memory):
         begin = _HEAD + 8 * start
         width = METRICS[name].width
         yield name, labels, list(struct.unpack_from(f"{width}d", memory, begin))
@@ -96,7 +97,7 @@ def _used(memory: memoryview) -> int:
     return int(struct.unpack_from("<Q", memory, 0)[0])
 
 
-def _places(memory: memoryview) -> Iterator[tuple[str, Labels, int]]:
+def _series_positions(memory: memoryview) -> Iterator[tuple[str, Labels, int]]:
     for line in bytes(memory[_TEXT : _TEXT + _used(memory)]).splitlines():
         name, labels, start = json.loads(line)
         yield name, tuple(labels), start

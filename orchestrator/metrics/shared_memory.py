@@ -1,9 +1,8 @@
-"""The meters of a worker: one a process, in memory that they share over the fork.
+"""The meters of a worker: one per process, in memory that is shared over the fork.
 
-Anonymous memory rather than the files of prometheus_client's own multiprocess mode: there
-is no folder to make, to share or to clean, nothing is left by whatever end, a child that
-takes a dead one's place goes on with its numbers, and a users' app that has that mode for
-metrics of its own is not touched.
+Anonymous memory instead of the files of prometheus_client's multiprocess mode: no folder must be
+created, shared or cleaned, and a new child continues the numbers of the dead child that it
+replaces. An app that uses that mode for its own metrics is not affected.
 """
 
 from __future__ import annotations
@@ -15,24 +14,25 @@ from orchestrator.metrics.meter import REGION, Meter, Series, read
 
 
 class Meters:
-    """So many meters; make it before the fork. Memory is taken only by those in use."""
+    """`slots` meters in shared memory. Create them before the fork. Only the slots in use occupy
+    memory."""
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._memory = memoryview(mmap.mmap(-1, slots * REGION + slots))
-        #: Which are in use: to read the memory of the others would take it.
+        #: One byte per slot: 1 if it is in use. Reading an unused slot would allocate its memory.
         self._used = self._memory[slots * REGION :]
 
     def meter(self, slot: int) -> Meter:
-        """The meter of a slot, for its one writer; with what the writer before it counted.
-        Outside of what there is, one whose numbers nobody reads."""
+        """Return the meter of a slot for its one writer, with the numbers of the slot's previous
+        writer. Beyond the last slot it is a separate meter that is never read."""
         if not 0 <= slot < self._slots:
             return Meter()
         self._used[slot] = 1
         return Meter(self._region(slot))
 
     def read(self) -> Iterator[Series]:
-        """What all of them have counted so far."""
+        """Return the series of all meters in use."""
         for slot in range(self._slots):
             if self._used[slot]:
                 yield from read(self._region(slot))

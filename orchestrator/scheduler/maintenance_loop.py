@@ -155,10 +155,10 @@ class MaintenanceLoop:
         except LockTimeout:
             log.info("A chore found the rows locked", action="chore_busy", chore=name)
         except Exception:
-            self._meter.count(metrics.CHORE_FAILURES, (name,))
+            self._meter.count(metrics.JOB_FAILURES, (name,))
             log.exception("A chore failed and is done again", action="chore_failed", chore=name)
         finally:
-            self._meter.observe(metrics.CHORE_SECONDS, clock.monotonic() - began, (name,))
+            self._meter.observe(metrics.JOB_SECONDS, clock.monotonic() - began, (name,))
         return None
 
     def _watch(self) -> float:
@@ -197,7 +197,7 @@ class MaintenanceLoop:
     def _republish_lost(self) -> None:
         lost = self._upkeep.lost_messages(self._patience)
         if lost:
-            self._meter.count(metrics.PUBLISHED_AGAIN, (), len(lost))
+            self._meter.count(metrics.MESSAGES_REPUBLISHED, (), len(lost))
             log.warning(
                 "Messages must be lost and are sent again",
                 action="published_again",

@@ -145,12 +145,19 @@ def test_a_worker_and_a_beat_are_scraped(
         assert value(found, "orchestrator_attempt_duration_seconds_count") == 23
         assert value(found, "orchestrator_steps_compensated_total") == 1
         assert value(found, "orchestrator_transition_duration_seconds_count", source="inbox") >= 20
-        assert value(found, "orchestrator_refusals_total") == 0
+        assert value(found, "orchestrator_messages_and_results_refused_total") == 0
         assert not any("instance" in dict(labels) for _, labels in found)
 
         late = scraped(f"http://127.0.0.1:{beat_port}/metrics")
         assert value(late, "orchestrator_timer_lateness_seconds_count") == 10
-        assert value(late, "orchestrator_chore_duration_seconds_count", chore="timers") > 0
+        assert (
+            value(
+                late,
+                "orchestrator_maintenance_job_duration_seconds_count",
+                maintenance_job="timers",
+            )
+            > 0
+        )
 
         whole = scraped(f"{stack.settings['api_url']}/metrics")
         assert value(whole, "orchestrator_queue_slots", queue="celery") == 2

@@ -61,7 +61,7 @@ def test_a_child_counts_where_its_parent_reads_and_its_successor_goes_on():
         os.waitpid(pid, 0)
     found = samples(meters.read())
     assert found["orchestrator_steps_ended_total", ("shop", "completed", "order")] == 4
-    assert found["orchestrator_refusals_total", ("stale",)] == 3
+    assert found["orchestrator_messages_and_results_refused_total", ("stale",)] == 3
     for number in range(3):
         assert found["orchestrator_steps_started_total", ("shop", f"only-{number}")] == 1
     assert len(list(meters.read())) == 6  # of the dead, what they counted and nothing else
@@ -114,8 +114,8 @@ def test_too_many_names_are_counted_as_others():
 def test_no_label_can_hold_an_instance():
     names = {label for metric in metrics.METRICS.values() for label in metric.labels}
     assert names <= {
-        *("namespace", "workflow", "status", "outcome", "queue", "how", "source", "task", "state"),
-        *("reason", "kind", "chore", "method", "route"),
+        *("namespace", "workflow", "status", "outcome", "queue", "delivery", "source", "task"),
+        *("state", "reason", "kind", "maintenance_job", "method", "route"),
     }
     assert all(name.startswith("orchestrator_") for name in metrics.METRICS)
     assert all(not name.endswith("_total") for name in metrics.METRICS)
