@@ -186,7 +186,7 @@ def _check_request() -> None:
     if g.caller.role < least:
         raise Problem(problem_types.FORBIDDEN, f"this needs the role {least.name.lower()}")
     if request.method == "POST":
-        idempotency.given_key()
+        idempotency.header_key()
     for name, value in (request.view_args or {}).items():
         if isinstance(value, UncheckedId):
             request.view_args[name] = instances.identified(value)  # type: ignore[index]

@@ -1,1 +1,1 @@
-"""What every request goes through."""
+"""HTTP for all resources: keys, bodies, queries, problems, paging and idempotency."""

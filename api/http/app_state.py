@@ -1,4 +1,4 @@
-"""What belongs to the present app and the present request."""
+"""The state of the current app, and the caller and namespaces of the current request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXTENSION = "orchestrator"
 
 @dataclass(frozen=True)
 class AppState:
-    """What one API process keeps from request to request."""
+    """The objects that one API process shares among its requests."""
 
     services: Services
     authenticator: Authenticator
@@ -46,7 +46,7 @@ class AppState:
     presence: Presence
 
     def close(self) -> None:
-        """Answer those who wait, send the hints that are left, give everything back."""
+        """Answer the waiting requests, send the queued hints, then close all connections."""
         self.waiters.close()
         self.feed.close()
         self.hints.close()
@@ -55,19 +55,19 @@ class AppState:
 
 
 def state() -> AppState:
-    """The present app's state."""
+    """Return the state of the current app."""
     return cast("AppState", current_app.extensions[EXTENSION])
 
 
 def caller() -> Caller:
-    """Who asks."""
+    """Return the caller of the current request."""
     return cast("Caller", g.caller)
 
 
 def scope(namespace: str | None = None) -> Scope:
-    """The namespaces that the caller may see.
+    """Return the namespaces that the caller may see.
 
-    Raises `Problem` 404 where `namespace` is given and is not among them.
+    Raises `Problem` 404 if `namespace` is given and is not among them.
     """
     allowed = caller().scope
     if namespace is not None and not allowed.has(namespace):
@@ -82,7 +82,7 @@ def audit_entry(
     reason: str | None = None,
     **details: object,
 ) -> Entry:
-    """The line of the audit log for a change that the caller makes."""
+    """Return the audit log's entry for a change by the caller."""
     return Entry(
         actor=caller().name,
         action=action,

@@ -1,7 +1,7 @@
-"""Who asks, and what they may do: bearer API keys with a role, bound to namespaces.
+"""Authentication: bearer API keys, each with a role and namespaces.
 
-A key is ``prefix.secret``; the database keeps the prefix and a SHA-256 of the secret. The
-secret has 256 random bits, so that a fast hash is enough.
+A key is ``prefix.secret``; the database stores the prefix and a SHA-256 of the secret. The
+secret has 256 random bits, so a fast hash is enough.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from orchestrator.database.access import api_key_queries
 from orchestrator.database.connection.database import Database
 from orchestrator.database.keyset_pages import Scope
 
-#: For how long a process may go on with what it knows of a key: a key that is revoked is
-#: refused everywhere after this time, and at once in the process that revoked it.
+#: Seconds for which a process uses a cached key. A revoked key is refused everywhere after this
+#: time, and at once by the process that revoked it.
 CACHE_TIME = 1.0
-#: Keys remembered by one process.
-_MOST = 1000
+#: Keys cached by one process; at the bound the cache is cleared.
+_MAX_CACHED = 1000
 
 _BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{1,128}) *")
 
 
 class Role(IntEnum):
-    """What a key may do; each role may do all that those before it may."""
+    """What a key may do. Each role may also do all that the roles before it may."""
 
     VIEWER = 1
     OPERATOR = 2
@@ -40,8 +40,8 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `name` stands in the audit log; `owner` is whose idempotency keys and rate are
-    meant (`KeyRow.owner`)."""
+    """The sender of a request. `name` is written to the audit log. `owner` selects the
+    idempotency keys and the request rate (`KeyRow.owner`)."""
 
     name: str
     owner: str
@@ -49,7 +49,7 @@ class Caller:
     scope: Scope
 
 
-#: Everybody, where authentication is off.
+#: Every caller, when authentication is off.
 ANYBODY = Caller("anonymous", "anonymous", Role.ADMIN, Scope())
 
 
@@ -62,54 +62,54 @@ class _CachedKey:
 
 
 def digest(secret: str) -> bytes:
-    """What is kept of a secret."""
+    """Return the hash under which a secret is stored."""
     return hashlib.sha256(secret.encode()).digest()
 
 
 class Authenticator:
-    """Tells callers by their `Authorization` header; `required` False lets anybody in."""
+    """Finds the caller of an `Authorization` header. If not `required`, every caller is admin."""
 
     def __init__(self, database: Database, required: bool) -> None:
         self.required = required
         self._database = database
-        self._known: dict[str, _CachedKey] = {}
+        self._cached: dict[str, _CachedKey] = {}
         self._lock = threading.Lock()
 
     def caller(self, authorization: str | None) -> Caller:
-        """The caller. Raises `Problem` 401 where there is no valid key."""
+        """Return the caller. Raises `Problem` 401 without a valid key."""
         if not self.required:
             return ANYBODY
         match = _BEARER.fullmatch(authorization or "")
         if match is None:
             raise Problem(problem_types.UNAUTHENTICATED)
         prefix, secret = match.groups()
-        known = self._find(prefix)
-        # The same message and the same work, whatever is wrong with the key.
-        if not hmac.compare_digest(known.hash if known else bytes(32), digest(secret)):
+        cached = self._find(prefix)
+        # Same message and same work for each defect of a key, so that neither reveals it.
+        if not hmac.compare_digest(cached.hash if cached else bytes(32), digest(secret)):
             raise Problem(problem_types.UNAUTHENTICATED)
-        assert known is not None  # noqa: S101  nothing has a hash of zeros
-        if known.expires_at and known.expires_at <= clock.now():
+        assert cached is not None  # noqa: S101  nothing has a hash of zeros
+        if cached.expires_at and cached.expires_at <= clock.now():
             raise Problem(problem_types.UNAUTHENTICATED)
-        return known.caller
+        return cached.caller
 
     def evict(self, prefix: str) -> None:
-        """Look a key up anew at its next use: it was revoked."""
+        """Remove a revoked key from the cache."""
         with self._lock:
-            self._known.pop(prefix, None)
+            self._cached.pop(prefix, None)
 
     def _find(self, prefix: str) -> _CachedKey | None:
-        known = self._known.get(prefix)
+        cached = self._cached.get(prefix)
         now = clock.monotonic()
-        if known and now - known.read_at < CACHE_TIME:
-            return known
+        if cached and now - cached.read_at < CACHE_TIME:
+            return cached
         row = api_key_queries.valid(self._database, prefix)
         if row is None:
             self.evict(prefix)
             return None
         caller = Caller(row.name, row.owner, Role[row.role.upper()], Scope(row.scope))
-        known = _CachedKey(caller, row.hash, row.expires_at, now)
+        cached = _CachedKey(caller, row.hash, row.expires_at, now)
         with self._lock:
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            self._known[prefix] = known
-        return known
+            if len(self._cached) >= _MAX_CACHED:
+                self._cached.clear()
+            self._cached[prefix] = cached
+        return cached

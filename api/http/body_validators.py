@@ -1,4 +1,4 @@
-"""The JSON Schemas of request bodies, compiled when first used."""
+"""Validators of request bodies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jsonschema_rs
 
 
 class Validators:
-    """The schemas of the API's own description, compiled when first used."""
+    """The schemas of the API's description, each compiled at its first use."""
 
     def __init__(self, description: Callable[[], dict[str, Any]]) -> None:
         self._description = description
@@ -18,7 +18,7 @@ class Validators:
         self._lock = threading.Lock()
 
     def get(self, name: str) -> jsonschema_rs.Validator:
-        """The validator of a schema under ``components/schemas``."""
+        """Return the validator of a schema under ``components/schemas``."""
         compiled = self._compiled.get(name)
         if compiled is None:
             with self._lock:

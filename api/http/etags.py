@@ -1,7 +1,7 @@
-"""ETags: what a client has seen, so that its change is refused where somebody was faster.
+"""ETags, by which a client's change is refused if another client changed the resource first.
 
-An instance's tag counts its transitions (see `api.resources.instances.etag`); that of what changes
-seldom is a hash of how it is shown.
+An instance's tag counts its transitions (see `api.resources.instances.etag`). The tag of a
+schedule or subscription is a hash of its JSON.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _IF_MATCH = {
     "name": "If-Match",
     "required": False,
     "schema": {"type": "string"},
-    "description": "the `ETag` of what was seen: where it has changed since, it is a 412 and"
-    " nothing is done",
+    "description": "the `ETag` of what the client has read; if it has changed since, the answer is"
+    " 412 and nothing is done",
 }
 _IF_NONE_MATCH = {
     "in": "header",
     "name": "If-None-Match",
     "required": False,
     "schema": {"type": "string"},
-    "description": "the `ETag` of what is known: where it has not changed, the answer is a 304",
+    "description": "the `ETag` of what the client has read; if it is unchanged, the answer is 304",
 }
 
 
 def describe(paths: Mapping[str, Any]) -> None:
-    """Add the headers to those operations of a description's paths that heed them."""
+    """Add the headers to the description of each operation that uses them."""
     for operations in paths.values():
         for operation in operations.values():
             answers = operation.get("responses", {}) if isinstance(operation, dict) else {}
@@ -43,23 +43,23 @@ def describe(paths: Mapping[str, Any]) -> None:
                     operation.setdefault("parameters", []).append(header)
 
 
-def tag_of(shown: Any) -> str:
-    """The tag of a representation, without its quotes."""
-    return hashlib.blake2s(dumped(shown), digest_size=12).hexdigest()
+def tag_of(representation: Any) -> str:
+    """Return the tag of a representation, without quotes."""
+    return hashlib.blake2s(dumped(representation), digest_size=12).hexdigest()
 
 
 def headers(tag: str) -> dict[str, str]:
-    """The header that tells a tag."""
+    """Return the `ETag` header of a tag."""
     return {"ETag": f'"{tag}"'}
 
 
-def require_match(tag: str, what: str) -> None:
-    """Refuse a change to what the client has not seen as it is. Raises `Problem` 412.
+def require_match(tag: str, resource: str) -> None:
+    """Refuse a change if the resource's tag is not in `If-Match`. Raises `Problem` 412.
 
-    To be called where the row is locked. RFC 9110, section 13.1.1: without any If-Match
-    everything matches.
+    Call it while the row is locked. Without `If-Match` everything matches (RFC 9110, section
+    13.1.1).
     """
     if request.if_match and tag not in request.if_match:
         raise Problem(
-            problem_types.PRECONDITION, f"the {what} has changed since its ETag was given"
+            problem_types.PRECONDITION, f"the {resource} has changed since its ETag was read"
         )

@@ -1,8 +1,8 @@
 """Idempotency-Key: a change and the answer to it are recorded in one transaction.
 
-The scheme is that of draft-ietf-httpapi-idempotency-key-header: the same key with the same
-request gets the first answer again, marked by `Idempotency-Replayed`; with another request
-422; while the first is being answered 409.
+The scheme is that of draft-ietf-httpapi-idempotency-key-header. The same key with the same
+request gets the recorded answer, marked by `Idempotency-Replayed`; with another request it gets
+422, and while the first request is being answered 409.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from api.http import problem_types
 from api.http.app_state import caller, state
 from api.http.problems import Problem
 from api.http.resource_blueprint import JSON, dumped
-from api.http.resource_blueprint import Answer as Whole
+from api.http.resource_blueprint import Answer as CompleteResponse
 from orchestrator import json_codec
 from orchestrator.database.access import idempotency_queries
 from orchestrator.database.access.idempotency_queries import Answer, Key
@@ -34,54 +34,54 @@ _DESCRIBED = {
     "name": HEADER,
     "required": False,
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-    "description": "your name for this request: sent again, it gets the first answer again,"
-    " marked by `Idempotency-Replayed`; for another request it is a 422",
+    "description": "the client's name for this request: repeated, it gets the first answer, marked"
+    " by `Idempotency-Replayed`; with another request it is a 422",
 }
 
 
 def key() -> Key | None:
-    """What the client calls this request; None where it does not. Raises `Problem` 400.
+    """Return the request's idempotency key, or None if it has none. Raises `Problem` 400.
 
-    To be called once the body has been read: the digest covers it.
+    Call it after the body has been read: the digest covers the body.
     """
-    given = given_key()
-    if given is None:
+    name = header_key()
+    if name is None:
         return None
     parts = (request.method, request.full_path, request.mimetype)
     digest = hashlib.sha256(
         "\n".join(parts).encode("utf-8", "replace") + b"\n" + g.get("body", b"")
     )
-    return Key(caller().owner, given, digest.hexdigest())
+    return Key(caller().owner, name, digest.hexdigest())
 
 
-def given_key() -> str | None:
-    """The header as it was given. Raises `Problem` 400 where it is no key."""
-    given = request.headers.get(HEADER)
-    if given is not None and not _ALLOWED.fullmatch(given):
+def header_key() -> str | None:
+    """Return the header's value, or None. Raises `Problem` 400 if it is not a valid key."""
+    value = request.headers.get(HEADER)
+    if value is not None and not _ALLOWED.fullmatch(value):
         raise Problem(problem_types.INVALID_KEY, "it must be 1 to 255 visible ASCII characters")
-    return given
+    return value
 
 
 def describe(paths: Mapping[str, Any]) -> None:
-    """Add the header to every POST of a description's paths."""
+    """Add the header to the description of every POST."""
     for operations in paths.values():
         if "post" in operations:
             operations["post"].setdefault("parameters", []).append(_DESCRIBED)
 
 
-def answered(status: int, value: Any, headers: dict[str, str] | None = None) -> Answer:
-    """An answer, ready to be recorded and given."""
+def recordable(status: int, value: Any, headers: dict[str, str] | None = None) -> Answer:
+    """Return an answer that can be recorded and sent."""
     return Answer(status, dumped(value).decode(), headers or {})
 
 
 def respond_recorded(answer: Answer, replayed: bool = False) -> Response:
-    """The response of an answer."""
+    """Return the response of an answer."""
     headers = {**answer.headers, **(REPLAYED if replayed else {})}
-    return Whole(answer.body, answer.status, headers, content_type=JSON)
+    return CompleteResponse(answer.body, answer.status, headers, content_type=JSON)
 
 
 def reveal_secret(member: str, secret: str) -> Callable[[Answer], Answer]:
-    """A `reveal`: it puts the secret into the answer that is given once."""
+    """Return a `reveal` that adds the secret to the first answer."""
 
     def reveal(answer: Answer) -> Answer:
         return replace(
@@ -99,19 +99,19 @@ def run_idempotent(
 ) -> Response:
     """Make a change in one transaction with the record of its answer.
 
-    `after` is called once it has committed, and `reveal` adds what is not to be recorded;
-    neither for an answer that was given before. `opening` opens the transaction. A `Problem`
-    that `make` returns is raised once what it did has committed; one that it raises undoes it.
-    Neither is recorded.
+    `after` is called after the commit, and `reveal` adds what must not be recorded; neither
+    runs for a replayed answer. `opening` is the statement that opens the transaction. A `Problem`
+    that `make` returns is raised after the commit; one that `make` raises rolls back. Neither is
+    recorded.
     """
-    named = key()
+    idempotency_key = key()
     with state().services.database.transaction(opening) as cursor:
-        first = idempotency_queries.enter(cursor, named) if named else None
-        answer = first or make(cursor)
-        if named and not first and isinstance(answer, Answer):
-            idempotency_queries.record(cursor, named, answer)
-    if first:
-        return respond_recorded(first, replayed=True)
+        recorded = idempotency_queries.enter(cursor, idempotency_key) if idempotency_key else None
+        answer = recorded or make(cursor)
+        if idempotency_key and not recorded and isinstance(answer, Answer):
+            idempotency_queries.record(cursor, idempotency_key, answer)
+    if recorded:
+        return respond_recorded(recorded, replayed=True)
     if after:
         after()
     if isinstance(answer, Problem):

@@ -1,8 +1,8 @@
-"""Cursors of pages: where to go on, for the same question only.
+"""Cursors of pages: the last row of a page, valid for the same path and parameters only.
 
-A cursor is opaque to clients. Its checksum covers the question (path, filters, order), so
-that a mangled cursor, or one of another question, is told apart from a good one. It grants
-nothing: what may be seen is decided anew for each page.
+A cursor is opaque to clients. Its checksum covers path, filters and order, so that a damaged
+cursor or the cursor of another list is refused. It grants nothing: access is checked for each
+page.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from api.http.query_parser import invalid_parameter
 from api.schemas.timestamps import moment
 from orchestrator import json_codec
 
+#: Bytes of a cursor's checksum.
 _SUM = 8
 _LARGEST = 2**63 - 1
 
@@ -29,29 +30,29 @@ __all__ = ["id", "moment", "number", "read", "text", "write"]
 
 
 def number(value: Any) -> int:
-    """A number that a row may have."""
+    """Return a number that a row may have. Raises `ValueError`."""
     if not isinstance(value, int) or not 0 <= value <= _LARGEST:
         raise ValueError
     return value
 
 
 def id(value: Any) -> str:
-    """An id that a row may have."""
+    """Return an id that a row may have. Raises `ValueError`."""
     return str(UUID(value))
 
 
 def text(value: Any) -> str:
-    """Text that a row may have."""
+    """Return a text that a row may have. Raises `ValueError`."""
     if not isinstance(value, str) or "\0" in value:
         raise ValueError
     return value
 
 
-Kinds = Sequence[Callable[[Any], Any]]
+Readers = Sequence[Callable[[Any], Any]]
 
 
 def write(last: Sequence[Any] | None) -> str | None:
-    """The cursor behind a row, for the present request; None behind the last one."""
+    """Return the cursor after a row for the current request, or None after the last row."""
     if last is None:
         return None
     plain = [value.isoformat() if isinstance(value, datetime) else value for value in last]
@@ -59,8 +60,8 @@ def write(last: Sequence[Any] | None) -> str | None:
     return base64.urlsafe_b64encode(_sum(payload) + payload).decode().rstrip("=")
 
 
-def read(cursor: str | None, kinds: Kinds) -> list[Any] | None:
-    """The values of the row to go on behind. Raises `Problem` 400."""
+def read(cursor: str | None, readers: Readers) -> list[Any] | None:
+    """Return the values of the row after which the page begins. Raises `Problem` 400."""
     if not cursor:
         return None
     try:
@@ -68,14 +69,16 @@ def read(cursor: str | None, kinds: Kinds) -> list[Any] | None:
         if raw[:_SUM] != _sum(raw[_SUM:]):
             raise ValueError
         values = json_codec.loads(raw[_SUM:])
-        return [kind(value) for kind, value in zip(kinds, values, strict=True)]
+        return [reader(value) for reader, value in zip(readers, values, strict=True)]
     except (ValueError, TypeError, AttributeError, binascii.Error, json_codec.NotJson):
-        raise invalid_parameter("cursor", "is not one that this question gave") from None
+        raise invalid_parameter(
+            "cursor", "is not a cursor of this list and these parameters"
+        ) from None
 
 
 def _sum(payload: bytes) -> bytes:
-    asked = sorted(
+    parameters = sorted(
         (name, value) for name, value in request.args.items() if name not in {"cursor", "limit"}
     )
-    question = json_codec.encode([request.path, asked])
-    return hashlib.blake2s(question + payload, digest_size=_SUM).digest()
+    covered = json_codec.encode([request.path, parameters])
+    return hashlib.blake2s(covered + payload, digest_size=_SUM).digest()

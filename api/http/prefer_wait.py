@@ -1,4 +1,4 @@
-"""The `Prefer` header (RFC 7240): of its preferences, `wait`."""
+"""The preference `wait` of the `Prefer` header (RFC 7240)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:[,;]|$)", re.I
 
 
 def wait() -> float | None:
-    """How many seconds the client prefers to wait, at most `LONGEST`; None: not at all.
+    """Return the seconds that the client prefers to wait, at most `LONGEST`, or None.
 
-    What can't be understood is no preference (RFC 7240, section 2).
+    A preference that cannot be read is ignored (RFC 7240, section 2).
     """
-    found = _WAIT.search(request.headers.get("Prefer", ""))
-    return min(float(found.group(1)), LONGEST) if found else None
+    match = _WAIT.search(request.headers.get("Prefer", ""))
+    return min(float(match.group(1)), LONGEST) if match else None

@@ -1,10 +1,9 @@
-"""Errors become problem details (RFC 9457) here and nowhere else in the API.
+"""Turns every error of the API into problem details (RFC 9457).
 
 Every answer with a status of 400 or more has the body
 ``{type, title, status, detail?, instance, trace_id, errors?[]}`` as
-``application/problem+json``. An item of `errors` has `message` and, where it is known, a
-`pointer` into the body (RFC 6901), a `line` and `column` of the document, or the
-`parameter` of the query.
+``application/problem+json``. An item of `errors` has `message` and, if known, a `pointer` into
+the body (RFC 6901), a `line` and `column` of the document, or the `parameter` of the query.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ MEDIA_TYPE = "application/problem+json"
 
 log = get_logger(__name__)
 
-#: Most of the `errors` of one problem; the rest are counted in its detail.
-MOST = 50
+#: The most `errors` in one problem; the rest are left out.
+MAX_ERRORS = 50
 
 
 class Problem(OrchestratorError):
-    """The API refuses a request, and says exactly why."""
+    """The API refuses a request: the type of problem, and the reason in words."""
 
     def __init__(
         self,
@@ -55,7 +54,7 @@ class Problem(OrchestratorError):
         self.members = members
 
 
-#: Which kind an error of the orchestrator becomes; the first match counts.
+#: The problem type of each error of the orchestrator; the first match counts.
 TRANSLATIONS: tuple[tuple[type[OrchestratorError], ProblemType], ...] = (
     (MalformedDocument, problem_types.MALFORMED_DOCUMENT),
     (InvalidDocument, problem_types.INVALID_DOCUMENT),
@@ -71,12 +70,12 @@ TRANSLATIONS: tuple[tuple[type[OrchestratorError], ProblemType], ...] = (
 
 
 def install(app: Flask) -> None:
-    """Let every error of the app end in a problem."""
+    """Make every error of the app end in a problem."""
     app.register_error_handler(Exception, problem_response)
 
 
 def problem_response(error: Exception) -> Response:
-    """The response that tells of `error`; what nobody foresaw is logged and told as a 500."""
+    """Return the response to an error. An unexpected error is logged and becomes a 500."""
     problem = _translated(error)
     if problem.kind.status >= 500:
         _log(problem, error)
@@ -106,19 +105,19 @@ def _of_http(error: HTTPException) -> Problem:
 
 
 def _detail(error: Exception, kind: ProblemType) -> str | None:
-    # What the driver says of a lost database may name hosts and users: it is for the log.
+    # The driver's message about a lost database may name hosts and users: only the log gets it.
     return None if kind.status == 503 else str(error)
 
 
 def _errors(error: Exception) -> list[dict[str, Any]]:
     return [
         {
-            "pointer": found.pointer,
-            "line": found.line,
-            "column": found.column,
-            "message": found.message,
+            "pointer": diagnostic.pointer,
+            "line": diagnostic.line,
+            "column": diagnostic.column,
+            "message": diagnostic.message,
         }
-        for found in getattr(error, "problems", ())
+        for diagnostic in getattr(error, "problems", ())
     ]
 
 
@@ -134,7 +133,7 @@ def _log(problem: Problem, error: Exception) -> None:
 
 
 def body(problem: Problem, instance: str | None, trace_id: str) -> bytes:
-    """The problem as JSON."""
+    """Return the problem as JSON."""
     kind = problem.kind
     members: dict[str, Any] = {"type": kind.type, "title": kind.title, "status": kind.status}
     if problem.detail:
@@ -143,14 +142,14 @@ def body(problem: Problem, instance: str | None, trace_id: str) -> bytes:
         members["instance"] = instance
     members["trace_id"] = trace_id
     if problem.errors:
-        members["errors"] = list(problem.errors[:MOST])
+        members["errors"] = list(problem.errors[:MAX_ERRORS])
     return _dumped(members | problem.members)
 
 
 def _dumped(members: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(members)
-    except TypeError:  # a lone surrogate of the request's own text
+    except TypeError:  # half of a surrogate pair, quoted from the request
         return orjson.dumps(_printable(members))
 
 
@@ -165,12 +164,12 @@ def _printable(value: Any) -> Any:
 
 
 def body_before_request(problem: Problem) -> bytes:
-    """The body of a problem that the server met before there was a request."""
+    """Return the body of a problem that occurred before the request could be read."""
     return body(problem, None, trace.new())
 
 
 def respond(problem: Problem) -> Response:
-    """The response to the present request that tells of `problem`."""
+    """Return `problem` as the response to the current request."""
     headers = dict(problem.headers)
     if problem.kind.retry_after is not None:
         headers.setdefault("Retry-After", str(problem.kind.retry_after))

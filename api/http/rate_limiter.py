@@ -1,8 +1,9 @@
-"""How many requests a key may make: counted in the broker's Redis, so that all processes of
-the API count together; by each for itself where there is none, or while it is away.
+"""Limits the request rate of each key.
 
-The count is one number a key (GCRA, the generic cell rate algorithm): the time at which the
-requests made so far would be over if they came at the allowed rate. One round trip a request.
+Requests are counted in the broker's Redis, shared by all API processes. Without Redis, or while
+it cannot be reached, each process counts its own requests. A key's count is one number (GCRA,
+the generic cell rate algorithm): the time at which its requests so far would end at the allowed
+rate. A request costs one round trip.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ from orchestrator.log import get_logger
 
 log = get_logger(__name__)
 
-#: A counter that is slow to reach must not slow the requests that it counts, in seconds.
+#: Seconds after which Redis counts as unavailable: it must not slow the requests that it counts.
 _TIMEOUT = 0.1
-#: How long Redis is left alone once it has failed, in seconds.
-_PAUSE = 5.0
-#: Keys that one process counts for itself.
-_MOST = 10_000
+#: Seconds without a call to Redis after it has failed.
+_OUTAGE_DELAY = 5.0
+#: Keys that one process counts locally; at the bound the counts are cleared.
+_MAX_LOCAL = 10_000
 _PREFIX = "orchestrator:rate:"
 
 _SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local over = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now) + ARGV[1]
-local late = over - now - ARGV[2]
-if late > 0 then return tostring(late) end
+local early = over - now - ARGV[2]
+if early > 0 then return tostring(early) end
 redis.call('SET', KEYS[1], string.format('%.6f', over), 'PX', math.ceil((over - now) * 1000))
 return '0'
 """
@@ -41,60 +42,62 @@ return '0'
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Requests a second that a key may make in the long run, and how many at once."""
+    """The requests per second that a key may make in the long run, and the most at once."""
 
     per_second: float = 1000.0
     burst: int = 2000
 
     @classmethod
     def of(cls, per_second: float) -> Rate:
-        """So many in the long run, and those of two seconds at once; 0: any number."""
+        """Return a rate owner burst is two seconds' requests. 0 means no limit."""
         return cls(per_second, max(1, int(per_second * 2)))
 
 
 class RateLimiter:
-    """Counts requests by whose they are."""
+    """Counts requests by owner of the key."""
 
     def __init__(self, rate: Rate, broker_url: str) -> None:
-        self._counts = rate.per_second > 0
-        self._interval = 1 / rate.per_second if self._counts else 0.0
-        self._room = rate.burst * self._interval
+        self._is_limited = rate.per_second > 0
+        self._interval = 1 / rate.per_second if self._is_limited else 0.0
+        self._burst_time = rate.burst * self._interval
         self._url = broker_settings(broker_url)["broker_url"] if is_redis(broker_url) else None
         self._script: Any = None
-        self._away_until = 0.0
+        self._retry_at = 0.0
         self._over: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def count(self, whose: str) -> None:
-        """Count a request. Raises `Problem` 429 where it is one too many."""
-        if not self._counts:
+    def count(self, owner: str) -> None:
+        """Count a request. Raises `Problem` 429 if it exceeds the rate."""
+        if not self._is_limited:
             return
-        late = self._count_shared(whose)
-        if late is None:
-            late = self._count_local(whose)
-        if late > 0:
-            headers = {"Retry-After": str(math.ceil(late))}
+        early = self._count_shared(owner)
+        if early is None:
+            early = self._count_local(owner)
+        if early > 0:
+            headers = {"Retry-After": str(math.ceil(early))}
             raise Problem(
                 problem_types.TOO_MANY, "the key makes requests too fast", headers=headers
             )
 
-    def _count_shared(self, whose: str) -> float | None:
-        """How many seconds too early the request comes; None: Redis can't tell."""
-        if self._url is None or clock.monotonic() < self._away_until:
+    def _count_shared(self, owner: str) -> float | None:
+        """Return the seconds by which the request is too early, or None without Redis."""
+        if self._url is None or clock.monotonic() < self._retry_at:
             return None
-        import redis  # an eighth of the time that the API takes to start, were it at the top
+        import redis  # imported late: it would take an eighth of the API's start
 
         try:
-            found = self._registered()(keys=[_PREFIX + whose], args=[self._interval, self._room])
+            early = self._registered()(
+                keys=[_PREFIX + owner], args=[self._interval, self._burst_time]
+            )
         except redis.RedisError as error:
-            self._away_until = clock.monotonic() + _PAUSE
+            self._retry_at = clock.monotonic() + _OUTAGE_DELAY
             log.warning(
-                "Redis does not count requests; each process counts its own",
-                action="rate_limit_alone",
+                "Redis cannot count requests; each process counts its own",
+                action="rate_limit_local",
                 error=repr(error),
             )
             return None
-        return float(found)
+        return float(early)
 
     def _registered(self) -> Any:
         import redis
@@ -106,13 +109,13 @@ class RateLimiter:
             self._script = client.register_script(_SCRIPT)
         return self._script
 
-    def _count_local(self, whose: str) -> float:
+    def _count_local(self, owner: str) -> float:
         now = clock.monotonic()
         with self._lock:
-            over = max(self._over.get(whose, 0.0), now) + self._interval
-            late = over - now - self._room
-            if late <= 0:
-                if len(self._over) >= _MOST:
+            over = max(self._over.get(owner, 0.0), now) + self._interval
+            early = over - now - self._burst_time
+            if early <= 0:
+                if len(self._over) >= _MAX_LOCAL:
                     self._over.clear()
-                self._over[whose] = over
-        return late
+                self._over[owner] = over
+        return early

@@ -1,12 +1,11 @@
-"""Bodies of requests: read within bounds, strictly, and checked by the published schema.
+"""Bodies of requests: bounded, read strictly, and checked by the published schema.
 
-The check is the very schema that ``/openapi.json`` shows, compiled once, so that what is
-documented and what is enforced cannot differ, and a start costs microseconds.
+The schema is the one in ``/openapi.json``, compiled once. So the documented and the enforced
+schema cannot differ, and the check of a start takes microseconds.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
@@ -16,10 +15,11 @@ import jsonschema_rs
 import marshmallow
 from flask import g, request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+from jsonschema_rs import ValidationErrorKind
 
 from api.http import problem_types
 from api.http.app_state import state
-from api.http.problems import MOST, Problem
+from api.http.problems import MAX_ERRORS, Problem
 from api.http.resource_blueprint import documentation
 from api.schemas.timestamps import moment
 from api.shared.workflow_cache import pointer
@@ -31,23 +31,21 @@ View = TypeVar("View", bound=Callable[..., Any])
 Schema = type[marshmallow.Schema]
 
 JSON = "application/json"
-#: Room for what surrounds the payload of a request.
+#: Bytes that a body may have besides its payload.
 ENVELOPE = 64 * 1024
 #: A batch may be this many times as large as a single request.
 BATCH = 8
 
-_UNEXPECTED = re.compile(r"\(('.*') (?:was|were) unexpected\)")
-
 
 def schema_name(schema: Schema) -> str:
-    """The name of a schema in the description."""
+    """Return the name of a schema in the description."""
     return schema.__name__.removesuffix("Schema")
 
 
 def json_body(schema: Schema, *, many: int = 0, optional: bool = False) -> Callable[[View], View]:
-    """Give the view the request's JSON body as its first argument.
+    """Pass the request's JSON body to the view as its first argument.
 
-    With `many`, an array of up to so many is taken too; with `optional`, no body is `{}`.
+    `many`: an array of up to so many items is accepted too. `optional`: no body means `{}`.
     """
 
     def decorator(view: View) -> View:
@@ -67,25 +65,25 @@ def json_body(schema: Schema, *, many: int = 0, optional: bool = False) -> Calla
 
 
 def _document(view: Any, schema: Schema, many: int, optional: bool) -> None:
-    """Tell flask-smorest of the body."""
-    shown: Any = schema
+    """Describe the body to flask-smorest."""
+    described: Any = schema
     if many:
         items = {"type": "array", "items": schema, "minItems": 1, "maxItems": many}
-        shown = {"oneOf": [schema, items]}
-    body = {"required": not optional, "content": {JSON: {"schema": shown}}}
+        described = {"oneOf": [schema, items]}
+    body = {"required": not optional, "content": {JSON: {"schema": described}}}
     documentation(view).setdefault("manual_doc", {})["requestBody"] = body
 
 
 def read(times: int = 1) -> bytes:
-    """The body's bytes, within the bound; chunked ones too. Raises `Problem` 413, 415."""
+    """Return the body, also a chunked one. Raises `Problem` 400, 413, 415."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Problem(problem_types.MEDIA_TYPE, "bodies are taken without a Content-Encoding")
+        raise Problem(problem_types.MEDIA_TYPE, "bodies must have no Content-Encoding")
     bound = (state().services.settings.max_payload + ENVELOPE) * times
     if (request.content_length or 0) > bound:
         raise too_large(bound)
     try:
         body: bytes = request.stream.read(bound + 1)
-    except (OSError, ParseException) as error:  # a hang-up; chunks that are none
+    except (OSError, ParseException) as error:  # a lost connection; invalid chunks
         raise Problem(problem_types.MALFORMED, f"the body cannot be read: {error}") from None
     if len(body) > bound:
         raise too_large(bound)
@@ -93,14 +91,14 @@ def read(times: int = 1) -> bytes:
     return body
 
 
-def too_large(bound: int, what: str = "the body", setting: str = "max_payload") -> Problem:
-    """The problem of something larger than `bound` bytes, which a setting bounds."""
+def too_large(bound: int, subject: str = "the body", setting: str = "max_payload") -> Problem:
+    """Return the problem of a subject larger than `bound` bytes, the value of `setting`."""
     by = f"; {variable(setting)} of the API bounds it" if setting else ""
-    return Problem(problem_types.TOO_LARGE, f"{what} is larger than {bound} bytes{by}")
+    return Problem(problem_types.TOO_LARGE, f"{subject} is larger than {bound} bytes{by}")
 
 
 def read_json(times: int = 1, optional: bool = False) -> Json:
-    """The JSON value of the body. Raises `Problem` 400, 413, 415, 422."""
+    """Return the JSON value of the body. Raises `Problem` 400, 413, 415, 422."""
     if request.mimetype != JSON:
         if optional and not request.mimetype and not read():
             return {}
@@ -112,8 +110,8 @@ def read_json(times: int = 1, optional: bool = False) -> Json:
 
 
 def parse(body: bytes, *, payload: bool = False) -> Json:
-    """The value of a JSON text. `payload`: all of it is a value of workflows, such as the data
-    of an event. Raises `Problem` 400, 422."""
+    """Return the value of a JSON text. `payload`: all of it is a value of workflows, such as the
+    data of an event. Raises `Problem` 400, 422."""
     try:
         return loads_strict(body, payload=payload)
     except ForbiddenText as error:
@@ -124,10 +122,10 @@ def parse(body: bytes, *, payload: bool = False) -> Json:
 
 
 def check(schema: Schema, value: Json, at: str = "") -> None:
-    """Refuse a value that the schema does not allow. Raises `Problem` 422."""
+    """Check a value by its schema; `at` is its JSON pointer. Raises `Problem` 422."""
     validator = state().validators.get(schema_name(schema))
     if not validator.is_valid(value):
-        errors = [_error(error, at) for error in validator.iter_errors(value)][:MOST]
+        errors = [_error(error, at) for error in validator.iter_errors(value)][:MAX_ERRORS]
         raise Problem(problem_types.INVALID, errors[0]["message"], errors)
 
 
@@ -136,22 +134,21 @@ def _check_many(schema: Schema, values: list[Json], many: int) -> None:
         raise Problem(problem_types.INVALID, "the array is empty")
     if len(values) > many:
         raise Problem(
-            problem_types.INVALID, f"the array has {len(values)} items, at most {many} are taken"
+            problem_types.INVALID, f"the array has {len(values)} items, at most {many} are allowed"
         )
     for index, value in enumerate(values):
         check(schema, value, f"/{index}")
 
 
 def _error(error: jsonschema_rs.ValidationError, at: str) -> dict[str, str]:
-    where, message = at + pointer(error.instance_path), error.message
-    unexpected = _UNEXPECTED.search(message)
-    if unexpected:
-        message = f"unknown field {unexpected.group(1)}"
-    return {"pointer": where, "message": message[:500]}
+    message = error.message
+    if isinstance(error.kind, ValidationErrorKind.AdditionalProperties):
+        message = "unknown field " + ", ".join(f"'{name}'" for name in error.kind.unexpected)
+    return {"pointer": at + pointer(error.instance_path), "message": message[:500]}
 
 
 def moment_at(pointer: str, text: str) -> datetime:
-    """The time that stands in the body at `pointer`. Raises `Problem` 422."""
+    """Return the time `text`, found in the body at `pointer`. Raises `Problem` 422."""
     try:
         return moment(text)
     except ValueError as error:

@@ -24,40 +24,40 @@ JSON = "application/json"
 
 
 class Decorator(Protocol):
-    """What gives a view back as it was, for the type checker."""
+    """A decorator that returns the view unchanged, for the type checker."""
 
     def __call__(self, view: View, /) -> View:
         """Decorate the view."""
         ...
 
 
-#: What any operation may answer; what takes a body or makes a change may answer more.
+#: Problem statuses of every operation; operations with a body have more.
 ALWAYS = (400, 401, 403, 404, 405, 406, 408, 414, 422, 429, 431, 500, 503)
 WITH_BODY = (409, 413, 415, 501)
-#: What is given a tag with If-Match may have changed since; see `api.http.etags`.
+#: Of operations that heed If-Match; see `api.http.etags`.
 TAGGED = (412,)
 
 
 class UncheckedId(str):
-    """What stands in a path where an id should: looked at once the caller is known."""
+    """The text of a path's id, which is checked once the caller is known."""
 
     __slots__ = ()
 
 
 class IdConverter(BaseConverter):
-    """An id of ours in a path: described as one, whatever is given; see `api.app`."""
+    """An id in a path. It is described as a UUID and checked by `api.app`."""
 
     def to_python(self, value: str) -> UncheckedId:
-        """As it is given."""
+        """Return the text unchecked."""
         return UncheckedId(value)
 
 
 class Resource(flask_smorest.Blueprint):  # type: ignore[misc]  # it has no types
     """One resource of the API.
 
-    Its `route` takes the least `role` that may use it (viewer for GET, operator for the
-    rest, unless told), and documents the problems that it may answer; `tagged` says that it
-    heeds If-Match. Its other decorators are flask-smorest's, typed and with our defaults.
+    Its `route` takes the least `role` that may use it (by default viewer for GET, operator for
+    the rest) and documents the problems of the operation. `tagged`: the operation heeds If-Match.
+    The other decorators are flask-smorest's, typed and with this API's defaults.
     """
 
     ARGUMENTS_PARSER = QueryParser()
@@ -82,7 +82,7 @@ class Resource(flask_smorest.Blueprint):  # type: ignore[misc]  # it has no type
         return decorator
 
     def requires(self, schema: type[Schema]) -> Decorator:
-        """Give the view the query's parameters as its first argument, a dict."""
+        """Pass the query's parameters to the view as its first argument, a dict."""
         decorator: Decorator = self.arguments(schema, location="query")
         return decorator
 
@@ -105,15 +105,15 @@ class Resource(flask_smorest.Blueprint):  # type: ignore[misc]  # it has no type
             "content_type": media_type,
         }
         if schema is not None:
-            answer["schema"] = schema  # a class is one for all; instances are whole copies of it
+            answer["schema"] = schema  # a class, since each instance would be described again
         if described:
             answer["headers"] = described
 
         def decorator(view: View) -> View:
-            # What flask-smorest's own decorator does, without its wrapper around the view:
-            # a score of those would cost a start a fifth of its time.
-            told = documentation(view).setdefault("response", {}).setdefault("responses", {})
-            told.setdefault(status, []).append(answer)
+            # This is what flask-smorest's own decorator does, but without a wrapper around the
+            # view: twenty wrappers would take a fifth of a start's time.
+            responses = documentation(view).setdefault("response", {}).setdefault("responses", {})
+            responses.setdefault(status, []).append(answer)
             return view
 
         return decorator
@@ -129,17 +129,17 @@ class Resource(flask_smorest.Blueprint):  # type: ignore[misc]  # it has no type
 
 
 def documentation(view: Any) -> dict[str, Any]:
-    """Where flask-smorest keeps what is known of a view, for its description."""
-    found: dict[str, Any] = view.__dict__.setdefault("_apidoc", {})
-    return found
+    """Return flask-smorest's documentation of a view, to be changed in place."""
+    documented: dict[str, Any] = view.__dict__.setdefault("_apidoc", {})
+    return documented
 
 
-#: Compact bytes: times in UTC with Z, keys as they come.
+#: Times in UTC with Z.
 _OPTIONS = orjson.OPT_UTC_Z
 
 
 def dumped(value: Any) -> bytes:
-    """The JSON text of an answer; `raw` pieces are put in as they are."""
+    """Return the JSON text of an answer. `raw` pieces are inserted unchanged."""
     try:
         return orjson.dumps(value, option=_OPTIONS)
     except TypeError:  # an integer beyond 64 bits
@@ -147,28 +147,28 @@ def dumped(value: Any) -> bytes:
 
 
 def raw(text: str | None) -> orjson.Fragment | None:
-    """JSON text that came from the database, for `dumped`; None is null."""
+    """Wrap JSON text from the database for `dumped`. None stays null."""
     return None if text is None else orjson.Fragment(text)
 
 
 class Answer(Response):
-    """A whole answer: its headers are complete, so that werkzeug need not mend them."""
+    """A response with complete headers, which werkzeug need not correct."""
 
     def get_wsgi_headers(self, environ: Any) -> Headers:  # noqa: ARG002  werkzeug's signature
-        """The headers as they are; `Location` is a path of ours, in ASCII."""
+        """Return the headers unchanged: `Location` is already a path in ASCII."""
         return self.headers
 
 
 def respond(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """An answer in JSON."""
+    """Return a response in JSON."""
     return Answer(dumped(value), status, headers, content_type=JSON)
 
 
 def listing(items: list[Any], next: str | None) -> Response:
-    """A page of a list."""
+    """Return a page of a list."""
     return respond({"items": items, "next": next})
 
 
 def wants(media_type: str) -> bool:
-    """Whether the request would rather have `media_type` than JSON."""
+    """Whether the request prefers `media_type` to JSON."""
     return request.accept_mimetypes.best_match([JSON, media_type]) == media_type

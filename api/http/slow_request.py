@@ -1,6 +1,7 @@
-"""What the server and the application know of each other: a request that came too slowly.
+"""The error of a request that arrives too slowly.
 
-Apart, so that the process that only watches over those that serve loads no application.
+It has its own module because both the server and the application use it, and gunicorn's main
+process must not load the application.
 """
 
 from __future__ import annotations

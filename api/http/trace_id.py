@@ -1,7 +1,7 @@
-"""The id by which a request is found again: in its answer, in problems, in the log.
+"""The id of a request, shown in its answer, in problems and in the log.
 
-It is the trace-id of the caller's `traceparent` (W3C Trace Context) where there is one, so
-that one id runs through the caller's systems and ours.
+It is the trace-id of the caller's `traceparent` (W3C Trace Context) if there is one, so that one
+id connects the caller's systems and the orchestrator.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 from flask import has_request_context, request
 
-#: The header of the answer that tells it.
+#: The header of the answer.
 HEADER = "X-Request-Id"
 
 _KEY = "orchestrator.trace"
-#: Neither the version ff nor ids of zeros only are valid.
+#: Version ff and ids of zeros only are invalid.
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
@@ -25,33 +25,35 @@ _STATE = 512
 
 
 def begin(environ: dict[str, Any]) -> str:
-    """The trace id of a request that arrives: 32 hexadecimal digits."""
+    """Set and return the trace id of a new request: 32 hexadecimal digits."""
     match = _TRACEPARENT.fullmatch(environ.get("HTTP_TRACEPARENT", ""))
-    found = environ[_KEY] = match.group(1) if match else new()
-    return found
+    id = environ[_KEY] = match.group(1) if match else new()
+    return id
 
 
 def current() -> str:
-    """The present request's trace id."""
-    found: str = request.environ[_KEY]
-    return found
+    """Return the trace id of the current request."""
+    id: str = request.environ[_KEY]
+    return id
 
 
 def passed_on() -> dict[str, str] | None:
-    """What the steps of an instance that this request starts are told of the caller's trace:
-    ``{traceparent, tracestate?}``; None where the caller has none."""
+    """Return the caller's trace for the steps of an instance that this request starts.
+
+    It is ``{traceparent, tracestate?}``, or None if the caller sent none.
+    """
     if _TRACEPARENT.fullmatch(parent := request.headers.get("traceparent", "")) is None:
         return None
     state = request.headers.get("tracestate", "")
-    known = 0 < len(state) <= _STATE and state.isascii() and state.isprintable()
-    return {"traceparent": parent, **({"tracestate": state} if known else {})}
+    is_valid = 0 < len(state) <= _STATE and state.isascii() and state.isprintable()
+    return {"traceparent": parent, **({"tracestate": state} if is_valid else {})}
 
 
 def ids() -> dict[str, str]:
-    """What a log line says of the present request, whoever writes it."""
+    """Return the fields that each log line of the current request gets."""
     return {"trace_id": request.environ[_KEY]} if has_request_context() else {}
 
 
 def new() -> str:
-    """An id of our own."""
+    """Return a new trace id."""
     return os.urandom(16).hex()

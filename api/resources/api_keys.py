@@ -105,7 +105,7 @@ def _put(key: KeyRow, cursor: Transaction) -> Answer:
     shown = _shown(
         made, key.id, key.prefix, key.name, key.role, key.namespaces, key.expires_at, None
     )
-    return idempotency.answered(201, {**shown, "key": None})
+    return idempotency.recordable(201, {**shown, "key": None})
 
 
 def _shown(

@@ -132,7 +132,7 @@ def _put(body: dict[str, Any], allowed: Scope, chosen: Any, cursor: Transaction)
     audit_queries.write(cursor, made)
     found = bulk_operation_queries.get(cursor, id, allowed)
     assert found is not None  # noqa: S101  it was put there just now
-    return idempotency.answered(202, _shown(found), {"Location": f"/v1/operations/{id}"})
+    return idempotency.recordable(202, _shown(found), {"Location": f"/v1/operations/{id}"})
 
 
 def _dry_run(action: str, allowed: Scope, chosen: Any) -> Response:
@@ -160,7 +160,7 @@ def _chosen(action: str, filter: dict[str, str]) -> tuple[Scope, Any]:
         ours, own = filter_query.split(filter)
     except filter_query.WrongFilter as error:
         raise _wrong({error.name: str(error)}) from None
-    chosen = filter_query.chosen(_loaded(InstancesFilterSchema, ours), own)
+    chosen = filter_query.selection(_loaded(InstancesFilterSchema, ours), own)
     allowed = scope(chosen.namespace)
     reached = namespaces_of(allowed, chosen)
     # A filter that contradicts itself reaches nothing, and stays within the caller's own.

@@ -144,7 +144,7 @@ def _settle(id: str, action: str, reason: str | None) -> Response:
         # A retry has settled it already, where it has begun the step anew.
         by, address = caller().name, request.remote_addr
         dead_letter_queries.resolve(cursor, letter, action, by, reason, address)
-        return idempotency.answered(202, dead_letter_json(_find(cursor, id)))
+        return idempotency.recordable(202, dead_letter_json(_find(cursor, id)))
 
     return Change(letter[3], prepare, record, tagged=False).give()
 

@@ -96,8 +96,8 @@ def _taken(namespace: str, many: bool, put: Callable[[Session], Sequence[Receive
     def make(reader: Session) -> Answer:
         shown = [{"id": one.id, "duplicate": one.duplicate} for one in put(reader)]
         if many:
-            return idempotency.answered(202, shown)
-        return idempotency.answered(202, shown[0], {"Location": f"/v1/events/{shown[0]['id']}"})
+            return idempotency.recordable(202, shown)
+        return idempotency.recordable(202, shown[0], {"Location": f"/v1/events/{shown[0]['id']}"})
 
     def hint() -> None:
         state().hints.match(namespace)

@@ -98,7 +98,7 @@ def _record(
         "decided": decided,
     }
     headers = {"Location": f"/v1/instances/{after.id}", **etags.headers(etag(after))}
-    return idempotency.answered(202, accepted, headers)
+    return idempotency.recordable(202, accepted, headers)
 
 
 _ETAG = "of the instance after it"

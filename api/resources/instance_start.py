@@ -149,8 +149,8 @@ def _answer(
         for start, of, (body, _) in zip(new, known, asked, strict=True)
     ]
     if many:
-        return idempotency.answered(202, shown)
-    return idempotency.answered(202, shown[0], {"Location": f"/v1/instances/{new[0].id}"})
+        return idempotency.recordable(202, shown)
+    return idempotency.recordable(202, shown[0], {"Location": f"/v1/instances/{new[0].id}"})
 
 
 #: Who has a business_id that is taken.

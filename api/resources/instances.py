@@ -82,7 +82,7 @@ def list_(query: dict[str, Any]) -> Response:
     page = instance_lists.listed(
         state().services.database,
         scope(query.get("namespace")),
-        filter_query.chosen(query, g.own),
+        filter_query.selection(query, g.dynamic_filters),
         by=query["sort"].removeprefix("-"),
         descending=query["sort"].startswith("-"),
         limit=query["limit"],
@@ -102,7 +102,9 @@ def counts(query: dict[str, Any]) -> Response:
     for millions. The filters are those of the list.
     """
     found = instance_lists.counted(
-        state().services.database, scope(query.get("namespace")), filter_query.chosen(query, g.own)
+        state().services.database,
+        scope(query.get("namespace")),
+        filter_query.selection(query, g.dynamic_filters),
     )
     return respond({"items": [asdict(each) for each in found]})
 

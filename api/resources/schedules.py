@@ -97,7 +97,7 @@ def change(body: dict[str, Any], id: str) -> Response:
         action = "schedule.pause" if body["paused"] else "schedule.resume"
         _audit(cursor, action, row, body.get("reason"))
         tag = etags.headers(etags.tag_of(_summary(changed)))
-        return idempotency.answered(200, _whole(cursor, changed, 1), tag)
+        return idempotency.recordable(200, _whole(cursor, changed, 1), tag)
 
     return idempotency.run_idempotent(partial(_on, id, make))
 
@@ -114,7 +114,7 @@ def trigger(body: dict[str, Any], id: str) -> Response:
         _audit(cursor, "schedule.trigger", row, body.get("reason"))
         hints.append(fired.instance_id or "")
         location = {"Location": f"/v1/instances/{fired.instance_id}"}
-        return idempotency.answered(202, _firing(fired), location)
+        return idempotency.recordable(202, _firing(fired), location)
 
     return idempotency.run_idempotent(
         partial(_on, id, make), after=lambda: state().hints.send(*hints)
@@ -140,7 +140,7 @@ def backfill(body: dict[str, Any], id: str) -> Response:
             raise Problem(problem_types.INVALID, str(error)) from None
         _audit(cursor, "schedule.backfill", row, body.get("reason"), count=len(made))
         hints.extend(one.row.instance_id for one in made if one.row.instance_id)
-        return idempotency.answered(202, {"items": [_firing(one.row) for one in made]})
+        return idempotency.recordable(202, {"items": [_firing(one.row) for one in made]})
 
     return idempotency.run_idempotent(
         partial(_on, id, make), after=lambda: state().hints.send(*hints)

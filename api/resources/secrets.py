@@ -110,7 +110,7 @@ def _rotated(vault: SecretCipher, cursor: Transaction) -> Answer:
     audit_queries.write(
         cursor, audit_entry("secret.rotate", renewed=renewed, unreadable=len(unreadable))
     )
-    return idempotency.answered(200, {"renewed": renewed, "unreadable": unreadable})
+    return idempotency.recordable(200, {"renewed": renewed, "unreadable": unreadable})
 
 
 def _vault() -> SecretCipher:

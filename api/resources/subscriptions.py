@@ -74,7 +74,7 @@ def make(body: dict[str, Any]) -> Response:
         made = subscription_queries.get(cursor, row.id, scope())
         assert made is not None  # noqa: S101  it was put in just now
         shown = {**_shown(made), "secret": None}
-        return idempotency.answered(201, shown, {"Location": f"/v1/subscriptions/{row.id}"})
+        return idempotency.recordable(201, shown, {"Location": f"/v1/subscriptions/{row.id}"})
 
     return idempotency.run_idempotent(
         put, reveal=idempotency.reveal_secret("secret", secret) if secret else None
@@ -184,7 +184,7 @@ def change(body: dict[str, Any], id: str) -> Response:
         delivery_queries.announce(cursor)
         audit_queries.write(cursor, audit_entry("subscription.change", row.namespace, row.id))
         shown = _shown(_find(cursor, id))
-        return idempotency.answered(200, shown, etags.headers(etags.tag_of(shown)))
+        return idempotency.recordable(200, shown, etags.headers(etags.tag_of(shown)))
 
     return idempotency.run_idempotent(partial(_on, id, act))
 
@@ -265,7 +265,7 @@ def retry(id: str, delivery: str) -> Response:
         delivery_queries.resend(cursor, delivery)
         delivery_queries.announce(cursor)
         audit_queries.write(cursor, audit_entry("delivery.retry", row.namespace, delivery))
-        return idempotency.answered(202, asdict(_delivery(cursor, id, delivery)))
+        return idempotency.recordable(202, asdict(_delivery(cursor, id, delivery)))
 
     return idempotency.run_idempotent(partial(_on, id, act))
 

@@ -128,8 +128,8 @@ def _put(checked: Checked, cursor: Transaction) -> Answer:
             cursor, audit_entry("workflow.deploy", new.namespace, target, digest=new.digest)
         )
         shown = _shown(checked, "created", there)
-        return idempotency.answered(201, shown, {"Location": path})
-    return idempotency.answered(200, _shown(checked, "unchanged", there))
+        return idempotency.recordable(201, shown, {"Location": path})
+    return idempotency.recordable(200, _shown(checked, "unchanged", there))
 
 
 def _outcome(new: NewWorkflow, there: Version) -> str:

@@ -293,11 +293,11 @@ def test_a_burst_is_a_429_that_says_when(api: Api, bearer: Bearer, broker_url: s
 
 
 def test_what_a_process_knows_of_keys_is_bounded(api: Api, bearer: Bearer, monkeypatch):
-    monkeypatch.setattr("api.http.authentication._MOST", 3)
+    monkeypatch.setattr("api.http.authentication._MAX_CACHED", 3)
     known: Authenticator = api.client.application.extensions["orchestrator"].authenticator
     for _ in range(9):
         assert api.get("/v1/instances", headers=bearer("viewer")).status_code == 200
-    assert len(known._known) <= 3
+    assert len(known._cached) <= 3
 
 
 def test_the_first_key_is_made_without_the_api(api: Api, monkeypatch: pytest.MonkeyPatch):
