@@ -1,7 +1,7 @@
 """Celery's settings of the orchestrator's own processes, for ``celery --config celeryconfig``.
 
-They are made from the environment (see `orchestrator.settings`). A project that runs its
-own Celery app keeps its own settings, and calls `orchestrator.install(app)`.
+They come from the environment (see `orchestrator.settings`). A project with its own Celery app
+keeps its own settings and calls `orchestrator.install(app)`.
 """
 
 from orchestrator.broker_settings import celery_settings

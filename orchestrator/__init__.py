@@ -2,7 +2,7 @@
 
     from orchestrator import install, current_step, WorkflowError
 
-Importing this is cheap: what stands behind a name is loaded at its first use.
+Importing this is cheap: a name's module is loaded at its first use.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CurrentStep", "WorkflowError", "current_step", "install"]
 
-_HOMES = {
+_MODULES = {
     "WorkflowError": "orchestrator.errors",
     "CurrentStep": "orchestrator.execution.step.current_step",
     "current_step": "orchestrator.execution.step.current_step",
@@ -25,8 +25,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,9 +1,9 @@
-"""How a step's arguments look to people: in Flower, in worker events, in logs.
+"""Texts of a step's arguments for display in Flower, worker events and logs.
 
-They leave the database by the message, so they are bounded, and hold no secret: arguments that
-use secrets are not evaluated before the claim, and are shown as the expressions that they are.
-Of a call that is not a Celery task only the kind, the method and the bare address are shown,
-for its document may say how it is authorized.
+Messages carry these texts out of the database, so they are bounded and contain no secrets:
+arguments that use secrets are shown as unevaluated expressions. A call that is not a Celery task
+is shown with its kind, its method and the address without query and user, since its document may
+contain credentials.
 """
 
 from __future__ import annotations
@@ -14,65 +14,65 @@ from urllib.parse import urlsplit, urlunsplit
 
 from celery.utils.saferepr import saferepr
 
-#: Characters of either of the two texts, as Celery itself bounds them.
-SIZE = 1024
+#: Largest number of characters of each text, the same as Celery's.
+MAX_LENGTH = 1024
 
-#: Arguments of so many parts are looked at one by one.
-MANY = 32
+#: Largest number of arguments that are checked for the fast path of `value_repr`.
+MAX_SIMPLE_ITEMS = 32
 
 _SCALARS = frozenset((int, float, bool, type(None)))
 
 
 def arguments_repr(call: Mapping[str, Any]) -> tuple[str, str]:
-    """``argsrepr`` and ``kwargsrepr`` of a step's call (`Step.call`), its secrets apart."""
+    """Return ``argsrepr`` and ``kwargsrepr`` of a step's call (`Step.call`), without secrets."""
     if call.get("kind") != "celery":
-        return value_repr([]), value_repr(_of_other(call))
+        return value_repr([]), value_repr(_displayed_call(call))
     if call.get("deferred"):
-        given = call.get("with") or {}
+        stored = call.get("with") or {}
         if not call.get("explicit"):
-            return value_repr([]), value_repr(given)
-        call = given
+            return value_repr([]), value_repr(stored)
+        call = stored
     return value_repr(call.get("args") or []), value_repr(call.get("kwargs") or {})
 
 
 def value_repr(value: Any) -> str:
-    """A value as Celery shows it: Python's notation, cut where it gets long."""
+    """Return a value's text as Celery does: Python's notation, cut at `MAX_LENGTH`."""
     if not value:
         return repr(value)
-    if _is_simple(value):  # the way through `saferepr` is ten times as long
+    if _is_simple(value):  # `saferepr` takes ten times as long
         text = repr(value)
-        if len(text) <= SIZE:
+        if len(text) <= MAX_LENGTH:
             return text
-    return str(saferepr(value, maxlen=SIZE))
+    return str(saferepr(value, maxlen=MAX_LENGTH))
 
 
 def _is_simple(value: Any) -> bool:
-    """Whether it holds nothing but a few scalars, so that `repr` is not long in saying it."""
-    if type(value) not in (dict, list) or len(value) > MANY:
+    """Return whether the value has only a few scalars, so that `repr` is fast."""
+    if type(value) not in (dict, list) or len(value) > MAX_SIMPLE_ITEMS:
         return False
-    for one in value.values() if type(value) is dict else value:
-        if type(one) not in _SCALARS and (type(one) is not str or len(one) > SIZE):
+    for item in value.values() if type(value) is dict else value:
+        if type(item) not in _SCALARS and (type(item) is not str or len(item) > MAX_LENGTH):
             return False
     return True
 
 
-def _of_other(call: Mapping[str, Any]) -> dict[str, Any]:
-    given = call.get("with")
-    found: dict[str, Any] = {"call": call.get("kind")}
-    if not isinstance(given, Mapping):
-        return found
+def _displayed_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = call.get("with")
+    displayed: dict[str, Any] = {"call": call.get("kind")}
+    if not isinstance(arguments, Mapping):
+        return displayed
     for name in ("method", "operationId"):
-        if isinstance(given.get(name), str):
-            found[name] = given[name]
-    endpoint = given.get("endpoint")
+        if isinstance(arguments.get(name), str):
+            displayed[name] = arguments[name]
+    endpoint = arguments.get("endpoint")
     uri = endpoint.get("uri") if isinstance(endpoint, Mapping) else endpoint
     if isinstance(uri, str):
-        found["endpoint"] = _bare(uri)
-    return found
+        displayed["endpoint"] = _without_credentials(uri)
+    return displayed
 
 
-def _bare(uri: str) -> str:
-    """An address without who asks and what for."""
+def _without_credentials(uri: str) -> str:
+    """Return an address without user, password, query and fragment."""
     try:
         parts = urlsplit(uri)
         host = parts.hostname or ""

@@ -1,4 +1,4 @@
-"""Wires everything once, at the top of a process (an API, a worker, a beat)."""
+"""Creates the services of a process (an API, a worker, a beat) and connects them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.core import Bounds
-from orchestrator.database.access import secret_queries as sealed
+from orchestrator.database.access import secret_queries
 from orchestrator.database.connection.database import Database
 from orchestrator.database.connection.database_clock import DatabaseClock
 from orchestrator.database.schema import upgrade
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that a process needs, made from its settings and its Celery app."""
+    """The services of one process, created from its settings and its Celery app."""
 
     settings: Settings
     database: Database
@@ -43,7 +43,7 @@ class Services:
     meter: Meter
 
     def close(self) -> None:
-        """Give back connections and child processes."""
+        """Close all connections and end the child processes."""
         self.evaluator.close()
         self.dispatcher.close()
         self.database.close()
@@ -57,22 +57,22 @@ def services(
     keep: bool = False,
     checked: bool = True,
 ) -> Services:
-    """Make the services; nothing is connected to until it is used.
+    """Create the services. Each connects at its first use.
 
-    `app` is the Celery app that messages go out through: the users' own in their workers;
-    `meter` counts what this process does; `keep`: its threads keep their connections
-    (`Database`). Where the schema was not `checked`, every statement raises `UnknownSchema` if
-    that turns out to be none that this release works on.
+    `app`: the Celery app that publishes messages; in users' workers their own. `meter`: the
+    metrics of this process. `keep`: its threads keep their connections (`Database`).
+    `checked`: False if the schema was not checked; every statement then raises `UnknownSchema`
+    if this release does not support it.
     """
     meter = meter or Meter()
     greet = None if checked else upgrade.check_connection
     database = Database(settings.database_url, size=settings.database_pool, keep=keep, greet=greet)
     dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout, meter)
     evaluator = Evaluator(Sandbox(settings.expression_cpu))
-    vault = SecretCipher(settings.secrets_key)
+    cipher = SecretCipher(settings.secrets_key)
     secrets = SecretSource(
         settings.secrets_dir,
-        stored=lambda reader, *of: sealed.opened(reader, vault, *of),
+        stored=lambda reader, *of: secret_queries.opened(reader, cipher, *of),
     )
     store = PostgresStore(database, secrets)
     workflows = WorkflowCache(store)
@@ -98,14 +98,14 @@ def services(
         state=state,
         commander=commander,
         secrets=secrets,
-        cipher=vault,
+        cipher=cipher,
         events=events,
         meter=meter,
     )
 
 
 def _limits(settings: Settings) -> Bounds:
-    """The core counts a number for each step and one for its completion."""
+    """Return the core's bounds. It uses two numbers per step: one more for the completion."""
     return Bounds(
         counter=2 * settings.max_steps,
         other_namespaces=settings.run_across_namespaces,

@@ -1,8 +1,8 @@
-"""What Celery must be told about each kind of broker, by URL alone.
+"""Celery's settings for each kind of broker, chosen by the broker's URL.
 
-The state lives in Postgres and messages are hints, so nothing here is about keeping
-messages safe: it is about noticing a dead broker soon, never waiting for one long, and
-leaving no message in the hands of a worker that can't run it yet.
+All state is in Postgres and messages are hints, so these settings do not protect messages. They
+notice a dead broker soon, bound every wait for it, and prevent workers from prefetching messages
+that they cannot run yet.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 REDIS = frozenset({"redis", "rediss", "valkey", "valkeys", "sentinel"})
 RABBITMQ = frozenset({"amqp", "amqps", "pyamqp"})
 
-#: Reaching a broker takes milliseconds or does not happen.
+#: Longest time to connect to a broker, in seconds; a live one answers within milliseconds.
 CONNECT_TIMEOUT = 2.0
-#: How long a half-open connection can go unnoticed, about.
+#: Seconds after which a half-open connection is noticed, approximately.
 DEAD_PEER_TIMEOUT = 10
 
-#: A publisher whose broker refuses it does not try for long.
+#: Retries of a publisher whose broker refuses it; the beats publish again later.
 PUBLISH_RETRIES = {"max_retries": 1, "interval_start": 0}
 
-#: A prefetched message stands unacknowledged until a slot is free, however long the step
-#: before it takes. RabbitMQ closes the channel after half an hour of that, which ends the
-#: worker (celery 5.7): it gets a week, in milliseconds.
+#: Longest time that RabbitMQ lets a message stay unacknowledged, in milliseconds: one week. A
+#: prefetched message waits until the step before it has ended. RabbitMQ's default of 30 minutes
+#: would close the channel, which ends the worker (celery 5.7).
 CONSUMER_TIMEOUT = 7 * 24 * 3600 * 1000
 
 
 def is_redis(url: str) -> bool:
-    """Whether the broker speaks Redis' protocol; if not, it is RabbitMQ.
+    """Return whether the broker uses Redis' protocol; if not, it is RabbitMQ.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: the URL names neither.
     """
     scheme = urlsplit(url).scheme
     if scheme not in REDIS | RABBITMQ:
@@ -53,11 +53,11 @@ def is_redis(url: str) -> bool:
 
 
 def broker_settings(url: str) -> dict[str, Any]:
-    """Celery's settings for the broker at `url`, for any app that runs our steps."""
+    """Return Celery's settings for the broker at `url`, for any app that runs steps."""
     return {
         "broker_url": url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
         "broker_connection_timeout": CONNECT_TIMEOUT,
-        # A worker outlasts any absence of its broker.
+        # A worker keeps running through any outage of its broker.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "worker_prefetch_multiplier": 1,
@@ -68,9 +68,9 @@ def broker_settings(url: str) -> dict[str, Any]:
 def _redis() -> dict[str, Any]:
     return {
         "worker_disable_prefetch": True,
-        # priority_steps stays as it is: they name the lists in Redis, so that publishers and
-        # workers that disagree about them would not meet. retry_on_timeout stays off: kombu
-        # then sends a batch of messages in one round trip.
+        # priority_steps keeps its default: it names the lists in Redis, so publishers and workers
+        # must agree on it. retry_on_timeout stays off, so that kombu sends a batch of messages in
+        # one round trip.
         "broker_transport_options": {
             **PUBLISH_RETRIES,
             "socket_connect_timeout": CONNECT_TIMEOUT,
@@ -95,37 +95,37 @@ def _rabbitmq() -> dict[str, Any]:
 
 
 def queue(name: str, url: str) -> Queue:
-    """The declaration of a queue of ours at the broker at `url`."""
+    """Return the declaration of one of our queues for the broker at `url`."""
     if is_redis(url):
         return Queue(name, routing_key=name)
     arguments = {"x-queue-type": "quorum", "x-consumer-timeout": CONSUMER_TIMEOUT}
     return Queue(name, routing_key=name, queue_arguments=arguments)
 
 
-def priority(asked: int, *, redis: bool) -> int:
-    """A step's priority as its message has it: 9 is the most urgent for us and for AMQP; on Redis
-    it is 0."""
-    return 9 - asked if redis else asked
+def priority(value: int, *, redis: bool) -> int:
+    """Return the priority of a step's message: the most urgent is 9 on AMQP, and 0 on Redis."""
+    return 9 - value if redis else value
 
 
 def url_of(app: Celery) -> str:
-    """The broker that an app's messages go to; of several that stand in for one another, the
-    first. Empty where the app says it in another way."""
+    """Return the URL of the broker to which an app publishes; the first of several alternatives.
+
+    Empty if the app configures its broker in another way."""
     url: Any = app.conf.broker_write_url or ""
     return str(url if isinstance(url, str) else url[0]).partition(";")[0]
 
 
 def without_password(url: str) -> str:
-    """The URL without user, password and query, which may hold a password too."""
+    """Return the URL without user, password and query, which may contain a password too."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
 def reach(url: str, timeout: float) -> str:
-    """Connect to the broker at `url` once; returns the url without user and password.
+    """Connect to the broker at `url` once; return the URL without user and password.
 
     Raises:
-        BrokerUnavailable: it does not answer within about `timeout` seconds.
+        BrokerUnavailable: the broker does not answer within about `timeout` seconds.
     """
     options = broker_settings(url)
     transport = {**options["broker_transport_options"], "socket_connect_timeout": timeout}
@@ -141,9 +141,10 @@ def reach(url: str, timeout: float) -> str:
 
 
 def publishers(app: Celery, timeout: float, limit: int = 4) -> ProducerPool:
-    """Producers of steps' messages for the app's broker, whatever the app's own settings are:
-    on RabbitMQ each message is confirmed, and on neither does one wait for the broker for
-    much longer than `timeout` seconds."""
+    """Return producers of messages for the app's broker, independent of the app's own settings.
+
+    RabbitMQ confirms each message. A producer waits for its broker for about `timeout` seconds
+    at most. `limit`: largest number of connections."""
     try:
         options = broker_settings(url_of(app))["broker_transport_options"]
     except ConfigurationError:  # a transport for tests, such as memory://
@@ -156,68 +157,68 @@ def publishers(app: Celery, timeout: float, limit: int = 4) -> ProducerPool:
 
 
 def keep_client(channel: Any) -> None:
-    """Have a channel of kombu's Redis transport keep one client of its connection pool.
+    """Let a channel of kombu's Redis transport reuse one client of its connection pool.
 
-    kombu makes a new client to send, to note and to acknowledge each message (5.7,
-    `Channel.conn_or_acquire`), which is a third of what a message costs; the pool behind them
-    is one and the same. A channel of another transport stays as it is.
+    kombu creates a new client of the same pool to send, to record and to acknowledge each message
+    (5.7, `Channel.conn_or_acquire`), which is a third of a message's cost. A channel of another
+    transport is not changed.
     """
     if not hasattr(channel, "_create_client") or "_create_client" in vars(channel):
         return
     create = channel._create_client  # noqa: SLF001
-    kept = create()
+    client = create()
 
     def create_client(asynchronous: bool = False) -> Any:
-        nonlocal kept
+        nonlocal client
         if asynchronous:
             return create(asynchronous=True)
-        if kept.connection_pool is not channel.pool:  # the channel has let go of its connections
-            kept = create()
-        return kept
+        if client.connection_pool is not channel.pool:  # the channel has replaced its pool
+            client = create()
+        return client
 
     channel._create_client = create_client  # noqa: SLF001
 
 
-def drop_unreadable(channel: Any, told: Callable[[Exception], None]) -> None:
-    """Have a channel of kombu's Redis transport throw away what is no message, and tell of it.
+def drop_unreadable(channel: Any, on_drop: Callable[[Exception], None]) -> None:
+    """Let a channel of kombu's Redis transport drop unreadable messages and call `on_drop`.
 
     kombu reads the envelopes in the worker's event loop (5.7, `Channel._brpop_read`): one that is
-    no JSON, or lacks a member, would end the worker. A channel of another transport stays as it
-    is: its envelopes are not made of text.
+    not JSON, or lacks a member, would end the worker. A channel of another transport is not
+    changed: its envelopes are not text.
     """
     handlers = getattr(channel, "handlers", None)
     if not isinstance(handlers, dict) or "BRPOP" not in handlers:
         return
     read = handlers["BRPOP"]
 
-    def read_on(**options: Any) -> Any:
+    def read_or_drop(**options: Any) -> Any:
         try:
             return read(**options)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            told(error)
+            on_drop(error)
             return True
 
-    handlers["BRPOP"] = read_on
+    handlers["BRPOP"] = read_or_drop
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
-    """Celery's settings for our own processes: API, workers without a users' app, beats."""
+    """Return Celery's settings for our own processes: APIs, our workers and beats."""
     return {
         **broker_settings(settings.broker_url),
-        # JSON only: a message must not be able to run code.
+        # Only JSON: a pickled message could run code.
         "accept_content": ["json"],
         "result_accept_content": ["json"],
         "task_serializer": "json",
         "result_serializer": "json",
-        # Results are in Postgres before Celery hears of them.
+        # Results are committed to Postgres before Celery learns of them.
         "task_ignore_result": True,
-        # An attempt's fence is its claim. Acknowledged early, no message waits for a step.
+        # The claim is an attempt's fence, so messages are acknowledged before their steps run.
         "task_acks_late": False,
-        # What was not published is published again from Postgres.
+        # The beats publish again what was not published.
         "task_publish_retry": False,
         "task_default_queue": settings.default_queue,
         "task_queues": [queue(settings.default_queue, settings.broker_url)],
-        # Events cost about half of the throughput of small steps; Flower's users pay with -E.
+        # Events cost about half of the throughput of small steps; -E turns them on for Flower.
         "worker_send_task_events": False,
         "task_send_sent_event": False,
         "worker_hijack_root_logger": False,

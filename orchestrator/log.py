@@ -1,11 +1,11 @@
-"""Logs are a sentence, an ``action`` to search for, and the ids it is about.
+"""Structured logs: a line has a sentence, an ``action`` to search for, and the ids it concerns.
 
     log = get_logger(__name__)
     log.info("The step's worker is gone", action="attempt_lost", instance=id, step=7)
 
-One set-up serves our own processes: text for a person at a terminal, a line of JSON each
-elsewhere. Inside users' processes nothing is set up; the lines then go wherever their own
-logging sends them. Lines of the standard library's loggers take the same form.
+`configure` is for our own processes: text on a terminal, else one JSON object per line. Lines of
+the standard library's loggers get the same format. In users' processes nothing is configured, and
+their own logging configuration applies.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from orchestrator.settings import Settings, misspelt
 
-#: Names that a log record has for itself.
+#: The attribute names of a log record, which a line's fields must not use.
 _RESERVED = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
+#: Functions by name that return fields for every line, such as those of the current step.
+_providers: dict[str, Callable[[], Mapping[str, Any]]] = {}
 
-#: What tells of this moment what every line is to say: the step in hand, the request.
-_contexts: dict[str, Callable[[], Mapping[str, Any]]] = {}
 
+def add_context(name: str, provider: Callable[[], Mapping[str, Any]]) -> None:
+    """Add the fields that `provider` returns to every line; it is called only for written lines.
 
-def add_context(name: str, tell: Callable[[], Mapping[str, Any]]) -> None:
-    """Have every line say what `tell` says when it is written; asked for each line only, so
-    that what is not logged costs nothing. The same name again replaces the former one."""
-    _contexts[name] = tell
+    A second provider of the same name replaces the first."""
+    _providers[name] = provider
 
 
 def _in_context(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    for tell in _contexts.values():
-        for name, value in tell().items():
+    for provider in _providers.values():
+        for name, value in provider().items():
             event.setdefault(name, value)
     return event
 
 
 def get_logger(name: str) -> Any:
-    """A logger whose keywords become fields of the standard library's log record."""
+    """Return a logger whose keywords become fields of the standard library's log record."""
     return structlog.wrap_logger(
         logging.getLogger(name),
         processors=[
@@ -58,52 +58,52 @@ def get_logger(name: str) -> Any:
 
 
 def _free_names(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """``process=3`` would clash with the record's own field and raise: it becomes process_."""
+    """Rename fields such as ``process`` to ``process_``: the record's own name would raise."""
     for name in _RESERVED.intersection(event) - {"exc_info", "stack_info"}:
         event[f"{name}_"] = event.pop(name)
     return event
 
 
 def configure(settings: Settings, stream: TextIO | None = None) -> None:
-    """Send the log lines of this process to `stream` (standard error unless given)."""
+    """Write the log lines of this process to `stream` (by default standard error)."""
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter(_as_json(settings.log_format, stream), stream.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
-    for name, meant in misspelt().items():
+    for name, suggestion in misspelt().items():
         get_logger(__name__).warning(
-            f"{name} is no setting, did you mean {meant}?", action="setting_unknown"
+            f"{name} is no setting, did you mean {suggestion}?", action="setting_unknown"
         )
 
 
 def formatter(as_json: bool, colors: bool = False) -> logging.Formatter:
-    """What turns a log record, ours or anybody's, into its line."""
+    """Return the formatter of all log records, ours and those of other libraries."""
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=(
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
             structlog.stdlib.ExtraAdder(),
             _in_context,
-            _of_celery,
+            _without_celery_data,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
         ),
         processors=(
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            # Tracebacks without local variables: those hold secrets.
+            # Tracebacks without local variables, which may be secrets.
             *(_JSON if as_json else (_one_line, _console(colors))),
         ),
     )
 
 
-def _of_celery(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Celery puts all that its sentence says into ``data`` once more: the ids are enough."""
+def _without_celery_data(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace Celery's ``data``, which repeats its message, by the id and name of the task."""
     data = event.get("data")
     if str(event.get("logger", "")).startswith("celery.") and isinstance(data, Mapping):
         del event["data"]
-        found = {"attempt": data.get("id"), "task": data.get("name")}
-        event.update((name, value) for name, value in found.items() if value)
+        fields = {"attempt": data.get("id"), "task": data.get("name")}
+        event.update((name, value) for name, value in fields.items() if value)
     return event
 
 
@@ -116,13 +116,13 @@ def _as_json(choice: str, stream: TextIO) -> bool:
 
 
 def _message_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Name the sentence ``message``, and let what a reader looks for first come first."""
+    """Rename ``event`` to ``message``, and put time, level and message first."""
     first = {"timestamp": event.pop("timestamp"), "level": event.pop("level")}
     return {**first, "message": event.pop("event"), **event}
 
 
 def _one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """No text from outside can forge a second line, or command the terminal."""
+    """Escape control characters: text from outside must not add a line or control the terminal."""
     event["event"] = str(event["event"])
     for name, value in event.items():
         if isinstance(value, str) and not value.isprintable():
@@ -131,7 +131,7 @@ def _one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
 
 
 def _plain_traceback(stream: TextIO, exc_info: Any) -> None:
-    """A traceback of several lines, in which an exception's text can't command the terminal."""
+    """Write a traceback in several lines, the control characters in them escaped."""
     text = StringIO()
     structlog.dev.plain_traceback(text, exc_info)
     lines = text.getvalue().split("\n")

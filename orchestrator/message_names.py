@@ -1,16 +1,19 @@
-"""Names that stand in messages, and so mean the same in every process and release."""
+"""Names used in messages. They mean the same in every process and release."""
 
-#: The schema of Postgres that holds everything.
+#: The Postgres schema of all tables.
 SCHEMA = "orchestrator"
 
 #: The header that marks a message as a step's: ``{"instance": uuid, "step": int, "v": 1}``.
 HEADER = "orchestrator"
 
-#: The Celery task that brings the waiting stimuli of an instance.
+#: The version of the header's meaning, its ``v``.
+HEADER_VERSION = 1
+
+#: The Celery task that processes the inboxes of instances.
 ADVANCE = "orchestrator.advance"
 
-#: The Celery task that matches the waiting events of a namespace.
+#: The Celery task that matches the unmatched events of a namespace.
 MATCH = "orchestrator.match"
 
-#: The Celery task that carries out every call that is not a Celery task itself.
+#: The Celery task that performs every call that is not a Celery task itself.
 CALL = "orchestrator.call"

@@ -1,8 +1,8 @@
-"""The Task Dispatcher: ready attempts to the broker, after their transition has committed.
+"""The Task Dispatcher: publishes ready attempts after their transition has committed.
 
-A message is only a hint (DESIGN, How an instance moves): it names the attempt, the worker
-claims it in Postgres. So a failed publish never fails a transition: what stays unclaimed is
-published again by the beats.
+A message is only a hint (DESIGN, How an instance moves): it names the attempt, which the worker
+claims in Postgres. So a failed publish never fails a transition: the beats publish unclaimed
+attempts again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from orchestrator.clock import monotonic
 from orchestrator.core.model import Attempt
 from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
 from orchestrator.log import get_logger
-from orchestrator.message_names import ADVANCE, MATCH
+from orchestrator.message_names import ADVANCE, HEADER, HEADER_VERSION, MATCH
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
 
@@ -33,25 +33,21 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: The header that marks a message as a step's; `v` is the version of its meaning.
-HEADER = "orchestrator"
-VERSION = 1
+#: Largest number of instances in one hint. A message costs as much as a small transition, but
+#: each instance in it waits for the ones before it.
+INSTANCES_PER_HINT = 4
 
-#: Instances that one hint may name: a message costs as much as a small transition, but what
-#: stands behind others in a message waits for them.
-TOGETHER = 4
+#: Largest number of messages sent to Redis in one round trip. After an error all of them are sent
+#: again, since any may be missing; a second message of an attempt changes nothing.
+REDIS_BATCH = 100
 
-#: Messages that go to Redis in one round trip. Where it fails nobody knows which of them
-#: arrived: all are sent again, since a second message of an attempt changes nothing.
-PORTION = 100
-
-#: What a message is to the metrics: a hint, or a step's.
+#: The metrics' labels of a hint and of a step's message.
 _KINDS = (("hint",), ("step",))
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes to the broker: a hint with its arguments, or a step's message."""
+    """A message for the broker: a hint with its arguments, or that of a step."""
 
     task: str
     queue: str
@@ -59,32 +55,34 @@ class Message:
     step: PublishableAttempt | None = None
 
 
-def _of_step(step: PublishableAttempt) -> dict[str, Any]:
-    """What a step's message says besides its task. The arguments are for people: they are
-    shown by Flower and in logs, and read by nobody else."""
+def _step_options(step: PublishableAttempt) -> dict[str, Any]:
+    """Return the options of a step's message. The arguments are for display in Flower and logs."""
     args, kwargs = arguments_repr(step.call) if step.call else ("(...)", "{...}")
     return {"time_limit": step.time_limit, "argsrepr": args, "kwargsrepr": kwargs}
 
 
-def _of_hint(hint: Message) -> dict[str, Any]:
-    """As Celery shows arguments, which takes it long to find out for each message."""
+def _hint_options(hint: Message) -> dict[str, Any]:
+    """Return the options of a hint. Celery would compute the same texts, but slowly."""
     return {"argsrepr": repr(hint.arguments), "kwargsrepr": "{}"}
 
 
 @lru_cache(maxsize=1024)
 def _queue(name: str) -> Queue:
-    """A queue to send to, by the default exchange."""
+    """Return the queue to publish to, through the default exchange."""
     return Queue(name, routing_key=name)
 
 
 class _Returns(threading.local):
-    """What the broker has returned to this thread: the name of a queue that is not there."""
+    """The name of the missing queue for which the broker has returned this thread's message."""
 
     queue: str | None = None
 
 
 class TaskDispatcher:
-    """Publishes attempts and hints through the broker of one Celery app, in bounded time."""
+    """Publishes attempts and hints through the broker of one Celery app, in bounded time.
+
+    `timeout`: longest wait for the broker, in seconds. Threads may share a dispatcher.
+    """
 
     def __init__(
         self, app: Celery, control_queue: str, timeout: float, meter: Meter | None = None
@@ -102,51 +100,51 @@ class TaskDispatcher:
         return broker_settings.publishers(self._app, self._timeout)
 
     def close(self) -> None:
-        """Close the connections; the next message makes new ones."""
+        """Close the connections; the next message opens new ones."""
         producers = self.__dict__.pop("_publishers", None)
         if producers is not None:
             producers.force_close_all()
             producers.connections.force_close_all()
 
     def queue_of(self, attempt: Attempt) -> str:
-        """The queue of an attempt whose document names none: as Celery routes its task."""
-        known = self._queues.get(attempt.task)
-        if known is None:
+        """Return the queue to which Celery routes an attempt's task, if its document names none."""
+        name = self._queues.get(attempt.task)
+        if name is None:
             route = self._app.amqp.router.route({}, attempt.task)
             queue = route.get("queue")
-            known = str(getattr(queue, "name", queue) or self._app.conf.task_default_queue)
-            self._queues[attempt.task] = known
-        return known
+            name = str(getattr(queue, "name", queue) or self._app.conf.task_default_queue)
+            self._queues[attempt.task] = name
+        return name
 
     def publish(self, attempts: Iterable[PublishableAttempt]) -> None:
-        """Send each attempt's message; what fails is logged, and sent again by a beat."""
+        """Send each attempt's message. A failure is logged, and a beat sends the message again."""
         self._send(Message(ready.task, ready.queue, step=ready) for ready in attempts)
 
     def hint(self, *instances: str) -> None:
-        """Ask some control worker to bring the waiting stimuli of these instances."""
-        if instances:  # the beats' rounds mostly have none
+        """Ask a control worker to process the inboxes of these instances."""
+        if instances:  # most rounds of a beat have none
             self._send(
-                Message(ADVANCE, self._control_queue, instances[at : at + TOGETHER])
-                for at in range(0, len(instances), TOGETHER)
+                Message(ADVANCE, self._control_queue, instances[at : at + INSTANCES_PER_HINT])
+                for at in range(0, len(instances), INSTANCES_PER_HINT)
             )
 
     def match(self, *namespaces: str) -> None:
-        """Ask some control worker to match the waiting events of these namespaces."""
+        """Ask a control worker to match the unmatched events of these namespaces."""
         self._send(Message(MATCH, self._control_queue, (name,)) for name in namespaces)
 
     def _send(self, messages: Iterable[Message]) -> None:
         waiting = deque(messages)
         if not waiting:
             return
-        count, began = len(waiting), monotonic()
+        count, started_at = len(waiting), monotonic()
         error = self._try(waiting)
-        if waiting and monotonic() - began < self._timeout / 2:
-            # A connection that the broker has closed meanwhile fails at its first use.
+        if waiting and monotonic() - started_at < self._timeout / 2:
+            # A connection that the broker has closed while idle fails at its next use.
             error = self._try(waiting)
         if waiting:
             self._meter.count(metrics.PUBLISH_FAILURES, (), len(waiting))
             log.warning(
-                "The broker did not take every message; they will be sent again",
+                "The broker did not accept every message; the rest will be sent again",
                 action="publish_failed",
                 sent=count - len(waiting),
                 unsent=len(waiting),
@@ -154,17 +152,17 @@ class TaskDispatcher:
             )
 
     def _try(self, waiting: deque[Message]) -> Exception | None:
-        """Send what waits, first to last, as far as that goes."""
+        """Send the waiting messages in order and remove each; return the error that stopped it."""
         try:
             with self._publishers.acquire(block=True, timeout=self._timeout) as producer:
                 try:
                     while waiting:
                         self._deliver_some(producer, waiting)
                 except BaseException:
-                    # Nobody knows what the connection will say next: away with it.
+                    # The connection may still receive replies to the failed command.
                     self._drop_connection(producer)
                     raise
-        except Exception as error:  # noqa: BLE001  any broker's any error: the beats make up for it
+        except Exception as error:  # noqa: BLE001  each broker has its own errors; the beats send again
             return error
         return None
 
@@ -173,13 +171,13 @@ class TaskDispatcher:
         producer.connection.collect()
 
     def _deliver_some(self, producer: Any, waiting: deque[Message]) -> None:
-        """Send as many as go together: on Redis a portion in one round trip, else one."""
+        """Send one message, on Redis up to `REDIS_BATCH` in one round trip."""
         count = 1
         if producer.connection.transport.driver_type == "amqp":
             self._deliver(producer, waiting[0])
         else:
             broker_settings.keep_client(producer.channel)
-            count = min(len(waiting), PORTION)
+            count = min(len(waiting), REDIS_BATCH)
             with producer.batch() if count > 1 else nullcontext():
                 for at in range(count):
                     self._send_one(producer, waiting[at])
@@ -188,12 +186,12 @@ class TaskDispatcher:
             self._meter.count(metrics.MESSAGES, _KINDS[sent.step is not None])
 
     def _deliver(self, producer: Any, message: Message) -> None:
-        """Send one on RabbitMQ, and learn whether its queue is there.
+        """Send one message on RabbitMQ, which returns it if its queue is missing.
 
-        Users' queues are for their workers to declare: only they know how. A queue that is
-        there is not declared by us even if it is ours, lest RabbitMQ refuse an operator's.
+        Only users' workers know how to declare their queues. Our own queue is declared only if
+        it is missing: RabbitMQ would refuse to declare one that an operator made differently.
         """
-        producer.channel.events["basic_return"].add(self._note_return)
+        producer.channel.events["basic_return"].add(self._on_return)
         self._returns.queue = None
         self._send_one(producer, message, mandatory=True)
         returned: str | None = self._returns.queue
@@ -207,12 +205,12 @@ class TaskDispatcher:
         elif message.queue not in self._missing:
             self._missing.add(message.queue)
             log.warning(
-                "No worker has made this queue yet; its steps wait for one",
+                "No worker has declared this queue yet; its steps wait for one",
                 action="queue_missing",
                 queue=message.queue,
             )
 
-    def _note_return(self, _error: Exception, _exchange: str, queue: str, _message: Any) -> None:
+    def _on_return(self, _error: Exception, _exchange: str, queue: str, _message: Any) -> None:
         self._returns.queue = queue
 
     def _send_one(self, producer: Any, message: Message, **options: Any) -> None:
@@ -223,10 +221,14 @@ class TaskDispatcher:
             args=message.arguments,
             kwargs={},
             ignore_result=True,
-            **(_of_step(step) if step else _of_hint(message)),
+            **(_step_options(step) if step else _hint_options(message)),
         )
         if step is not None:
-            body.headers[HEADER] = {"instance": step.instance, "step": step.step, "v": VERSION}
+            body.headers[HEADER] = {
+                "instance": step.instance,
+                "step": step.step,
+                "v": HEADER_VERSION,
+            }
             if step.priority is not None:
                 redis = producer.connection.transport.driver_type == "redis"
                 body.properties["priority"] = broker_settings.priority(step.priority, redis=redis)

@@ -1,8 +1,8 @@
-"""The Celery app of our own worker and beat processes: ``celery -A workers.app worker``.
+"""The Celery app of the product's own worker and beat processes: ``celery -A workers.app worker``.
 
-For a checkout. An installed product has it as
-`orchestrator.execution.entry_points.worker_and_beat_app` only, so that a
-project's own package `workers` is nowhere met.
+Only a checkout has this package. An installed product has the app in
+`orchestrator.execution.entry_points.worker_and_beat_app`, which cannot collide with a project's
+own package `workers`.
 """
 
 from __future__ import annotations

@@ -209,7 +209,10 @@ def test_a_step_waits_for_the_first_worker_of_its_queue(zoo: Zoo) -> None:
     zoo.worker("worker-control", queues="orchestrator", concurrency=1)
     instance = zoo.start("plain", a=1)
     log = zoo.stack.folder / "worker-control.log"
-    zoo.stack.until(lambda: "No worker has made this queue" in log.read_text(), "it is told")
+    zoo.stack.until(
+        lambda: "No worker has declared this queue" in log.read_text(),
+        "the missing queue is logged",
+    )
     zoo.worker("worker-steps", queues="celery", concurrency=1)
     assert zoo.stack.wait(instance)["output"] == {"sum": 3}
 

@@ -14,7 +14,7 @@ from celery import Celery
 
 from orchestrator.core.model import Attempt
 from orchestrator.ids import new_id
-from orchestrator.task_dispatcher import PORTION, TOGETHER, TaskDispatcher
+from orchestrator.task_dispatcher import INSTANCES_PER_HINT, REDIS_BATCH, TaskDispatcher
 
 QUEUE = "control"
 
@@ -43,11 +43,11 @@ def hinted(server: redis.Redis) -> list[list[str]]:
 def test_a_hint_names_a_few_instances_and_many_go_in_portions(
     dispatcher: TaskDispatcher, server: redis.Redis
 ) -> None:
-    ids = [new_id() for _ in range(PORTION * TOGETHER * 2 + 1)]
+    ids = [new_id() for _ in range(REDIS_BATCH * INSTANCES_PER_HINT * 2 + 1)]
     dispatcher.hint(*ids)
     messages = hinted(server)
     assert [id for message in messages for id in message] == ids
-    assert {len(message) for message in messages} == {TOGETHER, 1}
+    assert {len(message) for message in messages} == {INSTANCES_PER_HINT, 1}
 
 
 def test_connections_that_the_broker_has_closed_cost_no_message(
@@ -55,7 +55,7 @@ def test_connections_that_the_broker_has_closed_cost_no_message(
 ) -> None:
     for sent in range(3):
         dispatcher.hint(new_id())
-        dispatcher.hint(*(new_id() for _ in range(TOGETHER + 1)))
+        dispatcher.hint(*(new_id() for _ in range(INSTANCES_PER_HINT + 1)))
         assert len(hinted(server)) == 3 * (sent + 1)
         server.client_kill_filter(_type="normal", skipme=True)
 

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from orchestrator.argument_repr import SIZE, arguments_repr
+from orchestrator.argument_repr import MAX_LENGTH, arguments_repr
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_displayed(call: dict, args: str, kwargs: str | None) -> None:
         {"order": "o-1", "amount": 12.5, "express": True, "note": None},
         {"note": 'it\'s\n"quoted"'},
         {"lines": [{"sku": "a"}], "n": 1},
-        {"text": "x" * SIZE},
+        {"text": "x" * MAX_LENGTH},
         {str(n): n for n in range(200)},
     ],
     ids=["scalars", "quotes", "nested", "long", "many"],
 )
 def test_it_is_python_s_notation_as_far_as_it_goes(kwargs: dict) -> None:
     found = arguments_repr({"kind": "celery", "kwargs": kwargs})[1]
-    assert len(found) < 2 * SIZE
+    assert len(found) < 2 * MAX_LENGTH
     if "..." not in found:
         assert ast.literal_eval(found) == kwargs
 
@@ -77,5 +77,5 @@ def test_it_is_bounded() -> None:
     args, kwargs = arguments_repr(
         {"kind": "celery", "args": list(range(100_000)), "kwargs": {"text": "x" * 1_000_000}}
     )
-    assert len(args) < 2 * SIZE
-    assert len(kwargs) < 2 * SIZE
+    assert len(args) < 2 * MAX_LENGTH
+    assert len(kwargs) < 2 * MAX_LENGTH

@@ -125,7 +125,7 @@ def test_what_celery_says_twice_is_said_once(form: str) -> None:
 
 
 def test_a_line_says_what_it_is_written_within(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.log._contexts", {})
+    monkeypatch.setattr("orchestrator.log._providers", {})
     now = {"instance": "i-1", "step": 3}
     add_context("step", lambda: now)
     stream = io.StringIO()
