@@ -1,15 +1,16 @@
 """The Task Execution Layer: what makes any Celery task of an app a step.
 
-Theory of operation. `install` gives each task's class a mixin (`mixin`) whose ``__trace__``
-looks at every message. One without our header goes to Celery's own tracer, untouched. One
-with it is only a hint: the attempt that it names is claimed in Postgres (`steps`), the real
-arguments are put in place, and Celery's tracer runs the task. Around the body, and before
-Celery hears of it, the way it ended is committed (`hold`, `outcomes`). Then the next step may
-be run at once, in a loop outside the predecessor's body and signals (`chain`,
-`continuation`).
+`install` (`installation`) adds a mixin (`task_mixin`) to each task's class. The mixin's
+``__trace__`` checks every message. A message without our header goes to Celery's own tracer,
+unchanged. A message with the header is a hint: the worker claims the attempt that it names in
+Postgres (`step.message_handler`), inserts the real arguments, and calls Celery's tracer. How the
+body ends is committed before Celery learns of it (`step.running_attempt`, `step.task_outcome`).
+Then the process may run the next step at once, in a loop outside the first task's body and
+signals (`step.step_runner`, `continuation_rules`).
 
-Around that: each process writes what it has in hand into shared memory (`hands`), which the
-main process reports (`heartbeat`); what only the main process learns of, such as the death of
-a child, is turned into transitions there (`signals`, `losses`); `shutdown` and `deaf` end or
-restart a worker in order. `bootsteps` ties all of it to the life of Celery's worker.
+Each process writes the ids of its attempts to shared memory (`in_flight_table`), and the main
+process reports them to Postgres (`worker.heartbeat`). The main process also sees children exit
+and reports their attempts as lost (`worker.signal_receivers`, `worker.lost_attempt_reporter`).
+`worker.main_process` stops the worker in order, `worker.consumer_watchdog` restarts it when its
+consumer stalls, and `worker.bootsteps` starts all of this with Celery's worker.
 """

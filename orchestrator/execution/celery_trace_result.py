@@ -1,5 +1,5 @@
-"""What Celery's tracer returns, for the cases in which it does not: a dropped message, or an
-error that must not leave the process as it is."""
+"""Results of Celery's tracer for messages that the tracer does not finish: dropped messages,
+and errors that Celery's main process must not see unchanged."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from celery.app.trace import TraceInfo, trace_ok_t
 from celery.exceptions import Ignore
 
 
-def ignored(why: str) -> Any:
-    """To Celery a message that is dropped is a task that is ignored: no event, no result."""
+def ignored(reason: str) -> Any:
+    """Return the result of an ignored task: Celery sends no event and stores no result."""
     try:
-        raise Ignore(why)
+        raise Ignore(reason)
     except Ignore as error:
         return _result(states.IGNORED, error)
 
 
 def failed(error: BaseException) -> Any:
-    """A failure whose class has no effect on Celery's main process."""
+    """Return the result of a failed task, its error replaced by a RuntimeError of the same text.
+
+    Celery's main process reacts to some classes of error, for example by exiting."""
     try:
         raise RuntimeError(f"{type(error).__name__}: {error}") from None
-    except RuntimeError as shown:
-        return _result(states.FAILURE, shown)
+    except RuntimeError as copy:
+        return _result(states.FAILURE, copy)
 
 
 def harmless(result: Any) -> Any:
-    """Celery's main process ends itself over a MemoryError of a task; a step's is caught."""
+    """Return `result`, a MemoryError in it replaced: Celery's main process would exit."""
     info = result.info
     if info is not None and isinstance(info.retval, MemoryError):
         return failed(info.retval)
@@ -36,5 +38,5 @@ def harmless(result: Any) -> Any:
 
 
 def _result(state: str, error: BaseException) -> Any:
-    """Called where `error` is being handled: ExceptionInfo takes it from there."""
+    """Build the result. Call this in the ``except`` block: ExceptionInfo reads `sys.exc_info`."""
     return trace_ok_t(ExceptionInfo(internal=True), TraceInfo(state, error), 0.0, None)

@@ -1,10 +1,12 @@
-"""Which attempts a worker may run at once after the transition that made them ready.
+"""Decides which ready attempts a worker may run without a message of their own.
 
-Not those whose task has a rate limit, a soft limit, or a Request or Strategy of its own
-(Celery's main process enforces these, and would not see the task), nor those of another hard
-limit than the one that goes on ticking for the message; not tasks that usually take longer
-than what is left of the chain's budget; nothing of a queue that this worker does not serve;
-and nothing while the worker is being stopped (DESIGN, Local continuation).
+An attempt is not continued locally if any of these is true (DESIGN, Local continuation):
+
+- Its task has a rate limit, a soft limit, or its own Request or Strategy class. Celery's main
+  process enforces these, and does not see a task that comes without a message.
+- Its hard limit differs from that of the message that the process is working on.
+- Its task is expected to take longer than the remaining time for continuations.
+- This worker does not serve its queue, or is stopping.
 """
 
 from __future__ import annotations
@@ -18,34 +20,39 @@ if TYPE_CHECKING:
 
     from orchestrator.core.model import Attempt
 
-#: How much later than a step's own its message's hard limit may end it, in seconds.
+#: Largest allowed delay of a step's hard limit, in seconds: a continued step is killed at the
+#: limit of the runner's message, which is at most this much later than the step's own.
 LIMIT_TOLERANCE = 2.0
 
-#: How much the newest duration of a task weighs in what is usual for it.
-_WEIGHT = 0.25
+#: Weight of the newest duration in a task's mean, as a share of 1.
+_NEWEST_WEIGHT = 0.25
 
 
 class TaskDurations:
-    """How long each task usually takes in this process: an exponentially weighted mean.
+    """The mean duration of each task in this process, exponentially weighted, in seconds.
 
-    Threads share it without a lock: a lost update of a mean is no harm.
+    Threads share it without a lock: a race loses one update of a mean.
     """
 
     def __init__(self) -> None:
-        self._usual: dict[str, float] = {}
+        self._means: dict[str, float] = {}
 
     def observe(self, task: str, seconds: float) -> None:
-        """A run of the task took this long."""
-        usual = self._usual.get(task)
-        self._usual[task] = seconds if usual is None else usual + _WEIGHT * (seconds - usual)
+        """Add the duration of one run to the task's mean."""
+        mean = self._means.get(task)
+        self._means[task] = seconds if mean is None else mean + _NEWEST_WEIGHT * (seconds - mean)
 
     def expected(self, task: str) -> float:
-        """What to expect; a task never seen is expected to be short, for its first time."""
-        return self._usual.get(task, 0.0)
+        """Return the task's mean in seconds; 0 before its first run, so that it may continue."""
+        return self._means.get(task, 0.0)
 
 
 class ContinuationRules:
-    """The rules of one worker, apart from those that depend on the chain."""
+    """The rules of one worker. `StepRunner` checks those that depend on the remaining time.
+
+    `queues`: the queues that the worker serves. `enforces_limits`: its pool kills a process at a
+    hard time limit.
+    """
 
     def __init__(self, app: Celery, queues: frozenset[str], enforces_limits: bool) -> None:
         self._app = app
@@ -53,34 +60,35 @@ class ContinuationRules:
         self._enforces_limits = enforces_limits
         self._suitable: dict[str, bool] = {}
 
-    def allows(self, attempt: Attempt, left: float | None, queue: str) -> bool:
-        """Whether this worker may run the attempt at once, in a process that its message's hard
-        limit will end in `left` seconds (None: never)."""
+    def allows(self, attempt: Attempt, remaining: float | None, queue: str) -> bool:
+        """Return whether this worker may continue with the attempt, whose queue is `queue`.
+
+        `remaining`: seconds until the hard limit of the runner's message; None without one."""
         if queue not in self._queues or not self._is_suitable(attempt.task):
             return False
         if not self._enforces_limits:
             return attempt.time_limit is None
         limit = self.limit_of(attempt)
-        if left is None or limit is None:
-            return left is limit
-        # Not ended before its time, nor much later.
-        return limit <= left <= limit + LIMIT_TOLERANCE
+        if remaining is None or limit is None:
+            return remaining is limit
+        # The process must not be killed before the step's own limit, nor much later.
+        return limit <= remaining <= limit + LIMIT_TOLERANCE
 
     def limit_of(self, attempt: Attempt) -> float | None:
-        """The hard time limit of an attempt: its own, or its task's."""
+        """Return an attempt's hard time limit in seconds, its own or its task's; None without."""
         task = self._app.tasks.get(attempt.task)
         return attempt.time_limit or (task.time_limit if task else None) or None
 
     def _is_suitable(self, name: str) -> bool:
-        known = self._suitable.get(name)
-        if known is None:
+        suitable = self._suitable.get(name)
+        if suitable is None:
             task = self._app.tasks.get(name)
-            known = self._suitable[name] = task is not None and is_plain(task)
-        return known
+            suitable = self._suitable[name] = task is not None and is_plain(task)
+        return suitable
 
 
 def is_plain(task: Any) -> bool:
-    """Whether Celery's main process does nothing of its own for the task's messages."""
+    """Return whether Celery's main process enforces nothing for the task's messages."""
     return (
         not task.rate_limit
         and not task.soft_time_limit

@@ -1,4 +1,4 @@
-"""A worker or a beat does not work on a database whose schema it does not know."""
+"""Ends a worker or a beat whose database has a schema that this release does not support."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from orchestrator.database.schema.upgrade import require_schema
 from orchestrator.errors import ConfigurationError
 from orchestrator.settings import Settings
 
-#: The exit status of a program that is set up wrongly, as the command line has it.
+#: Exit status of a wrongly configured program, the same as that of the command line.
 EXIT_CONFIGURATION = 2
 
 
 def require_or_exit(settings: Settings) -> bool:
-    """As `require_schema`, for a program of Celery's, which would show a traceback: one line,
-    and the end (SystemExit)."""
+    """Call `require_schema`; print its error as one line, where Celery would print a traceback.
+
+    Raises:
+        SystemExit: this release does not support the schema.
+    """
     try:
         return require_schema(settings)
     except ConfigurationError as error:
@@ -23,6 +26,6 @@ def require_or_exit(settings: Settings) -> bool:
 
 
 def print_error(error: ConfigurationError) -> None:
-    """The line that a program ends with."""
-    # Celery may have made a logger of the other one.
+    """Print the error on standard error."""
+    # Celery may have replaced `sys.stderr` by a logger.
     print(f"error {error}", file=sys.__stderr__, flush=True)

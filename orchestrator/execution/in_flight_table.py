@@ -1,10 +1,10 @@
-"""Memory that a worker's processes share: what each has in hand, and a few flags.
+"""Memory shared by a worker's processes: the attempts in flight of each, and two flags.
 
-The main process makes it before it forks. A process writes an attempt's id here *before* it
-claims it, so that the heartbeat never misses a claim; and a claim whose reply was lost is
-reported by nobody and expires with its lease (DESIGN, Leases).
+The main process creates it before it forks. A process writes an attempt's id here *before* it
+claims the attempt, so that the heartbeat never misses a claim. The id of a claim whose reply was
+lost is removed: that attempt's lease expires (DESIGN, Leases).
 
-Each slot has one writer: a child process, or a thread of the pool of threads.
+Each slot has one writer: a child process, or a thread of a thread pool.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-#: Processes or threads that one worker can have.
+#: Largest number of processes or threads of one worker; more are refused at its start.
 SLOTS = 1024
 
-#: What a process counts; the sums are in the worker's statistics.
-COUNTERS = ("claimed", "refused", "continued", "left")
+#: What each process counts; the worker's statistics show the sums.
+COUNTERS = ("claimed", "refused", "continued", "left_to_lease")
 
 _FLAGS = 64
 _ID = 16
@@ -32,7 +32,7 @@ _STOPPING, _EVENTS = 0, 1
 
 
 class InFlightTable:
-    """All slots of one worker, as the main process sees them."""
+    """All slots of one worker, which the main process reads."""
 
     def __init__(self, slots: int = SLOTS) -> None:
         self.slots = slots
@@ -40,7 +40,7 @@ class InFlightTable:
 
     @property
     def stopping(self) -> bool:
-        """The worker was asked to stop: nothing is continued, nothing more is claimed."""
+        """Whether the worker is stopping: its processes neither continue nor claim any more."""
         return bool(self._memory[_STOPPING])
 
     @stopping.setter
@@ -49,7 +49,7 @@ class InFlightTable:
 
     @property
     def events(self) -> bool:
-        """Somebody watches the worker's task events (``-E``)."""
+        """Whether the worker sends task events (``-E``)."""
         return bool(self._memory[_EVENTS])
 
     @events.setter
@@ -57,45 +57,45 @@ class InFlightTable:
         self._memory[_EVENTS] = value
 
     def slot(self, index: int, process: int) -> InFlightSlot:
-        """The slot that a process or thread writes from now on; empty at first.
+        """Return the slot at `index`, emptied, for the process with this pid or its thread.
 
         Raises:
             IndexError: there are more processes or threads than slots.
         """
         if not 0 <= index < self.slots:
             raise IndexError(f"a worker can have {self.slots} processes or threads")
-        hand = InFlightSlot(self._memory, _FLAGS + index * _ENTRY.size)
-        hand.assign(process)
-        return hand
+        slot = InFlightSlot(self._memory, _FLAGS + index * _ENTRY.size)
+        slot.assign(process)
+        return slot
 
     def attempts(self) -> list[str]:
-        """The ids of all attempts in hand."""
+        """Return the ids of all attempts in flight."""
         return [id for _, ids in self._entries() for id in ids]
 
     def attempts_of(self, process: int) -> list[str]:
-        """The ids of the attempts that one process has in hand."""
+        """Return the ids of the attempts that the process with this pid has in flight."""
         return [id for owner, ids in self._entries() if owner == process for id in ids]
 
     def busy_processes(self) -> set[int]:
-        """The processes that have something in hand."""
+        """Return the pids of the processes that have an attempt in flight."""
         return {owner for owner, ids in self._entries() if ids}
 
     def clear_process(self, process: int) -> None:
-        """A process is gone: what it had in hand is reported no longer."""
+        """Empty the slots of a process that has exited: its attempts are no longer reported."""
         for index, (owner, _) in enumerate(self._entries()):
             if owner == process:
                 InFlightSlot(self._memory, _FLAGS + index * _ENTRY.size).assign(0)
 
     def counts(self) -> dict[str, int]:
-        """The sums of what the processes count."""
+        """Return the sum over all processes for each of `COUNTERS`."""
         totals = [0] * len(COUNTERS)
         for _, _, _, *counts in self._raw():
             totals = [total + count for total, count in zip(totals, counts, strict=True)]
         return dict(zip(COUNTERS, totals, strict=True))
 
     def _entries(self) -> Iterator[tuple[int, list[str]]]:
-        for owner, current, following, *_ in self._raw():
-            ids = [str(uuid.UUID(bytes=raw)) for raw in (current, following) if raw != _EMPTY]
+        for owner, current, next_attempt, *_ in self._raw():
+            ids = [str(uuid.UUID(bytes=raw)) for raw in (current, next_attempt) if raw != _EMPTY]
             yield owner, ids
 
     def _raw(self) -> Iterator[tuple[Any, ...]]:
@@ -103,49 +103,50 @@ class InFlightTable:
 
 
 def _bytes(attempt: str) -> bytes:
-    """A UUID's; at a tenth of what making a `uuid.UUID` takes, twice for each step."""
+    """Return the 16 bytes of a UUID. Called twice per step; `uuid.UUID` takes ten times as long."""
     return bytes.fromhex(attempt.replace("-", ""))
 
 
 class InFlightSlot:
-    """The slot of one process or thread: the attempt that it runs and the one that follows."""
+    """The slot of one process or thread: its current attempt and the next one."""
 
     def __init__(self, memory: mmap.mmap, offset: int) -> None:
         self._memory = memory
         self._offset = offset
 
     def assign(self, process: int) -> None:
-        """Take the slot over from whoever had it; what was counted stays."""
+        """Empty the slot and make this pid its owner; the counters keep their values."""
         self._write(_CURRENT, _EMPTY)
         self._write(_NEXT, _EMPTY)
         self._memory[self._offset : self._offset + _CURRENT] = struct.pack("<Q", process)
 
     def set_current(self, attempt: str) -> None:
-        """The attempt is about to be claimed, or runs."""
+        """Store the id of the attempt that is about to be claimed."""
         self._write(_CURRENT, _bytes(attempt))
 
     def set_next(self, attempt: str) -> None:
-        """The attempt may be taken by the transition that is about to be saved."""
+        """Store the id of the attempt that the transition about to be saved may claim."""
         self._write(_NEXT, _bytes(attempt))
 
     def next_becomes_current(self) -> None:
-        """The one that follows runs now. Never is it in neither place."""
+        """Make the next attempt the current one. In between, both fields hold its id: a heartbeat
+        at that moment still reports it."""
         start = self._offset + _NEXT
         self._write(_CURRENT, self._memory[start : start + _ID])
         self._write(_NEXT, _EMPTY)
 
     def clear_next(self) -> None:
-        """Nothing was taken."""
+        """Remove the next attempt: the transition did not claim it."""
         self._write(_NEXT, _EMPTY)
 
     def clear(self) -> None:
-        """Nothing is in hand."""
+        """Remove both attempts."""
         self._write(_CURRENT, _EMPTY)
         self._write(_NEXT, _EMPTY)
 
-    def count(self, what: str) -> None:
-        """Count one of `COUNTERS` up."""
-        start = self._offset + _COUNTS + 8 * COUNTERS.index(what)
+    def count(self, counter: str) -> None:
+        """Add 1 to one of `COUNTERS`."""
+        start = self._offset + _COUNTS + 8 * COUNTERS.index(counter)
         (value,) = struct.unpack_from("<Q", self._memory, start)
         struct.pack_into("<Q", self._memory, start, value + 1)
 

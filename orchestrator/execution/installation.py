@@ -1,4 +1,4 @@
-"""``install(app)``: the one line that makes every task of a Celery app a possible step."""
+"""``install(app)``: lets every task of a Celery app run as a step."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _TOO_LATE = (
 def install(app: Celery, settings: Settings | None = None) -> None:
     """Let the workers of this app run the steps of workflows.
 
-    Tasks stay as they are, and calls of them outside a workflow go their own way. May stand
-    before or after the tasks are defined; doing it twice is harmless. `settings` are read
-    from the environment when a worker starts, unless given.
+    Tasks, and calls of them outside a workflow, do not change. Call it before or after the tasks
+    are defined; a second call does nothing. `settings`: None to read them from the environment
+    when a worker starts.
 
     Raises:
         ConfigurationError: a worker of this app runs already.
@@ -41,7 +41,7 @@ def install(app: Celery, settings: Settings | None = None) -> None:
         raise ConfigurationError(_TOO_LATE)
 
     def on_step_message(task: Any, uuid: str, request: dict[str, Any]) -> Any:
-        # Not before a message comes: an app that runs no worker loads nothing of a step.
+        # Imported at the first message: an app without a worker must not load these modules.
         from orchestrator.execution.step.message_handler import on_message
 
         return on_message(runtime, task, uuid, request)
@@ -55,38 +55,38 @@ def install(app: Celery, settings: Settings | None = None) -> None:
 
 
 def runtime_of(app: Celery) -> WorkerRuntime | None:
-    """The Task Execution Layer of an app, if it is installed."""
+    """Return the runtime of an app; None without `install(app)`."""
     return _installed.get(app)
 
 
 def _is_started(app: Any) -> bool:
-    """A worker has prepared the app, or has built its tasks' tracers."""
+    """Return whether a worker of this app has started, and has built its tasks' tracers."""
     if app.use_fast_trace_task:
         return True
     return any(getattr(task, "__trace__", None) is not None for task in app._tasks.values())  # noqa: SLF001
 
 
 def _watch_registry(app: Any, installed: InstalledApp) -> None:
-    """Give every task its mixin, those that are there and those that will be registered.
+    """Add the mixin to all tasks of the app, and to each task when it is registered.
 
-    The registry alone sees them all: decorators that wait for the app's finalisation, shared
-    tasks, classes, and tasks that are registered in a running worker.
+    Only the registry sees all of them: lazily decorated tasks, shared tasks, class-based tasks,
+    and tasks that are registered in a running worker.
     """
     registry = app._tasks  # noqa: SLF001  `app.tasks` would finalise the app
     base = type(registry)
 
     class Registry(base):  # type: ignore[misc, valid-type]
-        """The app's registry of tasks, with the mixin put on at the door."""
+        """The app's task registry, which adds the mixin to each task."""
 
         def __setitem__(self, name: str, task: Any) -> None:
-            _mix(task, installed)
+            _add_mixin(task, installed)
             super().__setitem__(name, task)
 
     Registry.__name__, Registry.__qualname__ = base.__name__, base.__qualname__
     registry.__class__ = Registry
     for task in registry.values():
-        _mix(task, installed)
+        _add_mixin(task, installed)
 
 
-def _mix(task: Any, installed: InstalledApp) -> None:
+def _add_mixin(task: Any, installed: InstalledApp) -> None:
     task.__class__ = with_mixin(type(task), installed)

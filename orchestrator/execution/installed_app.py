@@ -1,4 +1,4 @@
-"""What is known of an app once `install(app)` was called: its settings, tasks and tracers."""
+"""A Celery app after `install(app)`: its settings, internal tasks and tracers."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 StepHandler = Callable[[Any, str, dict[str, Any]], Any]
-"""Handles a step's message: `(task, attempt id, request)`; returns a tracer's result."""
+"""Handles a step's message: `(task, attempt id, request)`. Returns a tracer's result."""
 
 
 class InstalledApp:
-    """One Celery app with `install(app)`. `on_step_message` gets the messages of steps."""
+    """One Celery app after `install(app)`. `on_step_message` handles the messages of steps."""
 
     def __init__(
         self, app: Celery, settings: Settings | None, on_step_message: StepHandler
@@ -38,11 +38,11 @@ class InstalledApp:
 
     @cached_property
     def settings(self) -> Settings:
-        """Read at first use: an app that never runs a worker needs none."""
+        """The settings, read at first use: an app that never runs a worker needs none."""
         return self._settings or load_settings()
 
     def start_steps(self) -> None:
-        """From now on the tasks of this process may run as steps."""
+        """Let the tasks of this process run as steps."""
         self.runs_steps = True
         for task in list(self.app.tasks.values()):
             add_call_hook(type(task))
@@ -50,41 +50,43 @@ class InstalledApp:
     def register_internal_task(
         self, name: str, wrap: Callable[[Tracer], Tracer] = lambda tracer: tracer
     ) -> None:
-        """Register one of our own tasks. It runs even where `steps_only` refuses all tasks that
-        are no steps. `wrap` wraps its tracer."""
+        """Register an internal task. It runs even where `steps_only` refuses all other tasks.
+        `wrap` wraps its tracer."""
         self._internal_tasks[name] = wrap
 
     def is_internal_task(self, name: str) -> bool:
-        """Whether a task of this name is one of our own."""
+        """Return whether a task of this name is internal."""
         return name in self._internal_tasks
 
     def wrap_tracer(self, task: Any, tracer: Tracer) -> Tracer:
-        """Return what Celery is to call for each message of a task, given its own tracer."""
+        """Return the function that Celery calls for each message of a task. `tracer`: Celery's."""
         self._tracers[task.name] = tracer
         if self.runs_steps:
             add_call_hook(type(task))
-        others = self._foreign_tracer(task.name, tracer)
+        foreign_tracer = self._foreign_tracer(task.name, tracer)
 
         def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
             if request and HEADER in request:
                 return self._on_step_message(task, uuid, request)
-            return others(uuid, args, kwargs, request)
+            return foreign_tracer(uuid, args, kwargs, request)
 
         return trace_task
 
     def _foreign_tracer(self, name: str, tracer: Tracer) -> Tracer:
-        """What handles the messages of a task that are no step's."""
+        """Return the function for messages that are not a step's."""
         if name in self._internal_tasks:
             return self._internal_tasks[name](tracer)
-        # Outside a worker the settings are not even read.
+        # Outside a worker the settings are not read: they may be absent there.
         return _refuse_foreign if self.runs_steps and self.settings.steps_only else tracer
 
     def tracer_of(self, task: Any) -> Tracer:
-        """Celery's own tracer of a task, as this process has built it."""
+        """Return Celery's own tracer of a task, as this process has built it."""
         return self._tracers[task.name]
 
 
 def _refuse_foreign(uuid: str, _args: Any, _kwargs: Any, request: Any = None) -> Any:
     name = (request or {}).get("task")
-    log.warning("A message that is no step's was refused", action="refused", id=uuid, task=name)
+    log.warning(
+        "A message that is not a step's was refused", action="message_refused", id=uuid, task=name
+    )
     return ignored("only steps run here")

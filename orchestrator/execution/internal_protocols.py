@@ -1,4 +1,4 @@
-"""What the parts of this layer know of each other where an import would run upward."""
+"""Types that lower modules of this layer use for objects of higher ones, without importing them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from orchestrator.state_manager import ClaimedAttempt, ContinuationOffer
 
 Tracer = Callable[..., Any]
-"""What Celery calls for each message of a task: `(uuid, args, kwargs, request)`."""
+"""The function that Celery calls for each message of a task: `(uuid, args, kwargs, request)`."""
 
 
 class TracerSource(Protocol):
     """Wraps the tracers that Celery builds for the tasks of an installed app."""
 
     def wrap_tracer(self, task: Any, tracer: Tracer) -> Tracer:
-        """Return what Celery is to call for each message of the task."""
+        """Return the function that Celery calls for each message of the task."""
 
 
 class CurrentAttempt(Protocol):
@@ -36,52 +36,52 @@ class CurrentAttempt(Protocol):
         """Whether `self.retry()` is running."""
 
     def is_of(self, task: object) -> bool:
-        """Whether the task's present request is this attempt's."""
+        """Return whether the task's current request is this attempt's."""
 
     def is_outer_call(self, task: object) -> bool:
-        """Whether this call is the one that Celery's tracer makes."""
+        """Return whether Celery's tracer makes this call."""
 
     def run_body(self, body: Callable[[], Any]) -> Any:
-        """Run the task's body; commit how it ends; give Celery the same end."""
+        """Run the task's body, commit how it ends, and return or raise the same to Celery."""
 
     def intercept_retry(self) -> AbstractContextManager[None]:
-        """While `self.retry()` runs: the message that it would send is not sent."""
+        """Suppress the message of `self.retry()` while it runs."""
 
-    def record_retry(self, asked: Retry) -> None:
-        """Keep a retry that the task asked for without raising it."""
+    def record_retry(self, retry: Retry) -> None:
+        """Store a retry that the task requested without raising it."""
 
     def mask_secrets(self, secrets: Secrets | None) -> None:
-        """From now on nothing shows these secrets."""
+        """Mask these secrets in the attempt's end, its exceptions and its log lines."""
 
     def show_progress(self, json: str) -> bool:
-        """Store the task's progress; whether its result is still wanted."""
+        """Store the task's progress; return whether the attempt is still current."""
 
 
 class CurrentRunner(Protocol):
-    """The runner that a hint's task may add steps to; see `step.step_runner`."""
+    """The runner to which the task of a hint may add steps; see `step.step_runner`."""
 
     continuation: ClaimedAttempt | None
 
     def split_budget(self, count: int) -> None:
-        """Share the time for continuations among so many instances."""
+        """Divide the time for continuations among `count` instances."""
 
     def add_hint(self, *hints: Callable[[], None]) -> None:
-        """Add what the message asks for besides, each with a budget of its own."""
+        """Add functions to call after the continuations, each with its own time budget."""
 
     def continuation_offer(self) -> ContinuationOffer | None:
-        """The offer to run one of the attempts that a transition makes ready."""
+        """Return the offer to continue with an attempt; None if the process may not."""
 
 
 class QueueConsumer(Protocol):
-    """Consumes one queue beside what Celery's consumer consumes."""
+    """Consumes one queue in addition to Celery's own consumer."""
 
     queue: Queue
 
     def start(self, consumer: Any) -> None:
-        """Begin, on the connection that Celery's consumer has just made."""
+        """Start on the connection of Celery's `consumer`."""
 
     def stop(self, consumer: Any) -> None:
-        """Take no more."""
+        """Stop consuming."""
 
 
 class Committer(Protocol):
@@ -92,7 +92,7 @@ class Committer(Protocol):
         """The largest output of a task, in bytes of JSON."""
 
     def commit(self, work: ClaimedAttempt, ended: AttemptEnd) -> None:
-        """Commit an attempt's end, however long the database needs for it."""
+        """Commit an attempt's end; wait through outages of the database."""
 
     def show_progress(self, work: ClaimedAttempt, json: str) -> bool:
-        """Store a task's progress; whether its result is still wanted."""
+        """Store a task's progress; return whether the attempt is still current."""

@@ -1,5 +1,5 @@
-"""Our own Celery tasks: one that brings what waits for an instance, one that matches events,
-one for every call that is not a Celery task."""
+"""The internal Celery tasks: one processes inboxes, one matches events, one performs calls that
+are not Celery tasks."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: A hint is worth this long a wait for the database, in seconds; the beats give another one.
+#: Longest wait of a hint for the database, in seconds. Then it is dropped; a beat sends another.
 HINT_TIMEOUT = 10.0
 
-#: What an app's own defaults must not change about our tasks. An empty rate limit is none;
-#: Celery takes None for "not said".
+#: Options of internal tasks, which an app's defaults must not change. An empty rate limit means
+#: no limit; None would mean the app's default.
 _OPTIONS: dict[str, Any] = {
     "shared": False,
     "ignore_result": True,
@@ -40,21 +40,21 @@ _OPTIONS: dict[str, Any] = {
 
 
 def register(app: Celery, runtime: WorkerRuntime) -> None:
-    """Add our tasks to an app."""
+    """Add the internal tasks to an app."""
 
     @app.task(name=ADVANCE, **_OPTIONS)
     def advance(*instances: str) -> None:
-        """Bring what waits in the inboxes of these instances."""
+        """Process the inboxes of these instances."""
         _advance(runtime, instances)
 
     @app.task(name=MATCH, **_OPTIONS)
     def match(namespace: str) -> None:
-        """Match the events of a namespace with those who wait for them."""
+        """Match the events of a namespace with their listeners."""
         _match(runtime, namespace)
 
     @app.task(name=CALL, **_OPTIONS)
     def call(call: dict[str, Any]) -> Any:
-        """Carry out a step's call that is not a Celery task."""
+        """Perform a step's call that is not a Celery task."""
         return _perform_call(runtime, call)
 
     internal = runtime.installed
@@ -64,7 +64,7 @@ def register(app: Celery, runtime: WorkerRuntime) -> None:
 
 
 def _with_runner(runtime: WorkerRuntime, tracer: Any) -> Any:
-    """The tracer of a hint: what it took is run after it, outside its body and signals."""
+    """Return a hint's tracer, which runs the attempt claimed by the hint after the hint's task."""
 
     def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
         if not runtime.running:
@@ -72,76 +72,77 @@ def _with_runner(runtime: WorkerRuntime, tracer: Any) -> Any:
         from orchestrator.execution.step.step_runner import StepRunner
 
         limit = runtime.app.tasks[ADVANCE].time_limit or None
-        chain = StepRunner(runtime, limit, SoftLimit(exists=False))
-        # An app's default soft limit must not strike a transition.
-        with SoftLimit(exists=runtime.is_prefork).shut_out():
-            mark = current_runner.set(chain)
+        runner = StepRunner(runtime, limit, SoftLimit(exists=False))
+        # An app's default soft limit must not interrupt a transition.
+        with SoftLimit(exists=runtime.is_prefork).block_signal():
+            reset_token = current_runner.set(runner)
             try:
                 result = tracer(uuid, args, kwargs, request)
             finally:
-                current_runner.reset(mark)
-            chain.run_continuations()
+                current_runner.reset(reset_token)
+            runner.run_continuations()
             return result
 
     return trace_task
 
 
 def _advance(runtime: WorkerRuntime, instances: tuple[str, ...]) -> None:
-    """The first of them now, the others in the chain: each after what came of the one before."""
-    chain = current_runner.get()
-    if chain is None:
+    """Process the first inbox now; add the others to the runner, each after the continuations of
+    the one before."""
+    runner = current_runner.get()
+    if runner is None:
         for instance in instances:
             _process_inbox(runtime, instance, None)
     elif instances:
-        chain.split_budget(len(instances))
-        chain.add_hint(*(partial(_process_next, runtime, each, chain) for each in instances[1:]))
-        _process_inbox(runtime, instances[0], chain)
+        runner.split_budget(len(instances))
+        runner.add_hint(*(partial(_process_next, runtime, id, runner) for id in instances[1:]))
+        _process_inbox(runtime, instances[0], runner)
 
 
-def _process_next(runtime: WorkerRuntime, instance: str, chain: CurrentRunner) -> None:
-    """As a task's own, its errors end nothing but itself."""
+def _process_next(runtime: WorkerRuntime, instance: str, runner: CurrentRunner) -> None:
+    """Process one inbox and log its error: an error must not end the runner."""
     try:
-        _process_inbox(runtime, instance, chain)
+        _process_inbox(runtime, instance, runner)
     except Exception:
-        log.exception("A hint could not be followed", action="hint_failed", instance=instance)
+        log.exception("A hint could not be processed", action="hint_failed", instance=instance)
 
 
-def _process_inbox(runtime: WorkerRuntime, instance: str, chain: CurrentRunner | None) -> None:
+def _process_inbox(runtime: WorkerRuntime, instance: str, runner: CurrentRunner | None) -> None:
     from orchestrator.execution.outage_retry import RetryAbandoned, retry_through_outage
     from orchestrator.state_manager import new_token
 
     if not is_uuid(instance):
-        log.warning("A hint that names no instance", action="hint_refused")
+        log.warning("A hint names no instance", action="hint_refused")
         return
-    until = monotonic() + HINT_TIMEOUT
-    take = chain.continuation_offer() if chain is not None else None
+    deadline = monotonic() + HINT_TIMEOUT
+    offer = runner.continuation_offer() if runner is not None else None
     state = runtime.services.state
 
-    def enough() -> bool:
-        return runtime.in_flight.stopping or monotonic() > until
+    def should_stop() -> bool:
+        return runtime.in_flight.stopping or monotonic() > deadline
 
     token, tries = new_token(), itertools.count()
 
-    def drain() -> ClaimedAttempt | None:
-        return state.process_inbox(instance, take, token, is_repeat=next(tries) > 0)
+    def process() -> ClaimedAttempt | None:
+        return state.process_inbox(instance, offer, token, is_repeat=next(tries) > 0)
 
     try:
-        following = retry_through_outage(drain, "a hint", enough)
+        continuation = retry_through_outage(process, "a hint", should_stop)
     except RetryAbandoned:
         return
-    if chain is not None:
-        chain.continuation = following
+    if runner is not None:
+        runner.continuation = continuation
 
 
 def _match(runtime: WorkerRuntime, namespace: str) -> None:
     from orchestrator.execution.outage_retry import RetryAbandoned, retry_through_outage
 
-    until = monotonic() + HINT_TIMEOUT
+    deadline = monotonic() + HINT_TIMEOUT
     with suppress(RetryAbandoned):
         retry_through_outage(
             lambda: runtime.services.events.match(namespace),
             "a hint",
-            lambda: runtime.in_flight.stopping or monotonic() > until,
+            lambda: runtime.in_flight.stopping or monotonic() > deadline,
         )
 
 
@@ -150,10 +151,10 @@ def _perform_call(runtime: WorkerRuntime, call: dict[str, Any]) -> Any:
     from orchestrator.execution.outage_retry import retry_through_outage
     from orchestrator.execution.step.task_arguments import call_context
 
-    hold = current_attempt.get()
-    if hold is None:
-        raise RuntimeError("this task is for steps only")
-    context = call_context(runtime, hold.work)
-    # What the call uses of them shall not show in a traceback or a log either.
-    hold.mask_secrets(context.secrets)
+    running = current_attempt.get()
+    if running is None:
+        raise RuntimeError("this task runs only as a step")
+    context = call_context(runtime, running.work)
+    # Tracebacks and log lines must not show the secrets that the call uses.
+    running.mask_secrets(context.secrets)
     return retry_through_outage(lambda: perform(call, context), "a call's expressions")

@@ -1,7 +1,7 @@
-"""Doing a thing again until the infrastructure answers.
+"""Repeats a call until Postgres and the expression evaluator answer.
 
-While Postgres is away nobody knows what was done; every call made through here may be made
-again (claims and ends carry tokens), so it is made again, in place, until there is an answer.
+During an outage the caller cannot know whether a call took effect. Each call made here may be
+repeated: claims and ends carry tokens, so a repetition gets the first answer.
 """
 
 from __future__ import annotations
@@ -19,39 +19,45 @@ log = get_logger(__name__)
 
 T = TypeVar("T")
 
-FIRST, LONGEST = 0.05, 2.0
+#: Shortest and longest delay between two tries, in seconds.
+FIRST_DELAY, MAX_DELAY = 0.05, 2.0
 
 
 class RetryAbandoned(Exception):
-    """The caller had a reason not to wait for the database any longer."""
+    """The caller stopped waiting for the database."""
 
 
 def backoff_delays() -> Iterator[float]:
-    """Seconds to wait before each further try: doubled up to a bound, spread by chance so
-    that a fleet does not come back as one."""
-    delay = FIRST
+    """Yield the seconds to wait before each further try: doubled up to `MAX_DELAY`, at random
+    between half and all of it, so that the processes of a fleet do not retry at the same time."""
+    delay = FIRST_DELAY
     while True:
         yield delay * random.uniform(0.5, 1.0)  # noqa: S311  no secret
-        delay = min(delay * 2, LONGEST)
+        delay = min(delay * 2, MAX_DELAY)
 
 
 def retry_through_outage(
-    call: Callable[[], T], what: str, give_up: Callable[[], bool] = lambda: False
+    call: Callable[[], T], subject: str, should_stop: Callable[[], bool] = lambda: False
 ) -> T:
-    """The answer of `call`, which is repeated while the database, or what evaluates
-    expressions, is away.
+    """Return the result of `call`, repeated while the database or the expression evaluator is
+    unavailable. `subject` names the call in the log.
 
     Raises:
-        GaveUp: `give_up` said so between two tries.
+        RetryAbandoned: `should_stop` returned True between two tries.
     """
-    waits: Iterator[float] | None = None
+    delays: Iterator[float] | None = None
     while True:
         try:
             return call()
         except (DatabaseUnavailable, EvaluatorUnavailable) as error:
-            log.warning("Waiting, to try again", action="waiting", what=what, error=str(error))
-        if give_up():
-            raise RetryAbandoned(what)
-        waits = waits or backoff_delays()  # seldom needed, and chance costs something
-        # No event tells that a database is back: asking it does.
-        time.sleep(next(waits))
+            log.warning(
+                "The service is unavailable; trying again",
+                action="waiting",
+                subject=subject,
+                error=str(error),
+            )
+        if should_stop():
+            raise RetryAbandoned(subject)
+        delays = delays or backoff_delays()
+        # Postgres sends no signal when it is back: only another call shows it.
+        time.sleep(next(delays))

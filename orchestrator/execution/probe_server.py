@@ -1,7 +1,7 @@
-"""A port of a worker's or a beat's own: ``/livez``, ``/readyz`` and ``/metrics``.
+"""The HTTP port of a worker or a beat: ``/livez``, ``/readyz`` and ``/metrics``.
 
-For supervisors and Prometheus, without a key: who may reach the address may read it. Served
-by threads of the main process, so that no step waits for a scraper nor a scraper for a step.
+It is for supervisors and Prometheus and needs no key: every client that reaches the address may
+read it. Threads of the main process serve it, so that scrapers and steps never wait for each other.
 """
 
 from __future__ import annotations
@@ -16,31 +16,34 @@ from orchestrator.errors import ConfigurationError
 from orchestrator.metrics import Series
 from orchestrator.settings import address
 
-#: Seconds within which a request must have come, and its answer have been taken.
-PATIENCE = 5.0
+#: Longest time to read a request or to write its response, in seconds; then the connection ends.
+REQUEST_TIMEOUT = 5.0
 
-#: Whether all is well, and a word on it.
+#: Returns whether the check passes, and one line of text about it.
 Check = Callable[[], tuple[bool, str]]
 
 
 class Probes:
-    """Serves until it is closed; `alive` and `ready` are asked anew for each request.
+    """The probe server, which runs until `close`. Each request calls `alive`, `ready` or `series`.
 
-    Raises `ConfigurationError` where it can't listen there.
+    `where`: host and port, as in ``127.0.0.1:9100``.
+
+    Raises:
+        ConfigurationError: the process cannot listen on this address.
     """
 
     def __init__(
         self, where: str, alive: Check, ready: Check, series: Callable[[], Iterable[Series]]
     ) -> None:
-        found = address(where)
-        assert found is not None  # noqa: S101  settings check it
+        host_and_port = address(where)
+        assert host_and_port is not None  # noqa: S101  settings check it
         self._routes: dict[str, Callable[[str | None], tuple[int, bytes, str]]] = {
             "/livez": lambda _: _checked(alive),
             "/readyz": lambda _: _checked(ready),
             "/metrics": lambda accept: _metrics(series, accept),
         }
         try:
-            self._server = _Server(found, self._routes)
+            self._server = _Server(host_and_port, self._routes)
         except OSError as error:
             raise ConfigurationError(f"ORCHESTRATOR_PROBE_ADDRESS {where}: {error}") from error
         self._thread = threading.Thread(
@@ -54,7 +57,7 @@ class Probes:
         return int(self._server.server_address[1])
 
     def detach(self) -> None:
-        """In a child that was forked since: leave the port to the parent."""
+        """Close the port in a forked child; the parent keeps serving it."""
         self._server.socket.close()
 
     def close(self) -> None:
@@ -64,12 +67,12 @@ class Probes:
 
 
 def _checked(check: Check) -> tuple[int, bytes, str]:
-    well, word = check()
-    return (200 if well else 503), f"{word}\n".encode(), "text/plain; charset=utf-8"
+    ok, text = check()
+    return (200 if ok else 503), f"{text}\n".encode(), "text/plain; charset=utf-8"
 
 
 def _metrics(series: Callable[[], Iterable[Series]], accept: str | None) -> tuple[int, bytes, str]:
-    # Only where somebody asks: the library takes its time to load.
+    # Imported at the first scrape: the library is slow to load.
     from orchestrator.metrics.exposition import exposition_text, families
 
     body, content_type = exposition_text(families(series()), accept)
@@ -86,18 +89,18 @@ class _Server(ThreadingHTTPServer):
         super().__init__(where, _Handler)
 
     def server_bind(self) -> None:
-        """As it is, without asking a name server for our name."""
+        """Bind as `HTTPServer` does, without its DNS query for the host name."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A scraper that hangs up is no news."""
+        """Log nothing: scrapers may disconnect early."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = PATIENCE
+    timeout = REQUEST_TIMEOUT
     server_version = "orchestrator"
     sys_version = ""
 
@@ -119,4 +122,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Probes come every few seconds: not a line each."""
+        """Log nothing: probes come every few seconds."""

@@ -1,8 +1,8 @@
-"""What a process of a worker knows: who the worker is, what it may do, what it has connected.
+"""The state of one process of a worker: the worker's id, its rules, and its connections.
 
-A worker is one *incarnation*: an id made at its start, in its main process, before the pool
-forks. Connections are made anew in each process. Where an app is installed but runs no worker,
-as in a web process, none of the product's other parts are even imported.
+A worker's id is created in its main process at each start, before the pool forks. Each process
+opens its own connections. An installed app without a worker, as in a web process, imports none of
+the product's other packages.
 """
 
 from __future__ import annotations
@@ -49,16 +49,17 @@ class WorkerRuntime:
         self.concurrency = 0
         #: Consumes the control queue where Celery's own consumer does not (RabbitMQ).
         self.control_consumer: QueueConsumer | None = None
-        #: Postgres was there when the worker started; else it is asked at the first connection.
+        #: Whether the schema was checked at the worker's start. If not (Postgres was unavailable),
+        #: the first connection checks it.
         self.schema_checked = True
-        #: What the worker's processes count; shared only where somebody can read it.
+        #: The metrics of all processes of a worker, in shared memory; None outside a worker.
         self.meters: Meters | None = None
         self.probes: Probes | None = None
         self._reset_process()
 
     @property
     def settings(self) -> Settings:
-        """Those of the installed app."""
+        """The settings of the installed app."""
         return self.installed.settings
 
     @property
@@ -69,12 +70,12 @@ class WorkerRuntime:
     # -- the worker --------------------------------------------------------------------------
 
     def become_worker(self, hostname: str, concurrency: int, *, forks: bool) -> None:
-        """From now on the main process of a worker, whose pool has not started yet.
+        """Prepare this process as the main process of a worker, before its pool starts.
 
         Raises:
-            ConfigurationError: the pool is larger than a worker's may be.
+            ConfigurationError: `concurrency` exceeds the slots of shared memory.
         """
-        # What the children need is loaded here, once, and shared over the fork.
+        # Import the children's modules here, so that all of them share the memory.
         import jsonschema_rs  # noqa: F401
 
         from orchestrator import bootstrap, calls  # noqa: F401
@@ -94,18 +95,19 @@ class WorkerRuntime:
     @property
     def queues(self) -> list[str]:
         """The names of the queues that this worker consumes."""
-        apart = [self.control_consumer.queue.name] if self.control_consumer else []
-        return sorted({*self.app.amqp.queues.consume_from, *apart})
+        own_consumer = [self.control_consumer.queue.name] if self.control_consumer else []
+        return sorted({*self.app.amqp.queues.consume_from, *own_consumer})
 
     @property
     def step_tasks(self) -> list[str]:
-        """The names of the tasks that can be steps here; Celery's own are none."""
+        """The names of the tasks that can be steps here: all but Celery's own."""
         return sorted(name for name in self.app.tasks if not name.startswith("celery."))
 
     def counts(self) -> dict[str, int]:
-        """What the worker's processes have counted since its start: attempts that it claimed by
-        their messages, continued with, ended, left to their leases; messages that it refused;
-        results that came too late (``stale``)."""
+        """Return the worker's counters since its start.
+
+        Attempts: ``claimed`` by message, ``continued`` without one, ``ended``, ``left_to_lease``.
+        Messages: ``refused``. Results of attempts that were no longer current: ``stale``."""
         counted = {"ended": 0, "stale": 0}
         for name, labels, numbers in self.meters.read() if self.meters else ():
             if name == metrics.ATTEMPTS_ENDED.name:
@@ -117,15 +119,15 @@ class WorkerRuntime:
     # -- the process ------------------------------------------------------------------------
 
     def become_child(self) -> None:
-        """From now on a child of the pool: nothing that is connected is inherited."""
-        # Kept for good, so that nobody here closes what is the parent's.
+        """Prepare this process as a child of the pool, with connections of its own."""
+        # This reference stays: garbage collection would close the parent's connections.
         self._inherited = self._services
         process: Any = current_process()
         self._reset_process(process.index)
-        self._is_child = True  # of one thread that asks the database
+        self._is_child = True  # its only thread keeps one connection
         if self.probes is not None:
             self.probes.detach()
-        self._local.hand = self.in_flight.slot(process.index, os.getpid())
+        self._local.slot = self.in_flight.slot(process.index, os.getpid())
 
     def _reset_process(self, slot: int = 0) -> None:
         self.meter = Meter() if self.meters is None else self.meters.meter(slot)
@@ -134,11 +136,11 @@ class WorkerRuntime:
         self._services: Services | None = None
         self._threads = 0
         self._is_child = False
-        self._holder: LeaseOwner | None = None
+        self._lease_owner: LeaseOwner | None = None
 
     @property
     def services(self) -> Services:
-        """The services of this process, made at first use."""
+        """The services of this process, created at first use."""
         if self._services is None:
             from orchestrator.bootstrap import services
 
@@ -155,11 +157,11 @@ class WorkerRuntime:
 
     @cached_property
     def outbound(self) -> OutboundClient:
-        """What requests of calls go out through; holds no connection, so it may be inherited."""
+        """The HTTP client of calls. It keeps no connection open, so children may inherit it."""
         from orchestrator.outbound import OutboundClient
 
-        chosen = self.settings
-        return OutboundClient(chosen.outbound_allow, chosen.outbound_resolve, chosen.outbound_ca)
+        options = self.settings
+        return OutboundClient(options.outbound_allow, options.outbound_resolve, options.outbound_ca)
 
     @cached_property
     def _is_on_redis(self) -> bool:
@@ -169,44 +171,45 @@ class WorkerRuntime:
             return False
 
     def priority_of(self, attempt: Attempt) -> int | None:
-        """The number that a message of the attempt has when it arrives: what Celery lets messages
-        inherit that the task sends. (On Redis kombu writes 0 where none is given.)"""
+        """Return the priority that the attempt's message would have at its arrival.
+
+        Messages that the task sends inherit it. Without a priority kombu writes 0 on Redis."""
         if attempt.priority is None:
             return 0 if self._is_on_redis else None
         return broker_settings.priority(attempt.priority, redis=self._is_on_redis)
 
     @cached_property
     def tokens(self) -> Tokens:
-        """Access tokens that the calls of this process share."""
+        """The access tokens that the calls of this process share."""
         from orchestrator.calls.token_cache import Tokens
 
         return Tokens()
 
     @property
     def slot(self) -> InFlightSlot:
-        """The slot of this child process, or of this thread of the pool of threads."""
-        hand: InFlightSlot | None = getattr(self._local, "hand", None)
-        if hand is None:
+        """The slot of this child process, or of this thread of a thread pool."""
+        slot: InFlightSlot | None = getattr(self._local, "slot", None)
+        if slot is None:
             with self._lock:
                 index, self._threads = self._threads, self._threads + 1
-            hand = self._local.hand = self.in_flight.slot(index, os.getpid())
-        return hand
+            slot = self._local.slot = self.in_flight.slot(index, os.getpid())
+        return slot
 
     @property
     def lease_owner(self) -> LeaseOwner:
-        """Who holds what this process claims."""
-        if self._holder is None:
+        """The owner of the leases of this process's claims."""
+        if self._lease_owner is None:
             from orchestrator import state_manager
 
-            self._holder = state_manager.LeaseOwner(self.worker_id, os.getpid())
-        return self._holder
+            self._lease_owner = state_manager.LeaseOwner(self.worker_id, os.getpid())
+        return self._lease_owner
 
     def close(self) -> None:
-        """Give back what this process has connected."""
+        """Close this process's connections."""
         if self._services is not None:
             self._services.close()
             self._services = None
 
     def queue_of(self, attempt: Attempt) -> str:
-        """The queue of an attempt: its own, or where Celery routes its task."""
+        """Return an attempt's queue: its own, or the one to which Celery routes its task."""
         return attempt.queue or self.services.dispatcher.queue_of(attempt)

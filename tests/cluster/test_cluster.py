@@ -76,7 +76,7 @@ def test_kill_9_of_a_child(celery_setup: CeleryTestSetup, zoo: Zoo) -> None:
     code, told = worker.container.exec_run(["python3", "-c", f"import os; os.kill({pid}, 9)"])
     assert code == 0, told
     assert output(zoo, instance) == {"count": 2}
-    worker.assert_log_exists("A process of the pool is gone")
+    worker.assert_log_exists("A process of the pool has exited")
     assert worker.container.status == "running"
 
 

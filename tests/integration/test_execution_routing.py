@@ -188,7 +188,9 @@ def test_threads_leave_a_step_that_needs_a_limit_to_processes(zoo: Zoo) -> None:
 def test_a_task_that_a_worker_does_not_have_is_left_to_one_that_has_it(zoo: Zoo) -> None:
     zoo.stack.worker("worker-other", concurrency=1)  # an app without the zoo's tasks
     instance = start(zoo, "plain", {"a": 1})
-    zoo.stack.until(lambda: log_says(zoo, "worker-other", "A step's task is not here"), "left")
+    zoo.stack.until(
+        lambda: log_says(zoo, "worker-other", "This worker does not have a step's task"), "left"
+    )
     zoo.stack.until(lambda: refused(zoo, instance), "its message is known to be gone")
     # The workers of tests before count as live for a lease.
     zoo.stack.until(lambda: causes(zoo, instance) == {"no-task"}, "`why` says so")

@@ -366,7 +366,7 @@ def test_a_deaf_worker_subscribes_anew_then_ends(zoo: Zoo, tmp_path: Path) -> No
     zoo.start("plain", a=2)
     code, _ = exit_of(process, 30)
     assert code == 75, zoo.stack.logs()
-    assert "subscribing anew" in (zoo.stack.folder / "worker.log").read_text()
+    assert "No messages arrive; reconnecting" in (zoo.stack.folder / "worker.log").read_text()
 
 
 @pytest.mark.slow

@@ -129,12 +129,12 @@ def test_every_program_waits_for_a_database_that_is_away(
 ) -> None:
     nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
     settings: dict[str, Any] = {"database_url": nowhere, "broker_url": broker_url}
-    ready = {"worker": " ready.", "beat": "beat_waits", "api": "Booting worker"}
-    signs = {**ready, "users' worker": " ready.", "users' beat": "Postgres is away"}
+    ready = {"worker": " ready.", "beat": "beat_outage", "api": "Booting worker"}
+    signs = {**ready, "users' worker": " ready.", "users' beat": "Postgres is unavailable"}
     with Stack(tmp_path, **settings, api_port=free_port()) as stack:
         process = stack.spawn("program", *PROGRAMS[name], ready=log_says(signs[name]))
         assert process.running
-        assert "Postgres is away" in process.log_since_start()
+        assert "Postgres is unavailable" in process.log_since_start()
 
 
 @pytest.mark.slow
@@ -144,15 +144,15 @@ def test_no_program_goes_on_when_the_database_comes_back_with_an_unknown_schema(
 ) -> None:
     """They look at their first connection: here everything is away at first."""
     at = urlsplit(empty_database_url)
-    ready = {"worker": " ready.", "beat": "beat_waits", "api": "Booting worker"}
-    signs = {**ready, "users' worker": " ready.", "users' beat": "Postgres is away"}
+    ready = {"worker": " ready.", "beat": "beat_outage", "api": "Booting worker"}
+    signs = {**ready, "users' worker": " ready.", "users' beat": "Postgres is unavailable"}
     with Proxy(at.port or 5432) as proxy:
         proxy.mode = "swallow"
         user = at.netloc.rpartition("@")[0]
         url = at._replace(netloc=f"{user}@127.0.0.1:{proxy.port}").geturl()
         with Stack(tmp_path, url, broker_url, api_port=free_port()) as stack:
             process = stack.spawn("program", *PROGRAMS[name], ready=log_says(signs[name]))
-            assert "Postgres is away" in process.log_since_start()
+            assert "Postgres is unavailable" in process.log_since_start()
             proxy.mode = "pass"
             proxy.cut()
             assert process.wait(60) == 2

@@ -138,7 +138,7 @@ def app() -> Iterator[Celery]:
 @pytest.fixture
 def bench(app: Celery, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """The app with tasks of the test's own: define them, then call `bench.run`."""
-    monkeypatch.setattr(outage_retry, "FIRST", 0.001)
+    monkeypatch.setattr(outage_retry, "FIRST_DELAY", 0.001)
     install(app, Settings(max_payload=10_000))
     state = Recorder()
     bench = Bench(app, state)

@@ -1,1 +1,1 @@
-"""What our own worker and beat processes start with."""
+"""The modules that the product's worker and beat processes start with."""

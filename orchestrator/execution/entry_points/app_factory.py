@@ -1,4 +1,4 @@
-"""How a process of ours starts: settings, logs, Celery's app, the Task Execution Layer."""
+"""Creates the Celery app of the product's own processes: settings, logs, `install(app)`."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from orchestrator.settings import Settings, load_settings
 
 
 def create_app(settings: Settings | None = None) -> Celery:
-    """The app, with everything that the environment asks for.
+    """Return the app, configured by `settings` or else by the environment.
 
     Raises:
-        ConfigurationError: a setting has no meaning.
+        ConfigurationError: a setting is invalid.
     """
-    chosen = settings or load_settings()
+    settings = settings or load_settings()
     app = Celery("orchestrator")
-    app.conf.update(celery_settings(chosen))
-    install(app, chosen)
+    app.conf.update(celery_settings(settings))
+    install(app, settings)
     remote_control.disable_commands()
-    _configure_logs(chosen)
+    _configure_logs(settings)
     return app
 
 
 def _configure_logs(settings: Settings) -> None:
-    """Log lines take our form: with a receiver of this signal Celery sets nothing up."""
+    """Log in our format. Celery configures no logging if this signal has a receiver."""
 
     def set_up(loglevel: Any = None, **_: Any) -> None:
         level = logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel

@@ -1,7 +1,7 @@
 """The scheduler class for ``celery beat`` (``-S orchestrator``).
 
-Any number of beats may run at once; there is no leader. Celery's loop would sleep where
-nothing can wake it, so `tick` does the waiting itself and returns 0.
+Any number of beats may run at once; there is no leader. Nothing can wake the
+sleep of Celery's loop, so `tick` waits itself and returns 0.
 """
 
 from __future__ import annotations
@@ -42,37 +42,42 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: The largest answer of a webhook's receiver that is read, in bytes.
+#: Largest response of a webhook's receiver, in bytes; the rest is not read.
 MAX_RESPONSE = 64 * 1024
-#: A beat without a round for so many seconds hangs; without a good one, it is of no use.
-STUCK, LATE = 120.0, 20.0
+#: Seconds without a new round after which a beat counts as hanging, and without a successful
+#: round after which it counts as not ready.
+HANG_TIMEOUT, READY_TIMEOUT = 120.0, 20.0
 
 
 class Scheduler(celery.beat.Scheduler):
-    """Drives timers, schedules, leases and publishing again, and the app's own periodic
-    entries, each due time of which is sent once however many beats run."""
+    """Runs the maintenance jobs (timers, schedules, leases) and sends the app's periodic entries.
+
+    Each due time of an entry is sent once, however many beats run."""
 
     def __init__(self, app: Any, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
         self._closed = self._refused = False
         super().__init__(app, *args, lazy=lazy, **kwargs)  # type: ignore[misc]  # as Celery calls it
         if lazy:
-            return  # Celery only asks for our name and interval
+            return  # Celery only displays the scheduler's name and interval
         settings = load_settings()
         checked = require_or_exit(settings)
         self._publish_timeout = settings.publish_timeout
         self._services = services(settings, app, checked=checked)
         database, meter = self._services.database, self._services.meter
         dispatcher = self._services.dispatcher
-        kept = timedelta(seconds=settings.event_retention)
+        retention = timedelta(seconds=settings.event_retention)
         self._presence = Presence(database, "beat", url_of(app))
-        more = [
-            *EventMaintenance(database, dispatcher, kept).chores(),
+        extra_jobs = [
+            *EventMaintenance(database, dispatcher, retention).chores(),
             *Operations(database, dispatcher).chores(),
             *retention_chores(settings, database),
             self._presence.chore(),
         ]
         self._maintenance = MaintenanceLoop(
-            settings, PostgresMaintenanceStore(database, meter), self._services.state, more=more
+            settings,
+            PostgresMaintenanceStore(database, meter),
+            self._services.state,
+            more=extra_jobs,
         )
         self._entries = CeleryBeatEntries(database, app.main or "", self.schedule, self._send)
         self._wake, self._announced = TimerWakeup(settings.direct_url), True
@@ -80,30 +85,34 @@ class Scheduler(celery.beat.Scheduler):
             settings.outbound_allow, settings.outbound_resolve, settings.outbound_ca, MAX_RESPONSE
         )
         self._webhooks = WebhookSender(database, settings.direct_url, outbound, meter)
-        self._began = self._done = monotonic()
+        self._last_round = self._last_success = monotonic()
         self._delays: Iterator[float] | None = None
         self._probes: Probes | None = None
         if settings.probe_address:
             self._serve_probes(settings.probe_address)
 
     def tick(self, *_: Any, **__: Any) -> float:
-        """Do what is due, then wait until something is. Raises SystemExit once it is closed."""
+        """Run what is due, then wait for the next due time. Always returns 0.
+
+        Raises:
+            SystemExit: the scheduler was closed, or this release does not support the schema.
+        """
         self._exit_if_closed()
-        self._began = monotonic()
+        self._last_round = monotonic()
         self._webhooks.start()
         try:
-            told, self._announced = self._announced, True  # until it went well
-            pause = min(self._maintenance.run(told=told), self._entries.run())
+            announced, self._announced = self._announced, True  # stays True after an error
+            pause = min(self._maintenance.run(told=announced), self._entries.run())
             self._announced = False
-            self._done, self._delays = monotonic(), None
+            self._last_success, self._delays = monotonic(), None
         except LockTimeout:
-            pause = 0.0  # somebody else is at it
+            pause = 0.0  # another beat has the lock
         except DatabaseUnavailable as error:
-            log.warning("Postgres is away", action="beat_waits", error=str(error))
-            # Longer and longer: a fleet of beats must not keep a database from coming back.
+            log.warning("Postgres is unavailable", action="beat_outage", error=str(error))
+            # Growing delays: a fleet of beats must not overload a database that restarts.
             self._delays = self._delays or backoff_delays()
             pause = next(self._delays)
-        except ConfigurationError as error:  # it is there now, and is none for us
+        except ConfigurationError as error:  # Postgres is back, with an unsupported schema
             self._refused = True
             print_error(error)
             raise SystemExit(EXIT_CONFIGURATION) from None
@@ -112,36 +121,44 @@ class Scheduler(celery.beat.Scheduler):
         return 0
 
     def _exit_if_closed(self) -> None:
-        """Not after the end. SIGTERM's handler closes us in the midst of whatever is being done;
-        that may then fail as if Postgres were away, and hide that this is the end."""
+        """Raise SystemExit if the scheduler was closed.
+
+        SIGTERM's handler closes it during any statement. That statement may then fail as if
+        Postgres were unavailable, which would hide the end."""
         if self._closed:
             raise SystemExit
 
-    def _serve_probes(self, where: str) -> None:
+    def _serve_probes(self, address: str) -> None:
         from orchestrator.execution.probe_server import Probes
 
-        self._probes = Probes(where, self._alive, self._ready, self._services.meter.read)
+        self._probes = Probes(address, self._alive, self._ready, self._services.meter.read)
 
     def _alive(self) -> tuple[bool, str]:
-        """Whether a round began lately: one waits for a few seconds at most."""
-        quiet = monotonic() - self._began
-        return quiet < STUCK, "alive" if quiet < STUCK else f"no round for {quiet:.0f} s"
+        """Return whether a round has begun within `HANG_TIMEOUT`."""
+        elapsed = monotonic() - self._last_round
+        alive = elapsed < HANG_TIMEOUT
+        return alive, "alive" if alive else f"no round for {elapsed:.0f} s"
 
     def _ready(self) -> tuple[bool, str]:
-        """Whether a round went well lately: the database answers."""
-        quiet = monotonic() - self._done
-        return quiet < LATE, "ready" if quiet < LATE else f"nothing was done for {quiet:.0f} s"
+        """Return whether a round has succeeded within `READY_TIMEOUT`."""
+        elapsed = monotonic() - self._last_success
+        ready = elapsed < READY_TIMEOUT
+        return ready, "ready" if ready else f"no successful round for {elapsed:.0f} s"
 
     def _send(self, entry: Any, task_id: str) -> None:
-        """Send an entry's message, in bounded time: what fails now is sent again."""
-        sent = copy.copy(entry)
-        sent.options = {"task_id": task_id, "retry": False, **entry.options}
-        sent.options["headers"] = dict(sent.options.get("headers") or {})
+        """Send an entry's message, in bounded time. `CeleryBeatEntries` repeats a failed one."""
+        message = copy.copy(entry)
+        message.options = {"task_id": task_id, "retry": False, **entry.options}
+        message.options["headers"] = dict(message.options.get("headers") or {})
         with self.app.producer_pool.acquire(block=True, timeout=self._publish_timeout) as producer:
-            self.apply_async(sent, producer=producer, advance=False)
+            self.apply_async(message, producer=producer, advance=False)
 
     def close(self) -> None:
-        """Leave nothing open."""
+        """Close everything.
+
+        Raises:
+            SystemExit: `tick` has refused the schema.
+        """
         self._closed = True
         super().close()
         if hasattr(self, "_wake"):
@@ -149,12 +166,12 @@ class Scheduler(celery.beat.Scheduler):
             for part in (*probes, self._webhooks, self._wake, self._presence, self._services):
                 self._close_part(part)
         if self._refused:
-            raise SystemExit(EXIT_CONFIGURATION)  # Celery keeps what `tick` has raised to itself
+            raise SystemExit(EXIT_CONFIGURATION)  # Celery has caught that of `tick`
 
     @staticmethod
     def _close_part(part: Any) -> None:
-        """An error of one may neither keep the others open nor keep Celery from its exit."""
+        """Close one part and log its error: it must not stop Celery's exit."""
         try:
             part.close()
         except Exception:
-            log.exception("Something could not be closed", action="close_failed")
+            log.exception("A part of the beat could not be closed", action="close_failed")

@@ -1,8 +1,8 @@
 """A health check for supervisors of containers: ``python -m
 orchestrator.execution.entry_points.health_check``.
 
-Exits 0 if a worker of this host beats, 1 if none does. While Postgres can't be reached
-nobody can tell, and starting workers anew would not bring it back: that is 0 too.
+Exits 0 if a worker on this host sends heartbeats, and 1 if none does. It also exits 0 while
+Postgres is unavailable: restarting workers would not bring Postgres back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from orchestrator.settings import load_settings
 
 
 def main() -> int:
-    """The exit status, after a word on standard error."""
+    """Print the result on standard error and return the exit status."""
     settings = load_settings()
     database = Database(settings.database_url, size=1)
     try:
@@ -27,7 +27,7 @@ def main() -> int:
         return 0
     finally:
         database.close()
-    print("a worker beats" if alive else "no worker beats", file=sys.stderr)  # noqa: T201
+    print("a worker is alive" if alive else "no worker is alive", file=sys.stderr)  # noqa: T201
     return 0 if alive else 1
 
 

@@ -1,10 +1,9 @@
-"""The Celery app of our own worker and beat processes: ``celery -A
+"""The Celery app of the product's own worker and beat processes: ``celery -A
 orchestrator.execution.entry_points.worker_and_beat_app``.
 
-It has no tasks of its own. ``ORCHESTRATOR_IMPORTS`` names the modules whose tasks it runs as
-steps; a project that has a Celery app starts its own workers instead, and calls
-`orchestrator.install` there. It stands in this package, and not in `workers`, because users'
-modules are imported beside it, and a project of theirs may well have a package `workers`.
+``ORCHESTRATOR_IMPORTS`` names the modules whose tasks it runs as steps. A project that has a
+Celery app calls `orchestrator.install` there and starts its own workers. This module is not in
+`workers`: users' modules are imported beside it, and a project may have its own package `workers`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""One step in a worker, from message to commit."""
+"""One step in a worker, from its message to the commit of its end."""

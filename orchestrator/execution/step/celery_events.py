@@ -1,5 +1,6 @@
-"""Celery's worker events (``-E``) for steps that came without a message: the worker's main
-process, which sends them otherwise, knows nothing of these."""
+"""Sends Celery's worker events (``-E``) for steps that run without a message.
+
+For other steps the worker's main process sends them; it does not see these steps."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ log = get_logger(__name__)
 
 
 def started(task: Any, request: dict[str, Any]) -> None:
-    """The events of a task that begins: received, then started."""
+    """Send the events of a task that begins: received, then started."""
     received = {
         "name": task.name,
         "args": request["argsrepr"],
@@ -29,10 +30,10 @@ def started(task: Any, request: dict[str, Any]) -> None:
 
 
 def ended(task: Any, request: dict[str, Any], result: Any) -> None:
-    """The event of how a task ended. `result`: what Celery's tracer returned."""
-    retval, info, runtime, shown = result
+    """Send the event of a task's end. `result`: the result of Celery's tracer."""
+    retval, info, runtime, retval_repr = result
     if info is None:
-        event = ("task-succeeded", {"result": shown, "runtime": runtime})
+        event = ("task-succeeded", {"result": retval_repr, "runtime": runtime})
     elif info.state in {states.FAILURE, states.RETRY}:
         kind = "task-failed" if info.state == states.FAILURE else "task-retried"
         traceback = str(getattr(retval, "traceback", "") or "")
@@ -49,5 +50,5 @@ def _send(task: Any, request: dict[str, Any], events: list[tuple[str, dict[str, 
         with task.app.events.default_dispatcher(hostname=request["hostname"]) as dispatcher:
             for kind, fields in events:
                 dispatcher.send(kind, uuid=request["id"], retry=False, **fields)
-    except Exception as error:  # noqa: BLE001  any broker's any error; events are for display
+    except Exception as error:  # noqa: BLE001  each broker has its own errors; events are for display
         log.debug("An event was not sent", action="event_unsent", error=repr(error))

@@ -1,6 +1,6 @@
-"""Task requests: those of steps that come without a message, and cleaned ones of those with.
+"""The task requests of steps: created for a step without a message, else sanitized.
 
-The form is that of Celery's message protocol 2, as a worker's process sees it
+Their shape is that of Celery's message protocol 2 in a worker's process
 (celery.worker.request, celery.app.trace).
 """
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from orchestrator.execution.step.task_arguments import Arguments
     from orchestrator.state_manager import ClaimedAttempt
 
-#: What a message could make a worker run besides the task: always empty for a step.
+#: Fields by which a message makes a worker run more than its task; always empty for a step.
 LINKED_FIELDS = ("callbacks", "errbacks", "chain", "chord", "group", "group_index", "reply_to")
 
 
 def is_uuid(value: object) -> bool:
-    """Whether this is a UUID in the form that we write."""
+    """Return whether this is a UUID in canonical form: lower case, with hyphens."""
     try:
         return isinstance(value, str) and str(uuid.UUID(value)) == value
     except ValueError:
@@ -28,7 +28,7 @@ def is_uuid(value: object) -> bool:
 
 
 def sanitize(request: dict[str, Any], work: ClaimedAttempt, arguments: Arguments) -> None:
-    """Turn the request of a step's message, which nobody vouches for, into what the claim said."""
+    """Replace the untrusted fields of a step's request by those of its claimed attempt."""
     request.update(dict.fromkeys(LINKED_FIELDS))
     request.update(
         args=arguments.args,
@@ -46,8 +46,9 @@ def sanitize(request: dict[str, Any], work: ClaimedAttempt, arguments: Arguments
 def continuation_request(
     work: ClaimedAttempt, hostname: str, queue: str, priority: int | None
 ) -> dict[str, Any]:
-    """The request of a step that this worker continues with, its arguments still left out;
-    `priority` as its message would have it."""
+    """Return the request of a step without a message, still without arguments.
+
+    `priority`: the one that its message would have."""
     id = work.attempt.id
     return {
         **dict.fromkeys(LINKED_FIELDS),
@@ -80,7 +81,7 @@ def continuation_request(
 
 
 def _displayed(work: ClaimedAttempt, arguments: Arguments) -> dict[str, str]:
-    """For people, in logs and in Flower; without what is secret."""
+    """Return the texts for logs and Flower, with secrets masked."""
     if work.call.get("kind") != "celery":
         args, kwargs = arguments_repr(work.call)
     else:

@@ -1,4 +1,4 @@
-"""What a task can ask about the step that it carries out."""
+"""`current_step()`: lets a task read its step and report progress."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CurrentStep:
-    """The step that the running task carries out.
+    """The step that the running task performs.
 
-    `instance` is the workflow instance's id, `business_id` its users' own, `reference` the
-    JSON pointer of the task in the document, `attempt` counts the attempts of this step from
-    1. `idempotency_key` is the same for every attempt of the step: hand it to whoever must
-    not do a thing twice. `deadline` (UTC) is when the step's timeout ends it, if it has one.
+    `instance`: the id of the workflow instance. `business_id`: the user's own id of it.
+    `reference`: the JSON pointer of the task in the document. `attempt`: the number of this
+    attempt of the step, from 1. `idempotency_key`: the same for every attempt of the step; pass
+    it to services that must not do something twice. `deadline`: when the step's timeout ends it
+    (UTC); None without a timeout.
     """
 
     instance: str
@@ -32,10 +33,10 @@ class CurrentStep:
     _attempt: CurrentAttempt = field(repr=False, compare=False)
 
     def heartbeat(self, progress: Any = None) -> bool:
-        """Show how far the task has come (any JSON). False: nobody wants its result any more.
+        """Store the task's progress (any JSON value). Return whether its result still counts.
 
-        A task that gets False should clean up and return: its step was withdrawn, or handed
-        to another worker. Not needed to stay alive: the worker itself reports its tasks.
+        After False the task should clean up and return: its step was withdrawn, or another
+        worker has it. Tasks need not call this to keep their lease: the worker reports them.
 
         Raises:
             NotJson: `progress` cannot be written as JSON.
@@ -44,11 +45,11 @@ class CurrentStep:
 
 
 def current_step() -> CurrentStep | None:
-    """The step that the running task carries out; None outside a workflow."""
-    hold = current_attempt.get()
-    if hold is None:
+    """Return the step that the running task performs; None outside a workflow."""
+    running = current_attempt.get()
+    if running is None:
         return None
-    work = hold.work
+    work = running.work
     return CurrentStep(
         instance=work.instance_id,
         business_id=work.business_id,
@@ -56,5 +57,5 @@ def current_step() -> CurrentStep | None:
         attempt=work.attempt.number,
         idempotency_key=work.key,
         deadline=work.deadline,
-        _attempt=hold,
+        _attempt=running,
     )

@@ -1,4 +1,4 @@
-"""A step's message: only a hint that is worth a claim."""
+"""Handles a step's message: checks it, claims its attempt and runs that."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: Why a pool of threads refuses a message, in the metrics.
+#: The metrics' reason for a message that a thread pool refuses.
 NEEDS_TIME_LIMIT = "limit"
 
 
@@ -32,56 +32,61 @@ def on_message(
 ) -> Any:
     """Claim the attempt that the message names and run it, or drop the message.
 
-    Called by Celery in place of the task's tracer; returns what that returns. Nothing that
-    the message says is trusted: the claim says what to call, and whether.
+    Celery calls this in place of the task's tracer, and gets a tracer's result. The message is
+    not trusted: the claim decides whether the attempt may run, and with which arguments.
     """
     header = request.pop(HEADER)
     refusal = _refusal(runtime, uuid, header, request)
     if refusal is not None:
-        reason, why = refusal
+        reason, explanation = refusal
         runtime.meter.count(metrics.MESSAGES_AND_RESULTS_REFUSED, (reason,))
         if reason == NEEDS_TIME_LIMIT:
             _refuse_message(runtime, uuid)
-        return _drop(runtime, uuid, why)
+        return _drop(runtime, uuid, explanation)
     soft = SoftLimit(runtime.is_prefork and bool(_limits(request)[1] or task.soft_time_limit))
-    with soft.shut_out():
+    with soft.block_signal():
         work = _claim(runtime, task, uuid, header["instance"])
         if work is None:
-            return _drop(runtime, uuid, "it is not for us to run")
-        chain = StepRunner(runtime, runtime.rules.limit_of(work.attempt), soft)
+            return _drop(runtime, uuid, "its attempt could not be claimed")
+        runner = StepRunner(runtime, runtime.rules.limit_of(work.attempt), soft)
         try:
-            result = chain.run(task, work, request)
+            result = runner.run(task, work, request)
         except Exception:
-            runtime.slot.clear()  # the child lives on; an exit is the main process's to see
+            runtime.slot.clear()  # not for an exit: the main process reports this slot
             raise
-        chain.run_continuations()
+        runner.run_continuations()
         return result
 
 
 def _refusal(
     runtime: WorkerRuntime, uuid: str, header: object, request: dict[str, Any]
 ) -> tuple[str, str] | None:
-    """Why the message is not even worth a claim: a word for the metrics, and a sentence."""
+    """Return why the message is refused without a claim: the metrics' reason and an explanation.
+
+    None if it is not refused."""
     if not runtime.running:
-        return "forged", "this process is no worker of steps"
+        return "forged", "this process runs no steps"
     if not isinstance(header, dict) or not is_uuid(uuid) or not is_uuid(header.get("instance")):
-        return "forged", "it is none of ours"
+        return "forged", "its header or its id is invalid"
     if _limits(request)[0] and not runtime.is_prefork:
-        return NEEDS_TIME_LIMIT, "it needs a time limit, which a pool of threads does not enforce"
+        return NEEDS_TIME_LIMIT, "it needs a time limit, which a thread pool does not enforce"
     return None
 
 
 def _refuse_message(runtime: WorkerRuntime, attempt: str) -> None:
-    """Say that the message is gone, so that the attempt is handed on to a worker of processes.
-    Where that can't be said, it is published again as if its message were lost."""
+    """Mark the attempt as refused, so that a beat publishes it again for a prefork worker.
+
+    If Postgres is unavailable, a beat publishes it again later, like one with a lost message."""
     try:
         unclaimed_attempts.mark_refused(runtime.services.database, attempt)
     except DatabaseUnavailable as error:
-        log.info("A refusal was not told", action="refusal_untold", error=str(error))
+        log.info(
+            "A refused message could not be recorded", action="refusal_unsaved", error=str(error)
+        )
 
 
 def _limits(request: dict[str, Any]) -> tuple[Any, Any]:
-    """The message's hard and soft time limits (Celery's message protocol)."""
+    """Return the message's hard and soft time limits (Celery's message protocol)."""
     limits = request.get("timelimit")
     if isinstance(limits, list | tuple) and len(limits) == 2:
         return limits[0], limits[1]
@@ -91,13 +96,13 @@ def _limits(request: dict[str, Any]) -> tuple[Any, Any]:
 def _claim(
     runtime: WorkerRuntime, task: Task[Any, Any], attempt: str, instance: str
 ) -> ClaimedAttempt | None:
-    """Claim in place, for as long as the database needs to answer or the worker lives on."""
-    hand, state = runtime.slot, runtime.services.state
-    hand.set_current(attempt)
-    token, holder = new_token(), runtime.lease_owner
+    """Claim the attempt; None if it is refused or the worker stops. Outages are waited for."""
+    slot, state = runtime.slot, runtime.services.state
+    slot.set_current(attempt)
+    token, owner = new_token(), runtime.lease_owner
     try:
         work = retry_through_outage(
-            lambda: state.claim_attempt(attempt, instance, task.name, holder, token),
+            lambda: state.claim_attempt(attempt, instance, task.name, owner, token),
             "a claim",
             lambda: runtime.in_flight.stopping,
         )
@@ -107,14 +112,16 @@ def _claim(
         log.exception("A claim failed", action="claim_failed", attempt=attempt)
         work = None
     if work is None:
-        hand.clear()
+        slot.clear()
         return None
-    hand.count("claimed")
+    slot.count("claimed")
     return work
 
 
-def _drop(runtime: WorkerRuntime, uuid: str, why: str) -> Any:
+def _drop(runtime: WorkerRuntime, uuid: str, explanation: str) -> Any:
     if runtime.running:
         runtime.slot.count("refused")
-    log.info("A step's message was dropped", action="message_dropped", attempt=uuid, why=why)
-    return ignored(why)
+    log.info(
+        "A step's message was dropped", action="message_dropped", attempt=uuid, reason=explanation
+    )
+    return ignored(explanation)

@@ -1,4 +1,4 @@
-"""One claimed attempt while its task runs: how it ends is committed from here, once."""
+"""One claimed attempt while its task runs; commits the attempt's end, once."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class RunningAttempt:
-    """A claimed attempt in the hands of this thread.
+    """A claimed attempt whose task this thread runs.
 
-    The task's body goes through `carry_out`, which commits its end before Celery hears of it.
-    What ends a task outside its body is committed through `end_outside` as a backstop.
+    `run_body` runs the task's body and commits its end before Celery learns of it. A task that
+    ends outside its body is committed by `end_outside_body`.
     """
 
     def __init__(
@@ -42,45 +42,45 @@ class RunningAttempt:
         self.ended = False
         self.entered = False
         self.replacement: Signature[Any] | None = None
-        #: What the task was called with; None for one that took the place of another.
+        #: The task's arguments; None for a task that replaces another.
         self.arguments: Arguments | None = None
         self.secrets: Secrets | None = None
         self._soft = soft
-        self._asks_retry = False
+        self._retrying = False
         self._retry: Retry | None = None
 
     def mask_secrets(self, secrets: Secrets | None) -> None:
-        """From now on nothing shows these secrets: no end, no exception, no log line."""
+        """Mask these secrets in the attempt's end, its exceptions and its log lines."""
         self.secrets = secrets
         if secrets is not None:
             watch_logs()
 
     def is_outer_call(self, task: object) -> bool:
-        """Whether this call is the one that Celery's tracer makes: of our task, the first."""
+        """Return whether Celery's tracer makes this call: the first one of this task."""
         return task is self.task and not self.entered
 
     def is_of(self, task: object) -> bool:
-        """Whether the task's present request is this attempt's."""
+        """Return whether the task's current request is this attempt's."""
         return task is self.task and self.task.request.id == self.work.attempt.id
 
     def run_body(self, body: Callable[[], Any]) -> Any:
-        """Run the task's body; commit how it ends; give Celery the same end."""
+        """Run the task's body, commit how it ends, and return or raise the same to Celery."""
         self.entered = True
         try:
-            with self._soft.let_in():
+            with self._soft.allow_signal():
                 value = body()
         except BaseException as exc:
             self._end_raised(exc)
             if self.secrets is not None:
-                # Celery writes it into its log and its worker events.
+                # Celery writes the exception to its log and its worker events.
                 mask_exception(exc, self.secrets.mask)
             raise
         self._end_returned(value)
-        # Celery writes what it sees into its log.
+        # Celery writes the value to its log.
         return value if self.secrets is None else self.secrets.mask(value)
 
     def end_outside_body(self, retval: Any) -> None:
-        """Commit what ended the task before its body began, such as a broken `before_start`."""
+        """Commit the end of a task that ended before its body, as by a raising `before_start`."""
         if self.ended or self.replacement is not None:
             return
         if isinstance(retval, BaseException):
@@ -89,28 +89,28 @@ class RunningAttempt:
             self._end_returned(retval)
 
     def end_without_call(self, error: dict[str, Any]) -> None:
-        """Commit that the task can't be called at all."""
+        """Commit a failure of an attempt whose task cannot be called."""
         self._commit_once(AttemptEnd(self.work.attempt.id, AttemptState.FAILED, error=error))
 
     # -- self.retry() ----------------------------------------------------------------------
 
     @contextmanager
     def intercept_retry(self) -> Iterator[None]:
-        """While `self.retry()` runs: the message that it would send is not sent."""
-        self._asks_retry = True
+        """Suppress the message of `self.retry()` while it runs."""
+        self._retrying = True
         try:
             yield
         finally:
-            self._asks_retry = False
+            self._retrying = False
 
     @property
     def is_retrying(self) -> bool:
-        """Whether `self.retry()` is running."""
-        return self._asks_retry
+        """Return whether `self.retry()` is running."""
+        return self._retrying
 
-    def record_retry(self, asked: Retry) -> None:
-        """``retry(throw=False)`` lets the body go on; the retry stands whatever it returns."""
-        self._retry = asked
+    def record_retry(self, retry: Retry) -> None:
+        """Store the retry of ``retry(throw=False)``. It counts whatever the body returns."""
+        self._retry = retry
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -139,21 +139,23 @@ class RunningAttempt:
             if ended is not None:
                 self._commit_once(ended)
 
-    def _retried(self, asked: Any) -> AttemptEnd:
-        """`self.retry()` has counted the retries itself; a bare ``raise Retry`` has not."""
+    def _retried(self, retry: Any) -> AttemptEnd:
+        """Return the end of a task that requested a retry.
+
+        `self.retry()` has checked `max_retries`; for ``raise Retry`` this checks it."""
         attempt = self.work.attempt.id
         limit = self.task.max_retries
-        if asked.sig is None and limit is not None and self.work.retries >= limit:
-            error, traceback = error_of(asked.exc or asked, self._mask)
+        if retry.sig is None and limit is not None and self.work.retries >= limit:
+            error, traceback = error_of(retry.exc or retry, self._mask)
             return AttemptEnd(attempt, AttemptState.FAILED, error=error, traceback=traceback)
-        ended = task_outcome.end_of_retry(attempt, asked, self._default_delay, self._mask)
-        if self.arguments is None or not task_outcome.changes_arguments(asked, self.arguments):
+        ended = task_outcome.end_of_retry(attempt, retry, self._default_delay, self._mask)
+        if self.arguments is None or not task_outcome.changes_arguments(retry, self.arguments):
             return ended
         limit = self._committer.max_payload
-        return task_outcome.with_arguments(ended, asked, self.arguments, limit)
+        return task_outcome.with_arguments(ended, retry, self.arguments, limit)
 
     def _mask(self, text: str) -> str:
-        """The text without secrets that the task was called with."""
+        """Return the text with the attempt's secrets masked."""
         return text if self.secrets is None else str(self.secrets.mask(text))
 
     @property
@@ -166,7 +168,7 @@ class RunningAttempt:
             self._committer.commit(self.work, self._masked(ended))
 
     def _masked(self, ended: AttemptEnd) -> AttemptEnd:
-        """Secrets that the task was called with do not come back with its end."""
+        """Return the end with the attempt's secrets masked."""
         if self.secrets is None:
             return ended
         mask = self.secrets.mask

@@ -1,7 +1,7 @@
-"""Keeps a step's secrets out of what others write about it: log lines and exceptions.
+"""Masks a step's secrets in log lines and exceptions.
 
-Celery logs the exception of a task, and sends it in its worker events; a library logs what it
-was called with. Neither knows what is secret, so it is replaced where they take it from.
+Celery logs a task's exception and sends it in its worker events, and libraries log their
+arguments. Neither knows the secrets, so they are masked in the log records and exceptions.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Mask = Callable[[Any], Any]
 
 
 def watch_logs() -> None:
-    """From now on, mask the log lines that this process writes while a step with secrets runs.
+    """Mask the log lines of this process while a step with secrets runs, from now on.
 
-    A factory of log records sees all of them, whichever handlers users have set up. It is put
-    in place by the first step that has secrets: nobody else pays for it.
+    A log record factory sees all lines, whatever handlers the users have configured. The first
+    step with secrets installs it; processes without such steps do not pay for it.
     """
     inner = logging.getLogRecordFactory()
     if not isinstance(inner, _Masking):
@@ -28,41 +28,42 @@ def watch_logs() -> None:
 
 
 class _Masking:
-    """Makes log records without the secrets of the step that this thread runs."""
+    """Creates log records in which the secrets of this thread's step are masked."""
 
     def __init__(self, inner: Callable[..., logging.LogRecord]) -> None:
         self._inner = inner
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._inner(*args, **kwargs)
-        hold = current_attempt.get()
-        if hold is not None and hold.secrets is not None and hold.secrets.used:
-            with suppress(Exception):  # a line that can't be formatted is its handler's to tell
-                _mask_record(record, hold.secrets.mask)
+        running = current_attempt.get()
+        if running is not None and running.secrets is not None and running.secrets.used:
+            with suppress(Exception):  # the handler reports a record that cannot be formatted
+                _mask_record(record, running.secrets.mask)
         return record
 
 
 def _mask_record(record: logging.LogRecord, mask: Mask) -> None:
-    said = record.getMessage()
-    told = mask(said)
-    if told != said:
-        record.msg, record.args = told, ()
+    text = record.getMessage()
+    masked = mask(text)
+    if masked != text:
+        record.msg, record.args = masked, ()
     if record.exc_info and record.exc_info[1] is not None:
         mask_exception(record.exc_info[1], mask)
 
 
 def mask_exception(error: BaseException, mask: Mask) -> None:
-    """Replace secrets in what an exception, and those that led to it, say of themselves."""
-    seen: set[int] = set()
-    line: list[BaseException | None] = [error]
-    while line:
-        each = line.pop()
-        if each is None or id(each) in seen:
+    """Mask secrets in the arguments and attributes of an exception and of its causes."""
+    visited: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        exception = pending.pop()
+        if exception is None or id(exception) in visited:
             continue
-        seen.add(id(each))
-        with suppress(Exception):  # some exceptions let nobody change them
-            _mask_one(each, mask)
-        line += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+        visited.add(id(exception))
+        with suppress(Exception):  # some exceptions cannot be changed
+            _mask_one(exception, mask)
+        grouped = getattr(exception, "exceptions", ())
+        pending += [exception.__cause__, exception.__context__, *grouped]
 
 
 def _mask_one(error: BaseException, mask: Mask) -> None:

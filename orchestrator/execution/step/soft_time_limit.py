@@ -1,8 +1,8 @@
-"""Celery's soft time limit, let in only where it belongs: into the task's body.
+"""Restricts Celery's soft time limit to the task's body.
 
-The pool's main process sends SIGUSR1, whose handler raises `SoftTimeLimitExceeded` wherever
-the process happens to be; inside a claim or a commit that would tear the conversation with
-Postgres. So the signal is blocked around the body, and dropped when it comes too late.
+At the limit the pool's main process sends SIGUSR1, whose handler raises `SoftTimeLimitExceeded`
+at any point of the program. Inside a claim or a commit that would break the protocol with
+Postgres. So the signal is blocked outside the body, and discarded if it comes after the body.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _SIGNAL = {signal.SIGUSR1}
 
 
 class SoftLimit:
-    """One message's soft limit; costs nothing where there is none."""
+    """The soft limit of one message. Where none `exists`, its methods do nothing."""
 
     def __init__(self, exists: bool) -> None:
         self.exists = exists
 
     @contextmanager
-    def shut_out(self) -> Iterator[None]:
-        """From the message's arrival to its end: the signal waits."""
+    def block_signal(self) -> Iterator[None]:
+        """Block the signal while the message is processed."""
         if not self.exists:
             yield
             return
@@ -30,12 +30,12 @@ class SoftLimit:
         try:
             yield
         finally:
-            self._drop()
+            self._discard()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNAL)
 
     @contextmanager
-    def let_in(self) -> Iterator[None]:
-        """In the task's body: one that waited strikes at once. Once this is left, none does."""
+    def allow_signal(self) -> Iterator[None]:
+        """Allow the signal in the task's body. A blocked signal is delivered at once."""
         if not self.exists:
             yield
             return
@@ -46,6 +46,6 @@ class SoftLimit:
             signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNAL)
 
     @staticmethod
-    def _drop() -> None:
+    def _discard() -> None:
         while signal.sigtimedwait(_SIGNAL, 0) is not None:
             pass

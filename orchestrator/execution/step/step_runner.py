@@ -1,7 +1,6 @@
-"""One message's work: the step that it names, then those that it may continue with.
+"""Runs the step of one message, then the steps that the process may continue with.
 
-Each step goes through Celery's own tracer, one after the other, outside the predecessor's
-body and signals.
+Each step goes through Celery's own tracer, outside the body and signals of the step before it.
 """
 
 from __future__ import annotations
@@ -42,23 +41,23 @@ log = get_logger(__name__)
 
 
 class StepRunner:
-    """The steps that one message leads to, in one process or thread.
+    """Runs all steps that follow from one message, in one process or thread.
 
-    `limit` is the hard time limit that runs for the whole chain; `soft` the message's soft
-    one, which allows no continuation.
+    `limit`: the message's hard time limit in seconds, which holds for all of these steps; None
+    without one. `soft`: the message's soft limit; where it exists, nothing is continued.
     """
 
     def __init__(self, runtime: WorkerRuntime, limit: float | None, soft: SoftLimit) -> None:
         self._began = monotonic()
         self.runtime = runtime
-        self.hand = runtime.slot
+        self.slot = runtime.slot
         self.continuation: ClaimedAttempt | None = None
         self._limit = limit
         self._soft = soft
         self._deadline: float | None = None
         self._budget = runtime.settings.continuation_budget
         self._hints: deque[Callable[[], None]] = deque()
-        self._reserved: str | None = None
+        self._offered_id: str | None = None
 
     # -- running -----------------------------------------------------------------------------
 
@@ -68,42 +67,45 @@ class StepRunner:
         work: ClaimedAttempt,
         request: dict[str, Any],
         *,
-        told: bool = True,
+        has_message: bool = True,
     ) -> Any:
-        """Run a claimed attempt; returns what Celery's tracer is to return. `told`: Celery's
-        main process sends the worker events of it, if anybody wants them."""
-        hold = RunningAttempt(self, work, task, self._soft)
+        """Run a claimed attempt and return the value that Celery's tracer must return.
+
+        `has_message`: the attempt came with a message, so Celery's main process sends its worker
+        events. Otherwise they are sent here."""
+        running = RunningAttempt(self, work, task, self._soft)
         try:
             arguments = self._arguments(work)
         except WorkflowError as error:
-            hold.end_without_call(error_of(error)[0])
+            running.end_without_call(error_of(error)[0])
             return ignored("its arguments can't be evaluated")
         except Exception as error:
-            log.exception("A step's arguments are none", action="arguments_failed")
-            hold.end_without_call(error_of(error)[0])
-            return ignored("its arguments can't be made")
-        hold.arguments = arguments
-        hold.mask_secrets(arguments.secrets)
+            log.exception("A step's arguments could not be evaluated", action="arguments_failed")
+            running.end_without_call(error_of(error)[0])
+            return ignored("its arguments can't be evaluated")
+        running.arguments = arguments
+        running.mask_secrets(arguments.secrets)
         celery_request.sanitize(request, work, arguments)
-        if told or not self.runtime.in_flight.events:
-            return self._traced(hold, request)
+        if has_message or not self.runtime.in_flight.events:
+            return self._run_replacements(running, request)
         celery_events.started(task, request)
-        result = self._traced(hold, request)
+        result = self._run_replacements(running, request)
         celery_events.ended(task, request, result)
         return result
 
     def split_budget(self, count: int) -> None:
-        """The message brings so many instances: none may keep the others waiting for long."""
+        """Divide the time for continuations among the message's `count` instances: the others
+        wait meanwhile."""
         if count > 1:
             self._budget /= 2 * count
 
-    def add_hint(self, *brings: Callable[[], None]) -> None:
-        """What the message asks for besides, each with a budget of its own."""
-        self._hints.extend(brings)
+    def add_hint(self, *hints: Callable[[], None]) -> None:
+        """Add functions to call after the continuations, each with its own time budget."""
+        self._hints.extend(hints)
 
     def run_continuations(self) -> None:
-        """Run what was taken, and what that leads to, until nothing was; then what else the
-        message asks for."""
+        """Run claimed attempts until a transition claims no further one; then do the same for each
+        added hint."""
         try:
             self._run_next()
             while self._hints:
@@ -111,15 +113,15 @@ class StepRunner:
                 self._hints.popleft()()
                 self._run_next()
         except Exception:
-            self.hand.clear()  # not for an exit: the main process looks at what was in hand
+            self.slot.clear()  # not for an exit: the main process reports this slot
             raise
-        self.hand.clear()
+        self.slot.clear()
 
     def _run_next(self) -> None:
         while self.continuation is not None:
             work, self.continuation = self.continuation, None
-            self.hand.next_becomes_current()
-            self.hand.count("continued")
+            self.slot.next_becomes_current()
+            self.slot.count("continued")
             self._run_continuation(work)
 
     def _run_continuation(self, work: ClaimedAttempt) -> None:
@@ -128,44 +130,47 @@ class StepRunner:
         request = celery_request.continuation_request(
             work, self.runtime.hostname, queue, self.runtime.priority_of(work.attempt)
         )
-        self.run(task, work, request, told=False)
+        self.run(task, work, request, has_message=False)
 
-    def _traced(self, hold: RunningAttempt, request: dict[str, Any]) -> Any:
-        result = self._run_observed(hold, request)
-        while hold.replacement is not None:
-            replaced = hold
-            hold = RunningAttempt(self, hold.work, task_replacement.task_of(hold), self._soft)
-            hold.mask_secrets(replaced.secrets)
+    def _run_replacements(self, running: RunningAttempt, request: dict[str, Any]) -> Any:
+        result = self._run_observed(running, request)
+        while running.replacement is not None:
+            replaced = running
+            running = RunningAttempt(
+                self, running.work, task_replacement.task_of(running), self._soft
+            )
+            running.mask_secrets(replaced.secrets)
             request = task_replacement.request_of(replaced, request)
             if task_replacement.is_composite(replaced):
-                return task_replacement.run_composite(hold, replaced)
-            result = self._run_observed(hold, request)
+                return task_replacement.run_composite(running, replaced)
+            result = self._run_observed(running, request)
         return result
 
-    def _run_observed(self, hold: RunningAttempt, request: dict[str, Any]) -> Any:
+    def _run_observed(self, running: RunningAttempt, request: dict[str, Any]) -> Any:
         began = monotonic()
-        mark = current_attempt.set(hold)
+        reset_token = current_attempt.set(running)
         try:
-            with trace_span.span(hold.work, hold.task.name, request):
-                return self._trace(hold, request)
+            with trace_span.span(running.work, running.task.name, request):
+                return self._trace(running, request)
         finally:
-            current_attempt.reset(mark)
-            name, took = hold.task.name, monotonic() - began
-            self.runtime.durations.observe(name, took)
-            self.runtime.meter.observe(metrics.ATTEMPT_SECONDS, took, (name,))
+            current_attempt.reset(reset_token)
+            name, seconds = running.task.name, monotonic() - began
+            self.runtime.durations.observe(name, seconds)
+            self.runtime.meter.observe(metrics.ATTEMPT_SECONDS, seconds, (name,))
 
-    def _trace(self, hold: RunningAttempt, request: dict[str, Any]) -> Any:
-        """Celery's tracer, with whatever escapes it turned into a failure: none of a step's
-        errors may end the worker. Only an exit from the process does what it says."""
-        tracer = self.runtime.installed.tracer_of(hold.task)
+    def _trace(self, running: RunningAttempt, request: dict[str, Any]) -> Any:
+        """Call Celery's tracer and return its result; turn an error that it raises into a failure.
+
+        A step's error must not end the worker. Only an exit of the process is raised again."""
+        tracer = self.runtime.installed.tracer_of(running.task)
         try:
-            result = tracer(hold.work.attempt.id, request["args"], request["kwargs"], request)
+            result = tracer(running.work.attempt.id, request["args"], request["kwargs"], request)
         except BaseException as error:
-            hold.end_outside_body(error)
+            running.end_outside_body(error)
             if not isinstance(error, Exception) and self._exits(error):
                 raise
             return failed(error)
-        hold.end_outside_body(result.info.retval if result.info else result.retval)
+        running.end_outside_body(result.info.retval if result.info else result.retval)
         return harmless(result)
 
     def _exits(self, error: BaseException) -> bool:
@@ -174,9 +179,9 @@ class StepRunner:
         return isinstance(error, SystemExit | KeyboardInterrupt) and self.runtime.is_prefork
 
     def _arguments(self, work: ClaimedAttempt) -> Arguments:
-        plain = constant_arguments(work)
-        if plain is not None:
-            return plain
+        constant = constant_arguments(work)
+        if constant is not None:
+            return constant
         context = call_context(self.runtime, work)
         return retry_through_outage(lambda: arguments_of(work, context), "a step's arguments")
 
@@ -188,58 +193,65 @@ class StepRunner:
         return self.runtime.settings.max_payload
 
     def commit(self, work: ClaimedAttempt, ended: AttemptEnd) -> None:
-        """Commit how an attempt ended, however long the database needs for it."""
-        take = self.continuation_offer() if ended.state is not AttemptState.LOST else None
+        """Commit an attempt's end; wait through outages of the database."""
+        offer = self.continuation_offer() if ended.state is not AttemptState.LOST else None
         try:
-            self.continuation = self._finish(work, ended, take)
+            self.continuation = self._finish(work, ended, offer)
         except Exception:
             log.exception(
                 "A result could not be saved", action="save_failed", attempt=work.attempt.id
             )
             self._commit_failure(work)
         if self.continuation is None:
-            self.hand.clear_next()
-        elif self.continuation.attempt.id != self._reserved:
-            # A sibling is known by its id only now that it is taken.
-            self.hand.set_next(self.continuation.attempt.id)
+            self.slot.clear_next()
+        elif self.continuation.attempt.id != self._offered_id:
+            # A sibling's id is known only after its claim.
+            self.slot.set_next(self.continuation.attempt.id)
 
     def _finish(
-        self, work: ClaimedAttempt, ended: AttemptEnd, take: ContinuationOffer | None
+        self, work: ClaimedAttempt, ended: AttemptEnd, offer: ContinuationOffer | None
     ) -> ClaimedAttempt | None:
         state = self.runtime.services.state
         return retry_through_outage(
-            lambda: state.commit_result(work, ended, take), "the end of a step"
+            lambda: state.commit_result(work, ended, offer), "the end of a step"
         )
 
     def _commit_failure(self, work: ClaimedAttempt) -> None:
-        """The second, minimal transition: the result itself is what can't be saved."""
+        """Commit a failure instead: the result itself cannot be saved."""
         error = runtime_error("The result could not be saved", "see the worker's log")
         ended = AttemptEnd(work.attempt.id, AttemptState.FAILED, error=error, unknown=True)
         try:
             self._finish(work, ended, None)
         except Exception:
-            self.hand.count("left")
-            log.exception("An attempt is left to its lease", action="left", attempt=work.attempt.id)
+            self.slot.count("left_to_lease")
+            log.exception(
+                "An attempt is left to its lease",
+                action="attempt_left_to_lease",
+                attempt=work.attempt.id,
+            )
 
     def show_progress(self, work: ClaimedAttempt, json: str) -> bool:
-        """Keep a task's word on its progress; whether anybody wants its result."""
+        """Store a task's progress; return whether the attempt is still current."""
         database = self.runtime.services.database
         try:
             return unclaimed_attempts.save_progress(database, work.attempt.id, work.token, json)
         except DatabaseUnavailable:
-            return True  # nothing says otherwise
+            return True  # the database's answer is missing; the attempt may be current
 
     # -- continuing --------------------------------------------------------------------------
 
     def continuation_offer(self) -> ContinuationOffer | None:
-        """The offer to run one of the attempts that a transition makes ready, if there is one."""
+        """Return the offer to run one of the attempts that a transition makes ready.
+
+        None while the worker stops, with a soft limit, or if continuations are turned off."""
         if not self._budget or self._soft.exists or self.runtime.in_flight.stopping:
             return None
         return ContinuationOffer(self.runtime.lease_owner, self._accepts)
 
     def _time_to_hard_limit(self) -> float | None:
-        """Seconds until the message's hard limit ends this process; None: it has none. The
-        main process has added the budget (see `signals`)."""
+        """Return the seconds until the message's hard limit kills this process; None without one.
+
+        The main process has added the time for continuations (`worker.signal_receivers`)."""
         if self._limit is None:
             return None
         allowed = self._limit + self.runtime.settings.continuation_budget
@@ -248,12 +260,12 @@ class StepRunner:
     def _accepts(self, attempt: Attempt) -> bool:
         if self._deadline is None:
             self._deadline = monotonic() + self._budget
-        left = self._deadline - monotonic()
-        if left <= 0 or self.runtime.durations.expected(attempt.task) > left:
+        remaining = self._deadline - monotonic()
+        if remaining <= 0 or self.runtime.durations.expected(attempt.task) > remaining:
             return False
         queue = self.runtime.queue_of(attempt)
         if not self.runtime.rules.allows(attempt, self._time_to_hard_limit(), queue):
             return False
-        self.hand.set_next(attempt.id)
-        self._reserved = attempt.id
+        self.slot.set_next(attempt.id)
+        self._offered_id = attempt.id
         return True

@@ -1,7 +1,7 @@
-"""What a claimed attempt calls its task with, and what its call may use meanwhile.
+"""The arguments of a claimed attempt's task, and the context of its call.
 
-Arguments that use secrets stand unevaluated in the step (``deferred``) and are evaluated
-here, after the claim, so that no secret is stored anywhere (DESIGN, Expressions).
+Arguments that use secrets are stored unevaluated in the step (``deferred``). They are evaluated
+here, after the claim, so that no secret is stored (DESIGN, Expressions).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def call_context(runtime: WorkerRuntime, work: ClaimedAttempt) -> CallContext:
-    """The surroundings of one attempt's call."""
+    """Return the context of one attempt's call: its input, secrets, limits and HTTP client."""
     use = work.workflow.use
     return CallContext(
         outbound=runtime.outbound,
@@ -44,7 +44,7 @@ def _secret(runtime: WorkerRuntime, namespace: str, name: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What a task is called with, and the secrets among it, which nothing may show."""
+    """A task's arguments, and the secrets in them, which must not be shown."""
 
     args: list[Any]
     kwargs: dict[str, Any]
@@ -52,11 +52,11 @@ class Arguments:
 
 
 def constant_arguments(work: ClaimedAttempt) -> Arguments | None:
-    """What a claimed attempt calls its task with; None: it must be evaluated first.
+    """Return the arguments of a claimed attempt; None if they must be evaluated first.
 
     Raises:
-        WorkflowError: authorization, for a task that no document may call. The core refuses it
-            before there is an attempt; this holds for attempts that are older than the rule.
+        WorkflowError: of type authorization, for a task that no document may call. The core
+            refuses it earlier; this check covers attempts that are older than the rule.
     """
     call = work.call
     if call.get("kind") != "celery":
@@ -69,21 +69,21 @@ def constant_arguments(work: ClaimedAttempt) -> Arguments | None:
 
 
 def _refuse_reserved(work: ClaimedAttempt) -> None:
-    given = work.call
-    if given.get("deferred"):
-        stored = given.get("with") or {}
-        given = stored if given.get("explicit") else {"kwargs": stored}
-    refused = refusal_reason(work.attempt.task, given.get("args"), given.get("kwargs"))
-    if refused is not None:
-        raise call_errors.authorization(refused)
+    call = work.call
+    if call.get("deferred"):
+        stored = call.get("with") or {}
+        call = stored if call.get("explicit") else {"kwargs": stored}
+    reason = refusal_reason(work.attempt.task, call.get("args"), call.get("kwargs"))
+    if reason is not None:
+        raise call_errors.authorization(reason)
 
 
 def arguments_of(work: ClaimedAttempt, context: CallContext) -> Arguments:
-    """What a claimed attempt calls its task with, evaluated.
+    """Evaluate and return the arguments of a claimed attempt.
 
     Raises:
-        WorkflowError: an argument can't be evaluated, or names a secret that is not there.
-        EvaluatorUnavailable: nothing is known yet; ask again.
+        WorkflowError: an argument can't be evaluated, or names a secret that does not exist.
+        EvaluatorUnavailable: the evaluator did not answer; the caller may try again.
     """
     context = deferred(work.call, context)
     call = _evaluated(work.call, context)
@@ -92,7 +92,7 @@ def arguments_of(work: ClaimedAttempt, context: CallContext) -> Arguments:
 
 
 def _evaluated(call: dict[str, Any], context: CallContext) -> dict[str, Any]:
-    """A task called by its name takes all of ``with`` as keyword arguments; ``call: celery``
-    says itself which are which."""
-    filled: dict[str, Any] = context.fill(call.get("with") or {}, "with")
-    return filled if call.get("explicit") else {"kwargs": filled}
+    """Evaluate ``with``. A task called by its name gets all of it as keyword arguments; in
+    ``call: celery`` it has ``args`` and ``kwargs``."""
+    evaluated: dict[str, Any] = context.fill(call.get("with") or {}, "with")
+    return evaluated if call.get("explicit") else {"kwargs": evaluated}

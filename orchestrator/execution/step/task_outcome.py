@@ -1,14 +1,14 @@
-"""How a task's way of ending reads as the end of an attempt.
+"""Converts the end of a task to the end of its attempt.
 
 | the task ...                           | its attempt ends ...                             |
 |----------------------------------------|--------------------------------------------------|
 | returns                                | succeeded, with the value as JSON                |
-| returns what JSON can't say            | failed, a data error, outcome unknown            |
+| returns a value that is not JSON       | failed, a data error, outcome unknown            |
 | raises                                 | failed, with the exception as DSL error          |
-| asks for `self.retry()`, autoretries   | failed, to be tried again in that many seconds   |
+| calls `self.retry()`, or autoretries   | failed, with the delay until the next attempt    |
 | raises `Ignore`                        | succeeded, without output                        |
-| raises `Reject`                        | failed; with ``requeue=True`` to be tried again  |
-| exits (`SystemExit`)                   | lost: nobody knows what was done                 |
+| raises `Reject`                        | failed; with ``requeue=True`` a retry follows    |
+| exits (`SystemExit`)                   | lost, outcome unknown                            |
 """
 
 from __future__ import annotations
@@ -29,48 +29,48 @@ from orchestrator.settings import variable
 if TYPE_CHECKING:
     from orchestrator.execution.step.task_arguments import Arguments
 
-#: `Reject(requeue=True)` hands the message back to the broker at once; a step waits a little,
-#: so that a task that always does it does not fill a worker.
+#: Seconds until the retry after `Reject(requeue=True)`. Celery has no delay here; without one, a
+#: task that always requeues would occupy a worker.
 REQUEUE_DELAY = 1.0
 
-
-#: What bounds the size of values.
-_BY = f" ({variable('max_payload')})"
+#: The setting that bounds the size of values, for error texts.
+_SETTING = f" ({variable('max_payload')})"
 
 
 def end_of_return(attempt: str, value: Any, limit: int) -> AttemptEnd:
-    """The end of a task that returned. `limit`: the largest output, in bytes of JSON."""
+    """Return the end of a task that returned `value`. `limit`: largest output, in bytes of JSON."""
     try:
         output = json_codec.to_json(value)
         size = len(json_codec.encode(output))
     except json_codec.NotJson as error:
         return unserializable_output(attempt, str(error), {"type": error.kind, "path": error.path})
-    except Exception as error:  # noqa: BLE001  a value's own code, as an attribute's
+    except Exception as error:  # noqa: BLE001  the value's own code may raise anything
         return unserializable_output(attempt, f"the output can't be read: {error!r}")
     if size > limit:
         return unserializable_output(
-            attempt, f"the output has {size} bytes, the limit is {limit}{_BY}"
+            attempt, f"the output has {size} bytes, the limit is {limit}{_SETTING}"
         )
     return AttemptEnd(attempt, AttemptState.SUCCEEDED, output=output)
 
 
 def unserializable_output(
-    attempt: str, why: str, refused: dict[str, Any] | None = None
+    attempt: str, reason: str, refused: dict[str, Any] | None = None
 ) -> AttemptEnd:
-    """The end of a task that has done its work, with an output that can't be kept. `refused`:
-    type and path of the value that is no JSON."""
-    error = data_error(f"the task has done its work and returned, but {why}", refused)
+    """Return the end of a task that has done its work, but whose output can't be stored.
+
+    `refused`: type and path of the value that is not JSON."""
+    error = data_error(f"the task has done its work and returned, but {reason}", refused)
     return AttemptEnd(attempt, AttemptState.FAILED, error=error, unknown=True)
 
 
 def end_of_exception(
     attempt: str, exc: BaseException, default_delay: float, mask: Mask
 ) -> AttemptEnd | None:
-    """The end of a task that raised. None: this process is being stopped from outside, so its
-    main process, which knows why, ends what it has in hand.
+    """Return the end of a task that raised `exc`.
 
-    `default_delay`: seconds until the retry where the task's request does not say. `mask`
-    takes secrets out of a text.
+    None if a signal is ending this process: the main process knows the reason and reports the
+    attempt. `default_delay`: seconds until a retry that names no delay. `mask` replaces the
+    secrets in a text.
     """
     if isinstance(exc, Retry):
         return end_of_retry(attempt, exc, default_delay, mask)
@@ -84,18 +84,18 @@ def end_of_exception(
     return AttemptEnd(attempt, AttemptState.FAILED, error=error, traceback=traceback)
 
 
-def end_of_retry(attempt: str, asked: Retry, default_delay: float, mask: Mask) -> AttemptEnd:
-    """The end of a task that asked to be tried again."""
-    error, traceback = error_of(asked.exc or asked, mask)
-    delay = _seconds(asked.when, default_delay)
+def end_of_retry(attempt: str, retry: Retry, default_delay: float, mask: Mask) -> AttemptEnd:
+    """Return the end of a task that requested a retry; see `end_of_exception`."""
+    error, traceback = error_of(retry.exc or retry, mask)
+    delay = _seconds(retry.when, default_delay)
     return AttemptEnd(
         attempt, AttemptState.FAILED, error=error, traceback=traceback, retry_in=delay
     )
 
 
-def changes_arguments(asked: Any, arguments: Arguments) -> bool:
-    """Whether ``self.retry(args=..., kwargs=...)`` asked for other arguments than these."""
-    signature: Any = asked.sig
+def changes_arguments(retry: Any, arguments: Arguments) -> bool:
+    """Return whether ``self.retry(args=..., kwargs=...)`` was called with other arguments."""
+    signature: Any = retry.sig
     if signature is None:
         return False
     return (list(signature.args or ()), dict(signature.kwargs or {})) != (
@@ -104,35 +104,34 @@ def changes_arguments(asked: Any, arguments: Arguments) -> bool:
     )
 
 
-def with_arguments(ended: AttemptEnd, asked: Any, arguments: Arguments, limit: int) -> AttemptEnd:
-    """`ended`, whose next attempt is called with what the task asked for. `limit`: the
-    largest arguments, in bytes of JSON.
+def with_arguments(ended: AttemptEnd, retry: Any, arguments: Arguments, limit: int) -> AttemptEnd:
+    """Return `ended` with the arguments that the retry requested, for the next attempt.
 
-    Arguments that hold secrets are evaluated after each claim and stored nowhere; others in
-    their place would have to be, so that this is refused.
+    `limit`: largest arguments, in bytes of JSON. Returns a failure if the present arguments hold
+    secrets: they are evaluated after each claim and never stored, but these would be stored.
     """
     if arguments.secrets is not None:
         refused = data_error("self.retry() can't change arguments that hold secrets")
         return AttemptEnd(ended.attempt, AttemptState.FAILED, error=refused)
-    signature: Any = asked.sig
+    signature: Any = retry.sig
     try:
         args = json_codec.to_json(list(signature.args or ()))
         kwargs = json_codec.to_json(dict(signature.kwargs or {}))
     except json_codec.NotJson as error:
         return unserializable_output(ended.attempt, f"the arguments of self.retry() hold {error}")
-    found = {"args": args, "kwargs": kwargs}
-    if len(json_codec.encode(found)) > limit:
+    arguments_json = {"args": args, "kwargs": kwargs}
+    if len(json_codec.encode(arguments_json)) > limit:
         return unserializable_output(
-            ended.attempt, f"the arguments of self.retry() exceed {limit} bytes{_BY}"
+            ended.attempt, f"the arguments of self.retry() exceed {limit} bytes{_SETTING}"
         )
-    return replace(ended, arguments=found)
+    return replace(ended, arguments=arguments_json)
 
 
 def _seconds(when: Any, default: float) -> float:
     if when is None:
         return max(default, 0.0)
     if isinstance(when, datetime):
-        # As Celery has it: a time without a zone is UTC.
+        # As in Celery, a time without a zone is UTC.
         aware = when if when.tzinfo else when.replace(tzinfo=now().tzinfo)
         return max((aware - now()).total_seconds(), 0.0)
     return max(float(when), 0.0)

@@ -1,9 +1,8 @@
-"""``self.replace(signature)`` in a step: what replaces the task runs in its place.
+"""``self.replace(signature)`` in a step: runs the replacement under the same attempt.
 
-The step's attempt and its lease stay what they are, so the replacement runs in the same slot,
-at once or when its countdown is over, and its end is the step's. One task runs through
-Celery's tracer like any step; a chain, group or chord is applied here, one part after the
-other: its messages could be lost, and nobody would know that the step had ended.
+The replacement runs in the same slot, at once or after its countdown, and its end is the step's.
+A single task runs through Celery's tracer. A chain, group or chord is applied here, one part
+after the other: as messages its parts could be lost, and the step would never end.
 """
 
 from __future__ import annotations
@@ -28,54 +27,54 @@ _CALLBACKS = ("link", "link_error", "chord")
 
 
 def is_composite(replaced: RunningAttempt) -> bool:
-    """Whether more than one task takes the place of the replaced one."""
-    signature = _of(replaced)
+    """Return whether the replacement is more than one task."""
+    signature = _replacement(replaced)
     if signature.get("subtask_type") or signature.get("task") not in replaced.task.app.tasks:
         return True
     return any(signature.options.get(name) for name in _CALLBACKS)
 
 
 def task_of(replaced: RunningAttempt) -> Any:
-    """The task that takes the place; of a composite one the replaced task itself."""
+    """Return the replacing task; the replaced task itself if the replacement is composite."""
     if is_composite(replaced):
         return replaced.task
-    return replaced.task.app.tasks[_of(replaced)["task"]]
+    return replaced.task.app.tasks[_replacement(replaced)["task"]]
 
 
 def request_of(replaced: RunningAttempt, request: dict[str, Any]) -> dict[str, Any]:
-    """The request of the task that takes the place."""
-    signature = _of(replaced)
+    """Return the request of the replacing task, after its countdown."""
+    signature = _replacement(replaced)
     args, kwargs = list(signature.args or ()), dict(signature.kwargs or {})
     changed = dict(request)
     celery_request.sanitize(changed, replaced.work, Arguments(args, kwargs, replaced.secrets))
     nesting = (request.get("replaced_task_nesting") or 0) + 1
     changed.update(task=signature["task"], retries=0, replaced_task_nesting=nesting)
-    _wait_for(signature.options)
+    _wait_for_countdown(signature.options)
     return changed
 
 
-def run_composite(hold: RunningAttempt, replaced: RunningAttempt) -> Any:
-    """Apply a chain, group or chord here; its result is the step's."""
+def run_composite(running: RunningAttempt, replaced: RunningAttempt) -> Any:
+    """Apply a chain, group or chord; its result is the step's output."""
     try:
-        hold.run_body(lambda: _applied(_of(replaced)))
-    except Exception as error:  # noqa: BLE001  committed by carry_out; Celery is told below
+        running.run_body(lambda: _apply(_replacement(replaced)))
+    except Exception as error:  # noqa: BLE001  `run_body` has committed it
         return failed(error)
     return ignored("Replaced by new task")
 
 
-def _applied(signature: Signature[Any]) -> Any:
-    # Celery forbids a task to wait for others; these have run when `apply` returns.
+def _apply(signature: Signature[Any]) -> Any:
+    # Celery forbids a task to wait for other tasks; these have ended when `apply` returns.
     with allow_join_result():
         result: Any = signature.apply()
         return result.get(disable_sync_subtasks=False)
 
 
-def _of(replaced: RunningAttempt) -> Signature[Any]:
-    assert replaced.replacement is not None  # noqa: S101  whoever asks has looked
+def _replacement(replaced: RunningAttempt) -> Signature[Any]:
+    assert replaced.replacement is not None  # noqa: S101  callers have checked
     return replaced.replacement
 
 
-def _wait_for(options: dict[str, Any]) -> None:
+def _wait_for_countdown(options: dict[str, Any]) -> None:
     seconds = options.get("countdown")
     eta = options.get("eta")
     if isinstance(eta, datetime):

@@ -1,9 +1,9 @@
-"""A span for each attempt, where the process uses OpenTelemetry; without it, nothing.
+"""Records a span for each attempt, if the process uses OpenTelemetry.
 
-The instance carries the trace that it was started in (W3C Trace Context), and the task's
-request has it as `traceparent`, so that the users' own instrumentation of Celery goes on with
-it. Where OpenTelemetry is set up in this process (by its SDK or by ``opentelemetry-instrument``),
-a span of ours stands between the two; where it is exported to is that set-up's to say.
+The instance stores the trace in which it was started (W3C Trace Context). The task's request has
+it as `traceparent`, so that the users' instrumentation of Celery continues it. If OpenTelemetry
+is configured in this process (by its SDK or by ``opentelemetry-instrument``), our span is the
+parent of theirs, and that configuration decides where spans are exported.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from orchestrator.state_manager import ClaimedAttempt
 
 
-_NONE = nullcontext()
+_NO_SPAN = nullcontext()
 
 
 def span(work: ClaimedAttempt, task: str, request: dict[str, Any]) -> AbstractContextManager[None]:
-    """The attempt's span around the block; the task's request continues it."""
-    # Libraries load the API too; a provider is what a set-up has put there.
+    """Return a context manager that records the attempt's span and puts it into `request`."""
+    # Libraries import the API too; only a configured process has a provider.
     api: Any = sys.modules.get("opentelemetry.trace")
     if api is None or isinstance(api.get_tracer_provider(), api.ProxyTracerProvider):
-        return _NONE
+        return _NO_SPAN
     return _span(work, task, request)
 
 

@@ -1,1 +1,1 @@
-"""What a worker's main process does besides Celery."""
+"""The tasks of a worker's main process in addition to Celery's own."""

@@ -1,4 +1,4 @@
-"""Our steps in the start and end of Celery's worker (celery.bootsteps)."""
+"""Our bootsteps in the start and stop of Celery's worker (celery.bootsteps)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator.errors import ConfigurationError
 from orchestrator.execution.worker import signal_receivers
 from orchestrator.execution.worker.rabbitmq_control_consumer import (
     ControlConsumer,
-    accept_what_is_there,
+    accept_existing_queues,
     is_rabbitmq,
 )
 from orchestrator.log import get_logger
@@ -27,33 +27,33 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: Values of worker_prefetch_multiplier that ask for no large stock of messages: Celery's
-#: default, and that of those who want none.
+#: Values of worker_prefetch_multiplier that this module may override: Celery's default, and the
+#: smallest one. Any other value is the user's choice.
 _PREFETCHES = (4, 1)
 
 _UNSUITABLE = (
     "steps of workflows run in the pools prefork and threads, not in {pool}: {reason}."
     " Start the worker with -P prefork or -P threads"
 )
-_GREEN = "its tasks share one thread, so that one waiting for Postgres would stop all"
+_ONE_THREAD = "its tasks share one thread, so that one waiting for Postgres would stop all"
 _SPAWN = "its processes must be forked, to share memory with the worker that reports them"
 
 
 def add(app: Celery, runtime: WorkerRuntime) -> None:
-    """Have every worker of the app take part."""
+    """Add the bootsteps to every worker of the app."""
     app.steps["worker"].add(_worker_step(runtime))
     app.steps["consumer"].add(_consumer_step(runtime))
 
 
 def _worker_step(runtime: WorkerRuntime) -> type[Any]:
     class Orchestrator(bootsteps.StartStopStep):
-        """Prepares before the pool forks; its threads start after."""
+        """Prepares the worker before the pool forks, and starts its threads after that."""
 
         requires = ("celery.worker.components:Pool",)
 
         def __init__(self, controller: Any, **kwargs: Any) -> None:
             super().__init__(controller, **kwargs)
-            self.worker: Any = _prepared(runtime, controller)
+            self.worker: Any = _prepare_worker(runtime, controller)
             controller.orchestrator = self.worker
 
         def include_if(self, _controller: Any) -> bool:
@@ -63,10 +63,11 @@ def _worker_step(runtime: WorkerRuntime) -> type[Any]:
             self.worker.start()
 
         def stop(self, _controller: Any) -> None:
-            """Not yet: the pool ends after this. See `signals`."""
+            """Do nothing. Celery stops the pool after this bootstep; our threads must outlive it
+            and are stopped by the `worker_shutdown` signal."""
 
         def terminate(self, _controller: Any) -> None:
-            """Nor here."""
+            """Do nothing, as in `stop`."""
 
         def info(self, _controller: Any) -> Any:
             return {"orchestrator": {"worker": runtime.worker_id, **runtime.counts()}}
@@ -76,7 +77,7 @@ def _worker_step(runtime: WorkerRuntime) -> type[Any]:
 
 def _consumer_step(runtime: WorkerRuntime) -> type[Any]:
     class OrchestratorConsumer(bootsteps.StartStopStep):
-        """Follows the consumer through its reconnects."""
+        """Connects our parts to the consumer at each of its (re)connects."""
 
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -85,7 +86,7 @@ def _consumer_step(runtime: WorkerRuntime) -> type[Any]:
 
         def start(self, consumer: Any) -> None:
             broker_settings.keep_client(consumer.task_consumer.channel)
-            broker_settings.drop_unreadable(consumer.task_consumer.channel, _tell_of_garbage)
+            broker_settings.drop_unreadable(consumer.task_consumer.channel, _log_unreadable)
             consumer.controller.orchestrator.on_connected(consumer)
             if runtime.control_consumer is not None:
                 runtime.control_consumer.start(consumer)
@@ -100,40 +101,41 @@ def _consumer_step(runtime: WorkerRuntime) -> type[Any]:
     return OrchestratorConsumer
 
 
-def _tell_of_garbage(error: Exception) -> None:
-    log.warning("A message was not readable", action="message_rejected", error=repr(error))
+def _log_unreadable(error: Exception) -> None:
+    log.warning("A message could not be read", action="message_rejected", error=repr(error))
 
 
-def _prepared(runtime: WorkerRuntime, controller: Any) -> MainProcess | None:
-    """The worker, if its pool is one that runs steps.
+def _prepare_worker(runtime: WorkerRuntime, controller: Any) -> MainProcess | None:
+    """Return the worker's main process; None if its pool runs no steps.
 
     Raises:
-        ConfigurationError: it is not, or is set up so that it can't, or its database is.
-        SystemExit: the latter, in a program.
+        ConfigurationError: the pool cannot run steps, or (in an embedded worker) this release
+            does not support the schema of the database.
+        SystemExit: the same about the schema, in a worker program.
     """
-    kind = _kind_of_pool(controller)
-    if kind is None:
+    pool = _pool_name(controller)
+    if pool is None:
         return None
     from orchestrator.database.schema.upgrade import require_schema
     from orchestrator.execution.database_schema_check import require_or_exit
-    from orchestrator.execution.step import message_handler  # noqa: F401  before the fork
+    from orchestrator.execution.step import message_handler  # noqa: F401  loaded before the fork
     from orchestrator.execution.worker.main_process import MainProcess
 
     require = require_or_exit if _is_program(controller) else require_schema
     runtime.schema_checked = require(runtime.settings)
-    _serve_control(runtime)
-    _take_only_what_can_start(runtime.app, controller)
+    _consume_control_queue(runtime)
+    _limit_prefetch(runtime.app, controller)
     _accept_json(runtime.app)
     if is_rabbitmq(runtime.app):
-        accept_what_is_there(runtime.app)
+        accept_existing_queues(runtime.app)
     concurrency = controller.max_concurrency or controller.concurrency
-    runtime.become_worker(controller.hostname, concurrency, forks=kind == "prefork")
+    runtime.become_worker(controller.hostname, concurrency, forks=pool == "prefork")
     worker = MainProcess(runtime)
     signal_receivers.set_worker(worker)
     return worker
 
 
-def _kind_of_pool(controller: Any) -> str | None:
+def _pool_name(controller: Any) -> str | None:
     from celery.concurrency import prefork, thread
 
     pool = controller.pool_cls
@@ -145,9 +147,9 @@ def _kind_of_pool(controller: Any) -> str | None:
         return "prefork"
     name = pool.__module__.rpartition(".")[2]
     if _is_program(controller):
-        raise ConfigurationError(_UNSUITABLE.format(pool=name, reason=_GREEN))
-    # celery.contrib.testing runs users' own tests in a pool of one thread by default.
-    log.warning("This embedded worker runs no steps", action="no_steps", pool=name)
+        raise ConfigurationError(_UNSUITABLE.format(pool=name, reason=_ONE_THREAD))
+    # By default celery.contrib.testing runs users' tests in a pool of one thread.
+    log.warning("This embedded worker runs no steps", action="pool_unsupported", pool=name)
     return None
 
 
@@ -157,33 +159,33 @@ def _is_program(controller: Any) -> bool:
     return isinstance(controller, Program)
 
 
-def _serve_control(runtime: WorkerRuntime) -> None:
-    """Consume the control queue too, so that a small set-up needs one process."""
+def _consume_control_queue(runtime: WorkerRuntime) -> None:
+    """Let the worker consume the control queue too, so that one worker is enough."""
     app: Any = runtime.app
     name = runtime.settings.control_queue
-    wanted = name in app.amqp.queues.consume_from
-    if not wanted and not runtime.settings.serve_control:
+    is_consumed = name in app.amqp.queues.consume_from
+    if not is_consumed and not runtime.settings.serve_control:
         return
-    queue = _declared(app, name)
+    queue = _control_queue(app, name)
     if is_rabbitmq(app):
         app.amqp.queues.deselect(name)
         runtime.control_consumer = ControlConsumer(queue)
-    elif not wanted:
+    elif not is_consumed:
         app.amqp.queues.select_add(queue)
 
 
-def _declared(app: Any, name: str) -> Queue:
-    """The control queue as every process of ours declares it."""
+def _control_queue(app: Any, name: str) -> Queue:
+    """Return the control queue as all our processes declare it."""
     try:
         return broker_settings.queue(name, broker_settings.url_of(app))
     except ConfigurationError:  # a transport for tests, such as memory://
         return Queue(name, routing_key=name)
 
 
-def _take_only_what_can_start(app: Any, controller: Any) -> None:
-    """A message in a busy worker's hands is a step that waits although others are idle. On
-    Redis Celery can leave it at the broker, on RabbitMQ it takes one for each slot at least;
-    an app that chose otherwise keeps its choice."""
+def _limit_prefetch(app: Any, controller: Any) -> None:
+    """Limit prefetching: a message prefetched by a busy worker waits although others are idle.
+
+    On Redis Celery can prefetch nothing; on RabbitMQ it takes at least one message per slot."""
     conf = app.conf
     if conf.worker_prefetch_multiplier not in _PREFETCHES:
         return
@@ -195,12 +197,12 @@ def _take_only_what_can_start(app: Any, controller: Any) -> None:
 
 
 def _accept_json(app: Any) -> None:
-    """Steps' messages are JSON, also for an app whose own messages are something else."""
+    """Let an app whose own messages have another format accept JSON, for the steps' messages."""
     accepted = app.conf.accept_content
     if {"json", "application/json"}.intersection(accepted):
         return
     app.conf.accept_content = [*accepted, "json"]
-    # What Celery's fast tracer has read before this.
-    known: list[Any] = getattr(trace, "_localized", [])
-    if known:
-        known[1] = prepare_accept_content(app.conf.accept_content)
+    # Celery's fast tracer has stored the accepted formats before.
+    localized: list[Any] = getattr(trace, "_localized", [])
+    if localized:
+        localized[1] = prepare_accept_content(app.conf.accept_content)

@@ -1,8 +1,9 @@
-"""A worker that reconnected to its broker can be deaf: it consumes, and nothing comes.
+"""Recovers a worker whose consumer is stalled: it is connected but receives no messages.
 
-One with free slots that received nothing for a while, although an attempt of its queues
-stands unclaimed for as long, subscribes anew; if that does not help, it ends, and whoever
-supervises it starts it again (DESIGN, Celery facts).
+This can happen after a reconnect to the broker. A consumer counts as stalled if the worker has
+free slots and has received nothing for some time, although an attempt of its queues was unclaimed
+for as long. The worker then reconnects; if that does not help, it exits, and its supervisor
+restarts it (DESIGN, Celery facts).
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: A lost message is published again after `republish_after`; only after twice that can
-#: silence not be blamed on it.
+#: Time without messages after which a consumer counts as stalled, as a multiple of
+#: `republish_after`. A lost message is published again after 1, so only after 2 is it excluded.
 STALL_FACTOR = 2
 
-#: The exit status of a worker that wants to be started again (sysexits.h, EX_TEMPFAIL).
+#: Exit status of a worker that its supervisor should restart (sysexits.h, EX_TEMPFAIL).
 EX_TEMPFAIL = 75
 
 
 class ConsumerWatchdog:
-    """Looked after once a beat, in the thread of the heartbeat."""
+    """Checks the consumer after each heartbeat, in the heartbeat's thread."""
 
     def __init__(
         self, runtime: WorkerRuntime, heartbeat: Heartbeat, consumer: Callable[[], Any]
@@ -40,17 +41,17 @@ class ConsumerWatchdog:
         self._runtime = runtime
         self._heartbeat = heartbeat
         self._consumer = consumer
-        self._patience = STALL_FACTOR * runtime.settings.republish_after
+        self._stall_timeout = STALL_FACTOR * runtime.settings.republish_after
         self._stage = 0
         self._since = monotonic()
 
     def check(self) -> None:
-        """Do the next thing about a deafness that has lasted too long."""
+        """Take the next measure if the consumer is stalled: reconnect, then restart, then exit."""
         last = self._heartbeat.last_received
         if last > self._since:
             self._since, self._stage = last, 0
         silence = monotonic() - self._since
-        if silence < self._patience or not self._is_stalled(silence):
+        if silence < self._stall_timeout or not self._is_stalled(silence):
             return
         self._since = monotonic()
         self._stage += 1
@@ -65,35 +66,43 @@ class ConsumerWatchdog:
             runtime.queues,
             runtime.step_tasks,
             limits=runtime.is_prefork,
-            seconds=self._patience,
+            seconds=self._stall_timeout,
             silence=silence,
         )
 
     def _reconnect(self) -> None:
-        """Break the connection from inside the event loop, as a lost one would: Celery then
-        connects and subscribes from the start."""
-        log.warning("Nothing is received; subscribing anew", action="deaf", stage=self._stage)
+        """Raise a connection error inside the event loop: Celery then reconnects from the start."""
+        log.warning(
+            "No messages arrive; reconnecting", action="consumer_stalled", stage=self._stage
+        )
         consumer = self._consumer()
-        assert consumer is not None  # noqa: S101  _is_deaf has looked
+        assert consumer is not None  # noqa: S101  `_is_stalled` has checked
 
         def lose_connection() -> None:
-            raise ConnectionResetError("the worker is deaf")
+            raise ConnectionResetError("the consumer is stalled")
 
         consumer.call_soon(lose_connection)
 
     def _restart(self) -> None:
-        log.error("Still nothing is received; ending in order", action="deaf", stage=self._stage)
+        log.error(
+            "Still no messages arrive; stopping the worker",
+            action="consumer_stalled",
+            stage=self._stage,
+        )
         worker_state.should_stop = EX_TEMPFAIL  # type: ignore[assignment]  # an exit status
 
     def _exit(self) -> None:
-        """The event loop does not even stop. Without tasks in hand nothing is lost."""
+        """Exit at once if no task runs: the event loop did not stop."""
         if self._heartbeat.free == self._runtime.concurrency:
-            log.critical("The worker can't be stopped; exiting", action="deaf", stage=self._stage)
+            log.critical(
+                "The worker does not stop; exiting", action="consumer_stalled", stage=self._stage
+            )
             os._exit(EX_TEMPFAIL)
 
 
 def _is_consuming(consumer: Any) -> bool:
-    """Connected and consuming: while a connection is sought, silence is nobody's fault."""
+    """Return whether the consumer is connected and running. While it reconnects, it cannot receive
+    messages and does not count as stalled."""
     if consumer is None or not consumer.connection:
         return False
     return bool(consumer.blueprint.human_state() == "running")

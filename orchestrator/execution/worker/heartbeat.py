@@ -1,7 +1,8 @@
-"""The worker's heartbeat: one statement says that it lives and what its processes hold.
+"""The worker's heartbeat: one statement reports the worker and its attempts in flight.
 
-A thread of the main process. It outlives outages of the database: what expires a lease is
-the watchdog's own clock, which does not run while nobody can beat (DESIGN, Leases).
+It runs in a thread of the main process and continues through outages of the database. Leases do
+not expire meanwhile: the lease watchdog's clock stops when no worker can send heartbeats
+(DESIGN, Leases).
 """
 
 from __future__ import annotations
@@ -27,116 +28,124 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: Beats in one lease: two may be lost.
+#: Heartbeats in one lease: two of them may be lost.
 HEARTBEATS_PER_LEASE = 3
-#: A heartbeat that was not even tried for so many seconds hangs.
+#: Seconds without a try after which the heartbeat's thread counts as hanging.
 HANG_TIMEOUT = 120.0
 
 
 class Heartbeat:
-    """Registers the worker, beats, and says farewell."""
+    """Registers the worker, sends its heartbeats, and deregisters it at its end."""
 
-    def __init__(self, runtime: WorkerRuntime, after_beat: Callable[[], None]) -> None:
+    def __init__(self, runtime: WorkerRuntime, after_heartbeat: Callable[[], None]) -> None:
         self._runtime = runtime
-        self._after_beat = after_beat
+        self._after_heartbeat = after_heartbeat
         self._period = runtime.settings.lease / HEARTBEATS_PER_LEASE
-        self._end = threading.Event()
+        self._stop = threading.Event()
         self._registered = threading.Event()
-        self._silent = False
+        self._failing = False
         self._received_since = False
         self.last_received = self._last_try = self._last_success = monotonic()
-        self._thread = threading.Thread(target=self._run, name="orchestrator-beat", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="orchestrator-heartbeat", daemon=True
+        )
 
-    def start(self, patience: float = 3.0) -> None:
-        """Begin; call it once the pool has forked. Waits a little for the first beat, so that
-        the worker is known before it claims anything."""
+    def start(self, timeout: float = 3.0) -> None:
+        """Start the thread; call it after the pool has forked.
+
+        Waits up to `timeout` seconds for the registration, which should precede all claims."""
         self._thread.start()
-        self._registered.wait(patience)
+        self._registered.wait(timeout)
 
     def stop(self) -> None:
-        """Say farewell, if the database can hear it; a lease ends without it too."""
-        self._end.set()
+        """Stop the thread and deregister the worker; without Postgres its leases expire instead."""
+        self._stop.set()
         if self._thread.is_alive():
             self._thread.join(self._period)
         try:
             worker_queries.stop(self._runtime.services.database, self._runtime.worker_id)
         except (DatabaseUnavailable, ConfigurationError):
-            log.info("The worker ends without a farewell", action="farewell_unheard")
+            log.info("The worker could not be deregistered", action="deregistration_failed")
 
     def received(self) -> None:
-        """A message has come in."""
+        """Record that the consumer has received a message."""
         self._received_since = True
         self.last_received = monotonic()
 
     def alive(self) -> tuple[bool, str]:
-        """Whether the worker goes on trying to beat; an absent database is no death."""
-        quiet = monotonic() - self._last_try
-        well = self._thread.is_alive() and quiet < HANG_TIMEOUT
-        return well, "alive" if well else f"no heartbeat was tried for {quiet:.0f} s"
+        """Return whether the thread still tries to send heartbeats, whether Postgres answers or
+        not, and a text about it."""
+        elapsed = monotonic() - self._last_try
+        alive = self._thread.is_alive() and elapsed < HANG_TIMEOUT
+        return alive, "alive" if alive else f"no heartbeat was tried for {elapsed:.0f} s"
 
     def ready(self) -> tuple[bool, str]:
-        """Whether steps can run here: it is known, was heard lately, and is not stopping."""
+        """Return whether steps can run here, and a text about it.
+
+        The worker must be registered, have sent a heartbeat within its lease, and not stop."""
         if self._runtime.in_flight.stopping:
             return False, "stopping"
-        quiet = monotonic() - self._last_success
-        if not self._registered.is_set() or quiet > self._runtime.settings.lease:
-            return False, f"Postgres has heard no heartbeat for {quiet:.0f} s"
+        elapsed = monotonic() - self._last_success
+        if not self._registered.is_set() or elapsed > self._runtime.settings.lease:
+            return False, f"Postgres has received no heartbeat for {elapsed:.0f} s"
         return True, "ready"
 
     @property
     def free(self) -> int:
-        """How many slots of the pool are idle, as the main process knows them."""
+        """The number of idle slots of the pool, as the main process counts them."""
         return max(self._runtime.concurrency - len(worker_state.active_requests), 0)
 
     def _run(self) -> None:
         while True:
             self._last_try = monotonic()
-            self._try_beat()
-            if self._end.wait(self._period):
+            self._try()
+            if self._stop.wait(self._period):
                 return
 
-    def _try_beat(self) -> None:
+    def _try(self) -> None:
         try:
             self._send()
         except DatabaseUnavailable as error:
-            if not self._silent:
-                log.warning("The heartbeat is not heard", action="beat_failed", error=str(error))
-            self._silent = True
+            if not self._failing:
+                log.warning(
+                    "Postgres receives no heartbeat", action="heartbeat_failed", error=str(error)
+                )
+            self._failing = True
         except ConfigurationError as error:
             self._refuse(error)
         except Exception:
-            log.exception("The heartbeat failed", action="beat_failed")
+            log.exception("The heartbeat failed", action="heartbeat_failed")
         else:
-            self._silent = False
+            self._failing = False
             self._runtime.schema_checked = True
             self._last_success = monotonic()
-            self._after_beat()
+            self._after_heartbeat()
 
     def _refuse(self, error: ConfigurationError) -> None:
-        """Postgres is there now, and is none for us: the worker ends, having claimed nothing."""
-        if not self._end.is_set():
+        """Stop the worker: Postgres is back, and this release does not support its schema."""
+        if not self._stop.is_set():
             print_error(error)
             worker_state.should_stop = EXIT_CONFIGURATION  # type: ignore[assignment]  # an exit status
-            self._end.set()
+            self._stop.set()
 
     def _send(self) -> None:
         runtime, database = self._runtime, self._runtime.services.database
         if not self._registered.is_set():
             worker_queries.register(database, self._row())
             self._registered.set()
-        heard, self._received_since = self._received_since, False
-        hands = runtime.in_flight
-        known = worker_queries.heartbeat(
+        received, self._received_since = self._received_since, False
+        in_flight = runtime.in_flight
+        is_registered = worker_queries.heartbeat(
             database,
             runtime.worker_id,
-            hands.attempts(),
+            in_flight.attempts(),
             self.free,
-            heard,
-            hands.stopping,
+            received,
+            in_flight.stopping,
             runtime.counts(),
             clock.now(),
         )
-        if not known:
+        if not is_registered:
             self._registered.clear()
 
     def _row(self) -> WorkerRow:
@@ -155,10 +164,10 @@ class Heartbeat:
 
 
 def app_argument(app: Any, argv: Sequence[str]) -> str | None:
-    """What ``celery -A`` is given to start such a worker: as this one was started, else the
-    app's name. None for our own app, which `orchestrator worker` starts."""
-    ours = sys.modules.get("orchestrator.execution.entry_points.worker_and_beat_app")
-    if ours is not None and ours.app is app:
+    """Return the argument of ``celery -A`` that starts such a worker: that of this process, else
+    the app's name. None for our own app, which `orchestrator worker` starts."""
+    own_app = sys.modules.get("orchestrator.execution.entry_points.worker_and_beat_app")
+    if own_app is not None and own_app.app is app:
         return None
     for option, value in zip(argv, [*argv[1:], ""], strict=True):
         if option in ("-A", "--app"):

@@ -1,6 +1,7 @@
-"""Attempts that ended with their process: a thread of the main process tells the State Manager.
+"""Reports attempts that ended with their process to the State Manager.
 
-A thread, because the worker's event loop learns of a death and must not wait for Postgres.
+It has its own thread in the main process: the worker's event loop sees the exits, and must not
+wait for Postgres.
 """
 
 from __future__ import annotations
@@ -24,77 +25,81 @@ log = get_logger(__name__)
 
 
 class LostAttemptReporter:
-    """What the main process alone knows, brought to the database in the order it happened."""
+    """Commits in order what only the main process sees: exits, revoked and unknown tasks."""
 
     def __init__(self, runtime: WorkerRuntime) -> None:
         self._runtime = runtime
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._reasons: dict[int, dict[str, Any]] = {}
-        self._giving_up = threading.Event()
-        self._looking = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="orchestrator-losses", daemon=True)
+        self._stop_retrying = threading.Event()
+        self._exit_lock = threading.Lock()
+        self._thread = threading.Thread(
+            target=self._run, name="orchestrator-lost-attempts", daemon=True
+        )
 
     def start(self) -> None:
-        """Begin; call it once the pool has forked."""
+        """Start the thread; call it after the pool has forked."""
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """Bring what is left, for at most so many seconds."""
+        """Finish the queued reports, for at most `timeout` seconds."""
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join(timeout)
-            self._giving_up.set()
+            self._stop_retrying.set()
 
     def expect_kill(self, process: int, error: dict[str, Any]) -> None:
-        """A process is about to be killed, for this reason."""
+        """Store the error with which the attempts of a process end that is about to be killed."""
         self._reasons[process] = error
 
     def expect_limit(self, process: int, seconds: float | None) -> None:
-        """A process is about to be killed at the hard time limit of its message."""
+        """The same for a process that is about to be killed at its message's hard time limit."""
         self.expect_kill(process, timeout_error(seconds))
 
     def on_process_exit(self, process: int, exit_code: int | None) -> None:
-        """A child of the pool has ended; so has what it had in hand. The system and billiard
-        may both tell of it, from two threads: the first to come tells why."""
-        hands = self._runtime.in_flight
-        with self._looking:
+        """Report the attempts of a child that has exited.
+
+        The exit watcher and billiard both call this, from two threads: the second call finds no
+        attempts any more."""
+        in_flight = self._runtime.in_flight
+        with self._exit_lock:
             expected = self._reasons.pop(process, None)
-            held = hands.attempts_of(process)
-            hands.clear_process(process)
-        if held:
-            error = expected or runtime_error("WorkerLostError", _how(exit_code))
+            attempts = in_flight.attempts_of(process)
+            in_flight.clear_process(process)
+        if attempts:
+            error = expected or runtime_error("WorkerLostError", _exit_text(exit_code))
             self.report_process(LeaseOwner(self._runtime.worker_id, process), error)
 
     def revoked(self, attempt: str, instance: str, task: str) -> None:
-        """An operator has revoked an attempt's message before it was taken."""
-        token = new_token()  # one for all tries: a claim whose reply was lost is still ours
+        """End an attempt whose message an operator has revoked before it was claimed."""
+        token = new_token()  # one for all tries: after a lost reply the claim can be repeated
         self.enqueue(lambda: self._end_revoked(attempt, instance, task, token))
 
     def unknown(self, attempt: str, task: str) -> None:
-        """An attempt's message was thrown away, since this worker does not have the task."""
+        """Mark an attempt as refused: this worker does not have its task."""
         self.enqueue(
             lambda: unclaimed_attempts.mark_refused(self._runtime.services.database, attempt, task)
         )
 
-    def report_process(self, holder: LeaseOwner, error: dict[str, Any]) -> None:
-        """Every attempt that the process holds is lost."""
-        self.enqueue(lambda: self._lose(holder, error))
+    def report_process(self, owner: LeaseOwner, error: dict[str, Any]) -> None:
+        """Report all attempts claimed by this process as lost, with this error."""
+        self.enqueue(lambda: self._report(owner, error))
 
     def enqueue(self, task: Callable[[], None]) -> None:
-        """Have something done that may need to wait for the database."""
+        """Add a function to the queue, which may wait for the database."""
         self._queue.put(task)
 
-    def _lose(self, holder: LeaseOwner, error: dict[str, Any]) -> None:
-        # Killed at its hard limit, an attempt has failed, as Celery says; it is not tried again.
+    def _report(self, owner: LeaseOwner, error: dict[str, Any]) -> None:
+        # As in Celery, an attempt killed at its hard limit has failed and does not start again.
         timed_out = str(error["type"]).endswith("/timeout")
         state = AttemptState.FAILED if timed_out else AttemptState.LOST
-        count = self._runtime.services.state.report_lost_process(holder, error, state)
+        count = self._runtime.services.state.report_lost_process(owner, error, state)
         log.warning(
-            "A process of the pool is gone",
+            "A process of the pool has exited",
             action="process_lost",
-            pid=holder.process,
+            pid=owner.process,
             attempts=count,
-            why=error["detail"],
+            reason=error["detail"],
         )
 
     def _end_revoked(self, attempt: str, instance: str, task: str, token: str) -> None:
@@ -107,16 +112,19 @@ class LostAttemptReporter:
     def _run(self) -> None:
         while (task := self._queue.get()) is not None:
             try:
-                retry_through_outage(task, "a lost process", self._giving_up.is_set)
+                retry_through_outage(task, "a lost process", self._stop_retrying.is_set)
             except RetryAbandoned:
                 return
             except Exception:
-                log.exception("A loss could not be told; the lease will", action="loss_failed")
+                log.exception(
+                    "A lost attempt could not be reported; its lease will expire",
+                    action="lost_report_failed",
+                )
 
 
-def _how(exit_code: int | None) -> str:
+def _exit_text(exit_code: int | None) -> str:
     if exit_code is None:
-        return "its process ended, nobody knows how"
+        return "its process ended in an unknown way"
     if exit_code < 0:
         return f"its process was killed by signal {-exit_code}"
     return f"its process exited with status {exit_code}"

@@ -1,4 +1,4 @@
-"""One running worker, in its main process: its threads, its consumer, its end."""
+"""The main process of a running worker: its threads, its consumer, its end."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: Between handing steps back and an exit by force, in seconds.
+#: Seconds between the release of running steps and a forced exit.
 FORCED_EXIT_DELAY = 1.0
 
 
 class MainProcess:
-    """What the main process of a worker does besides Celery's own part."""
+    """The main process of a worker, in addition to Celery's own part."""
 
     def __init__(self, runtime: WorkerRuntime) -> None:
         self.runtime = runtime
         self.consumer: Any = None
         self.reporter = LostAttemptReporter(runtime)
-        self.heartbeat = Heartbeat(runtime, self._after_beat)
+        self.heartbeat = Heartbeat(runtime, self._after_heartbeat)
         self._watchdog = ConsumerWatchdog(runtime, self.heartbeat, lambda: self.consumer)
         self._exit_watcher = ChildExitWatcher(self._on_child_exit)
         self._pid = os.getpid()
@@ -44,7 +44,8 @@ class MainProcess:
         self._end_lock = threading.Lock()
 
     def start(self) -> None:
-        """Begin, once the pool has forked: a fork must find no thread of ours half-way."""
+        """Start the threads. Call it after the pool has forked: a fork must not copy a lock that
+        one of these threads has."""
         self.reporter.start()
         self.heartbeat.start()
         if self.runtime.settings.probe_address and self.runtime.meters is not None:
@@ -55,11 +56,11 @@ class MainProcess:
         from orchestrator.execution.probe_server import Probes
 
         where = self.runtime.settings.probe_address
-        assert where is not None  # noqa: S101  the caller has looked
+        assert where is not None  # noqa: S101  the caller has checked
         self.runtime.probes = Probes(where, self.heartbeat.alive, self.heartbeat.ready, meters.read)
 
     def on_connected(self, consumer: Any) -> None:
-        """The consumer has (re)connected."""
+        """Adopt the consumer after it has (re)connected."""
         self.consumer = consumer
         self._update_events_flag()
         self.watch_children(consumer.pool)
@@ -67,45 +68,47 @@ class MainProcess:
             self._wake_after_tasks(consumer.pool)
 
     def watch_children(self, pool: Any) -> None:
-        """Learn of each child that ends, from the system and from billiard, which forgets what
-        it was told at each reconnect."""
+        """Watch the pool's children for exits, by the system and by billiard's callback.
+
+        Celery replaces billiard's callback at each reconnect, so this is called again."""
         billiards = getattr(pool, "_pool", None)
-        known = getattr(billiards, "on_process_down", None)
-        if billiards is None or getattr(known, "watched", False):
+        previous = getattr(billiards, "on_process_down", None)
+        if billiards is None or getattr(previous, "watched", False):
             return
         self._exit_watcher.watch(billiards)
 
         def on_process_down(process: Any) -> None:
             self.reporter.on_process_exit(process.pid, process.exitcode)
-            if known is not None:
-                known(process)
+            if previous is not None:
+                previous(process)
 
         on_process_down.watched = True  # type: ignore[attr-defined]
         billiards.on_process_down = on_process_down
 
     def _wake_after_tasks(self, pool: Any) -> None:
-        """Have the event loop look for messages whenever a thread of the pool is free again.
-        Celery's loop is woken by a process's result, not by a thread's: where nothing is
-        prefetched it would sleep on for up to a second, with a free slot."""
+        """Let the event loop poll for messages whenever a thread of the pool becomes free.
+
+        A process's result wakes Celery's loop, a thread's does not. Without prefetched messages
+        the loop would sleep for up to a second with a free slot."""
         on_apply = pool.on_apply
         if getattr(on_apply, "wakes", False):
             return
 
-        def waking(*args: Any, **kwargs: Any) -> Any:
+        def apply_and_wake(*args: Any, **kwargs: Any) -> Any:
             result = on_apply(*args, **kwargs)
             result.f.add_done_callback(lambda _: self.consumer.call_soon(_poll))
             return result
 
-        waking.wakes = True  # type: ignore[attr-defined]
-        pool.on_apply = waking
+        apply_and_wake.wakes = True  # type: ignore[attr-defined]
+        pool.on_apply = apply_and_wake
 
     def _on_child_exit(self, process: int, exit_code: int | None) -> None:
         self.reporter.on_process_exit(process, exit_code)
-        # Have the place filled now rather than at Celery's next look.
+        # Start the child's successor now instead of at Celery's next check.
         if not self.runtime.in_flight.stopping:
             self.consumer.call_soon(self.consumer.pool.maintain_pool)
 
-    def _after_beat(self) -> None:
+    def _after_heartbeat(self) -> None:
         self._update_events_flag()
         self._watchdog.check()
 
@@ -116,7 +119,7 @@ class MainProcess:
     # -- the end -----------------------------------------------------------------------------
 
     def stopping(self, *, cold: bool) -> None:
-        """The worker was asked to end. Runs in the handler of a signal."""
+        """Begin the end of the worker. This runs in a signal handler."""
         self.runtime.in_flight.stopping = True
         if not cold:
             timer = threading.Timer(self.runtime.settings.shutdown_grace, self._release_steps)
@@ -124,11 +127,11 @@ class MainProcess:
             timer.start()
 
     def _release_steps(self) -> None:
-        """The time of grace is over: steps that still run are given to other workers."""
+        """Release the steps that still run after the grace period, for other workers."""
         processes = self.runtime.in_flight.busy_processes()
         if not processes:
-            return  # what still runs is nobody's step, and Celery's to wait for
-        log.warning("Handing running steps back", action="handed_back", processes=len(processes))
+            return  # no step runs; Celery waits for its other tasks
+        log.warning("Releasing running steps", action="steps_released", processes=len(processes))
         error = runtime_error("WorkerStopped", "its worker was stopped before the task ended")
         for process in processes:
             self.reporter.expect_kill(process, error)
@@ -141,7 +144,7 @@ class MainProcess:
             os._exit(0)
 
     def _runs_foreign_tasks(self) -> bool:
-        """Whether a task runs that is neither a step's nor ours."""
+        """Return whether a task runs that is neither a step's nor internal."""
         return any(
             HEADER not in request.request_dict
             and not self.runtime.installed.is_internal_task(request.type)
@@ -149,7 +152,7 @@ class MainProcess:
         )
 
     def stopped(self) -> None:
-        """Everything has ended that will: tell the database, and let go of it."""
+        """Report the remaining attempts as lost, deregister the worker, close its connections."""
         if os.getpid() != self._pid:
             return
         with self._end_lock:
@@ -166,7 +169,7 @@ class MainProcess:
 
 
 def _poll() -> None:
-    """Nothing: the event loop looks for messages when it has run what it was woken for."""
+    """Do nothing. Calling this wakes the event loop, which then polls for messages."""
 
 
 def _kill(process: int) -> None:

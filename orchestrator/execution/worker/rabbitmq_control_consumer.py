@@ -1,9 +1,8 @@
-"""What is particular about a worker on RabbitMQ.
+"""Consumes the control queue of a worker on RabbitMQ, over a channel of its own.
 
-The control queue is a quorum queue, and has a channel of its own. Celery consumes all queues
-of a worker over one channel; a quorum queue among them would turn off what it does there for
-users' classic queues (a prefetch count that grows with the tasks that have an ETA), and have
-it declare 28 exchanges for delayed delivery.
+The control queue is a quorum queue. Celery consumes all queues of a worker over one channel. With
+a quorum queue among them it would no longer raise the prefetch count for tasks with an ETA, and
+would declare 28 exchanges for delayed delivery.
 """
 
 from __future__ import annotations
@@ -21,27 +20,27 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: How RabbitMQ refuses a declaration that differs from what is there (AMQP 0-9-1).
+#: Reply code for a declaration that differs from the existing queue (AMQP 0-9-1).
 PRECONDITION_FAILED = 406
 
 
 def is_rabbitmq(app: Celery) -> bool:
-    """Whether the app's workers read from RabbitMQ."""
+    """Return whether the app's workers consume from RabbitMQ."""
     return bool(app.connection_for_read().transport.driver_type == "amqp")
 
 
 class ControlConsumer:
-    """Consumes the control queue beside what Celery consumes; made anew at each connect."""
+    """Consumes the control queue in addition to Celery's consumer; started at each connect."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
         self._consumer: Any = None
 
     def start(self, consumer: Any) -> None:
-        """Begin, on the connection that Celery's consumer has just made.
+        """Start on the connection of Celery's `consumer`.
 
-        A hint in the hands of a busy worker waits although others are idle, so that no more
-        than one for each slot is taken.
+        It prefetches at most one hint per slot: a hint prefetched by a busy worker waits although
+        other workers are idle.
         """
         declare(self.queue, consumer.connection)
         channel = consumer.connection.channel()
@@ -56,17 +55,17 @@ class ControlConsumer:
         self._consumer.consume()
 
     def stop(self, consumer: Any) -> None:
-        """Take no more."""
+        """Stop consuming."""
         if self._consumer is not None:
             ignore_errors(consumer, self._consumer.cancel)
             self._consumer = None
 
 
 def declare(queue: Queue, connection: Any) -> None:
-    """Declare a queue; one that stands there with other properties is taken as it is.
+    """Declare a queue; use an existing one with other properties as it is.
 
-    Whoever made it before us, an operator or another release, had a reason, and RabbitMQ lets
-    nobody change it.
+    RabbitMQ cannot change a queue's properties, and an operator or another release may have
+    chosen them.
     """
     channel = connection.channel()
     try:
@@ -75,8 +74,8 @@ def declare(queue: Queue, connection: Any) -> None:
         if error.reply_code != PRECONDITION_FAILED:
             raise
         log.warning(
-            "A queue is there already, otherwise than we would declare it; taken as it is",
-            action="queue_as_it_is",
+            "A queue exists with other properties than ours; it is used as it is",
+            action="queue_declared_otherwise",
             queue=queue.name,
             error=error.reply_text,
         )
@@ -85,9 +84,10 @@ def declare(queue: Queue, connection: Any) -> None:
         channel.close()
 
 
-def accept_what_is_there(app: Any) -> None:
-    """Let a worker of quorum queues consume queues of these names that are of another kind:
-    those of a Celery project that had them before us."""
+def accept_existing_queues(app: Any) -> None:
+    """Let a worker that declares quorum queues consume existing queues of another type.
+
+    A Celery project may have created them before it used this product."""
     queues = [
         queue
         for queue in app.amqp.queues.consume_from.values()
@@ -100,4 +100,4 @@ def accept_what_is_there(app: Any) -> None:
             for queue in queues:
                 declare(queue, broker)
     except (*broker.connection_errors, OSError) as error:
-        log.info("The broker is not there yet", action="broker_absent", error=repr(error))
+        log.info("The broker is unavailable", action="broker_absent", error=repr(error))

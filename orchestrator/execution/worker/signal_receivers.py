@@ -1,7 +1,7 @@
-"""Celery's signals: what only a worker's main process learns of.
+"""Receivers of Celery's signals, most of which only a worker's main process gets.
 
-A receiver can veto nothing and its exceptions are swallowed, so nothing that must happen
-depends on one alone: leases cover what no signal tells.
+Celery swallows the exceptions of receivers. So correctness never depends on a signal alone:
+leases cover an event that no signal reported.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: The worker of this process, or of the process that forked it. One process runs one worker.
+#: The worker of this process, or of the process that forked it; at most one.
 _workers: list[MainProcess] = []
 
 
 def set_worker(worker: MainProcess) -> None:
-    """Tell this worker of the signals of its process from now on."""
+    """Make this worker the receiver of its process's signals."""
     _workers[:] = [worker]
 
 
 def connect() -> None:
-    """Connect the receivers; doing it again is harmless."""
+    """Connect the receivers; a second call does nothing."""
     signals.worker_process_init.connect(_child_started, weak=False, dispatch_uid=_uid("init"))
     signals.worker_process_shutdown.connect(_child_stopping, weak=False, dispatch_uid=_uid("exit"))
     signals.worker_shutting_down.connect(_stopping, weak=False, dispatch_uid=_uid("stopping"))
@@ -55,8 +55,8 @@ def _child_started(**_: Any) -> None:
     for worker in _workers:
         worker.runtime.become_child()
     if _workers:
-        # What was there before the fork stays, shared with the parent. Collections need not look
-        # at it, and come often: a failed task leaves its traceback's frames behind in a cycle.
+        # Exclude the objects from before the fork from garbage collection: their memory stays
+        # shared with the parent. Collections are frequent: failed tasks leave cycles of frames.
         gc.freeze()
         gc.collect()
 
@@ -89,7 +89,7 @@ def _received(request: Any = None, **_: Any) -> None:
 
 
 def _prepare_step_request(worker: MainProcess, request: Any) -> None:
-    """Make Celery's main process treat a step's message as the hint that it is."""
+    """Make Celery's main process treat a step's message as a hint: no links, early acknowledge."""
     _, _, embedded = request._payload  # noqa: SLF001
     embedded.update(dict.fromkeys(LINKED_FIELDS))
     request.request_dict.update(dict.fromkeys(LINKED_FIELDS))
@@ -98,7 +98,7 @@ def _prepare_step_request(worker: MainProcess, request: Any) -> None:
 
 
 def _extend_hard_limit(runtime: WorkerRuntime, request: Any) -> None:
-    """A hard limit runs for a whole chain, so it includes what the chain may go on for."""
+    """Add the time for continuations to a hard limit, which holds for all steps of a runner."""
     hard, soft = request.time_limits
     hard = hard or request.task.time_limit
     if hard:
@@ -106,19 +106,19 @@ def _extend_hard_limit(runtime: WorkerRuntime, request: Any) -> None:
 
 
 @cache
-def _step_request(celerys: Hashable) -> Any:
-    """The class of a step's request: Celery's own for the task, with what a step needs."""
-    base: Any = celerys
+def _step_request(celery_class: Hashable) -> Any:
+    """Return the request class for steps: a subclass of the task's own request class."""
+    base: Any = celery_class
 
     class StepRequest(base):  # type: ignore[misc]
         def on_accepted(self, pid: int, time_accepted: float) -> None:
-            """Acknowledge now, whatever the task says: a message that stays unacknowledged
-            while its task runs could come twice, or take the connection with it."""
+            """Acknowledge now, whatever the task's options say. A message that stays
+            unacknowledged while its task runs could come twice, or close the channel."""
             super().on_accepted(pid, time_accepted)
             self.acknowledge()
 
         def on_timeout(self, soft: bool, timeout: float | None) -> None:
-            """The pool is about to kill the process, and says why only here."""
+            """Record the time limit for which the pool is about to kill the process."""
             for worker in _workers:
                 if not soft and self.worker_pid:
                     worker.reporter.expect_limit(self.worker_pid, timeout)
@@ -128,8 +128,9 @@ def _step_request(celerys: Hashable) -> Any:
 
 
 def _revoked(sender: Any = None, request: Any = None, terminated: bool = False, **_: Any) -> None:
-    """An operator has revoked a task by Celery's means. One that runs is killed, and its
-    process's end tells the rest; one that waits ends here, since its message is gone."""
+    """End an attempt that an operator has revoked with Celery's means before it started.
+
+    A running one is killed, and the exit of its process is reported."""
     header = getattr(request, HEADER, None)
     if terminated or not isinstance(header, dict):
         return
@@ -141,16 +142,18 @@ def _revoked(sender: Any = None, request: Any = None, terminated: bool = False, 
 
 
 def _unknown(name: str = "", id: str = "", message: Any = None, **_: Any) -> None:
-    """Another worker may have the task: the attempt stays ready, and is handed on to it."""
+    """Keep an attempt of an unknown task ready: a beat publishes it for a worker that has it."""
     if not _workers or HEADER not in (getattr(message, "headers", None) or {}):
         return
-    log.warning("A step's task is not here", action="task_unknown", task=name, attempt=id)
+    log.warning(
+        "This worker does not have a step's task", action="task_unknown", task=name, attempt=id
+    )
     if is_uuid(id):
         for worker in _workers:
             worker.reporter.unknown(id, name)
 
 
 def _rejected(exc: BaseException | None = None, **_: Any) -> None:
-    """A message that can't be read changes nothing; if it was a step's, that is sent again."""
+    """Log a message that can't be read. If it was a step's, a beat publishes it again."""
     if _workers:
-        log.warning("A message was not readable", action="message_rejected", error=repr(exc))
+        log.warning("A message could not be read", action="message_rejected", error=repr(exc))
