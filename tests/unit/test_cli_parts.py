@@ -117,7 +117,7 @@ def test_an_input_is_json_or_a_file_of_json_or_yaml(tmp_path: Path):
     kind = JsonValue()
     assert kind.convert('{"a": 1}', None, None) == {"a": 1}
     assert kind.convert(f"@{file}", None, None) == {"id": "o-1", "lines": [1, 2]}
-    with pytest.raises(click.BadParameter, match="a file is named as @file"):
+    with pytest.raises(click.BadParameter, match="write @file to read a file"):
         kind.convert("input.yaml", None, None)
     with pytest.raises(click.BadParameter, match="No such file"):
         kind.convert("@nowhere.json", None, None)
