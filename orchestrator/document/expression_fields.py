@@ -1,8 +1,8 @@
-"""Every expression of a document: where it stands, what it can see, what its result is for;
-and every text that has one in it without being one.
+"""Finds every expression of a document, with its variables and the use of its result. Also finds
+each text that contains an expression without being one.
 
-A field is *bare* where the language expects an expression (`if`, `when`, `in` ...): the string
-is one, with or without `${ }`. Anywhere else only a whole string `${ ... }` is.
+A field is *bare* where the language expects an expression (`if`, `when`, `in` ...): the whole text
+is one, with or without `${ }`. Elsewhere only a whole text `${ ... }` is.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Variables = frozenset[str] | None
 
 NO_VARIABLES: frozenset[str] = frozenset()
 
-#: The arguments of every expression (dsl.md, Runtime expression arguments). Which of them
-#: mean something where is left open; `secret` is what some runtimes call `secrets`.
+#: The arguments of every expression (dsl.md, Runtime expression arguments). This set does not say
+#: which of them have a value where; `secret` is the name that some runtimes use for `secrets`.
 ARGUMENTS = frozenset(
     {
         "authorization", "context", "input", "output", "runtime", "secret", "secrets", "task",
@@ -32,18 +32,18 @@ ARGUMENTS = frozenset(
 
 
 class Purpose(StrEnum):
-    """What becomes of an expression's result."""
+    """The use of an expression's result."""
 
-    DATA = "data"  # kept in the workflow's data or history
-    CALL = "call"  # handed to the worker that makes the call
+    DATA = "data"  # stored in the workflow's data or history
+    CALL = "call"  # sent to the worker that makes the call
     CONTROL = "control"  # decides what happens next
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """An expression, or a text with `${` in it where one may stand. `text` is as the author
-    wrote it; `variables` are those in scope besides the language's own (None: unknown);
-    `lenient`: in loose mode it may be mere text; `bare`: it is a program as it stands."""
+    """An expression, or a text with `${` in it where an expression is possible. `text` is the
+    author's; `variables` are those in scope besides the language's own (None: unknown). `lenient`:
+    in loose mode the text may be literal; `bare`: the whole text is a program."""
 
     pointer: str
     text: str
@@ -55,12 +55,12 @@ class Field:
 
     @property
     def is_program(self) -> bool:
-        """Is it evaluated, and not taken as text?"""
+        """Whether the text is evaluated, not used literally."""
         return self.bare or is_expression(self.text)
 
 
 class _Scope(NamedTuple):
-    """Where fields are being looked for."""
+    """The variables and the task of the fields below a pointer."""
 
     variables: Variables
     site: TaskSite | None = None
@@ -71,21 +71,22 @@ class _Scope(NamedTuple):
         return Field(pointer, text, self.variables, purpose, lenient, self.site, bare)
 
     def bare(self, value: Json, pointer: str, purpose: Purpose) -> Iterator[Field]:
-        """A field that is an expression as it stands; a mapping or list has some inside."""
+        """Yield a bare field, or the expressions in a mapping or list."""
         if isinstance(value, str):
             yield self.field(pointer, value, purpose, lenient=False)
         else:
             yield from self.deep(value, pointer, purpose)
 
     def shaped(self, value: Json, pointer: str) -> Iterator[Field]:
-        """`input.from`, `output.as`, `export.as`: bare, but tried as text in loose mode."""
+        """Yield `input.from`, `output.as`, `export.as`: bare, but possibly literal in loose
+        mode."""
         if isinstance(value, str):
             yield self.field(pointer, value, Purpose.DATA, lenient=True)
         else:
             yield from self.deep(value, pointer, Purpose.DATA)
 
     def deep(self, value: Json, pointer: str, purpose: Purpose) -> Iterator[Field]:
-        """The expressions in a value, however deep, and the texts that have one in them."""
+        """Yield the expressions in a value at any depth, and the texts that contain one."""
         waiting = [(value, pointer)]
         while waiting:
             value, pointer = waiting.pop()
@@ -98,7 +99,7 @@ class _Scope(NamedTuple):
                 waiting += [(each, f"{pointer}/{index}") for index, each in enumerate(value)]
 
     def policy(self, policy: Json, pointer: str) -> Iterator[Field]:
-        """A retry policy."""
+        """Yield the expressions of a retry policy."""
         if not isinstance(policy, dict):
             return
         for key, value in policy.items():
@@ -111,7 +112,7 @@ class _Scope(NamedTuple):
                 yield from self.deep(value, place, Purpose.CONTROL)
 
     def consumption(self, strategy: dict[str, Json], pointer: str) -> Iterator[Field]:
-        """Which events are consumed, and until when."""
+        """Yield the expressions of event filters and of `until`."""
         for key in ("all", "any"):
             for index, each in enumerate(strategy.get(key) or ()):
                 yield from self._filter(each, f"{pointer}/{key}/{index}")
@@ -131,14 +132,15 @@ class _Scope(NamedTuple):
             yield from self._expected(correlation.get("expect"), f"{place}/expect")
 
     def _expected(self, value: Json, pointer: str) -> Iterator[Field]:
-        """`expect` is a constant or an expression; bare, it begins as paths do."""
+        """Yield the expressions of `expect`, a constant or an expression. A bare expression begins
+        like a path."""
         if isinstance(value, str) and value.lstrip().startswith((".", "$")):
             yield self.field(pointer, value, Purpose.CONTROL, True, bare=value.lstrip()[:2] != "${")
         else:
             yield from self.deep(value, pointer, Purpose.CONTROL)
 
     def flow(self, body: dict[str, Json], pointer: str) -> Iterator[Field]:
-        """How data comes in and goes out."""
+        """Yield the expressions of `input`, `output` and `export`."""
         for part, key in (("input", "from"), ("output", "as"), ("export", "as")):
             value = body.get(part) or {}
             yield from self.shaped(value.get(key), f"{pointer}/{part}/{key}")
@@ -147,7 +149,7 @@ class _Scope(NamedTuple):
 
 
 def fields(document: dict[str, Json], sites: list[TaskSite]) -> Iterator[Field]:
-    """Every expression of a valid document."""
+    """Yield every expression of a schema-valid document."""
     yield from _workflow(document)
     yield from _used(document.get("use") or {})
     for site in sites:
@@ -155,7 +157,7 @@ def fields(document: dict[str, Json], sites: list[TaskSite]) -> Iterator[Field]:
 
 
 def task_fields(site: TaskSite) -> Iterator[Field]:
-    """The expressions of one task, those of tasks inside it left out."""
+    """Yield the expressions of one task, without those of the tasks inside it."""
     body, pointer, scope = site.body, site.pointer, _Scope(site.variables, site)
     if "if" in body:
         yield from scope.bare(body["if"], f"{pointer}/if", Purpose.CONTROL)
@@ -168,9 +170,9 @@ def task_fields(site: TaskSite) -> Iterator[Field]:
             site.metadata.get("queue"), f"{pointer}/metadata/queue", Purpose.CONTROL
         )
         yield from scope.policy(site.metadata.get("retry"), f"{pointer}/metadata/retry")
-    own = _FIELDS_BY_KIND.get(site.kind)
-    if own is not None:
-        yield from own(site, scope)
+    fields_of = _FIELDS_BY_KIND.get(site.kind)
+    if fields_of is not None:
+        yield from fields_of(site, scope)
 
 
 def _workflow(document: dict[str, Json]) -> Iterator[Field]:
@@ -211,7 +213,7 @@ def _call(site: TaskSite, scope: _Scope) -> Iterator[Field]:
         if key == "subscription" and site.body["call"] == "asyncapi":
             yield from _subscription(value, place, scope)
         elif key in ("task", "queue") and site.body["call"] == "celery":
-            # Both are known before the claim: no place for a secret.
+            # Both are evaluated before the claim, so a secret is not available.
             yield from scope.deep(value, place, Purpose.CONTROL)
         else:
             yield from scope.deep(value, place, Purpose.CALL)

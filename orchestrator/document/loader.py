@@ -1,9 +1,8 @@
-"""From the text of a document to a workflow that can be run, or to what is wrong with it.
+"""Loads a document: from its text to a workflow that can run, or to its errors.
 
     text -> parse -> validate -> extensions -> checks -> Loaded
 
-Each stage relies on the one before; where a stage finds something wrong, the later ones are
-not tried.
+Each stage relies on the previous one. After a stage with errors the later ones do not run.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Json = Any
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A valid document as plain JSON, and what is doubtful about it."""
+    """A valid document as plain JSON, and its warnings."""
 
     document: dict[str, Json]
     warnings: list[Diagnostic] = field(default_factory=list)
@@ -80,7 +79,7 @@ def load(
 
 
 def _sites_and_metadata(document: dict[str, Json]) -> tuple[list[TaskSite], list[SchemaMessage]]:
-    """Every task, and what is wrong with our extensions under `metadata`."""
+    """Return every task, and the errors in the product's keys under `metadata`."""
     found: list[TaskSite] = []
     complaints = check_document_metadata(document)
     unsound: set[str] = set()

@@ -58,10 +58,10 @@ def read(text: str) -> Program:
     if not found:
         raise ExpressionError("the expression is empty")
     if len(found) > MAX_TOKENS:
-        raise ExpressionError(f"the expression has {len(found)} parts, {MAX_TOKENS} are the limit")
+        raise ExpressionError(f"the expression has {len(found)} parts; the limit is {MAX_TOKENS}")
     depth = _depth(found)
     if depth > MAX_DEPTH:
-        raise ExpressionError(f"the expression nests {depth} brackets, {MAX_DEPTH} are the limit")
+        raise ExpressionError(f"the expression nests {depth} brackets; the limit is {MAX_DEPTH}")
     _refuse_forbidden(found)
     return Program(
         text=text,
@@ -75,7 +75,7 @@ def read(text: str) -> Program:
 def _bound_text(text: str) -> None:
     if len(text) > MAX_LENGTH:
         raise ExpressionError(
-            f"the expression has {len(text)} characters, {MAX_LENGTH} are the limit"
+            f"the expression has {len(text)} characters; the limit is {MAX_LENGTH}"
         )
     if "\0" in text:
         raise ExpressionError("the expression contains a NUL character")

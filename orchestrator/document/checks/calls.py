@@ -1,7 +1,7 @@
-"""What calls and processes lead to: functions, catalogs, Celery tasks, workflows.
+"""Check that calls can be resolved: functions, catalogs, Celery tasks.
 
-`call` is resolved in this order: a built-in kind, `use.functions`, a catalog's function, a
-Celery task's name.
+`call` is resolved in this order: a built-in kind, `use.functions`, a catalog's function, the name
+of a Celery task.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from orchestrator.expressions import is_expression
 
 LANGUAGE_KINDS = frozenset({"asyncapi", "grpc", "http", "openapi", "a2a", "mcp"})
 
-#: A catalog's function: `log:0.5.2@global` (dsl.md, Using Cataloged Functions).
+#: A function of a catalog: `log:0.5.2@global` (dsl.md, Using Cataloged Functions).
 _CATALOG_FUNCTION = re.compile(r"[^:@]+:[^@]+@(?P<catalog>[^@]+)")
 
 #: The catalog that needs no definition (dsl.md, Default Catalog).
@@ -54,7 +54,7 @@ def check(context: Context) -> None:
 
 
 def kind_of_call(name: str, functions: dict[str, object]) -> str:
-    """The kind of a call: one of the language's, `celery`, `function` or `catalog`."""
+    """Return the kind of a call: one of the DSL's, `celery`, `function` or `catalog`."""
     if name in LANGUAGE_KINDS or name == "celery":
         return name
     if name in functions:
@@ -115,7 +115,8 @@ def _check_celery(context: Context, site: TaskSite, name: str, pointer: str) -> 
 
 
 def _refuse_reserved(context: Context, site: TaskSite, name: str, pointer: str) -> None:
-    """A task of Celery's or ours: refused, but for a map over a task that the document names."""
+    """Refuse the tasks of Celery and of this product, except a map over a task that the document
+    names."""
     given = site.body.get("with") or {}
     explicit = site.body["call"] == "celery"
     args, kwargs = (given.get("args"), given.get("kwargs")) if explicit else (None, given)

@@ -1,4 +1,4 @@
-"""Builds a document's value and its places from what a reader meets, within the bounds."""
+"""Builds a document's value and its positions from the events of a reader, within the bounds."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Json = Any
 
 
 class AnchoredValue(NamedTuple):
-    """A finished value, which can be repeated: how many nodes and characters it has, how deep
-    it is."""
+    """A complete value, which an alias can repeat, with its number of nodes and characters and its
+    depth."""
 
     value: Json
     position: SourcePosition
@@ -52,12 +52,12 @@ class _List:
         return str(len(self.value))
 
     def end(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing: a list has no merges."""
 
 
 class _Mapping:
-    """A mapping that is still open. `key` is the one whose value is awaited; `merging` says
-    that what a `<<` takes in is awaited."""
+    """A mapping that is still open. `key` is the key whose value comes next; `merging`: the value
+    of a `<<` comes next."""
 
     __slots__ = (
         "characters", "height", "key", "merges", "merging", "position", "size", "value",
@@ -91,7 +91,7 @@ class _Mapping:
         return None if self.key is None else escape(self.key)
 
     def end(self) -> None:
-        """Take in what was merged: the mapping's own keys win, then the earlier ones."""
+        """Merge the values of `<<`: the mapping's own keys win, then the earlier values."""
         for merged in self.merges:
             if isinstance(merged.position, MappingPosition):
                 self._merge(merged.value, merged.position)
@@ -109,8 +109,8 @@ class _Mapping:
 
 
 class Builder:
-    """One document in the making. A reader calls its methods in the order of the text; each
-    raises `MalformedDocument` where a bound or a rule is broken."""
+    """Builds one document. A reader calls the methods in the order of the text. Each raises
+    `MalformedDocument` if a bound or a rule is broken."""
 
     def __init__(self) -> None:
         self.stack: list[_List | _Mapping] = []
@@ -120,26 +120,26 @@ class Builder:
 
     @property
     def wants_key(self) -> bool:
-        """Is the next thing a key?"""
+        """Whether a key must come next."""
         return bool(self.stack) and self.stack[-1].wants_key
 
     def open_mapping(self, at: Position) -> None:
-        """A mapping begins."""
+        """Begin a mapping."""
         self._may_open(at)
         self.stack.append(_Mapping(MappingPosition(*at)))
 
     def open_list(self, at: Position) -> None:
-        """A list begins."""
+        """Begin a list."""
         self._may_open(at)
         self.stack.append(_List(ListPosition(*at)))
 
     def key(self, text: str, at: Position) -> None:
-        """A key of the open mapping."""
+        """Add a key to the open mapping."""
         mapping = self._mapping()
         first = mapping.position.keys.setdefault(text, at)
         if first is not at:
             line, column = first
-            twice = f"the key {short(text)!r} stands twice (first at {line}:{column})"
+            twice = f"the key {short(text)!r} appears twice (first at {line}:{column})"
             self.fail(twice, at, text)
         self._count(1, len(text), at)
         self._text(text, at)
@@ -148,12 +148,12 @@ class Builder:
         mapping.key = text
 
     def merge_key(self, at: Position) -> None:
-        """A `<<`: the open mapping takes in the value that follows."""
+        """Add a `<<`: the open mapping merges the next value."""
         self._count(1, 0, at)
         self._mapping().merging = True
 
     def scalar(self, value: Json, at: Position) -> AnchoredValue:
-        """A value without parts."""
+        """Add a value without parts."""
         characters = _length(value)
         self._count(1, characters, at)
         if type(value) is str:
@@ -161,14 +161,14 @@ class Builder:
         return self._put(AnchoredValue(value, SourcePosition(*at), 1, characters), at)
 
     def alias(self, anchored: AnchoredValue, at: Position) -> None:
-        """A value that stands elsewhere already."""
+        """Repeat an earlier value."""
         if len(self.stack) + anchored.height > MAX_DEPTH:
             self._too_deep(at)
         self._count(anchored.size, anchored.characters, at)
         self._put(anchored, at)
 
     def close(self) -> AnchoredValue:
-        """The mapping or list that was opened last ends."""
+        """End the innermost open mapping or list."""
         frame = self.stack.pop()
         frame.end()
         done = AnchoredValue(
@@ -177,11 +177,12 @@ class Builder:
         return self._put(done, frame.position.position)
 
     def fail(self, message: str, at: Position, key: str | None = None) -> NoReturn:
-        """The text is wrong at `at`, at `key` of the open mapping if it is given."""
+        """Raise `MalformedDocument` at a position, for `key` of the open mapping if there is
+        one."""
         raise MalformedDocument([Diagnostic(self.pointer(key), *at, message)])
 
     def pointer(self, key: str | None = None) -> str:
-        """Where the builder stands."""
+        """Return the pointer of the next value."""
         tokens = [frame.token for frame in self.stack]
         if key is not None and tokens:
             tokens[-1] = escape(key)
@@ -199,7 +200,7 @@ class Builder:
             return done
         frame = self.stack[-1]
         if isinstance(frame, _Mapping) and frame.merging and not _is_mergeable(done.position):
-            self.fail("'<<' takes in a mapping or a list of mappings", at)
+            self.fail("'<<' merges a mapping or a list of mappings", at)
         frame.size += done.size
         frame.characters += done.characters
         frame.height = max(frame.height, done.height + 1)
@@ -218,12 +219,14 @@ class Builder:
         self.nodes += nodes
         self.characters += characters
         if self.nodes > MAX_NODES:
-            self.fail(f"more than {MAX_NODES} values, those repeated by aliases counted", at)
+            self.fail(f"more than {MAX_NODES} values, counting those that aliases repeat", at)
         if self.characters > MAX_CHARACTERS:
-            self.fail(f"more than {MAX_CHARACTERS} characters, those repeated counted", at)
+            self.fail(
+                f"more than {MAX_CHARACTERS} characters, counting those that aliases repeat", at
+            )
 
     def _text(self, text: str, at: Position) -> None:
-        """Databases and tools choke on these, although JSON can say them."""
+        """Refuse texts that JSON allows but databases and tools cannot process."""
         if "\0" in text:
             self._refuse("a NUL character in a text", at)
         if not text.isascii() and not _is_unicode(text):
@@ -234,14 +237,14 @@ class Builder:
 
 
 def _length(value: Json) -> int:
-    """About how long a value without parts is when it is written out."""
+    """Return the approximate length of a scalar when it is written out."""
     if type(value) is str:
         return len(value)
     return value.bit_length() // 3 if type(value) is int else 8
 
 
 def _is_mergeable(place: SourcePosition) -> bool:
-    """Does a mapping stand there, or a list of mappings?"""
+    """Whether the position is that of a mapping or of a list of mappings."""
     if isinstance(place, ListPosition):
         return all(isinstance(item, MappingPosition) for item in place.items)
     return isinstance(place, MappingPosition)
