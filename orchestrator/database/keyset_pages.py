@@ -103,15 +103,22 @@ def page_by(
         where, values = _where(part.conditions, order, descending, limit, after)
         source, more = groups(table, part.levels, f"{number}_")
         found.append(
-            f"(select found.* from {source} cross join lateral (select {keys} from {table}{where}"
-            f"{' and' if where else ' where'} {matching(part.levels)}"
-            f" order by {by} limit %(limit)s) found)"
+            f"""
+            (
+              select found.* from {source}
+              cross join lateral (
+                select {keys}
+                from {table}{where}{" and" if where else " where"} {matching(part.levels)}
+                order by {by} limit %(limit)s) found)
+            """
         )
         params |= values | more
-    sql = (
-        f"select {columns} from (select * from ({' union '.join(found)}) found"
-        f" order by {by} limit %(limit)s) chosen join {table} found using ({keys}) order by {by}"
-    )
+    sql = f"""
+        select {columns}
+        from (select * from ({" union ".join(found)}) found order by {by} limit %(limit)s) chosen
+        join {table} found using ({keys})
+        order by {by}
+    """
     return _first_page(session.all(sql, params), order, limit)
 
 
@@ -123,8 +130,14 @@ def counted_by(session: Session, table: str, parts: Sequence[Part], most: int) -
         where = [matching(part.levels), *(text for text, _ in conditions)]
         source, values = groups(table, part.levels, f"{number}_")
         found.append(
-            f"(select found.id from {source} cross join lateral (select id from {table}"
-            f" where {' and '.join(where)} limit %(most)s) found)"
+            f"""
+            (
+              select found.id from {source}
+              cross join lateral (
+                select id from {table}
+                where {" and ".join(where)}
+                limit %(most)s) found)
+            """
         )
         params |= values
         for _, more in conditions:
@@ -163,13 +176,20 @@ def _present(table: str, column: str, within: Sequence[IndexLevel]) -> str:
     """Every value that a column has under the values of the levels before it."""
     fixed = f" where {matching(within)}" if within else ""
     beyond = f"{fixed} and" if within else " where"
-    return (
-        f"(with recursive present(value) as ("
-        f"(select {column} from {table}{fixed} order by {column} limit 1) union all"
-        f" select (select {column} from {table}{beyond} {column} > present.value"
-        f" order by {column} limit 1) from present where present.value is not null)"
-        f" select value from present where value is not null)"
-    )
+    return f"""
+        (
+          with recursive present(value) as (
+            (select {column} from {table}{fixed} order by {column} limit 1)
+            union all
+            select (
+              select {column}
+              from {table}{beyond} {column} > present.value
+              order by {column} limit 1)
+            from present
+            where present.value is not null)
+          select value from present
+          where value is not null)
+    """
 
 
 def _where(

@@ -27,9 +27,11 @@ class Entry:
 def write(transaction: Transaction, entry: Entry) -> None:
     """Add to the log, in the transaction of the change."""
     transaction.all(
-        "insert into orchestrator.audit"
-        " (namespace, actor, action, target, reason, details, address)"
-        " values (%s, %s, %s, %s, %s, %s, %s)",
+        """
+        insert into orchestrator.audit
+          (namespace, actor, action, target, reason, details, address)
+        values (%s, %s, %s, %s, %s, %s, %s)
+        """,
         (
             entry.namespace,
             entry.actor,

@@ -48,8 +48,11 @@ def lock(transaction: Transaction, id: str, scope: Scope) -> None:
 def target(session: Session, id: str) -> Target:
     """The instance as it is now. Raises `NotFound`."""
     row = session.one(
-        f"select id::text, namespace, status, compensation, run, sequence, {pending_of('i')}"
-        " from orchestrator.instances i where id = %s",
+        f"""
+        select id::text, namespace, status, compensation, run, sequence, {pending_of("i")}
+        from orchestrator.instances i
+        where id = %s
+        """,
         (id,),
     )
     if row is None:

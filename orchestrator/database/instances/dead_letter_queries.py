@@ -27,18 +27,19 @@ from orchestrator.database.keyset_pages import (
 )
 from orchestrator.json_codec import dumps
 
-_COLUMNS = (
-    "created_at, id::text, namespace, instance_id::text, step, reason, error::text,"
-    " resolved_at, resolution::text,"
-    " (select s.ref from orchestrator.steps s"
-    "   where s.instance_id = found.instance_id and s.id = found.step),"
-    " (select s.kind from orchestrator.steps s"
-    "   where s.instance_id = found.instance_id and s.id = found.step)"
-)
+_COLUMNS = """
+created_at, id::text, namespace, instance_id::text, step, reason, error::text, resolved_at,
+resolution::text,
+(
+  select s.ref from orchestrator.steps s
+  where s.instance_id = found.instance_id and s.id = found.step),
+(
+  select s.kind from orchestrator.steps s
+  where s.instance_id = found.instance_id and s.id = found.step)
+"""
 _TABLE = "orchestrator.dead_letters"
 _SELECT = f"select {_COLUMNS} from {_TABLE} found"
 _COMPENSATION = "compensation"
-_OPEN = sorted(status.value for status in OPEN_STATUSES)
 
 
 def listed(
@@ -101,9 +102,11 @@ def get(session: Session, id: str) -> tuple[Any, ...] | None:
 def of_step(session: Session, instance: str, step: int) -> tuple[Any, ...] | None:
     """The newest open dead letter of a compensating step, as `listed` has it."""
     return session.one(
-        f"{_SELECT} where instance_id = %s and step = %s and resolved_at is null"
-        " and reason = 'compensation'"
-        " order by created_at desc limit 1",
+        f"""
+        {_SELECT}
+        where instance_id = %s and step = %s and resolved_at is null and reason = 'compensation'
+        order by created_at desc limit 1
+        """,
         (instance, step),
     )
 
@@ -160,8 +163,11 @@ def _resolve(
     """Note what a person decided; False where somebody has before."""
     resolution = dumps({"action": action, "by": by, "reason": reason})
     row = transaction.one(
-        "update orchestrator.dead_letters set resolved_at = clock_timestamp(), resolution = %s"
-        " where id = %s and resolved_at is null returning 1",
+        """
+        update orchestrator.dead_letters set resolved_at = clock_timestamp(), resolution = %s
+        where id = %s and resolved_at is null
+        returning 1
+        """,
         (resolution, letter[1]),
     )
     return row is not None
@@ -186,17 +192,21 @@ def refusal_reason(session: Session, letter: Sequence[Any], action: str) -> Refu
     if kind != _COMPENSATION and action == "resolve":
         return None
     row = session.one(
-        "select i.status, i.compensation, i.open,"
-        f" coalesce({member('s.state', 'stopped')}::int = i.run,"
-        " false) from orchestrator.instances i left join orchestrator.steps s"
-        " on s.instance_id = i.id and s.id = %s where i.id = %s for key share of i",
+        f"""
+        select i.status, i.compensation, i.open,
+          coalesce({member("s.state", "stopped")}::int = i.run, false)
+        from orchestrator.instances i
+        left join orchestrator.steps s on s.instance_id = i.id and s.id = %s
+        where i.id = %s
+        for key share of i
+        """,
         (step, instance),
     )
     if row is None:
         return Refusal("its instance is no more")
     if kind == _COMPENSATION:
         runs = Refusal("its instance still runs; settle it afterwards", later=True)
-        return runs if row[0] in _OPEN else None
+        return runs if row[0] in OPEN_STATUSES else None
     return _keeps_from_retrying(step, *row)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.core.model import ENDED_STATUSES
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.status_literals import ENDED
 from orchestrator.database.keyset_pages import IndexLevel, groups, matching
 
 #: Where an instance stands in the order in which instances are looked at.
@@ -25,13 +26,13 @@ _LEVELS = (
     IndexLevel("status", sorted(status.value for status in ENDED_STATUSES)),
 )
 
-_DONE = """
-    i.status in ('cancelled', 'faulted', 'completed') and i.compensation <> 'running'
+_DONE = f"""
+    i.status in {ENDED} and i.compensation <> 'running'
     and i.ended_at < clock_timestamp() - %(age)s
     -- Its compensation may have to undo a child; a child's end is told to its parent.
     and not exists (select from orchestrator.instances p where p.id = i.parent_instance)
     and not exists (select from orchestrator.instances c where c.parent_instance = i.id
-      and (c.status not in ('cancelled', 'faulted', 'completed') or c.compensation = 'running'))
+      and (c.status not in {ENDED} or c.compensation = 'running'))
     -- Somebody has asked something of it, or is to decide about it, or has work of it in hand.
     and not exists (select from orchestrator.stimuli q where q.instance_id = i.id)
     and not exists (select from orchestrator.dead_letters d
@@ -50,11 +51,16 @@ def old(
     beyond = " and (i.created_at, i.id) > (%(at)s, %(id)s)" if after else ""
     at, id = after or (None, None)
     rows = session.all(
-        f"select created_at, id::text, counter from {source} cross join lateral ("
-        f" select i.created_at, i.id, i.counter from orchestrator.instances i"
-        f" where {matching(_LEVELS)} and i.created_at < clock_timestamp() - %(age)s{beyond}"
-        f" and {_DONE} order by i.created_at, i.id limit %(limit)s) found"
-        " order by created_at, id limit %(limit)s",
+        f"""
+        select created_at, id::text, counter from {source}
+        cross join lateral (
+          select i.created_at, i.id, i.counter
+          from orchestrator.instances i
+          where {matching(_LEVELS)} and i.created_at < clock_timestamp() - %(age)s{beyond}
+            and {_DONE}
+          order by i.created_at, i.id limit %(limit)s) found
+        order by created_at, id limit %(limit)s
+        """,
         params | {"age": age, "limit": limit, "at": at, "id": id},
     )
     return [((row[0], row[1]), row[2]) for row in rows]
@@ -63,8 +69,11 @@ def old(
 def lock(transaction: Transaction, ids: Sequence[str], age: timedelta) -> list[str]:
     """Those of the instances that still may go, locked: commands to them wait."""
     rows = transaction.all(
-        f"select i.id::text from orchestrator.instances i where i.id = any(%(ids)s::uuid[])"
-        f" and {_DONE} order by i.id for update skip locked",
+        f"""
+        select i.id::text from orchestrator.instances i
+        where i.id = any(%(ids)s::uuid[]) and {_DONE}
+        order by i.id for update skip locked
+        """,
         {"ids": list(ids), "age": age},
     )
     return [row[0] for row in rows]
@@ -73,14 +82,15 @@ def lock(transaction: Transaction, ids: Sequence[str], age: timedelta) -> list[s
 _ROWS = (
     "(select json_agg(t order by {order}) from orchestrator.{table} t where t.instance_id = i.id)"
 )
-_WHOLE = (
-    "select json_build_object('format', 1, 'instance', to_json(i), 'steps',"
-    f" coalesce({_ROWS.format(table='steps', order='t.id')}, '[]'), 'attempts',"
-    f" coalesce({_ROWS.format(table='attempts', order='t.step, t.number')}, '[]'), 'history',"
-    f" coalesce({_ROWS.format(table='history', order='t.sequence')}, '[]'), 'dead_letters',"
-    f" coalesce({_ROWS.format(table='dead_letters', order='t.created_at')}, '[]'))::text"
-    " from orchestrator.instances i where i.id = %s"
-)
+_WHOLE = f"""
+select json_build_object('format', 1, 'instance', to_json(i),
+  'steps', coalesce({_ROWS.format(table="steps", order="t.id")}, '[]'),
+  'attempts', coalesce({_ROWS.format(table="attempts", order="t.step, t.number")}, '[]'),
+  'history', coalesce({_ROWS.format(table="history", order="t.sequence")}, '[]'),
+  'dead_letters', coalesce({_ROWS.format(table="dead_letters", order="t.created_at")}, '[]'))::text
+from orchestrator.instances i
+where i.id = %s
+"""
 
 
 def export_lines(session: Session, id: str) -> str:

@@ -45,12 +45,17 @@ def follow(session: Session, instance: str, after: int, limit: int) -> Followed 
     """What happened after the transition `after`, at most `limit` rows of it; None: the
     instance does not exist (any more)."""
     rows = session.all(
-        f"select i.sequence, {SETTLED}, h.sequence, h.at, h.stimulus, h.facts"
-        " from orchestrator.instances i left join lateral ("
-        "  select h.sequence, h.at, h.stimulus::text, h.facts::text from orchestrator.history h"
-        "  where h.instance_id = i.id and h.sequence > %(after)s order by h.sequence"
-        "  limit %(limit)s) h on true"
-        " where i.id = %(instance)s order by h.sequence",
+        f"""
+        select i.sequence, {SETTLED}, h.sequence, h.at, h.stimulus, h.facts
+        from orchestrator.instances i
+        left join lateral (
+          select h.sequence, h.at, h.stimulus::text, h.facts::text
+          from orchestrator.history h
+          where h.instance_id = i.id and h.sequence > %(after)s
+          order by h.sequence limit %(limit)s) h on true
+        where i.id = %(instance)s
+        order by h.sequence
+        """,
         {"instance": instance, "after": after, "limit": limit},
     )
     if not rows:

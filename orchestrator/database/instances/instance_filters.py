@@ -184,22 +184,23 @@ def _meant(session: Session, scope: Scope, chosen: Filter) -> list[Filter]:
     if chosen.workflow is None or chosen.workflow[1] == text:
         meant.append(replace(rest, workflow=chosen.workflow or (None, text, None)))
     source, params = groups(TABLE, [IndexLevel("namespace", namespaces_of(scope, chosen))])
+    params |= {"begins": _begins(text), "few": _FEW + 1}
+    by_id = ""
+    if _begins_an_id(text):
+        of_id = f"select id from {TABLE} where {_BEGINNING} limit %(few)s"
+        by_id = f"union select id::text from ({of_id}) f"
+        params |= _beginning(text)
     ids = session.all(
-        f"select id::text from {source} cross join lateral (select id from {TABLE}"
-        " where namespace = of_namespace.value and business_id like %(begins)s limit %(few)s) f"
-        + (
-            f" union select id::text from (select id from {TABLE}"
-            f" where {_BEGINNING} limit %(few)s) f"
-            if _begins_an_id(text)
-            else ""
-        )
-        + " limit %(few)s",
-        params
-        | {
-            "begins": _begins(text),
-            "few": _FEW + 1,
-            **(_beginning(text) if _begins_an_id(text) else {}),
-        },
+        f"""
+        select id::text from {source}
+        cross join lateral (
+          select id from {TABLE}
+          where namespace = of_namespace.value and business_id like %(begins)s
+          limit %(few)s) f
+        {by_id}
+        limit %(few)s
+        """,
+        params,
     )
     if len(ids) <= _FEW:
         few = [row[0] for row in ids if chosen.ids is None or row[0] in chosen.ids]

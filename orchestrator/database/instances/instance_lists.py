@@ -79,15 +79,24 @@ def counted(session: Session, scope: Scope, chosen: Filter) -> list[Count]:
                 where.append(condition[0])
                 values |= condition[1]
         found.append(
-            f"(select id from {source} cross join lateral (select id from {TABLE}"
-            f" where {' and '.join(where)} order by {by} desc limit %(most)s) found)"
+            f"""
+            (
+              select id from {source}
+              cross join lateral (
+                select id from {TABLE}
+                where {" and ".join(where)}
+                order by {by} desc limit %(most)s) found)
+            """
         )
         params |= values
     # What a text means may overlap.
     either = (" union " if chosen.text else " union all ").join(found)
     rows = session.all(
-        f"select s.status, (select count(*) from (select from ({either}) one limit %(most)s) every)"
-        " from unnest(%(all)s::text[]) with ordinality as s(status, place) order by place",
+        f"""
+        select s.status, (select count(*) from (select from ({either}) one limit %(most)s) every)
+        from unnest(%(all)s::text[]) with ordinality as s(status, place)
+        order by place
+        """,
         params,
     )
     return [Count(row[0], min(row[1], most), row[1] <= most) for row in rows]

@@ -14,6 +14,7 @@ from orchestrator.core.engine_version import ENGINE
 from orchestrator.core.model import ENDED_STATUSES
 from orchestrator.database.access.idempotency_queries import Answer, Key
 from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.status_literals import ENDED
 from orchestrator.database.keyset_pages import Scope
 from orchestrator.errors import Conflict
 from orchestrator.json_codec import dumps
@@ -49,10 +50,11 @@ class BusinessIdTaken(Conflict):
     """The business_id belongs to another instance."""
 
 
-_START = (
-    "select orchestrator.start(%s::uuid[], %s::boolean[], %s::uuid[], %s::text[], %s::json[],"
-    " %s::jsonb[], %s::timestamptz[], %s, %s, %s, %s, %s, %s::smallint, %s, %s, %s::smallint)"
-)
+_START = """
+select orchestrator.start(
+  %s::uuid[], %s::boolean[], %s::uuid[], %s::text[], %s::json[], %s::jsonb[], %s::timestamptz[],
+  %s, %s, %s, %s, %s, %s::smallint, %s, %s, %s::smallint)
+"""
 _START_ONE = "select orchestrator.start_one(%s,%s,%s,%s,%s,%s,%s,%s,%s::smallint)"
 
 
@@ -89,8 +91,11 @@ def _hear(session: Session, starts: Sequence[NewStart]) -> None:
     """Note the marks of instances that events have started, in the caller's transaction."""
     if starts:
         session.all(
-            "update orchestrator.instances i set heard_from = g.mark"
-            " from unnest(%s::uuid[], %s::bigint[]) as g(id, mark) where i.id = g.id",
+            """
+            update orchestrator.instances i set heard_from = g.mark
+            from unnest(%s::uuid[], %s::bigint[]) as g(id, mark)
+            where i.id = g.id
+            """,
             ([new.id for new in starts], [new.heard_from for new in starts]),
         )
 
@@ -147,9 +152,12 @@ def instances_by_business_id(
 ) -> dict[tuple[str, str], str]:
     """Who has these business ids: the instance of each (namespace, business_id)."""
     rows = session.all(
-        "select i.namespace, i.business_id, i.id::text from orchestrator.instances i"
-        " join unnest(%s::text[], %s::text[]) as a(namespace, business_id)"
-        " using (namespace, business_id)",
+        """
+        select i.namespace, i.business_id, i.id::text
+        from orchestrator.instances i
+        join unnest(%s::text[], %s::text[]) as a(namespace, business_id)
+          using (namespace, business_id)
+        """,
         (list(namespaces), list(business_ids)),
     )
     return {(row[0], row[1]): row[2] for row in rows}
@@ -157,25 +165,26 @@ def instances_by_business_id(
 
 def pending_of(row: str) -> str:
     """How many commands wait for the instance that the row of this name is, in SQL."""
-    return (
-        "(select count(*) from orchestrator.stimuli q"
-        f" where q.instance_id = {row}.id and q.kind = 'command')"
-    )
+    return f"""
+        (
+          select count(*) from orchestrator.stimuli q
+          where q.instance_id = {row}.id and q.kind = 'command')
+    """
 
 
 def summary_of(row: str) -> str:
     """The columns of `Summary`, of the row of this name."""
-    return (
-        "id::text, namespace, workflow, version, business_id, status, compensation, run,"
-        f" labels::text, created_at, started_at, ended_at, {pending_of(row)},"
-        " parent_instance::text, parent_step"
-    )
+    return f"""
+        id::text, namespace, workflow, version, business_id, status, compensation, run,
+        labels::text, created_at, started_at, ended_at, {pending_of(row)}, parent_instance::text,
+        parent_step
+    """
 
 
-_WHOLE = (
-    f"{summary_of('i')}, workflow_id::text, sequence, input::text, output::text, error::text,"
-    " context::text"
-)
+_WHOLE = f"""
+{summary_of("i")}, workflow_id::text, sequence, input::text, output::text, error::text,
+context::text
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,18 +243,24 @@ class Progress:
 
 
 #: Whether an instance, the row `i`, is settled.
-SETTLED = (
-    "case when i.status in ('cancelled', 'faulted', 'completed') and i.compensation <> 'running'"
-    " then not exists (select from orchestrator.stimuli q"
-    "  where q.instance_id = i.id and q.kind = 'command') else false end"
-)
+SETTLED = f"""
+case
+  when i.status in {ENDED} and i.compensation <> 'running' then
+    not exists (
+      select from orchestrator.stimuli q
+      where q.instance_id = i.id and q.kind = 'command')
+  else false end
+"""
 
 
 def progress(session: Session, ids: Collection[str]) -> dict[str, Progress]:
     """How far these instances are, in one round trip."""
     rows = session.all(
-        f"select i.id::text, i.sequence, {SETTLED} from orchestrator.instances i"
-        " where i.id = any(%s::uuid[])",
+        f"""
+        select i.id::text, i.sequence, {SETTLED}
+        from orchestrator.instances i
+        where i.id = any(%s::uuid[])
+        """,
         (list(ids),),
     )
     return {row[0]: Progress(row[1], row[2]) for row in rows}

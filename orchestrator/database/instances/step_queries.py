@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.database.connection.json_parameters import inner_member, member
 from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.status_literals import OPEN
 from orchestrator.database.keyset_pages import Page, page
 
 
@@ -62,21 +63,24 @@ class StepRow:
     recorded: str | None
 
 
-_STEP = (
-    "select s.id, s.parent, s.ref, s.kind, s.index, s.status, s.unknown, s.undo, s.undoes,"
-    " s.started_at, s.ended_at, s.input::text, s.output::text, s.error::text,"
-    " (select t.due_at from orchestrator.timers t where t.instance_id = s.instance_id"
-    "  and t.step = s.id and t.kind = 'retry'),"
-    f" s.call::text, {member('s.state', 'child')}, {inner_member('s.state', 'result', 'state')}"
-    " from orchestrator.steps s"
-)
-_ATTEMPT = (
-    "select a.step, a.id::text, a.number, a.state, a.withdrawn, a.task, a.queue, a.priority,"
-    " a.worker::text, w.name, a.process, a.created_at, a.published_at, a.claimed_at, a.ended_at,"
-    " a.progress::text, a.error::text, a.traceback"
-    " from orchestrator.attempts a left join orchestrator.workers w on w.id = a.worker"
-    " where a.instance_id = %s and a.step = any(%s) order by a.step, a.number"
-)
+_STEP = f"""
+select s.id, s.parent, s.ref, s.kind, s.index, s.status, s.unknown, s.undo, s.undoes,
+  s.started_at, s.ended_at, s.input::text, s.output::text, s.error::text,
+  (
+    select t.due_at from orchestrator.timers t
+    where t.instance_id = s.instance_id and t.step = s.id and t.kind = 'retry'),
+  s.call::text, {member("s.state", "child")}, {inner_member("s.state", "result", "state")}
+from orchestrator.steps s
+"""
+_ATTEMPT = """
+select a.step, a.id::text, a.number, a.state, a.withdrawn, a.task, a.queue, a.priority,
+  a.worker::text, w.name, a.process, a.created_at, a.published_at, a.claimed_at, a.ended_at,
+  a.progress::text, a.error::text, a.traceback
+from orchestrator.attempts a
+left join orchestrator.workers w on w.id = a.worker
+where a.instance_id = %s and a.step = any(%s)
+order by a.step, a.number
+"""
 
 
 def listed(
@@ -136,9 +140,12 @@ def skips(session: Session, instance: str, ends: Sequence[datetime]) -> dict[int
     if not ends:
         return {}
     rows = session.all(
-        "select (fact ->> 1)::int, h.at, (fact -> 2)::text from orchestrator.history h"
-        " cross join lateral json_array_elements(h.facts) fact"
-        " where h.instance_id = %s and h.at = any(%s) and fact ->> 0 = 'task.passed'",
+        """
+        select (fact ->> 1)::int, h.at, (fact -> 2)::text
+        from orchestrator.history h
+        cross join lateral json_array_elements(h.facts) fact
+        where h.instance_id = %s and h.at = any(%s) and fact ->> 0 = 'task.passed'
+        """,
         (instance, list(ends)),
     )
     return {row[0]: Skip(*row) for row in rows}
@@ -160,11 +167,11 @@ class Waiting:
 
 
 # An open step without open children is where the execution stands.
-_WAITING = """
+_WAITING = f"""
 with leaves as (
   select id, ref, kind, started_at from orchestrator.steps
    where instance_id = %(i)s and open = 0
-     and status in ('pending', 'running', 'waiting', 'suspended')
+     and status in {OPEN}
    order by id limit %(n)s
 )
 select case when l.listener then 'event' when l.timer is not null then 'timer' else l.kind end,
@@ -204,28 +211,32 @@ class Undoable:
     done: int | None
 
 
-_UNDOABLE = (
-    "s.id, s.parent, s.ref, s.kind, s.status = 'completed' as completed, s.unknown,"
-    f" case s.undo when 'child' then {member('s.state', 'child')} end as child"
-)
+_UNDOABLE = f"""
+s.id, s.parent, s.ref, s.kind, s.status = 'completed' as completed, s.unknown,
+case s.undo when 'child' then {member("s.state", "child")} end as child
+"""
 
 
 def undoable(session: Session, instance: str, limit: int = 1000) -> list[Undoable]:
     """The steps that can be undone, the last completed first, then all that contain them."""
     rows = session.all(
-        "with recursive candidates as ("
-        f" select {_UNDOABLE}, s.done"
-        " from orchestrator.steps s where s.instance_id = %(i)s and s.undoable is not null"
-        " and (s.status = 'completed' or s.unknown or s.undo = 'child')"
-        " order by s.undoable desc limit %(n)s),"
-        " around as ("
-        f" select {_UNDOABLE} from orchestrator.steps s, candidates c"
-        " where s.instance_id = %(i)s and s.id = c.parent"
-        " union"
-        f" select {_UNDOABLE} from orchestrator.steps s, around a"
-        " where s.instance_id = %(i)s and s.id = a.parent)"
-        " select * from candidates union all select *, null::int from around"
-        " order by done desc nulls last, id",
+        f"""
+        with recursive candidates as (
+          select {_UNDOABLE}, s.done from orchestrator.steps s
+          where s.instance_id = %(i)s and s.undoable is not null
+            and (s.status = 'completed' or s.unknown or s.undo = 'child')
+          order by s.undoable desc limit %(n)s),
+        around as (
+          select {_UNDOABLE} from orchestrator.steps s, candidates c
+          where s.instance_id = %(i)s and s.id = c.parent
+          union
+          select {_UNDOABLE} from orchestrator.steps s, around a
+          where s.instance_id = %(i)s and s.id = a.parent)
+        select * from candidates
+        union all
+        select *, null::int from around
+        order by done desc nulls last, id
+        """,
         {"i": instance, "n": limit},
     )
     return [Undoable(*row) for row in rows]
@@ -234,13 +245,17 @@ def undoable(session: Session, instance: str, limit: int = 1000) -> list[Undoabl
 def undoable_in_flight(session: Session, instance: str, limit: int = 1000) -> list[Undoable]:
     """The steps that somebody has in hand, which will be undone should they succeed."""
     rows = session.all(
-        f"select {_UNDOABLE}, null::int from orchestrator.steps s"
-        " where s.instance_id = %s and s.undo is not null and s.done is null"
-        " and s.status in ('running', 'waiting') and ("
-        f"  s.kind = 'run' and {member('s.state', 'child')} is not null"
-        "  or exists (select from orchestrator.attempts a where a.instance_id = s.instance_id"
-        "             and a.step = s.id and a.state = 'claimed'))"
-        " order by s.id limit %s",
+        f"""
+        select {_UNDOABLE}, null::int from orchestrator.steps s
+        where s.instance_id = %s and s.undo is not null and s.done is null
+          and s.status in ('running', 'waiting')
+          and (
+            s.kind = 'run' and {member("s.state", "child")} is not null
+            or exists (
+              select from orchestrator.attempts a
+              where a.instance_id = s.instance_id and a.step = s.id and a.state = 'claimed'))
+        order by s.id limit %s
+        """,
         (instance, limit),
     )
     return [Undoable(*row) for row in rows]

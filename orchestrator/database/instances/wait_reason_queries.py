@@ -9,6 +9,7 @@ from datetime import datetime
 from orchestrator.core.engine_version import ENGINE
 from orchestrator.database.connection.json_parameters import error_text
 from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.status_literals import OPEN
 from orchestrator.database.workers.liveness_queries import LIVE
 
 
@@ -96,8 +97,10 @@ def home(session: Session, task: str, lease: float) -> Home:
     """The `Home` of a task. Where no worker ever had it, `app` is that of the worker that was
     started last. `lease` in seconds."""
     row = session.one(
-        "select %(task)s = any(tasks), app from orchestrator.workers"
-        " order by %(task)s = any(tasks) desc, started_at desc limit 1",
+        """
+        select %(task)s = any(tasks), app from orchestrator.workers
+        order by %(task)s = any(tasks) desc, started_at desc limit 1
+        """,
         {"task": task},
     )
     known = session.all(
@@ -123,13 +126,17 @@ class Inbox:
 def inbox(session: Session, instance: str, lease: float, control_queue: str) -> Inbox:
     """What waits in an instance's inbox."""
     row = session.one(
-        "select coalesce(sum(count), 0)::bigint, coalesce(sum(aside), 0)::bigint, min(since),"
-        " (select count(*) from orchestrator.workers"
-        f"  where {LIVE} and %(queue)s = any(queues)),"
-        " coalesce(json_object_agg(kind, count) filter (where kind is not null), '{}')"
-        " from (select kind, count(*) as count, count(*) filter (where set_aside) as aside,"
-        "  min(created_at) as since from orchestrator.stimuli where instance_id = %(i)s"
-        "  group by kind) each",
+        f"""
+        select coalesce(sum(count), 0)::bigint, coalesce(sum(aside), 0)::bigint, min(since),
+          (select count(*) from orchestrator.workers where {LIVE} and %(queue)s = any(queues)),
+          coalesce(json_object_agg(kind, count) filter (where kind is not null), '{{}}')
+        from (
+          select kind, count(*) as count, count(*) filter (where set_aside) as aside,
+            min(created_at) as since
+          from orchestrator.stimuli
+          where instance_id = %(i)s
+          group by kind) each
+        """,
         {"i": instance, "lease": lease, "queue": control_queue},
     )
     assert row is not None  # noqa: S101  an aggregate has a row
@@ -147,10 +154,13 @@ def children(session: Session, instance: str, limit: int = 50) -> list[tuple[int
     return [
         (row[0], row[1], row[2])
         for row in session.all(
-            "select parent_step, id::text, status from orchestrator.instances"
-            " where parent_instance = %s and parent_step is not null"
-            " and (status in ('pending', 'running', 'waiting', 'suspended')"
-            "  or compensation = 'running') order by parent_step limit %s",
+            f"""
+            select parent_step, id::text, status
+            from orchestrator.instances
+            where parent_instance = %s and parent_step is not null
+              and (status in {OPEN} or compensation = 'running')
+            order by parent_step limit %s
+            """,
             (instance, limit),
         )
     ]
@@ -161,8 +171,11 @@ def last_command(
 ) -> tuple[str, datetime, str | None] | None:
     """Who did something to the instance last, when and why."""
     row = session.one(
-        "select actor, at, reason from orchestrator.audit where target = %s and action = %s"
-        " order by id desc limit 1",
+        """
+        select actor, at, reason from orchestrator.audit
+        where target = %s and action = %s
+        order by id desc limit 1
+        """,
         (instance, action),
     )
     return (row[0], row[1], row[2]) if row else None
@@ -183,11 +196,13 @@ class OpenLetter:
 def letters(session: Session, instance: str, limit: int = 50) -> list[OpenLetter]:
     """What gave up and waits for a person, the newest first."""
     rows = session.all(
-        "select d.id::text, d.step, s.ref, d.reason,"
-        f" {error_text('d.error')}, d.created_at"
-        " from orchestrator.dead_letters d"
-        " left join orchestrator.steps s on s.instance_id = d.instance_id and s.id = d.step"
-        " where d.instance_id = %s and d.resolved_at is null order by d.created_at desc limit %s",
+        f"""
+        select d.id::text, d.step, s.ref, d.reason, {error_text("d.error")}, d.created_at
+        from orchestrator.dead_letters d
+        left join orchestrator.steps s on s.instance_id = d.instance_id and s.id = d.step
+        where d.instance_id = %s and d.resolved_at is null
+        order by d.created_at desc limit %s
+        """,
         (instance, limit),
     )
     return [OpenLetter(*row) for row in rows]
@@ -208,13 +223,21 @@ class UnknownOutcome:
 def unknown_outcomes(session: Session, instance: str, limit: int = 50) -> list[UnknownOutcome]:
     """The steps of an instance whose outcome is unknown, in the order of their creation."""
     rows = session.all(
-        "select s.id, s.ref, coalesce((select a.state = 'lost' from orchestrator.attempts a"
-        "  where a.instance_id = s.instance_id and a.step = s.id"
-        "  order by a.number desc limit 1), false),"
-        " exists (select from orchestrator.steps u where u.instance_id = s.instance_id"
-        "  and u.undoes = s.id and u.status = 'completed'),"
-        f" {error_text('s.error')}, s.ended_at from orchestrator.steps s"
-        " where s.instance_id = %s and s.unknown order by s.id limit %s",
+        f"""
+        select s.id, s.ref,
+          coalesce(
+            (
+              select a.state = 'lost' from orchestrator.attempts a
+              where a.instance_id = s.instance_id and a.step = s.id
+              order by a.number desc limit 1), false),
+          exists (
+            select from orchestrator.steps u
+            where u.instance_id = s.instance_id and u.undoes = s.id and u.status = 'completed'),
+          {error_text("s.error")}, s.ended_at
+        from orchestrator.steps s
+        where s.instance_id = %s and s.unknown
+        order by s.id limit %s
+        """,
         (instance, limit),
     )
     return [UnknownOutcome(*row) for row in rows]
@@ -223,9 +246,12 @@ def unknown_outcomes(session: Session, instance: str, limit: int = 50) -> list[U
 def compensation_progress(session: Session, instance: str) -> tuple[int, int]:
     """How many steps a compensation has undone, and how many it has yet to undo."""
     row = session.one(
-        "select count(*) filter (where undoes is not null and status = 'completed'),"
-        " count(*) filter (where undoable is not null and (status = 'completed' or unknown))"
-        " from orchestrator.steps where instance_id = %s",
+        """
+        select count(*) filter (where undoes is not null and status = 'completed'),
+          count(*) filter (where undoable is not null and (status = 'completed' or unknown))
+        from orchestrator.steps
+        where instance_id = %s
+        """,
         (instance,),
     )
     return (row[0], row[1]) if row else (0, 0)
@@ -234,12 +260,16 @@ def compensation_progress(session: Session, instance: str) -> tuple[int, int]:
 def last_error(session: Session, instance: str, step: int) -> str | None:
     """What went wrong last in a step, or in one right below it: the error's detail."""
     row = session.one(
-        f"select {error_text('e.error')} from ("
-        " select id as at, error from orchestrator.steps"
-        "  where instance_id = %(i)s and parent = %(s)s and error is not null union all"
-        " select number, error from orchestrator.attempts"
-        "  where instance_id = %(i)s and step = %(s)s and error is not null) e"
-        " order by e.at desc limit 1",
+        f"""
+        select {error_text("e.error")}
+        from (
+          select id as at, error from orchestrator.steps
+          where instance_id = %(i)s and parent = %(s)s and error is not null
+          union all
+          select number, error from orchestrator.attempts
+          where instance_id = %(i)s and step = %(s)s and error is not null) e
+        order by e.at desc limit 1
+        """,
         {"i": instance, "s": step},
     )
     return row[0] if row else None
@@ -253,8 +283,10 @@ def overdue(session: Session, instance: str) -> set[tuple[int, str]]:
     """The timers of an instance that should have fired: ``(step, kind)``; step 0 is the
     instance."""
     rows = session.all(
-        "select step, kind from orchestrator.timers where instance_id = %s"
-        " and due_at < clock_timestamp() - %s * interval '1 s'",
+        """
+        select step, kind from orchestrator.timers
+        where instance_id = %s and due_at < clock_timestamp() - %s * interval '1 s'
+        """,
         (instance, OVERDUE),
     )
     return {(row[0], row[1]) for row in rows}
@@ -263,8 +295,11 @@ def overdue(session: Session, instance: str) -> set[tuple[int, str]]:
 def unmatched(session: Session, namespace: str) -> bool:
     """Whether events of a namespace wait to be matched with their listeners."""
     row = session.one(
-        "select exists (select from orchestrator.events where namespace = %s"
-        " and matched_at is null)",
+        """
+        select exists (
+          select from orchestrator.events
+          where namespace = %s and matched_at is null)
+        """,
         (namespace,),
     )
     return bool(row and row[0])

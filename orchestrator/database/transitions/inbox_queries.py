@@ -26,9 +26,11 @@ def put(
 ) -> None:
     """Leave a stimulus to an instance; a second one with the same key is the first."""
     session.all(
-        "insert into orchestrator.stimuli (instance_id, kind, step, attempt, data, key)"
-        " values (%s, %s, %s, %s, %s, %s)"
-        " on conflict (instance_id, key) where key is not null do nothing",
+        """
+        insert into orchestrator.stimuli (instance_id, kind, step, attempt, data, key)
+        values (%s, %s, %s, %s, %s, %s)
+        on conflict (instance_id, key) where key is not null do nothing
+        """,
         (instance, kind.value, step, attempt, None if data is None else dumps(data), key),
     )
 
@@ -38,11 +40,17 @@ def delete_stimulus(session: Session, stimulus: int) -> None:
     again.
     """
     session.all(
-        "with dropped as (delete from orchestrator.stimuli where id = %s"
-        "  returning instance_id, step,"
-        "   case when kind = 'event' then split_part(key, ':', 2) end as event),"
-        " gone as (select instance_id, step, event::bigint as event from dropped"
-        f"  where event <> ''), {RETURN}",
+        f"""
+        with dropped as (
+          delete from orchestrator.stimuli
+          where id = %s
+          returning instance_id, step,
+            case when kind = 'event' then split_part(key, ':', 2) end as event),
+        gone as (
+          select instance_id, step, event::bigint as event
+          from dropped
+          where event <> ''), {RETURN}
+        """,
         (stimulus,),
     )
 
@@ -68,21 +76,31 @@ def overdue(session: Session, seconds: float, limit: int = 500) -> list[OverdueS
     A suspended instance's stimuli wait for its resumption, so they are nobody's to bring.
     """
     rows = session.all(
-        "with late as materialized (select q.id, q.hinted_at,"
-        "  coalesce(q.hinted_at, q.created_at) as since"
-        "  from orchestrator.stimuli q join orchestrator.instances i on i.id = q.instance_id"
-        "  where coalesce(q.hinted_at, q.created_at) + greatest(%(s)s * interval '1 s',"
-        "   least(coalesce(q.hinted_at, q.created_at) - q.created_at, %(most)s * interval '1 s'))"
-        "   < (select clock_timestamp())"
-        "  and (i.status <> 'suspended' or q.kind in ('command', 'result'))),"
-        " chosen as ((select * from late order by since desc, id desc limit (%(n)s + 1) / 2)"
-        "  union (select * from late order by since, id limit %(n)s / 2)),"
-        " held as (select q.id, chosen.since from orchestrator.stimuli q join chosen"
-        "  on chosen.id = q.id and q.hinted_at is not distinct from chosen.hinted_at"
-        "  for update of q skip locked),"
-        " told as (update orchestrator.stimuli q set hinted_at = clock_timestamp() from held"
-        "  where q.id = held.id returning q.id, q.instance_id::text, held.since)"
-        " select id, instance_id from told order by since desc, id desc",
+        """
+        with late as materialized (
+          select q.id, q.hinted_at, coalesce(q.hinted_at, q.created_at) as since
+          from orchestrator.stimuli q
+          join orchestrator.instances i on i.id = q.instance_id
+          where coalesce(q.hinted_at, q.created_at)
+            + greatest(%(s)s * interval '1 s', least(
+              coalesce(q.hinted_at, q.created_at) - q.created_at, %(most)s * interval '1 s'))
+            < (select clock_timestamp())
+            and (i.status <> 'suspended' or q.kind in ('command', 'result'))),
+        chosen as (
+          (select * from late order by since desc, id desc limit (%(n)s + 1) / 2)
+          union (select * from late order by since, id limit %(n)s / 2)),
+        held as (
+          select q.id, chosen.since from orchestrator.stimuli q
+          join chosen on chosen.id = q.id and q.hinted_at is not distinct from chosen.hinted_at
+          for update of q skip locked),
+        told as (
+          update orchestrator.stimuli q set hinted_at = clock_timestamp()
+          from held
+          where q.id = held.id
+          returning q.id, q.instance_id::text, held.since)
+        select id, instance_id from told
+        order by since desc, id desc
+        """,
         {"s": seconds, "most": LONGEST, "n": limit},
     )
     return [OverdueStimulus(*row) for row in rows]

@@ -11,6 +11,7 @@ from orchestrator.core.model import Attempt, ItemChunk, Json, Need, Slice, Step
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.json_parameters import member
 from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.status_literals import OPEN
 from orchestrator.database.transitions.row_mapper import (
     Row,
     to_attempt,
@@ -73,10 +74,15 @@ def read_inbox(session: Session, instance: str) -> Snapshot | None:
 def read_commands(session: Session, instance: str, limit: int) -> tuple[Snapshot, list[Row]]:
     """The instance without its steps, and the oldest commands that wait in its inbox."""
     row = session.one(
-        "select orchestrator.read_slice(%(i)s, 0), (select json_agg(row_to_json(q)"
-        " order by q.set_aside, q.id) from (select * from orchestrator.stimuli"
-        "  where instance_id = %(i)s and kind = 'command' order by set_aside, id"
-        "  limit %(n)s) q)",
+        """
+        select orchestrator.read_slice(%(i)s, 0),
+          (
+            select json_agg(row_to_json(q) order by q.set_aside, q.id)
+            from (
+              select * from orchestrator.stimuli
+              where instance_id = %(i)s and kind = 'command'
+              order by set_aside, id limit %(n)s) q)
+        """,
         {"i": instance, "n": limit},
     )
     assert row is not None  # noqa: S101  a select without a from has a row
@@ -113,9 +119,11 @@ def _release_claim(session: Session, attempt: str, token: str) -> None:
     """As it was before the claim, which costs every other claim nothing. Where it was withdrawn
     since, its lease runs out, so that its instance learns of its end."""
     session.all(
-        "update orchestrator.attempts set state = 'ready', claimed_at = null, worker = null,"
-        " process = null, token = null"
-        " where id = %s and state = 'claimed' and token = %s and not withdrawn",
+        """
+        update orchestrator.attempts
+        set state = 'ready', claimed_at = null, worker = null, process = null, token = null
+        where id = %s and state = 'claimed' and token = %s and not withdrawn
+        """,
         (attempt, token),
     )
 
@@ -123,9 +131,11 @@ def _release_claim(session: Session, attempt: str, token: str) -> None:
 def claimed_under_token(session: Session, instance: str, token: str) -> Snapshot | None:
     """The attempt that was taken under this token, if the statement that took it committed."""
     row = session.one(
-        "select row_to_json(a), orchestrator.read_slice(a.instance_id, a.step)"
-        " from orchestrator.attempts a"
-        " where a.instance_id = %s and a.state = 'claimed' and a.token = %s",
+        """
+        select row_to_json(a), orchestrator.read_slice(a.instance_id, a.step)
+        from orchestrator.attempts a
+        where a.instance_id = %s and a.state = 'claimed' and a.token = %s
+        """,
         (instance, token),
     )
     return snapshot_of(row[1], to_attempt(row[0])) if row else None
@@ -135,8 +145,10 @@ def ended_under_token(session: Session, attempt: str, token: str) -> bool:
     """Whether the attempt's own worker ended it, under this token."""
     return bool(
         session.one(
-            "select 1 from orchestrator.attempts where id = %s and token = %s"
-            " and state in ('succeeded', 'failed')",
+            """
+            select 1 from orchestrator.attempts
+            where id = %s and token = %s and state in ('succeeded', 'failed')
+            """,
             (attempt, token),
         )
     )
@@ -148,21 +160,24 @@ def load(session: Session, slice: Slice, need: Need) -> Slice:
     return replace(slice, loaded={**slice.loaded, need: answer})
 
 
-_OPEN = "('pending', 'running', 'waiting', 'suspended')"
-
-
 def _open(session: Session, instance: str) -> list[tuple[Step, Attempt | None]]:
     """Every open step and those withdrawn ones that still run, their attempts locked: a
     claim that comes meanwhile waits, and is refused once the withdrawal has committed."""
     attempts = session.all(
-        "select row_to_json(a) from orchestrator.attempts a where a.instance_id = %s"
-        " and a.state in ('ready', 'claimed') order by a.id for update",
+        """
+        select row_to_json(a) from orchestrator.attempts a
+        where a.instance_id = %s and a.state in ('ready', 'claimed')
+        order by a.id for update
+        """,
         (instance,),
     )
     newest = {row["step"]: to_attempt(row) for (row,) in attempts}
     steps = session.all(
-        "select row_to_json(s) from orchestrator.steps s where s.instance_id = %s"
-        f" and (s.status in {_OPEN} or s.id = any(%s)) order by s.id",
+        f"""
+        select row_to_json(s) from orchestrator.steps s
+        where s.instance_id = %s and (s.status in {OPEN} or s.id = any(%s))
+        order by s.id
+        """,
         (instance, list(newest)),
     )
     return [(step, newest.get(step.id)) for step in (to_step(row) for (row,) in steps)]
@@ -176,8 +191,11 @@ _OF_CHILDREN = (
 
 def _children(session: Session, instance: str, parent: int) -> list[Step]:
     rows = session.all(
-        f"select {', '.join(_OF_CHILDREN)}"
-        " from orchestrator.steps where instance_id = %s and parent = %s and id > %s order by id",
+        f"""
+        select {", ".join(_OF_CHILDREN)} from orchestrator.steps
+        where instance_id = %s and parent = %s and id > %s
+        order by id
+        """,
         (instance, parent, parent),
     )
     return [to_step(dict(zip(_OF_CHILDREN, row, strict=True))) for row in rows]
@@ -185,8 +203,11 @@ def _children(session: Session, instance: str, parent: int) -> list[Step]:
 
 def _items(session: Session, instance: str, step: int, index: int) -> ItemChunk | None:
     row = session.one(
-        "select index, items from orchestrator.chunks"
-        " where instance_id = %s and step = %s and index <= %s order by index desc limit 1",
+        """
+        select index, items from orchestrator.chunks
+        where instance_id = %s and step = %s and index <= %s
+        order by index desc limit 1
+        """,
         (instance, step, index),
     )
     return ItemChunk(step, row[0], row[1]) if row else None
@@ -194,8 +215,12 @@ def _items(session: Session, instance: str, step: int, index: int) -> ItemChunk 
 
 def _undo(session: Session, instance: str, before: int) -> tuple[Step | None, dict[int, Step]]:
     row = session.one(
-        "select id from orchestrator.steps where instance_id = %s and undoable < %s"
-        " and (status = 'completed' or unknown or undo = 'child') order by undoable desc limit 1",
+        """
+        select id from orchestrator.steps
+        where instance_id = %s and undoable < %s
+          and (status = 'completed' or unknown or undo = 'child')
+        order by undoable desc limit 1
+        """,
         (instance, before),
     )
     if row is None:
@@ -211,8 +236,11 @@ def _step(session: Session, instance: str, step: int) -> dict[int, Step]:
 
 def _attempt(session: Session, instance: str, step: int) -> Attempt | None:
     row = session.one(
-        "select row_to_json(a) from orchestrator.attempts a"
-        " where a.instance_id = %s and a.step = %s order by a.number desc limit 1",
+        """
+        select row_to_json(a) from orchestrator.attempts a
+        where a.instance_id = %s and a.step = %s
+        order by a.number desc limit 1
+        """,
         (instance, step),
     )
     return to_attempt(row[0]) if row else None
@@ -222,8 +250,11 @@ def _workflow(session: Session, _: str, namespace: str, name: str, version: str)
     """The core asks for those that the instance may run: of its own namespace, unless a setting
     says otherwise."""
     row = session.one(
-        "select id from orchestrator.workflows where namespace = %s and name = %s"
-        " and (version = %s or %s = 'latest') order by version_key desc limit 1",
+        """
+        select id from orchestrator.workflows
+        where namespace = %s and name = %s and (version = %s or %s = 'latest')
+        order by version_key desc limit 1
+        """,
         (namespace, name, version, version),
     )
     return str(row[0]) if row else None
@@ -231,8 +262,11 @@ def _workflow(session: Session, _: str, namespace: str, name: str, version: str)
 
 def _stopped(session: Session, instance: str, run: int) -> list[Step]:
     rows = session.all(
-        "select row_to_json(s) from orchestrator.steps s where s.instance_id = %s"
-        f" and {member('s.state', 'stopped')}::int = %s order by s.id",
+        f"""
+        select row_to_json(s) from orchestrator.steps s
+        where s.instance_id = %s and {member("s.state", "stopped")}::int = %s
+        order by s.id
+        """,
         (instance, run),
     )
     return [to_step(row) for (row,) in rows]

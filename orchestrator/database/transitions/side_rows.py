@@ -65,10 +65,13 @@ def side_row_statements(instance: Instance, transition: Transition) -> Iterable[
 
 def _withdraw(instance: Instance, steps: tuple[int, ...]) -> Statement:
     return (
-        "update orchestrator.attempts set withdrawn = true,"
-        " ended_at = case state when 'ready' then clock_timestamp() else ended_at end,"
-        " state = case state when 'ready' then 'withdrawn' else state end"
-        " where instance_id = %s and step = any(%s) and state in ('ready', 'claimed')",
+        """
+        update orchestrator.attempts
+        set withdrawn = true,
+          ended_at = case state when 'ready' then clock_timestamp() else ended_at end,
+          state = case state when 'ready' then 'withdrawn' else state end
+        where instance_id = %s and step = any(%s) and state in ('ready', 'claimed')
+        """,
         [instance.id, list(steps)],
     )
 
@@ -76,9 +79,11 @@ def _withdraw(instance: Instance, steps: tuple[int, ...]) -> Statement:
 def _timers(instance: Instance, transition: Transition) -> Iterable[Statement]:
     for timer in transition.timers:
         yield (
-            "insert into orchestrator.timers (instance_id, step, kind, due_at)"
-            " values (%s, %s, %s, %s)"
-            " on conflict (instance_id, step, kind) do update set due_at = excluded.due_at",
+            """
+            insert into orchestrator.timers (instance_id, step, kind, due_at)
+            values (%s, %s, %s, %s)
+            on conflict (instance_id, step, kind) do update set due_at = excluded.due_at
+            """,
             [instance.id, timer.step, timer.kind.value, timer.due_at],
         )
 
@@ -88,13 +93,16 @@ def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement
     mark = _OF_INSTANCE if instance.started_at is None else LAST
     for listener in transition.listeners:
         yield (
-            "insert into orchestrator.listeners"
-            " (instance_id, step, namespace, mode, filters, until, read, correlation, variables,"
-            "  look_back, heard_from)"
-            f" select %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {mark}"
-            " from orchestrator.instances i where i.id = %s"
-            # Whoever matched the event that bound a correlation has noted that already.
-            " on conflict (instance_id, step) do nothing",
+            f"""
+            insert into orchestrator.listeners (
+              instance_id, step, namespace, mode, filters, until, read, correlation, variables,
+              look_back, heard_from)
+            select %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {mark}
+            from orchestrator.instances i
+            where i.id = %s
+            -- Whoever matched the event that bound a correlation has noted that already.
+            on conflict (instance_id, step) do nothing
+            """,
             [
                 instance.id,
                 listener.step,
@@ -114,8 +122,10 @@ def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement
 def _chunks(instance: Instance, transition: Transition) -> Iterable[Statement]:
     for chunk in transition.chunks:
         yield (
-            "insert into orchestrator.chunks (instance_id, step, index, items)"
-            " values (%s, %s, %s, %s)",
+            """
+            insert into orchestrator.chunks (instance_id, step, index, items)
+            values (%s, %s, %s, %s)
+            """,
             [instance.id, chunk.step, chunk.index, dumps(chunk.items)],
         )
 
@@ -136,8 +146,10 @@ def _children(instance: Instance, transition: Transition) -> Iterable[Statement]
 def _stimuli(instance: Instance, transition: Transition) -> Iterable[Statement]:
     for note in transition.stimuli:
         yield (
-            "insert into orchestrator.stimuli (instance_id, kind, step, data)"
-            " values (%s, %s, %s, %s)",
+            """
+            insert into orchestrator.stimuli (instance_id, kind, step, data)
+            values (%s, %s, %s, %s)
+            """,
             [note.instance or instance.id, note.kind.value, note.step, to_json(note.data)],
         )
 
@@ -145,9 +157,12 @@ def _stimuli(instance: Instance, transition: Transition) -> Iterable[Statement]:
 def _emitted(instance: Instance, transition: Transition) -> Iterable[Statement]:
     for event in transition.emitted:
         yield (
-            "insert into orchestrator.events"
-            " (id, namespace, event_id, source, type, event, instance_id)"
-            " values (%s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
+            """
+            insert into orchestrator.events
+              (id, namespace, event_id, source, type, event, instance_id)
+            values (%s, %s, %s, %s, %s, %s, %s)
+            on conflict do nothing
+            """,
             [
                 ids.new_id(),
                 instance.namespace,
@@ -163,8 +178,11 @@ def _emitted(instance: Instance, transition: Transition) -> Iterable[Statement]:
 def _dead_letters(instance: Instance, transition: Transition) -> Iterable[Statement]:
     for letter in transition.dead_letters:
         yield (
-            "insert into orchestrator.dead_letters"
-            " (id, namespace, instance_id, step, reason, error) values (%s, %s, %s, %s, %s, %s)",
+            """
+            insert into orchestrator.dead_letters
+              (id, namespace, instance_id, step, reason, error)
+            values (%s, %s, %s, %s, %s, %s)
+            """,
             [
                 ids.new_id(),
                 instance.namespace,
@@ -179,9 +197,11 @@ def _dead_letters(instance: Instance, transition: Transition) -> Iterable[Statem
 def _closed_letters(instance: Instance, transition: Transition) -> Iterable[Statement]:
     for letter in transition.letters_closed:
         yield (
-            "update orchestrator.dead_letters"
-            " set resolved_at = clock_timestamp(), resolution = %s"
-            " where instance_id = %s and step = %s and reason = 'lost' and resolved_at is null",
+            """
+            update orchestrator.dead_letters
+            set resolved_at = clock_timestamp(), resolution = %s
+            where instance_id = %s and step = %s and reason = 'lost' and resolved_at is null
+            """,
             [dumps(letter["resolution"]), instance.id, letter["step"]],
         )
 
@@ -189,8 +209,11 @@ def _closed_letters(instance: Instance, transition: Transition) -> Iterable[Stat
 def _returned(instance: Instance, transition: Transition) -> Iterable[Statement]:
     if transition.returned:
         yield (
-            "with gone as (select %s::uuid as instance_id, g.step, g.event"
-            f"  from unnest(%s::int[], %s::bigint[]) as g(step, event)), {RETURN}",
+            f"""
+            with gone as (
+              select %s::uuid as instance_id, g.step, g.event
+              from unnest(%s::int[], %s::bigint[]) as g(step, event)), {RETURN}
+            """,
             [
                 instance.id,
                 [step for step, _ in transition.returned],
@@ -208,16 +231,22 @@ def _inputs(instance: Instance, transition: Transition) -> Iterable[Statement]:
 
 
 def _prune(instance: Instance, steps: tuple[int, ...]) -> Iterable[Statement]:
-    below = (
-        "with recursive gone as ("
-        " select id from orchestrator.steps where instance_id = %s and id = any(%s)"
-        " union all select s.id from orchestrator.steps s, gone g"
-        " where s.instance_id = %s and s.parent = g.id and s.id > g.id)"
-    )
+    below = """
+        with recursive gone as (
+          select id from orchestrator.steps
+          where instance_id = %s and id = any(%s)
+          union all
+          select s.id from orchestrator.steps s, gone g
+          where s.instance_id = %s and s.parent = g.id and s.id > g.id)
+    """
     values = [instance.id, list(steps), instance.id, instance.id]
     for table, column in (("attempts", "step"), ("chunks", "step"), ("steps", "id")):
         yield (
-            f"{below} delete from orchestrator.{table} t using gone"
-            f" where t.instance_id = %s and t.{column} = gone.id",
+            f"""
+            {below}
+            delete from orchestrator.{table} t
+            using gone
+            where t.instance_id = %s and t.{column} = gone.id
+            """,
             values,
         )
