@@ -1,4 +1,4 @@
-"""Compensate what has ended, and settle what could not be undone."""
+"""Compensate an instance that has ended, and act on the dead letters of failed compensations."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from orchestrator.core.transition_draft import Draft
 
 
 def compensate(draft: Draft, data: Mapping[str, Json]) -> None:
-    """Undo an instance that has ended: whole, or back to a step (``step``), which itself
-    stands. ``reply`` is the step of the parent that asked: then an open instance is cancelled
-    first, and a compensation that runs is waited for."""
+    """Undo an instance that has ended: all of it, or back to a step (``step``), which is not undone
+    itself. ``reply`` is the parent's step that asked: then an open instance is cancelled first, and
+    the command waits for a running compensation."""
     root = draft.root
     if data.get("reply") is not None and (
         root.is_open or root.compensation is Compensation.RUNNING
@@ -33,7 +33,7 @@ def compensate(draft: Draft, data: Mapping[str, Json]) -> None:
     detail = str(data.get("reason") or "compensation was asked for")
     cause = root.error or {**standard_error("runtime", detail), "title": "Compensated"}
     draft.add_fact("workflow.compensated", None, reason(data) or None)
-    # A competitor that lost may still run: nobody has waited for it so far.
+    # A branch that lost a race may still run: nothing has waited for it so far.
     draining = withdrawal.withdraw(draft, ROOT, waiter=ROOT) if draft.count_open_leaves()[0] else 0
     compensation.start(
         draft,
@@ -47,9 +47,9 @@ def compensate(draft: Draft, data: Mapping[str, Json]) -> None:
 
 
 def act_on_dead_letter(draft: Draft, data: Mapping[str, Json]) -> None:
-    """Settle a failed compensation: ``action`` "retry" has the step undone again, where others
-    are being undone after those; "resolve" says that a person has seen to it. ``step`` is the
-    compensating step."""
+    """Retry or resolve a failed compensation. ``step`` is the compensating step; ``action`` is
+    "retry" (undo the step again, after other compensations) or "resolve" (a person has undone it).
+    """
     undoing = step_of(draft, data.get("step"))
     action = data.get("action")
     if action not in ("retry", "resolve"):

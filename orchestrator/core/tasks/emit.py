@@ -15,7 +15,7 @@ from orchestrator.core.transition_draft import Draft
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
-    """Fill in the event's attributes; those that are missing and required are made."""
+    """Render the event's attributes and add the missing required ones."""
     if plan.own is None:
         attributes = plan.task.body["emit"]["event"].get("with") or {}
         plan.own = Template(attributes, "emit.event.with", loose=plan.loose)
@@ -25,7 +25,7 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
 
 
 def _event(draft: Draft, given: dict[str, Json]) -> dict[str, Json]:
-    """The event in the JSON format of CloudEvents 1.0."""
+    """Return the event in the JSON format of CloudEvents 1.0."""
     workflow = draft.workflow
     event = {
         "specversion": "1.0",

@@ -1,4 +1,4 @@
-"""``set``: the step's output is what it says (dsl-reference.md, Set). It replaces the data."""
+"""``set``: the step's output is the task's value (dsl-reference.md, Set), not merged with the data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.core.transition_draft import Draft
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
-    """Fill in the template and complete with it."""
+    """Render the template and complete with the result."""
     if plan.own is None:
         plan.own = Template(plan.task.body["set"], "set", loose=plan.loose)
     complete(draft, node, render(draft, node, plan.own, node.input))
