@@ -189,16 +189,16 @@ def _enter_next(draft: Draft, node: Node, then: str | None) -> None:
 def _end_workflow(draft: Draft, node: Node) -> None:
     """Handle `end`: it ends the workflow from any depth, within a compensation only that. The steps
     around the task complete with it, the steps beside it are withdrawn."""
-    undoing = control_flow.in_compensation(draft, node)
+    compensating = control_flow.in_compensation(draft, node)
     at = node
-    while at is not undoing and at.parent != ROOT:
+    while at is not compensating and at.parent != ROOT:
         at = draft.node(at.parent)
         if at.kind == "listen":
             draft.remove_listener(at.id)
         at.open, at.output = 0, node.output
         control_flow.mark_completed(draft, at)
-    if undoing is None:
+    if compensating is None:
         return instance_end.complete(draft, node.output, others_open=draft.plan.parallel)
     if draft.plan.parallel:
-        withdrawal.withdraw(draft, undoing.id)
-    return control_flow.push_completion(draft, undoing, None)
+        withdrawal.withdraw(draft, compensating.id)
+    return control_flow.push_completion(draft, compensating, None)

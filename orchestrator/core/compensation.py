@@ -175,43 +175,45 @@ def _begin_undo(draft: Draft, owner: Node | None, node: Node, cause: Json) -> bo
 
 def _send_compensate(draft: Draft, node: Node, parent: int) -> None:
     """Send `compensate` to an awaited sub-workflow, and add the step that waits for it."""
-    undoing = Node.new(parent, node.ref, "undo", None, None)
-    undoing.undoes = node.id
-    draft.add(undoing)
-    undoing.set_state(child=node.get_state("child"))
-    command = {"command": "compensate", "reply": undoing.id, "reason": "the parent undoes it"}
+    compensating = Node.new(parent, node.ref, "undo", None, None)
+    compensating.undoes = node.id
+    draft.add(compensating)
+    compensating.set_state(child=node.get_state("child"))
+    command = {"command": "compensate", "reply": compensating.id, "reason": "the parent undoes it"}
     draft.send_stimulus(StimulusKind.COMMAND, node.get_state("child"), None, command)
 
 
-def on_undo_completed(draft: Draft, undoing: Node) -> None:
+def on_undo_completed(draft: Draft, compensating: Node) -> None:
     """Continue after a compensating step that has completed."""
-    node = draft.node(undoing.undoes or ROOT)
+    node = draft.node(compensating.undoes or ROOT)
     node.undo = None
-    if undoing.get_state("nothing"):
-        _uncount(draft, undoing)
+    if compensating.get_state("nothing"):
+        _uncount(draft, compensating)
     else:
-        draft.add_fact("task.compensated", node.id, {"by": undoing.id})
-    _continue(draft, undoing)
+        draft.add_fact("task.compensated", node.id, {"by": compensating.id})
+    _continue(draft, compensating)
 
 
-def _uncount(draft: Draft, undoing: Node) -> None:
+def _uncount(draft: Draft, compensating: Node) -> None:
     """Subtract a sub-workflow that had nothing to undo: an instance of which nothing was undone can
     still be retried."""
-    owner = _state_of(draft, None if undoing.parent == ROOT else draft.node(undoing.parent))
+    parent = compensating.parent
+    owner = _state_of(draft, None if parent == ROOT else draft.node(parent))
     progress = owner.get_state("undo")
     if progress is not None:
         owner.set_state(undo={**progress, "done": progress["done"] - 1})
 
 
-def on_undo_failed(draft: Draft, undoing: Node, error: Json) -> None:
+def on_undo_failed(draft: Draft, compensating: Node, error: Json) -> None:
     """Add a dead letter for a compensating step that failed for good, and continue."""
-    node = draft.node(undoing.undoes or ROOT)
+    node = draft.node(compensating.undoes or ROOT)
     node.undo = None
-    dead_letter = {"step": undoing.id, "reason": "compensation", "error": error, "undoes": node.id}
-    draft.dead_letters.append(dead_letter)
-    draft.add_fact("compensation.failed", node.id, {"by": undoing.id, "error": error})
+    draft.dead_letters.append(
+        {"step": compensating.id, "reason": "compensation", "error": error, "undoes": node.id}
+    )
+    draft.add_fact("compensation.failed", node.id, {"by": compensating.id, "error": error})
     draft.root.set_state(letters=draft.root.get_state("letters", 0) + 1)
-    _continue(draft, undoing)
+    _continue(draft, compensating)
 
 
 def on_dead_letter_closed(draft: Draft) -> None:
@@ -219,16 +221,16 @@ def on_dead_letter_closed(draft: Draft) -> None:
     draft.root.set_state(letters=(draft.root.get_state("letters", 0) - 1) or None)
 
 
-def _continue(draft: Draft, undoing: Node) -> None:
+def _continue(draft: Draft, compensating: Node) -> None:
     """Continue the process and, if the owner has ended, the waiter of this compensating step."""
-    owner = None if undoing.parent == ROOT else draft.node(undoing.parent)
-    waiter = undoing.get_state("settler")
+    owner = None if compensating.parent == ROOT else draft.node(compensating.parent)
+    waiter = compensating.get_state("settler")
     if waiter is not None:
         on_drained(draft, waiter)
     if owner is not None and not owner.is_open:
         return
     if _state_of(draft, owner).get_state("undo") is not None:
-        draft.push(undoing.parent, {"undo": True})
+        draft.push(compensating.parent, {"undo": True})
 
 
 def _finish(draft: Draft, owner: Node | None, progress: Mapping[str, Json]) -> None:
@@ -286,12 +288,12 @@ def _abandon_children(draft: Draft) -> None:
             abandon_child(draft, node, "the parent was undone")
 
 
-def retry_failed_undo(draft: Draft, undoing: Node, node: Node, error: Json) -> bool:
+def retry_failed_undo(draft: Draft, compensating: Node, node: Node, error: Json) -> bool:
     """Retry a failed call in a compensation after a pause. Return False if it is not retried."""
     attempt = draft.slice.attempt
     if node.kind != "call" or attempt is None or attempt.step != node.id or not draft.ended:
         return False
-    task = draft.plan_of(undoing).task
+    task = draft.plan_of(compensating).task
     tries = node.get_state("tries", 0)
     try:
         own_policy = policy_of(task.metadata.get("retry"), draft.workflow.use)

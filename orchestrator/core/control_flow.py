@@ -42,9 +42,9 @@ def enter(
         if plan.condition is not None and not is_true(draft, node, plan.condition, raw):
             draft.add_fact("task.skipped", parent or None, {"task": task.ref})
             return False
-        if plan.extensions is not None and (places := applying(draft, node, plan, raw)):
+        if plan.extensions is not None and (extensions := applying(draft, node, plan, raw)):
             node.kind = "extension"
-            node.set_state(extensions=places)
+            node.set_state(extensions=extensions)
             draft.add(node)
         else:
             start_step(draft, node, plan, raw)

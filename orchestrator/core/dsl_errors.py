@@ -106,10 +106,11 @@ def equal_types(expected: str, actual: str) -> bool:
     hosts) with the same last segment."""
     if expected == actual:
         return True
-    ours, theirs = urlsplit(expected), urlsplit(actual)
-    if ours.hostname not in _HOSTS or theirs.hostname not in _HOSTS:
+    one_url, other_url = urlsplit(expected), urlsplit(actual)
+    if one_url.hostname not in _HOSTS or other_url.hostname not in _HOSTS:
         return False
-    return ours.path.rstrip("/").rpartition("/")[2] == theirs.path.rstrip("/").rpartition("/")[2]
+    first, second = (url.path.rstrip("/").rpartition("/")[2] for url in (one_url, other_url))
+    return first == second
 
 
 def matches(filter: Mapping[str, Any], error: Mapping[str, Json]) -> bool:

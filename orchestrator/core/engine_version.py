@@ -22,8 +22,10 @@ class UnknownEngine(OrchestratorError):
     """The instance has an engine that this release does not support."""
 
     def __init__(self, instance: str, engine: int) -> None:
-        known = ", ".join(str(each) for each in sorted(SUPPORTED))
-        super().__init__(f"instance {instance} is of engine {engine}; this release knows {known}")
+        supported = ", ".join(str(version) for version in sorted(SUPPORTED))
+        super().__init__(
+            f"instance {instance} is of engine {engine}; this release knows {supported}"
+        )
         self.instance = instance
         self.engine = engine
 

@@ -67,7 +67,7 @@ class Template:
 
     def names(self) -> frozenset[str]:
         """Return the names of all arguments that its expressions mention."""
-        return frozenset(name for one in _expressions(self.tree) for name in one.names)
+        return frozenset(name for item in _expressions(self.tree) for name in item.names)
 
 
 class LooseString:

@@ -22,10 +22,10 @@ def outputs(draft: Draft, parent: Node) -> dict[int, Json]:
     return {index: child.output for index, child in newest.items()}
 
 
-def in_order(draft: Draft, found: dict[int, Json], count: int, parent: Node) -> list[Json]:
+def in_order(draft: Draft, by_index: dict[int, Json], count: int, parent: Node) -> list[Json]:
     """Return the outputs as an array. A skipped child's output is its input, which is the parent's.
     Raises `StepFaulted` if the array is too large."""
-    joined = [found.get(index, parent.input) for index in range(count)]
+    joined = [by_index.get(index, parent.input) for index in range(count)]
     if fault := too_large(joined, draft.limits.payload):
         raise StepFaulted(parent, fault.error)
     return joined

@@ -28,11 +28,11 @@ class Plan:
         "input",
         "input_schema",
         "kind",
+        "kind_plan",
         "loose",
         "on_lost",
         "output",
         "output_schema",
-        "own",
         "plain_input",
         "plain_output",
         "task",
@@ -69,7 +69,7 @@ class Plan:
         self.on_lost = LostAttemptPolicy(task.metadata)
         self.extensions: tuple[Extension, ...] | None = None
         #: What the task's kind derives for itself.
-        self.own: Any = None
+        self.kind_plan: Any = None
 
 
 class LostAttemptPolicy:
@@ -184,13 +184,13 @@ def is_parallel(task: Task) -> bool:
 def reaches(tasks: Iterable[Task], test: Callable[[Task], bool]) -> bool:
     """Whether one of these tasks, or a task that they may run, passes the test: those inside, the
     functions that they call, and the tasks of extensions."""
-    seen: set[str] = set()
+    visited: set[str] = set()
     waiting = list(tasks)
     while waiting:
         task = waiting.pop()
-        if task.ref in seen:
+        if task.ref in visited:
             continue
-        seen.add(task.ref)
+        visited.add(task.ref)
         if test(task):
             return True
         waiting.extend(task.children())

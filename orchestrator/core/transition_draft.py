@@ -253,8 +253,8 @@ class Draft:
     def finish(self) -> Transition:
         """Return the transition that was decided."""
         created = self._created_steps()
-        gone = self.pruned
-        changed = [node for node in self.nodes.values() if node.changed() and node.id not in gone]
+        pruned = self.pruned
+        changed = [node for node in self.nodes.values() if node.changed() and node.id not in pruned]
         self._count_leaves()
         return Transition(
             self.root.instance(),
@@ -283,16 +283,16 @@ class Draft:
         """Return the new steps, without those that this transition itself pruned."""
         if not self.pruned:
             return self.new
-        gone = set(self.pruned)
-        kept = []
+        pruned = set(self.pruned)
+        stored = []
         for node in self.new:
-            if node.id in gone or node.parent in gone:
-                gone.add(node.id)
+            if node.id in pruned or node.parent in pruned:
+                pruned.add(node.id)
             else:
-                kept.append(node)
-        made = {node.id for node in self.new}
-        self.pruned = [id for id in self.pruned if id not in made]
-        return kept
+                stored.append(node)
+        created_ids = {node.id for node in self.new}
+        self.pruned = [id for id in self.pruned if id not in created_ids]
+        return stored
 
     def count_open_leaves(self) -> tuple[int, int]:
         """Return how many open steps have no open children, and how many of these only wait."""

@@ -164,8 +164,8 @@ def add_dead_letter(draft: Draft, node: Node, error: Mapping[str, Json]) -> None
 
 def _is_in_compensation_below(draft: Draft, node: Node, below: int, steps: OpenSteps) -> bool:
     """Whether the step is part of a compensation that as a whole is below `below`."""
-    undoing = in_compensation(draft, node)
-    return undoing is not None and steps.is_below(draft, undoing, below)
+    compensating = in_compensation(draft, node)
+    return compensating is not None and steps.is_below(draft, compensating, below)
 
 
 def _await_compensation(node: Node, waiter: int | None) -> int:
@@ -289,8 +289,8 @@ def mark_outcome_unknown(draft: Draft, node: Node) -> None:
     """Mark that the task may have run. Such a step is undone only if the document says so
     (`metadata.compensate.onUnknown`)."""
     node.unknown = True
-    undoing = draft.plan_of(node).task.metadata.get("compensate") or {}
-    if node.undo is not None and undoing.get("onUnknown") is True:
+    compensating = draft.plan_of(node).task.metadata.get("compensate") or {}
+    if node.undo is not None and compensating.get("onUnknown") is True:
         node.done = draft.number()
     else:
         node.undo = None

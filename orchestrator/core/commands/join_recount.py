@@ -21,22 +21,22 @@ JOIN: Json = {"join": True}
 def recount(draft: Draft, node: Node, stopped_tracks: AbstractSet[int | None]) -> None:
     """Set a reopened container's counter, and put the next move of each track on the agenda.
     `stopped_tracks` are reopened by the caller."""
-    last = _last_of_each(draft.need("children", node.id))
+    newest = _newest_per_track(draft.need("children", node.id))
     open = 0
-    for index in range(_begun(draft, node)):
+    for index in range(_begun_tracks(draft, node)):
         if index in stopped_tracks:
             open += 1
-        elif index not in last:  # not begun yet, or skipped: it will be skipped again
+        elif index not in newest:  # not begun yet, or skipped: it will be skipped again
             open += 1
             draft.push(node.id, {"only": index})
-        elif _continues(draft, node, draft.node(last[index].id)):
+        elif _continues(draft, node, draft.node(newest[index].id)):
             open += 1
     node.open = max(open, 1)
     if open == 0:
         draft.push(node.id, JOIN)
 
 
-def _begun(draft: Draft, node: Node) -> int:
+def _begun_tracks(draft: Draft, node: Node) -> int:
     """Return how many tracks have begun or are about to begin."""
     if node.kind == "fork":
         return len(draft.workflow.tasks(node.ref + "/fork/branches"))
@@ -45,7 +45,7 @@ def _begun(draft: Draft, node: Node) -> int:
     return min(following, begun)
 
 
-def _last_of_each(children: list[Step]) -> dict[int | None, Step]:
+def _newest_per_track(children: list[Step]) -> dict[int | None, Step]:
     """Return the newest child of each track."""
     return {child.index: child for child in sorted(children, key=lambda child: child.id)}
 

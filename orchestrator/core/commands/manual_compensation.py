@@ -50,37 +50,37 @@ def act_on_dead_letter(draft: Draft, data: Mapping[str, Json]) -> None:
     """Retry or resolve a failed compensation. ``step`` is the compensating step; ``action`` is
     "retry" (undo the step again, after other compensations) or "resolve" (a person has undone it).
     """
-    undoing = step_of(draft, data.get("step"))
+    compensating = step_of(draft, data.get("step"))
     action = data.get("action")
     if action not in ("retry", "resolve"):
         raise CommandRefused(f"a failed compensation is retried or resolved, not {action!r}")
-    if undoing.undoes is None or undoing.status is not Status.FAULTED:
+    if compensating.undoes is None or compensating.status is not Status.FAULTED:
         raise CommandRefused("the step is no compensation that has failed")
-    if undoing.get_state("settled") or draft.root.is_open:
+    if compensating.get_state("settled") or draft.root.is_open:
         raise CommandRefused("the compensation was settled already, or the instance still runs")
     if action == "retry" and draft.root.compensation is Compensation.RUNNING:
         return compensation.postpone_command(draft, data)
-    undoing.set_state(settled=action)
+    compensating.set_state(settled=action)
     if action == "retry":
-        return _retry_undo(draft, undoing, data)
-    draft.set_status(undoing, Status.COMPLETED)
-    record = {"undoing": undoing.id, **reason(data)}
-    draft.add_fact("compensation.resolved", undoing.undoes, record)
+        return _retry_undo(draft, compensating, data)
+    draft.set_status(compensating, Status.COMPLETED)
+    record = {"undoing": compensating.id, **reason(data)}
+    draft.add_fact("compensation.resolved", compensating.undoes, record)
     compensation.on_dead_letter_closed(draft)
     if draft.root.compensation is Compensation.FAILED and not draft.root.get_state("letters"):
         draft.set_compensation(Compensation.COMPLETED)
     return None
 
 
-def _retry_undo(draft: Draft, undoing: Node, data: Mapping[str, Json]) -> None:
-    node = draft.node(undoing.undoes or ROOT)
-    node.undo = "child" if undoing.kind == "undo" else "task"
-    draft.add_fact("compensation.retried", node.id, {"undoing": undoing.id, **reason(data)})
+def _retry_undo(draft: Draft, compensating: Node, data: Mapping[str, Json]) -> None:
+    node = draft.node(compensating.undoes or ROOT)
+    node.undo = "child" if compensating.kind == "undo" else "task"
+    draft.add_fact("compensation.retried", node.id, {"undoing": compensating.id, **reason(data)})
     compensation.on_dead_letter_closed(draft)
     done = node.done or 0
     compensation.start(
         draft,
-        undoing.error,
+        compensating.error,
         after_drain=False,
         before=done + 1,
         down_to=done - 1,

@@ -53,10 +53,10 @@ class NewRun:
         if not change and target.id in self.stopped and self._continues(target):
             return self._continue_inside()
         parent = self._container_for(target)
-        around = self._abandon(target)
+        container = self._abandon(target)
         for node in reversed(list(self.stopped.values())):
             if node.id in self.stopped:
-                self._reopen_or_restart(node, restarts_inside=node.id == around)
+                self._reopen_or_restart(node, restarts_inside=node.id == container)
         restart_data = {**reason(self.data), **change} if "output" in change else change
         return postpone_restart(self.draft, target, parent, restart_data)
 
@@ -112,17 +112,17 @@ class NewRun:
         top = target
         while not self._is_open(top.parent):
             top = self.draft.node(top.parent)
-        beside = self._runs_beside(top.parent)
-        left = [
+        is_parallel_track = self._runs_beside(top.parent)
+        dropped = [
             node
             for node in self.stopped.values()
-            if self._is_below(node, top.parent, top.index if beside else None)
+            if self._is_below(node, top.parent, top.index if is_parallel_track else None)
         ]
-        for node in left:
+        for node in dropped:
             del self.stopped[node.id]
             node.set_state(stopped=None)
             withdrawal.abandon_child(self.draft, node, "the parent has begun the step anew")
-        if beside and not left:  # the track had completed
+        if is_parallel_track and not dropped:  # the track had completed
             self.tracks.setdefault(top.parent, set()).add(top.index)
         return top.parent
 

@@ -90,9 +90,9 @@ class Call:
 
 def call_of(plan: Plan) -> Call:
     """Return what the task requests, read once."""
-    call: Call | None = plan.own
+    call: Call | None = plan.kind_plan
     if call is None:
-        call = plan.own = Call(plan)
+        call = plan.kind_plan = Call(plan)
     return call
 
 
@@ -189,16 +189,16 @@ def _unevaluated(draft: Draft, node: Node, call: Call) -> dict[str, Json]:
 def _key(draft: Draft, node: Node) -> str | None:
     """Return the idempotency key of a call in a compensation: the same whenever the same step is
     undone, also after a person's retry. Other calls use their step's key."""
-    undoing = control_flow.in_compensation(draft, node)
-    if undoing is None:
+    compensating = control_flow.in_compensation(draft, node)
+    if compensating is None:
         return None
-    places: list[str] = []
+    indices: list[str] = []
     at = node
-    while at is not undoing and at.parent != ROOT:
+    while at is not compensating and at.parent != ROOT:
         if at.index is not None:
-            places.append(str(at.index))
+            indices.append(str(at.index))
         at = draft.node(at.parent)
-    return f"{undoing.undoes}:{node.ref}" + "".join(f":{place}" for place in reversed(places))
+    return ":".join([f"{compensating.undoes}:{node.ref}", *reversed(indices)])
 
 
 def _enter_function(draft: Draft, node: Node, call: Call) -> None:

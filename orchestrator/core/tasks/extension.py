@@ -28,7 +28,7 @@ from orchestrator.core.transition_draft import Draft
 
 
 def _applying(draft: Draft, node: Node) -> list[Extension]:
-    return [draft.plan.extensions[place] for place in node.get_state("extensions")]
+    return [draft.plan.extensions[position] for position in node.get_state("extensions")]
 
 
 def enter(draft: Draft, node: Node, _: Plan) -> None:
@@ -47,30 +47,30 @@ def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
 
 def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
     """Begin what follows a task of an extension, or the task itself."""
-    place = _extension_of(draft, node, child)
-    if place is None:
+    position = _extension_of(draft, node, child)
+    if position is None:
         node.set_state(then=then)
         return _after(draft, node, 0, child.output)
-    if place[1] == "before" and then == EXIT:
+    if position[1] == "before" and then == EXIT:
         return _end(draft, node, child.output, draft.plan_of(node).then)
     if proceed(draft, child, then):
         return None
-    if place[1] == "before":
-        return draft.push(node.id, {"before": place[0] + 1})
-    return _after(draft, node, place[0] + 1, child.output)
+    if position[1] == "before":
+        return draft.push(node.id, {"before": position[0] + 1})
+    return _after(draft, node, position[0] + 1, child.output)
 
 
 def _extension_of(draft: Draft, node: Node, child: Node) -> tuple[int, str] | None:
     """Return the index of the extension that a child belongs to, and the name of its list."""
-    for number, extension in enumerate(_applying(draft, node)):
+    for index, extension in enumerate(_applying(draft, node)):
         for part in ("before", "after"):
             if child.ref.startswith(f"{extension.ref}/{part}/"):
-                return number, part
+                return index, part
     return None
 
 
-def _after(draft: Draft, node: Node, number: int, output: Json) -> None:
-    for extension in _applying(draft, node)[number:]:
+def _after(draft: Draft, node: Node, index: int, output: Json) -> None:
+    for extension in _applying(draft, node)[index:]:
         if begin_list(draft, node.id, f"{extension.ref}/after", output):
             return
     _end(draft, node, output, node.get_state("then"))

@@ -50,9 +50,9 @@ class Loop:
 
 def loop_of(plan: Plan) -> Loop:
     """Return the loop of a `for` task."""
-    loop: Loop | None = plan.own
+    loop: Loop | None = plan.kind_plan
     if loop is None:
-        loop = plan.own = Loop(plan)
+        loop = plan.kind_plan = Loop(plan)
     return loop
 
 
@@ -188,9 +188,9 @@ def _on_iteration_ended(draft: Draft, node: Node) -> None:
         return draft.push(node.id, {"only": following})
     node.open -= 1
     if node.open == 0:
-        found = outputs(draft, node)
+        by_index = outputs(draft, node)
         count = node.get_state("begun", node.get_state("count"))
-        complete(draft, node, in_order(draft, found, count, node))
+        complete(draft, node, in_order(draft, by_index, count, node))
     return None
 
 

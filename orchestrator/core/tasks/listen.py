@@ -143,9 +143,9 @@ def _correlations(filters: list[dict[str, Any]]) -> dict[str, str]:
 
 def listen_plan_of(plan: Plan) -> ListenPlan:
     """Return the plan of a listen task."""
-    listen_plan: ListenPlan | None = plan.own
+    listen_plan: ListenPlan | None = plan.kind_plan
     if listen_plan is None:
-        listen_plan = plan.own = ListenPlan(plan)
+        listen_plan = plan.kind_plan = ListenPlan(plan)
     return listen_plan
 
 
@@ -206,7 +206,7 @@ def on_event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     it: the event is then offered to other listeners."""
     listen_plan = listen_plan_of(draft.plan_of(node))
     matched = node.get_state("got", [])
-    unmatched = [place for place in data.get("matches", ()) if place not in matched]
+    unmatched = [index for index in data.get("matches", ()) if index not in matched]
     if node.get_state("closing"):
         raise StimulusIgnored("nothing more is consumed")
     if listen_plan.mode == "all" and not unmatched and not data.get("until"):
@@ -223,11 +223,11 @@ def on_event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     return _consume(draft, node, listen_plan, data)
 
 
-def _ends(node: Node, listen_plan: ListenPlan, places: list[int]) -> bool:
+def _ends(node: Node, listen_plan: ListenPlan, indices: list[int]) -> bool:
     """Whether this event of its `until` ends the listening."""
     if listen_plan.until_mode != "all":
         return True
-    ended = sorted({*node.get_state("ended_by", []), *places})
+    ended = sorted({*node.get_state("ended_by", []), *indices})
     node.set_state(ended_by=ended)
     return len(ended) == len(listen_plan.until_filters)
 

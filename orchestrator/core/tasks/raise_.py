@@ -16,9 +16,9 @@ from orchestrator.core.transition_draft import Draft
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Render the error and raise it."""
-    if plan.own is None:
-        plan.own = Template(_definition(plan), "raise.error", loose=plan.loose)
-    raise StepFaulted(node, _checked(render(draft, node, plan.own, node.input)))
+    if plan.kind_plan is None:
+        plan.kind_plan = Template(_definition(plan), "raise.error", loose=plan.loose)
+    raise StepFaulted(node, _checked(render(draft, node, plan.kind_plan, node.input)))
 
 
 def _definition(plan: Plan) -> Any:

@@ -57,9 +57,9 @@ class Process:
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Start the sub-workflow; await it unless the task says not to."""
-    if plan.own is None:
-        plan.own = Process(plan)
-    process: Process = plan.own
+    if plan.kind_plan is None:
+        plan.kind_plan = Process(plan)
+    process: Process = plan.kind_plan
     if process.kind not in BUILT_KINDS:
         raise dsl_errors.configuration(f"running a {process.kind} is not built")
     namespace, workflow = _target(draft, node, process)
@@ -143,7 +143,7 @@ def _has_completed(data: Mapping[str, Json]) -> bool:
 
 
 def _output(draft: Draft, node: Node, data: Mapping[str, Json]) -> Json:
-    process: Process = draft.plan_of(node).own or Process(draft.plan_of(node))
+    process: Process = draft.plan_of(node).kind_plan or Process(draft.plan_of(node))
     return None if process.returns == "none" else data.get("output")
 
 

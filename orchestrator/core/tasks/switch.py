@@ -33,9 +33,9 @@ class Cases:
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Find the case, and complete with its directive."""
-    if plan.own is None:
-        plan.own = Cases(plan.task.body["switch"])
-    cases: Cases = plan.own
+    if plan.kind_plan is None:
+        plan.kind_plan = Cases(plan.task.body["switch"])
+    cases: Cases = plan.kind_plan
     for condition, then in cases.conditions:
         if is_true(draft, node, condition, node.input):
             return complete(draft, node, node.input, then)

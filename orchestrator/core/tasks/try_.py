@@ -59,9 +59,9 @@ class Catch:
 
 def catch_of(plan: Plan) -> Catch:
     """Return the catch clause of a `try`."""
-    catch: Catch | None = plan.own
+    catch: Catch | None = plan.kind_plan
     if catch is None:
-        catch = plan.own = Catch(plan)
+        catch = plan.kind_plan = Catch(plan)
     return catch
 
 
@@ -78,8 +78,8 @@ def _begin_try(draft: Draft, node: Node) -> None:
     if catch.rollback:
         node.set_state(mark=draft.root.counter)
     if catch.policy is not None and catch.policy.per_try is not None:
-        longest = duration_seconds(draft, node, catch.policy.per_try, node.input)
-        due = draft.arm(node.id, TimerKind.ATTEMPT, longest)
+        max_seconds = duration_seconds(draft, node, catch.policy.per_try, node.input)
+        due = draft.arm(node.id, TimerKind.ATTEMPT, max_seconds)
         node.set_state(attempt_due=due.isoformat())
     draft.push(node.id)
 

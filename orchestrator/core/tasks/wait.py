@@ -14,9 +14,9 @@ from orchestrator.core.transition_draft import Draft
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Arm a timer; a wait of zero seconds completes at once."""
-    if plan.own is None:
-        plan.own = Template(plan.task.body["wait"], "wait")
-    seconds = duration_seconds(draft, node, plan.own, node.input)
+    if plan.kind_plan is None:
+        plan.kind_plan = Template(plan.task.body["wait"], "wait")
+    seconds = duration_seconds(draft, node, plan.kind_plan, node.input)
     if seconds <= 0:
         return complete(draft, node, node.input)
     draft.arm(node.id, TimerKind.WAIT, seconds)
