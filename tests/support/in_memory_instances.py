@@ -188,7 +188,7 @@ class World:
         return (
             self.decided
             and stimulus.kind is StimulusKind.COMMAND
-            and stimulus.data.get("command") != "mend"
+            and stimulus.data.get("command") != "reconcile"
         )
 
     def _slice(self, rows: Rows, stimulus: Stimulus) -> Slice:

@@ -184,7 +184,7 @@ def test_a_step_shows_its_sub_workflow_and_what_was_recorded_of_its_attempt():
     shown = StringIO()
     Console(file=shown, width=200).print(step_tree(run("suspended"), [made]))
     assert f"sub-workflow {ID}" in shown.getvalue()
-    assert "its attempt succeeded: it goes on at the resume" in shown.getvalue()
+    assert "its attempt succeeded; it continues after resume" in shown.getvalue()
 
 
 def test_a_step_links_to_its_page_in_flower():

@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, Callable[[Draft, Mapping[str, Json]], None]] = {
     "compensate": compensate,
     "compensation": act_on_dead_letter,
     "abandon": abandon,
-    "mend": reconcile,
+    "reconcile": reconcile,
 }
 
 __all__ = ["COMMANDS", "CommandRefused", "execute", "refuse"]
