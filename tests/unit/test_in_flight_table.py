@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from orchestrator.execution.in_flight_table import InFlightTable
+from orchestrator.execution.runtime.in_flight_table import InFlightTable
 from orchestrator.ids import new_id
 
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from orchestrator.errors import ConfigurationError
-from orchestrator.execution.probe_server import Probes
+from orchestrator.execution.process.probe_server import Probes
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
 

@@ -21,8 +21,8 @@ from celery.exceptions import Ignore, Reject, Retry
 from orchestrator import WorkflowError, current_step, install
 from orchestrator.core.model import Attempt, AttemptEnd, AttemptState, Step
 from orchestrator.errors import ConfigurationError, DatabaseUnavailable
-from orchestrator.execution import outage_retry
 from orchestrator.execution.installation import runtime_of
+from orchestrator.execution.process import outage_retry
 from orchestrator.ids import new_id
 from orchestrator.message_names import HEADER
 from orchestrator.settings import Settings

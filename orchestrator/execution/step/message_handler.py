@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.database.workers import unclaimed_attempts
 from orchestrator.errors import DatabaseUnavailable
-from orchestrator.execution.celery_trace_result import ignored
-from orchestrator.execution.outage_retry import RetryAbandoned, retry_through_outage
+from orchestrator.execution.celery_hooks.celery_trace_result import ignored
+from orchestrator.execution.process.outage_retry import RetryAbandoned, retry_through_outage
 from orchestrator.execution.step.celery_request import is_uuid
 from orchestrator.execution.step.soft_time_limit import SoftLimit
 from orchestrator.execution.step.step_runner import StepRunner
@@ -19,7 +19,7 @@ from orchestrator.state_manager import ClaimedAttempt, new_token
 if TYPE_CHECKING:
     from celery import Task
 
-    from orchestrator.execution.worker_runtime import WorkerRuntime
+    from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
 
 log = get_logger(__name__)
 

@@ -11,9 +11,9 @@ from celery.exceptions import Retry
 
 from orchestrator.core.model import AttemptEnd, AttemptState
 from orchestrator.error_handler.task_errors import error_of
+from orchestrator.execution.celery_hooks.task_mixin import TaskReplaced
 from orchestrator.execution.step import task_outcome
 from orchestrator.execution.step.secret_mask import mask_exception, watch_logs
-from orchestrator.execution.task_mixin import TaskReplaced
 
 if TYPE_CHECKING:
     from celery import Task

@@ -16,9 +16,9 @@ from orchestrator.core.model import Attempt, AttemptEnd, AttemptState
 from orchestrator.database.workers import unclaimed_attempts
 from orchestrator.error_handler.task_errors import error_of, runtime_error
 from orchestrator.errors import DatabaseUnavailable, WorkflowError
-from orchestrator.execution.celery_trace_result import failed, harmless, ignored
+from orchestrator.execution.celery_hooks.celery_trace_result import failed, harmless, ignored
 from orchestrator.execution.context_variables import current_attempt
-from orchestrator.execution.outage_retry import retry_through_outage
+from orchestrator.execution.process.outage_retry import retry_through_outage
 from orchestrator.execution.step import celery_events, celery_request, task_replacement, trace_span
 from orchestrator.execution.step.running_attempt import RunningAttempt
 from orchestrator.execution.step.soft_time_limit import SoftLimit
@@ -35,7 +35,7 @@ from orchestrator.state_manager import ClaimedAttempt, ContinuationOffer
 if TYPE_CHECKING:
     from celery import Task
 
-    from orchestrator.execution.worker_runtime import WorkerRuntime
+    from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
 
 log = get_logger(__name__)
 

@@ -16,7 +16,7 @@ from orchestrator.core.task_plan import workflow_plan
 from orchestrator.document.allowed_tasks import is_reserved, refusal_reason
 
 if TYPE_CHECKING:
-    from orchestrator.execution.worker_runtime import WorkerRuntime
+    from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
     from orchestrator.state_manager import ClaimedAttempt
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from celery.result import allow_join_result
 
 from orchestrator.clock import now
-from orchestrator.execution.celery_trace_result import failed, ignored
+from orchestrator.execution.celery_hooks.celery_trace_result import failed, ignored
 from orchestrator.execution.step import celery_request
 from orchestrator.execution.step.task_arguments import Arguments
 

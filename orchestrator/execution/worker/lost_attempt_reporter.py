@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core.model import AttemptEnd, AttemptState
 from orchestrator.database.workers import unclaimed_attempts
 from orchestrator.error_handler.task_errors import runtime_error, timeout_error
-from orchestrator.execution.outage_retry import RetryAbandoned, retry_through_outage
+from orchestrator.execution.process.outage_retry import RetryAbandoned, retry_through_outage
 from orchestrator.log import get_logger
 from orchestrator.state_manager import LeaseOwner, new_token
 
 if TYPE_CHECKING:
-    from orchestrator.execution.worker_runtime import WorkerRuntime
+    from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
 
 log = get_logger(__name__)
 

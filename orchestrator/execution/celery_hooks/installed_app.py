@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.execution.celery_trace_result import ignored
+from orchestrator.execution.celery_hooks.celery_trace_result import ignored
+from orchestrator.execution.celery_hooks.task_mixin import add_call_hook
 from orchestrator.execution.internal_protocols import Tracer
-from orchestrator.execution.task_mixin import add_call_hook
 from orchestrator.log import get_logger
 from orchestrator.message_names import HEADER
 from orchestrator.settings import Settings, load_settings

@@ -16,10 +16,10 @@ from billiard.process import current_process
 
 from orchestrator import broker_settings
 from orchestrator.errors import ConfigurationError
+from orchestrator.execution.celery_hooks.installed_app import InstalledApp
 from orchestrator.execution.context_variables import log_fields
-from orchestrator.execution.continuation_rules import ContinuationRules, TaskDurations
-from orchestrator.execution.in_flight_table import InFlightSlot, InFlightTable
-from orchestrator.execution.installed_app import InstalledApp
+from orchestrator.execution.runtime.continuation_rules import ContinuationRules, TaskDurations
+from orchestrator.execution.runtime.in_flight_table import InFlightSlot, InFlightTable
 from orchestrator.ids import new_id
 from orchestrator.log import add_context
 from orchestrator.metrics import Meter, Meters
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.calls.token_cache import Tokens
     from orchestrator.core.model import Attempt
     from orchestrator.execution.internal_protocols import QueueConsumer
-    from orchestrator.execution.probe_server import Probes
+    from orchestrator.execution.process.probe_server import Probes
     from orchestrator.outbound import OutboundClient
     from orchestrator.state_manager import LeaseOwner
 
