@@ -159,8 +159,8 @@ class Core:
         """Give it before anything that waits; why it was refused."""
         refused = len(self.world.ignored)
         data = {"command": command, **BODIES.get(command, {})}
-        self.world.tell(self.id, StimulusKind.COMMAND, data=data, run=False)
-        self.world.bring(self.id, self.world.rows[self.id].inbox.pop())
+        self.world.send_stimulus(self.id, StimulusKind.COMMAND, data=data, run=False)
+        self.world.apply(self.id, self.world.rows[self.id].inbox.pop())
         return self.world.ignored[-1] if len(self.world.ignored) > refused else None
 
     @property

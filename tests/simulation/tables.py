@@ -316,7 +316,7 @@ class Tables:
         for note in change.stimuli:
             self.put(note.instance or rows.value.id, note.kind, note.step, None, note.data)
         rows.letters += change.dead_letters
-        rows.settled += change.letters_closed
+        rows.letters_closed += change.letters_closed
         for step in change.pruned:
             self._prune(rows, step)
 

@@ -1,4 +1,4 @@
-"""Mend: what damage from outside has taken away is made anew by the core itself."""
+"""Reconcile: the core itself creates again what damage from outside has deleted."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_listener_is_there_again() -> None:
     assert world.rows[id].listeners == {step: listener}
 
 
-def test_a_list_goes_on_after_its_last_task() -> None:
+def test_a_list_continues_after_its_last_task() -> None:
     world, id = begun({"d": {"do": [{"a": call("a")}, {"b": call("b")}]}}, {"c": call("c")})
     world.succeed(world.ready()[0], "A")
     rows = world.rows[id]
@@ -95,7 +95,7 @@ def test_a_list_goes_on_after_its_last_task() -> None:
     assert [one.task for one in world.ready()] == ["b"]
 
 
-def test_an_instance_goes_on_after_its_last_task() -> None:
+def test_an_instance_continues_after_its_last_task() -> None:
     world, id = begun({"a": call("a")}, {"b": call("b")})
     world.succeed(world.ready()[0], "A")
     rows = world.rows[id]
@@ -107,7 +107,7 @@ def test_an_instance_goes_on_after_its_last_task() -> None:
     assert world.instance(id).status is Status.COMPLETED
 
 
-def test_a_compensation_goes_on() -> None:
+def test_a_compensation_continues() -> None:
     undo = {"compensate": call("undo-a")}
     world, id = begun({"a": {**call("a"), "metadata": undo}}, {"b": boom()})
     world.succeed(world.ready()[0], "A")
