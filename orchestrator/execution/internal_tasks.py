@@ -67,7 +67,7 @@ def _with_runner(runtime: WorkerRuntime, tracer: Any) -> Any:
     """Return a hint's tracer, which runs the attempt claimed by the hint after the hint's task."""
 
     def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
-        if not runtime.running:
+        if not runtime.runs_steps:
             return tracer(uuid, args, kwargs, request)
         from orchestrator.execution.step.step_runner import StepRunner
 
@@ -154,7 +154,7 @@ def _perform_call(runtime: WorkerRuntime, call: dict[str, Any]) -> Any:
     running = current_attempt.get()
     if running is None:
         raise RuntimeError("this task runs only as a step")
-    context = call_context(runtime, running.work)
+    context = call_context(runtime, running.claimed)
     # Tracebacks and log lines must not show the secrets that the call uses.
     running.mask_secrets(context.secrets)
     return retry_through_outage(lambda: perform(call, context), "a call's expressions")

@@ -63,8 +63,8 @@ class WorkerRuntime:
         return self.installed.settings
 
     @property
-    def running(self) -> bool:
-        """Whether this process belongs to a worker."""
+    def runs_steps(self) -> bool:
+        """Whether this process belongs to a worker that runs steps."""
         return self.installed.runs_steps
 
     # -- the worker --------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def _consumer_step(runtime: WorkerRuntime) -> type[Any]:
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
         def include_if(self, _consumer: Any) -> bool:
-            return runtime.running
+            return runtime.runs_steps
 
         def start(self, consumer: Any) -> None:
             broker_settings.keep_client(consumer.task_consumer.channel)

@@ -104,10 +104,10 @@ class LostAttemptReporter:
 
     def _end_revoked(self, attempt: str, instance: str, task: str, token: str) -> None:
         state = self._runtime.services.state
-        work = state.claim_attempt(attempt, instance, task, self._runtime.lease_owner, token)
-        if work is not None:
+        claimed = state.claim_attempt(attempt, instance, task, self._runtime.lease_owner, token)
+        if claimed is not None:
             error = runtime_error("TaskRevokedError", "the task was revoked before it started")
-            state.commit_result(work, AttemptEnd(attempt, AttemptState.FAILED, error=error))
+            state.commit_result(claimed, AttemptEnd(attempt, AttemptState.FAILED, error=error))
 
     def _run(self) -> None:
         while (task := self._queue.get()) is not None:
