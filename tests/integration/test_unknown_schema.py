@@ -166,7 +166,7 @@ def test_a_database_is_looked_at_until_it_was_found_to_be_ours(
 ) -> None:
     if known:
         version(empty_database_url, HEAD)
-    database = Database(empty_database_url, greet=upgrade.check_connection)
+    database = Database(empty_database_url, on_connect=upgrade.check_connection)
     for _ in range(2):
         if known:
             assert database.one("select 1") == (1,)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from orchestrator import message_names
-from orchestrator.database.connection.driver_errors import OURS
+from orchestrator.database.connection.driver_errors import FUNCTION_CODES
 from orchestrator.database.schema.tables import metadata
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def test_the_functions_of_postgres():
 
 
 def test_the_sqlstates():
-    assert set(re.findall(r"`(OR\d+)`", PAGE)) == set(OURS)
+    assert set(re.findall(r"`(OR\d+)`", PAGE)) == set(FUNCTION_CODES)
 
 
 def test_the_channels():

@@ -124,7 +124,7 @@ def check(url: str) -> None:
         UnknownSchema: says what stands there and what to do.
         DatabaseUnavailable: nobody can tell.
     """
-    database = Database(url, size=1, greet=check_connection)
+    database = Database(url, size=1, on_connect=check_connection)
     try:
         database.one("select 1")
     finally:

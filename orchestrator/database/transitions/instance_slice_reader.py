@@ -1,4 +1,4 @@
-"""Reads what a transition may look at: slices, inboxes, and what the core asks for besides."""
+"""Reads the data of a transition: slices, inboxes, and the needs of the core."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ from orchestrator.errors import NotFound
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A slice as one statement saw it: `inbox` stimuli waited then, at `now` by the
-    database's clock. `stimulus` is the row that is to be brought, where it came along."""
+    """A slice as one statement saw it.
+
+    `inbox` is the number of waiting stimuli at `now`, by the database's clock. `stimulus` is the
+    row to apply, where it was read with the slice.
+    """
 
     slice: Slice
     inbox: int
@@ -34,7 +37,7 @@ class Snapshot:
 
 
 def snapshot_of(answer: Row, attempt: Attempt | None, stimulus: Row | None = None) -> Snapshot:
-    """What `read_slice` answered. Raises `NotFound` or `UnknownEngine`."""
+    """Return the snapshot for an answer of `read_slice`. Raises `NotFound` or `UnknownEngine`."""
     instance = answer["instance"]
     if instance is None:
         raise NotFound("there is no such instance")
@@ -46,33 +49,38 @@ def snapshot_of(answer: Row, attempt: Attempt | None, stimulus: Row | None = Non
 def lock_slice(
     transaction: Transaction, instance: str, step: int | None, attempt: str | None
 ) -> Snapshot:
-    """Take the instance's row lock, then read; raises `Busy` where it can't be had in time."""
+    """Lock the instance's row, then read. Raises `LockTimeout` where the lock is not granted in
+    time."""
     row = transaction.one(
         "select orchestrator.lock_slice(%s, %s, %s)", (instance, step or 0, attempt)
     )
     assert row is not None  # noqa: S101  a select without a from has a row
-    found = row[0]
-    return snapshot_of(found["slice"], to_attempt(found["attempt"]) if found["attempt"] else None)
+    answer = row[0]
+    return snapshot_of(
+        answer["slice"], to_attempt(answer["attempt"]) if answer["attempt"] else None
+    )
 
 
 def lock_inbox(transaction: Transaction, instance: str) -> Snapshot | None:
-    """Take the row lock, then read the oldest stimulus and its slice; None: nothing waits."""
+    """Lock the instance's row, then read the oldest stimulus and its slice; None: no stimulus
+    waits."""
     transaction.one("select 1 from orchestrator.instances where id = %s for update", (instance,))
     return read_inbox(transaction, instance)
 
 
 def read_inbox(session: Session, instance: str) -> Snapshot | None:
-    """The oldest stimulus that may be taken now, with its slice; None: nothing waits."""
+    """Return the oldest stimulus that may be applied now, with its slice; None: no stimulus
+    waits."""
     row = session.one("select orchestrator.read_inbox(%s)", (instance,))
     if row is None or row[0] is None:
         return None
-    found = row[0]
-    attempt = to_attempt(found["attempt"]) if found["attempt"] else None
-    return snapshot_of(found["slice"], attempt, found["stimulus"])
+    answer = row[0]
+    attempt = to_attempt(answer["attempt"]) if answer["attempt"] else None
+    return snapshot_of(answer["slice"], attempt, answer["stimulus"])
 
 
 def read_commands(session: Session, instance: str, limit: int) -> tuple[Snapshot, list[Row]]:
-    """The instance without its steps, and the oldest commands that wait in its inbox."""
+    """Return the instance without its steps, and the oldest commands in its inbox."""
     row = session.one(
         """
         select orchestrator.read_slice(%(i)s, 0),
@@ -100,7 +108,8 @@ def claim(
 ) -> Snapshot | None:
     """Claim an attempt; None is a definite refusal. Safe to repeat with the same token.
 
-    Raises `UnknownEngine`: the attempt is given back, for those who know its instance's rules.
+    Raises `UnknownEngine`: the claim is undone, so that a worker with that engine version can take
+    the attempt.
     """
     row = session.one(
         "select orchestrator.claim(%s, %s, %s, %s, %s, %s)",
@@ -116,8 +125,11 @@ def claim(
 
 
 def _release_claim(session: Session, attempt: str, token: str) -> None:
-    """As it was before the claim, which costs every other claim nothing. Where it was withdrawn
-    since, its lease runs out, so that its instance learns of its end."""
+    """Undo the claim. Checking the engine version after the claim, not in it, keeps all other
+    claims fast.
+
+    If the attempt was withdrawn meanwhile, leave it: its lease expires and ends it.
+    """
     session.all(
         """
         update orchestrator.attempts
@@ -129,7 +141,7 @@ def _release_claim(session: Session, attempt: str, token: str) -> None:
 
 
 def claimed_under_token(session: Session, instance: str, token: str) -> Snapshot | None:
-    """The attempt that was taken under this token, if the statement that took it committed."""
+    """Return the attempt that was claimed under this token, if the claiming statement committed."""
     row = session.one(
         """
         select row_to_json(a), orchestrator.read_slice(a.instance_id, a.step)
@@ -142,7 +154,7 @@ def claimed_under_token(session: Session, instance: str, token: str) -> Snapshot
 
 
 def ended_under_token(session: Session, attempt: str, token: str) -> bool:
-    """Whether the attempt's own worker ended it, under this token."""
+    """Whether the worker that claimed the attempt under this token has ended it."""
     return bool(
         session.one(
             """
@@ -155,14 +167,16 @@ def ended_under_token(session: Session, attempt: str, token: str) -> bool:
 
 
 def load(session: Session, slice: Slice, need: Need) -> Slice:
-    """The slice with the answer to one need of the core."""
+    """Return the slice with the answer to one need of the core."""
     answer = _LOADERS[need.what](session, slice.instance.id, *need.args)
     return replace(slice, loaded={**slice.loaded, need: answer})
 
 
 def _open(session: Session, instance: str) -> list[tuple[Step, Attempt | None]]:
-    """Every open step and those withdrawn ones that still run, their attempts locked: a
-    claim that comes meanwhile waits, and is refused once the withdrawal has committed."""
+    """Return every open step, and withdrawn steps that still run, with their attempts locked.
+
+    A claim that comes meanwhile waits, and is refused once the withdrawal has committed.
+    """
     attempts = session.all(
         """
         select row_to_json(a) from orchestrator.attempts a
@@ -247,8 +261,8 @@ def _attempt(session: Session, instance: str, step: int) -> Attempt | None:
 
 
 def _workflow(session: Session, _: str, namespace: str, name: str, version: str) -> str | None:
-    """The core asks for those that the instance may run: of its own namespace, unless a setting
-    says otherwise."""
+    """Find a version for a sub-workflow. The core asks only for those that the instance may run: of
+    its own namespace, unless a setting allows others."""
     row = session.one(
         """
         select id from orchestrator.workflows

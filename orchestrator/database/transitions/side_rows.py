@@ -1,4 +1,5 @@
-"""What few transitions write besides: timers, listeners, children, notes, events, dead letters."""
+"""The less common rows of a transition: timers, listeners, children, stimuli, events, dead
+letters."""
 
 from __future__ import annotations
 
@@ -15,12 +16,13 @@ from orchestrator.json_codec import dumps
 
 Statement = tuple[str, list[Any]]
 
-#: The mark of the instance that is saved, as SQL.
-_OF_INSTANCE = "i.heard_from"
+#: The mark of the saved instance, as SQL.
+_INSTANCE_MARK = "i.heard_from"
 
 
 def mark(before: Instance, stimulus: Stimulus) -> Statement | None:
-    """What an instance hears whose start was put off: events from when its timer fired."""
+    """Return the statement that sets the mark of an instance whose start was delayed: its events
+    count from the firing of its timer."""
     if stimulus.kind is not StimulusKind.TIMER or before.started_at is not None:
         return None
     number = (stimulus.data or {}).get("heard_from")
@@ -31,7 +33,7 @@ def mark(before: Instance, stimulus: Stimulus) -> Statement | None:
 
 
 def side_row_statements(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    """The statements for what few transitions have, in the order of lock and of meaning."""
+    """Yield the statements for the less common rows, in the order of locks and of meaning."""
     if transition.withdrawn:
         yield _withdraw(instance, transition.withdrawn)
     if transition.timers_removed:
@@ -40,7 +42,7 @@ def side_row_statements(instance: Instance, transition: Transition) -> Iterable[
             [instance.id, list(transition.timers_removed)],
         )
     if transition.listeners_removed:
-        # The keys last: who writes some holds the listener meanwhile.
+        # Index entries last: a process that writes some locks the listener meanwhile.
         for table in ("listeners", "listener_keys"):
             yield (
                 f"delete from orchestrator.{table} where instance_id = %s and step = any(%s)",
@@ -89,8 +91,9 @@ def _timers(instance: Instance, transition: Transition) -> Iterable[Statement]:
 
 
 def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    # A start may wait in line for long: what it opens at once hears all that its instance may.
-    mark = _OF_INSTANCE if instance.started_at is None else LAST
+    # A delayed start can wait long: what it opens at once gets the instance's mark, so that it
+    # receives every event that the instance may.
+    mark = _INSTANCE_MARK if instance.started_at is None else LAST
     for listener in transition.listeners:
         yield (
             f"""
@@ -100,7 +103,7 @@ def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement
             select %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {mark}
             from orchestrator.instances i
             where i.id = %s
-            -- Whoever matched the event that bound a correlation has noted that already.
+            -- The process that matched the event has already stored the correlation.
             on conflict (instance_id, step) do nothing
             """,
             [
@@ -131,7 +134,8 @@ def _chunks(instance: Instance, transition: Transition) -> Iterable[Statement]:
 
 
 def _children(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    """Refused as `Superseded` where the version was removed since it was looked for."""
+    """Start the sub-workflows. Raises `Superseded` where the version was removed since the core
+    found it."""
     for child in transition.children:
         parent = (instance.id, child.parent_step) if child.parent_step else (None, None)
         yield (
@@ -144,13 +148,18 @@ def _children(instance: Instance, transition: Transition) -> Iterable[Statement]
 
 
 def _stimuli(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    for note in transition.stimuli:
+    for stimulus in transition.stimuli:
         yield (
             """
             insert into orchestrator.stimuli (instance_id, kind, step, data)
             values (%s, %s, %s, %s)
             """,
-            [note.instance or instance.id, note.kind.value, note.step, to_json(note.data)],
+            [
+                stimulus.instance or instance.id,
+                stimulus.kind.value,
+                stimulus.step,
+                to_json(stimulus.data),
+            ],
         )
 
 
@@ -176,7 +185,7 @@ def _emitted(instance: Instance, transition: Transition) -> Iterable[Statement]:
 
 
 def _dead_letters(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    for letter in transition.dead_letters:
+    for dead_letter in transition.dead_letters:
         yield (
             """
             insert into orchestrator.dead_letters
@@ -187,22 +196,22 @@ def _dead_letters(instance: Instance, transition: Transition) -> Iterable[Statem
                 ids.new_id(),
                 instance.namespace,
                 instance.id,
-                letter["step"],
-                letter["reason"],
-                to_json(letter.get("error")),
+                dead_letter["step"],
+                dead_letter["reason"],
+                to_json(dead_letter.get("error")),
             ],
         )
 
 
 def _closed_letters(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    for letter in transition.letters_closed:
+    for dead_letter in transition.letters_closed:
         yield (
             """
             update orchestrator.dead_letters
             set resolved_at = clock_timestamp(), resolution = %s
             where instance_id = %s and step = %s and reason = 'lost' and resolved_at is null
             """,
-            [dumps(letter["resolution"]), instance.id, letter["step"]],
+            [dumps(dead_letter["resolution"]), instance.id, dead_letter["step"]],
         )
 
 
@@ -231,7 +240,7 @@ def _inputs(instance: Instance, transition: Transition) -> Iterable[Statement]:
 
 
 def _prune(instance: Instance, steps: tuple[int, ...]) -> Iterable[Statement]:
-    below = """
+    with_descendants = """
         with recursive gone as (
           select id from orchestrator.steps
           where instance_id = %s and id = any(%s)
@@ -243,7 +252,7 @@ def _prune(instance: Instance, steps: tuple[int, ...]) -> Iterable[Statement]:
     for table, column in (("attempts", "step"), ("chunks", "step"), ("steps", "id")):
         yield (
             f"""
-            {below}
+            {with_descendants}
             delete from orchestrator.{table} t
             using gone
             where t.instance_id = %s and t.{column} = gone.id
