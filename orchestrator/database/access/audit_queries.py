@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
-from orchestrator.database.keyset_pages import Condition, Page, Part, Scope, page, page_by
+from orchestrator.database.keyset_pages import Condition, Page, Part, Scope, equal, page, page_by
 from orchestrator.json_codec import dumps
 
 
@@ -58,8 +58,8 @@ def listed(
 ) -> Page:
     """The newest entries first."""
     conditions: list[Condition] = [
-        ("action = %(action)s", {"action": action}) if action else None,
-        ("target = %(target)s", {"target": target}) if target else None,
+        equal("action", action or None),
+        equal("target", target or None),
     ]
     # Changes of no namespace are for those who may see all.
     if scope.namespaces is None:

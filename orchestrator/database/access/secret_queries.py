@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.database.connection.session import Session
-from orchestrator.database.keyset_pages import Page, Scope, page
+from orchestrator.database.keyset_pages import Page, Scope, equal, page
 from orchestrator.errors import Conflict
 from orchestrator.log import get_logger
 from orchestrator.secrets.encryption import DecryptionFailed, EncryptionKeyMissing, SecretCipher
@@ -69,7 +69,7 @@ def listed(
         "select namespace, name, created_at, changed_at from orchestrator.secrets",
         [
             scope.condition("namespace"),
-            ("namespace = %(namespace)s", {"namespace": namespace}) if namespace else None,
+            equal("namespace", namespace or None),
         ],
         order=("namespace", "name"),
         limit=limit,

@@ -18,9 +18,9 @@ def for_sqlalchemy(url: str) -> str:
     """
     if not _SCHEME.match(url):
         scheme = urlsplit(url).scheme
-        given_scheme = f"{scheme}://" if scheme else "something without a scheme"
+        given = f"{scheme}://" if scheme else "something without a scheme"
         raise ConfigurationError(
-            f"a database is named by postgresql://user:password@host:port/name, not by {given_scheme}"
+            f"a database is named by postgresql://user:password@host:port/name, not by {given}"
         )
     return _SCHEME.sub("postgresql+psycopg2://", url, count=1)
 

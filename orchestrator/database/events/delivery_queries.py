@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
-from orchestrator.database.keyset_pages import Page, page
+from orchestrator.database.keyset_pages import Page, equal, one_of, page
 from orchestrator.ids import new_id
 
 #: The channel on which senders hear that there is something to send.
@@ -257,8 +257,8 @@ def listed(
         session,
         f"select d.created_at, d.id::text, {_COLUMNS}",
         [
-            ("d.subscription_id = %(subscription)s", {"subscription": subscription}),
-            ("d.state = any(%(states)s)", {"states": list(states)}) if states else None,
+            equal("d.subscription_id", subscription),
+            one_of("d.state", states),
         ],
         order=("d.created_at", "d.id"),
         descending=True,

@@ -12,11 +12,11 @@ from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import OPEN
 from orchestrator.database.keyset_pages import (
-    Condition,
     IndexLevel,
     Page,
     Part,
     Scope,
+    equal,
     page,
     page_by,
 )
@@ -131,7 +131,7 @@ def listed(
     after: Sequence[Any] | None = None,
 ) -> Page:
     """Events, the newest first; rows are those of `EventRow`."""
-    conditions = _equal(type=type, source=source, target=target)
+    conditions = [equal("type", type), equal("source", source), equal("target", target)]
     if namespace is not None:
         scope = Scope((namespace,) if scope.has(namespace) else ())
     columns = _COLUMNS.replace("e.", "")
@@ -156,15 +156,6 @@ def listed(
         limit=limit,
         after=after,
     )
-
-
-def _equal(**wanted: str | None) -> list[Condition]:
-    """Columns that have these values; None wants nothing."""
-    return [
-        (f"{name} = %({name})s", {name: value})
-        for name, value in wanted.items()
-        if value is not None
-    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.events.event_queries import LAST
-from orchestrator.database.keyset_pages import Page, Scope, page
+from orchestrator.database.keyset_pages import Page, Scope, equal, one_of, page
 from orchestrator.json_codec import dumps
 
 ACTIVE, PAUSED, DISABLED = "active", "paused", "disabled"
@@ -91,8 +91,8 @@ def listed(
         f"select s.created_at, s.id::text, {_COLUMNS} from orchestrator.subscriptions s",
         [
             scope.condition("namespace"),
-            ("namespace = %(namespace)s", {"namespace": namespace}) if namespace else None,
-            ("state = any(%(states)s)", {"states": list(states)}) if states else None,
+            equal("namespace", namespace or None),
+            one_of("state", states),
         ],
         order=("created_at", "id"),
         descending=True,

@@ -1,4 +1,4 @@
-"""Instances that ended long ago: found, read whole, removed."""
+"""Instances that ended long ago: find them, export them, remove them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import ENDED
 from orchestrator.database.keyset_pages import IndexLevel, groups, matching
 
-#: Where an instance stands in the order in which instances are looked at.
-Place = tuple[datetime, str]
+#: The position of an instance in the order of the search.
+Position = tuple[datetime, str]
 
-#: The tables that hold nothing but what belongs to one instance each.
+#: The tables whose rows belong to one instance each.
 TABLES = (
     *("steps", "attempts", "history", "dead_letters", "chunks"),
     *("stimuli", "timers", "listeners", "listener_keys"),
@@ -29,11 +29,11 @@ _LEVELS = (
 _DONE = f"""
     i.status in {ENDED} and i.compensation <> 'running'
     and i.ended_at < clock_timestamp() - %(age)s
-    -- Its compensation may have to undo a child; a child's end is told to its parent.
+    -- Its compensation may still undo a child; a child's end is reported to its parent.
     and not exists (select from orchestrator.instances p where p.id = i.parent_instance)
     and not exists (select from orchestrator.instances c where c.parent_instance = i.id
       and (c.status not in {ENDED} or c.compensation = 'running'))
-    -- Somebody has asked something of it, or is to decide about it, or has work of it in hand.
+    -- No stimulus waits, no dead letter is open, and no attempt is ready or claimed.
     and not exists (select from orchestrator.stimuli q where q.instance_id = i.id)
     and not exists (select from orchestrator.dead_letters d
       where d.instance_id = i.id and d.resolved_at is null)
@@ -43,10 +43,13 @@ _DONE = f"""
 
 
 def old(
-    session: Session, age: timedelta, limit: int, after: Place | None
-) -> list[tuple[Place, int]]:
-    """Instances that ended so long ago and that nothing holds, the first created first, from
-    behind a place on, with how large they are: the number of their steps, about."""
+    session: Session, age: timedelta, limit: int, after: Position | None
+) -> list[tuple[Position, int]]:
+    """Return instances that ended so long ago and that nothing needs, the first created first,
+    after a position.
+
+    Each with its size: roughly the number of its steps.
+    """
     source, params = groups("orchestrator.instances", _LEVELS)
     beyond = " and (i.created_at, i.id) > (%(at)s, %(id)s)" if after else ""
     at, id = after or (None, None)
@@ -67,7 +70,8 @@ def old(
 
 
 def lock(transaction: Transaction, ids: Sequence[str], age: timedelta) -> list[str]:
-    """Those of the instances that still may go, locked: commands to them wait."""
+    """Lock those of the instances that may still be removed, and return them: commands to them
+    wait."""
     rows = transaction.all(
         f"""
         select i.id::text from orchestrator.instances i
@@ -94,8 +98,8 @@ where i.id = %s
 
 
 def export_lines(session: Session, id: str) -> str:
-    """All that is known of an instance as one line of JSON: its row, and those of its steps,
-    attempts, history and dead letters, as the tables have them."""
+    """Return the complete data of an instance as one line of JSON: the rows of the instance, its
+    steps, attempts, history and dead letters, with the columns of the tables."""
     row = session.one(_WHOLE, (id,))
     text: str = row[0] if row else "null"
     # A line break in JSON text can only stand between its tokens.
@@ -103,7 +107,7 @@ def export_lines(session: Session, id: str) -> str:
 
 
 def remove(transaction: Transaction, ids: Sequence[str]) -> None:
-    """Remove instances and all that belongs to them alone."""
+    """Remove instances and all rows that belong to them alone."""
     params: dict[str, Any] = {"ids": list(ids)}
     for table in TABLES:
         transaction.all(

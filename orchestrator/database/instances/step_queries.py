@@ -1,4 +1,4 @@
-"""The execution tree as people read it: steps with their attempts, and what is waited for."""
+"""Steps with their attempts as people read them, and the reasons why an instance waits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.database.connection.json_parameters import inner_member, member
 from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import OPEN
-from orchestrator.database.keyset_pages import Page, page
+from orchestrator.database.keyset_pages import Page, equal, one_of, page
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,12 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """A step; payloads and `call` are JSON text, `retry_at` is when its next try is due, `child`
-    the sub-workflow's instance that it started and awaited; `recorded` how its attempt ended while
-    the instance was suspended, which takes effect at the resume."""
+    """A step.
+
+    Payloads and `call` are JSON text; `retry_at` is when its next attempt is due; `child` is the
+    instance of the sub-workflow that it started and awaits or awaited. `recorded`: the end of its
+    attempt while the instance was suspended, which takes effect at the resume.
+    """
 
     id: int
     parent: int
@@ -93,17 +96,17 @@ def listed(
     limit: int = 200,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """Steps in the order of their creation; rows are those of `StepRow`."""
+    """Return steps in the order of their creation; rows are those of `StepRow`."""
     return page(
         session,
         _STEP,
         [
-            ("s.instance_id = %(instance)s", {"instance": instance}),
-            ("s.parent = %(parent)s", {"parent": parent}) if parent is not None else None,
+            equal("s.instance_id", instance),
+            equal("s.parent", parent),
             (f"{member('s.state', 'child')} = %(child)s", {"child": child})
             if child is not None
             else None,
-            ("s.status = any(%(statuses)s)", {"statuses": list(statuses)}) if statuses else None,
+            one_of("s.status", statuses),
         ],
         order=("s.id",),
         limit=limit,
@@ -112,13 +115,13 @@ def listed(
 
 
 def get(session: Session, instance: str, step: int) -> StepRow | None:
-    """One step."""
+    """Return one step."""
     row = session.one(f"{_STEP} where s.instance_id = %s and s.id = %s", (instance, step))
     return StepRow(*row) if row else None
 
 
 def attempts(session: Session, instance: str, steps: Sequence[int]) -> dict[int, list[AttemptRow]]:
-    """Every attempt of these steps, in their order."""
+    """Return every attempt of these steps, in their order."""
     found: dict[int, list[AttemptRow]] = {}
     for row in session.all(_ATTEMPT, (instance, list(steps))) if steps else ():
         found.setdefault(row[0], []).append(AttemptRow(*row))
@@ -127,7 +130,7 @@ def attempts(session: Session, instance: str, steps: Sequence[int]) -> dict[int,
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """That a person let a step end with an output of theirs; `data` is JSON text of ``{by?,
+    """A person ended this step with an output of their own; `data` is JSON text of ``{by?,
     reason?}``, or None."""
 
     step: int
@@ -136,7 +139,7 @@ class Skip:
 
 
 def skips(session: Session, instance: str, ends: Sequence[datetime]) -> dict[int, Skip]:
-    """Which steps were skipped, of those that ended at these times: history tells by whom."""
+    """Return which of the steps that ended at these times were skipped, from history."""
     if not ends:
         return {}
     rows = session.all(
@@ -153,8 +156,11 @@ def skips(session: Session, instance: str, ends: Sequence[datetime]) -> dict[int
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What an instance waits for. `kind` is ``call``, ``timer``, ``event`` or the kind of
-    another open step; `step` is None where the instance itself waits."""
+    """Something that an instance waits for.
+
+    `kind` is ``call``, ``timer``, ``event`` or the kind of another open step; `step` is None where
+    the instance itself waits.
+    """
 
     kind: str
     step: int | None
@@ -166,7 +172,7 @@ class Waiting:
     filters: str | None
 
 
-# An open step without open children is where the execution stands.
+# An open step without open children is where the execution waits.
 _WAITING = f"""
 with leaves as (
   select id, ref, kind, started_at from orchestrator.steps
@@ -191,15 +197,17 @@ select 'timer', null, null, t.created_at, t.kind, t.due_at, null, null
 
 
 def waiting(session: Session, instance: str, limit: int = 100) -> list[Waiting]:
-    """What an open instance waits for, at most `limit` of it."""
+    """Return what an open instance waits for, at most `limit` items."""
     rows = session.all(_WAITING, {"i": instance, "n": limit})
     return [Waiting(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Undoable:
-    """A step that a compensation may undo, or one around such a step (`done` None). `child`
-    is the sub-workflow's instance that undoes itself."""
+    """A step that a compensation can undo, or a step around one (`done` is None).
+
+    `child` is the sub-workflow's instance, which undoes itself.
+    """
 
     id: int
     parent: int
@@ -218,7 +226,8 @@ case s.undo when 'child' then {member("s.state", "child")} end as child
 
 
 def undoable(session: Session, instance: str, limit: int = 1000) -> list[Undoable]:
-    """The steps that can be undone, the last completed first, then all that contain them."""
+    """Return the steps that can be undone, the last completed first, then all steps that contain
+    them."""
     rows = session.all(
         f"""
         with recursive candidates as (
@@ -243,7 +252,8 @@ def undoable(session: Session, instance: str, limit: int = 1000) -> list[Undoabl
 
 
 def undoable_in_flight(session: Session, instance: str, limit: int = 1000) -> list[Undoable]:
-    """The steps that somebody has in hand, which will be undone should they succeed."""
+    """Return the steps with a claimed attempt or a running sub-workflow that would be undone if
+    they succeed."""
     rows = session.all(
         f"""
         select {_UNDOABLE}, null::int from orchestrator.steps s
@@ -262,7 +272,7 @@ def undoable_in_flight(session: Session, instance: str, limit: int = 1000) -> li
 
 
 def undoing(session: Session, instance: str, limit: int = 1000) -> list[StepRow]:
-    """The steps that undo others, in the order in which they were begun."""
+    """Return the steps that undo others, in the order of their start."""
     rows = session.all(
         f"{_STEP} where s.instance_id = %s and s.undoes is not null order by s.id limit %s",
         (instance, limit),

@@ -1,4 +1,4 @@
-"""Why an instance stands still: where each open step is, and who could take it further."""
+"""Why an instance waits: the state of each open step, and the workers that could continue it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from orchestrator.database.workers.liveness_queries import LIVE
 class Call:
     """An open call with its newest attempt, and the live workers of that attempt's queue.
 
-    `serving` workers serve the queue, `knowing` ones know the task too, `able` ones can also
-    enforce its time limit, if it has one; `slots` and `free` count all and the idle slots of
-    those. `before` counts what waits in the queue since earlier (100 at most). `held`: the
-    worker's last beat named it; where it did not, and the claim is older than a beat, the
-    worker no longer has it in hand.
+    `serving` counts the workers that serve the queue, `knowing` those that also have the task,
+    `able` those that can also enforce its time limit, if it has one; `slots` and `free` count all
+    and the idle slots of the able ones. `before` counts earlier attempts in the queue (at most
+    100). `in_flight`: the worker's last heartbeat named the attempt, or the claim is younger than a
+    lease; otherwise the attempt is no longer in flight.
     """
 
     step: int
@@ -36,7 +36,7 @@ class Call:
     worker: str | None
     seen_at: datetime | None
     silent: bool
-    held: bool
+    in_flight: bool
     silent_at: datetime | None
     serving: int
     knowing: int
@@ -74,18 +74,17 @@ select s.id, s.ref, a.state, a.withdrawn, a.task, a.queue,
 
 
 def calls(session: Session, instance: str, lease: float, limit: int = 50) -> list[Call]:
-    """The open calls of an instance, at most `limit`. `lease` in seconds."""
+    """Return the open calls of an instance, at most `limit`. `lease` in seconds."""
     rows = session.all(_CALLS, {"i": instance, "lease": lease, "n": limit})
     return [Call(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where a task is at home: what starts a worker that has it, and which tasks live workers
-    have.
+    """What starts a worker that has a task, and the tasks of live workers.
 
-    `app` is what ``celery -A`` is given, None where `orchestrator worker` starts such workers;
-    `certain`: a worker that has, or had, the task said so. `known` are names of tasks.
+    `app` is the argument of ``celery -A``, None for `orchestrator worker`. `certain`: a worker that
+    has or had the task reported `app`. `known` are names of tasks.
     """
 
     certain: bool
@@ -94,8 +93,8 @@ class Home:
 
 
 def home(session: Session, task: str, lease: float) -> Home:
-    """The `Home` of a task. Where no worker ever had it, `app` is that of the worker that was
-    started last. `lease` in seconds."""
+    """Return the `Home` of a task. If no worker ever had it, `app` is that of the worker started
+    last. `lease` in seconds."""
     row = session.one(
         """
         select %(task)s = any(tasks), app from orchestrator.workers
@@ -112,9 +111,9 @@ def home(session: Session, task: str, lease: float) -> Home:
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """Stimuli that nobody has brought yet: how many, how many of them were set aside because
-    they can't be brought, since when, whether a live worker serves the queue of control, and how
-    many there are of each kind."""
+    """Stimuli that are not applied yet: how many, how many of them were deferred because they can't
+    be applied, since when, how many live workers serve the control queue, and how many there are of
+    each kind."""
 
     waiting: int
     aside: int
@@ -124,7 +123,7 @@ class Inbox:
 
 
 def inbox(session: Session, instance: str, lease: float, control_queue: str) -> Inbox:
-    """What waits in an instance's inbox."""
+    """Return the state of an instance's inbox."""
     row = session.one(
         f"""
         select coalesce(sum(count), 0)::bigint, coalesce(sum(aside), 0)::bigint, min(since),
@@ -144,13 +143,13 @@ def inbox(session: Session, instance: str, lease: float, control_queue: str) -> 
 
 
 def engine(session: Session, instance: str) -> int:
-    """The engine that an instance was started under."""
+    """Return the engine version under which an instance was started."""
     row = session.one("select engine from orchestrator.instances where id = %s", (instance,))
     return int(row[0]) if row else ENGINE
 
 
 def children(session: Session, instance: str, limit: int = 50) -> list[tuple[int, str, str]]:
-    """The open sub-workflows that are awaited: ``(step, id, status)``."""
+    """Return the open sub-workflows that the instance awaits: ``(step, id, status)``."""
     return [
         (row[0], row[1], row[2])
         for row in session.all(
@@ -169,7 +168,7 @@ def children(session: Session, instance: str, limit: int = 50) -> list[tuple[int
 def last_command(
     session: Session, instance: str, action: str
 ) -> tuple[str, datetime, str | None] | None:
-    """Who did something to the instance last, when and why."""
+    """Return the actor, the time and the reason of the last command `action` to the instance."""
     row = session.one(
         """
         select actor, at, reason from orchestrator.audit
@@ -182,7 +181,7 @@ def last_command(
 
 
 @dataclass(frozen=True, slots=True)
-class OpenLetter:
+class OpenDeadLetter:
     """A dead letter that nobody has seen to."""
 
     id: str
@@ -193,8 +192,8 @@ class OpenLetter:
     since: datetime
 
 
-def letters(session: Session, instance: str, limit: int = 50) -> list[OpenLetter]:
-    """What gave up and waits for a person, the newest first."""
+def dead_letters(session: Session, instance: str, limit: int = 50) -> list[OpenDeadLetter]:
+    """Return the open dead letters of an instance, the newest first."""
     rows = session.all(
         f"""
         select d.id::text, d.step, s.ref, d.reason, {error_text("d.error")}, d.created_at
@@ -205,12 +204,12 @@ def letters(session: Session, instance: str, limit: int = 50) -> list[OpenLetter
         """,
         (instance, limit),
     )
-    return [OpenLetter(*row) for row in rows]
+    return [OpenDeadLetter(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownOutcome:
-    """A faulted step whose work may have been done; unless `lost`, it was."""
+    """A faulted step whose work was done, or, if `lost`, may have been done."""
 
     step: int
     reference: str
@@ -221,7 +220,7 @@ class UnknownOutcome:
 
 
 def unknown_outcomes(session: Session, instance: str, limit: int = 50) -> list[UnknownOutcome]:
-    """The steps of an instance whose outcome is unknown, in the order of their creation."""
+    """Return the steps of an instance whose outcome is unknown, in the order of their creation."""
     rows = session.all(
         f"""
         select s.id, s.ref,
@@ -244,7 +243,7 @@ def unknown_outcomes(session: Session, instance: str, limit: int = 50) -> list[U
 
 
 def compensation_progress(session: Session, instance: str) -> tuple[int, int]:
-    """How many steps a compensation has undone, and how many it has yet to undo."""
+    """Return how many steps a compensation has undone, and how many it still has to undo."""
     row = session.one(
         """
         select count(*) filter (where undoes is not null and status = 'completed'),
@@ -258,7 +257,7 @@ def compensation_progress(session: Session, instance: str) -> tuple[int, int]:
 
 
 def last_error(session: Session, instance: str, step: int) -> str | None:
-    """What went wrong last in a step, or in one right below it: the error's detail."""
+    """Return the detail of the last error in a step, or in a step directly below it."""
     row = session.one(
         f"""
         select {error_text("e.error")}
@@ -275,12 +274,12 @@ def last_error(session: Session, instance: str, step: int) -> str | None:
     return row[0] if row else None
 
 
-#: A timer that is this much overdue has no beat to fire it, in s: they look more often.
+#: Seconds after which a due timer counts as overdue: beats check more often, so no beat runs.
 OVERDUE = 10.0
 
 
 def overdue(session: Session, instance: str) -> set[tuple[int, str]]:
-    """The timers of an instance that should have fired: ``(step, kind)``; step 0 is the
+    """Return the timers of an instance that should have fired: ``(step, kind)``; step 0 is the
     instance."""
     rows = session.all(
         """
@@ -293,7 +292,7 @@ def overdue(session: Session, instance: str) -> set[tuple[int, str]]:
 
 
 def unmatched(session: Session, namespace: str) -> bool:
-    """Whether events of a namespace wait to be matched with their listeners."""
+    """Whether events of a namespace wait to be matched with listeners."""
     row = session.one(
         """
         select exists (

@@ -15,7 +15,7 @@ from orchestrator import json_codec
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import ENDED, OPEN, UNSUSPENDED
-from orchestrator.database.keyset_pages import Condition, Page, Scope, page
+from orchestrator.database.keyset_pages import Condition, Page, Scope, one_of, page
 
 #: Which instances each command may be given to, as SQL. (The same rule for one instance is in
 #: ``api/resources/instance_commands.py``; a test holds them together.)
@@ -151,7 +151,7 @@ def listed(
         f"select {_COLUMNS} from orchestrator.operations",
         [
             _visible(scope),
-            ("state = any(%(states)s)", {"states": list(states)}) if states else None,
+            one_of("state", states),
         ],
         order=("created_at", "id"),
         descending=True,

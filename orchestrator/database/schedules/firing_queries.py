@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
-from orchestrator.database.keyset_pages import Page, page
+from orchestrator.database.keyset_pages import Page, equal, one_of, page
 
 Slot = tuple[str, datetime]
 """A schedule and a due time of it."""
@@ -138,8 +138,8 @@ def listed(
         session,
         f"select f.due, {_COLUMNS} from orchestrator.firings f",
         [
-            ("schedule_id = %(schedule)s", {"schedule": schedule}),
-            ("outcome = any(%(outcomes)s)", {"outcomes": list(outcomes)}) if outcomes else None,
+            equal("schedule_id", schedule),
+            one_of("outcome", outcomes),
             ("due >= %(since)s", {"since": since}) if since else None,
             ("due <= %(until)s", {"until": until}) if until else None,
         ],

@@ -11,7 +11,7 @@ from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import OPEN
 from orchestrator.database.events.event_queries import LAST
-from orchestrator.database.keyset_pages import Page, Scope, page
+from orchestrator.database.keyset_pages import Page, Scope, equal, one_of, page
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +255,9 @@ def listed(
         f"select s.namespace, s.workflow, s.kind, {_COLUMNS} from orchestrator.schedules s",
         [
             scope.condition("namespace"),
-            ("namespace = %(namespace)s", {"namespace": namespace}) if namespace else None,
-            ("workflow = %(workflow)s", {"workflow": workflow}) if workflow else None,
-            ("state = any(%(states)s)", {"states": list(states)}) if states else None,
+            equal("namespace", namespace or None),
+            equal("workflow", workflow or None),
+            one_of("state", states),
         ],
         order=("namespace", "workflow", "kind"),
         limit=limit,

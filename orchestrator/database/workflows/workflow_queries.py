@@ -11,7 +11,7 @@ from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import OPEN
-from orchestrator.database.keyset_pages import Page, Scope, page
+from orchestrator.database.keyset_pages import Page, Scope, equal, page
 from orchestrator.database.workflows.version_order import version_key
 from orchestrator.json_codec import dumps
 
@@ -137,7 +137,7 @@ def listed(
         f"select namespace, name, version, title, summary, created_at from ({newest}) w",
         [
             scope.condition("namespace"),
-            ("namespace = %(namespace)s", {"namespace": namespace}) if namespace else None,
+            equal("namespace", namespace or None),
             (
                 "position(lower(%(contains)s) in lower(name)) > 0",
                 {"contains": contains},
