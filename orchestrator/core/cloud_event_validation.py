@@ -68,7 +68,7 @@ def _data(event: Mapping[str, Json]) -> list[tuple[str, str]]:
     if encoded is None:
         return []
     if "data" in event:
-        return [("data_base64", "stands beside `data`")]
+        return [("data_base64", "is not allowed beside `data`")]
     try:
         base64.b64decode(encoded, validate=True)
     except (TypeError, ValueError):
@@ -87,7 +87,7 @@ def _attributes(attributes: Mapping[str, Json]) -> list[tuple[str, str]]:
     if errors:
         return errors
     if attributes["specversion"] != SPECVERSION:
-        return [("specversion", f"only {SPECVERSION} is taken")]
+        return [("specversion", f"only {SPECVERSION} is accepted")]
     return _special(attributes) or _library_errors(attributes)
 
 

@@ -89,7 +89,9 @@ def start_step(draft: Draft, node: Node, plan: Plan, raw: Json) -> None:
     """Add a new step, transform its input and arm its timeout. Raises `Fault`; also when the
     instance has used all its numbers."""
     if draft.root.counter >= draft.limits.counter:
-        raise dsl_errors.runtime(f"the instance has taken its {draft.limits.counter} steps")
+        raise dsl_errors.runtime(
+            f"the instance has reached its bound of {draft.limits.counter} steps"
+        )
     draft.add(node)
     transform_input(draft, node, plan, raw)
     if plan.undo is not None and not in_compensation(draft, node):
@@ -164,7 +166,7 @@ def follower(task: Task, then: str | None) -> Task | None:
     target = task.siblings.names.get(then)
     if target is None:
         raise dsl_errors.configuration(
-            f"{task.ref} goes on to {then!r}, which its list does not have"
+            f"{task.ref} continues with {then!r}, which is not in its list"
         )
     return target
 

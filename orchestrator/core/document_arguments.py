@@ -54,6 +54,6 @@ def _part(key: str, stored: Json, filled: Json) -> Json:
         return [_part(key, old, new) for old, new in zip(stored, filled, strict=True)]
     if isinstance(filled, dict | list):
         raise dsl_errors.validation(
-            f"an expression gives {key!r} a text, never an object or a list"
+            f"an expression for {key!r} must return a text, not an object or a list"
         )
     return filled

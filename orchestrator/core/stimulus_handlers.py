@@ -151,7 +151,7 @@ def _check_due(draft: Draft, owner: DraftState, kind: TimerKind) -> None:
         return
     due = owner.get_state("attempt_due" if kind is TimerKind.ATTEMPT else "due")
     if due is None or datetime.fromisoformat(due) > draft.at:
-        raise StimulusIgnored("the timer was set anew, or is of no use any more")
+        raise StimulusIgnored("the timer was armed again, or is no longer needed")
 
 
 def _instance_timed_out(draft: Draft) -> None:

@@ -312,7 +312,7 @@ def on_drain_timeout(draft: Draft, node: Node) -> None:
     """End a draining step whose attempt reached its limit: its outcome is unknown."""
     if node.get_state("result") is not None:  # its result was recorded, its agenda item is pending
         return finish_recorded(draft, node)
-    error = timeout("the attempt was withdrawn, and nothing was heard of it within its limit")
+    error = timeout("the attempt was withdrawn and did not end within its time limit")
     live = draft.need("attempt", node.id)
     if live is not None and live.state in (AttemptState.READY, AttemptState.CLAIMED):
         draft.ended.append(AttemptEnd(live.id, AttemptState.LOST, error=error, unknown=True))

@@ -242,7 +242,7 @@ def test_with_another_input_there_is_another_sub_workflow() -> None:
     pair.work()
     assert pair.ran == ["charge", "ship", "charge", "ship", "y"]
     pair.world.command(pair.child, "retry")
-    assert "given it up" in pair.world.ignored[-1]
+    assert "abandoned" in pair.world.ignored[-1]
     pair.world.command(pair.parent, "compensate")
     pair.work()
     assert pair.ran[5:] == ["refund", "refund"], "that of the first one, too"
@@ -252,7 +252,7 @@ def test_going_back_to_an_earlier_step_gives_the_sub_workflow_up() -> None:
     pair = faulted(CHARGE, {"z": call("z")}, {"r": RUN})
     pair.world.command(pair.parent, "retry", **{"from": 1})
     pair.world.command(pair.child, "retry")
-    assert "given it up" in pair.world.ignored[-1]
+    assert "abandoned" in pair.world.ignored[-1]
     pair.work()
     assert pair.ran == ["z", "charge", "ship", "z", "charge", "ship"]
 
@@ -263,7 +263,7 @@ def test_skipping_the_step_gives_the_sub_workflow_up() -> None:
     pair.work()
     assert pair.state(pair.parent)[0] == "completed"
     pair.world.command(pair.child, "skip", output="given")
-    assert "given it up" in pair.world.ignored[-1]
+    assert "abandoned" in pair.world.ignored[-1]
 
 
 # -- reports that change nothing --------------------
@@ -432,7 +432,7 @@ def test_after_its_parent_was_undone_a_sub_workflow_does_not_continue() -> None:
     pair = faulted(PLAIN, {"z": call("z", "undo-z")}, {"r": RUN}, metadata={})
     assert pair.ran == ["z", "charge", "ship", "undo-z"]
     pair.world.command(pair.child, "retry")
-    assert "given it up" in pair.world.ignored[-1]
+    assert "abandoned" in pair.world.ignored[-1]
     assert pair.state(pair.child) == ("faulted", "none")
 
 
@@ -462,7 +462,7 @@ def test_a_withdrawn_sub_workflow_continues_only_with_its_parent() -> None:
     pair.world.succeed(pair.world.ready()[0])
     pair.world.command(pair.parent, "terminate")
     pair.world.command(pair.child, "retry")
-    assert "given it up" in pair.world.ignored[-1]
+    assert "abandoned" in pair.world.ignored[-1]
     pair.world.command(pair.parent, "retry")
     pair.work()
     assert pair.ran == ["ship", "y"]

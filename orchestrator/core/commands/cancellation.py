@@ -38,7 +38,7 @@ def abandon(draft: Draft, data: Mapping[str, Json]) -> None:
     if root.status is Status.COMPLETED:
         raise CommandRefused("the instance is completed already")
     if ask < root.get_state("ask", 0):
-        raise CommandRefused("the parent has asked for a new run since")
+        raise CommandRefused("the parent has since asked for a new run")
     root.set_state(abandoned=ask)
     if root.is_open:
         return _stop(draft, data, undo=True)

@@ -30,7 +30,7 @@ def compensate(draft: Draft, data: Mapping[str, Json]) -> None:
         down_to = step_of(draft, data["step"]).done or 0
         if not down_to:
             raise CommandRefused("nothing can be undone back to a step that has not completed")
-    detail = str(data.get("reason") or "compensation was asked for")
+    detail = str(data.get("reason") or "compensation was requested")
     cause = root.error or {**standard_error("runtime", detail), "title": "Compensated"}
     draft.add_fact("workflow.compensated", None, reason(data) or None)
     # A branch that lost a race may still run: nothing has waited for it so far.
@@ -55,9 +55,11 @@ def act_on_dead_letter(draft: Draft, data: Mapping[str, Json]) -> None:
     if action not in ("retry", "resolve"):
         raise CommandRefused(f"a failed compensation is retried or resolved, not {action!r}")
     if compensating.undoes is None or compensating.status is not Status.FAULTED:
-        raise CommandRefused("the step is no compensation that has failed")
+        raise CommandRefused("the step is not a failed compensation")
     if compensating.get_state("settled") or draft.root.is_open:
-        raise CommandRefused("the compensation was settled already, or the instance still runs")
+        raise CommandRefused(
+            "the compensation was retried or resolved already, or the instance still runs"
+        )
     if action == "retry" and draft.root.compensation is Compensation.RUNNING:
         return compensation.postpone_command(draft, data)
     compensating.set_state(settled=action)

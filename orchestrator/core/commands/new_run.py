@@ -94,7 +94,7 @@ class NewRun:
         old = self.draft.node(target.parent)
         task = self.draft.plan_of(old).task
         if old.kind not in _COPIED or is_parallel(task) or self._has_chunks(old):
-            raise CommandRefused(f"nothing in {old.ref} can be begun anew once that has ended")
+            raise CommandRefused(f"no step in {old.ref} can be restarted after that has ended")
         copy = Node.new(self._container_for(old), old.ref, old.kind, old.index, old.scope)
         copy.input, copy.raw_input, copy.state = old.input, old.raw_input, old.state
         copy.set_state(next=None, error=None, then=None, due=None, attempt_due=None)
@@ -121,7 +121,7 @@ class NewRun:
         for node in dropped:
             del self.stopped[node.id]
             node.set_state(stopped=None)
-            withdrawal.abandon_child(self.draft, node, "the parent has begun the step anew")
+            withdrawal.abandon_child(self.draft, node, "the parent has restarted the step")
         if is_parallel_track and not dropped:  # the track had completed
             self.tracks.setdefault(top.parent, set()).add(top.index)
         return top.parent

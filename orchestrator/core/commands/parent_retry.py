@@ -52,7 +52,7 @@ def _answer(draft: Draft, data: Mapping[str, Json]) -> None:
     root, ask = draft.root, data["ask"]
     last_ask = root.get_state("ask", 0)
     if ask < last_ask:
-        raise CommandRefused("the parent has asked for a later run since")
+        raise CommandRefused("the parent has since asked for a later run")
     root.set_state(ask=ask)
     if root.is_open:
         return answer(draft, "open")

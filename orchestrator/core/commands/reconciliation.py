@@ -42,7 +42,7 @@ def reconcile(draft: Draft, data: Mapping[str, Json]) -> None:
     lost."""
     root = draft.root
     if root.status is Status.SUSPENDED:
-        raise CommandRefused("the instance is suspended: what waits goes on at its resume")
+        raise CommandRefused("the instance is suspended: it continues at its resume")
     steps = withdrawal.open_steps(draft)
     _recount(draft, steps)
     named = [id for id in data.get("steps") or () if isinstance(id, int)]

@@ -21,7 +21,7 @@ from orchestrator.core.model import Compensation, Json, Status
 from orchestrator.core.transition_draft import Draft
 
 #: Reason for refusing a retry of a sub-workflow that its parent has withdrawn or undone without it.
-ABANDONED = "its parent has given it up; only a retry of the parent has it go on"
+ABANDONED = "its parent has abandoned it; only a retry of the parent continues it"
 
 
 def retry(draft: Draft, data: Mapping[str, Json], *, by_parent: bool = False) -> None:
@@ -48,11 +48,13 @@ def skip(draft: Draft, data: Mapping[str, Json]) -> None:
         return _new_run(draft, data).restart_task(target, {"output": output})
     node = step_of(draft, data.get("step"))
     if not node.is_open or node.open or node.get_state("flying"):
-        raise CommandRefused("only a step that something is awaited of can be skipped")
+        raise CommandRefused(
+            "only a step that is awaited (a call, a timer, an event) can be skipped"
+        )
     if control_flow.in_compensation(draft, node) is not None:
         raise CommandRefused("a compensation is resolved, not skipped")
     if node.get_state("result") is not None:
-        raise CommandRefused("its result has come already, and takes effect at the resume")
+        raise CommandRefused("its result is recorded already and applies at the resume")
     steps = withdrawal.open_steps(draft)  # locks the attempts until the commit
     if withdrawal.cannot_be_stopped(node, steps):
         return _replace(draft, node, steps, {**reason(data), "output": output})
@@ -84,7 +86,7 @@ def _target(draft: Draft, data: Mapping[str, Json]) -> Node | None:
         step = draft.root.get_state("failed")
     node = None if step is None else step_of(draft, step)
     if node is not None and control_flow.in_compensation(draft, node) is not None:
-        raise CommandRefused("a compensation is no part of the flow; its dead letter is retried")
+        raise CommandRefused("a compensation is retried by its dead letter, not as a step")
     return node
 
 

@@ -115,9 +115,7 @@ def _queue(draft: Draft, node: Node, call: Call) -> str | None:
         return None
     queue = render(draft, node, call.queue, node.input)
     if not isinstance(queue, str) or not 0 < len(queue) <= MAX_QUEUE or not queue.isprintable():
-        raise dsl_errors.expression(
-            "the queue is no text of 1 to 255 characters that can be printed"
-        )
+        raise dsl_errors.expression("the queue is not a printable text of 1 to 255 characters")
     return queue
 
 

@@ -36,7 +36,7 @@ def _event(draft: Draft, values: dict[str, Json]) -> dict[str, Json]:
     }
     for name in ("id", "source", "type"):
         if not isinstance(event.get(name), str) or not event[name]:
-            raise dsl_errors.expression(f"the event's {name} is no text")
+            raise dsl_errors.expression(f"the event's {name} is not a text")
     try:
         return checked(event)
     except InvalidEvent as error:

@@ -82,7 +82,7 @@ def _items(draft: Draft, node: Node, loop: Loop) -> list[Json] | None:
     else:
         items = render(draft, node, source, node.input)
     if items is not None and not isinstance(items, list):
-        raise dsl_errors.expression("`for.in` is no array")
+        raise dsl_errors.expression("`for.in` is not an array")
     return items
 
 

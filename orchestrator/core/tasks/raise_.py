@@ -35,7 +35,7 @@ def _definition(plan: Plan) -> Any:
 def _checked(error: Json) -> dict[str, Json]:
     """Check type and status (dsl-reference.md, Error): expressions may return anything."""
     if not isinstance(error, dict):
-        raise dsl_errors.expression("the error to raise is no object")
+        raise dsl_errors.expression("the error to raise is not an object")
     for name, kind in (("type", str), ("status", int)):
         if not isinstance(error.get(name), kind):
             raise dsl_errors.expression(f"the error to raise has no {name} that is {kind.__name__}")

@@ -133,9 +133,9 @@ def on_instance_ended(draft: Draft, node: Node, data: Mapping[str, Json]) -> Non
 
 def _check(node: Node, data: Mapping[str, Json]) -> None:
     if node.get_state("ask") != data.get("ask"):
-        raise StimulusIgnored("the sub-workflow has been asked for another run since")
+        raise StimulusIgnored("the sub-workflow has since been asked for another run")
     if data.get("run", 1) < node.get_state("child_run", 1):
-        raise StimulusIgnored("the sub-workflow has begun another run since")
+        raise StimulusIgnored("the sub-workflow has since begun another run")
 
 
 def _has_completed(data: Mapping[str, Json]) -> bool:
@@ -170,7 +170,7 @@ def _on_late_success(draft: Draft, node: Node, data: Mapping[str, Json]) -> None
     if node.status is Status.COMPLETED or not _has_completed(data):
         raise StimulusIgnored(f"the step is {node.status} already")
     if in_compensation(draft, node) is not None:
-        raise StimulusIgnored("a compensation that has failed is not taken back")
+        raise StimulusIgnored("a failed compensation stays failed")
     node.undo = draft.plan_of(node).undo
     withdrawal.record_late_success(draft, node, _output(draft, node, data))
     root = draft.root
@@ -220,7 +220,7 @@ def _error(node: Node, data: Mapping[str, Json]) -> dict[str, Json]:
     error = data.get("error") or standard_error("runtime", f"the sub-workflow was {status}")
     if data.get("answer") is not None:
         reason = data.get("detail") or "it was undone"
-        error = standard_error("runtime", f"the sub-workflow cannot go on: {reason}")
+        error = standard_error("runtime", f"the sub-workflow cannot continue: {reason}")
     return with_instance({**error, "instance": None}, node.ref)
 
 
