@@ -1,4 +1,4 @@
-"""Access tokens from a token endpoint: `oauth2` and `oidc` (dsl-reference.md, OAUTH2 and
+"""Requests access tokens from a token endpoint: `oauth2` and `oidc` (dsl-reference.md, OAUTH2 and
 OpenIdConnect Authentication; RFC 6749, 7523, 8693)."""
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def token_of(properties: Mapping[str, Json], context: CallContext, *, oidc: bool) -> Token:
-    """A token for these properties: one that is still good, or a new one.
+    """Return a cached token for these properties, or a new one.
 
-    Raises `WorkflowError`: configuration, authentication (the endpoint gave none, or one of
-    another issuer), communication, timeout, authorization.
+    Raises `WorkflowError`: configuration, authentication (no token, or one of another issuer),
+    communication, timeout, authorization.
     """
-    place = _token_endpoint(properties, context, oidc)
-    # The place as it was resolved: one template stands for the endpoints of many tenants.
-    key = json_codec.dumps([oidc, place.url, dict(properties)])
-    kept = context.tokens.get(key)
-    if kept is not None:
-        return kept
-    return context.tokens.put(key, _request_token(properties, place, context, oidc))
+    endpoint = _token_endpoint(properties, context, oidc)
+    # The key contains the resolved URL: one template can stand for the endpoints of many tenants.
+    key = json_codec.dumps([oidc, endpoint.url, dict(properties)])
+    cached = context.tokens.get(key)
+    if cached is not None:
+        return cached
+    return context.tokens.put(key, _request_token(properties, endpoint, context, oidc))
 
 
 def _request_token(
-    properties: Mapping[str, Json], place: _TokenEndpoint, context: CallContext, oidc: bool
+    properties: Mapping[str, Json], target: _TokenEndpoint, context: CallContext, oidc: bool
 ) -> Token:
-    endpoint = _discovered(place.url, context) if place.discovery else place.url
+    endpoint = _discovered(target.url, context) if target.discovery else target.url
     fields, headers = _request(properties, endpoint)
     if oidc and "openid" not in fields.get("scope", "").split():  # OpenID Connect Core, 3.1.2.1
         fields["scope"] = f"{fields.get('scope', '')} openid".strip()
@@ -76,11 +76,12 @@ def _request_token(
 
 
 def _error_description(answer: Json) -> str:
-    """What an error response says (RFC 6749, 5.2); never the whole of it."""
+    """Return the error and description of an error response (RFC 6749, 5.2); never the whole
+    response."""
     if not isinstance(answer, dict):
-        return "it does not say why"
-    said = (answer.get("error"), answer.get("error_description"))
-    return ", ".join(str(part)[:200] for part in said if part) or "it does not say why"
+        return "no reason is given"
+    parts = (answer.get("error"), answer.get("error_description"))
+    return ", ".join(str(part)[:200] for part in parts if part) or "no reason is given"
 
 
 def _scheme(answer: Mapping[str, Json]) -> str:
@@ -95,7 +96,7 @@ def _lifetime(answer: Mapping[str, Json]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _TokenEndpoint:
-    """A token endpoint's URL, or that of the discovery document that names it."""
+    """The URL of a token endpoint, or of the discovery document that names it."""
 
     url: str
     discovery: bool = False
@@ -104,9 +105,9 @@ class _TokenEndpoint:
 def _token_endpoint(
     properties: Mapping[str, Json], context: CallContext, oidc: bool
 ) -> _TokenEndpoint:
-    """Where tokens are: below the authority, or where its discovery document says.
+    """Return the endpoint: below the authority, or in its discovery document.
 
-    An `oidc` authority that is a token endpoint itself is taken as such, as other runtimes do.
+    An `oidc` authority that ends in `/token` is the token endpoint itself, as in other runtimes.
     """
     authority = properties.get("authority")
     if not isinstance(authority, str):
@@ -130,7 +131,7 @@ def _discovered(url: str, context: CallContext) -> str:
     if not isinstance(endpoint, str):
         raise call_errors.communication(
             response.status if not is_success(response.status) else 502,
-            f"{url} does not tell a token endpoint",
+            f"{url} names no token endpoint",
         )
     return endpoint
 
@@ -138,7 +139,7 @@ def _discovered(url: str, context: CallContext) -> str:
 def _request(
     properties: Mapping[str, Json], endpoint: str
 ) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """The fields of a token request, and its headers."""
+    """Return the fields of a token request, and its headers."""
     grant = properties.get("grant")
     fields = {"grant_type": text_of(grant)}
     client, headers = _client(_object(properties, "client"), endpoint)
@@ -158,13 +159,13 @@ def _request(
 
 
 def _tokens(properties: Mapping[str, Json]) -> dict[str, str]:
-    """The tokens that are exchanged for another (RFC 8693, 2.1)."""
+    """Return the tokens to exchange (RFC 8693, 2.1)."""
     fields: dict[str, str] = {}
     for role in ("subject", "actor"):
-        given = _object(properties, role)
-        if given:
-            fields[f"{role}_token"] = text_of(given.get("token"))
-            fields[f"{role}_token_type"] = text_of(given.get("type"))
+        token = _object(properties, role)
+        if token:
+            fields[f"{role}_token"] = text_of(token.get("token"))
+            fields[f"{role}_token_type"] = text_of(token.get("type"))
     if "subject_token" not in fields:
         raise call_errors.configuration("a token exchange needs its subject")
     return fields
@@ -173,7 +174,7 @@ def _tokens(properties: Mapping[str, Json]) -> dict[str, str]:
 def _client(
     client: Mapping[str, Json], endpoint: str
 ) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """How the client proves itself: in the fields, or in a header."""
+    """Return the client's authentication: as fields, or as a header."""
     method = client.get("authentication") or "client_secret_post"
     name, secret = text_of(client.get("id")), text_of(client.get("secret"))
     if method == "client_secret_basic":
@@ -192,7 +193,7 @@ def _client(
 
 
 def _assertion(name: str, secret: str, audience: str) -> str:
-    """A JWT that only who knows the secret can sign (RFC 7523, 3)."""
+    """Return a JWT, signed with the client's secret (RFC 7523, 3)."""
     now = int(clock.now().timestamp())
     claims = {"iss": name, "sub": name, "aud": audience, "jti": str(uuid.uuid4())}
     head = _part({"alg": "HS256", "typ": "JWT"})
@@ -210,16 +211,16 @@ def _base64url(value: bytes) -> str:
 
 
 def _check_issuer(token: str, properties: Mapping[str, Json]) -> None:
-    """Refuse a JWT of another issuer than those listed. An opaque token says nothing."""
+    """Refuse a JWT of an issuer that is not listed. An opaque token has no issuer."""
     issuers = properties.get("issuers")
     if not issuers or token.count(".") != 2:
         return
     claims = token.split(".")[1]
     try:
-        said = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+        payload = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
     except ValueError:
         return
-    issuer = said.get("iss") if isinstance(said, dict) else None
+    issuer = payload.get("iss") if isinstance(payload, dict) else None
     if issuer is not None and issuer not in issuers:
         raise call_errors.authentication(f"the token is of {issuer!r}, which is no listed issuer")
 

@@ -61,8 +61,8 @@ def load(
     """
     document, root, depth = parse(source, media_type)
     _raise_if_any(validate(document), root)
-    found, complaints = _sites_and_metadata(document)
-    _raise_if_any(complaints, root)
+    task_sites, messages = _sites_and_metadata(document)
+    _raise_if_any(messages, root)
     environment = CheckEnvironment(
         known_tasks,
         built_kinds,
@@ -71,7 +71,7 @@ def load(
         shortest_interval,
         known_workflows,
     )
-    context = Context(document, found, environment, depth)
+    context = Context(document, task_sites, environment, depth)
     for check in CHECKS:
         check(context)
     _raise_if_any(without_consequences(context.errors), root)
@@ -80,27 +80,27 @@ def load(
 
 def _sites_and_metadata(document: dict[str, Json]) -> tuple[list[TaskSite], list[SchemaMessage]]:
     """Return every task, and the errors in the product's keys under `metadata`."""
-    found: list[TaskSite] = []
-    complaints = check_document_metadata(document)
+    task_sites: list[TaskSite] = []
+    messages = check_document_metadata(document)
     unsound: set[str] = set()
     for site in sites(document, unsound):
-        found.append(site)
+        task_sites.append(site)
         wrong = check_task_metadata(site)
         if wrong:
-            complaints += wrong
+            messages += wrong
             unsound.add(site.pointer)
-    return found, complaints
+    return task_sites, messages
 
 
-def _raise_if_any(complaints: Iterable[SchemaMessage], root: SourcePosition) -> None:
-    problems = _diagnostics(complaints, root)
+def _raise_if_any(messages: Iterable[SchemaMessage], root: SourcePosition) -> None:
+    problems = _diagnostics(messages, root)
     if problems:
         raise InvalidDocument(problems)
 
 
-def _diagnostics(complaints: Iterable[SchemaMessage], root: SourcePosition) -> list[Diagnostic]:
+def _diagnostics(messages: Iterable[SchemaMessage], root: SourcePosition) -> list[Diagnostic]:
     problems = []
-    for each in complaints:
+    for each in messages:
         position = root.of_key(each.pointer) if each.at_key else root.of(each.pointer).position
         problems.append(Diagnostic(each.pointer, *position, each.message))
     return problems

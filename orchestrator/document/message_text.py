@@ -32,10 +32,10 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
     candidates = {each.lower(): each for each in known}
     if len(word) > _MAX_LENGTH:
         return None
-    found = difflib.get_close_matches(word.lower(), candidates, n=1, cutoff=cutoff)
+    matches = difflib.get_close_matches(word.lower(), candidates, n=1, cutoff=cutoff)
     # In a short word, two swapped letters already make the similarity too low.
-    found = found or [each for each in candidates if sorted(each) == sorted(word.lower())]
-    return candidates[found[0]] if found else None
+    matches = matches or [each for each in candidates if sorted(each) == sorted(word.lower())]
+    return candidates[matches[0]] if matches else None
 
 
 def suggestion(meant: str | None) -> str:

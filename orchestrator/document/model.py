@@ -47,13 +47,13 @@ def unescape(token: str) -> str:
 
 def look_up(document: Any, pointer: str) -> Any:
     """Return the value at a JSON pointer. Raise `NotFound` if there is none."""
-    found = document
+    value = document
     for token in pointer.split("/")[1:]:
         try:
-            found = found[int(token)] if isinstance(found, list) else found[unescape(token)]
+            value = value[int(token)] if isinstance(value, list) else value[unescape(token)]
         except (KeyError, IndexError, ValueError, TypeError):
             raise NotFound(f"the document has nothing at {pointer}") from None
-    return found
+    return value
 
 
 def kind_of(body: dict[str, Any]) -> str:
@@ -97,8 +97,8 @@ class Task:
     @property
     def metadata(self) -> dict[str, Any]:
         """The author's `metadata`, which includes the product's extensions of the DSL."""
-        found = self.body.get("metadata")
-        return found if isinstance(found, dict) else {}
+        metadata = self.body.get("metadata")
+        return metadata if isinstance(metadata, dict) else {}
 
     @property
     def siblings(self) -> TaskList:
@@ -174,20 +174,20 @@ class Workflow:
     @property
     def metadata(self) -> dict[str, Any]:
         """The author's `document.metadata`."""
-        found = self.document["document"].get("metadata")
-        return found if isinstance(found, dict) else {}
+        metadata = self.document["document"].get("metadata")
+        return metadata if isinstance(metadata, dict) else {}
 
     def task(self, ref: str) -> Task:
         """Return the task at a reference. Raise `NotFound` if there is none."""
-        found = self._tasks.get(ref)
-        return found if found is not None else self._load_task(ref)
+        task = self._tasks.get(ref)
+        return task if task is not None else self._load_task(ref)
 
     def tasks(self, ref: str) -> TaskList:
         """Return the list of tasks at a pointer; empty if the document has none."""
-        found = self._lists.get(ref)
-        if found is None:
-            found = self._lists[ref] = self._load_list(ref)
-        return found
+        task_list = self._lists.get(ref)
+        if task_list is None:
+            task_list = self._lists[ref] = self._load_list(ref)
+        return task_list
 
     def every_task(self) -> Iterator[Task]:
         """Yield every task of the document: those of the workflow, functions and extensions, and

@@ -187,14 +187,14 @@ def _no_kind(case: SchemaError) -> Iterator[SchemaMessage]:
 
 def _type(case: SchemaError) -> Iterator[SchemaMessage]:
     types = list(case.kind.types)
-    wanted = case.expectation or " or ".join(_TYPES.get(name, name) for name in types)
+    expected = case.expectation or " or ".join(_TYPES.get(name, name) for name in types)
     if case.value is None:
-        yield SchemaMessage(case.pointer, f"has no value; it should be {wanted}", at_key=True)
+        yield SchemaMessage(case.pointer, f"has no value; it should be {expected}", at_key=True)
         return
-    found = _type_of(case.value)
+    actual = _type_of(case.value)
     quotes = types == ["string"] and type(case.value) in (bool, int, float)
     advice = "; put it in quotes" if quotes else ""
-    yield SchemaMessage(case.pointer, f"should be {wanted}, not {_TYPES[found]}{advice}")
+    yield SchemaMessage(case.pointer, f"should be {expected}, not {_TYPES[actual]}{advice}")
 
 
 def _type_of(value: Json) -> str:
@@ -211,8 +211,8 @@ def _enum(case: SchemaError) -> Iterator[SchemaMessage]:
 
 
 def _text(case: SchemaError) -> Iterator[SchemaMessage]:
-    wanted = case.expectation or "a text of a different form"
-    yield SchemaMessage(case.pointer, f"should be {wanted}, not {quoted(str(case.value))}")
+    expected = case.expectation or "a text of a different form"
+    yield SchemaMessage(case.pointer, f"should be {expected}, not {quoted(str(case.value))}")
 
 
 def _one_of(case: SchemaError) -> Iterator[SchemaMessage]:

@@ -46,22 +46,20 @@ def _in_any_revision(value: Json, tables: Sequence[Table]) -> list[SchemaMessage
 
 def _messages(value: Json, table: Table) -> list[SchemaMessage]:
     errors = islice(table.validator.iter_errors(value), _MOST_ERRORS)
-    found = (complaint for error in errors for complaint in messages_for(value, error, table))
-    return without_consequences(found) or [SchemaMessage("", "is not valid in DSL 1.0.3")]
+    messages = (message for error in errors for message in messages_for(value, error, table))
+    return without_consequences(messages) or [SchemaMessage("", "is not valid in DSL 1.0.3")]
 
 
-def without_consequences(found: Iterable[SchemaMessage]) -> list[SchemaMessage]:
+def without_consequences(messages: Iterable[SchemaMessage]) -> list[SchemaMessage]:
     """Leave out messages that only follow from another one: a key that is missing because it is
     misspelt, errors inside an invalid item, an undefined name that is an expression."""
-    every = list(dict.fromkeys(found))
+    every = list(dict.fromkeys(messages))
     explained = {each.explains: each for each in every if each.explains is not None}
     return [each for each in every if _cause(each, explained) in (None, each)]
 
 
-def _cause(
-    complaint: SchemaMessage, explained: Mapping[str, SchemaMessage]
-) -> SchemaMessage | None:
-    subject = complaint.subject or complaint.pointer
+def _cause(message: SchemaMessage, explained: Mapping[str, SchemaMessage]) -> SchemaMessage | None:
+    subject = message.subject or message.pointer
     while subject:
         if subject in explained:
             return explained[subject]

@@ -25,21 +25,21 @@ class SourcePosition:
     def of(self, pointer: str) -> SourcePosition:
         """Return the position of the value at a JSON pointer, or of its nearest existing
         ancestor."""
-        place = self
+        position = self
         for token in pointer.split("/")[1:]:
-            below = place.child(token)
+            below = position.child(token)
             if below is None:
-                return place
-            place = below
-        return place
+                return position
+            position = below
+        return position
 
     def of_key(self, pointer: str) -> Position:
         """Return the position of the key at the end of the pointer; for an item of a list, that of
         its value."""
         above, _, token = pointer.rpartition("/")
-        place = self.of(above)
-        if isinstance(place, MappingPosition) and unescape(token) in place.keys:
-            return place.keys[unescape(token)]
+        position = self.of(above)
+        if isinstance(position, MappingPosition) and unescape(token) in position.keys:
+            return position.keys[unescape(token)]
         return self.of(pointer).position
 
     def child(self, token: str) -> SourcePosition | None:  # noqa: ARG002 - others have parts
@@ -73,5 +73,5 @@ class ListPosition(SourcePosition):
 
     def child(self, token: str) -> SourcePosition | None:
         """Return the position of an item."""
-        known = token.isascii() and token.isdecimal() and len(token) < 10
-        return self.items[int(token)] if known and int(token) < len(self.items) else None
+        is_index = token.isascii() and token.isdecimal() and len(token) < 10
+        return self.items[int(token)] if is_index and int(token) < len(self.items) else None

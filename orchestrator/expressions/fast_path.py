@@ -1,13 +1,12 @@
-r"""The fast path: plain programs, evaluated in Python as jq would, a hundred times as fast.
+r"""The fast path: simple programs, evaluated in Python as jq would, a hundred times as fast.
 
     .a.b[0]    $input.x    .a["b c"]    .count + 1    .kind == "book" and .total > 10
     {id: .id, name: "\(.first) \(.last)"}    .colors + ["red"]    .items | length    .a // 0
 
-A program is parsed into closures, by jq's own precedence, or left to the sandbox as a whole
-when it holds anything else. A closure that meets what it is not certain about (an error, a
-number beyond 2^53, a type that jq orders or prints in its own way) raises `Leave`, and the
-sandbox decides. So this path yields values that a property test has proven equal to jq's,
-and never an error of its own.
+The parser turns a program into closures, with jq's precedence, or leaves the whole program to the
+sandbox. A closure raises `NotOnFastPath` when jq might differ (an error, a number beyond 2^53, a
+type that jq orders or prints in its own way); then the sandbox decides. So this path never raises
+an error of its own, and a property test proves its values equal to jq's.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _FUNCTIONS: Mapping[str, Code] = {"not": do.negated, "length": do.length}
 
 
 def compiled(program: Program) -> Code | None:
-    """A function `(value, variables) -> result` that equals the program, or None."""
+    """Return a function `(value, variables) -> result` that equals the program, or None."""
     if len(program.tokens) > MAX_TOKENS or program.depth > MAX_DEPTH:
         return None
     parser = _Parser(program.tokens)
@@ -49,11 +48,11 @@ def compiled(program: Program) -> Code | None:
 
 
 class _Unsupported(Exception):
-    """A program for jq."""
+    """The fast path does not support the program."""
 
 
 class _Parser:
-    """Recursive descent over the tokens, one method a level of jq's precedence."""
+    """Recursive descent over the tokens, one method per level of jq's precedence."""
 
     def __init__(self, tokens: tuple[Token, ...]) -> None:
         self.tokens = tokens
@@ -104,7 +103,7 @@ class _Parser:
         return code
 
     def operand(self) -> Code:
-        """A literal, a path, an object ... and what is read from it."""
+        """Parse a literal, path, object ... and the path behind it."""
         if self.consume("-"):
             return do.constant(_negative(self.next(TokenKind.NUMBER)))
         code, steps = self.term(), []
@@ -149,27 +148,28 @@ class _Parser:
         raise _Unsupported
 
     def from_dot(self) -> Code:
-        """`.`, `."a"` or `.[0]`: after a dot, what follows is no step of another path."""
+        """Parse `.`, `."a"` or `.[0]`. What follows the dot is not a step of an earlier path."""
         if self.peek().kind is TokenKind.STRING:
             return do.path(do.identity, [_text(self.next())])
         return do.identity
 
     def step(self) -> do.Step | None:
-        """`.a`, `."a"`, `["a"]`, `[0]`, `[$i]`, with a `?` or without: an error leaves anyway."""
-        found: do.Step | None = None
+        """Parse `.a`, `."a"`, `["a"]`, `[0]` or `[$i]`. A `?` changes nothing: an error leaves the
+        fast path."""
+        key: do.Step | None = None
         if self.peek().kind is TokenKind.FIELD:
-            found = self.next().text
+            key = self.next().text
         elif self.peek().text == "." and self.peek(1).kind is TokenKind.STRING:
             self.next()
-            found = _text(self.next())
+            key = _text(self.next())
         elif self.peek_sign("[") or (self.peek_sign(".") and self.peek(1).text == "["):
             self.consume(".")
             self.expect("[")
-            found = do.step(self.pipe())
+            key = do.step(self.pipe())
             self.expect("]")
-        if found is not None:
+        if key is not None:
             self.consume("?")
-        return found
+        return key
 
     def array(self) -> Code:
         if self.consume("]"):
@@ -214,10 +214,10 @@ class _Parser:
 
     def operator(self, operations: Mapping[str, do.Operation]) -> do.Operation | None:
         token = self.peek()
-        found = operations.get(token.text) if token.kind is TokenKind.SIGN else None
-        if found is not None:
+        operation = operations.get(token.text) if token.kind is TokenKind.SIGN else None
+        if operation is not None:
             self.index += 1
-        return found
+        return operation
 
     def peek(self, ahead: int = 0) -> Token:
         index = self.index + ahead
@@ -234,14 +234,14 @@ class _Parser:
         return token
 
     def consume(self, sign: str) -> bool:
-        found = self.peek_sign(sign)
-        self.index += found
-        return found
+        matches = self.peek_sign(sign)
+        self.index += matches
+        return matches
 
     def consume_name(self, name: str) -> bool:
-        found = self.peek().kind is TokenKind.NAME and self.peek().text == name
-        self.index += found
-        return found
+        matches = self.peek().kind is TokenKind.NAME and self.peek().text == name
+        self.index += matches
+        return matches
 
     def expect(self, sign: str) -> None:
         if not self.consume(sign):
@@ -252,7 +252,7 @@ _END = Token(TokenKind.SIGN, "", -1)
 
 
 def _number(token: Token) -> int | float:
-    """A literal that a float holds exactly as it is written; jq keeps every digit of others."""
+    """Return a number that a float represents exactly; jq keeps every digit of other literals."""
     whole, _, fraction = token.text.partition(".")
     if len(token.text) > 15 or not whole.isdigit() or (fraction and not fraction.isdigit()):
         raise _Unsupported
@@ -261,7 +261,7 @@ def _number(token: Token) -> int | float:
 
 def _negative(token: Token) -> int | float:
     number = _number(token)
-    if not number:  # jq knows no -0 of integers
+    if not number:  # jq has no integer -0
         raise _Unsupported
     return -number
 

@@ -1,7 +1,7 @@
-"""What the fast path's closures do: jq's operations on the values where Python agrees with it.
+"""jq's operations on values, for the closures of the fast path.
 
-Each function takes or returns a `Code`: `(value, variables) -> result`. `NotOnFastPath` says that
-jq must decide.
+Each function takes or returns a `Code`: `(value, variables) -> result`. It raises `NotOnFastPath`
+if jq must decide.
 """
 
 # ruff: noqa: ARG001 - every Code takes both arguments, needed or not
@@ -20,7 +20,7 @@ _EXACT = 2**53  # up to here, integers are the same to jq (a double) and to Pyth
 
 
 class NotOnFastPath(Exception):
-    """Not for the fast path after all."""
+    """The fast path cannot decide; jq must evaluate the program."""
 
 
 def identity(value: Json, variables: Mapping[str, Json]) -> Json:
@@ -29,12 +29,12 @@ def identity(value: Json, variables: Mapping[str, Json]) -> Json:
 
 
 def constant(result: Json) -> Code:
-    """A literal."""
+    """Return the code of a literal."""
 
     def run(value: Json, variables: Mapping[str, Json]) -> Json:
         return result
 
-    run.result = result  # type: ignore[attr-defined]  # lets `step` see through it
+    run.result = result  # type: ignore[attr-defined]  # `step` reads it
     return run
 
 
@@ -50,27 +50,27 @@ def variable(name: str) -> Code:
 
 
 def step(key: Code) -> Step:
-    """The key or index between brackets: a constant, or what must be computed."""
+    """Return the key or index between brackets if it is constant, else its code."""
     result = getattr(key, "result", None)
     return result if isinstance(result, str | int) and type(result) is not bool else key
 
 
 def path(start: Code, steps: Sequence[Step]) -> Code:
-    """What stands at the end of the steps, from what `start` yields."""
+    """Return the code of the value at the end of the steps, starting from the result of `start`."""
     if start is identity and all(type(key) is str for key in steps):
         return _fields(steps)
 
     def run(value: Json, variables: Mapping[str, Json]) -> Json:
-        found = start(value, variables)
+        result = start(value, variables)
         for key in steps:
-            found = _at(found, key(value, variables) if callable(key) else key)
-        return found
+            result = _at(result, key(value, variables) if callable(key) else key)
+        return result
 
     return run
 
 
 def _fields(names: Sequence[Step]) -> Code:
-    """The commonest path, `.a.b`."""
+    """Return the code of `.a.b`, the most common path."""
 
     def run(value: Json, variables: Mapping[str, Json]) -> Json:
         for name in names:
@@ -225,7 +225,7 @@ def multiply(left: Json, right: Json) -> Json:
 
 
 def divide(left: Json, right: Json) -> Json:
-    """`/` of numbers; by zero is an error, jq's to tell."""
+    """`/` of numbers; by zero is an error, which only jq reports."""
     divisor = _number(right)
     if not divisor:
         raise NotOnFastPath

@@ -1,16 +1,15 @@
-"""The sandbox's outside: starts the child process, asks it, and says what its death means.
+"""Runs the sandbox's child process, sends it programs, and interprets its exit.
 
-Theory of operation. One child serves one process of ours; it is started by the first
-expression that needs it and ends when its end of the pipe reads end-of-file, which happens
-whichever way its parent dies. (A parent-death signal would fire when the *thread* that
-started it ends, so none is set.) After a fork the new process closes the inherited end and
-starts a child of its own. An answer that did not arrive whole makes the conversation
-worthless, so whatever interrupts it, the child is ended with it.
+Theory of operation. One child serves one process. It is started by the first expression that needs
+it and exits when its end of the pipe reads end-of-file, however the parent dies. (A parent-death
+signal would fire when the *thread* that started the child ends, so none is set.) After a fork the
+new process closes the inherited end and starts its own child. A partial answer makes the pipe
+unusable, so any interruption also stops the child.
 
-What a death means: SIGPROF is the CPU time of one call, used up. SIGABRT and SIGSEGV are
-memory (libjq aborts when it has no more, and nested data ends at the end of the stack), but
-only a fresh child proves it, because an old one may have been full already: the question is
-put once more. Everything else is the machine's fault.
+What an exit means: SIGPROF means that a call used up its CPU time. SIGABRT and SIGSEGV mean memory
+(libjq aborts without memory; nested data overflows the stack). Only a fresh child proves that the
+program needs too much, because an old child may have been nearly full; so the program runs once
+more. Every other exit is the machine's fault.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ _MEMORY_SIGNALS = frozenset({signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS})
 
 
 class _OutOfMemory(Exception):
-    """The child had no memory left for this."""
+    """The child ran out of memory."""
 
 
 class Sandbox:
-    """A jq process at arm's length. Thread-safe (one question at a time), fork-safe."""
+    """A jq process of its own. Thread-safe (one program at a time), fork-safe."""
 
     def __init__(
         self,
@@ -47,8 +46,8 @@ class Sandbox:
         result: int = 32 * 1024 * 1024,
         deadline: float = 20.0,
     ) -> None:
-        """`cpu` seconds and `memory` bytes bound the expression, `result` the bytes of what it
-        yields; `deadline` is how many seconds of the wall clock an answer may take."""
+        """Set the bounds. `cpu` seconds and `memory` bytes bound the program, `result` the bytes of
+        its result; `deadline` bounds the wait for an answer, in seconds of wall-clock time."""
         self._bounds = (memory, cpu, result)
         self._deadline = deadline
         self._lock = threading.Lock()
@@ -56,9 +55,9 @@ class Sandbox:
         _sandboxes.add(self)
 
     def evaluate(self, program: bytes, data: bytes) -> bytes | None:
-        """Run a program on a JSON text, or only compile it when there is no data.
+        """Run a program on a JSON text, or only compile it if there is no data.
 
-        Returns the first result, or None when there is none. Raises `ExpressionError` or
+        Returns the first result, or None without a result. Raises `ExpressionError` or
         `EvaluatorUnavailable`.
         """
         with self._lock:
@@ -74,12 +73,13 @@ class Sandbox:
                 raise ExpressionError("the expression used too much memory") from None
 
     def close(self) -> None:
-        """End the child. A later question starts another one."""
+        """Stop the child. A later program starts another one."""
         with self._lock:
             self._drop()
 
     def detach(self) -> None:
-        """After a fork: the child is the parent process's; the lock may have been held."""
+        """Reset after a fork: the child belongs to the parent process, and the lock may be
+        locked."""
         self._lock = threading.Lock()
         if self._child is not None:
             self._child.detach()
@@ -149,18 +149,18 @@ class _Child:
         return self._answer()
 
     def stop(self) -> None:
-        """Kill it and wait for it: it has nothing to lose, and no zombie stays."""
+        """Kill the process and wait for it, so that no zombie remains."""
         self._pipe.close()
         self._process.kill()
         self._process.wait()
 
     def detach(self) -> None:
-        """Let go of another process's child."""
+        """Close the pipe to another process's child."""
         self._pipe.close()
         self._process.returncode = 0  # not ours to wait for
 
     def _set_timeout(self, seconds: float) -> None:
-        """A deadline kept by the kernel costs no system call for each answer."""
+        """Set the deadline in the kernel, which costs no system call per answer."""
         whole = int(seconds)
         value = struct.pack("ll", whole, int((seconds - whole) * 1_000_000))
         self._pipe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
@@ -194,7 +194,7 @@ class _Child:
         return piece
 
     def _exit_reason(self) -> None:
-        """The pipe has broken: say why, by the way the process ended."""
+        """Raise the error that fits the exit status after the pipe has broken."""
         status = self._process.wait()
         if status == -signal.SIGPROF:
             raise ExpressionError(f"the expression took more than {self._cpu:g} s of CPU time")
@@ -219,14 +219,14 @@ def _start(pipe: socket.socket, bounds: tuple[int, float, int]) -> subprocess.Po
 
 
 def _environment() -> dict[str, str]:
-    """Nothing, but for what an interpreter with shared libraries of its own needs to start;
-    the child clears that too."""
+    """Return an empty environment, except for the path of shared libraries that an interpreter may
+    need to start. The child clears it, too."""
     path = os.environ.get("LD_LIBRARY_PATH")
     return {"LD_LIBRARY_PATH": path} if path else {}
 
 
 def _interpreter() -> str:
-    """Our Python. In a server that embeds Python, `sys.executable` is the server."""
+    """Return our Python. In a server that embeds Python, `sys.executable` is the server."""
     if Path(sys.executable or "").name.startswith("python"):
         return sys.executable
     return str(Path(sys.exec_prefix) / "bin" / f"python{sys.version_info[0]}")
@@ -240,8 +240,8 @@ def _jq_path() -> str:
 
 
 def _compile_message(message: str) -> str:
-    """The first complaint of libjq, with the line counted in the user's program, which stands
-    from the second line on."""
+    """Return libjq's first error. Its line number is corrected: the user's program begins on the
+    second line."""
     first = message.splitlines()[0] if message else "the expression is not valid"
     head, mark, tail = first.removeprefix("jq: error: ").partition("at <top-level>, line ")
     number, _, column = tail.partition(",")

@@ -95,10 +95,10 @@ def _check_celery(context: Context, site: TaskSite, name: str, pointer: str) -> 
             context.error(site.pointer, "missing key 'with'", at_key=True)
             return
         pointer = f"{site.pointer}/with"
-        complaints = validate_extension(site.body["with"], "celery")
-        for each in complaints:
+        messages = validate_extension(site.body["with"], "celery")
+        for each in messages:
             context.error(pointer + each.pointer, each.message, at_key=each.at_key)
-        if complaints:
+        if messages:
             return
         name, pointer = site.body["with"]["task"], f"{pointer}/task"
         if is_expression(name):
@@ -117,9 +117,11 @@ def _check_celery(context: Context, site: TaskSite, name: str, pointer: str) -> 
 def _refuse_reserved(context: Context, site: TaskSite, name: str, pointer: str) -> None:
     """Refuse the tasks of Celery and of this product, except a map over a task that the document
     names."""
-    given = site.body.get("with") or {}
+    arguments = site.body.get("with") or {}
     explicit = site.body["call"] == "celery"
-    args, kwargs = (given.get("args"), given.get("kwargs")) if explicit else (None, given)
+    args, kwargs = (
+        (arguments.get("args"), arguments.get("kwargs")) if explicit else (None, arguments)
+    )
     refused = refusal_reason(name, args, kwargs)
     if refused is not None:
         context.error(pointer, refused)
@@ -153,10 +155,10 @@ def _check_process(context: Context, site: TaskSite) -> None:
 def _check_deployed(context: Context, pointer: str, target: dict[str, str]) -> None:
     """A sub-workflow of the own namespace is there, or is this document itself."""
     about = context.document["document"]
-    name, ask = target["name"], context.environment.known_workflows
-    if ask is None or is_expression(name) or target["namespace"] != about["namespace"]:
+    name, list_workflows = target["name"], context.environment.known_workflows
+    if list_workflows is None or is_expression(name) or target["namespace"] != about["namespace"]:
         return
-    known = {about["name"], *ask(about["namespace"])}
+    known = {about["name"], *list_workflows(about["namespace"])}
     if name not in known:
         message = f"no workflow {quoted(name)} is deployed in the namespace"
         context.warn(
@@ -167,7 +169,7 @@ def _check_deployed(context: Context, pointer: str, target: dict[str, str]) -> N
 def _check_namespace(context: Context, pointer: str, namespace: str) -> None:
     """A sub-workflow of another namespace is refused where an installation keeps them apart.
 
-    Whether that one exists is not said: it is nobody's business here.
+    The message does not say whether that workflow exists: this namespace may not know it.
     """
     own = context.document["document"]["namespace"]
     if context.environment.allows_other_namespaces or is_expression(namespace) or namespace == own:

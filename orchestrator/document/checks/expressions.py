@@ -99,31 +99,33 @@ def _compile(context: Context, jobs: dict[_Job, list[Field]]) -> None:
                 return
 
 
-def _refusals(jobs: Iterable[_Job], ask: CheckExpression) -> Iterator[tuple[_Job, str]]:
+def _refusals(jobs: Iterable[_Job], compile_program: CheckExpression) -> Iterator[tuple[_Job, str]]:
     together: dict[frozenset[str], list[str]] = {}
     for text, names in jobs:
         if compiled(read(text)) is not None:
-            yield from _compile_bundle([text], names, ask)
+            yield from _compile_bundle([text], names, compile_program)
         else:
             together.setdefault(names, []).append(text)
     for names, texts in together.items():
         for bundle in _bundles(texts):
-            yield from _compile_bundle(bundle, names, ask)
+            yield from _compile_bundle(bundle, names, compile_program)
 
 
 def _compile_bundle(
-    texts: list[str], names: frozenset[str], ask: CheckExpression
+    texts: list[str], names: frozenset[str], compile_program: CheckExpression
 ) -> Iterator[tuple[_Job, str]]:
     """Compile programs together. If that fails, compile each alone to find the invalid ones."""
     try:
         # Each program has lines of its own, so that a comment at its end ends there.
-        ask(texts[0] if len(texts) == 1 else ",".join(f"(\n{text}\n)" for text in texts), names)
+        compile_program(
+            texts[0] if len(texts) == 1 else ",".join(f"(\n{text}\n)" for text in texts), names
+        )
     except ExpressionError as error:
         if len(texts) == 1:
             yield (texts[0], names), str(error)
             return
         for text in texts:
-            yield from _compile_bundle([text], names, ask)
+            yield from _compile_bundle([text], names, compile_program)
 
 
 def _bundles(texts: list[str]) -> Iterator[list[str]]:

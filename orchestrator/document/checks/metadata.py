@@ -66,16 +66,16 @@ def check_task_metadata(site: TaskSite) -> list[SchemaMessage]:
     compensates = site.within is Within.COMPENSATION
     name = "metadata-compensation" if compensates else "metadata-task"
     pointer = f"{site.pointer}/metadata"
-    found = _with_prefix(pointer, validate_extension(site.body["metadata"], name))
+    messages = _with_prefix(pointer, validate_extension(site.body["metadata"], name))
     undoing = site.metadata.get("compensate")
     if isinstance(undoing, dict):
         task = {key: value for key, value in undoing.items() if key != "onUnknown"}
-        found += _with_prefix(f"{pointer}/compensate", validate_task(task))
-    return found
+        messages += _with_prefix(f"{pointer}/compensate", validate_task(task))
+    return messages
 
 
-def _with_prefix(pointer: str, complaints: list[SchemaMessage]) -> list[SchemaMessage]:
-    return [each._replace(pointer=pointer + each.pointer) for each in complaints]
+def _with_prefix(pointer: str, messages: list[SchemaMessage]) -> list[SchemaMessage]:
+    return [each._replace(pointer=pointer + each.pointer) for each in messages]
 
 
 def _warn_similar(context: Context, pointer: str, metadata: Json, known: Iterable[str]) -> None:

@@ -62,8 +62,8 @@ def _runs_itself(context: Context, body: dict[str, Json]) -> bool:
 def _report_cycles(context: Context, called: dict[str, list[Place]]) -> None:
     """Report each recursive function once, at the call that closes the cycle."""
     done: set[str] = set()
-    for first, found in called.items():
-        path = {} if first in done else {first: iter(found)}
+    for first, tasks in called.items():
+        path = {} if first in done else {first: iter(tasks)}
         while path:
             name, calls = next(reversed(path.items()))
             pointer, body = next(calls, ("", {}))

@@ -36,13 +36,13 @@ class Table:
 
     def part(self, path: Sequence[str | int]) -> Any:
         """Return the part of the schema at the path of an error, or None if there is none."""
-        found: Any = self._schema
+        part: Any = self._schema
         for step in path:
             try:
-                found = found[step]
+                part = part[step]
             except (KeyError, IndexError, TypeError):
                 return None
-        return found
+        return part
 
 
 @cache

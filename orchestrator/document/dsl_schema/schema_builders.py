@@ -72,10 +72,10 @@ def refusing(schema: Any) -> Any:
         return [refusing(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {key: refusing(each) for key, each in schema.items()}
+    refused = {key: refusing(each) for key, each in schema.items()}
     if schema.get("text") == "literal":
-        found |= NO_EXPRESSION if schema["type"] == "object" else {"not": NO_EXPRESSION["not"]}
-    return found
+        refused |= NO_EXPRESSION if schema["type"] == "object" else {"not": NO_EXPRESSION["not"]}
+    return refused
 
 
 def ref(name: str, **also: Any) -> Schema:

@@ -35,8 +35,8 @@ def parse(source: bytes | str, media_type: str | None = None) -> Parsed:
     """
     text = _decoded(source)
     read = json_reader.read if _is_json(text, media_type) else yaml_reader.read
-    found = read(text)
-    return Parsed(found.value, found.position, found.height)
+    parsed = read(text)
+    return Parsed(parsed.value, parsed.position, parsed.height)
 
 
 def _decoded(source: bytes | str) -> str:
@@ -49,11 +49,11 @@ def _decoded(source: bytes | str) -> str:
             raise _malformed(f"the document has {size} bytes; the limit is {MAX_BYTES}")
         text = source if isinstance(source, str) else source.decode()
     except UnicodeEncodeError as error:
-        place = _position_after(str(source)[: error.start])
-        raise _malformed("half of a surrogate pair in the document", *place) from error
+        position = _position_after(str(source)[: error.start])
+        raise _malformed("half of a surrogate pair in the document", *position) from error
     except UnicodeDecodeError as error:
-        place = _position_after(error.object[: error.start].decode())
-        raise _malformed("the document is not UTF-8", *place) from error
+        position = _position_after(error.object[: error.start].decode())
+        raise _malformed("the document is not UTF-8", *position) from error
     return text.removeprefix(_BOM)
 
 

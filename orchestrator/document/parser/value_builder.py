@@ -34,8 +34,8 @@ class _List:
 
     __slots__ = ("characters", "height", "position", "size", "value")
 
-    def __init__(self, place: ListPosition) -> None:
-        self.position = place
+    def __init__(self, position: ListPosition) -> None:
+        self.position = position
         self.value: list[Json] = []
         self.size = 1
         self.characters = 0
@@ -63,8 +63,8 @@ class _Mapping:
         "characters", "height", "key", "merges", "merging", "position", "size", "value",
     )  # fmt: skip
 
-    def __init__(self, place: MappingPosition) -> None:
-        self.position = place
+    def __init__(self, position: MappingPosition) -> None:
+        self.position = position
         self.value: dict[str, Json] = {}
         self.key: str | None = None
         self.merging = False
@@ -96,16 +96,16 @@ class _Mapping:
             if isinstance(merged.position, MappingPosition):
                 self._merge(merged.value, merged.position)
             elif isinstance(merged.position, ListPosition):
-                for value, place in zip(merged.value, merged.position.items, strict=True):
-                    if isinstance(place, MappingPosition):
-                        self._merge(value, place)
+                for value, position in zip(merged.value, merged.position.items, strict=True):
+                    if isinstance(position, MappingPosition):
+                        self._merge(value, position)
 
-    def _merge(self, mapping: dict[str, Json], place: MappingPosition) -> None:
+    def _merge(self, mapping: dict[str, Json], position: MappingPosition) -> None:
         for key, value in mapping.items():
             if key not in self.value:
                 self.value[key] = value
-                self.position.keys[key] = place.keys[key]
-                self.position.values[key] = place.values[key]
+                self.position.keys[key] = position.keys[key]
+                self.position.values[key] = position.values[key]
 
 
 class Builder:
@@ -243,11 +243,11 @@ def _length(value: Json) -> int:
     return value.bit_length() // 3 if type(value) is int else 8
 
 
-def _is_mergeable(place: SourcePosition) -> bool:
+def _is_mergeable(position: SourcePosition) -> bool:
     """Whether the position is that of a mapping or of a list of mappings."""
-    if isinstance(place, ListPosition):
-        return all(isinstance(item, MappingPosition) for item in place.items)
-    return isinstance(place, MappingPosition)
+    if isinstance(position, ListPosition):
+        return all(isinstance(item, MappingPosition) for item in position.items)
+    return isinstance(position, MappingPosition)
 
 
 def _is_unicode(text: str) -> bool:
