@@ -4,32 +4,28 @@ OpenIdConnect Authentication; RFC 6749, 7523, 8693)."""
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from orchestrator import clock, json_codec
+from orchestrator import json_codec
 from orchestrator.calls import call_errors
 from orchestrator.calls.http_content import content_of
 from orchestrator.calls.http_exchange import is_success, translated_errors
+from orchestrator.calls.oauth2_request import object_of, request_fields
 from orchestrator.calls.token_cache import Token
-from orchestrator.calls.uri_template import expand, text_of
+from orchestrator.calls.uri_template import expand
 
 if TYPE_CHECKING:
     from orchestrator.calls.call_context import CallContext
+
 
 Json = Any
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 _FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
-_GRANTS = frozenset({"client_credentials", "password", "refresh_token"})
-_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
-_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def token_of(properties: Mapping[str, Json], context: CallContext, *, oidc: bool) -> Token:
@@ -51,10 +47,10 @@ def _request_token(
     properties: Mapping[str, Json], target: _TokenEndpoint, context: CallContext, oidc: bool
 ) -> Token:
     endpoint = _discovered(target.url, context) if target.discovery else target.url
-    fields, headers = _request(properties, endpoint)
+    fields, headers = request_fields(properties, endpoint)
     if oidc and "openid" not in fields.get("scope", "").split():  # OpenID Connect Core, 3.1.2.1
         fields["scope"] = f"{fields.get('scope', '')} openid".strip()
-    encoding = _object(properties, "request").get("encoding") or _FORM
+    encoding = object_of(properties, "request").get("encoding") or _FORM
     body = json_codec.encode(fields) if encoding == _JSON else urlencode(fields).encode()
     with translated_errors():
         response = context.outbound.send(
@@ -119,7 +115,7 @@ def _token_endpoint(
         if authority.endswith("/token"):
             return _TokenEndpoint(authority)
         return _TokenEndpoint(authority + WELL_KNOWN, discovery=True)
-    path = _object(properties, "endpoints").get("token") or "/oauth2/token"
+    path = object_of(properties, "endpoints").get("token") or "/oauth2/token"
     return _TokenEndpoint(f"{authority}/{expand(str(path), context.input).lstrip('/')}")
 
 
@@ -136,80 +132,6 @@ def _discovered(url: str, context: CallContext) -> str:
     return endpoint
 
 
-def _request(
-    properties: Mapping[str, Json], endpoint: str
-) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Return the fields of a token request, and its headers."""
-    grant = properties.get("grant")
-    fields = {"grant_type": text_of(grant)}
-    client, headers = _client(_object(properties, "client"), endpoint)
-    fields.update(client)
-    if grant in _GRANTS:
-        names = ("username", "password", "refresh_token")
-        fields.update({name: text_of(properties[name]) for name in names if name in properties})
-    elif grant == _EXCHANGE:
-        fields.update(_tokens(properties))
-    else:
-        raise call_errors.configuration(f"the grant {grant!r} cannot be used without a person")
-    if properties.get("scopes"):
-        fields["scope"] = " ".join(map(text_of, properties["scopes"]))
-    if properties.get("audiences"):
-        fields["audience"] = " ".join(map(text_of, properties["audiences"]))
-    return fields, headers
-
-
-def _tokens(properties: Mapping[str, Json]) -> dict[str, str]:
-    """Return the tokens to exchange (RFC 8693, 2.1)."""
-    fields: dict[str, str] = {}
-    for role in ("subject", "actor"):
-        token = _object(properties, role)
-        if token:
-            fields[f"{role}_token"] = text_of(token.get("token"))
-            fields[f"{role}_token_type"] = text_of(token.get("type"))
-    if "subject_token" not in fields:
-        raise call_errors.configuration("a token exchange needs its subject")
-    return fields
-
-
-def _client(
-    client: Mapping[str, Json], endpoint: str
-) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Return the client's authentication: as fields, or as a header."""
-    method = client.get("authentication") or "client_secret_post"
-    name, secret = text_of(client.get("id")), text_of(client.get("secret"))
-    if method == "client_secret_basic":
-        pair = f"{quote(name, safe='')}:{quote(secret, safe='')}"
-        basic = base64.b64encode(pair.encode()).decode()
-        return {}, [("Authorization", f"Basic {basic}")]
-    if method in ("client_secret_jwt", "private_key_jwt"):
-        assertion = text_of(client.get("assertion"))
-        if not assertion and method == "private_key_jwt":
-            raise call_errors.configuration("private_key_jwt needs the client's assertion")
-        assertion = assertion or _assertion(name, secret, endpoint)
-        fields = {"client_assertion_type": _ASSERTION, "client_assertion": assertion}
-        return {**({"client_id": name} if name else {}), **fields}, []
-    fields = {"client_id": name, "client_secret": "" if method == "none" else secret}
-    return {key: value for key, value in fields.items() if value}, []
-
-
-def _assertion(name: str, secret: str, audience: str) -> str:
-    """Return a JWT, signed with the client's secret (RFC 7523, 3)."""
-    now = int(clock.now().timestamp())
-    claims = {"iss": name, "sub": name, "aud": audience, "jti": str(uuid.uuid4())}
-    head = _part({"alg": "HS256", "typ": "JWT"})
-    signed = f"{head}.{_part({**claims, 'iat': now, 'exp': now + 60})}"
-    digest = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
-    return f"{signed}.{_base64url(digest)}"
-
-
-def _part(value: Json) -> str:
-    return _base64url(json.dumps(value, separators=(",", ":")).encode())
-
-
-def _base64url(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
-
-
 def _check_issuer(token: str, properties: Mapping[str, Json]) -> None:
     """Refuse a JWT of an issuer that is not listed. An opaque token has no issuer."""
     issuers = properties.get("issuers")
@@ -223,12 +145,3 @@ def _check_issuer(token: str, properties: Mapping[str, Json]) -> None:
     issuer = payload.get("iss") if isinstance(payload, dict) else None
     if issuer is not None and issuer not in issuers:
         raise call_errors.authentication(f"the token is of {issuer!r}, which is no listed issuer")
-
-
-def _object(properties: Mapping[str, Json], name: str) -> Mapping[str, Json]:
-    value = properties.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise call_errors.configuration(f"the authentication's {name} is not an object")
-    return value

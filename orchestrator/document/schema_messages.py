@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import jsonschema_rs
 
 from orchestrator.document.dsl_schema import Table
-from orchestrator.document.dsl_schema.metadata_extensions import DOCUMENT, SCHEDULE, TASK
 from orchestrator.document.dsl_schema.tasks import COMMON
 from orchestrator.document.message_text import listed, nearest, quoted, suggestion
+from orchestrator.document.misplaced_keys import where_it_belongs
 from orchestrator.document.model import KINDS, escape, look_up
 from orchestrator.errors import NotFound
 
@@ -109,7 +109,7 @@ def _unknown(case: SchemaError) -> Iterator[SchemaMessage]:
             message = f"a task is of one kind: {listed([kind, key], 'and')} exclude each other"
             yield SchemaMessage(case.below(key), message, at_key=True)
             continue
-        belongs = _where_it_belongs(case, key)
+        belongs = where_it_belongs(key, case.pointer, case.value if case.in_task else None)
         meant = None if belongs else nearest(key, known)
         yield SchemaMessage(
             case.below(key),
@@ -117,49 +117,6 @@ def _unknown(case: SchemaError) -> Iterator[SchemaMessage]:
             at_key=True,
             explains=None if meant is None else case.below(meant),
         )
-
-
-def _where_it_belongs(case: SchemaError, key: str) -> str | None:
-    """Return where a known key belongs that is misplaced, or None if the key is unknown."""
-    if case.pointer == "/document" and key in DOCUMENT:
-        return ": it belongs under 'metadata' of the 'document'"
-    if case.pointer == "/schedule" and key in SCHEDULE:
-        return ": it belongs under 'schedule' in the 'metadata' of the 'document'"
-    if not case.in_task:
-        return None
-    if key in TASK and key != "concurrency":
-        return ": it belongs under 'metadata' of the task"
-    if key == "concurrency":
-        return ": it belongs under 'metadata' of a 'for'"
-    if key in _ARGUMENTS and "call" in case.value:
-        return ": it belongs under 'with'"
-    return _ELSEWHERE.get(key)
-
-
-#: Keys that other languages have in a task, and their place in this one.
-_ELSEWHERE: Mapping[str, str] = {
-    "retry": ": it belongs under 'catch' of a 'try'",
-    "retries": ": use a 'try' with 'retry' under its 'catch'",
-    "catch": ": it goes with 'try', which holds the tasks that may fail",
-    "onError": ": a 'try' with a 'catch' handles errors",
-    "errors": ": it belongs under 'catch' of a 'try'",
-    "when": ": the condition of a task is its 'if'",
-    "condition": ": the condition of a task is its 'if'",
-    "next": ": 'then' names the next task",
-    "foreach": ": it goes with 'listen'; a loop is a 'for'",
-    "until": ": it belongs under 'to' of a 'listen'",
-    "to": ": it belongs under 'listen'",
-    "in": ": it belongs under 'for'",
-    "branches": ": it belongs under 'fork'",
-}
-
-#: Arguments of calls that authors also write beside `with`.
-_ARGUMENTS = frozenset(
-    {
-        "args", "arguments", "body", "endpoint", "headers", "kwargs", "method", "operationId",
-        "parameters", "params", "query", "task", "url",
-    }
-)  # fmt: skip
 
 
 def _required(case: SchemaError) -> Iterator[SchemaMessage]:

@@ -10,7 +10,8 @@ from orchestrator import json_codec
 from orchestrator.expressions import fast_path as fast
 from orchestrator.expressions import program_rules
 from orchestrator.expressions.errors import ExpressionError
-from orchestrator.expressions.fast_path_operators import Code, NotOnFastPath
+from orchestrator.expressions.fast_path_operators import Code
+from orchestrator.expressions.fast_path_values import NotOnFastPath
 from orchestrator.expressions.program_rules import Program
 from orchestrator.expressions.sandbox import Sandbox
 

@@ -14,22 +14,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from orchestrator.expressions import fast_path_operators as do
+from orchestrator.expressions import fast_path_values as values
 from orchestrator.expressions.fast_path_operators import Code
 from orchestrator.expressions.lexer import Token, TokenKind
 from orchestrator.expressions.program_rules import Program
+from orchestrator.expressions.token_cursor import TokenCursor, Unsupported
 
 MAX_TOKENS = 100  # bounds the depth of closures in closures
 MAX_DEPTH = 12
 
-_ADDITIVE: Mapping[str, do.Operation] = {"+": do.add, "-": do.subtract}
-_FACTORS: Mapping[str, do.Operation] = {"*": do.multiply, "/": do.divide}
-_COMPARISONS: Mapping[str, do.Operation] = {
-    "==": do.equal,
-    "!=": do.unequal,
-    "<": do.less,
-    ">": do.greater,
-    "<=": do.at_most,
-    ">=": do.at_least,
+_ADDITIVE: Mapping[str, values.Operation] = {"+": values.add, "-": values.subtract}
+_FACTORS: Mapping[str, values.Operation] = {"*": values.multiply, "/": values.divide}
+_COMPARISONS: Mapping[str, values.Operation] = {
+    "==": values.equal,
+    "!=": values.unequal,
+    "<": values.less,
+    ">": values.greater,
+    "<=": values.at_most,
+    ">=": values.at_least,
 }
 _CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "null": None}
 _FUNCTIONS: Mapping[str, Code] = {"not": do.negated, "length": do.length}
@@ -42,24 +44,13 @@ def compiled(program: Program) -> Code | None:
     parser = _Parser(program.tokens)
     try:
         code = parser.pipe()
-    except _Unsupported:
+    except Unsupported:
         return None
     return code if parser.at_end() else None
 
 
-class _Unsupported(Exception):
-    """The fast path does not support the program."""
-
-
-class _Parser:
+class _Parser(TokenCursor):
     """Recursive descent over the tokens, one method per level of jq's precedence."""
-
-    def __init__(self, tokens: tuple[Token, ...]) -> None:
-        self.tokens = tokens
-        self.index = 0
-
-    def at_end(self) -> bool:
-        return self.index == len(self.tokens)
 
     def pipe(self) -> Code:
         code = self.alternative()
@@ -95,7 +86,7 @@ class _Parser:
         return self.left_associative(_FACTORS, self.operand)
 
     def left_associative(
-        self, operations: Mapping[str, do.Operation], part: Callable[[], Code]
+        self, operations: Mapping[str, values.Operation], part: Callable[[], Code]
     ) -> Code:
         code = part()
         while operation := self.operator(operations):
@@ -132,7 +123,7 @@ class _Parser:
             return do.constant(_CONSTANTS[token.text])
         if token.text in _FUNCTIONS:
             return _FUNCTIONS[token.text]
-        raise _Unsupported
+        raise Unsupported
 
     def bracketed(self, sign: str) -> Code:
         if sign == ".":
@@ -145,7 +136,7 @@ class _Parser:
             return self.array()
         if sign == "{":
             return self.object()
-        raise _Unsupported
+        raise Unsupported
 
     def from_dot(self) -> Code:
         """Parse `.`, `."a"` or `.[0]`. What follows the dot is not a step of an earlier path."""
@@ -178,7 +169,7 @@ class _Parser:
         while self.consume(","):
             items.append(self.alternative())
         if len(items) > 1 and self.peek_sign("|"):
-            raise _Unsupported
+            raise Unsupported
         self.expect("]")
         return do.array(items)
 
@@ -189,14 +180,14 @@ class _Parser:
                 self.expect(",")
             key, code = self.member()
             if key in members:
-                raise _Unsupported
+                raise Unsupported
             members[key] = code
         return do.object(members)
 
     def member(self) -> tuple[str, Code]:
         token = self.next()
         if token.kind not in (TokenKind.NAME, TokenKind.STRING, TokenKind.VARIABLE):
-            raise _Unsupported
+            raise Unsupported
         key = _text(token) if token.kind is TokenKind.STRING else token.text
         if token.kind is not TokenKind.VARIABLE and self.consume(":"):
             return key, self.alternative()
@@ -212,67 +203,36 @@ class _Parser:
             pieces.append(_text(self.next(TokenKind.TEXT)))
         return do.interpolation(pieces)
 
-    def operator(self, operations: Mapping[str, do.Operation]) -> do.Operation | None:
+    def operator(self, operations: Mapping[str, values.Operation]) -> values.Operation | None:
         token = self.peek()
         operation = operations.get(token.text) if token.kind is TokenKind.SIGN else None
         if operation is not None:
             self.index += 1
         return operation
 
-    def peek(self, ahead: int = 0) -> Token:
-        index = self.index + ahead
-        return self.tokens[index] if index < len(self.tokens) else _END
-
-    def peek_sign(self, sign: str) -> bool:
-        return self.peek().kind is TokenKind.SIGN and self.peek().text == sign
-
-    def next(self, kind: TokenKind | None = None) -> Token:
-        token = self.peek()
-        if token is _END or (kind is not None and token.kind is not kind):
-            raise _Unsupported
-        self.index += 1
-        return token
-
-    def consume(self, sign: str) -> bool:
-        matches = self.peek_sign(sign)
-        self.index += matches
-        return matches
-
-    def consume_name(self, name: str) -> bool:
-        matches = self.peek().kind is TokenKind.NAME and self.peek().text == name
-        self.index += matches
-        return matches
-
-    def expect(self, sign: str) -> None:
-        if not self.consume(sign):
-            raise _Unsupported
-
-
-_END = Token(TokenKind.SIGN, "", -1)
-
 
 def _number(token: Token) -> int | float:
     """Return a number that a float represents exactly; jq keeps every digit of other literals."""
     whole, _, fraction = token.text.partition(".")
     if len(token.text) > 15 or not whole.isdigit() or (fraction and not fraction.isdigit()):
-        raise _Unsupported
+        raise Unsupported
     return float(token.text) if fraction else int(whole)
 
 
 def _negative(token: Token) -> int | float:
     number = _number(token)
     if not number:  # jq has no integer -0
-        raise _Unsupported
+        raise Unsupported
     return -number
 
 
 def _variable(token: Token) -> Code:
     if token.text == "__loc__":  # jq's own, the place in the program
-        raise _Unsupported
+        raise Unsupported
     return do.variable(token.text)
 
 
 def _text(token: Token) -> str:
     if "\\" in token.text:
-        raise _Unsupported
+        raise Unsupported
     return token.text

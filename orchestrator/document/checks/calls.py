@@ -11,9 +11,7 @@ import re
 from orchestrator.document.allowed_tasks import is_reserved, refusal_reason
 from orchestrator.document.checks.check_context import Context
 from orchestrator.document.checks.references import report_undefined
-from orchestrator.document.dsl_schema.run_processes import PROCESSES
-from orchestrator.document.dsl_schema.schema_builders import NAME, VERSION
-from orchestrator.document.message_text import listed, nearest, quoted, suggestion
+from orchestrator.document.message_text import nearest, quoted, suggestion
 from orchestrator.document.schema_validation import validate_extension
 from orchestrator.document.task_sites import TaskSite
 from orchestrator.expressions import is_expression
@@ -26,31 +24,12 @@ _CATALOG_FUNCTION = re.compile(r"[^:@]+:[^@]+@(?P<catalog>[^@]+)")
 #: The catalog that needs no definition (dsl.md, Default Catalog).
 _DEFAULT_CATALOG = "default"
 
-#: What deployed workflows are called.
-_TARGET_PATTERNS = {
-    "namespace": re.compile(NAME),
-    "name": re.compile(NAME),
-    "version": re.compile(f"latest|{VERSION}"),
-}
-
-_TARGET_FORMS = {
-    "namespace": "name of 1 to 63 letters, digits and hyphens",
-    "name": "name of 1 to 63 letters, digits and hyphens",
-    "version": "semantic version like '1.0.0', nor 'latest'",
-}
-
-#: The languages of scripts that the specification knows (dsl-reference.md, Script Process;
-#: one of its examples says `javascript`).
-SCRIPTS = ("js", "javascript", "python")
-
 
 def check(context: Context) -> None:
-    """Calls and processes can be resolved."""
+    """Check that each call can be resolved."""
     for site in context.sites:
         if site.kind == "call":
             _check_call(context, site)
-        elif site.kind == "run":
-            _check_process(context, site)
 
 
 def kind_of_call(name: str, functions: dict[str, object]) -> str:
@@ -71,13 +50,7 @@ def _check_call(context: Context, site: TaskSite) -> None:
         return
     if kind == "celery":
         _check_celery(context, site, name, pointer)
-    _warn_unsupported(context, pointer, kind, "calls")
-
-
-def _warn_unsupported(context: Context, pointer: str, kind: str, what: str) -> None:
-    if kind not in context.environment.built_kinds:
-        message = f"{what} of the kind {quoted(kind)} are not built yet; this task will fault"
-        context.warn(pointer, message)
+    context.warn_unsupported(pointer, kind, "calls")
 
 
 def _check_catalog(context: Context, pointer: str, name: str) -> None:
@@ -125,57 +98,3 @@ def _refuse_reserved(context: Context, site: TaskSite, name: str, pointer: str) 
     refused = refusal_reason(name, args, kwargs)
     if refused is not None:
         context.error(pointer, refused)
-
-
-def _check_process(context: Context, site: TaskSite) -> None:
-    run = site.body["run"]
-    kind = next(key for key in PROCESSES if key in run)
-    _warn_unsupported(context, f"{site.pointer}/run/{kind}", kind, "processes")
-    if kind == "script" and run["script"]["language"] not in SCRIPTS:
-        name = run["script"]["language"]
-        message = f"scripts are written in {listed(SCRIPTS)}, not in {quoted(name)}"
-        context.error(
-            f"{site.pointer}/run/script/language", message + suggestion(nearest(name, SCRIPTS))
-        )
-    if kind != "workflow":
-        return
-    pointer, target = f"{site.pointer}/run/workflow", run["workflow"]
-    for key, pattern in _TARGET_PATTERNS.items():
-        if not is_expression(target[key]) and pattern.fullmatch(target[key]) is None:
-            form = _TARGET_FORMS[key]
-            message = f"no workflow can have the {key} {quoted(target[key])}: it is no {form}"
-            context.error(f"{pointer}/{key}", message)
-    if run.get("return", "none") not in ("none", "all"):
-        message = f"a workflow has no {quoted(run['return'])}: 'none' alone means something here"
-        context.warn(f"{site.pointer}/run/return", message)
-    _check_namespace(context, f"{pointer}/namespace", target["namespace"])
-    _check_deployed(context, f"{pointer}/name", target)
-
-
-def _check_deployed(context: Context, pointer: str, target: dict[str, str]) -> None:
-    """A sub-workflow of the own namespace is there, or is this document itself."""
-    about = context.document["document"]
-    name, list_workflows = target["name"], context.environment.known_workflows
-    if list_workflows is None or is_expression(name) or target["namespace"] != about["namespace"]:
-        return
-    known = {about["name"], *list_workflows(about["namespace"])}
-    if name not in known:
-        message = f"no workflow {quoted(name)} is deployed in the namespace"
-        context.warn(
-            pointer, f"{message} {quoted(about['namespace'])}{suggestion(nearest(name, known))}"
-        )
-
-
-def _check_namespace(context: Context, pointer: str, namespace: str) -> None:
-    """A sub-workflow of another namespace is refused where an installation keeps them apart.
-
-    The message does not say whether that workflow exists: this namespace may not know it.
-    """
-    own = context.document["document"]["namespace"]
-    if context.environment.allows_other_namespaces or is_expression(namespace) or namespace == own:
-        return
-    message = (
-        f"a workflow runs those of its own namespace {quoted(own)} only, not of"
-        f" {quoted(namespace)} (ORCHESTRATOR_RUN_ACROSS_NAMESPACES is off); this task will fault"
-    )
-    context.warn(pointer, message)

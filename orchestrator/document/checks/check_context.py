@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.document.message_text import quoted
 from orchestrator.document.schema_messages import SchemaMessage
 from orchestrator.document.task_sites import TaskSite
 
@@ -57,6 +58,12 @@ class Context:
     def warn(self, pointer: str, message: str, *, at_key: bool = False) -> None:
         """Report something doubtful or not supported yet."""
         self.warnings.append(SchemaMessage(pointer, message, at_key))
+
+    def warn_unsupported(self, pointer: str, kind: str, subject: str) -> None:
+        """Warn of a kind of call or process that this product does not support."""
+        if kind not in self.environment.built_kinds:
+            message = f"{subject} of the kind {quoted(kind)} are not supported yet"
+            self.warn(pointer, f"{message}; this task will fault")
 
     def used(self, section: str) -> Json:
         """Return a section of `use`: a mapping by name, a list, or an empty mapping."""

@@ -8,7 +8,8 @@ from contextlib import ExitStack, closing
 
 from orchestrator.document.checks.check_context import CheckExpression, Context
 from orchestrator.document.diagnostics import MAX_DIAGNOSTICS
-from orchestrator.document.expression_fields import ARGUMENTS, Field, Purpose, fields
+from orchestrator.document.expression_fields import ARGUMENTS, fields
+from orchestrator.document.field_scope import Field, Purpose
 from orchestrator.document.message_text import nearest, quoted, suggestion
 from orchestrator.expressions import Evaluator, ExpressionError, program_of
 from orchestrator.expressions.fast_path import compiled

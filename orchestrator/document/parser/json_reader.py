@@ -11,7 +11,8 @@ from json.decoder import scanstring  # type: ignore[attr-defined]  # the stubs f
 from typing import NoReturn
 
 from orchestrator.document.message_text import short
-from orchestrator.document.parser.value_builder import AnchoredValue, Builder
+from orchestrator.document.parser.open_values import AnchoredValue
+from orchestrator.document.parser.value_builder import Builder
 from orchestrator.document.parser.yaml_scalars import InvalidScalar, decimal, integer
 from orchestrator.document.source_positions import Position
 

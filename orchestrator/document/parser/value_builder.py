@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from orchestrator.document.diagnostics import Diagnostic, InvalidDocument, MalformedDocument
 from orchestrator.document.message_text import short
 from orchestrator.document.model import escape
 from orchestrator.document.parser.bounds import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES
+from orchestrator.document.parser.open_values import (
+    AnchoredValue,
+    OpenList,
+    OpenMapping,
+    is_mergeable,
+)
 from orchestrator.document.source_positions import (
     ListPosition,
     MappingPosition,
@@ -18,102 +24,12 @@ from orchestrator.document.source_positions import (
 Json = Any
 
 
-class AnchoredValue(NamedTuple):
-    """A complete value, which an alias can repeat, with its number of nodes and characters and its
-    depth."""
-
-    value: Json
-    position: SourcePosition
-    size: int = 1
-    characters: int = 0
-    height: int = 0
-
-
-class _List:
-    """A list that is still open."""
-
-    __slots__ = ("characters", "height", "position", "size", "value")
-
-    def __init__(self, position: ListPosition) -> None:
-        self.position = position
-        self.value: list[Json] = []
-        self.size = 1
-        self.characters = 0
-        self.height = 1
-
-    wants_key = False
-
-    def put(self, done: AnchoredValue) -> None:
-        self.value.append(done.value)
-        self.position.items.append(done.position)
-
-    @property
-    def token(self) -> str | None:
-        return str(len(self.value))
-
-    def end(self) -> None:
-        """Do nothing: a list has no merges."""
-
-
-class _Mapping:
-    """A mapping that is still open. `key` is the key whose value comes next; `merging`: the value
-    of a `<<` comes next."""
-
-    __slots__ = (
-        "characters", "height", "key", "merges", "merging", "position", "size", "value",
-    )  # fmt: skip
-
-    def __init__(self, position: MappingPosition) -> None:
-        self.position = position
-        self.value: dict[str, Json] = {}
-        self.key: str | None = None
-        self.merging = False
-        self.merges: list[AnchoredValue] = []
-        self.size = 1
-        self.characters = 0
-        self.height = 1
-
-    @property
-    def wants_key(self) -> bool:
-        return self.key is None and not self.merging
-
-    def put(self, done: AnchoredValue) -> None:
-        if self.merging:
-            self.merges.append(done)
-            self.merging = False
-        elif self.key is not None:
-            self.value[self.key] = done.value
-            self.position.values[self.key] = done.position
-            self.key = None
-
-    @property
-    def token(self) -> str | None:
-        return None if self.key is None else escape(self.key)
-
-    def end(self) -> None:
-        """Merge the values of `<<`: the mapping's own keys win, then the earlier values."""
-        for merged in self.merges:
-            if isinstance(merged.position, MappingPosition):
-                self._merge(merged.value, merged.position)
-            elif isinstance(merged.position, ListPosition):
-                for value, position in zip(merged.value, merged.position.items, strict=True):
-                    if isinstance(position, MappingPosition):
-                        self._merge(value, position)
-
-    def _merge(self, mapping: dict[str, Json], position: MappingPosition) -> None:
-        for key, value in mapping.items():
-            if key not in self.value:
-                self.value[key] = value
-                self.position.keys[key] = position.keys[key]
-                self.position.values[key] = position.values[key]
-
-
 class Builder:
     """Builds one document. A reader calls the methods in the order of the text. Each raises
     `MalformedDocument` if a bound or a rule is broken."""
 
     def __init__(self) -> None:
-        self.stack: list[_List | _Mapping] = []
+        self.stack: list[OpenList | OpenMapping] = []
         self.nodes = 0
         self.characters = 0
         self.root: AnchoredValue | None = None
@@ -126,12 +42,12 @@ class Builder:
     def open_mapping(self, at: Position) -> None:
         """Begin a mapping."""
         self._may_open(at)
-        self.stack.append(_Mapping(MappingPosition(*at)))
+        self.stack.append(OpenMapping(MappingPosition(*at)))
 
     def open_list(self, at: Position) -> None:
         """Begin a list."""
         self._may_open(at)
-        self.stack.append(_List(ListPosition(*at)))
+        self.stack.append(OpenList(ListPosition(*at)))
 
     def key(self, text: str, at: Position) -> None:
         """Add a key to the open mapping."""
@@ -188,9 +104,9 @@ class Builder:
             tokens[-1] = escape(key)
         return "".join(f"/{token}" for token in tokens if token is not None)
 
-    def _mapping(self) -> _Mapping:
+    def _mapping(self) -> OpenMapping:
         frame = self.stack[-1]
-        if not isinstance(frame, _Mapping):
+        if not isinstance(frame, OpenMapping):
             raise TypeError("only a mapping has keys")
         return frame
 
@@ -199,7 +115,7 @@ class Builder:
             self.root = done
             return done
         frame = self.stack[-1]
-        if isinstance(frame, _Mapping) and frame.merging and not _is_mergeable(done.position):
+        if isinstance(frame, OpenMapping) and frame.merging and not is_mergeable(done.position):
             self.fail("'<<' merges a mapping or a list of mappings", at)
         frame.size += done.size
         frame.characters += done.characters
@@ -241,13 +157,6 @@ def _length(value: Json) -> int:
     if type(value) is str:
         return len(value)
     return value.bit_length() // 3 if type(value) is int else 8
-
-
-def _is_mergeable(position: SourcePosition) -> bool:
-    """Whether the position is that of a mapping or of a list of mappings."""
-    if isinstance(position, ListPosition):
-        return all(isinstance(item, MappingPosition) for item in position.items)
-    return isinstance(position, MappingPosition)
 
 
 def _is_unicode(text: str) -> bool:
