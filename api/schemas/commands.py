@@ -1,4 +1,4 @@
-"""Commands to an instance."""
+"""What people tell an instance."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from api.schemas.common import (
 
 
 class CommandSchema(Schema):
-    """A command's reason, for the audit log."""
+    """Why, and by whom it was asked for."""
 
     reason = name(2000, least=0, allow_none=True)
 
 
 class AcceptedSchema(Schema):
-    """An accepted command, and the instance after it."""
+    """A command that was taken, and the instance after it."""
 
     id = uuid(required=True)
     command = fields.String(required=True)
@@ -31,7 +31,7 @@ class AcceptedSchema(Schema):
         required=True,
         metadata={
             "description": "false: the instance could not be locked in time, or is large; the"
-            " command waits in its inbox, and the history will show the result"
+            " command waits in its inbox, and its history will say what came of it"
         },
     )
 
@@ -41,31 +41,33 @@ def _step(**options: object) -> fields.Integer:
 
 
 class RetrySchema(CommandSchema):
-    """Where a retry continues, and with which input."""
+    """Where to go on from, and with what."""
 
-    from_ = _step(data_key="from", metadata={"description": "by default the failed step"})
+    from_ = _step(data_key="from", metadata={"description": "the step; else the one that failed"})
     input = ANY(
         metadata={
-            "description": "the step's input, instead of the recorded one: `.` and `$input` of its"
-            " expressions"
+            "description": "the step's input, instead of the recorded one: what its expressions"
+            " read as `.` and `$input`"
         }
     )
     workflow_input = ANY(
         metadata={
-            "description": "the workflow's input, instead of the first one: `$workflow.input` of"
-            " later expressions"
+            "description": "the workflow's input, instead of the one it was started with: what"
+            " expressions read as `$workflow.input` from then on"
         }
     )
 
 
 class CompensateSchema(CommandSchema):
-    """How far back a compensation undoes."""
+    """How far back to undo."""
 
-    step = _step(metadata={"description": "undo the steps after this one; by default all"})
+    step = _step(
+        metadata={"description": "undo back to this step, which itself stands; else everything"}
+    )
 
 
 class SkipSchema(CommandSchema):
-    """The step to skip, and its output."""
+    """Which step to skip, and what its output shall be."""
 
-    step = _step(metadata={"description": "by default the failed step"})
+    step = _step(metadata={"description": "the step; else the one that failed"})
     output = ANY()

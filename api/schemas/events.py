@@ -1,4 +1,4 @@
-"""CloudEvents, their matches, subscriptions and deliveries."""
+"""CloudEvents, what they matched, and who is told of them."""
 
 from __future__ import annotations
 
@@ -35,56 +35,49 @@ CLOUD_EVENT: dict[str, Any] = {
 
 
 class StreamQuerySchema(Schema):
-    """A filter of the live feed."""
+    """Which events of the live feed."""
 
     namespace = fields.String(validate=validate.Regexp(NAMESPACE))
     type = fields.String(
         validate=validate.Length(1, 1000),
-        metadata={"description": "a type, or the beginning of types followed by `*`"},
+        metadata={"description": "or the beginning of types, with `*` at its end"},
     )
     source = fields.String(validate=validate.Length(1, 1000))
     instance = fields.UUID(metadata={"description": "lifecycle events of this instance only"})
 
 
 class AcceptedEventSchema(Schema):
-    """An accepted event."""
+    """An event that was taken."""
 
-    id = uuid(
-        required=True,
-        metadata={"description": "the orchestrator's own id of the event"},
-    )
+    id = uuid(required=True, metadata={"description": "ours; the event has its own besides"})
     duplicate = fields.Boolean(
         required=True,
-        metadata={"description": "the event was accepted before, and has no further effect"},
+        metadata={"description": "it had been taken before, and has no effect again"},
     )
 
 
-#: The answer to one event or to a batch.
+#: The answer to one event, and to a batch.
 ACCEPTED = {"anyOf": [AcceptedEventSchema, {"type": "array", "items": AcceptedEventSchema}]}
 
 
 class EventSummarySchema(Schema):
-    """A received or emitted event."""
+    """An event, as it was received or emitted."""
 
     id = uuid(required=True)
     namespace = fields.String(required=True)
     event = ANY(required=True, metadata={"description": "the CloudEvent"})
     instance = uuid(
-        required=True,
-        allow_none=True,
-        metadata={"description": "its emitter, or the lifecycle event's instance"},
+        required=True, allow_none=True, metadata={"description": "who emitted it, or is told of"}
     )
     target = uuid(
-        required=True,
-        allow_none=True,
-        metadata={"description": "the instance that has it in its mailbox"},
+        required=True, allow_none=True, metadata={"description": "in whose mailbox it was put"}
     )
     created_at = time(required=True)
     matched_at = time(required=True, allow_none=True)
 
 
 class MatchSchema(Schema):
-    """A listener or subscription that was offered an event."""
+    """Who was offered an event."""
 
     instance = uuid(required=True)
     step = fields.Integer(
@@ -93,19 +86,19 @@ class MatchSchema(Schema):
         metadata={"description": "the listener; null: the event started the instance"},
     )
     refused = fields.Boolean(
-        required=True, metadata={"description": "the listener no longer needed it"}
+        required=True, metadata={"description": "the listener had no use for it any more"}
     )
     at = time(required=True)
 
 
 class EventSchema(EventSummarySchema):
-    """An event with its matches."""
+    """An event with what it matched."""
 
     matches = fields.List(fields.Nested(MatchSchema), required=True)
 
 
 class EventCauseSchema(Schema):
-    """One effect of an event, or one reason why it had none."""
+    """One thing that became of an event, or one reason why nothing did."""
 
     kind = fields.String(
         required=True,
@@ -117,11 +110,11 @@ class EventCauseSchema(Schema):
     instance = uuid()
     step = fields.Integer(allow_none=True)
     queue = fields.String()
-    meant = fields.String(metadata={"description": "the most similar awaited type"})
+    meant = fields.String(metadata={"description": "the type that was probably meant"})
 
 
 class EventWhySchema(Schema):
-    """The effects of an event, or the reasons why it had none."""
+    """What became of an event, and why."""
 
     id = uuid(required=True)
     namespace = fields.String(required=True)
@@ -138,16 +131,16 @@ class EventsSchema(Schema):
 
 
 class IntoNamespaceSchema(Schema):
-    """The namespace that events are put into."""
+    """Where events go."""
 
     namespace = fields.String(
         validate=validate.Regexp(NAMESPACE),
-        metadata={"description": "required unless the key has exactly one"},
+        metadata={"description": "needed unless the key opens just one"},
     )
 
 
 class EventsQuerySchema(PageSchema):
-    """A filter of events."""
+    """Which events."""
 
     namespace = fields.String(validate=validate.Regexp(NAMESPACE))
     type = fields.String(validate=validate.Length(1, 1000))
@@ -160,7 +153,7 @@ STATES = ("active", "paused", "disabled")
 
 
 class WebhookSchema(Schema):
-    """A webhook. It gets structured CloudEvents, signed as Standard Webhooks specifies."""
+    """Where events are sent: as structured CloudEvents, signed after Standard Webhooks."""
 
     url = fields.String(
         required=True,
@@ -169,7 +162,7 @@ class WebhookSchema(Schema):
     )
     secret = fields.String(
         validate=validate.Length(1, 120),
-        metadata={"description": "`whsec_` and 24 to 64 bytes in base64; generated by default"},
+        metadata={"description": "`whsec_` and 24 to 64 bytes in base64; made unless given"},
     )
 
 
@@ -178,32 +171,32 @@ class StartsSchema(Schema):
 
     name = fields.String(required=True, validate=validate.Length(1, 255))
     version = fields.String(
-        validate=validate.Length(1, 255), metadata={"description": "by default the newest"}
+        validate=validate.Length(1, 255), metadata={"description": "the newest unless given"}
     )
     read = fields.String(
         validate=validate.OneOf(("data", "envelope", "raw")),
-        metadata={"description": "the input: by default the event (`envelope`)"},
+        metadata={"description": "what the input is: the event (`envelope`) unless given"},
     )
 
 
 class NewSubscriptionSchema(Schema):
-    """A subscription to create."""
+    """Who wants to be told of which events."""
 
     namespace = fields.String(
         validate=validate.Regexp(NAMESPACE),
-        metadata={"description": "required unless the key has exactly one"},
+        metadata={"description": "needed unless the key opens just one"},
     )
     description = name(1000, least=0, allow_none=True)
     filter = fields.Dict(
         required=True,
-        metadata={**_FILTER, "description": "as `with` of an event filter in the DSL"},
+        metadata={**_FILTER, "description": "as `with` in an event filter of the DSL"},
     )
     webhook = fields.Nested(WebhookSchema)
     workflow = fields.Nested(StartsSchema)
 
 
 class ChangeSubscriptionSchema(Schema):
-    """Changes of a subscription."""
+    """What to change of a subscription."""
 
     state = fields.String(validate=validate.OneOf(("active", "paused")))
     description = name(1000, least=0, allow_none=True)
@@ -212,7 +205,7 @@ class ChangeSubscriptionSchema(Schema):
 
 
 class SentToSchema(Schema):
-    """The webhook of a subscription."""
+    """Where events are sent."""
 
     url = fields.String(required=True)
 
@@ -228,21 +221,21 @@ class SubscriptionSchema(Schema):
     workflow = fields.Nested(StartsSchema, required=True, allow_none=True)
     state = fields.String(required=True, validate=validate.OneOf(STATES))
     reason = fields.String(
-        required=True, allow_none=True, metadata={"description": "reason why it was disabled"}
+        required=True, allow_none=True, metadata={"description": "why it was disabled"}
     )
-    failures = fields.Integer(required=True, metadata={"description": "consecutive failures"})
+    failures = fields.Integer(required=True, metadata={"description": "in a row"})
     failing_since = time(required=True, allow_none=True)
     created_at = time(required=True)
     changed_at = time(required=True)
 
 
 class NewSubscriptionSecretSchema(SubscriptionSchema):
-    """A new subscription with its secret."""
+    """A subscription that was just made."""
 
     secret = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "verifies the signatures; shown only here"},
+        metadata={"description": "what verifies the signatures; shown this once"},
     )
 
 
@@ -254,7 +247,7 @@ class SubscriptionsSchema(Schema):
 
 
 class SubscriptionsQuerySchema(PageSchema):
-    """A filter of subscriptions."""
+    """Which subscriptions."""
 
     namespace = fields.String(validate=validate.Regexp(NAMESPACE))
     state = CommaSeparated(STATES, load_default=())
@@ -264,28 +257,26 @@ DELIVERY_STATES = ("pending", "delivered", "failed")
 
 
 class DeliverySchema(Schema):
-    """One event for one webhook."""
+    """An event on its way to a subscriber."""
 
-    id = uuid(required=True, metadata={"description": "the `webhook-id`, the same for each try"})
+    id = uuid(required=True, metadata={"description": "the `webhook-id`, however often it is sent"})
     subscription = uuid(required=True)
     event = uuid(required=True, allow_none=True)
     type = fields.String(required=True, allow_none=True)
     ordering = uuid(
         required=True,
         allow_none=True,
-        metadata={"description": "the instance whose events are delivered in order"},
+        metadata={"description": "the instance among whose events the order is kept"},
     )
     state = fields.String(required=True, validate=validate.OneOf(DELIVERY_STATES))
     attempts = fields.Integer(required=True)
     next_at = time(required=True, allow_none=True)
     until = time(required=True)
     status = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "HTTP status of the last answer"}
+        required=True, allow_none=True, metadata={"description": "of the last answer"}
     )
     error = fields.String(required=True, allow_none=True)
-    instance = uuid(
-        required=True, allow_none=True, metadata={"description": "the started instance"}
-    )
+    instance = uuid(required=True, allow_none=True, metadata={"description": "that it has started"})
     created_at = time(required=True)
     ended_at = time(required=True, allow_none=True)
 
@@ -298,6 +289,6 @@ class DeliveriesSchema(Schema):
 
 
 class DeliveriesQuerySchema(PageSchema):
-    """A filter of deliveries."""
+    """Which deliveries."""
 
     state = CommaSeparated(DELIVERY_STATES, load_default=())

@@ -1,4 +1,4 @@
-"""The reasons why an instance waits."""
+"""Why an instance stands still."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = (
 
 
 class CauseSchema(Schema):
-    """One cause. Its members depend on its kind."""
+    """One cause; which members it has depends on its kind."""
 
     kind = fields.String(required=True, validate=validate.OneOf(KINDS))
     message = fields.String(required=True)
@@ -30,16 +30,18 @@ class CauseSchema(Schema):
     app = fields.String(
         allow_none=True,
         metadata={
-            "description": "the argument of `celery -A` that starts such a worker; null:"
-            " `orchestrator worker` starts it"
+            "description": "what `celery -A` is given to start such a worker; null:"
+            " `orchestrator worker` does"
         },
     )
-    meant = fields.String(metadata={"description": "the task with the most similar name"})
-    filters = fields.List(fields.Dict(), metadata={"description": "filters of the awaited events"})
+    meant = fields.String(metadata={"description": "the task that was probably meant"})
+    filters = fields.List(
+        fields.Dict(), metadata={"description": "of the events that are waited for"}
+    )
 
 
 class WhySchema(Schema):
-    """The state of an instance and every known cause of its waiting."""
+    """Every cause that is known."""
 
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
     compensation = fields.String(required=True, validate=validate.OneOf(COMPENSATIONS))

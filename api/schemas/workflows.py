@@ -1,4 +1,4 @@
-"""Workflows: deployed documents."""
+"""Workflows: documents that were deployed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from api.schemas.common import NAMESPACE, ErrorItemSchema, PageSchema, time
 
 
 class DeployQuerySchema(Schema):
-    """Options of a deployment."""
+    """How to deploy."""
 
     dry_run = fields.Boolean(
-        load_default=False, metadata={"description": "only validate; nothing is stored"}
+        load_default=False, metadata={"description": "only validate; nothing is kept"}
     )
     strict = fields.Boolean(
-        load_default=False, metadata={"description": "refuse a document with warnings"}
+        load_default=False, metadata={"description": "refuse a document that gets a warning"}
     )
 
 
@@ -31,12 +31,12 @@ class VersionSchema(Schema):
 
 
 class DeployedSchema(VersionSchema):
-    """The result of a deployment."""
+    """What became of a document."""
 
     outcome = fields.String(
         required=True,
         validate=validate.OneOf(("created", "unchanged", "conflict")),
-        metadata={"description": "with `dry_run`: the outcome of a real deployment"},
+        metadata={"description": "with `dry_run`: what would become of it"},
     )
     created_at = time(required=True, allow_none=True)
     warnings = fields.List(fields.Nested(ErrorItemSchema), required=True)
@@ -75,7 +75,7 @@ class VersionsSchema(Schema):
 
 
 class WorkflowsQuerySchema(PageSchema):
-    """A filter of workflows."""
+    """Which workflows."""
 
     namespace = fields.String(validate=validate.Regexp(NAMESPACE))
     q = fields.String(

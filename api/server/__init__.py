@@ -1,1 +1,1 @@
-"""gunicorn, configured for the API."""
+"""gunicorn, set up for the API."""

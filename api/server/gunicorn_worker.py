@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, with a time limit for arriving requests and problems as errors."""
+"""gunicorn's threaded worker, with a time for requests to arrive and problems for answers."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from api.http.slow_request import SlowRequest
 from api.server.request_threads import RequestThreads
 from orchestrator import clock
 
-#: Seconds within which a request must arrive completely.
+#: Seconds within which a request must have arrived whole.
 REQUEST_TIMEOUT = 30.0
-#: Milliseconds that a thread waits for the next request on its connection.
+#: Milliseconds within which a next request follows closely.
 PIPELINE_WAIT = 5
-#: Seconds that a thread runs while other threads wait. With Python's default of 5 ms a hint would
-#: be sent only after the answer.
+#: Seconds that a thread runs while others want to: with Python's own 5 ms a hint to the workers
+#: would leave only after the answer that it goes out beside.
 SWITCH_INTERVAL = 0.0005
-#: Seconds that a client may read nothing of an answer.
+#: Seconds that a client may take no byte of an answer.
 WRITE_TIMEOUT = 30
 
 _KINDS: tuple[tuple[type[Exception], ProblemType], ...] = (
@@ -39,53 +39,53 @@ _KINDS: tuple[tuple[type[Exception], ProblemType], ...] = (
 
 
 class Connection(TConn):  # type: ignore[misc]  # it has no types
-    """A connection whose requests must arrive within `REQUEST_TIMEOUT`."""
+    """A connection whose requests must arrive within `PATIENCE`, however they drip."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.deadline = 0.0
-        # A client that does not read its answer must not block a thread for ever.
+        # An answer that nobody takes must not hold a thread for ever.
         self.sock.setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", WRITE_TIMEOUT, 0)
         )
 
     def init(self) -> None:
-        """Make the parser read with the deadline."""
+        """Have the parser read through us."""
         super().init()
         unreader = self.parser.unreader
         if not isinstance(unreader.chunk, partial):
             unreader.chunk = partial(self._chunk, unreader.chunk)
 
     def _chunk(self, read: Any, *args: Any, **kwargs: Any) -> bytes:
-        remaining = self.deadline - clock.monotonic()
-        if remaining <= 0:
+        left = self.deadline - clock.monotonic()
+        if left <= 0:
             raise SlowRequest
-        self.sock.settimeout(remaining)
+        self.sock.settimeout(left)
         try:
-            chunk: bytes = read(*args, **kwargs)
+            found: bytes = read(*args, **kwargs)
         except TimeoutError:
             raise SlowRequest from None
         finally:
             self.sock.setblocking(True)
-        return chunk
+        return found
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
-    """gunicorn's worker, with `Connection`, `RequestThreads` and problems as error answers."""
+    """gunicorn's, with our connections and our answers."""
 
     def get_thread_pool(self) -> RequestThreads:
-        """Return threads that free their slots while they wait."""
+        """Threads that lend their place while they wait."""
         return RequestThreads(self.cfg.threads)
 
     def load_wsgi(self) -> None:
-        """Load the application, and let its waiting requests free their thread slots."""
+        """Load the application, and tell it how to wait."""
         super().load_wsgi()
         state = self._state()
         if state:
             state.waiters.lend = self.tpool.lend_thread
 
     def accept(self, listener: Any) -> None:
-        """Accept a connection as gunicorn does, as a `Connection`."""
+        """Take a connection as gunicorn does, as one of ours."""
         try:
             sock, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -95,19 +95,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         self.enqueue_req(Connection(self.cfg, sock, address, listener.getsockname()))
 
     def handle(self, conn: Connection) -> Any:
-        """Serve a request, and the requests that follow at once on the same connection.
+        """Serve a request, and those that follow it closely on its connection.
 
-        The time limit starts when a request is awaited. gunicorn would pass each request to a
-        thread through the main thread, which costs a sequential client a tenth of its time.
+        A request's time begins with its first byte. Handing each to another thread through
+        the main one would cost a client that asks one thing after the other a tenth of its
+        time; waiting here for its next request costs nobody, while threads are free.
         """
         while True:
             conn.deadline = clock.monotonic() + REQUEST_TIMEOUT
-            keep_alive = super().handle(conn)
-            if keep_alive is not True or not self.alive or not self._follows(conn):
-                return keep_alive
+            kept = super().handle(conn)
+            if kept is not True or not self.alive or not self._follows(conn):
+                return kept
 
     def _follows(self, conn: Connection) -> bool:
-        """Whether the next request comes at once. Do not wait if other requests need a thread."""
+        """Whether the next request comes at once, and this thread may wait for that."""
         if conn.parser.unreader.buf.getvalue():
             return True
         if self.tpool.waiting:
@@ -117,8 +118,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         return bool(poll.poll(PIPELINE_WAIT))
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
-        """Answer a request that cannot be read, or an internal failure, with a problem."""
-        # Imported late: gunicorn's main process loads this module and needs no Flask.
+        """Tell the client of a request that can't be read, or of a failure."""
+        # Not at the top: the process that watches over this one loads this module too.
         from api.http import problems
 
         kind = next(
@@ -137,10 +138,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         try:
             client.sendall(head.encode() + body)
         except OSError:
-            self.log.debug("The client closed the connection before its answer")
+            self.log.debug("The client did not stay for its answer")
 
     def init_process(self) -> None:
-        """Serve until the process stops, then end the waits and close the application."""
+        """Serve, and let those go who wait when that is over."""
         sys.setswitchinterval(SWITCH_INTERVAL)
         try:
             super().init_process()
@@ -148,7 +149,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
             self._close()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Stop gracefully: end waits and streams at once."""
+        """Stop gracefully: whoever waits is answered now."""
         super().handle_exit(sig, frame)
         state = self._state()
         if state:

@@ -1,6 +1,6 @@
-"""Shell completion with the names of objects that the API has.
+"""Shell completion with the names that the API has at that moment.
 
-Completion prints no errors: without an API, or without a key for it, it suggests nothing.
+Completion never disturbs: without an API, or without a key for it, nothing is offered.
 """
 
 from __future__ import annotations
@@ -15,31 +15,30 @@ from orchestrator.client.transport import Transport
 from orchestrator.errors import OrchestratorError
 from orchestrator.settings import load_settings
 
-#: Timeout of a request for suggestions, in seconds.
-TIMEOUT = 2.0
-#: Largest number of suggestions.
-MAX_SUGGESTIONS = 50
+#: How long a person waits for an offer, in seconds, and how much is offered.
+PATIENCE = 2.0
+MOST = 50
 
 Suggestion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 Description = tuple[str, str]
 
 
-def _suggestions(path: str, describe: Callable[[Mapping[str, Any]], Description]) -> Suggestion:
-    """Suggest the items of a list of the API; `describe` returns an item's name and its help."""
+def _offers(path: str, tell: Callable[[Mapping[str, Any]], Description]) -> Suggestion:
+    """Offers what a list of the API has; `tell` gives a name and what to say of it."""
 
-    def suggest(
+    def offer(
         ctx: click.Context,
         param: click.Parameter,  # noqa: ARG001 (as click calls it)
         incomplete: str,
     ) -> list[CompletionItem]:
-        names = dict(map(describe, _items(ctx, path)))
+        found = dict(map(tell, _items(ctx, path)))
         return [
             CompletionItem(name, help=meaning)
-            for name, meaning in names.items()
+            for name, meaning in found.items()
             if name.startswith(incomplete)
         ]
 
-    return suggest
+    return offer
 
 
 def _items(ctx: click.Context, path: str) -> Iterable[Mapping[str, Any]]:
@@ -47,8 +46,8 @@ def _items(ctx: click.Context, path: str) -> Iterable[Mapping[str, Any]]:
         settings = load_settings()
         url = ctx.find_root().params.get("url") or ctx.params.get("url") or settings.api_url
         key = ctx.find_root().params.get("key") or settings.api_key
-        transport = Transport(url, key, TIMEOUT, pauses=())
-        answer = transport.json("GET", path, params={"limit": MAX_SUGGESTIONS})
+        transport = Transport(url, key, PATIENCE, pauses=())
+        answer = transport.json("GET", path, params={"limit": MOST})
         items: list[Mapping[str, Any]] = answer["items"]
     except (OrchestratorError, LookupError, TypeError):
         return []
@@ -56,16 +55,16 @@ def _items(ctx: click.Context, path: str) -> Iterable[Mapping[str, Any]]:
     return items
 
 
-instances = _suggestions(
+instances = _offers(
     "/v1/instances", lambda each: (each["id"], f"{each['workflow']['name']} {each['status']}")
 )
-workflows = _suggestions(
+workflows = _offers(
     "/v1/workflows", lambda each: (f"{each['namespace']}/{each['name']}", each["version"])
 )
-dead_letters = _suggestions(
+dead_letters = _offers(
     "/v1/dead-letters?resolved=false", lambda each: (each["id"], str(each.get("reason")))
 )
-schedules = _suggestions(
+schedules = _offers(
     "/v1/schedules",
     lambda each: (f"{each['namespace']}/{each['workflow']}", f"{each['kind']} {each['state']}"),
 )
@@ -74,9 +73,9 @@ schedules = _suggestions(
 def workflows_or_files(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Suggest the names of workflows, or files where no name begins with the text."""
-    names = workflows(ctx, param, incomplete)
-    return names or [CompletionItem(incomplete, type="file")]
+    """The names of workflows; files, where the text is not the beginning of one."""
+    found = workflows(ctx, param, incomplete)
+    return found or [CompletionItem(incomplete, type="file")]
 
 
 #: The argument of a command about one instance.

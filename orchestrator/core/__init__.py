@@ -1,8 +1,8 @@
-"""The interpreter: pure, without input or output, clock or random source.
+"""The interpreter: pure, without input or output, clock or chance.
 
     transition = advance(workflow, slice, stimulus, evaluate)
 
-`model` defines what it takes and returns, `advance` explains how it works.
+See `values` for what it takes and returns, `advance` for how it works.
 """
 
 from orchestrator.core.advance import advance

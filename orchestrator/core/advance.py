@@ -1,12 +1,13 @@
-"""The core's entry point: one stimulus, one transition (DESIGN, How an instance moves).
+"""The door of the core: one stimulus, one transition (DESIGN, How an instance moves).
 
-Theory of operation. A stimulus names a step (or the instance) and moves it. Steps that it begins or
-completes are put on the agenda. The agenda is processed, last in first out, until only calls,
-waits, listens and awaited sub-workflows are left. After a bounded number of tasks the rest of the
-agenda becomes stimuli of the instance itself, and the transition commits. A fault is handled where
-it is caught here, before the next item of the agenda.
+Theory of operation. A stimulus names a step (or the instance) and moves it. Steps that it
+begins or completes are put on the agenda, and the agenda is worked off, last in first out,
+until nothing is left that can go on by itself: only calls, waits, listens and awaited
+sub-workflows leave the process. After a bounded number of tasks the rest of the agenda becomes
+stimuli to the instance itself, and the transition commits. A fault is raised where it occurs and
+handled here, before the agenda goes on.
 
-Everything is decided on a `Draft`, which is thrown away if the slice lacks something.
+Everything is decided on a `Draft`, which is thrown away where the slice lacks something.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ KINDS = tasks.KINDS
 
 DEFAULT_LIMITS = Bounds()
 
-#: Agenda items of a step that continues after a suspension.
+#: What a step that was paused is told on.
 _RESUME_ITEMS = frozenset({"result", "again"})
 
 
@@ -63,17 +64,17 @@ def advance(
     evaluate: Evaluate,
     limits: Bounds = DEFAULT_LIMITS,
 ) -> Transition:
-    """Decide what a stimulus changes in an instance. Pure: equal arguments give equal transitions.
+    """What a stimulus makes of an instance. Pure: the same arguments give the same answer.
 
-    A stimulus that comes too late (from a superseded attempt, for a step that has ended, from a
-    timer that was armed again) returns a transition with `ignored` and no change. A command that
-    does not fit returns one with `refused`, whose only change is the fact ``command.refused``. With
-    ``stimulus.items`` 0 only the stimulus itself is applied and the agenda becomes stimuli: then no
-    command but ``mend`` evaluates an expression.
+    A stimulus that comes too late (of a superseded attempt, for an ended step, a timer that
+    has been set anew) gives a transition with `ignored` and no change. A command that does not
+    fit gives one with `refused`, whose only change is the fact ``command.refused``. With
+    ``stimulus.items`` 0 only the stimulus's own move is made, and the rest becomes notes: the
+    moves of all commands but ``mend`` evaluate no expression.
 
     Raises:
-        DataNeeded: the slice lacks something; load it and call again.
-        Exception: any error of `evaluate` that is not an expression's; nothing was decided.
+        Needs: the slice lacks something; load it and call again.
+        whatever `evaluate` raises for the machine's faults: nothing was decided.
     """
     draft = Draft(workflow, slice, stimulus, evaluate, limits)
     try:
@@ -90,7 +91,7 @@ def advance(
 
 
 def _refused(instance: Instance, stimulus: Stimulus, reason: Exception) -> Transition:
-    """Record the refusal in history: the sender of the command reads the answer there."""
+    """A command that was judged is never silent: whoever gave it finds the answer in history."""
     record = {"command": stimulus.data.get("command"), "reason": str(reason)}
     if stimulus.data.get("by") is not None:
         record["by"] = stimulus.data["by"]
@@ -104,7 +105,7 @@ def _refused(instance: Instance, stimulus: Stimulus, reason: Exception) -> Trans
 def _run_agenda(draft: Draft, max_items: int) -> None:
     agenda = draft.agenda
     while agenda:
-        # A suspended instance only records results; the resume continues from them.
+        # Suspended, the instance records what lands, and goes on from it at the resume.
         if draft.tasks_run >= max_items or draft.root.status is Status.SUSPENDED:
             _defer_agenda(draft)
             return
@@ -114,7 +115,7 @@ def _run_agenda(draft: Draft, max_items: int) -> None:
 
 
 def _defer_agenda(draft: Draft) -> None:
-    """Turn the rest of the agenda into stimuli, in the order of processing."""
+    """What is left becomes stimuli, in the order in which it would have been done."""
     turns = {"turns": draft.loop_turns} if draft.loop_turns else {}
     for id, data in reversed(draft.agenda):
         data_with_run = {**(data or {}), **turns, "run": draft.root.run}
@@ -123,7 +124,7 @@ def _defer_agenda(draft: Draft) -> None:
 
 
 def _run_item(draft: Draft, move: Callable[..., None], *arguments: Any) -> None:
-    """Run one item, and handle the faults that it raises."""
+    """Make one move, and handle the faults that come of it."""
     while True:
         try:
             return move(draft, *arguments)
@@ -132,7 +133,7 @@ def _run_item(draft: Draft, move: Callable[..., None], *arguments: Any) -> None:
 
 
 def _run_step_item(draft: Draft, id: int, data: Json) -> None:
-    """Run the agenda item of a step (or of the instance)."""
+    """A step (or the instance) takes the next item of the agenda."""
     if id == ROOT:
         return _run_root_item(draft, data)
     node = draft.node(id)
@@ -141,7 +142,7 @@ def _run_step_item(draft: Draft, id: int, data: Json) -> None:
             return _enter_next(draft, node, data["then"])
         if data is not None and "redo" in data:
             return step_restart.restart(draft, node, data)
-        if not node.is_open:  # it was withdrawn meanwhile
+        if not node.is_open:  # it was withdrawn since
             return None
         if node.get_state("flying") is not None and node.get_state("result") is not None:
             return withdrawal.finish_recorded(draft, node)
@@ -167,10 +168,10 @@ def _run_root_item(draft: Draft, data: Json) -> None:
 
 
 def _enter_next(draft: Draft, node: Node, then: str | None) -> None:
-    """Begin what follows a completed step: the next task, or the end of the step around it."""
+    """What comes after a completed step: its next sibling, or the end of what contains it."""
     if node.undoes is not None:
         return compensation.on_undo_completed(draft, node)
-    if node.get_state("stopped") is not None:  # it ended after the last run; a new run continues
+    if node.get_state("stopped") is not None:  # it landed after the end, and a new run goes on
         node.set_state(stopped=None)
     if node.parent != ROOT:
         parent = draft.node(node.parent)
@@ -187,18 +188,18 @@ def _enter_next(draft: Draft, node: Node, then: str | None) -> None:
 
 
 def _end_workflow(draft: Draft, node: Node) -> None:
-    """Handle `end`: it ends the workflow from any depth, within a compensation only that. The steps
-    around the task complete with it, the steps beside it are withdrawn."""
-    compensating = control_flow.in_compensation(draft, node)
+    """`end` ends the workflow, from any depth; within a compensation only that. What is
+    around the task completes with it, what runs beside it is withdrawn."""
+    undoing = control_flow.in_compensation(draft, node)
     at = node
-    while at is not compensating and at.parent != ROOT:
+    while at is not undoing and at.parent != ROOT:
         at = draft.node(at.parent)
         if at.kind == "listen":
             draft.remove_listener(at.id)
         at.open, at.output = 0, node.output
         control_flow.mark_completed(draft, at)
-    if compensating is None:
+    if undoing is None:
         return instance_end.complete(draft, node.output, others_open=draft.plan.parallel)
     if draft.plan.parallel:
-        withdrawal.withdraw(draft, compensating.id)
-    return control_flow.push_completion(draft, compensating, None)
+        withdrawal.withdraw(draft, undoing.id)
+    return control_flow.push_completion(draft, undoing, None)

@@ -1,8 +1,9 @@
-"""How steps begin, end and follow each other (dsl.md, Task Flow; dsl-reference.md, Flow Directive).
+"""How steps begin, end and follow each other (dsl.md, Task Flow; dsl-reference.md, Flow
+Directive).
 
-A completed step is put on the agenda; its item asks the step around it for the next task. So a long
-chain of tasks nests no calls, and the agenda can be stored at any point as stimuli: "step 17 has
-completed, continue after it".
+A completed step is put on the agenda; when its turn comes the engine asks the step around it
+what follows. So no chain of tasks, however long, nests calls, and the agenda can be saved at
+any point as notes: "step 17 has completed, go on from there".
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def enter(
     index: int | None = None,
     undoes: int | None = None,
 ) -> bool:
-    """Begin a task with its raw input. Return False if its `if` is false: the task is skipped, its
-    output is its raw input and its `then` is ignored (dsl-reference.md, Task).
+    """Begin a task with its raw input. False: its `if` does not hold, and it was skipped
+    (its output is its raw input, its `then` is ignored: dsl-reference.md, Task).
 
     Raises `StepFaulted`.
     """
@@ -42,9 +43,9 @@ def enter(
         if plan.condition is not None and not is_true(draft, node, plan.condition, raw):
             draft.add_fact("task.skipped", parent or None, {"task": task.ref})
             return False
-        if plan.extensions is not None and (extensions := applying(draft, node, plan, raw)):
+        if plan.extensions is not None and (places := applying(draft, node, plan, raw)):
             node.kind = "extension"
-            node.set_state(extensions=extensions)
+            node.set_state(extensions=places)
             draft.add(node)
         else:
             start_step(draft, node, plan, raw)
@@ -62,7 +63,7 @@ def enter_bare(
     scope: Json = None,
     index: int | None = None,
 ) -> None:
-    """Begin a task without its `if` and its extensions. Raises `StepFaulted`."""
+    """Begin a task whose `if` and extensions have been seen to. Raises `StepFaulted`."""
     plan = plan_of(task)
     node = _new(parent, task, plan, raw, scope, index)
     try:
@@ -86,12 +87,9 @@ def _faulted(draft: Draft, node: Node, fault: Fault) -> StepFaulted:
 
 
 def start_step(draft: Draft, node: Node, plan: Plan, raw: Json) -> None:
-    """Add a new step, transform its input and arm its timeout. Raises `Fault`; also when the
-    instance has used all its numbers."""
+    """A new step takes its input in and its timeout's clock starts."""
     if draft.root.counter >= draft.limits.counter:
-        raise dsl_errors.runtime(
-            f"the instance has reached its bound of {draft.limits.counter} steps"
-        )
+        raise dsl_errors.runtime(f"the instance has taken its {draft.limits.counter} steps")
     draft.add(node)
     transform_input(draft, node, plan, raw)
     if plan.undo is not None and not in_compensation(draft, node):
@@ -102,7 +100,7 @@ def start_step(draft: Draft, node: Node, plan: Plan, raw: Json) -> None:
 
 
 def in_compensation(draft: Draft, node: Node) -> Node | None:
-    """Return the compensating step that this step is, or is part of; None if there is none."""
+    """The compensating step that this one is, or is part of."""
     at = node
     while at.undoes is None:
         if at.parent == ROOT:
@@ -114,14 +112,13 @@ def in_compensation(draft: Draft, node: Node) -> Node | None:
 def begin_list(
     draft: Draft,
     parent: int,
-    pointer: str,
+    place: str,
     raw: Json,
     scope: Json = None,
     index: int | None = None,
 ) -> bool:
-    """Begin the list of tasks at a JSON pointer. Return False if the list is empty or all of its
-    tasks were skipped."""
-    tasks = draft.workflow.tasks(pointer)
+    """Begin the list of tasks at a pointer. False: it has none, or all of them were skipped."""
+    tasks = draft.workflow.tasks(place)
     return _enter_from(draft, parent, tasks[0] if len(tasks) else None, raw, scope, index)
 
 
@@ -137,13 +134,13 @@ def _enter_from(
 
 def _after(task: Task) -> Task | None:
     siblings = task.siblings
-    index = task.index
-    return siblings[index + 1] if index is not None and index + 1 < len(siblings) else None
+    place = task.index
+    return siblings[place + 1] if place is not None and place + 1 < len(siblings) else None
 
 
 def proceed(draft: Draft, child: Node, then: str | None, *, counts_turns: bool = False) -> bool:
-    """Begin the task that follows a completed child. Return False at the end of the list, whose
-    output is then the child's. `counts_turns`: the `index` of the children is the loop turn."""
+    """Begin what follows a completed child in its list. False: the list has come to its end,
+    and its output is the child's. `turning`: the children's `index` counts turns."""
     task = draft.plan_of(child).task
     following = follower(task, then)
     index = child.index
@@ -157,8 +154,8 @@ def proceed(draft: Draft, child: Node, then: str | None, *, counts_turns: bool =
 
 
 def follower(task: Task, then: str | None) -> Task | None:
-    """Return the task of the same list that a directive leads to; None: the list ends. Raises
-    `Fault` if there is no such task."""
+    """The task of the same list that a directive leads to; None: the list ends. Raises
+    `Fault` where there is no such task."""
     if then is None or then == CONTINUE:
         return _after(task)
     if then in (EXIT, END):
@@ -166,13 +163,13 @@ def follower(task: Task, then: str | None) -> Task | None:
     target = task.siblings.names.get(then)
     if target is None:
         raise dsl_errors.configuration(
-            f"{task.ref} continues with {then!r}, which is not in its list"
+            f"{task.ref} goes on to {then!r}, which its list does not have"
         )
     return target
 
 
 def count_loop_turn(draft: Draft) -> None:
-    """Count a loop turn that waits for nothing. Raises `Fault` at the bound: it may never end."""
+    """Bound loops backward that never leave the process: they would never end."""
     draft.loop_turns += 1
     if draft.loop_turns > draft.limits.turns:
         raise dsl_errors.runtime(
@@ -181,8 +178,8 @@ def count_loop_turn(draft: Draft) -> None:
 
 
 def prune(draft: Draft, node: Node) -> None:
-    """Delete a finished step, unless a step in it may have to be undone. If a step in it is
-    draining (it lost a race, or its `try` timed out), the last one to end deletes it."""
+    """Forget a finished step, unless something in it may have to be undone. Where something in
+    it still runs (what lost a race, or was left at a timeout), that is done when it lands."""
     task = draft.plan_of(node).task
     if reaches([task], lambda inner: compensation_of(inner) is not None):
         return
@@ -200,7 +197,8 @@ def _has_calls_inside(node: Node, task: Task) -> bool:
 
 
 def draining_below(draft: Draft, top: int) -> list[Node]:
-    """Return the draining steps inside a step. Raises `DataNeeded`, unless no step is open."""
+    """The withdrawn steps within one that somebody still has in hand. Raises `Needs`, unless
+    nothing at all is open in the instance."""
     if draft.count_open_leaves()[0] == 0:
         return []
     for step, _ in draft.need("open"):
@@ -210,9 +208,9 @@ def draining_below(draft: Draft, top: int) -> list[Node]:
 
 
 def complete(draft: Draft, node: Node, raw: Json, then: str | None = None) -> None:
-    """Complete a step; `then` replaces its task's own directive.
+    """A step has done what it is there for; `then` goes before its task's own directive.
 
-    Raises `StepFaulted` if the output cannot be transformed or is invalid.
+    Raises `StepFaulted` where its output cannot be given out.
     """
     plan = draft.plan_of(node)
     try:
@@ -224,11 +222,12 @@ def complete(draft: Draft, node: Node, raw: Json, then: str | None = None) -> No
 
 
 def complete_outside(draft: Draft, node: Node, raw: Json) -> None:
-    """Complete a step whose work was done outside the instance.
+    """As `complete`, for work that was done outside the instance. It stays done where its
+    output cannot be given out, so the outcome is unknown then: `metadata.compensate.onUnknown`
+    undoes it. A sub-workflow undoes itself, since it knows what it has done. A compensating
+    step is tried again instead.
 
-    The work stays done even if its output is invalid. Then the outcome is unknown, so that
-    `metadata.compensate.onUnknown` undoes it; a sub-workflow undoes itself, and a compensating step
-    is retried. Raises `StepFaulted` as `complete` does.
+    Raises `StepFaulted` as `complete` does.
     """
     try:
         complete(draft, node, raw)
@@ -241,12 +240,12 @@ def complete_outside(draft: Draft, node: Node, raw: Json) -> None:
 
 
 def push_completion(draft: Draft, node: Node, then: str | None) -> None:
-    """Put a completed step on the agenda; its item begins what follows."""
+    """What comes after a completed step is decided in its turn."""
     draft.push(node.id, {"then": then})
 
 
 def mark_completed(draft: Draft, node: Node) -> None:
-    """Complete a step and give it its number in the order of completions."""
+    """A step's end, with its place in the order of completions."""
     remove_timers(draft, node)
     draft.set_status(node, Status.COMPLETED)
     node.done = draft.number()
@@ -254,7 +253,7 @@ def mark_completed(draft: Draft, node: Node) -> None:
 
 
 def remove_timers(draft: Draft, node: Node) -> None:
-    """Remove a step's timers if it may have any."""
+    """Remove a step's timers, where it may have some."""
     waits = node.status in (Status.WAITING, Status.SUSPENDED)
     if node.kind == "try" or waits or draft.plan_of(node).timeout:
         draft.remove_timers(node.id)

@@ -1,5 +1,5 @@
-"""The DSL's errors: Problem Details with a type, a status and the place of origin (dsl.md, Errors;
-dsl-reference.md, Standard Error Types; RFC 9457)."""
+"""Errors as the DSL has them: Problem Details with a type, a status and the place of origin
+(dsl.md, Errors; dsl-reference.md, Standard Error Types; RFC 9457)."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _TITLES: Mapping[str, str] = {
     "runtime": "Runtime Error",
 }
 
-#: The DSL project was renamed: types under both of its hosts are equal.
+#: The project was renamed: types under both of its hosts mean the same.
 _HOSTS = frozenset({"serverlessworkflow.io", "open-workflow-specification.org"})
 
 _MEMBERS = ("type", "status", "title", "detail", "instance")
 
 
 def standard_error(kind: str, detail: str, status: int | None = None) -> dict[str, Json]:
-    """Return an error of a standard type."""
+    """An error of a standard type."""
     return {
         "type": ERROR_TYPES + kind,
         "status": STANDARD[kind] if status is None else status,
@@ -50,7 +50,8 @@ def standard_error(kind: str, detail: str, status: int | None = None) -> dict[st
 
 
 class Fault(Exception):
-    """A DSL error on its way to its step. It is raised and caught within the core only."""
+    """A DSL error on its way to the step that it belongs to. Raised within the core only,
+    and always caught there."""
 
     def __init__(self, error: dict[str, Json]) -> None:
         super().__init__(error.get("detail") or error.get("title") or error["type"])
@@ -58,38 +59,38 @@ class Fault(Exception):
 
 
 def configuration(detail: str) -> Fault:
-    """The fault of a document that cannot be executed as it is."""
+    """The document asks for what cannot be."""
     return Fault(standard_error("configuration", detail))
 
 
 def validation(detail: str) -> Fault:
-    """The fault of data in a wrong form."""
+    """Data does not have the form that it must have."""
     return Fault(standard_error("validation", detail))
 
 
 def expression(detail: str) -> Fault:
-    """The fault of an expression that failed or returned an unusable value."""
+    """An expression failed, or yielded what cannot be used there."""
     return Fault(standard_error("expression", detail))
 
 
 def authorization(detail: str) -> Fault:
-    """The fault of a missing or forbidden secret (dsl.md, Secret)."""
+    """A secret is missing or not for this workflow (dsl.md, Secret)."""
     return Fault(standard_error("authorization", detail))
 
 
 def runtime(detail: str) -> Fault:
-    """The fault of an error while the workflow ran."""
+    """Something went wrong while the workflow ran."""
     return Fault(standard_error("runtime", detail))
 
 
 def timeout(detail: str) -> dict[str, Json]:
-    """Return the error of a timeout (dsl.md, Timeouts)."""
+    """The error of a timeout (dsl.md, Timeouts)."""
     return standard_error("timeout", detail)
 
 
 def with_instance(error: Mapping[str, Json], ref: str) -> dict[str, Json]:
-    """Return the error with all members that the DSL requires and with its `data` for the handler.
-    `instance` is `ref` unless the error has one."""
+    """The error with the members that the DSL asks for, `instance` being `ref` unless it
+    says where it comes from, and with the `data` that it brings for whoever catches it."""
     full_error: dict[str, Json] = {
         "type": error.get("type") or ERROR_TYPES + "runtime",
         "status": error.get("status") or STANDARD["runtime"],
@@ -102,20 +103,19 @@ def with_instance(error: Mapping[str, Json], ref: str) -> dict[str, Json]:
 
 
 def equal_types(expected: str, actual: str) -> bool:
-    """Whether two error types are equal: the same text, or both the DSL's (under either of its
+    """Whether two error types mean the same: equal, or of the DSL's own (under either of its
     hosts) with the same last segment."""
     if expected == actual:
         return True
-    one_url, other_url = urlsplit(expected), urlsplit(actual)
-    if one_url.hostname not in _HOSTS or other_url.hostname not in _HOSTS:
+    ours, theirs = urlsplit(expected), urlsplit(actual)
+    if ours.hostname not in _HOSTS or theirs.hostname not in _HOSTS:
         return False
-    first, second = (url.path.rstrip("/").rpartition("/")[2] for url in (one_url, other_url))
-    return first == second
+    return ours.path.rstrip("/").rpartition("/")[2] == theirs.path.rstrip("/").rpartition("/")[2]
 
 
 def matches(filter: Mapping[str, Any], error: Mapping[str, Json]) -> bool:
-    """Whether an error matches a ``catch.errors.with`` filter: every member named there must be
-    equal (dsl-reference.md, Catch)."""
+    """Whether an error passes a ``catch.errors.with`` filter: every member named there must
+    be the error's (dsl-reference.md, Catch)."""
     for name, expected in filter.items():
         if name not in _MEMBERS:
             continue

@@ -1,11 +1,11 @@
 """The working copy of an instance while one transition is decided.
 
-A `Draft` holds what the slice contains, with the changes so far, and collects what the transition
-will do. It never leaves the core: `finish` turns it into an immutable `Transition`. If a decision
-ends in `DataNeeded`, the draft is thrown away.
+A `Draft` holds what the slice brought, changed as the decision goes on, and collects all
+that the transition is to do. Nothing of it leaves the core: at the end `finish` turns it into
+an immutable `Transition`; where a decision ends in `DataNeeded`, the draft is thrown away.
 
-The file is longer than usual: every change of a decision goes through this class, which counts open
-places, numbers and tasks, and is created once per transition.
+Longer than a file should be: whatever a decision changes goes through this one class, which
+counts places, numbers and moves as it does, and is made for every transition.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ from orchestrator.expressions import Evaluate
 from orchestrator.ids import uuid7
 
 Agenda = tuple[int, Any]
-"""The number of a step (or `ROOT`) that must continue, and the data for its next move."""
+"""A step (or `ROOT`) that must go on, and what its next move is to know."""
 
 
 class Draft:
-    """Everything about one transition: what it may read and what it has decided so far."""
+    """Everything about one transition: what it may see, what it has decided so far."""
 
     __slots__ = (
         "agenda",
@@ -124,15 +124,15 @@ class Draft:
         self.returned: list[tuple[int, int]] = []
         self.edited_input: tuple[Json, ...] = ()
 
-    # -- reading --------------------
+    # -- looking --------------------
 
     @property
     def plan(self) -> WorkflowPlan:
-        """The plan of the workflow."""
+        """What the core derived from the workflow."""
         return workflow_plan(self.workflow)
 
     def node(self, id: int) -> Node:
-        """Return a step with the changes so far. Raises `DataNeeded` if the slice lacks it."""
+        """The step, as far as it has been decided; raises `DataNeeded` where the slice lacks it."""
         node = self.nodes.get(id)
         if node is None:
             step = self.slice.steps.get(id)
@@ -144,55 +144,55 @@ class Draft:
         return node
 
     def instance_input(self) -> Json:
-        """Return the workflow's raw input, or the one that this transition has edited."""
+        """The workflow's raw input, as a retry edited it in this transition."""
         return self.edited_input[0] if self.edited_input else self.slice.instance.input
 
     def adopt(self, step: Step) -> Node:
-        """Return the node of a step that was loaded besides the slice."""
+        """The node of a step that was loaded, whole, besides the slice."""
         node = self.nodes.get(step.id)
         if node is None:
             node = self.nodes[step.id] = Node.of(step)
         return node
 
     def plan_of(self, node: Node) -> Plan:
-        """Return the plan of a step's task."""
+        """The plan of a step's task."""
         plan = node.plan
         if plan is None:
             plan = node.plan = plan_of(self.workflow.task(node.ref))
         return plan
 
     def need(self, what: str, *args: Any) -> Any:
-        """Return what was loaded for a need. Raises `DataNeeded` if it was not loaded yet."""
+        """What was loaded for a need; raises `DataNeeded` if nothing was yet."""
         need = Need(what, args)
         if need not in self.slice.loaded:
             raise DataNeeded(need)
         return self.slice.loaded[need]
 
-    # -- numbers, ids, random values --------------------
+    # -- numbers, ids, chance --------------------
 
     def number(self) -> int:
-        """Return the next number of the instance, for a new step or for a completion."""
+        """The next number of the instance: for a step, or for the order of completion."""
         self.root.counter += 1
         return self.root.counter
 
     def random_bits(self) -> int:
-        """Return 128 random bits, derived from the transition's seed."""
+        """128 random bits that follow from the transition's seed."""
         self.random_draws += 1
         text = b"%d:%d" % (self.seed, self.random_draws)
         return int.from_bytes(blake2b(text, digest_size=16).digest())
 
     def random_fraction(self) -> float:
-        """Return a random number from 0 up to, but not including, 1."""
+        """A random number of [0, 1)."""
         return (self.random_bits() >> 75) / (1 << 53)
 
     def id(self) -> str:
-        """Return a new UUIDv7 of the transition's time."""
+        """A new UUIDv7 of the transition's time."""
         return uuid7(int(self.at.timestamp() * 1000), self.random_bits() & (1 << 74) - 1)
 
     # -- deciding --------------------
 
     def add(self, node: Node) -> None:
-        """Add a step that begins, and give it its number."""
+        """A step begins."""
         node.id = self.number()
         node.started_at = self.at
         self.nodes[node.id] = node
@@ -201,60 +201,60 @@ class Draft:
         self.facts.append(Fact("task.started", node.id))
 
     def set_status(self, node: Node, status: Status) -> None:
-        """Change a step's status. Raises `IllegalMove` if the table does not allow it."""
+        """Move a step to another status, if the table allows it."""
         node.status = move(STEP, node.status, status)
         node.ended_at = self.at if status in ENDED_STATUSES else None
 
     def set_instance_status(self, status: Status) -> None:
-        """Change the instance's status. Raises `IllegalMove` as `set_status` does."""
+        """Move the instance to another status, if the table allows it."""
         self.root.status = move(INSTANCE, self.root.status, status)
         self.root.ended_at = self.at if status in ENDED_STATUSES else None
 
     def set_compensation(self, state: Compensation) -> None:
-        """Change the compensation's state. Raises `IllegalMove` as `set_status` does."""
+        """Move the instance's compensation to another state, if the table allows it."""
         self.root.compensation = move(COMPENSATION, self.root.compensation, state)
 
     def add_fact(self, type: str, step: int | None = None, data: Json = None) -> None:
-        """Add a fact to the history of this transition."""
+        """Something happened that history is to tell."""
         self.facts.append(Fact(type, step, data))
 
     def push(self, id: int, data: Json = None) -> None:
-        """Put a step (or `ROOT`) on the agenda of this transition."""
+        """The step (or `ROOT`) goes on later in this transition, or in one that follows."""
         self.agenda.append((id, data))
 
     def arm(self, step: int, kind: TimerKind, seconds: float) -> datetime:
-        """Arm a timer. Return when it is due."""
+        """Set a timer; returns when it is due."""
         due = self.at + timedelta(seconds=seconds)
         self.timers.append(Timer(step, kind, due))
         return due
 
     def remove_timers(self, step: int) -> None:
-        """Remove a step's timers, also those armed in this transition."""
+        """Remove a step's timers, those of this transition included."""
         self.timers = [timer for timer in self.timers if timer.step != step]
         self.timers_removed.append(step)
 
     def remove_listener(self, step: int) -> None:
-        """Remove a step's listener, also if it was registered in this transition."""
+        """Remove a step's listener, also one of this transition."""
         self.listeners = [listener for listener in self.listeners if listener.step != step]
         self.listeners_removed.append(step)
 
     def add_attempt(self, attempt: Attempt) -> None:
-        """Add an attempt that workers may claim after the commit."""
+        """Hand a step off to a worker."""
         self.attempts.append(attempt)
 
     def send_stimulus(
         self, kind: StimulusKind, instance: str, step: int | None, data: Json
     ) -> None:
-        """Send a stimulus to another instance."""
+        """Note something for another instance."""
         self.stimuli.append(NewStimulus(kind, instance, step, data))
 
     # -- the end --------------------
 
     def finish(self) -> Transition:
-        """Return the transition that was decided."""
+        """The transition that has been decided."""
         created = self._created_steps()
-        pruned = self.pruned
-        changed = [node for node in self.nodes.values() if node.changed() and node.id not in pruned]
+        gone = self.pruned
+        changed = [node for node in self.nodes.values() if node.changed() and node.id not in gone]
         self._count_leaves()
         return Transition(
             self.root.instance(),
@@ -280,22 +280,22 @@ class Draft:
         )
 
     def _created_steps(self) -> list[Node]:
-        """Return the new steps, without those that this transition itself pruned."""
+        """The new steps, without those that were pruned in the transition that made them."""
         if not self.pruned:
             return self.new
-        pruned = set(self.pruned)
-        stored = []
+        gone = set(self.pruned)
+        kept = []
         for node in self.new:
-            if node.id in pruned or node.parent in pruned:
-                pruned.add(node.id)
+            if node.id in gone or node.parent in gone:
+                gone.add(node.id)
             else:
-                stored.append(node)
-        created_ids = {node.id for node in self.new}
-        self.pruned = [id for id in self.pruned if id not in created_ids]
-        return stored
+                kept.append(node)
+        made = {node.id for node in self.new}
+        self.pruned = [id for id in self.pruned if id not in made]
+        return kept
 
     def count_open_leaves(self) -> tuple[int, int]:
-        """Return how many open steps have no open children, and how many of these only wait."""
+        """How many open steps have no open children, and how many of them only wait."""
         leaves, waiting = (
             self.root.original.open,
             (self.root.original.state or {}).get("waiting", 0),

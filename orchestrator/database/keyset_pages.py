@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.database.connection.session import Session
 
-#: A part of a ``where`` with its named parameters; None adds nothing.
+#: A piece of a ``where`` with its named parameters; None adds nothing.
 Condition = tuple[str, Mapping[str, Any]] | None
-
-
-def equal(column: str, value: Any) -> Condition:
-    """Return the condition for one value of a column; None filters nothing."""
-    name = column.rpartition(".")[2]
-    return None if value is None else (f"{column} = %({name})s", {name: value})
-
-
-def one_of(column: str, values: Collection[str] | None) -> Condition:
-    """Return the condition for some values of a column; none at all filters nothing."""
-    name = column.rpartition(".")[2]
-    return (f"{column} = any(%({name})s)", {name: list(values)}) if values else None
 
 
 @dataclass(frozen=True, slots=True)
 class IndexLevel:
-    """A leading column of an index, and the requested values; None: all values, each found by one
-    index lookup."""
+    """A column that an index begins with, and the values of it that are asked for; None: all
+    that there are, which are found by one look into the index for each."""
 
     column: str
     values: Sequence[str] | None
@@ -35,30 +23,29 @@ class IndexLevel:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The namespaces that a caller may see; None: all of them."""
+    """The namespaces that somebody may see; None: all of them."""
 
     namespaces: tuple[str, ...] | None = None
 
     def condition(self, column: str) -> Condition:
-        """Return the condition for rows of these namespaces."""
+        """Only rows of these namespaces."""
         if self.namespaces is None:
             return None
         return (f"{column} = any(%(namespaces)s)", {"namespaces": list(self.namespaces)})
 
     @property
     def level(self) -> IndexLevel:
-        """These namespaces as an `IndexLevel`, for `page_by`."""
+        """The same, for `page_by`."""
         return IndexLevel("namespace", self.namespaces)
 
     def has(self, namespace: str) -> bool:
-        """Whether the scope contains a namespace."""
+        """Whether a namespace is among them."""
         return self.namespaces is None or namespace in self.namespaces
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows, and the values of the last one, from which the next page continues (None: there is
-    none)."""
+    """Some rows, and the values of the last one to go on from (None: that was all)."""
 
     rows: list[tuple[Any, ...]]
     last: list[Any] | None
@@ -74,9 +61,9 @@ def page(
     limit: int = 50,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """Return one page of `select`, whose first columns are those of `order`.
+    """One page of `select`, whose first columns are those of `order`.
 
-    `after`: the values of the last row of the page before.
+    `after` are the values of the last row of the page before.
     """
     where, params = _where(conditions, order, descending, limit, after)
     by = _by(order, descending)
@@ -87,7 +74,7 @@ def page(
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some of the requested rows: those with the levels' values that fulfil the conditions."""
+    """Some of the rows that are asked for: those of the levels' values and the conditions."""
 
     levels: Sequence[IndexLevel]
     conditions: Sequence[Condition] = ()
@@ -104,58 +91,45 @@ def page_by(
     limit: int = 50,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """Return one page of a table that has an index on the columns of each part's levels and then of
-    `order`, which is unique: the pages of all their values, merged.
+    """One page of a table that has an index on the columns of each part's levels and then of
+    `order`, which is unique: the pages of all their values, put together.
 
-    Its cost grows with the number of these values, not with the table, as sorting the rows of
-    several values would. Only the rows of the page itself are read in full.
+    Its cost grows with the number of these values, and not with the table, as sorting the
+    rows of several values would. Only the rows of the page itself are read whole.
     """
     by, keys = _by(order, descending), ", ".join(order)
-    selects, params = [], {"limit": limit + 1}
+    found, params = [], {"limit": limit + 1}
     for number, part in enumerate(parts):
         where, values = _where(part.conditions, order, descending, limit, after)
         source, more = groups(table, part.levels, f"{number}_")
-        selects.append(
-            f"""
-            (
-              select found.* from {source}
-              cross join lateral (
-                select {keys}
-                from {table}{where}{" and" if where else " where"} {matching(part.levels)}
-                order by {by} limit %(limit)s) found)
-            """
+        found.append(
+            f"(select found.* from {source} cross join lateral (select {keys} from {table}{where}"
+            f"{' and' if where else ' where'} {matching(part.levels)}"
+            f" order by {by} limit %(limit)s) found)"
         )
         params |= values | more
-    sql = f"""
-        select {columns}
-        from (select * from ({" union ".join(selects)}) found order by {by} limit %(limit)s) chosen
-        join {table} found using ({keys})
-        order by {by}
-    """
+    sql = (
+        f"select {columns} from (select * from ({' union '.join(found)}) found"
+        f" order by {by} limit %(limit)s) chosen join {table} found using ({keys}) order by {by}"
+    )
     return _first_page(session.all(sql, params), order, limit)
 
 
 def counted_by(session: Session, table: str, parts: Sequence[Part], most: int) -> int:
-    """Return how many rows `page_by` would list, counted up to `most`."""
-    selects, params = [], {"most": most}
+    """How many rows `page_by` would list, counted up to `most`."""
+    found, params = [], {"most": most}
     for number, part in enumerate(parts):
         conditions = [condition for condition in part.conditions if condition]
         where = [matching(part.levels), *(text for text, _ in conditions)]
         source, values = groups(table, part.levels, f"{number}_")
-        selects.append(
-            f"""
-            (
-              select found.id from {source}
-              cross join lateral (
-                select id from {table}
-                where {" and ".join(where)}
-                limit %(most)s) found)
-            """
+        found.append(
+            f"(select found.id from {source} cross join lateral (select id from {table}"
+            f" where {' and '.join(where)} limit %(most)s) found)"
         )
         params |= values
         for _, more in conditions:
             params |= more
-    sql = f"select count(*) from (select from ({' union '.join(selects)}) one limit %(most)s) every"
+    sql = f"select count(*) from (select from ({' union '.join(found)}) one limit %(most)s) every"
     row = session.one(sql, params)
     return int(row[0]) if row else 0
 
@@ -163,12 +137,9 @@ def counted_by(session: Session, table: str, parts: Sequence[Part], most: int) -
 def groups(
     table: str, levels: Sequence[IndexLevel], prefix: str = ""
 ) -> tuple[str, dict[str, Any]]:
-    """Return a ``from`` item whose rows are the combinations of the levels' values, and its
-    parameters, whose names begin with `prefix`.
-
-    For each level it has a table named ``of_`` and the column, with the column `value`. Without
-    levels it has one row.
-    """
+    """A ``from`` item whose rows are the combinations of the levels' values, with its
+    parameters, whose names begin with `prefix`: a table named ``of_`` and the column for
+    each level, whose `value` it is. Without levels: one row."""
     if not levels:
         return "(values (0)) as of_all", {}
     sources: list[str] = []
@@ -184,28 +155,21 @@ def groups(
 
 
 def matching(levels: Sequence[IndexLevel]) -> str:
-    """Return the condition for the rows that have the values of a row of `groups`."""
-    return " and ".join(f"{level.column} = of_{level.column}.value" for level in levels) or "true"
+    """The condition for rows of the values of a row of `groups`."""
+    return " and ".join(f"{each.column} = of_{each.column}.value" for each in levels) or "true"
 
 
 def _present(table: str, column: str, within: Sequence[IndexLevel]) -> str:
-    """Return SQL for every value that a column has under the values of the levels before it."""
+    """Every value that a column has under the values of the levels before it."""
     fixed = f" where {matching(within)}" if within else ""
     beyond = f"{fixed} and" if within else " where"
-    return f"""
-        (
-          with recursive present(value) as (
-            (select {column} from {table}{fixed} order by {column} limit 1)
-            union all
-            select (
-              select {column}
-              from {table}{beyond} {column} > present.value
-              order by {column} limit 1)
-            from present
-            where present.value is not null)
-          select value from present
-          where value is not null)
-    """
+    return (
+        f"(with recursive present(value) as ("
+        f"(select {column} from {table}{fixed} order by {column} limit 1) union all"
+        f" select (select {column} from {table}{beyond} {column} > present.value"
+        f" order by {column} limit 1) from present where present.value is not null)"
+        f" select value from present where value is not null)"
+    )
 
 
 def _where(
@@ -218,7 +182,7 @@ def _where(
     parts = [condition for condition in conditions if condition]
     if after is not None:
         parts.append(_beyond(order, descending, after))
-    # One row more than requested shows whether there is a next page.
+    # One row more than asked for tells whether there is a next page.
     params: dict[str, Any] = {"limit": limit + 1}
     for _, values in parts:
         params.update(values)

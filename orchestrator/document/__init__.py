@@ -1,9 +1,9 @@
-"""Parses, validates and checks documents, and compiles them for the interpreter.
+"""Documents: parsed with the place of everything in them, validated, checked, modelled.
 
     load(text, "application/yaml").document      # plain JSON, or a DocumentError
     Workflow(document)                           # orchestrator.document.model: to run it
 
-To run a document, `model` is enough.
+Running a document needs `model` alone.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,8 @@ __all__ = ["Diagnostic", "DocumentError", "InvalidDocument", "Loaded", "Malforme
 
 
 def __getattr__(name: str) -> Any:
-    """Import `loader` when it is first used. Workers run documents without loading them, and so do
-    not import the parsers, schemas and checks."""
+    """Workers run documents and never load one: parsers, schemas and checks are imported by
+    who does."""
     if name in ("Loaded", "load"):
         from orchestrator.document import loader
 

@@ -1,4 +1,4 @@
-"""The positions of a document's values in its source text."""
+"""Where each value of a document stands in its source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Position = tuple[int, int]
 
 
 class SourcePosition:
-    """The position at which a value begins."""
+    """Where a value begins."""
 
     __slots__ = ("column", "line")
 
@@ -23,32 +23,30 @@ class SourcePosition:
         return self.line, self.column
 
     def of(self, pointer: str) -> SourcePosition:
-        """Return the position of the value at a JSON pointer, or of its nearest existing
-        ancestor."""
-        position = self
+        """The place of the value at a JSON pointer, or of what is nearest above it."""
+        place = self
         for token in pointer.split("/")[1:]:
-            below = position.child(token)
+            below = place.child(token)
             if below is None:
-                return position
-            position = below
-        return position
+                return place
+            place = below
+        return place
 
     def of_key(self, pointer: str) -> Position:
-        """Return the position of the key at the end of the pointer; for an item of a list, that of
-        its value."""
+        """Where the key begins that ends the pointer; a list's item begins with itself."""
         above, _, token = pointer.rpartition("/")
-        position = self.of(above)
-        if isinstance(position, MappingPosition) and unescape(token) in position.keys:
-            return position.keys[unescape(token)]
+        place = self.of(above)
+        if isinstance(place, MappingPosition) and unescape(token) in place.keys:
+            return place.keys[unescape(token)]
         return self.of(pointer).position
 
     def child(self, token: str) -> SourcePosition | None:  # noqa: ARG002 - others have parts
-        """Return the position of a part of the value, by one token of a pointer."""
+        """The place of a part of the value, by one token of a pointer."""
         return None
 
 
 class MappingPosition(SourcePosition):
-    """The positions of a mapping, its keys and its values."""
+    """Where a mapping begins, and each of its keys and values."""
 
     __slots__ = ("keys", "values")
 
@@ -58,12 +56,12 @@ class MappingPosition(SourcePosition):
         self.values: dict[str, SourcePosition] = {}
 
     def child(self, token: str) -> SourcePosition | None:
-        """Return the position of the value of a key."""
+        """The place of the value of a key."""
         return self.values.get(unescape(token))
 
 
 class ListPosition(SourcePosition):
-    """The positions of a list and its items."""
+    """Where a list begins, and each of its items."""
 
     __slots__ = ("items",)
 
@@ -72,6 +70,6 @@ class ListPosition(SourcePosition):
         self.items: list[SourcePosition] = []
 
     def child(self, token: str) -> SourcePosition | None:
-        """Return the position of an item."""
-        is_index = token.isascii() and token.isdecimal() and len(token) < 10
-        return self.items[int(token)] if is_index and int(token) < len(self.items) else None
+        """The place of an item."""
+        known = token.isascii() and token.isdecimal() and len(token) < 10
+        return self.items[int(token)] if known and int(token) < len(self.items) else None

@@ -1,4 +1,4 @@
-"""Errors of outgoing requests."""
+"""Why an outgoing request came to nothing."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from orchestrator.errors import OrchestratorError
 
 
 class OutboundError(OrchestratorError):
-    """An outgoing request failed."""
+    """An outgoing request came to nothing."""
 
 
 class Refused(OutboundError):
-    """The request is not allowed to go there; nothing was sent."""
+    """The request may not go where it wants to; nothing was sent there."""
 
 
 class InvalidRequest(OutboundError):
-    """The request has no valid form in HTTP."""
+    """The request cannot be said in HTTP."""
 
 
 class Unreachable(OutboundError):
-    """The server could not be reached, or closed the connection early."""
+    """The other side could not be reached, or broke off."""
 
 
 class NoAddress(OutboundError):
-    """The URL names no host."""
+    """The URL names no host: there is nobody to send the request to."""
 
 
 class TimedOut(OutboundError):
-    """The server did not answer in time."""
+    """The other side did not answer in time."""
 
 
 class BadResponse(OutboundError):
-    """The response is unusable: too large, endless, or redirected in circles."""
+    """The other side's answer cannot be taken: too large, endless, or redirected in circles."""

@@ -1,1 +1,1 @@
-"""Workflow secrets: where they are read, and their encryption in the database."""
+"""Workflow secrets: lookup and encryption at rest."""

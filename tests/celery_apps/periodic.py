@@ -1,4 +1,4 @@
-"""A user's Celery app with periodic entries and without `install(app)`."""
+"""A users' Celery app with periodic entries and nothing of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's Celery app for tests: ordinary tasks and `install(app)`."""
+"""A users' Celery app for tests: ordinary tasks, one line of ours."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ app.conf.update(broker_connection_retry_on_startup=True, worker_enable_remote_co
 install(app)
 
 
-def _record(effect: str) -> None:
-    """Record an effect outside the product: one row per start, with the step's key."""
+def _ledger(effect: str) -> None:
+    """Note an effect outside the product: one row a start, with the step's key."""
     step = current_step()
     connection = psycopg2.connect(os.environ["ORCHESTRATOR_DATABASE_URL"])
     try:
@@ -38,7 +38,7 @@ def add(a, b):
 
 @shared_task(name="steps.effect")
 def effect(name, **_):
-    _record(name)
+    _ledger(name)
     kill_points.reached("during the task")
     return {"done": name}
 
@@ -55,7 +55,7 @@ def echo(secret, nested=None, **_):
 
 @shared_task(name="steps.leak")
 def leak(secret, **_):
-    """Put a secret into a log line and into exceptions."""
+    """Say a secret wherever a task can."""
     logging.getLogger("leaky.library").warning("called with %s", secret)
     try:
         raise KeyError(secret)

@@ -1,4 +1,4 @@
-"""The displayed texts of a step's arguments: useful, bounded, and without secrets."""
+"""What people are shown of a step's arguments: enough, bounded, and nothing secret."""
 
 from __future__ import annotations
 

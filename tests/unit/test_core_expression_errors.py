@@ -1,4 +1,4 @@
-"""The error of an expression names the expression's place in its task."""
+"""An expression that fails says where in its task it stands."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""`suspend`, `resume`, `cancel`, `terminate`, `retry`, `compensate`, `skip`: commands to
-instances."""
+"""`suspend`, `resume`, `cancel`, `terminate`, `retry`, `compensate`, `skip`: telling
+instances what to do."""
 
 from __future__ import annotations
 
@@ -18,17 +18,15 @@ from orchestrator.cli.output import progress_console
 from orchestrator.client import ApiError, Client
 from orchestrator.client.url_paths import path
 
-_reason = click.option("--reason", help="A reason, stored in the history.")
+_reason = click.option("--reason", help="Why; kept in the history.")
 
 
 def _for_many(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the arguments of a command that accepts many instances."""
+    """The arguments of a command that takes many instances."""
     options: list[Callable[..., Any]] = [
         click.argument("ids", nargs=-1, metavar="ID...", shell_complete=instances),
-        click.option(
-            "--query", metavar="FILTER", help="All that match 'status=running&workflow=a/b'."
-        ),
-        click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
+        click.option("--query", metavar="FILTER", help="All of 'status=running&workflow=a/b'."),
+        click.option("--yes", is_flag=True, help="Don't ask before doing it to many."),
         _reason,
         shared_options,
     ]
@@ -40,27 +38,27 @@ def _for_many(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @_for_many
 def suspend(shared: Shared, **chosen: Any) -> None:
-    """Let running steps finish, and start no new steps until resumed."""
+    """Let running steps finish and start no more until resumed."""
     _send_to_all(shared, "suspend", **chosen)
 
 
 @click.command()
 @_for_many
 def resume(shared: Shared, **chosen: Any) -> None:
-    """Continue suspended instances."""
+    """Go on with suspended instances."""
     _send_to_all(shared, "resume", **chosen)
 
 
 @click.command()
 @_for_many
-@click.option("--dry-run", is_flag=True, help="Only show what would be undone, in this order.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be undone, in its order.")
 def cancel(shared: Shared, dry_run: bool, **chosen: Any) -> None:
-    """Stop instances and undo their completed steps."""
+    """Stop instances and undo what they completed."""
     if not dry_run:
         _send_to_all(shared, "cancel", **chosen)
         return
     if not chosen["ids"]:
-        raise click.UsageError("--dry-run needs the ids of instances")
+        raise click.UsageError("name the instances whose plans you want to see")
     with shared.client() as client:
         for id in chosen["ids"]:
             _preview(shared, client, find_instance(client, id))
@@ -75,19 +73,17 @@ def terminate(shared: Shared, **chosen: Any) -> None:
 
 @click.command()
 @instance_id
-@click.option(
-    "--from", "step", metavar="STEP", help="Start again at this step: its number or name."
-)
+@click.option("--from", "step", metavar="STEP", help="Go back to this step: its number or name.")
 @click.option(
     "-i",
     "--input",
     type=JsonValue(),
-    help="A new input for that step, which reads it as . and $input.",
+    help="Another input for that step: what it reads as . and $input.",
 )
 @click.option(
     "--workflow-input",
     type=JsonValue(),
-    help="A new input of the workflow, read as $workflow.input from then on.",
+    help="Another input of the workflow: what is read as $workflow.input from then on.",
 )
 @_reason
 @shared_options
@@ -99,8 +95,7 @@ def retry(
     workflow_input: Any,
     reason: str | None,
 ) -> None:
-    """Run the failed steps again, as a new run. Completed steps are not repeated, also in
-    sub-workflows."""
+    """Try again what failed; finished steps stay finished, in sub-workflows too."""
     with shared.client() as client:
         id = find_instance(client, id)
         start = None if step is None else step_number(client, id, step)
@@ -114,15 +109,15 @@ def retry(
     "--to",
     "step",
     metavar="STEP",
-    help="Undo the steps after this one: its number or name.",
+    help="Back to this step, which itself stands: its number or name.",
 )
-@click.option("--dry-run", is_flag=True, help="Only show what would be undone, in this order.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be undone, in its order.")
 @_reason
 @shared_options
 def compensate(
     shared: Shared, id: str, step: str | None, dry_run: bool, reason: str | None
 ) -> None:
-    """Undo the completed steps of an ended instance."""
+    """Undo what an ended instance completed."""
     with shared.client() as client:
         id = find_instance(client, id)
         if dry_run:
@@ -135,11 +130,11 @@ def compensate(
 @click.command()
 @instance_id
 @click.argument("step")
-@click.option("-d", "--data", type=JsonValue(), help="The output of the step.")
+@click.option("-d", "--data", type=JsonValue(), help="What the step's output is to be.")
 @_reason
 @shared_options
 def skip(shared: Shared, id: str, step: str, data: Any, reason: str | None) -> None:
-    """Complete a step that waits or failed, without running it, with the output of --data."""
+    """Let a step that stands still end with an output of yours."""
     with shared.client() as client:
         id = find_instance(client, id)
         _send_command(
@@ -148,11 +143,10 @@ def skip(shared: Shared, id: str, step: str, data: Any, reason: str | None) -> N
 
 
 def _preview(shared: Shared, client: Client, id: str) -> None:
-    """Print what would be undone: first the completed steps, then those that a worker still
-    runs."""
-    answer = client.transport.json("GET", path("instances", id, "compensation"))
-    rows = [{**each, "if": ""} for each in answer["plan"]]
-    rows += [{**each, "if": "it succeeds"} for each in answer["running"]]
+    """What would be undone: first what was completed, then what a worker still has in hand."""
+    told = client.transport.json("GET", path("instances", id, "compensation"))
+    rows = [{**each, "if": ""} for each in told["plan"]]
+    rows += [{**each, "if": "it succeeds"} for each in told["running"]]
     shared.printer.rows(rows, ("step", "name", "reference", "kind", "outcome", "instance", "if"))
 
 
@@ -164,11 +158,10 @@ def _send_to_all(
     yes: bool,
     reason: str | None,
 ) -> None:
-    """Send the command to each instance. A refusal does not stop the rest; all are reported at the
-    end, in one `Failure`."""
+    """Give each instance the command; one refusal does not keep the others from it."""
     if bool(ids) == bool(query):
-        raise click.UsageError("name the instances either by their ids or by --query")
-    refused: list[tuple[str, Failure]] = []  # the line to print, and the failure
+        raise click.UsageError("name instances by their ids or by --query")
+    refused: list[tuple[str, Failure]] = []  # what to say, and the failure
     with shared.client() as client:
         if query:
             run_bulk(client, command, query, yes, reason)
@@ -186,6 +179,6 @@ def _send_to_all(
 
 
 def _send_command(client: Client, id: str, command: str, **arguments: Any) -> None:
-    answer = client.command(id, command, **arguments)
-    more = "" if answer.get("decided", True) else "; a control worker must still decide it"
+    told = client.command(id, command, **arguments)
+    more = "" if told.get("decided", True) else ", and waits for a control worker to decide it"
     progress_console().print(f"[green]{command}[/] {escape(id)}: accepted{more}")

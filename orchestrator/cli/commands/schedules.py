@@ -1,7 +1,7 @@
 """`schedule list|next|ledger|pause|resume|trigger|backfill`: recurring starts.
 
-A schedule is named by its id or by its workflow, ``shop/report``. If the workflow has several
-schedules, the kind follows after a colon: ``shop/report:cron``.
+A schedule is named by its id or by its workflow, ``shop/report``, with the kind after a colon
+where the workflow has several: ``shop/report:cron``.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _name = click.argument("name", metavar="SCHEDULE", shell_complete=schedules)
 _names = click.argument(
     "names", nargs=-1, required=True, metavar="SCHEDULE...", shell_complete=schedules
 )
-_reason = click.option("--reason", help="A reason, stored in the audit log.")
+_reason = click.option("--reason", help="Why; kept in the audit log.")
 
 
 @click.group()
 def schedule() -> None:
-    """Schedules, the recurring starts: due times, firings, pause, resume, trigger, backfill."""
+    """Recurring starts: what is due when, what fired; pause, resume, trigger, catch up."""
 
 
 @schedule.command("list")
-@click.option("--namespace", help="Only schedules of this namespace.")
-@click.option("--all", "everything", is_flag=True, help="Include stopped schedules.")
+@click.option("--namespace", help="Of one namespace only.")
+@click.option("--all", "everything", is_flag=True, help="Those that are stopped as well.")
 @shared_options
 def list_(shared: Shared, namespace: str | None, everything: bool) -> None:
     """List schedules."""
@@ -54,8 +54,9 @@ def list_(shared: Shared, namespace: str | None, everything: bool) -> None:
 def next_(shared: Shared, name: str, count: int) -> None:
     """Show the next due times."""
     with shared.client() as client:
-        answer = client.transport.json("GET", _path(client, name), params={"next": count})
-    shared.printer.rows(answer["next"], ("due", "fires_at"))
+        at = _path(client, name)
+        found = client.transport.json("GET", at, params={"next": count})
+    shared.printer.rows(found["next"], ("due", "fires_at"))
 
 
 @schedule.command()
@@ -67,11 +68,11 @@ def next_(shared: Shared, name: str, count: int) -> None:
     type=click.IntRange(min=0),
     default=50,
     show_default=True,
-    help="Largest number of rows; 0: all.",
+    help="How many at most; 0: all.",
 )
 @shared_options
 def ledger(shared: Shared, name: str, outcome: str | None, limit: int) -> None:
-    """Show the past due times and their results, the latest first."""
+    """Show what became of the due times, the latest first."""
     query = {"outcome": outcome} if outcome else {}
     with shared.client() as client:
         pages = client.pages(f"{_path(client, name)}/firings", query)
@@ -93,13 +94,13 @@ def pause(shared: Shared, names: Sequence[str], reason: str | None) -> None:
 @_reason
 @shared_options
 def resume(shared: Shared, names: Sequence[str], reason: str | None) -> None:
-    """Continue from now on; `backfill` fires the due times of the pause."""
+    """Go on from now; `backfill` makes up for what was due meanwhile."""
     _change(shared, names, {"paused": False}, reason)
 
 
 @schedule.command()
 @_name
-@click.option("-i", "--input", type=JsonValue(), help="Input in place of the schedule's own.")
+@click.option("-i", "--input", type=JsonValue(), help="In place of the policy's input.")
 @_reason
 @shared_options
 def trigger(shared: Shared, name: str, input: Any, reason: str | None) -> None:
@@ -115,35 +116,29 @@ def trigger(shared: Shared, name: str, input: Any, reason: str | None) -> None:
 
 @schedule.command()
 @_name
-@click.option(
-    "--from",
-    "first",
-    required=True,
-    metavar="TIME",
-    help="The first due time: 2030-01-31T00:00:00Z.",
-)
-@click.option("--to", "last", required=True, metavar="TIME", help="The last due time, included.")
+@click.option("--from", "first", required=True, metavar="TIME", help="As 2030-01-31T00:00:00Z.")
+@click.option("--to", "last", required=True, metavar="TIME", help="Included.")
 @_reason
 @shared_options
 def backfill(shared: Shared, name: str, first: str, last: str, reason: str | None) -> None:
-    """Fire the due times of a range that did not fire."""
+    """Fire the due times of a range that have not fired."""
     with shared.client() as client:
         at = f"{_path(client, name)}/backfill"
-        answer = _post(client, at, {"from": first, "to": last}, reason)
-    shared.printer.rows(answer["items"], _FIRED)
+        made = _post(client, at, {"from": first, "to": last}, reason)
+    shared.printer.rows(made["items"], _FIRED)
 
 
 def _change(shared: Shared, names: Sequence[str], body: dict[str, Any], reason: str | None) -> None:
     with shared.client() as client:
         for name in names:
-            content = body | ({"reason": reason} if reason else {})
-            schedule = client.transport.json("PATCH", _path(client, name), json=content)
-            progress_console().print(f"[green]{schedule['state']}[/] {escape(name)}")
+            told = body | ({"reason": reason} if reason else {})
+            found = client.transport.json("PATCH", _path(client, name), json=told)
+            progress_console().print(f"[green]{found['state']}[/] {escape(name)}")
 
 
 def _post(client: Client, at: str, body: dict[str, Any], reason: str | None) -> Any:
-    content = body | ({"reason": reason} if reason else {})
-    return client.transport.json("POST", at, json=content)
+    told = body | ({"reason": reason} if reason else {})
+    return client.transport.json("POST", at, json=told)
 
 
 def _path(client: Client, name: str) -> str:
@@ -151,20 +146,20 @@ def _path(client: Client, name: str) -> str:
 
 
 def _id(client: Client, name: str) -> str:
-    """Return the id of the schedule that `name` means; raise `Failure` for none or several."""
-    if is_beginning(name) and (is_id(name) or not _by_workflow(client, name)):
+    """The id of the schedule that is named."""
+    if is_beginning(name) and (is_id(name) or not _named(client, name)):
         return find_id(client, "/v1/schedules", name)
-    matches = _by_workflow(client, name)
-    if not matches:
+    found = _named(client, name)
+    if not found:
         raise Failure(f"there is no schedule {name!r}", Exit.NOT_FOUND)
-    if len(matches) > 1:
-        kinds = ", ".join(f"{name}:{each['kind']}" for each in matches)
+    if len(found) > 1:
+        kinds = ", ".join(f"{name}:{each['kind']}" for each in found)
         raise Failure(f"{name} has several schedules: {kinds}")
-    return str(matches[0]["id"])
+    return str(found[0]["id"])
 
 
-def _by_workflow(client: Client, name: str) -> list[dict[str, Any]]:
-    """Return the schedules of the workflow ``namespace/name`` or ``namespace/name:kind``."""
+def _named(client: Client, name: str) -> list[dict[str, Any]]:
+    """The schedules of the workflow that is named."""
     workflow, _, kind = name.partition(":")
     namespace, _, workflow = workflow.rpartition("/")
     query = {"namespace": namespace or "default", "workflow": workflow}

@@ -1,1 +1,1 @@
-"""Commands that run our processes or prepare the database."""
+"""Commands that run or prepare a server."""

@@ -1,1 +1,1 @@
-"""Views of an instance on the terminal."""
+"""An instance on the terminal."""

@@ -1,8 +1,8 @@
-"""``call``: request work from a worker (dsl-reference.md, Call).
+"""``call``: ask a worker for something (dsl-reference.md, Call).
 
-A name means, in this order: a built-in kind of call, a function of ``use.functions``, a function of
-a catalog, a Celery task. A function's task runs as the step's child with the value of ``with`` as
-its input. Every other call leaves the process as an attempt.
+A name means, in this order: a built-in kind of call, a function of ``use.functions``, a
+function of a catalog, a Celery task. A function's task runs as the step's child, its input
+being what ``with`` says. Every other call leaves the process as an attempt.
 """
 
 from __future__ import annotations
@@ -29,21 +29,20 @@ BUILT_KINDS = frozenset({"celery", "http", "openapi"})
 #: Kinds that the DSL names.
 DSL_KINDS = frozenset({"asyncapi", "grpc", "http", "openapi", "a2a", "mcp"})
 
-#: Most calls of functions inside one another.
+#: So many calls of functions may stand within one another.
 MAX_FUNCTIONS = 100
 
-#: Most characters of a queue's name; the deploy check uses it too.
+#: The longest name of a queue, in characters, as deployment has it too.
 MAX_QUEUE = 255
 
-#: The Celery task that carries out every kind of call except `celery`.
+#: The Celery task that carries out every kind of call but a Celery task's own.
 CALL_TASK = "orchestrator.call"
 
 
 class Call:
-    """What a call task requests, read once. `kind` is "function", "celery" or one of the DSL's;
-    `target` is the name of the function or the Celery task. `task` and `queue` may be expressions,
-    evaluated before the claim. `arguments` are the rest of its `with`, `template` the same parsed.
-    """
+    """What a call task asks for. `kind` is "function", "celery" or one of the DSL's;
+    `target` is the function's or the Celery task's name; `task` and `queue` may be expressions,
+    evaluated before the claim; `arguments` are the rest of its `with`, `template` the same."""
 
     __slots__ = (
         "arguments",
@@ -89,15 +88,15 @@ class Call:
 
 
 def call_of(plan: Plan) -> Call:
-    """Return what the task requests, read once."""
-    call: Call | None = plan.kind_plan
+    """What the task asks for, read once."""
+    call: Call | None = plan.own
     if call is None:
-        call = plan.kind_plan = Call(plan)
+        call = plan.own = Call(plan)
     return call
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
-    """Begin the function, or create an attempt of the call."""
+    """Begin the function, or hand the call off to a worker."""
     call = call_of(plan)
     if call.kind == "function":
         return _enter_function(draft, node, call)
@@ -110,17 +109,19 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
 
 
 def _queue(draft: Draft, node: Node, call: Call) -> str | None:
-    """Return the task's queue. Raises an `expression` fault if it is not a queue's name."""
+    """The queue that the task names; an `expression` fault where it is no queue's name."""
     if call.queue is None:
         return None
     queue = render(draft, node, call.queue, node.input)
     if not isinstance(queue, str) or not 0 < len(queue) <= MAX_QUEUE or not queue.isprintable():
-        raise dsl_errors.expression("the queue is not a printable text of 1 to 255 characters")
+        raise dsl_errors.expression(
+            "the queue is no text of 1 to 255 characters that can be printed"
+        )
     return queue
 
 
 def _call_request(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json], str]:
-    """Return `Step.call`, and the name of the Celery task that carries it out."""
+    """`Step.call`, and the name of the Celery task that carries it out."""
     call_json: dict[str, Any] = {"kind": call.kind}
     key = _key(draft, node)
     if key is not None:
@@ -144,8 +145,8 @@ def _call_request(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json]
 def _refuse_reserved(
     draft: Draft, node: Node, call: Call, task: str, call_json: dict[str, Json]
 ) -> None:
-    """Raise an `authorization` fault for a task that no document may call, however its name was
-    made. The inner task of a map must be the one in the document."""
+    """An `authorization` fault for a task that no document may call, however it came by the
+    name. The inner task of a map must be what the document says, whatever was evaluated."""
     if not is_reserved(task):
         return
     stored = draft.plan_of(node).task.body.get("with") or {}
@@ -160,8 +161,8 @@ def _refuse_reserved(
 
 
 def celery_call(arguments: Json, target: str | None) -> dict[str, Json]:
-    """Return the args and kwargs of a Celery call, from its evaluated ``with``. A task called by
-    its own name gets all of it as keyword arguments."""
+    """The args and kwargs of a Celery call, from its evaluated ``with``. A task called by its
+    name takes all of it as keyword arguments."""
     if not isinstance(arguments, dict):
         raise dsl_errors.validation("the arguments of a call are no object")
     if target is not None:
@@ -173,7 +174,7 @@ def celery_call(arguments: Json, target: str | None) -> dict[str, Json]:
 
 
 def _unevaluated(draft: Draft, node: Node, call: Call) -> dict[str, Json]:
-    """Return what the worker needs to evaluate the arguments itself, without the secrets."""
+    """What the worker needs to evaluate the arguments itself, secrets apart."""
     names = [name for name in call.names if name not in SECRETS]
     return {
         "deferred": True,
@@ -185,18 +186,18 @@ def _unevaluated(draft: Draft, node: Node, call: Call) -> dict[str, Json]:
 
 
 def _key(draft: Draft, node: Node) -> str | None:
-    """Return the idempotency key of a call in a compensation: the same whenever the same step is
-    undone, also after a person's retry. Other calls use their step's key."""
-    compensating = control_flow.in_compensation(draft, node)
-    if compensating is None:
+    """The idempotency key of a call in a compensation: the same whenever the same step is
+    undone, also when a person has it done again. Other calls are known by their steps."""
+    undoing = control_flow.in_compensation(draft, node)
+    if undoing is None:
         return None
-    indices: list[str] = []
+    places: list[str] = []
     at = node
-    while at is not compensating and at.parent != ROOT:
+    while at is not undoing and at.parent != ROOT:
         if at.index is not None:
-            indices.append(str(at.index))
+            places.append(str(at.index))
         at = draft.node(at.parent)
-    return ":".join([f"{compensating.undoes}:{node.ref}", *reversed(indices)])
+    return f"{undoing.undoes}:{node.ref}" + "".join(f":{place}" for place in reversed(places))
 
 
 def _enter_function(draft: Draft, node: Node, call: Call) -> None:
@@ -210,8 +211,8 @@ def _enter_function(draft: Draft, node: Node, call: Call) -> None:
 
 
 def _check_depth(draft: Draft, node: Node) -> None:
-    """Raise a `runtime` fault if functions call one another too deep: each level is part of every
-    slice below it."""
+    """Raise a `runtime` fault where functions call one another too deep: each level is a part
+    of every slice below it."""
     depth, at = 0, node
     while at.parent != ROOT:
         at = draft.node(at.parent)
@@ -223,7 +224,7 @@ def _check_depth(draft: Draft, node: Node) -> None:
 
 
 def on_child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
-    """Complete the call with the function's output."""
+    """The function has an output: it is the call's."""
     node.open = 0
     control_flow.complete(draft, node, child.output)
 

@@ -1,4 +1,4 @@
-"""LISTEN: sleep until another process commits a notification, or until `wake` is called."""
+"""LISTEN: to sleep until another process commits an announcement, or this one rings."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from orchestrator.log import get_logger
 log = get_logger(__name__)
 
 _KEEPALIVE: dict[str, Any] = dict(KEEPALIVE)
-#: Seconds to wait before another try while Postgres is unavailable.
+#: How long to stand back when Postgres is away, in s.
 OUTAGE_DELAY = 1.0
 
 
 class NotificationListener:
-    """Receives the notifications of one channel on a connection of its own.
+    """One channel, on a connection of its own; without it (Postgres away) waiting is a sleep.
 
-    Without a connection (Postgres unavailable) waiting is a sleep. One thread waits and closes; any
-    thread may call `wake`. `url` must lead to Postgres itself: a pooler that shares sessions
-    between transactions loses the LISTEN. Notifications that come within `gather` seconds of each
-    other are returned together.
+    One thread waits, and closes; any may ring. `url` must lead to Postgres itself: a pool
+    that lends its sessions out by the transaction forgets a LISTEN. Announcements that come
+    within `gather` seconds of one another are told at once.
     """
 
     def __init__(self, url: str, channel: str, gather: float = 0.0) -> None:
@@ -34,22 +33,21 @@ class NotificationListener:
         self._channel = channel
         self._gather = gather
         self._connection: psycopg2.extensions.connection | None = None
-        # Sockets rather than a pipe: a closed socket can't be mistaken for a file opened later.
+        # Sockets rather than a pipe: a closed one can't be mistaken for a later file.
         self._out, self._in = socket.socketpair()
         self._out.setblocking(False)
         self._in.setblocking(False)
 
     @property
     def listening(self) -> bool:
-        """Whether the next notification will be received, as far as is known."""
+        """Whether what is announced now will be heard, as far as is known."""
         return self._connection is not None and not self._connection.closed
 
     def wait(self, seconds: float) -> list[str]:
-        """Return the payloads of the notifications: at once when there are some, otherwise after
-        `seconds`.
+        """What was announced: at once when something is, and after `seconds` that nothing was.
 
-        The list is also empty after `wake`, and right after listening has begun: earlier
-        notifications were missed, so the caller must check for work.
+        Nothing is also said as soon as it was rung, and when it has only begun to listen: what
+        was announced before that was not heard, so look.
         """
         try:
             return self._receive(max(seconds, 0.0))
@@ -66,14 +64,14 @@ class NotificationListener:
             self._drain()
 
     def wake(self) -> None:
-        """Wake the waiting thread; does nothing after `close`."""
+        """Wake whoever waits; nobody, once it is closed."""
         try:
             self._in.send(b"!")
         except OSError:
             return  # it has been rung often enough, or is closed
 
     def close(self) -> None:
-        """Stop listening for good."""
+        """Stop listening, for good."""
         self._disconnect()
         self._in.close()
         self._out.close()
@@ -87,9 +85,9 @@ class NotificationListener:
             return []
         pause(min(self._gather, seconds))
         connection.poll()
-        payloads = [notification.payload for notification in connection.notifies]
+        told = [note.payload for note in connection.notifies]
         connection.notifies.clear()
-        return payloads
+        return told
 
     def _listening(self) -> psycopg2.extensions.connection:
         connection: psycopg2.extensions.connection = psycopg2.connect(self._url, **_KEEPALIVE)
@@ -111,10 +109,8 @@ class NotificationListener:
 
 
 def _readable(files: Sequence[Any], seconds: float) -> set[int]:
-    """Return the descriptors of the files that can be read, as soon as there is one.
-
-    (`select.select` accepts none above 1023, and an API may have as many streams open.)
-    """
+    """The descriptors of these files that something can be read from, as soon as there is one.
+    (`select.select` knows none above 1023, and an API may have as many streams open.)"""
     poll = select.poll()
     for file in files:
         poll.register(file, select.POLLIN)
@@ -122,5 +118,5 @@ def _readable(files: Sequence[Any], seconds: float) -> set[int]:
 
 
 def pause(seconds: float) -> None:
-    """Wait for a span of time, by the same clock as every wait of the product."""
+    """Wait by the same clock as all our waiting: a span of time, never a point in it."""
     select.select([], [], [], seconds)

@@ -1,1 +1,1 @@
-"""Queries of instances for the API."""
+"""Instances as the API reads them."""

@@ -1,4 +1,4 @@
-"""The history of an instance: one row for each transition, in their order."""
+"""The history of an instance: one row a transition, in their order."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.database.connection.session import Session
-from orchestrator.database.instances.instance_queries import IS_FINAL
-from orchestrator.database.keyset_pages import Page, equal, page
+from orchestrator.database.instances.instance_queries import SETTLED
+from orchestrator.database.keyset_pages import Page, page
 
 
 def listed(
@@ -19,11 +19,11 @@ def listed(
     limit: int = 200,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """Return rows ``(sequence, at, stimulus, facts)``; the last two are JSON text."""
+    """Rows ``(sequence, at, stimulus, facts)``; the last two as JSON text."""
     return page(
         session,
         "select sequence, at, stimulus::text, facts::text from orchestrator.history",
-        [equal("instance_id", instance)],
+        [("instance_id = %(instance)s", {"instance": instance})],
         order=("sequence",),
         descending=descending,
         limit=limit,
@@ -33,29 +33,24 @@ def listed(
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """An instance's rows after one of them, as `listed` has them, with its `sequence` and whether
-    it is final; all read by one statement."""
+    """An instance's rows after one of them, as `listed` has them, with its `sequence` and
+    whether it is settled: all of it as one statement saw it."""
 
     rows: list[tuple[Any, ...]]
     sequence: int
-    is_final: bool
+    settled: bool
 
 
 def follow(session: Session, instance: str, after: int, limit: int) -> Followed | None:
-    """Return at most `limit` rows after the transition `after`; None: the instance does not exist,
-    or no longer."""
+    """What happened after the transition `after`, at most `limit` rows of it; None: the
+    instance does not exist (any more)."""
     rows = session.all(
-        f"""
-        select i.sequence, {IS_FINAL}, h.sequence, h.at, h.stimulus, h.facts
-        from orchestrator.instances i
-        left join lateral (
-          select h.sequence, h.at, h.stimulus::text, h.facts::text
-          from orchestrator.history h
-          where h.instance_id = i.id and h.sequence > %(after)s
-          order by h.sequence limit %(limit)s) h on true
-        where i.id = %(instance)s
-        order by h.sequence
-        """,
+        f"select i.sequence, {SETTLED}, h.sequence, h.at, h.stimulus, h.facts"
+        " from orchestrator.instances i left join lateral ("
+        "  select h.sequence, h.at, h.stimulus::text, h.facts::text from orchestrator.history h"
+        "  where h.instance_id = i.id and h.sequence > %(after)s order by h.sequence"
+        "  limit %(limit)s) h on true"
+        " where i.id = %(instance)s order by h.sequence",
         {"instance": instance, "after": after, "limit": limit},
     )
     if not rows:

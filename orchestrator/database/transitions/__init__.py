@@ -1,1 +1,1 @@
-"""Reads and saves the rows of one transition."""
+"""Reads and saves what one transition needs."""

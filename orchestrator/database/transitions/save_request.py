@@ -1,4 +1,4 @@
-"""The input of a save."""
+"""What is saved with one transition."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ class Fence:
 
 @dataclass(frozen=True, slots=True)
 class LocalClaim:
-    """A new attempt that the saving process runs itself; it is created already claimed, under
-    `token`."""
+    """A new attempt that the saver runs itself, born claimed under `token`."""
 
     attempt: str
     worker: str
@@ -29,8 +28,7 @@ class LocalClaim:
 
 @dataclass(frozen=True, slots=True)
 class SiblingClaim:
-    """Another ready attempt, of this task and queue, that the saving process claims with the
-    save."""
+    """Another ready attempt, of this task and queue, that the saver claims with the save."""
 
     task: str
     queue: str
@@ -41,11 +39,11 @@ class SiblingClaim:
 
 @dataclass(frozen=True, slots=True)
 class SaveRequest:
-    """A transition to save.
+    """A transition on its way into the database.
 
-    `slice` is the base of its decision: the save compares the `sequence` of its instance.
-    `queue_of` names the queue of an attempt whose document named none. `sibling` is set under the
-    row lock only.
+    `slice` is what it was decided on: its instance's `sequence` is what the save compares.
+    `queue_of` names the queue of an attempt whose document named none. `sibling` is wished for
+    under the row lock only.
     """
 
     slice: Slice

@@ -1,4 +1,4 @@
-"""Check that names are defined: errors, retries, timeouts, authentications, secrets, catalogs
+"""Names that must be defined: errors, retries, timeouts, authentications, secrets, catalogs
 (dsl-reference.md, Use)."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SINGULAR = {
 
 
 def check(context: Context) -> None:
-    """Check that `use` defines every name that the document refers to."""
+    """Every name that is used is defined under `use`."""
     _defined(context, "/timeout", "timeouts", context.document.get("timeout"))
     for site in context.sites:
         for pointer, section, name in _names(site):
@@ -34,7 +34,7 @@ def check(context: Context) -> None:
 
 
 def report_undefined(context: Context, pointer: str, section: str, name: str) -> None:
-    """Report that a section of `use` lacks a name."""
+    """Say that `use` has no such name."""
     known: Iterable[str] = context.used(section)
     message = f"no {_SINGULAR[section]} {quoted(name)} in 'use.{section}'"
     context.error(pointer, message + suggestion(nearest(name, known)))
@@ -57,8 +57,8 @@ def _names(site: TaskSite) -> Iterator[tuple[str, str, Json]]:
 
 
 def _policies(context: Context) -> None:
-    """Check authentication policies in the endpoints and arguments of calls, scripts, schemas and
-    catalogs."""
+    """Authentication policies stand in endpoints and in arguments, wherever those are: in
+    calls, scripts, schemas, catalogs."""
     places: list[tuple[str, Json]] = [("/use/catalogs", context.used("catalogs"))]
     places += [(f"/{key}", context.document.get(key)) for key in ("input", "output")]
     for site in context.sites:
@@ -71,8 +71,8 @@ def _policies(context: Context) -> None:
         _policy(context, f"/use/authentications/{escape(name)}", policy)
 
 
-#: Keys that can lead to a policy within arguments, a process or a schema's resource. The check
-#: skips the author's own data beside them (a body, parameters).
+#: Where a policy can stand within arguments, a process, or a schema's resource. The author's
+#: own data beside them (a body, parameters) is not looked into.
 _KEYS_TO_POLICIES = frozenset(
     {
         "endpoint", "document", "proto", "service", "agentCard", "server", "transport", "http",
@@ -104,13 +104,12 @@ def _policy(context: Context, pointer: str, policy: Json) -> None:
                 _token_settings(context, f"{pointer}/{scheme}", scheme, settings)
 
 
-#: Schemes that request a token from an authority.
+#: Schemes that ask an authority for a token.
 _TOKEN_SCHEMES = ("oauth2", "oidc")
 
 
 def _token_settings(context: Context, pointer: str, scheme: str, settings: dict[str, Json]) -> None:
-    """Warn of settings without which no token can be requested. The January schema does not require
-    them."""
+    """Without these no token can be asked for. January's schema lets them be left out."""
     missing = [key for key in ("authority", "grant") if not settings.get(key)]
     if missing:
         keys = " and ".join(quoted(key) for key in missing)

@@ -1,6 +1,6 @@
-"""The schema of the language in both revisions, written by topic, compiled once per process.
+"""The language's own schema, in both revisions, written by topic and compiled once a process.
 
-A document is valid when one revision accepts it as a whole.
+A document is valid when it is valid in one revision as a whole.
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ from orchestrator.document.dsl_schema.schema_builders import (
 
 __all__ = ["REVISIONS", "Revision", "Table", "extension_schema", "language", "literals", "task"]
 
-#: The newest revision first: its messages count if both revisions refuse a document alike.
+#: The newest first: its messages count where both refuse a document alike.
 REVISIONS = (Revision.JULY, Revision.JANUARY)
 
 
 class Table:
-    """A schema, compiled on its first use."""
+    """A schema, compiled when it is first needed."""
 
     def __init__(self, schema: Schema) -> None:
-        # Masked errors contain no copies of the document; `schema_messages` writes the messages.
+        # Messages are ours; masked ones don't carry copies of the document.
         self.validator = jsonschema_rs.validator_for(schema, mask="")
         self._schema = schema
 
     def part(self, path: Sequence[str | int]) -> Any:
-        """Return the part of the schema at the path of an error, or None if there is none."""
-        part: Any = self._schema
+        """The part of the schema at the path that an error names; None if there is none."""
+        found: Any = self._schema
         for step in path:
             try:
-                part = part[step]
+                found = found[step]
             except (KeyError, IndexError, TypeError):
                 return None
-        return part
+        return found
 
 
 @cache
 def language(revision: Revision) -> Table:
-    """Return the table of a whole document in one revision."""
+    """A whole document in one revision."""
     return Table(workflow.workflow(revision))
 
 
 @cache
 def task(revision: Revision) -> Table:
-    """Return the table of a single task in one revision."""
+    """A single task in one revision."""
     return Table(_only("task", workflow.definitions(revision)))
 
 
 @cache
 def literals(revision: Revision, part: str = "") -> Table:
-    """Return the table of `language`, or of the definition `part`, that also refuses literal texts
-    that look like expressions. Use it for values that are valid otherwise."""
+    """What `language`, or the definition named `part`, is in one revision, where literal texts
+    that look like expressions are refused: for what is valid otherwise."""
     whole = workflow.workflow(revision)
     definitions = {**whole["$defs"], "no-expression": NO_EXPRESSION}
     schema = _only(part, definitions) if part else {**whole, "$defs": definitions}
@@ -69,7 +69,7 @@ def literals(revision: Revision, part: str = "") -> Table:
 
 @cache
 def extension_schema(name: str) -> Table:
-    """Return one of the tables of this product's extensions (`metadata_extensions.tables`)."""
+    """One of the tables of our own extensions (`extensions.tables`)."""
     return Table(
         _only(name, {**workflow.definitions(Revision.JULY), **metadata_extensions.tables()})
     )

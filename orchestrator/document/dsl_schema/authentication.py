@@ -37,7 +37,7 @@ _ENCODINGS = ("application/x-www-form-urlencoded", "application/json")
 
 
 def definitions(revision: Revision) -> dict[str, Schema]:
-    """Return policies, and fields for a policy or its name, as `$defs`."""
+    """Policies, and places where a policy or the name of one stands, as `$defs`."""
     schemes: dict[str, Schema] = {scheme: ref(f"auth-{scheme}") for scheme in SCHEMES}
     required = ["authority", "grant"] if revision is Revision.JULY else []
     endpoints = open_mapping(dict.fromkeys(("token", "revocation", "introspection"), TEMPLATE))
@@ -56,19 +56,17 @@ def definitions(revision: Revision) -> dict[str, Schema]:
 
 
 def _policy(schemes: dict[str, Schema]) -> Schema:
-    """Return the schema of a policy. A policy is open: if it has several schemes, exactly one of
-    them must be valid."""
+    """A policy is open: where several schemes stand in it, exactly one of them must be right."""
     several = [{"properties": {key: each}, "required": [key]} for key, each in schemes.items()]
     single = when(exactly_one(*schemes), {"properties": schemes}, {"oneOf": several})
     return {"type": "object", **single, "properties": dict.fromkeys(schemes, True)}
 
 
 def _own_or_secret(own: dict[str, Schema], required: list[str] | None = None) -> Schema:
-    """Return the schema of a scheme's own settings, or of the name of the secret that contains
-    them."""
-    keys = list(own) if required is None else required
+    """A scheme's own settings, or the name of the secret that holds them."""
+    wanted = list(own) if required is None else required
     secret = mapping({"use": _NAME}, ["use"])
-    return {"type": "object", **when({"required": ["use"]}, secret, mapping(own, keys))}
+    return {"type": "object", **when({"required": ["use"]}, secret, mapping(own, wanted))}
 
 
 def _oauth2() -> dict[str, Schema]:

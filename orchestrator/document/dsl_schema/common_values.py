@@ -1,4 +1,4 @@
-"""Values that several topics use: expressions, durations, URIs, endpoints, schemas of data
+"""Values that stand in many places: expressions, durations, URIs, endpoints, schemas of data
 (dsl-reference.md, Duration to URI Template, Input, Output, Export, Schema)."""
 
 from __future__ import annotations
@@ -28,33 +28,31 @@ def _parts(units: str) -> str:
     return "".join(f"(?:{_DECIMAL}{unit})?" for unit in units)
 
 
-#: An ISO 8601 duration. Years and months are allowed, negative parts are not.
+#: ISO 8601; years and months are allowed, and nothing may be negative.
 ISO_DURATION = rf"^P(?!$){_parts('YMWD')}(?:T(?=\d){_parts('HMS')})?$"
 
-#: January requires an absolute URI with `//`; July accepts any reference (RFC 3986, appendix B).
+#: January wants an absolute URI with `//`; July takes any reference (RFC 3986, appendix B).
 URI = {
     Revision.JANUARY: r"^[A-Za-z][A-Za-z0-9+.\-]*://.*",
     Revision.JULY: r"^(?!\$\{)(?=\S)(?:[^:/?#]+:)?[^?#\s]*(?:\?[^#\s]*)?(?:#\S*)?$",
 }
-_URI_EXPECTATION = {
+_URI_SAYS = {
     Revision.JANUARY: "an absolute URI, like 'https://example.com/path'",
     Revision.JULY: "a URI, like 'https://example.com/path'",
 }
 DURATION_UNITS = ("days", "hours", "minutes", "seconds", "milliseconds")
-_DURATION_EXPECTATION = "a duration: 'PT15M' (ISO 8601), {minutes: 15}, or an expression '${ ... }'"
+_DURATION_SAYS = "a duration: 'PT15M' (ISO 8601), {minutes: 15}, or an expression '${ ... }'"
 
 
 def definitions(revision: Revision) -> dict[str, Schema]:
-    """Return these values as `$defs`."""
-    uri, expectation = URI[revision], _URI_EXPECTATION[revision]
-    uri_or_expression = template(
-        f"{uri}|{EXPRESSION}", f"{expectation}, or an expression '${{ ... }}'"
-    )
+    """These values as `$defs`."""
+    uri, says = URI[revision], _URI_SAYS[revision]
+    uri_or_expression = template(f"{uri}|{EXPRESSION}", f"{says}, or an expression '${{ ... }}'")
     return {
         "expression": template(EXPRESSION, "an expression '${ ... }' on one line"),
-        "uri": matching(uri, expectation),
+        "uri": matching(uri, says),
         "uri-or-expression": uri_or_expression,
-        "duration": {**_duration(), "expectation": _DURATION_EXPECTATION},
+        "duration": {**_duration(), "says": _DURATION_SAYS},
         "endpoint": by_type(
             string=uri_or_expression,
             object=mapping(
@@ -74,7 +72,7 @@ def definitions(revision: Revision) -> dict[str, Schema]:
 
 
 def _duration() -> Schema:
-    text = template(f"{ISO_DURATION}|{EXPRESSION}", _DURATION_EXPECTATION)
+    text = template(f"{ISO_DURATION}|{EXPRESSION}", _DURATION_SAYS)
     units = mapping(dict.fromkeys(DURATION_UNITS, INTEGER), minProperties=1)
     return by_type(string=text, object=units)
 

@@ -1,7 +1,7 @@
-"""Reads JSON (RFC 8259), strictly, with the position of every value.
+"""Reads JSON (RFC 8259), strictly, with the place of every value.
 
-The reader of the standard library drops positions, accepts NaN and keeps the last of two equal
-keys. This one passes over the tokens once, without recursion.
+The standard library's reader forgets places, takes NaN and keeps the last of two equal keys.
+This one goes through the tokens once, without recursion.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined]  # the stubs f
 from typing import NoReturn
 
 from orchestrator.document.message_text import short
-from orchestrator.document.parser.open_values import AnchoredValue
-from orchestrator.document.parser.value_builder import Builder
+from orchestrator.document.parser.value_builder import AnchoredValue, Builder
 from orchestrator.document.parser.yaml_scalars import InvalidScalar, decimal, integer
 from orchestrator.document.source_positions import Position
 
@@ -30,7 +29,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _JUNK = re.compile(r"[\w.+-]+|.|\Z", re.DOTALL)
 _WORDS = {"true": True, "false": False, "null": None}
 
-# The states: which token may come next.
+# What may come next.
 _VALUE, _FIRST_ITEM, _FIRST_KEY, _KEY, _COLON, _AFTER, _END = range(7)
 _EXPECTED = (
     "a value",
@@ -44,13 +43,12 @@ _EXPECTED = (
 
 
 def read(text: str) -> AnchoredValue:
-    """Return the value of a JSON text with its positions. Raise `MalformedDocument`."""
+    """The value of a JSON text with its places. Raises `MalformedDocument`."""
     return _Reader(text).read()
 
 
 class _Reader:
-    """One pass over a text. `brackets` are the open ones; `state` says which token may come
-    next."""
+    """One pass over a text. `brackets` are those still open; `state` is what may come."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -76,7 +74,7 @@ class _Reader:
         return root
 
     def _consume(self, kind: str, token: str, start: int, end: int) -> AnchoredValue | None:
-        """Consume one token; return the value that it completes, if any."""
+        """Go past one token; returns a value that it completes."""
         if kind == "sign":
             return self._on_bracket(token, start, end)
         if kind == "quote":
@@ -148,7 +146,7 @@ class _Reader:
         return value
 
     def _at(self, index: int) -> Position:
-        """Return the line and column of an index, which must be behind all earlier ones."""
+        """The line and column of an index that lies behind all asked before."""
         newlines = self.text.count("\n", self.counted, index)
         if newlines:
             self.line += newlines
@@ -161,10 +159,10 @@ class _Reader:
         start = space.end() if space is not None else self.offset
         if not self.text.strip(" \t\r\n"):
             self._fail("the document is empty", (1, 1))
-        junk = _JUNK.match(self.text, start)
-        token = junk.group() if junk is not None else ""
-        actual = f"'{short(token)}'" if token else "the end"
-        self._fail(f"not JSON: {_EXPECTED[self.state]} is expected here, not {actual}",
+        found = _JUNK.match(self.text, start)
+        token = found.group() if found is not None else ""
+        what = f"'{short(token)}'" if token else "the end"
+        self._fail(f"not JSON: {_EXPECTED[self.state]} should stand here, not {what}",
                    self._at(start))  # fmt: skip
 
     def _fail(self, message: str, at: Position) -> NoReturn:
@@ -172,6 +170,6 @@ class _Reader:
 
 
 def _message(error: ValueError) -> str:
-    """Return the standard library's error text without its position."""
+    """What the standard library complains about, without its own account of the place."""
     message = str(error).partition(":")[0]
     return message[:1].lower() + message[1:].removesuffix(" at").removesuffix(" starting at")

@@ -1,4 +1,4 @@
-"""A user's own pool, to be named by CELERY_CUSTOM_WORKER_POOL."""
+"""A pool of a user's own, as CELERY_CUSTOM_WORKER_POOL names one."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from celery.concurrency import solo
 
 
 class TaskPool(solo.TaskPool):
-    """Runs each task in the thread that receives it."""
+    """Runs each task where it is received."""

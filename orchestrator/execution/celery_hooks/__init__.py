@@ -1,1 +1,0 @@
-"""The changes to a Celery app after `install(app)`: task classes and tracers."""

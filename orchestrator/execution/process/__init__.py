@@ -1,1 +1,0 @@
-"""Parts that worker and beat processes share: probes, retries, the check of the schema."""
