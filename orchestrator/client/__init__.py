@@ -1,11 +1,11 @@
-"""The client: start workflows and look at them, from any Python program.
+"""The client: start workflows and query them, from any Python program.
 
     from orchestrator.client import Client
 
     run = Client().start("shop/order", {"id": "o-1"}, wait=30)
     print(run.status, run.output)
 
-`Client` raises `ApiError` where the API refuses and `Unreachable` where it does not answer.
+`Client` raises `ApiError` if the API refuses a request, `Unreachable` if it does not answer.
 """
 
 from orchestrator.client.client import Client

@@ -1,4 +1,4 @@
-"""`Client`: what the API offers, as methods."""
+"""`Client`: the API as methods."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from orchestrator.clock import monotonic
 from orchestrator.ids import new_id
 from orchestrator.settings import load_settings
 
-#: The longest that the API lets one request wait, in seconds (REST contract).
+#: Longest `wait` of one request that the API accepts, in seconds.
 _LONGEST_WAIT = 60.0
-#: Between two looks whether a new run has begun, in seconds.
-_LOOK_AGAIN = 0.1
+#: Time between two requests while a new run has not started, in seconds.
+_POLL_INTERVAL = 0.1
 
 
 class Client(Administration):
-    """A connection to the API at `url`, shown `key`.
+    """A connection to the API at `url`, with the API key `key`.
 
     Default: the settings ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY. Every POST carries
-    an Idempotency-Key and is repeated when its answer is lost. A client may be used as a
-    context manager.
+    an Idempotency-Key, so that it can be repeated when its answer is lost. A client is also a
+    context manager, which closes the connections.
     """
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
@@ -50,10 +50,10 @@ class Client(Administration):
     def deploy(
         self, document: str | bytes | Path | Mapping[str, Any], dry_run: bool = False
     ) -> Deployed:
-        """Deploy a document: YAML or JSON text, a path to it, or a dict. Again: no change.
+        """Deploy a document: YAML or JSON text, a path, or a dict. Repeating it changes nothing.
 
-        `dry_run` only validates. Raises `ApiError`: 422 with `errors`, 409 where this version
-        has another body.
+        `dry_run` only validates. Raises `ApiError`: 422 with `errors`, 409 if this version was
+        deployed with another content.
         """
         content: dict[str, Any]
         if isinstance(document, Mapping):
@@ -73,17 +73,17 @@ class Client(Administration):
         )
 
     def workflows(self, **filters: str) -> Iterator[dict[str, Any]]:
-        """Deployed workflows by namespace and name, each with its newest version."""
+        """Yield deployed workflows by namespace and name, each with its newest version."""
         return self.pages("/v1/workflows", filters)
 
     def workflow(self, workflow: str, version: str | None = None) -> dict[str, Any]:
-        """One workflow (``"shop/order"``), its newest version unless one is named. Raises
-        `ApiError` 404."""
-        found: dict[str, Any] = self._json("GET", workflow_path(workflow, version))
-        return found
+        """Return one workflow (``"shop/order"``), by default its newest version. Raises `ApiError`
+        404."""
+        deployed: dict[str, Any] = self._json("GET", workflow_path(workflow, version))
+        return deployed
 
     def source(self, workflow: str, version: str | None = None) -> str | None:
-        """A deployed document as it was sent, or None where there is none."""
+        """Return a deployed document as it was sent; None if it does not exist."""
         try:
             at, headers = workflow_path(workflow, version), {"Accept": "application/yaml"}
             return self.transport.request("GET", at, headers=headers).text
@@ -93,11 +93,11 @@ class Client(Administration):
             raise
 
     def versions(self, workflow: str) -> Iterator[dict[str, Any]]:
-        """Every version of a workflow, newest first. Raises `ApiError` 404."""
+        """Yield every version of a workflow, newest first. Raises `ApiError` 404."""
         return self.pages(f"{workflow_path(workflow)}/versions")
 
     def delete_workflow(self, workflow: str, version: str | None = None) -> None:
-        """Remove a workflow with all its versions, or one of them.
+        """Delete a workflow with all its versions, or one of them.
 
         Raises `ApiError`: 404, 409 while instances of it run or can still be compensated.
         """
@@ -108,7 +108,7 @@ class Client(Administration):
     def start(
         self,
         workflow: str,
-        input: Json = None,  # the API's own word
+        input: Json = None,  # the name that the API uses
         *,
         version: str | None = None,
         business_id: str | None = None,
@@ -116,10 +116,10 @@ class Client(Administration):
         idempotency_key: str | None = None,
         wait: float | None = None,
     ) -> Run:
-        """Start an instance of ``"namespace/name"``; with `wait`, see it end within that time.
+        """Start an instance of ``"namespace/name"``; with `wait`, wait so many seconds for its end.
 
-        The run comes back as it stands when the time is over: look at `run.ended`.
-        Raises `ApiError`: 404 unknown workflow, 409 business_id in use, 413, 422.
+        Returns its state at the start, or at the end of the wait: `run.ended` says whether it
+        has ended. Raises `ApiError`: 404 unknown workflow, 409 business_id in use, 413, 422.
         """
         namespace, _, name = workflow.rpartition("/")
         body: dict[str, Any] = {
@@ -132,47 +132,49 @@ class Client(Administration):
             body["business_id"] = business_id
         if labels:
             body["labels"] = dict(labels)
-        keyed = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        response = self.transport.request("POST", "/v1/instances", json=body, headers=keyed)
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        response = self.transport.request("POST", "/v1/instances", json=body, headers=headers)
         run = Run.from_json(self.transport.read(response))
         return run if wait is None else self.wait(run.id, wait)
 
     def get(self, id: str) -> Run:
-        """An instance as it stands; raises `ApiError` 404."""
+        """Return the current state of an instance; raises `ApiError` 404."""
         return Run.from_json(self._json("GET", path("instances", id)))
 
     def wait(self, id: str, seconds: float, run: int = 1) -> Run:
-        """An instance once it has settled (ended, undone where that was to be, and without a
-        command that waits), or when time is over. `run`: not before that run has begun.
+        """Wait at most `seconds` until an instance is final: it has ended, its compensation does
+        not run, and no command waits. Returns its state. `run`: also wait for the start of that
+        run.
         """
-        until = monotonic() + seconds
+        deadline = monotonic() + seconds
         while True:
-            left = max(0.0, min(until - monotonic(), _LONGEST_WAIT))
-            params = {"wait": _seconds(left)}
-            data = self._json("GET", path("instances", id), params=params, wait=left)
-            found = Run.from_json(data)
-            begun = data.get("run", 1) >= run
-            if (found.ended and begun) or monotonic() >= until:
-                return found
-            if not begun:
-                time.sleep(_LOOK_AGAIN)  # the API waits for ends only, and this one has ended
+            remaining = max(0.0, min(deadline - monotonic(), _LONGEST_WAIT))
+            params = {"wait": _seconds(remaining)}
+            data = self._json("GET", path("instances", id), params=params, wait=remaining)
+            state = Run.from_json(data)
+            started = data.get("run", 1) >= run
+            if (state.ended and started) or monotonic() >= deadline:
+                return state
+            if not started:
+                time.sleep(_POLL_INTERVAL)  # the API only waits for ends, and the old run has ended
 
     def instances(self, **filters: str) -> Iterator[Run]:
-        """Instances, newest first; filters as the API names them (``status="faulted"``)."""
+        """Yield instances, newest first; filters as in the API (``status="faulted"``)."""
         return map(Run.from_json, self.pages("/v1/instances", filters))
 
     def steps(self, id: str) -> list[Step]:
-        """The execution tree of an instance, in the order in which the steps were made."""
+        """Return the steps of an instance, in the order of their creation."""
         return [Step.from_json(step) for step in self.pages(path("instances", id, "steps"))]
 
     def history(self, id: str) -> Iterator[dict[str, Any]]:
-        """The transitions of an instance so far, in order: `{sequence, at, stimulus, facts}`."""
+        """Yield the transitions of an instance so far, in order: `{sequence, at, stimulus,
+        facts}`."""
         return self.pages(path("instances", id, "history"))
 
     def watch(self, id: str, after: int = 0) -> Iterator[dict[str, Any]]:
-        """The transitions after number `after`, each as it happens, until the instance ended.
+        """Yield the transitions after number `after` as they happen, until the instance has ended.
 
-        A connection that breaks is taken up again where it was.
+        A broken connection is opened again, and continues after the last transition.
         """
         pauses, at = ReconnectDelays(), path("instances", id, "history")
         while True:
@@ -182,40 +184,41 @@ class Client(Administration):
                     after = entry["sequence"]
                     yield entry
             except Unreachable:
-                self.get(id)  # raises where the API has really gone
+                self.get(id)  # raises if the API is unreachable
             if self.get(id).ended:
                 break
             pauses.wait()
         yield from (entry for entry in self.history(id) if entry["sequence"] > after)
 
     def why(self, id: str) -> dict[str, Any]:
-        """Why an instance stands still: `{status, compensation, causes: [{kind, message,
-        ...}]}`, at least one cause. Raises `ApiError` 404."""
-        found: dict[str, Any] = self._json("GET", path("instances", id, "why"))
-        return found
+        """Return why an instance makes no progress: `{status, compensation, causes: [{kind,
+        message, ...}]}`, with at least one cause. Raises `ApiError` 404."""
+        answer: dict[str, Any] = self._json("GET", path("instances", id, "why"))
+        return answer
 
     def why_event(self, id: str) -> dict[str, Any]:
-        """What became of an event, or why it found nobody: `{id, namespace, causes: [{kind,
-        message, ...}]}`, at least one cause. Raises `ApiError` 404."""
-        found: dict[str, Any] = self._json("GET", path("events", id, "why"))
-        return found
+        """Return what an event matched, or why it matched nothing: `{id, namespace, causes: [{kind,
+        message, ...}]}`, with at least one cause. Raises `ApiError` 404."""
+        answer: dict[str, Any] = self._json("GET", path("events", id, "why"))
+        return answer
 
     def command(self, id: str, command: str, **arguments: Json) -> dict[str, Any]:
-        """Ask an instance to suspend, resume, cancel, terminate, retry, compensate or skip.
+        """Send an instance a command: suspend, resume, cancel, terminate, retry, compensate or
+        skip.
 
         `arguments` are those of the API: reason, from, step, input, workflow_input, output. Returns
         the state after it: `{id, command, status, compensation, run, decided}`; `decided` is false
-        where the command waits in the instance's inbox. Raises `ApiError` 409 where it does not
-        fit.
+        if the command still waits in the instance's inbox. Raises `ApiError` 409 if the state of
+        the instance does not allow it.
         """
         body = {name: value for name, value in arguments.items() if value is not None}
-        found: dict[str, Any] = self.transport.json(
+        state: dict[str, Any] = self.transport.json(
             "POST", path("instances", id, command), json=body
         )
-        return found
+        return state
 
     def cancel(self, id: str, reason: str | None = None) -> None:
-        """Stop an instance and undo what it completed."""
+        """Stop an instance and undo its completed steps."""
         self.command(id, "cancel", reason=reason)
 
     def terminate(self, id: str, reason: str | None = None) -> None:
@@ -223,11 +226,11 @@ class Client(Administration):
         self.command(id, "terminate", reason=reason)
 
     def suspend(self, id: str, reason: str | None = None) -> None:
-        """Let an instance's running steps finish and start no more."""
+        """Let an instance's running steps finish, and start no new steps."""
         self.command(id, "suspend", reason=reason)
 
     def resume(self, id: str, reason: str | None = None) -> None:
-        """Go on with a suspended instance."""
+        """Continue a suspended instance."""
         self.command(id, "resume", reason=reason)
 
     # --- repair
@@ -241,35 +244,36 @@ class Client(Administration):
         workflow_input: Json = None,
         reason: str | None = None,
     ) -> None:
-        """Try again what failed, as a new run; finished steps stay finished, in sub-workflows
-        too. `step` goes back to an earlier one. `input` replaces that step's input (what it reads
-        as `.` and `$input`), `workflow_input` the workflow's (`$workflow.input`)."""
+        """Run the failed steps again, as a new run; completed steps are not repeated, also in
+        sub-workflows. `step` starts again at that earlier step, `input` replaces its input (`.` and
+        `$input`), `workflow_input` replaces the workflow's (`$workflow.input`)."""
         edited = {"input": input, "workflow_input": workflow_input}
         self.command(id, "retry", reason=reason, **edited, **{"from": step})
 
     def skip(self, id: str, step: int, output: Json = None, reason: str | None = None) -> None:
-        """Let a step that stands still, or failed, end with an output of yours."""
+        """Complete a step that waits or failed with `output`, without running it."""
         self.command(id, "skip", reason=reason, step=step, output=output)
 
     def compensate(self, id: str, *, step: int | None = None, reason: str | None = None) -> None:
-        """Undo what an ended instance completed; with `step`, only back to that step."""
+        """Undo the completed steps of an ended instance; with `step`, only those after that
+        step."""
         self.command(id, "compensate", reason=reason, step=step)
 
     def dead_letters(self, **filters: str) -> Iterator[dict[str, Any]]:
-        """Work that gave up: `{id, instance, step, reason, error, ...}`, newest first."""
+        """Yield dead letters: `{id, instance, step, reason, error, ...}`, newest first."""
         return self.pages("/v1/dead-letters", filters)
 
-    def act_on_dead_letter(self, letter: str, action: str, reason: str | None = None) -> None:
-        """Settle a dead letter: `action` is ``retry``, or ``resolve`` where a person has seen
-        to it. Raises `ApiError` 409 where it is settled already."""
+    def act_on_dead_letter(self, dead_letter: str, action: str, reason: str | None = None) -> None:
+        """Close a dead letter: `action` is ``retry``, or ``resolve`` if a person has solved the
+        problem. Raises `ApiError` 409 if it is closed already."""
         body = {"reason": reason} if reason else {}
-        self.transport.request("POST", path("dead-letters", letter, action), json=body)
+        self.transport.request("POST", path("dead-letters", dead_letter, action), json=body)
 
     # --- events
 
     def signal(self, id: str, type: str, data: Json = None, source: str = "/client") -> str:
-        """Send one instance an event of that type; it waits in its mailbox until a listener
-        takes it. Returns the event's id. Raises `ApiError` 404, 409 where it has ended."""
+        """Send one instance an event of type `type`. It waits in the mailbox until a listener takes
+        it. Returns the event's id. Raises `ApiError` 404, 409 if the instance has ended."""
         return self.send_event({"type": type, "source": source, "data": data}, to=id)
 
     def send_event(
@@ -277,9 +281,9 @@ class Client(Administration):
     ) -> str:
         """Send a CloudEvent: to a namespace, or into the mailbox of the instance `to`.
 
-        `specversion` and `id` are made unless they are given. Sending it again has no effect.
-        Returns the id that the API knows it by. Raises `ApiError` 400 where it is no
-        CloudEvent, 409 where the instance has ended, 422 where the namespace is missing.
+        Missing `specversion` and `id` are added. Sending the same event again has no effect.
+        Returns the id that the API knows it by. Raises `ApiError` 400 if it is not a CloudEvent,
+        409 if the instance has ended, 422 if the namespace is missing.
         """
         at = path("events") if to is None else path("instances", to, "events")
         whole = {"specversion": "1.0", "id": new_id(), **event}
@@ -288,22 +292,24 @@ class Client(Administration):
         return str(answer["id"])
 
     def events(self, **filters: str) -> Iterator[dict[str, Any]]:
-        """CloudEvents as they are received and emitted, and lifecycle events, from now on;
-        filters as the API names them (``type="com.shop.*"``). It never ends by itself.
+        """Yield CloudEvents as they are received and sent, and lifecycle events, from now on.
 
-        A connection that breaks is taken up again where it was.
+        Filters as in the API (``type="com.shop.*"``). It never ends by itself; a broken
+        connection is opened again, and continues after the last event.
         """
         at = "/v1/events/stream" + (f"?{urlencode(filters)}" if filters else "")
         last: str | None = None
         pauses = ReconnectDelays()
         while True:
             try:
-                for id, found in identified(self.transport, at, last):
+                for id, event in identified(self.transport, at, last):
                     pauses.arrived()
                     last = id
-                    yield found
+                    yield event
             except Unreachable:
-                self._json("GET", "/v1/events", params={"limit": 1})  # raises if it has gone
+                self._json(
+                    "GET", "/v1/events", params={"limit": 1}
+                )  # raises if the API is unreachable
             pauses.wait()
 
 

@@ -1,4 +1,4 @@
-"""What the API tells, as frozen values. `data` keeps the JSON object that they came from."""
+"""Answers of the API as frozen values. `data` is the original JSON object."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ENDED = frozenset({"cancelled", "faulted", "completed"})
 
 @dataclass(frozen=True)
 class Run:
-    """An instance of a workflow, as it stood when the API was asked.
+    """The state of an instance at the time of the request.
 
     `status` is one of the DSL's seven; `compensation` is none, running, completed or failed.
     `output` is set once it completed, `error` (`{type, status, title, detail, instance}`)
@@ -38,14 +38,14 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen: terminal, its compensation has settled, and no
-        command waits to be judged."""
-        undoing = self.compensation == "running"
-        return self.status in _ENDED and not undoing and not self.pending_commands
+        """Whether the instance is final: it has ended, its compensation does not run, and no
+        command waits."""
+        compensating = self.compensation == "running"
+        return self.status in _ENDED and not compensating and not self.pending_commands
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Run:
-        """Read an instance as ``GET /v1/instances/{id}`` gives it."""
+        """Read an instance from the answer of ``GET /v1/instances/{id}``."""
         workflow = data["workflow"]
         return cls(
             id=data["id"],
@@ -67,7 +67,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One handing-off of a step to a worker."""
+    """One delivery of a step to a worker."""
 
     id: str
     number: int
@@ -79,10 +79,10 @@ class Attempt:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Attempt:
-        """Read an attempt as it stands in a step."""
+        """Read an attempt from a step's JSON."""
         names = ("id", "number", "state", "worker", "error", "flower_url")
-        known = {name: data.get(name) for name in names}
-        return cls(**known, data=data)  # type: ignore[arg-type]
+        values = {name: data.get(name) for name in names}
+        return cls(**values, data=data)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class Step:
     """One execution of a task within an instance.
 
     `parent` is the id of the step that contains it, 0 for the outermost; `compensates` the
-    id of the step that it undoes, where it does that; `child` the id of the sub-workflow's
-    instance that it started. `arguments` are those of its call, secrets masked; `skipped` is
-    ``{at, by, reason}`` where a person let it end.
+    id of the step that it undoes, if any; `child` the id of the sub-workflow's instance that it
+    started. `arguments` are those of its call, with masked secrets; `skipped` is
+    ``{at, by, reason}`` if a person skipped it.
     """
 
     id: int
@@ -112,7 +112,7 @@ class Step:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Step:
-        """Read a step as ``GET /v1/instances/{id}/steps`` gives it."""
+        """Read a step from the answer of ``GET /v1/instances/{id}/steps``."""
         return cls(
             id=data["id"],
             parent=data.get("parent") or 0,
@@ -133,7 +133,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Deployed:
-    """A workflow version that the API holds; `new` unless it held the same one before."""
+    """A deployed workflow version; `new` is False if it was deployed before."""
 
     workflow: str
     version: str
@@ -144,7 +144,7 @@ class Deployed:
 
 @dataclass(frozen=True)
 class Secret:
-    """What may be known of a secret: its value never comes back."""
+    """A secret without its value, which the API never returns."""
 
     namespace: str
     name: str
@@ -153,7 +153,7 @@ class Secret:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Secret:
-        """Read a secret as ``GET /v1/secrets`` gives it."""
+        """Read a secret from the answer of ``GET /v1/secrets``."""
         times = (_time(data[name]) for name in ("created_at", "changed_at"))
         return cls(data["namespace"], data["name"], *times)
 
@@ -176,7 +176,7 @@ class RotatedSecrets:
 
 @dataclass(frozen=True)
 class Operation:
-    """One command to many, as it stood when the API was asked.
+    """The state of a bulk operation at the time of the request.
 
     `state` is pending, running, completed, stopped or failed; `matches` how many it was to
     reach when it was asked for, `reached` how many it has reached.
@@ -198,12 +198,12 @@ class Operation:
 
     @property
     def ended(self) -> bool:
-        """Whether it reaches nobody more."""
+        """Whether the operation has ended."""
         return self.state in ("completed", "stopped", "failed")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Operation:
-        """Read an operation as ``GET /v1/operations/{id}`` gives it."""
+        """Read an operation from the answer of ``GET /v1/operations/{id}``."""
         plain = ("id", "action", "state", "matches", "reached", "filter", "by", "reason", "error")
         times = ("created_at", "started_at", "ended_at")
         known = {name: data[name] for name in plain} | {name: _time(data[name]) for name in times}
@@ -212,7 +212,8 @@ class Operation:
 
 @dataclass(frozen=True)
 class OperationPreview:
-    """What an operation would reach: how many, and the first of them as the API shows them."""
+    """The matches of an operation that was not started: their number, and the first ones as
+    JSON."""
 
     action: str
     count: int

@@ -1,4 +1,4 @@
-"""Secrets, and operations: one command to many."""
+"""Methods for secrets and bulk operations."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from orchestrator.client.resource_base import Resources
 from orchestrator.client.url_paths import path
 from orchestrator.clock import monotonic
 
-#: Between two looks how far an operation is, in seconds: nothing tells of it.
-_LOOK_AGAIN = 0.3
+#: Time between two requests for an operation's progress, in seconds.
+_POLL_INTERVAL = 0.3
 
 
 class Administration(Resources):
-    """The methods of `Client` for those who run workflows."""
+    """The methods of `Client` for operators."""
 
     # --- secrets
 
     def secrets(self, namespace: str | None = None) -> Iterator[Secret]:
-        """The names of secrets, in their order; values never come back. For admins."""
+        """Yield secrets by name, without their values. For admins."""
         return map(Secret.from_json, self.pages("/v1/secrets", _within(namespace)))
 
     def set_secret(self, name: str, value: Json, namespace: str | None = None) -> Secret:
-        """Set a secret, which workflows find as ``$secrets.NAME``: text, or an object with
-        members. `namespace` may be left out where the key opens just one.
+        """Set a secret, which workflows read as ``$secrets.NAME``: text, or an object with members.
+
+        `namespace` is optional if the API key may access only one.
 
         Raises `ApiError`: 409 where the API has no key to seal secrets with, 413, 422 where it
         is no name, or the namespace is missing.
@@ -35,7 +36,7 @@ class Administration(Resources):
         return Secret.from_json(self._json("PUT", _secret(name), **put))
 
     def delete_secret(self, name: str, namespace: str | None = None) -> None:
-        """Forget a secret. Raises `ApiError` 404 where there is none."""
+        """Delete a secret. Raises `ApiError` 404 if it does not exist."""
         self.transport.request("DELETE", _secret(name), params=_within(namespace))
 
     def rotate_secrets(self) -> RotatedSecrets:
@@ -45,45 +46,45 @@ class Administration(Resources):
     # --- operations
 
     def preview(self, action: str, filter: Mapping[str, str]) -> OperationPreview:
-        """What `operate` would reach; nothing is done."""
+        """Return what `operate` would reach, without starting it."""
         body = {"action": action, "filter": dict(filter), "dry_run": True}
         return OperationPreview.from_json(self._json("POST", "/v1/operations", json=body))
 
     def operate(
         self, action: str, filter: Mapping[str, str], reason: str | None = None
     ) -> Operation:
-        """Give a command (``"retry"``, ``"cancel"`` ...) to all instances that a filter names,
-        or settle dead letters (``"dead-letter.retry"``, ``"dead-letter.resolve"``).
+        """Send a command (``"retry"``, ``"cancel"`` ...) to all instances that match a filter, or
+        close dead letters (``"dead-letter.retry"``, ``"dead-letter.resolve"``).
 
         `filter` has the parameters of the API's list of instances, ``{"status": "faulted",
-        "workflow": "shop/order"}``; for dead letters `instance` and `namespace`. It is worked
-        off in the background: see `wait_operation`. Raises `ApiError` 409 where too many stand
-        already, 422.
+        "workflow": "shop/order"}``; for dead letters `instance` and `namespace`. The operation runs
+        in the background: see `wait_operation`. Raises `ApiError` 409 if too many operations are
+        open, 422.
         """
         body: dict[str, Any] = {"action": action, "filter": dict(filter)}
         body |= {"reason": reason} if reason else {}
         return Operation.from_json(self._json("POST", "/v1/operations", json=body))
 
     def operations(self, **filters: str) -> Iterator[Operation]:
-        """Operations, the newest first; filters as the API names them (``state="running"``)."""
+        """Yield operations, newest first; filters as in the API (``state="running"``)."""
         return map(Operation.from_json, self.pages("/v1/operations", filters))
 
     def operation(self, id: str) -> Operation:
-        """An operation and how far it is. Raises `ApiError` 404."""
+        """Return an operation and its progress. Raises `ApiError` 404."""
         return Operation.from_json(self._json("GET", path("operations", id)))
 
     def wait_operation(self, id: str, seconds: float) -> Operation:
-        """An operation once it has ended, or as it stands when time is over."""
-        until = monotonic() + seconds
+        """Wait at most `seconds` for the end of an operation; return its state."""
+        deadline = monotonic() + seconds
         while True:
-            found = self.operation(id)
-            if found.ended or monotonic() >= until:
-                return found
-            time.sleep(_LOOK_AGAIN)
+            operation = self.operation(id)
+            if operation.ended or monotonic() >= deadline:
+                return operation
+            time.sleep(_POLL_INTERVAL)
 
     def stop_operation(self, id: str) -> Operation:
-        """Stop an operation; whom it has reached stays reached. Raises `ApiError` 409 where it
-        has ended."""
+        """Stop an operation. Instances that it has reached keep the command. Raises `ApiError` 409
+        if it has ended."""
         return Operation.from_json(self._json("DELETE", path("operations", id)))
 
 

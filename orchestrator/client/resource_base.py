@@ -1,4 +1,4 @@
-"""What all methods of the client stand on: one answer, or every item of a list."""
+"""The base of the client's methods: read one answer, or all items of a list."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Resources:
     transport: Transport
 
     def pages(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-        """Every item of a paged list, page by page."""
+        """Yield every item of a paged list; pages are requested as needed."""
         query = dict(params or {})
         while True:
             page = self._json("GET", path, params=query)

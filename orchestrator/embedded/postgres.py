@@ -1,9 +1,8 @@
-"""Postgres on a cluster of its own.
+"""A Postgres server with its own cluster.
 
-The folder holds ``cluster`` (the only part that belongs to the user that Postgres runs as),
-``password``, ``server.log`` and ``server.pid``. The folders above it may be closed to that
-user: the cluster is entered while we are still ourselves, and Postgres knows it only as
-its working directory.
+The folder contains ``cluster`` (the only part that belongs to the user that Postgres runs as),
+``password``, ``server.log`` and ``server.pid``. That user may not be able to read the folders
+above: we enter the cluster before the change of user, and Postgres uses its working directory.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ from orchestrator.embedded.system_user import Account, account_for
 from orchestrator.errors import ConfigurationError
 
 USER = "orchestrator"
-#: The name by which Postgres reaches its cluster, whoever may pass the folders above.
+#: The path by which Postgres reaches its cluster without reading the folders above it.
 HERE = "/proc/self/cwd"
 
-#: Fit for a laptop. Everything that durability rests on keeps Postgres' own default.
+#: Parameters for a laptop. Those that affect durability keep Postgres' defaults.
 DEFAULTS: Mapping[str, str] = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
     "max_connections": "200",
     "shared_buffers": "64MB",
-    # Nobody replicates an embedded server.
+    # An embedded server is not replicated.
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_logical_replication_workers": "0",
-    # Three idle processes less.
+    # This saves three idle processes.
     "io_method": "sync",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -50,7 +49,7 @@ INITDB = (
     f"--pgdata={HERE}",
     f"--username={USER}",
     "--auth=scram-sha-256",
-    # The password is random: stretching it would only slow connecting down.
+    # The password is random: more iterations would only slow down connecting.
     "--set=scram_iterations=1",
     "--encoding=UTF8",
     "--locale=C",
@@ -63,8 +62,8 @@ INITDB = (
 class Postgres(Server):
     """A Postgres 18 server; see `Server`.
 
-    `fsync` False is for tests that do not mind a crash of the machine. `settings` are
-    server parameters by name, over `DEFAULTS`.
+    `fsync` False is for tests, whose data need not survive a crash of the machine. `settings` are
+    server parameters by name; they replace `DEFAULTS`.
     """
 
     kind = "postgres"
@@ -105,12 +104,12 @@ class Postgres(Server):
         if not self._cluster.exists():
             self._initdb()
         self._check_version()
-        # We hold the folder, so this one's server is gone; its id may be another's by now,
-        # and Postgres would take that for a running server.
+        # We have locked the folder, so the server of this file has ended. Another process may have
+        # its id by now, which Postgres would take for a running server.
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
 
     def _initdb(self) -> None:
-        """Make the cluster aside, so that a half-made one is never taken for one."""
+        """Create the cluster under another name, so that an incomplete one is never used."""
         account = self._account
         fresh = Path(tempfile.mkdtemp(prefix="cluster.new.", dir=self.data_dir))
         with _password_file(self.password, account) as password:
@@ -165,7 +164,7 @@ class Postgres(Server):
             ],
             cwd=self._cluster,
             user=(account.uid, account.gid) if account else None,
-            stop=signal.SIGINT,  # "fast": clients are cut off, the data is complete
+            stop=signal.SIGINT,  # "fast": disconnects clients, writes all data
             death=signal.SIGQUIT,  # "immediate": its children end too
             ready=self._answers,
         )
@@ -180,7 +179,7 @@ class Postgres(Server):
 
 @contextmanager
 def _password_file(password: str, account: Account | None) -> Iterator[IO[bytes]]:
-    """A nameless file that only the account can read."""
+    """Open an unnamed file with the password that only the account can read."""
     with tempfile.TemporaryFile() as file:
         file.write(password.encode())
         file.flush()

@@ -1,4 +1,4 @@
-"""What the embedded servers have in common: a folder, a lock, a port, a password, a life."""
+"""The base of the embedded servers: data folder, lock, port, password, start and stop."""
 
 from __future__ import annotations
 
@@ -19,29 +19,28 @@ from orchestrator.embedded.supervisor import Process, ProcessFailed, Supervisor
 from orchestrator.errors import ConfigurationError
 
 HOST = "127.0.0.1"
-#: Below the range from which the kernel takes the local ports of outgoing connections: a
-#: client that tries to reach a stopped server could otherwise be given the server's own
-#: port, and connect to itself.
+#: Below the range of local ports of outgoing connections. A client of a stopped server could
+#: otherwise get the server's port as its own local port, and connect to itself.
 PORTS = range(20_000, 32_000)
-#: A server that was just told to end, or whose parent was killed, still holds its folder.
-WAIT_FOR_FOLDER = 10.0
+#: Longest wait for a data folder, in seconds: a server that is ending keeps its lock until then.
+FOLDER_TIMEOUT = 10.0
 
 
 class InUse(ConfigurationError):
-    """Another server works on this data."""
+    """Another server uses this data folder."""
 
 
 class Server:
-    """A server on a data folder of its own; a context manager.
+    """A server with its own data folder; a context manager.
 
-    `port` None takes a free one and keeps it over restarts of this object. With a
-    `supervisor` the server lives under it (below its other processes: it is stopped last);
-    otherwise under one of its own.
+    `port` None means a free port, which restarts of this object keep. With a `supervisor` the
+    server runs under it, in the lowest tier (stopped last); otherwise under a supervisor of its
+    own.
     """
 
-    #: What it is called in messages and among a supervisor's processes.
+    #: The name of the server in messages and among a supervisor's processes.
     kind: ClassVar[str]
-    #: Whether a start failed because another process took the port in between.
+    #: Text of the log if a start failed because another process took the port meanwhile.
     port_taken: ClassVar[str] = "ddress already in use"
 
     def __init__(
@@ -50,18 +49,18 @@ class Server:
         self.data_dir = Path(data_dir).absolute()
         self.port = port or 0
         self._fixed = port is not None
-        self._given = supervisor
+        self._shared_supervisor = supervisor
         self._own: Supervisor | None = None
         self._process: Process | None = None
 
     @property
     def url(self) -> str:
-        """Where clients connect, the password included."""
+        """The address for clients, with the password."""
         raise NotImplementedError
 
     @property
     def password(self) -> str:
-        """Made once, kept with the data."""
+        """The password, created once and stored with the data."""
         return (self.data_dir / "password").read_text(encoding="ascii")
 
     @property
@@ -75,11 +74,11 @@ class Server:
         return self._running().pid
 
     def start(self) -> str:
-        """Start the server and wait until it answers; its `url`. Nothing happens if it runs.
+        """Start the server, wait until it answers, return its `url`. No effect if it runs.
 
         Raises:
-            InUse: another server works on this data.
-            ConfigurationError: this machine or this folder can't carry the server.
+            InUse: another server uses this data folder.
+            ConfigurationError: the server cannot run on this machine or in this folder.
             ProcessFailed: it did not start; the message ends with its log.
         """
         if self._process is not None and self._process.running:
@@ -89,7 +88,7 @@ class Server:
         for _ in range(5):
             self.port = self.port or free_port()
             try:
-                self._process = self._launch(self._given or self._supervisor())
+                self._process = self._launch(self._shared_supervisor or self._supervisor())
             except ProcessFailed as failed:
                 self._release()
                 if "is held by process" in str(failed):
@@ -102,14 +101,14 @@ class Server:
         raise ConfigurationError(f"{self.kind} found no free port on {HOST}")
 
     def stop(self) -> None:
-        """End the server in order; its data is complete afterwards."""
+        """Stop the server in order, with all data written."""
         if self._process is not None:
             self._process.stop(grace=20)
             self._process = None
         self._release()
 
     def kill(self) -> None:
-        """SIGKILL, as a crash would have it; `start` brings it back on the same port."""
+        """End the server by SIGKILL, like a crash; `start` starts it again on the same port."""
         self._running().kill()
         self._process = None
         self._fixed = True
@@ -120,11 +119,11 @@ class Server:
         return self.start()
 
     def pause(self) -> None:
-        """Stop its process from running (SIGSTOP) until `resume`."""
+        """Pause the process (SIGSTOP) until `resume`."""
         self._running().signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused process run on."""
+        """Continue a paused process."""
         self._running().signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
@@ -140,7 +139,7 @@ class Server:
         self.stop()
 
     def _prepare(self) -> None:
-        """Make the folder ready for a start; nobody else works on it meanwhile."""
+        """Prepare the folder for a start; called while the folder is locked."""
         raise NotImplementedError
 
     def _launch(self, supervisor: Supervisor) -> Process:
@@ -176,11 +175,10 @@ class Server:
 
     @contextlib.contextmanager
     def _folder(self) -> Iterator[None]:
-        """Hold the data folder, made if need be, while it is prepared.
+        """Create the data folder if needed, and lock it during the preparation.
 
-        The lock is on the pid file, which the server then holds itself for as long as it or
-        a child of it lives: who gets the lock knows that whatever the pid files in there
-        say is stale.
+        The lock is on the pid file. The server locks it as well while it or a child of it lives:
+        a process that gets the lock knows that the contents of the pid files are old.
         """
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -194,15 +192,15 @@ class Server:
 
 
 def _lock(file: int, folder: Path) -> None:
-    deadline, patience = clock.monotonic() + WAIT_FOR_FOLDER, threading.Event()
+    deadline, pause = clock.monotonic() + FOLDER_TIMEOUT, threading.Event()
     while True:
         try:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if clock.monotonic() > deadline:
-                holder = os.pread(file, 20, 0).decode().strip() or "unknown"
-                raise InUse(f"{folder} is in use by process {holder}") from None
-            patience.wait(0.05)  # a lock can't be awaited with a time limit
+                owner = os.pread(file, 20, 0).decode().strip() or "unknown"
+                raise InUse(f"{folder} is in use by process {owner}") from None
+            pause.wait(0.05)  # flock has no time limit
 
 
 def _make_password(path: Path) -> None:
@@ -212,7 +210,7 @@ def _make_password(path: Path) -> None:
 
 
 def free_port() -> int:
-    """A port of `PORTS` that nobody listens on at the moment."""
+    """Return a port of `PORTS` on which no process listens at the moment."""
     while True:
         port = PORTS[secrets.randbelow(len(PORTS))]
         with contextlib.suppress(OSError), socket.socket() as probe:

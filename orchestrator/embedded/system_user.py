@@ -1,4 +1,4 @@
-"""The user that Postgres runs as: ourselves, or an unprivileged one where we are root."""
+"""The user that Postgres runs as: our user, or an unprivileged one if we are root."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.errors import ConfigurationError
 
-#: Users that a system has for the purpose, the best first.
+#: Names of suitable users, in order of preference.
 CANDIDATES = ("postgres", "nobody")
 
 
@@ -23,12 +23,13 @@ class Account:
 
 
 def account_for(data: Path) -> Account | None:
-    """The user to run Postgres as on this data; None: as we are.
+    """Return the user for a Postgres on this data; None: our own user.
 
-    Root goes on with the user that owns the data already.
+    Root uses the owner of existing data.
 
     Raises:
-        ConfigurationError: the data belongs to somebody that we can't become.
+        ConfigurationError: the data belongs to another user, and we are not root; or no suitable
+            user exists.
     """
     owner = data.stat().st_uid if data.exists() else None
     if os.geteuid() != 0:

@@ -1,4 +1,4 @@
-"""Valkey as the broker: in memory, or with its data kept when `persistent`."""
+"""Valkey as the broker: in memory, or with data on disk if `persistent`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.embedded.supervisor import Process, Supervisor
 
 
 class Valkey(Server):
-    """A Valkey server; see `Server`. Unless `persistent` it starts empty each time."""
+    """A Valkey server; see `Server`. It starts empty each time unless `persistent`."""
 
     kind = "valkey"
 
@@ -33,11 +33,11 @@ class Valkey(Server):
 
     def _prepare(self) -> None:
         if not self.persistent:
-            for kept in self.data_dir.glob("appendonlydir/*"):
-                kept.unlink()
+            for file in self.data_dir.glob("appendonlydir/*"):
+                file.unlink()
 
     def _launch(self, supervisor: Supervisor) -> Process:
-        # In a file, because arguments are for every local user to read.
+        # In a file: every local user can read the arguments of processes.
         config = self.data_dir / "valkey.conf"
         config.touch(mode=0o600)
         config.write_text("\n".join(self._config()) + "\n", encoding="utf-8")
@@ -53,7 +53,7 @@ class Valkey(Server):
             'save ""',
             f"appendonly {'yes' if self.persistent else 'no'}",
             "appendfsync everysec",
-            # A full broker refuses new messages; it never throws waiting ones away.
+            # A full broker refuses new messages; it never drops waiting messages.
             "maxmemory-policy noeviction",
         ]
 

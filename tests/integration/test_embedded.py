@@ -152,7 +152,7 @@ def test_several_side_by_side(folder: Path) -> None:
 
 
 def test_the_same_data_has_one_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.embedded.server.WAIT_FOR_FOLDER", 0.2)
+    monkeypatch.setattr("orchestrator.embedded.server.FOLDER_TIMEOUT", 0.2)
     with Postgres(folder, fsync=False) as first:
         with pytest.raises(InUse, match=str(first.pid)):
             Postgres(folder).start()
@@ -309,9 +309,9 @@ def test_binaries_out_of_reach_are_copied_where_only_root_can_write(
     places.mkdir()
     for each in (folder, *folder.parents[:-2]):
         each.chmod(0o755)
-    monkeypatch.setattr("orchestrator.embedded.binaries.PLACES", (places,))
+    monkeypatch.setattr("orchestrator.embedded.binaries.COPY_FOLDERS", (places,))
     monkeypatch.setattr(
-        "orchestrator.embedded.binaries._carried",
+        "orchestrator.embedded.binaries._binary",
         lambda package, path: closed / package / path,
     )
     for _ in range(2):

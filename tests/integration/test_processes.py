@@ -164,7 +164,7 @@ def test_a_process_that_waits_to_be_started_again_keeps_no_lower_tier_alive() ->
     stopping.join(20)
     hung = stopping.is_alive()
     if hung:
-        os.kill(supervisor.keeper_pid, signal.SIGKILL)
+        os.kill(supervisor.subreaper_pid, signal.SIGKILL)
     assert not hung
 
 
@@ -185,7 +185,7 @@ def start():
     global supervisor
     supervisor = Supervisor()
     it = supervisor.spawn("it", child, log=folder / "log", ready=log_says("grandchild"))
-    (folder / "pids").write_text(f"{it.pid} {supervisor.keeper_pid}")
+    (folder / "pids").write_text(f"{it.pid} {supervisor.subreaper_pid}")
 if how == "thread":
     thread = threading.Thread(target=start)
     thread.start()
@@ -239,10 +239,10 @@ def test_a_parent_that_forgets_to_stop_leaves_nobody(parent, tmp_path: Path) -> 
     assert eventually(lambda: all(gone(pid) for pid in everybody(tmp_path)))
 
 
-def test_a_killed_keeper_leaves_no_process(processes: Supervisor) -> None:
+def test_a_killed_subreaper_leaves_no_process(processes: Supervisor) -> None:
     process = processes.spawn("it", SLEEP, restart=True)
     pid = process.pid
-    os.kill(processes.keeper_pid, signal.SIGKILL)
+    os.kill(processes.subreaper_pid, signal.SIGKILL)
     assert eventually(lambda: gone(pid))
     process.wait(10)
     with pytest.raises(ProcessFailed):
@@ -278,7 +278,7 @@ def test_runs_as_another_user_in_a_folder_closed_to_it(
     assert (inside / "made").stat().st_uid == 65534
     # The change of credentials clears a death signal that was set before it.
     pid = process.pid
-    os.kill(processes.keeper_pid, signal.SIGKILL)
+    os.kill(processes.subreaper_pid, signal.SIGKILL)
     assert eventually(lambda: gone(pid))
 
 

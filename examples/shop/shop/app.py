@@ -1,4 +1,4 @@
-"""The shop's Celery app. One line makes its tasks steps of workflows."""
+"""The shop's Celery app. `install` lets workflows use its tasks as steps."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The demo's accident, imported by nobody else: a worker dies at the worst moment.
+"""The accident of the demo, which alone imports this module: a worker dies at the worst moment.
 
-Once, right after the row of the first deposit is committed and before the task returns, the
-worker's main process and the child that runs the task are killed with SIGKILL. The charge
-has been made, and nobody was told.
+Once, after the row of the first deposit is committed and before the task returns, SIGKILL ends the
+worker's main process and the child that runs the task. The charge was made, but no result was
+recorded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _charge = store.charge
 
 
 def charge_then_die(key: str, order: str, part: str, card: str, amount: int) -> int:
-    """Charge as ever; the first deposit ever charged kills its worker."""
+    """Charge a card; the first deposit kills its worker."""
     number = _charge(key, order, part, card, amount)
     if part == "deposit" and _is_first(key):
         os.kill(os.getppid(), signal.SIGKILL)

@@ -35,7 +35,7 @@ create table if not exists shop.refunds (
     amount integer not null
 );
 
--- Every start of a task, whatever became of it.
+-- Every start of a task, whatever its result.
 create table if not exists shop.starts (
     id integer generated always as identity primary key,
     at timestamptz not null default clock_timestamp(),

@@ -1,4 +1,4 @@
-"""The shop's SQL. Every change is made once for its idempotency key, however often asked."""
+"""The shop's SQL. Each change is made once per idempotency key, however often it is requested."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def reserve(key: str, order: str, item: str, quantity: int) -> int:
         db.execute("select quantity, price from shop.stock where item = %s for update", (item,))
         row = db.fetchone()
         if row is None:
-            raise OutOfStock(f"{item}: never heard of it")
+            raise OutOfStock(f"{item}: unknown item")
         on_shelf, price = row
         if not _first_time(db, "reservations", key):
             return int(price * quantity)
@@ -44,7 +44,7 @@ def reserve(key: str, order: str, item: str, quantity: int) -> int:
 
 
 def release(reservation: str) -> bool:
-    """Put reserved goods back; returns whether that had not been done before."""
+    """Put reserved goods back; returns False if they were put back before."""
     with transaction() as db:
         db.execute(
             "update shop.reservations set released = true where key = %s and not released"
@@ -92,8 +92,8 @@ def refund(key: str, charge: int) -> int:
         return _number(db, "refunds", key)
 
 
-def note_start(task: str, key: str, order: str, worker: int) -> None:
-    """Write down that a task began to run, whatever becomes of it."""
+def record_start(task: str, key: str, order: str, worker: int) -> None:
+    """Record that a task was started, whatever its result."""
     with transaction() as db:
         db.execute(
             "insert into shop.starts (task, key, order_id, worker) values (%s, %s, %s, %s)",

@@ -19,20 +19,20 @@ SHOWN = {
 
 
 def create() -> None:
-    """Make the schema with two items on the shelf and two cards; again: no change."""
+    """Create the schema with two items in stock and two cards; repeating it changes nothing."""
     with store.transaction() as db:
         db.execute((Path(__file__).parent / "schema.sql").read_text())
 
 
 def show() -> dict[str, list[dict[str, object]]]:
     """Every table's rows, by table."""
-    shown = {}
+    tables = {}
     with store.transaction() as db:
         for table, query in SHOWN.items():
             db.execute(query)
             columns = [column.name for column in db.description or ()]
-            shown[table] = [dict(zip(columns, row, strict=True)) for row in db.fetchall()]
-    return shown
+            tables[table] = [dict(zip(columns, row, strict=True)) for row in db.fetchall()]
+    return tables
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The shop's tasks: plain Celery, each usable with `.delay()` as well.
 
-What they take from the orchestrator is the idempotency key of the step, which stays the
-same however often the step is started: a charge that was made is never made again.
+From the orchestrator they only use the idempotency key of the step. It is the same for all starts
+of a step, so that a charge is never made twice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shop import store
 
 @shared_task
 def reserve_stock(order: str, item: str, quantity: int) -> dict[str, object]:
-    """Put `quantity` of `item` aside; raises `OutOfStock`. Prices are in cents."""
+    """Reserve `quantity` of `item`; raises `OutOfStock`. Prices are in cents."""
     key = _started("reserve_stock", order)
     total = store.reserve(key, order, item, quantity)
     return {"reservation": key, "total": total}
@@ -25,7 +25,7 @@ def reserve_stock(order: str, item: str, quantity: int) -> dict[str, object]:
 
 @shared_task
 def release_stock(order: str, reservation: str) -> dict[str, object]:
-    """Put a reservation's goods back on the shelf."""
+    """Put the goods of a reservation back into stock."""
     _started("release_stock", order)
     return {"released": store.release(reservation)}
 
@@ -46,15 +46,15 @@ def charge_balance(order: str, card: str, amount: int) -> dict[str, object]:
 
 @shared_task
 def refund(order: str, charge: int) -> dict[str, object]:
-    """Give a charge's money back."""
+    """Refund a charge."""
     key = _started("refund", order)
     return {"refund": store.refund(key, charge)}
 
 
 def _started(task: str, order: str) -> str:
-    """Note the start in the shop's own ledger; returns the key that makes it happen once."""
+    """Record the start in the shop's own table; return the idempotency key."""
     step = current_step()
     key = step.idempotency_key if step else None
     key = key or str(uuid.uuid4())
-    store.note_start(task, key, order, worker=os.getppid())
+    store.record_start(task, key, order, worker=os.getppid())
     return key

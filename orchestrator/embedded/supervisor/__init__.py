@@ -1,4 +1,4 @@
-"""Starting processes so that none is left behind: see `Supervisor` and `keeper`."""
+"""Starts child processes so that none is left behind: see `Supervisor` and `subreaper_process`."""
 
 from orchestrator.embedded.supervisor.process import TAIL, Process, ProcessFailed
 from orchestrator.embedded.supervisor.process_supervisor import Supervisor

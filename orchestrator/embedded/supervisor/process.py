@@ -1,4 +1,4 @@
-"""One process under a `Supervisor`: what is known of it, and what it can be told."""
+"""One process under a `Supervisor`: its state, and the orders for it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from orchestrator import clock
 from orchestrator.errors import OrchestratorError
 
-#: Between two looks at a fact of the outside world, which can't tell us itself.
-LOOK_AGAIN = 0.02
-#: How much of a log explains a failure.
+#: Time between two readiness checks, in seconds.
+POLL_INTERVAL = 0.02
+#: Number of characters from the end of a log that a failure's message contains.
 TAIL = 4000
 
 
@@ -22,34 +22,34 @@ class ProcessFailed(OrchestratorError):
 
 
 class OrderChannel(Protocol):
-    """What a process needs of its supervisor."""
+    """The part of a supervisor that a process uses."""
 
     #: Notified at each change of a process.
     changed: Condition
 
     def order(self, do: str, **details: Any) -> None:
-        """Send an order to the helper process."""
+        """Send an order to the subreaper process."""
 
 
 class Process:
-    """One process that a `Supervisor` started, over all its starts."""
+    """A process that a `Supervisor` starts, and starts again if asked."""
 
     def __init__(self, supervisor: OrderChannel, name: str, log: Path | None) -> None:
         self.name = name
         self.log = log
-        #: How often it was started.
+        #: Number of starts.
         self.starts = 0
-        #: The exit status of its latest end (negative: the signal), None before the first.
+        #: The exit status of its latest end (negative: the signal); None before the first end.
         self.code: int | None = None
-        #: Why it could not be started.
+        #: The reason why it could not be started.
         self.error: str | None = None
         self._supervisor = supervisor
         self._changed = supervisor.changed
         self._pid: int | None = None
-        #: Whether it has ended, and will not be started again.
+        #: Whether it has ended for good.
         self.ended = False
         self._spawned = self._started = self._log_size()
-        #: Where in the log the latest start that has ended begins and ends.
+        #: Begin and end of the log of the latest start that has ended, as offsets.
         self._ended = self._started, self._started
 
     @property
@@ -57,7 +57,7 @@ class Process:
         """The id of the running process.
 
         Raises:
-            ProcessFailed: it does not run at the moment.
+            ProcessFailed: it is not running.
         """
         if self._pid is None:
             raise ProcessFailed(f"{self.name} is not running")
@@ -65,7 +65,7 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """Whether it runs at the moment."""
+        """Whether it is running."""
         return self._pid is not None
 
     def signal(self, number: int) -> None:
@@ -73,19 +73,20 @@ class Process:
         self._supervisor.order("signal", name=self.name, signal=int(number))
 
     def kill(self) -> None:
-        """SIGKILL, and wait for the end; with `restart` it is started again."""
+        """End it by SIGKILL and wait for the end; with `restart` it is started again."""
         with self._changed:
             starts = self.starts
             self.signal(signal.SIGKILL)
             self._changed.wait_for(lambda: self._pid is None or self.starts > starts)
 
     def stop(self, grace: float = 10.0) -> int | None:
-        """Ask it to end, insist after `grace` seconds; its exit status. No restart follows."""
+        """Send the stop signal, SIGKILL after `grace` seconds; return the exit status. No
+        restart."""
         self._supervisor.order("stop", name=self.name, grace=grace)
         return self.wait()
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Wait until it has ended for good; its exit status.
+        """Wait until it has ended for good; return its exit status.
 
         Raises:
             TimeoutError: it still runs after `timeout` seconds.
@@ -96,10 +97,10 @@ class Process:
         return self.code
 
     def wait_for_start(self, number: int, timeout: float | None = None) -> int:
-        """Wait until it was started `number` times; the process id.
+        """Wait until it was started `number` times; return the process id.
 
         Raises:
-            TimeoutError: it was not.
+            TimeoutError: it was started less often within `timeout` seconds.
             ProcessFailed: it has ended for good.
         """
         with self._changed:
@@ -113,26 +114,26 @@ class Process:
             return self.pid
 
     def wait_until(self, ready: Callable[[Process], bool], timeout: float = 30.0) -> None:
-        """Wait until `ready` says yes; an end of the process cuts the waiting short.
+        """Wait until `ready` returns True.
 
         Raises:
-            ProcessFailed: it ended, or the time did; the message holds the log's end.
+            ProcessFailed: it ended or was not ready in time; the message contains the log's end.
         """
         deadline = clock.monotonic() + timeout
         while not self.ended and not (self.running and ready(self)):
             if clock.monotonic() > deadline:
                 raise self._failure(f"was not ready after {timeout:g} s")
             with self._changed:
-                self._changed.wait_for(lambda: self.ended, LOOK_AGAIN)
+                self._changed.wait_for(lambda: self.ended, POLL_INTERVAL)
         if self.ended:
             raise self._failure("ended")
 
     def log_since_start(self) -> str:
-        """What it has written to its log since its latest start; empty without a log."""
+        """Return the log since its latest start; empty without a log."""
         return self._log_from(self._started)
 
     def log_until_end(self) -> str:
-        """What it wrote to its log from its latest start that has ended until that end."""
+        """Return the log of its latest start that has ended, until that end."""
         begin, end = self._ended
         return self._log_from(begin, end)
 
@@ -146,13 +147,13 @@ class Process:
     def _log_size(self) -> int:
         return self.log.stat().st_size if self.log and self.log.exists() else 0
 
-    def _failure(self, what: str) -> ProcessFailed:
+    def _failure(self, reason: str) -> ProcessFailed:
         status = f" with status {self.code}" if self.ended and self.code is not None else ""
         tail = self.error or self._log_from(self._spawned)[-TAIL:].strip()
-        return ProcessFailed(f"{self.name} {what}{status}" + (f": {tail}" if tail else ""))
+        return ProcessFailed(f"{self.name} {reason}{status}" + (f": {tail}" if tail else ""))
 
-    def note(self, event: Mapping[str, Any]) -> None:
-        """Take in what the keeper tells; called under the supervisor's lock."""
+    def apply_event(self, event: Mapping[str, Any]) -> None:
+        """Apply an event of the subreaper; called under the supervisor's lock."""
         match event["event"]:
             case "started":
                 self._pid, self.starts = event["pid"], self.starts + 1

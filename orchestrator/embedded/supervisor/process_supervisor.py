@@ -1,14 +1,14 @@
-"""The parent's side: start processes, wait for a fact about them, end them in order.
+"""The parent's side: starts processes, waits until they are ready, stops them in order.
 
     with Supervisor() as processes:
         api = processes.spawn("api", [...], log=folder / "api.log", ready=http_ok(url))
         worker = processes.spawn("worker", [...], restart=True)
         worker.kill()          # it is started again
-    # none of them is left, nor anything that they started
+    # no process is left, and none that they started
 
-A `Supervisor` has one keeper process (see `keeper`), which outlives it by the time that an
-orderly end takes, even after a SIGKILL. All states arrive from there; nothing is polled
-but the facts of the outside world (an open port, an HTTP answer).
+A `Supervisor` has one subreaper process (see `subreaper_process`). After the end of the parent,
+even by SIGKILL, it stops all processes in order and then ends. It reports all changes of state;
+only readiness (an open port, an HTTP answer) is polled.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from orchestrator.errors import ConfigurationError
 
 
 class Supervisor:
-    """Starts processes through one keeper of their own; ends them all at the latest with itself.
+    """Starts processes through its own subreaper process; stops all of them when it stops.
 
-    `on_event` is called for every start, end and failure, from a thread of the supervisor's:
+    `on_event` is called for every start, end and failure, in a thread of the supervisor:
     ``{"event": "started" | "exited" | "failed", "name": ..., "pid" | "code" | "error": ...}``.
     """
 
@@ -46,7 +46,7 @@ class Supervisor:
         self._on_event = on_event
         self._socket, theirs = socket.socketpair()
         with theirs:
-            self._keeper = subprocess.Popen(
+            self._subreaper = subprocess.Popen(
                 [
                     sys.executable,
                     "-I",
@@ -57,16 +57,16 @@ class Supervisor:
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                # Ctrl-C at the terminal is for us; we end the others in order.
+                # Ctrl-C must only reach the parent, which stops the other processes in order.
                 start_new_session=True,
             )
         self._reader = threading.Thread(target=self._read, name="supervisor", daemon=True)
         self._reader.start()
 
     @property
-    def keeper_pid(self) -> int:
-        """The id of the process between us and all others."""
-        return self._keeper.pid
+    def subreaper_pid(self) -> int:
+        """The id of the subreaper process."""
+        return self._subreaper.pid
 
     def spawn(
         self,
@@ -86,19 +86,18 @@ class Supervisor:
         grace: float = 10.0,
         tier: int = 1,
     ) -> Process:
-        """Start a process, and wait until `ready` says yes if it is given.
+        """Start a process; with `ready`, wait until it returns True.
 
-        `env` replaces the environment; `log` takes both outputs (else they go to our standard
-        error); `lock` is a file that it holds locked, with its id in it, as long as it or a
-        child of it lives; `user` is the (user id, group id) that it runs as. With `restart`
-        it is started again when it ends, at once the first time and later with growing
-        pauses. `stop` is the signal that asks for its end, `grace` the seconds until SIGKILL
-        insists, `death` the signal that it gets should the keeper be killed. At the end of
-        the supervisor the highest `tier` is stopped first.
+        `env` replaces the environment. `log` receives stdout and stderr (default: our stderr).
+        `lock` is a file that the process locks and writes its id into; the lock lasts while it or
+        a child of it lives. `user` is the (user id, group id) that it runs as. With `restart` it
+        is started again when it ends: at once the first time, later after growing pauses. `stop`
+        is the signal that stops it, `grace` the seconds until SIGKILL follows, `death` the signal
+        that it receives if the subreaper is killed. The highest `tier` is stopped first.
 
         Raises:
-            ProcessFailed: it could not be started, or did not get ready in `timeout` seconds;
-                nothing of it runs any more.
+            ProcessFailed: it could not be started, or was not ready within `timeout` seconds;
+                it does not run any more.
         """
         process = Process(self, name, log)
         with self.changed:
@@ -133,7 +132,7 @@ class Supervisor:
         return process
 
     def order(self, do: str, **details: Any) -> None:
-        """Tell the keeper to do something."""
+        """Send an order to the subreaper."""
         line = json.dumps({"do": do, **details}).encode() + b"\n"
         try:
             with self.changed:
@@ -142,10 +141,10 @@ class Supervisor:
             raise ProcessFailed("the supervisor has ended") from error
 
     def stop(self) -> None:
-        """End everything, the highest tier first; returns when nothing is left."""
-        with contextlib.suppress(OSError):  # stopped before, or the keeper is gone
+        """Stop all processes, the highest tier first; return when all have ended."""
+        with contextlib.suppress(OSError):  # already stopped, or the subreaper has ended
             self._socket.shutdown(socket.SHUT_WR)
-        self._keeper.wait()
+        self._subreaper.wait()
         self._reader.join()
         self._socket.close()
 
@@ -163,16 +162,16 @@ class Supervisor:
     def _read(self) -> None:
         with contextlib.suppress(ConnectionResetError), self._socket.makefile("rb") as lines:
             for line in lines:
-                self._note(json.loads(line))
+                self._on_line(json.loads(line))
         with self.changed:
             for process in self.processes.values():
                 if not process.ended:
-                    process.note({"event": "exited", "code": process.code, "again_in": None})
+                    process.apply_event({"event": "exited", "code": process.code, "again_in": None})
             self.changed.notify_all()
 
-    def _note(self, event: Mapping[str, Any]) -> None:
+    def _on_line(self, event: Mapping[str, Any]) -> None:
         with self.changed:
-            self.processes[event["name"]].note(event)
+            self.processes[event["name"]].apply_event(event)
             self.changed.notify_all()
         if self._on_event:
             self._on_event(event)

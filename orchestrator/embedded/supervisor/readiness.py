@@ -1,4 +1,4 @@
-"""Facts to wait for after a start: each is a function that looks once and says yes or no."""
+"""Readiness checks: each function returns a check that says whether a process is ready."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from urllib.parse import urlsplit
 
 from orchestrator.embedded.supervisor.process import Process
 
-#: How long one look may take.
-LOOK = 1.0
+#: Timeout of one check, in seconds.
+CHECK_TIMEOUT = 1.0
 
 
 def port_open(port: int, host: str = "127.0.0.1") -> Callable[[Process], bool]:
-    """Ready once something accepts connections there."""
+    """Ready when the port accepts connections."""
 
-    def look(_: Process) -> bool:
+    def check(_: Process) -> bool:
         try:
-            socket.create_connection((host, port), timeout=LOOK).close()
+            socket.create_connection((host, port), timeout=CHECK_TIMEOUT).close()
         except OSError:
             return False
         return True
 
-    return look
+    return check
 
 
 def http_ok(url: str) -> Callable[[Process], bool]:
-    """Ready once a GET of the URL (``http`` only) answers with a 2xx."""
+    """Ready when a GET of the URL (``http`` only) returns a 2xx status."""
     parts = urlsplit(url)
 
-    def look(_: Process) -> bool:
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=LOOK)
+    def check(_: Process) -> bool:
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=CHECK_TIMEOUT)
         try:
             connection.request("GET", f"{parts.path or '/'}?{parts.query}")
             return connection.getresponse().status in range(200, 300)
@@ -40,13 +40,13 @@ def http_ok(url: str) -> Callable[[Process], bool]:
         finally:
             connection.close()
 
-    return look
+    return check
 
 
 def log_says(text: str) -> Callable[[Process], bool]:
-    """Ready once the log holds the text, in what was written since the latest start."""
+    """Ready when the log since the latest start contains the text."""
 
-    def look(process: Process) -> bool:
+    def check(process: Process) -> bool:
         return text in process.log_since_start()
 
-    return look
+    return check

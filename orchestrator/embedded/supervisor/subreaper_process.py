@@ -1,19 +1,18 @@
-"""The keeper: a small process that stands between a parent and the processes it started.
+"""The subreaper: a small process between a parent and the processes that it starts.
 
-Run as ``python -I -S keeper.py SOCKET PARENT``. It is one file that imports nothing of ours,
-so that it stays small in memory and starts at once. It answers for three things:
+Run as ``python -I -S subreaper_process.py SOCKET PARENT``. It is one file that imports nothing of
+ours, so that it needs little memory and starts fast. It guarantees:
 
-- **No process outlives the parent**, however the parent ends. The kernel signals the keeper
-  when the *thread* that started it ends (PR_SET_PDEATHSIG); only a changed parent id then
-  means that the process is gone. An end of file on the socket means the same.
-- **No process outlives the keeper.** Each one has a death signal of its own, set after its
-  privileges were dropped (a change of credentials clears it) and checked against a parent
-  that died in between.
-- **Nothing that a process leaves behind outlives that process.** The keeper is the reaper
-  of its descendants (PR_SET_CHILD_SUBREAPER): a killed worker's pool, a killed postmaster's
-  backends fall to it, and it ends them. Kept processes must therefore not daemonize.
+- **No process outlives the parent**, however the parent ends. The kernel signals the
+  subreaper when the *thread* that started it ends (PR_SET_PDEATHSIG). The process has ended only
+  if the parent id has changed too. An end of file on the socket means the same.
+- **No process outlives the subreaper.** Each process has its own death signal. It is set after
+  the change of user (which clears it); a subreaper that died before is noticed by its id.
+- **No child of a process outlives that process.** The subreaper becomes the parent of orphaned
+  descendants (PR_SET_CHILD_SUBREAPER), such as the pool of a killed worker, and kills them.
+  Supervised processes must therefore not daemonize.
 
-Both sides speak lines of JSON. In: ``{"do": "spawn", "name", "argv", "env", "cwd", "log",
+Both sides exchange lines of JSON. In: ``{"do": "spawn", "name", "argv", "env", "cwd", "log",
 "lock", "user", "restart", "stop", "death", "grace", "tier"}``, ``{"do": "signal", "name",
 "signal"}``, ``{"do": "stop", "name", "grace"}``. Out: ``{"event": "started", "name",
 "pid"}``, ``{"event": "failed", "name", "error"}``, ``{"event": "exited", "name", "code",
@@ -37,18 +36,19 @@ from typing import Any, NoReturn
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
-#: Sent by the kernel to the keeper when the thread that started it has ended.
+#: Sent by the kernel to the subreaper when the thread that started it has ended.
 PARENT_GONE = signal.SIGUSR1
 
-#: A process that dies sooner than this after its start waits longer before the next one.
+#: A process that ends earlier than this after its start, in seconds, is restarted after a pause.
 SHORT_LIFE = 10.0
+#: Longest pause before a restart, in seconds.
 LONGEST_WAIT = 5.0
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 class SupervisedChild:
-    """One process that the keeper answers for, over all its starts."""
+    """A process under the subreaper, with all its starts."""
 
     def __init__(self, order: dict[str, Any]) -> None:
         self.order = order
@@ -64,11 +64,12 @@ class SupervisedChild:
 
     @property
     def ended(self) -> bool:
-        """Whether it neither runs nor will run again."""
+        """Whether it has ended for good."""
         return self.pid is None and self.again_at is None
 
     def wait_before_next(self) -> float:
-        """Seconds until the next start: none after a long life, doubling after short ones."""
+        """Return the seconds until the next start: 0 after a long life, doubling after short
+        lives."""
         if time.monotonic() - self.started > SHORT_LIFE:
             self.short_lives = 0
         self.short_lives += 1
@@ -76,17 +77,17 @@ class SupervisedChild:
 
 
 class Subreaper:
-    """Starts, watches and ends processes until its parent is gone or says so."""
+    """Starts, watches and stops processes until its parent ends or closes the socket."""
 
     def __init__(self, parent: socket.socket, parent_pid: int) -> None:
         self.parent = parent
         self.parent_pid = parent_pid
-        self.kept: dict[str, SupervisedChild] = {}
+        self.children: dict[str, SupervisedChild] = {}
         self.closing = False
         self.unread = b""
 
     def run(self) -> None:
-        """Work until everything has ended after the parent's end."""
+        """Run until the parent has ended and all processes have ended."""
         wake, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         for number in (signal.SIGCHLD, PARENT_GONE, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -100,7 +101,7 @@ class Subreaper:
         while True:
             self._reap()
             timeout = self._due()
-            if self.closing and all(kept.ended for kept in self.kept.values()):
+            if self.closing and all(child.ended for child in self.children.values()):
                 if not _children():
                     return
                 self._sweep()
@@ -120,7 +121,7 @@ class Subreaper:
     # Orders of the parent
 
     def _read(self) -> bool:
-        """Take the orders that have arrived; False at the end of them."""
+        """Execute the orders that have arrived; return False at the end of the stream."""
         try:
             data = self.parent.recv(1 << 16)
         except ConnectionResetError:
@@ -132,114 +133,117 @@ class Subreaper:
         return bool(data)
 
     def _do_spawn(self, order: dict[str, Any]) -> None:
-        kept = self.kept[order["name"]] = SupervisedChild(order)
-        self._start(kept)
+        child = self.children[order["name"]] = SupervisedChild(order)
+        self._start(child)
 
     def _do_signal(self, order: dict[str, Any]) -> None:
-        kept = self.kept.get(order["name"])
-        if kept and kept.pid:
-            os.kill(kept.pid, order["signal"])
+        child = self.children.get(order["name"])
+        if child and child.pid:
+            os.kill(child.pid, order["signal"])
 
     def _do_stop(self, order: dict[str, Any]) -> None:
-        kept = self.kept.get(order["name"])
-        if kept:
-            self._stop(kept, order["grace"])
+        child = self.children.get(order["name"])
+        if child:
+            self._stop(child, order["grace"])
 
     # What happens to processes
 
-    def _start(self, kept: SupervisedChild) -> None:
-        kept.again_at, kept.started = None, time.monotonic()
+    def _start(self, child: SupervisedChild) -> None:
+        child.again_at, child.started = None, time.monotonic()
         try:
-            kept.pid = _spawn(kept.order)
+            child.pid = _spawn(child.order)
         except OSError as error:
-            kept.restart = False
-            self._send_event(event="failed", name=kept.name, error=str(error))
+            child.restart = False
+            self._send_event(event="failed", name=child.name, error=str(error))
         else:
-            self._send_event(event="started", name=kept.name, pid=kept.pid)
+            self._send_event(event="started", name=child.name, pid=child.pid)
 
-    def _stop(self, kept: SupervisedChild, grace: float) -> None:
-        """Ask for its end, once; `_due` insists when the grace is over."""
-        if kept.again_at is not None:
-            kept.again_at = None
-            self._send_event(event="exited", name=kept.name, code=kept.code, again_in=None)
-        if kept.pid and not kept.stopping:
-            os.kill(kept.pid, kept.order["stop"])
-            kept.kill_at = time.monotonic() + grace
-        kept.restart, kept.stopping = False, True
+    def _stop(self, child: SupervisedChild, grace: float) -> None:
+        """Send the stop signal, once; `_due` sends SIGKILL after the grace period."""
+        if child.again_at is not None:
+            child.again_at = None
+            self._send_event(event="exited", name=child.name, code=child.code, again_in=None)
+        if child.pid and not child.stopping:
+            os.kill(child.pid, child.order["stop"])
+            child.kill_at = time.monotonic() + grace
+        child.restart, child.stopping = False, True
 
     def _reap(self) -> None:
-        """Take the exit statuses that wait, and end what an ended process left behind."""
-        mine = {kept.pid: kept for kept in self.kept.values() if kept.pid}
+        """Collect exit statuses, and kill what an ended process left behind."""
+        mine = {child.pid: child for child in self.children.values() if child.pid}
         found = False
         while (status := _peek()) is not None:
             found = True
-            kept = mine.get(status.si_pid)
-            if kept:
-                # Before its id is given back: nobody else can have this process group.
+            child = mine.get(status.si_pid)
+            if child:
+                # Before waitpid frees the id: no other process group can have it yet.
                 _kill_group(status.si_pid)
             _, wait_status = os.waitpid(status.si_pid, 0)
-            if kept:
-                self._exited(kept, os.waitstatus_to_exitcode(wait_status))
+            if child:
+                self._exited(child, os.waitstatus_to_exitcode(wait_status))
         if found:
             self._sweep()
 
     def _sweep(self) -> None:
-        """End the descendants that fell to the keeper because their parent has ended."""
-        for orphan in _children() - {kept.pid for kept in self.kept.values()}:
+        """Kill orphaned descendants: their parent has ended, the subreaper is their parent now."""
+        for orphan in _children() - {child.pid for child in self.children.values()}:
             os.kill(orphan, signal.SIGKILL)
 
-    def _exited(self, kept: SupervisedChild, code: int) -> None:
-        kept.pid, kept.kill_at, kept.code, again_in = None, None, code, None
-        if kept.restart and not self.closing:
-            again_in = kept.wait_before_next()
-            kept.again_at = time.monotonic() + again_in
-        self._send_event(event="exited", name=kept.name, code=code, again_in=again_in)
+    def _exited(self, child: SupervisedChild, code: int) -> None:
+        child.pid, child.kill_at, child.code, again_in = None, None, code, None
+        if child.restart and not self.closing:
+            again_in = child.wait_before_next()
+            child.again_at = time.monotonic() + again_in
+        self._send_event(event="exited", name=child.name, code=code, again_in=again_in)
 
     def _due(self) -> int | None:
-        """Do what is due; milliseconds until the next thing will be, None for never."""
+        """Send due SIGKILLs and restart due processes; return the milliseconds until the next one
+        is due, None for none."""
         if self.closing:
             self._close()
         now = time.monotonic()
-        for kept in self.kept.values():
-            if kept.pid and kept.kill_at is not None and kept.kill_at <= now:
-                os.kill(kept.pid, signal.SIGKILL)
-                kept.kill_at = None
-            elif kept.again_at is not None and kept.again_at <= now:
-                self._start(kept)
-        times = [at for kept in self.kept.values() for at in (kept.kill_at, kept.again_at) if at]
+        for child in self.children.values():
+            if child.pid and child.kill_at is not None and child.kill_at <= now:
+                os.kill(child.pid, signal.SIGKILL)
+                child.kill_at = None
+            elif child.again_at is not None and child.again_at <= now:
+                self._start(child)
+        times = [
+            at for child in self.children.values() for at in (child.kill_at, child.again_at) if at
+        ]
         return max(0, int((min(times) - now) * 1000) + 1) if times else None
 
     def _close(self) -> None:
-        """End the highest tier that still runs; those below it serve it until it has ended."""
-        while left := [kept for kept in self.kept.values() if not kept.ended]:
-            top = max(kept.order["tier"] for kept in left)
-            tier = [kept for kept in left if kept.order["tier"] == top]
-            for kept in tier:
-                self._stop(kept, kept.order["grace"])
-            # Who only waited to be started again has ended by this: no signal will tell of it.
-            if not all(kept.ended for kept in tier):
+        """Stop the highest tier that still runs; lower tiers serve it until it has ended."""
+        while remaining := [child for child in self.children.values() if not child.ended]:
+            top = max(child.order["tier"] for child in remaining)
+            tier = [child for child in remaining if child.order["tier"] == top]
+            for child in tier:
+                self._stop(child, child.order["grace"])
+            # A process that waited for its restart has ended by `_stop`, without a signal.
+            if not all(child.ended for child in tier):
                 return
 
     def _send_event(self, **event: Any) -> None:
         try:
             self.parent.sendall(json.dumps(event).encode() + b"\n")
         except OSError:
-            self.closing = True  # nobody is there to be told
+            self.closing = True  # the parent has ended
 
 
 def _spawn(order: dict[str, Any]) -> int:
-    """Start one process; its id.
+    """Start one process and return its id.
 
     Raises:
-        OSError: it could not be started, with the reason that it met after the fork.
+        OSError: it could not be started, with the reason after the fork.
     """
-    trouble, report = os.pipe2(os.O_CLOEXEC)
-    keeper = os.getpid()
+    failure, report = os.pipe2(os.O_CLOEXEC)
+    subreaper = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _exec_in_child(order, keeper, report)
+        _exec_in_child(order, subreaper, report)
     os.close(report)
-    with open(trouble, "rb") as file:
+    with open(failure, "rb") as file:
         message = file.read()
     if message:
         os.waitpid(pid, 0)
@@ -247,15 +251,15 @@ def _spawn(order: dict[str, Any]) -> int:
     return pid
 
 
-def _exec_in_child(order: dict[str, Any], keeper: int, report: int) -> NoReturn:
-    """Turn this fork into what was asked for; never returns."""
+def _exec_in_child(order: dict[str, Any], subreaper: int, report: int) -> NoReturn:
+    """Execute the ordered program in this fork; never returns."""
     try:
         os.setsid()
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, others need it
         _redirect(order["log"])
         if order["lock"]:
             _lock_file(order["lock"])
-        # Entered before the privileges go: the folders above it may be closed to the user.
+        # Before the change of user, who may not be able to read the folders above.
         os.chdir(order["cwd"])
         if order["user"]:
             uid, gid = order["user"]
@@ -263,16 +267,16 @@ def _exec_in_child(order: dict[str, Any], keeper: int, report: int) -> NoReturn:
             os.setgid(gid)
             os.setuid(uid)
         _prctl(PR_SET_PDEATHSIG, order["death"], 0, 0, 0)
-        if os.getppid() != keeper:
+        if os.getppid() != subreaper:
             os._exit(1)
         os.execvpe(order["argv"][0], order["argv"], order["env"])
-    except BaseException as error:  # noqa: BLE001 (whatever it is, the parent is told)
+    except BaseException as error:  # noqa: BLE001 (the parent receives every error)
         os.write(report, f"{order['argv'][0]}: {error}".encode())
     os._exit(127)
 
 
 def _redirect(log: str | None) -> None:
-    """Input from nowhere; both outputs to the log, or where the parent's errors go."""
+    """Read stdin from /dev/null; write stdout and stderr to the log, or to the parent's stderr."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if log else 2
     os.dup2(output, 1)
@@ -280,20 +284,20 @@ def _redirect(log: str | None) -> None:
 
 
 def _lock_file(path: str) -> None:
-    """Lock a file for as long as this process or a descendant of it lives, and sign it."""
+    """Lock a file while this process or a descendant lives, and write our id into it."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(file, 20).decode().strip() or "unknown"
-        raise OSError(f"{path} is held by process {holder}") from None
+        owner = os.read(file, 20).decode().strip() or "unknown"
+        raise OSError(f"{path} is held by process {owner}") from None
     os.ftruncate(file, 0)
     os.write(file, f"{os.getpid()}\n".encode())
     os.set_inheritable(file, True)
 
 
 def _peek() -> os.waitid_result | None:
-    """Who has ended, without taking the status yet."""
+    """Return the next ended child without collecting its status; None if there is none."""
     try:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -301,7 +305,7 @@ def _peek() -> os.waitid_result | None:
 
 
 def _kill_group(pid: int) -> None:
-    # Nothing of the group may be left, or only what is no longer ours to end.
+    # The group may be empty, or belong to another user by now.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
@@ -311,7 +315,7 @@ def _children() -> set[int]:
         with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
             return {int(pid) for pid in file.read().split()}
     except FileNotFoundError:
-        return set()  # a kernel built without that list: process groups must do
+        return set()  # a kernel without that list: killing process groups must suffice
 
 
 def _drain(pipe: int) -> None:
