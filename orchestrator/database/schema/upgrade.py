@@ -167,7 +167,7 @@ def require_schema(settings: Settings) -> bool:
     try:
         check(settings.database_url)
     except DatabaseUnavailable as error:
-        log.warning("Postgres is away", action="schema_unchecked", error=str(error))
+        log.warning("Postgres is unavailable", action="schema_unchecked", error=str(error))
         return False
     return True
 
