@@ -1,5 +1,5 @@
-"""The diagrams of the documentation, drawn from the code's own tables: the legal moves of
-`core.legal_status_changes`, and the imports between components under the layers of pyproject.toml.
+"""Draws the documentation's diagrams from the code's own tables: the legal moves of
+`core.legal_status_changes`, and the imports between components in the layers of pyproject.toml.
 
     python -m tests.support.diagrams     writes docs/states.md and docs/architecture.md
 """
@@ -22,18 +22,18 @@ _MADE = "<!-- made by `python -m tests.support.diagrams`: change the code, not t
 _STATES = """\
 # States
 
-What may change into what. The diagrams are drawn from the tables in
-`orchestrator/core/legal_status_changes.py`, which the core obeys: a move that is not in them
-raises and changes nothing.
+The legal changes of state. The diagrams are drawn from the tables in
+`orchestrator/core/legal_status_changes.py`, which the core enforces: any other change
+raises an error and commits nothing.
 """
 _ARCHITECTURE = """\
 # Architecture
 
-Arrows are imports between components, read from the code; one that follows from others is left out.
-Boxes around components are layers: imports run downward only, and `make lint` holds them to that.
+Arrows are imports between components, read from the code. Arrows that follow from others are left
+out. Boxes around components are layers: imports run downward only, which `make lint` checks.
 """
 
-#: What each table is about, where its lives begin, and what the reader should know of it.
+#: Each table with its title, its first state, and a note for the reader.
 _TABLES: tuple[tuple[str, Mapping[Any, frozenset[Any]], StrEnum, str], ...] = (
     (
         "An instance",
@@ -63,7 +63,7 @@ _TABLES: tuple[tuple[str, Mapping[Any, frozenset[Any]], StrEnum, str], ...] = (
 
 
 def states() -> str:
-    """The page of the state diagrams."""
+    """Return the page of the state diagrams."""
     parts = [_STATES, _MADE]
     for title, table, first, note in _TABLES:
         parts.append(f"## {title}\n\n```mermaid\n{_diagram(table, first)}\n```\n\n{note}\n")
@@ -80,7 +80,7 @@ def _diagram(table: Mapping[Any, frozenset[Any]], first: StrEnum) -> str:
 
 
 def architecture() -> str:
-    """The page of the components."""
+    """Return the page of the components."""
     layers = _layers()
     known = {name for layer in layers for name in layer}
     edges = _reduced({name: _imports(name, known) for name in known})
@@ -92,13 +92,14 @@ def architecture() -> str:
     order = [name for layer in layers for name in layer]
     lines += [f"  {_id(a)} --> {_id(b)}" for a in order for b in order if b in edges[a]]
     drawn = "\n".join(["```mermaid", *lines, "```"])
-    rows = [f"| `{_path(name)}` | {_says(name)} |" for name in order]
+    rows = [f"| `{_path(name)}` | {_summary(name)} |" for name in order]
     table = "\n".join(["| where | what it is |", "|---|---|", *rows])
     return f"{_ARCHITECTURE}\n{_MADE}\n{drawn}\n\n{table}\n"
 
 
 def _layers() -> list[list[str]]:
-    """The layers of import-linter's contract, the highest first, without what all may use."""
+    """Return the layers of import-linter's contract, the highest first, without the shared
+    modules."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text())
     contract = config["tool"]["importlinter"]["contracts"][0]
     (container,) = contract["containers"]
@@ -122,24 +123,24 @@ def _path(name: str) -> str:
     return str((file.parent if file.name == "__init__.py" else file).relative_to(ROOT))
 
 
-def _says(name: str) -> str:
-    """The first sentence of what a component says of itself."""
+def _summary(name: str) -> str:
+    """Return the first paragraph of a component's docstring."""
     file = _file(name)
     assert file is not None
-    text = ast.get_docstring(ast.parse(file.read_text())) or _OUTERMOST.get(name, "")
+    text = ast.get_docstring(ast.parse(file.read_text())) or _WITHOUT_DOCSTRING.get(name, "")
     return " ".join(text.partition("\n\n")[0].split()).replace("|", "\\|")
 
 
-#: Packages whose story the glossary of the design tells.
-_OUTERMOST = {
-    "api": "The REST API: one blueprint a resource.",
+#: Packages without a docstring of their own.
+_WITHOUT_DOCSTRING = {
+    "api": "The REST API: one blueprint per resource.",
     "workers": "The worker and beat processes.",
-    "orchestrator.database": "Tables, migrations, one module of queries a table; the only SQL.",
+    "orchestrator.database": "Tables, migrations, one module of queries per table; the only SQL.",
 }
 
 
 def _imports(name: str, known: set[str]) -> set[str]:
-    """The other components that any file of this one imports."""
+    """Return the other components that any file of this component imports."""
     file = _file(name)
     assert file is not None
     files = file.parent.rglob("*.py") if file.name == "__init__.py" else [file]
@@ -163,7 +164,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 
 def _reduced(edges: dict[str, set[str]]) -> dict[str, set[str]]:
-    """Without the edges that follow from others."""
+    """Remove the edges that follow from others."""
 
     def reached(start: str, seen: set[str]) -> set[str]:
         for following in edges[start] - seen:
