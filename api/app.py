@@ -1,4 +1,4 @@
-"""The Flask application of the API, made from services: nothing exists before it is asked for."""
+"""Makes the API's Flask application from the services."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ RESOURCES = (
     api_keys,
 )
 
-#: The names of this machine. A page elsewhere whose name suddenly means 127.0.0.1 (DNS
-#: rebinding) shows itself by its own name, and is refused where no key protects us.
+#: The host names of this machine. Without keys all others are refused: a foreign page whose name
+#: resolves to 127.0.0.1 (DNS rebinding) sends its own name.
 LOCAL = ["localhost", "127.0.0.1", "[::1]"]
 
-#: On every answer. The API is JSON for programs: no page may frame, sniff or cache it.
+#: Headers of every answer. The API is JSON for programs: no page may frame, sniff or cache it.
 SECURITY = (
     ("X-Content-Type-Options", "nosniff"),
     ("Cache-Control", "no-store"),
@@ -101,12 +101,12 @@ def create_app(
     streams: int = STREAMS,
     series: Callable[[], Iterable[Series]] | None = None,
 ) -> Flask:
-    """The application.
+    """Return the application.
 
-    `authenticate` asks every caller for an API key; without it the server must bind to
-    loopback only. `rate` is what each key may ask for, instead of what the settings say;
-    `waits` and `streams` are how many requests may wait, and stream, at a time. `series` is
-    what all serving processes have counted, where there are more than this one.
+    `authenticate`: every caller needs an API key; without it the server must bind to loopback
+    only. `rate`: each key's request rate, instead of the setting. `waits` and `streams`: the most
+    waiting requests and open streams. `series`: the counters of all serving processes, if there
+    are several.
     """
     settings = services.settings
     app = _flask(list(settings.api_hosts) or (None if authenticate else LOCAL))
@@ -135,10 +135,10 @@ def create_app(
 
 
 def _flask(hosts: list[str] | None) -> Flask:
-    """An application that answers to these names, or to all, and has nothing to say yet."""
+    """Return an application without routes that answers to these host names, or to all."""
     app = Flask("api", static_folder=None)
     app.config.update(CONFIG, TRUSTED_HOSTS=hosts)
-    # Unknown resources are a 404, whoever asks: there is nothing behind them to guard.
+    # An unknown resource is a 404 also without a key.
     app.url_map.strict_slashes = False
     app.url_map.redirect_defaults = False
     app.url_map.converters["id"] = IdConverter
@@ -146,12 +146,12 @@ def _flask(hosts: list[str] | None) -> Flask:
 
 
 class _Api(flask_smorest.Api):  # type: ignore[misc]  # it has no types
-    """flask-smorest without its own answers to errors: `api.http.problems` gives all of them."""
+    """flask-smorest without error handlers of its own: `api.http.problems` answers all errors."""
 
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def _register_error_handlers(self) -> None:
-        """Leave errors to `api.http.problems`."""
+        """Register none."""
 
 
 def _describe(app: Flask) -> Any:
@@ -167,24 +167,24 @@ def _describe(app: Flask) -> Any:
 
 
 def _check_request() -> None:
-    """Let the request in, or refuse it before anything is read of its body."""
+    """Check path, key, rate and role before the body is read. Raises `Problem`."""
     if "\0" in request.path:
         raise Problem(problem_types.MALFORMED, "the path has the character NUL")
     if "%2f" in request.environ.get("RAW_URI", "").partition("?")[0].lower():
-        # The path was decoded before it was routed: an id with a slash would name another resource.
-        raise Problem(problem_types.NOT_FOUND, "no part of a path has a slash in it")
+        # Flask routes the decoded path, so an id with a slash would name another resource.
+        raise Problem(problem_types.NOT_FOUND, "no part of a path may contain a slash")
     endpoint = request.endpoint
     request.environ[metrics.ROUTE] = request.url_rule.rule if request.url_rule else ""
     view = None if endpoint is None else current_app.view_functions[endpoint]
     least: Role | None = getattr(view, "least_role", None)
     if least is None:
         return
-    ours = state()
-    g.caller = ours.authenticator.caller(request.headers.get("Authorization"))
-    if ours.authenticator.required:
-        ours.limiter.count(g.caller.owner)
+    app = state()
+    g.caller = app.authenticator.caller(request.headers.get("Authorization"))
+    if app.authenticator.required:
+        app.limiter.count(g.caller.owner)
     if g.caller.role < least:
-        raise Problem(problem_types.FORBIDDEN, f"this needs the role {least.name.lower()}")
+        raise Problem(problem_types.FORBIDDEN, f"this requires the role {least.name.lower()}")
     if request.method == "POST":
         idempotency.header_key()
     for name, value in (request.view_args or {}).items():
@@ -193,10 +193,9 @@ def _check_request() -> None:
 
 
 class _ResponseHeaders:
-    """Puts on every answer what all of them carry: the request's id and the security headers;
-    and counts it.
+    """Adds the request's id and the security headers to every answer, and counts it.
 
-    Around the application rather than in it, where each header would cost more.
+    It wraps the application, since adding each header in Flask would cost more time.
     """
 
     def __init__(self, app: WSGIApplication, meter: Meter) -> None:
@@ -204,17 +203,17 @@ class _ResponseHeaders:
         self._meter = meter
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        signs = [*SECURITY, (trace_id.HEADER, trace_id.begin(environ))]
+        common = [*SECURITY, (trace_id.HEADER, trace_id.begin(environ))]
         began = monotonic()
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            metrics.answered(self._meter, environ, status, monotonic() - began)
-            return start_response(status, _added(headers, signs), *rest)
+            metrics.count_response(self._meter, environ, status, monotonic() - began)
+            return start_response(status, _added(headers, common), *rest)
 
         return self._app(environ, start)
 
 
-def _added(headers: list[tuple[str, str]], signs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The headers with the signs that they do not give otherwise."""
-    given = {name for name, _ in headers}
-    return [*headers, *(sign for sign in signs if sign[0] not in given)]
+def _added(headers: list[tuple[str, str]], common: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the headers with the common ones that they do not contain yet."""
+    names = {name for name, _ in headers}
+    return [*headers, *(header for header in common if header[0] not in names)]

@@ -66,7 +66,9 @@ def services(
     """
     meter = meter or Meter()
     greet = None if checked else upgrade.check_connection
-    database = Database(settings.database_url, size=settings.database_pool, keep=keep, greet=greet)
+    database = Database(
+        settings.database_url, size=settings.database_pool, keep_per_thread=keep, on_connect=greet
+    )
     dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout, meter)
     evaluator = Evaluator(Sandbox(settings.expression_cpu))
     cipher = SecretCipher(settings.secrets_key)

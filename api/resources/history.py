@@ -88,7 +88,7 @@ def _events(app: AppState, id: str, last: int) -> Iterator[bytes]:
         for row in found.rows:
             last = row[0]
             yield b"id: %d\ndata: %b\n\n" % (last, dumped(serializers.transition(row)))
-        if found.settled and last >= found.sequence:
+        if found.is_final and last >= found.sequence:
             return
         if app.waiters.closed or clock.monotonic() >= until:
             return

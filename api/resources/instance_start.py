@@ -11,7 +11,7 @@ from api.http import idempotency, problem_types, trace_id
 from api.http.app_state import caller, state
 from api.http.problems import Problem
 from api.http.request_body import moment_at, too_large
-from api.shared.workflow_cache import CachedVersion, Name, missing
+from api.shared.workflow_cache import CachedVersion, Name, missing_message
 from orchestrator import clock, json_codec
 from orchestrator.core.model import Json
 from orchestrator.database.access import idempotency_queries
@@ -75,7 +75,7 @@ def _start(body: Json, key: Key | None) -> Started:
             return Started(answer, [each.id for each in new])
         if key and outcome is not Outcome.OUTDATED:
             return _repeated_answer(key, outcome)
-        state().catalog.forget(*(_name(each) for each, _ in asked))
+        state().catalog.evict(*(_name(each) for each, _ in asked))
     raise Problem(problem_types.CONFLICT, "newer versions of the workflow keep coming")
 
 
@@ -92,7 +92,7 @@ def _version(asked: dict[str, Any], place: str) -> CachedVersion:
     known = state().catalog.find(name) if allowed else None
     if known is None:
         parts = [part for part in name if part]
-        message = missing(state().services.database, allowed, *parts)
+        message = missing_message(state().services.database, allowed, *parts)
         errors = [{"pointer": f"{place}/workflow", "message": message}]
         raise Problem(problem_types.NOT_FOUND, message, errors)
     return known

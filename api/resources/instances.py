@@ -65,7 +65,7 @@ def _waited(started: instance_start.Started, seconds: float) -> Response:
     headers = {**started.answer.headers, "Preference-Applied": f"wait={seconds:g}"}
     if not started.first:
         headers |= idempotency.REPLAYED
-    return respond(whole(found), 200 if found.settled else 202, headers)
+    return respond(whole(found), 200 if found.is_final else 202, headers)
 
 
 @blueprint.route("")
@@ -123,7 +123,7 @@ def get(query: dict[str, Any], id: str) -> Response:
     """
     found = find(id)
     seconds = query["wait"] or prefer_wait.wait() or 0
-    if seconds and not found.settled:
+    if seconds and not found.is_final:
         state().waiters.wait_until_final(id, seconds)
         found = find(id)
     tag = etag(found)
@@ -151,7 +151,7 @@ def identified(id: str) -> str:
 
 def whole(found: InstanceWithPayloads) -> dict[str, Any]:
     """The instance as it is shown, with what it waits for."""
-    waiting = [] if found.settled else step_queries.waiting(state().services.database, found.id)
+    waiting = [] if found.is_final else step_queries.waiting(state().services.database, found.id)
     return serializers.instance_json(found, waiting)
 
 

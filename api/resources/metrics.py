@@ -1,4 +1,4 @@
-"""``/metrics``: what this process counts, and what Postgres says of the whole, for Prometheus."""
+"""``/metrics`` for Prometheus: the counters of the API's processes and the gauges of Postgres."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from api.http.problems import Problem
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
 
-#: Where a request's environment has the rule of its route.
+#: The key of a request's environment under which the rule of its route is stored.
 ROUTE = "orchestrator.route"
 
-#: Methods that have a name in HTTP; every other one is counted as one.
+#: Methods that are counted by name; all others are counted together.
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 blueprint = Blueprint("metrics", __name__)
@@ -24,25 +24,28 @@ blueprint = Blueprint("metrics", __name__)
 
 @blueprint.get("/metrics")
 def show() -> Response:
-    """Everything, in the format that the scraper takes. Asks for a key that opens all
-    namespaces, unless the settings open it: names of workflows stand in it."""
-    ours = state()
-    if not ours.services.settings.metrics_without_key:
-        caller = ours.authenticator.caller(request.headers.get("Authorization"))
+    """Return all metrics in the format that the scraper accepts.
+
+    They contain names of workflows: unless a setting allows it, a key for all namespaces is
+    required. Raises `Problem` 401, 403.
+    """
+    app = state()
+    if not app.services.settings.metrics_without_key:
+        caller = app.authenticator.caller(request.headers.get("Authorization"))
         if caller.role < Role.VIEWER or caller.scope.namespaces is not None:
-            raise Problem(problem_types.FORBIDDEN, "metrics need a key for all namespaces")
-    # Only where somebody asks: the library takes its time to load.
+            raise Problem(problem_types.FORBIDDEN, "metrics require a key for all namespaces")
+    # Imported at the first request: the library loads slowly.
     from orchestrator.metrics.exposition import exposition_text, families
 
-    found = [*ours.gauges.families(), *families(ours.series())]
+    found = [*app.gauges.families(), *families(app.series())]
     body, content_type = exposition_text(found, request.headers.get("Accept"))
     return Response(body, content_type=content_type)
 
 
-def answered(meter: Meter, environ: dict[str, Any], status: str, seconds: float) -> None:
-    """An answer begins. Paths that we do not have are one route, whatever they are."""
+def count_response(meter: Meter, environ: dict[str, Any], status: str, seconds: float) -> None:
+    """Count a response and its duration. All unknown paths count as one route."""
     method = environ["REQUEST_METHOD"]
-    named = method if method in _METHODS else "other"
+    label = method if method in _METHODS else "other"
     route = environ.get(ROUTE) or "none"
-    meter.count(metrics.REQUESTS, (named, route, status[:3]))
-    meter.observe(metrics.REQUEST_SECONDS, seconds, (named, route))
+    meter.count(metrics.REQUESTS, (label, route, status[:3]))
+    meter.observe(metrics.REQUEST_SECONDS, seconds, (label, route))

@@ -15,7 +15,7 @@ from orchestrator.database.instances.wait_reason_queries import (
     Call,
     Home,
     Inbox,
-    OpenLetter,
+    OpenDeadLetter,
     UnknownOutcome,
 )
 from orchestrator.document.message_text import nearest, suggestion
@@ -25,7 +25,7 @@ Cause = dict[str, Any]
 
 def unknown_reason(found: InstanceWithPayloads) -> Cause:
     """No cause is known."""
-    if not found.settled:
+    if not found.is_final:
         return {"kind": "moving", "message": "nothing is awaited: a transition is under way"}
     message = f"the instance is {found.status}"
     if found.status == Status.FAULTED and found.compensation == "none":
@@ -60,7 +60,7 @@ def compensating(status: str, undone: int, left: int) -> Cause:
     return {"kind": "compensating", "message": f"{message}, {left} to go"}
 
 
-def dead_letter(letter: OpenLetter) -> Cause:
+def dead_letter(letter: OpenDeadLetter) -> Cause:
     """An undoing gave up and waits for a person."""
     what = "" if letter.reference else f"step {letter.step} "
     why = letter.error or letter.reason
@@ -160,7 +160,7 @@ def _claimed_call(found: Call) -> tuple[str, str]:
     if found.silent:
         message = f"the worker {found.worker} that runs {found.task} is silent"
         return "silent-worker", f"{message}: once a beat has seen that, the step counts as lost"
-    if not found.held:
+    if not found.in_flight:
         message = f"{found.worker} no longer has {found.task} in hand"
         return "lease", f"{message}: a beat declares it lost when its lease is over"
     message = f"{found.task} runs on {found.worker}"

@@ -46,7 +46,7 @@ def why(id: str) -> Response:
 
 def _causes(found: InstanceWithPayloads) -> Iterator[Cause]:
     database = state().services.database
-    if not found.settled:
+    if not found.is_final:
         yield from _of_the_whole(found)
     # A withdrawn attempt may outlive its instance's end.
     lease = state().services.settings.lease
@@ -55,15 +55,15 @@ def _causes(found: InstanceWithPayloads) -> Iterator[Cause]:
         yield told.call(
             call, None if taken else wait_reason_queries.home(database, call.task, lease)
         )
-    if not found.settled:
+    if not found.is_final:
         yield from _of_steps(found)
-    for letter in wait_reason_queries.letters(database, found.id):
+    for letter in wait_reason_queries.dead_letters(database, found.id):
         yield told.dead_letter(letter)
 
 
 def _unknown(found: InstanceWithPayloads) -> Iterator[Cause]:
     """Work that stays done, or may have been, after the instance has come to its end."""
-    if found.settled:
+    if found.is_final:
         for step in wait_reason_queries.unknown_outcomes(state().services.database, found.id):
             yield told.unknown_outcome(step)
 

@@ -48,7 +48,7 @@ def deploy(*, dry_run: bool, strict: bool) -> Response:
         return respond(_rehearsed(checked))
     return idempotency.run_idempotent(
         partial(_put, checked),
-        after=lambda: state().catalog.forget((checked.new.namespace, checked.new.name, None)),
+        after=lambda: state().catalog.evict((checked.new.namespace, checked.new.name, None)),
     )
 
 

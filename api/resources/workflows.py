@@ -20,7 +20,7 @@ from api.schemas.workflows import (
     WorkflowsQuerySchema,
     WorkflowsSchema,
 )
-from api.shared.workflow_cache import missing
+from api.shared.workflow_cache import missing_message
 from orchestrator import clock
 from orchestrator.database.access import audit_queries
 from orchestrator.database.connection.database import Transaction
@@ -122,7 +122,7 @@ def remove(namespace: str, name: str, version: str) -> Response:
 
 
 def _missing(*parts: str) -> Problem:
-    message = missing(state().services.database, scope().has(parts[0]), *parts)
+    message = missing_message(state().services.database, scope().has(parts[0]), *parts)
     return Problem(problem_types.NOT_FOUND, message)
 
 
@@ -181,7 +181,7 @@ def _remove(found: list[Version]) -> Response:
         raise Problem(
             problem_types.IN_USE, "instances of it have not ended, or can still be compensated"
         )
-    state().catalog.forget(
+    state().catalog.evict(
         *(
             (each.namespace, each.name, version)
             for each in found

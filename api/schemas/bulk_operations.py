@@ -1,4 +1,4 @@
-"""Operations on many instances or dead letters."""
+"""Bulk operations on instances or dead letters."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _COUNTED = f"counted up to {MOST_COUNTED:,}"
 
 
 class LettersFilterSchema(Schema):
-    """Which dead letters; those that are settled are left alone."""
+    """A filter of open dead letters."""
 
     instance = fields.UUID()
     namespace = fields.String(validate=validate.Regexp(NAMESPACE))
 
 
 class NewOperationSchema(CommandSchema):
-    """What to do with all that a filter names."""
+    """A command to all instances or dead letters that a filter selects."""
 
     action = fields.String(required=True, validate=validate.OneOf(ACTIONS))
     filter = fields.Dict(
@@ -41,12 +41,12 @@ class NewOperationSchema(CommandSchema):
         },
     )
     dry_run = fields.Boolean(
-        metadata={"description": "only count what it would reach, and show the first"}
+        metadata={"description": "only count what it would reach, and show the first ones"}
     )
 
 
 class OperationSchema(Schema):
-    """An operation and how far it is."""
+    """A bulk operation and its progress."""
 
     id = uuid(required=True)
     action = fields.String(required=True)
@@ -55,14 +55,14 @@ class OperationSchema(Schema):
         fields.String(),
         required=True,
         allow_none=True,
-        metadata={"description": "whose instances it may reach; null: all"},
+        metadata={"description": "namespaces whose instances it may reach; null: all"},
     )
     reason = fields.String(required=True, allow_none=True)
     by = fields.String(required=True)
     state = fields.String(required=True, validate=validate.OneOf(STATES))
     matches = fields.Integer(
         required=True,
-        metadata={"description": f"how many it was to reach when it was asked for, {_COUNTED}"},
+        metadata={"description": f"how many it selected when it was requested, {_COUNTED}"},
     )
     reached = fields.Integer(required=True, metadata={"description": "how many it has reached"})
     error = fields.String(required=True, allow_none=True)
@@ -72,7 +72,7 @@ class OperationSchema(Schema):
 
 
 class DryRunSchema(Schema):
-    """What an operation would reach."""
+    """The instances or dead letters that a bulk operation would reach."""
 
     action = fields.String(required=True)
     matches = fields.Integer(required=True, metadata={"description": _COUNTED})
@@ -80,19 +80,19 @@ class DryRunSchema(Schema):
         required=True,
         metadata={
             "type": "array",
-            "description": "the first of them: instances, or dead letters",
+            "description": "the first ones: instances or dead letters",
         },
     )
 
 
 class OperationsSchema(Schema):
-    """A page of operations, the newest first."""
+    """A page of bulk operations, the newest first."""
 
     items = fields.List(fields.Nested(OperationSchema), required=True)
     next = fields.String(required=True, allow_none=True)
 
 
 class OperationsQuerySchema(PageSchema):
-    """Which operations."""
+    """A filter of bulk operations."""
 
     state = CommaSeparated(STATES, load_default=())

@@ -1,4 +1,4 @@
-"""What people tell an instance."""
+"""Commands to an instance."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from api.schemas.common import (
 
 
 class CommandSchema(Schema):
-    """Why, and by whom it was asked for."""
+    """A command's reason, for the audit log."""
 
     reason = name(2000, least=0, allow_none=True)
 
 
 class AcceptedSchema(Schema):
-    """A command that was taken, and the instance after it."""
+    """An accepted command, and the instance after it."""
 
     id = uuid(required=True)
     command = fields.String(required=True)
@@ -31,7 +31,7 @@ class AcceptedSchema(Schema):
         required=True,
         metadata={
             "description": "false: the instance could not be locked in time, or is large; the"
-            " command waits in its inbox, and its history will say what came of it"
+            " command waits in its inbox, and the history will show the result"
         },
     )
 
@@ -41,33 +41,31 @@ def _step(**options: object) -> fields.Integer:
 
 
 class RetrySchema(CommandSchema):
-    """Where to go on from, and with what."""
+    """Where a retry continues, and with which input."""
 
-    from_ = _step(data_key="from", metadata={"description": "the step; else the one that failed"})
+    from_ = _step(data_key="from", metadata={"description": "by default the failed step"})
     input = ANY(
         metadata={
-            "description": "the step's input, instead of the recorded one: what its expressions"
-            " read as `.` and `$input`"
+            "description": "the step's input, instead of the recorded one: `.` and `$input` of its"
+            " expressions"
         }
     )
     workflow_input = ANY(
         metadata={
-            "description": "the workflow's input, instead of the one it was started with: what"
-            " expressions read as `$workflow.input` from then on"
+            "description": "the workflow's input, instead of the first one: `$workflow.input` of"
+            " later expressions"
         }
     )
 
 
 class CompensateSchema(CommandSchema):
-    """How far back to undo."""
+    """How far back a compensation undoes."""
 
-    step = _step(
-        metadata={"description": "undo back to this step, which itself stands; else everything"}
-    )
+    step = _step(metadata={"description": "undo the steps after this one; by default all"})
 
 
 class SkipSchema(CommandSchema):
-    """Which step to skip, and what its output shall be."""
+    """The step to skip, and its output."""
 
-    step = _step(metadata={"description": "the step; else the one that failed"})
+    step = _step(metadata={"description": "by default the failed step"})
     output = ANY()

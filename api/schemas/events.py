@@ -1,4 +1,4 @@
-"""CloudEvents, what they matched, and who is told of them."""
+"""CloudEvents, their matches, subscriptions and deliveries."""
 
 from __future__ import annotations
 
@@ -35,49 +35,56 @@ CLOUD_EVENT: dict[str, Any] = {
 
 
 class StreamQuerySchema(Schema):
-    """Which events of the live feed."""
+    """A filter of the live feed."""
 
     namespace = fields.String(validate=validate.Regexp(NAMESPACE))
     type = fields.String(
         validate=validate.Length(1, 1000),
-        metadata={"description": "or the beginning of types, with `*` at its end"},
+        metadata={"description": "a type, or the beginning of types followed by `*`"},
     )
     source = fields.String(validate=validate.Length(1, 1000))
     instance = fields.UUID(metadata={"description": "lifecycle events of this instance only"})
 
 
 class AcceptedEventSchema(Schema):
-    """An event that was taken."""
+    """An accepted event."""
 
-    id = uuid(required=True, metadata={"description": "ours; the event has its own besides"})
+    id = uuid(
+        required=True,
+        metadata={"description": "the orchestrator's own id of the event"},
+    )
     duplicate = fields.Boolean(
         required=True,
-        metadata={"description": "it had been taken before, and has no effect again"},
+        metadata={"description": "the event was accepted before, and has no further effect"},
     )
 
 
-#: The answer to one event, and to a batch.
+#: The answer to one event or to a batch.
 ACCEPTED = {"anyOf": [AcceptedEventSchema, {"type": "array", "items": AcceptedEventSchema}]}
 
 
 class EventSummarySchema(Schema):
-    """An event, as it was received or emitted."""
+    """A received or emitted event."""
 
     id = uuid(required=True)
     namespace = fields.String(required=True)
     event = ANY(required=True, metadata={"description": "the CloudEvent"})
     instance = uuid(
-        required=True, allow_none=True, metadata={"description": "who emitted it, or is told of"}
+        required=True,
+        allow_none=True,
+        metadata={"description": "its emitter, or the lifecycle event's instance"},
     )
     target = uuid(
-        required=True, allow_none=True, metadata={"description": "in whose mailbox it was put"}
+        required=True,
+        allow_none=True,
+        metadata={"description": "the instance that has it in its mailbox"},
     )
     created_at = time(required=True)
     matched_at = time(required=True, allow_none=True)
 
 
 class MatchSchema(Schema):
-    """Who was offered an event."""
+    """A listener or subscription that was offered an event."""
 
     instance = uuid(required=True)
     step = fields.Integer(
@@ -86,19 +93,19 @@ class MatchSchema(Schema):
         metadata={"description": "the listener; null: the event started the instance"},
     )
     refused = fields.Boolean(
-        required=True, metadata={"description": "the listener had no use for it any more"}
+        required=True, metadata={"description": "the listener no longer needed it"}
     )
     at = time(required=True)
 
 
 class EventSchema(EventSummarySchema):
-    """An event with what it matched."""
+    """An event with its matches."""
 
     matches = fields.List(fields.Nested(MatchSchema), required=True)
 
 
 class EventCauseSchema(Schema):
-    """One thing that became of an event, or one reason why nothing did."""
+    """One effect of an event, or one reason why it had none."""
 
     kind = fields.String(
         required=True,
@@ -110,11 +117,11 @@ class EventCauseSchema(Schema):
     instance = uuid()
     step = fields.Integer(allow_none=True)
     queue = fields.String()
-    meant = fields.String(metadata={"description": "the type that was probably meant"})
+    meant = fields.String(metadata={"description": "the most similar awaited type"})
 
 
 class EventWhySchema(Schema):
-    """What became of an event, and why."""
+    """The effects of an event, or the reasons why it had none."""
 
     id = uuid(required=True)
     namespace = fields.String(required=True)
@@ -131,16 +138,16 @@ class EventsSchema(Schema):
 
 
 class IntoNamespaceSchema(Schema):
-    """Where events go."""
+    """The namespace that events are put into."""
 
     namespace = fields.String(
         validate=validate.Regexp(NAMESPACE),
-        metadata={"description": "needed unless the key opens just one"},
+        metadata={"description": "required unless the key has exactly one"},
     )
 
 
 class EventsQuerySchema(PageSchema):
-    """Which events."""
+    """A filter of events."""
 
     namespace = fields.String(validate=validate.Regexp(NAMESPACE))
     type = fields.String(validate=validate.Length(1, 1000))
@@ -153,7 +160,7 @@ STATES = ("active", "paused", "disabled")
 
 
 class WebhookSchema(Schema):
-    """Where events are sent: as structured CloudEvents, signed after Standard Webhooks."""
+    """A webhook. It gets structured CloudEvents, signed as Standard Webhooks specifies."""
 
     url = fields.String(
         required=True,
@@ -162,7 +169,7 @@ class WebhookSchema(Schema):
     )
     secret = fields.String(
         validate=validate.Length(1, 120),
-        metadata={"description": "`whsec_` and 24 to 64 bytes in base64; made unless given"},
+        metadata={"description": "`whsec_` and 24 to 64 bytes in base64; generated by default"},
     )
 
 
@@ -171,32 +178,32 @@ class StartsSchema(Schema):
 
     name = fields.String(required=True, validate=validate.Length(1, 255))
     version = fields.String(
-        validate=validate.Length(1, 255), metadata={"description": "the newest unless given"}
+        validate=validate.Length(1, 255), metadata={"description": "by default the newest"}
     )
     read = fields.String(
         validate=validate.OneOf(("data", "envelope", "raw")),
-        metadata={"description": "what the input is: the event (`envelope`) unless given"},
+        metadata={"description": "the input: by default the event (`envelope`)"},
     )
 
 
 class NewSubscriptionSchema(Schema):
-    """Who wants to be told of which events."""
+    """A subscription to create."""
 
     namespace = fields.String(
         validate=validate.Regexp(NAMESPACE),
-        metadata={"description": "needed unless the key opens just one"},
+        metadata={"description": "required unless the key has exactly one"},
     )
     description = name(1000, least=0, allow_none=True)
     filter = fields.Dict(
         required=True,
-        metadata={**_FILTER, "description": "as `with` in an event filter of the DSL"},
+        metadata={**_FILTER, "description": "as `with` of an event filter in the DSL"},
     )
     webhook = fields.Nested(WebhookSchema)
     workflow = fields.Nested(StartsSchema)
 
 
 class ChangeSubscriptionSchema(Schema):
-    """What to change of a subscription."""
+    """Changes of a subscription."""
 
     state = fields.String(validate=validate.OneOf(("active", "paused")))
     description = name(1000, least=0, allow_none=True)
@@ -205,7 +212,7 @@ class ChangeSubscriptionSchema(Schema):
 
 
 class SentToSchema(Schema):
-    """Where events are sent."""
+    """The webhook of a subscription."""
 
     url = fields.String(required=True)
 
@@ -221,21 +228,21 @@ class SubscriptionSchema(Schema):
     workflow = fields.Nested(StartsSchema, required=True, allow_none=True)
     state = fields.String(required=True, validate=validate.OneOf(STATES))
     reason = fields.String(
-        required=True, allow_none=True, metadata={"description": "why it was disabled"}
+        required=True, allow_none=True, metadata={"description": "reason why it was disabled"}
     )
-    failures = fields.Integer(required=True, metadata={"description": "in a row"})
+    failures = fields.Integer(required=True, metadata={"description": "consecutive failures"})
     failing_since = time(required=True, allow_none=True)
     created_at = time(required=True)
     changed_at = time(required=True)
 
 
 class NewSubscriptionSecretSchema(SubscriptionSchema):
-    """A subscription that was just made."""
+    """A new subscription with its secret."""
 
     secret = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "what verifies the signatures; shown this once"},
+        metadata={"description": "verifies the signatures; shown only here"},
     )
 
 
@@ -247,7 +254,7 @@ class SubscriptionsSchema(Schema):
 
 
 class SubscriptionsQuerySchema(PageSchema):
-    """Which subscriptions."""
+    """A filter of subscriptions."""
 
     namespace = fields.String(validate=validate.Regexp(NAMESPACE))
     state = CommaSeparated(STATES, load_default=())
@@ -257,26 +264,28 @@ DELIVERY_STATES = ("pending", "delivered", "failed")
 
 
 class DeliverySchema(Schema):
-    """An event on its way to a subscriber."""
+    """One event for one webhook."""
 
-    id = uuid(required=True, metadata={"description": "the `webhook-id`, however often it is sent"})
+    id = uuid(required=True, metadata={"description": "the `webhook-id`, the same for each try"})
     subscription = uuid(required=True)
     event = uuid(required=True, allow_none=True)
     type = fields.String(required=True, allow_none=True)
     ordering = uuid(
         required=True,
         allow_none=True,
-        metadata={"description": "the instance among whose events the order is kept"},
+        metadata={"description": "the instance whose events are delivered in order"},
     )
     state = fields.String(required=True, validate=validate.OneOf(DELIVERY_STATES))
     attempts = fields.Integer(required=True)
     next_at = time(required=True, allow_none=True)
     until = time(required=True)
     status = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "of the last answer"}
+        required=True, allow_none=True, metadata={"description": "HTTP status of the last answer"}
     )
     error = fields.String(required=True, allow_none=True)
-    instance = uuid(required=True, allow_none=True, metadata={"description": "that it has started"})
+    instance = uuid(
+        required=True, allow_none=True, metadata={"description": "the started instance"}
+    )
     created_at = time(required=True)
     ended_at = time(required=True, allow_none=True)
 
@@ -289,6 +298,6 @@ class DeliveriesSchema(Schema):
 
 
 class DeliveriesQuerySchema(PageSchema):
-    """Which deliveries."""
+    """A filter of deliveries."""
 
     state = CommaSeparated(DELIVERY_STATES, load_default=())

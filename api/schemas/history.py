@@ -12,7 +12,7 @@ from api.schemas.common import (
 
 
 class FactSchema(Schema):
-    """One thing that happened, in the past tense."""
+    """One thing that a transition did."""
 
     type = fields.String(
         required=True, metadata={"description": "such as `task.completed` (DSL, Lifecycle Events)"}
@@ -26,7 +26,7 @@ class TransitionSchema(Schema):
 
     sequence = fields.Integer(required=True)
     at = time(required=True)
-    stimulus = ANY(required=True, metadata={"description": "what caused it"})
+    stimulus = ANY(required=True, metadata={"description": "its cause"})
     facts = fields.List(fields.Nested(FactSchema), required=True)
 
 
@@ -38,7 +38,7 @@ class HistorySchema(Schema):
 
 
 class HistoryQuerySchema(PageSchema):
-    """Which part of the history."""
+    """The order of the history."""
 
     sort = fields.String(
         load_default="sequence", validate=validate.OneOf(("sequence", "-sequence"))

@@ -1,4 +1,4 @@
-"""Instances: their start, one of them, lists of them."""
+"""Instances: starts, single instances and lists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from api.schemas.common import (
     uuid,
 )
 
-#: An id, and the beginning of one, as patterns of JSON Schema know them.
+#: An id, and the beginning of one, as patterns of JSON Schema.
 _UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _BEGINNING = (
     "^[0-9a-fA-F]{1,8}$|^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){0,2}-[0-9a-fA-F]{0,4}$"
@@ -27,7 +27,7 @@ _BEGINNING = (
 
 
 class WorkflowRefSchema(Schema):
-    """The workflow to start; its newest version unless one is named."""
+    """The workflow to start; without `version` its newest one."""
 
     namespace = fields.String(required=True, validate=validate.Length(1, 255))
     name = fields.String(required=True, validate=validate.Length(1, 255))
@@ -40,7 +40,9 @@ class StartSchema(Schema):
     workflow = fields.Nested(WorkflowRefSchema, required=True)
     input = ANY(metadata={"description": "any JSON; checked by the workflow's input schema"})
     business_id = name(
-        1000, metadata={"description": "your own id, unique in the namespace"}, allow_none=True
+        1000,
+        metadata={"description": "the client's id, unique in the namespace"},
+        allow_none=True,
     )
     labels = fields.Dict(
         keys=fields.String(),
@@ -62,7 +64,7 @@ class WorkflowOfSchema(Schema):
 
 
 class ParentSchema(Schema):
-    """The step that awaits an instance, or has awaited it."""
+    """The step that started an instance and awaits it, or has awaited it."""
 
     instance = uuid(required=True)
     step = fields.Integer(required=True)
@@ -76,36 +78,40 @@ class InstanceSummarySchema(Schema):
     workflow = fields.Nested(WorkflowOfSchema, required=True)
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
     compensation = fields.String(required=True, validate=validate.OneOf(COMPENSATIONS))
-    run = fields.Integer(required=True, metadata={"description": "counts operators' retries"})
+    run = fields.Integer(
+        required=True, metadata={"description": "1 plus the retries of the instance"}
+    )
     labels = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     created_at = time(required=True)
     started_at = time(required=True, allow_none=True)
     ended_at = time(required=True, allow_none=True)
     pending_commands = fields.Integer(
         required=True,
-        metadata={"description": "commands that wait to be judged; until then nothing is settled"},
+        metadata={
+            "description": "undecided commands; until they are decided the instance is not final"
+        },
     )
     parent = fields.Nested(ParentSchema, required=True, allow_none=True)
 
 
 class WaitingSchema(Schema):
-    """Something that an instance waits for."""
+    """A call, timer or event that an instance waits for."""
 
     kind = fields.String(
         required=True,
-        metadata={"description": "`call`, `timer`, `event`, or the kind of another open task"},
+        metadata={"description": "`call`, `timer`, `event`, or the kind of another open step"},
     )
     step = fields.Integer(required=True, allow_none=True)
     reference = fields.String(required=True, allow_none=True)
     since = time(required=True, allow_none=True)
     timer = fields.String(metadata={"description": "`wait`, `retry` or `start`"})
     due_at = time()
-    mode = fields.String(metadata={"description": "how many of the events: one, any, all"})
-    filters = ANY(metadata={"description": "the events that are waited for"})
+    mode = fields.String(metadata={"description": "which of the events: `one`, `any`, `all`"})
+    filters = ANY(metadata={"description": "filters of the awaited events"})
 
 
 class InstanceSchema(InstanceSummarySchema):
-    """One run of a workflow."""
+    """One execution of a workflow version."""
 
     input = ANY(required=True)
     output = ANY(required=True)
@@ -116,7 +122,7 @@ class InstanceSchema(InstanceSummarySchema):
     waiting_for = fields.List(fields.Nested(WaitingSchema), required=True)
 
 
-#: The answer to a start: of one, of one waited for, of many.
+#: The answer to a start: of one instance, of an awaited one, of several.
 STARTED = {
     "anyOf": [
         InstanceSummarySchema,
@@ -134,19 +140,19 @@ class InstancesSchema(Schema):
 
 
 class WaitSchema(Schema):
-    """How long to wait for the end."""
+    """The time to wait for the end."""
 
     wait = fields.Float(
         load_default=0,
         validate=validate.Range(0, 60),
-        metadata={"description": "seconds to wait for the end, at most"},
+        metadata={"description": "most seconds to wait for the end"},
     )
 
 
 class InstancesFilterSchema(Schema):
-    """Which instances. `label.key=value` and `input.path=value` may be given besides."""
+    """A filter of instances. `label.key=value` and `input.path=value` are also accepted."""
 
-    #: Tells the parser to gather the parameters with names of the client's own.
+    #: Makes the parser accept label and input filters.
     labelled = True
 
     status = CommaSeparated(STATUSES, load_default=())
@@ -163,9 +169,9 @@ class InstancesFilterSchema(Schema):
     )
     attempt = fields.String(
         validate=validate.Regexp(_UUID),
-        metadata={"description": "the id of one of its attempts: of a Celery task"},
+        metadata={"description": "id of one of its attempts, which is the Celery task id"},
     )
-    parent = uuid(metadata={"description": "the instance that has started them and awaited them"})
+    parent = uuid(metadata={"description": "the instance that started and awaited them"})
     started_after = Moment()
     started_before = Moment()
     q = fields.String(
@@ -175,27 +181,27 @@ class InstancesFilterSchema(Schema):
 
 
 class InstancesQuerySchema(InstancesFilterSchema, PageSchema):
-    """Which instances, and in what order."""
+    """A filter of instances, and their order."""
 
     sort = fields.String(
         load_default="-created_at",
         validate=validate.OneOf(("created_at", "-created_at", "started_at", "-started_at")),
-        metadata={"description": "by `started_at` only those that have started are listed"},
+        metadata={"description": "`started_at` lists only started instances"},
     )
 
 
 class CountSchema(Schema):
-    """How many instances have a status."""
+    """The number of instances of a status."""
 
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
     count = fields.Integer(required=True)
     exact = fields.Boolean(
         required=True,
-        metadata={"description": "false: there are more, but no more are counted"},
+        metadata={"description": "false: there are more than were counted"},
     )
 
 
 class CountsSchema(Schema):
-    """How many instances have each status."""
+    """The number of instances of each status."""
 
     items = fields.List(fields.Nested(CountSchema), required=True)

@@ -1,4 +1,4 @@
-"""Schedules, their next due times and their ledger."""
+"""Schedules, their next due times and their firings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from api.schemas.commands import CommandSchema
 from api.schemas.common import ANY, NAMESPACE, CommaSeparated, PageSchema, time, uuid
 
 
-def told(description: str, **options: Any) -> fields.String:
-    """A time that needs a word."""
+def described_time(description: str, **options: Any) -> fields.String:
+    """Return a field of a time with a description."""
     metadata = {"format": "date-time", "description": description}
     return fields.String(metadata=metadata, **options)
 
@@ -23,7 +23,7 @@ REASONS = ("schedule", "manual", "backfill", "event")
 
 
 class DueSchema(Schema):
-    """A due time, and when it is to fire: with its share of the jitter."""
+    """A due time, and when it fires: the due time plus its jitter."""
 
     due = time(required=True)
     fires_at = time(required=True)
@@ -36,21 +36,21 @@ class ScheduleSummarySchema(Schema):
     namespace = fields.String(required=True)
     workflow = fields.String(required=True)
     version = fields.String(
-        required=True, metadata={"description": "the version that it starts: the newest"}
+        required=True, metadata={"description": "the version that it starts, which is the newest"}
     )
     kind = fields.String(required=True, validate=validate.OneOf(KINDS))
     state = fields.String(
         required=True,
         validate=validate.OneOf(STATES),
-        metadata={"description": "`stopped`: no version of the workflow has it any more"},
+        metadata={"description": "`stopped`: the newest version of the workflow no longer has it"},
     )
     timing = ANY(required=True, metadata={"description": "durations in seconds"})
     policy = ANY(required=True, metadata={"description": "as in the document"})
     next_due = time(required=True, allow_none=True)
-    next_at = told("with the jitter", required=True, allow_none=True)
+    next_at = described_time("with jitter", required=True, allow_none=True)
     last_instance = uuid(required=True, allow_none=True)
     waiting = fields.Boolean(
-        required=True, metadata={"description": "something waits for the last instance's end"}
+        required=True, metadata={"description": "a firing waits for the end of the last instance"}
     )
     created_at = time(required=True)
 
@@ -69,7 +69,7 @@ class SchedulesSchema(Schema):
 
 
 class SchedulesQuerySchema(PageSchema):
-    """Which schedules."""
+    """A filter of schedules."""
 
     namespace = fields.String(validate=validate.Regexp(NAMESPACE))
     workflow = fields.String(validate=validate.Length(1, 255))
@@ -77,7 +77,7 @@ class SchedulesQuerySchema(PageSchema):
 
 
 class NextQuerySchema(Schema):
-    """How many due times to show."""
+    """The number of due times to show."""
 
     next = fields.Integer(load_default=1, validate=validate.Range(0, 1000))
 
@@ -91,18 +91,18 @@ class ChangeScheduleSchema(CommandSchema):
 class TriggerSchema(CommandSchema):
     """Start an instance now."""
 
-    input = ANY(metadata={"description": "in place of the policy's"})
+    input = ANY(metadata={"description": "instead of the policy's input"})
 
 
 class BackfillSchema(CommandSchema):
-    """Fire the due times of a range that has passed, both ends included."""
+    """Fire the due times of a past range, both ends included."""
 
     from_ = time(data_key="from", required=True)
     to = time(required=True)
 
 
 class FiringSchema(Schema):
-    """What became of a due time."""
+    """The result of a due time."""
 
     due = time(required=True)
     reason = fields.String(required=True, validate=validate.OneOf(REASONS))
@@ -110,29 +110,33 @@ class FiringSchema(Schema):
     why = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "why it was skipped: `missed`, `overlap` or `stopped`"},
+        metadata={"description": "reason of a skip: `missed`, `overlap` or `stopped`"},
     )
-    since = told(
-        "it stands for all due times from then on that were missed", required=True, allow_none=True
+    since = described_time(
+        "the first missed due time that this stands for",
+        required=True,
+        allow_none=True,
     )
-    fires_at = told("due, and the jitter", required=True)
+    fires_at = described_time("the due time plus jitter", required=True)
     fired_at = time(required=True, allow_none=True)
     delay_seconds = fields.Float(
-        required=True, allow_none=True, metadata={"description": "seconds from plan to start"}
+        required=True,
+        allow_none=True,
+        metadata={"description": "seconds between `fires_at` and `fired_at`"},
     )
     instance = uuid(required=True, allow_none=True)
     version = fields.String(required=True)
 
 
 class FiringsSchema(Schema):
-    """A page of the ledger."""
+    """A page of firings."""
 
     items = fields.List(fields.Nested(FiringSchema), required=True)
     next = fields.String(required=True, allow_none=True)
 
 
 class FiringsQuerySchema(PageSchema):
-    """Which part of the ledger."""
+    """A filter of firings."""
 
     outcome = CommaSeparated(OUTCOMES, load_default=())
     since = fields.AwareDateTime(metadata={"description": "due at or after this"})
@@ -140,6 +144,6 @@ class FiringsQuerySchema(PageSchema):
 
 
 class BackfilledSchema(Schema):
-    """The due times that fire now, or one after the other."""
+    """The firings of a backfill."""
 
     items = fields.List(fields.Nested(FiringSchema), required=True)

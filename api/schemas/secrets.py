@@ -8,26 +8,26 @@ from api.schemas.common import NAMESPACE, PageSchema, time
 
 
 class SecretSchema(Schema):
-    """A secret's value; it never comes back."""
+    """A secret's value, which no answer contains."""
 
     value = fields.Raw(
         required=True,
         metadata={
             "type": ["string", "object", "array"],
-            "description": "text, or an object whose members are told apart: `$secrets.db.user`;"
-            " text that is a JSON object or array counts as that",
+            "description": "text, or an object of which members are read: `$secrets.db.user`;"
+            " text that is a JSON object or array is read as that",
         },
     )
 
 
 class SecretsQuerySchema(PageSchema):
-    """Of which namespace."""
+    """The namespace of a list of secrets."""
 
     namespace = fields.String(validate=validate.Regexp(NAMESPACE))
 
 
 class NamedSecretSchema(Schema):
-    """What may be known of a secret."""
+    """A secret without its value."""
 
     namespace = fields.String(required=True)
     name = fields.String(required=True)
@@ -36,18 +36,20 @@ class NamedSecretSchema(Schema):
 
 
 class SecretsSchema(Schema):
-    """A page of secrets' names."""
+    """A page of secrets, without their values."""
 
     items = fields.List(fields.Nested(NamedSecretSchema), required=True)
     next = fields.String(required=True, allow_none=True)
 
 
 class RotatedSecretsSchema(Schema):
-    """How many secrets were sealed anew."""
+    """The result of encrypting all secrets with the newest key."""
 
-    renewed = fields.Integer(required=True)
+    renewed = fields.Integer(
+        required=True, metadata={"description": "number of secrets encrypted with the newest key"}
+    )
     unreadable = fields.List(
         fields.List(fields.String()),
         required=True,
-        metadata={"description": "`[namespace, name]` of those that no key opens"},
+        metadata={"description": "`[namespace, name]` of secrets that no key can decrypt"},
     )

@@ -15,7 +15,7 @@ from api.schemas.common import (
 
 
 class AttemptSchema(Schema):
-    """One handing-off of a step to a worker."""
+    """One delivery of a step to a worker."""
 
     id = uuid(required=True)
     number = fields.Integer(required=True)
@@ -40,12 +40,12 @@ class AttemptSchema(Schema):
     flower_url = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "its page in Flower, where ORCHESTRATOR_FLOWER_URL says where"},
+        metadata={"description": "its page in Flower, if ORCHESTRATOR_FLOWER_URL is set"},
     )
 
 
 class SkippedBySchema(Schema):
-    """That a person ended a step."""
+    """The command by which a person skipped a step."""
 
     at = time(required=True)
     by = fields.String(required=True, allow_none=True)
@@ -55,7 +55,7 @@ class SkippedBySchema(Schema):
 class StepSchema(Schema):
     """One execution of a task within an instance."""
 
-    id = fields.Integer(required=True, metadata={"description": "grows with the order of creation"})
+    id = fields.Integer(required=True, metadata={"description": "number in the order of creation"})
     parent = fields.Integer(
         required=True, metadata={"description": "the step that contains it; 0: the workflow"}
     )
@@ -63,22 +63,21 @@ class StepSchema(Schema):
     name = fields.String(required=True)
     kind = fields.String(required=True)
     index = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "which iteration or branch"}
+        required=True,
+        allow_none=True,
+        metadata={"description": "number of iteration or branch"},
     )
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
     outcome = fields.String(
         required=True,
         allow_none=True,
         metadata={
-            "description": (
-                "`unknown` where nobody can say whether its effects happened, or where they did"
-                " and its output could not be kept"
-            )
+            "description": ("`unknown`: the task ran, or may have run, without a recorded result")
         },
     )
     compensable = fields.Boolean(required=True)
     compensates = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "the step that this one undoes"}
+        required=True, allow_none=True, metadata={"description": "the step that this step undoes"}
     )
     started_at = time(required=True, allow_none=True)
     ended_at = time(required=True, allow_none=True)
@@ -86,18 +85,18 @@ class StepSchema(Schema):
     child = uuid(
         required=True,
         allow_none=True,
-        metadata={"description": "the sub-workflow's instance that it started or undoes"},
+        metadata={"description": "the instance of the sub-workflow that it started or undoes"},
     )
     skipped = fields.Nested(
         SkippedBySchema,
         required=True,
         allow_none=True,
-        metadata={"description": "who let it end with an output of theirs"},
+        metadata={"description": "the command that skipped it"},
     )
     arguments = ANY(
         required=True,
         metadata={
-            "description": "of its call, evaluated: `{task, args, kwargs}` of a Celery task,"
+            "description": "evaluated arguments: `{task, args, kwargs}` of a Celery task,"
             " `{call, with}` of other calls; secrets are masked"
         },
     )
@@ -109,8 +108,8 @@ class StepSchema(Schema):
         allow_none=True,
         validate=validate.OneOf(("succeeded", "failed", "lost")),
         metadata={
-            "description": "how its attempt ended while the instance was suspended: the step goes"
-            " on from that at the resume"
+            "description": "how its attempt ended while the instance was suspended: the step"
+            " continues with that result after a resume"
         },
     )
     attempts = fields.List(fields.Nested(AttemptSchema), required=True)
@@ -124,7 +123,7 @@ class StepsSchema(Schema):
 
 
 class StepsQuerySchema(PageSchema):
-    """Which steps."""
+    """A filter of steps."""
 
     parent = fields.Integer(validate=validate.Range(0, 2**31 - 1))
     child = uuid(metadata={"description": "the instance that the step started and awaited"})

@@ -12,15 +12,15 @@ ROLES = ("viewer", "operator", "admin")
 
 
 class NewKeySchema(Schema):
-    """An API key to make."""
+    """An API key to create."""
 
-    name = name(255, required=True, metadata={"description": "stands in the audit log"})
+    name = name(255, required=True, metadata={"description": "its name in the audit log"})
     role = fields.String(required=True, validate=validate.OneOf(ROLES))
     namespaces = fields.List(
         fields.String(metadata={"pattern": f"{NAMESPACE[:-1]}$|^\\*$"}),
         required=True,
         validate=validate.Length(1, 100),
-        metadata={"description": "what it opens; `*` is all of them"},
+        metadata={"description": "the namespaces that it may access; `*`: all"},
     )
     expires_at = time(allow_none=True)
 
@@ -39,12 +39,12 @@ class KeySchema(Schema):
 
 
 class NewKeySecretSchema(KeySchema):
-    """A key that was just made."""
+    """A new key with its secret."""
 
     key = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "shown this once; null in a repeated answer"},
+        metadata={"description": "shown only here; null in a replayed answer"},
     )
 
 
@@ -56,7 +56,7 @@ class KeysSchema(Schema):
 
 
 class EntrySchema(Schema):
-    """A line of the audit log."""
+    """An entry of the audit log."""
 
     id = fields.Integer(required=True)
     at = time(required=True)
@@ -77,14 +77,14 @@ class AuditSchema(Schema):
 
 
 class AuditQuerySchema(PageSchema):
-    """Which part of the audit log."""
+    """A filter of the audit log."""
 
     action = fields.String(validate=validate.Length(1, 100))
     target = fields.String(validate=validate.Length(1, 600))
 
 
 class WorkerSchema(Schema):
-    """One incarnation of a worker."""
+    """A worker process, from its start to its end."""
 
     id = uuid(required=True)
     name = fields.String(required=True)
@@ -94,7 +94,7 @@ class WorkerSchema(Schema):
     queues = fields.List(fields.String(), required=True)
     tasks = fields.List(fields.String(), required=True)
     free = fields.Integer(required=True, metadata={"description": "idle slots"})
-    in_flight = fields.Integer(required=True, metadata={"description": "attempts in hand"})
+    in_flight = fields.Integer(required=True, metadata={"description": "attempts in flight"})
     state = fields.String(
         required=True, validate=validate.OneOf(("live", "stopping", "silent", "stopped"))
     )
@@ -106,8 +106,8 @@ class WorkerSchema(Schema):
         values=fields.Integer(),
         required=True,
         metadata={
-            "description": "since its start: attempts claimed by their messages, continued with,"
-            " ended, left to their leases; messages refused; results that came too late (stale)"
+            "description": "since its start: attempts claimed by message, continued locally,"
+            " ended, left to their leases; refused messages; stale results"
         },
     )
 
@@ -120,24 +120,24 @@ class WorkersSchema(Schema):
 
 
 class WorkersQuerySchema(PageSchema):
-    """Which workers."""
+    """A filter of workers."""
 
     live = fields.Boolean()
 
 
 class QueueSchema(Schema):
-    """A queue as Postgres knows it."""
+    """A queue, as stored in Postgres."""
 
     name = fields.String(required=True)
-    waiting = fields.Integer(required=True, metadata={"description": "attempts nobody has taken"})
+    waiting = fields.Integer(required=True, metadata={"description": "unclaimed attempts"})
     oldest = time(required=True, allow_none=True)
     running = fields.Integer(required=True)
-    workers = fields.Integer(required=True, metadata={"description": "live ones that serve it"})
+    workers = fields.Integer(required=True, metadata={"description": "live workers that serve it"})
     slots = fields.Integer(required=True)
     free = fields.Integer(required=True)
     exact = fields.Boolean(
         required=True,
-        metadata={"description": "false: of more than 50,000 attempts only so many were counted"},
+        metadata={"description": "false: there are more than the 50,000 counted attempts"},
     )
 
 
@@ -149,7 +149,7 @@ class QueuesSchema(Schema):
 
 
 class TimerSchema(Schema):
-    """Something that falls due."""
+    """A timer of an instance or step."""
 
     due_at = time(required=True)
     instance = uuid(required=True)
@@ -189,7 +189,7 @@ class ListenersSchema(Schema):
 
 
 class DeadLetterSchema(Schema):
-    """Work that gave up and waits for a person."""
+    """A compensation or step that failed for good and waits for a person."""
 
     id = uuid(required=True)
     created_at = time(required=True)
@@ -199,15 +199,17 @@ class DeadLetterSchema(Schema):
     reference = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "the step's task in the document; null: the step was pruned"},
+        metadata={"description": "JSON pointer of the step's task; null: the step was pruned"},
     )
-    kind = fields.String(required=True, allow_none=True, metadata={"description": "of the step"})
+    kind = fields.String(
+        required=True, allow_none=True, metadata={"description": "kind of the step"}
+    )
     reason = fields.String(
         required=True,
         validate=validate.OneOf(("compensation", "lost")),
         metadata={
-            "description": "`compensation`: an undoing that failed;"
-            " `lost`: a step whose workers were lost as often as `maxStarts` allows"
+            "description": "`compensation`: a failed compensation;"
+            " `lost`: a step with as many lost attempts as `maxStarts` allows"
         },
     )
     error = fields.Raw(required=True)
@@ -223,19 +225,19 @@ class DeadLettersSchema(Schema):
 
 
 class DeadLettersQuerySchema(PageSchema):
-    """Which dead letters."""
+    """A filter of dead letters."""
 
     resolved = fields.Boolean()
     instance = fields.UUID()
 
 
 class CompensationDecisionSchema(CommandSchema):
-    """What to do about a compensation that failed."""
+    """A person's decision about a failed compensation."""
 
     step = fields.Integer(
         required=True,
         validate=validate.Range(1, 2**31 - 1),
-        metadata={"description": "the step that was to undo another, and failed"},
+        metadata={"description": "the compensation's own step, which failed"},
     )
     action = fields.String(required=True, validate=validate.OneOf(("retry", "resolve")))
 
@@ -251,19 +253,19 @@ class PlannedUndoSchema(Schema):
     instance = uuid(
         required=True,
         allow_none=True,
-        metadata={"description": "the sub-workflow's, which undoes itself and has a plan too"},
+        metadata={"description": "instance of the sub-workflow, which has a plan of its own"},
     )
 
 
 class CompensationSchema(Schema):
-    """What would be undone, the next first, and what was."""
+    """The steps that a compensation would undo, the next first, and the undone ones."""
 
     compensation = fields.String(required=True, validate=validate.OneOf(COMPENSATIONS))
     plan = fields.List(fields.Nested(PlannedUndoSchema), required=True)
     running = fields.List(
         fields.Nested(PlannedUndoSchema),
         required=True,
-        metadata={"description": "in somebody's hands: undone as well, should they succeed"},
+        metadata={"description": "running steps, which are undone as well if they succeed"},
     )
     undone = fields.List(fields.Nested(StepSchema), required=True)
 
@@ -276,7 +278,7 @@ class NamespaceSchema(Schema):
 
 
 class NamespacesSchema(Schema):
-    """The namespaces that the key opens."""
+    """The namespaces that the key may access."""
 
     items = fields.List(fields.Nested(NamespaceSchema), required=True)
     next = fields.String(required=True, allow_none=True)

@@ -1,4 +1,4 @@
-"""Times as clients write them (RFC 3339), as the database can take them."""
+"""Times of clients (RFC 3339), converted for the database."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from datetime import UTC, datetime
 
 
 def moment(text: str) -> datetime:
-    """A time with its zone, in UTC: Postgres knows no offset of 16 hours or more.
+    """Return the time of a text, in UTC: Postgres accepts no offset of 16 hours or more.
 
-    Raises `ValueError` where it is no time, has no zone, or lies outside of all calendars.
+    Raises `ValueError` if the text is not a time, or the time has no zone or is out of range.
     """
     return in_utc(datetime.fromisoformat(text))
 
 
-def in_utc(found: datetime) -> datetime:
-    """The same moment, in UTC. Raises `ValueError`."""
-    if found.tzinfo is None:
+def in_utc(time: datetime) -> datetime:
+    """Return the same moment in UTC. Raises `ValueError` without a zone or out of range."""
+    if time.tzinfo is None:
         raise ValueError("the time has no zone")
     try:
-        return found.astimezone(UTC)
+        return time.astimezone(UTC)
     except OverflowError:
         raise ValueError("the time is out of range") from None

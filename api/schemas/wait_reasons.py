@@ -1,4 +1,4 @@
-"""Why an instance stands still."""
+"""The reasons why an instance waits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = (
 
 
 class CauseSchema(Schema):
-    """One cause; which members it has depends on its kind."""
+    """One cause. Its members depend on its kind."""
 
     kind = fields.String(required=True, validate=validate.OneOf(KINDS))
     message = fields.String(required=True)
@@ -30,18 +30,16 @@ class CauseSchema(Schema):
     app = fields.String(
         allow_none=True,
         metadata={
-            "description": "what `celery -A` is given to start such a worker; null:"
-            " `orchestrator worker` does"
+            "description": "the argument of `celery -A` that starts such a worker; null:"
+            " `orchestrator worker` starts it"
         },
     )
-    meant = fields.String(metadata={"description": "the task that was probably meant"})
-    filters = fields.List(
-        fields.Dict(), metadata={"description": "of the events that are waited for"}
-    )
+    meant = fields.String(metadata={"description": "the task with the most similar name"})
+    filters = fields.List(fields.Dict(), metadata={"description": "filters of the awaited events"})
 
 
 class WhySchema(Schema):
-    """Every cause that is known."""
+    """The state of an instance and every known cause of its waiting."""
 
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
     compensation = fields.String(required=True, validate=validate.OneOf(COMPENSATIONS))

@@ -1,4 +1,4 @@
-"""Workflows: documents that were deployed."""
+"""Workflows: deployed documents."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from api.schemas.common import NAMESPACE, ErrorItemSchema, PageSchema, time
 
 
 class DeployQuerySchema(Schema):
-    """How to deploy."""
+    """Options of a deployment."""
 
     dry_run = fields.Boolean(
-        load_default=False, metadata={"description": "only validate; nothing is kept"}
+        load_default=False, metadata={"description": "only validate; nothing is stored"}
     )
     strict = fields.Boolean(
-        load_default=False, metadata={"description": "refuse a document that gets a warning"}
+        load_default=False, metadata={"description": "refuse a document with warnings"}
     )
 
 
@@ -31,12 +31,12 @@ class VersionSchema(Schema):
 
 
 class DeployedSchema(VersionSchema):
-    """What became of a document."""
+    """The result of a deployment."""
 
     outcome = fields.String(
         required=True,
         validate=validate.OneOf(("created", "unchanged", "conflict")),
-        metadata={"description": "with `dry_run`: what would become of it"},
+        metadata={"description": "with `dry_run`: the outcome of a real deployment"},
     )
     created_at = time(required=True, allow_none=True)
     warnings = fields.List(fields.Nested(ErrorItemSchema), required=True)
@@ -75,7 +75,7 @@ class VersionsSchema(Schema):
 
 
 class WorkflowsQuerySchema(PageSchema):
-    """Which workflows."""
+    """A filter of workflows."""
 
     namespace = fields.String(validate=validate.Regexp(NAMESPACE))
     q = fields.String(

@@ -1,1 +1,1 @@
-"""gunicorn, set up for the API."""
+"""gunicorn, configured for the API."""

@@ -1,7 +1,7 @@
-"""The API as a server: gunicorn with threads, each of its own answers a problem too.
+"""The API as a server: gunicorn with threads, whose own errors are problems (RFC 9457) too.
 
-One process works on as many requests at once as `api_threads` says. Those that wait for an
-instance, and streams, are not counted (see `api.server.request_threads`): they starve nobody.
+One process works on at most `api_threads` requests at once. Waiting requests and streams are not
+counted (see `api.server.request_threads`), so they block no other request.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from orchestrator.settings import Settings
 if TYPE_CHECKING:
     from flask import Flask
 
-#: Seconds that an unused connection stays open. Longer than clients and proxies keep theirs,
-#: so that none sends a request into a connection that is being closed.
+#: Seconds that an unused connection stays open. It is longer than the limits of clients and
+#: proxies, so that none sends a request into a connection that is being closed.
 KEEPALIVE = 75
-#: Serving processes that count apart from one another (WEB_CONCURRENCY); one that begins in
-#: place of one that died goes on with the numbers of the oldest.
+#: The most serving processes (WEB_CONCURRENCY) with counters of their own. A replacement of a
+#: dead process continues the counters of the oldest.
 PROCESSES = 64
-#: How often to look for a database that was away at the start, in s.
-LOOK = 1.0
+#: Seconds between two checks for a database that could not be reached at the start.
+POLL_INTERVAL = 1.0
 
 _log = log.get_logger(__name__)
 
@@ -44,15 +44,15 @@ _log = log.get_logger(__name__)
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    Raises `ConfigurationError` where other machines could reach an API that asks for no key,
-    and where the database has no schema that this release knows.
+    Raises `ConfigurationError` if other machines could reach an API without keys, or if this
+    release does not know the schema of the database.
     """
     log.configure(settings)
     keys_needed = needs_keys(settings)
     checked = require_schema(settings)
     if not keys_needed:
         _log.warning(
-            "Nobody needs an API key: the API can be reached from this machine only",
+            "No API key is required: the API can be reached from this machine only",
             action="authentication_off",
             host=settings.api_host,
         )
@@ -68,18 +68,20 @@ def run(settings: Settings) -> None:
 
 
 class SchemaWatch:
-    """Looks for the schema of a database that was away, beside what watches over the serving
-    processes, and ends that where it is none for us. Those answer 503 from the first
-    connection on."""
+    """Checks the schema of a database that could not be reached at the start.
+
+    It runs in a thread of gunicorn's main process and stops the server if this release does not
+    know the schema. Meanwhile the serving processes answer 503.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.refused: ConfigurationError | None = None
         self._settings = settings
-        threading.Thread(target=self._look, name="schema", daemon=True).start()
+        threading.Thread(target=self._poll, name="schema", daemon=True).start()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         while self.refused is None:
-            pause(LOOK)
+            pause(POLL_INTERVAL)
             try:
                 upgrade.check(self._settings.database_url)
             except DatabaseUnavailable:
@@ -91,21 +93,23 @@ class SchemaWatch:
 
 
 def needs_keys(settings: Settings) -> bool:
-    """Whether callers need an API key: where the server can be reached from other machines,
-    and where the settings say so. Raises `ConfigurationError`."""
+    """Whether callers need an API key: if other machines can reach the server, or a setting says
+    so. Raises `ConfigurationError`."""
     local = is_loopback(settings.api_host)
     if settings.api_authentication == "off" and not local:
         raise ConfigurationError(
-            "without authentication the API binds to this machine only: set"
+            "without authentication the API must bind to this machine only: set"
             " ORCHESTRATOR_API_HOST=127.0.0.1 or ORCHESTRATOR_API_AUTHENTICATION=on"
         )
     return settings.api_authentication == "on" or not local
 
 
 def _share_memory() -> None:
-    """Load what serving processes need before they are forked, so that they share those pages.
-    What is opened and started is made after the fork. A single one would share them only with
-    the process that watches over it, which needs none of it and is small without."""
+    """Import the modules of the serving processes before the fork, so that they share memory.
+
+    Connections and threads are made after the fork. A single serving process would share only
+    with gunicorn's main process, which needs none of the modules.
+    """
     for name in (
         "api.app",
         "api.server.gunicorn_worker",
@@ -120,7 +124,7 @@ def _share_memory() -> None:
 def is_loopback(host: str) -> bool:
     """Whether an address to bind to can be reached from this machine only.
 
-    Raises `ConfigurationError` where it is a name: what that means is not ours to say.
+    Raises `ConfigurationError` for a host name: it could be resolved to any address.
     """
     if host == "localhost":
         return True
@@ -133,22 +137,22 @@ def is_loopback(host: str) -> bool:
 
 
 class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has no types
-    """gunicorn, set up for the API."""
+    """The gunicorn application that serves the API."""
 
     def __init__(self, settings: Settings, *, authenticate: bool, checked: bool = True) -> None:
         self._settings = settings
         self._checked = checked
         self._authenticate = authenticate
-        # What the serving processes count: each shows what all of them have.
+        # The counters of all serving processes: each process shows the sums.
         self._meters = Meters(PROCESSES)
         self._slot = 0
         super().__init__()
 
     def load_config(self) -> None:
-        """What gunicorn must do otherwise than it would."""
+        """Set the options that differ from gunicorn's defaults."""
         settings = self._settings
         host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
-        chosen: dict[str, Any] = {
+        options: dict[str, Any] = {
             "bind": f"{host}:{settings.api_port}",
             "proc_name": "orchestrator api",
             "worker_class": "api.server.gunicorn_worker.Worker",
@@ -156,22 +160,22 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has
             "threads": settings.api_threads,
             "keepalive": KEEPALIVE,
             "graceful_timeout": int(settings.shutdown_grace),
-            # No proxy is believed what it says about the client.
+            # Trust no proxy's headers about the client.
             "forwarded_allow_ips": "",
             "control_socket_disable": True,
             "post_fork": self._forked,
             "worker_tmp_dir": "/dev/shm",  # noqa: S108  a heartbeat's file, unlinked at once
         }
-        for name, value in chosen.items():
+        for name, value in options.items():
             if name in self.cfg.settings:  # releases of gunicorn differ
                 self.cfg.set(name, value)
 
     def _forked(self, _arbiter: Any, worker: Any) -> None:
-        """A serving process begins; gunicorn numbers them from 1, those that have ended too."""
+        """Choose the counters of a new serving process. gunicorn numbers all processes from 1."""
         self._slot = (worker.age - 1) % PROCESSES
 
     def load(self) -> Flask:
-        """The application, made in the process that serves it."""
+        """Make the application in the serving process."""
         from celery import Celery
 
         from api.app import create_app
@@ -186,10 +190,10 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # it has
 
 
 class Logger(gunicorn.glogging.Logger):  # type: ignore[misc]  # it has no types
-    """gunicorn's log lines in the form of ours."""
+    """Writes gunicorn's log lines in the orchestrator's format."""
 
     def setup(self, cfg: Any) -> None:
-        """Leave everything to the root logger; requests are not logged one by one."""
+        """Pass all lines to the root logger. Single requests are not logged."""
         super().setup(cfg)
         self.error_log.handlers.clear()
         self.error_log.propagate = True

@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, with a time for requests to arrive and problems for answers."""
+"""gunicorn's threaded worker, with a time limit for arriving requests and problems as errors."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from api.http.slow_request import SlowRequest
 from api.server.request_threads import RequestThreads
 from orchestrator import clock
 
-#: Seconds within which a request must have arrived whole.
+#: Seconds within which a request must arrive completely.
 REQUEST_TIMEOUT = 30.0
-#: Milliseconds within which a next request follows closely.
+#: Milliseconds that a thread waits for the next request on its connection.
 PIPELINE_WAIT = 5
-#: Seconds that a thread runs while others want to: with Python's own 5 ms a hint to the workers
-#: would leave only after the answer that it goes out beside.
+#: Seconds that a thread runs while other threads wait. With Python's default of 5 ms a hint would
+#: be sent only after the answer.
 SWITCH_INTERVAL = 0.0005
-#: Seconds that a client may take no byte of an answer.
+#: Seconds that a client may read nothing of an answer.
 WRITE_TIMEOUT = 30
 
 _KINDS: tuple[tuple[type[Exception], ProblemType], ...] = (
@@ -39,53 +39,53 @@ _KINDS: tuple[tuple[type[Exception], ProblemType], ...] = (
 
 
 class Connection(TConn):  # type: ignore[misc]  # it has no types
-    """A connection whose requests must arrive within `PATIENCE`, however they drip."""
+    """A connection whose requests must arrive within `REQUEST_TIMEOUT`."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.deadline = 0.0
-        # An answer that nobody takes must not hold a thread for ever.
+        # A client that does not read its answer must not block a thread for ever.
         self.sock.setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", WRITE_TIMEOUT, 0)
         )
 
     def init(self) -> None:
-        """Have the parser read through us."""
+        """Make the parser read with the deadline."""
         super().init()
         unreader = self.parser.unreader
         if not isinstance(unreader.chunk, partial):
             unreader.chunk = partial(self._chunk, unreader.chunk)
 
     def _chunk(self, read: Any, *args: Any, **kwargs: Any) -> bytes:
-        left = self.deadline - clock.monotonic()
-        if left <= 0:
+        remaining = self.deadline - clock.monotonic()
+        if remaining <= 0:
             raise SlowRequest
-        self.sock.settimeout(left)
+        self.sock.settimeout(remaining)
         try:
-            found: bytes = read(*args, **kwargs)
+            chunk: bytes = read(*args, **kwargs)
         except TimeoutError:
             raise SlowRequest from None
         finally:
             self.sock.setblocking(True)
-        return found
+        return chunk
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
-    """gunicorn's, with our connections and our answers."""
+    """gunicorn's worker, with `Connection`, `RequestThreads` and problems as error answers."""
 
     def get_thread_pool(self) -> RequestThreads:
-        """Threads that lend their place while they wait."""
+        """Return threads that free their slots while they wait."""
         return RequestThreads(self.cfg.threads)
 
     def load_wsgi(self) -> None:
-        """Load the application, and tell it how to wait."""
+        """Load the application, and let its waiting requests free their thread slots."""
         super().load_wsgi()
         state = self._state()
         if state:
             state.waiters.lend = self.tpool.lend_thread
 
     def accept(self, listener: Any) -> None:
-        """Take a connection as gunicorn does, as one of ours."""
+        """Accept a connection as gunicorn does, as a `Connection`."""
         try:
             sock, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -95,20 +95,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         self.enqueue_req(Connection(self.cfg, sock, address, listener.getsockname()))
 
     def handle(self, conn: Connection) -> Any:
-        """Serve a request, and those that follow it closely on its connection.
+        """Serve a request, and the requests that follow at once on the same connection.
 
-        A request's time begins with its first byte. Handing each to another thread through
-        the main one would cost a client that asks one thing after the other a tenth of its
-        time; waiting here for its next request costs nobody, while threads are free.
+        The time limit starts when a request is awaited. gunicorn would pass each request to a
+        thread through the main thread, which costs a sequential client a tenth of its time.
         """
         while True:
             conn.deadline = clock.monotonic() + REQUEST_TIMEOUT
-            kept = super().handle(conn)
-            if kept is not True or not self.alive or not self._follows(conn):
-                return kept
+            keep_alive = super().handle(conn)
+            if keep_alive is not True or not self.alive or not self._follows(conn):
+                return keep_alive
 
     def _follows(self, conn: Connection) -> bool:
-        """Whether the next request comes at once, and this thread may wait for that."""
+        """Whether the next request comes at once. Do not wait if other requests need a thread."""
         if conn.parser.unreader.buf.getvalue():
             return True
         if self.tpool.waiting:
@@ -118,8 +117,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         return bool(poll.poll(PIPELINE_WAIT))
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
-        """Tell the client of a request that can't be read, or of a failure."""
-        # Not at the top: the process that watches over this one loads this module too.
+        """Answer a request that cannot be read, or an internal failure, with a problem."""
+        # Imported late: gunicorn's main process loads this module and needs no Flask.
         from api.http import problems
 
         kind = next(
@@ -138,10 +137,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         try:
             client.sendall(head.encode() + body)
         except OSError:
-            self.log.debug("The client did not stay for its answer")
+            self.log.debug("The client closed the connection before its answer")
 
     def init_process(self) -> None:
-        """Serve, and let those go who wait when that is over."""
+        """Serve until the process stops, then end the waits and close the application."""
         sys.setswitchinterval(SWITCH_INTERVAL)
         try:
             super().init_process()
@@ -149,7 +148,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
             self._close()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Stop gracefully: whoever waits is answered now."""
+        """Stop gracefully: end waits and streams at once."""
         super().handle_exit(sig, frame)
         state = self._state()
         if state:

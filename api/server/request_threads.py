@@ -1,7 +1,7 @@
-"""The threads that serve requests: a fixed number at work, and any number that wait.
+"""The threads that serve requests: a bounded number work, and any number wait.
 
-A request that waits (for an instance's end, for the next event of a stream) lends its place to
-another meanwhile. So waits starve nobody, and what does work is never more than was allowed.
+A request that waits (for an instance's end, for the next event of a stream) frees its thread slot
+until it continues. So waiting requests block nobody, and at most `size` requests work at a time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _Job = tuple["Future[Any]", Callable[[], Any]]
 
 
 class RequestThreads(Executor):
-    """At most `size` threads at work; each starts when there is something for it to do."""
+    """An executor with at most `size` working threads. A thread starts when a job needs it."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -29,40 +29,40 @@ class RequestThreads(Executor):
         self._changed = threading.Condition()
         self._threads: set[threading.Thread] = set()
         self._idle = 0
-        self._lent = 0
+        self._freed = 0
         self._stopping = False
 
     @property
     def waiting(self) -> int:
-        """How many jobs no thread has begun."""
+        """The number of jobs that no thread has begun."""
         return len(self._queue)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have `fn` called by one of the threads."""
+        """Queue a call of `fn` by one of the threads."""
         future: Future[T] = Future()
         with self._changed:
             if self._stopping:
                 raise RuntimeError("the pool has stopped")
             self._queue.append((future, partial(fn, *args, **kwargs)))
-            self._staff()
+            self._start_or_wake()
         return future
 
     @contextmanager
     def lend_thread(self) -> Iterator[None]:
-        """While the block waits, another thread may work in the place of the present one."""
+        """While the block waits, another thread may use the slot of the current one."""
         with self._changed:
-            self._lent += 1
+            self._freed += 1
             if self._queue:
-                self._staff()
+                self._start_or_wake()
         try:
             yield
         finally:
             with self._changed:
-                self._lent -= 1
-                self._changed.notify()  # an idle one is too many now
+                self._freed -= 1
+                self._changed.notify()  # one idle thread is now surplus and must end
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take nothing more; what stands in line is done still, unless it is cancelled."""
+        """Accept no further job. Queued jobs are still done, unless they are cancelled."""
         with self._changed:
             self._stopping = True
             while cancel_futures and self._queue:
@@ -72,19 +72,19 @@ class RequestThreads(Executor):
         for thread in threads if wait else ():
             thread.join()
 
-    # -- with the lock held ------------------------------------------------------------------
+    # -- under the lock ----------------------------------------------------------------------
 
-    def _staff(self) -> None:
-        """See that somebody takes the job that came last."""
-        if len(self._queue) > self._idle and len(self._threads) - self._lent < self._size:
+    def _start_or_wake(self) -> None:
+        """Start a thread for the latest job if needed and allowed, else wake an idle one."""
+        if len(self._queue) > self._idle and len(self._threads) - self._freed < self._size:
             thread = threading.Thread(target=self._run, name="requests", daemon=True)
             self._threads.add(thread)
             thread.start()
         else:
             self._changed.notify()
 
-    def _too_many(self) -> bool:
-        return len(self._threads) - self._lent > self._size
+    def _is_surplus(self) -> bool:
+        return len(self._threads) - self._freed > self._size
 
     # -- in the threads ----------------------------------------------------------------------
 
@@ -95,16 +95,16 @@ class RequestThreads(Executor):
                 continue
             try:
                 result = call()
-            except BaseException as error:  # noqa: BLE001  it is the caller's to look at
+            except BaseException as error:  # noqa: BLE001  the future passes it to the caller
                 future.set_exception(error)
             else:
                 future.set_result(result)
-            del job, future, call  # nothing of a request outlives it
+            del job, future, call  # free the request's objects now
 
     def _next(self) -> _Job | None:
-        """The next job; None: this thread has to go."""
+        """Return the next job, or None if this thread must end."""
         with self._changed:
-            while not self._too_many():
+            while not self._is_surplus():
                 if self._queue:
                     return self._queue.popleft()
                 if self._stopping:
@@ -113,5 +113,5 @@ class RequestThreads(Executor):
                 self._changed.wait()
                 self._idle -= 1
             self._threads.discard(threading.current_thread())
-            self._changed.notify()  # it may have been woken for a job
+            self._changed.notify()  # this thread may have been woken for a job
             return None

@@ -1,6 +1,7 @@
-"""What Postgres says of the whole, as gauges: asked at most every few seconds, by one at a time.
+"""Gauges that are read from Postgres, by one thread at a time and at most every few seconds.
 
-Every API says the same; a query over several takes the maximum (``max by (queue)``).
+Each API process shows the same values; a query over several takes the maximum
+(``max by (queue)``).
 """
 
 from __future__ import annotations
@@ -20,41 +21,46 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: Seconds for which an answer is good: several scrapers ask the database once.
+#: Seconds for which the values are cached, so that several scrapers cost one query.
 CACHE_TIME = 5.0
 
 
 class Gauges:
-    """The latest answer of the database, and when it came. `lease` in seconds."""
+    """Cached gauges of the database. `lease` in seconds."""
 
     def __init__(self, database: Database, lease: float) -> None:
         self._database = database
         self._lease = lease
-        self._found: list[gauge_queries.Gauge] = []
+        self._cached: list[gauge_queries.Gauge] = []
         self._until = 0.0
         self._lock = threading.Lock()
 
     def families(self) -> Iterator[Family]:
-        """The gauges. Where Postgres is away, only that: old numbers would pass for new."""
+        """Yield the gauges. Without Postgres there is only `orchestrator_database_up`: old values
+        would be taken for current ones."""
         from prometheus_client.core import GaugeMetricFamily
 
         with self._lock:
             if clock.monotonic() > self._until:
-                self._found = self._asked()
+                self._cached = self._read()
                 self._until = clock.monotonic() + CACHE_TIME
-            found = self._found
-        for gauge in found:
+            gauges = self._cached
+        for gauge in gauges:
             family = GaugeMetricFamily(gauge.name, gauge.help, labels=gauge.labels)
             for labels, value in gauge.values:
                 family.add_metric(labels, value)
             yield family
         up = GaugeMetricFamily("orchestrator_database_up", "Whether Postgres answers.")
-        up.add_metric((), bool(found))
+        up.add_metric((), bool(gauges))
         yield up
 
-    def _asked(self) -> list[gauge_queries.Gauge]:
+    def _read(self) -> list[gauge_queries.Gauge]:
         try:
             return gauge_queries.read(self._database, self._lease)
         except DatabaseUnavailable as error:
-            log.warning("No gauges: Postgres is away", action="no_gauges", error=str(error))
+            log.warning(
+                "No gauges: Postgres cannot be reached",
+                action="gauges_unavailable",
+                error=str(error),
+            )
             return []

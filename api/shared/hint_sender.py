@@ -1,6 +1,6 @@
-"""Hints to the workers, sent beside the answers: a slow broker never slows a request.
+"""Sends hints to the workers in a thread of its own, so that a slow broker slows no request.
 
-A hint may be lost: the beats find what nobody brought.
+A hint may be lost: the beats find the instances that still have pending stimuli.
 """
 
 from __future__ import annotations
@@ -13,40 +13,40 @@ from typing import NamedTuple
 from orchestrator.clock import monotonic
 from orchestrator.task_dispatcher import TaskDispatcher
 
-#: Hints that may stand in line; more are left to the beats.
-MOST = 10_000
-#: Hints that are sent in one go.
+#: The most queued hints; further ones are dropped and left to the beats.
+QUEUE_SIZE = 10_000
+#: The most hints sent at once.
 _BATCH = 100
-#: Seconds between two messages to the broker, at least: what comes meanwhile goes together.
-#: The first after a rest goes at once.
+#: Least seconds between two sendings: hints that come meanwhile share a message. The first hint
+#: after a pause is sent at once.
 _SEND_INTERVAL = 0.005
-#: The same while more than one came meanwhile: at 330 starts a second a message then names
-#: three instead of two. Sending one is dear, and so is receiving it in a worker.
+#: The same while more than one hint comes meanwhile: at 330 starts per second a message then
+#: names three instances instead of two. Sending and receiving a message is expensive.
 _BUSY_SEND_INTERVAL = 0.012
 
 
 class _Hint(NamedTuple):
-    """An instance whose inbox, or a namespace whose events, somebody should look into."""
+    """An instance whose inbox, or a namespace whose events, a control worker should process."""
 
     of_namespace: bool
     name: str
 
 
 class Hints:
-    """A line of hints and the thread that sends them, started with the first."""
+    """A queue of hints and the thread that sends them, started with the first hint."""
 
     def __init__(self, dispatcher: TaskDispatcher) -> None:
         self._dispatcher = dispatcher
-        self._queue: queue.Queue[_Hint | None] = queue.Queue(MOST)
+        self._queue: queue.Queue[_Hint | None] = queue.Queue(QUEUE_SIZE)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def send(self, *instances: str) -> None:
-        """Have some worker look into the inboxes of these instances soon."""
+        """Hint that the inboxes of these instances have stimuli."""
         self._put([_Hint(False, id) for id in instances])
 
     def match(self, namespace: str) -> None:
-        """Have some worker match the events of a namespace soon."""
+        """Hint that a namespace has events to match."""
         self._put([_Hint(True, namespace)])
 
     def _put(self, hints: list[_Hint]) -> None:
@@ -56,10 +56,10 @@ class Hints:
             for hint in hints:
                 self._queue.put_nowait(hint)
         except queue.Full:
-            pass  # the broker is slow or away: the beats make up for it
+            pass  # the broker is slow or cannot be reached: the beats find the rest
 
     def close(self, timeout: float = 2.0) -> None:
-        """Send what is in line, for a bounded time."""
+        """Send the queued hints, for at most `timeout` seconds."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join(timeout)
@@ -71,22 +71,22 @@ class Hints:
                 self._thread.start()
 
     def _run(self) -> None:
-        sent, pace = 0.0, _SEND_INTERVAL
+        sent_at, interval = 0.0, _SEND_INTERVAL
         while (first := self._queue.get()) is not None:
-            time.sleep(max(0.0, sent + pace - monotonic()))
-            sent = monotonic()
+            time.sleep(max(0.0, sent_at + interval - monotonic()))
+            sent_at = monotonic()
             batch = [first]
             while len(batch) < _BATCH and not self._queue.empty():
-                found = self._queue.get()
-                if found is None:
+                hint = self._queue.get()
+                if hint is None:
                     self._send(batch)
                     return
-                batch.append(found)
+                batch.append(hint)
             self._send(batch)
-            pace = _BUSY_SEND_INTERVAL if len(batch) > 1 else _SEND_INTERVAL
+            interval = _BUSY_SEND_INTERVAL if len(batch) > 1 else _SEND_INTERVAL
 
     def _send(self, batch: list[_Hint]) -> None:
-        """One message each, however often it was asked for."""
-        asked = list(dict.fromkeys(batch))
-        self._dispatcher.match(*(hint.name for hint in asked if hint.of_namespace))
-        self._dispatcher.hint(*(hint.name for hint in asked if not hint.of_namespace))
+        """Send the hints without repetitions, in one message of each kind."""
+        hints = list(dict.fromkeys(batch))
+        self._dispatcher.match(*(hint.name for hint in hints if hint.of_namespace))
+        self._dispatcher.hint(*(hint.name for hint in hints if not hint.of_namespace))

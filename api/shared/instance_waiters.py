@@ -1,8 +1,8 @@
-"""Waiting for instances: any number of requests, one query at a time for all of them.
+"""Waiting requests: one query at a time polls the instances of all of them.
 
-One thread a process looks, only while somebody waits, and the more often the younger the
-wait is. So a wait costs neither a connection nor a NOTIFY in the transitions; and it lends its
-thread's place to another request (see `api.server.request_threads`).
+One thread per process polls, only while a request waits, and more often the younger the latest
+wait is. So a wait needs no connection of its own and transitions need no NOTIFY. While it waits,
+a request frees its thread slot (see `api.server.request_threads`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from orchestrator.database.instances import instance_queries
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.log import get_logger
 
-#: Seconds between two looks, at least and at most, and as a part of the youngest wait's age.
+#: Seconds between two polls: at least, at most, and as a share of the latest wait's age.
 SHORTEST, LONGEST, PART = 0.01, 0.25, 0.1
 
 log = get_logger(__name__)
@@ -27,23 +27,23 @@ log = get_logger(__name__)
 @dataclass(eq=False)
 class _Wait:
     instance: str
-    over: Callable[[instance_queries.Progress], bool]
+    is_over: Callable[[instance_queries.Progress], bool]
     since: float
     event: threading.Event = field(default_factory=threading.Event)
 
 
-#: Requests of one process that may wait for an end, and streams that may be open, at a time:
-#: each has a thread and a connection of its own.
+#: The most waiting requests and the most open streams of one process: each has a thread and a
+#: client connection of its own.
 WAITS, STREAMS = 512, 64
 
 LendThread = Callable[[], AbstractContextManager[None]]
 
 
 class Waiters:
-    """Those who wait: at most `waits` for an end and `streams` for whatever happens.
+    """The waiting requests of a process: at most `waits` for an end, and `streams` open streams.
 
-    `lend` is a block within which a request's thread is not counted; a server with a bounded
-    number of threads sets it.
+    `lend` is a context in which a request's thread slot is free for others; a server with a
+    bounded number of threads sets it.
     """
 
     def __init__(self, database: Database, waits: int = WAITS, streams: int = STREAMS) -> None:
@@ -57,33 +57,36 @@ class Waiters:
         self._closed = False
 
     def wait_until_final(self, instance: str, seconds: float) -> None:
-        """Wait until an instance has ended and its compensation settled, or time is over."""
-        # Without a free slot the answer is the present state: the client may ask again.
+        """Wait until an instance is final or `seconds` have passed."""
+        # Without a free slot the answer is the current state: the client may request again.
         if self._slots.acquire(blocking=False):
             try:
                 with self.lend():
-                    self._wait(instance, seconds, lambda found: found.is_final)
+                    self._wait(instance, seconds, lambda progress: progress.is_final)
             finally:
                 self._slots.release()
 
     def open_stream(self) -> bool:
-        """Begin a stream, unless too many are open: each has a thread of its own."""
+        """Count a new stream; return False if too many are open. Each has a thread of its own."""
         return self._streams.acquire(blocking=False)
 
     def close_stream(self) -> None:
-        """End a stream."""
+        """Free the place of a stream that has ended."""
         self._streams.release()
 
     def wait_for_transition(self, instance: str, sequence: int, seconds: float) -> None:
-        """Wait until an instance has gone beyond the transition `sequence`, has settled, or time
-        is over.
+        """Wait for a transition after `sequence`, the final state, or the end of `seconds`.
 
-        For streams, which were counted, and lent their place, when they were opened.
+        Only for streams: they are counted, and free their thread slot, when they are opened.
         """
-        self._wait(instance, seconds, lambda found: found.is_final or found.sequence > sequence)
+
+        def is_over(progress: instance_queries.Progress) -> bool:
+            return progress.is_final or progress.sequence > sequence
+
+        self._wait(instance, seconds, is_over)
 
     def close(self) -> None:
-        """Let everybody go who waits, now and later: the process stops."""
+        """End all waits, and each later one at once: the process stops."""
         with self._changed:
             self._closed = True
             for wait in self._waits:
@@ -91,7 +94,7 @@ class Waiters:
             self._changed.notify()
 
     def release(self) -> None:
-        """The same, callable from a signal's handler, which must take no lock."""
+        """Do the same without a lock, for a signal handler, which must take none."""
         self._closed = True
         for wait in tuple(self._waits):
             wait.event.set()
@@ -102,11 +105,11 @@ class Waiters:
         return self._closed
 
     def _wait(
-        self, instance: str, seconds: float, over: Callable[[instance_queries.Progress], bool]
+        self, instance: str, seconds: float, is_over: Callable[[instance_queries.Progress], bool]
     ) -> None:
         if seconds <= 0 or self._closed:
             return
-        wait = _Wait(instance, over, clock.monotonic())
+        wait = _Wait(instance, is_over, clock.monotonic())
         try:
             with self._changed:
                 self._waits.add(wait)
@@ -123,13 +126,13 @@ class Waiters:
             self._thread.start()
 
     def _run(self) -> None:
-        looked, pause = 0.0, 0.0
+        polled_at, pause = 0.0, 0.0
         while True:
             with self._changed:
                 if self._waits:
-                    # A new wait ends the pause, but never so that looks follow in a rush.
+                    # A new request ends the pause early, but polls stay at least SHORTEST apart.
                     self._changed.wait(pause)
-                    while (early := looked + SHORTEST - clock.monotonic()) > 0:
+                    while (early := polled_at + SHORTEST - clock.monotonic()) > 0:
                         self._changed.wait(early)
                 while not self._waits:
                     if self._closed:
@@ -137,19 +140,21 @@ class Waiters:
                     self._changed.wait()
                 waits = list(self._waits)
             self._poll(waits)
-            looked = clock.monotonic()
-            age = looked - max(wait.since for wait in waits)
+            polled_at = clock.monotonic()
+            age = polled_at - max(wait.since for wait in waits)
             pause = min(LONGEST, max(SHORTEST, age * PART))
 
     def _poll(self, waits: list[_Wait]) -> None:
         try:
-            found = instance_queries.progress(self._database, {wait.instance for wait in waits})
+            progresses = instance_queries.progress(
+                self._database, {wait.instance for wait in waits}
+            )
         except DatabaseUnavailable:
-            return  # the request itself will say so when its time is over
+            return  # each request reports the outage itself when its time is over
         except Exception:
-            log.exception("Looking for instances that ended failed", action="wait_failed")
+            log.exception("Cannot poll awaited instances; trying again", action="wait_failed")
             return
         for wait in waits:
-            progress = found.get(wait.instance)
-            if progress is None or wait.over(progress):
+            progress = progresses.get(wait.instance)
+            if progress is None or wait.is_over(progress):
                 wait.event.set()

@@ -1,10 +1,11 @@
-"""The live feed: what is received, emitted and happens, read once a process for all who look on.
+"""The live feed: received, emitted and lifecycle events, read once per process.
 
-One thread reads, only while somebody looks on, up to the first position that is not decided
-yet; so nobody misses what commits late, and transitions notify nobody. Each who looks on has a
-bounded line: who is too slow for it is let go, and may come back where they were.
+One thread reads, only while there is a subscriber, up to the first position that is not decided
+yet. So no subscriber misses a late commit, and transitions need no NOTIFY. Each subscriber has a
+bounded queue; one that is too slow is disconnected and may continue at its last item.
 
-The place of an item is its row's position and its number in that: the same, whoever counts.
+The position of an item is its row's position and its number within that position. It is the same
+in each process.
 """
 
 from __future__ import annotations
@@ -23,25 +24,25 @@ from orchestrator.errors import DatabaseUnavailable
 from orchestrator.event_handler.lifecycle_publisher import lifecycle_events
 from orchestrator.log import get_logger
 
-#: How often to look, in s.
+#: Seconds between two polls.
 POLL_INTERVAL = 0.2
-#: Positions of one look.
+#: The most positions read at once.
 MAX_TRANSACTIONS = 1000
-#: Seconds that the first who looks on waits for transactions that are on their way.
-BEGINNING = 1.0
-#: Items that may stand in one line.
+#: Seconds that the first subscriber waits for transactions that have not committed yet.
+START_WAIT = 1.0
+#: The most items in one subscriber's queue; beyond that the subscriber is disconnected.
 QUEUE_SIZE = 2000
 
 log = get_logger(__name__)
 
-Place = tuple[int, int]
+FeedPosition = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """One event of the feed."""
 
-    place: Place
+    position: FeedPosition
     namespace: str
     event: dict[str, Json]
 
@@ -51,17 +52,17 @@ Predicate = Callable[[Item], bool]
 
 @dataclass(eq=False)
 class FeedSubscriber:
-    """Somebody who looks on: everything from position `since` on comes through the line;
-    None in it: that is all there will be."""
+    """A reader of the feed. Its queue gets all matching items from position `since` on; None in
+    the queue ends them."""
 
-    wanted: Predicate
+    predicate: Predicate
     since: int
     queue: queue.Queue[Item | None] = field(default_factory=lambda: queue.Queue(QUEUE_SIZE))
     slow: bool = False
 
     def offer(self, item: Item) -> None:
-        """Give an item, unless it is not wanted, or there is no room for it."""
-        if self.slow or not self.wanted(item):
+        """Queue a matching item; mark the subscriber as slow if its queue is full."""
+        if self.slow or not self.predicate(item):
             return
         try:
             self.queue.put_nowait(item)
@@ -69,13 +70,13 @@ class FeedSubscriber:
             self.slow = True
 
     def end(self) -> None:
-        """Let them go, now or once their line is empty."""
+        """Disconnect the subscriber, now or once its queue is empty."""
         self.slow = True
         with suppress(queue.Full):
             self.queue.put_nowait(None)
 
     def next(self, seconds: float) -> Item | None:
-        """The next item; None: none came in time. Raises `FeedClosed` behind the last one."""
+        """Return the next item, or None if none came in time. Raises `FeedClosed` at the end."""
         try:
             item = self.queue.get(timeout=seconds)
         except queue.Empty:
@@ -88,103 +89,103 @@ class FeedSubscriber:
 
 
 class FeedClosed(Exception):
-    """Nothing more will come."""
+    """No further item will come."""
 
 
 class Feed:
-    """The one reader of a process."""
+    """The feed's reader in one process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._onlookers: set[FeedSubscriber] = set()
+        self._subscribers: set[FeedSubscriber] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._horizon = Horizon()
         self._position = 0
         self._closed = False
 
-    def subscribe(self, wanted: Predicate) -> FeedSubscriber:
-        """Have every item from now on that is wanted, until `leave`."""
+    def subscribe(self, predicate: Predicate) -> FeedSubscriber:
+        """Queue every matching item from now on, until `unsubscribe`."""
         with self._changed:
-            if not self._onlookers:
-                self._position = self._horizon.begin(self._database, BEGINNING)
-            onlooker = FeedSubscriber(wanted, self._position)
-            self._onlookers.add(onlooker)
+            if not self._subscribers:
+                self._position = self._horizon.begin(self._database, START_WAIT)
+            subscriber = FeedSubscriber(predicate, self._position)
+            self._subscribers.add(subscriber)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
                 self._thread.start()
             self._changed.notify()
-        return onlooker
+        return subscriber
 
-    def unsubscribe(self, onlooker: FeedSubscriber) -> None:
-        """Look on no more."""
+    def unsubscribe(self, subscriber: FeedSubscriber) -> None:
+        """Remove a subscriber."""
         with self._changed:
-            self._onlookers.discard(onlooker)
+            self._subscribers.discard(subscriber)
 
-    def before(self, place: Place, until: int) -> Iterator[Item]:
-        """What came after a place, up to position `until` (exclusive)."""
-        first = place[0]
+    def replay(self, after: FeedPosition, until: int) -> Iterator[Item]:
+        """Yield the items after a position, up to position `until` (exclusive)."""
+        first = after[0]
         while first < until:
             end = min(until, first + MAX_TRANSACTIONS)
             for item in self._read(first, end):
-                if item.place > place:
+                if item.position > after:
                     yield item
             first = end
 
     def close(self) -> None:
-        """Let everybody go."""
+        """Disconnect all subscribers and end the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self.release()
 
     def release(self) -> None:
-        """The same, callable from a signal's handler, which must take no lock."""
+        """Disconnect without a lock, for a signal handler, which must take none."""
         self._closed = True
-        for onlooker in tuple(self._onlookers):
-            onlooker.end()
+        for subscriber in tuple(self._subscribers):
+            subscriber.end()
 
     def _run(self) -> None:
         while not self._closed:
             with self._changed:
-                while not self._onlookers and not self._closed:
+                while not self._subscribers and not self._closed:
                     self._changed.wait()
                 self._changed.wait(POLL_INTERVAL)
             try:
                 while self._poll():
                     pass
             except DatabaseUnavailable:
-                continue  # those who look on wait; nothing is lost
+                continue  # the subscribers wait; nothing is lost
             except Exception:
                 log.exception("The feed can't be read; trying again", action="feed_failed")
 
     def _poll(self) -> bool:
-        """Whether there is more to be read at once."""
+        """Read and distribute once. Return whether there is more to read at once."""
         end = min(self._horizon.look(self._database), self._position + MAX_TRANSACTIONS)
         items = self._read(self._position, end) if end > self._position else []
         with self._changed:
             for item in items:
-                for onlooker in self._onlookers:
-                    if item.place[0] >= onlooker.since:
-                        onlooker.offer(item)
+                for subscriber in self._subscribers:
+                    if item.position[0] >= subscriber.since:
+                        subscriber.offer(item)
             more = end == self._position + MAX_TRANSACTIONS
             self._position = max(self._position, end)
         return more and not self._closed
 
     def _read(self, first: int, before: int) -> list[Item]:
         rows = transition_feed.transitions(self._database, first, before)
-        found = [
-            (one.row.tx, one.row.namespace, one.event)
-            for one in lifecycle_events(self._database, rows)
+        events = [
+            (lifecycle.row.tx, lifecycle.row.namespace, lifecycle.event)
+            for lifecycle in lifecycle_events(self._database, rows)
         ]
-        found += transition_feed.events(self._database, first, before)
-        found.sort(key=lambda one: one[0])
-        return list(_placed(found))
+        events += transition_feed.events(self._database, first, before)
+        events.sort(key=lambda event: event[0])
+        return list(_numbered(events))
 
 
-def _placed(found: list[tuple[int, str, dict[str, Json]]]) -> Iterator[Item]:
+def _numbered(events: list[tuple[int, str, dict[str, Json]]]) -> Iterator[Item]:
     last, number = 0, 0
-    for position, namespace, event in found:
+    for position, namespace, event in events:
         number = number + 1 if position == last else 0
         last = position
         yield Item((position, number), namespace, event)

@@ -1,7 +1,7 @@
-"""Workflow versions as starts need them, kept from request to request.
+"""A cache of workflow versions for starts.
 
-A version never changes, so what is kept of it stays true; which one is the newest, and
-whether it is still there, is checked by the statement that starts.
+A version never changes, so a cached one stays valid. The statement that starts an instance
+checks whether the version is still the newest and still exists.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from orchestrator.database.connection.database import Database
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.document.message_text import nearest, suggestion
 
-#: Versions remembered by one process.
-MOST = 1000
+#: Versions cached by one process; at the bound the cache is cleared.
+MAX_CACHED = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class CachedVersion:
-    """A version, with the compiled schema of its input where it has one."""
+    """A version, with the compiled schema of its input if it has one."""
 
     id: str
     namespace: str
@@ -32,7 +32,7 @@ class CachedVersion:
     schema: jsonschema_rs.Validator | None = field(compare=False)
 
     def errors(self, input: Json) -> list[dict[str, str]]:
-        """What is wrong with an input: ``{pointer, message}`` each; empty if nothing."""
+        """Return the errors of an input, ``{pointer, message}`` each; empty if it is valid."""
         if self.schema is None or self.schema.is_valid(input):
             return []
         return [
@@ -44,59 +44,61 @@ class CachedVersion:
 Name = tuple[str, str, str | None]
 
 
-def missing(database: Database, allowed: bool, *parts: str) -> str:
-    """That there is no workflow with this namespace, name and version, and which one may be
-    meant. Of a namespace that the caller may not see (`allowed`) nothing is said."""
-    shown = f"there is no workflow {'/'.join(part[:100] for part in parts)}"
+def missing_message(database: Database, allowed: bool, *parts: str) -> str:
+    """Return that there is no workflow with this namespace, name and version, and a similar one.
+
+    If the caller may not see the namespace (not `allowed`), no similar workflow is named.
+    """
+    message = f"there is no workflow {'/'.join(part[:100] for part in parts)}"
     if not allowed:
-        return shown
-    known = workflow_queries.names(database, parts[0])
-    if parts[1] not in known:
-        return shown + suggestion(nearest(parts[1], known))
+        return message
+    names = workflow_queries.names(database, parts[0])
+    if parts[1] not in names:
+        return message + suggestion(nearest(parts[1], names))
     newest = workflow_queries.get(database, parts[0], parts[1], None)
-    return f"{shown}; its newest version is {newest.version}" if newest else shown
+    return f"{message}; its newest version is {newest.version}" if newest else message
 
 
 class Catalog:
-    """The versions of one process, by namespace, name and version (None: the newest)."""
+    """The cached versions of one process, by namespace, name and version (None: the newest)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[Name, CachedVersion] = {}
+        self._cached: dict[Name, CachedVersion] = {}
         self._lock = threading.Lock()
 
     def find(self, name: Name) -> CachedVersion | None:
-        """A version, from memory or the database."""
-        known = self._known.get(name)
-        if known is None:
+        """Return a version from the cache or the database, or None if there is none."""
+        cached = self._cached.get(name)
+        if cached is None:
             row = workflow_queries.get(self._database, *name)
             if row is None:
                 return None
             document = json_codec.loads(row.document or "{}")
-            known = CachedVersion(row.id, row.namespace, row.name, row.version, _schema(document))
+            cached = CachedVersion(row.id, row.namespace, row.name, row.version, _schema(document))
             with self._lock:
-                if len(self._known) >= MOST:
-                    self._known.clear()
-                self._known[name] = known
-        return known
+                if len(self._cached) >= MAX_CACHED:
+                    self._cached.clear()
+                self._cached[name] = cached
+        return cached
 
-    def forget(self, *names: Name) -> None:
-        """Look these up anew."""
+    def evict(self, *names: Name) -> None:
+        """Remove versions from the cache."""
         with self._lock:
             for name in names:
-                self._known.pop(name, None)
+                self._cached.pop(name, None)
 
 
 def pointer(path: list[str | int]) -> str:
-    """A JSON pointer (RFC 6901)."""
+    """Return a JSON pointer (RFC 6901)."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def _schema(document: Json) -> jsonschema_rs.Validator | None:
-    """The compiled schema of a workflow's input (dsl-reference, Input).
+    """Compile the schema of a workflow's input (dsl-reference, Input).
 
-    Only one that stands in the document itself and can be used: of any other, the core says
-    what is wrong with it when the instance starts.
+    Only a valid schema in the document itself is compiled. For any other the core reports the
+    error when the instance starts.
     """
     described = (document.get("input") or {}).get("schema") or {}
     if "document" not in described or not str(described.get("format", "json")).startswith("json"):

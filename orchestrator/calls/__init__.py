@@ -1,9 +1,9 @@
-"""What a step can call besides Celery tasks: one module a kind.
+"""The calls of a step that are not Celery tasks, one module per kind.
 
     perform({"kind": "http", "with": {"method": "get", "endpoint": "https://example.com"}}, context)
 
-A kind's module has one function, `perform(arguments, context) -> output`. Its arguments are
-the task's `with`, evaluated: by the core, or here, after the claim, where they use secrets.
+The module of a kind has one function, `perform(arguments, context) -> output`. The arguments are
+the task's `with`. The core evaluates it, or `perform` does after the claim if it uses secrets.
 """
 
 from __future__ import annotations
@@ -25,16 +25,15 @@ KINDS: Mapping[str, Perform] = {
     "http": http.perform,
     "openapi": openapi.perform,
 }
-"""The kinds of calls that can be carried out, by their names in the DSL."""
+"""The supported kinds of calls, by their names in the DSL."""
 
 
 def perform(call: Mapping[str, Json], context: CallContext) -> Json:
-    """Carry out a step's call and return its output.
+    """Perform a step's call and return its output.
 
-    `call` is `{"kind": ..., "with": {...}}`, with `"deferred": true`, `"input"` and
-    `"variables"` where `with` is not yet evaluated. Secrets that were used are masked in the
-    output and in errors. Raises `WorkflowError` with the DSL's error, or
-    `EvaluatorUnavailable` (try again).
+    `call` is `{"kind": ..., "with": {...}}`, with `"deferred": true`, `"input"` and `"variables"`
+    if `with` is not evaluated yet. Used secrets are masked in the output and in errors. Raises
+    `WorkflowError` with the DSL's error, or `EvaluatorUnavailable` (try again).
     """
     kind = KINDS.get(str(call.get("kind")))
     if kind is None:
@@ -51,15 +50,15 @@ def perform(call: Mapping[str, Json], context: CallContext) -> Json:
 
 
 def deferred(call: Mapping[str, Json], context: CallContext) -> CallContext:
-    """The context of a call that stands unevaluated: the input and the variables that were
-    kept with it. Its `fill` evaluates what the call holds."""
+    """Return the context of an unevaluated call, with the input and variables that are stored with
+    it. Its `fill` evaluates the parts of the call."""
     variables = {**context.variables, **(call.get("variables") or {})}
-    given, stored = call.get("input"), call.get("with")
-    found = replace(context, input=given, variables=variables, stored=stored)
-    # One call, one list of the secrets that it has used: whoever has the first context masks
+    task_input, stored = call.get("input"), call.get("with")
+    evaluating = replace(context, input=task_input, variables=variables, stored=stored)
+    # Both contexts share the record of used secrets, so that the caller masks through the first
     # what was used through the second.
-    vars(found)["secrets"] = context.secrets
-    return found
+    vars(evaluating)["secrets"] = context.secrets
+    return evaluating
 
 
 __all__ = ["KINDS", "CallContext", "deferred", "perform"]

@@ -1,4 +1,4 @@
-"""How a call proves who it is (dsl-reference.md, Authentication)."""
+"""Authentication of calls (dsl-reference.md, Authentication)."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ Json = Any
 
 
 def credentials_of(policy: Json, context: CallContext) -> Credentials:
-    """The credentials of an authentication policy: inline, `{use: name}`, or None.
+    """Return the credentials of an authentication policy: inline, `{use: name}`, or None.
 
-    Raises `WorkflowError`: configuration for a policy that is none, authorization for a secret
-    that is not there, authentication where no token was given.
+    Raises `WorkflowError`: configuration for an invalid policy, authorization for a secret that
+    does not exist, authentication if no token was issued.
     """
     if policy is None:
         return Credentials()
-    found = _defined(policy, context)
+    resolved = _defined(policy, context)
     for scheme, credentials in _SCHEMES.items():
-        if scheme in found:
-            return credentials(_properties(scheme, found[scheme], context), context)
+        if scheme in resolved:
+            return credentials(_properties(scheme, resolved[scheme], context), context)
     raise call_errors.configuration(f"the authentication is none of {', '.join(_SCHEMES)}")
 
 
 def _defined(policy: Json, context: CallContext) -> Mapping[str, Json]:
-    """The policy itself, or the one that it names; then its expressions are evaluated here."""
+    """Return an inline policy, or the named one with its expressions evaluated."""
     name = policy.get("use") if isinstance(policy, dict) else policy
     if isinstance(name, str):
         if name not in context.authentications:
@@ -51,20 +51,20 @@ def _defined(policy: Json, context: CallContext) -> Mapping[str, Json]:
 def structured(
     shape: Callable[[Json, Json], Json], stored: Json, context: CallContext
 ) -> Mapping[str, Json]:
-    """What stands in the document, evaluated here, in the structure that it has there.
+    """Evaluate a part of the document; keep the structure that the document gives it.
 
-    `shape`: see `core.authored`. Raises `WorkflowError` (validation, configuration) besides
-    what `CallContext.fill` raises.
+    `shape`: see `core.document_arguments.authored`. Raises `WorkflowError` (validation,
+    configuration) and what `CallContext.fill` raises.
     """
     try:
-        found: Mapping[str, Json] = shape(stored, context.fill(stored))
+        evaluated: Mapping[str, Json] = shape(stored, context.fill(stored))
     except Fault as fault:
         raise WorkflowError(**fault.error) from fault
-    return found
+    return evaluated
 
 
 def _properties(scheme: str, value: Json, context: CallContext) -> Mapping[str, Json]:
-    """The scheme's properties, which may stand in a secret: `{use: secret}`."""
+    """Return the scheme's properties, which may be in a secret: `{use: secret}`."""
     if isinstance(value, dict) and isinstance(value.get("use"), str):
         value = context.secrets.value(value["use"])
     if scheme == "bearer" and isinstance(value, str):

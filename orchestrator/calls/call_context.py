@@ -1,4 +1,4 @@
-"""What a call may use while it is carried out."""
+"""The data and services that a call may use."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ Json = Any
 
 
 def secret_missing(name: str) -> Json:
-    """There are no secrets here."""
+    """Raise `WorkflowError` (authorization): no secrets are available."""
     raise call_errors.authorization(f"there is no secret {name!r}")
 
 
 def never() -> bool:
-    """No data holds a secret."""
+    """Return False: no data contains a secret."""
     return False
 
 
 @dataclass(frozen=True)
 class CallContext:
-    """The surroundings of one attempt's call.
+    """The input and the services of one attempt's call.
 
-    `input` is the task's input: URI templates take their variables from it. `variables` are
-    those of expressions in reusable authentications. `authentications` and `secret_names`
-    are the document's `use.authentications` and `use.secrets`; `secret` gives a secret's value
-    or raises `WorkflowError` (authorization, 403). `timeout` is what is left of the attempt's
-    time, in seconds. `tokens` are access tokens, which the calls of a process may share.
-    `stored` is the call's `with` as the document has it, where it is evaluated here: only then
-    does it use secrets; `secrets_in_data` says whether any data of the workflow may hold one.
+    `input` is the task's input, which URI templates take their variables from. `variables` are for
+    expressions in reusable authentications. `authentications` and `secret_names` are the document's
+    `use.authentications` and `use.secrets`; `secret` returns a secret's value or raises
+    `WorkflowError` (authorization, 403). `timeout` is the rest of the attempt's time, in seconds.
+    `tokens` are access tokens, which all calls of a process may share. `stored` is the document's
+    unevaluated `with`, present only if the call uses secrets. `secrets_in_data` says whether the
+    workflow's data may contain a secret.
     """
 
     outbound: OutboundClient
@@ -57,26 +57,27 @@ class CallContext:
         return Secrets(self.secret, self.secret_names)
 
     def secret_members(self, part: str, members: Mapping[str, Json]) -> frozenset[str]:
-        """Which members of one argument of the call (`headers`, `parameters`) were made with
-        secrets: by their expressions, by what came of them, or because any data may hold one."""
+        """Return the members of an argument (`headers`, `parameters`) that were made with secrets.
+        A member counts if its expression uses a secret, if its value contains one, or if any data
+        may contain one."""
         stored = self.stored.get(part) if isinstance(self.stored, dict) else None
         if self.secrets_in_data() or (not isinstance(stored, dict) and mentions(stored)):
             return frozenset(members)
-        own = stored if isinstance(stored, dict) else {}
+        expressions = stored if isinstance(stored, dict) else {}
         return frozenset(
             name
             for name, value in members.items()
-            if mentions(own.get(name)) or self.secrets.in_value(value)
+            if mentions(expressions.get(name)) or self.secrets.in_value(value)
         )
 
-    def fill(self, value: Json, place: str = "") -> Json:
-        """The value with every expression in it evaluated, `$secrets` included; `place` is
-        where it stands in its task, for errors.
+    def fill(self, value: Json, path: str = "") -> Json:
+        """Return the value with every expression evaluated, including `$secrets`. `path` is the
+        value's position in its task, for errors.
 
         Raises `WorkflowError` (expression, 400; authorization, 403) and `EvaluatorUnavailable`.
         """
         try:
             variables = {**self.variables, **self.secrets.variables(value)}
-            return resolve(value, self.input, variables, self.evaluate, place)
+            return resolve(value, self.input, variables, self.evaluate, path)
         except ExpressionError as error:
             raise call_errors.expression(str(error)) from error

@@ -9,39 +9,39 @@ from orchestrator.errors import ERROR_TYPES, WorkflowError
 
 
 def communication(status: int, detail: str, data: Any = None) -> WorkflowError:
-    """The other side failed: `status` is the response's own, 503 where there was none, 502
-    where it made no sense. `data` is what it said, for whoever catches the error."""
+    """Return the error of a failed exchange. `status` is the response's own, 503 without a
+    response, 502 for a response that cannot be read. `data` is the response, for a `catch`."""
     kind = ERROR_TYPES + "communication"
     return WorkflowError(kind, status, _title(status), detail, data=data)
 
 
 def timeout(detail: str) -> WorkflowError:
-    """The other side took too long."""
+    """Return the error of a call without a response in time."""
     return WorkflowError(ERROR_TYPES + "timeout", 408, "Request Timeout", detail)
 
 
 def configuration(detail: str) -> WorkflowError:
-    """The call, or what it refers to, is set up wrongly."""
+    """Return the error of a call whose set-up, or a part that it refers to, is invalid."""
     return WorkflowError(ERROR_TYPES + "configuration", 400, "Invalid configuration", detail)
 
 
 def validation(detail: str) -> WorkflowError:
-    """The call's arguments are not what they have to be."""
+    """Return the error of invalid arguments."""
     return WorkflowError(ERROR_TYPES + "validation", 400, "Invalid arguments", detail)
 
 
 def expression(detail: str) -> WorkflowError:
-    """An expression of the call, or a URI template, could not be evaluated."""
+    """Return the error of an expression or a URI template that cannot be evaluated."""
     return WorkflowError(ERROR_TYPES + "expression", 400, "Expression error", detail)
 
 
 def authentication(detail: str) -> WorkflowError:
-    """The call could not be authenticated: no token was given."""
+    """Return the error of a call that cannot authenticate: no token was issued."""
     return WorkflowError(ERROR_TYPES + "authentication", 401, "Unauthorized", detail)
 
 
 def authorization(detail: str) -> WorkflowError:
-    """The workflow may not do this: reach that address, use that secret."""
+    """Return the error of a call that the workflow may not make: a forbidden address or secret."""
     return WorkflowError(ERROR_TYPES + "authorization", 403, "Forbidden", detail)
 
 

@@ -1,4 +1,4 @@
-"""Secrets at the moment of use: looked up after the claim, masked in all that comes back."""
+"""Secrets during a call: read after the claim, masked in everything that is returned."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Json = Any
 
 MASK = "***"
 NAMES = ("secrets", "secret")  # $secrets, and $secret as some runtimes have it
-_MIN_LENGTH = 4  # characters; what is shorter would mask half of every text
-_MIN_BASE64_LENGTH = 8  # bytes; of fewer, base64 of something else may well have the same letters
+_MIN_LENGTH = 4  # characters; masking shorter texts would damage unrelated output
+_MIN_BASE64_LENGTH = 8  # bytes; the base64 of fewer may occur by chance
 _URL_SAFE = str.maketrans("+/", "-_")
 
 
 class Secrets:
     """The secrets that a workflow declares (`use.secrets`), and those that a call has used.
 
-    `lookup` gives a secret's value by name, or raises `WorkflowError` (authorization, 403:
+    `lookup` returns a secret's value by name, or raises `WorkflowError` (authorization, 403:
     dsl.md, Secret).
     """
 
@@ -38,11 +38,12 @@ class Secrets:
 
     @property
     def used(self) -> bool:
-        """Whether the call has used any."""
+        """Whether the call has used any secret."""
         return bool(self._used)
 
     def value(self, name: str) -> Json:
-        """A secret's value. Raises `WorkflowError` for one that is not there or not declared."""
+        """Return a secret's value. Raise `WorkflowError` if it does not exist or is not
+        declared."""
         if name not in self._declared:
             raise call_errors.authorization(f"the workflow does not declare the secret {name!r}")
         if name not in self._used:
@@ -51,39 +52,40 @@ class Secrets:
         return self._used[name]
 
     def variables(self, tree: Json) -> dict[str, Json]:
-        """What `$secrets` must hold for the expressions in this value: the secrets that they
-        name, or all where they take it as a whole."""
-        wanted = list(dict.fromkeys(_mentioned(tree)))
-        if not wanted:
+        """Return the value of `$secrets` for the expressions in a value: the secrets that they
+        name, or all secrets if an expression uses `$secrets` as a whole."""
+        mentioned = list(dict.fromkeys(_mentioned(tree)))
+        if not mentioned:
             return {}
-        names = self._declared if None in wanted else [name for name in wanted if name]
-        found = {name: self.value(name) for name in names}
-        return dict.fromkeys(NAMES, found)
+        names = self._declared if None in mentioned else [name for name in mentioned if name]
+        values = {name: self.value(name) for name in names}
+        return dict.fromkeys(NAMES, values)
 
     def in_value(self, value: Json) -> bool:
-        """Whether the text of a secret that was used so far stands somewhere in a value."""
+        """Whether a value contains the text of a used secret."""
         return bool(self._used) and self.mask(value) != value
 
     def mask(self, value: Json) -> Json:
-        """The value with every text of a used secret replaced."""
+        """Return the value with every text of a used secret replaced."""
         if self._masks is None:
-            found = {text for used in self._used.values() for text in _texts(used)}
-            forms = {form for text in found for form in _forms(text)}
+            texts = {text for used in self._used.values() for text in _texts(used)}
+            forms = {form for text in texts for form in _forms(text)}
             self._masks = sorted(forms, key=len, reverse=True)
         return _masked(value, self._masks) if self._masks else value
 
     def mask_error(self, error: WorkflowError) -> WorkflowError:
-        """The error with every text of a used secret replaced."""
+        """Return the error with every text of a used secret replaced."""
         return WorkflowError(**self.mask(error.to_json()))
 
 
 def mentions(tree: Json) -> bool:
-    """Whether an expression somewhere in a value, as the document has it, takes a secret."""
+    """Whether an expression in an unevaluated value uses a secret."""
     return any(True for _ in _mentioned(tree))
 
 
 def _mentioned(tree: Json) -> Iterable[str | None]:
-    """The names after `$secrets` in all expressions of a value; None for `$secrets` itself."""
+    """Yield the names after `$secrets` in all expressions of a value; None for `$secrets` as a
+    whole."""
     if is_expression(tree):
         yield from _names(read(program_of(tree)).tokens)
     elif isinstance(tree, dict):
@@ -101,7 +103,7 @@ def _names(tokens: tuple[Token, ...]) -> Iterable[str | None]:
 
 
 def _name_after(tokens: tuple[Token, ...]) -> str | None:
-    """`.name`, `."name"`, `["name"]` or `.["name"]`."""
+    """Return the name in `.name`, `."name"`, `["name"]` or `.["name"]`, else None."""
     if tokens and tokens[0].kind is TokenKind.FIELD:
         return tokens[0].text
     signs = 0
@@ -129,8 +131,9 @@ def _texts(value: Json) -> Iterable[str]:
 
 
 def _forms(text: str) -> Iterable[str]:
-    """How a text shows: as it is, as Python and JSON quote it, and as our own calls encode it,
-    which a service may send back: in a URL, and in base64 (Basic authentication, `output: raw`)."""
+    """Yield the forms in which a text can appear: unchanged, quoted by Python or JSON, and in the
+    encodings of our own calls, which a service may return: in a URL, and in base64 (Basic
+    authentication, `output: raw`)."""
     data = text.encode("utf-8", "surrogatepass")
     for form in {
         text,
@@ -147,14 +150,14 @@ def _forms(text: str) -> Iterable[str]:
 
 
 def _in_base64(data: bytes) -> Iterable[str]:
-    """What is the same in the base64 of every text that has these bytes in it, for each of the
-    three places where they can begin; in both alphabets."""
-    for place in range(3):
-        whole = base64.b64encode(bytes(place) + data).decode()
-        # Characters that also hold bits of a neighbour are left out.
-        sure = whole[-(-place * 8 // 6) : (place + len(data)) * 8 // 6]
-        yield sure
-        yield sure.translate(_URL_SAFE)
+    """Yield the common part of the base64 of all texts that contain these bytes, for each of the
+    three offsets at which they can begin, in both alphabets."""
+    for offset in range(3):
+        encoded = base64.b64encode(bytes(offset) + data).decode()
+        # Leave out characters that also contain bits of a neighbour.
+        certain = encoded[-(-offset * 8 // 6) : (offset + len(data)) * 8 // 6]
+        yield certain
+        yield certain.translate(_URL_SAFE)
 
 
 def _masked(value: Json, texts: list[str]) -> Json:

@@ -18,10 +18,10 @@ Json = Any
 
 
 def perform(arguments: Mapping[str, Json], context: CallContext) -> Json:
-    """Make the request and return what `output` asks of its response.
+    """Make the request and return the part of its response that `output` selects.
 
-    `arguments`: method, endpoint (a URI template or `{uri, authentication}`), headers, query,
-    body, output, redirect. Raises `WorkflowError`.
+    `arguments`: method, endpoint (a URI template or `{uri, authentication}`), headers, query, body,
+    output, redirect. Raises `WorkflowError`.
     """
     method = arguments.get("method")
     if not isinstance(method, str):
@@ -46,14 +46,14 @@ def perform(arguments: Mapping[str, Json], context: CallContext) -> Json:
 
 
 def _secret_parts(arguments: Mapping[str, Json], context: CallContext) -> Confined:
-    """What of the request was made with secrets."""
+    """Return the parts of the request that were made with secrets."""
     headers = context.secret_members("headers", arguments.get("headers") or {})
     body = context.secret_members("body", {"body": arguments.get("body")})
     return Confined(headers, bool(body))
 
 
 def endpoint_of(endpoint: Json, context: CallContext) -> tuple[str, Json]:
-    """The URI of an endpoint, its template expanded, and its authentication policy."""
+    """Return the URI of an endpoint, its template expanded, and its authentication policy."""
     uri, policy = endpoint, None
     if isinstance(endpoint, dict):
         uri, policy = endpoint.get("uri"), endpoint.get("authentication")
@@ -65,8 +65,8 @@ def endpoint_of(endpoint: Json, context: CallContext) -> tuple[str, Json]:
 def body_of(
     body: Json, headers: tuple[tuple[str, str], ...]
 ) -> tuple[bytes | None, tuple[tuple[str, str], ...]]:
-    """A body's bytes, by the content type that the headers say: a text is sent as it is,
-    anything else as JSON or, where that is asked for, as a form. Null is no body."""
+    """Return a body's bytes and the headers. A text is sent unchanged; anything else as JSON, or as
+    a form if the content type is that of a form. Null is no body."""
     if body is None:
         return None, headers
     declared = next((value for name, value in headers if name.lower() == "content-type"), None)

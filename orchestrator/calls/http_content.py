@@ -1,4 +1,4 @@
-"""What a response holds: JSON, text, or bytes in base64."""
+"""The content of a response: JSON, text, or bytes in base64."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestrator.outbound import Response
 
 Json = Any
 
-#: Bytes of a failed response's body that its error keeps: it is stored with each retry.
+#: Largest body, in bytes, in the error of a failed response. The error is stored with each retry.
 _MAX_ERROR_BODY = 16 * 1024
 
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
@@ -25,8 +25,8 @@ _TEXTUAL = ("json", "xml", "yaml", "javascript", "x-www-form-urlencoded", "graph
 
 
 def content_of(response: Response) -> Json:
-    """A response's content: JSON deserialised, text as text, anything else in base64; null
-    where there is none. Content of no declared type is taken for what it can be read as."""
+    """Return a response's content: JSON parsed, text as text, anything else in base64, null if it
+    is empty. Without a content type, the first of these forms that fits is used."""
     if not response.content:
         return None
     media = media_type(response)
@@ -38,10 +38,9 @@ def content_of(response: Response) -> Json:
 
 
 def read_json(content: bytes) -> Json:
-    """JSON that came from outside, with a byte order mark or without (RFC 8259, 8.1).
+    """Return external JSON, with or without a byte order mark (RFC 8259, 8.1).
 
-    Raises:
-        NotJson: it is none.
+    Raises: NotJson: the content is not JSON.
     """
     if not content.startswith(_BYTE_ORDER_MARKS):
         return json_codec.loads(content)
@@ -52,7 +51,7 @@ def read_json(content: bytes) -> Json:
 
 
 def media_type(response: Response) -> str:
-    """The response's media type, without parameters; empty where it says none."""
+    """Return the response's media type without parameters; empty if there is none."""
     return (response.header("content-type") or "").partition(";")[0].strip().lower()
 
 
@@ -67,13 +66,13 @@ def _json(response: Response) -> Json:
 
 
 def is_text(response: Response) -> bool:
-    """Whether the response says that it is text."""
+    """Whether the response's media type is a textual one."""
     media = media_type(response)
     return media.startswith("text/") or any(media.endswith(kind) for kind in _TEXTUAL)
 
 
 def text_of_body(response: Response) -> str:
-    """The body as text, in the encoding that it says, or UTF-8."""
+    """Return the body as text, in its declared encoding or UTF-8."""
     declared = (response.header("content-type") or "").lower().partition("charset=")[2]
     charset = declared.partition(";")[0].strip(" \"'") or "utf-8"
     try:
@@ -94,34 +93,34 @@ def _sniffed(response: Response) -> Json:
 
 
 def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Headers as an object; the values of one that stands several times are put together."""
-    found: dict[str, str] = {}
+    """Return headers as an object; repeated headers have their values joined."""
+    headers: dict[str, str] = {}
     for name, value in pairs:
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def failed_data(response: Response) -> dict[str, Json]:
-    """A failed response in the DSL's words (dsl-reference.md, HTTP Response), `retryAfter` in
-    seconds. A body of more than `_MOST_IN_ERROR` bytes is left out, and so are cookies and the
-    headers after half of that."""
-    whole = len(response.content) <= _MAX_ERROR_BODY
+    """Return a failed response in the form of the DSL (dsl-reference.md, HTTP Response), with
+    `retryAfter` in seconds. A body above `_MAX_ERROR_BODY` bytes is left out, and so are cookies
+    and the headers beyond half of that bound."""
+    is_complete = len(response.content) <= _MAX_ERROR_BODY
     data: dict[str, Json] = {
         "statusCode": response.status,
         "headers": joined(_error_headers(response.headers)),
-        "content": _content_or_text(response) if whole else None,
+        "content": _content_or_text(response) if is_complete else None,
     }
-    if not whole:
+    if not is_complete:
         data["truncated"] = True
     seconds = _retry_after(response)
     return data if seconds is None else {**data, "retryAfter": seconds}
 
 
 def _error_headers(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    left = _MAX_ERROR_BODY // 2
+    remaining = _MAX_ERROR_BODY // 2
     for name, value in headers:
-        left -= len(name) + len(value)
-        if left >= 0 and name.lower() != "set-cookie":
+        remaining -= len(name) + len(value)
+        if remaining >= 0 and name.lower() != "set-cookie":
             yield name, value
 
 
@@ -133,13 +132,13 @@ def _content_or_text(response: Response) -> Json:
 
 
 def _retry_after(response: Response) -> int | None:
-    """The seconds that `Retry-After` asks for (RFC 9110, 10.2.3): a number, or a date as seen
-    from the response's own. None: it does not say."""
-    said = (response.header("retry-after") or "").strip()
-    if said.isascii() and said.isdigit() and len(said) < 10:
-        return int(said)
+    """Return the seconds of `Retry-After` (RFC 9110, 10.2.3): a number, or a date relative to the
+    response's own date. None if it has none."""
+    text = (response.header("retry-after") or "").strip()
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
     try:
-        until = parsedate_to_datetime(said)
+        until = parsedate_to_datetime(text)
         since = parsedate_to_datetime(response.header("date") or "")
         return max(0, round((until - since).total_seconds()))
     except (ValueError, TypeError):  # no date; or one with a zone, the other without
@@ -147,6 +146,6 @@ def _retry_after(response: Response) -> int | None:
 
 
 def without_query(url: str) -> str:
-    """An address without what was asked of it."""
+    """Return a URL without its query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}{parts.path}"

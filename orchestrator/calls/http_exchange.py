@@ -1,8 +1,8 @@
-"""A request and its response, as calls over HTTP share them.
+"""A request and its response, for all kinds of calls over HTTP.
 
-Errors are those of the DSL: a status that is none of success is a `communication` error with
-that status, no response in time a `timeout`, and an address that the workflow may not reach an
-`authorization` error, which no retry of communication errors repeats.
+Errors are the DSL's. An unsuccessful status is a `communication` error with that status; no
+response in time is a `timeout`. An address that the workflow may not reach is an `authorization`
+error, which a retry of communication errors does not repeat.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _HIDDEN_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request to make. `body` of None is none; `redirect`: follow redirections, and take
-    one that leads nowhere for a success (dsl-reference.md, HTTP Call). What was made with
-    secrets, `secret_headers` by their names, does not go along to another origin."""
+    """A request. `body` None means no body. `redirect`: follow redirections, and accept one without
+    a target as a success (dsl-reference.md, HTTP Call). Headers named in `secret_headers`, and the
+    body if `secret_body`, are made with secrets and are not sent to another origin."""
 
     method: str
     uri: str
@@ -61,8 +61,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What goes with a request: headers, or an exchange of challenge and answer. `refused` is
-    called when the other side did not take them."""
+    """The authentication of a request: headers, or a challenge and response. `on_rejected` is
+    called if the server answers 401."""
 
     headers: tuple[tuple[str, str], ...] = ()
     auth: httpx2.Auth | None = None
@@ -70,7 +70,7 @@ class Credentials:
 
 
 def exchange(request: Request, credentials: Credentials, context: CallContext) -> Response:
-    """Send a request. Raises `WorkflowError` for every response that is no success."""
+    """Send a request. Raise `WorkflowError` for an unsuccessful response."""
     headers = frozenset(name for name, _ in credentials.headers) | request.secret_headers
     with translated_errors():
         response = context.outbound.send(
@@ -92,24 +92,24 @@ def exchange(request: Request, credentials: Credentials, context: CallContext) -
 
 
 def is_success(status: int, *, redirect: bool = False) -> bool:
-    """Is this a status of success, redirections included or not?"""
+    """Whether the status is a success; `redirect`: redirections count as success."""
     return 200 <= status <= (399 if redirect else 299)
 
 
 def failure(response: Response, context: CallContext) -> Exception:
-    """The error for a response that is no success, with the beginning of what it said for
-    people, and with the response as its data (`failed_data`)."""
-    # Secrets are taken out before it is cut: half of one would not be recognised.
-    said = context.secrets.mask(text_of_body(response)) if is_text(response) else ""
-    said = said[:300].strip()
+    """Return the error of an unsuccessful response, with the beginning of its text as detail and
+    the response as data (`failed_data`)."""
+    # Mask secrets before the text is cut: half a secret would not be recognised.
+    text = context.secrets.mask(text_of_body(response)) if is_text(response) else ""
+    text = text[:300].strip()
     where = f"{response.method} {without_query(response.url)} answered {response.status}"
-    detail = f"{where}: {said}" if said else where
+    detail = f"{where}: {text}" if text else where
     return call_errors.communication(response.status, detail, failed_data(response))
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """What an outgoing request may raise, as the DSL's errors."""
+    """Translate errors of outgoing requests into the DSL's errors."""
     try:
         yield
     except Refused as error:
@@ -124,12 +124,12 @@ def translated_errors() -> Iterator[None]:
 
 
 def headers_of(value: Json) -> tuple[tuple[str, str], ...]:
-    """The headers that a call's arguments say. Null leaves one out, an array says it often."""
+    """Return the headers in a call's arguments. Null leaves a header out, an array repeats it."""
     return _pairs(value, "headers")
 
 
 def query_of(value: Json) -> tuple[tuple[str, str], ...]:
-    """The query that a call's arguments say. Null leaves one out, an array says it often."""
+    """Return the query in a call's arguments. Null leaves a member out, an array repeats it."""
     return _pairs(value, "query")
 
 
@@ -147,7 +147,7 @@ def _pairs(value: Json, what: str) -> tuple[tuple[str, str], ...]:
 
 
 def output_of(response: Response, form: Json, method: str) -> Json:
-    """What a call outputs of its response: `content` (the default), `response` or `raw`."""
+    """Return a call's output from its response: `content` (the default), `response` or `raw`."""
     if form == "raw":
         return base64.b64encode(response.content).decode()
     if form == "response":
@@ -160,8 +160,8 @@ def output_of(response: Response, form: Json, method: str) -> Json:
 
 
 def _response_object(response: Response, method: str) -> Json:
-    """The response as the DSL has it (dsl-reference.md, HTTP Response), without the
-    credentials that were sent."""
+    """Return the response in the form of the DSL (dsl-reference.md, HTTP Response), without the
+    credentials of the request."""
     sent = [pair for pair in response.request_headers if pair[0].lower() not in _HIDDEN_HEADERS]
     return {
         "request": {"method": method, "uri": response.url, "headers": joined(sent)},

@@ -22,10 +22,10 @@ Json = Any
 
 
 def perform(arguments: Mapping[str, Json], context: CallContext) -> Json:
-    """Make the operation's request and return what `output` asks of its response.
+    """Make the operation's request and return the part of its response that `output` selects.
 
-    `arguments`: document (an external resource), operationId, parameters, authentication,
-    output, redirect. Raises `WorkflowError`.
+    `arguments`: document (an external resource), operationId, parameters, authentication, output,
+    redirect. Raises `WorkflowError`.
     """
     url, document = _document(arguments.get("document"), context)
     operation_id = arguments.get("operationId")
@@ -45,7 +45,7 @@ def perform(arguments: Mapping[str, Json], context: CallContext) -> Json:
 
 
 def _document(resource: Json, context: CallContext) -> tuple[str, Mapping[str, Json]]:
-    """The OpenAPI document and the address that it came from."""
+    """Return the URL of the OpenAPI document, after redirections, and the document."""
     endpoint = resource.get("endpoint") if isinstance(resource, dict) else resource
     url, policy = endpoint_of(endpoint, context)
     credentials = credentials_of(policy, context)

@@ -1,4 +1,4 @@
-"""OpenAPI documents: Swagger 2.0 and OpenAPI 3.x, as far as making a request needs them."""
+"""Reads OpenAPI documents, Swagger 2.0 and OpenAPI 3.x, as far as a request needs them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ _MAX_REFERENCES = 20  # in a row
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation, in the words of OpenAPI 3.
+    """An operation in the terms of OpenAPI 3.
 
     `parameters`: parameter objects. `body`: media types with their schemas, the preferred one
-    first; None where the operation takes none. `body_name` is the name that Swagger 2 gives
-    its body.
+    first; None if the operation has no body. `body_name` is the name of the body in Swagger 2.
     """
 
     id: str
@@ -64,18 +63,18 @@ def _yaml(content: bytes) -> Json:
 
 
 def operation(document: Object, operation_id: str, source: str) -> Operation:
-    """Find an operation by its id; `source` is where the document came from.
+    """Return an operation by its id; `source` is the document's URL.
 
-    Raises `WorkflowError` (configuration) where there is none.
+    Raises `WorkflowError` (configuration) if there is none.
     """
-    for path, item, method, found in _operations(document):
-        if found.get("operationId") == operation_id:
-            parameters = _parameters(document, item, found)
+    for path, item, method, definition in _operations(document):
+        if definition.get("operationId") == operation_id:
+            parameters = _parameters(document, item, definition)
             if "swagger" in document:
-                url = _swagger_base(document, found, source) + path
-                return _of_swagger(document, operation_id, method, url, found, parameters)
-            url = _server(document, item, found, source) + path
-            return _of_openapi(document, operation_id, method, url, found, parameters)
+                url = _swagger_base(document, definition, source) + path
+                return _of_swagger(document, operation_id, method, url, definition, parameters)
+            url = _server(document, item, definition, source) + path
+            return _of_openapi(document, operation_id, method, url, definition, parameters)
     raise call_errors.configuration(f"the OpenAPI document has no operation {operation_id!r}")
 
 
@@ -88,7 +87,8 @@ def _operations(document: Object) -> Iterator[tuple[str, Object, str, Object]]:
 
 
 def resolve(document: Object, value: Json) -> Object:
-    """Follow `$ref`s within the document (RFC 6901). Anything that is no object is an empty one."""
+    """Follow `$ref`s within the document (RFC 6901). A value that is not an object becomes an empty
+    object."""
     for _ in range(_MAX_REFERENCES):
         if not isinstance(value, dict):
             return {}
@@ -102,18 +102,18 @@ def resolve(document: Object, value: Json) -> Object:
 def _at(document: Object, reference: str) -> Json:
     if not reference.startswith("#/"):
         raise call_errors.configuration(f"the reference {reference!r} leaves the OpenAPI document")
-    found: Json = document
+    value: Json = document
     for part in unquote(reference[2:]).split("/"):
         key = part.replace("~1", "/").replace("~0", "~")
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
-def _parameters(document: Object, item: Object, found: Object) -> tuple[Object, ...]:
-    """The parameters of the operation and of its path, the operation's own winning."""
+def _parameters(document: Object, item: Object, definition: Object) -> tuple[Object, ...]:
+    """Return the parameters of the operation and of its path; the operation's own win."""
     merged = {
         (parameter.get("in"), parameter.get("name")): parameter
-        for holder in (item, found)
+        for holder in (item, definition)
         for parameter in (resolve(document, one) for one in holder.get("parameters") or ())
         if isinstance(parameter.get("name"), str)
     }
@@ -125,13 +125,14 @@ def _of_swagger(
     operation_id: str,
     method: str,
     url: str,
-    found: Object,
+    definition: Object,
     parameters: tuple[Object, ...],
 ) -> Operation:
-    """In the words of Swagger 2, a body is a parameter, and so is each field of a form."""
+    """Build an operation from Swagger 2, where a body is a parameter, and so is each field of a
+    form."""
     bodies = [one for one in parameters if one["in"] == "body"]
     fields = [one for one in parameters if one["in"] == "formData"]
-    consumed = found.get("consumes") or document.get("consumes") or []
+    consumed = definition.get("consumes") or document.get("consumes") or []
     body: tuple[tuple[str, Object], ...] | None = None
     if bodies:
         body = tuple((str(media), {}) for media in consumed or ["application/json"])
@@ -155,10 +156,10 @@ def _of_openapi(
     operation_id: str,
     method: str,
     url: str,
-    found: Object,
+    definition: Object,
     parameters: tuple[Object, ...],
 ) -> Operation:
-    declared = resolve(document, found.get("requestBody"))
+    declared = resolve(document, definition.get("requestBody"))
     content = declared.get("content")
     body = None
     if isinstance(content, dict) and content:
@@ -179,23 +180,23 @@ def _of_openapi(
 def _preferred(
     body: tuple[tuple[str, Object], ...] | None,
 ) -> tuple[tuple[str, Object], ...] | None:
-    """JSON first, otherwise in the document's order."""
+    """Sort media types: JSON first, otherwise the document's order."""
     return None if body is None else tuple(sorted(body, key=lambda one: "json" not in one[0]))
 
 
-def _swagger_base(document: Object, found: Object, source: str) -> str:
-    """Scheme, host and base path; what is missing is that of the document's own address."""
+def _swagger_base(document: Object, definition: Object, source: str) -> str:
+    """Return scheme, host and base path. Missing parts come from the document's own URL."""
     own = urlsplit(source)
-    schemes = found.get("schemes") or document.get("schemes") or [own.scheme]
+    schemes = definition.get("schemes") or document.get("schemes") or [own.scheme]
     scheme = next((one for one in (own.scheme, "https", "http") if one in schemes), own.scheme)
     host = document.get("host") or own.netloc
     return f"{scheme}://{host}{str(document.get('basePath') or '').rstrip('/')}"
 
 
-def _server(document: Object, item: Object, found: Object, source: str) -> str:
-    """The first server of the operation, its path or the document, its variables at their
-    defaults, resolved against the document's own address."""
-    for holder in (found, item, document):
+def _server(document: Object, item: Object, definition: Object, source: str) -> str:
+    """Return the URL of the first server of the operation, its path or the document, with default
+    variables, resolved against the document's own URL."""
+    for holder in (definition, item, document):
         servers = holder.get("servers")
         if isinstance(servers, list) and servers and isinstance(servers[0], dict):
             return urljoin(source, _server_url(servers[0])).rstrip("/")

@@ -1,8 +1,8 @@
-"""From an OpenAPI operation and a call's parameters to a request.
+"""Builds the request of an OpenAPI operation from a call's parameters.
 
-A parameter goes where the operation declares it: path, query, header or cookie, written in its
-style. The others make up the body, where the operation takes one: as its properties, or as
-a whole under the name `body`. Where it takes none they go nowhere.
+A declared parameter goes to its path, query, header or cookie, in its style. The other parameters
+make up the body if the operation has one: as its properties, or as a whole under the name `body`.
+Without a body they are ignored.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ _COLLECTIONS = {"csv": ",", "ssv": " ", "tsv": "\t", "pipes": "|"}  # of Swagger
 
 def request_of(
     operation: Operation,
-    given: Mapping[str, Json],
+    parameters: Mapping[str, Json],
     *,
     redirect: bool,
     secret: frozenset[str] = frozenset(),
 ) -> Request:
-    """The request of an operation; `secret` names the parameters that were made with secrets.
+    """Return the request of an operation; `secret` names the parameters that were made with
+    secrets.
 
     Raises `WorkflowError` (validation) for a missing parameter.
     """
-    values = {**_defaults(operation), **given}
+    values = {**_defaults(operation), **parameters}
     _refuse_missing(operation, values)
     placed: dict[str, Pairs] = {"path": [], "query": [], "header": [], "cookie": []}
     for parameter in operation.parameters:
@@ -63,14 +64,15 @@ def request_of(
 
 
 def _defaults(operation: Operation) -> dict[str, Json]:
-    """The defaults of required parameters; of the others the server knows its own."""
-    found = {}
+    """Return the defaults of required parameters. The server has its own defaults for the
+    others."""
+    defaults = {}
     for parameter in operation.parameters:
         schema = parameter.get("schema")
         holder = schema if isinstance(schema, dict) else parameter
         if parameter.get("required") is True and "default" in holder:
-            found[parameter["name"]] = holder["default"]
-    return found
+            defaults[parameter["name"]] = holder["default"]
+    return defaults
 
 
 def _refuse_missing(operation: Operation, values: Mapping[str, Json]) -> None:
@@ -90,7 +92,7 @@ def _url(url: str, path: Pairs) -> str:
 
 
 def _serialized(parameter: Object, value: Json) -> Pairs:
-    """A parameter's names and values, as its style has them (OpenAPI 3, Style Values)."""
+    """Return a parameter's names and values in its style (OpenAPI 3, Style Values)."""
     name, place = parameter["name"], parameter["in"]
     if "content" in parameter:
         return [(name, _escape(place)(json_codec.dumps(value)))]
@@ -132,7 +134,7 @@ def _in_path(name: str, value: Json, style: str, explode: bool) -> str:
 def _flat(
     value: Json, separator: str, explode: bool, escape: Callable[[str], str] = lambda text: text
 ) -> str:
-    """A value as one text: `a,b`, `k,v,k,v` or, exploded, `k=v,k=v`."""
+    """Return a value as one text: `a,b`, `k,v,k,v` or, exploded, `k=v,k=v`."""
     if isinstance(value, list):
         return separator.join(escape(_scalar(item)) for item in value)
     if isinstance(value, dict):
@@ -149,14 +151,16 @@ def _scalar(value: Json) -> str:
 
 
 def _escape(place: str) -> Callable[[str], str]:
-    """Percent-encoding in a path; the client encodes a query itself."""
+    """Return the escaping function of a location: percent-encoding in a path. The client encodes a
+    query."""
     if place == "path":
         return lambda text: quote(text, safe=_UNRESERVED)
     return lambda text: text
 
 
 def _body(operation: Operation, values: Mapping[str, Json]) -> tuple[str | None, bytes | None]:
-    """The body's media type and bytes, of what no declared parameter took."""
+    """Return the body's media type and bytes, from the parameters that the operation does not
+    declare."""
     declared = {parameter["name"] for parameter in operation.parameters}
     rest = {name: value for name, value in values.items() if name not in declared}
     if operation.body is None:
@@ -187,7 +191,7 @@ def _encoded(media: str, value: Json) -> tuple[str, bytes]:
 
 
 def _multipart(media: str, value: Json) -> tuple[str, bytes]:
-    """A form of several parts (RFC 7578), fields only."""
+    """Return a form of several parts (RFC 7578), fields only."""
     boundary = secrets.token_hex(16)
     parts = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{quote(name)}"\r\n\r\n{text}\r\n'

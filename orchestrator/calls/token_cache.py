@@ -1,4 +1,4 @@
-"""Access tokens that are still good, so that a loop of calls asks for one once."""
+"""Caches access tokens, so that a loop of calls requests only one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from orchestrator import clock
 
-_MARGIN = 30.0  # seconds before its end that a token is no longer handed out
+_MARGIN = 30.0  # seconds before its expiry from which a token is not used any more
 _MAX_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token: `Authorization: {scheme} {value}`, good for `lifetime` seconds."""
+    """An access token: `Authorization: {scheme} {value}`, valid for `lifetime` seconds."""
 
     scheme: str
     value: str
@@ -23,20 +23,20 @@ class Token:
 
 
 class Tokens:
-    """Tokens by what they were asked for with. Thread-safe; in memory only."""
+    """Tokens by the properties that they were requested with. Thread-safe; in memory only."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tokens: OrderedDict[str, tuple[float, Token]] = OrderedDict()
 
     def get(self, key: str) -> Token | None:
-        """A token that is good for a while yet, or None."""
+        """Return a token that is valid for at least `_MARGIN` seconds, or None."""
         with self._lock:
             end, token = self._tokens.get(_hashed(key), (0.0, None))
         return token if end > clock.monotonic() else None
 
     def put(self, key: str, token: Token) -> Token:
-        """Keep a token until shortly before its end, and return it."""
+        """Cache a token until `_MARGIN` seconds before it expires, and return it."""
         if token.lifetime > _MARGIN:
             with self._lock:
                 end = clock.monotonic() + token.lifetime - _MARGIN
@@ -47,12 +47,12 @@ class Tokens:
         return token
 
     def remove(self, token: Token) -> None:
-        """Forget a token that was refused."""
+        """Remove a token that a server has refused."""
         with self._lock:
-            for key in [key for key, kept in self._tokens.items() if kept[1] is token]:
+            for key in [key for key, entry in self._tokens.items() if entry[1] is token]:
                 del self._tokens[key]
 
 
 def _hashed(key: str) -> str:
-    """The key holds passwords; its hash is what stays in memory."""
+    """Hash a key: it contains passwords, which must not stay in memory."""
     return hashlib.sha256(key.encode()).hexdigest()

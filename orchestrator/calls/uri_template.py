@@ -1,7 +1,7 @@
-"""URI templates, as far as the DSL has them (dsl-reference.md, URI Template).
+"""URI templates in the form of the DSL (dsl-reference.md, URI Template).
 
-Simple string expansion of RFC 6570 only, identifiers taken verbatim as top-level properties:
-`{pet.id}` is the property named `pet.id`. What is missing expands to nothing.
+Only simple string expansion of RFC 6570. A name is a top-level property as it is written:
+`{pet.id}` is the property `pet.id`. A missing property expands to an empty text.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _UNRESERVED = "-._~"
 def expand(template: str, values: Json) -> str:
     """Replace each `{name}` by the value of that property, percent-encoded.
 
-    Raises `WorkflowError` (expression, 400) for a value that is an object or an array, and for
-    the operators of RFC 6570, which would call another URL than was meant.
+    Raises `WorkflowError` (expression, 400) for an object or array, and for the operators of RFC
+    6570: ignoring them would call another URL than the author meant.
     """
     for match in _VARIABLE.finditer(template):
         if has_operator(match[1]):
@@ -39,7 +39,7 @@ def _encoded(name: str, value: Json) -> str:
 
 
 def text_of(value: Json) -> str:
-    """A scalar as it stands in a URI, a header or a form; null is nothing."""
+    """Return a scalar as the text in a URI, a header or a form; null is empty."""
     if value is None:
         return ""
     if isinstance(value, bool):

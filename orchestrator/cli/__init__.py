@@ -1,4 +1,4 @@
-"""The command line, `orchestrator`: one module a group of commands.
+"""The command line, `orchestrator`: one module for each group of commands.
 
 Data goes to stdout, progress and errors to stderr; exit statuses are in `exit_codes`.
 """
@@ -12,7 +12,7 @@ from orchestrator.cli.options import Shared, shared_options
 
 
 @click.group(
-    "orchestrator",  # by this name Celery and Flask mount it
+    "orchestrator",  # the name under which Celery and Flask add it to their own command lines
     cls=LazyGroup,
     commands_at={
         "dev": "orchestrator.cli.dev.dev_command:dev",
@@ -60,7 +60,7 @@ def main(shared: Shared) -> None:
     """Durable workflows on Celery.
 
     Begin with `orchestrator demo` to see it at work, or `orchestrator dev` to run everything
-    in one terminal. The exit status tells how a workflow ended: 0 completed, 1 faulted,
+    in one terminal. The exit status says how a workflow ended: 0 completed, 1 faulted,
     7 cancelled, 8 faulted and compensated; 2 usage, 3 not found, 4 not allowed,
     5 unreachable, 6 wait timed out.
     """

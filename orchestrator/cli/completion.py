@@ -1,6 +1,6 @@
-"""Shell completion with the names that the API has at that moment.
+"""Shell completion with the names of objects that the API has.
 
-Completion never disturbs: without an API, or without a key for it, nothing is offered.
+Completion prints no errors: without an API, or without a key for it, it suggests nothing.
 """
 
 from __future__ import annotations
@@ -15,30 +15,31 @@ from orchestrator.client.transport import Transport
 from orchestrator.errors import OrchestratorError
 from orchestrator.settings import load_settings
 
-#: How long a person waits for an offer, in seconds, and how much is offered.
-PATIENCE = 2.0
-MOST = 50
+#: Timeout of a request for suggestions, in seconds.
+TIMEOUT = 2.0
+#: Largest number of suggestions.
+MAX_SUGGESTIONS = 50
 
 Suggestion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 Description = tuple[str, str]
 
 
-def _offers(path: str, tell: Callable[[Mapping[str, Any]], Description]) -> Suggestion:
-    """Offers what a list of the API has; `tell` gives a name and what to say of it."""
+def _suggestions(path: str, describe: Callable[[Mapping[str, Any]], Description]) -> Suggestion:
+    """Suggest the items of a list of the API; `describe` returns an item's name and its help."""
 
-    def offer(
+    def suggest(
         ctx: click.Context,
         param: click.Parameter,  # noqa: ARG001 (as click calls it)
         incomplete: str,
     ) -> list[CompletionItem]:
-        found = dict(map(tell, _items(ctx, path)))
+        names = dict(map(describe, _items(ctx, path)))
         return [
             CompletionItem(name, help=meaning)
-            for name, meaning in found.items()
+            for name, meaning in names.items()
             if name.startswith(incomplete)
         ]
 
-    return offer
+    return suggest
 
 
 def _items(ctx: click.Context, path: str) -> Iterable[Mapping[str, Any]]:
@@ -46,8 +47,8 @@ def _items(ctx: click.Context, path: str) -> Iterable[Mapping[str, Any]]:
         settings = load_settings()
         url = ctx.find_root().params.get("url") or ctx.params.get("url") or settings.api_url
         key = ctx.find_root().params.get("key") or settings.api_key
-        transport = Transport(url, key, PATIENCE, pauses=())
-        answer = transport.json("GET", path, params={"limit": MOST})
+        transport = Transport(url, key, TIMEOUT, pauses=())
+        answer = transport.json("GET", path, params={"limit": MAX_SUGGESTIONS})
         items: list[Mapping[str, Any]] = answer["items"]
     except (OrchestratorError, LookupError, TypeError):
         return []
@@ -55,16 +56,16 @@ def _items(ctx: click.Context, path: str) -> Iterable[Mapping[str, Any]]:
     return items
 
 
-instances = _offers(
+instances = _suggestions(
     "/v1/instances", lambda each: (each["id"], f"{each['workflow']['name']} {each['status']}")
 )
-workflows = _offers(
+workflows = _suggestions(
     "/v1/workflows", lambda each: (f"{each['namespace']}/{each['name']}", each["version"])
 )
-dead_letters = _offers(
+dead_letters = _suggestions(
     "/v1/dead-letters?resolved=false", lambda each: (each["id"], str(each.get("reason")))
 )
-schedules = _offers(
+schedules = _suggestions(
     "/v1/schedules",
     lambda each: (f"{each['namespace']}/{each['workflow']}", f"{each['kind']} {each['state']}"),
 )
@@ -73,9 +74,9 @@ schedules = _offers(
 def workflows_or_files(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The names of workflows; files, where the text is not the beginning of one."""
-    found = workflows(ctx, param, incomplete)
-    return found or [CompletionItem(incomplete, type="file")]
+    """Suggest the names of workflows, or files where no name begins with the text."""
+    names = workflows(ctx, param, incomplete)
+    return names or [CompletionItem(incomplete, type="file")]
 
 
 #: The argument of a command about one instance.

@@ -1,4 +1,4 @@
-"""Exit statuses: what a script can tell from how a command ended."""
+"""Exit statuses: how scripts see the result of a command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Exit(IntEnum):
-    """The statuses of the command line's contract."""
+    """The exit statuses; they stay the same in every release."""
 
     COMPLETED = 0
     FAULTED = 1
@@ -26,16 +26,16 @@ class Exit(IntEnum):
     COMPENSATED = 8
 
 
-#: The status after Ctrl-C, as shells have it: 128 and the number of SIGINT.
+#: The status after Ctrl-C, as in shells: 128 plus the number of SIGINT.
 INTERRUPTED = 130
 
 
 class Failure(click.ClickException):
-    """A command that cannot do its work: says what is wrong and, as `hint`, what to do."""
+    """The error of a command that failed; `hint` says what the user can do."""
 
     def __init__(self, message: str, status: Exit = Exit.USAGE, hint: str | None = None) -> None:
         super().__init__(message)
-        self.exit_code = status  # type: ignore[misc]  # click reads the instance's
+        self.exit_code = status  # type: ignore[misc]  # click reads the attribute of the instance
         self.hint = hint
 
     def show(self, file: IO[Any] | None = None) -> None:
@@ -51,7 +51,7 @@ class Failure(click.ClickException):
 
 
 def exit_of(run: Run) -> Exit:
-    """The status that tells how an instance stands."""
+    """Return the exit status for the state of an instance."""
     if not run.ended:
         return Exit.WAIT_TIMED_OUT
     if run.status == "completed":
@@ -68,7 +68,7 @@ def exit_with(status: Exit) -> NoReturn:
 
 
 def failure_of(error: ApiError | Unreachable) -> Failure:
-    """An error of the client as a failure with its exit status."""
+    """Turn an error of the client into a failure with its exit status."""
     from orchestrator.client import Unreachable
 
     if isinstance(error, Unreachable):
@@ -78,28 +78,29 @@ def failure_of(error: ApiError | Unreachable) -> Failure:
 
 
 def _sentences(error: ApiError) -> list[str]:
-    """The refusal and its reasons, each with its place; a single one is the refusal itself."""
-    said, errors = str(error), error.errors
-    if len(errors) == 1 and str(errors[0].get("message")) in said:
+    """Return the error's text and a line for each detail. A single detail that the text contains
+    only adds its pointer."""
+    text, errors = str(error), error.errors
+    if len(errors) == 1 and str(errors[0].get("message")) in text:
         pointer = errors[0].get("pointer")
-        return [f"{said} ({pointer})" if pointer else said]
-    return [said, *map(_place, errors)]
+        return [f"{text} ({pointer})" if pointer else text]
+    return [text, *map(_detail, errors)]
 
 
 _START_IT = """\
 Start everything in one terminal with: orchestrator dev
-or name another API with --url or ORCHESTRATOR_API_URL."""
+or set the address of another API with --url or ORCHESTRATOR_API_URL."""
 _LOG_IN = "Give an API key with --api-key or ORCHESTRATOR_API_KEY."
 _STATUSES: dict[int, tuple[Exit, str | None]] = {
     401: (Exit.NOT_ALLOWED, _LOG_IN),
     403: (Exit.NOT_ALLOWED, None),
     404: (Exit.NOT_FOUND, None),
-    500: (Exit.UNREACHABLE, "The API failed; its log says why."),
+    500: (Exit.UNREACHABLE, "The API failed; its log has the reason."),
     502: (Exit.UNREACHABLE, None),
-    503: (Exit.UNREACHABLE, "The API runs, but something that it needs does not: try again."),
+    503: (Exit.UNREACHABLE, "The API runs, but a server that it needs does not. Try again later."),
     504: (Exit.UNREACHABLE, None),
 }
 
 
-def _place(error: dict[str, Any]) -> str:
+def _detail(error: dict[str, Any]) -> str:
     return f"  {error.get('pointer') or ''}: {error.get('message')}"

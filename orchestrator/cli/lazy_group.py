@@ -1,4 +1,4 @@
-"""The command group: imports a command's module when it is asked for, and translates errors."""
+"""The command group: imports the module of a command when it runs, and translates errors."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from orchestrator.errors import (
     OrchestratorError,
 )
 
-#: How many of the innermost places of an unexpected error are shown.
+#: Largest number of traceback frames that the report of an unexpected error shows.
 _FRAMES = 12
 
 
 class LazyGroup(click.Group):
-    """A group of commands given as ``{"run": "orchestrator.cli.commands.instance_start:run"}``.
+    """A group of commands, declared as ``{"run": "orchestrator.cli.commands.instance_start:run"}``.
 
-    So `orchestrator --help` and shell completion stay quick, and a command that needs no
-    Celery never imports it.
+    Late imports keep `orchestrator --help` and shell completion fast, and a command that does not
+    need Celery never imports it.
     """
 
     def __init__(self, *args: Any, commands_at: dict[str, str], **kwargs: Any) -> None:
@@ -33,7 +33,7 @@ class LazyGroup(click.Group):
         self.commands_at = commands_at
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (as click calls it)
-        """The names, in the order in which they were given."""
+        """Return the names in the order of their declaration."""
         return list(self.commands_at)
 
     def get_command(
@@ -41,71 +41,72 @@ class LazyGroup(click.Group):
         ctx: click.Context,  # noqa: ARG002 (as click calls it)
         cmd_name: str,
     ) -> click.Command | None:
-        """The command of that name."""
-        place = self.commands_at.get(cmd_name)
-        if place is None:
+        """Import and return the command of that name; None if there is none."""
+        location = self.commands_at.get(cmd_name)
+        if location is None:
             return None
-        module, _, name = place.partition(":")
+        module, _, name = location.partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that `args` ask for; a near miss is named."""
+        """Find the command that `args` name; the error for an unknown name suggests a similar
+        one."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            near = difflib.get_close_matches(args[0], self.commands_at, n=1)
-            if near:
-                message = f"{error.message} Did you mean '{near[0]}'?"
+            similar = difflib.get_close_matches(args[0], self.commands_at, n=1)
+            if similar:
+                message = f"{error.message} Did you mean '{similar[0]}'?"
                 raise click.UsageError(message, ctx) from error
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; every error becomes a failure with its exit status."""
+        """Run the command; turn every error into a failure with its exit status."""
         try:
             return super().invoke(ctx)
         except (DatabaseUnavailable, BrokerUnavailable) as error:
-            hint = "Name it by a setting, or start everything with: orchestrator dev"
+            hint = "Set its address, or start everything with: orchestrator dev"
             raise Failure(str(error), Exit.UNREACHABLE, hint) from error
         except ConfigurationError as error:
             raise Failure(str(error), Exit.USAGE) from error
         except OrchestratorError as error:
             raise _translated(error) from error
         except OSError as error:
-            if isinstance(error, BrokenPipeError):  # click knows what that means
+            if isinstance(error, BrokenPipeError):  # click handles it
                 raise
             if error.filename is None:
                 raise _unexpected(error) from error
             raise Failure(f"{error.filename}: {error.strerror}", Exit.USAGE) from error
         except UnicodeEncodeError as error:  # an argument of bytes that are not UTF-8
             raise Failure(f"{error.object!r} is not UTF-8", Exit.USAGE) from error
-        except click.Abort as error:  # a question was not answered with yes
+        except click.Abort as error:  # the answer to a question was not yes
             raise Failure("nothing was done", Exit.USAGE) from error
         except (click.ClickException, click.exceptions.Exit):
             raise
-        except KeyboardInterrupt:  # 1, as click has it, would say that the instance faulted
-            click.echo("interrupted; what was started goes on", err=True)
+        except KeyboardInterrupt:  # click's own status 1 would mean that the instance faulted
+            click.echo("interrupted; instances that were started continue", err=True)
             raise SystemExit(INTERRUPTED) from None
-        except Exception as error:  # whatever it is: a person gets a sentence, a script a status
+        except Exception as error:  # a person gets a sentence, a script a status
             raise _unexpected(error) from error
 
 
 def _unexpected(error: Exception) -> Failure:
-    """A fault of ours, with the places that it passed through. Its status is not 1: that would
-    say that an instance faulted."""
-    places = [
+    """Report a bug of ours with its traceback. Its status is not 1, which means that an instance
+    faulted."""
+    frames = [
         f"  {frame.filename}:{frame.lineno} in {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     ]
-    what = "".join(traceback.format_exception_only(error)).strip()
-    hint = "\n".join(["This is a bug; please report it with these lines:", *places])
-    return Failure(f"the command failed unexpectedly: {what}", Exit.UNREACHABLE, hint)
+    description = "".join(traceback.format_exception_only(error)).strip()
+    hint = "\n".join(["This is a bug; please report it with these lines:", *frames])
+    return Failure(f"the command failed unexpectedly: {description}", Exit.UNREACHABLE, hint)
 
 
 def _translated(error: OrchestratorError) -> Failure:
-    # Not at the top: the processes that serve are commands too, and call no API.
+    # Imported here: API, workers and beats are commands too, and never call the API.
     from orchestrator.client import ApiError, Unreachable
 
     if isinstance(error, ApiError | Unreachable):

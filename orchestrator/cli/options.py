@@ -1,4 +1,4 @@
-"""What commands have in common: where the API is, which format, how JSON is given."""
+"""Options and types of arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -22,48 +22,48 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 
-#: A port to listen on; 0: a free one.
+#: A port to listen on; 0: any free port.
 PORT = click.IntRange(0, 65535)
 
-#: How many rows a list prints.
+#: The largest number of rows that a list prints.
 limit_option = click.option(
     "--limit",
     type=click.IntRange(min=0),
     default=50,
     show_default=True,
-    help="How many at most; 0: all.",
+    help="Largest number of rows; 0: all.",
 )
 
 
 @dataclass
 class Shared:
-    """The options of the whole command line, as given before or after the command's name."""
+    """The options of the whole command line. They may stand before or after the command's name."""
 
     url: str | None = None
     key: str | None = None
     format: str = "table"
 
     def merge(self, url: str | None, key: str | None, format: str | None) -> None:
-        """An option given later wins."""
+        """Take over the options that are set; a later option wins."""
         self.url = url or self.url
         self.key = key or self.key
         self.format = format or self.format
 
     @property
     def printer(self) -> Printer:
-        """Prints in the format that was asked for."""
+        """Return a printer for the chosen format."""
         return Printer(self.format)
 
     def client(self) -> Client:
-        """A client of the API that was named."""
-        # Not at the top: the processes that serve are commands too, and call no API.
+        """Return a client of the chosen API."""
+        # Imported here: API, workers and beats are commands too, and never call the API.
         from orchestrator.client import Client
 
         return Client(self.url, self.key)
 
 
 def shared_options(function: Command) -> Command:
-    """Add ``--url``, ``--api-key`` and ``--output``; the function's first argument is `Shared`."""
+    """Add ``--url``, ``--api-key`` and ``--output``; the function receives `Shared` first."""
 
     @click.option("--url", metavar="URL", help="The API's address (ORCHESTRATOR_API_URL).")
     @click.option("--api-key", "key", metavar="KEY", help="An API key (ORCHESTRATOR_API_KEY).")
@@ -78,12 +78,12 @@ def shared_options(function: Command) -> Command:
 
 
 class JsonValue(click.ParamType[Any]):
-    """JSON on the command line, ``@file`` (JSON or YAML), or ``@-`` for stdin."""
+    """An argument with JSON, or ``@file`` (JSON or YAML), or ``@-`` for stdin."""
 
     name = "JSON|@file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The value that the text stands for."""
+        """Return the parsed value."""
         if not isinstance(value, str):
             return value
         if value.startswith("@"):
@@ -91,7 +91,7 @@ class JsonValue(click.ParamType[Any]):
         try:
             return _json(value)
         except ValueError as error:
-            self.fail(f"{value!r} is not JSON ({error}); a file is named as @file", param, ctx)
+            self.fail(f"{value!r} is not JSON ({error}); write @file to read a file", param, ctx)
 
     def _read(self, name: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from orchestrator.document import DocumentError
@@ -103,16 +103,17 @@ class JsonValue(click.ParamType[Any]):
             self.fail(f"{name}: {error.strerror}", param, ctx)
         try:
             return _json(data)
-        except ValueError:  # then it is YAML; if it is not, that is said with its place
+        except ValueError:  # then it must be YAML; the error names line and column
             try:
                 return parse(data, "application/yaml").value
             except DocumentError as error:
-                at = error.problems[0]
-                self.fail(f"{name}:{at.line}:{at.column}: {at.message}", param, ctx)
+                problem = error.problems[0]
+                where = f"{name}:{problem.line}:{problem.column}"
+                self.fail(f"{where}: {problem.message}", param, ctx)
 
 
 def _json(text: str | bytes) -> Any:
-    """What JSON says; raises `ValueError` also for NaN and infinity, which are not JSON."""
+    """Parse JSON; raise `ValueError` also for NaN and infinity, which are not JSON."""
 
     def refuse(constant: str) -> Any:
         raise ValueError(f"JSON has no {constant}")
@@ -121,14 +122,14 @@ def _json(text: str | bytes) -> Any:
 
 
 class KeyValue(click.ParamType[tuple[str, str]]):
-    """``name=value``."""
+    """An argument of the form ``name=value``."""
 
     name = "KEY=VALUE"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, str]:
-        """The pair."""
+        """Return name and value."""
         if isinstance(value, tuple):
             return value
         key, equals, text = str(value).partition("=")
@@ -138,21 +139,21 @@ class KeyValue(click.ParamType[tuple[str, str]]):
 
 
 class PastTime(click.ParamType[str]):
-    """A time: RFC 3339, a date (its midnight, UTC), or so long ago (``90s 15m 2h 7d``)."""
+    """A time: RFC 3339, a date (midnight UTC), or a duration before now (``90s 15m 2h 7d``)."""
 
     name = "TIME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The time as the API takes it: RFC 3339, in UTC."""
+        """Return the time in the format of the API: RFC 3339, in UTC."""
         text = str(value).strip()
         try:
             if ago := _AGO.fullmatch(text):
-                found = now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+                time = now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
             else:
-                found = datetime.fromisoformat(text)
-            in_utc = found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+                time = datetime.fromisoformat(text)
+            in_utc = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
         except (ValueError, OverflowError):
-            self.fail(f"{text!r} is no time, such as 2030-01-31T12:00:00Z or 2h", param, ctx)
+            self.fail(f"{text!r} is not a time such as 2030-01-31T12:00:00Z or 2h", param, ctx)
         return in_utc.isoformat().replace("+00:00", "Z")
 
 

@@ -1,7 +1,7 @@
-"""Data on stdout, as a table for people or as JSON, JSON lines or YAML for programs.
+"""Prints data on stdout: a table for people, or JSON, JSON lines or YAML for programs.
 
-rich is loaded for what is shown only: the processes that serve are started by commands too,
-and need not carry it along.
+The functions import rich when they print. API, workers and beats are started by commands too, and
+would otherwise keep rich in memory.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _COLOURS = {
 
 
 def progress_console() -> Console:
-    """Where progress goes: stderr. NO_COLOR is obeyed by rich."""
+    """Return a console on stderr, for progress. rich respects NO_COLOR."""
     from orchestrator.cli.safe_console import SafeConsole
 
     return SafeConsole(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
 def coloured(status: str) -> Text:
-    """A status in its colour."""
+    """Return a status as text in its colour."""
     from rich.text import Text
 
     return Text(visible(status), style=_COLOURS.get(status, ""))
@@ -56,17 +56,17 @@ def coloured(status: str) -> Text:
 
 @dataclass(frozen=True)
 class Printer:
-    """Prints rows or one object in the format that was asked for."""
+    """Prints rows or one object in the chosen format."""
 
     format: str
 
     @property
     def table(self) -> bool:
-        """Whether a person reads it."""
+        """Whether the format is a table, for people."""
         return self.format == "table"
 
     def rows(self, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-        """Print a list; a table shows `columns` only. Never cuts a value."""
+        """Print a list; a table shows only `columns`. No value is shortened."""
         if self.format == "jsonl":
             for row in rows:
                 _write(in_json(json.dumps(row, ensure_ascii=False)))
@@ -76,7 +76,7 @@ class Printer:
             self.value(list(rows))
 
     def value(self, value: Any) -> None:
-        """Print one JSON value; for people as indented JSON."""
+        """Print one JSON value; in the table format as indented JSON."""
         if self.format == "yaml":
             _write_yaml(value)
         elif self.format == "jsonl":
@@ -86,7 +86,7 @@ class Printer:
 
 
 def stdout_console(needed: int = 0) -> Console:
-    """A console on stdout that is at least `needed` wide, so that nothing is cut."""
+    """Return a console on stdout, at least `needed` characters wide, so that no value is cut."""
     from orchestrator.cli.safe_console import SafeConsole
 
     width = max(needed, shutil.get_terminal_size().columns if sys.stdout.isatty() else 0)
@@ -98,8 +98,8 @@ def _print_table(rows: list[Mapping[str, Any]], columns: Sequence[str]) -> None:
 
     cells = [[_cell(column, row.get(column)) for column in columns] for row in rows]
     widths = [
-        max([len(column), *(line[place].cell_len for line in cells)])
-        for place, column in enumerate(columns)
+        max([len(column), *(line[index].cell_len for line in cells)])
+        for index, column in enumerate(columns)
     ]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column, width in zip(columns, widths, strict=True):
@@ -124,7 +124,7 @@ def _cell(column: str, value: Any) -> Text:
 def _write(line: str) -> None:
     try:
         sys.stdout.write(line + "\n")
-    except BrokenPipeError:  # `orchestrator list | head`: the reader has seen enough
+    except BrokenPipeError:  # `orchestrator list | head`: the reader has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
 
@@ -136,12 +136,12 @@ def _write_yaml(value: Any) -> None:
     yaml.default_flow_style = False
     text = StringIO()
     yaml.dump(_quoted(value), text)
-    # What would act on a terminal stands between double quotes, where YAML has JSON's escapes.
+    # `_quoted` put harmful text between double quotes, where YAML accepts the escapes of JSON.
     sys.stdout.write(in_json(text.getvalue()))
 
 
 def _quoted(value: Any) -> Any:
-    """The value with the texts that would act on a terminal between double quotes."""
+    """Return the value with harmful texts marked to be written between double quotes."""
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""rich's console for text that comes from outside; apart, because few commands need rich."""
+"""A rich console for text from outside. A module of its own, because few commands need rich."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from orchestrator.cli.terminal_text import is_harmful, visible_lines
 
 
 class SafeConsole(Console):
-    """A console that shows control characters of what it is given escaped; its own colours and
-    movements are segments of another kind."""
+    """A console that escapes control characters in printed text. rich's own colours and cursor
+    movements are not text, and stay."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """As rich does it, with the text of every segment made visible."""
+        """Render as rich does, then escape the control characters in every segment of text."""
         for segment in super().render(renderable, options):
             if segment.control is None and is_harmful(segment.text):
                 yield Segment(visible_lines(segment.text), segment.style)

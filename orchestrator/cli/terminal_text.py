@@ -1,8 +1,8 @@
-"""Text from outside on a terminal: an input, a worker or a service may have put anything in it.
+"""Text from outside on a terminal. An input, a worker or a remote service may put anything in it.
 
-Control characters move the cursor, hide lines or set the clipboard; characters that turn the
-direction of writing make one command look like another. All of them are shown escaped. Values of
-the formats for programs (JSON, YAML) keep them, in the escapes that the format has.
+Control characters can move the cursor, hide lines or set the clipboard. Characters that change the
+writing direction can make one command look like another. All of them are printed escaped; JSON and
+YAML keep the values, written with the escapes of the format.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import Any
 import click
 
 _HARMFUL = (
-    r"\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, but for tab and line feed
+    r"\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls except tab and line feed
     r"\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"  # direction, line separators
-    r"\ud800-\udfff\ufeff"  # halves of pairs, which no terminal can be sent
+    r"\ud800-\udfff\ufeff"  # lone surrogates, which cannot be encoded
 )
 _IN_LINES = re.compile(f"[{_HARMFUL}]")
 _IN_LINE = re.compile(rf"[{_HARMFUL}\t\n]")
-#: Values of advice that were put together of quoted parts.
+#: Values of an advice that contain quoted parts already.
 _COMPOSED = frozenset({"worker", "modules", "meant", "event_arguments"})
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def visible(text: str) -> str:
-    """A text as one line, with every control character escaped as Python has it."""
+    """Return a text as one line, with every control character escaped as in Python."""
     return _IN_LINE.sub(_escaped, text)
 
 
 def visible_lines(text: str) -> str:
-    """A text of several lines; tabs and line feeds stay."""
+    """Escape the control characters of a text of several lines; tabs and line feeds stay."""
     return _IN_LINES.sub(_escaped, text)
 
 
@@ -42,24 +42,24 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def in_json(text: str) -> str:
-    """A JSON text whose strings are escaped wherever they would act on a terminal. What is not
-    within a string has no such character."""
+    """Escape the harmful characters of a JSON text. Only its strings can contain such
+    characters."""
     return _IN_LINES.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def is_harmful(text: str) -> bool:
-    """Whether a text holds a character that would act on a terminal."""
+    """Whether a text contains a character that acts on a terminal."""
     return _IN_LINES.search(text) is not None
 
 
 def say(text: object, *, err: bool = False) -> None:
-    """Print text that may come from outside."""
+    """Print text that may come from outside, escaped."""
     click.echo(visible_lines(str(text)), err=err)
 
 
 def command(template: str, values: Mapping[str, Any]) -> str:
-    """A command, or advice with one in it, that can be pasted into a shell: every text is
-    quoted, but for those that are commands or sentences themselves (`_COMPOSED`)."""
+    """Fill a command, or an advice with a command, so that it can be pasted into a shell. Every
+    value is quoted, except those of `_COMPOSED`."""
     return template.format_map(
         {
             name: value if name in _COMPOSED else shlex.quote(visible(str(value)))

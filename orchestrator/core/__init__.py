@@ -1,8 +1,8 @@
-"""The interpreter: pure, without input or output, clock or chance.
+"""The interpreter: pure, without input or output, clock or random source.
 
     transition = advance(workflow, slice, stimulus, evaluate)
 
-See `values` for what it takes and returns, `advance` for how it works.
+`model` defines what it takes and returns, `advance` explains how it works.
 """
 
 from orchestrator.core.advance import advance

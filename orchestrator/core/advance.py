@@ -1,13 +1,12 @@
-"""The door of the core: one stimulus, one transition (DESIGN, How an instance moves).
+"""The core's entry point: one stimulus, one transition (DESIGN, How an instance moves).
 
-Theory of operation. A stimulus names a step (or the instance) and moves it. Steps that it
-begins or completes are put on the agenda, and the agenda is worked off, last in first out,
-until nothing is left that can go on by itself: only calls, waits, listens and awaited
-sub-workflows leave the process. After a bounded number of tasks the rest of the agenda becomes
-stimuli to the instance itself, and the transition commits. A fault is raised where it occurs and
-handled here, before the agenda goes on.
+Theory of operation. A stimulus names a step (or the instance) and moves it. Steps that it begins or
+completes are put on the agenda. The agenda is processed, last in first out, until only calls,
+waits, listens and awaited sub-workflows are left. After a bounded number of tasks the rest of the
+agenda becomes stimuli of the instance itself, and the transition commits. A fault is handled where
+it is caught here, before the next item of the agenda.
 
-Everything is decided on a `Draft`, which is thrown away where the slice lacks something.
+Everything is decided on a `Draft`, which is thrown away if the slice lacks something.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ KINDS = tasks.KINDS
 
 DEFAULT_LIMITS = Bounds()
 
-#: What a step that was paused is told on.
+#: Agenda items of a step that continues after a suspension.
 _RESUME_ITEMS = frozenset({"result", "again"})
 
 
@@ -64,17 +63,17 @@ def advance(
     evaluate: Evaluate,
     limits: Bounds = DEFAULT_LIMITS,
 ) -> Transition:
-    """What a stimulus makes of an instance. Pure: the same arguments give the same answer.
+    """Decide what a stimulus changes in an instance. Pure: equal arguments give equal transitions.
 
-    A stimulus that comes too late (of a superseded attempt, for an ended step, a timer that
-    has been set anew) gives a transition with `ignored` and no change. A command that does not
-    fit gives one with `refused`, whose only change is the fact ``command.refused``. With
-    ``stimulus.items`` 0 only the stimulus's own move is made, and the rest becomes notes: the
-    moves of all commands but ``mend`` evaluate no expression.
+    A stimulus that comes too late (from a superseded attempt, for a step that has ended, from a
+    timer that was armed again) returns a transition with `ignored` and no change. A command that
+    does not fit returns one with `refused`, whose only change is the fact ``command.refused``. With
+    ``stimulus.items`` 0 only the stimulus itself is applied and the agenda becomes stimuli: then no
+    command but ``mend`` evaluates an expression.
 
     Raises:
-        Needs: the slice lacks something; load it and call again.
-        whatever `evaluate` raises for the machine's faults: nothing was decided.
+        DataNeeded: the slice lacks something; load it and call again.
+        Exception: any error of `evaluate` that is not an expression's; nothing was decided.
     """
     draft = Draft(workflow, slice, stimulus, evaluate, limits)
     try:
@@ -91,7 +90,7 @@ def advance(
 
 
 def _refused(instance: Instance, stimulus: Stimulus, reason: Exception) -> Transition:
-    """A command that was judged is never silent: whoever gave it finds the answer in history."""
+    """Record the refusal in history: the sender of the command reads the answer there."""
     record = {"command": stimulus.data.get("command"), "reason": str(reason)}
     if stimulus.data.get("by") is not None:
         record["by"] = stimulus.data["by"]
@@ -105,7 +104,7 @@ def _refused(instance: Instance, stimulus: Stimulus, reason: Exception) -> Trans
 def _run_agenda(draft: Draft, max_items: int) -> None:
     agenda = draft.agenda
     while agenda:
-        # Suspended, the instance records what lands, and goes on from it at the resume.
+        # A suspended instance only records results; the resume continues from them.
         if draft.tasks_run >= max_items or draft.root.status is Status.SUSPENDED:
             _defer_agenda(draft)
             return
@@ -115,7 +114,7 @@ def _run_agenda(draft: Draft, max_items: int) -> None:
 
 
 def _defer_agenda(draft: Draft) -> None:
-    """What is left becomes stimuli, in the order in which it would have been done."""
+    """Turn the rest of the agenda into stimuli, in the order of processing."""
     turns = {"turns": draft.loop_turns} if draft.loop_turns else {}
     for id, data in reversed(draft.agenda):
         data_with_run = {**(data or {}), **turns, "run": draft.root.run}
@@ -124,7 +123,7 @@ def _defer_agenda(draft: Draft) -> None:
 
 
 def _run_item(draft: Draft, move: Callable[..., None], *arguments: Any) -> None:
-    """Make one move, and handle the faults that come of it."""
+    """Run one item, and handle the faults that it raises."""
     while True:
         try:
             return move(draft, *arguments)
@@ -133,7 +132,7 @@ def _run_item(draft: Draft, move: Callable[..., None], *arguments: Any) -> None:
 
 
 def _run_step_item(draft: Draft, id: int, data: Json) -> None:
-    """A step (or the instance) takes the next item of the agenda."""
+    """Run the agenda item of a step (or of the instance)."""
     if id == ROOT:
         return _run_root_item(draft, data)
     node = draft.node(id)
@@ -142,7 +141,7 @@ def _run_step_item(draft: Draft, id: int, data: Json) -> None:
             return _enter_next(draft, node, data["then"])
         if data is not None and "redo" in data:
             return step_restart.restart(draft, node, data)
-        if not node.is_open:  # it was withdrawn since
+        if not node.is_open:  # it was withdrawn meanwhile
             return None
         if node.get_state("flying") is not None and node.get_state("result") is not None:
             return withdrawal.finish_recorded(draft, node)
@@ -168,10 +167,10 @@ def _run_root_item(draft: Draft, data: Json) -> None:
 
 
 def _enter_next(draft: Draft, node: Node, then: str | None) -> None:
-    """What comes after a completed step: its next sibling, or the end of what contains it."""
+    """Begin what follows a completed step: the next task, or the end of the step around it."""
     if node.undoes is not None:
         return compensation.on_undo_completed(draft, node)
-    if node.get_state("stopped") is not None:  # it landed after the end, and a new run goes on
+    if node.get_state("stopped") is not None:  # it ended after the last run; a new run continues
         node.set_state(stopped=None)
     if node.parent != ROOT:
         parent = draft.node(node.parent)
@@ -188,18 +187,18 @@ def _enter_next(draft: Draft, node: Node, then: str | None) -> None:
 
 
 def _end_workflow(draft: Draft, node: Node) -> None:
-    """`end` ends the workflow, from any depth; within a compensation only that. What is
-    around the task completes with it, what runs beside it is withdrawn."""
-    undoing = control_flow.in_compensation(draft, node)
+    """Handle `end`: it ends the workflow from any depth, within a compensation only that. The steps
+    around the task complete with it, the steps beside it are withdrawn."""
+    compensating = control_flow.in_compensation(draft, node)
     at = node
-    while at is not undoing and at.parent != ROOT:
+    while at is not compensating and at.parent != ROOT:
         at = draft.node(at.parent)
         if at.kind == "listen":
             draft.remove_listener(at.id)
         at.open, at.output = 0, node.output
         control_flow.mark_completed(draft, at)
-    if undoing is None:
+    if compensating is None:
         return instance_end.complete(draft, node.output, others_open=draft.plan.parallel)
     if draft.plan.parallel:
-        withdrawal.withdraw(draft, undoing.id)
-    return control_flow.push_completion(draft, undoing, None)
+        withdrawal.withdraw(draft, compensating.id)
+    return control_flow.push_completion(draft, compensating, None)

@@ -1,9 +1,9 @@
-"""Handing a step off to a worker, and what follows from how that ended.
+"""Create attempts, and react to their ends.
 
-An attempt that fails faults its step. One whose Celery task asked for a retry of its own is
-followed by another after the pause that it asked for. One that was lost is followed by
-another at once, as long as `metadata.onLost` and `maxStarts` allow it: nobody knows whether
-its effects happened, so the task must bear being started again (DESIGN, Lost attempts).
+A failed attempt faults its step. If the Celery task asked for a retry of its own (`self.retry`),
+another attempt follows after the pause that it asked for. After a lost attempt another one follows
+at once, as far as `metadata.onLost` and `maxStarts` allow: the lost one may have had its effects,
+so the task must be safe to run again (DESIGN, Lost attempts).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from orchestrator.core.model import ROOT, Attempt, AttemptEnd, AttemptState, Jso
 from orchestrator.core.task_kinds import StepFaulted
 from orchestrator.core.transition_draft import Draft
 
-#: A step whose messages are lost again and again, unclaimed, is given up at last.
+#: Most attempts of a step whose messages are lost before a worker claims them. Then it faults.
 MAX_ATTEMPTS = 100
 
 
@@ -32,7 +32,7 @@ def create_attempt(
     number: int = 1,
     starts: int = 1,
 ) -> None:
-    """Make an attempt ready. Its time limit is what is left of the nearest timeout."""
+    """Create an attempt. Its time limit is the time left until the nearest timeout."""
     draft.add_attempt(
         Attempt(
             draft.id(),
@@ -48,7 +48,7 @@ def create_attempt(
 
 
 def _limit(draft: Draft, node: Node) -> float | None:
-    """Seconds until the first of the timeouts around the step falls due."""
+    """Return the seconds until the first timeout of the step or of a step around it."""
     due = draft.root.get_state("due")
     at = node
     while True:
@@ -65,7 +65,7 @@ def _limit(draft: Draft, node: Node) -> float | None:
 
 
 def on_attempt_ended(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> None:
-    """The newest attempt of an open step has ended. Raises `StepFaulted`."""
+    """Handle the end of the newest attempt of an open step. Raises `StepFaulted`."""
     draft.ended.append(end)
     _apply_end(draft, node, attempt, end)
 
@@ -84,8 +84,8 @@ def _apply_end(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> N
 
 
 def _on_lost(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> None:
-    """Start the step again, or give it up with its outcome unknown. An attempt that nobody
-    had claimed has done nothing: it is handed off again, whatever the policy."""
+    """Create another attempt, or fault the step with its outcome unknown. An attempt that was never
+    claimed did nothing, so another one follows whatever the policy."""
     claimed = attempt.state is AttemptState.CLAIMED
     if not _is_exhausted(draft, node, attempt) if claimed else attempt.number < MAX_ATTEMPTS:
         draft.add_fact("task.lost", node.id, {"attempt": attempt.number, "error": end.error})
@@ -104,13 +104,13 @@ def _on_lost(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> Non
 
 
 def _is_exhausted(draft: Draft, node: Node, attempt: Attempt) -> bool:
-    """Whether a step is not started again after the loss of an attempt that a worker had."""
+    """Whether a step is not started again after the loss of a claimed attempt."""
     policy = draft.plan_of(node).on_lost
     return not policy.retry or attempt.starts >= policy.max_starts
 
 
 def _exhausted_error(node: Node, attempt: Attempt, end: AttemptEnd) -> dict[str, Json]:
-    """The error of a step whose attempts were lost as often as they may be."""
+    """Return the error of a step whose attempts are exhausted."""
     detail = (end.error or {}).get("detail") or "the worker was lost"
     if attempt.state is AttemptState.CLAIMED:
         detail += f" (started {attempt.starts} times; the outcome is unknown)"
@@ -125,7 +125,8 @@ def retry_after_pause(
     seconds: float,
     **state: Json,
 ) -> None:
-    """Another attempt of the same step (and so with the same key) after a pause."""
+    """Create another attempt of the same step, with the same idempotency key, after a pause.
+    `state` is added to the step's state."""
     node.set_state(
         attempt={
             "number": attempt.number + 1,
@@ -143,7 +144,7 @@ def retry_after_pause(
 
 
 def retry_now(draft: Draft, node: Node) -> None:
-    """The pause is over."""
+    """Create the attempt that was postponed."""
     last = node.get_state("attempt")
     if last is None:
         return
@@ -162,25 +163,25 @@ def retry_now(draft: Draft, node: Node) -> None:
 
 
 def resume(draft: Draft, node: Node, data: Json) -> None:
-    """The instance goes on: with what was recorded while it was suspended, or with another
-    attempt in place of one that was withdrawn. Raises `StepFaulted`."""
+    """Continue a step after a suspension: with the result that was recorded meanwhile, or with
+    another attempt in place of a withdrawn one. Raises `StepFaulted`."""
     if "again" in data:
         return retry_now(draft, node)
-    if node.get_state("result") is None:  # it has taken effect since
+    if node.get_state("result") is None:  # it was applied meanwhile
         return None
     return _apply_end(draft, node, *_recorded(draft, node))
 
 
 def _recorded(draft: Draft, node: Node) -> tuple[Attempt, AttemptEnd]:
-    """How an attempt ended that a worker had while the instance was suspended: to be taken once."""
+    """Remove and return the end of an attempt that was recorded during a suspension."""
     end = end_from_json(node.get_state("result"))
     node.set_state(result=None)
     return replace(draft.need("attempt", node.id), state=AttemptState.CLAIMED), end
 
 
 def take_recorded_end(draft: Draft, node: Node) -> tuple[AttemptEnd, bool]:
-    """What was recorded of a step that cannot go on from it any more, and whether the step was
-    given up by it."""
+    """Remove and return the recorded end of a step that cannot continue from it, and whether the
+    step's attempts are exhausted."""
     attempt, end = _recorded(draft, node)
     if end.state is not AttemptState.LOST or not _is_exhausted(draft, node, attempt):
         return end, False

@@ -13,7 +13,7 @@ from orchestrator.core.expression_template import Template
 from orchestrator.core.model import Json
 from orchestrator.core.transition_draft import Draft
 
-#: What stands before the credentials in the header of each kind of authentication.
+#: The scheme in the Authorization header of each kind of authentication.
 _SCHEMES = {
     "basic": "Basic",
     "bearer": "Bearer",
@@ -24,13 +24,13 @@ _SCHEMES = {
 
 
 Collect = Callable[[Draft, Node | None, Iterable[str], Mapping[str, Json]], dict[str, Json]]
-"""Gives the variables that an expression names: `expression_variables.collect`."""
+"""Returns the variables that an expression names: `expression_variables.collect`."""
 
 
 def descriptor(draft: Draft, node: Node | None, collect: Collect) -> Json:
-    """``{scheme, parameter}``; None where the call has no authentication. `parameter` is None
-    where the credentials are known to the worker alone: they stand in a secret, or a token
-    endpoint gives them."""
+    """Return ``{scheme, parameter}``; None if the call has no authentication. `parameter` is None
+    if only the worker knows the credentials: they are in a secret, or come from a token endpoint.
+    """
     authentication = _policy(draft, node)
     scheme = next((name for name in _SCHEMES if name in (authentication or {})), None)
     if authentication is None or node is None or scheme is None:

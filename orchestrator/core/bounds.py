@@ -1,4 +1,4 @@
-"""What bounds a transition, and an instance."""
+"""The bounds of a transition and of an instance."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 class Bounds:
     """Bounds (DESIGN, I17).
 
-    `tasks` are run in one transition before it commits with a note to go on; `counter` is
-    the greatest number an instance may give to its steps and completions; `turns` bounds
-    loops backward that never leave the process; a loop keeps the steps of its first `kept`
-    turns and forgets those of later ones as it goes; `items` of a `for` are stored together;
-    `events` may be collected by one `listen`; sub-workflows nest up to `depth`,
-    and are those of the instance's own namespace unless `across` is set. What expressions and
-    joins make has up to `payload` bytes of JSON, as what a task returns.
+    `tasks`: tasks run in one transition; the rest of the agenda becomes stimuli. `counter`: the
+    greatest number of a step or a completion of an instance. `turns`: loop turns in a row that wait
+    for nothing. `kept_turns`: turns of a loop whose steps are stored; the steps of later turns are
+    deleted. `items`: items of a `for` stored in one row. `events`: events collected by one
+    `listen`. `depth`: how deep sub-workflows nest. `other_namespaces`: whether sub-workflows may be
+    of another namespace. `payload`: bytes of JSON that an expression, a join or a task's result may
+    have.
     """
 
     tasks: int = 100

@@ -1,6 +1,6 @@
-"""What a CloudEvent must be, received or emitted (CloudEvents 1.0.2 and its JSON format).
+"""Validation of CloudEvents, received or emitted (CloudEvents 1.0.2 and its JSON format).
 
-An event is kept as a dict in the JSON format: attributes, and `data` or `data_base64`.
+An event is stored as a dict in the JSON format: attributes, and `data` or `data_base64`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ SPECVERSION = "1.0"
 REQUIRED = ("specversion", "id", "source", "type")
 DATA = ("data", "data_base64")
 
-#: Bytes of one attribute's text; ids and sources stand in an index.
+#: Most bytes of one attribute's text; ids and sources are in an index.
 MAX_ATTRIBUTE_BYTES = 1000
-#: Attributes of one event.
+#: Most attributes of one event.
 MAX_ATTRIBUTES = 64
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,64}")
-#: What a CloudEvents String may not have (type system), and a URI or media type neither.
+#: Characters that a CloudEvents String may not have (type system), nor a URI or media type.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _SPACE = re.compile(r"\s")
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+*-]+\s*(;.*)?", re.ASCII)
@@ -38,7 +38,7 @@ _INT32 = 2**31
 
 
 class InvalidEvent(OrchestratorError):
-    """Not a CloudEvent. `errors` are pairs of a member's name and what is wrong."""
+    """The value is no CloudEvent. `errors` are pairs of a member's name and the reason."""
 
     def __init__(self, *errors: tuple[str, str]) -> None:
         super().__init__("; ".join(f"{name}: {message}" for name, message in errors))
@@ -46,7 +46,7 @@ class InvalidEvent(OrchestratorError):
 
 
 def checked(value: Json) -> dict[str, Json]:
-    """An event in the JSON format, as it is kept: members that are null are not there.
+    """Return an event in the JSON format, as it is stored: without members that are null.
 
     Raises `InvalidEvent`.
     """
@@ -68,7 +68,7 @@ def _data(event: Mapping[str, Json]) -> list[tuple[str, str]]:
     if encoded is None:
         return []
     if "data" in event:
-        return [("data_base64", "stands beside `data`")]
+        return [("data_base64", "is not allowed beside `data`")]
     try:
         base64.b64decode(encoded, validate=True)
     except (TypeError, ValueError):
@@ -87,7 +87,7 @@ def _attributes(attributes: Mapping[str, Json]) -> list[tuple[str, str]]:
     if errors:
         return errors
     if attributes["specversion"] != SPECVERSION:
-        return [("specversion", f"only {SPECVERSION} is taken")]
+        return [("specversion", f"only {SPECVERSION} is accepted")]
     return _special(attributes) or _library_errors(attributes)
 
 
@@ -112,7 +112,7 @@ def _value(value: Json) -> str | None:
 
 
 def _special(attributes: Mapping[str, Json]) -> list[tuple[str, str]]:
-    """What the library leaves to its callers."""
+    """Check what the library does not check."""
     errors = [
         (name, "is not a URI")
         for name in ("source", "dataschema")
@@ -127,7 +127,7 @@ def _special(attributes: Mapping[str, Json]) -> list[tuple[str, str]]:
 
 
 def parse_time(text: Json) -> datetime | None:
-    """The time that an attribute says (RFC 3339), or None."""
+    """Return the time of an attribute (RFC 3339), or None if it is none."""
     if not isinstance(text, str) or not _TIME.fullmatch(text):
         return None
     try:
@@ -138,7 +138,7 @@ def parse_time(text: Json) -> datetime | None:
 
 def _library_errors(attributes: Mapping[str, Json]) -> list[tuple[str, str]]:
     values: dict[str, Any] = dict(attributes)
-    # Without a time the library would make one up, and look at its own clock for it.
+    # Without a time the library would read its own clock.
     values["time"] = parse_time(attributes.get("time", "1970-01-01T00:00:00Z"))
     try:
         CloudEvent(values)

@@ -1,16 +1,16 @@
-"""Undoing what was completed (DESIGN, Ends, undoing and keys; invariant I8).
+"""Compensation: undo completed steps (DESIGN, Ends, undoing and keys; invariant I8).
 
-Theory of operation. A compensation process belongs to the instance, after a fault, a cancel
-or a person's command, or to a `try` or a competing `fork` with `metadata.rollback`. It goes
-backward through the order of completion: `undo` in the owner's state says how far it has come.
-One step is undone at a time: its `metadata.compensate` runs as a step of its own that says which
-one it undoes, or its sub-workflow is told to compensate itself. What a composite's own
-compensation replaces is passed over. A step that was undone, or whose undoing was given up, loses
-its `undo`.
+Theory of operation. A compensation process has an owner: the instance (after a fault, a cancel or a
+person's command), or a `try` or a competing `fork` with `metadata.rollback`. It goes backward
+through the order of completion; `undo` in the owner's state holds its progress. It undoes one step
+at a time: either the step's `metadata.compensate` runs as a compensating step, whose `undoes` names
+the step, or its sub-workflow compensates itself. It skips the steps inside a composite that has a
+compensation of its own. A step loses its `undo` when it was undone, or when its compensation failed
+for good.
 
-A call in a compensation that fails is tried again in place, by the policy in the compensating
-task's `metadata.retry`, and by default four more times, 1, 2, 4 and 8 seconds apart. After
-that it is a dead letter, and the others go on.
+A call in a compensation that fails is retried in place, by the policy in the compensating task's
+`metadata.retry`; the default is four retries after 1, 2, 4 and 8 seconds. After the last one it is
+a dead letter, and the process continues with the other steps.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DEFAULT_POLICY: Mapping[str, Any] = {
     "limit": {"attempt": {"count": 4}},
 }
 
-#: Steps passed over in one transition; then it commits and goes on.
+#: Most steps that one transition skips. The rest follows in another transition.
 MAX_SKIPPED = 50
 
 
@@ -49,11 +49,12 @@ def start(
     reply: int | None = None,
     reports_end: bool = True,
 ) -> None:
-    """Undo the instance's steps that completed after number `down_to` (and, where it is given,
-    `before` another), the last one first.
+    """Begin to undo the instance's steps that completed after number `down_to` (and `before`
+    another number, if it is set), the last one first.
 
-    `waits`: not before the withdrawn steps have landed. `reply` is the parent's step that
-    asked for it; `reports`: the parent waits for the instance's end, which this belongs to.
+    `after_drain`: begin when the withdrawn steps have ended. `reply` is the parent's step that
+    asked for the compensation. `reports_end`: the parent waits for the instance's end, which this
+    is part of.
     """
     root = draft.root
     beginning = {**_beginning(cause, down_to), "was": root.compensation.value}
@@ -65,7 +66,7 @@ def start(
 
 
 def roll_back(draft: Draft, node: Node, cause: Json, down_to: int) -> None:
-    """Undo what completed inside a `try` after number `down_to`."""
+    """Begin to undo what completed inside `node` after number `down_to`."""
     node.open = 1
     node.set_state(undo=_beginning(cause, down_to))
     draft.push(node.id, {"undo": True})
@@ -73,7 +74,7 @@ def roll_back(draft: Draft, node: Node, cause: Json, down_to: int) -> None:
 
 def _beginning(cause: Json, down_to: int) -> dict[str, Json]:
     return {
-        # Known only when it begins: what lands until then counts.
+        # Set when the process begins: steps that end until then are undone too.
         "before": None,
         "to": down_to,
         "error": cause,
@@ -82,7 +83,7 @@ def _beginning(cause: Json, down_to: int) -> dict[str, Json]:
 
 
 def undo_next(draft: Draft, owner: Node | None) -> None:
-    """Undo the next step, if there is one. `owner` None: the instance."""
+    """Undo the next step, or end the process. `owner` None: the instance."""
     progress: dict[str, Json] = dict(_state_of(draft, owner).get_state("undo"))
     if progress["before"] is None:
         progress["before"] = draft.root.counter + 1
@@ -109,8 +110,8 @@ def _state_of(draft: Draft, owner: Node | None) -> Node | Root:
 
 
 def _next(draft: Draft, before: int) -> Node | None:
-    """The step that completed last before a number and can be undone: among those of this
-    very transition, and those that are saved."""
+    """Return the step that completed last before a number and can be undone, among the steps of
+    this transition and the saved ones."""
     candidates = [
         node
         for node in draft.nodes.values()
@@ -130,17 +131,17 @@ def _next(draft: Draft, before: int) -> Node | None:
 
 
 def _undoable(node: Node) -> bool:
-    """Whether a step can be undone: it has completed, nobody knows whether it has, or it is a
-    sub-workflow that ended otherwise and keeps what it did."""
+    """Whether a step can be undone: it has completed, its outcome is unknown, or it is a
+    sub-workflow that ended otherwise and was not compensated."""
     if node.undo == "child":
         return node.done is not None
     return node.undo is not None and (node.status is Status.COMPLETED or node.unknown)
 
 
 def _is_to_undo(draft: Draft, owner: Node | None, node: Node) -> bool:
-    """Whether the process is to undo this step: it is the owner's (of a `fork` not in the branch
-    that won), and no step around it that has completed has a compensation of its own, which
-    replaces this one's."""
+    """Whether the owner's process undoes this step: it is inside the owner (of a `fork`: not in the
+    branch that won), and no completed step around it has a compensation of its own, which would
+    replace this one's."""
     inside = owner is None
     won = None if owner is None else owner.get_state("won")
     at = node
@@ -159,7 +160,7 @@ def _has_compensation(draft: Draft, node: Node) -> bool:
 
 
 def _begin_undo(draft: Draft, owner: Node | None, node: Node, cause: Json) -> bool:
-    """Begin to undo one step. False: there was nothing to do."""
+    """Begin to undo one step. Return False if there is nothing to do."""
     parent = ROOT if owner is None else owner.id
     if node.undo == "child":
         _send_compensate(draft, node, parent)
@@ -173,61 +174,63 @@ def _begin_undo(draft: Draft, owner: Node | None, node: Node, cause: Json) -> bo
 
 
 def _send_compensate(draft: Draft, node: Node, parent: int) -> None:
-    """An awaited sub-workflow undoes itself, and says when it has."""
-    undoing = Node.new(parent, node.ref, "undo", None, None)
-    undoing.undoes = node.id
-    draft.add(undoing)
-    undoing.set_state(child=node.get_state("child"))
-    command = {"command": "compensate", "reply": undoing.id, "reason": "the parent undoes it"}
+    """Send `compensate` to an awaited sub-workflow, and add the step that waits for it."""
+    compensating = Node.new(parent, node.ref, "undo", None, None)
+    compensating.undoes = node.id
+    draft.add(compensating)
+    compensating.set_state(child=node.get_state("child"))
+    command = {"command": "compensate", "reply": compensating.id, "reason": "the parent undoes it"}
     draft.send_stimulus(StimulusKind.COMMAND, node.get_state("child"), None, command)
 
 
-def on_undo_completed(draft: Draft, undoing: Node) -> None:
-    """A compensating step has completed."""
-    node = draft.node(undoing.undoes or ROOT)
+def on_undo_completed(draft: Draft, compensating: Node) -> None:
+    """Continue after a compensating step that has completed."""
+    node = draft.node(compensating.undoes or ROOT)
     node.undo = None
-    if undoing.get_state("nothing"):
-        _uncount(draft, undoing)
+    if compensating.get_state("nothing"):
+        _uncount(draft, compensating)
     else:
-        draft.add_fact("task.compensated", node.id, {"by": undoing.id})
-    _continue(draft, undoing)
+        draft.add_fact("task.compensated", node.id, {"by": compensating.id})
+    _continue(draft, compensating)
 
 
-def _uncount(draft: Draft, undoing: Node) -> None:
-    """A sub-workflow had nothing to undo: with no more than that done, an instance counts as one
-    of which nothing was undone, and can be retried."""
-    owner = _state_of(draft, None if undoing.parent == ROOT else draft.node(undoing.parent))
+def _uncount(draft: Draft, compensating: Node) -> None:
+    """Subtract a sub-workflow that had nothing to undo: an instance of which nothing was undone can
+    still be retried."""
+    parent = compensating.parent
+    owner = _state_of(draft, None if parent == ROOT else draft.node(parent))
     progress = owner.get_state("undo")
     if progress is not None:
         owner.set_state(undo={**progress, "done": progress["done"] - 1})
 
 
-def on_undo_failed(draft: Draft, undoing: Node, error: Json) -> None:
-    """A compensating step has faulted for good: a person must look at it."""
-    node = draft.node(undoing.undoes or ROOT)
+def on_undo_failed(draft: Draft, compensating: Node, error: Json) -> None:
+    """Add a dead letter for a compensating step that failed for good, and continue."""
+    node = draft.node(compensating.undoes or ROOT)
     node.undo = None
-    dead_letter = {"step": undoing.id, "reason": "compensation", "error": error, "undoes": node.id}
-    draft.dead_letters.append(dead_letter)
-    draft.add_fact("compensation.failed", node.id, {"by": undoing.id, "error": error})
+    draft.dead_letters.append(
+        {"step": compensating.id, "reason": "compensation", "error": error, "undoes": node.id}
+    )
+    draft.add_fact("compensation.failed", node.id, {"by": compensating.id, "error": error})
     draft.root.set_state(letters=draft.root.get_state("letters", 0) + 1)
-    _continue(draft, undoing)
+    _continue(draft, compensating)
 
 
 def on_dead_letter_closed(draft: Draft) -> None:
-    """One dead letter fewer."""
+    """Count one dead letter less."""
     draft.root.set_state(letters=(draft.root.get_state("letters", 0) - 1) or None)
 
 
-def _continue(draft: Draft, undoing: Node) -> None:
-    """The process goes on; or whoever waited for this undoing does, its owner being over."""
-    owner = None if undoing.parent == ROOT else draft.node(undoing.parent)
-    waiter = undoing.get_state("settler")
+def _continue(draft: Draft, compensating: Node) -> None:
+    """Continue the process and, if the owner has ended, the waiter of this compensating step."""
+    owner = None if compensating.parent == ROOT else draft.node(compensating.parent)
+    waiter = compensating.get_state("settler")
     if waiter is not None:
         on_drained(draft, waiter)
     if owner is not None and not owner.is_open:
         return
     if _state_of(draft, owner).get_state("undo") is not None:
-        draft.push(undoing.parent, {"undo": True})
+        draft.push(compensating.parent, {"undo": True})
 
 
 def _finish(draft: Draft, owner: Node | None, progress: Mapping[str, Json]) -> None:
@@ -242,19 +245,19 @@ def _finish(draft: Draft, owner: Node | None, progress: Mapping[str, Json]) -> N
 
 
 def abort(draft: Draft) -> None:
-    """The instance's process ends before it has undone everything."""
+    """End the instance's process before it has undone everything."""
     _end(draft, draft.root.get_state("undo"), Compensation.FAILED)
 
 
 def postpone_command(draft: Draft, command: Mapping[str, Json]) -> None:
-    """Keep a command until the instance has ended, nothing of it is in flight, and its process
-    is over: one step is undone at a time."""
+    """Store a command until the instance has ended, has no attempt in flight and is not being
+    compensated: only one step may be undone at a time."""
     waiting: list[Json] = draft.root.get_state("put_off", [])
     draft.root.set_state(put_off=[*waiting, dict(command)])
 
 
 def release_commands(draft: Draft) -> None:
-    """Nothing is left that the kept commands wait for: they come anew."""
+    """Send the postponed commands again: nothing they waited for is left."""
     for command in draft.root.get_state("put_off", []):
         draft.stimuli.append(NewStimulus(StimulusKind.COMMAND, None, None, command))
     draft.root.set_state(put_off=None)
@@ -274,7 +277,8 @@ def _end(draft: Draft, progress: Mapping[str, Json], state: Compensation) -> Non
 
 
 def _abandon_children(draft: Draft) -> None:
-    """Sub-workflows that did not complete in the run that was undone must not go on."""
+    """Abandon the sub-workflows that did not complete in the run that was undone: they must not
+    continue."""
     run = draft.root.run
     stopped = {step.id for step in draft.need("stopped", run)}
     for step in draft.need("stopped", run):
@@ -284,12 +288,12 @@ def _abandon_children(draft: Draft) -> None:
             abandon_child(draft, node, "the parent was undone")
 
 
-def retry_failed_undo(draft: Draft, undoing: Node, node: Node, error: Json) -> bool:
-    """Whether a failed call within a compensation is tried again, and if so: after a pause."""
+def retry_failed_undo(draft: Draft, compensating: Node, node: Node, error: Json) -> bool:
+    """Retry a failed call in a compensation after a pause. Return False if it is not retried."""
     attempt = draft.slice.attempt
     if node.kind != "call" or attempt is None or attempt.step != node.id or not draft.ended:
         return False
-    task = draft.plan_of(undoing).task
+    task = draft.plan_of(compensating).task
     tries = node.get_state("tries", 0)
     try:
         own_policy = policy_of(task.metadata.get("retry"), draft.workflow.use)

@@ -1,9 +1,8 @@
-"""How steps begin, end and follow each other (dsl.md, Task Flow; dsl-reference.md, Flow
-Directive).
+"""How steps begin, end and follow each other (dsl.md, Task Flow; dsl-reference.md, Flow Directive).
 
-A completed step is put on the agenda; when its turn comes the engine asks the step around it
-what follows. So no chain of tasks, however long, nests calls, and the agenda can be saved at
-any point as notes: "step 17 has completed, go on from there".
+A completed step is put on the agenda; its item asks the step around it for the next task. So a long
+chain of tasks nests no calls, and the agenda can be stored at any point as stimuli: "step 17 has
+completed, continue after it".
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ def enter(
     index: int | None = None,
     undoes: int | None = None,
 ) -> bool:
-    """Begin a task with its raw input. False: its `if` does not hold, and it was skipped
-    (its output is its raw input, its `then` is ignored: dsl-reference.md, Task).
+    """Begin a task with its raw input. Return False if its `if` is false: the task is skipped, its
+    output is its raw input and its `then` is ignored (dsl-reference.md, Task).
 
     Raises `StepFaulted`.
     """
@@ -43,9 +42,9 @@ def enter(
         if plan.condition is not None and not is_true(draft, node, plan.condition, raw):
             draft.add_fact("task.skipped", parent or None, {"task": task.ref})
             return False
-        if plan.extensions is not None and (places := applying(draft, node, plan, raw)):
+        if plan.extensions is not None and (extensions := applying(draft, node, plan, raw)):
             node.kind = "extension"
-            node.set_state(extensions=places)
+            node.set_state(extensions=extensions)
             draft.add(node)
         else:
             start_step(draft, node, plan, raw)
@@ -63,7 +62,7 @@ def enter_bare(
     scope: Json = None,
     index: int | None = None,
 ) -> None:
-    """Begin a task whose `if` and extensions have been seen to. Raises `StepFaulted`."""
+    """Begin a task without its `if` and its extensions. Raises `StepFaulted`."""
     plan = plan_of(task)
     node = _new(parent, task, plan, raw, scope, index)
     try:
@@ -87,9 +86,12 @@ def _faulted(draft: Draft, node: Node, fault: Fault) -> StepFaulted:
 
 
 def start_step(draft: Draft, node: Node, plan: Plan, raw: Json) -> None:
-    """A new step takes its input in and its timeout's clock starts."""
+    """Add a new step, transform its input and arm its timeout. Raises `Fault`; also when the
+    instance has used all its numbers."""
     if draft.root.counter >= draft.limits.counter:
-        raise dsl_errors.runtime(f"the instance has taken its {draft.limits.counter} steps")
+        raise dsl_errors.runtime(
+            f"the instance has reached its bound of {draft.limits.counter} steps"
+        )
     draft.add(node)
     transform_input(draft, node, plan, raw)
     if plan.undo is not None and not in_compensation(draft, node):
@@ -100,7 +102,7 @@ def start_step(draft: Draft, node: Node, plan: Plan, raw: Json) -> None:
 
 
 def in_compensation(draft: Draft, node: Node) -> Node | None:
-    """The compensating step that this one is, or is part of."""
+    """Return the compensating step that this step is, or is part of; None if there is none."""
     at = node
     while at.undoes is None:
         if at.parent == ROOT:
@@ -112,13 +114,14 @@ def in_compensation(draft: Draft, node: Node) -> Node | None:
 def begin_list(
     draft: Draft,
     parent: int,
-    place: str,
+    pointer: str,
     raw: Json,
     scope: Json = None,
     index: int | None = None,
 ) -> bool:
-    """Begin the list of tasks at a pointer. False: it has none, or all of them were skipped."""
-    tasks = draft.workflow.tasks(place)
+    """Begin the list of tasks at a JSON pointer. Return False if the list is empty or all of its
+    tasks were skipped."""
+    tasks = draft.workflow.tasks(pointer)
     return _enter_from(draft, parent, tasks[0] if len(tasks) else None, raw, scope, index)
 
 
@@ -134,13 +137,13 @@ def _enter_from(
 
 def _after(task: Task) -> Task | None:
     siblings = task.siblings
-    place = task.index
-    return siblings[place + 1] if place is not None and place + 1 < len(siblings) else None
+    index = task.index
+    return siblings[index + 1] if index is not None and index + 1 < len(siblings) else None
 
 
 def proceed(draft: Draft, child: Node, then: str | None, *, counts_turns: bool = False) -> bool:
-    """Begin what follows a completed child in its list. False: the list has come to its end,
-    and its output is the child's. `turning`: the children's `index` counts turns."""
+    """Begin the task that follows a completed child. Return False at the end of the list, whose
+    output is then the child's. `counts_turns`: the `index` of the children is the loop turn."""
     task = draft.plan_of(child).task
     following = follower(task, then)
     index = child.index
@@ -154,8 +157,8 @@ def proceed(draft: Draft, child: Node, then: str | None, *, counts_turns: bool =
 
 
 def follower(task: Task, then: str | None) -> Task | None:
-    """The task of the same list that a directive leads to; None: the list ends. Raises
-    `Fault` where there is no such task."""
+    """Return the task of the same list that a directive leads to; None: the list ends. Raises
+    `Fault` if there is no such task."""
     if then is None or then == CONTINUE:
         return _after(task)
     if then in (EXIT, END):
@@ -163,13 +166,13 @@ def follower(task: Task, then: str | None) -> Task | None:
     target = task.siblings.names.get(then)
     if target is None:
         raise dsl_errors.configuration(
-            f"{task.ref} goes on to {then!r}, which its list does not have"
+            f"{task.ref} continues with {then!r}, which is not in its list"
         )
     return target
 
 
 def count_loop_turn(draft: Draft) -> None:
-    """Bound loops backward that never leave the process: they would never end."""
+    """Count a loop turn that waits for nothing. Raises `Fault` at the bound: it may never end."""
     draft.loop_turns += 1
     if draft.loop_turns > draft.limits.turns:
         raise dsl_errors.runtime(
@@ -178,8 +181,8 @@ def count_loop_turn(draft: Draft) -> None:
 
 
 def prune(draft: Draft, node: Node) -> None:
-    """Forget a finished step, unless something in it may have to be undone. Where something in
-    it still runs (what lost a race, or was left at a timeout), that is done when it lands."""
+    """Delete a finished step, unless a step in it may have to be undone. If a step in it is
+    draining (it lost a race, or its `try` timed out), the last one to end deletes it."""
     task = draft.plan_of(node).task
     if reaches([task], lambda inner: compensation_of(inner) is not None):
         return
@@ -197,8 +200,7 @@ def _has_calls_inside(node: Node, task: Task) -> bool:
 
 
 def draining_below(draft: Draft, top: int) -> list[Node]:
-    """The withdrawn steps within one that somebody still has in hand. Raises `Needs`, unless
-    nothing at all is open in the instance."""
+    """Return the draining steps inside a step. Raises `DataNeeded`, unless no step is open."""
     if draft.count_open_leaves()[0] == 0:
         return []
     for step, _ in draft.need("open"):
@@ -208,9 +210,9 @@ def draining_below(draft: Draft, top: int) -> list[Node]:
 
 
 def complete(draft: Draft, node: Node, raw: Json, then: str | None = None) -> None:
-    """A step has done what it is there for; `then` goes before its task's own directive.
+    """Complete a step; `then` replaces its task's own directive.
 
-    Raises `StepFaulted` where its output cannot be given out.
+    Raises `StepFaulted` if the output cannot be transformed or is invalid.
     """
     plan = draft.plan_of(node)
     try:
@@ -222,12 +224,11 @@ def complete(draft: Draft, node: Node, raw: Json, then: str | None = None) -> No
 
 
 def complete_outside(draft: Draft, node: Node, raw: Json) -> None:
-    """As `complete`, for work that was done outside the instance. It stays done where its
-    output cannot be given out, so the outcome is unknown then: `metadata.compensate.onUnknown`
-    undoes it. A sub-workflow undoes itself, since it knows what it has done. A compensating
-    step is tried again instead.
+    """Complete a step whose work was done outside the instance.
 
-    Raises `StepFaulted` as `complete` does.
+    The work stays done even if its output is invalid. Then the outcome is unknown, so that
+    `metadata.compensate.onUnknown` undoes it; a sub-workflow undoes itself, and a compensating step
+    is retried. Raises `StepFaulted` as `complete` does.
     """
     try:
         complete(draft, node, raw)
@@ -240,12 +241,12 @@ def complete_outside(draft: Draft, node: Node, raw: Json) -> None:
 
 
 def push_completion(draft: Draft, node: Node, then: str | None) -> None:
-    """What comes after a completed step is decided in its turn."""
+    """Put a completed step on the agenda; its item begins what follows."""
     draft.push(node.id, {"then": then})
 
 
 def mark_completed(draft: Draft, node: Node) -> None:
-    """A step's end, with its place in the order of completions."""
+    """Complete a step and give it its number in the order of completions."""
     remove_timers(draft, node)
     draft.set_status(node, Status.COMPLETED)
     node.done = draft.number()
@@ -253,7 +254,7 @@ def mark_completed(draft: Draft, node: Node) -> None:
 
 
 def remove_timers(draft: Draft, node: Node) -> None:
-    """Remove a step's timers, where it may have some."""
+    """Remove a step's timers if it may have any."""
     waits = node.status in (Status.WAITING, Status.SUSPENDED)
     if node.kind == "try" or waits or draft.plan_of(node).timeout:
         draft.remove_timers(node.id)

@@ -1,5 +1,5 @@
-"""How data flows through a task: in by ``input``, out by ``output``, aside by ``export``
-(dsl.md, Data Flow; the numbers below are those of its steps)."""
+"""How data flows through a task: ``input``, ``output`` and ``export`` (dsl.md, Data Flow; the
+numbers below are those of its steps)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def evaluate_at(
     value: Json,
     extra: Mapping[str, Json] = NOTHING,
 ) -> Json:
-    """Evaluate one expression on a value; a failure is an `expression` fault, which says where
-    in the task the expression stands."""
+    """Evaluate an expression on a value, with the variables of the step. Raises an `expression`
+    fault that names the expression's place in the task."""
     names = expression.names
     variables = collect(draft, node, names, extra) if names else {}
     return evaluate(draft, expression, value, variables)
@@ -42,8 +42,8 @@ def render(
     value: Json,
     extra: Mapping[str, Json] = NOTHING,
 ) -> Json:
-    """A template with its expressions evaluated on a value; a `validation` fault where that is
-    larger than a task's output may be."""
+    """Evaluate a template on a value. Raises a `validation` fault if the result is larger than a
+    task's output may be."""
     if template.plain:
         return template.tree
     filled = template.render(lambda expression: evaluate_at(draft, node, expression, value, extra))
@@ -57,13 +57,13 @@ def is_true(
     value: Json,
     extra: Mapping[str, Json] = NOTHING,
 ) -> bool:
-    """Whether a condition is met: jq's truth, where only false and null are false."""
+    """Whether a condition is true, as in jq: only false and null are not."""
     answer = evaluate_at(draft, node, expression, value, extra)
     return answer is not None and answer is not False
 
 
 def seconds(value: Json) -> float:
-    """A duration in seconds; a `validation` fault where it is none."""
+    """Return a duration in seconds. Raises a `validation` fault if the value is no duration."""
     try:
         return _seconds(value)
     except InvalidDuration as error:
@@ -71,7 +71,7 @@ def seconds(value: Json) -> float:
 
 
 def duration_seconds(draft: Draft, node: Node | None, template: Template, value: Json) -> float:
-    """A duration in seconds."""
+    """Evaluate a duration and return it in seconds."""
     return seconds(render(draft, node, template, value))
 
 
@@ -107,7 +107,7 @@ def transformed(
     what: str,
     extra: Mapping[str, Json] = NOTHING,
 ) -> Json:
-    """A value transformed, then validated."""
+    """Return a value transformed, then validated."""
     value = raw if template is None else render(draft, node, template, raw, extra)
     if schema is not None:
         schema.validate(value, f"the {what}")
@@ -122,7 +122,7 @@ def exported(
     output: Json,
     extra: Mapping[str, Json] = NOTHING,
 ) -> Json:
-    """The new context; without ``as`` the one that is."""
+    """Return the new context; without ``as`` the present one."""
     value = draft.root.context
     if template is not None:
         value = render(draft, node, template, output, extra)
@@ -146,5 +146,5 @@ def workflow_output(draft: Draft, raw: Json) -> Json:
 
 
 def as_program(value: Any, place: str) -> Expression | None:
-    """A field that is always an expression, or None where it is not set."""
+    """Return the expression of a field that is always an expression; None if it is not set."""
     return Expression(value, place) if isinstance(value, str) else None

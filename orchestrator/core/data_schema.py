@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.core.dsl_errors import configuration, validation
 from orchestrator.core.model import Json
 
+#: Most characters of a validation message.
 _MAX_MESSAGE = 300
 
 
@@ -15,10 +16,10 @@ def _refuse(uri: str) -> Any:
 
 
 class Schema:
-    """A schema of the document, compiled when it is first needed.
+    """A schema of the document, compiled at the first validation.
 
-    A `$ref` to anything outside the schema is refused: validation reads nothing from the
-    network. The same goes for ``resource``: it is a fault of the configuration.
+    A `$ref` to anything outside the schema is refused: validation reads nothing from the network. A
+    schema with ``resource`` raises a `configuration` fault for the same reason.
     """
 
     __slots__ = ("_definition", "_validator")
@@ -28,8 +29,8 @@ class Schema:
         self._validator: Any = None
 
     def validate(self, value: Json, what: str) -> None:
-        """Raise a `validation` fault unless the value is valid, a `configuration` fault where
-        the schema itself cannot be used."""
+        """Validate a value; `what` names it in the message. Raises a `validation` fault if it is
+        invalid, a `configuration` fault if the schema itself cannot be used."""
         if self._validator is None:
             self._validator = self._compiled()
         try:
@@ -38,7 +39,7 @@ class Schema:
             raise _fault(error, what) from None
 
     def _compiled(self) -> Any:
-        # Not before it is needed: a beat validates nothing, and the library takes 3 MB.
+        # Imported here: a beat validates nothing, and the library takes 3 MB of memory.
         import jsonschema_rs
 
         definition = self._definition
@@ -55,7 +56,7 @@ class Schema:
 
 
 def _fault(error: ValueError, what: str) -> Exception:
-    """What the library says of a value, or of a schema, as a fault."""
+    """Turn an error of the library, about a value or a schema, into a fault."""
     import jsonschema_rs
 
     if not isinstance(error, jsonschema_rs.ValidationError):
@@ -65,7 +66,7 @@ def _fault(error: ValueError, what: str) -> Exception:
 
 
 def schema_of(part: Any) -> Schema | None:
-    """The schema of an ``input``, ``output`` or ``export``, if it has one."""
+    """Return the schema of an ``input``, ``output`` or ``export``, if it has one."""
     if not isinstance(part, dict) or not isinstance(part.get("schema"), dict):
         return None
     return Schema(part["schema"])

@@ -1,9 +1,9 @@
-"""What a call's arguments take from the document alone, whatever its expressions yield.
+"""Which parts of a call's arguments the document alone decides, whatever its expressions return.
 
-Where a call goes and how it proves who it is stands in the document. An expression there
-yields a text or another scalar, never an object: an object out of an input could bring its own
-`authentication` and so send a declared secret anywhere. The names of authentications and of
-secrets are not evaluated at all. Only headers, a query, a body and parameters are data.
+The document says where a call goes and how it authenticates. An expression there returns a text or
+another scalar, never an object: an object from an input could contain its own `authentication` and
+so send a declared secret anywhere. The names of authentications and of secrets are not evaluated at
+all. Only headers, query, body and parameters are data.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from __future__ import annotations
 from orchestrator.core import dsl_errors
 from orchestrator.core.model import Json
 
-#: Arguments whose value is data: an expression may yield anything for them.
+#: Arguments whose value is data: an expression may return anything for them.
 _DATA = frozenset(
     {"arguments", "body", "headers", "message", "parameters", "query", "subscription"}
 )
 
 
 def authored(stored: Json, filled: Json) -> dict[str, Json]:
-    """The arguments of a call: `filled`, which is `stored` with its expressions evaluated, in
-    the structure that `stored` has.
+    """Return a call's arguments: `filled`, which is `stored` with its expressions evaluated, in the
+    structure of `stored`.
 
     Raises:
-        Fault: configuration where the arguments are no object in the document; validation
-            where an expression yields an object or a list for what takes a text.
+        Fault: configuration if the arguments are no object in the document; validation if an
+            expression returns an object or a list where a text is required.
     """
     if not isinstance(stored, dict) or not isinstance(filled, dict):
         raise dsl_errors.configuration("the arguments of a call must be an object in the document")
@@ -31,29 +31,29 @@ def authored(stored: Json, filled: Json) -> dict[str, Json]:
 
 
 def policy(stored: Json, filled: Json) -> Json:
-    """An authentication policy in the structure that the document gives it.
+    """Return an authentication policy in the structure that the document gives it.
 
     Raises:
-        Fault: validation where an expression yields an object or a list.
+        Fault: validation if an expression returns an object or a list.
     """
     return _part("authentication", stored, filled)
 
 
 def _structure(key: str, stored: dict[str, Json], filled: dict[str, Json]) -> Json:
-    """One member of an object. A name that selects a secret or an authentication is literal."""
-    own = stored[key]
-    if isinstance(own, str) and key in ("use", "authentication"):
-        return own
-    return _part(key, own, filled[key])
+    """Return one member of an object. Names of secrets and authentications are literal."""
+    value = stored[key]
+    if isinstance(value, str) and key in ("use", "authentication"):
+        return value
+    return _part(key, value, filled[key])
 
 
 def _part(key: str, stored: Json, filled: Json) -> Json:
     if isinstance(stored, dict):
         return {name: _structure(name, stored, filled) for name in stored}
     if isinstance(stored, list):
-        return [_part(key, one, found) for one, found in zip(stored, filled, strict=True)]
+        return [_part(key, old, new) for old, new in zip(stored, filled, strict=True)]
     if isinstance(filled, dict | list):
         raise dsl_errors.validation(
-            f"an expression gives {key!r} a text, never an object or a list"
+            f"an expression for {key!r} must return a text, not an object or a list"
         )
     return filled

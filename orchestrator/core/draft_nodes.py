@@ -1,6 +1,6 @@
-"""Steps and the instance in the making: what a transition changes before it is one.
+"""Mutable copies of steps and of the instance, for one transition.
 
-They have the fields of `Step` and `Instance`, and remember what they were.
+They have the fields of `Step` and `Instance`, and keep the saved value in `original`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from orchestrator.core.task_plan import Plan
 
 
 class DraftState:
-    """What a step and the instance have in common: a status, and a small memory."""
+    """What a step and the instance have in common: a status and a small `state`."""
 
     __slots__ = ("state", "status")
 
@@ -22,22 +22,22 @@ class DraftState:
 
     @property
     def is_open(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it has not ended."""
         return self.status in OPEN_STATUSES
 
     def set_state(self, **values: Json) -> None:
-        """Note something in `state`; a value of None forgets it."""
+        """Set values in `state`. A value of None removes the key."""
         state = {**(self.state or {}), **values}
         self.state = {key: value for key, value in state.items() if value is not None} or None
 
     def get_state(self, name: str, default: Any = None) -> Any:
-        """What `state` says under a name."""
+        """Return a value of `state`, or `default`."""
         return default if self.state is None else self.state.get(name, default)
 
 
 class Node(DraftState):
-    """A step in the making; the fields are those of `Step`. `was` is the step as the slice
-    had it, None for a new one."""
+    """A mutable step, with the fields of `Step`. `original` is the step as it was loaded; None for
+    a new one."""
 
     __slots__ = (
         "call",
@@ -87,7 +87,7 @@ class Node(DraftState):
 
     @classmethod
     def new(cls, parent: int, ref: str, kind: str, index: int | None, scope: Json) -> Node:
-        """A step that has not begun: it gets its number when it is added to a draft."""
+        """Make a step that has not begun. It gets its number when a draft adds it."""
         node = cls()
         node.id = -1
         node.parent = parent
@@ -106,7 +106,7 @@ class Node(DraftState):
 
     @classmethod
     def of(cls, step: Step) -> Node:
-        """A step that is saved, to be changed."""
+        """Make the mutable copy of a saved step."""
         node = cls()
         node.id = step.id
         node.parent = step.parent
@@ -133,7 +133,7 @@ class Node(DraftState):
         return node
 
     def step(self) -> Step:
-        """The value to be saved."""
+        """Return the value to be saved."""
         return Step(
             self.id,
             self.parent,
@@ -158,7 +158,7 @@ class Node(DraftState):
         )
 
     def changed(self) -> bool:
-        """Whether it is saved and differs from that. Payloads are compared by identity."""
+        """Whether a saved step differs from `original`. Payloads are compared by identity."""
         original = self.original
         return original is not None and not (
             self.status is original.status
@@ -176,7 +176,7 @@ class Node(DraftState):
 
 
 class Root(DraftState):
-    """The instance in the making; the fields are those of `Instance`."""
+    """The mutable instance, with the fields of `Instance`."""
 
     __slots__ = (
         "compensation",
@@ -206,7 +206,7 @@ class Root(DraftState):
         self.ended_at = instance.ended_at
 
     def instance(self) -> Instance:
-        """The value to be saved."""
+        """Return the value to be saved."""
         original = self.original
         return Instance(
             original.id,

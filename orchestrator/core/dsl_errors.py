@@ -1,5 +1,5 @@
-"""Errors as the DSL has them: Problem Details with a type, a status and the place of origin
-(dsl.md, Errors; dsl-reference.md, Standard Error Types; RFC 9457)."""
+"""The DSL's errors: Problem Details with a type, a status and the place of origin (dsl.md, Errors;
+dsl-reference.md, Standard Error Types; RFC 9457)."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _TITLES: Mapping[str, str] = {
     "runtime": "Runtime Error",
 }
 
-#: The project was renamed: types under both of its hosts mean the same.
+#: The DSL project was renamed: types under both of its hosts are equal.
 _HOSTS = frozenset({"serverlessworkflow.io", "open-workflow-specification.org"})
 
 _MEMBERS = ("type", "status", "title", "detail", "instance")
 
 
 def standard_error(kind: str, detail: str, status: int | None = None) -> dict[str, Json]:
-    """An error of a standard type."""
+    """Return an error of a standard type."""
     return {
         "type": ERROR_TYPES + kind,
         "status": STANDARD[kind] if status is None else status,
@@ -50,8 +50,7 @@ def standard_error(kind: str, detail: str, status: int | None = None) -> dict[st
 
 
 class Fault(Exception):
-    """A DSL error on its way to the step that it belongs to. Raised within the core only,
-    and always caught there."""
+    """A DSL error on its way to its step. It is raised and caught within the core only."""
 
     def __init__(self, error: dict[str, Json]) -> None:
         super().__init__(error.get("detail") or error.get("title") or error["type"])
@@ -59,38 +58,38 @@ class Fault(Exception):
 
 
 def configuration(detail: str) -> Fault:
-    """The document asks for what cannot be."""
+    """The fault of a document that cannot be executed as it is."""
     return Fault(standard_error("configuration", detail))
 
 
 def validation(detail: str) -> Fault:
-    """Data does not have the form that it must have."""
+    """The fault of data in a wrong form."""
     return Fault(standard_error("validation", detail))
 
 
 def expression(detail: str) -> Fault:
-    """An expression failed, or yielded what cannot be used there."""
+    """The fault of an expression that failed or returned an unusable value."""
     return Fault(standard_error("expression", detail))
 
 
 def authorization(detail: str) -> Fault:
-    """A secret is missing or not for this workflow (dsl.md, Secret)."""
+    """The fault of a missing or forbidden secret (dsl.md, Secret)."""
     return Fault(standard_error("authorization", detail))
 
 
 def runtime(detail: str) -> Fault:
-    """Something went wrong while the workflow ran."""
+    """The fault of an error while the workflow ran."""
     return Fault(standard_error("runtime", detail))
 
 
 def timeout(detail: str) -> dict[str, Json]:
-    """The error of a timeout (dsl.md, Timeouts)."""
+    """Return the error of a timeout (dsl.md, Timeouts)."""
     return standard_error("timeout", detail)
 
 
 def with_instance(error: Mapping[str, Json], ref: str) -> dict[str, Json]:
-    """The error with the members that the DSL asks for, `instance` being `ref` unless it
-    says where it comes from, and with the `data` that it brings for whoever catches it."""
+    """Return the error with all members that the DSL requires and with its `data` for the handler.
+    `instance` is `ref` unless the error has one."""
     full_error: dict[str, Json] = {
         "type": error.get("type") or ERROR_TYPES + "runtime",
         "status": error.get("status") or STANDARD["runtime"],
@@ -103,19 +102,20 @@ def with_instance(error: Mapping[str, Json], ref: str) -> dict[str, Json]:
 
 
 def equal_types(expected: str, actual: str) -> bool:
-    """Whether two error types mean the same: equal, or of the DSL's own (under either of its
+    """Whether two error types are equal: the same text, or both the DSL's (under either of its
     hosts) with the same last segment."""
     if expected == actual:
         return True
-    ours, theirs = urlsplit(expected), urlsplit(actual)
-    if ours.hostname not in _HOSTS or theirs.hostname not in _HOSTS:
+    one_url, other_url = urlsplit(expected), urlsplit(actual)
+    if one_url.hostname not in _HOSTS or other_url.hostname not in _HOSTS:
         return False
-    return ours.path.rstrip("/").rpartition("/")[2] == theirs.path.rstrip("/").rpartition("/")[2]
+    first, second = (url.path.rstrip("/").rpartition("/")[2] for url in (one_url, other_url))
+    return first == second
 
 
 def matches(filter: Mapping[str, Any], error: Mapping[str, Json]) -> bool:
-    """Whether an error passes a ``catch.errors.with`` filter: every member named there must
-    be the error's (dsl-reference.md, Catch)."""
+    """Whether an error matches a ``catch.errors.with`` filter: every member named there must be
+    equal (dsl-reference.md, Catch)."""
     for name, expected in filter.items():
         if name not in _MEMBERS:
             continue

@@ -1,4 +1,4 @@
-"""Evaluates one expression whose variables are given."""
+"""Evaluate one expression whose variables are already collected."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from orchestrator.expressions import ExpressionError
 def evaluate(
     draft: Draft, expression: Expression, value: Json, variables: Mapping[str, Json]
 ) -> Json:
-    """Evaluate one expression on a value; a failure is an `expression` fault, which says where
-    in the task the expression stands."""
+    """Evaluate an expression on a value. Raises an `expression` fault that names the expression's
+    place in the task."""
     try:
         return draft.evaluate(expression.program, value, variables)
     except ExpressionError as error:
@@ -25,7 +25,7 @@ def evaluate(
 
 
 def check_size(draft: Draft, value: Json) -> Json:
-    """A value that an expression has made; a `validation` fault where it is too large."""
+    """Return a value that an expression made. Raises a `validation` fault if it is too large."""
     if fault := too_large(value, draft.limits.payload):
         raise fault
     return value

@@ -1,8 +1,8 @@
-"""Values of the document with expressions in them, read once and filled in often.
+"""Values of the document with expressions in them, parsed once and rendered often.
 
-A template is a constant, an `Expression`, or a dict or list of templates. In strict mode only
-a string that is as a whole ``${ ... }`` is an expression; in loose mode every string is tried
-as one, and is text where that fails (dsl-reference.md, Evaluate).
+A template is a constant, an `Expression`, or a dict or list of templates. In strict mode only a
+string that as a whole is ``${ ... }`` is an expression. In loose mode every string is evaluated as
+one, and is text if that fails (dsl-reference.md, Evaluate).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _NOW = re.compile(r"(?<![\w.$])now(?!\w)")
 
 
 class Expression:
-    """A jq program and the names after a `$` in it: the arguments that it may need. `copies`:
-    it yields a part of what there is, so nothing larger. `place` is where it stands in its
-    task, like `with.args[0]`."""
+    """A jq program. `names` are the variables in it (after a `$`): the arguments that it may need.
+    `only_copies`: its result is a part of existing data, so nothing larger. `place` is its place in
+    its task, like `with.args[0]`."""
 
     __slots__ = ("names", "only_copies", "place", "program")
 
@@ -33,7 +33,7 @@ class Expression:
         self.place = place
         self.program = program_of(text)
         names = _NAME.findall(self.program)
-        # Programs that mention `now` are given the transition's time.
+        # A program that mentions `now` gets the transition's time.
         if _NOW.search(self.program):
             names.append(NOW)
         self.names: tuple[str, ...] = tuple(dict.fromkeys(names))
@@ -44,12 +44,11 @@ class Expression:
 
 
 EvaluateExpression = Callable[[Expression], Json]
-"""Evaluates one expression where the template stands; raises `Fault`."""
+"""Evaluates one expression at the template's step; raises `Fault`."""
 
 
 class Template:
-    """A value of the document, which stands at `place` in its task. `plain` templates have no
-    expression in them."""
+    """A value of the document, at `place` in its task. `plain`: it contains no expression."""
 
     __slots__ = ("plain", "tree")
 
@@ -58,21 +57,21 @@ class Template:
         self.plain = not any(True for _ in _expressions(self.tree))
 
     def render(self, evaluate: EvaluateExpression) -> Json:
-        """The value with every expression replaced by its result."""
+        """Return the value with every expression replaced by its result."""
         return self.tree if self.plain else _render(self.tree, evaluate)
 
     @property
     def only_copies(self) -> bool:
-        """Whether what it gives is there already, as a part of something."""
+        """Whether its result is a part of existing data."""
         return type(self.tree) is Expression and self.tree.only_copies
 
     def names(self) -> frozenset[str]:
-        """The names of all arguments that its expressions mention."""
-        return frozenset(name for one in _expressions(self.tree) for name in one.names)
+        """Return the names of all arguments that its expressions mention."""
+        return frozenset(name for item in _expressions(self.tree) for name in item.names)
 
 
 class LooseString:
-    """A string in loose mode: an expression if it works as one, else the text itself."""
+    """A string in loose mode: the result of the expression, or the text if it fails."""
 
     __slots__ = ("expression", "text")
 
@@ -81,7 +80,7 @@ class LooseString:
         self.expression = Expression(text, place)
 
     def render(self, evaluate: EvaluateExpression) -> Json:
-        """The result, or the text as it stands where the expression fails."""
+        """Return the result, or the text itself if the expression fails."""
         try:
             return evaluate(self.expression)
         except Fault:
@@ -127,8 +126,8 @@ def _render(tree: Any, evaluate: EvaluateExpression) -> Json:
 
 
 def transformation(value: Json, place: str = "", *, loose: bool) -> Template | None:
-    """What an ``input.from``, ``output.as`` or ``export.as`` says: a string is always an
-    expression, bare or in ``${ }``; anything else is a template."""
+    """Parse an ``input.from``, ``output.as`` or ``export.as``: a string is always an expression,
+    bare or in ``${ }``; anything else is a template. None without a value."""
     if value is None:
         return None
     template = Template(value, place, loose=loose)

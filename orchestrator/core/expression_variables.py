@@ -1,9 +1,9 @@
 """The arguments of runtime expressions (dsl.md, Runtime expression arguments).
 
-Only what an expression mentions is put together. A name is looked for, in this order: what
-the place itself gives (a caught error, a candidate item), the scopes of the step and of the
-steps around it (loop variables, caught errors; for a compensation the input, the output and
-the cause), the DSL's own arguments.
+Only the arguments that an expression mentions are collected. A name is searched, in this order, in
+the variables of the place itself (a caught error, a candidate item), the scopes of the step and of
+the steps around it (loop variables, caught errors; for a compensation the input, the output and the
+cause), the DSL's own arguments.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _MISSING = object()
 def collect(
     draft: Draft, node: Node | None, names: Iterable[str], extra: Mapping[str, Json]
 ) -> dict[str, Json]:
-    """The values of these names where they are evaluated: at a step, or (None) at the
-    workflow. Names that mean nothing there are left out: jq may bind them itself."""
+    """Return the values of these names at a step, or (None) at the workflow. Names without a
+    meaning there are left out: the jq program may bind them itself."""
     values = {}
     for name in names:
         value = extra[name] if name in extra else _of_scopes(draft, node, name)
@@ -44,7 +44,7 @@ def collect(
 
 
 def scope_of(draft: Draft, node: Node) -> dict[str, Json]:
-    """All variables that the steps around give, the nearest ones winning."""
+    """Return all variables that the steps around give; the nearest step wins."""
     values: dict[str, Json] = {}
     at: Node | None = node
     while at is not None:
@@ -63,7 +63,7 @@ def _of_scopes(draft: Draft, node: Node | None, name: str) -> Json:
 
 
 def moment(at: datetime | None) -> Json:
-    """A time as the DSL describes it (dsl.md, DateTime Descriptor)."""
+    """Return a time as the DSL describes it (dsl.md, DateTime Descriptor)."""
     if at is None:
         return None
     seconds = at.timestamp()
@@ -78,15 +78,15 @@ def _task(draft: Draft, node: Node | None) -> Json:
 
 
 def _extended(draft: Draft, node: Node) -> Node:
-    """In a task of an extension, `$task` is the task that it extends: the task that the
-    author of "executing task ..." means."""
+    """Return the step of the task that an extension's task extends: that is `$task` in the
+    specification's examples ("executing task ...")."""
     while node.ref.startswith("/use/extensions/") and node.parent != ROOT:
         node = draft.node(node.parent)
     return node
 
 
 def describe(draft: Draft, node: Node) -> dict[str, Json]:
-    """A step's task (dsl.md, Task Descriptor)."""
+    """Return a step's task descriptor (dsl.md, Task Descriptor)."""
     task = draft.plan_of(node).task
     return {
         "name": task.name,

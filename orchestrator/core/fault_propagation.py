@@ -1,11 +1,12 @@
-"""What a fault sets off: who handles it, what it stops on its way (dsl.md, Fault Tolerance).
+"""Fault propagation: find the handler of a fault and stop what it interrupts (dsl.md, Fault
+Tolerance).
 
-First the way up is only looked at, until a step that catches the error, a compensation, or
-the workflow itself. Then the steps on the way fault, and the handler goes on; it withdraws
-what runs beside them.
+First only the path upward is searched, until a step that catches the error, a compensation, or the
+workflow itself. Then the steps on the path fault and the handler continues; it withdraws the steps
+that run beside them.
 
-A step that was given up because its attempts were lost is a dead letter besides, unless the
-block around it is tried again. Within a compensation that fails, the compensation is it.
+A step whose attempts are exhausted also becomes a dead letter, unless the `try` around it runs its
+block again. Within a compensation that fails, the failed compensation is the dead letter.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ HandlerPath = list[tuple[Node, dict[str, Json]]]
 
 
 def fault(draft: Draft, faulted: StepFaulted) -> None:
-    """A step has faulted, or (where it has completed) what follows it cannot begin."""
+    """Propagate the fault of a step. The step may have completed already: then the task after it
+    could not begin."""
     node = faulted.node
     path, handler = _path_to_handler(draft, node, with_instance(faulted.error, node.ref))
     top, cause = path[-1]
@@ -74,7 +76,7 @@ def _handle(
 def _path_to_handler(
     draft: Draft, node: Node, error: dict[str, Json]
 ) -> tuple[HandlerPath, Node | None]:
-    """The steps that fault, and the step around them that handles it."""
+    """Return the steps that fault, and the step around them that handles the error."""
     path: HandlerPath = [(node, error)]
     while path[-1][0].undoes is None and path[-1][0].parent != ROOT:
         child, error = path[-1]
@@ -82,7 +84,7 @@ def _path_to_handler(
         try:
             if KINDS[parent.kind].handles_error(draft, parent, child, error):
                 return path, parent
-        except Fault as fault:  # what decides about the error has failed itself
+        except Fault as fault:  # the `catch` clause itself has failed
             error = with_instance(fault.error, parent.ref)
         path.append((parent, error))
     return path, None

@@ -1,5 +1,5 @@
-"""How an instance ends, and what its end sets off: withdrawal, compensation, the report to
-the instance that waits for it (DESIGN, Ends, undoing and keys)."""
+"""How an instance ends and what follows: withdrawal, compensation, the report to its parent
+(DESIGN, Ends, undoing and keys)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from orchestrator.core.model import ROOT, Json, Status
 from orchestrator.core.parent_report import report
 from orchestrator.core.transition_draft import Draft
 
-#: The place of errors that belong to the workflow as a whole.
+#: The `instance` member of errors of the whole workflow.
 WORKFLOW_POINTER = "/"
 
-#: The status of the error that a cancel is to the compensations: client closed request.
+#: Status of the error that compensations get after a cancel: client closed request.
 CANCEL_STATUS = 499
 
 
 def complete(draft: Draft, output: Json, *, others_open: bool = False) -> None:
-    """The workflow's last task is done, or one said `end`: what may still be open `beside` it
-    is withdrawn, and nobody waits for that."""
+    """Complete the instance after its last task, or after `end`. `others_open`: steps may still be
+    open; they are withdrawn, and the instance does not wait for them."""
     root = draft.root
     try:
         root.output = workflow_output(draft, output)
@@ -41,8 +41,8 @@ def complete(draft: Draft, output: Json, *, others_open: bool = False) -> None:
 def fault(
     draft: Draft, error: Mapping[str, Json], origin: Node | None, *, others_open: bool
 ) -> None:
-    """An error that nobody caught. `origin` is the step it came from; `beside` says that
-    something may still be open."""
+    """Fault the instance by an error that no step caught. `origin` is the step that faulted;
+    `others_open`: other steps may still be open."""
     root = draft.root
     root.error = dict(error)
     draft.set_instance_status(Status.FAULTED)
@@ -50,7 +50,7 @@ def fault(
     if origin is not None:
         root.set_state(failed=origin.id)
     draining = 0
-    # A step that was skipped while a worker ran it is open somewhere else in the tree.
+    # A step that was skipped while a worker ran it can be open anywhere in the tree.
     if (
         others_open
         or draft.plan.parallel
@@ -63,7 +63,7 @@ def fault(
 
 
 def cancel(draft: Draft, reason: Mapping[str, Json], *, undo: bool) -> None:
-    """A person or a parent stops the instance; `undo` compensates what it has done."""
+    """Cancel the instance, by a person or a parent. `undo`: compensate what has completed."""
     draft.set_instance_status(Status.CANCELLED)
     draft.add_fact("workflow.cancelled", None, dict(reason) or None)
     draining = withdrawal.withdraw(draft, ROOT, waiter=ROOT, stopped_run=draft.root.run)
@@ -93,8 +93,8 @@ def _remove_timeout(draft: Draft) -> None:
 
 
 def on_drained(draft: Draft) -> None:
-    """A withdrawn step has landed: with the last of them compensation begins, or the parent
-    hears how this instance ended."""
+    """After the last withdrawn step has ended, begin the compensation or report the instance's end
+    to its parent."""
     root = draft.root
     if root.is_open or draft.count_open_leaves()[0]:
         return None

@@ -1,14 +1,13 @@
-"""Which moves are legal, for instances, steps, attempts and compensations.
+"""The legal status changes of instances, steps, attempts and compensations.
 
-Theory of operation. Everything that lives has a status, and its status changes only along
-the tables below; `move` refuses any other change and leaves everything as it was. So a bug
-in the interpreter can stop a transition, but it cannot save an impossible state. The state
-diagrams in the documentation are drawn from these tables.
+Theory of operation. A status changes only as the tables below allow; `move` refuses any other
+change and changes nothing. So a bug in the interpreter can stop a transition, but it cannot save an
+impossible state. The state diagrams in the documentation are drawn from these tables.
 
-A step's end is final, with two exceptions that are told in full in history: a withdrawn
-attempt that ends late brings its cancelled or faulted step to the end that it really had,
-and a repair by a person opens a stopped step anew. An instance's end is final but for
-`retry`, which opens a new numbered run (DESIGN, I13).
+A step's end is final, with two exceptions that history records in full: a withdrawn attempt that
+ends late gives its cancelled or faulted step the end that it really had, and a person's retry
+reopens a stopped step. An instance's end is final except for `retry`, which starts a new numbered
+run (DESIGN, I13).
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ STEP: Mapping[Status, frozenset[Status]] = {
     _RUNNING: frozenset({_WAITING, _SUSPENDED, _CANCELLED, _FAULTED, _COMPLETED}),
     _WAITING: frozenset({_RUNNING, _SUSPENDED, _CANCELLED, _FAULTED, _COMPLETED}),
     _SUSPENDED: frozenset({_RUNNING, _WAITING, _CANCELLED, _FAULTED, _COMPLETED}),
-    _CANCELLED: frozenset({_RUNNING, _WAITING}),  # a repair goes on where it was stopped
-    _FAULTED: frozenset({_RUNNING, _WAITING, _COMPLETED}),  # repaired, or resolved by hand
+    _CANCELLED: frozenset({_RUNNING, _WAITING}),  # retry: continues where it was stopped
+    _FAULTED: frozenset({_RUNNING, _WAITING, _COMPLETED}),  # retried, or resolved by a person
     _COMPLETED: frozenset(),
 }
 
@@ -59,7 +58,7 @@ ATTEMPT: Mapping[AttemptState, frozenset[AttemptState]] = {
 
 COMPENSATION: Mapping[Compensation, frozenset[Compensation]] = {
     Compensation.NONE: frozenset({Compensation.RUNNING}),
-    # back to none: nothing had been completed that can be undone
+    # back to none: no completed step could be undone
     Compensation.RUNNING: frozenset(
         {Compensation.NONE, Compensation.COMPLETED, Compensation.FAILED}
     ),
@@ -69,14 +68,14 @@ COMPENSATION: Mapping[Compensation, frozenset[Compensation]] = {
 
 
 class IllegalMove(OrchestratorError):
-    """The status may not change that way."""
+    """The table does not allow this change of status."""
 
 
 S = TypeVar("S", bound=StrEnum)
 
 
 def move(table: Mapping[S, frozenset[S]], old: S, new: S) -> S:
-    """The new status, if the table allows the move or nothing changes; else `IllegalMove`."""
+    """Return the new status. Raises `IllegalMove` if the table does not allow the change."""
     if old is not new and new not in table[old]:
         raise IllegalMove(f"{type(old).__name__.lower()} may not go from {old} to {new}")
     return new

@@ -1,13 +1,13 @@
-"""The values that the core takes and returns. They are facts and requests, never actions.
+"""The values that the core takes and returns: facts and requests, never actions.
 
-The core is a function, ``advance(workflow, slice, stimulus, evaluate) -> Transition``.
-A *slice* is what one transition may look at: the instance, the step that the stimulus
-concerns and that step's ancestors. Where a rare decision needs more (all the open steps
-at a cancel, the outputs of a fork's branches at its join), the core raises `DataNeeded`; the
-caller loads what is named, adds it to the slice and calls again. So the core stays free
-of input and output, and the usual transition stays small.
+The core is a function, ``advance(workflow, slice, stimulus, evaluate) -> Transition``. A *slice* is
+what one transition may read: the instance, the step that the stimulus concerns and that step's
+ancestors. If a rare decision needs more (all open steps at a cancel, the outputs of a fork's
+branches at its join), the core raises `DataNeeded`; the caller loads what is named, adds it to the
+slice and calls again. So the core stays free of input and output, and the usual transition stays
+small.
 
-Nothing in here is ever changed in place: a changed step is a new value.
+No value is ever changed in place: a changed step is a new value.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from enum import StrEnum
 from typing import Any
 
 Json = Any
-"""What JSON can say: None, bool, int, float, str, list, dict with string keys."""
+"""A JSON value: None, bool, int, float, str, list, dict with string keys."""
 
 ROOT = 0
-"""The number that stands for the instance itself where a step's number is expected."""
+"""The number that stands for the instance itself in place of a step's number."""
 
 
 class Status(StrEnum):
@@ -42,7 +42,7 @@ ENDED_STATUSES = frozenset({Status.CANCELLED, Status.FAULTED, Status.COMPLETED})
 
 
 class Compensation(StrEnum):
-    """Where the undoing of an instance's completed steps stands."""
+    """The state of an instance's compensation."""
 
     NONE = "none"
     RUNNING = "running"
@@ -51,7 +51,7 @@ class Compensation(StrEnum):
 
 
 class AttemptState(StrEnum):
-    """The life of an attempt: ready, claimed, then one of four ends."""
+    """The states of an attempt: ready, claimed, then one of four ends."""
 
     READY = "ready"
     CLAIMED = "claimed"
@@ -62,19 +62,19 @@ class AttemptState(StrEnum):
 
 
 class StimulusKind(StrEnum):
-    """What can tell an instance something."""
+    """The kinds of stimuli."""
 
     START = "start"
-    RESULT = "result"  # an attempt ended: data = Ended.to_json()
+    RESULT = "result"  # an attempt ended: data = end_to_json(AttemptEnd)
     TIMER = "timer"  # data = {"kind": TimerKind}
     EVENT = "event"  # data = {"event": CloudEvent, "matches": [filter's index], "until": [...]}
-    CHILD = "child"  # a sub-workflow ended, or answers a retry: see `core.reports`
+    CHILD = "child"  # a sub-workflow ended, or answers a retry: see `core.parent_report`
     COMMAND = "command"  # data = {"command": "cancel" | ..., "reason", "by", ...}
-    AGENDA = "go_on"  # the instance's own note to itself after a bounded number of tasks
+    AGENDA = "go_on"  # the rest of the agenda after a bounded number of tasks
 
 
 class TimerKind(StrEnum):
-    """Why a timer was armed. A step has at most one of each kind."""
+    """The purposes of timers. A step has at most one timer of each kind."""
 
     WAIT = "wait"
     TIMEOUT = "timeout"
@@ -85,13 +85,12 @@ class TimerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One run of a workflow version; a row of ``instances``.
+    """One execution of a workflow version; a row of ``instances``.
 
-    `sequence` numbers the transitions: it is the number of the newest history row and the
-    version that an optimistic save compares. `counter` is the last number given to a new
-    step or to a completion, so that the order of both is total within the instance.
-    `open` counts the open steps without open children, in other words the places where
-    something must still happen: one in a plain sequence, n while n branches run.
+    `sequence` numbers the transitions: it is the number of the newest history row and the version
+    that an optimistic save compares. `counter` is the last number given to a new step or to a
+    completion, so that the order of both is total within the instance. `open` counts the open
+    places: the open steps without open children, one in a plain sequence, n while n branches run.
     `state` is the core's own memory (small, rewritten).
     """
 
@@ -121,15 +120,15 @@ class Instance:
 class Step:
     """One execution of a task within an instance; a row of ``steps``.
 
-    `id` is unique within the instance and grows with the order of creation; `parent` is
-    the step that contains it, or `ROOT`. `ref` is the task's JSON pointer in the document.
-    `input` is the task's input after ``input.from``; `raw_input` is what came before that,
-    kept only where it differs. `state` is what the task's kind needs to remember (small,
-    rewritten); `scope` holds the variables that it gives its descendants (loop variables,
-    a caught error), fixed at its creation. `open` counts children that must still end.
-    `call` is what is asked of a worker: see `Call`. `done` orders completions.
-    `undo` says that the step, once completed, can be compensated; `undoes` is the
-    number of the step that this one compensates. `unknown` marks an outcome nobody knows.
+    `id` is unique within the instance and grows with the order of creation; `parent` is the step
+    that contains it, or `ROOT`. `ref` is the task's JSON pointer in the document. `input` is the
+    task's input after ``input.from``; `raw_input` is the value before it, stored only if it
+    differs. `state` is the memory of the task's kind (small, rewritten); `scope` holds the
+    variables that the step gives its descendants (loop variables, a caught error), fixed at its
+    creation. `open` counts open children. `call` is the request to a worker (see
+    `core.tasks.call`). `done` is the step's number in the order of completions. `undo` says how the
+    step can be compensated: "task", "child" or None; `undoes` is the number of the step that this
+    one compensates. `unknown`: the task ran, or may have run, without a recorded result.
     """
 
     id: int
@@ -156,11 +155,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One handing-off of a step to a worker; a row of ``attempts``.
+    """One delivery of a step to a worker; a row of ``attempts``.
 
-    `id` is the Celery task id and the fence. `number` counts the attempts of the step;
-    `starts` counts those that were claimed, this one included once it is.
-    `task` is the name of the Celery task that carries it out.
+    `id` is the Celery task id and the fence. `number` counts the attempts of the step; `starts`
+    counts the claimed ones, this one included once it is claimed. `task` is the name of the Celery
+    task. `time_limit` is in seconds.
     """
 
     id: str
@@ -177,12 +176,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """How an attempt ended, as a worker or the watchdog tells it (the data of a RESULT).
+    """How an attempt ended, as a worker or the watchdog reports it (the data of a RESULT).
 
-    `state` is succeeded, failed or lost. `retry_in` (seconds) is set where a Celery task
-    asked for a retry of its own (`self.retry`), `arguments` where it asked for other ones for
-    it: ``{"args": [...], "kwargs": {...}}``. `unknown`: nobody can say whether the task's
-    effects happened.
+    `state` is succeeded, failed or lost. `retry_in` (seconds) is set if the Celery task asked for a
+    retry of its own (`self.retry`), `arguments` if it asked for other arguments: ``{"args": [...],
+    "kwargs": {...}}``. `unknown`: the task's effects may have happened.
     """
 
     attempt: str
@@ -197,11 +195,11 @@ class AttemptEnd:
 
 @dataclass(frozen=True, slots=True)
 class Stimulus:
-    """A reason for a transition. Time and randomness enter the core here and nowhere else.
+    """A reason for a transition. Time and randomness enter the core only here.
 
-    `at` is the transition's time (UTC); `seed` is the source of every random choice and of
-    every id made in this transition. `items` is how many items of the agenda are worked off in
-    it; None: as many as the limits allow. What is left becomes notes.
+    `at` is the transition's time (UTC); `seed` is the source of every random choice and of every id
+    made in this transition. `items` is how many items of the agenda the transition may run (None:
+    as many as the bounds allow); the rest becomes stimuli.
     """
 
     kind: StimulusKind
@@ -216,7 +214,7 @@ class Stimulus:
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """Something falls due for a step (or for the instance: step `ROOT`) at `due_at`."""
+    """A timer of a step (or of the instance: step `ROOT`), due at `due_at`."""
 
     step: int
     kind: TimerKind
@@ -225,15 +223,15 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A step waits for events.
+    """A step that waits for events.
 
-    `filters` is the task's own list of filters (an empty one takes every event), the
-    expressions in it not yet evaluated: they are matched against each event, with
-    `variables` as their arguments. `until` is None, or ``{"mode", "filters"}``: the events
-    that end the listening, or ``{"expression"}``, which the core evaluates itself.
-    `correlation` holds the values already bound, by the name of the correlation: an
-    `expect`, or what the first event had. `look_back`: how long before it the broadcast events
-    may be that it takes, in s; None: as long as the installation has it.
+    `filters` is the task's own list of filters (an empty one accepts every event). Their
+    expressions are not evaluated yet: each event is matched against them, with `variables` as their
+    arguments. `until` is None, or ``{"mode", "filters"}``: the events that end the listening, or
+    ``{"expression"}``, which the core evaluates itself. `correlation` holds the values already
+    bound, by the name of the correlation: an `expect`, or the value of the first event.
+    `look_back`: how many seconds before the listener's start broadcast events are accepted; None:
+    the installation's default.
     """
 
     step: int
@@ -248,19 +246,19 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class NewInstance:
-    """A sub-workflow to start. `state` is the first `Instance.state` of it."""
+    """A sub-workflow to start. `state` is its first `Instance.state`."""
 
     id: str
     workflow_id: str
     namespace: str
     input: Json
-    parent_step: int | None  # None: nobody waits for it
+    parent_step: int | None  # None: no step waits for it
     state: Json = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewStimulus:
-    """A durable note to this instance (instance None) or to another one."""
+    """A stimulus for this instance (instance None) or for another one."""
 
     kind: StimulusKind
     instance: str | None = None
@@ -270,10 +268,10 @@ class NewStimulus:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One line of the story of a transition, in the past tense: ``task.completed``.
+    """One thing that a transition did, in the past tense: ``task.completed``.
 
-    The types are those of the DSL's lifecycle events without prefix and version
-    (dsl.md, Lifecycle Events), and a few of ours.
+    The types are those of the DSL's lifecycle events without prefix and version (dsl.md, Lifecycle
+    Events), and a few of the product's own.
     """
 
     type: str
@@ -283,8 +281,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class ItemChunk:
-    """A stretch of the items of a long `for`, stored apart so that no iteration pays
-    for all of them."""
+    """A part of the items of a long `for`, stored apart so that no iteration loads all of them."""
 
     step: int
     index: int
@@ -293,7 +290,7 @@ class ItemChunk:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a command was refused. `later`: what stands against it still runs and will end."""
+    """Why a command was refused. `later`: it may fit after a running attempt has ended."""
 
     reason: str
     later: bool = False
@@ -317,24 +314,22 @@ class Transition:
     children: tuple[NewInstance, ...] = ()
     stimuli: tuple[NewStimulus, ...] = ()
     facts: tuple[Fact, ...] = ()
-    pruned: tuple[int, ...] = ()  # ended steps (with all below them) to forget
+    pruned: tuple[int, ...] = ()  # ended steps, to delete with all below them
     chunks: tuple[ItemChunk, ...] = ()
     dead_letters: tuple[Json, ...] = ()  # ``{"step", "reason", "error", ...}``
-    letters_closed: tuple[
-        Json, ...
-    ] = ()  # dead letters of steps begun anew: ``{"step", "resolution"}``
+    letters_closed: tuple[Json, ...] = ()  # of restarted steps: ``{"step", "resolution"}``
     returned: tuple[tuple[int, int], ...] = ()  # events not consumed: (step, event's number)
-    inputs: tuple[Json, ...] = ()  # the workflow's input, where a retry has edited it: one
+    inputs: tuple[Json, ...] = ()  # the workflow's input if a retry has edited it (at most one)
     ignored: str | None = None  # why the stimulus changes nothing (stale, already ended)
-    refused: Refusal | None = None  # of a command: only the history says so
+    refused: Refusal | None = None  # a refused command; only history changes
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What a transition may look at. `loaded` answers the needs raised so far.
+    """What a transition may read. `loaded` holds the answers to the needs raised so far.
 
-    `steps` holds at least the step that the stimulus concerns, with all its ancestors;
-    `attempt` is the attempt that the stimulus concerns, where there is one.
+    `steps` holds at least the step that the stimulus concerns, with all its ancestors; `attempt` is
+    the attempt that the stimulus concerns, if there is one.
     """
 
     instance: Instance
@@ -355,19 +350,26 @@ class Need:
 
     ``open``: every open step of the instance with its newest attempt if it has an open
     one: ``[(Step, Attempt | None)]``. The attempts stay locked until the transition is saved.
-    ``children`` of step n: ``[Step]``, those whose parent is n, by id, input left out.
-    ``items`` (n, index): the stretch of a long `for` that holds item `index`: `ItemChunk`.
+
+    ``children`` of step n: ``[Step]``, those whose parent is n, by id, without input.
+
+    ``items`` (n, index): the part of a long `for` that holds item `index`: `ItemChunk`.
+
     ``undo`` before d: the step with the greatest `done` below d whose `undo` is set and which
     has completed, whose outcome is unknown, or which is a sub-workflow's (`undo` is "child"),
-    or None, with its ancestors:
-    ``(Step | None, {id: Step})``.
+    or None, with its ancestors: ``(Step | None, {id: Step})``.
+
     ``stopped`` run: every step that the end of that run stopped, by id: ``[Step]``, those whose
     `state` has ``"stopped": run``.
+
     ``step`` n: that step and its ancestors ``{id: Step}`` (empty if there is none).
+
     ``attempt`` n: the newest attempt of step n, or None.
+
     ``workflow`` (namespace, name, version): the id of that version (the newest if version
-    is "latest"), or None; also None where this namespace may not start it.
-    ``secrets`` names: ``{name: value}`` of those that exist (asked only where the document
+    is "latest"), or None; also None if this namespace may not start it.
+
+    ``secrets`` names: ``{name: value}`` of those that exist (needed only if the document
     lets secrets into data).
     """
 

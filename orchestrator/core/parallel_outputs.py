@@ -1,4 +1,4 @@
-"""What came of children that ran side by side."""
+"""The outputs of children that ran in parallel."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from orchestrator.core.transition_draft import Draft
 
 
 def outputs(draft: Draft, parent: Node) -> dict[int, Json]:
-    """The outputs of a step's children by their `index`: of those with the same one, the
-    newest that completed (an older one may have landed later, after it was replaced).
-    Children saved before this transition are loaded, once."""
+    """Return the outputs of a step's children by their `index`. Of several with the same index the
+    newest completed one counts: an older one, replaced meanwhile, may have drained later. Children
+    saved before this transition are loaded once."""
     newest: dict[int, Child] = {}
     for child in _children(draft, parent):
         if child.status is Status.COMPLETED and child.index is not None:
@@ -22,10 +22,10 @@ def outputs(draft: Draft, parent: Node) -> dict[int, Json]:
     return {index: child.output for index, child in newest.items()}
 
 
-def in_order(draft: Draft, found: dict[int, Json], count: int, parent: Node) -> list[Json]:
-    """The outputs as an array; what was skipped gave its input, which is the parent's. Raises
-    `StepFaulted` where that is too large."""
-    joined = [found.get(index, parent.input) for index in range(count)]
+def in_order(draft: Draft, by_index: dict[int, Json], count: int, parent: Node) -> list[Json]:
+    """Return the outputs as an array. A skipped child's output is its input, which is the parent's.
+    Raises `StepFaulted` if the array is too large."""
+    joined = [by_index.get(index, parent.input) for index in range(count)]
     if fault := too_large(joined, draft.limits.payload):
         raise StepFaulted(parent, fault.error)
     return joined

@@ -1,15 +1,16 @@
-"""What an instance tells the one that started it.
+"""Reports of an instance to its parent.
 
-The data of such a note is
+The data of such a stimulus is
 
-    status, output, error   how the instance stands
-    run, compensation       which run of it that is, and how far it is undone
-    held                    true: it faulted or was cancelled, and what it had completed stands
+    status, output, error   the state of the instance
+    run, compensation       the number of its run, and the state of its compensation
+    held                    true: it faulted or was cancelled and was not compensated
     ask                     the number of the parent's last retry that was answered, if any
-    answer                  in the answer to a retry that is no end: ``open``, it goes on and will
-                            report its end; ``gone``, it was undone; ``refused``, it cannot go on
+    answer                  in the answer to a retry that is no end: ``open``, it continues and will
+                            report its end; ``gone``, it was compensated; ``refused``, it cannot
+                            continue
 
-or, of an undoing that the parent asked for, ``compensated`` with the state of the compensation.
+or, after a compensation that the parent asked for, ``compensated`` with the compensation's state.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from orchestrator.core.transition_draft import Draft
 
 
 def report(draft: Draft, *, compensated: bool = False) -> None:
-    """How the instance ended, for the step that waits for it, if there is one. `tried`: it has
-    undone what it could."""
+    """Report the instance's end to the step that waits for it, if there is one. `compensated`: it
+    has undone what it could."""
     data = _status_data(draft)
     if not compensated and _is_uncompensated(draft):
         data["held"] = True
@@ -28,7 +29,7 @@ def report(draft: Draft, *, compensated: bool = False) -> None:
 
 
 def answer(draft: Draft, kind: str, detail: str | None = None) -> None:
-    """Answer the parent's retry with ``open``, ``gone`` or ``refused``; `detail` says why."""
+    """Answer the parent's retry: ``open``, ``gone`` or ``refused``; `detail` is the reason."""
     data = {**_status_data(draft), "answer": kind}
     if detail:
         data["detail"] = detail
@@ -38,14 +39,14 @@ def answer(draft: Draft, kind: str, detail: str | None = None) -> None:
 
 
 def _is_uncompensated(draft: Draft) -> bool:
-    """Whether it ended otherwise than completed and has undone nothing, although it could."""
+    """Whether it faulted or was cancelled and could still be compensated."""
     root = draft.root
     untouched = root.compensation is Compensation.NONE and root.status is not Status.COMPLETED
     return untouched and draft.plan.compensates
 
 
 def report_compensation(draft: Draft, step: int) -> None:
-    """How the compensation went that the parent asked for."""
+    """Report the end of a compensation that the parent asked for."""
     _send(draft, step, {"compensated": draft.root.compensation.value})
 
 

@@ -1,7 +1,7 @@
-"""How large values may be that the core makes (DESIGN, I17).
+"""Size checks of values that the core makes (DESIGN, I17).
 
-What comes from outside (inputs, results, events) was measured where it came in; here it is what
-expressions and joins make of that.
+Values from outside (inputs, results, events) were checked when they arrived. Here it is the results
+of expressions and joins.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from orchestrator.core.model import Json
 
 
 def too_large(value: Json, limit: int) -> Fault | None:
-    """The fault of a value with more than `limit` bytes of JSON, as of a task's output.
+    """Return the fault of a value with more than `limit` bytes of JSON; None if it is small enough.
 
-    Nothing is encoded for it: a walk reckons what the text has at least, and ends at the limit,
-    however often the value holds the same part.
+    Nothing is encoded: a walk adds up the least size of the text and ends at the limit, however
+    often the value contains the same part.
     """
     if _at_least(value, limit) <= limit:
         return None
@@ -24,9 +24,9 @@ def too_large(value: Json, limit: int) -> Fault | None:
 
 
 def _at_least(value: Json, limit: int) -> int:
-    """The bytes of a value's JSON text, but for escapes; more than `limit` ends the count."""
+    """Return the bytes of a value's JSON text without escapes. The count ends above `limit`."""
     size, waiting = 0, [value]
-    while waiting and size + len(waiting) <= limit:  # each that waits has one byte or more
+    while waiting and size + len(waiting) <= limit:  # each waiting item has at least one byte
         item = waiting.pop()
         kind = type(item)
         if kind is str:

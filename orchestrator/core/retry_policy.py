@@ -1,9 +1,9 @@
-"""Retry policies (dsl-reference.md, Retry): whether there is another try, and after what pause.
+"""Retry policies (dsl-reference.md, Retry): whether another try follows, and after what pause.
 
-Counts count retries, not tries. ``limit.duration`` bounds the time from the first try to the
-start of the next one; ``limit.attempt.duration`` bounds each try. Exponential pauses are the
-delay times 1, 2, 4 ..., linear ones times 1, 2, 3 ... (or plus an ``increment`` each); jitter
-is added at the end.
+Counts count retries, not tries. ``limit.duration`` bounds the time from the first try to the start
+of the next one; ``limit.attempt.duration`` bounds each try. Exponential pauses are the delay times
+1, 2, 4 ..., linear ones times 1, 2, 3 ... (or plus an ``increment`` each); jitter is added at the
+end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from orchestrator.document.durations import MAX_DURATION
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """How often a block was retried already, and when its first try began (ISO 8601)."""
+    """How often a block was retried, and when its first try began (a datetime)."""
 
     retries: int
     since: Any
@@ -71,7 +71,7 @@ class Policy:
 
 
 def policy_of(value: Any, use: Mapping[str, Any]) -> Policy | None:
-    """A policy, inline or by its name in ``use.retries``."""
+    """Return a policy, inline or from ``use.retries``. Raises `Fault` for an unknown name."""
     if isinstance(value, str):
         policies = use.get("retries") or {}
         if value not in policies:
@@ -83,7 +83,7 @@ def policy_of(value: Any, use: Mapping[str, Any]) -> Policy | None:
 def pause(
     draft: Draft, node: Node, policy: Policy, tries: Tries, error: Json, name: str
 ) -> float | None:
-    """Seconds until the next try; None: there is none. `name` is the error's variable."""
+    """Return the seconds until the next try; None: no try follows. `name`: the error's variable."""
     extra = {name: error}
     if policy.count is not None and tries.retries >= policy.count:
         return None
@@ -106,7 +106,7 @@ def _delay(
     backoff, max_seconds = policy.backoff, MAX_DURATION.total_seconds()
     if "exponential" in backoff:
         factor = (backoff["exponential"] or {}).get("factor", 2)
-        # An exponent beyond this is far over the longest duration anyhow.
+        # Bounds the exponent; with factor 2 the pause is at its maximum long before.
         return min(max_seconds, delay * float(factor) ** min(retries, 64))
     if "linear" in backoff:
         step = delay

@@ -1,8 +1,8 @@
-"""What stimuli do: each kind of them moves a step, or the instance.
+"""Handlers, one per kind of stimulus: each moves a step or the instance.
 
-A stimulus that comes too late raises `StimulusIgnored`: of a superseded attempt, for an ended
-step, a
-timer that has been set anew since, an event that the listener does not want any more.
+A handler raises `StimulusIgnored` for a stimulus that comes too late: from a superseded attempt,
+for a step that has ended, from a timer that was armed again since, or an event that the listener no
+longer accepts.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _on_start(draft: Draft, stimulus: Stimulus) -> None:
 
 
 def begin_first_task(draft: Draft) -> None:
-    """Begin the workflow's first task, the input taken in."""
+    """Validate and transform the workflow's input, then begin its first task."""
     try:
         data = workflow_input(draft, draft.instance_input())
     except Fault as fault:
@@ -74,8 +74,8 @@ def begin_first_task(draft: Draft) -> None:
 
 
 def _on_agenda(draft: Draft, stimulus: Stimulus) -> None:
-    """A stimulus of the instance to itself. One of an earlier run comes too late: a retry has
-    found out anew what is to go on."""
+    """Continue a step from a stored agenda item. Items of an earlier run are ignored: a retry has
+    determined anew which steps continue."""
     data = dict(stimulus.data or {})
     draft.loop_turns = data.pop("turns", 0)
     if data.pop("run", draft.root.run) != draft.root.run:
@@ -88,7 +88,8 @@ def _on_agenda(draft: Draft, stimulus: Stimulus) -> None:
 
 
 def _is_suspended(draft: Draft, stimulus: Stimulus) -> bool:
-    """While the instance is suspended only results and commands move it; the rest waits."""
+    """While the instance is suspended, put the stimulus back into the inbox and return True. Only
+    results and commands are handled then."""
     if draft.root.status is not Status.SUSPENDED:
         return False
     draft.stimuli.append(
@@ -97,11 +98,11 @@ def _is_suspended(draft: Draft, stimulus: Stimulus) -> bool:
     return True
 
 
-# -- what comes from outside --------------------
+# -- results, timers, events, commands --------------------
 
 
 def _on_result(draft: Draft, stimulus: Stimulus) -> None:
-    """An attempt has ended."""
+    """Handle the end of an attempt."""
     end, attempt = stimulus.ended, draft.slice.attempt
     if end is None or attempt is None or attempt.id != end.attempt:
         raise StimulusIgnored("the attempt is not known")
@@ -119,7 +120,7 @@ def _on_result(draft: Draft, stimulus: Stimulus) -> None:
 
 
 def _on_timer(draft: Draft, stimulus: Stimulus) -> None:
-    """Something has fallen due."""
+    """Handle a timer that is due."""
     kind = TimerKind(stimulus.data["kind"])
     if kind is TimerKind.START:
         return _on_start(draft, stimulus)
@@ -130,7 +131,9 @@ def _on_timer(draft: Draft, stimulus: Stimulus) -> None:
     node = _open_node(draft, stimulus)
     if node.get_state("flying") is not None:
         return withdrawal.on_drain_timeout(draft, node)
-    if node.get_state("result") is not None:  # it came first, before the resume that took so long
+    if (
+        node.get_state("result") is not None
+    ):  # it came before the timer; a late resume applies it first
         draft.stimuli.append(NewStimulus(stimulus.kind, None, node.id, dict(stimulus.data)))
         return draft.push(node.id, {"result": True})
     _check_due(draft, node, kind)
@@ -141,14 +144,14 @@ def _on_timer(draft: Draft, stimulus: Stimulus) -> None:
 
 
 def _check_due(draft: Draft, owner: DraftState, kind: TimerKind) -> None:
-    """A timer may have been set anew, or be of no use any more, while it was on its way."""
+    """Raise `StimulusIgnored` if the timer was armed again or removed since it was sent."""
     if kind in (TimerKind.RETRY, TimerKind.WAIT):
         if owner.status is not Status.WAITING:
             raise StimulusIgnored(f"the step is {owner.status}")
         return
     due = owner.get_state("attempt_due" if kind is TimerKind.ATTEMPT else "due")
     if due is None or datetime.fromisoformat(due) > draft.at:
-        raise StimulusIgnored("the timer was set anew, or is of no use any more")
+        raise StimulusIgnored("the timer was armed again, or is no longer needed")
 
 
 def _instance_timed_out(draft: Draft) -> None:
@@ -162,15 +165,15 @@ def _instance_timed_out(draft: Draft) -> None:
 
 
 def _on_event(draft: Draft, stimulus: Stimulus) -> None:
-    """An event has matched a listener."""
+    """Pass an event that matched a listener to its step."""
     if not _is_suspended(draft, stimulus):
         node = _open_node(draft, stimulus)
         _run_for(draft, node, KINDS[node.kind].on_event, stimulus.data)
 
 
 def _on_instance_ended(draft: Draft, stimulus: Stimulus) -> None:
-    """A sub-workflow says how it ended, or how its compensation did. Its step may have ended
-    before."""
+    """Pass a sub-workflow's report (its end, or the end of its compensation) to its step, which may
+    have ended before."""
     if not _is_suspended(draft, stimulus):
         node = _existing_node(draft, stimulus)
         _run_for(draft, node, KINDS[node.kind].on_instance_ended, stimulus.data)
@@ -191,7 +194,7 @@ def _open_node(draft: Draft, stimulus: Stimulus) -> Node:
 
 
 def _run_for(draft: Draft, node: Node, move: Callable[..., None], *arguments: Any) -> None:
-    """A move of a step, whose faults are the step's."""
+    """Run a move of a step. A `Fault` becomes the step's fault."""
     try:
         move(draft, node, *arguments)
     except Fault as fault:
@@ -202,7 +205,7 @@ def _on_command(draft: Draft, stimulus: Stimulus) -> None:
     commands.execute(draft, stimulus.data)
 
 
-#: What takes each kind of stimulus.
+#: The handler of each kind of stimulus.
 HANDLERS: Mapping[StimulusKind, Callable[[Draft, Stimulus], None]] = {
     StimulusKind.START: _on_start,
     StimulusKind.RESULT: _on_result,

@@ -13,12 +13,12 @@ from orchestrator.core.transition_draft import Draft
 
 
 def applying(draft: Draft, node: Node, plan: Plan, raw: Json) -> list[int]:
-    """The places in ``use.extensions`` of those whose `when` holds on the raw input.
+    """Return the indices in ``use.extensions`` of those whose `when` is true for the raw input.
 
-    There `$task` is the task's descriptor together with the members of its definition: the
-    specification's own examples ask for ``$task.call`` and ``$task.with``. A condition that
-    fails by these members is asked again of the descriptor alone: what dsl.md doesn't promise
-    must not be what makes a document fault.
+    In `when`, `$task` is the task's descriptor together with the members of its definition: the
+    specification's own examples use ``$task.call`` and ``$task.with``. A condition that fails is
+    evaluated again with the descriptor alone: the extra members, which dsl.md does not promise,
+    must not make a document fault.
     """
     extensions = draft.plan.extensions
     return [

@@ -1,7 +1,7 @@
-"""What a kind of task can do, and the register of all kinds.
+"""The interface of a kind of task, and the register of all kinds.
 
-One file of `core.tasks` stands behind each entry. A kind never calls another one: it enters,
-completes or faults steps, and the engine asks the kind of whatever comes next.
+Each entry is implemented by one file of `core.tasks`. A kind never calls another one: it begins,
+completes or faults steps, and the engine calls the kind of the next step.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from orchestrator.core.transition_draft import Draft
 
 
 class StepFaulted(Exception):
-    """A step has faulted. Raised by whatever moves a step, caught by the engine, which looks
-    for the one who handles it. `unknown`: nobody can say whether the effects happened.
-    `running`: the step was still at work, and what it does is to be broken off. `given_up`: its
-    attempts were lost as often as they may be."""
+    """A step has faulted. Any move of a step may raise it; the engine catches it and searches the
+    handler. `unknown`: the task's effects may have happened. `running`: the step was still working,
+    and its work is to be stopped. `is_exhausted`: it lost as many attempts as it may."""
 
     def __init__(
         self,
@@ -40,7 +39,7 @@ class StepFaulted(Exception):
 
 
 class StimulusIgnored(Exception):
-    """The stimulus changes nothing; the argument says why."""
+    """The stimulus changes nothing; the argument is the reason."""
 
 
 def _unexpected(what: str) -> Callable[..., Any]:
@@ -58,11 +57,11 @@ def _never(*_: Any) -> bool:
 class TaskKind:
     """The moves of one kind of task.
 
-    `enter` starts a step whose input is known. `go_on` continues one that said it would.
-    `child_completed` is told of each child; a list's children follow each other by it.
-    `catches` says whether the step handles a child's error, `caught` handles it, and is told
-    whether something may run beside the child that faulted, below it.
-    `timers`, `event` and `child` take what comes from outside.
+    `enter` begins a step whose input is known. `on_agenda_item` continues it from the agenda.
+    `on_child_completed` is called for each completed child, with the directive that follows it.
+    `handles_error` says whether the step handles a child's error; `on_error` handles it, its last
+    argument says whether steps beside the faulted child may be open. `on_timer`, `on_event` and
+    `on_instance_ended` handle stimuli.
     """
 
     enter: Callable[[Draft, Node, Plan], None]
@@ -88,5 +87,5 @@ KINDS: dict[str, TaskKind] = {}
 
 
 def register(name: str, kind: TaskKind) -> None:
-    """Make a kind known."""
+    """Register a kind."""
     KINDS[name] = kind

@@ -1,6 +1,6 @@
-"""What the core derives from a task once: its data flow, its limits, its place among others.
+"""What the core derives once from a task or a workflow: data flow, limits, extensions.
 
-A plan hangs on its `Task` (and on the `Workflow`), which never change, so the hot path reads
+A plan is stored on its `Task` (or `Workflow`), which never changes. So the hot path reads
 attributes and parses nothing.
 """
 
@@ -13,12 +13,12 @@ from orchestrator.core.data_schema import Schema, schema_of
 from orchestrator.core.expression_template import Expression, Template, transformation
 from orchestrator.document.model import COMPENSATE, Task, Workflow, escape
 
-#: What `extend` in an extension calls the kinds of tasks, where it has another word.
+#: Names that `extend` in an extension has for kinds of tasks, where they differ.
 _EXTENDABLE = {"do": "composite", "fork": "composite"}
 
 
 class Plan:
-    """What running one task takes, apart from what its kind does."""
+    """What the core needs to run one task, apart from what its kind derives."""
 
     __slots__ = (
         "condition",
@@ -28,11 +28,11 @@ class Plan:
         "input",
         "input_schema",
         "kind",
+        "kind_plan",
         "loose",
         "on_lost",
         "output",
         "output_schema",
-        "own",
         "plain_input",
         "plain_output",
         "task",
@@ -69,11 +69,11 @@ class Plan:
         self.on_lost = LostAttemptPolicy(task.metadata)
         self.extensions: tuple[Extension, ...] | None = None
         #: What the task's kind derives for itself.
-        self.own: Any = None
+        self.kind_plan: Any = None
 
 
 class LostAttemptPolicy:
-    """What happens after a worker was lost with an attempt in its hands."""
+    """What follows after a worker was lost with a claimed attempt."""
 
     __slots__ = ("max_starts", "retry")
 
@@ -97,7 +97,7 @@ class Extension:
 
 
 class WorkflowPlan:
-    """What running a workflow takes besides its tasks."""
+    """What the core needs to run a workflow besides its tasks."""
 
     __slots__ = (
         "compensates",
@@ -125,7 +125,7 @@ class WorkflowPlan:
         tasks = list(workflow.every_task())
         self.compensates = any(compensation_of(task) is not None for task in tasks)
         self.parallel = any(is_parallel(task) for task in tasks)
-        #: Whether data may hold a secret: the document lets one in somewhere.
+        #: Whether the document lets a secret into data anywhere.
         self.secrets_in_data = bool(workflow.use.get("secrets")) and any(
             item.get("secretsInData") is True
             for item in (workflow.metadata, *(task.metadata for task in tasks))
@@ -136,7 +136,7 @@ class WorkflowPlan:
 
 
 def plan_of(task: Task) -> Plan:
-    """The plan of a task, made when it is first asked for."""
+    """Return the plan of a task, made at the first call."""
     plan: Plan | None = task.plan
     if plan is None:
         plan = task.plan = Plan(task)
@@ -145,7 +145,7 @@ def plan_of(task: Task) -> Plan:
 
 
 def workflow_plan(workflow: Workflow) -> WorkflowPlan:
-    """The plan of a workflow, made when it is first asked for."""
+    """Return the plan of a workflow, made at the first call."""
     plan: WorkflowPlan | None = workflow.plan
     if plan is None:
         plan = workflow.plan = WorkflowPlan(workflow)
@@ -158,7 +158,7 @@ def is_loose(workflow: Workflow) -> bool:
 
 
 def timeout_of(value: Any, use: dict[str, Any]) -> Template | None:
-    """The duration of a timeout, inline or by its name in ``use.timeouts``."""
+    """Return the duration of a timeout, inline or from ``use.timeouts``; None without one."""
     if isinstance(value, str):
         value = (use.get("timeouts") or {}).get(value)
     if not isinstance(value, dict) or "after" not in value:
@@ -167,8 +167,8 @@ def timeout_of(value: Any, use: dict[str, Any]) -> Template | None:
 
 
 def compensation_of(task: Task) -> str | None:
-    """What a step of the task has in `undo`: "task" where its ``metadata.compensate`` undoes
-    it, "child" where a sub-workflow that it awaited does, else None."""
+    """Return the `undo` of the task's steps: "task" if its ``metadata.compensate`` undoes them,
+    "child" if the sub-workflow that they await does, else None."""
     if "compensate" in task.metadata:
         return "task"
     if task.kind == "run" and "workflow" in task.body["run"]:
@@ -177,20 +177,20 @@ def compensation_of(task: Task) -> str | None:
 
 
 def is_parallel(task: Task) -> bool:
-    """Whether the task's children may run side by side, or go on after it has ended."""
+    """Whether the task's children may run in parallel, or continue after it has ended."""
     return task.kind == "fork" or (task.kind == "for" and "concurrency" in task.metadata)
 
 
 def reaches(tasks: Iterable[Task], test: Callable[[Task], bool]) -> bool:
-    """Whether one of these tasks, or one that they may run, passes the test: those inside,
-    the functions that they call, and (where there are any) the tasks of extensions."""
-    seen: set[str] = set()
+    """Whether one of these tasks, or a task that they may run, passes the test: those inside, the
+    functions that they call, and the tasks of extensions."""
+    visited: set[str] = set()
     waiting = list(tasks)
     while waiting:
         task = waiting.pop()
-        if task.ref in seen:
+        if task.ref in visited:
             continue
-        seen.add(task.ref)
+        visited.add(task.ref)
         if test(task):
             return True
         waiting.extend(task.children())
@@ -222,8 +222,8 @@ def _extensions(workflow: Workflow) -> tuple[Extension, ...]:
 
 
 def _extending(task: Task) -> tuple[Extension, ...] | None:
-    """The extensions that may apply to a task. The tasks of extensions and of compensations
-    are not themselves extended."""
+    """Return the extensions that may apply to a task. Tasks of extensions and of compensations are
+    not extended themselves."""
     if not task.ref.startswith("/do") or COMPENSATE in task.ref:
         return None
     word = _EXTENDABLE.get(task.kind, task.kind)

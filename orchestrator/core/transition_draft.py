@@ -1,11 +1,11 @@
 """The working copy of an instance while one transition is decided.
 
-A `Draft` holds what the slice brought, changed as the decision goes on, and collects all
-that the transition is to do. Nothing of it leaves the core: at the end `finish` turns it into
-an immutable `Transition`; where a decision ends in `DataNeeded`, the draft is thrown away.
+A `Draft` holds what the slice contains, with the changes so far, and collects what the transition
+will do. It never leaves the core: `finish` turns it into an immutable `Transition`. If a decision
+ends in `DataNeeded`, the draft is thrown away.
 
-Longer than a file should be: whatever a decision changes goes through this one class, which
-counts places, numbers and moves as it does, and is made for every transition.
+The file is longer than usual: every change of a decision goes through this class, which counts open
+places, numbers and tasks, and is created once per transition.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ from orchestrator.expressions import Evaluate
 from orchestrator.ids import uuid7
 
 Agenda = tuple[int, Any]
-"""A step (or `ROOT`) that must go on, and what its next move is to know."""
+"""The number of a step (or `ROOT`) that must continue, and the data for its next move."""
 
 
 class Draft:
-    """Everything about one transition: what it may see, what it has decided so far."""
+    """Everything about one transition: what it may read and what it has decided so far."""
 
     __slots__ = (
         "agenda",
@@ -124,15 +124,15 @@ class Draft:
         self.returned: list[tuple[int, int]] = []
         self.edited_input: tuple[Json, ...] = ()
 
-    # -- looking --------------------
+    # -- reading --------------------
 
     @property
     def plan(self) -> WorkflowPlan:
-        """What the core derived from the workflow."""
+        """The plan of the workflow."""
         return workflow_plan(self.workflow)
 
     def node(self, id: int) -> Node:
-        """The step, as far as it has been decided; raises `DataNeeded` where the slice lacks it."""
+        """Return a step with the changes so far. Raises `DataNeeded` if the slice lacks it."""
         node = self.nodes.get(id)
         if node is None:
             step = self.slice.steps.get(id)
@@ -144,55 +144,55 @@ class Draft:
         return node
 
     def instance_input(self) -> Json:
-        """The workflow's raw input, as a retry edited it in this transition."""
+        """Return the workflow's raw input, or the one that this transition has edited."""
         return self.edited_input[0] if self.edited_input else self.slice.instance.input
 
     def adopt(self, step: Step) -> Node:
-        """The node of a step that was loaded, whole, besides the slice."""
+        """Return the node of a step that was loaded besides the slice."""
         node = self.nodes.get(step.id)
         if node is None:
             node = self.nodes[step.id] = Node.of(step)
         return node
 
     def plan_of(self, node: Node) -> Plan:
-        """The plan of a step's task."""
+        """Return the plan of a step's task."""
         plan = node.plan
         if plan is None:
             plan = node.plan = plan_of(self.workflow.task(node.ref))
         return plan
 
     def need(self, what: str, *args: Any) -> Any:
-        """What was loaded for a need; raises `DataNeeded` if nothing was yet."""
+        """Return what was loaded for a need. Raises `DataNeeded` if it was not loaded yet."""
         need = Need(what, args)
         if need not in self.slice.loaded:
             raise DataNeeded(need)
         return self.slice.loaded[need]
 
-    # -- numbers, ids, chance --------------------
+    # -- numbers, ids, random values --------------------
 
     def number(self) -> int:
-        """The next number of the instance: for a step, or for the order of completion."""
+        """Return the next number of the instance, for a new step or for a completion."""
         self.root.counter += 1
         return self.root.counter
 
     def random_bits(self) -> int:
-        """128 random bits that follow from the transition's seed."""
+        """Return 128 random bits, derived from the transition's seed."""
         self.random_draws += 1
         text = b"%d:%d" % (self.seed, self.random_draws)
         return int.from_bytes(blake2b(text, digest_size=16).digest())
 
     def random_fraction(self) -> float:
-        """A random number of [0, 1)."""
+        """Return a random number from 0 up to, but not including, 1."""
         return (self.random_bits() >> 75) / (1 << 53)
 
     def id(self) -> str:
-        """A new UUIDv7 of the transition's time."""
+        """Return a new UUIDv7 of the transition's time."""
         return uuid7(int(self.at.timestamp() * 1000), self.random_bits() & (1 << 74) - 1)
 
     # -- deciding --------------------
 
     def add(self, node: Node) -> None:
-        """A step begins."""
+        """Add a step that begins, and give it its number."""
         node.id = self.number()
         node.started_at = self.at
         self.nodes[node.id] = node
@@ -201,60 +201,60 @@ class Draft:
         self.facts.append(Fact("task.started", node.id))
 
     def set_status(self, node: Node, status: Status) -> None:
-        """Move a step to another status, if the table allows it."""
+        """Change a step's status. Raises `IllegalMove` if the table does not allow it."""
         node.status = move(STEP, node.status, status)
         node.ended_at = self.at if status in ENDED_STATUSES else None
 
     def set_instance_status(self, status: Status) -> None:
-        """Move the instance to another status, if the table allows it."""
+        """Change the instance's status. Raises `IllegalMove` as `set_status` does."""
         self.root.status = move(INSTANCE, self.root.status, status)
         self.root.ended_at = self.at if status in ENDED_STATUSES else None
 
     def set_compensation(self, state: Compensation) -> None:
-        """Move the instance's compensation to another state, if the table allows it."""
+        """Change the compensation's state. Raises `IllegalMove` as `set_status` does."""
         self.root.compensation = move(COMPENSATION, self.root.compensation, state)
 
     def add_fact(self, type: str, step: int | None = None, data: Json = None) -> None:
-        """Something happened that history is to tell."""
+        """Add a fact to the history of this transition."""
         self.facts.append(Fact(type, step, data))
 
     def push(self, id: int, data: Json = None) -> None:
-        """The step (or `ROOT`) goes on later in this transition, or in one that follows."""
+        """Put a step (or `ROOT`) on the agenda of this transition."""
         self.agenda.append((id, data))
 
     def arm(self, step: int, kind: TimerKind, seconds: float) -> datetime:
-        """Set a timer; returns when it is due."""
+        """Arm a timer. Return when it is due."""
         due = self.at + timedelta(seconds=seconds)
         self.timers.append(Timer(step, kind, due))
         return due
 
     def remove_timers(self, step: int) -> None:
-        """Remove a step's timers, those of this transition included."""
+        """Remove a step's timers, also those armed in this transition."""
         self.timers = [timer for timer in self.timers if timer.step != step]
         self.timers_removed.append(step)
 
     def remove_listener(self, step: int) -> None:
-        """Remove a step's listener, also one of this transition."""
+        """Remove a step's listener, also if it was registered in this transition."""
         self.listeners = [listener for listener in self.listeners if listener.step != step]
         self.listeners_removed.append(step)
 
     def add_attempt(self, attempt: Attempt) -> None:
-        """Hand a step off to a worker."""
+        """Add an attempt that workers may claim after the commit."""
         self.attempts.append(attempt)
 
     def send_stimulus(
         self, kind: StimulusKind, instance: str, step: int | None, data: Json
     ) -> None:
-        """Note something for another instance."""
+        """Send a stimulus to another instance."""
         self.stimuli.append(NewStimulus(kind, instance, step, data))
 
     # -- the end --------------------
 
     def finish(self) -> Transition:
-        """The transition that has been decided."""
+        """Return the transition that was decided."""
         created = self._created_steps()
-        gone = self.pruned
-        changed = [node for node in self.nodes.values() if node.changed() and node.id not in gone]
+        pruned = self.pruned
+        changed = [node for node in self.nodes.values() if node.changed() and node.id not in pruned]
         self._count_leaves()
         return Transition(
             self.root.instance(),
@@ -280,22 +280,22 @@ class Draft:
         )
 
     def _created_steps(self) -> list[Node]:
-        """The new steps, without those that were pruned in the transition that made them."""
+        """Return the new steps, without those that this transition itself pruned."""
         if not self.pruned:
             return self.new
-        gone = set(self.pruned)
-        kept = []
+        pruned = set(self.pruned)
+        stored = []
         for node in self.new:
-            if node.id in gone or node.parent in gone:
-                gone.add(node.id)
+            if node.id in pruned or node.parent in pruned:
+                pruned.add(node.id)
             else:
-                kept.append(node)
-        made = {node.id for node in self.new}
-        self.pruned = [id for id in self.pruned if id not in made]
-        return kept
+                stored.append(node)
+        created_ids = {node.id for node in self.new}
+        self.pruned = [id for id in self.pruned if id not in created_ids]
+        return stored
 
     def count_open_leaves(self) -> tuple[int, int]:
-        """How many open steps have no open children, and how many of them only wait."""
+        """Return how many open steps have no open children, and how many of these only wait."""
         leaves, waiting = (
             self.root.original.open,
             (self.root.original.state or {}).get("waiting", 0),

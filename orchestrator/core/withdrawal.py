@@ -1,13 +1,13 @@
-"""Withdrawal: what happens to open steps when the scope around them is left by a fault, a
-timeout, a cancel, `end`, or because another branch won; and the waiting for those of their
-attempts that a worker already runs.
+"""Withdrawal: stop the open steps of a scope that is left, and wait for attempts that run.
 
-Theory of operation. An attempt that nobody has claimed is withdrawn and never starts. One
-that runs cannot be called back: its step stays open, marked ``flying``, until the attempt
-has ended, been lost or reached its limit. Nothing that comes of it advances the tree, but a
-success is recorded and can be compensated (DESIGN, Stale and withdrawn). Whoever may start
-something new only afterwards (a retry, a `catch.do`, a compensation) is the *settler*: the
-flying steps name it, and the last of them to land lets it go on.
+A scope is left by a fault, a timeout, a cancel, `end`, or because another branch won.
+
+Theory of operation. An attempt that no worker has claimed is withdrawn and never starts. A running
+attempt cannot be stopped: its step stays open and *draining* (marked ``flying`` in its state) until
+the attempt ends, is lost or reaches its limit. Its result does not advance the instance, but a
+success is recorded and can be compensated (DESIGN, Stale and withdrawn). A retry, a `catch.do` or a
+compensation that must wait for this is the *waiter*: each draining step names it, and the last one
+to end continues it.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ from orchestrator.core.model import (
 )
 from orchestrator.core.transition_draft import Draft
 
-#: After its limit a withdrawn attempt is given this long to be heard of, in seconds.
+#: Seconds after its time limit until a draining attempt counts as lost.
 DRAIN_GRACE = 5.0
 
 
 @dataclass(slots=True)
 class OpenSteps:
-    """The open steps of the instance as the draft has them, with their live attempts."""
+    """The open steps of the instance as the draft has them, with their open attempts."""
 
     nodes: list[Node]
     attempts: dict[int, Attempt]
     paths: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def is_below(self, draft: Draft, node: Node, top: int) -> bool:
-        """Whether `top` is around this step."""
+        """Whether the step is inside step `top`."""
         return top == ROOT or top in self.ancestors(draft, node)
 
     def ancestors(self, draft: Draft, node: Node) -> tuple[int, ...]:
-        """The numbers of the steps around this one, from the inside out. A flying step
-        remembers them, because the steps between may have ended and be out of sight."""
+        """Return the numbers of the steps around this one, from the inside out. A draining step
+        stores them: its ancestors may have ended and are not loaded then."""
         drain = node.get_state("flying")
         if drain is not None:
             return tuple(drain["path"])
@@ -63,16 +63,16 @@ class OpenSteps:
 
 
 def open_steps(draft: Draft) -> OpenSteps:
-    """Every open step of the instance. Raises `Needs`."""
+    """Load every open step of the instance. Raises `DataNeeded`."""
     loaded = draft.need("open")
-    # All are made known first: a step's chain is looked for among them.
+    # Adopt all of them first: `ancestors` searches among them.
     attempts = {step.id: attempt for step, attempt in loaded if attempt is not None}
     for step, _ in loaded:
         draft.adopt(step)
     for attempt in draft.attempts:
         attempts[attempt.step] = attempt
     over = {end.attempt for end in draft.ended}
-    live = {step: one for step, one in attempts.items() if one.id not in over}
+    live = {step: attempt for step, attempt in attempts.items() if attempt.id not in over}
     nodes = [node for node in draft.nodes.values() if node.is_open]
     return OpenSteps(sorted(nodes, key=lambda node: node.id), live)
 
@@ -80,10 +80,11 @@ def open_steps(draft: Draft) -> OpenSteps:
 def withdraw(
     draft: Draft, below: int, *, waiter: int | None = None, stopped_run: int | None = None
 ) -> int:
-    """Stop every open step below one (or below `ROOT`); returns how many of them still fly.
+    """Stop every open step below step `below` (or below `ROOT`). Return how many of them are
+    draining.
 
-    `settler` is told when the last of these has landed. `stopped` is the run whose end this
-    is: the steps remember it, so that a repair finds them.
+    `waiter` continues when the last of these has ended. `stopped_run` is the run that ends by this:
+    the steps store it, so that a retry finds them.
     """
     steps = open_steps(draft)
     draining = 0
@@ -114,11 +115,11 @@ def withdraw(
 def _withdraw_recorded(
     draft: Draft, node: Node, path: tuple[int, ...], waiter: int | None, stopped_run: int | None
 ) -> bool:
-    """The step's attempt ended while the instance was suspended. That has happened, whatever
-    overtakes it: a success can be compensated, and what was given up is a dead letter.
+    """Apply a result that was recorded while the instance was suspended. It counts even if another
+    command comes first: a success can be compensated, an exhausted step is a dead letter.
 
-    True: it lands in its turn, because its output is an expression, which is not evaluated
-    while a command is decided.
+    Return True if the step has to drain until its item on the agenda: its `output.as` is an
+    expression, and a command must not evaluate expressions.
     """
     if stopped_run is not None:
         node.set_state(stopped=stopped_run)
@@ -135,7 +136,7 @@ def _withdraw_recorded(
 
 
 def finish_recorded(draft: Draft, node: Node) -> None:
-    """The turn of a step whose recorded result was to land."""
+    """Apply the recorded result of a draining step, from the agenda."""
     _apply_recorded_end(draft, node, node.get_state("settler"))
 
 
@@ -147,28 +148,28 @@ def _apply_recorded_end(draft: Draft, node: Node, waiter: int | None) -> None:
 
 
 def will_retry_block(handler: Node | None) -> bool:
-    """Whether who handles a fault is a `try` that begins its block anew."""
+    """Whether the handler of a fault is a `try` that runs its block again."""
     if handler is None or handler.kind != "try":
         return False
     return "retry" in handler.get_state("next", {})
 
 
 def add_dead_letter(draft: Draft, node: Node, error: Mapping[str, Json]) -> None:
-    """A step that was given up is a dead letter, which settles itself where a new run begins it
-    anew."""
+    """Add a dead letter for a step whose attempts are exhausted. A new run that restarts the step
+    closes the dead letter."""
     draft.dead_letters.append({"step": node.id, "reason": "lost", "error": dict(error)})
     if node.get_state("stopped") is not None:
         node.set_state(letter=True)
 
 
 def _is_in_compensation_below(draft: Draft, node: Node, below: int, steps: OpenSteps) -> bool:
-    """Whether the step belongs to an undoing that is below what is withdrawn, as a whole."""
-    undoing = in_compensation(draft, node)
-    return undoing is not None and steps.is_below(draft, undoing, below)
+    """Whether the step is part of a compensation that as a whole is below `below`."""
+    compensating = in_compensation(draft, node)
+    return compensating is not None and steps.is_below(draft, compensating, below)
 
 
 def _await_compensation(node: Node, waiter: int | None) -> int:
-    """An undoing that has begun is never broken off: it is waited for."""
+    """Wait for a compensating step: once begun it is never interrupted."""
     if node.undoes is None:
         return 0
     node.set_state(settler=waiter)
@@ -176,7 +177,7 @@ def _await_compensation(node: Node, waiter: int | None) -> int:
 
 
 def cannot_be_stopped(node: Node, steps: OpenSteps) -> bool:
-    """Whether a worker already runs the step's attempt, or a sub-workflow its work."""
+    """Whether a worker runs the step's attempt, or an instance its sub-workflow."""
     attempt = steps.attempts.get(node.id)
     if attempt is not None and attempt.state is AttemptState.CLAIMED:
         return True
@@ -191,7 +192,7 @@ def start_draining(
     attempt: Attempt | None,
     error: Json = None,
 ) -> None:
-    """A step whose attempt runs on, or whose sub-workflow does, is left to land by itself."""
+    """Leave a step open until its running attempt, or its sub-workflow, has ended."""
     remove_timers(draft, node)
     if node.status is not Status.RUNNING:
         draft.set_status(node, Status.RUNNING)
@@ -206,8 +207,7 @@ def start_draining(
 
 
 def abandon_child(draft: Draft, node: Node, reason: str) -> None:
-    """Tell the sub-workflow of a step, if it has one that has not completed, that nobody needs
-    it any more."""
+    """Tell the step's sub-workflow, unless it has completed, that its parent no longer needs it."""
     child = node.get_state("child")
     if child is not None and node.kind == "run" and node.status is not Status.COMPLETED:
         command = {"command": "abandon", "ask": node.get_state("ask", 0), "reason": reason}
@@ -215,14 +215,14 @@ def abandon_child(draft: Draft, node: Node, reason: str) -> None:
 
 
 def cancel_step(draft: Draft, node: Node, stopped_run: int | None) -> None:
-    """An open step ends as cancelled, with its timers, listeners and unclaimed attempt."""
+    """Cancel an open step and remove its timers, its listener and its unclaimed attempt."""
     remove_timers(draft, node)
     if node.kind == "listen":
         draft.remove_listener(node.id)
     if node.original is None:
-        draft.attempts = [one for one in draft.attempts if one.step != node.id]
+        draft.attempts = [attempt for attempt in draft.attempts if attempt.step != node.id]
     elif node.kind == "call":
-        draft.attempts = [one for one in draft.attempts if one.step != node.id]
+        draft.attempts = [attempt for attempt in draft.attempts if attempt.step != node.id]
         draft.withdrawn.append(node.id)
     draft.set_status(node, Status.CANCELLED)
     if stopped_run is not None:
@@ -231,7 +231,7 @@ def cancel_step(draft: Draft, node: Node, stopped_run: int | None) -> None:
 
 
 def on_late_end(draft: Draft, node: Node, end: AttemptEnd) -> None:
-    """A withdrawn attempt has ended: record how. The step then is what it really was."""
+    """Record the end of a withdrawn attempt. The step gets the status that it really reached."""
     draft.ended.append(end)
     finish_draining(draft, node, end.state, end.output, end.error, unknown=end.unknown)
 
@@ -245,7 +245,8 @@ def finish_draining(
     *,
     unknown: bool = False,
 ) -> None:
-    """As `landed`, also for a sub-workflow."""
+    """End a draining step, with the result of its attempt or of its sub-workflow. Continue the
+    waiter if this was the last step that it waited for."""
     draft.remove_timers(node.id)
     waiter = node.get_state("settler")
     node.set_state(flying=None, settler=None)
@@ -266,17 +267,17 @@ def finish_draining(
 
 
 def _prune_if_drained(draft: Draft, node: Node) -> None:
-    """The last one to land in a step that was to be pruned takes that with it."""
+    """Prune the ancestor that could not be pruned before, if nothing in it drains any more."""
     top = node.get_state("prunes")
     if top is not None and not draining_below(draft, top):
         draft.pruned.append(top)
 
 
 def record_late_success(draft: Draft, node: Node, output: Json) -> None:
-    """A step has succeeded after all; nothing follows from it."""
+    """Complete a step that succeeded after it was withdrawn. Nothing follows it."""
     plan = draft.plan_of(node)
     node.output = output
-    with suppress(Fault):  # then it is kept as it came: a compensation needs it all the more
+    with suppress(Fault):  # keep the output untransformed: a compensation still needs it
         node.output = transformed(draft, node, plan.output, None, output, "output")
     node.error = None
     draft.set_status(node, Status.COMPLETED)
@@ -285,18 +286,18 @@ def record_late_success(draft: Draft, node: Node, output: Json) -> None:
 
 
 def mark_outcome_unknown(draft: Draft, node: Node) -> None:
-    """Nobody knows whether the step's effects happened: it is undone only where the document
-    says so (`metadata.compensate.onUnknown`)."""
+    """Mark that the task may have run. Such a step is undone only if the document says so
+    (`metadata.compensate.onUnknown`)."""
     node.unknown = True
-    undoing = draft.plan_of(node).task.metadata.get("compensate") or {}
-    if node.undo is not None and undoing.get("onUnknown") is True:
+    compensating = draft.plan_of(node).task.metadata.get("compensate") or {}
+    if node.undo is not None and compensating.get("onUnknown") is True:
         node.done = draft.number()
     else:
         node.undo = None
 
 
 def on_drained(draft: Draft, waiter: int) -> None:
-    """One thing fewer to wait for: with the last of them the settler goes on."""
+    """Count one awaited step less. After the last one the waiter continues."""
     if waiter == ROOT:
         draft.push(ROOT, {"settled": True})
         return
@@ -308,10 +309,10 @@ def on_drained(draft: Draft, waiter: int) -> None:
 
 
 def on_drain_timeout(draft: Draft, node: Node) -> None:
-    """A flying step has reached its limit without a word: nobody knows what became of it."""
-    if node.get_state("result") is not None:  # it was heard of, and only waits for its turn
+    """End a draining step whose attempt reached its limit: its outcome is unknown."""
+    if node.get_state("result") is not None:  # its result was recorded, its agenda item is pending
         return finish_recorded(draft, node)
-    error = timeout("the attempt was withdrawn, and nothing was heard of it within its limit")
+    error = timeout("the attempt was withdrawn and did not end within its time limit")
     live = draft.need("attempt", node.id)
     if live is not None and live.state in (AttemptState.READY, AttemptState.CLAIMED):
         draft.ended.append(AttemptEnd(live.id, AttemptState.LOST, error=error, unknown=True))
@@ -319,8 +320,8 @@ def on_drain_timeout(draft: Draft, node: Node) -> None:
 
 
 def interrupt(draft: Draft, node: Node, error: Mapping[str, Json]) -> None:
-    """Break off what a step without open children is doing, because it faults: an attempt
-    that runs flies on, and lands by itself; one that nobody has claimed is withdrawn."""
+    """Stop the work of a step without open children, because it faults. A running attempt drains,
+    an unclaimed one is withdrawn."""
     steps = open_steps(draft)
     if cannot_be_stopped(node, steps):
         path = steps.ancestors(draft, node)
@@ -330,9 +331,9 @@ def interrupt(draft: Draft, node: Node, error: Mapping[str, Json]) -> None:
 
 
 def is_draining(draft: Draft) -> bool:
-    """Whether something may have to be waited for: this transition has seen a step whose
-    withdrawn attempt still runs, or a compensation that has begun, or a step of the instance was
-    once skipped while a worker ran it (its ancestors do not show that it is open)."""
+    """Whether an open step may have to be waited for, as far as this transition has loaded: a
+    draining step or a compensating step. Also true once a step was skipped while a worker ran it:
+    its ancestors do not show that it is open."""
     if draft.root.get_state("replaced"):
         return True
     return any(

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.database.connection.session import Session
 
-#: A piece of a ``where`` with its named parameters; None adds nothing.
+#: A part of a ``where`` with its named parameters; None adds nothing.
 Condition = tuple[str, Mapping[str, Any]] | None
+
+
+def equal(column: str, value: Any) -> Condition:
+    """Return the condition for one value of a column; None filters nothing."""
+    name = column.rpartition(".")[2]
+    return None if value is None else (f"{column} = %({name})s", {name: value})
+
+
+def one_of(column: str, values: Collection[str] | None) -> Condition:
+    """Return the condition for some values of a column; none at all filters nothing."""
+    name = column.rpartition(".")[2]
+    return (f"{column} = any(%({name})s)", {name: list(values)}) if values else None
 
 
 @dataclass(frozen=True, slots=True)
 class IndexLevel:
-    """A column that an index begins with, and the values of it that are asked for; None: all
-    that there are, which are found by one look into the index for each."""
+    """A leading column of an index, and the requested values; None: all values, each found by one
+    index lookup."""
 
     column: str
     values: Sequence[str] | None
@@ -23,29 +35,30 @@ class IndexLevel:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The namespaces that somebody may see; None: all of them."""
+    """The namespaces that a caller may see; None: all of them."""
 
     namespaces: tuple[str, ...] | None = None
 
     def condition(self, column: str) -> Condition:
-        """Only rows of these namespaces."""
+        """Return the condition for rows of these namespaces."""
         if self.namespaces is None:
             return None
         return (f"{column} = any(%(namespaces)s)", {"namespaces": list(self.namespaces)})
 
     @property
     def level(self) -> IndexLevel:
-        """The same, for `page_by`."""
+        """These namespaces as an `IndexLevel`, for `page_by`."""
         return IndexLevel("namespace", self.namespaces)
 
     def has(self, namespace: str) -> bool:
-        """Whether a namespace is among them."""
+        """Whether the scope contains a namespace."""
         return self.namespaces is None or namespace in self.namespaces
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows, and the values of the last one to go on from (None: that was all)."""
+    """Some rows, and the values of the last one, from which the next page continues (None: there is
+    none)."""
 
     rows: list[tuple[Any, ...]]
     last: list[Any] | None
@@ -61,9 +74,9 @@ def page(
     limit: int = 50,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """One page of `select`, whose first columns are those of `order`.
+    """Return one page of `select`, whose first columns are those of `order`.
 
-    `after` are the values of the last row of the page before.
+    `after`: the values of the last row of the page before.
     """
     where, params = _where(conditions, order, descending, limit, after)
     by = _by(order, descending)
@@ -74,7 +87,7 @@ def page(
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some of the rows that are asked for: those of the levels' values and the conditions."""
+    """Some of the requested rows: those with the levels' values that fulfil the conditions."""
 
     levels: Sequence[IndexLevel]
     conditions: Sequence[Condition] = ()
@@ -91,45 +104,58 @@ def page_by(
     limit: int = 50,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """One page of a table that has an index on the columns of each part's levels and then of
-    `order`, which is unique: the pages of all their values, put together.
+    """Return one page of a table that has an index on the columns of each part's levels and then of
+    `order`, which is unique: the pages of all their values, merged.
 
-    Its cost grows with the number of these values, and not with the table, as sorting the
-    rows of several values would. Only the rows of the page itself are read whole.
+    Its cost grows with the number of these values, not with the table, as sorting the rows of
+    several values would. Only the rows of the page itself are read in full.
     """
     by, keys = _by(order, descending), ", ".join(order)
-    found, params = [], {"limit": limit + 1}
+    selects, params = [], {"limit": limit + 1}
     for number, part in enumerate(parts):
         where, values = _where(part.conditions, order, descending, limit, after)
         source, more = groups(table, part.levels, f"{number}_")
-        found.append(
-            f"(select found.* from {source} cross join lateral (select {keys} from {table}{where}"
-            f"{' and' if where else ' where'} {matching(part.levels)}"
-            f" order by {by} limit %(limit)s) found)"
+        selects.append(
+            f"""
+            (
+              select found.* from {source}
+              cross join lateral (
+                select {keys}
+                from {table}{where}{" and" if where else " where"} {matching(part.levels)}
+                order by {by} limit %(limit)s) found)
+            """
         )
         params |= values | more
-    sql = (
-        f"select {columns} from (select * from ({' union '.join(found)}) found"
-        f" order by {by} limit %(limit)s) chosen join {table} found using ({keys}) order by {by}"
-    )
+    sql = f"""
+        select {columns}
+        from (select * from ({" union ".join(selects)}) found order by {by} limit %(limit)s) chosen
+        join {table} found using ({keys})
+        order by {by}
+    """
     return _first_page(session.all(sql, params), order, limit)
 
 
 def counted_by(session: Session, table: str, parts: Sequence[Part], most: int) -> int:
-    """How many rows `page_by` would list, counted up to `most`."""
-    found, params = [], {"most": most}
+    """Return how many rows `page_by` would list, counted up to `most`."""
+    selects, params = [], {"most": most}
     for number, part in enumerate(parts):
         conditions = [condition for condition in part.conditions if condition]
         where = [matching(part.levels), *(text for text, _ in conditions)]
         source, values = groups(table, part.levels, f"{number}_")
-        found.append(
-            f"(select found.id from {source} cross join lateral (select id from {table}"
-            f" where {' and '.join(where)} limit %(most)s) found)"
+        selects.append(
+            f"""
+            (
+              select found.id from {source}
+              cross join lateral (
+                select id from {table}
+                where {" and ".join(where)}
+                limit %(most)s) found)
+            """
         )
         params |= values
         for _, more in conditions:
             params |= more
-    sql = f"select count(*) from (select from ({' union '.join(found)}) one limit %(most)s) every"
+    sql = f"select count(*) from (select from ({' union '.join(selects)}) one limit %(most)s) every"
     row = session.one(sql, params)
     return int(row[0]) if row else 0
 
@@ -137,9 +163,12 @@ def counted_by(session: Session, table: str, parts: Sequence[Part], most: int) -
 def groups(
     table: str, levels: Sequence[IndexLevel], prefix: str = ""
 ) -> tuple[str, dict[str, Any]]:
-    """A ``from`` item whose rows are the combinations of the levels' values, with its
-    parameters, whose names begin with `prefix`: a table named ``of_`` and the column for
-    each level, whose `value` it is. Without levels: one row."""
+    """Return a ``from`` item whose rows are the combinations of the levels' values, and its
+    parameters, whose names begin with `prefix`.
+
+    For each level it has a table named ``of_`` and the column, with the column `value`. Without
+    levels it has one row.
+    """
     if not levels:
         return "(values (0)) as of_all", {}
     sources: list[str] = []
@@ -155,21 +184,28 @@ def groups(
 
 
 def matching(levels: Sequence[IndexLevel]) -> str:
-    """The condition for rows of the values of a row of `groups`."""
-    return " and ".join(f"{each.column} = of_{each.column}.value" for each in levels) or "true"
+    """Return the condition for the rows that have the values of a row of `groups`."""
+    return " and ".join(f"{level.column} = of_{level.column}.value" for level in levels) or "true"
 
 
 def _present(table: str, column: str, within: Sequence[IndexLevel]) -> str:
-    """Every value that a column has under the values of the levels before it."""
+    """Return SQL for every value that a column has under the values of the levels before it."""
     fixed = f" where {matching(within)}" if within else ""
     beyond = f"{fixed} and" if within else " where"
-    return (
-        f"(with recursive present(value) as ("
-        f"(select {column} from {table}{fixed} order by {column} limit 1) union all"
-        f" select (select {column} from {table}{beyond} {column} > present.value"
-        f" order by {column} limit 1) from present where present.value is not null)"
-        f" select value from present where value is not null)"
-    )
+    return f"""
+        (
+          with recursive present(value) as (
+            (select {column} from {table}{fixed} order by {column} limit 1)
+            union all
+            select (
+              select {column}
+              from {table}{beyond} {column} > present.value
+              order by {column} limit 1)
+            from present
+            where present.value is not null)
+          select value from present
+          where value is not null)
+    """
 
 
 def _where(
@@ -182,7 +218,7 @@ def _where(
     parts = [condition for condition in conditions if condition]
     if after is not None:
         parts.append(_beyond(order, descending, after))
-    # One row more than asked for tells whether there is a next page.
+    # One row more than requested shows whether there is a next page.
     params: dict[str, Any] = {"limit": limit + 1}
     for _, values in parts:
         params.update(values)

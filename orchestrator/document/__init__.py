@@ -1,9 +1,9 @@
-"""Documents: parsed with the place of everything in them, validated, checked, modelled.
+"""Parses, validates and checks documents, and compiles them for the interpreter.
 
     load(text, "application/yaml").document      # plain JSON, or a DocumentError
     Workflow(document)                           # orchestrator.document.model: to run it
 
-Running a document needs `model` alone.
+To run a document, `model` is enough.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,8 @@ __all__ = ["Diagnostic", "DocumentError", "InvalidDocument", "Loaded", "Malforme
 
 
 def __getattr__(name: str) -> Any:
-    """Workers run documents and never load one: parsers, schemas and checks are imported by
-    who does."""
+    """Import `loader` when it is first used. Workers run documents without loading them, and so do
+    not import the parsers, schemas and checks."""
     if name in ("Loaded", "load"):
         from orchestrator.document import loader
 

@@ -1,8 +1,8 @@
-"""What a cron expression says, on a calendar without time zones; pure.
+"""Reads cron expressions, on a calendar without time zones; pure.
 
-    read("0 12 ? * MON-FRI")     # Quartz's `?`, taken as `*`
+    read("0 12 ? * MON-FRI")     # Quartz's `?`, read as `*`
     read("0 0 15W * *")          # the weekday nearest to the 15th
-    matches("0 2 * * *", start)  # the times on the wall that match, after the start
+    matches("0 2 * * *", start)  # the matching local times after the start
 
 Five fields, or six with the seconds first, or one of `ALIASES`.
 """
@@ -30,7 +30,7 @@ ALIASES = {
     "@annually": "0 0 1 1 *",
 }
 
-#: Of an expression of six fields.
+#: Indexes of these fields in an expression of six fields.
 _DAY, _WEEKDAY = 3, 5
 
 #: Quartz counts the days of the week from 1, cron from 0, and both from Sunday.
@@ -39,7 +39,7 @@ _NAMES = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _NEAREST = re.compile(r"([0-9]{1,2})W")
 _NUMBER = re.compile(r"(?<![#/0-9])([1-7])(L?)(?![0-9])")
 
-#: From when an expression is tried out; any date before a leap year's end will do.
+#: Start of the search for a first match. Any date before the end of a leap year will do.
 _TRIAL_START = datetime(2024, 1, 1)  # noqa: DTZ001 - times of day, wherever that is
 
 
@@ -48,15 +48,16 @@ class CronSyntaxError(OrchestratorError):
 
 
 class CronText(NamedTuple):
-    """An expression as `cronsim` reads it; `nearest`: of the days that it matches, only the
-    weekday nearest to this day of the month counts."""
+    """An expression in the form that `cronsim` reads. With `nearest`, only the weekday nearest to
+    this day of the month counts among the matching days."""
 
     text: str
     nearest: int | None = None
 
 
 def read(expression: str) -> CronText:
-    """Read an expression; raises `CronSyntaxError`, with the equal form where there is one."""
+    """Read an expression. Raise `CronSyntaxError`, which names the equivalent cron form of a Quartz
+    expression if there is one."""
     text = ALIASES.get(expression.strip().lower(), expression).upper()
     fields = text.split()
     if len(fields) == 7 and fields.pop() not in ("*", "?"):
@@ -66,8 +67,8 @@ def read(expression: str) -> CronText:
         raise CronSyntaxError("wrong number of fields")
     day, weekday = _DAY - offset, _WEEKDAY - offset
     quartz = "?" in (fields[day], fields[weekday]) or len(text.split()) == 7
-    for place in (day, weekday):
-        fields[place] = "*" if fields[place] == "?" else fields[place]
+    for index in (day, weekday):
+        fields[index] = "*" if fields[index] == "?" else fields[index]
     if quartz and _NUMBER.search(fields[weekday]):
         fields[weekday] = _NUMBER.sub(_weekday_name, fields[weekday])
         raise CronSyntaxError(
@@ -88,18 +89,19 @@ def check(expression: str) -> None:
 
 
 def matches(expression: str, start: datetime, *, reverse: bool = False) -> Iterator[datetime]:
-    """The times that match after `start`, or, in `reverse`, before it; at most 50 years away.
+    """Yield the matching times after `start`, or before it with `reverse`, at most 50 years away.
 
     Raises `CronSyntaxError`, `CronSimError`.
     """
     text, nearest = read(expression)
-    for found in CronSim(text, start, reverse=reverse):
-        if nearest is None or found.day == nearest_weekday(found.year, found.month, nearest):
-            yield found
+    for time in CronSim(text, start, reverse=reverse):
+        if nearest is None or time.day == nearest_weekday(time.year, time.month, nearest):
+            yield time
 
 
 def nearest_weekday(year: int, month: int, day: int) -> int | None:
-    """The weekday of a month nearest to one of its days; None where it has no such day."""
+    """Return the weekday of a month nearest to one of its days, or None if the month has no such
+    day."""
     first, last = monthrange(year, month)
     if day > last:
         return None
@@ -112,12 +114,12 @@ def nearest_weekday(year: int, month: int, day: int) -> int | None:
 
 
 def _nearest(fields: list[str], day: int, weekday: int) -> int | None:
-    """The `n` of Quartz's `nW`, whose field becomes the days that it may be."""
+    """Return the `n` of Quartz's `nW`; replace its field by the days that `nW` can mean."""
     if "W" not in fields[day] or fields[day] == "LW":
         return None
     match = _NEAREST.fullmatch(fields[day])
     if match is None or not 1 <= int(match[1]) <= 31:
-        message = "'nW', the weekday nearest to a day, stands alone, from '1W' to '31W'"
+        message = "'nW', the weekday nearest to a day, is alone in its field, from '1W' to '31W'"
         raise CronSyntaxError(message)
     if fields[weekday] != "*":
         raise CronSyntaxError("'nW' is a weekday by itself: the day of the week is '*' or '?'")

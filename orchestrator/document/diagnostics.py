@@ -1,4 +1,4 @@
-"""What can be wrong with a document, and where."""
+"""Errors and warnings about a document, with their positions."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from orchestrator.errors import OrchestratorError
 
-#: The most problems that one error names.
+#: Largest number of diagnostics in one error; the rest is only counted.
 MAX_DIAGNOSTICS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """Something wrong, or doubtful, at one place of a document.
+    """An error or a warning at one position of a document.
 
-    `pointer` is a JSON pointer (RFC 6901) into the document; `line` and `column` count from 1
-    in its source, columns in characters.
+    `pointer` is a JSON pointer (RFC 6901) into the document. `line` and `column` count from 1 in
+    the source text; columns count characters.
     """
 
     pointer: str
@@ -37,15 +37,15 @@ class DocumentError(OrchestratorError):
 
 
 class MalformedDocument(DocumentError):
-    """The document's text cannot be read: no YAML, no JSON, or beyond a bound."""
+    """The document's text cannot be read: it is neither YAML nor JSON, or exceeds a bound."""
 
 
 class InvalidDocument(DocumentError):
-    """The document can be read, but is no workflow that can be run."""
+    """The document can be read but is not a workflow that can run."""
 
 
 def in_order(problems: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """The problems as a reader meets them, each once."""
+    """Return the diagnostics in the order of the text, without duplicates."""
     unique = dict.fromkeys(problems)
     return sorted(unique, key=lambda problem: (problem.line, problem.column))
 

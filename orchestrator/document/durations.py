@@ -1,11 +1,11 @@
-"""Durations of the DSL as time (dsl-reference.md, Duration).
+"""Durations of the DSL (dsl-reference.md, Duration).
 
     duration({"hours": 2, "minutes": 15})    # 2:15:00
     duration("PT2H15M")                      # the same
 
-A duration is a mapping of whole units, or a text of ISO 8601. The specification leaves open how
-long a year and a month are; here they have 365 and 30 days, everywhere, so that a duration
-is the same length whenever it starts. Parts smaller than a microsecond are dropped.
+A duration is a mapping of integer units or an ISO 8601 text. The specification does not define the
+length of a year and a month. Here they have 365 and 30 days, so that a duration does not depend on
+when it starts. Fractions of a microsecond are dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from orchestrator.errors import OrchestratorError
 
 Json = Any
 
-#: The longest duration. Added to any date that we meet, it still yields a date.
+#: The longest duration. Added to any date that occurs here, it still yields a date.
 MAX_DURATION = timedelta(days=100 * 365)
 
 _MICROSECONDS = {
@@ -49,13 +49,13 @@ _UNITS = (*_DATE.values(), *_TIME.values())
 
 
 class InvalidDuration(OrchestratorError):
-    """The value is no duration."""
+    """The value is not a duration."""
 
 
 def duration(value: Json) -> timedelta:
-    """A duration that is no expression, or what an expression yielded, as time.
+    """Return a literal duration, or the result of an expression, as a `timedelta`.
 
-    Raises `InvalidDuration` where it is none, negative, or longer than `MAX_DURATION`.
+    Raises `InvalidDuration` if it is not a duration, negative, or longer than `MAX_DURATION`.
     """
     if isinstance(value, dict):
         microseconds = _of_units(value)
@@ -72,12 +72,12 @@ def duration(value: Json) -> timedelta:
 
 
 def seconds(value: Json) -> float:
-    """The same in seconds."""
+    """Return `duration(value)` in seconds."""
     return duration(value).total_seconds()
 
 
 def has_calendar_units(value: Json) -> bool:
-    """Is it a text with years or months in it, which are no fixed spans on a calendar?"""
+    """Whether the text contains years or months, which have no fixed length in a calendar."""
     match = _ISO.fullmatch(value) if isinstance(value, str) else None
     return match is not None and any(float(each or 0) for each in match.groups()[:2])
 
@@ -106,7 +106,8 @@ def _of_text(text: str) -> int:
 
 
 def _decimal(number: str) -> Decimal:
-    """What matters of a number: the rest is too long, or less than can be counted."""
+    """Return a number cut to what can matter: longer numbers exceed the bound, smaller fractions a
+    microsecond."""
     whole, _, fraction = number.partition(".")
     return Decimal(f"{min(whole.lstrip('0') or '0', _LONG, key=len)}.{fraction[:20] or '0'}")
 

@@ -1,9 +1,8 @@
-"""From the text of a document to a workflow that can be run, or to what is wrong with it.
+"""Loads a document: from its text to a workflow that can run, or to its errors.
 
     text -> parse -> validate -> extensions -> checks -> Loaded
 
-Each stage relies on the one before; where a stage finds something wrong, the later ones are
-not tried.
+Each stage relies on the previous one. After a stage with errors the later ones do not run.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Json = Any
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A valid document as plain JSON, and what is doubtful about it."""
+    """A valid document as plain JSON, and its warnings."""
 
     document: dict[str, Json]
     warnings: list[Diagnostic] = field(default_factory=list)
@@ -62,8 +61,8 @@ def load(
     """
     document, root, depth = parse(source, media_type)
     _raise_if_any(validate(document), root)
-    found, complaints = _sites_and_metadata(document)
-    _raise_if_any(complaints, root)
+    task_sites, messages = _sites_and_metadata(document)
+    _raise_if_any(messages, root)
     environment = CheckEnvironment(
         known_tasks,
         built_kinds,
@@ -72,7 +71,7 @@ def load(
         shortest_interval,
         known_workflows,
     )
-    context = Context(document, found, environment, depth)
+    context = Context(document, task_sites, environment, depth)
     for check in CHECKS:
         check(context)
     _raise_if_any(without_consequences(context.errors), root)
@@ -80,28 +79,28 @@ def load(
 
 
 def _sites_and_metadata(document: dict[str, Json]) -> tuple[list[TaskSite], list[SchemaMessage]]:
-    """Every task, and what is wrong with our extensions under `metadata`."""
-    found: list[TaskSite] = []
-    complaints = check_document_metadata(document)
+    """Return every task, and the errors in the product's keys under `metadata`."""
+    task_sites: list[TaskSite] = []
+    messages = check_document_metadata(document)
     unsound: set[str] = set()
     for site in sites(document, unsound):
-        found.append(site)
+        task_sites.append(site)
         wrong = check_task_metadata(site)
         if wrong:
-            complaints += wrong
+            messages += wrong
             unsound.add(site.pointer)
-    return found, complaints
+    return task_sites, messages
 
 
-def _raise_if_any(complaints: Iterable[SchemaMessage], root: SourcePosition) -> None:
-    problems = _diagnostics(complaints, root)
+def _raise_if_any(messages: Iterable[SchemaMessage], root: SourcePosition) -> None:
+    problems = _diagnostics(messages, root)
     if problems:
         raise InvalidDocument(problems)
 
 
-def _diagnostics(complaints: Iterable[SchemaMessage], root: SourcePosition) -> list[Diagnostic]:
+def _diagnostics(messages: Iterable[SchemaMessage], root: SourcePosition) -> list[Diagnostic]:
     problems = []
-    for each in complaints:
+    for each in messages:
         position = root.of_key(each.pointer) if each.at_key else root.of(each.pointer).position
         problems.append(Diagnostic(each.pointer, *position, each.message))
     return problems

@@ -1,4 +1,4 @@
-"""Words for messages: cut what is long, find what was meant."""
+"""Text of messages: cut long words, list words, suggest the word that was meant."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _MAX_LENGTH = 60
 
 
 def short(text: str, longest: int = _MAX_LENGTH) -> str:
-    """A text of the document as a message can show it: on one line, and not too long."""
+    """Return a text of the document for a message: on one line and not too long."""
     line = "".join(character if character.isprintable() else "\ufffd" for character in text)
     return line if len(line) <= longest else line[:longest] + "..."
 
 
 def quoted(text: str) -> str:
-    """The same in quotation marks."""
+    """Return the shortened text in quotation marks."""
     return f"'{short(text)}'"
 
 
 def listed(words: Iterable[str], last: str = "or") -> str:
-    """`'a', 'b' or 'c'`."""
+    """Return the words as `'a', 'b' or 'c'`."""
     each = [quoted(word) for word in words]
     if len(each) < 2:
         return "".join(each)
@@ -28,16 +28,16 @@ def listed(words: Iterable[str], last: str = "or") -> str:
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
-    """The known word that was probably meant, whatever its case; None where none is near."""
+    """Return the known word that the author probably meant, ignoring case, or None."""
     candidates = {each.lower(): each for each in known}
     if len(word) > _MAX_LENGTH:
         return None
-    found = difflib.get_close_matches(word.lower(), candidates, n=1, cutoff=cutoff)
-    # In a short word, two letters in the wrong order are already far from the right one.
-    found = found or [each for each in candidates if sorted(each) == sorted(word.lower())]
-    return candidates[found[0]] if found else None
+    matches = difflib.get_close_matches(word.lower(), candidates, n=1, cutoff=cutoff)
+    # In a short word, two swapped letters already make the similarity too low.
+    matches = matches or [each for each in candidates if sorted(each) == sorted(word.lower())]
+    return candidates[matches[0]] if matches else None
 
 
 def suggestion(meant: str | None) -> str:
-    """`, did you mean 'call'?`, or nothing."""
+    """Return `, did you mean 'call'?`, or an empty text."""
     return f", did you mean {quoted(meant)}?" if meant is not None else ""

@@ -1,13 +1,13 @@
-"""The compiled document: where each task stands, what surrounds it, what it contains.
+"""The compiled document: each task with its position, its siblings and its children.
 
-A task's reference is its JSON pointer (RFC 6901) in the document, the form that the
-conformance kit expects in an error's `instance`:
+A task's reference is its JSON pointer (RFC 6901) in the document, the form that the conformance kit
+expects in an error's `instance`:
 
     /do/0/pay    /do/1/each/do/0/x    /do/2/t/try/0/y    /do/2/t/catch/do/0/h
     /do/3/f/fork/branches/1/b    /do/4/l/foreach/do/0/x    /use/functions/charge
     /use/extensions/0/log/before/0/say    /do/0/pay/metadata/compensate
 
-A document is never changed; everything looked up once is kept.
+A document never changes, so tasks and lists are created once and cached.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 
 from orchestrator.errors import NotFound
 
-#: Which key makes a task which kind (dsl-reference.md, Task). `for` stands before `do`,
-#: because a `for` has both.
+#: The key that determines a task's kind (dsl-reference.md, Task). `for` comes before `do`, because
+#: a `for` has both keys.
 KINDS = (
     "for", "try", "call", "set", "switch", "do", "fork", "raise", "wait", "emit", "listen", "run",
 )  # fmt: skip
 
-#: Where the lists of tasks stand within a task of each kind.
+#: Pointers to the lists of tasks within a task of each kind.
 LISTS: dict[str, tuple[str, ...]] = {
     "do": ("/do",),
     "for": ("/do",),
@@ -36,28 +36,28 @@ COMPENSATE = "/metadata/compensate"
 
 
 def escape(name: str) -> str:
-    """A name as one token of a JSON pointer."""
+    """Return a name as one token of a JSON pointer."""
     return name.replace("~", "~0").replace("/", "~1")
 
 
 def unescape(token: str) -> str:
-    """The name that a token of a JSON pointer stands for."""
+    """Return the name that a token of a JSON pointer stands for."""
     return token.replace("~1", "/").replace("~0", "~")
 
 
 def look_up(document: Any, pointer: str) -> Any:
-    """What a JSON pointer points at; raises `NotFound`."""
-    found = document
+    """Return the value at a JSON pointer. Raise `NotFound` if there is none."""
+    value = document
     for token in pointer.split("/")[1:]:
         try:
-            found = found[int(token)] if isinstance(found, list) else found[unescape(token)]
+            value = value[int(token)] if isinstance(value, list) else value[unescape(token)]
         except (KeyError, IndexError, ValueError, TypeError):
             raise NotFound(f"the document has nothing at {pointer}") from None
-    return found
+    return value
 
 
 def kind_of(body: dict[str, Any]) -> str:
-    """The kind of a task; raises `NotFound` where no key names one."""
+    """Return the kind of a task. Raise `NotFound` if no key determines one."""
     for kind in KINDS:
         if kind in body:
             return kind
@@ -65,10 +65,10 @@ def kind_of(body: dict[str, Any]) -> str:
 
 
 class Task:
-    """A node of the document. `index` is its place in the list at `list_ref`; both are None
-    for a task that stands alone (a function, a compensation).
+    """A task of the document. `index` is its position in the list at `list_ref`; both are None for
+    a task without siblings (a function, a compensation).
 
-    `plan` is kept for the core, which derives from a task what it needs to run it.
+    The core stores in `plan` what it derives from the task to run it.
     """
 
     __slots__ = ("body", "index", "kind", "list_ref", "name", "plan", "ref", "workflow")
@@ -96,29 +96,29 @@ class Task:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the author noted under `metadata`; extensions of the DSL live there."""
-        found = self.body.get("metadata")
-        return found if isinstance(found, dict) else {}
+        """The author's `metadata`, which includes the product's extensions of the DSL."""
+        metadata = self.body.get("metadata")
+        return metadata if isinstance(metadata, dict) else {}
 
     @property
     def siblings(self) -> TaskList:
-        """The list that the task stands in; empty where it stands alone."""
+        """The list that contains the task; empty for a task without siblings."""
         return self.workflow.tasks(self.list_ref) if self.list_ref else EMPTY
 
     @property
     def compensation(self) -> Task | None:
-        """The task that undoes this one, if there is one."""
+        """The task that undoes this one, or None."""
         if "compensate" not in self.metadata:
             return None
         return self.workflow.task(self.ref + COMPENSATE)
 
     def children(self) -> Iterator[Task]:
-        """The tasks directly inside, in the order of the document."""
+        """Yield the tasks directly inside, in the order of the document."""
         for place in LISTS.get(self.kind, ()):
             yield from self.workflow.tasks(self.ref + place)
 
     def inside(self) -> Iterator[Task]:
-        """The task itself and every task inside it, outermost first; no compensations."""
+        """Yield the task and every task inside it, parents first, without compensations."""
         waiting = [self]
         while waiting:
             task = waiting.pop()
@@ -127,7 +127,7 @@ class Task:
 
 
 class TaskList:
-    """A list of named tasks. Where a name stands twice, the first is meant."""
+    """A list of named tasks. If a name occurs twice, it means the first task."""
 
     __slots__ = ("names", "ref", "tasks")
 
@@ -150,8 +150,8 @@ EMPTY = TaskList("", ())
 
 
 class Workflow:
-    """A workflow version, ready to run: `document` is what `orchestrator.document.load`
-    returned. `plan` is kept for the core."""
+    """A workflow version that can run. `document` is the one that `orchestrator.document.load`
+    returns. The core stores what it derives in `plan`."""
 
     __slots__ = ("_lists", "_tasks", "document", "name", "namespace", "plan", "use", "version")
 
@@ -173,25 +173,25 @@ class Workflow:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the author noted under `document.metadata`."""
-        found = self.document["document"].get("metadata")
-        return found if isinstance(found, dict) else {}
+        """The author's `document.metadata`."""
+        metadata = self.document["document"].get("metadata")
+        return metadata if isinstance(metadata, dict) else {}
 
     def task(self, ref: str) -> Task:
-        """The task at a reference; raises `NotFound`."""
-        found = self._tasks.get(ref)
-        return found if found is not None else self._load_task(ref)
+        """Return the task at a reference. Raise `NotFound` if there is none."""
+        task = self._tasks.get(ref)
+        return task if task is not None else self._load_task(ref)
 
     def tasks(self, ref: str) -> TaskList:
-        """The list of tasks at a pointer; empty where the document has none."""
-        found = self._lists.get(ref)
-        if found is None:
-            found = self._lists[ref] = self._load_list(ref)
-        return found
+        """Return the list of tasks at a pointer; empty if the document has none."""
+        task_list = self._lists.get(ref)
+        if task_list is None:
+            task_list = self._lists[ref] = self._load_list(ref)
+        return task_list
 
     def every_task(self) -> Iterator[Task]:
-        """Every task of the document: the workflow's own, functions, extensions, and the
-        compensations of all of them."""
+        """Yield every task of the document: those of the workflow, functions and extensions, and
+        the compensations of all of them."""
         for task in self._outermost():
             for inner in task.inside():
                 yield inner
@@ -220,7 +220,7 @@ class Workflow:
         return TaskList(ref, tuple(tasks))
 
     def _load_task(self, ref: str) -> Task:
-        """A task that was not looked up yet: one of a list comes with its siblings."""
+        """Create a task on its first use. A task of a list is created with its siblings."""
         above, _, name = ref.rpartition("/")
         list_ref, _, index = above.rpartition("/")
         if index.isdecimal():

@@ -1,7 +1,7 @@
-"""What a schema's error means to the author of a document.
+"""Translates errors of the schema into messages for the author of a document.
 
-A rule is looked up by the kind of the error; it yields complaints: a pointer, whether it
-means the key there or its value, and a message.
+The kind of the error selects a rule. The rule yields messages: a pointer, whether it means the key
+there or the value, and a text.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import jsonschema_rs
 
 from orchestrator.document.dsl_schema import Table
-from orchestrator.document.dsl_schema.metadata_extensions import DOCUMENT, SCHEDULE, TASK
 from orchestrator.document.dsl_schema.tasks import COMMON
 from orchestrator.document.message_text import listed, nearest, quoted, suggestion
+from orchestrator.document.misplaced_keys import where_it_belongs
 from orchestrator.document.model import KINDS, escape, look_up
 from orchestrator.errors import NotFound
 
@@ -33,11 +33,11 @@ _TYPES = {
 
 
 class SchemaMessage(NamedTuple):
-    """A problem before its position is known. `at_key`: the key is meant, not its value.
+    """An error or warning whose position is not known yet. `at_key`: it concerns the key, not the
+    value.
 
-    `subject` is the pointer of what is wrong, where that is not what is pointed at: a key that
-    is missing. `explains` is a pointer; complaints about it or anything in it follow from
-    this one.
+    `subject` is the pointer of the wrong part, if it differs from `pointer`: a missing key.
+    `explains` is a pointer; other messages at or below it follow from this one.
     """
 
     pointer: str
@@ -48,8 +48,7 @@ class SchemaMessage(NamedTuple):
 
 
 class SchemaError(NamedTuple):
-    """An error of the schema with what belongs to it: the value, and the part of the schema
-    that it broke, which stands at `path`."""
+    """A schema error with its value and the violated part of the schema, which is at `path`."""
 
     pointer: str
     value: Json
@@ -60,23 +59,23 @@ class SchemaError(NamedTuple):
 
     @property
     def expectation(self) -> str | None:
-        """What should stand there, if the schema says so in words."""
-        return self.schema.get("says")
+        """The expected value in words, if the schema has the annotation."""
+        return self.schema.get("expectation")
 
     @property
     def in_task(self) -> bool:
-        """Is a task itself wrong, not a part of it?"""
+        """Whether a task itself is wrong, not a part of it."""
         return len(self.path) > 1 and str(self.path[1]).startswith(("task", "call-"))
 
     def below(self, key: str) -> str:
-        """The pointer of a key of the value."""
+        """Return the pointer of a key of the value."""
         return f"{self.pointer}/{escape(key)}"
 
 
 def messages_for(
     value: Json, error: jsonschema_rs.ValidationError, table: Table
 ) -> Iterator[SchemaMessage]:
-    """What an error of a schema means; pointers begin at the value."""
+    """Yield the messages of a schema error. Pointers begin at `value`."""
     pointer = "".join(f"/{escape(str(token))}" for token in error.instance_path)
     path = tuple(error.schema_path)
     schema = table.part(path[:-1])
@@ -110,7 +109,7 @@ def _unknown(case: SchemaError) -> Iterator[SchemaMessage]:
             message = f"a task is of one kind: {listed([kind, key], 'and')} exclude each other"
             yield SchemaMessage(case.below(key), message, at_key=True)
             continue
-        belongs = _where_it_belongs(case, key)
+        belongs = where_it_belongs(key, case.pointer, case.value if case.in_task else None)
         meant = None if belongs else nearest(key, known)
         yield SchemaMessage(
             case.below(key),
@@ -118,49 +117,6 @@ def _unknown(case: SchemaError) -> Iterator[SchemaMessage]:
             at_key=True,
             explains=None if meant is None else case.below(meant),
         )
-
-
-def _where_it_belongs(case: SchemaError, key: str) -> str | None:
-    """Where a known word belongs that stands in a wrong place; None where it is none."""
-    if case.pointer == "/document" and key in DOCUMENT:
-        return ": it belongs under 'metadata' of the 'document'"
-    if case.pointer == "/schedule" and key in SCHEDULE:
-        return ": it belongs under 'schedule' in the 'metadata' of the 'document'"
-    if not case.in_task:
-        return None
-    if key in TASK and key != "concurrency":
-        return ": it belongs under 'metadata' of the task"
-    if key == "concurrency":
-        return ": it belongs under 'metadata' of a 'for'"
-    if key in _ARGUMENTS and "call" in case.value:
-        return ": it belongs under 'with'"
-    return _ELSEWHERE.get(key)
-
-
-#: Words of a task that other languages have, and where ours has them.
-_ELSEWHERE: Mapping[str, str] = {
-    "retry": ": it belongs into a 'try', whose 'catch' has a 'retry'",
-    "retries": ": a 'try' tries again, whose 'catch' has a 'retry'",
-    "catch": ": it goes with 'try', which holds the tasks that may fail",
-    "onError": ": a 'try' with a 'catch' handles errors",
-    "errors": ": it belongs under 'catch' of a 'try'",
-    "when": ": the condition of a task is its 'if'",
-    "condition": ": the condition of a task is its 'if'",
-    "next": ": where it goes on is said by 'then'",
-    "foreach": ": it goes with 'listen'; a loop is a 'for'",
-    "until": ": it belongs under 'to' of a 'listen'",
-    "to": ": it belongs under 'listen'",
-    "in": ": it belongs under 'for'",
-    "branches": ": it belongs under 'fork'",
-}
-
-#: What calls are given, as people also write it beside them.
-_ARGUMENTS = frozenset(
-    {
-        "args", "arguments", "body", "endpoint", "headers", "kwargs", "method", "operationId",
-        "parameters", "params", "query", "task", "url",
-    }
-)  # fmt: skip
 
 
 def _required(case: SchemaError) -> Iterator[SchemaMessage]:
@@ -175,7 +131,7 @@ def _required(case: SchemaError) -> Iterator[SchemaMessage]:
 
 
 def _no_kind(case: SchemaError) -> Iterator[SchemaMessage]:
-    """A task without any key that makes it one."""
+    """Report a task without a key that determines its kind."""
     for key in case.value:
         meant = None if key in COMMON else nearest(key, KINDS)
         if meant is not None:
@@ -188,14 +144,14 @@ def _no_kind(case: SchemaError) -> Iterator[SchemaMessage]:
 
 def _type(case: SchemaError) -> Iterator[SchemaMessage]:
     types = list(case.kind.types)
-    wanted = case.expectation or " or ".join(_TYPES.get(name, name) for name in types)
+    expected = case.expectation or " or ".join(_TYPES.get(name, name) for name in types)
     if case.value is None:
-        yield SchemaMessage(case.pointer, f"has no value; it should be {wanted}", at_key=True)
+        yield SchemaMessage(case.pointer, f"has no value; it should be {expected}", at_key=True)
         return
-    found = _type_of(case.value)
+    actual = _type_of(case.value)
     quotes = types == ["string"] and type(case.value) in (bool, int, float)
     advice = "; put it in quotes" if quotes else ""
-    yield SchemaMessage(case.pointer, f"should be {wanted}, not {_TYPES[found]}{advice}")
+    yield SchemaMessage(case.pointer, f"should be {expected}, not {_TYPES[actual]}{advice}")
 
 
 def _type_of(value: Json) -> str:
@@ -212,23 +168,23 @@ def _enum(case: SchemaError) -> Iterator[SchemaMessage]:
 
 
 def _text(case: SchemaError) -> Iterator[SchemaMessage]:
-    wanted = case.expectation or "a text of another form"
-    yield SchemaMessage(case.pointer, f"should be {wanted}, not {quoted(str(case.value))}")
+    expected = case.expectation or "a text of a different form"
+    yield SchemaMessage(case.pointer, f"should be {expected}, not {quoted(str(case.value))}")
 
 
 def _one_of(case: SchemaError) -> Iterator[SchemaMessage]:
-    """Of several keys exactly one must be there."""
+    """Report that not exactly one of several keys is present."""
     if not isinstance(case.value, dict):
-        return  # that alone is wrong, and is said elsewhere
+        return  # another message reports the type
     cases = case.schema.get(case.keyword, [])
     keys = [key for each in cases for key in each.get("required", [])]
     present = [key for key in keys if key in case.value]
     if not present:
         yield SchemaMessage(case.pointer, f"one of the keys {listed(keys)} is missing", at_key=True)
     elif len(present) == 1:
-        yield SchemaMessage(case.below(present[0]), "is not what it should be")
+        yield SchemaMessage(case.below(present[0]), "is not valid here")
     else:
-        message = f"only one of {listed(present, 'and')} can be right here"
+        message = f"only one of {listed(present, 'and')} is allowed here"
         yield SchemaMessage(case.below(present[1]), message, at_key=True)
 
 
@@ -236,7 +192,7 @@ def _too_many(case: SchemaError) -> Iterator[SchemaMessage]:
     keys = list(case.value)
     message = (
         f"an item has one key, its name; here are {listed(keys[:5], 'and')}."
-        " Is what belongs to the name indented below it?"
+        " Indent what belongs to the name below it"
     )
     yield SchemaMessage(case.below(keys[1]), message, True, case.pointer, case.pointer)
 

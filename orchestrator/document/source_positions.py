@@ -1,4 +1,4 @@
-"""Where each value of a document stands in its source."""
+"""The positions of a document's values in its source text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Position = tuple[int, int]
 
 
 class SourcePosition:
-    """Where a value begins."""
+    """The position at which a value begins."""
 
     __slots__ = ("column", "line")
 
@@ -23,30 +23,32 @@ class SourcePosition:
         return self.line, self.column
 
     def of(self, pointer: str) -> SourcePosition:
-        """The place of the value at a JSON pointer, or of what is nearest above it."""
-        place = self
+        """Return the position of the value at a JSON pointer, or of its nearest existing
+        ancestor."""
+        position = self
         for token in pointer.split("/")[1:]:
-            below = place.child(token)
+            below = position.child(token)
             if below is None:
-                return place
-            place = below
-        return place
+                return position
+            position = below
+        return position
 
     def of_key(self, pointer: str) -> Position:
-        """Where the key begins that ends the pointer; a list's item begins with itself."""
+        """Return the position of the key at the end of the pointer; for an item of a list, that of
+        its value."""
         above, _, token = pointer.rpartition("/")
-        place = self.of(above)
-        if isinstance(place, MappingPosition) and unescape(token) in place.keys:
-            return place.keys[unescape(token)]
+        position = self.of(above)
+        if isinstance(position, MappingPosition) and unescape(token) in position.keys:
+            return position.keys[unescape(token)]
         return self.of(pointer).position
 
     def child(self, token: str) -> SourcePosition | None:  # noqa: ARG002 - others have parts
-        """The place of a part of the value, by one token of a pointer."""
+        """Return the position of a part of the value, by one token of a pointer."""
         return None
 
 
 class MappingPosition(SourcePosition):
-    """Where a mapping begins, and each of its keys and values."""
+    """The positions of a mapping, its keys and its values."""
 
     __slots__ = ("keys", "values")
 
@@ -56,12 +58,12 @@ class MappingPosition(SourcePosition):
         self.values: dict[str, SourcePosition] = {}
 
     def child(self, token: str) -> SourcePosition | None:
-        """The place of the value of a key."""
+        """Return the position of the value of a key."""
         return self.values.get(unescape(token))
 
 
 class ListPosition(SourcePosition):
-    """Where a list begins, and each of its items."""
+    """The positions of a list and its items."""
 
     __slots__ = ("items",)
 
@@ -70,6 +72,6 @@ class ListPosition(SourcePosition):
         self.items: list[SourcePosition] = []
 
     def child(self, token: str) -> SourcePosition | None:
-        """The place of an item."""
-        known = token.isascii() and token.isdecimal() and len(token) < 10
-        return self.items[int(token)] if known and int(token) < len(self.items) else None
+        """Return the position of an item."""
+        is_index = token.isascii() and token.isdecimal() and len(token) < 10
+        return self.items[int(token)] if is_index and int(token) < len(self.items) else None

@@ -1,7 +1,7 @@
-"""Every task of a document with what surrounds it: its siblings and the variables in scope.
+"""Every task of a document with its siblings and the variables in scope.
 
-`model` answers what the core asks while it runs; this walk is for the checks at deployment,
-which look at each task once, in the lists that only they care about too.
+The checks at deployment use this walk: it visits each task once, also in lists that only the checks
+read. The core uses `model`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Json = Any
 
 
 class Within(StrEnum):
-    """In which part of the document a task stands."""
+    """The part of the document that contains a task."""
 
     WORKFLOW = "workflow"
     FUNCTION = "function"
@@ -28,12 +28,12 @@ class Within(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TaskSite:
-    """A task where it stands.
+    """A task and its surroundings.
 
-    `siblings` are the names of its list, its own included, and how often each is there; empty
-    for a task that stands alone and for a branch of a `fork`, a scope of its own. `variables` are
-    those of the tasks around it; None where they cannot be known, because the task runs
-    wherever it is called from.
+    `siblings` maps the names in its list, including its own, to their counts. It is empty for a
+    task without siblings and for a branch of a `fork`, which is a scope of its own. `variables` are
+    those of the surrounding tasks; None if they are unknown because several places can call the
+    task.
     """
 
     pointer: str
@@ -46,19 +46,19 @@ class TaskSite:
 
     @property
     def metadata(self) -> dict[str, Json]:
-        """What the author noted under `metadata`."""
+        """The author's `metadata`."""
         return self.body.get("metadata") or {}
 
     def also(self, *names: str) -> frozenset[str] | None:
-        """The variables in scope, and these."""
+        """Return the variables in scope and these."""
         return None if self.variables is None else self.variables | set(names)
 
 
 def sites(document: dict[str, Json], unsound: Container[str] = ()) -> Iterator[TaskSite]:
-    """Every task of a valid document, those around others first.
+    """Yield every task of a schema-valid document, parents first.
 
-    The language's schema says nothing about `metadata`: whoever takes a site puts its pointer
-    among the `unsound` ones, before taking the next, where its `compensate` is no task.
+    The schema of the language does not check `metadata`. If the `compensate` of a site is not a
+    valid task, the caller adds the site's pointer to `unsound` before it takes the next site.
     """
     waiting = [*_outermost(document)][::-1]
     while waiting:
@@ -70,7 +70,8 @@ def sites(document: dict[str, Json], unsound: Container[str] = ()) -> Iterator[T
 
 
 def task_lists(site: TaskSite) -> Iterator[tuple[str, list[Json], frozenset[str] | None]]:
-    """The lists of tasks directly in a task: a pointer below it, the list, the variables."""
+    """Yield the lists of tasks directly in a task: the pointer below it, the list, the
+    variables."""
     body, kind = site.body, site.kind
     if kind == "do":
         yield "/do", body["do"], site.variables
@@ -89,12 +90,12 @@ def task_lists(site: TaskSite) -> Iterator[tuple[str, list[Json], frozenset[str]
 
 
 def loop_variables(loop: dict[str, Json], each: str) -> tuple[str, str]:
-    """The variables of a loop: the item's and its index's (dsl-reference.md, For)."""
+    """Return the names of a loop's item and index variables (dsl-reference.md, For)."""
     return loop.get(each, "item"), loop.get("at", "index")
 
 
 def error_variable(catch: dict[str, Json]) -> str:
-    """The variable of a caught error (dsl-reference.md, Catch)."""
+    """Return the name of the variable of a caught error (dsl-reference.md, Catch)."""
     name: str = catch.get("as", "error")
     return name
 

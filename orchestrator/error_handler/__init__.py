@@ -1,1 +1,1 @@
-"""The Error Handler: its parts and where they live."""
+"""The Error Handler: converts exceptions of tasks to errors of the DSL."""

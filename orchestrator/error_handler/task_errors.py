@@ -1,7 +1,7 @@
-"""The Error Handler's border: exceptions of a worker become errors of the DSL, here only.
+"""Converts exceptions in a worker to errors of the DSL. No other module does.
 
-An error is JSON of the form that the DSL gives it (dsl.md, Error Handling):
-``{type, status, title?, detail?, instance?, data?}``.
+An error is JSON in the form of the DSL (dsl.md, Error Handling): ``{type, status, title?, detail?,
+instance?, data?}``.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ RUNTIME = ERROR_TYPES + "runtime"
 TIMEOUT = ERROR_TYPES + "timeout"
 VALIDATION = ERROR_TYPES + "validation"
 
-#: A traceback is kept up to here, in bytes of UTF-8; its end says most.
+#: Largest traceback, in bytes of UTF-8. The beginning of a longer one is cut: its end is the most
+#: useful part.
 TRACEBACK_LIMIT = 16 * 1024
-#: What an exception says of itself is kept up to here, in characters.
+#: Longest text of an exception, in characters; the rest is cut.
 DETAIL_LIMIT = 4 * 1024
-#: The data of a WorkflowError is kept up to here, in bytes of JSON; of more nothing is.
+#: Largest `data` of a WorkflowError, in bytes of JSON; larger data is left out as a whole.
 DATA_LIMIT = 32 * 1024
 
-#: Frames of these files are ours or Celery's, around the task: they explain nothing to users.
+#: Frames of these files are ours or Celery's, around the task. Users need not see them.
 _INTERNAL_FRAMES = ("/orchestrator/execution/", "/celery/app/trace.py", "/celery/app/task.py")
 
 
 Mask = Callable[[str], str]
-"""Takes secrets out of a text."""
+"""Replaces secrets in a text."""
 
 
 def _no_mask(text: str) -> str:
@@ -40,32 +41,30 @@ def _no_mask(text: str) -> str:
 
 
 def error_of(exc: BaseException, mask: Mask = _no_mask) -> tuple[dict[str, Any], str]:
-    """The DSL error that an exception of a task is, and its traceback as text.
+    """Return the DSL error of a task's exception, and its traceback as text.
 
-    What is too long is cut, once `mask` has taken the secrets out of it: half a secret would
-    not be recognised.
-
-    `WorkflowError` says exactly what it wants to be; an exceeded time limit is ``timeout``;
-    everything else is ``runtime``, status 500, with the exception's class as title.
+    `mask` removes the secrets before long texts are cut: half a secret would not be recognised. A
+    `WorkflowError` is taken unchanged; an exceeded time limit becomes ``timeout``; any other
+    exception becomes ``runtime``, status 500, with its class as title.
     """
     return _error(exc, mask), _traceback(exc, mask)
 
 
 def runtime_error(title: str, detail: str) -> dict[str, Any]:
-    """A DSL error for what happened to a task rather than in it."""
+    """Return the DSL error of a failure outside the task's code."""
     return {"type": RUNTIME, "status": 500, "title": title, "detail": _printable(detail)}
 
 
 def timeout_error(seconds: float | None) -> dict[str, Any]:
-    """The DSL error of a task that ran into the hard time limit of its worker."""
+    """Return the DSL error of a task that exceeded the hard time limit of its worker."""
     limit = f" of {seconds:g} s" if seconds else ""
     detail = f"the task was stopped at its hard time limit{limit}"
     return {"type": TIMEOUT, "status": 408, "title": "TimeLimitExceeded", "detail": detail}
 
 
 def data_error(detail: str, refused: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The DSL error of a task whose output cannot pass as JSON. `refused` becomes its
-    `data`: ``{type, path}`` of the value."""
+    """Return the DSL error of a task whose output is not JSON. `refused`, ``{type, path}`` of the
+    value, becomes its `data`."""
     title = "The output cannot be kept"
     error = {"type": VALIDATION, "status": 400, "title": title, "detail": _printable(detail)}
     return error if refused is None else {**error, "data": dict(refused)}
@@ -86,12 +85,14 @@ def _error(exc: BaseException, mask: Mask) -> dict[str, Any]:
 
 
 def _plain(value: Any, mask: Mask) -> Any:
-    """Users may put anything into a WorkflowError; text and numbers are what JSON wants."""
+    """Return a number unchanged and anything else as text: a WorkflowError can contain any
+    object."""
     return value if isinstance(value, int) else _printable(mask(str(value)))
 
 
 def _data(value: Any, mask: Mask) -> Any:
-    """An error's data as JSON, secrets taken out; of what is none, or too much, only that."""
+    """Return an error's data as masked JSON. If it is not JSON or too large, return only that
+    fact."""
     try:
         data = _masked(json_codec.to_json(value), mask)
         return data if len(json_codec.encode(data)) <= DATA_LIMIT else {"truncated": True}
@@ -115,7 +116,7 @@ def _text(exc: BaseException) -> str:
 
 
 def _printable(text: str) -> str:
-    """Text that UTF-8 can carry, and not too much of it."""
+    """Return a text that UTF-8 can encode, cut to the limit."""
     if len(text) > DETAIL_LIMIT:
         text = text[:DETAIL_LIMIT] + " ..."
     return text.encode("utf-8", "backslashreplace").decode()
@@ -132,12 +133,13 @@ def _traceback(exc: BaseException, mask: Mask) -> str:
     return text.decode(errors="ignore")
 
 
-def _of_the_task(found: TracebackType | None) -> TracebackType | None:
-    """The traceback from the first frame of the user's on; all of it where there is none."""
-    inner = found
+def _of_the_task(trace: TracebackType | None) -> TracebackType | None:
+    """Return the traceback from the first frame of the user's code; the whole one if there is
+    none."""
+    inner = trace
     while inner is not None and _is_internal(inner):
         inner = inner.tb_next
-    return inner or found
+    return inner or trace
 
 
 def _is_internal(frame: TracebackType) -> bool:

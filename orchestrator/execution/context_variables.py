@@ -23,8 +23,12 @@ def log_fields() -> dict[str, Any]:
     running = current_attempt.get()
     if running is None:
         return {}
-    work = running.work
-    fields = {"instance": work.instance_id, "step": work.step.id, "attempt": work.attempt.id}
-    if work.trace:
-        fields["trace_id"] = work.trace["traceparent"].split("-")[1]
+    claimed = running.claimed
+    fields = {
+        "instance": claimed.instance_id,
+        "step": claimed.step.id,
+        "attempt": claimed.attempt.id,
+    }
+    if claimed.trace:
+        fields["trace_id"] = claimed.trace["traceparent"].split("-")[1]
     return fields

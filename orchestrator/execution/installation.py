@@ -7,10 +7,10 @@ from weakref import WeakKeyDictionary
 
 from orchestrator.errors import ConfigurationError
 from orchestrator.execution import internal_tasks
-from orchestrator.execution.installed_app import InstalledApp
-from orchestrator.execution.task_mixin import with_mixin
+from orchestrator.execution.celery_hooks.installed_app import InstalledApp
+from orchestrator.execution.celery_hooks.task_mixin import with_mixin
+from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
 from orchestrator.execution.worker import bootsteps, signal_receivers
-from orchestrator.execution.worker_runtime import WorkerRuntime
 
 if TYPE_CHECKING:
     from celery import Celery

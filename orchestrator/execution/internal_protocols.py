@@ -28,7 +28,7 @@ class TracerSource(Protocol):
 class CurrentAttempt(Protocol):
     """The claimed attempt whose task runs in this thread; see `step.running_attempt`."""
 
-    work: ClaimedAttempt
+    claimed: ClaimedAttempt
     secrets: Secrets | None
 
     @property
@@ -91,8 +91,8 @@ class Committer(Protocol):
     def max_payload(self) -> int:
         """The largest output of a task, in bytes of JSON."""
 
-    def commit(self, work: ClaimedAttempt, ended: AttemptEnd) -> None:
+    def commit(self, claimed: ClaimedAttempt, ended: AttemptEnd) -> None:
         """Commit an attempt's end; wait through outages of the database."""
 
-    def show_progress(self, work: ClaimedAttempt, json: str) -> bool:
+    def show_progress(self, claimed: ClaimedAttempt, json: str) -> bool:
         """Store a task's progress; return whether the attempt is still current."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from orchestrator.execution.internal_protocols import CurrentRunner
-    from orchestrator.execution.worker_runtime import WorkerRuntime
+    from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
     from orchestrator.state_manager import ClaimedAttempt
 
 log = get_logger(__name__)
@@ -67,7 +67,7 @@ def _with_runner(runtime: WorkerRuntime, tracer: Any) -> Any:
     """Return a hint's tracer, which runs the attempt claimed by the hint after the hint's task."""
 
     def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
-        if not runtime.running:
+        if not runtime.runs_steps:
             return tracer(uuid, args, kwargs, request)
         from orchestrator.execution.step.step_runner import StepRunner
 
@@ -108,7 +108,7 @@ def _process_next(runtime: WorkerRuntime, instance: str, runner: CurrentRunner) 
 
 
 def _process_inbox(runtime: WorkerRuntime, instance: str, runner: CurrentRunner | None) -> None:
-    from orchestrator.execution.outage_retry import RetryAbandoned, retry_through_outage
+    from orchestrator.execution.process.outage_retry import RetryAbandoned, retry_through_outage
     from orchestrator.state_manager import new_token
 
     if not is_uuid(instance):
@@ -135,7 +135,7 @@ def _process_inbox(runtime: WorkerRuntime, instance: str, runner: CurrentRunner 
 
 
 def _match(runtime: WorkerRuntime, namespace: str) -> None:
-    from orchestrator.execution.outage_retry import RetryAbandoned, retry_through_outage
+    from orchestrator.execution.process.outage_retry import RetryAbandoned, retry_through_outage
 
     deadline = monotonic() + HINT_TIMEOUT
     with suppress(RetryAbandoned):
@@ -148,13 +148,13 @@ def _match(runtime: WorkerRuntime, namespace: str) -> None:
 
 def _perform_call(runtime: WorkerRuntime, call: dict[str, Any]) -> Any:
     from orchestrator.calls import perform
-    from orchestrator.execution.outage_retry import retry_through_outage
+    from orchestrator.execution.process.outage_retry import retry_through_outage
     from orchestrator.execution.step.task_arguments import call_context
 
     running = current_attempt.get()
     if running is None:
         raise RuntimeError("this task runs only as a step")
-    context = call_context(runtime, running.work)
+    context = call_context(runtime, running.claimed)
     # Tracebacks and log lines must not show the secrets that the call uses.
     running.mask_secrets(context.secrets)
     return retry_through_outage(lambda: perform(call, context), "a call's expressions")

@@ -1,13 +1,13 @@
-"""jq, the expression language of the DSL: the evaluator, what is forbidden, the fast path.
+"""jq, the expression language of the DSL: the evaluator, the rules, the fast path.
 
     evaluator = Evaluator()
     evaluator.evaluate(".count + $step", {"count": 1}, {"step": 2})     # 3
     evaluator.check("$ENV", ["input"])                                  # ForbiddenExpression
 
-Theory of operation. A program is cut into tokens once (`tokens`), which is enough to refuse
-what is forbidden (`rules`) and to see whether it is plain enough for Python (`fast`).
-Everything else is evaluated by libjq in a child process that owns nothing (`sandbox`,
-`child`): no environment, no files, a bounded memory, a bounded CPU time for each call.
+Theory of operation. `lexer` splits a program into tokens. On the tokens `program_rules` refuses
+what is forbidden, and `fast_path` decides whether Python can evaluate the program. libjq evaluates
+all other programs in a child process without privileges (`sandbox`, `sandbox_child`): no
+environment, no files, bounded memory, bounded CPU time per call.
 """
 
 from orchestrator.expressions.errors import (

@@ -1,4 +1,4 @@
-"""What can go wrong with an expression: the workflow's fault, or the machine's."""
+"""Errors of expressions: the workflow's, or the machine's."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from orchestrator.errors import OrchestratorError
 class ExpressionError(OrchestratorError):
     """The expression could not be evaluated.
 
-    The workflow's own fault: at deployment a problem of the document (422), at run time the
-    DSL error `expression` with status 400 (dsl.md, Runtime Expressions).
+    The workflow causes it: at deployment it is an error in the document (422), at run time the DSL
+    error `expression` with status 400 (dsl.md, Runtime Expressions).
     """
 
 
 class ForbiddenExpression(ExpressionError):
-    """The expression uses something that workflows may not use."""
+    """The expression uses a name that workflows may not use."""
 
 
 class EvaluatorUnavailable(OrchestratorError):
-    """The expression evaluator cannot answer right now.
+    """The evaluator cannot answer now.
 
-    Says nothing about the expression: nothing commits, and the transition is tried again.
+    The expression is not the cause: nothing commits, and the transition is tried again.
     """

@@ -1,4 +1,4 @@
-"""The evaluator: reads a program once, then evaluates it in Python or in the sandbox."""
+"""The evaluator: reads a program once and evaluates it in Python or in the sandbox."""
 
 from __future__ import annotations
 
@@ -10,43 +10,45 @@ from orchestrator import json_codec
 from orchestrator.expressions import fast_path as fast
 from orchestrator.expressions import program_rules
 from orchestrator.expressions.errors import ExpressionError
-from orchestrator.expressions.fast_path_operators import Code, NotOnFastPath
+from orchestrator.expressions.fast_path_operators import Code
+from orchestrator.expressions.fast_path_values import NotOnFastPath
 from orchestrator.expressions.program_rules import Program
 from orchestrator.expressions.sandbox import Sandbox
 
 Json = Any
 
 NOW = program_rules.NOW_VARIABLE
-"""The name under which `variables` carries the transition's time, in seconds since 1970 as a
-float: what `now` yields. Programs cannot name it."""
+"""The name of the variable with the transition's time, in seconds since 1970 as a float: the result
+of `now`. Programs cannot name this variable."""
 
 
 class Evaluator:
-    """Evaluates jq. Thread-safe and fork-safe; the sandbox's process starts when it is needed."""
+    """Evaluates jq. Thread-safe and fork-safe. The sandbox's process starts on first use."""
 
     def __init__(self, sandbox: Sandbox | None = None) -> None:
         self._sandbox = sandbox or Sandbox()
 
     def evaluate(self, program: str, value: Json, variables: Mapping[str, Json]) -> Json:
-        """The first result of `program` (jq without `${ }`) on `value`; null if it yields none.
+        """Return the first result of `program` (jq without `${ }`) on `value`, or null without a
+        result.
 
-        `variables` are named without their `$`. Raises `ExpressionError` (the DSL's error
-        `expression`, 400) or `EvaluatorUnavailable` (try again).
+        `variables` are named without `$`. Raises `ExpressionError` (the DSL's error `expression`,
+        400) or `EvaluatorUnavailable` (try again).
         """
         plan = _plan(program)
         if plan.fast is not None:
             try:
                 return plan.fast(value, variables)
             except NotOnFastPath:
-                pass  # the sandbox knows
+                pass  # the sandbox decides
         return self._evaluate(plan.program, value, variables)
 
     def check(self, program: str, variables: Iterable[str]) -> None:
-        """Refuse at deployment what could never be evaluated, given the names of the variables
-        that will be there.
+        """Refuse at deployment a program that could never be evaluated with variables of these
+        names.
 
-        Raises `ForbiddenExpression`, `ExpressionError` (syntax, bounds, an undefined
-        variable or function) or `EvaluatorUnavailable`.
+        Raises `ForbiddenExpression`, `ExpressionError` (syntax, bounds, an undefined variable or
+        function) or `EvaluatorUnavailable`.
         """
         plan = _plan(program)
         names = {NOW, *variables}
@@ -57,7 +59,7 @@ class Evaluator:
         self._sandbox.evaluate(_wrap(program, _variables_to_send(plan.program, names)), b"")
 
     def close(self) -> None:
-        """End the sandbox's process, if there is one."""
+        """Stop the sandbox's process, if there is one."""
         self._sandbox.close()
 
     def _evaluate(self, program: Program, value: Json, variables: Mapping[str, Json]) -> Json:
@@ -70,7 +72,7 @@ class Evaluator:
 
 
 class _Plan(NamedTuple):
-    """What is known about a program once it has been read."""
+    """A program after it has been read."""
 
     program: Program
     fast: Code | None
@@ -83,26 +85,27 @@ def _plan(text: str) -> _Plan:
 
 
 def _variables_to_send(program: Program, available: Iterable[str]) -> tuple[str, ...]:
-    """Which variables go into the sandbox: what the program doesn't name is not sent."""
-    wanted = program.variables | ({NOW} if program.uses_now else frozenset())
-    return tuple(sorted(wanted.intersection(available)))
+    """Return the variables that the sandbox needs: those that the program names."""
+    needed = program.variables | ({NOW} if program.uses_now else frozenset())
+    return tuple(sorted(needed.intersection(available)))
 
 
 _SHADOWED = "".join(
     f'def {name}: error("{name} may not be used in an expression");'
     for name in ("env", "input", "inputs", "halt", "halt_error")
 )
-"""A second fence behind `rules`: within the program these names are errors."""
+"""A second protection behind `program_rules`: inside the program these names raise errors."""
 
 _SILENT = "def debug: .; def debug(messages): (messages | empty), .; def stderr: .;"
-"""What jq writes to its own streams goes nowhere: documents written elsewhere have it."""
+"""Functions that write to jq's own streams write nothing; documents for other runtimes use them."""
 
 
 @lru_cache(maxsize=4096)
 def _wrap(program: str, names: tuple[str, ...]) -> bytes:
-    """The program as the sandbox runs it, on `[value, {variables}]`. Cached by text and names
-    of variables, so that libjq compiles each once. The program stands on lines of its own:
-    its positions in messages are right, and a comment at its end ends."""
+    """Return the program that the sandbox runs, on `[value, {variables}]`. The cache key is the
+    text with the names of the variables, so that libjq compiles each combination once. The program
+    has lines of its own: so its positions in messages are right, and a comment at its end ends
+    there."""
     bound = ",".join(f"{name}:${name}" for name in names)
     variables = f".[1] as {{{bound}}} |" if names else ""
     now = f"def now: ${NOW};" if NOW in names else ""

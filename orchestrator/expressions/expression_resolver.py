@@ -1,7 +1,7 @@
-"""Where expressions stand in a document, and how a value with expressions in it is resolved.
+"""Recognises expressions in a document and resolves values that contain them.
 
-`${ ... }` is an expression only as a whole string; anywhere else it is text. What an
-expression yields is data and is never looked at again.
+`${ ... }` is an expression only as a whole text; elsewhere it is literal. The result of an
+expression is data and is not examined again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Evaluate = Callable[[str, Json, Mapping[str, Json]], Json]
 
 
 def is_expression(value: object) -> bool:
-    """Is this value a string that is, as a whole, one `${ ... }`?"""
+    """Whether the value is a text that is, as a whole, one `${ ... }`."""
     if type(value) is not str or "${" not in value:
         return False
     text = value.strip()
@@ -25,7 +25,8 @@ def is_expression(value: object) -> bool:
 
 
 def program_of(text: str) -> str:
-    """The jq program of an expression: `"${ .a }"` gives `".a"`; bare jq is returned as it is."""
+    """Return the jq program of an expression: `"${ .a }"` gives `".a"`; bare jq is returned
+    unchanged."""
     return text.strip()[2:-1].strip() if is_expression(text) else text.strip()
 
 
@@ -34,10 +35,10 @@ def resolve(
     input: Json,
     variables: Mapping[str, Json],
     evaluate: Evaluate,
-    place: str = "",
+    path: str = "",
 ) -> Json:
-    """`value` with every expression in it, however deep, replaced by its result on `input`.
-    `place` is where the value stands, like `with`: an error says which part of it failed.
+    """Return `value` with every expression in it replaced by its result on `input`. `path` is the
+    value's position, like `with`: errors name the failed part.
 
     Keys are never expressions. Raises what `evaluate` raises.
     """
@@ -47,15 +48,15 @@ def resolve(
         try:
             return evaluate(program_of(value), input, variables)
         except ExpressionError as error:
-            raise type(error)(f"{error} (in {place})" if place else str(error)) from error
+            raise type(error)(f"{error} (in {path})" if path else str(error)) from error
     if type(value) is dict:
         return {
-            key: resolve(item, input, variables, evaluate, f"{place}.{key}" if place else "")
+            key: resolve(item, input, variables, evaluate, f"{path}.{key}" if path else "")
             for key, item in value.items()
         }
     if type(value) is list:
         return [
-            resolve(item, input, variables, evaluate, f"{place}[{index}]" if place else "")
+            resolve(item, input, variables, evaluate, f"{path}[{index}]" if path else "")
             for index, item in enumerate(value)
         ]
     return value

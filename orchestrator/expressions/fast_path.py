@@ -1,13 +1,12 @@
-r"""The fast path: plain programs, evaluated in Python as jq would, a hundred times as fast.
+r"""The fast path: simple programs, evaluated in Python as jq would, a hundred times as fast.
 
     .a.b[0]    $input.x    .a["b c"]    .count + 1    .kind == "book" and .total > 10
     {id: .id, name: "\(.first) \(.last)"}    .colors + ["red"]    .items | length    .a // 0
 
-A program is parsed into closures, by jq's own precedence, or left to the sandbox as a whole
-when it holds anything else. A closure that meets what it is not certain about (an error, a
-number beyond 2^53, a type that jq orders or prints in its own way) raises `Leave`, and the
-sandbox decides. So this path yields values that a property test has proven equal to jq's,
-and never an error of its own.
+The parser turns a program into closures, with jq's precedence, or leaves the whole program to the
+sandbox. A closure raises `NotOnFastPath` when jq might differ (an error, a number beyond 2^53, a
+type that jq orders or prints in its own way); then the sandbox decides. So this path never raises
+an error of its own, and a property test proves its values equal to jq's.
 """
 
 from __future__ import annotations
@@ -15,52 +14,43 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from orchestrator.expressions import fast_path_operators as do
+from orchestrator.expressions import fast_path_values as values
 from orchestrator.expressions.fast_path_operators import Code
 from orchestrator.expressions.lexer import Token, TokenKind
 from orchestrator.expressions.program_rules import Program
+from orchestrator.expressions.token_cursor import TokenCursor, Unsupported
 
 MAX_TOKENS = 100  # bounds the depth of closures in closures
 MAX_DEPTH = 12
 
-_ADDITIVE: Mapping[str, do.Operation] = {"+": do.add, "-": do.subtract}
-_FACTORS: Mapping[str, do.Operation] = {"*": do.multiply, "/": do.divide}
-_COMPARISONS: Mapping[str, do.Operation] = {
-    "==": do.equal,
-    "!=": do.unequal,
-    "<": do.less,
-    ">": do.greater,
-    "<=": do.at_most,
-    ">=": do.at_least,
+_ADDITIVE: Mapping[str, values.Operation] = {"+": values.add, "-": values.subtract}
+_FACTORS: Mapping[str, values.Operation] = {"*": values.multiply, "/": values.divide}
+_COMPARISONS: Mapping[str, values.Operation] = {
+    "==": values.equal,
+    "!=": values.unequal,
+    "<": values.less,
+    ">": values.greater,
+    "<=": values.at_most,
+    ">=": values.at_least,
 }
 _CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "null": None}
 _FUNCTIONS: Mapping[str, Code] = {"not": do.negated, "length": do.length}
 
 
 def compiled(program: Program) -> Code | None:
-    """A function `(value, variables) -> result` that equals the program, or None."""
+    """Return a function `(value, variables) -> result` that equals the program, or None."""
     if len(program.tokens) > MAX_TOKENS or program.depth > MAX_DEPTH:
         return None
     parser = _Parser(program.tokens)
     try:
         code = parser.pipe()
-    except _Unsupported:
+    except Unsupported:
         return None
     return code if parser.at_end() else None
 
 
-class _Unsupported(Exception):
-    """A program for jq."""
-
-
-class _Parser:
-    """Recursive descent over the tokens, one method a level of jq's precedence."""
-
-    def __init__(self, tokens: tuple[Token, ...]) -> None:
-        self.tokens = tokens
-        self.index = 0
-
-    def at_end(self) -> bool:
-        return self.index == len(self.tokens)
+class _Parser(TokenCursor):
+    """Recursive descent over the tokens, one method per level of jq's precedence."""
 
     def pipe(self) -> Code:
         code = self.alternative()
@@ -96,7 +86,7 @@ class _Parser:
         return self.left_associative(_FACTORS, self.operand)
 
     def left_associative(
-        self, operations: Mapping[str, do.Operation], part: Callable[[], Code]
+        self, operations: Mapping[str, values.Operation], part: Callable[[], Code]
     ) -> Code:
         code = part()
         while operation := self.operator(operations):
@@ -104,7 +94,7 @@ class _Parser:
         return code
 
     def operand(self) -> Code:
-        """A literal, a path, an object ... and what is read from it."""
+        """Parse a literal, path, object ... and the path behind it."""
         if self.consume("-"):
             return do.constant(_negative(self.next(TokenKind.NUMBER)))
         code, steps = self.term(), []
@@ -133,7 +123,7 @@ class _Parser:
             return do.constant(_CONSTANTS[token.text])
         if token.text in _FUNCTIONS:
             return _FUNCTIONS[token.text]
-        raise _Unsupported
+        raise Unsupported
 
     def bracketed(self, sign: str) -> Code:
         if sign == ".":
@@ -146,30 +136,31 @@ class _Parser:
             return self.array()
         if sign == "{":
             return self.object()
-        raise _Unsupported
+        raise Unsupported
 
     def from_dot(self) -> Code:
-        """`.`, `."a"` or `.[0]`: after a dot, what follows is no step of another path."""
+        """Parse `.`, `."a"` or `.[0]`. What follows the dot is not a step of an earlier path."""
         if self.peek().kind is TokenKind.STRING:
             return do.path(do.identity, [_text(self.next())])
         return do.identity
 
     def step(self) -> do.Step | None:
-        """`.a`, `."a"`, `["a"]`, `[0]`, `[$i]`, with a `?` or without: an error leaves anyway."""
-        found: do.Step | None = None
+        """Parse `.a`, `."a"`, `["a"]`, `[0]` or `[$i]`. A `?` changes nothing: an error leaves the
+        fast path."""
+        key: do.Step | None = None
         if self.peek().kind is TokenKind.FIELD:
-            found = self.next().text
+            key = self.next().text
         elif self.peek().text == "." and self.peek(1).kind is TokenKind.STRING:
             self.next()
-            found = _text(self.next())
+            key = _text(self.next())
         elif self.peek_sign("[") or (self.peek_sign(".") and self.peek(1).text == "["):
             self.consume(".")
             self.expect("[")
-            found = do.step(self.pipe())
+            key = do.step(self.pipe())
             self.expect("]")
-        if found is not None:
+        if key is not None:
             self.consume("?")
-        return found
+        return key
 
     def array(self) -> Code:
         if self.consume("]"):
@@ -178,7 +169,7 @@ class _Parser:
         while self.consume(","):
             items.append(self.alternative())
         if len(items) > 1 and self.peek_sign("|"):
-            raise _Unsupported
+            raise Unsupported
         self.expect("]")
         return do.array(items)
 
@@ -189,14 +180,14 @@ class _Parser:
                 self.expect(",")
             key, code = self.member()
             if key in members:
-                raise _Unsupported
+                raise Unsupported
             members[key] = code
         return do.object(members)
 
     def member(self) -> tuple[str, Code]:
         token = self.next()
         if token.kind not in (TokenKind.NAME, TokenKind.STRING, TokenKind.VARIABLE):
-            raise _Unsupported
+            raise Unsupported
         key = _text(token) if token.kind is TokenKind.STRING else token.text
         if token.kind is not TokenKind.VARIABLE and self.consume(":"):
             return key, self.alternative()
@@ -212,67 +203,36 @@ class _Parser:
             pieces.append(_text(self.next(TokenKind.TEXT)))
         return do.interpolation(pieces)
 
-    def operator(self, operations: Mapping[str, do.Operation]) -> do.Operation | None:
+    def operator(self, operations: Mapping[str, values.Operation]) -> values.Operation | None:
         token = self.peek()
-        found = operations.get(token.text) if token.kind is TokenKind.SIGN else None
-        if found is not None:
+        operation = operations.get(token.text) if token.kind is TokenKind.SIGN else None
+        if operation is not None:
             self.index += 1
-        return found
-
-    def peek(self, ahead: int = 0) -> Token:
-        index = self.index + ahead
-        return self.tokens[index] if index < len(self.tokens) else _END
-
-    def peek_sign(self, sign: str) -> bool:
-        return self.peek().kind is TokenKind.SIGN and self.peek().text == sign
-
-    def next(self, kind: TokenKind | None = None) -> Token:
-        token = self.peek()
-        if token is _END or (kind is not None and token.kind is not kind):
-            raise _Unsupported
-        self.index += 1
-        return token
-
-    def consume(self, sign: str) -> bool:
-        found = self.peek_sign(sign)
-        self.index += found
-        return found
-
-    def consume_name(self, name: str) -> bool:
-        found = self.peek().kind is TokenKind.NAME and self.peek().text == name
-        self.index += found
-        return found
-
-    def expect(self, sign: str) -> None:
-        if not self.consume(sign):
-            raise _Unsupported
-
-
-_END = Token(TokenKind.SIGN, "", -1)
+        return operation
 
 
 def _number(token: Token) -> int | float:
-    """A literal that a float holds exactly as it is written; jq keeps every digit of others."""
+    """Return a number that a float represents exactly; jq keeps every digit of other literals."""
     whole, _, fraction = token.text.partition(".")
     if len(token.text) > 15 or not whole.isdigit() or (fraction and not fraction.isdigit()):
-        raise _Unsupported
+        raise Unsupported
     return float(token.text) if fraction else int(whole)
 
 
 def _negative(token: Token) -> int | float:
     number = _number(token)
-    if not number:  # jq knows no -0 of integers
-        raise _Unsupported
+    if not number:  # jq has no integer -0
+        raise Unsupported
     return -number
 
 
 def _variable(token: Token) -> Code:
     if token.text == "__loc__":  # jq's own, the place in the program
-        raise _Unsupported
+        raise Unsupported
     return do.variable(token.text)
 
 
 def _text(token: Token) -> str:
     if "\\" in token.text:
-        raise _Unsupported
+        raise Unsupported
     return token.text

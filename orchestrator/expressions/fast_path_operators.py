@@ -1,7 +1,7 @@
-"""What the fast path's closures do: jq's operations on the values where Python agrees with it.
+"""jq's operations on values, for the closures of the fast path.
 
-Each function takes or returns a `Code`: `(value, variables) -> result`. `NotOnFastPath` says that
-jq must decide.
+Each function takes or returns a `Code`: `(value, variables) -> result`. It raises `NotOnFastPath`
+if jq must decide.
 """
 
 # ruff: noqa: ARG001 - every Code takes both arguments, needed or not
@@ -11,16 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from orchestrator.expressions.fast_path_values import MAX_EXACT, NotOnFastPath, Operation
+
 Json = Any
+
 Code = Callable[[Json, Mapping[str, Json]], Json]
-Operation = Callable[[Json, Json], Json]
 Step = str | int | Code
-
-_EXACT = 2**53  # up to here, integers are the same to jq (a double) and to Python
-
-
-class NotOnFastPath(Exception):
-    """Not for the fast path after all."""
 
 
 def identity(value: Json, variables: Mapping[str, Json]) -> Json:
@@ -29,12 +25,12 @@ def identity(value: Json, variables: Mapping[str, Json]) -> Json:
 
 
 def constant(result: Json) -> Code:
-    """A literal."""
+    """Return the code of a literal."""
 
     def run(value: Json, variables: Mapping[str, Json]) -> Json:
         return result
 
-    run.result = result  # type: ignore[attr-defined]  # lets `step` see through it
+    run.result = result  # type: ignore[attr-defined]  # `step` reads it
     return run
 
 
@@ -50,27 +46,27 @@ def variable(name: str) -> Code:
 
 
 def step(key: Code) -> Step:
-    """The key or index between brackets: a constant, or what must be computed."""
+    """Return the key or index between brackets if it is constant, else its code."""
     result = getattr(key, "result", None)
     return result if isinstance(result, str | int) and type(result) is not bool else key
 
 
 def path(start: Code, steps: Sequence[Step]) -> Code:
-    """What stands at the end of the steps, from what `start` yields."""
+    """Return the code of the value at the end of the steps, starting from the result of `start`."""
     if start is identity and all(type(key) is str for key in steps):
         return _fields(steps)
 
     def run(value: Json, variables: Mapping[str, Json]) -> Json:
-        found = start(value, variables)
+        result = start(value, variables)
         for key in steps:
-            found = _at(found, key(value, variables) if callable(key) else key)
-        return found
+            result = _at(result, key(value, variables) if callable(key) else key)
+        return result
 
     return run
 
 
 def _fields(names: Sequence[Step]) -> Code:
-    """The commonest path, `.a.b`."""
+    """Return the code of `.a.b`, the most common path."""
 
     def run(value: Json, variables: Mapping[str, Json]) -> Json:
         for name in names:
@@ -187,7 +183,7 @@ def _as_text(value: Json) -> str:
         return "true" if value else "false"
     if value is None:
         return "null"
-    if type(value) is int and -_EXACT <= value <= _EXACT:
+    if type(value) is int and -MAX_EXACT <= value <= MAX_EXACT:
         return str(value)
     raise NotOnFastPath
 
@@ -199,94 +195,3 @@ def binary(operation: Operation, left: Code, right: Code) -> Code:
         return operation(left(value, variables), right(value, variables))
 
     return run
-
-
-def add(left: Json, right: Json) -> Json:
-    """`+`: of numbers, text, arrays and objects; null adds nothing."""
-    if left is None:
-        return right
-    if right is None:
-        return left
-    if type(left) is type(right) and type(left) in (str, list):
-        return left + right
-    if type(left) is dict and type(right) is dict:
-        return {**left, **right}
-    return _normalized(_number(left) + _number(right))
-
-
-def subtract(left: Json, right: Json) -> Json:
-    """`-` of numbers."""
-    return _normalized(_number(left) - _number(right))
-
-
-def multiply(left: Json, right: Json) -> Json:
-    """`*` of numbers."""
-    return _normalized(_number(left) * _number(right))
-
-
-def divide(left: Json, right: Json) -> Json:
-    """`/` of numbers; by zero is an error, jq's to tell."""
-    divisor = _number(right)
-    if not divisor:
-        raise NotOnFastPath
-    return _normalized(_number(left) / divisor)
-
-
-def _number(value: Json) -> int | float:
-    if type(value) is float or (type(value) is int and -_EXACT <= value <= _EXACT):
-        return value
-    raise NotOnFastPath
-
-
-def _normalized(value: float) -> int | float:
-    """A computed number as jq writes it: without a fraction it is an integer."""
-    if not -_EXACT <= value <= _EXACT:
-        raise NotOnFastPath
-    return int(value) if type(value) is float and value.is_integer() else value
-
-
-def equal(left: Json, right: Json) -> bool:
-    """`==` of scalars: true is not 1."""
-    kind, other = type(left), type(right)
-    if kind in _STRUCTURES or other in _STRUCTURES:
-        raise NotOnFastPath
-    if kind in _NUMBERS and other in _NUMBERS:
-        return _number(left) == _number(right)
-    return kind is other and bool(left == right)
-
-
-def unequal(left: Json, right: Json) -> bool:
-    """`!=` of scalars."""
-    return not equal(left, right)
-
-
-def less(left: Json, right: Json) -> bool:
-    """`<` of two numbers or two texts; jq orders everything, by rules of its own."""
-    _comparable(left, right)
-    return bool(left < right)
-
-
-def greater(left: Json, right: Json) -> bool:
-    """`>`"""
-    return less(right, left)
-
-
-def at_most(left: Json, right: Json) -> bool:
-    """`<=`"""
-    return not less(right, left)
-
-
-def at_least(left: Json, right: Json) -> bool:
-    """`>=`"""
-    return not less(left, right)
-
-
-def _comparable(left: Json, right: Json) -> None:
-    if type(left) is str and type(right) is str:
-        return
-    _number(left)
-    _number(right)
-
-
-_NUMBERS = (int, float)
-_STRUCTURES = (list, dict)

@@ -1,9 +1,9 @@
-"""jq's lexer, as far as it takes to know every name that a program uses.
+"""jq's lexer, complete enough to find every name that a program uses.
 
-The rules are those of jq 1.8's `lexer.l`. What versions of jq read differently (a comment
-whose line ends in a backslash) and what C cuts short (a NUL) is refused instead, so that what
-is looked at here is what libjq will compile. Brackets and strings are known to be closed at
-the end, which is what makes it safe to put a program in parentheses.
+The rules are those of jq 1.8's `lexer.l`. It refuses a comment whose line ends in a backslash,
+which versions of jq read differently, and a NUL, at which C ends the text; so the tokens are what
+libjq compiles. All brackets and strings are closed at the end, so the program can safely stand in
+parentheses.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from orchestrator.expressions.errors import ExpressionError
 
 
 class TokenKind(StrEnum):
-    """What a token is."""
+    """The kind of a token."""
 
     NAME = "name"  # a function's name or a keyword
     FIELD = "field"  # .name
@@ -29,7 +29,7 @@ class TokenKind(StrEnum):
 
 
 class Token(NamedTuple):
-    """A piece of a program; `place` is its offset in the text."""
+    """A token of a program; `offset` is its position in the text."""
 
     kind: TokenKind
     text: str
@@ -55,7 +55,7 @@ _CLOSES = {")": "(", "]": "[", "}": "{"}
 
 
 def tokens(program: str) -> list[Token]:
-    """Cut a program into tokens; raises `ExpressionError` for what no jq program can be."""
+    """Return the tokens of a program. Raise `ExpressionError` if it cannot be jq."""
     return _Lexer(program).run()
 
 
@@ -125,7 +125,7 @@ class _Lexer:
             raise ExpressionError(f"'{text}' at offset {self.offset} closes nothing")
 
     def _string(self, start: int, whole: bool) -> None:
-        """Read the text of a string from `start` to its end or to an interpolation."""
+        """Read a string from `start` to its end or to an interpolation."""
         match = _TEXT.match(self.program, start)
         end = match.end() if match else start
         text = self.program[start:end]

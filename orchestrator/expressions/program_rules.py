@@ -1,7 +1,7 @@
-"""What a program may be: its bounds, the names it may not use, the variables it asks for.
+"""The rules for programs: their bounds, the forbidden names, the variables that they use.
 
-A workflow's expression sees its arguments and nothing else: not the environment, not other
-inputs, not files, not the streams of the process; and it cannot end the process.
+An expression of a workflow can read its arguments and nothing else: not the environment, other
+inputs, files or streams of the process. It cannot end the process.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ FORBIDDEN = frozenset(
         "modulemeta",
     }
 )
-"""Functions and keywords that reach out of the expression. `now` is allowed: it is the
-transition's time. So are `debug` and `stderr`, which pass their input on and show it nowhere."""
+"""Functions and keywords that reach outside the expression. `now` is allowed: it is the
+transition's time. `debug` and `stderr` are allowed: they return their input and write nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program that may run. `variables` are the names after a `$`, those that it binds
-    itself included; `uses_now` says that it calls `now`."""
+    """An allowed program. `variables` are the names after a `$`, including those that the program
+    binds; `uses_now` says whether it calls `now`."""
 
     text: str
     tokens: tuple[Token, ...]
@@ -51,31 +51,37 @@ class Program:
 
 
 def read(text: str) -> Program:
-    """Read a program. Raises `ForbiddenExpression` for what it may not use, `ExpressionError`
-    for what exceeds a bound or is no jq."""
+    """Read a program. Raise `ForbiddenExpression` for a forbidden name, `ExpressionError` if it
+    exceeds a bound or is not jq."""
     _bound_text(text)
-    found = tuple(tokens(text))
-    if not found:
+    program_tokens = tuple(tokens(text))
+    if not program_tokens:
         raise ExpressionError("the expression is empty")
-    if len(found) > MAX_TOKENS:
-        raise ExpressionError(f"the expression has {len(found)} parts, {MAX_TOKENS} are the limit")
-    depth = _depth(found)
+    if len(program_tokens) > MAX_TOKENS:
+        raise ExpressionError(
+            f"the expression has {len(program_tokens)} parts; the limit is {MAX_TOKENS}"
+        )
+    depth = _depth(program_tokens)
     if depth > MAX_DEPTH:
-        raise ExpressionError(f"the expression nests {depth} brackets, {MAX_DEPTH} are the limit")
-    _refuse_forbidden(found)
+        raise ExpressionError(f"the expression nests {depth} brackets; the limit is {MAX_DEPTH}")
+    _refuse_forbidden(program_tokens)
     return Program(
         text=text,
-        tokens=found,
+        tokens=program_tokens,
         depth=depth,
-        variables=frozenset(token.text for token in found if token.kind is TokenKind.VARIABLE),
-        uses_now=any(token.kind is TokenKind.NAME and token.text == "now" for token in found),
+        variables=frozenset(
+            token.text for token in program_tokens if token.kind is TokenKind.VARIABLE
+        ),
+        uses_now=any(
+            token.kind is TokenKind.NAME and token.text == "now" for token in program_tokens
+        ),
     )
 
 
 def _bound_text(text: str) -> None:
     if len(text) > MAX_LENGTH:
         raise ExpressionError(
-            f"the expression has {len(text)} characters, {MAX_LENGTH} are the limit"
+            f"the expression has {len(text)} characters; the limit is {MAX_LENGTH}"
         )
     if "\0" in text:
         raise ExpressionError("the expression contains a NUL character")
@@ -83,23 +89,23 @@ def _bound_text(text: str) -> None:
         raise ExpressionError("the expression contains half of a surrogate pair")
 
 
-def _depth(found: tuple[Token, ...]) -> int:
+def _depth(program_tokens: tuple[Token, ...]) -> int:
     depth = deepest = 0
-    for token in found:
+    for token in program_tokens:
         if token.kind is TokenKind.SIGN:
             depth += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
             deepest = max(deepest, depth)
     return deepest
 
 
-def _refuse_forbidden(found: tuple[Token, ...]) -> None:
+def _refuse_forbidden(program_tokens: tuple[Token, ...]) -> None:
     brackets: list[str] = []
-    for index, token in enumerate(found):
+    for index, token in enumerate(program_tokens):
         if token.kind is TokenKind.SIGN:
             _follow(brackets, token.text)
         elif token.kind is TokenKind.VARIABLE and _is_forbidden_variable(token.text):
             raise ForbiddenExpression(f"${token.text} may not be used in an expression")
-        elif _is_forbidden_name(token) and not _is_key(found, index, brackets):
+        elif _is_forbidden_name(token) and not _is_key(program_tokens, index, brackets):
             raise ForbiddenExpression(f"'{token.text}' may not be used in an expression")
 
 
@@ -118,14 +124,14 @@ def _is_forbidden_name(token: Token) -> bool:
     return token.kind is TokenKind.NAME and (token.text in FORBIDDEN or "::" in token.text)
 
 
-def _is_key(found: tuple[Token, ...], index: int, brackets: list[str]) -> bool:
-    """Is this name the key of an object, `{input: 1}` or `{input}`, and so not a function?
+def _is_key(program_tokens: tuple[Token, ...], index: int, brackets: list[str]) -> bool:
+    """Whether this name is a key of an object, `{input: 1}` or `{input}`, and not a function.
 
-    `{env}` would be harmless too, but reads as if it were not; it is refused.
+    `{env}` would be harmless, too, but looks like an access to the environment; it is refused.
     """
-    after = found[index + 1].text if index + 1 < len(found) else ""
+    after = program_tokens[index + 1].text if index + 1 < len(program_tokens) else ""
     if after == ":":
         return True
-    before = found[index - 1].text if index else ""
+    before = program_tokens[index - 1].text if index else ""
     shorthand = brackets[-1:] == ["{"] and before in ("{", ",") and after in (",", "}")
-    return shorthand and found[index].text != "env"
+    return shorthand and program_tokens[index].text != "env"

@@ -1,12 +1,13 @@
-"""The sandbox's inside: a process that owns nothing evaluates jq programs until its pipe ends.
+"""The child process of the sandbox: evaluates jq programs, without privileges, until its pipe
+closes.
 
-`sandbox` runs it as a script and imports its constants: `python -I -S child.py JQ MEMORY CPU
-RESULT` (the path of the jq extension; bytes; seconds of CPU a call; bytes of a result), with
+`sandbox` runs it as a script and imports its constants: `python -I -S sandbox_child.py JQ MEMORY
+CPU RESULT` (the path of the jq extension; bytes; seconds of CPU per call; bytes of a result), with
 one end of a socket pair as its standard input and nothing else.
 
-A request is two lengths (of the program, of the data; 4 bytes each, big-endian), then both
-in UTF-8. The data is a JSON text; when it is empty the program is only compiled. An answer is
-one byte that says how it went, a length, and a text: see the constants.
+A request is two lengths (program, data; 4 bytes each, big-endian), then both texts in UTF-8. The
+data is a JSON text; if it is empty, the program is only compiled. An answer is one byte for the
+outcome, a length, and a text: see the constants.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ MAX_MESSAGE = 2000
 
 
 def main(jq_path: str, memory: int, cpu: float, result: int) -> None:
-    """Give everything away, then answer until the other end closes."""
+    """Drop all privileges, then answer until the other end closes."""
     pipe = socket.socket(fileno=0)
     jq = _load(jq_path)
     _drop_privileges(memory)
     pipe.sendall(ANSWER.pack(READY, 0))
-    # The peak that getrusage tells began with the process that started this one.
+    # The peak of getrusage includes the process that started this one.
     large = max(memory // 2, _peak())
     _serve(pipe, _Programs(jq), large, cpu, result)
 
@@ -58,9 +59,8 @@ def _load(path: str) -> ModuleType:
 
 
 def _drop_privileges(memory: int) -> None:
-    """No environment, no files to open, no children, no core dump, bounded memory; times are
-    UTC. Signals for the process group are the parent's affair: this process ends when its
-    pipe does."""
+    """Drop the environment, files, children and core dumps; bound the memory; set UTC. Signals of
+    the process group are ignored: this process exits when its pipe closes."""
     os.environ.clear()
     os.environ["TZ"] = "UTC"
     time.tzset()
@@ -101,19 +101,19 @@ def _serve(pipe: socket.socket, programs: _Programs, large: int, cpu: float, mos
 
 
 def _receive(pipe: socket.socket, waiting: bytearray, size: int) -> bytes | None:
-    """The next `size` bytes, or None when the other end has closed."""
+    """Return the next `size` bytes, or None if the other end has closed."""
     while len(waiting) < size:
         piece = pipe.recv(max(65536, size - len(waiting)))
         if not piece:
             return None
         waiting += piece
-    taken = bytes(waiting[:size])
+    received = bytes(waiting[:size])
     del waiting[:size]
-    return taken
+    return received
 
 
 class _Programs:
-    """Compiled programs, the least recently used forgotten first."""
+    """Compiled programs; the least recently used is removed first."""
 
     def __init__(self, jq: ModuleType) -> None:
         self.jq = jq

@@ -1,14 +1,14 @@
-"""Every request that leaves the product: calls of workflows and webhooks.
+"""Every outgoing request of the product: calls of workflows and webhooks.
 
-    outbound = Outbound(allow=["10.1.0.0/16"])
+    outbound = OutboundClient(allow=["10.1.0.0/16"])
     response = outbound.send("GET", "https://example.com/", redirects=True)
 
-Theory of operation. The client is httpx2, without its environment (no proxy, no .netrc). Under
-it lies our own network backend (`connect`), which asks the guard (`guard`) for the addresses of
-a host at each connection and connects to exactly these; TLS still names and verifies the host.
-A request has one deadline for all of it, redirects included, and its response a bound in bytes,
-counted after decompression. Connections are not kept: a request is rare beside what surrounds
-it, and nothing has to survive a fork.
+Theory of operation. The client is httpx2, without its environment (no proxy, no .netrc). Its
+network backend (`guarded_transport`) is ours: it gets the addresses of a host from the guard
+(`address_guard`) at each connection and connects to exactly these. TLS still names and verifies the
+host. One deadline covers the whole request with its redirects, and the response has a bound in
+bytes after decompression. Connections are not reused: requests are rare, and nothing has to survive
+a fork.
 """
 
 from orchestrator.outbound.bounded_response import Response

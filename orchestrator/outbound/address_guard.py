@@ -1,7 +1,8 @@
-"""Where outgoing requests may go: the public internet, and what a setting opens.
+"""Decides which addresses outgoing requests may reach: the public internet, and what a setting
+opens.
 
-A name is resolved here, once for each connection, and the connection is made to the address
-that was checked; so neither a redirect nor a name server that changes its answer gets past.
+A name is resolved once per connection, and the connection is made to the checked address. So
+neither a redirect nor a name server that changes its answer evades the check.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Lookup = Callable[[str, int], Iterable[str]]
 NOT_PUBLIC = tuple(
     ip_network(text)
     for text in (
-        # IANA's special-purpose registries (RFC 6890) and what reaches them by another name
+        # IANA's special-purpose registries (RFC 6890), and addresses that are translated to them
         *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
         *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24"),
         *("192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15"),
@@ -44,24 +45,24 @@ NOT_PUBLIC = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An address to connect to, found good."""
+    """A checked address to connect to."""
 
     host: str
     port: int
 
 
 def system_lookup(host: str, port: int) -> list[str]:
-    """The addresses of a name, by the system's resolver. Raises `OSError`."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    """Return the addresses of a name from the system's resolver. Raise `OSError`."""
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 class Guard:
-    """Finds the addresses of a host and refuses those that nobody opened.
+    """Resolves hosts and refuses addresses that are not open.
 
-    `allow`: networks that are open besides the public ones (`10.1.0.0/16`). `resolve`: fixed
-    addresses, `host:port:address` as curl has it; the address may name another port, and is
-    open for that host. Raises `ConfigurationError` for what it cannot read.
+    `allow`: open networks besides the public ones (`10.1.0.0/16`). `resolve`: fixed addresses,
+    `host:port:address` as in curl, optionally with another port; the address is open for that host.
+    Raises `ConfigurationError` for an invalid setting.
     """
 
     def __init__(
@@ -75,40 +76,40 @@ class Guard:
         self._lookup = lookup
 
     def targets(self, host: str, port: int, timeout: float) -> list[Target]:
-        """Where to connect for this host, in order. Raises `Refused`, `Unreachable`, `TimedOut`."""
+        """Return the addresses of a host, in order. Raise `Refused`, `Unreachable`, `TimedOut`."""
         fixed = self._fixed.get((host.lower(), port))
         if fixed is not None:
             return [fixed]
-        found = [_address(text) for text in self._resolved(host, port, timeout)]
-        for address in found:
+        addresses = [_address(text) for text in self._resolved(host, port, timeout)]
+        for address in addresses:
             if not self.is_open(address):
                 raise Refused(
                     f"{host} is at {address}, an address that is not open to workflows:"
                     " ORCHESTRATOR_OUTBOUND_ALLOW opens private networks"
                 )
-        if not found:
+        if not addresses:
             raise Unreachable(f"{host} has no address")
-        return [Target(str(address), port) for address in found]
+        return [Target(str(address), port) for address in addresses]
 
     def is_open(self, address: Address) -> bool:
-        """May this address be connected to?"""
+        """Whether requests may connect to this address."""
         mapped = getattr(address, "ipv4_mapped", None)
         if mapped is not None:
             return _within(address, self._open) or _within(mapped, self._open)
         return _within(address, self._open) or not _within(address, NOT_PUBLIC)
 
     def _resolved(self, host: str, port: int, timeout: float) -> list[str]:
-        """Resolve in a thread of its own: the system's resolver knows no deadline."""
+        """Resolve in a separate thread: the system's resolver has no timeout."""
         answer: list[str] = []
         failure: list[OSError | UnicodeError] = []
 
-        def look() -> None:
+        def resolve() -> None:
             try:
                 answer.extend(self._lookup(host, port))
             except (OSError, UnicodeError) as error:
                 failure.append(error)
 
-        thread = threading.Thread(target=look, name=f"resolve {host}", daemon=True)
+        thread = threading.Thread(target=resolve, name=f"resolve {host}", daemon=True)
         thread.start()
         thread.join(timeout)
         if thread.is_alive():
@@ -137,7 +138,7 @@ def _network(text: str) -> Network:
 
 
 def _fixed(text: str) -> tuple[tuple[str, int], Target]:
-    """Read `host:port:address` or `host:port:address:port`; IPv6 stands in brackets."""
+    """Read `host:port:address` or `host:port:address:port`; IPv6 is in brackets."""
     host, _, rest = text.strip().partition(":")
     port, _, address = rest.partition(":")
     if address.startswith("["):

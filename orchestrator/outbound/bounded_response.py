@@ -1,4 +1,4 @@
-"""What comes back from the world outside, read step by step and never more than is allowed."""
+"""Reads responses of other systems step by step, up to a bound in bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32  # whichever header comes
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back. `headers` are pairs as they were sent; `content` is decompressed.
+    """A response. `headers` are pairs in the order of arrival; `content` is decompressed.
 
     `method`, `url` and `request_headers` are those of the last request, after redirects.
     """
@@ -30,13 +30,13 @@ class Response:
     request_headers: tuple[tuple[str, str], ...]
 
     def header(self, name: str) -> str | None:
-        """The value of a header, or None."""
+        """Return the value of a header, or None."""
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         return ", ".join(values) if values else None
 
 
 def read(response: httpx2.Response, max_bytes: int) -> Response:
-    """The whole response, decompressed. Raises `BadResponse`, for more than `max_bytes` too."""
+    """Return the complete response, decompressed. Raise `BadResponse`, also beyond `max_bytes`."""
     encoding = response.headers.get("content-encoding", "identity")
     pieces, size = [], 0
     for piece in _decoded(response.iter_raw(), encoding.strip().lower(), max_bytes):
@@ -59,7 +59,7 @@ def _pairs(headers: httpx2.Headers) -> tuple[tuple[str, str], ...]:
 
 
 def _decoded(pieces: Iterable[bytes], encoding: str, max_bytes: int) -> Iterator[bytes]:
-    """Decompress step by step, so that a bomb goes off outside."""
+    """Decompress step by step, so that a decompression bomb never fills the memory."""
     if encoding in ("identity", ""):
         yield from pieces
         return

@@ -1,4 +1,4 @@
-"""The HTTP client for the world outside."""
+"""The HTTP client for other systems."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _CacheKey = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class OutboundClient:
-    """Sends requests, to public addresses and to those that settings open.
+    """Sends requests to public addresses and to those that settings open.
 
-    `allow` and `resolve`: see `Guard`. `ca`: a file of certificates to trust besides the
-    system's. `max_bytes` bounds a response's body, `timeout` (seconds) a whole exchange.
-    Thread-safe and fork-safe: it holds no connection.
+    `allow` and `resolve`: see `Guard`. `ca`: a file of trusted certificates besides the system's.
+    `max_bytes` bounds a response's body, `timeout` (seconds) a whole exchange. Thread-safe and
+    fork-safe: it keeps no connection.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class OutboundClient:
         timeout: float | None = None,
         confined: Confined = NOTHING_CONFINED,
     ) -> Response:
-        """Send a request and read its response, whatever its status.
+        """Send a request and return its response, whatever its status.
 
-        `query` is added to that of the URL. `redirects`: follow them; `confined` says what does
-        not go along to another origin, besides credentials. `timeout` stands in for the client's
-        own. Raises an `OutboundError`: `Refused` and `InvalidRequest` before anything
-        was sent to where it may not go, `TimedOut`, `Unreachable`, `BadResponse`.
+        `query` is added to that of the URL. `redirects`: follow them; `confined` lists what is not
+        sent to another origin, besides credentials. `timeout` replaces the client's own. Raises an
+        `OutboundError`: `Refused` and `InvalidRequest` before the forbidden request is sent,
+        `TimedOut`, `Unreachable`, `BadResponse`.
         """
         return self._sender.send(
             method,
@@ -80,8 +80,8 @@ class OutboundClient:
 
     @cached_property
     def _sender(self) -> RequestSender:
-        # Not before there is something to send: many processes never have, and the library
-        # beneath takes 4 MB.
+        # Import the sender on first use: many processes never send a request, and httpx2 takes 4 MB
+        # of memory.
         from orchestrator.outbound.request_sender import RequestSender
 
         return RequestSender(self._guard, self._ca, self._max_bytes, self._max_redirects)
@@ -94,15 +94,16 @@ class OutboundClient:
         auth: httpx2.Auth | None = None,
         timeout: float | None = None,
     ) -> Response:
-        """GET a document that calls need (an API's description), redirects followed. The
-        headers stay with its origin.
+        """GET a document that calls need (an API's description), following redirects. The headers
+        are not sent to another origin.
 
-        A successful response is kept for a minute, so that a loop of calls asks once.
+        A successful response is cached for `_CACHE_TIME`, so that a loop of calls fetches it
+        once.
         """
         key = (url, tuple(headers))
-        kept = self._fetched.get(key) if auth is None else None
-        if kept is not None and clock.monotonic() - kept[0] < _CACHE_TIME:
-            return kept[1]
+        cached = self._fetched.get(key) if auth is None else None
+        if cached is not None and clock.monotonic() - cached[0] < _CACHE_TIME:
+            return cached[1]
         response = self.send(
             "GET",
             url,

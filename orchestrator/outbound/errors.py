@@ -1,4 +1,4 @@
-"""Why an outgoing request came to nothing."""
+"""Errors of outgoing requests."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from orchestrator.errors import OrchestratorError
 
 
 class OutboundError(OrchestratorError):
-    """An outgoing request came to nothing."""
+    """An outgoing request failed."""
 
 
 class Refused(OutboundError):
-    """The request may not go where it wants to; nothing was sent there."""
+    """The request is not allowed to go there; nothing was sent."""
 
 
 class InvalidRequest(OutboundError):
-    """The request cannot be said in HTTP."""
+    """The request has no valid form in HTTP."""
 
 
 class Unreachable(OutboundError):
-    """The other side could not be reached, or broke off."""
+    """The server could not be reached, or closed the connection early."""
 
 
 class NoAddress(OutboundError):
-    """The URL names no host: there is nobody to send the request to."""
+    """The URL names no host."""
 
 
 class TimedOut(OutboundError):
-    """The other side did not answer in time."""
+    """The server did not answer in time."""
 
 
 class BadResponse(OutboundError):
-    """The other side's answer cannot be taken: too large, endless, or redirected in circles."""
+    """The response is unusable: too large, endless, or redirected in circles."""

@@ -1,4 +1,4 @@
-"""The network under the HTTP client: guarded when it connects, bounded in all it does."""
+"""The network layer under the HTTP client: it checks each connection and bounds each wait."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from orchestrator.outbound.address_guard import Guard
 
 
 class Deadline:
-    """A moment of the monotonic clock by which everything must be over."""
+    """The time of the monotonic clock at which a request must be over."""
 
     def __init__(self, seconds: float) -> None:
         self._end = clock.monotonic() + seconds
 
-    def remaining(self, wanted: float | None = None) -> float:
-        """The seconds that are left, but no more than are wanted. Raises `ReadTimeout`."""
+    def remaining(self, limit: float | None = None) -> float:
+        """Return the remaining seconds, at most `limit`. Raise `ReadTimeout` if none remain."""
         left = self._end - clock.monotonic()
         if left <= 0:
             raise httpcore2.ReadTimeout("the time is over")
-        return left if wanted is None else min(left, wanted)
+        return left if limit is None else min(left, limit)
 
 
 class GuardedTransport(httpx2.HTTPTransport):
-    """HTTP over connections that the guard allows; one is made for each request."""
+    """HTTP over connections that the guard allows, one per request."""
 
     def __init__(self, context: ssl.SSLContext, guard: Guard, deadline: Deadline) -> None:
         super().__init__(verify=context, trust_env=False)
@@ -41,7 +41,7 @@ class GuardedTransport(httpx2.HTTPTransport):
 
 
 class _Backend(httpcore2.NetworkBackend):
-    """TCP only: connections to Unix sockets stay unimplemented, as the base class has them."""
+    """TCP only: connections to Unix sockets stay unimplemented, as in the base class."""
 
     def __init__(self, guard: Guard, deadline: Deadline) -> None:
         self._guard = guard
@@ -56,7 +56,7 @@ class _Backend(httpcore2.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002 - the backend's interface
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
-        """Connect to the first address that answers, of those that were checked."""
+        """Connect to the first checked address that answers."""
         targets = self._guard.targets(host, port, self._deadline.remaining(timeout))
         for target in targets[:-1]:
             try:
@@ -74,7 +74,7 @@ class _Backend(httpcore2.NetworkBackend):
 
 
 class _Stream(httpcore2.NetworkStream):
-    """A connection whose every wait ends by the deadline."""
+    """A connection on which every wait ends by the deadline."""
 
     def __init__(self, stream: httpcore2.NetworkStream, deadline: Deadline) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""What of a request stays with the origin that it is made for."""
+"""The parts of a request that only its first origin may receive."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Confined:
-    """What of a request stays with the origin (scheme, host, port) that it is made for: headers
-    by their names, and whether the body does. Credentials always stay."""
+    """The parts of a request that are sent to its first origin (scheme, host, port) only: headers
+    by name, and the body if `body`. Credentials are always confined."""
 
     headers: frozenset[str] = frozenset()
     body: bool = False

@@ -1,4 +1,4 @@
-"""One request to the world outside, by httpx2."""
+"""Sends one request with httpx2."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _METHODS_REFUSED = frozenset({"CONNECT", "TRACE"})
 
 
 class RequestSender:
-    """Sends requests by the rules of an `Outbound`, whose parameters these are."""
+    """Sends requests by the rules of an `OutboundClient`; the parameters are the same."""
 
     def __init__(self, guard: Guard, ca: str | None, max_bytes: int, max_redirects: int) -> None:
         self._guard = guard
@@ -71,7 +71,7 @@ class RequestSender:
         timeout: float,
         confined: Confined,
     ) -> Response:
-        """As `Outbound.send`; `timeout` in seconds."""
+        """Send a request, as `OutboundClient.send` does; `timeout` is in seconds."""
         deadline = Deadline(timeout)
         with _translated(), self._client(deadline, auth, confined) as client:
             request = client.build_request(
@@ -111,10 +111,10 @@ class RequestSender:
 
 
 class _Origin:
-    """The origin that a request is made for, and what a redirection to another one loses.
+    """The first origin of a request; removes what a redirection to another origin must not carry.
 
-    A redirected request is made of the one before it: what was taken off once stays off, also
-    when the way leads back.
+    httpx2 builds a redirected request from the previous one. So what is removed once stays removed,
+    also if a later redirection returns to the first origin.
     """
 
     def __init__(self, confined: Confined) -> None:
@@ -123,7 +123,7 @@ class _Origin:
         self._first: tuple[str, str, int | None] | None = None
 
     def confine(self, request: httpx2.Request) -> None:
-        """Take off what is confined to the first origin. Raises `Refused` for a body that is."""
+        """Remove what is confined to the first origin. Raise `Refused` for a confined body."""
         url = request.url
         origin = (url.scheme, url.host, url.port)
         self._first = self._first or origin
@@ -180,8 +180,8 @@ def _url(url: str, query: Iterable[tuple[str, str]]) -> httpx2.URL:
 
 
 def _check_host(url: str, parsed: httpx2.URL) -> None:
-    """Raise `NoAddress` for a URL without a host or a scheme (`https://`, `/a`, `host:80/a`),
-    and `Refused` for one of another scheme: nothing of a file is a failure to communicate."""
+    """Raise `NoAddress` for a URL without host or scheme (`https://`, `/a`, `host:80/a`), and
+    `Refused` for another scheme: a `file:` URL is not a communication failure."""
     if "://" in url and parsed.scheme and parsed.scheme not in _SCHEMES:
         raise Refused(f"{parsed.scheme}: is not called, only http and https")
     if parsed.scheme not in _SCHEMES or not parsed.host:
@@ -189,8 +189,8 @@ def _check_host(url: str, parsed: httpx2.URL) -> None:
 
 
 def _headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    found = list(headers)
-    for name, value in found:
+    pairs = list(headers)
+    for name, value in pairs:
         if not _TOKEN.fullmatch(name):
             raise InvalidRequest(f"{name[:40]!r} is not the name of a header")
         if not _HEADER_VALUE.fullmatch(value):
@@ -199,13 +199,13 @@ def _headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
             raise InvalidRequest(f"the header {name} is set by the client")
     return [
         (name.encode(), value.encode())
-        for name, value in found
-        if name.lower() != "accept-encoding"  # what we can decode, we say ourselves
+        for name, value in pairs
+        if name.lower() != "accept-encoding"  # the client sets it to what it can decode
     ]
 
 
 def _inspect(request: httpx2.Request) -> None:
-    """Look at each request before it goes, redirected ones too."""
+    """Check each request before it is sent, including redirected ones."""
     url = request.url
     if url.scheme not in _SCHEMES:
         raise Refused(f"{url.scheme}: is not called, only http and https")

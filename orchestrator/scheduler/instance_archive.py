@@ -17,7 +17,7 @@ from pathlib import Path
 from orchestrator import clock
 from orchestrator.database.connection.database import Database
 from orchestrator.database.instances import expired_instances
-from orchestrator.database.instances.expired_instances import Place
+from orchestrator.database.instances.expired_instances import Position
 from orchestrator.log import get_logger
 from orchestrator.scheduler.maintenance_loop import MaintenanceJob
 from orchestrator.settings import Settings
@@ -91,7 +91,7 @@ class RetentionJob:
     age: timedelta
     archive: InstanceArchive
     #: How far this round has come: what stays, and why, is not looked at for each portion.
-    _place: Place | None = field(default=None)
+    _place: Position | None = field(default=None)
 
     def work(self) -> float:
         """Let a portion go; returns in how many seconds to go on."""

@@ -1,1 +1,1 @@
-"""Workflow secrets: lookup and encryption at rest."""
+"""Workflow secrets: where they are read, and their encryption in the database."""

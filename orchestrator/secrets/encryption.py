@@ -1,7 +1,7 @@
-"""Sealing what must not be read in the database: authenticated encryption with keys that rotate.
+"""Encrypts secrets for the database: authenticated encryption with keys that rotate.
 
-Fernet (AES-128-CBC and HMAC-SHA256), as the ``cryptography`` package has it. What is sealed
-carries its own place, so that one row's secret can't be passed off as another's.
+Fernet (AES-128-CBC and HMAC-SHA256) of the ``cryptography`` package. The ciphertext contains the
+name of its secret, so that nobody can copy one row's secret into another row.
 """
 
 from __future__ import annotations
@@ -20,69 +20,69 @@ Json = Any
 
 
 class EncryptionKeyMissing(OrchestratorError):
-    """No key is set to seal secrets with (ORCHESTRATOR_SECRETS_KEY)."""
+    """No key is set to encrypt secrets (ORCHESTRATOR_SECRETS_KEY)."""
 
 
 class DecryptionFailed(OrchestratorError):
-    """The secret was sealed with a key that is not among ours, or is not what it pretends."""
+    """None of the keys decrypts the secret, or it belongs to another name."""
 
 
 def new_key() -> str:
-    """A key to seal with: 32 random bytes in URL-safe base64."""
+    """Return a new key: 32 random bytes in URL-safe base64."""
     from cryptography.fernet import Fernet
 
     return Fernet.generate_key().decode()
 
 
 class SecretCipher:
-    """Seals with the first of its keys, opens with any of them.
+    """Encrypts with the first of its keys, decrypts with any of them.
 
-    Raises `ConfigurationError` where a key is none.
+    Raises `ConfigurationError` for an invalid key.
     """
 
     def __init__(self, keys: Sequence[str] = ()) -> None:
-        # A file with one key a line is as good as keys separated by commas.
+        # Keys may be separated by commas, or by line ends as in a file.
         self._keys = [key for part in keys for key in part.split()]
         if self._keys:
-            _ = self._fernet  # a wrong key is told at the start, not at the first use
+            _ = self._fernet  # an invalid key fails at the start, not at the first use
 
     @property
     def ready(self) -> bool:
         """Whether there is a key."""
         return bool(self._keys)
 
-    def encrypt(self, place: Sequence[str], value: Json) -> str:
-        """The value, readable only with a key and as the one of this place. Raises
+    def encrypt(self, associated_name: Sequence[str], value: Json) -> str:
+        """Return the ciphertext of a value for a namespace and name. Raise
         `EncryptionKeyMissing`."""
-        return self._fernet.encrypt(json_codec.encode([*place, value])).decode()
+        return self._fernet.encrypt(json_codec.encode([*associated_name, value])).decode()
 
-    def decrypt(self, place: Sequence[str], sealed: str) -> Json:
-        """The value that was sealed for this place. Raises `EncryptionKeyMissing`,
-        `DecryptionFailed`."""
+    def decrypt(self, associated_name: Sequence[str], ciphertext: str) -> Json:
+        """Return the value that was encrypted for this namespace and name. Raise
+        `EncryptionKeyMissing`, `DecryptionFailed`."""
         from cryptography.fernet import InvalidToken
 
         fernet = self._fernet
         try:
-            *found, value = json_codec.loads(fernet.decrypt(sealed.encode()))
+            *name, value = json_codec.loads(fernet.decrypt(ciphertext.encode()))
         except InvalidToken:
             raise DecryptionFailed from None
-        if found != list(place):
+        if name != list(associated_name):
             raise DecryptionFailed
         return value
 
-    def reencrypt(self, sealed: str) -> str:
-        """The same, sealed with the first key. Raises `EncryptionKeyMissing`,
+    def reencrypt(self, ciphertext: str) -> str:
+        """Return the ciphertext under the first key. Raise `EncryptionKeyMissing`,
         `DecryptionFailed`."""
         from cryptography.fernet import InvalidToken
 
         try:
-            return self._fernet.rotate(sealed.encode()).decode()
+            return self._fernet.rotate(ciphertext.encode()).decode()
         except InvalidToken:
             raise DecryptionFailed from None
 
     @cached_property
     def _fernet(self) -> MultiFernet:
-        # Imported by those only who have keys: it costs a start some 50 ms.
+        # Import it only if there are keys: it delays the start by some 50 milliseconds.
         from cryptography.fernet import Fernet, MultiFernet
 
         if not self._keys:

@@ -1,9 +1,8 @@
-"""Where secrets come from: files that the platform mounts, the environment, or the sealed
-ones that the API has taken; the first that has the secret counts.
+"""The sources of secrets: mounted files, the environment, then the encrypted ones in the database.
+The first source that has the secret wins.
 
-A secret is found at its moment of use, by namespace and name, and nowhere kept (invariant
-I16). A text that is a JSON object or array is given as that, so that `$secrets.db.password`
-can be written.
+A secret is read when it is used, by namespace and name, and never cached (invariant I16). A text
+that is a JSON object or array is parsed, so that `$secrets.db.password` works.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from orchestrator import json_codec
 #: ``ORCHESTRATOR_SECRET_PETSTORE_TOKEN`` is the secret ``petstore-token``.
 PREFIX = "ORCHESTRATOR_SECRET_"
 
-#: Gives the sealed secret of a namespace and name, or None; asks the database of the caller's.
+#: Returns the value of a stored secret by namespace and name, or None. The first argument is the
+#: caller's database session.
 StoredSecret = Callable[[Any, str, str], Any]
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
@@ -31,8 +31,8 @@ def is_name(name: str) -> bool:
 
 
 class SecretSource:
-    """Looks in ``folder/namespace/name``, ``folder/name``, in the environment, and last among
-    the `stored` ones: what the platform sets can't be replaced through the API."""
+    """Reads ``folder/namespace/name``, ``folder/name``, the environment, and last the `stored`
+    secrets, so that the API cannot replace what the platform sets."""
 
     def __init__(
         self,
@@ -45,22 +45,22 @@ class SecretSource:
         self._stored = stored
 
     def get(self, namespace: str, name: str, reader: Any = None) -> Any:
-        """The secret's value, or None where there is none of that name.
+        """Return the secret's value, or None if no source has it.
 
-        `reader` is the database, or the transaction, that sealed ones are read through.
-        Raises `DatabaseUnavailable`.
+        `reader` is the database session or transaction for stored secrets. Raises
+        `DatabaseUnavailable`.
         """
         if not is_name(name) or not is_name(namespace):
             return None
-        found = self._file(namespace, name) or self._variable(name)
-        if found is None and self._stored is not None and reader is not None:
-            found = self._stored(reader, namespace, name)
-        return _parsed(found) if isinstance(found, str) else found
+        secret = self._file(namespace, name) or self._variable(name)
+        if secret is None and self._stored is not None and reader is not None:
+            secret = self._stored(reader, namespace, name)
+        return _parsed(secret) if isinstance(secret, str) else secret
 
     def several(self, namespace: str, names: tuple[str, ...], reader: Any = None) -> dict[str, Any]:
-        """The values of those that exist, by name."""
-        found = {name: self.get(namespace, name, reader) for name in names}
-        return {name: value for name, value in found.items() if value is not None}
+        """Return the values of the secrets that exist, by name."""
+        values = {name: self.get(namespace, name, reader) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
 
     def _file(self, namespace: str, name: str) -> str | None:
         if self._folder is None:

@@ -33,7 +33,7 @@ MAX_OPEN_PLACES = 500
 #: Largest number of waiting commands decided in the request of another one.
 MAX_OLDER_COMMANDS = 20
 #: Commands that may evaluate expressions. A control worker decides them.
-_EVALUATING = frozenset({"mend"})
+_EVALUATING = frozenset({"reconcile"})
 COMMAND = StimulusKind.COMMAND
 
 

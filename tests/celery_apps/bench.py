@@ -1,10 +1,10 @@
-"""The benchmark's tasks as a users' app with one line of ours."""
+"""The benchmark's tasks in a user's app with `install(app)`."""
 
 from __future__ import annotations
 
 import os
 
-# Whatever raw Celery was measured on before, in the process that starts this one.
+# Replace the broker on which the parent process has measured raw Celery.
 os.environ["BENCH_BROKER_URL"] = os.environ["ORCHESTRATOR_BROKER_URL"]
 
 from orchestrator import install

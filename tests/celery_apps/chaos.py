@@ -1,7 +1,7 @@
-"""A users' Celery app under fire: every run of a task leaves a line in a file outside the product.
+"""A user's Celery app for the fault tests: every run of a task writes a line to a file.
 
-CHAOS_LEDGER names the file. A line is written before the effect counts as done, in one
-`write`, so that a killed process leaves a whole line or none.
+CHAOS_LEDGER names the file, which is outside the product. The line is written before the effect
+counts as done, in one `write`, so that a killed process leaves a complete line or none.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ install(app)
 
 
 CODE = Path(os.environ.get("CHAOS_CODE", "code"))
-#: Which release of this code the process runs.
+#: The release of this code that the process runs.
 RELEASE = CODE.read_text() if CODE.exists() else "0"
 
 
@@ -35,9 +35,9 @@ def _as_json(logger, **_):
         handler.setFormatter(formatter(as_json=True))
 
 
-def _note(name: str) -> None:
+def _record(name: str) -> None:
     step = current_step()
-    told = {
+    record = {
         "name": name,
         "attempt": current_task.request.id if step else None,
         "key": step.idempotency_key if step else None,
@@ -49,50 +49,50 @@ def _note(name: str) -> None:
     }
     file = os.open(os.environ["CHAOS_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(file, json.dumps(told).encode() + b"\n")
+        os.write(file, json.dumps(record).encode() + b"\n")
     finally:
         os.close(file)
 
 
 @shared_task(name="chaos.effect")
 def effect(name, seconds=0.0):
-    _note(name)
+    _record(name)
     if seconds:
-        time.sleep(seconds)  # it is the work
+        time.sleep(seconds)  # stands for work
     return {"done": name}
 
 
 @shared_task(name="chaos.undo")
 def undo(name):
-    _note(f"undo {name}")
+    _record(f"undo {name}")
     return {"undone": name}
 
 
 @shared_task(name="chaos.fail")
 def fail(name):
-    _note(name)
+    _record(name)
     raise ValueError(name)
 
 
 @shared_task(name="chaos.die")
 def die(name, how):
-    _note(name)
+    _record(name)
     if how == "exit":
         os._exit(3)
     if how == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)
-    os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does to who eats memory
+    os.kill(os.getpid(), signal.SIGKILL)  # as the kernel kills a process that uses too much memory
 
 
 @shared_task(name="chaos.large")
 def large(size):
-    _note("large")
+    _record("large")
     return "x" * size
 
 
 @shared_task(name="chaos.hang")
 def hang(name):
-    _note(name)
+    _record(name)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         time.sleep(60)  # it hangs

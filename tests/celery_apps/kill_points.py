@@ -1,7 +1,7 @@
-"""Kills the worker at a point of a step's way that a test names, exactly once.
+"""Kills the worker exactly once, at a point in a step that the test names.
 
 The test sets KILL_AT to the point, KILL_STEP to the name of the step, KILL_WHOM to "child"
-or "main", and KILL_MARK to a file that must not exist yet: whoever makes it does the killing.
+or "main", and KILL_MARK to a file that does not exist: the process that creates it kills.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def reached(point: str) -> None:
-    """Die here, if this is the point and nobody died before."""
+    """Kill the process named by KILL_WHOM, if this is the point and none was killed before."""
     if os.environ.get("KILL_AT") != point:
         return
     try:
@@ -26,7 +26,7 @@ def reached(point: str) -> None:
 
 
 def arm() -> None:
-    """Put the points that lie in the product around its own functions."""
+    """Wrap the product's functions with the points that lie in them."""
     if "KILL_AT" not in os.environ:
         return
     from orchestrator.state_manager import StateManager, post_commit
@@ -51,7 +51,7 @@ def arm() -> None:
         return finish(self, work, *args, **kwargs)
 
     def killing_follow_up(saved: Any, *args: Any, **kwargs: Any) -> Any:
-        if any(one.ref.endswith(step) for one in saved.transition.changed):
+        if any(changed.ref.endswith(step) for changed in saved.transition.changed):
             reached("after the commit")
         return follow_up(saved, *args, **kwargs)
 

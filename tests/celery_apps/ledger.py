@@ -1,8 +1,7 @@
-"""A users' Celery app with a ledger of its effects, outside of the product's tables.
+"""A user's Celery app that records its effects in a table outside the product's schema.
 
-`charge` books at once and then takes its time: it ends when the test has put its order into
-`public.may_end`. Another start of a step with the same key books nothing more, as every service
-that is told an idempotency key should have it.
+`charge` books at once and ends when the test has inserted its order into `public.may_end`. A
+second start with the same idempotency key books nothing, as a service with such keys should do.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def charge(order):
     with _cursor() as cursor:
         cursor.execute("select from public.may_end where booked = %s", (order,))
         while cursor.fetchone() is None:
-            time.sleep(0.02)  # between two looks, never instead of one
+            time.sleep(0.02)  # poll interval
             cursor.execute("select from public.may_end where booked = %s", (order,))
     return {"charge": f"charge-of-{order}"}
 
@@ -63,7 +62,7 @@ def refund(order, charge=None):
 
 @shared_task(name="ledger.hang")
 def hang():
-    """Ignores SIGTERM, and whatever else can be ignored, for ever."""
+    """Ignore SIGTERM and the other signals that can be ignored, and never return."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     while True:

@@ -1,4 +1,4 @@
-"""A users' Celery app with periodic entries and nothing of ours."""
+"""A user's Celery app with periodic entries and without `install(app)`."""
 
 from __future__ import annotations
 

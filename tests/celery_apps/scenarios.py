@@ -1,8 +1,8 @@
-"""A users' Celery app whose tasks do what the scenarios say: answer, fail, hang and die.
+"""A user's Celery app whose tasks follow the scenarios: they answer, fail, hang and die.
 
-Every task of every scenario has the same body. It notes that it was asked (`public.asked`,
-which the runner made) and looks up what to do. The namespace of an instance is the number of
-its scenario.
+All tasks of all scenarios have the same body. It records its call in `public.asked`, a table of
+the test, and reads its answer from the scenario. The namespace of an instance is the number of its
+scenario.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ app.conf.update(broker_connection_retry_on_startup=True, worker_enable_remote_co
 install(app)
 
 _NAMESPACE = "select namespace from orchestrator.instances where id = %s"
-_NOTE = (
+_RECORD_CALL = (
     "insert into public.asked (namespace, task, attempt, key) values (%s, %s, %s, %s) returning"
     " (select count(*) from public.asked o where (o.namespace, o.task) = (%s, %s)) + 1"
 )
 _HANG = "update public.asked set hanging = true where attempt = %s"
 _RELEASED = "select released from public.asked where attempt = %s"
-#: Whether the last call of a task hangs or is over, as the product has it.
+#: Whether the last call of a task hangs, or has ended in the product's tables.
 _OVER = (
     "select n.hanging or a.state <> 'claimed' from public.asked n"
     " join orchestrator.attempts a on a.id = n.attempt"
@@ -40,21 +40,21 @@ _OVER = (
 
 
 class Ledger:
-    """The tables beside the product's, and a few of those."""
+    """Reads and writes the table of calls, and reads a few of the product's tables."""
 
     def __init__(self, cursor: Any) -> None:
         self.cursor = cursor
 
     def value(self, statement: str, *params: Any) -> Any:
-        """The only value of the only row; None without a row."""
+        """Return the only value of the only row; None without a row."""
         self.cursor.execute(statement, params)
         row = self.cursor.fetchone() if self.cursor.description else None
         return row and row[0]
 
     def wait(self, statement: str, *params: Any) -> None:
-        """Wait until the value is true."""
+        """Wait until the statement's value is true."""
         while not self.value(statement, *params):
-            time.sleep(0.02)  # between two looks, never instead of one
+            time.sleep(0.02)  # poll interval
 
 
 @contextmanager
@@ -75,8 +75,8 @@ def _play(self: Any, /, **arguments: Any) -> Any:
         namespace = ledger.value(_NAMESPACE, step.instance)
         scenario = scenarios()[int(namespace.removeprefix("s"))]
         _await_the_other(ledger, scenario, namespace, task)
-        noted = (namespace, task, attempt, step.idempotency_key)
-        answer = scenario.answer(task, ledger.value(_NOTE, *noted, namespace, task))
+        call = (namespace, task, attempt, step.idempotency_key)
+        answer = scenario.answer(task, ledger.value(_RECORD_CALL, *call, namespace, task))
         if answer in ("hang", "hang-lost"):
             ledger.value(_HANG, attempt)
             ledger.wait(_RELEASED, attempt)
@@ -84,9 +84,9 @@ def _play(self: Any, /, **arguments: Any) -> Any:
 
 
 def _await_the_other(ledger: Ledger, scenario: Scenario, namespace: str, task: str) -> None:
-    """The slower one of two branches begins when the other has ended, or hangs."""
-    asked = "select count(*) from public.asked where namespace = %s and task = %s"
-    answer = scenario.answer(task, ledger.value(asked, namespace, task) + 1)
+    """Delay the slower of two branches until the other one has ended or hangs."""
+    count_calls = "select count(*) from public.asked where namespace = %s and task = %s"
+    answer = scenario.answer(task, ledger.value(count_calls, namespace, task) + 1)
     if isinstance(answer, dict) and "after" in answer:
         ledger.wait(_OVER, namespace, answer["after"])
 

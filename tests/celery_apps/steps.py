@@ -1,4 +1,4 @@
-"""A users' Celery app for tests: ordinary tasks, one line of ours."""
+"""A user's Celery app for tests: ordinary tasks and `install(app)`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ app.conf.update(broker_connection_retry_on_startup=True, worker_enable_remote_co
 install(app)
 
 
-def _ledger(effect: str) -> None:
-    """Note an effect outside the product: one row a start, with the step's key."""
+def _record(effect: str) -> None:
+    """Record an effect outside the product: one row per start, with the step's key."""
     step = current_step()
     connection = psycopg2.connect(os.environ["ORCHESTRATOR_DATABASE_URL"])
     try:
@@ -38,7 +38,7 @@ def add(a, b):
 
 @shared_task(name="steps.effect")
 def effect(name, **_):
-    _ledger(name)
+    _record(name)
     kill_points.reached("during the task")
     return {"done": name}
 
@@ -55,7 +55,7 @@ def echo(secret, nested=None, **_):
 
 @shared_task(name="steps.leak")
 def leak(secret, **_):
-    """Say a secret wherever a task can."""
+    """Put a secret into a log line and into exceptions."""
     logging.getLogger("leaky.library").warning("called with %s", secret)
     try:
         raise KeyError(secret)

@@ -1,4 +1,4 @@
-"""Users' tasks in a project that traces Celery with OpenTelemetry; spans go to a file."""
+"""Users' tasks in a project that traces Celery with OpenTelemetry; spans are written to a file."""
 
 from __future__ import annotations
 

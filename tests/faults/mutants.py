@@ -47,7 +47,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the fence on claim",
-        "orchestrator/database/schema/functions/claim_attempt.sql",
+        "orchestrator/database/schema/functions/claim.sql",
         "\n     and state = 'ready' and not withdrawn",
         "",
         SQL + "test_a_claim_is_refused_for_another_task_a_second_token_or_a_withdrawn_attempt",
@@ -97,7 +97,7 @@ MUTANTS = (
     ),
     Mutant(
         "the idempotency record",
-        "orchestrator/database/schema/functions/start_instances.sql",
+        "orchestrator/database/schema/functions/start.sql",
         "return 'seen';",
         "null;",
         "tests/integration/test_api_instances.py::test_the_same_key_gives_the_same_answer",
@@ -105,8 +105,8 @@ MUTANTS = (
     Mutant(
         "the reverse order",
         "orchestrator/core/compensation.py",
-        "best = max(here, key=lambda node: node.done or 0, default=None)",
-        "best = min(here, key=lambda node: node.done or 0, default=None)",
+        "best = max(candidates, key=lambda node: node.done or 0, default=None)",
+        "best = min(candidates, key=lambda node: node.done or 0, default=None)",
         "tests/unit/test_core_compensation.py"
         "::test_many_steps_inside_a_replaced_container_are_passed_over_in_portions",
     ),

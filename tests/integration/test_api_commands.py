@@ -159,8 +159,8 @@ class Core:
         """Give it before anything that waits; why it was refused."""
         refused = len(self.world.ignored)
         data = {"command": command, **BODIES.get(command, {})}
-        self.world.tell(self.id, StimulusKind.COMMAND, data=data, run=False)
-        self.world.bring(self.id, self.world.rows[self.id].inbox.pop())
+        self.world.send_stimulus(self.id, StimulusKind.COMMAND, data=data, run=False)
+        self.world.apply(self.id, self.world.rows[self.id].inbox.pop())
         return self.world.ignored[-1] if len(self.world.ignored) > refused else None
 
     @property
@@ -277,7 +277,7 @@ def test_what_a_control_worker_must_decide_is_left_to_it(
     elif why == "engine":
         api.all("update orchestrator.instances set engine = 99 where id = %s", id)
     else:
-        told = {"command": "mend" if why == "repair" else "resume"}
+        told = {"command": "reconcile" if why == "repair" else "resume"}
         for _ in range(1 if why == "repair" else 21):
             inbox_queries.put(api.database, id, StimulusKind.COMMAND, data=told)
     before = api.content()["history"]

@@ -1,7 +1,7 @@
-"""Brokers do what they like with messages; workflows do not notice.
+"""Brokers may lose, repeat and reorder messages; workflows do not change.
 
-Each message ten times and in any order, on both brokers; and what is particular about
-RabbitMQ: queues of other kinds, queues that go away, a server that dies.
+Both brokers deliver each message ten times in any order. RabbitMQ's own cases are queues of other
+types, deleted queues and a server that dies.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from tests.support.rabbitmq import RabbitMQ
 from tests.support.stack import Stack
 from tests.support.zoo import Zoo, zoo_on
 
-#: As a users' app declares it that says nothing about its queues.
+#: The default queue as a user's app without queue settings declares it.
 CELERY = Queue("celery", Exchange("celery"), "celery")
 COPIES = 10
 
 
 def taken(url: str, count: int, timeout: float = 120) -> list[Message]:
-    """The messages of the queue `celery`, off the broker, once there are `count`."""
+    """Wait for `count` messages in the queue `celery`; remove and return them."""
     found: list[Message] = []
     deadline = time.monotonic() + timeout
     with Connection(url) as connection:
@@ -43,7 +43,7 @@ def taken(url: str, count: int, timeout: float = 120) -> list[Message]:
                 found.append(channel.message_to_python(message) if _is_raw(message) else message)
                 continue
             assert time.monotonic() < deadline, f"{len(found)} of {count} messages"
-            time.sleep(0.05)  # between two looks
+            time.sleep(0.05)  # poll interval
     return found
 
 
@@ -52,7 +52,7 @@ def _is_raw(message: Any) -> bool:
 
 
 def put_back(url: str, messages: list[Message]) -> None:
-    """Publish the messages as they came."""
+    """Publish the messages unchanged."""
     with Connection(url) as connection, connection.Producer() as producer:
         for message in messages:
             producer.publish(
@@ -66,11 +66,11 @@ def put_back(url: str, messages: list[Message]) -> None:
 
 
 def refused(url: str) -> int:
-    """How many messages the workers have refused, by their own counters."""
-    pools.reset()  # a test before may have left a connection to the server of before its restart
+    """Return how many messages the workers have refused by their own counters."""
+    pools.reset()  # an earlier test may have left a connection to the server before its restart
     with Celery("watcher", broker=url, set_as_current=False) as app:
-        told: Any = app.control.inspect(timeout=5).stats() or {}
-    return sum(stats["orchestrator"]["refused"] for stats in told.values())
+        expected: Any = app.control.inspect(timeout=5).stats() or {}
+    return sum(stats["orchestrator"]["refused"] for stats in expected.values())
 
 
 @pytest.mark.timeout(600)
@@ -98,7 +98,7 @@ def test_ten_of_each_message_in_any_order(
 ) -> None:
     there = request.getfixturevalue(url)
     with Connection(there) as connection:
-        CELERY(connection.channel()).declare()  # no worker has, yet
+        CELERY(connection.channel()).declare()  # no worker has declared it yet
     settings = {"republish_after": 300, "lease": 60}
     with zoo_on(tmp_path, database_url, there, broker_url, **settings) as zoo:
         zoo.worker("worker-control", queues="orchestrator", concurrency=1)
@@ -122,7 +122,7 @@ def test_ten_of_each_message_in_any_order(
             lambda: refused(there) >= count * (COPIES - 1), "copies are refused", timeout=300
         )
         assert refused(there) == count * (COPIES - 1)
-        told = {"claimed": count, "refused": count * (COPIES - 1), "ended": count, "stale": 0}
+        expected = {"claimed": count, "refused": count * (COPIES - 1), "ended": count, "stale": 0}
 
         def counts() -> dict[str, int]:
             (worker,) = (
@@ -130,9 +130,9 @@ def test_ten_of_each_message_in_any_order(
                 for each in zoo.stack.client.get("/v1/workers").json()["items"]
                 if each["name"] == "worker-steps@test"
             )
-            return {name: worker["counts"].get(name) for name in told}
+            return {name: worker["counts"].get(name) for name in expected}
 
-        zoo.stack.until(lambda: counts() == told, "the next beat tells the API")
+        zoo.stack.until(lambda: counts() == expected, "the next heartbeat reports them")
         assert len(zoo.seen("note")) == count, "each task has run once"
         assert zoo.stack.sql(
             "select (select count(*) from orchestrator.history),"
@@ -151,7 +151,7 @@ def zoo(tmp_path: Path, database_url: str, rabbitmq_url: str, broker_url: str) -
 
 
 def exists(url: str, kind: str, name: str) -> bool:
-    """Whether a queue or an exchange is there."""
+    """Return whether a queue or an exchange exists."""
     with contextlib.closing(Connection(url)) as connection:
         channel: Any = connection.channel()
         try:
@@ -167,12 +167,12 @@ def exists(url: str, kind: str, name: str) -> bool:
 @pytest.mark.slow
 @pytest.mark.rabbitmq
 def test_a_users_worker_keeps_its_own_queues(zoo: Zoo) -> None:
-    """Its classic queue stays one, and Celery does nothing that it does for quorum queues."""
+    """Its queue stays classic, and Celery does not switch to its mode for quorum queues."""
     zoo.worker()
     assert zoo.output("plain", a=1) == {"sum": 3}
     url = zoo.stack.broker_url
     with Connection(url) as connection:
-        CELERY(connection.channel()).declare()  # refused if it were another kind
+        CELERY(connection.channel()).declare()  # raises if its type has changed
         broker_settings.queue("orchestrator", url)(connection.channel()).declare()
     assert not exists(url, "exchange", "celery_delayed_27")
     assert "Global QoS is disabled" not in (zoo.stack.folder / "worker.log").read_text()
@@ -183,7 +183,7 @@ def test_a_users_worker_keeps_its_own_queues(zoo: Zoo) -> None:
 def test_our_worker_takes_queues_as_they_are(
     tmp_path: Path, database_url: str, rabbitmq_url: str, broker_url: str
 ) -> None:
-    """A project that had a classic queue of that name, an operator who made ours."""
+    """Of a project with a classic queue of that name, and of an operator who has made ours."""
     with Connection(rabbitmq_url) as connection:
         CELERY(connection.channel()).declare()
         Queue("orchestrator", queue_arguments={"x-max-length": 10_000})(
@@ -198,7 +198,7 @@ def test_our_worker_takes_queues_as_they_are(
                 "ZOO_REDIS_URL": broker_url,
             },
         )
-        zoo = Zoo(stack, None, {})  # type: ignore[arg-type]  # nothing is noted
+        zoo = Zoo(stack, None, {})  # type: ignore[arg-type]  # its tasks record nothing
         body = {"document": {"dsl": "1.0.3", "namespace": "z", "name": "n", "version": "1.0.0"}}
         ended = zoo.stack.run({**body, "do": [{"s": {"call": "zoo.plain", "with": {"a": 1}}}]})
         assert ended["output"] == {"sum": 3}
@@ -244,7 +244,7 @@ def test_a_server_that_dies_loses_nothing(zoo: Zoo, rabbitmq: RabbitMQ) -> None:
     rabbitmq.kill()
     began = time.monotonic()
     meanwhile = zoo.stack.start(document)
-    assert time.monotonic() - began < 3  # 1 s on a machine of its own
+    assert time.monotonic() - began < 3  # 1 second on an idle machine
     assert zoo.stack.wait(running)["output"] == {"count": 1}
     rabbitmq.start()
     assert zoo.stack.wait(meanwhile)["output"] == {"sum": 3}

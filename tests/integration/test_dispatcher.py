@@ -1,4 +1,4 @@
-"""Messages on their way to Redis: in portions, by one client, through broken connections."""
+"""Messages sent to Redis: in batches, by one client, over broken connections."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def server(broker_url: str) -> Iterator[redis.Redis]:
 
 
 def hinted(server: redis.Redis) -> list[list[str]]:
-    """The instances that each message names, the first sent first."""
+    """Return the instances that each message names, in the order of sending."""
     texts = server.lrange(QUEUE, 0, -1)
     messages = [json.loads(text) for text in reversed(texts)]
     return [json.loads(base64.b64decode(message["body"]))[0] for message in messages]
 
 
-def test_a_hint_names_a_few_instances_and_many_go_in_portions(
+def test_a_hint_names_a_few_instances_and_many_are_sent_in_batches(
     dispatcher: TaskDispatcher, server: redis.Redis
 ) -> None:
     ids = [new_id() for _ in range(REDIS_BATCH * INSTANCES_PER_HINT * 2 + 1)]
@@ -81,7 +81,7 @@ def test_messages_are_sent_by_one_client(
 
 
 class Settings:
-    """What a users' celeryconfig.py says."""
+    """The settings of a user's celeryconfig.py."""
 
     task_default_queue = "theirs"
     task_routes = (

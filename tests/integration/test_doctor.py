@@ -41,7 +41,7 @@ def doctor(
     """The findings of one visit that are not about the installation itself."""
     monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", api.database.url)
     monkeypatch.setenv("ORCHESTRATOR_BROKER_URL", module_broker_url)
-    monkeypatch.setattr(examination, "ANSWER", 0.05)  # no Celery worker is there to answer
+    monkeypatch.setattr(examination, "ANSWER_TIMEOUT", 0.05)  # no Celery worker is there to answer
     with redis.Redis.from_url(module_broker_url) as client:
         client.flushall()
 
@@ -108,9 +108,9 @@ def only(findings: list[dict[str, Any]]) -> dict[str, Any]:
 def mends(doctor: Doctor, kind: str) -> dict[str, Any]:
     """A visit finds one ailment and changes nothing; a repair mends it; all is well then."""
     found = only(doctor())
-    assert (found["check"], found["state"]) == (kind, "found"), found
+    assert (found["check"], found["state"]) == (kind, "inconsistent"), found
     mended = only(doctor("--repair"))
-    assert (mended["check"], mended["state"]) == (kind, "mended"), mended
+    assert (mended["check"], mended["state"]) == (kind, "repaired"), mended
     assert doctor() == []
     return found
 
@@ -164,7 +164,7 @@ def test_a_lease_whose_worker_is_gone_ends(
             "update orchestrator.workers set seen_at = now() - interval '1 h' where id = %s", able
         )
     found = [each for each in doctor("--repair") if each["check"] == "lease-without-worker"]
-    assert only(found)["state"] == "mended"
+    assert only(found)["state"] == "repaired"
     ((state, number),) = api.all(
         "select state, number from orchestrator.attempts where state = 'ready'"
     )
@@ -200,7 +200,7 @@ def test_a_step_claimed_by_a_vanished_child_is_lost(api: Api, doctor: Doctor):
     claimed(api, running(api, PAY), able)
     age(api)
     worker_queries.heartbeat(api.database, able, [], 2)
-    mends(doctor, "vanished-child")
+    mends(doctor, "vanished-process")
 
 
 def test_a_timer_overdue_fires(api: Api, doctor: Doctor):
@@ -218,7 +218,7 @@ def test_an_instance_with_nothing_to_wait_for_waits_again(api: Api, doctor: Doct
     id = running(api, do)
     for table in ("attempts", "timers", "listeners"):
         api.all(f"delete from orchestrator.{table}")
-    found = mends(doctor, "waits-for-nothing")
+    found = mends(doctor, "stalled-step")
     assert found["instance"] == id
     assert status(api, id) in ("running", "waiting")
     assert api.get(f"/v1/instances/{id}").json["waiting_for"]
@@ -230,7 +230,7 @@ def test_an_instance_whose_start_is_lost_starts(api: Api, doctor: Doctor):
     id = api.start()
     api.all("delete from orchestrator.stimuli")
     age(api)
-    mends(doctor, "waits-for-nothing")
+    mends(doctor, "stalled-instance")
     assert status(api, id) == "completed"
 
 
@@ -240,7 +240,7 @@ def test_an_instance_whose_open_step_is_gone_goes_on(api: Api, doctor: Doctor):
     api.all("delete from orchestrator.timers")
     api.all("delete from orchestrator.steps where kind = 'wait'")
     mended = {each["state"] for each in doctor("--repair")}
-    assert mended == {"mended"}
+    assert mended == {"repaired"}
     assert status(api, id) == "waiting"
 
 
@@ -260,7 +260,7 @@ def test_the_report_of_a_sub_workflow_is_told_again(api: Api, doctor: Doctor, th
             key = "id" if table == "instances" else "instance_id"
             api.all(f"delete from orchestrator.{table} where {key} = %s", started)
     age(api)
-    mends(doctor, "waits-for-nothing")
+    mends(doctor, "stalled-step")
     assert status(api, id) == ("completed" if there else "faulted")
 
 
@@ -281,7 +281,7 @@ def test_a_sub_workflow_is_asked_again_where_the_retry_of_its_parent_was_lost(
     state(api).process_inbox(id)
     api.all("delete from orchestrator.stimuli where instance_id = %s", started)
     age(api)
-    mends(doctor, "waits-for-nothing")
+    mends(doctor, "stalled-step")
     state(api).process_inbox(started)
     state(api).process_inbox(id)
     assert status(api, id) == "faulted"
@@ -316,7 +316,7 @@ def test_a_listener_whose_instance_ended_is_removed(api: Api, doctor: Doctor):
         row,
     )
     age(api)
-    mends(doctor, "listener-of-the-ended")
+    mends(doctor, "orphaned-listener")
 
 
 def test_a_schedule_without_a_next_firing_gets_one(api: Api, doctor: Doctor):
@@ -340,7 +340,7 @@ def test_a_queue_without_a_consumer_and_a_task_that_no_worker_has_are_found(
     other = worker(api, "celery", tasks=("shop.other",))
     found = only(doctor())
     assert found["check"] == "task-without-worker"
-    assert only(doctor("--repair"))["state"] == "left"
+    assert only(doctor("--repair"))["state"] == "unrepaired"
 
     worker(api, "elsewhere", name="able@here")
     assert only(doctor())["check"] == "misrouted"

@@ -98,7 +98,7 @@ def test_nobody_is_alive_but_the_api(stack: Stack):
     stack.api()
     found = doctor(stack)
     assert found["workers"]["state"] == "failed"
-    assert found["workers"]["found"] == "no worker is alive: no step runs"
+    assert found["workers"]["found"] == "no worker is alive, so no step runs"
     assert "celery -A yourapp worker" in found["workers"]["advice"]
     assert found["control"]["state"] == "failed"
     assert "the control queue orchestrator" in found["control"]["found"]
@@ -134,13 +134,13 @@ def test_a_worker_without_install(stack: Stack):
     stack.api()
     worker(stack, "plain", name="stranger")
     found = doctor(stack)["install"]
-    assert found["state"] == "found"
-    assert found["found"].startswith("the Celery worker stranger@test takes no part")
+    assert found["state"] == "inconsistent"
+    assert found["found"].startswith("the Celery worker stranger@test runs no steps")
     assert "install(app)" in found["advice"]
     # Beside one that takes part, it takes messages out of the queue of both.
     worker(stack, "installed", name="able")
     found = doctor(stack)["install"]
-    assert found["state"] == "found"
+    assert found["state"] == "inconsistent"
     assert found["found"].endswith("it takes messages of steps out of the queue celery")
 
 
@@ -156,10 +156,10 @@ def test_another_broker_than_that_of_the_api(stack: Stack):
     elsewhere = f"{stack.broker_url.rpartition('/')[0]}/5"
     worker(stack, "installed", name="lost", ORCHESTRATOR_BROKER_URL=elsewhere)
     found = doctor(stack)["brokers"]
-    assert found["state"] == "found"
+    assert found["state"] == "inconsistent"
     assert found["found"].startswith("the worker lost@test uses the broker redis://")
     assert "/5, and the API publishes to redis://" in found["found"]
-    assert "broker_url of your Celery app" in found["advice"]
+    assert "broker_url of your app" in found["advice"]
     # With settings that name the worker's broker, it is the API that uses another.
     found = doctor(stack, ORCHESTRATOR_BROKER_URL=elsewhere)["brokers"]["found"]
     assert found.startswith("the API on ")
@@ -170,18 +170,18 @@ def test_a_clock_that_is_wrong(stack: Stack):
     stack.api()
     worker(stack, "ahead", name="early")
     found = doctor(stack)["clocks"]
-    assert found["state"] == "found"
+    assert found["state"] == "inconsistent"
     assert "the clock of the worker early@test is 36" in found["found"]
     assert found["found"].endswith("s ahead of that of Postgres")
     assert "NTP" in found["advice"]
 
 
 def test_an_old_schema(stack: Stack):
-    stack.sql("update orchestrator.schema_version set version_num = '0000'")
+    stack.sql("update orchestrator.schema_version set version_num = '0001'")
     found = doctor(stack)["database"]
     assert found["state"] == "failed"
     assert (
-        f"the database's schema is 0000, and this release needs {upgrade.head()}" in found["found"]
+        f"the database's schema is 0001, and this release needs {upgrade.head()}" in found["found"]
     )
     assert found["advice"].startswith("orchestrator db upgrade")
 
@@ -191,9 +191,9 @@ def test_run_says_why_nothing_happens(stack: Stack):
     (stack.folder / "pay.yaml").write_text(PAY)
     done = run(stack, "--wait", "0.5")
     assert done.returncode == 6
-    assert "it stands still: 1 start waits; no control worker" in done.stderr
+    assert "it makes no progress: 1 start waits; no control worker" in done.stderr
     assert "orchestrator why " in done.stderr
-    assert "not ended after 0.5 s; it goes on: orchestrator watch " in done.stderr
+    assert "not ended after 0.5 s; it continues: orchestrator watch " in done.stderr
     worker(stack, "installed", ORCHESTRATOR_IMPORTS="")
     # While it waits, and not only when the time is over.
     following = stack.spawn(
@@ -202,7 +202,7 @@ def test_run_says_why_nothing_happens(stack: Stack):
         "orchestrator.cli",
         "run",
         "pay.yaml",
-        ready=log_says("it stands still: no live"),
+        ready=log_says("it makes no progress: no live"),
     )
     following.stop()
 

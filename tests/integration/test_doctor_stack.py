@@ -86,8 +86,8 @@ def test_a_live_worker_is_told_to_serve_a_queue_that_nobody_serves(stack: Stack)
     ready = "select count(*) = 1 from orchestrator.attempts where state = 'ready'"
     stack.until(lambda: stack.sql(ready) == [(True,)], "an attempt")
     older(stack)
-    assert doctor(stack)["queue-without-consumer"]["state"] == "found"
-    assert doctor(stack, "--repair")["queue-without-consumer"]["state"] == "mended"
+    assert doctor(stack)["queue-without-consumer"]["state"] == "inconsistent"
+    assert doctor(stack, "--repair")["queue-without-consumer"]["state"] == "repaired"
     assert stack.wait(id)["output"] == {"greeting": "Hello Ada"}
 
 
@@ -100,7 +100,7 @@ def test_a_worker_that_was_killed_and_a_broker_that_was_flushed(stack: Stack, br
     gone = "select seen_at < now() - interval '5 s' from orchestrator.workers"
     stack.until(lambda: stack.sql(gone) == [(True,)], "silence")
     older(stack)
-    assert doctor(stack, "--repair")["lease-without-worker"]["state"] == "mended"
+    assert doctor(stack, "--repair")["lease-without-worker"]["state"] == "repaired"
     states = "select state from orchestrator.attempts order by number"
     assert stack.sql(states) == [("lost",), ("ready",)]
 
@@ -108,6 +108,6 @@ def test_a_worker_that_was_killed_and_a_broker_that_was_flushed(stack: Stack, br
         client.flushall()
     older(stack)
     assert doctor(stack)["lost-message"]["instance"] == id
-    assert doctor(stack, "--repair")["lost-message"]["state"] == "mended"
+    assert doctor(stack, "--repair")["lost-message"]["state"] == "repaired"
     stack.worker("another", app="workers.app", concurrency=1)
     stack.until(lambda: stack.sql(claimed) == [(True,)], "another claim")

@@ -155,18 +155,18 @@ def test_who_is_too_slow_is_let_go_and_misses_nothing(
     with pytest.raises(FeedClosed):
         slow.next(1)
     assert [item.event["id"] for item in seen] == [str(n) for n in range(5)]
-    rest = feed.before(seen[-1].place, last.place[0] + 1)
+    rest = feed.replay(seen[-1].position, last.position[0] + 1)
     assert [item.event["id"] for item in rest] == [str(n) for n in range(5, 40)]
 
 
 def test_what_commits_late_is_not_missed(api: Api, feed: Feed):
     """Two transactions end in another order than they began."""
-    onlooker = feed.subscribe(lambda _: True)
+    subscriber = feed.subscribe(lambda _: True)
     with api.database.transaction(UNBOUNDED) as first:
         event_queries.put(first, "shop", [event("first")])
         put(api, event("second"))
-        assert onlooker.next(0.3) is None
-    found = [onlooker.next(20), onlooker.next(20)]
+        assert subscriber.next(0.3) is None
+    found = [subscriber.next(20), subscriber.next(20)]
     assert [item and item.event["id"] for item in found] == ["first", "second"]
 
 
@@ -184,13 +184,13 @@ def test_a_transaction_that_writes_no_event_delays_no_stream(api: Api):
 
 def test_lifecycle_events_that_are_kept_are_not_told_twice(api: Api, feed: Feed):
     api.deploy(document())
-    onlooker = feed.subscribe(lambda _: True)
+    subscriber = feed.subscribe(lambda _: True)
     id = run(api, "order")
-    told = [onlooker.next(20) for _ in range(5)]
+    told = [subscriber.next(20) for _ in range(5)]
     kept = [item.event for item in told if item]
     event_queries.put(api.database, "shop", kept, instances=[id] * 5)
     put(api, event("last"))
-    found = onlooker.next(20)
+    found = subscriber.next(20)
     assert found is not None
     assert found.event["id"] == "last"
 

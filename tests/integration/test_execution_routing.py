@@ -1,5 +1,5 @@
-"""Which worker takes a step, and when: queues by Celery's routes, urgent steps first, and
-a step whose task a worker does not have is left to one that has it."""
+"""Which worker runs a step, and when: Celery's routes choose queues, urgent steps run first, and
+a worker without the step's task leaves it to another worker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kombu import Connection
 from orchestrator.ids import new_id
 from tests.support.zoo import Zoo, zoo_on
 
-#: For a worker that has nothing to do with instances' control.
+#: For a worker that does not consume the control queue.
 STEPS_ONLY = {"ORCHESTRATOR_SERVE_CONTROL": 0}
 
 
@@ -22,7 +22,7 @@ STEPS_ONLY = {"ORCHESTRATOR_SERVE_CONTROL": 0}
 def shared(
     tmp_path_factory: pytest.TempPathFactory, module_database_url: str, module_broker_url: str
 ) -> Iterator[Zoo]:
-    """API and beat for all tests here on Valkey."""
+    """API and beat on Valkey, for all tests of this module."""
     folder = tmp_path_factory.mktemp("routing")
     settings: dict[str, Any] = {"lease": 2, "republish_after": 1}
     with zoo_on(folder, module_database_url, module_broker_url, **settings) as zoo:
@@ -31,20 +31,20 @@ def shared(
 
 @pytest.fixture
 def zoo(shared: Zoo) -> Iterator[Zoo]:
-    """No worker yet; those of the test end with it."""
+    """The product without a worker; the workers of a test end with it."""
     yield shared
     shared.end_workers()
 
 
 def start(zoo: Zoo, task: str, arguments: dict[str, Any], **more: Any) -> str:
-    """Start a workflow of one call, with members of its own; the instance's id."""
+    """Start a workflow of one call with these further members; return the instance's id."""
     head = {"dsl": "1.0.3", "namespace": "zoo", "name": f"n{new_id()}", "version": "1.0.0"}
     do = [{"s": {"call": f"zoo.{task}", "with": arguments, **more}}]
     return zoo.stack.start(zoo.stack.deploy({"document": head, "do": do}))
 
 
 def published(zoo: Zoo, instance: str) -> int:
-    """How often the message of the instance's only attempt was sent."""
+    """Return how often the message of the instance's only attempt was sent."""
     rows = zoo.stack.sql(
         "select publishings from orchestrator.attempts where instance_id = %s", instance
     )
@@ -52,14 +52,14 @@ def published(zoo: Zoo, instance: str) -> int:
 
 
 def refused(zoo: Zoo, instance: str) -> bool:
-    """Whether a worker has said that it threw the message away."""
+    """Return whether a worker has refused the message."""
     return zoo.stack.sql(
         "select refused_at is not null from orchestrator.attempts where instance_id = %s", instance
     ) == [(True,)]
 
 
 def causes(zoo: Zoo, instance: str) -> set[str]:
-    """The kinds of what `why` says."""
+    """Return the kinds of the causes in the answer of `why`."""
     answer = zoo.stack.client.get(f"/v1/instances/{instance}/why")
     assert answer.status_code == 200, answer.text
     return {cause["kind"] for cause in answer.json()["causes"]}
@@ -96,27 +96,29 @@ def test_routes_of_the_users_app_decide_unless_the_document_does(zoo: Zoo) -> No
 
 
 def at_broker(zoo: Zoo) -> int:
-    """How many messages wait in the queue `celery`, whatever their priority."""
+    """Return the number of messages in the queue `celery`, of all priorities."""
     with Connection(zoo.stack.broker_url) as connection:
         channel: Any = connection.channel()
         return int(channel.queue_declare("celery", passive=True).message_count)
 
 
 def order_of(zoo: Zoo, priorities: list[int | None], **env: Any) -> list[int | None]:
-    """The priorities of a backlog's steps in the order in which one slot runs them; they are
-    sent in the order given, behind one that runs."""
+    """Send steps of these priorities behind a running one; return the priorities in the order in
+    which one slot runs the steps."""
     zoo.worker("worker-control", queues="orchestrator", concurrency=1, env=env)
     zoo.worker("worker-steps", queues="celery", concurrency=1, env={**env, **STEPS_ONLY})
     key = new_id()
     started = [start(zoo, "waits", {"key": key})]
-    zoo.stack.until(lambda: bool(zoo.seen("waiting")), "the slot is taken")
+    zoo.stack.until(lambda: bool(zoo.seen("waiting")), "the slot is busy")
     for priority in priorities:
         metadata = {} if priority is None else {"priority": priority}
         instance = start(zoo, "note", {"a": priority}, metadata=metadata)
-        zoo.stack.until(lambda one=instance: published(zoo, one) > 0, "it is sent")  # type: ignore[misc]
+        zoo.stack.until(lambda id=instance: published(zoo, id) > 0, "it is sent")  # type: ignore[misc]
         started.append(instance)
-    taken = 0 if zoo.stack.broker_url.startswith("redis") else 1  # RabbitMQ: in advance
-    zoo.stack.until(lambda: at_broker(zoo) >= len(priorities) - taken, "they are at the broker")
+    prefetched = 0 if zoo.stack.broker_url.startswith("redis") else 1
+    zoo.stack.until(
+        lambda: at_broker(zoo) >= len(priorities) - prefetched, "they are at the broker"
+    )
     zoo.let_go(key)
     for instance in started:
         assert zoo.stack.wait(instance)["status"] == "completed"
@@ -125,7 +127,7 @@ def order_of(zoo: Zoo, priorities: list[int | None], **env: Any) -> list[int | N
 
 @pytest.mark.slow
 def test_urgent_steps_run_first(zoo: Zoo) -> None:
-    """In Celery's four levels: 9 to 7 (and none at all), 6 to 4, 3 to 1, 0."""
+    """In Celery's four levels: 9 to 7 (and no priority), 6 to 4, 3 to 1, 0."""
     zoo.seen_in_redis.delete("zoo")
     order = order_of(zoo, [0, 1, 4, None, 3, 7, 6, 9])
     assert order == [None, 7, 9, 4, 6, 1, 3, 0]
@@ -136,8 +138,8 @@ def test_urgent_steps_run_first(zoo: Zoo) -> None:
 def test_urgent_steps_run_first_on_rabbitmq(
     tmp_path: Path, database_url: str, rabbitmq_url: str, broker_url: str
 ) -> None:
-    """In a classic queue that has priorities. The first was taken in advance; a step without
-    a priority is as little urgent as 0."""
+    """In a classic queue with priorities. The worker prefetches the first message; a step without
+    a priority is as urgent as 0."""
     settings: dict[str, Any] = {"lease": 30, "republish_after": 60}
     with zoo_on(tmp_path, database_url, rabbitmq_url, broker_url, **settings) as zoo:
         order = order_of(zoo, [1, 0, 4, None, 3, 7, 6, 9], ZOO_MAX_PRIORITY="9")
@@ -170,9 +172,9 @@ def test_threads_leave_a_step_that_needs_a_limit_to_processes(zoo: Zoo) -> None:
     limit = {"after": {"minutes": 10}}
     instance = start(zoo, "plain", {"a": 1}, timeout=limit)
     dropped = "A step's message was dropped"
-    zoo.stack.until(lambda: log_says(zoo, "worker-threads", dropped), "it is left")
+    zoo.stack.until(lambda: log_says(zoo, "worker-threads", dropped), "it is refused")
     zoo.stack.until(lambda: causes(zoo, instance) == {"no-processes"}, "`why` says so")
-    # They go on taking messages, each of which would be waited for twice as long as the last.
+    # The threads keep refusing messages; the wait before each new message doubles.
     zoo.worker("worker-processes", concurrency=1)
     assert zoo.stack.wait(instance)["output"] == {"sum": 3}
     assert zoo.attempts(instance) == [("succeeded", 1)]
@@ -191,8 +193,8 @@ def test_a_task_that_a_worker_does_not_have_is_left_to_one_that_has_it(zoo: Zoo)
     zoo.stack.until(
         lambda: log_says(zoo, "worker-other", "This worker does not have a step's task"), "left"
     )
-    zoo.stack.until(lambda: refused(zoo, instance), "its message is known to be gone")
-    # The workers of tests before count as live for a lease.
+    zoo.stack.until(lambda: refused(zoo, instance), "its message is recorded as refused")
+    # The workers of earlier tests count as live for one lease.
     zoo.stack.until(lambda: causes(zoo, instance) == {"no-task"}, "`why` says so")
     zoo.stack.until(lambda: published(zoo, instance) > 1, "it is sent again")
     zoo.worker("worker-able", concurrency=1)

@@ -1,6 +1,6 @@
-"""Celery tasks of every kind run as steps, in real workers of both pools, and look from
-inside as they do without us. The tasks (tests/celery_apps/every_task_kind/tasks.py) know nothing
-of us."""
+"""Celery tasks of every kind run as steps, in real workers of both pools, as in plain Celery.
+
+The tasks (tests/celery_apps/every_task_kind/tasks.py) do not import the orchestrator."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_output(zoo: Zoo, task: str, arguments: dict[str, Any], output: Any) -> 
 def test_positional_arguments(
     zoo: Zoo, args: list[int], kwargs: dict[str, Any], output: dict[str, Any]
 ) -> None:
-    """``call: celery`` says which are positional; those of the task's name alone can't."""
+    """``call: celery`` can have positional arguments; a call by the task's name cannot."""
     head = {"dsl": "1.0.3", "namespace": "zoo", "name": f"n{new_id()}", "version": "1.0.0"}
     call = {"call": "celery", "with": {"task": "zoo.positional", "args": args, "kwargs": kwargs}}
     ended = zoo.stack.run({"document": head, "do": [{"s": call}]})
@@ -99,7 +99,7 @@ def test_a_bound_task_sees_its_own_request(zoo: Zoo) -> None:
 
 
 def hooks(zoo: Zoo, order: list[str]) -> list[dict[str, Any]]:
-    """What hooks and signals have seen, in this order; the last come after the commit."""
+    """Hooks and signals have seen this, in this order; the last ones come after the commit."""
     zoo.stack.until(lambda: len(zoo.seen()) >= len(order), "every hook was called", timeout=10)
     seen = zoo.seen()
     assert [note["what"] for note in seen] == order
@@ -219,7 +219,7 @@ def test_a_soft_limit(zoo: Zoo) -> None:
 
 
 def test_a_rate_limit_holds(zoo: Zoo) -> None:
-    """Celery's main process keeps it, which sees messages only: none of its steps is continued."""
+    """Celery's main process enforces it, and sees only messages: its steps are not continued."""
     rate, calls = 20, 11  # of zoo.limited_rate
     ended = zoo.run_all([("limited_rate", {"a": n}) for n in range(calls)])
     ((published, took),) = zoo.stack.sql(
@@ -233,7 +233,7 @@ def test_a_rate_limit_holds(zoo: Zoo) -> None:
 
 
 def test_a_late_acknowledgement_is_not_waited_for(zoo: Zoo) -> None:
-    """A message that stood unacknowledged for as long as its step runs could come twice."""
+    """A message that stayed unacknowledged while its step runs could come twice."""
     if not zoo.stack.broker_url.startswith("redis"):
         pytest.skip("RabbitMQ does not tell a client what is unacknowledged")
     key = new_id()
@@ -296,16 +296,16 @@ def test_value(zoo: Zoo, kind: str, passed: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "detail"),
     [("object", "object"), ("nan", "nan"), ("delta", "timedelta"), ("large", "")],
 )
-def test_value_that_cannot_pass(zoo: Zoo, kind: str, told: str) -> None:
+def test_value_that_cannot_pass(zoo: Zoo, kind: str, detail: str) -> None:
     ended = zoo.run("value", kind=kind)
     assert ended["status"] == "faulted"
     assert ended["error"]["type"].endswith("/validation")
-    assert told in ended["error"]["detail"]
-    assert not told or "$.value" in ended["error"]["detail"], "type and path are named"
-    assert not told or ended["error"]["data"]["path"] == "$.value"
+    assert detail in ended["error"]["detail"]
+    assert not detail or "$.value" in ended["error"]["detail"], "type and path are named"
+    assert not detail or ended["error"]["data"]["path"] == "$.value"
     assert zoo.stack.sql(
         "select unknown from orchestrator.steps where instance_id = %s and kind = 'call'",
         ended["id"],
@@ -323,5 +323,5 @@ def test_steps_are_continued_without_the_broker(zoo: Zoo) -> None:
         " where instance_id = %s",
         ended["id"],
     )
-    # Two where nothing else runs; a busy machine uses the time of a chain up sooner.
+    # Two on an idle machine; on a busy one the time for continuations ends earlier.
     assert published[0][0] < 10

@@ -23,7 +23,7 @@ _SELF = "select pg_backend_pid()"
 
 @pytest.fixture
 def keeping(database_url: str) -> Iterator[Database]:
-    database = Database(database_url, size=2, keep=True)
+    database = Database(database_url, size=2, keep_per_thread=True)
     yield database
     database.close()
 

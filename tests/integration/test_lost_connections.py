@@ -22,7 +22,7 @@ from orchestrator.database.connection.database import (
     LockTimeout,
     Superseded,
 )
-from orchestrator.database.connection.driver_errors import Verdict, judge
+from orchestrator.database.connection.driver_errors import Verdict, verdict_of
 from orchestrator.errors import DatabaseUnavailable, NotFound
 from tests.faults.proxy import Proxy
 from tests.support.api import Api
@@ -93,7 +93,7 @@ def test_a_block_learns_what_its_own_statement_met(database: Database, code: str
     ids=str,
 )  # fmt: skip
 def test_what_has_no_sqlstate_is_judged_by_its_class(error: psycopg2.Error, verdict: str) -> None:
-    assert judge(error) is Verdict(verdict)
+    assert verdict_of(error) is Verdict(verdict)
 
 
 class Mangling(Proxy):
@@ -207,7 +207,7 @@ def test_and_while_a_new_connection_is_greeted(proxy: Mangling, database_url: st
         proxy.mangle = _REPLIES["an error without a SQLSTATE"]
         connection.cursor().execute("select 1")
 
-    database = Database(_through(proxy, database_url), size=1, greet=greet)
+    database = Database(_through(proxy, database_url), size=1, on_connect=greet)
     for _ in range(2):
         with pytest.raises(DatabaseUnavailable):
             database.one("select 1")

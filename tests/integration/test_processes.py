@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.cli.dev.local_stack import first_life
+from orchestrator.cli.dev.local_stack import on_first_start
 from orchestrator.embedded.supervisor import ProcessFailed, Supervisor, http_ok, log_says, port_open
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
@@ -290,6 +290,6 @@ def test_a_failure_shows_what_this_run_has_logged(processes: Supervisor, tmp_pat
     process = processes.spawn("worker", command, log=log, restart=True)
     process.wait_for_start(2, 30)
     with pytest.raises(ProcessFailed, match="No module named today") as told:
-        process.wait_until(first_life(lambda _: False), 30)
+        process.wait_until(on_first_start(lambda _: False), 30)
     assert "yesterday" not in str(told.value)
     assert str(told.value).count("No module named today") == 1

@@ -1,6 +1,5 @@
-"""Seen from inside, a step is what its task is without us: the same tasks, once in a plain
-Celery worker and once as steps, note all that they can see. What may differ stands in
-docs/task_execution_layer.md, and nothing else does."""
+"""A task sees the same as a step and in a plain Celery worker: the same tasks run in both and
+record all that they can see. Only the members listed in docs/task_execution_layer.md may differ."""
 
 from __future__ import annotations
 
@@ -23,13 +22,13 @@ Note = dict[str, Any]
 
 PAGE = Path(__file__).parents[2] / "docs" / "task_execution_layer.md"
 UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-#: The same for both, since a task sees its worker's name.
+#: The worker's name in both runs, since a task sees it.
 NAME = ("-n", "worker@test")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A call, and how often its task (with what replaces it) runs."""
+    """A call, and the number of runs of its task and of its replacement."""
 
     task: str
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -66,7 +65,7 @@ CASES = {
 
 
 def may_differ() -> set[str]:
-    """The members of a request that the page says differ."""
+    """Return the members of a request that may differ according to the page."""
     section = PAGE.read_text().partition("### What differs")[2].partition("\n## ")[0]
     return set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
 
@@ -75,7 +74,7 @@ def may_differ() -> set[str]:
 def zoo(
     tmp_path_factory: pytest.TempPathFactory, module_database_url: str, module_broker_url: str
 ) -> Iterator[Zoo]:
-    """The product with one worker, which continues whatever it may."""
+    """The product with one worker, which continues with steps where it may."""
     folder = tmp_path_factory.mktemp("inside")
     with zoo_on(folder, module_database_url, module_broker_url, lease=10) as zoo:
         zoo.environment.update(ZOO_OBSERVE="1", ZOO_SIGNALS="")
@@ -86,7 +85,7 @@ def zoo(
 
 @pytest.fixture(scope="module")
 def plain(zoo: Zoo) -> Iterator[Celery]:
-    """The same app in a worker that knows nothing of us, on a broker of its own."""
+    """The same app in a plain Celery worker, on a broker of its own."""
     url = urlunsplit(urlsplit(zoo.stack.broker_url)._replace(path="/5"))
     more = {"ORCHESTRATOR_BROKER_URL": url, "ZOO_PLAIN": "1"}
     zoo.worker("plain", concurrency=1, arguments=NAME, env=more)
@@ -94,16 +93,16 @@ def plain(zoo: Zoo) -> Iterator[Celery]:
         yield app
 
 
-def noted(zoo: Zoo, start: Callable[[], Any], runs: int) -> list[Note]:
-    """What was noted until so many runs were over."""
+def record_runs(zoo: Zoo, start: Callable[[], Any], runs: int) -> list[Note]:
+    """Call `start`; return the records until `runs` runs have ended."""
     zoo.seen_in_redis.delete("zoo")
     start()
     zoo.stack.until(lambda: len(zoo.seen("postrun")) >= runs, f"{runs} runs are over")
     return zoo.seen()
 
 
-def told(notes: list[Note]) -> list[Note]:
-    """The notes with the task's own id, and with other ids, named as such."""
+def with_named_ids(notes: list[Note]) -> list[Note]:
+    """Return the records, the task's own id and other ids replaced by names."""
     first = next(note["id"] for note in notes if "id" in note)
     found = []
     for note in notes:
@@ -113,10 +112,10 @@ def told(notes: list[Note]) -> list[Note]:
 
 
 def differences(control: list[Note], steps: list[Note]) -> dict[str, list[Any]]:
-    """The members of requests that differ; everything else is the same."""
+    """Return the differing members of requests; assert that everything else is equal."""
     assert [note["what"] for note in steps] == [note["what"] for note in control]
     found: dict[str, list[Any]] = {}
-    for without, within in zip_longest(told(control), told(steps)):
+    for without, within in zip_longest(with_named_ids(control), with_named_ids(steps)):
         before, after = without.pop("request", {}), within.pop("request", {})
         assert within == without
         for name in {*before, *after}:
@@ -144,10 +143,12 @@ def test_a_step_looks_from_inside_as_its_task_does_without_us(
         do = [*before, {"s": {"call": "celery", "with": call}}]
         zoo.stack.wait(zoo.stack.start(zoo.stack.deploy({"document": head, "do": do})))
 
-    control = noted(zoo, lambda: plain.send_task(task, args=case.args, kwargs=kwargs()), case.runs)
-    by_message = noted(zoo, as_step, case.runs)
+    control = record_runs(
+        zoo, lambda: plain.send_task(task, args=case.args, kwargs=kwargs()), case.runs
+    )
+    by_message = record_runs(zoo, as_step, case.runs)
     another = {"first": {"call": "zoo.plain", "with": {"a": 0}}}
-    continued = noted(zoo, lambda: as_step(another), case.runs + 1)
+    continued = record_runs(zoo, lambda: as_step(another), case.runs + 1)
     of_another = [note["what"] for note in continued].index("postrun") + 1
     different = [
         differences(control, by_message),

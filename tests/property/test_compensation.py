@@ -1,7 +1,7 @@
-"""Random documents under failures, kills, cancels and repairs, judged by their effects.
+"""Random documents under failures, kills, cancels and retries, checked by their effects.
 
-The effects are noted outside of the core, as the services would see them that the tasks call:
-each keeps the idempotency keys that it was called with, so that a key has an effect once.
+The effects are recorded outside of the core, as the called services would see them: each stores
+the idempotency keys of its calls, so that a key has an effect once.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ class Services(Outside):
         self.world.succeed(attempt, self.random.randint(0, 99))
 
     def fail(self) -> None:
-        """Half as often as elsewhere, so that more gets done."""
+        """Half as often as elsewhere, so that more steps complete."""
         return super().fail() if self.random.random() < 0.5 else self.succeed()
 
     def lose(self) -> None:
-        """Nobody knows whether the service was called before the worker was killed."""
+        """The service may have been called before the worker was killed."""
         attempt = self.random.choice(self.world.running())
         if self.random.random() < 0.5:
             self._effect(attempt)
@@ -182,7 +182,7 @@ def whole(rows: Rows, back: list[Effect]) -> list[Effect]:
 
 
 def repaired(rows: Rows) -> bool:
-    """Whether a person has said that a compensation was seen to, or the instance stood."""
+    """Whether a person has resolved a compensation, or nothing of the instance was undone."""
     facts = {fact.type for change in rows.history for fact in change.facts}
     return bool(facts & {"compensation.resolved", "compensation.terminated"})
 

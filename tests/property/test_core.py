@@ -1,4 +1,4 @@
-"""Random documents under random outsiders: they end, and what must always hold does."""
+"""Random documents under random stimuli: they end, and the invariants are true."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST = 3_000
 
 
 def drive(seed: int) -> tuple[World, str, Outside]:
-    """Make a document, run it to its end, looking at every state on the way."""
+    """Make a document and run it to its end, checking every state on the way."""
     random = Random(seed)
     limits = Bounds(tasks=random.choice([1, 3, 100]), items=2)
     world = make(random, seed, limits)
@@ -40,7 +40,7 @@ def make(random: Random, seed: int, limits: Bounds | None = None) -> World:
 
 
 def look(world: World, rows: Rows) -> None:
-    """What must hold between any two transitions."""
+    """Check the invariants between any two transitions."""
     leaves = [
         step for step in rows.steps.values() if step.status in OPEN_STATUSES and step.open == 0
     ]
@@ -75,7 +75,7 @@ def is_awaited(world: World, rows: Rows, step: Step) -> bool:
     if rows.instance.status is Status.SUSPENDED or step.id in rows.listeners:
         return True
     if any(one.inbox for one in world.rows.values()):
-        return True  # what was held back comes later
+        return True  # postponed commands come later
     child = world.rows.get((step.state or {}).get("child", ""))
     if child is not None:
         moving = child.instance.status in OPEN_STATUSES

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orchestrator import json_codec
 from orchestrator.expressions import ExpressionError, fast_path, program_rules
 from orchestrator.expressions.evaluator import Evaluator, _variables_to_send, _wrap
-from orchestrator.expressions.fast_path_operators import NotOnFastPath
+from orchestrator.expressions.fast_path_values import NotOnFastPath
 
 LEFT = object()
 

@@ -15,7 +15,7 @@ from tests.support.in_memory_instances import World
 KIT = [] if spec.missing(spec.SPEC, "ORCHESTRATOR_SPEC") else list(spec.scenarios())
 OTHERS = [] if spec.missing(spec.CASES, "ORCHESTRATOR_CASES") else list(spec.cases())
 
-#: What the core can show by itself; calls over the network are for the acceptance tests.
+#: The kinds that the core alone can run; acceptance tests cover calls over the network.
 ALONE = {
     "none",
     "subflow",
@@ -27,7 +27,7 @@ ALONE = {
     "lifecycle",
 }
 
-#: Ours against theirs, with the reason; the full account is in docs/conformance.md.
+#: Where this product differs from other runtimes, with the reason; see docs/conformance.md.
 OURS = {
     "tideloom/undefined-function": "a name that is no function is a Celery task's",
     "ows-runtime-rust/unknown-function": "a name that is no function is a Celery task's",

@@ -1,5 +1,5 @@
 """The scenarios of errors, repair and compensation, played on the real stack: an API, workers,
-a beat, and tasks that fail, hang and die. What comes of each must be what the core said."""
+a beat, and tasks that fail, hang and die. Each outcome must be the core's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def stage(
 
 @pytest.fixture(scope="module")
 def outcomes(stage: Stage) -> dict[str, Outcome]:
-    """What came of all but the witness, which were played side by side."""
+    """The outcomes of all scenarios but the witness, which ran in parallel."""
     stage.worker("more", concurrency=2 * AT_ONCE - 2)
     return stage.play([one for one in scenarios() if one.name != WITNESS])
 
@@ -47,6 +47,6 @@ def test_scenario(scenario: Scenario, outcomes: dict[str, Outcome]) -> None:
 
 
 def agree(real: Outcome, scenario: Scenario) -> None:
-    """The stack gives what the file expects, and the very outcome that the core gives."""
+    """The stack's outcome is what the file expects, and equal to the core's."""
     check(real, scenario.body["expect"])
     assert real == play(scenario)

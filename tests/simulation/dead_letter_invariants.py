@@ -15,7 +15,7 @@ def wrong(rows: Rows) -> Iterator[tuple[object, ...]]:
     """What does not hold of an instance, in words."""
     lost = Counter(one["step"] for one in rows.letters if one["reason"] == "lost")
     yield from (("several letters of the step", step) for step, count in lost.items() if count > 1)
-    for one in rows.settled:
+    for one in rows.letters_closed:
         if one["step"] not in lost:
             yield "settled without a letter:", one
     last = {row.value.step: row for row in sorted(rows.attempts, key=lambda row: row.value.number)}

@@ -168,7 +168,7 @@ class SimUpkeep:
             for note, row in rows.inbox.items():
                 created = row["created_at"]
                 since = created if row["hinted_at"] is None else row["hinted_at"]
-                wait = max(seconds, min(since - created, inbox_queries.LONGEST))
+                wait = max(seconds, min(since - created, inbox_queries.MAX_HINT_INTERVAL))
                 if since + wait < now and (not suspended or row["kind"] in _WHILE_SUSPENDED):
                     late.append((since, note, id, row))
         late.sort(key=lambda one: one[:2], reverse=True)

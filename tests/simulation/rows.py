@@ -91,7 +91,7 @@ class Rows:
     chunks: dict[tuple[int, int], ItemChunk] = field(default_factory=dict)
     history: list[HistoryRow] = field(default_factory=list)
     letters: list[Json] = field(default_factory=list)
-    settled: list[Json] = field(default_factory=list)
+    letters_closed: list[Json] = field(default_factory=list)
 
     def copy(self) -> Rows:
         """The same rows, which may change apart from these."""
@@ -107,7 +107,7 @@ class Rows:
             dict(self.chunks),
             list(self.history),
             list(self.letters),
-            list(self.settled),
+            list(self.letters_closed),
         )
 
     def chain(self, step: int) -> dict[int, Step]:

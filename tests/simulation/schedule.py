@@ -22,8 +22,10 @@ from orchestrator.state_manager import (
     StateManager,
     TransitionRunner,
     WorkflowCache,
-    manager,
+    claims,
+    inbox,
     post_commit,
+    results,
 )
 from tests.simulation import invariants, replay, verdict
 from tests.simulation.beat import Beat
@@ -424,7 +426,10 @@ class Simulation:
     @contextmanager
     def simulated(self) -> Iterator[None]:
         """Clocks and logs are the simulation's."""
-        modules = (manager, maintenance_loop, lease_watchdog, task_dispatcher)
+        modules = (
+            *(claims, inbox, post_commit, results),
+            *(maintenance_loop, lease_watchdog, task_dispatcher),
+        )
         before = (
             clock.now,
             clock.monotonic,
@@ -434,7 +439,7 @@ class Simulation:
         invariants.VIOLATIONS.clear()
         clock.now, clock.monotonic = self._wall, lambda: self.loop.now
         task_dispatcher.monotonic = clock.monotonic  # type: ignore[attr-defined]
-        transition_writer.WAVE = vars(post_commit)["WAVE"] = WAVE
+        transition_writer.WAVE = vars(claims)["WAVE"] = WAVE
         for module in modules:
             module.log = self.log  # type: ignore[attr-defined]
         try:
@@ -442,7 +447,7 @@ class Simulation:
         finally:
             clock.now, clock.monotonic = before[:2]
             task_dispatcher.monotonic = clock.monotonic  # type: ignore[attr-defined]
-            transition_writer.WAVE = vars(post_commit)["WAVE"] = before[3]
+            transition_writer.WAVE = vars(claims)["WAVE"] = before[3]
             for module, log in zip(modules, before[2], strict=True):
                 module.log = log  # type: ignore[attr-defined]
 

@@ -1,8 +1,8 @@
 """The rows of the simulated database, and what each of the product's statements does to them.
 
-Every method here is one statement, so it happens as a whole: what `schema/functions/*.sql`
-and the modules of `orchestrator.database` say, in Python. Who waits for whose lock is the business
-of `database`.
+Every method here is one statement, so it happens as a whole: what `sql/*.sql` and the modules
+of `orchestrator.database` say, in Python. Who waits for whose lock is the business of
+`database`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Tables:
         return id
 
     def start(self, id: str, workflow: str, input: Json, key: str | None = None) -> str:
-        """`orchestrator.start_instances`: the instance that the key stands for."""
+        """`orchestrator.start`: the instance that the key stands for."""
         if key is not None:
             if key in self.answers:
                 return self.answers[key]
@@ -171,7 +171,7 @@ class Tables:
     def claim(
         self, attempt: str, instance: str, task: str, worker: str, process: int, token: str
     ) -> Snapshot | None:
-        """`orchestrator.claim_attempt`."""
+        """`orchestrator.claim`."""
         row = self.attempts.get(attempt)
         if row is None:
             return None
@@ -199,7 +199,7 @@ class Tables:
         token: str,
         locked: Iterable[str],
     ) -> Snapshot | None:
-        """`orchestrator.claim_sibling`, the newest; rows that are locked are passed over."""
+        """`orchestrator.take_next`, the newest; rows that are locked are passed over."""
         found = [
             row
             for id, row in self.live.items()
@@ -228,7 +228,7 @@ class Tables:
     # -- saving ------------------------------------------------------------------------------
 
     def save(self, saving: SaveRequest) -> None:
-        """`orchestrator.save_transition` and the statements that follow it: all or nothing."""
+        """`orchestrator.save` with the statements that follow it; all of it or nothing."""
         rows = self.instances[saving.instance_before.id]
         self._guard(rows, saving)
         if self.watch is not None:
@@ -316,7 +316,7 @@ class Tables:
         for note in change.stimuli:
             self.put(note.instance or rows.value.id, note.kind, note.step, None, note.data)
         rows.letters += change.dead_letters
-        rows.settled += change.letters_closed
+        rows.letters_closed += change.letters_closed
         for step in change.pruned:
             self._prune(rows, step)
 

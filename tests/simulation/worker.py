@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.core.model import Attempt, AttemptEnd
 from orchestrator.errors import DatabaseUnavailable
-from orchestrator.execution.in_flight_table import InFlightSlot, InFlightTable
+from orchestrator.execution.runtime.in_flight_table import InFlightSlot, InFlightTable
 from orchestrator.execution.worker.heartbeat import HEARTBEATS_PER_LEASE
 from orchestrator.message_names import ADVANCE, HEADER
 from orchestrator.state_manager import ClaimedAttempt, ContinuationOffer, LeaseOwner, StateManager

@@ -1,6 +1,6 @@
-"""A world in memory for the pure core: rows in dictionaries, stimuli in inboxes, a clock that
-moves only when told. It applies transitions as the database would, answers the core's needs,
-and refuses what must never happen.
+"""A world in memory for the pure core: rows in dictionaries, stimuli in inboxes, a clock that moves
+only by a call. It applies transitions as the database would, answers the core's needs, and checks
+the invariants of every transition.
 
     world = World(document)
     id = world.start("test/order", {"id": 1})
@@ -47,22 +47,22 @@ _EVALUATOR = Evaluator()
 
 
 def plain(value: Json) -> Json:
-    """The value as it comes back from a database; fails for what is no JSON."""
+    """Return the value as it comes back from a database; fail for anything that is no JSON."""
     return None if value is None else json.loads(json.dumps(value, allow_nan=False))
 
 
 def never(program: str, *_: Any) -> Json:
-    """What evaluates where nothing may be evaluated."""
+    """The evaluator of a transition that must not evaluate anything."""
     raise AssertionError(f"it was to be decided without {program!r}")
 
 
 class World:
-    """Deploys documents, runs instances, and plays everything outside the core."""
+    """Deploys documents, runs instances, and does everything outside the core."""
 
-    #: What decides; a benchmark puts its clock around it.
+    #: The core; a benchmark wraps it to measure the time.
     advance = staticmethod(advance)
 
-    #: Whether commands are decided as the API does, or as a control worker does.
+    #: Whether commands are decided as in the API's request, or as in a control worker.
     decided = False
 
     def __init__(
@@ -83,7 +83,7 @@ class World:
         self.rows: dict[str, Rows] = {}
         self.events: list[Json] = []
         self.ignored: list[str] = []
-        #: Instances whose inboxes are not brought for the time being.
+        #: Instances whose inboxes are not processed for now.
         self.paused: set[str] = set()
         #: How many needs of each kind the core has raised.
         self.needs: Counter[str] = Counter()
@@ -114,10 +114,10 @@ class World:
             id, workflow.namespace, workflow_id, input=plain(input), created_at=self.now, **more
         )
         self.rows[id] = Rows(instance, workflow)
-        self.tell(id, StimulusKind.START, run=False)
+        self.send_stimulus(id, StimulusKind.START, run=False)
         return id
 
-    def tell(
+    def send_stimulus(
         self,
         id: str,
         kind: StimulusKind,
@@ -132,10 +132,10 @@ class World:
             self.drain()
 
     def command(self, id: str, command: str, **data: Json) -> None:
-        self.tell(id, StimulusKind.COMMAND, data={"command": command, **data})
+        self.send_stimulus(id, StimulusKind.COMMAND, data={"command": command, **data})
 
     def drain(self) -> None:
-        """Bring everything that waits, until nothing can be brought."""
+        """Apply all stimuli, until no inbox has one that can be applied."""
         while True:
             waiting = [id for id in self.rows if self._next(id) is not None]
             if not waiting:
@@ -144,7 +144,7 @@ class World:
                 stimulus = self._next(id)
                 if stimulus is not None:
                     self.rows[id].inbox.remove(stimulus)
-                    self.bring(id, replace(stimulus, at=self.now))
+                    self.apply(id, replace(stimulus, at=self.now))
 
     def _next(self, id: str) -> Stimulus | None:
         rows = self.rows[id]
@@ -158,7 +158,7 @@ class World:
         self.seed += 1
         return Stimulus(kind, self.now, self.seed, step, data, **more)
 
-    def bring(self, id: str, stimulus: Stimulus) -> Transition:
+    def apply(self, id: str, stimulus: Stimulus) -> Transition:
         """Decide and apply one transition."""
         rows = self.rows[id]
         slice = self._slice(rows, stimulus)
@@ -183,12 +183,12 @@ class World:
         return transition
 
     def _is_decided(self, stimulus: Stimulus) -> bool:
-        """Whether the API decides the command in the request: without any expression, the rest
-        noted."""
+        """Whether the API decides the command in its request: without any expression, the rest of
+        the agenda as stimuli."""
         return (
             self.decided
             and stimulus.kind is StimulusKind.COMMAND
-            and stimulus.data.get("command") != "mend"
+            and stimulus.data.get("command") != "reconcile"
         )
 
     def _slice(self, rows: Rows, stimulus: Stimulus) -> Slice:
@@ -239,7 +239,7 @@ class World:
         rows.listeners.update({one.step: one for one in change.listeners})
         rows.chunks.update({(one.step, one.index): one for one in change.chunks})
         rows.dead_letters.extend(plain(letter) for letter in change.dead_letters)
-        rows.settled.extend(plain(letter) for letter in change.letters_closed)
+        rows.letters_closed.extend(plain(letter) for letter in change.letters_closed)
         rows.history.append(change)
         for id in change.pruned:
             _prune(rows, id)
@@ -249,7 +249,9 @@ class World:
             more = {"parent_instance": parent[0], "parent_step": parent[1]}
             self._insert(child.workflow_id, child.input, child.id, state=child.state, **more)
         for note in change.stimuli:
-            self.tell(note.instance or rows.instance.id, note.kind, note.step, note.data, run=False)
+            self.send_stimulus(
+                note.instance or rows.instance.id, note.kind, note.step, note.data, run=False
+            )
 
     def _end(self, rows: Rows, end: AttemptEnd) -> None:
         attempt = rows.attempts[end.attempt]
@@ -257,7 +259,7 @@ class World:
         rows.attempts[end.attempt] = replace(attempt, state=end.state)
 
     def _check(self, rows: Rows, change: Transition) -> None:
-        """What must hold of every transition, whatever the document."""
+        """Check what must be true of every transition, whatever the document."""
         old, new = rows.instance, change.instance
         assert new.sequence == old.sequence + 1
         if new.run == old.run:
@@ -311,7 +313,7 @@ class World:
         return [self.rows[id]] if id else list(self.rows.values())
 
     def every_attempt(self) -> list[Attempt]:
-        """Every attempt, in the order in which they were made."""
+        """Every attempt, in the order of creation."""
         return [one for rows in self.rows.values() for one in rows.attempts.values()]
 
     def of(self, attempt: Attempt) -> Rows:
@@ -331,7 +333,7 @@ class World:
         return rows.attempts[attempt.id]
 
     def end(self, attempt: Attempt, end: AttemptEnd, *, run: bool = True) -> None:
-        """The worker tells how an attempt ended; claims it first where nobody has."""
+        """Report the end of an attempt; claim it first if no worker has."""
         rows = self.of(attempt)
         if rows.attempts[attempt.id].state is AttemptState.READY and end.state is not (
             AttemptState.LOST
@@ -349,14 +351,14 @@ class World:
         self.end(attempt, AttemptEnd(attempt.id, AttemptState.FAILED, None, error, **more), run=run)
 
     def lose(self, attempt: Attempt, *, claimed: bool = True) -> None:
-        """The worker dies with the attempt in its hands."""
+        """The worker dies with the claimed attempt."""
         if claimed and self.of(attempt).attempts[attempt.id].state is AttemptState.READY:
             self.claim(attempt)
         error = {"type": "lost", "status": 500, "detail": "the worker was lost"}
         self.end(attempt, AttemptEnd(attempt.id, AttemptState.LOST, None, error, unknown=True))
 
     def work(self, answer: Callable[[Json], Json], most: int = 10_000) -> None:
-        """Carry out every ready attempt: `answer` gives the output for a call, or raises."""
+        """Carry out every ready attempt: `answer` returns the output of a call, or raises."""
         for _ in range(most):
             ready = self.ready()
             if not ready:
@@ -372,7 +374,7 @@ class World:
     # -- the clock and the events --------------------
 
     def pass_time(self, seconds: float) -> None:
-        """Time passes; whatever falls due meanwhile fires at its time."""
+        """Move the clock; timers that are due meanwhile fire at their time."""
         until = self.now + timedelta(seconds=seconds)
         while (due := self.next_due()) is not None and due <= until:
             self.fire()
@@ -392,11 +394,13 @@ class World:
             for (step, kind), at in list(rows.timers.items()):
                 if at <= self.now:
                     del rows.timers[step, kind]
-                    self.tell(id, StimulusKind.TIMER, step or None, {"kind": kind}, run=False)
+                    self.send_stimulus(
+                        id, StimulusKind.TIMER, step or None, {"kind": kind}, run=False
+                    )
         self.drain()
 
     def run_out(self, answer: Callable[[Json], Json] | None = None, most: int = 1_000) -> None:
-        """Work and let time pass until nothing is left to happen."""
+        """Work and let time pass until nothing more can happen."""
         for _ in range(most):
             if answer is not None:
                 self.work(answer)
@@ -406,9 +410,9 @@ class World:
         raise AssertionError("time does not end")
 
     def publish(self, id: str, event: Json, **data: Json) -> None:
-        """Give an event to the first listener of an instance."""
+        """Send an event to the first listener of an instance."""
         step = next(iter(self.rows[id].listeners))
-        self.tell(id, StimulusKind.EVENT, step, {"event": event, "matches": [0], **data})
+        self.send_stimulus(id, StimulusKind.EVENT, step, {"event": event, "matches": [0], **data})
 
     # -- looking --------------------
 
@@ -444,7 +448,7 @@ class Failure(Exception):
 
 
 def _passed(old: Compensation, new: Compensation) -> list[tuple[Compensation, Compensation]]:
-    """The moves from one state to another: a short compensation runs within a transition."""
+    """The moves from one state to another: a short compensation runs within one transition."""
     if new in COMPENSATION[old] or new is old:
         return [(old, new)]
     return [(old, Compensation.RUNNING), (Compensation.RUNNING, new)]

@@ -1,5 +1,5 @@
-"""What the core may need besides its slice, found among the rows of an instance in memory: as
-`orchestrator.database` finds it by SQL (see `orchestrator.core.model.Need`)."""
+"""What the core may need besides its slice, read from the rows of an instance in memory, as
+`orchestrator.database` reads it by SQL (see `orchestrator.core.model.Need`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Steps = Mapping[int, Step]
 
 
 def chain(steps: Steps, step: int) -> dict[int, Step]:
-    """A step with its ancestors, as far as they are there."""
+    """A step with its ancestors, as far as they exist."""
     found: dict[int, Step] = {}
     while step != ROOT and step in steps:
         found[step] = steps[step]
@@ -20,7 +20,7 @@ def chain(steps: Steps, step: int) -> dict[int, Step]:
 
 
 def children(steps: Steps, parent: int) -> list[Step]:
-    """Those right below a step, with no more of them than the database reads."""
+    """The children of a step, with the columns that the database reads."""
     return [
         Step(
             id=step.id,
@@ -58,7 +58,7 @@ def undo(steps: Steps, before: int) -> tuple[Step | None, dict[int, Step]]:
 
 
 def items(chunks: Mapping[tuple[int, int], ItemChunk], step: int, index: int) -> ItemChunk | None:
-    """The stretch of a long `for` that holds an item."""
+    """The part of a long `for` that contains an item."""
     found = [one for (of, at), one in chunks.items() if of == step and at <= index]
     return max(found, key=lambda one: one.index, default=None)
 
@@ -70,6 +70,6 @@ def newest(attempts: Iterable[Attempt], step: int) -> Attempt | None:
 
 
 def stopped(steps: Steps, run: int) -> list[Step]:
-    """What the end of a run stopped."""
+    """The steps that the end of a run stopped."""
     found = (step for _, step in sorted(steps.items()))
     return [step for step in found if (step.state or {}).get("stopped") == run]

@@ -242,7 +242,7 @@ class Outside:
     def publish(self) -> None:
         id, step = self.random.choice(self.listening())
         event = {"type": "t", "data": self.random.randint(0, 9)}
-        self.world.tell(id, StimulusKind.EVENT, step, {"event": event, "matches": [0]})
+        self.world.send_stimulus(id, StimulusKind.EVENT, step, {"event": event, "matches": [0]})
 
     def repair(self) -> bool:
         """A person looks at what has stopped. False: nothing comes of it."""

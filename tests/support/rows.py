@@ -1,4 +1,4 @@
-"""The rows of an instance in memory, and the answers to what the core may need of them."""
+"""The rows of an instance in memory, and the answers to the core's needs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Rows:
     inbox: list[Stimulus] = field(default_factory=list)
     history: list[Transition] = field(default_factory=list)
     dead_letters: list[Json] = field(default_factory=list)
-    settled: list[Json] = field(default_factory=list)
+    letters_closed: list[Json] = field(default_factory=list)
 
 
 def chain(rows: Rows, step: int) -> dict[int, Step]:

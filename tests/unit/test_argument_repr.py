@@ -1,4 +1,4 @@
-"""What people are shown of a step's arguments: enough, bounded, and nothing secret."""
+"""The displayed texts of a step's arguments: useful, bounded, and without secrets."""
 
 from __future__ import annotations
 

@@ -20,11 +20,11 @@ REDIS = "redis://localhost:1/0"
 RABBITMQ = "amqp://localhost:1//"
 
 
-def test_redis_keeps_no_message_back_from_a_free_worker() -> None:
+def test_on_redis_a_busy_worker_prefetches_nothing() -> None:
     settings = broker_settings(REDIS)
     assert settings["worker_disable_prefetch"] is True
     assert settings["worker_prefetch_multiplier"] == 1
-    # Both would split publishers and workers that are set up differently.
+    # With either setting, publishers and workers of different configurations would not meet.
     assert "priority_steps" not in settings["broker_transport_options"]
     assert not queue("q", REDIS).queue_arguments
 
@@ -40,7 +40,7 @@ def test_rabbitmq_has_quorum_queues_and_confirms() -> None:
     assert arguments["x-consumer-timeout"] > 24 * 3600 * 1000
 
 
-def test_valkey_goes_by_its_own_name_too() -> None:
+def test_valkey_has_its_own_scheme_too() -> None:
     assert is_redis("valkey://h/0")
     assert broker_settings("valkey://h/0")["broker_url"] == "redis://h/0"
     assert broker_settings("valkeys://h/0")["broker_url"] == "rediss://h/0"
@@ -52,7 +52,7 @@ def test_other_brokers_are_refused(url: str) -> None:
         broker_settings(url)
 
 
-def test_our_own_processes_take_json_alone() -> None:
+def test_our_own_processes_accept_only_json() -> None:
     app = Celery()
     app.config_from_object(celery_settings(Settings(broker_url=REDIS)))
     assert app.conf.accept_content == ["json"]
@@ -65,7 +65,7 @@ def test_our_own_processes_take_json_alone() -> None:
 @pytest.mark.parametrize("url", [REDIS, RABBITMQ])
 @pytest.mark.timeout(2)
 def test_a_publish_without_a_broker_ends_soon(url: str) -> None:
-    """Refused at once, by a port where nobody listens."""
+    """A port without a listener refuses at once."""
     app = Celery()
     app.config_from_object(celery_settings(Settings(broker_url=url)))
     message = app.amqp.create_task_message("id", "task")

@@ -287,4 +287,4 @@ def test_an_interrupted_command_says_nothing_of_the_instance(monkeypatch: pytest
     monkeypatch.setattr(Client, "instances", interrupted)
     result = run("watch", ID)
     assert result.exit_code == 130
-    assert "what was started goes on" in result.stderr
+    assert "instances that were started continue" in result.stderr

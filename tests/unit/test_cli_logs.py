@@ -95,7 +95,7 @@ def test_nothing_to_search_is_said(data: Path, tmp_path: Path):
     assert logs(ID, "nowhere.log").exit_code == 2
     done = logs(ID, "-", stdin="nothing\n")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert "nothing about it" in done.stderr
+    assert "no record about it" in done.stderr
 
 
 def test_without_the_api_the_instances_own_records_are_found(
@@ -111,6 +111,6 @@ def test_without_the_api_the_instances_own_records_are_found(
 
 
 def test_a_record_without_an_end_is_cut(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(instance_logs, "_LONGEST", 10)
+    monkeypatch.setattr(instance_logs, "_MAX_RECORD", 10)
     found = list(instance_logs.records("x", ["2026-01-01T00:00:00Z a", *["y" * 8] * 9]))
     assert len(found) > 2

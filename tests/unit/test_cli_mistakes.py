@@ -38,10 +38,10 @@ def mistaken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         (("event", "watch", "--count", "-1"), "-1 is not in the range"),
         (("schedule", "ledger", "x", "--limit", "-3"), "-3 is not in the range"),
         (("schedule", "ledger", "x", "-n", "-3"), "-3 is not in the range"),
-        (("list", "--since", "yesterday"), "'yesterday' is no time"),
-        (("list", "--until", "2030-13-01"), "'2030-13-01' is no time"),
-        (("list", "--since", "999999999w"), "'999999999w' is no time"),
-        (("list", "--since", "0001-01-01T00:00:00+14:00"), "is no time"),
+        (("list", "--since", "yesterday"), "'yesterday' is not a time"),
+        (("list", "--until", "2030-13-01"), "'2030-13-01' is not a time"),
+        (("list", "--since", "999999999w"), "'999999999w' is not a time"),
+        (("list", "--since", "0001-01-01T00:00:00+14:00"), "is not a time"),
         (("run", "a/b", "--wait", "-5"), "-5.0 is not in the range"),
         (("run", "a/b", "-i", '{"a": NaN}'), "JSON has no NaN"),
         (("worker", "-c", "0"), "0 is not in the range"),
@@ -83,7 +83,7 @@ def test_a_wrong_address_of_the_database_shows_no_password():
 def test_another_process_at_the_port_of_dev_is_noticed(
     mistaken, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    monkeypatch.setattr(local_stack, "_WAIT_FOR_PORT", 0.0)
+    monkeypatch.setattr(local_stack, "_PORT_TIMEOUT", 0.0)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

@@ -150,7 +150,7 @@ def test_what_doctor_advises_is_quoted(kind: Any) -> None:
     names = dict.fromkeys(re.findall(r"\{(\w+)\}", f"{kind.message} {kind.advice}"), PAYLOADS[0])
     composed = {"worker": "orchestrator worker", "modules": "X", "meant": ""}
     row = Row(ID, PAYLOADS[0], 3, {**names, **{k: v for k, v in composed.items() if k in names}})
-    advice = str(_finding(kind, row, "left").advice)
+    advice = str(_finding(kind, row, "unrepaired").advice)
     assert shlex.quote(PAYLOADS[0]) in advice or PAYLOADS[0] not in advice
     assert PAYLOADS[0] not in advice.replace(shlex.quote(PAYLOADS[0]), "")
 

@@ -31,7 +31,7 @@ def test_a_lost_attempt_is_started_again_up_to_its_limit() -> None:
     assert "3 times" in world.instance(id).error["detail"]
 
 
-def test_a_loss_that_nobody_had_claimed_counts_no_start() -> None:
+def test_an_unclaimed_lost_attempt_counts_no_start() -> None:
     world, _ = run(doc({"a": call("x", maxStarts=1)}))
     world.lose(world.ready()[0], claimed=False)
     assert [(one.number, one.starts) for one in world.ready()] == [(2, 1)]
@@ -77,7 +77,7 @@ def test_a_superseded_attempt_changes_nothing(state: AttemptState) -> None:
     first = world.ready()[0]
     world.lose(first)
     before = world.rows[id].instance
-    world.tell(id, StimulusKind.RESULT, first.step, run=False)
+    world.send_stimulus(id, StimulusKind.RESULT, first.step, run=False)
     world.rows[id].inbox.clear()
     world.end(first, AttemptEnd(first.id, state, "stale"))
     assert world.ignored == ["the attempt is lost already"]
@@ -87,14 +87,14 @@ def test_a_superseded_attempt_changes_nothing(state: AttemptState) -> None:
 def test_a_timer_of_an_ended_step_changes_nothing() -> None:
     world, id = run(doc({"a": {"wait": "PT1S"}}))
     world.run_out()
-    world.tell(id, StimulusKind.TIMER, 1, {"kind": "wait"})
+    world.send_stimulus(id, StimulusKind.TIMER, 1, {"kind": "wait"})
     assert world.ignored == ["the step is completed already"]
 
 
 def test_an_unknown_step_or_attempt_changes_nothing() -> None:
     world, id = run(doc({"a": {"wait": "PT1S"}}))
-    world.tell(id, StimulusKind.TIMER, 99, {"kind": "wait"})
-    world.tell(id, StimulusKind.START)
+    world.send_stimulus(id, StimulusKind.TIMER, 99, {"kind": "wait"})
+    world.send_stimulus(id, StimulusKind.START)
     assert world.ignored == ["there is no step 99", "the instance is waiting"]
 
 
@@ -167,7 +167,7 @@ def test_an_attempts_limit_is_what_is_left_of_the_nearest_timeout() -> None:
     assert world.ready()[0].time_limit == 8
 
 
-def test_a_timeout_can_be_caught_and_waits_for_the_attempt_to_land() -> None:
+def test_a_timeout_can_be_caught_and_waits_for_the_attempt_to_end() -> None:
     block = {"try": [timed(call("x"))], "catch": {"do": [{"h": call("handle")}]}}
     world, id = run(doc({"b": block}))
     attempt = world.claim(world.ready()[0])
@@ -180,7 +180,7 @@ def test_a_timeout_can_be_caught_and_waits_for_the_attempt_to_land() -> None:
     assert world.ready()[0].task == "handle"
 
 
-def test_an_attempt_that_is_never_heard_of_is_given_up_after_its_limit() -> None:
+def test_a_draining_attempt_without_an_end_is_lost_after_its_limit() -> None:
     block = {"try": [timed(call("x"))], "catch": {"do": [{"h": call("handle")}]}}
     world, id = run(doc({"b": block}))
     attempt = world.claim(world.ready()[0])
@@ -194,14 +194,14 @@ def test_an_attempt_that_is_never_heard_of_is_given_up_after_its_limit() -> None
     assert world.ignored == ["the attempt is lost already"]
 
 
-def test_a_timer_that_was_set_anew_changes_nothing() -> None:
+def test_a_timer_that_was_armed_again_changes_nothing() -> None:
     policy = {"limit": {"attempt": {"count": 2, "duration": "PT5S"}}}
     world, id = run(doc({"t": {"try": [{"a": call("x")}], "catch": {"retry": policy}}}))
     world.pass_time(3)
     world.fail(world.ready()[0])
-    world.tell(id, StimulusKind.TIMER, 1, {"kind": "attempt"})
-    world.tell(id, StimulusKind.TIMER, 1, {"kind": "retry"})
-    world.tell(id, StimulusKind.TIMER, 1, {"kind": "timeout"})
+    world.send_stimulus(id, StimulusKind.TIMER, 1, {"kind": "attempt"})
+    world.send_stimulus(id, StimulusKind.TIMER, 1, {"kind": "retry"})
+    world.send_stimulus(id, StimulusKind.TIMER, 1, {"kind": "timeout"})
     assert len(world.ignored) == 3
     assert len(world.ready()) == 1
 
@@ -215,7 +215,7 @@ def test_a_block_that_is_tried_for_ever_forgets_its_later_tries() -> None:
     assert len(world.steps(id)) == 1 + 2 * 5 + 1
 
 
-def test_what_has_not_begun_can_be_cancelled_and_suspended() -> None:
+def test_an_instance_that_has_not_begun_can_be_cancelled_and_suspended() -> None:
     world = World(doc({"a": call("x")}))
     id = world.start(run=False)
     world.rows[id].timers[0, "start"] = EPOCH

@@ -1,4 +1,4 @@
-"""What people tell an instance to do."""
+"""Commands of people to an instance."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_events_wait_for_the_resume() -> None:
     assert world.instance(id).output == [1]
 
 
-def test_what_lands_while_suspended_starts_nothing() -> None:
+def test_a_result_while_suspended_starts_nothing() -> None:
     branches = [{"a": call("a")}, {"b": call("b")}]
     block = {"try": [{"f": {"fork": {"branches": branches}}}], "catch": {"do": tasks("h")}}
     world, id = run(doc({"t": block}))
@@ -131,7 +131,7 @@ def test_commands_that_do_not_fit_are_refused(command: str) -> None:
 # -- retry --------------------
 
 
-def test_a_retry_begins_the_failed_step_anew_and_keeps_the_finished_ones() -> None:
+def test_a_retry_restarts_the_failed_step_and_not_the_finished_ones() -> None:
     world, id = run(doc(*tasks("a", "b", "c")))
     assert drive(world, "b") == ["a", "b"]
     failed = world.step(id, "b")
@@ -144,7 +144,7 @@ def test_a_retry_begins_the_failed_step_anew_and_keeps_the_finished_ones() -> No
     assert world.facts(id, "workflow.retried")[0].data == {"run": 2, "by": "me"}
 
 
-def test_a_retry_may_be_given_another_input() -> None:
+def test_a_retry_may_have_another_input() -> None:
     body = {"call": "b", "with": {"n": "${ .n }"}, "input": {"from": ".x"}}
     world, id = run(doc({"b": body}), {"x": {"n": 1}})
     world.fail(world.ready()[0])
@@ -152,7 +152,7 @@ def test_a_retry_may_be_given_another_input() -> None:
     assert world.call_of(world.ready()[0])["kwargs"] == {"n": 2}
 
 
-def test_a_retry_may_be_given_another_input_of_the_workflow() -> None:
+def test_a_retry_may_have_another_input_of_the_workflow() -> None:
     reads = {"call": "a", "with": {"n": "${ $workflow.input.n }", "of": "${ .n }"}}
     document = doc({"a": reads}, {"b": reads}, input={"from": "${ {n: .n} }"})
     world, id = run(document, {"n": 1, "more": True})
@@ -215,7 +215,7 @@ def test_a_retry_opens_the_containers_again() -> None:
     assert {step.status for step in world.steps(id, "/do/0/l")} == {Status.COMPLETED}
 
 
-def test_a_retry_begins_anew_all_that_the_end_had_stopped() -> None:
+def test_a_retry_restarts_all_steps_that_the_end_had_stopped() -> None:
     branches = [
         {"a": {"do": tasks("a1", "a2")}},
         {"b": {"do": tasks("b1", "b2")}},
@@ -235,7 +235,7 @@ def test_a_retry_begins_anew_all_that_the_end_had_stopped() -> None:
     assert world.instance(id).status is Status.COMPLETED
 
 
-def test_a_retry_goes_on_from_what_landed_late() -> None:
+def test_a_retry_continues_from_a_late_end() -> None:
     branches = [{"a": {"do": tasks("a1", "a2")}}, {"b": call("b")}]
     world, id = run(doc({"f": {"fork": {"branches": branches}}}))
     a1, b = world.ready()
@@ -249,7 +249,7 @@ def test_a_retry_goes_on_from_what_landed_late() -> None:
     assert world.instance(id).status is Status.COMPLETED
 
 
-def test_a_branch_that_had_completed_may_be_begun_anew() -> None:
+def test_a_completed_branch_may_be_restarted() -> None:
     branches = [{"a": call("a")}, {"b": call("b")}, {"c": call("c")}]
     world, id = run(doc({"f": {"fork": {"branches": branches}}}))
     a, b, _ = world.ready()
@@ -261,7 +261,7 @@ def test_a_branch_that_had_completed_may_be_begun_anew() -> None:
     assert [one["by"] for one in world.instance(id).output] == ["a", "b", "c"]
 
 
-def test_a_step_within_a_finished_container_is_begun_in_a_copy_of_it() -> None:
+def test_a_step_in_a_finished_container_is_restarted_in_a_copy_of_it() -> None:
     inner = {"d": {"do": [{"e": {"do": tasks("a", "b")}}]}}
     world, id = run(doc(inner, *tasks("c")))
     drive(world, "c")
@@ -279,7 +279,7 @@ def test_a_retry_of_competitors() -> None:
     assert world.instance(id).output == {"by": "b"}
 
 
-def test_listeners_and_pauses_go_on_waiting() -> None:
+def test_listeners_and_pauses_continue_to_wait() -> None:
     policy = {"retry": {"delay": "PT9S", "limit": {"attempt": {"count": 1}}}}
     branches = [
         {"l": {"listen": {"to": {"any": [], "until": ". | length == 2"}}}},
@@ -307,7 +307,7 @@ def test_a_retry_of_what_failed_before_its_first_step() -> None:
     assert world.instance(id).status is Status.FAULTED
 
 
-def test_what_was_compensated_cannot_go_on() -> None:
+def test_a_compensated_instance_cannot_continue() -> None:
     world, id = run(doc({"a": call("a", "undo-a")}, {"bad": boom()}))
     drive(world)
     assert world.instance(id).compensation is Compensation.COMPLETED
@@ -327,7 +327,7 @@ def test_what_was_undone_of_two_runs() -> None:
     assert drive(world) == ["undo-a", "undo-a"]
 
 
-def test_a_retry_of_what_a_person_stopped_goes_on_where_it_was() -> None:
+def test_a_retry_after_a_cancel_continues_where_it_was() -> None:
     world, id = run(doc(*tasks("a", "b", "c")))
     world.succeed(world.ready()[0])
     world.command(id, "terminate")
@@ -344,7 +344,7 @@ def test_a_retry_of_a_workflow_whose_output_failed_repeats_no_step() -> None:
     assert world.instance(id).run == 2
 
 
-def test_timeouts_begin_anew() -> None:
+def test_timeouts_restart() -> None:
     world, id = run(
         doc({"t": {"do": tasks("a"), "timeout": {"after": "PT5S"}}}, timeout={"after": "PT8S"})
     )
@@ -389,7 +389,7 @@ def test_the_fault_waits_for_a_skipped_call_and_undoes_its_late_success() -> Non
     assert world.instance(id).compensation is Compensation.COMPLETED
 
 
-def test_a_parent_hears_of_a_fault_after_the_skipped_call_has_landed() -> None:
+def test_a_fault_is_reported_to_the_parent_after_the_skipped_call_has_ended() -> None:
     about = {"namespace": "test", "name": "child", "version": "1.0.0"}
     world = World(
         doc({"s": {"run": {"workflow": about}}}), doc(*tasks("a", "b"), about={"name": "child"})
@@ -440,8 +440,8 @@ def test_a_new_run_that_is_stopped_before_its_first_step_begins_nothing() -> Non
     world.command(id, "terminate")
     notes = world.rows[id].inbox
     for command in ("retry", "terminate"):
-        world.tell(id, StimulusKind.COMMAND, data={"command": command}, run=False)
-        world.bring(id, notes.pop(-1))  # before what the one before has noted
+        world.send_stimulus(id, StimulusKind.COMMAND, data={"command": command}, run=False)
+        world.apply(id, notes.pop(-1))  # before the agenda stimuli of the one before
     world.drain()
     assert world.instance(id).status is Status.CANCELLED
     assert world.ready() == []

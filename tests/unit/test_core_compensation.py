@@ -1,4 +1,4 @@
-"""Undoing: what, in which order, how often, and what is left when it fails."""
+"""Compensation: which steps, in which order, how often, and what is left when it fails."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_compensation_sees_what_it_undoes_and_why() -> None:
     assert step.undoes == world.step(id, "p").id
 
 
-def test_all_that_completed_counts_wherever_it_stands() -> None:
+def test_all_completed_steps_count_at_any_depth() -> None:
     tried = {"try": [{"c": call("c", "undo-c")}, BAD], "catch": {}}
     branches = [{"x": call("x", "undo-x")}, {"y": {"do": [{"z": call("z", "undo-z")}]}}]
     loop = {"for": {"in": "[1, 2]"}, "do": [{"l": call("l", "undo-l")}]}
@@ -139,7 +139,7 @@ def test_a_compensation_that_is_not_wanted_is_skipped() -> None:
     assert world.instance(id).compensation is Compensation.COMPLETED
 
 
-def test_hold_leaves_everything_as_it_is() -> None:
+def test_hold_undoes_nothing() -> None:
     world, id = run(doc({"a": call("a", "undo-a")}, BAD, about={"metadata": {"onFault": "hold"}}))
     assert asked(world) == ["a"]
     assert world.instance(id).compensation is Compensation.NONE
@@ -152,7 +152,7 @@ def test_hold_leaves_everything_as_it_is() -> None:
 # -- failures of compensations --------------------
 
 
-def test_a_failing_compensation_is_tried_again_then_given_up_and_the_others_go_on() -> None:
+def test_a_failing_compensation_is_retried_then_a_dead_letter_and_the_others_continue() -> None:
     document = doc({"a": call("a", "undo-a")}, {"b": call("b", "undo-b")}, BAD)
     world, id = run(document)
     order = asked(world, **{"undo-b": FAIL})
@@ -212,7 +212,7 @@ def test_a_dead_letter_can_be_retried() -> None:
     assert world.ready() == []
 
 
-def test_dead_letters_that_are_retried_together_go_one_after_the_other() -> None:
+def test_dead_letters_that_are_retried_together_run_one_after_the_other() -> None:
     world, id = run(doc({"a": call("a", "undo-a")}, {"b": call("b", "undo-b")}, BAD))
     asked(world, **{"undo-a": FAIL, "undo-b": FAIL})
     ignored = len(world.ignored)

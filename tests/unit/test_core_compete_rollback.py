@@ -1,5 +1,5 @@
-"""Competing branches with `metadata.rollback`: what the losers completed is undone, after their
-attempts have landed, and nothing of the winner is."""
+"""Competing branches with `metadata.rollback`: what the losing branches completed is undone after
+their attempts have ended, and nothing of the winner is."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_fork_waits_for_what_runs_in_the_losers_and_undoes_that_too() -> Non
     assert work(world) == ["undo-a2", "undo-a1", "after"]
 
 
-def test_without_the_option_the_workflow_goes_on_and_the_losers_stand() -> None:
+def test_without_the_option_the_workflow_continues_and_nothing_is_undone() -> None:
     world, _ = run(race(two("a"), two("b"), rollback=False), {"after": call("after")})
     succeed(world, "a1", "b1", "b2")
     assert work(world) == ["after"]
@@ -109,7 +109,7 @@ def test_of_two_branches_that_complete_at_once_one_wins(tasks: int) -> None:
 
 
 @pytest.mark.parametrize("tasks", [1, 100])
-def test_a_branch_that_wins_at_once_leaves_the_others_unbegun(tasks: int) -> None:
+def test_after_an_immediate_winner_the_other_branches_do_not_begin(tasks: int) -> None:
     now = {"now": {"set": {"it": "won"}}}
     world, id = run(race(now, two("a")), limits=Bounds(tasks=tasks))
     assert world.instance(id).output == {"it": "won"}
@@ -122,7 +122,7 @@ def test_a_skipped_branch_wins_with_its_input() -> None:
 
 
 @pytest.mark.parametrize("begun", [True, False], ids=["while it is undone", "while it is awaited"])
-def test_a_retry_goes_on_with_the_rollback(begun: bool) -> None:
+def test_a_retry_continues_the_rollback(begun: bool) -> None:
     world, id = run(race(two("a"), two("b")), {"after": call("after")})
     succeed(world, "a1", "b1")
     a2 = world.claim(next(one for one in world.ready() if one.task == "a2"))

@@ -1,4 +1,4 @@
-"""Corners: what hardly ever happens, and must go right when it does."""
+"""Corner cases: rare situations that must work."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def parent_of(*tasks: dict[str, Any]) -> tuple[World, str]:
     return world, world.start("test/flow")
 
 
-def test_a_parent_hears_of_its_childs_fault_when_all_has_landed() -> None:
+def test_a_fault_is_reported_to_the_parent_when_all_attempts_have_ended() -> None:
     world, _ = parent_of({"f": fork({"a": call("a")}, {"b": call("b")})})
     a, b = world.ready()
     world.claim(a)
@@ -110,10 +110,10 @@ def test_a_workflows_timeout_that_cannot_be_computed_faults_it() -> None:
     assert world.instance(id).error["type"].endswith("/validation")
 
 
-# -- what was broken off is gone on with --------------------
+# -- continuing after an interruption --------------------
 
 
-def test_a_retry_of_a_container_that_took_too_long_goes_on_inside_it() -> None:
+def test_a_retry_of_a_container_that_timed_out_continues_inside_it() -> None:
     inner = [{"a": call("a")}, {"b": call("b")}]
     world, id = run(doc({"d": {"do": inner, "timeout": {"after": "PT5S"}}}))
     world.succeed(world.ready()[0])
@@ -125,8 +125,8 @@ def test_a_retry_of_a_container_that_took_too_long_goes_on_inside_it() -> None:
 
 
 @pytest.mark.parametrize("kind", ["do", "for", "switch", "none"])
-def test_a_retry_goes_on_between_two_tasks(kind: str) -> None:
-    """The end came while a note said that something was to follow."""
+def test_a_retry_continues_between_two_tasks(kind: str) -> None:
+    """The end came while an agenda stimulus was still in the inbox."""
     first = {
         "do": {"x": {"set": 1}},
         "for": {"x": {"for": {"in": "[1, 2]"}, "do": [{"y": {"set": 1}}]}},
@@ -143,7 +143,7 @@ def test_a_retry_goes_on_between_two_tasks(kind: str) -> None:
 
 
 @pytest.mark.parametrize("compete", [True, False])
-def test_branches_that_had_not_begun_or_been_counted_are_not_forgotten(compete: bool) -> None:
+def test_branches_not_yet_begun_or_counted_are_continued(compete: bool) -> None:
     branches = ({"a": {"set": 1}}, {"b": {"if": "false", "set": 2}}, {"c": call("c")})
     for notes in range(1, 6):
         world = World(doc({"f": fork(*branches, compete=compete)}), limits=Bounds(tasks=1))
@@ -151,7 +151,7 @@ def test_branches_that_had_not_begun_or_been_counted_are_not_forgotten(compete: 
         for _ in range(notes):
             rows = world.rows[id]
             if rows.inbox:
-                world.bring(id, rows.inbox.pop(0))
+                world.apply(id, rows.inbox.pop(0))
         if world.instance(id).status is Status.COMPLETED:
             continue
         rows.inbox.clear()
@@ -164,7 +164,7 @@ def test_branches_that_had_not_begun_or_been_counted_are_not_forgotten(compete: 
         assert output in expected if compete else output == expected
 
 
-def test_a_loop_side_by_side_is_counted_anew() -> None:
+def test_a_parallel_loop_is_recounted() -> None:
     tasks = [{"x": {"set": "${ $item }"}}, {"y": {"if": "$item > 1", **call("y")}}]
     loop = {"for": {"in": "[0, 1, 2, 3]"}, "do": tasks, "metadata": {"concurrency": 2}}
     for notes in range(1, 12):
@@ -173,7 +173,7 @@ def test_a_loop_side_by_side_is_counted_anew() -> None:
         rows = world.rows[id]
         for _ in range(notes):
             if rows.inbox:
-                world.bring(id, rows.inbox.pop(0))
+                world.apply(id, rows.inbox.pop(0))
         rows.inbox.clear()
         world.command(id, "terminate")
         world.command(id, "retry")
@@ -223,22 +223,22 @@ def test_a_running_compensation_is_neither_skipped_nor_doubled() -> None:
     assert world.ignored == ["the instance is suspended already"]
 
 
-def test_notes_to_steps_that_are_gone_change_nothing() -> None:
+def test_stimuli_for_deleted_steps_change_nothing() -> None:
     world, id = run(doc({"a": call("a")}))
-    world.tell(id, StimulusKind.AGENDA, 77, {"then": None})
+    world.send_stimulus(id, StimulusKind.AGENDA, 77, {"then": None})
     assert world.ignored == ["there is no step 77"]
 
 
 @pytest.mark.parametrize("run_of_note", [1, 2])
-def test_a_note_of_an_earlier_run_begins_nothing_twice(run_of_note: int) -> None:
-    """A retry finds out anew what is to go on: what the run before it had noted is too late,
-    though it is brought only now."""
+def test_an_agenda_stimulus_of_an_earlier_run_begins_nothing_twice(run_of_note: int) -> None:
+    """A retry determines anew which steps continue: agenda stimuli of the run before it are too
+    late, though they are applied only now."""
     world, id = run(doc({"outer": {"do": [{"a": call("a")}]}}))
     world.fail(world.ready()[0])
     world.command(id, "retry")
     assert world.instance(id).run == 2
     (again,) = world.ready()
-    world.tell(id, StimulusKind.AGENDA, 1, {"run": run_of_note})
+    world.send_stimulus(id, StimulusKind.AGENDA, 1, {"run": run_of_note})
     if run_of_note == 1:
         assert world.ready() == [again]
         assert world.ignored == ["it is of an earlier run"]
@@ -246,13 +246,13 @@ def test_a_note_of_an_earlier_run_begins_nothing_twice(run_of_note: int) -> None
         assert len(world.ready()) == 2, "a note of this run is brought"
 
 
-def test_notes_say_of_which_run_they_are() -> None:
+def test_agenda_stimuli_name_their_run() -> None:
     sets = [{name: {"set": {"n": 1}}} for name in "abc"]
     world = World(doc(*sets), limits=Bounds(tasks=1))
     id = world.start(run=False)
     start = world._next(id)
     assert start is not None
-    (noted,) = world.bring(id, start).stimuli
+    (noted,) = world.apply(id, start).stimuli
     assert (noted.kind, noted.data) == (StimulusKind.AGENDA, {"then": None, "run": 1})
 
 

@@ -1,4 +1,4 @@
-"""How data flows through tasks, and what expressions see."""
+"""How data flows through tasks, and what expressions can read."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_context_is_null_before_anything_was_exported() -> None:
         ({"set": {"x": 1}, "export": {"as": ".", "schema": NUMBER}}, "context"),
     ],
 )
-def test_schemas_are_kept_to(task: dict[str, Any], place: str) -> None:
+def test_schemas_are_validated(task: dict[str, Any], place: str) -> None:
     error = fault(doc({"t": task}), {"n": 1})
     assert (error["type"], error["status"]) == ("validation", 400)
     assert error["instance"] == "/do/0/t"
@@ -84,7 +84,7 @@ def test_the_raw_input_is_validated_before_it_is_transformed() -> None:
     assert output(doc({"t": task}), 3) == 3
 
 
-def test_the_workflows_schemas_are_kept_to() -> None:
+def test_the_workflows_schemas_are_validated() -> None:
     error = fault(doc({"t": {"set": {"x": 1}}}, input={"schema": NUMBER}), "text")
     assert (error["type"], error["instance"]) == ("validation", "/")
     error = fault(doc({"t": {"set": {"x": 1}}}, output={"schema": NUMBER}))
@@ -243,7 +243,7 @@ def test_arguments_with_secrets_are_left_to_the_worker() -> None:
     assert "hush" not in repr(world.rows[id])
 
 
-def test_secrets_in_data_are_asked_for() -> None:
+def test_secrets_in_data_are_needed() -> None:
     document = doc({"a": {"set": {"t": "${ $secrets.key }"}}}, use={"secrets": ["key"]})
     world, id = run(document, secrets={"key": "hush"})
     assert world.instance(id).output == {"t": "hush"}

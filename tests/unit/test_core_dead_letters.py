@@ -1,4 +1,4 @@
-"""Steps that were given up because their attempts were lost: each is a dead letter."""
+"""Steps whose attempts were lost too often: each is a dead letter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(document: Body) -> tuple[World, str]:
 
 
 def lose_all(world: World, *answered: str) -> list[str]:
-    """Every worker dies, but those with calls that are `answered`; which tasks were asked for."""
+    """Every worker dies, except for calls that are `answered`. Returns the tasks called."""
     asked = []
     while ready := world.ready():
         asked.append(ready[0].task)
@@ -32,7 +32,7 @@ def lose_all(world: World, *answered: str) -> list[str]:
 
 
 def letters(world: World, id: str) -> list[tuple[str, str]]:
-    """The reference and the reason of each letter."""
+    """The reference and the reason of each dead letter."""
     rows = world.rows[id]
     return [(rows.steps[one["step"]].ref, one["reason"]) for one in rows.dead_letters]
 
@@ -131,16 +131,18 @@ def test_what_is_caught_within_a_compensation_leaves_its_letter_too() -> None:
     ("command", "data"),
     [("retry", {}), ("retry", {"from": 1}), ("skip", {"output": 1})],
 )
-def test_a_new_run_settles_the_letter_of_what_it_begins_anew(command: str, data: Json) -> None:
+def test_a_new_run_closes_the_dead_letter_of_a_step_that_it_restarts(
+    command: str, data: Json
+) -> None:
     world, id = run(doc({"a": call("a")}, {"b": call("b")}))
     lose_all(world, "a")
     (letter,) = world.rows[id].dead_letters
     world.command(id, command, by="me", reason="mended", **data)
     resolution = {"action": command, "by": "me", "reason": "mended"}
-    assert world.rows[id].settled == [{"step": letter["step"], "resolution": resolution}]
+    assert world.rows[id].letters_closed == [{"step": letter["step"], "resolution": resolution}]
     lose_all(world, "a", "b")
     assert world.instance(id).status is Status.COMPLETED
-    assert len(world.rows[id].dead_letters) == len(world.rows[id].settled) == 1
+    assert len(world.rows[id].dead_letters) == len(world.rows[id].letters_closed) == 1
 
 
 def test_a_letter_is_retried_from_its_step() -> None:
@@ -152,7 +154,7 @@ def test_a_letter_is_retried_from_its_step() -> None:
         assert [one.task for one in world.ready()] == ["b"]
         lose_all(world)
     assert len({one["step"] for one in world.rows[id].dead_letters}) == 3, "a new one each time"
-    assert len(world.rows[id].settled) == 2
+    assert len(world.rows[id].letters_closed) == 2
     assert all(one.state is AttemptState.LOST for one in _attempts(world, id, "b"))
 
 

@@ -50,7 +50,7 @@ def test_an_emitted_event_is_the_output() -> None:
     }
 
 
-def test_the_source_is_the_workflow_unless_it_is_given() -> None:
+def test_the_default_source_is_the_workflow() -> None:
     world, _ = run(doc({"e": {"emit": {"event": {"with": {"type": "com.x"}}}}}))
     assert world.events[0]["source"] == "/test/flow/1.0.0"
 
@@ -65,7 +65,7 @@ def test_the_source_is_the_workflow_unless_it_is_given() -> None:
         ({"More": "x"}, "More: an attribute's name has lower-case letters and digits only"),
     ],
 )
-def test_an_event_that_nobody_could_send_us_is_not_emitted(
+def test_an_event_that_the_api_would_refuse_is_not_emitted(
     attributes: dict[str, Any], told: str
 ) -> None:
     """An id of 4 kB fits into no index: the transition could never be saved."""
@@ -143,14 +143,14 @@ def test_all_wants_one_event_for_each_filter() -> None:
     assert world.instance(id).output == ["B", "A or B"]
 
 
-def test_any_goes_on_until_its_expression_holds() -> None:
+def test_any_listens_until_its_expression_is_true() -> None:
     world, id = run(doc(listen({"any": [], "until": ". | length >= 3"})))
     for number in range(3):
         world.publish(id, found(number))
     assert world.instance(id).output == [0, 1, 2]
 
 
-def test_any_goes_on_until_another_event_which_is_not_kept() -> None:
+def test_any_listens_until_another_event_which_is_not_part_of_the_output() -> None:
     world, id = run(doc(listen({"any": [], "until": {"one": {"with": {"type": "stop"}}}})))
     (listener,) = world.rows[id].listeners.values()
     assert listener.until == {"mode": "one", "filters": [{"with": {"type": "stop"}}]}
@@ -206,7 +206,7 @@ def test_what_comes_after_the_close_is_left_for_others() -> None:
     world, id = run(doc(listen(ONE, each)))
     step = next(iter(world.rows[id].listeners))
     world.publish(id, found(1))
-    world.tell(id, StimulusKind.EVENT, step, {"event": found(2), "matches": [0]})
+    world.send_stimulus(id, StimulusKind.EVENT, step, {"event": found(2), "matches": [0]})
     assert world.ignored == ["nothing more is consumed"]
     world.work(lambda _: "done")
     assert world.instance(id).output == ["done"]
@@ -256,7 +256,7 @@ def test_until_sees_what_the_items_have_exported() -> None:
     assert world.instance(id).context == {"sum": 6}
 
 
-def test_what_waits_when_until_holds_is_returned() -> None:
+def test_events_that_wait_when_until_is_true_are_returned() -> None:
     world, id = run(doc(listen(UNTIL_SUM, SUM)))
     step = next(iter(world.rows[id].listeners))
     for number in (1, 5, 3, 4):

@@ -1,4 +1,4 @@
-"""An expression that fails says where in its task it stands."""
+"""The error of an expression names the expression's place in its task."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_tasks_before_and_after() -> None:
     ]
 
 
-def test_exit_bypasses_the_task_and_the_flow_goes_on() -> None:
+def test_exit_skips_the_task_and_the_flow_continues() -> None:
     document = extended(
         {"t": {**call("never"), "then": "y"}},
         {"x": {"if": "false", "set": 1}},
@@ -140,7 +140,7 @@ def test_latest_is_the_newest_version() -> None:
     assert world.instance(world.start("test/flow")).output == "new"
 
 
-def test_one_that_nobody_awaits() -> None:
+def test_a_sub_workflow_that_is_not_awaited() -> None:
     world = World(doc(sub(**{"await": False})), child({"a": call("x")}))
     id = world.start("test/flow", 3)
     assert world.instance(id).output == 3
@@ -208,7 +208,7 @@ def test_only_instances_that_wait_for_each_other_are_nested() -> None:
     assert {rows.instance.status for rows in world.rows.values()} == {Status.COMPLETED}
 
 
-def test_what_nobody_awaits_may_await_as_deep_as_any_other() -> None:
+def test_a_sub_workflow_that_is_not_awaited_may_await_to_the_same_depth() -> None:
     less = {"name": "flow", "input": {"n": "${ .n - 1 }"}}
     deep = doc({"s": {"if": "${ .n > 0 }", **sub(about=less)["s"]}})
     begun = {"name": "flow", "input": {"n": 3}}
@@ -219,7 +219,7 @@ def test_what_nobody_awaits_may_await_as_deep_as_any_other() -> None:
     assert {rows.instance.status for rows in world.rows.values()} == {Status.COMPLETED}
 
 
-def test_the_child_may_be_skipped_by_hand() -> None:
+def test_the_child_may_be_skipped_by_a_person() -> None:
     world = World(doc(sub()), child({"a": call("x")}))
     id = world.start("test/flow")
     assert world.steps(id)[0].parent == ROOT

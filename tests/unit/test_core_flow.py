@@ -86,7 +86,7 @@ def test_a_switch_without_a_match_takes_its_own_then() -> None:
     assert output(doc({"s": cases}, put("a"), put("b"))) == ["b"]
 
 
-def test_the_default_of_a_switch_may_stand_anywhere() -> None:
+def test_the_default_of_a_switch_may_be_anywhere() -> None:
     cases = {"switch": [{"other": {"then": "b"}}, {"yes": {"when": ".[0] == 1", "then": "a"}}]}
     document = doc({"s": cases}, put("a", then="end"), put("b"))
     assert output(document, [1]) == [1, "a"]

@@ -1,4 +1,4 @@
-"""Shapes far beyond what people write: they end, and each transition touches its own part only."""
+"""Very large documents: they end, and each transition changes its own part only."""
 
 from __future__ import annotations
 

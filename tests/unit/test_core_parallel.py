@@ -1,4 +1,4 @@
-"""Forks and loops: side by side, one after the other, many."""
+"""Forks and loops: parallel, one after the other, many."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_null_passes_through_and_other_things_fault() -> None:
     assert world.instance(id).error["type"].endswith("/expression")
 
 
-def test_an_array_may_stand_in_the_document() -> None:
+def test_an_array_may_be_in_the_document() -> None:
     world, id = run(
         doc(each({"s": {"set": "${ . + [$item.n] }"}}, source=[{"n": 1}, {"n": 2}])), []
     )
@@ -173,7 +173,7 @@ def test_iterations_may_run_side_by_side() -> None:
     assert world.instance(id).output == [{"n": n} for n in range(10)]
 
 
-def test_side_by_side_while_stops_what_has_not_begun() -> None:
+def test_in_parallel_while_stops_iterations_that_have_not_begun() -> None:
     task = {"c": {"call": "x", "with": {"n": "${ $item }"}}}
     body = each(task, source="[range(10)]", metadata={"concurrency": 2}, **{"while": "$item < 5"})
     world, id = run(doc(body))
@@ -194,7 +194,7 @@ def test_ten_thousand_items() -> None:
     assert world.instance(id).output["sum"] == 10_000 * 10_001 // 2
 
 
-def test_a_long_loop_of_races_forgets_them_when_their_losers_have_landed() -> None:
+def test_a_long_loop_deletes_its_races_when_their_losers_have_ended() -> None:
     race = fork({"a": call("a")}, {"d": {"do": [{"b": call("b")}, {"c": call("c")}]}}, compete=True)
     again = {"again": {"switch": [{"more": {"when": '. != "end"', "then": "f"}}]}}
     world, id = run(doc(race, again), limits=Bounds(kept_turns=2))
@@ -208,7 +208,7 @@ def test_a_long_loop_of_races_forgets_them_when_their_losers_have_landed() -> No
     for attempt in reversed(losers):
         world.succeed(attempt, "late")
     assert world.instance(id).open == 0
-    # Those of the first turns are kept, the others are forgotten with all that was in them.
+    # The steps of the first turns are stored, the others are deleted with all below them.
     assert len(world.steps(id, "/do/0/f")) == 2
     assert len(world.steps(id, "/do/0/f/fork/branches/1/d")) == 2
     assert not [

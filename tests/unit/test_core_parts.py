@@ -1,4 +1,4 @@
-"""The small parts of the core by themselves: tables of moves, errors, templates."""
+"""The small parts of the core alone: tables of moves, errors, templates."""
 
 from __future__ import annotations
 

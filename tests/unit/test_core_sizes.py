@@ -1,4 +1,4 @@
-"""What expressions and joins make is bounded as what tasks return (I17)."""
+"""The results of expressions and joins are bounded like the results of tasks (I17)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_what_a_listener_gathers_is_bounded() -> None:
     assert "1000 bytes" in world.instance(id).error["detail"]
 
 
-def test_what_is_handed_on_is_as_large_as_it_came() -> None:
+def test_a_value_that_is_passed_on_keeps_its_size() -> None:
     world = World(doc({"s": {"set": "${ .x }"}}, {"t": call("x")}), limits=SMALL)
     id = world.start(input={"x": LARGE})
     world.run_out(lambda _: LARGE)
@@ -93,7 +93,7 @@ def test_the_reckoning_is_the_texts_length(value: Any) -> None:
     assert too_large(value, size * 3 // 4 - 1) is not None
 
 
-def test_a_value_that_holds_itself_many_times_is_reckoned_in_no_time() -> None:
+def test_a_value_that_contains_itself_many_times_is_measured_fast() -> None:
     value: Any = "x"
     for _ in range(200):
         value = [value, value]

@@ -1,5 +1,5 @@
-"""Repairs of parents and sub-workflows: what was finished stands, each effect happens once or
-is undone once, and no retry of a parent stays without an answer."""
+"""Retries of parents and sub-workflows: finished steps stay, each effect happens once or is undone
+once, and every retry of a parent gets an answer."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def faulted(document: dict[str, Any] = CHARGE, *tasks: dict[str, Any], **about: 
 # -- the parent's retry --------------------
 
 
-def test_the_sub_workflow_goes_on_where_it_stood() -> None:
+def test_the_sub_workflow_continues_where_it_stopped() -> None:
     pair = faulted()
     pair.world.command(pair.parent, "retry", by="me")
     assert pair.step.status is Status.RUNNING
@@ -89,7 +89,7 @@ def test_the_sub_workflow_goes_on_where_it_stood() -> None:
     assert retried.data["by"] == "me"
 
 
-def test_what_was_repaired_meanwhile_is_taken_as_it_is() -> None:
+def test_a_sub_workflow_repaired_meanwhile_is_used_as_it_is() -> None:
     pair = faulted()
     pair.world.command(pair.child, "retry")
     pair.work()
@@ -167,7 +167,7 @@ def test_one_whose_undoing_failed_is_refused() -> None:
     assert len(pair.world.rows) == 2
 
 
-def test_one_with_attempts_in_flight_answers_when_they_have_landed() -> None:
+def test_a_sub_workflow_with_attempts_in_flight_answers_when_they_have_ended() -> None:
     branches = [{"a": call("a")}, {"b": call("b")}]
     pair = Pair.of(child({"f": {"fork": {"branches": branches}}}, **HOLD))
     a, b = pair.world.ready()
@@ -183,20 +183,20 @@ def test_one_with_attempts_in_flight_answers_when_they_have_landed() -> None:
     assert pair.state(pair.parent)[0] == "completed"
 
 
-def test_asked_twice_a_sub_workflow_goes_on_once() -> None:
+def test_after_two_asks_a_sub_workflow_continues_once() -> None:
     pair = faulted()
     ask = {"command": "retry", "ask": 2, "step": 1}
     pair.world.paused.add(pair.child)
     pair.world.command(pair.parent, "retry")
-    pair.world.tell(pair.child, StimulusKind.COMMAND, data=ask)
+    pair.world.send_stimulus(pair.child, StimulusKind.COMMAND, data=ask)
     pair.world.paused.clear()
     pair.world.drain()
     pair.work("ship")
-    pair.world.tell(pair.child, StimulusKind.COMMAND, data=ask)
+    pair.world.send_stimulus(pair.child, StimulusKind.COMMAND, data=ask)
     pair.work()
     assert pair.ran == ["charge", "ship", "ship"]
     assert pair.state(pair.parent) == ("faulted", "none")
-    pair.world.tell(pair.child, StimulusKind.COMMAND, data={**ask, "ask": 1})
+    pair.world.send_stimulus(pair.child, StimulusKind.COMMAND, data={**ask, "ask": 1})
     assert "later run" in pair.world.ignored[-1]
 
 
@@ -213,7 +213,7 @@ def test_a_new_run_that_cannot_be_is_refused_with_the_reason(
 
     monkeypatch.setattr(retry_and_skip, "_target", refuse)
     pair.world.paused.add(pair.parent)
-    pair.world.tell(
+    pair.world.send_stimulus(
         pair.child, StimulusKind.COMMAND, data={"command": "retry", "ask": 2, "step": 1}
     )
     (answer,) = pair.world.rows[pair.parent].inbox
@@ -222,7 +222,7 @@ def test_a_new_run_that_cannot_be_is_refused_with_the_reason(
     assert pair.world.instance(pair.child).run == before.run
 
 
-def test_stopped_sub_workflows_of_other_branches_go_on_too() -> None:
+def test_stopped_sub_workflows_of_other_branches_continue_too() -> None:
     branches = [{"r": RUN}, {"x": call("x")}]
     pair = Pair.of(PLAIN, {"f": {"fork": {"branches": branches}}})
     charge, x = sorted(pair.world.ready(), key=lambda one: one.task)
@@ -242,7 +242,7 @@ def test_with_another_input_there_is_another_sub_workflow() -> None:
     pair.work()
     assert pair.ran == ["charge", "ship", "charge", "ship", "y"]
     pair.world.command(pair.child, "retry")
-    assert "given it up" in pair.world.ignored[-1]
+    assert "abandoned" in pair.world.ignored[-1]
     pair.world.command(pair.parent, "compensate")
     pair.work()
     assert pair.ran[5:] == ["refund", "refund"], "that of the first one, too"
@@ -252,7 +252,7 @@ def test_going_back_to_an_earlier_step_gives_the_sub_workflow_up() -> None:
     pair = faulted(CHARGE, {"z": call("z")}, {"r": RUN})
     pair.world.command(pair.parent, "retry", **{"from": 1})
     pair.world.command(pair.child, "retry")
-    assert "given it up" in pair.world.ignored[-1]
+    assert "abandoned" in pair.world.ignored[-1]
     pair.work()
     assert pair.ran == ["z", "charge", "ship", "z", "charge", "ship"]
 
@@ -263,7 +263,7 @@ def test_skipping_the_step_gives_the_sub_workflow_up() -> None:
     pair.work()
     assert pair.state(pair.parent)[0] == "completed"
     pair.world.command(pair.child, "skip", output="given")
-    assert "given it up" in pair.world.ignored[-1]
+    assert "abandoned" in pair.world.ignored[-1]
 
 
 # -- reports that change nothing --------------------
@@ -275,7 +275,7 @@ def test_reports_of_another_ask_change_nothing(ask: int | None) -> None:
     pair.world.paused.add(pair.child)
     pair.world.command(pair.parent, "retry")
     data = {"status": "completed", "output": "old", "run": 1, **({"ask": ask} if ask else {})}
-    pair.world.tell(pair.parent, StimulusKind.CHILD, pair.step.id, data)
+    pair.world.send_stimulus(pair.parent, StimulusKind.CHILD, pair.step.id, data)
     assert "since" in pair.world.ignored[-1]
     assert pair.step.status is Status.RUNNING
 
@@ -284,7 +284,7 @@ def test_reports_of_an_earlier_run_change_nothing() -> None:
     pair = faulted()
     pair.world.command(pair.parent, "retry")
     data = {"status": "faulted", "error": None, "run": 1, "ask": 2}
-    pair.world.tell(pair.parent, StimulusKind.CHILD, pair.step.id, data)
+    pair.world.send_stimulus(pair.parent, StimulusKind.CHILD, pair.step.id, data)
     assert "another run" in pair.world.ignored[-1]
     pair.work()
     assert pair.state(pair.parent)[0] == "completed"
@@ -293,14 +293,16 @@ def test_reports_of_an_earlier_run_change_nothing() -> None:
 def test_a_report_without_a_run_is_one_of_an_older_release() -> None:
     pair = Pair.of(PLAIN)
     pair.world.paused.add(pair.child)
-    pair.world.tell(pair.parent, StimulusKind.CHILD, 1, {"status": "completed", "output": 1})
+    pair.world.send_stimulus(
+        pair.parent, StimulusKind.CHILD, 1, {"status": "completed", "output": 1}
+    )
     assert pair.step.status is Status.COMPLETED
 
 
-# -- what befalls the parent meanwhile --------------------
+# -- what happens to the parent meanwhile --------------------
 
-#: The state that the sub-workflow is brought into: commands, each with the instance that it goes
-#: to, or what a worker does.
+#: How the sub-workflow gets into its state: commands, each with its instance, or what a worker
+#: does.
 CHILD_STATES: dict[str, list[str]] = {
     "held": [],
     "goes on": ["retry child"],
@@ -348,7 +350,7 @@ def _finish(pair: Pair) -> None:
 @pytest.mark.parametrize("befalls", PARENT)
 @pytest.mark.parametrize("state", CHILD_STATES)
 def test_each_effect_happens_once_or_is_undone(state: str, befalls: str, late: bool) -> None:
-    """Whatever state the child is in, and whatever befalls the parent meanwhile."""
+    """In every state of the child, and whatever happens to the parent meanwhile."""
     pair = faulted(
         CHARGE, {"z": call("z", "undo-z")}, {"r": {**RUN, "timeout": {"after": "PT1H"}}}, **HOLD
     )
@@ -378,10 +380,10 @@ def test_each_effect_happens_once_or_is_undone(state: str, befalls: str, late: b
         assert charges in (0, 1), pair.ran
 
 
-# -- held, and undone with the parent --------------------
+# -- uncompensated, and undone with the parent --------------------
 
 
-def test_a_held_sub_workflow_is_undone_with_its_parent_in_its_place() -> None:
+def test_an_uncompensated_sub_workflow_is_undone_with_its_parent_in_its_place() -> None:
     pair = faulted(
         CHARGE, {"z": call("z", "undo-z")}, {"r": RUN}, metadata={"onFault": "compensate"}
     )
@@ -389,14 +391,14 @@ def test_a_held_sub_workflow_is_undone_with_its_parent_in_its_place() -> None:
     assert pair.state(pair.child) == pair.state(pair.parent) == ("faulted", "completed")
 
 
-def test_a_held_sub_workflow_whose_fault_was_caught_is_undone_later() -> None:
+def test_an_uncompensated_sub_workflow_whose_fault_was_caught_is_undone_later() -> None:
     block = {"try": [{"r": RUN}], "catch": {"do": [{"h": call("h", "undo-h")}]}}
     pair = Pair.of(CHARGE, {"t": block}, {"bad": boom()}, metadata={"onFault": "compensate"})
     pair.work("ship")
     assert pair.ran == ["charge", "ship", "h", "undo-h", "refund"]
 
 
-def test_a_rollback_undoes_a_held_sub_workflow() -> None:
+def test_a_rollback_undoes_an_uncompensated_sub_workflow() -> None:
     block = {
         "try": [{"r": RUN}],
         "catch": {"do": [{"h": call("h")}]},
@@ -426,17 +428,17 @@ def test_a_completed_sub_workflow_with_nothing_to_undo_does_not_bar_a_retry() ->
     assert pair.ran == ["charge", "ship", "y", "y"]
 
 
-def test_after_its_parent_was_undone_a_sub_workflow_does_not_go_on() -> None:
+def test_after_its_parent_was_undone_a_sub_workflow_does_not_continue() -> None:
     pair = faulted(PLAIN, {"z": call("z", "undo-z")}, {"r": RUN}, metadata={})
     assert pair.ran == ["z", "charge", "ship", "undo-z"]
     pair.world.command(pair.child, "retry")
-    assert "given it up" in pair.world.ignored[-1]
+    assert "abandoned" in pair.world.ignored[-1]
     assert pair.state(pair.child) == ("faulted", "none")
 
 
 def test_a_success_that_comes_after_the_parent_was_undone_is_undone() -> None:
-    """The sub-workflow had undone nothing when its fault was caught; it is repaired while its
-    parent goes on, is undone, and has no reason to ask it."""
+    """The sub-workflow had undone nothing when its fault was caught. It is retried while its parent
+    continues, is undone, and has no reason to ask it."""
     block = {"try": [{"r": RUN}], "catch": {"do": [{"h": call("h", "undo-h")}]}}
     pair = Pair.of(
         child({"ship": call("ship", "unship")}), {"t": block}, {"bad": boom()}, metadata={}
@@ -455,12 +457,12 @@ def test_a_success_that_comes_after_the_parent_was_undone_is_undone() -> None:
     assert pair.state(pair.child) == ("completed", "completed")
 
 
-def test_a_withdrawn_sub_workflow_goes_on_only_with_its_parent() -> None:
+def test_a_withdrawn_sub_workflow_continues_only_with_its_parent() -> None:
     pair = Pair.of(PLAIN)
     pair.world.succeed(pair.world.ready()[0])
     pair.world.command(pair.parent, "terminate")
     pair.world.command(pair.child, "retry")
-    assert "given it up" in pair.world.ignored[-1]
+    assert "abandoned" in pair.world.ignored[-1]
     pair.world.command(pair.parent, "retry")
     pair.work()
     assert pair.ran == ["ship", "y"]

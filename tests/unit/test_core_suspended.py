@@ -1,5 +1,5 @@
-"""What workers brought while an instance was suspended, and something else came first after it: a
-cancel, another step's fault, a timeout. It has happened all the same."""
+"""Results that arrive while an instance is suspended, followed by something other than a resume: a
+cancel, another step's fault, a timeout. They count all the same."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_loss_that_gave_the_step_up_is_a_dead_letter_beside_a_fault(branches: 
     world.command(id, "retry", reason="mended")
     assert sorted(asked(world)) == ["a", "b"]
     assert world.instance(id).status is Status.COMPLETED
-    assert [one["step"] for one in world.rows[id].settled] == [step.id]
+    assert [one["step"] for one in world.rows[id].letters_closed] == [step.id]
 
 
 def test_one_that_could_have_been_started_again_is_none() -> None:
@@ -136,7 +136,7 @@ def test_a_timeout_that_fell_due_overtakes_nothing(*, whole: bool, tasks: int) -
 
 
 @pytest.mark.parametrize("moment", ["unclaimed", "running", "done"])
-def test_a_rollback_that_was_paused_goes_on_when_the_instance_is_cancelled(moment: str) -> None:
+def test_a_suspended_rollback_continues_when_the_instance_is_cancelled(moment: str) -> None:
     block = {
         "try": [CHARGE, {"b": boom()}],
         "catch": {"do": [{"h": call("h")}]},
@@ -166,8 +166,8 @@ SHAPED = {**call("a", compensate=UNDO), "output": {"as": "${ {n: .by} }"}}
 @pytest.mark.parametrize("command", ["cancel", "terminate"])
 @pytest.mark.parametrize("timer", [True, False])
 def test_a_recorded_output_is_shaped_before_it_is_undone(command: str, *, timer: bool) -> None:
-    """What shapes it is an expression, which no command evaluates; a timer of the step that is
-    brought before its turn finds that the step was heard of."""
+    """Its `output.as` is an expression, which no command evaluates; a timer of the step that is
+    applied before its agenda item finds the recorded result."""
     limit = {"timeout": {"after": {"seconds": 5}}}
     world = World(doc({"a": {**SHAPED, **(limit if timer else {})}}))
     id = world.start()
@@ -184,7 +184,7 @@ def test_a_recorded_output_is_shaped_before_it_is_undone(command: str, *, timer:
     assert undoing == ([{"n": "worker"}] if command == "cancel" else [])
 
 
-def test_the_clock_of_a_timeout_that_is_an_expression_begins_anew_before_anything_starts() -> None:
+def test_a_timeout_that_is_an_expression_restarts_before_anything_else() -> None:
     after = {"timeout": {"after": "${ .limit }"}}
     world = World(doc({"t": {"do": [{"a": call("a")}], **after}}))
     id = world.start(input={"limit": "PT5S"})

@@ -66,7 +66,7 @@ def test_what_is_caught(catch: dict[str, Any], expected: bool) -> None:
     assert caught(catch) is expected
 
 
-def test_an_errors_data_is_there_for_conditions_pauses_and_the_handler() -> None:
+def test_conditions_pauses_and_the_handler_can_read_an_errors_data() -> None:
     catch = {
         "when": "$error.data.content.code == 7",
         "retry": {
@@ -91,7 +91,7 @@ def test_without_a_handler_the_output_is_the_input() -> None:
     assert world.instance(id).output == {"x": 1}
 
 
-def test_an_error_in_the_handler_goes_on_its_way() -> None:
+def test_an_error_in_the_handler_propagates() -> None:
     world, id = run(doc(block({"do": [{"again": boom(418)}]})))
     assert world.instance(id).error["status"] == 418
     assert world.instance(id).error["instance"] == "/do/0/t/catch/do/0/again"
@@ -240,7 +240,7 @@ def test_the_bound_of_a_try_is_gone_with_it() -> None:
     assert world.instance(id).status is Status.COMPLETED
 
 
-def test_a_retry_waits_for_withdrawn_attempts_to_land() -> None:
+def test_a_retry_waits_for_withdrawn_attempts_to_end() -> None:
     branches = [{"slow": call("slow")}, {"bad": call("bad")}]
     document = doc(
         block(
@@ -293,4 +293,4 @@ def test_rollback_undoes_the_block_before_each_try_and_the_handler() -> None:
 
 
 class Stop(Exception):
-    """The attempt was ended by hand."""
+    """The attempt was ended by a command."""

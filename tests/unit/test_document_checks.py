@@ -49,9 +49,9 @@ FLOW = [
     ("do:\n- a: {for: {in: .x}, do: [{b: {set: {x: 1}, then: c}}]}",
      "3:51: no task 'c' in this list"),
     ("do:\n- a: {fork: {branches: [{b: {set: {x: 1}, then: c}}, {c: {set: {x: 1}}}]}}",
-     "3:49: 'c' cannot be reached: a branch stands alone"),
+     "3:49: 'c' cannot be reached from a branch: only directives are allowed"),
     ("do: []\nuse: {functions: {f: {set: {x: 1}, then: g}}}",
-     "3:42: 'g' cannot be reached: a function stands alone"),
+     "3:42: 'g' cannot be reached from a function: only directives are allowed"),
     ("do: []\nuse: {extensions: [{e: {extend: all, before: [{a: {set: {x: 1}, then: b}}]}}]}",
      "3:71: no task 'b' in this list"),
     ("do:\n- a: {switch: [{c: {then: end}}, {d: {then: exit}}]}",
@@ -93,7 +93,7 @@ CALLS = [
     ("do:\n- a: {call: f}\nuse: {functions: {f: {call: g}, g: {call: f}}}",
      "4:43: the function 'f' calls itself, and would never end"),
     *[(f"do:\n{before}\n- a: {{run: {{workflow: {{{ITSELF}}}}}}}",
-       "4:13: the workflow runs itself, and would never end; an 'if' or a 'switch' before it gives")
+       "4:13: the workflow runs itself, and would never end; put an 'if' or a 'switch' before it")
       for before in ("- b: {set: {x: 1}}", "- b: {set: {x: 1}, then: a}", "- b: {call: t}",
                      "- b: {if: .x, set: {x: 1}}", "- b: {do: [{c: {set: {x: 1}, then: exit}}]}",
                      "- b: {fork: {branches: [{c: {call: t}}, {d: {wait: PT1S}}]}}")],
@@ -143,7 +143,7 @@ TIMES = [
      "3:1: a schedule needs one of the keys 'every', 'cron', 'after' or 'on'"),
     ("do: []\nschedule: {every: PT0S}", "3:19: a schedule cannot fire without any pause"),
     ("do: []\nschedule: {after: '${ .x }'}",
-     "3:19: a schedule has nothing that an expression could look at"),
+     "3:19: a schedule cannot use an expression here: it has no data"),
     ("do: []\nschedule: {cron: '0 0 30 2 *'}",
      "3:18: '0 0 30 2 *' is no cron expression: bad day-of-month"),
     ("do: []\nschedule: {cron: '61 * * * *'}",
@@ -159,15 +159,15 @@ TIMES = [
     ("do: []\nschedule: {cron: '0 0 15W * MON'}",
      "3:18: '0 0 15W * MON' is no cron expression: 'nW' is a weekday by itself"),
     ("do: []\nschedule: {cron: '0 0 1W,15W * *'}",
-     "3:18: '0 0 1W,15W * *' is no cron expression: 'nW', the weekday nearest to a day, stands"),
+     "3:18: '0 0 1W,15W * *' is no cron expression: 'nW', the weekday nearest to a day, is alone"),
     ("do: []\nschedule: {cron: daily}",
      "3:18: 'daily' is no cron expression: wrong number of fields"),
     ("document: {dsl: 1.0.3, namespace: t, name: s, version: 1.0.0,\n"
      " metadata: {schedule: {grace: '${ .x }'}}}\ndo: []",
-     "2:31: a schedule has nothing that an expression could look at"),
+     "2:31: a schedule cannot use an expression here: it has no data"),
     ("document: {dsl: 1.0.3, namespace: t, name: s, version: 1.0.0,\n"
      " metadata: {schedule: {timezone: Mars/Olympus}}}\ndo: []",
-     "2:34: 'Mars/Olympus' is no time zone that is known here"),
+     "2:34: 'Mars/Olympus' is not a known time zone"),
 ]  # fmt: skip
 
 HTTP = [
@@ -194,9 +194,9 @@ HTTP = [
 
 SCHEMAS = [
     ("do: []\ninput: {schema: {format: avro, document: {}}}",
-     "3:26: schemas of the format 'avro' are not known, only 'json'"),
+     "3:26: schemas of the format 'avro' are not supported, only 'json'"),
     ("do: []\ninput: {schema: {document: {$ref: 'https://x.y/z'}}}",
-     "3:18: the JSON Schema refers to what is not in it: "),
+     "3:18: the JSON Schema refers to something outside it: "),
     ("do:\n- a: {set: {x: 1}, output: {schema: {document: {type: strin}}}}",
      "3:55: no valid JSON Schema: "),
     ("do: []\noutput: {schema: {document: 5}}", "3:29: no valid JSON Schema: "),
@@ -218,7 +218,7 @@ LANGUAGE = [
 NAMES = [
     ("do:\n- '': {set: {x: 1}}", "3:3: a task needs a name"),
     ("do:\n- " + "n" * 256 + ": {set: {x: 1}}",
-     "3:3: the name has 256 characters, 255 are the limit"),
+     "3:3: the name has 256 characters; the limit is 255"),
     ("do:\n- \"a\\u200bb\": {set: {x: 1}}",
      "3:3: the name has a character that cannot be seen (U+200B)"),
     ("do:\n- \"a\\u202eb\": {set: {x: 1}}",
@@ -254,7 +254,7 @@ METADATA = [
     ("do:\n- a: {call: f, metadata: {compensate: {do: [{u: {set: {x: 1}, then: v}}]}}}",
      "3:69: no task 'v' in this list"),
     ("do:\n- a: {call: f, metadata: {compensate: {call: undo, then: b}}}\n- b: {set: {x: 1}}",
-     "3:58: 'b' cannot be reached: a compensation stands alone"),
+     "3:58: 'b' cannot be reached from a compensation: only directives are allowed"),
     ("do:\n- a: {call: f, metadata: {compensate: {call: u, metadata: {compensate: {set: 5}}}}}",
      "3:78: should be a text or a mapping, not a whole number"),
     ("do:\n- a: {call: f, metadata: {compensate: {call: u, metadata: {retry: often}}}}",
@@ -299,7 +299,7 @@ EXPRESSIONS = [
     ("do:\n- a: {if: '', set: {x: 1}}", "3:11: the expression cannot be used: the expression is"),
 ]  # fmt: skip
 
-LITERAL = "no expression is evaluated here: '${ .q }' would be taken as it stands"
+LITERAL = "expressions are not evaluated here: '${ .q }' would be used literally"
 TEXTS = [
     ("do:\n- a: {call: '${ .q }'}", f"3:13: {LITERAL}; 'call: celery' evaluates its 'task'"),
     ("do:\n- a: {set: {x: 1}, then: '${ .q }'}",
@@ -312,7 +312,7 @@ TEXTS = [
      "do: []", f"1:74: {LITERAL}"),
     ("document: {dsl: 1.0.3, namespace: t, name: s, version: 1.0.0,\n"
      " metadata: {schedule: {input: {at: ['${ .dueDate }']}}}}\ndo: []",
-     "2:37: '${ .dueDate }' would be taken as it stands; a schedule fills in '${ .due }',"),
+     "2:37: '${ .dueDate }' would be used literally; a schedule fills in '${ .due }',"),
     ("do:\n- a: {call: f, metadata: {compensate: {call: '${ .q }', onUnknown: true}}}",
      f"3:46: {LITERAL}; "),
     ("do:\n- a: {call: f, with: {a: '${ .x'}}",
@@ -366,7 +366,7 @@ def test_refused(text: str, expected: str, evaluator: Evaluator):
 
 
 CALENDAR = "a year is 365 days here and a month 30, whenever it begins; days say the same"
-AROUND = "an expression with text around it is not evaluated, the text is taken as it stands"
+AROUND = "an expression with text around it is not evaluated, the text is used literally"
 DOUBTED = [
     ("do:\n- a: {call: http, with: {method: get, endpoint: 'https://'}}",
      "3:49: 'https://' names no host; this call will fault"),
@@ -378,50 +378,50 @@ DOUBTED = [
     ("do: []\ntimeout: {after: P1Y}", f"3:18: {CALENDAR}"),
     ("do: []\nschedule: {every: P1M}", f"3:19: {CALENDAR}"),
     ("do: []\nschedule: {every: PT1M, cron: '0 0 * * *'}",
-     "3:25: 'cron' and 'every' fire each by itself: this workflow has two schedules"),
+     "3:25: 'cron' and 'every' fire independently: this workflow has two schedules"),
     ("do:\n- a: {set: .x}", "3:12: the data becomes the text '.x'; an expression is written"),
     ("do:\n- a: {try: [], catch: {retry: {}}}",
-     "3:24: tries again at once and without end: 'limit' or 'delay' is missing"),
+     "3:24: retries at once and without end: 'limit' or 'delay' is missing"),
     ("do:\n- a: {run: {return: stdout, workflow: {namespace: a, name: b, version: latest}}}",
-     "3:21: a workflow has no 'stdout': 'none' alone means something here"),
+     "3:21: a workflow has no 'stdout': use 'none' or 'all'"),
     ("do:\n- a: {call: f, metadata: {retry: {delay: PT1S}}}",
-     "3:27: 'retry' is heeded by compensations only; others stand in a 'try' with 'catch.retry'"),
+     "3:27: 'retry' works in compensations only; elsewhere use a 'try' with 'catch.retry'"),
     ("document: {dsl: 1.0.3, namespace: t, name: s, version: 1.0.0,\n"
      " metadata: {schedule: {overlap: skip}}}\ndo: []",
-     "2:13: these are policies of a 'schedule', which the document has not"),
+     "2:13: these policies have no effect: the document has no 'schedule'"),
     ("do:\n- a: {set: {x: 'a ${ .b } c'}}", f"3:16: {AROUND}; write it as one: '${{ \"text \\(.pa"),
     ("do:\n- a: {call: celery, with: {task: t, queue: 'q-${ .n }'}}", f"3:44: {AROUND}"),
     ("do:\n- a: {call: f, metadata: {queue: '${ .n }-q'}}", f"3:34: {AROUND}"),
     ("do:\n- a: {call: http, with: {method: get, endpoint: 'https://x/${.id}'}}",
      f"3:49: {AROUND}"),
     ("do: []\ntimout: {after: PT1S}",
-     "3:1: the key 'timout' means nothing here, did you mean 'timeout'?"),
-    ("do: []\nx-mine: 1", "3:1: the key 'x-mine' means nothing here; "),
+     "3:1: the key 'timout' has no meaning here, did you mean 'timeout'?"),
+    ("do: []\nx-mine: 1", "3:1: the key 'x-mine' has no meaning here; "),
     ("do:\n- a: {try: [], catch: {errors: {whit: {status: 1}}}}",
-     "3:33: the key 'whit' means nothing here, did you mean 'with'?"),
+     "3:33: the key 'whit' has no meaning here, did you mean 'with'?"),
     ("do:\n- a: {set: {x: 1}}\n- a: {set: {x: 1}}", "4:3: a second task 'a'; 'then' leads to the"),
     ("do:\n- end: {set: {x: 1}}", "3:3: 'then: end' is a directive and will not lead to this task"),
     ("do:\n- a: {for: {each: input, in: .x}, do: []}",
      "3:19: the variable hides '$input' of the language"),
     ("do:\n- a: {call: grpc, with: {proto: {endpoint: file://x}, method: m,"
      " service: {name: s, host: h}}}",
-     "3:13: calls of the kind 'grpc' are not built yet; this task will fault"),
+     "3:13: calls of the kind 'grpc' are not supported yet; this task will fault"),
     ("do:\n- a: {call: 'log:1.0.0@default'}",
-     "3:13: calls of the kind 'catalog' are not built yet; this task will fault"),
+     "3:13: calls of the kind 'catalog' are not supported yet; this task will fault"),
     ("do:\n- a: {call: 'https://x.y/f@v1.0.0'}",
-     "3:13: calls of the kind 'catalog' are not built yet; this task will fault"),
+     "3:13: calls of the kind 'catalog' are not supported yet; this task will fault"),
     ("do:\n- a: {run: {shell: {command: ls}}}",
-     "3:20: processes of the kind 'shell' are not built yet; this task will fault"),
+     "3:20: processes of the kind 'shell' are not supported yet; this task will fault"),
     ("do:\n- a: {try: [], catch: {retry: {delay: PT1S, jitter: {from: PT2S, to: PT1S}}}}",
      "3:45: the jitter ends before it begins"),
     ("do: []\ninput: {schema: {resource: {endpoint: https://x/s.json}}}",
-     "3:18: a schema from elsewhere cannot be used yet; this will fault"),
+     "3:18: external schemas are not supported yet; this will fault"),
     ("document: {dsl: 1.4.0, namespace: t, name: s, version: 1.0.0}\ndo: []",
      "1:17: the newest version of the DSL known here is 1.0.3"),
     ("do:\n- a: {call: f, metadata: {compensation: {call: u}}}",
-     "3:27: 'compensation' means nothing to us, did you mean 'compensate'?"),
+     "3:27: 'compensation' is not a known key, did you mean 'compensate'?"),
     ("do:\n- a: {call: f, metadata: {onlost: fault}}",
-     "3:27: 'onlost' means nothing to us, did you mean 'onLost'?"),
+     "3:27: 'onlost' is not a known key, did you mean 'onLost'?"),
     ("do:\n- a: {listen: {to: {all: []}}}",
      "3:21: without filters there is nothing to wait for"),
     ("do:\n- a: {listen: {to: {any: [{with: {type: t}}], until: {all: []}}}}",
@@ -429,14 +429,14 @@ DOUBTED = [
     ("do: []\nschedule: {on: {all: []}}",
      "3:17: without filters no event ever starts the workflow; 'any: []' takes every event"),
     ("do:\n- a: {set: {x: 1}, metadata: {queue: q}}",
-     "3:31: 'queue' is heeded by tasks of the kind 'call' and 'run' only"),
+     "3:31: 'queue' works in tasks of the kind 'call' and 'run' only"),
     ("do:\n- a: {set: {x: 1}, metadata: {rollback: true}}",
-     "3:31: 'rollback' is heeded by tasks of the kind 'try' and 'fork' only"),
+     "3:31: 'rollback' works in tasks of the kind 'try' and 'fork' only"),
     ("do:\n- a: {fork: {branches: [b: {set: {x: 1}}]}, metadata: {rollback: true}}",
-     "3:56: 'rollback' is heeded by a 'fork' with 'compete' only"),
+     "3:56: 'rollback' works in a 'fork' with 'compete' only"),
     ("document: {dsl: 1.0.3, namespace: t, name: s, version: 1.0.0,\n"
      " metadata: {onfault: hold}}\ndo: []",
-     "2:13: 'onfault' means nothing to us, did you mean 'onFault'?"),
+     "2:13: 'onfault' is not a known key, did you mean 'onFault'?"),
 ]  # fmt: skip
 
 
@@ -628,7 +628,7 @@ def test_too_many_tasks():
     (found,) = errors(tasks(MAX_TASKS))
     assert (
         found
-        == f"{MAX_TASKS + 5}:9: the workflow has {MAX_TASKS + 1} tasks, {MAX_TASKS} are the limit"
+        == f"{MAX_TASKS + 5}:9: the workflow has {MAX_TASKS + 1} tasks; the limit is {MAX_TASKS}"
     )
 
 

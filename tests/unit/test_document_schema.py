@@ -34,7 +34,7 @@ def test_the_promise_of_the_command_line():
         (
             "do:\n- a:\n  set: {x: 1}",
             "4:3: an item has one key, its name; here are 'a' and 'set'."
-            " Is what belongs to the name indented below it?",
+            " Indent what belongs to the name below it",
         ),
         (
             "do:\n- a: {then: end}",
@@ -57,7 +57,7 @@ def test_the_promise_of_the_command_line():
         ),
         (
             "do:\n- a: {call: t, retry: {delay: PT1S}}",
-            "3:16: unknown key 'retry': it belongs into a 'try', whose 'catch' has a 'retry'",
+            "3:16: unknown key 'retry': it belongs under 'catch' of a 'try'",
         ),
         (
             "do: []\nschedule: {cron: '0 0 * * *', timezone: UTC}",
@@ -105,7 +105,7 @@ def test_the_promise_of_the_command_line():
         ),
         (
             "do:\n- a: {run: {shell: {command: ls}, script: {language: js, code: x}}}",
-            "3:13: only one of 'script' and 'shell' can be right here",
+            "3:13: only one of 'script' and 'shell' is allowed here",
         ),
         (
             "do:\n- a: {run: {}}",
@@ -134,7 +134,7 @@ def test_the_promise_of_the_command_line():
         ("do:\n- a: {wait: {}}", "3:7: must not be empty"),
         (
             "do:\n- a: {raise: {error: {type: https://x, status: 1, instance: '${ .x }'}}}",
-            "3:61: should be a JSON pointer; an expression cannot stand here",
+            "3:61: should be a JSON pointer; an expression is not allowed here",
         ),
         ("do:\n- a: {try: [], catch: {errors: {with: {}}}}", "3:33: must not be empty"),
         ("do: []\nuse: {functons: {}}", "3:7: unknown key 'functons', did you mean 'functions'?"),

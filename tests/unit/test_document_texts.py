@@ -13,7 +13,8 @@ from orchestrator.core.model import Status
 from orchestrator.document import InvalidDocument, load
 from orchestrator.document.checks.durations_and_schedules import PLACEHOLDERS
 from orchestrator.document.dsl_schema import REVISIONS, language
-from orchestrator.document.expression_fields import Field, fields
+from orchestrator.document.expression_fields import fields
+from orchestrator.document.field_scope import Field
 from orchestrator.document.task_sites import sites
 from orchestrator.expressions import Evaluator
 from orchestrator.scheduler.schedules import policy_options

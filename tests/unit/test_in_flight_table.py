@@ -6,12 +6,12 @@ import os
 
 import pytest
 
-from orchestrator.execution.in_flight_table import InFlightTable
+from orchestrator.execution.runtime.in_flight_table import InFlightTable
 from orchestrator.ids import new_id
 
 
 def _in_a_child(work: object) -> int:
-    """Run a function in a forked process, which then dies without a word."""
+    """Run a function in a forked process, which then exits without cleanup; return its pid."""
     pid = os.fork()
     if pid == 0:
         work()  # type: ignore[operator]
@@ -21,44 +21,44 @@ def _in_a_child(work: object) -> int:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
-def test_the_parent_sees_what_a_child_holds() -> None:
-    hands = InFlightTable()
+def test_the_parent_sees_the_attempts_of_a_child() -> None:
+    table = InFlightTable()
     first, second = new_id(), new_id()
 
     def child() -> None:
-        hand = hands.slot(3, os.getpid())
-        hand.set_current(first)
-        hand.set_next(second)
-        hand.count("claimed")
+        slot = table.slot(3, os.getpid())
+        slot.set_current(first)
+        slot.set_next(second)
+        slot.count("claimed")
 
     pid = _in_a_child(child)
-    assert hands.attempts() == [first, second]
-    assert hands.attempts_of(pid) == [first, second]
-    assert hands.busy_processes() == {pid}
-    hands.clear_process(pid)
-    assert hands.attempts() == []
-    assert hands.counts()["claimed"] == 1
+    assert table.attempts() == [first, second]
+    assert table.attempts_of(pid) == [first, second]
+    assert table.busy_processes() == {pid}
+    table.clear_process(pid)
+    assert table.attempts() == []
+    assert table.counts()["claimed"] == 1
 
 
-def test_a_successor_is_never_in_neither_place() -> None:
-    hands = InFlightTable()
-    hand = hands.slot(0, 1)
+def test_the_next_attempt_becomes_the_current_one() -> None:
+    table = InFlightTable()
+    slot = table.slot(0, 1)
     first, second = new_id(), new_id()
-    hand.set_current(first)
-    hand.set_next(second)
-    hand.next_becomes_current()
-    assert hands.attempts() == [second]
-    hand.clear()
-    assert hands.attempts() == []
+    slot.set_current(first)
+    slot.set_next(second)
+    slot.next_becomes_current()
+    assert table.attempts() == [second]
+    slot.clear()
+    assert table.attempts() == []
 
 
 def test_flags_are_shared() -> None:
-    hands = InFlightTable()
-    assert (hands.stopping, hands.events) == (False, False)
-    hands.stopping = hands.events = True
-    assert (hands.stopping, hands.events) == (True, True)
+    table = InFlightTable()
+    assert (table.stopping, table.events) == (False, False)
+    table.stopping = table.events = True
+    assert (table.stopping, table.events) == (True, True)
 
 
-def test_there_are_only_so_many_slots() -> None:
+def test_an_index_beyond_the_slots_is_refused() -> None:
     with pytest.raises(IndexError):
         InFlightTable(2).slot(2, 1)

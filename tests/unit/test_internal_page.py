@@ -6,10 +6,8 @@ import re
 from pathlib import Path
 
 from orchestrator import message_names
-from orchestrator.database.connection.driver_errors import OURS
-from orchestrator.database.schema.function_installer import read_functions
+from orchestrator.database.connection.driver_errors import FUNCTION_CODES
 from orchestrator.database.schema.tables import metadata
-from tests.support.schema_functions import IN_MIGRATIONS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "interfaces" / "internal.md").read_text(encoding="utf-8")
@@ -32,12 +30,12 @@ def test_the_messages():
 
 
 def test_the_functions_of_postgres():
-    names = {*read_functions(), *IN_MIGRATIONS}
-    assert told(r"orchestrator\.\w+") == {f"orchestrator.{name}" for name in names}
+    scripts = (ROOT / "orchestrator/database/schema/functions").glob("*.sql")
+    assert told(r"orchestrator\.\w+") == {f"orchestrator.{script.stem}" for script in scripts}
 
 
 def test_the_sqlstates():
-    assert set(re.findall(r"`(OR\d+)`", PAGE)) == set(OURS)
+    assert set(re.findall(r"`(OR\d+)`", PAGE)) == set(FUNCTION_CODES)
 
 
 def test_the_channels():

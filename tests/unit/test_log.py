@@ -1,4 +1,4 @@
-"""Log lines: a sentence, an action, ids; JSON where a machine reads; no secrets, no forgery."""
+"""Log lines: a sentence, an action, ids; JSON outside terminals; no secrets, no forged lines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lines(stream: io.StringIO) -> list[dict]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_a_line_of_json_when_nobody_watches() -> None:
+def test_a_line_is_json_outside_a_terminal() -> None:
     stream = io.StringIO()
     configure(Settings(), stream)
     get_logger("orchestrator.test").info("It ended", action="ended", instance="i-1", step=3)
@@ -48,7 +48,7 @@ def test_a_line_of_json_when_nobody_watches() -> None:
     }
 
 
-def test_others_lines_take_the_same_form() -> None:
+def test_lines_of_other_loggers_have_the_same_format() -> None:
     stream = io.StringIO()
     configure(Settings(), stream)
     logging.getLogger("somebody").warning("they say %s", "so", extra={"task": "t"})
@@ -73,7 +73,7 @@ def test_a_person_gets_text_in_one_line() -> None:
     assert "action" in line
 
 
-def test_the_form_can_be_chosen() -> None:
+def test_the_format_can_be_chosen() -> None:
     stream = Terminal()
     configure(Settings(log_format="json"), stream)
     get_logger("orchestrator.test").info("It ended")
@@ -101,7 +101,7 @@ def test_a_keyword_may_have_the_name_of_a_record_s_field() -> None:
     assert (line["process_"], line["name_"]) == (7, "n")
 
 
-def test_within_others_processes_a_line_goes_where_theirs_go(
+def test_in_users_processes_their_logging_applies(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     get_logger("orchestrator.test").warning("It ended", action="ended", step=3)
@@ -111,7 +111,7 @@ def test_within_others_processes_a_line_goes_where_theirs_go(
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
-def test_what_celery_says_twice_is_said_once(form: str) -> None:
+def test_celerys_repeated_data_is_removed(form: str) -> None:
     stream = io.StringIO()
     configure(Settings(log_format=form), stream)
     said = {"id": "a-1", "name": "shop.pay", "return_value": "'said once'", "kwargs": "{}"}
@@ -124,7 +124,7 @@ def test_what_celery_says_twice_is_said_once(form: str) -> None:
         assert (line["attempt"], line["task"]) == ("a-1", "shop.pay")
 
 
-def test_a_line_says_what_it_is_written_within(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_has_the_fields_of_its_context(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.log._providers", {})
     now = {"instance": "i-1", "step": 3}
     add_context("step", lambda: now)
@@ -135,12 +135,12 @@ def test_a_line_says_what_it_is_written_within(monkeypatch: pytest.MonkeyPatch) 
     now.clear()
     logging.getLogger("somebody").info("outside")
     ours, theirs, outside = lines(stream)
-    assert (ours["instance"], ours["step"]) == ("i-1", 4)  # what the line says itself counts
+    assert (ours["instance"], ours["step"]) == ("i-1", 4)  # the line's own fields win
     assert (theirs["instance"], theirs["step"]) == ("i-1", 3)
     assert "instance" not in outside
 
 
-def test_a_misspelt_setting_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_setting_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCHESTRATOR_DATABSE_URL", "postgresql://somewhere")
     stream = io.StringIO()
     configure(Settings(log_level="WARNING"), stream)

@@ -1,4 +1,4 @@
-"""The port that workers and beats have for supervisors and Prometheus."""
+"""The HTTP port of workers and beats for supervisors and Prometheus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from orchestrator.errors import ConfigurationError
-from orchestrator.execution.probe_server import Probes
+from orchestrator.execution.process.probe_server import Probes
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
 
@@ -38,7 +38,7 @@ def test_each_path_answers_for_itself(probes: Probes) -> None:
     assert httpx2.post(f"http://127.0.0.1:{probes.port}/livez").status_code == 501
 
 
-def test_metrics_come_in_the_format_that_is_asked_for(probes: Probes) -> None:
+def test_metrics_have_the_requested_format(probes: Probes) -> None:
     meter.count(metrics.LEASES_EXPIRED)
     plain = get(probes, "/metrics")
     assert plain.headers["content-type"].startswith("text/plain; version=")
@@ -48,12 +48,12 @@ def test_metrics_come_in_the_format_that_is_asked_for(probes: Probes) -> None:
     assert openmetrics.text.endswith("# EOF\n")
 
 
-def test_a_client_that_says_nothing_holds_up_nobody(probes: Probes) -> None:
+def test_a_silent_client_blocks_no_other(probes: Probes) -> None:
     with socket.create_connection(("127.0.0.1", probes.port)):
         assert get(probes, "/livez").status_code == 200
 
 
-def test_a_port_that_is_taken_is_refused_by_name(probes: Probes) -> None:
+def test_an_occupied_port_is_refused_by_name(probes: Probes) -> None:
     with pytest.raises(ConfigurationError, match=r"ORCHESTRATOR_PROBE_ADDRESS 127\.0\.0\.1"):
         Probes(
             f"127.0.0.1:{probes.port}",

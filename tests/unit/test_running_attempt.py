@@ -1,7 +1,7 @@
-"""The seam between Celery's tracer and a step: what is committed, and what Celery sees.
+"""Celery's tracer around a step: which end is committed, and what Celery sees.
 
-The State Manager is recorded here, not run: these tests ask what the seam tells it. The
-whole, on real servers, is in tests/integration/test_execution_*.py.
+A recorder replaces the State Manager, so these tests check which calls it gets. Tests on real
+servers are in tests/integration/test_execution_*.py.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from celery.exceptions import Ignore, Reject, Retry
 from orchestrator import WorkflowError, current_step, install
 from orchestrator.core.model import Attempt, AttemptEnd, AttemptState, Step
 from orchestrator.errors import ConfigurationError, DatabaseUnavailable
-from orchestrator.execution import outage_retry
 from orchestrator.execution.installation import runtime_of
+from orchestrator.execution.process import outage_retry
 from orchestrator.ids import new_id
 from orchestrator.message_names import HEADER
 from orchestrator.settings import Settings
@@ -32,7 +32,7 @@ INSTANCE = new_id()
 
 
 class Recorder:
-    """Answers as the State Manager does, and notes what it is told."""
+    """Answers like the State Manager and records the committed ends."""
 
     def __init__(self) -> None:
         self.works: dict[str, ClaimedAttempt] = {}
@@ -62,7 +62,7 @@ class Recorder:
         return work
 
     def follow_with(self, task: str, *args: Any, **kwargs: Any) -> None:
-        """A step that the next end makes ready."""
+        """Add a step that the next committed end makes ready."""
         self.following.append(self.add(task, *args, **kwargs))
 
     def claim_attempt(
@@ -94,18 +94,18 @@ class Recorder:
 
 
 class Bench:
-    """An app in the state that a worker's process has it in."""
+    """An app in the state that it has in a worker's process."""
 
     def __init__(self, app: Celery, state: Recorder) -> None:
         self.app, self.state = app, state
 
     def run(self, task: str, *args: Any, headers: Any = None, **kwargs: Any) -> Any:
-        """Deliver a step's message; what the tracer returns."""
+        """Deliver a step's message and return the tracer's result."""
         work = self.state.add(task, *args, **kwargs)
         return self.deliver(work, headers)
 
     def deliver(self, work: ClaimedAttempt, headers: Any = None, **request: Any) -> Any:
-        """Deliver the message of a claimable attempt."""
+        """Deliver the message of a claimable attempt and return the tracer's result."""
         header = {"instance": work.instance_id, "step": 1, "v": 1}
         message = {
             "id": work.attempt.id,
@@ -122,7 +122,7 @@ class Bench:
 
 
 class App(Celery):
-    """An app that keeps its tasks to itself: Celery gives an app's tasks to all others."""
+    """An app whose tasks are not shared: by default Celery adds an app's tasks to all apps."""
 
     def task(self, *args: Any, **options: Any) -> Any:
         return super().task(*args, **{"shared": False, **options})
@@ -137,7 +137,7 @@ def app() -> Iterator[Celery]:
 
 @pytest.fixture
 def bench(app: Celery, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """The app with tasks of the test's own: define them, then call `bench.run`."""
+    """An app for the test's own tasks: the test defines them, then calls `bench.run`."""
     monkeypatch.setattr(outage_retry, "FIRST_DELAY", 0.001)
     install(app, Settings(max_payload=10_000))
     state = Recorder()
@@ -147,7 +147,7 @@ def bench(app: Celery, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
 
 def ready(bench: Bench, forks: bool = False) -> Bench:
-    """Start the worker, as Celery does: prepare the app, then build each task's tracer."""
+    """Start the worker like Celery: prepare the app, then build each task's tracer."""
     execution = runtime_of(bench.app)
     assert execution is not None
     trace.setup_worker_optimizations(bench.app, "w@h")
@@ -220,7 +220,7 @@ def test_the_task_sees_its_real_arguments_everywhere(bench: Bench) -> None:
     ]
 
 
-def test_the_end_is_committed_before_celery_hears_of_it(bench: Bench) -> None:
+def test_the_end_is_committed_before_celery_learns_of_it(bench: Bench) -> None:
     heard: list[int] = []
 
     @bench.app.task(name="add")
@@ -317,7 +317,7 @@ def test_a_base_exception_fails_and_does_not_escape(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("forks", [True, False], ids=["prefork", "threads"])
-def test_an_exit_is_a_loss(bench: Bench, forks: bool) -> None:
+def test_an_exit_is_a_lost_attempt(bench: Bench, forks: bool) -> None:
     @bench.app.task(name="leave")
     def leave() -> None:
         raise SystemExit(3)
@@ -419,7 +419,7 @@ def test_autoretry(bench: Bench) -> None:
     assert bench.state.end.retry_in == 3.0
 
 
-def test_a_quiet_retry_stands_whatever_the_task_returns(bench: Bench) -> None:
+def test_a_retry_without_raising_counts_whatever_the_task_returns(bench: Bench) -> None:
     @bench.app.task(name="quiet", bind=True)
     def quiet(self: Any) -> int:
         self.retry(countdown=5, throw=False)
@@ -569,15 +569,15 @@ def test_own_call_is_inside(bench: Bench) -> None:
 
 
 def test_the_next_step_runs_after_the_predecessors_signals(bench: Bench) -> None:
-    told: list[str] = []
+    order: list[str] = []
 
     @bench.app.task(name="add", bind=True)
     def add(self: Any, name: str) -> str:
-        told.append(f"{name} runs, {len(self.request_stack)}")
+        order.append(f"{name} runs, {len(self.request_stack)}")
         return name
 
     def postrun(args: Any, **_: Any) -> None:
-        told.append(f"{args[0]} ended")
+        order.append(f"{args[0]} ended")
 
     bench.state.follow_with("add", "two")
     signals.task_postrun.connect(postrun)
@@ -585,7 +585,7 @@ def test_the_next_step_runs_after_the_predecessors_signals(bench: Bench) -> None
         ready(bench).run("add", "one")
     finally:
         signals.task_postrun.disconnect(postrun)
-    assert told == ["one runs, 1", "one ended", "two runs, 1", "two ended"]
+    assert order == ["one runs, 1", "one ended", "two runs, 1", "two ended"]
     assert [end.output for end in bench.state.ends] == ["one", "two"]
 
 
@@ -618,20 +618,20 @@ def test_a_stopping_worker_continues_nothing(bench: Bench) -> None:
     assert len(bench.state.ends) == 1
 
 
-def test_hands_are_empty_in_the_end(bench: Bench) -> None:
-    held: list[list[str]] = []
+def test_the_slot_is_empty_in_the_end(bench: Bench) -> None:
+    in_flight: list[list[str]] = []
     execution = runtime_of(bench.app)
     assert execution is not None
 
     @bench.app.task(name="one")
     def one() -> None:
-        held.append(execution.in_flight.attempts())
+        in_flight.append(execution.in_flight.attempts())
 
     bench.state.follow_with("one")
     first = bench.state.add("one")
     second = bench.state.following[0].attempt.id
     ready(bench).deliver(first)
-    assert held == [[first.attempt.id], [second]]
+    assert in_flight == [[first.attempt.id], [second]]
     assert execution.in_flight.attempts() == []
     assert execution.in_flight.counts()["continued"] == 1
 

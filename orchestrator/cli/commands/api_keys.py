@@ -20,7 +20,7 @@ _SHOWN = ("id", "prefix", "name", "role", "namespaces", "created_at", "expires_a
 
 @click.group()
 def key() -> None:
-    """API keys: made, listed and revoked by an admin."""
+    """API keys. An admin creates, lists and revokes them."""
 
 
 @key.command()
@@ -31,9 +31,13 @@ def key() -> None:
     default="operator",
     show_default=True,
 )
-@click.option("--namespace", "namespaces", multiple=True, help="What it opens; default: all.")
-@click.option("--expires", metavar="TIME", help="When it ends, as 2030-01-31T00:00:00Z.")
-@click.option("--in-database", is_flag=True, help="Without the API: how the first key is made.")
+@click.option(
+    "--namespace", "namespaces", multiple=True, help="A namespace that it may access; default: all."
+)
+@click.option("--expires", metavar="TIME", help="When it expires: 2030-01-31T00:00:00Z.")
+@click.option(
+    "--in-database", is_flag=True, help="Write it into the database directly: for the first key."
+)
 @shared_options
 def create(
     shared: Shared,
@@ -43,37 +47,39 @@ def create(
     expires: str | None,
     in_database: bool,
 ) -> None:
-    """Make a key and print it: this is the only time that it can be seen."""
+    """Create a key and print it. The key is shown only this once."""
     body: dict[str, Any] = {"name": name, "role": role, "namespaces": list(namespaces) or ["*"]}
     body |= {"expires_at": expires} if expires else {}
-    made = _made_in_database(body) if in_database else _made(shared, body)
+    made = _create_in_database(body) if in_database else _create(shared, body)
     if shared.printer.table:
         click.echo(made["key"])
     else:
         shared.printer.value(made)
 
 
-def _made(shared: Shared, body: dict[str, Any]) -> dict[str, Any]:
+def _create(shared: Shared, body: dict[str, Any]) -> dict[str, Any]:
     with shared.client() as client:
         made: dict[str, Any] = client.transport.json("POST", "/v1/keys", json=body)
     return made
 
 
-def _made_in_database(body: dict[str, Any]) -> dict[str, Any]:
-    """Whoever can write into the database may make any key."""
+def _create_in_database(body: dict[str, Any]) -> dict[str, Any]:
+    """Create a key without the API. A user who can write into the database may create any key."""
     from api.resources.api_keys import new_key
     from orchestrator.database.access import api_key_queries, audit_queries
     from orchestrator.database.connection.database import Database
 
     database = Database(load_settings().database_url)
     row, secret = new_key(body)
-    told = {"name": row.name, "role": row.role, "opens": list(row.namespaces)}
+    details = {"name": row.name, "role": row.role, "opens": list(row.namespaces)}
     with database.transaction() as cursor:
         if api_key_queries.live(cursor, row) >= api_key_queries.MOST_LIVE:
-            raise Failure(f"{api_key_queries.MOST_LIVE} keys of the name {row.name!r} live already")
+            raise Failure(
+                f"{api_key_queries.MOST_LIVE} keys with the name {row.name!r} are in use already"
+            )
         api_key_queries.put(cursor, row)
         audit_queries.write(
-            cursor, audit_queries.Entry("command line", "key.make", target=row.id, details=told)
+            cursor, audit_queries.Entry("command line", "key.make", target=row.id, details=details)
         )
     database.close()
     return {"id": row.id, "prefix": row.prefix, **body, "key": secret}
@@ -91,7 +97,7 @@ def list_(shared: Shared) -> None:
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @shared_options
 def revoke(shared: Shared, ids: Sequence[str]) -> None:
-    """Revoke keys; they open nothing any more."""
+    """Revoke keys; they give no access any more."""
     with shared.client() as client:
         for id in (find_id(client, "/v1/keys", id) for id in ids):
             client.transport.request("DELETE", path("keys", id))

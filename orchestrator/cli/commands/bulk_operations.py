@@ -1,4 +1,4 @@
-"""`operation start|list|show|stop`: one command to many instances, or about many dead letters."""
+"""`operation start|list|show|stop`: bulk operations on instances or dead letters."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from orchestrator.client import Client, Operation
 
 _SHOWN = ("id", "created_at", "action", "state", "matches", "reached", "by", "filter")
 _PATH = "/v1/operations"
-#: How often to look how far an operation is, in s.
-_LOOK = 0.3
+#: Time between two requests for an operation's progress, in seconds.
+_POLL_INTERVAL = 0.3
 
 
 @click.group()
 def operation() -> None:
-    """One command to many instances, worked off in the background."""
+    """Bulk operations: one command to many instances, run in the background."""
 
 
 @operation.command()
 @click.argument("action")
-@click.option("--query", required=True, metavar="FILTER", help="As 'status=faulted&workflow=a/b'.")
-@click.option("--dry-run", is_flag=True, help="Only count, and show the first of them.")
-@click.option("--yes", is_flag=True, help="Don't ask before doing it.")
-@click.option("--wait/--no-wait", default=True, help="Wait until it has ended; the default.")
-@click.option("--reason", help="Why; kept in the history.")
+@click.option(
+    "--query", required=True, metavar="FILTER", help="Such as 'status=faulted&workflow=a/b'."
+)
+@click.option("--dry-run", is_flag=True, help="Only count the matches and show the first ones.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--wait/--no-wait", default=True, help="Wait for its end; the default.")
+@click.option("--reason", help="A reason, stored in the history.")
 @shared_options
 def start(
     shared: Shared,
@@ -42,7 +44,7 @@ def start(
     wait: bool,
     reason: str | None,
 ) -> None:
-    """Give a command to all that a filter names.
+    """Send a command to all instances that match a filter.
 
     ACTION is retry, cancel, suspend, resume, terminate, compensate, dead-letter.retry or
     dead-letter.resolve.
@@ -69,7 +71,7 @@ def list_(shared: Shared, state: str | None) -> None:
 @click.argument("id")
 @shared_options
 def show(shared: Shared, id: str) -> None:
-    """Show an operation and how far it is."""
+    """Show an operation and its progress."""
     with shared.client() as client:
         shared.printer.value(client.operation(find_id(client, _PATH, id)).data)
 
@@ -78,50 +80,52 @@ def show(shared: Shared, id: str) -> None:
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @shared_options
 def stop(shared: Shared, ids: tuple[str, ...]) -> None:
-    """Stop operations; whom they have reached stays reached."""
+    """Stop operations. Instances that they have reached already keep the command."""
     with shared.client() as client:
         for id in (find_id(client, _PATH, id) for id in ids):
-            told = client.stop_operation(id)
-            done = f"{told.reached} of {told.matches} reached"
+            stopped = client.stop_operation(id)
+            done = f"{stopped.reached} of {stopped.matches} reached"
             progress_console().print(f"[green]stopped[/] {escape(id)}: {done}")
 
 
 def parsed(query: str) -> dict[str, str]:
-    """A filter as the API takes it."""
+    """Parse ``a=b&c=d`` into the filter of the API."""
     try:
-        found = dict(parse_qsl(query, strict_parsing=True))
+        filter = dict(parse_qsl(query, strict_parsing=True))
     except ValueError as error:
-        raise click.UsageError(f"--query is of the form 'a=b&c=d' ({error})") from None
-    return found
+        raise click.UsageError(f"--query must have the form 'a=b&c=d' ({error})") from None
+    return filter
 
 
 def run_bulk(
     client: Client, action: str, query: str, yes: bool, reason: str | None, wait: bool = True
 ) -> Operation | None:
-    """Make an operation, once somebody has agreed to the number that it reaches; the operation
-    as it ended, or as it was made; None: there is nothing to reach."""
+    """Start a bulk operation after the user has confirmed the number of matches.
+
+    Returns the operation as it ended, or with `wait` false as it started; None: nothing matches.
+    """
     filter = parsed(query)
     count = client.preview(action, filter).count
     if not count:
         progress_console().print("nothing matches")
         return None
     if not yes:
-        what = "dead letters" if action.startswith("dead-letter.") else "instances"
-        click.confirm(f"{action} {count} {what}?", abort=True, err=True)
+        targets = "dead letters" if action.startswith("dead-letter.") else "instances"
+        click.confirm(f"{action} {count} {targets}?", abort=True, err=True)
     made = client.operate(action, filter, reason)
     progress_console().print(f"[green]{escape(action)}[/] operation {made.id}")
     return _ended(client, made) if wait else made
 
 
 def _ended(client: Client, made: Operation) -> Operation:
-    """Follow an operation to its end."""
-    told = -1
+    """Wait for the end of an operation and print its progress. Raises `Failure` if it failed."""
+    printed = -1
     while not made.ended:
-        time.sleep(_LOOK)  # its progress is a row to look at; nothing tells of it
+        time.sleep(_POLL_INTERVAL)  # the API sends no events about operations
         made = client.operation(made.id)
-        if made.reached != told:
-            told = made.reached
-            progress_console().print(f"{told} of {made.matches}")
+        if made.reached != printed:
+            printed = made.reached
+            progress_console().print(f"{printed} of {made.matches}")
     if made.state != "completed":
         raise Failure(f"the operation {made.state}: {made.error or ''}", Exit.FAULTED)
     return made

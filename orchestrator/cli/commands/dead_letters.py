@@ -1,4 +1,4 @@
-"""`dead-letter list|retry|resolve`: work that gave up and waits for a person."""
+"""`dead-letter list|retry|resolve`: failed compensations and events that wait for a person."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from orchestrator.client.url_paths import path
 
 _SHOWN = ("id", "created_at", "namespace", "instance", "reference", "reason", "resolved_at")
 _ids = click.argument("ids", nargs=-1, required=True, metavar="ID...", shell_complete=dead_letters)
-_reason = click.option("--reason", help="Why; kept in the audit log.")
+_reason = click.option("--reason", help="A reason, stored in the audit log.")
 
 
 @click.group("dead-letter")
 def dead_letter() -> None:
-    """Work that gave up: look at it, try it again, or say that it is seen to."""
+    """Compensations and events that failed for good: list, retry or resolve them."""
 
 
 @dead_letter.command("list")
-@click.option("--instance", help="Of one instance only.")
-@click.option("--all", "everything", is_flag=True, help="Those that are settled as well.")
+@click.option("--instance", help="Only those of one instance.")
+@click.option("--all", "everything", is_flag=True, help="Include those that are closed.")
 @shared_options
 def list_(shared: Shared, instance: str | None, everything: bool) -> None:
     """List dead letters, newest first."""
@@ -40,8 +40,8 @@ def list_(shared: Shared, instance: str | None, everything: bool) -> None:
 @_reason
 @shared_options
 def retry(shared: Shared, ids: Sequence[str], reason: str | None) -> None:
-    """Try once more what gave up."""
-    _settle(shared, ids, "retry", reason)
+    """Try the failed work again."""
+    _act_on(shared, ids, "retry", reason)
 
 
 @dead_letter.command()
@@ -49,11 +49,11 @@ def retry(shared: Shared, ids: Sequence[str], reason: str | None) -> None:
 @_reason
 @shared_options
 def resolve(shared: Shared, ids: Sequence[str], reason: str | None) -> None:
-    """Say that a person has seen to it."""
-    _settle(shared, ids, "resolve", reason)
+    """Close dead letters whose problem a person has solved."""
+    _act_on(shared, ids, "resolve", reason)
 
 
-def _settle(shared: Shared, ids: Sequence[str], action: str, reason: str | None) -> None:
+def _act_on(shared: Shared, ids: Sequence[str], action: str, reason: str | None) -> None:
     body = {"reason": reason} if reason else {}
     with shared.client() as client:
         for id in (find_id(client, "/v1/dead-letters", id) for id in ids):

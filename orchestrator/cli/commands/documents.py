@@ -1,4 +1,4 @@
-"""`validate` and `deploy`: documents, checked here and handed to the API."""
+"""`validate` checks documents locally, `deploy` sends them to the API."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ _files = click.argument(
 def validate(shared: Shared, files: Sequence[Path]) -> None:
     """Check documents without any server: `order.yaml:24:7: unknown key ...`.
 
-    Exits 2 where one is not valid.
+    Exits 2 if one is not valid.
     """
     from orchestrator.document import DocumentError, load
 
-    found: list[dict[str, Any]] = []
+    findings: list[dict[str, Any]] = []
     invalid = False
     for file in files:
         try:
             warnings = load(read(file), media_type(file)).warnings
-            found += [_finding(file, vars_of(problem), "warning") for problem in warnings]
+            findings += [_finding(file, vars_of(problem), "warning") for problem in warnings]
         except DocumentError as error:
             invalid = True
-            found += [_finding(file, vars_of(problem), "error") for problem in error.problems]
+            findings += [_finding(file, vars_of(problem), "error") for problem in error.problems]
     if shared.printer.table:
-        for finding in found:
+        for finding in findings:
             say(_line(finding))
         if not invalid:
             progress_console().print("[green]valid[/]")
     else:
-        shared.printer.rows(found, ())
+        shared.printer.rows(findings, ())
     exit_with(Exit.USAGE if invalid else Exit.COMPLETED)
 
 
@@ -56,7 +56,7 @@ def validate(shared: Shared, files: Sequence[Path]) -> None:
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @shared_options
 def deploy(shared: Shared, files: Sequence[Path], dry_run: bool) -> None:
-    """Deploy documents. A version that is there already stays as it is."""
+    """Deploy documents. A deployed version never changes."""
     rows = []
     with shared.client() as client:
         for file in files:
@@ -69,7 +69,10 @@ def deploy(shared: Shared, files: Sequence[Path], dry_run: bool) -> None:
 
 
 def deploy_file(client: Client, file: Path, dry_run: bool = False) -> Deployed:
-    """Deploy one file; warnings go to stderr, errors are named by file, line and column."""
+    """Deploy one file and print its warnings on stderr.
+
+    Raises `Failure` with file, line and column of every error.
+    """
     source = read(file)
     try:
         deployed = client.deploy(source, dry_run=dry_run)
@@ -85,7 +88,7 @@ def deploy_file(client: Client, file: Path, dry_run: bool = False) -> Deployed:
 
 
 def read(file: Path) -> bytes:
-    """A file's bytes, or a failure that says why not."""
+    """Return a file's bytes; raise `Failure` with the reason if it cannot be read."""
     try:
         return file.read_bytes()
     except OSError as error:
@@ -93,12 +96,12 @@ def read(file: Path) -> bytes:
 
 
 def media_type(file: Path) -> str:
-    """What a file's name says of its content."""
+    """Return the media type that the file name's ending stands for."""
     return "application/json" if file.suffix == ".json" else "application/yaml"
 
 
 def vars_of(problem: Any) -> dict[str, Any]:
-    """A `Problem` as the object that the API would send."""
+    """A `Problem` in the JSON form of the API."""
     return {name: getattr(problem, name) for name in ("pointer", "line", "column", "message")}
 
 
@@ -107,8 +110,8 @@ def _finding(file: Path, problem: Mapping[str, Any], level: str) -> dict[str, An
 
 
 def _line(finding: Mapping[str, Any], level: bool = True) -> str:
-    place = [finding["file"], finding.get("line"), finding.get("column")]
-    where = ":".join(str(part) for part in place if part is not None)
+    position = [finding["file"], finding.get("line"), finding.get("column")]
+    where = ":".join(str(part) for part in position if part is not None)
     warning = "warning: " if level and finding["level"] == "warning" else ""
     return f"{where}: {warning}{finding['message']}"
 
@@ -125,13 +128,13 @@ def _row(file: Path, deployed: Deployed, dry_run: bool) -> dict[str, Any]:
 
 
 def _show_difference(client: Client, file: Path, deployed: Deployed) -> None:
-    """The file against the newest version of its workflow, as a unified diff."""
-    there = client.source(deployed.workflow)
+    """Print a unified diff from the newest deployed version of the workflow to the file."""
+    deployed_text = client.source(deployed.workflow)
     name = f"{deployed.workflow} {deployed.version}"
-    if there is None:
+    if deployed_text is None:
         say(f"{name}: new workflow")
         return
-    lines = list(_difference(there, read(file).decode(), str(file)))
+    lines = list(_difference(deployed_text, read(file).decode(), str(file)))
     if not lines:
         say(f"{name}: unchanged")
         return
@@ -142,7 +145,7 @@ def _show_difference(client: Client, file: Path, deployed: Deployed) -> None:
         say("\n".join(lines))
 
 
-def _difference(there: str, here: str, name: str) -> Iterable[str]:
+def _difference(deployed_text: str, file_text: str, name: str) -> Iterable[str]:
     return difflib.unified_diff(
-        there.splitlines(), here.splitlines(), "deployed", name, lineterm=""
+        deployed_text.splitlines(), file_text.splitlines(), "deployed", name, lineterm=""
     )

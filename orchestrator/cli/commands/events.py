@@ -1,4 +1,4 @@
-"""`event send|list|show|watch`: CloudEvents in, and what became of them."""
+"""`event send|list|show|watch`: CloudEvents, and the listeners that they matched."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _MATCHED = ("instance", "step", "refused", "at")
 
 @click.group()
 def event() -> None:
-    """CloudEvents: send them, look at them and at what they matched."""
+    """CloudEvents: send them, list them, show what they matched."""
 
 
 @event.command()
 @click.argument("type")
 @click.option("-d", "--data", type=JsonValue(), help="The event's data.")
-@click.option("--source", default=SOURCE, show_default=True, help="Where it comes from: a URI.")
-@click.option("--id", "event_id", help="The event's own id; made unless given.")
-@click.option("--subject", help="What it is about.")
+@click.option("--source", default=SOURCE, show_default=True, help="The source of the event: a URI.")
+@click.option("--id", "event_id", help="The event's own id; default: a new one.")
+@click.option("--subject", help="The subject of the event.")
 @click.option("--attribute", "attributes", type=KeyValue(), multiple=True, help="An extension.")
-@click.option("--namespace", help="Whose events it joins; needed where there are several.")
-@click.option("--to", "instance", metavar="ID", help="Into one instance's mailbox.")
+@click.option("--namespace", help="The namespace; needed if there are several.")
+@click.option("--to", "instance", metavar="ID", help="Send it into the mailbox of one instance.")
 @shared_options
 def send(
     shared: Shared,
@@ -48,9 +48,9 @@ def send(
     namespace: str | None,
     instance: str | None,
 ) -> None:
-    """Send an event of TYPE and print its id (ours; the event has its own besides)."""
-    given = {"type": type, "source": source, "id": event_id, "subject": subject, "data": data}
-    event = {name: value for name, value in given.items() if value is not None}
+    """Send an event of TYPE and print the id that the API knows it by."""
+    members = {"type": type, "source": source, "id": event_id, "subject": subject, "data": data}
+    event = {name: value for name, value in members.items() if value is not None}
     with shared.client() as client:
         instance = None if instance is None else find_instance(client, instance)
         into = None if instance else namespace_of(client, namespace)
@@ -61,42 +61,44 @@ def send(
         shared.printer.value({"id": id})
 
 
-def namespace_of(client: Client, given: str | None) -> str:
-    """The namespace that was named, or the only one that there is."""
-    if given:
-        return given
-    names = [one["name"] for one in islice(client.pages("/v1/namespaces"), 2)]
+def namespace_of(client: Client, name: str | None) -> str:
+    """Return the named namespace, or the only one that exists; raise `Failure` if there are
+    more."""
+    if name:
+        return name
+    names = [namespace["name"] for namespace in islice(client.pages("/v1/namespaces"), 2)]
     if len(names) != 1:
-        raise Failure("name one by --namespace: there is not just one", Exit.USAGE)
+        raise Failure("set --namespace: there is not exactly one namespace", Exit.USAGE)
     return str(names[0])
 
 
 @event.command("list")
-@click.option("--namespace", help="Of one namespace only.")
-@click.option("--type", help="Of one type only.")
-@click.option("--source", help="Of one source only.")
-@click.option("--to", "target", metavar="ID", help="In one instance's mailbox only.")
+@click.option("--namespace", help="Only events of this namespace.")
+@click.option("--type", help="Only events of this type.")
+@click.option("--source", help="Only events of this source.")
+@click.option("--to", "target", metavar="ID", help="Only events in the mailbox of this instance.")
 @limit_option
 @shared_options
 def list_(shared: Shared, limit: int, **filters: str | None) -> None:
     """List events, newest first."""
     with shared.client() as client:
         query = _query(client, filters, "target")
-        found = islice(client.pages("/v1/events", query), limit or None)
-        shared.printer.rows((_row(shared, one) for one in found), _LISTED)
+        events = islice(client.pages("/v1/events", query), limit or None)
+        shared.printer.rows((_row(shared, event) for event in events), _LISTED)
 
 
 def _query(client: Client, filters: Mapping[str, str | None], instance: str) -> dict[str, str]:
-    """The filters that were given; that of the name `instance` as the whole id of one."""
+    """Return the filters that are set. The filter named `instance` gets the full id of its
+    instance."""
     query = {name: value for name, value in filters.items() if value is not None}
     return query | ({instance: find_instance(client, query[instance])} if instance in query else {})
 
 
-def _row(shared: Shared, one: dict[str, Any]) -> dict[str, Any]:
+def _row(shared: Shared, event: dict[str, Any]) -> dict[str, Any]:
     return (
-        {**one, **{name: one["event"][name] for name in ("type", "source")}}
+        {**event, **{name: event["event"][name] for name in ("type", "source")}}
         if (shared.printer.table)
-        else one
+        else event
     )
 
 
@@ -106,24 +108,24 @@ def _row(shared: Shared, one: dict[str, Any]) -> dict[str, Any]:
 def show(shared: Shared, id: str) -> None:
     """Show an event and what it matched."""
     with shared.client() as client:
-        found = client.transport.json("GET", path("events", find_id(client, "/v1/events", id)))
+        event = client.transport.json("GET", path("events", find_id(client, "/v1/events", id)))
     if shared.printer.table:
-        shared.printer.value(found["event"])
-        shared.printer.rows(found["matches"], _MATCHED)
+        shared.printer.value(event["event"])
+        shared.printer.rows(event["matches"], _MATCHED)
     else:
-        shared.printer.value(found)
+        shared.printer.value(event)
 
 
 @event.command()
-@click.option("--namespace", help="Of one namespace only.")
-@click.option("--type", help="Of this type, or of those that begin so: 'com.shop.*'.")
-@click.option("--source", help="Of one source only.")
-@click.option("--instance", metavar="ID", help="What happens to one instance.")
-@click.option("--count", type=click.IntRange(min=1), help="Stop after so many.")
+@click.option("--namespace", help="Only events of this namespace.")
+@click.option("--type", help="Only events of this type; 'com.shop.*' is a prefix.")
+@click.option("--source", help="Only events of this source.")
+@click.option("--instance", metavar="ID", help="Only events about this instance.")
+@click.option("--count", type=click.IntRange(min=1), help="Stop after this many events.")
 @shared_options
 def watch(shared: Shared, count: int | None, **filters: str | None) -> None:
-    """Print events as they come: received, emitted, and what happens to instances."""
+    """Print events as they come: received events, sent events and lifecycle events."""
     with shared.client() as client:
         query = _query(client, filters, "instance")
-        for found in islice(client.events(**query), count):
-            click.echo(in_json(json.dumps(found, ensure_ascii=False)))
+        for event in islice(client.events(**query), count):
+            click.echo(in_json(json.dumps(event, ensure_ascii=False)))

@@ -1,5 +1,5 @@
-"""`suspend`, `resume`, `cancel`, `terminate`, `retry`, `compensate`, `skip`: telling
-instances what to do."""
+"""`suspend`, `resume`, `cancel`, `terminate`, `retry`, `compensate`, `skip`: commands to
+instances."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from orchestrator.cli.output import progress_console
 from orchestrator.client import ApiError, Client
 from orchestrator.client.url_paths import path
 
-_reason = click.option("--reason", help="Why; kept in the history.")
+_reason = click.option("--reason", help="A reason, stored in the history.")
 
 
 def _for_many(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The arguments of a command that takes many instances."""
+    """Add the arguments of a command that accepts many instances."""
     options: list[Callable[..., Any]] = [
         click.argument("ids", nargs=-1, metavar="ID...", shell_complete=instances),
-        click.option("--query", metavar="FILTER", help="All of 'status=running&workflow=a/b'."),
-        click.option("--yes", is_flag=True, help="Don't ask before doing it to many."),
+        click.option(
+            "--query", metavar="FILTER", help="All that match 'status=running&workflow=a/b'."
+        ),
+        click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
         _reason,
         shared_options,
     ]
@@ -38,27 +40,27 @@ def _for_many(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @_for_many
 def suspend(shared: Shared, **chosen: Any) -> None:
-    """Let running steps finish and start no more until resumed."""
+    """Let running steps finish, and start no new steps until resumed."""
     _send_to_all(shared, "suspend", **chosen)
 
 
 @click.command()
 @_for_many
 def resume(shared: Shared, **chosen: Any) -> None:
-    """Go on with suspended instances."""
+    """Continue suspended instances."""
     _send_to_all(shared, "resume", **chosen)
 
 
 @click.command()
 @_for_many
-@click.option("--dry-run", is_flag=True, help="Only show what would be undone, in its order.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be undone, in this order.")
 def cancel(shared: Shared, dry_run: bool, **chosen: Any) -> None:
-    """Stop instances and undo what they completed."""
+    """Stop instances and undo their completed steps."""
     if not dry_run:
         _send_to_all(shared, "cancel", **chosen)
         return
     if not chosen["ids"]:
-        raise click.UsageError("name the instances whose plans you want to see")
+        raise click.UsageError("--dry-run needs the ids of instances")
     with shared.client() as client:
         for id in chosen["ids"]:
             _preview(shared, client, find_instance(client, id))
@@ -73,17 +75,19 @@ def terminate(shared: Shared, **chosen: Any) -> None:
 
 @click.command()
 @instance_id
-@click.option("--from", "step", metavar="STEP", help="Go back to this step: its number or name.")
+@click.option(
+    "--from", "step", metavar="STEP", help="Start again at this step: its number or name."
+)
 @click.option(
     "-i",
     "--input",
     type=JsonValue(),
-    help="Another input for that step: what it reads as . and $input.",
+    help="A new input for that step, which reads it as . and $input.",
 )
 @click.option(
     "--workflow-input",
     type=JsonValue(),
-    help="Another input of the workflow: what is read as $workflow.input from then on.",
+    help="A new input of the workflow, read as $workflow.input from then on.",
 )
 @_reason
 @shared_options
@@ -95,7 +99,8 @@ def retry(
     workflow_input: Any,
     reason: str | None,
 ) -> None:
-    """Try again what failed; finished steps stay finished, in sub-workflows too."""
+    """Run the failed steps again, as a new run. Completed steps are not repeated, also in
+    sub-workflows."""
     with shared.client() as client:
         id = find_instance(client, id)
         start = None if step is None else step_number(client, id, step)
@@ -109,15 +114,15 @@ def retry(
     "--to",
     "step",
     metavar="STEP",
-    help="Back to this step, which itself stands: its number or name.",
+    help="Undo the steps after this one: its number or name.",
 )
-@click.option("--dry-run", is_flag=True, help="Only show what would be undone, in its order.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be undone, in this order.")
 @_reason
 @shared_options
 def compensate(
     shared: Shared, id: str, step: str | None, dry_run: bool, reason: str | None
 ) -> None:
-    """Undo what an ended instance completed."""
+    """Undo the completed steps of an ended instance."""
     with shared.client() as client:
         id = find_instance(client, id)
         if dry_run:
@@ -130,11 +135,11 @@ def compensate(
 @click.command()
 @instance_id
 @click.argument("step")
-@click.option("-d", "--data", type=JsonValue(), help="What the step's output is to be.")
+@click.option("-d", "--data", type=JsonValue(), help="The output of the step.")
 @_reason
 @shared_options
 def skip(shared: Shared, id: str, step: str, data: Any, reason: str | None) -> None:
-    """Let a step that stands still end with an output of yours."""
+    """Complete a step that waits or failed, without running it, with the output of --data."""
     with shared.client() as client:
         id = find_instance(client, id)
         _send_command(
@@ -143,10 +148,11 @@ def skip(shared: Shared, id: str, step: str, data: Any, reason: str | None) -> N
 
 
 def _preview(shared: Shared, client: Client, id: str) -> None:
-    """What would be undone: first what was completed, then what a worker still has in hand."""
-    told = client.transport.json("GET", path("instances", id, "compensation"))
-    rows = [{**each, "if": ""} for each in told["plan"]]
-    rows += [{**each, "if": "it succeeds"} for each in told["running"]]
+    """Print what would be undone: first the completed steps, then those that a worker still
+    runs."""
+    answer = client.transport.json("GET", path("instances", id, "compensation"))
+    rows = [{**each, "if": ""} for each in answer["plan"]]
+    rows += [{**each, "if": "it succeeds"} for each in answer["running"]]
     shared.printer.rows(rows, ("step", "name", "reference", "kind", "outcome", "instance", "if"))
 
 
@@ -158,10 +164,11 @@ def _send_to_all(
     yes: bool,
     reason: str | None,
 ) -> None:
-    """Give each instance the command; one refusal does not keep the others from it."""
+    """Send the command to each instance. A refusal does not stop the rest; all are reported at the
+    end, in one `Failure`."""
     if bool(ids) == bool(query):
-        raise click.UsageError("name instances by their ids or by --query")
-    refused: list[tuple[str, Failure]] = []  # what to say, and the failure
+        raise click.UsageError("name the instances either by their ids or by --query")
+    refused: list[tuple[str, Failure]] = []  # the line to print, and the failure
     with shared.client() as client:
         if query:
             run_bulk(client, command, query, yes, reason)
@@ -179,6 +186,6 @@ def _send_to_all(
 
 
 def _send_command(client: Client, id: str, command: str, **arguments: Any) -> None:
-    told = client.command(id, command, **arguments)
-    more = "" if told.get("decided", True) else ", and waits for a control worker to decide it"
+    answer = client.command(id, command, **arguments)
+    more = "" if answer.get("decided", True) else "; a control worker must still decide it"
     progress_console().print(f"[green]{command}[/] {escape(id)}: accepted{more}")

@@ -1,8 +1,8 @@
-"""`logs ID`: what the log files of our processes say about one instance.
+"""`logs ID`: the log records of our processes about one instance.
 
-Logs are files, or streams of a container platform; the product keeps none of its own. So this is
-a search: every record that names the instance, or one of its attempts (which Celery calls the
-task's id), whole with its traceback, merged by time. See docs/decisions/people.md.
+The product stores no logs: they are files, or streams of a container platform. This command
+searches them for records that contain the id of the instance or of one of its attempts (Celery's
+task id), and prints them with their tracebacks, ordered by time. See docs/decisions/people.md.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import progress_console
 from orchestrator.client import Client, Unreachable
 
-#: The beginning of a record: JSON, or the time that our text has first. A container platform may
-#: put the name of a container before it.
+#: The beginning of a record: JSON, or the time of our text format. A container platform may put the
+#: name of a container before it.
 _BEGIN = re.compile(r"(?:\S+ +[|:]? *)?(?:(?P<json>\{.*\})$|(?P<time>\d{4}-\d\d-\d\dT\S+))")
-#: Characters of one record at most: what is not ours may have no line ends.
-_LONGEST = 1_000_000
+#: Largest number of characters of a record and of a line: text from others may have no line ends.
+_MAX_RECORD = 1_000_000
 
 
 @dataclass(frozen=True)
 class Record:
-    """One log record: where it stood, its time (ISO 8601, empty where it has none), its text with
-    all lines, and its members where it is JSON."""
+    """One log record: the name of its file, its time (ISO 8601, empty if it has none), its text
+    with all lines, and its members if it is JSON."""
 
     source: str
     time: str
@@ -51,84 +51,85 @@ class Record:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".orchestrator"),
     show_default=True,
-    help="The data folder of `orchestrator dev`, where no file is named.",
+    help="The data folder of `orchestrator dev`, searched if no FILE is named.",
 )
 @shared_options
 def logs(shared: Shared, id: str, files: Sequence[str], data: Path) -> None:
-    """Show what was logged about an instance and its attempts, in the order of time.
+    """Show the log records about an instance and its attempts, ordered by time.
 
-    It searches the logs of `orchestrator dev`, or the FILEs that are named; - is standard input,
-    as in: kubectl logs -l app=worker --prefix | orchestrator logs ID -
+    It searches the logs of `orchestrator dev`, or the named FILEs. - is standard input, as in:
+    kubectl logs -l app=worker --prefix | orchestrator logs ID -
     """
-    places = _places(files, data)
+    log_files = _log_files(files, data)
     with shared.client() as client:
         ids = _ids(client, id)
-    found = sorted(
-        (record for place in places for record in _found(place, ids)), key=lambda one: one.time
+    matches = sorted(
+        (record for file in log_files for record in _matches(file, ids)),
+        key=lambda record: record.time,
     )
     if not shared.printer.table:
-        shared.printer.rows((_row(record) for record in found), ())
+        shared.printer.rows((_row(record) for record in matches), ())
         return
-    width = max((len(record.source) for record in found), default=0)
-    for record in found:
+    width = max((len(record.source) for record in matches), default=0)
+    for record in matches:
         for line in record.text.splitlines():
             click.echo(f"{record.source:<{width}}  {_printable(line)}")
-    if not found:
-        names = ", ".join(map(str, places))
-        progress_console().print(f"nothing about it in {escape(names)}")
+    if not matches:
+        names = ", ".join(map(str, log_files))
+        progress_console().print(f"no record about it in {escape(names)}")
 
 
-def _places(files: Sequence[str], data: Path) -> list[Path]:
-    """The files to search; raises `Failure` where there are none."""
+def _log_files(files: Sequence[str], data: Path) -> list[Path]:
+    """Return the files to search; raise `Failure` if there are none."""
     if files:
         return [Path(name) for name in files]
-    found = sorted((data / "logs").glob("*.log"))
-    if not found:
+    log_files = sorted((data / "logs").glob("*.log"))
+    if not log_files:
         hint = "Name log files, or pipe them in: kubectl logs ... | orchestrator logs ID -"
         raise Failure(f"there are no logs in {data / 'logs'}", Exit.USAGE, hint)
-    return found
+    return log_files
 
 
 def _ids(client: Client, text: str) -> frozenset[str]:
-    """The ids that a record about the instance may have. Without the API a whole id is searched
-    for alone: its logs matter most when nothing answers."""
+    """Return the ids that a record about the instance may contain. Without the API only a full id
+    of the instance is searched for: logs matter most when the API does not answer."""
     try:
         id = find_instance(client, text)
         attempts = [attempt.id for step in client.steps(id) for attempt in step.attempts]
     except Unreachable as error:
         if not is_id(text):
             raise
-        said = f"{error}: only records that name the instance itself are found"
-        progress_console().print(f"[yellow]warning[/] {escape(said)}")
+        warning = f"{error}: only records with the id of the instance itself are found"
+        progress_console().print(f"[yellow]warning[/] {escape(warning)}")
         return frozenset({text.lower()})
     return frozenset({id, *attempts})
 
 
-def _found(place: Path, ids: frozenset[str]) -> Iterator[Record]:
-    """The records of a file that name one of the ids."""
-    for record in records(place.stem, _lines(place)):
+def _matches(log_file: Path, ids: frozenset[str]) -> Iterator[Record]:
+    """Yield the records of a file that contain one of the ids."""
+    for record in records(log_file.stem, _lines(log_file)):
         if any(id in record.text for id in ids):
             yield record
 
 
-def _lines(place: Path) -> Iterator[str]:
-    if str(place) == "-":
+def _lines(log_file: Path) -> Iterator[str]:
+    if str(log_file) == "-":
         yield from _text(sys.stdin.buffer)
         return
-    with place.open("rb") as file:
+    with log_file.open("rb") as file:
         yield from _text(file)
 
 
 def _text(file: IO[bytes]) -> Iterator[str]:
-    while line := file.readline(_LONGEST):
+    while line := file.readline(_MAX_RECORD):
         yield line.decode(errors="replace").rstrip("\r\n")
 
 
 def records(source: str, lines: Iterable[str]) -> Iterator[Record]:
-    """The records of a log: a line that begins none belongs to the one before."""
+    """Yield the records of a log. A line that begins no record belongs to the record before it."""
     record: list[str] = []
     for line in lines:
-        if _BEGIN.match(line) or sum(map(len, record)) > _LONGEST:
+        if _BEGIN.match(line) or sum(map(len, record)) > _MAX_RECORD:
             if record:
                 yield _record(source, record)
             record = []
@@ -157,7 +158,7 @@ def _row(record: Record) -> dict[str, Any]:
 
 
 def _printable(line: str) -> str:
-    """No text from outside commands the terminal."""
+    """Escape the characters that could act on the terminal."""
     return "".join(
-        each if each.isprintable() or each == "\t" else repr(each)[1:-1] for each in line
+        char if char.isprintable() or char == "\t" else repr(char)[1:-1] for char in line
     )

@@ -1,4 +1,4 @@
-"""`run` and `start`: begin an instance, and see it to its end or not."""
+"""`start` starts an instance; `run` starts one and waits for its end."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ FOREVER = float("inf")
 
 
 class WaitCommand(click.Command):
-    """A command whose ``--wait`` takes seconds or nothing."""
+    """A command whose ``--wait`` accepts seconds or no value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments; a bare ``--wait`` means: as long as it takes."""
-        following = [*args[1:], ""]  # one more than there are where there are none
+        """Read the arguments; ``--wait`` without a value means: without a limit."""
+        following = [*args[1:], ""]  # zip below ignores the surplus
         args = [
             f"--wait={FOREVER}" if arg == "--wait" and not _is_number(after) else arg
             for arg, after in zip(args, following, strict=False)
@@ -42,16 +42,18 @@ def _is_number(text: str) -> bool:
 
 
 def start_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that make an instance what it is."""
+    """Add the options that describe the new instance."""
     options = [
         click.argument("workflow", metavar="NAME|FILE", shell_complete=workflows_or_files),
         click.option("-i", "--input", type=JsonValue(), help="The input: JSON or @file."),
         click.option("--version", help="A version of the workflow; default: the newest."),
-        click.option("--business-id", help="Your own id of this run, unique in the namespace."),
+        click.option("--business-id", help="Your own id of the instance, unique in the namespace."),
         click.option(
             "--label", "labels", type=KeyValue(), multiple=True, help="A label; repeatable."
         ),
-        click.option("--idempotency-key", help="The same key again starts nothing again."),
+        click.option(
+            "--idempotency-key", help="Repeating the command with the same key starts nothing."
+        ),
     ]
     for option in reversed(options):
         function = option(function)
@@ -65,19 +67,19 @@ def start_options(function: Callable[..., Any]) -> Callable[..., Any]:
     type=click.FloatRange(min=0),
     default=FOREVER,
     metavar="[SECONDS]",
-    help="How long to wait for the end; default: as long as it takes. Exits 6 when it is over.",
+    help="How long to wait for the end; default: no limit. Exits 6 after this time.",
 )
 @shared_options
 def run(shared: Shared, workflow: str, wait: float, **start: Any) -> None:
-    """Start a workflow, show its steps as they go, print its output.
+    """Start a workflow, show its steps while it runs, print its output.
 
     NAME is namespace/name of a deployed workflow; a FILE is deployed first.
     """
     with shared.client() as client:
-        begun = begin(client, workflow, **start)
+        started = start_instance(client, workflow, **start)
         console = progress_console()
-        console.print(f"[dim]{escape(begun.workflow)} {escape(begun.version)}[/] {begun.id}")
-        ended = follow(client, begun, wait, console)
+        console.print(f"[dim]{escape(started.workflow)} {escape(started.version)}[/] {started.id}")
+        ended = follow(client, started, wait, console)
     if ended.status == "completed":
         shared.printer.value(ended.output)
     exit_with(exit_of(ended))
@@ -89,18 +91,18 @@ def run(shared: Shared, workflow: str, wait: float, **start: Any) -> None:
 def start(shared: Shared, workflow: str, **start: Any) -> None:
     """Start a workflow and print the id of its instance."""
     with shared.client() as client:
-        begun = begin(client, workflow, **start)
+        started = start_instance(client, workflow, **start)
     if shared.printer.table:
-        click.echo(begun.id)
+        click.echo(started.id)
     else:
-        shared.printer.value(begun.data)
+        shared.printer.value(started.data)
     exit_with(Exit.COMPLETED)
 
 
-def begin(
+def start_instance(
     client: Client, workflow: str, labels: Sequence[tuple[str, str]] = (), **start: Any
 ) -> Run:
-    """Start `workflow`; where it names a file, deploy that first and start its version."""
+    """Start `workflow`. If it names a file, deploy the file first and start its version."""
     file = Path(workflow)
     if file.suffix in (".yaml", ".yml", ".json"):
         deployed = deploy_file(client, file)

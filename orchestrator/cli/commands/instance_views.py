@@ -1,4 +1,4 @@
-"""`list`, `show`, `history` and `watch`: looking at instances."""
+"""`list`, `show`, `history` and `watch`: the state of instances."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _LISTED = ("id", "workflow", "version", "status", "compensation", "started_at", 
 @click.option("--status", help="One or more statuses: faulted,cancelled")
 @click.option("--compensation", help="none, running, completed or failed.")
 @click.option("--workflow", help="namespace/name")
-@click.option("--parent", metavar="ID", help="Those that this instance has started and awaited.")
+@click.option("--parent", metavar="ID", help="Only sub-workflows of this instance.")
 @click.option("--label", "labels", type=KeyValue(), multiple=True, help="A label; repeatable.")
-@click.option("--business-id", help="Your own id, whole.")
-@click.option("--since", "started_after", type=PastTime(), help="Started later; 2h: so long ago.")
-@click.option("--until", "started_before", type=PastTime(), help="Started before.")
+@click.option("--business-id", help="Your own id, in full.")
+@click.option("--since", "started_after", type=PastTime(), help="Started after TIME.")
+@click.option("--until", "started_before", type=PastTime(), help="Started before TIME.")
 @limit_option
 @shared_options
 def list_instances(
@@ -47,7 +47,7 @@ def list_instances(
 ) -> None:
     """List instances, newest first.
 
-    TIME is RFC 3339 (2030-01-31T12:00:00Z), a date, or so long ago: 90s, 15m, 2h, 7d.
+    TIME is RFC 3339 (2030-01-31T12:00:00Z), a date, or a duration before now: 90s, 15m, 2h, 7d.
     """
     query = {name: value for name, value in filters.items() if value is not None}
     query |= {f"label.{name}": value for name, value in labels}
@@ -68,8 +68,8 @@ def list_instances(
 def show(shared: Shared, id: str, step: str | None) -> None:
     """Show an instance and the tree of its steps.
 
-    With STEP, the number of a step or its task's name, show all that is known of that one:
-    arguments, input, output, and every attempt with its error and traceback.
+    With STEP (a number or the name of its task), show the details of that step: arguments,
+    input, output, and every attempt with its error and traceback.
     """
     with shared.client() as client:
         id = find_instance(client, id)
@@ -101,11 +101,11 @@ def _show_step(shared: Shared, client: Client, id: str, step: str) -> None:
         stdout_console().print(escape(line), soft_wrap=True)
 
 
-@click.command(short_help="Show what happened to an instance.")
+@click.command(short_help="Show the history of an instance.")
 @instance_id
 @shared_options
 def history(shared: Shared, id: str) -> None:
-    """Show what happened to an instance: one transition after the other."""
+    """Show the history of an instance: its transitions in order."""
     with shared.client() as client:
         id = find_instance(client, id)
         entries = client.history(id)
@@ -118,7 +118,7 @@ def history(shared: Shared, id: str) -> None:
 
 
 def _rows(entry: dict[str, Any], names: Names) -> list[dict[str, Any]]:
-    """A row a fact; one without a fact where a transition brought none about."""
+    """Return one row for each fact, or a row without a fact for a transition that has none."""
     start = {
         "sequence": entry["sequence"],
         "at": clock(entry),
@@ -132,7 +132,7 @@ def _rows(entry: dict[str, Any], names: Names) -> list[dict[str, Any]]:
 @instance_id
 @shared_options
 def watch(shared: Shared, id: str) -> None:
-    """Follow an instance until it ends; the exit status tells how."""
+    """Follow an instance until it ends; the exit status says how it ended."""
     with shared.client() as client:
         id = find_instance(client, id)
         if shared.printer.table:

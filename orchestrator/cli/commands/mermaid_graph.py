@@ -1,4 +1,4 @@
-"""`graph`: a workflow as a Mermaid flowchart; of an instance, with how far each task is."""
+"""`graph`: a workflow as a Mermaid flowchart; for an instance, with the status of each task."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _COLOURS = {
 @click.argument("what", metavar="NAME|FILE|ID")
 @shared_options
 def graph(shared: Shared, what: str) -> None:
-    """Print a workflow as a Mermaid flowchart; an instance's has its statuses."""
+    """Print a workflow as a Mermaid flowchart; for an instance, with the status of each task."""
     workflow, statuses = _find(shared, what)
     lines = list(Flowchart(workflow, statuses).lines())
     if shared.printer.table:
@@ -43,16 +43,16 @@ def graph(shared: Shared, what: str) -> None:
 
 
 def _find(shared: Shared, what: str) -> tuple[Workflow, dict[str, str]]:
-    """The workflow that a file, a name or an instance's id stands for, with its statuses."""
+    """Return the workflow of a file, a name or an instance id, and statuses by task reference."""
     if Path(what).suffix in (".yaml", ".yml", ".json"):
         return Workflow(_load(Path(what))), {}
     with shared.client() as client:
-        found = None if is_id(what) else _document(client, what)
-        if found is not None:
-            return Workflow(found), {}
+        by_name = None if is_id(what) else _document(client, what)
+        if by_name is not None:
+            return Workflow(by_name), {}
         run = client.get(find_instance(client, what))
         document = client.workflow(run.workflow, run.version)["document"]
-        # Of a task that was executed several times, the newest execution is shown.
+        # A task with several steps gets the status of the newest one.
         return Workflow(document), {step.reference: step.status for step in client.steps(run.id)}
 
 
@@ -70,7 +70,7 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def _document(client: Client, name: str) -> dict[str, Any] | None:
-    """The document of a workflow, or None where there is none of that name."""
+    """Return the document of a workflow; None if no workflow has that name."""
     try:
         document: dict[str, Any] = client.workflow(name)["document"]
     except ApiError as error:
@@ -82,14 +82,14 @@ def _document(client: Client, name: str) -> dict[str, Any] | None:
 
 @dataclass
 class Flowchart:
-    """The text of a flowchart: a node a task, a subgraph a task that contains others."""
+    """The text of a flowchart: a node for each task, a subgraph for a task that contains others."""
 
     workflow: Workflow
     statuses: Mapping[str, str]
     ids: dict[str, str] = field(default_factory=dict)
 
     def lines(self) -> Iterator[str]:
-        """Every line, in an order that Mermaid takes."""
+        """Yield every line, in an order that Mermaid accepts."""
         tasks = self.workflow.tasks("/do")
         yield "flowchart TD"
         yield "  start([start])"
@@ -114,23 +114,23 @@ class Flowchart:
             yield f"{indent}end"
         else:
             yield f"{indent}{self._id(task)}[{label}]"
-        undoing = task.compensation
-        if undoing is not None:
-            text = _text(f"undo: {_summary(undoing)}")
-            yield f'{indent}{self._id(undoing)}>"{text}"]'
+        compensation = task.compensation
+        if compensation is not None:
+            text = _text(f"undo: {_summary(compensation)}")
+            yield f'{indent}{self._id(compensation)}>"{text}"]'
 
     def _edges(self, tasks: TaskList, after: str | None) -> Iterator[str]:
-        """Where each task of a list leads; `after` is where the list's end leads."""
+        """Yield the edges from each task of a list; `after` is the target of the list's end."""
         for index, task in enumerate(tasks):
             following = self._id(tasks[index + 1]) if index + 1 < len(tasks) else after
-            for label, then in _ways(task):
+            for label, then in _exits(task):
                 target = self._target(tasks, then, following, after)
                 if target:
                     yield f"  {self._id(task)} -->{label}{target}"
             if task.compensation is not None:
                 yield f"  {self._id(task)} -.-> {self._id(task.compensation)}"
-            for place in LISTS.get(task.kind, ()):
-                inner = self.workflow.tasks(task.ref + place)
+            for pointer in LISTS.get(task.kind, ()):
+                inner = self.workflow.tasks(task.ref + pointer)
                 if task.kind != "fork":
                     yield from self._edges(inner, None)
                 else:
@@ -153,8 +153,8 @@ class Flowchart:
                 yield f"  class {','.join(nodes)} {status}"
 
 
-def _ways(task: Task) -> Iterator[tuple[str, str]]:
-    """The ways out of a task: the edge's label, and the flow directive."""
+def _exits(task: Task) -> Iterator[tuple[str, str]]:
+    """Yield the exits of a task: the label of the edge, and the flow directive."""
     own = str(task.body.get("then", "continue"))
     if task.kind != "switch":
         yield " ", own
@@ -174,5 +174,5 @@ def _summary(task: Task) -> str:
 
 
 def _text(text: str) -> str:
-    """A text that Mermaid shows as it is."""
-    return re.sub(r'["<>#;|\[\]{}]', lambda found: f"#{ord(found.group())};", text)
+    """Escape a text for Mermaid."""
+    return re.sub(r'["<>#;|\[\]{}]', lambda match: f"#{ord(match.group())};", text)

@@ -1,7 +1,7 @@
 """`schedule list|next|ledger|pause|resume|trigger|backfill`: recurring starts.
 
-A schedule is named by its id or by its workflow, ``shop/report``, with the kind after a colon
-where the workflow has several: ``shop/report:cron``.
+A schedule is named by its id or by its workflow, ``shop/report``. If the workflow has several
+schedules, the kind follows after a colon: ``shop/report:cron``.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _name = click.argument("name", metavar="SCHEDULE", shell_complete=schedules)
 _names = click.argument(
     "names", nargs=-1, required=True, metavar="SCHEDULE...", shell_complete=schedules
 )
-_reason = click.option("--reason", help="Why; kept in the audit log.")
+_reason = click.option("--reason", help="A reason, stored in the audit log.")
 
 
 @click.group()
 def schedule() -> None:
-    """Recurring starts: what is due when, what fired; pause, resume, trigger, catch up."""
+    """Schedules, the recurring starts: due times, firings, pause, resume, trigger, backfill."""
 
 
 @schedule.command("list")
-@click.option("--namespace", help="Of one namespace only.")
-@click.option("--all", "everything", is_flag=True, help="Those that are stopped as well.")
+@click.option("--namespace", help="Only schedules of this namespace.")
+@click.option("--all", "everything", is_flag=True, help="Include stopped schedules.")
 @shared_options
 def list_(shared: Shared, namespace: str | None, everything: bool) -> None:
     """List schedules."""
@@ -54,9 +54,8 @@ def list_(shared: Shared, namespace: str | None, everything: bool) -> None:
 def next_(shared: Shared, name: str, count: int) -> None:
     """Show the next due times."""
     with shared.client() as client:
-        at = _path(client, name)
-        found = client.transport.json("GET", at, params={"next": count})
-    shared.printer.rows(found["next"], ("due", "fires_at"))
+        answer = client.transport.json("GET", _path(client, name), params={"next": count})
+    shared.printer.rows(answer["next"], ("due", "fires_at"))
 
 
 @schedule.command()
@@ -68,11 +67,11 @@ def next_(shared: Shared, name: str, count: int) -> None:
     type=click.IntRange(min=0),
     default=50,
     show_default=True,
-    help="How many at most; 0: all.",
+    help="Largest number of rows; 0: all.",
 )
 @shared_options
 def ledger(shared: Shared, name: str, outcome: str | None, limit: int) -> None:
-    """Show what became of the due times, the latest first."""
+    """Show the past due times and their results, the latest first."""
     query = {"outcome": outcome} if outcome else {}
     with shared.client() as client:
         pages = client.pages(f"{_path(client, name)}/firings", query)
@@ -94,13 +93,13 @@ def pause(shared: Shared, names: Sequence[str], reason: str | None) -> None:
 @_reason
 @shared_options
 def resume(shared: Shared, names: Sequence[str], reason: str | None) -> None:
-    """Go on from now; `backfill` makes up for what was due meanwhile."""
+    """Continue from now on; `backfill` fires the due times of the pause."""
     _change(shared, names, {"paused": False}, reason)
 
 
 @schedule.command()
 @_name
-@click.option("-i", "--input", type=JsonValue(), help="In place of the policy's input.")
+@click.option("-i", "--input", type=JsonValue(), help="Input in place of the schedule's own.")
 @_reason
 @shared_options
 def trigger(shared: Shared, name: str, input: Any, reason: str | None) -> None:
@@ -116,29 +115,35 @@ def trigger(shared: Shared, name: str, input: Any, reason: str | None) -> None:
 
 @schedule.command()
 @_name
-@click.option("--from", "first", required=True, metavar="TIME", help="As 2030-01-31T00:00:00Z.")
-@click.option("--to", "last", required=True, metavar="TIME", help="Included.")
+@click.option(
+    "--from",
+    "first",
+    required=True,
+    metavar="TIME",
+    help="The first due time: 2030-01-31T00:00:00Z.",
+)
+@click.option("--to", "last", required=True, metavar="TIME", help="The last due time, included.")
 @_reason
 @shared_options
 def backfill(shared: Shared, name: str, first: str, last: str, reason: str | None) -> None:
-    """Fire the due times of a range that have not fired."""
+    """Fire the due times of a range that did not fire."""
     with shared.client() as client:
         at = f"{_path(client, name)}/backfill"
-        made = _post(client, at, {"from": first, "to": last}, reason)
-    shared.printer.rows(made["items"], _FIRED)
+        answer = _post(client, at, {"from": first, "to": last}, reason)
+    shared.printer.rows(answer["items"], _FIRED)
 
 
 def _change(shared: Shared, names: Sequence[str], body: dict[str, Any], reason: str | None) -> None:
     with shared.client() as client:
         for name in names:
-            told = body | ({"reason": reason} if reason else {})
-            found = client.transport.json("PATCH", _path(client, name), json=told)
-            progress_console().print(f"[green]{found['state']}[/] {escape(name)}")
+            content = body | ({"reason": reason} if reason else {})
+            schedule = client.transport.json("PATCH", _path(client, name), json=content)
+            progress_console().print(f"[green]{schedule['state']}[/] {escape(name)}")
 
 
 def _post(client: Client, at: str, body: dict[str, Any], reason: str | None) -> Any:
-    told = body | ({"reason": reason} if reason else {})
-    return client.transport.json("POST", at, json=told)
+    content = body | ({"reason": reason} if reason else {})
+    return client.transport.json("POST", at, json=content)
 
 
 def _path(client: Client, name: str) -> str:
@@ -146,20 +151,20 @@ def _path(client: Client, name: str) -> str:
 
 
 def _id(client: Client, name: str) -> str:
-    """The id of the schedule that is named."""
-    if is_beginning(name) and (is_id(name) or not _named(client, name)):
+    """Return the id of the schedule that `name` means; raise `Failure` for none or several."""
+    if is_beginning(name) and (is_id(name) or not _by_workflow(client, name)):
         return find_id(client, "/v1/schedules", name)
-    found = _named(client, name)
-    if not found:
+    matches = _by_workflow(client, name)
+    if not matches:
         raise Failure(f"there is no schedule {name!r}", Exit.NOT_FOUND)
-    if len(found) > 1:
-        kinds = ", ".join(f"{name}:{each['kind']}" for each in found)
+    if len(matches) > 1:
+        kinds = ", ".join(f"{name}:{each['kind']}" for each in matches)
         raise Failure(f"{name} has several schedules: {kinds}")
-    return str(found[0]["id"])
+    return str(matches[0]["id"])
 
 
-def _named(client: Client, name: str) -> list[dict[str, Any]]:
-    """The schedules of the workflow that is named."""
+def _by_workflow(client: Client, name: str) -> list[dict[str, Any]]:
+    """Return the schedules of the workflow ``namespace/name`` or ``namespace/name:kind``."""
     workflow, _, kind = name.partition(":")
     namespace, _, workflow = workflow.rpartition("/")
     query = {"namespace": namespace or "default", "workflow": workflow}

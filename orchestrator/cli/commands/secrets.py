@@ -1,5 +1,5 @@
 """`secret set|list|delete|rotate|new-key`: secrets of workflows. A value is never an argument:
-those stand in the shell's history and in the list of processes."""
+the shell's history and the list of processes show arguments."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _SHOWN = ("namespace", "name", "created_at", "changed_at")
 
 def _namespace(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
-        "--namespace", metavar="NAME", help="Needed unless your key opens just one."
+        "--namespace", metavar="NAME", help="Needed if your key may access several namespaces."
     )(function)
 
 
 @click.group()
 def secret() -> None:
-    """Secrets of workflows, as expressions find them in $secrets."""
+    """Secrets of workflows; expressions read them as $secrets."""
 
 
 @secret.command("set")
 @click.argument("name")
 @_namespace
-@click.option("--file", type=click.File(encoding="utf-8"), help="Read it from a file.")
+@click.option("--file", type=click.File(encoding="utf-8"), help="Read the value from a file.")
 @shared_options
 def set_(shared: Shared, name: str, namespace: str | None, file: IO[str] | None) -> None:
-    """Set a secret to what is typed, or comes from stdin.
+    """Set a secret to a typed value, or to the text of stdin.
 
-    Text that is a JSON object has members: $secrets.db.password.
+    If the text is a JSON object, expressions can read its members: $secrets.db.password.
     """
     value = _value(name, file)
     if not value:
@@ -50,7 +50,7 @@ def set_(shared: Shared, name: str, namespace: str | None, file: IO[str] | None)
 @_namespace
 @shared_options
 def list_(shared: Shared, namespace: str | None) -> None:
-    """List secrets by name; values never come back."""
+    """List the names of secrets; values are never shown."""
     query = {"namespace": namespace} if namespace else {}
     with shared.client() as client:
         shared.printer.rows(client.pages("/v1/secrets", query), _SHOWN)
@@ -61,7 +61,7 @@ def list_(shared: Shared, namespace: str | None) -> None:
 @_namespace
 @shared_options
 def delete(shared: Shared, names: Sequence[str], namespace: str | None) -> None:
-    """Forget secrets."""
+    """Delete secrets."""
     with shared.client() as client:
         for name in names:
             client.delete_secret(name, namespace)
@@ -71,17 +71,17 @@ def delete(shared: Shared, names: Sequence[str], namespace: str | None) -> None:
 @secret.command()
 @shared_options
 def rotate(shared: Shared) -> None:
-    """Seal every secret anew, with the newest of the keys."""
+    """Encrypt every secret again, with the newest key."""
     with shared.client() as client:
-        told = client.rotate_secrets()
-    shared.printer.value(told.data)
-    if told.unreadable:
-        raise Failure("some secrets can't be read with any of the keys; set them again")
+        rotated = client.rotate_secrets()
+    shared.printer.value(rotated.data)
+    if rotated.unreadable:
+        raise Failure("none of the keys decrypts some of the secrets; set them again")
 
 
 @secret.command("new-key")
 def new_key_() -> None:
-    """Print a key for ORCHESTRATOR_SECRETS_KEY."""
+    """Print a new key for ORCHESTRATOR_SECRETS_KEY."""
     from orchestrator.secrets.encryption import new_key
 
     click.echo(new_key())

@@ -1,4 +1,4 @@
-"""`init`: a project to start from, with two tasks, a workflow over them and what to type."""
+"""`init`: a starter project with two tasks, a workflow of them and a README with commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def book(what: str) -> dict:
 
 @shared_task
 def unbook(booking: str) -> None:
-    print(f"{booking} is given back")
+    print(f"{booking} is cancelled")
 '''
 
 _WORKFLOW = """\
@@ -48,15 +48,15 @@ do:
 """
 
 _README = """\
-# A workflow over Celery tasks
+# A workflow of Celery tasks
 
-In one terminal, everything that is needed:
+Start everything in one terminal:
 
 ```sh
 ORCHESTRATOR_IMPORTS=tasks orchestrator dev
 ```
 
-In another:
+Run the workflow in another:
 
 ```sh
 orchestrator validate trip.yaml
@@ -64,7 +64,7 @@ orchestrator run trip.yaml -i '{"flight": "LH-1"}'
 orchestrator list
 ```
 
-`tasks.py` holds the tasks, `trip.yaml` the workflow (Serverless Workflow DSL 1.0.3).
+`tasks.py` contains the tasks, `trip.yaml` the workflow (Serverless Workflow DSL 1.0.3).
 """
 
 _FILES = {
@@ -78,10 +78,11 @@ _FILES = {
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
 def init(folder: Path) -> None:
-    """Write a starter project into FOLDER (default: here). Overwrites nothing."""
-    taken = [name for name in _FILES if (folder / name).exists()]
-    if taken:
-        raise Failure(f"{folder} already has {', '.join(taken)}", Exit.USAGE, "Name a new folder.")
+    """Write a starter project into FOLDER (default: here). It overwrites no file."""
+    existing = [name for name in _FILES if (folder / name).exists()]
+    if existing:
+        names = ", ".join(existing)
+        raise Failure(f"{folder} already has {names}", Exit.USAGE, "Name a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in _FILES.items():
         (folder / name).write_text(text)

@@ -1,4 +1,4 @@
-"""`subscription create|list|show|pause|resume|delete|deliveries|retry`: who is told of events."""
+"""`subscription create|list|show|pause|resume|delete|deliveries|retry`: targets of events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator.cli.output import progress_console
 from orchestrator.client import Client
 from orchestrator.client.url_paths import path
 
-_LISTED = ("id", "namespace", "filter", "tells", "state", "failures", "created_at")
+_LISTED = ("id", "namespace", "filter", "target", "state", "failures", "created_at")
 _SENT = ("id", "type", "state", "attempts", "status", "error", "next_at", "created_at")
 
 _ALL = "/v1/subscriptions"
@@ -25,25 +25,29 @@ _id = click.argument("id")
 
 @click.group()
 def subscription() -> None:
-    """Who is told of which events: webhooks, and workflows that events start."""
+    """Subscriptions: events that call a webhook or start a workflow."""
 
 
 @subscription.command()
 @click.option("--type", help="Events of this type; a regular expression matches several.")
 @click.option("--source", help="Events of this source.")
-@click.option("--filter", "given", type=JsonValue(), help='Other attributes: {"data": ...}.')
-@click.option("--webhook", metavar="URL", help="Where to send them, signed.")
-@click.option("--secret", help="What they are signed with; made unless given.")
-@click.option("--workflow", metavar="NAME", help="Or: the workflow that each one starts.")
-@click.option("--read", type=click.Choice(["data", "envelope", "raw"]), help="Its input.")
-@click.option("--namespace", help="Whose events; needed where there are several.")
-@click.option("--description", help="What it is for.")
+@click.option("--filter", "attributes", type=JsonValue(), help='Other attributes: {"data": ...}.')
+@click.option("--webhook", metavar="URL", help="The URL to send the events to, signed.")
+@click.option("--secret", help="The secret that signs them; default: a new one.")
+@click.option("--workflow", metavar="NAME", help="Or: the workflow that each event starts.")
+@click.option(
+    "--read",
+    type=click.Choice(["data", "envelope", "raw"]),
+    help="The part of the event that becomes its input.",
+)
+@click.option("--namespace", help="The namespace; needed if there are several.")
+@click.option("--description", help="A description.")
 @shared_options
 def create(
     shared: Shared,
     type: str | None,
     source: str | None,
-    given: dict[str, Any] | None,
+    attributes: dict[str, Any] | None,
     webhook: str | None,
     secret: str | None,
     workflow: str | None,
@@ -51,11 +55,11 @@ def create(
     namespace: str | None,
     description: str | None,
 ) -> None:
-    """Subscribe to events. The secret that verifies a webhook's signatures is shown once."""
+    """Subscribe to events. The secret of a webhook's signatures is shown only this once."""
     if bool(webhook) == bool(workflow):
-        raise click.UsageError("name a --webhook or a --workflow")
-    filter = {**(given or {}), **_set(type=type, source=source)}
-    told = (
+        raise click.UsageError("set either --webhook or --workflow")
+    filter = {**(attributes or {}), **_set(type=type, source=source)}
+    target = (
         {"webhook": _set(url=webhook, secret=secret)}
         if webhook
         else {"workflow": _set(name=workflow, read=read)}
@@ -63,7 +67,7 @@ def create(
     with shared.client() as client:
         body = {
             "namespace": namespace_of(client, namespace), "filter": filter,
-            **told, **_set(description=description),
+            **target, **_set(description=description),
         }  # fmt: skip
         made = client.transport.json("POST", "/v1/subscriptions", json=body)
     shared.printer.value(made)
@@ -78,7 +82,7 @@ def _path(client: Client, id: str) -> str:
 
 
 @subscription.command("list")
-@click.option("--namespace", help="Of one namespace only.")
+@click.option("--namespace", help="Only subscriptions of this namespace.")
 @click.option("--state", help="One or more states: paused,disabled")
 @shared_options
 def list_(shared: Shared, **filters: str | None) -> None:
@@ -88,9 +92,10 @@ def list_(shared: Shared, **filters: str | None) -> None:
         shared.printer.rows(map(_row, client.pages("/v1/subscriptions", query)), _LISTED)
 
 
-def _row(one: dict[str, Any]) -> dict[str, Any]:
-    told = one["webhook"]["url"] if one["webhook"] else one["workflow"]["name"]
-    return {**one, "tells": told}
+def _row(subscription: dict[str, Any]) -> dict[str, Any]:
+    webhook = subscription["webhook"]
+    target = webhook["url"] if webhook else subscription["workflow"]["name"]
+    return {**subscription, "target": target}
 
 
 @subscription.command()
@@ -106,7 +111,7 @@ def show(shared: Shared, id: str) -> None:
 @_id
 @shared_options
 def pause(shared: Shared, id: str) -> None:
-    """Tell it nothing until resumed."""
+    """Deliver no events until resumed."""
     _change(shared, id, "paused")
 
 
@@ -114,7 +119,7 @@ def pause(shared: Shared, id: str) -> None:
 @_id
 @shared_options
 def resume(shared: Shared, id: str) -> None:
-    """Tell it again, also after it was disabled."""
+    """Deliver events again, also after the subscription was disabled."""
     _change(shared, id, "active")
 
 
@@ -128,7 +133,7 @@ def _change(shared: Shared, id: str, state: str) -> None:
 @_id
 @shared_options
 def delete(shared: Shared, id: str) -> None:
-    """End a subscription."""
+    """Delete a subscription."""
     with shared.client() as client:
         client.transport.request("DELETE", _path(client, id))
     progress_console().print(f"{escape(id)}: [green]deleted[/]")
@@ -140,7 +145,7 @@ def delete(shared: Shared, id: str) -> None:
 @limit_option
 @shared_options
 def deliveries(shared: Shared, id: str, state: str | None, limit: int) -> None:
-    """List what was sent, newest first."""
+    """List the deliveries of a webhook, newest first."""
     query = {"state": state} if state else {}
     with shared.client() as client:
         pages = client.pages(f"{_path(client, id)}/deliveries", query)
@@ -152,7 +157,7 @@ def deliveries(shared: Shared, id: str, state: str | None, limit: int) -> None:
 @click.argument("delivery")
 @shared_options
 def retry(shared: Shared, id: str, delivery: str) -> None:
-    """Send an event once more."""
+    """Send a delivery again."""
     with shared.client() as client:
         id = find_id(client, _ALL, id)
         delivery = find_id(client, path("subscriptions", id, "deliveries"), delivery)

@@ -1,4 +1,4 @@
-"""`why ID`: the cause of standing still, and what to do about it."""
+"""`why ID`: why an instance makes no progress, and what to do about it."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from orchestrator.cli.output import stdout_console
 from orchestrator.cli.terminal_text import command, visible
 from orchestrator.client import ApiError, Client
 
-#: Sub-workflows are followed this deep.
-DEEPEST = 10
+#: Depth to which sub-workflows are followed.
+MAX_DEPTH = 10
 
-#: What a person can do, by the kind of the cause; the cause's own members fill it in.
+#: Advice by kind of cause; members of the cause replace the names in braces.
 ADVICE = {
-    "engine": "start workers of the release that started it, or of a later one",
+    "engine": "start workers of the release that started the instance, or of a later release",
     "suspended": "orchestrator resume {id}",
-    "broker": "start the broker, or set ORCHESTRATOR_BROKER_URL: the beats send all again",
+    "broker": "start the broker, or set ORCHESTRATOR_BROKER_URL; beats send the messages again",
     "no-control": "orchestrator worker -Q {queue}",
-    "stuck": "read the workers' log; then orchestrator terminate {id}",
+    "stuck": "read the log of the workers; then orchestrator terminate {id}",
     "no-worker": "{worker} -Q {queue}",
     "no-processes": "{worker} --pool prefork -Q {queue}",
     "no-task": "add the task's module to {modules} of a worker of {queue}",
     "no-slot": "start one more: {worker} -Q {queue}",
-    "silent-worker": "orchestrator beat must run; orchestrator doctor looks further",
-    "lease": "orchestrator beat must run; orchestrator doctor looks further",
+    "silent-worker": "start orchestrator beat; orchestrator doctor checks more",
+    "lease": "start orchestrator beat; orchestrator doctor checks more",
     "no-beat": "orchestrator beat",
     "event": "orchestrator event send {event_arguments} --to {id}",
     "dead-letter": "orchestrator dead-letter retry {dead_letter} (or resolve)",
 }
-#: Instead, where the document names a task that only resembles one that is there.
+#: Advice where the name of the task is similar to one that a worker has.
 MISSPELT = "correct the name, deploy the document under a new version and start that"
 
 
@@ -45,7 +45,8 @@ MISSPELT = "correct the name, deploy the document under a new version and start 
 @instance_id
 @shared_options
 def why(shared: Shared, id: str) -> None:
-    """Say why an instance stands still, or why an event found nobody, and what to do about it."""
+    """Say why an instance makes no progress, or why an event matched no listener, and what to do
+    about it."""
     with shared.client() as client:
         try:
             id, of_event = find_instance(client, id), False
@@ -59,7 +60,7 @@ def why(shared: Shared, id: str) -> None:
 
 
 def _event_id(client: Client, text: str, failure: Failure) -> str:
-    """The id of the event that a text names; raises `failure` where there is none either."""
+    """Return the id of the event that a text names; raise `failure` if there is none."""
     if not is_id(text) or failure.exit_code != Exit.NOT_FOUND:
         raise failure
     try:
@@ -69,28 +70,28 @@ def _event_id(client: Client, text: str, failure: Failure) -> str:
 
 
 def _event_lines(client: Client, id: str) -> Iterator[str]:
-    found = client.why_event(id)
-    yield f"[bold]{id}[/] event in {escape(found['namespace'])}"
-    for cause in found["causes"]:
+    answer = client.why_event(id)
+    yield f"[bold]{id}[/] event in {escape(answer['namespace'])}"
+    for cause in answer["causes"]:
         yield f"  {escape(cause['message'])} [dim]({cause['kind']})[/]"
         if cause["kind"] in ADVICE:
             yield f"    [dim]→[/] {escape(str(_advice(cause, id)))}"
 
 
 def _lines(client: Client, id: str, depth: int = 0) -> Iterator[str]:
-    """One line a cause with its advice; those of a sub-workflow below its own."""
-    found = client.why(id)
+    """Yield a line for each cause and its advice, followed by the causes of a sub-workflow."""
+    answer = client.why(id)
     margin = "  " * depth
-    compensation = found["compensation"]
-    undoing = "" if compensation == "none" else f", compensation {compensation}"
-    yield f"{margin}[bold]{id}[/] {found['status']}{undoing}"
-    for cause in found["causes"]:
+    compensation = answer["compensation"]
+    suffix = "" if compensation == "none" else f", compensation {compensation}"
+    yield f"{margin}[bold]{id}[/] {answer['status']}{suffix}"
+    for cause in answer["causes"]:
         where = f"[cyan]{escape(cause['reference'])}[/] " if cause.get("reference") else ""
         yield f"{margin}  {where}{escape(cause['message'])} [dim]({cause['kind']})[/]"
         advice = _advice(cause, id)
         if advice:
             yield f"{margin}    [dim]→[/] {escape(advice)}"
-        if cause["kind"] == "workflow" and depth < DEEPEST:
+        if cause["kind"] == "workflow" and depth < MAX_DEPTH:
             yield from _lines(client, cause["instance"], depth + 2)
 
 
@@ -105,8 +106,8 @@ def _advice(cause: dict[str, Any], id: str) -> str | None:
 
 
 def starting(app: str | None) -> dict[str, str]:
-    """What starts a worker of an app, and what names the modules that it imports. `app` is what
-    ``celery -A`` is given; None: the worker is our own."""
+    """Return the command that starts a worker of an app as `worker`, and the setting with its
+    modules as `modules`. `app` is the argument of ``celery -A``; None: our own worker."""
     if app is None:
         return {"worker": "orchestrator worker", "modules": "ORCHESTRATOR_IMPORTS"}
     return {
@@ -116,12 +117,13 @@ def starting(app: str | None) -> dict[str, str]:
 
 
 def _event(cause: dict[str, Any]) -> str:
-    """The arguments of `event send` that the first filter asks for; TYPE, a type of one's own."""
+    """Return arguments of `event send` for an event that the first filter accepts. TYPE stands for
+    a type that the filter does not name."""
     filters = cause.get("filters") or [{}]
-    wanted = dict(filters[0].get("with") or {})
-    arguments = [_plain(wanted.pop("type", None)) or "TYPE"]
-    data = wanted.pop("data", None)
-    for name, value in wanted.items():
+    attributes = dict(filters[0].get("with") or {})
+    arguments = [_plain(attributes.pop("type", None)) or "TYPE"]
+    data = attributes.pop("data", None)
+    for name, value in attributes.items():
         text = _plain(value)
         if text is not None and name in ("source", "id", "subject"):
             arguments.append(f"--{name} {text}")
@@ -131,7 +133,7 @@ def _event(cause: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str | None:
-    """A word of a command that stands for a value; None where it is no text or an expression."""
+    """Quote a text for a command; return None for other values and for expressions."""
     if isinstance(value, str) and not value.startswith("${"):
         return quote(visible(value))
     return None

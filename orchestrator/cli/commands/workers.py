@@ -1,4 +1,4 @@
-"""`worker list` and `queue list`: who works, and what waits."""
+"""`worker list` and `queue list`: workers, and the attempts that wait in queues."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _QUEUES = ("name", "waiting", "oldest", "running", "workers", "slots", "free")
 
 
 @click.command("list")
-@click.option("--all", "everything", is_flag=True, help="Those that have ended as well.")
+@click.option("--all", "everything", is_flag=True, help="Include workers that have ended.")
 @shared_options
 def list_workers(shared: Shared, everything: bool) -> None:
     """List workers, the latest started first."""
@@ -32,6 +32,6 @@ def queue() -> None:
 @queue.command("list")
 @shared_options
 def list_queues(shared: Shared) -> None:
-    """List queues: what waits, what runs, who serves them."""
+    """List queues with waiting attempts, running attempts and workers."""
     with shared.client() as client:
         shared.printer.rows(client.pages("/v1/queues"), _QUEUES)

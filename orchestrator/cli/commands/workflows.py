@@ -1,4 +1,4 @@
-"""`workflow list|show|versions|delete`: what is deployed."""
+"""`workflow list|show|versions|delete`: deployed workflows."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _LISTED = ("namespace", "name", "version", "title", "created_at")
 _VERSIONS = ("namespace", "name", "version", "digest", "created_at")
 
 _name = click.argument("name", metavar="NAMESPACE/NAME", shell_complete=workflows)
-_version = click.option("--version", help="This version; default: the newest.")
+_version = click.option("--version", help="A version; default: the newest.")
 
 
 @click.group()
 def workflow() -> None:
-    """Deployed workflows: list them, read them back, remove them."""
+    """Deployed workflows: list, show or delete them."""
 
 
 @workflow.command("list")
-@click.option("--namespace", help="Of one namespace only.")
-@click.option("--query", "q", metavar="TEXT", help="Those with this text in their name.")
+@click.option("--namespace", help="Only workflows of this namespace.")
+@click.option("--query", "q", metavar="TEXT", help="Only workflows with this text in the name.")
 @limit_option
 @shared_options
 def list_(shared: Shared, limit: int, **filters: str | None) -> None:
@@ -43,16 +43,16 @@ def list_(shared: Shared, limit: int, **filters: str | None) -> None:
 @_version
 @shared_options
 def show(shared: Shared, name: str, version: str | None) -> None:
-    """Print a document as it was deployed; as JSON or YAML also what is known of it."""
+    """Print a document as it was deployed; with -o json or yaml, also its version and digest."""
     with shared.client() as client:
-        found = client.workflow(name, version)
+        deployed = client.workflow(name, version)
         if not shared.printer.table:
-            shared.printer.value(found)
+            shared.printer.value(deployed)
             return
-        text = client.source(name, found["version"])
-    whole = (text or "").rstrip("\n")
-    # A file is given the document as it is, a terminal as it can be read.
-    click.echo(visible_lines(whole) if sys.stdout.isatty() else whole)
+        source = client.source(name, deployed["version"])
+    text = (source or "").rstrip("\n")
+    # A file or pipe receives the exact document, a terminal the escaped text.
+    click.echo(visible_lines(text) if sys.stdout.isatty() else text)
 
 
 @workflow.command()
@@ -66,16 +66,16 @@ def versions(shared: Shared, name: str) -> None:
 
 @workflow.command()
 @_name
-@click.option("--version", help="Only this version; default: the workflow with all of them.")
-@click.option("--yes", is_flag=True, help="Don't ask before removing all versions.")
+@click.option("--version", help="Only this version; default: all versions.")
+@click.option("--yes", is_flag=True, help="Do not ask before all versions are deleted.")
 @shared_options
 def delete(shared: Shared, name: str, version: str | None, yes: bool) -> None:
-    """Remove a workflow, or one version of it; not while instances of it run."""
+    """Delete a workflow or one version of it. Refused while instances of it run."""
     with shared.client() as client:
         if version is None and not yes:
-            found: list[dict[str, Any]] = list(client.versions(name))
-            question = f"delete {name} with all its versions ({len(found)})?"
+            versions: list[dict[str, Any]] = list(client.versions(name))
+            question = f"delete {name} with all its versions ({len(versions)})?"
             click.confirm(question, abort=True, err=True)
         client.delete_workflow(name, version)
-    what = name if version is None else f"{name} {version}"
-    progress_console().print(f"[green]deleted[/] {escape(what)}")
+    deleted = name if version is None else f"{name} {version}"
+    progress_console().print(f"[green]deleted[/] {escape(deleted)}")

@@ -1,7 +1,7 @@
-"""`demo`: the whole product, embedded, with an order that fails and one that does not.
+"""`demo`: the whole product with embedded servers, one order that fails and one that succeeds.
 
-The worker that is killed, the card that is declined and the goods that go back are real;
-what is printed is read from the history, the attempts and the shop's own tables.
+Nothing is simulated: a worker is killed, a card is declined, the goods go back into stock. The
+printed lines come from the history, the attempts and the shop's own tables.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from orchestrator.cli.options import PORT
 from orchestrator.cli.output import progress_console, stdout_console
 from orchestrator.embedded.supervisor import ProcessFailed
 
-#: The shortest lease: how long the killed worker's step waits for somebody else.
+#: Lease in seconds: how long the step of the killed worker waits for another worker.
 _LEASE = "2"
 
 
-@click.command(short_help="See it at work: a saga that goes wrong.")
-@click.option("--keep", is_flag=True, help="Stay up afterwards, with Flower.")
+@click.command(short_help="Run an order saga that fails and is undone.")
+@click.option("--keep", is_flag=True, help="Keep everything running afterwards, with Flower.")
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".orchestrator/demo"),
     show_default=True,
-    help="Where its databases live; emptied first.",
+    help="The folder of its databases; emptied first.",
 )
 @click.option("--port", type=PORT, default=0, help="The API's port; default: a free one.")
 def demo(keep: bool, data: Path, port: int) -> None:
-    """Run an order saga through everything: a worker dies, a card is declined, all is undone.
+    """Run an order saga: a worker is killed, a card is declined, completed steps are undone.
 
-    Exits 0 only if everything ended as it must.
+    Exits 0 only if every check of the result passes.
     """
     console = stdout_console()
     stack = LocalStack(_plan(data, port, flower=keep), reporter(progress_console()))
@@ -54,15 +54,15 @@ def demo(keep: bool, data: Path, port: int) -> None:
                 _verdict(checks, console)
                 console.print(f"The API: {stack.api_url}")
                 console.print(f"Flower: {stack.flower_url}, login {stack.flower_login}")
-                console.print("Ctrl-C ends it all.")
+                console.print("Ctrl-C stops everything.")
                 threading.Event().wait()
     except ProcessFailed as error:
         raise Failure(str(error), Exit.UNREACHABLE) from error
     except StopRequested:
-        exit_with(Exit.COMPLETED if keep and all(c.holds for c in checks) else Exit.CANCELLED)
-    checks.append(expectations.that_none_is_left(stack.alive()))
+        exit_with(Exit.COMPLETED if keep and all(c.passed for c in checks) else Exit.CANCELLED)
+    checks.append(expectations.no_process_left(stack.alive()))
     _verdict(checks, console)
-    exit_with(Exit.COMPLETED if all(check.holds for check in checks) else Exit.FAULTED)
+    exit_with(Exit.COMPLETED if all(check.passed for check in checks) else Exit.FAULTED)
 
 
 def _plan(data: Path, port: int, flower: bool) -> Plan:
@@ -74,7 +74,7 @@ def _plan(data: Path, port: int, flower: bool) -> Plan:
         concurrency=2,
         fresh=True,
         flower=flower,
-        # The order is taken up by the other worker, not by the killed one's next life.
+        # The other worker must continue the order, not a restart of the killed one.
         restart=False,
         environment={
             "PYTHONPATH": os.pathsep.join(filter(None, path)),
@@ -87,8 +87,8 @@ def _plan(data: Path, port: int, flower: bool) -> Plan:
 def _verdict(checks: list[Check], console: Console) -> None:
     console.rule("checked", align="left")
     for check in checks:
-        if check.holds:
-            console.print(f"[green]✓[/] {check.what}")
+        if check.passed:
+            console.print(f"[green]✓[/] {check.statement}")
         else:
-            found = escape(f"expected {check.expected!r}, found {check.found!r}")
-            console.print(f"[red]✗ {check.what}[/]: {found}")
+            difference = escape(f"expected {check.expected!r}, found {check.actual!r}")
+            console.print(f"[red]✗ {check.statement}[/]: {difference}")

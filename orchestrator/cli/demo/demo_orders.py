@@ -1,4 +1,4 @@
-"""The two orders: placed over REST, seen to their end, told from what is recorded."""
+"""The two orders: placed over REST, followed to their end, printed from the records."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from orchestrator.cli.output import progress_console
 from orchestrator.cli.views.step_tree import step_tree
 from orchestrator.client import Client, Run, Step
 
-#: Seconds that an order may take.
-PATIENCE = 60.0
+#: Longest time that an order may take, in seconds.
+ORDER_TIMEOUT = 60.0
 
-#: The card covers the deposit and not the balance.
+#: The card covers the deposit but not the balance.
 DECLINED = {"id": "o-1", "item": "lamp", "quantity": 2, "card": "nearly-empty"}
 GOOD = {"id": "o-2", "item": "lamp", "quantity": 2, "card": "gold"}
 
 
 def run_orders(stack: LocalStack, console: Console) -> list[Check]:
-    """Run both orders; what must be true of them, with what was found."""
+    """Run both orders; return the checks of their results."""
     shop = Shop(find_project(), stack.database_url)
     shop.create()
     before = expectations.stock(shop.tables())
@@ -35,22 +35,22 @@ def run_orders(stack: LocalStack, console: Console) -> list[Check]:
         console.print(f"deployed {deployed.workflow} {deployed.version} from {shop.order.name}")
 
         run, steps = _order(client, shop, DECLINED, console)
-        checks = expectations.of_the_declined_order(run, steps, shop.tables(), "o-1", before)
-        stack.start_worker(3)  # in the place of the one that was killed
+        checks = expectations.declined_order(run, steps, shop.tables(), "o-1", before)
+        stack.start_worker(3)  # replaces the killed worker
 
         run, _ = _order(client, shop, GOOD, console)
-        return [*checks, *expectations.of_the_good_order(run, shop.tables(), "o-2", before, 2)]
+        return [*checks, *expectations.paid_order(run, shop.tables(), "o-2", before, 2)]
 
 
 def _order(
     client: Client, shop: Shop, order: dict[str, Any], console: Console
 ) -> tuple[Run, list[Step]]:
-    """Place an order, see it end, tell what is recorded of it."""
+    """Place an order, wait for its end, print its records. Raises `Failure` if it does not end."""
     console.print()
-    what = f"{order['quantity']} {order['item']}s, card {order['card']}"
-    console.rule(f"order {order['id']}: {what}", align="left")
+    summary = f"{order['quantity']} {order['item']}s, card {order['card']}"
+    console.rule(f"order {order['id']}: {summary}", align="left")
     with progress_console().status("waiting for its end"):
-        run = client.start("shop/order", order, business_id=order["id"], wait=PATIENCE)
+        run = client.start("shop/order", order, business_id=order["id"], wait=ORDER_TIMEOUT)
     if not run.ended:
         raise Failure(f"order {order['id']} did not end: it is {run.status}", Exit.WAIT_TIMED_OUT)
     steps, tables = client.steps(run.id), shop.tables()
@@ -63,7 +63,7 @@ def _order(
 
 
 def _print_tables(tables: Tables, console: Console) -> None:
-    """The shop's own view of its goods and its money."""
+    """Print the shop's own tables of goods and money."""
     for name in ("stock", "charges", "refunds"):
         rows = ["  ".join(f"{key}={value}" for key, value in row.items()) for row in tables[name]]
         for row in rows or ["no rows"]:

@@ -1,4 +1,4 @@
-"""What must be true after the demo, checked against the API and the shop's own tables."""
+"""Checks of the demo's result, against the API and the shop's own tables."""
 
 from __future__ import annotations
 
@@ -14,43 +14,47 @@ Tables = dict[str, list[Row]]
 
 @dataclass(frozen=True)
 class Check:
-    """Something that must be so, and what was found."""
+    """A statement about the result, with the expected and the actual value."""
 
-    what: str
+    statement: str
     expected: Any
-    found: Any
+    actual: Any
 
     @property
-    def holds(self) -> bool:
-        """Whether it is so."""
-        return bool(self.expected == self.found)
+    def passed(self) -> bool:
+        """Whether the statement is true."""
+        return bool(self.expected == self.actual)
 
 
-def of_the_declined_order(
+def declined_order(
     run: Run, steps: Sequence[Step], tables: Tables, order: str, stock_before: dict[str, int]
 ) -> list[Check]:
-    """The order whose worker was killed and whose balance was declined."""
-    ended = _of_the_undoing(run, steps, tables, order, stock_before)
-    return [*ended, *_of_the_kill(steps, tables, order)]
+    """Check the order whose worker was killed and whose balance was declined."""
+    undone = _compensation(run, steps, tables, order, stock_before)
+    return [*undone, *_killed_worker(steps, tables, order)]
 
 
-def _of_the_undoing(
+def _compensation(
     run: Run, steps: Sequence[Step], tables: Tables, order: str, stock_before: dict[str, int]
 ) -> Iterator[Check]:
     charges, refunds = _charges(tables, order)
     yield Check("the order faulted", "faulted", run.status)
     yield Check("its compensation completed", "completed", run.compensation)
-    yield Check("the stock is as before", stock_before, stock(tables))
-    yield Check("one charge: the deposit", ["deposit"], [row["part"] for row in charges])
+    yield Check("the stock is the same as before", stock_before, stock(tables))
+    yield Check("one charge was made: the deposit", ["deposit"], [row["part"] for row in charges])
     yield Check(
-        "one refund, of that charge, in full",
+        "that charge was refunded in full",
         [(row["id"], row["amount"]) for row in charges],
         [(row["charge_id"], row["amount"]) for row in refunds],
     )
-    yield Check("undone in reverse order", ["chargeDeposit", "reserveStock"], _undone(steps))
+    yield Check(
+        "completed steps were undone in reverse order",
+        ["chargeDeposit", "reserveStock"],
+        _undone(steps),
+    )
 
 
-def _of_the_kill(steps: Sequence[Step], tables: Tables, order: str) -> Iterator[Check]:
+def _killed_worker(steps: Sequence[Step], tables: Tables, order: str) -> Iterator[Check]:
     starts = [
         row
         for row in tables["starts"]
@@ -59,38 +63,38 @@ def _of_the_kill(steps: Sequence[Step], tables: Tables, order: str) -> Iterator[
     deposit = next(s for s in steps if s.name == "chargeDeposit" and s.compensates is None)
     killed = [row["worker"] for row in tables["kills"]]
     yield Check("the deposit was started twice", 2, len(starts))
-    yield Check("under one key", 1, len({row["key"] for row in starts}))
-    yield Check("one worker was killed", [row["worker"] for row in starts[:1]], killed)
+    yield Check("both times with the same idempotency key", 1, len({row["key"] for row in starts}))
+    yield Check("its first worker was killed", [row["worker"] for row in starts[:1]], killed)
     yield Check(
         "the first attempt was lost, the second succeeded",
         ["lost", "succeeded"],
         [attempt.state for attempt in deposit.attempts],
     )
-    yield Check("another worker took over", 2, len({row["worker"] for row in starts}))
+    yield Check("another worker started it again", 2, len({row["worker"] for row in starts}))
 
 
-def of_the_good_order(
+def paid_order(
     run: Run, tables: Tables, order: str, stock_before: dict[str, int], quantity: int
 ) -> Iterator[Check]:
-    """The order that was paid."""
+    """Check the order that was paid."""
     charges, refunds = _charges(tables, order)
     paid = sum(row["amount"] for row in charges)
     expected = {"order": order, "accepted": True, "paid": paid}
     yield Check("the order completed", "completed", run.status)
-    yield Check("its output says what was paid", expected, run.output)
-    yield Check("two charges", ["deposit", "balance"], [row["part"] for row in charges])
-    yield Check("no refund", [], refunds)
-    sold = {item: left - stock(tables)[item] for item, left in stock_before.items()}
-    yield Check("the goods left the shelf", [quantity], [count for count in sold.values() if count])
+    yield Check("its output is the paid amount", expected, run.output)
+    yield Check("two charges were made", ["deposit", "balance"], [row["part"] for row in charges])
+    yield Check("no refund was made", [], refunds)
+    sold = {item: before - stock(tables)[item] for item, before in stock_before.items()}
+    yield Check("the goods left the stock", [quantity], [count for count in sold.values() if count])
 
 
-def that_none_is_left(alive: dict[int, str]) -> Check:
-    """Of all the processes that were started, and of what those started."""
-    return Check("no process is left", {}, alive)
+def no_process_left(alive: dict[int, str]) -> Check:
+    """Check that no process of the stack, and none that these started, still runs."""
+    return Check("no process is left running", {}, alive)
 
 
 def stock(tables: Tables) -> dict[str, int]:
-    """What is on the shelf."""
+    """Return the quantity of each item in stock."""
     return {row["item"]: row["quantity"] for row in tables["stock"]}
 
 
@@ -101,8 +105,8 @@ def _charges(tables: Tables, order: str) -> tuple[list[Row], list[Row]]:
 
 
 def _undone(steps: Sequence[Step]) -> list[str]:
-    """The names of the steps that were undone, in the order in which that was done."""
+    """Return the names of the undone steps, in the order of their compensations."""
     names = {step.id: step.name for step in steps}
-    undoing = [s for s in steps if s.compensates is not None and s.status == "completed"]
-    in_order = sorted(undoing, key=lambda step: str(step.data["ended_at"]))
+    compensations = [s for s in steps if s.compensates is not None and s.status == "completed"]
+    in_order = sorted(compensations, key=lambda step: str(step.data["ended_at"]))
     return [names[s.compensates] for s in in_order if s.compensates is not None]

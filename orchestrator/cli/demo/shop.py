@@ -1,4 +1,4 @@
-"""The demo's view of the shop: a separate project, reached through its own command."""
+"""The demo's access to the shop, a separate project, through the shop's own command."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from orchestrator.cli.exit_codes import Failure
 
 Row = dict[str, Any]
 
-#: In a checkout the examples stand beside the packages, in a wheel inside of ours.
-_PLACES = (
+#: The project in a checkout, and inside our package in a wheel.
+_PROJECTS = (
     Path(__file__).resolve().parents[3] / "examples" / "shop",
     Path(__file__).resolve().parents[2] / "examples" / "shop",
 )
@@ -23,24 +23,24 @@ _PLACES = (
 
 @dataclass(frozen=True)
 class Shop:
-    """The shop's project folder and the database that it shares with us."""
+    """The shop's project folder, and the database that it shares with the orchestrator."""
 
     project: Path
     database_url: str
 
     @property
     def order(self) -> Path:
-        """The order saga."""
+        """The document of the order saga."""
         return self.project / "order.yaml"
 
     def create(self) -> None:
-        """Make the shop's tables, goods and cards."""
+        """Create the shop's tables, goods and cards."""
         self._tables("create")
 
     def tables(self) -> dict[str, list[Row]]:
-        """All rows of the shop, by table."""
-        shown: dict[str, list[Row]] = json.loads(self._tables("show"))
-        return shown
+        """Return all rows of the shop, by table."""
+        tables: dict[str, list[Row]] = json.loads(self._tables("show"))
+        return tables
 
     def _tables(self, command: str) -> str:
         done = subprocess.run(
@@ -57,8 +57,8 @@ class Shop:
 
 
 def find_project() -> Path:
-    """Where the shop's project is."""
-    for place in _PLACES:
-        if (place / "order.yaml").is_file():
-            return place
+    """Return the folder of the shop's project; raise `Failure` if it is not installed."""
+    for folder in _PROJECTS:
+        if (folder / "order.yaml").is_file():
+            return folder
     raise Failure("the demo's project examples/shop is not part of this installation")

@@ -1,6 +1,6 @@
-"""What happened, line by line, from the history, the attempts and the shop's own tables.
+"""A transcript of an order, from the history, the attempts and the shop's own tables.
 
-Nothing here knows what should have happened: each line is a row.
+Each line is a stored row: the module does not know the expected course.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STYLES = (
 
 @dataclass(frozen=True, order=True)
 class Line:
-    """One thing that happened: when, and in whose records it stands."""
+    """One event of the order: its time, the source of its record, and a text."""
 
     at: datetime
     source: str
@@ -41,7 +41,7 @@ def transcript(
     tables: dict[str, list[Row]],
     order: str,
 ) -> list[Line]:
-    """All that is recorded of one order, by time."""
+    """Return all records of one order, ordered by time."""
     keys = {row["key"] for row in tables["starts"] if row["order_id"] == order}
     names = names_of(steps)
     lines = [*_history(entries, names), *_attempts(steps, names), *_shop(tables, order, keys)]
@@ -49,7 +49,7 @@ def transcript(
 
 
 def print_lines(lines: Sequence[Line], console: Console) -> None:
-    """The lines on the terminal."""
+    """Print the lines."""
     for line in lines:
         style = next((style for word, style in _STYLES if word in line.text), "")
         start = f"{line.at:%H:%M:%S.%f}"[:-3] + f"  {line.source:<10}  "

@@ -1,1 +1,1 @@
-"""The local stack of dev and demo."""
+"""The local stack of `dev` and `demo`."""

@@ -25,26 +25,26 @@ from orchestrator.cli.output import progress_console
     default=8233,
     envvar="ORCHESTRATOR_API_PORT",
     show_default=True,
-    help="The API's port; 0: a free one.",
+    help="The API's port; 0: any free port.",
 )
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".orchestrator"),
     show_default=True,
-    help="Where the databases and dev.json live.",
+    help="The folder of the databases and dev.json.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
     default=2,
     show_default=True,
-    help="How many workers; 0: you start your own.",
+    help="Number of workers; 0: you start your own.",
 )
 @click.option("--fresh", is_flag=True, help="Begin with empty databases.")
 @click.option("--flower", is_flag=True, help="Start Flower as well.")
 def dev(port: int, data: Path, workers: int, fresh: bool, flower: bool) -> None:
-    """Run Postgres, broker, API, workers and beat in this terminal; Ctrl-C stops all.
+    """Run Postgres, broker, API, workers and beat in this terminal; Ctrl-C stops everything.
 
     The workers import the modules of ORCHESTRATOR_IMPORTS. There is no authentication: the
     API listens on this machine only.
@@ -71,19 +71,20 @@ def dev(port: int, data: Path, workers: int, fresh: bool, flower: bool) -> None:
 
 
 def reporter(console: Console) -> Callable[[str], None]:
-    """Prints what a stack says about itself."""
+    """Return a function that prints the progress of a stack."""
     return lambda text: console.print(f"[dim]{escape(text)}[/]")
 
 
 class StopRequested(BaseException):
-    """Somebody asked for the end: Ctrl-C, SIGTERM or a closed terminal."""
+    """The user or the system asked to stop: Ctrl-C, SIGTERM or a closed terminal."""
 
 
 @contextmanager
 def until_stopped() -> Iterator[None]:
-    """Raise `StopRequested` in the block at the first signal; later ones change nothing.
+    """Raise `StopRequested` in the block at the first signal, and ignore later ones.
 
-    So the orderly end is not interrupted. Should it hang, SIGKILL ends everything as well.
+    A second Ctrl-C thus does not interrupt the orderly stop. If the stop hangs, SIGKILL ends all
+    processes as well.
     """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

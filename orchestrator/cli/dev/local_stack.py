@@ -1,6 +1,6 @@
-"""Everything embedded: Postgres, the broker, API, workers, beat, as processes of one parent.
+"""Postgres, the broker, API, workers and beat as child processes, for `dev` and `demo`.
 
-`dev` and `demo` use it. None of the processes outlives the parent, however that ends; see
+No child process outlives the parent, however the parent ends; see
 `orchestrator.embedded.supervisor`.
 """
 
@@ -39,12 +39,13 @@ from orchestrator.secrets.encryption import new_key
 
 HOST = "127.0.0.1"
 
-#: Seconds that a process may take to get ready: a cold start on a slow machine.
-PATIENCE = 60.0
-_WAIT_FOR_FOLDER = 15.0
-_WAIT_FOR_PORT = 3.0
+#: Longest time until a process is ready, in seconds: a cold start on a slow machine.
+READY_TIMEOUT = 60.0
+#: Longest waits for a data folder and for a port that an earlier stack still uses, in seconds.
+_FOLDER_TIMEOUT = 15.0
+_PORT_TIMEOUT = 3.0
 
-#: In the environment of every process, so that what it starts can be told as well.
+#: A variable that every process inherits: it identifies the stack's processes and their children.
 _MARK = "ORCHESTRATOR_STACK"
 
 Report = Callable[[str], None]
@@ -52,10 +53,10 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to start, and where its data goes. `port` 0 takes a free one.
+    """The processes to start, and the folder of their data. `port` 0: any free port.
 
-    `environment` is added to that of the processes; without `restart` a worker that dies
-    stays dead.
+    `environment` is added to the environment of the processes. Without `restart` a worker that
+    died is not started again.
     """
 
     data: Path
@@ -69,9 +70,9 @@ class Plan:
 
 
 class LocalStack:
-    """The running whole, as a context manager; ready once entered.
+    """A context manager that runs the processes; on entry it waits until all are ready.
 
-    Raises `ProcessFailed` with the end of the log of what could not be started.
+    Raises `ProcessFailed` with the end of the log of a process that could not be started.
     """
 
     def __init__(self, plan: Plan, report: Report) -> None:
@@ -80,7 +81,7 @@ class LocalStack:
         self.api_url = self.database_url = self.broker_url = self.flower_url = ""
         #: ``user:password`` of Flower.
         self.flower_login = ""
-        #: Every process that was ever started, by id.
+        #: The name of every process that was ever started, by process id.
         self.started: dict[int, str] = {}
         self._report = report
         self._identity = new_id()
@@ -111,11 +112,12 @@ class LocalStack:
 
     @property
     def processes(self) -> dict[str, Process]:
-        """Those of API, workers and beat, by name."""
+        """The processes of API, workers and beat, by name."""
         return self._supervisor.processes
 
     def alive(self) -> dict[int, str]:
-        """Which of the processes, and of those that they started, still run."""
+        """Return the processes of the stack and their children that still run: name by process
+        id."""
         ours = {pid: name for pid, name in self.started.items() if is_alive(pid)}
         return ours | with_variable(f"{_MARK}={self._identity}")
 
@@ -132,13 +134,13 @@ class LocalStack:
         if self.plan.fresh:
             _clear(self.data)
         self.logs.mkdir(parents=True, exist_ok=True)
-        # Ends the processes in order at its own end: the servers last.
-        self._supervisor = self._exit.enter_context(Supervisor(self._note))
+        # On exit the supervisor stops the processes in order, the servers last.
+        self._supervisor = self._exit.enter_context(Supervisor(self._on_event))
         self._exit.callback((self.data / "dev.json").unlink, missing_ok=True)
         self._start_servers()
         self._start_processes()
         self._ready = True
-        self._write_down()
+        self._write_addresses()
 
     def _start_servers(self) -> None:
         from orchestrator.database.schema import upgrade
@@ -162,10 +164,10 @@ class LocalStack:
         beat = self._spawn("beat", "beat")
         if self.plan.flower:
             self._start_flower()
-        api.wait_until(first_life(http_ok(f"{self.api_url}/readyz")), PATIENCE)
+        api.wait_until(on_first_start(http_ok(f"{self.api_url}/readyz")), READY_TIMEOUT)
         for worker in workers:
-            worker.wait_until(first_life(log_says(" ready.")), PATIENCE)
-        beat.wait_until(first_life(log_says("beat: Starting")), PATIENCE)
+            worker.wait_until(on_first_start(log_says(" ready.")), READY_TIMEOUT)
+        beat.wait_until(on_first_start(log_says("beat: Starting")), READY_TIMEOUT)
 
     def _settings(self, port: int) -> dict[str, str]:
         return {
@@ -182,7 +184,8 @@ class LocalStack:
         }
 
     def _secrets_key(self) -> dict[str, str]:
-        """A key to seal secrets with, kept beside the data, unless there is one."""
+        """Return the setting of a key that encrypts secrets. If no setting names one, the key is
+        created once and stored beside the data."""
         if os.environ.keys() & {"ORCHESTRATOR_SECRETS_KEY", "ORCHESTRATOR_SECRETS_KEY_FILE"}:
             return {}
         path = self.data / "secrets.key"
@@ -192,7 +195,7 @@ class LocalStack:
         return {"ORCHESTRATOR_SECRETS_KEY_FILE": str(path)}
 
     def _start_flower(self) -> None:
-        """Flower can end and revoke tasks: it asks for a password, on loopback too."""
+        """Start Flower with a password, on loopback too: Flower can terminate and revoke tasks."""
         self.flower_login = f"admin:{token_hex(8)}"
         secret = self.data / "flower.conf"
         secret.touch(mode=0o600)
@@ -212,7 +215,7 @@ class LocalStack:
         return self._run(name, ["-m", "orchestrator.cli", *command], restart)
 
     def _run(self, name: str, argv: list[str], restart: bool) -> Process:
-        # -P: what stands in the working directory is not ours.
+        # -P: a module in the working directory must not replace one of ours.
         return self._supervisor.spawn(
             name,
             [sys.executable, "-P", *argv],
@@ -221,16 +224,16 @@ class LocalStack:
             restart=restart,
         )
 
-    def _note(self, event: Mapping[str, Any]) -> None:
+    def _on_event(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "started":
             self.started[event["pid"]] = event["name"]
             if self._ready:
-                self._write_down()
+                self._write_addresses()
         elif event["event"] == "exited" and event.get("again_in") is not None:
-            self._report(f"{event['name']} ended with status {event['code']}; it starts again")
+            self._report(f"{event['name']} ended with status {event['code']} and is started again")
 
-    def _write_down(self) -> None:
-        """Leave the addresses where scripts look for them; whole or not at all."""
+    def _write_addresses(self) -> None:
+        """Write the addresses to dev.json, for scripts; the file is replaced as a whole."""
         pids = {
             name.partition(":")[0]: process.pid
             for name, process in self.processes.items()
@@ -245,29 +248,31 @@ class LocalStack:
             "pids": {"dev": os.getpid(), **pids},
         }
         part = self.data / "dev.json.part"
-        part.touch(mode=0o600)  # the addresses hold passwords
+        part.touch(mode=0o600)  # the addresses contain passwords
         part.write_text(json.dumps(content, indent=2) + "\n")
         part.replace(self.data / "dev.json")
 
 
-def first_life(ready: Callable[[Process], bool]) -> Callable[[Process], bool]:
-    """Ready as `ready` says; a process that had to be started again is not waited for."""
+def on_first_start(ready: Callable[[Process], bool]) -> Callable[[Process], bool]:
+    """Return a check that calls `ready`, and raises `ProcessFailed` once the process was
+    restarted."""
 
-    def look(process: Process) -> bool:
+    def check(process: Process) -> bool:
         if process.starts > 1:
             log = process.log_until_end()[-TAIL:].strip()
-            raise ProcessFailed(f"{process.name} does not stay up: {log}")
+            raise ProcessFailed(f"{process.name} ended during its start: {log}")
         return ready(process)
 
-    return look
+    return check
 
 
 def _wait_for_port(port: int) -> None:
-    """Wait until nobody listens there; an API whose parent was killed takes a moment to end.
+    """Wait until no process listens on the port: an API whose parent was killed needs time to end.
 
-    Another one that goes on would be taken for ours: it answers at the same address.
+    An old API at the same address would otherwise be taken for the new one. Raises `Failure` if
+    the port stays in use.
     """
-    deadline, patience = monotonic() + _WAIT_FOR_PORT, threading.Event()
+    deadline, pause = monotonic() + _PORT_TIMEOUT, threading.Event()
     while True:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -275,31 +280,34 @@ def _wait_for_port(port: int) -> None:
                 return probe.bind((HOST, port))
             except OSError as error:
                 if monotonic() > deadline:
-                    hint = "Choose another port with --port; 0 takes a free one."
+                    hint = "Choose another port with --port; 0 means any free port."
                     message = f"port {port}: {error.strerror}"
                     raise Failure(message, Exit.USAGE, hint) from None
-        patience.wait(0.05)  # a port can't be awaited
+        pause.wait(0.05)  # the system sends no event when a port becomes free
 
 
 def _clear(data: Path) -> None:
-    """Remove what a stack left in its data folder, and nothing else."""
+    """Remove the files of an earlier stack from its data folder, and no other files."""
     for server in ("postgres", "valkey"):
         if (data / server / "server.pid").exists():
             with (data / server / "server.pid").open("a") as file:
                 _wait_until_unused(file, data)
         shutil.rmtree(data / server, ignore_errors=True)
     shutil.rmtree(data / "logs", ignore_errors=True)
-    (data / "secrets.key").unlink(missing_ok=True)  # it opens nothing any more
+    (data / "secrets.key").unlink(missing_ok=True)  # its secrets are removed too
 
 
 def _wait_until_unused(file: IO[str], data: Path) -> None:
-    """Wait for a server's lock: one whose parent was killed takes a moment to end."""
-    deadline, patience = monotonic() + _WAIT_FOR_FOLDER, threading.Event()
+    """Wait for the lock of a server, which needs time to end after its parent was killed.
+
+    Raises `Failure` if the lock stays taken.
+    """
+    deadline, pause = monotonic() + _FOLDER_TIMEOUT, threading.Event()
     while True:
         try:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if monotonic() > deadline:
-                hint = "Stop that one first, or choose another folder with --data."
+                hint = "Stop the other stack first, or choose another folder with --data."
                 raise Failure(f"{data} is in use", Exit.USAGE, hint) from None
-            patience.wait(0.05)  # a lock can't be awaited with a time limit
+            pause.wait(0.05)  # flock has no time limit

@@ -1,4 +1,4 @@
-"""Following log files: new lines of every process, each after its name, as they come."""
+"""Follows log files: prints new lines of every process, with its name before them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-#: Between two looks for new lines; files can't tell.
-LOOK_AGAIN = 0.1
+#: Time between two reads of the files, in seconds.
+POLL_INTERVAL = 0.1
 _COLOURS = ("cyan", "magenta", "blue", "yellow", "green")
 
 
 @contextmanager
 def following(folder: Path, console: Console) -> Iterator[None]:
-    """Print what is added to the logs of a folder for the length of the block."""
-    over = threading.Event()
+    """Print new lines of the logs in a folder while the block runs."""
+    stop = threading.Event()
     follower = _Follower(folder, console)
-    thread = threading.Thread(target=follower.run, args=(over,), name="logs", daemon=True)
+    thread = threading.Thread(
+        target=follower.run, args=(stop,), name="orchestrator-log-follower", daemon=True
+    )
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        stop.set()
         thread.join()
 
 
@@ -33,21 +35,21 @@ class _Follower:
     def __init__(self, folder: Path, console: Console) -> None:
         self.folder = folder
         self.console = console
-        self.read = {path: path.stat().st_size for path in folder.glob("*.log")}
+        self.offsets = {path: path.stat().st_size for path in folder.glob("*.log")}
 
-    def run(self, over: threading.Event) -> None:
-        """Look until told that it is over."""
-        while not over.wait(LOOK_AGAIN):
+    def run(self, stop: threading.Event) -> None:
+        """Print new lines until `stop` is set."""
+        while not stop.wait(POLL_INTERVAL):
             for path in sorted(self.folder.glob("*.log")):
                 self._print_new(path)
 
     def _print_new(self, path: Path) -> None:
         with path.open("rb") as file:
-            file.seek(self.read.get(path, 0))
+            file.seek(self.offsets.get(path, 0))
             new = file.read()
-        whole = new[: new.rfind(b"\n") + 1]  # a line is printed once it is complete
-        self.read[path] = self.read.get(path, 0) + len(whole)
-        colour = _COLOURS[list(self.read).index(path) % len(_COLOURS)]
-        for line in whole.decode(errors="replace").splitlines():
+        complete = new[: new.rfind(b"\n") + 1]  # the rest of an incomplete line follows later
+        self.offsets[path] = self.offsets.get(path, 0) + len(complete)
+        colour = _COLOURS[list(self.offsets).index(path) % len(_COLOURS)]
+        for line in complete.decode(errors="replace").splitlines():
             name = Text(f"{path.stem:<9} ", style=colour)
             self.console.print(name + Text.from_ansi(line), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Who runs on this machine: to see that nothing was left behind (Linux)."""
+"""Finds running processes on this machine, to check that none was left behind (Linux)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of that id runs; one that only waits to be buried does not."""
+    """Whether a process with that id runs; a zombie does not count."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -17,7 +17,7 @@ def is_alive(pid: int) -> bool:
 
 
 def with_variable(variable: str) -> dict[int, str]:
-    """The processes that were started with ``NAME=value`` in their environment, by id."""
+    """Return the processes started with ``NAME=value`` in their environment: name by process id."""
     entry = variable.encode()
     return {pid: name for pid, name in _processes() if entry in _environment(pid)}
 
@@ -25,12 +25,12 @@ def with_variable(variable: str) -> dict[int, str]:
 def _processes() -> Iterator[tuple[int, str]]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal() and is_alive(int(folder.name)):
-            with contextlib.suppress(OSError):  # it has just ended
+            with contextlib.suppress(OSError):  # the process has just ended
                 yield int(folder.name), (folder / "comm").read_text().strip()
 
 
 def _environment(pid: int) -> list[bytes]:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:  # it has ended, or is another user's
+    except OSError:  # the process has ended, or belongs to another user
         return []

@@ -1,7 +1,9 @@
-"""`doctor`: compares what Postgres says with the broker and the workers, and mends.
+"""`doctor`: compares the state in Postgres with the broker and the workers, and repairs it.
 
-orchestrator doctor            # looks, and says what it would do
-orchestrator doctor --repair   # does it, and looks again
+    orchestrator doctor            # checks, and says what --repair would do
+    orchestrator doctor --repair   # repairs, and checks again
+
+Without --repair it changes nothing.
 """
 
 from __future__ import annotations
@@ -27,35 +29,35 @@ if TYPE_CHECKING:
     from orchestrator.cli.doctor.installation_checks import Finding
     from orchestrator.database.operations.consistency_checks import Row
 
-_COLOURS = {"ok": "green", "note": "dim", "mended": "green"}
+_COLOURS = {"ok": "green", "note": "dim", "repaired": "green"}
 
-#: Rows of one kind that a table shows; the other formats show all that was looked at.
-_MOST_SHOWN = 20
+#: Largest number of rows of one inconsistency in a table; the other formats show all rows.
+_MAX_ROWS = 20
 
 
-@click.command(short_help="Look for what is wrong, and mend it.")
-@click.option("--repair", is_flag=True, help="Mend what can be mended; without it, only look.")
+@click.command(short_help="Check the installation, and repair its state.")
+@click.option("--repair", is_flag=True, help="Repair what can be repaired; without it, only check.")
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".orchestrator"),
     show_default=True,
-    help="Where `orchestrator dev` keeps its data: its addresses count where no setting says more.",
+    help="The data folder of `orchestrator dev`: its addresses replace those not set.",
 )
 @shared_options
 def doctor(shared: Shared, repair: bool, data: Path) -> None:
-    """Look at settings, database, broker, API and tasks, then compare Postgres with broker and
-    workers: what is lost, orphaned, stuck or misrouted.
+    """Check settings, database, broker, API and tasks. Then compare Postgres with broker and
+    workers: find lost, orphaned, stuck and misrouted work.
 
-    Exits 0 if all is well, 5 if something that is needed does not answer, 1 if something else
-    is wrong that was not mended.
+    Exits 0 if everything is right, 5 if a needed server does not answer, 1 for another problem
+    that was not repaired.
     """
-    from orchestrator.cli.doctor.installation_checks import look
+    from orchestrator.cli.doctor.installation_checks import check_installation
 
     settings = _settings(data)
-    findings = list(look(shared, settings))
+    findings = list(check_installation(shared, settings))
     if all(each.state == "ok" for each in findings if each.check == "database"):
-        findings += _ailments(settings, repair, shared.printer.table)
+        findings += _inconsistencies(settings, repair, shared.printer.table)
     if shared.printer.table:
         _show(findings)
     else:
@@ -63,89 +65,95 @@ def doctor(shared: Shared, repair: bool, data: Path) -> None:
     states = {each.state for each in findings}
     if "failed" in states:
         exit_with(Exit.UNREACHABLE)
-    exit_with(Exit.FAULTED if states & {"found", "left"} else Exit.COMPLETED)
+    exit_with(Exit.FAULTED if states & {"inconsistent", "unrepaired"} else Exit.COMPLETED)
 
 
 def _show(findings: list[Finding]) -> None:
-    """A line a finding, for people: its state, what was looked at, what was found; below it what
-    to do."""
+    """Print a line for each finding: state, check, result. Its advice follows on a line of its
+    own."""
     console = stdout_console()
     widest = max(len(each.check) for each in findings)
+    longest = max(len(each.state) for each in findings)
     for each in findings:
         colour = _COLOURS.get(each.state, "red")
         where = f"[cyan]{each.instance}[/] " if each.instance else ""
-        line = f"[{colour}]{each.state:<6}[/] {each.check:<{widest}} {where}{escape(each.found)}"
-        console.print(line, soft_wrap=True)
+        start = f"[{colour}]{each.state:<{longest}}[/] {each.check:<{widest}} {where}"
+        console.print(start + escape(each.found), soft_wrap=True)
         if each.advice:
-            console.print(f"       [dim]→[/] {escape(each.advice)}", soft_wrap=True)
+            console.print(f"{' ' * longest} [dim]→[/] {escape(each.advice)}", soft_wrap=True)
 
 
 def _settings(data: Path) -> Settings:
-    """The settings; the addresses of a running `orchestrator dev` where none are set."""
-    settings, plain = load_settings(), Settings()
+    """Return the settings, with the addresses of a running `orchestrator dev` where none are
+    set."""
+    settings, defaults = load_settings(), Settings()
     try:
         running = json.loads((data / "dev.json").read_text())
     except (OSError, ValueError):
         return settings
     names = ("database_url", "broker_url", "api_url")
-    found = {
+    addresses = {
         name: running[name]
         for name in names
-        if running.get(name) and getattr(settings, name) == getattr(plain, name)
+        if running.get(name) and getattr(settings, name) == getattr(defaults, name)
     }
-    if found:
-        progress_console().print(f"[dim]looking at the installation of {data}/dev.json[/]")
-    return dataclasses.replace(settings, **found)
+    if addresses:
+        progress_console().print(f"[dim]checking the installation of {data}/dev.json[/]")
+    return dataclasses.replace(settings, **addresses)
 
 
-def _ailments(settings: Settings, repair: bool, table: bool) -> Iterator[Finding]:
+def _inconsistencies(settings: Settings, repair: bool, table: bool) -> Iterator[Finding]:
     from orchestrator.cli.doctor import process_checks
-    from orchestrator.cli.doctor.examination import examination
+    from orchestrator.cli.doctor.examination import examine
     from orchestrator.cli.doctor.inconsistencies import KINDS
 
-    with examination(settings) as looking:
-        yield from process_checks.look(looking)
+    with examine(settings) as examination:
+        yield from process_checks.check_processes(examination)
         for kind in KINDS:
-            rows = kind.find(looking)
-            shown = rows[:_MOST_SHOWN] if table else rows
-            yield from _told(looking, kind, rows, shown, repair)
+            rows = kind.find(examination)
+            shown = rows[:_MAX_ROWS] if table else rows
+            yield from _findings(examination, kind, rows, shown, repair)
 
 
-def _told(
-    looking: Examination, kind: Inconsistency, rows: list[Row], shown: list[Row], repair: bool
+def _findings(
+    examination: Examination,
+    kind: Inconsistency,
+    rows: list[Row],
+    shown: list[Row],
+    repair: bool,
 ) -> Iterator[Finding]:
-    left = _mended(looking, kind, rows) if repair and rows and kind.repair else rows
-    keys = {(row.subject, row.step) for row in left}
+    remaining = _repair(examination, kind, rows) if repair and rows and kind.repair else rows
+    keys = {(row.subject, row.step) for row in remaining}
     for row in shown:
-        state = "mended"
+        state = "repaired"
         if (row.subject, row.step) in keys:
-            state = "left" if repair else "found"
+            state = "unrepaired" if repair else "inconsistent"
         yield _finding(kind, row, state)
     if len(shown) < len(rows):
         yield dataclasses.replace(
-            _finding(kind, rows[-1], "left" if left else "mended"),
+            _finding(kind, rows[-1], "unrepaired" if remaining else "repaired"),
             found=f"and {len(rows) - len(shown)} more of this kind",
             instance=None,
             step=None,
         )
 
 
-def _mended(looking: Examination, kind: Inconsistency, rows: list[Row]) -> list[Row]:
-    """Mend the rows; those that are found once more are left."""
+def _repair(examination: Examination, kind: Inconsistency, rows: list[Row]) -> list[Row]:
+    """Repair the rows; return those that are found again afterwards."""
     from orchestrator.cli.doctor.examination import still_inconsistent
 
-    assert kind.repair is not None  # noqa: S101  the caller looks
-    kind.repair(looking, rows)
-    return still_inconsistent(looking, kind.find, rows)
+    assert kind.repair is not None  # noqa: S101  the caller checks
+    kind.repair(examination, rows)
+    return still_inconsistent(examination, kind.find, rows)
 
 
 def _finding(kind: Inconsistency, row: Row, state: str) -> Finding:
     from orchestrator.cli.doctor.installation_checks import Finding
 
-    told = {"instance": row.instance, "subject": row.subject, "step": row.step, **row.about}
-    advice = command(kind.advice, told) if kind.advice else None
-    if state == "found" and kind.repair is not None:
+    values = {"instance": row.instance, "subject": row.subject, "step": row.step, **row.about}
+    advice = command(kind.advice, values) if kind.advice else None
+    if state == "inconsistent" and kind.repair is not None:
         advice = "; ".join(filter(None, (f"--repair: {kind.repair_text}", advice)))
-    if state == "mended":
+    if state == "repaired":
         advice = kind.repair_text
     return Finding(kind.name, kind.message_for(row), advice, state, row.instance, row.step)

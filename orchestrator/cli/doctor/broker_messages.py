@@ -1,4 +1,4 @@
-"""What stands at the broker, as far as the broker shows it."""
+"""Reads which messages the broker has, as far as the broker shows them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from kombu import Connection
 
 from orchestrator.broker_settings import broker_settings, is_redis, reach
 
-#: Messages of one queue that are read; a longer queue is not compared.
-MOST = 20_000
+#: Largest number of messages of a queue that are read; a longer queue is not compared.
+MAX_MESSAGES = 20_000
 
 
 def waiting(url: str, queues: Iterable[str], timeout: float = 3.0) -> dict[str, set[str] | None]:
-    """For each queue, the ids of the messages that wait in it or are in a worker's hands,
-    unacknowledged; None where the broker has messages that it does not show.
+    """Return the ids of each queue's messages: waiting, or delivered and not acknowledged.
 
-    Redis shows all of them, RabbitMQ only how many wait. Raises `BrokerUnavailable`.
+    None stands for a queue with messages that the broker does not show: Redis shows all messages,
+    RabbitMQ only their number. Raises `BrokerUnavailable`.
     """
     names = sorted(set(queues))
     if not names:
@@ -28,21 +28,21 @@ def waiting(url: str, queues: Iterable[str], timeout: float = 3.0) -> dict[str, 
     with Connection(where, connect_timeout=timeout) as connection:
         channel: Any = connection.default_channel
         if is_redis(url):
-            held = {_id(json.loads(each)[0]) for each in channel.client.hvals("unacked")}
-            return {name: _listed(channel, name, held) for name in names}
+            unacknowledged = {_id(json.loads(each)[0]) for each in channel.client.hvals("unacked")}
+            return {name: _listed(channel, name, unacknowledged) for name in names}
         return {name: _counted(connection, name) for name in names}
 
 
-def _listed(channel: Any, queue: str, held: set[str]) -> set[str] | None:
-    found = set(held)
+def _listed(channel: Any, queue: str, unacknowledged: set[str]) -> set[str] | None:
+    ids = set(unacknowledged)
     for priority in channel.priority_steps:
-        # The name of a priority's list is kombu's own: it has no public way to ask.
+        # kombu has no public function for the name of a priority's list.
         name = channel._q_for_pri(queue, priority)  # noqa: SLF001
-        messages = channel.client.lrange(name, 0, MOST)
-        if len(messages) > MOST:
+        messages = channel.client.lrange(name, 0, MAX_MESSAGES)
+        if len(messages) > MAX_MESSAGES:
             return None
-        found.update(_id(json.loads(each)) for each in messages)
-    return found
+        ids.update(_id(json.loads(each)) for each in messages)
+    return ids
 
 
 def _id(message: dict[str, Any]) -> str:
@@ -50,7 +50,7 @@ def _id(message: dict[str, Any]) -> str:
 
 
 def _counted(connection: Connection, queue: str) -> set[str] | None:
-    """An empty queue has nobody's message; one that is not there neither."""
+    """Return an empty set for an empty or missing queue, None for one with messages."""
     channel: Any = connection.channel()
     try:
         return set() if channel.queue_declare(queue, passive=True).message_count == 0 else None

@@ -1,4 +1,4 @@
-"""What looks and remedies work with: the services of a process, and patience."""
+"""What checks and repairs share: services, answers of broker and workers, and waits."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from orchestrator.database.operations.consistency_checks import Row
 from orchestrator.errors import BrokerUnavailable
 from orchestrator.settings import Settings
 
-#: What is younger than this is on its way, in s: beats look more often.
-GRACE = 10.0
-#: Between two looks for what was mended, in s.
-LOOK_AGAIN = 0.25
-#: How long Celery workers have to answer, in seconds. Nobody knows how many there are.
-ANSWER = 1.0
+#: Rows younger than this are not reported, in seconds: beats handle them within this time.
+MIN_AGE = 10.0
+#: Time between two checks whether workers have applied the stimuli, in seconds.
+POLL_INTERVAL = 0.25
+#: How long the doctor waits for answers of Celery workers, in seconds. Their number is unknown.
+ANSWER_TIMEOUT = 1.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a Celery worker says of itself through the broker: its tasks and its queues."""
+    """The answer of a Celery worker through the broker: its tasks and its queues."""
 
     tasks: frozenset[str]
     queues: frozenset[str]
@@ -40,31 +40,32 @@ class Answer:
 
 @dataclass
 class Examination:
-    """One look at an installation. `grace` in seconds."""
+    """One examination of an installation. `min_age` is in seconds."""
 
     services: Services
     app: Any
-    grace: float
-    #: Whether the broker answers; without it nothing is compared with it.
+    min_age: float
+    #: Whether the broker answers; otherwise it is left out of the comparisons.
     broker: bool = True
-    #: The instances that stimuli were left for.
+    #: The instances that repairs have sent stimuli to.
     stimuli_sent: set[str] = field(default_factory=set)
-    #: What stands at the broker, by queue, once it was asked.
+    #: The broker's messages by queue, once they were read.
     _messages: dict[str, set[str] | None] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
-        """The settings that all of it was made from."""
+        """The settings of the installation."""
         return self.services.settings
 
     def find(self, sql: str) -> list[Row]:
-        """The rows of a query."""
+        """Run a consistency check and return its rows."""
         return consistency_checks.run_check(
-            self.services.database, sql, self.settings.lease, self.grace
+            self.services.database, sql, self.settings.lease, self.min_age
         )
 
     def at_broker(self, queues: Sequence[str]) -> dict[str, set[str] | None]:
-        """See `messages.waiting`; empty without a broker."""
+        """Return the messages of queues as `broker_messages.waiting` does; empty without a
+        broker."""
         new = [queue for queue in queues if queue not in self._messages]
         if new and self.broker:
             try:
@@ -74,14 +75,15 @@ class Examination:
         return self._messages
 
     def answers(self) -> dict[str, Answer]:
-        """Every Celery worker that answers at the broker, by name; empty without a broker."""
+        """Return the answers of all Celery workers at the broker, by name; empty without a
+        broker."""
         try:
-            reach(self.settings.broker_url, ANSWER)
+            reach(self.settings.broker_url, ANSWER_TIMEOUT)
         except BrokerUnavailable:
             return {}
-        asked = self.app.control.inspect(timeout=ANSWER)
-        tasks = asked.registered() or {}
-        queues = asked.active_queues() or {} if tasks else {}
+        inspection = self.app.control.inspect(timeout=ANSWER_TIMEOUT)
+        tasks = inspection.registered() or {}
+        queues = inspection.active_queues() or {} if tasks else {}
         return {
             name: Answer(
                 frozenset(each.split(" [")[0] for each in tasks.get(name) or ()),
@@ -90,23 +92,24 @@ class Examination:
             for name in tasks
         }
 
-    def forget(self) -> None:
-        """What stands at the broker has changed, and the stimuli have been seen to."""
+    def clear(self) -> None:
+        """Drop the messages that were read and the stimuli that were sent: a repair has changed
+        both."""
         self._messages.clear()
         self.stimuli_sent.clear()
 
     def has_control(self) -> bool:
-        """Whether a live worker brings stimuli."""
+        """Whether a live worker serves the control queue."""
         queue, lease = self.settings.control_queue, self.settings.lease
         return overview_queries.is_served(self.services.database, queue, lease)
 
-    def unbrought(self) -> list[str]:
-        """The instances that have been told something which has not been brought."""
+    def pending_stimuli(self) -> list[str]:
+        """Return the instances with a sent stimulus that is not applied yet."""
         return consistency_repairs.with_pending_stimuli(
             self.services.database, sorted(self.stimuli_sent)
         )
 
-    def message_for(
+    def send_stimulus(
         self,
         instance: str,
         kind: StimulusKind,
@@ -114,45 +117,47 @@ class Examination:
         step: int | None = None,
         key: str | None = None,
     ) -> None:
-        """Leave an instance a stimulus, and ask for it to be brought."""
+        """Store a stimulus for an instance, and hint the workers to apply it."""
         self.stimuli_sent.add(instance)
         self.services.state.store.put_stimulus(instance, kind, step=step, data=data, key=key)
         self.services.dispatcher.hint(instance)
 
     def wait_one_lease(self) -> None:
-        """Let as much time pass as a worker may be silent. There is no event to wait for: what
-        is waited for is that nothing happens."""
+        """Wait for one lease, in which a live worker would send a heartbeat."""
         time.sleep(self.settings.lease)
 
 
 def still_inconsistent(
-    ward: Examination,
+    examination: Examination,
     find: Callable[[Examination], list[Row]],
-    mended: list[Row],
-    patience: float = 5.0,
+    repaired: list[Row],
+    timeout: float = 5.0,
 ) -> list[Row]:
-    """Those of the mended rows that are still found. A stimulus takes effect once it is brought:
-    by a worker, or, where none does it in time, here."""
-    until = monotonic() + (patience if ward.has_control() else 0.0)
-    while ward.unbrought() and monotonic() < until:
-        time.sleep(LOOK_AGAIN)  # workers tell nobody when they have brought a stimulus
-    for instance in ward.unbrought():
-        ward.services.state.process_inbox(instance)
-    ward.forget()
-    keys = {(row.subject, row.step) for row in mended}
-    return [row for row in find(ward) if (row.subject, row.step) in keys]
+    """Return the repaired rows that the check still finds.
+
+    Stimuli take effect once a worker has applied them. Those that no worker applies within
+    `timeout` seconds are applied here.
+    """
+    deadline = monotonic() + (timeout if examination.has_control() else 0.0)
+    while examination.pending_stimuli() and monotonic() < deadline:
+        time.sleep(POLL_INTERVAL)  # workers send no event when they have applied a stimulus
+    for instance in examination.pending_stimuli():
+        examination.services.state.process_inbox(instance)
+    examination.clear()
+    keys = {(row.subject, row.step) for row in repaired}
+    return [row for row in find(examination) if (row.subject, row.step) in keys]
 
 
 @contextmanager
-def examination(settings: Settings, grace: float = GRACE) -> Iterator[Examination]:
-    """A ward, closed at the end."""
+def examine(settings: Settings, min_age: float = MIN_AGE) -> Iterator[Examination]:
+    """Open an examination of the installation with these settings; close it at the end."""
     from celery import Celery
 
     app = Celery("doctor", set_as_current=False)
     app.conf.update(celery_settings(settings))
     made = services(settings, app)
     try:
-        yield Examination(made, app, grace)
+        yield Examination(made, app, min_age)
     finally:
         made.close()
         app.close()

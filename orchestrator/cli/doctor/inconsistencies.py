@@ -1,7 +1,6 @@
-"""Every kind of ailment: what shows it, how it is told, what mends it, what a person can do.
+"""All inconsistencies: the query that finds each, its message, its repair, and advice.
 
-The last ones follow from the tables alone: whatever breaks a rule that all rows keep is found,
-however it came about.
+Those named ``inconsistent`` are rows that break a rule of the tables, for whatever reason.
 """
 
 from __future__ import annotations
@@ -20,59 +19,63 @@ from orchestrator.database.operations.consistency_checks import Row
 from orchestrator.document.message_text import nearest, suggestion
 
 Find = Callable[[Examination], list[Row]]
-#: Mends all rows of one kind; what it can't mend it leaves, and the next look finds it again.
-Mend = Callable[[Examination, list[Row]], None]
+#: Repairs all rows of one inconsistency. Rows that it cannot repair are found again afterwards.
+Repair = Callable[[Examination, list[Row]], None]
 
 
 @dataclass(frozen=True)
 class Inconsistency:
-    """A kind of ailment. `says` is filled in from a row's `about` and `subject`; `remedy` is
-    what `--repair` does, in words, and `advice` what a person can do."""
+    """A kind of inconsistency. `message` and `advice` are templates for values of a row.
+
+    `repair_text` says what `--repair` does, `advice` what the user can do.
+    """
 
     name: str
     message: str
     find: Find
     repair_text: str | None = None
-    repair: Mend | None = None
+    repair: Repair | None = None
     advice: str | None = None
 
     def message_for(self, row: Row) -> str:
-        """One row in words."""
+        """Return the message for one row."""
         return self.message.format_map({"subject": row.subject, "step": row.step, **row.about})
 
 
 def _rows(sql: str, keep: Callable[[Row], bool] = lambda _: True) -> Find:
-    return lambda ward: [row for row in ward.find(sql) if keep(row)]
+    return lambda examination: [row for row in examination.find(sql) if keep(row)]
 
 
 def _unserved(keep: Callable[[Row], bool]) -> Find:
-    """Waiting attempts that no live worker can take, with what would start one that can."""
-    return lambda ward: [
-        dataclasses.replace(row, about={**row.about, **_home(ward, row.about["task"])})
-        for row in ward.find(consistency_checks.UNSERVED)
+    """Find attempts that no live worker can run, and the command that starts such a worker."""
+    return lambda examination: [
+        dataclasses.replace(row, about={**row.about, **_home_app(examination, row.about["task"])})
+        for row in examination.find(consistency_checks.UNSERVED)
         if keep(row)
     ]
 
 
-def _home(ward: Examination, task: str) -> dict[str, str]:
-    home = wait_reason_queries.home(ward.services.database, task, ward.settings.lease)
+def _home_app(examination: Examination, task: str) -> dict[str, str]:
+    home = wait_reason_queries.home(examination.services.database, task, examination.settings.lease)
     meant = None if home.certain else nearest(task, home.known)
     return {**starting(home.app), "meant": suggestion(meant)}
 
 
-def _lost_messages(ward: Examination) -> list[Row]:
-    """Unclaimed attempts whose message the broker has not. Asked in this order, so that what
-    is claimed meanwhile is not taken for lost."""
-    before = ward.find(consistency_checks.UNCLAIMED)
-    shown = ward.at_broker([row.about["queue"] for row in before])
-    still = {row.subject for row in ward.find(consistency_checks.UNCLAIMED)}
-    return [row for row in before if row.subject in still and _is_lost(row, shown)]
+def _lost_messages(examination: Examination) -> list[Row]:
+    """Find unclaimed attempts without a message at the broker.
+
+    The attempts are read again after the broker: one that was claimed meanwhile is not lost.
+    """
+    before = examination.find(consistency_checks.UNCLAIMED)
+    messages = examination.at_broker([row.about["queue"] for row in before])
+    still = {row.subject for row in examination.find(consistency_checks.UNCLAIMED)}
+    return [row for row in before if row.subject in still and _is_lost(row, messages)]
 
 
-def _is_lost(row: Row, shown: dict[str, set[str] | None]) -> bool:
-    if row.about["queue"] not in shown:  # the broker is away: that is another ailment
+def _is_lost(row: Row, messages: dict[str, set[str] | None]) -> bool:
+    if row.about["queue"] not in messages:  # the broker does not answer: another check reports it
         return False
-    ids = shown[row.about["queue"]]
+    ids = messages[row.about["queue"]]
     return ids is not None and row.subject not in ids
 
 
@@ -80,65 +83,65 @@ def _compensates(row: Row) -> bool:
     return str(row.about["compensation"]) == "running"
 
 
-def _statement(what: str) -> Mend | None:
-    statement = statements.STATEMENTS.get(what)
+def _statement(rule: str) -> Repair | None:
+    statement = statements.STATEMENTS.get(rule)
     return None if statement is None else repairs.by_statement(statement)
 
 
 def _consistency() -> Iterator[Inconsistency]:
     by_core = "instances: the counter of places is wrong"
-    for what, sql in consistency_checks.CONSISTENCY.items():
-        mend = repairs.reconcile if what == by_core else _statement(what)
+    for rule, sql in consistency_checks.CONSISTENCY.items():
+        repair = repairs.reconcile if rule == by_core else _statement(rule)
         yield Inconsistency(
             name="inconsistent",
-            message=what + ": {subject}",
+            message=rule + ": {subject}",
             find=_rows(sql),
-            repair_text="the row is set right" if mend else None,
-            repair=mend,
-            advice=None if mend else "read its history; then orchestrator terminate {instance}",
+            repair_text="the row is corrected" if repair else None,
+            repair=repair,
+            advice=None if repair else "read its history; then orchestrator terminate {instance}",
         )
-    for what, (sql, remove) in consistency_checks.ORPHANED_ROWS.items():
+    for rule, (sql, remove) in consistency_checks.ORPHANED_ROWS.items():
         yield Inconsistency(
             name="inconsistent",
-            message=what + ": {subject}",
+            message=rule + ": {subject}",
             find=_rows(sql),
-            repair_text="the row is removed",
+            repair_text="the row is deleted",
             repair=repairs.by_statement(remove),
         )
 
 
-_SERVE = "a live worker that has the task is told to serve the queue"
-_GO_ON = "what was lost is made anew, as a transition of the instance"
+_SERVE = "a live worker that has the task starts to serve the queue, until it stops"
+_RECONCILE = "the instance continues: a transition restores what was lost"
 
 KINDS = (
     Inconsistency(
         "lost-message",
-        "the message of {task} is not at the broker (queue {queue}, attempt {subject})",
+        "the broker has no message for {task} (queue {queue}, attempt {subject})",
         _lost_messages,
-        "it is sent again",
+        "the message is sent again",
         repairs.send_again,
     ),
     Inconsistency(
         "lease-without-worker",
-        "{task} is in the hands of a worker that is gone (attempt {subject})",
+        "{task} was claimed by a worker that is not alive any more (attempt {subject})",
         _rows(consistency_checks.LEASES),
-        "the attempt counts as lost; a worker that is only silent has one lease to speak",
+        "the attempt counts as lost, unless its worker sends a heartbeat within one lease",
         repairs.report_lost,
-        "run orchestrator beat: beats do this by themselves",
+        "run orchestrator beat, which does this by itself",
     ),
     Inconsistency(
-        "vanished-child",
-        "the process {process} of {worker} no longer has {task} in hand (attempt {subject})",
+        "vanished-process",
+        "the process {process} of {worker} does not run {task} any more (attempt {subject})",
         _rows(consistency_checks.VANISHED_ATTEMPTS),
         "the attempt counts as lost",
         repairs.report_lost,
-        "run orchestrator beat: beats do this by themselves",
+        "run orchestrator beat, which does this by itself",
     ),
     Inconsistency(
         "overdue-timer",
         "a timer ({kind}) was due at {due}",
         _rows(consistency_checks.TIMERS),
-        "it fires now",
+        "it is fired now",
         repairs.fire_timers,
         "run orchestrator beat",
     ),
@@ -146,7 +149,7 @@ KINDS = (
         "overdue-schedule",
         "the schedule of {subject} was due at {due}",
         _rows(consistency_checks.LATE_SCHEDULES),
-        "it fires now",
+        "it is fired now",
         repairs.fire_schedules,
         "run orchestrator beat",
     ),
@@ -154,9 +157,9 @@ KINDS = (
         "schedule-without-next",
         "the schedule of {subject} is active and has no next firing",
         _rows(consistency_checks.SCHEDULES),
-        "its next firing is computed from now on",
+        "the next firing is computed",
         repairs.schedule_next,
-        "its times may be over: orchestrator schedule next {subject}",
+        "see whether due times remain: orchestrator schedule next {subject}",
     ),
     Inconsistency(
         "queue-without-consumer",
@@ -179,51 +182,51 @@ KINDS = (
         "task-without-worker",
         "no live worker has the task {task}: {count} attempts wait in {queue}",
         _unserved(lambda row: row.about["served"] and not row.about["able"]),
-        "nobody has it: only a worker that imports it can run it",
+        "nothing: only a worker that imports the task can run it",
         repairs.serve,
         "add its module to {modules} of a worker of {queue}{meant}",
     ),
     Inconsistency(
         "stuck-compensation",
-        "the compensation waits for nothing (step {step})",
-        lambda ward: [
+        "the compensation is stuck: nothing can continue it (step {step})",
+        lambda examination: [
             row
             for sql in (consistency_checks.STEPS, consistency_checks.INSTANCES)
-            for row in ward.find(sql)
+            for row in examination.find(sql)
             if _compensates(row)
         ],
-        _GO_ON,
+        _RECONCILE,
         repairs.reconcile,
         "orchestrator terminate {instance}",
     ),
     Inconsistency(
-        "waits-for-nothing",
-        "nothing is awaited of the step {step} ({kind} {ref})",
+        "stalled-step",
+        "the step {step} is open, but nothing can continue it ({kind} {ref})",
         _rows(consistency_checks.STEPS, lambda row: not _compensates(row)),
-        _GO_ON,
+        _RECONCILE,
         repairs.reconcile,
         "orchestrator skip {instance} {step}, or terminate {instance}",
     ),
     Inconsistency(
-        "waits-for-nothing",
-        "it is {flow}, has no open step, and nothing waits in its inbox",
+        "stalled-instance",
+        "it is {flow}, with no open step and an empty inbox: nothing can continue it",
         _rows(consistency_checks.INSTANCES, lambda row: not _compensates(row)),
-        _GO_ON,
+        _RECONCILE,
         repairs.reconcile,
         "orchestrator terminate {instance}",
     ),
     Inconsistency(
-        "listener-of-the-ended",
-        "a listener of what has ended is left (step {step})",
+        "orphaned-listener",
+        "a listener of a step or an instance that has ended still exists (step {step})",
         _rows(consistency_checks.LISTENERS),
-        "the listener is removed",
+        "the listener is deleted",
         repairs.by_statement(statements.LISTENER),
     ),
     Inconsistency(
-        "unbrought-notes",
-        "{count} commands, results or events wait in its inbox",
+        "pending-stimuli",
+        "{count} stimuli wait in its inbox: commands, results or events",
         _rows(consistency_checks.STALE_STIMULI),
-        "they are applied now",
+        "the stimuli are applied now",
         repairs.process_inboxes,
         "orchestrator worker -Q orchestrator; orchestrator beat",
     ),
@@ -231,13 +234,13 @@ KINDS = (
         "unmatched-events",
         "{count} events of {subject} have not been matched with listeners",
         _rows(consistency_checks.EVENTS),
-        "they are matched now",
+        "the events are matched now",
         repairs.match,
         "orchestrator worker -Q orchestrator; orchestrator beat",
     ),
     Inconsistency(
         "dead-letter",
-        "step {step} gave up and waits for a person: {error}",
+        "step {step} failed for good and waits for a person: {error}",
         _rows(consistency_checks.OPEN_DEAD_LETTERS),
         advice="orchestrator dead-letter retry {subject} (or resolve)",
     ),

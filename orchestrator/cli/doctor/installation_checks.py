@@ -1,4 +1,4 @@
-"""What an installation needs, looked at one by one, with what to do about it."""
+"""Checks of what an installation needs, each with advice."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from orchestrator.settings import Settings
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `state` is ``ok``, ``note`` (good to know, and not wrong by
-    itself), ``failed`` (the installation lacks it), ``found`` (something is wrong), ``mended`` or
-    ``left`` (what a repair could not mend)."""
+    """The result of one check. `state` is ``ok``, ``note`` (worth knowing, not wrong by itself),
+    ``failed`` (a needed part is missing), ``inconsistent``, ``repaired`` or ``unrepaired``."""
 
     check: str
     found: str
@@ -36,37 +35,37 @@ _UPGRADE = "orchestrator db upgrade, of the newest release that any process here
 
 
 class CheckFailed(Exception):
-    """A look that shows something wrong: what was found, and what to do."""
+    """A check that failed, with its finding and advice."""
 
     def __init__(self, found: str, advice: str) -> None:
         super().__init__(found)
         self.finding = (found, advice)
 
 
-def look(shared: Shared, settings: Settings) -> Iterator[Finding]:
-    """Look at versions, database, broker, API and tasks."""
-    looks: dict[str, Callable[[], str]] = {
+def check_installation(shared: Shared, settings: Settings) -> Iterator[Finding]:
+    """Check versions, database, broker, API and tasks."""
+    checks: dict[str, Callable[[], str]] = {
         "versions": _versions,
         "database": lambda: _database(settings),
         "broker": lambda: _broker(settings),
         "API": lambda: _api(shared, settings),
         "tasks": lambda: _tasks(settings),
     }
-    return _findings(looks)
+    return _findings(checks)
 
 
-def _findings(looks: dict[str, Callable[[], str]]) -> Iterator[Finding]:
-    for check, look in looks.items():
+def _findings(checks: dict[str, Callable[[], str]]) -> Iterator[Finding]:
+    for name, check in checks.items():
         try:
-            yield Finding(check, look())
-        except CheckFailed as unwell:
-            yield Finding(check, *unwell.finding, "failed")
+            yield Finding(name, check())
+        except CheckFailed as failure:
+            yield Finding(name, *failure.finding, "failed")
 
 
 def _versions() -> str:
     names = ("celery-orchestrator", "celery", "kombu", "SQLAlchemy", "jq")
-    found = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"Python {platform.python_version()}, {found}"
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"Python {platform.python_version()}, {versions}"
 
 
 def _database(settings: Settings) -> str:
@@ -92,7 +91,7 @@ def _broker(settings: Settings) -> str:
     try:
         return reach(settings.broker_url, timeout=3.0)
     except BrokerUnavailable as error:
-        advice = "Set ORCHESTRATOR_BROKER_URL. Starts are accepted meanwhile, and wait."
+        advice = "Set ORCHESTRATOR_BROKER_URL. Meanwhile the API accepts starts, which wait."
         raise CheckFailed(str(error), advice) from error
 
 
@@ -105,7 +104,7 @@ def _api(shared: Shared, settings: Settings) -> str:
         advice = "Start orchestrator api, or set ORCHESTRATOR_API_URL."
         raise CheckFailed(str(error), advice) from error
     except ApiError as error:
-        raise CheckFailed(str(error), "Its log says why it is not ready.") from error
+        raise CheckFailed(str(error), "The log of the API says why it is not ready.") from error
     finally:
         transport.close()
     return f"{url}: {state.get('status')}"

@@ -1,4 +1,4 @@
-"""What mends ailments. State changes only through the core, by stimuli that it takes."""
+"""Repairs of inconsistencies. Where the core can repair, it does so by stimuli."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ LOST = {
     "type": ERROR_TYPES + "runtime",
     "status": 500,
     "title": "Attempt lost",
-    "detail": "the worker that ran the step is gone",
+    "detail": "the worker that ran the step has died",
 }
 VANISHED = {
     "type": ERROR_TYPES + "runtime",
     "status": 500,
     "title": "Sub-workflow lost",
-    "detail": "the sub-workflow that was awaited is not there any more",
+    "detail": "the sub-workflow that the step waited for does not exist any more",
 }
 
 
 def by_statement(statement: str) -> Callable[[Examination, list[Row]], None]:
-    """A remedy that is one guarded statement a row."""
+    """Return a repair that runs one guarded statement for each row."""
 
-    def mend(ward: Examination, rows: list[Row]) -> None:
+    def repair(examination: Examination, rows: list[Row]) -> None:
         for row in rows:
-            statements.run(ward.services.database, statement, row)
+            statements.run(examination.services.database, statement, row)
 
-    return mend
+    return repair
 
 
-def send_again(ward: Examination, rows: list[Row]) -> None:
-    """Publish attempts again: a message too many changes nothing."""
-    ward.services.dispatcher.publish(
+def send_again(examination: Examination, rows: list[Row]) -> None:
+    """Publish attempts again. A surplus message has no effect."""
+    examination.services.dispatcher.publish(
         PublishableAttempt(
             row.subject,
             str(row.instance),
@@ -56,86 +56,90 @@ def send_again(ward: Examination, rows: list[Row]) -> None:
     )
 
 
-def report_lost(ward: Examination, rows: list[Row]) -> None:
-    """Count attempts as lost. A worker that is only silent may live behind an outage: it has
-    one lease to be heard of."""
+def report_lost(examination: Examination, rows: list[Row]) -> None:
+    """Report attempts as lost. A silent worker may be alive behind an outage: its attempts are
+    spared if it sends a heartbeat within one lease."""
     silent = {row.about["worker_id"]: row.about["beat"] for row in rows if row.about.get("silent")}
     if silent:
-        ward.wait_one_lease()
-    database = ward.services.database
+        examination.wait_one_lease()
+    database = examination.services.database
     alive = {id for id, beat in silent.items() if statements.heartbeat_count(database, id) != beat}
     for row in rows:
         if row.about.get("worker_id") not in alive or not row.about.get("silent"):
             instance, step = str(row.instance), int(row.step or 0)
-            ward.stimuli_sent.add(instance)
-            ward.services.state.report_lost_attempt(row.subject, instance, step, LOST)
+            examination.stimuli_sent.add(instance)
+            examination.services.state.report_lost_attempt(row.subject, instance, step, LOST)
 
 
-def fire_timers(ward: Examination, _: list[Row]) -> None:
-    """Fire whatever is due, as a beat does."""
-    upkeep = PostgresMaintenanceStore(ward.services.database)
-    while fired := upkeep.fire_timers():
-        ward.services.dispatcher.hint(*fired)
+def fire_timers(examination: Examination, _: list[Row]) -> None:
+    """Fire all timers that are due, as a beat does."""
+    store = PostgresMaintenanceStore(examination.services.database)
+    while fired := store.fire_timers():
+        examination.services.dispatcher.hint(*fired)
 
 
-def fire_schedules(ward: Examination, _: list[Row]) -> None:
+def fire_schedules(examination: Examination, _: list[Row]) -> None:
     """Fire the schedules that are due, as a beat does."""
-    upkeep = PostgresMaintenanceStore(ward.services.database)
-    while (fired := upkeep.fire_schedules()).schedules:
-        ward.services.dispatcher.hint(*fired.hints)
+    store = PostgresMaintenanceStore(examination.services.database)
+    while (fired := store.fire_schedules()).schedules:
+        examination.services.dispatcher.hint(*fired.hints)
 
 
-def schedule_next(ward: Examination, rows: list[Row]) -> None:
-    """Let schedules go on from now, as after a pause."""
+def schedule_next(examination: Examination, rows: list[Row]) -> None:
+    """Let schedules continue from now on, as after a pause."""
     for row in rows:
         try:
-            with ward.services.database.transaction() as cursor:
+            with examination.services.database.transaction() as cursor:
                 schedule_management.pause(cursor, row.about["id"])
                 schedule_management.resume(cursor, row.about["id"])
         except (NotFound, Conflict):
-            continue  # it is gone, or stopped, since
+            continue  # it was deleted or stopped meanwhile
 
 
-def serve(ward: Examination, rows: list[Row]) -> None:
-    """Tell a live worker that has the task to serve the queue as well, by Celery's remote
-    control. It does until it ends."""
+def serve(examination: Examination, rows: list[Row]) -> None:
+    """Let a live worker that has the task serve the queue as well, by Celery's remote control. The
+    worker serves it until it stops."""
     for row in rows:
         worker, queue = row.about["able"], row.about["queue"]
-        if worker is None or not ward.broker:
+        if worker is None or not examination.broker:
             continue
-        answers = ward.app.control.add_consumer(queue, destination=[worker], reply=True, timeout=3)
+        answers = examination.app.control.add_consumer(
+            queue, destination=[worker], reply=True, timeout=3
+        )
         if any(answer.get(worker, {}).get("ok") for answer in answers or ()):
-            statements.record_served_queue(ward.services.database, worker, queue)
+            statements.record_served_queue(examination.services.database, worker, queue)
 
 
-def reconcile(ward: Examination, rows: list[Row]) -> None:
-    """Have the core make anew what an instance waited for; see `core.commands.mending`."""
+def reconcile(examination: Examination, rows: list[Row]) -> None:
+    """Let the core restore what an instance waits for; see `core.commands.reconciliation`."""
     steps: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         instance = str(row.instance)
         if row.about.get("by") and row.step is not None:
-            _resend_child_report(ward, row)
+            _resend_child_report(examination, row)
         elif row.about.get("begun") is False and row.about.get("flow") == "pending":
-            ward.message_for(instance, StimulusKind.START, {"by": BY}, key="doctor:start")
+            examination.send_stimulus(instance, StimulusKind.START, {"by": BY}, key="doctor:start")
         else:
             steps[instance] += [row.step] if row.step is not None else []
-    for instance, named in steps.items():
-        data = {"command": "mend", "steps": named, "by": BY}
-        ward.message_for(instance, StimulusKind.COMMAND, data, key="doctor:mend")
+    for instance, numbers in steps.items():
+        data = {"command": "reconcile", "steps": numbers, "by": BY}
+        examination.send_stimulus(instance, StimulusKind.COMMAND, data, key="doctor:reconcile")
 
 
-def _resend_child_report(ward: Examination, row: Row) -> None:
-    """The report of a sub-workflow is lost: it is told again, or that it is not there."""
+def _resend_child_report(examination: Examination, row: Row) -> None:
+    """Send the lost report of a sub-workflow again, or report that the sub-workflow is missing."""
     child = row.about.get("child")
     if row.about["kind"] == "undo" and child and child["compensation"] == "none":
-        asked = {"command": "compensate", "reply": row.step, "reason": "the parent undoes it"}
-        ward.message_for(child["id"], StimulusKind.COMMAND, asked, key=f"doctor:undo:{row.step}")
+        command = {"command": "compensate", "reply": row.step, "reason": "the parent undoes it"}
+        examination.send_stimulus(
+            child["id"], StimulusKind.COMMAND, command, key=f"doctor:undo:{row.step}"
+        )
         return
     ask = row.about.get("ask")
     if row.about["kind"] == "run" and child and ask is not None:
-        asked = {"command": "retry", "ask": ask, "step": row.step, "by": BY}
-        ward.message_for(
-            child["id"], StimulusKind.COMMAND, asked, key=f"doctor:ask:{row.step}:{ask}"
+        command = {"command": "retry", "ask": ask, "step": row.step, "by": BY}
+        examination.send_stimulus(
+            child["id"], StimulusKind.COMMAND, command, key=f"doctor:ask:{row.step}:{ask}"
         )
         return
     if row.about["kind"] == "undo":
@@ -148,16 +152,16 @@ def _resend_child_report(ward: Examination, row: Row) -> None:
         if ask is not None:
             data["ask"] = ask
     key = f"doctor:child:{row.step}"
-    ward.message_for(str(row.instance), StimulusKind.CHILD, data, row.step, key)
+    examination.send_stimulus(str(row.instance), StimulusKind.CHILD, data, row.step, key)
 
 
-def process_inboxes(ward: Examination, rows: list[Row]) -> None:
-    """Bring what waits in the inboxes, here and now."""
+def process_inboxes(examination: Examination, rows: list[Row]) -> None:
+    """Apply the stimuli in the inboxes, in this process."""
     for row in rows:
-        ward.services.state.process_inbox(str(row.instance))
+        examination.services.state.process_inbox(str(row.instance))
 
 
-def match(ward: Examination, rows: list[Row]) -> None:
-    """Match events here and now."""
+def match(examination: Examination, rows: list[Row]) -> None:
+    """Match events with listeners, in this process."""
     for row in rows:
-        ward.services.events.match(row.subject)
+        examination.services.events.match(row.subject)

@@ -1,1 +1,1 @@
-"""Commands that run or prepare a server."""
+"""Commands that run our processes or prepare the database."""

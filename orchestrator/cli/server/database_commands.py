@@ -1,4 +1,4 @@
-"""`db upgrade` and `db current`: the database's schema."""
+"""`db upgrade` and `db current`: the schema of the database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _url = click.option("--database-url", metavar="URL", help="Default: ORCHESTRATOR
 
 @click.group()
 def db() -> None:
-    """Prepare the database, or say which schema it has."""
+    """Prepare the database, or print the version of its schema."""
 
 
 @db.command()
@@ -27,21 +27,21 @@ def db() -> None:
     "keys",
     multiple=True,
     metavar="ROLE=FILE",
-    help="Make the API key (prefix.secret) that stands in a file, unless it was made before.",
+    help="Create the API key (prefix.secret) in FILE, unless it was created before.",
 )
 def upgrade(database_url: str | None, keys: Sequence[str]) -> None:
-    """Bring the schema to what this release knows; safe to repeat."""
+    """Upgrade the schema to this release's version; safe to repeat."""
     from orchestrator.cli.server.deployment_api_keys import make, read
     from orchestrator.database.schema import upgrade as migrate
 
-    wanted = [read(key) for key in keys]
+    api_keys = [read(key) for key in keys]
 
     url = _settings(database_url).direct_url
     with reaching_postgres():
         before = migrate.current(url)
         migrate.upgrade(url)
         after = migrate.current(url)
-        made = [key for key in wanted if make(url, key)]
+        made = [key for key in api_keys if make(url, key)]
     click.echo(f"{before or 'empty'} -> {after}" if before != after else f"{after}: nothing to do")
     for key in made:
         click.echo(f"made the {key.role} key {key.prefix}")
@@ -50,20 +50,20 @@ def upgrade(database_url: str | None, keys: Sequence[str]) -> None:
 @db.command()
 @_url
 def current(database_url: str | None) -> None:
-    """Print the schema's version; exits 3 where there is none, 2 where it is another one's."""
+    """Print the schema's version; exits 3 if there is none, 2 if it is another release's."""
     from orchestrator.database.schema import upgrade as migrate
 
     with reaching_postgres():
-        found = migrate.current(_settings(database_url).direct_url)
-    click.echo(found or "empty")
-    if found is None:
+        version = migrate.current(_settings(database_url).direct_url)
+    click.echo(version or "empty")
+    if version is None:
         exit_with(Exit.NOT_FOUND)
-    exit_with(Exit.COMPLETED if found == migrate.head() else Exit.USAGE)
+    exit_with(Exit.COMPLETED if version == migrate.head() else Exit.USAGE)
 
 
 @contextmanager
 def reaching_postgres() -> Iterator[None]:
-    """Say that Postgres can't be reached as everybody else does: `DatabaseUnavailable`."""
+    """Turn connection errors of SQLAlchemy in the block into `DatabaseUnavailable`."""
     import psycopg2
     from sqlalchemy.exc import DBAPIError
 
@@ -72,9 +72,9 @@ def reaching_postgres() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        meant = translated(error.orig) if isinstance(error.orig, psycopg2.Error) else error
-        if isinstance(meant, OrchestratorError):
-            raise meant from error
+        cause = translated(error.orig) if isinstance(error.orig, psycopg2.Error) else error
+        if isinstance(cause, OrchestratorError):
+            raise cause from error
         raise
 
 

@@ -1,6 +1,6 @@
-"""The first API keys of an installation, from files that its deployment has made.
+"""The first API keys of an installation, from files that its deployment creates.
 
-Whoever reads the file has the key; the database keeps its SHA-256, like that of every key.
+The file contains the key itself, the database only its SHA-256, as for every key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEY = re.compile(r"([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{32,128})")
 
 @dataclass(frozen=True, slots=True)
 class FirstKey:
-    """A key for all namespaces, named like the file that it stands in."""
+    """A key for all namespaces, with the name of its file."""
 
     role: str
     name: str
@@ -30,26 +30,27 @@ class FirstKey:
     secret: str = field(repr=False)
 
 
-def read(wanted: str) -> FirstKey:
-    """The key that ``ROLE=FILE`` asks for.
+def read(option: str) -> FirstKey:
+    """Read the key of an option ``ROLE=FILE``.
 
-    Raises `Failure` where that can't be: no such role, no such file, no key in it.
+    Raises `Failure` if the role or the file does not exist, or the file contains no key.
     """
-    role, _, path = wanted.partition("=")
+    role, _, path = option.partition("=")
     if role not in ROLES or not path:
-        raise Failure(f"{wanted!r} is not ROLE=FILE, with a role of {', '.join(ROLES)}", Exit.USAGE)
+        raise Failure(f"{option!r} is not ROLE=FILE with a role of {', '.join(ROLES)}", Exit.USAGE)
     try:
         match = _KEY.fullmatch(Path(path).read_text().strip())
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(f"{path} can't be read: {error}", Exit.USAGE) from error
     if match is None:
-        hint = "A key is prefix.secret, of letters, digits, - and _; the secret has 32 at least."
-        raise Failure(f"{path} holds no API key", Exit.USAGE, hint)
+        hint = "A key is prefix.secret, of letters, digits, - and _; the secret has at least 32."
+        raise Failure(f"{path} contains no API key", Exit.USAGE, hint)
     return FirstKey(role, Path(path).stem, *match.groups())
 
 
 def make(url: str, key: FirstKey) -> bool:
-    """Add the key unless there is, or was, one of its prefix: a revoked key stays revoked."""
+    """Add the key, unless a key with its prefix exists or was revoked. Return whether it was
+    added."""
     database = Database(url, size=1)
     try:
         if api_key_queries.exists(database, key.prefix):

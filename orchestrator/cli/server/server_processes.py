@@ -1,4 +1,4 @@
-"""`api`, `worker` and `beat`: one process of the product each, in the foreground."""
+"""`api`, `worker` and `beat`: each runs one process of the product in the foreground."""
 
 from __future__ import annotations
 
@@ -30,28 +30,30 @@ _log_level = click.option("-l", "--loglevel", help="Default: ORCHESTRATOR_LOG_LE
 @click.option("--port", type=PORT, help="Default: ORCHESTRATOR_API_PORT, else 8233.")
 def api(host: str | None, port: int | None) -> None:
     """Serve the REST API."""
-    _load("structlog", without="rich")  # a worker runs users' code, which may want it
+    _load("structlog", without="rich")  # not for workers: users' code may need rich
     use_bundled_api()
     from api.server.gunicorn_server import run
 
-    given = {"api_host": host, "api_port": port}
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    options = {"api_host": host, "api_port": port}
+    chosen: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     run(dataclasses.replace(load_settings(), **chosen))
 
 
-@click.group(invoke_without_command=True, short_help="Run steps, or list who does.")
+@click.group(invoke_without_command=True, short_help="Run steps, or list workers.")
 @click.option("-Q", "--queues", help="Queues to serve, separated by commas.")
 @click.option(
     "-c",
     "--concurrency",
     type=click.IntRange(min=1),
-    help="Steps at a time; default: the processors.",
+    help="Steps at a time; default: the number of processors.",
 )
 @click.option("--pool", type=click.Choice(["prefork", "threads"]), help="Default: prefork.")
 @click.option("-n", "--hostname", help="The worker's name, as Flower shows it.")
 @_log_level
 @click.option("-E", "--task-events", is_flag=True, help="Send events, for Flower.")
-@click.option("--remote-control", is_flag=True, help="Obey `celery control` and Flower's buttons.")
+@click.option(
+    "--remote-control", is_flag=True, help="Accept commands of `celery control` and Flower."
+)
 def worker(task_events: bool, remote_control: bool, loglevel: str | None, **options: Any) -> None:
     """Run steps: a Celery worker that imports the modules of ORCHESTRATOR_IMPORTS."""
     if click.get_current_context().invoked_subcommand:
@@ -59,7 +61,7 @@ def worker(task_events: bool, remote_control: bool, loglevel: str | None, **opti
     arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
     if task_events:
         arguments.append("--task-events")
-    _celery("worker", loglevel, *arguments, obeys=remote_control)
+    _celery("worker", loglevel, *arguments, remote_control=remote_control)
 
 
 worker.add_command(list_workers)
@@ -68,7 +70,7 @@ worker.add_command(list_workers)
 @click.command()
 @_log_level
 def beat(loglevel: str | None) -> None:
-    """Fire what falls due; several may run side by side."""
+    """Fire timers and schedules, find lost work; several beats may run side by side."""
     _load("structlog", without="rich")
     _celery(
         "beat", loglevel, "--scheduler=orchestrator.execution.entry_points.beat_scheduler:Scheduler"
@@ -76,8 +78,11 @@ def beat(loglevel: str | None) -> None:
 
 
 def _load(module: str, *, without: str) -> None:
-    """Load a module that takes another along wherever it is there, and can do without: structlog
-    takes rich, for tracebacks in colour, and Celery's commands pygments, for what they show."""
+    """Import `module` without the optional module `without`, which it would import if installed.
+
+    structlog imports rich for coloured tracebacks, Celery's commands import pygments. A server
+    needs neither, and would keep both in memory.
+    """
     hidden: Any = None
     if not {module, without}.intersection(sys.modules):
         sys.modules[without] = hidden
@@ -87,20 +92,20 @@ def _load(module: str, *, without: str) -> None:
             del sys.modules[without]
 
 
-def _celery(name: str, loglevel: str | None, *arguments: str, obeys: bool = False) -> None:
+def _celery(name: str, loglevel: str | None, *arguments: str, remote_control: bool = False) -> None:
     """Run Celery's own command of this name for our app.
 
-    Not by way of `celery`, the command: that loads whatever is installed beside it as one of
-    its commands, Flower and a shell among them, and a process that serves keeps it all.
+    It does not use the command `celery`, which imports all installed subcommands, such as Flower
+    and a shell; a server process would keep them in memory.
     """
     _load("celery.bin.base", without="pygments")
     from celery.bin.base import CLIContext
 
     app = import_module("orchestrator.execution.entry_points.worker_and_beat_app").app
     command = getattr(import_module(f"celery.bin.{name}"), name)
-    if obeys:
+    if remote_control:
         import_module("orchestrator.execution.worker.remote_control").enable_commands()
-    # Where users' tasks are.
+    # The tasks of users are in the working directory.
     sys.path.insert(0, os.getcwd())
     _import_tasks(app, load_settings().imports)
     level = loglevel or load_settings().log_level
@@ -110,37 +115,37 @@ def _celery(name: str, loglevel: str | None, *arguments: str, obeys: bool = Fals
         standalone_mode=False,
         obj=CLIContext(app, no_color=bool(os.environ.get("NO_COLOR")), workdir=None),
     )
-    sys.exit(status)  # which a worker that ends by itself has chosen
+    sys.exit(status)  # a worker that stops by itself chooses the status
 
 
 def _import_tasks(app: Celery, modules: Sequence[str]) -> None:
-    """Import users' modules, as Celery is about to: what is wrong with one is said in a line.
+    """Import users' modules before Celery does, so that an error is reported in one line.
 
-    Raises `Failure` with the place in the user's own file, where there is one.
+    Raises `Failure` with the file and line of the error, if the module was found.
     """
     from celery.signals import import_modules
 
-    for _, answer in import_modules.send(sender=app):  # sets Django up, where that is used
+    for _, answer in import_modules.send(sender=app):  # Django, if used, is set up here
         if isinstance(answer, Exception):
             raise answer
     for name in modules:
         try:
             import_module(name)
         except Exception as error:
-            said = str(error).partition("\n")[0]
+            reason = str(error).partition("\n")[0]
             message = (
-                f"ORCHESTRATOR_IMPORTS: {name} can't be imported: {type(error).__name__}: {said}"
+                f"ORCHESTRATOR_IMPORTS: {name} can't be imported: {type(error).__name__}: {reason}"
             )
             raise Failure(
-                message + _place(error), Exit.USAGE, _LOOKED_IN.format(os.getcwd())
+                message + _location(error), Exit.USAGE, _SEARCHED.format(os.getcwd())
             ) from error
 
 
-_LOOKED_IN = "Modules are looked for in {} and in the environment's packages (PYTHONPATH)."
+_SEARCHED = "Modules are searched in {} and in the environment's packages (PYTHONPATH)."
 
 
-def _place(error: BaseException) -> str:
-    """Where an import went wrong; nothing where it found no file at all."""
+def _location(error: BaseException) -> str:
+    """Return file and line of an import error; empty if the module was not found."""
     frames = [f for f in extract_tb(error.__traceback__)[1:] if not f.filename.startswith("<")]
     frames = [f for f in frames if f.filename != importlib.__file__]
     return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -1,1 +1,1 @@
-"""An instance on the terminal."""
+"""Views of an instance on the terminal."""

@@ -1,4 +1,4 @@
-"""A history row as lines. Everything said is in the row."""
+"""Formats history rows as lines of text. All content comes from the rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Names = Mapping[int, str]
 
 
 def names_of(steps: Iterable[Step]) -> dict[int, str]:
-    """What to call each step of an instance."""
+    """Return the display name of each step, by its number."""
     return {step.id: _name(step) for step in steps}
 
 
@@ -24,64 +24,64 @@ def _name(step: Step) -> str:
 
 
 def error_line(error: Mapping[str, Any]) -> str:
-    """A DSL error in one line."""
+    """Format a DSL error as one line."""
     title = error.get("title") or str(error.get("type", "")).rsplit("/", 1)[-1]
     parts = [f"{title} ({error.get('status')})", error.get("detail"), error.get("instance")]
     return visible(" · ".join(str(part) for part in parts if part))
 
 
-def person(told: Mapping[str, Any]) -> str:
-    """Who wanted something, and why: of ``{by?, reason?}``."""
-    by, reason = told.get("by"), told.get("reason")
+def person(data: Mapping[str, Any]) -> str:
+    """Format the person and the reason of a command, from ``{by?, reason?}``."""
+    by, reason = data.get("by"), data.get("reason")
     parts = [f"by {by}"] if isinstance(by, str) else []
     return ": ".join([*parts, *([str(reason)] if reason else [])])
 
 
 @dataclass(frozen=True)
 class FactLine:
-    """One thing that a transition brought about; `step` is None for the instance itself. `data`
-    is what history keeps with it."""
+    """A fact of a transition, with its `data` in the history; `step` is None for the instance
+    itself."""
 
     type: str
     step: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
 
     def sentence(self, names: Names) -> str:
-        """Its type, and the step that it is about."""
+        """Return the type of the fact and the name of its step."""
         if not self.step:
             return self.type
         return f"{self.type} {names.get(self.step, f'step {self.step}')}"
 
     def details(self) -> str:
-        """Reason and delay of a retry, who wanted it and why, the error: what is known."""
-        told = self.data
-        parts = [f"{name} {told[name]}" for name in _COUNTED if told.get(name) is not None]
-        if isinstance(told.get("in"), int | float):
-            parts.insert(0, f"again in {told['in']:g} s" if told["in"] else "again at once")
-        if told.get("unknown"):
+        """Return the details of the fact: delay of a retry, person and reason, error."""
+        data = self.data
+        parts = [f"{name} {data[name]}" for name in _SHOWN_BY_NAME if data.get(name) is not None]
+        if isinstance(data.get("in"), int | float):
+            parts.insert(0, f"again in {data['in']:g} s" if data["in"] else "again at once")
+        if data.get("unknown"):
             parts.append("the outcome is unknown")
-        parts.append(person(told))
-        if isinstance(told.get("error"), Mapping):
-            parts.append(error_line(told["error"]))
+        parts.append(person(data))
+        if isinstance(data.get("error"), Mapping):
+            parts.append(error_line(data["error"]))
         return "  ".join(part for part in parts if part)
 
 
-#: Members of a fact's data that are shown by their names.
-_COUNTED = ("attempt", "retry", "run", "from", "command", "compensation")
+#: Members of a fact's data that are printed after their names.
+_SHOWN_BY_NAME = ("attempt", "retry", "run", "from", "command", "compensation")
 
 
 def facts_of(entry: Mapping[str, Any]) -> list[FactLine]:
-    """The facts of a history row."""
+    """Return the facts of a history row."""
     return [
         FactLine(fact["type"], fact["step"], _mapping(fact.get("data"))) for fact in entry["facts"]
     ]
 
 
 def stimulus_of(entry: Mapping[str, Any]) -> str:
-    """What caused a transition; of a command also which, and by whom."""
+    """Return the stimulus of a transition; for a command with its name, person and reason."""
     stimulus = entry["stimulus"]
-    told = _mapping(stimulus.get("data"))
-    parts = [stimulus.get("kind"), told.get("command"), person(told)]
+    data = _mapping(stimulus.get("data"))
+    parts = [stimulus.get("kind"), data.get("command"), person(data)]
     return " ".join(str(part) for part in parts if part)
 
 
@@ -89,8 +89,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-class Teller:
-    """Tells transitions as they come; asks for the steps' names when new ones appear."""
+class HistoryFormatter:
+    """Formats transitions of an instance as lines; loads the names of steps when needed."""
 
     def __init__(self, client: Client, id: str) -> None:
         self._client = client
@@ -98,17 +98,17 @@ class Teller:
         self._names: dict[int, str] = {}
 
     def lines(self, entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-        """One line for each fact: number of the transition, time, what happened to what."""
+        """Yield a line for each fact: number and time of the transition, the fact, its details."""
         for entry in entries:
             for fact in facts_of(entry):
                 if fact.type == "task.created":
                     continue  # its start follows in the same transition
                 if fact.step and fact.step not in self._names:
                     self._names = names_of(self._client.steps(self._id))
-                said = "  ".join(filter(None, (fact.sentence(self._names), fact.details())))
-                yield f"{entry['sequence']:>4}  {clock(entry)}  {said}"
+                text = "  ".join(filter(None, (fact.sentence(self._names), fact.details())))
+                yield f"{entry['sequence']:>4}  {clock(entry)}  {text}"
 
 
 def clock(entry: Mapping[str, Any]) -> str:
-    """The time of day of a transition (UTC), to the millisecond."""
+    """Return the time of day of a transition (UTC), to the millisecond."""
     return str(entry["at"])[11:23]

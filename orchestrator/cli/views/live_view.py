@@ -1,4 +1,4 @@
-"""Following an instance: the step tree, drawn again after each transition until the end."""
+"""Follows an instance: draws the step tree again after each transition until the end."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
-from orchestrator.cli.views.history_lines import Teller, error_line
+from orchestrator.cli.views.history_lines import HistoryFormatter, error_line
 from orchestrator.cli.views.step_tree import step_tree
 from orchestrator.client import ApiError, Client, Run, Unreachable
 from orchestrator.clock import monotonic
 
 Entry = dict[str, Any]
-#: How long nothing happens until it is asked why, in seconds.
-PATIENCE = 4.0
-#: Causes of standing still that last until somebody starts what is missing.
-NOBODY = frozenset(
+#: Time without a transition after which the view asks why, in seconds.
+QUIET_TIME = 4.0
+#: Causes that last until a person starts a missing process.
+MISSING_PROCESS = frozenset(
     {"engine", "broker", "no-control", "stuck", "no-worker", "no-task", "no-processes", "no-beat"}
 )
 
@@ -28,17 +28,17 @@ Arrived = queue.SimpleQueue[Entry | Exception | None]
 
 
 def follow(client: Client, run: Run, seconds: float, console: Console) -> Run:
-    """Show how `run` goes on for at most `seconds`; returns it as it stands then.
+    """Show the progress of `run` for at most `seconds`; return its state after that.
 
-    On a terminal that is a live tree, elsewhere a line for each thing that happened.
+    On a terminal it draws a live tree, elsewhere it prints a line for each fact.
     """
     show = _live if console.is_terminal else _lines
-    quiet = Quiet(client, run.id, console)
-    show(client, run, seconds, quiet)
+    notice = StallNotice(client, run.id, console)
+    show(client, run, seconds, notice)
     run = client.get(run.id)
     if not run.ended:
-        quiet.tell()
-        console.print(f"[yellow]not ended after {seconds:g} s; it goes on:[/] {_then(run.id)}")
+        notice.show()
+        console.print(f"[yellow]not ended after {seconds:g} s; it continues:[/] {_then(run.id)}")
     if run.status == "faulted" and run.error:
         console.print(f"[red]{escape(error_line(run.error))}[/]")
     return run
@@ -48,90 +48,95 @@ def _then(id: str) -> str:
     return f"orchestrator watch {id}"
 
 
-class Quiet:
-    """Tells once why an instance stands still, where nobody is there to move it on."""
+class StallNotice:
+    """Prints once why an instance makes no progress, if a process is missing."""
 
     def __init__(self, client: Client, id: str, console: Console) -> None:
         self._client = client
         self._id = id
         self.console = console
-        self._told = False
+        self._printed = False
 
-    def tell(self) -> None:
-        """Nothing was heard of it for `PATIENCE`, or until the time to wait was over."""
-        found = None if self._told else self._cause()
-        if found is None:
+    def show(self) -> None:
+        """Print the cause, if there is one. Called after `QUIET_TIME` and at the end of the
+        wait."""
+        cause = None if self._printed else self._cause()
+        if cause is None:
             return
-        self._told = True
+        self._printed = True
         self.console.print(
-            f"[yellow]it stands still:[/] {escape(found['message'])}\n"
-            f"[dim]what to do about it:[/] orchestrator why {self._id}"
+            f"[yellow]it makes no progress:[/] {escape(cause['message'])}\n"
+            f"[dim]for advice:[/] orchestrator why {self._id}"
         )
 
     def _cause(self) -> dict[str, Any] | None:
         try:
             causes = self._client.why(self._id)["causes"]
         except (ApiError, Unreachable):
-            return None  # following it goes on, and tells of that itself
-        return next((each for each in causes if each["kind"] in NOBODY), None)
+            return None  # the stream of transitions reports the error
+        return next((each for each in causes if each["kind"] in MISSING_PROCESS), None)
 
 
-def _live(client: Client, run: Run, seconds: float, quiet: Quiet) -> None:
-    with Live(step_tree(run, ()), console=quiet.console, refresh_per_second=12) as live:
-        for _ in transitions(client, run.id, seconds, quiet):
+def _live(client: Client, run: Run, seconds: float, notice: StallNotice) -> None:
+    with Live(step_tree(run, ()), console=notice.console, refresh_per_second=12) as live:
+        for _ in transitions(client, run.id, seconds, notice):
             live.update(step_tree(client.get(run.id), client.steps(run.id)))
         live.update(step_tree(client.get(run.id), client.steps(run.id)))
 
 
-def _lines(client: Client, run: Run, seconds: float, quiet: Quiet) -> None:
-    teller = Teller(client, run.id)
-    for entries in transitions(client, run.id, seconds, quiet):
-        for line in teller.lines(entries):
-            quiet.console.print(escape(line))
+def _lines(client: Client, run: Run, seconds: float, notice: StallNotice) -> None:
+    formatter = HistoryFormatter(client, run.id)
+    for entries in transitions(client, run.id, seconds, notice):
+        for line in formatter.lines(entries):
+            notice.console.print(escape(line))
 
 
-def transitions(client: Client, id: str, seconds: float, quiet: Quiet) -> Iterator[list[Entry]]:
-    """The transitions of an instance as they happen, in batches of what came together.
+def transitions(
+    client: Client, id: str, seconds: float, notice: StallNotice
+) -> Iterator[list[Entry]]:
+    """Yield the transitions of an instance as they happen, in batches that arrived together.
 
-    Ends with the instance or when `seconds` are over; `quiet` is asked to tell whenever nothing
-    came for `PATIENCE`. A thread reads the stream, so that a
-    silent instance does not hold up the end of the time.
+    Ends with the instance or after `seconds`; shows `notice` whenever no transition came for
+    `QUIET_TIME`. A thread reads the stream, so that the time also ends while no transition comes.
     """
     arrived: Arrived = queue.SimpleQueue()
-    left = threading.Event()
-    threading.Thread(target=_watch, args=(client, id, arrived, left), daemon=True).start()
+    closed = threading.Event()
+    threading.Thread(
+        target=_watch, args=(client, id, arrived, closed), daemon=True, name="orchestrator-watch"
+    ).start()
     until = monotonic() + seconds
     over = False
     try:
         while not over:
-            batch, over = _batch(arrived, min(until, monotonic() + PATIENCE))
+            batch, over = _batch(arrived, min(until, monotonic() + QUIET_TIME))
             if batch:
                 yield batch
             elif not over:
-                quiet.tell()
+                notice.show()
             over = over or monotonic() >= until
     finally:
-        left.set()
+        closed.set()
 
 
-def _watch(client: Client, id: str, arrived: Arrived, left: threading.Event) -> None:
+def _watch(client: Client, id: str, arrived: Arrived, closed: threading.Event) -> None:
     try:
         for entry in client.watch(id):
             arrived.put(entry)
         arrived.put(None)
-    except Exception as error:  # noqa: BLE001 (raised where somebody can see it)
-        # Once nobody follows any more, the client is closed under the stream.
-        if not left.is_set():
+    except Exception as error:  # noqa: BLE001 (the main thread raises it)
+        # After the end of the view the client is closed, which breaks the stream.
+        if not closed.is_set():
             arrived.put(error)
 
 
 def _batch(arrived: Arrived, until: float) -> tuple[list[Entry], bool]:
-    """What has arrived by `until`, waiting for the first; and whether the stream has ended."""
+    """Wait for the first entry until `until`; return all that arrived and whether the stream
+    ended."""
     batch: list[Entry] = []
     try:
-        # An unbounded wait would keep Ctrl-C from being heard on some platforms.
-        left = max(0.0, min(until - monotonic(), threading.TIMEOUT_MAX))
-        item = arrived.get(timeout=left)
+        # On some platforms Ctrl-C does not interrupt a wait without a limit.
+        remaining = max(0.0, min(until - monotonic(), threading.TIMEOUT_MAX))
+        item = arrived.get(timeout=remaining)
         while True:
             if isinstance(item, Exception):
                 raise item

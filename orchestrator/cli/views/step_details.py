@@ -1,4 +1,4 @@
-"""One step with all that is known of it: arguments, input, output and every attempt."""
+"""Formats the details of one step: arguments, input, output and every attempt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Json = Any
 
 
 def step_lines(step: Step) -> Iterator[str]:
-    """A step as lines of text."""
+    """Yield the details of a step as lines of text."""
     yield f"{step.name}  {step.kind}  {step.status}  {step.reference}  (step {step.id})"
     yield from _times("started", step.data.get("started_at"), step.data.get("ended_at"))
     if step.skipped:
@@ -40,7 +40,7 @@ def step_lines(step: Step) -> Iterator[str]:
 
 
 def attempt_line(attempt: Attempt) -> str:
-    """How an attempt stands, in one line."""
+    """Format an attempt as one line."""
     parts = [f"attempt {attempt.number} {attempt.state}"]
     parts += [f"on {attempt.worker}"] if attempt.worker else []
     parts += [error_line(attempt.error)] if attempt.error else []
@@ -49,14 +49,14 @@ def attempt_line(attempt: Attempt) -> str:
 
 def _attempt(attempt: Attempt) -> Iterator[str]:
     yield attempt_line(attempt)
-    told = attempt.data
-    yield f"  task {told.get('task')}  id {attempt.id}  queue {told.get('queue')}"
-    yield from _times("  claimed", told.get("claimed_at"), told.get("ended_at"))
-    if told.get("progress") is not None:
+    data = attempt.data
+    yield f"  task {data.get('task')}  id {attempt.id}  queue {data.get('queue')}"
+    yield from _times("  claimed", data.get("claimed_at"), data.get("ended_at"))
+    if data.get("progress") is not None:
         yield "  progress:"
-        yield from (f"  {line}" for line in _json(told["progress"]))
-    if told.get("traceback"):
-        yield from (f"  {line}" for line in str(told["traceback"]).rstrip().splitlines())
+        yield from (f"  {line}" for line in _json(data["progress"]))
+    if data.get("traceback"):
+        yield from (f"  {line}" for line in str(data["traceback"]).rstrip().splitlines())
 
 
 def _times(name: str, begin: str | None, end: str | None) -> Iterator[str]:

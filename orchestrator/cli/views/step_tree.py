@@ -1,4 +1,4 @@
-"""An instance as a tree of its steps, for the terminal."""
+"""Draws an instance as a tree of its steps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MARKS = {
 
 
 def step_tree(run: Run, steps: Iterable[Step]) -> RenderableType:
-    """The tree of `steps` under a line that says how the instance stands."""
+    """Return the tree of `steps` under a line with the status of the instance."""
     children: dict[int, list[Step]] = defaultdict(list)
     undone: set[int] = set()
     for step in steps:
@@ -74,13 +74,13 @@ def _line(step: Step, undone: bool) -> Text:
 
 
 def _unknown(step: Step) -> str:
-    """Whether the work of a step that faulted was done."""
+    """Say whether a faulted step may have done its work."""
     lost = bool(step.attempts) and step.attempts[-1].state == "lost"
     return " outcome unknown" if lost else " its work was done"
 
 
 def _details(step: Step) -> str:
-    """What a person wants to know beside the name: duration, attempts, worker, error."""
+    """Return the text after the name: duration, attempts, worker, error."""
     parts = [_duration(step.data.get("started_at"), step.data.get("ended_at"))]
     if len(step.attempts) > 1:
         parts.append(f"attempt {len(step.attempts)}")
@@ -91,7 +91,7 @@ def _details(step: Step) -> str:
     if step.skipped:
         parts.append(f"skipped {person(step.skipped)}".rstrip())
     if step.data.get("recorded"):
-        parts.append(f"its attempt {step.data['recorded']}: it goes on at the resume")
+        parts.append(f"its attempt {step.data['recorded']}; it continues after resume")
     if step.error:
         parts.append(str(step.error.get("detail") or step.error.get("title") or ""))
     return visible("".join(f"  {part}" for part in parts if part))

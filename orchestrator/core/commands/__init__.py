@@ -1,11 +1,11 @@
-"""What people (and parents) tell an instance to do. The data of a COMMAND stimulus is
+"""Commands of people and parents to an instance. The data of a COMMAND stimulus is
 
     command   cancel, terminate, suspend, resume, retry, skip, compensate, compensation,
               abandon or mend
-    reason    why; `by`: who (both go into history)
+    reason    the reason; `by`: the person (both go into history)
 
-and for each command what its function says. A command that does not fit the instance's state
-is refused and changes nothing.
+and the fields that the command's function describes. A command that does not fit the instance's
+state is refused and changes nothing.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ COMMANDS: Mapping[str, Callable[[Draft, Mapping[str, Json]], None]] = {
     "compensate": compensate,
     "compensation": act_on_dead_letter,
     "abandon": abandon,
-    "mend": reconcile,
+    "reconcile": reconcile,
 }
 
 __all__ = ["COMMANDS", "CommandRefused", "execute", "refuse"]
 
 
 def execute(draft: Draft, data: Mapping[str, Json]) -> None:
-    """Carry out the command that a stimulus brings. Raises `CommandRefused`."""
+    """Execute the command of a stimulus. Raises `CommandRefused`."""
     command = COMMANDS.get(str(data.get("command")))
     if command is None:
         raise CommandRefused(f"there is no command {data.get('command')!r}")
@@ -47,8 +47,8 @@ def execute(draft: Draft, data: Mapping[str, Json]) -> None:
 
 
 def refuse(draft: Draft, data: Mapping[str, Json], reason: str) -> bool:
-    """Whether somebody must be told that the command was refused: the parent whose retry it
-    was. Then `draft`, in which nothing has been decided yet, tells it."""
+    """Answer a refused command of a parent (its retry), and return True: `draft`, empty before,
+    then holds the answer. Return False for other commands."""
     if data.get("command") != "retry" or data.get("ask", 0) <= draft.root.get_state("ask", 0):
         return False
     parent_retry.refuse(draft, data, reason)

@@ -1,4 +1,4 @@
-"""Cancel and terminate: stop, with and without undoing."""
+"""Cancel and terminate: stop an instance, with or without compensation."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from orchestrator.core.transition_draft import Draft
 
 
 def cancel(draft: Draft, data: Mapping[str, Json]) -> None:
-    """Stop, and undo what was completed."""
+    """Stop the instance, and undo what has completed."""
     _stop(draft, data, undo=True)
 
 
 def terminate(draft: Draft, data: Mapping[str, Json]) -> None:
-    """Stop, and undo nothing. Where the instance has ended and is being undone, that stops:
-    what is being undone at this moment is finished, and nothing follows."""
+    """Stop the instance and undo nothing. If it has ended and is being compensated, finish the
+    present step's compensation and undo no other."""
     root = draft.root
     if not root.is_open and root.compensation is Compensation.RUNNING:
         draft.add_fact("compensation.terminated", None, reason(data) or None)
         return compensation.abort(draft)
-    if root.get_state("report"):  # it has ended, and its parent need not wait for the rest
+    if root.get_state("report"):  # it has ended; report now instead of after the draining steps
         root.set_state(report=None)
         draft.add_fact("workflow.terminated", None, reason(data) or None)
         return report(draft)
@@ -32,13 +32,13 @@ def terminate(draft: Draft, data: Mapping[str, Json]) -> None:
 
 
 def abandon(draft: Draft, data: Mapping[str, Json]) -> None:
-    """The parent needs the instance no more: if it is open it is cancelled, and from now on only
-    the parent has it go on. ``ask``: the number of the parent's last retry of it, if any."""
+    """Cancel an instance that its parent no longer needs; from then on only the parent's retry
+    continues it. ``ask``: the number of the parent's last retry, if any."""
     root, ask = draft.root, data.get("ask", 0)
     if root.status is Status.COMPLETED:
         raise CommandRefused("the instance is completed already")
     if ask < root.get_state("ask", 0):
-        raise CommandRefused("the parent has asked for a new run since")
+        raise CommandRefused("the parent has since asked for a new run")
     root.set_state(abandoned=ask)
     if root.is_open:
         return _stop(draft, data, undo=True)

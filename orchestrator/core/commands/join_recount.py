@@ -1,8 +1,7 @@
-"""Counting anew what is open in a container whose children run side by side.
+"""Recount the open tracks of a container with parallel children: branches, iterations.
 
-Between a branch's completion and its being counted, and between a branch's being counted and
-its beginning, a run may have ended. So a container that is opened again does not trust its
-counter: it looks at its children.
+A run may have ended after a branch completed and before it was counted, or after it was counted and
+before the next one began. So a container that is reopened is recounted from its children.
 """
 
 from __future__ import annotations
@@ -15,30 +14,30 @@ from orchestrator.core.draft_nodes import Node
 from orchestrator.core.model import Json, Status, Step
 from orchestrator.core.transition_draft import Draft
 
-#: The agenda's item that has a container join, all of its children having ended.
+#: Agenda item that joins a container whose children have all ended.
 JOIN: Json = {"join": True}
 
 
 def recount(draft: Draft, node: Node, stopped_tracks: AbstractSet[int | None]) -> None:
-    """Set a reopened container's counter, and put on the agenda what follows from each track:
-    a branch of a fork, an iteration of a loop. `stopped` are the tracks that others open."""
-    last = _last_of_each(draft.need("children", node.id))
+    """Set a reopened container's counter, and put the next move of each track on the agenda.
+    `stopped_tracks` are reopened by the caller."""
+    newest = _newest_per_track(draft.need("children", node.id))
     open = 0
-    for index in range(_begun(draft, node)):
+    for index in range(_begun_tracks(draft, node)):
         if index in stopped_tracks:
             open += 1
-        elif index not in last:  # not begun, or skipped: then it is skipped again
+        elif index not in newest:  # not begun yet, or skipped: it will be skipped again
             open += 1
             draft.push(node.id, {"only": index})
-        elif _continues(draft, node, draft.node(last[index].id)):
+        elif _continues(draft, node, draft.node(newest[index].id)):
             open += 1
     node.open = max(open, 1)
     if open == 0:
         draft.push(node.id, JOIN)
 
 
-def _begun(draft: Draft, node: Node) -> int:
-    """How many tracks have been begun, or are about to be."""
+def _begun_tracks(draft: Draft, node: Node) -> int:
+    """Return how many tracks have begun or are about to begin."""
     if node.kind == "fork":
         return len(draft.workflow.tasks(node.ref + "/fork/branches"))
     begun: int = node.get_state("begun", node.get_state("count"))
@@ -46,20 +45,20 @@ def _begun(draft: Draft, node: Node) -> int:
     return min(following, begun)
 
 
-def _last_of_each(children: list[Step]) -> dict[int | None, Step]:
-    """The newest child of each track."""
+def _newest_per_track(children: list[Step]) -> dict[int | None, Step]:
+    """Return the newest child of each track."""
     return {child.index: child for child in sorted(children, key=lambda child: child.id)}
 
 
 def _continues(draft: Draft, node: Node, child: Node) -> bool:
-    """Whether something follows a track's newest child, which nobody stopped. Among
-    competitors a completed one has won, and a failed one is out."""
+    """Whether a track continues after its newest child, which no run's end has stopped. Among
+    competing branches a completed one has won, a failed one has lost."""
     if child.status is not Status.COMPLETED:
         return False
     competes = node.kind == "fork" and draft.plan_of(node).task.body["fork"].get("compete")
     if node.kind == "fork" and not competes:
         return False
-    if child.kind == "switch":  # where it went was not kept; it is asked again
+    if child.kind == "switch":  # its decision was not stored: evaluate it again
         postpone_restart(draft, child, node.id, {})
         return True
     then = draft.plan_of(child).then

@@ -1,4 +1,4 @@
-"""How a stopped instance is opened again: what `repairing` decides, done to the steps."""
+"""Reopen a stopped instance, as `retry_and_skip` decides."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from orchestrator.core.tasks import fork, run
 from orchestrator.core.tasks.listen import listen_plan_of, register_listener
 from orchestrator.core.transition_draft import Draft
 
-#: Containers whose children follow each other: a step in a finished one can be begun anew in
-#: a copy of it.
+#: Containers whose children follow each other: a step in a finished one can be restarted in a copy
+#: of it.
 _COPIED = frozenset({"do", "try", "call", "extension", "for"})
 
-#: What a container that was stopped before its first child needs to be told.
+#: First agenda item of a container that was stopped before its first child.
 _FIRST_MOVE: Mapping[str, Json] = {"for": {"at": 0}, "extension": {"before": 0}}
 
 
 class NewRun:
-    """Opens the steps again that the end of a run stopped."""
+    """Reopens the steps that the end of a run stopped."""
 
     def __init__(self, draft: Draft, stopped: list[Node], data: Mapping[str, Json]) -> None:
         self.draft = draft
         self.data = data
         self.stopped = {node.id: node for node in stopped}
-        #: For each container, on which tracks of it (branches, iterations) something stopped.
+        #: For each container, the tracks (branches, iterations) on which a step was stopped.
         self.tracks: dict[int, set[int | None]] = {}
-        #: Those whose timeout is an expression, and so is computed in its turn.
+        #: Steps whose timeout is an expression, to be evaluated from the agenda.
         self.timeouts: list[int] = []
         for node in stopped:
             self.tracks.setdefault(node.parent, set()).add(node.index)
 
     def restart_task(self, target: Node | None, change: Mapping[str, Json]) -> None:
-        """Go on, `target` begun anew: with another raw ``input``, or passed by with an
-        ``output`` given by hand, as `change` says."""
+        """Continue the instance and restart `target`: with another raw ``input``, or skipped with
+        the ``output`` of `change`."""
         self._restart(target, change)
-        for id in reversed(self.timeouts):  # the first to be taken: attempts are limited by it
+        for id in reversed(self.timeouts):  # runs first: timeouts limit the attempts
             self.draft.push(id, {"rearm": True})
 
     def _restart(self, target: Node | None, change: Mapping[str, Json]) -> None:
@@ -53,21 +53,21 @@ class NewRun:
         if not change and target.id in self.stopped and self._continues(target):
             return self._continue_inside()
         parent = self._container_for(target)
-        around = self._abandon(target)
+        container = self._abandon(target)
         for node in reversed(list(self.stopped.values())):
             if node.id in self.stopped:
-                self._reopen_or_restart(node, restarts_inside=node.id == around)
+                self._reopen_or_restart(node, restarts_inside=node.id == container)
         restart_data = {**reason(self.data), **change} if "output" in change else change
         return postpone_restart(self.draft, target, parent, restart_data)
 
     def _continues(self, target: Node) -> bool:
-        """Whether the step itself goes on: it contains others, its sub-workflow does, or it has
-        completed since."""
+        """Whether the step itself continues: it contains open steps, its sub-workflow continues, or
+        it has completed since."""
         return target.open > 0 or run.can_retry_child(target) or target.status is Status.COMPLETED
 
     def _continue_inside(self) -> None:
-        """A container failed while it was at work (its timeout, say), or a sub-workflow: what
-        it contains goes on, and what has completed in it stands."""
+        """Continue inside a container that failed while it ran (by its timeout, for example), or in
+        a sub-workflow. What has completed in it stays."""
         for node in reversed(list(self.stopped.values())):
             self._reopen_or_restart(node, restarts_inside=False)
 
@@ -82,19 +82,19 @@ class NewRun:
         if not restart_timeout(self.draft, node):
             self.timeouts.append(ROOT if node is None else node.id)
 
-    # -- where the step is begun --------------------
+    # -- the restarted step's container --------------------
 
     def _is_open(self, parent: int) -> bool:
         return parent == ROOT or parent in self.stopped
 
     def _container_for(self, target: Node) -> int:
-        """The container to begin it in: the one that it was in, or a copy of that."""
+        """Return the container to restart the step in: its own one, or a copy of that."""
         if self._is_open(target.parent):
             return target.parent
         old = self.draft.node(target.parent)
         task = self.draft.plan_of(old).task
         if old.kind not in _COPIED or is_parallel(task) or self._has_chunks(old):
-            raise CommandRefused(f"nothing in {old.ref} can be begun anew once that has ended")
+            raise CommandRefused(f"no step in {old.ref} can be restarted after that has ended")
         copy = Node.new(self._container_for(old), old.ref, old.kind, old.index, old.scope)
         copy.input, copy.raw_input, copy.state = old.input, old.raw_input, old.state
         copy.set_state(next=None, error=None, then=None, due=None, attempt_due=None)
@@ -108,21 +108,21 @@ class NewRun:
         return node.kind == "for" and node.get_state("items") is None
 
     def _abandon(self, target: Node) -> int:
-        """What was stopped in the same place is left behind; returns the container of both."""
+        """Drop the stopped steps in the same place. Return the container of both."""
         top = target
         while not self._is_open(top.parent):
             top = self.draft.node(top.parent)
-        beside = self._runs_beside(top.parent)
-        left = [
+        is_parallel_track = self._runs_beside(top.parent)
+        dropped = [
             node
             for node in self.stopped.values()
-            if self._is_below(node, top.parent, top.index if beside else None)
+            if self._is_below(node, top.parent, top.index if is_parallel_track else None)
         ]
-        for node in left:
+        for node in dropped:
             del self.stopped[node.id]
             node.set_state(stopped=None)
-            withdrawal.abandon_child(self.draft, node, "the parent has begun the step anew")
-        if beside and not left:  # the track had completed
+            withdrawal.abandon_child(self.draft, node, "the parent has restarted the step")
+        if is_parallel_track and not dropped:  # the track had completed
             self.tracks.setdefault(top.parent, set()).add(top.index)
         return top.parent
 
@@ -130,26 +130,26 @@ class NewRun:
         return parent != ROOT and is_parallel(self.draft.plan_of(self.draft.node(parent)).task)
 
     def _is_below(self, node: Node, top: int, index: int | None) -> bool:
-        """Whether a stopped step is below `top`, and (where given) on that track of it."""
+        """Whether a stopped step is below `top` and, if `index` is set, on that track."""
         while node.parent != top:
             if node.parent == ROOT:
                 return False
             node = self.draft.node(node.parent)
         return index is None or node.index == index
 
-    # -- opening again --------------------
+    # -- reopening --------------------
 
     def _reopen_or_restart(self, node: Node, *, restarts_inside: bool) -> None:
         contains = restarts_inside or any(
             other.parent == node.id for other in self.stopped.values()
         )
-        if node.status is Status.COMPLETED:  # it landed after the end
+        if node.status is Status.COMPLETED:  # it ended after the last run's end
             return self._continue_completed(node)
         if run.can_retry_child(node):
             return self._retry_child(node)
         if contains:
             self._reopen(node)
-            if node.open == 0:  # it waited, or had failed before its first child
+            if node.open == 0:  # it waited, or failed before its first child
                 node.open = 1
                 node.set_state(next=None, error=None)
             return None
@@ -164,7 +164,7 @@ class NewRun:
         self._restart_timeout(node)
 
     def _continue_completed(self, node: Node) -> None:
-        if node.get_state("redo"):  # it was to be begun anew in the last run already
+        if node.get_state("redo"):  # the last run had postponed its restart
             return postpone_restart(self.draft, node, node.parent, {})
         node.set_state(stopped=self.draft.root.run)
         return control_flow.push_completion(self.draft, node, self.draft.plan_of(node).then)
@@ -187,7 +187,7 @@ class NewRun:
         register_listener(self.draft, node, listen_plan, node.get_state("correlation", {}))
 
     def _reopen_without_children(self, node: Node) -> None:
-        """It was stopped between two children, or while it waited for withdrawn ones."""
+        """Reopen a container that was stopped between children, or while steps in it drained."""
         self._reopen(node)
         if is_parallel(self.draft.plan_of(node).task):
             return None
@@ -198,7 +198,7 @@ class NewRun:
         return self._continue_after_last(node.id, _FIRST_MOVE.get(node.kind))
 
     def _continue_after_last(self, parent: int, first_move: Json) -> None:
-        """What comes after the newest completed step of a list; without one, its beginning."""
+        """Continue a list after its newest completed step; if there is none, begin it."""
         completed = [
             child.id
             for child in self.draft.need("children", parent)
@@ -206,15 +206,15 @@ class NewRun:
         ]
         if not completed:
             return self.draft.push(parent, first_move)
-        # Not the one that completed last: a step that was skipped may have landed after that.
+        # Not the last one to complete: a skipped step may have drained after it.
         last = self.draft.node(max(completed))
-        if last.kind == "switch":  # where it went was not kept; it is asked again
+        if last.kind == "switch":  # its decision was not stored: evaluate it again
             return postpone_restart(self.draft, last, last.parent, {})
         return control_flow.push_completion(self.draft, last, self.draft.plan_of(last).then)
 
     def _wait_again(self, node: Node) -> bool:
-        """What only waited goes on waiting: a listener with what it has consumed, a `try` with
-        its pause."""
+        """Reopen a step that only waited: a listener with the events it has consumed, a `try` with
+        its pause. Return False for other steps."""
         draft = self.draft
         if node.kind == "listen":
             self._listen(node)

@@ -1,11 +1,11 @@
-"""The retry that a parent sends to a sub-workflow: whatever state that is in, it answers.
+"""A parent's retry of its sub-workflow, which the sub-workflow always answers.
 
-Theory of operation. A parent's retry opens the same `run` step again and asks its sub-workflow
-to go on; nobody locks two instances. The sub-workflow answers every such command, so that the
-step never waits in vain: with its end if it has completed, ``open`` if it goes on (its end
-follows), ``gone`` if it was undone, ``refused`` if it cannot go on. Where attempts are in flight
-or a compensation runs, the answer waits for their end. Each ask has the number of the parent's
-run; the reports that follow carry it, and the step takes no others.
+Theory of operation. A parent's retry reopens the same `run` step and asks the sub-workflow to
+continue; no transaction locks two instances. The sub-workflow answers every such command, so that
+the step never waits in vain: with its end if it has completed, ``open`` if it continues (its end
+follows), ``gone`` if it was compensated, ``refused`` if it cannot continue. If attempts are in
+flight or a compensation runs, it answers after their end. Each ask has the number of the parent's
+run; the reports that follow carry it, and the step ignores all others.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from orchestrator.core.transition_draft import Draft
 
 
 def retry(draft: Draft, data: Mapping[str, Json]) -> None:
-    """A new run from the step that failed, with edited inputs where `data` has them; or, with
-    ``ask``, what the parent's retry wants."""
+    """Start a new run from the step that failed, with edited inputs if `data` has them; with
+    ``ask`` answer the parent's retry."""
     if "ask" not in data:
         return retry_and_skip.retry(draft, data)
     if draft.root.original.parent_step != data.get("step"):
@@ -33,15 +33,15 @@ def retry(draft: Draft, data: Mapping[str, Json]) -> None:
 
 
 def refuse(draft: Draft, data: Mapping[str, Json], reason: str) -> None:
-    """The new run that a parent asked for cannot be: history says so, and the parent is told."""
+    """Refuse the new run that a parent asked for, in history and in the answer to the parent."""
     draft.add_fact("command.refused", None, {"command": "retry", "reason": reason})
     draft.root.set_state(ask=data["ask"])
     answer(draft, "refused", reason)
 
 
 def _can_answer(draft: Draft) -> bool:
-    """Whether the answer can be given now. A completed instance may have competitors in flight;
-    its end stands."""
+    """Whether the answer is possible now. A completed instance may have competing branches in
+    flight; its end does not change."""
     root = draft.root
     if root.compensation is Compensation.RUNNING:
         return False
@@ -52,11 +52,11 @@ def _answer(draft: Draft, data: Mapping[str, Json]) -> None:
     root, ask = draft.root, data["ask"]
     last_ask = root.get_state("ask", 0)
     if ask < last_ask:
-        raise CommandRefused("the parent has asked for a later run since")
+        raise CommandRefused("the parent has since asked for a later run")
     root.set_state(ask=ask)
     if root.is_open:
         return answer(draft, "open")
-    if ask == last_ask:  # asked twice, it does not begin twice
+    if ask == last_ask:  # a repeated ask starts no second run
         return report(draft)
     if root.compensation is Compensation.COMPLETED:
         return answer(draft, "gone")

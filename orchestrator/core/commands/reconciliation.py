@@ -1,11 +1,11 @@
-"""Mend: places that wait for nothing wait for something again.
+"""Reconcile: continue open places that wait for nothing.
 
-Only damage from outside leaves such places: rows that somebody deleted, or a restored backup.
-Whoever finds them (`orchestrator doctor`) names the steps in ``steps``; they are looked at again
-here, under the instance's lock, and what has moved on since is left alone. What was lost is
-made anew through the task's own kind: another attempt of a call, a timer that is never due
-earlier than it was, a listener; where nothing below a container is open, what follows its last
-child. The counter of places is set to what it must be.
+Only damage from outside leaves such places: deleted rows, or a restored backup. `orchestrator
+doctor` finds them and names the steps in ``steps``. They are checked again here under the
+instance's lock; steps that have moved since are left alone. What was lost is created again through
+the task's own kind: another attempt of a call, a timer that is never due earlier than before, a
+listener; in a container without open children, what follows its last child. The counter of open
+places is corrected.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from orchestrator.core.task_plan import is_parallel
 from orchestrator.core.tasks import fork
 from orchestrator.core.transition_draft import Draft
 
-#: Kinds that end by what another instance tells them: it is told again from there.
+#: Kinds that end by the report of another instance, which is asked to send it again.
 _ENDED_BY_REPORTS = frozenset({"run", "undo"})
 
 
 def reconcile(draft: Draft, data: Mapping[str, Json]) -> None:
-    """Let the instance go on where it stands still. Raises `StepFaulted` where what was lost was
-    the handling of a fault."""
+    """Continue the instance where it stalled. Raises `StepFaulted` if the handling of a fault was
+    lost."""
     root = draft.root
     if root.status is Status.SUSPENDED:
-        raise CommandRefused("the instance is suspended: what waits goes on at its resume")
+        raise CommandRefused("the instance is suspended: it continues at its resume")
     steps = withdrawal.open_steps(draft)
     _recount(draft, steps)
     named = [id for id in data.get("steps") or () if isinstance(id, int)]
@@ -56,7 +56,7 @@ def reconcile(draft: Draft, data: Mapping[str, Json]) -> None:
 
 
 def _recount(draft: Draft, steps: withdrawal.OpenSteps) -> None:
-    """The open steps without open children, and those of them that only wait."""
+    """Correct the counts of open steps without open children, and of those that only wait."""
     saved = [node.original for node in steps.nodes if node.original is not None]
     leaves = [step for step in saved if step.open == 0 and step.status in OPEN_STATUSES]
     waiting = sum(step.status is Status.WAITING for step in leaves)
@@ -84,7 +84,7 @@ def _repair_step(draft: Draft, node: Node) -> None:
 
 
 def _recreate_attempt(draft: Draft, node: Node) -> None:
-    """Another attempt of the step, and so with the same key."""
+    """Create another attempt of the step, with the same idempotency key."""
     last = draft.need("attempt", node.id)
     if node.get_state("attempt") is not None:
         return retry_now(draft, node)
@@ -103,7 +103,7 @@ def _recreate_attempt(draft: Draft, node: Node) -> None:
 
 
 def _continue_container(draft: Draft, node: Node) -> None:
-    """Go on after the last child of a container; without one, begin it."""
+    """Continue after the last child of a container; if there is none, begin it."""
     if node.kind == "fork" and fork.resume(draft, node):
         return None
     if is_parallel(draft.plan_of(node).task):
@@ -116,7 +116,7 @@ def _continue_container(draft: Draft, node: Node) -> None:
 
 
 def _newest_child(draft: Draft, parent: int) -> Node | None:
-    """The newest step in a container that belongs to the flow."""
+    """Return the newest step in a container that is no compensating step."""
     children = [child for child in draft.need("children", parent) if child.undoes is None]
     return draft.node(max(child.id for child in children)) if children else None
 
@@ -128,7 +128,7 @@ def _continue_after(draft: Draft, last: Node) -> None:
 
 
 def _repair_instance(draft: Draft) -> None:
-    """No step is open."""
+    """Continue an instance without open steps."""
     root = draft.root
     if root.compensation is Compensation.RUNNING:
         if root.get_state("undo") is not None:

@@ -1,4 +1,4 @@
-"""How a command says no."""
+"""How a command is refused, and the checks that several commands share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.errors import OrchestratorError
 class CommandRefused(OrchestratorError):
     """The command does not fit the instance's present state; nothing was changed.
 
-    `later`: it may fit soon, because it waits for something that still runs.
+    `later`: the same command may fit after a running attempt has ended.
     """
 
     def __init__(self, reason: str, *, later: bool = False) -> None:
@@ -22,7 +22,7 @@ class CommandRefused(OrchestratorError):
 
 
 def require_open(draft: Draft) -> None:
-    """Raise `CommandRefused` where the instance has ended."""
+    """Raise `CommandRefused` if the instance has ended."""
     if not draft.root.is_open:
         raise CommandRefused(f"the instance is {draft.root.status} already")
 
@@ -38,5 +38,5 @@ def step_of(draft: Draft, id: Json) -> Node:
 
 
 def reason(data: Mapping[str, Json]) -> dict[str, Json]:
-    """Who wants it and why, as history tells it."""
+    """Return ``reason`` and ``by`` of a command, as history records them."""
     return {name: data[name] for name in ("reason", "by") if data.get(name) is not None}

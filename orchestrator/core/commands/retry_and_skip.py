@@ -1,10 +1,9 @@
-"""Retry and skip: a person has a stopped instance go on (DESIGN, I13).
+"""Retry and skip: a person continues a stopped instance (DESIGN, I13).
 
-Theory of operation. The end of a run left a mark on every step that it stopped. A new run
-opens the containers among them again as they were, counters included, and begins those that
-had no open children anew, as new steps with new keys; finished steps stand. Going back to an
-earlier step abandons what was stopped beside or after it in the same place, and begins that
-step's task anew.
+Theory of operation. The end of a run marks every step that it stops. A new run reopens the
+containers among them with their counters, and restarts those without open children as new steps
+with new idempotency keys; finished steps stay. A retry from an earlier step drops the steps that
+were stopped beside or after it in the same container, and restarts that step's task.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from orchestrator.core.dsl_errors import Fault
 from orchestrator.core.model import Compensation, Json, Status
 from orchestrator.core.transition_draft import Draft
 
-#: Why a sub-workflow is not repaired that its parent has withdrawn, or was undone without.
-ABANDONED = "its parent has given it up; only a retry of the parent has it go on"
+#: Reason for refusing a retry of a sub-workflow that its parent has withdrawn or undone without it.
+ABANDONED = "its parent has abandoned it; only a retry of the parent continues it"
 
 
 def retry(draft: Draft, data: Mapping[str, Json], *, by_parent: bool = False) -> None:
-    """A new run from the step that failed, or from an earlier one (``from``).
+    """Start a new run from the step that failed, or from an earlier one (``from``).
 
-    ``input`` replaces that step's raw input: what it and its descendants read as `.`, and as
-    `$input`. ``workflow_input`` replaces the workflow's: what `$workflow.input` gives from then
-    on. `asked`: the parent wants it.
+    ``input`` replaces that step's raw input: the value of `.` and `$input` for it and its
+    descendants. ``workflow_input`` replaces the workflow's input: the value of `$workflow.input`
+    from then on. `by_parent`: the parent has asked for it.
     """
     if draft.root.get_state("abandoned") is not None and not by_parent:
         raise CommandRefused(ABANDONED)
@@ -39,8 +38,8 @@ def retry(draft: Draft, data: Mapping[str, Json], *, by_parent: bool = False) ->
 
 
 def skip(draft: Draft, data: Mapping[str, Json]) -> None:
-    """Go on as if the step (``step``) had completed with ``output``: of an instance that
-    runs, a step that something is awaited of; of one that has faulted, the one that failed."""
+    """Continue as if the step (``step``) had completed with ``output``. In a running instance that
+    is a step that waits for something, in a faulted instance the step that failed."""
     output = data.get("output")
     if not draft.root.is_open:
         if draft.root.get_state("abandoned") is not None:
@@ -49,12 +48,14 @@ def skip(draft: Draft, data: Mapping[str, Json]) -> None:
         return _new_run(draft, data).restart_task(target, {"output": output})
     node = step_of(draft, data.get("step"))
     if not node.is_open or node.open or node.get_state("flying"):
-        raise CommandRefused("only a step that something is awaited of can be skipped")
+        raise CommandRefused(
+            "only a step that is awaited (a call, a timer, an event) can be skipped"
+        )
     if control_flow.in_compensation(draft, node) is not None:
         raise CommandRefused("a compensation is resolved, not skipped")
     if node.get_state("result") is not None:
-        raise CommandRefused("its result has come already, and takes effect at the resume")
-    steps = withdrawal.open_steps(draft)  # the attempts stay locked until this is saved
+        raise CommandRefused("its result is recorded already and applies at the resume")
+    steps = withdrawal.open_steps(draft)  # locks the attempts until the commit
     if withdrawal.cannot_be_stopped(node, steps):
         return _replace(draft, node, steps, {**reason(data), "output": output})
     control_flow.remove_timers(draft, node)
@@ -69,8 +70,8 @@ def skip(draft: Draft, data: Mapping[str, Json]) -> None:
 def _replace(
     draft: Draft, node: Node, steps: withdrawal.OpenSteps, data: Mapping[str, Json]
 ) -> None:
-    """What a worker (or a sub-workflow) is doing goes on, and is undone with the rest should it
-    succeed; another step of the task takes its place."""
+    """Replace a step that cannot be stopped by a skipped one. The attempt or the sub-workflow runs
+    on; if it succeeds, it is undone with the rest."""
     withdrawal.start_draining(
         draft, node, steps.ancestors(draft, node), None, steps.attempts.get(node.id)
     )
@@ -79,13 +80,13 @@ def _replace(
 
 
 def _target(draft: Draft, data: Mapping[str, Json]) -> Node | None:
-    """The step to begin anew; None: the workflow itself failed before its first step."""
+    """Return the step to restart; None: the workflow itself failed before its first step."""
     step = data.get("from")
     if step is None:
         step = draft.root.get_state("failed")
     node = None if step is None else step_of(draft, step)
     if node is not None and control_flow.in_compensation(draft, node) is not None:
-        raise CommandRefused("a compensation is no part of the flow; its dead letter is retried")
+        raise CommandRefused("a compensation is retried by its dead letter, not as a step")
     return node
 
 
@@ -114,9 +115,8 @@ def _new_run(draft: Draft, data: Mapping[str, Json]) -> NewRun:
 
 
 def _edit(draft: Draft, data: Mapping[str, Json]) -> dict[str, Json]:
-    """Replace the workflow's input; history keeps the one that it had. Raises `CommandRefused`
-    where
-    the workflow takes no such input."""
+    """Replace the workflow's input; history stores the previous one. Raises `CommandRefused` if the
+    new one is invalid."""
     edited = data.get("workflow_input")
     if edited is None:
         return {}

@@ -1,4 +1,4 @@
-"""Beginning a step's task anew, or passing it by, in a new run."""
+"""Restart a step's task in a new run, or insert a skipped step."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from orchestrator.core.transition_draft import Draft
 
 
 def postpone_restart(draft: Draft, old: Node, parent: int, change: Mapping[str, Json]) -> None:
-    """Begin the task of an ended step anew, in its turn. Until then the step bears the mark of
-    the new run: should that end before, the next one finds it."""
+    """Restart the task of an ended step from the agenda. Until then the step is marked as stopped
+    in this run: if the run ends before, the next run finds the step."""
     old.set_state(stopped=draft.root.run, redo=True)
     draft.push(old.id, {"redo": parent, **change})
 
 
 def restart(draft: Draft, old: Node, data: Mapping[str, Json]) -> None:
-    """The turn of what was put off. Raises `Faulted`."""
+    """Run the postponed restart. Raises `StepFaulted`."""
     parent = data["redo"]
     if not (draft.root.is_open if parent == ROOT else draft.node(parent).is_open):
         return None
@@ -40,7 +40,7 @@ def restart(draft: Draft, old: Node, data: Mapping[str, Json]) -> None:
 
 
 def insert_skipped(draft: Draft, old: Node, parent: int, data: Mapping[str, Json]) -> None:
-    """A step of the same task as an old one, which has the output given in `data`."""
+    """Add a step of the same task as an old one, completed with the output in `data`."""
     node = Node.new(parent, old.ref, old.kind, old.index, old.scope)
     node.input, node.raw_input = old.input, old.raw_input
     draft.add(node)
@@ -48,7 +48,7 @@ def insert_skipped(draft: Draft, old: Node, parent: int, data: Mapping[str, Json
 
 
 def complete_without_run(draft: Draft, node: Node, output: Json, data: Mapping[str, Json]) -> None:
-    """The step has this output without having done anything; there is nothing to undo."""
+    """Complete a step with an output but without running it; there is nothing to undo."""
     node.output = output
     node.undo = None
     draft.add_fact("task.passed", node.id, reason(data) or None)
@@ -57,8 +57,8 @@ def complete_without_run(draft: Draft, node: Node, output: Json, data: Mapping[s
 
 
 def restart_timeout(draft: Draft, node: Node | None) -> bool:
-    """Start a timeout's clock anew (that of the workflow: None). False: the timeout is an
-    expression, which a command does not evaluate; the agenda's item ``rearm`` does."""
+    """Restart the timeout of a step (None: of the workflow). Return False if the timeout is an
+    expression: a command evaluates none, the agenda item ``rearm`` does."""
     plan = draft.plan if node is None else draft.plan_of(node)
     if plan.timeout is None or (node is not None and node.kind == "extension"):
         return True
@@ -68,7 +68,7 @@ def restart_timeout(draft: Draft, node: Node | None) -> bool:
 
 
 def arm_timeout(draft: Draft, node: Node | None) -> None:
-    """Compute the timeout of a step or of the workflow (None) that is open, and arm it."""
+    """Compute and arm the timeout of an open step, or of the workflow (None)."""
     owner, plan = (draft.root, draft.plan) if node is None else (node, draft.plan_of(node))
     if plan.timeout is None or not owner.is_open:
         return

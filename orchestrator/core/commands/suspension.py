@@ -1,8 +1,8 @@
 """Suspend and resume (DESIGN, Ends, undoing and keys).
 
-Suspended, an instance starts nothing: unclaimed attempts are withdrawn, what a worker already
-runs is finished and recorded, everything else waits in the inbox. The clocks of timeouts go
-on; what fell due meanwhile takes effect at the resume.
+A suspended instance starts nothing: unclaimed attempts are withdrawn, the results of running ones
+are recorded, everything else waits in the inbox. Timeouts keep running; those that fell due
+meanwhile apply at the resume.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from orchestrator.core.transition_draft import Draft
 
 
 def suspend(draft: Draft, data: Mapping[str, Json]) -> None:
-    """Pause the instance."""
+    """Suspend the instance."""
     require_open(draft)
     if draft.root.status is Status.SUSPENDED:
         raise CommandRefused("the instance is suspended already")
@@ -46,8 +46,8 @@ def _withdraw(draft: Draft, node: Node, attempt: Attempt) -> None:
 
 
 def _pause(draft: Draft, node: Node) -> None:
-    """A step that only waits, or has not been started, pauses; one that contains others goes
-    on containing them."""
+    """Suspend a step that only waits or has not been started. A step that contains others stays as
+    it is."""
     if node.open == 0 and node.get_state("child") is None and node.get_state("flying") is None:
         node.set_state(was=node.status.value)
         draft.set_status(node, Status.SUSPENDED)
@@ -55,7 +55,7 @@ def _pause(draft: Draft, node: Node) -> None:
 
 
 def resume(draft: Draft, data: Mapping[str, Json]) -> None:
-    """Go on where the instance was paused."""
+    """Continue a suspended instance."""
     if draft.root.status is not Status.SUSPENDED:
         raise CommandRefused(f"the instance is {draft.root.status}")
     was_started = draft.root.started_at is not None
@@ -65,8 +65,8 @@ def resume(draft: Draft, data: Mapping[str, Json]) -> None:
 
 
 def resume_steps(draft: Draft) -> None:
-    """What is open goes on: all of it after a pause; what is being undone, which nothing stops,
-    where a paused instance was cancelled."""
+    """Continue the open steps: after a suspension all of them, after the cancel of a suspended
+    instance the compensating steps, which nothing stops."""
     for node in withdrawal.open_steps(draft).nodes:
         if node.status is Status.SUSPENDED:
             _resume_step(draft, node)

@@ -1,4 +1,4 @@
-"""Every kind of task, one file each. Importing the package registers them all."""
+"""Every kind of task, one file each. Importing the package registers all of them."""
 
 from orchestrator.core.task_kinds import KINDS
 from orchestrator.core.tasks import (

@@ -1,8 +1,8 @@
-"""``call``: ask a worker for something (dsl-reference.md, Call).
+"""``call``: request work from a worker (dsl-reference.md, Call).
 
-A name means, in this order: a built-in kind of call, a function of ``use.functions``, a
-function of a catalog, a Celery task. A function's task runs as the step's child, its input
-being what ``with`` says. Every other call leaves the process as an attempt.
+A name means, in this order: a built-in kind of call, a function of ``use.functions``, a function of
+a catalog, a Celery task. A function's task runs as the step's child with the value of ``with`` as
+its input. Every other call leaves the process as an attempt.
 """
 
 from __future__ import annotations
@@ -29,20 +29,21 @@ BUILT_KINDS = frozenset({"celery", "http", "openapi"})
 #: Kinds that the DSL names.
 DSL_KINDS = frozenset({"asyncapi", "grpc", "http", "openapi", "a2a", "mcp"})
 
-#: So many calls of functions may stand within one another.
+#: Most calls of functions inside one another.
 MAX_FUNCTIONS = 100
 
-#: The longest name of a queue, in characters, as deployment has it too.
+#: Most characters of a queue's name; the deploy check uses it too.
 MAX_QUEUE = 255
 
-#: The Celery task that carries out every kind of call but a Celery task's own.
+#: The Celery task that carries out every kind of call except `celery`.
 CALL_TASK = "orchestrator.call"
 
 
 class Call:
-    """What a call task asks for. `kind` is "function", "celery" or one of the DSL's;
-    `target` is the function's or the Celery task's name; `task` and `queue` may be expressions,
-    evaluated before the claim; `arguments` are the rest of its `with`, `template` the same."""
+    """What a call task requests, read once. `kind` is "function", "celery" or one of the DSL's;
+    `target` is the name of the function or the Celery task. `task` and `queue` may be expressions,
+    evaluated before the claim. `arguments` are the rest of its `with`, `template` the same parsed.
+    """
 
     __slots__ = (
         "arguments",
@@ -88,15 +89,15 @@ class Call:
 
 
 def call_of(plan: Plan) -> Call:
-    """What the task asks for, read once."""
-    call: Call | None = plan.own
+    """Return what the task requests, read once."""
+    call: Call | None = plan.kind_plan
     if call is None:
-        call = plan.own = Call(plan)
+        call = plan.kind_plan = Call(plan)
     return call
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
-    """Begin the function, or hand the call off to a worker."""
+    """Begin the function, or create an attempt of the call."""
     call = call_of(plan)
     if call.kind == "function":
         return _enter_function(draft, node, call)
@@ -109,19 +110,17 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
 
 
 def _queue(draft: Draft, node: Node, call: Call) -> str | None:
-    """The queue that the task names; an `expression` fault where it is no queue's name."""
+    """Return the task's queue. Raises an `expression` fault if it is not a queue's name."""
     if call.queue is None:
         return None
     queue = render(draft, node, call.queue, node.input)
     if not isinstance(queue, str) or not 0 < len(queue) <= MAX_QUEUE or not queue.isprintable():
-        raise dsl_errors.expression(
-            "the queue is no text of 1 to 255 characters that can be printed"
-        )
+        raise dsl_errors.expression("the queue is not a printable text of 1 to 255 characters")
     return queue
 
 
 def _call_request(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json], str]:
-    """`Step.call`, and the name of the Celery task that carries it out."""
+    """Return `Step.call`, and the name of the Celery task that carries it out."""
     call_json: dict[str, Any] = {"kind": call.kind}
     key = _key(draft, node)
     if key is not None:
@@ -145,8 +144,8 @@ def _call_request(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json]
 def _refuse_reserved(
     draft: Draft, node: Node, call: Call, task: str, call_json: dict[str, Json]
 ) -> None:
-    """An `authorization` fault for a task that no document may call, however it came by the
-    name. The inner task of a map must be what the document says, whatever was evaluated."""
+    """Raise an `authorization` fault for a task that no document may call, however its name was
+    made. The inner task of a map must be the one in the document."""
     if not is_reserved(task):
         return
     stored = draft.plan_of(node).task.body.get("with") or {}
@@ -161,8 +160,8 @@ def _refuse_reserved(
 
 
 def celery_call(arguments: Json, target: str | None) -> dict[str, Json]:
-    """The args and kwargs of a Celery call, from its evaluated ``with``. A task called by its
-    name takes all of it as keyword arguments."""
+    """Return the args and kwargs of a Celery call, from its evaluated ``with``. A task called by
+    its own name gets all of it as keyword arguments."""
     if not isinstance(arguments, dict):
         raise dsl_errors.validation("the arguments of a call are no object")
     if target is not None:
@@ -174,7 +173,7 @@ def celery_call(arguments: Json, target: str | None) -> dict[str, Json]:
 
 
 def _unevaluated(draft: Draft, node: Node, call: Call) -> dict[str, Json]:
-    """What the worker needs to evaluate the arguments itself, secrets apart."""
+    """Return what the worker needs to evaluate the arguments itself, without the secrets."""
     names = [name for name in call.names if name not in SECRETS]
     return {
         "deferred": True,
@@ -186,18 +185,18 @@ def _unevaluated(draft: Draft, node: Node, call: Call) -> dict[str, Json]:
 
 
 def _key(draft: Draft, node: Node) -> str | None:
-    """The idempotency key of a call in a compensation: the same whenever the same step is
-    undone, also when a person has it done again. Other calls are known by their steps."""
-    undoing = control_flow.in_compensation(draft, node)
-    if undoing is None:
+    """Return the idempotency key of a call in a compensation: the same whenever the same step is
+    undone, also after a person's retry. Other calls use their step's key."""
+    compensating = control_flow.in_compensation(draft, node)
+    if compensating is None:
         return None
-    places: list[str] = []
+    indices: list[str] = []
     at = node
-    while at is not undoing and at.parent != ROOT:
+    while at is not compensating and at.parent != ROOT:
         if at.index is not None:
-            places.append(str(at.index))
+            indices.append(str(at.index))
         at = draft.node(at.parent)
-    return f"{undoing.undoes}:{node.ref}" + "".join(f":{place}" for place in reversed(places))
+    return ":".join([f"{compensating.undoes}:{node.ref}", *reversed(indices)])
 
 
 def _enter_function(draft: Draft, node: Node, call: Call) -> None:
@@ -211,8 +210,8 @@ def _enter_function(draft: Draft, node: Node, call: Call) -> None:
 
 
 def _check_depth(draft: Draft, node: Node) -> None:
-    """Raise a `runtime` fault where functions call one another too deep: each level is a part
-    of every slice below it."""
+    """Raise a `runtime` fault if functions call one another too deep: each level is part of every
+    slice below it."""
     depth, at = 0, node
     while at.parent != ROOT:
         at = draft.node(at.parent)
@@ -224,7 +223,7 @@ def _check_depth(draft: Draft, node: Node) -> None:
 
 
 def on_child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
-    """The function has an output: it is the call's."""
+    """Complete the call with the function's output."""
     node.open = 0
     control_flow.complete(draft, node, child.output)
 

@@ -1,5 +1,5 @@
-"""The undoing of an awaited sub-workflow, through its own instance. Not a task of the DSL: a
-step that waits until that instance says how its compensation went."""
+"""The compensation of an awaited sub-workflow. Not a task of the DSL: a step that waits until the
+sub-workflow's instance reports the end of its compensation."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from orchestrator.core.transition_draft import Draft
 
 
 def enter(_: Draft, node: Node, __: Plan) -> None:
-    """Never: `compensation` makes these steps itself."""
+    """Never called: `compensation` creates these steps itself."""
     raise LookupError(f"{node.ref} cannot be entered")
 
 
 def on_instance_ended(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
-    """The sub-workflow has undone what it could. Raises `StimulusIgnored` where that is known."""
+    """Complete or fault the step by the sub-workflow's report. Raises `StimulusIgnored` if the step
+    has ended."""
     if not node.is_open or "compensated" not in data:
         raise StimulusIgnored(f"the step is {node.status}")
     if data.get("compensated") == Compensation.FAILED:

@@ -1,7 +1,7 @@
 """``do``: tasks one after the other (dsl-reference.md, Do).
 
-The step's row does not change while its tasks follow each other: what comes next follows
-from the task that has just completed.
+The step's row does not change between its tasks: the next task is derived from the one that has
+just completed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from orchestrator.core.transition_draft import Draft
 
 
 def enter(draft: Draft, node: Node, _: Plan) -> None:
-    """Begin the first task; without any, the input is the output."""
+    """Put the first task on the agenda."""
     node.open = 1
     draft.push(node.id)
 
 
 def on_agenda_item(draft: Draft, node: Node, _: Json) -> None:
-    """Go on with what was put on the agenda."""
+    """Begin the first task; without tasks, the input is the output."""
     if not begin_list(draft, node.id, node.ref + "/do", node.input):
         _end(draft, node, node.input)
 

@@ -15,28 +15,28 @@ from orchestrator.core.transition_draft import Draft
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
-    """Fill in the event's attributes; those that are missing and required are made."""
-    if plan.own is None:
+    """Render the event's attributes and add the missing required ones."""
+    if plan.kind_plan is None:
         attributes = plan.task.body["emit"]["event"].get("with") or {}
-        plan.own = Template(attributes, "emit.event.with", loose=plan.loose)
-    event = _event(draft, render(draft, node, plan.own, node.input))
+        plan.kind_plan = Template(attributes, "emit.event.with", loose=plan.loose)
+    event = _event(draft, render(draft, node, plan.kind_plan, node.input))
     draft.emitted.append(event)
     complete(draft, node, event)
 
 
-def _event(draft: Draft, given: dict[str, Json]) -> dict[str, Json]:
-    """The event in the JSON format of CloudEvents 1.0."""
+def _event(draft: Draft, values: dict[str, Json]) -> dict[str, Json]:
+    """Return the event in the JSON format of CloudEvents 1.0."""
     workflow = draft.workflow
     event = {
         "specversion": "1.0",
         "id": draft.id(),
         "source": f"/{workflow.namespace}/{workflow.name}/{workflow.version}",
         "time": draft.at.isoformat().replace("+00:00", "Z"),
-        **{name: value for name, value in given.items() if value is not None or name == "data"},
+        **{name: value for name, value in values.items() if value is not None or name == "data"},
     }
     for name in ("id", "source", "type"):
         if not isinstance(event.get(name), str) or not event[name]:
-            raise dsl_errors.expression(f"the event's {name} is no text")
+            raise dsl_errors.expression(f"the event's {name} is not a text")
     try:
         return checked(event)
     except InvalidEvent as error:

@@ -1,13 +1,13 @@
 """A task with extensions around it (dsl-reference.md, Extension).
 
-The step stands at the task's own reference and contains, one after the other, the `before`
-tasks of each extension, the task itself, and the `after` tasks. `before` tasks begin with the
-task's raw input; what they give is dropped, unless one of them says `exit`: then it is the
-output, and the task is bypassed. `after` tasks begin with the task's output and what they
-give replaces it. The directive is the task's.
+The step has the task's own reference. It contains, one after the other, the `before` tasks of each
+extension, the task itself, and the `after` tasks. `before` tasks begin with the task's raw input;
+their output is dropped, unless one of them has the directive `exit`: then it is the output, and the
+task is skipped. `after` tasks begin with the task's output, and their output replaces it. The
+directive is the task's.
 
-`state`: `extensions`, the places in ``use.extensions`` of those that apply; `then`, the
-directive of the task once it has completed.
+`state`: `extensions`, the indices in ``use.extensions`` of those that apply; `then`, the directive
+of the task once it has completed.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from orchestrator.core.transition_draft import Draft
 
 
 def _applying(draft: Draft, node: Node) -> list[Extension]:
-    return [draft.plan.extensions[place] for place in node.get_state("extensions")]
+    return [draft.plan.extensions[position] for position in node.get_state("extensions")]
 
 
 def enter(draft: Draft, node: Node, _: Plan) -> None:
-    """Begin the first extension's `before` tasks."""
+    """Put the first extension's `before` tasks on the agenda."""
     node.open = 1
     draft.push(node.id, {"before": 0})
 
 
 def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
-    """Begin the `before` tasks of the extension at a place, then the task itself."""
+    """Begin the `before` tasks of the extension at an index, then the task itself."""
     for extension in _applying(draft, node)[data["before"] :]:
         if begin_list(draft, node.id, f"{extension.ref}/before", node.input):
             return
@@ -46,38 +46,38 @@ def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
 
 
 def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
-    """What comes after a task of an extension, or after the task itself."""
-    place = _extension_of(draft, node, child)
-    if place is None:
+    """Begin what follows a task of an extension, or the task itself."""
+    position = _extension_of(draft, node, child)
+    if position is None:
         node.set_state(then=then)
         return _after(draft, node, 0, child.output)
-    if place[1] == "before" and then == EXIT:
+    if position[1] == "before" and then == EXIT:
         return _end(draft, node, child.output, draft.plan_of(node).then)
     if proceed(draft, child, then):
         return None
-    if place[1] == "before":
-        return draft.push(node.id, {"before": place[0] + 1})
-    return _after(draft, node, place[0] + 1, child.output)
+    if position[1] == "before":
+        return draft.push(node.id, {"before": position[0] + 1})
+    return _after(draft, node, position[0] + 1, child.output)
 
 
 def _extension_of(draft: Draft, node: Node, child: Node) -> tuple[int, str] | None:
-    """Which of the extensions a child belongs to, and to which of its lists."""
-    for number, extension in enumerate(_applying(draft, node)):
+    """Return the index of the extension that a child belongs to, and the name of its list."""
+    for index, extension in enumerate(_applying(draft, node)):
         for part in ("before", "after"):
             if child.ref.startswith(f"{extension.ref}/{part}/"):
-                return number, part
+                return index, part
     return None
 
 
-def _after(draft: Draft, node: Node, number: int, output: Json) -> None:
-    for extension in _applying(draft, node)[number:]:
+def _after(draft: Draft, node: Node, index: int, output: Json) -> None:
+    for extension in _applying(draft, node)[index:]:
         if begin_list(draft, node.id, f"{extension.ref}/after", output):
             return
     _end(draft, node, output, node.get_state("then"))
 
 
 def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
-    """The output is given out already: the data flow is the task's, within."""
+    """Complete the step. Its child has transformed the output already."""
     node.open = 0
     node.output = output
     mark_completed(draft, node)

@@ -1,15 +1,15 @@
 """``for``: a list of tasks for each item of a collection (dsl-reference.md, For).
 
-`while` is tested before each iteration, with the loop's variables. An iteration begins with
-the output of the one before, and the last one's is the loop's. With `metadata.concurrency: N`
-up to N iterations run at once, each from the loop's input, and the output is the array of
-theirs. The children's `index` is their iteration.
+`while` is evaluated before each iteration, with the loop's variables. An iteration begins with the
+output of the one before, and the last one's output is the loop's. With `metadata.concurrency: N` up
+to N iterations run in parallel, each from the loop's input, and the output is the array of theirs.
+The children's `index` is their iteration.
 
-Iterations cost the same however many there are: the loop's row does not change while they
-follow each other, and the items of a long collection are stored in stretches of their own.
+The cost of an iteration does not grow with their number: the loop's row does not change between
+iterations, and the items of a long collection are stored in chunks.
 
-`state`: `count`; `items` where they are few; with concurrency `next`, the iteration to begin
-after one has ended, and `begun`, how many there are if `while` has stopped the loop.
+`state`: `count`, the number of items; `items`, if they are few; with concurrency `next`, the
+iteration to begin after one has ended, and `begun`, their number if `while` has stopped the loop.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from orchestrator.core.transition_draft import Draft
 
 
 class Loop:
-    """A `for`, read once."""
+    """A `for` task, read once."""
 
     __slots__ = ("at", "concurrency", "each", "items", "while_")
 
@@ -49,15 +49,15 @@ class Loop:
 
 
 def loop_of(plan: Plan) -> Loop:
-    """What a `for` says."""
-    loop: Loop | None = plan.own
+    """Return the loop of a `for` task."""
+    loop: Loop | None = plan.kind_plan
     if loop is None:
-        loop = plan.own = Loop(plan)
+        loop = plan.kind_plan = Loop(plan)
     return loop
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
-    """Find the items, store them, begin the first iteration, or the first N."""
+    """Evaluate and store the items, then begin the first iteration, or the first N."""
     loop = loop_of(plan)
     items = _items(draft, node, loop)
     if items is None:
@@ -82,7 +82,7 @@ def _items(draft: Draft, node: Node, loop: Loop) -> list[Json] | None:
     else:
         items = render(draft, node, source, node.input)
     if items is not None and not isinstance(items, list):
-        raise dsl_errors.expression("`for.in` is no array")
+        raise dsl_errors.expression("`for.in` is not an array")
     return items
 
 
@@ -110,9 +110,9 @@ def _item(draft: Draft, node: Node, index: int) -> Json:
 
 
 def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
-    """Begin iteration ``at`` (its input is the output of step ``of``, or the loop's), or with
-    concurrency iteration ``from`` and the ones after it, or ``only`` one; with ``join`` all
-    that had begun have ended."""
+    """Begin iteration ``at`` (its input is the output of step ``of``, or the loop's). With
+    concurrency begin iteration ``from`` and the ones after it, or ``only`` one; with ``join`` all
+    begun iterations have ended."""
     if "join" in data:
         return _on_iteration_ended(draft, node)
     if "at" in data:
@@ -126,7 +126,7 @@ def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
 
 
 def _begin(draft: Draft, node: Node, index: int, raw: Json) -> bool | None:
-    """Begin an iteration. False: it has nothing to do. None: the loop's condition ends it."""
+    """Begin an iteration. False: it has nothing to run. None: `while` ends the loop."""
     loop = loop_of(draft.plan_of(node))
     scope = {loop.each: _item(draft, node, index), loop.at: index}
     if loop.while_ is not None and not is_true(draft, node, loop.while_, raw, scope):
@@ -146,7 +146,7 @@ def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) 
 
 
 def _iterate(draft: Draft, node: Node, index: int, raw: Json, of: int | None) -> None:
-    """One after the other: begin the first iteration from `index` on that has something to do."""
+    """Begin the first iteration from `index` on that has something to run."""
     count = node.get_state("count")
     for position in range(index, count):
         if position - index >= draft.limits.tasks:
@@ -161,36 +161,36 @@ def _iterate(draft: Draft, node: Node, index: int, raw: Json, of: int | None) ->
 
 
 def _initial_iterations(draft: Draft, node: Node) -> int:
-    """How many iterations are begun at first. Not `next`: that moves on with those that end."""
+    """Return how many iterations begin at first. `next` grows as iterations end."""
     concurrency = loop_of(draft.plan_of(node)).concurrency or 1
     count: int = node.get_state("count")
     return min(concurrency, count)
 
 
-# -- side by side --------------------
+# -- in parallel --------------------
 
 
 def _begin_parallel(draft: Draft, node: Node, index: int) -> None:
     begun = _begin(draft, node, index, node.input)
     if begun:
         return
-    if begun is None:  # the loop ends before this iteration, those that run go on
+    if begun is None:  # the loop ends before this iteration; running ones continue
         last = min(index, node.get_state("begun", index))
         node.set_state(begun=last, next=node.get_state("count"))
     _on_iteration_ended(draft, node)
 
 
 def _on_iteration_ended(draft: Draft, node: Node) -> None:
-    """An iteration has ended: begin another, or join."""
+    """Begin another iteration after one has ended, or join."""
     following = node.get_state("next")
     if following < node.get_state("count"):
         node.set_state(next=following + 1)
         return draft.push(node.id, {"only": following})
     node.open -= 1
     if node.open == 0:
-        found = outputs(draft, node)
+        by_index = outputs(draft, node)
         count = node.get_state("begun", node.get_state("count"))
-        complete(draft, node, in_order(draft, found, count, node))
+        complete(draft, node, in_order(draft, by_index, count, node))
     return None
 
 

@@ -1,10 +1,10 @@
-"""``fork``: branches side by side, each from the fork's input (dsl-reference.md, Fork).
+"""``fork``: parallel branches, each from the fork's input (dsl-reference.md, Fork).
 
-The row's `open` counts the branches that have not ended; the join comes when it is down to
-none, and gives their outputs in the order of declaration. With `compete` the first branch to
-complete wins and the others are withdrawn; the fork faults only when all of them have. With
-`metadata.rollback` it then waits until what runs in the others has landed, and undoes what they
-completed: the output is the winner's, and nothing of the winner is undone.
+The row's `open` counts the branches that have not ended. At zero the fork joins: its output is
+theirs in the order of declaration. With `compete` the first branch to complete wins and the others
+are withdrawn; the fork faults only when all of them have. With `metadata.rollback` it then waits
+until the other branches have drained, and undoes what they completed: the output is the winner's,
+and nothing of the winner is undone.
 
 `state`: with `rollback`, `won` is the winner's ``{"index", "step"}`` (no step: it was skipped).
 """
@@ -23,7 +23,7 @@ from orchestrator.core.task_plan import Plan
 from orchestrator.core.transition_draft import Draft
 from orchestrator.document.model import TaskList
 
-#: The status of the error that a lost race is to the compensations: conflict.
+#: Status of the error that compensations of losing branches get: conflict.
 LOST_STATUS = 409
 
 
@@ -36,7 +36,7 @@ def _competes(draft: Draft, node: Node) -> bool:
 
 
 def enter(draft: Draft, node: Node, _: Plan) -> None:
-    """Begin the branches, one item of the agenda each; without any the output is empty."""
+    """Begin the branches, one item of the agenda each; without branches the output is empty."""
     node.open = len(_branches(draft, node))
     if node.open == 0:
         return control_flow.complete(draft, node, None if _competes(draft, node) else [])
@@ -44,10 +44,10 @@ def enter(draft: Draft, node: Node, _: Plan) -> None:
 
 
 def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
-    """Begin a branch, and see to it that the next one follows: `data` is ``{"from": index}``,
-    or ``{"only": index}``; with ``{"join": true}`` all have ended. Of a rollback: the losers'
-    attempts have landed (``settled``), the next step is to be undone (``undo``), or none is left
-    (``undone``)."""
+    """Continue the fork. ``{"from": index}`` begins a branch and puts the next one on the agenda,
+    ``{"only": index}`` begins one branch; after ``{"join": true}`` all have ended. In a rollback:
+    ``settled``, the losing branches have drained; ``undo``, the next step is to be undone;
+    ``undone``, none is left."""
     if "join" in data:
         return _join(draft, node)
     if "settled" in data:
@@ -56,7 +56,7 @@ def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
         return compensation.undo_next(draft, node)
     if "undone" in data:
         return control_flow.complete(draft, node, _output_of_winner(draft, node))
-    if node.get_state("won") is not None:  # the rest of the branches are not begun any more
+    if node.get_state("won") is not None:  # the remaining branches no longer begin
         return None
     branches = _branches(draft, node)
     index = data.get("from", data.get("only"))
@@ -68,8 +68,8 @@ def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
 
 
 def on_child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
-    """A branch is done; its directive means nothing beyond its end. One that comes second in the
-    same transition has lost."""
+    """Count a completed branch; its directive is ignored. A second one in the same transition has
+    lost."""
     if node.get_state("won") is not None:
         return
     _on_branch_completed(draft, node, child, child.output, child.index)
@@ -78,7 +78,7 @@ def on_child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> 
 def _on_branch_completed(
     draft: Draft, node: Node, child: Node | None, output: Json, index: int | None
 ) -> None:
-    """A branch has an output (a skipped one its input, without a step)."""
+    """Handle the output of a branch; a skipped one has no step, its output is its input."""
     if _competes(draft, node):
         return _on_first_success(draft, node, child, output, index)
     node.open -= 1
@@ -119,7 +119,7 @@ def _output_of_winner(draft: Draft, node: Node) -> Json:
 
 
 def resume(draft: Draft, node: Node) -> bool:
-    """Whether a branch had won before the fork was stopped: then its rollback goes on."""
+    """Continue the rollback if a branch had won before the fork was stopped, and return True."""
     if node.get_state("won") is None:
         return False
     node.open = 1
@@ -128,21 +128,21 @@ def resume(draft: Draft, node: Node) -> bool:
 
 
 def _has_other_branches(draft: Draft, node: Node, child: Node | None) -> bool:
-    """Whether another branch may be open: one that is saved, or a new one that we see."""
+    """Whether another branch may be open: a saved one, or a new one of this transition."""
     return node.original is not None or any(
         other.parent == node.id and other.is_open and other is not child for other in draft.new
     )
 
 
 def handles_error(draft: Draft, node: Node, _: Node, __: Mapping[str, Json]) -> bool:
-    """Among competing branches an error counts only when it is the last one's."""
+    """Whether other competing branches are open: only the last one's error counts."""
     return node.open > 1 and _competes(draft, node)
 
 
 def on_error(
     draft: Draft, node: Node, child: Node, _: Mapping[str, Json], others_open: bool
 ) -> None:
-    """One competitor fewer."""
+    """Count one competing branch less."""
     if others_open:
         withdrawal.withdraw(draft, child.id)
     node.open -= 1

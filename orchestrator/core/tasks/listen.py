@@ -1,30 +1,27 @@
 """``listen``: wait for events (dsl-reference.md, Listen, Event Consumption Strategy).
 
-Matching is done elsewhere: the step registers a `Listener` and is told of each event that
-matches, by an EVENT stimulus whose data is
+Events are matched elsewhere: the step registers a `Listener` and gets each event that matches by an
+EVENT stimulus, whose data is
 
     event         the CloudEvent
-    matches       the places, in the listener's `filters`, of those that it passed
-    until         the places in `until.filters` of those that it passed, if any
-    correlation   all bound correlation values, where the event bound new ones
-
+    matches       the indices, in the listener's `filters`, of those that it passed
+    until         the indices in `until.filters` of those that it passed, if any
+    correlation   all bound correlation values, if the event bound new ones
     number        the event's number, by which it can be returned
 
-The output is an array of what was read, in the order of consumption. With `foreach` each
-event is processed before the next one is, and its output takes its place; events that come
-meanwhile wait in `state`. An `until` expression is asked after an event was consumed; with
-`foreach` after it was processed, so that it sees what that exported. Events that still wait
-when it holds were not consumed: they are returned, for other listeners of the instance. A
-listener that never ends (``until: false``) keeps nothing of what it has consumed, because its
-output is never given.
+The output is an array of what was read, in the order of consumption. With `foreach` each event is
+processed before the next one is, and its output takes its place; events that come meanwhile wait in
+`state`. An `until` expression is evaluated after an event was consumed; with `foreach` after it was
+processed, so that it sees what that exported. Events that still wait when it is true were not
+consumed: they are returned, for other listeners of the instance. A listener that never ends
+(``until: false``) stores nothing of what it has consumed, because its output is never read.
 
-Empty lists (dsl-reference.md, Event Consumption Strategy): ``any: []`` takes every event, also
-in `until`; ``all: []`` waits for nothing, so the listening is over before it begins.
+Empty lists (dsl-reference.md, Event Consumption Strategy): ``any: []`` accepts every event, also in
+`until`; ``all: []`` waits for nothing, so the listening ends before it begins.
 
-`state`: `items` so far; `seen`, what was read, where an `until` expression looks at it; `got`
-and `ended_by`, the filters that have had their event; `queue`, pairs of what was read and the
-event's number; `count` of iterations begun; `closing`, once nothing more is to be consumed;
-`correlation`.
+`state`: `items` so far; `seen`, what was read, if an `until` expression needs it; `got` and
+`ended_by`, the filters that have had their event; `queue`, pairs of what was read and the event's
+number; `count` of iterations begun; `closing`, once no more events are consumed; `correlation`.
 """
 
 from __future__ import annotations
@@ -55,7 +52,7 @@ from orchestrator.expressions import is_expression
 
 MODES = ("one", "any", "all")
 
-#: What waits for `foreach` may be so many times as large as what is given out.
+#: How many times larger than one output the events that wait for `foreach` may be.
 QUEUE_FACTOR = 16
 
 
@@ -97,7 +94,7 @@ class ListenPlan:
 
     @property
     def stops_at_first(self) -> bool:
-        """Whether one event is enough."""
+        """Whether one event ends the listening."""
         return self.mode != "all" and self.until is None and self.until_mode is None
 
     @property
@@ -109,12 +106,12 @@ class ListenPlan:
 
     @property
     def has_expression(self) -> bool:
-        """Whether an expression decides when it is over."""
+        """Whether an expression decides when it ends."""
         return self.until is not None and not self.endless
 
 
 class Iterator:
-    """What is done with each event (dsl-reference.md, Subscription Iterator)."""
+    """What runs for each event (dsl-reference.md, Subscription Iterator)."""
 
     __slots__ = ("at", "export", "export_schema", "item", "output", "output_schema")
 
@@ -135,7 +132,7 @@ def _strategy(to: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _correlations(filters: list[dict[str, Any]]) -> dict[str, str]:
-    """What each correlation expects, where it says so."""
+    """Return the `expect` of each correlation that has one."""
     return {
         name: body["expect"]
         for item in filters
@@ -145,10 +142,10 @@ def _correlations(filters: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def listen_plan_of(plan: Plan) -> ListenPlan:
-    """What a listen task says."""
-    listen_plan: ListenPlan | None = plan.own
+    """Return the plan of a listen task."""
+    listen_plan: ListenPlan | None = plan.kind_plan
     if listen_plan is None:
-        listen_plan = plan.own = ListenPlan(plan)
+        listen_plan = plan.kind_plan = ListenPlan(plan)
     return listen_plan
 
 
@@ -169,7 +166,7 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
 def register_listener(
     draft: Draft, node: Node, listen_plan: ListenPlan, correlation: Mapping[str, Json]
 ) -> None:
-    """Ask to be told of events."""
+    """Add the step's listener to the transition."""
     until: Json = None
     if listen_plan.until is not None:
         until = {"expression": listen_plan.until.program}
@@ -194,7 +191,8 @@ def _correlates(listen_plan: ListenPlan) -> bool:
 
 
 def _expected(draft: Draft, node: Node, text: str) -> Json:
-    """`expect` is a constant or an expression, which may be bare: then it begins as paths do."""
+    """Return the value of an `expect`: a constant or an expression, which may be bare if it begins
+    with a path."""
     if is_expression(text) or text.lstrip().startswith((".", "$")):
         return evaluate_at(draft, node, Expression(text, "listen.to: expect"), node.input)
     return text
@@ -204,11 +202,11 @@ def _expected(draft: Draft, node: Node, text: str) -> Json:
 
 
 def on_event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
-    """An event has matched. One that is not wanted (any more) is left for others: it is
-    ignored, so that whoever offered it learns of it."""
+    """Consume an event that has matched. Raises `StimulusIgnored` if the listener no longer accepts
+    it: the event is then offered to other listeners."""
     listen_plan = listen_plan_of(draft.plan_of(node))
     matched = node.get_state("got", [])
-    unmatched = [place for place in data.get("matches", ()) if place not in matched]
+    unmatched = [index for index in data.get("matches", ()) if index not in matched]
     if node.get_state("closing"):
         raise StimulusIgnored("nothing more is consumed")
     if listen_plan.mode == "all" and not unmatched and not data.get("until"):
@@ -225,11 +223,11 @@ def on_event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     return _consume(draft, node, listen_plan, data)
 
 
-def _ends(node: Node, listen_plan: ListenPlan, places: list[int]) -> bool:
-    """Whether the listening is over with this event of its `until`."""
+def _ends(node: Node, listen_plan: ListenPlan, indices: list[int]) -> bool:
+    """Whether this event of its `until` ends the listening."""
     if listen_plan.until_mode != "all":
         return True
-    ended = sorted({*node.get_state("ended_by", []), *places})
+    ended = sorted({*node.get_state("ended_by", []), *indices})
     node.set_state(ended_by=ended)
     return len(ended) == len(listen_plan.until_filters)
 
@@ -252,7 +250,7 @@ def _consume(draft: Draft, node: Node, listen_plan: ListenPlan, data: Mapping[st
 
 
 def _remember(draft: Draft, node: Node, listen_plan: ListenPlan, item: Json) -> None:
-    """Remember what was consumed for the `until` expression."""
+    """Store an event that was consumed, for the `until` expression."""
     if listen_plan.has_expression:
         node.set_state(seen=_check_bounds(draft, node, [*node.get_state("seen", []), item]))
 
@@ -278,7 +276,8 @@ def _collect(draft: Draft, node: Node, listen_plan: ListenPlan, item: Json) -> N
 
 
 def _check_bounds(draft: Draft, node: Node, items: list[Json], times: int = 1) -> list[Json]:
-    """What it has consumed, within its bounds: `times` as large as one output may be."""
+    """Return the consumed events. Raises `StepFaulted` if they are too many, or larger than `times`
+    one output may be."""
     if len(items) > draft.limits.events:
         fault = dsl_errors.runtime(f"the listener has consumed {draft.limits.events} events")
         raise StepFaulted(node, fault.error)
@@ -288,7 +287,7 @@ def _check_bounds(draft: Draft, node: Node, items: list[Json], times: int = 1) -
 
 
 def _close(draft: Draft, node: Node) -> None:
-    """Nothing more is consumed; what waits is still processed."""
+    """Consume no more events; those that wait are still processed."""
     draft.remove_listener(node.id)
     node.set_state(closing=True)
     _next(draft, node)
@@ -298,7 +297,7 @@ def _close(draft: Draft, node: Node) -> None:
 
 
 def _next(draft: Draft, node: Node) -> None:
-    """Process the next event that waits, or go on waiting, or end."""
+    """Process the next waiting event, or continue to wait, or end."""
     if node.open:
         return
     listen_plan = listen_plan_of(draft.plan_of(node))
@@ -308,7 +307,7 @@ def _next(draft: Draft, node: Node) -> None:
         node.set_state(queue=rest or None, count=index + 1)
         _remember(draft, node, listen_plan, item)
         iterator = listen_plan.iterator
-        assert iterator is not None  # noqa: S101  only an iterator's events wait
+        assert iterator is not None  # noqa: S101  only events for an iterator wait
         scope = {iterator.item: item, iterator.at: index}
         node.open = 1
         if node.status is not Status.RUNNING:
@@ -339,7 +338,7 @@ def _processed(
 
 
 def _return_queue(draft: Draft, node: Node) -> None:
-    """Nothing more is consumed, and what waits is returned."""
+    """Consume no more events and return those that wait."""
     waiting = node.get_state("queue", [])
     draft.returned += [(node.id, number) for _, number in waiting if number is not None]
     draft.remove_listener(node.id)

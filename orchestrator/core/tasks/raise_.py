@@ -1,4 +1,4 @@
-"""``raise``: fault with an error, given here or in ``use.errors`` (dsl-reference.md, Raise)."""
+"""``raise``: fault with an error, inline or from ``use.errors`` (dsl-reference.md, Raise)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from orchestrator.core.transition_draft import Draft
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
-    """Fill in the error and raise it."""
-    if plan.own is None:
-        plan.own = Template(_definition(plan), "raise.error", loose=plan.loose)
-    raise StepFaulted(node, _checked(render(draft, node, plan.own, node.input)))
+    """Render the error and raise it."""
+    if plan.kind_plan is None:
+        plan.kind_plan = Template(_definition(plan), "raise.error", loose=plan.loose)
+    raise StepFaulted(node, _checked(render(draft, node, plan.kind_plan, node.input)))
 
 
 def _definition(plan: Plan) -> Any:
@@ -27,15 +27,15 @@ def _definition(plan: Plan) -> Any:
         return error
     errors = plan.task.workflow.use.get("errors") or {}
     if error not in errors:
-        # Refused at deployment; the type is the one that other runtimes give.
+        # Deployment refuses it too. Other runtimes raise this type.
         raise dsl_errors.validation(f"use.errors has no {error!r}")
     return errors[error]
 
 
 def _checked(error: Json) -> dict[str, Json]:
-    """Type and status must be there (dsl-reference.md, Error); expressions may yield anything."""
+    """Check type and status (dsl-reference.md, Error): expressions may return anything."""
     if not isinstance(error, dict):
-        raise dsl_errors.expression("the error to raise is no object")
+        raise dsl_errors.expression("the error to raise is not an object")
     for name, kind in (("type", str), ("status", int)):
         if not isinstance(error.get(name), kind):
             raise dsl_errors.expression(f"the error to raise has no {name} that is {kind.__name__}")

@@ -1,7 +1,7 @@
 """``run``: a sub-workflow as an instance of its own (dsl-reference.md, Run).
 
-Containers, scripts and shell commands are not built: reaching one is a fault of the
-configuration.
+Containers, scripts and shell commands are not supported: running one raises a `configuration`
+fault.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from orchestrator.core.task_kinds import StepFaulted, StimulusIgnored, TaskKind,
 from orchestrator.core.task_plan import Plan
 from orchestrator.core.transition_draft import Draft
 
-#: What can be run.
+#: The supported kinds of processes.
 BUILT_KINDS = frozenset({"workflow"})
 
 
 class Process:
-    """What a run task says, read once."""
+    """A run task, read once."""
 
     __slots__ = ("awaits", "input", "kind", "returns", "target")
 
@@ -57,9 +57,9 @@ class Process:
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Start the sub-workflow; await it unless the task says not to."""
-    if plan.own is None:
-        plan.own = Process(plan)
-    process: Process = plan.own
+    if plan.kind_plan is None:
+        plan.kind_plan = Process(plan)
+    process: Process = plan.kind_plan
     if process.kind not in BUILT_KINDS:
         raise dsl_errors.configuration(f"running a {process.kind} is not built")
     namespace, workflow = _target(draft, node, process)
@@ -78,8 +78,8 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
 
 
 def _depth(draft: Draft) -> int:
-    """How many instances wait for the sub-workflow. One that nobody awaits begins at none: a
-    workflow may start its successor for ever. Raises `Fault` beyond the limit."""
+    """Return how many instances wait for the sub-workflow. One that is not awaited begins at zero:
+    a workflow may start its successor endlessly. Raises `Fault` beyond the bound."""
     depth: int = draft.root.get_state("depth", 0) + 1
     max_depth = draft.limits.depth
     if depth > max_depth:
@@ -91,8 +91,9 @@ def _depth(draft: Draft) -> int:
 
 
 def _target(draft: Draft, node: Node, process: Process) -> tuple[str, str]:
-    """The namespace and the id of the workflow version. Whose documents a namespace takes, and
-    whose secrets and outputs it may see, its keys say: a document grants it nothing more."""
+    """Return the namespace and the id of the workflow version. The namespace's keys decide which
+    documents it accepts and which secrets and outputs it may read; a document grants nothing more.
+    """
     target = render(draft, node, process.target, node.input)
     namespace, name = target["namespace"], target["name"]
     version = target["version"] or "latest"
@@ -112,9 +113,8 @@ def _missing(workflow: str, reason: str = "") -> Fault:
 
 
 def on_instance_ended(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
-    """The sub-workflow has ended, or answers a retry (see `reports`). Raises `StimulusIgnored` for
-    what
-    is of an earlier ask or run, and `StepFaulted`."""
+    """Handle the sub-workflow's end, or its answer to a retry (see `parent_report`). Raises
+    `StimulusIgnored` for an earlier ask or run, and `StepFaulted`."""
     _check(node, data)
     if not node.is_open:
         return _on_late_success(draft, node, data)
@@ -133,9 +133,9 @@ def on_instance_ended(draft: Draft, node: Node, data: Mapping[str, Json]) -> Non
 
 def _check(node: Node, data: Mapping[str, Json]) -> None:
     if node.get_state("ask") != data.get("ask"):
-        raise StimulusIgnored("the sub-workflow has been asked for another run since")
+        raise StimulusIgnored("the sub-workflow has since been asked for another run")
     if data.get("run", 1) < node.get_state("child_run", 1):
-        raise StimulusIgnored("the sub-workflow has begun another run since")
+        raise StimulusIgnored("the sub-workflow has since begun another run")
 
 
 def _has_completed(data: Mapping[str, Json]) -> bool:
@@ -143,12 +143,12 @@ def _has_completed(data: Mapping[str, Json]) -> bool:
 
 
 def _output(draft: Draft, node: Node, data: Mapping[str, Json]) -> Json:
-    process: Process = draft.plan_of(node).own or Process(draft.plan_of(node))
+    process: Process = draft.plan_of(node).kind_plan or Process(draft.plan_of(node))
     return None if process.returns == "none" else data.get("output")
 
 
 def _finish_draining(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
-    """The sub-workflow of a withdrawn step has ended."""
+    """End a withdrawn step whose sub-workflow has ended."""
     if _has_completed(data):
         return withdrawal.finish_draining(
             draft, node, AttemptState.SUCCEEDED, _output(draft, node, data), None
@@ -158,19 +158,19 @@ def _finish_draining(draft: Draft, node: Node, data: Mapping[str, Json]) -> None
 
 
 def _mark_compensable(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
-    """A sub-workflow that ended otherwise and undid nothing is undone with its parent, at the
-    place of its end."""
+    """Mark a sub-workflow that ended otherwise and was not compensated: it is undone with its
+    parent, at the place of its end."""
     if data.get("held") and node.undo is not None:
         node.undo, node.done = "child", draft.number()
 
 
 def _on_late_success(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
-    """The sub-workflow was repaired, and has completed, after its step had ended: the success is
-    recorded and can be undone, but nothing goes on by it (DESIGN, I13)."""
+    """Record the success of a sub-workflow that was retried after its step had ended. It can be
+    undone, but no task follows (DESIGN, I13)."""
     if node.status is Status.COMPLETED or not _has_completed(data):
         raise StimulusIgnored(f"the step is {node.status} already")
     if in_compensation(draft, node) is not None:
-        raise StimulusIgnored("a compensation that has failed is not taken back")
+        raise StimulusIgnored("a failed compensation stays failed")
     node.undo = draft.plan_of(node).undo
     withdrawal.record_late_success(draft, node, _output(draft, node, data))
     root = draft.root
@@ -183,8 +183,8 @@ def _on_late_success(draft: Draft, node: Node, data: Mapping[str, Json]) -> None
 
 
 def retry_child(draft: Draft, node: Node, reason: Mapping[str, Json]) -> None:
-    """A new run of the parent: the step is open again, and asks its sub-workflow to go on. What
-    that has finished stands."""
+    """Reopen the step in the parent's new run, and ask its sub-workflow to continue. What the
+    sub-workflow has completed stays."""
     run = draft.root.run
     draft.set_status(node, Status.RUNNING)
     node.error = node.output = node.done = None
@@ -198,13 +198,13 @@ def retry_child(draft: Draft, node: Node, reason: Mapping[str, Json]) -> None:
 
 
 def can_retry_child(node: Node) -> bool:
-    """Whether a stopped step has a sub-workflow that may go on. Not where it is to be begun anew
-    (another input, an earlier step)."""
+    """Whether a stopped step has a sub-workflow that may continue. False for a step that is to be
+    restarted (another input, an earlier step)."""
     return node.kind == "run" and node.get_state("child") is not None and not node.get_state("redo")
 
 
 def _replace_step(draft: Draft, node: Node) -> None:
-    """The sub-workflow was undone meanwhile: another one in another step takes its place."""
+    """Begin another step with a new sub-workflow: the old one was compensated meanwhile."""
     remove_timers(draft, node)
     draft.set_status(node, Status.CANCELLED)
     node.undo = None
@@ -214,13 +214,13 @@ def _replace_step(draft: Draft, node: Node) -> None:
 
 
 def _error(node: Node, data: Mapping[str, Json]) -> dict[str, Json]:
-    """The sub-workflow's error, as one of this step: a pointer into its document means
+    """Return the sub-workflow's error as this step's: a pointer into the other document would mean
     nothing here."""
     status = data.get("status")
     error = data.get("error") or standard_error("runtime", f"the sub-workflow was {status}")
     if data.get("answer") is not None:
         reason = data.get("detail") or "it was undone"
-        error = standard_error("runtime", f"the sub-workflow cannot go on: {reason}")
+        error = standard_error("runtime", f"the sub-workflow cannot continue: {reason}")
     return with_instance({**error, "instance": None}, node.ref)
 
 

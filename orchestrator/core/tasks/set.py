@@ -1,4 +1,4 @@
-"""``set``: the step's output is what it says (dsl-reference.md, Set). It replaces the data."""
+"""``set``: the step's output is the task's value (dsl-reference.md, Set). It replaces the data."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from orchestrator.core.transition_draft import Draft
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
-    """Fill in the template and complete with it."""
-    if plan.own is None:
-        plan.own = Template(plan.task.body["set"], "set", loose=plan.loose)
-    complete(draft, node, render(draft, node, plan.own, node.input))
+    """Render the template and complete with the result."""
+    if plan.kind_plan is None:
+        plan.kind_plan = Template(plan.task.body["set"], "set", loose=plan.loose)
+    complete(draft, node, render(draft, node, plan.kind_plan, node.input))
 
 
 register("set", TaskKind(enter))

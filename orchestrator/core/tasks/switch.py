@@ -1,7 +1,7 @@
-"""``switch``: the first case that holds says where to go (dsl-reference.md, Switch).
+"""``switch``: the first case that is true decides the next task (dsl-reference.md, Switch).
 
-A case without a condition is the default, wherever it stands. Without a match the task's own
-``then`` counts. The data passes through.
+A case without a condition is the default, at any place in the list. Without a match the task's own
+``then`` applies. The output is the input.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from orchestrator.core.transition_draft import Draft
 
 
 class Cases:
-    """The cases with conditions, in order, and where the default goes."""
+    """The cases with conditions, in order, and the default's directive."""
 
     __slots__ = ("conditions", "default")
 
@@ -33,9 +33,9 @@ class Cases:
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Find the case, and complete with its directive."""
-    if plan.own is None:
-        plan.own = Cases(plan.task.body["switch"])
-    cases: Cases = plan.own
+    if plan.kind_plan is None:
+        plan.kind_plan = Cases(plan.task.body["switch"])
+    cases: Cases = plan.kind_plan
     for condition, then in cases.conditions:
         if is_true(draft, node, condition, node.input):
             return complete(draft, node, node.input, then)

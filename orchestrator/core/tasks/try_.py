@@ -1,14 +1,13 @@
-"""``try``: a block of tasks, retried or handled when one of them faults (dsl-reference.md, Try).
+"""``try``: a block of tasks, retried or handled if one of them faults (dsl-reference.md, Try).
 
-Each try runs the whole block anew with the step's input. `catch.do` runs once, after the
-retries are exhausted; without it the error goes on its way once they are, and a `try` that
-has no retries completes with its input. `metadata.rollback` undoes what the block completed
-before each retry and before `catch.do`. Nothing of that begins before the withdrawn attempts
-of the block have landed.
+Each try runs the whole block again with the step's input. `catch.do` runs once, after the last
+retry. Without it the error propagates after the last retry, and a `try` without retries completes
+with its input. `metadata.rollback` undoes what the block completed before each retry and before
+`catch.do`. None of this begins before the withdrawn attempts of the block have ended.
 
-`state`: `retries` so far; `since`, when the first try began; `error` and `next`, what was
-caught and what comes of it (``{"retry": seconds}`` or ``{"catch": true}``); `mark`, the number
-after which the present try's completions come; `attempt_due`, when it has taken too long.
+`state`: `retries` so far; `since`, when the first try began; `error` and `next`, the caught error
+and the reaction to it (``{"retry": seconds}`` or ``{"catch": true}``); `mark`, the number after
+which the present try's completions come; `attempt_due`, when the present try times out.
 """
 
 from __future__ import annotations
@@ -59,10 +58,10 @@ class Catch:
 
 
 def catch_of(plan: Plan) -> Catch:
-    """The catch clause of a `try`."""
-    catch: Catch | None = plan.own
+    """Return the catch clause of a `try`."""
+    catch: Catch | None = plan.kind_plan
     if catch is None:
-        catch = plan.own = Catch(plan)
+        catch = plan.kind_plan = Catch(plan)
     return catch
 
 
@@ -79,14 +78,14 @@ def _begin_try(draft: Draft, node: Node) -> None:
     if catch.rollback:
         node.set_state(mark=draft.root.counter)
     if catch.policy is not None and catch.policy.per_try is not None:
-        longest = duration_seconds(draft, node, catch.policy.per_try, node.input)
-        due = draft.arm(node.id, TimerKind.ATTEMPT, longest)
+        max_seconds = duration_seconds(draft, node, catch.policy.per_try, node.input)
+        due = draft.arm(node.id, TimerKind.ATTEMPT, max_seconds)
         node.set_state(attempt_due=due.isoformat())
     draft.push(node.id)
 
 
 def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
-    """Go on with what was put on the agenda."""
+    """Begin a try, run the handler, or continue after the block has drained or was undone."""
     if data is None:
         index = node.get_state("retries") or None
         if not begin_list(draft, node.id, node.ref + "/try", node.input, None, index):
@@ -110,7 +109,7 @@ def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) 
 
 
 def _prune_later_try(draft: Draft, child: Node) -> None:
-    """Of a block that is tried again and again only the first tries' steps are kept."""
+    """Delete a step of a later try: only those of the first tries are stored."""
     if (child.index or 0) >= draft.limits.kept_turns:
         prune(draft, child)
 
@@ -124,7 +123,7 @@ def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
 
 
 def handles_error(draft: Draft, node: Node, child: Node, error: Mapping[str, Json]) -> bool:
-    """Whether the error is caught; then `next` says what comes of it."""
+    """Whether the error is caught; then `next` in the state is the reaction."""
     if child.ref.startswith(node.ref + "/catch/") or child.undoes is not None:
         return False
     return _choose_reaction(draft, node, error)
@@ -152,7 +151,7 @@ def _choose_reaction(draft: Draft, node: Node, error: Mapping[str, Json]) -> boo
 def on_error(
     draft: Draft, node: Node, child: Node, error: Mapping[str, Json], others_open: bool
 ) -> None:
-    """Stop what is left of the block, then react, as soon as all of it has landed."""
+    """Stop the rest of the block, then react once all of it has ended."""
     catch = catch_of(draft.plan_of(node))
     node.set_state(error=dict(error))
     _remove_try_timer(draft, node)
@@ -166,7 +165,7 @@ def on_error(
 
 
 def _remove_try_timer(draft: Draft, node: Node) -> None:
-    """Remove the present try's timer; the task's own stays."""
+    """Remove the present try's timer; the task's own timeout stays."""
     if node.get_state("attempt_due") is None:
         return
     node.set_state(attempt_due=None)
@@ -184,7 +183,7 @@ def _react(draft: Draft, node: Node) -> None:
 
 
 def _retry_or_handle(draft: Draft, node: Node) -> None:
-    """What comes after a caught error: another try, or the handler."""
+    """Begin another try after a caught error, or the handler."""
     node.open = 0
     step = node.get_state("next")
     if "retry" not in step:
@@ -202,7 +201,7 @@ def _retry_or_handle(draft: Draft, node: Node) -> None:
 
 
 def on_retry_due(draft: Draft, node: Node) -> None:
-    """The pause is over: the block runs again."""
+    """Run the block again after the pause."""
     if node.status is not Status.RUNNING:
         draft.set_status(node, Status.RUNNING)
     node.set_state(next=None)
@@ -217,7 +216,7 @@ def _handle(draft: Draft, node: Node) -> None:
 
 
 def on_try_timeout(draft: Draft, node: Node) -> None:
-    """The present try has taken longer than ``limit.attempt.duration``."""
+    """Handle a try that has taken longer than ``limit.attempt.duration``."""
     error = with_instance(timeout(f"a try of {node.ref} has taken longer than its limit"), node.ref)
     if not _choose_reaction(draft, node, error):
         raise StepFaulted(node, error, running=True)

@@ -1,4 +1,4 @@
-"""``wait``: nothing happens for a time; the data passes through (dsl-reference.md, Wait)."""
+"""``wait``: wait for a time; the output is the input (dsl-reference.md, Wait)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from orchestrator.core.transition_draft import Draft
 
 
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
-    """Set a timer; a wait for no time at all is over at once."""
-    if plan.own is None:
-        plan.own = Template(plan.task.body["wait"], "wait")
-    seconds = duration_seconds(draft, node, plan.own, node.input)
+    """Arm a timer; a wait of zero seconds completes at once."""
+    if plan.kind_plan is None:
+        plan.kind_plan = Template(plan.task.body["wait"], "wait")
+    seconds = duration_seconds(draft, node, plan.kind_plan, node.input)
     if seconds <= 0:
         return complete(draft, node, node.input)
     draft.arm(node.id, TimerKind.WAIT, seconds)
@@ -24,7 +24,7 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
 
 
 def on_due(draft: Draft, node: Node) -> None:
-    """The time has passed."""
+    """Complete after the time has passed."""
     complete(draft, node, node.input)
 
 

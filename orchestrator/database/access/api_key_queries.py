@@ -54,9 +54,12 @@ def opened(namespaces: Iterable[str]) -> tuple[str, ...]:
 def valid(session: Session, prefix: str) -> KeyRow | None:
     """The key with this prefix unless it is revoked or has expired."""
     row = session.one(
-        "select id::text, prefix, hash, name, role, namespaces, expires_at"
-        " from orchestrator.keys where prefix = %s and revoked_at is null"
-        " and (expires_at is null or expires_at > clock_timestamp())",
+        """
+        select id::text, prefix, hash, name, role, namespaces, expires_at
+        from orchestrator.keys
+        where prefix = %s and revoked_at is null
+          and (expires_at is null or expires_at > clock_timestamp())
+        """,
         (prefix,),
     )
     return (
@@ -69,8 +72,11 @@ def valid(session: Session, prefix: str) -> KeyRow | None:
 def put(session: Session, key: KeyRow) -> datetime:
     """Add a key; when it was made."""
     row = session.one(
-        "insert into orchestrator.keys (id, prefix, hash, name, role, namespaces, expires_at)"
-        " values (%s, %s, %s, %s, %s, %s, %s) returning created_at",
+        """
+        insert into orchestrator.keys (id, prefix, hash, name, role, namespaces, expires_at)
+        values (%s, %s, %s, %s, %s, %s, %s)
+        returning created_at
+        """,
         (key.id, key.prefix, key.hash, key.name, key.role, list(key.namespaces), key.expires_at),
     )
     assert row is not None  # noqa: S101  an insert with returning has a row
@@ -87,10 +93,13 @@ def live(transaction: Transaction, key: KeyRow) -> int:
     """How many keys of this one's owner can be used now: two while one replaces the other. Until
     the transaction ends nobody else counts them, so that what it adds is counted."""
     row = transaction.one(
-        "select pg_advisory_xact_lock(hashtextextended('keys ' || %(owner)s, 0));"
-        " select count(*) from orchestrator.keys where name = %(name)s and revoked_at is null"
-        " and (expires_at is null or expires_at > clock_timestamp())"
-        " and namespaces @> %(opened)s::text[] and namespaces <@ %(opened)s::text[]",
+        """
+        select pg_advisory_xact_lock(hashtextextended('keys ' || %(owner)s, 0));
+        select count(*) from orchestrator.keys
+        where name = %(name)s and revoked_at is null
+          and (expires_at is null or expires_at > clock_timestamp())
+          and namespaces @> %(opened)s::text[] and namespaces <@ %(opened)s::text[]
+        """,
         {"owner": key.owner, "name": key.name, "opened": list(key.namespaces)},
     )
     return int(row[0]) if row else 0
@@ -107,8 +116,11 @@ def revoke(transaction: Transaction, id: str, scope: Scope) -> tuple[str, str] |
     """End a key's life; its prefix and name, or None where no live key has the id."""
     condition, params = _within(scope) or ("true", {})
     row = transaction.one(
-        "update orchestrator.keys set revoked_at = clock_timestamp()"
-        f" where id = %(id)s and revoked_at is null and {condition} returning prefix, name",
+        f"""
+        update orchestrator.keys set revoked_at = clock_timestamp()
+        where id = %(id)s and revoked_at is null and {condition}
+        returning prefix, name
+        """,
         {"id": id, **params},
     )
     return (row[0], row[1]) if row else None
@@ -121,8 +133,10 @@ def listed(
     revoked_at)``; those only whose namespaces all lie within the scope."""
     return page(
         session,
-        "select created_at, id::text, prefix, name, role, namespaces, expires_at, revoked_at"
-        " from orchestrator.keys",
+        """
+        select created_at, id::text, prefix, name, role, namespaces, expires_at, revoked_at
+        from orchestrator.keys
+        """,
         [_within(scope)],
         order=("created_at", "id"),
         descending=True,

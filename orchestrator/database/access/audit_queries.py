@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
-from orchestrator.database.keyset_pages import Condition, Page, Part, Scope, page, page_by
+from orchestrator.database.keyset_pages import Condition, Page, Part, Scope, equal, page, page_by
 from orchestrator.json_codec import dumps
 
 
@@ -27,9 +27,11 @@ class Entry:
 def write(transaction: Transaction, entry: Entry) -> None:
     """Add to the log, in the transaction of the change."""
     transaction.all(
-        "insert into orchestrator.audit"
-        " (namespace, actor, action, target, reason, details, address)"
-        " values (%s, %s, %s, %s, %s, %s, %s)",
+        """
+        insert into orchestrator.audit
+          (namespace, actor, action, target, reason, details, address)
+        values (%s, %s, %s, %s, %s, %s, %s)
+        """,
         (
             entry.namespace,
             entry.actor,
@@ -56,8 +58,8 @@ def listed(
 ) -> Page:
     """The newest entries first."""
     conditions: list[Condition] = [
-        ("action = %(action)s", {"action": action}) if action else None,
-        ("target = %(target)s", {"target": target}) if target else None,
+        equal("action", action or None),
+        equal("target", target or None),
     ]
     # Changes of no namespace are for those who may see all.
     if scope.namespaces is None:

@@ -44,8 +44,11 @@ class KeyReused(OrchestratorError):
 def find(session: Session, key: Key) -> Answer | None:
     """The answer that was given to the key; None: none yet. Raises `KeyReused`."""
     row = session.one(
-        "select digest, status, body::text, headers from orchestrator.idempotency"
-        " where scope = %s and key = %s",
+        """
+        select digest, status, body::text, headers
+        from orchestrator.idempotency
+        where scope = %s and key = %s
+        """,
         (key.scope, key.key),
     )
     if row is None:
@@ -72,8 +75,10 @@ def enter(transaction: Transaction, key: Key) -> Answer | None:
 def record(transaction: Transaction, key: Key, answer: Answer) -> None:
     """Keep the answer, in the transaction that made the change."""
     transaction.all(
-        "insert into orchestrator.idempotency (scope, key, digest, status, headers, body)"
-        " values (%s, %s, %s, %s, %s, %s)",
+        """
+        insert into orchestrator.idempotency (scope, key, digest, status, headers, body)
+        values (%s, %s, %s, %s, %s, %s)
+        """,
         (key.scope, key.key, key.digest, answer.status, dumps(answer.headers), answer.body),
     )
 
@@ -81,10 +86,14 @@ def record(transaction: Transaction, key: Key, answer: Answer) -> None:
 def forget(session: Session, age: timedelta, limit: int = 1000) -> int:
     """Remove up to `limit` answers older than `age`; how many were removed."""
     rows = session.all(
-        "delete from orchestrator.idempotency where ctid in ("
-        " select ctid from orchestrator.idempotency"
-        " where created_at < (select clock_timestamp()) - %s"
-        " order by created_at limit %s) returning 1",
+        """
+        delete from orchestrator.idempotency
+        where ctid in (
+          select ctid from orchestrator.idempotency
+          where created_at < (select clock_timestamp()) - %s
+          order by created_at limit %s)
+        returning 1
+        """,
         (age, limit),
     )
     return len(rows)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.database.connection.session import Session
-from orchestrator.database.keyset_pages import Page, Scope, page
+from orchestrator.database.keyset_pages import Page, Scope, equal, page
 from orchestrator.errors import Conflict
 from orchestrator.log import get_logger
 from orchestrator.secrets.encryption import DecryptionFailed, EncryptionKeyMissing, SecretCipher
@@ -28,13 +28,17 @@ def put(
     """Keep a secret, instead of the one of that name; when it was made and changed, and
     whether it is new. Raises `TooMany`."""
     row = session.one(
-        "insert into orchestrator.secrets as s (namespace, name, sealed)"
-        " select %(namespace)s, %(name)s, %(sealed)s where exists ("
-        "  select from orchestrator.secrets where namespace = %(namespace)s and name = %(name)s)"
-        " or (select count(*) from orchestrator.secrets where namespace = %(namespace)s) < %(most)s"
-        " on conflict (namespace, name) do update"
-        " set sealed = excluded.sealed, changed_at = clock_timestamp()"
-        " returning created_at, changed_at, xmax = 0",
+        """
+        insert into orchestrator.secrets as s (namespace, name, sealed)
+        select %(namespace)s, %(name)s, %(sealed)s
+        where exists (
+            select from orchestrator.secrets
+            where namespace = %(namespace)s and name = %(name)s)
+          or (select count(*) from orchestrator.secrets where namespace = %(namespace)s) < %(most)s
+        on conflict (namespace, name) do update
+        set sealed = excluded.sealed, changed_at = clock_timestamp()
+        returning created_at, changed_at, xmax = 0
+        """,
         {"namespace": namespace, "name": name, "sealed": sealed, "most": MOST},
     )
     if row is None:
@@ -65,7 +69,7 @@ def listed(
         "select namespace, name, created_at, changed_at from orchestrator.secrets",
         [
             scope.condition("namespace"),
-            ("namespace = %(namespace)s", {"namespace": namespace}) if namespace else None,
+            equal("namespace", namespace or None),
         ],
         order=("namespace", "name"),
         limit=limit,
@@ -80,8 +84,11 @@ def renew(
     opens. One that is changed meanwhile is left alone: it has the newest key already."""
     condition, params = scope.condition("namespace") or ("true", {})
     rows = session.all(
-        f"select namespace, name, sealed from orchestrator.secrets where {condition}"
-        " order by namespace, name",
+        f"""
+        select namespace, name, sealed from orchestrator.secrets
+        where {condition}
+        order by namespace, name
+        """,
         dict(params),
     )
     renewed, unreadable = 0, []
@@ -92,8 +99,11 @@ def renew(
             unreadable.append([namespace, name])
             continue
         found = session.all(
-            "update orchestrator.secrets set sealed = %s"
-            " where namespace = %s and name = %s and sealed = %s returning 1",
+            """
+            update orchestrator.secrets set sealed = %s
+            where namespace = %s and name = %s and sealed = %s
+            returning 1
+            """,
             (new, namespace, name, sealed),
         )
         renewed += len(found)

@@ -1,7 +1,7 @@
-"""A bounded pool of connections, for one process.
+"""A bounded pool of connections for one process.
 
-Ours, because it is all that the running processes would need SQLAlchemy for: its pool alone
-comes with its whole dialect, 17 MB in each process, and asks more of each statement.
+SQLAlchemy's pool is not used: it loads its whole dialect, 17 MB in each process, and adds work to
+each statement.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class PooledConnection:
-    """One connection of a pool, and when it was opened."""
+    """One connection of a pool, and the time at which it was opened."""
 
     __slots__ = ("_pool", "connection", "in_use", "opened")
 
@@ -32,40 +32,48 @@ class PooledConnection:
         self.in_use = True
 
     def __del__(self) -> None:
-        """A thread that ended with it, or a process that was forked, leaves its place."""
+        """Free the slot where a thread ended, or a process was forked, without a release."""
         if self.in_use:
             self._pool.slots.put(None)
 
     @property
     def usable(self) -> bool:
-        """Whether it is open, as far as anybody knows."""
+        """Whether psycopg2 counts the connection as open."""
         return not self.connection.closed
 
     @property
     def idle(self) -> bool:
-        """Whether it is open and in no transaction, so that the next one may have it."""
+        """Whether the connection is open and in no transaction, so that it can be acquired
+        again."""
         return self.usable and (self.connection.get_transaction_status() == TRANSACTION_STATUS_IDLE)
 
     def release(self) -> None:
-        """Let others have it, or its place alone if it is closed or in a transaction."""
+        """Return the connection to the pool. A closed one, or one in a transaction, frees only its
+        slot."""
         self._pool.release(self)
 
     def discard(self) -> None:
-        """Close it, and have no elder of it lent again. Was it an elder itself, that is so."""
+        """Close this connection. Unless it is older than the last failure, stop lending every
+        connection opened before now."""
         if self.opened > self._pool.valid_since:
             self._pool.valid_since = monotonic()
         self.connection.close()
 
 
 class Pool:
-    """At most `size` connections made by `connect`; whoever finds none free waits for `wait`
-    seconds. Lent is the one that was used last, so that what is not needed lies still."""
+    """A pool of at most `size` connections, made by `connect`.
+
+    `acquire` waits up to `wait` seconds for a free one. It returns the most recently used, so that
+    surplus connections stay idle.
+    """
 
     def __init__(self, connect: Callable[[], connection], size: int, wait: float) -> None:
-        #: When a connection broke last: those that were opened before are not lent.
+        #: When a connection broke last: connections that were opened before are closed, not
+        #: acquired.
         self.valid_since = 0.0
-        #: One item for each connection that may be lent. Of this queue alone Python promises
-        #: that `put` may come amidst anything, as from `Link.__del__`.
+        #: One item for each connection that may be acquired. Only for this queue Python promises
+        #: that `put` may be called at any point of another call, as `PooledConnection.__del__`
+        #: does.
         self.slots: SimpleQueue[None] = SimpleQueue()
         for _ in range(size):
             self.slots.put(None)
@@ -75,44 +83,45 @@ class Pool:
         self._closed = False
 
     def acquire(self) -> PooledConnection:
-        """A connection for the caller alone, until it gives it back.
+        """Return a connection for the caller alone, until `release`.
 
         Raises:
-            DatabaseUnavailable: none was free in time. And what `connect` raises.
+            DatabaseUnavailable: none was free in time. Errors of `connect` pass through.
         """
         try:
             self.slots.get(timeout=self._wait)
         except Empty:
             raise DatabaseUnavailable("no connection to Postgres is free") from None
         try:
-            return self._trusted() or PooledConnection(self, self._connect())
+            return self._valid_idle() or PooledConnection(self, self._connect())
         except BaseException:
             self.slots.put(None)
             raise
 
-    def _trusted(self) -> PooledConnection | None:
-        """One that lies idle and was opened after the last break."""
+    def _valid_idle(self) -> PooledConnection | None:
+        """Return an idle connection that was opened after the last failure, if there is one."""
         while True:
             try:
-                link = self._idle.pop()
+                pooled = self._idle.pop()
             except IndexError:
                 return None
-            if link.usable and link.opened > self.valid_since:
-                link.in_use = True
-                return link
-            link.connection.close()
+            if pooled.usable and pooled.opened > self.valid_since:
+                pooled.in_use = True
+                return pooled
+            pooled.connection.close()
 
-    def release(self, link: PooledConnection) -> None:
-        """Lend it to others from now on, if it is idle and the pool is open; else close it."""
-        link.in_use = False
-        if link.idle and not self._closed:
-            self._idle.append(link)
+    def release(self, pooled: PooledConnection) -> None:
+        """Make a connection available again if it is idle and the pool is open; otherwise close
+        it."""
+        pooled.in_use = False
+        if pooled.idle and not self._closed:
+            self._idle.append(pooled)
         else:
-            link.connection.close()
+            pooled.connection.close()
         self.slots.put(None)
 
     def close(self) -> None:
-        """Close what is idle now, and what is lent once it comes back."""
+        """Close the idle connections now, and each connection in use when it is released."""
         self._closed = True
         while self._idle:
             self._idle.pop().connection.close()

@@ -1,7 +1,7 @@
-"""Connections to Postgres: one pool a process, autocommit unless a transaction is asked for.
+"""Connections to Postgres: one pool per process, autocommit unless a transaction is opened.
 
-Whole statements are sent by psycopg2, one round trip each. A process that was forked opens its
-own pool. SQLAlchemy describes the tables, for migrations; processes that run don't load it.
+psycopg2 sends each SQL text in one round trip. A forked process opens its own pool. SQLAlchemy
+describes the tables for migrations only; workers, beats and APIs do not load it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from psycopg2 import extras
 
 from orchestrator import json_codec
 from orchestrator.database.connection.connection_pool import Pool, PooledConnection
-from orchestrator.database.connection.driver_errors import Verdict, judge
+from orchestrator.database.connection.driver_errors import Verdict, verdict_of
 from orchestrator.database.connection.postgres_url import for_libpq
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 
-#: A half-open connection is noticed after about 10 s, not after the kernel's two hours.
+#: A half-open connection is noticed after about 10 seconds, not after the kernel's two hours.
 KEEPALIVE: dict[str, Any] = {
     "connect_timeout": 3,
     "keepalives": 1,
@@ -31,33 +31,33 @@ KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 10_000,
 }
 
-#: Opens a transaction (DESIGN, How an instance moves): nobody waits for its locks, nor keeps
-#: others waiting by silence, for long. Set locally, because PgBouncer in transaction mode keeps
-#: no session settings.
+#: Opens a transaction with bounds on lock waits and on idle time: an idle holder would block all
+#: others. Set locally, because PgBouncer in transaction mode keeps no session settings.
 LOCKING = (
     "begin; set local lock_timeout = '2s'; set local idle_in_transaction_session_timeout = '5s'; "
 )
 
-#: Opens one that may wait and be silent as long as it likes: for a person's hands, and tests.
+#: Opens a transaction without these bounds: for tests, and for people who work by hand.
 UNBOUNDED = "begin; "
 
 
 class LockTimeout(OrchestratorError):
-    """A row lock could not be had in time."""
+    """A row lock was not granted in time."""
 
 
 class Superseded(OrchestratorError):
-    """The instance has moved on since its slice was read; nothing was changed."""
+    """The instance has changed since its slice was read. Nothing was changed."""
 
 
 class Fenced(OrchestratorError):
-    """The attempt is no longer the caller's; nothing was changed."""
+    """The attempt is no longer claimed by the caller. Nothing was changed."""
 
 
 def translated(error: psycopg2.Error) -> Exception:
-    """The error of ours that `error` means; a wrong statement stays the driver's own."""
+    """Return our error for an error of the driver. A wrong statement keeps the driver's own
+    error."""
     lines = str(error).strip().splitlines() or ["no message"]
-    match judge(error):
+    match verdict_of(error):
         case Verdict.SUPERSEDED:
             return Superseded(lines[0])
         case Verdict.FENCED:
@@ -74,62 +74,67 @@ Params = Sequence[Any] | dict[str, Any]
 Rows = list[tuple[Any, ...]]
 
 
-def _run(lent: PooledConnection, sql: str, params: Params) -> Rows:
-    """Every statement goes through here. After a broken connection no elder of it is lent."""
+def _run(pooled: PooledConnection, sql: str, params: Params) -> Rows:
+    """Run a statement; every statement passes here. A broken connection also invalidates all older
+    ones."""
     try:
-        with lent.connection.cursor() as cursor:
+        with pooled.connection.cursor() as cursor:
             cursor.execute(sql, params or None)
             return cursor.fetchall() if cursor.description else []
     except psycopg2.Error as error:
-        meant = translated(error)
-        if not lent.usable or isinstance(meant, DatabaseUnavailable):
-            lent.discard()
-        if meant is error:
+        our_error = translated(error)
+        if not pooled.usable or isinstance(our_error, DatabaseUnavailable):
+            pooled.discard()
+        if our_error is error:
             raise
-        raise meant from error
+        raise our_error from error
 
 
 class Transaction:
-    """An open transaction: what opens it travels with its first statement, and its commit
-    with the one that is said to be the last, so that neither costs a round trip."""
+    """An open transaction.
 
-    def __init__(self, lent: PooledConnection, first: str) -> None:
-        self._lent = lent
-        self._first = first
+    Its opening text is sent with its first statement, and its commit with `commit_with`, so that
+    neither costs a round trip.
+    """
+
+    def __init__(self, pooled: PooledConnection, opening: str) -> None:
+        self._pooled = pooled
+        self._opening = opening
 
     def all(self, sql: str, params: Params = ()) -> Rows:
-        """Every row of the last statement's result; empty where it has none."""
-        opening, self._first = self._first, ""
-        return _run(self._lent, opening + sql, params)
+        """Return every row of the last statement's result; empty where it has none."""
+        opening, self._opening = self._opening, ""
+        return _run(self._pooled, opening + sql, params)
 
     def one(self, sql: str, params: Params = ()) -> tuple[Any, ...] | None:
-        """The first row, or None."""
+        """Return the first row, or None."""
         rows = self.all(sql, params)
         return rows[0] if rows else None
 
-    def commit_with(self, sql: str, params: Params = (), then: str = "") -> Rows:
-        """Run SQL and commit with it; the rows of what is read `then`, once that is done."""
-        return self.all(f"{sql}; commit; {then}", params)
+    def commit_with(self, sql: str, params: Params = (), read_after: str = "") -> Rows:
+        """Run SQL and commit in the same round trip. Return the rows of `read_after`, which runs
+        after the commit."""
+        return self.all(f"{sql}; commit; {read_after}", params)
 
-    def end(self, how: str) -> None:
-        """Commit or roll back what is still open."""
-        if self._lent.usable and not self._lent.idle:
-            _run(self._lent, how, ())
+    def end(self, command: str) -> None:
+        """Commit or roll back unless that has happened; `command` is the SQL for it."""
+        if self._pooled.usable and not self._pooled.idle:
+            _run(self._pooled, command, ())
 
 
 class _ThreadConnection(threading.local):
     """The connection that a thread keeps for its next statement."""
 
-    link: PooledConnection | None = None
+    pooled: PooledConnection | None = None
 
 
 class Database:
-    """A pool of connections to one Postgres, safe to share between threads and over a fork.
+    """A pool of connections to one Postgres, safe to share between threads and across a fork.
 
-    `keep`: a thread keeps the connection that it used last, for asking the pool each time
-    costs as much as a good part of a statement. Only where no more threads than `size` ask.
-    `greet` is called with each new connection until it has not raised; what it raises, whoever
-    asked for the connection gets.
+    `keep_per_thread`: a thread keeps the connection that it used last, because asking the pool each
+    time costs a good part of a statement. Use it only where at most `size` threads run statements.
+    `on_connect` is called with each new connection until it succeeds once; its error reaches the
+    caller that needed the connection.
     """
 
     def __init__(
@@ -138,15 +143,15 @@ class Database:
         *,
         size: int = 5,
         wait: float = 3.0,
-        keep: bool = False,
-        greet: Callable[[Any], None] | None = None,
+        keep_per_thread: bool = False,
+        on_connect: Callable[[Any], None] | None = None,
     ) -> None:
         self.url = url
-        self._greet = greet
+        self._on_connect = on_connect
         self._size = size
         self._wait = wait
-        self._keep = keep
-        self._kept = _ThreadConnection()
+        self._keep_per_thread = keep_per_thread
+        self._per_thread = _ThreadConnection()
         self._pid = 0
         self._pool: Pool | None = None
 
@@ -159,85 +164,85 @@ class Database:
         return self._pool
 
     def _connect(self) -> Any:
-        """A new connection. Raises what the driver's error means."""
+        """Open a connection. Raises our error for the driver's."""
         try:
-            return self._made()
+            return self._open()
         except psycopg2.Error as error:
-            meant = translated(error)
-            if meant is error:
+            our_error = translated(error)
+            if our_error is error:
                 raise
-            raise meant from error
+            raise our_error from error
 
-    def _made(self) -> Any:
-        made = psycopg2.connect(for_libpq(self.url), **KEEPALIVE)
-        made.autocommit = True
-        extras.register_uuid(conn_or_curs=made)  # type: ignore[no-untyped-call]
-        extras.register_default_json(made, loads=json_codec.loads)
-        extras.register_default_jsonb(made, loads=json_codec.loads)
-        if self._greet is not None:
+    def _open(self) -> Any:
+        connection = psycopg2.connect(for_libpq(self.url), **KEEPALIVE)
+        connection.autocommit = True
+        extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
+        extras.register_default_json(connection, loads=json_codec.loads)
+        extras.register_default_jsonb(connection, loads=json_codec.loads)
+        if self._on_connect is not None:
             try:
-                self._greet(made)
+                self._on_connect(connection)
             except BaseException:
-                made.close()
+                connection.close()
                 raise
-            self._greet = None
-        return made
+            self._on_connect = None
+        return connection
 
     def all(self, sql: str, params: Params = ()) -> Rows:
-        """Run SQL in its own transaction; every row of the last statement's result."""
-        lent = self._acquire()
+        """Run SQL in its own transaction. Return every row of the last statement's result."""
+        pooled = self._acquire()
         try:
-            return _run(lent, sql, params)
+            return _run(pooled, sql, params)
         finally:
-            self._release(lent)
+            self._release(pooled)
 
-    def commit_with(self, sql: str, params: Params = (), then: str = "") -> Rows:
-        """Run SQL in its own transaction, and read with it what is said `then`."""
-        return self.all(f"{sql}; {then}", params)
+    def commit_with(self, sql: str, params: Params = (), read_after: str = "") -> Rows:
+        """Run SQL in its own transaction, then `read_after` in the same round trip. Return the rows
+        of `read_after`."""
+        return self.all(f"{sql}; {read_after}", params)
 
     def one(self, sql: str, params: Params = ()) -> tuple[Any, ...] | None:
-        """Run SQL in its own transaction; the first row, or None."""
+        """Run SQL in its own transaction. Return the first row, or None."""
         rows = self.all(sql, params)
         return rows[0] if rows else None
 
     @contextmanager
-    def transaction(self, first: str = LOCKING) -> Iterator[Transaction]:
-        """A transaction: committed at the end, rolled back if the block raises.
+    def transaction(self, opening: str = LOCKING) -> Iterator[Transaction]:
+        """Open a transaction: committed at the end, rolled back if the block raises.
 
-        `first` opens it. Raises `LockTimeout` where a lock can't be had in time, or the block was
-        silent for too long.
+        `opening` is the SQL that opens it. Raises `LockTimeout` where a lock is not granted in
+        time, or where the block was idle for too long.
         """
-        lent = self._acquire()
-        transaction = Transaction(lent, first)
+        pooled = self._acquire()
+        transaction = Transaction(pooled, opening)
         try:
             yield transaction
             transaction.end("commit")
         except BaseException:
-            # What ends the block is what its caller learns of. A connection on which the
-            # rollback fails is not lent again, and Postgres rolls back by itself.
+            # The caller must receive the error of the block, not that of the rollback. A connection
+            # on which the rollback fails is not used again, and Postgres rolls back by itself.
             with suppress(psycopg2.Error, OrchestratorError):
                 transaction.end("rollback")
             raise
         finally:
-            self._release(lent)
+            self._release(pooled)
 
     def _acquire(self) -> PooledConnection:
-        """The thread's own connection, which nothing else of the thread has meanwhile, or one
-        of the pool."""
-        kept, self._kept.link = self._kept.link, None
-        return kept if kept is not None and self._pid == os.getpid() else self.pool.acquire()
+        """Return the connection that the thread kept, unless it is in use, or one of the pool."""
+        pooled, self._per_thread.pooled = self._per_thread.pooled, None
+        return pooled if pooled and self._pid == os.getpid() else self.pool.acquire()
 
-    def _release(self, lent: PooledConnection) -> None:
-        if self._keep and lent.idle and self._kept.link is None:
-            self._kept.link = lent
+    def _release(self, pooled: PooledConnection) -> None:
+        if self._keep_per_thread and pooled.idle and self._per_thread.pooled is None:
+            self._per_thread.pooled = pooled
         else:
-            lent.release()
+            pooled.release()
 
     def close(self) -> None:
-        """Give every connection back to the operating system."""
-        kept, self._kept.link = self._kept.link, None
+        """Close every connection."""
+        pooled, self._per_thread.pooled = self._per_thread.pooled, None
         if self._pool is not None and self._pid == os.getpid():
             self._pool.close()
-            if kept is not None:
-                kept.release()
+            if pooled is not None:
+                pooled.release()
         self._pool = None

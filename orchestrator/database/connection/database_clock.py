@@ -1,7 +1,7 @@
-"""The time by the database's clock, without asking it each time.
+"""The database's time without a query.
 
-Every answer that carries the database's time sets the offset to this process's monotonic
-clock, so that a stepped or wrong clock of one machine moves no timer (invariant I9).
+Every answer that carries the database's time sets the offset to this process's monotonic clock: a
+stepped or wrong clock of one machine moves no timer (invariant I9).
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ class DatabaseClock:
     """Keeps the database's clock running in this process; safe to share between threads."""
 
     def __init__(self) -> None:
-        self._seen = clock.now()
-        self._at = clock.monotonic()
+        self._observed = clock.now()
+        self._observed_at = clock.monotonic()
 
     def observe(self, now: datetime) -> None:
-        """The database said that it is `now`."""
-        self._at, self._seen = clock.monotonic(), now
+        """Record the database's time, as an answer has just given it."""
+        self._observed_at, self._observed = clock.monotonic(), now
 
     def now(self) -> datetime:
-        """The database's time, as of its last answer and the time since; never ahead of it."""
-        return self._seen + timedelta(seconds=clock.monotonic() - self._at)
+        """Return the database's time: the last one observed plus the time since. It is never ahead
+        of the database."""
+        return self._observed + timedelta(seconds=clock.monotonic() - self._observed_at)

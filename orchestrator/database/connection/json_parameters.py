@@ -1,4 +1,4 @@
-"""The core's values as Postgres takes them."""
+"""The core's values as Postgres accepts them, and SQL that reads members of JSON."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from orchestrator.json_codec import dumps
 
 
 def to_json(value: Json) -> str | None:
-    """JSON text; None is null."""
+    """Return JSON text; None becomes null."""
     return None if value is None else dumps(value)
 
 
 def member(column: str, name: str) -> str:
-    """SQL: a member of a ``json`` column as text. Postgres reads no member of a value that holds
-    a NUL anywhere, so that is replaced first; six characters by six keep the value JSON."""
+    """Return SQL for a member of a ``json`` column as text.
+
+    Postgres reads no member of a value that contains a NUL anywhere, so NULs are replaced first;
+    the replacement has six characters too, so that the value stays JSON.
+    """
     return f"({_readable(column)} ->> '{name}')"
 
 
 def inner_member(column: str, outer: str, name: str) -> str:
-    """SQL: as `member`, of an object that is a member itself."""
+    """Return SQL as `member` does, for a member of an object that is itself the member `outer`."""
     return f"({_readable(column)} -> '{outer}' ->> '{name}')"
 
 
@@ -27,10 +30,10 @@ def _readable(column: str) -> str:
 
 
 def error_text(column: str) -> str:
-    """SQL: what an error says, its detail or else its title."""
+    """Return SQL for the text of an error: its detail, otherwise its title."""
     return f"coalesce({member(column, 'detail')}, {member(column, 'title')})"
 
 
 def to_text(value: str | None) -> str | None:
-    """A text as Postgres takes it, which knows no NUL."""
+    """Return a text as Postgres accepts it: without NUL."""
     return None if value is None else value.replace("\0", "\N{SYMBOL FOR NULL}")

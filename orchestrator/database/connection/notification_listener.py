@@ -1,4 +1,4 @@
-"""LISTEN: to sleep until another process commits an announcement, or this one rings."""
+"""LISTEN: sleep until another process commits a notification, or until `wake` is called."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from orchestrator.log import get_logger
 log = get_logger(__name__)
 
 _KEEPALIVE: dict[str, Any] = dict(KEEPALIVE)
-#: How long to stand back when Postgres is away, in s.
+#: Seconds to wait before another try while Postgres is unavailable.
 OUTAGE_DELAY = 1.0
 
 
 class NotificationListener:
-    """One channel, on a connection of its own; without it (Postgres away) waiting is a sleep.
+    """Receives the notifications of one channel on a connection of its own.
 
-    One thread waits, and closes; any may ring. `url` must lead to Postgres itself: a pool
-    that lends its sessions out by the transaction forgets a LISTEN. Announcements that come
-    within `gather` seconds of one another are told at once.
+    Without a connection (Postgres unavailable) waiting is a sleep. One thread waits and closes; any
+    thread may call `wake`. `url` must lead to Postgres itself: a pooler that shares sessions
+    between transactions loses the LISTEN. Notifications that come within `gather` seconds of each
+    other are returned together.
     """
 
     def __init__(self, url: str, channel: str, gather: float = 0.0) -> None:
@@ -33,21 +34,22 @@ class NotificationListener:
         self._channel = channel
         self._gather = gather
         self._connection: psycopg2.extensions.connection | None = None
-        # Sockets rather than a pipe: a closed one can't be mistaken for a later file.
+        # Sockets rather than a pipe: a closed socket can't be mistaken for a file opened later.
         self._out, self._in = socket.socketpair()
         self._out.setblocking(False)
         self._in.setblocking(False)
 
     @property
     def listening(self) -> bool:
-        """Whether what is announced now will be heard, as far as is known."""
+        """Whether the next notification will be received, as far as is known."""
         return self._connection is not None and not self._connection.closed
 
     def wait(self, seconds: float) -> list[str]:
-        """What was announced: at once when something is, and after `seconds` that nothing was.
+        """Return the payloads of the notifications: at once when there are some, otherwise after
+        `seconds`.
 
-        Nothing is also said as soon as it was rung, and when it has only begun to listen: what
-        was announced before that was not heard, so look.
+        The list is also empty after `wake`, and right after listening has begun: earlier
+        notifications were missed, so the caller must check for work.
         """
         try:
             return self._receive(max(seconds, 0.0))
@@ -64,14 +66,14 @@ class NotificationListener:
             self._drain()
 
     def wake(self) -> None:
-        """Wake whoever waits; nobody, once it is closed."""
+        """Wake the waiting thread; does nothing after `close`."""
         try:
             self._in.send(b"!")
         except OSError:
             return  # it has been rung often enough, or is closed
 
     def close(self) -> None:
-        """Stop listening, for good."""
+        """Stop listening for good."""
         self._disconnect()
         self._in.close()
         self._out.close()
@@ -85,9 +87,9 @@ class NotificationListener:
             return []
         pause(min(self._gather, seconds))
         connection.poll()
-        told = [note.payload for note in connection.notifies]
+        payloads = [notification.payload for notification in connection.notifies]
         connection.notifies.clear()
-        return told
+        return payloads
 
     def _listening(self) -> psycopg2.extensions.connection:
         connection: psycopg2.extensions.connection = psycopg2.connect(self._url, **_KEEPALIVE)
@@ -109,8 +111,10 @@ class NotificationListener:
 
 
 def _readable(files: Sequence[Any], seconds: float) -> set[int]:
-    """The descriptors of these files that something can be read from, as soon as there is one.
-    (`select.select` knows none above 1023, and an API may have as many streams open.)"""
+    """Return the descriptors of the files that can be read, as soon as there is one.
+
+    (`select.select` accepts none above 1023, and an API may have as many streams open.)
+    """
     poll = select.poll()
     for file in files:
         poll.register(file, select.POLLIN)
@@ -118,5 +122,5 @@ def _readable(files: Sequence[Any], seconds: float) -> set[int]:
 
 
 def pause(seconds: float) -> None:
-    """Wait by the same clock as all our waiting: a span of time, never a point in it."""
+    """Wait for a span of time, by the same clock as every wait of the product."""
     select.select([], [], [], seconds)

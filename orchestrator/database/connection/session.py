@@ -1,4 +1,4 @@
-"""What a query runs on: a database or a transaction."""
+"""The connection of a query: a database or a transaction."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ class Session(Protocol):
     """A `Database`, or a `Transaction` on it."""
 
     def all(self, sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
-        """Every row of the last statement's result."""
+        """Return every row of the last statement's result."""
 
     def one(self, sql: str, params: Any = ()) -> tuple[Any, ...] | None:
-        """The first row, or None."""
+        """Return the first row, or None."""
 
-    def commit_with(self, sql: str, params: Any = (), then: str = "") -> list[tuple[Any, ...]]:
-        """Run SQL that ends the transaction, if there is one; the rows of what is read `then`."""
+    def commit_with(
+        self, sql: str, params: Any = (), read_after: str = ""
+    ) -> list[tuple[Any, ...]]:
+        """Run SQL, commit, and return the rows of `read_after`."""

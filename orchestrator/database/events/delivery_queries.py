@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
-from orchestrator.database.keyset_pages import Page, page
+from orchestrator.database.keyset_pages import Page, equal, one_of, page
 from orchestrator.ids import new_id
 
 #: The channel on which senders hear that there is something to send.
@@ -30,11 +30,14 @@ def put(
     if not pairs:
         return {}
     rows = transaction.all(
-        "insert into orchestrator.deliveries (id, subscription_id, event, ordering, until)"
-        " select g.*, clock_timestamp() + %s from unnest(%s::uuid[], %s::uuid[], %s::bigint[],"
-        " %s::uuid[]) as g(id, subscription_id, event, ordering)"
-        " on conflict (subscription_id, event) do nothing"
-        " returning subscription_id::text, event, id::text",
+        """
+        insert into orchestrator.deliveries (id, subscription_id, event, ordering, until)
+        select g.*, clock_timestamp() + %s
+        from unnest(%s::uuid[], %s::uuid[], %s::bigint[], %s::uuid[])
+          as g(id, subscription_id, event, ordering)
+        on conflict (subscription_id, event) do nothing
+        returning subscription_id::text, event, id::text
+        """,
         (
             GIVE_UP_AFTER,
             [new_id() for _ in pairs],
@@ -54,8 +57,12 @@ def announce(session: Session) -> None:
 def done(transaction: Transaction, id: str, instance: str | None, error: str | None) -> None:
     """A delivery that is not sent anywhere: it started an instance, or could not."""
     transaction.all(
-        "update orchestrator.deliveries set state = %s, attempts = attempts + 1, instance_id = %s,"
-        " error = %s, ended_at = clock_timestamp(), next_at = null where id = %s",
+        """
+        update orchestrator.deliveries
+        set state = %s, attempts = attempts + 1, instance_id = %s, error = %s,
+          ended_at = clock_timestamp(), next_at = null
+        where id = %s
+        """,
         ("failed" if instance is None else "delivered", instance, error, id),
     )
 
@@ -79,28 +86,40 @@ def claim(
     """Take up to `free` due deliveries, `each` of one subscriber at most, none of the `busy`
     ones. Who takes one and does not say within so many seconds how it went, has lost it."""
     rows = session.all(
-        "with due as (select d.id, row_number() over (partition by d.subscription_id"
-        "   order by d.event) as turn from ("
-        "   select d.id, d.subscription_id, d.event from orchestrator.deliveries d"
-        "   join orchestrator.subscriptions s on s.id = d.subscription_id"
-        "   where d.state = 'pending' and d.next_at <= (select clock_timestamp())"
-        "   and s.state = 'active'"
-        "   and s.secret is not null and d.subscription_id <> all(%(busy)s::uuid[])"
-        "   and not exists (select from orchestrator.deliveries e"
-        "    where e.subscription_id = d.subscription_id and e.ordering = d.ordering"
-        "    and e.state = 'pending' and e.event < d.event)"
-        "   order by d.next_at limit %(look)s) d),"
-        " held as (select d.id from orchestrator.deliveries d join due on due.id = d.id"
-        "  where due.turn <= %(each)s and d.state = 'pending'"
-        "  and d.next_at <= (select clock_timestamp())"
-        "  order by d.next_at limit %(free)s for update of d skip locked),"
-        " taken as (update orchestrator.deliveries d set attempts = attempts + 1,"
-        "  next_at = clock_timestamp() + %(lease)s * interval '1 s' from held"
-        "  where d.id = held.id returning d.*)"
-        " select t.id::text, t.subscription_id::text, t.attempts, s.target -> 'webhook' ->> 'url',"
-        " s.secret, e.event from taken t"
-        " join orchestrator.subscriptions s on s.id = t.subscription_id"
-        " left join orchestrator.events e on e.number = t.event order by t.event",
+        """
+        with due as (
+          select d.id, row_number() over (partition by d.subscription_id order by d.event) as turn
+          from (
+            select d.id, d.subscription_id, d.event
+            from orchestrator.deliveries d
+            join orchestrator.subscriptions s on s.id = d.subscription_id
+            where d.state = 'pending' and d.next_at <= (select clock_timestamp())
+              and s.state = 'active' and s.secret is not null
+              and d.subscription_id <> all(%(busy)s::uuid[])
+              and not exists (
+                select from orchestrator.deliveries e
+                where e.subscription_id = d.subscription_id and e.ordering = d.ordering
+                  and e.state = 'pending' and e.event < d.event)
+            order by d.next_at limit %(look)s) d),
+        held as (
+          select d.id from orchestrator.deliveries d
+          join due on due.id = d.id
+          where due.turn <= %(each)s and d.state = 'pending'
+            and d.next_at <= (select clock_timestamp())
+          order by d.next_at limit %(free)s for update of d skip locked),
+        taken as (
+          update orchestrator.deliveries d
+          set attempts = attempts + 1, next_at = clock_timestamp() + %(lease)s * interval '1 s'
+          from held
+          where d.id = held.id
+          returning d.*)
+        select t.id::text, t.subscription_id::text, t.attempts, s.target -> 'webhook' ->> 'url',
+          s.secret, e.event
+        from taken t
+        join orchestrator.subscriptions s on s.id = t.subscription_id
+        left join orchestrator.events e on e.number = t.event
+        order by t.event
+        """,
         {
             "busy": list(busy),
             "look": PER_SUBSCRIPTION_SCAN,
@@ -115,9 +134,13 @@ def claim(
 def record_success(session: Session, claimed: ClaimedDelivery, status: int) -> bool:
     """It was taken; False where somebody else has the delivery by now."""
     row = session.one(
-        "update orchestrator.deliveries set state = 'delivered', status = %s, error = null,"
-        " ended_at = clock_timestamp(), next_at = null"
-        " where id = %s and attempts = %s and state = 'pending' returning 1",
+        """
+        update orchestrator.deliveries
+        set state = 'delivered', status = %s, error = null, ended_at = clock_timestamp(),
+          next_at = null
+        where id = %s and attempts = %s and state = 'pending'
+        returning 1
+        """,
         (status, claimed.id, claimed.attempt),
     )
     return row is not None
@@ -133,14 +156,20 @@ def record_failure(
     """It was not taken: try again in so many seconds, unless that is too late (or None).
     False where somebody else has the delivery by now."""
     row = session.one(
-        "update orchestrator.deliveries d set status = %(status)s, error = %(error)s,"
-        " state = case when g.again then 'pending' else 'failed' end,"
-        " next_at = case when g.again then g.at end,"
-        " ended_at = case when g.again then null else clock_timestamp() end"
-        " from (select clock_timestamp() + %(wait)s * interval '1 s' as at,"
-        "  coalesce(clock_timestamp() + %(wait)s * interval '1 s' <= o.until, false) as again"
-        "  from orchestrator.deliveries o where o.id = %(id)s) g"
-        " where d.id = %(id)s and d.attempts = %(attempt)s and d.state = 'pending' returning 1",
+        """
+        update orchestrator.deliveries d
+        set status = %(status)s, error = %(error)s,
+          state = case when g.again then 'pending' else 'failed' end,
+          next_at = case when g.again then g.at end,
+          ended_at = case when g.again then null else clock_timestamp() end
+        from (
+          select clock_timestamp() + %(wait)s * interval '1 s' as at,
+            coalesce(clock_timestamp() + %(wait)s * interval '1 s' <= o.until, false) as again
+          from orchestrator.deliveries o
+          where o.id = %(id)s) g
+        where d.id = %(id)s and d.attempts = %(attempt)s and d.state = 'pending'
+        returning 1
+        """,
         {
             "status": status,
             "error": error,
@@ -156,12 +185,17 @@ def next_due(session: Session) -> float | None:
     """Seconds until the next delivery is due (negative: overdue); None: there is none. Those
     that wait for the one before them are left out."""
     row = session.one(
-        "select extract(epoch from d.next_at - clock_timestamp())::float8"
-        " from orchestrator.deliveries d join orchestrator.subscriptions s"
-        " on s.id = d.subscription_id where d.state = 'pending' and s.state = 'active'"
-        " and d.next_at is not null and not exists (select from orchestrator.deliveries e"
-        "  where e.subscription_id = d.subscription_id and e.ordering = d.ordering"
-        "  and e.state = 'pending' and e.event < d.event) order by d.next_at limit 1"
+        """
+        select extract(epoch from d.next_at - clock_timestamp())::float8
+        from orchestrator.deliveries d
+        join orchestrator.subscriptions s on s.id = d.subscription_id
+        where d.state = 'pending' and s.state = 'active' and d.next_at is not null
+          and not exists (
+            select from orchestrator.deliveries e
+            where e.subscription_id = d.subscription_id and e.ordering = d.ordering
+              and e.state = 'pending' and e.event < d.event)
+        order by d.next_at limit 1
+        """
     )
     return row[0] if row else None
 
@@ -169,9 +203,13 @@ def next_due(session: Session) -> float | None:
 def resend(transaction: Transaction, id: str) -> bool:
     """Send a delivery (once more), now; False where it is being tried anyhow."""
     row = transaction.one(
-        "update orchestrator.deliveries set state = 'pending', next_at = clock_timestamp(),"
-        " until = clock_timestamp() + %s, ended_at = null"
-        " where id = %s and (state <> 'pending' or next_at > clock_timestamp()) returning 1",
+        """
+        update orchestrator.deliveries
+        set state = 'pending', next_at = clock_timestamp(), until = clock_timestamp() + %s,
+          ended_at = null
+        where id = %s and (state <> 'pending' or next_at > clock_timestamp())
+        returning 1
+        """,
         (GIVE_UP_AFTER, id),
     )
     return row is not None
@@ -197,12 +235,12 @@ class DeliveryRow:
     ended_at: datetime | None
 
 
-_COLUMNS = (
-    "d.id::text, d.subscription_id::text, e.id::text, e.type, d.ordering::text, d.state,"
-    " d.attempts, d.next_at, d.until, d.status, d.error, d.instance_id::text, d.created_at,"
-    " d.ended_at from orchestrator.deliveries d"
-    " left join orchestrator.events e on e.number = d.event"
-)
+_COLUMNS = """
+d.id::text, d.subscription_id::text, e.id::text, e.type, d.ordering::text, d.state, d.attempts,
+d.next_at, d.until, d.status, d.error, d.instance_id::text, d.created_at, d.ended_at
+from orchestrator.deliveries d
+left join orchestrator.events e on e.number = d.event
+"""
 
 
 def listed(
@@ -219,8 +257,8 @@ def listed(
         session,
         f"select d.created_at, d.id::text, {_COLUMNS}",
         [
-            ("d.subscription_id = %(subscription)s", {"subscription": subscription}),
-            ("d.state = any(%(states)s)", {"states": list(states)}) if states else None,
+            equal("d.subscription_id", subscription),
+            one_of("d.state", states),
         ],
         order=("d.created_at", "d.id"),
         descending=True,
@@ -240,9 +278,15 @@ def get(session: Session, subscription: str, id: str) -> DeliveryRow | None:
 def forget(session: Session, age: timedelta, limit: int = 2000) -> None:
     """Remove deliveries that ended so long ago, and those of no subscription."""
     session.all(
-        "delete from orchestrator.deliveries where ctid in (select ctid"
-        " from orchestrator.deliveries d where d.state <> 'pending'"
-        " and d.ended_at < clock_timestamp() - %s or not exists (select"
-        "  from orchestrator.subscriptions s where s.id = d.subscription_id) limit %s)",
+        """
+        delete from orchestrator.deliveries
+        where ctid in (
+          select ctid from orchestrator.deliveries d
+          where d.state <> 'pending' and d.ended_at < clock_timestamp() - %s
+            or not exists (
+              select from orchestrator.subscriptions s
+              where s.id = d.subscription_id)
+          limit %s)
+        """,
         (age, limit),
     )

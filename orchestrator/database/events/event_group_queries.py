@@ -24,8 +24,12 @@ class GroupRow:
 def of_key(transaction: Transaction, schedule: str, key: str) -> list[GroupRow]:
     """The groups of a schedule with a key, the oldest first."""
     rows = transaction.all(
-        "select id::text, members, state from orchestrator.event_groups"
-        " where schedule_id = %s and key = %s order by members[1]",
+        """
+        select id::text, members, state
+        from orchestrator.event_groups
+        where schedule_id = %s and key = %s
+        order by members[1]
+        """,
         (schedule, key),
     )
     return [GroupRow(row[0], row[1], row[2]["got"], row[2]["ended_by"]) for row in rows]
@@ -34,8 +38,10 @@ def of_key(transaction: Transaction, schedule: str, key: str) -> list[GroupRow]:
 def count(transaction: Transaction, schedule: str, limit: int) -> int:
     """How many groups a schedule has, counted up to `limit`."""
     row = transaction.one(
-        "select count(*) from (select from orchestrator.event_groups"
-        " where schedule_id = %s limit %s) g",
+        """
+        select count(*)
+        from (select from orchestrator.event_groups where schedule_id = %s limit %s) g
+        """,
         (schedule, limit),
     )
     return int(row[0]) if row else 0
@@ -44,9 +50,11 @@ def count(transaction: Transaction, schedule: str, limit: int) -> int:
 def save(transaction: Transaction, schedule: str, key: str, group: GroupRow) -> None:
     """Add a group, or write what it is now."""
     transaction.all(
-        "insert into orchestrator.event_groups (id, schedule_id, key, members, state)"
-        " values (%s, %s, %s, %s, %s) on conflict (id) do update"
-        " set members = excluded.members, state = excluded.state",
+        """
+        insert into orchestrator.event_groups (id, schedule_id, key, members, state)
+        values (%s, %s, %s, %s, %s)
+        on conflict (id) do update set members = excluded.members, state = excluded.state
+        """,
         (
             group.id,
             schedule,

@@ -10,12 +10,13 @@ from typing import Any
 from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.status_literals import OPEN
 from orchestrator.database.keyset_pages import (
-    Condition,
     IndexLevel,
     Page,
     Part,
     Scope,
+    equal,
     page,
     page_by,
 )
@@ -36,21 +37,28 @@ class Received:
     duplicate: bool
 
 
-_PUT = (
-    "with given as (select * from unnest(%(ids)s::uuid[], %(names)s::text[], %(sources)s::text[],"
-    "  %(types)s::text[], %(events)s::json[], %(instances)s::uuid[]) with ordinality"
-    "  as g(id, event_id, source, type, event, instance_id, n)),"
-    " new as (insert into orchestrator.events"
-    "  (id, namespace, event_id, source, type, event, instance_id, target)"
-    "  select id, %(namespace)s, event_id, source, type, event, instance_id, %(target)s"
-    "  from given order by n on conflict (namespace, source, event_id) do nothing"
-    "  returning id, source, event_id)"
-    " select coalesce(n.id, e.id)::text, n.id is distinct from g.id from given g"
-    " left join new n on n.source = g.source and n.event_id = g.event_id"
-    " left join orchestrator.events e on e.namespace = %(namespace)s"
-    "  and e.source = g.source and e.event_id = g.event_id"
-    " order by g.n"
-)
+_PUT = """
+with given as (
+  select *
+  from unnest(
+    %(ids)s::uuid[], %(names)s::text[], %(sources)s::text[], %(types)s::text[],
+    %(events)s::json[], %(instances)s::uuid[])
+    with ordinality as g(id, event_id, source, type, event, instance_id, n)),
+new as (
+  insert into orchestrator.events
+    (id, namespace, event_id, source, type, event, instance_id, target)
+  select id, %(namespace)s, event_id, source, type, event, instance_id, %(target)s
+  from given
+  order by n
+  on conflict (namespace, source, event_id) do nothing
+  returning id, source, event_id)
+select coalesce(n.id, e.id)::text, n.id is distinct from g.id
+from given g
+left join new n on n.source = g.source and n.event_id = g.event_id
+left join orchestrator.events e on e.namespace = %(namespace)s and e.source = g.source
+  and e.event_id = g.event_id
+order by g.n
+"""
 
 
 def put(
@@ -98,10 +106,10 @@ class EventRow:
     matched_at: datetime | None
 
 
-_COLUMNS = (
-    "e.number, e.id::text, e.namespace, e.event::text, e.instance_id::text, e.target::text,"
-    " e.created_at, e.matched_at"
-)
+_COLUMNS = """
+e.number, e.id::text, e.namespace, e.event::text, e.instance_id::text, e.target::text,
+e.created_at, e.matched_at
+"""
 
 
 def get(session: Session, id: str, scope: Scope) -> EventRow | None:
@@ -123,7 +131,7 @@ def listed(
     after: Sequence[Any] | None = None,
 ) -> Page:
     """Events, the newest first; rows are those of `EventRow`."""
-    conditions = _equal(type=type, source=source, target=target)
+    conditions = [equal("type", type), equal("source", source), equal("target", target)]
     if namespace is not None:
         scope = Scope((namespace,) if scope.has(namespace) else ())
     columns = _COLUMNS.replace("e.", "")
@@ -150,15 +158,6 @@ def listed(
     )
 
 
-def _equal(**wanted: str | None) -> list[Condition]:
-    """Columns that have these values; None wants nothing."""
-    return [
-        (f"{name} = %({name})s", {name: value})
-        for name, value in wanted.items()
-        if value is not None
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class UnmatchedEvent:
     """An event that has to be given to those who wait for it; `tries` have failed so far."""
@@ -178,8 +177,11 @@ _WAITING = "e.number, e.type, e.event, e.instance_id::text, e.target::text, e.tr
 def unmatched(transaction: Transaction, namespace: str, limit: int) -> list[UnmatchedEvent]:
     """Events of a namespace that nobody has matched yet, in the order of their receipt."""
     rows = transaction.all(
-        f"select {_WAITING} from orchestrator.events e where e.namespace = %s"
-        " and e.matched_at is null order by e.number limit %s",
+        f"""
+        select {_WAITING} from orchestrator.events e
+        where e.namespace = %s and e.matched_at is null
+        order by e.number limit %s
+        """,
         (namespace, limit),
     )
     return [UnmatchedEvent(*row) for row in rows]
@@ -196,16 +198,24 @@ def recent_broadcasts(
     """The matched broadcast events of a namespace with numbers above `above` that are numbered
     above `mark` (if there is one) or came since a time: the newest `limit` of either, in the
     order of their receipt."""
-    of = (
-        "select e.number from orchestrator.events e where e.namespace = %(namespace)s"
-        " and e.target is null and e.matched_at is not null and e.number > %(above)s"
-    )
+    broadcast = """
+        select e.number from orchestrator.events e
+        where e.namespace = %(namespace)s and e.target is null and e.matched_at is not null
+          and e.number > %(above)s
+    """
     rows = transaction.all(
-        f"with chosen as (({of} and e.number > %(mark)s order by e.number desc limit %(limit)s)"
-        f" union ({of} and e.created_at >= %(since)s"
-        "  order by e.created_at desc, e.number desc limit %(limit)s))"
-        f" select {_WAITING} from chosen join orchestrator.events e using (number)"
-        " order by e.number",
+        f"""
+        with chosen as (
+          (
+            {broadcast} and e.number > %(mark)s
+            order by e.number desc limit %(limit)s)
+          union (
+            {broadcast} and e.created_at >= %(since)s
+            order by e.created_at desc, e.number desc limit %(limit)s))
+        select {_WAITING} from chosen
+        join orchestrator.events e using (number)
+        order by e.number
+        """,
         {"namespace": namespace, "above": above, "mark": mark, "since": since, "limit": limit},
     )
     return [UnmatchedEvent(*row) for row in rows]
@@ -217,11 +227,15 @@ def mailboxes(
     """What lies untaken in the mailboxes of instances: the oldest `limit` matched events each
     (of these types, unless None), by instance, in the order of their receipt."""
     rows = transaction.all(
-        f"select {_WAITING} from unnest(%(ids)s::uuid[]) as i(id) cross join lateral ("
-        "  select * from orchestrator.events e where e.target = i.id and not e.taken"
-        "  and e.matched_at is not null"
-        "  and (%(types)s::text[] is null or e.type = any(%(types)s::text[]))"
-        "  order by e.number limit %(limit)s) e order by e.number",
+        f"""
+        select {_WAITING} from unnest(%(ids)s::uuid[]) as i(id)
+        cross join lateral (
+          select * from orchestrator.events e
+          where e.target = i.id and not e.taken and e.matched_at is not null
+            and (%(types)s::text[] is null or e.type = any(%(types)s::text[]))
+          order by e.number limit %(limit)s) e
+        order by e.number
+        """,
         {
             "ids": list(instances),
             "types": None if types is None else list(types),
@@ -238,8 +252,10 @@ def mailboxes(
 def is_mailbox_full(session: Session, instance: str, limit: int) -> bool:
     """Whether so many events lie in an instance's mailbox."""
     row = session.one(
-        "select count(*) from (select from orchestrator.events e where e.target = %s"
-        " and not e.taken limit %s) m",
+        """
+        select count(*)
+        from (select from orchestrator.events e where e.target = %s and not e.taken limit %s) m
+        """,
         (instance, limit),
     )
     return bool(row and row[0] >= limit)
@@ -282,8 +298,11 @@ def by_receipt_numbers(session: Session, numbers: Iterable[int]) -> dict[int, Un
 def bytes_of(session: Session, numbers: Sequence[int]) -> int:
     """The bytes of several events' JSON text."""
     row = session.one(
-        "select coalesce(sum(octet_length(event::text)), 0) from orchestrator.events"
-        " where number = any(%s)",
+        """
+        select coalesce(sum(octet_length(event::text)), 0)
+        from orchestrator.events
+        where number = any(%s)
+        """,
         (list(numbers),),
     )
     return int(row[0]) if row else 0
@@ -293,8 +312,11 @@ def has_unmatched(session: Session, namespace: str) -> bool:
     """Whether an event of a namespace waits to be matched."""
     return bool(
         session.one(
-            "select 1 from orchestrator.events where namespace = %s and matched_at is null"
-            " order by number limit 1",
+            """
+            select 1 from orchestrator.events
+            where namespace = %s and matched_at is null
+            order by number limit 1
+            """,
             (namespace,),
         )
     )
@@ -303,10 +325,13 @@ def has_unmatched(session: Session, namespace: str) -> bool:
 def overdue_namespaces(session: Session, seconds: float) -> list[str]:
     """The namespaces in which something has waited so long that its hint must be lost."""
     rows = session.all(
-        "select namespace from orchestrator.events where matched_at is null"
-        " and created_at < clock_timestamp() - %(s)s * interval '1 s'"
-        " union select namespace from orchestrator.listeners where asks > looks"
-        " and created_at < clock_timestamp() - %(s)s * interval '1 s'",
+        """
+        select namespace from orchestrator.events
+        where matched_at is null and created_at < clock_timestamp() - %(s)s * interval '1 s'
+        union
+        select namespace from orchestrator.listeners
+        where asks > looks and created_at < clock_timestamp() - %(s)s * interval '1 s'
+        """,
         {"s": seconds},
     )
     return [row[0] for row in rows]
@@ -318,15 +343,27 @@ def forget(session: Session, age: timedelta, limit: int = 2000) -> int:
     What lies in the mailbox of an open instance, or waits to be matched or delivered, stays.
     """
     rows = session.all(
-        "with old as (select e.number from orchestrator.events e"
-        "  where e.created_at < clock_timestamp() - %s and e.matched_at is not null"
-        "  and not exists (select from orchestrator.instances i where i.id = e.target"
-        "   and not e.taken and i.status in ('pending', 'running', 'waiting', 'suspended'))"
-        "  and not exists (select from orchestrator.deliveries d"
-        "   where d.event = e.number and d.state = 'pending')"
-        "  order by e.number limit %s),"
-        " matches as (delete from orchestrator.matches m using old where m.event = old.number)"
-        " delete from orchestrator.events e using old where e.number = old.number returning 1",
+        f"""
+        with old as (
+          select e.number from orchestrator.events e
+          where e.created_at < clock_timestamp() - %s and e.matched_at is not null
+            and not exists (
+              select from orchestrator.instances i
+              where i.id = e.target and not e.taken
+                and i.status in {OPEN})
+            and not exists (
+              select from orchestrator.deliveries d
+              where d.event = e.number and d.state = 'pending')
+          order by e.number limit %s),
+        matches as (
+          delete from orchestrator.matches m
+          using old
+          where m.event = old.number)
+        delete from orchestrator.events e
+        using old
+        where e.number = old.number
+        returning 1
+        """,
         (age, limit),
     )
     return len(rows)

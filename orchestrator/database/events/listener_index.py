@@ -36,10 +36,13 @@ def save_filters(transaction: Transaction, namespace: str, filters: Sequence[Fil
     """Make filters known."""
     if filters:
         transaction.all(
-            "insert into orchestrator.event_filters (id, namespace, type, lifecycle, filter)"
-            " select id, %s, type, lifecycle, filter from unnest(%s::uuid[], %s::text[],"
-            " %s::boolean[], %s::json[]) as g(id, type, lifecycle, filter)"
-            " on conflict do nothing",
+            """
+            insert into orchestrator.event_filters (id, namespace, type, lifecycle, filter)
+            select id, %s, type, lifecycle, filter
+            from unnest(%s::uuid[], %s::text[], %s::boolean[], %s::json[])
+              as g(id, type, lifecycle, filter)
+            on conflict do nothing
+            """,
             (
                 namespace,
                 [one.id for one in filters],
@@ -54,12 +57,16 @@ def add_entries(transaction: Transaction, keys: Sequence[IndexEntry]) -> None:
     """Let events find listeners, of those that are still open."""
     if keys:
         transaction.all(
-            "insert into orchestrator.listener_keys"
-            " (instance_id, step, until, place, filter_id, key)"
-            " select g.* from unnest(%s::uuid[], %s::int[], %s::boolean[], %s::smallint[],"
-            " %s::uuid[], %s::text[]) as g(instance_id, step, until, place, filter_id, key)"
-            " join orchestrator.listeners l using (instance_id, step)"
-            " on conflict (instance_id, step, until, place) do update set key = excluded.key",
+            """
+            insert into orchestrator.listener_keys
+              (instance_id, step, until, place, filter_id, key)
+            select g.*
+            from unnest(
+              %s::uuid[], %s::int[], %s::boolean[], %s::smallint[], %s::uuid[], %s::text[])
+              as g(instance_id, step, until, place, filter_id, key)
+            join orchestrator.listeners l using (instance_id, step)
+            on conflict (instance_id, step, until, place) do update set key = excluded.key
+            """,
             (
                 [one.instance for one in keys],
                 [one.step for one in keys],
@@ -78,10 +85,13 @@ def keys(
     if not listeners:
         return []
     rows = transaction.all(
-        "select k.instance_id::text, k.step, k.until, k.place, k.filter_id::text, k.key,"
-        " f.filter::text from unnest(%s::uuid[], %s::int[]) as g(instance_id, step)"
-        " join orchestrator.listener_keys k using (instance_id, step)"
-        " join orchestrator.event_filters f on f.id = k.filter_id",
+        """
+        select k.instance_id::text, k.step, k.until, k.place, k.filter_id::text, k.key,
+          f.filter::text
+        from unnest(%s::uuid[], %s::int[]) as g(instance_id, step)
+        join orchestrator.listener_keys k using (instance_id, step)
+        join orchestrator.event_filters f on f.id = k.filter_id
+        """,
         ([one[0] for one in listeners], [one[1] for one in listeners]),
     )
     return [(IndexEntry(*row[:6]), row[6]) for row in rows]
@@ -91,8 +101,10 @@ def remove_entries(transaction: Transaction, listeners: Sequence[tuple[str, int]
     """Let events find these listeners no more."""
     if listeners:
         transaction.all(
-            "delete from orchestrator.listener_keys k using"
-            " unnest(%s::uuid[], %s::int[]) as g(instance_id, step)"
-            " where k.instance_id = g.instance_id and k.step = g.step",
+            """
+            delete from orchestrator.listener_keys k
+            using unnest(%s::uuid[], %s::int[]) as g(instance_id, step)
+            where k.instance_id = g.instance_id and k.step = g.step
+            """,
             ([one[0] for one in listeners], [one[1] for one in listeners]),
         )

@@ -16,11 +16,14 @@ from orchestrator.json_codec import dumps
 #: Opens the transaction in which one process matches the events of a namespace. It may think
 #: for a while with the lock in its hands, so idleness has its own bound; the tables have few
 #: rows or a hundred thousand, and always the index is the way.
-MATCHING = (
-    "begin; set local lock_timeout = '2s'; set local idle_in_transaction_session_timeout = '60s';"
-    " set local enable_seqscan = off; set local enable_hashjoin = off;"
-    " set local enable_mergejoin = off; "
-)
+MATCHING = """
+begin;
+set local lock_timeout = '2s';
+set local idle_in_transaction_session_timeout = '60s';
+set local enable_seqscan = off;
+set local enable_hashjoin = off;
+set local enable_mergejoin = off;
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +69,21 @@ class ListenerRow:
 
 
 #: The same as `ListenerRow.hears`, of a broadcast event p that is matched for the first time.
-HEARS = (
-    "p.event > coalesce(i.heard_from, 0) and (l.heard_from is null or p.event > l.heard_from"
-    " or p.at >= l.created_at"
-    "  - coalesce(l.look_back, %(look_back)s) * interval '1 s')"
-)
+HEARS = """
+p.event > coalesce(i.heard_from, 0)
+  and (
+    l.heard_from is null
+    or p.event > l.heard_from
+    or p.at >= l.created_at - coalesce(l.look_back, %(look_back)s) * interval '1 s')
+"""
 
-_LISTENER = (
-    "select l.instance_id::text, l.step, l.mode, l.filters, l.until, l.correlation, l.variables,"
-    ' l.offered, l."full", coalesce(i.heard_from, 0), l.heard_from, l.created_at, l.look_back,'
-    " l.asks, l.looks from orchestrator.listeners l"
-    " left join orchestrator.instances i on i.id = l.instance_id"
-)
+_LISTENER = """
+select l.instance_id::text, l.step, l.mode, l.filters, l.until, l.correlation, l.variables,
+  l.offered, l."full", coalesce(i.heard_from, 0), l.heard_from, l.created_at, l.look_back,
+  l.asks, l.looks
+from orchestrator.listeners l
+left join orchestrator.instances i on i.id = l.instance_id
+"""
 
 
 def lock(transaction: Transaction, namespace: str) -> datetime | None:
@@ -93,21 +99,29 @@ def lock(transaction: Transaction, namespace: str) -> datetime | None:
 #: No offers are on their way to a listener of the instance that has closed. They would come
 #: back, and who follows it has to take them before any that came later. Asked one instance at
 #: a time: an `exists` may become a join of whole tables.
-_NO_PENDING_OFFER = (
-    "(select 1 from orchestrator.stimuli q where q.instance_id = u.instance_id"
-    " and q.kind = 'event' and not q.set_aside and (select 1 from orchestrator.listeners c"
-    "  where c.instance_id = q.instance_id and c.step = q.step) is null limit 1) is null"
-)
+_NO_PENDING_OFFER = """
+(
+  select 1 from orchestrator.stimuli q
+  where q.instance_id = u.instance_id and q.kind = 'event' and not q.set_aside
+    and (
+      select 1 from orchestrator.listeners c
+      where c.instance_id = q.instance_id and c.step = q.step) is null
+  limit 1) is null
+"""
 
 
 def pending_lookbacks(transaction: Transaction, namespace: str, limit: int) -> list[ListenerRow]:
     """Listeners that wait to be looked at and can be, those of one instance together."""
     rows = transaction.all(
-        f"{_LISTENER} where l.namespace = %(namespace)s"
-        " and l.asks > l.looks and l.instance_id in (select u.instance_id"
-        "  from orchestrator.listeners u where u.namespace = %(namespace)s and u.asks > u.looks"
-        f"  and {_NO_PENDING_OFFER}"
-        "  order by u.instance_id limit %(limit)s) order by l.instance_id, l.step",
+        f"""
+        {_LISTENER}
+        where l.namespace = %(namespace)s and l.asks > l.looks
+          and l.instance_id in (
+            select u.instance_id from orchestrator.listeners u
+            where u.namespace = %(namespace)s and u.asks > u.looks and {_NO_PENDING_OFFER}
+            order by u.instance_id limit %(limit)s)
+        order by l.instance_id, l.step
+        """,
         {"namespace": namespace, "limit": limit},
     )
     return [ListenerRow(*row) for row in rows]
@@ -117,8 +131,11 @@ def of_instances(transaction: Transaction, instances: Sequence[str]) -> list[Lis
     """The listeners of instances that can take more. For one that waits to be looked at there
     may be older events in the mailbox: the new ones join them there."""
     rows = transaction.all(
-        f"{_LISTENER} where l.instance_id = any(%s::uuid[]) and not l.full and l.asks <= l.looks"
-        " order by l.instance_id, l.step",
+        f"""
+        {_LISTENER}
+        where l.instance_id = any(%s::uuid[]) and not l.full and l.asks <= l.looks
+        order by l.instance_id, l.step
+        """,
         (list(instances),),
     )
     return [ListenerRow(*row) for row in rows]
@@ -128,9 +145,13 @@ def waits(session: Session, namespace: str) -> bool:
     """Whether a listener of a namespace waits to be looked at, and can be."""
     return bool(
         session.one(
-            "select 1 from orchestrator.listeners u where u.namespace = %s and u.asks > u.looks"
-            # In the order of the index: else all are read, in the hope to meet one soon.
-            f" and {_NO_PENDING_OFFER} order by u.instance_id limit 1",
+            f"""
+            select 1 from orchestrator.listeners u
+            where u.namespace = %s and u.asks > u.looks
+              -- In the order of the index: else all are read, in the hope to meet one soon.
+              and {_NO_PENDING_OFFER}
+            order by u.instance_id limit 1
+            """,
             (namespace,),
         )
     )
@@ -142,10 +163,16 @@ def filters(
     """The filters with listeners that may take events of these types: ``(id, JSON text)``."""
     rows = transaction.all(
         # One key is enough: an `exists` may become a join that reads them all.
-        "select f.id::text, f.filter::text from orchestrator.event_filters f cross join lateral"
-        " (select from orchestrator.listener_keys k where k.filter_id = f.id limit 1) k"
-        " where f.namespace = %(namespace)s and (f.type = any(%(types)s) or f.type is null)"
-        " order by f.id",
+        """
+        select f.id::text, f.filter::text
+        from orchestrator.event_filters f
+        cross join lateral (
+          select from orchestrator.listener_keys k
+          where k.filter_id = f.id
+          limit 1) k
+        where f.namespace = %(namespace)s and (f.type = any(%(types)s) or f.type is null)
+        order by f.id
+        """,
         {"namespace": namespace, "types": list(types)},
     )
     return [(row[0], row[1]) for row in rows]
@@ -190,18 +217,22 @@ def candidates(
     """The listeners that probes find, that hear the event and have not been offered it, by
     event."""
     rows = transaction.all(
-        "select p.place, p.filter_id::text, k.place, k.until, l.instance_id::text, l.step, l.mode,"
-        " json_array_length(l.filters), l.mode <> 'all' and l.until is null, l.correlation,"
-        " case when p.dynamic then l.variables end, l.offered"
-        " from unnest(%(places)s::int[], %(events)s::bigint[], %(times)s::timestamptz[],"
-        "  %(filters)s::uuid[], %(keys)s::text[], %(dynamic)s::boolean[])"
-        "  as p(place, event, at, filter_id, key, dynamic)"
-        " join orchestrator.listener_keys k on k.filter_id = p.filter_id and k.key in (p.key, '')"
-        " join orchestrator.listeners l on l.instance_id = k.instance_id and l.step = k.step"
-        " join orchestrator.instances i on i.id = l.instance_id"
-        " where not exists (select from orchestrator.matches m where m.event = p.event"
-        "  and m.instance_id = k.instance_id and m.step = k.step)"
-        f" and {HEARS} order by p.place, l.instance_id, l.step limit %(limit)s",
+        f"""
+        select p.place, p.filter_id::text, k.place, k.until, l.instance_id::text, l.step, l.mode,
+          json_array_length(l.filters), l.mode <> 'all' and l.until is null, l.correlation,
+          case when p.dynamic then l.variables end, l.offered
+        from unnest(
+          %(places)s::int[], %(events)s::bigint[], %(times)s::timestamptz[], %(filters)s::uuid[],
+          %(keys)s::text[], %(dynamic)s::boolean[]) as p(place, event, at, filter_id, key, dynamic)
+        join orchestrator.listener_keys k on k.filter_id = p.filter_id and k.key in (p.key, '')
+        join orchestrator.listeners l on l.instance_id = k.instance_id and l.step = k.step
+        join orchestrator.instances i on i.id = l.instance_id
+        where not exists (
+          select from orchestrator.matches m
+          where m.event = p.event and m.instance_id = k.instance_id and m.step = k.step)
+          and {HEARS}
+        order by p.place, l.instance_id, l.step limit %(limit)s
+        """,
         {
             "places": [probe.place for probe in probes],
             "events": [probe.event for probe in probes],
@@ -232,9 +263,11 @@ def offers_made(transaction: Transaction, pairs: Iterable[tuple[int, str]]) -> l
     if not given:
         return []
     rows = transaction.all(
-        "select m.event, m.instance_id::text, m.step, m.refused"
-        " from unnest(%s::bigint[], %s::uuid[]) as g(event, instance_id)"
-        " join orchestrator.matches m using (event, instance_id)",
+        """
+        select m.event, m.instance_id::text, m.step, m.refused
+        from unnest(%s::bigint[], %s::uuid[]) as g(event, instance_id)
+        join orchestrator.matches m using (event, instance_id)
+        """,
         ([pair[0] for pair in given], [pair[1] for pair in given]),
     )
     return [OfferMade(*row) for row in rows]
@@ -246,12 +279,17 @@ def refused(
     """The newest broadcast events that each instance has turned down, and that nobody else in
     it was offered since: ``(instance, event's number)``."""
     rows = transaction.all(
-        "select r.instance_id::text, r.event from unnest(%s::uuid[]) as i(id) cross join lateral ("
-        "  select m.instance_id, m.event from orchestrator.matches m"
-        "  where m.instance_id = i.id and m.refused and not exists ("
-        "   select from orchestrator.matches n where n.event = m.event"
-        "   and n.instance_id = m.instance_id and not n.refused)"
-        "  order by m.event desc limit %s) r",
+        """
+        select r.instance_id::text, r.event
+        from unnest(%s::uuid[]) as i(id)
+        cross join lateral (
+          select m.instance_id, m.event from orchestrator.matches m
+          where m.instance_id = i.id and m.refused
+            and not exists (
+              select from orchestrator.matches n
+              where n.event = m.event and n.instance_id = m.instance_id and not n.refused)
+          order by m.event desc limit %s) r
+        """,
         (list(instances), limit),
     )
     return [(row[0], row[1]) for row in rows]
@@ -294,15 +332,21 @@ def save_listeners(transaction: Transaction, listeners: Sequence[ListenerUpdate]
         [one.looks for one in ordered],
     )
     transaction.all(
-        "with given as (select * from unnest(%s::uuid[], %s::int[], %s::json[], %s::text[],"
-        "  %s::boolean[], %s::int[]) with ordinality"
-        "  as g(instance_id, step, correlation, offered, full_, looks, n)),"
-        " held as (select g.* from given g join orchestrator.listeners l"
-        "  using (instance_id, step) order by g.n for no key update of l)"
-        " update orchestrator.listeners l set correlation = h.correlation,"
-        ' offered = h.offered::smallint[], "full" = h.full_,'
-        " looks = greatest(l.looks, h.looks) from held h"
-        " where l.instance_id = h.instance_id and l.step = h.step",
+        """
+        with given as (
+          select *
+          from unnest(%s::uuid[], %s::int[], %s::json[], %s::text[], %s::boolean[], %s::int[])
+            with ordinality as g(instance_id, step, correlation, offered, full_, looks, n)),
+        held as (
+          select g.* from given g
+          join orchestrator.listeners l using (instance_id, step)
+          order by g.n for no key update of l)
+        update orchestrator.listeners l
+        set correlation = h.correlation, offered = h.offered::smallint[], "full" = h.full_,
+          looks = greatest(l.looks, h.looks)
+        from held h
+        where l.instance_id = h.instance_id and l.step = h.step
+        """,
         columns,
     )
 
@@ -312,16 +356,24 @@ def offer(transaction: Transaction, offers: Sequence[NewOffer]) -> list[str]:
     if not offers:
         return []
     rows = transaction.all(
-        "with given as (select * from unnest(%s::bigint[], %s::uuid[], %s::int[], %s::json[])"
-        "  with ordinality as g(event, instance_id, step, data, n)),"
-        " new as (insert into orchestrator.matches (event, instance_id, step)"
-        "  select event, instance_id, step from given on conflict do nothing"
-        "  returning event, instance_id, step)"
-        " insert into orchestrator.stimuli (instance_id, kind, step, data, key)"
-        " select g.instance_id, 'event', g.step, g.data, 'event:' || g.event || ':' || g.step"
-        " from given g join new using (event, instance_id, step) order by g.n"
-        " on conflict (instance_id, key) where key is not null do nothing"
-        " returning instance_id::text",
+        """
+        with given as (
+          select *
+          from unnest(%s::bigint[], %s::uuid[], %s::int[], %s::json[])
+            with ordinality as g(event, instance_id, step, data, n)),
+        new as (
+          insert into orchestrator.matches (event, instance_id, step)
+          select event, instance_id, step from given
+          on conflict do nothing
+          returning event, instance_id, step)
+        insert into orchestrator.stimuli (instance_id, kind, step, data, key)
+        select g.instance_id, 'event', g.step, g.data, 'event:' || g.event || ':' || g.step
+        from given g
+        join new using (event, instance_id, step)
+        order by g.n
+        on conflict (instance_id, key) where key is not null do nothing
+        returning instance_id::text
+        """,
         (
             [one.event for one in offers],
             [one.instance for one in offers],
@@ -335,8 +387,10 @@ def offer(transaction: Transaction, offers: Sequence[NewOffer]) -> list[str]:
 def purge_filters(session: Session) -> None:
     """Forget filters that no listener has had for a day."""
     session.all(
-        "delete from orchestrator.event_filters f"
-        " where f.created_at < clock_timestamp() - interval '1 day' and not exists"
-        " (select from orchestrator.listener_keys k where k.filter_id = f.id)"
-        " and pg_try_advisory_xact_lock(hashtextextended('events ' || f.namespace, 0))"
+        """
+        delete from orchestrator.event_filters f
+        where f.created_at < clock_timestamp() - interval '1 day'
+          and not exists (select from orchestrator.listener_keys k where k.filter_id = f.id)
+          and pg_try_advisory_xact_lock(hashtextextended('events ' || f.namespace, 0))
+        """
     )

@@ -12,17 +12,24 @@ from orchestrator.database.connection.session import Session
 #: Ends a statement that begins with ``gone(instance_id, step, event)``: events that a listener
 #: was offered and did not consume are free again, for the instance's mailbox, and for its other
 #: listeners, which must be looked at anew.
-RETURN = (
-    "refused as (update orchestrator.matches m set refused = true from gone g"
-    "  where m.event = g.event and m.instance_id = g.instance_id and m.step = g.step"
-    "  returning m.event, m.instance_id, m.step),"
-    " freed as (update orchestrator.events e set taken = false from refused r"
-    "  where e.number = r.event and e.target = r.instance_id and not exists ("
-    "   select from orchestrator.matches o where o.event = r.event and not o.refused"
-    "   and o.instance_id = r.instance_id and o.step <> r.step))"
-    " update orchestrator.listeners l set asks = l.asks + 1"
-    " from (select distinct instance_id from refused) r where l.instance_id = r.instance_id"
-)
+RETURN = """
+refused as (
+  update orchestrator.matches m set refused = true
+  from gone g
+  where m.event = g.event and m.instance_id = g.instance_id and m.step = g.step
+  returning m.event, m.instance_id, m.step),
+freed as (
+  update orchestrator.events e set taken = false
+  from refused r
+  where e.number = r.event and e.target = r.instance_id
+    and not exists (
+      select from orchestrator.matches o
+      where o.event = r.event and not o.refused and o.instance_id = r.instance_id
+        and o.step <> r.step))
+update orchestrator.listeners l set asks = l.asks + 1
+from (select distinct instance_id from refused) r
+where l.instance_id = r.instance_id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,12 @@ class MatchRow:
 def of_event(session: Session, number: int, limit: int = 1000) -> list[MatchRow]:
     """The first that an event was offered to, at most `limit`."""
     rows = session.all(
-        "select instance_id::text, step, refused, created_at from orchestrator.matches"
-        " where event = %s order by created_at, instance_id, step limit %s",
+        """
+        select instance_id::text, step, refused, created_at
+        from orchestrator.matches
+        where event = %s
+        order by created_at, instance_id, step limit %s
+        """,
         (number, limit),
     )
     return [MatchRow(*row) for row in rows]
@@ -49,9 +60,12 @@ def started(transaction: Transaction, schedule: str, key: str, events: Sequence[
     """Note which instance events have started, by the firing that they are the cause of; one
     that waits has none yet."""
     transaction.all(
-        "insert into orchestrator.matches (event, instance_id, step)"
-        " select g.event, f.instance_id, 0 from orchestrator.firings f,"
-        " unnest(%s::bigint[]) as g(event) where f.schedule_id = %s and f.key = %s"
-        " and f.instance_id is not null on conflict do nothing",
+        """
+        insert into orchestrator.matches (event, instance_id, step)
+        select g.event, f.instance_id, 0
+        from orchestrator.firings f, unnest(%s::bigint[]) as g(event)
+        where f.schedule_id = %s and f.key = %s and f.instance_id is not null
+        on conflict do nothing
+        """,
         (list(events), schedule, key),
     )

@@ -11,7 +11,7 @@ from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.events.event_queries import LAST
-from orchestrator.database.keyset_pages import Page, Scope, page
+from orchestrator.database.keyset_pages import Page, Scope, equal, one_of, page
 from orchestrator.json_codec import dumps
 
 ACTIVE, PAUSED, DISABLED = "active", "paused", "disabled"
@@ -45,9 +45,11 @@ _COLUMNS = ", ".join("s.id::text" if name == "id" else f"s.{name}" for name in _
 def put(transaction: Transaction, row: SubscriptionRow, secret: str | None) -> None:
     """Add a subscription."""
     transaction.all(
-        "insert into orchestrator.subscriptions"
-        " (id, namespace, description, filter, type, lifecycle, target, secret, heard_from)"
-        f" values (%s, %s, %s, %s, %s, %s, %s, %s, {LAST})",
+        f"""
+        insert into orchestrator.subscriptions
+          (id, namespace, description, filter, type, lifecycle, target, secret, heard_from)
+        values (%s, %s, %s, %s, %s, %s, %s, %s, {LAST})
+        """,
         (
             row.id,
             row.namespace,
@@ -64,8 +66,10 @@ def put(transaction: Transaction, row: SubscriptionRow, secret: str | None) -> N
 def get(session: Session, id: str, scope: Scope, *, lock: bool = False) -> SubscriptionRow | None:
     """A subscription, unless it is in a namespace that the scope leaves out."""
     row = session.one(
-        f"select {_COLUMNS} from orchestrator.subscriptions s where s.id = %s"
-        + (" for no key update" if lock else ""),
+        f"""
+        select {_COLUMNS} from orchestrator.subscriptions s
+        where s.id = %s {"for no key update" if lock else ""}
+        """,
         (id,),
     )
     found = SubscriptionRow(*row) if row else None
@@ -87,8 +91,8 @@ def listed(
         f"select s.created_at, s.id::text, {_COLUMNS} from orchestrator.subscriptions s",
         [
             scope.condition("namespace"),
-            ("namespace = %(namespace)s", {"namespace": namespace}) if namespace else None,
-            ("state = any(%(states)s)", {"states": list(states)}) if states else None,
+            equal("namespace", namespace or None),
+            one_of("state", states),
         ],
         order=("created_at", "id"),
         descending=True,
@@ -101,11 +105,16 @@ def change(transaction: Transaction, row: SubscriptionRow, secret: str | None = 
     """Write what people may change; one that is activated begins its count of failures anew,
     and what waits for it is due. Events that came while it was not active do not count."""
     transaction.all(
-        "update orchestrator.subscriptions s set description = %s, filter = %s, type = %s,"
-        " lifecycle = %s, target = %s, state = g.state, reason = %s, failures = 0,"
-        " failing_since = null, secret = coalesce(%s, secret), changed_at = clock_timestamp(),"
-        f" heard_from = case when s.state <> 'active' and g.state = 'active' then {LAST}"
-        "  else s.heard_from end from (select %s::text as state) g where s.id = %s",
+        f"""
+        update orchestrator.subscriptions s
+        set description = %s, filter = %s, type = %s, lifecycle = %s, target = %s,
+          state = g.state, reason = %s, failures = 0, failing_since = null,
+          secret = coalesce(%s, secret), changed_at = clock_timestamp(),
+          heard_from = case
+            when s.state <> 'active' and g.state = 'active' then {LAST} else s.heard_from end
+        from (select %s::text as state) g
+        where s.id = %s
+        """,
         (
             row.description,
             dumps(row.filter),
@@ -129,8 +138,11 @@ def remove(transaction: Transaction, id: str) -> None:
 def active(transaction: Transaction, namespace: str, types: Sequence[str]) -> list[SubscriptionRow]:
     """The active subscriptions of a namespace that may want events of these types."""
     rows = transaction.all(
-        f"select {_COLUMNS} from orchestrator.subscriptions s where s.namespace = %s"
-        " and s.state = 'active' and (s.type is null or s.type = any(%s)) order by s.id",
+        f"""
+        select {_COLUMNS} from orchestrator.subscriptions s
+        where s.namespace = %s and s.state = 'active' and (s.type is null or s.type = any(%s))
+        order by s.id
+        """,
         (namespace, list(types)),
     )
     return [SubscriptionRow(*row) for row in rows]
@@ -139,8 +151,10 @@ def active(transaction: Transaction, namespace: str, types: Sequence[str]) -> li
 def succeeded(transaction: Transaction, id: str) -> None:
     """An event arrived: the failures before it are forgotten."""
     transaction.all(
-        "update orchestrator.subscriptions set failures = 0, failing_since = null"
-        " where id = %s and failures > 0",
+        """
+        update orchestrator.subscriptions set failures = 0, failing_since = null
+        where id = %s and failures > 0
+        """,
         (id,),
     )
 
@@ -149,10 +163,13 @@ def failed(transaction: Transaction, id: str, most: int, seconds: float) -> bool
     """An event did not arrive; whether the subscription is disabled by that: after `most`
     failures in a row over at least so many seconds."""
     row = transaction.one(
-        "update orchestrator.subscriptions set failures = failures + 1,"
-        " failing_since = coalesce(failing_since, clock_timestamp()) where id = %s"
-        " returning state = 'active' and failures >= %s"
-        "  and failing_since <= clock_timestamp() - %s * interval '1 s'",
+        """
+        update orchestrator.subscriptions
+        set failures = failures + 1, failing_since = coalesce(failing_since, clock_timestamp())
+        where id = %s
+        returning state = 'active' and failures >= %s
+          and failing_since <= clock_timestamp() - %s * interval '1 s'
+        """,
         (id, most, seconds),
     )
     return bool(row and row[0])
@@ -161,7 +178,10 @@ def failed(transaction: Transaction, id: str, most: int, seconds: float) -> bool
 def disable(transaction: Transaction, id: str, reason: str) -> None:
     """Tell a subscriber nothing more, until a person activates the subscription."""
     transaction.all(
-        "update orchestrator.subscriptions set state = 'disabled', reason = %s,"
-        " changed_at = clock_timestamp() where id = %s and state = 'active'",
+        """
+        update orchestrator.subscriptions
+        set state = 'disabled', reason = %s, changed_at = clock_timestamp()
+        where id = %s and state = 'active'
+        """,
         (reason, id),
     )

@@ -92,10 +92,13 @@ def place(transaction: Transaction, name: str) -> int | None:
     """Take the place of a reader, which is kept under a name: every position before it was
     read. None: somebody else has it."""
     transaction.all(
-        "insert into orchestrator.feeds (name, tx, later_tx) select %s, p.last, p.last"
-        " from orchestrator.positions_taken() p"
-        " where not exists (select from orchestrator.feeds where name = %s)"
-        " on conflict do nothing",
+        """
+        insert into orchestrator.feeds (name, tx, later_tx)
+        select %s, p.last, p.last
+        from orchestrator.positions_taken() p
+        where not exists (select from orchestrator.feeds where name = %s)
+        on conflict do nothing
+        """,
         (name, name),
     )
     row = transaction.one(
@@ -107,8 +110,11 @@ def place(transaction: Transaction, name: str) -> int | None:
 def advance_to(transaction: Transaction, name: str, position: int) -> None:
     """Everything before a position has been read."""
     transaction.all(
-        "update orchestrator.feeds set tx = %s, at = clock_timestamp(), later_tx = %s,"
-        " later_at = clock_timestamp() where name = %s",
+        """
+        update orchestrator.feeds
+        set tx = %s, at = clock_timestamp(), later_tx = %s, later_at = clock_timestamp()
+        where name = %s
+        """,
         (position, position, name),
     )
 
@@ -116,9 +122,12 @@ def advance_to(transaction: Transaction, name: str, position: int) -> None:
 def skip_to(transaction: Transaction, name: str, horizon: int) -> None:
     """Nothing is to be read: stay close behind."""
     transaction.all(
-        "update orchestrator.feeds set tx = later_tx, at = later_at,"
-        " later_tx = greatest(later_tx, %s), later_at = clock_timestamp() where name = %s"
-        " and later_at < clock_timestamp() - %s * interval '1 s'",
+        """
+        update orchestrator.feeds
+        set tx = later_tx, at = later_at, later_tx = greatest(later_tx, %s),
+          later_at = clock_timestamp()
+        where name = %s and later_at < clock_timestamp() - %s * interval '1 s'
+        """,
         (horizon, name, IDLE_LAG),
     )
 
@@ -142,12 +151,15 @@ def transitions(
 ) -> list[TransitionRow]:
     """The transitions at the positions from `first` to `before` (exclusive), in their order."""
     rows = session.all(
-        "select h.tx, h.instance_id::text, h.sequence, h.at, h.facts, i.namespace, i.workflow,"
-        " i.version from orchestrator.history h"
-        " join orchestrator.instances i on i.id = h.instance_id"
-        " where h.tx >= %(first)s and h.tx < %(before)s"
-        " and (%(namespaces)s::text[] is null or i.namespace = any(%(namespaces)s::text[]))"
-        " order by h.tx, h.instance_id, h.sequence",
+        """
+        select h.tx, h.instance_id::text, h.sequence, h.at, h.facts, i.namespace, i.workflow,
+          i.version
+        from orchestrator.history h
+        join orchestrator.instances i on i.id = h.instance_id
+        where h.tx >= %(first)s and h.tx < %(before)s
+          and (%(namespaces)s::text[] is null or i.namespace = any(%(namespaces)s::text[]))
+        order by h.tx, h.instance_id, h.sequence
+        """,
         {
             "first": first,
             "before": before,
@@ -163,8 +175,11 @@ def references(session: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple
     if not given:
         return {}
     rows = session.all(
-        "select s.instance_id::text, s.id, s.ref from unnest(%s::uuid[], %s::int[])"
-        " as g(instance_id, id) join orchestrator.steps s using (instance_id, id)",
+        """
+        select s.instance_id::text, s.id, s.ref
+        from unnest(%s::uuid[], %s::int[]) as g(instance_id, id)
+        join orchestrator.steps s using (instance_id, id)
+        """,
         ([one[0] for one in given], [one[1] for one in given]),
     )
     return {(row[0], row[1]): row[2] for row in rows}
@@ -176,10 +191,12 @@ def outputs(session: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple[st
     if not given:
         return {}
     rows = session.all(
-        "select g.instance_id::text, g.id, case when g.id = 0 then i.output else s.output end"
-        " from unnest(%s::uuid[], %s::int[]) as g(instance_id, id)"
-        " left join orchestrator.instances i on i.id = g.instance_id and g.id = 0"
-        " left join orchestrator.steps s on s.instance_id = g.instance_id and s.id = g.id",
+        """
+        select g.instance_id::text, g.id, case when g.id = 0 then i.output else s.output end
+        from unnest(%s::uuid[], %s::int[]) as g(instance_id, id)
+        left join orchestrator.instances i on i.id = g.instance_id and g.id = 0
+        left join orchestrator.steps s on s.instance_id = g.instance_id and s.id = g.id
+        """,
         ([one[0] for one in given], [one[1] for one in given]),
     )
     return {(row[0], row[1]): row[2] for row in rows}
@@ -187,7 +204,7 @@ def outputs(session: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple[st
 
 def lifecycle_subscribers(session: Session) -> dict[str, set[str] | None]:
     """Who waits for lifecycle events: by namespace the types, or None for those of any type."""
-    rows = session.all("select wanted_in, wanted from orchestrator.lifecycle_subscribers()")
+    rows = session.all("select wanted_in, wanted from orchestrator.lifecycle_interest()")
     found: dict[str, set[str] | None] = {}
     for namespace, type in rows:
         known = found.setdefault(namespace, set())
@@ -205,11 +222,13 @@ def events(
     their order: ``(position, namespace, event)``. Lifecycle events, which history tells of too,
     are left out."""
     rows = session.all(
-        "select e.tx, e.namespace, e.event from orchestrator.events e"
-        " where e.tx >= %(first)s and e.tx < %(before)s"
-        " and (e.type not like 'io.serverlessworkflow.%%' or e.instance_id is null)"
-        " and (%(namespaces)s::text[] is null or e.namespace = any(%(namespaces)s::text[]))"
-        " order by e.tx, e.number",
+        """
+        select e.tx, e.namespace, e.event from orchestrator.events e
+        where e.tx >= %(first)s and e.tx < %(before)s
+          and (e.type not like 'io.serverlessworkflow.%%' or e.instance_id is null)
+          and (%(namespaces)s::text[] is null or e.namespace = any(%(namespaces)s::text[]))
+        order by e.tx, e.number
+        """,
         {
             "first": first,
             "before": before,

@@ -28,11 +28,14 @@ class Waiter:
 def waiters(session: Session, namespace: str, target: str | None = None) -> list[Waiter]:
     """Who waits in a namespace, or of one instance (`target`): at most `MOST`."""
     rows = session.all(
-        "select l.instance_id::text, l.step, l.created_at, i.created_at, l.filters"
-        " from orchestrator.listeners l join orchestrator.instances i on i.id = l.instance_id"
-        " where l.namespace = %(namespace)s"
-        " and (%(target)s::uuid is null or l.instance_id = %(target)s::uuid)"
-        " order by l.created_at desc limit %(most)s",
+        """
+        select l.instance_id::text, l.step, l.created_at, i.created_at, l.filters
+        from orchestrator.listeners l
+        join orchestrator.instances i on i.id = l.instance_id
+        where l.namespace = %(namespace)s
+          and (%(target)s::uuid is null or l.instance_id = %(target)s::uuid)
+        order by l.created_at desc limit %(most)s
+        """,
         {"namespace": namespace, "target": target, "most": MOST},
     )
     return [Waiter(*row) for row in rows]

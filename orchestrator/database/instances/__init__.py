@@ -1,1 +1,1 @@
-"""Instances as the API reads them."""
+"""Queries of instances for the API."""

@@ -1,4 +1,4 @@
-"""Commands to instances: their row locked to decide one, or the command left as a stimulus."""
+"""Commands to instances: lock the row to decide one, or put the command into the inbox."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from orchestrator.database.keyset_pages import Scope
 from orchestrator.database.transitions import inbox_queries
 from orchestrator.errors import NotFound
 
-#: Opens the transaction that decides a command: a person waits for it, so it waits for the row
-#: lock no longer than this; whoever has it longer is overtaken by a note.
+#: Opens the transaction that decides a command. A person waits for it, so it waits at most one
+#: second for the row lock; after that, the command goes into the inbox.
 DECIDING = (
     "begin; set local lock_timeout = '1s'; set local idle_in_transaction_session_timeout = '5s'; "
 )
@@ -21,7 +21,7 @@ DECIDING = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An instance as a command finds it, or leaves it; `pending` commands wait in its inbox."""
+    """An instance before or after a command; `pending` counts the commands in its inbox."""
 
     id: str
     namespace: str
@@ -33,8 +33,8 @@ class Target:
 
 
 def lock(transaction: Transaction, id: str, scope: Scope) -> None:
-    """Take the instance's row lock until the transaction ends. Raises `NotFound`, also outside
-    the scope, and `Busy`."""
+    """Lock the instance's row until the transaction ends. Raises `NotFound`, also outside the
+    scope, and `LockTimeout`."""
     within = scope.condition("namespace")
     condition, params = within or ("true", {})
     row = transaction.one(
@@ -46,10 +46,13 @@ def lock(transaction: Transaction, id: str, scope: Scope) -> None:
 
 
 def target(session: Session, id: str) -> Target:
-    """The instance as it is now. Raises `NotFound`."""
+    """Return the instance as it is now. Raises `NotFound`."""
     row = session.one(
-        f"select id::text, namespace, status, compensation, run, sequence, {pending_of('i')}"
-        " from orchestrator.instances i where id = %s",
+        f"""
+        select id::text, namespace, status, compensation, run, sequence, {pending_of("i")}
+        from orchestrator.instances i
+        where id = %s
+        """,
         (id,),
     )
     if row is None:
@@ -58,15 +61,16 @@ def target(session: Session, id: str) -> Target:
 
 
 def put(transaction: Transaction, instance: str, data: Json) -> None:
-    """Leave the command in the instance's inbox. Which steps it needs, the core says itself."""
+    """Put the command into the instance's inbox. The core says itself which steps it needs."""
     inbox_queries.put(transaction, instance, StimulusKind.COMMAND, data=data)
 
 
 def unlocked(transaction: Transaction, id: str, scope: Scope) -> Target:
-    """The instance where its row lock could not be had; it stays until the transaction ends.
+    """Return an instance whose row lock was not granted; its row remains until the transaction
+    ends.
 
-    Raises `NotFound`, also outside the scope; `Busy` where it might go to the archive meanwhile,
-    because it has ended, and somebody keeps its row.
+    Raises `NotFound`, also outside the scope, and `LockTimeout` where an ended instance could be
+    archived meanwhile because another transaction has its row.
     """
     found = target(transaction, id)
     if not scope.has(found.namespace) or not _lock_if_open(transaction, found):
@@ -75,8 +79,8 @@ def unlocked(transaction: Transaction, id: str, scope: Scope) -> Target:
 
 
 def _lock_if_open(session: Session, found: Target) -> bool:
-    """Whether the instance can't go to the archive until the transaction has ended: one that
-    has ended might."""
+    """Whether the instance remains until the transaction ends; an ended instance is locked, because
+    it could be archived."""
     if found.status not in ENDED_STATUSES or found.compensation == Compensation.RUNNING:
         return True
     lock = "select 1 from orchestrator.instances where id = %s for key share"

@@ -1,4 +1,4 @@
-"""The history of an instance: one row a transition, in their order."""
+"""The history of an instance: one row for each transition, in their order."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.database.connection.session import Session
-from orchestrator.database.instances.instance_queries import SETTLED
-from orchestrator.database.keyset_pages import Page, page
+from orchestrator.database.instances.instance_queries import IS_FINAL
+from orchestrator.database.keyset_pages import Page, equal, page
 
 
 def listed(
@@ -19,11 +19,11 @@ def listed(
     limit: int = 200,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """Rows ``(sequence, at, stimulus, facts)``; the last two as JSON text."""
+    """Return rows ``(sequence, at, stimulus, facts)``; the last two are JSON text."""
     return page(
         session,
         "select sequence, at, stimulus::text, facts::text from orchestrator.history",
-        [("instance_id = %(instance)s", {"instance": instance})],
+        [equal("instance_id", instance)],
         order=("sequence",),
         descending=descending,
         limit=limit,
@@ -33,24 +33,29 @@ def listed(
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """An instance's rows after one of them, as `listed` has them, with its `sequence` and
-    whether it is settled: all of it as one statement saw it."""
+    """An instance's rows after one of them, as `listed` has them, with its `sequence` and whether
+    it is final; all read by one statement."""
 
     rows: list[tuple[Any, ...]]
     sequence: int
-    settled: bool
+    is_final: bool
 
 
 def follow(session: Session, instance: str, after: int, limit: int) -> Followed | None:
-    """What happened after the transition `after`, at most `limit` rows of it; None: the
-    instance does not exist (any more)."""
+    """Return at most `limit` rows after the transition `after`; None: the instance does not exist,
+    or no longer."""
     rows = session.all(
-        f"select i.sequence, {SETTLED}, h.sequence, h.at, h.stimulus, h.facts"
-        " from orchestrator.instances i left join lateral ("
-        "  select h.sequence, h.at, h.stimulus::text, h.facts::text from orchestrator.history h"
-        "  where h.instance_id = i.id and h.sequence > %(after)s order by h.sequence"
-        "  limit %(limit)s) h on true"
-        " where i.id = %(instance)s order by h.sequence",
+        f"""
+        select i.sequence, {IS_FINAL}, h.sequence, h.at, h.stimulus, h.facts
+        from orchestrator.instances i
+        left join lateral (
+          select h.sequence, h.at, h.stimulus::text, h.facts::text
+          from orchestrator.history h
+          where h.instance_id = i.id and h.sequence > %(after)s
+          order by h.sequence limit %(limit)s) h on true
+        where i.id = %(instance)s
+        order by h.sequence
+        """,
         {"instance": instance, "after": after, "limit": limit},
     )
     if not rows:

@@ -1,4 +1,4 @@
-"""By what instances are chosen: a filter as parts of a query that each have an index."""
+"""Filters of instances, as parts of a query that each have an index."""
 
 from __future__ import annotations
 
@@ -10,19 +10,27 @@ from typing import Any
 
 from orchestrator.core.model import Status
 from orchestrator.database.connection.session import Session
-from orchestrator.database.keyset_pages import Condition, IndexLevel, Part, Scope, groups
+from orchestrator.database.keyset_pages import (
+    Condition,
+    IndexLevel,
+    Part,
+    Scope,
+    equal,
+    groups,
+    one_of,
+)
 from orchestrator.json_codec import dumps
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which instances to list; what is None or empty filters nothing.
+    """Which instances to list; None or empty filters nothing.
 
-    `workflow` is ``(namespace?, name, version?)``; `labels` must all be there; `text` is the
-    beginning of an id or a business_id, or the name of a workflow; `id` is the beginning of an
-    id, `attempt` the id of one of its attempts; `parent` is the instance that awaits them, or has
-    awaited them; `ids` are some to choose of; each of `inputs` is alternatives of JSON text one of
-    which the input contains.
+    `workflow` is ``(namespace?, name, version?)``; all of `labels` must match; `text` is the
+    beginning of an id or a business_id, or the name of a workflow; `id` is the beginning of an id;
+    `attempt` is the id of an attempt; `parent` is the instance that awaits or awaited them; `ids`
+    restricts to these. Each of `inputs` is a list of JSON texts, one of which the input must
+    contain.
     """
 
     statuses: Sequence[str] = ()
@@ -49,20 +57,18 @@ TABLE = "orchestrator.instances"
 def parts_of(
     session: Session, scope: Scope, chosen: Filter, by: str, more: Sequence[Condition] = ()
 ) -> list[Part]:
-    """What is asked for, in parts that each have an index to begin with."""
+    """Return the filter in parts, each of which starts with an index."""
     parts = []
     chosen = _identified(session, chosen)
     for meant in _meant(session, scope, chosen) if chosen.text else [_narrowed(session, chosen)]:
         levels = _levels(scope, meant, by)
         conditions = [*_conditions(meant, {level.column for level in levels}), *more]
-        if not levels:
-            conditions.append(_in("namespace", namespaces_of(scope, meant)))
         parts += [Part(levels, [*conditions, *started]) for started in _started(meant, by)]
     return parts
 
 
 def _identified(session: Session, chosen: Filter) -> Filter:
-    """The same by whole ids, where it is by an attempt or by the beginning of few ids."""
+    """Replace an attempt, or the beginning of few ids, by full ids."""
     ids: set[str] | None = None
     if chosen.attempt:
         query = "select instance_id::text from orchestrator.attempts where id = %s"
@@ -78,9 +84,11 @@ def _identified(session: Session, chosen: Filter) -> Filter:
 
 
 def _levels(scope: Scope, chosen: Filter, by: str) -> list[IndexLevel]:
-    """By which columns the pages are put together: those that an index has, so that what is
-    asked for is found at once wherever it stands. What else is asked for is left to the
-    planner, which knows how many rows have a label."""
+    """Return the columns by which the pages are merged: those of an index, so that a page is found
+    at once at any position.
+
+    Other conditions are left to the planner, which knows how many rows have a label.
+    """
     levels = [IndexLevel("namespace", namespaces_of(scope, chosen))]
     if chosen.business_id or chosen.parent or chosen.ids is not None:
         return levels
@@ -101,7 +109,7 @@ def _levels(scope: Scope, chosen: Filter, by: str) -> list[IndexLevel]:
 
 
 def namespaces_of(scope: Scope, chosen: Filter) -> list[str] | None:
-    """Those that everything asked for agrees on; None: all."""
+    """Return the namespaces on which scope, namespace and workflow agree; None: all."""
     of_workflow = chosen.workflow[0] if chosen.workflow else None
     asked = {name for name in (chosen.namespace, of_workflow) if name is not None}
     if asked:
@@ -110,15 +118,16 @@ def namespaces_of(scope: Scope, chosen: Filter) -> list[str] | None:
 
 
 def _conditions(chosen: Filter, done: Collection[str]) -> list[Condition]:
-    """All that is asked for, but what the levels `done` see to, and when they started."""
+    """Return all conditions except those of the levels in `done` and those on the start time."""
     conditions: list[Condition] = [
-        _in("status", chosen.statuses) if "status" not in done else None,
-        # Its index leaves out those that have none, which the planner must be told of.
+        one_of("status", chosen.statuses) if "status" not in done else None,
+        # The index leaves out instances without compensation; the planner uses it only for this
+        # condition.
         ("compensation <> 'none'", {})
         if "compensation" in done
-        else _in("compensation", chosen.compensations),
+        else one_of("compensation", chosen.compensations),
         *(_workflow(chosen.workflow) if "workflow" not in done else ()),
-        _is("business_id", chosen.business_id),
+        equal("business_id", chosen.business_id),
         (_BEGINNING, _beginning(chosen.id)) if chosen.id else None,
         ("parent_instance = %(parent)s::uuid", {"parent": chosen.parent})
         if chosen.parent is not None
@@ -134,35 +143,34 @@ def _conditions(chosen: Filter, done: Collection[str]) -> list[Condition]:
 
 
 def _contents(chosen: Filter) -> list[tuple[str, dict[str, Any]]]:
-    """What the labels and the input must have in them."""
+    """Return the conditions on labels and input."""
     labels = ("labels @> %(labels)s::jsonb", {"labels": dumps(dict(chosen.labels or {}))})
     inputs = [_contains(at, each) for at, each in enumerate(chosen.inputs)]
     return [*([labels] if chosen.labels else ()), *inputs]
 
 
 def _contains(at: int, documents: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """One of these within the input: a form that an index on its containment serves."""
+    """Return the condition that the input contains one of these documents, in the form that the
+    index supports."""
     names = [f"input{at}_{each}" for each in range(len(documents))]
-    any_of = " or ".join(
-        f"orchestrator.searchable_json(input) @> %({name})s::jsonb" for name in names
-    )
+    any_of = " or ".join(f"orchestrator.searchable(input) @> %({name})s::jsonb" for name in names)
     return (f"({any_of})", dict(zip(names, documents, strict=True)))
 
 
-#: An instance that starts so long after its creation has an index of its own: others are
-#: looked for where they were created.
+#: An instance that starts this long after its creation is in an index of its own; all others are
+#: found by their creation time.
 _LATE = "started_at - created_at > interval '1 minute'"
 
 
 def _started(chosen: Filter, by: str) -> list[list[Condition]]:
-    """When they started, for each part that the answer is put together from."""
+    """Return the conditions on the start time, for each part of the answer."""
     since, until = chosen.started_after, chosen.started_before
     before: Condition = ("started_at < %(until)s", {"until": until}) if until else None
     if by == "started_at":
         after = ("started_at > %(since)s", {"since": since}) if since else None
         return [[("started_at is not null", {}), before, after]]
     if until:
-        # No instance starts before it was created: the index by creation ends the search.
+        # No instance starts before it was created: the index by creation bounds the search.
         before = ("started_at < %(until)s and created_at < %(until)s", {"until": until})
     if since is None:
         return [[before]]
@@ -173,35 +181,37 @@ def _started(chosen: Filter, by: str) -> list[list[Condition]]:
     ]
 
 
-#: So many instances with a beginning of a business_id, or of an id, are taken one by one.
+#: The largest number of instances with a beginning of a business_id, or of an id, that are selected
+#: by id.
 _FEW = 2000
 
 
 def _meant(session: Session, scope: Scope, chosen: Filter) -> list[Filter]:
-    """What the text may mean: a workflow's name, the beginning of a business_id or of an id.
-    Each has another index."""
+    """Return the meanings of the text: a workflow's name, the beginning of a business_id or of an
+    id. Each uses another index."""
     text = chosen.text or ""
     rest = replace(chosen, text=None)
     meant = []
     if chosen.workflow is None or chosen.workflow[1] == text:
         meant.append(replace(rest, workflow=chosen.workflow or (None, text, None)))
     source, params = groups(TABLE, [IndexLevel("namespace", namespaces_of(scope, chosen))])
+    params |= {"begins": _begins(text), "few": _FEW + 1}
+    by_id = ""
+    if _begins_an_id(text):
+        of_id = f"select id from {TABLE} where {_BEGINNING} limit %(few)s"
+        by_id = f"union select id::text from ({of_id}) f"
+        params |= _beginning(text)
     ids = session.all(
-        f"select id::text from {source} cross join lateral (select id from {TABLE}"
-        " where namespace = of_namespace.value and business_id like %(begins)s limit %(few)s) f"
-        + (
-            f" union select id::text from (select id from {TABLE}"
-            f" where {_BEGINNING} limit %(few)s) f"
-            if _begins_an_id(text)
-            else ""
-        )
-        + " limit %(few)s",
-        params
-        | {
-            "begins": _begins(text),
-            "few": _FEW + 1,
-            **(_beginning(text) if _begins_an_id(text) else {}),
-        },
+        f"""
+        select id::text from {source}
+        cross join lateral (
+          select id from {TABLE}
+          where namespace = of_namespace.value and business_id like %(begins)s
+          limit %(few)s) f
+        {by_id}
+        limit %(few)s
+        """,
+        params,
     )
     if len(ids) <= _FEW:
         few = [row[0] for row in ids if chosen.ids is None or row[0] in chosen.ids]
@@ -210,8 +220,8 @@ def _meant(session: Session, scope: Scope, chosen: Filter) -> list[Filter]:
 
 
 def _narrowed(session: Session, chosen: Filter) -> Filter:
-    """The same, by id where few instances have these labels and such an input: those are
-    found by an index of their own, wherever they stand in all others."""
+    """Return the filter by id where few instances have these labels and such an input: an index of
+    their own finds them at any position."""
     contents = _contents(chosen)
     if not contents or chosen.ids is not None:
         return chosen
@@ -228,7 +238,7 @@ def _narrowed(session: Session, chosen: Filter) -> Filter:
 
 
 def _estimated(session: Session, query: str, params: dict[str, Any]) -> float:
-    """How many rows Postgres believes that a query has."""
+    """Return how many rows the planner expects for a query."""
     row = session.one(f"explain (format json) {query}", params)
     return float(row[0][0]["Plan"]["Plan Rows"]) if row else 0.0
 
@@ -240,7 +250,7 @@ def _begins(text: str) -> str:
 _ID_SHAPE = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 
 
-#: The instances whose ids begin so: a range of the primary key.
+#: The instances whose ids begin with a text: a range of the primary key.
 _BEGINNING = "id between %(first)s and %(last)s"
 
 
@@ -256,20 +266,9 @@ def _begins_an_id(text: str) -> bool:
     )
 
 
-def _in(column: str, values: Sequence[str] | None) -> Condition:
-    """One of the values; any where there are none, but for namespaces, of which none is none."""
-    if values is None or (not values and column != "namespace"):
-        return None
-    return (f"{column} = any(%({column}s)s)", {f"{column}s": list(values)})
-
-
-def _is(column: str, value: str | None) -> tuple[str, dict[str, Any]] | None:
-    return (f"{column} = %({column})s", {column: value}) if value is not None else None
-
-
 def _workflow(
     workflow: tuple[str | None, str, str | None] | None,
-) -> list[tuple[str, dict[str, Any]] | None]:
+) -> list[Condition]:
     if workflow is None:
         return []
-    return [_is("workflow", workflow[1]), _is("version", workflow[2])]
+    return [equal("workflow", workflow[1]), equal("version", workflow[2])]

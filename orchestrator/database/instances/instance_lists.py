@@ -1,4 +1,4 @@
-"""Lists and counts of instances, whatever they are chosen by, at the cost of what they show."""
+"""Lists and counts of instances; their cost depends on the rows shown, not on the table."""
 
 from __future__ import annotations
 
@@ -31,9 +31,12 @@ def listed(
     after: Sequence[Any] | None = None,
     more: Sequence[Condition] = (),
 ) -> Page:
-    """Instances in the order of a time, `created_at` or `started_at`; rows are
-    ``(time, id, *Summary)``. In that of their start only those that have started are listed.
-    `more` are conditions besides those of the filter."""
+    """Return instances in the order of a time, `created_at` or `started_at`; rows are ``(time, id,
+    *Summary)``.
+
+    In the order of `started_at` only instances that have started are listed. `more` are conditions
+    besides those of the filter.
+    """
     return page_by(
         session,
         f"{by}, id::text, {summary_of('found')}",
@@ -49,13 +52,13 @@ def listed(
 def matching_count(
     session: Session, scope: Scope, chosen: Filter, most: int, more: Sequence[Condition] = ()
 ) -> int:
-    """How many instances `listed` would list, counted up to `most`."""
+    """Return how many instances `listed` would list, counted up to `most`."""
     return counted_by(session, TABLE, parts_of(session, scope, chosen, "created_at", more), most)
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many instances have a status; at least so many where it is not `exact`."""
+    """How many instances have a status; at least this many where it is not `exact`."""
 
     status: str
     count: int
@@ -63,12 +66,11 @@ class Count:
 
 
 def counted(session: Session, scope: Scope, chosen: Filter) -> list[Count]:
-    """How many instances there are of each status, counted up to 10,000 of each (1,000 where
-    labels are asked for, which each row must be read for): the cost does not grow with the
-    table."""
+    """Return how many instances have each status, counted up to 10,000 each (1,000 with a filter by
+    labels, for which each row must be read): the cost does not grow with the table."""
     most = 1000 if chosen.labels else 10_000
     by = "started_at" if chosen.started_after or chosen.started_before else "created_at"
-    found = []
+    selects = []
     params: dict[str, Any] = {"most": most + 1, "all": list(chosen.statuses or STATUSES)}
     for number, part in enumerate(parts_of(session, scope, chosen, by)):
         levels = [each for each in part.levels if each.column != "status"]
@@ -78,16 +80,25 @@ def counted(session: Session, scope: Scope, chosen: Filter) -> list[Count]:
             if condition:
                 where.append(condition[0])
                 values |= condition[1]
-        found.append(
-            f"(select id from {source} cross join lateral (select id from {TABLE}"
-            f" where {' and '.join(where)} order by {by} desc limit %(most)s) found)"
+        selects.append(
+            f"""
+            (
+              select id from {source}
+              cross join lateral (
+                select id from {TABLE}
+                where {" and ".join(where)}
+                order by {by} desc limit %(most)s) found)
+            """
         )
         params |= values
-    # What a text means may overlap.
-    either = (" union " if chosen.text else " union all ").join(found)
+    # The meanings of a text can overlap.
+    either = (" union " if chosen.text else " union all ").join(selects)
     rows = session.all(
-        f"select s.status, (select count(*) from (select from ({either}) one limit %(most)s) every)"
-        " from unnest(%(all)s::text[]) with ordinality as s(status, place) order by place",
+        f"""
+        select s.status, (select count(*) from (select from ({either}) one limit %(most)s) every)
+        from unnest(%(all)s::text[]) with ordinality as s(status, place)
+        order by place
+        """,
         params,
     )
     return [Count(row[0], min(row[1], most), row[1] <= most) for row in rows]

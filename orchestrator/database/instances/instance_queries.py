@@ -1,4 +1,4 @@
-"""Instances: their start in one round trip, and what is read of one."""
+"""Instances: start them in one round trip, read one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from orchestrator.core.engine_version import ENGINE
 from orchestrator.core.model import ENDED_STATUSES
 from orchestrator.database.access.idempotency_queries import Answer, Key
 from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.status_literals import ENDED
 from orchestrator.database.keyset_pages import Scope
 from orchestrator.errors import Conflict
 from orchestrator.json_codec import dumps
@@ -21,8 +22,11 @@ from orchestrator.json_codec import dumps
 
 @dataclass(frozen=True, slots=True)
 class NewStart:
-    """An instance to start. `input` and `labels` are JSON text; `newest` says that the
-    caller asked for the workflow's newest version and takes `workflow_id` to be that."""
+    """An instance to start.
+
+    `input` and `labels` are JSON text. `newest`: the caller requested the workflow's newest version
+    and expects it to be `workflow_id`.
+    """
 
     id: str
     workflow_id: str
@@ -31,13 +35,12 @@ class NewStart:
     business_id: str | None = None
     labels: str | None = None
     start_at: datetime | None = None
-    #: The number of the event that starts it, whose followers it hears; None: those that come
-    #: from now on.
+    #: The number of the event that starts it: later events count for it. None: events from now on.
     heard_from: int | None = None
 
 
 class Outcome(StrEnum):
-    """How a start went; see ``schema/functions/start_instances.sql``."""
+    """The result of a start; see ``sql/start.sql``."""
 
     STARTED = "started"
     OUTDATED = "outdated"
@@ -46,15 +49,15 @@ class Outcome(StrEnum):
 
 
 class BusinessIdTaken(Conflict):
-    """The business_id belongs to another instance."""
+    """Another instance has the business_id."""
 
 
-_START = (
-    "select orchestrator.start_instances(%s::uuid[], %s::boolean[], %s::uuid[], %s::text[],"
-    " %s::json[], %s::jsonb[], %s::timestamptz[], %s, %s, %s, %s, %s, %s::smallint, %s, %s,"
-    " %s::smallint)"
-)
-_START_ONE = "select orchestrator.start_instance(%s,%s,%s,%s,%s,%s,%s,%s,%s::smallint)"
+_START = """
+select orchestrator.start(
+  %s::uuid[], %s::boolean[], %s::uuid[], %s::text[], %s::json[], %s::jsonb[], %s::timestamptz[],
+  %s, %s, %s, %s, %s, %s::smallint, %s, %s, %s::smallint)
+"""
+_START_ONE = "select orchestrator.start_one(%s,%s,%s,%s,%s,%s,%s,%s,%s::smallint)"
 
 
 def start(
@@ -65,10 +68,11 @@ def start(
     keyed: tuple[Key, Answer] | None = None,
     trace: dict[str, str] | None = None,
 ) -> Outcome:
-    """Insert instances with their start stimuli, and the answer to a keyed request.
+    """Insert instances with their start stimuli, and the recorded answer of a request with an
+    idempotency key.
 
-    All of it or nothing, in one statement. `trace` is the trace that they belong to, as
-    ``{traceparent, tracestate?}``. Raises `BusinessIdTaken`.
+    All or nothing, in one statement. `trace` is their trace: ``{traceparent, tracestate?}``. Raises
+    `BusinessIdTaken`.
     """
     try:
         if len(starts) == 1 and keyed is None and starts[0].start_at is None:
@@ -82,16 +86,19 @@ def start(
     assert row is not None  # noqa: S101  a function's call has a row
     outcome = Outcome(row[0])
     if outcome is Outcome.STARTED:
-        _hear(session, [new for new in starts if new.heard_from is not None])
+        _set_marks(session, [new for new in starts if new.heard_from is not None])
     return outcome
 
 
-def _hear(session: Session, starts: Sequence[NewStart]) -> None:
-    """Note the marks of instances that events have started, in the caller's transaction."""
+def _set_marks(session: Session, starts: Sequence[NewStart]) -> None:
+    """Store the marks of instances that events have started, in the caller's transaction."""
     if starts:
         session.all(
-            "update orchestrator.instances i set heard_from = g.mark"
-            " from unnest(%s::uuid[], %s::bigint[]) as g(id, mark) where i.id = g.id",
+            """
+            update orchestrator.instances i set heard_from = g.mark
+            from unnest(%s::uuid[], %s::bigint[]) as g(id, mark)
+            where i.id = g.id
+            """,
             ([new.id for new in starts], [new.heard_from for new in starts]),
         )
 
@@ -139,50 +146,56 @@ def _several(
 
 
 def _data(by: str, trace: dict[str, str] | None) -> str:
-    """What the start stimulus says."""
+    """Return the data of the start stimulus."""
     return dumps({"by": by, "trace": trace} if trace else {"by": by})
 
 
 def instances_by_business_id(
     session: Session, namespaces: Sequence[str], business_ids: Sequence[str]
 ) -> dict[tuple[str, str], str]:
-    """Who has these business ids: the instance of each (namespace, business_id)."""
+    """Return the instance of each (namespace, business_id)."""
     rows = session.all(
-        "select i.namespace, i.business_id, i.id::text from orchestrator.instances i"
-        " join unnest(%s::text[], %s::text[]) as a(namespace, business_id)"
-        " using (namespace, business_id)",
+        """
+        select i.namespace, i.business_id, i.id::text
+        from orchestrator.instances i
+        join unnest(%s::text[], %s::text[]) as a(namespace, business_id)
+          using (namespace, business_id)
+        """,
         (list(namespaces), list(business_ids)),
     )
     return {(row[0], row[1]): row[2] for row in rows}
 
 
 def pending_of(row: str) -> str:
-    """How many commands wait for the instance that the row of this name is, in SQL."""
-    return (
-        "(select count(*) from orchestrator.stimuli q"
-        f" where q.instance_id = {row}.id and q.kind = 'command')"
-    )
+    """Return SQL that counts the waiting commands of the instance in the row of this name."""
+    return f"""
+        (
+          select count(*) from orchestrator.stimuli q
+          where q.instance_id = {row}.id and q.kind = 'command')
+    """
 
 
 def summary_of(row: str) -> str:
-    """The columns of `Summary`, of the row of this name."""
-    return (
-        "id::text, namespace, workflow, version, business_id, status, compensation, run,"
-        f" labels::text, created_at, started_at, ended_at, {pending_of(row)},"
-        " parent_instance::text, parent_step"
-    )
+    """Return the columns of `Summary`, for the row of this name."""
+    return f"""
+        id::text, namespace, workflow, version, business_id, status, compensation, run,
+        labels::text, created_at, started_at, ended_at, {pending_of(row)}, parent_instance::text,
+        parent_step
+    """
 
 
-_WHOLE = (
-    f"{summary_of('i')}, workflow_id::text, sequence, input::text, output::text, error::text,"
-    " context::text"
-)
+_WHOLE = f"""
+{summary_of("i")}, workflow_id::text, sequence, input::text, output::text, error::text,
+context::text
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """An instance without its payloads; `labels` is JSON text, `pending` the number of commands
-    that wait in its inbox."""
+    """An instance without its payloads.
+
+    `labels` is JSON text, `pending` the number of commands in its inbox.
+    """
 
     id: str
     namespace: str
@@ -201,9 +214,9 @@ class Summary:
     parent_step: int | None
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing more will happen by itself: ended, and compensation too, and no
-        command waits to be judged."""
+    def is_final(self) -> bool:
+        """Whether the instance changes no more by itself: it has ended, its compensation does not
+        run, and no command waits."""
         return self.status in ENDED_STATUSES and self.compensation != "running" and not self.pending
 
 
@@ -220,7 +233,7 @@ class InstanceWithPayloads(Summary):
 
 
 def get(session: Session, id: str, scope: Scope) -> InstanceWithPayloads | None:
-    """An instance, unless it is in a namespace that the scope leaves out."""
+    """Return an instance; None also where its namespace is outside the scope."""
     row = session.one(f"select {_WHOLE} from orchestrator.instances i where id = %s", (id,))
     found = InstanceWithPayloads(*row) if row else None
     return found if found and scope.has(found.namespace) else None
@@ -228,25 +241,31 @@ def get(session: Session, id: str, scope: Scope) -> InstanceWithPayloads | None:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an instance is: the number of its last transition, and whether it settled."""
+    """The number of an instance's last transition, and whether the instance is final."""
 
     sequence: int
     is_final: bool
 
 
-#: Whether an instance, the row `i`, is settled.
-SETTLED = (
-    "case when i.status in ('cancelled', 'faulted', 'completed') and i.compensation <> 'running'"
-    " then not exists (select from orchestrator.stimuli q"
-    "  where q.instance_id = i.id and q.kind = 'command') else false end"
-)
+#: Whether an instance, the row `i`, is final.
+IS_FINAL = f"""
+case
+  when i.status in {ENDED} and i.compensation <> 'running' then
+    not exists (
+      select from orchestrator.stimuli q
+      where q.instance_id = i.id and q.kind = 'command')
+  else false end
+"""
 
 
 def progress(session: Session, ids: Collection[str]) -> dict[str, Progress]:
-    """How far these instances are, in one round trip."""
+    """Return the progress of these instances in one round trip."""
     rows = session.all(
-        f"select i.id::text, i.sequence, {SETTLED} from orchestrator.instances i"
-        " where i.id = any(%s::uuid[])",
+        f"""
+        select i.id::text, i.sequence, {IS_FINAL}
+        from orchestrator.instances i
+        where i.id = any(%s::uuid[])
+        """,
         (list(ids),),
     )
     return {row[0]: Progress(row[1], row[2]) for row in rows}

@@ -1,4 +1,4 @@
-"""The execution tree as people read it: steps with their attempts, and what is waited for."""
+"""Steps with their attempts as people read them, and the reasons why an instance waits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from orchestrator.database.connection.json_parameters import inner_member, member
 from orchestrator.database.connection.session import Session
-from orchestrator.database.keyset_pages import Page, page
+from orchestrator.database.connection.status_literals import OPEN
+from orchestrator.database.keyset_pages import Page, equal, one_of, page
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,12 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """A step; payloads and `call` are JSON text, `retry_at` is when its next try is due, `child`
-    the sub-workflow's instance that it started and awaited; `recorded` how its attempt ended while
-    the instance was suspended, which takes effect at the resume."""
+    """A step.
+
+    Payloads and `call` are JSON text; `retry_at` is when its next attempt is due; `child` is the
+    instance of the sub-workflow that it started and awaits or awaited. `recorded`: the end of its
+    attempt while the instance was suspended, which takes effect at the resume.
+    """
 
     id: int
     parent: int
@@ -62,21 +66,24 @@ class StepRow:
     recorded: str | None
 
 
-_STEP = (
-    "select s.id, s.parent, s.ref, s.kind, s.index, s.status, s.unknown, s.undo, s.undoes,"
-    " s.started_at, s.ended_at, s.input::text, s.output::text, s.error::text,"
-    " (select t.due_at from orchestrator.timers t where t.instance_id = s.instance_id"
-    "  and t.step = s.id and t.kind = 'retry'),"
-    f" s.call::text, {member('s.state', 'child')}, {inner_member('s.state', 'result', 'state')}"
-    " from orchestrator.steps s"
-)
-_ATTEMPT = (
-    "select a.step, a.id::text, a.number, a.state, a.withdrawn, a.task, a.queue, a.priority,"
-    " a.worker::text, w.name, a.process, a.created_at, a.published_at, a.claimed_at, a.ended_at,"
-    " a.progress::text, a.error::text, a.traceback"
-    " from orchestrator.attempts a left join orchestrator.workers w on w.id = a.worker"
-    " where a.instance_id = %s and a.step = any(%s) order by a.step, a.number"
-)
+_STEP = f"""
+select s.id, s.parent, s.ref, s.kind, s.index, s.status, s.unknown, s.undo, s.undoes,
+  s.started_at, s.ended_at, s.input::text, s.output::text, s.error::text,
+  (
+    select t.due_at from orchestrator.timers t
+    where t.instance_id = s.instance_id and t.step = s.id and t.kind = 'retry'),
+  s.call::text, {member("s.state", "child")}, {inner_member("s.state", "result", "state")}
+from orchestrator.steps s
+"""
+_ATTEMPT = """
+select a.step, a.id::text, a.number, a.state, a.withdrawn, a.task, a.queue, a.priority,
+  a.worker::text, w.name, a.process, a.created_at, a.published_at, a.claimed_at, a.ended_at,
+  a.progress::text, a.error::text, a.traceback
+from orchestrator.attempts a
+left join orchestrator.workers w on w.id = a.worker
+where a.instance_id = %s and a.step = any(%s)
+order by a.step, a.number
+"""
 
 
 def listed(
@@ -89,17 +96,17 @@ def listed(
     limit: int = 200,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """Steps in the order of their creation; rows are those of `StepRow`."""
+    """Return steps in the order of their creation; rows are those of `StepRow`."""
     return page(
         session,
         _STEP,
         [
-            ("s.instance_id = %(instance)s", {"instance": instance}),
-            ("s.parent = %(parent)s", {"parent": parent}) if parent is not None else None,
+            equal("s.instance_id", instance),
+            equal("s.parent", parent),
             (f"{member('s.state', 'child')} = %(child)s", {"child": child})
             if child is not None
             else None,
-            ("s.status = any(%(statuses)s)", {"statuses": list(statuses)}) if statuses else None,
+            one_of("s.status", statuses),
         ],
         order=("s.id",),
         limit=limit,
@@ -108,13 +115,13 @@ def listed(
 
 
 def get(session: Session, instance: str, step: int) -> StepRow | None:
-    """One step."""
+    """Return one step."""
     row = session.one(f"{_STEP} where s.instance_id = %s and s.id = %s", (instance, step))
     return StepRow(*row) if row else None
 
 
 def attempts(session: Session, instance: str, steps: Sequence[int]) -> dict[int, list[AttemptRow]]:
-    """Every attempt of these steps, in their order."""
+    """Return every attempt of these steps, in their order."""
     found: dict[int, list[AttemptRow]] = {}
     for row in session.all(_ATTEMPT, (instance, list(steps))) if steps else ():
         found.setdefault(row[0], []).append(AttemptRow(*row))
@@ -123,7 +130,7 @@ def attempts(session: Session, instance: str, steps: Sequence[int]) -> dict[int,
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """That a person let a step end with an output of theirs; `data` is JSON text of ``{by?,
+    """A person ended this step with an output of their own; `data` is JSON text of ``{by?,
     reason?}``, or None."""
 
     step: int
@@ -132,13 +139,16 @@ class Skip:
 
 
 def skips(session: Session, instance: str, ends: Sequence[datetime]) -> dict[int, Skip]:
-    """Which steps were skipped, of those that ended at these times: history tells by whom."""
+    """Return which of the steps that ended at these times were skipped, from history."""
     if not ends:
         return {}
     rows = session.all(
-        "select (fact ->> 1)::int, h.at, (fact -> 2)::text from orchestrator.history h"
-        " cross join lateral json_array_elements(h.facts) fact"
-        " where h.instance_id = %s and h.at = any(%s) and fact ->> 0 = 'task.passed'",
+        """
+        select (fact ->> 1)::int, h.at, (fact -> 2)::text
+        from orchestrator.history h
+        cross join lateral json_array_elements(h.facts) fact
+        where h.instance_id = %s and h.at = any(%s) and fact ->> 0 = 'task.passed'
+        """,
         (instance, list(ends)),
     )
     return {row[0]: Skip(*row) for row in rows}
@@ -146,8 +156,11 @@ def skips(session: Session, instance: str, ends: Sequence[datetime]) -> dict[int
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What an instance waits for. `kind` is ``call``, ``timer``, ``event`` or the kind of
-    another open step; `step` is None where the instance itself waits."""
+    """Something that an instance waits for.
+
+    `kind` is ``call``, ``timer``, ``event`` or the kind of another open step; `step` is None where
+    the instance itself waits.
+    """
 
     kind: str
     step: int | None
@@ -159,12 +172,12 @@ class Waiting:
     filters: str | None
 
 
-# An open step without open children is where the execution stands.
-_WAITING = """
+# An open step without open children is where the execution waits.
+_WAITING = f"""
 with leaves as (
   select id, ref, kind, started_at from orchestrator.steps
    where instance_id = %(i)s and open = 0
-     and status in ('pending', 'running', 'waiting', 'suspended')
+     and status in {OPEN}
    order by id limit %(n)s
 )
 select case when l.listener then 'event' when l.timer is not null then 'timer' else l.kind end,
@@ -184,15 +197,17 @@ select 'timer', null, null, t.created_at, t.kind, t.due_at, null, null
 
 
 def waiting(session: Session, instance: str, limit: int = 100) -> list[Waiting]:
-    """What an open instance waits for, at most `limit` of it."""
+    """Return what an open instance waits for, at most `limit` items."""
     rows = session.all(_WAITING, {"i": instance, "n": limit})
     return [Waiting(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Undoable:
-    """A step that a compensation may undo, or one around such a step (`done` None). `child`
-    is the sub-workflow's instance that undoes itself."""
+    """A step that a compensation can undo, or a step around one (`done` is None).
+
+    `child` is the sub-workflow's instance, which undoes itself.
+    """
 
     id: int
     parent: int
@@ -204,50 +219,60 @@ class Undoable:
     done: int | None
 
 
-_UNDOABLE = (
-    "s.id, s.parent, s.ref, s.kind, s.status = 'completed' as completed, s.unknown,"
-    f" case s.undo when 'child' then {member('s.state', 'child')} end as child"
-)
+_UNDOABLE = f"""
+s.id, s.parent, s.ref, s.kind, s.status = 'completed' as completed, s.unknown,
+case s.undo when 'child' then {member("s.state", "child")} end as child
+"""
 
 
 def undoable(session: Session, instance: str, limit: int = 1000) -> list[Undoable]:
-    """The steps that can be undone, the last completed first, then all that contain them."""
+    """Return the steps that can be undone, the last completed first, then all steps that contain
+    them."""
     rows = session.all(
-        "with recursive candidates as ("
-        f" select {_UNDOABLE}, s.done"
-        " from orchestrator.steps s where s.instance_id = %(i)s and s.undoable is not null"
-        " and (s.status = 'completed' or s.unknown or s.undo = 'child')"
-        " order by s.undoable desc limit %(n)s),"
-        " around as ("
-        f" select {_UNDOABLE} from orchestrator.steps s, candidates c"
-        " where s.instance_id = %(i)s and s.id = c.parent"
-        " union"
-        f" select {_UNDOABLE} from orchestrator.steps s, around a"
-        " where s.instance_id = %(i)s and s.id = a.parent)"
-        " select * from candidates union all select *, null::int from around"
-        " order by done desc nulls last, id",
+        f"""
+        with recursive candidates as (
+          select {_UNDOABLE}, s.done from orchestrator.steps s
+          where s.instance_id = %(i)s and s.undoable is not null
+            and (s.status = 'completed' or s.unknown or s.undo = 'child')
+          order by s.undoable desc limit %(n)s),
+        around as (
+          select {_UNDOABLE} from orchestrator.steps s, candidates c
+          where s.instance_id = %(i)s and s.id = c.parent
+          union
+          select {_UNDOABLE} from orchestrator.steps s, around a
+          where s.instance_id = %(i)s and s.id = a.parent)
+        select * from candidates
+        union all
+        select *, null::int from around
+        order by done desc nulls last, id
+        """,
         {"i": instance, "n": limit},
     )
     return [Undoable(*row) for row in rows]
 
 
 def undoable_in_flight(session: Session, instance: str, limit: int = 1000) -> list[Undoable]:
-    """The steps that somebody has in hand, which will be undone should they succeed."""
+    """Return the steps with a claimed attempt or a running sub-workflow that would be undone if
+    they succeed."""
     rows = session.all(
-        f"select {_UNDOABLE}, null::int from orchestrator.steps s"
-        " where s.instance_id = %s and s.undo is not null and s.done is null"
-        " and s.status in ('running', 'waiting') and ("
-        f"  s.kind = 'run' and {member('s.state', 'child')} is not null"
-        "  or exists (select from orchestrator.attempts a where a.instance_id = s.instance_id"
-        "             and a.step = s.id and a.state = 'claimed'))"
-        " order by s.id limit %s",
+        f"""
+        select {_UNDOABLE}, null::int from orchestrator.steps s
+        where s.instance_id = %s and s.undo is not null and s.done is null
+          and s.status in ('running', 'waiting')
+          and (
+            s.kind = 'run' and {member("s.state", "child")} is not null
+            or exists (
+              select from orchestrator.attempts a
+              where a.instance_id = s.instance_id and a.step = s.id and a.state = 'claimed'))
+        order by s.id limit %s
+        """,
         (instance, limit),
     )
     return [Undoable(*row) for row in rows]
 
 
 def undoing(session: Session, instance: str, limit: int = 1000) -> list[StepRow]:
-    """The steps that undo others, in the order in which they were begun."""
+    """Return the steps that undo others, in the order of their start."""
     rows = session.all(
         f"{_STEP} where s.instance_id = %s and s.undoes is not null order by s.id limit %s",
         (instance, limit),

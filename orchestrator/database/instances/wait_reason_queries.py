@@ -1,4 +1,4 @@
-"""Why an instance stands still: where each open step is, and who could take it further."""
+"""Why an instance waits: the state of each open step, and the workers that could continue it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import datetime
 from orchestrator.core.engine_version import ENGINE
 from orchestrator.database.connection.json_parameters import error_text
 from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.status_literals import OPEN
 from orchestrator.database.workers.liveness_queries import LIVE
 
 
@@ -16,11 +17,11 @@ from orchestrator.database.workers.liveness_queries import LIVE
 class Call:
     """An open call with its newest attempt, and the live workers of that attempt's queue.
 
-    `serving` workers serve the queue, `knowing` ones know the task too, `able` ones can also
-    enforce its time limit, if it has one; `slots` and `free` count all and the idle slots of
-    those. `before` counts what waits in the queue since earlier (100 at most). `held`: the
-    worker's last beat named it; where it did not, and the claim is older than a beat, the
-    worker no longer has it in hand.
+    `serving` counts the workers that serve the queue, `knowing` those that also have the task,
+    `able` those that can also enforce its time limit, if it has one; `slots` and `free` count all
+    and the idle slots of the able ones. `before` counts earlier attempts in the queue (at most
+    100). `in_flight`: the worker's last heartbeat named the attempt, or the claim is younger than a
+    lease; otherwise the attempt is no longer in flight.
     """
 
     step: int
@@ -35,7 +36,7 @@ class Call:
     worker: str | None
     seen_at: datetime | None
     silent: bool
-    held: bool
+    in_flight: bool
     silent_at: datetime | None
     serving: int
     knowing: int
@@ -73,18 +74,17 @@ select s.id, s.ref, a.state, a.withdrawn, a.task, a.queue,
 
 
 def calls(session: Session, instance: str, lease: float, limit: int = 50) -> list[Call]:
-    """The open calls of an instance, at most `limit`. `lease` in seconds."""
+    """Return the open calls of an instance, at most `limit`. `lease` in seconds."""
     rows = session.all(_CALLS, {"i": instance, "lease": lease, "n": limit})
     return [Call(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where a task is at home: what starts a worker that has it, and which tasks live workers
-    have.
+    """What starts a worker that has a task, and the tasks of live workers.
 
-    `app` is what ``celery -A`` is given, None where `orchestrator worker` starts such workers;
-    `certain`: a worker that has, or had, the task said so. `known` are names of tasks.
+    `app` is the argument of ``celery -A``, None for `orchestrator worker`. `certain`: a worker that
+    has or had the task reported `app`. `known` are names of tasks.
     """
 
     certain: bool
@@ -93,11 +93,13 @@ class Home:
 
 
 def home(session: Session, task: str, lease: float) -> Home:
-    """The `Home` of a task. Where no worker ever had it, `app` is that of the worker that was
-    started last. `lease` in seconds."""
+    """Return the `Home` of a task. If no worker ever had it, `app` is that of the worker started
+    last. `lease` in seconds."""
     row = session.one(
-        "select %(task)s = any(tasks), app from orchestrator.workers"
-        " order by %(task)s = any(tasks) desc, started_at desc limit 1",
+        """
+        select %(task)s = any(tasks), app from orchestrator.workers
+        order by %(task)s = any(tasks) desc, started_at desc limit 1
+        """,
         {"task": task},
     )
     known = session.all(
@@ -109,9 +111,9 @@ def home(session: Session, task: str, lease: float) -> Home:
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """Stimuli that nobody has brought yet: how many, how many of them were set aside because
-    they can't be brought, since when, whether a live worker serves the queue of control, and how
-    many there are of each kind."""
+    """Stimuli that are not applied yet: how many, how many of them were deferred because they can't
+    be applied, since when, how many live workers serve the control queue, and how many there are of
+    each kind."""
 
     waiting: int
     aside: int
@@ -121,15 +123,19 @@ class Inbox:
 
 
 def inbox(session: Session, instance: str, lease: float, control_queue: str) -> Inbox:
-    """What waits in an instance's inbox."""
+    """Return the state of an instance's inbox."""
     row = session.one(
-        "select coalesce(sum(count), 0)::bigint, coalesce(sum(aside), 0)::bigint, min(since),"
-        " (select count(*) from orchestrator.workers"
-        f"  where {LIVE} and %(queue)s = any(queues)),"
-        " coalesce(json_object_agg(kind, count) filter (where kind is not null), '{}')"
-        " from (select kind, count(*) as count, count(*) filter (where set_aside) as aside,"
-        "  min(created_at) as since from orchestrator.stimuli where instance_id = %(i)s"
-        "  group by kind) each",
+        f"""
+        select coalesce(sum(count), 0)::bigint, coalesce(sum(aside), 0)::bigint, min(since),
+          (select count(*) from orchestrator.workers where {LIVE} and %(queue)s = any(queues)),
+          coalesce(json_object_agg(kind, count) filter (where kind is not null), '{{}}')
+        from (
+          select kind, count(*) as count, count(*) filter (where set_aside) as aside,
+            min(created_at) as since
+          from orchestrator.stimuli
+          where instance_id = %(i)s
+          group by kind) each
+        """,
         {"i": instance, "lease": lease, "queue": control_queue},
     )
     assert row is not None  # noqa: S101  an aggregate has a row
@@ -137,20 +143,23 @@ def inbox(session: Session, instance: str, lease: float, control_queue: str) -> 
 
 
 def engine(session: Session, instance: str) -> int:
-    """The engine that an instance was started under."""
+    """Return the engine version under which an instance was started."""
     row = session.one("select engine from orchestrator.instances where id = %s", (instance,))
     return int(row[0]) if row else ENGINE
 
 
 def children(session: Session, instance: str, limit: int = 50) -> list[tuple[int, str, str]]:
-    """The open sub-workflows that are awaited: ``(step, id, status)``."""
+    """Return the open sub-workflows that the instance awaits: ``(step, id, status)``."""
     return [
         (row[0], row[1], row[2])
         for row in session.all(
-            "select parent_step, id::text, status from orchestrator.instances"
-            " where parent_instance = %s and parent_step is not null"
-            " and (status in ('pending', 'running', 'waiting', 'suspended')"
-            "  or compensation = 'running') order by parent_step limit %s",
+            f"""
+            select parent_step, id::text, status
+            from orchestrator.instances
+            where parent_instance = %s and parent_step is not null
+              and (status in {OPEN} or compensation = 'running')
+            order by parent_step limit %s
+            """,
             (instance, limit),
         )
     ]
@@ -159,17 +168,20 @@ def children(session: Session, instance: str, limit: int = 50) -> list[tuple[int
 def last_command(
     session: Session, instance: str, action: str
 ) -> tuple[str, datetime, str | None] | None:
-    """Who did something to the instance last, when and why."""
+    """Return the actor, the time and the reason of the last command `action` to the instance."""
     row = session.one(
-        "select actor, at, reason from orchestrator.audit where target = %s and action = %s"
-        " order by id desc limit 1",
+        """
+        select actor, at, reason from orchestrator.audit
+        where target = %s and action = %s
+        order by id desc limit 1
+        """,
         (instance, action),
     )
     return (row[0], row[1], row[2]) if row else None
 
 
 @dataclass(frozen=True, slots=True)
-class OpenLetter:
+class OpenDeadLetter:
     """A dead letter that nobody has seen to."""
 
     id: str
@@ -180,22 +192,24 @@ class OpenLetter:
     since: datetime
 
 
-def letters(session: Session, instance: str, limit: int = 50) -> list[OpenLetter]:
-    """What gave up and waits for a person, the newest first."""
+def dead_letters(session: Session, instance: str, limit: int = 50) -> list[OpenDeadLetter]:
+    """Return the open dead letters of an instance, the newest first."""
     rows = session.all(
-        "select d.id::text, d.step, s.ref, d.reason,"
-        f" {error_text('d.error')}, d.created_at"
-        " from orchestrator.dead_letters d"
-        " left join orchestrator.steps s on s.instance_id = d.instance_id and s.id = d.step"
-        " where d.instance_id = %s and d.resolved_at is null order by d.created_at desc limit %s",
+        f"""
+        select d.id::text, d.step, s.ref, d.reason, {error_text("d.error")}, d.created_at
+        from orchestrator.dead_letters d
+        left join orchestrator.steps s on s.instance_id = d.instance_id and s.id = d.step
+        where d.instance_id = %s and d.resolved_at is null
+        order by d.created_at desc limit %s
+        """,
         (instance, limit),
     )
-    return [OpenLetter(*row) for row in rows]
+    return [OpenDeadLetter(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownOutcome:
-    """A faulted step whose work may have been done; unless `lost`, it was."""
+    """A faulted step whose work was done, or, if `lost`, may have been done."""
 
     step: int
     reference: str
@@ -206,65 +220,85 @@ class UnknownOutcome:
 
 
 def unknown_outcomes(session: Session, instance: str, limit: int = 50) -> list[UnknownOutcome]:
-    """The steps of an instance whose outcome is unknown, in the order of their creation."""
+    """Return the steps of an instance whose outcome is unknown, in the order of their creation."""
     rows = session.all(
-        "select s.id, s.ref, coalesce((select a.state = 'lost' from orchestrator.attempts a"
-        "  where a.instance_id = s.instance_id and a.step = s.id"
-        "  order by a.number desc limit 1), false),"
-        " exists (select from orchestrator.steps u where u.instance_id = s.instance_id"
-        "  and u.undoes = s.id and u.status = 'completed'),"
-        f" {error_text('s.error')}, s.ended_at from orchestrator.steps s"
-        " where s.instance_id = %s and s.unknown order by s.id limit %s",
+        f"""
+        select s.id, s.ref,
+          coalesce(
+            (
+              select a.state = 'lost' from orchestrator.attempts a
+              where a.instance_id = s.instance_id and a.step = s.id
+              order by a.number desc limit 1), false),
+          exists (
+            select from orchestrator.steps u
+            where u.instance_id = s.instance_id and u.undoes = s.id and u.status = 'completed'),
+          {error_text("s.error")}, s.ended_at
+        from orchestrator.steps s
+        where s.instance_id = %s and s.unknown
+        order by s.id limit %s
+        """,
         (instance, limit),
     )
     return [UnknownOutcome(*row) for row in rows]
 
 
 def compensation_progress(session: Session, instance: str) -> tuple[int, int]:
-    """How many steps a compensation has undone, and how many it has yet to undo."""
+    """Return how many steps a compensation has undone, and how many it still has to undo."""
     row = session.one(
-        "select count(*) filter (where undoes is not null and status = 'completed'),"
-        " count(*) filter (where undoable is not null and (status = 'completed' or unknown))"
-        " from orchestrator.steps where instance_id = %s",
+        """
+        select count(*) filter (where undoes is not null and status = 'completed'),
+          count(*) filter (where undoable is not null and (status = 'completed' or unknown))
+        from orchestrator.steps
+        where instance_id = %s
+        """,
         (instance,),
     )
     return (row[0], row[1]) if row else (0, 0)
 
 
 def last_error(session: Session, instance: str, step: int) -> str | None:
-    """What went wrong last in a step, or in one right below it: the error's detail."""
+    """Return the detail of the last error in a step, or in a step directly below it."""
     row = session.one(
-        f"select {error_text('e.error')} from ("
-        " select id as at, error from orchestrator.steps"
-        "  where instance_id = %(i)s and parent = %(s)s and error is not null union all"
-        " select number, error from orchestrator.attempts"
-        "  where instance_id = %(i)s and step = %(s)s and error is not null) e"
-        " order by e.at desc limit 1",
+        f"""
+        select {error_text("e.error")}
+        from (
+          select id as at, error from orchestrator.steps
+          where instance_id = %(i)s and parent = %(s)s and error is not null
+          union all
+          select number, error from orchestrator.attempts
+          where instance_id = %(i)s and step = %(s)s and error is not null) e
+        order by e.at desc limit 1
+        """,
         {"i": instance, "s": step},
     )
     return row[0] if row else None
 
 
-#: A timer that is this much overdue has no beat to fire it, in s: they look more often.
+#: Seconds after which a due timer counts as overdue: beats check more often, so no beat runs.
 OVERDUE = 10.0
 
 
 def overdue(session: Session, instance: str) -> set[tuple[int, str]]:
-    """The timers of an instance that should have fired: ``(step, kind)``; step 0 is the
+    """Return the timers of an instance that should have fired: ``(step, kind)``; step 0 is the
     instance."""
     rows = session.all(
-        "select step, kind from orchestrator.timers where instance_id = %s"
-        " and due_at < clock_timestamp() - %s * interval '1 s'",
+        """
+        select step, kind from orchestrator.timers
+        where instance_id = %s and due_at < clock_timestamp() - %s * interval '1 s'
+        """,
         (instance, OVERDUE),
     )
     return {(row[0], row[1]) for row in rows}
 
 
 def unmatched(session: Session, namespace: str) -> bool:
-    """Whether events of a namespace wait to be matched with their listeners."""
+    """Whether events of a namespace wait to be matched with listeners."""
     row = session.one(
-        "select exists (select from orchestrator.events where namespace = %s"
-        " and matched_at is null)",
+        """
+        select exists (
+          select from orchestrator.events
+          where namespace = %s and matched_at is null)
+        """,
         (namespace,),
     )
     return bool(row and row[0])

@@ -14,20 +14,18 @@ from typing import Any
 from orchestrator import json_codec
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
-from orchestrator.database.keyset_pages import Condition, Page, Scope, page
-
-_OPEN = "('pending', 'running', 'waiting', 'suspended')"
-_ENDED = "('cancelled', 'faulted', 'completed')"
+from orchestrator.database.connection.status_literals import ENDED, OPEN, UNSUSPENDED
+from orchestrator.database.keyset_pages import Condition, Page, Scope, one_of, page
 
 #: Which instances each command may be given to, as SQL. (The same rule for one instance is in
 #: ``api/resources/instance_commands.py``; a test holds them together.)
 ALLOWED: Mapping[str, str] = {
-    "suspend": "status in ('pending', 'running', 'waiting')",
+    "suspend": f"status in {UNSUSPENDED}",
     "resume": "status = 'suspended'",
-    "cancel": f"status in {_OPEN}",
-    "terminate": f"(status in {_OPEN} or compensation = 'running')",
+    "cancel": f"status in {OPEN}",
+    "terminate": f"(status in {OPEN} or compensation = 'running')",
     "retry": "status in ('faulted', 'cancelled') and compensation = 'none'",
-    "compensate": f"status in {_ENDED} and compensation <> 'running'",
+    "compensate": f"status in {ENDED} and compensation <> 'running'",
 }
 
 #: What can be done about dead letters.
@@ -39,10 +37,10 @@ MOST_COUNTED = 100_000
 #: States of an operation; the last three are its ends.
 STATES = ("pending", "running", "completed", "stopped", "failed")
 
-_COLUMNS = (
-    "created_at, id::text, namespaces, action, filter::text, reason, actor, address, state,"
-    " matches, done, error, started_at, ended_at"
-)
+_COLUMNS = """
+created_at, id::text, namespaces, action, filter::text, reason, actor, address, state, matches,
+done, error, started_at, ended_at
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +88,11 @@ def put(
 ) -> None:
     """Keep an operation, to be worked off."""
     transaction.all(
-        "insert into orchestrator.operations (id, namespaces, action, filter, chosen, reason,"
-        " actor, address, matches) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        """
+        insert into orchestrator.operations
+          (id, namespaces, action, filter, chosen, reason, actor, address, matches)
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+        """,
         (
             id,
             None if namespaces is None else list(namespaces),
@@ -110,8 +111,10 @@ def open_ones(session: Session, scope: Scope) -> int:
     """How many operations within the scope have not ended."""
     condition, params = _visible(scope) or ("true", {})
     row = session.one(
-        "select count(*) from orchestrator.operations"
-        f" where state in ('pending', 'running') and {condition}",
+        f"""
+        select count(*) from orchestrator.operations
+        where state in ('pending', 'running') and {condition}
+        """,
         dict(params),
     )
     return int(row[0]) if row else 0
@@ -148,7 +151,7 @@ def listed(
         f"select {_COLUMNS} from orchestrator.operations",
         [
             _visible(scope),
-            ("state = any(%(states)s)", {"states": list(states)}) if states else None,
+            one_of("state", states),
         ],
         order=("created_at", "id"),
         descending=True,
@@ -160,8 +163,11 @@ def listed(
 def stop(transaction: Transaction, id: str) -> bool:
     """Do no more of it; False where it has ended."""
     row = transaction.one(
-        "update orchestrator.operations set state = 'stopped', ended_at = clock_timestamp()"
-        " where id = %s and state in ('pending', 'running') returning 1",
+        """
+        update orchestrator.operations set state = 'stopped', ended_at = clock_timestamp()
+        where id = %s and state in ('pending', 'running')
+        returning 1
+        """,
         (id,),
     )
     return row is not None
@@ -170,9 +176,12 @@ def stop(transaction: Transaction, id: str) -> bool:
 def lock_next(transaction: Transaction) -> OperationBatch | None:
     """The oldest operation that nobody is at, locked until the transaction ends."""
     row = transaction.one(
-        f"select {_COLUMNS}, chosen, place from orchestrator.operations"
-        " where state in ('pending', 'running') order by created_at"
-        " limit 1 for update skip locked"
+        f"""
+        select {_COLUMNS}, chosen, place
+        from orchestrator.operations
+        where state in ('pending', 'running')
+        order by created_at limit 1 for update skip locked
+        """
     )
     return OperationBatch(OperationRow(*row[:-2]), row[-2], row[-1]) if row else None
 
@@ -180,9 +189,13 @@ def lock_next(transaction: Transaction) -> OperationBatch | None:
 def record_batch(transaction: Transaction, id: str, done: int, place: Sequence[Any] | None) -> None:
     """Note what a batch has done; `place` None: that was all."""
     transaction.all(
-        "update orchestrator.operations set done = done + %s, place = %s,"
-        " state = %s, started_at = coalesce(started_at, clock_timestamp()),"
-        " ended_at = case when %s then clock_timestamp() end where id = %s",
+        """
+        update orchestrator.operations
+        set done = done + %s, place = %s, state = %s,
+          started_at = coalesce(started_at, clock_timestamp()),
+          ended_at = case when %s then clock_timestamp() end
+        where id = %s
+        """,
         (
             done,
             None if place is None else json_codec.dumps([_plain(value) for value in place]),
@@ -196,8 +209,11 @@ def record_batch(transaction: Transaction, id: str, done: int, place: Sequence[A
 def fail(session: Session, id: str, error: str) -> None:
     """Give an operation up."""
     session.all(
-        "update orchestrator.operations set state = 'failed', error = %s,"
-        " ended_at = clock_timestamp() where id = %s and state in ('pending', 'running')",
+        """
+        update orchestrator.operations
+        set state = 'failed', error = %s, ended_at = clock_timestamp()
+        where id = %s and state in ('pending', 'running')
+        """,
         (error, id),
     )
 
@@ -223,15 +239,20 @@ def command(
     data = {"command": operation.action, "by": operation.actor}
     data |= {"reason": operation.reason} if operation.reason else {}
     transaction.all(
-        "with told as (select * from unnest(%(instances)s::uuid[], %(namespaces)s::text[])"
-        "  as t(instance, namespace)),"
-        " noted as (insert into orchestrator.audit"
-        "  (namespace, actor, action, target, reason, details, address)"
-        "  select namespace, %(actor)s, %(what)s, instance::text, %(reason)s, %(details)s,"
-        "  %(address)s from told)"
-        " insert into orchestrator.stimuli (instance_id, kind, data, key)"
-        " select instance, 'command', %(data)s, %(key)s from told"
-        " on conflict (instance_id, key) where key is not null do nothing",
+        """
+        with told as (
+          select *
+          from unnest(%(instances)s::uuid[], %(namespaces)s::text[]) as t(instance, namespace)),
+        noted as (
+          insert into orchestrator.audit
+            (namespace, actor, action, target, reason, details, address)
+          select namespace, %(actor)s, %(what)s, instance::text, %(reason)s, %(details)s,
+            %(address)s
+          from told)
+        insert into orchestrator.stimuli (instance_id, kind, data, key)
+        select instance, 'command', %(data)s, %(key)s from told
+        on conflict (instance_id, key) where key is not null do nothing
+        """,
         {
             "instances": list(instances),
             "namespaces": list(namespaces),

@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.database.connection.json_parameters import error_text, member
 from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.status_literals import ENDED, OPEN, UNSUSPENDED
 from orchestrator.database.schema.tables import metadata
 from orchestrator.database.workers.liveness_queries import LIVE
 
@@ -38,175 +39,229 @@ def run_check(session: Session, sql: str, lease: float, grace: float) -> list[Ro
     return [Row(row[0], row[1], row[2], row[3] or {}) for row in rows]
 
 
-_OPEN = "('pending', 'running', 'waiting', 'suspended')"
-_MOVING = "('pending', 'running', 'waiting')"
 _YOUNG = "clock_timestamp() - %(grace)s * interval '1 s'"
 _LIVE = f"live as (select * from orchestrator.workers where {LIVE})"
 _NOTHING = "null::uuid::text, null::int"
 
 #: Attempts that were handed to the broker and that nobody has claimed.
-UNCLAIMED = (
-    f"with {_LIVE} select a.id::text, a.instance_id::text, a.step, json_build_object("
-    " 'queue', a.queue, 'task', a.task, 'priority', a.priority, 'time_limit', a.time_limit,"
-    " 'published', a.published_at is not null, 'free', (select coalesce(sum(k.free), 0)"
-    "  from live k where a.queue = any(k.queues) and a.task = any(k.tasks)))"
-    " from orchestrator.attempts a where a.state = 'ready' and not a.withdrawn"
-    f" and coalesce(a.published_at, a.created_at) < {_YOUNG}"
-    " and (a.published_at is not null or not exists (select from orchestrator.attempts o"
-    "  where o.instance_id = a.instance_id and o.state = 'ready' and o.queue = a.queue"
-    "  and o.published_at is not null))"
-    " order by a.created_at limit %(most)s"
-)
+UNCLAIMED = f"""
+with {_LIVE}
+select a.id::text, a.instance_id::text, a.step,
+  json_build_object(
+    'queue', a.queue, 'task', a.task, 'priority', a.priority, 'time_limit', a.time_limit,
+    'published', a.published_at is not null,
+    'free', (
+      select coalesce(sum(k.free), 0) from live k
+      where a.queue = any(k.queues) and a.task = any(k.tasks)))
+from orchestrator.attempts a
+where a.state = 'ready' and not a.withdrawn
+  and coalesce(a.published_at, a.created_at) < {_YOUNG}
+  and (
+    a.published_at is not null
+    or not exists (
+      select from orchestrator.attempts o
+      where o.instance_id = a.instance_id and o.state = 'ready' and o.queue = a.queue
+        and o.published_at is not null))
+order by a.created_at limit %(most)s
+"""
 
 #: Claimed attempts of workers that are gone, or silent for longer than a lease.
-LEASES = (
-    f"with {_LIVE} select a.id::text, a.instance_id::text, a.step, json_build_object("
-    " 'task', a.task, 'worker', w.name, 'worker_id', w.id, 'beat', w.beat,"
-    " 'silent', w.id is not null and w.stopped_at is null)"
-    " from orchestrator.attempts a left join orchestrator.workers w on w.id = a.worker"
-    " where a.state = 'claimed' and (w.id is null or w.id not in (select id from live))"
-    " order by a.claimed_at limit %(most)s"
-)
+LEASES = f"""
+with {_LIVE}
+select a.id::text, a.instance_id::text, a.step,
+  json_build_object(
+    'task', a.task, 'worker', w.name, 'worker_id', w.id, 'beat', w.beat,
+    'silent', w.id is not null and w.stopped_at is null)
+from orchestrator.attempts a
+left join orchestrator.workers w on w.id = a.worker
+where a.state = 'claimed' and (w.id is null or w.id not in (select id from live))
+order by a.claimed_at limit %(most)s
+"""
 
 #: Claimed attempts that a worker which lives no longer has in hand: their process is gone.
-VANISHED_ATTEMPTS = (
-    f"with {_LIVE} select a.id::text, a.instance_id::text, a.step, json_build_object("
-    " 'task', a.task, 'worker', w.name, 'process', a.process)"
-    " from orchestrator.attempts a join live w on w.id = a.worker"
-    " where a.state = 'claimed' and not a.id = any(w.held)"
-    " and a.claimed_at < w.seen_at - %(lease)s * interval '1 s'"
-    " order by a.claimed_at limit %(most)s"
-)
+VANISHED_ATTEMPTS = f"""
+with {_LIVE}
+select a.id::text, a.instance_id::text, a.step,
+  json_build_object('task', a.task, 'worker', w.name, 'process', a.process)
+from orchestrator.attempts a
+join live w on w.id = a.worker
+where a.state = 'claimed' and not a.id = any(w.held)
+  and a.claimed_at < w.seen_at - %(lease)s * interval '1 s'
+order by a.claimed_at limit %(most)s
+"""
 
 #: Queues with waiting attempts, by task: is a live worker there, and who could serve them?
-UNSERVED = (
-    f"with {_LIVE}, waiting as (select queue, task, count(*) as count,"
-    "  min(created_at) as since from orchestrator.attempts"
-    "  where state = 'ready' and not withdrawn group by queue, task)"
-    f" select q.queue || ' ' || q.task, {_NOTHING}, json_build_object('queue', q.queue,"
-    " 'task', q.task, 'count', q.count,"
-    " 'served', exists (select from live k where q.queue = any(k.queues)),"
-    " 'able', (select k.name from live k where q.task = any(k.tasks) and not k.stopping"
-    "  order by k.free desc, k.started_at limit 1))"
-    " from waiting q where not exists (select from live k"
-    "  where q.queue = any(k.queues) and q.task = any(k.tasks)) and q.since < "
-    f"{_YOUNG} order by q.since limit %(most)s"
-)
+UNSERVED = f"""
+with {_LIVE},
+waiting as (
+  select queue, task, count(*) as count, min(created_at) as since
+  from orchestrator.attempts
+  where state = 'ready' and not withdrawn
+  group by queue, task)
+select q.queue || ' ' || q.task, {_NOTHING},
+  json_build_object('queue', q.queue, 'task', q.task, 'count', q.count,
+    'served', exists (select from live k where q.queue = any(k.queues)),
+    'able', (
+      select k.name from live k
+      where q.task = any(k.tasks) and not k.stopping
+      order by k.free desc, k.started_at limit 1))
+from waiting q
+where not exists (select from live k where q.queue = any(k.queues) and q.task = any(k.tasks))
+  and q.since < {_YOUNG}
+order by q.since limit %(most)s
+"""
 
-TIMERS = (
-    "select t.instance_id || ' ' || t.kind, t.instance_id::text, nullif(t.step, 0),"
-    " json_build_object('kind', t.kind, 'due', t.due_at) from orchestrator.timers t"
-    f" where t.due_at < {_YOUNG} order by t.due_at limit %(most)s"
-)
+TIMERS = f"""
+select t.instance_id || ' ' || t.kind, t.instance_id::text, nullif(t.step, 0),
+  json_build_object('kind', t.kind, 'due', t.due_at)
+from orchestrator.timers t
+where t.due_at < {_YOUNG}
+order by t.due_at limit %(most)s
+"""
 
-SCHEDULES = (
-    f"select s.namespace || '/' || s.workflow, {_NOTHING}, json_build_object('id', s.id,"
-    " 'kind', s.kind) from orchestrator.schedules s where s.state = 'active'"
-    " and s.kind <> 'on' and s.next_at is null and not s.waiting"
-    f" and s.created_at < {_YOUNG} limit %(most)s"
-)
+SCHEDULES = f"""
+select s.namespace || '/' || s.workflow, {_NOTHING}, json_build_object('id', s.id, 'kind', s.kind)
+from orchestrator.schedules s
+where s.state = 'active' and s.kind <> 'on' and s.next_at is null and not s.waiting
+  and s.created_at < {_YOUNG}
+limit %(most)s
+"""
 
-LATE_SCHEDULES = (
-    f"select s.namespace || '/' || s.workflow, {_NOTHING}, json_build_object('id', s.id,"
-    " 'due', s.next_at) from orchestrator.schedules s where s.state = 'active'"
-    f" and s.next_at < {_YOUNG} order by s.next_at limit %(most)s"
-)
+LATE_SCHEDULES = f"""
+select s.namespace || '/' || s.workflow, {_NOTHING},
+  json_build_object('id', s.id, 'due', s.next_at)
+from orchestrator.schedules s
+where s.state = 'active' and s.next_at < {_YOUNG}
+order by s.next_at limit %(most)s
+"""
 
 #: Whether the instance's newest transition is young, or a stimulus will move it on.
-_IN_MOTION = (
-    "(exists (select from orchestrator.stimuli q where q.instance_id = i.id)"
-    " or coalesce((select h.at from orchestrator.history h where h.instance_id = i.id"
-    f"  and h.sequence = i.sequence), i.created_at) > {_YOUNG})"
-)
+_IN_MOTION = f"""
+(
+  exists (select from orchestrator.stimuli q where q.instance_id = i.id)
+  or coalesce(
+    (
+      select h.at from orchestrator.history h
+      where h.instance_id = i.id and h.sequence = i.sequence), i.created_at) > {_YOUNG})
+"""
 _FLYING, _OWN_CHILD = member("s.state", "flying"), member("s.state", "child")
 _ASK = member("s.state", "ask")
 
 #: Whether a step waits for something.
-_AWAITS = (
-    "(exists (select from orchestrator.steps c where c.instance_id = s.instance_id"
-    f"  and c.parent = s.id and c.status in {_OPEN})"
-    " or exists (select from orchestrator.attempts a where a.instance_id = s.instance_id"
-    "  and a.step = s.id and a.state in ('ready', 'claimed'))"
-    " or exists (select from orchestrator.timers t where t.instance_id = s.instance_id"
-    f"  and t.step = s.id and (t.kind <> 'timeout' or {_FLYING} is not null))"
-    " or exists (select from orchestrator.listeners l where l.instance_id = s.instance_id"
-    "  and l.step = s.id)"
-    " or exists (select from orchestrator.instances c"
-    f"  where c.id = {_OWN_CHILD}::uuid"
-    f"  and (c.status in {_OPEN} or c.compensation = 'running' or exists (select from"
-    "   orchestrator.stimuli q where q.instance_id = c.id))))"
-)
-_CHILD = (
-    "(select json_build_object('id', c.id, 'status', c.status, 'output', c.output,"
-    " 'error', c.error, 'compensation', c.compensation, 'run', c.run)"
-    f" from orchestrator.instances c where c.id = {_OWN_CHILD}::uuid)"
-)
+_AWAITS = f"""
+(
+  exists (
+    select from orchestrator.steps c
+    where c.instance_id = s.instance_id and c.parent = s.id and c.status in {OPEN})
+  or exists (
+    select from orchestrator.attempts a
+    where a.instance_id = s.instance_id and a.step = s.id and a.state in ('ready', 'claimed'))
+  or exists (
+    select from orchestrator.timers t
+    where t.instance_id = s.instance_id and t.step = s.id
+      and (t.kind <> 'timeout' or {_FLYING} is not null))
+  or exists (
+    select from orchestrator.listeners l
+    where l.instance_id = s.instance_id and l.step = s.id)
+  or exists (
+    select from orchestrator.instances c
+    where c.id = {_OWN_CHILD}::uuid
+      and (
+        c.status in {OPEN}
+        or c.compensation = 'running'
+        or exists (select from orchestrator.stimuli q where q.instance_id = c.id))))
+"""
+_CHILD = f"""
+(
+  select json_build_object('id', c.id, 'status', c.status, 'output', c.output, 'error', c.error,
+    'compensation', c.compensation, 'run', c.run)
+  from orchestrator.instances c
+  where c.id = {_OWN_CHILD}::uuid)
+"""
 
 #: Open steps of which nothing is awaited, in instances that go on.
-STEPS = (
-    "select i.id::text, i.id::text, s.id, json_build_object('kind', s.kind, 'ref', s.ref,"
-    f" 'flow', i.status, 'compensation', i.compensation, 'by', {_OWN_CHILD}, 'ask', {_ASK}::int,"
-    f" 'child', {_CHILD})"
-    " from orchestrator.steps s join orchestrator.instances i on i.id = s.instance_id"
-    f" where s.status in {_MOVING} and (i.status in {_MOVING}"
-    f"  or i.compensation = 'running' or {_FLYING} is not null)"
-    f" and i.status <> 'suspended' and not {_IN_MOTION} and not {_AWAITS}"
-    " order by i.id, s.id limit %(most)s"
-)
+STEPS = f"""
+select i.id::text, i.id::text, s.id,
+  json_build_object(
+    'kind', s.kind, 'ref', s.ref, 'flow', i.status, 'compensation', i.compensation,
+    'by', {_OWN_CHILD}, 'ask', {_ASK}::int, 'child', {_CHILD})
+from orchestrator.steps s
+join orchestrator.instances i on i.id = s.instance_id
+where s.status in {UNSUSPENDED}
+  and (i.status in {UNSUSPENDED} or i.compensation = 'running' or {_FLYING} is not null)
+  and i.status <> 'suspended' and not {_IN_MOTION} and not {_AWAITS}
+order by i.id, s.id limit %(most)s
+"""
 
 #: Instances that go on without any open step.
-INSTANCES = (
-    "select i.id::text, i.id::text, null::int, json_build_object('flow', i.status,"
-    " 'compensation', i.compensation, 'begun', i.started_at is not null)"
-    f" from orchestrator.instances i where (i.status in {_MOVING}"
-    "  or i.compensation = 'running') and i.status <> 'suspended'"
-    f" and not {_IN_MOTION} and not exists (select from orchestrator.steps s"
-    f"  where s.instance_id = i.id and s.status in {_OPEN})"
-    " and not exists (select from orchestrator.timers t where t.instance_id = i.id"
-    "  and t.kind = 'start') order by i.id limit %(most)s"
-)
+INSTANCES = f"""
+select i.id::text, i.id::text, null::int,
+  json_build_object(
+    'flow', i.status, 'compensation', i.compensation, 'begun', i.started_at is not null)
+from orchestrator.instances i
+where (i.status in {UNSUSPENDED} or i.compensation = 'running') and i.status <> 'suspended'
+  and not {_IN_MOTION}
+  and not exists (
+    select from orchestrator.steps s
+    where s.instance_id = i.id and s.status in {OPEN})
+  and not exists (
+    select from orchestrator.timers t
+    where t.instance_id = i.id and t.kind = 'start')
+order by i.id limit %(most)s
+"""
 
-LISTENERS = (
-    "select l.instance_id || ' step ' || l.step, l.instance_id::text, l.step,"
-    " json_build_object('flow', i.status) from orchestrator.listeners l"
-    " left join orchestrator.instances i on i.id = l.instance_id"
-    " left join orchestrator.steps s on s.instance_id = l.instance_id and s.id = l.step"
-    f" where (i.id is null or s.id is null or s.status not in {_OPEN}"
-    f"  or (i.status not in {_OPEN} and i.compensation <> 'running'))"
-    f" and l.created_at < {_YOUNG} limit %(most)s"
-)
+LISTENERS = f"""
+select l.instance_id || ' step ' || l.step, l.instance_id::text, l.step,
+  json_build_object('flow', i.status)
+from orchestrator.listeners l
+left join orchestrator.instances i on i.id = l.instance_id
+left join orchestrator.steps s on s.instance_id = l.instance_id and s.id = l.step
+where (
+    i.id is null
+    or s.id is null
+    or s.status not in {OPEN}
+    or (i.status not in {OPEN} and i.compensation <> 'running'))
+  and l.created_at < {_YOUNG}
+limit %(most)s
+"""
 
-STALE_STIMULI = (
-    "select q.instance_id::text, q.instance_id::text, null::int,"
-    " json_build_object('count', count(*), 'aside', bool_or(q.set_aside))"
-    " from orchestrator.stimuli q join orchestrator.instances i on i.id = q.instance_id"
-    f" where q.created_at < {_YOUNG} and (i.status <> 'suspended'"
-    "  or q.kind in ('command', 'result')) group by 2 limit %(most)s"
-)
+STALE_STIMULI = f"""
+select q.instance_id::text, q.instance_id::text, null::int,
+  json_build_object('count', count(*), 'aside', bool_or(q.set_aside))
+from orchestrator.stimuli q
+join orchestrator.instances i on i.id = q.instance_id
+where q.created_at < {_YOUNG}
+  and (i.status <> 'suspended' or q.kind in ('command', 'result'))
+group by 2
+limit %(most)s
+"""
 
-EVENTS = (
-    f"select e.namespace, {_NOTHING}, json_build_object('count', count(*))"
-    f" from orchestrator.events e where e.matched_at is null and e.created_at < {_YOUNG}"
-    " group by 1 limit %(most)s"
-)
+EVENTS = f"""
+select e.namespace, {_NOTHING}, json_build_object('count', count(*))
+from orchestrator.events e
+where e.matched_at is null and e.created_at < {_YOUNG}
+group by 1
+limit %(most)s
+"""
 
-OPEN_DEAD_LETTERS = (
-    "select d.id::text, d.instance_id::text, d.step, json_build_object('reason', d.reason,"
-    f" 'error', {error_text('d.error')})"
-    " from orchestrator.dead_letters d where d.resolved_at is null"
-    " order by d.created_at limit %(most)s"
-)
-
-
-_ENDED = "in ('cancelled', 'faulted', 'completed')"
+OPEN_DEAD_LETTERS = f"""
+select d.id::text, d.instance_id::text, d.step,
+  json_build_object('reason', d.reason, 'error', {error_text("d.error")})
+from orchestrator.dead_letters d
+where d.resolved_at is null
+order by d.created_at limit %(most)s
+"""
 
 
 def _ends(table: str, id: str, step: str) -> tuple[str, str]:
     return (
         f"{table}: status and time of the end disagree",
-        f"select {id}::text, {id}::text, {step}, json_build_object('status', t.status)"
-        f" from orchestrator.{table} t where (t.status {_ENDED}) <> (t.ended_at is not null)"
-        " limit %(most)s",
+        f"""
+        select {id}::text, {id}::text, {step}, json_build_object('status', t.status)
+        from orchestrator.{table} t
+        where (t.status in {ENDED}) <> (t.ended_at is not null)
+        limit %(most)s
+        """,
     )
 
 
@@ -216,69 +271,106 @@ _CONSISTENCY: tuple[tuple[str, str], ...] = (
     _ends("steps", "t.instance_id", "t.id"),
     (
         "attempts: state and time of the end disagree",
-        "select t.id::text, t.instance_id::text, t.step, json_build_object('state', t.state)"
-        " from orchestrator.attempts t where (t.state in ('ready', 'claimed'))"
-        " = (t.ended_at is not null) limit %(most)s",
+        """
+        select t.id::text, t.instance_id::text, t.step, json_build_object('state', t.state)
+        from orchestrator.attempts t
+        where (t.state in ('ready', 'claimed')) = (t.ended_at is not null)
+        limit %(most)s
+        """,
     ),
     (
         "attempts: claimed by nobody",
-        "select t.id::text, t.instance_id::text, t.step, json_build_object('state', t.state)"
-        " from orchestrator.attempts t where t.state = 'claimed' and (t.worker is null"
-        " or t.token is null or t.claimed_at is null) limit %(most)s",
+        """
+        select t.id::text, t.instance_id::text, t.step, json_build_object('state', t.state)
+        from orchestrator.attempts t
+        where t.state = 'claimed'
+          and (t.worker is null or t.token is null or t.claimed_at is null)
+        limit %(most)s
+        """,
     ),
     (
         "attempts: several of one step are live",
-        "select t.instance_id || ' step ' || t.step, t.instance_id::text, t.step,"
-        " json_build_object('count', count(*)) from orchestrator.attempts t"
-        " where t.state in ('ready', 'claimed') group by t.instance_id, t.step"
-        " having count(*) > 1 limit %(most)s",
+        """
+        select t.instance_id || ' step ' || t.step, t.instance_id::text, t.step,
+          json_build_object('count', count(*))
+        from orchestrator.attempts t
+        where t.state in ('ready', 'claimed')
+        group by t.instance_id, t.step
+        having count(*) > 1
+        limit %(most)s
+        """,
     ),
     (
         "attempts: live, although their step has ended",
-        "select t.id::text, t.instance_id::text, t.step, json_build_object('state', t.state)"
-        " from orchestrator.attempts t join orchestrator.steps s"
-        " on s.instance_id = t.instance_id and s.id = t.step"
-        f" where t.state in ('ready', 'claimed') and s.status {_ENDED}"
-        f" and t.created_at < {_YOUNG} limit %(most)s",
+        f"""
+        select t.id::text, t.instance_id::text, t.step, json_build_object('state', t.state)
+        from orchestrator.attempts t
+        join orchestrator.steps s on s.instance_id = t.instance_id and s.id = t.step
+        where t.state in ('ready', 'claimed') and s.status in {ENDED} and t.created_at < {_YOUNG}
+        limit %(most)s
+        """,
     ),
     (
         "steps: open in an instance that has ended",
-        "select s.instance_id::text, s.instance_id::text, s.id, json_build_object('ref', s.ref)"
-        " from orchestrator.steps s join orchestrator.instances i on i.id = s.instance_id"
-        f" where i.status {_ENDED} and i.compensation <> 'running' and s.status in {_OPEN}"
-        f" and {_FLYING} is null and i.ended_at < "
-        f"{_YOUNG} limit %(most)s",
+        f"""
+        select s.instance_id::text, s.instance_id::text, s.id, json_build_object('ref', s.ref)
+        from orchestrator.steps s
+        join orchestrator.instances i on i.id = s.instance_id
+        where i.status in {ENDED} and i.compensation <> 'running' and s.status in {OPEN}
+          and {_FLYING} is null and i.ended_at < {_YOUNG}
+        limit %(most)s
+        """,
     ),
     (
         "steps: open, although the step around them has ended",
-        "select s.instance_id::text, s.instance_id::text, s.id, json_build_object('ref', s.ref)"
-        " from orchestrator.steps s join orchestrator.steps p on p.instance_id = s.instance_id"
-        f" and p.id = s.parent where p.status {_ENDED} and s.status in {_OPEN}"
-        f" and {_FLYING} is null limit %(most)s",
+        f"""
+        select s.instance_id::text, s.instance_id::text, s.id, json_build_object('ref', s.ref)
+        from orchestrator.steps s
+        join orchestrator.steps p on p.instance_id = s.instance_id and p.id = s.parent
+        where p.status in {ENDED} and s.status in {OPEN} and {_FLYING} is null
+        limit %(most)s
+        """,
     ),
     (
         "instances: the counter of places is wrong",
-        "select i.id::text, i.id::text, null::int, json_build_object('open', i.open,"
-        " 'counted', n.leaves) from orchestrator.instances i cross join lateral (select count(*)"
-        f"  as leaves from orchestrator.steps s where s.instance_id = i.id and s.open = 0"
-        f"  and s.status in {_OPEN}) n where i.status in {_MOVING}"
-        f" and i.open <> n.leaves and not {_IN_MOTION} limit %(most)s",
+        f"""
+        select i.id::text, i.id::text, null::int,
+          json_build_object('open', i.open, 'counted', n.leaves)
+        from orchestrator.instances i
+        cross join lateral (
+          select count(*) as leaves from orchestrator.steps s
+          where s.instance_id = i.id and s.open = 0 and s.status in {OPEN}) n
+        where i.status in {UNSUSPENDED} and i.open <> n.leaves and not {_IN_MOTION}
+        limit %(most)s
+        """,
     ),
     (
         "history: a transition is missing",
-        "select i.id::text, i.id::text, null::int, json_build_object('sequence', i.sequence,"
-        " 'rows', h.rows) from orchestrator.instances i cross join lateral (select count(*)"
-        "  as rows from orchestrator.history h where h.instance_id = i.id) h"
-        " where h.rows <> i.sequence limit %(most)s",
+        """
+        select i.id::text, i.id::text, null::int,
+          json_build_object('sequence', i.sequence, 'rows', h.rows)
+        from orchestrator.instances i
+        cross join lateral (
+          select count(*) as rows from orchestrator.history h
+          where h.instance_id = i.id) h
+        where h.rows <> i.sequence
+        limit %(most)s
+        """,
     ),
     (
         "timers: of a step or an instance that has ended",
-        "select t.instance_id || ' ' || t.kind, t.instance_id::text, t.step,"
-        " json_build_object('kind', t.kind) from orchestrator.timers t"
-        " join orchestrator.instances i on i.id = t.instance_id"
-        " left join orchestrator.steps s on s.instance_id = t.instance_id and s.id = t.step"
-        f" where t.created_at < {_YOUNG} and case when t.step = 0 then i.status {_ENDED}"
-        f" and i.compensation <> 'running' else s.status {_ENDED} end limit %(most)s",
+        f"""
+        select t.instance_id || ' ' || t.kind, t.instance_id::text, t.step,
+          json_build_object('kind', t.kind)
+        from orchestrator.timers t
+        join orchestrator.instances i on i.id = t.instance_id
+        left join orchestrator.steps s on s.instance_id = t.instance_id and s.id = t.step
+        where t.created_at < {_YOUNG}
+          and case
+            when t.step = 0 then i.status in {ENDED} and i.compensation <> 'running'
+            else s.status in {ENDED} end
+        limit %(most)s
+        """,
     ),
 )
 
@@ -298,23 +390,39 @@ def _belonging() -> Iterator[tuple[str, str, str]]:
         shown = f"{step}" if step else "null::int"
         yield (
             f"{name}: of an instance that is not there",
-            f"select t.instance_id::text, t.instance_id::text, {shown}, null::json"
-            f" from orchestrator.{name} t where not exists (select from orchestrator.instances i"
-            " where i.id = t.instance_id) limit %(most)s",
-            f"delete from orchestrator.{name} where instance_id = %(instance)s"
-            " and not exists (select from orchestrator.instances i where i.id = instance_id)",
+            f"""
+            select t.instance_id::text, t.instance_id::text, {shown}, null::json
+            from orchestrator.{name} t
+            where not exists (select from orchestrator.instances i where i.id = t.instance_id)
+            limit %(most)s
+            """,
+            f"""
+            delete from orchestrator.{name}
+            where instance_id = %(instance)s
+              and not exists (select from orchestrator.instances i where i.id = instance_id)
+            """,
         )
         if "step" in columns:
             yield (
                 f"{name}: of a step that is not there",
-                f"select t.instance_id || ' step ' || t.step, t.instance_id::text, t.step,"
-                f" null::json from orchestrator.{name} t join orchestrator.instances i"
-                " on i.id = t.instance_id where t.step > 0 and not exists (select"
-                " from orchestrator.steps s where s.instance_id = t.instance_id"
-                " and s.id = t.step) limit %(most)s",
-                f"delete from orchestrator.{name} t where t.instance_id = %(instance)s"
-                " and t.step = %(step)s and not exists (select from orchestrator.steps s"
-                "  where s.instance_id = t.instance_id and s.id = t.step)",
+                f"""
+                select t.instance_id || ' step ' || t.step, t.instance_id::text, t.step,
+                  null::json
+                from orchestrator.{name} t
+                join orchestrator.instances i on i.id = t.instance_id
+                where t.step > 0
+                  and not exists (
+                    select from orchestrator.steps s
+                    where s.instance_id = t.instance_id and s.id = t.step)
+                limit %(most)s
+                """,
+                f"""
+                delete from orchestrator.{name} t
+                where t.instance_id = %(instance)s and t.step = %(step)s
+                  and not exists (
+                    select from orchestrator.steps s
+                    where s.instance_id = t.instance_id and s.id = t.step)
+                """,
             )
 
 

@@ -5,60 +5,66 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.status_literals import ENDED, OPEN
 from orchestrator.database.operations.consistency_checks import Row
-
-_OPEN = "('pending', 'running', 'waiting', 'suspended')"
-_ENDED = "('cancelled', 'faulted', 'completed')"
 
 #: By what is wrong with it (`ailments.CONSISTENCY`): the statement that mends one row.
 STATEMENTS = {
-    "instances: status and time of the end disagree": (
-        "update orchestrator.instances set ended_at = case when status in "
-        f"{_ENDED} then clock_timestamp() end where id = %(instance)s"
-        f" and (status in {_ENDED}) <> (ended_at is not null)"
-    ),
-    "steps: status and time of the end disagree": (
-        "update orchestrator.steps set ended_at = case when status in "
-        f"{_ENDED} then clock_timestamp() end where instance_id = %(instance)s and id = %(step)s"
-        f" and (status in {_ENDED}) <> (ended_at is not null)"
-    ),
-    "attempts: state and time of the end disagree": (
-        "update orchestrator.attempts set ended_at = case when state not in"
-        " ('ready', 'claimed') then clock_timestamp() end where id = %(subject)s"
-    ),
-    "attempts: claimed by nobody": (
-        "update orchestrator.attempts set state = 'ready', worker = null, process = null,"
-        " token = null, claimed_at = null where id = %(subject)s and state = 'claimed'"
-        " and (worker is null or token is null or claimed_at is null)"
-    ),
+    "instances: status and time of the end disagree": f"""
+        update orchestrator.instances
+        set ended_at = case when status in {ENDED} then clock_timestamp() end
+        where id = %(instance)s and (status in {ENDED}) <> (ended_at is not null)
+    """,
+    "steps: status and time of the end disagree": f"""
+        update orchestrator.steps
+        set ended_at = case when status in {ENDED} then clock_timestamp() end
+        where instance_id = %(instance)s and id = %(step)s
+          and (status in {ENDED}) <> (ended_at is not null)
+    """,
+    "attempts: state and time of the end disagree": """
+        update orchestrator.attempts
+        set ended_at = case when state not in ('ready', 'claimed') then clock_timestamp() end
+        where id = %(subject)s
+    """,
+    "attempts: claimed by nobody": """
+        update orchestrator.attempts
+        set state = 'ready', worker = null, process = null, token = null, claimed_at = null
+        where id = %(subject)s and state = 'claimed'
+          and (worker is null or token is null or claimed_at is null)
+    """,
     # The newest one may be known to the step; what is older and unclaimed never starts.
-    "attempts: several of one step are live": (
-        "update orchestrator.attempts a set state = 'withdrawn', withdrawn = true,"
-        " ended_at = clock_timestamp() where a.instance_id = %(instance)s and a.step = %(step)s"
-        " and a.state = 'ready' and exists (select from orchestrator.attempts o"
-        "  where o.instance_id = a.instance_id and o.step = a.step and o.id <> a.id"
-        "  and (o.state = 'claimed' or (o.state = 'ready' and o.number > a.number)))"
-    ),
-    "attempts: live, although their step has ended": (
-        "update orchestrator.attempts set state = case state when 'ready' then 'withdrawn'"
-        " else 'lost' end, withdrawn = true, ended_at = clock_timestamp()"
-        " where id = %(subject)s and state in ('ready', 'claimed')"
-    ),
-    "steps: open in an instance that has ended": (
-        "update orchestrator.steps set status = 'cancelled', ended_at = clock_timestamp()"
-        f" where instance_id = %(instance)s and id = %(step)s and status in {_OPEN}"
-    ),
+    "attempts: several of one step are live": """
+        update orchestrator.attempts a
+        set state = 'withdrawn', withdrawn = true, ended_at = clock_timestamp()
+        where a.instance_id = %(instance)s and a.step = %(step)s and a.state = 'ready'
+          and exists (
+            select from orchestrator.attempts o
+            where o.instance_id = a.instance_id and o.step = a.step and o.id <> a.id
+              and (o.state = 'claimed' or (o.state = 'ready' and o.number > a.number)))
+    """,
+    "attempts: live, although their step has ended": """
+        update orchestrator.attempts
+        set state = case state when 'ready' then 'withdrawn' else 'lost' end, withdrawn = true,
+          ended_at = clock_timestamp()
+        where id = %(subject)s and state in ('ready', 'claimed')
+    """,
+    "steps: open in an instance that has ended": f"""
+        update orchestrator.steps set status = 'cancelled', ended_at = clock_timestamp()
+        where instance_id = %(instance)s and id = %(step)s and status in {OPEN}
+    """,
     "timers: of a step or an instance that has ended": (
         "delete from orchestrator.timers where instance_id = %(instance)s and step = %(step)s"
     ),
 }
 
 #: Of a listener whose instance or step has ended, with the keys by which events find it.
-LISTENER = (
-    "with gone as (delete from orchestrator.listeners where instance_id = %(instance)s"
-    "  and step = %(step)s) delete from orchestrator.listener_keys"
-    " where instance_id = %(instance)s and step = %(step)s"
-)
+LISTENER = """
+with gone as (
+  delete from orchestrator.listeners
+  where instance_id = %(instance)s and step = %(step)s)
+delete from orchestrator.listener_keys
+where instance_id = %(instance)s and step = %(step)s
+"""
 
 
 def run(session: Session, statement: str, row: Row) -> None:
@@ -69,8 +75,10 @@ def run(session: Session, statement: str, row: Row) -> None:
 def record_served_queue(session: Session, worker: str, queue: str) -> None:
     """Note that a live worker has been told to serve a queue, so that nobody tells it again."""
     session.all(
-        "update orchestrator.workers set queues = array_append(queues, %(queue)s)"
-        " where name = %(worker)s and stopped_at is null and not %(queue)s = any(queues)",
+        """
+        update orchestrator.workers set queues = array_append(queues, %(queue)s)
+        where name = %(worker)s and stopped_at is null and not %(queue)s = any(queues)
+        """,
         {"worker": worker, "queue": queue},
     )
 
@@ -84,8 +92,10 @@ def heartbeat_count(session: Session, worker: str) -> int | None:
 def with_pending_stimuli(session: Session, instances: Sequence[str]) -> list[str]:
     """Those of the instances with a stimulus of ours in the inbox."""
     rows = session.all(
-        "select distinct instance_id::text from orchestrator.stimuli"
-        " where instance_id = any(%s::uuid[]) and (key like 'doctor:%%' or key like 'lost:%%')",
+        """
+        select distinct instance_id::text from orchestrator.stimuli
+        where instance_id = any(%s::uuid[]) and (key like 'doctor:%%' or key like 'lost:%%')
+        """,
         (list(instances),),
     )
     return [row[0] for row in rows]

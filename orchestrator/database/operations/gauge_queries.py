@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.status_literals import OPEN
 from orchestrator.database.workers.liveness_queries import LIVE
 
 
@@ -24,30 +25,48 @@ class Gauge:
 #: Statements, each with the gauges that the columns after the labels are.
 _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
     (
-        "select namespace, workflow, status, count(*) from orchestrator.instances"
-        " where status in ('pending', 'running', 'waiting', 'suspended') group by 1, 2, 3",
+        f"""
+        select namespace, workflow, status, count(*)
+        from orchestrator.instances
+        where status in {OPEN}
+        group by 1, 2, 3
+        """,
         ("namespace", "workflow", "status"),
         (("orchestrator_instances", "Instances that have not ended."),),
     ),
     (
-        "select namespace, workflow, count(*) from orchestrator.instances"
-        " where compensation = 'running' group by 1, 2",
+        """
+        select namespace, workflow, count(*)
+        from orchestrator.instances
+        where compensation = 'running'
+        group by 1, 2
+        """,
         ("namespace", "workflow"),
         (("orchestrator_instances_compensating", "Instances that are being undone."),),
     ),
     (
-        "with waiting as (select queue, count(*) as count, min(created_at) as oldest"
-        "  from orchestrator.attempts where state = 'ready' group by queue),"
-        " running as (select queue, count(*) as count"
-        "  from orchestrator.attempts where state = 'claimed' group by queue),"
-        " served as (select queue, count(*) as workers, sum(concurrency) as slots,"
-        "  sum(free) as free from orchestrator.workers, unnest(queues) as queue"
-        f"  where {LIVE} group by queue)"
-        " select coalesce(w.queue, r.queue, s.queue), coalesce(w.count, 0),"
-        " coalesce(greatest(extract(epoch from clock_timestamp() - w.oldest), 0), 0),"
-        " coalesce(r.count, 0), coalesce(s.workers, 0), coalesce(s.slots, 0),"
-        " coalesce(s.free, 0) from waiting w full join running r on r.queue = w.queue"
-        " full join served s on s.queue = coalesce(w.queue, r.queue)",
+        f"""
+        with waiting as (
+          select queue, count(*) as count, min(created_at) as oldest
+          from orchestrator.attempts
+          where state = 'ready'
+          group by queue),
+        running as (
+          select queue, count(*) as count from orchestrator.attempts
+          where state = 'claimed'
+          group by queue),
+        served as (
+          select queue, count(*) as workers, sum(concurrency) as slots, sum(free) as free
+          from orchestrator.workers, unnest(queues) as queue
+          where {LIVE}
+          group by queue)
+        select coalesce(w.queue, r.queue, s.queue), coalesce(w.count, 0),
+          coalesce(greatest(extract(epoch from clock_timestamp() - w.oldest), 0), 0),
+          coalesce(r.count, 0), coalesce(s.workers, 0), coalesce(s.slots, 0), coalesce(s.free, 0)
+        from waiting w
+        full join running r on r.queue = w.queue
+        full join served s on s.queue = coalesce(w.queue, r.queue)
+        """,
         ("queue",),
         (
             ("orchestrator_queue_depth", "Attempts that nobody has claimed yet."),
@@ -62,8 +81,10 @@ _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "select count(*), coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)"
-        " from orchestrator.stimuli",
+        """
+        select count(*), coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)
+        from orchestrator.stimuli
+        """,
         (),
         (
             ("orchestrator_inbox_depth", "Notes that no transition has taken yet."),
@@ -71,8 +92,11 @@ _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "select count(*), coalesce(extract(epoch from clock_timestamp() - min(due_at)), 0)"
-        " from orchestrator.timers where due_at < (select clock_timestamp())",
+        """
+        select count(*), coalesce(extract(epoch from clock_timestamp() - min(due_at)), 0)
+        from orchestrator.timers
+        where due_at < (select clock_timestamp())
+        """,
         (),
         (
             ("orchestrator_timers_overdue", "Timers that are due and have not fired."),
@@ -80,9 +104,11 @@ _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "select count(*), coalesce(extract(epoch from clock_timestamp() - min(next_at)), 0)"
-        " from orchestrator.schedules where state = 'active'"
-        " and next_at < (select clock_timestamp())",
+        """
+        select count(*), coalesce(extract(epoch from clock_timestamp() - min(next_at)), 0)
+        from orchestrator.schedules
+        where state = 'active' and next_at < (select clock_timestamp())
+        """,
         (),
         (
             ("orchestrator_schedules_overdue", "Schedules that are due and have not fired."),
@@ -90,8 +116,12 @@ _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "select namespace, reason, count(*) from orchestrator.dead_letters"
-        " where resolved_at is null group by 1, 2",
+        """
+        select namespace, reason, count(*)
+        from orchestrator.dead_letters
+        where resolved_at is null
+        group by 1, 2
+        """,
         ("namespace", "reason"),
         (("orchestrator_dead_letters", "What gave up and waits for a person."),),
     ),
@@ -101,9 +131,11 @@ _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
         (("orchestrator_events_unmatched", "Events that nobody has matched yet."),),
     ),
     (
-        "select count(*), coalesce(extract(epoch from clock_timestamp() - min(next_at)), 0)"
-        " from orchestrator.deliveries where state = 'pending'"
-        " and next_at < (select clock_timestamp())",
+        """
+        select count(*), coalesce(extract(epoch from clock_timestamp() - min(next_at)), 0)
+        from orchestrator.deliveries
+        where state = 'pending' and next_at < (select clock_timestamp())
+        """,
         (),
         (
             ("orchestrator_deliveries_overdue", "Deliveries that are due and not sent."),
@@ -111,9 +143,13 @@ _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "select case when not (" + LIVE + ") then 'silent' when stopping then 'stopping'"
-        " else 'live' end, count(*)"
-        " from orchestrator.workers where stopped_at is null group by 1",
+        f"""
+        select case when not ({LIVE}) then 'silent' when stopping then 'stopping' else 'live' end,
+          count(*)
+        from orchestrator.workers
+        where stopped_at is null
+        group by 1
+        """,
         ("state",),
         (("orchestrator_workers", "Workers that have not said farewell, by state."),),
     ),

@@ -24,10 +24,17 @@ def workers(
     chosen: Condition = None if live is None else (f"({LIVE})" if live else f"not ({LIVE})", {})
     return page(
         session,
-        "select started_at, id::text, name, pid, pool, concurrency, queues, tasks, free,"
-        " cardinality(held), case when stopped_at is not null then 'stopped'"
-        f" when not ({LIVE}) then 'silent' when stopping then 'stopping' else 'live' end,"
-        " seen_at, stopped_at, counts::text from orchestrator.workers",
+        f"""
+        select started_at, id::text, name, pid, pool, concurrency, queues, tasks, free,
+          cardinality(held),
+          case
+            when stopped_at is not null then 'stopped'
+            when not ({LIVE}) then 'silent'
+            when stopping then 'stopping'
+            else 'live' end,
+          seen_at, stopped_at, counts::text
+        from orchestrator.workers
+        """,
         [("true", {"lease": lease}), chosen],
         order=("started_at", "id"),
         descending=True,
@@ -39,8 +46,9 @@ def workers(
 def is_served(session: Session, queue: str, lease: float) -> bool:
     """Whether a live worker serves the queue; `lease` in seconds."""
     row = session.one(
-        f"select exists (select from orchestrator.workers where {LIVE}"
-        " and %(queue)s = any(queues))",
+        f"""
+        select exists (select from orchestrator.workers where {LIVE} and %(queue)s = any(queues))
+        """,
         {"queue": queue, "lease": lease},
     )
     return bool(row and row[0])
@@ -57,23 +65,38 @@ def queues(session: Session, lease: float, most: int = MOST_COUNTED) -> list[tup
     so many were counted."""
     return session.all(
         # Each branch has an index of its own, small whatever the number of attempts that ended.
-        "with ready as materialized (select queue, created_at from orchestrator.attempts"
-        "  where state = 'ready' order by published_at nulls first limit %(most)s + 1),"
-        " claimed as materialized (select queue from orchestrator.attempts"
-        "  where state = 'claimed' limit %(most)s + 1),"
-        " work as (select queue, sum(waiting)::bigint as waiting, min(oldest) as oldest,"
-        "  sum(running)::bigint as running from ("
-        "   select queue, count(*) as waiting, min(created_at) as oldest, 0 as running"
-        "    from ready group by queue"
-        "   union all select queue, 0, null, count(*) from claimed group by queue) counted"
-        "  group by queue),"
-        " served as (select queue, count(*) as workers, sum(concurrency) as slots,"
-        "  sum(free) as free from orchestrator.workers, unnest(queues) as queue"
-        f"  where {LIVE} group by queue)"
-        " select coalesce(w.queue, s.queue), coalesce(waiting, 0), oldest, coalesce(running, 0),"
-        " coalesce(workers, 0), coalesce(slots, 0), coalesce(free, 0),"
-        " greatest((select count(*) from ready), (select count(*) from claimed)) <= %(most)s"
-        " from work w full join served s on s.queue = w.queue order by 1",
+        f"""
+        with ready as materialized (
+          select queue, created_at from orchestrator.attempts
+          where state = 'ready'
+          order by published_at nulls first limit %(most)s + 1),
+        claimed as materialized (
+          select queue from orchestrator.attempts
+          where state = 'claimed'
+          limit %(most)s + 1),
+        work as (
+          select queue, sum(waiting)::bigint as waiting, min(oldest) as oldest,
+            sum(running)::bigint as running
+          from (
+            select queue, count(*) as waiting, min(created_at) as oldest, 0 as running
+            from ready
+            group by queue
+            union all
+            select queue, 0, null, count(*) from claimed
+            group by queue) counted
+          group by queue),
+        served as (
+          select queue, count(*) as workers, sum(concurrency) as slots, sum(free) as free
+          from orchestrator.workers, unnest(queues) as queue
+          where {LIVE}
+          group by queue)
+        select coalesce(w.queue, s.queue), coalesce(waiting, 0), oldest, coalesce(running, 0),
+          coalesce(workers, 0), coalesce(slots, 0), coalesce(free, 0),
+          greatest((select count(*) from ready), (select count(*) from claimed)) <= %(most)s
+        from work w
+        full join served s on s.queue = w.queue
+        order by 1
+        """,
         {"lease": lease, "most": most},
     )
 
@@ -84,9 +107,12 @@ def timers(
     """What is due when: ``(due_at, instance_id, step, kind, namespace, reference)``."""
     return page(
         session,
-        "select t.due_at, t.instance_id::text, t.step, t.kind, i.namespace, s.ref"
-        " from orchestrator.timers t join orchestrator.instances i on i.id = t.instance_id"
-        " left join orchestrator.steps s on s.instance_id = t.instance_id and s.id = t.step",
+        """
+        select t.due_at, t.instance_id::text, t.step, t.kind, i.namespace, s.ref
+        from orchestrator.timers t
+        join orchestrator.instances i on i.id = t.instance_id
+        left join orchestrator.steps s on s.instance_id = t.instance_id and s.id = t.step
+        """,
         [scope.condition("i.namespace")],
         order=("t.due_at", "t.instance_id", "t.step", "t.kind"),
         limit=limit,
@@ -101,9 +127,12 @@ def listeners(
     correlation, reference)``; filters and correlation are JSON text."""
     return page_by(
         session,
-        "created_at, instance_id::text, step, namespace, mode, filters::text, correlation::text,"
-        " (select s.ref from orchestrator.steps s"
-        "  where s.instance_id = found.instance_id and s.id = found.step)",
+        """
+        created_at, instance_id::text, step, namespace, mode, filters::text, correlation::text,
+        (
+          select s.ref from orchestrator.steps s
+          where s.instance_id = found.instance_id and s.id = found.step)
+        """,
         "orchestrator.listeners",
         [Part([scope.level])],
         order=("created_at", "instance_id", "step"),
@@ -118,8 +147,13 @@ def namespaces(session: Session, scope: Scope) -> list[tuple[str, int]]:
     return [
         (row[0], row[1])
         for row in session.all(
-            "select namespace, count(distinct name) from orchestrator.workflows"
-            f" where {condition} group by namespace order by namespace",
+            f"""
+            select namespace, count(distinct name)
+            from orchestrator.workflows
+            where {condition}
+            group by namespace
+            order by namespace
+            """,
             dict(params),
         )
     ]

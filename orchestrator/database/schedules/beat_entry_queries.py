@@ -21,10 +21,14 @@ class EntryState:
 def register_entries(session: Session, app: str, entries: Sequence[str]) -> dict[str, EntryState]:
     """Make entries known, unless they are, and say that they are still there."""
     rows = session.all(
-        "insert into orchestrator.beat_entries as b (app, entry, last_due)"
-        " select %s, e.entry, clock_timestamp() from unnest(%s::text[]) as e(entry)"
-        " order by e.entry on conflict (app, entry) do update set seen_at = clock_timestamp()"
-        " returning b.entry, b.last_due, clock_timestamp()",
+        """
+        insert into orchestrator.beat_entries as b (app, entry, last_due)
+        select %s, e.entry, clock_timestamp()
+        from unnest(%s::text[]) as e(entry)
+        order by e.entry
+        on conflict (app, entry) do update set seen_at = clock_timestamp()
+        returning b.entry, b.last_due, clock_timestamp()
+        """,
         (app, list(entries)),
     )
     return {row[0]: EntryState(row[1], row[2]) for row in rows}
@@ -34,8 +38,12 @@ def lock(transaction: Transaction, app: str, entry: str) -> EntryState | None:
     """Lock an entry, so that one beat decides about it at a time; None: another beat has it,
     or it was forgotten."""
     row = transaction.one(
-        "select last_due, clock_timestamp() from orchestrator.beat_entries"
-        " where app = %s and entry = %s for update skip locked",
+        """
+        select last_due, clock_timestamp()
+        from orchestrator.beat_entries
+        where app = %s and entry = %s
+        for update skip locked
+        """,
         (app, entry),
     )
     return EntryState(*row) if row else None
@@ -45,9 +53,14 @@ def fire(transaction: Transaction, app: str, entry: str, due: datetime, last: da
     """Note that a due time is about to be sent, and what the next one follows from; False
     where it has been noted before."""
     row = transaction.one(
-        "update orchestrator.beat_entries set last_due = %s where app = %s and entry = %s;"
-        " insert into orchestrator.beat_firings (app, entry, due) values (%s, %s, %s)"
-        " on conflict do nothing returning 1",
+        """
+        update orchestrator.beat_entries set last_due = %s
+        where app = %s and entry = %s;
+        insert into orchestrator.beat_firings (app, entry, due)
+        values (%s, %s, %s)
+        on conflict do nothing
+        returning 1
+        """,
         (last, app, entry, app, entry, due),
     )
     return row is not None
@@ -56,8 +69,10 @@ def fire(transaction: Transaction, app: str, entry: str, due: datetime, last: da
 def sent(session: Session, app: str, entry: str, due: datetime) -> None:
     """The message of a due time is out."""
     session.all(
-        "update orchestrator.beat_firings set sent_at = clock_timestamp()"
-        " where app = %s and entry = %s and due = %s",
+        """
+        update orchestrator.beat_firings set sent_at = clock_timestamp()
+        where app = %s and entry = %s and due = %s
+        """,
         (app, entry, due),
     )
 
@@ -68,13 +83,17 @@ def unsent(
     """Due times that somebody set out to send `seconds` ago and has not sent: it died, or the
     broker was away. Each is returned once in that time, however many beats ask."""
     rows = session.all(
-        "with late as (select app, entry, due from orchestrator.beat_firings"
-        " where sent_at is null and app = %s and entry = any(%s)"
-        " and tried_at < (select clock_timestamp()) - %s * interval '1 s'"
-        " order by tried_at limit %s for update skip locked)"
-        " update orchestrator.beat_firings f set tried_at = clock_timestamp() from late"
-        " where f.app = late.app and f.entry = late.entry and f.due = late.due"
-        " returning f.entry, f.due",
+        """
+        with late as (
+          select app, entry, due from orchestrator.beat_firings
+          where sent_at is null and app = %s and entry = any(%s)
+            and tried_at < (select clock_timestamp()) - %s * interval '1 s'
+          order by tried_at limit %s for update skip locked)
+        update orchestrator.beat_firings f set tried_at = clock_timestamp()
+        from late
+        where f.app = late.app and f.entry = late.entry and f.due = late.due
+        returning f.entry, f.due
+        """,
         (app, list(entries), seconds, limit),
     )
     return [(row[0], row[1]) for row in rows]
@@ -86,15 +105,24 @@ def purge(
     """Remove entries that no beat has named for so long, due times that were sent and are older
     than that, and after `owed` those that nobody could send: of which app and entry how many."""
     session.all(
-        "delete from orchestrator.beat_entries where seen_at < (select clock_timestamp()) - %s;"
-        " delete from orchestrator.beat_firings where sent_at is not null"
-        " and created_at < (select clock_timestamp()) - %s",
+        """
+        delete from orchestrator.beat_entries
+        where seen_at < (select clock_timestamp()) - %s;
+        delete from orchestrator.beat_firings
+        where sent_at is not null and created_at < (select clock_timestamp()) - %s
+        """,
         (entries, dues),
     )
     rows = session.all(
-        "with gone as (delete from orchestrator.beat_firings where sent_at is null"
-        " and created_at < (select clock_timestamp()) - %s returning app, entry)"
-        " select app, entry, count(*) from gone group by app, entry order by app, entry",
+        """
+        with gone as (
+          delete from orchestrator.beat_firings
+          where sent_at is null and created_at < (select clock_timestamp()) - %s
+          returning app, entry)
+        select app, entry, count(*) from gone
+        group by app, entry
+        order by app, entry
+        """,
         (owed,),
     )
     return [(app, entry, count) for app, entry, count in rows]

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
-from orchestrator.database.keyset_pages import Page, page
+from orchestrator.database.keyset_pages import Page, equal, one_of, page
 
 Slot = tuple[str, datetime]
 """A schedule and a due time of it."""
@@ -39,12 +39,14 @@ _COLUMNS = ", ".join(
     f"f.{name}::text" if name in {"schedule_id", "instance_id", "input"} else f"f.{name}"
     for name in _NAMES
 )
-_PUT = (
-    f"insert into orchestrator.firings as f ({', '.join(_NAMES)})"
-    " select * from unnest(%s::uuid[], %s::timestamptz[], %s::text[], %s::text[],"
-    " %s::timestamptz[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[],"
-    " %s::uuid[], %s::text[], %s::json[], %s::bigint[])"
-)
+_PUT = f"""
+insert into orchestrator.firings as f ({", ".join(_NAMES)})
+select *
+from unnest(
+  %s::uuid[], %s::timestamptz[], %s::text[], %s::text[], %s::timestamptz[], %s::text[],
+  %s::text[], %s::timestamptz[], %s::timestamptz[], %s::uuid[], %s::text[], %s::json[],
+  %s::bigint[])
+"""
 _AGAIN = ", ".join(f"{name} = excluded.{name}" for name in _NAMES[2:])
 
 
@@ -54,12 +56,12 @@ def put(transaction: Transaction, rows: Sequence[FiringRow], *, revive: bool = F
     if not rows:
         return set()
     conflict = (
-        f" on conflict (schedule_id, due) do update set {_AGAIN} where f.outcome = 'skipped'"
+        f"(schedule_id, due) do update set {_AGAIN} where f.outcome = 'skipped'"
         if revive
-        else " on conflict do nothing"
+        else "do nothing"
     )
     noted = transaction.all(
-        f"{_PUT}{conflict} returning f.schedule_id::text, f.due",
+        f"{_PUT} on conflict {conflict} returning f.schedule_id::text, f.due",
         tuple([getattr(row, name) for row in rows] for name in _NAMES),
     )
     return {(row[0], row[1]) for row in noted}
@@ -68,11 +70,15 @@ def put(transaction: Transaction, rows: Sequence[FiringRow], *, revive: bool = F
 def queued(transaction: Transaction, schedules: Collection[str]) -> list[tuple[FiringRow, bool]]:
     """The first queued firing of each of these schedules, and whether more of them wait."""
     rows = transaction.all(
-        f"select distinct on (f.schedule_id) {_COLUMNS},"
-        " exists (select from orchestrator.firings m where m.schedule_id = f.schedule_id"
-        " and m.outcome = 'queued' and m.due > f.due)"
-        " from orchestrator.firings f where f.schedule_id = any(%s::uuid[])"
-        " and f.outcome = 'queued' order by f.schedule_id, f.due",
+        f"""
+        select distinct on (f.schedule_id) {_COLUMNS},
+          exists (
+            select from orchestrator.firings m
+            where m.schedule_id = f.schedule_id and m.outcome = 'queued' and m.due > f.due)
+        from orchestrator.firings f
+        where f.schedule_id = any(%s::uuid[]) and f.outcome = 'queued'
+        order by f.schedule_id, f.due
+        """,
         (list(schedules),),
     )
     return [(FiringRow(*row[:-1]), row[-1]) for row in rows]
@@ -81,11 +87,14 @@ def queued(transaction: Transaction, schedules: Collection[str]) -> list[tuple[F
 def start(transaction: Transaction, rows: Sequence[FiringRow]) -> None:
     """Queued firings have started: note when, as which instance, of which version."""
     transaction.all(
-        "update orchestrator.firings f set outcome = 'started', input = null,"
-        " fired_at = n.fired_at, instance_id = n.instance_id, version = n.version"
-        " from unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::uuid[], %s::text[])"
-        " as n(schedule_id, due, fired_at, instance_id, version)"
-        " where f.schedule_id = n.schedule_id and f.due = n.due",
+        """
+        update orchestrator.firings f
+        set outcome = 'started', input = null, fired_at = n.fired_at, instance_id = n.instance_id,
+          version = n.version
+        from unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::uuid[], %s::text[])
+          as n(schedule_id, due, fired_at, instance_id, version)
+        where f.schedule_id = n.schedule_id and f.due = n.due
+        """,
         tuple(
             [getattr(row, name) for row in rows]
             for name in ("schedule_id", "due", "fired_at", "instance_id", "version")
@@ -106,8 +115,10 @@ def drop_queued(transaction: Transaction, schedules: Collection[str], why: str) 
     """What is queued for these schedules never starts."""
     if schedules:
         transaction.all(
-            "update orchestrator.firings set outcome = 'skipped', why = %s, input = null"
-            " where schedule_id = any(%s::uuid[]) and outcome = 'queued'",
+            """
+            update orchestrator.firings set outcome = 'skipped', why = %s, input = null
+            where schedule_id = any(%s::uuid[]) and outcome = 'queued'
+            """,
             (why, list(schedules)),
         )
 
@@ -127,8 +138,8 @@ def listed(
         session,
         f"select f.due, {_COLUMNS} from orchestrator.firings f",
         [
-            ("schedule_id = %(schedule)s", {"schedule": schedule}),
-            ("outcome = any(%(outcomes)s)", {"outcomes": list(outcomes)}) if outcomes else None,
+            equal("schedule_id", schedule),
+            one_of("outcome", outcomes),
             ("due >= %(since)s", {"since": since}) if since else None,
             ("due <= %(until)s", {"until": until}) if until else None,
         ],
@@ -143,16 +154,24 @@ def forget(session: Session, age: timedelta, kept: int, limit: int = 5000) -> in
     """Remove up to `limit` entries that are older than `age`, and as many that have more than
     `kept` newer ones of their schedule; but none that is queued. Returns how many."""
     rows = session.all(
-        "delete from orchestrator.firings where ctid in ("
-        " (select ctid from orchestrator.firings"
-        " where created_at < (select clock_timestamp()) - %(age)s and outcome <> 'queued'"
-        " order by created_at limit %(limit)s)"
-        " union all"
-        " (select f.ctid from orchestrator.schedules s cross join lateral"
-        " (select n.due from orchestrator.firings n where n.schedule_id = s.id"
-        " order by n.due desc offset %(kept)s limit 1) edge"
-        " join orchestrator.firings f on f.schedule_id = s.id and f.due <= edge.due"
-        " where f.outcome <> 'queued' limit %(limit)s)) returning 1",
+        """
+        delete from orchestrator.firings
+        where ctid in (
+          (
+            select ctid from orchestrator.firings
+            where created_at < (select clock_timestamp()) - %(age)s and outcome <> 'queued'
+            order by created_at limit %(limit)s)
+          union all (
+            select f.ctid from orchestrator.schedules s
+            cross join lateral (
+              select n.due from orchestrator.firings n
+              where n.schedule_id = s.id
+              order by n.due desc offset %(kept)s limit 1) edge
+            join orchestrator.firings f on f.schedule_id = s.id and f.due <= edge.due
+            where f.outcome <> 'queued'
+            limit %(limit)s))
+        returning 1
+        """,
         {"age": age, "kept": kept, "limit": limit},
     )
     return len(rows)

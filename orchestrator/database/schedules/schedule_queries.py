@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from orchestrator.core.model import OPEN_STATUSES
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
+from orchestrator.database.connection.status_literals import OPEN
 from orchestrator.database.events.event_queries import LAST
-from orchestrator.database.keyset_pages import Page, Scope, page
+from orchestrator.database.keyset_pages import Page, Scope, equal, one_of, page
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +42,19 @@ _COLUMNS = ", ".join(
     else f"s.{name}"
     for name in _NAMES
 )  # fmt: skip
-_OPEN = sorted(status.value for status in OPEN_STATUSES)
-_RUNS = "(i.status = any(%(open)s) or i.compensation = 'running')"
+_RUNS = f"(i.status in {OPEN} or i.compensation = 'running')"
 
 
 def lock_due(transaction: Transaction, limit: int, id: str | None = None) -> list[ScheduleRow]:
     """Lock up to `limit` schedules that are due (or the one that is named, if it is). Several
     beats may ask at once: each schedule falls to one of them."""
     rows = transaction.all(
-        f"select {_COLUMNS} from orchestrator.schedules s where s.state = 'active'"
-        " and s.next_at <= (select clock_timestamp())"
-        " and (%(id)s::uuid is null or s.id = %(id)s::uuid)"
-        " order by s.next_at limit %(limit)s for update skip locked",
+        f"""
+        select {_COLUMNS} from orchestrator.schedules s
+        where s.state = 'active' and s.next_at <= (select clock_timestamp())
+          and (%(id)s::uuid is null or s.id = %(id)s::uuid)
+        order by s.next_at limit %(limit)s for update skip locked
+        """,
         {"id": id, "limit": limit},
     )
     return [ScheduleRow(*row) for row in rows]
@@ -65,11 +66,15 @@ def lock_continuable(
     """Lock up to `limit` schedules (or the one that is named) that wait for an instance which
     is not open any more."""
     rows = transaction.all(
-        f"select {_COLUMNS} from orchestrator.schedules s where s.waiting and s.state = 'active'"
-        " and (%(id)s::uuid is null or s.id = %(id)s::uuid)"
-        " and not exists (select from orchestrator.instances i where i.id = s.last_instance"
-        f" and {_RUNS}) order by s.id limit %(limit)s for update of s skip locked",
-        {"open": _OPEN, "limit": limit, "id": id},
+        f"""
+        select {_COLUMNS} from orchestrator.schedules s
+        where s.waiting and s.state = 'active' and (%(id)s::uuid is null or s.id = %(id)s::uuid)
+          and not exists (
+            select from orchestrator.instances i
+            where i.id = s.last_instance and {_RUNS})
+        order by s.id limit %(limit)s for update of s skip locked
+        """,
+        {"limit": limit, "id": id},
     )
     return [ScheduleRow(*row) for row in rows]
 
@@ -86,9 +91,12 @@ def lock_all(transaction: Transaction, namespace: str, workflow: str) -> list[Sc
     """Lock the schedules of a workflow, and whoever else asks for them: nobody deploys two
     versions of a workflow at once."""
     rows = transaction.all(
-        "select pg_advisory_xact_lock(hashtextextended(%s, 0));"
-        f" select {_COLUMNS} from orchestrator.schedules s"
-        " where s.namespace = %s and s.workflow = %s order by s.id for update",
+        f"""
+        select pg_advisory_xact_lock(hashtextextended(%s, 0));
+        select {_COLUMNS} from orchestrator.schedules s
+        where s.namespace = %s and s.workflow = %s
+        order by s.id for update
+        """,
         (f"schedules {namespace}/{workflow}", namespace, workflow),
     )
     return [ScheduleRow(*row) for row in rows]
@@ -97,8 +105,11 @@ def lock_all(transaction: Transaction, namespace: str, workflow: str) -> list[Sc
 def lock_of(transaction: Transaction, workflow_ids: Sequence[str]) -> list[ScheduleRow]:
     """Lock the schedules that these versions have."""
     rows = transaction.all(
-        f"select {_COLUMNS} from orchestrator.schedules s where s.workflow_id = any(%s::uuid[])"
-        " order by s.id for update",
+        f"""
+        select {_COLUMNS} from orchestrator.schedules s
+        where s.workflow_id = any(%s::uuid[])
+        order by s.id for update
+        """,
         (list(workflow_ids),),
     )
     return [ScheduleRow(*row) for row in rows]
@@ -115,9 +126,13 @@ def now(session: Session) -> datetime:
 def is_newest(session: Session, workflow_id: str) -> bool:
     """Whether no version of the same workflow is newer."""
     row = session.one(
-        "select not exists (select from orchestrator.workflows n, orchestrator.workflows w"
-        " where w.id = %s and n.namespace = w.namespace and n.name = w.name"
-        " and n.version_key > w.version_key)",
+        """
+        select not exists (
+          select
+          from orchestrator.workflows n, orchestrator.workflows w
+          where w.id = %s and n.namespace = w.namespace and n.name = w.name
+            and n.version_key > w.version_key)
+        """,
         (workflow_id,),
     )
     return bool(row and row[0])
@@ -131,9 +146,11 @@ def running(transaction: Transaction, instances: Collection[str]) -> set[str]:
     if not instances:
         return set()
     rows = transaction.all(
-        f"select i.id::text from orchestrator.instances i where i.id = any(%(ids)s::uuid[])"
-        f" and {_RUNS}",
-        {"ids": list(instances), "open": _OPEN},
+        f"""
+        select i.id::text from orchestrator.instances i
+        where i.id = any(%(ids)s::uuid[]) and {_RUNS}
+        """,
+        {"ids": list(instances)},
     )
     return {row[0] for row in rows}
 
@@ -141,8 +158,10 @@ def running(transaction: Transaction, instances: Collection[str]) -> set[str]:
 def ends(session: Session, instances: Collection[str]) -> dict[str, datetime]:
     """When the instances ended; those that are gone, or have not ended, are left out."""
     rows = session.all(
-        "select i.id::text, i.ended_at from orchestrator.instances i"
-        " where i.id = any(%s::uuid[]) and i.ended_at is not null",
+        """
+        select i.id::text, i.ended_at from orchestrator.instances i
+        where i.id = any(%s::uuid[]) and i.ended_at is not null
+        """,
         (list(instances),),
     )
     return {row[0]: row[1] for row in rows}
@@ -151,9 +170,12 @@ def ends(session: Session, instances: Collection[str]) -> dict[str, datetime]:
 def put(transaction: Transaction, row: ScheduleRow) -> None:
     """Add a schedule."""
     transaction.all(
-        "insert into orchestrator.schedules (id, namespace, workflow, kind, state, workflow_id,"
-        " version, timing, policy, anchor, next_due, next_at, last_instance, waiting, heard_from)"
-        f" values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {LAST})",
+        f"""
+        insert into orchestrator.schedules (
+          id, namespace, workflow, kind, state, workflow_id, version, timing, policy, anchor,
+          next_due, next_at, last_instance, waiting, heard_from)
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {LAST})
+        """,
         tuple(getattr(row, name) for name in _NAMES[:-2]),
     )
 
@@ -170,13 +192,18 @@ def save(transaction: Transaction, rows: Sequence[ScheduleRow]) -> None:
     changing = ("id", "state", "workflow_id", "version", "timing", "policy", "anchor",
                 "next_due", "next_at", "last_instance", "waiting")  # fmt: skip
     transaction.all(
-        "update orchestrator.schedules s set state = n.state, workflow_id = n.workflow_id,"
-        " version = n.version, timing = n.timing, policy = n.policy, anchor = n.anchor,"
-        " next_due = n.next_due, next_at = n.next_at, last_instance = n.last_instance,"
-        " waiting = n.waiting from unnest(%s::uuid[], %s::text[], %s::uuid[], %s::text[],"
-        " %s::json[], %s::json[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],"
-        " %s::uuid[], %s::boolean[]) as n(id, state, workflow_id, version, timing, policy,"
-        " anchor, next_due, next_at, last_instance, waiting) where s.id = n.id",
+        """
+        update orchestrator.schedules s
+        set state = n.state, workflow_id = n.workflow_id, version = n.version, timing = n.timing,
+          policy = n.policy, anchor = n.anchor, next_due = n.next_due, next_at = n.next_at,
+          last_instance = n.last_instance, waiting = n.waiting
+        from unnest(
+          %s::uuid[], %s::text[], %s::uuid[], %s::text[], %s::json[], %s::json[],
+          %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::uuid[], %s::boolean[]) as n(
+            id, state, workflow_id, version, timing, policy, anchor, next_due, next_at,
+            last_instance, waiting)
+        where s.id = n.id
+        """,
         tuple([getattr(row, name) for row in rows] for name in changing),
     )
 
@@ -184,8 +211,10 @@ def save(transaction: Transaction, rows: Sequence[ScheduleRow]) -> None:
 def postpone(session: Session, id: str, seconds: float) -> None:
     """Let a schedule that cannot fire stand back for a while, so that the others go on."""
     session.all(
-        "update orchestrator.schedules set next_at = clock_timestamp() + %s * interval '1 s'"
-        " where id = %s and next_at is not null",
+        """
+        update orchestrator.schedules set next_at = clock_timestamp() + %s * interval '1 s'
+        where id = %s and next_at is not null
+        """,
         (seconds, id),
     )
 
@@ -194,8 +223,11 @@ def shortest_wait(session: Session) -> float | None:
     """The shortest `after`, in s, of the schedules that wait for an instance's end (1 for one
     that starts at the end); None: none waits."""
     row = session.one(
-        "select min(coalesce((timing ->> 'after')::float8, 1)) from orchestrator.schedules"
-        " where waiting and state = 'active'"
+        """
+        select min(coalesce((timing ->> 'after')::float8, 1))
+        from orchestrator.schedules
+        where waiting and state = 'active'
+        """
     )
     return row[0] if row else None
 
@@ -223,9 +255,9 @@ def listed(
         f"select s.namespace, s.workflow, s.kind, {_COLUMNS} from orchestrator.schedules s",
         [
             scope.condition("namespace"),
-            ("namespace = %(namespace)s", {"namespace": namespace}) if namespace else None,
-            ("workflow = %(workflow)s", {"workflow": workflow}) if workflow else None,
-            ("state = any(%(states)s)", {"states": list(states)}) if states else None,
+            equal("namespace", namespace or None),
+            equal("workflow", workflow or None),
+            one_of("state", states),
         ],
         order=("namespace", "workflow", "kind"),
         limit=limit,
@@ -236,8 +268,11 @@ def listed(
 def by_event(session: Session, namespace: str) -> list[ScheduleRow]:
     """The active schedules of a namespace that events make due."""
     rows = session.all(
-        f"select {_COLUMNS} from orchestrator.schedules s"
-        " where s.kind = 'on' and s.state = 'active' and s.namespace = %s order by s.id",
+        f"""
+        select {_COLUMNS} from orchestrator.schedules s
+        where s.kind = 'on' and s.state = 'active' and s.namespace = %s
+        order by s.id
+        """,
         (namespace,),
     )
     return [ScheduleRow(*row) for row in rows]

@@ -25,19 +25,26 @@ class Fired:
 #: The clock is read in a query of its own: as it stands it would be compared with each timer,
 #: at that moment, and so with all of them, however late they are due. The start of an instance
 #: brings its mark, because nobody but its transitions may lock the instance here.
-FIRE = (
-    "with due as (select instance_id, step, kind, due_at from orchestrator.timers"
-    " where due_at <= (select clock_timestamp()) order by due_at limit %s"
-    " for update skip locked),"
-    " gone as (delete from orchestrator.timers t using due d where t.instance_id ="
-    " d.instance_id and t.step = d.step and t.kind = d.kind),"
-    " told as (insert into orchestrator.stimuli (instance_id, kind, step, data)"
-    " select d.instance_id, 'timer', nullif(d.step, 0), case d.kind when 'start'"
-    f"  then json_build_object('kind', d.kind, 'heard_from', {LAST})"
-    "  else json_build_object('kind', d.kind) end from due d)"
-    " select instance_id::text, extract(epoch from clock_timestamp() - due_at)::float8"
-    " from due"
-)
+FIRE = f"""
+with due as (
+  select instance_id, step, kind, due_at
+  from orchestrator.timers
+  where due_at <= (select clock_timestamp())
+  order by due_at limit %s for update skip locked),
+gone as (
+  delete from orchestrator.timers t
+  using due d
+  where t.instance_id = d.instance_id and t.step = d.step and t.kind = d.kind),
+told as (
+  insert into orchestrator.stimuli (instance_id, kind, step, data)
+  select d.instance_id, 'timer', nullif(d.step, 0),
+    case d.kind
+      when 'start' then json_build_object('kind', d.kind, 'heard_from', {LAST})
+      else json_build_object('kind', d.kind) end
+  from due d)
+select instance_id::text, extract(epoch from clock_timestamp() - due_at)::float8
+from due
+"""
 
 
 def fire(session: Session, limit: int = 200) -> Fired:

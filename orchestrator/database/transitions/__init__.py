@@ -1,1 +1,1 @@
-"""Reads and saves what one transition needs."""
+"""Reads and saves the rows of one transition."""

@@ -1,4 +1,4 @@
-"""Rows of Postgres (as the functions return them, in JSON) to the core's values."""
+"""Rows of Postgres, as the SQL functions return them in JSON, to the core's values."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _time(value: str | datetime | None) -> datetime | None:
 
 
 def to_instance(row: Row) -> Instance:
-    """A row of ``instances``; columns that the core has no use for are left out."""
+    """Convert a row of ``instances``; columns that the core does not use are left out."""
     values = {name: row[name] for name in _INSTANCE}
     values.update({name: _time(row[name]) for name in _TIMES})
     values["status"] = _STATUSES[row["status"]]
@@ -48,7 +48,7 @@ def to_instance(row: Row) -> Instance:
 
 
 def to_step(row: Row) -> Step:
-    """A row of ``steps``."""
+    """Convert a row of ``steps``."""
     values = {name: row[name] for name in _STEP if name in row}
     values["status"] = _STATUSES[row["status"]]
     values["started_at"] = _time(row["started_at"])
@@ -57,19 +57,19 @@ def to_step(row: Row) -> Step:
 
 
 def to_attempt(row: Row) -> Attempt:
-    """A row of ``attempts``."""
+    """Convert a row of ``attempts``."""
     values = {name: row[name] for name in _ATTEMPT}
     values["state"] = _ATTEMPT_STATES[row["state"]]
     return Attempt(**values)
 
 
 def to_steps(rows: list[Row] | None) -> dict[int, Step]:
-    """Rows of ``steps``, by their numbers."""
+    """Convert rows of ``steps``; the keys are their numbers."""
     return {row["id"]: to_step(row) for row in rows or ()}
 
 
 def to_stimulus(row: Row, at: datetime, seed: int) -> Stimulus:
-    """A row of ``stimuli``, given the time and the seed of the transition that takes it."""
+    """Convert a row of ``stimuli``, with the time and the seed of its transition."""
     kind, data = StimulusKind(row["kind"]), row["data"] or {}
     result = kind is StimulusKind.RESULT
     return Stimulus(

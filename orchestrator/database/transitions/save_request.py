@@ -1,4 +1,4 @@
-"""What is saved with one transition."""
+"""The input of a save."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Fence:
 
 @dataclass(frozen=True, slots=True)
 class LocalClaim:
-    """A new attempt that the saver runs itself, born claimed under `token`."""
+    """A new attempt that the saving process runs itself; it is created already claimed, under
+    `token`."""
 
     attempt: str
     worker: str
@@ -28,7 +29,8 @@ class LocalClaim:
 
 @dataclass(frozen=True, slots=True)
 class SiblingClaim:
-    """Another ready attempt, of this task and queue, that the saver claims with the save."""
+    """Another ready attempt, of this task and queue, that the saving process claims with the
+    save."""
 
     task: str
     queue: str
@@ -39,11 +41,11 @@ class SiblingClaim:
 
 @dataclass(frozen=True, slots=True)
 class SaveRequest:
-    """A transition on its way into the database.
+    """A transition to save.
 
-    `slice` is what it was decided on: its instance's `sequence` is what the save compares.
-    `queue_of` names the queue of an attempt whose document named none. `sibling` is wished for
-    under the row lock only.
+    `slice` is the base of its decision: the save compares the `sequence` of its instance.
+    `queue_of` names the queue of an attempt whose document named none. `sibling` is set under the
+    row lock only.
     """
 
     slice: Slice

@@ -1,4 +1,5 @@
-"""What few transitions write besides: timers, listeners, children, notes, events, dead letters."""
+"""The less common rows of a transition: timers, listeners, children, stimuli, events, dead
+letters."""
 
 from __future__ import annotations
 
@@ -15,12 +16,13 @@ from orchestrator.json_codec import dumps
 
 Statement = tuple[str, list[Any]]
 
-#: The mark of the instance that is saved, as SQL.
-_OF_INSTANCE = "i.heard_from"
+#: The mark of the saved instance, as SQL.
+_INSTANCE_MARK = "i.heard_from"
 
 
 def mark(before: Instance, stimulus: Stimulus) -> Statement | None:
-    """What an instance hears whose start was put off: events from when its timer fired."""
+    """Return the statement that sets the mark of an instance whose start was delayed: its events
+    count from the firing of its timer."""
     if stimulus.kind is not StimulusKind.TIMER or before.started_at is not None:
         return None
     number = (stimulus.data or {}).get("heard_from")
@@ -31,7 +33,7 @@ def mark(before: Instance, stimulus: Stimulus) -> Statement | None:
 
 
 def side_row_statements(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    """The statements for what few transitions have, in the order of lock and of meaning."""
+    """Yield the statements for the less common rows, in the order of locks and of meaning."""
     if transition.withdrawn:
         yield _withdraw(instance, transition.withdrawn)
     if transition.timers_removed:
@@ -40,7 +42,7 @@ def side_row_statements(instance: Instance, transition: Transition) -> Iterable[
             [instance.id, list(transition.timers_removed)],
         )
     if transition.listeners_removed:
-        # The keys last: who writes some holds the listener meanwhile.
+        # Index entries last: a process that writes some locks the listener meanwhile.
         for table in ("listeners", "listener_keys"):
             yield (
                 f"delete from orchestrator.{table} where instance_id = %s and step = any(%s)",
@@ -65,10 +67,13 @@ def side_row_statements(instance: Instance, transition: Transition) -> Iterable[
 
 def _withdraw(instance: Instance, steps: tuple[int, ...]) -> Statement:
     return (
-        "update orchestrator.attempts set withdrawn = true,"
-        " ended_at = case state when 'ready' then clock_timestamp() else ended_at end,"
-        " state = case state when 'ready' then 'withdrawn' else state end"
-        " where instance_id = %s and step = any(%s) and state in ('ready', 'claimed')",
+        """
+        update orchestrator.attempts
+        set withdrawn = true,
+          ended_at = case state when 'ready' then clock_timestamp() else ended_at end,
+          state = case state when 'ready' then 'withdrawn' else state end
+        where instance_id = %s and step = any(%s) and state in ('ready', 'claimed')
+        """,
         [instance.id, list(steps)],
     )
 
@@ -76,25 +81,31 @@ def _withdraw(instance: Instance, steps: tuple[int, ...]) -> Statement:
 def _timers(instance: Instance, transition: Transition) -> Iterable[Statement]:
     for timer in transition.timers:
         yield (
-            "insert into orchestrator.timers (instance_id, step, kind, due_at)"
-            " values (%s, %s, %s, %s)"
-            " on conflict (instance_id, step, kind) do update set due_at = excluded.due_at",
+            """
+            insert into orchestrator.timers (instance_id, step, kind, due_at)
+            values (%s, %s, %s, %s)
+            on conflict (instance_id, step, kind) do update set due_at = excluded.due_at
+            """,
             [instance.id, timer.step, timer.kind.value, timer.due_at],
         )
 
 
 def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    # A start may wait in line for long: what it opens at once hears all that its instance may.
-    mark = _OF_INSTANCE if instance.started_at is None else LAST
+    # A delayed start can wait long: what it opens at once gets the instance's mark, so that it
+    # receives every event that the instance may.
+    mark = _INSTANCE_MARK if instance.started_at is None else LAST
     for listener in transition.listeners:
         yield (
-            "insert into orchestrator.listeners"
-            " (instance_id, step, namespace, mode, filters, until, read, correlation, variables,"
-            "  look_back, heard_from)"
-            f" select %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {mark}"
-            " from orchestrator.instances i where i.id = %s"
-            # Whoever matched the event that bound a correlation has noted that already.
-            " on conflict (instance_id, step) do nothing",
+            f"""
+            insert into orchestrator.listeners (
+              instance_id, step, namespace, mode, filters, until, read, correlation, variables,
+              look_back, heard_from)
+            select %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {mark}
+            from orchestrator.instances i
+            where i.id = %s
+            -- The process that matched the event has already stored the correlation.
+            on conflict (instance_id, step) do nothing
+            """,
             [
                 instance.id,
                 listener.step,
@@ -114,18 +125,21 @@ def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement
 def _chunks(instance: Instance, transition: Transition) -> Iterable[Statement]:
     for chunk in transition.chunks:
         yield (
-            "insert into orchestrator.chunks (instance_id, step, index, items)"
-            " values (%s, %s, %s, %s)",
+            """
+            insert into orchestrator.chunks (instance_id, step, index, items)
+            values (%s, %s, %s, %s)
+            """,
             [instance.id, chunk.step, chunk.index, dumps(chunk.items)],
         )
 
 
 def _children(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    """Refused as `Superseded` where the version was removed since it was looked for."""
+    """Start the sub-workflows. Raises `Superseded` where the version was removed since the core
+    found it."""
     for child in transition.children:
         parent = (instance.id, child.parent_step) if child.parent_step else (None, None)
         yield (
-            "select orchestrator.start_child_instance(%s, %s, %s, %s, %s, %s, %s::smallint)",
+            "select orchestrator.start_child(%s, %s, %s, %s, %s, %s, %s::smallint)",
             [
                 *(child.id, child.workflow_id, to_json(child.input), to_json(child.state)),
                 *(*parent, ENGINE),
@@ -134,20 +148,30 @@ def _children(instance: Instance, transition: Transition) -> Iterable[Statement]
 
 
 def _stimuli(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    for note in transition.stimuli:
+    for stimulus in transition.stimuli:
         yield (
-            "insert into orchestrator.stimuli (instance_id, kind, step, data)"
-            " values (%s, %s, %s, %s)",
-            [note.instance or instance.id, note.kind.value, note.step, to_json(note.data)],
+            """
+            insert into orchestrator.stimuli (instance_id, kind, step, data)
+            values (%s, %s, %s, %s)
+            """,
+            [
+                stimulus.instance or instance.id,
+                stimulus.kind.value,
+                stimulus.step,
+                to_json(stimulus.data),
+            ],
         )
 
 
 def _emitted(instance: Instance, transition: Transition) -> Iterable[Statement]:
     for event in transition.emitted:
         yield (
-            "insert into orchestrator.events"
-            " (id, namespace, event_id, source, type, event, instance_id)"
-            " values (%s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
+            """
+            insert into orchestrator.events
+              (id, namespace, event_id, source, type, event, instance_id)
+            values (%s, %s, %s, %s, %s, %s, %s)
+            on conflict do nothing
+            """,
             [
                 ids.new_id(),
                 instance.namespace,
@@ -161,36 +185,44 @@ def _emitted(instance: Instance, transition: Transition) -> Iterable[Statement]:
 
 
 def _dead_letters(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    for letter in transition.dead_letters:
+    for dead_letter in transition.dead_letters:
         yield (
-            "insert into orchestrator.dead_letters"
-            " (id, namespace, instance_id, step, reason, error) values (%s, %s, %s, %s, %s, %s)",
+            """
+            insert into orchestrator.dead_letters
+              (id, namespace, instance_id, step, reason, error)
+            values (%s, %s, %s, %s, %s, %s)
+            """,
             [
                 ids.new_id(),
                 instance.namespace,
                 instance.id,
-                letter["step"],
-                letter["reason"],
-                to_json(letter.get("error")),
+                dead_letter["step"],
+                dead_letter["reason"],
+                to_json(dead_letter.get("error")),
             ],
         )
 
 
 def _closed_letters(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    for letter in transition.letters_closed:
+    for dead_letter in transition.letters_closed:
         yield (
-            "update orchestrator.dead_letters"
-            " set resolved_at = clock_timestamp(), resolution = %s"
-            " where instance_id = %s and step = %s and reason = 'lost' and resolved_at is null",
-            [dumps(letter["resolution"]), instance.id, letter["step"]],
+            """
+            update orchestrator.dead_letters
+            set resolved_at = clock_timestamp(), resolution = %s
+            where instance_id = %s and step = %s and reason = 'lost' and resolved_at is null
+            """,
+            [dumps(dead_letter["resolution"]), instance.id, dead_letter["step"]],
         )
 
 
 def _returned(instance: Instance, transition: Transition) -> Iterable[Statement]:
     if transition.returned:
         yield (
-            "with gone as (select %s::uuid as instance_id, g.step, g.event"
-            f"  from unnest(%s::int[], %s::bigint[]) as g(step, event)), {RETURN}",
+            f"""
+            with gone as (
+              select %s::uuid as instance_id, g.step, g.event
+              from unnest(%s::int[], %s::bigint[]) as g(step, event)), {RETURN}
+            """,
             [
                 instance.id,
                 [step for step, _ in transition.returned],
@@ -208,16 +240,22 @@ def _inputs(instance: Instance, transition: Transition) -> Iterable[Statement]:
 
 
 def _prune(instance: Instance, steps: tuple[int, ...]) -> Iterable[Statement]:
-    below = (
-        "with recursive gone as ("
-        " select id from orchestrator.steps where instance_id = %s and id = any(%s)"
-        " union all select s.id from orchestrator.steps s, gone g"
-        " where s.instance_id = %s and s.parent = g.id and s.id > g.id)"
-    )
+    with_descendants = """
+        with recursive gone as (
+          select id from orchestrator.steps
+          where instance_id = %s and id = any(%s)
+          union all
+          select s.id from orchestrator.steps s, gone g
+          where s.instance_id = %s and s.parent = g.id and s.id > g.id)
+    """
     values = [instance.id, list(steps), instance.id, instance.id]
     for table, column in (("attempts", "step"), ("chunks", "step"), ("steps", "id")):
         yield (
-            f"{below} delete from orchestrator.{table} t using gone"
-            f" where t.instance_id = %s and t.{column} = gone.id",
+            f"""
+            {with_descendants}
+            delete from orchestrator.{table} t
+            using gone
+            where t.instance_id = %s and t.{column} = gone.id
+            """,
             values,
         )

@@ -1,4 +1,4 @@
-"""The State Manager's `Store` (see there what each method promises), in Postgres."""
+"""The State Manager's `Store` in Postgres; the protocol documents each method."""
 
 # ruff: noqa: D102  (the protocol says it)
 
@@ -25,7 +25,7 @@ from orchestrator.secrets.sources import SecretSource
 
 
 class PostgresView:
-    """What a transition reads and writes on a connection."""
+    """Reads and writes of a transition on a connection."""
 
     def __init__(self, session: Session, secrets: SecretSource) -> None:
         self.session = session
@@ -76,8 +76,8 @@ class _UncommittedTransaction(Transaction):
     def all(self, sql: str, params: Params = ()) -> Rows:
         return self._transaction.all(sql, params)
 
-    def commit_with(self, sql: str, params: Params = (), then: str = "") -> Rows:
-        return self.all(f"{sql}; {then}", params)
+    def commit_with(self, sql: str, params: Params = (), read_after: str = "") -> Rows:
+        return self.all(f"{sql}; {read_after}", params)
 
 
 class PostgresDecidingView(PostgresLockedView):
@@ -114,7 +114,7 @@ class PostgresStore(PostgresView):
             yield PostgresLockedView(transaction, self.secrets)
 
     def deciding(self, transaction: Transaction) -> PostgresDecidingView:
-        """What decides commands sees of a transaction that has the row lock."""
+        """Return the view of a transaction that has the row lock, to decide commands."""
         return PostgresDecidingView(transaction, self.secrets)
 
     def ended_under_token(self, attempt: str, token: str) -> bool:

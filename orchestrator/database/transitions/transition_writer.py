@@ -1,8 +1,8 @@
-"""Saves a transition: one call of the function ``orchestrator.save_transition``, and in the same
-statement string whatever is rarer (timers, listeners, children, notes).
+"""Saves a transition: one call of the function ``orchestrator.save``, with the statements of the
+less common rows (timers, listeners, children, stimuli) in the same text.
 
-A string of several statements is one transaction in Postgres, so a transition is one round
-trip whether it is saved optimistically or under the instance's lock.
+A text of several statements is one transaction in Postgres, so a transition is one round trip,
+whether it is saved optimistically or under the instance's lock.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from orchestrator.database.transitions.row_mapper import to_attempt
 from orchestrator.database.transitions.save_request import SaveRequest, SiblingClaim
 from orchestrator.json_codec import dumps
 
-#: So many attempts of a transition are published at once for each queue; from then on every
-#: claim and every end of a chain publishes more (`attempts.top_up`): a wide fork wakes as many
-#: workers as there are, without a message for each branch that a worker takes by itself.
+#: Attempts per queue that are published right after the commit. Later, each claim by message and
+#: each finished runner publishes two more (`unclaimed_attempts.claim_next_wave`). A wide fork thus
+#: reaches every idle worker, while branches that a worker continues with locally need no message.
 WAVE = 16
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any] | None]:
-    """Rows to one array a column; all null where there is no row."""
-    turned: list[list[Any] | None] = [list(column) for column in zip(*rows, strict=True)]
-    return turned or [None] * width
+    """Turn rows into one array for each column; all null where there is no row."""
+    columns: list[list[Any] | None] = [list(column) for column in zip(*rows, strict=True)]
+    return columns or [None] * width
 
 
 def _ended(ended: AttemptEnd) -> tuple[Any, ...]:
@@ -82,7 +82,7 @@ def _created(step: Step) -> tuple[Any, ...]:
 def first_wave(
     transition: Transition, taken: str | None, queue_of: Callable[[Attempt], str]
 ) -> list[Attempt]:
-    """The new attempts that are published right after the commit."""
+    """Return the new attempts that are published right after the commit."""
     count: Counter[str] = Counter()
     wave = []
     for attempt in transition.attempts:
@@ -95,7 +95,7 @@ def first_wave(
 
 def _attempts(saving: SaveRequest) -> list[tuple[Any, ...]]:
     taken = saving.local_claim.attempt if saving.local_claim else None
-    at_once = {one.id for one in first_wave(saving.transition, taken, saving.queue_of)}
+    published = {one.id for one in first_wave(saving.transition, taken, saving.queue_of)}
     return [
         (
             attempt.id,
@@ -106,16 +106,16 @@ def _attempts(saving: SaveRequest) -> list[tuple[Any, ...]]:
             attempt.queue or saving.queue_of(attempt),
             attempt.priority,
             attempt.time_limit,
-            attempt.id in at_once,
+            attempt.id in published,
         )
         for attempt in saving.transition.attempts
     ]
 
 
-CLAIM_SIBLING = "select orchestrator.claim_sibling(%s,%s,%s,%s,%s,%s)"
-READ_SIBLING = "select orchestrator.read_claimed_sibling(%s,%s,%s)"
+CLAIM_SIBLING = "select orchestrator.take_next(%s,%s,%s,%s,%s,%s)"
+READ_SIBLING = "select orchestrator.taken(%s,%s,%s)"
 _SAVE = (
-    "select orchestrator.save_transition("
+    "select orchestrator.save("
     "%s,%s,%s,%s,%s,%s,%s,%s,%s,"
     "%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,"
     "%s::uuid[],%s::text[],%s::json[],%s::text[],"
@@ -177,11 +177,12 @@ def _params(saving: SaveRequest) -> list[Any]:
 
 
 def save(session: Session, saving: SaveRequest) -> Snapshot | None:
-    """Save a transition whole, in one round trip; the sibling that was claimed with it.
+    """Save a whole transition in one round trip. Return the sibling that was claimed with it, if
+    any.
 
     Raises:
-        Superseded: the instance moved on since its slice was read.
-        Fenced: the attempt is not the caller's any more.
+        Superseded: the instance has changed since its slice was read.
+        Fenced: the attempt is no longer claimed by the caller.
     """
     sql, params = _statement(saving)
     if saving.sibling is not None:
@@ -194,9 +195,9 @@ def save(session: Session, saving: SaveRequest) -> Snapshot | None:
 
 def _statement(saving: SaveRequest) -> tuple[str, list[Any]]:
     mark = side_rows.mark(saving.instance_before, saving.stimulus)
-    shape = fast_paths.fast_path_for(saving) if mark is None else None
-    if shape is not None:
-        return shape(
+    fast_path = fast_paths.fast_path_for(saving) if mark is None else None
+    if fast_path is not None:
+        return fast_path(
             saving, stimulus_record(saving.stimulus, saving.slice), fact_records(saving.transition)
         )
     sql, params = [_SAVE], _params(saving)
@@ -210,13 +211,16 @@ def _statement(saving: SaveRequest) -> tuple[str, list[Any]]:
 def _save_and_claim_sibling(
     session: Session, sql: str, params: list[Any], instance: str, sibling: SiblingClaim
 ) -> Snapshot | None:
-    """Save and claim a ready attempt; None: there is none. Others who look at the same time take
-    others; the newest is taken, because the oldest have messages on their way. It is read after
-    the commit, since others wait for the row lock."""
-    holder = (sibling.worker, sibling.process, sibling.token)
-    ((found,),) = session.commit_with(
+    """Save, and claim a ready attempt; None: there is none.
+
+    Processes that claim at the same time get different attempts. The newest is claimed, because the
+    oldest have messages on their way. Its slice is read after the commit, since other processes
+    wait for the row lock.
+    """
+    owner = (sibling.worker, sibling.process, sibling.token)
+    ((claimed,),) = session.commit_with(
         f"{sql}; {CLAIM_SIBLING}",
-        [*params, instance, sibling.task, sibling.queue, *holder, *holder],
-        then=READ_SIBLING,
+        [*params, instance, sibling.task, sibling.queue, *owner, *owner],
+        read_after=READ_SIBLING,
     )
-    return snapshot_of(found["slice"], to_attempt(found["attempt"])) if found else None
+    return snapshot_of(claimed["slice"], to_attempt(claimed["attempt"])) if claimed else None

@@ -31,9 +31,12 @@ class Announced:
 def announce(session: Session, process: Announced, clock: datetime) -> None:
     """Record that the process is alive, and how far its wall `clock` is from that of Postgres."""
     session.all(
-        "insert into orchestrator.processes (id, kind, name, pid, broker, clock_offset)"
-        f" values (%s, %s, %s, %s, %s, {OFFSET}) on conflict (id) do update"
-        " set seen_at = clock_timestamp(), clock_offset = excluded.clock_offset",
+        f"""
+        insert into orchestrator.processes (id, kind, name, pid, broker, clock_offset)
+        values (%s, %s, %s, %s, %s, {OFFSET})
+        on conflict (id) do update
+        set seen_at = clock_timestamp(), clock_offset = excluded.clock_offset
+        """,
         (process.id, process.kind, process.name, process.pid, process.broker, clock),
     )
 
@@ -46,8 +49,10 @@ def withdraw(session: Session, id: str) -> None:
 def forget(session: Session, days: float = 1.0) -> None:
     """Remove the rows of processes that were not seen for so long."""
     session.all(
-        "delete from orchestrator.processes where seen_at < clock_timestamp()"
-        " - %s * interval '1 day'",
+        """
+        delete from orchestrator.processes
+        where seen_at < clock_timestamp() - %s * interval '1 day'
+        """,
         (days,),
     )
 
@@ -69,12 +74,16 @@ class Living:
 def living(session: Session, lease: float) -> list[Living]:
     """Every live process, workers first. `lease` in seconds."""
     rows = session.all(
-        "select 'worker', name, app, broker, clock_offset, queues, tasks"
-        f" from orchestrator.workers where {LIVE}"
-        " union all select kind, name, null, broker, clock_offset, '{}', '{}'"
-        " from orchestrator.processes"
-        " where seen_at > clock_timestamp() - %(alive)s * interval '1 s'"
-        " order by 1 desc, 2",
+        f"""
+        select 'worker', name, app, broker, clock_offset, queues, tasks
+        from orchestrator.workers
+        where {LIVE}
+        union all
+        select kind, name, null, broker, clock_offset, '{{}}', '{{}}'
+        from orchestrator.processes
+        where seen_at > clock_timestamp() - %(alive)s * interval '1 s'
+        order by 1 desc, 2
+        """,
         {"lease": lease, "alive": ALIVE},
     )
     return [Living(*row) for row in rows]

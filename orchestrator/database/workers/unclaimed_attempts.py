@@ -26,15 +26,17 @@ class PublishableAttempt:
 
 #: The largest call that is read only to be shown, in bytes.
 _SHOWN = 4096
-_COLUMNS = (
-    "a.id::text, a.instance_id::text, a.step, a.task, a.queue, a.priority, a.time_limit,"
-    f" (select case when octet_length(s.call::text) <= {_SHOWN} then s.call end"
-    " from orchestrator.steps s where s.instance_id = a.instance_id and s.id = a.step)"
-)
-_STAMP = (
-    "set published_at = clock_timestamp(), publishings = least(a.publishings + 1, 30),"
-    " refused_at = null"
-)
+_COLUMNS = f"""
+a.id::text, a.instance_id::text, a.step, a.task, a.queue, a.priority, a.time_limit,
+(
+  select case when octet_length(s.call::text) <= {_SHOWN} then s.call end
+  from orchestrator.steps s
+  where s.instance_id = a.instance_id and s.id = a.step)
+"""
+_STAMP = """
+set published_at = clock_timestamp(), publishings = least(a.publishings + 1, 30),
+  refused_at = null
+"""
 
 
 def _ready(rows: list[tuple[Any, ...]]) -> list[PublishableAttempt]:
@@ -51,16 +53,25 @@ def claim_next_wave(
     """Up to `count` more attempts of a wide instance and a queue, stamped as published."""
     return _ready(
         session.all(
-            "with more as (select id from orchestrator.attempts where instance_id = %(i)s"
-            # "is true" keeps Postgres from the index of all instances' waiting attempts.
-            " and queue = %(q)s and state = 'ready' and (published_at is null) is true"
-            # Counted no further than it matters: the instance may have any number of them.
-            " and (select count(*) from (select from orchestrator.attempts"
-            "  where instance_id = %(i)s and state = 'ready' and published_at is not null"
-            "  limit %(most)s) p) < %(most)s"
-            " order by id limit %(n)s for update skip locked)"
-            f" update orchestrator.attempts a {_STAMP} from more where a.id = more.id"
-            f" returning {_COLUMNS}",
+            f"""
+            with more as (
+              select id from orchestrator.attempts
+              where instance_id = %(i)s
+                -- "is true" keeps Postgres from the index of all instances' waiting attempts.
+                and queue = %(q)s and state = 'ready' and (published_at is null) is true
+                -- Counted no further than it matters: the instance may have any number of them.
+                and (
+                  select count(*)
+                  from (
+                    select from orchestrator.attempts
+                    where instance_id = %(i)s and state = 'ready' and published_at is not null
+                    limit %(most)s) p) < %(most)s
+              order by id limit %(n)s for update skip locked)
+            update orchestrator.attempts a {_STAMP}
+            from more
+            where a.id = more.id
+            returning {_COLUMNS}
+            """,
             {"i": instance, "q": queue, "n": count, "most": PUBLISHED_AT_ONCE},
         )
     )
@@ -74,48 +85,60 @@ WINDOW = 300
 
 #: What each queue and priority claimed lately: the newest message that the broker has
 #: certainly gone past, and the last claim.
-_LATELY = (
-    "lately as materialized (select queue, coalesce(priority, -1) as priority,"
-    " max(published_at) filter (where claimed_at"
-    "  < (select clock_timestamp()) - %(p)s * interval '1 s')"
-    "  as passed, max(claimed_at) as claimed_at"
-    " from orchestrator.attempts"
-    " where claimed_at > (select clock_timestamp()) - %(w)s * interval '1 s'"
-    " group by 1, 2)"
-)
+_LATELY = """
+lately as materialized (
+  select queue, coalesce(priority, -1) as priority,
+    max(published_at) filter (
+      where claimed_at < (select clock_timestamp()) - %(p)s * interval '1 s') as passed,
+    max(claimed_at) as claimed_at
+  from orchestrator.attempts
+  where claimed_at > (select clock_timestamp()) - %(w)s * interval '1 s'
+  group by 1, 2)
+"""
 #: A candidate has waited its own patience: doubled with every publishing.
-_WAITING = (
-    "waiting as materialized (select id, instance_id, queue, coalesce(priority, -1) as priority,"
-    " published_at, patience"
-    " from (select *, least(%(p)s * power(2, greatest(publishings - 1, 0)), %(w)s)"
-    "  * interval '1 s' as patience"
-    "  from orchestrator.attempts where state = 'ready' and not withdrawn) r"
-    " where coalesce(published_at, created_at) < (select clock_timestamp()) - patience"
-    # A queue that nobody consumes must not hide the lost messages of another one.
-    " and (published_at is null or queue in (select queue from lately) or queue in"
-    "  (select unnest(k.queues) from orchestrator.workers k where k.free > 0"
-    "   and k.stopped_at is null and not k.stopping))"
-    " order by published_at nulls first)"
-)
+_WAITING = """
+waiting as materialized (
+  select id, instance_id, queue, coalesce(priority, -1) as priority, published_at, patience
+  from (
+    select *,
+      least(%(p)s * power(2, greatest(publishings - 1, 0)), %(w)s) * interval '1 s' as patience
+    from orchestrator.attempts
+    where state = 'ready' and not withdrawn) r
+  where coalesce(published_at, created_at) < (select clock_timestamp()) - patience
+    -- A queue that nobody consumes must not hide the lost messages of another one.
+    and (
+      published_at is null
+      or queue in (select queue from lately)
+      or queue in (
+        select unnest(k.queues) from orchestrator.workers k
+        where k.free > 0 and k.stopped_at is null and not k.stopping))
+  order by published_at nulls first)
+"""
 #: Never published, and nothing of its instance is: whoever was to publish more has died.
-_WAVE_DIED = (
-    "(w.published_at is null and not exists (select 1 from orchestrator.attempts o"
-    " where o.instance_id = w.instance_id and o.state = 'ready' and o.queue = w.queue"
-    " and o.published_at is not null))"
-)
-_PASSED_BY = (
-    "exists (select 1 from lately c where c.queue = w.queue and c.priority = w.priority"
-    " and c.passed > w.published_at)"
-)
-_QUIET = (
-    "not exists (select 1 from lately c where c.queue = w.queue"
-    " and c.claimed_at > (select clock_timestamp()) - w.patience)"
-)
-_SOMEBODY_FREE = (
-    "exists (select 1 from orchestrator.workers k where w.queue = any(k.queues) and k.free > 0"
-    " and k.stopped_at is null and not k.stopping"
-    " and k.seen_at > (select clock_timestamp()) - %(p)s * interval '1 s')"
-)
+_WAVE_DIED = """
+(
+  w.published_at is null
+  and not exists (
+    select 1 from orchestrator.attempts o
+    where o.instance_id = w.instance_id and o.state = 'ready' and o.queue = w.queue
+      and o.published_at is not null))
+"""
+_PASSED_BY = """
+exists (
+  select 1 from lately c
+  where c.queue = w.queue and c.priority = w.priority and c.passed > w.published_at)
+"""
+_QUIET = """
+not exists (
+  select 1 from lately c
+  where c.queue = w.queue and c.claimed_at > (select clock_timestamp()) - w.patience)
+"""
+_SOMEBODY_FREE = """
+exists (
+  select 1 from orchestrator.workers k
+  where w.queue = any(k.queues) and k.free > 0 and k.stopped_at is null and not k.stopping
+    and k.seen_at > (select clock_timestamp()) - %(p)s * interval '1 s')
+"""
 
 
 def claim_lost_messages(
@@ -131,15 +154,21 @@ def claim_lost_messages(
     """
     return _ready(
         session.all(
-            f"with {_LATELY}, {_WAITING}, passed as (select w.id, w.published_at from waiting w"
-            f" where {_WAVE_DIED} or {_PASSED_BY} or ({_QUIET} and {_SOMEBODY_FREE})"
-            " limit %(n)s)"
-            # Another beat may have published it since: then it is not the one we looked at.
-            f" update orchestrator.attempts a {_STAMP} where a.id in ("
-            "  select o.id from orchestrator.attempts o join passed p on p.id = o.id"
-            "  and o.published_at is not distinct from p.published_at"
-            "  where o.state = 'ready' order by o.id for update of o skip locked)"
-            f" returning {_COLUMNS}",
+            f"""
+            with {_LATELY}, {_WAITING},
+            passed as (
+              select w.id, w.published_at from waiting w
+              where {_WAVE_DIED} or {_PASSED_BY} or ({_QUIET} and {_SOMEBODY_FREE})
+              limit %(n)s)
+            -- Another beat may have published it since: then it is not the one we looked at.
+            update orchestrator.attempts a {_STAMP}
+            where a.id in (
+              select o.id from orchestrator.attempts o
+              join passed p on p.id = o.id and o.published_at is not distinct from p.published_at
+              where o.state = 'ready'
+              order by o.id for update of o skip locked)
+            returning {_COLUMNS}
+            """,
             {"p": patience, "n": limit, "w": WINDOW},
         )
     )
@@ -150,9 +179,11 @@ def mark_refused(session: Session, attempt: str, unknown: str | None = None) -> 
     without one, it enforces no time limits and the attempt has one. (Nothing that messages say
     is trusted: of another attempt this changes nothing.)"""
     session.all(
-        "update orchestrator.attempts set refused_at = clock_timestamp() where id = %(a)s"
-        " and state = 'ready' and refused_at is null"
-        " and case when %(u)s::text is null then time_limit is not null else task = %(u)s end",
+        """
+        update orchestrator.attempts set refused_at = clock_timestamp()
+        where id = %(a)s and state = 'ready' and refused_at is null
+          and case when %(u)s::text is null then time_limit is not null else task = %(u)s end
+        """,
         {"a": attempt, "u": unknown},
     )
 
@@ -170,18 +201,28 @@ def claim_refused_messages(
     """
     return _ready(
         session.all(
-            "with able as materialized (select queues, tasks, free, pool from orchestrator.workers"
-            "  where stopped_at is null and not stopping"
-            "  and seen_at > (select clock_timestamp()) - %(p)s * interval '1 s'),"
-            " refused as (select a.id from orchestrator.attempts a"
-            "  where a.state = 'ready' and a.refused_at is not null and not a.withdrawn"
-            "  and exists (select 1 from able k where a.queue = any(k.queues)"
-            "   and a.task = any(k.tasks) and (a.time_limit is null or k.pool = 'prefork')"
-            "   and (k.free > 0 or a.published_at <"
-            "    (select clock_timestamp()) - %(p)s * interval '1 s'))"
-            "  order by a.refused_at limit %(n)s for update of a skip locked)"
-            " update orchestrator.attempts a set published_at = clock_timestamp(),"
-            f" refused_at = null from refused r where a.id = r.id returning {_COLUMNS}",
+            f"""
+            with able as materialized (
+              select queues, tasks, free, pool from orchestrator.workers
+              where stopped_at is null and not stopping
+                and seen_at > (select clock_timestamp()) - %(p)s * interval '1 s'),
+            refused as (
+              select a.id from orchestrator.attempts a
+              where a.state = 'ready' and a.refused_at is not null and not a.withdrawn
+                and exists (
+                  select 1 from able k
+                  where a.queue = any(k.queues) and a.task = any(k.tasks)
+                    and (a.time_limit is null or k.pool = 'prefork')
+                    and (
+                      k.free > 0
+                      or a.published_at < (select clock_timestamp()) - %(p)s * interval '1 s'))
+              order by a.refused_at limit %(n)s for update of a skip locked)
+            update orchestrator.attempts a
+            set published_at = clock_timestamp(), refused_at = null
+            from refused r
+            where a.id = r.id
+            returning {_COLUMNS}
+            """,
             {"p": patience, "n": limit},
         )
     )
@@ -191,8 +232,11 @@ def save_progress(session: Session, attempt: str, token: str, value: str) -> boo
     """Keep what a running task says of its progress (JSON text); False: no longer its own, or
     withdrawn."""
     row = session.one(
-        "update orchestrator.attempts set progress = %s where id = %s and token = %s"
-        " and state = 'claimed' returning not withdrawn",
+        """
+        update orchestrator.attempts set progress = %s
+        where id = %s and token = %s and state = 'claimed'
+        returning not withdrawn
+        """,
         (value, attempt, token),
     )
     return row is not None and bool(row[0])
@@ -201,7 +245,9 @@ def save_progress(session: Session, attempt: str, token: str, value: str) -> boo
 def end_attempt(session: Session, attempt: str, state: str) -> None:
     """End an attempt whose result changed nothing, so that its lease ends too."""
     session.all(
-        "update orchestrator.attempts set state = %s, ended_at = clock_timestamp()"
-        " where id = %s and state in ('ready', 'claimed')",
+        """
+        update orchestrator.attempts set state = %s, ended_at = clock_timestamp()
+        where id = %s and state in ('ready', 'claimed')
+        """,
         (state, attempt),
     )

@@ -32,10 +32,13 @@ class WorkerRow:
 def register(session: Session, worker: WorkerRow) -> None:
     """Make the worker known; repeating it is harmless."""
     session.all(
-        "insert into orchestrator.workers (id, name, pid, pool, concurrency, queues, tasks, free,"
-        " app, broker) values (%s, %s, %s, %s, %s, %s::text[], %s::text[], %s, %s, %s)"
-        " on conflict (id) do update set queues = excluded.queues, tasks = excluded.tasks,"
-        " stopped_at = null",
+        """
+        insert into orchestrator.workers
+          (id, name, pid, pool, concurrency, queues, tasks, free, app, broker)
+        values (%s, %s, %s, %s, %s, %s::text[], %s::text[], %s, %s, %s)
+        on conflict (id) do update
+        set queues = excluded.queues, tasks = excluded.tasks, stopped_at = null
+        """,
         (
             worker.id,
             worker.name,
@@ -68,11 +71,15 @@ def heartbeat(
     row is gone, so that the worker registers anew.
     """
     row = session.one(
-        "update orchestrator.workers set beat = beat + 1, held = %s::uuid[], free = %s,"
-        " received_at = case when %s then clock_timestamp() else received_at end,"
-        " stopping = %s, counts = coalesce(%s, counts), seen_at = clock_timestamp(),"
-        f" clock_offset = coalesce({OFFSET}, clock_offset), stopped_at = null"
-        " where id = %s returning beat",
+        f"""
+        update orchestrator.workers
+        set beat = beat + 1, held = %s::uuid[], free = %s,
+          received_at = case when %s then clock_timestamp() else received_at end, stopping = %s,
+          counts = coalesce(%s, counts), seen_at = clock_timestamp(),
+          clock_offset = coalesce({OFFSET}, clock_offset), stopped_at = null
+        where id = %s
+        returning beat
+        """,
         (
             list(held),
             free,
@@ -89,8 +96,10 @@ def heartbeat(
 def stop(session: Session, worker: str) -> None:
     """The worker ends in order: it has nothing in hand."""
     session.all(
-        "update orchestrator.workers set stopped_at = clock_timestamp(), held = '{}', free = 0"
-        " where id = %s",
+        """
+        update orchestrator.workers set stopped_at = clock_timestamp(), held = '{}', free = 0
+        where id = %s
+        """,
         (worker,),
     )
 
@@ -111,11 +120,13 @@ class ClaimedAttemptRow:
 def claimed(session: Session) -> list[ClaimedAttemptRow]:
     """Every claimed attempt, with the beat of its worker."""
     rows = session.all(
-        "select a.id::text, a.instance_id::text, a.step, a.worker::text,"
-        " case when w.stopped_at is null then w.beat end,"
-        " coalesce(a.id = any(w.held), false)"
-        " from orchestrator.attempts a left join orchestrator.workers w on w.id = a.worker"
-        " where a.state = 'claimed'"
+        """
+        select a.id::text, a.instance_id::text, a.step, a.worker::text,
+          case when w.stopped_at is null then w.beat end, coalesce(a.id = any(w.held), false)
+        from orchestrator.attempts a
+        left join orchestrator.workers w on w.id = a.worker
+        where a.state = 'claimed'
+        """
     )
     return [ClaimedAttemptRow(*row) for row in rows]
 
@@ -125,8 +136,11 @@ def of_process(session: Session, worker: str, process: int) -> list[tuple[str, s
     return [
         (row[0], row[1], row[2])
         for row in session.all(
-            "select id::text, instance_id::text, step from orchestrator.attempts"
-            " where state = 'claimed' and worker = %s and process = %s",
+            """
+            select id::text, instance_id::text, step
+            from orchestrator.attempts
+            where state = 'claimed' and worker = %s and process = %s
+            """,
             (worker, process),
         )
     ]
@@ -135,8 +149,12 @@ def of_process(session: Session, worker: str, process: int) -> list[tuple[str, s
 def purge_workers(session: Session, days: float = 1.0) -> None:
     """Forget workers that stopped, or were last seen, so long ago that nobody asks."""
     session.all(
-        "delete from orchestrator.workers w where coalesce(stopped_at, seen_at)"
-        " < clock_timestamp() - %s * interval '1 day' and not exists (select 1 from"
-        " orchestrator.attempts a where a.worker = w.id and a.state = 'claimed')",
+        """
+        delete from orchestrator.workers w
+        where coalesce(stopped_at, seen_at) < clock_timestamp() - %s * interval '1 day'
+          and not exists (
+            select 1 from orchestrator.attempts a
+            where a.worker = w.id and a.state = 'claimed')
+        """,
         (days,),
     )

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from orchestrator.core.model import OPEN_STATUSES, Json
+from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
-from orchestrator.database.keyset_pages import Page, Scope, page
+from orchestrator.database.connection.status_literals import OPEN
+from orchestrator.database.keyset_pages import Page, Scope, equal, page
 from orchestrator.database.workflows.version_order import version_key
 from orchestrator.json_codec import dumps
 
@@ -52,9 +53,14 @@ _ONE = "namespace = %s and name = %s and version = %s"
 def put(transaction: Transaction, new: NewWorkflow) -> bool:
     """Add a version unless there is one of this name and number; whether it was added."""
     row = transaction.one(
-        "insert into orchestrator.workflows (id, namespace, name, version, version_key, digest,"
-        " document, source, media_type, warnings) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-        " on conflict (namespace, name, version) do nothing returning 1",
+        """
+        insert into orchestrator.workflows (
+          id, namespace, name, version, version_key, digest, document, source, media_type,
+          warnings)
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        on conflict (namespace, name, version) do nothing
+        returning 1
+        """,
         (
             new.id,
             new.namespace,
@@ -75,8 +81,11 @@ def get(session: Session, namespace: str, name: str, version: str | None) -> Ver
     """A version with its document; the newest where `version` is None."""
     if version is None:
         row = session.one(
-            f"select {_WHOLE} from orchestrator.workflows where namespace = %s and name = %s"
-            " order by version_key desc limit 1",
+            f"""
+            select {_WHOLE} from orchestrator.workflows
+            where namespace = %s and name = %s
+            order by version_key desc limit 1
+            """,
             (namespace, name),
         )
     else:
@@ -96,8 +105,11 @@ def source(session: Session, id: str) -> str:
 def versions(session: Session, namespace: str, name: str) -> list[Version]:
     """Every version of a workflow, newest first, without documents."""
     rows = session.all(
-        f"select {_COLUMNS} from orchestrator.workflows where namespace = %s and name = %s"
-        " order by version_key desc",
+        f"""
+        select {_COLUMNS} from orchestrator.workflows
+        where namespace = %s and name = %s
+        order by version_key desc
+        """,
         (namespace, name),
     )
     return [Version(*row) for row in rows]
@@ -113,17 +125,19 @@ def listed(
     after: Sequence[Any] | None = None,
 ) -> Page:
     """Workflows by namespace and name, each with its newest version, title and summary."""
-    newest = (
-        "select distinct on (namespace, name) namespace, name, version,"
-        " document #>> '{document,title}' as title, document #>> '{document,summary}' as summary,"
-        " created_at from orchestrator.workflows order by namespace, name, version_key desc"
-    )
+    newest = """
+        select distinct on (namespace, name) namespace, name, version,
+          document #>> '{document,title}' as title, document #>> '{document,summary}' as summary,
+          created_at
+        from orchestrator.workflows
+        order by namespace, name, version_key desc
+    """
     return page(
         session,
         f"select namespace, name, version, title, summary, created_at from ({newest}) w",
         [
             scope.condition("namespace"),
-            ("namespace = %(namespace)s", {"namespace": namespace}) if namespace else None,
+            equal("namespace", namespace or None),
             (
                 "position(lower(%(contains)s) in lower(name)) > 0",
                 {"contains": contains},
@@ -148,35 +162,39 @@ def names(session: Session, namespace: str) -> set[str]:
 def known_tasks(session: Session) -> set[str]:
     """Names of the Celery tasks that a worker has announced within the last day."""
     rows = session.all(
-        "select distinct unnest(tasks) from orchestrator.workers"
-        " where seen_at > clock_timestamp() - interval '1 day'"
+        """
+        select distinct unnest(tasks) from orchestrator.workers
+        where seen_at > clock_timestamp() - interval '1 day'
+        """
     )
     return {row[0] for row in rows}
 
 
 #: How far the clocks of two of our own machines may be apart.
 _SKEW = timedelta(hours=1)
-_OPEN = sorted(status.value for status in OPEN_STATUSES)
 
 
 #: An instance that needs its document: it has not ended, or something in it can still be
 #: undone, or the instance that waits for it, or has waited, may tell it to undo itself.
-_NEEDED = """
- (i.status = any(%(open)s) or i.compensation = 'running'
+_NEEDED = f"""
+ (i.status in {OPEN} or i.compensation = 'running'
   or exists (select from orchestrator.steps s
               where s.instance_id = i.id and s.undoable is not null)
   or exists (select from orchestrator.steps p
               where p.instance_id = i.parent_instance and p.id = i.parent_step
-                and (p.undo is not null or p.status = any(%(open)s))))
+                and (p.undo is not null or p.status in {OPEN})))
 """
 
 
 def in_use(session: Session, ids: Sequence[str]) -> bool:
     """Whether an instance of one of these versions has not ended, or can be compensated."""
     row = session.one(
-        "select exists (select from orchestrator.instances i"
-        f" where i.workflow_id = any(%(ids)s::uuid[]) and {_NEEDED})",
-        {"ids": list(ids), "open": _OPEN},
+        f"""
+        select exists (
+          select from orchestrator.instances i
+          where i.workflow_id = any(%(ids)s::uuid[]) and {_NEEDED})
+        """,
+        {"ids": list(ids)},
     )
     return bool(row and row[0])
 
@@ -192,10 +210,12 @@ def remove(transaction: Transaction, ids: Sequence[str], checked: datetime) -> b
     """
     transaction.all("lock table orchestrator.instances in exclusive mode")
     row = transaction.one(
-        "select exists (select from orchestrator.instances i"
-        " where i.workflow_id = any(%(ids)s::uuid[]) and i.created_at > %(after)s"
-        f" and {_NEEDED})",
-        {"ids": list(ids), "open": _OPEN, "after": checked - _SKEW},
+        f"""
+        select exists (
+          select from orchestrator.instances i
+          where i.workflow_id = any(%(ids)s::uuid[]) and i.created_at > %(after)s and {_NEEDED})
+        """,
+        {"ids": list(ids), "after": checked - _SKEW},
     )
     if row and row[0]:
         return False

@@ -1,4 +1,4 @@
-"""What the schema cannot say: each check looks at one topic of a valid document."""
+"""Rules that the schema cannot express. Each check covers one topic of a schema-valid document."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from orchestrator.document.checks import (
     literal_texts,
     metadata,
     names,
+    processes,
     recursion,
     references,
     size,
@@ -24,7 +25,7 @@ from orchestrator.document.checks.check_context import BUILT_KINDS, CheckEnviron
 
 __all__ = ["BUILT_KINDS", "CHECKS", "CheckEnvironment", "Context"]
 
-#: Expressions come last: they cost the most.
+#: In this order. Expressions come last because they cost the most.
 CHECKS: tuple[Callable[[Context], None], ...] = (
     size.check,
     literal_texts.check,
@@ -35,6 +36,7 @@ CHECKS: tuple[Callable[[Context], None], ...] = (
     flow_targets.check,
     references.check,
     calls.check,
+    processes.check,
     event_consumption.check,
     recursion.check,
     durations_and_schedules.check,

@@ -1,4 +1,4 @@
-"""What a check is given, and where it says what it found."""
+"""The input of a check, and where it reports errors and warnings."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.document.message_text import quoted
 from orchestrator.document.schema_messages import SchemaMessage
 from orchestrator.document.task_sites import TaskSite
 
 Json = Any
 
 CheckExpression = Callable[[str, Iterable[str]], None]
-"""`(program, names of variables)`: `Evaluator.check`, or what raises the same errors."""
+"""`(program, names of variables)`: `Evaluator.check`, or a function that raises the same errors."""
 
 KnownWorkflows = Callable[[str], Collection[str]]
-"""The names of the workflows of a namespace; asked only where a document runs one."""
+"""Returns the names of the workflows of a namespace. Called only if a document runs a workflow."""
 
-#: The kinds of calls and processes that can be carried out.
+#: The kinds of calls and processes that this product can run.
 BUILT_KINDS = frozenset({"celery", "http", "openapi", "workflow"})
 
 
 @dataclass(frozen=True, slots=True)
 class CheckEnvironment:
-    """What is known of the world outside the document. `known_tasks` are the names of the
-    Celery tasks that workers have announced; None: nobody knows. `across`: a workflow may run
-    those of other namespaces. `shortest_interval`: schedules are held to this pause, in
-    seconds. `known_workflows` are the names of those that are deployed in the document's own
-    namespace; None: nobody knows."""
+    """Facts about the installation. `known_tasks` are the Celery tasks that workers have announced,
+    `known_workflows` the deployed workflows of a namespace; None: not available, so nothing is
+    checked against it. `allows_other_namespaces`: a workflow may run workflows of other namespaces.
+    `shortest_interval`: the shortest allowed interval of a schedule, in seconds."""
 
     known_tasks: Collection[str] | None = None
     built_kinds: Collection[str] = BUILT_KINDS
@@ -39,7 +39,7 @@ class CheckEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A valid document under inspection. `depth` is how deep it is nested."""
+    """A schema-valid document during the checks. `depth` is its depth of nesting."""
 
     document: dict[str, Json]
     sites: list[TaskSite]
@@ -51,25 +51,31 @@ class Context:
     def error(
         self, pointer: str, message: str, *, at_key: bool = False, explains: str | None = None
     ) -> None:
-        """The document cannot be run because of this. Other errors at the place that it
-        `explains` follow from it and are not reported."""
+        """Report an error: the document cannot run. Other errors at or below the pointer `explains`
+        follow from this one and are not reported."""
         self.errors.append(SchemaMessage(pointer, message, at_key, explains=explains))
 
     def warn(self, pointer: str, message: str, *, at_key: bool = False) -> None:
-        """Something is doubtful, or not possible yet."""
+        """Report something doubtful or not supported yet."""
         self.warnings.append(SchemaMessage(pointer, message, at_key))
 
+    def warn_unsupported(self, pointer: str, kind: str, subject: str) -> None:
+        """Warn of a kind of call or process that this product does not support."""
+        if kind not in self.environment.built_kinds:
+            message = f"{subject} of the kind {quoted(kind)} are not supported yet"
+            self.warn(pointer, f"{message}; this task will fault")
+
     def used(self, section: str) -> Json:
-        """A section of `use`: a mapping by name, a list, or nothing."""
+        """Return a section of `use`: a mapping by name, a list, or an empty mapping."""
         return (self.document.get("use") or {}).get(section) or {}
 
     @property
     def metadata(self) -> dict[str, Json]:
-        """What the author noted under `document.metadata`."""
+        """The author's `document.metadata`."""
         return self.document["document"].get("metadata") or {}
 
     @property
     def is_loose(self) -> bool:
-        """Do expressions need no `${ }` here? (dsl-reference.md, Evaluate)"""
+        """Whether expressions need no `${ }` here (dsl-reference.md, Evaluate)."""
         evaluate = self.document.get("evaluate")
         return isinstance(evaluate, dict) and evaluate.get("mode") == "loose"

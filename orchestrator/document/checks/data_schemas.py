@@ -14,7 +14,7 @@ Json = Any
 
 
 def check(context: Context) -> None:
-    """Schemas that stand in the document can be used."""
+    """Check that each inline schema is a valid JSON Schema."""
     for key in ("input", "output"):
         _part(context, f"/{key}", context.document.get(key))
     for site in context.sites:
@@ -32,10 +32,10 @@ def _part(context: Context, pointer: str, part: Json) -> None:
     schema, pointer = part["schema"], f"{pointer}/schema"
     name = schema.get("format", "json")
     if name.partition(":")[0] != "json":
-        message = f"schemas of the format {quoted(name)} are not known, only 'json'"
+        message = f"schemas of the format {quoted(name)} are not supported, only 'json'"
         context.error(f"{pointer}/format", message)
     elif "resource" in schema:
-        message = "a schema from elsewhere cannot be used yet; this will fault"
+        message = "external schemas are not supported yet; this will fault"
         context.warn(f"{pointer}/resource", message, at_key=True)
     else:
         _compile(context, f"{pointer}/document", schema["document"])
@@ -45,18 +45,18 @@ def _compile(context: Context, pointer: str, document: Json) -> None:
     try:
         jsonschema_rs.validator_for(document, retriever=_refuse)
     except jsonschema_rs.ValidationError as error:
-        said = short(error.message.partition(" and retrieving it failed")[0], 150)
+        reason = short(error.message.partition(" and retrieving it failed")[0], 150)
         if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Referencing):
-            message = f"the JSON Schema refers to what is not in it: {said}"
+            message = f"the JSON Schema refers to something outside it: {reason}"
             context.error(pointer, message, at_key=True)
         else:
-            place = "".join(f"/{escape(str(token))}" for token in error.instance_path)
-            context.error(pointer + place, f"no valid JSON Schema: {said}")
+            location = "".join(f"/{escape(str(token))}" for token in error.instance_path)
+            context.error(pointer + location, f"no valid JSON Schema: {reason}")
     except (ValueError, TypeError) as error:
         message = f"the JSON Schema cannot be used: {short(str(error), 150)}"
         context.error(pointer, message, at_key=True)
 
 
 def _refuse(uri: str) -> NoReturn:
-    """Nothing is fetched, neither now nor when data is validated."""
+    """Refuse to fetch: neither this check nor the validation of data opens a connection."""
     raise ValueError(f"{uri} is not in this document")

@@ -1,4 +1,4 @@
-"""Which language is this? Its version, that of its expressions, its keys."""
+"""The language of the document: its version, its expression language, its keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.expressions import is_expression
 
 Json = Any
 
-#: The newest version of the language that we know, and its first release.
+#: The newest supported version of the language, and its first release.
 NEWEST = (1, 0, 3)
 FIRST = "1.0.0-alpha1"
 
@@ -19,7 +19,7 @@ _ROOT_KEYS = ("document", "input", "use", "do", "timeout", "output", "schedule",
 
 
 def check(context: Context) -> None:
-    """The document is written in a language that we speak."""
+    """Check that the document is written in a supported version of the language."""
     _version(context, context.document["document"]["dsl"])
     if "evaluate" in context.document:
         _evaluate(context, context.document["evaluate"])
@@ -36,7 +36,7 @@ def check(context: Context) -> None:
 
 
 def _emitted(context: Context, event: dict[str, Json], pointer: str) -> None:
-    """An event has a type, which stands in its attributes."""
+    """Check that an event has attributes, which include its type."""
     _warn_unknown_keys(context, event, pointer, ("with",))
     if "with" not in event:
         message = "missing key 'with': the attributes of the event, 'type' at least"
@@ -48,7 +48,8 @@ def _emitted(context: Context, event: dict[str, Json], pointer: str) -> None:
 
 
 def _set(context: Context, value: Json, pointer: str) -> None:
-    """The schema takes any text; one that is no expression would be all of the data."""
+    """Refuse a blank text. The schema accepts any text; one that is not an expression replaces all
+    data."""
     if not isinstance(value, str) or is_expression(value):
         return
     if not value.strip():
@@ -63,7 +64,7 @@ def _set(context: Context, value: Json, pointer: str) -> None:
 def _version(context: Context, version: str) -> None:
     core, _, pre = version.partition("+")[0].partition("-")
     numbers = tuple(int(number) for number in core.split("."))
-    # Versions before the first release never were a language of their own.
+    # Versions before the first release were never a language of their own.
     early = numbers < (1, 0, 0) or (numbers == (1, 0, 0) and pre and pre < FIRST[6:])
     if early or numbers[0] > 1:
         message = f"the DSL's version {quoted(version)} is not known; from {FIRST} to 1.x are"
@@ -74,7 +75,7 @@ def _version(context: Context, version: str) -> None:
 
 
 def _evaluate(context: Context, evaluate: Json) -> None:
-    """The first revision of the schema lets anything stand here."""
+    """Check `evaluate`: the January revision of the schema accepts any value here."""
     if not isinstance(evaluate, dict):
         context.error("/evaluate", "should be a mapping")
         return
@@ -85,9 +86,9 @@ def _evaluate(context: Context, evaluate: Json) -> None:
 
 
 def _warn_unknown_keys(context: Context, value: Json, pointer: str, known: tuple[str, ...]) -> None:
-    """The official schema lets other keys stand there, which mean nothing."""
+    """Warn of keys that the official schema accepts but that have no meaning."""
     for key in value:
         if key not in known:
             meant = suggestion(nearest(key, known)) or f"; {listed(known, 'and')} are read here"
             place = f"{pointer}/{escape(key)}"
-            context.warn(place, f"the key {quoted(key)} means nothing here{meant}", at_key=True)
+            context.warn(place, f"the key {quoted(key)} has no meaning here{meant}", at_key=True)

@@ -1,4 +1,4 @@
-"""Durations, retries and schedules within bounds."""
+"""Check the bounds of durations, retries and schedules."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Json = Any
 
 MAX_RETRIES = 100_000
 
-#: What `${ .due }` and its like may name in the input of a schedule's instances.
+#: Names that a placeholder like `${ .due }` can have in the input of a schedule's instances.
 PLACEHOLDERS = ("due", "local", "schedule", "reason")
 
 _PLACEHOLDER = re.compile(rf"\$\{{\s*\.({'|'.join(PLACEHOLDERS)})\s*\}}")
 
 
 def check(context: Context) -> None:
-    """Every literal duration is one; schedules fire; retries end."""
+    """Check that literal durations are valid, schedules fire and retries end."""
     _timeout(context, "/timeout", context.document.get("timeout"))
     for name, timeout in context.used("timeouts").items():
         _timeout(context, f"/use/timeouts/{escape(name)}", timeout)
@@ -56,7 +56,7 @@ def _task(context: Context, site: TaskSite) -> None:
 
 
 def _call_durations(site: TaskSite) -> Iterator[tuple[str, Json]]:
-    """The durations among the arguments of calls and processes."""
+    """Yield the durations in the arguments of calls and processes."""
     arguments = site.body.get("with") or {}
     if site.kind == "run":
         lifetime = (site.body["run"].get("container") or {}).get("lifetime") or {}
@@ -74,7 +74,7 @@ def _timeout(context: Context, pointer: str, timeout: Json) -> None:
 
 
 def _duration(context: Context, pointer: str, value: Json) -> float | None:
-    """The seconds of a literal duration; None where it is none, or not known yet."""
+    """Return the seconds of a literal duration; None if it is an expression or invalid."""
     if value is None or is_expression(value):
         return None
     try:
@@ -107,7 +107,7 @@ def _policy(context: Context, pointer: str, policy: Json) -> None:
         message = f"retries are counted from 0 to {MAX_RETRIES}"
         context.error(f"{pointer}/limit/attempt/count", message)
     if not attempt and not limit.get("duration") and not {"delay", "backoff"} & policy.keys():
-        message = "tries again at once and without end: 'limit' or 'delay' is missing"
+        message = "retries at once and without end: 'limit' or 'delay' is missing"
         context.warn(pointer, message, at_key=True)
     _jitter(context, f"{pointer}/jitter", policy.get("jitter"))
     _backoff(context, f"{pointer}/backoff", policy.get("backoff") or {})
@@ -119,12 +119,12 @@ def _jitter(context: Context, pointer: str, jitter: Json) -> None:
     low = _duration(context, f"{pointer}/from", jitter["from"])
     high = _duration(context, f"{pointer}/to", jitter["to"])
     if low is not None and high is not None and low > high:
-        # Not refused: the retry may never be needed. Where it is, it faults.
+        # Not an error: the retry may never be needed. If it is, the step faults.
         context.warn(pointer, "the jitter ends before it begins", at_key=True)
 
 
 def _backoff(context: Context, pointer: str, backoff: dict[str, Json]) -> None:
-    """The specification leaves open what stands inside; these two the core knows."""
+    """Check the two settings that the core reads. The specification leaves the content open."""
     increment = (backoff.get("linear") or {}).get("increment")
     _duration(context, f"{pointer}/linear/increment", increment)
     factor = (backoff.get("exponential") or {}).get("factor", 2)
@@ -149,21 +149,23 @@ def _schedule(context: Context, schedule: Json) -> None:
             )
             context.warn(f"/schedule/{key}", message)
     if "every" in schedule and "cron" in schedule:
-        message = "'cron' and 'every' fire each by itself: this workflow has two schedules"
+        message = "'cron' and 'every' fire independently: this workflow has two schedules"
         context.warn("/schedule/cron", message, at_key=True)
     if "cron" in schedule:
         _cron(context, schedule["cron"])
 
 
 def _check_fixed(context: Context, pointer: str, value: Json) -> float | None:
-    """The seconds of a duration that stands before anything runs."""
+    """Return the seconds of a duration that is needed before anything runs: no expression is
+    allowed."""
     if is_expression(value):
-        context.error(pointer, "a schedule has nothing that an expression could look at")
+        context.error(pointer, "a schedule cannot use an expression here: it has no data")
     return _duration(context, pointer, value)
 
 
 def _check_placeholders(context: Context, pointer: str, value: Json) -> None:
-    """Nothing runs yet when a schedule fires: its input has placeholders, not expressions."""
+    """Check a schedule's input. It has placeholders, not expressions: no instance runs when a
+    schedule fires."""
     if isinstance(value, dict):
         for key, each in value.items():
             _check_placeholders(context, f"{pointer}/{escape(key)}", each)
@@ -172,7 +174,7 @@ def _check_placeholders(context: Context, pointer: str, value: Json) -> None:
             _check_placeholders(context, f"{pointer}/{index}", each)
     elif isinstance(value, str) and "${" in value and _PLACEHOLDER.fullmatch(value) is None:
         known = listed(f"${{ .{name} }}" for name in PLACEHOLDERS)
-        message = f"{quoted(value)} would be taken as it stands; a schedule fills in {known}"
+        message = f"{quoted(value)} would be used literally; a schedule fills in {known}"
         context.error(pointer, message)
 
 
@@ -193,5 +195,5 @@ def _policies_of_schedule(context: Context, policies: dict[str, Json]) -> None:
         try:
             ZoneInfo(name)
         except (KeyError, ValueError, OSError):
-            message = f"{quoted(name)} is no time zone that is known here"
+            message = f"{quoted(name)} is not a known time zone"
             context.error(f"{pointer}/timezone", message)

@@ -1,4 +1,4 @@
-"""Event consumption that waits for nothing."""
+"""Event consumption that waits for no event."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check(context: Context) -> None:
 
 
 def _empty(strategy: Json, pointer: str) -> list[str]:
-    """Where a strategy waits for all of no events."""
+    """Return the pointers at which a strategy has `all: []`."""
     if not isinstance(strategy, Mapping):
         return []
     here = [f"{pointer}/all"] if strategy.get("all") == [] else []

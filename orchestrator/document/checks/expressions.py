@@ -1,4 +1,5 @@
-"""Expressions: are they jq, do they use what they may, do secrets stay secret?"""
+"""Check expressions: jq compiles them, they use only what is allowed, secrets do not become
+data."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from contextlib import ExitStack, closing
 
 from orchestrator.document.checks.check_context import CheckExpression, Context
 from orchestrator.document.diagnostics import MAX_DIAGNOSTICS
-from orchestrator.document.expression_fields import ARGUMENTS, Field, Purpose, fields
+from orchestrator.document.expression_fields import ARGUMENTS, fields
+from orchestrator.document.field_scope import Field, Purpose
 from orchestrator.document.message_text import nearest, quoted, suggestion
 from orchestrator.expressions import Evaluator, ExpressionError, program_of
 from orchestrator.expressions.fast_path import compiled
@@ -16,8 +18,8 @@ from orchestrator.expressions.program_rules import Program, read
 
 SECRETS = ("secrets", "secret")
 
-#: Programs are compiled together, because compiling one costs as much as a hundred: jq reads
-#: its own library each time. These bounds keep a bundle within those of a single program.
+#: Compiling one program costs as much as compiling a hundred together, because jq reads its own
+#: library each time. These bounds keep a bundle within the bounds of a single program.
 _MAX_BUNDLE = 100
 _MAX_BUNDLE_CHARACTERS = 8 * 1024
 
@@ -27,7 +29,7 @@ _Job = tuple[str, frozenset[str]]
 
 
 def check(context: Context) -> None:
-    """Every expression that is not mere text can be evaluated, where it stands."""
+    """Check that every expression can be evaluated at its position."""
     jobs: dict[_Job, list[Field]] = {}
     programs: dict[str, Program | str] = {}
     for field in fields(context.document, context.sites):
@@ -48,8 +50,8 @@ def check(context: Context) -> None:
 
 
 def _check_partial(context: Context, field: Field) -> None:
-    """A text is an expression as a whole, or it is text: what its author meant as one, with
-    text around it or without its end, would be taken as it stands."""
+    """Report a text that contains `${` without being an expression as a whole. The interpreter
+    would use it literally, but its author probably meant an expression."""
     text = field.text.strip()
     if text.startswith("${") and not _closes(text):
         message = "the expression is not closed: '}' is missing at its end"
@@ -57,13 +59,13 @@ def _check_partial(context: Context, field: Field) -> None:
     elif _closes(text[text.index("${") :]) and not _is_shell(field.pointer):
         context.warn(
             field.pointer,
-            "an expression with text around it is not evaluated, the text is taken as it stands;"
+            "an expression with text around it is not evaluated, the text is used literally;"
             " write it as one: '${ \"text \\(.path) text\" }'",
         )
 
 
 def _closes(text: str) -> bool:
-    """Does the bracket close that the text opens with `${`?"""
+    """Whether the bracket that `${` opens at the beginning of the text is closed."""
     depth = 0
     for character in text:
         depth += (character == "{") - (character == "}")
@@ -73,7 +75,7 @@ def _closes(text: str) -> bool:
 
 
 def _is_shell(pointer: str) -> bool:
-    """Does a text stand there in which `${HOME}` means something of its own?"""
+    """Whether `${HOME}` has a meaning of its own in the text at this pointer."""
     return any(f"/run/{kind}/" in pointer for kind in ("container", "script", "shell"))
 
 
@@ -85,44 +87,46 @@ def _program_or_reason(text: str) -> Program | str:
 
 
 def _compile(context: Context, jobs: dict[_Job, list[Field]]) -> None:
-    """Let jq read them, until there are more problems than anybody wants to see."""
-    given = context.environment.check_expression
+    """Compile all programs; stop when there are more errors than one report contains."""
+    supplied = context.environment.check_expression
     with ExitStack() as stack:
-        # Without an evaluator of the caller's: one for this document, which starts its
-        # process only if it is needed.
-        ask = given or stack.enter_context(closing(Evaluator())).check
-        for job, message in _refusals(jobs, ask):
+        # Without the caller's evaluator, create one for this document. Its process starts when it
+        # is needed.
+        compile_program = supplied or stack.enter_context(closing(Evaluator())).check
+        for job, message in _refusals(jobs, compile_program):
             for field in jobs[job]:
                 context.error(field.pointer, _UNUSABLE + message)
             if len(context.errors) > MAX_DIAGNOSTICS:
                 return
 
 
-def _refusals(jobs: Iterable[_Job], ask: CheckExpression) -> Iterator[tuple[_Job, str]]:
+def _refusals(jobs: Iterable[_Job], compile_program: CheckExpression) -> Iterator[tuple[_Job, str]]:
     together: dict[frozenset[str], list[str]] = {}
     for text, names in jobs:
         if compiled(read(text)) is not None:
-            yield from _compile_bundle([text], names, ask)
+            yield from _compile_bundle([text], names, compile_program)
         else:
             together.setdefault(names, []).append(text)
     for names, texts in together.items():
         for bundle in _bundles(texts):
-            yield from _compile_bundle(bundle, names, ask)
+            yield from _compile_bundle(bundle, names, compile_program)
 
 
 def _compile_bundle(
-    texts: list[str], names: frozenset[str], ask: CheckExpression
+    texts: list[str], names: frozenset[str], compile_program: CheckExpression
 ) -> Iterator[tuple[_Job, str]]:
-    """Compile programs together; where that fails, find out which is to blame."""
+    """Compile programs together. If that fails, compile each alone to find the invalid ones."""
     try:
-        # Each on lines of its own: a comment at its end ends there.
-        ask(texts[0] if len(texts) == 1 else ",".join(f"(\n{text}\n)" for text in texts), names)
+        # Each program has lines of its own, so that a comment at its end ends there.
+        compile_program(
+            texts[0] if len(texts) == 1 else ",".join(f"(\n{text}\n)" for text in texts), names
+        )
     except ExpressionError as error:
         if len(texts) == 1:
             yield (texts[0], names), str(error)
             return
         for text in texts:
-            yield from _compile_bundle([text], names, ask)
+            yield from _compile_bundle([text], names, compile_program)
 
 
 def _bundles(texts: list[str]) -> Iterator[list[str]]:
@@ -139,7 +143,7 @@ def _bundles(texts: list[str]) -> Iterator[list[str]]:
 
 
 def _check_secrets(context: Context, field: Field, program: Program) -> None:
-    """Secrets are declared, and reach nothing but the worker that needs them."""
+    """Check that secrets are declared and reach only the worker that needs them."""
     if not program.variables.intersection(SECRETS):
         return
     declared = context.used("secrets")
@@ -151,14 +155,14 @@ def _check_secrets(context: Context, field: Field, program: Program) -> None:
             context.error(field.pointer, message)
     if _becomes_data(context, field) and not _allowed(context, field):
         message = (
-            "a secret would become data here; secrets belong into the arguments of a call"
+            "a secret would become data here; secrets belong in the arguments of a call"
             " (or allow it by 'secretsInData: true' under 'metadata')"
         )
         context.error(field.pointer, message)
 
 
 def _secret_names(tokens: tuple[Token, ...]) -> Iterator[str]:
-    """`x` of `$secrets.x`, `$secrets."x"`, `$secrets["x"]` and `$secrets.["x"]`."""
+    """Yield `x` of `$secrets.x`, `$secrets."x"`, `$secrets["x"]` and `$secrets.["x"]`."""
     for index, token in enumerate(tokens):
         if token.kind is TokenKind.VARIABLE and token.text in SECRETS:
             after = tokens[index + 1 : index + 4]
@@ -175,7 +179,7 @@ def _secret_names(tokens: tuple[Token, ...]) -> Iterator[str]:
 def _becomes_data(context: Context, field: Field) -> bool:
     if field.purpose is not Purpose.CALL or field.site is None:
         return field.purpose is not Purpose.CALL
-    # What a function is called with is its task's input.
+    # The arguments of a function become the input of its task.
     return field.site.kind == "call" and field.site.body["call"] in context.used("functions")
 
 

@@ -1,4 +1,4 @@
-"""Where tasks lead: `then` within its list, cases of a `switch` (dsl-reference.md, Flow
+"""Check where tasks lead: `then` within its list, cases of a `switch` (dsl-reference.md, Flow
 Directive, Switch)."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ DIRECTIVES = ("continue", "exit", "end")
 
 
 def check(context: Context) -> None:
-    """Targets exist, and a `switch` has one default at most."""
+    """Check that targets exist and that a `switch` has at most one default."""
     for site in context.sites:
         for pointer, target in _directives(site):
             if target not in DIRECTIVES and target not in site.siblings:
@@ -39,13 +39,13 @@ def _unknown(site: TaskSite, target: str) -> str:
         where = "a branch" if site.within is not Within.FUNCTION else "a function"
         if site.within is Within.COMPENSATION:
             where = "a compensation"
-        return f"{quoted(target)} cannot be reached: {where} stands alone"
+        return f"{quoted(target)} cannot be reached from {where}: only directives are allowed"
     meant = suggestion(nearest(target, (*site.siblings, *DIRECTIVES)))
     return f"no task {quoted(target)} in this list{meant}"
 
 
 def _defaults(context: Context, site: TaskSite) -> None:
-    """The specification: "there can be only one default case"."""
+    """Report a second default case. The specification: "there can be only one default case"."""
     seen = None
     for index, item in enumerate(site.body["switch"]):
         for name, case in item.items():

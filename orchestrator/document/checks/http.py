@@ -1,4 +1,4 @@
-"""Endpoints, methods and headers that HTTP can carry."""
+"""Check that HTTP can carry the endpoints, methods and headers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NO_HOST = re.compile(r"https?:(?!//[^/?#])", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
-#: A variable of a URI template; `${ ... }` within a text is doubted elsewhere.
+#: A variable of a URI template. Another check covers `${ ... }` within a text.
 _VARIABLE = re.compile(r"(?<!\$)\{([^{}]*)\}")
 _OPERATORS = re.compile(r"^[+#./;?&=,!@|]|[*,]|:\d+$")
 ONLY_NAMES = (
@@ -28,14 +28,14 @@ ONLY_NAMES = (
     " '${ \"https://example.com/\" + .path }' makes any URL"
 )
 
-#: Keys under which an endpoint stands, and those that lead to one (a resource).
+#: Keys whose value is an endpoint, and keys of resources that contain one.
 _ENDPOINTS = ("endpoint", "server")
 _RESOURCES = ("document", "proto", "agentCard", "source", "resource", "schema", "script")
 _RESOURCES_OF_TRANSPORT = ("transport", "http")
 
 
 def check(context: Context) -> None:
-    """Endpoints are absolute, and nothing smuggles a line into a request."""
+    """Check that endpoints are absolute and that no header adds a line to a request."""
     for site in context.sites:
         body, pointer = site.body, site.pointer
         if site.kind == "call" and body["call"] == "http":
@@ -51,8 +51,8 @@ def check(context: Context) -> None:
 
 
 def has_operator(variable: str) -> bool:
-    """Whether what stands between the braces of a URI template is more than a property's name:
-    an operator or a modifier of RFC 6570 (`+path`, `?q`, `a,b`, `a*`, `a:3`)."""
+    """Whether a variable of a URI template has an operator or a modifier of RFC 6570 (`+path`,
+    `?q`, `a,b`, `a*`, `a:3`) besides a property's name."""
     return _OPERATORS.search(variable) is not None
 
 
@@ -90,7 +90,7 @@ def _endpoint(context: Context, pointer: str, endpoint: Json) -> None:
     elif operators := [one for one in _VARIABLE.findall(endpoint) if has_operator(one)]:
         context.error(pointer, f"{quoted(f'{{{operators[0]}}}')}: {ONLY_NAMES}")
     elif _SCHEME.match(endpoint) is None and "{" not in endpoint.partition("/")[0]:
-        # A template may begin with a variable that holds the scheme and the host.
+        # A template may begin with a variable that contains the scheme and the host.
         context.error(pointer, f"{quoted(endpoint)} is no absolute URI, like 'https://example.com'")
     elif _NO_HOST.match(endpoint):
         context.warn(pointer, f"{quoted(endpoint)} names no host; this call will fault")

@@ -1,4 +1,4 @@
-"""Texts that are taken as they stand: what looks like an expression there was meant as one."""
+"""Refuse literal texts that look like expressions: their authors expected an evaluation."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from orchestrator.document.model import COMPENSATE, escape, look_up
 
 Json = Any
 
-#: What to do instead, by the last key of the place.
+#: Advice for the author, by the last token of the pointer.
 _ADVICE: Mapping[str, str] = {
     "call": "'call: celery' evaluates its 'task'",
-    "error": "an error that stands here itself may have expressions in it",
-    "retry": "a policy that stands here itself may have expressions in it",
+    "error": "an inline error can contain expressions",
+    "retry": "an inline policy can contain expressions",
     "then": "a 'switch' chooses between targets",
-    "timeout": "'after' of a timeout that stands here itself may be one",
+    "timeout": "'after' of an inline timeout can be an expression",
 }
 
 
 def check(context: Context) -> None:
-    """No text that is taken as it stands looks like an expression."""
+    """Check that no literal text looks like an expression."""
     _check_literals(context, "", context.document, "")
     for site in context.sites:
         if site.pointer.endswith(COMPENSATE):
@@ -34,14 +34,14 @@ def check(context: Context) -> None:
 
 
 def _check_literals(context: Context, pointer: str, value: Json, part: str) -> None:
-    judge = task if part else language
-    followed = [one for one in REVISIONS if judge(one).validator.is_valid(value)]
-    if not followed or literals(followed[0], part).validator.is_valid(value):
+    table_of = task if part else language
+    valid = [revision for revision in REVISIONS if table_of(revision).validator.is_valid(value)]
+    if not valid or literals(valid[0], part).validator.is_valid(value):
         return
-    for place in _expression_pointers(literals(followed[0], part).validator, value):
+    for place in _expression_pointers(literals(valid[0], part).validator, value):
         text = look_up(value, place)
         advice = _ADVICE.get(place.rpartition("/")[2], "")
-        message = f"no expression is evaluated here: {quoted(text)} would be taken as it stands"
+        message = f"expressions are not evaluated here: {quoted(text)} would be used literally"
         if advice:
             message += f"; {advice}"
         context.error(pointer + place, message, explains=pointer + place)

@@ -16,12 +16,12 @@ MAX_NAME = 255
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-#: Categories of characters that nobody sees: controls, formats, lines, private ones.
+#: Unicode categories that are invisible: controls, formats, lines, private use.
 _INVISIBLE = ("Cc", "Cf", "Cn", "Co", "Zl", "Zp")
 
 
 def check(context: Context) -> None:
-    """Names can be read and told apart; variables can be used in an expression."""
+    """Check that names are readable and variables usable in an expression."""
     for site in context.sites:
         _task(context, site)
         _check_directive_name(context, site)
@@ -35,7 +35,7 @@ def _task(context: Context, site: TaskSite) -> None:
     if not site.name:
         context.error(site.pointer, "a task needs a name", at_key=True)
     elif len(site.name) > MAX_NAME:
-        message = f"the name has {len(site.name)} characters, {MAX_NAME} are the limit"
+        message = f"the name has {len(site.name)} characters; the limit is {MAX_NAME}"
         context.error(site.pointer, message, at_key=True)
     elif not site.name.isascii() or not site.name.isprintable():
         unseen = [each for each in site.name if unicodedata.category(each) in _INVISIBLE]
@@ -51,8 +51,8 @@ def _check_directive_name(context: Context, site: TaskSite) -> None:
 
 
 def check_duplicates(context: Context) -> None:
-    """The specification calls lists of tasks maps by name, but does not forbid the same name
-    twice; `then` leads to the first."""
+    """Warn of two tasks of one name in a list. The specification calls lists of tasks maps by name
+    but does not forbid this; `then` leads to the first."""
     seen: set[tuple[str, str]] = set()
     for site in context.sites:
         if site.siblings.get(site.name, 0) < 2:
@@ -78,12 +78,12 @@ def _variables(site: TaskSite) -> Iterator[tuple[str, str]]:
 
 
 def _check_distinct(context: Context, site: TaskSite, variables: list[tuple[str, str]]) -> None:
-    """A loop's two variables have two names."""
-    given = {pointer.rpartition("/")[2]: name for pointer, name in variables}
-    if site.kind == "try" or not given:
+    """Check that the two variables of a loop have different names."""
+    names = {pointer.rpartition("/")[2]: name for pointer, name in variables}
+    if site.kind == "try" or not names:
         return
-    item = given.get("each", given.get("item", "item"))
-    if item == given.get("at", "index"):
+    item = names.get("each", names.get("item", "item"))
+    if item == names.get("at", "index"):
         message = f"'${item}' cannot be both the item and its index"
         context.error(variables[-1][0], message)
 

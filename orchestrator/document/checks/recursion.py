@@ -1,8 +1,8 @@
-"""Workflows and functions that come to themselves again whatever happens, and so never end.
+"""Refuse workflows and functions that always run themselves again and so never end.
 
-Recursion with a way out is how one writes a loop over pages, or goes through a tree: it is
-allowed, and bounded at run time. What is refused has no way out: no condition, no choice, no
-event and no error handler stands before it.
+Recursion with an exit is allowed and bounded at run time: it is how a document loops over pages or
+walks a tree. The check refuses recursion without a condition, a choice, an event or an error
+handler before it.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from orchestrator.document.model import escape, kind_of
 Json = Any
 Place = tuple[str, dict[str, Json]]
 Walk = Generator[Place, None, bool]
-"""Yields the tasks that run whatever happens; returns whether what follows them does too."""
+"""Yields the tasks that always run; returns whether the task after them always runs, too."""
 
-#: Kinds that choose what comes next, or may go another way than on.
+#: Kinds that choose the next task or may leave the sequence.
 _CHOICES = frozenset({"switch", "try", "for", "listen", "raise"})
 
 #: Kinds after which the next task runs, whatever their data is.
 _SIMPLE = frozenset({"set", "wait", "emit", "call", "run"})
 
-_WAY_OUT = "and would never end; an 'if' or a 'switch' before it gives it an end"
+_WAY_OUT = "and would never end; put an 'if' or a 'switch' before it"
 
 
 def check(context: Context) -> None:
-    """Nothing comes to itself again without a way out."""
+    """Report each recursion without an exit."""
     functions = context.used("functions")
     certain = _CertainTasks(functions)
     called = {name: [*certain.function(name)] for name in functions}
@@ -48,8 +48,8 @@ def check(context: Context) -> None:
 
 
 def _runs_itself(context: Context, body: dict[str, Json]) -> bool:
-    """Does the task await another instance of its own workflow? One that is not awaited is
-    no nesting: the workflow goes on as a new instance."""
+    """Whether the task awaits another instance of its own workflow. Without `await` there is no
+    nesting: the workflow continues as a new instance."""
     run = body.get("run") or {}
     target = run.get("workflow")
     if target is None or run.get("await") is False:
@@ -60,10 +60,10 @@ def _runs_itself(context: Context, body: dict[str, Json]) -> bool:
 
 
 def _report_cycles(context: Context, called: dict[str, list[Place]]) -> None:
-    """Each function that comes to itself again, once, at the call that leads back to it."""
+    """Report each recursive function once, at the call that closes the cycle."""
     done: set[str] = set()
-    for first, found in called.items():
-        path = {} if first in done else {first: iter(found)}
+    for first, tasks in called.items():
+        path = {} if first in done else {first: iter(tasks)}
         while path:
             name, calls = next(reversed(path.items()))
             pointer, body = next(calls, ("", {}))
@@ -79,17 +79,17 @@ def _report_cycles(context: Context, called: dict[str, list[Place]]) -> None:
 
 
 class _CertainTasks:
-    """Follows a document from its beginning as far as it goes one way only."""
+    """Follows a document from its beginning while only one path is possible."""
 
     def __init__(self, functions: dict[str, Json]) -> None:
         self.functions = functions
 
     def function(self, name: str) -> Walk:
-        """The tasks of a function."""
+        """Yield the tasks of a function."""
         return self.task(self.functions[name], f"/use/functions/{escape(name)}")
 
     def listed(self, tasks: list[Json], pointer: str) -> Walk:
-        """The tasks of a list, in the order in which `then` leads through them."""
+        """Yield the tasks of a list, in the order in which `then` leads through them."""
         places = {name: index for index, item in reversed([*enumerate(tasks)]) for name in item}
         index, seen = 0, set[int]()
         while index < len(tasks):
@@ -107,7 +107,8 @@ class _CertainTasks:
         return True
 
     def task(self, body: dict[str, Json], pointer: str) -> Walk:
-        """A task and those in it. After one with a condition only the next one is certain."""
+        """Yield a task and the tasks in it. After a task with a condition only the next one is
+        certain."""
         kind = kind_of(body)
         if "if" in body:
             return kind in _SIMPLE and "then" not in body
@@ -122,7 +123,8 @@ class _CertainTasks:
         return kind not in _CHOICES
 
     def forked(self, fork: dict[str, Json], pointer: str) -> Walk:
-        """Branches; of those that compete none is certain to come to its end."""
+        """Yield the tasks of the branches. No branch of a `fork` with `compete` is certain to
+        end."""
         if fork.get("compete"):
             return False
         goes_on = True

@@ -1,4 +1,4 @@
-"""Names that must be defined: errors, retries, timeouts, authentications, secrets, catalogs
+"""Check that names are defined: errors, retries, timeouts, authentications, secrets, catalogs
 (dsl-reference.md, Use)."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SINGULAR = {
 
 
 def check(context: Context) -> None:
-    """Every name that is used is defined under `use`."""
+    """Check that `use` defines every name that the document refers to."""
     _defined(context, "/timeout", "timeouts", context.document.get("timeout"))
     for site in context.sites:
         for pointer, section, name in _names(site):
@@ -34,7 +34,7 @@ def check(context: Context) -> None:
 
 
 def report_undefined(context: Context, pointer: str, section: str, name: str) -> None:
-    """Say that `use` has no such name."""
+    """Report that a section of `use` lacks a name."""
     known: Iterable[str] = context.used(section)
     message = f"no {_SINGULAR[section]} {quoted(name)} in 'use.{section}'"
     context.error(pointer, message + suggestion(nearest(name, known)))
@@ -57,8 +57,8 @@ def _names(site: TaskSite) -> Iterator[tuple[str, str, Json]]:
 
 
 def _policies(context: Context) -> None:
-    """Authentication policies stand in endpoints and in arguments, wherever those are: in
-    calls, scripts, schemas, catalogs."""
+    """Check authentication policies in the endpoints and arguments of calls, scripts, schemas and
+    catalogs."""
     places: list[tuple[str, Json]] = [("/use/catalogs", context.used("catalogs"))]
     places += [(f"/{key}", context.document.get(key)) for key in ("input", "output")]
     for site in context.sites:
@@ -71,8 +71,8 @@ def _policies(context: Context) -> None:
         _policy(context, f"/use/authentications/{escape(name)}", policy)
 
 
-#: Where a policy can stand within arguments, a process, or a schema's resource. The author's
-#: own data beside them (a body, parameters) is not looked into.
+#: Keys that can lead to a policy within arguments, a process or a schema's resource. The check
+#: skips the author's own data beside them (a body, parameters).
 _KEYS_TO_POLICIES = frozenset(
     {
         "endpoint", "document", "proto", "service", "agentCard", "server", "transport", "http",
@@ -104,12 +104,13 @@ def _policy(context: Context, pointer: str, policy: Json) -> None:
                 _token_settings(context, f"{pointer}/{scheme}", scheme, settings)
 
 
-#: Schemes that ask an authority for a token.
+#: Schemes that request a token from an authority.
 _TOKEN_SCHEMES = ("oauth2", "oidc")
 
 
 def _token_settings(context: Context, pointer: str, scheme: str, settings: dict[str, Json]) -> None:
-    """Without these no token can be asked for. January's schema lets them be left out."""
+    """Warn of settings without which no token can be requested. The January schema does not require
+    them."""
     missing = [key for key in ("authority", "grant") if not settings.get(key)]
     if missing:
         keys = " and ".join(quoted(key) for key in missing)

@@ -1,4 +1,4 @@
-"""How large a workflow may be."""
+"""Check the size of a workflow."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ Json = Any
 
 MAX_TASKS = 12_000
 
-#: Levels of nesting within one task, or in any part of the document that is no task.
+#: Levels of nesting within one task, or within a part of the document that contains no tasks.
 MAX_DEPTH = 100
 
 
 def check(context: Context) -> None:
-    """Tasks are counted with those of functions, extensions and compensations."""
+    """Check the number of tasks, including functions, extensions and compensations, and the
+    nesting."""
     if len(context.sites) > MAX_TASKS:
         beyond = context.sites[MAX_TASKS].pointer
-        message = f"the workflow has {len(context.sites)} tasks, {MAX_TASKS} are the limit"
+        message = f"the workflow has {len(context.sites)} tasks; the limit is {MAX_TASKS}"
         context.error(beyond, message, at_key=True)
     if context.depth > MAX_DEPTH:
         _depth(context)
@@ -41,8 +42,8 @@ def _depth(context: Context) -> None:
             context.error(pointer, message, at_key=True)
 
 
-def _is_too_deep(value: Json, apart: set[int]) -> bool:
-    """Is the value nested too deep, what is looked at `apart` left out?"""
+def _is_too_deep(value: Json, excluded: set[int]) -> bool:
+    """Whether the value is nested too deep, without the parts whose ids are in `excluded`."""
     level, depth = [value], 0
     while level:
         depth += 1
@@ -52,6 +53,6 @@ def _is_too_deep(value: Json, apart: set[int]) -> bool:
             inner
             for outer in level
             for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list) and id(inner) not in apart
+            if isinstance(inner, dict | list) and id(inner) not in excluded
         ]
     return False

@@ -1,6 +1,6 @@
-"""The language's own schema, in both revisions, written by topic and compiled once a process.
+"""The schema of the language in both revisions, written by topic, compiled once per process.
 
-A document is valid when it is valid in one revision as a whole.
+A document is valid when one revision accepts it as a whole.
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ from orchestrator.document.dsl_schema.schema_builders import (
 
 __all__ = ["REVISIONS", "Revision", "Table", "extension_schema", "language", "literals", "task"]
 
-#: The newest first: its messages count where both refuse a document alike.
+#: The newest revision first: its messages count if both revisions refuse a document alike.
 REVISIONS = (Revision.JULY, Revision.JANUARY)
 
 
 class Table:
-    """A schema, compiled when it is first needed."""
+    """A schema, compiled on its first use."""
 
     def __init__(self, schema: Schema) -> None:
-        # Messages are ours; masked ones don't carry copies of the document.
+        # Masked errors contain no copies of the document; `schema_messages` writes the messages.
         self.validator = jsonschema_rs.validator_for(schema, mask="")
         self._schema = schema
 
     def part(self, path: Sequence[str | int]) -> Any:
-        """The part of the schema at the path that an error names; None if there is none."""
-        found: Any = self._schema
+        """Return the part of the schema at the path of an error, or None if there is none."""
+        part: Any = self._schema
         for step in path:
             try:
-                found = found[step]
+                part = part[step]
             except (KeyError, IndexError, TypeError):
                 return None
-        return found
+        return part
 
 
 @cache
 def language(revision: Revision) -> Table:
-    """A whole document in one revision."""
+    """Return the table of a whole document in one revision."""
     return Table(workflow.workflow(revision))
 
 
 @cache
 def task(revision: Revision) -> Table:
-    """A single task in one revision."""
+    """Return the table of a single task in one revision."""
     return Table(_only("task", workflow.definitions(revision)))
 
 
 @cache
 def literals(revision: Revision, part: str = "") -> Table:
-    """What `language`, or the definition named `part`, is in one revision, where literal texts
-    that look like expressions are refused: for what is valid otherwise."""
+    """Return the table of `language`, or of the definition `part`, that also refuses literal texts
+    that look like expressions. Use it for values that are valid otherwise."""
     whole = workflow.workflow(revision)
     definitions = {**whole["$defs"], "no-expression": NO_EXPRESSION}
     schema = _only(part, definitions) if part else {**whole, "$defs": definitions}
@@ -69,7 +69,7 @@ def literals(revision: Revision, part: str = "") -> Table:
 
 @cache
 def extension_schema(name: str) -> Table:
-    """One of the tables of our own extensions (`extensions.tables`)."""
+    """Return one of the tables of this product's extensions (`metadata_extensions.tables`)."""
     return Table(
         _only(name, {**workflow.definitions(Revision.JULY), **metadata_extensions.tables()})
     )

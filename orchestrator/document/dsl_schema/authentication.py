@@ -37,7 +37,7 @@ _ENCODINGS = ("application/x-www-form-urlencoded", "application/json")
 
 
 def definitions(revision: Revision) -> dict[str, Schema]:
-    """Policies, and places where a policy or the name of one stands, as `$defs`."""
+    """Return policies, and fields for a policy or its name, as `$defs`."""
     schemes: dict[str, Schema] = {scheme: ref(f"auth-{scheme}") for scheme in SCHEMES}
     required = ["authority", "grant"] if revision is Revision.JULY else []
     endpoints = open_mapping(dict.fromkeys(("token", "revocation", "introspection"), TEMPLATE))
@@ -56,17 +56,19 @@ def definitions(revision: Revision) -> dict[str, Schema]:
 
 
 def _policy(schemes: dict[str, Schema]) -> Schema:
-    """A policy is open: where several schemes stand in it, exactly one of them must be right."""
+    """Return the schema of a policy. A policy is open: if it has several schemes, exactly one of
+    them must be valid."""
     several = [{"properties": {key: each}, "required": [key]} for key, each in schemes.items()]
     single = when(exactly_one(*schemes), {"properties": schemes}, {"oneOf": several})
     return {"type": "object", **single, "properties": dict.fromkeys(schemes, True)}
 
 
 def _own_or_secret(own: dict[str, Schema], required: list[str] | None = None) -> Schema:
-    """A scheme's own settings, or the name of the secret that holds them."""
-    wanted = list(own) if required is None else required
+    """Return the schema of a scheme's own settings, or of the name of the secret that contains
+    them."""
+    keys = list(own) if required is None else required
     secret = mapping({"use": _NAME}, ["use"])
-    return {"type": "object", **when({"required": ["use"]}, secret, mapping(own, wanted))}
+    return {"type": "object", **when({"required": ["use"]}, secret, mapping(own, keys))}
 
 
 def _oauth2() -> dict[str, Schema]:

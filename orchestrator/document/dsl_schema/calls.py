@@ -1,4 +1,4 @@
-"""What `call` can name, and the arguments of each (dsl-reference.md, Call)."""
+"""The names that `call` accepts, and the arguments of each kind (dsl-reference.md, Call)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MCP_METHODS = (
 
 
 def arguments(revision: Revision) -> dict[str, Schema]:
-    """The schema of `with` for each built-in kind of call."""
+    """Return the schema of `with` for each built-in kind of call."""
     return {
         "http": _http(),
         "openapi": _openapi(),
@@ -52,7 +52,7 @@ def arguments(revision: Revision) -> dict[str, Schema]:
 
 
 def definitions() -> dict[str, Schema]:
-    """What the arguments share, as `$defs`."""
+    """Return the schemas that several kinds of arguments share, as `$defs`."""
     message = mapping({"payload": TEMPLATES, "headers": TEMPLATES})
     consume = {
         "for": ref("duration"),
@@ -139,15 +139,15 @@ def _a2a() -> Schema:
 
 
 def _mcp(revision: Revision) -> Schema:
-    # January requires the client's version, but describes a description.
-    told = "version" if revision is Revision.JULY else "description"
+    # January requires the client's `version` but defines a `description` instead.
+    described_by = "version" if revision is Revision.JULY else "description"
     keys = {
         "protocolVersion": TEMPLATE,
         "method": one_of(*_MCP_METHODS),
         "parameters": {"type": ["string", "object"], "text": "template"},
         "timeout": ref("duration"),
         "transport": _mcp_transport(),
-        "client": open_mapping({"name": TEMPLATE, told: TEMPLATE}, ["name", "version"]),
+        "client": open_mapping({"name": TEMPLATE, described_by: TEMPLATE}, ["name", "version"]),
     }
     return open_mapping(keys, ["method", "transport"])
 

@@ -1,4 +1,4 @@
-"""Values that stand in many places: expressions, durations, URIs, endpoints, schemas of data
+"""Values that several topics use: expressions, durations, URIs, endpoints, schemas of data
 (dsl-reference.md, Duration to URI Template, Input, Output, Export, Schema)."""
 
 from __future__ import annotations
@@ -28,31 +28,33 @@ def _parts(units: str) -> str:
     return "".join(f"(?:{_DECIMAL}{unit})?" for unit in units)
 
 
-#: ISO 8601; years and months are allowed, and nothing may be negative.
+#: An ISO 8601 duration. Years and months are allowed, negative parts are not.
 ISO_DURATION = rf"^P(?!$){_parts('YMWD')}(?:T(?=\d){_parts('HMS')})?$"
 
-#: January wants an absolute URI with `//`; July takes any reference (RFC 3986, appendix B).
+#: January requires an absolute URI with `//`; July accepts any reference (RFC 3986, appendix B).
 URI = {
     Revision.JANUARY: r"^[A-Za-z][A-Za-z0-9+.\-]*://.*",
     Revision.JULY: r"^(?!\$\{)(?=\S)(?:[^:/?#]+:)?[^?#\s]*(?:\?[^#\s]*)?(?:#\S*)?$",
 }
-_URI_SAYS = {
+_URI_EXPECTATION = {
     Revision.JANUARY: "an absolute URI, like 'https://example.com/path'",
     Revision.JULY: "a URI, like 'https://example.com/path'",
 }
 DURATION_UNITS = ("days", "hours", "minutes", "seconds", "milliseconds")
-_DURATION_SAYS = "a duration: 'PT15M' (ISO 8601), {minutes: 15}, or an expression '${ ... }'"
+_DURATION_EXPECTATION = "a duration: 'PT15M' (ISO 8601), {minutes: 15}, or an expression '${ ... }'"
 
 
 def definitions(revision: Revision) -> dict[str, Schema]:
-    """These values as `$defs`."""
-    uri, says = URI[revision], _URI_SAYS[revision]
-    uri_or_expression = template(f"{uri}|{EXPRESSION}", f"{says}, or an expression '${{ ... }}'")
+    """Return these values as `$defs`."""
+    uri, expectation = URI[revision], _URI_EXPECTATION[revision]
+    uri_or_expression = template(
+        f"{uri}|{EXPRESSION}", f"{expectation}, or an expression '${{ ... }}'"
+    )
     return {
         "expression": template(EXPRESSION, "an expression '${ ... }' on one line"),
-        "uri": matching(uri, says),
+        "uri": matching(uri, expectation),
         "uri-or-expression": uri_or_expression,
-        "duration": {**_duration(), "says": _DURATION_SAYS},
+        "duration": {**_duration(), "expectation": _DURATION_EXPECTATION},
         "endpoint": by_type(
             string=uri_or_expression,
             object=mapping(
@@ -72,7 +74,7 @@ def definitions(revision: Revision) -> dict[str, Schema]:
 
 
 def _duration() -> Schema:
-    text = template(f"{ISO_DURATION}|{EXPRESSION}", _DURATION_SAYS)
+    text = template(f"{ISO_DURATION}|{EXPRESSION}", _DURATION_EXPECTATION)
     units = mapping(dict.fromkeys(DURATION_UNITS, INTEGER), minProperties=1)
     return by_type(string=text, object=units)
 

@@ -23,7 +23,7 @@ BACKOFFS = ("constant", "exponential", "linear")
 
 
 def definitions(revision: Revision) -> dict[str, Schema]:
-    """Errors, their filters and retry policies as `$defs`."""
+    """Return errors, their filters and retry policies as `$defs`."""
     return {
         "error": _error(),
         "error-or-name": by_type(string=LITERAL, object=ref("error")),
@@ -35,11 +35,11 @@ def definitions(revision: Revision) -> dict[str, Schema]:
 
 
 def _error() -> Schema:
-    # As with an event's time: an expression matches both official alternatives, and so none.
+    # An expression matches both alternatives of the official `oneOf`, which therefore refuses it.
     instance = {
         **LITERAL,
         "not": {"pattern": EXPRESSION},
-        "says": "a JSON pointer; an expression cannot stand here",
+        "expectation": "a JSON pointer; an expression is not allowed here",
     }
     keys = {
         "type": ref("uri-or-expression"),
@@ -52,7 +52,7 @@ def _error() -> Schema:
 
 
 def _error_filter(revision: Revision) -> Schema:
-    # January's schema says `details`, against its own specification; a filter is open.
+    # January's schema has `details`, against its own specification. A filter accepts other keys.
     detail = "detail" if revision is Revision.JULY else "details"
     keys = {
         "type": LITERAL,

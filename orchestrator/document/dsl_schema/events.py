@@ -1,5 +1,5 @@
-"""Events, in and out (dsl-reference.md, Event Properties, Event Filter, Event Consumption
-Strategy, Subscription Iterator)."""
+"""Events that are consumed and emitted (dsl-reference.md, Event Properties, Event Filter, Event
+Consumption Strategy, Subscription Iterator)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ READ = ("data", "envelope", "raw")
 
 
 def definitions(revision: Revision) -> dict[str, Schema]:
-    """Events as `$defs`."""
-    # January leaves no choice: who emits names the source. July lets the runtime do it.
+    """Return events as `$defs`."""
+    # January requires the author to name the source. July lets the runtime do it.
     required = ["type"] if revision is Revision.JULY else ["source", "type"]
     correlation = open_mapping({"from": PROGRAM, "expect": PROGRAM}, ["from"])
     return {
@@ -49,12 +49,12 @@ def definitions(revision: Revision) -> dict[str, Schema]:
 
 
 def _attributes() -> dict[str, Schema]:
-    # Both alternatives of `time` in the official schema match an expression, and a value
-    # that matches two is refused: what remains is a text that is no expression.
+    # An expression matches both alternatives of `time` in the official `oneOf`, which therefore
+    # refuses it. Only a text that is no expression remains.
     time = {
         **LITERAL,
         "not": {"pattern": EXPRESSION},
-        "says": "a time; an expression cannot stand here",
+        "expectation": "a time; an expression is not allowed here",
     }
     return {
         "id": TEMPLATE,
@@ -68,7 +68,8 @@ def _attributes() -> dict[str, Schema]:
 
 
 def _strategy(until: Schema | None) -> Schema:
-    """`all`, `any` or `one`; an `until` goes with `any`, and has none itself."""
+    """Return the schema of `all`, `any` or `one`. `until` belongs to `any` and cannot contain
+    another `until`."""
     filters = list_of(ref("event-filter"))
     keys = {"all": filters, "any": filters, "one": ref("event-filter")}
     if until is None:

@@ -1,7 +1,8 @@
-"""What we add to the language, all of it under `metadata`, and the arguments of `call: celery`.
+"""Extensions of the language by this product: keys under `metadata`, and the arguments of `call:
+celery`.
 
-The official schema lets anything stand there. What a name of ours holds is checked; every
-other name is the author's own.
+The official schema accepts anything under `metadata`. The values of the product's keys are checked;
+all other keys belong to the author.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from orchestrator.document.dsl_schema.schema_builders import (
     ref,
 )
 
-_QUEUE: Schema = {**TEMPLATE, "minLength": 1, "maxLength": 255, "says": "a queue's name"}
+_QUEUE: Schema = {**TEMPLATE, "minLength": 1, "maxLength": 255, "expectation": "a queue's name"}
 
 
 def _from_to(least: int, most: int) -> Schema:
@@ -42,10 +43,10 @@ TASK: dict[str, Schema] = {
     "secretsInData": BOOLEAN,
 }
 
-#: A compensation can say how it is tried again: a policy, or the name of one.
+#: A compensation can have a retry policy, or the name of one.
 COMPENSATION: dict[str, Schema] = {**TASK, "retry": ref("retry-or-name")}
 
-#: The policies of a schedule; the scheduler says what they mean.
+#: The policies of a schedule. The scheduler defines their meaning.
 SCHEDULE: dict[str, Schema] = {
     "timezone": LITERAL,
     "daylightSaving": mapping(
@@ -67,7 +68,7 @@ DOCUMENT: dict[str, Schema] = {
 
 CELERY = mapping(
     {
-        "task": {**TEMPLATE, "minLength": 1, "says": "the name of a Celery task"},
+        "task": {**TEMPLATE, "minLength": 1, "expectation": "the name of a Celery task"},
         "args": by_type(string=ref("expression"), array=list_of(ANY_TEMPLATE)),
         "kwargs": by_type(string=ref("expression"), object=TEMPLATES),
         "queue": _QUEUE,
@@ -78,7 +79,7 @@ CELERY = mapping(
 
 
 def tables() -> Schema:
-    """All of these as `$defs`, beside those of the language's newest revision."""
+    """Return these schemas as `$defs`, beside those of the newest revision of the language."""
     return {
         "metadata-task": open_mapping(TASK),
         "metadata-compensation": open_mapping(COMPENSATION),

@@ -1,4 +1,4 @@
-"""What `run` can start (dsl-reference.md, Run)."""
+"""The processes that `run` can start (dsl-reference.md, Run)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROCESSES = ("container", "script", "shell", "workflow")
 
 
 def run() -> Schema:
-    """The schema of `run`."""
+    """Return the schema of `run`."""
     keys = {
         "await": BOOLEAN,
         "return": one_of("stdout", "stderr", "code", "all", "none"),
@@ -53,7 +53,11 @@ def _lifetime() -> Schema:
     eventually = when(
         {"properties": {"cleanup": {"const": "eventually"}}},
         {"required": ["after"]},
-        {"properties": {"after": {"not": {}, "says": "left out unless 'cleanup' is 'eventually'"}}},
+        {
+            "properties": {
+                "after": {"not": {}, "expectation": "left out unless 'cleanup' is 'eventually'"}
+            }
+        },
     )
     return mapping(keys, ["cleanup"], **eventually)
 

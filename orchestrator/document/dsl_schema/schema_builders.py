@@ -1,9 +1,9 @@
-"""The words in which the language's schema is written: JSON Schema (2020-12), shaped so that
-what is wrong is found at its exact place.
+"""Functions that build the schema of the language: JSON Schema (2020-12), shaped so that an error
+points at its exact position.
 
-A choice between alternatives is never tried out (`oneOf`), but decided by the key or the type
-that tells them apart; the errors of the chosen one are then the author's errors. `says` is an
-annotation of ours: what should stand there, in words, for the message.
+A key or a type decides between alternatives (never `oneOf`), so that the author gets the errors of
+the alternative that was meant. The annotation `expectation` describes the expected value for
+messages.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ class Revision(StrEnum):
     JULY = "2026-07"
 
 
-#: What becomes of a text is said by `text`, an annotation of ours. A *literal* is taken as it
-#: stands, so it is refused where it looks like an expression; a *template* is evaluated where it
-#: is `${ ... }` as a whole; a *program* is an expression as it stands, with or without `${ }`;
-#: what is the author's *own* is never looked at; in a schedule's input, *placeholders* are
-#: filled in. A mapping or an open value says it of every
-#: text in it.
+#: The annotation `text` says how a text is used. A *literal* is used as it is written, so it is
+#: refused if it looks like an expression. A *template* is evaluated if it is `${ ... }` as a whole.
+#: A *program* is an expression, with or without `${ }`. An author's *own* text is never examined.
+#: The *placeholders* of a schedule's input are filled in. On a mapping or an open value the
+#: annotation applies to every text inside.
 LITERAL: Schema = {"type": "string", "text": "literal"}
 TEMPLATE: Schema = {"type": "string", "text": "template"}
 PROGRAM: Schema = {"type": "string", "text": "program"}
@@ -41,7 +40,7 @@ LIST_OF_TEMPLATES: Schema = {"type": "array", "items": TEMPLATE}
 MAPPING_OF_TEMPLATES: Schema = {"type": "object", "additionalProperties": TEMPLATE}
 PROGRAM_OR_TEMPLATES: Schema = {"type": ["string", "object"], "text": "program"}
 
-#: A name as the host names of RFC 1123 have it.
+#: A name like a host name of RFC 1123.
 NAME = r"^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$"
 
 _NUMBER = r"(?:0|[1-9]\d*)"
@@ -55,10 +54,10 @@ VERSION = (
 )
 
 
-#: How a text begins that its author means as an expression.
+#: The beginning of a text that its author meant as an expression.
 BEGINS_AS_EXPRESSION = r"^\s*\$\{"
 
-#: Where it does not, wherever in a value.
+#: Accepts a value in which no text begins like an expression.
 NO_EXPRESSION: Schema = {
     "not": {"type": "string", "pattern": BEGINS_AS_EXPRESSION},
     "additionalProperties": {"$ref": "#/$defs/no-expression"},
@@ -67,42 +66,42 @@ NO_EXPRESSION: Schema = {
 
 
 def refusing(schema: Any) -> Any:
-    """The same schema, but a literal that looks like an expression is refused. A text that is
-    an expression by its schema, or is the author's own, stays allowed."""
+    """Return the schema with literals that look like expressions refused. Texts that are
+    expressions by the schema, and the author's own, stay allowed."""
     if isinstance(schema, list):
         return [refusing(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {key: refusing(each) for key, each in schema.items()}
+    refused = {key: refusing(each) for key, each in schema.items()}
     if schema.get("text") == "literal":
-        found |= NO_EXPRESSION if schema["type"] == "object" else {"not": NO_EXPRESSION["not"]}
-    return found
+        refused |= NO_EXPRESSION if schema["type"] == "object" else {"not": NO_EXPRESSION["not"]}
+    return refused
 
 
 def ref(name: str, **also: Any) -> Schema:
-    """What `$defs` has under `name`."""
+    """Return a reference to `name` in `$defs`."""
     return {"$ref": f"#/$defs/{name}", **also}
 
 
 def one_of(*words: str) -> Schema:
-    """One of these words."""
+    """Return the schema of one of these words."""
     return {"type": "string", "enum": list(words)}
 
 
-def matching(pattern: str, says: str) -> Schema:
-    """A literal text of a certain form."""
-    return {**LITERAL, "pattern": pattern, "says": says}
+def matching(pattern: str, expectation: str) -> Schema:
+    """Return the schema of a literal text that matches a pattern."""
+    return {**LITERAL, "pattern": pattern, "expectation": expectation}
 
 
-def template(pattern: str, says: str) -> Schema:
-    """A text of a certain form, or an expression."""
-    return {**TEMPLATE, "pattern": pattern, "says": says}
+def template(pattern: str, expectation: str) -> Schema:
+    """Return the schema of a text that matches a pattern, or of an expression."""
+    return {**TEMPLATE, "pattern": pattern, "expectation": expectation}
 
 
 def mapping(
     properties: Mapping[str, Schema | bool], required: Iterable[str] = (), **also: Any
 ) -> Schema:
-    """A mapping with these keys and no others."""
+    """Return the schema of a mapping with these keys and no others."""
     schema: Schema = {"type": "object", "properties": dict(properties), **also}
     if required := list(required):
         schema["required"] = required
@@ -111,32 +110,32 @@ def mapping(
 
 
 def open_mapping(properties: Mapping[str, Schema], required: Iterable[str] = ()) -> Schema:
-    """A mapping with these keys, and any others."""
+    """Return the schema of a mapping with these keys and any others."""
     return {"type": "object", "properties": dict(properties), "required": list(required)}
 
 
 def mapping_of(values: Schema) -> Schema:
-    """A mapping from any name to values of one kind."""
+    """Return the schema of a mapping from any name to values of one schema."""
     return {"type": "object", "additionalProperties": values}
 
 
 def list_of(items: Schema, least: int = 0) -> Schema:
-    """A list."""
+    """Return the schema of a list."""
     return {"type": "array", "items": items, "minItems": least}
 
 
 def named(values: Schema) -> Schema:
-    """A mapping with a single key, the name of its value."""
+    """Return the schema of a mapping with a single key, the name of its value."""
     return {**mapping_of(values), "minProperties": 1, "maxProperties": 1}
 
 
 def exactly_one(*keys: str) -> Schema:
-    """A condition: one of these keys stands there, and only one."""
+    """Return the condition that exactly one of these keys is present."""
     return {"oneOf": [{"required": [key]} for key in keys]}
 
 
 def by_type(**alternatives: Schema) -> Schema:
-    """Decided by the JSON type: `by_type(string=..., object=...)`."""
+    """Choose a schema by the JSON type: `by_type(string=..., object=...)`."""
     cases = [
         {"if": {"type": name}, "then": schema} for name, schema in alternatives.items() if schema
     ]
@@ -144,12 +143,12 @@ def by_type(**alternatives: Schema) -> Schema:
 
 
 def when(condition: Schema, then: Schema, otherwise: Schema | bool) -> Schema:
-    """Decided by a condition."""
+    """Choose a schema by a condition."""
     return {"if": condition, "then": then, "else": otherwise}
 
 
 def by_key(cases: Mapping[str, Schema]) -> Schema | bool:
-    """Decided by the first of these keys that stands there; without any it is refused."""
+    """Choose a schema by the first of these keys that is present; refuse a value without any."""
     schema: Schema | bool = False
     for key, case in reversed(list(cases.items())):
         schema = when({"required": [key]}, case, schema)
@@ -157,7 +156,7 @@ def by_key(cases: Mapping[str, Schema]) -> Schema | bool:
 
 
 def by_value(key: str, cases: Mapping[str, Schema], otherwise: Schema) -> Schema:
-    """Decided by the value of a key."""
+    """Choose a schema by the value of a key."""
     schema = otherwise
     for value, case in reversed(list(cases.items())):
         schema = when({"required": [key], "properties": {key: {"const": value}}}, case, schema)

@@ -26,7 +26,7 @@ from orchestrator.document.dsl_schema.schema_builders import (
 )
 from orchestrator.document.model import KINDS
 
-#: What a task of any kind can have.
+#: Keys that a task of any kind can have.
 COMMON: dict[str, Schema] = {
     "if": PROGRAM,
     "input": ref("input"),
@@ -39,7 +39,7 @@ COMMON: dict[str, Schema] = {
 
 
 def definitions(revision: Revision) -> dict[str, Schema]:
-    """A list of tasks, a task, and each kind of one, as `$defs`."""
+    """Return a list of tasks, a task, and each kind of task, as `$defs`."""
     kinds: dict[str, Schema] = {kind: ref(f"task-{kind}") for kind in KINDS}
     return {
         "tasks": list_of(named(ref("task"))),

@@ -30,7 +30,7 @@ from orchestrator.document.dsl_schema.schema_builders import (
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-#: What an extension can extend. `composite` is a task that consists of others.
+#: Kinds of task that an extension can extend. `composite` is a task that contains other tasks.
 EXTENDED = (
     "call", "composite", "emit", "for", "listen", "raise", "run", "set", "switch", "try", "wait",
     "all",
@@ -38,12 +38,12 @@ EXTENDED = (
 
 
 def workflow(revision: Revision) -> Schema:
-    """The schema of a document in one revision of the language."""
+    """Return the schema of a document in one revision of the language."""
     return {"$schema": DIALECT, **_root(revision), "$defs": definitions(revision)}
 
 
 def definitions(revision: Revision) -> dict[str, Schema]:
-    """Everything that has a name in the schema."""
+    """Return all `$defs` of the schema."""
     return {
         **common_values.definitions(revision),
         **authentication.definitions(revision),

@@ -1,8 +1,8 @@
-"""From the text of a document to its value and the place of everything in it.
+"""Parses the text of a document into its value and the positions of everything in it.
 
-YAML 1.2 and JSON; only JSON's types come out, whatever the text is. Nothing but
-`MalformedDocument` is raised, or `InvalidDocument` for a text that JSON can say and databases
-can't keep (a NUL, half of a surrogate pair).
+It reads YAML 1.2 and JSON and returns JSON types only. It raises `MalformedDocument`, or
+`InvalidDocument` for a text that JSON allows and databases cannot store (a NUL, half of a surrogate
+pair).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BOM = "\ufeff"
 
 
 class Parsed(NamedTuple):
-    """The value of a document, where everything in it stands, and how deep it is nested."""
+    """The value of a document, its positions, and its depth of nesting."""
 
     value: Json
     root: SourcePosition
@@ -30,40 +30,41 @@ class Parsed(NamedTuple):
 def parse(source: bytes | str, media_type: str | None = None) -> Parsed:
     """Read a document.
 
-    `media_type` is any that names JSON or YAML (parameters are ignored); without one, a text
-    that begins as JSON does is JSON. Raises `MalformedDocument` or `InvalidDocument`.
+    `media_type` is any that names JSON or YAML; its parameters are ignored. Without one, a text
+    that begins like JSON is read as JSON. Raises `MalformedDocument` or `InvalidDocument`.
     """
     text = _decoded(source)
     read = json_reader.read if _is_json(text, media_type) else yaml_reader.read
-    found = read(text)
-    return Parsed(found.value, found.position, found.height)
+    parsed = read(text)
+    return Parsed(parsed.value, parsed.position, parsed.height)
 
 
 def _decoded(source: bytes | str) -> str:
-    # A character is a byte at least, so that what is far too long is never encoded.
+    # A character has at least one byte, so a text that is too long is never encoded.
     size = len(source)
     try:
         if isinstance(source, str) and size <= MAX_BYTES:
             size = len(source.encode())
         if size > MAX_BYTES:
-            raise _malformed(f"the document has {size} bytes, {MAX_BYTES} are the limit")
+            raise _malformed(f"the document has {size} bytes; the limit is {MAX_BYTES}")
         text = source if isinstance(source, str) else source.decode()
     except UnicodeEncodeError as error:
-        place = _position_after(str(source)[: error.start])
-        raise _malformed("half of a surrogate pair in the document", *place) from error
+        position = _position_after(str(source)[: error.start])
+        raise _malformed("half of a surrogate pair in the document", *position) from error
     except UnicodeDecodeError as error:
-        place = _position_after(error.object[: error.start].decode())
-        raise _malformed("the document is not UTF-8", *place) from error
+        position = _position_after(error.object[: error.start].decode())
+        raise _malformed("the document is not UTF-8", *position) from error
     return text.removeprefix(_BOM)
 
 
 def _position_after(before: str) -> Position:
-    """The line and column behind a text."""
+    """Return the line and column after a text."""
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 def _is_json(text: str, media_type: str | None) -> bool:
-    """Which of the two languages is it? Raises `MalformedDocument` for any other."""
+    """Return whether the text is JSON, not YAML. Raise `MalformedDocument` for another media
+    type."""
     if media_type is None:
         start = text.lstrip(" \t\r\n")
         return start.startswith("{") and start[1:].lstrip(" \t\r\n").startswith(('"', "}"))

@@ -1,7 +1,7 @@
-"""Reads JSON (RFC 8259), strictly, with the place of every value.
+"""Reads JSON (RFC 8259), strictly, with the position of every value.
 
-The standard library's reader forgets places, takes NaN and keeps the last of two equal keys.
-This one goes through the tokens once, without recursion.
+The reader of the standard library drops positions, accepts NaN and keeps the last of two equal
+keys. This one passes over the tokens once, without recursion.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from json.decoder import scanstring  # type: ignore[attr-defined]  # the stubs f
 from typing import NoReturn
 
 from orchestrator.document.message_text import short
-from orchestrator.document.parser.value_builder import AnchoredValue, Builder
+from orchestrator.document.parser.open_values import AnchoredValue
+from orchestrator.document.parser.value_builder import Builder
 from orchestrator.document.parser.yaml_scalars import InvalidScalar, decimal, integer
 from orchestrator.document.source_positions import Position
 
@@ -29,7 +30,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _JUNK = re.compile(r"[\w.+-]+|.|\Z", re.DOTALL)
 _WORDS = {"true": True, "false": False, "null": None}
 
-# What may come next.
+# The states: which token may come next.
 _VALUE, _FIRST_ITEM, _FIRST_KEY, _KEY, _COLON, _AFTER, _END = range(7)
 _EXPECTED = (
     "a value",
@@ -43,12 +44,13 @@ _EXPECTED = (
 
 
 def read(text: str) -> AnchoredValue:
-    """The value of a JSON text with its places. Raises `MalformedDocument`."""
+    """Return the value of a JSON text with its positions. Raise `MalformedDocument`."""
     return _Reader(text).read()
 
 
 class _Reader:
-    """One pass over a text. `brackets` are those still open; `state` is what may come."""
+    """One pass over a text. `brackets` are the open ones; `state` says which token may come
+    next."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -74,7 +76,7 @@ class _Reader:
         return root
 
     def _consume(self, kind: str, token: str, start: int, end: int) -> AnchoredValue | None:
-        """Go past one token; returns a value that it completes."""
+        """Consume one token; return the value that it completes, if any."""
         if kind == "sign":
             return self._on_bracket(token, start, end)
         if kind == "quote":
@@ -146,7 +148,7 @@ class _Reader:
         return value
 
     def _at(self, index: int) -> Position:
-        """The line and column of an index that lies behind all asked before."""
+        """Return the line and column of an index, which must be behind all earlier ones."""
         newlines = self.text.count("\n", self.counted, index)
         if newlines:
             self.line += newlines
@@ -159,10 +161,10 @@ class _Reader:
         start = space.end() if space is not None else self.offset
         if not self.text.strip(" \t\r\n"):
             self._fail("the document is empty", (1, 1))
-        found = _JUNK.match(self.text, start)
-        token = found.group() if found is not None else ""
-        what = f"'{short(token)}'" if token else "the end"
-        self._fail(f"not JSON: {_EXPECTED[self.state]} should stand here, not {what}",
+        junk = _JUNK.match(self.text, start)
+        token = junk.group() if junk is not None else ""
+        actual = f"'{short(token)}'" if token else "the end"
+        self._fail(f"not JSON: {_EXPECTED[self.state]} is expected here, not {actual}",
                    self._at(start))  # fmt: skip
 
     def _fail(self, message: str, at: Position) -> NoReturn:
@@ -170,6 +172,6 @@ class _Reader:
 
 
 def _message(error: ValueError) -> str:
-    """What the standard library complains about, without its own account of the place."""
+    """Return the standard library's error text without its position."""
     message = str(error).partition(":")[0]
     return message[:1].lower() + message[1:].removesuffix(" at").removesuffix(" starting at")

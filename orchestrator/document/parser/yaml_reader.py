@@ -1,10 +1,11 @@
-"""Reads YAML 1.2, by ruamel.yaml's parsers, event by event.
+"""Reads YAML 1.2 from the events of ruamel.yaml's parsers.
 
-Theory of operation. ruamel.yaml has two parsers. The one in Python knows YAML 1.2; the one in
-C is twenty times as fast, but knows 1.1, whose grammar is a little narrower. What both accept
-they read alike, apart from the rare signs that `_OLD` finds. So the C parser goes first, where
-it is installed; where it refuses, the Python parser has the last word, and its message counts.
-Only the grammar is theirs: what a scalar means is decided in `scalars`, bounds in `builder`.
+Theory of operation. ruamel.yaml has two parsers. The Python parser knows YAML 1.2. The C parser is
+twenty times as fast but knows YAML 1.1, whose grammar is slightly narrower. Both read alike what
+both accept, except for the rare characters in `yaml_events`. So the C parser reads first, if it
+is installed; if it refuses the text, the Python parser decides and its message counts. The parsers
+only supply the grammar: `yaml_scalars` decides what a scalar means, `value_builder` checks the
+bounds.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import (
     AliasEvent,
     DocumentStartEvent,
@@ -26,11 +26,17 @@ from ruamel.yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
-from ruamel.yaml.reader import ReaderError
 
 from orchestrator.document.diagnostics import Diagnostic, MalformedDocument
-from orchestrator.document.message_text import quoted, short
-from orchestrator.document.parser.value_builder import AnchoredValue, Builder
+from orchestrator.document.message_text import quoted
+from orchestrator.document.parser.open_values import AnchoredValue
+from orchestrator.document.parser.value_builder import Builder
+from orchestrator.document.parser.yaml_events import (
+    c_events,
+    can_use_c_parser,
+    diagnostic_of,
+    python_events,
+)
 from orchestrator.document.parser.yaml_scalars import (
     MERGE,
     TAG,
@@ -41,48 +47,23 @@ from orchestrator.document.parser.yaml_scalars import (
 )
 from orchestrator.document.source_positions import Position, SourcePosition
 
-try:
-    import _ruamel_yaml as c_parser  # type: ignore[import-not-found]
-except ImportError:
-    c_parser = None
-
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-
-# Line ends that only YAML 1.1 knows; byte order marks within; a key mark in a flow collection.
-_YAML_1_1_ONLY = re.compile("[\x85\u2028\u2029\ufeff]|[\\[{,]\\s*\\?")
 
 
 def read(text: str) -> AnchoredValue:
-    """The value of a YAML document with its places. Raises `MalformedDocument`."""
+    """Return the value of a YAML document with its positions. Raise `MalformedDocument`."""
     if can_use_c_parser(text):
         try:
-            return _Reader().read(_c_events(text))
+            return _Reader().read(c_events(text))
         except YAMLError:
-            pass  # the other parser knows better
+            pass  # the Python parser decides
     try:
-        return _Reader().read(_python_events(text))
+        return _Reader().read(python_events(text))
     except YAMLError as error:
-        raise MalformedDocument([_problem(error, text)]) from error
+        raise MalformedDocument([diagnostic_of(error, text)]) from error
     except (ValueError, IndexError, AttributeError, AssertionError, RecursionError) as error:
-        # Slips of the parser itself, on texts that no one writes.
+        # Bugs of the parser on texts that occur only in attacks and fuzzing.
         raise MalformedDocument([Diagnostic("", 1, 1, "the text is not YAML")]) from error
-
-
-def can_use_c_parser(text: str) -> bool:
-    """Can the C parser be asked?"""
-    return c_parser is not None and not _YAML_1_1_ONLY.search(text)
-
-
-def _c_events(text: str) -> Iterator[Event]:
-    parser = c_parser.CParser(text)
-    while parser.check_event():
-        yield parser.get_event()
-
-
-def _python_events(text: str) -> Iterator[Event]:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.version = (1, 2)
-    return yaml.parse(text)  # type: ignore[no-any-return]
 
 
 class _Reader:
@@ -91,7 +72,7 @@ class _Reader:
     def __init__(self) -> None:
         self.build = Builder()
         self.anchors: dict[str, AnchoredValue] = {}
-        self.open_anchors: list[str | None] = []  # the anchors of what is still open
+        self.open_anchors: list[str | None] = []  # anchors of the open mappings and lists
         self.documents = 0
 
     def read(self, events: Iterator[Event]) -> AnchoredValue:
@@ -147,7 +128,7 @@ class _Reader:
         self._store_anchor(event.anchor, self.build.scalar(value, at))
 
     def _key(self, event: ScalarEvent, text: str, tag: str | None, at: Position) -> None:
-        """A key counts as it is written: `on`, `404` and `null` are texts."""
+        """Add a key. It counts as it is written: `on`, `404` and `null` are texts."""
         if text == MERGE and tag is None and event.implicit[0]:
             self.build.merge_key(at)
             return
@@ -176,8 +157,8 @@ class _Reader:
 
 
 def _joined(text: str) -> str:
-    """Surrogate pairs, which only escapes can write, as the characters that they mean: YAML
-    holds JSON within it."""
+    """Return the text with surrogate pairs joined to characters. Only escapes can write them, and
+    YAML includes JSON's escapes."""
     if text.isascii() or not _PAIR.search(text):
         return text
     return _PAIR.sub(
@@ -187,23 +168,3 @@ def _joined(text: str) -> str:
 
 def _tag(event: Any) -> str | None:
     return None if event.tag is None else str(event.tag)
-
-
-def _problem(error: YAMLError, text: str) -> Diagnostic:
-    """ruamel.yaml's complaint, in one line."""
-    if isinstance(error, ReaderError):
-        before = text[: error.position]
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        return Diagnostic("", line, column, f"the character #x{ord(text[error.position]):04x}"
-                       " may not stand in YAML")  # fmt: skip
-    if not isinstance(error, MarkedYAMLError):
-        return Diagnostic("", 1, 1, short(str(error)))
-    mark = error.problem_mark or error.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-    said = (error.problem or error.context or "the text is not YAML").strip()
-    context = f" ({error.context.strip()})" if error.problem and error.context else ""
-    return Diagnostic("", line, column, _line(said + context))
-
-
-def _line(message: str) -> str:
-    return " ".join(message.split())[:300]

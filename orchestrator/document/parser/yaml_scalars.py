@@ -1,7 +1,7 @@
-"""What a YAML scalar means: the core schema of YAML 1.2 (yaml.org/spec/1.2.2, 10.3.2).
+"""The meaning of YAML scalars: the core schema of YAML 1.2 (yaml.org/spec/1.2.2, 10.3.2).
 
-Only JSON's types come out. `on`, `yes` and dates are strings; `.inf` and `.nan` have no
-meaning in JSON and are refused.
+Only JSON types are returned. `on`, `yes` and dates are texts; `.inf` and `.nan` have no JSON form
+and are refused.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
 class InvalidScalar(ValueError):
-    """The text has no meaning as the value that it should be."""
+    """The text is not valid for its type."""
 
 
 def plain(text: str) -> Scalar:
-    """The value of a scalar without quotes and tag. Raises `InvalidScalar`."""
+    """Return the value of a scalar without quotes and tag. Raise `InvalidScalar`."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in _FIRST:
@@ -47,19 +47,19 @@ def plain(text: str) -> Scalar:
     if _FLOAT.fullmatch(text):
         return decimal(text)
     if _NOT_FINITE.fullmatch(text):
-        raise InvalidScalar(f"{text} is not a number that JSON knows")
+        raise InvalidScalar(f"{text} is not a number in JSON")
     return text
 
 
 def integer(text: str) -> int:
-    """A decimal integer of any size within the bound. Raises `InvalidScalar`."""
+    """Return a decimal integer. Raise `InvalidScalar` if it has more digits than the bound."""
     if len(text) > MAX_DIGITS:
         raise InvalidScalar(f"the integer has more than {MAX_DIGITS} digits")
     return int(text)
 
 
 def decimal(text: str) -> float:
-    """A floating-point number. Raises `InvalidScalar` where it is too large to be one."""
+    """Return a floating-point number. Raise `InvalidScalar` if it is too large."""
     value = float(text)
     if math.isinf(value):
         raise InvalidScalar(f"{_short(text)} is too large for a number")
@@ -67,7 +67,7 @@ def decimal(text: str) -> float:
 
 
 def tagged(text: str, tag: str) -> Scalar:
-    """The value of a scalar with an explicit tag. Raises `InvalidScalar`."""
+    """Return the value of a scalar with an explicit tag. Raise `InvalidScalar`."""
     if tag in ("!", TAG + "str"):
         return text
     name = tag.removeprefix(TAG)
@@ -83,13 +83,13 @@ def tagged(text: str, tag: str) -> Scalar:
 
 
 def display_tag(tag: str) -> str:
-    """A tag as authors write it."""
+    """Return a tag in the short form that authors write."""
     short = "!!" + tag.removeprefix(TAG) if tag.startswith(TAG) else tag
     return _short(short)
 
 
 def _bounded(value: int) -> int:
-    # Never written in decimal here: that is what the bound is for.
+    # Compare the bit length: conversion to decimal is the work that this bound limits.
     if value.bit_length() > MAX_DIGITS * 10 // 3:
         raise InvalidScalar(f"the integer has more than {MAX_DIGITS} digits")
     return value

@@ -20,12 +20,12 @@ from orchestrator.database.connection.database import LockTimeout
 from orchestrator.errors import ConfigurationError, DatabaseUnavailable
 from orchestrator.event_handler.event_maintenance import EventMaintenance
 from orchestrator.event_handler.webhook_sender import WebhookSender
-from orchestrator.execution.database_schema_check import (
+from orchestrator.execution.process.database_schema_check import (
     EXIT_CONFIGURATION,
     print_error,
     require_or_exit,
 )
-from orchestrator.execution.outage_retry import backoff_delays
+from orchestrator.execution.process.outage_retry import backoff_delays
 from orchestrator.log import get_logger
 from orchestrator.outbound import OutboundClient
 from orchestrator.scheduler.bulk_operations import Operations
@@ -38,7 +38,7 @@ from orchestrator.scheduler.timer_wakeup import TimerWakeup
 from orchestrator.settings import load_settings
 
 if TYPE_CHECKING:
-    from orchestrator.execution.probe_server import Probes
+    from orchestrator.execution.process.probe_server import Probes
 
 log = get_logger(__name__)
 
@@ -129,7 +129,7 @@ class Scheduler(celery.beat.Scheduler):
             raise SystemExit
 
     def _serve_probes(self, address: str) -> None:
-        from orchestrator.execution.probe_server import Probes
+        from orchestrator.execution.process.probe_server import Probes
 
         self._probes = Probes(address, self._alive, self._ready, self._services.meter.read)
 

@@ -27,41 +27,41 @@ def is_uuid(value: object) -> bool:
         return False
 
 
-def sanitize(request: dict[str, Any], work: ClaimedAttempt, arguments: Arguments) -> None:
+def sanitize(request: dict[str, Any], claimed: ClaimedAttempt, arguments: Arguments) -> None:
     """Replace the untrusted fields of a step's request by those of its claimed attempt."""
     request.update(dict.fromkeys(LINKED_FIELDS))
     request.update(
         args=arguments.args,
         kwargs=arguments.kwargs,
-        retries=work.retries,
+        retries=claimed.retries,
         ignore_result=True,
         eta=None,
         expires=None,
-        **_displayed(work, arguments),
+        **_displayed(claimed, arguments),
         delivery_info={**(request.get("delivery_info") or {}), "redelivered": False},
-        **(work.trace or {}),
+        **(claimed.trace or {}),
     )
 
 
 def continuation_request(
-    work: ClaimedAttempt, hostname: str, queue: str, priority: int | None
+    claimed: ClaimedAttempt, hostname: str, queue: str, priority: int | None
 ) -> dict[str, Any]:
     """Return the request of a step without a message, still without arguments.
 
     `priority`: the one that its message would have."""
-    id = work.attempt.id
+    id = claimed.attempt.id
     return {
         **dict.fromkeys(LINKED_FIELDS),
         "lang": "py",
-        "task": work.attempt.task,
+        "task": claimed.attempt.task,
         "id": id,
         "root_id": id,
         "parent_id": None,
         "shadow": None,
         "eta": None,
         "expires": None,
-        "retries": work.retries,
-        "timelimit": [work.attempt.time_limit, None],
+        "retries": claimed.retries,
+        "timelimit": [claimed.attempt.time_limit, None],
         "origin": hostname,
         "ignore_result": True,
         "replaced_task_nesting": 0,
@@ -80,10 +80,10 @@ def continuation_request(
     }
 
 
-def _displayed(work: ClaimedAttempt, arguments: Arguments) -> dict[str, str]:
+def _displayed(claimed: ClaimedAttempt, arguments: Arguments) -> dict[str, str]:
     """Return the texts for logs and Flower, with secrets masked."""
-    if work.call.get("kind") != "celery":
-        args, kwargs = arguments_repr(work.call)
+    if claimed.call.get("kind") != "celery":
+        args, kwargs = arguments_repr(claimed.call)
     else:
         masked = arguments.secrets.mask if arguments.secrets is not None else lambda value: value
         args, kwargs = value_repr(masked(arguments.args)), value_repr(masked(arguments.kwargs))

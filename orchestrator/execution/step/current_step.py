@@ -49,13 +49,13 @@ def current_step() -> CurrentStep | None:
     running = current_attempt.get()
     if running is None:
         return None
-    work = running.work
+    claimed = running.claimed
     return CurrentStep(
-        instance=work.instance_id,
-        business_id=work.business_id,
-        reference=work.step.ref,
-        attempt=work.attempt.number,
-        idempotency_key=work.key,
-        deadline=work.deadline,
+        instance=claimed.instance_id,
+        business_id=claimed.business_id,
+        reference=claimed.step.ref,
+        attempt=claimed.attempt.number,
+        idempotency_key=claimed.key,
+        deadline=claimed.deadline,
         _attempt=running,
     )

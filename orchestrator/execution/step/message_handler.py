@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.database.workers import unclaimed_attempts
 from orchestrator.errors import DatabaseUnavailable
-from orchestrator.execution.celery_trace_result import ignored
-from orchestrator.execution.outage_retry import RetryAbandoned, retry_through_outage
+from orchestrator.execution.celery_hooks.celery_trace_result import ignored
+from orchestrator.execution.process.outage_retry import RetryAbandoned, retry_through_outage
 from orchestrator.execution.step.celery_request import is_uuid
 from orchestrator.execution.step.soft_time_limit import SoftLimit
 from orchestrator.execution.step.step_runner import StepRunner
@@ -19,7 +19,7 @@ from orchestrator.state_manager import ClaimedAttempt, new_token
 if TYPE_CHECKING:
     from celery import Task
 
-    from orchestrator.execution.worker_runtime import WorkerRuntime
+    from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
 
 log = get_logger(__name__)
 
@@ -45,12 +45,12 @@ def on_message(
         return _drop(runtime, uuid, explanation)
     soft = SoftLimit(runtime.is_prefork and bool(_limits(request)[1] or task.soft_time_limit))
     with soft.block_signal():
-        work = _claim(runtime, task, uuid, header["instance"])
-        if work is None:
+        claimed = _claim(runtime, task, uuid, header["instance"])
+        if claimed is None:
             return _drop(runtime, uuid, "its attempt could not be claimed")
-        runner = StepRunner(runtime, runtime.rules.limit_of(work.attempt), soft)
+        runner = StepRunner(runtime, runtime.rules.limit_of(claimed.attempt), soft)
         try:
-            result = runner.run(task, work, request)
+            result = runner.run(task, claimed, request)
         except Exception:
             runtime.slot.clear()  # not for an exit: the main process reports this slot
             raise
@@ -64,7 +64,7 @@ def _refusal(
     """Return why the message is refused without a claim: the metrics' reason and an explanation.
 
     None if it is not refused."""
-    if not runtime.running:
+    if not runtime.runs_steps:
         return "forged", "this process runs no steps"
     if not isinstance(header, dict) or not is_uuid(uuid) or not is_uuid(header.get("instance")):
         return "forged", "its header or its id is invalid"
@@ -101,25 +101,25 @@ def _claim(
     slot.set_current(attempt)
     token, owner = new_token(), runtime.lease_owner
     try:
-        work = retry_through_outage(
+        claimed = retry_through_outage(
             lambda: state.claim_attempt(attempt, instance, task.name, owner, token),
             "a claim",
             lambda: runtime.in_flight.stopping,
         )
     except RetryAbandoned:
-        work = None
+        claimed = None
     except Exception:
         log.exception("A claim failed", action="claim_failed", attempt=attempt)
-        work = None
-    if work is None:
+        claimed = None
+    if claimed is None:
         slot.clear()
         return None
     slot.count("claimed")
-    return work
+    return claimed
 
 
 def _drop(runtime: WorkerRuntime, uuid: str, explanation: str) -> Any:
-    if runtime.running:
+    if runtime.runs_steps:
         runtime.slot.count("refused")
     log.info(
         "A step's message was dropped", action="message_dropped", attempt=uuid, reason=explanation

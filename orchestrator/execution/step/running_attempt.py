@@ -11,9 +11,9 @@ from celery.exceptions import Retry
 
 from orchestrator.core.model import AttemptEnd, AttemptState
 from orchestrator.error_handler.task_errors import error_of
+from orchestrator.execution.celery_hooks.task_mixin import TaskReplaced
 from orchestrator.execution.step import task_outcome
 from orchestrator.execution.step.secret_mask import mask_exception, watch_logs
-from orchestrator.execution.task_mixin import TaskReplaced
 
 if TYPE_CHECKING:
     from celery import Task
@@ -34,10 +34,10 @@ class RunningAttempt:
     """
 
     def __init__(
-        self, committer: Committer, work: ClaimedAttempt, task: Task[Any, Any], soft: SoftLimit
+        self, committer: Committer, claimed: ClaimedAttempt, task: Task[Any, Any], soft: SoftLimit
     ) -> None:
         self._committer = committer
-        self.work = work
+        self.claimed = claimed
         self.task = task
         self.ended = False
         self.entered = False
@@ -61,7 +61,7 @@ class RunningAttempt:
 
     def is_of(self, task: object) -> bool:
         """Return whether the task's current request is this attempt's."""
-        return task is self.task and self.task.request.id == self.work.attempt.id
+        return task is self.task and self.task.request.id == self.claimed.attempt.id
 
     def run_body(self, body: Callable[[], Any]) -> Any:
         """Run the task's body, commit how it ends, and return or raise the same to Celery."""
@@ -90,7 +90,7 @@ class RunningAttempt:
 
     def end_without_call(self, error: dict[str, Any]) -> None:
         """Commit a failure of an attempt whose task cannot be called."""
-        self._commit_once(AttemptEnd(self.work.attempt.id, AttemptState.FAILED, error=error))
+        self._commit_once(AttemptEnd(self.claimed.attempt.id, AttemptState.FAILED, error=error))
 
     # -- self.retry() ----------------------------------------------------------------------
 
@@ -116,14 +116,14 @@ class RunningAttempt:
 
     def show_progress(self, json: str) -> bool:
         """See `CurrentStep.heartbeat`."""
-        return self._committer.show_progress(self.work, json)
+        return self._committer.show_progress(self.claimed, json)
 
     def _end_returned(self, value: Any) -> None:
         if self._retry is not None:
             self._commit_once(self._retried(self._retry))
         else:
             limit = self._committer.max_payload
-            self._commit_once(task_outcome.end_of_return(self.work.attempt.id, value, limit))
+            self._commit_once(task_outcome.end_of_return(self.claimed.attempt.id, value, limit))
 
     def _end_raised(self, exc: BaseException) -> None:
         if isinstance(exc, TaskReplaced):
@@ -134,7 +134,7 @@ class RunningAttempt:
             self._commit_once(self._retried(self._retry))
         else:
             ended = task_outcome.end_of_exception(
-                self.work.attempt.id, exc, self._default_delay, self._mask
+                self.claimed.attempt.id, exc, self._default_delay, self._mask
             )
             if ended is not None:
                 self._commit_once(ended)
@@ -143,9 +143,9 @@ class RunningAttempt:
         """Return the end of a task that requested a retry.
 
         `self.retry()` has checked `max_retries`; for ``raise Retry`` this checks it."""
-        attempt = self.work.attempt.id
+        attempt = self.claimed.attempt.id
         limit = self.task.max_retries
-        if retry.sig is None and limit is not None and self.work.retries >= limit:
+        if retry.sig is None and limit is not None and self.claimed.retries >= limit:
             error, traceback = error_of(retry.exc or retry, self._mask)
             return AttemptEnd(attempt, AttemptState.FAILED, error=error, traceback=traceback)
         ended = task_outcome.end_of_retry(attempt, retry, self._default_delay, self._mask)
@@ -165,7 +165,7 @@ class RunningAttempt:
     def _commit_once(self, ended: AttemptEnd) -> None:
         if not self.ended:
             self.ended = True
-            self._committer.commit(self.work, self._masked(ended))
+            self._committer.commit(self.claimed, self._masked(ended))
 
     def _masked(self, ended: AttemptEnd) -> AttemptEnd:
         """Return the end with the attempt's secrets masked."""

@@ -16,9 +16,9 @@ from orchestrator.core.model import Attempt, AttemptEnd, AttemptState
 from orchestrator.database.workers import unclaimed_attempts
 from orchestrator.error_handler.task_errors import error_of, runtime_error
 from orchestrator.errors import DatabaseUnavailable, WorkflowError
-from orchestrator.execution.celery_trace_result import failed, harmless, ignored
+from orchestrator.execution.celery_hooks.celery_trace_result import failed, harmless, ignored
 from orchestrator.execution.context_variables import current_attempt
-from orchestrator.execution.outage_retry import retry_through_outage
+from orchestrator.execution.process.outage_retry import retry_through_outage
 from orchestrator.execution.step import celery_events, celery_request, task_replacement, trace_span
 from orchestrator.execution.step.running_attempt import RunningAttempt
 from orchestrator.execution.step.soft_time_limit import SoftLimit
@@ -35,7 +35,7 @@ from orchestrator.state_manager import ClaimedAttempt, ContinuationOffer
 if TYPE_CHECKING:
     from celery import Task
 
-    from orchestrator.execution.worker_runtime import WorkerRuntime
+    from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
 
 log = get_logger(__name__)
 
@@ -48,7 +48,7 @@ class StepRunner:
     """
 
     def __init__(self, runtime: WorkerRuntime, limit: float | None, soft: SoftLimit) -> None:
-        self._began = monotonic()
+        self._started_at = monotonic()
         self.runtime = runtime
         self.slot = runtime.slot
         self.continuation: ClaimedAttempt | None = None
@@ -64,7 +64,7 @@ class StepRunner:
     def run(
         self,
         task: Task[Any, Any],
-        work: ClaimedAttempt,
+        claimed: ClaimedAttempt,
         request: dict[str, Any],
         *,
         has_message: bool = True,
@@ -73,9 +73,9 @@ class StepRunner:
 
         `has_message`: the attempt came with a message, so Celery's main process sends its worker
         events. Otherwise they are sent here."""
-        running = RunningAttempt(self, work, task, self._soft)
+        running = RunningAttempt(self, claimed, task, self._soft)
         try:
-            arguments = self._arguments(work)
+            arguments = self._arguments(claimed)
         except WorkflowError as error:
             running.end_without_call(error_of(error)[0])
             return ignored("its arguments can't be evaluated")
@@ -85,11 +85,11 @@ class StepRunner:
             return ignored("its arguments can't be evaluated")
         running.arguments = arguments
         running.mask_secrets(arguments.secrets)
-        celery_request.sanitize(request, work, arguments)
+        celery_request.sanitize(request, claimed, arguments)
         if has_message or not self.runtime.in_flight.events:
-            return self._run_replacements(running, request)
+            return self._run_with_replacements(running, request)
         celery_events.started(task, request)
-        result = self._run_replacements(running, request)
+        result = self._run_with_replacements(running, request)
         celery_events.ended(task, request, result)
         return result
 
@@ -119,25 +119,25 @@ class StepRunner:
 
     def _run_next(self) -> None:
         while self.continuation is not None:
-            work, self.continuation = self.continuation, None
+            claimed, self.continuation = self.continuation, None
             self.slot.next_becomes_current()
             self.slot.count("continued")
-            self._run_continuation(work)
+            self._run_continuation(claimed)
 
-    def _run_continuation(self, work: ClaimedAttempt) -> None:
-        task = self.runtime.app.tasks[work.attempt.task]
-        queue = self.runtime.queue_of(work.attempt)
+    def _run_continuation(self, claimed: ClaimedAttempt) -> None:
+        task = self.runtime.app.tasks[claimed.attempt.task]
+        queue = self.runtime.queue_of(claimed.attempt)
         request = celery_request.continuation_request(
-            work, self.runtime.hostname, queue, self.runtime.priority_of(work.attempt)
+            claimed, self.runtime.hostname, queue, self.runtime.priority_of(claimed.attempt)
         )
-        self.run(task, work, request, has_message=False)
+        self.run(task, claimed, request, has_message=False)
 
-    def _run_replacements(self, running: RunningAttempt, request: dict[str, Any]) -> Any:
+    def _run_with_replacements(self, running: RunningAttempt, request: dict[str, Any]) -> Any:
         result = self._run_observed(running, request)
         while running.replacement is not None:
             replaced = running
             running = RunningAttempt(
-                self, running.work, task_replacement.task_of(running), self._soft
+                self, running.claimed, task_replacement.task_of(running), self._soft
             )
             running.mask_secrets(replaced.secrets)
             request = task_replacement.request_of(replaced, request)
@@ -150,7 +150,7 @@ class StepRunner:
         began = monotonic()
         reset_token = current_attempt.set(running)
         try:
-            with trace_span.span(running.work, running.task.name, request):
+            with trace_span.span(running.claimed, running.task.name, request):
                 return self._trace(running, request)
         finally:
             current_attempt.reset(reset_token)
@@ -164,7 +164,7 @@ class StepRunner:
         A step's error must not end the worker. Only an exit of the process is raised again."""
         tracer = self.runtime.installed.tracer_of(running.task)
         try:
-            result = tracer(running.work.attempt.id, request["args"], request["kwargs"], request)
+            result = tracer(running.claimed.attempt.id, request["args"], request["kwargs"], request)
         except BaseException as error:
             running.end_outside_body(error)
             if not isinstance(error, Exception) and self._exits(error):
@@ -178,12 +178,12 @@ class StepRunner:
             return True
         return isinstance(error, SystemExit | KeyboardInterrupt) and self.runtime.is_prefork
 
-    def _arguments(self, work: ClaimedAttempt) -> Arguments:
-        constant = constant_arguments(work)
+    def _arguments(self, claimed: ClaimedAttempt) -> Arguments:
+        constant = constant_arguments(claimed)
         if constant is not None:
             return constant
-        context = call_context(self.runtime, work)
-        return retry_through_outage(lambda: arguments_of(work, context), "a step's arguments")
+        context = call_context(self.runtime, claimed)
+        return retry_through_outage(lambda: arguments_of(claimed, context), "a step's arguments")
 
     # -- committing --------------------------------------------------------------------------
 
@@ -192,16 +192,16 @@ class StepRunner:
         """The largest output of a task, in bytes of JSON."""
         return self.runtime.settings.max_payload
 
-    def commit(self, work: ClaimedAttempt, ended: AttemptEnd) -> None:
+    def commit(self, claimed: ClaimedAttempt, ended: AttemptEnd) -> None:
         """Commit an attempt's end; wait through outages of the database."""
         offer = self.continuation_offer() if ended.state is not AttemptState.LOST else None
         try:
-            self.continuation = self._finish(work, ended, offer)
+            self.continuation = self._finish(claimed, ended, offer)
         except Exception:
             log.exception(
-                "A result could not be saved", action="save_failed", attempt=work.attempt.id
+                "A result could not be saved", action="save_failed", attempt=claimed.attempt.id
             )
-            self._commit_failure(work)
+            self._commit_failure(claimed)
         if self.continuation is None:
             self.slot.clear_next()
         elif self.continuation.attempt.id != self._offered_id:
@@ -209,32 +209,34 @@ class StepRunner:
             self.slot.set_next(self.continuation.attempt.id)
 
     def _finish(
-        self, work: ClaimedAttempt, ended: AttemptEnd, offer: ContinuationOffer | None
+        self, claimed: ClaimedAttempt, ended: AttemptEnd, offer: ContinuationOffer | None
     ) -> ClaimedAttempt | None:
         state = self.runtime.services.state
         return retry_through_outage(
-            lambda: state.commit_result(work, ended, offer), "the end of a step"
+            lambda: state.commit_result(claimed, ended, offer), "the end of a step"
         )
 
-    def _commit_failure(self, work: ClaimedAttempt) -> None:
+    def _commit_failure(self, claimed: ClaimedAttempt) -> None:
         """Commit a failure instead: the result itself cannot be saved."""
         error = runtime_error("The result could not be saved", "see the worker's log")
-        ended = AttemptEnd(work.attempt.id, AttemptState.FAILED, error=error, unknown=True)
+        ended = AttemptEnd(claimed.attempt.id, AttemptState.FAILED, error=error, unknown=True)
         try:
-            self._finish(work, ended, None)
+            self._finish(claimed, ended, None)
         except Exception:
             self.slot.count("left_to_lease")
             log.exception(
                 "An attempt is left to its lease",
                 action="attempt_left_to_lease",
-                attempt=work.attempt.id,
+                attempt=claimed.attempt.id,
             )
 
-    def show_progress(self, work: ClaimedAttempt, json: str) -> bool:
+    def show_progress(self, claimed: ClaimedAttempt, json: str) -> bool:
         """Store a task's progress; return whether the attempt is still current."""
         database = self.runtime.services.database
         try:
-            return unclaimed_attempts.save_progress(database, work.attempt.id, work.token, json)
+            return unclaimed_attempts.save_progress(
+                database, claimed.attempt.id, claimed.token, json
+            )
         except DatabaseUnavailable:
             return True  # the database's answer is missing; the attempt may be current
 
@@ -255,7 +257,7 @@ class StepRunner:
         if self._limit is None:
             return None
         allowed = self._limit + self.runtime.settings.continuation_budget
-        return self._began + allowed - monotonic()
+        return self._started_at + allowed - monotonic()
 
     def _accepts(self, attempt: Attempt) -> bool:
         if self._deadline is None:

@@ -16,23 +16,23 @@ from orchestrator.core.task_plan import workflow_plan
 from orchestrator.document.allowed_tasks import is_reserved, refusal_reason
 
 if TYPE_CHECKING:
-    from orchestrator.execution.worker_runtime import WorkerRuntime
+    from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
     from orchestrator.state_manager import ClaimedAttempt
 
 
-def call_context(runtime: WorkerRuntime, work: ClaimedAttempt) -> CallContext:
+def call_context(runtime: WorkerRuntime, claimed: ClaimedAttempt) -> CallContext:
     """Return the context of one attempt's call: its input, secrets, limits and HTTP client."""
-    use = work.workflow.use
+    use = claimed.workflow.use
     return CallContext(
         outbound=runtime.outbound,
         evaluate=runtime.services.evaluator.evaluate,
-        input=work.step.input,
+        input=claimed.step.input,
         authentications=use.get("authentications") or {},
         secret_names=tuple(use.get("secrets") or ()),
-        secret=lambda name: _secret(runtime, work.namespace, name),
-        timeout=work.attempt.time_limit,
+        secret=lambda name: _secret(runtime, claimed.namespace, name),
+        timeout=claimed.attempt.time_limit,
         tokens=runtime.tokens,
-        secrets_in_data=lambda: workflow_plan(work.workflow).secrets_in_data,
+        secrets_in_data=lambda: workflow_plan(claimed.workflow).secrets_in_data,
     )
 
 
@@ -51,42 +51,42 @@ class Arguments:
     secrets: Secrets | None = None
 
 
-def constant_arguments(work: ClaimedAttempt) -> Arguments | None:
+def constant_arguments(claimed: ClaimedAttempt) -> Arguments | None:
     """Return the arguments of a claimed attempt; None if they must be evaluated first.
 
     Raises:
         WorkflowError: of type authorization, for a task that no document may call. The core
             refuses it earlier; this check covers attempts that are older than the rule.
     """
-    call = work.call
+    call = claimed.call
     if call.get("kind") != "celery":
         return Arguments([], {"call": call})
-    if is_reserved(work.attempt.task):
-        _refuse_reserved(work)
+    if is_reserved(claimed.attempt.task):
+        _refuse_reserved(claimed)
     if call.get("deferred"):
         return None
     return Arguments(list(call.get("args") or ()), dict(call.get("kwargs") or {}))
 
 
-def _refuse_reserved(work: ClaimedAttempt) -> None:
-    call = work.call
+def _refuse_reserved(claimed: ClaimedAttempt) -> None:
+    call = claimed.call
     if call.get("deferred"):
         stored = call.get("with") or {}
         call = stored if call.get("explicit") else {"kwargs": stored}
-    reason = refusal_reason(work.attempt.task, call.get("args"), call.get("kwargs"))
+    reason = refusal_reason(claimed.attempt.task, call.get("args"), call.get("kwargs"))
     if reason is not None:
         raise call_errors.authorization(reason)
 
 
-def arguments_of(work: ClaimedAttempt, context: CallContext) -> Arguments:
+def arguments_of(claimed: ClaimedAttempt, context: CallContext) -> Arguments:
     """Evaluate and return the arguments of a claimed attempt.
 
     Raises:
         WorkflowError: an argument can't be evaluated, or names a secret that does not exist.
         EvaluatorUnavailable: the evaluator did not answer; the caller may try again.
     """
-    context = deferred(work.call, context)
-    call = _evaluated(work.call, context)
+    context = deferred(claimed.call, context)
+    call = _evaluated(claimed.call, context)
     args, kwargs = call.get("args") or (), call.get("kwargs") or {}
     return Arguments(list(args), dict(kwargs), context.secrets)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from celery.result import allow_join_result
 
 from orchestrator.clock import now
-from orchestrator.execution.celery_trace_result import failed, ignored
+from orchestrator.execution.celery_hooks.celery_trace_result import failed, ignored
 from orchestrator.execution.step import celery_request
 from orchestrator.execution.step.task_arguments import Arguments
 
@@ -46,7 +46,7 @@ def request_of(replaced: RunningAttempt, request: dict[str, Any]) -> dict[str, A
     signature = _replacement(replaced)
     args, kwargs = list(signature.args or ()), dict(signature.kwargs or {})
     changed = dict(request)
-    celery_request.sanitize(changed, replaced.work, Arguments(args, kwargs, replaced.secrets))
+    celery_request.sanitize(changed, replaced.claimed, Arguments(args, kwargs, replaced.secrets))
     nesting = (request.get("replaced_task_nesting") or 0) + 1
     changed.update(task=signature["task"], retries=0, replaced_task_nesting=nesting)
     _wait_for_countdown(signature.options)

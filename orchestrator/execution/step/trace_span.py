@@ -20,33 +20,35 @@ if TYPE_CHECKING:
 _NO_SPAN = nullcontext()
 
 
-def span(work: ClaimedAttempt, task: str, request: dict[str, Any]) -> AbstractContextManager[None]:
+def span(
+    claimed: ClaimedAttempt, task: str, request: dict[str, Any]
+) -> AbstractContextManager[None]:
     """Return a context manager that records the attempt's span and puts it into `request`."""
     # Libraries import the API too; only a configured process has a provider.
     api: Any = sys.modules.get("opentelemetry.trace")
     if api is None or isinstance(api.get_tracer_provider(), api.ProxyTracerProvider):
         return _NO_SPAN
-    return _span(work, task, request)
+    return _span(claimed, task, request)
 
 
 @contextmanager
-def _span(work: ClaimedAttempt, task: str, request: dict[str, Any]) -> Iterator[None]:
+def _span(claimed: ClaimedAttempt, task: str, request: dict[str, Any]) -> Iterator[None]:
     from opentelemetry import propagate, trace
 
     attributes: dict[str, str | int] = {
-        "orchestrator.namespace": work.workflow.namespace,
-        "orchestrator.workflow": work.workflow.name,
-        "orchestrator.instance": work.instance_id,
-        "orchestrator.step": work.step.id,
-        "orchestrator.reference": work.step.ref,
-        "orchestrator.attempt": work.attempt.id,
-        "orchestrator.attempt.number": work.attempt.number,
+        "orchestrator.namespace": claimed.workflow.namespace,
+        "orchestrator.workflow": claimed.workflow.name,
+        "orchestrator.instance": claimed.instance_id,
+        "orchestrator.step": claimed.step.id,
+        "orchestrator.reference": claimed.step.ref,
+        "orchestrator.attempt": claimed.attempt.id,
+        "orchestrator.attempt.number": claimed.attempt.number,
         "celery.task_name": task,
     }
     tracer = trace.get_tracer("celery-orchestrator")
-    parent = propagate.extract(work.trace) if work.trace else None
+    parent = propagate.extract(claimed.trace) if claimed.trace else None
     with tracer.start_as_current_span(
-        f"step {work.step.ref}", parent, trace.SpanKind.CONSUMER, attributes
+        f"step {claimed.step.ref}", parent, trace.SpanKind.CONSUMER, attributes
     ):
         carrier: dict[str, str] = {}
         propagate.inject(carrier)

@@ -22,8 +22,8 @@ from orchestrator.log import get_logger
 if TYPE_CHECKING:
     from celery import Celery
 
+    from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
     from orchestrator.execution.worker.main_process import MainProcess
-    from orchestrator.execution.worker_runtime import WorkerRuntime
 
 log = get_logger(__name__)
 
@@ -82,7 +82,7 @@ def _consumer_step(runtime: WorkerRuntime) -> type[Any]:
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
         def include_if(self, _consumer: Any) -> bool:
-            return runtime.running
+            return runtime.runs_steps
 
         def start(self, consumer: Any) -> None:
             broker_settings.keep_client(consumer.task_consumer.channel)
@@ -117,7 +117,7 @@ def _prepare_worker(runtime: WorkerRuntime, controller: Any) -> MainProcess | No
     if pool is None:
         return None
     from orchestrator.database.schema.upgrade import require_schema
-    from orchestrator.execution.database_schema_check import require_or_exit
+    from orchestrator.execution.process.database_schema_check import require_or_exit
     from orchestrator.execution.step import message_handler  # noqa: F401  loaded before the fork
     from orchestrator.execution.worker.main_process import MainProcess
 

@@ -19,8 +19,8 @@ from orchestrator.database.workers.liveness_queries import has_stalled_attempt
 from orchestrator.log import get_logger
 
 if TYPE_CHECKING:
+    from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
     from orchestrator.execution.worker.heartbeat import Heartbeat
-    from orchestrator.execution.worker_runtime import WorkerRuntime
 
 log = get_logger(__name__)
 

@@ -20,11 +20,11 @@ from orchestrator.clock import monotonic
 from orchestrator.database.workers import worker_queries
 from orchestrator.database.workers.worker_queries import WorkerRow
 from orchestrator.errors import ConfigurationError, DatabaseUnavailable
-from orchestrator.execution.database_schema_check import EXIT_CONFIGURATION, print_error
+from orchestrator.execution.process.database_schema_check import EXIT_CONFIGURATION, print_error
 from orchestrator.log import get_logger
 
 if TYPE_CHECKING:
-    from orchestrator.execution.worker_runtime import WorkerRuntime
+    from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
 
 log = get_logger(__name__)
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core.model import AttemptEnd, AttemptState
 from orchestrator.database.workers import unclaimed_attempts
 from orchestrator.error_handler.task_errors import runtime_error, timeout_error
-from orchestrator.execution.outage_retry import RetryAbandoned, retry_through_outage
+from orchestrator.execution.process.outage_retry import RetryAbandoned, retry_through_outage
 from orchestrator.log import get_logger
 from orchestrator.state_manager import LeaseOwner, new_token
 
 if TYPE_CHECKING:
-    from orchestrator.execution.worker_runtime import WorkerRuntime
+    from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
 
 log = get_logger(__name__)
 
@@ -104,10 +104,10 @@ class LostAttemptReporter:
 
     def _end_revoked(self, attempt: str, instance: str, task: str, token: str) -> None:
         state = self._runtime.services.state
-        work = state.claim_attempt(attempt, instance, task, self._runtime.lease_owner, token)
-        if work is not None:
+        claimed = state.claim_attempt(attempt, instance, task, self._runtime.lease_owner, token)
+        if claimed is not None:
             error = runtime_error("TaskRevokedError", "the task was revoked before it started")
-            state.commit_result(work, AttemptEnd(attempt, AttemptState.FAILED, error=error))
+            state.commit_result(claimed, AttemptEnd(attempt, AttemptState.FAILED, error=error))
 
     def _run(self) -> None:
         while (task := self._queue.get()) is not None:

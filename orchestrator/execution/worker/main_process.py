@@ -20,7 +20,7 @@ from orchestrator.log import get_logger
 from orchestrator.message_names import HEADER
 
 if TYPE_CHECKING:
-    from orchestrator.execution.worker_runtime import WorkerRuntime
+    from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
     from orchestrator.metrics import Meters
 
 log = get_logger(__name__)
@@ -53,7 +53,7 @@ class MainProcess:
         atexit.register(self.stopped)
 
     def _serve_probes(self, meters: Meters) -> None:
-        from orchestrator.execution.probe_server import Probes
+        from orchestrator.execution.process.probe_server import Probes
 
         where = self.runtime.settings.probe_address
         assert where is not None  # noqa: S101  the caller has checked

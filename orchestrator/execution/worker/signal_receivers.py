@@ -18,8 +18,8 @@ from orchestrator.log import get_logger
 from orchestrator.message_names import HEADER
 
 if TYPE_CHECKING:
+    from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
     from orchestrator.execution.worker.main_process import MainProcess
-    from orchestrator.execution.worker_runtime import WorkerRuntime
 
 log = get_logger(__name__)
 

@@ -1,5 +1,4 @@
-"""A user's app: its own settings, its own signals, and one line of ours (not even that one where
-ZOO_PLAIN is set)."""
+"""A user's app with its own settings and signals, and `install(app)` unless ZOO_PLAIN is set."""
 
 from __future__ import annotations
 
@@ -46,13 +45,13 @@ def reports(key):
 app.register_task(tasks.Classy())
 
 
-if "ZOO_DEAF" in os.environ:
+if "ZOO_STALLED" in os.environ:
     from kombu.transport.redis import QoS
 
-    hears = QoS.can_consume
+    original = QoS.can_consume
 
     def can_consume(self):
-        return not os.path.exists(os.environ["ZOO_DEAF"]) and hears(self)
+        return not os.path.exists(os.environ["ZOO_STALLED"]) and original(self)
 
     setattr(QoS, "can_consume", can_consume)  # noqa: B010  a fault put into kombu
 

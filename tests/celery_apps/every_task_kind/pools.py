@@ -1,4 +1,4 @@
-"""A pool of a user's own, as CELERY_CUSTOM_WORKER_POOL names one."""
+"""A user's own pool, to be named by CELERY_CUSTOM_WORKER_POOL."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from celery.concurrency import solo
 
 
 class TaskPool(solo.TaskPool):
-    """Runs each task where it is received."""
+    """Runs each task in the thread that receives it."""

@@ -1,6 +1,6 @@
-"""Celery tasks of every kind that users have. None of them knows of the orchestrator.
+"""Celery tasks of every kind that users have. None of them imports the orchestrator.
 
-What a task saw of itself goes to a list in Redis, `seen`, outside the product.
+`seen` records what a task sees of itself in a list in Redis, outside the product.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _redis: Any = None
 
 
 def seen(what: str, **facts: Any) -> None:
-    """Note what was seen, in order."""
+    """Append a record to the list."""
     global _redis
     if _redis is None or _redis[0] != os.getpid():
         _redis = (os.getpid(), redis.Redis.from_url(os.environ["ZOO_REDIS_URL"]))
@@ -34,13 +34,13 @@ def seen(what: str, **facts: Any) -> None:
 
 
 def times(name: str) -> int:
-    """How often this was called with this name, this time included."""
+    """Return the number of calls with this name, including this one."""
     seen("times", name=name)
     return int(_redis[1].incr(f"zoo:{name}"))
 
 
 def facts(task: Task) -> dict[str, Any]:
-    """What a task's request says while it runs."""
+    """Return the main members of a running task's request."""
     request = task.request
     names = ("args", "kwargs", "retries", "is_eager", "called_directly", "callbacks", "chord")
     return {name: getattr(request, name) for name in names}
@@ -66,7 +66,7 @@ def positional(a, b, /, c=3, *rest, **more):
 
 
 class Classy(Task):
-    """A task as a class of its own."""
+    """A class-based task."""
 
     name = "zoo.classy"
 
@@ -78,7 +78,7 @@ class Classy(Task):
 
 
 class Calling(Task):
-    """A base class with its own __call__, which changes what comes out."""
+    """A base class with its own __call__, which changes the result."""
 
     def __call__(self, *args, **kwargs):
         seen("call", args=args, kwargs=kwargs)
@@ -158,7 +158,7 @@ def retries(self, key, until=2, countdown=0):
 
 @shared_task(name="zoo.retries_with", bind=True, max_retries=5)
 def retries_with(self, a):
-    """Goes on with another argument each time."""
+    """Retry with another argument each time."""
     if a < 3:
         raise self.retry(args=[a + 1], countdown=0)
     return {"a": a, "args": list(self.request.args), "retries": self.request.retries}
@@ -249,7 +249,7 @@ def limited_rate(a):
 
 @shared_task(name="zoo.sleeps")
 def sleeps(seconds, key="sleeps", again=None):
-    """Sleeps, and where it is started again as long as `again` says."""
+    """Sleep for `seconds`; after a second start for `again` seconds."""
     count = times(key)
     seen("sleeping", count=count)
     time.sleep(seconds if again is None or count == 1 else again)
@@ -258,7 +258,7 @@ def sleeps(seconds, key="sleeps", again=None):
 
 @shared_task(name="zoo.waits")
 def waits(key):
-    """Runs until the test lets it go on."""
+    """Run until the test lets it continue."""
     seen("waiting", key=key)
     _redis[1].blpop(f"zoo:{key}", 120)
     return key
@@ -266,7 +266,7 @@ def waits(key):
 
 @shared_task(name="zoo.stubborn", time_limit=1)
 def stubborn(key):
-    """Ignores SIGTERM and hangs, the first time."""
+    """Ignore SIGTERM and hang at the first start."""
     count = times(key)
     if count < 2:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -349,7 +349,7 @@ class Money:
 
 
 class Fraction(complex):
-    """A type that Celery's JSON was taught."""
+    """A type that is registered with Celery's JSON."""
 
 
 register_type(Fraction, "fraction", lambda value: [value.real, value.imag])

@@ -1,7 +1,7 @@
-"""The commonest transitions, recognised: those of a sequence of calls, and of a fork. Each has a
-function of its own in Postgres, which takes half the time of `orchestrator.save_transition`.
+"""Recognizes the most common transitions: those of a sequence of calls, and of a fork. Each has its
+own function in Postgres, which takes half the time of `orchestrator.save`.
 
-A shape is recognised only where the transition does what its function sets, and nothing else.
+A transition takes a fast path only if it does exactly what the function sets.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Statement = Callable[["SaveRequest", Json, Json], tuple[str, list[Any]]]
 
 
 def fast_path_for(saving: SaveRequest) -> Statement | None:
-    """How to save a transition of one of these shapes; None: it is of none of them."""
+    """Return the statement builder for a transition of one of these shapes; None: it has none of
+    them."""
     changes = saving.transition
     if _has_more(changes):
         return None

@@ -1,4 +1,4 @@
-"""The commonest transition of a fork: a branch's call completes while others are open."""
+"""The most common transition of a fork: a branch's call completes while other branches are open."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from orchestrator.database.transitions.fast_paths.shared_conditions import (
 if TYPE_CHECKING:
     from orchestrator.database.transitions.save_request import SaveRequest
 
-_STATEMENT = f"select orchestrator.save_branch_end({','.join(['%s'] * 16)})"
+_STATEMENT = f"select orchestrator.save_branch({','.join(['%s'] * 16)})"
 
 
 def applies(saving: SaveRequest) -> bool:
-    """Whether the transition does what `orchestrator.save_branch_end` sets, and nothing else."""
+    """Whether the transition does exactly what `orchestrator.save_branch` sets."""
     changes, steps = saving.transition, saving.slice.steps
     return (
         saving.fence is not None
@@ -40,7 +40,7 @@ def applies(saving: SaveRequest) -> bool:
 
 
 def _counts(before: Step | None, after: Step) -> bool:
-    """Whether nothing of a step changes but how many of its children are open."""
+    """Whether only the number of open children changes in a step."""
     return (
         before is not None
         and after.status is before.status
@@ -52,11 +52,11 @@ def _counts(before: Step | None, after: Step) -> bool:
     )
 
 
-def statement(saving: SaveRequest, told: Json, facts: Json) -> tuple[str, list[Any]]:
-    """The statement and its parameters, for a transition that `fits`."""
+def statement(saving: SaveRequest, record: Json, facts: Json) -> tuple[str, list[Any]]:
+    """Return the statement and its parameters, for a transition to which this path `applies`."""
     fork = saving.transition.changed[1]
     return _STATEMENT, [
-        *history_parameters(saving, told, facts),
+        *history_parameters(saving, record, facts),
         saving.transition.instance.open,
         *completion_parameters(saving),
         fork.id,

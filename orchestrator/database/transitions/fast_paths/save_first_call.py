@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from orchestrator.database.transitions.save_request import SaveRequest
 
 _STATEMENT = (
-    f"select orchestrator.save_first_call({','.join(['%s'] * 19)},%s::smallint,"
-    f"{','.join(['%s'] * 4)})"
+    f"select orchestrator.save_first({','.join(['%s'] * 19)},%s::smallint,{','.join(['%s'] * 4)})"
 )
 
 
 def applies(saving: SaveRequest) -> bool:
-    """Whether the transition does what `orchestrator.save_first_call` sets, and nothing else."""
+    """Whether the transition does exactly what `orchestrator.save_first` sets."""
     changes, at = saving.transition, saving.stimulus.at
     return (
         saving.fence is None
@@ -46,10 +45,10 @@ def _begins(before: Instance, after: Instance) -> bool:
     )
 
 
-def statement(saving: SaveRequest, told: Json, facts: Json) -> tuple[str, list[Any]]:
-    """The statement and its parameters, for a transition that `fits`."""
+def statement(saving: SaveRequest, record: Json, facts: Json) -> tuple[str, list[Any]]:
+    """Return the statement and its parameters, for a transition to which this path `applies`."""
     return _STATEMENT, [
-        *history_parameters(saving, told, facts),
+        *history_parameters(saving, record, facts),
         saving.stimulus.id,
         *start_parameters(saving),
     ]

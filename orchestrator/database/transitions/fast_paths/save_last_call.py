@@ -17,11 +17,11 @@ from orchestrator.database.transitions.fast_paths.shared_conditions import (
 if TYPE_CHECKING:
     from orchestrator.database.transitions.save_request import SaveRequest
 
-_STATEMENT = f"select orchestrator.save_last_call({','.join(['%s'] * 14)})"
+_STATEMENT = f"select orchestrator.save_last({','.join(['%s'] * 14)})"
 
 
 def applies(saving: SaveRequest) -> bool:
-    """Whether the transition does what `orchestrator.save_last_call` sets, and nothing else."""
+    """Whether the transition does exactly what `orchestrator.save_last` sets."""
     changes, at = saving.transition, saving.stimulus.at
     return (
         saving.fence is not None
@@ -45,11 +45,11 @@ def _ends(before: Instance, after: Instance) -> bool:
     )
 
 
-def statement(saving: SaveRequest, told: Json, facts: Json) -> tuple[str, list[Any]]:
-    """The statement and its parameters, for a transition that `fits`."""
+def statement(saving: SaveRequest, record: Json, facts: Json) -> tuple[str, list[Any]]:
+    """Return the statement and its parameters, for a transition to which this path `applies`."""
     output = to_json(saving.transition.instance.output)
     return _STATEMENT, [
-        *history_parameters(saving, told, facts),
+        *history_parameters(saving, record, facts),
         output,
         *completion_parameters(saving),
     ]

@@ -1,4 +1,4 @@
-"""The commonest transition by far: in a sequence a call completes and the next one starts."""
+"""The most common transition: in a sequence, a call completes and the next one starts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from orchestrator.database.transitions.save_request import SaveRequest
 
 _STATEMENT = (
-    f"select orchestrator.save_next_call({','.join(['%s'] * 24)},%s::smallint,"
-    f"{','.join(['%s'] * 4)})"
+    f"select orchestrator.save_step({','.join(['%s'] * 24)},%s::smallint,{','.join(['%s'] * 4)})"
 )
 
 
 def applies(saving: SaveRequest) -> bool:
-    """Whether the transition does what `orchestrator.save_next_call` sets, and nothing else."""
+    """Whether the transition does exactly what `orchestrator.save_step` sets."""
     changes, at = saving.transition, saving.stimulus.at
     return (
         saving.fence is not None
@@ -43,10 +42,10 @@ def applies(saving: SaveRequest) -> bool:
     )
 
 
-def statement(saving: SaveRequest, told: Json, facts: Json) -> tuple[str, list[Any]]:
-    """The statement and its parameters, for a transition that `fits`."""
+def statement(saving: SaveRequest, record: Json, facts: Json) -> tuple[str, list[Any]]:
+    """Return the statement and its parameters, for a transition to which this path `applies`."""
     return _STATEMENT, [
-        *history_parameters(saving, told, facts),
+        *history_parameters(saving, record, facts),
         *completion_parameters(saving),
         *start_parameters(saving),
     ]

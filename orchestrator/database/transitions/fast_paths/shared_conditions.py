@@ -1,4 +1,4 @@
-"""What the commonest transitions have in common."""
+"""Conditions and parameters that the fast paths share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def instance_unchanged(before: Instance, after: Instance) -> bool:
-    """Whether the instance keeps what none of these transitions changes."""
+    """Whether the fields of the instance that no fast path sets are unchanged."""
     return (
         after.compensation is before.compensation
         and after.run == before.run
@@ -34,7 +34,7 @@ def status_unchanged(before: Instance, after: Instance) -> bool:
 
 
 def succeeds(ended: AttemptEnd, fence: Fence) -> bool:
-    """Whether the saver's own attempt ends, with nothing but its success."""
+    """Whether the caller's own attempt ends, with success only."""
     return (
         ended.attempt == fence.attempt
         and ended.state is AttemptState.SUCCEEDED
@@ -44,7 +44,7 @@ def succeeds(ended: AttemptEnd, fence: Fence) -> bool:
 
 
 def step_unchanged(before: Step, after: Step) -> bool:
-    """Whether a step keeps what none of these transitions changes."""
+    """Whether the fields of the step that no fast path sets are unchanged."""
     return (
         after.unknown == before.unknown
         and after.state is before.state
@@ -65,7 +65,7 @@ def completes(before: Step | None, after: Step) -> bool:
 
 
 def starts(step: Step, attempt: Attempt) -> bool:
-    """Whether a call starts, by its first attempt."""
+    """Whether a call starts, with its first attempt."""
     return (
         step.kind == "call"
         and step.status is Status.RUNNING
@@ -77,28 +77,29 @@ def starts(step: Step, attempt: Attempt) -> bool:
     )
 
 
-def history_parameters(saving: SaveRequest, told: Json, facts: Json) -> list[Any]:
-    """The parameters with which each of the functions begins."""
+def history_parameters(saving: SaveRequest, record: Json, facts: Json) -> list[Any]:
+    """Return the first parameters of each function: those of the instance and of the history
+    row."""
     return [
         saving.instance_before.id,
         saving.instance_before.sequence,
         saving.stimulus.at,
         saving.stimulus.seed,
-        dumps(told),
+        dumps(record),
         dumps(facts),
         saving.transition.instance.counter,
     ]
 
 
 def completion_parameters(saving: SaveRequest) -> list[Any]:
-    """The parameters of the attempt that ends, and of the step that completes with it."""
+    """Return the parameters of the attempt that ends, and of the step that completes with it."""
     done, fence = saving.transition.changed[0], saving.fence
     assert fence is not None  # noqa: S101  `fits` says so
     return [fence.attempt, fence.token, done.id, done.done, done.undo, to_json(done.output)]
 
 
 def start_parameters(saving: SaveRequest) -> list[Any]:
-    """The parameters of the step that starts, and of its attempt."""
+    """Return the parameters of the step that starts, and of its attempt."""
     (step,), (attempt,), taken = (
         saving.transition.created,
         saving.transition.attempts,

@@ -1,0 +1,17 @@
+-- Who waits for lifecycle events: listeners, subscriptions and schedules, each with its namespace
+-- and the type, null for any.
+create function orchestrator.lifecycle_interest() returns table (wanted_in text, wanted text)
+language plpgsql stable set enable_seqscan = off as $$
+begin
+  return query
+    select f.namespace, f.type from orchestrator.event_filters f cross join lateral
+      (select from orchestrator.listener_keys k where k.filter_id = f.id limit 1) k
+     where f.lifecycle
+    union
+    select s.namespace, s.type from orchestrator.subscriptions s
+     where s.lifecycle and s.state = 'active'
+    union
+    select s.namespace, null from orchestrator.schedules s
+     where s.kind = 'on' and s.state = 'active' and s.timing::text like '%serverlessworkflow%';
+end
+$$;

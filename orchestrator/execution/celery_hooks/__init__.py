@@ -1,0 +1,1 @@
+"""The changes to a Celery app after `install(app)`: task classes and tracers."""

@@ -1,0 +1,1 @@
+"""Parts that worker and beat processes share: probes, retries, the check of the schema."""

@@ -1,0 +1,1 @@
+"""The state of a worker's process: its ids, its attempts in flight, its continuation rules."""

@@ -1,0 +1,215 @@
+"""The state of one process of a worker: the worker's id, its rules, and its connections.
+
+A worker's id is created in its main process at each start, before the pool forks. Each process
+opens its own connections. An installed app without a worker, as in a web process, imports none of
+the product's other packages.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from billiard.process import current_process
+
+from orchestrator import broker_settings
+from orchestrator.errors import ConfigurationError
+from orchestrator.execution.celery_hooks.installed_app import InstalledApp
+from orchestrator.execution.context_variables import log_fields
+from orchestrator.execution.runtime.continuation_rules import ContinuationRules, TaskDurations
+from orchestrator.execution.runtime.in_flight_table import InFlightSlot, InFlightTable
+from orchestrator.ids import new_id
+from orchestrator.log import add_context
+from orchestrator.metrics import Meter, Meters
+from orchestrator.metrics import catalog as metrics
+from orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator.bootstrap import Services
+    from orchestrator.calls.token_cache import Tokens
+    from orchestrator.core.model import Attempt
+    from orchestrator.execution.internal_protocols import QueueConsumer
+    from orchestrator.execution.process.probe_server import Probes
+    from orchestrator.outbound import OutboundClient
+    from orchestrator.state_manager import LeaseOwner
+
+
+class WorkerRuntime:
+    """The Task Execution Layer of an installed app, in one process of a worker."""
+
+    def __init__(self, installed: InstalledApp) -> None:
+        self.installed = installed
+        self.app = installed.app
+        self.durations = TaskDurations()
+        self.is_prefork = True
+        self.hostname = ""
+        self.worker_id = ""
+        self.concurrency = 0
+        #: Consumes the control queue where Celery's own consumer does not (RabbitMQ).
+        self.control_consumer: QueueConsumer | None = None
+        #: Whether the schema was checked at the worker's start. If not (Postgres was unavailable),
+        #: the first connection checks it.
+        self.schema_checked = True
+        #: The metrics of all processes of a worker, in shared memory; None outside a worker.
+        self.meters: Meters | None = None
+        self.probes: Probes | None = None
+        self._reset_process()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the installed app."""
+        return self.installed.settings
+
+    @property
+    def runs_steps(self) -> bool:
+        """Whether this process belongs to a worker that runs steps."""
+        return self.installed.runs_steps
+
+    # -- the worker --------------------------------------------------------------------------
+
+    def become_worker(self, hostname: str, concurrency: int, *, forks: bool) -> None:
+        """Prepare this process as the main process of a worker, before its pool starts.
+
+        Raises:
+            ConfigurationError: `concurrency` exceeds the slots of shared memory.
+        """
+        # Import the children's modules here, so that all of them share the memory.
+        import jsonschema_rs  # noqa: F401
+
+        from orchestrator import bootstrap, calls  # noqa: F401
+        from orchestrator.outbound import request_sender as request  # noqa: F401
+
+        self.in_flight = InFlightTable()
+        if concurrency > self.in_flight.slots:
+            raise ConfigurationError(f"a worker runs at most {self.in_flight.slots} processes")
+        self.meters = Meters(self.in_flight.slots + 1)
+        self.worker_id = new_id()
+        self.hostname, self.concurrency, self.is_prefork = hostname, concurrency, forks
+        self.rules = ContinuationRules(self.app, frozenset(self.queues), forks)
+        add_context("step", log_fields)
+        self._reset_process(self.in_flight.slots)
+        self.installed.start_steps()
+
+    @property
+    def queues(self) -> list[str]:
+        """The names of the queues that this worker consumes."""
+        own_consumer = [self.control_consumer.queue.name] if self.control_consumer else []
+        return sorted({*self.app.amqp.queues.consume_from, *own_consumer})
+
+    @property
+    def step_tasks(self) -> list[str]:
+        """The names of the tasks that can be steps here: all but Celery's own."""
+        return sorted(name for name in self.app.tasks if not name.startswith("celery."))
+
+    def counts(self) -> dict[str, int]:
+        """Return the worker's counters since its start.
+
+        Attempts: ``claimed`` by message, ``continued`` without one, ``ended``, ``left_to_lease``.
+        Messages: ``refused``. Results of attempts that were no longer current: ``stale``."""
+        counted = {"ended": 0, "stale": 0}
+        for name, labels, numbers in self.meters.read() if self.meters else ():
+            if name == metrics.ATTEMPTS_ENDED.name:
+                counted["ended"] += int(numbers[0])
+            elif name == metrics.MESSAGES_AND_RESULTS_REFUSED.name and labels == ("stale",):
+                counted["stale"] += int(numbers[0])
+        return {**self.in_flight.counts(), **counted}
+
+    # -- the process ------------------------------------------------------------------------
+
+    def become_child(self) -> None:
+        """Prepare this process as a child of the pool, with connections of its own."""
+        # This reference stays: garbage collection would close the parent's connections.
+        self._inherited = self._services
+        process: Any = current_process()
+        self._reset_process(process.index)
+        self._is_child = True  # its only thread keeps one connection
+        if self.probes is not None:
+            self.probes.detach()
+        self._local.slot = self.in_flight.slot(process.index, os.getpid())
+
+    def _reset_process(self, slot: int = 0) -> None:
+        self.meter = Meter() if self.meters is None else self.meters.meter(slot)
+        self._lock = threading.Lock()
+        self._local = threading.local()
+        self._services: Services | None = None
+        self._threads = 0
+        self._is_child = False
+        self._lease_owner: LeaseOwner | None = None
+
+    @property
+    def services(self) -> Services:
+        """The services of this process, created at first use."""
+        if self._services is None:
+            from orchestrator.bootstrap import services
+
+            with self._lock:
+                if self._services is None:
+                    self._services = services(
+                        self.settings,
+                        self.app,
+                        self.meter,
+                        keep=self._is_child,
+                        checked=self.schema_checked,
+                    )
+        return self._services
+
+    @cached_property
+    def outbound(self) -> OutboundClient:
+        """The HTTP client of calls. It keeps no connection open, so children may inherit it."""
+        from orchestrator.outbound import OutboundClient
+
+        options = self.settings
+        return OutboundClient(options.outbound_allow, options.outbound_resolve, options.outbound_ca)
+
+    @cached_property
+    def _is_on_redis(self) -> bool:
+        try:
+            return broker_settings.is_redis(broker_settings.url_of(self.app))
+        except ConfigurationError:  # a transport for tests, such as memory://
+            return False
+
+    def priority_of(self, attempt: Attempt) -> int | None:
+        """Return the priority that the attempt's message would have at its arrival.
+
+        Messages that the task sends inherit it. Without a priority kombu writes 0 on Redis."""
+        if attempt.priority is None:
+            return 0 if self._is_on_redis else None
+        return broker_settings.priority(attempt.priority, redis=self._is_on_redis)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The access tokens that the calls of this process share."""
+        from orchestrator.calls.token_cache import Tokens
+
+        return Tokens()
+
+    @property
+    def slot(self) -> InFlightSlot:
+        """The slot of this child process, or of this thread of a thread pool."""
+        slot: InFlightSlot | None = getattr(self._local, "slot", None)
+        if slot is None:
+            with self._lock:
+                index, self._threads = self._threads, self._threads + 1
+            slot = self._local.slot = self.in_flight.slot(index, os.getpid())
+        return slot
+
+    @property
+    def lease_owner(self) -> LeaseOwner:
+        """The owner of the leases of this process's claims."""
+        if self._lease_owner is None:
+            from orchestrator import state_manager
+
+            self._lease_owner = state_manager.LeaseOwner(self.worker_id, os.getpid())
+        return self._lease_owner
+
+    def close(self) -> None:
+        """Close this process's connections."""
+        if self._services is not None:
+            self._services.close()
+            self._services = None
+
+    def queue_of(self, attempt: Attempt) -> str:
+        """Return an attempt's queue: its own, or the one to which Celery routes its task."""
+        return attempt.queue or self.services.dispatcher.queue_of(attempt)

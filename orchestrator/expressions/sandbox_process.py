@@ -1,0 +1,146 @@
+"""The parent's side of the sandbox: starts the process, exchanges messages, reads its exit."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+from orchestrator.expressions import sandbox_child
+from orchestrator.expressions.errors import EvaluatorUnavailable, ExpressionError
+
+START_DEADLINE = 30.0  # seconds for a new process to be up
+
+_MEMORY_SIGNALS = frozenset({signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS})
+
+
+class OutOfMemory(Exception):
+    """The child ran out of memory."""
+
+
+class SandboxProcess:
+    """A running child process and our end of its pipe."""
+
+    def __init__(self, bounds: tuple[int, float, int], deadline: float) -> None:
+        self._cpu = bounds[1]
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = _start(theirs, bounds)
+        except OSError as error:
+            ours.close()
+            raise EvaluatorUnavailable(f"the evaluator cannot be started: {error}") from error
+        finally:
+            theirs.close()
+        self._pipe = ours
+        try:
+            self._set_timeout(START_DEADLINE)
+            self._answer()
+            self._set_timeout(deadline)
+        except BaseException:
+            self.stop()
+            raise
+
+    def evaluate(self, program: bytes, data: bytes) -> tuple[int, bytes]:
+        """Run a program on a JSON text. Return the outcome and its text."""
+        try:
+            self._pipe.sendall(sandbox_child.HEAD.pack(len(program), len(data)) + program + data)
+        except BlockingIOError:
+            raise EvaluatorUnavailable("the evaluator did not read in time") from None
+        except ConnectionError:
+            self._exit_reason()
+        return self._answer()
+
+    def stop(self) -> None:
+        """Kill the process and wait for it, so that no zombie remains."""
+        self._pipe.close()
+        self._process.kill()
+        self._process.wait()
+
+    def detach(self) -> None:
+        """Close the pipe to another process's child."""
+        self._pipe.close()
+        self._process.returncode = 0  # not ours to wait for
+
+    def _set_timeout(self, seconds: float) -> None:
+        """Set the deadline in the kernel, which costs no system call per answer."""
+        whole = int(seconds)
+        value = struct.pack("ll", whole, int((seconds - whole) * 1_000_000))
+        self._pipe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+        self._pipe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+
+    def _answer(self) -> tuple[int, bytes]:
+        answer = self._receive(65536)
+        while len(answer) < sandbox_child.ANSWER.size:
+            answer += self._receive(65536)
+        how, size = sandbox_child.ANSWER.unpack_from(answer)
+        size += sandbox_child.ANSWER.size
+        if len(answer) < size:
+            answer = self._rest(answer, size)
+        return how, answer[sandbox_child.ANSWER.size :]
+
+    def _rest(self, start: bytes, size: int) -> bytes:
+        answer = bytearray(start)
+        while len(answer) < size:
+            answer += self._receive(size - len(answer))
+        return bytes(answer)
+
+    def _receive(self, size: int) -> bytes:
+        try:
+            piece = self._pipe.recv(size)
+        except BlockingIOError:
+            raise EvaluatorUnavailable("the evaluator did not answer in time") from None
+        except ConnectionError:
+            piece = b""
+        if not piece:
+            self._exit_reason()
+        return piece
+
+    def _exit_reason(self) -> None:
+        """Raise the error that fits the exit status after the pipe has broken."""
+        status = self._process.wait()
+        if status == -signal.SIGPROF:
+            raise ExpressionError(f"the expression took more than {self._cpu:g} s of CPU time")
+        if -status in _MEMORY_SIGNALS:
+            raise OutOfMemory
+        raise EvaluatorUnavailable(f"the evaluator ended unexpectedly ({status})")
+
+
+def _start(pipe: socket.socket, bounds: tuple[int, float, int]) -> subprocess.Popen[bytes]:
+    memory, cpu, result = bounds
+    command = [_interpreter(), "-I", "-S", "-B", sandbox_child.__file__, _jq_path()]
+    return subprocess.Popen(
+        [*command, str(memory), str(cpu), str(result)],
+        stdin=pipe.fileno(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=_environment(),
+        cwd="/",
+        close_fds=True,
+        start_new_session=True,
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Return an empty environment, except for the path of shared libraries that an interpreter may
+    need to start. The child clears it, too."""
+    path = os.environ.get("LD_LIBRARY_PATH")
+    return {"LD_LIBRARY_PATH": path} if path else {}
+
+
+def _interpreter() -> str:
+    """Return our Python. In a server that embeds Python, `sys.executable` is the server."""
+    if Path(sys.executable or "").name.startswith("python"):
+        return sys.executable
+    return str(Path(sys.exec_prefix) / "bin" / f"python{sys.version_info[0]}")
+
+
+def _jq_path() -> str:
+    spec = importlib.util.find_spec("jq")
+    if spec is None or spec.origin is None:
+        raise EvaluatorUnavailable("the jq package is not installed")
+    return spec.origin
