@@ -27,15 +27,18 @@ def complete(draft: Draft, output: Json, *, others_open: bool = False) -> None:
     try:
         root.output = workflow_output(draft, output)
     except Fault as error:
-        return fault(
-            draft, with_instance(error.error, WORKFLOW_POINTER), None, others_open=others_open
-        )
+        return fault_workflow(draft, error.error, others_open=others_open)
     if others_open:
         withdrawal.withdraw(draft, ROOT)
     draft.set_instance_status(Status.COMPLETED)
     draft.add_fact("workflow.completed")
     _remove_timeout(draft)
     return report(draft)
+
+
+def fault_workflow(draft: Draft, error: Mapping[str, Json], *, others_open: bool) -> None:
+    """Fault the instance by an error of the whole workflow, as `fault` does."""
+    fault(draft, with_instance(error, WORKFLOW_POINTER), None, others_open=others_open)
 
 
 def fault(

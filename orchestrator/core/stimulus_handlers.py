@@ -48,12 +48,7 @@ def _on_start(draft: Draft, stimulus: Stimulus) -> None:
             due = draft.arm(ROOT, TimerKind.TIMEOUT, after)
             draft.root.set_state(due=due.isoformat())
     except Fault as fault:
-        return instance_end.fault(
-            draft,
-            with_instance(fault.error, instance_end.WORKFLOW_POINTER),
-            None,
-            others_open=False,
-        )
+        return instance_end.fault_workflow(draft, fault.error, others_open=False)
     return begin_first_task(draft)
 
 
@@ -62,12 +57,7 @@ def begin_first_task(draft: Draft) -> None:
     try:
         data = workflow_input(draft, draft.instance_input())
     except Fault as fault:
-        return instance_end.fault(
-            draft,
-            with_instance(fault.error, instance_end.WORKFLOW_POINTER),
-            None,
-            others_open=False,
-        )
+        return instance_end.fault_workflow(draft, fault.error, others_open=False)
     if not control_flow.begin_list(draft, ROOT, "/do", data):
         instance_end.complete(draft, data)
     return None
@@ -159,9 +149,7 @@ def _instance_timed_out(draft: Draft) -> None:
         raise StimulusIgnored(f"the instance is {draft.root.status}")
     _check_due(draft, draft.root, TimerKind.TIMEOUT)
     error = timeout("the workflow has taken longer than its timeout")
-    instance_end.fault(
-        draft, with_instance(error, instance_end.WORKFLOW_POINTER), None, others_open=True
-    )
+    instance_end.fault_workflow(draft, error, others_open=True)
 
 
 def _on_event(draft: Draft, stimulus: Stimulus) -> None:
