@@ -44,7 +44,7 @@ def test_a_secret_is_set_from_stdin_and_only_its_name_is_listed(cli):
 
 
 @pytest.mark.slow
-def test_many_instances_are_told_by_an_operation(cli, tmp_path):
+def test_a_bulk_operation_reaches_many_instances(cli, tmp_path):
     waits = {
         "document": {"dsl": "1.0.3", "namespace": "many", "name": "waits", "version": "1.0.0"},
         "do": [{"pause": {"wait": {"hours": 1}}}],
@@ -55,14 +55,15 @@ def test_many_instances_are_told_by_an_operation(cli, tmp_path):
     query = "workflow=many/waits&status=pending,running,waiting"
     done = cli("cancel", "--query", query, "--yes", "--reason", "over")
     assert done.returncode == 0, done.stderr
-    (told,) = json.loads(cli("operation", "list", "-o", "json").stdout)
-    assert (told["action"], told["state"], told["reached"]) == ("cancel", "completed", 3)
-    assert json.loads(cli("operation", "show", told["id"], "-o", "json").stdout) == told
+    (operation,) = json.loads(cli("operation", "list", "-o", "json").stdout)
+    state = [operation[name] for name in ("action", "state", "reached")]
+    assert state == ["cancel", "completed", 3]
+    assert json.loads(cli("operation", "show", operation["id"], "-o", "json").stdout) == operation
     for id in ids:
         assert cli("watch", id).returncode == 7
     again = cli("cancel", "--query", query, "--yes")
     assert (again.returncode, "nothing matches" in again.stderr) == (0, True)
-    assert cli("operation", "stop", told["id"]).returncode != 0
+    assert cli("operation", "stop", operation["id"]).returncode != 0
 
 
 def test_workflows_are_listed_read_back_and_removed(cli, tmp_path):

@@ -218,10 +218,10 @@ do:
     )
     id = cli("start", listening).stdout.strip()
     cli("run", "test/listening", "--wait", "0")
-    told = cli("why", id)
-    assert told.returncode == 0, told.stderr
-    assert id in told.stdout
-    assert "(event)" in cli("why", id).stdout or "(inbox)" in told.stdout
+    answer = cli("why", id)
+    assert answer.returncode == 0, answer.stderr
+    assert id in answer.stdout
+    assert "(event)" in cli("why", id).stdout or "(inbox)" in answer.stdout
     found = json.loads(cli("why", id, "-o", "json").stdout)
     assert found["causes"][0]["message"]
     cli("terminate", id)

@@ -1,4 +1,4 @@
-"""The demo for real: what it leaves in the shop's tables, what it tells, that it ends."""
+"""The demo for real: what it leaves in the shop's tables, what it prints, that it ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.dev import CLI, environment
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
     """One run of the demo."""
     return subprocess.run(
         [*CLI, "demo", "--data", "data"],
@@ -24,18 +24,18 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProces
     )
 
 
-def test_everything_ended_as_it_must(told):
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert "✗" not in told.stdout.partition("checked")[2]
+def test_everything_ended_as_it_must(run):
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "✗" not in run.stdout.partition("checked")[2]
 
 
-def test_no_process_is_left(told):
+def test_no_process_is_left(run):
     assert with_variable("DEMO_TEST=1") == {}
-    assert "✓ no process is left" in told.stdout
+    assert "✓ no process is left" in run.stdout
 
 
-def test_it_tells_the_steps_the_kill_the_resumption_and_the_undoing(told):
-    declined = told.stdout.partition("order o-2")[0]
+def test_it_prints_the_steps_the_kill_the_restart_and_the_compensation(run):
+    declined = run.stdout.partition("order o-2")[0]
     order = [
         r"workflow\.started",
         r"task\.completed reserveStock",
@@ -48,16 +48,16 @@ def test_it_tells_the_steps_the_kill_the_resumption_and_the_undoing(told):
         r"task\.completed chargeDeposit \(undoing\)",
         r"task\.completed reserveStock \(undoing\)",
     ]
-    assert re.search(".*?".join(order), declined, re.DOTALL), told.stdout
+    assert re.search(".*?".join(order), declined, re.DOTALL), run.stdout
 
 
-def test_the_shop_counts_one_charge_and_one_refund_of_the_first_order(told):
-    declined = told.stdout.partition("order o-2")[0]
+def test_the_shop_counts_one_charge_and_one_refund_of_the_first_order(run):
+    declined = run.stdout.partition("order o-2")[0]
     assert len(re.findall(r"^shop\.charges", declined, re.MULTILINE)) == 1
     assert len(re.findall(r"^shop\.refunds", declined, re.MULTILINE)) == 1
     assert "item=lamp  quantity=10" in declined
-    assert "item=lamp  quantity=8" in told.stdout.partition("order o-2")[2]
+    assert "item=lamp  quantity=8" in run.stdout.partition("order o-2")[2]
 
 
-def test_the_second_order_completed(told):
-    assert "workflow.completed" in told.stdout.partition("order o-2")[2]
+def test_the_second_order_completed(run):
+    assert "workflow.completed" in run.stdout.partition("order o-2")[2]

@@ -57,8 +57,8 @@ def test_the_commands_of_a_page_run_as_they_are_printed(
                 assert next(shell.start(block), ""), f"{place} says nothing: {shell.logs()}"
             elif block.is_run:
                 done = shell.run(block)
-                told = f"{place}\n{block.text}\n{done.stdout}\n{done.stderr}"
-                assert done.returncode == block.status, told
-                assert "Traceback" not in done.stderr, told
+                message = f"{place}\n{block.text}\n{done.stdout}\n{done.stderr}"
+                assert done.returncode == block.status, message
+                assert "Traceback" not in done.stderr, message
     finally:
         shell.close()

@@ -42,7 +42,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path):
 
 
 def test_every_page_is_in_the_index():
-    """A page that the index leaves out is one that nobody finds."""
+    """Every page is in the index: readers find no other page."""
     index = (ROOT / "docs" / "index.md").read_text()
     missing = []
     for page in (ROOT / "docs").rglob("*.md"):

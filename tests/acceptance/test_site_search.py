@@ -1,5 +1,5 @@
 """Questions that users have, put to the built site's search: the page that answers is among the
-first three results. And whoever opens a page fetches nothing from elsewhere."""
+first three results. A page loads nothing from another origin."""
 
 from __future__ import annotations
 

@@ -99,10 +99,10 @@ def test_trees_lines_and_errors(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_terminal_still_has_its_colours() -> None:
-    told = StringIO()
-    console = SafeConsole(file=told, force_terminal=True, legacy_windows=False, highlight=False)
+    printed = StringIO()
+    console = SafeConsole(file=printed, force_terminal=True, legacy_windows=False, highlight=False)
     console.print(f"[red]{escape(EVIL)}[/]", soft_wrap=True)
-    text = told.getvalue()
+    text = printed.getvalue()
     assert text.startswith("\x1b[31ma\\x1b]0;owned")
     assert text.endswith("é漢\x1b[0m\n")
 
@@ -159,7 +159,7 @@ def test_what_doctor_advises_is_quoted(kind: Any) -> None:
 
 
 def test_a_log_line_of_a_terminal_commands_it_by_no_member() -> None:
-    handler = logging.StreamHandler(told := StringIO())
+    handler = logging.StreamHandler(printed := StringIO())
     handler.setFormatter(formatter(as_json=False))
     logger = logging.getLogger("tests.outside_text")
     logger.propagate = False
@@ -170,7 +170,7 @@ def test_a_log_line_of_a_terminal_commands_it_by_no_member() -> None:
         logger.exception(EVIL, extra={"queue": f"{EVIL}\nforged"})
     finally:
         logger.removeHandler(handler)
-    text = told.getvalue()
+    text = printed.getvalue()
     assert not HARM.search(text), text
     assert "forged" not in [line.strip() for line in text.splitlines()]
     assert "Traceback" in text and text.count("\n") > 3

@@ -167,15 +167,15 @@ def test_a_flowchart_of_an_instance_shows_how_far_each_task_is():
 
 
 @pytest.mark.parametrize(
-    ("state", "told"), [("lost", "outcome unknown"), ("failed", "its work was done")]
+    ("state", "printed"), [("lost", "outcome unknown"), ("failed", "its work was done")]
 )
-def test_a_step_says_whether_its_work_was_done(state: str, told: str):
+def test_a_step_says_whether_its_work_was_done(state: str, printed: str):
     step = {"id": 1, "reference": "/do/0/pay", "name": "pay", "kind": "call", "status": "faulted"}
     attempt = {"id": ID, "number": 1, "state": state}
     shown = StringIO()
     made = Step.from_json({**step, "outcome": "unknown", "attempts": [attempt]})
     Console(file=shown, width=200).print(step_tree(run("faulted"), [made]))
-    assert told in shown.getvalue()
+    assert printed in shown.getvalue()
 
 
 def test_a_step_shows_its_sub_workflow_and_what_was_recorded_of_its_attempt():
@@ -190,10 +190,10 @@ def test_a_step_shows_its_sub_workflow_and_what_was_recorded_of_its_attempt():
 def test_a_step_links_to_its_page_in_flower():
     attempt = {"id": ID, "number": 1, "state": "succeeded", "flower_url": f"http://f/task/{ID}"}
     step = {"id": 1, "reference": "/do/0/pay", "name": "pay", "kind": "call", "status": "completed"}
-    told = StringIO()
-    console = Console(file=told, force_terminal=True, legacy_windows=False)
+    printed = StringIO()
+    console = Console(file=printed, force_terminal=True, legacy_windows=False)
     console.print(step_tree(run("completed"), [Step.from_json({**step, "attempts": [attempt]})]))
-    assert f"http://f/task/{ID}" in told.getvalue()
+    assert f"http://f/task/{ID}" in printed.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -243,9 +243,9 @@ def test_history_tells_reason_delay_and_who(data: Any, said: str):
 
 
 def test_history_tells_which_command_it_was():
-    told = {"command": "suspend", "by": "ann", "reason": "lunch"}
+    printed = {"command": "suspend", "by": "ann", "reason": "lunch"}
     for stimulus, said in (
-        ({"kind": "command", "data": told}, "command suspend by ann: lunch"),
+        ({"kind": "command", "data": printed}, "command suspend by ann: lunch"),
         ({"kind": "timer", "data": {"kind": "retry"}}, "timer"),
         ({"kind": "result"}, "result"),
     ):

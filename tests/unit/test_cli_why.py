@@ -40,6 +40,6 @@ CASES: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("cause", "advice"), CASES)
 def test_advice(cause: dict[str, Any], advice: str) -> None:
-    told = _advice({"message": "", **cause}, "7")
-    assert told is not None
-    assert told.endswith(advice)
+    printed = _advice({"message": "", **cause}, "7")
+    assert printed is not None
+    assert printed.endswith(advice)
