@@ -19,7 +19,7 @@ from api.resources.instances import identified
 from api.schemas.common import PageSchema
 from api.schemas.system_overview import KeysSchema, NewKeySchema, NewKeySecretSchema
 from orchestrator.database.access import api_key_queries, audit_queries
-from orchestrator.database.access.api_key_queries import ALL, MOST_LIVE, KeyRow, opened
+from orchestrator.database.access.api_key_queries import ALL, MOST_LIVE, KeyRow, normalized
 from orchestrator.database.access.idempotency_queries import Answer
 from orchestrator.database.connection.database import Transaction
 from orchestrator.ids import new_id
@@ -78,7 +78,7 @@ def new_key(asked: dict[str, Any]) -> tuple[KeyRow, str]:
         hash=digest(secret),
         name=asked["name"],
         role=asked["role"],
-        namespaces=opened(asked["namespaces"]),
+        namespaces=normalized(asked["namespaces"]),
         expires_at=moment_at("/expires_at", expires) if expires else None,
     )
     return key, f"{prefix}.{secret}"

@@ -54,10 +54,10 @@ class EventMaintenance:
 
     def purge(self) -> float:
         """Forget old events and filters that nobody has; returns when to go on."""
-        gone = event_queries.forget(self.database, self.kept, PURGE_BATCH)
+        gone = event_queries.purge(self.database, self.kept, PURGE_BATCH)
         if gone == PURGE_BATCH:
             return LOOK
         listener_queries.purge_filters(self.database)
-        event_group_queries.forget(self.database, self.kept)
-        delivery_queries.forget(self.database, self.kept)
+        event_group_queries.purge(self.database, self.kept)
+        delivery_queries.purge(self.database, self.kept)
         return PURGE_INTERVAL

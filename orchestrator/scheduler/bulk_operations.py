@@ -133,7 +133,7 @@ class Operations:
 
     def forget(self) -> None:
         """Forget what ended long ago."""
-        bulk_operation_queries.forget(self.database, KEPT)
+        bulk_operation_queries.purge(self.database, KEPT)
 
     def work(self) -> float:
         """Do a batch of the oldest operation; returns when to go on."""

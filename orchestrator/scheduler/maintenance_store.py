@@ -125,9 +125,9 @@ class PostgresMaintenanceStore:
 
     def purge_workers(self) -> None:
         worker_queries.purge_workers(self._database)
-        process_queries.forget(self._database)
+        process_queries.purge(self._database)
 
     def purge(self, ledger: timedelta, answers: timedelta) -> bool:
-        entries = firing_queries.forget(self._database, ledger, ENTRIES, PORTION)
-        given = idempotency_queries.forget(self._database, answers, PORTION)
+        entries = firing_queries.purge(self._database, ledger, ENTRIES, PORTION)
+        given = idempotency_queries.purge(self._database, answers, PORTION)
         return max(entries, given) >= PORTION

@@ -615,9 +615,9 @@ def test_old_events_are_forgotten_but_not_what_waits(play: Play):
     play.api.all("update orchestrator.events set matched_at = now() where event_id = 'nobody''s'")
     play.settle(id)
     play.api.all("update orchestrator.events set matched_at = null where event_id = 'unmatched'")
-    assert event_queries.forget(play.api.database, timedelta(hours=1)) == 0
+    assert event_queries.purge(play.api.database, timedelta(hours=1)) == 0
     play.age(7200)
-    assert event_queries.forget(play.api.database, timedelta(hours=1)) == 3
+    assert event_queries.purge(play.api.database, timedelta(hours=1)) == 3
     left = play.api.all("select event_id from orchestrator.events order by 1")
     assert left == [("mail",), ("unmatched",)]
     assert play.api.all("select count(*) from orchestrator.matches") == [(0,)]

@@ -87,7 +87,7 @@ def test_open_instances_are_found_whatever_has_ended(database_url: str) -> None:
 
     with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
         cursor.execute("set enable_seqscan = off")
-        for statement, _, _ in gauge_queries._ASKED[:2]:
+        for statement, _, _ in gauge_queries._QUERIES[:2]:
             cursor.execute("explain " + statement)
             plan = "\n".join(row[0] for row in cursor.fetchall())
             assert "instances_open_ix" in plan or "instances_compensating_ix" in plan, plan

@@ -585,11 +585,11 @@ def test_the_ledger_forgets_what_is_old_but_not_what_is_queued(shop):
     for _ in range(3):
         shop.pass_time(60)
         shop.fire()
-    assert firing_queries.forget(shop.database, timedelta(days=1), 100) == 0
+    assert firing_queries.purge(shop.database, timedelta(days=1), 100) == 0
     shop.database.all(
         "update orchestrator.firings set created_at = created_at - interval '31 days'"
     )
-    assert firing_queries.forget(shop.database, timedelta(days=30), 100) == 2
+    assert firing_queries.purge(shop.database, timedelta(days=30), 100) == 2
     assert shop.outcomes() == ["queued"]
 
 
@@ -601,7 +601,7 @@ def test_the_ledger_keeps_so_many_entries_of_a_schedule(shop):
     before = shop.ledger(shop.one("other").id)
     all_of_it = shop.database.all("select due from orchestrator.firings where schedule_id = %s"
                                   " order by due", (shop.one().id,))  # fmt: skip
-    while firing_queries.forget(shop.database, timedelta(days=30), 20, 7):
+    while firing_queries.purge(shop.database, timedelta(days=30), 20, 7):
         pass
     left = shop.database.all("select due from orchestrator.firings where schedule_id = %s"
                              " order by due", (shop.one().id,))  # fmt: skip

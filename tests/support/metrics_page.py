@@ -46,7 +46,7 @@ process is counted under `_other`.
 def names() -> set[str]:
     """Every name that a query may use."""
     found = {"orchestrator_database_up"}
-    found |= {name for _, _, told in gauge_queries._ASKED for name, _ in told}
+    found |= {name for _, _, told in gauge_queries._QUERIES for name, _ in told}
     for metric in metrics.METRICS.values():
         ends = ("_bucket", "_sum", "_count") if metric.kind is MetricType.HISTOGRAM else ("_total",)
         found |= {metric.name + end for end in ends}
@@ -59,7 +59,7 @@ def page() -> str:
 
 
 def _gauges() -> Iterator[str]:
-    for _, labels, told in gauge_queries._ASKED:
+    for _, labels, told in gauge_queries._QUERIES:
         for name, text in told:
             yield f"| `{name}` | {_quoted(labels)} | {text} |"
 

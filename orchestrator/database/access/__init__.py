@@ -1,1 +1,1 @@
-"""Who may do what, and what was done."""
+"""Permissions, secrets and the audit log."""

@@ -1,4 +1,4 @@
-"""API keys: what is known of them, never the keys themselves."""
+"""API keys: their data, never the keys themselves."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from orchestrator.database.keyset_pages import Condition, Page, Scope, page
 
 #: Stands for all namespaces in a key's list.
 ALL = "*"
-#: While a new key replaces an old one of its name and namespaces, both live.
+#: While a new key replaces an old one of its name and namespaces, both are valid.
 MOST_LIVE = 2
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key that may be used; `hash` is the SHA-256 of its secret."""
+    """An API key; `hash` is the SHA-256 of its secret."""
 
     id: str
     prefix: str
@@ -32,27 +32,27 @@ class KeyRow:
 
     @property
     def scope(self) -> tuple[str, ...] | None:
-        """The namespaces that it opens; None: all of them."""
+        """The namespaces that the key opens; None: all of them."""
         return None if ALL in self.namespaces else self.namespaces
 
     @property
     def owner(self) -> str:
-        """Whose key it is: the same for the one that replaces it, and nobody else's.
+        """The owner of the key: the same for the key that replaces it, and for no other.
 
-        A name alone is not enough: the admins of any namespace give what names they like.
+        A name alone is not enough: the admins of any namespace choose names freely.
         """
-        whose = f"{','.join(opened(self.namespaces))} {self.name}"
+        whose = f"{','.join(normalized(self.namespaces))} {self.name}"
         return hashlib.sha256(whose.encode()).hexdigest()
 
 
-def opened(namespaces: Iterable[str]) -> tuple[str, ...]:
-    """The same namespaces, written in the one way in which they are kept."""
+def normalized(namespaces: Iterable[str]) -> tuple[str, ...]:
+    """Return the same namespaces in the form in which they are stored."""
     names = set(namespaces)
     return (ALL,) if ALL in names else tuple(sorted(names))
 
 
 def valid(session: Session, prefix: str) -> KeyRow | None:
-    """The key with this prefix unless it is revoked or has expired."""
+    """Return the key with this prefix unless it is revoked or has expired."""
     row = session.one(
         """
         select id::text, prefix, hash, name, role, namespaces, expires_at
@@ -70,7 +70,7 @@ def valid(session: Session, prefix: str) -> KeyRow | None:
 
 
 def put(session: Session, key: KeyRow) -> datetime:
-    """Add a key; when it was made."""
+    """Add a key. Return when it was created."""
     row = session.one(
         """
         insert into orchestrator.keys (id, prefix, hash, name, role, namespaces, expires_at)
@@ -90,8 +90,10 @@ def exists(session: Session, prefix: str) -> bool:
 
 
 def live(transaction: Transaction, key: KeyRow) -> int:
-    """How many keys of this one's owner can be used now: two while one replaces the other. Until
-    the transaction ends nobody else counts them, so that what it adds is counted."""
+    """Return how many valid keys this key's owner has: two while one replaces the other.
+
+    Other transactions can't count them until this one ends, so that they count what it adds.
+    """
     row = transaction.one(
         """
         select pg_advisory_xact_lock(hashtextextended('keys ' || %(owner)s, 0));
@@ -106,14 +108,14 @@ def live(transaction: Transaction, key: KeyRow) -> int:
 
 
 def _within(scope: Scope) -> Condition:
-    """Only keys whose namespaces all lie within the scope."""
+    """Only keys whose namespaces are all within the scope."""
     if scope.namespaces is None:
         return None
     return ("namespaces <@ %(within)s", {"within": list(scope.namespaces)})
 
 
 def revoke(transaction: Transaction, id: str, scope: Scope) -> tuple[str, str] | None:
-    """End a key's life; its prefix and name, or None where no live key has the id."""
+    """Revoke a key. Return its prefix and name; None where no valid key has the id."""
     condition, params = _within(scope) or ("true", {})
     row = transaction.one(
         f"""
@@ -129,8 +131,8 @@ def revoke(transaction: Transaction, id: str, scope: Scope) -> tuple[str, str] |
 def listed(
     session: Session, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
 ) -> Page:
-    """Keys, newest first: ``(created_at, id, prefix, name, role, namespaces, expires_at,
-    revoked_at)``; those only whose namespaces all lie within the scope."""
+    """Return keys, newest first: ``(created_at, id, prefix, name, role, namespaces, expires_at,
+    revoked_at)``; only those whose namespaces are all within the scope."""
     return page(
         session,
         """

@@ -1,4 +1,5 @@
-"""The audit log: who changed what, why and from where. Written with the change itself."""
+"""The audit log: the actor, the change, its reason and address. Written in the transaction of the
+change."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from orchestrator.json_codec import dumps
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One change. `actor` is the name of the API key; `target` the thing that changed."""
+    """One change. `actor` is the name of the API key; `target` is the thing that changed."""
 
     actor: str
     action: str
@@ -56,12 +57,12 @@ def listed(
     limit: int = 50,
     after: list[Any] | None = None,
 ) -> Page:
-    """The newest entries first."""
+    """Return the entries, the newest first."""
     conditions: list[Condition] = [
         equal("action", action or None),
         equal("target", target or None),
     ]
-    # Changes of no namespace are for those who may see all.
+    # Only callers who may see all namespaces see changes without a namespace.
     if scope.namespaces is None:
         return page(
             session,

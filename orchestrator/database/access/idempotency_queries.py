@@ -1,7 +1,7 @@
-"""Answers already given to keyed requests, recorded in the transaction of the change itself.
+"""Recorded answers of requests with an idempotency key, written in the transaction of the change.
 
-A key belongs to a scope (whose key it is); the digest tells whether a second request with
-it is the same request. While the first is being answered, an advisory lock says so.
+A key belongs to a scope (its owner); the digest shows whether a second request with the key is the
+same request. An advisory lock is held while the first request is being answered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from orchestrator.json_codec import dumps
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a client calls its request: `digest` is the SHA-256 of all that makes it up."""
+    """A client's name for its request; `digest` is the SHA-256 of the whole request."""
 
     scope: str
     key: str
@@ -26,7 +26,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer: its status, the headers worth repeating, its body as JSON text."""
+    """An answer: its status, the headers to repeat, its body as JSON text."""
 
     status: int
     body: str
@@ -42,7 +42,7 @@ class KeyReused(OrchestratorError):
 
 
 def find(session: Session, key: Key) -> Answer | None:
-    """The answer that was given to the key; None: none yet. Raises `KeyReused`."""
+    """Return the recorded answer of the key; None: there is none. Raises `KeyReused`."""
     row = session.one(
         """
         select digest, status, body::text, headers
@@ -59,9 +59,9 @@ def find(session: Session, key: Key) -> Answer | None:
 
 
 def enter(transaction: Transaction, key: Key) -> Answer | None:
-    """Begin to answer a keyed request; the first answer, if there was one.
+    """Lock the key of a request. Return the first answer, if there was one.
 
-    To be called inside the transaction that makes the change. Raises `InFlight`, `KeyReused`.
+    Call it in the transaction that makes the change. Raises `InFlight`, `KeyReused`.
     """
     row = transaction.one(
         "select pg_try_advisory_xact_lock(hashtextextended(%s || ' ' || %s, 0))",
@@ -73,7 +73,7 @@ def enter(transaction: Transaction, key: Key) -> Answer | None:
 
 
 def record(transaction: Transaction, key: Key, answer: Answer) -> None:
-    """Keep the answer, in the transaction that made the change."""
+    """Record the answer, in the transaction that made the change."""
     transaction.all(
         """
         insert into orchestrator.idempotency (scope, key, digest, status, headers, body)
@@ -83,8 +83,8 @@ def record(transaction: Transaction, key: Key, answer: Answer) -> None:
     )
 
 
-def forget(session: Session, age: timedelta, limit: int = 1000) -> int:
-    """Remove up to `limit` answers older than `age`; how many were removed."""
+def purge(session: Session, age: timedelta, limit: int = 1000) -> int:
+    """Remove up to `limit` answers older than `age`. Return how many."""
     rows = session.all(
         """
         delete from orchestrator.idempotency

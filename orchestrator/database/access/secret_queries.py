@@ -1,4 +1,4 @@
-"""Secrets of workflows that the API has taken: sealed, each for its namespace and name."""
+"""Secrets of workflows that the API stores: encrypted, each for its namespace and name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.errors import Conflict
 from orchestrator.log import get_logger
 from orchestrator.secrets.encryption import DecryptionFailed, EncryptionKeyMissing, SecretCipher
 
-#: Secrets that one namespace may have.
+#: Largest number of secrets of one namespace.
 MOST = 1000
 
 log = get_logger(__name__)
@@ -23,9 +23,9 @@ class TooMany(Conflict):
 
 
 def put(
-    session: Session, namespace: str, name: str, sealed: str
+    session: Session, namespace: str, name: str, ciphertext: str
 ) -> tuple[datetime, datetime, bool]:
-    """Keep a secret, instead of the one of that name; when it was made and changed, and
+    """Store a secret, replacing one of the same name. Return when it was created and changed, and
     whether it is new. Raises `TooMany`."""
     row = session.one(
         """
@@ -39,7 +39,7 @@ def put(
         set sealed = excluded.sealed, changed_at = clock_timestamp()
         returning created_at, changed_at, xmax = 0
         """,
-        {"namespace": namespace, "name": name, "sealed": sealed, "most": MOST},
+        {"namespace": namespace, "name": name, "sealed": ciphertext, "most": MOST},
     )
     if row is None:
         raise TooMany(f"the namespace has {MOST} secrets already")
@@ -47,7 +47,7 @@ def put(
 
 
 def remove(session: Session, namespace: str, name: str) -> bool:
-    """Forget a secret; whether there was one."""
+    """Remove a secret. Return whether there was one."""
     row = session.one(
         "delete from orchestrator.secrets where namespace = %s and name = %s returning 1",
         (namespace, name),
@@ -63,7 +63,7 @@ def listed(
     limit: int = 50,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """Names: ``(namespace, name, created_at, changed_at)``, in the order of the alphabet."""
+    """Return names in alphabetical order: ``(namespace, name, created_at, changed_at)``."""
     return page(
         session,
         "select namespace, name, created_at, changed_at from orchestrator.secrets",
@@ -78,10 +78,13 @@ def listed(
 
 
 def renew(
-    session: Session, scope: Scope, seal: Callable[[str], str]
+    session: Session, scope: Scope, encrypt: Callable[[str], str]
 ) -> tuple[int, list[list[str]]]:
-    """Seal every secret anew; how many were, and ``[namespace, name]`` of those that no key
-    opens. One that is changed meanwhile is left alone: it has the newest key already."""
+    """Encrypt every secret again. Return how many were, and ``[namespace, name]`` of those that no
+    key decrypts.
+
+    A secret that is changed meanwhile is left: it has the newest key already.
+    """
     condition, params = scope.condition("namespace") or ("true", {})
     rows = session.all(
         f"""
@@ -92,26 +95,27 @@ def renew(
         dict(params),
     )
     renewed, unreadable = 0, []
-    for namespace, name, sealed in rows:
+    for namespace, name, ciphertext in rows:
         try:
-            new = seal(sealed)
+            encrypted = encrypt(ciphertext)
         except DecryptionFailed:
             unreadable.append([namespace, name])
             continue
-        found = session.all(
+        updated = session.all(
             """
             update orchestrator.secrets set sealed = %s
             where namespace = %s and name = %s and sealed = %s
             returning 1
             """,
-            (new, namespace, name, sealed),
+            (encrypted, namespace, name, ciphertext),
         )
-        renewed += len(found)
+        renewed += len(updated)
     return renewed, unreadable
 
 
-def opened(session: Session, vault: SecretCipher, namespace: str, name: str) -> Any:
-    """A secret's value at its moment of use; None where there is none that can be read."""
+def opened(session: Session, cipher: SecretCipher, namespace: str, name: str) -> Any:
+    """Return a secret's value at the moment of its use; None where there is none, or it can't be
+    decrypted."""
     row = session.one(
         "select sealed from orchestrator.secrets where namespace = %s and name = %s",
         (namespace, name),
@@ -119,7 +123,7 @@ def opened(session: Session, vault: SecretCipher, namespace: str, name: str) -> 
     if row is None:
         return None
     try:
-        return vault.decrypt((namespace, name), row[0])
+        return cipher.decrypt((namespace, name), row[0])
     except (EncryptionKeyMissing, DecryptionFailed) as error:
         log.error(
             "A secret can't be read",

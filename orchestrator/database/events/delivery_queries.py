@@ -1,5 +1,5 @@
-"""Events on their way to subscribers. Those of one instance are sent in their order: the next
-one goes when the one before has arrived, or has been given up."""
+"""Deliveries of events to webhooks. Those of one instance are sent in order: the next one when the
+one before was delivered or given up."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from orchestrator.database.connection.session import Session
 from orchestrator.database.keyset_pages import Page, equal, one_of, page
 from orchestrator.ids import new_id
 
-#: The channel on which senders hear that there is something to send.
+#: The channel that tells the senders that a delivery is due.
 CHANNEL = "orchestrator_deliveries"
-#: For how long an event is tried.
+#: How long a delivery is tried.
 GIVE_UP_AFTER = timedelta(days=1)
-#: Due deliveries that one claim looks at.
+#: Largest number of due deliveries that one claim reads.
 PER_SUBSCRIPTION_SCAN = 200
 
 
 def put(
     transaction: Transaction, pairs: Sequence[tuple[str, int, str | None]]
 ) -> dict[tuple[str, int], str]:
-    """Set out to deliver events, each to a subscriber once: ``(subscription, event's number,
-    instance whose order is kept)``; the ids of those that are new, by the first two."""
+    """Add deliveries, one for each subscription and event. Return the ids of the new ones, by
+    (subscription, event's number).
+
+    `pairs`: ``(subscription, event's number, instance whose order is kept)``.
+    """
     if not pairs:
         return {}
     rows = transaction.all(
@@ -50,12 +53,12 @@ def put(
 
 
 def announce(session: Session) -> None:
-    """Tell the senders, once this transaction commits, that there is something to send."""
+    """Notify the senders, once this transaction commits, that a delivery is due."""
     session.all("select pg_notify(%s, '')", (CHANNEL,))
 
 
 def done(transaction: Transaction, id: str, instance: str | None, error: str | None) -> None:
-    """A delivery that is not sent anywhere: it started an instance, or could not."""
+    """End a delivery to a workflow: it started an instance, or could not."""
     transaction.all(
         """
         update orchestrator.deliveries
@@ -69,8 +72,11 @@ def done(transaction: Transaction, id: str, instance: str | None, error: str | N
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """A delivery that is to be sent now. `attempt` counts the tries and fences this one; the
-    event is None where it has been forgotten."""
+    """A delivery to send now.
+
+    `attempt` counts the tries and is the fence of this one; `event` is None where the event was
+    purged.
+    """
 
     id: str
     subscription: str
@@ -83,8 +89,11 @@ class ClaimedDelivery:
 def claim(
     session: Session, free: int, busy: Sequence[str], each: int, seconds: float
 ) -> list[ClaimedDelivery]:
-    """Take up to `free` due deliveries, `each` of one subscriber at most, none of the `busy`
-    ones. Who takes one and does not say within so many seconds how it went, has lost it."""
+    """Claim up to `free` due deliveries, at most `each` of one subscription and none of the `busy`
+    ones.
+
+    A sender that does not record the result within `seconds` loses its claim.
+    """
     rows = session.all(
         """
         with due as (
@@ -132,7 +141,8 @@ def claim(
 
 
 def record_success(session: Session, claimed: ClaimedDelivery, status: int) -> bool:
-    """It was taken; False where somebody else has the delivery by now."""
+    """Record that the webhook accepted the event; False where another sender has the delivery by
+    now."""
     row = session.one(
         """
         update orchestrator.deliveries
@@ -153,8 +163,11 @@ def record_failure(
     error: str,
     seconds: float | None,
 ) -> bool:
-    """It was not taken: try again in so many seconds, unless that is too late (or None).
-    False where somebody else has the delivery by now."""
+    """Record a failed try: the next one is due in `seconds`, unless that is too late or `seconds`
+    is None.
+
+    False where another sender has the delivery by now.
+    """
     row = session.one(
         """
         update orchestrator.deliveries d
@@ -182,8 +195,8 @@ def record_failure(
 
 
 def next_due(session: Session) -> float | None:
-    """Seconds until the next delivery is due (negative: overdue); None: there is none. Those
-    that wait for the one before them are left out."""
+    """Return the seconds until the next delivery is due (negative: overdue); None: there is none.
+    Deliveries that wait for the one before them are left out."""
     row = session.one(
         """
         select extract(epoch from d.next_at - clock_timestamp())::float8
@@ -201,7 +214,7 @@ def next_due(session: Session) -> float | None:
 
 
 def resend(transaction: Transaction, id: str) -> bool:
-    """Send a delivery (once more), now; False where it is being tried anyhow."""
+    """Make a delivery due now, also one that ended; False where it is being tried anyway."""
     row = transaction.one(
         """
         update orchestrator.deliveries
@@ -217,7 +230,8 @@ def resend(transaction: Transaction, id: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """A delivery as people see it; `event` is the id of the event's row, if it is still there."""
+    """A delivery as people see it; `event` is the id of the event's row, None where it was
+    purged."""
 
     id: str
     subscription: str
@@ -251,7 +265,7 @@ def listed(
     limit: int = 50,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """The deliveries of a subscription, the newest first; rows are ``(created_at, id,
+    """Return the deliveries of a subscription, the newest first; rows are ``(created_at, id,
     *DeliveryRow)``."""
     return page(
         session,
@@ -268,15 +282,16 @@ def listed(
 
 
 def get(session: Session, subscription: str, id: str) -> DeliveryRow | None:
-    """One delivery of a subscription."""
+    """Return one delivery of a subscription."""
     row = session.one(
         f"select {_COLUMNS} where d.id = %s and d.subscription_id = %s", (id, subscription)
     )
     return DeliveryRow(*row) if row else None
 
 
-def forget(session: Session, age: timedelta, limit: int = 2000) -> None:
-    """Remove deliveries that ended so long ago, and those of no subscription."""
+def purge(session: Session, age: timedelta, limit: int = 2000) -> None:
+    """Remove deliveries that ended longer than `age` ago, and those whose subscription was
+    removed."""
     session.all(
         """
         delete from orchestrator.deliveries

@@ -1,4 +1,4 @@
-"""Events that event-driven schedules have gathered and that do not suffice yet."""
+"""Groups of events that an event-driven schedule has collected and that are not complete yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.json_codec import dumps
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """A row of ``event_groups``; the last two are its `state`."""
+    """A row of ``event_groups``; the last two fields are its `state`."""
 
     id: str
     members: list[int]
@@ -22,7 +22,7 @@ class GroupRow:
 
 
 def of_key(transaction: Transaction, schedule: str, key: str) -> list[GroupRow]:
-    """The groups of a schedule with a key, the oldest first."""
+    """Return the groups of a schedule with a key, the oldest first."""
     rows = transaction.all(
         """
         select id::text, members, state
@@ -36,7 +36,7 @@ def of_key(transaction: Transaction, schedule: str, key: str) -> list[GroupRow]:
 
 
 def count(transaction: Transaction, schedule: str, limit: int) -> int:
-    """How many groups a schedule has, counted up to `limit`."""
+    """Return how many groups a schedule has, counted up to `limit`."""
     row = transaction.one(
         """
         select count(*)
@@ -48,7 +48,7 @@ def count(transaction: Transaction, schedule: str, limit: int) -> int:
 
 
 def save(transaction: Transaction, schedule: str, key: str, group: GroupRow) -> None:
-    """Add a group, or write what it is now."""
+    """Add a group, or overwrite it."""
     transaction.all(
         """
         insert into orchestrator.event_groups (id, schedule_id, key, members, state)
@@ -72,8 +72,8 @@ def remove(transaction: Transaction, ids: Sequence[str]) -> None:
     )
 
 
-def forget(session: Session, age: timedelta) -> None:
-    """Remove groups whose events have not sufficed in such a time."""
+def purge(session: Session, age: timedelta) -> None:
+    """Remove groups that are still not complete after `age`."""
     session.all(
         "delete from orchestrator.event_groups where created_at < clock_timestamp() - %s", (age,)
     )

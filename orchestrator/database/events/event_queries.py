@@ -1,4 +1,4 @@
-"""CloudEvents as rows: put in once each, found again, waiting to be matched, forgotten."""
+"""CloudEvents as rows: stored once each, read, matched, purged."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from orchestrator.database.keyset_pages import (
 from orchestrator.ids import new_id
 from orchestrator.json_codec import dumps
 
-#: The number of the last event that was taken by then, as SQL: a mark. Whoever has it hears the
-#: events with greater numbers: those whose transactions began after the mark's had committed. The
-#: view `pg_sequences` asks the same function; a `select` from the sequence costs four times that.
+#: The mark, as SQL: the receipt number of the last event. A listener with a mark receives the
+#: events with greater numbers, whose transactions began after the mark's had committed. The view
+#: `pg_sequences` calls the same function; a `select` from the sequence costs four times as much.
 LAST = "coalesce(pg_sequence_last_value('orchestrator.events_number_seq'), 0)"
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What became of an event: its row's id, and whether it had been there before."""
+    """The id of an event's row, and whether the event was stored before."""
 
     id: str
     duplicate: bool
@@ -69,9 +69,10 @@ def put(
     target: str | None = None,
     instances: Sequence[str | None] = (),
 ) -> list[Received]:
-    """Keep events, in their order; (namespace, source, id) counts once.
+    """Store events in their order; each (namespace, source, id) once.
 
-    `target` is the instance in whose mailbox they go; `instances` are those that they tell of.
+    `target` is the instance to whose mailbox they go; `instances` are those that emitted them or
+    that they report on.
     """
     if not events:
         return []
@@ -89,12 +90,13 @@ def put(
         rows = session.all(_PUT, params)
         if all(row[0] for row in rows):
             return [Received(row[0], row[1]) for row in rows]
-        # Somebody else was putting the same event in: by now it can be seen.
+        # Another transaction was storing the same event: by now its row is visible.
 
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """An event; `event` is JSON text. `instance` emitted it, `target` it is addressed to."""
+    """An event; `event` is JSON text. `instance` emitted it, `target` is the instance to which it
+    is addressed."""
 
     number: int
     id: str
@@ -113,7 +115,7 @@ e.created_at, e.matched_at
 
 
 def get(session: Session, id: str, scope: Scope) -> EventRow | None:
-    """An event, unless it is in a namespace that the scope leaves out."""
+    """Return an event; None also where its namespace is outside the scope."""
     row = session.one(f"select {_COLUMNS} from orchestrator.events e where e.id = %s", (id,))
     found = EventRow(*row) if row else None
     return found if found and scope.has(found.namespace) else None
@@ -130,7 +132,7 @@ def listed(
     limit: int = 50,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """Events, the newest first; rows are those of `EventRow`."""
+    """Return events, the newest first; rows are those of `EventRow`."""
     conditions = [equal("type", type), equal("source", source), equal("target", target)]
     if namespace is not None:
         scope = Scope((namespace,) if scope.has(namespace) else ())
@@ -160,7 +162,7 @@ def listed(
 
 @dataclass(frozen=True, slots=True)
 class UnmatchedEvent:
-    """An event that has to be given to those who wait for it; `tries` have failed so far."""
+    """An event to offer to its listeners; `tries` counts the failures so far."""
 
     number: int
     type: str
@@ -175,7 +177,7 @@ _WAITING = "e.number, e.type, e.event, e.instance_id::text, e.target::text, e.tr
 
 
 def unmatched(transaction: Transaction, namespace: str, limit: int) -> list[UnmatchedEvent]:
-    """Events of a namespace that nobody has matched yet, in the order of their receipt."""
+    """Return events of a namespace that are not matched yet, in the order of their receipt."""
     rows = transaction.all(
         f"""
         select {_WAITING} from orchestrator.events e
@@ -195,9 +197,9 @@ def recent_broadcasts(
     since: datetime,
     limit: int,
 ) -> list[UnmatchedEvent]:
-    """The matched broadcast events of a namespace with numbers above `above` that are numbered
-    above `mark` (if there is one) or came since a time: the newest `limit` of either, in the
-    order of their receipt."""
+    """Return the matched broadcast events of a namespace with numbers above `above` that are
+    numbered above `mark` (if there is one) or came since `since`: the newest `limit` of either, in
+    the order of their receipt."""
     broadcast = """
         select e.number from orchestrator.events e
         where e.namespace = %(namespace)s and e.target is null and e.matched_at is not null
@@ -224,8 +226,11 @@ def recent_broadcasts(
 def mailboxes(
     transaction: Transaction, instances: Sequence[str], types: Sequence[str] | None, limit: int
 ) -> dict[str, list[UnmatchedEvent]]:
-    """What lies untaken in the mailboxes of instances: the oldest `limit` matched events each
-    (of these types, unless None), by instance, in the order of their receipt."""
+    """Return the oldest `limit` matched events in each instance's mailbox that no listener has
+    consumed, in the order of their receipt.
+
+    `types`: only events of these types; None: of any type.
+    """
     rows = transaction.all(
         f"""
         select {_WAITING} from unnest(%(ids)s::uuid[]) as i(id)
@@ -250,7 +255,7 @@ def mailboxes(
 
 
 def is_mailbox_full(session: Session, instance: str, limit: int) -> bool:
-    """Whether so many events lie in an instance's mailbox."""
+    """Whether an instance's mailbox has `limit` events."""
     row = session.one(
         """
         select count(*)
@@ -262,7 +267,7 @@ def is_mailbox_full(session: Session, instance: str, limit: int) -> bool:
 
 
 def mark_matched(transaction: Transaction, numbers: Sequence[int]) -> None:
-    """These events have been given to all who waited for them."""
+    """Record that these events were offered to all their listeners."""
     if numbers:
         transaction.all(
             "update orchestrator.events set matched_at = clock_timestamp() where number = any(%s)",
@@ -271,7 +276,7 @@ def mark_matched(transaction: Transaction, numbers: Sequence[int]) -> None:
 
 
 def mark_consumed(transaction: Transaction, numbers: Sequence[int]) -> None:
-    """These events have left their mailbox."""
+    """Record that these events have left their mailbox."""
     if numbers:
         transaction.all(
             "update orchestrator.events set taken = true where number = any(%s)",
@@ -280,23 +285,23 @@ def mark_consumed(transaction: Transaction, numbers: Sequence[int]) -> None:
 
 
 def count_failure(session: Session, number: int) -> None:
-    """An event could not be matched this time."""
+    """Count a failed match of an event."""
     session.all("update orchestrator.events set tries = tries + 1 where number = %s", (number,))
 
 
 def by_receipt_numbers(session: Session, numbers: Iterable[int]) -> dict[int, UnmatchedEvent]:
-    """Events by their numbers; those that are forgotten are left out."""
-    wanted = sorted(set(numbers))
-    if not wanted:
+    """Return events by their numbers; purged ones are left out."""
+    unique = sorted(set(numbers))
+    if not unique:
         return {}
     rows = session.all(
-        f"select {_WAITING} from orchestrator.events e where e.number = any(%s)", (wanted,)
+        f"select {_WAITING} from orchestrator.events e where e.number = any(%s)", (unique,)
     )
     return {row[0]: UnmatchedEvent(*row) for row in rows}
 
 
 def bytes_of(session: Session, numbers: Sequence[int]) -> int:
-    """The bytes of several events' JSON text."""
+    """Return the total size of the JSON text of several events, in bytes."""
     row = session.one(
         """
         select coalesce(sum(octet_length(event::text)), 0)
@@ -323,7 +328,8 @@ def has_unmatched(session: Session, namespace: str) -> bool:
 
 
 def overdue_namespaces(session: Session, seconds: float) -> list[str]:
-    """The namespaces in which something has waited so long that its hint must be lost."""
+    """Return the namespaces in which an event or a look-back has waited for `seconds`, so that its
+    hint must be lost."""
     rows = session.all(
         """
         select namespace from orchestrator.events
@@ -337,10 +343,11 @@ def overdue_namespaces(session: Session, seconds: float) -> list[str]:
     return [row[0] for row in rows]
 
 
-def forget(session: Session, age: timedelta, limit: int = 2000) -> int:
-    """Remove up to `limit` events older than `age`, with what they matched; how many.
+def purge(session: Session, age: timedelta, limit: int = 2000) -> int:
+    """Remove up to `limit` events older than `age`, with their matches. Return how many.
 
-    What lies in the mailbox of an open instance, or waits to be matched or delivered, stays.
+    Events in the mailbox of an open instance, and events that wait to be matched or delivered,
+    stay.
     """
     rows = session.all(
         f"""

@@ -1,5 +1,5 @@
-"""Where events find listeners: filters, each once for all who share it, and keys that lead from
-a filter and the values of a correlation to the listeners."""
+"""The index that leads from events to listeners: each filter once for all listeners that share it,
+and entries by filter and correlation values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.database.connection.json_parameters import to_text
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """Where events find a listener."""
+    """An entry of the index for a listener."""
 
     instance: str
     step: int
@@ -33,7 +33,7 @@ class FilterRow:
 
 
 def save_filters(transaction: Transaction, namespace: str, filters: Sequence[FilterRow]) -> None:
-    """Make filters known."""
+    """Store filters unless they exist."""
     if filters:
         transaction.all(
             """
@@ -54,7 +54,7 @@ def save_filters(transaction: Transaction, namespace: str, filters: Sequence[Fil
 
 
 def add_entries(transaction: Transaction, keys: Sequence[IndexEntry]) -> None:
-    """Let events find listeners, of those that are still open."""
+    """Add entries for those listeners that are still open."""
     if keys:
         transaction.all(
             """
@@ -81,7 +81,7 @@ def add_entries(transaction: Transaction, keys: Sequence[IndexEntry]) -> None:
 def keys(
     transaction: Transaction, listeners: Sequence[tuple[str, int]]
 ) -> list[tuple[IndexEntry, str]]:
-    """Where events find these listeners, each with the filter in JSON text."""
+    """Return the entries of these listeners, each with the filter as JSON text."""
     if not listeners:
         return []
     rows = transaction.all(
@@ -98,7 +98,7 @@ def keys(
 
 
 def remove_entries(transaction: Transaction, listeners: Sequence[tuple[str, int]]) -> None:
-    """Let events find these listeners no more."""
+    """Remove the entries of these listeners."""
     if listeners:
         transaction.all(
             """

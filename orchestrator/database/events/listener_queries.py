@@ -1,4 +1,4 @@
-"""Listeners as events find them: by the filter they share, and by the values they expect."""
+"""Listeners, found by the filters that they share and the correlation values that they expect."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from orchestrator.database.connection.session import Session
 from orchestrator.database.events.event_queries import UnmatchedEvent
 from orchestrator.json_codec import dumps
 
-#: Opens the transaction in which one process matches the events of a namespace. It may think
-#: for a while with the lock in its hands, so idleness has its own bound; the tables have few
-#: rows or a hundred thousand, and always the index is the way.
+#: Opens the transaction that matches a namespace's events. Filters are evaluated inside it, so its
+#: idle timeout is longer than usual. Index scans are forced: the tables grow from a few rows to
+#: 100,000 faster than the planner's statistics.
 MATCHING = """
 begin;
 set local lock_timeout = '2s';
@@ -28,11 +28,11 @@ set local enable_mergejoin = off;
 
 @dataclass(frozen=True, slots=True)
 class ListenerRow:
-    """A row of ``listeners``. While it has been `asked` for more often than somebody `looked`,
-    what came before it is to be looked for.
+    """A row of ``listeners``.
 
-    `above` is the mark of its instance, and `mark` its own, None where it was opened by a release
-    that set none; `opened` is when that was, and `look_back` its own, in s, if it has one.
+    While `asks` exceeds `looks`, a look-back is pending. `above` is the mark of its instance;
+    `mark` is its own, None where an old release opened it without one. `opened` is when it was
+    opened, `look_back` its own look-back in seconds, if it has one.
     """
 
     instance: str
@@ -52,14 +52,16 @@ class ListenerRow:
     looks: int
 
     def since(self, look_back: float) -> datetime:
-        """From when on it hears broadcast events whose numbers are below its mark; `look_back`,
-        in s, is what holds for listeners that have none of their own."""
+        """Return the time from which broadcast events numbered below its mark count for it.
+
+        `look_back`, in seconds, applies to listeners without their own.
+        """
         own = look_back if self.look_back is None else self.look_back
         return self.opened - timedelta(seconds=own)
 
     def hears(self, event: UnmatchedEvent, look_back: float) -> bool:
-        """Whether an event counts for it; `HEARS` asks the same of new events. One that is
-        addressed to its instance does: it could not be before there was the instance."""
+        """Whether an event counts for it; `HEARS` is the same condition for new events. An event
+        addressed to its instance always does: it can't be older than the instance."""
         if event.target is not None:
             return True
         if event.number <= self.above:
@@ -68,7 +70,7 @@ class ListenerRow:
         return above or event.created_at >= self.since(look_back)
 
 
-#: The same as `ListenerRow.hears`, of a broadcast event p that is matched for the first time.
+#: The condition of `ListenerRow.hears` for a broadcast event p that is matched for the first time.
 HEARS = """
 p.event > coalesce(i.heard_from, 0)
   and (
@@ -87,8 +89,8 @@ left join orchestrator.instances i on i.id = l.instance_id
 
 
 def lock(transaction: Transaction, namespace: str) -> datetime | None:
-    """Take the lock of a namespace's matching, until the transaction ends; the time by the
-    database's clock. None: somebody else has it."""
+    """Lock the matching of a namespace until the transaction ends. Return the database's time;
+    None: another process has the lock."""
     row = transaction.one(
         "select pg_try_advisory_xact_lock(hashtextextended(%s, 0)), clock_timestamp()",
         (f"events {namespace}",),
@@ -96,9 +98,9 @@ def lock(transaction: Transaction, namespace: str) -> datetime | None:
     return row[1] if row and row[0] else None
 
 
-#: No offers are on their way to a listener of the instance that has closed. They would come
-#: back, and who follows it has to take them before any that came later. Asked one instance at
-#: a time: an `exists` may become a join of whole tables.
+#: True if no offer to a closed listener of this instance is still in the inbox. Such an offer will
+#: be refused and must reach the next listener before any later event. A scalar subquery: the
+#: planner could turn `exists` into a join of whole tables.
 _NO_PENDING_OFFER = """
 (
   select 1 from orchestrator.stimuli q
@@ -111,7 +113,8 @@ _NO_PENDING_OFFER = """
 
 
 def pending_lookbacks(transaction: Transaction, namespace: str, limit: int) -> list[ListenerRow]:
-    """Listeners that wait to be looked at and can be, those of one instance together."""
+    """Return listeners with a pending look-back that can be done now, those of one instance
+    together."""
     rows = transaction.all(
         f"""
         {_LISTENER}
@@ -128,8 +131,11 @@ def pending_lookbacks(transaction: Transaction, namespace: str, limit: int) -> l
 
 
 def of_instances(transaction: Transaction, instances: Sequence[str]) -> list[ListenerRow]:
-    """The listeners of instances that can take more. For one that waits to be looked at there
-    may be older events in the mailbox: the new ones join them there."""
+    """Return the listeners of these instances that accept more events.
+
+    One with a pending look-back is left out: older events may be in the mailbox, and the new ones
+    join them there.
+    """
     rows = transaction.all(
         f"""
         {_LISTENER}
@@ -142,13 +148,14 @@ def of_instances(transaction: Transaction, instances: Sequence[str]) -> list[Lis
 
 
 def waits(session: Session, namespace: str) -> bool:
-    """Whether a listener of a namespace waits to be looked at, and can be."""
+    """Whether a listener of a namespace has a pending look-back that can be done now."""
     return bool(
         session.one(
             f"""
             select 1 from orchestrator.listeners u
             where u.namespace = %s and u.asks > u.looks
-              -- In the order of the index: else all are read, in the hope to meet one soon.
+              -- In the order of the index: otherwise the planner reads all rows, because it expects
+              -- an early hit.
               and {_NO_PENDING_OFFER}
             order by u.instance_id limit 1
             """,
@@ -160,9 +167,10 @@ def waits(session: Session, namespace: str) -> bool:
 def filters(
     transaction: Transaction, namespace: str, types: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """The filters with listeners that may take events of these types: ``(id, JSON text)``."""
+    """Return the filters with listeners that may accept events of these types: ``(id, JSON
+    text)``."""
     rows = transaction.all(
-        # One key is enough: an `exists` may become a join that reads them all.
+        # One entry is enough: the planner could turn `exists` into a join that reads all.
         """
         select f.id::text, f.filter::text
         from orchestrator.event_filters f
@@ -180,9 +188,12 @@ def filters(
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """An event that passed a filter: who has the filter, with this key or without one?
-    `at` is when the event came; `dynamic`: the filter has arguments, which the listeners must
-    bring along."""
+    """An event that passed a filter, to find the listeners with this filter and this key, or
+    without a key.
+
+    `at` is when the event came. `dynamic`: the filter has arguments, so the variables of each
+    listener are read too.
+    """
 
     place: int
     event: int
@@ -194,8 +205,11 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A listener that one probe found: `place` is the probe's event, `at` the filter's place
-    in the listener, in its `until` or not."""
+    """A listener that a probe found.
+
+    `place` is the place of the probe's event; `at` is the index of the filter in the listener,
+    within its `until` or not.
+    """
 
     place: int
     filter: str
@@ -214,8 +228,8 @@ class Candidate:
 def candidates(
     transaction: Transaction, probes: Sequence[Probe], look_back: float, limit: int
 ) -> list[Candidate]:
-    """The listeners that probes find, that hear the event and have not been offered it, by
-    event."""
+    """Return the listeners that the probes find, for which the event counts and that were not
+    offered it, by event."""
     rows = transaction.all(
         f"""
         select p.place, p.filter_id::text, k.place, k.until, l.instance_id::text, l.step, l.mode,
@@ -249,7 +263,7 @@ def candidates(
 
 @dataclass(frozen=True, slots=True)
 class OfferMade:
-    """An offer that was made; `refused`: the instance turned it down."""
+    """An offer that was made; `refused`: the instance did not consume it."""
 
     event: int
     instance: str
@@ -258,9 +272,9 @@ class OfferMade:
 
 
 def offers_made(transaction: Transaction, pairs: Iterable[tuple[int, str]]) -> list[OfferMade]:
-    """The offers that were made of these (event, instance)."""
-    given = sorted(set(pairs))
-    if not given:
+    """Return the offers that were made for these (event, instance)."""
+    unique = sorted(set(pairs))
+    if not unique:
         return []
     rows = transaction.all(
         """
@@ -268,7 +282,7 @@ def offers_made(transaction: Transaction, pairs: Iterable[tuple[int, str]]) -> l
         from unnest(%s::bigint[], %s::uuid[]) as g(event, instance_id)
         join orchestrator.matches m using (event, instance_id)
         """,
-        ([pair[0] for pair in given], [pair[1] for pair in given]),
+        ([pair[0] for pair in unique], [pair[1] for pair in unique]),
     )
     return [OfferMade(*row) for row in rows]
 
@@ -276,8 +290,8 @@ def offers_made(transaction: Transaction, pairs: Iterable[tuple[int, str]]) -> l
 def refused(
     transaction: Transaction, instances: Sequence[str], limit: int
 ) -> list[tuple[str, int]]:
-    """The newest broadcast events that each instance has turned down, and that nobody else in
-    it was offered since: ``(instance, event's number)``."""
+    """Return the newest broadcast events that each instance has refused and that were not offered
+    to another of its listeners since: ``(instance, event's number)``."""
     rows = transaction.all(
         """
         select r.instance_id::text, r.event
@@ -297,7 +311,7 @@ def refused(
 
 @dataclass(frozen=True, slots=True)
 class NewOffer:
-    """An event on its way to a listener; `data` is the stimulus's, in JSON text."""
+    """An offer of an event to a listener; `data` is the data of the stimulus as JSON text."""
 
     event: int
     instance: str
@@ -307,7 +321,8 @@ class NewOffer:
 
 @dataclass(frozen=True, slots=True)
 class ListenerUpdate:
-    """What is to be remembered of a listener; `looks`: which of its asks were answered."""
+    """The new state of a listener; `looks`: the number of the look-back request that was
+    answered."""
 
     instance: str
     step: int
@@ -318,8 +333,8 @@ class ListenerUpdate:
 
 
 def save_listeners(transaction: Transaction, listeners: Sequence[ListenerUpdate]) -> None:
-    """Remember what listeners have been offered and what was looked for. Holds them until the
-    transaction ends, so that none closes while its keys are written."""
+    """Store the new state of listeners. They stay locked until the transaction ends, so that none
+    closes while its index entries are written."""
     if not listeners:
         return
     ordered = sorted(listeners, key=lambda one: (one.instance, one.step))
@@ -352,7 +367,7 @@ def save_listeners(transaction: Transaction, listeners: Sequence[ListenerUpdate]
 
 
 def offer(transaction: Transaction, offers: Sequence[NewOffer]) -> list[str]:
-    """Offer events to listeners, each once; the instances that have been told."""
+    """Offer events to listeners, each once. Return the instances that got a stimulus."""
     if not offers:
         return []
     rows = transaction.all(
@@ -385,7 +400,7 @@ def offer(transaction: Transaction, offers: Sequence[NewOffer]) -> list[str]:
 
 
 def purge_filters(session: Session) -> None:
-    """Forget filters that no listener has had for a day."""
+    """Remove filters that are older than a day and have no listener."""
     session.all(
         """
         delete from orchestrator.event_filters f

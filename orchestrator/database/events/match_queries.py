@@ -1,4 +1,4 @@
-"""Which event went to whom: once to each listener."""
+"""The offers of events to listeners: each event once to each listener."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from datetime import datetime
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 
-#: Ends a statement that begins with ``gone(instance_id, step, event)``: events that a listener
-#: was offered and did not consume are free again, for the instance's mailbox, and for its other
-#: listeners, which must be looked at anew.
+#: Ends a statement that begins with ``gone(instance_id, step, event)``. Events that a listener was
+#: offered and did not consume are free again, for the instance's mailbox and for its other
+#: listeners, which get a new look-back.
 RETURN = """
 refused as (
   update orchestrator.matches m set refused = true
@@ -43,7 +43,7 @@ class MatchRow:
 
 
 def of_event(session: Session, number: int, limit: int = 1000) -> list[MatchRow]:
-    """The first that an event was offered to, at most `limit`."""
+    """Return the first `limit` offers of an event."""
     rows = session.all(
         """
         select instance_id::text, step, refused, created_at
@@ -57,8 +57,8 @@ def of_event(session: Session, number: int, limit: int = 1000) -> list[MatchRow]
 
 
 def started(transaction: Transaction, schedule: str, key: str, events: Sequence[int]) -> None:
-    """Note which instance events have started, by the firing that they are the cause of; one
-    that waits has none yet."""
+    """Record which instance the events have started, by the firing that they caused. A waiting
+    firing has no instance yet."""
     transaction.all(
         """
         insert into orchestrator.matches (event, instance_id, step)

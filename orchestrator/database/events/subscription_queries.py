@@ -1,4 +1,4 @@
-"""Subscriptions: who wants to be told of which events, and how it goes with telling them."""
+"""Subscriptions: which events go to which target, and the state of their delivery."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ ACTIVE, PAUSED, DISABLED = "active", "paused", "disabled"
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRow:
-    """A row of ``subscriptions``, without its secret. `target` is ``{"webhook": {"url"}}`` or
-    ``{"workflow": {"name", "version"?, "read"?}}``."""
+    """A row of ``subscriptions``, without its secret.
+
+    `target` is ``{"webhook": {"url"}}`` or ``{"workflow": {"name", "version"?, "read"?}}``.
+    """
 
     id: str
     namespace: str
@@ -64,7 +66,7 @@ def put(transaction: Transaction, row: SubscriptionRow, secret: str | None) -> N
 
 
 def get(session: Session, id: str, scope: Scope, *, lock: bool = False) -> SubscriptionRow | None:
-    """A subscription, unless it is in a namespace that the scope leaves out."""
+    """Return a subscription; None also where its namespace is outside the scope."""
     row = session.one(
         f"""
         select {_COLUMNS} from orchestrator.subscriptions s
@@ -85,7 +87,7 @@ def listed(
     limit: int = 50,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """Subscriptions, the newest first; rows are ``(created_at, id, *SubscriptionRow)``."""
+    """Return subscriptions, the newest first; rows are ``(created_at, id, *SubscriptionRow)``."""
     return page(
         session,
         f"select s.created_at, s.id::text, {_COLUMNS} from orchestrator.subscriptions s",
@@ -102,8 +104,8 @@ def listed(
 
 
 def change(transaction: Transaction, row: SubscriptionRow, secret: str | None = None) -> None:
-    """Write what people may change; one that is activated begins its count of failures anew,
-    and what waits for it is due. Events that came while it was not active do not count."""
+    """Store what people may change. Activation resets the count of failures and makes waiting
+    deliveries due; events that came while it was not active do not count."""
     transaction.all(
         f"""
         update orchestrator.subscriptions s
@@ -130,13 +132,13 @@ def change(transaction: Transaction, row: SubscriptionRow, secret: str | None = 
 
 
 def remove(transaction: Transaction, id: str) -> None:
-    """Remove a subscription, with its deliveries."""
+    """Remove a subscription and its deliveries."""
     transaction.all("delete from orchestrator.deliveries where subscription_id = %s", (id,))
     transaction.all("delete from orchestrator.subscriptions where id = %s", (id,))
 
 
 def active(transaction: Transaction, namespace: str, types: Sequence[str]) -> list[SubscriptionRow]:
-    """The active subscriptions of a namespace that may want events of these types."""
+    """Return the active subscriptions of a namespace that may match events of these types."""
     rows = transaction.all(
         f"""
         select {_COLUMNS} from orchestrator.subscriptions s
@@ -149,7 +151,7 @@ def active(transaction: Transaction, namespace: str, types: Sequence[str]) -> li
 
 
 def succeeded(transaction: Transaction, id: str) -> None:
-    """An event arrived: the failures before it are forgotten."""
+    """Record a delivered event: it resets the count of failures."""
     transaction.all(
         """
         update orchestrator.subscriptions set failures = 0, failing_since = null
@@ -160,8 +162,8 @@ def succeeded(transaction: Transaction, id: str) -> None:
 
 
 def failed(transaction: Transaction, id: str, most: int, seconds: float) -> bool:
-    """An event did not arrive; whether the subscription is disabled by that: after `most`
-    failures in a row over at least so many seconds."""
+    """Record a failed delivery. Return whether the subscription must be disabled: after `most`
+    failures in a row over at least `seconds`."""
     row = transaction.one(
         """
         update orchestrator.subscriptions
@@ -176,7 +178,7 @@ def failed(transaction: Transaction, id: str, most: int, seconds: float) -> bool
 
 
 def disable(transaction: Transaction, id: str, reason: str) -> None:
-    """Tell a subscriber nothing more, until a person activates the subscription."""
+    """Stop sending to a subscription until a person activates it."""
     transaction.all(
         """
         update orchestrator.subscriptions

@@ -1,9 +1,9 @@
 """The history and the events of all instances as one feed.
 
-Each row has a position, which its transaction takes from a sequence. Transactions end in another
-order than they take positions, so readers stop below the first one that may still be on its way
-(`Horizon`): no row is passed by, whoever commits late. Transactions that take no position hold
-up no reader, however long they stay open, in this database or another of the server.
+Each row has a position, which its transaction takes from a sequence. Transactions commit in another
+order than they take positions, so readers stop before the first position that is still undecided
+(`Horizon`): a late commit is never skipped. Transactions that take no position delay no reader,
+however long they stay open, in this database or another of the server.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.notification_listener import pause
 from orchestrator.database.connection.session import Session
 
-#: A reader that has no reason to read lags behind by at least so much, in s: what made it
-#: begin may have wanted to know of what came just before.
+#: While nobody subscribes, the feed stays this many seconds behind, so that a new subscriber still
+#: receives what was committed just before it subscribed.
 IDLE_LAG = 6.0
 
-#: Seconds to wait before looking a second and a third time: our own transactions are short.
+#: Seconds to wait before the second and the third check: our own transactions are short.
 PAUSES = (0.005, 0.02)
-#: Looks that are remembered while one transaction stays open.
+#: Checks that are remembered while one transaction stays open.
 LOOKS = 100
 
-#: The name of the place of the reader that makes lifecycle events.
+#: The name of the stored position of the reader that makes lifecycle events.
 TRANSITIONS = "transitions"
 
-#: Stands for every prepared transaction: it has no session to tell it by.
+#: Stands for every prepared transaction: it has no session to identify it.
 PREPARED = "prepared"
 
 
 class Horizon:
-    """Finds up to where a reader may read.
+    """Finds the position up to which a reader may read.
 
-    Postgres locks a sequence for a transaction before it takes a value from it, and keeps the
-    lock until the transaction ends. Each look reads the last value, then who holds the lock.
-    When none of those holds it any more, every position up to that value is decided: statements
-    from then on see its row, or never. A prepared transaction takes the place of a session that
-    was seen, so while there is one nothing is decided.
+    Postgres locks a sequence for a transaction before the transaction takes a value, and keeps the
+    lock until it ends. Each check reads the last value, then the sessions that hold the lock. When
+    none of those holds it any more, every position up to that value is decided: its row is visible
+    to later statements, or will never exist. A prepared transaction replaces a session that was
+    seen, so while there is one, nothing is decided.
     """
 
     def __init__(self, wait: Callable[[float], None] = pause) -> None:
@@ -50,9 +50,9 @@ class Horizon:
         self._decided = 0
 
     def look(self, session: Session) -> int:
-        """The first position that may not be decided yet; 0 before anything is known.
+        """Return the first position that may be undecided; 0 before anything is known.
 
-        Where `session` is a transaction, it must see what others commit meanwhile.
+        A transaction as `session` must see what others commit meanwhile.
         """
         last = self._look(session)
         for seconds in PAUSES:
@@ -63,15 +63,17 @@ class Horizon:
         return self._decided
 
     def begin(self, session: Session, seconds: float) -> int:
-        """The same for a reader that begins now: waits up to so many seconds until all that was
-        taken before is decided. Where that is not to be had, it begins where another reader
-        was."""
-        wanted, tries = self._look(session), int(seconds / PAUSES[-1])
-        while self._decided <= wanted and tries > 0:
+        """Return the position for a new reader: waits up to `seconds` until every position taken
+        before is decided.
+
+        If that does not happen, the reader starts at the stored position of the lifecycle reader.
+        """
+        target, tries = self._look(session), int(seconds / PAUSES[-1])
+        while self._decided <= target and tries > 0:
             self._wait(PAUSES[-1])
             self._look(session)
             tries -= 1
-        if self._decided > wanted:
+        if self._decided > target:
             return self._decided
         row = session.one("select tx from orchestrator.feeds where name = %s", (TRANSITIONS,))
         return max(self._decided, int(row[0]) if row else 0)
@@ -79,18 +81,18 @@ class Horizon:
     def _look(self, session: Session) -> int:
         row = session.one("select last, holders from orchestrator.positions_taken()")
         assert row is not None  # noqa: S101  a function's call has a row
-        last, held = int(row[0]), frozenset(row[1])
+        last, holders = int(row[0]), frozenset(row[1])
         if len(self._looks) == LOOKS:
             self._looks.pop()
-        self._looks.append((last, held))
-        while self._looks and PREPARED not in held and not self._looks[0][1] & held:
+        self._looks.append((last, holders))
+        while self._looks and PREPARED not in holders and not self._looks[0][1] & holders:
             self._decided = max(self._decided, self._looks.popleft()[0] + 1)
         return last
 
 
 def place(transaction: Transaction, name: str) -> int | None:
-    """Take the place of a reader, which is kept under a name: every position before it was
-    read. None: somebody else has it."""
+    """Lock the stored position of a reader and return it: every row before it was read. None:
+    another process has the lock."""
     transaction.all(
         """
         insert into orchestrator.feeds (name, tx, later_tx)
@@ -108,7 +110,7 @@ def place(transaction: Transaction, name: str) -> int | None:
 
 
 def advance_to(transaction: Transaction, name: str, position: int) -> None:
-    """Everything before a position has been read."""
+    """Record that everything before a position has been read."""
     transaction.all(
         """
         update orchestrator.feeds
@@ -120,7 +122,7 @@ def advance_to(transaction: Transaction, name: str, position: int) -> None:
 
 
 def skip_to(transaction: Transaction, name: str, horizon: int) -> None:
-    """Nothing is to be read: stay close behind."""
+    """Move the stored position close behind `horizon`, when there is nothing to read."""
     transaction.all(
         """
         update orchestrator.feeds
@@ -134,7 +136,7 @@ def skip_to(transaction: Transaction, name: str, horizon: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TransitionRow:
-    """A row of ``history`` with whose it is; `tx` is its position."""
+    """A row of ``history`` with the data of its instance; `tx` is its position."""
 
     tx: int
     instance: str
@@ -149,7 +151,8 @@ class TransitionRow:
 def transitions(
     session: Session, first: int, before: int, namespaces: Sequence[str] | None = None
 ) -> list[TransitionRow]:
-    """The transitions at the positions from `first` to `before` (exclusive), in their order."""
+    """Return the transitions at the positions from `first` to `before` (exclusive), in their
+    order."""
     rows = session.all(
         """
         select h.tx, h.instance_id::text, h.sequence, h.at, h.facts, i.namespace, i.workflow,
@@ -170,9 +173,9 @@ def transitions(
 
 
 def references(session: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
-    """The references of steps, by (instance, step)."""
-    given = sorted(set(steps))
-    if not given:
+    """Return the references of steps, by (instance, step)."""
+    keys = sorted(set(steps))
+    if not keys:
         return {}
     rows = session.all(
         """
@@ -180,15 +183,15 @@ def references(session: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple
         from unnest(%s::uuid[], %s::int[]) as g(instance_id, id)
         join orchestrator.steps s using (instance_id, id)
         """,
-        ([one[0] for one in given], [one[1] for one in given]),
+        ([one[0] for one in keys], [one[1] for one in keys]),
     )
     return {(row[0], row[1]): row[2] for row in rows}
 
 
 def outputs(session: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Json]:
-    """What steps, or instances (step 0), have as their output, by (instance, step)."""
-    given = sorted(set(steps))
-    if not given:
+    """Return the outputs of steps, or of instances (step 0), by (instance, step)."""
+    keys = sorted(set(steps))
+    if not keys:
         return {}
     rows = session.all(
         """
@@ -197,30 +200,32 @@ def outputs(session: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple[st
         left join orchestrator.instances i on i.id = g.instance_id and g.id = 0
         left join orchestrator.steps s on s.instance_id = g.instance_id and s.id = g.id
         """,
-        ([one[0] for one in given], [one[1] for one in given]),
+        ([one[0] for one in keys], [one[1] for one in keys]),
     )
     return {(row[0], row[1]): row[2] for row in rows}
 
 
 def lifecycle_subscribers(session: Session) -> dict[str, set[str] | None]:
-    """Who waits for lifecycle events: by namespace the types, or None for those of any type."""
+    """Return the types of lifecycle events with subscribers, by namespace; None: any type."""
     rows = session.all("select wanted_in, wanted from orchestrator.lifecycle_interest()")
     found: dict[str, set[str] | None] = {}
     for namespace, type in rows:
-        known = found.setdefault(namespace, set())
-        if type is None or known is None:
+        types = found.setdefault(namespace, set())
+        if type is None or types is None:
             found[namespace] = None
         else:
-            known.add(type)
+            types.add(type)
     return found
 
 
 def events(
     session: Session, first: int, before: int, namespaces: Sequence[str] | None = None
 ) -> list[tuple[int, str, dict[str, Json]]]:
-    """The events received and emitted at the positions from `first` to `before` (exclusive), in
-    their order: ``(position, namespace, event)``. Lifecycle events, which history tells of too,
-    are left out."""
+    """Return the events received and emitted at the positions from `first` to `before` (exclusive),
+    in their order: ``(position, namespace, event)``.
+
+    Lifecycle events are left out, because history has them too.
+    """
     rows = session.all(
         """
         select e.tx, e.namespace, e.event from orchestrator.events e

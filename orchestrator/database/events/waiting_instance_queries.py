@@ -1,4 +1,4 @@
-"""Which instances wait for events of a namespace, for whoever asks why one found nobody."""
+"""Instances that wait for events of a namespace, to explain why an event found no listener."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.database.connection.session import Session
 
-#: Listeners that are looked at, the newest first.
+#: Largest number of listeners that are read, the newest first.
 MOST = 500
 
 
@@ -26,7 +26,7 @@ class Waiter:
 
 
 def waiters(session: Session, namespace: str, target: str | None = None) -> list[Waiter]:
-    """Who waits in a namespace, or of one instance (`target`): at most `MOST`."""
+    """Return the listeners in a namespace, or of one instance (`target`): at most `MOST`."""
     rows = session.all(
         """
         select l.instance_id::text, l.step, l.created_at, i.created_at, l.filters

@@ -1,7 +1,8 @@
-"""Operations: one command to many instances, or about many dead letters, as a durable row.
+"""Bulk operations: one command to many instances, or one action on many dead letters, as a durable
+row.
 
-A row is worked off in batches, each in one transaction with the commands that it leaves, so
-that a crash repeats nothing and skips nothing.
+A row is processed in batches, each in one transaction with the commands that it puts, so that a
+crash repeats nothing and skips nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import ENDED, OPEN, UNSUSPENDED
 from orchestrator.database.keyset_pages import Condition, Page, Scope, one_of, page
 
-#: Which instances each command may be given to, as SQL. (The same rule for one instance is in
-#: ``api/resources/instance_commands.py``; a test holds them together.)
+#: Which instances each command accepts, as SQL. (The same rule for one instance is in
+#: ``api/resources/instance_commands.py``; a test compares them.)
 ALLOWED: Mapping[str, str] = {
     "suspend": f"status in {UNSUSPENDED}",
     "resume": "status = 'suspended'",
@@ -28,13 +29,13 @@ ALLOWED: Mapping[str, str] = {
     "compensate": f"status in {ENDED} and compensation <> 'running'",
 }
 
-#: What can be done about dead letters.
+#: The actions on dead letters.
 LETTERS = ("dead-letter.retry", "dead-letter.resolve")
 
-#: Matches are counted up to here.
+#: Matches are counted up to this number.
 MOST_COUNTED = 100_000
 
-#: States of an operation; the last three are its ends.
+#: States of an operation; the last three are final.
 STATES = ("pending", "running", "completed", "stopped", "failed")
 
 _COLUMNS = """
@@ -45,7 +46,7 @@ done, error, started_at, ended_at
 
 @dataclass(frozen=True, slots=True)
 class OperationRow:
-    """An operation. `namespaces` None: all; `filter` is JSON text, as it was asked for."""
+    """An operation. `namespaces` None: all; `filter` is JSON text, as requested."""
 
     created_at: datetime
     id: str
@@ -65,8 +66,8 @@ class OperationRow:
 
 @dataclass(frozen=True, slots=True)
 class OperationBatch:
-    """What is left of an operation: `chosen` is its filter, ready to be used; `place` is behind
-    the last one that was done."""
+    """The rest of an operation: `chosen` is its filter, ready for use; `place` is the position
+    after the last instance that was reached."""
 
     operation: OperationRow
     chosen: Any
@@ -86,7 +87,7 @@ def put(
     address: str | None,
     matches: int,
 ) -> None:
-    """Keep an operation, to be worked off."""
+    """Add an operation to be processed."""
     transaction.all(
         """
         insert into orchestrator.operations
@@ -108,7 +109,7 @@ def put(
 
 
 def open_ones(session: Session, scope: Scope) -> int:
-    """How many operations within the scope have not ended."""
+    """Return how many operations within the scope have not ended."""
     condition, params = _visible(scope) or ("true", {})
     row = session.one(
         f"""
@@ -121,14 +122,14 @@ def open_ones(session: Session, scope: Scope) -> int:
 
 
 def _visible(scope: Scope) -> Condition:
-    """Only operations whose namespaces all lie within the scope."""
+    """Only operations whose namespaces are all within the scope."""
     if scope.namespaces is None:
         return None
     return ("namespaces <@ %(within)s", {"within": list(scope.namespaces)})
 
 
 def get(session: Session, id: str, scope: Scope) -> OperationRow | None:
-    """One operation, unless it reaches beyond the scope."""
+    """Return one operation; None also where it reaches beyond the scope."""
     condition, params = _visible(scope) or ("true", {})
     row = session.one(
         f"select {_COLUMNS} from orchestrator.operations where id = %(id)s and {condition}",
@@ -145,7 +146,7 @@ def listed(
     limit: int = 50,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """The newest first; rows are those of `OperationRow`."""
+    """Return operations, the newest first; rows are those of `OperationRow`."""
     return page(
         session,
         f"select {_COLUMNS} from orchestrator.operations",
@@ -161,7 +162,7 @@ def listed(
 
 
 def stop(transaction: Transaction, id: str) -> bool:
-    """Do no more of it; False where it has ended."""
+    """Stop an operation; False where it has ended."""
     row = transaction.one(
         """
         update orchestrator.operations set state = 'stopped', ended_at = clock_timestamp()
@@ -174,7 +175,8 @@ def stop(transaction: Transaction, id: str) -> bool:
 
 
 def lock_next(transaction: Transaction) -> OperationBatch | None:
-    """The oldest operation that nobody is at, locked until the transaction ends."""
+    """Return the oldest operation that no other beat has locked, locked until the transaction
+    ends."""
     row = transaction.one(
         f"""
         select {_COLUMNS}, chosen, place
@@ -187,7 +189,7 @@ def lock_next(transaction: Transaction) -> OperationBatch | None:
 
 
 def record_batch(transaction: Transaction, id: str, done: int, place: Sequence[Any] | None) -> None:
-    """Note what a batch has done; `place` None: that was all."""
+    """Record a batch; `place` None: it was the last one."""
     transaction.all(
         """
         update orchestrator.operations
@@ -207,7 +209,7 @@ def record_batch(transaction: Transaction, id: str, done: int, place: Sequence[A
 
 
 def fail(session: Session, id: str, error: str) -> None:
-    """Give an operation up."""
+    """End an operation as failed."""
     session.all(
         """
         update orchestrator.operations
@@ -218,8 +220,8 @@ def fail(session: Session, id: str, error: str) -> None:
     )
 
 
-def forget(session: Session, age: timedelta) -> None:
-    """Remove operations that ended so long ago."""
+def purge(session: Session, age: timedelta) -> None:
+    """Remove operations that ended longer than `age` ago."""
     session.all(
         "delete from orchestrator.operations where ended_at < clock_timestamp() - %s", (age,)
     )
@@ -235,7 +237,7 @@ def command(
     instances: Sequence[str],
     namespaces: Sequence[str],
 ) -> None:
-    """Leave the operation's command in these instances' inboxes, and tell the audit log."""
+    """Put the operation's command into these instances' inboxes, and write to the audit log."""
     data = {"command": operation.action, "by": operation.actor}
     data |= {"reason": operation.reason} if operation.reason else {}
     transaction.all(

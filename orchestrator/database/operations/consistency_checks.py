@@ -1,9 +1,9 @@
-"""What must not be there, as queries: each gives the rows that show something to be wrong.
+"""Consistency checks: each is a query for rows that should not exist.
 
-They read the tables whole, which is why they are asked by a person (`orchestrator doctor`) and
-never by a beat. What is young is left out everywhere: it is on its way.
+They read whole tables, so people run them (`orchestrator doctor`), never a beat. Young rows are
+left out everywhere: their work may be under way.
 
-Longer than a file should be: it is one list, which is read from its top to its end.
+Longer than a file should be: it is one list, read from top to bottom.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from orchestrator.database.connection.status_literals import ENDED, OPEN, UNSUSP
 from orchestrator.database.schema.tables import metadata
 from orchestrator.database.workers.liveness_queries import LIVE
 
-#: Rows of one kind that are looked at.
+#: Largest number of rows of one check.
 MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing that is wrong: what it is about, and what is known of it."""
+    """One inconsistency: its subject, and the data of it."""
 
     subject: str
     instance: str | None
@@ -33,8 +33,8 @@ class Row:
 
 
 def run_check(session: Session, sql: str, lease: float, grace: float) -> list[Row]:
-    """The rows of one of the queries below; what is younger than `grace`, in seconds like
-    `lease`, is left out."""
+    """Return the rows of one of the queries below, without those younger than `grace`. `lease` and
+    `grace` in seconds."""
     rows = session.all(sql, {"lease": lease, "grace": grace, "most": MOST})
     return [Row(row[0], row[1], row[2], row[3] or {}) for row in rows]
 
@@ -43,7 +43,7 @@ _YOUNG = "clock_timestamp() - %(grace)s * interval '1 s'"
 _LIVE = f"live as (select * from orchestrator.workers where {LIVE})"
 _NOTHING = "null::uuid::text, null::int"
 
-#: Attempts that were handed to the broker and that nobody has claimed.
+#: Attempts that were published and that no worker has claimed.
 UNCLAIMED = f"""
 with {_LIVE}
 select a.id::text, a.instance_id::text, a.step,
@@ -65,7 +65,7 @@ where a.state = 'ready' and not a.withdrawn
 order by a.created_at limit %(most)s
 """
 
-#: Claimed attempts of workers that are gone, or silent for longer than a lease.
+#: Claimed attempts of workers that are gone, or without a heartbeat for longer than a lease.
 LEASES = f"""
 with {_LIVE}
 select a.id::text, a.instance_id::text, a.step,
@@ -78,7 +78,7 @@ where a.state = 'claimed' and (w.id is null or w.id not in (select id from live)
 order by a.claimed_at limit %(most)s
 """
 
-#: Claimed attempts that a worker which lives no longer has in hand: their process is gone.
+#: Claimed attempts that are no longer in flight in a live worker: their process is gone.
 VANISHED_ATTEMPTS = f"""
 with {_LIVE}
 select a.id::text, a.instance_id::text, a.step,
@@ -90,7 +90,7 @@ where a.state = 'claimed' and not a.id = any(w.held)
 order by a.claimed_at limit %(most)s
 """
 
-#: Queues with waiting attempts, by task: is a live worker there, and who could serve them?
+#: Queues with waiting attempts that no live worker serves, by task, and a worker that could.
 UNSERVED = f"""
 with {_LIVE},
 waiting as (
@@ -135,7 +135,7 @@ where s.state = 'active' and s.next_at < {_YOUNG}
 order by s.next_at limit %(most)s
 """
 
-#: Whether the instance's newest transition is young, or a stimulus will move it on.
+#: Whether the instance's newest transition is young, or a stimulus waits for it.
 _IN_MOTION = f"""
 (
   exists (select from orchestrator.stimuli q where q.instance_id = i.id)
@@ -144,7 +144,7 @@ _IN_MOTION = f"""
       select h.at from orchestrator.history h
       where h.instance_id = i.id and h.sequence = i.sequence), i.created_at) > {_YOUNG})
 """
-_FLYING, _OWN_CHILD = member("s.state", "flying"), member("s.state", "child")
+_DRAINING, _OWN_CHILD = member("s.state", "flying"), member("s.state", "child")
 _ASK = member("s.state", "ask")
 
 #: Whether a step waits for something.
@@ -159,7 +159,7 @@ _AWAITS = f"""
   or exists (
     select from orchestrator.timers t
     where t.instance_id = s.instance_id and t.step = s.id
-      and (t.kind <> 'timeout' or {_FLYING} is not null))
+      and (t.kind <> 'timeout' or {_DRAINING} is not null))
   or exists (
     select from orchestrator.listeners l
     where l.instance_id = s.instance_id and l.step = s.id)
@@ -179,7 +179,7 @@ _CHILD = f"""
   where c.id = {_OWN_CHILD}::uuid)
 """
 
-#: Open steps of which nothing is awaited, in instances that go on.
+#: Open steps that wait for nothing, in instances that should continue.
 STEPS = f"""
 select i.id::text, i.id::text, s.id,
   json_build_object(
@@ -188,12 +188,12 @@ select i.id::text, i.id::text, s.id,
 from orchestrator.steps s
 join orchestrator.instances i on i.id = s.instance_id
 where s.status in {UNSUSPENDED}
-  and (i.status in {UNSUSPENDED} or i.compensation = 'running' or {_FLYING} is not null)
+  and (i.status in {UNSUSPENDED} or i.compensation = 'running' or {_DRAINING} is not null)
   and i.status <> 'suspended' and not {_IN_MOTION} and not {_AWAITS}
 order by i.id, s.id limit %(most)s
 """
 
-#: Instances that go on without any open step.
+#: Instances that should continue but have no open step.
 INSTANCES = f"""
 select i.id::text, i.id::text, null::int,
   json_build_object(
@@ -265,7 +265,7 @@ def _ends(table: str, id: str, step: str) -> tuple[str, str]:
     )
 
 
-#: What every row must satisfy: ``(what is wrong, query)``.
+#: Conditions on every row: ``(inconsistency, query)``.
 _CONSISTENCY: tuple[tuple[str, str], ...] = (
     _ends("instances", "t.id", "null::int"),
     _ends("steps", "t.instance_id", "t.id"),
@@ -317,7 +317,7 @@ _CONSISTENCY: tuple[tuple[str, str], ...] = (
         from orchestrator.steps s
         join orchestrator.instances i on i.id = s.instance_id
         where i.status in {ENDED} and i.compensation <> 'running' and s.status in {OPEN}
-          and {_FLYING} is null and i.ended_at < {_YOUNG}
+          and {_DRAINING} is null and i.ended_at < {_YOUNG}
         limit %(most)s
         """,
     ),
@@ -327,7 +327,7 @@ _CONSISTENCY: tuple[tuple[str, str], ...] = (
         select s.instance_id::text, s.instance_id::text, s.id, json_build_object('ref', s.ref)
         from orchestrator.steps s
         join orchestrator.steps p on p.instance_id = s.instance_id and p.id = s.parent
-        where p.status in {ENDED} and s.status in {OPEN} and {_FLYING} is null
+        where p.status in {ENDED} and s.status in {OPEN} and {_DRAINING} is null
         limit %(most)s
         """,
     ),
@@ -375,23 +375,23 @@ _CONSISTENCY: tuple[tuple[str, str], ...] = (
 )
 
 
-#: Retained apart from the instance that they tell of.
-_KEPT = frozenset({"events", "deliveries", "firings", "history", "matches"})
+#: Tables with a retention of their own: their rows may outlive the instance.
+_OWN_RETENTION = frozenset({"events", "deliveries", "firings", "history", "matches"})
 
 
 def _belonging() -> Iterator[tuple[str, str, str]]:
-    """Rows that belong to an instance, or a step, that is not there: ``(what is wrong, query,
-    statement that removes one)``. From the tables themselves, whichever there are."""
+    """Yield the checks for rows without their instance or step: ``(inconsistency, query, statement
+    that removes one)``. Derived from the tables, so that a new table is included."""
     for table in metadata.sorted_tables:
         name, columns = table.name, set(table.columns.keys())
-        if name == "instances" or name in _KEPT or "instance_id" not in columns:
+        if name == "instances" or name in _OWN_RETENTION or "instance_id" not in columns:
             continue
         step = "t.step" if "step" in columns else "t.id" if name == "steps" else None
-        shown = f"{step}" if step else "null::int"
+        step_column = f"{step}" if step else "null::int"
         yield (
             f"{name}: of an instance that is not there",
             f"""
-            select t.instance_id::text, t.instance_id::text, {shown}, null::json
+            select t.instance_id::text, t.instance_id::text, {step_column}, null::json
             from orchestrator.{name} t
             where not exists (select from orchestrator.instances i where i.id = t.instance_id)
             limit %(most)s
@@ -428,5 +428,5 @@ def _belonging() -> Iterator[tuple[str, str, str]]:
 
 CONSISTENCY: Mapping[str, str] = dict(_CONSISTENCY)
 ORPHANED_ROWS: Mapping[str, tuple[str, str]] = {
-    what: (sql, remove) for what, sql, remove in _belonging()
+    inconsistency: (sql, remove) for inconsistency, sql, remove in _belonging()
 }

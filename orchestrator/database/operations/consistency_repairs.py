@@ -1,4 +1,5 @@
-"""What mends rows that are wrong, each guarded so that what has changed since stays."""
+"""Statements that repair inconsistent rows; each checks again, so that a row that changed since
+stays."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import ENDED, OPEN
 from orchestrator.database.operations.consistency_checks import Row
 
-#: By what is wrong with it (`ailments.CONSISTENCY`): the statement that mends one row.
+#: By inconsistency (`consistency_checks.CONSISTENCY`): the statement that repairs one row.
 STATEMENTS = {
     "instances: status and time of the end disagree": f"""
         update orchestrator.instances
@@ -32,7 +33,7 @@ STATEMENTS = {
         where id = %(subject)s and state = 'claimed'
           and (worker is null or token is null or claimed_at is null)
     """,
-    # The newest one may be known to the step; what is older and unclaimed never starts.
+    # The step may refer to the newest attempt; an older unclaimed one never starts.
     "attempts: several of one step are live": """
         update orchestrator.attempts a
         set state = 'withdrawn', withdrawn = true, ended_at = clock_timestamp()
@@ -57,7 +58,7 @@ STATEMENTS = {
     ),
 }
 
-#: Of a listener whose instance or step has ended, with the keys by which events find it.
+#: Removes a listener whose instance or step has ended, with its index entries.
 LISTENER = """
 with gone as (
   delete from orchestrator.listeners
@@ -68,12 +69,13 @@ where instance_id = %(instance)s and step = %(step)s
 
 
 def run(session: Session, statement: str, row: Row) -> None:
-    """Mend one row."""
+    """Repair one row."""
     session.all(statement, {"subject": row.subject, "instance": row.instance, "step": row.step})
 
 
 def record_served_queue(session: Session, worker: str, queue: str) -> None:
-    """Note that a live worker has been told to serve a queue, so that nobody tells it again."""
+    """Record that a live worker was told to serve a queue, so that no other doctor tells it
+    again."""
     session.all(
         """
         update orchestrator.workers set queues = array_append(queues, %(queue)s)
@@ -84,13 +86,14 @@ def record_served_queue(session: Session, worker: str, queue: str) -> None:
 
 
 def heartbeat_count(session: Session, worker: str) -> int | None:
-    """How often a worker has beaten; None: it is not known any more."""
+    """Return how many heartbeats a worker has sent; None: the worker is unknown."""
     row = session.one("select beat from orchestrator.workers where id = %s", (worker,))
     return row[0] if row else None
 
 
 def with_pending_stimuli(session: Session, instances: Sequence[str]) -> list[str]:
-    """Those of the instances with a stimulus of ours in the inbox."""
+    """Return those of the instances with a stimulus of the doctor or of a lost attempt in the
+    inbox."""
     rows = session.all(
         """
         select distinct instance_id::text from orchestrator.stimuli

@@ -1,5 +1,5 @@
-"""What the tables say of the whole at this moment, for Prometheus: one statement each, none of
-which looks at ended instances, at history or at what is not yet due."""
+"""Gauges for Prometheus from the tables: one statement each. None reads ended instances, history,
+or rows that are not due."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Gauge:
     values: Sequence[tuple[tuple[str, ...], float]]
 
 
-#: Statements, each with the gauges that the columns after the labels are.
-_ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
+#: One entry per statement: the SQL, its label columns, and a gauge for each column after them.
+_QUERIES: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
     (
         f"""
         select namespace, workflow, status, count(*)
@@ -42,7 +42,7 @@ _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
         group by 1, 2
         """,
         ("namespace", "workflow"),
-        (("orchestrator_instances_compensating", "Instances that are being undone."),),
+        (("orchestrator_instances_compensating", "Instances that are being compensated."),),
     ),
     (
         f"""
@@ -69,7 +69,7 @@ _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
         """,
         ("queue",),
         (
-            ("orchestrator_queue_depth", "Attempts that nobody has claimed yet."),
+            ("orchestrator_queue_depth", "Attempts that no worker has claimed yet."),
             (
                 "orchestrator_queue_oldest_attempt_seconds",
                 "Age of the oldest unclaimed attempt: the signal to scale on.",
@@ -87,7 +87,7 @@ _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
         """,
         (),
         (
-            ("orchestrator_inbox_depth", "Notes that no transition has taken yet."),
+            ("orchestrator_inbox_depth", "Stimuli that are not applied yet."),
             ("orchestrator_inbox_oldest_seconds", "Age of the oldest of them."),
         ),
     ),
@@ -123,12 +123,17 @@ _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
         group by 1, 2
         """,
         ("namespace", "reason"),
-        (("orchestrator_dead_letters", "What gave up and waits for a person."),),
+        (
+            (
+                "orchestrator_dead_letters",
+                "Dead letters: work that failed for good and waits for a person.",
+            ),
+        ),
     ),
     (
         "select count(*) from orchestrator.events where matched_at is null",
         (),
-        (("orchestrator_events_unmatched", "Events that nobody has matched yet."),),
+        (("orchestrator_events_unmatched", "Events that are not matched yet."),),
     ),
     (
         """
@@ -151,7 +156,7 @@ _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
         group by 1
         """,
         ("state",),
-        (("orchestrator_workers", "Workers that have not said farewell, by state."),),
+        (("orchestrator_workers", "Workers that have not stopped normally, by state."),),
     ),
     (
         "select version_num, 1 from orchestrator.schema_version",
@@ -162,19 +167,19 @@ _ASKED: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
 
 
 def read(session: Session, lease: float) -> list[Gauge]:
-    """Every gauge, as the database has it now. `lease` in seconds."""
+    """Return every gauge with its present values. `lease` in seconds."""
     return [
         gauge
-        for statement, labels, told in _ASKED
-        for gauge in _gauges(session.all(statement, {"lease": lease}), labels, told)
+        for statement, labels, gauges in _QUERIES
+        for gauge in _gauges(session.all(statement, {"lease": lease}), labels, gauges)
     ]
 
 
 def _gauges(
-    rows: Sequence[tuple[Any, ...]], labels: tuple[str, ...], told: Sequence[tuple[str, str]]
+    rows: Sequence[tuple[Any, ...]], labels: tuple[str, ...], gauges: Sequence[tuple[str, str]]
 ) -> list[Gauge]:
     n = len(labels)
     return [
         Gauge(name, text, labels, [(row[:n], float(row[n + column])) for row in rows])
-        for column, (name, text) in enumerate(told)
+        for column, (name, text) in enumerate(gauges)
     ]

@@ -1,4 +1,4 @@
-"""What people look at across instances: workers, queues, timers, listeners, namespaces."""
+"""Lists across instances: workers, queues, timers, listeners, namespaces."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ def workers(
     limit: int = 50,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """Workers, the latest started first: ``(started_at, id, name, pid, pool, concurrency,
-    queues, tasks, free, held, state, seen_at, stopped_at, counts)``; `state` is ``live``,
-    ``stopping``, ``silent`` or ``stopped``. `lease` in seconds."""
+    """Return workers, the latest started first.
+
+    Rows: ``(started_at, id, name, pid, pool, concurrency, queues, tasks, free, held, state,
+    seen_at, stopped_at, counts)``; `state` is ``live``, ``stopping``, ``silent`` or ``stopped``.
+    `lease` in seconds.
+    """
     chosen: Condition = None if live is None else (f"({LIVE})" if live else f"not ({LIVE})", {})
     return page(
         session,
@@ -54,17 +57,19 @@ def is_served(session: Session, queue: str, lease: float) -> bool:
     return bool(row and row[0])
 
 
-#: Of how many waiting attempts, and of how many running ones, queues are counted.
+#: Largest number of waiting attempts, and of running ones, that are counted.
 MOST_COUNTED = 50_000
 
 
 def queues(session: Session, lease: float, most: int = MOST_COUNTED) -> list[tuple[Any, ...]]:
-    """Every queue that has work or a live worker: ``(name, waiting, oldest, running,
-    workers, slots, free, exact)``; `oldest` is since when the oldest waiting attempt has been
-    ready. Where it is not `exact` there are more than `most` waiting or running, of which only
-    so many were counted."""
+    """Return every queue that has work or a live worker: ``(name, waiting, oldest, running,
+    workers, slots, free, exact)``.
+
+    `oldest` is when the oldest waiting attempt became ready. Where it is not `exact`, more than
+    `most` attempts wait or run, of which only `most` were counted.
+    """
     return session.all(
-        # Each branch has an index of its own, small whatever the number of attempts that ended.
+        # Each branch has an index of its own, which does not grow with ended attempts.
         f"""
         with ready as materialized (
           select queue, created_at from orchestrator.attempts
@@ -104,7 +109,7 @@ def queues(session: Session, lease: float, most: int = MOST_COUNTED) -> list[tup
 def timers(
     session: Session, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
 ) -> Page:
-    """What is due when: ``(due_at, instance_id, step, kind, namespace, reference)``."""
+    """Return timers by due time: ``(due_at, instance_id, step, kind, namespace, reference)``."""
     return page(
         session,
         """
@@ -123,8 +128,8 @@ def timers(
 def listeners(
     session: Session, scope: Scope, *, limit: int = 50, after: Sequence[Any] | None = None
 ) -> Page:
-    """Who waits for what: ``(created_at, instance_id, step, namespace, mode, filters,
-    correlation, reference)``; filters and correlation are JSON text."""
+    """Return listeners: ``(created_at, instance_id, step, namespace, mode, filters, correlation,
+    reference)``; filters and correlation are JSON text."""
     return page_by(
         session,
         """
@@ -142,7 +147,7 @@ def listeners(
 
 
 def namespaces(session: Session, scope: Scope) -> list[tuple[str, int]]:
-    """Namespaces with how many workflows each has."""
+    """Return namespaces with the number of their workflows."""
     condition, params = scope.condition("namespace") or ("true", {})
     return [
         (row[0], row[1])

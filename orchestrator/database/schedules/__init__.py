@@ -1,1 +1,1 @@
-"""Schedules, timers and when something is due."""
+"""Schedules, timers and their due times."""

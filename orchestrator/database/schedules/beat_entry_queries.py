@@ -1,4 +1,4 @@
-"""The periodic entries of users' apps, and which of their due times have been sent."""
+"""The periodic entries of users' Celery apps, and which of their due times were sent."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from orchestrator.database.connection.session import Session
 
 @dataclass(frozen=True, slots=True)
 class EntryState:
-    """What a due time follows from: the one before (or the beginning), and the time now."""
+    """The base of the next due time: the last one (or the beginning), and the time now."""
 
     last_due: datetime
     now: datetime
 
 
 def register_entries(session: Session, app: str, entries: Sequence[str]) -> dict[str, EntryState]:
-    """Make entries known, unless they are, and say that they are still there."""
+    """Add entries unless they exist, and record that a beat still has them."""
     rows = session.all(
         """
         insert into orchestrator.beat_entries as b (app, entry, last_due)
@@ -35,8 +35,8 @@ def register_entries(session: Session, app: str, entries: Sequence[str]) -> dict
 
 
 def lock(transaction: Transaction, app: str, entry: str) -> EntryState | None:
-    """Lock an entry, so that one beat decides about it at a time; None: another beat has it,
-    or it was forgotten."""
+    """Lock an entry, so that one beat at a time decides about it; None: another beat has the lock,
+    or the entry was purged."""
     row = transaction.one(
         """
         select last_due, clock_timestamp()
@@ -50,8 +50,8 @@ def lock(transaction: Transaction, app: str, entry: str) -> EntryState | None:
 
 
 def fire(transaction: Transaction, app: str, entry: str, due: datetime, last: datetime) -> bool:
-    """Note that a due time is about to be sent, and what the next one follows from; False
-    where it has been noted before."""
+    """Record that a due time is about to be sent, and the base of the next one; False where it was
+    recorded before."""
     row = transaction.one(
         """
         update orchestrator.beat_entries set last_due = %s
@@ -67,7 +67,7 @@ def fire(transaction: Transaction, app: str, entry: str, due: datetime, last: da
 
 
 def sent(session: Session, app: str, entry: str, due: datetime) -> None:
-    """The message of a due time is out."""
+    """Record that the message of a due time was sent."""
     session.all(
         """
         update orchestrator.beat_firings set sent_at = clock_timestamp()
@@ -80,8 +80,8 @@ def sent(session: Session, app: str, entry: str, due: datetime) -> None:
 def unsent(
     session: Session, app: str, entries: Sequence[str], seconds: float, limit: int = 100
 ) -> list[tuple[str, datetime]]:
-    """Due times that somebody set out to send `seconds` ago and has not sent: it died, or the
-    broker was away. Each is returned once in that time, however many beats ask."""
+    """Return due times that a beat recorded `seconds` ago and has not sent: the beat died, or the
+    broker was unavailable. Each is returned once in that time, however many beats ask."""
     rows = session.all(
         """
         with late as (
@@ -100,10 +100,10 @@ def unsent(
 
 
 def purge(
-    session: Session, entries: timedelta, dues: timedelta, owed: timedelta
+    session: Session, entries: timedelta, dues: timedelta, unsent_retention: timedelta
 ) -> list[tuple[str, str, int]]:
-    """Remove entries that no beat has named for so long, due times that were sent and are older
-    than that, and after `owed` those that nobody could send: of which app and entry how many."""
+    """Remove unreported entries, sent due times and unsent due times that are older than these
+    ages. Return how many unsent ones there were: ``(app, entry, count)``."""
     session.all(
         """
         delete from orchestrator.beat_entries
@@ -123,6 +123,6 @@ def purge(
         group by app, entry
         order by app, entry
         """,
-        (owed,),
+        (unsent_retention,),
     )
     return [(app, entry, count) for app, entry, count in rows]

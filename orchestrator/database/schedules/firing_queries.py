@@ -1,4 +1,4 @@
-"""The ledger of schedules: what became of each due time. Its key lets each fire once."""
+"""The ledger of schedules: the outcome of each due time. Its key lets each due time fire once."""
 
 from __future__ import annotations
 
@@ -47,28 +47,31 @@ from unnest(
   %s::text[], %s::timestamptz[], %s::timestamptz[], %s::uuid[], %s::text[], %s::json[],
   %s::bigint[])
 """
-_AGAIN = ", ".join(f"{name} = excluded.{name}" for name in _NAMES[2:])
+_OVERWRITTEN = ", ".join(f"{name} = excluded.{name}" for name in _NAMES[2:])
 
 
 def put(transaction: Transaction, rows: Sequence[FiringRow], *, revive: bool = False) -> set[Slot]:
-    """Note what becomes of due times; those that were noted before are left as they are, or,
-    with `revive`, noted anew if they had been skipped. Returns those that were noted."""
+    """Record the outcomes of due times, and return those that were recorded.
+
+    Due times that were recorded before stay as they are; with `revive`, skipped ones are
+    overwritten.
+    """
     if not rows:
         return set()
     conflict = (
-        f"(schedule_id, due) do update set {_AGAIN} where f.outcome = 'skipped'"
+        f"(schedule_id, due) do update set {_OVERWRITTEN} where f.outcome = 'skipped'"
         if revive
         else "do nothing"
     )
-    noted = transaction.all(
+    recorded = transaction.all(
         f"{_PUT} on conflict {conflict} returning f.schedule_id::text, f.due",
         tuple([getattr(row, name) for row in rows] for name in _NAMES),
     )
-    return {(row[0], row[1]) for row in noted}
+    return {(row[0], row[1]) for row in recorded}
 
 
 def queued(transaction: Transaction, schedules: Collection[str]) -> list[tuple[FiringRow, bool]]:
-    """The first queued firing of each of these schedules, and whether more of them wait."""
+    """Return the first queued firing of each of these schedules, and whether more of them wait."""
     rows = transaction.all(
         f"""
         select distinct on (f.schedule_id) {_COLUMNS},
@@ -85,7 +88,7 @@ def queued(transaction: Transaction, schedules: Collection[str]) -> list[tuple[F
 
 
 def start(transaction: Transaction, rows: Sequence[FiringRow]) -> None:
-    """Queued firings have started: note when, as which instance, of which version."""
+    """Record that queued firings have started: when, as which instance, of which version."""
     transaction.all(
         """
         update orchestrator.firings f
@@ -103,7 +106,7 @@ def start(transaction: Transaction, rows: Sequence[FiringRow]) -> None:
 
 
 def has(transaction: Transaction, schedule: str, key: str) -> bool:
-    """Whether this cause has been noted before."""
+    """Whether this cause was recorded before."""
     row = transaction.one(
         "select exists (select from orchestrator.firings where schedule_id = %s and key = %s)",
         (schedule, key),
@@ -112,7 +115,7 @@ def has(transaction: Transaction, schedule: str, key: str) -> bool:
 
 
 def drop_queued(transaction: Transaction, schedules: Collection[str], why: str) -> None:
-    """What is queued for these schedules never starts."""
+    """Skip all queued firings of these schedules."""
     if schedules:
         transaction.all(
             """
@@ -133,7 +136,8 @@ def listed(
     limit: int = 50,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """The ledger of a schedule, newest due time first; rows are ``(due, *FiringRow)``."""
+    """Return the ledger of a schedule, the newest due time first; rows are ``(due,
+    *FiringRow)``."""
     return page(
         session,
         f"select f.due, {_COLUMNS} from orchestrator.firings f",
@@ -150,9 +154,9 @@ def listed(
     )
 
 
-def forget(session: Session, age: timedelta, kept: int, limit: int = 5000) -> int:
-    """Remove up to `limit` entries that are older than `age`, and as many that have more than
-    `kept` newer ones of their schedule; but none that is queued. Returns how many."""
+def purge(session: Session, age: timedelta, kept: int, limit: int = 5000) -> int:
+    """Remove up to `limit` firings older than `age`, and as many that have more than `kept` newer
+    ones of their schedule. Queued ones stay. Return how many."""
     rows = session.all(
         """
         delete from orchestrator.firings

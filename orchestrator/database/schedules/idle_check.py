@@ -1,5 +1,5 @@
-"""What a beat asks first: whether there is anything to look after, and when something is due
-next, by the database's clock. Functions whose plans are kept, because it asks again and again."""
+"""The first query of a beat: whether there is work, and when something is due next, by the
+database's clock. SQL functions with cached plans, because beats ask often."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from orchestrator.database.connection.session import Session
 
 
 def is_idle(session: Session) -> bool:
-    """Whether nothing is ready, claimed, or waits to be brought, matched or worked off."""
+    """Whether nothing is ready, claimed, or waits to be applied, matched or processed."""
     row = session.one("select orchestrator.at_rest()")
     return bool(row and row[0])
 
 
 def next_due(session: Session) -> float | None:
-    """Seconds until the next timer or schedule is due (negative: overdue); None: there is none."""
+    """Return the seconds until the next timer or schedule is due (negative: overdue); None: there
+    is none."""
     row = session.one(
         "select extract(epoch from orchestrator.next_due() - clock_timestamp())::float8"
     )

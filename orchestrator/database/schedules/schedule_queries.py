@@ -1,4 +1,4 @@
-"""Schedules: which are due, which wait for an instance's end, and what changes of them."""
+"""Schedules: which are due, which wait for an instance's end, and how they change."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ _RUNS = f"(i.status in {OPEN} or i.compensation = 'running')"
 
 
 def lock_due(transaction: Transaction, limit: int, id: str | None = None) -> list[ScheduleRow]:
-    """Lock up to `limit` schedules that are due (or the one that is named, if it is). Several
-    beats may ask at once: each schedule falls to one of them."""
+    """Lock up to `limit` due schedules, or the one with this id if it is due. Of several beats, one
+    gets each schedule."""
     rows = transaction.all(
         f"""
         select {_COLUMNS} from orchestrator.schedules s
@@ -63,8 +63,8 @@ def lock_due(transaction: Transaction, limit: int, id: str | None = None) -> lis
 def lock_continuable(
     transaction: Transaction, limit: int, id: str | None = None
 ) -> list[ScheduleRow]:
-    """Lock up to `limit` schedules (or the one that is named) that wait for an instance which
-    is not open any more."""
+    """Lock up to `limit` schedules, or the one with this id, that wait for an instance which is not
+    open any more."""
     rows = transaction.all(
         f"""
         select {_COLUMNS} from orchestrator.schedules s
@@ -88,8 +88,8 @@ def lock(transaction: Transaction, id: str) -> ScheduleRow | None:
 
 
 def lock_all(transaction: Transaction, namespace: str, workflow: str) -> list[ScheduleRow]:
-    """Lock the schedules of a workflow, and whoever else asks for them: nobody deploys two
-    versions of a workflow at once."""
+    """Lock the schedules of a workflow, and the workflow's name: no two versions are deployed at
+    the same time."""
     rows = transaction.all(
         f"""
         select pg_advisory_xact_lock(hashtextextended(%s, 0));
@@ -103,7 +103,7 @@ def lock_all(transaction: Transaction, namespace: str, workflow: str) -> list[Sc
 
 
 def lock_of(transaction: Transaction, workflow_ids: Sequence[str]) -> list[ScheduleRow]:
-    """Lock the schedules that these versions have."""
+    """Lock the schedules of these versions."""
     rows = transaction.all(
         f"""
         select {_COLUMNS} from orchestrator.schedules s
@@ -116,7 +116,7 @@ def lock_of(transaction: Transaction, workflow_ids: Sequence[str]) -> list[Sched
 
 
 def now(session: Session) -> datetime:
-    """The database's clock."""
+    """Return the time by the database's clock."""
     row = session.one("select clock_timestamp()")
     assert row is not None  # noqa: S101  a select without a from has a row
     found: datetime = row[0]
@@ -139,9 +139,9 @@ def is_newest(session: Session, workflow_id: str) -> bool:
 
 
 def running(transaction: Transaction, instances: Collection[str]) -> set[str]:
-    """Those of the instances that are open, or being compensated.
+    """Return those of the instances that are open or being compensated.
 
-    To be asked once their schedules are locked: only then nobody else starts another.
+    The caller must have locked their schedules: otherwise another process could start one more.
     """
     if not instances:
         return set()
@@ -156,7 +156,7 @@ def running(transaction: Transaction, instances: Collection[str]) -> set[str]:
 
 
 def ends(session: Session, instances: Collection[str]) -> dict[str, datetime]:
-    """When the instances ended; those that are gone, or have not ended, are left out."""
+    """Return when the instances ended; those that were removed, or have not ended, are left out."""
     rows = session.all(
         """
         select i.id::text, i.ended_at from orchestrator.instances i
@@ -181,12 +181,12 @@ def put(transaction: Transaction, row: ScheduleRow) -> None:
 
 
 def mark(transaction: Transaction, id: str) -> None:
-    """Let a schedule that is active again hear the events from now on only."""
+    """Set the mark of a schedule that is active again: only later events count."""
     transaction.all(f"update orchestrator.schedules set heard_from = {LAST} where id = %s", (id,))
 
 
 def save(transaction: Transaction, rows: Sequence[ScheduleRow]) -> None:
-    """Write what may change of schedules that the caller has locked, in one statement."""
+    """Store the changes of schedules that the caller has locked, in one statement."""
     if not rows:
         return
     changing = ("id", "state", "workflow_id", "version", "timing", "policy", "anchor",
@@ -209,7 +209,7 @@ def save(transaction: Transaction, rows: Sequence[ScheduleRow]) -> None:
 
 
 def postpone(session: Session, id: str, seconds: float) -> None:
-    """Let a schedule that cannot fire stand back for a while, so that the others go on."""
+    """Postpone a schedule that cannot fire, so that the others continue."""
     session.all(
         """
         update orchestrator.schedules set next_at = clock_timestamp() + %s * interval '1 s'
@@ -220,8 +220,8 @@ def postpone(session: Session, id: str, seconds: float) -> None:
 
 
 def shortest_wait(session: Session) -> float | None:
-    """The shortest `after`, in s, of the schedules that wait for an instance's end (1 for one
-    that starts at the end); None: none waits."""
+    """Return the shortest `after`, in seconds, of the schedules that wait for an instance's end (1
+    for one that starts at the end); None: none waits."""
     row = session.one(
         """
         select min(coalesce((timing ->> 'after')::float8, 1))
@@ -233,7 +233,7 @@ def shortest_wait(session: Session) -> float | None:
 
 
 def get(session: Session, id: str, scope: Scope) -> ScheduleRow | None:
-    """A schedule, unless it is in a namespace that the scope leaves out."""
+    """Return a schedule; None also where its namespace is outside the scope."""
     row = session.one(f"select {_COLUMNS} from orchestrator.schedules s where s.id = %s", (id,))
     found = ScheduleRow(*row) if row else None
     return found if found and scope.has(found.namespace) else None
@@ -249,7 +249,8 @@ def listed(
     limit: int = 50,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """Schedules by namespace, workflow and kind; rows are ``(those three, *ScheduleRow)``."""
+    """Return schedules by namespace, workflow and kind; rows are ``(namespace, workflow, kind,
+    *ScheduleRow)``."""
     return page(
         session,
         f"select s.namespace, s.workflow, s.kind, {_COLUMNS} from orchestrator.schedules s",
@@ -266,7 +267,7 @@ def listed(
 
 
 def by_event(session: Session, namespace: str) -> list[ScheduleRow]:
-    """The active schedules of a namespace that events make due."""
+    """Return the active event-driven schedules of a namespace."""
     rows = session.all(
         f"""
         select {_COLUMNS} from orchestrator.schedules s

@@ -1,5 +1,5 @@
-"""Tells the beats of timers that they would not see in time, as seldom as will do: a NOTIFY
-takes a lock that all commits share."""
+"""Notifies the beats of timers that they would otherwise notice too late, as rarely as possible: a
+NOTIFY takes a lock that all commits share."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from orchestrator import clock
 from orchestrator.database.connection.session import Session
 from orchestrator.database.schedules import timer_queries
 
-#: One process tells the beats at most once in this time, in s. They look when they are told,
-#: and once more after `AGAIN`, when everything of this time is committed.
+#: Shortest time between two notifications of one process, in seconds. A notified beat checks at
+#: once, and again after `RECHECK_DELAY`, when every transaction of this time has committed.
 MIN_INTERVAL = 0.01
 RECHECK_DELAY = 0.015
-#: How far this process's idea of the database's clock may lag behind it.
+#: How far this process's estimate of the database's clock may lag behind it.
 CLOCK_LAG = timedelta(milliseconds=100)
 
 
 class TimerAnnouncer:
-    """What one process has told the beats. Threads may share it: what two of them tell at
-    once is told once too often, or not too seldom."""
+    """Limits how often this process notifies the beats of timers.
+
+    Threads may share it without a lock: a race sends one notification too many, never one too few.
+    """
 
     def __init__(self, session: Session, monotonic: Callable[[], float] = clock.monotonic) -> None:
         self._session = session
@@ -30,10 +32,11 @@ class TimerAnnouncer:
         self._wake: datetime | None = None
 
     def timer_armed(self, due: datetime, now: datetime) -> None:
-        """A timer was committed, due then; it is `now` by the database's clock.
+        """Notify the beats if needed. A timer was committed that is due at `due`; it is `now` by
+        the database's clock.
 
-        Beats wake when they were told that something is due, though it may be gone by then,
-        and see for themselves what is due afterwards. Raises `DatabaseUnavailable`.
+        A notified beat wakes at that time even if the timer is removed by then, and reads the next
+        due time itself. Raises `DatabaseUnavailable`.
         """
         if self._wake is not None and now + CLOCK_LAG < self._wake <= due:
             return
@@ -41,7 +44,7 @@ class TimerAnnouncer:
         moment = self._monotonic()
         if moment - self._notified_at < MIN_INTERVAL:
             return
-        # The time before the telling: the beats may hear of it before we know.
+        # The time before the notification: the beats may receive it before this process continues.
         before, self._notified_at = self._notified_at, moment
         try:
             timer_queries.announce(self._session, max(0.0, (due - now).total_seconds()))

@@ -1,4 +1,4 @@
-"""Timers that fall due become stimuli, each once, never early by the database's clock."""
+"""Due timers become stimuli, each once, never early by the database's clock."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from orchestrator.database.connection.session import Session
 from orchestrator.database.events.event_queries import LAST
 
-#: The channel on which a transition says that it armed a timer due soon.
+#: The channel on which a transition announces that it armed a timer due soon.
 CHANNEL = "orchestrator_timers"
 
-#: A beat looks at least this often, in s: only a timer due earlier needs announcing.
+#: A beat checks at least this often, in seconds: only a timer due earlier needs a notification.
 LONGEST_SLEEP = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """The instances whose timers fell due, and how late each of the timers was, in s."""
+    """The instances whose timers fired, and the delay of each timer, in seconds."""
 
     instances: tuple[str, ...]
     latenesses: tuple[float, ...]
 
 
-#: The clock is read in a query of its own: as it stands it would be compared with each timer,
-#: at that moment, and so with all of them, however late they are due. The start of an instance
-#: brings its mark, because nobody but its transitions may lock the instance here.
+#: The clock is read in a subquery: otherwise Postgres compares every timer with it, however late
+#: they are due. The stimulus of a start timer carries the mark, because only the instance's
+#: transitions may lock the instance.
 FIRE = f"""
 with due as (
   select instance_id, step, kind, due_at
@@ -48,13 +48,14 @@ from due
 
 
 def fire(session: Session, limit: int = 200) -> Fired:
-    """Turn up to `limit` due timers into stimuli. Several beats may ask at once: each timer
-    falls to one of them."""
+    """Turn up to `limit` due timers into stimuli. Of several beats, one gets each timer."""
     rows = session.all(FIRE, (limit,))
     return Fired(tuple(dict.fromkeys(row[0] for row in rows)), tuple(row[1] for row in rows))
 
 
 def announce(session: Session, seconds: float | None = None) -> None:
-    """Tell the beats that a timer was armed which may be due before their next look,
-    and in how many seconds, if that is known: then they wake, whatever becomes of the timer."""
+    """Notify the beats of a timer that may be due before their next check.
+
+    `seconds` until it is due, if known: the beats wake then, even if the timer is removed.
+    """
     session.all("select pg_notify(%s, %s)", (CHANNEL, "" if seconds is None else f"{seconds:.4f}"))

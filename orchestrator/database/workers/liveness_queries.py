@@ -1,4 +1,4 @@
-"""What tells a worker that is well from one that only looks so."""
+"""Signs of a worker that heartbeats but does not work."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ def has_stalled_attempt(
     seconds: float,
     silence: float,
 ) -> bool:
-    """Whether an attempt of these queues and tasks, ready for that long, was published within
-    the silence, and long enough ago to have been delivered: what was sent before may have gone
-    to others. `limits`: also those that need a time limit enforced."""
+    """Whether an attempt of these queues and tasks has been ready for `seconds` and was published
+    within `silence`, but more than a second ago: an older message may have gone to another worker.
+
+    `limits`: include attempts whose time limit must be enforced.
+    """
     row = session.one(
         """
         select 1 from orchestrator.attempts
@@ -34,7 +36,7 @@ def has_stalled_attempt(
 
 
 def has_live_worker(session: Session, host: str, seconds: float) -> bool:
-    """Whether a worker of this host has beaten within so many seconds."""
+    """Whether a worker of this host sent a heartbeat within `seconds`."""
     row = session.one(
         """
         select 1 from orchestrator.workers
@@ -47,5 +49,5 @@ def has_live_worker(session: Session, host: str, seconds: float) -> bool:
     return row is not None
 
 
-#: How long a worker may be silent and still count as live, as SQL.
+#: The condition for a live worker, as SQL: a heartbeat within the lease.
 LIVE = "stopped_at is null and seen_at > clock_timestamp() - %(lease)s * interval '1 s'"

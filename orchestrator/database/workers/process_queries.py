@@ -29,7 +29,8 @@ class Announced:
 
 
 def announce(session: Session, process: Announced, clock: datetime) -> None:
-    """Record that the process is alive, and how far its wall `clock` is from that of Postgres."""
+    """Record that the process is alive, and how far its wall `clock` is ahead of that of
+    Postgres."""
     session.all(
         f"""
         insert into orchestrator.processes (id, kind, name, pid, broker, clock_offset)
@@ -42,12 +43,12 @@ def announce(session: Session, process: Announced, clock: datetime) -> None:
 
 
 def withdraw(session: Session, id: str) -> None:
-    """Remove the row of a process that ends in order."""
+    """Remove the row of a process that ends normally."""
     session.all("delete from orchestrator.processes where id = %s", (id,))
 
 
-def forget(session: Session, days: float = 1.0) -> None:
-    """Remove the rows of processes that were not seen for so long."""
+def purge(session: Session, days: float = 1.0) -> None:
+    """Remove the rows of processes that were not announced for `days`."""
     session.all(
         """
         delete from orchestrator.processes
@@ -59,8 +60,11 @@ def forget(session: Session, days: float = 1.0) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Living:
-    """A live process; `kind` is ``worker``, ``beat`` or ``api``. `clock_offset` in seconds,
-    positive where its clock is ahead of that of Postgres; None: it has not said."""
+    """A live process; `kind` is ``worker``, ``beat`` or ``api``.
+
+    `clock_offset` in seconds, positive where its clock is ahead of that of Postgres; None: it is
+    not known.
+    """
 
     kind: str
     name: str
@@ -72,7 +76,7 @@ class Living:
 
 
 def living(session: Session, lease: float) -> list[Living]:
-    """Every live process, workers first. `lease` in seconds."""
+    """Return every live process, workers first. `lease` in seconds."""
     rows = session.all(
         f"""
         select 'worker', name, app, broker, clock_offset, queues, tasks
@@ -90,7 +94,7 @@ def living(session: Session, lease: float) -> list[Living]:
 
 
 def offset(session: Session, clock: datetime) -> float:
-    """Seconds that a wall `clock` is ahead of the clock of Postgres."""
+    """Return by how many seconds a wall `clock` is ahead of the clock of Postgres."""
     row = session.one(f"select {OFFSET}::float8", (clock,))
     assert row is not None  # noqa: S101  it has no table
     return float(row[0])

@@ -1,4 +1,4 @@
-"""Attempts that stand unclaimed: which are published, and which again."""
+"""Unclaimed attempts: which are published, and which again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.database.connection.session import Session
 
 @dataclass(frozen=True, slots=True)
 class PublishableAttempt:
-    """An attempt as its message needs it."""
+    """An attempt with the data of its message."""
 
     id: str
     instance: str
@@ -20,16 +20,16 @@ class PublishableAttempt:
     queue: str
     priority: int | None
     time_limit: float | None
-    #: What its step asks for (`Step.call`), for display alone; None where that is too large.
+    #: The call of its step (`Step.call`), for display only; None where it is too large.
     call: Mapping[str, Any] | None = None
 
 
-#: The largest call that is read only to be shown, in bytes.
-_SHOWN = 4096
+#: The largest call that is read for display, in bytes.
+_MAX_CALL = 4096
 _COLUMNS = f"""
 a.id::text, a.instance_id::text, a.step, a.task, a.queue, a.priority, a.time_limit,
 (
-  select case when octet_length(s.call::text) <= {_SHOWN} then s.call end
+  select case when octet_length(s.call::text) <= {_MAX_CALL} then s.call end
   from orchestrator.steps s
   where s.instance_id = a.instance_id and s.id = a.step)
 """
@@ -39,19 +39,19 @@ set published_at = clock_timestamp(), publishings = least(a.publishings + 1, 30)
 """
 
 
-def _ready(rows: list[tuple[Any, ...]]) -> list[PublishableAttempt]:
+def _publishable(rows: list[tuple[Any, ...]]) -> list[PublishableAttempt]:
     return [PublishableAttempt(*row) for row in rows]
 
 
-#: At most this many attempts of one instance stand published and unclaimed.
+#: The largest number of published and unclaimed attempts of one instance.
 PUBLISHED_AT_ONCE = 500
 
 
 def claim_next_wave(
     session: Session, instance: str, queue: str, count: int
 ) -> list[PublishableAttempt]:
-    """Up to `count` more attempts of a wide instance and a queue, stamped as published."""
-    return _ready(
+    """Return up to `count` more attempts of a wide instance and a queue, stamped as published."""
+    return _publishable(
         session.all(
             f"""
             with more as (
@@ -59,7 +59,7 @@ def claim_next_wave(
               where instance_id = %(i)s
                 -- "is true" keeps Postgres from the index of all instances' waiting attempts.
                 and queue = %(q)s and state = 'ready' and (published_at is null) is true
-                -- Counted no further than it matters: the instance may have any number of them.
+                -- Counted only up to the limit: the instance may have any number of them.
                 and (
                   select count(*)
                   from (
@@ -77,15 +77,15 @@ def claim_next_wave(
     )
 
 
-#: In all of these the time is asked once, in a subselect: a volatile function in the condition
-#: itself would keep every index from being used.
+#: In all of these the clock is read once, in a subselect: a volatile function in the condition
+#: itself would prevent the use of any index.
 
-#: How far back claims are looked at, in s: the longest patience, too.
+#: How far back claims are read, in seconds; also the longest time until an attempt is republished.
 WINDOW = 300
 
-#: What each queue and priority claimed lately: the newest message that the broker has
-#: certainly gone past, and the last claim.
-_LATELY = """
+#: Per queue and priority: the newest message that the broker has certainly passed, and the last
+#: claim.
+_RECENT_CLAIMS = """
 lately as materialized (
   select queue, coalesce(priority, -1) as priority,
     max(published_at) filter (
@@ -95,7 +95,7 @@ lately as materialized (
   where claimed_at > (select clock_timestamp()) - %(w)s * interval '1 s'
   group by 1, 2)
 """
-#: A candidate has waited its own patience: doubled with every publishing.
+#: A candidate has waited its own time, which doubles with every publication.
 _WAITING = """
 waiting as materialized (
   select id, instance_id, queue, coalesce(priority, -1) as priority, published_at, patience
@@ -105,7 +105,7 @@ waiting as materialized (
     from orchestrator.attempts
     where state = 'ready' and not withdrawn) r
   where coalesce(published_at, created_at) < (select clock_timestamp()) - patience
-    -- A queue that nobody consumes must not hide the lost messages of another one.
+    -- A queue without consumers must not hide the lost messages of another queue.
     and (
       published_at is null
       or queue in (select queue from lately)
@@ -114,7 +114,8 @@ waiting as materialized (
         where k.free > 0 and k.stopped_at is null and not k.stopping))
   order by published_at nulls first)
 """
-#: Never published, and nothing of its instance is: whoever was to publish more has died.
+#: Never published, and no other attempt of its instance and queue is: the process that should have
+#: published more has died.
 _WAVE_DIED = """
 (
   w.published_at is null
@@ -133,7 +134,7 @@ not exists (
   select 1 from lately c
   where c.queue = w.queue and c.claimed_at > (select clock_timestamp()) - w.patience)
 """
-_SOMEBODY_FREE = """
+_WORKER_FREE = """
 exists (
   select 1 from orchestrator.workers k
   where w.queue = any(k.queues) and k.free > 0 and k.stopped_at is null and not k.stopping
@@ -142,25 +143,25 @@ exists (
 
 
 def claim_lost_messages(
-    session: Session, patience: float, limit: int = 500
+    session: Session, republish_after: float, limit: int = 500
 ) -> list[PublishableAttempt]:
-    """Attempts whose message must be lost, stamped as published again.
+    """Return attempts whose message must be lost, stamped as published again.
 
-    One is published again when one published later, of the same queue and priority, was
-    claimed more than `patience` seconds ago (so the broker has gone past it), or when
-    nothing of its queue was claimed for that long although a live worker of the queue has
-    free slots. The patience doubles with each publishing, so that neither a steady load
-    hides a lost message nor a long backlog is multiplied (DESIGN, Publishing again).
+    An attempt is republished when one published later, of the same queue and priority, was claimed
+    more than `republish_after` seconds ago (so the broker has passed its message), or when nothing
+    of its queue was claimed for that long although a live worker of the queue has free slots. The
+    time doubles with each publication, so that neither a steady load hides a lost message nor a
+    long backlog is multiplied (DESIGN, Publishing again).
     """
-    return _ready(
+    return _publishable(
         session.all(
             f"""
-            with {_LATELY}, {_WAITING},
+            with {_RECENT_CLAIMS}, {_WAITING},
             passed as (
               select w.id, w.published_at from waiting w
-              where {_WAVE_DIED} or {_PASSED_BY} or ({_QUIET} and {_SOMEBODY_FREE})
+              where {_WAVE_DIED} or {_PASSED_BY} or ({_QUIET} and {_WORKER_FREE})
               limit %(n)s)
-            -- Another beat may have published it since: then it is not the one we looked at.
+            -- If another beat has republished it meanwhile, leave it.
             update orchestrator.attempts a {_STAMP}
             where a.id in (
               select o.id from orchestrator.attempts o
@@ -169,15 +170,17 @@ def claim_lost_messages(
               order by o.id for update of o skip locked)
             returning {_COLUMNS}
             """,
-            {"p": patience, "n": limit, "w": WINDOW},
+            {"p": republish_after, "n": limit, "w": WINDOW},
         )
     )
 
 
 def mark_refused(session: Session, attempt: str, unknown: str | None = None) -> None:
-    """A worker has thrown away the message of an attempt: `unknown` is the task that it lacks;
-    without one, it enforces no time limits and the attempt has one. (Nothing that messages say
-    is trusted: of another attempt this changes nothing.)"""
+    """Record that a worker has discarded the message of an attempt.
+
+    `unknown` is the task that the worker lacks; without it, the worker enforces no time limits and
+    the attempt has one. Messages are not trusted: for another attempt this changes nothing.
+    """
     session.all(
         """
         update orchestrator.attempts set refused_at = clock_timestamp()
@@ -189,17 +192,16 @@ def mark_refused(session: Session, attempt: str, unknown: str | None = None) -> 
 
 
 def claim_refused_messages(
-    session: Session, patience: float, limit: int = 500
+    session: Session, republish_after: float, limit: int = 500
 ) -> list[PublishableAttempt]:
-    """Attempts whose message was refused, and that a live worker of their queue can run;
+    """Return attempts whose message was refused and that a live worker of their queue can run,
     stamped as published.
 
-    That message is known to be gone, and no guess is needed: an attempt is handed on as soon as
-    such a worker has a free slot, and every `patience` seconds while all are busy. That is no
-    publishing again, so it neither counts as one nor doubles that wait. While nobody can run it,
-    nothing is handed on.
+    That message is known to be lost, so an attempt is republished as soon as such a worker has a
+    free slot, and every `republish_after` seconds while all are busy. This neither counts as a
+    publication nor doubles that time. While no worker can run it, nothing is published.
     """
-    return _ready(
+    return _publishable(
         session.all(
             f"""
             with able as materialized (
@@ -223,14 +225,14 @@ def claim_refused_messages(
             where a.id = r.id
             returning {_COLUMNS}
             """,
-            {"p": patience, "n": limit},
+            {"p": republish_after, "n": limit},
         )
     )
 
 
 def save_progress(session: Session, attempt: str, token: str, value: str) -> bool:
-    """Keep what a running task says of its progress (JSON text); False: no longer its own, or
-    withdrawn."""
+    """Store the progress that a running task reports (JSON text); False: the attempt is no longer
+    its own, or was withdrawn."""
     row = session.one(
         """
         update orchestrator.attempts set progress = %s

@@ -1,4 +1,5 @@
-"""Workers: who lives, what each has in hand. A heartbeat is one statement a worker."""
+"""Workers: which are alive, and their attempts in flight. A heartbeat is one statement per
+worker."""
 
 from __future__ import annotations
 
@@ -9,14 +10,17 @@ from datetime import datetime
 from orchestrator.database.connection.session import Session
 from orchestrator.json_codec import dumps
 
-#: Seconds that a process's wall clock, a parameter, is ahead of the clock of Postgres, as SQL.
+#: Seconds by which a process's wall clock, a parameter, is ahead of the clock of Postgres, as SQL.
 OFFSET = "extract(epoch from %s::timestamptz - clock_timestamp())"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """One incarnation of a worker: `id` is new at every start. `app` is what `celery -A` was
-    given, None where `orchestrator worker` started it; `broker` a URL without a password."""
+    """One start of a worker: `id` is new at every start.
+
+    `app` is the argument of ``celery -A``, None for `orchestrator worker`; `broker` is a URL
+    without a password.
+    """
 
     id: str
     name: str
@@ -30,7 +34,7 @@ class WorkerRow:
 
 
 def register(session: Session, worker: WorkerRow) -> None:
-    """Make the worker known; repeating it is harmless."""
+    """Add the worker; repeating it is harmless."""
     session.all(
         """
         insert into orchestrator.workers
@@ -57,18 +61,18 @@ def register(session: Session, worker: WorkerRow) -> None:
 def heartbeat(
     session: Session,
     worker: str,
-    held: Sequence[str],
+    in_flight: Sequence[str],
     free: int,
     received: bool = False,
     stopping: bool = False,
     counts: Mapping[str, int] | None = None,
     clock: datetime | None = None,
 ) -> bool:
-    """Count the worker's beat up and say what it has in hand and how many slots are free.
+    """Count a heartbeat, and store the attempts in flight and the number of free slots.
 
-    `received`: a message came in since the last beat. `counts`: what it has counted since its
-    start. `clock`: the worker's wall clock, to be compared with that of Postgres. False where the
-    row is gone, so that the worker registers anew.
+    `received`: a message came in since the last heartbeat. `counts`: the worker's counters since
+    its start. `clock`: the worker's wall clock, to be compared with that of Postgres. False where
+    the row is gone, so that the worker must register again.
     """
     row = session.one(
         f"""
@@ -81,7 +85,7 @@ def heartbeat(
         returning beat
         """,
         (
-            list(held),
+            list(in_flight),
             free,
             received,
             stopping,
@@ -94,7 +98,7 @@ def heartbeat(
 
 
 def stop(session: Session, worker: str) -> None:
-    """The worker ends in order: it has nothing in hand."""
+    """Record that the worker has stopped normally: it has no attempts in flight."""
     session.all(
         """
         update orchestrator.workers set stopped_at = clock_timestamp(), held = '{}', free = 0
@@ -106,8 +110,11 @@ def stop(session: Session, worker: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedAttemptRow:
-    """A claimed attempt as the watchdog sees it; `beat` is None where its worker is unknown
-    or stopped; `held`: the worker's last beat says that it has the attempt in hand."""
+    """A claimed attempt as the lease watchdog sees it.
+
+    `heartbeat_count` is None where its worker is unknown or stopped; `in_flight`: the worker's last
+    heartbeat named the attempt.
+    """
 
     attempt: str
     instance: str
@@ -118,7 +125,7 @@ class ClaimedAttemptRow:
 
 
 def claimed(session: Session) -> list[ClaimedAttemptRow]:
-    """Every claimed attempt, with the beat of its worker."""
+    """Return every claimed attempt, with the heartbeat count of its worker."""
     rows = session.all(
         """
         select a.id::text, a.instance_id::text, a.step, a.worker::text,
@@ -132,7 +139,7 @@ def claimed(session: Session) -> list[ClaimedAttemptRow]:
 
 
 def of_process(session: Session, worker: str, process: int) -> list[tuple[str, str, int]]:
-    """The claimed attempts of one process: (attempt, instance, step)."""
+    """Return the claimed attempts of one process: ``(attempt, instance, step)``."""
     return [
         (row[0], row[1], row[2])
         for row in session.all(
@@ -147,7 +154,8 @@ def of_process(session: Session, worker: str, process: int) -> list[tuple[str, s
 
 
 def purge_workers(session: Session, days: float = 1.0) -> None:
-    """Forget workers that stopped, or were last seen, so long ago that nobody asks."""
+    """Remove workers that stopped, or sent their last heartbeat, `days` ago, and have no claimed
+    attempt."""
     session.all(
         """
         delete from orchestrator.workers w

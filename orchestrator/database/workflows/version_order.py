@@ -1,4 +1,5 @@
-"""Versions of workflows in their order (semver.org 2.0.0, section 11), as text that sorts so."""
+"""The order of workflow versions (semver.org 2.0.0, section 11), as text that sorts in this
+order."""
 
 from __future__ import annotations
 
@@ -6,9 +7,9 @@ _RELEASE = "~"  # sorts after every pre-release, whose mark is "-"
 
 
 def version_key(version: str) -> str:
-    """Text that compares, byte by byte, as the versions themselves do.
+    """Return text that compares, byte by byte, as the versions do.
 
-    A version that is no semantic one sorts before all that are, by its own text.
+    A version that is not semantic sorts before all that are, by its own text.
     """
     core, _, pre = version.partition("+")[0].partition("-")
     numbers = core.split(".")
@@ -23,7 +24,7 @@ def _is_number(text: str) -> bool:
 
 
 def _number(digits: str) -> str:
-    """Longer numbers are greater; equally long ones compare as text."""
+    """Longer numbers are greater; numbers of equal length compare as text."""
     stripped = digits.lstrip("0") or "0"
     return f"{len(stripped):03d}{stripped}"
 

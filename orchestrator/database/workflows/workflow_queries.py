@@ -1,4 +1,4 @@
-"""Deployed workflows: immutable versions, put in once, read often."""
+"""Deployed workflows: immutable versions, stored once, read often."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class NewWorkflow:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A deployed version; `document` and `warnings` as JSON text where they were asked for."""
+    """A deployed version; `document` and `warnings` are JSON text, None where they were not
+    read."""
 
     id: str
     namespace: str
@@ -51,7 +52,7 @@ _ONE = "namespace = %s and name = %s and version = %s"
 
 
 def put(transaction: Transaction, new: NewWorkflow) -> bool:
-    """Add a version unless there is one of this name and number; whether it was added."""
+    """Add a version unless one of this name and number exists. Return whether it was added."""
     row = transaction.one(
         """
         insert into orchestrator.workflows (
@@ -78,7 +79,7 @@ def put(transaction: Transaction, new: NewWorkflow) -> bool:
 
 
 def get(session: Session, namespace: str, name: str, version: str | None) -> Version | None:
-    """A version with its document; the newest where `version` is None."""
+    """Return a version with its document; the newest where `version` is None."""
     if version is None:
         row = session.one(
             f"""
@@ -97,13 +98,13 @@ def get(session: Session, namespace: str, name: str, version: str | None) -> Ver
 
 
 def source(session: Session, id: str) -> str:
-    """The text that was deployed, as it was sent."""
+    """Return the deployed text, as it was sent."""
     row = session.one("select source from orchestrator.workflows where id = %s", (id,))
     return str(row[0]) if row else ""
 
 
 def versions(session: Session, namespace: str, name: str) -> list[Version]:
-    """Every version of a workflow, newest first, without documents."""
+    """Return every version of a workflow, newest first, without documents."""
     rows = session.all(
         f"""
         select {_COLUMNS} from orchestrator.workflows
@@ -124,7 +125,7 @@ def listed(
     limit: int = 50,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """Workflows by namespace and name, each with its newest version, title and summary."""
+    """Return workflows by namespace and name, each with its newest version, title and summary."""
     newest = """
         select distinct on (namespace, name) namespace, name, version,
           document #>> '{document,title}' as title, document #>> '{document,summary}' as summary,
@@ -152,7 +153,7 @@ def listed(
 
 
 def names(session: Session, namespace: str) -> set[str]:
-    """The names of the workflows of a namespace."""
+    """Return the names of the workflows of a namespace."""
     rows = session.all(
         "select distinct name from orchestrator.workflows where namespace = %s", (namespace,)
     )
@@ -160,7 +161,7 @@ def names(session: Session, namespace: str) -> set[str]:
 
 
 def known_tasks(session: Session) -> set[str]:
-    """Names of the Celery tasks that a worker has announced within the last day."""
+    """Return the names of the Celery tasks that a worker has reported within the last day."""
     rows = session.all(
         """
         select distinct unnest(tasks) from orchestrator.workers
@@ -170,12 +171,12 @@ def known_tasks(session: Session) -> set[str]:
     return {row[0] for row in rows}
 
 
-#: How far the clocks of two of our own machines may be apart.
+#: How far the clocks of two of our own machines may differ.
 _SKEW = timedelta(hours=1)
 
 
-#: An instance that needs its document: it has not ended, or something in it can still be
-#: undone, or the instance that waits for it, or has waited, may tell it to undo itself.
+#: The condition for an instance that needs its document: it has not ended, a step in it can still
+#: be undone, or its parent may still undo it.
 _NEEDED = f"""
  (i.status in {OPEN} or i.compensation = 'running'
   or exists (select from orchestrator.steps s
@@ -200,13 +201,14 @@ def in_use(session: Session, ids: Sequence[str]) -> bool:
 
 
 def remove(transaction: Transaction, ids: Sequence[str], checked: datetime) -> bool:
-    """Remove versions unless an instance of theirs was started meanwhile; whether it was done.
+    """Remove versions unless an instance of theirs was started meanwhile. Return whether they were
+    removed.
 
-    To be called in a transaction, after `in_use` said no at the time `checked`: starts are
-    held up only for as long as it takes to look at those that came after that. Transitions
-    that hold a row lock are waited for, since one of them may be starting a sub-workflow; but
-    no longer than `LOCKING` says, because whatever comes after us waits too, and a VACUUM or
-    a CREATE INDEX may be ahead of us for hours. Raises `Busy`.
+    Call it in a transaction, after `in_use` returned False at the time `checked`: starts wait only
+    while the instances created since then are checked. It waits for transitions that hold a row
+    lock, since one may be starting a sub-workflow, but no longer than `LOCKING` allows: later
+    statements wait too, and a VACUUM or CREATE INDEX can hold the table for hours. Raises
+    `LockTimeout`.
     """
     transaction.all("lock table orchestrator.instances in exclusive mode")
     row = transaction.one(
