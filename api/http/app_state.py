@@ -75,6 +75,20 @@ def scope(namespace: str | None = None) -> Scope:
     return allowed
 
 
+def target_namespace(namespace: str | None) -> str:
+    """Return the namespace that something is put into: the given one, or the caller's only one.
+
+    Raises `Problem` 404, 422.
+    """
+    allowed = scope(namespace).namespaces
+    if namespace is not None:
+        return namespace
+    if allowed is None or len(allowed) != 1:
+        errors = [{"parameter": "namespace", "message": "which of the key's namespaces?"}]
+        raise Problem(problem_types.INVALID, "namespace: which of the key's namespaces?", errors)
+    return allowed[0]
+
+
 def audit_entry(
     action: str,
     namespace: str | None = None,

@@ -1,6 +1,6 @@
-"""``/v1/dead-letters`` and ``/v1/instances/{id}/compensation``: what gave up.
+"""``/v1/dead-letters`` and ``/v1/instances/{id}/compensation``.
 
-A person has it tried again, or says that it is seen to.
+A person retries a dead letter, or resolves it: declares that it was handled otherwise.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from orchestrator.database.instances.instance_queries import InstanceWithPayload
 from orchestrator.database.instances.step_queries import Undoable
 from orchestrator.document.model import Workflow
 
-blueprint = Resource("dead letters", __name__, url_prefix="/v1", description="What gave up.")
+blueprint = Resource("dead letters", __name__, url_prefix="/v1", description="Failed for good.")
 
-Letter = tuple[Any, ...]
+DeadLetter = tuple[Any, ...]
 
 
 @blueprint.route("/dead-letters")
 @blueprint.answers(200, DeadLettersSchema)
 @blueprint.requires(DeadLettersQuerySchema)
 def list_(query: dict[str, Any]) -> Response:
-    """Work that gave up, the newest first"""
+    """Dead letters, the newest first"""
     instance = query.get("instance")
     page = dead_letter_queries.listed(
         state().services.database,
@@ -66,37 +66,37 @@ def get(id: str) -> Response:
 @blueprint.answers(202, DeadLetterSchema)
 @json_body(CommandSchema, optional=True)
 def retry(body: dict[str, Any], id: str) -> Response:
-    """Try once more what gave up
+    """Retry a dead letter
 
-    An undoing that failed (`reason` is `compensation`) is done once more. A step whose workers
-    were lost too often (`lost`) begins anew in a new run of its instance, as
-    `/instances/{id}/retry` has it; 409 where its fault was caught, or its instance undone.
+    A failed compensation (`reason` is `compensation`) runs once more. A step with too many lost
+    attempts (`lost`) starts again in a new run of its instance, as with
+    `/instances/{id}/retry`; 409 if its fault was caught, or its instance undone.
     """
-    return _settle(id, "retry", body.get("reason"))
+    return _act_on(id, "retry", body.get("reason"))
 
 
 @blueprint.route("/dead-letters/<id:id>/resolve", methods=["POST"])
 @blueprint.answers(202, DeadLetterSchema)
 @json_body(CommandSchema, optional=True)
 def resolve(body: dict[str, Any], id: str) -> Response:
-    """Say that a person has seen to it"""
-    return _settle(id, "resolve", body.get("reason"))
+    """Resolve a dead letter: a person has handled it otherwise"""
+    return _act_on(id, "resolve", body.get("reason"))
 
 
 @blueprint.route("/instances/<id:id>/compensation")
 @blueprint.answers(200, CompensationSchema)
 def compensation(id: str) -> Response:
-    """What a cancel or a compensation would undo, in its order, and what was undone so far"""
+    """The steps that a cancel or a compensation would undo, in order, and the undone steps"""
     found = find(id)
     services = state().services
     plan = _plan(services.workflows.get(found.workflow_id), _undoable(found))
     return respond(
         {
             "compensation": found.compensation,
-            "plan": [_planned(each) for each in plan],
+            "plan": [_planned_undo(step) for step in plan],
             "running": [
-                _planned(each)
-                for each in step_queries.undoable_in_flight(services.database, found.id)
+                _planned_undo(step)
+                for step in step_queries.undoable_in_flight(services.database, found.id)
             ],
             "undone": [
                 {**serializers.step_json(row, (), None), "attempts": []}
@@ -110,48 +110,48 @@ def compensation(id: str) -> Response:
 @blueprint.answers(202, DeadLetterSchema)
 @json_body(CompensationDecisionSchema)
 def act_on_compensation(body: dict[str, Any], id: str) -> Response:
-    """Settle a compensation that failed: try it again, or say that a person has seen to it"""
+    """Retry or resolve a failed compensation"""
     found = find(id)
-    letter = dead_letter_queries.of_step(state().services.database, found.id, body["step"])
-    if letter is None:
+    dead_letter = dead_letter_queries.of_step(state().services.database, found.id, body["step"])
+    if dead_letter is None:
         raise Problem(
             problem_types.NOT_FOUND, f"no failed compensation of step {body['step']} is open"
         )
-    return _settle(letter[1], body["action"], body.get("reason"))
+    return _act_on(dead_letter[1], body["action"], body.get("reason"))
 
 
-def _find(reader: Any, id: str) -> Letter:
-    letter = dead_letter_queries.get(reader, identified(id))
-    if letter is None or not scope().has(letter[2]):
+def _find(reader: Any, id: str) -> DeadLetter:
+    dead_letter = dead_letter_queries.get(reader, identified(id))
+    if dead_letter is None or not scope().has(dead_letter[2]):
         raise Problem(problem_types.NOT_FOUND, f"there is no dead letter {id}")
-    return letter
+    return dead_letter
 
 
-def _settle(id: str, action: str, reason: str | None) -> Response:
-    """Decide it in the request, as a command to the letter's instance."""
-    letter = _find(state().services.database, id)
+def _act_on(id: str, action: str, reason: str | None) -> Response:
+    """Decide it in the request, as a command to the dead letter's instance."""
+    dead_letter = _find(state().services.database, id)
 
     def prepare(cursor: Transaction, _: Target) -> dict[str, Any] | None:
-        found = _find(cursor, id)
-        if found[7] is not None:
-            raise Problem(problem_types.CONFLICT, "the dead letter was settled already")
-        hindrance = dead_letter_queries.refusal_reason(cursor, found, action)
-        if hindrance is not None:
-            raise refused(hindrance)
-        return dead_letter_queries.command_of(found, action, caller().name, reason)
+        current = _find(cursor, id)
+        if current[7] is not None:
+            raise Problem(problem_types.CONFLICT, "the dead letter is resolved already")
+        refusal = dead_letter_queries.refusal_reason(cursor, current, action)
+        if refusal is not None:
+            raise refused(refusal)
+        return dead_letter_queries.command_of(current, action, caller().name, reason)
 
     def record(cursor: Transaction, _: Target, __: bool) -> Answer:
-        # A retry has settled it already, where it has begun the step anew.
+        # A retry that has started the step again has resolved it already.
         by, address = caller().name, request.remote_addr
-        dead_letter_queries.resolve(cursor, letter, action, by, reason, address)
+        dead_letter_queries.resolve(cursor, dead_letter, action, by, reason, address)
         return idempotency.recordable(202, dead_letter_json(_find(cursor, id)))
 
-    return Change(letter[3], prepare, record, tagged=False).give()
+    return Change(dead_letter[3], prepare, record, tagged=False).run()
 
 
-def dead_letter_json(letter: Letter) -> dict[str, Any]:
-    """A dead letter as the API shows it."""
-    created_at, id, namespace, instance, step, reason, error, *rest = letter
+def dead_letter_json(dead_letter: DeadLetter) -> dict[str, Any]:
+    """Return a dead letter as JSON of the API."""
+    created_at, id, namespace, instance, step, reason, error, *rest = dead_letter
     resolved_at, resolution, reference, kind = rest
     return {
         "id": id,
@@ -173,22 +173,25 @@ def _undoable(found: InstanceWithPayloads) -> list[Undoable]:
 
 
 def _plan(workflow: Workflow, found: list[Undoable]) -> list[Undoable]:
-    """Those that would be undone: no step around them has a compensation that replaces theirs
-    (DESIGN, Ends, undoing and keys)."""
-    by_id = {each.id: each for each in found}
+    """Return the steps that would be undone.
+
+    A step is left out if an enclosing step has a compensation, which replaces its own (DESIGN,
+    Ends, undoing and keys).
+    """
+    by_id = {step.id: step for step in found}
 
     def replaced(step: Undoable) -> bool:
-        at = by_id.get(step.parent)
-        while at is not None:
-            if at.completed and workflow.task(at.reference).compensation is not None:
+        ancestor = by_id.get(step.parent)
+        while ancestor is not None:
+            if ancestor.completed and workflow.task(ancestor.reference).compensation is not None:
                 return True
-            at = by_id.get(at.parent)
+            ancestor = by_id.get(ancestor.parent)
         return False
 
-    return [each for each in found if each.done is not None and not replaced(each)]
+    return [step for step in found if step.done is not None and not replaced(step)]
 
 
-def _planned(step: Undoable) -> dict[str, Any]:
+def _planned_undo(step: Undoable) -> dict[str, Any]:
     return {
         "step": step.id,
         "reference": step.reference,

@@ -1,7 +1,7 @@
-"""``/v1/events``: CloudEvents in, kept before they are acknowledged; matched by the workers.
+"""``/v1/events``: receives CloudEvents. They are stored before the answer; workers match them.
 
-An event counts once for its namespace, source and id. One that is sent to an instance waits
-in its mailbox until a listener takes it.
+An event counts once for its namespace, source and id. An event for one instance waits in its
+mailbox until a listener takes it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from flask import Response
 
 from api.http import idempotency, page_cursors, problem_types
-from api.http.app_state import caller, scope, state
+from api.http.app_state import caller, scope, state, target_namespace
 from api.http.problems import Problem
 from api.http.resource_blueprint import Resource, listing, raw, respond
 from api.resources import cloud_event_body, event_wait_reasons
@@ -36,7 +36,7 @@ from orchestrator.database.operations import overview_queries
 
 blueprint = Resource("events", __name__, url_prefix="/v1", description="CloudEvents.")
 
-#: Events that may lie in one mailbox.
+#: The most events in one mailbox; more are refused with 429.
 MAILBOX = 10_000
 
 
@@ -45,59 +45,49 @@ MAILBOX = 10_000
 @cloud_event_body.cloud_event_body(many=True)
 @blueprint.requires(IntoNamespaceSchema)
 def receive(query: dict[str, Any]) -> Response:
-    """Take an event, or a batch of up to 1,000
+    """Accept an event, or a batch of up to 1,000
 
-    Whoever waits for it in its namespace is told of it by the workers: see `/v1/events/{id}`.
-    An event that has been taken before is answered in the same way, and has no effect.
+    Workers offer it to the listeners of its namespace: see `/v1/events/{id}`. A repeated event is
+    answered in the same way and has no effect.
     """
-    given, many = cloud_event_body.read(many=True)
-    namespace = into(query.get("namespace"))
-    return _taken(namespace, many, lambda reader: event_queries.put(reader, namespace, given))
-
-
-def into(asked: str | None) -> str:
-    """The namespace that something goes into. Raises `Problem` 404, 422."""
-    allowed = scope(asked).namespaces
-    if asked is not None:
-        return asked
-    if allowed is None or len(allowed) != 1:
-        errors = [{"parameter": "namespace", "message": "which of the key's namespaces?"}]
-        raise Problem(problem_types.INVALID, "namespace: which of the key's namespaces?", errors)
-    return allowed[0]
+    events, many = cloud_event_body.read(many=True)
+    namespace = target_namespace(query.get("namespace"))
+    return _accept(namespace, many, lambda reader: event_queries.put(reader, namespace, events))
 
 
 @blueprint.route("/instances/<id:id>/events", methods=["POST"])
 @blueprint.answers(202, AcceptedEventSchema, Location="where the event is")
 @cloud_event_body.cloud_event_body(many=False)
 def signal(id: str) -> Response:
-    """Take an event for one instance
+    """Accept an event for one instance
 
     It waits in the instance's mailbox until a listener takes it. An instance that has ended
-    takes none.
+    accepts none.
     """
-    given, _ = cloud_event_body.read(many=False)
+    events, _ = cloud_event_body.read(many=False)
     found = find(id)
     if found.status in ENDED_STATUSES:
         raise Problem(
-            problem_types.WRONG_STATUS, f"the instance is {found.status}: it listens no more"
+            problem_types.WRONG_STATUS, f"the instance is {found.status}: it accepts no events"
         )
 
     def put(reader: Session) -> list[Received]:
         if event_queries.is_mailbox_full(reader, found.id, MAILBOX):
             raise Problem(problem_types.TOO_MANY, f"the mailbox has {MAILBOX} events")
-        return event_queries.put(reader, found.namespace, given, target=found.id)
+        return event_queries.put(reader, found.namespace, events, target=found.id)
 
-    return _taken(found.namespace, False, put)
+    return _accept(found.namespace, False, put)
 
 
-def _taken(namespace: str, many: bool, put: Callable[[Session], Sequence[Received]]) -> Response:
-    """Keep events, then have them matched; with an Idempotency-Key in one transaction."""
+def _accept(namespace: str, many: bool, put: Callable[[Session], Sequence[Received]]) -> Response:
+    """Store events, then hint that they wait; with an Idempotency-Key in one transaction."""
 
     def make(reader: Session) -> Answer:
-        shown = [{"id": one.id, "duplicate": one.duplicate} for one in put(reader)]
+        accepted = [{"id": row.id, "duplicate": row.duplicate} for row in put(reader)]
         if many:
-            return idempotency.recordable(202, shown)
-        return idempotency.recordable(202, shown[0], {"Location": f"/v1/events/{shown[0]['id']}"})
+            return idempotency.recordable(202, accepted)
+        location = {"Location": f"/v1/events/{accepted[0]['id']}"}
+        return idempotency.recordable(202, accepted[0], location)
 
     def hint() -> None:
         state().hints.match(namespace)
@@ -113,7 +103,7 @@ def _taken(namespace: str, many: bool, put: Callable[[Session], Sequence[Receive
 @blueprint.answers(200, EventsSchema)
 @blueprint.requires(EventsQuerySchema)
 def list_(query: dict[str, Any]) -> Response:
-    """Events, received and emitted, the newest first"""
+    """Received and emitted events, the newest first"""
     target = query.get("target")
     page = event_queries.listed(
         state().services.database,
@@ -125,44 +115,46 @@ def list_(query: dict[str, Any]) -> Response:
         limit=query["limit"],
         after=page_cursors.read(query["cursor"], (page_cursors.number,)),
     )
-    return listing([_summary(EventRow(*row)) for row in page.rows], page_cursors.write(page.last))
+    return listing(
+        [_event_json(EventRow(*row)) for row in page.rows], page_cursors.write(page.last)
+    )
 
 
 @blueprint.route("/events/<id:id>")
 @blueprint.answers(200, EventSchema)
 def get(id: str) -> Response:
-    """An event, with what it matched"""
-    found = _found(id)
+    """An event with its matches"""
+    found = _find(id)
     return respond(
-        {**_summary(found), "matches": _matches(state().services.database, found.number)}
+        {**_event_json(found), "matches": _matches(state().services.database, found.number)}
     )
 
 
 @blueprint.route("/events/<id:id>/why")
 @blueprint.answers(200, EventWhySchema)
 def why(id: str) -> Response:
-    """Why an event matched what it matched, or nobody"""
+    """Which listeners took an event, or why none did"""
     services = state().services
     database, settings = services.database, services.settings
-    found = _found(id)
+    found = _find(id)
     served = overview_queries.is_served(database, settings.control_queue, settings.lease)
-    told = event_wait_reasons.causes(
+    causes = event_wait_reasons.causes(
         found,
         match_queries.of_event(database, found.number),
         waiters(database, found.namespace, found.target),
         None if served else settings.control_queue,
     )
-    return respond({"id": id, "namespace": found.namespace, "causes": told})
+    return respond({"id": id, "namespace": found.namespace, "causes": causes})
 
 
-def _found(id: str) -> EventRow:
-    found = event_queries.get(state().services.database, id, caller().scope)
-    if found is None:
+def _find(id: str) -> EventRow:
+    row = event_queries.get(state().services.database, id, caller().scope)
+    if row is None:
         raise Problem(problem_types.NOT_FOUND, f"there is no event {id}")
-    return found
+    return row
 
 
-def _summary(row: EventRow) -> dict[str, Any]:
+def _event_json(row: EventRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "namespace": row.namespace,
@@ -176,6 +168,6 @@ def _summary(row: EventRow) -> dict[str, Any]:
 
 def _matches(reader: Session, number: int) -> list[dict[str, Json]]:
     return [
-        {"instance": one.instance, "step": one.step or None, "refused": one.refused, "at": one.at}
-        for one in match_queries.of_event(reader, number)
+        {"instance": row.instance, "step": row.step or None, "refused": row.refused, "at": row.at}
+        for row in match_queries.of_event(reader, number)
     ]

@@ -1,4 +1,4 @@
-"""``/livez`` and ``/readyz``: for whoever watches over the process."""
+"""``/livez`` and ``/readyz``: health checks for the platform and `orchestrator doctor`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ blueprint = Blueprint("health", __name__)
 
 @blueprint.get("/livez")
 def live() -> Response:
-    """The process answers; nothing else is asked."""
+    """Answer without checking anything else."""
     return respond({"status": "ok"})
 
 
 @blueprint.get("/readyz")
 def ready() -> Response:
-    """The database answers, with the schema that this release knows; else 503. An API that is
-    asked announces itself: `orchestrator doctor` asks, and so do most platforms."""
+    """Answer 200 if the database has the schema of this release, else 503.
+
+    The API also announces itself here: most platforms call this, and `orchestrator doctor`.
+    """
     row = state().services.database.one("select version_num from orchestrator.schema_version")
-    found = row[0] if row else None
-    if found != upgrade.head():
-        return respond({"status": "unknown schema", "schema": found}, 503)
+    version = row[0] if row else None
+    if version != upgrade.head():
+        return respond({"status": "unknown schema", "schema": version}, 503)
     state().presence.announce_seldom()
-    return respond({"status": "ok", "schema": found})
+    return respond({"status": "ok", "schema": version})

@@ -1,4 +1,4 @@
-"""``/v1/instances/{id}/history``: what happened, as pages or as a live stream."""
+"""``/v1/instances/{id}/history``: the transitions, as pages or as a live stream."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from orchestrator.database.instances import history_queries
 from orchestrator.database.instances.instance_queries import InstanceWithPayloads
 
 EVENT_STREAM = "text/event-stream"
-#: Seconds after which a silent stream shows that it lives, so that proxies keep it open.
+#: Seconds after which a silent stream sends a comment, so that proxies keep it open.
 HEARTBEAT = 15.0
-#: Seconds after which a stream ends; the client takes it up again where it was.
+#: Seconds after which a stream ends; the client reconnects and continues after the last event.
 LONGEST = 600.0
+#: Transitions read at once for a stream.
 _PAGE = 200
 
 blueprint = Resource(
@@ -41,8 +42,8 @@ blueprint = Resource(
 def list_(query: dict[str, Any], id: str) -> Response:
     """Transitions in their order
 
-    With `Accept: text/event-stream` they come as they happen, as server-sent events whose id
-    is the transition's sequence; `Last-Event-ID` takes the stream up again. The stream ends
+    With `Accept: text/event-stream` they are sent as they are committed: server-sent events
+    whose id is the transition's sequence. `Last-Event-ID` continues a stream. The stream ends
     with the instance.
     """
     found = find(id)
@@ -56,7 +57,7 @@ def list_(query: dict[str, Any], id: str) -> Response:
         after=page_cursors.read(query["cursor"], (page_cursors.number,)),
     )
     return listing(
-        [serializers.transition(row) for row in page.rows], page_cursors.write(page.last)
+        [serializers.transition_json(row) for row in page.rows], page_cursors.write(page.last)
     )
 
 
@@ -74,20 +75,19 @@ def _stream(found: InstanceWithPayloads) -> Response:
 
 
 def in_own_thread(app: AppState, events: Iterator[bytes]) -> Iterator[bytes]:
-    """The events of a stream, told by a thread that takes no other request's place."""
+    """Yield the events of a stream while its thread slot is free for other requests."""
     with app.waiters.lend():
         yield from events
 
 
 def _events(app: AppState, id: str, last: int) -> Iterator[bytes]:
-    """Every transition after `last`, until the instance has settled and the last one was sent,
-    or the time is over."""
+    """Yield every transition after `last`, until the instance is final or the time is over."""
     until = clock.monotonic() + LONGEST
     yield b": here\n\n"
     while (found := history_queries.follow(app.services.database, id, last, _PAGE)) is not None:
         for row in found.rows:
             last = row[0]
-            yield b"id: %d\ndata: %b\n\n" % (last, dumped(serializers.transition(row)))
+            yield b"id: %d\ndata: %b\n\n" % (last, dumped(serializers.transition_json(row)))
         if found.is_final and last >= found.sequence:
             return
         if app.waiters.closed or clock.monotonic() >= until:

@@ -1,7 +1,7 @@
-"""``/v1/instances/{id}/cancel`` and the other commands: decided here, carried on by workers.
+"""``/v1/instances/{id}/cancel`` and the other commands, decided here and continued by workers.
 
-The command's own move is made under the instance's row lock, so that the answer tells the
-state after it, or why it does not fit; see `api.resources.instance_decision`.
+A command's own transition is made under the instance's row lock. So the answer has the state
+after it, or the reason of the refusal; see `api.resources.instance_decision`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from api.schemas.commands import (
     SkipSchema,
 )
 from api.schemas.common import ProblemSchema
-from orchestrator.core.commands import COMMANDS as OBEYED
+from orchestrator.core.commands import COMMANDS as CORE_COMMANDS
 from orchestrator.core.model import OPEN_STATUSES
 from orchestrator.database.access import audit_queries
 from orchestrator.database.access.idempotency_queries import Answer
@@ -37,13 +37,13 @@ from orchestrator.database.instances import step_queries
 from orchestrator.database.instances.command_queries import Target
 
 blueprint = Resource(
-    "commands", __name__, url_prefix="/v1/instances/<id:id>", description="What people ask for."
+    "commands", __name__, url_prefix="/v1/instances/<id:id>", description="Commands to instances."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command, and what its request may say. Which instances it fits, the core decides."""
+    """A command and the schema of its body. The core decides which instances it fits."""
 
     name: str
     summary: str
@@ -51,21 +51,21 @@ class Command:
 
 
 COMMANDS = (
-    Command("suspend", "Let the running steps finish, and start no more"),
-    Command("resume", "Go on with a suspended instance"),
+    Command("suspend", "Let the running steps finish, and start no others"),
+    Command("resume", "Continue a suspended instance"),
     Command("cancel", "Stop an instance and undo what it completed"),
     Command("terminate", "Stop an instance and undo nothing"),
     Command(
-        "retry", "Open a new run of an instance that failed, its finished steps kept", RetrySchema
+        "retry", "Open a new run of an instance that failed; its completed steps stay", RetrySchema
     ),
     Command("compensate", "Undo what an ended instance completed", CompensateSchema),
-    Command("skip", "Let a step that stands still end with an output of yours", SkipSchema),
+    Command("skip", "End a waiting step with a given output", SkipSchema),
 )
 
 
-def _give(command: Command, body: dict[str, Any], id: str) -> Response:
+def _respond(command: Command, body: dict[str, Any], id: str) -> Response:
     prepare, record = partial(_prepare, command, body), partial(_record, command, body)
-    return Change(identified(id), prepare, record).give()
+    return Change(identified(id), prepare, record).run()
 
 
 def _prepare(
@@ -101,8 +101,8 @@ def _record(
     return idempotency.recordable(202, accepted, headers)
 
 
-_ETAG = "of the instance after it"
-_RETRY_AFTER = "seconds, where what stands against it still runs"
+_ETAG = "of the instance after the command"
+_RETRY_AFTER = "seconds, if attempts in flight prevent the command"
 
 
 def _register(command: Command) -> None:
@@ -112,9 +112,9 @@ def _register(command: Command) -> None:
     @blueprint.described(summary=command.summary)
     @json_body(command.schema, optional=True)
     def view(body: dict[str, Any], id: str) -> Response:
-        return _give(command, body, id)
+        return _respond(command, body, id)
 
 
 for _command in COMMANDS:
-    if _command.name in OBEYED:
+    if _command.name in CORE_COMMANDS:
         _register(_command)

@@ -1,7 +1,7 @@
-"""Changes of an instance that are decided in the request: under its row lock, before the answer.
+"""Commands that are decided in the request, under the instance's row lock, before the answer.
 
-Where the lock is not had in time, or the decision is a control worker's, the command is left as
-a note in the instance's inbox, and the answer says so (`decided` false).
+If the lock is not free in time, or a control worker must decide, the command becomes a stimulus
+in the instance's inbox and the answer has `decided` false.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from orchestrator.state_manager.post_commit import announce, written_to
 
 log = get_logger(__name__)
 
-#: Seconds after which a command may be given again that something still in flight stands against.
+#: Seconds after which a command may be repeated that was refused because of attempts in flight.
 RETRY_AFTER = 1
 
 Data = Mapping[str, Any]
@@ -41,10 +41,10 @@ Record = Callable[[Transaction, Target, bool], Answer]
 class Change:
     """A command to one instance.
 
-    `prepare` checks the request against the instance as it is and returns the command (the data
-    of a COMMAND stimulus; None: nothing is told to the instance), or raises a `Problem`.
-    `record` writes what belongs to the change, and makes the answer from the instance as it is
-    afterwards and from whether the command was decided.
+    `prepare` checks the request against the instance and returns the command (the data of a
+    COMMAND stimulus; None: the instance gets none), or raises a `Problem`. `record` writes the
+    audit log and the like, and makes the answer from the instance after the command and from
+    whether the command was decided.
     """
 
     instance: str
@@ -53,15 +53,15 @@ class Change:
     #: Whether the request heeds If-Match.
     tagged: bool = True
 
-    def give(self) -> Response:
-        """Decide it and answer. Raises `Problem` 404, 409, 412, 503."""
+    def run(self) -> Response:
+        """Decide the command and answer. Raises `Problem` 404, 409, 412, 503."""
         outcomes: list[Outcome] = []
-        decide, follow = partial(self._decide, outcomes), partial(self._follow, outcomes)
+        decide, post_commit = partial(self._decide, outcomes), partial(self._post_commit, outcomes)
         try:
-            return idempotency.run_idempotent(decide, follow, opening=DECIDING)
+            return idempotency.run_idempotent(decide, post_commit, opening=DECIDING)
         except LockTimeout:
             outcomes.clear()
-        return idempotency.run_idempotent(self._leave, follow)
+        return idempotency.run_idempotent(self._put_in_inbox, post_commit)
 
     def _decide(self, outcomes: list[Outcome], cursor: Transaction) -> Answer | Problem:
         services = state().services
@@ -81,19 +81,19 @@ class Change:
             command_queries.put(cursor, self.instance, data)
         return self.record(cursor, command_queries.target(cursor, self.instance), outcome.decided)
 
-    def _leave(self, cursor: Transaction) -> Answer:
-        """Somebody keeps the row lock: leave a note."""
+    def _put_in_inbox(self, cursor: Transaction) -> Answer:
+        """Put the command into the inbox, since another process has the row lock."""
         self._check_unconditional()
         data = self.prepare(cursor, command_queries.unlocked(cursor, self.instance, scope()))
         if data is not None:
             command_queries.put(cursor, self.instance, data)
         return self.record(cursor, command_queries.target(cursor, self.instance), False)
 
-    def _follow(self, outcomes: list[Outcome]) -> None:
-        """After the commit: wake whom it wrote to. None of it can fail the request."""
+    def _post_commit(self, outcomes: list[Outcome]) -> None:
+        """Send hints for what was committed. A failure here does not fail the request."""
         app = state()
-        saved = [each for outcome in outcomes for each in outcome.saved]
-        written = [id for each in saved for id in written_to(each)]
+        saved = [transition for outcome in outcomes for transition in outcome.saved]
+        written = [id for transition in saved for id in written_to(transition)]
         app.hints.send(*dict.fromkeys([self.instance, *written]))
         if any(each.transition.listeners for each in saved):
             app.hints.match(saved[0].before.instance.namespace)
@@ -105,15 +105,16 @@ class Change:
             log.info("The work after a commit was left to the beats", action="post_commit_skipped")
 
     def _check_unconditional(self) -> None:
-        """A note would be judged against a state that the client has not seen. Raises `Problem`
-        503."""
+        """Refuse a command with `If-Match` that would be decided later, in a state that the client
+        has not read. Raises `Problem` 503."""
         if self.tagged and request.if_match:
             raise Problem(
-                problem_types.UNAVAILABLE, "it can't be decided now whether the ETag still holds"
+                problem_types.UNAVAILABLE,
+                "it cannot be decided now whether the ETag is current",
             )
 
 
 def refused(refusal: Refusal) -> Problem:
-    """The problem that tells why a command does not fit."""
+    """Return the problem of a refused command."""
     headers = {"Retry-After": str(RETRY_AFTER)} if refusal.later else {}
     return Problem(problem_types.WRONG_STATUS, refusal.reason, headers=headers)

@@ -1,4 +1,4 @@
-"""``/v1/instances``: start, look, wait."""
+"""``/v1/instances``: start, list, read and wait for instances."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from orchestrator.database.instances.instance_queries import InstanceWithPayload
 _ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 #: The most instances that one request may start.
-MOST = 1000
+MAX_STARTS = 1000
 
 blueprint = Resource(
-    "instances", __name__, url_prefix="/v1/instances", description="Runs of workflows."
+    "instances", __name__, url_prefix="/v1/instances", description="Executions of workflows."
 )
 
 
 @blueprint.route("", methods=["POST"])
 @blueprint.answers(202, STARTED, Location="where the instance is")
-@blueprint.answers(200, InstanceSchema, Preference_Applied="`wait`, where it was asked for")
-@json_body(StartSchema, many=MOST)
+@blueprint.answers(200, InstanceSchema, Preference_Applied="`wait`, if it was requested")
+@json_body(StartSchema, many=MAX_STARTS)
 def start(body: Any) -> Response:
     """Start an instance, or up to 1,000 of them
 
     All of an array are started, or none. With `Prefer: wait=N` the answer to a single start
-    is the instance as it stands when it has ended, or after N seconds (at most 60): 200 if it
-    has ended, 202 if not. A `business_id` in use is a 409 with the `Location` of its instance.
+    is the instance once it is final, or after N seconds (at most 60): 200 if it is final, 202
+    if not. A `business_id` in use is a 409 with the `Location` of its instance.
     """
     started = instance_start.start(body)
     if started.first:
@@ -65,7 +65,7 @@ def _waited(started: instance_start.Started, seconds: float) -> Response:
     headers = {**started.answer.headers, "Preference-Applied": f"wait={seconds:g}"}
     if not started.first:
         headers |= idempotency.REPLAYED
-    return respond(whole(found), 200 if found.is_final else 202, headers)
+    return respond(_instance(found), 200 if found.is_final else 202, headers)
 
 
 @blueprint.route("")
@@ -75,9 +75,9 @@ def list_(query: dict[str, Any]) -> Response:
     """Instances, newest first
 
     Besides the parameters shown, `label.key=value` selects by a label, and `input.path=value`
-    by a member of the input: `input.customer.id=7`, `input.items[].sku=b-7`. A value is text
-    and, where it can be, a number, `true`, `false` or `null`; in double quotes it is text only.
-    Either may be given several times, with other names.
+    by a member of the input: `input.customer.id=7`, `input.items[].sku=b-7`. A value matches
+    text and, if it is one, a number, `true`, `false` or `null`; in double quotes text only.
+    Several such parameters may be combined.
     """
     page = instance_lists.listed(
         state().services.database,
@@ -98,8 +98,8 @@ def list_(query: dict[str, Any]) -> Response:
 def counts(query: dict[str, Any]) -> Response:
     """How many instances have each status
 
-    Of each status at most 10,000 are counted, 1,000 with labels: the answer takes no longer
-    for millions. The filters are those of the list.
+    At most 10,000 instances of each status are counted, 1,000 with labels, so that millions do
+    not slow the answer. The filters are those of the list.
     """
     found = instance_lists.counted(
         state().services.database,
@@ -111,15 +111,15 @@ def counts(query: dict[str, Any]) -> Response:
 
 @blueprint.route("/<id:id>")
 @blueprint.answers(
-    200, InstanceSchema, ETag="changes with every transition and every command that waits"
+    200, InstanceSchema, ETag="changes with every transition and every pending command"
 )
 @blueprint.answers(304, meaning="Not changed since the ETag in If-None-Match", ETag="the same")
 @blueprint.requires(WaitSchema)
 def get(query: dict[str, Any], id: str) -> Response:
     """An instance
 
-    With `wait` (or `Prefer: wait=N`) the answer comes when it has ended, its compensation has
-    settled and no command waits, or after so many seconds with the state of then.
+    With `wait` (or `Prefer: wait=N`) the answer comes once it is final, or after so many seconds
+    with its state at that time.
     """
     found = find(id)
     seconds = query["wait"] or prefer_wait.wait() or 0
@@ -129,11 +129,11 @@ def get(query: dict[str, Any], id: str) -> Response:
     tag = etag(found)
     if tag in request.if_none_match:
         return Response(status=304, headers={"ETag": f'"{tag}"'})
-    return respond(whole(found), headers={"ETag": f'"{tag}"'})
+    return respond(_instance(found), headers={"ETag": f'"{tag}"'})
 
 
 def find(id: str) -> InstanceWithPayloads:
-    """The instance with an id from the path. Raises `Problem` 400, 404, 422."""
+    """Return the instance with an id from the path. Raises `Problem` 400, 404, 422."""
     found = instance_queries.get(state().services.database, identified(id), scope())
     if found is None:
         raise Problem(problem_types.NOT_FOUND, f"there is no instance {id}")
@@ -141,7 +141,7 @@ def find(id: str) -> InstanceWithPayloads:
 
 
 def identified(id: str) -> str:
-    """An id from the path, if it can be one. Raises `Problem` 400, 422."""
+    """Return an id from the path in lower case. Raises `Problem` 400, 422 if it is not one."""
     if len(id) > 1000:
         raise Problem(problem_types.INVALID, "the id is longer than 1,000 characters")
     if not _ID.fullmatch(id):
@@ -149,12 +149,11 @@ def identified(id: str) -> str:
     return id.lower()
 
 
-def whole(found: InstanceWithPayloads) -> dict[str, Any]:
-    """The instance as it is shown, with what it waits for."""
+def _instance(found: InstanceWithPayloads) -> dict[str, Any]:
     waiting = [] if found.is_final else step_queries.waiting(state().services.database, found.id)
     return serializers.instance_json(found, waiting)
 
 
 def etag(found: InstanceWithPayloads | Target) -> str:
-    """Changes with each transition and each command that waits, and with nothing else."""
+    """Return the tag, which changes only with transitions and pending commands."""
     return f"{found.run}-{found.sequence}-{found.pending}"

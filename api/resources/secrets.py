@@ -12,12 +12,11 @@ from typing import Any
 from flask import Response
 
 from api.http import idempotency, page_cursors, problem_types
-from api.http.app_state import audit_entry, scope, state
+from api.http.app_state import audit_entry, scope, state, target_namespace
 from api.http.authentication import Role
 from api.http.problems import Problem
 from api.http.request_body import json_body, too_large
 from api.http.resource_blueprint import Resource, listing, respond
-from api.resources.events import into
 from api.schemas.events import IntoNamespaceSchema
 from api.schemas.secrets import (
     NamedSecretSchema,
@@ -68,7 +67,7 @@ def put(body: dict[str, Any], query: dict[str, Any], name: str) -> Response:
 
     Workers read it when an expression uses `$secrets`, so the next use has the new value.
     """
-    namespace = into(query.get("namespace"))
+    namespace = target_namespace(query.get("namespace"))
     if not is_name(name):
         raise Problem(
             problem_types.INVALID, "a name is letters, digits, '.', '_' and '-', at most 253"
@@ -87,7 +86,7 @@ def put(body: dict[str, Any], query: dict[str, Any], name: str) -> Response:
 @blueprint.requires(IntoNamespaceSchema)
 def delete(query: dict[str, Any], name: str) -> Response:
     """Forget a secret"""
-    namespace = into(query.get("namespace"))
+    namespace = target_namespace(query.get("namespace"))
     with state().services.database.transaction() as cursor:
         if not secret_queries.remove(cursor, namespace, name):
             raise Problem(problem_types.NOT_FOUND, f"there is no secret {name[:100]!r}")

@@ -1,18 +1,24 @@
-"""Instances, steps and transitions as the API shows them."""
+"""Instances, steps and transitions as JSON of the API."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from api.http.resource_blueprint import raw
+from api.shared.workflow_cache import CachedVersion
 from orchestrator import json_codec
-from orchestrator.database.instances.instance_queries import InstanceWithPayloads, Summary
+from orchestrator.database.instances.instance_queries import (
+    InstanceWithPayloads,
+    NewStart,
+    Summary,
+)
 from orchestrator.database.instances.step_queries import AttemptRow, Skip, StepRow, Waiting
 
 
 def summary_json(row: Summary) -> dict[str, Any]:
-    """An instance without its payloads."""
+    """Return an instance without its payloads."""
     return {
         "id": row.id,
         "business_id": row.business_id,
@@ -30,30 +36,53 @@ def summary_json(row: Summary) -> dict[str, Any]:
     }
 
 
+def started_json(new: NewStart, version: CachedVersion, at: datetime) -> dict[str, Any]:
+    """Return an instance that is being started, without its payloads."""
+    return summary_json(
+        Summary(
+            id=new.id,
+            namespace=version.namespace,
+            workflow=version.name,
+            version=version.version,
+            business_id=new.business_id,
+            status="pending",
+            compensation="none",
+            run=1,
+            labels=new.labels,
+            created_at=at,
+            started_at=None,
+            ended_at=None,
+            pending=0,
+            parent_instance=None,
+            parent_step=None,
+        )
+    )
+
+
 def instance_json(row: InstanceWithPayloads, waiting: Sequence[Waiting]) -> dict[str, Any]:
-    """An instance with its payloads and what it waits for."""
+    """Return an instance with its payloads and what it waits for."""
     return {
         **summary_json(row),
         "input": raw(row.input),
         "output": raw(row.output),
         "error": raw(row.error),
         "context": raw(row.context),
-        "waiting_for": [_waiting(each) for each in waiting],
+        "waiting_for": [_waiting(step) for step in waiting],
     }
 
 
 def _waiting(row: Waiting) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    value: dict[str, Any] = {
         "kind": row.kind,
         "step": row.step,
         "reference": row.reference,
         "since": row.since,
     }
     if row.timer:
-        found |= {"timer": row.timer, "due_at": row.due_at}
+        value |= {"timer": row.timer, "due_at": row.due_at}
     if row.mode:
-        found |= {"mode": row.mode, "filters": raw(row.filters)}
-    return found
+        value |= {"mode": row.mode, "filters": raw(row.filters)}
+    return value
 
 
 def step_json(
@@ -63,8 +92,11 @@ def step_json(
     arguments: Any = None,
     skip: Skip | None = None,
 ) -> dict[str, Any]:
-    """A step with every attempt. `flower`: where Flower is, if it is known; `arguments`: those of
-    its call, without secrets; `skip`: that a person ended it."""
+    """Return a step with every attempt.
+
+    `flower`: the URL of Flower, if it is set; `arguments`: those of its call, without secrets;
+    `skip`: the command that skipped the step.
+    """
     return {
         "id": row.id,
         "parent": row.parent,
@@ -86,23 +118,23 @@ def step_json(
         "output": raw(row.output),
         "error": raw(row.error),
         "recorded": row.recorded,
-        "attempts": [_attempt(each, flower) for each in attempts],
+        "attempts": [_attempt(attempt, flower) for attempt in attempts],
     }
 
 
 def _skip(skip: Skip) -> dict[str, Any]:
-    told = json_codec.loads(skip.data) if skip.data else {}
-    return {"at": skip.at, "by": told.get("by"), "reason": told.get("reason")}
+    command = json_codec.loads(skip.data) if skip.data else {}
+    return {"at": skip.at, "by": command.get("by"), "reason": command.get("reason")}
 
 
 def name(reference: str) -> str:
-    """The task's name: the last token of its pointer that is one."""
+    """Return the name of the task with this JSON pointer."""
     token = reference.removesuffix("/metadata/compensate").rpartition("/")[2]
     return token.replace("~1", "/").replace("~0", "~")
 
 
 def _status(row: StepRow, attempts: Sequence[AttemptRow]) -> str:
-    """A call that no worker has taken yet is pending, whatever its row says."""
+    """Return the status; that of a call is `pending` until a worker claims its attempt."""
     unclaimed = bool(attempts) and attempts[-1].state == "ready"
     return "pending" if unclaimed and row.status == "running" else row.status
 
@@ -126,13 +158,13 @@ def _attempt(row: AttemptRow, flower: str | None) -> dict[str, Any]:
         "progress": raw(row.progress),
         "error": raw(row.error),
         "traceback": row.traceback,
-        # An attempt's id is the Celery task's.
+        # The attempt's id is the Celery task id.
         "flower_url": f"{flower.rstrip('/')}/task/{row.id}" if flower else None,
     }
 
 
-def transition(row: Sequence[Any]) -> dict[str, Any]:
-    """A row of the history."""
+def transition_json(row: Sequence[Any]) -> dict[str, Any]:
+    """Return a row of the history."""
     sequence, at, stimulus, facts = row
     return {
         "sequence": sequence,
@@ -143,7 +175,7 @@ def transition(row: Sequence[Any]) -> dict[str, Any]:
 
 
 def _fact(type: str, step: int | None = None, data: Any = None) -> dict[str, Any]:
-    """A fact, which the database keeps as a short array."""
+    """Return a fact. The database stores it as a short array."""
     return {
         "type": type,
         "step": step,

@@ -1,4 +1,4 @@
-"""Each cause of standing still, told: in words for people and in data for programs."""
+"""The causes of an instance's waiting, in words for people and in data for programs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,16 @@ from orchestrator.core.model import Status
 from orchestrator.database.instances.instance_queries import InstanceWithPayloads
 from orchestrator.database.instances.step_queries import Waiting
 from orchestrator.database.instances.wait_reason_queries import (
-    Call,
-    Home,
     Inbox,
     OpenDeadLetter,
     UnknownOutcome,
 )
-from orchestrator.document.message_text import nearest, suggestion
 
 Cause = dict[str, Any]
 
 
 def unknown_reason(found: InstanceWithPayloads) -> Cause:
-    """No cause is known."""
+    """Return that no cause is known, or that the instance is final."""
     if not found.is_final:
         return {"kind": "moving", "message": "nothing is awaited: a transition is under way"}
     message = f"the instance is {found.status}"
@@ -36,17 +33,17 @@ def unknown_reason(found: InstanceWithPayloads) -> Cause:
 
 
 def unknown_engine(engine: int) -> Cause:
-    """Only workers of another release may decide it."""
-    known = ", ".join(str(each) for each in sorted(SUPPORTED))
+    """Return that only workers of another release may process the instance."""
+    known = ", ".join(str(version) for version in sorted(SUPPORTED))
     message = (
         f"it was started under engine {engine}, and this release knows {known}:"
-        " only workers of a release that knows it go on with it"
+        " only workers of a release that knows it continue it"
     )
     return {"kind": "engine", "message": message}
 
 
 def suspended(last: tuple[str, datetime, str | None] | None) -> Cause:
-    """Somebody suspended the instance: who, when and why."""
+    """Return that the instance is suspended: by whom, when and why, if it is recorded."""
     if last is None:
         return {"kind": "suspended", "message": "the instance is suspended"}
     actor, at, reason = last
@@ -54,19 +51,19 @@ def suspended(last: tuple[str, datetime, str | None] | None) -> Cause:
     return {"kind": "suspended", "message": message, "since": at}
 
 
-def compensating(status: str, undone: int, left: int) -> Cause:
-    """What was completed is being undone."""
+def compensating(status: str, undone: int, remaining: int) -> Cause:
+    """Return that the completed steps are being undone."""
     message = f"the instance is {status} and undoes what it completed: {undone} undone"
-    return {"kind": "compensating", "message": f"{message}, {left} to go"}
+    return {"kind": "compensating", "message": f"{message}, {remaining} to go"}
 
 
 def dead_letter(letter: OpenDeadLetter) -> Cause:
-    """An undoing gave up and waits for a person."""
-    what = "" if letter.reference else f"step {letter.step} "
-    why = letter.error or letter.reason
+    """Return that a dead letter waits for a person."""
+    subject = "" if letter.reference else f"step {letter.step} "
+    reason = letter.error or letter.reason
     return {
         "kind": "dead-letter",
-        "message": f"{what}gave up and waits for a person: {why}",
+        "message": f"{subject}gave up and waits for a person: {reason}",
         "step": letter.step,
         "reference": letter.reference,
         "since": letter.since,
@@ -75,11 +72,11 @@ def dead_letter(letter: OpenDeadLetter) -> Cause:
 
 
 def unknown_outcome(found: UnknownOutcome) -> Cause:
-    """A step that faulted although its work was done, or may have been."""
+    """Return that the outcome of a faulted step is unknown."""
     if found.lost:
-        message = f"nobody knows whether {found.reference} did its work"
+        message = f"it is unknown whether {found.reference} did its work"
     else:
-        message = f"{found.reference} did its work, but its output could not be kept"
+        message = f"{found.reference} did its work, but its output could not be stored"
     message += ": it was undone" if found.undone else ", and it was not undone"
     if found.error:
         message += f" ({found.error})"
@@ -92,7 +89,7 @@ def unknown_outcome(found: UnknownOutcome) -> Cause:
     }
 
 
-#: What waits in an inbox, by the kind of the stimulus: one of it, and several.
+#: The names of an inbox's stimuli, in singular and plural.
 _WAITING = {
     "start": ("start", "starts"),
     "result": ("result of a step", "results of steps"),
@@ -105,136 +102,64 @@ _WAITING = {
 
 
 def pending_stimuli(inbox: Inbox, queue: str) -> Cause:
-    """Stimuli wait in the inbox."""
+    """Return that stimuli wait in the inbox."""
     since = {"since": inbox.since, "queue": queue}
-    what = f"{_counted(inbox.kinds)} {'waits' if inbox.waiting == 1 else 'wait'}"
+    subject = f"{_counted(inbox.kinds)} {'waits' if inbox.waiting == 1 else 'wait'}"
     if not inbox.control:
-        message = f"{what}; no control worker: no live worker serves the queue {queue}"
+        message = f"{subject}; no control worker: no live worker serves the queue {queue}"
         return {"kind": "no-control", "message": message, **since}
     if inbox.aside:
-        message = f"{what}, and {inbox.aside} can't be applied: the workers' log says why"
+        message = f"{subject}, and {inbox.aside} can't be applied: the workers' log says why"
         return {"kind": "stuck", "message": message, **since}
-    return {"kind": "inbox", "message": f"{what} for a control worker", **since}
+    return {"kind": "inbox", "message": f"{subject} for a control worker", **since}
 
 
 def _counted(kinds: Mapping[str, int]) -> str:
-    """``1 command and 2 events``."""
-    each = [
+    """Return such as ``1 command and 2 events``."""
+    counts = [
         f"{count} {_WAITING.get(kind, (kind, kind))[count != 1]}"
         for kind, count in sorted(kinds.items())
     ]
-    return " and ".join(filter(None, (", ".join(each[:-1]), each[-1])))
+    return " and ".join(filter(None, (", ".join(counts[:-1]), counts[-1])))
 
 
 def unmatched(queue: str) -> Cause:
-    """Events have come, and nobody looks who waits for them."""
+    """Return that events wait to be matched, and no control worker is there."""
     message = f"events wait to be matched, and no live worker serves the queue {queue}"
     return {"kind": "no-control", "message": message, "queue": queue}
 
 
-def call(found: Call, home: Home | None = None) -> Cause:
-    """A step in a worker's hands, or on its way there; `home` where no worker can take it."""
-    kind, message = _claimed_call(found) if found.state == "claimed" else _unclaimed_call(found)
-    cause: Cause = {
-        "kind": kind,
-        "message": message,
-        "step": found.step,
-        "reference": found.reference,
-        "queue": found.queue,
-        "since": found.claimed_at or found.published_at or found.created_at,
-    }
-    if found.worker:
-        cause["worker"] = found.worker
-    if home is not None:
-        cause["app"] = home.app
-        if not home.certain and (meant := nearest(found.task, home.known)) is not None:
-            cause["message"] += f"{'' if kind == 'no-task' else f'; its task is {found.task}'}"
-            cause["message"] += suggestion(meant)
-            cause["meant"] = meant
-    if kind == "silent-worker" and found.silent_at is not None:
-        cause["until"] = found.silent_at
-    return cause
-
-
-def _claimed_call(found: Call) -> tuple[str, str]:
-    if found.silent:
-        message = f"the worker {found.worker} that runs {found.task} is silent"
-        return "silent-worker", f"{message}: once a beat has seen that, the step counts as lost"
-    if not found.in_flight:
-        message = f"{found.worker} no longer has {found.task} in hand"
-        return "lease", f"{message}: a beat declares it lost when its lease is over"
-    message = f"{found.task} runs on {found.worker}"
-    if found.withdrawn:
-        return "withdrawn", f"{message}, withdrawn: its end is awaited"
-    return "running", message
-
-
-def _unclaimed_call(found: Call) -> tuple[str, str]:
-    queue, task = found.queue, found.task
-    if not found.serving:
-        return "no-worker", f"no live worker serves the queue {queue}"
-    if not found.knowing:
-        return "no-task", f"no live worker of the queue {queue} knows {task}"
-    if not found.able:
-        return "no-processes", (
-            f"{task} has a time limit, which only workers of processes can enforce, and every"
-            f" live worker of the queue {queue} that knows it ({found.knowing}) runs threads"
-        )
-    if not found.free:
-        return "no-slot", (
-            f"the pool is too small: every slot ({found.slots}) of the {found.able} workers"
-            f" of {queue} is taken, and {found.before} steps wait before {task}"
-        )
-    if found.published_at is None:
-        return "unpublished", f"{task} is not yet at the broker"
-    return "delivery", f"{task} was sent to the queue {queue} and not yet taken" + _refused_call(
-        found
-    )
-
-
-def _refused_call(found: Call) -> str:
-    """What becomes of a message whose queue is also served by workers without the task."""
-    without = found.serving - found.knowing
-    if not without:
-        return ""
-    lack, throw = ("lacks", "throws") if without == 1 else ("lack", "throw")
-    return (
-        f": {without} of its {found.serving} live workers {lack} the task, and {throw} away what"
-        " comes their way; it is sent again for the others"
-    )
-
-
 def child(step: int, instance: str, status: str) -> Cause:
-    """A sub-workflow is open."""
+    """Return that a sub-workflow is open."""
     message = f"waits for the sub-workflow {instance}, which is {status}"
     return {"kind": "workflow", "message": message, "step": step, "instance": instance}
 
 
 def timer(waiting: Waiting) -> Cause:
-    """A time is waited for."""
+    """Return that a timer has not fired yet."""
     return _until("timer", f"waits until {_time(waiting)} ({waiting.timer})", waiting)
 
 
 def retry(waiting: Waiting, error: str | None) -> Cause:
-    """A step failed and is tried again."""
+    """Return that a failed step waits for its next try."""
     after = f" after: {error}" if error else ""
     return _until("retry", f"is tried again at {_time(waiting)}{after}", waiting)
 
 
-def late(waiting: Waiting) -> Cause:
-    """A timer is due, and nobody fires it."""
+def overdue(waiting: Waiting) -> Cause:
+    """Return that a timer is due and no beat fires it."""
     message = f"was due at {_time(waiting)} ({waiting.timer}) and did not fire: no beat runs"
     return _until("no-beat", message, waiting)
 
 
 def event(waiting: Waiting) -> Cause:
-    """A listener waits."""
+    """Return that a listener waits for events."""
     filters = json_codec.loads(waiting.filters) if waiting.filters else []
-    types = [(one.get("with") or {}).get("type") or "any type" for one in filters]
-    wanted = f"{waiting.mode} of " if len(types) > 1 else ""
+    types = [(filter.get("with") or {}).get("type") or "any type" for filter in filters]
+    mode = f"{waiting.mode} of " if len(types) > 1 else ""
     return {
         "kind": "event",
-        "message": f"waits for an event: {wanted}{', '.join(map(str, types)) or 'any'}",
+        "message": f"waits for an event: {mode}{', '.join(map(str, types)) or 'any'}",
         "step": waiting.step,
         "reference": waiting.reference,
         "since": waiting.since,

@@ -17,7 +17,7 @@ ACTIONS = (*ALLOWED, *LETTERS)
 _COUNTED = f"counted up to {MOST_COUNTED:,}"
 
 
-class LettersFilterSchema(Schema):
+class DeadLettersFilterSchema(Schema):
     """A filter of open dead letters."""
 
     instance = fields.UUID()

@@ -365,7 +365,7 @@ def test_the_api_dies_around_the_commit(
         )
         broken.setattr(name, dies)
         if moment.startswith("after"):
-            broken.setattr("api.resources.instance_decision.Change._follow", dies)
+            broken.setattr("api.resources.instance_decision.Change._post_commit", dies)
         with pytest.raises(Died):
             give(outside, id, "retry", headers=headers)
     if moment.startswith("before"):

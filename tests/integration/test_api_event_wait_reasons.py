@@ -82,7 +82,7 @@ def test_nobody_waits_for_its_type(api: Api):
     match(api)
     assert why(api, event) == {
         "kind": "nobody",
-        "message": "nobody in the namespace shop waits for 'shop.lost'",
+        "message": "no listener in the namespace shop waits for 'shop.lost'",
     }
     listening(api)
     event = send(api, "shop.payed")

@@ -179,9 +179,9 @@ def test_a_message_on_its_way(api: Api):
     worker(api, "celery")
     assert why(api, id)["message"] == "shop.pay was sent to the queue celery and not yet taken"
     worker(api, "celery", tasks=("shop.other",))
-    assert "1 of its 2 live workers lacks the task, and throws" in why(api, id)["message"]
+    assert "1 of its 2 live workers lacks the task and drops" in why(api, id)["message"]
     worker(api, "celery", tasks=("shop.other",))
-    assert "2 of its 3 live workers lack the task, and throw" in why(api, id)["message"]
+    assert "2 of its 3 live workers lack the task and drop" in why(api, id)["message"]
     api.all("update orchestrator.attempts set published_at = null")
     assert kind(api, id) == "unpublished"
 

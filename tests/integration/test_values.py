@@ -40,7 +40,7 @@ def test_a_step_that_returned_no_json_is_shown_as_done(outside: Outside) -> None
     causes = outside.api.get(f"/v1/instances/{id}/why").json["causes"]
     assert [each["kind"] for each in causes] == ["ended", "unknown-outcome"]
     assert causes[1]["message"].startswith(
-        "/do/0/a did its work, but its output could not be kept, and it was not undone"
+        "/do/0/a did its work, but its output could not be stored, and it was not undone"
     )
     assert "$.charge" in causes[1]["message"]
 
@@ -62,7 +62,7 @@ def test_a_lost_step_may_have_done_its_work(outside: Outside) -> None:
     assert outside.lose(id) == ["a"]
     causes = outside.api.get(f"/v1/instances/{id}/why").json["causes"]
     told = next(each for each in causes if each["kind"] == "unknown-outcome")
-    assert told["message"].startswith("nobody knows whether /do/0/a did its work")
+    assert told["message"].startswith("it is unknown whether /do/0/a did its work")
 
 
 # NUL: what a step may return, an input and an event may hold as well.
