@@ -1,12 +1,12 @@
 """`make chaos`: the fault matrix on the real product, a long simulation, the mutants.
 
-python -m tests.faults                          everything, within 45 minutes
-python -m tests.faults --minutes 15             shorter: fewer strikes a row, and no soak
-python -m tests.faults --minutes 15 --full      with a short soak
-python -m tests.faults --rows child,FLUSH --parts rows --minutes 3
+    python -m tests.faults                          everything, within 45 minutes
+    python -m tests.faults --minutes 15             shorter: fewer strikes per row, and no soak
+    python -m tests.faults --minutes 15 --full      with a short soak
+    python -m tests.faults --rows child,FLUSH --parts rows --minutes 3
 
-Exit status 1: something does not hold. `--out FILE` writes the figures as JSON; `--docs FILE`
-writes their table between the markers of a document.
+Exit status 1: a check failed. `--out FILE` writes the figures as JSON; `--docs FILE` writes their
+table between the markers of a document.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WHOLE = SOAKED = 45
 
 
 def main() -> int:
-    """All parts that were asked for, then the table."""
+    """Run the selected parts, then print the table."""
     chosen = _arguments()
     until = time.monotonic() + 60 * chosen.minutes if chosen.minutes else None
     parts = [part for part in PARTS if part.name in chosen.parts]

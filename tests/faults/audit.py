@@ -1,8 +1,7 @@
-"""The invariants as queries over the product's tables, and over a ledger that is not its own.
+"""The invariants as queries over the product's tables, and over a separate ledger of effects.
 
-Every query gives the rows that must not be there. They may be asked of any database at rest:
-`problems(reader)`; with the ids that clients were told of and the ledger of effects, more of
-them have something to look at.
+Every query returns the rows that must not exist. `problems(reader)` works on any idle database;
+with the ids that clients received and the ledger of effects, more queries apply.
 """
 
 from __future__ import annotations
@@ -194,7 +193,7 @@ BESIDES = (
 
 
 class Reader(Protocol):
-    """Whatever gives the rows of a statement."""
+    """Returns the rows of a statement."""
 
     def __call__(self, statement: str, *params: Any) -> list[tuple[Any, ...]]:
         """The rows."""
@@ -203,7 +202,7 @@ class Reader(Protocol):
 def problems(
     sql: Reader, told: Sequence[str] = (), ledger: Iterable[Mapping[str, Any]] = ()
 ) -> dict[str, list[tuple[Any, ...]]]:
-    """What is wrong: the name of each query that has rows, with its first five."""
+    """Return the violations: the name of each query that has rows, with its first five."""
     found = {name: sql(query) for name, query in QUERIES.items()}
     found["I1 acknowledged and not there"] = sql(
         "select t.id from unnest(%s::uuid[]) t(id) left join orchestrator.instances i"
@@ -239,7 +238,7 @@ def _of_effects(sql: Reader, ledger: list[Mapping[str, Any]]) -> dict[str, list[
 
 
 def effects(file: Path) -> list[dict[str, Any]]:
-    """The ledger; what a killed process was writing may be cut."""
+    """Return the ledger. The last line of a killed process may be incomplete."""
     lines = file.read_bytes().split(b"\n") if file.exists() else []
     found = []
     for line in lines:

@@ -1,4 +1,4 @@
-"""The workflows that run under fire, each with the end that it must come to."""
+"""The workflows that run under faults, each with its expected end."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Load = tuple[Body, tuple[str, str]]
 
 
 def effect(name: str, **given: Any) -> Body:
-    """A step that leaves a line in the ledger."""
+    """A step that writes a line to the ledger."""
     return {name: {"call": "chaos.effect", "with": {"name": name, **given}}}
 
 
 def undoable(name: str) -> Body:
-    """One that is undone by another line."""
+    """A step whose compensation writes another line."""
     undo = {"call": "chaos.undo", "with": {"name": name}}
     step = effect(name)
     step[name]["metadata"] = {"compensate": undo}
@@ -55,7 +55,7 @@ def listening(filter: Body) -> Body:
 
 
 def signal(id: str) -> Body:
-    """The event that a workflow of `SIGNALLED` waits for: of each instance, one."""
+    """The one event that each instance of a `SIGNALLED` workflow waits for."""
     return {"specversion": "1.0", "id": f"for-{id}", "source": "/chaos", "type": "chaos.signal"}
 
 
@@ -171,7 +171,7 @@ CODE = "code"
 
 
 def versioned(number: int) -> Body:
-    """A version of one workflow, with steps that tell which; it stays in flight for a while."""
+    """A version of one workflow whose steps name the version; it runs for a while."""
     pause = {f"v{number}xpause": {"wait": {"seconds": 2}}}
     names = [f"v{number}x{name}" for name in ("one", "two", "three")]
     made = document("versioned", effect(names[0]), pause, *(effect(name) for name in names[1:]))

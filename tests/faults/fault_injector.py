@@ -1,4 +1,4 @@
-"""The fault of a row, again and again."""
+"""Repeats the fault of a row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Striker:
-    """Strikes again and again, in a thread of its own, until it has struck often enough."""
+    """Strikes repeatedly, in a thread of its own, until the number of strikes is reached."""
 
     def __init__(
         self,
@@ -26,15 +26,15 @@ class Striker:
 
     @property
     def done(self) -> bool:
-        """Whether it has struck often enough, or failed to."""
+        """Whether the number of strikes is reached, or the thread has failed."""
         return self.struck >= self._count or self.error is not None
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, after the strike that is under way."""
+        """Stop after the current strike."""
         self._end.set()
         self._thread.join(120)
 

@@ -1,4 +1,4 @@
-"""One row of the matrix from the first process to the verdict."""
+"""Runs one row of the matrix, from the first process to the verdict."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LEISURE = 60.0
 
 @dataclass
 class Outcome:
-    """What came of a row. `problems` empty: it passed."""
+    """The result of a row. With empty `problems` it passed."""
 
     name: str
     #: How many strikes a full run of the row has.
@@ -60,11 +60,11 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
-        """One word."""
+        """The result as one word."""
         return "not run" if self.not_run else "FAILED" if self.problems else "ok"
 
     def line(self) -> str:
-        """It, as a line of a log."""
+        """The result as a line of a log."""
         if self.not_run:
             return f"not run {self.name}: {self.not_run}"
         told = [f"{self.verdict:7} {self.name}: {self.strikes} strikes, {self.workflows} workflows"]
@@ -74,14 +74,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Servers:
-    """What the rows stand on, and a folder for theirs."""
+    """The servers of the rows, and a folder for the rows' own servers."""
 
     folder: Path
     postgres: Postgres
     broker: Valkey | RabbitMQ
 
     def for_row(self, row: Row, stack: ExitStack) -> Servers:
-        """A folder of the row's own, and the servers that it asks for."""
+        """Return a folder for the row, and the servers that it needs."""
         place = self.folder / f"row{next(_numbers)}"
         place.mkdir()
         place.chmod(0o755)
@@ -99,7 +99,8 @@ _numbers = itertools.count()
 
 
 def burn(outcome: Outcome, row: Row, servers: Servers, *, seconds: float, seed: int) -> None:
-    """Put the product under load and fire, let it settle, and look at what is left."""
+    """Run the product under load and faults, wait until all instances are final, and check the
+    result."""
     began = time.monotonic()
     options = {**DEFAULTS, **row.ground}
     with Ground(servers.folder, servers.postgres, servers.broker, **options) as ground:

@@ -1,4 +1,4 @@
-"""The ground on which the real product is put under fire: servers, processes, a load, a ledger."""
+"""The environment of the fault runs: servers, processes, a load, a ledger."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ _numbers = itertools.count()
 
 
 class Ground:
-    """One product of its own on servers that rows share; everything restarts when it dies."""
+    """One installation of the product on servers that rows share. Every process restarts when it
+    dies."""
 
     def __init__(
         self,
@@ -137,11 +138,11 @@ class Ground:
                 proxy.close()
 
     def start_beat(self, name: str) -> Process:
-        """A beat that is started again when it dies."""
+        """Start a beat that restarts when it dies."""
         return self.stack.beat(name, APP, env=self._env, restart=True, ready=None)
 
     def start_worker(self, name: str, **env: str) -> Process:
-        """A worker that is started again when it dies."""
+        """Start a worker that restarts when it dies."""
         return self.stack.worker(
             name,
             APP,
@@ -154,7 +155,7 @@ class Ground:
     # -- load --------------------------------------------------------------------------------
 
     def deploy(self, document: Body) -> Body:
-        """Deploy a workflow; the body that starts it."""
+        """Deploy a workflow; return the body that starts it."""
         self._ask("POST", "/v1/workflows", document, None, (200, 201))
         head = document["document"]
         return {"workflow": {name: head[name] for name in ("namespace", "name", "version")}}
@@ -164,7 +165,7 @@ class Ground:
         self._ask("POST", "/v1/subscriptions", body, "chaos-subscription", (201,))
 
     def start(self, body: Body, end: tuple[str, str], count: int, *, batch: int = BATCH) -> None:
-        """Start so many, `batch` with one request; whoever is not answered asks again with the
+        """Start instances, `batch` per request. A request without an answer is repeated with the
         same key."""
         if batch == 1:
             for _ in range(count):
@@ -179,14 +180,14 @@ class Ground:
             count -= size
 
     def start_one(self, body: Body, end: tuple[str, str]) -> str:
-        """Start one; its id."""
+        """Start one instance; return its id."""
         answer = self._ask("POST", "/v1/instances", body, f"chaos-{next(_numbers)}", (202,))
         self.told[answer["id"]] = end
         self._follow(body, [answer["id"]])
         return str(answer["id"])
 
     def _follow(self, body: Body, ids: Sequence[str]) -> None:
-        """What a client does to instances of some workflows after it has started them."""
+        """Do what a client does with the instances of some workflows after their start."""
         name = body["workflow"]["name"]
         for id in ids:
             if name == "signalled":  # 409: it was taken, unanswered, and the instance has ended
@@ -217,7 +218,7 @@ class Ground:
             time.sleep(0.1)  # as a client would, before it asks again
 
     def look(self) -> None:
-        """One request that needs the database; it is answered, or not, as those above."""
+        """Send one request that needs the database; it may fail like those above."""
         began = time.monotonic()
         try:
             answer = self.client.get("/v1/instances", params={"limit": 1})
@@ -234,7 +235,7 @@ class Ground:
     # -- looking -----------------------------------------------------------------------------
 
     def sql(self, statement: str, *params: Any) -> list[tuple[Any, ...]]:
-        """Rows, straight from the server, as soon as it answers."""
+        """Return rows directly from the server, as soon as it answers."""
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -252,7 +253,7 @@ class Ground:
                 time.sleep(0.1)  # the server is being restarted
 
     def settled(self) -> int:
-        """How many instances have ended, their undoing too."""
+        """Return the number of final instances."""
         (row,) = self.sql(
             f"select count(*) from orchestrator.instances where status not in {audit.OPEN}"
             " and compensation <> 'running'"
@@ -268,7 +269,7 @@ class Ground:
         return self.ended
 
     def missing(self) -> int:
-        """How many of those that a client was told of have not ended, or are not there."""
+        """Return how many acknowledged instances have not ended, or do not exist."""
         if self._forgets:
             here = {id for (id,) in self.sql("select id::text from orchestrator.instances")}
             self.told = {id: end for id, end in self.told.items() if id in here}
@@ -288,7 +289,7 @@ class Ground:
             time.sleep(0.2)  # between two looks
 
     def wrong_ends(self) -> list[tuple[str, str, str]]:
-        """Instances that did not come to the end that they had to."""
+        """Return the instances with an unexpected end."""
         rows = self.sql("select id::text, status, compensation from orchestrator.instances")
         found = {row[0]: (row[1], row[2]) for row in rows}
         return [
@@ -298,7 +299,7 @@ class Ground:
         ]
 
     def problems(self) -> dict[str, Any]:
-        """What the audit finds."""
+        """Return the audit's violations."""
         told = [] if self._forgets else list(self.told)
         found: dict[str, Any] = dict(audit.problems(self.sql, told, self.effects()))
         if self._forgotten:
@@ -309,14 +310,14 @@ class Ground:
         return found
 
     def logged(self, action: str) -> int:
-        """How often the processes have said something."""
+        """Return how often a text is in the logs of the processes."""
         return sum(
             path.read_text(errors="replace").count(f'"action": "{action}"')
             for path in self.folder.glob("*.log")
         )
 
     def said(self, action: str) -> list[dict[str, Any]]:
-        """The lines with which the processes have said something."""
+        """Return the lines of the logs that contain a text."""
         mark = f'"action": "{action}"'
         return [
             json.loads(line[line.index("{") :])
@@ -326,7 +327,7 @@ class Ground:
         ]
 
     def continued(self) -> int:
-        """How many attempts their worker went on with: no message of theirs was ever sent."""
+        """Return the number of continuations: attempts without a message."""
         ((count,),) = self.sql(
             "select count(*) from orchestrator.attempts"
             " where claimed_at is not null and publishings = 0"
@@ -334,21 +335,21 @@ class Ground:
         return int(count)
 
     def effects(self) -> list[dict[str, Any]]:
-        """The ledger's lines."""
+        """Return the ledger's lines."""
         return audit.effects(self.ledger)
 
     def forget_effects(self) -> None:
-        """The database is an older one: what ran since then will run again."""
+        """Clear the ledger: after a restore to an older state, later steps run again."""
         with suppress(FileNotFoundError):  # nothing has run yet
             self.ledger.replace(self.ledger.with_suffix(".old"))
         self._forgotten = True
 
     def memory(self) -> int:
-        """What the product's processes take, shared pages counted once, in bytes."""
+        """Return the memory of the product's processes in bytes, counting shared pages once."""
         return sum(self.memory_of(one) for one in (self.api, *self.beats, *self.workers))
 
     def memory_of(self, process: Process) -> int:
-        """What a process and all below it take, in bytes."""
+        """Return the memory of a process and its descendants in bytes."""
         total = 0
         with suppress(ProcessFailed, psutil.NoSuchProcess):
             main = psutil.Process(process.pid)
@@ -360,11 +361,11 @@ class Ground:
     # -- fire --------------------------------------------------------------------------------
 
     def spare(self) -> None:
-        """One worker is not to be struck any more."""
+        """Exclude one worker from strikes."""
         self.spared, *self.victims = self.workers
 
     def children(self) -> list[psutil.Process]:
-        """The processes of the pools of those workers that may be struck."""
+        """Return the pool processes of the workers that may be struck."""
         found = []
         for worker in self.victims:
             if worker.running:
@@ -376,7 +377,7 @@ class Ground:
 
 
 def empty(broker: Valkey | RabbitMQ) -> str:
-    """The URL of a broker in which nothing waits."""
+    """Return the URL of an empty broker."""
     if isinstance(broker, RabbitMQ):
         return broker.fresh()
     with redis.Redis.from_url(broker.url) as client:
@@ -385,7 +386,7 @@ def empty(broker: Valkey | RabbitMQ) -> str:
 
 
 def _at(url: str, port: int) -> str:
-    """The same URL at another port."""
+    """Return the same URL with another port."""
     parts = urlsplit(url)
     user = f"{parts.username or ''}:{parts.password}@" if parts.password else ""
     return urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{port}"))

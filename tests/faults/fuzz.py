@@ -1,7 +1,7 @@
-"""Fuzzing of all that is parsed: documents, JSON, jq, durations, cron, CloudEvents.
+"""Fuzzes all parsers: documents, JSON, jq, durations, cron, CloudEvents.
 
-Each target is given what Hypothesis makes of its alphabet, and mutations of real documents; all
-that it may raise is our own errors, within a bounded time. What fails is shrunk and printed.
+Each target gets texts that Hypothesis makes from its alphabet, and mutations of real documents. It
+may raise only the product's own errors, within a bounded time. Failures are shrunk and printed.
 
     python -m tests.faults.fuzz --seconds 60
 """
@@ -83,7 +83,7 @@ def _expression(program: str) -> None:
 
 @dataclass(frozen=True)
 class Target:
-    """Something that reads what strangers write."""
+    """A function that reads untrusted text."""
 
     name: str
     given: Any
@@ -176,7 +176,7 @@ def fuzz(target: Target, number: int) -> int:
 
 
 def run(seconds: float, first: int) -> dict[str, Any]:
-    """All targets in turns, for so long, each at least once; the figures."""
+    """Fuzz all targets in turn for a number of seconds, each at least once; return the figures."""
     until, number = time.monotonic() + seconds, first
     ran: dict[str, int] = dict.fromkeys((target.name for target in TARGETS), 0)
     failed: dict[str, str] = {}
@@ -194,7 +194,7 @@ def run(seconds: float, first: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Exit status 1: something raised what it must not, or hung."""
+    """Exit status 1: a target raised another error, or hung."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.fuzz")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--first", type=int, default=0, help="the first seed")

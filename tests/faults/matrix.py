@@ -1,4 +1,4 @@
-"""The rows, one after the other, each in its share of the time that is left."""
+"""Runs the rows one after the other, each in its share of the remaining time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAST = 15.0
 def run(
     rows: Sequence[Row], *, full: bool, until: float | None, seed: int, longest: float = LONGEST
 ) -> list[Outcome]:
-    """What came of each row; those that did not run say why."""
+    """Return the result of each row; rows that did not run have the reason."""
     outcomes = []
     half = longest if until is None else max(0.0, until - time.monotonic()) / 2
     with _servers() as servers:

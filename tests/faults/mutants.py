@@ -1,7 +1,7 @@
-"""The product without one of its guards, once for each: a named test must turn red.
+"""Removes the product's guards one at a time: a named test must fail for each.
 
-A mutant is made by replacing one text in one file of a temporary copy of the tree. First the
-tests are run on an unchanged copy, where all must pass: else a red test would say nothing.
+A mutant replaces one text in one file of a temporary copy of the tree. The tests first run on an
+unchanged copy, where all must pass; otherwise a failure would prove nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SQL = "tests/integration/test_transitions.py::"
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`file` with `old` replaced by `new`; `test` is what must notice."""
+    """`file` with `old` replaced by `new`; `test` must fail."""
 
     name: str
     file: str
@@ -151,11 +151,11 @@ MUTANTS = (
 
 
 class OutOfDate(Exception):
-    """The text that a mutant replaces is not there, or not once."""
+    """The text that a mutant replaces does not occur exactly once."""
 
 
 def copy(folder: Path) -> Path:
-    """The tree as it stands."""
+    """Copy the tree."""
     tree = folder / "tree"
     tree.mkdir()
     for name in COPIED:
@@ -168,7 +168,7 @@ def copy(folder: Path) -> Path:
 
 
 def change(tree: Path, mutant: Mutant) -> str:
-    """Take the guard away; returns the text as it was. Raises `OutOfDate`."""
+    """Remove the guard; return the original text. Raise `OutOfDate`."""
     path = tree / mutant.file
     text = path.read_text()
     if text.count(mutant.old) != 1:
@@ -195,7 +195,7 @@ def passes(tree: Path, *tests: str, timeout: float = 300) -> bool:
 
 
 def run(chosen: list[Mutant]) -> list[dict[str, object]]:
-    """Each mutant: its name, whether it was killed, by what, in how long."""
+    """Run each mutant: its name, whether a test failed, which one, and the seconds."""
     with tempfile.TemporaryDirectory() as folder:
         tree = copy(Path(folder))
         tests = list(dict.fromkeys(mutant.test for mutant in chosen))
@@ -217,7 +217,7 @@ def _one(tree: Path, mutant: Mutant) -> dict[str, object]:
 
 
 def main() -> int:
-    """Exit status 1: a mutant lives."""
+    """Exit status 1: a mutant survives."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.mutants")
     parser.add_argument("names", nargs="*", help="only those whose name contains one of these")
     parser.add_argument("--out", help="write the results there, as JSON")

@@ -1,4 +1,4 @@
-"""A TCP proxy that can be told to misbehave: cut, reset, swallow, slow down, lose replies."""
+"""A TCP proxy with faults: it cuts, resets, swallows, delays, and loses replies."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Proxy:
         self.close()
 
     def close(self) -> None:
-        """Stop listening, and end every connection."""
+        """Stop listening and close every connection."""
         self._listening.close()
         self.cut()
 
     def cut(self, *, reset: bool = False) -> int:
-        """End every connection, in order or by a reset; how many there were."""
+        """Close every connection, in order or by a reset; return their number."""
         with self._lock:
             pairs = list(self._pairs)
         for pair in pairs:

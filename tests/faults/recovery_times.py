@@ -1,4 +1,4 @@
-"""How long what a dead process ran took to run again, and whether that was soon enough."""
+"""How long lost attempts waited until they ran again, and whether that was within the limits."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _struck_again(loss: Loss, deaths: Collection[float], lease: float) -> bool:
 
 
 def of_killed(ground: Ground) -> Recoveries:
-    """What the tables say of the steps whose process was killed."""
+    """Return what the tables record about the steps whose process was killed."""
     rows = ground.sql(
         "select a.process, extract(epoch from a.ended_at)::float8,"
         " extract(epoch from b.claimed_at)::float8, b.publishings"
@@ -139,7 +139,7 @@ def _share(found: Recoveries) -> float:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """By the nearest rank; 0 of nothing."""
+    """Return the percentile by the nearest rank; 0 without values."""
     if not values:
         return 0.0
     ordered = sorted(values)

@@ -1,4 +1,4 @@
-"""The figures of a run: as JSON, as a table, and between the markers of a document."""
+"""Writes the figures of a run: as JSON, as a table, and between the markers of a document."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def figures(
 
 
 def falls_short_of(all_of_them: Figures) -> list[str]:
-    """What a whole run has to come to and this one does not."""
+    """Return the figures that a full run must reach and this run does not."""
     told = []
     for name, least in (("workflows", WORKFLOWS), ("faults", FAULTS)):
         if all_of_them[name] < least:
@@ -162,7 +162,7 @@ def _cells(all_of_them: Figures) -> list[tuple[Any, ...]]:
 
 
 def sums(all_of_them: Figures) -> list[tuple[str, Any]]:
-    """What the run comes to, by the names that a reader knows."""
+    """Return the run's totals, by their names in the document."""
     parts = all_of_them["parts"]
     told = [
         ("workflows", all_of_them["workflows"]),
@@ -192,7 +192,7 @@ def _in_words(part: Mapping[str, Any]) -> str:
 
 
 def write(document: Path, all_of_them: Figures) -> None:
-    """Put the figures between the markers of a document."""
+    """Write the figures between the markers of a document."""
     bound = f" within {all_of_them['minutes']:g} minutes" if all_of_them["minutes"] else ""
     made = f"Made {all_of_them['made_at']} UTC{bound}, seed {all_of_them['seed']}."
     lines = [

@@ -1,4 +1,4 @@
-"""What `make chaos` runs besides the rows, each in a process of its own."""
+"""The parts of `make chaos` besides the rows, each in a process of its own."""
 
 from __future__ import annotations
 

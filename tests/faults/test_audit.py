@@ -1,5 +1,5 @@
-"""Each query of the audit can turn red: one thing is planted that must not be there, in a database
-in which nothing is wrong, and that query finds it, and no other."""
+"""Each query of the audit can fail: a violation is inserted into a correct database, and exactly
+this query finds it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ BEGAN, ENDED, LATER = "2026-01-01 10:00", "2026-01-01 10:01", "2026-01-01 11:00"
 
 @dataclass
 class Planted:
-    """A database at rest, with an instance of one step; what a client was told, and the ledger."""
+    """An idle database with an instance of one step, the ids that a client received, and the
+    ledger."""
 
     cursor: Any
     told: list[str]

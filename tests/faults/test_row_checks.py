@@ -1,5 +1,4 @@
-"""What is asked of a row, and of each by its own judge, can turn red: every one is shown what
-must not pass."""
+"""The checks of each row can fail: each is given what must not pass."""
 
 from __future__ import annotations
 

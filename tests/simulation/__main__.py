@@ -1,4 +1,4 @@
-"""Runs schedules for a time, or one again: see the package."""
+"""Runs schedules for some time, or repeats one: see the package."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_FAILURES = 30
 
 @dataclass
 class Ran:
-    """What one process has run, and the CPU time that it took, in s."""
+    """The schedules of one process, and their CPU time in seconds."""
 
     results: list[Result] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Simulate:
     continuation: bool | None
 
     def again(self, seed: int) -> str:
-        """The arguments that repeat it."""
+        """Return the arguments that repeat the schedule."""
         names = {value: name for name, value in CONTINUATION.items()}
         forced = "" if self.continuation is None else f" --continuation {names[self.continuation]}"
         return f" --seed {seed}{forced}"
@@ -52,7 +52,7 @@ class Simulate:
 
 
 def main() -> int:
-    """Exit status 1: something was violated, and its seed is printed."""
+    """Exit status 1: an invariant is violated, and the seed is printed."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
     parser.add_argument("--seed", type=int, help="run this schedule only")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
@@ -125,7 +125,7 @@ def _collect_seldom() -> None:
 
 
 def summary(ran: list[Ran], seconds: float) -> dict[str, Any]:
-    """The figures of a run."""
+    """Return the figures of a run."""
     results = [result for one in ran for result in one.results]
     cpu = sum(one.cpu for one in ran)
     pairs: Counter[Pair] = Counter(pair for result in results for pair in result.faults)

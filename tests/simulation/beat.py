@@ -1,4 +1,4 @@
-"""The simulated beats: the real chores over the simulated database, and a wait."""
+"""The simulated beats: the real maintenance jobs over the simulated database, and a wait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESTART = 1.0
 
 
 class Beat:
-    """One beat; another takes its place when it dies."""
+    """One beat; a new one replaces it when it dies."""
 
     def __init__(self, simulation: Simulation, name: str) -> None:
         self.simulation = simulation
@@ -49,7 +49,7 @@ class Beat:
             loop.park("asleep", loop.now + pause)
 
     def wake(self) -> None:
-        """A timer was announced."""
+        """Wake the beat: a process armed a timer."""
         self.told = True
         if self.place is not None:
             self.simulation.loop.wake(self.place)

@@ -1,4 +1,4 @@
-"""The simulated broker, and the little of a Celery app that the Task Dispatcher sees."""
+"""The simulated broker, and the parts of a Celery app that the Task Dispatcher uses."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ QUEUES = ("celery", "orchestrator")
 
 
 class Away(Exception):
-    """The broker cannot be reached."""
+    """The broker is not reachable."""
 
 
 @dataclass(slots=True)
 class Message:
-    """What a consumer sees."""
+    """A message as its consumer sees it."""
 
     task: str
     id: str
@@ -51,7 +51,7 @@ class SimBroker:
     # -- sending -----------------------------------------------------------------------------
 
     def send(self, queue: str, message: Message) -> None:
-        """Take a message, unless a fault strikes. Raises `Away`."""
+        """Accept a message, unless a fault strikes. Raise `Away`."""
         label = "hint" if message.task == ADVANCE else "publish"
         loop = self.loop
         loop.reach(label)
@@ -87,7 +87,7 @@ class SimBroker:
     # -- receiving ---------------------------------------------------------------------------
 
     def take(self, consumes: Callable[[], bool]) -> Message:
-        """Wait for a message. It is gone from the broker once it was taken."""
+        """Wait for a message and remove it from the broker."""
         loop = self.loop
         while True:
             loop.reach("take")
@@ -100,12 +100,12 @@ class SimBroker:
             loop.park("idle")
 
     def go_away(self, seconds: float) -> None:
-        """Not reachable for a while."""
+        """Be unreachable for a while."""
         self.away = True
         self.loop.at(self.loop.now + seconds, self.come_back)
 
     def come_back(self) -> None:
-        """Reachable again: every consumer looks."""
+        """Be reachable again and wake every consumer."""
         self.away = False
         places, self._waiting = self._waiting, []
         for place in places:
@@ -121,21 +121,21 @@ class SimBroker:
         return had
 
     def shuffle(self) -> bool:
-        """The messages are delivered in another order. False: there was only one."""
+        """Reorder the messages. False: there was only one."""
         had = any(len(queue) > 1 for queue in self.queues.values())
         for queue in self.queues.values():
             self.faults.random.shuffle(queue)
         return had
 
     def replay(self, count: int) -> bool:
-        """Old messages come again. False: there were none."""
+        """Deliver old messages again. False: there were none."""
         for queue, message in self.faults.random.choices(self.sent, k=count) if self.sent else ():
             self.put(queue, message)
         return bool(self.sent)
 
 
 class SimDispatcher(TaskDispatcher):
-    """The real one; what it publishes through is simulated."""
+    """The real Task Dispatcher over a simulated connection."""
 
     @property
     def _publishers(self) -> Any:
@@ -143,7 +143,8 @@ class SimDispatcher(TaskDispatcher):
 
 
 class SimApp:
-    """What the Task Dispatcher asks of a Celery app, its producers and their connection."""
+    """The parts of a Celery app that the Task Dispatcher uses: its producers and their
+    connection."""
 
     driver_type = "redis"
 

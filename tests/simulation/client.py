@@ -1,4 +1,4 @@
-"""The simulated API and its clients, who ask again until they are answered."""
+"""The simulated API and its clients, which repeat a request until it is answered."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMAND = StimulusKind.COMMAND
 
 
 class Api:
-    """One API process; another takes its place when it dies."""
+    """One API process; a new one replaces it when it dies."""
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
@@ -75,7 +75,7 @@ class Api:
 
 
 class Client:
-    """Somebody outside: never killed, never stopped."""
+    """An external client: never killed, never stopped."""
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
@@ -108,7 +108,7 @@ class Client:
         self.loop.spawn(self.process, "commands", run)
 
     def _ask(self, request: Callable[[Api], T]) -> T:
-        """Until there is an answer."""
+        """Repeat the request until there is an answer."""
         while True:
             api, answers = self.simulation.api, list[T]()
             place = self.loop.place()

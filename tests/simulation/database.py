@@ -1,7 +1,7 @@
-"""The simulated database as the processes see it: sessions, row locks, transactions, outages.
+"""The simulated database for the processes: sessions, row locks, transactions, outages.
 
-Each statement gives up control first, may be struck by a fault, waits for whoever holds a lock
-that it needs, and then happens as a whole.
+Each statement first yields control, may be struck by a fault, waits for the locks that it needs,
+and then happens atomically.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DECIDING_TIMEOUT = 1.0
 
 
 class Transaction:
-    """A session's open transaction: what it has locked, what it will have written."""
+    """A session's open transaction: its locks and its uncommitted writes."""
 
     def __init__(self, database: SimDatabase, process: Process) -> None:
         self.database = database
@@ -70,7 +70,7 @@ class Transaction:
         self.abort()
 
     def abort(self) -> None:
-        """Give everything back."""
+        """Roll back."""
         if not self.open:
             return
         self.open = False
@@ -130,7 +130,7 @@ class SimDatabase:
     def wait_for(
         self, holders: dict[str, Transaction], key: str, mine: Transaction | None, patience: float
     ) -> None:
-        """Until nobody else holds the row. Raises `LockTimeout`."""
+        """Wait until no other transaction holds the row. Raise `LockTimeout`."""
         until = self.loop.now + patience
         while (holder := holders.get(key)) is not None and holder is not mine:
             if self.loop.now >= until:
@@ -147,7 +147,7 @@ class SimDatabase:
 
 
 class SimView:
-    """What one transition reads and writes: on its own, or in a transaction."""
+    """What one transition reads and writes, on its own or in a transaction."""
 
     def __init__(self, database: SimDatabase, transaction: Transaction | None = None) -> None:
         self.database = database
@@ -286,7 +286,7 @@ class SimStore(SimView):
 
     @contextmanager
     def deciding(self, instance: str) -> Iterator[SimDecidingView]:
-        """The API's transaction around a command: it takes the row lock first."""
+        """The API's transaction around a command: it locks the row first."""
         with self.locking() as view:
             assert view.transaction is not None
             mine = SimDecidingView(self.database, view.transaction)
@@ -362,7 +362,7 @@ class SimStore(SimView):
 
 
 def stamped(row: AttemptRow, now: float) -> PublishableAttempt:
-    """The attempt is published (again)."""
+    """Mark the attempt as published (again)."""
     row.published_at, row.publishings = now, min(row.publishings + 1, 30)
     one = row.value
     return PublishableAttempt(

@@ -1,4 +1,4 @@
-"""What must hold of dead letters of steps that were given up, once everything has ended (I4)."""
+"""Invariants of dead letters of steps that were given up, after everything has ended (I4)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STARTS = 3
 
 
 def wrong(rows: Rows) -> Iterator[tuple[object, ...]]:
-    """What does not hold of an instance, in words."""
+    """Return the violations of an instance, in words."""
     lost = Counter(one["step"] for one in rows.letters if one["reason"] == "lost")
     yield from (("several letters of the step", step) for step, count in lost.items() if count > 1)
     for one in rows.letters_closed:

@@ -1,8 +1,8 @@
-"""The faults that strike a schedule, and the table of where each can.
+"""The faults that strike a schedule, and the table of where each can strike.
 
-A fault is drawn with the action that it comes after and, for half of them, with the state that
-it waits for: so that what is rarely reached is struck too. Every pair (fault, state) that was
-reached is counted; `TABLE` is all of them.
+A fault is drawn with the action that it follows and, in half of the cases, with the state that it
+waits for, so that rare states are struck, too. Every reached pair (fault, state) is counted;
+`TABLE` contains all of them.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def draw(random: Random, most: int) -> list[Fault]:
 
 
 class Faults:
-    """Strikes when and where it is time to."""
+    """Strikes at the drawn actions and states."""
 
     def __init__(self, random: Random, loop: Loop, planned: list[Fault]) -> None:
         self.random = random
@@ -160,7 +160,7 @@ class Faults:
         self.at_once()
 
     def end(self) -> None:
-        """Nothing strikes any more."""
+        """End all faults."""
         self.planned.clear()
         self.armed.clear()
 

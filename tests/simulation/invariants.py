@@ -1,4 +1,5 @@
-"""What must hold at every change of the database, and at the end (DESIGN, Invariants)."""
+"""The invariants that must hold at every change of the database, and at the end (DESIGN,
+Invariants)."""
 
 from __future__ import annotations
 
@@ -56,8 +57,8 @@ def _move(table: Mapping[S, frozenset[S]], old: S, new: S, invariant: str) -> No
 
 
 class Watch:
-    """Sees every change before and after it is made, and keeps a ledger of what ran, outside
-    of the product."""
+    """Checks every change before and after it is made, and records what ran outside of the
+    product."""
 
     def __init__(self, lease: float, clock: Callable[[], float]) -> None:
         self.lease = lease
@@ -125,7 +126,7 @@ class Watch:
         require(starts <= most, "I4", step.ref, "starts for the", starts, "th time")
 
     def beats(self, worker: str, held: Sequence[str]) -> None:
-        """A heartbeat says what is in hand."""
+        """Check a heartbeat against the attempts in flight."""
         now = self._time()
         for id in held:
             row = self.tables.attempts.get(id)
@@ -137,7 +138,7 @@ class Watch:
         return self.clock() - self.outages
 
     def loses(self, attempt: str) -> None:
-        """Somebody declares an attempt lost."""
+        """Check that a declared loss is one."""
         row = self.tables.attempts.get(attempt)
         if row is None or row.value.state is not CLAIMED:
             return
@@ -247,7 +248,7 @@ class Watch:
     # -- after each action -------------------------------------------------------------------
 
     def look(self) -> None:
-        """Nothing is left without anybody to move it (I5)."""
+        """Check that every open instance has something that moves it (I5)."""
         for id in self.dirty:
             rows = self.tables.instances[id]
             require(self._goes_on(rows), "I5", "an orphan:", rows.value, rows.steps)

@@ -1,4 +1,4 @@
-"""What the product logs while it is simulated: errors are faults of its own."""
+"""Checks what the product logs during the simulation: an error is a failure of the run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Recorder:
-    """Stands in for the modules' loggers."""
+    """Replaces the modules' loggers."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []

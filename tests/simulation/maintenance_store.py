@@ -1,4 +1,4 @@
-"""What the beats and the workers' main processes ask of the simulated database."""
+"""The statements of the beats and the workers' main processes on the simulated database."""
 
 from __future__ import annotations
 

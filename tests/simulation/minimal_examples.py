@@ -1,8 +1,8 @@
-"""What Hypothesis makes of a product that is broken: the fewest rules that show it.
+"""Prints the fewest rules with which Hypothesis shows that a product is broken.
 
     python -m tests.simulation.minimal_examples --examples 500
 
-prints, as JSON, what was violated and the rules of the smallest schedule that violates it.
+prints, as JSON, the violation and the rules of the smallest schedule that violates it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ALWAYS = ("begin(", "teardown(")
 
 
 def main() -> int:
-    """Exit status 1: something is violated."""
+    """Exit status 1: an invariant is violated."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.minimal_examples")
     parser.add_argument("--examples", type=int, default=500)
     chosen = parser.parse_args()

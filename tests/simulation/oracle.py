@@ -1,7 +1,7 @@
-"""Foretells how an instance ends, from its document alone: an interpreter of its own, for the
-dialect of `documents`, that knows nothing of the product.
+"""Predicts how an instance ends, from its document alone: a separate interpreter for the subset of
+`documents`, without code of the product.
 
-The only thing that it is told is which steps were lost for good: those fault.
+Its only other input is which steps were lost for good: those fault.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class AttemptRow:
         self.signs = (0.0, 0.0)
 
     def take(self, worker: str, process: int, token: str, now: float) -> None:
-        """It is claimed."""
+        """Claim the attempt."""
         self.value = replace(self.value, state=CLAIMED)
         self.worker, self.process, self.token, self.claimed_at = worker, process, token, now
         self.signs = (now, 0.0)

@@ -47,7 +47,7 @@ EVALUATOR = Evaluator()
 
 
 class Uncounted(Meter):
-    """A meter that nobody reads: its memory takes long to make, and its counting long."""
+    """A meter without memory or counting, which would cost too much time here."""
 
     def count(self, *_: Any) -> None:
         """Not counted."""
@@ -76,7 +76,7 @@ BOUND = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one schedule."""
+    """The result of one schedule."""
 
     seed: int
     actions: int
@@ -90,7 +90,7 @@ class Result:
 
 
 class Simulation:
-    """All processes, and what they stand on."""
+    """All processes with their database, broker and clock."""
 
     def __init__(
         self,
@@ -350,7 +350,7 @@ class Simulation:
             self.act()
 
     def act(self) -> None:
-        """Let somebody act; look at what that changed."""
+        """Let one actor act; check what it changed."""
         if not self.loop.step():
             require(False, "I5", "nobody can act any more")
         if invariants.VIOLATIONS:
@@ -361,7 +361,7 @@ class Simulation:
             self.watch.look()
 
     def command(self, command: str) -> None:
-        """Command some instance, if there is one."""
+        """Command a random instance, if there is one."""
         if self.tables.instances:
             instance = self.faults.random.choice(list(self.tables.instances))
             self.client.command(instance, command)
@@ -387,7 +387,7 @@ class Simulation:
             self.act()
 
     def _repair(self) -> None:
-        """Sometimes people see to what has failed, parents and sub-workflows at once."""
+        """Sometimes retry what has failed, parents and sub-workflows at once."""
         for _ in range(self.repairs):
             failed = [
                 id
@@ -412,7 +412,7 @@ class Simulation:
                 self.client.command(id, "resume")
 
     def settled(self) -> bool:
-        """Whether nothing more will happen by itself."""
+        """Whether nothing more will happen without a stimulus from outside."""
         tables = self.tables
         if tables.waiting or tables.live or len(self.watch.acked) < self.wanted:
             return False
@@ -420,7 +420,7 @@ class Simulation:
         return all(map(is_settled, reversed(tables.instances.values())))
 
     def left(self) -> list[Any]:
-        """What has not ended."""
+        """Return what has not ended."""
         return [rows for rows in self.tables.instances.values() if not is_settled(rows)]
 
     @contextmanager

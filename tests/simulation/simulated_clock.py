@@ -1,6 +1,6 @@
-"""Who acts next, and what time it is: one thread, one seeded generator, one simulated clock.
+"""Decides which actor acts next, and what time it is: one thread, one seeded generator, one clock.
 
-The clock moves only when nobody can act; then it jumps to whatever is awaited first.
+The clock moves only when no actor can act; then it jumps to the next awaited time.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Loop:
         return self.current, self.current.ticket
 
     def wake(self, place: Place) -> None:
-        """Whoever still waits there goes on."""
+        """Continue the actor that still waits there."""
         actor, ticket = place
         if actor.ticket == ticket and actor.process.alive and not actor.dead:
             self._can_go_on(actor)
@@ -130,7 +130,7 @@ class Loop:
     # -- going on ----------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Let somebody act. False: nobody ever will."""
+        """Let one actor act. False: none ever will."""
         ready = self.ready
         while not ready:
             if not self._alarms:
@@ -192,7 +192,7 @@ class Loop:
         self.at(self.now + seconds, lambda: self.resume(process))
 
     def close(self) -> None:
-        """End everybody."""
+        """End all actors."""
         for process in {actor.process for actor in self._everybody}:
             process.on_death = None
             self.kill(process)

@@ -1,4 +1,4 @@
-"""The simulated database without anybody else: for tests of what the simulation has found."""
+"""The simulated database with a single process, for tests of what the simulation has found."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Alone:
         return answers[0]
 
     def start(self, document: dict[str, Any]) -> str:
-        """An instance of a document, brought as far as it goes by itself."""
+        """Start an instance of a document and run it as far as it goes by itself."""
         self._instances += 1
         id = f"00000000-0000-7000-8000-{self._instances:012}"
         self.tables.start(id, self.tables.deploy(document), {})
