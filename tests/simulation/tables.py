@@ -1,8 +1,8 @@
-"""The rows of the simulated database, and what each of the product's statements does to them.
+"""The rows of the simulated database, and the effect of each of the product's statements on them.
 
-Every method here is one statement, so it happens as a whole: what `sql/*.sql` and the modules
-of `orchestrator.database` say, in Python. Who waits for whose lock is the business of
-`database`.
+Every method is one statement and happens atomically: the Python equivalent of `sql/*.sql` and the
+modules of `orchestrator.database`. The module `database` decides which session waits for which
+lock.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The users' tasks of the simulation: what each does follows from its arguments and from what
-the database says of its step, so that it does the same when its step is started again."""
+"""The users' tasks of the simulation. A task's behaviour follows from its arguments and its step's
+rows, so that it behaves the same when its step starts again."""
 
 from __future__ import annotations
 

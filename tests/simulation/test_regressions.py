@@ -1,4 +1,4 @@
-"""What the simulation has found in the product, each in its smallest form."""
+"""Faults of the product that the simulation has found, each in its smallest form."""
 
 from __future__ import annotations
 

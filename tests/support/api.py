@@ -59,7 +59,7 @@ class Description:
 
 @dataclass
 class Api:
-    """A client of one application. `database` is for looking at what it did."""
+    """A client of one application. Tests read the effects through `database`."""
 
     client: FlaskClient
     database: Database
@@ -160,7 +160,7 @@ def document(name: str = "order", version: str = "1.0.0", **more: Any) -> dict[s
 
 
 def problem(answer: Any) -> str:
-    """The slug of the problem that the answer tells."""
+    """Return the slug of the answer's problem."""
     assert answer.mimetype == "application/problem+json", answer.text
     assert answer.json["status"] == answer.status_code
     return str(answer.json["type"].rpartition(":")[2])

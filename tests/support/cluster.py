@@ -1,9 +1,9 @@
-"""pytest-celery's nodes on processes of this machine, for tests that also run in containers.
+"""pytest-celery's nodes as processes of this machine, for tests that also run in containers.
 
-pytest-celery gives a test a cluster of brokers, backends and workers, each a Docker container
-that it can kill, restart and read the log of. `LocalNode` is a process in the place of such a
-container: what the library asks of one is answered by an embedded server or by a worker of a
-`Stack`. `why_no_docker` says whether containers can be had.
+pytest-celery gives a test a cluster of brokers, backends and workers, each a Docker container that
+it can kill and restart, and whose log it can read. `LocalNode` is a process that replaces such a
+container: an embedded server or a worker of a `Stack` answers the library's requests.
+`why_no_docker` says why containers are not available.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class LocalServer(LocalNode):
 
 
 class LocalWorker(LocalNode):
-    """A worker of the zoo's app as a process. Its log goes on over restarts, as Docker's does."""
+    """A worker of the zoo's app as a process. Its log continues over restarts, as Docker's does."""
 
     def __init__(self, zoo: Zoo, name: str, options: dict[str, Any]) -> None:
         super().__init__(name)

@@ -1,5 +1,5 @@
-"""The services of docker-compose.yml as local processes: their own commands and environments,
-with the names of containers, folders and ports replaced by what this machine has."""
+"""The services of docker-compose.yml as local processes: their own commands and environments, with
+this machine's folders and ports in place of the containers'."""
 
 from __future__ import annotations
 
@@ -54,14 +54,15 @@ class Service:
 
 
 class Machine:
-    """What stands for the containers' world: servers, a folder of secrets, free ports."""
+    """Replaces the containers' environment: servers, a folder of secrets, free ports."""
 
     def __init__(self, broker_url: str, secrets: Path) -> None:
         self._broker_url = broker_url
         self._secrets = secrets
 
     def service(self, name: str, config: dict[str, Any]) -> Service:
-        """A service of the configuration, here. Only secrets that it asks for are there."""
+        """Return a service of the configuration as a local process, with only the secrets that it
+        uses."""
         asked = {secret["target"].rpartition("/")[2] for secret in config.get("secrets", [])}
         text = json.dumps([config["command"], config.get("environment"), config.get("healthcheck")])
         for wanted in re.findall(r"/run/secrets/(\w+)", text):

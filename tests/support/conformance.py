@@ -20,7 +20,7 @@ ENDED = frozenset({"completed", "faulted", "cancelled"})
 
 
 class Refused(Exception):
-    """The API refuses a document, or an input; `answer` says why."""
+    """The API refuses a document or an input; `answer` has the reason."""
 
     def __init__(self, answer: Any) -> None:
         super().__init__(answer)
@@ -51,10 +51,10 @@ class Product:
         self._newest: dict[str, str] = {}
 
     def deploy(self, text: str) -> Deployed:
-        """Deploy a document as it stands. Raises `Refused`.
+        """Deploy a document unchanged. Raise `Refused`.
 
-        Some documents of the kit share one identity: the earlier one is removed once its
-        instance has ended.
+        Some documents of the kit share one identity: the earlier one is removed when its instance
+        has ended.
         """
         answer = self._post(text)
         if answer.status_code == 409:
@@ -170,8 +170,8 @@ class Product:
 
 
 class _Watch:
-    """Looks at all instances at once for everyone who waits for one: as many long polls as
-    there are cases would fill the API's threads."""
+    """Polls all instances at once for all waiting tests: one long poll per case would use up the
+    API's threads."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack

@@ -1,4 +1,4 @@
-"""What cases ask for in words: how long they take, what was requested, what happened."""
+"""Checks that cases describe in words: how long they take, what was requested, what happened."""
 
 from __future__ import annotations
 

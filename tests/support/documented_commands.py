@@ -1,13 +1,12 @@
-"""The commands that the documentation prints, to be run as a reader would type them.
+"""The commands of the documentation, run as a reader would type them.
 
-A page's ``sh`` blocks run in their order, in one shell's world: the folder and the exported
-variables of one block are those of the next. A comment right before a block says what else is
-to be done with it:
+A page's ``sh`` blocks run in their order and share the folder and the exported variables. A comment
+right before a block adds an instruction:
 
-    <!-- not run: REASON -->        it can't be: the reason says why
-    <!-- in another terminal -->    it runs on, while the blocks after it are run
+    <!-- not run: REASON -->        the block cannot run, for this reason
+    <!-- in another terminal -->    it keeps running during the blocks after it
     <!-- fails with 2 -->           its exit status
-    <!-- file: NAME -->             a block in any language: the reader saves it under that name
+    <!-- file: NAME -->             a block in any language that the reader saves under this name
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ def blocks(file: Path, *languages: str) -> list[Block]:
 
 
 class Shell:
-    """Runs blocks one after the other; what runs on is ended with it."""
+    """Runs blocks one after the other; stops those that keep running at the end."""
 
     def __init__(self, folder: Path, scratch: Path, env: Mapping[str, str]) -> None:
         self.state = scratch / "shell"
@@ -132,11 +131,11 @@ class Shell:
         )
 
     def logs(self) -> str:
-        """What the blocks that run on have said on stderr."""
+        """Return the stderr of the blocks that keep running."""
         return "\n".join(file.read_text()[-3000:] for file in self.state.glob("running-*.log"))
 
     def close(self) -> None:
-        """End what still runs."""
+        """Stop what is still running."""
         for process in self._running:
             os.killpg(process.pid, signal.SIGTERM)
         for process in self._running:

@@ -1,4 +1,4 @@
-"""An HTTP server that answers as a test says, over TLS or without."""
+"""An HTTP server whose answers the test sets, with or without TLS."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server says: `json`, or `body`. `raw` takes the socket's file instead."""
+    """An answer of the server: `json`, or `body`. `raw` gets the socket's file instead."""
 
     status: int = 200
     json: Any = None
@@ -51,7 +51,7 @@ Handle = Callable[[Request], Answer]
 
 
 class Stub:
-    """Use it as a context manager; `requests` holds what arrived, in order."""
+    """A context manager; `requests` contains the received requests in order."""
 
     def __init__(
         self, handle: Handle, tls: bool = False, port: int = 0, chain: Path = TLS / "server.pem"

@@ -1,4 +1,4 @@
-"""Random documents, and random outsiders who carry them out: for property tests."""
+"""Random documents, and random workers and people who run them, for property tests."""
 
 from __future__ import annotations
 

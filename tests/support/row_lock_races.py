@@ -1,7 +1,8 @@
-"""Two sessions of Postgres that meet at one row: who holds it, who stands before it, who is next.
+"""Two sessions of Postgres that compete for one row: which has the lock, which waits, which is
+next.
 
-Nothing sleeps. A race is laid out: the first session is stopped at the interesting point, the
-second one is started in a thread and seen to wait, then the first is let go.
+Nothing sleeps. The test stops the first session at the interesting point, starts the second one in
+a thread, observes that it waits, then releases the first.
 """
 
 from __future__ import annotations

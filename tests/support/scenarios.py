@@ -1,4 +1,4 @@
-"""The scenarios of `tests/scenarios/cases`, and what comes of one that was played."""
+"""The scenarios of `tests/scenarios/cases`, and the outcome of one that was played."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ class Ended:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a scenario: the tasks in the order in which they were asked for, how many
-    commands were refused, and the instances, that of the scenario first."""
+    """The outcome of a scenario: the tasks in the order of their calls, the number of refused
+    commands, and the instances, that of the scenario first."""
 
     asked: tuple[str, ...]
     refused: int
@@ -129,7 +129,7 @@ def error_of(error: Any) -> Any:
 
 
 def check(outcome: Outcome, expect: Mapping[str, Any]) -> None:
-    """Compare with what the file expects."""
+    """Compare with the file's expectation."""
     ended = outcome.instances[0]
     assert list(outcome.asked) == expect["asked"]
     assert ended.status == expect["status"]

@@ -1,8 +1,8 @@
-"""How scenarios are played on the real stack: many at once, each in a namespace of its own.
+"""Plays scenarios on the real stack: many at once, each in a namespace of its own.
 
-The tasks are those of `tests/apps/scenarios`; they and this runner speak through the table
-`public.asked`. What must happen "when all has come to rest" is told by the product's tables:
-nothing to claim, nothing in an inbox, no timer due soon, and all that runs hangs.
+The tasks are those of `tests/apps/scenarios`; they and this runner communicate through the table
+`public.asked`. The product's tables show when everything is idle: nothing to claim, nothing in an
+inbox, no timer due within seconds, and every running task waits for the runner.
 """
 
 from __future__ import annotations

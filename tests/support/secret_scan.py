@@ -1,5 +1,5 @@
-"""Looks for a secret wherever it could have gone: in any text, and in what Valkey holds and is
-told. It shares no code with what masks secrets in the product."""
+"""Searches every text and all data and commands of Valkey for a secret. It shares no code with the
+product's masking."""
 
 from __future__ import annotations
 

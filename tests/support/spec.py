@@ -1,7 +1,7 @@
-"""The specification's conformance kit and other runtimes' cases, where they are present.
+"""The specification's conformance kit and other runtimes' cases, if they are present.
 
-They are looked for in the folders that ORCHESTRATOR_SPEC and ORCHESTRATOR_CASES name, and by
-default beside the project; `missing` says why a test that needs them is skipped.
+They are searched in the folders of ORCHESTRATOR_SPEC and ORCHESTRATOR_CASES, by default beside the
+project. `missing` says why a test that needs them is skipped.
 """
 
 from __future__ import annotations

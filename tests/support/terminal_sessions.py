@@ -1,7 +1,7 @@
-"""Pages of the documentation as what they promise: files, and a session at a terminal.
+"""Pages of the documentation as files and terminal sessions.
 
 A block of Python or YAML whose first line is a comment with a file's name is that file. A
-``console`` block has commands, each after ``$``, and what they print on stdout.
+``console`` block has commands, each after ``$``, and their output.
 """
 
 from __future__ import annotations

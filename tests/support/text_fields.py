@@ -1,5 +1,5 @@
-"""Every text of a document with what becomes of it, read off our schema, and documents in which
-each of them stands once."""
+"""Every text field of a document with its use, read from our schema, and documents that contain
+each of them once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transitions by hand, for tests of the statements that save them and of what races with them."""
+"""Transitions by hand, for tests of the statements that save them and of races with them."""
 
 from __future__ import annotations
 
