@@ -221,7 +221,7 @@ def test_the_image_s_build_has_all_that_the_package_needs(tmp_path: Path) -> Non
         "orchestrator/_bundled/api/app.py",
         "orchestrator/execution/entry_points/worker_and_beat_app.py",
         "orchestrator/examples/shop/order.yaml",
-        "orchestrator/database/schema/functions/claim.sql",
+        "orchestrator/database/schema/functions/claim_attempt.sql",
     } <= packed
     assert instructions("USER") == [["10001:10001"]]
 

@@ -47,7 +47,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the fence on claim",
-        "orchestrator/database/schema/functions/claim.sql",
+        "orchestrator/database/schema/functions/claim_attempt.sql",
         "\n     and state = 'ready' and not withdrawn",
         "",
         SQL + "test_a_claim_is_refused_for_another_task_a_second_token_or_a_withdrawn_attempt",
@@ -97,7 +97,7 @@ MUTANTS = (
     ),
     Mutant(
         "the idempotency record",
-        "orchestrator/database/schema/functions/start.sql",
+        "orchestrator/database/schema/functions/start_instances.sql",
         "return 'seen';",
         "null;",
         "tests/integration/test_api_instances.py::test_the_same_key_gives_the_same_answer",

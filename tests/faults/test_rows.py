@@ -57,8 +57,8 @@ def test_the_next_release_and_this_one_work_on_its_schema(tmp_path, database_url
 
 RELEASE = """\
 from orchestrator.core.engine_version import ENGINE
-from orchestrator.database.schema.upgrade import BEFORE, head
-print(head(), BEFORE, ENGINE)
+from orchestrator.database.schema.upgrade import PREVIOUS, head
+print(head(), PREVIOUS, ENGINE)
 """
 
 

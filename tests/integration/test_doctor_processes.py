@@ -177,11 +177,11 @@ def test_a_clock_that_is_wrong(stack: Stack):
 
 
 def test_an_old_schema(stack: Stack):
-    stack.sql("update orchestrator.schema_version set version_num = '0001'")
+    stack.sql("update orchestrator.schema_version set version_num = '0000'")
     found = doctor(stack)["database"]
     assert found["state"] == "failed"
     assert (
-        f"the database's schema is 0001, and this release needs {upgrade.head()}" in found["found"]
+        f"the database's schema is 0000, and this release needs {upgrade.head()}" in found["found"]
     )
     assert found["advice"].startswith("orchestrator db upgrade")
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.engine_version import ENGINE, SUPPORTED
-from orchestrator.ids import new_id
+from orchestrator.core.engine_version import ENGINE
 from tests.support.api import Api, document
 from tests.support.manual_workers import Outside
 
@@ -32,22 +31,6 @@ def test_a_start_writes_the_engine(outside: Outside, monkeypatch: pytest.MonkeyP
     about = {"namespace": "shop", "name": "child", "version": "latest"}
     outside.start([{"sub": {"run": {"workflow": about}}}])
     assert engines(outside.api) == [7, 7]
-
-
-def test_a_release_before_this_one_starts_the_first_engine(api: Api):
-    """It does not name one: the calls of its statements go on to fit."""
-    api.deploy(document())
-    ((workflow,),) = api.all("select id::text from orchestrator.workflows")
-    child = "select orchestrator.start_child(%s, %s, %s, %s, %s, %s)"
-    api.all(child, new_id(), workflow, "null", None, None, None)
-    plain = (
-        "select orchestrator.start(%s::uuid[], %s::boolean[], %s::uuid[], %s::text[], %s::json[],"
-        " %s::jsonb[], %s::timestamptz[], now(), %s, %s, %s, %s, %s::smallint, %s, %s)"
-    )
-    one = ([workflow], [False], [new_id()], [None], [None], [None], [None])
-    assert api.all(plain, *one, "{}", *[None] * 6) == [("started",)]
-    assert engines(api) == [1, 1]
-    assert 1 in SUPPORTED or ENGINE > 1, "instances of the first engine may still be under way"
 
 
 def test_an_unknown_engine_is_left_alone(outside: Outside, caplog: pytest.LogCaptureFixture):

@@ -94,7 +94,7 @@ def test_a_start_that_commits_after_an_event_that_it_began_before(play: Play, da
     id = "0190b5c8-0000-7000-8000-000000000001"
     with play.api.database.transaction(UNBOUNDED) as start:
         start.all(
-            "select orchestrator.start_one(%s, true, %s, null, null, null, now(),"
+            "select orchestrator.start_instance(%s, true, %s, null, null, null, now(),"
             ' \'{"by": "test"}\', 1::smallint)',
             (workflow, id),
         )

@@ -112,7 +112,10 @@ def test_a_message_of_an_attempt_that_is_being_taken_as_the_next_is_refused(
 
 @pytest.mark.parametrize(
     ("function", "guard"),
-    [("claim", "and state = 'ready' and not withdrawn"), ("take_next", "for update skip locked")],
+    [
+        ("claim_attempt", "and state = 'ready' and not withdrawn"),
+        ("claim_sibling", "for update skip locked"),
+    ],
 )
 def test_without_its_guard_a_claim_is_lost_to_the_second(
     database, racers, instance, function, guard
@@ -121,7 +124,7 @@ def test_without_its_guard_a_claim_is_lost_to_the_second(
     (attempt,) = ready(database, instance, 1)
 
     def take(reader: Session, token: str) -> Snapshot | None:
-        if function == "claim":
+        if function == "claim_attempt":
             return claimed(reader, instance, attempt, token)
         return take_next(reader, instance, token)
 

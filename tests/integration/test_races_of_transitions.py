@@ -32,7 +32,7 @@ FORKED = [
 #: What a join relies on, and what finds it out where that is missing.
 GUARDS = [
     ("lock_slice", "perform 1 from orchestrator.instances where id = p_instance for update;"),
-    ("save_branch", "and sequence = p_expected"),
+    ("save_branch_end", "and sequence = p_expected"),
 ]
 #: Commands as bulk operations and parents give them: notes, which a control worker brings.
 SUSPEND, RESUME, CANCEL = ({"command": name} for name in ("suspend", "resume", "cancel"))
@@ -177,16 +177,16 @@ def test_without_its_guards_a_join_fails(outside, api, racers, guards):
         assert completes(outside, id) == ["b"]
 
 
-@pytest.mark.parametrize("function", ["save_step", "save_last", "save"])
+@pytest.mark.parametrize("function", ["save_next_call", "save_last_call", "save_transition"])
 def test_without_its_guard_an_end_fails_after_a_command(
     outside, api, racers, monkeypatch, function
 ):
     """The instance has moved on: behind the guard stands the history's key."""
-    if function == "save":
+    if function == "save_transition":
         monkeypatch.setattr(fast_paths, "fast_path_for", lambda _: None)
     id = outside.start(ALONE)
     work = outside.claim(id)
-    if function == "save_last":
+    if function == "save_last_call":
         outside.finish(work)
         work = outside.claim(id)
     command_queries.put(api.database, id, SUSPEND)
@@ -211,7 +211,7 @@ OF_A_START = {
 def test_without_one_of_its_guards_a_start_is_brought_once(outside, api, racers, missing):
     api.deploy(document("order", do=ALONE))
     id = api.start("order")
-    with without(api.database, "save_first", OF_A_START[missing]):
+    with without(api.database, "save_first_call", OF_A_START[missing]):
         race(outside, racers, (outside.state.process_inbox, id), (outside.state.process_inbox, id))
     assert facts(api, "workflow.started") == [""]
     assert completes(outside, id) == ["a", "b"]

@@ -140,8 +140,16 @@ def test_an_attempt_taken_at_once_is_born_claimed_and_found_by_its_token(databas
     assert claimed(database, instance, following, "c.0") is None
 
 
+FAST = {
+    "first": "save_first_call",
+    "following": "save_next_call",
+    "last": "save_last_call",
+    "branch": "save_branch_end",
+}
+
+
 @pytest.mark.parametrize("taken", [True, False])
-@pytest.mark.parametrize("which", ["first", "following", "last", "branch"])
+@pytest.mark.parametrize("which", FAST)
 def test_the_commonest_transitions_have_ways_of_their_own_to_the_same_rows(
     database, monkeypatch, which, taken
 ):
@@ -156,7 +164,7 @@ def test_the_commonest_transitions_have_ways_of_their_own_to_the_same_rows(
         inbox_queries.put(database, id, StimulusKind.START)
         told = COMMON[which](database, id, taken)
         with monkeypatch.context() as patch:
-            assert f"save_{which.replace('following', 'step')}(" in statement_of(told)
+            assert f"orchestrator.{FAST[which]}(" in statement_of(told)
             if not recognised:
                 patch.setattr(fast_paths, "fast_path_for", lambda _: None)
             save(database, told)

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.database.connection.database import Database
 from orchestrator.database.schema import upgrade
+from orchestrator.database.schema.function_installer import digest
 from orchestrator.embedded.supervisor import log_says
 from orchestrator.errors import DatabaseUnavailable
 from tests.faults.proxy import Proxy
@@ -24,8 +25,14 @@ def _release(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upgrade, "head", lambda: HEAD)
 
 
-def version(url: str, found: str, note: str | None = None) -> str:
+def comment(*schemas: str, functions: str = "f" * 64) -> str:
+    """What an upgrade records: the schemas whose releases may work on its own."""
+    return upgrade.SCHEMA_COMMENT.format(" and ".join(schemas), functions)
+
+
+def version(url: str, found: str, note: str | None = "") -> str:
     """Have the database say that its schema is another one."""
+    note = comment(found, functions=digest()) if note == "" else note
     database = Database(url, size=1)
     database.all("create schema if not exists orchestrator")
     database.all("create table if not exists orchestrator.schema_version (version_num text)")
@@ -56,6 +63,41 @@ def test_an_older_schema_is_refused(empty_database_url: str) -> None:
     assert "is 0011, and this release needs 0012: run its `orchestrator db upgrade`" in told
 
 
+@pytest.mark.parametrize("found", ["0001", "0012", "0023"])
+def test_development_data_from_before_the_first_release_is_refused(
+    found: str, empty_database_url: str
+) -> None:
+    """Its numbers say nothing: the chain of migrations was another one."""
+    url = version(empty_database_url, found, f"for releases of the schemas {found}")
+    told = refused(url)
+    assert f"development data of schema {found} from before the first release" in told
+    assert "start with --fresh" in told
+    with pytest.raises(upgrade.UnknownSchema, match="start with --fresh"):
+        upgrade.upgrade(url)
+    assert upgrade.current(url) == found
+
+
+def test_tables_without_a_version_are_refused(empty_database_url: str) -> None:
+    database = Database(empty_database_url, size=1)
+    database.all("create schema orchestrator; create table orchestrator.instances (id uuid)")
+    database.close()
+    with pytest.raises(upgrade.UnknownSchema, match=r"without a version.*start with --fresh"):
+        upgrade.upgrade(empty_database_url)
+
+
+def test_an_empty_schema_is_upgraded(empty_database_url: str) -> None:
+    """An administrator may have made it, for a user who may not."""
+    database = Database(empty_database_url, size=1)
+    database.all("create schema orchestrator")
+    database.close()
+    upgrade.upgrade(empty_database_url)
+
+
+def test_other_functions_than_those_of_the_schema_are_refused(empty_database_url: str) -> None:
+    told = refused(version(empty_database_url, HEAD, comment(HEAD)))
+    assert f"functions of the database's schema {HEAD} are not those of this release" in told
+
+
 def test_that_of_the_release_before_is_not(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,8 +109,8 @@ def test_that_of_the_release_before_is_not(
 def test_a_newer_schema_is_refused_unless_it_admits_this_release(empty_database_url: str) -> None:
     url = empty_database_url
     assert "none after 0012" in refused(version(url, LATER))
-    upgrade.check(version(url, LATER, upgrade.COMPATIBLE_COMMENT.format(f"{HEAD} and {LATER}")))
-    told = refused(version(url, LATEST, upgrade.COMPATIBLE_COMMENT.format(f"{LATER} and {LATEST}")))
+    upgrade.check(version(url, LATER, comment(HEAD, LATER)))
+    told = refused(version(url, LATEST, comment(LATER, LATEST)))
     assert "start the release that upgraded it" in told
 
 
@@ -76,22 +118,22 @@ def test_an_upgrade_by_this_release_leaves_a_newer_schema_alone(empty_database_u
     url = version(empty_database_url, LATER)
     with pytest.raises(upgrade.UnknownSchema, match="none after"):
         upgrade.upgrade(url)
-    upgrade.upgrade(version(url, LATER, upgrade.COMPATIBLE_COMMENT.format(f"{HEAD} and {LATER}")))
+    upgrade.upgrade(version(url, LATER, comment(HEAD, LATER)))
     assert upgrade.current(url) == LATER
 
 
-def test_whoever_upgrades_says_who_may_go_on(
+def test_the_upgrade_records_the_release_before(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(upgrade, "PREVIOUS", "0010")
+    monkeypatch.setattr(upgrade, "PREVIOUS", "0000")
     upgrade.upgrade(empty_database_url)
     newest = upgrade.current(empty_database_url)
     assert newest == upgrade.head()
-    # The release before meets it.
-    monkeypatch.setattr(upgrade, "head", lambda: "0010")
+    # The release before may work on it, an older one may not.
+    monkeypatch.setattr(upgrade, "head", lambda: "0000")
     upgrade.check(empty_database_url)
-    monkeypatch.setattr(upgrade, "head", lambda: "0009")
+    monkeypatch.setattr(upgrade, "head", lambda: "000")
     assert f"is {newest}" in refused(empty_database_url)
 
 

@@ -77,7 +77,7 @@ class Tables:
         return id
 
     def start(self, id: str, workflow: str, input: Json, key: str | None = None) -> str:
-        """`orchestrator.start`: the instance that the key stands for."""
+        """`orchestrator.start_instances`: the instance that the key stands for."""
         if key is not None:
             if key in self.answers:
                 return self.answers[key]
@@ -171,7 +171,7 @@ class Tables:
     def claim(
         self, attempt: str, instance: str, task: str, worker: str, process: int, token: str
     ) -> Snapshot | None:
-        """`orchestrator.claim`."""
+        """`orchestrator.claim_attempt`."""
         row = self.attempts.get(attempt)
         if row is None:
             return None
@@ -199,7 +199,7 @@ class Tables:
         token: str,
         locked: Iterable[str],
     ) -> Snapshot | None:
-        """`orchestrator.take_next`, the newest; rows that are locked are passed over."""
+        """`orchestrator.claim_sibling`, the newest; rows that are locked are passed over."""
         found = [
             row
             for id, row in self.live.items()
@@ -228,7 +228,7 @@ class Tables:
     # -- saving ------------------------------------------------------------------------------
 
     def save(self, saving: SaveRequest) -> None:
-        """`orchestrator.save` with the statements that follow it; all of it or nothing."""
+        """`orchestrator.save_transition` and the statements that follow it: all or nothing."""
         rows = self.instances[saving.instance_before.id]
         self._guard(rows, saving)
         if self.watch is not None:

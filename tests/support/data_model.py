@@ -29,13 +29,27 @@ def page() -> str:
 
 
 def _section(table: Table, source: str) -> Iterator[str]:
+    start = rf'((?:#:[^\n]*\n)*)\w+ = Table\(\n    "{table.name}"(.*?)\n\)\n'
+    found = re.search(start, source, re.DOTALL)
+    assert found is not None, table.name
     yield f"## {table.name}\n"
-    if found := re.search(r"((?:#:.*\n)+)\w+ = Table\(\n    \"" + table.name + '"', source):
-        yield " ".join(line[2:].strip() for line in found[1].strip().split("\n")) + "\n"
-    yield "| column | type | |\n|---|---|---|"
+    if found[1]:
+        yield _text(found[1]) + "\n"
+    yield "| column | type | | meaning |\n|---|---|---|---|"
     for column in table.columns:
-        yield f"| `{column.name}` | {str(column.type).lower()} | {_note(column)} |"
+        meaning = _comment(column, found[2]).replace("|", "\\|")
+        yield f"| `{column.name}` | {str(column.type).lower()} | {_note(column)} | {meaning} |"
     yield ""
+
+
+def _comment(column: Column, body: str) -> str:
+    """The comment above a column, within the text of its table."""
+    found = re.search(rf'((?:    #:.*\n)+)    Column\(\s*"{column.name}"', body)
+    return _text(found[1]) if found else ""
+
+
+def _text(comment: str) -> str:
+    return " ".join(line.strip()[2:].strip() for line in comment.strip().split("\n"))
 
 
 def _note(column: Column) -> str:

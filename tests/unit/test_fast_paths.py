@@ -80,7 +80,7 @@ ACCOUNTED: dict[str, set[str]] = {
     "attempts": {"id", "task", "queue", "priority", "time_limit", "state", "withdrawn"},
     "ended": _OF_ENDED,
 }
-#: And of single shapes: `save_last` writes the output, `save_branch` how many are open.
+#: And of single shapes: `save_last_call` writes the output, `save_branch_end` how many are open.
 MORE = {("last", "instance"): {"output"}, ("branch", "instance"): {"open"}}
 FORKS = _FIXED_STEP | {"open"}
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from orchestrator import message_names
 from orchestrator.database.connection.driver_errors import FUNCTION_CODES
+from orchestrator.database.schema.function_installer import read_functions
 from orchestrator.database.schema.tables import metadata
+from tests.support.schema_functions import IN_MIGRATIONS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "interfaces" / "internal.md").read_text(encoding="utf-8")
@@ -30,8 +32,8 @@ def test_the_messages():
 
 
 def test_the_functions_of_postgres():
-    scripts = (ROOT / "orchestrator/database/schema/functions").glob("*.sql")
-    assert told(r"orchestrator\.\w+") == {f"orchestrator.{script.stem}" for script in scripts}
+    names = {*read_functions(), *IN_MIGRATIONS}
+    assert told(r"orchestrator\.\w+") == {f"orchestrator.{name}" for name in names}
 
 
 def test_the_sqlstates():

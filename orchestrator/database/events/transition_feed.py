@@ -207,7 +207,7 @@ def outputs(session: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple[st
 
 def lifecycle_subscribers(session: Session) -> dict[str, set[str] | None]:
     """Return the types of lifecycle events with subscribers, by namespace; None: any type."""
-    rows = session.all("select wanted_in, wanted from orchestrator.lifecycle_interest()")
+    rows = session.all("select wanted_in, wanted from orchestrator.lifecycle_subscribers()")
     found: dict[str, set[str] | None] = {}
     for namespace, type in rows:
         types = found.setdefault(namespace, set())

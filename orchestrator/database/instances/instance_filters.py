@@ -153,7 +153,9 @@ def _contains(at: int, documents: Sequence[str]) -> tuple[str, dict[str, Any]]:
     """Return the condition that the input contains one of these documents, in the form that the
     index supports."""
     names = [f"input{at}_{each}" for each in range(len(documents))]
-    any_of = " or ".join(f"orchestrator.searchable(input) @> %({name})s::jsonb" for name in names)
+    any_of = " or ".join(
+        f"orchestrator.searchable_json(input) @> %({name})s::jsonb" for name in names
+    )
     return (f"({any_of})", dict(zip(names, documents, strict=True)))
 
 

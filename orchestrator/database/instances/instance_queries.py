@@ -40,7 +40,7 @@ class NewStart:
 
 
 class Outcome(StrEnum):
-    """The result of a start; see ``sql/start.sql``."""
+    """The result of a start; see ``schema/functions/start_instances.sql``."""
 
     STARTED = "started"
     OUTDATED = "outdated"
@@ -53,11 +53,11 @@ class BusinessIdTaken(Conflict):
 
 
 _START = """
-select orchestrator.start(
+select orchestrator.start_instances(
   %s::uuid[], %s::boolean[], %s::uuid[], %s::text[], %s::json[], %s::jsonb[], %s::timestamptz[],
   %s, %s, %s, %s, %s, %s::smallint, %s, %s, %s::smallint)
 """
-_START_ONE = "select orchestrator.start_one(%s,%s,%s,%s,%s,%s,%s,%s,%s::smallint)"
+_START_ONE = "select orchestrator.start_instance(%s,%s,%s,%s,%s,%s,%s,%s,%s::smallint)"
 
 
 def start(

@@ -8,7 +8,7 @@ from orchestrator.database.connection.session import Session
 
 def is_idle(session: Session) -> bool:
     """Whether nothing is ready, claimed, or waits to be applied, matched or processed."""
-    row = session.one("select orchestrator.at_rest()")
+    row = session.one("select orchestrator.is_idle()")
     return bool(row and row[0])
 
 

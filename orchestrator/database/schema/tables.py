@@ -150,9 +150,9 @@ instances = Table(
     #: Not a partial one: the planner takes no statistics of an expression from those.
     Index(
         "instances_input_ix",
-        literal_column("orchestrator.searchable(input)").label("searchable"),
+        literal_column("orchestrator.searchable_json(input)").label("searchable_json"),
         postgresql_using="gin",
-        postgresql_ops={"searchable": "jsonb_path_ops"},
+        postgresql_ops={"searchable_json": "jsonb_path_ops"},
         postgresql_with={"gin_pending_list_limit": "512"},
     ),
     Index(

@@ -1,9 +1,8 @@
-"""Brings the schema ``orchestrator`` of a database to the version that this code knows.
+"""Bring the schema ``orchestrator`` of a database to the version that this release knows.
 
-Migrations expand, then contract: a release reads and writes both the schema before its own
-and its own, so that processes of two releases can run side by side. A release cannot know the
-schemas that come after it; so whoever upgrades notes in the database which releases may go on
-(`ADMITTED`), and they find their own schema there.
+Migrations expand, then contract: a release reads and writes the schema before its own and its own,
+so that processes of two releases can run side by side. A release cannot know later schemas; so the
+upgrade records in the database which releases may work on its schema (`SCHEMA_COMMENT`).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import psycopg2.errors
 
 from orchestrator.database.connection.database import Database
 from orchestrator.database.connection.postgres_url import for_sqlalchemy
+from orchestrator.database.schema import function_installer
 from orchestrator.errors import ConfigurationError, DatabaseUnavailable
 from orchestrator.log import get_logger
 from orchestrator.message_names import SCHEMA
@@ -38,8 +38,9 @@ LOCK = 0x6F726368
 #: release before.
 PREVIOUS: str | None = None
 
-#: The comment on the table of the version: the schemas whose releases may work on this one.
-COMPATIBLE_COMMENT = "for releases of the schemas {}"
+#: The comment on the table of the version: the schemas whose releases may work on this one, and
+#: the digest of its functions. Development data from before the first release has no digest.
+SCHEMA_COMMENT = "for releases of the schemas {}; functions {}"
 
 _VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
@@ -80,12 +81,14 @@ def _version(connection: sa.Connection) -> str | None:
     return context.get_current_revision()
 
 
-def upgrade(url: str, revision: str = "head") -> None:
-    """Run the missing migrations in one transaction; safe to call from many processes. A later
-    release's schema on which this one may work is left as it is.
+def upgrade(url: str) -> None:
+    """Run the missing migrations and install the functions, in one transaction; safe to call from
+    many processes. Leave a later release's schema as it is where this release may work on it.
 
     Raises:
-        UnknownSchema: it is a later release's, and this one may not.
+        UnknownSchema: a later release's schema on which this one may not work, or development
+            data from before the first release.
+        SignatureChanged: see `install_functions`.
     """
     import sqlalchemy as sa
     from alembic import command
@@ -95,26 +98,49 @@ def upgrade(url: str, revision: str = "head") -> None:
         connection.execute(sa.text(f"select pg_advisory_xact_lock({LOCK})"))
         connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
         found = _version(connection)
+        comment = _require_released(connection, found)
         if found is not None and found > head():
-            return _require_known(found, connection.scalar(sa.text(_NOTE)))
+            return _require_known(found, comment)
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-        if revision == "head":
-            _record_compatible(connection)
+        command.upgrade(config, "head")
+        function_installer.install_functions(connection)
+        _record_compatible(connection)
+    return None
+
+
+def _require_released(connection: sa.Connection, found: str | None) -> str | None:
+    """Return the comment on the schema `found`; refuse development data."""
+    if found is not None:
+        comment: str | None = connection.exec_driver_sql(_COMMENT).scalar()
+        if _digest_in(comment) is None:
+            raise UnknownSchema(_DEVELOPMENT_DATA.format(f"schema {found}"))
+        return comment
+    if connection.exec_driver_sql(f"select to_regclass('{SCHEMA}.instances')").scalar():
+        raise UnknownSchema(_DEVELOPMENT_DATA.format("a schema without a version"))
     return None
 
 
 def _record_compatible(connection: sa.Connection) -> None:
-    """Note which releases may work on this schema."""
-    import sqlalchemy as sa
+    """Record which releases may work on this schema, and the digest of its functions."""
+    schemas = " and ".join(filter(None, (PREVIOUS, head())))
+    comment = SCHEMA_COMMENT.format(schemas, function_installer.digest())
+    connection.exec_driver_sql(f"comment on table {SCHEMA}.schema_version is '{comment}'")
 
-    note = COMPATIBLE_COMMENT.format(" and ".join(filter(None, (PREVIOUS, head()))))
-    connection.execute(sa.text(f"comment on table {SCHEMA}.schema_version is '{note}'"))
+
+_COMMENT = f"select obj_description('{SCHEMA}.schema_version'::regclass)"
+_FOUND = f"select version_num, ({_COMMENT}) from {SCHEMA}.schema_version"
+_DEVELOPMENT_DATA = (
+    "the database holds development data of {} from before the first release: start with --fresh"
+    f" (`orchestrator dev --fresh`), or drop the schema {SCHEMA!r} and run"
+    " `orchestrator db upgrade`"
+)
 
 
-_NOTE = f"select obj_description('{SCHEMA}.schema_version'::regclass)"
-_FOUND = f"select version_num, ({_NOTE}) from {SCHEMA}.schema_version"
+def _digest_in(comment: str | None) -> str | None:
+    """Return the digest of the functions that the upgrade recorded."""
+    found = re.search(r"; functions ([0-9a-f]{64})$", comment or "")
+    return found[1] if found else None
 
 
 def check(url: str) -> None:
@@ -159,21 +185,29 @@ def check_connection(connection: Any) -> None:
     _require_known(*(found or (None, None)))
 
 
-def _require_known(found: str | None, note: str | None) -> None:
-    """Whether this release works on the schema `found`, which has that note."""
+def _require_known(found: str | None, comment: str | None) -> None:
+    """Refuse the schema `found`, with the upgrade's comment, unless this release works on it."""
     mine = head()
-    if found in (mine, PREVIOUS) and found is not None:
-        return
     if found is None:
         raise UnknownSchema(
             f"the database has no schema {SCHEMA!r}: run `orchestrator db upgrade` first"
         )
+    functions = _digest_in(comment)
+    if functions is None:
+        raise UnknownSchema(_DEVELOPMENT_DATA.format(f"schema {found}"))
+    if found == mine and functions != function_installer.digest():
+        raise UnknownSchema(
+            f"the functions of the database's schema {found} are not those of this release:"
+            " run its `orchestrator db upgrade` first"
+        )
+    if found in (mine, PREVIOUS):
+        return
     if found < mine:
         raise UnknownSchema(
             f"the database's schema is {found}, and this release needs {mine}:"
             " run its `orchestrator db upgrade` first"
         )
-    if mine not in re.findall(r"\d+", note or ""):
+    if mine not in re.findall(r"\d+", (comment or "").partition(";")[0]):
         raise UnknownSchema(
             f"the database's schema is {found}, and this release knows none after {mine}:"
             " start the release that upgraded it, or a later one"

@@ -112,7 +112,7 @@ def claim(
     the attempt.
     """
     row = session.one(
-        "select orchestrator.claim(%s, %s, %s, %s, %s, %s)",
+        "select orchestrator.claim_attempt(%s, %s, %s, %s, %s, %s)",
         (attempt, instance, task, worker, process, token),
     )
     if row is None or row[0] is None:

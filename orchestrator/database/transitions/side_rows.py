@@ -139,7 +139,7 @@ def _children(instance: Instance, transition: Transition) -> Iterable[Statement]
     for child in transition.children:
         parent = (instance.id, child.parent_step) if child.parent_step else (None, None)
         yield (
-            "select orchestrator.start_child(%s, %s, %s, %s, %s, %s, %s::smallint)",
+            "select orchestrator.start_child_instance(%s, %s, %s, %s, %s, %s, %s::smallint)",
             [
                 *(child.id, child.workflow_id, to_json(child.input), to_json(child.state)),
                 *(*parent, ENGINE),

@@ -1,5 +1,5 @@
-"""Saves a transition: one call of the function ``orchestrator.save``, with the statements of the
-less common rows (timers, listeners, children, stimuli) in the same text.
+"""Saves a transition: one call of the function ``orchestrator.save_transition``, with the
+statements of the less common rows (timers, listeners, children, stimuli) in the same text.
 
 A text of several statements is one transaction in Postgres, so a transition is one round trip,
 whether it is saved optimistically or under the instance's lock.
@@ -112,10 +112,10 @@ def _attempts(saving: SaveRequest) -> list[tuple[Any, ...]]:
     ]
 
 
-CLAIM_SIBLING = "select orchestrator.take_next(%s,%s,%s,%s,%s,%s)"
-READ_SIBLING = "select orchestrator.taken(%s,%s,%s)"
+CLAIM_SIBLING = "select orchestrator.claim_sibling(%s,%s,%s,%s,%s,%s)"
+READ_SIBLING = "select orchestrator.read_claimed_sibling(%s,%s,%s)"
 _SAVE = (
-    "select orchestrator.save("
+    "select orchestrator.save_transition("
     "%s,%s,%s,%s,%s,%s,%s,%s,%s,"
     "%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,"
     "%s::uuid[],%s::text[],%s::json[],%s::text[],"

@@ -1,7 +1,7 @@
--- Take an instance's row lock, then read: a statement after the lock sees what its last
--- holder committed.
-create function orchestrator.lock_slice(p_instance uuid, p_step int, p_attempt uuid) returns json
-language plpgsql as $$
+-- Lock an instance's row, then read its slice: the read follows the lock, so it sees what the
+-- last holder committed.
+create or replace function orchestrator.lock_slice(p_instance uuid, p_step int, p_attempt uuid) returns json
+language plpgsql set enable_seqscan = off as $$
 begin
   perform 1 from orchestrator.instances where id = p_instance for update;
   return json_build_object(

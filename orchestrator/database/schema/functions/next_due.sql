@@ -1,5 +1,5 @@
--- When the next timer or schedule is due; null: none is.
-create function orchestrator.next_due() returns timestamptz
+-- Return when the next timer or schedule is due; null: none is.
+create or replace function orchestrator.next_due() returns timestamptz
 language plpgsql stable set enable_seqscan = off as $$
 begin
   return least(

@@ -1,6 +1,6 @@
--- The oldest stimulus of an instance that may be taken now, with the slice that it needs.
--- While an instance is suspended only commands and results are taken; the others wait.
--- One query: what concerns no step, as a start does, needs no more of the instance than its row.
+-- Return the oldest stimulus of an instance that may be applied now, with the slice it needs.
+-- While an instance is suspended only commands and results are applied; the others wait. One
+-- query: a stimulus that concerns no step, such as a start, needs no more than the instance's row.
 create or replace function orchestrator.read_inbox(p_instance uuid) returns json
 language plpgsql stable set enable_seqscan = off as $$
 begin

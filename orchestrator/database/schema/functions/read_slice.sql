@@ -1,8 +1,8 @@
--- What one transition may look at: the instance, a step and its ancestors, and how much
--- waits in the inbox. The function is stable: all of it is seen in its caller's snapshot, so
--- that a save may compare the sequence read here. In plpgsql, because plans are kept there.
-create function orchestrator.read_slice(p_instance uuid, p_step int) returns json
-language plpgsql stable as $$
+-- Return what one transition may read: the instance, a step with its ancestors, and how many
+-- stimuli wait in the inbox. The function is stable: all of it comes from its caller's snapshot,
+-- so a save may compare the sequence read here. In plpgsql, because it keeps plans.
+create or replace function orchestrator.read_slice(p_instance uuid, p_step int) returns json
+language plpgsql stable set enable_seqscan = off as $$
 declare
   instance json;
   inbox bigint;

@@ -1,5 +1,5 @@
 """Recognizes the most common transitions: those of a sequence of calls, and of a fork. Each has its
-own function in Postgres, which takes half the time of `orchestrator.save`.
+own function in Postgres, which takes half the time of `orchestrator.save_transition`.
 
 A transition takes a fast path only if it does exactly what the function sets.
 """

@@ -18,11 +18,11 @@ from orchestrator.database.transitions.fast_paths.shared_conditions import (
 if TYPE_CHECKING:
     from orchestrator.database.transitions.save_request import SaveRequest
 
-_STATEMENT = f"select orchestrator.save_branch({','.join(['%s'] * 16)})"
+_STATEMENT = f"select orchestrator.save_branch_end({','.join(['%s'] * 16)})"
 
 
 def applies(saving: SaveRequest) -> bool:
-    """Whether the transition does exactly what `orchestrator.save_branch` sets."""
+    """Whether the transition does exactly what `orchestrator.save_branch_end` sets."""
     changes, steps = saving.transition, saving.slice.steps
     return (
         saving.fence is not None

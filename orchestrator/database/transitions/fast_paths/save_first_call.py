@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from orchestrator.database.transitions.save_request import SaveRequest
 
 _STATEMENT = (
-    f"select orchestrator.save_first({','.join(['%s'] * 19)},%s::smallint,{','.join(['%s'] * 4)})"
+    f"select orchestrator.save_first_call({','.join(['%s'] * 19)},%s::smallint,"
+    f"{','.join(['%s'] * 4)})"
 )
 
 
 def applies(saving: SaveRequest) -> bool:
-    """Whether the transition does exactly what `orchestrator.save_first` sets."""
+    """Whether the transition does exactly what `orchestrator.save_first_call` sets."""
     changes, at = saving.transition, saving.stimulus.at
     return (
         saving.fence is None

@@ -17,11 +17,11 @@ from orchestrator.database.transitions.fast_paths.shared_conditions import (
 if TYPE_CHECKING:
     from orchestrator.database.transitions.save_request import SaveRequest
 
-_STATEMENT = f"select orchestrator.save_last({','.join(['%s'] * 14)})"
+_STATEMENT = f"select orchestrator.save_last_call({','.join(['%s'] * 14)})"
 
 
 def applies(saving: SaveRequest) -> bool:
-    """Whether the transition does exactly what `orchestrator.save_last` sets."""
+    """Whether the transition does exactly what `orchestrator.save_last_call` sets."""
     changes, at = saving.transition, saving.stimulus.at
     return (
         saving.fence is not None

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from orchestrator.database.transitions.save_request import SaveRequest
 
 _STATEMENT = (
-    f"select orchestrator.save_step({','.join(['%s'] * 24)},%s::smallint,{','.join(['%s'] * 4)})"
+    f"select orchestrator.save_next_call({','.join(['%s'] * 24)},%s::smallint,"
+    f"{','.join(['%s'] * 4)})"
 )
 
 
 def applies(saving: SaveRequest) -> bool:
-    """Whether the transition does exactly what `orchestrator.save_step` sets."""
+    """Whether the transition does exactly what `orchestrator.save_next_call` sets."""
     changes, at = saving.transition, saving.stimulus.at
     return (
         saving.fence is not None

@@ -1,8 +1,8 @@
--- One transition, saved whole or not at all. OR001: the instance has moved on since its
--- slice was read. OR002: the attempt is not (any more) the caller's.
+-- Save one transition, whole or not at all. OR001: the instance has moved on since its slice was
+-- read. OR002: the attempt is not the caller's any more.
 -- Payloads travel as json arrays of their own: json inside json would be unescaped on its
 -- way out, and \u0000 refused.
-create function orchestrator.save(
+create or replace function orchestrator.save_transition(
   p_instance uuid, p_expected int, p_at timestamptz, p_seed bigint, p_stimulus json, p_facts json,
   p_taken bigint, p_fence uuid, p_token text,
   i_status text, i_compensation text, i_run int, i_counter int, i_open int,
@@ -19,12 +19,12 @@ create function orchestrator.save(
   n_unknown boolean[], n_ref text[], n_kind text[], n_status text[], n_undo text[],
   n_started timestamptz[], n_ended timestamptz[], n_input json[], n_raw json[], n_output json[],
   n_state json[], n_scope json[], n_call json[], n_error json[],
-  -- attempts that are new; the one that is taken at once is born claimed
+  -- attempts that are new; the one named `t_id` is claimed at once
   a_id uuid[], a_step int[], a_number int[], a_starts int[], a_task text[],
   a_queue text[], a_priority smallint[], a_limit float8[], a_published boolean[],
   t_id uuid, t_worker uuid, t_process int, t_token text
 ) returns void
-language plpgsql as $$
+language plpgsql set enable_seqscan = off as $$
 begin
   update orchestrator.instances
      set sequence = p_expected + 1, status = i_status, compensation = i_compensation,

@@ -1,5 +1,5 @@
--- What a process took under a token, with its slice; null: nothing.
-create function orchestrator.taken(p_worker uuid, p_process int, p_token text) returns json
+-- Return the attempt claimed under a token, with its slice; null: there is none.
+create or replace function orchestrator.read_claimed_sibling(p_worker uuid, p_process int, p_token text) returns json
 language plpgsql stable set enable_seqscan = off as $$
 declare
   a orchestrator.attempts;

@@ -1,6 +1,6 @@
--- Who waits for lifecycle events: listeners, subscriptions and schedules, each with its namespace
--- and the type, null for any.
-create function orchestrator.lifecycle_interest() returns table (wanted_in text, wanted text)
+-- Return the namespaces and types (null: any type) of lifecycle events for which a listener,
+-- a subscription or a schedule waits.
+create or replace function orchestrator.lifecycle_subscribers() returns table (wanted_in text, wanted text)
 language plpgsql stable set enable_seqscan = off as $$
 begin
   return query

@@ -1,9 +1,10 @@
--- A worker takes an attempt, or is refused (null). The guard is the whole fence: id, task,
--- state. Asking again with the same token after a lost reply gives the first answer.
-create function orchestrator.claim(
+-- Claim an attempt for a worker process; return it with its slice, or null where it is refused.
+-- The guard (id, instance, task, state) is the whole fence. A repeated call with the same token,
+-- after a lost reply, returns the first answer.
+create or replace function orchestrator.claim_attempt(
   p_attempt uuid, p_instance uuid, p_task text, p_worker uuid, p_process int, p_token text
 ) returns json
-language plpgsql as $$
+language plpgsql set enable_seqscan = off as $$
 declare
   a orchestrator.attempts;
 begin

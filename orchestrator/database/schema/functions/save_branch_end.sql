@@ -1,17 +1,18 @@
--- The commonest last transition: a call completes, and with it the instance. Everything that it
--- does not set stays as it is; the caller proves that nothing else changed. Errors are those of
--- `save`.
-create function orchestrator.save_last(
+-- Save the most frequent transition of a fork: a branch's call completes while others are open,
+-- and the fork counts it. Columns that it does not set stay as they are; the caller proves that
+-- nothing else changed. Errors are those of `save_transition`.
+create or replace function orchestrator.save_branch_end(
   p_instance uuid, p_expected int, p_at timestamptz, p_seed bigint, p_stimulus json, p_facts json,
-  p_counter int, p_output json, p_fence uuid, p_token text,
+  p_counter int, p_open int, p_fence uuid, p_token text,
   -- the step that completes
-  c_id int, c_done int, c_undo text, c_output json
+  c_id int, c_done int, c_undo text, c_output json,
+  -- the step that it is a branch of
+  f_id int, f_open int
 ) returns void
 language plpgsql set enable_seqscan = off as $$
 begin
   update orchestrator.instances
-     set sequence = p_expected + 1, counter = p_counter, status = 'completed', open = 0,
-         output = p_output, ended_at = p_at
+     set sequence = p_expected + 1, counter = p_counter, open = p_open
    where id = p_instance and sequence = p_expected;
   if not found then
     raise exception 'instance % has moved on from %', p_instance, p_expected
@@ -27,5 +28,6 @@ begin
   update orchestrator.steps
      set status = 'completed', done = c_done, undo = c_undo, ended_at = p_at, output = c_output
    where instance_id = p_instance and id = c_id;
+  update orchestrator.steps set open = f_open where instance_id = p_instance and id = f_id;
 end
 $$;

@@ -1,13 +1,15 @@
--- The commonest first transition: an instance starts, and with it one call. Everything that it
--- does not set is as the insert's defaults have it; the caller proves that nothing else changed.
--- Errors are those of `save`.
-create function orchestrator.save_first(
+-- Save the most frequent transition: in a sequence a call completes and the next one starts. It
+-- takes half the time of `save_transition`. Columns that it does not set keep the insert's defaults;
+-- the caller proves that nothing else changed. Errors are those of `save_transition`.
+create or replace function orchestrator.save_next_call(
   p_instance uuid, p_expected int, p_at timestamptz, p_seed bigint, p_stimulus json, p_facts json,
-  p_counter int, p_taken bigint,
+  p_counter int, p_fence uuid, p_token text,
+  -- the step that completes
+  c_id int, c_done int, c_undo text, c_output json,
   -- the step that starts
   n_id int, n_parent int, n_index int, n_ref text, n_undo text, n_input json, n_raw json,
   n_call json,
-  -- its attempt, born claimed where there is a worker to take it
+  -- its attempt, claimed at once where the caller names its worker
   a_id uuid, a_task text, a_queue text, a_priority smallint, a_limit float8,
   t_worker uuid, t_process int, t_token text
 ) returns void
@@ -15,20 +17,22 @@ language plpgsql set enable_seqscan = off as $$
 declare
   taken boolean := t_worker is not null;
 begin
-  update orchestrator.instances
-     set sequence = p_expected + 1, counter = p_counter, status = 'running', open = 1,
-         started_at = p_at
+  update orchestrator.instances set sequence = p_expected + 1, counter = p_counter
    where id = p_instance and sequence = p_expected;
   if not found then
     raise exception 'instance % has moved on from %', p_instance, p_expected
       using errcode = 'OR001';
   end if;
-  delete from orchestrator.stimuli where id = p_taken;
+  update orchestrator.attempts set state = 'succeeded', ended_at = clock_timestamp()
+   where id = p_fence and state = 'claimed' and token = p_token;
   if not found then
-    raise exception 'stimulus % was taken', p_taken using errcode = 'OR001';
+    raise exception 'attempt % is not the caller''s', p_fence using errcode = 'OR002';
   end if;
   insert into orchestrator.history (instance_id, sequence, at, seed, stimulus, facts)
   values (p_instance, p_expected + 1, p_at, p_seed, p_stimulus, p_facts);
+  update orchestrator.steps
+     set status = 'completed', done = c_done, undo = c_undo, ended_at = p_at, output = c_output
+   where instance_id = p_instance and id = c_id;
   insert into orchestrator.steps (
     instance_id, id, parent, index, ref, kind, status, undo, started_at, input, raw_input, call)
   values (p_instance, n_id, n_parent, n_index, n_ref, 'call', 'running', n_undo, p_at, n_input,

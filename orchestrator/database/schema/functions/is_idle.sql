@@ -1,7 +1,6 @@
--- Whether there is nothing that a beat would have to look after but timers, schedules, what it
--- tells of and what it forgets. It asks again and again, so it asks one function, whose plans are
--- kept.
-create function orchestrator.at_rest() returns boolean
+-- Return whether a beat has nothing to look after except timers, schedules, feeds and purges. The
+-- beat polls this, so it is a function: its plans are kept.
+create or replace function orchestrator.is_idle() returns boolean
 language plpgsql stable set enable_seqscan = off as $$
 begin
   return not (

@@ -1,22 +1,21 @@
--- Starts of instances: all of them, or none. Each gets its row and either its start stimulus
--- or, where it is to start later, a timer. What comes back says how it went:
---   started    they are in
+-- Start instances, all of them or none. Each gets its row and a start stimulus, or a timer where it
+-- starts later. Returns:
+--   started    all are inserted
 --   outdated   a workflow was removed, or has a newer version than the newest known to the caller
 --   seen       the idempotency key has an answer already
---   in_flight  somebody else is answering the same idempotency key right now
--- Each hears the events that are numbered from then on (`heard_from`).
--- A taken business_id raises unique_violation.
-create function orchestrator.start(
+--   in_flight  another request with the same idempotency key is being answered now
+-- Each hears the events numbered from now on (`heard_from`). A business_id in use raises
+-- unique_violation.
+create or replace function orchestrator.start_instances(
   p_workflow uuid[], p_newest boolean[], p_id uuid[], p_business text[], p_input json[],
   p_labels jsonb[], p_due timestamptz[], p_at timestamptz, p_data json,
   p_scope text, p_key text, p_digest text, p_status smallint, p_headers json, p_body json,
-  -- a release that knows of one engine only does not name it
-  p_engine smallint default 1
+  p_engine smallint
 ) returns text
-language plpgsql as $$
+language plpgsql set enable_seqscan = off as $$
 begin
-  -- Whoever removes a workflow locks the table against this, so that no instance is left
-  -- without its workflow.
+  -- The removal of a workflow locks the table against this: no instance is left without its
+  -- workflow.
   lock table orchestrator.instances in row exclusive mode;
   if exists (
     select from (select distinct a.workflow, a.newest

@@ -1,7 +1,7 @@
 -- Claim the newest ready attempt of an instance, of this task and queue, in the transaction that
--- ends another one; others who look at the same time take others. What was taken is read once that
--- has committed (`taken`).
-create function orchestrator.take_next(
+-- ends another one. Concurrent callers claim others. `read_claimed_sibling` reads it after the
+-- commit.
+create or replace function orchestrator.claim_sibling(
   p_instance uuid, p_task text, p_queue text, p_worker uuid, p_process int, p_token text
 ) returns void
 -- Without a sort only the index of an instance's own ready attempts will do.

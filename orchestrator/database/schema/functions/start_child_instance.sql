@@ -1,0 +1,20 @@
+-- Insert the instance of a sub-workflow with its start stimulus. OR001: the workflow version was
+-- removed since the parent's slice was read. The child hears the events numbered from now on.
+create or replace function orchestrator.start_child_instance(
+  p_id uuid, p_workflow uuid, p_input json, p_state json, p_parent uuid, p_step int,
+  p_engine smallint
+) returns void
+language plpgsql set enable_seqscan = off as $$
+begin
+  insert into orchestrator.instances (
+    id, namespace, workflow_id, workflow, version, input, state, parent_instance, parent_step,
+    engine, heard_from)
+  select p_id, w.namespace, w.id, w.name, w.version, p_input, p_state, p_parent, p_step, p_engine,
+         coalesce(pg_sequence_last_value('orchestrator.events_number_seq'), 0)
+    from orchestrator.workflows w where w.id = p_workflow;
+  if not found then
+    raise exception 'workflow version % was removed', p_workflow using errcode = 'OR001';
+  end if;
+  insert into orchestrator.stimuli (instance_id, kind) values (p_id, 'start');
+end
+$$;
