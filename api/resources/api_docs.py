@@ -1,4 +1,4 @@
-"""``/docs``: the description rendered for people, from assets that come with a Python package."""
+"""``/docs``: Swagger UI for the API's description, with the assets of a Python package."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _ASSETS = {
     "favicon-32x32.png": "image/png",
 }
 
-#: The page runs only scripts of ours, and talks to nobody else. Swagger UI styles its
-#: elements one by one.
+#: The page runs only scripts of this server and connects to no other. Swagger UI needs inline
+#: styles.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
     " img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
@@ -49,20 +49,20 @@ SwaggerUIBundle({url: "/openapi.json", dom_id: "#page", deepLinking: true, valid
 
 @blueprint.get("")
 def page() -> Response:
-    """The page."""
+    """Return the page."""
     headers = {"Content-Security-Policy": POLICY}
     return Response(_PAGE, headers=headers, content_type="text/html; charset=utf-8")
 
 
 @blueprint.get("/page.js")
 def script() -> Response:
-    """What the page does: apart from it, so that it needs no inline script."""
+    """Return the page's script, a file of its own so that the page needs no inline script."""
     return Response(_SCRIPT, content_type="text/javascript; charset=utf-8")
 
 
 @blueprint.get("/assets/<name>")
 def asset(name: str) -> Response:
-    """A file of Swagger UI."""
+    """Return a file of Swagger UI."""
     if name not in _ASSETS:
         raise Problem(problem_types.NOT_FOUND)
     body = (files(_PACKAGE) / "dist" / name).read_bytes()

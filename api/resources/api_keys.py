@@ -1,4 +1,4 @@
-"""``/v1/keys``: API keys, made and revoked by admins. A key is shown once, when it is made."""
+"""``/v1/keys``: API keys, created and revoked by admins. Only the creating answer shows a key."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ blueprint = Resource("keys", __name__, url_prefix="/v1/keys", description="API k
 @blueprint.answers(201, NewKeySecretSchema)
 @json_body(NewKeySchema)
 def make(body: dict[str, Any]) -> Response:
-    """Make an API key
+    """Create an API key
 
-    The answer shows it once. Two keys of a name, for the same namespaces, can live at once, so
-    that one can replace the other without a gap.
+    Only this answer shows it. Two keys of a name and the same namespaces can be valid at once,
+    so that one replaces the other without a gap.
     """
     _check_namespaces(body["namespaces"])
     key, secret = new_key(body)
@@ -52,7 +52,7 @@ def list_(query: dict[str, Any]) -> Response:
     page = api_key_queries.listed(
         state().services.database, scope(), limit=query["limit"], after=after
     )
-    return listing([_shown(*row) for row in page.rows], page_cursors.write(page.last))
+    return listing([_key_json(*row) for row in page.rows], page_cursors.write(page.last))
 
 
 @blueprint.route("/<id:id>", methods=["DELETE"], role=Role.ADMIN)
@@ -60,32 +60,32 @@ def list_(query: dict[str, Any]) -> Response:
 def revoke(id: str) -> Response:
     """Revoke a key"""
     with state().services.database.transaction() as cursor:
-        gone = api_key_queries.revoke(cursor, identified(id), scope())
-        if gone is None:
-            raise Problem(problem_types.NOT_FOUND, f"there is no live key {id}")
-        audit_queries.write(cursor, audit_entry("key.revoke", target=id, name=gone[1]))
-    state().authenticator.evict(gone[0])
+        revoked = api_key_queries.revoke(cursor, identified(id), scope())
+        if revoked is None:
+            raise Problem(problem_types.NOT_FOUND, f"there is no valid key {id}")
+        audit_queries.write(cursor, audit_entry("key.revoke", target=id, name=revoked[1]))
+    state().authenticator.evict(revoked[0])
     return Response(status=204)
 
 
-def new_key(asked: dict[str, Any]) -> tuple[KeyRow, str]:
-    """A key of this name, role and namespaces, and what to show to whom it is for."""
+def new_key(request: dict[str, Any]) -> tuple[KeyRow, str]:
+    """Return the row of a new key, and the key itself, ``prefix.secret``."""
     prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    expires = asked.get("expires_at")
+    expires = request.get("expires_at")
     key = KeyRow(
         id=new_id(),
         prefix=prefix,
         hash=digest(secret),
-        name=asked["name"],
-        role=asked["role"],
-        namespaces=normalized(asked["namespaces"]),
+        name=request["name"],
+        role=request["role"],
+        namespaces=normalized(request["namespaces"]),
         expires_at=moment_at("/expires_at", expires) if expires else None,
     )
     return key, f"{prefix}.{secret}"
 
 
 def _check_namespaces(namespaces: list[str]) -> None:
-    """Nobody makes a key that opens more than their own does."""
+    """Refuse namespaces that the caller may not access. Raises `Problem` 404."""
     allowed = scope()
     for namespace in namespaces:
         if not allowed.has(namespace) and not (namespace == ALL and allowed.namespaces is None):
@@ -95,20 +95,20 @@ def _check_namespaces(namespaces: list[str]) -> None:
 def _put(key: KeyRow, cursor: Transaction) -> Answer:
     if api_key_queries.live(cursor, key) >= MOST_LIVE:
         raise Problem(
-            problem_types.CONFLICT, f"{MOST_LIVE} keys of the name {key.name!r} live already"
+            problem_types.CONFLICT, f"{MOST_LIVE} keys of the name {key.name!r} are valid already"
         )
-    made = api_key_queries.put(cursor, key)
+    created_at = api_key_queries.put(cursor, key)
     opens = list(key.namespaces)
     audit_queries.write(
         cursor, audit_entry("key.make", target=key.id, name=key.name, role=key.role, opens=opens)
     )
-    shown = _shown(
-        made, key.id, key.prefix, key.name, key.role, key.namespaces, key.expires_at, None
+    answer = _key_json(
+        created_at, key.id, key.prefix, key.name, key.role, key.namespaces, key.expires_at, None
     )
-    return idempotency.recordable(201, {**shown, "key": None})
+    return idempotency.recordable(201, {**answer, "key": None})
 
 
-def _shown(
+def _key_json(
     created_at: datetime,
     id: str,
     prefix: str,

@@ -1,6 +1,7 @@
 """CloudEvents over HTTP: binary, structured and batched content mode (HTTP binding 1.0.2).
 
-What is no CloudEvent is a 400, what is too large a 413; of a batch all events are taken or none.
+A body that is not a CloudEvent is a 400, one that is too large a 413. Of a batch all events are
+accepted or none.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 JSON = "application/json"
 
-#: Events of one batch.
-MOST = 1000
+#: The most events in one batch.
+MAX_BATCH = 1000
 
 
 def cloud_event_body(*, many: bool) -> Decorator:
-    """Document that a view takes CloudEvents as its body."""
+    """Document that a view accepts CloudEvents as its body."""
     content: dict[str, Any] = {STRUCTURED: {"schema": CLOUD_EVENT}, JSON: {"schema": CLOUD_EVENT}}
     if many:
-        items = {"type": "array", "items": CLOUD_EVENT, "maxItems": MOST}
+        items = {"type": "array", "items": CLOUD_EVENT, "maxItems": MAX_BATCH}
         content[BATCH] = {"schema": items}
 
     def decorator(view: Any) -> Any:
@@ -47,21 +48,21 @@ def cloud_event_body(*, many: bool) -> Decorator:
 
 
 def read(*, many: bool) -> tuple[list[dict[str, Json]], bool]:
-    """The request's events, and whether they came as a batch.
+    """Return the request's events, and whether they came as a batch.
 
     Raises `Problem` 400, 413, 415, 422.
     """
     if request.mimetype == BATCH and many:
         return _batch(), True
     if request.mimetype.startswith("application/cloudevents") and request.mimetype != STRUCTURED:
-        raise Problem(problem_types.MEDIA_TYPE, f"events are taken as {STRUCTURED}")
+        raise Problem(problem_types.MEDIA_TYPE, f"events must be {STRUCTURED}")
     if request.mimetype != STRUCTURED and _binary():
-        return [_one(_from_headers())], False
+        return [_checked(_from_headers())], False
     if request.mimetype not in (STRUCTURED, JSON):
         raise Problem(
             problem_types.MEDIA_TYPE, f"events are {STRUCTURED}, or anything with ce- headers"
         )
-    return [_one(request_body.parse(request_body.read()))], False
+    return [_checked(request_body.parse(request_body.read()))], False
 
 
 def _binary() -> bool:
@@ -82,12 +83,12 @@ def _batch() -> list[dict[str, Json]]:
     values = request_body.parse(request_body.read(request_body.BATCH))
     if not isinstance(values, list):
         raise Problem(problem_types.INVALID_EVENT, "a batch is an array of events")
-    if len(values) > MOST:
-        raise Problem(problem_types.TOO_LARGE, f"a batch has at most {MOST} events")
-    return [_one(value, f"/{place}") for place, value in enumerate(values)]
+    if len(values) > MAX_BATCH:
+        raise Problem(problem_types.TOO_LARGE, f"a batch has at most {MAX_BATCH} events")
+    return [_checked(value, f"/{index}") for index, value in enumerate(values)]
 
 
-def _one(value: Json, at: str = "") -> dict[str, Json]:
+def _checked(value: Json, at: str = "") -> dict[str, Json]:
     try:
         event = listener_event_data.checked(value)
     except InvalidEvent as error:

@@ -1,6 +1,6 @@
-"""``/v1/schedules``: see what starts when and what started, pause, trigger, catch up.
+"""``/v1/schedules``: read schedules and firings; pause, trigger and backfill.
 
-Schedules are made by deploying a document and stopped by removing it (see
+Deploying a document makes its schedule, and removing the document stops it (see
 `api.resources.workflows`).
 """
 
@@ -36,8 +36,7 @@ from orchestrator.database.access import audit_queries
 from orchestrator.database.access.idempotency_queries import Answer
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
-from orchestrator.database.schedules import firing_queries
-from orchestrator.database.schedules import schedule_queries as rows
+from orchestrator.database.schedules import firing_queries, schedule_queries
 from orchestrator.database.schedules.firing_queries import FiringRow
 from orchestrator.database.schedules.schedule_queries import ScheduleRow
 from orchestrator.scheduler.schedules import schedule_management
@@ -54,7 +53,7 @@ Change = Callable[[Transaction, ScheduleRow], Answer]
 @blueprint.requires(SchedulesQuerySchema)
 def list_(query: dict[str, Any]) -> Response:
     """Schedules by namespace, workflow and kind"""
-    page = rows.listed(
+    page = schedule_queries.listed(
         state().services.database,
         scope(query.get("namespace")),
         namespace=query.get("namespace"),
@@ -63,8 +62,8 @@ def list_(query: dict[str, Any]) -> Response:
         limit=query["limit"],
         after=page_cursors.read(query["cursor"], (page_cursors.text,) * 3),
     )
-    found = [ScheduleRow(*row[3:]) for row in page.rows]
-    return listing([_summary(row) for row in found], page_cursors.write(page.last))
+    schedules = [ScheduleRow(*row[3:]) for row in page.rows]
+    return listing([_summary_json(row) for row in schedules], page_cursors.write(page.last))
 
 
 @blueprint.route("/<id:id>")
@@ -73,13 +72,13 @@ def list_(query: dict[str, Any]) -> Response:
 def get(query: dict[str, Any], id: str) -> Response:
     """A schedule, with its next due times
 
-    `next` says how many of them. A paused or stopped schedule has none, nor has one that
+    `next` is the number of due times. A paused or stopped schedule has none, nor has one that
     waits for an event or for the end of an instance.
     """
     database = state().services.database
     row = _find(database, id)
-    shown = _whole(database, row, query["next"])
-    return respond(shown, headers=etags.headers(etags.tag_of(_summary(row))))
+    schedule = _schedule_json(database, row, query["next"])
+    return respond(schedule, headers=etags.headers(etags.tag_of(_summary_json(row))))
 
 
 @blueprint.route("/<id:id>", methods=["PATCH"], tagged=True)
@@ -88,36 +87,36 @@ def get(query: dict[str, Any], id: str) -> Response:
 def change(body: dict[str, Any], id: str) -> Response:
     """Pause a schedule, or resume it
 
-    What is due while it is paused is not made up for by itself: `backfill` does that.
+    Due times that pass while it is paused do not fire later; `backfill` fires them.
     """
-    act = schedule_management.pause if body["paused"] else schedule_management.resume
+    set_state = schedule_management.pause if body["paused"] else schedule_management.resume
 
     def make(cursor: Transaction, row: ScheduleRow) -> Answer:
-        changed = act(cursor, row.id)
+        changed = set_state(cursor, row.id)
         action = "schedule.pause" if body["paused"] else "schedule.resume"
         _audit(cursor, action, row, body.get("reason"))
-        tag = etags.headers(etags.tag_of(_summary(changed)))
-        return idempotency.recordable(200, _whole(cursor, changed, 1), tag)
+        tag = etags.headers(etags.tag_of(_summary_json(changed)))
+        return idempotency.recordable(200, _schedule_json(cursor, changed, 1), tag)
 
-    return idempotency.run_idempotent(partial(_on, id, make))
+    return idempotency.run_idempotent(partial(_locked, id, make))
 
 
 @blueprint.route("/<id:id>/trigger", methods=["POST"], tagged=True)
 @blueprint.answers(202, FiringSchema, Location="where the instance is")
 @json_body(TriggerSchema, optional=True)
 def trigger(body: dict[str, Any], id: str) -> Response:
-    """Start an instance now, even of a paused schedule, whatever runs already"""
+    """Start an instance now, also if the schedule is paused or an instance is still open"""
     hints: list[str] = []
 
     def make(cursor: Transaction, row: ScheduleRow) -> Answer:
-        fired = schedule_management.trigger(cursor, row.id, caller().name, body.get("input")).row
+        firing = schedule_management.trigger(cursor, row.id, caller().name, body.get("input")).row
         _audit(cursor, "schedule.trigger", row, body.get("reason"))
-        hints.append(fired.instance_id or "")
-        location = {"Location": f"/v1/instances/{fired.instance_id}"}
-        return idempotency.recordable(202, _firing(fired), location)
+        hints.append(firing.instance_id or "")
+        location = {"Location": f"/v1/instances/{firing.instance_id}"}
+        return idempotency.recordable(202, _firing_json(firing), location)
 
     return idempotency.run_idempotent(
-        partial(_on, id, make), after=lambda: state().hints.send(*hints)
+        partial(_locked, id, make), after=lambda: state().hints.send(*hints)
     )
 
 
@@ -127,31 +126,32 @@ def trigger(body: dict[str, Any], id: str) -> Response:
 def backfill(body: dict[str, Any], id: str) -> Response:
     """Fire the due times of a range that have not fired
 
-    At most 1,000 of them. They start at once, or, where the policy is that runs don't
-    overlap, one after the other. Asking again fires none of them twice.
+    At most 1,000 of them. They start at once, or one after the other if the policy forbids
+    overlap. A repeated request fires none of them twice.
     """
     first, last = (moment_at(f"/{name}", body[name]) for name in ("from", "to"))
     hints: list[str] = []
 
     def make(cursor: Transaction, row: ScheduleRow) -> Answer:
         try:
-            made = schedule_management.backfill(cursor, row.id, first, last, caller().name)
+            fired = schedule_management.backfill(cursor, row.id, first, last, caller().name)
         except schedule_management.TooMany as error:
             raise Problem(problem_types.INVALID, str(error)) from None
-        _audit(cursor, "schedule.backfill", row, body.get("reason"), count=len(made))
-        hints.extend(one.row.instance_id for one in made if one.row.instance_id)
-        return idempotency.recordable(202, {"items": [_firing(one.row) for one in made]})
+        _audit(cursor, "schedule.backfill", row, body.get("reason"), count=len(fired))
+        hints.extend(firing.row.instance_id for firing in fired if firing.row.instance_id)
+        items = [_firing_json(firing.row) for firing in fired]
+        return idempotency.recordable(202, {"items": items})
 
     return idempotency.run_idempotent(
-        partial(_on, id, make), after=lambda: state().hints.send(*hints)
+        partial(_locked, id, make), after=lambda: state().hints.send(*hints)
     )
 
 
 @blueprint.route("/<id:id>/firings")
 @blueprint.answers(200, FiringsSchema)
 @blueprint.requires(FiringsQuerySchema)
-def ledger(query: dict[str, Any], id: str) -> Response:
-    """What became of the due times, the latest first"""
+def firings(query: dict[str, Any], id: str) -> Response:
+    """Firings of a schedule, the latest first"""
     database = state().services.database
     page = firing_queries.listed(
         database,
@@ -162,22 +162,22 @@ def ledger(query: dict[str, Any], id: str) -> Response:
         limit=query["limit"],
         after=page_cursors.read(query["cursor"], (page_cursors.moment,)),
     )
-    found = [FiringRow(*row[1:]) for row in page.rows]
-    return listing([_firing(row) for row in found], page_cursors.write(page.last))
+    firings_of_page = [FiringRow(*row[1:]) for row in page.rows]
+    return listing([_firing_json(row) for row in firings_of_page], page_cursors.write(page.last))
 
 
 def _find(reader: Session, id: str) -> ScheduleRow:
-    found = rows.get(reader, identified(id), scope())
-    if found is None:
-        raise Problem(problem_types.NOT_FOUND, f"there is no schedule {id}")
-    return found
-
-
-def _on(id: str, make: Change, cursor: Transaction) -> Answer:
-    row = rows.lock(cursor, _find(cursor, id).id)
+    row = schedule_queries.get(reader, identified(id), scope())
     if row is None:
         raise Problem(problem_types.NOT_FOUND, f"there is no schedule {id}")
-    etags.require_match(etags.tag_of(_summary(row)), "schedule")
+    return row
+
+
+def _locked(id: str, make: Change, cursor: Transaction) -> Answer:
+    row = schedule_queries.lock(cursor, _find(cursor, id).id)
+    if row is None:
+        raise Problem(problem_types.NOT_FOUND, f"there is no schedule {id}")
+    etags.require_match(etags.tag_of(_summary_json(row)), "schedule")
     return make(cursor, row)
 
 
@@ -187,7 +187,7 @@ def _audit(
     audit_queries.write(cursor, audit_entry(action, row.namespace, row.id, reason, **details))
 
 
-def _summary(row: ScheduleRow) -> dict[str, Any]:
+def _summary_json(row: ScheduleRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "namespace": row.namespace,
@@ -205,15 +205,15 @@ def _summary(row: ScheduleRow) -> dict[str, Any]:
     }
 
 
-def _whole(reader: Session, row: ScheduleRow, count: int) -> dict[str, Any]:
-    due = schedule_management.upcoming(row, rows.now(reader), count)
+def _schedule_json(reader: Session, row: ScheduleRow, count: int) -> dict[str, Any]:
+    upcoming = schedule_management.upcoming(row, schedule_queries.now(reader), count)
     return {
-        **_summary(row),
-        "next": [{"due": one.due, "fires_at": one.planned} for one in due],
+        **_summary_json(row),
+        "next": [{"due": time.due, "fires_at": time.planned} for time in upcoming],
     }
 
 
-def _firing(row: FiringRow) -> dict[str, Any]:
+def _firing_json(row: FiringRow) -> dict[str, Any]:
     delay = None if row.fired_at is None else (row.fired_at - row.planned_at).total_seconds()
     return {
         "due": row.due,

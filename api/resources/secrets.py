@@ -1,7 +1,7 @@
-"""``/v1/secrets``: secrets of workflows, taken, listed by name and never given back.
+"""``/v1/secrets``: secrets of workflows. They are set and listed by name; no answer has a value.
 
-Not the Idempotency-Key's way: its record would hold a digest of the secret, and a PUT may be
-repeated anyhow.
+Setting a secret uses no Idempotency-Key: its record would contain a digest of the secret, and a
+PUT may be repeated anyway.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from orchestrator.database.connection.database import Transaction
 from orchestrator.secrets.encryption import SecretCipher
 from orchestrator.secrets.sources import is_name
 
-#: The largest secret, in bytes of JSON.
-LARGEST = 64 * 1024
+#: The most bytes of a secret's JSON.
+MAX_BYTES = 64 * 1024
 
 blueprint = Resource("secrets", __name__, url_prefix="/v1/secrets", description="Secrets.")
 
@@ -44,8 +44,8 @@ blueprint = Resource("secrets", __name__, url_prefix="/v1/secrets", description=
 def list_(query: dict[str, Any]) -> Response:
     """Names of secrets, without their values
 
-    Only of those that were put here: workers also know those that their files and their
-    environment hold, which come first.
+    Only of secrets that were set here. Workers also read secrets from files and environment
+    variables, which take precedence.
     """
     page = secret_queries.listed(
         state().services.database,
@@ -54,38 +54,38 @@ def list_(query: dict[str, Any]) -> Response:
         limit=query["limit"],
         after=page_cursors.read(query["cursor"], (page_cursors.text, page_cursors.text)),
     )
-    return listing([_shown(*row) for row in page.rows], page_cursors.write(page.last))
+    return listing([_secret_json(*row) for row in page.rows], page_cursors.write(page.last))
 
 
 @blueprint.route("/<name>", methods=["PUT"], role=Role.ADMIN)
-@blueprint.answers(200, NamedSecretSchema, meaning="It takes the place of the one before")
+@blueprint.answers(200, NamedSecretSchema, meaning="It replaces the previous value")
 @blueprint.answers(201, NamedSecretSchema, meaning="It is new")
 @json_body(SecretSchema)
 @blueprint.requires(IntoNamespaceSchema)
 def put(body: dict[str, Any], query: dict[str, Any], name: str) -> Response:
     """Set a secret
 
-    Workers read it when an expression uses `$secrets`, so the next use has the new value.
+    Workers read it whenever an expression uses `$secrets`, so the next use has the new value.
     """
     namespace = target_namespace(query.get("namespace"))
     if not is_name(name):
         raise Problem(
             problem_types.INVALID, "a name is letters, digits, '.', '_' and '-', at most 253"
         )
-    if len(json_codec.encode(body["value"])) > LARGEST:
-        raise too_large(LARGEST, "the secret", "")
-    sealed = _vault().encrypt((namespace, name), body["value"])
+    if len(json_codec.encode(body["value"])) > MAX_BYTES:
+        raise too_large(MAX_BYTES, "the secret", "")
+    ciphertext = _cipher().encrypt((namespace, name), body["value"])
     with state().services.database.transaction() as cursor:
-        created, changed, new = secret_queries.put(cursor, namespace, name, sealed)
+        created, changed, new = secret_queries.put(cursor, namespace, name, ciphertext)
         audit_queries.write(cursor, audit_entry("secret.set", namespace, name))
-    return respond(_shown(namespace, name, created, changed), 201 if new else 200)
+    return respond(_secret_json(namespace, name, created, changed), 201 if new else 200)
 
 
 @blueprint.route("/<name>", methods=["DELETE"], role=Role.ADMIN)
-@blueprint.answers(204, meaning="It is gone")
+@blueprint.answers(204, meaning="It is deleted")
 @blueprint.requires(IntoNamespaceSchema)
 def delete(query: dict[str, Any], name: str) -> Response:
-    """Forget a secret"""
+    """Delete a secret"""
     namespace = target_namespace(query.get("namespace"))
     with state().services.database.transaction() as cursor:
         if not secret_queries.remove(cursor, namespace, name):
@@ -97,31 +97,31 @@ def delete(query: dict[str, Any], name: str) -> Response:
 @blueprint.route("/-/rotate", methods=["POST"], role=Role.ADMIN)
 @blueprint.answers(200, RotatedSecretsSchema)
 def rotate() -> Response:
-    """Seal every secret anew, with the newest key
+    """Encrypt every secret with the newest key
 
-    Once it is done, the older keys can be taken out of the setting.
+    After that the older keys can be removed from the setting.
     """
-    return idempotency.run_idempotent(partial(_rotated, _vault()))
+    return idempotency.run_idempotent(partial(_rotate, _cipher()))
 
 
-def _rotated(vault: SecretCipher, cursor: Transaction) -> Answer:
-    renewed, unreadable = secret_queries.renew(cursor, scope(), vault.reencrypt)
+def _rotate(cipher: SecretCipher, cursor: Transaction) -> Answer:
+    renewed, unreadable = secret_queries.renew(cursor, scope(), cipher.reencrypt)
     audit_queries.write(
         cursor, audit_entry("secret.rotate", renewed=renewed, unreadable=len(unreadable))
     )
     return idempotency.recordable(200, {"renewed": renewed, "unreadable": unreadable})
 
 
-def _vault() -> SecretCipher:
-    vault = state().services.cipher
-    if not vault.ready:
+def _cipher() -> SecretCipher:
+    cipher = state().services.cipher
+    if not cipher.ready:
         raise Problem(
             problem_types.NO_SECRETS_KEY, "set ORCHESTRATOR_SECRETS_KEY for API and workers"
         )
-    return vault
+    return cipher
 
 
-def _shown(namespace: str, name: str, created_at: Any, changed_at: Any) -> dict[str, Any]:
+def _secret_json(namespace: str, name: str, created_at: Any, changed_at: Any) -> dict[str, Any]:
     return {
         "namespace": namespace,
         "name": name,

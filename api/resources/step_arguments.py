@@ -1,8 +1,8 @@
-"""The arguments of a step's call as people may see them: evaluated, without secrets.
+"""The arguments of a step's call for display: evaluated, with secrets masked.
 
-Arguments that use secrets stand unevaluated in the step (``deferred``). They are evaluated here
-without any secret, so none can be shown: an expression that names one becomes `MASK`. How a call
-is authorized is masked too, for a document may hold a password as plain text.
+A step stores arguments that use secrets unevaluated (``deferred``). They are evaluated here
+without secrets, and an expression that uses one becomes `MASK`. A call's authentication is masked
+too, since a document may contain a password as plain text.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from orchestrator.expressions import (
 
 Json = Any
 
-#: Seconds that the evaluations of one answer may take together; what is left shows as text.
+#: Most seconds for all evaluations of one answer; the remaining expressions are shown as text.
 LONGEST = 1.0
 
-#: A user and password in an address.
+#: A user and password in a URL.
 _USER = re.compile(r"(//)[^/?#@]*@")
 _HIDDEN_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token"}
@@ -37,27 +37,27 @@ _HIDDEN_HEADERS = frozenset(
 
 
 class Arguments:
-    """Shows the arguments of one answer's steps."""
+    """Evaluates the arguments of the steps of one answer."""
 
     def __init__(self, evaluate: Evaluate) -> None:
         self._evaluate = evaluate
         self._until = monotonic() + LONGEST
 
-    def shown(self, row: StepRow) -> Json:
-        """``{task, args, kwargs}`` of a Celery task, ``{call, with}`` of other calls; None of a
-        step that calls nothing."""
+    def display(self, row: StepRow) -> Json:
+        """Return ``{task, args, kwargs}`` of a Celery task, ``{call, with}`` of other calls, and
+        None for a step without a call."""
         if row.call is None:
             return None
         call = json_codec.loads(row.call)
-        given = self._given(call)
+        arguments = self._evaluated(call)
         if call.get("kind") != "celery":
-            return {"call": call.get("kind"), "with": _unauthorized(given)}
+            return {"call": call.get("kind"), "with": _unauthorized(arguments)}
         if call.get("deferred"):
-            given = given if call.get("explicit") else {"kwargs": given}
-        args, kwargs = given.get("args") or [], given.get("kwargs") or {}
+            arguments = arguments if call.get("explicit") else {"kwargs": arguments}
+        args, kwargs = arguments.get("args") or [], arguments.get("kwargs") or {}
         return {"task": call.get("task"), "args": args, "kwargs": kwargs}
 
-    def _given(self, call: Mapping[str, Any]) -> Json:
+    def _evaluated(self, call: Mapping[str, Any]) -> Json:
         if not call.get("deferred"):
             return call if call.get("kind") == "celery" else call.get("with") or {}
         variables = call.get("variables") or {}
@@ -65,9 +65,9 @@ class Arguments:
 
     def _filled(self, value: Json, input: Json, variables: Mapping[str, Json]) -> Json:
         if isinstance(value, dict):
-            return {name: self._filled(each, input, variables) for name, each in value.items()}
+            return {name: self._filled(item, input, variables) for name, item in value.items()}
         if isinstance(value, list):
-            return [self._filled(each, input, variables) for each in value]
+            return [self._filled(item, input, variables) for item in value]
         if not isinstance(value, str) or not is_expression(value):
             return value
         expression = Expression(value)
@@ -81,17 +81,17 @@ class Arguments:
             return value
 
 
-def _unauthorized(given: Json) -> Json:
-    """The arguments of a call without how it is authorized."""
-    if not isinstance(given, Mapping):
-        return given
-    shown = {name: _member(name, value) for name, value in given.items()}
-    if isinstance(shown.get("headers"), Mapping):
-        shown["headers"] = {
+def _unauthorized(arguments: Json) -> Json:
+    """Return the arguments of a call with its authentication masked."""
+    if not isinstance(arguments, Mapping):
+        return arguments
+    masked = {name: _member(name, value) for name, value in arguments.items()}
+    if isinstance(masked.get("headers"), Mapping):
+        masked["headers"] = {
             name: MASK if name.lower() in _HIDDEN_HEADERS else value
-            for name, value in shown["headers"].items()
+            for name, value in masked["headers"].items()
         }
-    return shown
+    return masked
 
 
 def _member(name: str, value: Json) -> Json:

@@ -32,9 +32,9 @@ _LARGEST = 2**31 - 1
 @blueprint.answers(200, StepsSchema)
 @blueprint.requires(StepsQuerySchema)
 def list_(query: dict[str, Any], id: str) -> Response:
-    """Steps in the order in which they were made, each with every attempt
+    """Steps in the order of their creation, each with every attempt
 
-    `parent` of each step tells the tree.
+    The `parent` of each step makes them a tree.
     """
     found = find(id)
     database = state().services.database
@@ -48,7 +48,7 @@ def list_(query: dict[str, Any], id: str) -> Response:
         after=page_cursors.read(query["cursor"], (page_cursors.number,)),
     )
     rows = [StepRow(*row) for row in page.rows]
-    return listing(_shown(found.id, rows), page_cursors.write(page.last))
+    return listing(_steps_json(found.id, rows), page_cursors.write(page.last))
 
 
 @blueprint.route("/<int:step>")
@@ -60,22 +60,22 @@ def get(id: str, step: int) -> Response:
     row = step_queries.get(database, found.id, step) if step <= _LARGEST else None
     if row is None:
         raise Problem(problem_types.NOT_FOUND, f"the instance has no step {step}")
-    return respond(_shown(found.id, [row])[0])
+    return respond(_steps_json(found.id, [row])[0])
 
 
-def _shown(instance: str, rows: list[StepRow]) -> list[dict[str, Any]]:
-    """Steps with their attempts, their arguments and who skipped them."""
+def _steps_json(instance: str, rows: list[StepRow]) -> list[dict[str, Any]]:
+    """Return steps with their attempts, arguments and skips."""
     services = state().services
     attempts = step_queries.attempts(services.database, instance, [row.id for row in rows])
-    by_hand = [row.ended_at for row in rows if _may_be_skipped(row, attempts.get(row.id, ()))]
-    skips = step_queries.skips(services.database, instance, [at for at in by_hand if at])
+    skipped_at = [row.ended_at for row in rows if _may_be_skipped(row, attempts.get(row.id, ()))]
+    skips = step_queries.skips(services.database, instance, [at for at in skipped_at if at])
     arguments = Arguments(services.evaluator.evaluate)
     return [
         serializers.step_json(
             row,
             attempts.get(row.id, ()),
             services.settings.flower_url,
-            arguments.shown(row),
+            arguments.display(row),
             skips.get(row.id),
         )
         for row in rows
@@ -83,6 +83,6 @@ def _shown(instance: str, rows: list[StepRow]) -> list[dict[str, Any]]:
 
 
 def _may_be_skipped(row: StepRow, attempts: Sequence[AttemptRow]) -> bool:
-    """Whether no attempt explains a step's end: then history is asked, who skipped it."""
-    succeeded = any(each.state == "succeeded" for each in attempts)
+    """Whether no attempt explains a step's end, so that the history may have a skip."""
+    succeeded = any(attempt.state == "succeeded" for attempt in attempts)
     return row.status == "completed" and not succeeded

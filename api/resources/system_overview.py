@@ -1,4 +1,4 @@
-"""What people look at across instances: ``/v1/workers``, ``/v1/queues`` and their like."""
+"""Views across instances: ``/v1/workers``, ``/v1/queues``, timers, listeners, audit log."""
 
 from __future__ import annotations
 
@@ -26,25 +26,28 @@ from orchestrator.database.keyset_pages import Page
 from orchestrator.database.operations import overview_queries
 
 blueprint = Resource(
-    "administration", __name__, url_prefix="/v1", description="What goes on across instances."
+    "administration", __name__, url_prefix="/v1", description="Views across instances."
 )
 
 
-def _listing(page: Page, *names: str, **shown: Any) -> Response:
-    """A page whose rows have these names, in order; `shown` says how to show some of them."""
+def _listing(page: Page, *names: str, **converters: Any) -> Response:
+    """Return a page whose columns have these names, in order; `converters` change some values."""
     items = [
-        {name: shown.get(name, _as_it_is)(value) for name, value in zip(names, row, strict=True)}
+        {
+            name: converters.get(name, _unchanged)(value)
+            for name, value in zip(names, row, strict=True)
+        }
         for row in page.rows
     ]
     return listing(items, page_cursors.write(page.last))
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
 def _step(number: int) -> int | None:
-    """A timer's step; 0 stands for the instance itself."""
+    """Return a timer's step; 0 means the instance itself."""
     return number or None
 
 
@@ -72,7 +75,7 @@ def workers(query: dict[str, Any]) -> Response:
 @blueprint.route("/queues", role=Role.OPERATOR)
 @blueprint.answers(200, QueuesSchema)
 def queues() -> Response:
-    """Queues: what waits, what runs, who serves them"""
+    """Queues: waiting and running attempts, and workers"""
     services = state().services
     rows = overview_queries.queues(services.database, services.settings.lease)
     names = ("name", "waiting", "oldest", "running", "workers", "slots", "free", "exact")
@@ -83,7 +86,7 @@ def queues() -> Response:
 @blueprint.answers(200, TimersSchema)
 @blueprint.requires(PageSchema)
 def timers(query: dict[str, Any]) -> Response:
-    """What is due when, the next first"""
+    """Timers, the next due first"""
     page = overview_queries.timers(
         state().services.database,
         scope(),
@@ -101,7 +104,7 @@ def timers(query: dict[str, Any]) -> Response:
 @blueprint.answers(200, ListenersSchema)
 @blueprint.requires(PageSchema)
 def listeners(query: dict[str, Any]) -> Response:
-    """Who waits for which events, the longest waiting first"""
+    """Listeners, the longest waiting first"""
     page = overview_queries.listeners(
         state().services.database,
         scope(),
@@ -137,7 +140,7 @@ def log(query: dict[str, Any]) -> Response:
 @blueprint.route("/namespaces")
 @blueprint.answers(200, NamespacesSchema)
 def namespaces() -> Response:
-    """The namespaces that the key opens and that have workflows"""
+    """The namespaces that the key may access and that have workflows"""
     rows: list[tuple[Any, ...]] = list(
         overview_queries.namespaces(state().services.database, scope())
     )

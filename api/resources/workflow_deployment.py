@@ -1,4 +1,4 @@
-"""Deploying a document: read, checked, and kept as the version that it says it is."""
+"""Deploys a document: reads and checks it, and stores it under its version."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MEDIA_TYPES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A document that may be deployed, with the doubts about it."""
+    """A valid document with its warnings."""
 
     new: NewWorkflow
     warnings: list[dict[str, Any]]
@@ -41,11 +41,11 @@ class Checked:
 def deploy(*, dry_run: bool, strict: bool) -> Response:
     """Deploy the document in the request's body.
 
-    Raises `Problem` 404 (a foreign namespace), 409, 413, 415, 422; `DocumentError`.
+    Raises `Problem` 404 (a namespace of other callers), 409, 413, 415, 422; `DocumentError`.
     """
     checked = _checked(strict)
     if dry_run:
-        return respond(_rehearsed(checked))
+        return respond(_dry_run(checked))
     return idempotency.run_idempotent(
         partial(_put, checked),
         after=lambda: state().catalog.evict((checked.new.namespace, checked.new.name, None)),
@@ -68,16 +68,16 @@ def _checked(strict: bool) -> Checked:
         shortest_interval=services.settings.shortest_interval,
         known_workflows=partial(workflow_queries.names, services.database),
     )
-    named = loaded.document["document"]
-    scope(named["namespace"])
+    identity = loaded.document["document"]
+    scope(identity["namespace"])
     warnings = [asdict(warning) for warning in loaded.warnings]
     if strict and warnings:
         raise Problem(problem_types.INVALID_DOCUMENT, warnings[0]["message"], warnings)
     new = NewWorkflow(
         id=new_id(),
-        namespace=named["namespace"],
-        name=named["name"],
-        version=named["version"],
+        namespace=identity["namespace"],
+        name=identity["name"],
+        version=identity["version"],
         digest=digest(loaded.document),
         document=loaded.document,
         source=source.decode("utf-8-sig"),
@@ -88,26 +88,25 @@ def _checked(strict: bool) -> Checked:
 
 
 def digest(value: Json) -> str:
-    """SHA-256 of a value in canonical form: layout, comments and the order of keys don't
-    count."""
+    """Return the SHA-256 of a value in canonical form, which ignores layout and order of keys."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _rehearsed(checked: Checked) -> dict[str, Any]:
+def _dry_run(checked: Checked) -> dict[str, Any]:
     new = checked.new
-    there = workflow_queries.get(state().services.database, new.namespace, new.name, new.version)
-    outcome = "created" if there is None else _outcome(new, there)
-    return _shown(checked, outcome, there)
+    stored = workflow_queries.get(state().services.database, new.namespace, new.name, new.version)
+    outcome = "created" if stored is None else _outcome(new, stored)
+    return _result_json(checked, outcome, stored)
 
 
 def _put(checked: Checked, cursor: Transaction) -> Answer:
     new = checked.new
     added = workflow_queries.put(cursor, new)
-    there = workflow_queries.get(cursor, new.namespace, new.name, new.version)
-    assert there is not None  # noqa: S101  just added, or found to be there
+    stored = workflow_queries.get(cursor, new.namespace, new.name, new.version)
+    assert stored is not None  # noqa: S101  it was inserted just now or before
     path = f"/v1/workflows/{new.namespace}/{new.name}/versions/{new.version}"
-    if not added and there.digest != new.digest:
+    if not added and stored.digest != new.digest:
         detail = (
             f"version {new.version} of {new.namespace}/{new.name} has another document, and a"
             " version never changes: give the document a new version"
@@ -115,7 +114,7 @@ def _put(checked: Checked, cursor: Transaction) -> Answer:
         raise Problem(problem_types.VERSION_EXISTS, detail, headers={"Location": path})
     schedule_management.deployed(
         cursor,
-        there.id,
+        stored.id,
         new.namespace,
         new.name,
         new.version,
@@ -127,23 +126,23 @@ def _put(checked: Checked, cursor: Transaction) -> Answer:
         audit_queries.write(
             cursor, audit_entry("workflow.deploy", new.namespace, target, digest=new.digest)
         )
-        shown = _shown(checked, "created", there)
-        return idempotency.recordable(201, shown, {"Location": path})
-    return idempotency.recordable(200, _shown(checked, "unchanged", there))
+        result = _result_json(checked, "created", stored)
+        return idempotency.recordable(201, result, {"Location": path})
+    return idempotency.recordable(200, _result_json(checked, "unchanged", stored))
 
 
-def _outcome(new: NewWorkflow, there: Version) -> str:
-    return "unchanged" if there.digest == new.digest else "conflict"
+def _outcome(new: NewWorkflow, stored: Version) -> str:
+    return "unchanged" if stored.digest == new.digest else "conflict"
 
 
-def _shown(checked: Checked, outcome: str, there: Version | None) -> dict[str, Any]:
+def _result_json(checked: Checked, outcome: str, stored: Version | None) -> dict[str, Any]:
     new = checked.new
     return {
         "namespace": new.namespace,
         "name": new.name,
         "version": new.version,
         "digest": new.digest,
-        "created_at": there.created_at if there else None,
+        "created_at": stored.created_at if stored else None,
         "outcome": outcome,
         "warnings": checked.warnings,
     }

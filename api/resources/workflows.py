@@ -1,4 +1,4 @@
-"""``/v1/workflows``: deploy documents, and read them back."""
+"""``/v1/workflows``: deploy, read and remove documents."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def list_(query: dict[str, Any]) -> Response:
 
 
 def _document(view: View) -> View:
-    """Document the answers of a view that gives one version."""
+    """Document the answers of a view that returns one version."""
     source = blueprint.answers(200, _TEXT, media_type=YAML)
     return blueprint.answers(200, WorkflowSchema)(source(view))
 
@@ -84,9 +84,9 @@ def _document(view: View) -> View:
 def newest(namespace: str, name: str) -> Response:
     """The newest version of a workflow
 
-    With `Accept: application/yaml` the answer is the text that was deployed.
+    With `Accept: application/yaml` the answer is the deployed text.
     """
-    return _shown(_find(namespace, name))
+    return _respond(_find(namespace, name))
 
 
 @blueprint.route("/<namespace>/<name>/versions")
@@ -94,7 +94,7 @@ def newest(namespace: str, name: str) -> Response:
 def versions(namespace: str, name: str) -> Response:
     """Every version of a workflow, newest first"""
     found = _versions(namespace, name)
-    return listing([_version(each) for each in found], None)
+    return listing([_version_json(version) for version in found], None)
 
 
 @blueprint.route("/<namespace>/<name>/versions/<version>")
@@ -102,22 +102,22 @@ def versions(namespace: str, name: str) -> Response:
 def get(namespace: str, name: str, version: str) -> Response:
     """A version of a workflow
 
-    With `Accept: application/yaml` the answer is the text that was deployed.
+    With `Accept: application/yaml` the answer is the deployed text.
     """
-    return _shown(_find(namespace, name, version))
+    return _respond(_find(namespace, name, version))
 
 
 @blueprint.route("/<namespace>/<name>", methods=["DELETE"])
-@blueprint.answers(204, meaning="It is gone")
+@blueprint.answers(204, meaning="It is removed")
 def remove_all(namespace: str, name: str) -> Response:
-    """Remove a workflow with all its versions; 409 while instances of it run"""
+    """Remove a workflow with all its versions; 409 while it has open instances"""
     return _remove(_versions(namespace, name))
 
 
 @blueprint.route("/<namespace>/<name>/versions/<version>", methods=["DELETE"])
-@blueprint.answers(204, meaning="It is gone")
+@blueprint.answers(204, meaning="It is removed")
 def remove(namespace: str, name: str, version: str) -> Response:
-    """Remove a version; 409 while instances of it run"""
+    """Remove a version; 409 while it has open instances"""
     return _remove([_find(namespace, name, version)])
 
 
@@ -143,7 +143,7 @@ def _versions(namespace: str, name: str) -> list[Version]:
     return found
 
 
-def _version(found: Version) -> dict[str, Any]:
+def _version_json(found: Version) -> dict[str, Any]:
     return {
         "namespace": found.namespace,
         "name": found.name,
@@ -153,45 +153,45 @@ def _version(found: Version) -> dict[str, Any]:
     }
 
 
-def _shown(found: Version) -> Response:
+def _respond(found: Version) -> Response:
     if wants(YAML):
         text = workflow_queries.source(state().services.database, found.id)
         return Response(text, content_type=f"{YAML}; charset=utf-8")
     return respond(
         {
-            **_version(found),
+            **_version_json(found),
             "document": raw(found.document),
             "warnings": raw(found.warnings) or [],
         }
     )
 
 
-def _remove(found: list[Version]) -> Response:
-    ids = [each.id for each in found]
-    checked = clock.now()
+def _remove(versions: list[Version]) -> Response:
+    ids = [version.id for version in versions]
+    checked_at = clock.now()
     database = state().services.database
     free = not workflow_queries.in_use(database, ids)
     if free:
         with database.transaction() as cursor:
             schedule_management.lock_schedules(cursor, ids)
-            free = workflow_queries.remove(cursor, ids, checked)
+            free = workflow_queries.remove(cursor, ids, checked_at)
             schedule_management.removed(cursor, ids if free else [])
-            _audit(cursor, found if free else [])
+            _audit(cursor, versions if free else [])
     if not free:
         raise Problem(
-            problem_types.IN_USE, "instances of it have not ended, or can still be compensated"
+            problem_types.IN_USE, "it has instances that are open or can still be compensated"
         )
     state().catalog.evict(
         *(
-            (each.namespace, each.name, version)
-            for each in found
-            for version in (each.version, None)
+            (removed.namespace, removed.name, name)
+            for removed in versions
+            for name in (removed.version, None)
         )
     )
     return Response(status=204)
 
 
 def _audit(cursor: Transaction, removed: list[Version]) -> None:
-    for each in removed:
-        target = f"{each.namespace}/{each.name}/{each.version}"
-        audit_queries.write(cursor, audit_entry("workflow.remove", each.namespace, target))
+    for version in removed:
+        target = f"{version.namespace}/{version.name}/{version.version}"
+        audit_queries.write(cursor, audit_entry("workflow.remove", version.namespace, target))
