@@ -29,7 +29,7 @@ def where_it_belongs(key: str, pointer: str, task: Container[str] | None) -> str
 _ELSEWHERE: Mapping[str, str] = {
     "retry": ": it belongs under 'catch' of a 'try'",
     "retries": ": use a 'try' with 'retry' under its 'catch'",
-    "catch": ": it goes with 'try', which holds the tasks that may fail",
+    "catch": ": it belongs beside 'try', which contains the tasks that may fail",
     "onError": ": a 'try' with a 'catch' handles errors",
     "errors": ": it belongs under 'catch' of a 'try'",
     "when": ": the condition of a task is its 'if'",

@@ -1,7 +1,7 @@
 """Encrypts secrets for the database: authenticated encryption with keys that rotate.
 
 Fernet (AES-128-CBC and HMAC-SHA256) of the ``cryptography`` package. The ciphertext contains the
-name of its secret, so that nobody can copy one row's secret into another row.
+name of its secret, so that a copy in another row does not decrypt.
 """
 
 from __future__ import annotations

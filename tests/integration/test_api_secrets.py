@@ -24,7 +24,7 @@ def _keyed(module_database_url: str) -> Iterator[Api]:
 
 @pytest.fixture
 def api(_keyed: Api) -> Iterator[Api]:
-    """The application, with keys to seal with."""
+    """The application, with encryption keys."""
     yield _keyed
     _keyed.empty()
 
@@ -90,8 +90,8 @@ def test_one_secret_is_not_passed_off_as_another(api: Api):
 
 
 def test_rotation_seals_with_the_newest_key(api: Api):
-    sealed = SecretCipher([OLD]).encrypt(("shop", "old"), VALUE)
-    secret_queries.put(api.database, "shop", "old", sealed)
+    ciphertext = SecretCipher([OLD]).encrypt(("shop", "old"), VALUE)
+    secret_queries.put(api.database, "shop", "old", ciphertext)
     secret_queries.put(
         api.database, "shop", "lost", SecretCipher([new_key()]).encrypt(("shop", "lost"), VALUE)
     )
@@ -130,5 +130,5 @@ def test_keys_come_from_a_file_with_one_a_line(tmp_path):
     (tmp_path / "keys").write_text(f"{KEY}\n{OLD}\n")
     settings = load_settings({"ORCHESTRATOR_SECRETS_KEY_FILE": str(tmp_path / "keys")})
     assert KEY not in repr(settings)
-    sealed = SecretCipher([OLD]).encrypt(("shop", "a"), VALUE)
-    assert SecretCipher(settings.secrets_key).decrypt(("shop", "a"), sealed) == VALUE
+    ciphertext = SecretCipher([OLD]).encrypt(("shop", "a"), VALUE)
+    assert SecretCipher(settings.secrets_key).decrypt(("shop", "a"), ciphertext) == VALUE
