@@ -29,7 +29,7 @@ from orchestrator.database.keyset_pages import Scope
 from orchestrator.database.operations import bulk_operation_queries
 from orchestrator.database.operations.bulk_operation_queries import LETTERS, OperationRow
 from orchestrator.ids import new_id
-from orchestrator.scheduler.bulk_operations import matches
+from orchestrator.scheduler.bulk_operations import preview
 
 #: The most open operations within a caller's namespaces. Each occupies a beat for a while, and
 #: one tenant's operations must not use up the others' share.
@@ -123,7 +123,7 @@ def _put(body: dict[str, Any], allowed: Scope, selection: Any, cursor: Transacti
         reason=body.get("reason"),
         actor=caller().name,
         address=request.remote_addr,
-        matches=matches(cursor, allowed, action, selection, 0).count,
+        matches=preview(cursor, allowed, action, selection, 0).count,
     )
     # The details are nested: `action` is already the name of the audit log's own field.
     details = {"action": action, "filter": body["filter"]}
@@ -135,12 +135,12 @@ def _put(body: dict[str, Any], allowed: Scope, selection: Any, cursor: Transacti
 
 
 def _dry_run(action: str, allowed: Scope, selection: Any) -> Response:
-    preview = matches(state().services.database, allowed, action, selection, SAMPLE)
+    found = preview(state().services.database, allowed, action, selection, SAMPLE)
     if action in LETTERS:
-        sample = [dead_letters.dead_letter_json(row) for row in preview.sample]
+        sample = [dead_letters.dead_letter_json(row) for row in found.sample]
     else:
-        sample = [serializers.summary_json(Summary(*row[2:])) for row in preview.sample]
-    return respond({"action": action, "matches": preview.count, "sample": sample})
+        sample = [serializers.summary_json(Summary(*row[2:])) for row in found.sample]
+    return respond({"action": action, "matches": found.count, "sample": sample})
 
 
 def _operation_json(row: OperationRow) -> dict[str, Any]:

@@ -27,5 +27,5 @@ def ready() -> Response:
     version = row[0] if row else None
     if version != upgrade.head():
         return respond({"status": "unknown schema", "schema": version}, 503)
-    state().presence.announce_seldom()
+    state().presence.announce_if_due()
     return respond({"status": "ok", "schema": version})

@@ -209,7 +209,7 @@ def _schedule_json(reader: Session, row: ScheduleRow, count: int) -> dict[str, A
     upcoming = schedule_management.upcoming(row, schedule_queries.now(reader), count)
     return {
         **_summary_json(row),
-        "next": [{"due": time.due, "fires_at": time.planned} for time in upcoming],
+        "next": [{"due": time.due, "fires_at": time.fires_at} for time in upcoming],
     }
 
 

@@ -34,13 +34,13 @@ class LookBack:
 
     def __init__(
         self,
-        cursor: Transaction,
+        transaction: Transaction,
         namespace: str,
         judge: FilterEvaluator,
         book: MatchBatch,
         look_back: float,
     ) -> None:
-        self._cursor = cursor
+        self._transaction = transaction
         self._look_back = look_back
         self._namespace = namespace
         self._judge = judge
@@ -69,7 +69,7 @@ class LookBack:
         asked = [one.filter.type for several in filters for one in several]
         types = [type for type in asked if type is not None]
         return event_queries.mailboxes(
-            self._cursor,
+            self._transaction,
             sorted({row.instance for row in rows}),
             types if len(types) == len(asked) else None,
             MAILBOX,
@@ -80,7 +80,7 @@ class LookBack:
         if not new:
             return []
         return event_queries.recent_broadcasts(
-            self._cursor,
+            self._transaction,
             self._namespace,
             min(row.above for row in new),
             min((row.mark for row in new if row.mark is not None), default=None),
@@ -91,8 +91,8 @@ class LookBack:
     def _refused_events(self, rows: Sequence[ListenerRow]) -> dict[str, list[UnmatchedEvent]]:
         """The broadcast events that instances have turned down since."""
         again = sorted({row.instance for row in rows if row.looks > 0})
-        pairs = listener_queries.refused(self._cursor, again, MAX_REFUSED) if again else []
-        known = event_queries.by_receipt_numbers(self._cursor, (number for _, number in pairs))
+        pairs = listener_queries.refused(self._transaction, again, MAX_REFUSED) if again else []
+        known = event_queries.by_receipt_numbers(self._transaction, (number for _, number in pairs))
         found: dict[str, list[UnmatchedEvent]] = defaultdict(list)
         for instance, number in pairs:
             if number in known and known[number].target is None:
@@ -118,7 +118,7 @@ class LookBack:
     ) -> None:
         """In the order of events; what the instance has taken already is not for it."""
         pairs = {(number, who[0]) for who, hits in found.items() for number in hits}
-        made = listener_queries.offers_made(self._cursor, pairs)
+        made = listener_queries.offers_made(self._transaction, pairs)
         live = {(one.event, one.instance) for one in made if not one.refused}
         tried = {(one.event, one.instance, one.step) for one in made}
         for row in rows:

@@ -1,5 +1,4 @@
-"""What the beats do for events: they find what nobody matched, tell of what happens to
-instances, and forget what is old."""
+"""The maintenance jobs of events: hints for unmatched events, lifecycle events, purges."""
 
 from __future__ import annotations
 
@@ -18,46 +17,46 @@ from orchestrator.event_handler.lifecycle_publisher import IDLE_INTERVAL, Lifecy
 from orchestrator.scheduler.maintenance_loop import MaintenanceJob
 from orchestrator.task_dispatcher import TaskDispatcher
 
-#: An event or a listener that has waited this long has lost its hint or its matcher, in s.
+#: Age in seconds of an unmatched event or listener whose hint or matching process was lost.
 OVERDUE = 2.0
-#: How often to look for such, in s.
-LOOK = 1.0
-#: How often to forget, in s; and how many events at most in one go.
+#: Seconds between two queries for those.
+POLL_INTERVAL = 1.0
+#: Seconds between two purges, and the largest number of events deleted in one statement.
 PURGE_INTERVAL = 60.0
 PURGE_BATCH = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class EventMaintenance:
-    """The chores of the Event Handler. Events are kept for as long as `kept`."""
+    """The maintenance jobs of the Event Handler. Events are kept for the time `retention`."""
 
     database: Database
     dispatcher: TaskDispatcher
-    kept: timedelta
+    retention: timedelta
 
-    def chores(self) -> Sequence[MaintenanceJob]:
-        """All of them."""
+    def jobs(self) -> Sequence[MaintenanceJob]:
+        """Return all of them."""
         return [
-            MaintenanceJob("match_overdue", LOOK, self.match_overdue),
+            MaintenanceJob("match_overdue", POLL_INTERVAL, self.match_overdue),
             MaintenanceJob(
-                "tell",
+                "publish_lifecycle_events",
                 IDLE_INTERVAL,
                 LifecyclePublisher(self.database, self.dispatcher).publish,
                 runs_when_idle=True,
             ),
-            MaintenanceJob("forget_events", PURGE_INTERVAL, self.purge, runs_when_idle=True),
+            MaintenanceJob("purge_events", PURGE_INTERVAL, self.purge, runs_when_idle=True),
         ]
 
     def match_overdue(self) -> None:
-        """Ask again for what nobody has matched."""
+        """Send the hints of namespaces with overdue events or listeners again."""
         self.dispatcher.match(*event_queries.overdue_namespaces(self.database, OVERDUE))
 
     def purge(self) -> float:
-        """Forget old events and filters that nobody has; returns when to go on."""
-        gone = event_queries.purge(self.database, self.kept, PURGE_BATCH)
-        if gone == PURGE_BATCH:
-            return LOOK
+        """Delete old events and unused filters. Return the seconds until the next call."""
+        deleted = event_queries.purge(self.database, self.retention, PURGE_BATCH)
+        if deleted == PURGE_BATCH:
+            return POLL_INTERVAL
         listener_queries.purge_filters(self.database)
-        event_group_queries.purge(self.database, self.kept)
-        delivery_queries.purge(self.database, self.kept)
+        event_group_queries.purge(self.database, self.retention)
+        delivery_queries.purge(self.database, self.retention)
         return PURGE_INTERVAL

@@ -47,37 +47,41 @@ class LifecyclePublisher:
             and not transition_feed.lifecycle_subscribers(self.database)
         ):
             return IDLE_INTERVAL
-        with self.database.transaction() as cursor:
-            place = transition_feed.place(cursor, FEED)
+        with self.database.transaction() as transaction:
+            place = transition_feed.place(transaction, FEED)
             if place is None:
                 return IDLE_INTERVAL
             wanted, horizon = (
-                transition_feed.lifecycle_subscribers(cursor),
-                self.horizon.look(cursor),
+                transition_feed.lifecycle_subscribers(transaction),
+                self.horizon.look(transaction),
             )
             if not wanted:
-                transition_feed.skip_to(cursor, FEED, horizon)
+                transition_feed.skip_to(transaction, FEED, horizon)
                 self._last_skip = self.monotonic()
                 return IDLE_INTERVAL
             end = min(horizon, place + MAX_TRANSACTIONS)
             if end <= place:
                 return BUSY_INTERVAL
-            heard = self._store_events(cursor, place, end, wanted)
-            transition_feed.advance_to(cursor, FEED, end)
+            heard = self._store_events(transaction, place, end, wanted)
+            transition_feed.advance_to(transaction, FEED, end)
         self.dispatcher.match(*heard)
         return 0.0 if end < horizon else BUSY_INTERVAL
 
     def _store_events(
-        self, cursor: Transaction, first: int, before: int, wanted: Mapping[str, set[str] | None]
+        self,
+        transaction: Transaction,
+        first: int,
+        before: int,
+        wanted: Mapping[str, set[str] | None],
     ) -> list[str]:
-        rows = transition_feed.transitions(cursor, first, before, sorted(wanted))
+        rows = transition_feed.transitions(transaction, first, before, sorted(wanted))
         made: dict[str, list[LifecycleEvent]] = {}
-        for one in lifecycle_events(cursor, rows, wanted):
+        for one in lifecycle_events(transaction, rows, wanted):
             made.setdefault(one.row.namespace, []).append(one)
         for namespace, several in made.items():
             instances = [one.row.instance for one in several]
             event_queries.put(
-                cursor, namespace, [one.event for one in several], instances=instances
+                transaction, namespace, [one.event for one in several], instances=instances
             )
         return sorted(made)
 
@@ -91,7 +95,7 @@ class LifecycleEvent:
 
 
 def lifecycle_events(
-    reader: Session,
+    session: Session,
     rows: Sequence[TransitionRow],
     wanted: Mapping[str, set[str] | None] | None = None,
 ) -> list[LifecycleEvent]:
@@ -100,10 +104,10 @@ def lifecycle_events(
     steps = [(row.instance, fact[1] or 0, fact[0]) for row, facts in kept for fact in facts if fact]
     known = StepContext(
         transition_feed.references(
-            reader, [one[:2] for one in steps if one[2].startswith("task.")]
+            session, [one[:2] for one in steps if one[2].startswith("task.")]
         ),
         transition_feed.outputs(
-            reader, [one[:2] for one in steps if one[2].endswith(".completed")]
+            session, [one[:2] for one in steps if one[2].endswith(".completed")]
         ),
     )
     return [

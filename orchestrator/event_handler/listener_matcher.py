@@ -26,13 +26,13 @@ class ListenerMatcher:
 
     def __init__(
         self,
-        cursor: Transaction,
+        transaction: Transaction,
         namespace: str,
         judge: FilterEvaluator,
         book: MatchBatch,
         look_back: float,
     ) -> None:
-        self._cursor = cursor
+        self._transaction = transaction
         self._look_back = look_back
         self._namespace = namespace
         self._judge = judge
@@ -47,7 +47,7 @@ class ListenerMatcher:
         """
         probes, judged = self._probe(waiting)
         candidates = (
-            listener_queries.candidates(self._cursor, probes, self._look_back, CANDIDATES + 1)
+            listener_queries.candidates(self._transaction, probes, self._look_back, CANDIDATES + 1)
             if probes
             else []
         )
@@ -65,7 +65,7 @@ class ListenerMatcher:
     def _probe(self, waiting: Sequence[UnmatchedEvent]) -> tuple[list[Probe], int]:
         """The filters that events pass, and how many events were judged in the time there is."""
         types = sorted({event.type for event in waiting if event.target is None})
-        known = listener_queries.filters(self._cursor, self._namespace, types) if types else []
+        known = listener_queries.filters(self._transaction, self._namespace, types) if types else []
         self._filters = {id: compiled(text) for id, text in known}
         probes: list[Probe] = []
         for place, event in enumerate(waiting):
@@ -110,7 +110,7 @@ class ListenerMatcher:
         for event in waiting:
             if event.target is not None:
                 mail.setdefault(event.target, []).append(event)
-        for row in listener_queries.of_instances(self._cursor, sorted(mail)) if mail else ():
+        for row in listener_queries.of_instances(self._transaction, sorted(mail)) if mail else ():
             standing = self._book.listener_of_row(row)
             for each in filters_of(self._namespace, row):
                 for event in mail[row.instance]:

@@ -64,8 +64,8 @@ def _placed(
 class MatchBatch:
     """The listeners that a round has to do with, and the offers that it makes them."""
 
-    def __init__(self, cursor: Transaction, namespace: str) -> None:
-        self._cursor = cursor
+    def __init__(self, transaction: Transaction, namespace: str) -> None:
+        self._transaction = transaction
         self._namespace = namespace
         self._standings: dict[ListenerId, ListenerState] = {}
         self._looked: dict[ListenerId, tuple[ListenerRow, list[ListenerFilter]]] = {}
@@ -143,16 +143,18 @@ class MatchBatch:
             who: one for who, one in self._standings.items() if one.changed or who in self._looked
         }
         listener_queries.save_listeners(
-            self._cursor, [self._known(one) for one in changed.values()]
+            self._transaction, [self._known(one) for one in changed.values()]
         )
         open = {who: one for who, one in changed.items() if not one.is_saturated}
         self._save_filters(who for who in open if who in self._looked)
-        listener_index.add_entries(self._cursor, [*self._new_keys(open), *self._bound_keys(open)])
-        listener_index.remove_entries(
-            self._cursor, [who for who, one in changed.items() if one.is_saturated]
+        listener_index.add_entries(
+            self._transaction, [*self._new_keys(open), *self._bound_keys(open)]
         )
-        self.instances_to_hint += listener_queries.offer(self._cursor, self._offers)
-        event_queries.mark_consumed(self._cursor, self._consumed)
+        listener_index.remove_entries(
+            self._transaction, [who for who, one in changed.items() if one.is_saturated]
+        )
+        self.instances_to_hint += listener_queries.offer(self._transaction, self._offers)
+        event_queries.mark_consumed(self._transaction, self._consumed)
         self._standings, self._looked, self._offers, self._consumed = {}, {}, [], []
 
     def _known(self, one: ListenerState) -> ListenerUpdate:
@@ -173,7 +175,7 @@ class MatchBatch:
             for one in self._looked[each][1]
         }
         listener_index.save_filters(
-            self._cursor, self._namespace, [rows[id] for id in sorted(rows)]
+            self._transaction, self._namespace, [rows[id] for id in sorted(rows)]
         )
 
     def _new_keys(self, open: Mapping[ListenerId, ListenerState]) -> Iterator[IndexEntry]:
@@ -186,6 +188,6 @@ class MatchBatch:
     def _bound_keys(self, open: Mapping[ListenerId, ListenerState]) -> Iterator[IndexEntry]:
         """Of listeners whose correlation an event has bound."""
         bound = [who for who, one in open.items() if one.bound and who not in self._looked]
-        for known, text in listener_index.keys(self._cursor, bound):
+        for known, text in listener_index.keys(self._transaction, bound):
             correlation = open[known.instance, known.step].correlation
             yield replace(known, key=key(compiled(text), correlation))

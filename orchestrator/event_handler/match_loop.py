@@ -64,35 +64,39 @@ class EventHandler:
 
     def _round(self, namespace: str) -> bool:
         """One transaction; False: somebody else is at it."""
-        with self.database.transaction(listener_queries.MATCHING) as cursor:
-            now = listener_queries.lock(cursor, namespace)
+        with self.database.transaction(listener_queries.MATCHING) as transaction:
+            now = listener_queries.lock(transaction, namespace)
             if now is None:
                 return False
-            book = MatchBatch(cursor, namespace)
-            self._matched(cursor, namespace, FilterEvaluator(self.evaluate, now), book, now)
+            book = MatchBatch(transaction, namespace)
+            self._matched(transaction, namespace, FilterEvaluator(self.evaluate, now), book, now)
         self.dispatcher.hint(*dict.fromkeys(book.instances_to_hint))
         return True
 
     def _matched(
         self,
-        cursor: Transaction,
+        transaction: Transaction,
         namespace: str,
         judge: FilterEvaluator,
         book: MatchBatch,
         now: datetime,
     ) -> None:
-        asked = listener_queries.pending_lookbacks(cursor, namespace, LISTENERS)
+        asked = listener_queries.pending_lookbacks(transaction, namespace, LISTENERS)
         if asked:
-            LookBack(cursor, namespace, judge, book, self.look_back).offer_earlier_events(asked)
+            LookBack(transaction, namespace, judge, book, self.look_back).offer_earlier_events(
+                asked
+            )
             book.write()
-        waiting = event_queries.unmatched(cursor, namespace, EVENTS)
+        waiting = event_queries.unmatched(transaction, namespace, EVENTS)
         if not waiting:
             return
-        done = ListenerMatcher(cursor, namespace, judge, book, self.look_back).match_events(waiting)
+        done = ListenerMatcher(transaction, namespace, judge, book, self.look_back).match_events(
+            waiting
+        )
         book.write()
-        starting = ScheduleMatcher(cursor, namespace, judge, self.payload)
+        starting = ScheduleMatcher(transaction, namespace, judge, self.payload)
         starting.match_events(done)
-        subscribing = SubscriptionMatcher(cursor, namespace, judge, now)
+        subscribing = SubscriptionMatcher(transaction, namespace, judge, now)
         subscribing.match_events(done)
         book.instances_to_hint += starting.instances_to_hint + subscribing.told
-        event_queries.mark_matched(cursor, [event.number for event in done])
+        event_queries.mark_matched(transaction, [event.number for event in done])

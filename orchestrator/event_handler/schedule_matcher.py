@@ -37,9 +37,9 @@ class ScheduleMatcher:
     """Gives the events of one round to the schedules of its namespace."""
 
     def __init__(
-        self, cursor: Transaction, namespace: str, judge: FilterEvaluator, payload: int
+        self, transaction: Transaction, namespace: str, judge: FilterEvaluator, payload: int
     ) -> None:
-        self._cursor = cursor
+        self._transaction = transaction
         self._namespace = namespace
         self._judge = judge
         self._payload = payload
@@ -49,7 +49,7 @@ class ScheduleMatcher:
     def match_events(self, waiting: Sequence[UnmatchedEvent]) -> None:
         """Let events make schedules due; raises `Stuck`."""
         broadcast = [event for event in waiting if event.target is None]
-        rows = by_event(self._cursor, self._namespace) if broadcast else []
+        rows = by_event(self._transaction, self._namespace) if broadcast else []
         for event in broadcast:
             for row in rows:
                 self._give(row, event_groups.consumption(row.timing), event)
@@ -65,7 +65,7 @@ class ScheduleMatcher:
             return None
         places = sorted(until or hits)
         key = event_groups.key(of, (until or hits)[places[0]])
-        found = event_group_queries.of_key(self._cursor, row.id, key)
+        found = event_group_queries.of_key(self._transaction, row.id, key)
         open = [Group(one.id, tuple(one.members), tuple(one.matched_filters), tuple(one.ended_by))
                 for one in found]  # fmt: skip
         if of.mode == "all":
@@ -141,19 +141,24 @@ class ScheduleMatcher:
             return self._save_group(row, key, group)
         if group.members:
             return self._complete(row, of, group)
-        return event_group_queries.remove(self._cursor, [group.id] if group.id else [])
+        return event_group_queries.remove(self._transaction, [group.id] if group.id else [])
 
     def _save_group(self, row: ScheduleRow, key: str, group: Group) -> None:
-        if group.id is None and event_group_queries.count(self._cursor, row.id, GROUPS) >= GROUPS:
+        if (
+            group.id is None
+            and event_group_queries.count(self._transaction, row.id, GROUPS) >= GROUPS
+        ):
             return self._drop(row, "it has as many groups as it may")
         kept = GroupRow(
             group.id or new_id(), list(group.members), list(group.got), list(group.ended_by)
         )
-        return event_group_queries.save(self._cursor, row.id, key, kept)
+        return event_group_queries.save(self._transaction, row.id, key, kept)
 
     def _is_too_large(self, members: Sequence[int]) -> bool:
         """Whether several events are more than one input may be; one alone was measured."""
-        return len(members) > 1 and event_queries.bytes_of(self._cursor, members) > self._payload
+        return (
+            len(members) > 1 and event_queries.bytes_of(self._transaction, members) > self._payload
+        )
 
     def _drop(self, row: ScheduleRow, why: str) -> None:
         log.warning(
@@ -162,27 +167,27 @@ class ScheduleMatcher:
 
     def _complete(self, row: ScheduleRow, of: Consumption, group: Group) -> None:
         if group.id is not None:
-            event_group_queries.remove(self._cursor, [group.id])
+            event_group_queries.remove(self._transaction, [group.id])
         self._start(row, of, f"events:{'-'.join(map(str, group.members))}"[:200], group.members)
 
     def _read(self, of: Consumption, members: Sequence[int]) -> list[Json]:
-        known = event_queries.by_receipt_numbers(self._cursor, members)
+        known = event_queries.by_receipt_numbers(self._transaction, members)
         return [content_for(of.read, known[number].event) for number in members if number in known]
 
     def _start(self, row: ScheduleRow, of: Consumption, key: str, members: Sequence[int]) -> None:
         """One schedule that cannot start holds up no other, and no listener."""
         given = self._read(of, members)
-        self._cursor.all("savepoint start")
+        self._transaction.all("savepoint start")
         try:
-            told = trigger_by_event(self._cursor, row.id, key, given, max(members))
+            told = trigger_by_event(self._transaction, row.id, key, given, max(members))
         except (LockTimeout, DatabaseUnavailable):
             raise
         except OrchestratorError as error:
-            self._cursor.all("rollback to savepoint start")
+            self._transaction.all("rollback to savepoint start")
             log.warning(
                 "A schedule cannot start", action="start_failed", schedule=row.id, error=str(error)
             )
             return
-        self._cursor.all("release savepoint start")
+        self._transaction.all("release savepoint start")
         self.instances_to_hint += told
-        match_queries.started(self._cursor, row.id, key, members)
+        match_queries.started(self._transaction, row.id, key, members)

@@ -33,9 +33,9 @@ class SubscriptionMatcher:
     """Gives the events of one round."""
 
     def __init__(
-        self, cursor: Transaction, namespace: str, judge: FilterEvaluator, now: datetime
+        self, transaction: Transaction, namespace: str, judge: FilterEvaluator, now: datetime
     ) -> None:
-        self._cursor = cursor
+        self._transaction = transaction
         self._namespace = namespace
         self._judge = judge
         self._now = now
@@ -46,7 +46,9 @@ class SubscriptionMatcher:
         """Let subscribers have events; raises `Stuck`."""
         broadcast = [event for event in waiting if event.target is None]
         types = sorted({event.type for event in broadcast})
-        rows = subscription_queries.active(self._cursor, self._namespace, types) if types else []
+        rows = (
+            subscription_queries.active(self._transaction, self._namespace, types) if types else []
+        )
         if not rows:
             return
         wanted = [(row, *_filter(row)) for row in rows]
@@ -59,26 +61,26 @@ class SubscriptionMatcher:
             and self._judge.values(id, filter, event) is not None
         ]
         pairs = [(row.id, event.number, event.instance) for row, event in found]
-        new = delivery_queries.put(self._cursor, pairs)
+        new = delivery_queries.put(self._transaction, pairs)
         for row, event in found:
             delivery = new.get((row.id, event.number))
             if delivery is not None and "workflow" in row.target:
                 self._start(row, event, delivery)
         if any("webhook" in row.target for row, _ in found):
-            delivery_queries.announce(self._cursor)
+            delivery_queries.announce(self._transaction)
 
     def _start(self, row: SubscriptionRow, event: UnmatchedEvent, delivery: str) -> None:
-        self._cursor.all("savepoint start")
+        self._transaction.all("savepoint start")
         try:
-            instance = start(self._cursor, row, event, self._now)
+            instance = start(self._transaction, row, event, self._now)
         except (LockTimeout, DatabaseUnavailable):
             raise
         except OrchestratorError as error:
-            self._cursor.all("rollback to savepoint start")
-            delivery_queries.done(self._cursor, delivery, None, str(error))
+            self._transaction.all("rollback to savepoint start")
+            delivery_queries.done(self._transaction, delivery, None, str(error))
             return
-        self._cursor.all("release savepoint start")
-        delivery_queries.done(self._cursor, delivery, instance, None)
+        self._transaction.all("release savepoint start")
+        delivery_queries.done(self._transaction, delivery, instance, None)
         self.told.append(instance)
 
 
@@ -87,14 +89,16 @@ def _filter(row: SubscriptionRow) -> tuple[str, EventFilter]:
     return identity("", text), compiled(text)
 
 
-def start(cursor: Transaction, row: SubscriptionRow, event: UnmatchedEvent, now: datetime) -> str:
+def start(
+    transaction: Transaction, row: SubscriptionRow, event: UnmatchedEvent, now: datetime
+) -> str:
     """Start the instance that a subscription wants for an event; returns its id.
 
     Raises `OrchestratorError`.
     """
     target = row.target["workflow"]
     version = target.get("version")
-    found = workflow_queries.get(cursor, row.namespace, target["name"], version)
+    found = workflow_queries.get(transaction, row.namespace, target["name"], version)
     if found is None:
         raise OrchestratorError(f"there is no workflow {row.namespace}/{target['name']}")
     new = NewStart(
@@ -105,6 +109,6 @@ def start(cursor: Transaction, row: SubscriptionRow, event: UnmatchedEvent, now:
         labels=json_codec.dumps({"subscription": row.id}),
         heard_from=event.number,
     )
-    if instance_queries.start(cursor, [new], now, "subscription") is not Outcome.STARTED:
+    if instance_queries.start(transaction, [new], now, "subscription") is not Outcome.STARTED:
         raise OrchestratorError("the workflow has changed at this moment")
     return new.id

@@ -140,19 +140,21 @@ class WebhookSender:
 
     def _record_result(self, claimed: ClaimedDelivery, status: int | None, result: Verdict) -> None:
         self._meter.count(metrics.DELIVERIES, ("arrived" if result.arrived else "missed",))
-        with self._database.transaction() as cursor:
+        with self._database.transaction() as transaction:
             if result.arrived:
-                if delivery_queries.record_success(cursor, claimed, status or 0):
-                    subscription_queries.succeeded(cursor, claimed.subscription)
+                if delivery_queries.record_success(transaction, claimed, status or 0):
+                    subscription_queries.succeeded(transaction, claimed.subscription)
                 return
             error = result.error or ""
-            if not delivery_queries.record_failure(cursor, claimed, status, error, result.wait):
+            if not delivery_queries.record_failure(
+                transaction, claimed, status, error, result.wait
+            ):
                 return
             many = subscription_queries.failed(
-                cursor, claimed.subscription, MAX_FAILURES, MIN_FAILING_TIME
+                transaction, claimed.subscription, MAX_FAILURES, MIN_FAILING_TIME
             )
             if result.is_gone or many:
-                subscription_queries.disable(cursor, claimed.subscription, error)
+                subscription_queries.disable(transaction, claimed.subscription, error)
                 log.warning(
                     "A subscription is disabled", action="subscription_disabled",
                     subscription=claimed.subscription, reason=error,

@@ -1,15 +1,15 @@
-"""The Scheduler Component: what falls due, and what the beats do for all.
+"""The Scheduler Component: timers, schedules, periodic entries and the maintenance of the beats.
 
-Theory of operation. Everything that is due some time is a row: a step's or an instance's timer
-(`database.timers`), a schedule's next due time, a periodic entry's. Any number of beats look
-at all of them (`chores`, `entries`); each row falls to one of them, by a row lock that the
-others skip, and what was done about it commits with it. Between two looks a beat sleeps until
-the next due time, or until Postgres tells it of an earlier one (`wake`). Only the database's
-clock says what is due.
+Theory of operation. Every due time is a row: a step's or an instance's timer
+(`database.schedules.timer_queries`), a schedule's next due time, a periodic entry's. Any number of
+beats read all of them (`maintenance_loop`, `celery_beat_entries`). A row lock that other beats skip
+gives each row to one beat, and the beat's changes commit with the row. Between two rounds a beat
+sleeps until the next due time, or until Postgres notifies it of an earlier one (`timer_wakeup`).
+Only the database's clock decides what is due.
 
-When schedules are due is decided by pure functions: `cron` and `recurrence` know the due
-times, `policy` what a document says of them, `deciding` what becomes of those that were missed
-or overlap. `firing` carries that out; `schedules` is what others do to schedules.
+`schedules` has the workflow schedules: pure functions decide when they are due and which due times
+fire; other modules carry that out.
 
-Besides, the beats look after the workers (`watchdog`) and after what was lost (`chores`).
+The beats also declare attempts of silent workers lost (`lease_watchdog`) and repeat lost messages
+and hints (`maintenance_loop`, `hint_resender`).
 """

@@ -1,8 +1,8 @@
-"""Works off operations: a batch at a time, so that timers never wait for one.
+"""Runs bulk operations, one batch at a time, so that timers never wait for one.
 
-Any number of beats do it at once; each operation is in the hands of one at a time. Only
-instances that were there when it was asked for are reached, and only those whose status allows
-the command when their turn comes.
+Any number of beats do this; a row lock gives each operation to one beat at a time. An operation
+reaches only instances that existed when it was created, and only those whose status allows the
+command when their batch runs.
 """
 
 from __future__ import annotations
@@ -31,62 +31,62 @@ from orchestrator.log import get_logger
 from orchestrator.scheduler.maintenance_loop import MaintenanceJob
 from orchestrator.task_dispatcher import TaskDispatcher
 
-#: Instances, or dead letters, that one transaction reaches.
+#: Instances, or dead letters, of one batch, which is one transaction.
 BATCH = 100
-#: How often to look for an operation, in s, and after how long to go on with one.
-LOOK, GO_ON = 0.5, 0.0
-#: How long operations are kept once they have ended, and how often to forget, in s.
-KEPT, FORGET = timedelta(days=30), 3600.0
+#: Seconds until the next batch: without an operation to run, and with one.
+POLL_INTERVAL, BUSY_INTERVAL = 0.5, 0.0
+#: How long ended operations are kept, and the seconds between two purges.
+RETENTION, PURGE_INTERVAL = timedelta(days=30), 3600.0
 
 log = get_logger(__name__)
 
 _TIMES = ("started_after", "started_before")
 
 
-def filter_to_json(chosen: Filter) -> dict[str, Json]:
-    """A filter as JSON. Members that ask for nothing are left out, so that a beat of the release
-    before reads what it knows."""
-    found = {name: value for name, value in asdict(chosen).items() if value is not None}
-    times = {name: getattr(chosen, name) for name in _TIMES}
-    return found | {name: time and time.isoformat() for name, time in times.items()}
+def filter_to_json(selection: Filter) -> dict[str, Json]:
+    """Return a filter as JSON. Unset members are omitted, so that a beat of the previous release
+    can read it."""
+    json = {name: value for name, value in asdict(selection).items() if value is not None}
+    times = {name: getattr(selection, name) for name in _TIMES}
+    return json | {name: time and time.isoformat() for name, time in times.items()}
 
 
 def filter_of(json: Mapping[str, Json]) -> Filter:
-    """The filter that was `stored`."""
+    """Return the filter of a JSON from `filter_to_json`."""
     times = {name: json[name] and datetime.fromisoformat(json[name]) for name in _TIMES}
     return Filter(**{**json, **times})
 
 
 @dataclass(frozen=True, slots=True)
 class OperationPreview:
-    """How many an operation would reach, counted up to `MOST_COUNTED`, and the first of them
-    (rows of `instance_lists.listed` or `dead_letters.listed`)."""
+    """How many rows an operation would reach, counted up to `MOST_COUNTED`, and the first ones
+    (rows of `instance_lists.listed` or `dead_letter_queries.listed`)."""
 
     count: int
     sample: list[tuple[Any, ...]]
 
 
-def matches(
-    reader: Session, scope: Scope, action: str, chosen: Any, sample: int
+def preview(
+    session: Session, scope: Scope, action: str, selection: Any, sample: int
 ) -> OperationPreview:
-    """What an operation would reach; `chosen` as it is stored."""
+    """Return what an operation would reach. `selection`: JSON as it is stored."""
     if action in LETTERS:
-        of, within = chosen["instance"], chosen["namespace"]
-        count = dead_letter_queries.open_count(reader, scope, of, within, MOST_COUNTED)
+        instance, namespace = selection["instance"], selection["namespace"]
+        count = dead_letter_queries.open_count(session, scope, instance, namespace, MOST_COUNTED)
     else:
         allowed: list[Condition] = [(ALLOWED[action], {})]
         count = instance_lists.matching_count(
-            reader, scope, filter_of(chosen), MOST_COUNTED, allowed
+            session, scope, filter_of(selection), MOST_COUNTED, allowed
         )
-    found = _page(reader, scope, action, chosen, sample, None, None) if sample else None
-    return OperationPreview(count, found.rows if found else [])
+    page = _page(session, scope, action, selection, sample, None, None) if sample else None
+    return OperationPreview(count, page.rows if page else [])
 
 
 def _page(
-    reader: Session,
+    session: Session,
     scope: Scope,
     action: str,
-    chosen: Any,
+    selection: Any,
     limit: int,
     after: Sequence[Any] | None,
     until: datetime | None,
@@ -96,20 +96,20 @@ def _page(
         more.append(("created_at <= %(created_until)s", {"created_until": until}))
     if action in LETTERS:
         return dead_letter_queries.listed(
-            reader,
+            session,
             scope,
             resolved=False,
-            instance=chosen["instance"],
-            namespace=chosen["namespace"],
+            instance=selection["instance"],
+            namespace=selection["namespace"],
             descending=False,
             limit=limit,
             after=after,
             more=more,
         )
     return instance_lists.listed(
-        reader,
+        session,
         scope,
-        filter_of(chosen),
+        filter_of(selection),
         descending=False,
         limit=limit,
         after=after,
@@ -119,32 +119,34 @@ def _page(
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """The chores of operations."""
+    """The maintenance jobs of bulk operations."""
 
     database: Database
     dispatcher: TaskDispatcher
 
-    def chores(self) -> Sequence[MaintenanceJob]:
-        """All of them."""
+    def jobs(self) -> Sequence[MaintenanceJob]:
+        """Return all of them."""
         return [
-            MaintenanceJob("operations", LOOK, self.work),
-            MaintenanceJob("forget_operations", FORGET, self.forget, runs_when_idle=True),
+            MaintenanceJob("bulk_operations", POLL_INTERVAL, self.work),
+            MaintenanceJob(
+                "purge_bulk_operations", PURGE_INTERVAL, self.purge, runs_when_idle=True
+            ),
         ]
 
-    def forget(self) -> None:
-        """Forget what ended long ago."""
-        bulk_operation_queries.purge(self.database, KEPT)
+    def purge(self) -> None:
+        """Delete operations that ended longer than `RETENTION` ago."""
+        bulk_operation_queries.purge(self.database, RETENTION)
 
     def work(self) -> float:
-        """Do a batch of the oldest operation; returns when to go on."""
+        """Run one batch of the oldest operation. Return the seconds until the next call."""
         current: list[str] = []
         try:
-            with self.database.transaction() as cursor:
-                task = bulk_operation_queries.lock_next(cursor)
-                if task is None:
-                    return LOOK
-                current.append(task.operation.id)
-                reached = _batch(cursor, task)
+            with self.database.transaction() as transaction:
+                batch = bulk_operation_queries.lock_next(transaction)
+                if batch is None:
+                    return POLL_INTERVAL
+                current.append(batch.operation.id)
+                reached = _run_batch(transaction, batch)
         except (DatabaseUnavailable, LockTimeout):
             raise
         except Exception as error:
@@ -153,40 +155,40 @@ class Operations:
                 bulk_operation_queries.fail(
                     self.database, id, f"{type(error).__name__}: see the beat's log"
                 )
-            return LOOK
+            return POLL_INTERVAL
         self.dispatcher.hint(*reached)
-        return GO_ON
+        return BUSY_INTERVAL
 
 
-def _batch(cursor: Transaction, task: OperationBatch) -> list[str]:
-    """The instances that the operation has reached now."""
-    operation = task.operation
+def _run_batch(transaction: Transaction, batch: OperationBatch) -> list[str]:
+    """Send one batch of commands. Return the instances to hint."""
+    operation = batch.operation
     names = operation.namespaces
     scope = Scope(None if names is None else tuple(names))
     until = operation.created_at
-    found = _page(cursor, scope, operation.action, task.chosen, BATCH, task.place, until)
+    page = _page(transaction, scope, operation.action, batch.chosen, BATCH, batch.place, until)
     if operation.action in LETTERS:
-        reached, done = _act_on_letters(cursor, operation, found.rows)
+        reached, done = _act_on_letters(transaction, operation, page.rows)
     else:
-        reached = [row[1] for row in found.rows]
+        reached = [row[1] for row in page.rows]
         if reached:
             bulk_operation_queries.command(
-                cursor, operation, reached, [row[3] for row in found.rows]
+                transaction, operation, reached, [row[3] for row in page.rows]
             )
         done = len(reached)
-    bulk_operation_queries.record_batch(cursor, operation.id, done, found.last)
+    bulk_operation_queries.record_batch(transaction, operation.id, done, page.last)
     return reached
 
 
 def _act_on_letters(
-    cursor: Transaction, operation: OperationRow, letters: Sequence[tuple[Any, ...]]
+    transaction: Transaction, operation: OperationRow, letters: Sequence[tuple[Any, ...]]
 ) -> tuple[list[str], int]:
     action = operation.action.partition(".")[2]
-    settled = [
+    decided = [
         letter
         for letter in letters
         if dead_letter_queries.act_on(
-            cursor, letter, action, operation.actor, operation.reason, operation.address
+            transaction, letter, action, operation.actor, operation.reason, operation.address
         )
     ]
-    return [letter[3] for letter in settled], len(settled)
+    return [letter[3] for letter in decided], len(decided)

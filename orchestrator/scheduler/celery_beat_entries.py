@@ -1,13 +1,12 @@
-"""The periodic entries of a users' Celery app (``beat_schedule``), shared by all its beats.
+"""The periodic entries of a user's Celery app (``beat_schedule``), shared by all its beats.
 
-Each due time is sent by one beat: it follows from the one before, which all beats read from
-one row, locked while one of them decides; and it is noted in a row of its own before its
-message goes out. Whoever dies between the two leaves a row that another beat sends, with the
-same task id. So it is sent at least once, and usually exactly once.
+Each due time is sent by one beat. A beat locks the entry's row, which has the last due time,
+computes the next one from it, and stores that in a row of its own before it sends the message. If
+the beat dies in between, another beat sends the message with the same task id. So each due time is
+sent at least once, and usually exactly once.
 
-When something is due, Celery's own schedules say (`is_due`): intervals, crontabs, solar
-events and users' own classes. They are asked with the database's clock in place of this
-machine's.
+Celery's own schedules (`is_due`) decide when an entry is due: intervals, crontabs, solar events and
+classes of users. They see the database's clock instead of this machine's.
 """
 
 from __future__ import annotations
@@ -24,35 +23,35 @@ from orchestrator.log import get_logger
 
 log = get_logger(__name__)
 
-#: A due time that was to be sent so long ago, in s, has lost its sender.
+#: Age in seconds after which an unsent due time has lost its beat: another beat sends it.
 OVERDUE = 4.0
-#: How often to look for those, in s.
-LOOK = 1.0
-#: How often to say that the entries are still there, and for how long one that nobody names
-#: is remembered: a beat that comes back within that time goes on where it was.
+#: Seconds between two queries for those.
+UNSENT_INTERVAL = 1.0
+#: How often a beat reports its entries, and how long an unreported entry is kept. A beat that
+#: returns within that time continues from the last due time.
 REPORT_INTERVAL = timedelta(minutes=10)
 ENTRY_RETENTION = timedelta(days=7)
-#: How long the due times that were sent are kept.
+#: How long sent due times are kept.
 SENT_RETENTION = timedelta(days=1)
-#: How long those are that could not be: a broker may be away for some days.
+#: How long unsent due times are kept: a broker may be away for some days.
 UNSENT_RETENTION = timedelta(days=7)
-#: When to ask again for an entry that another beat has in hand.
-BREATH = timedelta(milliseconds=50)
-#: Celery's own word for "ask again later", where an entry cannot say when, in s.
+#: Time until the next try for an entry that another beat has locked.
+LOCKED_RETRY = timedelta(milliseconds=50)
+#: Seconds until the next try if an entry's schedule can't compute its due time.
 UNKNOWN_DELAY = 60.0
 
 
 Send = Callable[[Any, str], None]
-"""Sends the message of a Celery `ScheduleEntry`, with this task id."""
+"""Sends the message of a Celery `ScheduleEntry` with this task id."""
 
 
 def task_id(entry: str, due: datetime) -> str:
-    """The Celery task id of a due time."""
+    """Return the Celery task id of a due time."""
     return f"beat:{entry}:{due.astimezone(UTC).isoformat().replace('+00:00', 'Z')}"
 
 
 class CeleryBeatEntries:
-    """Sends what is due of the entries of one app; says how long nothing will be."""
+    """Sends the due entries of one app."""
 
     def __init__(
         self, database: Database, app: str, entries: Mapping[str, Any], send: Send
@@ -63,11 +62,11 @@ class CeleryBeatEntries:
         self._send = send
         self._time = DatabaseClock()
         self._due: dict[str, datetime] = {}
-        self._named: datetime | None = None
-        self._looked: datetime | None = None
+        self._reported_at: datetime | None = None
+        self._queried_at: datetime | None = None
 
     def run(self) -> float:
-        """Send what is due; returns the seconds until the next look."""
+        """Send the due entries. Return the seconds until the next call."""
         if not self._entries:
             return float("inf")
         self._report_entries()
@@ -78,66 +77,68 @@ class CeleryBeatEntries:
         wait = (
             min(self._due.values(), default=self._time.now() + REPORT_INTERVAL) - self._time.now()
         )
-        return max(0.0, min(wait.total_seconds(), LOOK))
+        return max(0.0, min(wait.total_seconds(), UNSENT_INTERVAL))
 
     def _report_entries(self) -> None:
-        """Make the entries known, at first and now and then."""
-        if self._named and self._time.now() - self._named < REPORT_INTERVAL:
+        """Report the entries at the first call and then every `REPORT_INTERVAL`."""
+        if self._reported_at and self._time.now() - self._reported_at < REPORT_INTERVAL:
             return
-        for name, standing in beat_entry_queries.register_entries(
+        for name, state in beat_entry_queries.register_entries(
             self._database, self._app, sorted(self._entries)
         ).items():
-            self._time.observe(standing.now)
-            due = due_after(self._entries[name].schedule, standing.last_due, standing.now)
+            self._time.observe(state.now)
+            due = due_after(self._entries[name].schedule, state.last_due, state.now)
             self._due[name] = due.at
         for app, entry, count in beat_entry_queries.purge(
             self._database, ENTRY_RETENTION, SENT_RETENTION, UNSENT_RETENTION
         ):
             log.error(
-                "Due times of a periodic task could not be sent for days, and are given up",
-                action="beat_given_up", app=app, entry=entry, count=count,
+                "Due times of a periodic task could not be sent for days and are given up",
+                action="entry_given_up", app=app, entry=entry, count=count,
             )  # fmt: skip
-        self._named = self._time.now()
+        self._reported_at = self._time.now()
 
     def _fire(self, name: str) -> None:
         """Send an entry if it is due, unless another beat has done so."""
         schedule = self._entries[name].schedule
-        with self._database.transaction() as cursor:
-            standing = beat_entry_queries.lock(cursor, self._app, name)
-            if standing is None:
-                self._due[name] = self._time.now() + BREATH
+        with self._database.transaction() as transaction:
+            state = beat_entry_queries.lock(transaction, self._app, name)
+            if state is None:
+                self._due[name] = self._time.now() + LOCKED_RETRY
                 return
-            self._time.observe(standing.now)
-            due = due_after(schedule, standing.last_due, standing.now)
+            self._time.observe(state.now)
+            due = due_after(schedule, state.last_due, state.now)
             first = False
             if due.is_due:
-                last = _next_base(schedule, due.at, standing.now)
-                first = beat_entry_queries.fire(cursor, self._app, name, due.at, last)
-                self._due[name] = due_after(schedule, last, standing.now).at
+                last = _next_base(schedule, due.at, state.now)
+                first = beat_entry_queries.fire(transaction, self._app, name, due.at, last)
+                self._due[name] = due_after(schedule, last, state.now).at
             else:
                 self._due[name] = due.at
         if first:
             self._send_one(name, due.at)
 
     def _resend_unsent(self) -> None:
-        if self._looked and self._time.now() - self._looked < timedelta(seconds=LOOK):
+        if self._queried_at and self._time.now() - self._queried_at < timedelta(
+            seconds=UNSENT_INTERVAL
+        ):
             return
-        # Read anew: our own monotonic clock stands still while the machine sleeps.
+        # Read the database's clock again: the monotonic clock stops while the machine sleeps.
         self._time.observe(schedule_queries.now(self._database))
-        self._looked = self._time.now()
+        self._queried_at = self._time.now()
         names = sorted(self._entries)
         for name, due in beat_entry_queries.unsent(self._database, self._app, names, OVERDUE):
-            log.warning("A periodic task is sent again", action="beat_sent_again", entry=name)
+            log.warning("A periodic task is sent again", action="entry_resent", entry=name)
             self._send_one(name, due)
 
     def _send_one(self, name: str, due: datetime) -> None:
         id = task_id(name, due)
         try:
             self._send(self._entries[name], id)
-        except Exception as error:  # noqa: BLE001  any broker's any error: it is sent again
+        except Exception as error:  # noqa: BLE001  any error of any broker: the entry is sent again
             log.warning(
-                "A periodic task was not sent, and will be again",
-                action="beat_unsent",
+                "A periodic task could not be sent; a beat will try again",
+                action="entry_unsent",
                 entry=name,
                 task_id=id,
                 error=repr(error),
@@ -147,7 +148,7 @@ class CeleryBeatEntries:
 
 
 class DueTime:
-    """When an entry is due: at `at`, and whether that has come."""
+    """The time `at` when an entry is due, and whether it has come."""
 
     __slots__ = ("at", "is_due")
 
@@ -157,42 +158,42 @@ class DueTime:
 
 
 def due_after(schedule: Any, last: datetime, now: datetime) -> DueTime:
-    """What Celery's schedule says of the due time that follows `last`, `now` being the time."""
+    """Return the due time after `last`, from Celery's schedule, at the time `now`."""
     try:
-        with _clock(schedule, now) as there:
-            is_due, seconds = schedule.is_due(last.astimezone(there))
+        with _clock(schedule, now) as zone:
+            is_due, seconds = schedule.is_due(last.astimezone(zone))
             if is_due:
-                seconds = min(0.0, _left(schedule, last.astimezone(there)))
+                seconds = min(0.0, _remaining(schedule, last.astimezone(zone)))
     except Exception:
-        log.exception("A schedule cannot say when it is due", action="beat_entry_failed")
+        log.exception("A schedule can't compute its due time", action="entry_failed")
         return DueTime(False, now + timedelta(seconds=UNKNOWN_DELAY))
     if not isinstance(seconds, int | float):
         return DueTime(False, now + timedelta(seconds=UNKNOWN_DELAY))
     return DueTime(bool(is_due), now + timedelta(seconds=seconds))
 
 
-def _left(schedule: Any, last: datetime) -> float:
-    left: float = schedule.remaining_estimate(last).total_seconds()
-    return left
+def _remaining(schedule: Any, last: datetime) -> float:
+    remaining: float = schedule.remaining_estimate(last).total_seconds()
+    return remaining
 
 
 @contextmanager
 def _clock(schedule: Any, now: datetime) -> Iterator[Any]:
-    """Let the schedule see this time, in the time zone that it uses: which is yielded."""
-    own = schedule.nowfun
-    there = schedule.now().tzinfo or UTC
-    schedule.nowfun = lambda: now.astimezone(there)
+    """Make the schedule see this time. Yield the time zone that it uses."""
+    original = schedule.nowfun
+    zone = schedule.now().tzinfo or UTC
+    schedule.nowfun = lambda: now.astimezone(zone)
     try:
-        yield there
+        yield zone
     finally:
-        schedule.nowfun = own
+        schedule.nowfun = original
 
 
 def _next_base(schedule: Any, due: datetime, now: datetime) -> datetime:
-    """What the due time after `due` follows from, all that have come by `now` counting as
-    sent with it: as in Celery, what was missed is made up for once.
+    """Return the base of the due time after `due`. All due times up to `now` count as sent with
+    it: as in Celery, missed due times are sent once together.
 
-    An interval keeps its beat; others follow from the time now.
+    An interval keeps its grid; other schedules continue from `now`.
     """
     if not due_after(schedule, due, now).is_due:
         return due

@@ -1,9 +1,9 @@
-"""Sends hints again for stimuli in inboxes that nobody brought: as many as seem to help.
+"""Sends hints again for stimuli that wait too long in inboxes, in batches of adaptive size.
 
-A stimulus waits because its hint is lost, or because its hint stands in a queue behind others;
-its age doesn't tell which. In the second case more hints only put the workers further behind,
-each wave of them the next transitions too. So a few are sent first. When most of their stimuli are
-brought before the next look, hints had been lost, and twice as many follow; else half as many.
+A stimulus waits because its hint was lost, or because its hint is still behind others in a queue;
+its age does not tell which. In the second case more hints only delay the workers further. So the
+first batch is small. If most of its stimuli are applied before the next run, hints had been lost,
+and the batch size doubles; otherwise it is halved.
 """
 
 from __future__ import annotations
@@ -12,32 +12,33 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.scheduler.maintenance_store import MaintenanceStore
 
-#: A stimulus that has waited this long has lost its bringer or its hint, or waits in line, in s.
+#: Age of an overdue stimulus, in seconds: its process died, its hint was lost, or workers are
+#: behind.
 OVERDUE = 4.0
-#: Hints of one look, at least and at most.
+#: Smallest and largest number of hints of one run.
 MIN_BATCH, MAX_BATCH = 10, 640
 
 
 class HintResender:
-    """What one beat has found out about hints."""
+    """Resends hints for one beat, and remembers whether the last batch helped."""
 
-    def __init__(self, upkeep: MaintenanceStore, hint: Callable[..., None]) -> None:
-        self._upkeep = upkeep
+    def __init__(self, store: MaintenanceStore, hint: Callable[..., None]) -> None:
+        self._store = store
         self._hint = hint
         self._batch_size = MIN_BATCH
         self._sampled: Sequence[int] = ()
 
     def resend(self) -> None:
-        """Send hints for some of the stimuli that are overdue; call it once in a while."""
-        self._batch_size = self._next()
-        found = self._upkeep.overdue_stimuli(OVERDUE, self._batch_size)
-        # Those that came last stand last in the queue, if there is one.
-        self._sampled = [note.id for note in found[: (len(found) + 1) // 2]]
-        self._hint(*dict.fromkeys(note.instance for note in found))
+        """Send hints for a batch of overdue stimuli. Call it about every `OVERDUE` / 4 seconds."""
+        self._batch_size = self._next_batch_size()
+        overdue = self._store.overdue_stimuli(OVERDUE, self._batch_size)
+        # The newest ones are the last in a queue: only they show whether workers are behind.
+        self._sampled = [stimulus.id for stimulus in overdue[: (len(overdue) + 1) // 2]]
+        self._hint(*dict.fromkeys(stimulus.instance for stimulus in overdue))
 
-    def _next(self) -> int:
+    def _next_batch_size(self) -> int:
         if not self._sampled:
             return MIN_BATCH
-        if 2 * self._upkeep.count_pending(self._sampled) <= len(self._sampled):
+        if 2 * self._store.count_pending(self._sampled) <= len(self._sampled):
             return min(MAX_BATCH, 2 * self._batch_size)
         return max(MIN_BATCH, self._batch_size // 2)

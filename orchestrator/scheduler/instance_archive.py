@@ -1,8 +1,8 @@
-"""Instances that ended long ago go from the database to files, in small portions.
+"""Moves instances that ended long ago from the database to files, in small batches.
 
-A portion is one transaction: lock the instances, write their lines, bring these to the disk,
-delete. A crash before the commit leaves the instances where they were, so that their lines
-come again; a crash after it has both the lines and the deletion. No instance is lost.
+A batch is one transaction: lock the instances, write their lines, sync the file to disk, delete the
+rows. After a crash before the commit the instances are still in the database, and the next run
+writes their lines again. No instance is lost.
 """
 
 from __future__ import annotations
@@ -24,43 +24,43 @@ from orchestrator.settings import Settings
 
 log = get_logger(__name__)
 
-#: How often to look for what is old, in s; and while there is more of it.
-SELDOM, SOON = 60.0, 0.5
-#: Instances, and steps of them, that go at once: few enough that timers don't wait.
+#: Seconds until the next batch: if no old instance is left, and if there are more.
+IDLE_INTERVAL, BUSY_INTERVAL = 60.0, 0.5
+#: Largest number of instances, and of their steps, in one batch: a longer one would delay timers.
 INSTANCES, STEPS = 100, 2000
 
 
-def retention_chores(settings: Settings, database: Database) -> list[MaintenanceJob]:
-    """The chore, where the settings ask for it."""
+def retention_jobs(settings: Settings, database: Database) -> list[MaintenanceJob]:
+    """Return the job if the settings have a retention time and a folder, otherwise nothing."""
     if not settings.instance_retention or not settings.archive_dir:
         return []
     age = timedelta(seconds=settings.instance_retention)
-    keeper = RetentionJob(database, age, InstanceArchive(Path(settings.archive_dir)))
-    return [MaintenanceJob("retention", SELDOM, keeper.work, runs_when_idle=True)]
+    job = RetentionJob(database, age, InstanceArchive(Path(settings.archive_dir)))
+    return [MaintenanceJob("retention", IDLE_INTERVAL, job.work, runs_when_idle=True)]
 
 
 @dataclass(slots=True)
 class InstanceArchive:
-    """Files of JSON lines in a folder: one a day, a host and a process, so that no two writers
-    share one."""
+    """Files of JSON lines in a folder. Each file has one day, host and process, so that it has
+    only one writer."""
 
     folder: Path
     now: Callable[[], datetime] = clock.now
 
     def write(self, lines: Iterable[str]) -> Path:
-        """Append lines; they are on the disk when this returns. Raises OSError."""
+        """Append lines and sync them to disk. Return the file's path. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         name = f"{self.now():%Y-%m-%d}.{socket.gethostname()}.{os.getpid()}.jsonl"
         path = self.folder / name
-        fresh = not path.exists()
-        # Only its owner reads it: inputs and outputs are nobody else's business.
+        is_new = not path.exists()
+        # Readable by its owner only: inputs and outputs may be confidential.
         with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as file:
             if _is_torn(path):
                 file.write(b"\n")
             file.writelines(line.encode("utf-8", "backslashreplace") + b"\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())
-        if fresh:
+        if is_new:
             _sync(self.folder)
         return path
 
@@ -75,7 +75,7 @@ def _is_torn(path: Path) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    """Bring a new file's name to the disk too."""
+    """Sync the folder, so that a new file's name is on disk too."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -85,41 +85,44 @@ def _sync(folder: Path) -> None:
 
 @dataclass(slots=True)
 class RetentionJob:
-    """Archives and removes what ended longer than `age` ago, a portion at a time."""
+    """Archives and deletes instances that ended longer than `age` ago, one batch per call."""
 
     database: Database
     age: timedelta
     archive: InstanceArchive
-    #: How far this round has come: what stays, and why, is not looked at for each portion.
-    _place: Position | None = field(default=None)
+    #: Position after the last batch of this round, so that instances that must stay are not
+    #: read again for each batch.
+    _cursor: Position | None = field(default=None)
 
     def work(self) -> float:
-        """Let a portion go; returns in how many seconds to go on."""
-        found = expired_instances.old(self.database, self.age, INSTANCES, self._place)
-        portion: list[str] = []
+        """Archive and delete one batch. Return the seconds until the next one."""
+        expired = expired_instances.old(self.database, self.age, INSTANCES, self._cursor)
+        batch: list[str] = []
         steps = 0
-        for (at, id), size in found:
-            if portion and steps + size > STEPS:
+        for (at, id), size in expired:
+            if batch and steps + size > STEPS:
                 break
-            portion.append(id)
+            batch.append(id)
             steps += size
-            self._place = (at, id)
-        if not portion:
-            self._place = None
-            return SELDOM
-        self._archive_and_delete(portion)
-        return SOON
+            self._cursor = (at, id)
+        if not batch:
+            self._cursor = None
+            return IDLE_INTERVAL
+        self._archive_and_delete(batch)
+        return BUSY_INTERVAL
 
     def _archive_and_delete(self, ids: list[str]) -> None:
-        with self.database.transaction() as cursor:
-            going = expired_instances.lock(cursor, ids, self.age)
-            if not going:
+        with self.database.transaction() as transaction:
+            locked = expired_instances.lock(transaction, ids, self.age)
+            if not locked:
                 return
-            path = self.archive.write(expired_instances.export_lines(cursor, id) for id in going)
-            expired_instances.remove(cursor, going)
+            path = self.archive.write(
+                expired_instances.export_lines(transaction, id) for id in locked
+            )
+            expired_instances.remove(transaction, locked)
         log.info(
             "Instances that ended long ago were archived",
             action="instances_archived",
-            instances=len(going),
+            instances=len(locked),
             file=str(path),
         )

@@ -1,7 +1,7 @@
-"""What the beats do for all: timers, schedules, lost attempts, lost messages, stale stimuli.
+"""The rounds of a beat: timers, schedules, lost attempts, lost messages, overdue stimuli, purges.
 
-Any number of beats run all of it at once; each row falls to one of them. One chore that fails
-keeps no other from being done.
+Any number of beats run all jobs at once; row locks give each row to one of them. A job that fails
+does not stop the others.
 """
 
 from __future__ import annotations
@@ -24,30 +24,31 @@ from orchestrator.state_manager import StateManager
 
 log = get_logger(__name__)
 
-#: Portions of due timers, or schedules, in a row: then the other chores have their turn.
+#: Largest number of batches of due timers, or schedules, in a row. Then the other jobs run.
 MAX_BATCHES = 10
-#: How long to stand back from what is due and in another beat's hands, in s.
+#: Seconds until the next try if another beat has locked the rows that are due.
 LOCKED_RETRY = 0.02
-#: How often to ask when something is due, at least, in s: whoever armed a timer may have died
-#: before it could say so.
+#: Longest time between two queries for the next due time, in seconds: a process may die between
+#: arming a timer and announcing it.
 NEXT_DUE_INTERVAL = 1.0
-#: How often to ask whether everything is at rest, of a lease: what a beat knows of late, a step
-#: whose worker died waits longer. And as often as any chore that is left out meanwhile.
+#: Interval of the idle check, as a share of the lease. While idle, the beat skips most jobs, among
+#: them the lease watchdog: a longer interval would delay the recovery of a dead worker's step. It
+#: never exceeds the shortest period of a skipped job.
 IDLE_CHECK_SHARE = 1 / 20
-#: How often to look whether an instance has ended that a schedule waits for, in s: so often
-#: while one waits, and so rarely while none does.
+#: Seconds between two checks for ended instances that schedules wait for: right after a firing,
+#: while a schedule waits, and while none does.
 BUSY_INTERVAL, WAITING_INTERVAL, IDLE_INTERVAL = 0.05, 0.25, 1.0
-#: How long the ledger of schedules goes back, and answers to keyed requests are kept.
+#: How long firings of schedules, and answers to idempotent requests, are kept.
 FIRING_RETENTION = timedelta(days=30)
 IDEMPOTENCY_RETENTION = timedelta(days=1)
-#: How often to forget, in s; and while there is more than is forgotten at once.
-FORGET, FORGET_MORE = 600.0, 1.0
+#: Seconds until the next purge: if no old row is left, and if there are more.
+PURGE_INTERVAL, BUSY_PURGE_INTERVAL = 600.0, 1.0
 
 
 @dataclass(slots=True)
 class MaintenanceJob:
-    """Something to do every `period` seconds, or after as many as `do` returns. Unless it is
-    `always` done, it is left out while everything is at rest (`MaintenanceStore.is_idle`)."""
+    """A job that runs every `period` seconds, or after the seconds that `run` returns. It is
+    skipped while the beat is idle (`MaintenanceStore.is_idle`) unless `runs_when_idle`."""
 
     name: str
     period: float
@@ -57,108 +58,118 @@ class MaintenanceJob:
 
 
 class MaintenanceLoop:
-    """Runs what is due, that of other components (`more`) too; says how long nothing will be."""
+    """Fires timers and schedules and runs the maintenance jobs, those of other components (`more`)
+    too."""
 
     def __init__(
         self,
         settings: Settings,
-        upkeep: MaintenanceStore,
+        store: MaintenanceStore,
         state: StateManager,
         monotonic: Callable[[], float] = clock.monotonic,
         more: Sequence[MaintenanceJob] = (),
     ) -> None:
-        self._patience = settings.republish_after
-        self._upkeep = upkeep
+        self._republish_after = settings.republish_after
+        self._store = store
         self._dispatcher = state.dispatcher
         self._monotonic = monotonic
-        self._watchdog = LeaseWatchdog(upkeep, state, settings.lease, monotonic)
+        self._watchdog = LeaseWatchdog(store, state, settings.lease, monotonic)
         self._meter = state.meter
-        #: When to fire what is due then, and when to ask again.
-        self._due = self._ask = 0.0
-        self._settle = MaintenanceJob("settle", IDLE_INTERVAL, self._continue_schedules)
-        self._chores = [
+        #: When the next timer or schedule is due, and when to query that again.
+        self._due = self._query_at = 0.0
+        self._continue = MaintenanceJob(
+            "continue_schedules", IDLE_INTERVAL, self._continue_schedules
+        )
+        self._jobs = [
             MaintenanceJob("watchdog", settings.lease * MAX_GAP_SHARE, self._watch),
-            MaintenanceJob("publish_again", settings.republish_after / 5, self._republish_lost),
-            MaintenanceJob("hand_on", settings.republish_after / 5, self._republish_refused),
+            MaintenanceJob("republish_lost", settings.republish_after / 5, self._republish_lost),
             MaintenanceJob(
-                "overdue", OVERDUE / 4, HintResender(upkeep, state.dispatcher.hint).resend
+                "republish_refused", settings.republish_after / 5, self._republish_refused
             ),
-            self._settle,
-            MaintenanceJob("bury", 3600.0, upkeep.purge_workers, runs_when_idle=True),
-            MaintenanceJob("forget", FORGET, self._forget, runs_when_idle=True),
+            MaintenanceJob(
+                "resend_hints", OVERDUE / 4, HintResender(store, state.dispatcher.hint).resend
+            ),
+            self._continue,
+            MaintenanceJob("purge_workers", 3600.0, store.purge_workers, runs_when_idle=True),
+            MaintenanceJob(
+                "purge_records", PURGE_INTERVAL, self._purge_records, runs_when_idle=True
+            ),
             *more,
         ]
-        looking = [chore.period for chore in self._chores if not chore.runs_when_idle]
-        self._rest = min(settings.lease * IDLE_CHECK_SHARE, *looking)
-        self._rested = False
+        skipped = [job.period for job in self._jobs if not job.runs_when_idle]
+        self._idle_check_interval = min(settings.lease * IDLE_CHECK_SHARE, *skipped)
+        self._is_idle = False
 
-    def run(self, *, told: bool = True) -> float:
-        """Do what is due; returns the seconds until the next thing is. `told`: of a timer or a
-        schedule that may be due earlier than was known.
+    def run(self, *, announced: bool = True) -> float:
+        """Run the jobs that are due. Return the seconds until the next one. `announced`: another
+        process armed a timer or schedule that may be due earlier than expected.
 
         Raises `DatabaseUnavailable`.
         """
         now = self._monotonic()
-        more = self._fire() if told or now >= self._due else None
-        self._do([chore for chore in self._chores if chore.due <= self._monotonic()])
+        more = self._fire() if announced or now >= self._due else None
+        self._run_jobs([job for job in self._jobs if job.due <= self._monotonic()])
         if more:
             return 0.0
-        if more is not None or now >= self._ask:
+        if more is not None or now >= self._query_at:
             self._find_next_due()
         return self._until_next()
 
-    def _do(self, due: list[MaintenanceJob]) -> None:
-        if not all(chore.runs_when_idle for chore in due):
+    def _run_jobs(self, due: list[MaintenanceJob]) -> None:
+        if not all(job.runs_when_idle for job in due):
             due = self._skip_when_idle(due)
-        for chore in due:
-            wait = self._run_guarded(chore.name, chore.run)
-            period = wait if isinstance(wait, float) else chore.period
-            chore.due = self._monotonic() + period
+        for job in due:
+            wait = self._run_guarded(job.name, job.run)
+            period = wait if isinstance(wait, float) else job.period
+            job.due = self._monotonic() + period
 
     def _skip_when_idle(self, due: list[MaintenanceJob]) -> list[MaintenanceJob]:
-        """What is to be done of what is due: at rest, no more than is done always. When it has
-        only come to rest, what is left out from then on is done once more, so that all see that
-        nothing is left."""
-        before, self._rested = self._rested, self._run_guarded("rest", self._upkeep.is_idle) is True
-        if not self._rested:
+        """Return the due jobs to run now. An idle beat runs only those that run when idle. When it
+        becomes idle, the jobs that are skipped from then on run once more, so that each sees that
+        no work is left."""
+        was_idle = self._is_idle
+        self._is_idle = self._run_guarded("idle_check", self._store.is_idle) is True
+        if not self._is_idle:
             return due
-        if not before:
-            return [chore for chore in self._chores if chore in due or not chore.runs_when_idle]
-        # They wake the beat together, and as soon as the one that is due most often.
-        again = self._monotonic() + self._rest
-        for chore in self._chores:
-            if not chore.runs_when_idle:
-                chore.due = again
-        return [chore for chore in due if chore.runs_when_idle]
+        if not was_idle:
+            return [job for job in self._jobs if job in due or not job.runs_when_idle]
+        # The skipped jobs share one wake-up, at the interval of the most frequent one.
+        next_check = self._monotonic() + self._idle_check_interval
+        for job in self._jobs:
+            if not job.runs_when_idle:
+                job.due = next_check
+        return [job for job in due if job.runs_when_idle]
 
     def _fire(self) -> bool:
-        """Fire timers and schedules; whether there is more to fire."""
-        self._due = 0.0  # until it is known
+        """Fire timers and schedules. Return whether there are more to fire."""
+        self._due = 0.0  # until `_find_next_due` has queried it
         timers = self._run_guarded("timers", self._fire_timers)
         schedules = self._run_guarded("schedules", self._fire_schedules)
         return bool(timers or schedules)
 
     def _find_next_due(self) -> None:
-        """Find out when the next timer or schedule is due."""
-        asked, now = self._upkeep.next_due(), self._monotonic()
-        self._ask = now + NEXT_DUE_INTERVAL
-        due = LONGEST_SLEEP if asked is None else asked
-        # What is due and was not ours to fire is in another beat's hands.
+        """Query when the next timer or schedule is due."""
+        seconds, now = self._store.next_due(), self._monotonic()
+        self._query_at = now + NEXT_DUE_INTERVAL
+        due = LONGEST_SLEEP if seconds is None else seconds
+        # Another beat has locked a row that is due and was not fired here.
         self._due = now + (due if due > 0 else LOCKED_RETRY)
 
-    def _run_guarded(self, name: str, do: Callable[[], object]) -> object:
-        began = clock.monotonic()
+    def _run_guarded(self, name: str, run: Callable[[], object]) -> object:
+        started_at = clock.monotonic()
         try:
-            return do()
+            return run()
         except (DatabaseUnavailable, ConfigurationError):
             raise
         except LockTimeout:
-            log.info("A chore found the rows locked", action="chore_busy", chore=name)
+            log.info("A maintenance job found its rows locked", action="job_locked", job=name)
         except Exception:
             self._meter.count(metrics.JOB_FAILURES, (name,))
-            log.exception("A chore failed and is done again", action="chore_failed", chore=name)
+            log.exception(
+                "A maintenance job failed and will run again", action="job_failed", job=name
+            )
         finally:
-            self._meter.observe(metrics.JOB_SECONDS, clock.monotonic() - began, (name,))
+            self._meter.observe(metrics.JOB_SECONDS, clock.monotonic() - started_at, (name,))
         return None
 
     def _watch(self) -> float:
@@ -166,9 +177,8 @@ class MaintenanceLoop:
         return self._watchdog.until_next()
 
     def _fire_timers(self) -> bool:
-        """Whether there is more to fire."""
         for _ in range(MAX_BATCHES):
-            fired = self._upkeep.fire_timers()
+            fired = self._store.fire_timers()
             self._dispatcher.hint(*fired)
             if not fired:
                 return False
@@ -176,51 +186,52 @@ class MaintenanceLoop:
 
     def _fire_schedules(self) -> bool:
         for _ in range(MAX_BATCHES):
-            fired = self._upkeep.fire_schedules()
-            self._dispatcher.hint(*fired.hints)
+            fired = self._store.fire_schedules()
+            self._dispatcher.hint(*fired.instances_to_hint)
             if not fired.schedules:
                 return False
-            self._settle.due = min(self._settle.due, self._monotonic() + BUSY_INTERVAL)
+            self._continue.due = min(self._continue.due, self._monotonic() + BUSY_INTERVAL)
         return True
 
     def _continue_schedules(self) -> float:
-        """Go on with schedules whose instance has ended; returns when to look again."""
-        shortest = self._upkeep.shortest_wait()
+        """Continue schedules whose instance has ended. Return the seconds until the next check."""
+        shortest = self._store.shortest_wait()
         if shortest is None:
             return IDLE_INTERVAL
-        fired = self._upkeep.continue_schedules()
-        self._ask = 0.0  # what went on is due anew
-        self._dispatcher.hint(*fired.hints)
-        # One that is due some time after the end is seen early enough to be due in time.
+        fired = self._store.continue_schedules()
+        self._query_at = 0.0  # a continued schedule has a new due time
+        self._dispatcher.hint(*fired.instances_to_hint)
+        # Check as often as the shortest `after`, so that its next start is not late.
         return min(max(shortest, BUSY_INTERVAL), WAITING_INTERVAL)
 
     def _republish_lost(self) -> None:
-        lost = self._upkeep.lost_messages(self._patience)
+        lost = self._store.lost_messages(self._republish_after)
         if lost:
             self._meter.count(metrics.MESSAGES_REPUBLISHED, (), len(lost))
             log.warning(
-                "Messages must be lost and are sent again",
-                action="published_again",
+                "Messages of attempts seem lost and were sent again",
+                action="messages_republished",
+                reason="lost",
                 attempts=len(lost),
             )
             self._dispatcher.publish(lost)
 
     def _republish_refused(self) -> None:
-        refused = self._upkeep.refused_messages(self._patience)
+        refused = self._store.refused_messages(self._republish_after)
         if refused:
             log.info(
-                "Messages that a worker could not run are sent for another",
-                action="handed_on",
+                "Messages that a worker refused were sent again for another worker",
+                action="messages_republished",
+                reason="refused",
                 attempts=len(refused),
             )
             self._dispatcher.publish(refused)
 
-    def _forget(self) -> float:
-        """A little at a time: timers don't wait. Returns when to go on."""
-        return (
-            FORGET_MORE if self._upkeep.purge(FIRING_RETENTION, IDEMPOTENCY_RETENTION) else FORGET
-        )
+    def _purge_records(self) -> float:
+        """Delete one batch, so that timers need not wait. Return the seconds until the next one."""
+        has_more = self._store.purge(FIRING_RETENTION, IDEMPOTENCY_RETENTION)
+        return BUSY_PURGE_INTERVAL if has_more else PURGE_INTERVAL
 
     def _until_next(self) -> float:
-        due = min(self._due, self._ask, *(chore.due for chore in self._chores))
+        due = min(self._due, self._query_at, *(job.due for job in self._jobs))
         return max(0.0, min(due - self._monotonic(), LONGEST_SLEEP))

@@ -1,7 +1,7 @@
-"""What the beats ask of a database: the seam between their chores and Postgres, and between
-those and the simulated database of the tests."""
+"""The interface of the beats' maintenance jobs to their database: Postgres, or the simulated
+database of the tests."""
 
-# ruff: noqa: D102  (the protocol says it)
+# ruff: noqa: D102  (the protocol documents the methods)
 
 from __future__ import annotations
 
@@ -27,55 +27,59 @@ from orchestrator.metrics import catalog as metrics
 from orchestrator.scheduler.schedules import due_schedules
 from orchestrator.scheduler.schedules.due_schedules import Fired
 
-#: Entries that the ledger keeps of one schedule.
-ENTRIES = 100_000
-#: Rows that are forgotten at once.
-PORTION = 5000
+#: Largest number of firings kept per schedule.
+MAX_FIRINGS = 100_000
+#: Largest number of rows deleted in one statement.
+PURGE_BATCH = 5000
 
 
 class MaintenanceStore(Protocol):
-    """All that the chores ask of a database. Every method may raise `DatabaseUnavailable`."""
+    """All operations of the jobs on their database. Every method may raise
+    `DatabaseUnavailable`."""
 
     def fire_timers(self) -> Sequence[str]:
-        """Turn a portion of the due timers into stimuli; the instances they belong to."""
+        """Turn a batch of due timers into stimuli. Return the instances to hint."""
 
     def fire_schedules(self) -> Fired:
-        """Fire a portion of the due schedules."""
+        """Fire a batch of due schedules."""
 
     def continue_schedules(self) -> Fired:
-        """Go on with a portion of the schedules whose instance has ended."""
+        """Continue a batch of schedules whose instance has ended."""
 
     def shortest_wait(self) -> float | None:
-        """The shortest `after`, in s, of the schedules that wait for an end; None: none does."""
+        """Return the shortest `after`, in seconds, of the schedules that wait for an end; None: no
+        schedule waits."""
 
     def next_due(self) -> float | None:
-        """Seconds until the next timer or schedule is due; None: there is none."""
+        """Return the seconds until the next timer or schedule is due; None: there is none."""
 
     def is_idle(self) -> bool:
-        """Whether there is nothing but timers and schedules to look after."""
+        """Whether only timers and schedules need a beat."""
 
     def claimed(self) -> Sequence[ClaimedAttemptRow]:
-        """Every claimed attempt, with the beat of its worker."""
+        """Return every claimed attempt, with the heartbeat of its worker."""
 
-    def lost_messages(self, patience: float) -> Sequence[PublishableAttempt]:
-        """Attempts whose message must be lost, stamped as published again."""
+    def lost_messages(self, republish_after: float) -> Sequence[PublishableAttempt]:
+        """Return attempts whose message seems lost, marked as published again. `republish_after`:
+        seconds since the first publication; the time doubles with each one."""
 
-    def refused_messages(self, patience: float) -> Sequence[PublishableAttempt]:
-        """Attempts whose message was refused by a worker that can't run them, and that another
-        one can, stamped as published."""
+    def refused_messages(self, republish_after: float) -> Sequence[PublishableAttempt]:
+        """Return attempts whose message a worker refused because it can't run them, and that
+        another worker can run, marked as published again."""
 
     def overdue_stimuli(self, seconds: float, limit: int) -> Sequence[OverdueStimulus]:
-        """Stimuli that have waited for so long, stamped as hinted; the newest first."""
+        """Return at most `limit` stimuli that have waited for `seconds`, newest first, marked as
+        hinted."""
 
-    def count_pending(self, notes: Sequence[int]) -> int:
-        """How many of these stimuli still wait."""
+    def count_pending(self, stimuli: Sequence[int]) -> int:
+        """Return how many of these stimuli still wait."""
 
     def purge_workers(self) -> None:
-        """Forget workers, APIs and beats that are long gone."""
+        """Delete the rows of workers, APIs and beats that ended long ago."""
 
-    def purge(self, ledger: timedelta, answers: timedelta) -> bool | None:
-        """Forget a portion of the firings and the answers to keyed requests of such an age;
-        whether there is more."""
+    def purge(self, firings: timedelta, answers: timedelta) -> bool | None:
+        """Delete a batch of firings and of answers to idempotent requests that are older than
+        this. Return whether there are more."""
 
 
 class PostgresMaintenanceStore:
@@ -87,8 +91,8 @@ class PostgresMaintenanceStore:
 
     def fire_timers(self) -> Sequence[str]:
         fired = timer_queries.fire(self._database)
-        for late in fired.latenesses:
-            self._meter.observe(metrics.TIMER_LATENESS, late)
+        for lateness in fired.latenesses:
+            self._meter.observe(metrics.TIMER_LATENESS, lateness)
         return fired.instances
 
     def fire_schedules(self) -> Fired:
@@ -111,23 +115,23 @@ class PostgresMaintenanceStore:
     def claimed(self) -> Sequence[ClaimedAttemptRow]:
         return worker_queries.claimed(self._database)
 
-    def lost_messages(self, patience: float) -> Sequence[PublishableAttempt]:
-        return unclaimed_attempts.claim_lost_messages(self._database, patience)
+    def lost_messages(self, republish_after: float) -> Sequence[PublishableAttempt]:
+        return unclaimed_attempts.claim_lost_messages(self._database, republish_after)
 
-    def refused_messages(self, patience: float) -> Sequence[PublishableAttempt]:
-        return unclaimed_attempts.claim_refused_messages(self._database, patience)
+    def refused_messages(self, republish_after: float) -> Sequence[PublishableAttempt]:
+        return unclaimed_attempts.claim_refused_messages(self._database, republish_after)
 
     def overdue_stimuli(self, seconds: float, limit: int) -> Sequence[OverdueStimulus]:
         return inbox_queries.overdue(self._database, seconds, limit)
 
-    def count_pending(self, notes: Sequence[int]) -> int:
-        return inbox_queries.count_pending(self._database, notes)
+    def count_pending(self, stimuli: Sequence[int]) -> int:
+        return inbox_queries.count_pending(self._database, stimuli)
 
     def purge_workers(self) -> None:
         worker_queries.purge_workers(self._database)
         process_queries.purge(self._database)
 
-    def purge(self, ledger: timedelta, answers: timedelta) -> bool:
-        entries = firing_queries.purge(self._database, ledger, ENTRIES, PORTION)
-        given = idempotency_queries.purge(self._database, answers, PORTION)
-        return max(entries, given) >= PORTION
+    def purge(self, firings: timedelta, answers: timedelta) -> bool:
+        deleted = firing_queries.purge(self._database, firings, MAX_FIRINGS, PURGE_BATCH)
+        answers_deleted = idempotency_queries.purge(self._database, answers, PURGE_BATCH)
+        return max(deleted, answers_deleted) >= PURGE_BATCH

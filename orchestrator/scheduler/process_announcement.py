@@ -1,4 +1,4 @@
-"""How an API or a beat announces that it is alive; workers have their heartbeat."""
+"""Announces that an API or a beat is alive. Workers have their heartbeat instead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestrator.scheduler.maintenance_loop import MaintenanceJob
 
 
 class Presence:
-    """The announcements of one process of this `kind`, ``api`` or ``beat``."""
+    """The announcements of one process. `kind`: ``api`` or ``beat``."""
 
     def __init__(self, database: Database, kind: str, broker_url: str) -> None:
         self._database = database
@@ -34,17 +34,17 @@ class Presence:
         self._due = clock.monotonic() + PERIOD
         process_queries.announce(self._database, self._row, clock.now())
 
-    def announce_seldom(self) -> None:
+    def announce_if_due(self) -> None:
         """Announce the process unless it did so less than `PERIOD` ago."""
         if clock.monotonic() >= self._due:
             self.announce()
 
-    def chore(self) -> MaintenanceJob:
-        """What a beat does about it, at rest too."""
+    def job(self) -> MaintenanceJob:
+        """Return the job that announces a beat, also while it is idle."""
         return MaintenanceJob("presence", PERIOD, self.announce, runs_when_idle=True)
 
     def close(self) -> None:
-        """The process ends in order; where Postgres is away its row expires by itself."""
+        """Remove the announcement when the process ends. Without Postgres the row expires."""
         if self._due:
             with suppress(DatabaseUnavailable):
                 process_queries.withdraw(self._database, self._row.id)

@@ -77,14 +77,14 @@ MUTANTS = (
     Mutant(
         "the watchdog",
         "orchestrator/scheduler/lease_watchdog.py",
-        "for one in silent:",
-        "for one in ():",
+        "for row in silent:",
+        "for row in ():",
         SCHEDULES,
     ),
     Mutant(
         "the re-dispatch",
         "orchestrator/scheduler/maintenance_loop.py",
-        "lost = self._upkeep.lost_messages(self._patience)",
+        "lost = self._store.lost_messages(self._republish_after)",
         "lost = ()",
         SCHEDULES,
     ),

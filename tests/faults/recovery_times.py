@@ -85,7 +85,10 @@ def of_killed(ground: Ground) -> Recoveries:
     )
     losses = [Loss(ground.killed[pid], *others) for pid, *others in rows]
     found = recoveries(losses, set(ground.killed.values()), float(ground.stack.settings["lease"]))
-    late = (one.get("late", 0.0) + one.get("unwatched", 0.0) for one in ground.said("attempt_lost"))
+    late = (
+        one.get("delay_seconds", 0.0) + one.get("unwatched", 0.0)
+        for one in ground.said("attempt_lost")
+    )
     return replace(found, watchdog=max(late, default=0.0))
 
 

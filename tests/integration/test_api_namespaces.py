@@ -331,8 +331,8 @@ def test_a_filter_of_a_bulk_command_reaches_nothing(shop: Shop, stranger: Header
             body = {"action": action, "filter": filter, "dry_run": dry}
             made = shop.api.post("/v1/operations", json=body, headers=stranger)
             assert (made.json["matches"], made.json.get("sample", [])) == (0, []), made.text
-    chores = Operations(shop.api.database, shop.services.dispatcher)
-    while chores.work() == working.GO_ON:
+    jobs = Operations(shop.api.database, shop.services.dispatcher)
+    while jobs.work() == working.BUSY_INTERVAL:
         pass
     after = shop.api.checksums()
     changed = {name for name in before if before[name] != after[name]}

@@ -34,8 +34,8 @@ def services(api: Api) -> Any:
 
 def work(api: Api) -> None:
     """What the beats do, until nothing is left."""
-    chores = Operations(api.database, services(api).dispatcher)
-    while chores.work() == working.GO_ON:
+    jobs = Operations(api.database, services(api).dispatcher)
+    while jobs.work() == working.BUSY_INTERVAL:
         pass
 
 
@@ -101,8 +101,8 @@ def test_a_filter_may_name_members_of_the_input(api: Api, runs: list[str]):
 def test_a_crash_repeats_nothing(api: Api, runs: list[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(working, "BATCH", 2)
     make(api)
-    chores = Operations(api.database, services(api).dispatcher)
-    chores.work()
+    jobs = Operations(api.database, services(api).dispatcher)
+    jobs.work()
     with monkeypatch.context() as broken:
 
         def dies(*_: Any) -> None:
@@ -110,7 +110,7 @@ def test_a_crash_repeats_nothing(api: Api, runs: list[str], monkeypatch: pytest.
 
         broken.setattr(bulk_operation_queries, "record_batch", dies)
         with pytest.raises(SystemExit):
-            chores.work()
+            jobs.work()
     assert len(commands(api)) == 2, "the batch that died has left nothing"
     work(api)
     assert commands(api) == [(id, "cancel") for id in runs]

@@ -35,8 +35,8 @@ def client(served: str) -> Iterator[Client]:
 def work(api: Api, rounds: int = 10) -> None:
     """What the beats do."""
     services = api.client.application.extensions["orchestrator"].services
-    chores = Operations(api.database, services.dispatcher)
-    while rounds and chores.work() == working.GO_ON:
+    jobs = Operations(api.database, services.dispatcher)
+    while rounds and jobs.work() == working.BUSY_INTERVAL:
         rounds -= 1
 
 

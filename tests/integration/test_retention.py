@@ -17,11 +17,11 @@ from orchestrator import ids
 from orchestrator.database.connection.database import UNBOUNDED
 from orchestrator.database.instances import expired_instances as statements
 from orchestrator.scheduler.instance_archive import (
-    SELDOM,
-    SOON,
+    BUSY_INTERVAL,
+    IDLE_INTERVAL,
     InstanceArchive,
     RetentionJob,
-    retention_chores,
+    retention_jobs,
 )
 from orchestrator.settings import Settings
 from tests.support.api import Api, document, problem
@@ -83,7 +83,7 @@ def ended(api: Api, days: float = 31, steps: int = 2, **columns: Any) -> str:
 
 def work(keeper: RetentionJob) -> None:
     """A whole round."""
-    while keeper.work() == SOON:
+    while keeper.work() == BUSY_INTERVAL:
         pass
 
 
@@ -192,9 +192,9 @@ def test_portions_are_small(shop: Api, keeper: RetentionJob, monkeypatch):
     monkeypatch.setattr("orchestrator.scheduler.instance_archive.STEPS", 10)
     for days in (50, 49, 48, 47):
         ended(shop, days=days, steps=4)
-    assert [keeper.work(), len(left(shop))] == [SOON, 2]
-    assert [keeper.work(), len(left(shop))] == [SOON, 0]
-    assert keeper.work() == SELDOM
+    assert [keeper.work(), len(left(shop))] == [BUSY_INTERVAL, 2]
+    assert [keeper.work(), len(left(shop))] == [BUSY_INTERVAL, 0]
+    assert keeper.work() == IDLE_INTERVAL
     large = ended(shop, steps=11)
     work(keeper)
     assert archived(keeper)[-1] == large
@@ -271,7 +271,7 @@ def test_a_command_that_comes_first_keeps_its_instance(shop: Api, keeper: Retent
 
 def test_only_settings_make_it_work(shop: Api):
     database = shop.database
-    assert retention_chores(Settings(), database) == []
-    assert retention_chores(Settings(instance_retention=60), database) == []
+    assert retention_jobs(Settings(), database) == []
+    assert retention_jobs(Settings(instance_retention=60), database) == []
     chosen = Settings(instance_retention=60, archive_dir="archive")
-    assert [chore.name for chore in retention_chores(chosen, database)] == ["retention"]
+    assert [job.name for job in retention_jobs(chosen, database)] == ["retention"]

@@ -15,7 +15,7 @@ from orchestrator.database.transitions.inbox_queries import OverdueStimulus
 from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
 from orchestrator.database.workers.worker_queries import ClaimedAttemptRow
 from orchestrator.ids import new_id
-from orchestrator.scheduler.bulk_operations import LOOK, Operations
+from orchestrator.scheduler.bulk_operations import POLL_INTERVAL, Operations
 from orchestrator.scheduler.maintenance_loop import (
     NEXT_DUE_INTERVAL,
     MaintenanceJob,
@@ -43,13 +43,13 @@ class Watched(PostgresMaintenanceStore):
         self.looked += 1
         return super().claimed()
 
-    def lost_messages(self, patience: float) -> Sequence[PublishableAttempt]:
+    def lost_messages(self, republish_after: float) -> Sequence[PublishableAttempt]:
         self.looked += 1
-        return super().lost_messages(patience)
+        return super().lost_messages(republish_after)
 
-    def refused_messages(self, patience: float) -> Sequence[PublishableAttempt]:
+    def refused_messages(self, republish_after: float) -> Sequence[PublishableAttempt]:
         self.looked += 1
-        return super().refused_messages(patience)
+        return super().refused_messages(republish_after)
 
     def overdue_stimuli(self, seconds: float, limit: int) -> Sequence[OverdueStimulus]:
         self.looked += 1
@@ -66,27 +66,27 @@ class Watched(PostgresMaintenanceStore):
 
 
 class Beat:
-    """The chores of a beat, whose own clock stands still until it is moved."""
+    """The jobs of a beat, whose own clock stands still until it is moved."""
 
     def __init__(
         self, made: Services, settings: Settings, more: Sequence[MaintenanceJob] = ()
     ) -> None:
         self.now = 1000.0
-        self.upkeep = Watched(made.database)
-        self.chores = MaintenanceLoop(settings, self.upkeep, made.state, lambda: self.now, more)
+        self.store = Watched(made.database)
+        self.jobs = MaintenanceLoop(settings, self.store, made.state, lambda: self.now, more)
 
     def run(self, *, told: bool = False) -> float:
-        return self.chores.run(told=told)
+        return self.jobs.run(announced=told)
 
     @property
     def counts(self) -> tuple[int, int]:
-        return self.upkeep.asked, self.upkeep.fired
+        return self.store.asked, self.store.fired
 
 
 @pytest.fixture
 def beat(database_url: str, broker_url: str) -> Iterator[Beat]:
     settings = Settings(database_url=database_url, broker_url=broker_url)
-    made = services(settings, Celery("chores", broker=broker_url, set_as_current=False))
+    made = services(settings, Celery("jobs", broker=broker_url, set_as_current=False))
     yield Beat(made, settings)
     made.close()
 
@@ -99,7 +99,7 @@ def arm(database: Database, seconds: float) -> None:
     )
 
 
-def test_a_beat_that_wakes_for_a_chore_asks_for_timers_once_a_second(beat: Beat) -> None:
+def test_a_beat_that_wakes_for_a_job_asks_for_timers_once_a_second(beat: Beat) -> None:
     beat.run(told=True)
     assert beat.counts == (1, 1)
     for _ in range(5):
@@ -140,23 +140,23 @@ def test_it_fires_what_it_knew_of_when_that_is_due(beat: Beat, database: Databas
     beat.now += 0.3
     beat.run()
     assert timers(database) == 0
-    assert beat.upkeep.asked == 2
+    assert beat.store.asked == 2
 
 
 def test_at_rest_a_beat_asks_nothing_but_whether_it_is_so(beat: Beat, database: Database) -> None:
     beat.run()
-    assert beat.upkeep.looked == 5, "it has only come to rest: all see that nothing is left"
+    assert beat.store.looked == 5, "it has only come to rest: all see that nothing is left"
     for _ in range(3):
         assert 0 < beat.run() <= 0.6
         beat.now += 0.6
-    assert beat.upkeep.looked == 5
+    assert beat.store.looked == 5
     database.all(WORK["a claimed attempt"])
     beat.run()
-    assert beat.upkeep.looked == 10
+    assert beat.store.looked == 10
     database.all("update orchestrator.attempts set state = 'lost'")
     beat.now += 0.6
     beat.run()
-    assert beat.upkeep.looked == 15, "it has come to rest again"
+    assert beat.store.looked == 15, "it has come to rest again"
 
 
 def test_what_is_always_done_is_done_no_more_often_for_coming_to_rest(
@@ -183,20 +183,20 @@ def test_what_is_always_done_is_done_no_more_often_for_coming_to_rest(
 
 
 def test_where_it_cannot_be_said_whether_all_is_at_rest_everything_is_done(beat: Beat) -> None:
-    beat.upkeep.broken = True
+    beat.store.broken = True
     beat.run()
-    assert beat.upkeep.looked == 5
+    assert beat.store.looked == 5
 
 
 def test_a_long_lease_blinds_no_beat(database_url: str, broker_url: str) -> None:
-    """Each of them looks as often at rest as its most frequent chore would."""
+    """Each of them looks as often at rest as its most frequent job would."""
     settings = Settings(database_url=database_url, broker_url=broker_url, lease=3600.0)
     made = services(settings, Celery("long", broker=broker_url, set_as_current=False))
-    work = Operations(made.database, made.dispatcher).chores()
+    work = Operations(made.database, made.dispatcher).jobs()
     beat = Beat(made, settings, work)
     for _ in range(3):
-        assert beat.run() <= LOOK
-        beat.now += LOOK
+        assert beat.run() <= POLL_INTERVAL
+        beat.now += POLL_INTERVAL
     made.close()
 
 
@@ -255,12 +255,12 @@ def test_where_a_schedule_went_on_it_asks_anew_when_something_is_due(
     beat: Beat, database: Database
 ) -> None:
     database.all(WORK["a claimed attempt"])
-    beat.upkeep.waits = True
+    beat.store.waits = True
     beat.run(told=True)
-    asked = beat.upkeep.asked
+    asked = beat.store.asked
     beat.now += 0.3
     beat.run()
-    assert beat.upkeep.asked == asked + 1
+    assert beat.store.asked == asked + 1
 
 
 def timers(database: Database, which: str = "true") -> int:

@@ -15,9 +15,9 @@ from celery.schedules import BaseSchedule, crontab, schedstate, schedule
 from orchestrator.database.connection.database import LOCKING, Database
 from orchestrator.database.schedules import beat_entry_queries
 from orchestrator.scheduler.celery_beat_entries import (
-    LOOK,
     OVERDUE,
     SENT_RETENTION,
+    UNSENT_INTERVAL,
     UNSENT_RETENTION,
     CeleryBeatEntries,
     due_after,
@@ -67,7 +67,7 @@ def dues(database: Database, entry: str) -> list[datetime]:
 
 def test_an_interval_begins_when_a_beat_first_sees_it(database, database_url):
     beat = Beat(database_url, {"tick": 30})
-    assert 0 < beat.run() <= LOOK
+    assert 0 < beat.run() <= UNSENT_INTERVAL
     assert beat.sent == []
     ago(database, 30)
     again = Beat(database_url, {"tick": 30})
@@ -88,7 +88,7 @@ def test_a_due_time_is_sent_once_however_many_beats_look(database, database_url)
     ago(database, 60)
     threads = []
     for beat in beats:
-        beat.entries._named = None  # as after a restart: read anew what is due
+        beat.entries._reported_at = None  # as after a restart: read anew what is due
         threads.append(threading.Thread(target=beat.run))
     for thread in threads:
         thread.start()
@@ -115,7 +115,7 @@ def test_what_a_dead_beat_or_an_absent_broker_left_unsent_is_sent_under_the_same
     assert other.sent == []  # it may be on its way
     database.all("update orchestrator.beat_firings set tried_at = tried_at - %s",
                  (timedelta(seconds=OVERDUE + 1),))  # fmt: skip
-    other.entries._looked = None
+    other.entries._queried_at = None
     other.run()
     assert other.sent == [task_id("tick", dues(database, "tick")[0])]
     assert database.all("select sent_at is not null from orchestrator.beat_firings") == [(True,)]
@@ -178,7 +178,7 @@ def test_apps_that_share_a_database_have_their_own_entries(database, database_ur
     database.all("update orchestrator.beat_entries set last_due = last_due - %s where app = 'shop'",
                  (timedelta(seconds=30),))  # fmt: skip
     for beat in beats:
-        beat.entries._named = None
+        beat.entries._reported_at = None
         beat.run()
     assert [len(beat.sent) for beat in beats] == [1, 0]
     for beat in beats:
@@ -199,7 +199,7 @@ def test_an_entry_forgotten_while_its_beat_was_away_is_named_again(database, dat
     beat.run()
     database.all("delete from orchestrator.beat_entries")
     beat.entries._fire("tick")
-    beat.entries._named = None  # as some minutes later
+    beat.entries._reported_at = None  # as some minutes later
     beat.run()
     assert database.all("select entry from orchestrator.beat_entries") == [("tick",)]
     assert beat.sent == []

@@ -265,7 +265,7 @@ def test_many_beats_at_once_fire_each_due_time_of_each_schedule_once(shop, datab
     def beat() -> None:
         mine = Database(database_url)
         while (fired := due_schedules.fire(mine, limit=2)).schedules:
-            started.extend(fired.hints)
+            started.extend(fired.instances_to_hint)
         mine.close()
 
     threads = [threading.Thread(target=beat) for _ in range(6)]
@@ -523,8 +523,8 @@ def test_the_next_due_times(shop):
     row = shop.one()
     due = schedule_management.upcoming(row, shop.now(), 5)
     assert [one.due for one in due] == [row.anchor + timedelta(minutes=n) for n in range(1, 6)]
-    assert due[0].planned == row.next_at
-    assert all(timedelta(0) <= one.planned - one.due < timedelta(seconds=20) for one in due)
+    assert due[0].fires_at == row.next_at
+    assert all(timedelta(0) <= one.fires_at - one.due < timedelta(seconds=20) for one in due)
     assert (
         schedule_management.upcoming(
             shop.transact(schedule_management.pause, row.id), shop.now(), 5

@@ -1,4 +1,4 @@
-"""The simulated beats: the real maintenance jobs over the simulated database, and a wait."""
+"""The simulated beats: the real maintenance loop over the simulated database, and a wait."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Beat:
         simulation, loop = self.simulation, self.simulation.loop
         settings = Settings(lease=simulation.lease, republish_after=simulation.patience)
         state = simulation.manager()
-        chores = MaintenanceLoop(settings, simulation.upkeep, state, lambda: loop.now)
+        jobs = MaintenanceLoop(settings, simulation.maintenance_store, state, lambda: loop.now)
         while True:
             told, self.told = self.told, False
             try:
-                pause = chores.run(told=told)
+                pause = jobs.run(announced=told)
                 if self.told:  # meanwhile
                     pause = 0.0
             except LockTimeout:

@@ -20,8 +20,8 @@ PORTION = 200
 _WHILE_SUSPENDED = (StimulusKind.COMMAND.value, StimulusKind.RESULT.value)
 
 
-class SimUpkeep:
-    """The chores' `Upkeep`, and the statements of heartbeats."""
+class SimMaintenanceStore:
+    """The simulated `MaintenanceStore`, and the statements of heartbeats."""
 
     def __init__(self, database: SimDatabase) -> None:
         self.database = database

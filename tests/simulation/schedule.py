@@ -36,7 +36,7 @@ from tests.simulation.documents import Documents
 from tests.simulation.faults import Faults, Pair, draw
 from tests.simulation.invariants import Watch, require
 from tests.simulation.logs import Recorder
-from tests.simulation.maintenance_store import SimUpkeep
+from tests.simulation.maintenance_store import SimMaintenanceStore
 from tests.simulation.rows import Rows
 from tests.simulation.simulated_clock import Loop, Process
 from tests.simulation.tables import Tables
@@ -117,7 +117,7 @@ class Simulation:
         self.database = SimDatabase(self.loop, self.tables, self.faults)
         self.database.announced = self._announce
         self.broker = SimBroker(self.loop, self.faults)
-        self.upkeep = SimUpkeep(self.database)
+        self.maintenance_store = SimMaintenanceStore(self.database)
         self.log = Recorder()
         #: By how much the processes' wall clock is off, and the time at which it stands.
         self.skew = 0.0

@@ -83,7 +83,7 @@ def test_a_claim_that_its_living_worker_does_not_report_is_lost(clinic):
 
 
 def test_an_outage_that_the_watchdog_did_not_meet_itself_expires_nobody(clinic):
-    """The beat's other chores met it, and kept the watchdog from looking."""
+    """The beat's other jobs met it, and kept the watchdog from looking."""
     clinic.look(every=2, until=20, beats=True)
     clinic.now += 60  # nobody could beat, nobody looked
     clinic.watchdog.check()
@@ -97,9 +97,9 @@ def test_a_watchdog_that_was_stopped_while_it_looked_expires_nobody(clinic):
     """Between the answer and its judgement three leases passed; the worker beat on."""
     clinic.look(every=2, until=20, beats=True)
     answer = clinic.claimed()
-    clinic.watchdog._upkeep = Stopped(clinic, answer)
+    clinic.watchdog._store = Stopped(clinic, answer)
     clinic.watchdog.check()
-    clinic.watchdog._upkeep = clinic
+    clinic.watchdog._store = clinic
     clinic.look(every=2, until=clinic.now + 20, beats=True)
     assert clinic.lost == []
 
@@ -157,6 +157,6 @@ def test_a_loss_says_by_how_much_the_watchdog_looked_late(
     clinic.now += 3600
     clinic.look(every=2, until=3630, beats=False)
     (told,) = [vars(one) for one in caplog.records]
-    assert (told["action"], told["late"], told["unwatched"]) == (
+    assert (told["action"], told["delay_seconds"], told["unwatched"]) == (
         "attempt_lost", pytest.approx(4 / 3, abs=0.01), pytest.approx(3602 - 10 / 3, abs=0.01),
     )  # fmt: skip

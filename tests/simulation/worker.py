@@ -46,7 +46,7 @@ class Worker:
         self.name = name
         self.id = simulation.new_id()
         self.hands = InFlightTable(CHILDREN)
-        self.beats = simulation.upkeep
+        self.beats = simulation.maintenance_store
         self.main = Process(f"{name}-main", "main")
         self.main.on_death = self._died
         self.state = simulation.manager()

@@ -110,12 +110,12 @@ class Schedules:
         """Fire all that is due; returns the instances to be hinted."""
         hints: list[str] = []
         while (fired := due_schedules.fire(self.database)).schedules:
-            hints += fired.hints
+            hints += fired.instances_to_hint
         return hints
 
     def settle(self) -> list[str]:
         """Go on after the ends of instances."""
-        return due_schedules.continue_schedules(self.database).hints
+        return due_schedules.continue_schedules(self.database).instances_to_hint
 
     def end(self, *instances: str, status: str = "completed") -> None:
         """Let instances have ended now."""

@@ -107,7 +107,9 @@ def test_what_was_missed_is_dropped_made_up_for_once_or_all_of_it_up_to_the_cap(
     found = rhythm(misfire=misfire, cap=3).decide(NOON + MINUTE, NOON + 59.5 * MINUTE)
     assert minutes(found.fire) == fired
     assert minutes([found.missed] if found.missed else []) == ([dropped] if dropped else [])
-    stretches = [due.since for due in (*found.fire, found.missed) if due and due.since]
+    stretches = [
+        due.missed_since for due in (*found.fire, found.missed) if due and due.missed_since
+    ]
     assert stretches == [NOON + since * MINUTE]
     assert found.next is not None
     assert minutes([found.next]) == [60]
@@ -133,7 +135,7 @@ def test_a_hundred_years_of_misses_cost_no_more_than_one():
     cron = Cron.of("* * * * * *", ZoneInfo("Europe/Berlin"))
     found = DueTimes("s", cron, replace(POLICY, misfire=Misfire.ONCE)).decide(NOON, century)
     assert len(found.fire) == 1
-    assert found.fire[0].since == NOON
+    assert found.fire[0].missed_since == NOON
 
 
 def test_a_cron_that_never_comes_again_has_no_next():
@@ -152,8 +154,8 @@ def test_a_cron_that_never_comes_again_has_no_next():
 def test_jitter_is_its_own_for_each_due_time_and_the_same_for_all_who_compute_it():
     one, other = rhythm(jitter=30), rhythm(jitter=30)
     times = [NOON + n * MINUTE for n in range(1, 200)]
-    waits = [one.due(at).planned - at for at in times]
-    assert waits == [other.due(at).planned - at for at in times]
+    waits = [one.due(at).fires_at - at for at in times]
+    assert waits == [other.due(at).fires_at - at for at in times]
     assert all(timedelta(0) <= wait < timedelta(seconds=30) for wait in waits)
     assert len(set(waits)) == len(waits)
     assert max(waits) > timedelta(seconds=25)
@@ -164,11 +166,11 @@ def test_jitter_is_its_own_for_each_due_time_and_the_same_for_all_who_compute_it
 def test_nothing_fires_before_its_jitter_is_over_and_waiting_for_it_is_not_missing():
     jittered = rhythm(jitter=50, misfire=Misfire.SKIP)
     due = jittered.due(NOON + MINUTE)
-    assert due.planned > due.due
-    before = jittered.decide(due.due, due.planned - timedelta(microseconds=1))
+    assert due.fires_at > due.due
+    before = jittered.decide(due.due, due.fires_at - timedelta(microseconds=1))
     assert before.fire == ()
     assert before.next == due
-    assert jittered.decide(due.due, due.planned).fire == (due,)
+    assert jittered.decide(due.due, due.fires_at).fire == (due,)
 
 
 @settings(max_examples=300, deadline=None)
@@ -188,14 +190,14 @@ def test_each_due_time_is_handled_once_whenever_one_looks(
     for pause in pauses:
         now += timedelta(seconds=pause)
         while (found := looking.decide(at, now)).fire or found.missed:
-            assert all(due.planned <= now for due in found.fire)
+            assert all(due.fires_at <= now for due in found.fire)
             told += [*([found.missed] if found.missed else []), *found.fire]
             assert found.next is not None
             at = found.next.due
     covered = [
         each
         for due in told
-        for each in between(looking.recurrence, due.since or due.due, due.due, 10**5)
+        for each in between(looking.recurrence, due.missed_since or due.due, due.due, 10**5)
     ]
     count = len(covered)
     times = following(looking.recurrence, NOON)
@@ -230,7 +232,7 @@ def test_the_policy_for_overlaps_admits_puts_off_or_drops(
     overlap, busy, queued, outcomes, cancel, replace
 ):
     found = apply_overlap([a_due(1), a_due(2), a_due(3)], overlap, busy=busy, queued=queued)
-    assert [one.outcome for one in found.admitted] == outcomes
+    assert [one.outcome for one in found.results] == outcomes
     assert (found.cancel, found.replace) == (cancel, replace)
 
 

@@ -82,7 +82,7 @@ def fire_schedules(examination: Examination, _: list[Row]) -> None:
     """Fire the schedules that are due, as a beat does."""
     store = PostgresMaintenanceStore(examination.services.database)
     while (fired := store.fire_schedules()).schedules:
-        examination.services.dispatcher.hint(*fired.hints)
+        examination.services.dispatcher.hint(*fired.instances_to_hint)
 
 
 def schedule_next(examination: Examination, rows: list[Row]) -> None:

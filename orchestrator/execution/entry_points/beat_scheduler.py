@@ -30,7 +30,7 @@ from orchestrator.log import get_logger
 from orchestrator.outbound import OutboundClient
 from orchestrator.scheduler.bulk_operations import Operations
 from orchestrator.scheduler.celery_beat_entries import CeleryBeatEntries
-from orchestrator.scheduler.instance_archive import retention_chores
+from orchestrator.scheduler.instance_archive import retention_jobs
 from orchestrator.scheduler.maintenance_loop import MaintenanceLoop
 from orchestrator.scheduler.maintenance_store import PostgresMaintenanceStore
 from orchestrator.scheduler.process_announcement import Presence
@@ -68,10 +68,10 @@ class Scheduler(celery.beat.Scheduler):
         retention = timedelta(seconds=settings.event_retention)
         self._presence = Presence(database, "beat", url_of(app))
         extra_jobs = [
-            *EventMaintenance(database, dispatcher, retention).chores(),
-            *Operations(database, dispatcher).chores(),
-            *retention_chores(settings, database),
-            self._presence.chore(),
+            *EventMaintenance(database, dispatcher, retention).jobs(),
+            *Operations(database, dispatcher).jobs(),
+            *retention_jobs(settings, database),
+            self._presence.job(),
         ]
         self._maintenance = MaintenanceLoop(
             settings,
@@ -102,7 +102,7 @@ class Scheduler(celery.beat.Scheduler):
         self._webhooks.start()
         try:
             announced, self._announced = self._announced, True  # stays True after an error
-            pause = min(self._maintenance.run(told=announced), self._entries.run())
+            pause = min(self._maintenance.run(announced=announced), self._entries.run())
             self._announced = False
             self._last_success, self._delays = monotonic(), None
         except LockTimeout:

@@ -1,16 +1,14 @@
-"""When a cron expression is due in a time zone; pure.
+"""The due times of a cron expression in a time zone; pure.
 
-An expression speaks of the clock on the wall, a due time is an instant. `cronsim` finds the
-times on the wall that match, on a calendar without time zones; this module says which instants
-they are: usually one each, none (or the end of the jump) where a clock going forward jumps over
-them, two where a clock going back shows them twice. Each of the two readings of a wall (`fold`
-in PEP 495) never runs backward, so that the due times around an instant are found from the
-wall of that instant alone.
+An expression describes wall-clock times; a due time is an instant. `cronsim` finds the matching
+wall-clock times without time zones, and this module converts them to instants. Usually each has
+one. A time that a clock change skips has none (or the end of the gap); a time that a clock change
+repeats has two. Each of the two readings of a wall-clock time (`fold` in PEP 495) never runs
+backward, so that the wall-clock time of an instant is enough to find the due times around it.
 
-The rule where no other is asked for is that of Debian's cron: a job at a time of day (its
-minute and hour are given) runs once, at the end of the jump if its time is jumped over, and the
-first time if its time comes twice; one with ``*`` for its minute or hour, or with seconds, runs
-by elapsed time.
+The default rule is that of Debian's cron. A job at a time of day (minute and hour are fixed) runs
+once: at the end of the gap if its time is skipped, and the first time if its time is repeated. A
+job with ``*`` as minute or hour, or with seconds, runs by elapsed time.
 """
 
 from __future__ import annotations
@@ -30,14 +28,14 @@ _ZERO = timedelta()
 
 
 class Missing(StrEnum):
-    """What becomes of a time that the clock jumps over."""
+    """What to do with a wall-clock time that the clock skips."""
 
-    RUN = "run"  # at the end of the jump
+    RUN = "run"  # at the end of the gap
     SKIP = "skip"
 
 
 class Repeated(StrEnum):
-    """What becomes of a time that the clock shows twice."""
+    """What to do with a wall-clock time that the clock shows twice."""
 
     FIRST = "first"
     LAST = "last"
@@ -65,7 +63,8 @@ class Cron:
         missing: Missing | None = None,
         repeated: Repeated | None = None,
     ) -> Self:
-        """A checked expression, with Debian's rule for what is None. Raises `InvalidCron`."""
+        """Return a checked expression, with Debian's rule for options that are None. Raises
+        `InvalidCron`."""
         expression = ALIASES.get(expression.strip().lower(), expression)
         check(expression)
         at_a_time = _at_a_time_of_day(expression)
@@ -77,14 +76,14 @@ class Cron:
         )
 
     def after(self, time: datetime) -> datetime | None:
-        """The first due time after `time`, in UTC; None: there is none within 50 years."""
-        found = [self._after(time, fold) for fold in self._folds]
-        return min((one for one in found if one), default=None)
+        """Return the first due time after `time`, in UTC; None: there is none within 50 years."""
+        times = [self._after(time, fold) for fold in self._folds]
+        return min((at for at in times if at), default=None)
 
     def until(self, time: datetime) -> datetime | None:
-        """The last due time up to `time`, itself included; None: none within 50 years."""
-        found = [self._until(time, fold) for fold in self._folds]
-        return max((one for one in found if one), default=None)
+        """Return the last due time up to and including `time`; None: none within 50 years."""
+        times = [self._until(time, fold) for fold in self._folds]
+        return max((at for at in times if at), default=None)
 
     @property
     def _folds(self) -> tuple[int, ...]:
@@ -96,7 +95,7 @@ class Cron:
 
     def _until(self, time: datetime, fold: int) -> datetime | None:
         reached = _reached(time, self.zone, fold).replace(microsecond=0)
-        walls = matches(self.expression, reached + _SECOND, reverse=True)  # leaves its start out
+        walls = matches(self.expression, reached + _SECOND, reverse=True)  # the start is excluded
         return next((at for at in self._instants(walls, fold) if at <= time), None)
 
     def _instants(self, walls: Iterator[datetime], fold: int) -> Iterator[datetime]:
@@ -122,24 +121,24 @@ def _at_a_time_of_day(expression: str) -> bool:
 
 
 def _reached(time: datetime, zone: ZoneInfo, fold: int) -> datetime:
-    """Up to which wall, itself included, everything has come by `time` in the reading `fold`."""
+    """Return the last wall-clock time that has passed by `time` in the reading `fold`."""
     local = time.astimezone(zone)
     wall = local.replace(tzinfo=None, fold=0)
     first, second = _offsets(wall, zone)
     if first <= second or fold == local.fold:
         return wall
-    # Between the two passes of a repeated stretch of walls all of it has come in the first
-    # reading, and nothing of it in the second.
+    # Between the two passes of a repeated hour, all of it has passed in the first reading and
+    # none of it in the second.
     change = _change(zone, _utc(wall, first), _utc(wall, second))
     return (change + (second if fold else first)).replace(tzinfo=None) - _SECOND
 
 
 def _offsets(wall: datetime, zone: ZoneInfo) -> tuple[timedelta, timedelta]:
-    """The offsets of a wall's two readings: equal, first > second where the clock shows it
-    twice, first < second where it jumps over it."""
+    """Return the UTC offsets of a wall-clock time's two readings. They are equal, except first >
+    second if the clock shows the time twice, and first < second if the clock skips it."""
     first = wall.replace(tzinfo=zone, fold=0).utcoffset()
     second = wall.replace(tzinfo=zone, fold=1).utcoffset()
-    return first or _ZERO, second or _ZERO  # a ZoneInfo has them always
+    return first or _ZERO, second or _ZERO  # a ZoneInfo always has them
 
 
 def _utc(wall: datetime, offset: timedelta) -> datetime:
@@ -147,7 +146,7 @@ def _utc(wall: datetime, offset: timedelta) -> datetime:
 
 
 def _change(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
-    """The one instant between the two, to the second, at which the zone's offset changes."""
+    """Return the instant between the two, to the second, at which the zone's offset changes."""
     before, after = before.replace(microsecond=0), after.replace(microsecond=0)
     offset = before.astimezone(zone).utcoffset()
     while after - before > _SECOND:

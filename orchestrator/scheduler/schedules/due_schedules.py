@@ -1,8 +1,8 @@
-"""Fires the schedules that are due, and those whose instance has ended.
+"""Fires the schedules that are due, and continues those whose instance has ended.
 
-One transaction handles a portion of schedules: it locks them (each falls to one of the beats),
-decides, notes the firings, starts the instances and says when the schedules are due next, all
-of it or nothing. So each due time starts one instance, whatever dies in between.
+One transaction handles a batch of schedules: it locks them (each goes to one beat), decides,
+records the firings, starts the instances and stores the next due times. So each due time starts
+one instance, even if a process dies in between.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from orchestrator.scheduler.schedules.policy_options import Overlap, ScheduleKin
 
 log = get_logger(__name__)
 
-#: Schedules that one transaction handles at most.
-PORTION = 50
+#: Largest number of schedules in one transaction.
+BATCH = 50
 
-#: For how long a schedule that cannot fire stands back, in s.
+#: Seconds until the next try of a schedule that failed to fire.
 FAILURE_DELAY = 30.0
 
 Claim = Callable[[Transaction, int, str | None], Sequence[ScheduleRow]]
@@ -50,32 +50,32 @@ Act = Callable[[Transaction, Sequence[ScheduleRow]], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """How many schedules were handled, and the instances to be hinted."""
+    """How many schedules were handled, and the instances to send hints to."""
 
     schedules: int
-    hints: list[str]
+    instances_to_hint: list[str]
 
 
-def fire(database: Database, limit: int = PORTION) -> Fired:
+def fire(database: Database, limit: int = BATCH) -> Fired:
     """Fire up to `limit` schedules that are due."""
     return _all_or_each(database, schedules.lock_due, limit, _fire)
 
 
-def continue_schedules(database: Database, limit: int = PORTION) -> Fired:
-    """Go on with up to `limit` schedules whose instance has ended: start what is queued, or
-    say when the next run is due."""
-    return _all_or_each(database, schedules.lock_continuable, limit, _settle)
+def continue_schedules(database: Database, limit: int = BATCH) -> Fired:
+    """Continue up to `limit` schedules whose instance has ended: start the queued due time, or
+    compute the next one of an `after`."""
+    return _all_or_each(database, schedules.lock_continuable, limit, _continue)
 
 
 def _all_or_each(database: Database, claim: Claim, limit: int, act: Act) -> Fired:
-    """All that is claimed in one transaction; where that fails, each for itself, so that one
-    bad schedule holds up no other."""
+    """Handle all claimed schedules in one transaction. If that fails, handle each in its own, so
+    that one bad schedule does not block the others."""
     claimed: list[str] = []
     try:
-        with database.transaction() as cursor:
-            rows = claim(cursor, limit, None)
+        with database.transaction() as transaction:
+            rows = claim(transaction, limit, None)
             claimed = [row.id for row in rows]
-            hints = act(cursor, rows) if rows else []
+            hints = act(transaction, rows) if rows else []
         return Fired(len(rows), hints)
     except (DatabaseUnavailable, LockTimeout):
         raise
@@ -83,26 +83,26 @@ def _all_or_each(database: Database, claim: Claim, limit: int, act: Act) -> Fire
         if not claimed:
             raise
         log.exception("Schedules failed together", action="schedules_failed", count=len(claimed))
-    hints = [instance for id in claimed for instance in _one(database, claim, id, act)]
+    hints = [instance for id in claimed for instance in _handle_one(database, claim, id, act)]
     return Fired(len(claimed), hints)
 
 
-def _one(database: Database, claim: Claim, id: str, act: Act) -> list[str]:
+def _handle_one(database: Database, claim: Claim, id: str, act: Act) -> list[str]:
     try:
-        with database.transaction() as cursor:
-            rows = claim(cursor, 1, id)
-            return act(cursor, rows) if rows else []
+        with database.transaction() as transaction:
+            rows = claim(transaction, 1, id)
+            return act(transaction, rows) if rows else []
     except (DatabaseUnavailable, LockTimeout):
         raise
     except Exception:
-        log.exception("A schedule cannot fire", action="schedule_failed", schedule=id)
+        log.exception("A schedule failed to fire", action="schedule_failed", schedule=id)
         schedules.postpone(database, id, FAILURE_DELAY)
         return []
 
 
 @dataclass(slots=True)
 class _FiringBatch:
-    """What a transaction is going to write, gathered schedule by schedule."""
+    """The changes that a transaction will write, collected per schedule."""
 
     now: datetime
     running: set[str]
@@ -113,78 +113,90 @@ class _FiringBatch:
 
     def add(self, row: ScheduleRow) -> None:
         """Decide about one schedule."""
-        look = _look(row, self.now)
+        decision = _decide(row, self.now)
         policy = plan_of(row).policy
         busy = row.last_instance in self.running
         queued = row.waiting and row.kind != ScheduleKind.AFTER
-        admission = apply_overlap(look.fire, policy.overlap, busy=busy, queued=queued)
+        overlap = apply_overlap(decision.fire, policy.overlap, busy=busy, queued=queued)
         made = [
-            firing(row, one.due, self.now, outcome=one.outcome, why=one.why)
-            for one in admission.admitted
+            firing(
+                row,
+                result.due,
+                self.now,
+                outcome=result.outcome,
+                skip_reason=result.skip_reason,
+            )
+            for result in overlap.results
         ]
-        if look.missed is not None:
+        if decision.missed is not None:
             missed = firing(
-                row, look.missed, self.now, outcome=Outcome.SKIPPED, why=SkipReason.MISSED
+                row,
+                decision.missed,
+                self.now,
+                outcome=Outcome.SKIPPED,
+                skip_reason=SkipReason.MISSED,
             )
             made.insert(0, missed)
         self.firings += made
-        self._stop(row, admission)
-        self.rows.append(_after(row, look, made))
+        self._stop(row, overlap)
+        self.rows.append(_with_next(row, decision, made))
 
-    def _stop(self, row: ScheduleRow, admission: OverlapDecision) -> None:
-        if admission.cancel and row.last_instance is not None:
+    def _stop(self, row: ScheduleRow, overlap: OverlapDecision) -> None:
+        if overlap.cancel and row.last_instance is not None:
             self.cancelled.append(row.last_instance)
-        if admission.replace:
+        if overlap.replace:
             self.replaced.append(row.id)
 
 
-def _look(row: ScheduleRow, now: datetime) -> FiringDecision:
-    rhythm = due_times_of(row)
+def _decide(row: ScheduleRow, now: datetime) -> FiringDecision:
+    due_times = due_times_of(row)
     if row.next_due is None or row.next_at is None:
         return FiringDecision((), None, None)
-    if rhythm is None:  # `after`: due once, then again after the end of what it started
+    if due_times is None:  # `after`: due once, then again after the end of what it started
         return FiringDecision((Due(row.next_due, row.next_at),), None, None)
-    return rhythm.decide(row.next_due, now)
+    return due_times.decide(row.next_due, now)
 
 
-def _after(row: ScheduleRow, look: FiringDecision, made: Sequence[Firing]) -> ScheduleRow:
-    """When the schedule is due next, and whether it waits for what it has started."""
-    queued = any(one.row.outcome == Outcome.QUEUED for one in made)
+def _with_next(row: ScheduleRow, decision: FiringDecision, made: Sequence[Firing]) -> ScheduleRow:
+    """Return the schedule with its next due time, and whether it waits for the instance that it
+    has started."""
+    queued = any(firing.row.outcome == Outcome.QUEUED for firing in made)
     return replace(
         row,
-        next_due=look.next.due if look.next else None,
-        next_at=look.next.planned if look.next else None,
+        next_due=decision.next.due if decision.next else None,
+        next_at=decision.next.fires_at if decision.next else None,
         waiting=row.waiting or queued or row.kind == ScheduleKind.AFTER,
     )
 
 
-def _fire(cursor: Transaction, rows: Sequence[ScheduleRow]) -> list[str]:
-    # The clock is read after the locks: nothing fires early, whoever waited for whom.
-    now = schedules.now(cursor)
+def _fire(transaction: Transaction, rows: Sequence[ScheduleRow]) -> list[str]:
+    # Read the clock after taking the locks: a process that waited for a lock would otherwise decide
+    # with an old time.
+    now = schedules.now(transaction)
     exclusive = [row for row in rows if plan_of(row).policy.overlap is not Overlap.ALLOW]
     last = {row.last_instance for row in exclusive if row.last_instance}
-    found = _FiringBatch(now, schedules.running(cursor, last))
+    batch = _FiringBatch(now, schedules.running(transaction, last))
     for row in rows:
-        found.add(row)
-    firings.drop_queued(cursor, found.replaced, SkipReason.OVERLAP)
-    noted = [one.row for one in record_firings(cursor, found.firings, now)]
-    begun = {row.schedule_id: row.instance_id for row in noted if row.instance_id}
-    cancel(cursor, found.cancelled)
+        batch.add(row)
+    firings.drop_queued(transaction, batch.replaced, SkipReason.OVERLAP)
+    recorded = [firing.row for firing in record_firings(transaction, batch.firings, now)]
+    started = {row.schedule_id: row.instance_id for row in recorded if row.instance_id}
+    cancel(transaction, batch.cancelled)
     schedules.save(
-        cursor,
-        [replace(row, last_instance=begun.get(row.id, row.last_instance)) for row in found.rows],
+        transaction,
+        [replace(row, last_instance=started.get(row.id, row.last_instance)) for row in batch.rows],
     )
-    return [*(row.instance_id for row in noted if row.instance_id), *found.cancelled]
+    return [*(row.instance_id for row in recorded if row.instance_id), *batch.cancelled]
 
 
-def _settle(cursor: Transaction, rows: Sequence[ScheduleRow]) -> list[str]:
-    now = schedules.now(cursor)
+def _continue(transaction: Transaction, rows: Sequence[ScheduleRow]) -> list[str]:
+    now = schedules.now(transaction)
     last = {row.last_instance for row in rows if row.last_instance}
-    running, ends = schedules.running(cursor, last), schedules.ends(cursor, last)
+    running, ends = schedules.running(transaction, last), schedules.ends(transaction, last)
     free = [row for row in rows if row.last_instance not in running]
     queued = {
         row.schedule_id: (row, more)
-        for row, more in firings.queued(cursor, [row.id for row in free])
+        for row, more in firings.queued(transaction, [row.id for row in free])
     }
     started: list[Firing] = []
     changed: list[ScheduleRow] = []
@@ -197,9 +209,9 @@ def _settle(cursor: Transaction, rows: Sequence[ScheduleRow]) -> list[str]:
             changed.append(replace(row, last_instance=made.row.instance_id, waiting=more))
         else:
             changed.append(_not_waiting(row, ends.get(row.last_instance or "", now)))
-    firings.start(cursor, [one.row for one in started])
-    start(cursor, started, now)
-    schedules.save(cursor, changed)
+    firings.start(transaction, [one.row for one in started])
+    start(transaction, started, now)
+    schedules.save(transaction, changed)
     return [one.row.instance_id for one in started if one.row.instance_id]
 
 
@@ -210,7 +222,8 @@ def _started(row: ScheduleRow, waiting: firings.FiringRow, now: datetime) -> Fir
 
 
 def _not_waiting(row: ScheduleRow, ended: datetime) -> ScheduleRow:
-    """Nothing is queued: an `after` is due after the end, anything else waits for nothing."""
+    """Return a schedule without a queued due time. An `after` is due its time after the end; other
+    kinds wait no longer."""
     if row.kind != ScheduleKind.AFTER:
         return replace(row, waiting=False)
     due = ended + timedelta(seconds=plan_of(row).timing["after"])

@@ -1,8 +1,8 @@
-"""Which due times fire, which are missed, which have to wait; pure.
+"""Decides which due times fire, which are missed, and which must wait; pure.
 
-A look at a schedule handles either the stretch of due times that were missed (the policy
-`misfire` says what becomes of it) or the next few that came in time, each of which the policy
-`overlap` admits, puts off or drops. What is left is for the next look, at once.
+One decision handles either all due times that were missed (by the policy `misfire`), or the next
+due times that came in time, each of which the policy `overlap` starts, queues or skips. The
+remaining ones follow at once in the next decision.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from itertools import islice, takewhile
 from orchestrator.scheduler.schedules.policy_options import Misfire, Overlap, Policy
 from orchestrator.scheduler.schedules.recurrence import Recurrence, following, preceding
 
-#: Due times of one schedule that one look handles at most.
+#: Largest number of due times of one schedule in one decision.
 MAX_FIRINGS = 100
 
 
 class Outcome(StrEnum):
-    """What became of a due time."""
+    """The outcome of a due time."""
 
     STARTED = "started"
     QUEUED = "queued"
@@ -34,22 +34,22 @@ class SkipReason(StrEnum):
 
     MISSED = "missed"
     OVERLAP = "overlap"
-    STOPPED = "stopped"  # it waited when its schedule stopped
+    STOPPED = "stopped"  # it was queued when its schedule stopped
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A due time. `planned` is when it should fire: `due` and the jitter. `since` is set
-    where it stands for all the due times from then on that were missed."""
+    """A due time. It should fire at `fires_at`: `due` plus the jitter. `missed_since` is set if it
+    represents all missed due times from then on."""
 
     due: datetime
-    planned: datetime
-    since: datetime | None = None
+    fires_at: datetime
+    missed_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FiringDecision:
-    """What one look found: `fire` is due, `missed` is dropped, `next` comes then."""
+    """`fire` are the due times to start, `missed` is skipped, `next` is the due time after them."""
 
     fire: tuple[Due, ...]
     missed: Due | None
@@ -58,27 +58,27 @@ class FiringDecision:
 
 @dataclass(frozen=True, slots=True)
 class DueTimes:
-    """The due times of one schedule, each put off by its own share of the jitter."""
+    """The due times of one schedule, each delayed by its own share of the jitter."""
 
     schedule: str
     recurrence: Recurrence
     policy: Policy
 
-    def due(self, at: datetime, since: datetime | None = None) -> Due:
-        """A due time with its jitter, which is the same whoever computes it."""
+    def due(self, at: datetime, missed_since: datetime | None = None) -> Due:
+        """Return a due time with its jitter. The jitter is the same in every process."""
         if not self.policy.jitter:
-            return Due(at, at, since)
+            return Due(at, at, missed_since)
         seed = hashlib.blake2b(f"{self.schedule} {at.isoformat()}".encode(), digest_size=8)
         share = int.from_bytes(seed.digest()) / 2**64
-        return Due(at, at + timedelta(seconds=self.policy.jitter * share), since)
+        return Due(at, at + timedelta(seconds=self.policy.jitter * share), missed_since)
 
     def next_after(self, time: datetime) -> Due | None:
-        """The first due time after `time`."""
+        """Return the first due time after `time`."""
         at = self.recurrence.after(time)
         return None if at is None else self.due(at)
 
     def decide(self, first: datetime, now: datetime) -> FiringDecision:
-        """What has become due by `now`, `first` being the first due time not yet handled."""
+        """Decide about the due times up to `now`. `first`: the first due time not yet handled."""
         horizon = now - timedelta(seconds=self.policy.grace + self.policy.jitter)
         missed = self.recurrence.until(horizon) if first <= horizon else None
         if missed is not None and missed >= first:
@@ -87,25 +87,25 @@ class DueTimes:
 
     def _in_time(self, first: datetime, now: datetime) -> FiringDecision:
         times = map(self.due, _from(self.recurrence, first))
-        fire = tuple(islice(takewhile(lambda one: one.planned <= now, times), MAX_FIRINGS))
+        fire = tuple(islice(takewhile(lambda due: due.fires_at <= now, times), MAX_FIRINGS))
         return FiringDecision(
             fire, None, self.next_after(fire[-1].due) if fire else self.due(first)
         )
 
     def _missed(self, first: datetime, last: datetime) -> FiringDecision:
         following = self.next_after(last)
-        since = first if first < last else None
+        missed_since = first if first < last else None
         if self.policy.misfire is Misfire.SKIP:
-            return FiringDecision((), self.due(last, since), following)
+            return FiringDecision((), self.due(last, missed_since), following)
         if self.policy.misfire is Misfire.ONCE:
-            return FiringDecision((self.due(last, since),), None, following)
+            return FiringDecision((self.due(last, missed_since),), None, following)
         times = takewhile(lambda at: at >= first, preceding(self.recurrence, last))
         newest = list(islice(times, self.policy.cap + 1))
-        kept = tuple(self.due(at) for at in reversed(newest[: self.policy.cap]))
+        fire = tuple(self.due(at) for at in reversed(newest[: self.policy.cap]))
         if len(newest) <= self.policy.cap:
-            return FiringDecision(kept, None, following)
+            return FiringDecision(fire, None, following)
         oldest = newest[-1]
-        return FiringDecision(kept, self.due(oldest, first if first < oldest else None), following)
+        return FiringDecision(fire, self.due(oldest, first if first < oldest else None), following)
 
 
 def _from(recurrence: Recurrence, first: datetime) -> Iterable[datetime]:
@@ -115,47 +115,47 @@ def _from(recurrence: Recurrence, first: datetime) -> Iterable[datetime]:
 
 @dataclass(frozen=True, slots=True)
 class OverlapResult:
-    """What becomes of a due time."""
+    """The outcome of one due time under the policy `overlap`."""
 
     due: Due
     outcome: Outcome
-    why: SkipReason | None = None
+    skip_reason: SkipReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OverlapDecision:
-    """What becomes of some due times, of the instance that is open and of what is queued."""
+    """The outcomes of due times, and what happens to the open instance and the queued due time."""
 
-    admitted: tuple[OverlapResult, ...]
-    cancel: bool = False  # the open instance
-    replace: bool = False  # what has been queued is dropped for the new
+    results: tuple[OverlapResult, ...]
+    cancel: bool = False  # cancel the open instance
+    replace: bool = False  # skip the queued due time; the new one replaces it
 
 
 def apply_overlap(
     dues: Iterable[Due], overlap: Overlap, *, busy: bool, queued: bool
 ) -> OverlapDecision:
-    """Apply the policy `overlap`. `busy`: the instance started before is open; `queued`: a due
-    time waits for its end already."""
-    given = tuple(dues)
-    if overlap is Overlap.ALLOW or not given:
-        return OverlapDecision(tuple(OverlapResult(due, Outcome.STARTED) for due in given))
+    """Apply the policy `overlap`. `busy`: the schedule's last instance is open; `queued`: a due
+    time is already queued for its end."""
+    dues = tuple(dues)
+    if overlap is Overlap.ALLOW or not dues:
+        return OverlapDecision(tuple(OverlapResult(due, Outcome.STARTED) for due in dues))
     if overlap is Overlap.CANCEL:
-        return _cancelling(given, busy=busy, queued=queued)
-    found = []
-    for due in given:
+        return _cancelling(dues, busy=busy, queued=queued)
+    results = []
+    for due in dues:
         if not busy and not queued:
-            found.append(OverlapResult(due, Outcome.STARTED))
+            results.append(OverlapResult(due, Outcome.STARTED))
             busy = True
         elif overlap is Overlap.QUEUE and not queued:
-            found.append(OverlapResult(due, Outcome.QUEUED))
+            results.append(OverlapResult(due, Outcome.QUEUED))
             queued = True
         else:
-            found.append(OverlapResult(due, Outcome.SKIPPED, SkipReason.OVERLAP))
-    return OverlapDecision(tuple(found))
+            results.append(OverlapResult(due, Outcome.SKIPPED, SkipReason.OVERLAP))
+    return OverlapDecision(tuple(results))
 
 
 def _cancelling(dues: tuple[Due, ...], *, busy: bool, queued: bool) -> OverlapDecision:
-    """Only the newest counts."""
+    """Keep only the newest due time: it cancels the open instance and starts after it."""
     older = tuple(OverlapResult(due, Outcome.SKIPPED, SkipReason.OVERLAP) for due in dues[:-1])
     waits = busy or queued
     newest = OverlapResult(dues[-1], Outcome.QUEUED if waits else Outcome.STARTED)

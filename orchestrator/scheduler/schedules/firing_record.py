@@ -1,6 +1,6 @@
-"""Notes firings in the ledger and starts their instances, in the transaction of the caller.
+"""Records firings and starts their instances, in the caller's transaction.
 
-The caller holds the schedules' row locks: so nobody else starts instances of them meanwhile.
+The caller has the schedules' row locks, so that no other process starts instances of them.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def _plan(kind: str, timing: str, policy: str) -> Plan:
 
 
 def plan_of(row: ScheduleRow) -> Plan:
-    """The plan that a row holds."""
+    """Return the plan of a schedule's row."""
     return _plan(row.kind, row.timing, row.policy)
 
 
 def due_times_of(row: ScheduleRow) -> DueTimes | None:
-    """The due times of a row; None where they depend on something else than time."""
+    """Return the due times of a schedule; None if they do not depend on time alone."""
     plan = plan_of(row)
     recurrence = plan.recurrence(row.anchor)
     return DueTimes(row.id, recurrence, plan.policy) if recurrence else None
@@ -44,9 +44,9 @@ def due_times_of(row: ScheduleRow) -> DueTimes | None:
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """A due time that is to be noted, and, unless it is queued or skipped, to start.
+    """A due time to record and, unless it is queued or skipped, to start.
 
-    `by` is who asked for it: the schedule itself, or a person by the name of the API key.
+    `by` is its origin: ``schedule``, or the name of a person's API key.
     """
 
     schedule: ScheduleRow
@@ -61,36 +61,36 @@ def firing(
     *,
     outcome: str = "started",
     reason: str = "schedule",
-    why: str | None = None,
+    skip_reason: str | None = None,
     key: str | None = None,
-    given: Json = None,
+    input: Json = None,
     by: str = "schedule",
     heard_from: int | None = None,
 ) -> Firing:
-    """A firing with its instance and its input, `given` or that of the policy."""
-    starts, waits = outcome == "started", outcome == "queued"
+    """Return a firing with its instance's id and input: `input`, or else the policy's."""
+    starts, is_queued = outcome == "started", outcome == "queued"
     row = FiringRow(
         schedule_id=schedule.id,
         due=due.due,
         reason=reason,
         outcome=outcome,
-        planned_at=due.planned,
+        planned_at=due.fires_at,
         version=schedule.version,
-        why=why,
-        since=due.since,
+        why=skip_reason,
+        since=due.missed_since,
         fired_at=now if starts else None,
         instance_id=new_id() if starts else None,
         key=key,
-        input=_input(schedule, due.due, reason, given) if starts or waits else None,
+        input=_input(schedule, due.due, reason, input) if starts or is_queued else None,
         heard_from=heard_from,
     )
     return Firing(schedule, row, by)
 
 
-def _input(schedule: ScheduleRow, due: datetime, reason: str, given: Json) -> str | None:
+def _input(schedule: ScheduleRow, due: datetime, reason: str, input: Json) -> str | None:
     policy = plan_of(schedule).policy
-    if given is not None:
-        return json_codec.dumps(given)
+    if input is not None:
+        return json_codec.dumps(input)
     if policy.input is None:
         return None
     local = due.astimezone(policy.timezone).isoformat()
@@ -99,41 +99,47 @@ def _input(schedule: ScheduleRow, due: datetime, reason: str, given: Json) -> st
 
 
 def utc(time: datetime) -> str:
-    """A time as ids, labels and inputs show it: ISO 8601 in UTC."""
+    """Format a time for ids, labels and inputs: ISO 8601 in UTC."""
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def record_firings(
-    cursor: Transaction, made: Sequence[Firing], now: datetime, *, revive: bool = False
+    transaction: Transaction,
+    made: Sequence[Firing],
+    now: datetime,
+    *,
+    overwrite_skipped: bool = False,
 ) -> list[Firing]:
-    """Note firings, and start those that do start. Returns what was noted: a due time that the
-    ledger has already is left alone (with `revive`, unless it had been skipped)."""
-    noted = firing_queries.put(cursor, [_without_input(one.row) for one in made], revive=revive)
-    new = [one for one in made if (one.row.schedule_id, one.row.due) in noted]
-    start(cursor, [one for one in new if one.row.outcome == "started"], now)
+    """Record firings and start those with outcome ``started``. Return the recorded ones: a due time
+    that has a row already is ignored, unless it was skipped and `overwrite_skipped` is set."""
+    recorded = firing_queries.put(
+        transaction, [_without_input(firing.row) for firing in made], revive=overwrite_skipped
+    )
+    new = [firing for firing in made if (firing.row.schedule_id, firing.row.due) in recorded]
+    start(transaction, [firing for firing in new if firing.row.outcome == "started"], now)
     return new
 
 
 def _without_input(row: FiringRow) -> FiringRow:
-    """An instance has its input itself; the ledger keeps it only while it waits."""
+    """Omit the input unless the firing is queued: a started instance has it itself."""
     return row if row.outcome == "queued" else replace(row, input=None)
 
 
-def start(cursor: Transaction, made: Sequence[Firing], now: datetime) -> None:
-    """Start the instances of firings, by the statement that starts all instances.
+def start(transaction: Transaction, made: Sequence[Firing], now: datetime) -> None:
+    """Start the instances of firings.
 
-    Raises `NotFound` where a workflow is gone: nothing may be committed then.
+    Raises `NotFound` if a workflow is deleted: the caller must not commit then.
     """
     for by in sorted({one.by for one in made}):
         new = [_new_start(one) for one in made if one.by == by]
-        if instances.start(cursor, new, now, by) is not Outcome.STARTED:
+        if instances.start(transaction, new, now, by) is not Outcome.STARTED:
             raise NotFound("the schedule's workflow is gone")
 
 
 def _new_start(one: Firing) -> NewStart:
     row = one.row
     if row.instance_id is None:
-        raise ValueError("only what starts has an instance")
+        raise ValueError("a firing that does not start has no instance")
     return NewStart(
         id=row.instance_id,
         workflow_id=one.schedule.workflow_id,
@@ -144,8 +150,10 @@ def _new_start(one: Firing) -> NewStart:
     )
 
 
-def cancel(cursor: Transaction, instances: Sequence[str]) -> None:
-    """Cancel instances because their schedule is due again; once is enough."""
+def cancel(transaction: Transaction, instances: Sequence[str]) -> None:
+    """Send `cancel` to instances whose schedule is due again, at most once to each."""
     data = {"command": "cancel", "by": "schedule", "reason": "its schedule is due again"}
     for instance in instances:
-        inbox_queries.put(cursor, instance, StimulusKind.COMMAND, data=data, key="cancel:schedule")
+        inbox_queries.put(
+            transaction, instance, StimulusKind.COMMAND, data=data, key="cancel:schedule"
+        )

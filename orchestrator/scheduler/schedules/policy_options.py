@@ -1,6 +1,6 @@
-"""What a document says of its schedules: when, and by which policies; pure.
+"""Reads the schedules of a document: their times and policies; pure.
 
-``schedule`` is the DSL's own (dsl-reference.md, Schedule); the policies are an extension::
+``schedule`` is part of the DSL (dsl-reference.md, Schedule); the policies are an extension::
 
     document:
       metadata:
@@ -11,7 +11,7 @@
           cap: 100                                         # of misfire: all
           grace: PT10S                                     # later than this is missed
           overlap: allow                                   # allow, skip, queue, cancel
-          jitter: PT30S                                    # each due time is put off by up to this
+          jitter: PT30S                                    # longest delay of a due time
           input: { day: '${ .due }' }                      # of the instances it starts
 """
 
@@ -42,33 +42,33 @@ class ScheduleKind(StrEnum):
 
 
 class Misfire(StrEnum):
-    """What becomes of due times that nobody saw in time."""
+    """What to do with missed due times."""
 
     SKIP = "skip"
-    ONCE = "once"  # the last of them, for all
-    ALL = "all"  # each, but the newest `cap` at most
+    ONCE = "once"  # the last one, for all of them
+    ALL = "all"  # each, at most the newest `cap`
 
 
 class Overlap(StrEnum):
-    """What becomes of a due time while the instance started before is still open."""
+    """What to do with a due time while the schedule's last instance is open."""
 
     ALLOW = "allow"
     SKIP = "skip"
     QUEUE = "queue"  # one waits for its end
-    CANCEL = "cancel"  # it is cancelled; the new one starts once that has settled
+    CANCEL = "cancel"  # cancel the open instance; the new one starts when that is final
 
 
-#: Missed due times that fire at most under `Misfire.ALL`.
+#: Largest number of missed due times that fire under `Misfire.ALL`.
 CAP = 100
-#: How late a due time may fire without counting as missed, in s: longer than it takes the
-#: other beats to do the work of one that died.
+#: How late a due time may fire without counting as missed, in seconds: longer than other beats
+#: need to take over from one that died.
 GRACE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The policies of a schedule; durations in seconds. `missing` and `repeated` None: as
-    Debian's cron has it (see `cron`). `input` may hold `PLACEHOLDERS`."""
+    """The policies of a schedule; durations in seconds. `missing` and `repeated` None: the rule
+    of Debian's cron (see `cron`). `input` may hold `PLACEHOLDERS`."""
 
     timezone: ZoneInfo
     missing: Missing | None = None
@@ -81,12 +81,12 @@ class Policy:
     input: Json = None
 
 
-#: What stands in `Policy.input` as a whole string is replaced in each instance's input.
+#: Names that `Policy.input` may use as ``${ .name }``; a whole string of that form is replaced.
 PLACEHOLDERS = ("due", "local", "schedule", "reason")
 
 
 def placeholder(text: str) -> str | None:
-    """The name in ``${ .due }`` and its like; None for any other text."""
+    """Return the name in a text like ``${ .due }``; None for any other text."""
     if not (text.startswith("${") and text.endswith("}")):
         return None
     name = text[2:-1].strip()
@@ -94,7 +94,7 @@ def placeholder(text: str) -> str | None:
 
 
 def fill(value: Json, values: Mapping[str, Json]) -> Json:
-    """A policy's `input` with its placeholders replaced."""
+    """Return a policy's `input` with its placeholders replaced."""
     if isinstance(value, str):
         name = placeholder(value)
         return value if name is None else values[name]
@@ -115,7 +115,7 @@ class Plan:
     policy: Policy
 
     def recurrence(self, anchor: datetime) -> Recurrence | None:
-        """Its due times; None where they depend on something else than time."""
+        """Return its due times; None if they do not depend on time alone."""
         if self.kind is ScheduleKind.EVERY:
             return Every(anchor, max(SHORTEST, timedelta(seconds=self.timing["every"])))
         if self.kind is ScheduleKind.CRON:
@@ -125,19 +125,18 @@ class Plan:
         return None
 
 
-#: An interval is at least this: the finest that the DSL's durations say in units.
+#: Shortest interval: the smallest unit of the DSL's durations.
 SHORTEST = timedelta(milliseconds=1)
 
-#: Where the policies stand in a document.
+#: The JSON pointer of the policies in a document.
 _METADATA = "/document/metadata/schedule"
 
 
 def plans(document: Mapping[str, Any], shortest: float = 0.0) -> tuple[Plan, ...]:
-    """The schedules of a document that has been checked (see `orchestrator.document`), none of
-    which fires more often than every `shortest` seconds.
+    """Return the schedules of a checked document (see `orchestrator.document`). None of them fires
+    more often than every `shortest` seconds.
 
-    Raises `InvalidDocument` where a policy's duration is an expression: there is nothing that
-    it could look at.
+    Raises `InvalidDocument` if a policy's duration is an expression: no data exists to evaluate it.
     """
     schedule = document.get("schedule") or {}
     policy = policy_of(stored_policy(document))
@@ -149,29 +148,29 @@ def plans(document: Mapping[str, Any], shortest: float = 0.0) -> tuple[Plan, ...
 
 
 def stored_policy(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The policies as the document has them, which is how they are stored."""
+    """Return the policies as JSON, as in the document and in the database."""
     return (document["document"].get("metadata") or {}).get("schedule") or {}
 
 
-def policy_of(given: Mapping[str, Any]) -> Policy:
-    """The policies that a document asks for, the others by their defaults."""
-    clock = given.get("daylightSaving") or {}
+def policy_of(stored: Mapping[str, Any]) -> Policy:
+    """Return the policies of a stored JSON; missing ones have their defaults."""
+    clock = stored.get("daylightSaving") or {}
     return Policy(
-        timezone=ZoneInfo(given.get("timezone", "UTC")),
+        timezone=ZoneInfo(stored.get("timezone", "UTC")),
         missing=Missing(clock["missing"]) if "missing" in clock else None,
         repeated=Repeated(clock["repeated"]) if "repeated" in clock else None,
-        misfire=Misfire(given.get("misfire", Misfire.ONCE)),
-        cap=given.get("cap", CAP),
-        grace=_seconds(given, "grace", GRACE),
-        overlap=Overlap(given.get("overlap", Overlap.ALLOW)),
-        jitter=_seconds(given, "jitter", 0.0),
-        input=given.get("input"),
+        misfire=Misfire(stored.get("misfire", Misfire.ONCE)),
+        cap=stored.get("cap", CAP),
+        grace=_seconds(stored, "grace", GRACE),
+        overlap=Overlap(stored.get("overlap", Overlap.ALLOW)),
+        jitter=_seconds(stored, "jitter", 0.0),
+        input=stored.get("input"),
     )
 
 
-def _seconds(given: Mapping[str, Any], name: str, default: float) -> float:
+def _seconds(stored: Mapping[str, Any], name: str, default: float) -> float:
     try:
-        return seconds(given[name]) if name in given else default
+        return seconds(stored[name]) if name in stored else default
     except InvalidDuration as error:
         raise InvalidDocument([Diagnostic(f"{_METADATA}/{name}", 1, 1, str(error))]) from None
 

@@ -1,8 +1,8 @@
-"""What is done to schedules from outside: deployments make and stop them, people pause them,
-trigger them and catch up on them, events make them due.
+"""Changes of schedules from outside: deployments create and stop them, people pause, trigger and
+backfill them, events make them due.
 
-Every function works in the transaction that it is given, and tells the beats, who hear of it
-when that transaction commits. What it returns as instances is to be hinted then.
+Every function works in the caller's transaction and notifies the beats when that commits. The
+caller then sends hints to the instances that the function returned.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from orchestrator.scheduler.schedules.policy_options import (
 )
 from orchestrator.scheduler.schedules.recurrence import between, following
 
-#: Due times that one backfill takes at most.
-MOST = 1000
+#: Largest number of due times of one backfill.
+MAX_BACKFILL = 1000
 
 ACTIVE, PAUSED, STOPPED = "active", "paused", "stopped"
 
 
 class TooMany(OrchestratorError):
-    """The range has more due times than one backfill takes."""
+    """The range has more due times than one backfill may have."""
 
 
 # Deployments
 
 
 def deployed(
-    cursor: Transaction,
+    transaction: Transaction,
     workflow_id: str,
     namespace: str,
     name: str,
@@ -60,20 +60,20 @@ def deployed(
     document: Mapping[str, Any],
     shortest: float = 0.0,
 ) -> None:
-    """Let the schedules of a workflow follow the version that has been deployed, if it is the
-    newest: it takes over what it has, and stops what it has not. Repeating it is harmless.
-    None of them fires more often than every `shortest` seconds.
+    """Move the schedules of a workflow to a deployed version, if it is the newest: update those
+    that its document has, stop the others. Repeating it changes nothing. None of them fires
+    more often than every `shortest` seconds.
 
-    To be called in the transaction that puts the version in.
+    Call it in the transaction that stores the version.
     """
-    wanted = plans(document, shortest)
-    standing = {row.kind: row for row in schedule_queries.lock_all(cursor, namespace, name)}
-    if not (wanted or standing) or not schedule_queries.is_newest(cursor, workflow_id):
+    new_plans = plans(document, shortest)
+    existing = {row.kind: row for row in schedule_queries.lock_all(transaction, namespace, name)}
+    if not (new_plans or existing) or not schedule_queries.is_newest(transaction, workflow_id):
         return
-    now = schedule_queries.now(cursor)
+    now = schedule_queries.now(transaction)
     policy = json_codec.dumps(stored_policy(document))
-    for plan in wanted:
-        known = standing.pop(plan.kind.value, None)
+    for plan in new_plans:
+        known = existing.pop(plan.kind.value, None)
         fresh = ScheduleRow(
             id=known.id if known else new_id(),
             namespace=namespace,
@@ -87,26 +87,26 @@ def deployed(
             anchor=now,
         )
         if known is None:
-            schedule_queries.put(cursor, _due_next(fresh, now))
+            schedule_queries.put(transaction, _due_next(fresh, now))
         else:
-            schedule_queries.save(cursor, [_carried_over(known, fresh, plan, now)])
+            schedule_queries.save(transaction, [_carried_over(known, fresh, plan, now)])
             if known.state == STOPPED:
-                schedule_queries.mark(cursor, known.id)
-    _stop(cursor, [row for row in standing.values() if row.state != STOPPED])
-    timer_queries.announce(cursor)
+                schedule_queries.mark(transaction, known.id)
+    _stop(transaction, [row for row in existing.values() if row.state != STOPPED])
+    timer_queries.announce(transaction)
 
 
 def _carried_over(known: ScheduleRow, fresh: ScheduleRow, plan: Plan, now: datetime) -> ScheduleRow:
-    """The schedule under its new version: while its times are the same, they go on; a due
-    time that has come and not been handled yet is not lost."""
+    """Return the schedule under its new version. If its timing is the same, its due times
+    continue, so that a due time that has come and is not handled yet is not lost."""
     fresh = replace(fresh, last_instance=known.last_instance, waiting=known.waiting)
     if known.state == STOPPED or not _same_times(known, fresh, plan):
         return _due_next(fresh, now)
-    kept = replace(fresh, anchor=known.anchor, next_due=known.next_due, next_at=known.next_at)
-    rhythm = due_times_of(kept)
-    if kept.next_due is None or rhythm is None:
-        return kept
-    return replace(kept, next_at=rhythm.due(kept.next_due).planned)
+    updated = replace(fresh, anchor=known.anchor, next_due=known.next_due, next_at=known.next_at)
+    due_times = due_times_of(updated)
+    if updated.next_due is None or due_times is None:
+        return updated
+    return replace(updated, next_at=due_times.due(updated.next_due).fires_at)
 
 
 def _same_times(known: ScheduleRow, fresh: ScheduleRow, plan: Plan) -> bool:
@@ -121,35 +121,35 @@ def _clock(plan: Plan) -> tuple[object, ...]:
 
 
 def _due_next(row: ScheduleRow, now: datetime) -> ScheduleRow:
-    """The schedule with the first due time after `now`, if it is active."""
-    rhythm = due_times_of(row)
+    """Return the schedule with the first due time after `now`, if it is active."""
+    due_times = due_times_of(row)
     due: Due | None = None
-    if row.state == ACTIVE and rhythm is not None:
-        due = rhythm.next_after(now)
+    if row.state == ACTIVE and due_times is not None:
+        due = due_times.next_after(now)
     elif row.state == ACTIVE and row.kind == ScheduleKind.AFTER and not row.waiting:
         at = now + timedelta(seconds=plan_of(row).timing["after"])
         due = Due(at, at)
-    return replace(row, next_due=due.due if due else None, next_at=due.planned if due else None)
+    return replace(row, next_due=due.due if due else None, next_at=due.fires_at if due else None)
 
 
-def lock_schedules(cursor: Transaction, workflow_ids: Sequence[str]) -> None:
-    """Lock the schedules of versions that may be removed: to be called before anything else
-    is locked, so that no beat waits for us while we wait for it."""
-    schedule_queries.lock_of(cursor, workflow_ids)
+def lock_schedules(transaction: Transaction, workflow_ids: Sequence[str]) -> None:
+    """Lock the schedules of versions that may be removed. Call it before any other lock, to avoid a
+    deadlock with a beat."""
+    schedule_queries.lock_of(transaction, workflow_ids)
 
 
-def removed(cursor: Transaction, workflow_ids: Sequence[str]) -> None:
-    """Stop the schedules of versions that are removed; to be called in their transaction.
+def removed(transaction: Transaction, workflow_ids: Sequence[str]) -> None:
+    """Stop the schedules of removed versions. Call it in the transaction that removes them.
 
-    An older version does not take them over by itself: it does when it is deployed again.
+    An older version takes them over only when it is deployed again.
     """
-    _stop(cursor, schedule_queries.lock_of(cursor, workflow_ids))
+    _stop(transaction, schedule_queries.lock_of(transaction, workflow_ids))
 
 
-def _stop(cursor: Transaction, rows: Sequence[ScheduleRow]) -> None:
-    firing_queries.drop_queued(cursor, [row.id for row in rows], SkipReason.STOPPED)
+def _stop(transaction: Transaction, rows: Sequence[ScheduleRow]) -> None:
+    firing_queries.drop_queued(transaction, [row.id for row in rows], SkipReason.STOPPED)
     schedule_queries.save(
-        cursor,
+        transaction,
         [replace(row, state=STOPPED, next_due=None, next_at=None, waiting=False) for row in rows],
     )
 
@@ -157,35 +157,35 @@ def _stop(cursor: Transaction, rows: Sequence[ScheduleRow]) -> None:
 # People
 
 
-def pause(cursor: Transaction, id: str) -> ScheduleRow:
-    """Let a schedule start nothing until it is resumed. Raises `NotFound`, `Conflict`."""
-    row = _locked(cursor, id)
+def pause(transaction: Transaction, id: str) -> ScheduleRow:
+    """Pause a schedule: it starts nothing until it is resumed. Raises `NotFound`, `Conflict`."""
+    row = _locked(transaction, id)
     paused = replace(row, state=PAUSED, next_due=None, next_at=None)
-    schedule_queries.save(cursor, [paused])
+    schedule_queries.save(transaction, [paused])
     return paused
 
 
-def resume(cursor: Transaction, id: str) -> ScheduleRow:
-    """Let a schedule go on from now: what was due meanwhile is not made up for (`backfill`
-    does that). Raises `NotFound`, `Conflict`."""
-    row = _locked(cursor, id)
+def resume(transaction: Transaction, id: str) -> ScheduleRow:
+    """Resume a schedule from now on. It does not fire the due times of the pause (`backfill`
+    does). Raises `NotFound`, `Conflict`."""
+    row = _locked(transaction, id)
     if row.state == ACTIVE:
         return row
-    resumed = _due_next(replace(row, state=ACTIVE), schedule_queries.now(cursor))
-    schedule_queries.save(cursor, [resumed])
-    schedule_queries.mark(cursor, id)
-    timer_queries.announce(cursor)
+    resumed = _due_next(replace(row, state=ACTIVE), schedule_queries.now(transaction))
+    schedule_queries.save(transaction, [resumed])
+    schedule_queries.mark(transaction, id)
+    timer_queries.announce(transaction)
     return resumed
 
 
-def trigger(cursor: Transaction, id: str, by: str, given: Json = None) -> Firing:
-    """Start an instance now, whatever the schedule's state and its policy for overlaps;
-    `given` is its input in place of the policy's. Raises `NotFound`, `Conflict`."""
-    row = _locked(cursor, id)
-    made = _firing_now(cursor, row, reason="manual", by=by, given=given)
+def trigger(transaction: Transaction, id: str, by: str, input: Json = None) -> Firing:
+    """Start an instance now, also of a paused schedule and regardless of its overlap policy.
+    `input` replaces the policy's input. Raises `NotFound`, `Conflict`."""
+    row = _locked(transaction, id)
+    made = _firing_now(transaction, row, reason="manual", by=by, input=input)
     after = row.kind == ScheduleKind.AFTER
     schedule_queries.save(
-        cursor,
+        transaction,
         [
             replace(
                 row,
@@ -200,100 +200,104 @@ def trigger(cursor: Transaction, id: str, by: str, given: Json = None) -> Firing
 
 
 def backfill(
-    cursor: Transaction, id: str, first: datetime, last: datetime, by: str
+    transaction: Transaction, id: str, first: datetime, last: datetime, by: str
 ) -> list[Firing]:
-    """Fire the due times from `first` to `last` that have not fired: they start now, or, where
-    runs must not overlap, one after the other.
+    """Fire the due times from `first` to `last` that have not fired. They start now, or one after
+    the other if instances must not overlap.
 
-    Raises `NotFound`; `Conflict` where the schedule has no due times or the range is not over;
+    Raises `NotFound`; `Conflict` if the schedule has no due times or the range is not over;
     `TooMany`.
     """
-    row = _locked(cursor, id)
-    rhythm = due_times_of(row)
-    if rhythm is None:
+    row = _locked(transaction, id)
+    due_times = due_times_of(row)
+    if due_times is None:
         raise Conflict(f"a schedule of kind '{row.kind}' has no due times to go back to")
-    now = schedule_queries.now(cursor)
+    now = schedule_queries.now(transaction)
     if last > now:
         raise Conflict("the range is not over yet")
-    times = between(rhythm.recurrence, first, last, MOST + 1)
-    if len(times) > MOST:
-        raise TooMany(f"the range has more than {MOST} due times")
+    times = between(due_times.recurrence, first, last, MAX_BACKFILL + 1)
+    if len(times) > MAX_BACKFILL:
+        raise TooMany(f"the range has more than {MAX_BACKFILL} due times")
     queued = plan_of(row).policy.overlap is not Overlap.ALLOW
     outcome = Outcome.QUEUED if queued else Outcome.STARTED
     made = [
         firing(row, Due(at, at), now, outcome=outcome, reason="backfill", by=by) for at in times
     ]
-    noted = record_firings(cursor, made, now, revive=True)
-    if queued and noted:
-        schedule_queries.save(cursor, [replace(row, waiting=True)])
-        timer_queries.announce(cursor)
-    return noted
+    recorded = record_firings(transaction, made, now, overwrite_skipped=True)
+    if queued and recorded:
+        schedule_queries.save(transaction, [replace(row, waiting=True)])
+        timer_queries.announce(transaction)
+    return recorded
 
 
 def upcoming(row: ScheduleRow, now: datetime, count: int) -> list[Due]:
-    """The next due times of a schedule that is not paused or stopped."""
-    rhythm = due_times_of(row)
+    """Return the next `count` due times of a schedule; none if it is paused or stopped."""
+    due_times = due_times_of(row)
     if row.next_due is None or row.next_at is None:
         return []
-    if rhythm is None:
+    if due_times is None:
         return [Due(row.next_due, row.next_at)][:count]
     first = [row.next_due] if row.next_due > now else []
-    times = [*first, *islice(following(rhythm.recurrence, max(row.next_due, now)), count)]
-    return [rhythm.due(at) for at in times[:count]]
+    times = [*first, *islice(following(due_times.recurrence, max(row.next_due, now)), count)]
+    return [due_times.due(at) for at in times[:count]]
 
 
 # Events
 
 
-def trigger_by_event(cursor: Transaction, id: str, key: str, events: Json, last: int) -> list[str]:
-    """Events have made a schedule of kind `on` due, with `events` as its instance's input (an
-    array: dsl.md, Input of event-driven scheduled workflows).
+def trigger_by_event(
+    transaction: Transaction, id: str, key: str, events: Json, last: int
+) -> list[str]:
+    """Fire a schedule of kind `on` with `events` as its instance's input (an array: dsl.md, Input
+    of event-driven scheduled workflows). Return the instances to send hints to.
 
-    `key` names the cause: the same one again changes nothing. `last` is the greatest number of
-    the events: the instance hears what follows them, also where it has to wait. Returns the
-    instances to be hinted. Raises `NotFound`.
+    `key` identifies the cause: a repetition changes nothing. `last` is the greatest receipt number
+    of the events: the instance hears the events after it, also if its start is queued. Raises
+    `NotFound`.
     """
-    row = schedule_queries.lock(cursor, id)
+    row = schedule_queries.lock(transaction, id)
     if row is None:
         raise NotFound(f"there is no schedule {id}")
-    if row.state != ACTIVE or firing_queries.has(cursor, id, key):
+    if row.state != ACTIVE or firing_queries.has(transaction, id, key):
         return []
     overlap = plan_of(row).policy.overlap
     exclusive = overlap is not Overlap.ALLOW and row.last_instance is not None
-    busy = exclusive and bool(schedule_queries.running(cursor, [row.last_instance or ""]))
-    now = schedule_queries.now(cursor)
-    admission = apply_overlap([Due(now, now)], overlap, busy=busy, queued=row.waiting)
-    if admission.replace:
-        firing_queries.drop_queued(cursor, [id], SkipReason.OVERLAP)
-    (admitted,) = admission.admitted
+    busy = exclusive and bool(schedule_queries.running(transaction, [row.last_instance or ""]))
+    now = schedule_queries.now(transaction)
+    decision = apply_overlap([Due(now, now)], overlap, busy=busy, queued=row.waiting)
+    if decision.replace:
+        firing_queries.drop_queued(transaction, [id], SkipReason.OVERLAP)
+    (result,) = decision.results
     made = _firing_now(
-        cursor, row, reason="event", key=key, given=events,
-        outcome=admitted.outcome, why=admitted.why, heard_from=last,
+        transaction, row, reason="event", key=key, input=events,
+        outcome=result.outcome, skip_reason=result.skip_reason, heard_from=last,
     )  # fmt: skip
     instance = made.row.instance_id
-    waiting = row.waiting or admitted.outcome is Outcome.QUEUED
+    waiting = row.waiting or result.outcome is Outcome.QUEUED
     changed = replace(row, last_instance=instance or row.last_instance, waiting=waiting)
-    schedule_queries.save(cursor, [changed])
-    cancelled = [row.last_instance] if admission.cancel and row.last_instance else []
-    cancel(cursor, cancelled)
-    timer_queries.announce(cursor)
+    schedule_queries.save(transaction, [changed])
+    cancelled = [row.last_instance] if decision.cancel and row.last_instance else []
+    cancel(transaction, cancelled)
+    timer_queries.announce(transaction)
     return [*([instance] if instance else []), *cancelled]
 
 
-def _locked(cursor: Transaction, id: str) -> ScheduleRow:
-    row = schedule_queries.lock(cursor, id)
+def _locked(transaction: Transaction, id: str) -> ScheduleRow:
+    row = schedule_queries.lock(transaction, id)
     if row is None:
         raise NotFound(f"there is no schedule {id}")
     if row.state == STOPPED:
-        raise Conflict("the schedule is stopped: no version of its workflow has it any more")
+        raise Conflict(
+            "the schedule is stopped: the newest version of its workflow does not have it"
+        )
     return row
 
 
-def _firing_now(cursor: Transaction, row: ScheduleRow, **about: Any) -> Firing:
-    """A firing that is due at this moment, or at the next that no other has."""
-    now = due = schedule_queries.now(cursor)
+def _firing_now(transaction: Transaction, row: ScheduleRow, **about: Any) -> Firing:
+    """Record and start a firing that is due now, or at the next microsecond without a firing."""
+    now = due = schedule_queries.now(transaction)
     while True:
-        noted = record_firings(cursor, [firing(row, Due(due, due), now, **about)], now)
-        if noted:
-            return noted[0]
+        recorded = record_firings(transaction, [firing(row, Due(due, due), now, **about)], now)
+        if recorded:
+            return recorded[0]
         due += timedelta(microseconds=1)
