@@ -1,13 +1,12 @@
-"""The Event Handler: CloudEvents in, matched and correlated with who waits for them; lifecycle
-events and deliveries out.
+"""The Event Handler: matches and correlates received CloudEvents with listeners, schedules and
+subscriptions; publishes lifecycle events and sends webhooks.
 
-Theory of operation. An event is a row before it is acknowledged. Who waits for one is a row
-too: a listener (an open step), an event-driven schedule, a subscription. Each side commits
-its own row first and only then sends a hint, so that whoever looks afterwards sees both. What
-is looked at is the same in either case: `matching` takes the lock of a namespace, gives the
-listeners that are new the events that came before them, then gives the events that are new to
-all who wait, in the order of their receipt, and writes down which listener was offered what,
-once each. Expressions are evaluated here, in control workers, never in the API. What a listener
-is offered becomes a stimulus of its instance; an offer that the instance turns down is free for
-others. The beats find what nobody matched, because its hint was lost or its matcher died.
+Theory of operation. An event is a row before it is acknowledged. Everything that waits for events
+is a row too: a listener (an open step), an event-driven schedule, a subscription. Each side commits
+its own row and then sends a hint, so that the process that handles the hint sees both. `match_loop`
+takes the lock of a namespace. It offers earlier events to new listeners, then new events to all
+that wait, in the order of their receipt, and stores each offer once. Control workers evaluate the
+expressions, never the API. An offer becomes a stimulus of the listener's instance; if the instance
+refuses it, the event is free for other listeners. The beats send hints again for unmatched events,
+whose hint was lost or whose matching process died.
 """

@@ -1,16 +1,16 @@
-"""Event filters: which events one takes, and the values that correlate them
+"""Event filters: which events pass, and the values that correlate them
 (dsl-reference.md, Event Filter, Event Properties, Correlation).
 
 Each attribute of a filter's ``with`` is compared with the event's own:
 
 - a constant text is equal, or a regular expression that matches all of it;
-- an expression sees the attribute as ``.`` (for ``data``, the data): a boolean is the answer,
-  null is no match, anything else must be equal; for ``data`` jq's truth decides;
-- an object under ``data`` names members that must be there, each compared in the same way;
-- any other constant is equal.
+- an expression sees the attribute as ``.`` (for ``data``, the data): a boolean decides, null is no
+  match, any other value must be equal; for ``data`` jq's truth decides;
+- an object under ``data`` names required members, each compared in the same way;
+- any other constant must be equal.
 
-Equality of scalars is that of their text, so that the constant ``"7"`` equals the number 7.
-An expression that fails on an event does not match it: events are of any shape.
+Scalars are equal if their texts are, so that the constant ``"7"`` equals the number 7. An
+expression that fails on an event does not match it, because events may have any shape.
 """
 
 from __future__ import annotations
@@ -27,31 +27,34 @@ from orchestrator.core.expression_template import Expression
 from orchestrator.core.model import Json
 from orchestrator.expressions import NOW, Evaluate, ExpressionError, is_expression
 
-#: Types of the DSL's lifecycle events begin so. They go to whoever asks for them by type, and
-#: to nobody else: a workflow that takes every event must not take those of its own taking.
+#: Prefix of the types of lifecycle events. They match only filters that name such a type: a
+#: workflow that takes every event would otherwise take the events that it causes itself.
 LIFECYCLE = "io.serverlessworkflow."
 
 _PATTERN = re.compile(r"[\\^$*+?\[\]{}()|]")
 
 
 class EventFilter:
-    """A filter, read once. `type` is set where it takes events of one type only; `lifecycle`:
-    it asks for lifecycle events; `names` are the arguments that its expressions mention;
-    `correlations` are the expressions that extract values, by name."""
+    """A compiled filter. `type` is set if only events of one type pass. `lifecycle`: it requests
+    lifecycle events. `names` are the arguments that its expressions use. `correlations` are the
+    expressions that extract the correlation values, by name."""
 
     __slots__ = ("_with", "correlations", "lifecycle", "names", "type")
 
     def __init__(self, definition: Mapping[str, Json]) -> None:
-        given = definition.get("with") or {}
-        read = {name: _read(value) for name, value in given.items()}
-        # What costs nothing is compared first.
-        self._with = dict(sorted(read.items(), key=lambda one: not isinstance(one[1], str)))
+        attributes = definition.get("with") or {}
+        read = {name: _read(value) for name, value in attributes.items()}
+        # Compare constant texts first: they are cheap.
+        self._with = dict(sorted(read.items(), key=lambda item: not isinstance(item[1], str)))
         type = read.get("type")
         constant = type if isinstance(type, str) else ""
         self.type = constant if constant and not _PATTERN.search(constant) else None
         self.lifecycle = constant.replace("\\.", ".").startswith(LIFECYCLE)
         self.names = frozenset(
-            name for one in _expressions(self._with) for name in one.names if name != NOW
+            name
+            for expression in _expressions(self._with)
+            for name in expression.names
+            if name != NOW
         )
         self.correlations = {
             name: Expression(body["from"])
@@ -59,7 +62,7 @@ class EventFilter:
         }
 
     def accepts_type(self, type: str) -> bool:
-        """Whether events of a type may match, by a quick look."""
+        """Whether events of a type may pass, without evaluating expressions."""
         if type.startswith(LIFECYCLE) and not self.lifecycle:
             return False
         return self.type is None or self.type == type
@@ -67,56 +70,56 @@ class EventFilter:
     def passes(
         self, event: Mapping[str, Json], variables: Mapping[str, Json], evaluate: Evaluate
     ) -> bool:
-        """Whether an event has what ``with`` asks for.
+        """Whether an event passes ``with``.
 
         Raises `EvaluatorUnavailable`.
         """
         return self.accepts_type(event["type"]) and all(
-            _compared(wanted, event.get(name), name == "data", variables, evaluate)
-            for name, wanted in self._with.items()
+            _compared(expected, event.get(name), name == "data", variables, evaluate)
+            for name, expected in self._with.items()
         )
 
     def values(
         self, event: Mapping[str, Json], variables: Mapping[str, Json], evaluate: Evaluate
     ) -> dict[str, Json] | None:
-        """The correlation values of an event; None where it lacks one.
+        """Return the correlation values of an event; None if a value is missing.
 
         Raises `EvaluatorUnavailable`.
         """
-        found = {}
+        values = {}
         for name, expression in self.correlations.items():
-            value = _asked(expression, event, variables, evaluate)
+            value = _evaluate(expression, event, variables, evaluate)
             if value is None:
                 return None
-            found[name] = value
-        return found
+            values[name] = value
+        return values
 
 
 @lru_cache(maxsize=4096)
 def compiled(definition: str) -> EventFilter:
-    """The filter of a definition in JSON text."""
+    """Return the filter of a definition in JSON text."""
     return EventFilter(json_codec.loads(definition))
 
 
 def canonical(definition: Mapping[str, Json]) -> str:
-    """What makes a filter the same as another, as JSON text: what correlations expect is not
-    part of it, being each listener's own."""
+    """Return the JSON text that equal filters share. It omits the values that correlations expect:
+    those differ between listeners."""
     correlate = {
         name: {"from": body["from"]} for name, body in (definition.get("correlate") or {}).items()
     }
-    whole = {"with": definition.get("with") or {}, "correlate": correlate}
-    return json_codec.dumps(_sorted(whole))
+    shared = {"with": definition.get("with") or {}, "correlate": correlate}
+    return json_codec.dumps(_sorted(shared))
 
 
 def identity(namespace: str, canonical: str) -> str:
-    """The id of a filter of a namespace: the same for the same filter."""
+    """Return the id of a filter in a namespace. Equal filters have the same id."""
     digest = blake2b(f"{namespace}\n{canonical}".encode(), digest_size=16).digest()
     return str(UUID(bytes=digest))
 
 
 def key(filter: EventFilter, correlation: Mapping[str, Json]) -> str:
-    """The digest of a filter's correlation values; empty where it has none, or where not all
-    are known."""
+    """Return the digest of a filter's correlation values; empty if it has no correlations or not
+    all of their values are bound."""
     names = filter.correlations
     if not names or any(name not in correlation for name in names):
         return ""
@@ -125,12 +128,13 @@ def key(filter: EventFilter, correlation: Mapping[str, Json]) -> str:
 
 
 def text(value: Json) -> str:
-    """What a value is compared by: a scalar's text, anything else's JSON in one order."""
+    """Return the text by which a value is compared: a scalar's text, otherwise JSON with sorted
+    keys."""
     return value if isinstance(value, str) else json_codec.dumps(_sorted(value))
 
 
 def equal_values(one: Json, other: Json) -> bool:
-    """Whether two values are equal as values of attributes and correlations."""
+    """Whether two values of attributes or correlations are equal."""
     return text(one) == text(other)
 
 
@@ -161,31 +165,31 @@ def _expressions(value: Any) -> Iterator[Expression]:
 
 
 def _compared(
-    wanted: Any, found: Json, data: bool, variables: Mapping[str, Json], evaluate: Evaluate
+    expected: Any, actual: Json, data: bool, variables: Mapping[str, Json], evaluate: Evaluate
 ) -> bool:
-    if isinstance(wanted, Expression):
-        return _answers(_asked(wanted, found, variables, evaluate), found, data)
-    if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(
-            name in found and _compared(item, found[name], False, variables, evaluate)
-            for name, item in wanted.items()
+    if isinstance(expected, Expression):
+        return _answers(_evaluate(expected, actual, variables, evaluate), actual, data)
+    if isinstance(expected, dict):
+        return isinstance(actual, dict) and all(
+            name in actual and _compared(item, actual[name], False, variables, evaluate)
+            for name, item in expected.items()
         )
-    if found is None:
-        return wanted is None
-    if isinstance(wanted, str) and isinstance(found, str):
-        return wanted == found or (
-            _PATTERN.search(wanted) is not None and _matches(wanted, found, evaluate)
+    if actual is None:
+        return expected is None
+    if isinstance(expected, str) and isinstance(actual, str):
+        return expected == actual or (
+            _PATTERN.search(expected) is not None and _matches(expected, actual, evaluate)
         )
-    return equal_values(wanted, found)
+    return equal_values(expected, actual)
 
 
-def _answers(answer: Json, found: Json, data: bool) -> bool:
+def _answers(answer: Json, actual: Json, data: bool) -> bool:
     if answer is None or isinstance(answer, bool):
         return answer is True
-    return data or equal_values(answer, found)
+    return data or equal_values(answer, actual)
 
 
-def _asked(
+def _evaluate(
     expression: Expression, value: Json, variables: Mapping[str, Json], evaluate: Evaluate
 ) -> Json:
     try:
@@ -194,10 +198,11 @@ def _asked(
         return None
 
 
-def _matches(pattern: str, found: str, evaluate: Evaluate) -> bool:
-    """A regular expression, tried where it can take neither time nor memory from us."""
+def _matches(pattern: str, text: str, evaluate: Evaluate) -> bool:
+    """Whether a regular expression matches all of a text. jq evaluates it, in bounded time and
+    memory."""
     try:
-        given = {"pattern": f"^(?:{pattern})$"}
-        return evaluate("test($pattern)", found, given) is True
+        variables = {"pattern": f"^(?:{pattern})$"}
+        return evaluate("test($pattern)", text, variables) is True
     except ExpressionError:
         return False

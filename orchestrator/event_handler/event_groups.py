@@ -1,9 +1,9 @@
-"""Which events make an event-driven schedule due: pure.
+"""Decides which events make an event-driven schedule due: pure.
 
-Each set of events that satisfies ``schedule.on`` starts one instance. Events that do not
-suffice yet are gathered in groups, those of different correlation values apart. With `all`, an
-event goes into the oldest group that still lacks one of its kind, and opens a new one where
-none does: so two of each make two instances, and none is lost.
+Each set of events that satisfies ``schedule.on`` starts one instance. Events that are not enough
+yet are collected in groups, one per set of correlation values. With `all`, an event joins the
+oldest group that lacks an event for one of its filters, or opens a new group. So two events for
+each filter start two instances, and none is lost.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from orchestrator.expressions import is_expression
 
 MODES = ("one", "any", "all")
 
-#: What a schedule's events are read as, unless it says so. The specification's text and
-#: examples have an array of events; its later revision alone says ``data``.
+#: Default of ``read`` for a schedule's events. The specification's text and examples have an array
+#: of events; only its later revision says ``data``.
 READ = "envelope"
 
 
 @dataclass(frozen=True, slots=True)
 class Consumption:
-    """``schedule.on``, read once: `filters` and `until` are pairs of an id and a filter."""
+    """A compiled ``schedule.on``. `filters` and `until` are pairs of an id and a filter."""
 
     mode: str
     filters: tuple[tuple[str, EventFilter], ...]
@@ -49,33 +49,34 @@ class Consumption:
     digest: str
 
     @property
-    def once(self) -> bool:
-        """Whether any one event is enough."""
+    def takes_one(self) -> bool:
+        """Whether a single event is enough."""
         return self.mode != "all" and self.until_mode is None and self.until_expression is None
 
     @property
-    def never(self) -> bool:
-        """Whether no event makes it due: it waits for all of no events, or is over with the
-        first event of any kind."""
+    def is_never_due(self) -> bool:
+        """Whether no event can make the schedule due: it has no filters, or its ``until`` needs
+        no event."""
         return not self.filters or (self.until_mode == "all" and not self.until)
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Events gathered so far; `id` None: a new one. `got` and `ended_by` are places of filters
-    (of ``until``) that have had their event."""
+    """The events of one group, by their receipt numbers; `id` None: a new group. `matched_filters`
+    and `ended_by` are the indexes of the filters, and of the filters of ``until``, that have had
+    their event."""
 
     id: str | None
-    members: tuple[int, ...] = ()
-    got: tuple[int, ...] = ()
+    event_numbers: tuple[int, ...] = ()
+    matched_filters: tuple[int, ...] = ()
     ended_by: tuple[int, ...] = ()
 
 
 @lru_cache(maxsize=1024)
 def consumption(timing: str) -> Consumption:
-    """The consumption that a schedule's timing (JSON text) asks for."""
-    given = json_codec.loads(timing)
-    on = given["on"]
+    """Return the consumption of a schedule's timing (JSON text)."""
+    parsed = json_codec.loads(timing)
+    on = parsed["on"]
     mode, filters = _strategy(on)
     until = on.get("until") if mode == "any" else None
     until_mode, until_filters = _strategy(until) if isinstance(until, Mapping) else (None, [])
@@ -86,7 +87,7 @@ def consumption(timing: str) -> Consumption:
         until=_compiled(until_filters or _empty(until_mode)),
         until_expression=Expression(until) if isinstance(until, str) else None,
         expects=_expects([*filters, *until_filters]),
-        read=given.get("read", READ),
+        read=parsed.get("read", READ),
         digest=blake2b(timing.encode(), digest_size=12).hexdigest(),
     )
 
@@ -97,57 +98,58 @@ def _strategy(to: Mapping[str, Any]) -> tuple[str, list[dict[str, Json]]]:
 
 
 def _empty(mode: str | None) -> list[dict[str, Json]]:
-    """What a list without filters stands for (dsl-reference.md, Event Consumption Strategy)."""
+    """Return the filters of an empty list (dsl-reference.md, Event Consumption Strategy)."""
     return [MATCH_ALL] if mode == "any" else []
 
 
 def _compiled(filters: Sequence[dict[str, Json]]) -> tuple[tuple[str, EventFilter], ...]:
     texts = [canonical(definition) for definition in filters]
-    return tuple((identity("", one), compiled(one)) for one in texts)
+    return tuple((identity("", text), compiled(text)) for text in texts)
 
 
 def _expects(filters: Sequence[Mapping[str, Json]]) -> dict[str, str | Expression]:
-    found: dict[str, str | Expression] = {}
+    expected: dict[str, str | Expression] = {}
     for definition in filters:
         for name, body in (definition.get("correlate") or {}).items():
             if "expect" in body:
-                said = body["expect"]
-                begins = said.lstrip().startswith((".", "$"))
-                found[name] = Expression(said) if is_expression(said) or begins else said
-    return found
+                text = body["expect"]
+                is_path = text.lstrip().startswith((".", "$"))
+                expected[name] = Expression(text) if is_expression(text) or is_path else text
+    return expected
 
 
 def key(of: Consumption, values: Values) -> str:
-    """What the groups of these correlation values have in common. A schedule whose events
-    change begins anew."""
+    """Return the key of the groups with these correlation values. It changes with the schedule's
+    events, so that a changed schedule starts with new groups."""
     free = {name: text(value) for name, value in values.items() if name not in of.expects}
-    told = json_codec.encode([of.digest, sorted(free.items())])
-    return blake2b(told, digest_size=12).hexdigest()
+    content = json_codec.encode([of.digest, sorted(free.items())])
+    return blake2b(content, digest_size=12).hexdigest()
 
 
-def oldest_incomplete(groups: Sequence[Group], places: Sequence[int]) -> tuple[Group, int]:
-    """With `all`: the oldest group that lacks an event of one of these places, and the place."""
+def oldest_incomplete(groups: Sequence[Group], indexes: Sequence[int]) -> tuple[Group, int]:
+    """With `all`: return the oldest group that lacks an event for one of these filters, and the
+    filter's index."""
     for group in groups:
-        for place in places:
-            if place not in group.got:
-                return group, place
-    return Group(None), places[0]
+        for index in indexes:
+            if index not in group.matched_filters:
+                return group, index
+    return Group(None), indexes[0]
 
 
-def with_event(group: Group, event: int, place: int | None = None) -> Group:
-    """The group with one more event, which is the one of a place."""
-    got = group.got if place is None else (*group.got, place)
-    return replace(group, members=(*group.members, event), got=got)
+def with_event(group: Group, event: int, index: int | None = None) -> Group:
+    """Return the group with one more event, which matched the filter `index`."""
+    matched = group.matched_filters if index is None else (*group.matched_filters, index)
+    return replace(group, event_numbers=(*group.event_numbers, event), matched_filters=matched)
 
 
 def is_complete(of: Consumption, group: Group) -> bool:
     """With `all`: whether each filter has had its event."""
-    return len(group.got) == len(of.filters)
+    return len(group.matched_filters) == len(of.filters)
 
 
-def with_end(of: Consumption, group: Group, places: Sequence[int]) -> tuple[Group, bool]:
-    """The group after an event of its ``until``, and whether that was the last it needed."""
+def with_end(of: Consumption, group: Group, indexes: Sequence[int]) -> tuple[Group, bool]:
+    """Return the group after an event of its ``until``, and whether the group is complete now."""
     if of.until_mode != "all":
         return group, True
-    by = tuple(sorted({*group.ended_by, *places}))
+    by = tuple(sorted({*group.ended_by, *indexes}))
     return replace(group, ended_by=by), len(by) == len(of.until)

@@ -1,6 +1,6 @@
-"""What came before a listener: its instance's mailbox, however old, the broadcast events that
-are numbered above its mark, and those of a few seconds before, as far as its instance may hear
-them."""
+"""Offers earlier events to new listeners: those in the instance's mailbox, of any age, the
+broadcast events numbered above the listener's mark, and those of the last few seconds, if the
+instance may hear them."""
 
 from __future__ import annotations
 
@@ -21,57 +21,57 @@ from orchestrator.event_handler.match_batch import (
     filters_of,
 )
 
-#: Broadcast events that are looked back at, at most: the newest.
+#: Largest number of broadcast events in one look-back: the newest ones.
 MAX_RECENT = 20_000
-#: Events of one mailbox that are looked at in one go.
+#: Largest number of events of one mailbox in one look-back. The rest follows in another one.
 MAILBOX = 1000
-#: Events that an instance turned down and that it may be offered anew.
+#: Largest number of events that an instance refused and that other listeners of it are offered.
 MAX_REFUSED = 200
 
 
 class LookBack:
-    """Gives listeners the events that came before them, all of one round together."""
+    """Offers earlier events to the new listeners of one round."""
 
     def __init__(
         self,
         transaction: Transaction,
         namespace: str,
-        judge: FilterEvaluator,
-        book: MatchBatch,
+        evaluator: FilterEvaluator,
+        batch: MatchBatch,
         look_back: float,
     ) -> None:
         self._transaction = transaction
         self._look_back = look_back
         self._namespace = namespace
-        self._judge = judge
-        self._book = book
+        self._evaluator = evaluator
+        self._batch = batch
 
     def offer_earlier_events(self, rows: Sequence[ListenerRow]) -> None:
-        """Look for what came before these listeners, and offer it; raises `Stuck`."""
+        """Find the events before these listeners and offer them. Raises `EvaluatorFailed`."""
         filters = {(row.instance, row.step): filters_of(self._namespace, row) for row in rows}
-        boxes = self._mailboxes(rows, filters.values())
-        early = _RecentEvents(self._judge, self._recent_broadcasts(rows), self._look_back)
-        returned = self._refused_events(rows)
+        mailboxes = self._mailboxes(rows, filters.values())
+        recent = _RecentEvents(self._evaluator, self._recent_broadcasts(rows), self._look_back)
+        refused = self._refused_events(rows)
         found: dict[ListenerId, dict[int, tuple[UnmatchedEvent, FilterMatches]]] = {}
         for row in rows:
-            who, standing = (row.instance, row.step), self._book.listener_of_row(row)
+            who, state = (row.instance, row.step), self._batch.listener_of_row(row)
             hits = found[who] = {}
-            for each in filters[who] if not standing.is_saturated else ():
-                given = [*boxes.get(row.instance, ()), *returned.get(row.instance, ())]
-                _note(hits, each, self._judged(each, given, row))
+            for each in filters[who] if not state.is_saturated else ():
+                earlier = [*mailboxes.get(row.instance, ()), *refused.get(row.instance, ())]
+                _add_matches(hits, each, self._passing(each, earlier, row))
                 if row.looks == 0:
-                    _note(hits, each, early.found(each, row, standing))
-        self._offer(rows, filters, found, boxes)
+                    _add_matches(hits, each, recent.events_for(each, row, state))
+        self._offer(rows, filters, found, mailboxes)
 
     def _mailboxes(
         self, rows: Sequence[ListenerRow], filters: Iterable[list[ListenerFilter]]
     ) -> dict[str, list[UnmatchedEvent]]:
-        asked = [one.filter.type for several in filters for one in several]
-        types = [type for type in asked if type is not None]
+        all_types = [each.filter.type for several in filters for each in several]
+        types = [type for type in all_types if type is not None]
         return event_queries.mailboxes(
             self._transaction,
             sorted({row.instance for row in rows}),
-            types if len(types) == len(asked) else None,
+            types if len(types) == len(all_types) else None,
             MAILBOX,
         )
 
@@ -89,23 +89,27 @@ class LookBack:
         )
 
     def _refused_events(self, rows: Sequence[ListenerRow]) -> dict[str, list[UnmatchedEvent]]:
-        """The broadcast events that instances have turned down since."""
-        again = sorted({row.instance for row in rows if row.looks > 0})
-        pairs = listener_queries.refused(self._transaction, again, MAX_REFUSED) if again else []
-        known = event_queries.by_receipt_numbers(self._transaction, (number for _, number in pairs))
-        found: dict[str, list[UnmatchedEvent]] = defaultdict(list)
+        """Return the broadcast events that instances have refused since their first look-back."""
+        instances = sorted({row.instance for row in rows if row.looks > 0})
+        pairs = (
+            listener_queries.refused(self._transaction, instances, MAX_REFUSED) if instances else []
+        )
+        events = event_queries.by_receipt_numbers(
+            self._transaction, (number for _, number in pairs)
+        )
+        refused: dict[str, list[UnmatchedEvent]] = defaultdict(list)
         for instance, number in pairs:
-            if number in known and known[number].target is None:
-                found[instance].append(known[number])
-        return found
+            if number in events and events[number].target is None:
+                refused[instance].append(events[number])
+        return refused
 
-    def _judged(
-        self, each: ListenerFilter, given: Iterable[UnmatchedEvent], row: ListenerRow
+    def _passing(
+        self, each: ListenerFilter, events: Iterable[UnmatchedEvent], row: ListenerRow
     ) -> Iterable[tuple[UnmatchedEvent, Values]]:
-        for event in given:
+        for event in events:
             if not row.hears(event, self._look_back):
                 continue
-            values = self._judge.values(each.id, each.filter, event, row.variables)
+            values = self._evaluator.values(each.id, each.filter, event, row.variables)
             if values is not None:
                 yield event, values
 
@@ -114,77 +118,78 @@ class LookBack:
         rows: Sequence[ListenerRow],
         filters: dict[ListenerId, list[ListenerFilter]],
         found: dict[ListenerId, dict[int, tuple[UnmatchedEvent, FilterMatches]]],
-        boxes: dict[str, list[UnmatchedEvent]],
+        mailboxes: dict[str, list[UnmatchedEvent]],
     ) -> None:
-        """In the order of events; what the instance has taken already is not for it."""
+        """Offer the found events in their order, except those that the instance has taken
+        already."""
         pairs = {(number, who[0]) for who, hits in found.items() for number in hits}
         made = listener_queries.offers_made(self._transaction, pairs)
         live = {(one.event, one.instance) for one in made if not one.refused}
         tried = {(one.event, one.instance, one.step) for one in made}
         for row in rows:
-            who, standing, taken = (row.instance, row.step), self._book.listener_of_row(row), False
+            who, state, taken = (row.instance, row.step), self._batch.listener_of_row(row), False
             for number, (event, hits) in sorted(found[who].items()):
                 if (number, row.instance) not in live and (number, *who) not in tried:
-                    offered = self._book.offer(standing, event, hits)
+                    offered = self._batch.offer(state, event, hits)
                     taken = taken or (offered and event.target is not None)
             more = (
-                taken and len(boxes.get(row.instance, ())) == MAILBOX and not standing.is_saturated
+                taken and len(mailboxes.get(row.instance, ())) == MAILBOX and not state.is_saturated
             )
-            self._book.mark_looked_back(row, filters[who], again=more)
+            self._batch.mark_looked_back(row, filters[who], again=more)
 
 
-def _note(
+def _add_matches(
     hits: dict[int, tuple[UnmatchedEvent, FilterMatches]],
     each: ListenerFilter,
     found: Iterable[tuple[UnmatchedEvent, Values]],
 ) -> None:
     for event, values in found:
         _, known = hits.setdefault(event.number, (event, FilterMatches()))
-        (known.until if each.until else known.main)[each.place] = values
+        (known.until if each.until else known.main)[each.filter_index] = values
 
 
 class _RecentEvents:
-    """The broadcast events of a few seconds, by the filters that they pass: each is judged
-    once a filter, and found by its key, however many listeners share the filter."""
+    """The recent broadcast events, by the filters that they pass. Each event is evaluated once per
+    filter and found by its correlation key, so that any number of listeners may share a filter."""
 
     def __init__(
-        self, judge: FilterEvaluator, lately: Sequence[UnmatchedEvent], look_back: float
+        self, evaluator: FilterEvaluator, recent: Sequence[UnmatchedEvent], look_back: float
     ) -> None:
-        self._judge = judge
-        self._recent_broadcasts = lately
+        self._evaluator = evaluator
+        self._recent = recent
         self._look_back = look_back
         self._passed: dict[str, list[tuple[UnmatchedEvent, Values]]] = {}
         self._by_key: dict[str, dict[str, list[tuple[UnmatchedEvent, Values]]]] = {}
 
-    def found(
-        self, each: ListenerFilter, row: ListenerRow, standing: ListenerState
+    def events_for(
+        self, each: ListenerFilter, row: ListenerRow, state: ListenerState
     ) -> Iterable[tuple[UnmatchedEvent, Values]]:
-        """The events that passed a filter of a listener, of those that it hears."""
+        """Return the events that pass a filter of a listener and that the listener may hear."""
         if each.filter.names:
-            passed = self._ask(each.id, each.filter, row)
-        elif digest := key(each.filter, standing.correlation):
+            passed = self._evaluate(each.id, each.filter, row)
+        elif digest := key(each.filter, state.correlation):
             self._evaluate_once(each)
             passed = self._by_key[each.id].get(digest, [])
         else:
             passed = self._evaluate_once(each)
-        return [one for one in passed if row.hears(one[0], self._look_back)]
+        return [match for match in passed if row.hears(match[0], self._look_back)]
 
     def _evaluate_once(self, each: ListenerFilter) -> list[tuple[UnmatchedEvent, Values]]:
         if each.id not in self._passed:
-            passed = self._passed[each.id] = self._ask(each.id, each.filter, None)
+            passed = self._passed[each.id] = self._evaluate(each.id, each.filter, None)
             by_key: dict[str, list[tuple[UnmatchedEvent, Values]]] = defaultdict(list)
             for event, values in passed:
                 by_key[key(each.filter, values)].append((event, values))
             self._by_key[each.id] = by_key
         return self._passed[each.id]
 
-    def _ask(
+    def _evaluate(
         self, id: str, filter: EventFilter, row: ListenerRow | None
     ) -> list[tuple[UnmatchedEvent, Values]]:
         variables = row.variables if row else None
         judged = (
-            (event, self._judge.values(id, filter, event, variables))
-            for event in self._recent_broadcasts
+            (event, self._evaluator.values(id, filter, event, variables))
+            for event in self._recent
             if filter.accepts_type(event.type)
         )
         return [(event, values) for event, values in judged if values is not None]

@@ -1,4 +1,5 @@
-"""Whether events pass filters: each evaluated once, in bounded time, whatever it does."""
+"""Evaluates filters on events: each pair once, in bounded time, even if it crashes the
+evaluator."""
 
 from __future__ import annotations
 
@@ -17,14 +18,14 @@ from orchestrator.log import get_logger
 
 log = get_logger(__name__)
 
-#: How often an event is tried whose evaluation brings the evaluator down.
+#: Tries of an event on which the evaluator fails. After the last one it does not match.
 TRIES = 3
-#: How long one round may evaluate, in s: others wait for its lock.
+#: Seconds that one round may evaluate: other processes wait for its lock.
 ROUND_BUDGET = 2.0
 
 
 class EvaluatorFailed(OrchestratorError):
-    """The evaluator failed on an event; it may be the event, or not."""
+    """The evaluator failed on the event with this number. The event may or may not be the cause."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -32,17 +33,17 @@ class EvaluatorFailed(OrchestratorError):
 
 
 class FilterEvaluator:
-    """Judges the events of one round."""
+    """Evaluates filters on the events of one round."""
 
     def __init__(self, evaluate: Evaluate, now: datetime) -> None:
         self._evaluate = evaluate
         self._now = {NOW: now.timestamp()}
-        self._known: dict[tuple[str, int], Values | None] = {}
+        self._results: dict[tuple[str, int], Values | None] = {}
         self._until = clock.monotonic() + ROUND_BUDGET
 
     @property
     def is_over_budget(self) -> bool:
-        """Whether the rest had better wait for the next round."""
+        """Whether the round has used its time: the remaining events wait for the next round."""
         return clock.monotonic() > self._until
 
     def values(
@@ -52,19 +53,19 @@ class FilterEvaluator:
         event: UnmatchedEvent,
         variables: Mapping[str, Json] | None = None,
     ) -> Values | None:
-        """The event's correlation values, if it passes the filter with that id; None if not.
+        """Return the event's correlation values if it passes the filter with this id; None if not.
 
         Raises `EvaluatorFailed`.
         """
         if filter.names:
-            return self._judged(id, filter, event, {**(variables or {}), **self._now})
-        place = (id, event.number)
-        if place not in self._known:
-            self._known[place] = self._judged(id, filter, event, self._now)
-        return self._known[place]
+            return self._evaluate_filter(id, filter, event, {**(variables or {}), **self._now})
+        key = (id, event.number)
+        if key not in self._results:
+            self._results[key] = self._evaluate_filter(id, filter, event, self._now)
+        return self._results[key]
 
     def correlated(self, id: str, filter: EventFilter, event: UnmatchedEvent) -> Values | None:
-        """The event's correlation values, whether it passes the filter or not."""
+        """Return the event's correlation values, even if it does not pass the filter."""
         return self._with_retries(
             id, event, lambda: filter.values(event.event, self._now, self._evaluate)
         )
@@ -72,21 +73,21 @@ class FilterEvaluator:
     def passes(
         self, id: str, filter: EventFilter, event: UnmatchedEvent, variables: Mapping[str, Json]
     ) -> bool:
-        """Whether the event has what the filter asks for."""
-        given = {**variables, **self._now}
+        """Whether the event passes the filter."""
+        values = {**variables, **self._now}
         passed = self._with_retries(
-            id, event, lambda: {} if filter.passes(event.event, given, self._evaluate) else None
+            id, event, lambda: {} if filter.passes(event.event, values, self._evaluate) else None
         )
         return passed is not None
 
     def evaluate(self, expression: Expression, value: Json) -> Json:
-        """What an expression that is no filter says of a value; null where it fails."""
+        """Evaluate an expression that is not a filter; null if it fails."""
         try:
             return self._evaluate(expression.program, value, self._now)
         except ExpressionError:
             return None
 
-    def _judged(
+    def _evaluate_filter(
         self, id: str, filter: EventFilter, event: UnmatchedEvent, variables: Mapping[str, Json]
     ) -> Values | None:
         if not self.passes(id, filter, event, variables):
@@ -94,15 +95,15 @@ class FilterEvaluator:
         return self.correlated(id, filter, event)
 
     def _with_retries(
-        self, id: str, event: UnmatchedEvent, judge: Callable[[], Values | None]
+        self, id: str, event: UnmatchedEvent, evaluate: Callable[[], Values | None]
     ) -> Values | None:
         try:
-            return judge()
+            return evaluate()
         except EvaluatorUnavailable as error:
             if event.tries < TRIES:
                 raise EvaluatorFailed(event.number) from error
             log.warning(
-                "A filter brings the evaluator down and takes no such event",
+                "A filter crashes the evaluator on an event and does not match it",
                 action="filter_failed",
                 filter=id,
                 number=event.number,

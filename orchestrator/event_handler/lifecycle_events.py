@@ -1,8 +1,8 @@
-"""Lines of an instance's history as the DSL's lifecycle events (dsl-reference.md, Lifecycle
-Events): pure, so that the same line is the same event whoever tells of it.
+"""Converts an instance's history to the DSL's lifecycle events (dsl-reference.md, Lifecycle
+Events): pure, so that every process makes the same event from the same fact.
 
-An event's id is made of the instance, the number of the transition and the place in it; its
-source names the workflow's version and its subject the instance.
+An event's id consists of the instance, the transition's number and the fact's index in it. Its
+source is the workflow version and its subject the instance.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from orchestrator.core.model import Json
 from orchestrator.event_handler.compiled_event_filter import LIFECYCLE
 
-#: The facts that the DSL has events for, and what they call the time.
+#: The facts that have lifecycle events in the DSL, and the name of their time field.
 TIME_FIELDS = {
     "workflow.started": "startedAt",
     "workflow.suspended": "suspendedAt",
@@ -37,7 +37,7 @@ TIME_FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class TransitionFacts:
-    """One transition of an instance. `facts` are as history keeps them: ``[type, step, data?]``."""
+    """One transition of an instance. `facts` have the form of history: ``[type, step, data?]``."""
 
     namespace: str
     workflow: str
@@ -50,68 +50,71 @@ class TransitionFacts:
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """What history does not repeat: by (instance, step), the reference of a task, and what a
-    step (or, at step 0, the instance) has as its output."""
+    """Data that history does not have, by (instance, step): the reference of the step's task, and
+    the output of the step (or, at step 0, of the instance)."""
 
     references: Mapping[tuple[str, int], str] = field(default_factory=dict)
     outputs: Mapping[tuple[str, int], Json] = field(default_factory=dict)
 
 
 def type_of(fact: str) -> str | None:
-    """The type of the event that tells of a fact; None where the DSL has none."""
+    """Return the event type of a fact; None if the DSL has none."""
     return f"{LIFECYCLE}{fact}.v1" if fact in TIME_FIELDS else None
 
 
-def events_of(happened: TransitionFacts, known: StepContext) -> Iterator[dict[str, Json]]:
-    """The events of a transition, in its order. A step that is forgotten by now, as those of
-    long loops are, has no reference to be told by, and is left out."""
-    for place, (fact, step, *more) in enumerate(happened.facts):
+def events_of(transition: TransitionFacts, context: StepContext) -> Iterator[dict[str, Json]]:
+    """Yield the events of a transition, in its order. A deleted step (long loops delete their
+    steps) has no reference any more; its events are omitted."""
+    for index, (fact, step, *more) in enumerate(transition.facts):
         type = type_of(fact)
         if type is None:
             continue
-        about = _about(happened, known, fact, step)
+        about = _about(transition, context, fact, step)
         if about is not None:
             yield {
                 "specversion": "1.0",
-                "id": f"{happened.instance}:{happened.sequence}:{place}",
-                "source": f"/{happened.namespace}/{happened.workflow}/{happened.version}",
+                "id": f"{transition.instance}:{transition.sequence}:{index}",
+                "source": f"/{transition.namespace}/{transition.workflow}/{transition.version}",
                 "type": type,
-                "subject": happened.instance,
-                "time": _utc(happened.at),
+                "subject": transition.instance,
+                "time": _utc(transition.at),
                 "datacontenttype": "application/json",
-                "data": {**about, **_more(happened, known, fact, step, more[0] if more else None)},
+                "data": {
+                    **about,
+                    **_more(transition, context, fact, step, more[0] if more else None),
+                },
             }
 
 
 def _about(
-    happened: TransitionFacts, known: StepContext, fact: str, step: int | None
+    transition: TransitionFacts, context: StepContext, fact: str, step: int | None
 ) -> dict[str, Json] | None:
-    name = f"{happened.workflow}-{happened.instance}.{happened.namespace}"
+    name = f"{transition.workflow}-{transition.instance}.{transition.namespace}"
     if not fact.startswith("task."):
         return {"name": name}
-    reference = known.references.get((happened.instance, step or 0))
+    reference = context.references.get((transition.instance, step or 0))
     return None if reference is None else {"workflow": name, "task": reference}
 
 
 def _more(
-    happened: TransitionFacts, known: StepContext, fact: str, step: int | None, data: Json
+    transition: TransitionFacts, context: StepContext, fact: str, step: int | None, data: Json
 ) -> dict[str, Json]:
-    found: dict[str, Json] = {TIME_FIELDS[fact]: _utc(happened.at)}
+    data_fields: dict[str, Json] = {TIME_FIELDS[fact]: _utc(transition.at)}
     if fact == "workflow.started":
-        found["definition"] = {
-            "name": happened.workflow,
-            "namespace": happened.namespace,
-            "version": happened.version,
+        data_fields["definition"] = {
+            "name": transition.workflow,
+            "namespace": transition.namespace,
+            "version": transition.version,
         }
     if fact.endswith(".faulted") and data:
-        found["error"] = data.get("error")
+        data_fields["error"] = data.get("error")
     if fact == "workflow.correlation-completed" and data:
-        found["correlationKeys"] = data.get("keys")
+        data_fields["correlationKeys"] = data.get("keys")
     if fact.endswith(".completed"):
-        output = known.outputs.get((happened.instance, step or 0))
+        output = context.outputs.get((transition.instance, step or 0))
         if output is not None:
-            found["output"] = output
-    return found
+            data_fields["output"] = output
+    return data_fields
 
 
 def _utc(at: datetime) -> str:

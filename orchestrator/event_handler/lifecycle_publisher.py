@@ -1,5 +1,5 @@
-"""Tells of what happens to instances: history becomes lifecycle events, for as long as somebody
-waits for such, in the order of each instance. The beats do it, one at a time."""
+"""Publishes lifecycle events from the history while listeners or subscribers wait for them, in the
+order of each instance. Only one beat publishes at a time."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from orchestrator.task_dispatcher import TaskDispatcher
 
 FEED = transition_feed.TRANSITIONS
 
-#: Positions that one look goes through.
+#: Largest number of transactions read in one pass.
 MAX_TRANSACTIONS = 2000
-#: When to look again, in s: while somebody waits for lifecycle events, and while nobody does.
+#: Seconds until the next pass: while lifecycle events have subscribers, and while they have none.
 BUSY_INTERVAL, IDLE_INTERVAL = 0.2, 1.0
 
 
 @dataclass(slots=True)
 class LifecyclePublisher:
-    """Makes lifecycle events of history."""
+    """Publishes lifecycle events from the history."""
 
     database: Database
     dispatcher: TaskDispatcher
@@ -40,31 +40,31 @@ class LifecyclePublisher:
     _last_skip: float = field(default=-math.inf, init=False)
 
     def publish(self) -> float:
-        """Tell of what has happened since; returns when to look again, in s."""
-        # Nobody waits, and the place is near enough: that is said by one statement.
+        """Publish the events since the last pass. Return the seconds until the next one."""
+        # Without subscribers one statement is enough while the feed's position is recent.
         if (
             self.monotonic() < self._last_skip + transition_feed.IDLE_LAG
             and not transition_feed.lifecycle_subscribers(self.database)
         ):
             return IDLE_INTERVAL
         with self.database.transaction() as transaction:
-            place = transition_feed.place(transaction, FEED)
-            if place is None:
+            position = transition_feed.place(transaction, FEED)
+            if position is None:
                 return IDLE_INTERVAL
-            wanted, horizon = (
+            types, horizon = (
                 transition_feed.lifecycle_subscribers(transaction),
                 self.horizon.look(transaction),
             )
-            if not wanted:
+            if not types:
                 transition_feed.skip_to(transaction, FEED, horizon)
                 self._last_skip = self.monotonic()
                 return IDLE_INTERVAL
-            end = min(horizon, place + MAX_TRANSACTIONS)
-            if end <= place:
+            end = min(horizon, position + MAX_TRANSACTIONS)
+            if end <= position:
                 return BUSY_INTERVAL
-            heard = self._store_events(transaction, place, end, wanted)
+            namespaces = self._store_events(transaction, position, end, types)
             transition_feed.advance_to(transaction, FEED, end)
-        self.dispatcher.match(*heard)
+        self.dispatcher.match(*namespaces)
         return 0.0 if end < horizon else BUSY_INTERVAL
 
     def _store_events(
@@ -72,11 +72,11 @@ class LifecyclePublisher:
         transaction: Transaction,
         first: int,
         before: int,
-        wanted: Mapping[str, set[str] | None],
+        types: Mapping[str, set[str] | None],
     ) -> list[str]:
-        rows = transition_feed.transitions(transaction, first, before, sorted(wanted))
+        rows = transition_feed.transitions(transaction, first, before, sorted(types))
         made: dict[str, list[LifecycleEvent]] = {}
-        for one in lifecycle_events(transaction, rows, wanted):
+        for one in lifecycle_events(transaction, rows, types):
             made.setdefault(one.row.namespace, []).append(one)
         for namespace, several in made.items():
             instances = [one.row.instance for one in several]
@@ -88,7 +88,7 @@ class LifecyclePublisher:
 
 @dataclass(frozen=True, slots=True)
 class LifecycleEvent:
-    """A lifecycle event, and the transition that it tells of."""
+    """A lifecycle event and its transition."""
 
     row: TransitionRow
     event: dict[str, Json]
@@ -97,12 +97,14 @@ class LifecycleEvent:
 def lifecycle_events(
     session: Session,
     rows: Sequence[TransitionRow],
-    wanted: Mapping[str, set[str] | None] | None = None,
+    types: Mapping[str, set[str] | None] | None = None,
 ) -> list[LifecycleEvent]:
-    """The events of transitions, those of the types that are wanted (by namespace; None: all)."""
-    kept = [(row, _facts(row, wanted)) for row in rows]
-    steps = [(row.instance, fact[1] or 0, fact[0]) for row, facts in kept for fact in facts if fact]
-    known = StepContext(
+    """Return the events of transitions, of the requested types only (by namespace; None: all)."""
+    selected = [(row, _facts(row, types)) for row in rows]
+    steps = [
+        (row.instance, fact[1] or 0, fact[0]) for row, facts in selected for fact in facts if fact
+    ]
+    context = StepContext(
         transition_feed.references(
             session, [one[:2] for one in steps if one[2].startswith("task.")]
         ),
@@ -112,21 +114,22 @@ def lifecycle_events(
     )
     return [
         LifecycleEvent(row, event)
-        for row, facts in kept
-        for event in events_of(_happened(row, facts), known)
+        for row, facts in selected
+        for event in events_of(_transition_facts(row, facts), context)
     ]
 
 
-def _facts(row: TransitionRow, wanted: Mapping[str, set[str] | None] | None) -> list[list[Json]]:
-    """The facts, those that nobody wants to know of blanked: each keeps its place."""
-    types = wanted.get(row.namespace) if wanted is not None else None
+def _facts(row: TransitionRow, types: Mapping[str, set[str] | None] | None) -> list[list[Json]]:
+    """Return the facts, with an empty list in place of each unrequested one, so that the indexes
+    stay."""
+    requested = types.get(row.namespace) if types is not None else None
     return [
-        fact if type_of(fact[0]) and (types is None or type_of(fact[0]) in types) else []
+        fact if type_of(fact[0]) and (requested is None or type_of(fact[0]) in requested) else []
         for fact in row.facts
     ]
 
 
-def _happened(row: TransitionRow, facts: list[list[Json]]) -> TransitionFacts:
+def _transition_facts(row: TransitionRow, facts: list[list[Json]]) -> TransitionFacts:
     blank: list[Json] = ["", None]
     return TransitionFacts(
         namespace=row.namespace,

@@ -1,4 +1,5 @@
-"""CloudEvents from HTTP in binary content mode (HTTP binding 1.0.2), and what is read of them."""
+"""CloudEvents from HTTP in binary content mode (HTTP binding 1.0.2), and the data that receivers
+get of an event."""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ _TEXT = re.compile(r"text/|application/([\w.-]+\+)?(xml|yaml)|application/x-www-
 
 
 def from_binary(headers: Mapping[str, str], body: bytes, parse: Any) -> dict[str, Json]:
-    """The event of a message in binary content mode: attributes in `ce-` headers, its data the
-    body, which `parse` reads where it is JSON (HTTP binding, 3.1).
+    """Return the event of a message in binary content mode: attributes are in `ce-` headers, data
+    is the body, which `parse` reads if it is JSON (HTTP binding, 3.1).
 
-    Raises `InvalidEvent`, and what `parse` raises.
+    Raises `InvalidEvent`, and the errors of `parse`.
     """
     event: dict[str, Json] = {}
     for name, value in headers.items():
@@ -53,15 +54,16 @@ def _body(body: bytes, kind: str | None, parse: Any) -> dict[str, Json]:
         try:
             return {"data": body.decode()}
         except UnicodeDecodeError:
-            pass  # another encoding: kept as it came
+            pass  # another encoding: keep the bytes
     return {"data_base64": base64.b64encode(body).decode()}
 
 
-def content_for(how: str, event: Mapping[str, Json]) -> Json:
-    """What a listener, a schedule or a subscription gets of an event: its ``data``, all of it
-    (``envelope``), or the data as it came (``raw``) (dsl-reference.md, Listen)."""
-    if how == "envelope":
+def content_for(read: str, event: Mapping[str, Json]) -> Json:
+    """Return what a listener, a schedule or a subscription gets of an event. `read`: ``data``, the
+    whole event (``envelope``), or the data without decoding (``raw``) (dsl-reference.md,
+    Listen)."""
+    if read == "envelope":
         return dict(event)
-    if how == "raw" and "data_base64" in event:
+    if read == "raw" and "data_base64" in event:
         return event["data_base64"]
     return event.get("data")

@@ -1,7 +1,7 @@
-"""What a listener may be offered: pure, and the same whether an event comes or is looked up.
+"""Decides which events a listener is offered: pure, and equal for new events and for look-backs.
 
-A listener is not offered more than it can take: one event where it takes one, one for each of
-its filters where it takes all. So what it leaves is free for whoever listens next.
+A listener is not offered more than it can take: one event, or with `all` one for each of its
+filters. The other events stay free for the next listener.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ Values = Mapping[str, Json]
 
 @dataclass(slots=True)
 class FilterMatches:
-    """The filters of one listener that one event passed, by their places, with its values."""
+    """The filters of one listener that one event passed, by their indexes, with the event's
+    correlation values."""
 
     main: dict[int, Values] = field(default_factory=dict)
     until: dict[int, Values] = field(default_factory=dict)
@@ -26,7 +27,8 @@ class FilterMatches:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a listener is told of an event: see ``core.tasks.listen``."""
+    """An event's offer to a listener: the indexes of the matching filters, and the new correlation
+    values. See ``core.tasks.listen``."""
 
     matches: tuple[int, ...]
     until: tuple[int, ...] = ()
@@ -35,10 +37,10 @@ class Offer:
 
 @dataclass(slots=True)
 class ListenerState:
-    """An open listener and what it has been offered so far.
+    """An open listener and its offers so far.
 
-    `count` is the number of its filters, `once` that any one event is enough. `correlation`
-    grows: the first value of each name binds it.
+    `count` is its number of filters. `takes_one`: a single event is enough. `correlation` grows:
+    the first value of each name binds the name.
     """
 
     instance: str
@@ -53,47 +55,47 @@ class ListenerState:
     changed: bool = False
     bound: bool = False
 
-    def offer(self, hits: FilterMatches) -> Offer | None:
-        """Offer an event, if the listener can take it; note that it was offered."""
+    def offer(self, found: FilterMatches) -> Offer | None:
+        """Return an offer, and record it, if the listener can take the event; otherwise None."""
         if self.is_saturated:
             return None
-        known = dict(self.correlation)
-        until = _correlated(hits.until, known)
-        main = [] if until else self._wanted(_correlated(hits.main, known))
+        bound = dict(self.correlation)
+        until = _correlated(found.until, bound)
+        main = [] if until else self._acceptable(_correlated(found.main, bound))
         if not until and not main:
             return None
         if main:
             self._mark_offered(main)
-        return Offer(tuple(main), tuple(until), self._bind(known))
+        return Offer(tuple(main), tuple(until), self._bind(bound))
 
-    def _wanted(self, places: list[int]) -> list[int]:
+    def _acceptable(self, indexes: list[int]) -> list[int]:
         if self.mode != "all":
-            return places
-        free = [place for place in places if place not in self.offered]
-        return places if free else []
+            return indexes
+        free = [index for index in indexes if index not in self.offered]
+        return indexes if free else []
 
-    def _mark_offered(self, places: list[int]) -> None:
+    def _mark_offered(self, indexes: list[int]) -> None:
         if self.mode == "all":
-            self.offered.add(next(place for place in places if place not in self.offered))
+            self.offered.add(next(index for index in indexes if index not in self.offered))
             self.is_saturated = len(self.offered) == self.count
             self.changed = True
         elif self.takes_one:
             self.is_saturated = self.changed = True
 
-    def _bind(self, known: dict[str, Json]) -> Mapping[str, Json] | None:
-        if len(known) == len(self.correlation):
+    def _bind(self, bound: dict[str, Json]) -> Mapping[str, Json] | None:
+        if len(bound) == len(self.correlation):
             return None
-        self.correlation = known
+        self.correlation = bound
         self.changed = self.bound = True
-        return known
+        return bound
 
 
-def _correlated(hits: Mapping[int, Values], known: dict[str, Json]) -> list[int]:
-    """The places whose values agree with what is known; what they bind becomes known."""
-    places = []
-    for place in sorted(hits):
-        values = hits[place]
-        if all(name not in known or equal_values(known[name], values[name]) for name in values):
-            known.update({name: value for name, value in values.items() if name not in known})
-            places.append(place)
-    return places
+def _correlated(matches: Mapping[int, Values], bound: dict[str, Json]) -> list[int]:
+    """Return the indexes whose values agree with the bound ones, and bind their new values."""
+    indexes = []
+    for index in sorted(matches):
+        values = matches[index]
+        if all(name not in bound or equal_values(bound[name], values[name]) for name in values):
+            bound.update({name: value for name, value in values.items() if name not in bound})
+            indexes.append(index)
+    return indexes

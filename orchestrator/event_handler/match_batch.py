@@ -1,4 +1,4 @@
-"""What one round has found out about listeners, and is going to write."""
+"""Collects the listeners and offers of one matching round, and writes them together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from orchestrator.event_handler.compiled_event_filter import (
 )
 from orchestrator.event_handler.listener_state import FilterMatches, ListenerState
 
-#: A filter that takes every event: what an empty list of filters stands for with `any`.
+#: A filter that every event passes: the meaning of an empty list of filters with `any`.
 MATCH_ALL: dict[str, Json] = {"with": {}}
 
 ListenerId = tuple[str, int]
@@ -35,9 +35,9 @@ ListenerId = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class ListenerFilter:
-    """A filter of a listener, where it stands in it."""
+    """A filter of a listener and its index there."""
 
-    place: int
+    filter_index: int
     until: bool
     id: str
     filter: EventFilter
@@ -45,7 +45,7 @@ class ListenerFilter:
 
 
 def filters_of(namespace: str, row: ListenerRow) -> list[ListenerFilter]:
-    """The filters of a listener. (One that waits for all of no events is never made.)"""
+    """Return the filters of a listener. (A listener for all of no events is never created.)"""
     until = row.until["filters"] or [MATCH_ALL] if row.until and "filters" in row.until else []
     return [
         *_placed(namespace, row.filters or [MATCH_ALL], until=False),
@@ -56,28 +56,28 @@ def filters_of(namespace: str, row: ListenerRow) -> list[ListenerFilter]:
 def _placed(
     namespace: str, filters: Sequence[dict[str, Json]], *, until: bool
 ) -> Iterator[ListenerFilter]:
-    for place, definition in enumerate(filters):
+    for index, definition in enumerate(filters):
         text = canonical(definition)
-        yield ListenerFilter(place, until, identity(namespace, text), compiled(text), text)
+        yield ListenerFilter(index, until, identity(namespace, text), compiled(text), text)
 
 
 class MatchBatch:
-    """The listeners that a round has to do with, and the offers that it makes them."""
+    """The listeners of a round and the offers to them."""
 
     def __init__(self, transaction: Transaction, namespace: str) -> None:
         self._transaction = transaction
         self._namespace = namespace
-        self._standings: dict[ListenerId, ListenerState] = {}
+        self._states: dict[ListenerId, ListenerState] = {}
         self._looked: dict[ListenerId, tuple[ListenerRow, list[ListenerFilter]]] = {}
         self._offers: list[NewOffer] = []
         self._consumed: list[int] = []
         self._texts: dict[int, str] = {}
-        #: The instances that have been told of an event.
+        #: The instances that got an offer.
         self.instances_to_hint: list[str] = []
 
     def listener_of_row(self, row: ListenerRow) -> ListenerState:
-        """The standing of a listener that was read whole."""
-        return self._standing(
+        """Return the state of a listener whose full row was read."""
+        return self._known_state(
             ListenerState(
                 instance=row.instance,
                 step=row.step,
@@ -92,8 +92,8 @@ class MatchBatch:
         )
 
     def listener_of_candidate(self, row: Candidate) -> ListenerState:
-        """The standing of a listener that an event has found."""
-        return self._standing(
+        """Return the state of a listener that an event's correlation found."""
+        return self._known_state(
             ListenerState(
                 instance=row.instance,
                 step=row.step,
@@ -105,20 +105,20 @@ class MatchBatch:
             )
         )
 
-    def _standing(self, standing: ListenerState) -> ListenerState:
-        return self._standings.setdefault((standing.instance, standing.step), standing)
+    def _known_state(self, state: ListenerState) -> ListenerState:
+        return self._states.setdefault((state.instance, state.step), state)
 
     def mark_looked_back(
         self, row: ListenerRow, filters: list[ListenerFilter], *, again: bool
     ) -> None:
-        """What came before a listener has been looked for (unless `again`, there is more):
-        from now on events find it."""
+        """Record that a listener's look-back is done, unless `again`: more events remain. From then
+        on new events find the listener."""
         done = replace(row, looks=row.looks if again else row.asks)
         self._looked[row.instance, row.step] = (done, filters)
 
-    def offer(self, standing: ListenerState, event: UnmatchedEvent, hits: FilterMatches) -> bool:
-        """Offer an event to a listener, if it can take it."""
-        offer = standing.offer(hits)
+    def offer(self, state: ListenerState, event: UnmatchedEvent, found: FilterMatches) -> bool:
+        """Offer an event to a listener if it can take it. Return whether it was offered."""
+        offer = state.offer(found)
         if offer is None:
             return False
         data: dict[str, Json] = {"number": event.number, "matches": list(offer.matches)}
@@ -126,8 +126,8 @@ class MatchBatch:
             data["until"] = list(offer.until)
         if offer.correlation is not None:
             data["correlation"] = dict(offer.correlation)
-        told = f'{{"event":{self._text(event)},{json_codec.dumps(data)[1:]}'
-        self._offers.append(NewOffer(event.number, standing.instance, standing.step, told))
+        stimulus_json = f'{{"event":{self._text(event)},{json_codec.dumps(data)[1:]}'
+        self._offers.append(NewOffer(event.number, state.instance, state.step, stimulus_json))
         if event.target is not None:
             self._consumed.append(event.number)
         return True
@@ -138,12 +138,12 @@ class MatchBatch:
         return self._texts[event.number]
 
     def write(self) -> None:
-        """Write all of it, and begin a new page."""
+        """Write all listeners and offers, and clear the batch."""
         changed = {
-            who: one for who, one in self._standings.items() if one.changed or who in self._looked
+            who: one for who, one in self._states.items() if one.changed or who in self._looked
         }
         listener_queries.save_listeners(
-            self._transaction, [self._known(one) for one in changed.values()]
+            self._transaction, [self._update_of(one) for one in changed.values()]
         )
         open = {who: one for who, one in changed.items() if not one.is_saturated}
         self._save_filters(who for who in open if who in self._looked)
@@ -155,9 +155,9 @@ class MatchBatch:
         )
         self.instances_to_hint += listener_queries.offer(self._transaction, self._offers)
         event_queries.mark_consumed(self._transaction, self._consumed)
-        self._standings, self._looked, self._offers, self._consumed = {}, {}, [], []
+        self._states, self._looked, self._offers, self._consumed = {}, {}, [], []
 
-    def _known(self, one: ListenerState) -> ListenerUpdate:
+    def _update_of(self, one: ListenerState) -> ListenerUpdate:
         looked = self._looked.get((one.instance, one.step))
         return ListenerUpdate(
             instance=one.instance,
@@ -179,15 +179,15 @@ class MatchBatch:
         )
 
     def _new_keys(self, open: Mapping[ListenerId, ListenerState]) -> Iterator[IndexEntry]:
-        """Of listeners that were looked at."""
+        """Yield the index entries of listeners whose look-back is done."""
         for who, (_, filters) in self._looked.items():
             for each in filters if who in open else ():
                 digest = key(each.filter, open[who].correlation)
-                yield IndexEntry(*who, each.until, each.place, each.id, digest)
+                yield IndexEntry(*who, each.until, each.filter_index, each.id, digest)
 
     def _bound_keys(self, open: Mapping[ListenerId, ListenerState]) -> Iterator[IndexEntry]:
-        """Of listeners whose correlation an event has bound."""
+        """Yield the index entries of listeners whose correlation an event has bound."""
         bound = [who for who, one in open.items() if one.bound and who not in self._looked]
-        for known, text in listener_index.keys(self._transaction, bound):
-            correlation = open[known.instance, known.step].correlation
-            yield replace(known, key=key(compiled(text), correlation))
+        for entry, text in listener_index.keys(self._transaction, bound):
+            correlation = open[entry.instance, entry.step].correlation
+            yield replace(entry, key=key(compiled(text), correlation))

@@ -1,4 +1,4 @@
-"""Matches the events of a namespace with all who wait for them."""
+"""Matches the events of a namespace with listeners, schedules and subscriptions."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from orchestrator.event_handler.subscription_matcher import SubscriptionMatcher
 from orchestrator.expressions import Evaluate, EvaluatorUnavailable
 from orchestrator.task_dispatcher import TaskDispatcher
 
-#: Instances whose new listeners, and events, that one round takes at most.
+#: Largest number of new listeners, and of events, in one round.
 LISTENERS = 300
 EVENTS = 200
-#: Rounds in a row: then other hints have their turn.
+#: Largest number of rounds in a row. Then a new hint is sent, so that other hints are handled.
 ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class EventHandler:
-    """The door to matching; see the package for how it works."""
+    """Matches events; the package's docstring explains how."""
 
     database: Database
     evaluate: Evaluate
     dispatcher: TaskDispatcher
-    #: The largest input that gathered events may make, in bytes.
-    payload: int = 1 << 20
-    #: How long before a listener opens the broadcast events are that it hears, too, in s.
+    #: The largest input of collected events, in bytes.
+    max_payload: int = 1 << 20
+    #: Seconds before the opening of a listener whose broadcast events it hears, too.
     look_back: float = 5.0
 
     def match(self, namespace: str) -> None:
-        """Match what waits in a namespace, unless another process is at it, which then sees
-        what was committed before we looked.
+        """Match the waiting events and listeners of a namespace. If another process matches them
+        already, return: that process sees everything committed before.
 
-        Raises `DatabaseUnavailable`, `EvaluatorUnavailable`: to be called again.
+        Raises `DatabaseUnavailable`, `EvaluatorUnavailable`: the caller calls again.
         """
         for _ in range(ROUNDS):
-            # Most hints come after somebody has seen to it: they cost no lock. And who found
-            # the lock taken went away, so whoever had it looks once more after it gave it
-            # back: what they left had been committed before.
+            # Most hints arrive when the work is already done; this check spares them the lock. A
+            # process that finds the lock taken returns at once. So the lock's holder checks again
+            # after each round: what the other process came for was committed before.
             if not self._has_unmatched(namespace):
                 return
             try:
                 if not self._round(namespace):
                     return
             except LockTimeout:
-                break  # a listener is held by its transition: soon
-            except EvaluatorFailed as stuck:
-                event_queries.count_failure(self.database, stuck.number)
-                raise EvaluatorUnavailable(str(stuck)) from stuck
+                break  # a transition has locked a listener: send a hint
+            except EvaluatorFailed as failed:
+                event_queries.count_failure(self.database, failed.number)
+                raise EvaluatorUnavailable(str(failed)) from failed
         self.dispatcher.match(namespace)
 
     def _has_unmatched(self, namespace: str) -> bool:
@@ -63,40 +63,42 @@ class EventHandler:
         )
 
     def _round(self, namespace: str) -> bool:
-        """One transaction; False: somebody else is at it."""
+        """Run one round in one transaction. False: another process has the namespace's lock."""
         with self.database.transaction(listener_queries.MATCHING) as transaction:
             now = listener_queries.lock(transaction, namespace)
             if now is None:
                 return False
-            book = MatchBatch(transaction, namespace)
-            self._matched(transaction, namespace, FilterEvaluator(self.evaluate, now), book, now)
-        self.dispatcher.hint(*dict.fromkeys(book.instances_to_hint))
+            batch = MatchBatch(transaction, namespace)
+            self._match_round(
+                transaction, namespace, FilterEvaluator(self.evaluate, now), batch, now
+            )
+        self.dispatcher.hint(*dict.fromkeys(batch.instances_to_hint))
         return True
 
-    def _matched(
+    def _match_round(
         self,
         transaction: Transaction,
         namespace: str,
-        judge: FilterEvaluator,
-        book: MatchBatch,
+        evaluator: FilterEvaluator,
+        batch: MatchBatch,
         now: datetime,
     ) -> None:
-        asked = listener_queries.pending_lookbacks(transaction, namespace, LISTENERS)
-        if asked:
-            LookBack(transaction, namespace, judge, book, self.look_back).offer_earlier_events(
-                asked
+        listeners = listener_queries.pending_lookbacks(transaction, namespace, LISTENERS)
+        if listeners:
+            LookBack(transaction, namespace, evaluator, batch, self.look_back).offer_earlier_events(
+                listeners
             )
-            book.write()
+            batch.write()
         waiting = event_queries.unmatched(transaction, namespace, EVENTS)
         if not waiting:
             return
-        done = ListenerMatcher(transaction, namespace, judge, book, self.look_back).match_events(
-            waiting
-        )
-        book.write()
-        starting = ScheduleMatcher(transaction, namespace, judge, self.payload)
+        done = ListenerMatcher(
+            transaction, namespace, evaluator, batch, self.look_back
+        ).match_events(waiting)
+        batch.write()
+        starting = ScheduleMatcher(transaction, namespace, evaluator, self.max_payload)
         starting.match_events(done)
-        subscribing = SubscriptionMatcher(transaction, namespace, judge, now)
+        subscribing = SubscriptionMatcher(transaction, namespace, evaluator, now)
         subscribing.match_events(done)
-        book.instances_to_hint += starting.instances_to_hint + subscribing.told
+        batch.instances_to_hint += starting.instances_to_hint + subscribing.instances_to_hint
         event_queries.mark_matched(transaction, [event.number for event in done])

@@ -25,67 +25,69 @@ from orchestrator.settings import variable
 
 log = get_logger(__name__)
 
-#: Groups that one schedule may have open, and events in one of them.
+#: Largest number of open groups of a schedule, and of events in a group.
 GROUPS = 10_000
 MEMBERS = 1000
 
-#: Why a schedule gathers no more.
-_FULL = f"it has gathered as many bytes as an input may have ({variable('max_payload')})"
+#: Logged if a group's events exceed the largest input.
+_FULL = f"the group's events would exceed the largest input ({variable('max_payload')})"
 
 
 class ScheduleMatcher:
-    """Gives the events of one round to the schedules of its namespace."""
+    """Matches the events of one round with the schedules of a namespace."""
 
     def __init__(
-        self, transaction: Transaction, namespace: str, judge: FilterEvaluator, payload: int
+        self, transaction: Transaction, namespace: str, evaluator: FilterEvaluator, max_payload: int
     ) -> None:
         self._transaction = transaction
         self._namespace = namespace
-        self._judge = judge
-        self._payload = payload
-        #: The instances to be hinted.
+        self._evaluator = evaluator
+        self._max_payload = max_payload
+        #: The instances to send hints to.
         self.instances_to_hint: list[str] = []
 
     def match_events(self, waiting: Sequence[UnmatchedEvent]) -> None:
-        """Let events make schedules due; raises `Stuck`."""
+        """Fire the schedules that events make due. Raises `EvaluatorFailed`."""
         broadcast = [event for event in waiting if event.target is None]
         rows = by_event(self._transaction, self._namespace) if broadcast else []
         for event in broadcast:
             for row in rows:
-                self._give(row, event_groups.consumption(row.timing), event)
+                self._match(row, event_groups.consumption(row.timing), event)
 
-    def _give(self, row: ScheduleRow, of: Consumption, event: UnmatchedEvent) -> None:
-        if of.never or event.number <= (row.heard_from or 0):
+    def _match(self, row: ScheduleRow, of: Consumption, event: UnmatchedEvent) -> None:
+        if of.is_never_due or event.number <= (row.heard_from or 0):
             return None
-        until = self._hits(of, of.until, event)
-        hits = {} if until else self._hits(of, of.filters, event)
-        if hits and of.once:
+        until = self._matching_filters(of, of.until, event)
+        matches = {} if until else self._matching_filters(of, of.filters, event)
+        if matches and of.takes_one:
             return self._start(row, of, f"event:{event.number}", [event.number])
-        if not hits and not until:
+        if not matches and not until:
             return None
-        places = sorted(until or hits)
-        key = event_groups.key(of, (until or hits)[places[0]])
-        found = event_group_queries.of_key(self._transaction, row.id, key)
+        indexes = sorted(until or matches)
+        key = event_groups.key(of, (until or matches)[indexes[0]])
+        rows = event_group_queries.of_key(self._transaction, row.id, key)
         open = [Group(one.id, tuple(one.members), tuple(one.matched_filters), tuple(one.ended_by))
-                for one in found]  # fmt: skip
+                for one in rows]  # fmt: skip
         if of.mode == "all":
-            return self._gather(row, of, key, open, event, places)
+            return self._gather(row, of, key, open, event, indexes)
         group = open[0] if open else Group(None)
         if until:
-            return self._end(row, of, key, group, places)
+            return self._end(row, of, key, group, indexes)
         return self._collect(row, of, key, group, event)
 
-    def _hits(
+    def _matching_filters(
         self, of: Consumption, filters: Sequence[tuple[str, EventFilter]], event: UnmatchedEvent
     ) -> dict[int, Values]:
-        found = {}
-        for place, (id, filter) in enumerate(filters):
+        matches = {}
+        for index, (id, filter) in enumerate(filters):
             values = (
-                self._judge.values(id, filter, event) if filter.accepts_type(event.type) else None
+                self._evaluator.values(id, filter, event)
+                if filter.accepts_type(event.type)
+                else None
             )
             if values is not None and self._expected(of, values):
-                found[place] = values
-        return found
+                matches[index] = values
+        return matches
 
     def _expected(self, of: Consumption, values: Mapping[str, Json]) -> bool:
         return all(
@@ -96,7 +98,9 @@ class ScheduleMatcher:
 
     def _value_of(self, expected: Json | Expression) -> Json:
         return (
-            self._judge.evaluate(expected, None) if isinstance(expected, Expression) else expected
+            self._evaluator.evaluate(expected, None)
+            if isinstance(expected, Expression)
+            else expected
         )
 
     def _gather(
@@ -106,12 +110,12 @@ class ScheduleMatcher:
         key: str,
         open: Sequence[Group],
         event: UnmatchedEvent,
-        places: Sequence[int],
+        indexes: Sequence[int],
     ) -> None:
-        """`all`: one event for each filter."""
-        group, place = event_groups.oldest_incomplete(open, places)
-        group = event_groups.with_event(group, event.number, place)
-        if self._is_too_large(group.members):
+        """Add an event to a group with `all`: one event for each filter."""
+        group, index = event_groups.oldest_incomplete(open, indexes)
+        group = event_groups.with_event(group, event.number, index)
+        if self._is_too_large(group.event_numbers):
             return self._drop(row, _FULL)
         if event_groups.is_complete(of, group):
             return self._complete(row, of, group)
@@ -120,26 +124,28 @@ class ScheduleMatcher:
     def _collect(
         self, row: ScheduleRow, of: Consumption, key: str, group: Group, event: UnmatchedEvent
     ) -> None:
-        """`any` with an `until`: one more."""
-        if len(group.members) >= MEMBERS:
-            return self._drop(row, "it has gathered as many as it may")
+        """Add an event to a group with `any` and an `until`."""
+        if len(group.event_numbers) >= MEMBERS:
+            return self._drop(row, "the group has its largest number of events")
         group = event_groups.with_event(group, event.number)
-        if self._is_too_large(group.members):
+        if self._is_too_large(group.event_numbers):
             return self._drop(row, _FULL)
         if of.until_expression is not None:
-            answer = self._judge.evaluate(of.until_expression, self._read(of, group.members))
+            answer = self._evaluator.evaluate(
+                of.until_expression, self._read(of, group.event_numbers)
+            )
             if answer is not None and answer is not False:
                 return self._complete(row, of, group)
         return self._save_group(row, key, group)
 
     def _end(
-        self, row: ScheduleRow, of: Consumption, key: str, group: Group, places: Sequence[int]
+        self, row: ScheduleRow, of: Consumption, key: str, group: Group, indexes: Sequence[int]
     ) -> None:
-        """`any` with an `until` of events: one of those."""
-        group, over = event_groups.with_end(of, group, places)
+        """Handle an event of the `until` of a group with `any`."""
+        group, over = event_groups.with_end(of, group, indexes)
         if not over:
             return self._save_group(row, key, group)
-        if group.members:
+        if group.event_numbers:
             return self._complete(row, of, group)
         return event_group_queries.remove(self._transaction, [group.id] if group.id else [])
 
@@ -148,46 +154,61 @@ class ScheduleMatcher:
             group.id is None
             and event_group_queries.count(self._transaction, row.id, GROUPS) >= GROUPS
         ):
-            return self._drop(row, "it has as many groups as it may")
-        kept = GroupRow(
-            group.id or new_id(), list(group.members), list(group.got), list(group.ended_by)
+            return self._drop(row, "the schedule has its largest number of groups")
+        row_of_group = GroupRow(
+            group.id or new_id(),
+            list(group.event_numbers),
+            list(group.matched_filters),
+            list(group.ended_by),
         )
-        return event_group_queries.save(self._transaction, row.id, key, kept)
+        return event_group_queries.save(self._transaction, row.id, key, row_of_group)
 
     def _is_too_large(self, members: Sequence[int]) -> bool:
-        """Whether several events are more than one input may be; one alone was measured."""
+        """Whether several events exceed the largest input. The API has checked single events."""
         return (
-            len(members) > 1 and event_queries.bytes_of(self._transaction, members) > self._payload
+            len(members) > 1
+            and event_queries.bytes_of(self._transaction, members) > self._max_payload
         )
 
-    def _drop(self, row: ScheduleRow, why: str) -> None:
+    def _drop(self, row: ScheduleRow, reason: str) -> None:
         log.warning(
-            "A schedule cannot gather an event", action="event_dropped", schedule=row.id, why=why
+            "A schedule can't collect an event",
+            action="event_dropped",
+            schedule=row.id,
+            reason=reason,
         )
 
     def _complete(self, row: ScheduleRow, of: Consumption, group: Group) -> None:
         if group.id is not None:
             event_group_queries.remove(self._transaction, [group.id])
-        self._start(row, of, f"events:{'-'.join(map(str, group.members))}"[:200], group.members)
+        self._start(
+            row, of, f"events:{'-'.join(map(str, group.event_numbers))}"[:200], group.event_numbers
+        )
 
     def _read(self, of: Consumption, members: Sequence[int]) -> list[Json]:
-        known = event_queries.by_receipt_numbers(self._transaction, members)
-        return [content_for(of.read, known[number].event) for number in members if number in known]
+        events = event_queries.by_receipt_numbers(self._transaction, members)
+        return [
+            content_for(of.read, events[number].event) for number in members if number in events
+        ]
 
     def _start(self, row: ScheduleRow, of: Consumption, key: str, members: Sequence[int]) -> None:
-        """One schedule that cannot start holds up no other, and no listener."""
-        given = self._read(of, members)
+        """Start an instance. A savepoint keeps a failure from blocking other schedules and
+        listeners."""
+        input = self._read(of, members)
         self._transaction.all("savepoint start")
         try:
-            told = trigger_by_event(self._transaction, row.id, key, given, max(members))
+            instances = trigger_by_event(self._transaction, row.id, key, input, max(members))
         except (LockTimeout, DatabaseUnavailable):
             raise
         except OrchestratorError as error:
             self._transaction.all("rollback to savepoint start")
             log.warning(
-                "A schedule cannot start", action="start_failed", schedule=row.id, error=str(error)
+                "A schedule failed to start its instance",
+                action="start_failed",
+                schedule=row.id,
+                error=str(error),
             )
             return
         self._transaction.all("release savepoint start")
-        self.instances_to_hint += told
+        self.instances_to_hint += instances
         match_queries.started(self._transaction, row.id, key, members)

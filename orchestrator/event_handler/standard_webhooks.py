@@ -1,7 +1,7 @@
-"""Webhooks as Standard Webhooks has them (its specification, 1.0.0): pure.
+"""Webhooks after the specification Standard Webhooks 1.0.0: pure.
 
-A message has an id, which is the same however often it is sent, a time, and a signature of
-both and of the body: HMAC-SHA256 with the subscription's secret.
+A message has an id, which stays the same when it is sent again, a time, and a signature of the id,
+the time and the body: HMAC-SHA256 with the subscription's secret.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 PREFIX = "whsec_"
-#: Bytes of a secret, as the specification bounds them.
-LEAST, MOST = 24, 64
+#: Smallest and largest size of a secret in bytes, from the specification.
+MIN_SECRET, MAX_SECRET = 24, 64
 
-#: The wait after the first failure, in s; it doubles with each, up to an hour.
-FIRST, LONGEST = 1.0, 3600.0
+#: Seconds until the second try. The time doubles with each failure, up to an hour.
+FIRST_DELAY, LONGEST_DELAY = 1.0, 3600.0
 
 
 def new_secret() -> str:
-    """A secret, as it is shown."""
+    """Return a new secret in its text form."""
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def is_secret(text: str) -> bool:
-    """Whether a text is a secret."""
+    """Whether a text is a valid secret."""
     try:
-        return text.startswith(PREFIX) and LEAST <= len(_key(text)) <= MOST
+        return text.startswith(PREFIX) and MIN_SECRET <= len(_key(text)) <= MAX_SECRET
     except (ValueError, binascii.Error):
         return False
 
@@ -39,14 +39,14 @@ def _key(secret: str) -> bytes:
 
 
 def signature(secret: str, id: str, timestamp: int, body: bytes) -> str:
-    """What stands in the header ``webhook-signature``."""
+    """Return the value of the header ``webhook-signature``."""
     signed = b"%b.%d.%b" % (id.encode(), timestamp, body)
     digest = hmac.digest(_key(secret), signed, "sha256")
     return "v1," + base64.b64encode(digest).decode()
 
 
 def headers(secret: str, id: str, timestamp: int, body: bytes) -> list[tuple[str, str]]:
-    """The headers of a message."""
+    """Return the headers of a message."""
     return [
         ("webhook-id", id),
         ("webhook-timestamp", str(timestamp)),
@@ -56,8 +56,8 @@ def headers(secret: str, id: str, timestamp: int, body: bytes) -> list[tuple[str
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an answer to a message means: it arrived, or is to be sent again after `wait`
-    seconds, or (`gone`) nothing is to be sent there any more."""
+    """The meaning of a response: the message arrived, or is sent again after `wait` seconds, or
+    (`is_gone`) the receiver wants no more messages."""
 
     arrived: bool
     wait: float | None = None
@@ -65,20 +65,23 @@ class Verdict:
     error: str | None = None
 
 
-def verdict(status: int, headers: Iterable[tuple[str, str]], attempt: int, share: float) -> Verdict:
-    """The meaning of a response. `share`, from 0 to 1, spreads the waits of many messages."""
+def verdict(
+    status: int, headers: Iterable[tuple[str, str]], attempt: int, jitter: float
+) -> Verdict:
+    """Return the meaning of a response. `jitter`, from 0 to 1, spreads the waits of many
+    messages."""
     if 200 <= status < 300:
         return Verdict(True)
     if status == 410:
         return Verdict(False, is_gone=True, error="the receiver is gone for good (410)")
-    asked = next((value for name, value in headers if name.lower() == "retry-after"), "")
-    wait = backoff(attempt, share)
-    if asked.isdecimal() and len(asked) < 6:
-        wait = min(LONGEST, max(wait, float(asked)))
-    why = "redirections are not followed" if 300 <= status < 400 else "no success"
-    return Verdict(False, wait, error=f"HTTP {status}: {why}")
+    retry_after = next((value for name, value in headers if name.lower() == "retry-after"), "")
+    wait = backoff(attempt, jitter)
+    if retry_after.isdecimal() and len(retry_after) < 6:
+        wait = min(LONGEST_DELAY, max(wait, float(retry_after)))
+    reason = "redirections are not followed" if 300 <= status < 400 else "no success"
+    return Verdict(False, wait, error=f"HTTP {status}: {reason}")
 
 
-def backoff(attempt: int, share: float) -> float:
-    """Seconds to wait after the failed try of this number, from 1."""
-    return min(LONGEST, FIRST * 2.0 ** min(attempt - 1, 20)) * (0.8 + 0.4 * share)
+def backoff(attempt: int, jitter: float) -> float:
+    """Return the seconds to wait after failed try number `attempt`, from 1."""
+    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(attempt - 1, 20)) * (0.8 + 0.4 * jitter)

@@ -1,4 +1,4 @@
-"""Gives the events of one round to the subscriptions of their namespace: each becomes a
+"""Matches the events of one round with the subscriptions of a namespace. Each match becomes a
 delivery, which the beats send, or starts an instance at once."""
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from orchestrator.event_handler.filter_evaluator import FilterEvaluator
 from orchestrator.event_handler.listener_event_data import content_for
 from orchestrator.ids import new_id
 
-#: What an instance that an event starts gets as its input, unless the subscription says so.
+#: Default of a subscription's ``read``: the input of the instances that it starts.
 READ = "envelope"
 
 
 class SubscriptionMatcher:
-    """Gives the events of one round."""
+    """Matches the events of one round with subscriptions."""
 
     def __init__(
-        self, transaction: Transaction, namespace: str, judge: FilterEvaluator, now: datetime
+        self, transaction: Transaction, namespace: str, evaluator: FilterEvaluator, now: datetime
     ) -> None:
         self._transaction = transaction
         self._namespace = namespace
-        self._judge = judge
+        self._evaluator = evaluator
         self._now = now
-        #: The instances to be hinted.
-        self.told: list[str] = []
+        #: The instances to send hints to.
+        self.instances_to_hint: list[str] = []
 
     def match_events(self, waiting: Sequence[UnmatchedEvent]) -> None:
-        """Let subscribers have events; raises `Stuck`."""
+        """Create deliveries and start instances. Raises `EvaluatorFailed`."""
         broadcast = [event for event in waiting if event.target is None]
         types = sorted({event.type for event in broadcast})
         rows = (
@@ -51,22 +51,22 @@ class SubscriptionMatcher:
         )
         if not rows:
             return
-        wanted = [(row, *_filter(row)) for row in rows]
-        found = [
+        filters = [(row, *_filter(row)) for row in rows]
+        matches = [
             (row, event)
             for event in broadcast
-            for row, id, filter in wanted
+            for row, id, filter in filters
             if event.number > (row.heard_from or 0)
             and filter.accepts_type(event.type)
-            and self._judge.values(id, filter, event) is not None
+            and self._evaluator.values(id, filter, event) is not None
         ]
-        pairs = [(row.id, event.number, event.instance) for row, event in found]
+        pairs = [(row.id, event.number, event.instance) for row, event in matches]
         new = delivery_queries.put(self._transaction, pairs)
-        for row, event in found:
+        for row, event in matches:
             delivery = new.get((row.id, event.number))
             if delivery is not None and "workflow" in row.target:
                 self._start(row, event, delivery)
-        if any("webhook" in row.target for row, _ in found):
+        if any("webhook" in row.target for row, _ in matches):
             delivery_queries.announce(self._transaction)
 
     def _start(self, row: SubscriptionRow, event: UnmatchedEvent, delivery: str) -> None:
@@ -81,7 +81,7 @@ class SubscriptionMatcher:
             return
         self._transaction.all("release savepoint start")
         delivery_queries.done(self._transaction, delivery, instance, None)
-        self.told.append(instance)
+        self.instances_to_hint.append(instance)
 
 
 def _filter(row: SubscriptionRow) -> tuple[str, EventFilter]:
@@ -92,23 +92,23 @@ def _filter(row: SubscriptionRow) -> tuple[str, EventFilter]:
 def start(
     transaction: Transaction, row: SubscriptionRow, event: UnmatchedEvent, now: datetime
 ) -> str:
-    """Start the instance that a subscription wants for an event; returns its id.
+    """Start the instance of a subscription for an event. Return its id.
 
     Raises `OrchestratorError`.
     """
     target = row.target["workflow"]
     version = target.get("version")
-    found = workflow_queries.get(transaction, row.namespace, target["name"], version)
-    if found is None:
+    workflow = workflow_queries.get(transaction, row.namespace, target["name"], version)
+    if workflow is None:
         raise OrchestratorError(f"there is no workflow {row.namespace}/{target['name']}")
     new = NewStart(
         id=new_id(),
-        workflow_id=found.id,
+        workflow_id=workflow.id,
         newest=version is None,
         input=json_codec.dumps(content_for(target.get("read", READ), event.event)),
         labels=json_codec.dumps({"subscription": row.id}),
         heard_from=event.number,
     )
     if instance_queries.start(transaction, [new], now, "subscription") is not Outcome.STARTED:
-        raise OrchestratorError("the workflow has changed at this moment")
+        raise OrchestratorError("a newer version was deployed at the same moment")
     return new.id

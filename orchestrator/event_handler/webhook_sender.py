@@ -1,7 +1,7 @@
-"""Sends deliveries to webhooks: one post office a beat, any number of beats at once.
+"""Sends deliveries to webhooks: one sender per beat, any number of beats at once.
 
-A receiver may hang, so each delivery is sent by a thread of its own, a few at a time, and of
-one subscriber only some of them: whoever hangs holds up nobody else, and no beat.
+A receiver may hang. So each delivery has a thread of its own, and the number of threads is limited
+in total and per subscription: a hanging receiver blocks neither other receivers nor the beat.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from orchestrator.outbound import OutboundClient, OutboundError
 
 log = get_logger(__name__)
 
-#: Deliveries that one process sends at once, and of those, to one subscriber.
+#: Largest number of deliveries that one process sends at once, in total and per subscription.
 MAX_CONCURRENT = 16
 MAX_PER_SUBSCRIBER = 4
-#: Seconds that a receiver may take, and within which its sender must have said how it went.
-PATIENCE = 15.0
+#: Seconds until a request times out, and until an unrecorded delivery is sent by another beat.
+REQUEST_TIMEOUT = 15.0
 LEASE = 60.0
-#: How often to look at least, in s; and when to look again after Postgres was away.
+#: Longest time between two polls, and the wait while Postgres is away, in seconds.
 POLL_INTERVAL, OUTAGE_DELAY = 5.0, 0.5
 #: A subscription is disabled after so many failures in a row, over at least so many seconds.
 MAX_FAILURES, MIN_FAILING_TIME = 50, 3600.0
@@ -39,7 +39,8 @@ STRUCTURED = "application/cloudevents+json"
 
 
 class WebhookSender:
-    """Sends what is due for as long as it is open; `direct_url` is for LISTEN."""
+    """Sends due deliveries in a thread. `direct_url`: a direct connection to Postgres, for
+    LISTEN."""
 
     def __init__(
         self,
@@ -58,13 +59,15 @@ class WebhookSender:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin, unless it has begun."""
+        """Start the thread unless it is running."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="post", daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, name="orchestrator-webhooks", daemon=True
+            )
             self._thread.start()
 
     def close(self) -> None:
-        """Take nothing more; what is being sent is sent again by others if it does not end."""
+        """Claim no more deliveries. Another beat sends those again that do not end."""
         self._closed.set()
         self._wakeup.wake()
         if self._thread is None:
@@ -77,15 +80,19 @@ class WebhookSender:
             try:
                 self._wakeup.wait(self.send_due())
             except DatabaseUnavailable as error:
-                log.warning("Postgres is away", action="post_waits", error=str(error))
+                log.warning(
+                    "Webhooks wait: Postgres is unavailable",
+                    action="webhooks_waiting",
+                    error=str(error),
+                )
                 self._closed.wait(OUTAGE_DELAY)
             except Exception:
-                log.exception("Deliveries can't be sent; trying again", action="post_failed")
+                log.exception("Webhooks can't be sent; trying again", action="webhooks_failed")
                 self._closed.wait(POLL_INTERVAL)
         self._wakeup.close()
 
     def send_due(self) -> float:
-        """Begin to send what is due; returns when to look again, in s."""
+        """Start to send the due deliveries. Return the seconds until the next poll."""
         with self._lock:
             free = MAX_CONCURRENT - self._sending.total()
             busy = [id for id, count in self._sending.items() if count >= MAX_PER_SUBSCRIBER]
@@ -101,7 +108,7 @@ class WebhookSender:
         if claimed:
             return 0.0
         due = delivery_queries.next_due(self._database)
-        # What is due and was not claimed waits for a thread, or another beat has it.
+        # A due delivery that was not claimed waits for a thread, or another beat has it.
         return POLL_INTERVAL if due is None else min(POLL_INTERVAL, due if due > 0 else 0.5)
 
     def _send_one(self, claimed: ClaimedDelivery) -> None:
@@ -109,8 +116,8 @@ class WebhookSender:
             self._record_result(claimed, *self._post(claimed))
         except (LockTimeout, DatabaseUnavailable) as error:
             log.warning(
-                "Nobody knows of a delivery; it is sent again", action="delivery_unknown",
-                delivery=claimed.id, error=str(error),
+                "A delivery's result could not be recorded; it is sent again",
+                action="delivery_unknown", delivery=claimed.id, error=str(error),
             )  # fmt: skip
         except Exception:
             log.exception("A delivery failed", action="delivery_failed", delivery=claimed.id)
@@ -120,9 +127,9 @@ class WebhookSender:
             self._wakeup.wake()
 
     def _post(self, claimed: ClaimedDelivery) -> tuple[int | None, Verdict]:
-        share = random.random()  # noqa: S311  no secret
+        jitter = random.random()  # noqa: S311  no secret
         if claimed.event is None:
-            return None, Verdict(False, error="the event has been forgotten")
+            return None, Verdict(False, error="the event has been deleted")
         body = json_codec.encode(claimed.event)
         signed = headers(claimed.secret, claimed.id, int(clock.now().timestamp()), body)
         try:
@@ -131,12 +138,12 @@ class WebhookSender:
                 claimed.url,
                 headers=[("Content-Type", STRUCTURED), *signed],
                 content=body,
-                timeout=PATIENCE,
+                timeout=REQUEST_TIMEOUT,
             )
         except OutboundError as error:
-            why = f"{type(error).__name__}: {error}"[:500]
-            return None, Verdict(False, backoff(claimed.attempt, share), error=why)
-        return response.status, verdict(response.status, response.headers, claimed.attempt, share)
+            reason = f"{type(error).__name__}: {error}"[:500]
+            return None, Verdict(False, backoff(claimed.attempt, jitter), error=reason)
+        return response.status, verdict(response.status, response.headers, claimed.attempt, jitter)
 
     def _record_result(self, claimed: ClaimedDelivery, status: int | None, result: Verdict) -> None:
         self._meter.count(metrics.DELIVERIES, ("arrived" if result.arrived else "missed",))
@@ -150,10 +157,10 @@ class WebhookSender:
                 transaction, claimed, status, error, result.wait
             ):
                 return
-            many = subscription_queries.failed(
+            fails_too_often = subscription_queries.failed(
                 transaction, claimed.subscription, MAX_FAILURES, MIN_FAILING_TIME
             )
-            if result.is_gone or many:
+            if result.is_gone or fails_too_often:
                 subscription_queries.disable(transaction, claimed.subscription, error)
                 log.warning(
                     "A subscription is disabled", action="subscription_disabled",

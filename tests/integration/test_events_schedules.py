@@ -154,7 +154,7 @@ def test_what_is_gathered_is_no_larger_than_an_input_may_be(shop: Shop):
     large = "x" * 600
     given = [event("1", data=large), event("2", data=large), event("3", data=3), event("4", "x")]
     event_queries.put(shop.api.database, NAMESPACE, given)
-    replace(shop.services.events, payload=1000).match(NAMESPACE)
+    replace(shop.services.events, max_payload=1000).match(NAMESPACE)
     assert shop.inputs() == [[large, 3]]
 
 

@@ -170,7 +170,7 @@ def test_why_it_failed_is_told(street: Street, answer: Answer, expected: str):
 
 
 def test_who_hangs_holds_up_nobody_else(street: Street, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(webhook_sender, "PATIENCE", 1.0)
+    monkeypatch.setattr(webhook_sender, "REQUEST_TIMEOUT", 1.0)
     let_go = threading.Event()
 
     def hang(_: Request) -> Answer:
