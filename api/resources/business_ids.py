@@ -45,7 +45,7 @@ def conflict(starts: list[CheckedStart]) -> Problem:
             error |= {"message": message + _free_when(), "instance": holders[name]}
             errors.append(error)
         elif counts[name] > 1:
-            errors.append(error | {"message": f"the business_id {name[1]!r} stands here twice"})
+            errors.append(error | {"message": f"the business_id {name[1]!r} occurs twice"})
     located = len(starts) == 1 and errors and "instance" in errors[0]
     headers = {"Location": f"/v1/instances/{errors[0]['instance']}"} if located else {}
     detail = errors[0]["message"] if errors else None

@@ -18,7 +18,7 @@ from api.resources import serializers
 from api.resources.instance_decision import Change, refused
 from api.resources.instances import find, identified
 from api.schemas.commands import CommandSchema
-from api.schemas.system_overview import (
+from api.schemas.dead_letters import (
     CompensationDecisionSchema,
     CompensationSchema,
     DeadLetterSchema,

@@ -15,7 +15,7 @@ from api.http.problems import Problem
 from api.http.request_body import json_body
 from api.http.resource_blueprint import Resource, listing, respond
 from api.resources.subscription_body import invalid, new_row, webhook_secret, with_filter
-from api.schemas.events import (
+from api.schemas.subscriptions import (
     ChangeSubscriptionSchema,
     DeliveriesQuerySchema,
     DeliveriesSchema,

@@ -57,17 +57,17 @@ def compensating(status: str, undone: int, remaining: int) -> Cause:
     return {"kind": "compensating", "message": f"{message}, {remaining} to go"}
 
 
-def dead_letter(letter: OpenDeadLetter) -> Cause:
+def dead_letter(dead_letter: OpenDeadLetter) -> Cause:
     """Return that a dead letter waits for a person."""
-    subject = "" if letter.reference else f"step {letter.step} "
-    reason = letter.error or letter.reason
+    subject = "" if dead_letter.reference else f"step {dead_letter.step} "
+    reason = dead_letter.error or dead_letter.reason
     return {
         "kind": "dead-letter",
         "message": f"{subject}gave up and waits for a person: {reason}",
-        "step": letter.step,
-        "reference": letter.reference,
-        "since": letter.since,
-        "dead_letter": letter.id,
+        "step": dead_letter.step,
+        "reference": dead_letter.reference,
+        "since": dead_letter.since,
+        "dead_letter": dead_letter.id,
     }
 
 

@@ -1,7 +1,7 @@
 """The threads that serve requests: a bounded number work, and any number wait.
 
 A request that waits (for an instance's end, for the next event of a stream) frees its thread slot
-until it continues. So waiting requests block nobody, and at most `size` requests work at a time.
+until it continues. So waiting requests block no others, and at most `size` requests work at a time.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         keys = [key for key, _ in pairs]
         repeated = next(key for key in keys if keys.count(key) > 1)
-        raise NotJson(f"the key {repeated[:100]!r} stands twice in one object")
+        raise NotJson(f"the key {repeated[:100]!r} is repeated in one object")
     return members
 
 
