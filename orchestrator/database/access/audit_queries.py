@@ -31,17 +31,18 @@ def write(transaction: Transaction, entry: Entry) -> None:
         """
         insert into orchestrator.audit
           (namespace, actor, action, target, reason, details, address)
-        values (%s, %s, %s, %s, %s, %s, %s)
+        values (%(namespace)s, %(actor)s, %(action)s, %(target)s, %(reason)s, %(details)s,
+          %(address)s)
         """,
-        (
-            entry.namespace,
-            entry.actor,
-            entry.action,
-            entry.target,
-            entry.reason,
-            None if entry.details is None else dumps(entry.details),
-            entry.address,
-        ),
+        {
+            "namespace": entry.namespace,
+            "actor": entry.actor,
+            "action": entry.action,
+            "target": entry.target,
+            "reason": entry.reason,
+            "details": None if entry.details is None else dumps(entry.details),
+            "address": entry.address,
+        },
     )
 
 

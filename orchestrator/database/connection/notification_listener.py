@@ -107,7 +107,7 @@ class NotificationListener:
         try:
             self._out.recv(4096)
         except OSError:
-            return  # nobody rang, or it is closed
+            return  # `wake` was not called, or it is closed
 
 
 def _readable(files: Sequence[Any], seconds: float) -> set[int]:

@@ -50,18 +50,10 @@ def put(transaction: Transaction, row: SubscriptionRow, secret: str | None) -> N
         f"""
         insert into orchestrator.subscriptions
           (id, namespace, description, filter, type, lifecycle, target, secret, heard_from)
-        values (%s, %s, %s, %s, %s, %s, %s, %s, {LAST})
+        values (%(id)s, %(namespace)s, %(description)s, %(filter)s, %(type)s, %(lifecycle)s,
+          %(target)s, %(secret)s, {LAST})
         """,
-        (
-            row.id,
-            row.namespace,
-            row.description,
-            dumps(row.filter),
-            row.type,
-            row.lifecycle,
-            dumps(row.target),
-            secret,
-        ),
+        _values(row, secret),
     )
 
 
@@ -109,26 +101,32 @@ def change(transaction: Transaction, row: SubscriptionRow, secret: str | None = 
     transaction.all(
         f"""
         update orchestrator.subscriptions s
-        set description = %s, filter = %s, type = %s, lifecycle = %s, target = %s,
-          state = g.state, reason = %s, failures = 0, failing_since = null,
-          secret = coalesce(%s, secret), changed_at = clock_timestamp(),
+        set description = %(description)s, filter = %(filter)s, type = %(type)s,
+          lifecycle = %(lifecycle)s, target = %(target)s, state = g.state, reason = %(reason)s,
+          failures = 0, failing_since = null, secret = coalesce(%(secret)s, secret),
+          changed_at = clock_timestamp(),
           heard_from = case
             when s.state <> 'active' and g.state = 'active' then {LAST} else s.heard_from end
-        from (select %s::text as state) g
-        where s.id = %s
+        from (select %(state)s::text as state) g
+        where s.id = %(id)s
         """,
-        (
-            row.description,
-            dumps(row.filter),
-            row.type,
-            row.lifecycle,
-            dumps(row.target),
-            row.reason,
-            secret,
-            row.state,
-            row.id,
-        ),
+        _values(row, secret),
     )
+
+
+def _values(row: SubscriptionRow, secret: str | None) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "namespace": row.namespace,
+        "description": row.description,
+        "filter": dumps(row.filter),
+        "type": row.type,
+        "lifecycle": row.lifecycle,
+        "target": dumps(row.target),
+        "state": row.state,
+        "reason": row.reason,
+        "secret": secret,
+    }
 
 
 def remove(transaction: Transaction, id: str) -> None:

@@ -182,7 +182,7 @@ def last_command(
 
 @dataclass(frozen=True, slots=True)
 class OpenDeadLetter:
-    """A dead letter that nobody has seen to."""
+    """An open dead letter."""
 
     id: str
     step: int

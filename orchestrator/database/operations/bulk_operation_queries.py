@@ -92,19 +92,20 @@ def put(
         """
         insert into orchestrator.operations
           (id, namespaces, action, filter, chosen, reason, actor, address, matches)
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+        values (%(id)s, %(namespaces)s, %(action)s, %(filter)s, %(chosen)s, %(reason)s, %(actor)s,
+          %(address)s, %(matches)s)
         """,
-        (
-            id,
-            None if namespaces is None else list(namespaces),
-            action,
-            json_codec.dumps(filter),
-            json_codec.dumps(chosen),
-            reason,
-            actor,
-            address,
-            matches,
-        ),
+        {
+            "id": id,
+            "namespaces": None if namespaces is None else list(namespaces),
+            "action": action,
+            "filter": json_codec.dumps(filter),
+            "chosen": json_codec.dumps(chosen),
+            "reason": reason,
+            "actor": actor,
+            "address": address,
+            "matches": matches,
+        },
     )
 
 

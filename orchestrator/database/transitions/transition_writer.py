@@ -114,19 +114,19 @@ def _attempts(saving: SaveRequest) -> list[tuple[Any, ...]]:
 
 CLAIM_SIBLING = "select orchestrator.claim_sibling(%s,%s,%s,%s,%s,%s)"
 READ_SIBLING = "select orchestrator.read_claimed_sibling(%s,%s,%s)"
-_SAVE = (
-    "select orchestrator.save_transition("
-    "%s,%s,%s,%s,%s,%s,%s,%s,%s,"
-    "%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,"
-    "%s::uuid[],%s::text[],%s::json[],%s::text[],"
-    "%s::int[],%s::text[],%s::int[],%s::int[],%s::text[],%s::boolean[],%s::timestamptz[],"
-    "%s::json[],%s::json[],%s::json[],%s::json[],%s::json[],"
-    "%s::int[],%s::int[],%s::int[],%s::int[],%s::int[],%s::int[],%s::boolean[],%s::text[],"
-    "%s::text[],%s::text[],%s::text[],%s::timestamptz[],%s::timestamptz[],"
-    "%s::json[],%s::json[],%s::json[],%s::json[],%s::json[],%s::json[],%s::json[],"
-    "%s::uuid[],%s::int[],%s::int[],%s::int[],%s::text[],%s::text[],%s::smallint[],"
-    "%s::float8[],%s::boolean[],%s,%s,%s,%s)"
-)
+_SAVE = """
+select orchestrator.save_transition(
+  %s,%s,%s,%s,%s,%s,%s,%s,%s,
+  %s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,
+  %s::uuid[],%s::text[],%s::json[],%s::text[],
+  %s::int[],%s::text[],%s::int[],%s::int[],%s::text[],%s::boolean[],%s::timestamptz[],
+  %s::json[],%s::json[],%s::json[],%s::json[],%s::json[],
+  %s::int[],%s::int[],%s::int[],%s::int[],%s::int[],%s::int[],%s::boolean[],%s::text[],
+  %s::text[],%s::text[],%s::text[],%s::timestamptz[],%s::timestamptz[],
+  %s::json[],%s::json[],%s::json[],%s::json[],%s::json[],%s::json[],%s::json[],
+  %s::uuid[],%s::int[],%s::int[],%s::int[],%s::text[],%s::text[],%s::smallint[],
+  %s::float8[],%s::boolean[],%s,%s,%s,%s)
+"""
 
 
 def _instance(saving: SaveRequest) -> list[Any]:

@@ -39,22 +39,22 @@ def register(session: Session, worker: WorkerRow) -> None:
         """
         insert into orchestrator.workers
           (id, name, pid, pool, concurrency, queues, tasks, free, app, broker)
-        values (%s, %s, %s, %s, %s, %s::text[], %s::text[], %s, %s, %s)
+        values (%(id)s, %(name)s, %(pid)s, %(pool)s, %(concurrency)s, %(queues)s::text[],
+          %(tasks)s::text[], %(concurrency)s, %(app)s, %(broker)s)
         on conflict (id) do update
         set queues = excluded.queues, tasks = excluded.tasks, stopped_at = null
         """,
-        (
-            worker.id,
-            worker.name,
-            worker.pid,
-            worker.pool,
-            worker.concurrency,
-            list(worker.queues),
-            list(worker.tasks),
-            worker.concurrency,
-            worker.app,
-            worker.broker,
-        ),
+        {
+            "id": worker.id,
+            "name": worker.name,
+            "pid": worker.pid,
+            "pool": worker.pool,
+            "concurrency": worker.concurrency,
+            "queues": list(worker.queues),
+            "tasks": list(worker.tasks),
+            "app": worker.app,
+            "broker": worker.broker,
+        },
     )
 
 

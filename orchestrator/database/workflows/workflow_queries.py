@@ -58,22 +58,23 @@ def put(transaction: Transaction, new: NewWorkflow) -> bool:
         insert into orchestrator.workflows (
           id, namespace, name, version, version_key, digest, document, source, media_type,
           warnings)
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        values (%(id)s, %(namespace)s, %(name)s, %(version)s, %(version_key)s, %(digest)s,
+          %(document)s, %(source)s, %(media_type)s, %(warnings)s)
         on conflict (namespace, name, version) do nothing
         returning 1
         """,
-        (
-            new.id,
-            new.namespace,
-            new.name,
-            new.version,
-            version_key(new.version),
-            new.digest,
-            dumps(new.document),
-            new.source,
-            new.media_type,
-            dumps(list(new.warnings)),
-        ),
+        {
+            "id": new.id,
+            "namespace": new.namespace,
+            "name": new.name,
+            "version": new.version,
+            "version_key": version_key(new.version),
+            "digest": new.digest,
+            "document": dumps(new.document),
+            "source": new.source,
+            "media_type": new.media_type,
+            "warnings": dumps(list(new.warnings)),
+        },
     )
     return row is not None
 

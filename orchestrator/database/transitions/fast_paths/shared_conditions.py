@@ -94,7 +94,7 @@ def history_parameters(saving: SaveRequest, record: Json, facts: Json) -> list[A
 def completion_parameters(saving: SaveRequest) -> list[Any]:
     """Return the parameters of the attempt that ends, and of the step that completes with it."""
     done, fence = saving.transition.changed[0], saving.fence
-    assert fence is not None  # noqa: S101  `fits` says so
+    assert fence is not None  # noqa: S101  `applies` requires it
     return [fence.attempt, fence.token, done.id, done.done, done.undo, to_json(done.output)]
 
 
