@@ -1,6 +1,6 @@
 """The rows of the simulated database, and the effect of each of the product's statements on them.
 
-Every method is one statement and happens atomically: the Python equivalent of `sql/*.sql` and the
+Every method is one statement and happens atomically: the Python equivalent of the functions and the
 modules of `orchestrator.database`. The module `database` decides which session waits for which
 lock.
 """

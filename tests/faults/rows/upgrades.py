@@ -1,8 +1,9 @@
 """Our own upgrade: two releases of the product beside each other, while a thousand are in flight.
 
 The release before is this tree; the next one is a copy of it with a migration more, which only
-expands, and an engine of its own beside the one it knew. Each process reads when it starts of
-which release it is, so that one after the other can be changed, and changed back.
+expands, an engine of its own beside the one it knew, a function with another body and one with
+another signature. Each process reads when it starts of which release it is, so that one after
+the other can be changed, and changed back.
 """
 
 from __future__ import annotations
@@ -48,8 +49,42 @@ def upgrade():
         op.add_column(table, sa.Column("later", sa.Text()), schema="orchestrator")
     op.create_table("later", sa.Column("id", sa.Integer, primary_key=True), schema="orchestrator")
 """
+FUNCTIONS = "orchestrator/database/schema/functions"
+#: The new name of the claim, which has another parameter: what it writes into the new column.
+CLAIM = "claim_attempt_noted"
+#: Where Postgres does not know that name yet, the next release calls the previous one.
+CALL = """\
+    import psycopg2.errors
+
+    asked = (attempt, instance, task, worker, process, token)
+    try:
+        row = session.one(
+            "select orchestrator.claim_attempt_noted(%s, %s, %s, %s, %s, %s, %s)", (*asked, "next")
+        )
+    except psycopg2.errors.UndefinedFunction:
+        row = session.one(
+            "select orchestrator.claim_attempt(%s, %s, %s, %s, %s, %s)", asked
+        )
+"""
 #: What differs in it: file, text, the text instead.
 CHANGES = (
+    (
+        "database/transitions/instance_slice_reader.py",
+        """\
+    row = session.one(
+        "select orchestrator.claim_attempt(%s, %s, %s, %s, %s, %s)",
+        (attempt, instance, task, worker, process, token),
+    )
+""",
+        CALL,
+    ),
+    # A body that serves the callers of both releases.
+    (
+        "database/schema/functions/save_next_call.sql",
+        "  update orchestrator.instances set sequence = p_expected + 1, counter = p_counter\n",
+        "  update orchestrator.instances\n"
+        "     set sequence = p_expected + 1, counter = p_counter, later = 'saved'\n",
+    ),
     ("database/schema/upgrade.py", "PREVIOUS: str | None = None", f'PREVIOUS = "{migrate.head()}"'),
     ("core/engine_version.py", f"\nENGINE = {ENGINE}\n", f"\nENGINE = {NEXT}\n"),
     (
@@ -71,9 +106,25 @@ def make_releases(folder: Path) -> Mapping[str, str]:
         text = path.read_text()
         assert text.count(old) == 1, f"{old!r} is not once in {file}"
         path.write_text(text.replace(old, new))
+    _new_signature(tree / FUNCTIONS)
     (folder / "first").mkdir()
     (folder / "first" / "sitecustomize.py").write_text(FIRST)
     return {"PYTHONPATH": f"{folder / 'first'}:{mutants.ROOT}"}
+
+
+def _new_signature(functions: Path) -> None:
+    """The claim gets a parameter, so it gets a new name; the old file stays for one release."""
+    old = functions / "claim_attempt.sql"
+    text = old.read_text()
+    old.rename(functions / "previous" / old.name)
+    for before, after in (
+        ("claim_attempt(", f"{CLAIM}("),
+        ("p_token text\n", "p_token text, p_note text\n"),
+        ("claimed_at = clock_timestamp()\n", "claimed_at = clock_timestamp(), later = p_note\n"),
+    ):
+        assert text.count(before) == 1, f"{before!r} is not once in {old.name}"
+        text = text.replace(before, after)
+    (functions / f"{CLAIM}.sql").write_text(text)
 
 
 def roll(process: Callable[[Ground], Process], *, forward: bool) -> Callable[[Ground], None]:
@@ -163,14 +214,30 @@ def both_ways(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
             " join orchestrator.instances i on i.id = a.instance_id"
         )
     )
+    ((noted,),) = ground.sql("select count(*) from orchestrator.attempts where later = 'next'")
+    ((saved,),) = ground.sql("select count(*) from orchestrator.instances where later is not null")
     runs = [(line["engine"], engines.get(line["attempt"]), line["true"] > at) for line in lines]
     outcome.measured |= {
         "before_on_next": sum(of == ENGINE and later for of, _, later in runs),
         "next_on_before": sum(of == NEXT and not later for of, _, later in runs),
         "started": started,
+        "noted": noted,
+        "saved": saved,
         "left_alone": ground.logged("unknown_engine"),
     }
-    return judge(runs, started, ground.sql("select version_num from orchestrator.schema_version"))
+    schema = ground.sql("select version_num from orchestrator.schema_version")
+    return judge(runs, started, schema) | judge_functions(noted, saved)
+
+
+def judge_functions(noted: int, saved: int) -> dict[str, Any]:
+    """What is wrong with the next release's functions. That the release before ran steps on its
+    schema shows that the previous ones were there for it."""
+    problems: dict[str, Any] = {}
+    if not noted:
+        problems["the function with another signature claimed nothing"] = 0
+    if not saved:
+        problems["the function with another body saved nothing"] = 0
+    return problems
 
 
 def judge(
