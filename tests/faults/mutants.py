@@ -121,8 +121,8 @@ MUTANTS = (
     Mutant(
         "the uniqueness of firing",
         "orchestrator/scheduler/schedules/firing_record.py",
-        "new = [one for one in made if (one.row.schedule_id, one.row.due) in noted]",
-        "new = list(made) if noted is not None else []",
+        "new = [firing for firing in made if (firing.row.schedule_id, firing.row.due) in recorded]",
+        "new = list(made) if recorded is not None else []",
         "tests/integration/test_scheduler_schedules.py"
         "::test_a_due_time_that_was_backfilled_meanwhile_does_not_fire_again",
     ),
@@ -143,8 +143,8 @@ MUTANTS = (
     Mutant(
         "the database's clock",
         "orchestrator/database/connection/database_clock.py",
-        "return self._seen + timedelta(seconds=clock.monotonic() - self._at)",
-        "return clock.now() if timedelta else self._seen",
+        "return self._observed + timedelta(seconds=clock.monotonic() - self._observed_at)",
+        "return clock.now() if timedelta else self._observed",
         SCHEDULES,
     ),
 )

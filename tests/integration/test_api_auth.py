@@ -312,4 +312,4 @@ def test_the_first_key_is_made_without_the_api(api: Api, monkeypatch: pytest.Mon
     assert (told["action"], told["actor"]) == ("key.make", "command line")
     assert CliRunner().invoke(main, command).exit_code == 0
     third = CliRunner().invoke(main, command)
-    assert (third.exit_code, "2 keys of the name" in third.output) == (2, True)
+    assert (third.exit_code, "2 keys with the name" in third.output) == (2, True)

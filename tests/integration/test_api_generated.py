@@ -23,7 +23,7 @@ CONFIGURATION = Path(__file__).parents[1] / "support" / "schemathesis.toml"
 #: The server with authentication on, though it binds to loopback. It writes its first key.
 GUARDED = """\
 import sys
-from api.keys import new_key
+from api.resources.api_keys import new_key
 from api.server import Server
 from orchestrator.database import keys
 from orchestrator.database.connection.database import Database

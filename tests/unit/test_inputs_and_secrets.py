@@ -195,7 +195,7 @@ def test_an_endpoint_out_of_the_input_brings_no_authentication(
             world.succeed(world.ready()[0], {})
         for attempt in world.ready():
             call = world.call_of(attempt)
-            with pytest.raises(WorkflowError, match="never an object"):
+            with pytest.raises(WorkflowError, match="not an object"):
                 perform(call, context_for(evaluator, input))
         if not deferred:
             assert not world.ready()
@@ -209,7 +209,7 @@ def test_a_named_policy_takes_no_structure_from_the_input(evaluator: Evaluator, 
         endpoint = {"uri": stub.url, "authentication": {"use": name}}
         call = {"kind": "http", "with": {"method": "get", "endpoint": endpoint}}
         context = context_for(evaluator, {"evil": {"use": "pin"}, "url": stub.url})
-        with pytest.raises(WorkflowError, match="never an object"):
+        with pytest.raises(WorkflowError, match="not an object"):
             perform(call, context)
         assert not stub.requests
 
