@@ -10,6 +10,7 @@ from orchestrator import json_codec
 from orchestrator.calls import call_errors
 from orchestrator.calls.authentication import credentials_of
 from orchestrator.calls.call_context import CallContext
+from orchestrator.calls.call_secrets import mentions
 from orchestrator.calls.http_exchange import Request, exchange, headers_of, output_of, query_of
 from orchestrator.calls.uri_template import expand
 from orchestrator.outbound import Confined
@@ -49,7 +50,8 @@ def _secret_parts(arguments: Mapping[str, Json], context: CallContext) -> Confin
     """Return the parts of the request that were made with secrets."""
     headers = context.secret_members("headers", arguments.get("headers") or {})
     body = context.secret_members("body", {"body": arguments.get("body")})
-    return Confined(headers, bool(body))
+    stored = context.stored.get("body") if isinstance(context.stored, dict) else None
+    return Confined(headers, bool(body) or mentions(stored))
 
 
 def endpoint_of(endpoint: Json, context: CallContext) -> tuple[str, Json]:

@@ -231,6 +231,9 @@ def _continue(draft: Draft, compensating: Node) -> None:
         return
     if _state_of(draft, owner).get_state("undo") is not None:
         draft.push(compensating.parent, {"undo": True})
+    elif not draft.count_open_leaves()[0]:
+        # The process was aborted while this step was being undone.
+        release_commands(draft)
 
 
 def _finish(draft: Draft, owner: Node | None, progress: Mapping[str, Json]) -> None:
@@ -245,7 +248,8 @@ def _finish(draft: Draft, owner: Node | None, progress: Mapping[str, Json]) -> N
 
 
 def abort(draft: Draft) -> None:
-    """End the instance's process before it has undone everything."""
+    """End the instance's process before it has undone everything. A step that is being undone goes
+    on; postponed commands wait for its end."""
     _end(draft, draft.root.get_state("undo"), Compensation.FAILED)
 
 
@@ -264,7 +268,8 @@ def release_commands(draft: Draft) -> None:
 
 
 def _end(draft: Draft, progress: Mapping[str, Json], state: Compensation) -> None:
-    release_commands(draft)
+    if not draft.count_open_leaves()[0]:
+        release_commands(draft)
     draft.root.set_state(undo=None)
     draft.set_compensation(state)
     draft.add_fact("compensation.ended", None, {"compensation": state.value})

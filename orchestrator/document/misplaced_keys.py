@@ -21,8 +21,17 @@ def where_it_belongs(key: str, pointer: str, task: Container[str] | None) -> str
     if key == "concurrency":
         return ": it belongs under 'metadata' of a 'for'"
     if key in _ARGUMENTS and "call" in task:
-        return ": it belongs under 'with'"
+        return _argument_advice(key)
     return _ELSEWHERE.get(key)
+
+
+def _argument_advice(key: str) -> str:
+    if key in ("args", "kwargs"):
+        return (
+            ": 'with' has the keyword arguments of a task itself; only 'call: celery' takes"
+            f" '{key}' under 'with'"
+        )
+    return ": it belongs under 'with'"
 
 
 #: Keys that other languages have in a task, and their place in this one.

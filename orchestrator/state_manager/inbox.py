@@ -133,8 +133,8 @@ def _apply_next(
     if snapshot.slice.has_one_place:
         try:
             return _apply(parts, parts.store, snapshot, offer, token, locked=False)
-        except LOCK_REQUIRED:
-            pass
+        except (*LOCK_REQUIRED, StimulusFailed):
+            pass  # what failed without the lock may have read two states of the instance
     with parts.store.locking() as view:
         snapshot = view.lock_inbox(instance_id)
         if snapshot is None:
@@ -155,7 +155,7 @@ def _apply(
     row = snapshot.stimulus
     assert row is not None  # noqa: S101  read_inbox returns one
     try:
-        workflow = parts.workflows.get(snapshot.slice.instance.workflow_id)
+        workflow = parts.workflows.get(snapshot.slice.instance.workflow_id, view)
         stimulus = to_stimulus(row, snapshot.now, parts.seed())
         saved = parts.runner.run(
             view, workflow, snapshot.slice, stimulus, offer, token=token, locked=locked

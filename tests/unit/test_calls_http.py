@@ -533,9 +533,13 @@ def test_a_redirection_to_another_origin_takes_no_secret_along(
         assert other.requests[0].headers["x-trace"] == "t"
 
 
-def test_a_body_made_with_secrets_goes_to_no_other_origin(evaluator: Evaluator) -> None:
+@pytest.mark.parametrize("expression", ["${ $secrets.a }", "${ $secrets.a | length }"])
+def test_a_body_made_with_secrets_goes_to_no_other_origin(
+    evaluator: Evaluator, expression: str
+) -> None:
+    """Also where the value does not look like the secret."""
     with pytest.raises(WorkflowError, match="body made with secrets") as caught:
-        redirected(evaluator, "/", body={"key": "${ $secrets.a }"})
+        redirected(evaluator, "/", body={"key": expression})
     assert caught.value.status == 403
 
 

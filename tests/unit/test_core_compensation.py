@@ -398,3 +398,26 @@ def test_a_sub_workflow_whose_undoing_fails_is_a_dead_letter_of_its_parent() -> 
     asked(world, **{"undo-a": FAIL})
     assert world.instance(id).compensation is Compensation.FAILED
     assert len(world.rows[id].dead_letters) == 1
+
+
+def test_a_failed_undo_is_not_retried_beside_another_after_a_terminate() -> None:
+    """Only one step is undone at a time, also when the process was aborted."""
+    document = doc({"a": call("a", "undo-a")}, {"b": call("b", "undo-b")}, {"c": call("c")})
+    world, id = run(document)
+    world.succeed(world.ready()[0])
+    world.succeed(world.ready()[0])
+    world.fail(world.ready()[0])
+    while not world.rows[id].dead_letters:
+        if world.ready():
+            world.fail(world.ready()[0])
+        else:
+            world.fire()
+    undoing = world.claim(world.ready()[0])
+    assert world.call_of(undoing)["task"] == "undo-a"
+    world.command(id, "terminate")
+    (letter,) = world.rows[id].dead_letters
+    world.command(id, "compensation", step=letter["step"], action="retry")
+    assert world.ready() == [], "undo-a is still running"
+    world.succeed(undoing)
+    assert [world.call_of(one)["task"] for one in world.ready()] == ["undo-b"]
+    assert world.instance(id).compensation is Compensation.RUNNING

@@ -64,7 +64,11 @@ def test_the_promise_of_the_command_line():
             "3:31: unknown key 'timezone': it belongs under 'schedule' in the 'metadata' of the"
             " 'document'",
         ),
-        ("do:\n- a: {call: t, args: [1]}", "3:16: unknown key 'args': it belongs under 'with'"),
+        (
+            "do:\n- a: {call: t, args: [1]}",
+            "3:16: unknown key 'args': 'with' has the keyword arguments of a task itself; only"
+            " 'call: celery' takes 'args' under 'with'",
+        ),
         (
             "do:\n- a: {call: http, with: {method: get, endpoint: https://x}, headers: {a: b}}",
             "3:61: unknown key 'headers': it belongs under 'with'",

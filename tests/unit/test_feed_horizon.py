@@ -58,12 +58,6 @@ def test_a_prepared_transaction_may_be_any_that_was_seen() -> None:
     assert made.look(Looks((9, []))) == 10
 
 
-def test_what_is_decided_stays_so() -> None:
-    made = horizon()
-    assert made.look(Looks((7, []))) == 8
-    assert made.look(Looks((3, []))) == 8
-
-
 def test_a_holder_that_stays_takes_no_memory() -> None:
     made = horizon()
     for last in range(3 * LOOKS):
@@ -80,3 +74,11 @@ def test_a_reader_that_begins_waits_for_what_is_on_its_way() -> None:
 def test_a_reader_that_waits_in_vain_begins_where_another_was() -> None:
     assert horizon().begin(Looks((7, ["1/1"]), place=5), 1.0) == 5
     assert horizon().begin(Looks((7, ["1/1"])), 1.0) == 0
+
+
+def test_a_sequence_that_went_back_is_followed() -> None:
+    """As after a restore, or after the promotion of a replica that lagged."""
+    made = horizon()
+    assert made.look(Looks((1000, []))) == 1001
+    assert made.look(Looks((900, ["1/1"]))) == 0
+    assert made.look(Looks((902, []))) == 903

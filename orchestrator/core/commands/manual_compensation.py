@@ -60,7 +60,8 @@ def act_on_dead_letter(draft: Draft, data: Mapping[str, Json]) -> None:
         raise CommandRefused(
             "the compensation was retried or resolved already, or the instance still runs"
         )
-    if action == "retry" and draft.root.compensation is Compensation.RUNNING:
+    running = draft.root.compensation is Compensation.RUNNING or draft.count_open_leaves()[0]
+    if action == "retry" and running:
         return compensation.postpone_command(draft, data)
     compensating.set_state(settled=action)
     if action == "retry":

@@ -82,6 +82,10 @@ class Horizon:
         row = session.one("select last, holders from orchestrator.positions_taken()")
         assert row is not None  # noqa: S101  a function's call has a row
         last, holders = int(row[0]), frozenset(row[1])
+        if last + 1 < self._decided:
+            # The sequence went back: a restored database or a replica that lagged was promoted.
+            self._decided = 0
+            self._looks.clear()
         if len(self._looks) == LOOKS:
             self._looks.pop()
         self._looks.append((last, holders))
