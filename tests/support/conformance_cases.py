@@ -141,6 +141,8 @@ class Player:
             assert found["status"] == "suspended"
             self.product.command(id, "resume")
         if expected == "cancelled":
+            # A command is decided at once: before the start, there is no task to cancel.
+            self.product.settle(id, frozenset({"waiting"}))
             self.product.command(id, "cancel")
         if expected == "waiting":
             return self.product.settle(id, frozenset({"waiting"}))
