@@ -22,6 +22,10 @@ COMPENSATIONS = ("none", "running", "completed", "failed")
 ANY = fields.Raw
 
 
+#: An id as the API writes and takes it.
+UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+
+
 def name(most: int = 255, least: int = 1, **options: Any) -> fields.String:
     """Return a field of bounded text without invisible characters."""
     metadata = {"pattern": PRINTABLE, **options.pop("metadata", {})}
@@ -31,6 +35,11 @@ def name(most: int = 255, least: int = 1, **options: Any) -> fields.String:
 def uuid(**options: Any) -> fields.String:
     """Return a field of an id that the orchestrator has made."""
     return fields.String(metadata={"format": "uuid", **options.pop("metadata", {})}, **options)
+
+
+def uuid_filter(description: str) -> fields.String:
+    """Return a query parameter that takes an id, and refuses anything else."""
+    return fields.String(validate=validate.Regexp(UUID), metadata={"description": description})
 
 
 def time(**options: Any) -> fields.String:

@@ -16,10 +16,10 @@ from api.schemas.common import (
     name,
     time,
     uuid,
+    uuid_filter,
 )
 
 #: An id, and the beginning of one, as patterns of JSON Schema.
-_UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _BEGINNING = (
     "^[0-9a-fA-F]{1,8}$|^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){0,2}-[0-9a-fA-F]{0,4}$"
     "|^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{0,12}$"
@@ -167,11 +167,8 @@ class InstancesFilterSchema(Schema):
         validate=validate.Regexp(_BEGINNING),
         metadata={"description": "an id or its beginning"},
     )
-    attempt = fields.String(
-        validate=validate.Regexp(_UUID),
-        metadata={"description": "id of one of its attempts, which is the Celery task id"},
-    )
-    parent = uuid(metadata={"description": "the instance that started and awaited them"})
+    attempt = uuid_filter("id of one of its attempts, which is the Celery task id")
+    parent = uuid_filter("the instance that started and awaited them")
     started_after = Moment()
     started_before = Moment()
     q = fields.String(

@@ -11,6 +11,7 @@ from api.schemas.common import (
     PageSchema,
     time,
     uuid,
+    uuid_filter,
 )
 
 
@@ -126,5 +127,5 @@ class StepsQuerySchema(PageSchema):
     """A filter of steps."""
 
     parent = fields.Integer(validate=validate.Range(0, 2**31 - 1))
-    child = uuid(metadata={"description": "the instance that the step started and awaited"})
+    child = uuid_filter("the instance that the step started and awaited")
     status = CommaSeparated(STATUSES, load_default=())

@@ -69,7 +69,7 @@ def test_what_dies_is_started_again_and_nothing_outlives_it_when_it_is_killed(de
     before = running.json["pids"]
     os.kill(before["worker-1"], signal.SIGKILL)
     wait_for_the_end_of([before["worker-1"]])
-    wait_for_words("worker-1 ended with status -9; it starts again", running.stderr)
+    wait_for_words("worker-1 ended with status -9 and is started again", running.stderr)
     assert running.stop(signal.SIGTERM) == 0
 
     again = Dev(running.data, "--fresh", "--workers", "1")

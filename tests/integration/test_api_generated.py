@@ -24,15 +24,15 @@ CONFIGURATION = Path(__file__).parents[1] / "support" / "schemathesis.toml"
 GUARDED = """\
 import sys
 from api.resources.api_keys import new_key
-from api.server import Server
-from orchestrator.database import keys
+from api.server.gunicorn_server import Server
+from orchestrator.database.access import api_key_queries
 from orchestrator.database.connection.database import Database
 from orchestrator.settings import load_settings
 
 settings = load_settings()
 database = Database(settings.database_url)
 row, shown = new_key({"name": "root", "role": "admin", "namespaces": ["*"]})
-keys.put(database, row)
+api_key_queries.put(database, row)
 database.close()
 open(sys.argv[1], "w").write(shown)
 Server(settings, authenticate=True).run()

@@ -183,7 +183,9 @@ def test_threads_leave_a_step_that_needs_a_limit_to_processes(zoo: Zoo) -> None:
         " where a.instance_id = %s",
         instance,
     ) == [("worker-processes@test",)]
-    assert log_says(zoo, "beat", "Messages that a worker could not run are sent for another")
+    assert log_says(
+        zoo, "beat", "Messages that a worker refused were sent again for another worker"
+    )
 
 
 @pytest.mark.slow
