@@ -18,11 +18,12 @@ from orchestrator.core import Bounds
 from orchestrator.core.engine_version import UnknownEngine
 from orchestrator.core.model import Attempt, Json, Refusal, Stimulus, StimulusKind
 from orchestrator.database.transitions.instance_slice_reader import Snapshot
-from orchestrator.database.transitions.row_mapper import to_stimulus
+from orchestrator.database.transitions.row_mapper import Row, to_stimulus
 from orchestrator.database.transitions.save_request import SaveRequest
 from orchestrator.metrics import Meter
 from orchestrator.state_manager import transition_metrics
 from orchestrator.state_manager.decision import decide
+from orchestrator.state_manager.inbox import RETRYABLE, StimulusFailed
 from orchestrator.state_manager.store_protocol import DecidingView
 from orchestrator.state_manager.transition_runner import CommittedTransition, slice_after
 from orchestrator.state_manager.workflow_cache import WorkflowCache
@@ -85,19 +86,31 @@ class Commander:
             if len(older) > MAX_OLDER_COMMANDS or snapshot.slice.instance.open > MAX_OPEN_PLACES:
                 return Outcome(False, at)
             for row in older:
-                if (row["data"] or {}).get("command") in _EVALUATING:
-                    raise EvaluationNeeded(row["data"]["command"])
-                stimulus = replace(to_stimulus(row, snapshot.now, self.seed()), items=0)
-                saved.append(self._save(view, *self._decide_one(view, snapshot, stimulus)))
+                saved.append(self._save(view, *self._decide_older(view, snapshot, row)))
                 snapshot, _ = view.read_commands(instance, 0)
             stimulus = Stimulus(COMMAND, snapshot.now, self.seed(), data=data, items=0)
             decision = self._decide_one(view, snapshot, stimulus)
-        except (UnknownEngine, EvaluationNeeded):
+        except (UnknownEngine, EvaluationNeeded, StimulusFailed):
             return Outcome(False, at, None, tuple(saved))
         refused = decision[0].transition.refused
         if refused is None:
             saved.append(self._save(view, *decision))
         return Outcome(True, at, refused, tuple(saved))
+
+    def _decide_older(
+        self, view: DecidingView, snapshot: Snapshot, row: Row
+    ) -> tuple[SaveRequest, float]:
+        """Decide a waiting command. Raises `EvaluationNeeded`, or `StimulusFailed` where the core
+        can't decide it: a control worker lets the later commands pass it."""
+        if (row["data"] or {}).get("command") in _EVALUATING:
+            raise EvaluationNeeded(row["data"]["command"])
+        stimulus = replace(to_stimulus(row, snapshot.now, self.seed()), items=0)
+        try:
+            return self._decide_one(view, snapshot, stimulus)
+        except (*RETRYABLE, EvaluationNeeded):
+            raise
+        except Exception as error:
+            raise StimulusFailed(row["id"], deferred=False) from error
 
     def _decide_one(
         self, view: DecidingView, snapshot: Snapshot, stimulus: Stimulus

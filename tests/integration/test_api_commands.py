@@ -21,6 +21,8 @@ from tests.support.row_lock_races import waiting
 COMMANDS = ("suspend", "resume", "cancel", "terminate", "retry", "compensate", "skip")
 #: What each says besides.
 BODIES = {"skip": {"step": 1}}
+#: A command at which the core raises: the number of a parent's ask is no number.
+UNUSABLE = {"command": "retry", "ask": "x"}
 DO = [call("a"), call("b"), {"c": {"call": "c"}}]
 
 
@@ -286,6 +288,20 @@ def test_what_a_control_worker_must_decide_is_left_to_it(
     assert api.content()["history"] == before
     tag = {"If-Match": answer.headers["ETag"]}
     assert give(outside, id, "cancel", headers=tag).status_code == 503
+
+
+def test_a_command_that_can_t_be_applied_keeps_no_later_one(outside: Outside, api: Api) -> None:
+    """A control worker lets the others pass it; from then on, they are decided at once."""
+    id = outside.start(DO)
+    inbox_queries.put(api.database, id, StimulusKind.COMMAND, data=UNUSABLE)
+    first = give(outside, id, "suspend")
+    assert (first.status_code, first.json["decided"]) == (202, False)
+    outside.state.process_inbox(id)
+    assert outside.instance(id)["status"] == "suspended"
+    second = give(outside, id, "resume")
+    assert (second.status_code, second.json["decided"]) == (202, True)
+    assert second.json["status"] == "running"
+    assert outside.instance(id)["pending_commands"] == 1
 
 
 def test_nothing_is_settled_while_a_command_waits(outside: Outside, api: Api) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from orchestrator.core.model import StimulusKind
+from orchestrator.database.transitions.state_store import PostgresLockedView, PostgresView
 from orchestrator.errors import DatabaseUnavailable
-from orchestrator.state_manager import decision, transition_runner
+from orchestrator.state_manager import WorkflowCache, decision, transition_runner
 from tests.support.api import Api
 from tests.support.manual_workers import Outside
 
@@ -85,3 +87,43 @@ def test_a_session_ended_under_the_lock_keeps_the_order_of_the_inbox(outside, ap
     outside.state.process_inbox(id)
     assert len(outside.told(id, "workflow.suspended")) == 1
     assert outside.instance(id)["status"] == "cancelled"
+
+
+def test_a_decision_that_fails_without_the_lock_is_made_again_under_it(
+    outside, api, monkeypatch, caplog
+):
+    """It may have read two states of the instance: that says nothing about the stimulus."""
+    id = outside.start(ALONE)
+    real, decided = decision.decide, []
+
+    def decide(*args: Any, locked: bool, **options: Any) -> Any:
+        decided.append(locked)
+        if not locked:
+            raise LookupError("a row of another state")
+        return real(*args, locked=locked, **options)
+
+    monkeypatch.setattr(transition_runner, "decide", decide)
+    put(outside, id, "suspend")
+    outside.state.process_inbox(id)
+    assert decided == [False, True]
+    assert outside.instance(id)["status"] == "suspended"
+    assert notes(api) == []
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == []
+
+
+def test_the_workflow_is_read_through_the_connection_that_has_the_lock(outside, monkeypatch):
+    """With the pool's connections all in hand, a second one might never come."""
+    id = outside.start(FORKED)
+    put(outside, id, "suspend")
+    state, store = outside.state, outside.state.store
+    empty = replace(state, workflows=WorkflowCache(store))
+    real, read = PostgresView.document, []
+
+    def document(view: PostgresView, workflow: str) -> Any:
+        read.append(view)
+        return real(view, workflow)
+
+    monkeypatch.setattr(PostgresView, "document", document)
+    empty.process_inbox(id)
+    assert outside.instance(id)["status"] == "suspended"
+    assert [type(view) for view in read] == [PostgresLockedView]

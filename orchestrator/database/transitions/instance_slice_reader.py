@@ -80,16 +80,19 @@ def read_inbox(session: Session, instance: str) -> Snapshot | None:
 
 
 def read_commands(session: Session, instance: str, limit: int) -> tuple[Snapshot, list[Row]]:
-    """Return the instance without its steps, and the oldest commands in its inbox."""
+    """Return the instance without its steps, and the oldest commands in its inbox.
+
+    A command that could not be applied waits behind all others, so it is not among them.
+    """
     row = session.one(
         """
         select orchestrator.read_slice(%(i)s, 0),
           (
-            select json_agg(row_to_json(q) order by q.set_aside, q.id)
+            select json_agg(row_to_json(q) order by q.id)
             from (
               select * from orchestrator.stimuli
-              where instance_id = %(i)s and kind = 'command'
-              order by set_aside, id limit %(n)s) q)
+              where instance_id = %(i)s and kind = 'command' and not set_aside
+              order by id limit %(n)s) q)
         """,
         {"i": instance, "n": limit},
     )
