@@ -48,7 +48,7 @@ def plans(url: str, one: Asked) -> str:
     database = Database(url)
     told = [f"### {one.title[0].upper() + one.title[1:]}\n"]
     for sql, params in one.statements:
-        if "from orchestrator.keys" in sql or sql.startswith("explain"):
+        if "from orchestrator.api_keys" in sql or sql.startswith("explain"):
             continue  # who asks, and how many rows are expected: the same for all
         how = "analyze, costs off, buffers off, timing off, summary off"
         rows = database.all(f"explain ({how}) {sql}", params)

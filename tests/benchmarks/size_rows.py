@@ -140,7 +140,7 @@ select gen_random_uuid(), i.namespace, i.id, 4, 'compensation', '{"status": 500}
   from orchestrator.instances i where status = 'faulted'
 """,
     "audit": """
-insert into orchestrator.audit (at, namespace, actor, action, target)
+insert into orchestrator.audit_log (at, namespace, actor, action, target)
 select i.created_at, i.namespace, 'ops',
        case when s.n %% 100000 = 5 then 'instance.skip' else 'instance.retry' end, i.id::text
   from size_instances s join orchestrator.instances i on i.id = s.id where s.n %% 5 = 0

@@ -148,7 +148,7 @@ QUERIES: Mapping[str, str] = {
         "  and h.stimulus ->> 'kind' = 'event') <> 1"
     ),
     "I10 an event was heard by a younger instance": (
-        "select m.event, m.instance_id from orchestrator.matches m"
+        "select m.event, m.instance_id from orchestrator.event_offers m"
         " join orchestrator.events e on e.number = m.event and e.target is null"
         " join orchestrator.instances i on i.id = m.instance_id"
         " where m.step > 0 and e.number <= i.heard_from"

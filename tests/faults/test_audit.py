@@ -208,7 +208,7 @@ def stale() -> Plant:
             " from orchestrator.events)"
         )
         planted.sql(
-            "insert into orchestrator.matches (event, instance_id, step)"
+            "insert into orchestrator.event_offers (event, instance_id, step)"
             " select number, %s, 1 from orchestrator.events",
             INSTANCE,
         )

@@ -144,7 +144,7 @@ def test_a_key_is_shown_once_and_works_until_it_is_revoked(api: Api, bearer: Bea
     for hidden in (made.json["key"], made.json["key"].partition(".")[2]):
         assert hidden.encode() not in listed
         assert not api.all(
-            "select 1 from orchestrator.idempotency where body::text like %s", f"%{hidden}%"
+            "select 1 from orchestrator.idempotency_records where body::text like %s", f"%{hidden}%"
         )
     assert api.delete(f"/v1/keys/{made.json['id']}", headers=admin).status_code == 204
     assert api.get("/v1/instances", headers=shown).status_code == 401
@@ -154,7 +154,7 @@ def test_a_key_is_shown_once_and_works_until_it_is_revoked(api: Api, bearer: Bea
 def test_another_process_learns_of_a_revocation(api: Api, bearer: Bearer, monkeypatch):
     viewer = bearer("viewer")
     assert api.get("/v1/instances", headers=viewer).status_code == 200
-    api.all("update orchestrator.keys set revoked_at = now()")
+    api.all("update orchestrator.api_keys set revoked_at = now()")
     monkeypatch.setattr(
         "api.http.authentication.CACHE_TIME", 0.0
     )  # the time after which it asks again

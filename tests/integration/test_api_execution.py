@@ -203,7 +203,7 @@ def test_a_cancel_stops_an_instance_and_is_audited(api: Api):
     drain(api, id)
     assert api.get(f"/v1/instances/{id}?wait=10").json["status"] == "cancelled"
     assert api.all(
-        "select actor, target, reason from orchestrator.audit where action like 'inst%%'"
+        "select actor, target, reason from orchestrator.audit_log where action like 'inst%%'"
     ) == [("anonymous", id, "a mistake")]
     history = api.get(f"/v1/instances/{id}/history?sort=-sequence&limit=1").json["items"]
     assert history[0]["stimulus"]["data"]["reason"] == "a mistake"

@@ -324,7 +324,7 @@ def test_a_filter_of_a_bulk_command_reaches_nothing(shop: Shop, stranger: Header
         ("retry", {"q": lost}), ("dead-letter.retry", {"instance": lost}),
         ("dead-letter.resolve", {"instance": lost}),
     ]  # fmt: skip
-    shop.api.all("update orchestrator.operations set state = 'stopped'")
+    shop.api.all("update orchestrator.bulk_operations set state = 'stopped'")
     before = shop.api.checksums()
     for dry in (True, False):
         for action, filter in filters:
@@ -336,13 +336,13 @@ def test_a_filter_of_a_bulk_command_reaches_nothing(shop: Shop, stranger: Header
         pass
     after = shop.api.checksums()
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"operations", "audit"}
+    assert changed == {"bulk_operations", "audit_log"}
 
 
 def test_writes_into_your_own_namespace_leave_others_alone(shop: Shop, stranger: Headers):
     """An event of the same source and id, a rotation of secrets, a document of the same name."""
     theirs = "select md5(string_agg(t::text, ' ' order by t::text)) from orchestrator.{} t"
-    tables = ("secrets", "stimuli", "listeners", "matches", "deliveries", "steps", "instances")
+    tables = ("secrets", "stimuli", "listeners", "event_offers", "deliveries", "steps", "instances")
     before = [shop.api.all(theirs.format(name)) for name in tables]
     headers = {**stranger, "Content-Type": STRUCTURED}
     sent = shop.api.post("/v1/events", json=event(), headers=headers)

@@ -120,7 +120,7 @@ def test_what_is_broken_fails_and_says_so(
     api: Api, runs: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     made = make(api)
-    api.all("update orchestrator.operations set chosen = '{}'")
+    api.all("update orchestrator.bulk_operations set chosen = '{}'")
     work(api)
     found = api.get(made.headers["Location"]).json
     assert (found["state"], found["error"]) == ("failed", "KeyError: see the beat's log")
@@ -189,7 +189,7 @@ def test_what_is_refused(api: Api, body: Any, pointer: str | None):
     assert (answer.status_code, problem(answer)) == (422, "invalid-request")
     if pointer is not None:
         assert answer.json["errors"][0]["pointer"] == pointer
-    assert api.content()["operations"] == 0
+    assert api.content()["bulk_operations"] == 0
 
 
 def test_many_are_told_what_each_of_them_may_be_told(api: Api):

@@ -37,7 +37,7 @@ def test_a_document_is_deployed_once(api: Api):
     again = api.post("/v1/workflows", json=document())
     assert (again.status_code, again.json["outcome"]) == (200, "unchanged")
     assert again.json["digest"] == first.json["digest"]
-    assert api.all("select action, target from orchestrator.audit") == [
+    assert api.all("select action, target from orchestrator.audit_log") == [
         ("workflow.deploy", "shop/order/1.0.0")
     ]
 

@@ -176,7 +176,7 @@ def test_telling_again_tells_nothing_new(town: Town):
     id = town.start(town.deploy("w", *TASKS))
     town.tell()
     before = town.told(id)
-    town.api.all("update orchestrator.feeds set tx = tx - 100")
+    town.api.all("update orchestrator.feed_positions set tx = tx - 100")
     town.tell()
     assert behind(town) < 20
     assert town.told(id) == before
@@ -213,10 +213,12 @@ def test_a_reader_without_reason_lags_a_little_behind(town: Town):
     town.wait_for(f"{PREFIX}.*")
     town.tell()
     assert len(town.told(id)) == 8
-    town.api.all("delete from orchestrator.listener_keys")
+    town.api.all("delete from orchestrator.listener_index")
     for _ in range(2):
         town.now += transition_feed.IDLE_LAG
-        town.api.all("update orchestrator.feeds set later_at = later_at - interval '1 minute'")
+        town.api.all(
+            "update orchestrator.feed_positions set later_at = later_at - interval '1 minute'"
+        )
         town.tell()
     assert behind(town) < 20
 
@@ -224,20 +226,20 @@ def test_a_reader_without_reason_lags_a_little_behind(town: Town):
 def behind(town: Town) -> int:
     """How many positions the teller is behind."""
     ((last, place),) = town.api.all(
-        "select p.last, f.tx from orchestrator.feeds f, orchestrator.positions_taken() p"
+        "select p.last, f.tx from orchestrator.feed_positions f, orchestrator.positions_taken() p"
     )
     return int(last) + 1 - int(place)
 
 
 def test_a_teller_without_a_listener_moves_its_place_seldom_and_yet_hears_of_one(town: Town):
     town.tell()
-    town.api.all("update orchestrator.feeds set later_at = later_at - interval '1 minute'")
-    before = town.api.all("select tx, later_tx, later_at from orchestrator.feeds")
+    town.api.all("update orchestrator.feed_positions set later_at = later_at - interval '1 minute'")
+    before = town.api.all("select tx, later_tx, later_at from orchestrator.feed_positions")
     town.tell()
-    assert town.api.all("select tx, later_tx, later_at from orchestrator.feeds") == before
+    assert town.api.all("select tx, later_tx, later_at from orchestrator.feed_positions") == before
     town.now += transition_feed.IDLE_LAG
     town.tell()
-    assert town.api.all("select tx, later_tx, later_at from orchestrator.feeds") != before
+    assert town.api.all("select tx, later_tx, later_at from orchestrator.feed_positions") != before
     town.wait_for(f"{PREFIX}.*")
     id = town.start(town.deploy("w", *TASKS))
     town.tell()

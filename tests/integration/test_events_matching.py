@@ -61,7 +61,7 @@ class Play:
         """Match and drain until nothing changes any more."""
         changes = (
             "select (select count(*) from orchestrator.history), count(*), max(event),"
-            " (select count(*) from orchestrator.stimuli) from orchestrator.matches"
+            " (select count(*) from orchestrator.stimuli) from orchestrator.event_offers"
         )
         before: list[tuple[Any, ...]] | None = None
         while before != (now := self.api.all(changes)):
@@ -202,7 +202,7 @@ def test_who_finds_the_lock_taken_leaves_it_to_the_holder(play: Play):
     with play.api.database.transaction(listener_queries.MATCHING) as cursor:
         assert listener_queries.lock(cursor, NAMESPACE)
         play.match()
-        assert play.api.all("select count(*) from orchestrator.matches") == [(0,)]
+        assert play.api.all("select count(*) from orchestrator.event_offers") == [(0,)]
     play.settle(id)
     assert play.output(id) == [None]
 
@@ -216,7 +216,7 @@ def test_one_event_wakes_several_instances_each_once(play: Play):
     play.put(event(data=1), event(data=2))
     play.settle(*ids)
     assert [play.output(id) for id in ids] == [[1]] * 5
-    assert play.api.all("select count(*) from orchestrator.matches") == [(5,)]
+    assert play.api.all("select count(*) from orchestrator.event_offers") == [(5,)]
 
 
 def test_one_event_completes_two_listeners_of_an_instance(play: Play):
@@ -263,10 +263,10 @@ def test_a_listener_that_is_gone_takes_nothing(play: Play):
     play.match()
     play.api.post(f"/v1/instances/{id}/cancel")
     play.services.state.process_inbox(id)
-    assert play.api.all("select count(*) from orchestrator.listener_keys") == [(0,)]
+    assert play.api.all("select count(*) from orchestrator.listener_index") == [(0,)]
     play.put(event())
     play.settle(id)
-    assert play.api.all("select count(*) from orchestrator.matches") == [(0,)]
+    assert play.api.all("select count(*) from orchestrator.event_offers") == [(0,)]
 
 
 # -- strategies ----------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ def test_all_takes_one_event_for_each_filter(play: Play):
     play.put(event("1", "a", data=1), event("2", "a", data=2))
     play.settle(id)
     assert play.output(id) == "waiting"
-    assert play.api.all("select count(*) from orchestrator.matches") == [(1,)]
+    assert play.api.all("select count(*) from orchestrator.event_offers") == [(1,)]
     play.put(event("3", "b", data=3))
     play.settle(id)
     assert play.output(id) == [1, 3]
@@ -298,7 +298,7 @@ def test_any_until_an_expression_holds(play: Play):
     play.put(*(event(str(n), data=n) for n in range(5)))
     play.settle(id)
     assert play.output(id) == [0, 1, 2]
-    refused = play.api.all("select event from orchestrator.matches where refused order by 1")
+    refused = play.api.all("select event from orchestrator.event_offers where refused order by 1")
     assert len(refused) == 2
 
 
@@ -409,7 +409,7 @@ def test_what_a_correlation_expects_finds_its_instance(play: Play):
     play.settle(*ids)
     assert [n for n, id in enumerate(ids) if play.output(id) != "waiting"] == [7, 11]
     found = play.api.all("select count(distinct filter_id), count(distinct key) from"
-                         " orchestrator.listener_keys")  # fmt: skip
+                         " orchestrator.listener_index")  # fmt: skip
     assert found == [(1, 18)]
 
 
@@ -420,7 +420,7 @@ def test_the_first_value_binds(play: Play):
     play.settle(id)
     assert play.output(id) == "waiting"
     assert play.api.all("select correlation from orchestrator.listeners") == [({"k": 1},)]
-    assert play.api.all("select key <> '' from orchestrator.listener_keys") == [(True,)] * 2
+    assert play.api.all("select key <> '' from orchestrator.listener_index") == [(True,)] * 2
     play.put(event("3", "b", data={"k": 1}))
     play.settle(id)
     assert play.output(id) == [{"k": 1}, {"k": 1}]
@@ -474,7 +474,7 @@ def test_signals_are_taken_one_by_one_in_their_order(play: Play, before: bool):
     play.services.state.process_inbox(id)
     play.settle(id)
     assert play.output(id) == [0, 1, 2, 3, 4, 5]
-    assert play.api.all("select count(*) from orchestrator.matches") == [(6,)]
+    assert play.api.all("select count(*) from orchestrator.event_offers") == [(6,)]
 
 
 def test_a_listener_that_opens_within_a_round_takes_the_oldest_signal(play: Play):
@@ -521,7 +521,7 @@ def test_what_a_listener_leaves_goes_back_to_the_mailbox(play: Play):
     play.match()
     play.put(*(event(str(n), data=n) for n in range(3)), to=id)
     play.match()
-    assert play.api.all("select count(*) from orchestrator.matches") == [(3,)]
+    assert play.api.all("select count(*) from orchestrator.event_offers") == [(3,)]
     play.services.state.process_inbox(id)
     assert play.output(id) == "waiting"
     play.settle(id)
@@ -620,4 +620,4 @@ def test_old_events_are_forgotten_but_not_what_waits(play: Play):
     assert event_queries.purge(play.api.database, timedelta(hours=1)) == 3
     left = play.api.all("select event_id from orchestrator.events order by 1")
     assert left == [("mail",), ("unmatched",)]
-    assert play.api.all("select count(*) from orchestrator.matches") == [(0,)]
+    assert play.api.all("select count(*) from orchestrator.event_offers") == [(0,)]

@@ -111,7 +111,7 @@ def race(stack: Stack, count: int) -> None:
     )
     assert odd == []
     matches = (
-        "select count(*), count(distinct (event, instance_id)) from orchestrator.matches m"
+        "select count(*), count(distinct (event, instance_id)) from orchestrator.event_offers m"
         " join orchestrator.instances i on i.id = m.instance_id where i.workflow = %s"
     )
     assert stack.sql(matches, name) == [(2 * count, 2 * count)]

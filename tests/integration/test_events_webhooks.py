@@ -412,7 +412,7 @@ def test_a_secret_is_made_and_shown_once(street: Street):
     path = made.headers["Location"]
     assert made.json["secret"] not in street.api.get(path).text
     assert made.json["secret"] not in str(
-        street.api.all("select body from orchestrator.idempotency")
+        street.api.all("select body from orchestrator.idempotency_records")
     )
     assert [one["id"] for one in street.api.get("/v1/subscriptions").json["items"]] == [
         made.json["id"]
@@ -421,7 +421,7 @@ def test_a_secret_is_made_and_shown_once(street: Street):
     assert (changed["filter"], changed["description"]) == ({"type": "x"}, "d")
     assert street.api.delete(path).status_code == 204
     assert problem(street.api.get(path)) == "not-found"
-    actions = street.api.all("select action from orchestrator.audit order by id")
+    actions = street.api.all("select action from orchestrator.audit_log order by id")
     assert actions == [
         ("subscription.create",), ("subscription.change",), ("subscription.delete",),
     ]  # fmt: skip

@@ -160,7 +160,7 @@ def test_of_two_keys_made_at_once_for_one_place_one_is_made(database, racers, un
         assert passing_by(database, lambda other: make(other, key("another's")))
         second = racers.start(made, key())
     assert second.result() is undone
-    assert database.one("select count(*) from orchestrator.keys where name = 'ci'") == (2,)
+    assert database.one("select count(*) from orchestrator.api_keys where name = 'ci'") == (2,)
 
 
 # Messages

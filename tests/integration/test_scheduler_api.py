@@ -58,7 +58,7 @@ def test_pausing_and_resuming_is_audited(api: Api):
     assert resumed.json["state"] == "active"
     assert len(resumed.json["next"]) == 1
     assert api.all(
-        "select action, target, reason from orchestrator.audit order by id offset 1"
+        "select action, target, reason from orchestrator.audit_log order by id offset 1"
     ) == [
         ("schedule.pause", id, "stocktaking"),
         ("schedule.resume", id, None),

@@ -125,7 +125,9 @@ def test_periodic_entries_are_sent_once_for_each_due_time_whoever_dies(stack: St
     two.stop()
     ids = ticks(stack)
     assert len(ids) == len(set(ids))
-    rows = stack.sql("select due, sent_at from orchestrator.beat_firings where entry = 'tick'")
+    rows = stack.sql(
+        "select due, sent_at from orchestrator.celery_beat_firings where entry = 'tick'"
+    )
     noted = {f"beat:tick:{due.isoformat().replace('+00:00', 'Z')}" for due, sent in rows if sent}
     assert noted <= set(ids)
     assert len(set(ids) - noted) <= 2, "each beat was killed once, between sending and noting it"
@@ -161,7 +163,7 @@ def test_a_beat_whose_clock_is_moved_back_and_forth_fires_nothing_early(
     found = report(stack)
     assert (found.fired, found.early, found.double) == (300, 0, 0)
     sent = stack.sql(
-        "select count(*) from orchestrator.beat_firings where created_at < due or due >"
+        "select count(*) from orchestrator.celery_beat_firings where created_at < due or due >"
         " clock_timestamp()"
     )
     assert sent == [(0,)]

@@ -225,7 +225,7 @@ WORK = {
         " '1', 'after', '{}', '{}', now(), true)"
     ),
     "an operation": (
-        "insert into orchestrator.operations (id, action, filter, chosen, actor, matches)"
+        "insert into orchestrator.bulk_operations (id, action, filter, chosen, actor, matches)"
         " values (gen_random_uuid(), 'cancel', '{}', '{}', 'ann', 1)"
     ),
 }

@@ -52,7 +52,7 @@ class Beat:
 
 def ago(database: Database, seconds: float) -> None:
     """Let so much time have passed since the last due times."""
-    database.all("update orchestrator.beat_entries set last_due = last_due - %s",
+    database.all("update orchestrator.celery_beat_entries set last_due = last_due - %s",
                  (timedelta(seconds=seconds),))  # fmt: skip
 
 
@@ -60,7 +60,8 @@ def dues(database: Database, entry: str) -> list[datetime]:
     return [
         row[0]
         for row in database.all(
-            "select due from orchestrator.beat_firings where entry = %s order by due", (entry,)
+            "select due from orchestrator.celery_beat_firings where entry = %s order by due",
+            (entry,),
         )
     ]
 
@@ -113,12 +114,14 @@ def test_what_a_dead_beat_or_an_absent_broker_left_unsent_is_sent_under_the_same
     other = Beat(database_url, {"tick": 30})
     other.run()
     assert other.sent == []  # it may be on its way
-    database.all("update orchestrator.beat_firings set tried_at = tried_at - %s",
+    database.all("update orchestrator.celery_beat_firings set tried_at = tried_at - %s",
                  (timedelta(seconds=OVERDUE + 1),))  # fmt: skip
     other.entries._queried_at = None
     other.run()
     assert other.sent == [task_id("tick", dues(database, "tick")[0])]
-    assert database.all("select sent_at is not null from orchestrator.beat_firings") == [(True,)]
+    assert database.all("select sent_at is not null from orchestrator.celery_beat_firings") == [
+        (True,)
+    ]
     stranger = Beat(database_url, {"tock": 30})
     stranger.run()
     assert stranger.sent == []
@@ -129,7 +132,7 @@ def test_what_a_dead_beat_or_an_absent_broker_left_unsent_is_sent_under_the_same
 def test_what_is_owed_outlasts_a_broker_that_is_away_for_days(database):
     """A due time that was sent is forgotten after a day, one that was not after a week."""
     database.all(
-        "insert into orchestrator.beat_firings (app, entry, due, created_at, sent_at)"
+        "insert into orchestrator.celery_beat_firings (app, entry, due, created_at, sent_at)"
         " select 'shop', entry, now() - age, now() - age, case when sent then now() end"
         " from (values ('sent', interval '2 days', true), ('owed', interval '2 days', false),"
         "  ('lost', interval '8 days', false)) v(entry, age, sent)"
@@ -138,7 +141,7 @@ def test_what_is_owed_outlasts_a_broker_that_is_away_for_days(database):
         database, timedelta(days=7), SENT_RETENTION, UNSENT_RETENTION
     )
     assert dropped == [("shop", "lost", 1)]
-    assert database.all("select entry from orchestrator.beat_firings") == [("owed",)]
+    assert database.all("select entry from orchestrator.celery_beat_firings") == [("owed",)]
 
 
 def test_what_was_missed_is_sent_once_and_an_interval_keeps_its_beat(database, database_url):
@@ -175,8 +178,10 @@ def test_apps_that_share_a_database_have_their_own_entries(database, database_ur
     beats = [Beat(database_url, {"tick": 30}, app) for app in ("shop", "office")]
     for beat in beats:
         beat.run()
-    database.all("update orchestrator.beat_entries set last_due = last_due - %s where app = 'shop'",
-                 (timedelta(seconds=30),))  # fmt: skip
+    database.all(
+        "update orchestrator.celery_beat_entries set last_due = last_due - %s where app = 'shop'",
+        (timedelta(seconds=30),),
+    )
     for beat in beats:
         beat.entries._reported_at = None
         beat.run()
@@ -189,19 +194,21 @@ def test_an_entry_that_nobody_names_is_forgotten_and_one_that_comes_back_begins_
     database, database_url
 ):
     Beat(database_url, {"gone": 30}).run()
-    database.all("update orchestrator.beat_entries set seen_at = seen_at - interval '8 days'")
+    database.all(
+        "update orchestrator.celery_beat_entries set seen_at = seen_at - interval '8 days'"
+    )
     Beat(database_url, {"tick": 30}).run()
-    assert database.all("select entry from orchestrator.beat_entries") == [("tick",)]
+    assert database.all("select entry from orchestrator.celery_beat_entries") == [("tick",)]
 
 
 def test_an_entry_forgotten_while_its_beat_was_away_is_named_again(database, database_url):
     beat = Beat(database_url, {"tick": 30})
     beat.run()
-    database.all("delete from orchestrator.beat_entries")
+    database.all("delete from orchestrator.celery_beat_entries")
     beat.entries._fire("tick")
     beat.entries._reported_at = None  # as some minutes later
     beat.run()
-    assert database.all("select entry from orchestrator.beat_entries") == [("tick",)]
+    assert database.all("select entry from orchestrator.celery_beat_entries") == [("tick",)]
     assert beat.sent == []
     beat.database.close()
 

@@ -16,7 +16,7 @@ class Looks:
         self.place = place
 
     def all(self, sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
-        if "feeds" in sql:
+        if "feed_positions" in sql:
             return [] if self.place is None else [(self.place,)]
         last, holders = self.found.pop(0) if len(self.found) > 1 else self.found[0]
         return [(last, list(holders))]

@@ -56,7 +56,7 @@ def valid(session: Session, prefix: str) -> KeyRow | None:
     row = session.one(
         """
         select id::text, prefix, hash, name, role, namespaces, expires_at
-        from orchestrator.keys
+        from orchestrator.api_keys
         where prefix = %s and revoked_at is null
           and (expires_at is null or expires_at > clock_timestamp())
         """,
@@ -73,7 +73,7 @@ def put(session: Session, key: KeyRow) -> datetime:
     """Add a key. Return when it was created."""
     row = session.one(
         """
-        insert into orchestrator.keys (id, prefix, hash, name, role, namespaces, expires_at)
+        insert into orchestrator.api_keys (id, prefix, hash, name, role, namespaces, expires_at)
         values (%s, %s, %s, %s, %s, %s, %s)
         returning created_at
         """,
@@ -86,7 +86,7 @@ def put(session: Session, key: KeyRow) -> datetime:
 
 def exists(session: Session, prefix: str) -> bool:
     """Whether there is, or ever was, a key with this prefix."""
-    return bool(session.one("select 1 from orchestrator.keys where prefix = %s", (prefix,)))
+    return bool(session.one("select 1 from orchestrator.api_keys where prefix = %s", (prefix,)))
 
 
 def live(transaction: Transaction, key: KeyRow) -> int:
@@ -97,7 +97,7 @@ def live(transaction: Transaction, key: KeyRow) -> int:
     row = transaction.one(
         """
         select pg_advisory_xact_lock(hashtextextended('keys ' || %(owner)s, 0));
-        select count(*) from orchestrator.keys
+        select count(*) from orchestrator.api_keys
         where name = %(name)s and revoked_at is null
           and (expires_at is null or expires_at > clock_timestamp())
           and namespaces @> %(opened)s::text[] and namespaces <@ %(opened)s::text[]
@@ -119,7 +119,7 @@ def revoke(transaction: Transaction, id: str, scope: Scope) -> tuple[str, str] |
     condition, params = _within(scope) or ("true", {})
     row = transaction.one(
         f"""
-        update orchestrator.keys set revoked_at = clock_timestamp()
+        update orchestrator.api_keys set revoked_at = clock_timestamp()
         where id = %(id)s and revoked_at is null and {condition}
         returning prefix, name
         """,
@@ -137,7 +137,7 @@ def listed(
         session,
         """
         select created_at, id::text, prefix, name, role, namespaces, expires_at, revoked_at
-        from orchestrator.keys
+        from orchestrator.api_keys
         """,
         [_within(scope)],
         order=("created_at", "id"),

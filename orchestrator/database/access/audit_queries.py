@@ -29,7 +29,7 @@ def write(transaction: Transaction, entry: Entry) -> None:
     """Add to the log, in the transaction of the change."""
     transaction.all(
         """
-        insert into orchestrator.audit
+        insert into orchestrator.audit_log
           (namespace, actor, action, target, reason, details, address)
         values (%(namespace)s, %(actor)s, %(action)s, %(target)s, %(reason)s, %(details)s,
           %(address)s)
@@ -67,7 +67,7 @@ def listed(
     if scope.namespaces is None:
         return page(
             session,
-            f"select {_COLUMNS} from orchestrator.audit",
+            f"select {_COLUMNS} from orchestrator.audit_log",
             conditions,
             order=("id",),
             descending=True,
@@ -77,7 +77,7 @@ def listed(
     return page_by(
         session,
         _COLUMNS,
-        "orchestrator.audit",
+        "orchestrator.audit_log",
         [Part([scope.level], conditions)],
         order=("id",),
         descending=True,

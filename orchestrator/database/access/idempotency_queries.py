@@ -46,7 +46,7 @@ def find(session: Session, key: Key) -> Answer | None:
     row = session.one(
         """
         select digest, status, body::text, headers
-        from orchestrator.idempotency
+        from orchestrator.idempotency_records
         where scope = %s and key = %s
         """,
         (key.scope, key.key),
@@ -76,7 +76,7 @@ def record(transaction: Transaction, key: Key, answer: Answer) -> None:
     """Record the answer, in the transaction that made the change."""
     transaction.all(
         """
-        insert into orchestrator.idempotency (scope, key, digest, status, headers, body)
+        insert into orchestrator.idempotency_records (scope, key, digest, status, headers, body)
         values (%s, %s, %s, %s, %s, %s)
         """,
         (key.scope, key.key, key.digest, answer.status, dumps(answer.headers), answer.body),
@@ -87,9 +87,9 @@ def purge(session: Session, age: timedelta, limit: int = 1000) -> int:
     """Remove up to `limit` answers older than `age`. Return how many."""
     rows = session.all(
         """
-        delete from orchestrator.idempotency
+        delete from orchestrator.idempotency_records
         where ctid in (
-          select ctid from orchestrator.idempotency
+          select ctid from orchestrator.idempotency_records
           where created_at < (select clock_timestamp()) - %s
           order by created_at limit %s)
         returning 1

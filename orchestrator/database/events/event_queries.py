@@ -363,7 +363,7 @@ def purge(session: Session, age: timedelta, limit: int = 2000) -> int:
               where d.event = e.number and d.state = 'pending')
           order by e.number limit %s),
         matches as (
-          delete from orchestrator.matches m
+          delete from orchestrator.event_offers m
           using old
           where m.event = old.number)
         delete from orchestrator.events e

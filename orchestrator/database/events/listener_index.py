@@ -58,7 +58,7 @@ def add_entries(transaction: Transaction, keys: Sequence[IndexEntry]) -> None:
     if keys:
         transaction.all(
             """
-            insert into orchestrator.listener_keys
+            insert into orchestrator.listener_index
               (instance_id, step, until, place, filter_id, key)
             select g.*
             from unnest(
@@ -89,7 +89,7 @@ def keys(
         select k.instance_id::text, k.step, k.until, k.place, k.filter_id::text, k.key,
           f.filter::text
         from unnest(%s::uuid[], %s::int[]) as g(instance_id, step)
-        join orchestrator.listener_keys k using (instance_id, step)
+        join orchestrator.listener_index k using (instance_id, step)
         join orchestrator.event_filters f on f.id = k.filter_id
         """,
         ([one[0] for one in listeners], [one[1] for one in listeners]),
@@ -102,7 +102,7 @@ def remove_entries(transaction: Transaction, listeners: Sequence[tuple[str, int]
     if listeners:
         transaction.all(
             """
-            delete from orchestrator.listener_keys k
+            delete from orchestrator.listener_index k
             using unnest(%s::uuid[], %s::int[]) as g(instance_id, step)
             where k.instance_id = g.instance_id and k.step = g.step
             """,

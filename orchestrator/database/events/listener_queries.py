@@ -175,7 +175,7 @@ def filters(
         select f.id::text, f.filter::text
         from orchestrator.event_filters f
         cross join lateral (
-          select from orchestrator.listener_keys k
+          select from orchestrator.listener_index k
           where k.filter_id = f.id
           limit 1) k
         where f.namespace = %(namespace)s and (f.type = any(%(types)s) or f.type is null)
@@ -238,11 +238,11 @@ def candidates(
         from unnest(
           %(places)s::int[], %(events)s::bigint[], %(times)s::timestamptz[], %(filters)s::uuid[],
           %(keys)s::text[], %(dynamic)s::boolean[]) as p(place, event, at, filter_id, key, dynamic)
-        join orchestrator.listener_keys k on k.filter_id = p.filter_id and k.key in (p.key, '')
+        join orchestrator.listener_index k on k.filter_id = p.filter_id and k.key in (p.key, '')
         join orchestrator.listeners l on l.instance_id = k.instance_id and l.step = k.step
         join orchestrator.instances i on i.id = l.instance_id
         where not exists (
-          select from orchestrator.matches m
+          select from orchestrator.event_offers m
           where m.event = p.event and m.instance_id = k.instance_id and m.step = k.step)
           and {HEARS}
         order by p.place, l.instance_id, l.step limit %(limit)s
@@ -280,7 +280,7 @@ def offers_made(transaction: Transaction, pairs: Iterable[tuple[int, str]]) -> l
         """
         select m.event, m.instance_id::text, m.step, m.refused
         from unnest(%s::bigint[], %s::uuid[]) as g(event, instance_id)
-        join orchestrator.matches m using (event, instance_id)
+        join orchestrator.event_offers m using (event, instance_id)
         """,
         ([pair[0] for pair in unique], [pair[1] for pair in unique]),
     )
@@ -297,10 +297,10 @@ def refused(
         select r.instance_id::text, r.event
         from unnest(%s::uuid[]) as i(id)
         cross join lateral (
-          select m.instance_id, m.event from orchestrator.matches m
+          select m.instance_id, m.event from orchestrator.event_offers m
           where m.instance_id = i.id and m.refused
             and not exists (
-              select from orchestrator.matches n
+              select from orchestrator.event_offers n
               where n.event = m.event and n.instance_id = m.instance_id and not n.refused)
           order by m.event desc limit %s) r
         """,
@@ -377,7 +377,7 @@ def offer(transaction: Transaction, offers: Sequence[NewOffer]) -> list[str]:
           from unnest(%s::bigint[], %s::uuid[], %s::int[], %s::json[])
             with ordinality as g(event, instance_id, step, data, n)),
         new as (
-          insert into orchestrator.matches (event, instance_id, step)
+          insert into orchestrator.event_offers (event, instance_id, step)
           select event, instance_id, step from given
           on conflict do nothing
           returning event, instance_id, step)
@@ -405,7 +405,7 @@ def purge_filters(session: Session) -> None:
         """
         delete from orchestrator.event_filters f
         where f.created_at < clock_timestamp() - interval '1 day'
-          and not exists (select from orchestrator.listener_keys k where k.filter_id = f.id)
+          and not exists (select from orchestrator.listener_index k where k.filter_id = f.id)
           and pg_try_advisory_xact_lock(hashtextextended('events ' || f.namespace, 0))
         """
     )

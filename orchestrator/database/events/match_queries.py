@@ -14,7 +14,7 @@ from orchestrator.database.connection.session import Session
 #: listeners, which get a new look-back.
 RETURN = """
 refused as (
-  update orchestrator.matches m set refused = true
+  update orchestrator.event_offers m set refused = true
   from gone g
   where m.event = g.event and m.instance_id = g.instance_id and m.step = g.step
   returning m.event, m.instance_id, m.step),
@@ -23,7 +23,7 @@ freed as (
   from refused r
   where e.number = r.event and e.target = r.instance_id
     and not exists (
-      select from orchestrator.matches o
+      select from orchestrator.event_offers o
       where o.event = r.event and not o.refused and o.instance_id = r.instance_id
         and o.step <> r.step))
 update orchestrator.listeners l set asks = l.asks + 1
@@ -47,7 +47,7 @@ def of_event(session: Session, number: int, limit: int = 1000) -> list[MatchRow]
     rows = session.all(
         """
         select instance_id::text, step, refused, created_at
-        from orchestrator.matches
+        from orchestrator.event_offers
         where event = %s
         order by created_at, instance_id, step limit %s
         """,
@@ -61,7 +61,7 @@ def started(transaction: Transaction, schedule: str, key: str, events: Sequence[
     firing has no instance yet."""
     transaction.all(
         """
-        insert into orchestrator.matches (event, instance_id, step)
+        insert into orchestrator.event_offers (event, instance_id, step)
         select g.event, f.instance_id, 0
         from orchestrator.firings f, unnest(%s::bigint[]) as g(event)
         where f.schedule_id = %s and f.key = %s and f.instance_id is not null

@@ -75,7 +75,9 @@ class Horizon:
             tries -= 1
         if self._decided > target:
             return self._decided
-        row = session.one("select tx from orchestrator.feeds where name = %s", (TRANSITIONS,))
+        row = session.one(
+            "select tx from orchestrator.feed_positions where name = %s", (TRANSITIONS,)
+        )
         return max(self._decided, int(row[0]) if row else 0)
 
     def _look(self, session: Session) -> int:
@@ -99,16 +101,16 @@ def place(transaction: Transaction, name: str) -> int | None:
     another process has the lock."""
     transaction.all(
         """
-        insert into orchestrator.feeds (name, tx, later_tx)
+        insert into orchestrator.feed_positions (name, tx, later_tx)
         select %s, p.last, p.last
         from orchestrator.positions_taken() p
-        where not exists (select from orchestrator.feeds where name = %s)
+        where not exists (select from orchestrator.feed_positions where name = %s)
         on conflict do nothing
         """,
         (name, name),
     )
     row = transaction.one(
-        "select tx from orchestrator.feeds where name = %s for update skip locked", (name,)
+        "select tx from orchestrator.feed_positions where name = %s for update skip locked", (name,)
     )
     return row[0] if row else None
 
@@ -117,7 +119,7 @@ def advance_to(transaction: Transaction, name: str, position: int) -> None:
     """Record that everything before a position has been read."""
     transaction.all(
         """
-        update orchestrator.feeds
+        update orchestrator.feed_positions
         set tx = %s, at = clock_timestamp(), later_tx = %s, later_at = clock_timestamp()
         where name = %s
         """,
@@ -129,7 +131,7 @@ def skip_to(transaction: Transaction, name: str, horizon: int) -> None:
     """Move the stored position close behind `horizon`, when there is nothing to read."""
     transaction.all(
         """
-        update orchestrator.feeds
+        update orchestrator.feed_positions
         set tx = later_tx, at = later_at, later_tx = greatest(later_tx, %s),
           later_at = clock_timestamp()
         where name = %s and later_at < clock_timestamp() - %s * interval '1 s'

@@ -18,7 +18,7 @@ Position = tuple[datetime, str]
 #: The tables whose rows belong to one instance each.
 TABLES = (
     *("steps", "attempts", "history", "dead_letters", "chunks"),
-    *("stimuli", "timers", "listeners", "listener_keys"),
+    *("stimuli", "timers", "listeners", "listener_index"),
 )
 
 _LEVELS = (

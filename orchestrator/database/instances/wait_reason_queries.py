@@ -171,7 +171,7 @@ def last_command(
     """Return the actor, the time and the reason of the last command `action` to the instance."""
     row = session.one(
         """
-        select actor, at, reason from orchestrator.audit
+        select actor, at, reason from orchestrator.audit_log
         where target = %s and action = %s
         order by id desc limit 1
         """,

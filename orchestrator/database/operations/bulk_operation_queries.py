@@ -90,7 +90,7 @@ def put(
     """Add an operation to be processed."""
     transaction.all(
         """
-        insert into orchestrator.operations
+        insert into orchestrator.bulk_operations
           (id, namespaces, action, filter, chosen, reason, actor, address, matches)
         values (%(id)s, %(namespaces)s, %(action)s, %(filter)s, %(chosen)s, %(reason)s, %(actor)s,
           %(address)s, %(matches)s)
@@ -114,7 +114,7 @@ def open_ones(session: Session, scope: Scope) -> int:
     condition, params = _visible(scope) or ("true", {})
     row = session.one(
         f"""
-        select count(*) from orchestrator.operations
+        select count(*) from orchestrator.bulk_operations
         where state in ('pending', 'running') and {condition}
         """,
         dict(params),
@@ -133,7 +133,7 @@ def get(session: Session, id: str, scope: Scope) -> OperationRow | None:
     """Return one operation; None also where it reaches beyond the scope."""
     condition, params = _visible(scope) or ("true", {})
     row = session.one(
-        f"select {_COLUMNS} from orchestrator.operations where id = %(id)s and {condition}",
+        f"select {_COLUMNS} from orchestrator.bulk_operations where id = %(id)s and {condition}",
         {"id": id, **params},
     )
     return OperationRow(*row) if row else None
@@ -150,7 +150,7 @@ def listed(
     """Return operations, the newest first; rows are those of `OperationRow`."""
     return page(
         session,
-        f"select {_COLUMNS} from orchestrator.operations",
+        f"select {_COLUMNS} from orchestrator.bulk_operations",
         [
             _visible(scope),
             one_of("state", states),
@@ -166,7 +166,7 @@ def stop(transaction: Transaction, id: str) -> bool:
     """Stop an operation; False where it has ended."""
     row = transaction.one(
         """
-        update orchestrator.operations set state = 'stopped', ended_at = clock_timestamp()
+        update orchestrator.bulk_operations set state = 'stopped', ended_at = clock_timestamp()
         where id = %s and state in ('pending', 'running')
         returning 1
         """,
@@ -181,7 +181,7 @@ def lock_next(transaction: Transaction) -> OperationBatch | None:
     row = transaction.one(
         f"""
         select {_COLUMNS}, chosen, place
-        from orchestrator.operations
+        from orchestrator.bulk_operations
         where state in ('pending', 'running')
         order by created_at limit 1 for update skip locked
         """
@@ -193,7 +193,7 @@ def record_batch(transaction: Transaction, id: str, done: int, place: Sequence[A
     """Record a batch; `place` None: it was the last one."""
     transaction.all(
         """
-        update orchestrator.operations
+        update orchestrator.bulk_operations
         set done = done + %s, place = %s, state = %s,
           started_at = coalesce(started_at, clock_timestamp()),
           ended_at = case when %s then clock_timestamp() end
@@ -213,7 +213,7 @@ def fail(session: Session, id: str, error: str) -> None:
     """End an operation as failed."""
     session.all(
         """
-        update orchestrator.operations
+        update orchestrator.bulk_operations
         set state = 'failed', error = %s, ended_at = clock_timestamp()
         where id = %s and state in ('pending', 'running')
         """,
@@ -224,7 +224,7 @@ def fail(session: Session, id: str, error: str) -> None:
 def purge(session: Session, age: timedelta) -> None:
     """Remove operations that ended longer than `age` ago."""
     session.all(
-        "delete from orchestrator.operations where ended_at < clock_timestamp() - %s", (age,)
+        "delete from orchestrator.bulk_operations where ended_at < clock_timestamp() - %s", (age,)
     )
 
 
@@ -247,7 +247,7 @@ def command(
           select *
           from unnest(%(instances)s::uuid[], %(namespaces)s::text[]) as t(instance, namespace)),
         noted as (
-          insert into orchestrator.audit
+          insert into orchestrator.audit_log
             (namespace, actor, action, target, reason, details, address)
           select namespace, %(actor)s, %(what)s, instance::text, %(reason)s, %(details)s,
             %(address)s

@@ -376,7 +376,7 @@ _CONSISTENCY: tuple[tuple[str, str], ...] = (
 
 
 #: Tables with a retention of their own: their rows may outlive the instance.
-_OWN_RETENTION = frozenset({"events", "deliveries", "firings", "history", "matches"})
+_OWN_RETENTION = frozenset({"events", "deliveries", "firings", "history", "event_offers"})
 
 
 def _belonging() -> Iterator[tuple[str, str, str]]:

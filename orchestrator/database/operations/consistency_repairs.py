@@ -63,7 +63,7 @@ LISTENER = """
 with gone as (
   delete from orchestrator.listeners
   where instance_id = %(instance)s and step = %(step)s)
-delete from orchestrator.listener_keys
+delete from orchestrator.listener_index
 where instance_id = %(instance)s and step = %(step)s
 """
 

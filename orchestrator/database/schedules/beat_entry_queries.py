@@ -22,7 +22,7 @@ def register_entries(session: Session, app: str, entries: Sequence[str]) -> dict
     """Add entries unless they exist, and record that a beat still has them."""
     rows = session.all(
         """
-        insert into orchestrator.beat_entries as b (app, entry, last_due)
+        insert into orchestrator.celery_beat_entries as b (app, entry, last_due)
         select %s, e.entry, clock_timestamp()
         from unnest(%s::text[]) as e(entry)
         order by e.entry
@@ -40,7 +40,7 @@ def lock(transaction: Transaction, app: str, entry: str) -> EntryState | None:
     row = transaction.one(
         """
         select last_due, clock_timestamp()
-        from orchestrator.beat_entries
+        from orchestrator.celery_beat_entries
         where app = %s and entry = %s
         for update skip locked
         """,
@@ -54,9 +54,9 @@ def fire(transaction: Transaction, app: str, entry: str, due: datetime, last: da
     recorded before."""
     row = transaction.one(
         """
-        update orchestrator.beat_entries set last_due = %s
+        update orchestrator.celery_beat_entries set last_due = %s
         where app = %s and entry = %s;
-        insert into orchestrator.beat_firings (app, entry, due)
+        insert into orchestrator.celery_beat_firings (app, entry, due)
         values (%s, %s, %s)
         on conflict do nothing
         returning 1
@@ -70,7 +70,7 @@ def sent(session: Session, app: str, entry: str, due: datetime) -> None:
     """Record that the message of a due time was sent."""
     session.all(
         """
-        update orchestrator.beat_firings set sent_at = clock_timestamp()
+        update orchestrator.celery_beat_firings set sent_at = clock_timestamp()
         where app = %s and entry = %s and due = %s
         """,
         (app, entry, due),
@@ -85,11 +85,11 @@ def unsent(
     rows = session.all(
         """
         with late as (
-          select app, entry, due from orchestrator.beat_firings
+          select app, entry, due from orchestrator.celery_beat_firings
           where sent_at is null and app = %s and entry = any(%s)
             and tried_at < (select clock_timestamp()) - %s * interval '1 s'
           order by tried_at limit %s for update skip locked)
-        update orchestrator.beat_firings f set tried_at = clock_timestamp()
+        update orchestrator.celery_beat_firings f set tried_at = clock_timestamp()
         from late
         where f.app = late.app and f.entry = late.entry and f.due = late.due
         returning f.entry, f.due
@@ -106,9 +106,9 @@ def purge(
     ages. Return how many unsent ones there were: ``(app, entry, count)``."""
     session.all(
         """
-        delete from orchestrator.beat_entries
+        delete from orchestrator.celery_beat_entries
         where seen_at < (select clock_timestamp()) - %s;
-        delete from orchestrator.beat_firings
+        delete from orchestrator.celery_beat_firings
         where sent_at is not null and created_at < (select clock_timestamp()) - %s
         """,
         (entries, dues),
@@ -116,7 +116,7 @@ def purge(
     rows = session.all(
         """
         with gone as (
-          delete from orchestrator.beat_firings
+          delete from orchestrator.celery_beat_firings
           where sent_at is null and created_at < (select clock_timestamp()) - %s
           returning app, entry)
         select app, entry, count(*) from gone

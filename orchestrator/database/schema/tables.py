@@ -372,8 +372,8 @@ event_filters = Table(
 
 #: Where an event finds listeners: by the filter, and by the values of its correlations once
 #: they are bound (`key`, a digest; empty where there are none, or not all bound).
-listener_keys = Table(
-    "listener_keys",
+listener_index = Table(
+    "listener_index",
     metadata,
     Column("instance_id", Id, primary_key=True),
     Column("step", Integer, primary_key=True, autoincrement=False),
@@ -387,15 +387,15 @@ listener_keys = Table(
 
 #: Which listener has been offered which event, once each; step 0: the event started the
 #: instance. A refused offer changed nothing: the event is free for others.
-matches = Table(
-    "matches",
+event_offers = Table(
+    "event_offers",
     metadata,
     Column("event", BigInteger, primary_key=True, autoincrement=False),
     Column("instance_id", Id, primary_key=True),
     Column("step", Integer, primary_key=True, autoincrement=False),
     Column("refused", Boolean, nullable=False, server_default=text("false")),
     _now(),
-    Index("matches_refused_ix", "instance_id", "event", postgresql_where=text("refused")),
+    Index("event_offers_refused_ix", "instance_id", "event", postgresql_where=text("refused")),
 )
 
 #: The append-only story of an instance: one row a transition.
@@ -540,8 +540,8 @@ deliveries = Table(
 
 #: How far readers of the history of all instances have come: every position before `tx`
 #: has been read; the one of `later_at` is what `tx` may move to.
-feeds = Table(
-    "feeds",
+feed_positions = Table(
+    "feed_positions",
     metadata,
     Column("name", Text, primary_key=True),
     Column("tx", BigInteger, nullable=False),
@@ -585,8 +585,8 @@ dead_letters = Table(
 )
 
 #: Answers already given to keyed requests.
-idempotency = Table(
-    "idempotency",
+idempotency_records = Table(
+    "idempotency_records",
     metadata,
     Column("scope", Text, primary_key=True),
     Column("key", Text, primary_key=True),
@@ -646,8 +646,8 @@ processes = Table(
 )
 
 #: API keys: ``prefix.secret``, of which only a SHA-256 is kept.
-keys = Table(
-    "keys",
+api_keys = Table(
+    "api_keys",
     metadata,
     Column("id", Id, primary_key=True),
     Column("prefix", Text, nullable=False, unique=True),
@@ -672,8 +672,8 @@ secrets = Table(
 )
 
 #: One command to many instances, or about many dead letters, worked off in batches.
-operations = Table(
-    "operations",
+bulk_operations = Table(
+    "bulk_operations",
     metadata,
     Column("id", Id, primary_key=True),
     #: Whose instances it may reach; empty: all.
@@ -696,17 +696,17 @@ operations = Table(
     _now(),
     Column("started_at", Time),
     Column("ended_at", Time),
-    Index("operations_created_at_ix", "created_at", "id"),
+    Index("bulk_operations_created_at_ix", "created_at", "id"),
     Index(
-        "operations_open_ix",
+        "bulk_operations_open_ix",
         "created_at",
         postgresql_where=text("state in ('pending', 'running')"),
     ),
 )
 
 #: Who changed what, and why.
-audit = Table(
-    "audit",
+audit_log = Table(
+    "audit_log",
     metadata,
     Column("id", BigInteger, primary_key=True),
     Column("at", Time, nullable=False, server_default=func.clock_timestamp()),
@@ -717,9 +717,9 @@ audit = Table(
     Column("reason", Text),
     Column("details", JSON),
     Column("address", Text),
-    Index("audit_list_ix", "namespace", "id"),
-    Index("audit_target_ix", "target", "id", postgresql_where=text("target is not null")),
-    Index("audit_action_ix", "action", "id"),
+    Index("audit_log_list_ix", "namespace", "id"),
+    Index("audit_log_target_ix", "target", "id", postgresql_where=text("target is not null")),
+    Index("audit_log_action_ix", "action", "id"),
 )
 
 #: A workflow's recurring start: one row a kind of schedule that its newest version has. It
@@ -805,8 +805,8 @@ firings = Table(
 )
 
 #: The periodic entries of users' own apps (`beat_schedule`): what all beats agree on.
-beat_entries = Table(
-    "beat_entries",
+celery_beat_entries = Table(
+    "celery_beat_entries",
     metadata,
     Column("app", Text, primary_key=True),
     Column("entry", Text, primary_key=True),
@@ -817,8 +817,8 @@ beat_entries = Table(
 )
 
 #: One row a due time of a periodic entry; `sent_at` is empty until its message is out.
-beat_firings = Table(
-    "beat_firings",
+celery_beat_firings = Table(
+    "celery_beat_firings",
     metadata,
     Column("app", Text, primary_key=True),
     Column("entry", Text, primary_key=True),
@@ -827,6 +827,6 @@ beat_firings = Table(
     #: When somebody last set out to send it.
     Column("tried_at", Time, nullable=False, server_default=func.clock_timestamp()),
     Column("sent_at", Time),
-    Index("beat_firings_unsent_ix", "tried_at", postgresql_where=text("sent_at is null")),
+    Index("celery_beat_firings_unsent_ix", "tried_at", postgresql_where=text("sent_at is null")),
     Index(None, "created_at"),
 )

@@ -43,7 +43,7 @@ def side_row_statements(instance: Instance, transition: Transition) -> Iterable[
         )
     if transition.listeners_removed:
         # Index entries last: a process that writes some locks the listener meanwhile.
-        for table in ("listeners", "listener_keys"):
+        for table in ("listeners", "listener_index"):
             yield (
                 f"delete from orchestrator.{table} where instance_id = %s and step = any(%s)",
                 [instance.id, list(transition.listeners_removed)],

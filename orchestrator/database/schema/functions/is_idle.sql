@@ -10,6 +10,6 @@ begin
     or exists (select from orchestrator.events where matched_at is null)
     or exists (select from orchestrator.listeners where asks > looks)
     or exists (select from orchestrator.schedules where waiting and state = 'active')
-    or exists (select from orchestrator.operations where state in ('pending', 'running')));
+    or exists (select from orchestrator.bulk_operations where state in ('pending', 'running')));
 end
 $$;

@@ -5,7 +5,7 @@ language plpgsql stable set enable_seqscan = off as $$
 begin
   return query
     select f.namespace, f.type from orchestrator.event_filters f cross join lateral
-      (select from orchestrator.listener_keys k where k.filter_id = f.id limit 1) k
+      (select from orchestrator.listener_index k where k.filter_id = f.id limit 1) k
      where f.lifecycle
     union
     select s.namespace, s.type from orchestrator.subscriptions s

@@ -33,7 +33,7 @@ begin
     if not pg_try_advisory_xact_lock(hashtextextended(p_scope || ' ' || p_key, 0)) then
       return 'in_flight';
     end if;
-    insert into orchestrator.idempotency (scope, key, digest, status, headers, body)
+    insert into orchestrator.idempotency_records (scope, key, digest, status, headers, body)
     values (p_scope, p_key, p_digest, p_status, p_headers, p_body)
     on conflict do nothing;
     if not found then

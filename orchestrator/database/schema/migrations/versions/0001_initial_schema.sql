@@ -251,28 +251,28 @@ create table orchestrator.event_filters (
 create index event_filters_namespace_type_ix
   on orchestrator.event_filters (namespace, type);
 
-create table orchestrator.listener_keys (
+create table orchestrator.listener_index (
   instance_id uuid not null,
   step integer not null,
   until boolean not null,
   place smallint not null,
   filter_id uuid not null,
   key text not null default '',
-  constraint listener_keys_pk primary key (instance_id, step, until, place)
+  constraint listener_index_pk primary key (instance_id, step, until, place)
 );
-create index listener_keys_filter_id_key_ix
-  on orchestrator.listener_keys (filter_id, key);
+create index listener_index_filter_id_key_ix
+  on orchestrator.listener_index (filter_id, key);
 
-create table orchestrator.matches (
+create table orchestrator.event_offers (
   event bigint not null,
   instance_id uuid not null,
   step integer not null,
   refused boolean not null default false,
   created_at timestamptz not null default clock_timestamp(),
-  constraint matches_pk primary key (event, instance_id, step)
+  constraint event_offers_pk primary key (event, instance_id, step)
 );
-create index matches_refused_ix
-  on orchestrator.matches (instance_id, event)
+create index event_offers_refused_ix
+  on orchestrator.event_offers (instance_id, event)
   where refused;
 
 create table orchestrator.history (
@@ -388,13 +388,13 @@ create index deliveries_state_ix
 create index deliveries_subscription_id_created_at_id_ix
   on orchestrator.deliveries (subscription_id, created_at, id);
 
-create table orchestrator.feeds (
+create table orchestrator.feed_positions (
   name text not null,
   tx bigint not null,
   at timestamptz not null default clock_timestamp(),
   later_tx bigint not null,
   later_at timestamptz not null default clock_timestamp(),
-  constraint feeds_pk primary key (name)
+  constraint feed_positions_pk primary key (name)
 );
 
 create table orchestrator.chunks (
@@ -425,7 +425,7 @@ create index dead_letters_open_ix
   on orchestrator.dead_letters (namespace, created_at, id)
   where resolved_at is null;
 
-create table orchestrator.idempotency (
+create table orchestrator.idempotency_records (
   scope text not null,
   key text not null,
   digest text not null,
@@ -433,10 +433,10 @@ create table orchestrator.idempotency (
   headers json,
   body json,
   created_at timestamptz not null default clock_timestamp(),
-  constraint idempotency_pk primary key (scope, key)
+  constraint idempotency_records_pk primary key (scope, key)
 );
-create index idempotency_created_at_ix
-  on orchestrator.idempotency (created_at);
+create index idempotency_records_created_at_ix
+  on orchestrator.idempotency_records (created_at);
 
 create table orchestrator.workers (
   id uuid not null,
@@ -473,7 +473,7 @@ create table orchestrator.processes (
   constraint processes_pk primary key (id)
 );
 
-create table orchestrator.keys (
+create table orchestrator.api_keys (
   id uuid not null,
   prefix text not null,
   hash bytea not null,
@@ -483,8 +483,8 @@ create table orchestrator.keys (
   created_at timestamptz not null default clock_timestamp(),
   expires_at timestamptz,
   revoked_at timestamptz,
-  constraint keys_pk primary key (id),
-  constraint keys_prefix_uq unique (prefix)
+  constraint api_keys_pk primary key (id),
+  constraint api_keys_prefix_uq unique (prefix)
 );
 
 create table orchestrator.secrets (
@@ -496,7 +496,7 @@ create table orchestrator.secrets (
   constraint secrets_pk primary key (namespace, name)
 );
 
-create table orchestrator.operations (
+create table orchestrator.bulk_operations (
   id uuid not null,
   namespaces text[],
   action text not null,
@@ -513,15 +513,15 @@ create table orchestrator.operations (
   created_at timestamptz not null default clock_timestamp(),
   started_at timestamptz,
   ended_at timestamptz,
-  constraint operations_pk primary key (id)
+  constraint bulk_operations_pk primary key (id)
 );
-create index operations_created_at_ix
-  on orchestrator.operations (created_at, id);
-create index operations_open_ix
-  on orchestrator.operations (created_at)
+create index bulk_operations_created_at_ix
+  on orchestrator.bulk_operations (created_at, id);
+create index bulk_operations_open_ix
+  on orchestrator.bulk_operations (created_at)
   where state in ('pending', 'running');
 
-create table orchestrator.audit (
+create table orchestrator.audit_log (
   id bigserial,
   at timestamptz not null default clock_timestamp(),
   namespace text,
@@ -531,14 +531,14 @@ create table orchestrator.audit (
   reason text,
   details json,
   address text,
-  constraint audit_pk primary key (id)
+  constraint audit_log_pk primary key (id)
 );
-create index audit_action_ix
-  on orchestrator.audit (action, id);
-create index audit_list_ix
-  on orchestrator.audit (namespace, id);
-create index audit_target_ix
-  on orchestrator.audit (target, id)
+create index audit_log_action_ix
+  on orchestrator.audit_log (action, id);
+create index audit_log_list_ix
+  on orchestrator.audit_log (namespace, id);
+create index audit_log_target_ix
+  on orchestrator.audit_log (target, id)
   where target is not null;
 
 create table orchestrator.schedules (
@@ -597,25 +597,25 @@ create index firings_queued_ix
   on orchestrator.firings (schedule_id, due)
   where outcome = 'queued';
 
-create table orchestrator.beat_entries (
+create table orchestrator.celery_beat_entries (
   app text not null,
   entry text not null,
   last_due timestamptz not null,
   seen_at timestamptz not null default clock_timestamp(),
-  constraint beat_entries_pk primary key (app, entry)
+  constraint celery_beat_entries_pk primary key (app, entry)
 ) with (fillfactor = 70);
 
-create table orchestrator.beat_firings (
+create table orchestrator.celery_beat_firings (
   app text not null,
   entry text not null,
   due timestamptz not null,
   created_at timestamptz not null default clock_timestamp(),
   tried_at timestamptz not null default clock_timestamp(),
   sent_at timestamptz,
-  constraint beat_firings_pk primary key (app, entry, due)
+  constraint celery_beat_firings_pk primary key (app, entry, due)
 );
-create index beat_firings_created_at_ix
-  on orchestrator.beat_firings (created_at);
-create index beat_firings_unsent_ix
-  on orchestrator.beat_firings (tried_at)
+create index celery_beat_firings_created_at_ix
+  on orchestrator.celery_beat_firings (created_at);
+create index celery_beat_firings_unsent_ix
+  on orchestrator.celery_beat_firings (tried_at)
   where sent_at is null;
