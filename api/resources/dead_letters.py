@@ -70,7 +70,8 @@ def retry(body: dict[str, Any], id: str) -> Response:
 
     A failed compensation (`reason` is `compensation`) runs once more. A step with too many lost
     attempts (`lost`) starts again in a new run of its instance, as with
-    `/instances/{id}/retry`; 409 if its fault was caught, or its instance undone.
+    `/instances/{id}/retry`; 409 if its fault was caught, or its instance undone. 503 while
+    another transaction has its instance's row for more than a second: try again.
     """
     return _act_on(id, "retry", body.get("reason"))
 
@@ -79,7 +80,10 @@ def retry(body: dict[str, Any], id: str) -> Response:
 @blueprint.answers(202, DeadLetterSchema)
 @json_body(CommandSchema, optional=True)
 def resolve(body: dict[str, Any], id: str) -> Response:
-    """Resolve a dead letter: a person has handled it otherwise"""
+    """Resolve a dead letter: a person has handled it otherwise
+
+    503 while another transaction has its instance's row for more than a second: try again.
+    """
     return _act_on(id, "resolve", body.get("reason"))
 
 

@@ -29,6 +29,7 @@ def stream(query: dict[str, Any]) -> Response:
 
     Server-sent events whose data are CloudEvents, from now on. `Last-Event-ID` continues a
     stream after that event. A client that reads too slowly is disconnected, and may continue.
+    After the restore of an older backup, an id of the time after it starts a stream from now on.
     """
     last = _position(request.headers.get("Last-Event-ID"))
     predicate = _predicate(query, scope(query.get("namespace")))
@@ -36,6 +37,8 @@ def stream(query: dict[str, Any]) -> Response:
     if not app.waiters.open_stream():
         raise Problem(problem_types.TOO_MANY, "too many streams are open; try again")
     try:
+        if last is not None and not app.feed.has_taken(last[0]):
+            last = None
         subscriber = app.feed.subscribe(predicate)
     except BaseException:
         app.waiters.close_stream()
@@ -99,7 +102,7 @@ def _events(
             return
         if received is None:
             yield b":\n\n"
-        elif last is None or received.position > last:
+        elif last is None or subscriber.went_back or received.position > last:
             yield _server_sent(received)
 
 

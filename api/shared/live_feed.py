@@ -59,6 +59,8 @@ class FeedSubscriber:
     since: int
     queue: queue.Queue[Item | None] = field(default_factory=lambda: queue.Queue(QUEUE_SIZE))
     slow: bool = False
+    #: Whether positions are taken again, after a restore: an old position says nothing any more.
+    went_back: bool = False
 
     def offer(self, item: Item) -> None:
         """Queue a matching item; mark the subscriber as slow if its queue is full."""
@@ -122,6 +124,11 @@ class Feed:
         with self._changed:
             self._subscribers.discard(subscriber)
 
+    def has_taken(self, position: int) -> bool:
+        """Whether the position was taken. A client names one that was not after the restore of a
+        backup."""
+        return position <= transition_feed.last_position(self._database)
+
     def replay(self, after: FeedPosition, until: int) -> Iterator[Item]:
         """Yield the items after a position, up to position `until` (exclusive)."""
         first = after[0]
@@ -161,7 +168,9 @@ class Feed:
 
     def _poll(self) -> bool:
         """Read and distribute once. Return whether there is more to read at once."""
-        end = min(self._horizon.look(self._database), self._position + MAX_TRANSACTIONS)
+        horizon = self._horizon.look(self._database)
+        self._follow_back(self._horizon.last + 1)
+        end = min(horizon, self._position + MAX_TRANSACTIONS)
         items = self._read(self._position, end) if end > self._position else []
         with self._changed:
             for item in items:
@@ -171,6 +180,15 @@ class Feed:
             more = end == self._position + MAX_TRANSACTIONS
             self._position = max(self._position, end)
         return more and not self._closed
+
+    def _follow_back(self, most: int) -> None:
+        """Read from `most`, the next position that will be taken, where the feed is beyond it."""
+        if self._position <= most:
+            return
+        with self._changed:
+            self._position = most
+            for subscriber in self._subscribers:
+                subscriber.since, subscriber.went_back = min(subscriber.since, most), True
 
     def _read(self, first: int, before: int) -> list[Item]:
         rows = transition_feed.transitions(self._database, first, before)

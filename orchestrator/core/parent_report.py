@@ -16,6 +16,7 @@ or, after a compensation that the parent asked for, ``compensated`` with the com
 from __future__ import annotations
 
 from orchestrator.core.model import Compensation, Json, Status, StimulusKind
+from orchestrator.core.task_plan import WorkflowPlan
 from orchestrator.core.transition_draft import Draft
 
 
@@ -40,9 +41,13 @@ def answer(draft: Draft, kind: str, detail: str | None = None) -> None:
 
 def _is_uncompensated(draft: Draft) -> bool:
     """Whether it faulted or was cancelled and could still be compensated."""
-    root = draft.root
-    untouched = root.compensation is Compensation.NONE and root.status is not Status.COMPLETED
-    return untouched and draft.plan.compensates
+    return is_uncompensated(draft.plan, draft.root.status, draft.root.compensation)
+
+
+def is_uncompensated(plan: WorkflowPlan, status: Status, compensation: Compensation) -> bool:
+    """Whether an instance that ended in this state, not completed, can still be compensated."""
+    untouched = compensation is Compensation.NONE and status is not Status.COMPLETED
+    return untouched and plan.compensates
 
 
 def report_compensation(draft: Draft, step: int) -> None:

@@ -56,9 +56,12 @@ class LifecyclePublisher:
                 self.horizon.look(transaction),
             )
             if not types:
-                transition_feed.skip_to(transaction, FEED, horizon)
+                transition_feed.skip_to(transaction, FEED, horizon, self.horizon.last + 1)
                 self._last_skip = self.monotonic()
                 return IDLE_INTERVAL
+            if position > self.horizon.last + 1:  # the sequence went back
+                position = self.horizon.last + 1
+                transition_feed.advance_to(transaction, FEED, position)
             end = min(horizon, position + MAX_TRANSACTIONS)
             if end <= position:
                 return BUSY_INTERVAL

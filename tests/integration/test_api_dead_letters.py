@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from orchestrator.database.connection.database import UNBOUNDED
 from orchestrator.scheduler.bulk_operations import Operations
 from orchestrator.state_manager import LeaseOwner
 from tests.support.api import problem
@@ -131,3 +134,15 @@ def test_an_operation_retries_the_letters_that_can_be(outside: Outside) -> None:
     assert outside.work(done) == ["a"]
     (letter,) = outside.api.get("/v1/dead-letters?resolved=false").json["items"]
     assert letter["instance"] == left
+
+
+@pytest.mark.slow
+def test_while_another_transaction_has_the_row_the_client_tries_again(outside: Outside) -> None:
+    id = outside.start([{"a": {"call": "a"}}])
+    outside.lose(id)
+    path = f"/v1/dead-letters/{outside.api.get('/v1/dead-letters').json['items'][0]['id']}/retry"
+    with outside.api.database.transaction(UNBOUNDED) as gate:
+        gate.all("select 1 from orchestrator.instances where id = %s for update", (id,))
+        kept = outside.api.post(path)
+        assert (kept.status_code, problem(kept)) == (503, "unavailable")
+    assert outside.api.post(path).status_code == 202

@@ -264,6 +264,35 @@ def test_the_report_of_a_sub_workflow_is_told_again(api: Api, doctor: Doctor, th
     assert status(api, id) == ("completed" if there else "faulted")
 
 
+def test_a_report_that_is_told_again_says_what_can_be_undone(api: Api, doctor: Doctor):
+    """A sub-workflow that faulted and kept its effects is undone with its parent."""
+    able = serving(api)
+    undo = {"compensate": {"call": "shop.pay"}}
+    fail = {"raise": {"error": {"type": "https://shop.example/no", "status": 500}}}
+    pay = {"pay": {"call": "shop.pay", "metadata": undo}}
+    body = document("child", do=[pay, {"fail": fail}])
+    body["document"]["metadata"] = {"onFault": "hold"}
+    api.deploy(body)
+    child = {"namespace": "shop", "name": "child", "version": "1.0.0"}
+    id = running(api, [pay, {"sub": {"run": {"workflow": child}}}], "parent")
+    taken = claimed(api, id, able)
+    state(api).commit_result(taken, AttemptEnd(taken.attempt.id, AttemptState.SUCCEEDED))
+    ((started,),) = api.all(
+        "select id::text from orchestrator.instances where parent_instance is not null"
+    )
+    state(api).process_inbox(started)
+    taken = claimed(api, started, able)
+    state(api).commit_result(taken, AttemptEnd(taken.attempt.id, AttemptState.SUCCEEDED))
+    told = "select data->>'held' from orchestrator.stimuli where instance_id = %s"
+    assert api.all(told, id) == [("true",)]
+    api.all("delete from orchestrator.stimuli where instance_id = %s", id)
+    age(api)
+    mends(doctor, "stalled-step")
+    assert api.get(f"/v1/instances/{id}").json["compensation"] == "running"
+    state(api).process_inbox(started)
+    assert api.get(f"/v1/instances/{started}").json["compensation"] == "running"
+
+
 def test_a_sub_workflow_is_asked_again_where_the_retry_of_its_parent_was_lost(
     api: Api, doctor: Doctor
 ):

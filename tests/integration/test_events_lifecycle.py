@@ -254,3 +254,28 @@ def test_the_order_of_an_instance_is_that_of_its_history(town: Town):
     places = [tuple(map(int, one["id"].split(":")[1:])) for one in town.told(id)]
     assert len(places) == 3 * 51 + 2
     assert all(one < next for one, next in pairwise(places))
+
+
+def test_what_happens_after_a_restore_is_told(town: Town):
+    """The stored position is beyond the next one that is taken."""
+    go_on = town.deploy("order", {"note": {"set": {"done": True}}})
+    town.api.all("select setval('orchestrator.positions', 9000)")
+    town.tell()
+    town.wait_for(PREFIX + "workflow.completed.v1")
+    town.start(go_on)
+    town.tell()
+    town.api.all("select setval('orchestrator.positions', 4000)")
+    town.tell()
+    id = town.start(go_on)
+    town.tell()
+    assert [each["type"] for each in town.told(id)] == [PREFIX + "workflow.completed.v1"]
+
+
+def test_the_position_of_a_feed_that_nobody_hears_follows_a_restore(town: Town):
+    town.api.all("select setval('orchestrator.positions', 9000)")
+    town.tell()
+    town.api.all("select setval('orchestrator.positions', 4000)")
+    town.api.all("update orchestrator.feed_positions set later_at = later_at - interval '1 h'")
+    town.now += 100
+    town.tell()
+    assert town.api.all("select tx, later_tx from orchestrator.feed_positions") == [(4001, 4001)]

@@ -195,6 +195,37 @@ def test_lifecycle_events_that_are_kept_are_not_told_twice(api: Api, feed: Feed)
     assert found.event["id"] == "last"
 
 
+def go_back(api: Api, position: int) -> None:
+    """As where a backup is restored."""
+    api.all("select setval('orchestrator.positions', %s)", position)
+
+
+def test_a_stream_neither_stands_nor_skips_where_positions_went_back(api: Api, feed: Feed):
+    go_back(api, 9000)
+    subscriber, reading = feed.subscribe(lambda _: True), Reading(api)
+    put(api, event("before"))
+    ((last, _),) = reading.take(1)
+    found = subscriber.next(20)
+    assert found is not None and found.event["id"] == "before"
+    go_back(api, 4000)
+    while feed._position > 5000 or feeds_of(api)._position > 5000:
+        assert subscriber.next(0.01) is None
+    put(api, event("after"))
+    assert reading.take(1)[0][1]["id"] == "after"
+    found = subscriber.next(20)
+    assert found is not None and found.event["id"] == "after"
+    again = Reading(api, last=last)
+    put(api, event("new"))
+    assert again.take(1)[0][1]["id"] == "new"
+    reading.close()
+    again.close()
+
+
+def feeds_of(api: Api) -> Feed:
+    found: Feed = api.client.application.extensions["orchestrator"].feed
+    return found
+
+
 @pytest.mark.parametrize("last", ["", "x", "1", "1.", "1.2.3", "-1.0", "1" * 30 + ".0"])
 def test_a_place_that_is_none_is_refused(api: Api, last: str):
     answer = api.client.get("/v1/events/stream", headers={"Last-Event-ID": last})

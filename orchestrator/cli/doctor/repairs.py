@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.cli.doctor.examination import Examination
-from orchestrator.core.model import StimulusKind
+from orchestrator.core import parent_report
+from orchestrator.core.model import Compensation, Status, StimulusKind
+from orchestrator.core.task_plan import workflow_plan
 from orchestrator.database.operations import consistency_repairs as statements
 from orchestrator.database.operations.consistency_checks import Row
 from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
@@ -147,12 +149,20 @@ def _resend_child_report(examination: Examination, row: Row) -> None:
     elif child:
         names = ("status", "output", "error", "run", "compensation")
         data = {name: child[name] for name in names}
+        if _is_uncompensated(examination, child):
+            data["held"] = True
     else:
         data = {"status": "faulted", "error": VANISHED}
         if ask is not None:
             data["ask"] = ask
     key = f"doctor:child:{row.step}"
     examination.send_stimulus(str(row.instance), StimulusKind.CHILD, data, row.step, key)
+
+
+def _is_uncompensated(examination: Examination, child: dict[str, Any]) -> bool:
+    workflow = examination.services.state.workflows.get(child["workflow_id"])
+    state = Status(child["status"]), Compensation(child["compensation"])
+    return parent_report.is_uncompensated(workflow_plan(workflow), *state)
 
 
 def process_inboxes(examination: Examination, rows: list[Row]) -> None:

@@ -48,6 +48,9 @@ class Horizon:
         self._wait = wait
         self._looks: deque[tuple[int, frozenset[str]]] = deque()
         self._decided = 0
+        #: The last position that was taken, as of the newest check. The sequence goes back where a
+        #: backup is restored, or a replica promoted that lagged.
+        self.last = 0
 
     def look(self, session: Session) -> int:
         """Return the first position that may be undecided; 0 before anything is known.
@@ -84,8 +87,8 @@ class Horizon:
         row = session.one("select last, holders from orchestrator.positions_taken()")
         assert row is not None  # noqa: S101  a function's call has a row
         last, holders = int(row[0]), frozenset(row[1])
+        self.last = last
         if last + 1 < self._decided:
-            # The sequence went back: a restored database or a replica that lagged was promoted.
             self._decided = 0
             self._looks.clear()
         if len(self._looks) == LOOKS:
@@ -94,6 +97,12 @@ class Horizon:
         while self._looks and PREPARED not in holders and not self._looks[0][1] & holders:
             self._decided = max(self._decided, self._looks.popleft()[0] + 1)
         return last
+
+
+def last_position(session: Session) -> int:
+    """Return the last position that was taken."""
+    row = session.one("select last from orchestrator.positions_taken()")
+    return int(row[0]) if row else 0
 
 
 def place(transaction: Transaction, name: str) -> int | None:
@@ -127,16 +136,17 @@ def advance_to(transaction: Transaction, name: str, position: int) -> None:
     )
 
 
-def skip_to(transaction: Transaction, name: str, horizon: int) -> None:
-    """Move the stored position close behind `horizon`, when there is nothing to read."""
+def skip_to(transaction: Transaction, name: str, horizon: int, most: int) -> None:
+    """Move the stored position close behind `horizon`, when there is nothing to read. It does not
+    stay beyond `most`, the next position that will be taken."""
     transaction.all(
         """
         update orchestrator.feed_positions
-        set tx = later_tx, at = later_at, later_tx = greatest(later_tx, %s),
-          later_at = clock_timestamp()
-        where name = %s and later_at < clock_timestamp() - %s * interval '1 s'
+        set tx = least(later_tx, %(most)s), at = later_at,
+          later_tx = greatest(least(later_tx, %(most)s), %(horizon)s), later_at = clock_timestamp()
+        where name = %(name)s and later_at < clock_timestamp() - %(lag)s * interval '1 s'
         """,
-        (horizon, name, IDLE_LAG),
+        {"horizon": horizon, "most": most, "name": name, "lag": IDLE_LAG},
     )
 
 

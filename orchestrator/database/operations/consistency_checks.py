@@ -174,7 +174,7 @@ _AWAITS = f"""
 _CHILD = f"""
 (
   select json_build_object('id', c.id, 'status', c.status, 'output', c.output, 'error', c.error,
-    'compensation', c.compensation, 'run', c.run)
+    'compensation', c.compensation, 'run', c.run, 'workflow_id', c.workflow_id)
   from orchestrator.instances c
   where c.id = {_OWN_CHILD}::uuid)
 """
