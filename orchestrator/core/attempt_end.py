@@ -14,8 +14,9 @@ def end_to_json(end: AttemptEnd) -> dict[str, Json]:
     for name in ("output", "error", "retry_in", "arguments"):
         if (value := getattr(end, name)) is not None:
             record[name] = value
-    if end.unknown:
-        record["unknown"] = True
+    for name in ("unknown", "leaves_chain"):
+        if getattr(end, name):
+            record[name] = True
     return record
 
 
@@ -30,4 +31,5 @@ def end_from_json(record: Mapping[str, Json]) -> AttemptEnd:
         retry_in=record.get("retry_in"),
         unknown=record.get("unknown", False),
         arguments=record.get("arguments"),
+        leaves_chain=record.get("leaves_chain", False),
     )

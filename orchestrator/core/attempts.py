@@ -12,11 +12,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from orchestrator.core.attempt_end import end_from_json
-from orchestrator.core.control_flow import complete_outside
+from orchestrator.core.control_flow import LEAVE_CHAIN, complete_outside
+from orchestrator.core.data_flow import duration_seconds
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.dsl_errors import standard_error, with_instance
 from orchestrator.core.model import ROOT, Attempt, AttemptEnd, AttemptState, Json, Status, TimerKind
 from orchestrator.core.task_kinds import StepFaulted
+from orchestrator.core.task_plan import Plan
 from orchestrator.core.transition_draft import Draft
 
 #: Most attempts of a step whose messages are lost before a worker claims them. Then it faults.
@@ -32,7 +34,12 @@ def create_attempt(
     number: int = 1,
     starts: int = 1,
 ) -> None:
-    """Create an attempt. Its time limit is the time left until the nearest timeout."""
+    """Create an attempt. Its time limit is the time left until the nearest timeout, or
+    `metadata.timeLimit` if that is shorter. The first one arms the timer of `metadata.expires`."""
+    plan = draft.plan_of(node)
+    if plan.expires is not None and node.get_state("expires") is None:
+        seconds = duration_seconds(draft, node, plan.expires, node.input)
+        node.set_state(expires=draft.arm(node.id, TimerKind.EXPIRY, seconds).isoformat())
     draft.add_attempt(
         Attempt(
             draft.id(),
@@ -42,12 +49,21 @@ def create_attempt(
             starts,
             queue,
             priority,
-            _limit(draft, node),
+            _limit(draft, node, plan),
         )
     )
 
 
-def _limit(draft: Draft, node: Node) -> float | None:
+def _limit(draft: Draft, node: Node, plan: Plan) -> float | None:
+    """Return the seconds that the attempt may run."""
+    left = _time_left(draft, node)
+    if plan.time_limit is None:
+        return left
+    limit = max(0.001, duration_seconds(draft, node, plan.time_limit, node.input))
+    return limit if left is None else min(left, limit)
+
+
+def _time_left(draft: Draft, node: Node) -> float | None:
     """Return the seconds until the first timeout of the step or of a step around it."""
     due = draft.root.get_state("due")
     at = node
@@ -72,7 +88,7 @@ def on_attempt_ended(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd
 
 def _apply_end(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> None:
     if end.state is AttemptState.SUCCEEDED:
-        return complete_outside(draft, node, end.output)
+        return complete_outside(draft, node, end.output, LEAVE_CHAIN if end.leaves_chain else None)
     if end.state is AttemptState.LOST:
         return _on_lost(draft, node, attempt, end)
     if end.retry_in is not None:

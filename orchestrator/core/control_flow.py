@@ -20,6 +20,10 @@ from orchestrator.document.model import Task
 
 END, EXIT, CONTINUE = "end", "exit", "continue"
 
+#: Directive of a task that ended the rest of its chain, as a Celery task may (`raise Ignore`). No
+#: document contains it. It ends all lists around the task, up to a parallel branch or iteration.
+LEAVE_CHAIN = "leave chain"
+
 
 def enter(
     draft: Draft,
@@ -161,7 +165,7 @@ def follower(task: Task, then: str | None) -> Task | None:
     `Fault` if there is no such task."""
     if then is None or then == CONTINUE:
         return _after(task)
-    if then in (EXIT, END):
+    if then in (EXIT, END, LEAVE_CHAIN):
         return None
     target = task.siblings.names.get(then)
     if target is None:
@@ -169,6 +173,11 @@ def follower(task: Task, then: str | None) -> Task | None:
             f"{task.ref} continues with {then!r}, which is not in its list"
         )
     return target
+
+
+def leaves_chain(then: str | None) -> str | None:
+    """Return the directive of a list whose last task had the directive `then`."""
+    return then if then == LEAVE_CHAIN else None
 
 
 def count_loop_turn(draft: Draft) -> None:
@@ -223,15 +232,15 @@ def complete(draft: Draft, node: Node, raw: Json, then: str | None = None) -> No
     push_completion(draft, node, plan.then if then is None else then)
 
 
-def complete_outside(draft: Draft, node: Node, raw: Json) -> None:
-    """Complete a step whose work was done outside the instance.
+def complete_outside(draft: Draft, node: Node, raw: Json, then: str | None = None) -> None:
+    """Complete a step whose work was done outside the instance; `then` as in `complete`.
 
     The work stays done even if its output is invalid. Then the outcome is unknown, so that
     `metadata.compensate.onUnknown` undoes it; a sub-workflow undoes itself, and a compensating step
     is retried. Raises `StepFaulted` as `complete` does.
     """
     try:
-        complete(draft, node, raw)
+        complete(draft, node, raw, then)
     except StepFaulted as faulted:
         if node.undo == "child":
             node.unknown, node.done = True, draft.number()
@@ -256,5 +265,6 @@ def mark_completed(draft: Draft, node: Node) -> None:
 def remove_timers(draft: Draft, node: Node) -> None:
     """Remove a step's timers if it may have any."""
     waits = node.status in (Status.WAITING, Status.SUSPENDED)
-    if node.kind == "try" or waits or draft.plan_of(node).timeout:
+    plan = draft.plan_of(node)
+    if node.kind == "try" or waits or plan.timeout or plan.expires:
         draft.remove_timers(node.id)

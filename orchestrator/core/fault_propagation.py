@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.core import compensation, instance_end, withdrawal
+from orchestrator.core import compensation, instance_end, member_faults, withdrawal
 from orchestrator.core.control_flow import remove_timers
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.dsl_errors import Fault, with_instance
@@ -50,9 +50,18 @@ def fault(draft: Draft, faulted: StepFaulted) -> None:
             withdrawal.withdraw(draft, top.id)
         compensation.on_undo_failed(draft, top, cause)
     elif handler is None:
-        instance_end.fault(draft, cause, node, others_open=others_open)
+        instance_end.fault(draft, cause, _origin(draft, node), others_open=others_open)
     else:
         _handle(draft, handler, top, cause, others_open)
+
+
+def _origin(draft: Draft, node: Node) -> Node | None:
+    """Return the step that a retry restarts: where the error began, also if a container has passed
+    it on. None if several members of a container have faulted."""
+    if not member_faults.passes_errors_on(draft, node):
+        return node
+    origins = member_faults.mark_stopped(draft, node, draft.root.run)
+    return origins[0] if len(origins) == 1 else None
 
 
 def _interrupt(

@@ -81,6 +81,7 @@ class TimerKind(StrEnum):
     ATTEMPT = "attempt"  # a `try`'s limit.attempt.duration
     RETRY = "retry"
     START = "start"
+    EXPIRY = "expiry"  # `metadata.expires`: a step that no worker has started faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,8 @@ class AttemptEnd:
 
     `state` is succeeded, failed or lost. `retry_in` (seconds) is set if the Celery task asked for a
     retry of its own (`self.retry`), `arguments` if it asked for other arguments: ``{"args": [...],
-    "kwargs": {...}}``. `unknown`: the task's effects may have happened.
+    "kwargs": {...}}``. `unknown`: the task's effects may have happened. `leaves_chain`: the task
+    ended the rest of its chain (`control_flow.LEAVE_CHAIN`).
     """
 
     attempt: str
@@ -191,6 +193,7 @@ class AttemptEnd:
     retry_in: float | None = None
     unknown: bool = False
     arguments: Json = None
+    leaves_chain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,13 +133,17 @@ def _on_timer(draft: Draft, stimulus: Stimulus) -> None:
     raise StepFaulted(node, with_instance(error, node.ref), running=True)
 
 
+#: Where the state of a step says when its timer is due.
+_DUE = {TimerKind.ATTEMPT: "attempt_due", TimerKind.EXPIRY: "expires"}
+
+
 def _check_due(draft: Draft, owner: DraftState, kind: TimerKind) -> None:
     """Raise `StimulusIgnored` if the timer was armed again or removed since it was sent."""
     if kind in (TimerKind.RETRY, TimerKind.WAIT):
         if owner.status is not Status.WAITING:
             raise StimulusIgnored(f"the step is {owner.status}")
         return
-    due = owner.get_state("attempt_due" if kind is TimerKind.ATTEMPT else "due")
+    due = owner.get_state(_DUE.get(kind, "due"))
     if due is None or datetime.fromisoformat(due) > draft.at:
         raise StimulusIgnored("the timer was armed again, or is no longer needed")
 

@@ -22,6 +22,7 @@ class Plan:
 
     __slots__ = (
         "condition",
+        "expires",
         "export",
         "export_schema",
         "extensions",
@@ -37,6 +38,7 @@ class Plan:
         "plain_output",
         "task",
         "then",
+        "time_limit",
         "timeout",
         "undo",
     )
@@ -65,6 +67,8 @@ class Plan:
         )
         self.then: str | None = body.get("then")
         self.timeout = timeout_of(body.get("timeout"), use)
+        self.time_limit = _duration_of(task.metadata, "timeLimit")
+        self.expires = _duration_of(task.metadata, "expires")
         self.undo = compensation_of(task)
         self.on_lost = LostAttemptPolicy(task.metadata)
         self.extensions: tuple[Extension, ...] | None = None
@@ -164,6 +168,11 @@ def timeout_of(value: Any, use: dict[str, Any]) -> Template | None:
     if not isinstance(value, dict) or "after" not in value:
         return None
     return Template(value["after"], "timeout.after")
+
+
+def _duration_of(metadata: dict[str, Any], key: str) -> Template | None:
+    value = metadata.get(key)
+    return None if value is None else Template(value, f"metadata.{key}")
 
 
 def compensation_of(task: Task) -> str | None:

@@ -45,9 +45,9 @@ def task_fields(site: TaskSite) -> Iterator[Field]:
     if isinstance(body.get("timeout"), dict):
         yield from scope.deep(body["timeout"], f"{pointer}/timeout", Purpose.CONTROL)
     if "metadata" in body:
-        yield from scope.deep(
-            site.metadata.get("queue"), f"{pointer}/metadata/queue", Purpose.CONTROL
-        )
+        for name in ("queue", "timeLimit", "expires"):
+            value, place = site.metadata.get(name), f"{pointer}/metadata/{name}"
+            yield from scope.deep(value, place, Purpose.CONTROL)
         yield from scope.policy(site.metadata.get("retry"), f"{pointer}/metadata/retry")
     fields_of = _FIELDS_BY_KIND.get(site.kind)
     if fields_of is not None:

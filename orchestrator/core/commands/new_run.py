@@ -173,7 +173,7 @@ class NewRun:
         draft = self.draft
         draft.set_status(node, Status.RUNNING)
         node.error = None
-        node.set_state(stopped=None, attempt_due=None)
+        node.set_state(stopped=None, attempt_due=None, fault=None)
         self._restart_timeout(node)
         if node.kind == "fork" and fork.resume(draft, node):
             return

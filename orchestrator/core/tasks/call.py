@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.core import control_flow, dsl_errors
+from orchestrator.core import control_flow, dsl_errors, withdrawal
 from orchestrator.core.attempts import create_attempt, retry_now
 from orchestrator.core.data_flow import NOTHING, render
 from orchestrator.core.document_arguments import authored
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.expression_template import Template
 from orchestrator.core.expression_variables import SECRETS, collect
-from orchestrator.core.model import ROOT, Json, TimerKind
-from orchestrator.core.task_kinds import TaskKind, register
+from orchestrator.core.model import ROOT, AttemptState, Json, TimerKind
+from orchestrator.core.task_kinds import StepFaulted, StimulusIgnored, TaskKind, register
 from orchestrator.core.task_plan import Plan
 from orchestrator.core.transition_draft import Draft
 from orchestrator.document.allowed_tasks import inner_tasks, is_reserved, refusal_reason
@@ -228,7 +228,15 @@ def on_child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> 
     control_flow.complete(draft, node, child.output)
 
 
-register(
-    "call",
-    TaskKind(enter, on_child_completed=on_child_completed, on_timer={TimerKind.RETRY: retry_now}),
-)
+def on_expiry(draft: Draft, node: Node) -> None:
+    """Fault a step that no worker has started in time (`metadata.expires`)."""
+    attempt = withdrawal.open_steps(draft).attempts.get(node.id)
+    if attempt is None or attempt.state is not AttemptState.READY or attempt.starts > 1:
+        raise StimulusIgnored("the step was started in time")
+    error = {**dsl_errors.timeout(f"no worker started {node.ref} in time"), "title": "Expired"}
+    raise StepFaulted(node, error, running=True)
+
+
+_ON_TIMER = {TimerKind.RETRY: retry_now, TimerKind.EXPIRY: on_expiry}
+
+register("call", TaskKind(enter, on_child_completed=on_child_completed, on_timer=_ON_TIMER))

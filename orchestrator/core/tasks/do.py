@@ -6,7 +6,7 @@ just completed.
 
 from __future__ import annotations
 
-from orchestrator.core.control_flow import begin_list, complete, proceed
+from orchestrator.core.control_flow import begin_list, complete, leaves_chain, proceed
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.model import Json
 from orchestrator.core.task_kinds import TaskKind, register
@@ -29,12 +29,12 @@ def on_agenda_item(draft: Draft, node: Node, _: Json) -> None:
 def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
     """Begin the next task; after the last one, its output is the list's."""
     if not proceed(draft, child, then, counts_turns=True):
-        _end(draft, node, child.output)
+        _end(draft, node, child.output, leaves_chain(then))
 
 
-def _end(draft: Draft, node: Node, output: Json) -> None:
+def _end(draft: Draft, node: Node, output: Json, then: str | None = None) -> None:
     node.open = 0
-    complete(draft, node, output)
+    complete(draft, node, output, then)
 
 
 register("do", TaskKind(enter, on_agenda_item, on_child_completed))

@@ -3,19 +3,23 @@
 `while` is evaluated before each iteration, with the loop's variables. An iteration begins with the
 output of the one before, and the last one's output is the loop's. With `metadata.concurrency: N` up
 to N iterations run in parallel, each from the loop's input, and the output is the array of theirs.
-The children's `index` is their iteration.
+The children's `index` is their iteration. With `metadata.onMemberFault: finish` as well all others
+run to their end although one has faulted; then the loop faults with the first error.
 
 The cost of an iteration does not grow with their number: the loop's row does not change between
 iterations, and the items of a long collection are stored in chunks.
 
 `state`: `count`, the number of items; `items`, if they are few; with concurrency `next`, the
-iteration to begin after one has ended, and `begun`, their number if `while` has stopped the loop.
+iteration to begin after one has ended, and `begun`, their number if `while` has stopped the loop;
+`fault`, the first error, if the others finish.
 """
 
 from __future__ import annotations
 
-from orchestrator.core import dsl_errors
-from orchestrator.core.control_flow import begin_list, complete, proceed
+from collections.abc import Mapping
+
+from orchestrator.core import dsl_errors, member_faults
+from orchestrator.core.control_flow import begin_list, complete, leaves_chain, proceed
 from orchestrator.core.data_flow import as_program, evaluate_at, is_true, render
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.expression_evaluation import check_size
@@ -137,12 +141,13 @@ def _begin(draft: Draft, node: Node, index: int, raw: Json) -> bool | None:
 def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
     """Begin the iteration's next task, or the next iteration."""
     if proceed(draft, child, then):
-        return
-    index = child.index or 0
-    if loop_of(draft.plan_of(node)).concurrency is None:
-        _iterate(draft, node, index + 1, child.output, child.id)
-    else:
-        _on_iteration_ended(draft, node)
+        return None
+    if loop_of(draft.plan_of(node)).concurrency is not None:
+        return _on_iteration_ended(draft, node)
+    if leaves_chain(then):
+        node.open = 0
+        return complete(draft, node, child.output, then)
+    return _iterate(draft, node, (child.index or 0) + 1, child.output, child.id)
 
 
 def _iterate(draft: Draft, node: Node, index: int, raw: Json, of: int | None) -> None:
@@ -188,10 +193,24 @@ def _on_iteration_ended(draft: Draft, node: Node) -> None:
         return draft.push(node.id, {"only": following})
     node.open -= 1
     if node.open == 0:
+        member_faults.raise_first(node)
         by_index = outputs(draft, node)
         count = node.get_state("begun", node.get_state("count"))
         complete(draft, node, in_order(draft, by_index, count, node))
     return None
 
 
-register("for", TaskKind(enter, on_agenda_item, on_child_completed))
+def handles_error(draft: Draft, node: Node, _: Node, __: Mapping[str, Json]) -> bool:
+    """Whether the other iterations finish although one has faulted."""
+    return member_faults.others_finish(draft, node)
+
+
+def on_error(
+    draft: Draft, node: Node, child: Node, error: Mapping[str, Json], others_open: bool
+) -> None:
+    """Record the error and count one iteration less."""
+    member_faults.record(draft, node, child, error, others_open)
+    _on_iteration_ended(draft, node)
+
+
+register("for", TaskKind(enter, on_agenda_item, on_child_completed, handles_error, on_error))

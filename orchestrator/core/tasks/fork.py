@@ -4,16 +4,18 @@ The row's `open` counts the branches that have not ended. At zero the fork joins
 theirs in the order of declaration. With `compete` the first branch to complete wins and the others
 are withdrawn; the fork faults only when all of them have. With `metadata.rollback` it then waits
 until the other branches have drained, and undoes what they completed: the output is the winner's,
-and nothing of the winner is undone.
+and nothing of the winner is undone. With `metadata.onMemberFault: finish` all other branches run to
+their end although one has faulted; then the fork faults with the first error.
 
-`state`: with `rollback`, `won` is the winner's ``{"index", "step"}`` (no step: it was skipped).
+`state`: with `rollback`, `won` is the winner's ``{"index", "step"}`` (no step: it was skipped);
+`fault`, the first error, if the other branches finish.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.core import compensation, control_flow, withdrawal
+from orchestrator.core import compensation, control_flow, member_faults, withdrawal
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.dsl_errors import standard_error
 from orchestrator.core.model import Json
@@ -87,6 +89,7 @@ def _on_branch_completed(
 
 def _join(draft: Draft, node: Node) -> None:
     node.open = 0
+    member_faults.raise_first(node)
     count = len(_branches(draft, node))
     control_flow.complete(draft, node, in_order(draft, outputs(draft, node), count, node))
 
@@ -135,17 +138,25 @@ def _has_other_branches(draft: Draft, node: Node, child: Node | None) -> bool:
 
 
 def handles_error(draft: Draft, node: Node, _: Node, __: Mapping[str, Json]) -> bool:
-    """Whether other competing branches are open: only the last one's error counts."""
-    return node.open > 1 and _competes(draft, node)
+    """Whether other branches continue. Of competing branches only the last one's error counts."""
+    if _competes(draft, node):
+        return node.open > 1
+    return member_faults.others_finish(draft, node)
 
 
 def on_error(
-    draft: Draft, node: Node, child: Node, _: Mapping[str, Json], others_open: bool
+    draft: Draft, node: Node, child: Node, error: Mapping[str, Json], others_open: bool
 ) -> None:
-    """Count one competing branch less."""
-    if others_open:
-        withdrawal.withdraw(draft, child.id)
+    """Count one branch less."""
+    if _competes(draft, node):
+        if others_open:
+            withdrawal.withdraw(draft, child.id)
+        node.open -= 1
+        return
+    member_faults.record(draft, node, child, error, others_open)
     node.open -= 1
+    if node.open == 0:
+        _join(draft, node)
 
 
 register("fork", TaskKind(enter, on_agenda_item, on_child_completed, handles_error, on_error))

@@ -3,7 +3,8 @@
 Each try runs the whole block again with the step's input. `catch.do` runs once, after the last
 retry. Without it the error propagates after the last retry, and a `try` without retries completes
 with its input. `metadata.rollback` undoes what the block completed before each retry and before
-`catch.do`. None of this begins before the withdrawn attempts of the block have ended.
+`catch.do`. None of this begins before the withdrawn attempts of the block have ended. With
+`metadata.rethrow` the caught error propagates after `catch.do`, unchanged.
 
 `state`: `retries` so far; `since`, when the first try began; `error` and `next`, the caught error
 and the reaction to it (``{"retry": seconds}`` or ``{"catch": true}``); `mark`, the number after
@@ -17,7 +18,14 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.core import compensation, withdrawal
-from orchestrator.core.control_flow import begin_list, complete, count_loop_turn, proceed, prune
+from orchestrator.core.control_flow import (
+    begin_list,
+    complete,
+    count_loop_turn,
+    leaves_chain,
+    proceed,
+    prune,
+)
 from orchestrator.core.data_flow import as_program, duration_seconds, is_true
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.dsl_errors import matches, timeout, with_instance
@@ -38,6 +46,7 @@ class Catch:
         "name",
         "parallel",
         "policy",
+        "rethrows",
         "rollback",
         "then",
         "when",
@@ -54,6 +63,7 @@ class Catch:
         self.then: str | None = body.get("then")
         self.handles = bool(body.get("do")) or self.then is not None
         self.rollback = task.metadata.get("rollback") is True
+        self.rethrows = task.metadata.get("rethrow") is True
         self.parallel = reaches(task.workflow.tasks(task.ref + "/try"), is_parallel)
 
 
@@ -104,14 +114,24 @@ def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) 
     """Begin the next task; after the last one, its output is the list's."""
     if proceed(draft, child, then):
         return _prune_later_try(draft, child)
-    handled = child.ref.startswith(node.ref + "/catch/")
-    return _end(draft, node, child.output, catch_of(draft.plan_of(node)).then if handled else None)
+    if child.ref.startswith(node.ref + "/catch/"):
+        return _on_handled(draft, node, child.output)
+    return _end(draft, node, child.output, leaves_chain(then))
 
 
 def _prune_later_try(draft: Draft, child: Node) -> None:
     """Delete a step of a later try: only those of the first tries are stored."""
     if (child.index or 0) >= draft.limits.kept_turns:
         prune(draft, child)
+
+
+def _on_handled(draft: Draft, node: Node, output: Json) -> None:
+    """Complete the step after `catch.do`, or fault it with the error that was caught."""
+    catch = catch_of(draft.plan_of(node))
+    if catch.rethrows:
+        node.open = 0
+        raise StepFaulted(node, node.get_state("error"))
+    _end(draft, node, output, catch.then)
 
 
 def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
@@ -212,7 +232,7 @@ def _handle(draft: Draft, node: Node) -> None:
     catch = catch_of(draft.plan_of(node))
     scope = {catch.name: node.get_state("error")}
     if not begin_list(draft, node.id, node.ref + "/catch/do", node.input, scope):
-        _end(draft, node, node.input, catch.then)
+        _on_handled(draft, node, node.input)
 
 
 def on_try_timeout(draft: Draft, node: Node) -> None:

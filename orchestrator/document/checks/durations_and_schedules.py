@@ -52,6 +52,9 @@ def _task(context: Context, site: TaskSite) -> None:
         for place, value in _call_durations(site):
             _duration(context, pointer + place, value)
     if "metadata" in body:
+        for name in ("timeLimit", "expires"):
+            if name in site.metadata:
+                _duration(context, f"{pointer}/metadata/{name}", site.metadata[name])
         _policy(context, f"{pointer}/metadata/retry", site.metadata.get("retry"))
 
 

@@ -28,7 +28,11 @@ _APPLICABLE_KINDS = {
     "onLost": ("call", "run"),
     "maxStarts": ("call", "run"),
     "rollback": ("try", "fork"),
+    "rethrow": ("try",),
     "concurrency": ("for",),
+    "onMemberFault": ("fork", "for"),
+    "timeLimit": ("call",),
+    "expires": ("call",),
     "lookBack": ("listen",),
 }
 

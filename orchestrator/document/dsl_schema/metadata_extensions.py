@@ -38,7 +38,11 @@ TASK: dict[str, Schema] = {
     "onLost": one_of("retry", "fault"),
     "maxStarts": _from_to(1, 100),
     "rollback": BOOLEAN,
+    "rethrow": BOOLEAN,
     "concurrency": _from_to(1, 1000),
+    "onMemberFault": one_of("withdraw", "finish"),
+    "timeLimit": ref("duration"),
+    "expires": ref("duration"),
     "lookBack": ref("duration"),
     "secretsInData": BOOLEAN,
 }
@@ -63,6 +67,8 @@ SCHEDULE: dict[str, Schema] = {
 DOCUMENT: dict[str, Schema] = {
     "onFault": one_of("compensate", "hold"),
     "secretsInData": BOOLEAN,
+    "values": one_of("json", "celery"),
+    "generated": BOOLEAN,
     "schedule": open_mapping(SCHEDULE),
 }
 

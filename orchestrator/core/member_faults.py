@@ -1,0 +1,69 @@
+"""``metadata.onMemberFault: finish``: the other branches or iterations run to their end although
+one has faulted, and the join faults with the first error.
+
+`state` of the container: `fault`, the first error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.core import withdrawal
+from orchestrator.core.draft_nodes import Node
+from orchestrator.core.model import Json, Status
+from orchestrator.core.task_kinds import StepFaulted
+from orchestrator.core.task_plan import is_parallel
+from orchestrator.core.transition_draft import Draft
+
+
+def others_finish(draft: Draft, node: Node) -> bool:
+    """Whether the other members of a parallel container run to their end."""
+    task = draft.plan_of(node).task
+    return task.metadata.get("onMemberFault") == "finish" and is_parallel(task)
+
+
+def record(
+    draft: Draft, node: Node, child: Node, error: Mapping[str, Json], others_open: bool
+) -> None:
+    """Record a member's error. `others_open`: steps within that member may be open; they stop."""
+    if others_open:
+        withdrawal.withdraw(draft, child.id)
+    if node.get_state("fault") is None:
+        node.set_state(fault=dict(error))
+
+
+def raise_first(node: Node) -> None:
+    """Raise `StepFaulted` with the first error, if a member has faulted. All members have ended."""
+    error = node.get_state("fault")
+    if error is not None:
+        raise StepFaulted(node, error)
+
+
+def passes_errors_on(draft: Draft, node: Node) -> bool:
+    """Whether the container itself faults, later, with an error that it has handled."""
+    rethrows = node.kind == "try" and draft.plan_of(node).task.metadata.get("rethrow") is True
+    return rethrows or others_finish(draft, node)
+
+
+def mark_stopped(draft: Draft, node: Node, run: int) -> list[Node]:
+    """Mark a faulted step and all that has not completed in it as stopped in this run, so that a
+    retry restarts that and nothing else. Return the faulted steps that have no such step inside."""
+    node.set_state(stopped=run)
+    unfinished = [child for child in _newest(draft, node) if child.status is not Status.COMPLETED]
+    if not unfinished:
+        return [node] if node.status is Status.FAULTED else []
+    return [origin for child in unfinished for origin in mark_stopped(draft, child, run)]
+
+
+def _newest(draft: Draft, node: Node) -> list[Node]:
+    """Return the newest child of each track of a parallel container, or the newest one of another
+    container, without those of the handler."""
+    saved = draft.need("children", node.id) if node.original is not None else []
+    children = [draft.adopt(step) for step in saved]
+    children += [new for new in draft.new if new.parent == node.id]
+    handler, parallel = node.ref + "/catch/", is_parallel(draft.plan_of(node).task)
+    newest: dict[int | None, Node] = {}
+    for child in sorted(children, key=lambda child: child.id):
+        if not child.ref.startswith(handler) and child.undoes is None:
+            newest[child.index if parallel else None] = child
+    return list(newest.values())
