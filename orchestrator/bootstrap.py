@@ -109,7 +109,7 @@ def services(
 def _limits(settings: Settings) -> Bounds:
     """Return the core's bounds. It uses two numbers per step: one more for the completion."""
     return Bounds(
-        counter=2 * settings.max_steps,
+        last_number=2 * settings.max_steps,
         other_namespaces=settings.run_across_namespaces,
         payload=settings.max_payload,
     )

@@ -192,7 +192,7 @@ def _plan(workflow: Workflow, found: list[Undoable]) -> list[Undoable]:
             ancestor = by_id.get(ancestor.parent)
         return False
 
-    return [step for step in found if step.done is not None and not replaced(step)]
+    return [step for step in found if step.completion_number is not None and not replaced(step)]
 
 
 def _planned_undo(step: Undoable) -> dict[str, Any]:
@@ -201,6 +201,6 @@ def _planned_undo(step: Undoable) -> dict[str, Any]:
         "reference": step.reference,
         "name": serializers.name(step.reference),
         "kind": step.kind,
-        "outcome": "unknown" if step.unknown else None,
+        "outcome": "unknown" if step.outcome_unknown else None,
         "instance": step.child,
     }

@@ -168,7 +168,7 @@ def _run_root_item(draft: Draft, data: Json) -> None:
 
 def _enter_next(draft: Draft, node: Node, then: str | None) -> None:
     """Begin what follows a completed step: the next task, or the end of the step around it."""
-    if node.undoes is not None:
+    if node.compensates is not None:
         return compensation.on_undo_completed(draft, node)
     if node.get_state("stopped") is not None:  # it ended after the last run; a new run continues
         node.set_state(stopped=None)
@@ -195,7 +195,7 @@ def _end_workflow(draft: Draft, node: Node) -> None:
         at = draft.node(at.parent)
         if at.kind == "listen":
             draft.remove_listener(at.id)
-        at.open, at.output = 0, node.output
+        at.open_children, at.output = 0, node.output
         control_flow.mark_completed(draft, at)
     if compensating is None:
         return instance_end.complete(draft, node.output, others_open=draft.plan.parallel)

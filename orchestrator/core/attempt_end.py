@@ -14,9 +14,10 @@ def end_to_json(end: AttemptEnd) -> dict[str, Json]:
     for name in ("output", "error", "retry_in", "arguments"):
         if (value := getattr(end, name)) is not None:
             record[name] = value
-    for name in ("unknown", "leaves_chain"):
-        if getattr(end, name):
-            record[name] = True
+    if end.outcome_unknown:
+        record["unknown"] = True
+    if end.leaves_chain:
+        record["leaves_chain"] = True
     return record
 
 
@@ -29,7 +30,7 @@ def end_from_json(record: Mapping[str, Json]) -> AttemptEnd:
         error=record.get("error"),
         traceback=record.get("traceback"),
         retry_in=record.get("retry_in"),
-        unknown=record.get("unknown", False),
+        outcome_unknown=record.get("unknown", False),
         arguments=record.get("arguments"),
         leaves_chain=record.get("leaves_chain", False),
     )

@@ -96,7 +96,9 @@ def _apply_end(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> N
         if end.arguments is not None:
             node.call = {**(node.call or {}), **end.arguments}
         return retry_after_pause(draft, node, attempt, end.error, end.retry_in, retries=retries)
-    raise StepFaulted(node, with_instance(end.error or {}, node.ref), unknown=end.unknown)
+    raise StepFaulted(
+        node, with_instance(end.error or {}, node.reference), outcome_unknown=end.outcome_unknown
+    )
 
 
 def _on_lost(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> None:
@@ -115,7 +117,7 @@ def _on_lost(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> Non
             attempt.starts + claimed,
         )
     raise StepFaulted(
-        node, _exhausted_error(node, attempt, end), unknown=claimed, is_exhausted=True
+        node, _exhausted_error(node, attempt, end), outcome_unknown=claimed, is_exhausted=True
     )
 
 
@@ -130,7 +132,7 @@ def _exhausted_error(node: Node, attempt: Attempt, end: AttemptEnd) -> dict[str,
     detail = (end.error or {}).get("detail") or "the worker was lost"
     if attempt.state is AttemptState.CLAIMED:
         detail += f" (started {attempt.starts} times; the outcome is unknown)"
-    return with_instance(standard_error("runtime", detail), node.ref)
+    return with_instance(standard_error("runtime", detail), node.reference)
 
 
 def retry_after_pause(

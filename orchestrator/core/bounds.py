@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Bounds:
     """Bounds (DESIGN, I17).
 
-    `tasks`: tasks run in one transition; the rest of the agenda becomes stimuli. `counter`: the
+    `tasks`: tasks run in one transition; the rest of the agenda becomes stimuli. `last_number`: the
     greatest number of a step or a completion of an instance. `turns`: loop turns in a row that wait
     for nothing. `kept_turns`: turns of a loop whose steps are stored; the steps of later turns are
     deleted. `items`: items of a `for` stored in one row. `events`: events collected by one
@@ -19,7 +19,7 @@ class Bounds:
     """
 
     tasks: int = 100
-    counter: int = 2_000_000
+    last_number: int = 2_000_000
     turns: int = 10_000
     kept_turns: int = 1_000
     items: int = 100

@@ -3,10 +3,10 @@
 Theory of operation. A compensation process has an owner: the instance (after a fault, a cancel or a
 person's command), or a `try` or a competing `fork` with `metadata.rollback`. It goes backward
 through the order of completion; `undo` in the owner's state holds its progress. It undoes one step
-at a time: either the step's `metadata.compensate` runs as a compensating step, whose `undoes` names
-the step, or its sub-workflow compensates itself. It skips the steps inside a composite that has a
-compensation of its own. A step loses its `undo` when it was undone, or when its compensation failed
-for good.
+at a time: either the step's `metadata.compensate` runs as a compensating step, whose `compensates`
+names the step, or its sub-workflow compensates itself. It skips the steps inside a composite that
+has a compensation of its own. A step loses its `compensated_by` when it was undone, or when its
+compensation failed for good.
 
 A call in a compensation that fails is retried in place, by the policy in the compensating task's
 `metadata.retry`; the default is four retries after 1, 2, 4 and 8 seconds. After the last one it is
@@ -67,7 +67,7 @@ def start(
 
 def roll_back(draft: Draft, node: Node, cause: Json, down_to: int) -> None:
     """Begin to undo what completed inside `node` after number `down_to`."""
-    node.open = 1
+    node.open_children = 1
     node.set_state(undo=_beginning(cause, down_to))
     draft.push(node.id, {"undo": True})
 
@@ -86,12 +86,12 @@ def undo_next(draft: Draft, owner: Node | None) -> None:
     """Undo the next step, or end the process. `owner` None: the instance."""
     progress: dict[str, Json] = dict(_state_of(draft, owner).get_state("undo"))
     if progress["before"] is None:
-        progress["before"] = draft.root.counter + 1
+        progress["before"] = draft.root.last_number + 1
     for _ in range(MAX_SKIPPED):
         node = _next(draft, progress["before"])
-        if node is None or (node.done or 0) <= progress["to"]:
+        if node is None or (node.completion_number or 0) <= progress["to"]:
             return _finish(draft, owner, progress)
-        progress["before"] = node.done
+        progress["before"] = node.completion_number
         if _is_to_undo(draft, owner, node):
             progress["done"] += 1
             _state_of(draft, owner).set_state(undo=progress)
@@ -115,27 +115,33 @@ def _next(draft: Draft, before: int) -> Node | None:
     candidates = [
         node
         for node in draft.nodes.values()
-        if _undoable(node) and node.done is not None and node.done < before
+        if _undoable(node)
+        and node.completion_number is not None
+        and node.completion_number < before
     ]
-    best = max(candidates, key=lambda node: node.done or 0, default=None)
+    best = max(candidates, key=lambda node: node.completion_number or 0, default=None)
     while True:
         stored, path = draft.need("undo", before)
-        if stored is None or (best is not None and (best.done or 0) >= stored.done):
+        if stored is None or (
+            best is not None and (best.completion_number or 0) >= stored.completion_number
+        ):
             return best
         for step in path.values():
             draft.adopt(step)
         node = draft.adopt(stored)
         if _undoable(node):
             return node
-        before = stored.done
+        before = stored.completion_number
 
 
 def _undoable(node: Node) -> bool:
     """Whether a step can be undone: it has completed, its outcome is unknown, or it is a
     sub-workflow that ended otherwise and was not compensated."""
-    if node.undo == "child":
-        return node.done is not None
-    return node.undo is not None and (node.status is Status.COMPLETED or node.unknown)
+    if node.compensated_by == "child":
+        return node.completion_number is not None
+    return node.compensated_by is not None and (
+        node.status is Status.COMPLETED or node.outcome_unknown
+    )
 
 
 def _is_to_undo(draft: Draft, owner: Node | None, node: Node) -> bool:
@@ -162,21 +168,21 @@ def _has_compensation(draft: Draft, node: Node) -> bool:
 def _begin_undo(draft: Draft, owner: Node | None, node: Node, cause: Json) -> bool:
     """Begin to undo one step. Return False if there is nothing to do."""
     parent = ROOT if owner is None else owner.id
-    if node.undo == "child":
+    if node.compensated_by == "child":
         _send_compensate(draft, node, parent)
         return True
     task = draft.plan_of(node).task.compensation
     scope = {**scope_of(draft, node), "input": node.input, "output": node.output, "error": cause}
     if task is not None and enter(draft, parent, task, node.output, scope, None, node.id):
         return True
-    node.undo = None
+    node.compensated_by = None
     return False
 
 
 def _send_compensate(draft: Draft, node: Node, parent: int) -> None:
     """Send `compensate` to an awaited sub-workflow, and add the step that waits for it."""
-    compensating = Node.new(parent, node.ref, "undo", None, None)
-    compensating.undoes = node.id
+    compensating = Node.new(parent, node.reference, "undo", None, None)
+    compensating.compensates = node.id
     draft.add(compensating)
     compensating.set_state(child=node.get_state("child"))
     command = {"command": "compensate", "reply": compensating.id, "reason": "the parent undoes it"}
@@ -185,8 +191,8 @@ def _send_compensate(draft: Draft, node: Node, parent: int) -> None:
 
 def on_undo_completed(draft: Draft, compensating: Node) -> None:
     """Continue after a compensating step that has completed."""
-    node = draft.node(compensating.undoes or ROOT)
-    node.undo = None
+    node = draft.node(compensating.compensates or ROOT)
+    node.compensated_by = None
     if compensating.get_state("nothing"):
         _uncount(draft, compensating)
     else:
@@ -206,8 +212,8 @@ def _uncount(draft: Draft, compensating: Node) -> None:
 
 def on_undo_failed(draft: Draft, compensating: Node, error: Json) -> None:
     """Add a dead letter for a compensating step that failed for good, and continue."""
-    node = draft.node(compensating.undoes or ROOT)
-    node.undo = None
+    node = draft.node(compensating.compensates or ROOT)
+    node.compensated_by = None
     draft.dead_letters.append(
         {"step": compensating.id, "reason": "compensation", "error": error, "undoes": node.id}
     )
@@ -239,7 +245,7 @@ def _continue(draft: Draft, compensating: Node) -> None:
 def _finish(draft: Draft, owner: Node | None, progress: Mapping[str, Json]) -> None:
     if owner is not None:
         owner.set_state(undo=None)
-        owner.open = 0
+        owner.open_children = 0
         draft.push(owner.id, {"undone": True})
         return
     untouched = not progress["done"] and progress["was"] == Compensation.NONE

@@ -32,7 +32,7 @@ def enter(
     raw: Json,
     scope: Json = None,
     index: int | None = None,
-    undoes: int | None = None,
+    compensates: int | None = None,
 ) -> bool:
     """Begin a task with its raw input. Return False if its `if` is false: the task is skipped, its
     output is its raw input and its `then` is ignored (dsl-reference.md, Task).
@@ -41,10 +41,10 @@ def enter(
     """
     plan = plan_of(task)
     node = _new(parent, task, plan, raw, scope, index)
-    node.undoes = undoes
+    node.compensates = compensates
     try:
         if plan.condition is not None and not is_true(draft, node, plan.condition, raw):
-            draft.add_fact("task.skipped", parent or None, {"task": task.ref})
+            draft.add_fact("task.skipped", parent or None, {"task": task.reference})
             return False
         if plan.extensions is not None and (extensions := applying(draft, node, plan, raw)):
             node.kind = "extension"
@@ -77,7 +77,7 @@ def enter_bare(
 
 
 def _new(parent: int, task: Task, plan: Plan, raw: Json, scope: Json, index: int | None) -> Node:
-    node = Node.new(parent, task.ref, task.kind, index, scope)
+    node = Node.new(parent, task.reference, task.kind, index, scope)
     node.plan = plan
     node.input = raw
     return node
@@ -92,14 +92,14 @@ def _faulted(draft: Draft, node: Node, fault: Fault) -> StepFaulted:
 def start_step(draft: Draft, node: Node, plan: Plan, raw: Json) -> None:
     """Add a new step, transform its input and arm its timeout. Raises `Fault`; also when the
     instance has used all its numbers."""
-    if draft.root.counter >= draft.limits.counter:
+    if draft.root.last_number >= draft.limits.last_number:
         raise dsl_errors.runtime(
-            f"the instance has reached its bound of {draft.limits.counter} steps"
+            f"the instance has reached its bound of {draft.limits.last_number} steps"
         )
     draft.add(node)
     transform_input(draft, node, plan, raw)
-    if plan.undo is not None and not in_compensation(draft, node):
-        node.undo = plan.undo
+    if plan.compensated_by is not None and not in_compensation(draft, node):
+        node.compensated_by = plan.compensated_by
     if plan.timeout is not None:
         after = duration_seconds(draft, node, plan.timeout, node.input)
         node.set_state(due=draft.arm(node.id, TimerKind.TIMEOUT, after).isoformat())
@@ -108,7 +108,7 @@ def start_step(draft: Draft, node: Node, plan: Plan, raw: Json) -> None:
 def in_compensation(draft: Draft, node: Node) -> Node | None:
     """Return the compensating step that this step is, or is part of; None if there is none."""
     at = node
-    while at.undoes is None:
+    while at.compensates is None:
         if at.parent == ROOT:
             return None
         at = draft.node(at.parent)
@@ -170,7 +170,7 @@ def follower(task: Task, then: str | None) -> Task | None:
     target = task.siblings.names.get(then)
     if target is None:
         raise dsl_errors.configuration(
-            f"{task.ref} continues with {then!r}, which is not in its list"
+            f"{task.reference} continues with {then!r}, which is not in its list"
         )
     return target
 
@@ -204,7 +204,7 @@ def prune(draft: Draft, node: Node) -> None:
 
 def _has_calls_inside(node: Node, task: Task) -> bool:
     return node.kind == "extension" or reaches(
-        [task], lambda inner: inner.ref != task.ref and inner.kind in ("call", "run")
+        [task], lambda inner: inner.reference != task.reference and inner.kind in ("call", "run")
     )
 
 
@@ -242,10 +242,10 @@ def complete_outside(draft: Draft, node: Node, raw: Json, then: str | None = Non
     try:
         complete(draft, node, raw, then)
     except StepFaulted as faulted:
-        if node.undo == "child":
-            node.unknown, node.done = True, draft.number()
+        if node.compensated_by == "child":
+            node.outcome_unknown, node.completion_number = True, draft.number()
         else:
-            faulted.unknown = in_compensation(draft, node) is None
+            faulted.outcome_unknown = in_compensation(draft, node) is None
         raise
 
 
@@ -258,7 +258,7 @@ def mark_completed(draft: Draft, node: Node) -> None:
     """Complete a step and give it its number in the order of completions."""
     remove_timers(draft, node)
     draft.set_status(node, Status.COMPLETED)
-    node.done = draft.number()
+    node.completion_number = draft.number()
     draft.add_fact("task.completed", node.id)
 
 

@@ -41,31 +41,31 @@ class Node(DraftState):
 
     __slots__ = (
         "call",
-        "done",
+        "compensated_by",
+        "compensates",
+        "completion_number",
         "ended_at",
         "error",
         "id",
         "index",
         "input",
         "kind",
-        "open",
+        "open_children",
         "original",
+        "outcome_unknown",
         "output",
         "parent",
         "plan",
         "raw_input",
         "raw_output",
-        "ref",
+        "reference",
         "scope",
         "started_at",
-        "undo",
-        "undoes",
-        "unknown",
     )
 
     id: int
     parent: int
-    ref: str
+    reference: str
     kind: str
     index: int | None
     input: Json
@@ -75,11 +75,11 @@ class Node(DraftState):
     scope: Any
     call: Json
     error: Json
-    open: int
-    done: int | None
-    undo: str | None
-    undoes: int | None
-    unknown: bool
+    open_children: int
+    completion_number: int | None
+    compensated_by: str | None
+    compensates: int | None
+    outcome_unknown: bool
     started_at: datetime | None
     ended_at: datetime | None
     original: Step | None
@@ -91,16 +91,18 @@ class Node(DraftState):
         node = cls()
         node.id = -1
         node.parent = parent
-        node.ref = ref
+        node.reference = ref
         node.kind = kind
         node.status = Status.RUNNING
         node.index = index
         node.scope = scope
         node.input = node.raw_input = None
         node.output = node.state = node.call = node.error = None
-        node.open = 0
-        node.done = node.undo = node.undoes = node.started_at = node.ended_at = None
-        node.unknown = False
+        node.open_children = 0
+        node.completion_number = node.compensated_by = node.compensates = node.started_at = (
+            node.ended_at
+        ) = None
+        node.outcome_unknown = False
         node.original = node.plan = node.raw_output = None
         return node
 
@@ -110,7 +112,7 @@ class Node(DraftState):
         node = cls()
         node.id = step.id
         node.parent = step.parent
-        node.ref = step.ref
+        node.reference = step.reference
         node.kind = step.kind
         node.status = step.status
         node.index = step.index
@@ -121,11 +123,11 @@ class Node(DraftState):
         node.scope = step.scope
         node.call = step.call
         node.error = step.error
-        node.open = step.open
-        node.done = step.done
-        node.undo = step.undo
-        node.undoes = step.undoes
-        node.unknown = step.unknown
+        node.open_children = step.open_children
+        node.completion_number = step.completion_number
+        node.compensated_by = step.compensated_by
+        node.compensates = step.compensates
+        node.outcome_unknown = step.outcome_unknown
         node.started_at = step.started_at
         node.ended_at = step.ended_at
         node.original = step
@@ -137,7 +139,7 @@ class Node(DraftState):
         return Step(
             self.id,
             self.parent,
-            self.ref,
+            self.reference,
             self.kind,
             self.status,
             self.index,
@@ -148,11 +150,11 @@ class Node(DraftState):
             self.scope,
             self.call,
             self.error,
-            self.open,
-            self.done,
-            self.undo,
-            self.undoes,
-            self.unknown,
+            self.open_children,
+            self.completion_number,
+            self.compensated_by,
+            self.compensates,
+            self.outcome_unknown,
             self.started_at,
             self.ended_at,
         )
@@ -164,11 +166,11 @@ class Node(DraftState):
             self.status is original.status
             and self.output is original.output
             and self.state is original.state
-            and self.open == original.open
-            and self.done == original.done
-            and self.undo == original.undo
+            and self.open_children == original.open_children
+            and self.completion_number == original.completion_number
+            and self.compensated_by == original.compensated_by
             and self.error is original.error
-            and self.unknown is original.unknown
+            and self.outcome_unknown is original.outcome_unknown
             and self.call is original.call
             and self.scope is original.scope
             and self.ended_at is original.ended_at
@@ -181,10 +183,10 @@ class Root(DraftState):
     __slots__ = (
         "compensation",
         "context",
-        "counter",
         "ended_at",
         "error",
-        "open",
+        "last_number",
+        "open_places",
         "original",
         "output",
         "run",
@@ -196,8 +198,8 @@ class Root(DraftState):
         self.status = instance.status
         self.compensation = instance.compensation
         self.run = instance.run
-        self.counter = instance.counter
-        self.open = instance.open
+        self.last_number = instance.last_number
+        self.open_places = instance.open_places
         self.output: Json = instance.output
         self.error: Json = instance.error
         self.context: Json = instance.context
@@ -216,8 +218,8 @@ class Root(DraftState):
             self.compensation,
             self.run,
             original.sequence + 1,
-            self.counter,
-            self.open,
+            self.last_number,
+            self.open_places,
             original.input,
             self.output,
             self.error,

@@ -80,7 +80,7 @@ def _task(draft: Draft, node: Node | None) -> Json:
 def _extended(draft: Draft, node: Node) -> Node:
     """Return the step of the task that an extension's task extends: that is `$task` in the
     specification's examples ("executing task ...")."""
-    while node.ref.startswith("/use/extensions/") and node.parent != ROOT:
+    while node.reference.startswith("/use/extensions/") and node.parent != ROOT:
         node = draft.node(node.parent)
     return node
 
@@ -90,7 +90,7 @@ def describe(draft: Draft, node: Node) -> dict[str, Json]:
     task = draft.plan_of(node).task
     return {
         "name": task.name,
-        "reference": task.ref,
+        "reference": task.reference,
         "definition": task.body,
         "input": node.input if node.raw_input is None else node.raw_input,
         "output": node.output if node.raw_output is None else node.raw_output,

@@ -29,17 +29,21 @@ def fault(draft: Draft, faulted: StepFaulted) -> None:
     """Propagate the fault of a step. The step may have completed already: then the task after it
     could not begin."""
     node = faulted.node
-    path, handler = _path_to_handler(draft, node, with_instance(faulted.error, node.ref))
+    path, handler = _path_to_handler(draft, node, with_instance(faulted.error, node.reference))
     top, cause = path[-1]
-    undoes = top.undoes is not None
-    if undoes and not faulted.unknown and compensation.retry_failed_undo(draft, top, node, cause):
+    undoes = top.compensates is not None
+    if (
+        undoes
+        and not faulted.outcome_unknown
+        and compensation.retry_failed_undo(draft, top, node, cause)
+    ):
         return
     stopped_run = draft.root.run if handler is None and not undoes else None
     if faulted.running:
         _interrupt(draft, node, path[0][1], stopped_run)
-    if faulted.unknown:
+    if faulted.outcome_unknown:
         withdrawal.mark_outcome_unknown(draft, node)
-    others_open = any(step.open > 1 for step, _ in path[1:])
+    others_open = any(step.open_children > 1 for step, _ in path[1:])
     for step, step_error in path:
         if step.is_open:
             _end(draft, step, step_error, stopped_run)
@@ -67,7 +71,7 @@ def _origin(draft: Draft, node: Node) -> Node | None:
 def _interrupt(
     draft: Draft, node: Node, error: Mapping[str, Json], stopped_run: int | None
 ) -> None:
-    if node.open:
+    if node.open_children:
         withdrawal.withdraw(draft, node.id, stopped_run=stopped_run)
     else:
         withdrawal.interrupt(draft, node, error)
@@ -87,14 +91,14 @@ def _path_to_handler(
 ) -> tuple[HandlerPath, Node | None]:
     """Return the steps that fault, and the step around them that handles the error."""
     path: HandlerPath = [(node, error)]
-    while path[-1][0].undoes is None and path[-1][0].parent != ROOT:
+    while path[-1][0].compensates is None and path[-1][0].parent != ROOT:
         child, error = path[-1]
         parent = draft.node(child.parent)
         try:
             if KINDS[parent.kind].handles_error(draft, parent, child, error):
                 return path, parent
         except Fault as fault:  # the `catch` clause itself has failed
-            error = with_instance(fault.error, parent.ref)
+            error = with_instance(fault.error, parent.reference)
         path.append((parent, error))
     return path, None
 
@@ -110,4 +114,6 @@ def _end(draft: Draft, node: Node, error: dict[str, Json], stopped_run: int | No
         draft.remove_listener(node.id)
     draft.set_status(node, Status.FAULTED)
     data: dict[str, Json] = {"error": error}
-    draft.add_fact("task.faulted", node.id, {**data, "unknown": True} if node.unknown else data)
+    draft.add_fact(
+        "task.faulted", node.id, {**data, "unknown": True} if node.outcome_unknown else data
+    )

@@ -61,9 +61,9 @@ def _newest(draft: Draft, node: Node) -> list[Node]:
     saved = draft.need("children", node.id) if node.original is not None else []
     children = [draft.adopt(step) for step in saved]
     children += [new for new in draft.new if new.parent == node.id]
-    handler, parallel = node.ref + "/catch/", is_parallel(draft.plan_of(node).task)
+    handler, parallel = node.reference + "/catch/", is_parallel(draft.plan_of(node).task)
     newest: dict[int | None, Node] = {}
     for child in sorted(children, key=lambda child: child.id):
-        if not child.ref.startswith(handler) and child.undoes is None:
+        if not child.reference.startswith(handler) and child.compensates is None:
             newest[child.index if parallel else None] = child
     return list(newest.values())

@@ -89,9 +89,9 @@ class Instance:
     """One execution of a workflow version; a row of ``instances``.
 
     `sequence` numbers the transitions: it is the number of the newest history row and the version
-    that an optimistic save compares. `counter` is the last number given to a new step or to a
-    completion, so that the order of both is total within the instance. `open` counts the open
-    places: the open steps without open children, one in a plain sequence, n while n branches run.
+    that an optimistic save compares. `last_number` is the last number given to a new step or to
+    a completion, so that the order of both is total within the instance. `open_places` counts the
+    open steps without open children: one in a plain sequence, n while n branches run.
     `state` is the core's own memory (small, rewritten).
     """
 
@@ -102,8 +102,8 @@ class Instance:
     compensation: Compensation = Compensation.NONE
     run: int = 1
     sequence: int = 0
-    counter: int = 0
-    open: int = 0
+    last_number: int = 0
+    open_places: int = 0
     input: Json = None
     output: Json = None
     error: Json = None
@@ -122,19 +122,20 @@ class Step:
     """One execution of a task within an instance; a row of ``steps``.
 
     `id` is unique within the instance and grows with the order of creation; `parent` is the step
-    that contains it, or `ROOT`. `ref` is the task's JSON pointer in the document. `input` is the
-    task's input after ``input.from``; `raw_input` is the value before it, stored only if it
+    that contains it, or `ROOT`. `reference` is the task's JSON pointer in the document. `input` is
+    the task's input after ``input.from``; `raw_input` is the value before it, stored only if it
     differs. `state` is the memory of the task's kind (small, rewritten); `scope` holds the
     variables that the step gives its descendants (loop variables, a caught error), fixed at its
-    creation. `open` counts open children. `call` is the request to a worker (see
-    `core.tasks.call`). `done` is the step's number in the order of completions. `undo` says how the
-    step can be compensated: "task", "child" or None; `undoes` is the number of the step that this
-    one compensates. `unknown`: the task ran, or may have run, without a recorded result.
+    creation. `call` is the request to a worker (see `core.tasks.call`). `completion_number` orders
+    completions. `compensated_by` says what can undo the step: "task" (the task under its
+    ``metadata.compensate``), "child" (its sub-workflow undoes itself) or None; `compensates` is the
+    number of the step that this one undoes. `outcome_unknown`: the task ran, or may have run,
+    without a recorded result.
     """
 
     id: int
     parent: int
-    ref: str
+    reference: str
     kind: str
     status: Status = Status.RUNNING
     index: int | None = None
@@ -145,11 +146,11 @@ class Step:
     scope: Json = None
     call: Json = None
     error: Json = None
-    open: int = 0
-    done: int | None = None
-    undo: str | None = None
-    undoes: int | None = None
-    unknown: bool = False
+    open_children: int = 0
+    completion_number: int | None = None
+    compensated_by: str | None = None
+    compensates: int | None = None
+    outcome_unknown: bool = False
     started_at: datetime | None = None
     ended_at: datetime | None = None
 
@@ -181,8 +182,8 @@ class AttemptEnd:
 
     `state` is succeeded, failed or lost. `retry_in` (seconds) is set if the Celery task asked for a
     retry of its own (`self.retry`), `arguments` if it asked for other arguments: ``{"args": [...],
-    "kwargs": {...}}``. `unknown`: the task's effects may have happened. `leaves_chain`: the task
-    ended the rest of its chain (`control_flow.LEAVE_CHAIN`).
+    "kwargs": {...}}``. `outcome_unknown`: the task's effects may have happened. `leaves_chain`: the
+    task ended the rest of its chain (`control_flow.LEAVE_CHAIN`).
     """
 
     attempt: str
@@ -191,7 +192,7 @@ class AttemptEnd:
     error: Json = None
     traceback: str | None = None
     retry_in: float | None = None
-    unknown: bool = False
+    outcome_unknown: bool = False
     arguments: Json = None
     leaves_chain: bool = False
 
@@ -344,7 +345,7 @@ class Slice:
     def has_one_place(self) -> bool:
         """Whether at most one place of the instance can still move. No other process is then
         likely to change it, so that an optimistic save is cheaper than the row lock."""
-        return self.instance.open <= 1
+        return self.instance.open_places <= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,9 +359,9 @@ class Need:
 
     ``items`` (n, index): the part of a long `for` that holds item `index`: `ItemChunk`.
 
-    ``undo`` before d: the step with the greatest `done` below d whose `undo` is set and which
-    has completed, whose outcome is unknown, or which is a sub-workflow's (`undo` is "child"),
-    or None, with its ancestors: ``(Step | None, {id: Step})``.
+    ``undo`` before d: the step with the greatest `completion_number` below d whose `compensated_by`
+    is set and which has completed, whose outcome is unknown, or which is a sub-workflow's
+    (`compensated_by` is "child"), or None, with its ancestors: ``(Step | None, {id: Step})``.
 
     ``stopped`` run: every step that the end of that run stopped, by id: ``[Step]``, those whose
     `state` has ``"stopped": run``.

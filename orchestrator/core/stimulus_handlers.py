@@ -129,8 +129,8 @@ def _on_timer(draft: Draft, stimulus: Stimulus) -> None:
     _check_due(draft, node, kind)
     if kind is not TimerKind.TIMEOUT:
         return _run_for(draft, node, KINDS[node.kind].on_timer[kind])
-    error = timeout(f"{node.ref} has taken longer than its timeout")
-    raise StepFaulted(node, with_instance(error, node.ref), running=True)
+    error = timeout(f"{node.reference} has taken longer than its timeout")
+    raise StepFaulted(node, with_instance(error, node.reference), running=True)
 
 
 #: Where the state of a step says when its timer is due.

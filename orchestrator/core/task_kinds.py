@@ -18,22 +18,22 @@ from orchestrator.core.transition_draft import Draft
 
 class StepFaulted(Exception):
     """A step has faulted. Any move of a step may raise it; the engine catches it and searches the
-    handler. `unknown`: the task's effects may have happened. `running`: the step was still working,
-    and its work is to be stopped. `is_exhausted`: it lost as many attempts as it may."""
+    handler. `outcome_unknown`: the task's effects may have happened. `running`: the step was still
+    working, and its work is to be stopped. `is_exhausted`: it lost as many attempts as it may."""
 
     def __init__(
         self,
         node: Node,
         error: Mapping[str, Json],
         *,
-        unknown: bool = False,
+        outcome_unknown: bool = False,
         running: bool = False,
         is_exhausted: bool = False,
     ) -> None:
         super().__init__(error)
         self.node = node
         self.error = error
-        self.unknown = unknown
+        self.outcome_unknown = outcome_unknown
         self.running = running
         self.is_exhausted = is_exhausted
 
@@ -44,7 +44,7 @@ class StimulusIgnored(Exception):
 
 def _unexpected(what: str) -> Callable[..., Any]:
     def refuse(_: Draft, node: Node, *__: Any) -> Any:
-        raise LookupError(f"{node.ref} ({node.kind}) expects no {what}")
+        raise LookupError(f"{node.reference} ({node.kind}) expects no {what}")
 
     return refuse
 

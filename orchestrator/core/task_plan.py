@@ -21,6 +21,7 @@ class Plan:
     """What the core needs to run one task, apart from what its kind derives."""
 
     __slots__ = (
+        "compensated_by",
         "condition",
         "expires",
         "export",
@@ -40,7 +41,6 @@ class Plan:
         "then",
         "time_limit",
         "timeout",
-        "undo",
     )
 
     def __init__(self, task: Task) -> None:
@@ -69,7 +69,7 @@ class Plan:
         self.timeout = timeout_of(body.get("timeout"), use)
         self.time_limit = _duration_of(task.metadata, "timeLimit")
         self.expires = _duration_of(task.metadata, "expires")
-        self.undo = compensation_of(task)
+        self.compensated_by = compensation_of(task)
         self.on_lost = LostAttemptPolicy(task.metadata)
         self.extensions: tuple[Extension, ...] | None = None
         #: What the task's kind derives for itself.
@@ -90,10 +90,10 @@ class LostAttemptPolicy:
 class Extension:
     """One entry of ``use.extensions`` (dsl-reference.md, Extension)."""
 
-    __slots__ = ("after", "before", "extend", "ref", "when")
+    __slots__ = ("after", "before", "extend", "reference", "when")
 
     def __init__(self, workflow: Workflow, ref: str, body: dict[str, Any]) -> None:
-        self.ref = ref
+        self.reference = ref
         self.extend: str = body["extend"]
         self.when = Expression(body["when"], "when") if "when" in body else None
         self.before = workflow.tasks(ref + "/before")
@@ -176,8 +176,8 @@ def _duration_of(metadata: dict[str, Any], key: str) -> Template | None:
 
 
 def compensation_of(task: Task) -> str | None:
-    """Return the `undo` of the task's steps: "task" if its ``metadata.compensate`` undoes them,
-    "child" if the sub-workflow that they await does, else None."""
+    """Return the `compensated_by` of the task's steps: "task" if its ``metadata.compensate`` undoes
+    them, "child" if the sub-workflow that they await does, else None."""
     if "compensate" in task.metadata:
         return "task"
     if task.kind == "run" and "workflow" in task.body["run"]:
@@ -197,9 +197,9 @@ def reaches(tasks: Iterable[Task], test: Callable[[Task], bool]) -> bool:
     waiting = list(tasks)
     while waiting:
         task = waiting.pop()
-        if task.ref in visited:
+        if task.reference in visited:
             continue
-        visited.add(task.ref)
+        visited.add(task.reference)
         if test(task):
             return True
         waiting.extend(task.children())
@@ -233,7 +233,7 @@ def _extensions(workflow: Workflow) -> tuple[Extension, ...]:
 def _extending(task: Task) -> tuple[Extension, ...] | None:
     """Return the extensions that may apply to a task. Tasks of extensions and of compensations are
     not extended themselves."""
-    if not task.ref.startswith("/do") or COMPENSATE in task.ref:
+    if not task.reference.startswith("/do") or COMPENSATE in task.reference:
         return None
     word = _EXTENDABLE.get(task.kind, task.kind)
     extensions = workflow_plan(task.workflow).extensions

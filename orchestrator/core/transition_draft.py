@@ -158,7 +158,7 @@ class Draft:
         """Return the plan of a step's task."""
         plan = node.plan
         if plan is None:
-            plan = node.plan = plan_of(self.workflow.task(node.ref))
+            plan = node.plan = plan_of(self.workflow.task(node.reference))
         return plan
 
     def need(self, what: str, *args: Any) -> Any:
@@ -172,8 +172,8 @@ class Draft:
 
     def number(self) -> int:
         """Return the next number of the instance, for a new step or for a completion."""
-        self.root.counter += 1
-        return self.root.counter
+        self.root.last_number += 1
+        return self.root.last_number
 
     def random_bits(self) -> int:
         """Return 128 random bits, derived from the transition's seed."""
@@ -297,24 +297,28 @@ class Draft:
     def count_open_leaves(self) -> tuple[int, int]:
         """Return how many open steps have no open children, and how many of these only wait."""
         leaves, waiting = (
-            self.root.original.open,
+            self.root.original.open_places,
             (self.root.original.state or {}).get("waiting", 0),
         )
         for node in self.nodes.values():
             original = node.original
-            if original is not None and original.open == 0 and original.status in OPEN_STATUSES:
+            if (
+                original is not None
+                and original.open_children == 0
+                and original.status in OPEN_STATUSES
+            ):
                 leaves -= 1
                 waiting -= original.status is Status.WAITING
-            if node.open == 0 and node.status in OPEN_STATUSES:
+            if node.open_children == 0 and node.status in OPEN_STATUSES:
                 leaves += 1
                 waiting += node.status is Status.WAITING
         return leaves, waiting
 
     def _count_leaves(self) -> None:
         root = self.root
-        root.open, waiting = self.count_open_leaves()
+        root.open_places, waiting = self.count_open_leaves()
         if waiting != root.get_state("waiting", 0):
             root.set_state(waiting=waiting or None)
         if root.status is Status.RUNNING or root.status is Status.WAITING:
-            still = root.open > 0 and waiting == root.open
+            still = root.open_places > 0 and waiting == root.open_places
             self.set_instance_status(Status.WAITING if still else Status.RUNNING)

@@ -142,7 +142,9 @@ def finish_recorded(draft: Draft, node: Node) -> None:
 
 def _apply_recorded_end(draft: Draft, node: Node, waiter: int | None) -> None:
     end, is_exhausted = attempts.take_recorded_end(draft, node)
-    finish_draining(draft, node, end.state, end.output, end.error, unknown=end.unknown)
+    finish_draining(
+        draft, node, end.state, end.output, end.error, outcome_unknown=end.outcome_unknown
+    )
     if is_exhausted and not will_retry_block(draft.node(waiter) if waiter else None):
         add_dead_letter(draft, node, node.error)
 
@@ -170,7 +172,7 @@ def _is_in_compensation_below(draft: Draft, node: Node, below: int, steps: OpenS
 
 def _await_compensation(node: Node, waiter: int | None) -> int:
     """Wait for a compensating step: once begun it is never interrupted."""
-    if node.undoes is None:
+    if node.compensates is None:
         return 0
     node.set_state(settler=waiter)
     return 1
@@ -233,7 +235,9 @@ def cancel_step(draft: Draft, node: Node, stopped_run: int | None) -> None:
 def on_late_end(draft: Draft, node: Node, end: AttemptEnd) -> None:
     """Record the end of a withdrawn attempt. The step gets the status that it really reached."""
     draft.ended.append(end)
-    finish_draining(draft, node, end.state, end.output, end.error, unknown=end.unknown)
+    finish_draining(
+        draft, node, end.state, end.output, end.error, outcome_unknown=end.outcome_unknown
+    )
 
 
 def finish_draining(
@@ -243,7 +247,7 @@ def finish_draining(
     output: Json,
     error: Json,
     *,
-    unknown: bool = False,
+    outcome_unknown: bool = False,
 ) -> None:
     """End a draining step, with the result of its attempt or of its sub-workflow. Continue the
     waiter if this was the last step that it waited for."""
@@ -253,9 +257,9 @@ def finish_draining(
     if state is AttemptState.SUCCEEDED:
         record_late_success(draft, node, output)
     else:
-        lost = state is AttemptState.LOST or unknown
+        lost = state is AttemptState.LOST or outcome_unknown
         if node.error is None:
-            node.error = with_instance(error or {}, node.ref)
+            node.error = with_instance(error or {}, node.reference)
         draft.set_status(node, Status.FAULTED)
         if lost:
             mark_outcome_unknown(draft, node)
@@ -281,19 +285,19 @@ def record_late_success(draft: Draft, node: Node, output: Json) -> None:
         node.output = transformed(draft, node, plan.output, None, output, "output")
     node.error = None
     draft.set_status(node, Status.COMPLETED)
-    node.done = draft.number()
+    node.completion_number = draft.number()
     draft.add_fact("task.completed", node.id, {"late": True})
 
 
 def mark_outcome_unknown(draft: Draft, node: Node) -> None:
     """Mark that the task may have run. Such a step is undone only if the document says so
     (`metadata.compensate.onUnknown`)."""
-    node.unknown = True
+    node.outcome_unknown = True
     compensating = draft.plan_of(node).task.metadata.get("compensate") or {}
-    if node.undo is not None and compensating.get("onUnknown") is True:
-        node.done = draft.number()
+    if node.compensated_by is not None and compensating.get("onUnknown") is True:
+        node.completion_number = draft.number()
     else:
-        node.undo = None
+        node.compensated_by = None
 
 
 def on_drained(draft: Draft, waiter: int) -> None:
@@ -303,8 +307,8 @@ def on_drained(draft: Draft, waiter: int) -> None:
         return
     node = draft.node(waiter)
     if node.is_open:
-        node.open -= 1
-        if node.open == 0:
+        node.open_children -= 1
+        if node.open_children == 0:
             draft.push(waiter, {"settled": True})
 
 
@@ -315,7 +319,9 @@ def on_drain_timeout(draft: Draft, node: Node) -> None:
     error = timeout("the attempt was withdrawn and did not end within its time limit")
     live = draft.need("attempt", node.id)
     if live is not None and live.state in (AttemptState.READY, AttemptState.CLAIMED):
-        draft.ended.append(AttemptEnd(live.id, AttemptState.LOST, error=error, unknown=True))
+        draft.ended.append(
+            AttemptEnd(live.id, AttemptState.LOST, error=error, outcome_unknown=True)
+        )
     return finish_draining(draft, node, AttemptState.LOST, None, node.error or error)
 
 
@@ -337,6 +343,6 @@ def is_draining(draft: Draft) -> bool:
     if draft.root.get_state("replaced"):
         return True
     return any(
-        node.is_open and (node.undoes is not None or node.get_state("flying"))
+        node.is_open and (node.compensates is not None or node.get_state("flying"))
         for node in draft.nodes.values()
     )

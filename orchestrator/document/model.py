@@ -71,7 +71,7 @@ class Task:
     The core stores in `plan` what it derives from the task to run it.
     """
 
-    __slots__ = ("body", "index", "kind", "list_ref", "name", "plan", "ref", "workflow")
+    __slots__ = ("body", "index", "kind", "list_ref", "name", "plan", "reference", "workflow")
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Task:
         index: int | None = None,
     ) -> None:
         self.workflow = workflow
-        self.ref = ref
+        self.reference = ref
         self.name = name
         self.body = body
         self.kind = kind_of(body)
@@ -92,7 +92,7 @@ class Task:
         self.plan: Any = None
 
     def __repr__(self) -> str:
-        return f"<Task {self.kind} {self.ref}>"
+        return f"<Task {self.kind} {self.reference}>"
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -110,12 +110,12 @@ class Task:
         """The task that undoes this one, or None."""
         if "compensate" not in self.metadata:
             return None
-        return self.workflow.task(self.ref + COMPENSATE)
+        return self.workflow.task(self.reference + COMPENSATE)
 
     def children(self) -> Iterator[Task]:
         """Yield the tasks directly inside, in the order of the document."""
         for place in LISTS.get(self.kind, ()):
-            yield from self.workflow.tasks(self.ref + place)
+            yield from self.workflow.tasks(self.reference + place)
 
     def inside(self) -> Iterator[Task]:
         """Yield the task and every task inside it, parents first, without compensations."""
@@ -129,10 +129,10 @@ class Task:
 class TaskList:
     """A list of named tasks. If a name occurs twice, it means the first task."""
 
-    __slots__ = ("names", "ref", "tasks")
+    __slots__ = ("names", "reference", "tasks")
 
     def __init__(self, ref: str, tasks: tuple[Task, ...]) -> None:
-        self.ref = ref
+        self.reference = ref
         self.tasks = tasks
         self.names: dict[str, Task] = {task.name: task for task in reversed(tasks)}
 
@@ -216,7 +216,7 @@ class Workflow:
         for index, item in enumerate(items or ()):
             ((name, body),) = item.items()
             task = Task(self, f"{ref}/{index}/{escape(name)}", name, body, ref, index)
-            tasks.append(self._tasks.setdefault(task.ref, task))
+            tasks.append(self._tasks.setdefault(task.reference, task))
         return TaskList(ref, tuple(tasks))
 
     def _load_task(self, ref: str) -> Task:

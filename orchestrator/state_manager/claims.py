@@ -76,7 +76,7 @@ def publish_more(parts: Dependencies, slice: Slice, queue: str) -> None:
     Each claim by message and each finished runner calls this, so that every idle worker gets
     work while attempts are ready. If a process dies before this, a beat publishes them.
     """
-    if slice.instance.open > WAVE:
+    if slice.instance.open_places > WAVE:
         parts.dispatcher.publish(parts.store.publishable(slice.instance.id, queue, 2))
 
 

@@ -83,7 +83,10 @@ class Commander:
         try:
             snapshot, older = view.read_commands(instance, MAX_OLDER_COMMANDS + 1)
             at = snapshot.now
-            if len(older) > MAX_OLDER_COMMANDS or snapshot.slice.instance.open > MAX_OPEN_PLACES:
+            if (
+                len(older) > MAX_OLDER_COMMANDS
+                or snapshot.slice.instance.open_places > MAX_OPEN_PLACES
+            ):
                 return Outcome(False, at)
             for row in older:
                 saved.append(self._save(view, *self._decide_older(view, snapshot, row)))

@@ -29,7 +29,7 @@ def report_lost_attempt(
     state: AttemptState,
 ) -> None:
     """See `StateManager.report_lost_attempt`."""
-    ended = AttemptEnd(attempt, state, error=error, unknown=True)
+    ended = AttemptEnd(attempt, state, error=error, outcome_unknown=True)
     parts.store.put_stimulus(
         instance,
         StimulusKind.RESULT,

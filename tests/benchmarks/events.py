@@ -48,14 +48,15 @@ def stand(stack: Stack, count: int) -> None:
     )
     stack.sql(
         "insert into orchestrator.instances (id, namespace, workflow_id, workflow, version, status,"
-        " sequence, counter, open, input, state, started_at) select m.id, namespace, workflow_id,"
-        " workflow, version, status, sequence, counter, open, input, state, started_at"
+        " sequence, last_number, open_places, input, state, started_at)"
+        " select m.id, namespace, workflow_id,"
+        " workflow, version, status, sequence, last_number, open_places, input, state, started_at"
         " from orchestrator.instances i, more m where i.id = %s",
         model,
     )
     stack.sql(
-        "insert into orchestrator.steps (instance_id, id, parent, ref, kind, status, started_at,"
-        " input) select m.id, s.id, parent, ref, kind, status, started_at, input"
+        "insert into orchestrator.steps (instance_id, id, parent, reference, kind, status,"
+        " started_at, input) select m.id, s.id, parent, reference, kind, status, started_at, input"
         " from orchestrator.steps s, more m where s.instance_id = %s",
         model,
     )

@@ -20,7 +20,7 @@ PORTION = 50_000
 _INSTANCES = """
 insert into orchestrator.instances (
   id, namespace, workflow_id, workflow, version, business_id, status, compensation, sequence,
-  counter, open, input, output, error, labels, parent_instance, parent_step,
+  last_number, open_places, input, output, error, labels, parent_instance, parent_step,
   created_at, started_at, ended_at)
 select uuidv7(born - clock_timestamp()), w.namespace, w.id, w.name, w.version,
        case when n %% 5 > 0 then 'order-' || n end, status,
@@ -79,8 +79,9 @@ select id, status, created_at, row_number() over (order by id) + %(first)s - 1 a
 """
 
 _STEPS = """
-insert into orchestrator.steps (instance_id, id, parent, ref, kind, status, done, undo,
-                                started_at, ended_at, input, output, error)
+insert into orchestrator.steps (instance_id, id, parent, reference, kind, status,
+                                completion_number, compensated_by, started_at, ended_at,
+                                input, output, error)
 select p.id, s * 2, 0, '/do/' || s - 1 || '/step' || s, 'call',
        case when s < %(steps)s or not p.open then
               case when s = %(steps)s and p.status = 'faulted' then 'faulted' else 'completed' end
@@ -93,7 +94,7 @@ select p.id, s * 2, 0, '/do/' || s - 1 || '/step' || s, 'call',
 
 _ATTEMPTS = """
 insert into orchestrator.attempts (id, instance_id, step, number, starts, state, task, queue,
-  created_at, published_at, publishings, claimed_at, ended_at, worker, process, token)
+  created_at, published_at, publish_count, claimed_at, ended_at, worker, process, token)
 select uuidv7(at - clock_timestamp()), p.id, s * 2, 1, 1,
        case when s < %(steps)s or not p.open then
               case when s = %(steps)s and p.status = 'faulted' then 'failed' else 'succeeded' end

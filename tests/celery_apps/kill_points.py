@@ -41,17 +41,17 @@ def arm() -> None:
     def killing_claim(self: Any, *args: Any, **kwargs: Any) -> Any:
         reached("before the claim")
         work = claim(self, *args, **kwargs)
-        if work is not None and work.step.ref.endswith(step):
+        if work is not None and work.step.reference.endswith(step):
             reached("after the claim")
         return work
 
     def killing_finish(self: Any, work: Any, *args: Any, **kwargs: Any) -> Any:
-        if work.step.ref.endswith(step):
+        if work.step.reference.endswith(step):
             reached("before the commit")
         return finish(self, work, *args, **kwargs)
 
     def killing_follow_up(saved: Any, *args: Any, **kwargs: Any) -> Any:
-        if any(changed.ref.endswith(step) for changed in saved.transition.changed):
+        if any(changed.reference.endswith(step) for changed in saved.transition.changed):
             reached("after the commit")
         return follow_up(saved, *args, **kwargs)
 

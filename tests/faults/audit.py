@@ -18,7 +18,7 @@ _LIVE = "('ready', 'claimed')"
 #: Steps that undo others, with all below them.
 _UNDOING = (
     "with recursive undoing as (select instance_id, id from orchestrator.steps"
-    " where undoes is not null union all select s.instance_id, s.id from orchestrator.steps s"
+    " where compensates is not null union all select s.instance_id, s.id from orchestrator.steps s"
     " join undoing u on s.instance_id = u.instance_id and s.parent = u.id)"
 )
 
@@ -68,7 +68,7 @@ QUERIES: Mapping[str, str] = {
         " join orchestrator.steps s on s.instance_id = i.id"
         "  and s.id = (i.state ->> 'failed')::int"
         " join last a on a.instance_id = s.instance_id and a.step = s.id"
-        " where i.status = 'faulted' and a.state = 'lost' and not a.withdrawn and s.unknown"
+        " where i.status = 'faulted' and a.state = 'lost' and not a.withdrawn and s.outcome_unknown"
         " and not exists (select from orchestrator.dead_letters d"
         "  where d.instance_id = s.instance_id and d.step = s.id and d.reason = 'lost')"
     ),
@@ -95,7 +95,7 @@ QUERIES: Mapping[str, str] = {
     ),
     "I5 something is left of an instance that has ended": (
         f"select i.id from orchestrator.instances i where i.status not in {OPEN}"
-        " and i.compensation <> 'running' and i.open = 0 and ("
+        " and i.compensation <> 'running' and i.open_places = 0 and ("
         "  exists (select from orchestrator.attempts a where a.instance_id = i.id"
         f"   and a.state in {_LIVE})"
         "  or exists (select from orchestrator.timers t where t.instance_id = i.id)"
@@ -104,23 +104,23 @@ QUERIES: Mapping[str, str] = {
         f"   and s.status in {OPEN}))"
     ),
     "I8 a step was undone twice": (
-        "select instance_id, undoes from orchestrator.steps where undoes is not null"
+        "select instance_id, compensates from orchestrator.steps where compensates is not null"
         " group by 1, 2 having count(*) > 1"
     ),
     "I8 what did not complete was undone": (
         "select u.instance_id, u.id from orchestrator.steps u join orchestrator.steps s"
-        " on s.instance_id = u.instance_id and s.id = u.undoes"
-        " where s.status <> 'completed' and not s.unknown"
+        " on s.instance_id = u.instance_id and s.id = u.compensates"
+        " where s.status <> 'completed' and not s.outcome_unknown"
     ),
     "I8 undone out of order": (
-        "select u.instance_id, u.id from (select u.instance_id, u.id, s.done,"
-        "  lag(s.done) over (partition by u.instance_id order by u.id) before"
+        "select u.instance_id, u.id from (select u.instance_id, u.id, s.completion_number,"
+        "  lag(s.completion_number) over (partition by u.instance_id order by u.id) before"
         "  from orchestrator.steps u join orchestrator.steps s"
-        "  on s.instance_id = u.instance_id and s.id = u.undoes where u.parent = 0) u"
-        " where u.before < u.done"
+        "  on s.instance_id = u.instance_id and s.id = u.compensates where u.parent = 0) u"
+        " where u.before < u.completion_number"
     ),
     "I8 neither undone nor a dead letter": (
-        "select u.instance_id, u.id from orchestrator.steps u where u.undoes is not null"
+        "select u.instance_id, u.id from orchestrator.steps u where u.compensates is not null"
         " and u.status not in ('completed', 'pending', 'running', 'waiting', 'suspended')"
         " and not exists (select from orchestrator.dead_letters d"
         "  where d.instance_id = u.instance_id and d.step = u.id)"

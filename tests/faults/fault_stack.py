@@ -330,7 +330,7 @@ class Ground:
         """Return the number of continuations: attempts without a message."""
         ((count,),) = self.sql(
             "select count(*) from orchestrator.attempts"
-            " where claimed_at is not null and publishings = 0"
+            " where claimed_at is not null and publish_count = 0"
         )
         return int(count)
 

@@ -105,8 +105,8 @@ MUTANTS = (
     Mutant(
         "the reverse order",
         "orchestrator/core/compensation.py",
-        "best = max(candidates, key=lambda node: node.done or 0, default=None)",
-        "best = min(candidates, key=lambda node: node.done or 0, default=None)",
+        "best = max(candidates, key=lambda node: node.completion_number or 0, default=None)",
+        "best = min(candidates, key=lambda node: node.completion_number or 0, default=None)",
         "tests/unit/test_core_compensation.py"
         "::test_many_steps_inside_a_replaced_container_are_passed_over_in_portions",
     ),

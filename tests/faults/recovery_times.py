@@ -35,7 +35,7 @@ class Loss:
     told: float
     #: When the next attempt was claimed, and how often its message had been sent till then.
     claimed: float
-    publishings: int
+    publish_count: int
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def recoveries(losses: Sequence[Loss], deaths: Collection[float], lease: float) 
 def _struck_again(loss: Loss, deaths: Collection[float], lease: float) -> bool:
     """Another one died where it can have taken the hint or the message, and that was missing."""
     hint = loss.told > loss.died + lease + TELLING
-    message = loss.publishings > 1
+    message = loss.publish_count > 1
     return (hint and any(loss.died < other <= loss.told for other in deaths)) or (
         message and any(loss.told - LINGERS < other <= loss.claimed for other in deaths)
     )
@@ -77,7 +77,7 @@ def of_killed(ground: Ground) -> Recoveries:
     """Return what the tables record about the steps whose process was killed."""
     rows = ground.sql(
         "select a.process, extract(epoch from a.ended_at)::float8,"
-        " extract(epoch from b.claimed_at)::float8, b.publishings"
+        " extract(epoch from b.claimed_at)::float8, b.publish_count"
         " from orchestrator.attempts a join orchestrator.attempts b"
         " on b.instance_id = a.instance_id and b.step = a.step and b.number = a.number + 1"
         " where a.state = 'lost' and b.claimed_at is not null and a.process = any(%s)",

@@ -39,7 +39,7 @@ class Planted:
         self.sql(f"insert into orchestrator.{table} ({names}) values ({marks})", *plain)
 
     def step(self, id: int, **values: Any) -> None:
-        fine = {"parent": 0, "ref": f"/do/{id}/x", "kind": "call", "status": "completed"}
+        fine = {"parent": 0, "reference": f"/do/{id}/x", "kind": "call", "status": "completed"}
         self.add("steps", **{"instance_id": INSTANCE, "id": id, **fine, **values})
 
     def attempt(self, id: str, **values: Any) -> None:
@@ -100,7 +100,7 @@ def planted(connection: Any) -> Iterator[Planted]:
         )
         made.transition(1, {"kind": "start"})
         made.transition(2, facts=[["workflow.completed", 0, None]])
-        made.step(1, done=1, started_at=BEGAN, ended_at=ENDED)
+        made.step(1, completion_number=1, started_at=BEGAN, ended_at=ENDED)
         made.attempt(ATTEMPT)
         yield made
     connection.rollback()
@@ -166,7 +166,7 @@ def lost(count: int) -> Plant:
         planted.ledger.clear()
         for number in range(1, count + 1):
             planted.attempt(str(uuid.uuid4()), state="lost", number=number)
-        planted.sql("update orchestrator.steps set status = 'faulted', unknown = true")
+        planted.sql("update orchestrator.steps set status = 'faulted', outcome_unknown = true")
 
     return plant
 
@@ -177,7 +177,9 @@ GIVEN_UP = do(of("faulted"), lost(3))
 def pause(seconds: float) -> Plant:
     """A pause of 0.3 s has taken so long."""
     ended = f"{BEGAN}:{seconds:06.3f}"
-    return do(named("pause-300"), step(kind="wait", done=2, started_at=BEGAN, ended_at=ended))
+    return do(
+        named("pause-300"), step(kind="wait", completion_number=2, started_at=BEGAN, ended_at=ended)
+    )
 
 
 def fired(times: int) -> Plant:
@@ -254,13 +256,13 @@ PLANTS: dict[str, list[Plant]] = {
         do(of("running"), attempt(number=2, state="claimed")),
     ],
     "I3 an end by nobody": [
-        do(step(done=2), attempt(step=2, token=None)),
+        do(step(completion_number=2), attempt(step=2, token=None)),
         attempt(number=2, state="failed", token=None),
         do(attempt(number=2, state="failed", claimed_at=None)),
     ],
     "I3 completed, and no attempt succeeded": [
-        do(step(done=2), attempt(step=2, state="lost")),
-        do(step(done=2), attempt(step=2, state="withdrawn")),
+        do(step(completion_number=2), attempt(step=2, state="lost")),
+        do(step(completion_number=2), attempt(step=2, state="withdrawn")),
     ],
     "I4 more starts than the limit": [lost(4)],
     "I4 given up without a dead letter": [GIVEN_UP],
@@ -282,13 +284,15 @@ PLANTS: dict[str, list[Plant]] = {
         ran(OTHER),
     ],
     "I7 succeeded and never ran": [
-        do(step(done=2), attempt(step=2), lambda planted: planted.ledger.pop())
+        do(step(completion_number=2), attempt(step=2), lambda planted: planted.ledger.pop())
     ],
     "I7 ran outside of a step": [ran(None)],
-    "I8 a step was undone twice": [do(step(undoes=1), step(3, undoes=1))],
-    "I8 what did not complete was undone": [do(step(status="faulted"), step(3, undoes=2))],
-    "I8 undone out of order": [do(step(done=2), step(3, undoes=1), step(4, undoes=2))],
-    "I8 neither undone nor a dead letter": [step(undoes=1, status="faulted")],
+    "I8 a step was undone twice": [do(step(compensates=1), step(3, compensates=1))],
+    "I8 what did not complete was undone": [do(step(status="faulted"), step(3, compensates=2))],
+    "I8 undone out of order": [
+        do(step(completion_number=2), step(3, compensates=1), step(4, compensates=2))
+    ],
+    "I8 neither undone nor a dead letter": [step(compensates=1, status="faulted")],
     "I9 a pause ended early": [pause(0.299)],
     "I9 a pause ended twice": [fired(2)],
     "I10 an event counted twice for a listener": [
@@ -323,10 +327,16 @@ FINE: dict[str, Plant] = {
     "nothing": do(),
     "suspended": of("suspended"),
     "waits": do(of("waiting"), row("timers", step=1, kind="wait", due_at=LATER)),
-    "undone": step(undoes=1),
-    "undone in reverse": do(step(done=2), step(3, undoes=2), step(4, undoes=1)),
-    "undone in vain": do(step(undoes=1, status="faulted"), letter(step=2, reason="compensation")),
-    "undone after the end": do(step(undoes=1), attempt(step=2, claimed_at=LATER, ended_at=LATER)),
+    "undone": step(compensates=1),
+    "undone in reverse": do(
+        step(completion_number=2), step(3, compensates=2), step(4, compensates=1)
+    ),
+    "undone in vain": do(
+        step(compensates=1, status="faulted"), letter(step=2, reason="compensation")
+    ),
+    "undone after the end": do(
+        step(compensates=1), attempt(step=2, claimed_at=LATER, ended_at=LATER)
+    ),
     "given up": do(GIVEN_UP, letter()),
     "heard": heard("one"),
     "talked": emitted(1),

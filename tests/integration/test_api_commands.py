@@ -275,7 +275,7 @@ def test_what_a_control_worker_must_decide_is_left_to_it(
 ) -> None:
     id = outside.start(DO)
     if why == "open places":
-        api.all("update orchestrator.instances set open = 501 where id = %s", id)
+        api.all("update orchestrator.instances set open_places = 501 where id = %s", id)
     elif why == "engine":
         api.all("update orchestrator.instances set engine = 99 where id = %s", id)
     else:

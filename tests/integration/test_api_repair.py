@@ -292,4 +292,4 @@ def test_children_are_read_as_the_tests_of_the_core_give_them(outside: Outside) 
     need = Need("children", (outside.step(id, "t")["id"],))
     found = instance_slice_reader.load(outside.api.database, Slice(Instance(id, "shop", "")), need)
     assert found.loaded[need] == in_memory_slices.children(steps, *need.args)
-    assert [one.undoes is None for one in found.loaded[need]] == [True, True, False]
+    assert [one.compensates is None for one in found.loaded[need]] == [True, True, False]

@@ -381,7 +381,7 @@ def test_kinds_that_nobody_thought_of(api: Api, doctor: Doctor):
     """They break rules that every row keeps: a counter, and a row that belongs to nothing."""
     serving(api)
     id = running(api, WAIT)
-    api.all("update orchestrator.instances set open = 5")
+    api.all("update orchestrator.instances set open_places = 5")
     found = mends(doctor, "inconsistent")
     assert found["found"] == f"instances: the counter of places is wrong: {id}"
     age(api)

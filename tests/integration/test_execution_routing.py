@@ -46,7 +46,7 @@ def start(zoo: Zoo, task: str, arguments: dict[str, Any], **more: Any) -> str:
 def published(zoo: Zoo, instance: str) -> int:
     """Return how often the message of the instance's only attempt was sent."""
     rows = zoo.stack.sql(
-        "select publishings from orchestrator.attempts where instance_id = %s", instance
+        "select publish_count from orchestrator.attempts where instance_id = %s", instance
     )
     return rows[0][0] if rows else 0
 

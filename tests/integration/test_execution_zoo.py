@@ -223,7 +223,7 @@ def test_a_rate_limit_holds(zoo: Zoo) -> None:
     rate, calls = 20, 11  # of zoo.limited_rate
     ended = zoo.run_all([("limited_rate", {"a": n}) for n in range(calls)])
     ((published, took),) = zoo.stack.sql(
-        "select count(*) filter (where publishings > 0),"
+        "select count(*) filter (where publish_count > 0),"
         " extract(epoch from max(claimed_at) - min(claimed_at))::float"
         " from orchestrator.attempts where instance_id = %s",
         ended["id"],
@@ -307,7 +307,7 @@ def test_value_that_cannot_pass(zoo: Zoo, kind: str, detail: str) -> None:
     assert not detail or "$.value" in ended["error"]["detail"], "type and path are named"
     assert not detail or ended["error"]["data"]["path"] == "$.value"
     assert zoo.stack.sql(
-        "select unknown from orchestrator.steps where instance_id = %s and kind = 'call'",
+        "select outcome_unknown from orchestrator.steps where instance_id = %s and kind = 'call'",
         ended["id"],
     ) == [(True,)]
 
@@ -319,7 +319,7 @@ def test_steps_are_continued_without_the_broker(zoo: Zoo) -> None:
     ended = zoo.run_all([("plain", {"a": n}) for n in range(10)])
     assert ended["output"] == {"sum": 11}
     published = zoo.stack.sql(
-        "select count(*) filter (where publishings > 0) from orchestrator.attempts"
+        "select count(*) filter (where publish_count > 0) from orchestrator.attempts"
         " where instance_id = %s",
         ended["id"],
     )

@@ -71,7 +71,7 @@ def test_killed_at(point: str, budget: float, whom: str, stack: Stack, tmp_path:
     assert ended["output"] == {"done": "third"}
     id = ended["id"]
     assert stack.sql(
-        "select ref, status from orchestrator.steps where instance_id = %s order by id", id
+        "select reference, status from orchestrator.steps where instance_id = %s order by id", id
     ) == [(f"/do/{place}/{name}", "completed") for place, name in enumerate(NAMES)]
     # One success a step, an end for each attempt, a history without gaps, one key a step.
     states = "select state, count(*) from orchestrator.attempts where instance_id = %s group by 1"

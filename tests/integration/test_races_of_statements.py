@@ -166,8 +166,8 @@ def test_of_two_keys_made_at_once_for_one_place_one_is_made(database, racers, un
 # Messages
 
 
-def publishings(database: Database) -> list[tuple[Any, ...]]:
-    return database.all("select state, publishings from orchestrator.attempts order by id")
+def publish_count(database: Database) -> list[tuple[Any, ...]]:
+    return database.all("select state, publish_count from orchestrator.attempts order by id")
 
 
 def lost_messages(database: Database, instance: str, count: int) -> list[Attempt]:
@@ -193,7 +193,7 @@ def test_an_attempt_that_is_being_published_again_can_be_claimed(database, racer
         assert again(beat) == {attempt.id}
         claiming = racers.start(claimed, database, instance, attempt, "a.0")
     assert id_of(claiming.result()) == attempt.id
-    assert publishings(database) == [("claimed", 2)]
+    assert publish_count(database) == [("claimed", 2)]
 
 
 def test_an_attempt_that_is_being_claimed_is_not_published_again(database, instance):
@@ -201,7 +201,7 @@ def test_an_attempt_that_is_being_claimed_is_not_published_again(database, insta
     with first(database) as worker:
         assert id_of(claimed(worker, instance, attempt, "a.0")) == attempt.id
         assert passing_by(database, again) == set()
-    assert publishings(database) == [("claimed", 1)]
+    assert publish_count(database) == [("claimed", 1)]
 
 
 def test_two_beats_that_publish_again_at_once_share_the_attempts(database, instance):
@@ -210,7 +210,7 @@ def test_two_beats_that_publish_again_at_once_share_the_attempts(database, insta
         mine = again(beat, limit=3)
         assert passing_by(database, again) == set()
     assert mine == ids_of(lost)
-    assert publishings(database) == [("ready", 2)] * 3
+    assert publish_count(database) == [("ready", 2)] * 3
 
 
 def test_a_beat_that_looked_before_another_published_again_does_not_so_too(
@@ -224,12 +224,12 @@ def test_a_beat_that_looked_before_another_published_again_does_not_so_too(
         late = racers.start(again, database)
         assert again(beat) == ids_of(lost)
     assert late.result() == set()
-    assert publishings(database) == [("ready", 2)] * 2
+    assert publish_count(database) == [("ready", 2)] * 2
 
 
 def unpublished(database: Database, instance: str, count: int) -> set[str]:
     made = ready(database, instance, count)
-    database.all("update orchestrator.attempts set published_at = null, publishings = 0")
+    database.all("update orchestrator.attempts set published_at = null, publish_count = 0")
     return ids_of(made)
 
 
@@ -244,7 +244,7 @@ def test_two_who_publish_more_of_one_instance_publish_each_attempt_once(database
         others = passing_by(database, lambda second: top_up(second, instance))
     assert (len(mine), len(others)) == (2, 1)
     assert mine | others == made
-    assert publishings(database) == [("ready", 1)] * 3
+    assert publish_count(database) == [("ready", 1)] * 3
 
 
 def test_what_is_being_taken_as_the_next_is_not_published(database, instance):
@@ -253,7 +253,7 @@ def test_what_is_being_taken_as_the_next_is_not_published(database, instance):
         mine = id_of(take_next(session, instance, "a.0"))
         others = passing_by(database, lambda second: top_up(second, instance))
     assert others == made - {mine}
-    assert sorted(publishings(database)) == [("claimed", 0), ("ready", 1)]
+    assert sorted(publish_count(database)) == [("claimed", 0), ("ready", 1)]
 
 
 # Notes

@@ -62,7 +62,7 @@ def attempts(api: Api) -> list[tuple[Any, ...]]:
 def facts(api: Api, type: str) -> list[Any]:
     """The steps that the history says this of, by the names of their tasks."""
     rows = api.all(
-        "select regexp_replace(coalesce(s.ref, ''), '.*/', '') from orchestrator.history h"
+        "select regexp_replace(coalesce(s.reference, ''), '.*/', '') from orchestrator.history h"
         " cross join json_array_elements(h.facts) f left join orchestrator.steps s"
         " on s.instance_id = h.instance_id and s.id = (f ->> 1)::int"
         " where f ->> 0 = %s order by 1",

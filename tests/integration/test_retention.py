@@ -51,7 +51,7 @@ def ended(api: Api, days: float = 31, steps: int = 2, **columns: Any) -> str:
         "workflow": "order",
         "version": "1.0.0",
         "status": "completed",
-        "counter": steps,
+        "last_number": steps,
         "input": '{"text":\n"a \\u0000 b"}',
         **columns,
     }
@@ -64,7 +64,7 @@ def ended(api: Api, days: float = 31, steps: int = 2, **columns: Any) -> str:
         *[timedelta(days=days)] * 2,
     )
     api.all(
-        "insert into orchestrator.steps (instance_id, id, parent, ref, kind, status)"
+        "insert into orchestrator.steps (instance_id, id, parent, reference, kind, status)"
         " select %s, n, 0, '/do/0/note', 'set', 'completed' from generate_series(1, %s) n",
         *(id, steps),
     )

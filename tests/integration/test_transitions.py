@@ -188,8 +188,10 @@ def the_first(database: Database, id: str, taken: bool) -> SaveRequest:
     return saving(
         snapshot.slice.instance,
         Stimulus(StimulusKind.START, NOW, 7, id=snapshot.stimulus["id"]),
-        instance={"status": Status.RUNNING, "counter": 1, "open": 1, "started_at": NOW},
-        created=(a_step(1, input=[1], call={"kind": "celery"}, raw_input=2, index=1, undo="u"),),
+        instance={"status": Status.RUNNING, "last_number": 1, "open_places": 1, "started_at": NOW},
+        created=(
+            a_step(1, input=[1], call={"kind": "celery"}, raw_input=2, index=1, compensated_by="u"),
+        ),
         attempts=(attempt,),
         taken=LocalClaim(attempt.id, WORKER, 1, "a.1") if taken else None,
         facts=(Fact("workflow.started"), Fact("task.started", 1)),
@@ -207,7 +209,12 @@ def the_following(database: Database, id: str, taken: bool) -> SaveRequest:
 def completed(step: Step) -> Step:
     """The step after its success."""
     return replace(
-        step, status=Status.COMPLETED, done=2, undo="able", output={"n": 1}, ended_at=NOW
+        step,
+        status=Status.COMPLETED,
+        completion_number=2,
+        compensated_by="able",
+        output={"n": 1},
+        ended_at=NOW,
     )
 
 
@@ -222,7 +229,8 @@ def the_last(database: Database, id: str, _: bool) -> SaveRequest:
         Stimulus(StimulusKind.RESULT, NOW, 7, step=1),
         steps=snapshot.slice.steps,
         instance={
-            "status": Status.COMPLETED, "counter": 2, "open": 0, "output": ["\0"], "ended_at": NOW,
+            "status": Status.COMPLETED, "last_number": 2, "open_places": 0, "output": ["\0"],
+            "ended_at": NOW,
         },
         changed=(done,),
         ended=(AttemptEnd(attempt.id, AttemptState.SUCCEEDED),),
@@ -234,7 +242,7 @@ def the_last(database: Database, id: str, _: bool) -> SaveRequest:
 def the_branch(database: Database, id: str, _: bool) -> SaveRequest:
     """One of three branches of step 9 completes."""
     after, attempt = started(database, id)
-    fork = a_step(9, open=3, scope={"a": 1})
+    fork = a_step(9, open_children=3, scope={"a": 1})
     save(database, saving(after, created=(fork,)))
     snapshot = claimed(database, id, attempt, "a.0")
     assert snapshot is not None
@@ -243,8 +251,8 @@ def the_branch(database: Database, id: str, _: bool) -> SaveRequest:
         snapshot.slice.instance,
         Stimulus(StimulusKind.RESULT, NOW, 7, step=1),
         steps={**snapshot.slice.steps, 9: fork},
-        instance={"counter": 2, "open": 2},
-        changed=(done, replace(fork, open=2)),
+        instance={"last_number": 2, "open_places": 2},
+        changed=(done, replace(fork, open_children=2)),
         ended=(AttemptEnd(attempt.id, AttemptState.SUCCEEDED),),
         fence=Fence(attempt.id, "a.0"),
         facts=(Fact("task.completed", 1),),
@@ -269,7 +277,7 @@ def the_commonest(
         after,
         Stimulus(StimulusKind.RESULT, NOW, 7, step=1),
         steps=steps,
-        instance={"counter": 3},
+        instance={"last_number": 3},
         changed=(done,),
         created=(a_step(3, input=[1], call={"kind": "celery"}, raw_input=2, index=1),),
         attempts=(following,),
@@ -463,7 +471,7 @@ def test_what_threads_refuse_is_handed_on_to_processes_and_its_patience_does_not
         worker_queries.register(
             database, worker_queries.WorkerRow(id, pool, 1, pool, 1, ["celery"], ["shop.charge"])
         )
-    stood = "select publishings, refused_at is null from orchestrator.attempts where id = %s"
+    stood = "select publish_count, refused_at is null from orchestrator.attempts where id = %s"
     for one in (limited, unlimited):
         unclaimed_attempts.mark_refused(database, one.id)  # forged where the attempt needs no limit
     assert database.one(stood, (unlimited.id,)) == (1, True)
@@ -491,7 +499,7 @@ def test_what_threads_refuse_is_handed_on_to_processes_and_its_patience_does_not
 
 def test_what_a_worker_does_not_know_is_handed_on_to_one_that_does(database, instance):
     _, attempt = started(database, instance)
-    stood = "select publishings, refused_at is null from orchestrator.attempts where id = %s"
+    stood = "select publish_count, refused_at is null from orchestrator.attempts where id = %s"
     unclaimed_attempts.mark_refused(database, attempt.id, "shop.forged")
     assert database.one(stood, (attempt.id,)) == (1, True)
 

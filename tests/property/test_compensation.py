@@ -33,13 +33,13 @@ MOST = 3_000
 
 @dataclass(frozen=True)
 class Effect:
-    """Something that a service did, once for each key. `undoes` is the step whose effect it
+    """Something that a service did, once for each key. `compensates` is the step whose effect it
     took back, `at` the number of the transition after which it happened."""
 
     instance: str
     key: str
     step: int
-    undoes: int | None
+    compensates: int | None
     at: int
 
 
@@ -84,9 +84,9 @@ class Services(Outside):
 
     def _effect(self, attempt: Attempt) -> None:
         rows, step = self.world.of(attempt), self.world.step_of(attempt)
-        undoing = next((one for one in chain(rows, step.id).values() if one.undoes), None)
+        undoing = next((one for one in chain(rows, step.id).values() if one.compensates), None)
         key = f"{rows.instance.id}:{(step.call or {}).get('key', step.id)}"
-        undoes = undoing.undoes if undoing else None
+        undoes = undoing.compensates if undoing else None
         made = Effect(rows.instance.id, key, step.id, undoes, len(rows.history))
         if undoing is not None:
             self._may_undo(rows, undoing)
@@ -94,16 +94,16 @@ class Services(Outside):
 
     def _may_undo(self, rows: Rows, undoing: Step) -> None:
         """No effect is taken back before the fault, nor one that never came about."""
-        undone = rows.steps[undoing.undoes or ROOT]
-        assert undone.done is not None
-        declared = rows.workflow.task(undone.ref).metadata.get("compensate") or {}
+        undone = rows.steps[undoing.compensates or ROOT]
+        assert undone.completion_number is not None
+        declared = rows.workflow.task(undone.reference).metadata.get("compensate") or {}
         known = undone.status is Status.COMPLETED
-        assert known or (undone.unknown and declared.get("onUnknown") is True)
+        assert known or (undone.outcome_unknown and declared.get("onUnknown") is True)
         if undoing.parent == ROOT:
             assert rows.instance.status not in OPEN_STATUSES, "none before the fault"
         else:
             around = rows.steps[undoing.parent]
-            assert rows.workflow.task(around.ref).metadata.get("rollback") is True
+            assert rows.workflow.task(around.reference).metadata.get("rollback") is True
             assert (around.state or {}).get("undo") or around.status not in OPEN_STATUSES
 
     # -- the people --------------------
@@ -152,25 +152,25 @@ def test_effects_are_taken_back_exactly(seed: int) -> None:
             child = world.rows[rows.steps[step].state["child"]]
             assert child.instance.compensation is not Compensation.RUNNING
             wanted = {one.id for one in child.steps.values() if must_be_undone(child, one)}
-            given = {one.undoes for one in child.steps.values() if one.undoes is not None}
+            given = {one.compensates for one in child.steps.values() if one.compensates is not None}
             assert repaired(child) or wanted <= given, "a late success is undone by itself"
 
 
 def check(rows: Rows, effects: list[Effect], late: set[int], *, ends_here: bool) -> None:
-    back = [one for one in effects if one.undoes is not None]
-    calls = Counter((one.undoes, rows.steps[one.step].ref) for one in back)
+    back = [one for one in effects if one.compensates is not None]
+    calls = Counter((one.compensates, rows.steps[one.step].reference) for one in back)
     assert all(count == 1 for count in calls.values()), "none twice in effect"
     done = [one for one in undone(rows) if one.status is Status.COMPLETED]
-    assert len({one.undoes for one in done}) == len(done), "none twice"
-    order = [rows.steps[one.undoes or ROOT].done for one in whole(rows, back)]
+    assert len({one.compensates for one in done}) == len(done), "none twice"
+    order = [rows.steps[one.compensates or ROOT].completion_number for one in whole(rows, back)]
     assert order == sorted(order, key=lambda done: done or 0, reverse=True), "in reverse order"
     completed = rows.instance.compensation is Compensation.COMPLETED
     if ends_here and completed and not repaired(rows):
         wanted = {step.id for step in rows.steps.values() if must_be_undone(rows, step)}
-        given = {step.undoes for step in rows.steps.values() if step.undoes is not None}
+        given = {step.compensates for step in rows.steps.values() if step.compensates is not None}
         assert wanted <= given | late, "none missing"
         called = {step for step in wanted - late if calls_something(rows, step)}
-        assert called <= {one.undoes for one in back}, "none missing in effect"
+        assert called <= {one.compensates for one in back}, "none missing in effect"
 
 
 def whole(rows: Rows, back: list[Effect]) -> list[Effect]:
@@ -178,7 +178,7 @@ def whole(rows: Rows, back: list[Effect]) -> list[Effect]:
     comes out of order, and what a `try` rolled back came before."""
     letters = {one["undoes"] for one in rows.dead_letters if "undoes" in one}
     mine = [one for one in back if rows.steps[one.step].parent == ROOT]
-    return sorted((one for one in mine if one.undoes not in letters), key=lambda one: one.at)
+    return sorted((one for one in mine if one.compensates not in letters), key=lambda one: one.at)
 
 
 def repaired(rows: Rows) -> bool:
@@ -188,6 +188,6 @@ def repaired(rows: Rows) -> bool:
 
 
 def calls_something(rows: Rows, step: int) -> bool:
-    body: Body = rows.workflow.task(rows.steps[step].ref).metadata.get("compensate") or {}
-    by_itself = any(one.undoes == step and one.kind == "undo" for one in rows.steps.values())
+    body: Body = rows.workflow.task(rows.steps[step].reference).metadata.get("compensate") or {}
+    by_itself = any(one.compensates == step and one.kind == "undo" for one in rows.steps.values())
     return not by_itself and "call" in body

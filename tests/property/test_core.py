@@ -42,9 +42,11 @@ def make(random: Random, seed: int, limits: Bounds | None = None) -> World:
 def look(world: World, rows: Rows) -> None:
     """Check the invariants between any two transitions."""
     leaves = [
-        step for step in rows.steps.values() if step.status in OPEN_STATUSES and step.open == 0
+        step
+        for step in rows.steps.values()
+        if step.status in OPEN_STATUSES and step.open_children == 0
     ]
-    assert rows.instance.open == len(leaves)
+    assert rows.instance.open_places == len(leaves)
     for step in leaves:
         assert is_awaited(world, rows, step), f"nothing will move {step} (I5)"
     for step in rows.steps.values():
@@ -58,7 +60,7 @@ def look(world: World, rows: Rows) -> None:
         assert leaves or rows.inbox, "an open instance awaits something (I5)"
     if rows.instance.run == 1:
         begun = Counter(
-            (step.parent, step.ref, step.index)
+            (step.parent, step.reference, step.index)
             for step in rows.steps.values()
             if step.parent != ROOT and rows.steps[step.parent].kind in ("for", "fork")
         )
@@ -80,7 +82,7 @@ def is_awaited(world: World, rows: Rows, step: Step) -> bool:
     if child is not None:
         moving = child.instance.status in OPEN_STATUSES
         undoing = child.instance.compensation is Compensation.RUNNING
-        return moving or undoing or child.instance.open > 0
+        return moving or undoing or child.instance.open_places > 0
     timed = any(of == step.id for of, _ in rows.timers)
     return timed or any(one.step == step.id and one.state in LIVE for one in rows.attempts.values())
 
@@ -92,7 +94,7 @@ def test_every_instance_ends_and_leaves_nothing_behind(seed: int) -> None:
     for rows in world.rows.values():
         assert rows.instance.status not in OPEN_STATUSES
         assert rows.instance.compensation is not Compensation.RUNNING
-        assert rows.instance.open == 0
+        assert rows.instance.open_places == 0
         assert not [step for step in rows.steps.values() if step.status in OPEN_STATUSES]
         assert not [one for one in rows.attempts.values() if one.state in LIVE]
         assert rows.timers == {}
@@ -109,9 +111,13 @@ def test_exactly_what_completed_is_undone_in_reverse_order(seed: int) -> None:
 
 def check_undone(rows: Rows, *, whole: bool) -> None:
     steps = undone(rows)
-    targets = [step.undoes for step in steps]
+    targets = [step.compensates for step in steps]
     assert len(set(targets)) == len(targets), "nothing is undone twice (I8)"
-    order = [rows.steps[step.undoes or ROOT].done or 0 for step in steps if step.parent == ROOT]
+    order = [
+        rows.steps[step.compensates or ROOT].completion_number or 0
+        for step in steps
+        if step.parent == ROOT
+    ]
     assert order == sorted(order, reverse=True), "in reverse order of completion (I8)"
     hold = Workflow(dict(rows.workflow.document)).metadata.get("onFault") == "hold"
     ended_well = rows.instance.status is Status.COMPLETED
@@ -120,7 +126,7 @@ def check_undone(rows: Rows, *, whole: bool) -> None:
         wanted = {step.id for step in rows.steps.values() if must_be_undone(rows, step)}
         asked = asked_for_nothing(rows) | told_late(rows)
         assert wanted <= set(targets) | asked, "nothing is missing (I8)"
-        by_root = {step.undoes for step in steps if step.parent == ROOT}
+        by_root = {step.compensates for step in steps if step.parent == ROOT}
         assert by_root <= wanted, "nothing else is undone (I8)"
     letters = {letter["step"] for letter in rows.dead_letters}
     for step in steps:
@@ -142,7 +148,7 @@ def test_nothing_is_undone_while_anything_is_in_flight(seed: int) -> None:
             return
         for change in rows.history[known:]:
             flying -= {end.attempt for end in change.ended}
-            if any(step.undoes is not None and step.parent == ROOT for step in change.created):
+            if any(step.compensates is not None and step.parent == ROOT for step in change.created):
                 assert not flying, "none before all attempts in flight have ended (I8)"
 
 

@@ -363,7 +363,7 @@ class SimStore(SimView):
 
 def stamped(row: AttemptRow, now: float) -> PublishableAttempt:
     """Mark the attempt as published (again)."""
-    row.published_at, row.publishings = now, min(row.publishings + 1, 30)
+    row.published_at, row.publish_count = now, min(row.publish_count + 1, 30)
     one = row.value
     return PublishableAttempt(
         one.id, row.instance, one.step, one.task, row.queue, one.priority, one.time_limit

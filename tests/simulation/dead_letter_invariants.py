@@ -43,14 +43,14 @@ def _of_letter(rows: Rows, step: Step, row: AttemptRow | None) -> Iterator[tuple
 
 
 def _limit(rows: Rows, step: Step) -> int:
-    metadata = rows.workflow.task(step.ref).metadata
+    metadata = rows.workflow.task(step.reference).metadata
     return 1 if metadata.get("onLost") == "fault" else int(metadata.get("maxStarts", STARTS))
 
 
 def _is_excepted(rows: Rows, step: Step) -> bool:
     """A compensation fails as a whole; a block that is tried again has not given up."""
     around = rows.chain(step.id).values()
-    if any(one.undoes is not None for one in around):
+    if any(one.compensates is not None for one in around):
         return True
-    bodies = [rows.workflow.task(one.ref).body for one in around if one.kind == "try"]
+    bodies = [rows.workflow.task(one.reference).body for one in around if one.kind == "try"]
     return any("retry" in (body.get("catch") or {}) for body in bodies)

@@ -101,14 +101,14 @@ class Watch:
                 "I14",
                 rows.value.status,
                 "and",
-                step.ref,
+                step.reference,
                 "starts",
             )
             require(rows.value.status is not Status.SUSPENDED, "suspended, and starts", step)
         self._count_starts(rows, row, step)
 
     def _undoes(self, rows: Rows, step: Step) -> bool:
-        return any(one.undoes is not None for one in rows.chain(step.id).values())
+        return any(one.compensates is not None for one in rows.chain(step.id).values())
 
     def _count_starts(self, rows: Rows, row: AttemptRow, step: Step) -> None:
         mine = sorted(
@@ -121,9 +121,9 @@ class Watch:
             if one is not row and one.value.state in (AttemptState.FAILED, AttemptState.SUCCEEDED):
                 break
             starts += one.claimed_at is not None
-        metadata = rows.workflow.task(step.ref).metadata
+        metadata = rows.workflow.task(step.reference).metadata
         most = 1 if metadata.get("onLost") == "fault" else metadata.get("maxStarts", 3)
-        require(starts <= most, "I4", step.ref, "starts for the", starts, "th time")
+        require(starts <= most, "I4", step.reference, "starts for the", starts, "th time")
 
     def beats(self, worker: str, held: Sequence[str]) -> None:
         """Check a heartbeat against the attempts in flight."""
@@ -200,7 +200,12 @@ class Watch:
             else:
                 _move(STEP, before.status, step.status, "I2")
             if before.status is Status.COMPLETED:
-                require(before.done == step.done, "I2", "a step completes twice:", step)
+                require(
+                    before.completion_number == step.completion_number,
+                    "I2",
+                    "a step completes twice:",
+                    step,
+                )
         self._check_result(saving)
         self._check_undoing(rows, saving)
 
@@ -216,7 +221,7 @@ class Watch:
             require(saving.stimulus.id is not None, "I3", "a result without fence or note")
 
     def _check_undoing(self, rows: Rows, saving: SaveRequest) -> None:
-        begun = [step for step in saving.transition.created if step.undoes is not None]
+        begun = [step for step in saving.transition.created if step.compensates is not None]
         ended = {end.attempt for end in saving.transition.ended}
         for step in begun:
             if step.parent != ROOT:
@@ -226,14 +231,14 @@ class Watch:
                 for row in rows.attempts
                 if row.value.state is CLAIMED and row.value.id not in ended
             ]
-            require(not flying, "I8", "undone while in flight:", step.ref, flying)
+            require(not flying, "I8", "undone while in flight:", step.reference, flying)
             change = saving.transition
             now = {one.id: one for one in (*change.created, *change.changed)}
-            undone = now.get(step.undoes or ROOT, rows.steps.get(step.undoes or ROOT))
+            undone = now.get(step.compensates or ROOT, rows.steps.get(step.compensates or ROOT))
             legal = undone is not None and (
                 undone.status is Status.COMPLETED
-                or undone.unknown
-                or (undone.kind == "run" and undone.done is not None)
+                or undone.outcome_unknown
+                or (undone.kind == "run" and undone.completion_number is not None)
             )
             require(legal, "I8", "what did not complete is undone:", undone)
 
@@ -252,15 +257,24 @@ class Watch:
         for id in self.dirty:
             rows = self.tables.instances[id]
             require(self._goes_on(rows), "I5", "an orphan:", rows.value, rows.steps)
-            leaves = sum(s.status in OPEN_STATUSES and s.open == 0 for s in rows.steps.values())
-            require(rows.value.open == leaves, "the count of leaves is", rows.value.open, leaves)
+            leaves = sum(
+                s.status in OPEN_STATUSES and s.open_children == 0 for s in rows.steps.values()
+            )
+            require(
+                rows.value.open_places == leaves,
+                "the count of leaves is",
+                rows.value.open_places,
+                leaves,
+            )
         self.dirty.clear()
 
     def _goes_on(self, rows: Rows) -> bool:
         one = rows.value
         if one.status is Status.SUSPENDED or rows.inbox:
             return True
-        leaves = [s for s in rows.steps.values() if s.status in OPEN_STATUSES and s.open == 0]
+        leaves = [
+            s for s in rows.steps.values() if s.status in OPEN_STATUSES and s.open_children == 0
+        ]
         if one.status not in OPEN_STATUSES and one.compensation is not Compensation.RUNNING:
             return all(self._awaited(rows, step) for step in leaves)
         return bool(leaves) and all(self._awaited(rows, step) for step in leaves)
@@ -295,7 +309,7 @@ class Watch:
         one = rows.value
         require(one.status not in OPEN_STATUSES, "I5", "has not ended:", one)
         require(one.compensation is not Compensation.RUNNING, "I5", "is still undone:", one)
-        require(one.open == 0, "I5", "open is", one.open)
+        require(one.open_places == 0, "I5", "open is", one.open_places)
         left = [step for step in rows.steps.values() if step.status in OPEN_STATUSES]
         require(not left, "I5", "open steps are left:", left)
         live = [row.value for row in rows.attempts if row.value.state in LIVE]
@@ -312,13 +326,17 @@ class Watch:
             (
                 step
                 for step in rows.steps.values()
-                if step.undoes is not None and not (step.state or {}).get("nothing")
+                if step.compensates is not None and not (step.state or {}).get("nothing")
             ),
             key=lambda step: step.id,
         )
-        targets = Counter(step.undoes for step in undoing)
+        targets = Counter(step.compensates for step in undoing)
         require(all(n == 1 for n in targets.values()), "I8", "undone twice:", targets)
-        order = [rows.steps[s.undoes or ROOT].done or 0 for s in undoing if s.parent == ROOT]
+        order = [
+            rows.steps[s.compensates or ROOT].completion_number or 0
+            for s in undoing
+            if s.parent == ROOT
+        ]
         require(order == sorted(order, reverse=True), "I8", "not in reverse order:", order)
         failed = {one["step"] for one in rows.letters if one["reason"] == "compensation"}
         for step in undoing:
@@ -327,11 +345,11 @@ class Watch:
         if not must_undo(rows):
             return
         wanted = {step.id for step in rows.steps.values() if must_be_undone(rows, step)}
-        asked = {step.undoes for step in rows.steps.values()} | {
+        asked = {step.compensates for step in rows.steps.values()} | {
             step.id for step in rows.steps.values() if is_late(rows, step)
         }
         require(wanted <= asked, "I8", "not undone:", wanted - asked)
-        by_root = {step.undoes for step in undoing if step.parent == ROOT}
+        by_root = {step.compensates for step in undoing if step.parent == ROOT}
         require(by_root <= wanted, "I8", "undone for nothing:", by_root - wanted)
 
 
@@ -361,24 +379,25 @@ def is_late(rows: Rows, step: Step) -> bool:
         for fact in row.facts
     )
     none = rows.value.compensation is Compensation.NONE
-    return step.kind == "run" and (none or step.undo is None) and any(late)
+    return step.kind == "run" and (none or step.compensated_by is None) and any(late)
 
 
 def must_be_undone(rows: Rows, step: Step) -> bool:
     """Whether the end of the instance undoes this step, by the rules."""
-    if step.done is None or step.kind == "extension":
+    if step.completion_number is None or step.kind == "extension":
         return False
     chain = rows.chain(step.id)
     above = [one for id, one in chain.items() if id != step.id]
-    if any(one.undoes is not None for one in chain.values()):
+    if any(one.compensates is not None for one in chain.values()):
         return False
-    if any(one.undoes == step.id and one.parent != ROOT for one in rows.steps.values()):
+    if any(one.compensates == step.id and one.parent != ROOT for one in rows.steps.values()):
         return False  # a rollback has done it
-    undoing = rows.workflow.task(step.ref).metadata.get("compensate")
+    undoing = rows.workflow.task(step.reference).metadata.get("compensate")
     if undoing is None and step.kind != "run":
         return False
     replaced = any(
-        one.status is Status.COMPLETED and "compensate" in rows.workflow.task(one.ref).metadata
+        one.status is Status.COMPLETED
+        and "compensate" in rows.workflow.task(one.reference).metadata
         for one in above
     )
     # A sub-workflow that ended otherwise has its place where it has something to undo.

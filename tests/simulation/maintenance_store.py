@@ -112,7 +112,7 @@ class SimMaintenanceStore:
     def _lost(self, row: AttemptRow, patience: float) -> bool:
         """As `attempts.to_publish_again` says it."""
         now = self.tables.clock()
-        mine = min(patience * 2 ** max(row.publishings - 1, 0), WINDOW)
+        mine = min(patience * 2 ** max(row.publish_count - 1, 0), WINDOW)
         since = row.created_at if row.published_at is None else row.published_at
         if since >= now - mine:
             return False

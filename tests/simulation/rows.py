@@ -23,8 +23,8 @@ class AttemptRow:
         "created_at",
         "instance",
         "process",
+        "publish_count",
         "published_at",
-        "publishings",
         "queue",
         "signs",
         "token",
@@ -36,7 +36,7 @@ class AttemptRow:
         self.instance, self.value, self.queue = instance, value, queue
         self.created_at = now
         self.published_at: float | None = None
-        self.publishings = 0
+        self.publish_count = 0
         self.claimed_at: float | None = None
         self.worker: str | None = None
         self.process: int | None = None

@@ -460,7 +460,7 @@ def is_settled(rows: Rows) -> bool:
     """Whether an instance and its undoing have ended."""
     one = rows.value
     return (
-        one.open == 0
+        one.open_places == 0
         and one.status not in OPEN_STATUSES
         and one.compensation is not Compensation.RUNNING
     )

@@ -285,7 +285,7 @@ class Tables:
             if taken is not None and taken.attempt == attempt.id:
                 self._take(row, taken.worker, taken.process, taken.token)
             elif attempt in wave:
-                row.published_at, row.publishings = now, 1
+                row.published_at, row.publish_count = now, 1
 
     def _withdraw(self, rows: Rows, steps: tuple[int, ...]) -> None:
         for row in rows.attempts:

@@ -58,7 +58,7 @@ def work(tables: Tables, work: ClaimedAttempt) -> Outcome:
 def rank(tables: Tables, work: ClaimedAttempt) -> int:
     """How many steps of this task came before this one in its instance."""
     steps = tables.instances[work.instance_id].steps.values()
-    return sum(step.ref == work.step.ref and step.id < work.step.id for step in steps)
+    return sum(step.reference == work.step.reference and step.id < work.step.id for step in steps)
 
 
 def undo(tables: Tables, work: ClaimedAttempt) -> Outcome:

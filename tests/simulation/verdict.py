@@ -53,7 +53,7 @@ def _is_foretold(simulation: Simulation, rows: Rows, facts: list[str]) -> bool:
     # A sub-workflow that a person cancelled has told its parent, even if it is retried then.
     if any("workflow.cancelled" in _facts(one) for one in family):
         return False
-    unknown = [(one, step) for one in family for step in one.steps.values() if step.unknown]
+    unknown = [(one, step) for one in family for step in one.steps.values() if step.outcome_unknown]
     return not any(_beside(one, step) for one, step in unknown)
 
 
@@ -67,7 +67,8 @@ def _beside(rows: Rows, step: Step) -> bool:
     """Whether anything runs beside this step: then it is a matter of time what comes of it."""
     chain = rows.chain(step.id).values()
     return any(
-        one.kind == "fork" or "concurrency" in rows.workflow.task(one.ref).metadata for one in chain
+        one.kind == "fork" or "concurrency" in rows.workflow.task(one.reference).metadata
+        for one in chain
     )
 
 
@@ -81,9 +82,9 @@ class Lost:
     def __call__(self, place: str, rank: int) -> bool:
         above, _, ref = place.rpartition(" ")
         for rows in self._of(above):
-            steps = [step for _, step in sorted(rows.steps.items()) if step.ref == ref]
+            steps = [step for _, step in sorted(rows.steps.items()) if step.reference == ref]
             if rank < len(steps):
-                return steps[rank].unknown
+                return steps[rank].outcome_unknown
             rank -= len(steps)
         return False
 
@@ -92,6 +93,6 @@ class Lost:
         if not above:
             return [self._rows]
         instances = self._simulation.tables.instances
-        runs = [step for _, step in sorted(self._rows.steps.items()) if step.ref == above]
+        runs = [step for _, step in sorted(self._rows.steps.items()) if step.reference == above]
         children = [(step.state or {}).get("child") for step in runs]
         return [instances[child] for child in children if child in instances]

@@ -8,23 +8,24 @@ from tests.support.rows import Rows, chain
 
 def must_be_undone(rows: Rows, step: Step) -> bool:
     """Whether the end of the instance undoes this step, by the rules."""
-    if (step.done is None and not step.unknown) or step.kind == "extension":
+    if (step.completion_number is None and not step.outcome_unknown) or step.kind == "extension":
         return False
     above = [one for id, one in chain(rows, step.id).items() if id != step.id]
-    if step.undoes is not None or any(one.undoes is not None for one in above):
+    if step.compensates is not None or any(one.compensates is not None for one in above):
         return False
-    undoing = rows.workflow.task(step.ref).metadata.get("compensate")
+    undoing = rows.workflow.task(step.reference).metadata.get("compensate")
     if undoing is None and (step.kind != "run" or "child" not in (step.state or {})):
         return False
     is_replaced = any(
-        one.status is Status.COMPLETED and "compensate" in rows.workflow.task(one.ref).metadata
+        one.status is Status.COMPLETED
+        and "compensate" in rows.workflow.task(one.reference).metadata
         for one in above
     )
     if "task.passed" in {fact.type for fact in facts_of(rows, step)}:
         return False
     if step.kind == "run" and step.status is not Status.COMPLETED:
         # Only one that undoes itself, and has something to undo, has a place to be undone at.
-        return step.done is not None and not is_replaced
+        return step.completion_number is not None and not is_replaced
     known = step.status is Status.COMPLETED or (undoing or {}).get("onUnknown") is True
     return known and not is_replaced
 
@@ -36,7 +37,7 @@ def facts_of(rows: Rows, step: Step) -> list[Fact]:
 def undone(rows: Rows) -> list[Step]:
     """The compensating steps, in the order of their beginning. Not those that asked a sub-workflow
     which had nothing to undo: it may be asked again."""
-    found = [step for step in rows.steps.values() if step.undoes is not None]
+    found = [step for step in rows.steps.values() if step.compensates is not None]
     found = [step for step in found if not (step.state or {}).get("nothing")]
     return sorted(found, key=lambda step: step.id)
 
@@ -44,9 +45,9 @@ def undone(rows: Rows) -> list[Step]:
 def asked_for_nothing(rows: Rows) -> set[int]:
     """The steps whose sub-workflows had nothing to undo."""
     return {
-        step.undoes
+        step.compensates
         for step in rows.steps.values()
-        if step.undoes is not None and (step.state or {}).get("nothing")
+        if step.compensates is not None and (step.state or {}).get("nothing")
     }
 
 
@@ -54,13 +55,13 @@ def told_late(rows: Rows) -> set[int]:
     """The steps whose sub-workflows succeeded after the instance had ended and undone what there
     was: they were told to undo themselves, and nobody waited for that; or, where nothing had been
     undone, they stand for a retry."""
-    given = {step.undoes for step in rows.steps.values() if step.undoes is not None}
+    given = {step.compensates for step in rows.steps.values() if step.compensates is not None}
     return {
         step.id
         for step in rows.steps.values()
         if step.kind == "run" and step.status is Status.COMPLETED
         if step.id not in given
-        if step.undo is None or rows.instance.compensation is Compensation.NONE
+        if step.compensated_by is None or rows.instance.compensation is Compensation.NONE
         if any(
             fact.type == "task.completed" and (fact.data or {}).get("late")
             for fact in facts_of(rows, step)

@@ -275,21 +275,23 @@ class World:
             assert new.run == old.run + 1, "a terminal status changes only by a repair (I13)"
         for step in change.created:
             assert step.id not in rows.steps
-            assert step.id <= new.counter
+            assert step.id <= new.last_number
         for step in change.changed:
             if new.run == old.run:
                 move(STEP, rows.steps[step.id].status, step.status)
             elif step.status is not rows.steps[step.id].status:
                 move(STEP, rows.steps[step.id].status, Status.RUNNING)
             if rows.steps[step.id].status is Status.COMPLETED:
-                assert rows.steps[step.id].done == step.done, "a step succeeds at most once (I2)"
+                assert rows.steps[step.id].completion_number == step.completion_number, (
+                    "a step succeeds at most once (I2)"
+                )
         if new.status not in OPEN_STATUSES:
             self._check_ended(rows, change)
 
     def _check_ended(self, rows: Rows, change: Transition) -> None:
         steps = {**rows.steps, **{step.id: step for step in (*change.created, *change.changed)}}
         for attempt in change.attempts:
-            assert any(steps[id].undoes is not None for id in _path(steps, attempt.step)), (
+            assert any(steps[id].compensates is not None for id in _path(steps, attempt.step)), (
                 "after the end no forward attempt starts (I14)"
             )
 
@@ -355,7 +357,9 @@ class World:
         if claimed and self.of(attempt).attempts[attempt.id].state is AttemptState.READY:
             self.claim(attempt)
         error = {"type": "lost", "status": 500, "detail": "the worker was lost"}
-        self.end(attempt, AttemptEnd(attempt.id, AttemptState.LOST, None, error, unknown=True))
+        self.end(
+            attempt, AttemptEnd(attempt.id, AttemptState.LOST, None, error, outcome_unknown=True)
+        )
 
     def work(self, answer: Callable[[Json], Json], most: int = 10_000) -> None:
         """Carry out every ready attempt: `answer` returns the output of a call, or raises."""
@@ -421,12 +425,14 @@ class World:
 
     def steps(self, id: str, ref: str | None = None) -> list[Step]:
         found = sorted(self.rows[id].steps.values(), key=lambda step: step.id)
-        return [step for step in found if ref is None or step.ref == ref]
+        return [step for step in found if ref is None or step.reference == ref]
 
     def step(self, id: str, ref: str) -> Step:
         """The newest step of a task; `ref` may be only the task's name."""
-        found = [s for s in self.steps(id) if s.ref == ref or s.ref.rsplit("/", 1)[-1] == ref]
-        assert found, f"no step {ref} among {[step.ref for step in self.steps(id)]}"
+        found = [
+            s for s in self.steps(id) if s.reference == ref or s.reference.rsplit("/", 1)[-1] == ref
+        ]
+        assert found, f"no step {ref} among {[step.reference for step in self.steps(id)]}"
         return found[-1]
 
     def facts(self, id: str, type: str | None = None) -> list[Fact]:
@@ -435,8 +441,11 @@ class World:
 
     def order(self, id: str) -> list[str]:
         """The names of the tasks in the order of their completion."""
-        done = [step for step in self.steps(id) if step.done is not None]
-        return [step.ref.rsplit("/", 1)[-1] for step in sorted(done, key=lambda s: s.done or 0)]
+        done = [step for step in self.steps(id) if step.completion_number is not None]
+        return [
+            step.reference.rsplit("/", 1)[-1]
+            for step in sorted(done, key=lambda s: s.completion_number or 0)
+        ]
 
 
 class Failure(Exception):

@@ -25,14 +25,14 @@ def children(steps: Steps, parent: int) -> list[Step]:
         Step(
             id=step.id,
             parent=step.parent,
-            ref=step.ref,
+            reference=step.reference,
             kind=step.kind,
             status=step.status,
             index=step.index,
             output=step.output,
             error=step.error,
-            done=step.done,
-            undoes=step.undoes,
+            completion_number=step.completion_number,
+            compensates=step.compensates,
             started_at=step.started_at,
             ended_at=step.ended_at,
         )
@@ -46,14 +46,18 @@ def undo(steps: Steps, before: int) -> tuple[Step | None, dict[int, Step]]:
     found = [
         step
         for step in steps.values()
-        if step.undo is not None
-        and step.done is not None
-        and step.done < before
-        and (step.status is Status.COMPLETED or step.unknown or step.undo == "child")
+        if step.compensated_by is not None
+        and step.completion_number is not None
+        and step.completion_number < before
+        and (
+            step.status is Status.COMPLETED
+            or step.outcome_unknown
+            or step.compensated_by == "child"
+        )
     ]
     if not found:
         return None, {}
-    step = max(found, key=lambda step: step.done or 0)
+    step = max(found, key=lambda step: step.completion_number or 0)
     return step, chain(steps, step.id)
 
 

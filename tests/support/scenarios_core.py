@@ -107,7 +107,7 @@ def _is_meant(command: dict[str, Any], task: str, nth: int) -> bool:
 
 def _ended(rows: Rows) -> Ended:
     instance = rows.instance
-    assert instance.open == 0
+    assert instance.open_places == 0
     return Ended(
         instance.status,
         instance.compensation,
@@ -125,11 +125,11 @@ def _stepped(rows: Rows, id: int) -> Stepped:
         (one for one in rows.attempts.values() if one.step == id), key=lambda one: one.number
     )
     return Stepped(
-        name_of(step.ref),
+        name_of(step.reference),
         step.kind,
         step.index,
         step.status,
-        step.unknown,
-        None if step.undoes is None else name_of(rows.steps[step.undoes].ref),
+        step.outcome_unknown,
+        None if step.compensates is None else name_of(rows.steps[step.compensates].reference),
         tuple(f"({one.state})" if one.withdrawn else one.state for one in attempts),
     )

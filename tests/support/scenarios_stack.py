@@ -57,8 +57,8 @@ _CALLS = (
     " where (namespace, task) = (%s, %s)"
 )
 _STEP = (
-    "select id from orchestrator.steps where instance_id = %s and (ref = %s or ref like %s)"
-    " order by id desc limit 1"
+    "select id from orchestrator.steps where instance_id = %s"
+    " and (reference = %s or reference like %s) order by id desc limit 1"
 )
 
 

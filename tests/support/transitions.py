@@ -64,7 +64,7 @@ def started(database: Database, instance: str) -> tuple[Instance, Attempt]:
         saving(
             snapshot.slice.instance,
             start,
-            instance={"status": Status.RUNNING, "counter": 1},
+            instance={"status": Status.RUNNING, "last_number": 1},
             created=(a_step(1, input={"nul": "\0"}),),
             attempts=(attempt,),
             facts=(Fact("workflow.started"), Fact("task.started", 1)),

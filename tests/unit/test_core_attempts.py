@@ -27,7 +27,7 @@ def test_a_lost_attempt_is_started_again_up_to_its_limit() -> None:
     assert [(one.number, one.starts) for one in world.ready()] == [(3, 3)]
     world.lose(world.ready()[0])
     assert world.instance(id).status is Status.FAULTED
-    assert world.step(id, "a").unknown
+    assert world.step(id, "a").outcome_unknown
     assert "3 times" in world.instance(id).error["detail"]
 
 
@@ -41,7 +41,7 @@ def test_a_task_that_must_not_run_twice_faults_at_once() -> None:
     world, id = run(doc({"a": call("x", onLost="fault")}))
     world.lose(world.ready()[0])
     assert world.instance(id).status is Status.FAULTED
-    assert world.step(id, "a").unknown
+    assert world.step(id, "a").outcome_unknown
     (fact,) = world.facts(id, "task.faulted")
     assert fact.data["unknown"] is True
 
@@ -189,7 +189,7 @@ def test_a_draining_attempt_without_an_end_is_lost_after_its_limit() -> None:
     assert world.now == EPOCH + timedelta(seconds=15)
     assert world.ready()[0].task == "handle"
     step = world.step(id, "t")
-    assert (step.status, step.unknown) == (Status.FAULTED, True)
+    assert (step.status, step.outcome_unknown) == (Status.FAULTED, True)
     world.succeed(attempt, "much too late")
     assert world.ignored == ["the attempt is lost already"]
 

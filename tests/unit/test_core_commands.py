@@ -191,7 +191,7 @@ def test_a_retry_may_go_back_to_an_earlier_step() -> None:
     world.command(id, "retry", **{"from": world.step(id, "a").id})
     assert drive(world) == ["a", "b", "c"]
     assert world.instance(id).status is Status.COMPLETED
-    assert world.instance(id).open == 0
+    assert world.instance(id).open_places == 0
 
 
 def test_a_retry_opens_the_containers_again() -> None:

@@ -82,8 +82,8 @@ def test_a_compensation_sees_what_it_undoes_and_why() -> None:
         "item": 7,
     }
     step = world.step_of(world.ready()[0])
-    assert step.ref == "/do/0/f/do/0/p/metadata/compensate"
-    assert step.undoes == world.step(id, "p").id
+    assert step.reference == "/do/0/f/do/0/p/metadata/compensate"
+    assert step.compensates == world.step(id, "p").id
 
 
 def test_all_completed_steps_count_at_any_depth() -> None:
@@ -265,7 +265,7 @@ def test_an_unknown_outcome_is_undone_only_where_the_document_says_so(known: boo
     world.claim(a)
     world.fail(b)
     world.lose(a)
-    assert world.step(id, "a").unknown
+    assert world.step(id, "a").outcome_unknown
     assert asked(world) == (["undo-a", "undo-z"] if known else ["undo-z"])
 
 

@@ -102,7 +102,7 @@ def test_a_terminate_spares_the_parent_the_wait() -> None:
     world.command(child, "terminate", by="me")
     assert drive(world) == ["h"]
     world.succeed(a)
-    assert world.instance(child).open == 0
+    assert world.instance(child).open_places == 0
 
 
 def test_a_workflows_timeout_that_cannot_be_computed_faults_it() -> None:
@@ -326,4 +326,4 @@ def test_a_compensation_with_a_fork_in_it_may_fail() -> None:
     world, id = run(document)
     assert drive(world, "u") == ["a", "u"]
     assert world.instance(id).compensation is Compensation.FAILED
-    assert world.instance(id).open == 0
+    assert world.instance(id).open_places == 0

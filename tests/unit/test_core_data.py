@@ -266,7 +266,7 @@ def test_a_function_runs_as_the_calls_child() -> None:
     world, id = run(document, {"x": 4})
     (attempt,) = world.ready()
     assert world.call_of(attempt)["kwargs"] == {"n": 4}
-    assert world.step_of(attempt).ref == "/use/functions/double"
+    assert world.step_of(attempt).reference == "/use/functions/double"
     world.succeed(attempt, {"result": 8})
     assert world.instance(id).output == {"y": 8}
     world, id = run(document, {"x": None})

@@ -34,7 +34,7 @@ def lose_all(world: World, *answered: str) -> list[str]:
 def letters(world: World, id: str) -> list[tuple[str, str]]:
     """The reference and the reason of each dead letter."""
     rows = world.rows[id]
-    return [(rows.steps[one["step"]].ref, one["reason"]) for one in rows.dead_letters]
+    return [(rows.steps[one["step"]].reference, one["reason"]) for one in rows.dead_letters]
 
 
 def test_a_step_that_uses_up_its_starts_is_a_dead_letter() -> None:
@@ -62,7 +62,7 @@ def test_and_one_whose_messages_are_lost_for_ever(monkeypatch: pytest.MonkeyPatc
     for _ in range(3):
         world.lose(world.ready()[0], claimed=False)
     assert letters(world, id) == [("/do/0/a", "lost")]
-    assert not world.step(id, "a").unknown
+    assert not world.step(id, "a").outcome_unknown
 
 
 def test_a_step_that_fails_is_none() -> None:

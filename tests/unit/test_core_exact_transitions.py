@@ -50,7 +50,7 @@ def test_a_set_is_one_transition() -> None:
         Status.COMPLETED,
         input={"n": 1},
         output={"x": 1},
-        done=2,
+        completion_number=2,
         started_at=AT,
         ended_at=AT,
     )
@@ -58,7 +58,7 @@ def test_a_set_is_one_transition() -> None:
         NEW,
         status=Status.COMPLETED,
         sequence=1,
-        counter=2,
+        last_number=2,
         output={"x": 1},
         started_at=AT,
         ended_at=AT,
@@ -80,9 +80,18 @@ def test_a_call_leaves_the_process() -> None:
     assert attempt == Attempt(attempt.id, 1, 1, "shop.pay", queue="payments", priority=7)
     asked = {"kind": "celery", "task": "shop.pay", "args": [], "kwargs": {"amount": 3}}
     step = Step(
-        1, ROOT, "/do/0/pay", "call", input={"n": 1}, call=asked, undo="task", started_at=AT
+        1,
+        ROOT,
+        "/do/0/pay",
+        "call",
+        input={"n": 1},
+        call=asked,
+        compensated_by="task",
+        started_at=AT,
     )
-    instance = replace(NEW, status=Status.RUNNING, sequence=1, counter=1, open=1, started_at=AT)
+    instance = replace(
+        NEW, status=Status.RUNNING, sequence=1, last_number=1, open_places=1, started_at=AT
+    )
     facts = (Fact("workflow.started"), Fact("task.created", 1), Fact("task.started", 1))
     assert transition == Transition(instance, created=(step,), attempts=(attempt,), facts=facts)
 
@@ -98,12 +107,16 @@ def test_a_result_ends_its_step_and_begins_the_next() -> None:
     stimulus = Stimulus(StimulusKind.RESULT, later, seed=8, step=1, ended=end)
     second = advance(Workflow(document), slice, stimulus, no_jq)
     done = replace(
-        first.created[0], status=Status.COMPLETED, output={"y": 2}, done=2, ended_at=later
+        first.created[0],
+        status=Status.COMPLETED,
+        output={"y": 2},
+        completion_number=2,
+        ended_at=later,
     )
     asked = {"kind": "celery", "task": "y", "args": [], "kwargs": {}}
     begun = Step(3, ROOT, "/do/1/b", "call", input={"y": 2}, call=asked, started_at=later)
     assert second == Transition(
-        replace(first.instance, sequence=2, counter=3),
+        replace(first.instance, sequence=2, last_number=3),
         created=(begun,),
         changed=(done,),
         ended=(end,),

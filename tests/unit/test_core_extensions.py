@@ -28,7 +28,7 @@ def test_tasks_before_and_after() -> None:
     )
     world, id = run(document, {"n": 1})
     assert world.instance(id).output == {"got": 1}
-    assert [step.ref for step in world.steps(id)] == [
+    assert [step.reference for step in world.steps(id)] == [
         "/do/0/t",
         "/use/extensions/0/e/before/0/b",
         "/do/0/t",

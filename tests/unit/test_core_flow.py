@@ -72,7 +72,7 @@ def test_a_skipped_task_passes_its_input_on_and_its_then_is_ignored() -> None:
 
 def test_a_skipped_task_makes_no_step() -> None:
     world, id = run(doc(put("a", **{"if": "${ .go }"}), put("b")), {"go": None})
-    assert [step.ref for step in world.steps(id)] == ["/do/1/b"]
+    assert [step.reference for step in world.steps(id)] == ["/do/1/b"]
     assert [fact.data for fact in world.facts(id, "task.skipped")] == [{"task": "/do/0/a"}]
 
 
@@ -140,9 +140,9 @@ def test_a_loop_that_leaves_the_process_may_turn_for_ever() -> None:
 
 
 def test_an_instance_has_a_bound_of_steps() -> None:
-    world, id = run(loop(500), {"n": 0}, limits=Bounds(counter=100))
+    world, id = run(loop(500), {"n": 0}, limits=Bounds(last_number=100))
     assert world.instance(id).status is Status.FAULTED
-    assert world.instance(id).counter <= 103
+    assert world.instance(id).last_number <= 103
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 3, 10, 1000])
@@ -157,7 +157,7 @@ def test_where_a_transition_breaks_off_makes_no_difference(tasks: int) -> None:
     world, id = run(document, limits=Bounds(tasks=tasks))
     expected = [["a", "b", "x"], ["a", "b", "y"], "c", "d", "c", "d", "h"]
     assert world.instance(id).output == expected
-    assert world.instance(id).open == 0
+    assert world.instance(id).open_places == 0
 
 
 def test_containers_nest_fifty_deep() -> None:

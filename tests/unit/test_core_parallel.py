@@ -25,7 +25,7 @@ def test_a_fork_gives_its_outputs_in_the_order_of_declaration() -> None:
     world, id = run(doc(fork({"a": call("a")}, {"b": call("b")}, {"c": {"set": {"c": 1}}})))
     one, two = world.ready()
     world.succeed(two, "B")
-    assert world.instance(id).open == 1
+    assert world.instance(id).open_places == 1
     world.succeed(one, "A")
     assert world.instance(id).output == ["A", "B", {"c": 1}]
     assert world.needs["children"] == 1
@@ -204,10 +204,10 @@ def test_a_long_loop_deletes_its_races_when_their_losers_have_ended() -> None:
         losers.append(world.claim(lost))
         world.succeed(won, "end" if turn == 7 else turn)
     assert world.instance(id).status is Status.COMPLETED
-    assert world.instance(id).open == 8, "all losers are still out there"
+    assert world.instance(id).open_places == 8, "all losers are still out there"
     for attempt in reversed(losers):
         world.succeed(attempt, "late")
-    assert world.instance(id).open == 0
+    assert world.instance(id).open_places == 0
     # The steps of the first turns are stored, the others are deleted with all below them.
     assert len(world.steps(id, "/do/0/f")) == 2
     assert len(world.steps(id, "/do/0/f/fork/branches/1/d")) == 2

@@ -113,7 +113,7 @@ def test_a_compensation_continues() -> None:
     world.succeed(world.ready()[0], "A")
     rows = world.rows[id]
     assert world.instance(id).compensation is Compensation.RUNNING
-    (undoing,) = [step for step in rows.steps.values() if step.undoes is not None]
+    (undoing,) = [step for step in rows.steps.values() if step.compensates is not None]
     rows.attempts = {key: one for key, one in rows.attempts.items() if one.step != undoing.id}
     world.command(id, "reconcile", steps=[undoing.id])
     world.succeed(world.ready()[0], None)
@@ -124,6 +124,6 @@ def test_a_compensation_continues() -> None:
 def test_the_counter_of_places_is_set_right(open: int) -> None:
     world, id = begun({"a": call("a")})
     rows = world.rows[id]
-    rows.instance = replace(rows.instance, open=open)
+    rows.instance = replace(rows.instance, open_places=open)
     world.command(id, "reconcile")
-    assert world.instance(id).open == 1
+    assert world.instance(id).open_places == 1

@@ -363,7 +363,7 @@ def test_each_effect_happens_once_or_is_undone(state: str, befalls: str, late: b
     for rows in world.rows.values():
         instance = rows.instance
         assert instance.status not in OPEN_STATUSES
-        assert instance.open == 0
+        assert instance.open_places == 0
         assert instance.compensation is not Compensation.RUNNING
         assert not any(step.status in OPEN_STATUSES for step in rows.steps.values()), (
             "no ask is left open"

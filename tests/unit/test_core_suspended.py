@@ -38,7 +38,7 @@ def asked(world: World) -> list[str]:
 
 
 def letters(world: World, id: str) -> list[str]:
-    return [world.rows[id].steps[one["step"]].ref for one in world.rows[id].dead_letters]
+    return [world.rows[id].steps[one["step"]].reference for one in world.rows[id].dead_letters]
 
 
 CHARGE, PAY = {"a": call("charge", "refund")}, {"a": call("a", onLost="fault")}
@@ -81,8 +81,8 @@ def test_a_loss_that_gave_the_step_up_is_a_dead_letter_beside_a_fault(branches: 
         (world.lose if attempt.task == "a" else world.fail)(attempt)
     world.command(id, "resume")
     step = world.step(id, "a")
-    assert (step.status, step.unknown) == (Status.FAULTED, True)
-    assert letters(world, id) == [step.ref]
+    assert (step.status, step.outcome_unknown) == (Status.FAULTED, True)
+    assert letters(world, id) == [step.reference]
     assert world.rows[id].dead_letters[0]["error"] == step.error
     assert "(started 1 times; the outcome is unknown)" in step.error["detail"]
     world.command(id, "retry", reason="mended")
@@ -127,8 +127,8 @@ def test_a_timeout_that_fell_due_overtakes_nothing(*, whole: bool, tasks: int) -
     world.pass_time(10)
     world.command(id, "resume")
     assert world.step(id, "c").status is Status.COMPLETED
-    assert world.step(id, "a").unknown
-    assert letters(world, id) == [world.step(id, "a").ref]
+    assert world.step(id, "a").outcome_unknown
+    assert letters(world, id) == [world.step(id, "a").reference]
     assert world.instance(id).status is Status.FAULTED
     (b,) = world.running(id)
     world.fail(b)

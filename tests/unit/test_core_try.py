@@ -40,7 +40,7 @@ def test_the_handler_sees_the_error_by_its_name() -> None:
             "instance": "/do/0/t/try/0/r",
         }
     }
-    assert world.step(id, "h").ref == "/do/0/t/catch/do/0/h"
+    assert world.step(id, "h").reference == "/do/0/t/catch/do/0/h"
 
 
 @pytest.mark.parametrize(

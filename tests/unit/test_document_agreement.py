@@ -26,7 +26,7 @@ def test_the_checks_see_every_task_that_the_core_can_reach():
     for document in corpus():
         if validate(document):
             continue
-        reached = {task.ref: task.kind for task in Workflow(document).every_task()}
+        reached = {task.reference: task.kind for task in Workflow(document).every_task()}
         looked_at = {site.pointer: site.kind for site in sites(document)}
         # The core does not know the tasks of an AsyncAPI subscription yet.
         beyond = {pointer for pointer in looked_at if "/with/subscription/" in pointer}
@@ -42,7 +42,7 @@ def test_every_task_of_a_compensation_is_seen():
         "do": [{"a": {"call": "f", "metadata": {"compensate": undo}}}],
     }
     assert {site.pointer for site in sites(document)} == {
-        task.ref for task in Workflow(document).every_task()
+        task.reference for task in Workflow(document).every_task()
     }
 
 

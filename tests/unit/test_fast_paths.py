@@ -29,13 +29,13 @@ from orchestrator.database.transitions.save_request import Fence, SaveRequest
 BEGAN = datetime(2026, 1, 2, tzinfo=UTC)
 NOW = BEGAN + timedelta(seconds=1)
 RUNNING = Instance(
-    "i", "shop", "w", Status.RUNNING, sequence=3, counter=1, open=1, started_at=BEGAN
+    "i", "shop", "w", Status.RUNNING, sequence=3, last_number=1, open_places=1, started_at=BEGAN
 )
-PENDING = replace(RUNNING, status=Status.PENDING, open=0, counter=0, started_at=None)
+PENDING = replace(RUNNING, status=Status.PENDING, open_places=0, last_number=0, started_at=None)
 CALLED = Step(1, 0, "/do/0/a", "call", call={"kind": "celery"}, started_at=BEGAN)
-DONE = replace(CALLED, status=Status.COMPLETED, done=2, output={"n": 1}, ended_at=NOW)
+DONE = replace(CALLED, status=Status.COMPLETED, completion_number=2, output={"n": 1}, ended_at=NOW)
 NEXT = Step(3, 0, "/do/1/b", "call", call={"kind": "celery"}, started_at=NOW)
-FORK = Step(9, 0, "/do/2/all", "fork", open=3)
+FORK = Step(9, 0, "/do/2/all", "fork", open_children=3)
 ATTEMPT = Attempt("a", 3, 1, "shop.charge")
 ENDED = AttemptEnd("x", AttemptState.SUCCEEDED)
 
@@ -49,18 +49,24 @@ def saving(before: Instance, after: dict[str, Any], *steps: Step, **changes: Any
     return SaveRequest(slice, told, made, lambda _: "celery", fence)
 
 
-ENDS = {"status": Status.COMPLETED, "open": 0, "counter": 2, "ended_at": NOW, "output": [1]}
-STARTS = {"status": Status.RUNNING, "open": 1, "counter": 3, "started_at": NOW}
+ENDS = {
+    "status": Status.COMPLETED,
+    "open_places": 0,
+    "last_number": 2,
+    "ended_at": NOW,
+    "output": [1],
+}
+STARTS = {"status": Status.RUNNING, "open_places": 1, "last_number": 3, "started_at": NOW}
 SHAPES = {
     "first": saving(PENDING, STARTS, created=(NEXT,), attempts=(ATTEMPT,)),
     "following": saving(
-        RUNNING, {"counter": 3}, CALLED,
+        RUNNING, {"last_number": 3}, CALLED,
         changed=(DONE,), created=(NEXT,), attempts=(ATTEMPT,), ended=(ENDED,),
     ),
     "last": saving(RUNNING, ENDS, CALLED, changed=(DONE,), ended=(ENDED,)),
     "branch": saving(
-        replace(RUNNING, open=3), {"open": 2, "counter": 2}, CALLED, FORK,
-        changed=(DONE, replace(FORK, open=2)), ended=(ENDED,),
+        replace(RUNNING, open_places=3), {"open_places": 2, "last_number": 2}, CALLED, FORK,
+        changed=(DONE, replace(FORK, open_children=2)), ended=(ENDED,),
     ),
 }  # fmt: skip
 
@@ -69,20 +75,29 @@ _FIXED_INSTANCE = {
     *("id", "namespace", "workflow_id", "sequence", "input", "created_at"),
     *("parent_instance", "parent_step", "business_id"),
 }
-_FIXED_STEP = {"parent", "ref", "kind", "index", "input", "raw_input", "undoes", "started_at"}
-_OF_ENDED = {"output", "retry_in", "unknown", "arguments"}
+_FIXED_STEP = {
+    "parent",
+    "reference",
+    "kind",
+    "index",
+    "input",
+    "raw_input",
+    "compensates",
+    "started_at",
+}
+_OF_ENDED = {"output", "retry_in", "outcome_unknown", "arguments"}
 #: What the functions write, or nobody does, of each value.
 ACCOUNTED: dict[str, set[str]] = {
-    "instance": _FIXED_INSTANCE | {"counter"},
-    "changed": _FIXED_STEP | {"done", "undo", "output"},
-    "created": {"parent", "ref", "index", "input", "raw_input", "call", "undo"},
+    "instance": _FIXED_INSTANCE | {"last_number"},
+    "changed": _FIXED_STEP | {"completion_number", "compensated_by", "output"},
+    "created": {"parent", "reference", "index", "input", "raw_input", "call", "compensated_by"},
     # Every attempt is made ready, and not withdrawn.
     "attempts": {"id", "task", "queue", "priority", "time_limit", "state", "withdrawn"},
     "ended": _OF_ENDED,
 }
 #: And of single shapes: `save_last_call` writes the output, `save_branch_end` how many are open.
-MORE = {("last", "instance"): {"output"}, ("branch", "instance"): {"open"}}
-FORKS = _FIXED_STEP | {"open"}
+MORE = {("last", "instance"): {"output"}, ("branch", "instance"): {"open_places"}}
+FORKS = _FIXED_STEP | {"open_children"}
 
 
 def odd(value: Any) -> Any:

@@ -35,7 +35,7 @@ MB = 1 << 20
 
 
 def test_a_slow_recovery_is_no_second_strike_because_another_one_died():
-    slow = Loss(died=0.0, told=10.5, claimed=15.0, publishings=1)
+    slow = Loss(died=0.0, told=10.5, claimed=15.0, publish_count=1)
     found = recoveries([slow], [0.0, 3.0, 11.0, 14.0], LEASE)
     assert found == Recoveries(once=[15.0], again=[])
     assert "recovery p99" in recovery_times.problems(found, RECOVERY, LEASE)

@@ -37,6 +37,6 @@ class Broken:
 )
 def test_what_cannot_be_kept_says_that_the_work_was_done(value: Any, data: Any) -> None:
     end = end_of_return("a", value, 100)
-    assert (end.state, end.unknown, end.output) == (AttemptState.FAILED, True, None)
+    assert (end.state, end.outcome_unknown, end.output) == (AttemptState.FAILED, True, None)
     assert end.error["detail"].startswith("the task has done its work and returned, but ")
     assert end.error.get("data") == data

@@ -328,7 +328,7 @@ def test_an_exit_is_a_lost_attempt(bench: Bench, forks: bool) -> None:
             bench.run("leave")
     else:
         bench.run("leave")
-    assert (bench.state.end.state, bench.state.end.unknown) == (AttemptState.LOST, True)
+    assert (bench.state.end.state, bench.state.end.outcome_unknown) == (AttemptState.LOST, True)
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_output_that_cannot_pass_is_a_data_error(bench: Bench, value: Any) -> No
 
     ready(bench).run("odd")
     end = bench.state.end
-    assert (end.state, end.unknown, end.output) == (AttemptState.FAILED, True, None)
+    assert (end.state, end.outcome_unknown, end.output) == (AttemptState.FAILED, True, None)
     assert end.error is not None
     assert end.error["type"].endswith("/validation")
 
@@ -397,7 +397,7 @@ def test_a_retry_with_arguments_that_are_no_json(bench: Bench) -> None:
 
     ready(bench).run("other")
     end = bench.state.end
-    assert (end.state, end.retry_in, end.unknown) == (AttemptState.FAILED, None, True)
+    assert (end.state, end.retry_in, end.outcome_unknown) == (AttemptState.FAILED, None, True)
     assert end.error is not None
     assert "the arguments of self.retry()" in end.error["detail"]
 

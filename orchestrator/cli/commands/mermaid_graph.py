@@ -101,7 +101,7 @@ class Flowchart:
         yield from self._colours()
 
     def _id(self, task: Task) -> str:
-        return self.ids.setdefault(task.ref, f"t{len(self.ids) + 1}")
+        return self.ids.setdefault(task.reference, f"t{len(self.ids) + 1}")
 
     def _node(self, task: Task, indent: str) -> Iterator[str]:
         label = f'"{_text(task.name)}<br/><small>{_text(_summary(task))}</small>"'
@@ -130,12 +130,12 @@ class Flowchart:
             if task.compensation is not None:
                 yield f"  {self._id(task)} -.-> {self._id(task.compensation)}"
             for pointer in LISTS.get(task.kind, ()):
-                inner = self.workflow.tasks(task.ref + pointer)
+                inner = self.workflow.tasks(task.reference + pointer)
                 if task.kind != "fork":
                     yield from self._edges(inner, None)
                 else:
                     for branch in inner:
-                        yield from self._edges(TaskList(branch.ref, (branch,)), None)
+                        yield from self._edges(TaskList(branch.reference, (branch,)), None)
 
     def _target(
         self, tasks: TaskList, then: str, following: str | None, after: str | None

@@ -201,7 +201,7 @@ KINDS = (
     ),
     Inconsistency(
         "stalled-step",
-        "the step {step} is open, but nothing can continue it ({kind} {ref})",
+        "the step {step} is open, but nothing can continue it ({kind} {reference})",
         _rows(consistency_checks.STEPS, lambda row: not _compensates(row)),
         _RECONCILE,
         repairs.reconcile,

@@ -31,7 +31,7 @@ def recount(draft: Draft, node: Node, stopped_tracks: AbstractSet[int | None]) -
             draft.push(node.id, {"only": index})
         elif _continues(draft, node, draft.node(newest[index].id)):
             open += 1
-    node.open = max(open, 1)
+    node.open_children = max(open, 1)
     if open == 0:
         draft.push(node.id, JOIN)
 
@@ -39,7 +39,7 @@ def recount(draft: Draft, node: Node, stopped_tracks: AbstractSet[int | None]) -
 def _begun_tracks(draft: Draft, node: Node) -> int:
     """Return how many tracks have begun or are about to begin."""
     if node.kind == "fork":
-        return len(draft.workflow.tasks(node.ref + "/fork/branches"))
+        return len(draft.workflow.tasks(node.reference + "/fork/branches"))
     begun: int = node.get_state("begun", node.get_state("count"))
     following: int = node.get_state("next", 0)
     return min(following, begun)

@@ -27,7 +27,7 @@ def compensate(draft: Draft, data: Mapping[str, Json]) -> None:
         raise CommandRefused(f"the instance is {root.status}, its compensation {root.compensation}")
     down_to = 0
     if data.get("step") is not None:
-        down_to = step_of(draft, data["step"]).done or 0
+        down_to = step_of(draft, data["step"]).completion_number or 0
         if not down_to:
             raise CommandRefused("nothing can be undone back to a step that has not completed")
     detail = str(data.get("reason") or "compensation was requested")
@@ -54,7 +54,7 @@ def act_on_dead_letter(draft: Draft, data: Mapping[str, Json]) -> None:
     action = data.get("action")
     if action not in ("retry", "resolve"):
         raise CommandRefused(f"a failed compensation is retried or resolved, not {action!r}")
-    if compensating.undoes is None or compensating.status is not Status.FAULTED:
+    if compensating.compensates is None or compensating.status is not Status.FAULTED:
         raise CommandRefused("the step is not a failed compensation")
     if compensating.get_state("settled") or draft.root.is_open:
         raise CommandRefused(
@@ -68,7 +68,7 @@ def act_on_dead_letter(draft: Draft, data: Mapping[str, Json]) -> None:
         return _retry_undo(draft, compensating, data)
     draft.set_status(compensating, Status.COMPLETED)
     record = {"undoing": compensating.id, **reason(data)}
-    draft.add_fact("compensation.resolved", compensating.undoes, record)
+    draft.add_fact("compensation.resolved", compensating.compensates, record)
     compensation.on_dead_letter_closed(draft)
     if draft.root.compensation is Compensation.FAILED and not draft.root.get_state("letters"):
         draft.set_compensation(Compensation.COMPLETED)
@@ -76,11 +76,11 @@ def act_on_dead_letter(draft: Draft, data: Mapping[str, Json]) -> None:
 
 
 def _retry_undo(draft: Draft, compensating: Node, data: Mapping[str, Json]) -> None:
-    node = draft.node(compensating.undoes or ROOT)
-    node.undo = "child" if compensating.kind == "undo" else "task"
+    node = draft.node(compensating.compensates or ROOT)
+    node.compensated_by = "child" if compensating.kind == "undo" else "task"
     draft.add_fact("compensation.retried", node.id, {"undoing": compensating.id, **reason(data)})
     compensation.on_dead_letter_closed(draft)
-    done = node.done or 0
+    done = node.completion_number or 0
     compensation.start(
         draft,
         compensating.error,

@@ -63,7 +63,11 @@ class NewRun:
     def _continues(self, target: Node) -> bool:
         """Whether the step itself continues: it contains open steps, its sub-workflow continues, or
         it has completed since."""
-        return target.open > 0 or run.can_retry_child(target) or target.status is Status.COMPLETED
+        return (
+            target.open_children > 0
+            or run.can_retry_child(target)
+            or target.status is Status.COMPLETED
+        )
 
     def _continue_inside(self) -> None:
         """Continue inside a container that failed while it ran (by its timeout, for example), or in
@@ -94,14 +98,16 @@ class NewRun:
         old = self.draft.node(target.parent)
         task = self.draft.plan_of(old).task
         if old.kind not in _COPIED or is_parallel(task) or self._has_chunks(old):
-            raise CommandRefused(f"no step in {old.ref} can be restarted after that has ended")
-        copy = Node.new(self._container_for(old), old.ref, old.kind, old.index, old.scope)
+            raise CommandRefused(
+                f"no step in {old.reference} can be restarted after that has ended"
+            )
+        copy = Node.new(self._container_for(old), old.reference, old.kind, old.index, old.scope)
         copy.input, copy.raw_input, copy.state = old.input, old.raw_input, old.state
         copy.set_state(next=None, error=None, then=None, due=None, attempt_due=None)
         self.draft.add(copy)
-        copy.open = 1
+        copy.open_children = 1
         if old.kind != "extension":
-            copy.undo = self.draft.plan_of(old).undo
+            copy.compensated_by = self.draft.plan_of(old).compensated_by
         return copy.id
 
     def _has_chunks(self, node: Node) -> bool:
@@ -149,11 +155,11 @@ class NewRun:
             return self._retry_child(node)
         if contains:
             self._reopen(node)
-            if node.open == 0:  # it waited, or failed before its first child
-                node.open = 1
+            if node.open_children == 0:  # it waited, or failed before its first child
+                node.open_children = 1
                 node.set_state(next=None, error=None)
             return None
-        if node.open:
+        if node.open_children:
             return self._reopen_without_children(node)
         if node.status is Status.CANCELLED and self._wait_again(node):
             return None
@@ -202,7 +208,7 @@ class NewRun:
         completed = [
             child.id
             for child in self.draft.need("children", parent)
-            if child.status is Status.COMPLETED and child.undoes is None
+            if child.status is Status.COMPLETED and child.compensates is None
         ]
         if not completed:
             return self.draft.push(parent, first_move)

@@ -58,11 +58,11 @@ def reconcile(draft: Draft, data: Mapping[str, Json]) -> None:
 def _recount(draft: Draft, steps: withdrawal.OpenSteps) -> None:
     """Correct the counts of open steps without open children, and of those that only wait."""
     saved = [node.original for node in steps.nodes if node.original is not None]
-    leaves = [step for step in saved if step.open == 0 and step.status in OPEN_STATUSES]
+    leaves = [step for step in saved if step.open_children == 0 and step.status in OPEN_STATUSES]
     waiting = sum(step.status is Status.WAITING for step in leaves)
     root = draft.root
     state = {**(root.original.state or {}), "waiting": waiting}
-    root.original = replace(root.original, open=len(leaves), state=state)
+    root.original = replace(root.original, open_places=len(leaves), state=state)
     root.set_state(waiting=waiting or None)
 
 
@@ -74,9 +74,9 @@ def _repair_step(draft: Draft, node: Node) -> None:
             return None
         if node.status is Status.WAITING and TimerKind.RETRY in KINDS[node.kind].on_timer:
             return KINDS[node.kind].on_timer[TimerKind.RETRY](draft, node)
-        if node.kind == "call" and node.open == 0:
+        if node.kind == "call" and node.open_children == 0:
             return _recreate_attempt(draft, node)
-        if node.kind in ("wait", "listen") and node.open == 0:
+        if node.kind in ("wait", "listen") and node.open_children == 0:
             return KINDS[node.kind].enter(draft, node, draft.plan_of(node))
         return _continue_container(draft, node)
     except Fault as fault:
@@ -108,7 +108,7 @@ def _continue_container(draft: Draft, node: Node) -> None:
         return None
     if is_parallel(draft.plan_of(node).task):
         return join_recount.recount(draft, node, frozenset())
-    node.open = 1
+    node.open_children = 1
     last = _newest_child(draft, node.id)
     if last is None:
         return KINDS[node.kind].enter(draft, node, draft.plan_of(node))
@@ -117,7 +117,7 @@ def _continue_container(draft: Draft, node: Node) -> None:
 
 def _newest_child(draft: Draft, parent: int) -> Node | None:
     """Return the newest step in a container that is no compensating step."""
-    children = [child for child in draft.need("children", parent) if child.undoes is None]
+    children = [child for child in draft.need("children", parent) if child.compensates is None]
     return draft.node(max(child.id for child in children)) if children else None
 
 

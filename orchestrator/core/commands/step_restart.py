@@ -41,7 +41,7 @@ def restart(draft: Draft, old: Node, data: Mapping[str, Json]) -> None:
 
 def insert_skipped(draft: Draft, old: Node, parent: int, data: Mapping[str, Json]) -> None:
     """Add a step of the same task as an old one, completed with the output in `data`."""
-    node = Node.new(parent, old.ref, old.kind, old.index, old.scope)
+    node = Node.new(parent, old.reference, old.kind, old.index, old.scope)
     node.input, node.raw_input = old.input, old.raw_input
     draft.add(node)
     complete_without_run(draft, node, data["output"], data)
@@ -50,7 +50,7 @@ def insert_skipped(draft: Draft, old: Node, parent: int, data: Mapping[str, Json
 def complete_without_run(draft: Draft, node: Node, output: Json, data: Mapping[str, Json]) -> None:
     """Complete a step with an output but without running it; there is nothing to undo."""
     node.output = output
-    node.undo = None
+    node.compensated_by = None
     draft.add_fact("task.passed", node.id, reason(data) or None)
     control_flow.mark_completed(draft, node)
     control_flow.push_completion(draft, node, draft.plan_of(node).then)

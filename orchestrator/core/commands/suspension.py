@@ -48,7 +48,11 @@ def _withdraw(draft: Draft, node: Node, attempt: Attempt) -> None:
 def _pause(draft: Draft, node: Node) -> None:
     """Suspend a step that only waits or has not been started. A step that contains others stays as
     it is."""
-    if node.open == 0 and node.get_state("child") is None and node.get_state("flying") is None:
+    if (
+        node.open_children == 0
+        and node.get_state("child") is None
+        and node.get_state("flying") is None
+    ):
         node.set_state(was=node.status.value)
         draft.set_status(node, Status.SUSPENDED)
         draft.add_fact("task.suspended", node.id)

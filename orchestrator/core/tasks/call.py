@@ -196,16 +196,16 @@ def _key(draft: Draft, node: Node) -> str | None:
         if at.index is not None:
             indices.append(str(at.index))
         at = draft.node(at.parent)
-    return ":".join([f"{compensating.undoes}:{node.ref}", *reversed(indices)])
+    return ":".join([f"{compensating.compensates}:{node.reference}", *reversed(indices)])
 
 
 def _enter_function(draft: Draft, node: Node, call: Call) -> None:
     _check_depth(draft, node)
     arguments = render(draft, node, call.template, node.input)
-    node.open = 1
+    node.open_children = 1
     task = draft.workflow.task(call.target or "")
     if not control_flow.enter(draft, node.id, task, arguments):
-        node.open = 0
+        node.open_children = 0
         control_flow.complete(draft, node, arguments)
 
 
@@ -224,7 +224,7 @@ def _check_depth(draft: Draft, node: Node) -> None:
 
 def on_child_completed(draft: Draft, node: Node, child: Node, _: str | None) -> None:
     """Complete the call with the function's output."""
-    node.open = 0
+    node.open_children = 0
     control_flow.complete(draft, node, child.output)
 
 
@@ -233,7 +233,10 @@ def on_expiry(draft: Draft, node: Node) -> None:
     attempt = withdrawal.open_steps(draft).attempts.get(node.id)
     if attempt is None or attempt.state is not AttemptState.READY or attempt.starts > 1:
         raise StimulusIgnored("the step was started in time")
-    error = {**dsl_errors.timeout(f"no worker started {node.ref} in time"), "title": "Expired"}
+    error = {
+        **dsl_errors.timeout(f"no worker started {node.reference} in time"),
+        "title": "Expired",
+    }
     raise StepFaulted(node, error, running=True)
 
 

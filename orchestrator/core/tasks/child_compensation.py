@@ -16,7 +16,7 @@ from orchestrator.core.transition_draft import Draft
 
 def enter(_: Draft, node: Node, __: Plan) -> None:
     """Never called: `compensation` creates these steps itself."""
-    raise LookupError(f"{node.ref} cannot be entered")
+    raise LookupError(f"{node.reference} cannot be entered")
 
 
 def on_instance_ended(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
@@ -26,7 +26,7 @@ def on_instance_ended(draft: Draft, node: Node, data: Mapping[str, Json]) -> Non
         raise StimulusIgnored(f"the step is {node.status}")
     if data.get("compensated") == Compensation.FAILED:
         error = standard_error("runtime", "the compensation of the sub-workflow failed")
-        raise StepFaulted(node, with_instance(error, node.ref))
+        raise StepFaulted(node, with_instance(error, node.reference))
     if data.get("compensated") == Compensation.NONE:
         node.set_state(nothing=True)
     mark_completed(draft, node)

@@ -16,13 +16,13 @@ from orchestrator.core.transition_draft import Draft
 
 def enter(draft: Draft, node: Node, _: Plan) -> None:
     """Put the first task on the agenda."""
-    node.open = 1
+    node.open_children = 1
     draft.push(node.id)
 
 
 def on_agenda_item(draft: Draft, node: Node, _: Json) -> None:
     """Begin the first task; without tasks, the input is the output."""
-    if not begin_list(draft, node.id, node.ref + "/do", node.input):
+    if not begin_list(draft, node.id, node.reference + "/do", node.input):
         _end(draft, node, node.input)
 
 
@@ -33,7 +33,7 @@ def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) 
 
 
 def _end(draft: Draft, node: Node, output: Json, then: str | None = None) -> None:
-    node.open = 0
+    node.open_children = 0
     complete(draft, node, output, then)
 
 

@@ -33,14 +33,14 @@ def _applying(draft: Draft, node: Node) -> list[Extension]:
 
 def enter(draft: Draft, node: Node, _: Plan) -> None:
     """Put the first extension's `before` tasks on the agenda."""
-    node.open = 1
+    node.open_children = 1
     draft.push(node.id, {"before": 0})
 
 
 def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
     """Begin the `before` tasks of the extension at an index, then the task itself."""
     for extension in _applying(draft, node)[data["before"] :]:
-        if begin_list(draft, node.id, f"{extension.ref}/before", node.input):
+        if begin_list(draft, node.id, f"{extension.reference}/before", node.input):
             return
     enter_bare(draft, node.id, draft.plan_of(node).task, node.input)
 
@@ -64,21 +64,21 @@ def _extension_of(draft: Draft, node: Node, child: Node) -> tuple[int, str] | No
     """Return the index of the extension that a child belongs to, and the name of its list."""
     for index, extension in enumerate(_applying(draft, node)):
         for part in ("before", "after"):
-            if child.ref.startswith(f"{extension.ref}/{part}/"):
+            if child.reference.startswith(f"{extension.reference}/{part}/"):
                 return index, part
     return None
 
 
 def _after(draft: Draft, node: Node, index: int, output: Json) -> None:
     for extension in _applying(draft, node)[index:]:
-        if begin_list(draft, node.id, f"{extension.ref}/after", output):
+        if begin_list(draft, node.id, f"{extension.reference}/after", output):
             return
     _end(draft, node, output, node.get_state("then"))
 
 
 def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
     """Complete the step. Its child has transformed the output already."""
-    node.open = 0
+    node.open_children = 0
     node.output = output
     mark_completed(draft, node)
     push_completion(draft, node, then)

@@ -69,11 +69,11 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
     node.set_state(count=len(items))
     _store(draft, node, items)
     if loop.concurrency is None:
-        node.open = 1
+        node.open_children = 1
         return draft.push(node.id, {"at": 0})
-    node.open = _initial_iterations(draft, node)
-    node.set_state(next=node.open)
-    if node.open == 0:
+    node.open_children = _initial_iterations(draft, node)
+    node.set_state(next=node.open_children)
+    if node.open_children == 0:
         return complete(draft, node, [])
     return draft.push(node.id, {"from": 0})
 
@@ -135,7 +135,7 @@ def _begin(draft: Draft, node: Node, index: int, raw: Json) -> bool | None:
     scope = {loop.each: _item(draft, node, index), loop.at: index}
     if loop.while_ is not None and not is_true(draft, node, loop.while_, raw, scope):
         return None
-    return begin_list(draft, node.id, node.ref + "/do", raw, scope, index)
+    return begin_list(draft, node.id, node.reference + "/do", raw, scope, index)
 
 
 def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) -> None:
@@ -145,7 +145,7 @@ def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) 
     if loop_of(draft.plan_of(node)).concurrency is not None:
         return _on_iteration_ended(draft, node)
     if leaves_chain(then):
-        node.open = 0
+        node.open_children = 0
         return complete(draft, node, child.output, then)
     return _iterate(draft, node, (child.index or 0) + 1, child.output, child.id)
 
@@ -161,7 +161,7 @@ def _iterate(draft: Draft, node: Node, index: int, raw: Json, of: int | None) ->
             return None
         if begun is None:
             break
-    node.open = 0
+    node.open_children = 0
     return complete(draft, node, raw)
 
 
@@ -191,8 +191,8 @@ def _on_iteration_ended(draft: Draft, node: Node) -> None:
     if following < node.get_state("count"):
         node.set_state(next=following + 1)
         return draft.push(node.id, {"only": following})
-    node.open -= 1
-    if node.open == 0:
+    node.open_children -= 1
+    if node.open_children == 0:
         member_faults.raise_first(node)
         by_index = outputs(draft, node)
         count = node.get_state("begun", node.get_state("count"))

@@ -1,11 +1,11 @@
 """``fork``: parallel branches, each from the fork's input (dsl-reference.md, Fork).
 
-The row's `open` counts the branches that have not ended. At zero the fork joins: its output is
-theirs in the order of declaration. With `compete` the first branch to complete wins and the others
-are withdrawn; the fork faults only when all of them have. With `metadata.rollback` it then waits
-until the other branches have drained, and undoes what they completed: the output is the winner's,
-and nothing of the winner is undone. With `metadata.onMemberFault: finish` all other branches run to
-their end although one has faulted; then the fork faults with the first error.
+The step's `open_children` counts the branches that have not ended. At zero the fork joins: its
+output is theirs in the order of declaration. With `compete` the first branch to complete wins and
+the others are withdrawn; the fork faults only when all of them have. With `metadata.rollback` it
+then waits until the other branches have drained, and undoes what they completed: the output is the
+winner's, and nothing of the winner is undone. With `metadata.onMemberFault: finish` all other
+branches run to their end although one has faulted; then the fork faults with the first error.
 
 `state`: with `rollback`, `won` is the winner's ``{"index", "step"}`` (no step: it was skipped);
 `fault`, the first error, if the other branches finish.
@@ -30,7 +30,7 @@ LOST_STATUS = 409
 
 
 def _branches(draft: Draft, node: Node) -> TaskList:
-    return draft.workflow.tasks(node.ref + "/fork/branches")
+    return draft.workflow.tasks(node.reference + "/fork/branches")
 
 
 def _competes(draft: Draft, node: Node) -> bool:
@@ -39,8 +39,8 @@ def _competes(draft: Draft, node: Node) -> bool:
 
 def enter(draft: Draft, node: Node, _: Plan) -> None:
     """Begin the branches, one item of the agenda each; without branches the output is empty."""
-    node.open = len(_branches(draft, node))
-    if node.open == 0:
+    node.open_children = len(_branches(draft, node))
+    if node.open_children == 0:
         return control_flow.complete(draft, node, None if _competes(draft, node) else [])
     return draft.push(node.id, {"from": 0})
 
@@ -83,12 +83,12 @@ def _on_branch_completed(
     """Handle the output of a branch; a skipped one has no step, its output is its input."""
     if _competes(draft, node):
         return _on_first_success(draft, node, child, output, index)
-    node.open -= 1
-    return _join(draft, node) if node.open == 0 else None
+    node.open_children -= 1
+    return _join(draft, node) if node.open_children == 0 else None
 
 
 def _join(draft: Draft, node: Node) -> None:
-    node.open = 0
+    node.open_children = 0
     member_faults.raise_first(node)
     count = len(_branches(draft, node))
     control_flow.complete(draft, node, in_order(draft, outputs(draft, node), count, node))
@@ -99,14 +99,14 @@ def _on_first_success(
 ) -> None:
     rolls_back = draft.plan_of(node).task.metadata.get("rollback") is True
     draining = 0
-    if node.open > 1 and _has_other_branches(draft, node, child):
+    if node.open_children > 1 and _has_other_branches(draft, node, child):
         waiter = node.id if rolls_back else None
         draining = withdrawal.withdraw(draft, node.id, waiter=waiter)
     if not rolls_back:
-        node.open = 0
+        node.open_children = 0
         return control_flow.complete(draft, node, output)
     node.set_state(won={"index": index, "step": None if child is None else child.id})
-    node.open = draining
+    node.open_children = draining
     return None if draining else _roll_back(draft, node)
 
 
@@ -125,7 +125,7 @@ def resume(draft: Draft, node: Node) -> bool:
     """Continue the rollback if a branch had won before the fork was stopped, and return True."""
     if node.get_state("won") is None:
         return False
-    node.open = 1
+    node.open_children = 1
     draft.push(node.id, {"undo": True} if node.get_state("undo") else {"settled": True})
     return True
 
@@ -140,7 +140,7 @@ def _has_other_branches(draft: Draft, node: Node, child: Node | None) -> bool:
 def handles_error(draft: Draft, node: Node, _: Node, __: Mapping[str, Json]) -> bool:
     """Whether other branches continue. Of competing branches only the last one's error counts."""
     if _competes(draft, node):
-        return node.open > 1
+        return node.open_children > 1
     return member_faults.others_finish(draft, node)
 
 
@@ -151,11 +151,11 @@ def on_error(
     if _competes(draft, node):
         if others_open:
             withdrawal.withdraw(draft, child.id)
-        node.open -= 1
+        node.open_children -= 1
         return
     member_faults.record(draft, node, child, error, others_open)
-    node.open -= 1
-    if node.open == 0:
+    node.open_children -= 1
+    if node.open_children == 0:
         _join(draft, node)
 
 

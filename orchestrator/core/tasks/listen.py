@@ -298,7 +298,7 @@ def _close(draft: Draft, node: Node) -> None:
 
 def _next(draft: Draft, node: Node) -> None:
     """Process the next waiting event, or continue to wait, or end."""
-    if node.open:
+    if node.open_children:
         return
     listen_plan = listen_plan_of(draft.plan_of(node))
     while queue := node.get_state("queue", []):
@@ -309,10 +309,10 @@ def _next(draft: Draft, node: Node) -> None:
         iterator = listen_plan.iterator
         assert iterator is not None  # noqa: S101  only events for an iterator wait
         scope = {iterator.item: item, iterator.at: index}
-        node.open = 1
+        node.open_children = 1
         if node.status is not Status.RUNNING:
             draft.set_status(node, Status.RUNNING)
-        if begin_list(draft, node.id, node.ref + "/foreach/do", item, scope, index):
+        if begin_list(draft, node.id, node.reference + "/foreach/do", item, scope, index):
             return
         _processed(draft, node, listen_plan, item, scope)
     if node.get_state("closing"):
@@ -329,7 +329,7 @@ def _processed(
 ) -> None:
     iterator = listen_plan.iterator
     assert iterator is not None  # noqa: S101  see `_next`
-    node.open = 0
+    node.open_children = 0
     item = transformed(draft, node, iterator.output, iterator.output_schema, output, "item", scope)
     draft.root.context = exported(draft, node, iterator.export, iterator.export_schema, item, scope)
     _collect(draft, node, listen_plan, item)

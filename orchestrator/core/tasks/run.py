@@ -160,8 +160,8 @@ def _finish_draining(draft: Draft, node: Node, data: Mapping[str, Json]) -> None
 def _mark_compensable(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     """Mark a sub-workflow that ended otherwise and was not compensated: it is undone with its
     parent, at the place of its end."""
-    if data.get("held") and node.undo is not None:
-        node.undo, node.done = "child", draft.number()
+    if data.get("held") and node.compensated_by is not None:
+        node.compensated_by, node.completion_number = "child", draft.number()
 
 
 def _on_late_success(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
@@ -171,7 +171,7 @@ def _on_late_success(draft: Draft, node: Node, data: Mapping[str, Json]) -> None
         raise StimulusIgnored(f"the step is {node.status} already")
     if in_compensation(draft, node) is not None:
         raise StimulusIgnored("a failed compensation stays failed")
-    node.undo = draft.plan_of(node).undo
+    node.compensated_by = draft.plan_of(node).compensated_by
     withdrawal.record_late_success(draft, node, _output(draft, node, data))
     root = draft.root
     process = root.get_state("undo")
@@ -179,7 +179,7 @@ def _on_late_success(draft: Draft, node: Node, data: Mapping[str, Json]) -> None
         return
     command = {"command": "compensate", "reason": "the parent was undone"}
     draft.send_stimulus(StimulusKind.COMMAND, node.get_state("child"), None, command)
-    node.undo = None
+    node.compensated_by = None
 
 
 def retry_child(draft: Draft, node: Node, reason: Mapping[str, Json]) -> None:
@@ -187,10 +187,10 @@ def retry_child(draft: Draft, node: Node, reason: Mapping[str, Json]) -> None:
     sub-workflow has completed stays."""
     run = draft.root.run
     draft.set_status(node, Status.RUNNING)
-    node.error = node.output = node.done = None
-    node.unknown = False
+    node.error = node.output = node.completion_number = None
+    node.outcome_unknown = False
     if in_compensation(draft, node) is None:
-        node.undo = draft.plan_of(node).undo
+        node.compensated_by = draft.plan_of(node).compensated_by
     node.set_state(stopped=None, ask=run, child_run=None)
     draft.add_fact("task.retried", node.id, {"run": run})
     command = {"command": "retry", "ask": run, "step": node.id, **reason}
@@ -207,7 +207,7 @@ def _replace_step(draft: Draft, node: Node) -> None:
     """Begin another step with a new sub-workflow: the old one was compensated meanwhile."""
     remove_timers(draft, node)
     draft.set_status(node, Status.CANCELLED)
-    node.undo = None
+    node.compensated_by = None
     draft.add_fact("task.cancelled", node.id, {"child": node.get_state("child"), "undone": True})
     raw = node.input if node.raw_input is None else node.raw_input
     enter_bare(draft, node.parent, draft.plan_of(node).task, raw, node.scope, node.index)
@@ -221,7 +221,7 @@ def _error(node: Node, data: Mapping[str, Json]) -> dict[str, Json]:
     if data.get("answer") is not None:
         reason = data.get("detail") or "it was undone"
         error = standard_error("runtime", f"the sub-workflow cannot continue: {reason}")
-    return with_instance({**error, "instance": None}, node.ref)
+    return with_instance({**error, "instance": None}, node.reference)
 
 
 register("run", TaskKind(enter, on_instance_ended=on_instance_ended))

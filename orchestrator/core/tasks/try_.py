@@ -64,7 +64,7 @@ class Catch:
         self.handles = bool(body.get("do")) or self.then is not None
         self.rollback = task.metadata.get("rollback") is True
         self.rethrows = task.metadata.get("rethrow") is True
-        self.parallel = reaches(task.workflow.tasks(task.ref + "/try"), is_parallel)
+        self.parallel = reaches(task.workflow.tasks(task.reference + "/try"), is_parallel)
 
 
 def catch_of(plan: Plan) -> Catch:
@@ -84,9 +84,9 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
 
 def _begin_try(draft: Draft, node: Node) -> None:
     catch = catch_of(draft.plan_of(node))
-    node.open = 1
+    node.open_children = 1
     if catch.rollback:
-        node.set_state(mark=draft.root.counter)
+        node.set_state(mark=draft.root.last_number)
     if catch.policy is not None and catch.policy.per_try is not None:
         max_seconds = duration_seconds(draft, node, catch.policy.per_try, node.input)
         due = draft.arm(node.id, TimerKind.ATTEMPT, max_seconds)
@@ -98,7 +98,7 @@ def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
     """Begin a try, run the handler, or continue after the block has drained or was undone."""
     if data is None:
         index = node.get_state("retries") or None
-        if not begin_list(draft, node.id, node.ref + "/try", node.input, None, index):
+        if not begin_list(draft, node.id, node.reference + "/try", node.input, None, index):
             _end(draft, node, node.input, None)
     elif "catch" in data:
         _handle(draft, node)
@@ -114,7 +114,7 @@ def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) 
     """Begin the next task; after the last one, its output is the list's."""
     if proceed(draft, child, then):
         return _prune_later_try(draft, child)
-    if child.ref.startswith(node.ref + "/catch/"):
+    if child.reference.startswith(node.reference + "/catch/"):
         return _on_handled(draft, node, child.output)
     return _end(draft, node, child.output, leaves_chain(then))
 
@@ -129,13 +129,13 @@ def _on_handled(draft: Draft, node: Node, output: Json) -> None:
     """Complete the step after `catch.do`, or fault it with the error that was caught."""
     catch = catch_of(draft.plan_of(node))
     if catch.rethrows:
-        node.open = 0
+        node.open_children = 0
         raise StepFaulted(node, node.get_state("error"))
     _end(draft, node, output, catch.then)
 
 
 def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
-    node.open = 0
+    node.open_children = 0
     complete(draft, node, output, then)
 
 
@@ -144,7 +144,7 @@ def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
 
 def handles_error(draft: Draft, node: Node, child: Node, error: Mapping[str, Json]) -> bool:
     """Whether the error is caught; then `next` in the state is the reaction."""
-    if child.ref.startswith(node.ref + "/catch/") or child.undoes is not None:
+    if child.reference.startswith(node.reference + "/catch/") or child.compensates is not None:
         return False
     return _choose_reaction(draft, node, error)
 
@@ -175,10 +175,10 @@ def on_error(
     catch = catch_of(draft.plan_of(node))
     node.set_state(error=dict(error))
     _remove_try_timer(draft, node)
-    node.open = 0
+    node.open_children = 0
     if others_open or catch.parallel or withdrawal.is_draining(draft):
-        node.open = withdrawal.withdraw(draft, node.id, waiter=node.id)
-    if node.open == 0:
+        node.open_children = withdrawal.withdraw(draft, node.id, waiter=node.id)
+    if node.open_children == 0:
         if child is not node:
             _prune_later_try(draft, child)
         _react(draft, node)
@@ -204,10 +204,10 @@ def _react(draft: Draft, node: Node) -> None:
 
 def _retry_or_handle(draft: Draft, node: Node) -> None:
     """Begin another try after a caught error, or the handler."""
-    node.open = 0
+    node.open_children = 0
     step = node.get_state("next")
     if "retry" not in step:
-        node.open = 1
+        node.open_children = 1
         return draft.push(node.id, {"catch": True})
     wait, retries = step["retry"], node.get_state("retries", 0) + 1
     node.set_state(retries=retries)
@@ -231,13 +231,15 @@ def on_retry_due(draft: Draft, node: Node) -> None:
 def _handle(draft: Draft, node: Node) -> None:
     catch = catch_of(draft.plan_of(node))
     scope = {catch.name: node.get_state("error")}
-    if not begin_list(draft, node.id, node.ref + "/catch/do", node.input, scope):
+    if not begin_list(draft, node.id, node.reference + "/catch/do", node.input, scope):
         _on_handled(draft, node, node.input)
 
 
 def on_try_timeout(draft: Draft, node: Node) -> None:
     """Handle a try that has taken longer than ``limit.attempt.duration``."""
-    error = with_instance(timeout(f"a try of {node.ref} has taken longer than its limit"), node.ref)
+    error = with_instance(
+        timeout(f"a try of {node.reference} has taken longer than its limit"), node.reference
+    )
     if not _choose_reaction(draft, node, error):
         raise StepFaulted(node, error, running=True)
     on_error(draft, node, node, error, True)

@@ -195,7 +195,7 @@ def references(session: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple
         return {}
     rows = session.all(
         """
-        select s.instance_id::text, s.id, s.ref
+        select s.instance_id::text, s.id, s.reference
         from unnest(%s::uuid[], %s::int[]) as g(instance_id, id)
         join orchestrator.steps s using (instance_id, id)
         """,

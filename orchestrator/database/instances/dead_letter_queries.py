@@ -32,7 +32,7 @@ _COLUMNS = """
 created_at, id::text, namespace, instance_id::text, step, reason, error::text, resolved_at,
 resolution::text,
 (
-  select s.ref from orchestrator.steps s
+  select s.reference from orchestrator.steps s
   where s.instance_id = found.instance_id and s.id = found.step),
 (
   select s.kind from orchestrator.steps s
@@ -203,7 +203,7 @@ def refusal_reason(session: Session, dead_letter: Sequence[Any], action: str) ->
         return None
     row = session.one(
         f"""
-        select i.status, i.compensation, i.open,
+        select i.status, i.compensation, i.open_places,
           coalesce({member("s.state", "stopped")}::int = i.run, false)
         from orchestrator.instances i
         left join orchestrator.steps s on s.instance_id = i.id and s.id = %s

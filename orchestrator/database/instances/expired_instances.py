@@ -55,9 +55,9 @@ def old(
     at, id = after or (None, None)
     rows = session.all(
         f"""
-        select created_at, id::text, counter from {source}
+        select created_at, id::text, last_number from {source}
         cross join lateral (
-          select i.created_at, i.id, i.counter
+          select i.created_at, i.id, i.last_number
           from orchestrator.instances i
           where {matching(_LEVELS)} and i.created_at < clock_timestamp() - %(age)s{beyond}
             and {_DONE}

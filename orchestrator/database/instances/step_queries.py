@@ -52,9 +52,9 @@ class StepRow:
     kind: str
     index: int | None
     status: str
-    unknown: bool
-    undo: str | None
-    undoes: int | None
+    outcome_unknown: bool
+    compensated_by: str | None
+    compensates: int | None
     started_at: datetime | None
     ended_at: datetime | None
     input: str | None
@@ -67,8 +67,9 @@ class StepRow:
 
 
 _STEP = f"""
-select s.id, s.parent, s.ref, s.kind, s.index, s.status, s.unknown, s.undo, s.undoes,
-  s.started_at, s.ended_at, s.input::text, s.output::text, s.error::text,
+select s.id, s.parent, s.reference, s.kind, s.index, s.status, s.outcome_unknown,
+  s.compensated_by, s.compensates, s.started_at, s.ended_at, s.input::text, s.output::text,
+  s.error::text,
   (
     select t.due_at from orchestrator.timers t
     where t.instance_id = s.instance_id and t.step = s.id and t.kind = 'retry'),
@@ -175,15 +176,15 @@ class Waiting:
 # An open step without open children is where the execution waits.
 _WAITING = f"""
 with leaves as (
-  select id, ref, kind, started_at from orchestrator.steps
-   where instance_id = %(i)s and open = 0
+  select id, reference, kind, started_at from orchestrator.steps
+   where instance_id = %(i)s and open_children = 0
      and status in {OPEN}
    order by id limit %(n)s
 )
 select case when l.listener then 'event' when l.timer is not null then 'timer' else l.kind end,
-       l.id, l.ref, l.started_at, l.timer, l.due_at, l.mode, l.filters
+       l.id, l.reference, l.started_at, l.timer, l.due_at, l.mode, l.filters
   from (
-    select s.id, s.ref, s.kind, s.started_at, t.kind as timer, t.due_at, e.mode,
+    select s.id, s.reference, s.kind, s.started_at, t.kind as timer, t.due_at, e.mode,
            e.filters::text as filters, e.step is not null as listener
       from leaves s
       left join orchestrator.listeners e on e.instance_id = %(i)s and e.step = s.id
@@ -204,7 +205,7 @@ def waiting(session: Session, instance: str, limit: int = 100) -> list[Waiting]:
 
 @dataclass(frozen=True, slots=True)
 class Undoable:
-    """A step that a compensation can undo, or a step around one (`done` is None).
+    """A step that a compensation can undo, or a step around one (`completion_number` is None).
 
     `child` is the sub-workflow's instance, which undoes itself.
     """
@@ -214,14 +215,14 @@ class Undoable:
     reference: str
     kind: str
     completed: bool
-    unknown: bool
+    outcome_unknown: bool
     child: str | None
-    done: int | None
+    completion_number: int | None
 
 
 _UNDOABLE = f"""
-s.id, s.parent, s.ref, s.kind, s.status = 'completed' as completed, s.unknown,
-case s.undo when 'child' then {member("s.state", "child")} end as child
+s.id, s.parent, s.reference, s.kind, s.status = 'completed' as completed, s.outcome_unknown,
+case s.compensated_by when 'child' then {member("s.state", "child")} end as child
 """
 
 
@@ -231,9 +232,9 @@ def undoable(session: Session, instance: str, limit: int = 1000) -> list[Undoabl
     rows = session.all(
         f"""
         with recursive candidates as (
-          select {_UNDOABLE}, s.done from orchestrator.steps s
+          select {_UNDOABLE}, s.completion_number from orchestrator.steps s
           where s.instance_id = %(i)s and s.undoable is not null
-            and (s.status = 'completed' or s.unknown or s.undo = 'child')
+            and (s.status = 'completed' or s.outcome_unknown or s.compensated_by = 'child')
           order by s.undoable desc limit %(n)s),
         around as (
           select {_UNDOABLE} from orchestrator.steps s, candidates c
@@ -244,7 +245,7 @@ def undoable(session: Session, instance: str, limit: int = 1000) -> list[Undoabl
         select * from candidates
         union all
         select *, null::int from around
-        order by done desc nulls last, id
+        order by completion_number desc nulls last, id
         """,
         {"i": instance, "n": limit},
     )
@@ -257,7 +258,7 @@ def undoable_in_flight(session: Session, instance: str, limit: int = 1000) -> li
     rows = session.all(
         f"""
         select {_UNDOABLE}, null::int from orchestrator.steps s
-        where s.instance_id = %s and s.undo is not null and s.done is null
+        where s.instance_id = %s and s.compensated_by is not null and s.completion_number is null
           and s.status in ('running', 'waiting')
           and (
             s.kind = 'run' and {member("s.state", "child")} is not null
@@ -274,7 +275,7 @@ def undoable_in_flight(session: Session, instance: str, limit: int = 1000) -> li
 def undoing(session: Session, instance: str, limit: int = 1000) -> list[StepRow]:
     """Return the steps that undo others, in the order of their start."""
     rows = session.all(
-        f"{_STEP} where s.instance_id = %s and s.undoes is not null order by s.id limit %s",
+        f"{_STEP} where s.instance_id = %s and s.compensates is not null order by s.id limit %s",
         (instance, limit),
     )
     return [StepRow(*row) for row in rows]

@@ -52,7 +52,7 @@ open_attempts as (
   select distinct on (a.step) a.* from orchestrator.attempts a
    where a.instance_id = %(i)s and a.state in ('ready', 'claimed')
    order by a.step, a.number desc limit %(n)s)
-select s.id, s.ref, a.state, a.withdrawn, a.task, a.queue,
+select s.id, s.reference, a.state, a.withdrawn, a.task, a.queue,
        a.created_at, a.published_at, a.claimed_at, w.name, w.seen_at,
        a.state = 'claimed' and (w.id is null or w.id not in (select id from live)),
        a.id = any(w.held) or a.claimed_at > clock_timestamp() - %(lease)s * interval '1 s',
@@ -196,7 +196,7 @@ def dead_letters(session: Session, instance: str, limit: int = 50) -> list[OpenD
     """Return the open dead letters of an instance, the newest first."""
     rows = session.all(
         f"""
-        select d.id::text, d.step, s.ref, d.reason, {error_text("d.error")}, d.created_at
+        select d.id::text, d.step, s.reference, d.reason, {error_text("d.error")}, d.created_at
         from orchestrator.dead_letters d
         left join orchestrator.steps s on s.instance_id = d.instance_id and s.id = d.step
         where d.instance_id = %s and d.resolved_at is null
@@ -223,7 +223,7 @@ def unknown_outcomes(session: Session, instance: str, limit: int = 50) -> list[U
     """Return the steps of an instance whose outcome is unknown, in the order of their creation."""
     rows = session.all(
         f"""
-        select s.id, s.ref,
+        select s.id, s.reference,
           coalesce(
             (
               select a.state = 'lost' from orchestrator.attempts a
@@ -231,10 +231,11 @@ def unknown_outcomes(session: Session, instance: str, limit: int = 50) -> list[U
               order by a.number desc limit 1), false),
           exists (
             select from orchestrator.steps u
-            where u.instance_id = s.instance_id and u.undoes = s.id and u.status = 'completed'),
+            where u.instance_id = s.instance_id and u.compensates = s.id
+              and u.status = 'completed'),
           {error_text("s.error")}, s.ended_at
         from orchestrator.steps s
-        where s.instance_id = %s and s.unknown
+        where s.instance_id = %s and s.outcome_unknown
         order by s.id limit %s
         """,
         (instance, limit),
@@ -246,8 +247,8 @@ def compensation_progress(session: Session, instance: str) -> tuple[int, int]:
     """Return how many steps a compensation has undone, and how many it still has to undo."""
     row = session.one(
         """
-        select count(*) filter (where undoes is not null and status = 'completed'),
-          count(*) filter (where undoable is not null and (status = 'completed' or unknown))
+        select count(*) filter (where compensates is not null and status = 'completed'),
+          count(*) filter (where undoable is not null and (status = 'completed' or outcome_unknown))
         from orchestrator.steps
         where instance_id = %s
         """,

@@ -183,7 +183,7 @@ _CHILD = f"""
 STEPS = f"""
 select i.id::text, i.id::text, s.id,
   json_build_object(
-    'kind', s.kind, 'ref', s.ref, 'flow', i.status, 'compensation', i.compensation,
+    'kind', s.kind, 'reference', s.reference, 'flow', i.status, 'compensation', i.compensation,
     'by', {_OWN_CHILD}, 'ask', {_ASK}::int, 'child', {_CHILD})
 from orchestrator.steps s
 join orchestrator.instances i on i.id = s.instance_id
@@ -313,7 +313,8 @@ _CONSISTENCY: tuple[tuple[str, str], ...] = (
     (
         "steps: open in an instance that has ended",
         f"""
-        select s.instance_id::text, s.instance_id::text, s.id, json_build_object('ref', s.ref)
+        select s.instance_id::text, s.instance_id::text, s.id,
+          json_build_object('reference', s.reference)
         from orchestrator.steps s
         join orchestrator.instances i on i.id = s.instance_id
         where i.status in {ENDED} and i.compensation <> 'running' and s.status in {OPEN}
@@ -324,7 +325,8 @@ _CONSISTENCY: tuple[tuple[str, str], ...] = (
     (
         "steps: open, although the step around them has ended",
         f"""
-        select s.instance_id::text, s.instance_id::text, s.id, json_build_object('ref', s.ref)
+        select s.instance_id::text, s.instance_id::text, s.id,
+          json_build_object('reference', s.reference)
         from orchestrator.steps s
         join orchestrator.steps p on p.instance_id = s.instance_id and p.id = s.parent
         where p.status in {ENDED} and s.status in {OPEN} and {_DRAINING} is null
@@ -335,12 +337,12 @@ _CONSISTENCY: tuple[tuple[str, str], ...] = (
         "instances: the counter of places is wrong",
         f"""
         select i.id::text, i.id::text, null::int,
-          json_build_object('open', i.open, 'counted', n.leaves)
+          json_build_object('open', i.open_places, 'counted', n.leaves)
         from orchestrator.instances i
         cross join lateral (
           select count(*) as leaves from orchestrator.steps s
-          where s.instance_id = i.id and s.open = 0 and s.status in {OPEN}) n
-        where i.status in {UNSUSPENDED} and i.open <> n.leaves and not {_IN_MOTION}
+          where s.instance_id = i.id and s.open_children = 0 and s.status in {OPEN}) n
+        where i.status in {UNSUSPENDED} and i.open_places <> n.leaves and not {_IN_MOTION}
         limit %(most)s
         """,
     ),

@@ -113,7 +113,7 @@ def timers(
     return page(
         session,
         """
-        select t.due_at, t.instance_id::text, t.step, t.kind, i.namespace, s.ref
+        select t.due_at, t.instance_id::text, t.step, t.kind, i.namespace, s.reference
         from orchestrator.timers t
         join orchestrator.instances i on i.id = t.instance_id
         left join orchestrator.steps s on s.instance_id = t.instance_id and s.id = t.step
@@ -135,7 +135,7 @@ def listeners(
         """
         created_at, instance_id::text, step, namespace, mode, filters::text, correlation::text,
         (
-          select s.ref from orchestrator.steps s
+          select s.reference from orchestrator.steps s
           where s.instance_id = found.instance_id and s.id = found.step)
         """,
         "orchestrator.listeners",

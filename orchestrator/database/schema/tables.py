@@ -84,8 +84,8 @@ instances = Table(
     Column("compensation", Text, nullable=False, server_default="none"),
     Column("run", Integer, nullable=False, server_default="1"),
     Column("sequence", Integer, nullable=False, server_default="0"),
-    Column("counter", Integer, nullable=False, server_default="0"),
-    Column("open", Integer, nullable=False, server_default="0"),
+    Column("last_number", Integer, nullable=False, server_default="0"),
+    Column("open_places", Integer, nullable=False, server_default="0"),
     Column("input", JSON),
     Column("output", JSON),
     Column("error", JSON),
@@ -177,22 +177,22 @@ instances = Table(
     postgresql_with={"fillfactor": "70"},
 )
 
-#: The execution tree: one row an execution of a task (see ``core.values.Step``).
+#: The execution tree: one row an execution of a task (see ``core.model.Step``).
 steps = Table(
     "steps",
     metadata,
     Column("instance_id", Id, primary_key=True),
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("parent", Integer, nullable=False),
-    Column("open", Integer, nullable=False, server_default="0"),
+    Column("open_children", Integer, nullable=False, server_default="0"),
     Column("index", Integer),
-    Column("done", Integer),
-    Column("undoes", Integer),
-    Column("unknown", Boolean, nullable=False, server_default=text("false")),
-    Column("ref", Text, nullable=False),
+    Column("completion_number", Integer),
+    Column("compensates", Integer),
+    Column("outcome_unknown", Boolean, nullable=False, server_default=text("false")),
+    Column("reference", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("status", Text, nullable=False),
-    Column("undo", Text),
+    Column("compensated_by", Text),
     Column("started_at", Time),
     Column("ended_at", Time),
     Column("input", JSON),
@@ -203,11 +203,11 @@ steps = Table(
     Column("call", JSON),
     Column("error", JSON),
     #: When it completed, in the order of completions, if it can be undone. The index is on this
-    #: and not on `done`, so that the end of any other step changes its row in place.
+    #: and not on `completion_number`, so that the end of any other step changes its row in place.
     Column(
         "undoable",
         Integer,
-        Computed("case when undo is not null then done end", persisted=True),
+        Computed("case when compensated_by is not null then completion_number end", persisted=True),
     ),
     Index(
         "steps_undoable_ix",
@@ -235,7 +235,7 @@ attempts = Table(
     Column("time_limit", Float),
     _now(),
     Column("published_at", Time),
-    Column("publishings", SmallInteger, nullable=False, server_default="0"),
+    Column("publish_count", SmallInteger, nullable=False, server_default="0"),
     #: When a worker that can't run it threw its message away; null once it is published again.
     Column("refused_at", Time),
     Column("claimed_at", Time),

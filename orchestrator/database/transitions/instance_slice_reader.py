@@ -201,8 +201,8 @@ def _open(session: Session, instance: str) -> list[tuple[Step, Attempt | None]]:
 
 
 _OF_CHILDREN = (
-    *("id", "parent", "ref", "kind", "status", "index", "output", "error", "done", "undoes"),
-    *("started_at", "ended_at"),
+    *("id", "parent", "reference", "kind", "status", "index", "output", "error"),
+    *("completion_number", "compensates", "started_at", "ended_at"),
 )
 
 
@@ -235,7 +235,7 @@ def _undo(session: Session, instance: str, before: int) -> tuple[Step | None, di
         """
         select id from orchestrator.steps
         where instance_id = %s and undoable < %s
-          and (status = 'completed' or unknown or undo = 'child')
+          and (status = 'completed' or outcome_unknown or compensated_by = 'child')
         order by undoable desc limit 1
         """,
         (instance, before),

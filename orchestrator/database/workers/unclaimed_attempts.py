@@ -34,7 +34,7 @@ a.id::text, a.instance_id::text, a.step, a.task, a.queue, a.priority, a.time_lim
   where s.instance_id = a.instance_id and s.id = a.step)
 """
 _STAMP = """
-set published_at = clock_timestamp(), publishings = least(a.publishings + 1, 30),
+set published_at = clock_timestamp(), publish_count = least(a.publish_count + 1, 30),
   refused_at = null
 """
 
@@ -101,7 +101,7 @@ waiting as materialized (
   select id, instance_id, queue, coalesce(priority, -1) as priority, published_at, patience
   from (
     select *,
-      least(%(p)s * power(2, greatest(publishings - 1, 0)), %(w)s) * interval '1 s' as patience
+      least(%(p)s * power(2, greatest(publish_count - 1, 0)), %(w)s) * interval '1 s' as patience
     from orchestrator.attempts
     where state = 'ready' and not withdrawn) r
   where coalesce(published_at, created_at) < (select clock_timestamp()) - patience

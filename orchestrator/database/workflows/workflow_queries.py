@@ -184,7 +184,7 @@ _NEEDED = f"""
               where s.instance_id = i.id and s.undoable is not null)
   or exists (select from orchestrator.steps p
               where p.instance_id = i.parent_instance and p.id = i.parent_step
-                and (p.undo is not null or p.status in {OPEN})))
+                and (p.compensated_by is not null or p.status in {OPEN})))
 """
 
 

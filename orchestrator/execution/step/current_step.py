@@ -53,7 +53,7 @@ def current_step() -> CurrentStep | None:
     return CurrentStep(
         instance=claimed.instance_id,
         business_id=claimed.business_id,
-        reference=claimed.step.ref,
+        reference=claimed.step.reference,
         attempt=claimed.attempt.number,
         idempotency_key=claimed.key,
         deadline=claimed.deadline,

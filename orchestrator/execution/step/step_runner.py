@@ -219,7 +219,9 @@ class StepRunner:
     def _commit_failure(self, claimed: ClaimedAttempt) -> None:
         """Commit a failure instead: the result itself cannot be saved."""
         error = runtime_error("The result could not be saved", "see the worker's log")
-        ended = AttemptEnd(claimed.attempt.id, AttemptState.FAILED, error=error, unknown=True)
+        ended = AttemptEnd(
+            claimed.attempt.id, AttemptState.FAILED, error=error, outcome_unknown=True
+        )
         try:
             self._finish(claimed, ended, None)
         except Exception:

@@ -60,7 +60,7 @@ def unserializable_output(
 
     `refused`: type and path of the value that is not JSON."""
     error = data_error(f"the task has done its work and returned, but {reason}", refused)
-    return AttemptEnd(attempt, AttemptState.FAILED, error=error, unknown=True)
+    return AttemptEnd(attempt, AttemptState.FAILED, error=error, outcome_unknown=True)
 
 
 def end_of_exception(
@@ -147,4 +147,6 @@ def _rejected(attempt: str, exc: Any) -> AttemptEnd:
 def _exited(attempt: str, exc: BaseException, mask: Mask) -> AttemptEnd:
     _, traceback = error_of(exc, mask)
     error = runtime_error(type(exc).__name__, f"the task ended its process ({exc!r})")
-    return AttemptEnd(attempt, AttemptState.LOST, error=error, traceback=traceback, unknown=True)
+    return AttemptEnd(
+        attempt, AttemptState.LOST, error=error, traceback=traceback, outcome_unknown=True
+    )

@@ -40,7 +40,7 @@ def _span(claimed: ClaimedAttempt, task: str, request: dict[str, Any]) -> Iterat
         "orchestrator.workflow": claimed.workflow.name,
         "orchestrator.instance": claimed.instance_id,
         "orchestrator.step": claimed.step.id,
-        "orchestrator.reference": claimed.step.ref,
+        "orchestrator.reference": claimed.step.reference,
         "orchestrator.attempt": claimed.attempt.id,
         "orchestrator.attempt.number": claimed.attempt.number,
         "celery.task_name": task,
@@ -48,7 +48,7 @@ def _span(claimed: ClaimedAttempt, task: str, request: dict[str, Any]) -> Iterat
     tracer = trace.get_tracer("celery-orchestrator")
     parent = propagate.extract(claimed.trace) if claimed.trace else None
     with tracer.start_as_current_span(
-        f"step {claimed.step.ref}", parent, trace.SpanKind.CONSUMER, attributes
+        f"step {claimed.step.reference}", parent, trace.SpanKind.CONSUMER, attributes
     ):
         carrier: dict[str, str] = {}
         propagate.inject(carrier)

@@ -126,10 +126,10 @@ def deploy(ground: Ground, random: Random) -> int:
 def on_their_version(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
     """Each instance ended with the steps of the version that it was started with."""
     wrong = ground.sql(
-        "select i.id::text, w.version, s.ref from orchestrator.instances i"
+        "select i.id::text, w.version, s.reference from orchestrator.instances i"
         " join orchestrator.workflows w on w.id = i.workflow_id and w.name = 'versioned'"
         " join orchestrator.steps s on s.instance_id = i.id and s.parent = 0"
-        " where s.ref not like '%/v' || split_part(w.version, '.', 1) || 'x%' limit 3"
+        " where s.reference not like '%/v' || split_part(w.version, '.', 1) || 'x%' limit 3"
     )
     codes = {line.get("code") for line in ground.effects()}
     outcome.measured["releases_of_code"] = len(codes)

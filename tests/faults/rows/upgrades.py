@@ -81,9 +81,10 @@ CHANGES = (
     # A body that serves the callers of both releases.
     (
         "database/schema/functions/save_next_call.sql",
-        "  update orchestrator.instances set sequence = p_expected + 1, counter = p_counter\n",
+        "  update orchestrator.instances"
+        " set sequence = p_expected + 1, last_number = p_last_number\n",
         "  update orchestrator.instances\n"
-        "     set sequence = p_expected + 1, counter = p_counter, later = 'saved'\n",
+        "     set sequence = p_expected + 1, last_number = p_last_number, later = 'saved'\n",
     ),
     ("database/schema/upgrade.py", "PREVIOUS: str | None = None", f'PREVIOUS = "{migrate.head()}"'),
     ("core/engine_version.py", f"\nENGINE = {ENGINE}\n", f"\nENGINE = {NEXT}\n"),

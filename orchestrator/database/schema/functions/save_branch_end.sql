@@ -3,31 +3,33 @@
 -- nothing else changed. Errors are those of `save_transition`.
 create or replace function orchestrator.save_branch_end(
   p_instance uuid, p_expected int, p_at timestamptz, p_seed bigint, p_stimulus json, p_facts json,
-  p_counter int, p_open int, p_fence uuid, p_token text,
+  p_last_number int, p_open_places int, p_attempt uuid, p_token text,
   -- the step that completes
-  c_id int, c_done int, c_undo text, c_output json,
+  changed_id int, changed_completion_number int, changed_compensated_by text, changed_output json,
   -- the step that it is a branch of
-  f_id int, f_open int
+  fork_id int, fork_open_children int
 ) returns void
 language plpgsql set enable_seqscan = off as $$
 begin
   update orchestrator.instances
-     set sequence = p_expected + 1, counter = p_counter, open = p_open
+     set sequence = p_expected + 1, last_number = p_last_number, open_places = p_open_places
    where id = p_instance and sequence = p_expected;
   if not found then
     raise exception 'instance % has moved on from %', p_instance, p_expected
       using errcode = 'OR001';
   end if;
   update orchestrator.attempts set state = 'succeeded', ended_at = clock_timestamp()
-   where id = p_fence and state = 'claimed' and token = p_token;
+   where id = p_attempt and state = 'claimed' and token = p_token;
   if not found then
-    raise exception 'attempt % is not the caller''s', p_fence using errcode = 'OR002';
+    raise exception 'attempt % is not the caller''s', p_attempt using errcode = 'OR002';
   end if;
   insert into orchestrator.history (instance_id, sequence, at, seed, stimulus, facts)
   values (p_instance, p_expected + 1, p_at, p_seed, p_stimulus, p_facts);
   update orchestrator.steps
-     set status = 'completed', done = c_done, undo = c_undo, ended_at = p_at, output = c_output
-   where instance_id = p_instance and id = c_id;
-  update orchestrator.steps set open = f_open where instance_id = p_instance and id = f_id;
+     set status = 'completed', completion_number = changed_completion_number,
+         compensated_by = changed_compensated_by, ended_at = p_at, output = changed_output
+   where instance_id = p_instance and id = changed_id;
+  update orchestrator.steps set open_children = fork_open_children
+   where instance_id = p_instance and id = fork_id;
 end
 $$;

@@ -3,43 +3,45 @@
 -- are those of `save_transition`.
 create or replace function orchestrator.save_first_call(
   p_instance uuid, p_expected int, p_at timestamptz, p_seed bigint, p_stimulus json, p_facts json,
-  p_counter int, p_taken bigint,
+  p_last_number int, p_stimulus_id bigint,
   -- the step that starts
-  n_id int, n_parent int, n_index int, n_ref text, n_undo text, n_input json, n_raw json,
-  n_call json,
+  created_id int, created_parent int, created_index int, created_reference text,
+  created_compensated_by text, created_input json, created_raw_input json, created_call json,
   -- its attempt, claimed at once where the caller names its worker
-  a_id uuid, a_task text, a_queue text, a_priority smallint, a_limit float8,
-  t_worker uuid, t_process int, t_token text
+  attempt_id uuid, attempt_task text, attempt_queue text, attempt_priority smallint,
+  attempt_time_limit float8,
+  claim_worker uuid, claim_process int, claim_token text
 ) returns void
 language plpgsql set enable_seqscan = off as $$
 declare
-  taken boolean := t_worker is not null;
+  claimed boolean := claim_worker is not null;
 begin
   update orchestrator.instances
-     set sequence = p_expected + 1, counter = p_counter, status = 'running', open = 1,
-         started_at = p_at
+     set sequence = p_expected + 1, last_number = p_last_number, status = 'running',
+         open_places = 1, started_at = p_at
    where id = p_instance and sequence = p_expected;
   if not found then
     raise exception 'instance % has moved on from %', p_instance, p_expected
       using errcode = 'OR001';
   end if;
-  delete from orchestrator.stimuli where id = p_taken;
+  delete from orchestrator.stimuli where id = p_stimulus_id;
   if not found then
-    raise exception 'stimulus % was taken', p_taken using errcode = 'OR001';
+    raise exception 'stimulus % was taken', p_stimulus_id using errcode = 'OR001';
   end if;
   insert into orchestrator.history (instance_id, sequence, at, seed, stimulus, facts)
   values (p_instance, p_expected + 1, p_at, p_seed, p_stimulus, p_facts);
   insert into orchestrator.steps (
-    instance_id, id, parent, index, ref, kind, status, undo, started_at, input, raw_input, call)
-  values (p_instance, n_id, n_parent, n_index, n_ref, 'call', 'running', n_undo, p_at, n_input,
-          n_raw, n_call);
+    instance_id, id, parent, index, reference, kind, status, compensated_by, started_at, input,
+    raw_input, call)
+  values (p_instance, created_id, created_parent, created_index, created_reference, 'call',
+          'running', created_compensated_by, p_at, created_input, created_raw_input, created_call);
   insert into orchestrator.attempts (
     instance_id, id, step, number, starts, task, queue, priority, time_limit, state,
-    published_at, publishings, claimed_at, worker, process, token)
-  values (p_instance, a_id, n_id, 1, 1, a_task, a_queue, a_priority, a_limit,
-          case when taken then 'claimed' else 'ready' end,
-          case when not taken then clock_timestamp() end,
-          case when not taken then 1 else 0 end,
-          case when taken then clock_timestamp() end, t_worker, t_process, t_token);
+    published_at, publish_count, claimed_at, worker, process, token)
+  values (p_instance, attempt_id, created_id, 1, 1, attempt_task, attempt_queue, attempt_priority,
+          attempt_time_limit, case when claimed then 'claimed' else 'ready' end,
+          case when not claimed then clock_timestamp() end,
+          case when not claimed then 1 else 0 end, case when claimed then clock_timestamp() end,
+          claim_worker, claim_process, claim_token);
 end
 $$;

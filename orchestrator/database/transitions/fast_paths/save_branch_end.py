@@ -44,8 +44,8 @@ def _counts(before: Step | None, after: Step) -> bool:
     return (
         before is not None
         and after.status is before.status
-        and after.done == before.done
-        and after.undo == before.undo
+        and after.completion_number == before.completion_number
+        and after.compensated_by == before.compensated_by
         and after.ended_at == before.ended_at
         and after.output is before.output
         and step_unchanged(before, after)
@@ -57,8 +57,8 @@ def statement(saving: SaveRequest, record: Json, facts: Json) -> tuple[str, list
     fork = saving.transition.changed[1]
     return _STATEMENT, [
         *history_parameters(saving, record, facts),
-        saving.transition.instance.open,
+        saving.transition.instance.open_places,
         *completion_parameters(saving),
         fork.id,
-        fork.open,
+        fork.open_children,
     ]

@@ -40,7 +40,7 @@ def _begins(before: Instance, after: Instance) -> bool:
     return (
         before.status is Status.PENDING
         and after.status is Status.RUNNING
-        and after.open == 1
+        and after.open_places == 1
         and after.ended_at == before.ended_at
         and after.output is before.output
     )

@@ -40,7 +40,7 @@ def _ends(before: Instance, after: Instance) -> bool:
     return (
         before.status is not Status.COMPLETED
         and after.status is Status.COMPLETED
-        and after.open == 0
+        and after.open_places == 0
         and after.started_at == before.started_at
     )
 

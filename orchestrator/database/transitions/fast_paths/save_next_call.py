@@ -34,7 +34,7 @@ def applies(saving: SaveRequest) -> bool:
         and len(changes.changed) == len(changes.created) == len(changes.attempts) == 1
         and len(changes.ended) == 1
         and status_unchanged(saving.instance_before, changes.instance)
-        and changes.instance.open == saving.instance_before.open
+        and changes.instance.open_places == saving.instance_before.open_places
         and instance_unchanged(saving.instance_before, changes.instance)
         and succeeds(changes.ended[0], saving.fence)
         and completes(saving.slice.steps.get(changes.changed[0].id), changes.changed[0])

@@ -46,7 +46,7 @@ def succeeds(ended: AttemptEnd, fence: Fence) -> bool:
 def step_unchanged(before: Step, after: Step) -> bool:
     """Whether the fields of the step that no fast path sets are unchanged."""
     return (
-        after.unknown == before.unknown
+        after.outcome_unknown == before.outcome_unknown
         and after.state is before.state
         and after.scope is before.scope
         and after.call is before.call
@@ -59,7 +59,7 @@ def completes(before: Step | None, after: Step) -> bool:
     return (
         before is not None
         and after.status is Status.COMPLETED
-        and after.open == before.open
+        and after.open_children == before.open_children
         and step_unchanged(before, after)
     )
 
@@ -71,8 +71,10 @@ def starts(step: Step, attempt: Attempt) -> bool:
         and step.status is Status.RUNNING
         and attempt.step == step.id
         and attempt.number == attempt.starts == 1
-        and not (step.open or step.unknown)
-        and all(value is None for value in (step.done, step.undoes, step.ended_at))
+        and not (step.open_children or step.outcome_unknown)
+        and all(
+            value is None for value in (step.completion_number, step.compensates, step.ended_at)
+        )
         and all(value is None for value in (step.output, step.state, step.scope, step.error))
     )
 
@@ -87,7 +89,7 @@ def history_parameters(saving: SaveRequest, record: Json, facts: Json) -> list[A
         saving.stimulus.seed,
         dumps(record),
         dumps(facts),
-        saving.transition.instance.counter,
+        saving.transition.instance.last_number,
     ]
 
 
@@ -95,7 +97,14 @@ def completion_parameters(saving: SaveRequest) -> list[Any]:
     """Return the parameters of the attempt that ends, and of the step that completes with it."""
     done, fence = saving.transition.changed[0], saving.fence
     assert fence is not None  # noqa: S101  `applies` requires it
-    return [fence.attempt, fence.token, done.id, done.done, done.undo, to_json(done.output)]
+    return [
+        fence.attempt,
+        fence.token,
+        done.id,
+        done.completion_number,
+        done.compensated_by,
+        to_json(done.output),
+    ]
 
 
 def start_parameters(saving: SaveRequest) -> list[Any]:
@@ -109,8 +118,8 @@ def start_parameters(saving: SaveRequest) -> list[Any]:
         step.id,
         step.parent,
         step.index,
-        step.ref,
-        step.undo,
+        step.reference,
+        step.compensated_by,
         to_json(step.input),
         to_json(step.raw_input),
         to_json(step.call),
