@@ -3,13 +3,17 @@
 ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim-bookworm AS build
+ARG EXTRAS="server binary metrics secrets flower"
 WORKDIR /src
 RUN python -m venv /opt/orchestrator
 # The pinned dependencies first: they change less often than the code. Those of the tests are
 # no part of the image.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN /opt/orchestrator/bin/python -c "import tomllib; \
-        print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+        project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+        extras = project['optional-dependencies']; \
+        print(*project['dependencies'], *(each for extra in '${EXTRAS}'.split() \
+            for each in extras[extra]), sep='\n')" \
         > requirements.txt \
     && /opt/orchestrator/bin/pip install --no-cache-dir --disable-pip-version-check \
         --constraint constraints.txt --requirement requirements.txt

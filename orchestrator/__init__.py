@@ -2,14 +2,14 @@
 
     from orchestrator import install, current_step, WorkflowError
 
-Importing this is cheap: a name's module is loaded at its first use.
+Importing this is cheap, since it imports nothing: a name's module is loaded at its first use.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
+# Type checkers take the name for `typing.TYPE_CHECKING`; `typing` alone would be most of the time.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from orchestrator.errors import WorkflowError
     from orchestrator.execution.installation import install
     from orchestrator.execution.step.current_step import CurrentStep, current_step
@@ -24,7 +24,7 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

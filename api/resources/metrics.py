@@ -10,6 +10,7 @@ from api.http import problem_types
 from api.http.app_state import state
 from api.http.authentication import Role
 from api.http.problems import Problem
+from orchestrator.extras import PartMissing
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
 
@@ -27,7 +28,7 @@ def show() -> Response:
     """Return all metrics in the format that the scraper accepts.
 
     They contain names of workflows: unless a setting allows it, a key for all namespaces is
-    required. Raises `Problem` 401, 403.
+    required. Raises `Problem` 401, 403, or 501 without the extra [metrics].
     """
     app = state()
     if not app.services.settings.metrics_without_key:
@@ -35,8 +36,10 @@ def show() -> Response:
         if caller.role < Role.VIEWER or caller.scope.namespaces is not None:
             raise Problem(problem_types.FORBIDDEN, "metrics require a key for all namespaces")
     # Imported at the first request: the library loads slowly.
-    from orchestrator.metrics.exposition import exposition_text, families
-
+    try:
+        from orchestrator.metrics.exposition import exposition_text, families
+    except PartMissing as error:
+        raise Problem(problem_types.NOT_IMPLEMENTED, str(error)) from error
     found = [*app.gauges.families(), *families(app.series())]
     body, content_type = exposition_text(found, request.headers.get("Accept"))
     return Response(body, content_type=content_type)

@@ -16,6 +16,7 @@ from orchestrator.errors import (
     DatabaseUnavailable,
     OrchestratorError,
 )
+from orchestrator.extras import optional_imports, part_missing
 
 #: Largest number of traceback frames that the report of an unexpected error shows.
 _FRAMES = 12
@@ -41,12 +42,15 @@ class LazyGroup(click.Group):
         ctx: click.Context,  # noqa: ARG002 (as click calls it)
         cmd_name: str,
     ) -> click.Command | None:
-        """Import and return the command of that name; None if there is none."""
+        """Import and return the command of that name; None if there is none.
+
+        Raises `PartMissing` if the extra [server] is not installed."""
         location = self.commands_at.get(cmd_name)
         if location is None:
             return None
         module, _, name = location.partition(":")
-        command: click.Command = getattr(import_module(module), name)
+        with optional_imports():
+            command: click.Command = getattr(import_module(module), name)
         return command
 
     def resolve_command(
@@ -94,8 +98,10 @@ class LazyGroup(click.Group):
 
 
 def _unexpected(error: Exception) -> Failure:
-    """Report a bug of ours with its traceback. Its status is not 1, which means that an instance
-    faulted."""
+    """Report a bug of ours with its traceback, or the part that is not installed. The status is not
+    1, which means that an instance faulted."""
+    if isinstance(error, ImportError) and (missing := part_missing(error)):
+        return Failure(str(missing), Exit.USAGE)
     frames = [
         f"  {frame.filename}:{frame.lineno} in {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)[-_FRAMES:]

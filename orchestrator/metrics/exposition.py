@@ -1,15 +1,21 @@
-"""Formats metrics for Prometheus: its text format or OpenMetrics, as the request accepts."""
+"""Formats metrics for Prometheus: its text format or OpenMetrics, as the request accepts.
+
+Importing it raises `PartMissing` without the extra [metrics].
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
-from prometheus_client import CollectorRegistry
-from prometheus_client import Metric as Family
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
+from orchestrator.extras import optional_imports
+
+with optional_imports():
+    from prometheus_client import CollectorRegistry
+    from prometheus_client import Metric as Family
+    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+    from prometheus_client.exposition import choose_encoder
+    from prometheus_client.registry import Collector
 
 from orchestrator.metrics.catalog import METRICS, Metric, MetricType
 from orchestrator.metrics.meter import Labels, Series

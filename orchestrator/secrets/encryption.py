@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import json_codec
 from orchestrator.errors import ConfigurationError, OrchestratorError
+from orchestrator.extras import optional_imports
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
@@ -28,16 +29,22 @@ class DecryptionFailed(OrchestratorError):
 
 
 def new_key() -> str:
-    """Return a new key: 32 random bytes in URL-safe base64."""
-    from cryptography.fernet import Fernet
+    """Return a new key: 32 random bytes in URL-safe base64. Raise `PartMissing`."""
+    key: bytes = _library().Fernet.generate_key()
+    return key.decode()
 
-    return Fernet.generate_key().decode()
+
+def _library() -> Any:
+    """Import cryptography only where there are keys: it delays a start by some 50 milliseconds."""
+    with optional_imports():
+        from cryptography import fernet
+    return fernet
 
 
 class SecretCipher:
     """Encrypts with the first of its keys, decrypts with any of them.
 
-    Raises `ConfigurationError` for an invalid key.
+    Raises `ConfigurationError` for an invalid key, or for any key without the extra [secrets].
     """
 
     def __init__(self, keys: Sequence[str] = ()) -> None:
@@ -59,12 +66,10 @@ class SecretCipher:
     def decrypt(self, associated_name: Sequence[str], ciphertext: str) -> Json:
         """Return the value that was encrypted for this namespace and name. Raise
         `EncryptionKeyMissing`, `DecryptionFailed`."""
-        from cryptography.fernet import InvalidToken
-
         fernet = self._fernet
         try:
             *name, value = json_codec.loads(fernet.decrypt(ciphertext.encode()))
-        except InvalidToken:
+        except _library().InvalidToken:
             raise DecryptionFailed from None
         if name != list(associated_name):
             raise DecryptionFailed
@@ -73,24 +78,22 @@ class SecretCipher:
     def reencrypt(self, ciphertext: str) -> str:
         """Return the ciphertext under the first key. Raise `EncryptionKeyMissing`,
         `DecryptionFailed`."""
-        from cryptography.fernet import InvalidToken
-
+        fernet = self._fernet
         try:
-            return self._fernet.rotate(ciphertext.encode()).decode()
-        except InvalidToken:
+            return fernet.rotate(ciphertext.encode()).decode()
+        except _library().InvalidToken:
             raise DecryptionFailed from None
 
     @cached_property
     def _fernet(self) -> MultiFernet:
-        # Import it only if there are keys: it delays the start by some 50 milliseconds.
-        from cryptography.fernet import Fernet, MultiFernet
-
         if not self._keys:
             raise EncryptionKeyMissing
+        library = _library()
         try:
-            return MultiFernet([Fernet(key) for key in self._keys])
+            fernet: MultiFernet = library.MultiFernet([library.Fernet(key) for key in self._keys])
         except ValueError:
             raise ConfigurationError(
                 "ORCHESTRATOR_SECRETS_KEY: a key is 32 bytes in URL-safe base64;"
                 " 'orchestrator secret new-key' makes one"
             ) from None
+        return fernet

@@ -14,12 +14,14 @@ from tests.support.stack import ROOT
 
 PLAIN = Path(__file__).with_name("plain")
 PRODUCT = "celery-orchestrator"
+#: The extras of an installation that serves the API.
+PARTS = frozenset({"server", "binary", "metrics", "secrets"})
 
 
 def plainly() -> dict[str, str]:
-    """The environment of a Python process that finds what ``pip install celery-orchestrator``
-    installs, and nothing that only its extras or the tests need."""
-    wanted = frozenset(_needed(PRODUCT, set()))
+    """The environment of a Python process that finds what `PARTS` install, and nothing that only
+    the other extras or the tests need."""
+    wanted = frozenset(_needed(PRODUCT, set(), PARTS))
     hidden = [
         module
         for module, names in packages_distributions().items()

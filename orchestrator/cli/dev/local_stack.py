@@ -34,6 +34,7 @@ from orchestrator.embedded.supervisor import (
     http_ok,
     log_says,
 )
+from orchestrator.extras import is_installed, require_installed
 from orchestrator.ids import new_id
 from orchestrator.secrets.encryption import new_key
 
@@ -129,6 +130,8 @@ class LocalStack:
         return self._spawn(name, "worker", *options, restart=self.plan.restart)
 
     def _start(self) -> None:
+        if self.plan.flower:
+            require_installed("flower")
         if self.plan.port:
             _wait_for_port(self.plan.port)
         if self.plan.fresh:
@@ -185,7 +188,9 @@ class LocalStack:
 
     def _secrets_key(self) -> dict[str, str]:
         """Return the setting of a key that encrypts secrets. If no setting names one, the key is
-        created once and stored beside the data."""
+        created once and stored beside the data; without the extra [secrets] there is none."""
+        if not is_installed("cryptography"):
+            return {}
         if os.environ.keys() & {"ORCHESTRATOR_SECRETS_KEY", "ORCHESTRATOR_SECRETS_KEY_FILE"}:
             return {}
         path = self.data / "secrets.key"

@@ -17,6 +17,7 @@ from orchestrator.cli.commands.workers import list_workers
 from orchestrator.cli.exit_codes import Exit, Failure
 from orchestrator.cli.options import PORT
 from orchestrator.cli.server.bundled_api import use_bundled_api
+from orchestrator.extras import require_installed
 from orchestrator.settings import load_settings
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _log_level = click.option("-l", "--loglevel", help="Default: ORCHESTRATOR_LOG_LE
 @click.option("--port", type=PORT, help="Default: ORCHESTRATOR_API_PORT, else 8233.")
 def api(host: str | None, port: int | None) -> None:
     """Serve the REST API."""
+    # The serving processes import it; they would end one after the other.
+    require_installed("gunicorn", "flask", "flask_smorest", "webargs", "psycopg2")
     _load("structlog", without="rich")  # not for workers: users' code may need rich
     use_bundled_api()
     from api.server.gunicorn_server import run

@@ -13,29 +13,33 @@ from typing import TYPE_CHECKING, Any
 
 import celery.beat
 
-from orchestrator.bootstrap import services
 from orchestrator.broker_settings import url_of
 from orchestrator.clock import monotonic
-from orchestrator.database.connection.database import LockTimeout
 from orchestrator.errors import ConfigurationError, DatabaseUnavailable
-from orchestrator.event_handler.event_maintenance import EventMaintenance
-from orchestrator.event_handler.webhook_sender import WebhookSender
-from orchestrator.execution.process.database_schema_check import (
+from orchestrator.execution.process.configuration_exit import (
     EXIT_CONFIGURATION,
+    configuration_exit,
     print_error,
-    require_or_exit,
 )
+from orchestrator.execution.process.installed_parts import require_parts
 from orchestrator.execution.process.outage_retry import backoff_delays
 from orchestrator.log import get_logger
 from orchestrator.outbound import OutboundClient
-from orchestrator.scheduler.bulk_operations import Operations
-from orchestrator.scheduler.celery_beat_entries import CeleryBeatEntries
-from orchestrator.scheduler.instance_archive import retention_jobs
-from orchestrator.scheduler.maintenance_loop import MaintenanceLoop
-from orchestrator.scheduler.maintenance_store import PostgresMaintenanceStore
-from orchestrator.scheduler.process_announcement import Presence
-from orchestrator.scheduler.timer_wakeup import TimerWakeup
 from orchestrator.settings import load_settings
+
+with configuration_exit():  # they need psycopg2
+    from orchestrator.bootstrap import services
+    from orchestrator.database.connection.database import LockTimeout
+    from orchestrator.database.schema.upgrade import require_schema
+    from orchestrator.event_handler.event_maintenance import EventMaintenance
+    from orchestrator.event_handler.webhook_sender import WebhookSender
+    from orchestrator.scheduler.bulk_operations import Operations
+    from orchestrator.scheduler.celery_beat_entries import CeleryBeatEntries
+    from orchestrator.scheduler.instance_archive import retention_jobs
+    from orchestrator.scheduler.maintenance_loop import MaintenanceLoop
+    from orchestrator.scheduler.maintenance_store import PostgresMaintenanceStore
+    from orchestrator.scheduler.process_announcement import Presence
+    from orchestrator.scheduler.timer_wakeup import TimerWakeup
 
 if TYPE_CHECKING:
     from orchestrator.execution.process.probe_server import Probes
@@ -59,8 +63,10 @@ class Scheduler(celery.beat.Scheduler):
         super().__init__(app, *args, lazy=lazy, **kwargs)  # type: ignore[misc]  # as Celery calls it
         if lazy:
             return  # Celery only displays the scheduler's name and interval
-        settings = load_settings()
-        checked = require_or_exit(settings)
+        with configuration_exit():
+            settings = load_settings()
+            require_parts(settings)
+            checked = require_schema(settings)
         self._publish_timeout = settings.publish_timeout
         self._services = services(settings, app, checked=checked)
         database, meter = self._services.database, self._services.meter

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from orchestrator.errors import ConfigurationError
+from orchestrator.extras import PartMissing
 from orchestrator.metrics import Series
 from orchestrator.settings import address
 
@@ -73,8 +74,10 @@ def _checked(check: Check) -> tuple[int, bytes, str]:
 
 def _metrics(series: Callable[[], Iterable[Series]], accept: str | None) -> tuple[int, bytes, str]:
     # Imported at the first scrape: the library is slow to load.
-    from orchestrator.metrics.exposition import exposition_text, families
-
+    try:
+        from orchestrator.metrics.exposition import exposition_text, families
+    except PartMissing as error:
+        return 501, f"{error}\n".encode(), "text/plain; charset=utf-8"
     body, content_type = exposition_text(families(series()), accept)
     return 200, body, content_type
 

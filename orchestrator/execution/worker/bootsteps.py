@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
@@ -11,6 +12,8 @@ from kombu.serialization import prepare_accept_content
 
 from orchestrator import broker_settings
 from orchestrator.errors import ConfigurationError
+from orchestrator.execution.process.configuration_exit import configuration_exit
+from orchestrator.execution.process.installed_parts import require_parts
 from orchestrator.execution.worker import signal_receivers
 from orchestrator.execution.worker.rabbitmq_control_consumer import (
     ControlConsumer,
@@ -109,20 +112,21 @@ def _prepare_worker(runtime: WorkerRuntime, controller: Any) -> MainProcess | No
     """Return the worker's main process; None if its pool runs no steps.
 
     Raises:
-        ConfigurationError: the pool cannot run steps, or (in an embedded worker) this release
-            does not support the schema of the database.
-        SystemExit: the same about the schema, in a worker program.
+        ConfigurationError: the pool cannot run steps, or (in an embedded worker) a library is not
+            installed or this release does not support the schema of the database.
+        SystemExit: the same about libraries and schema, in a worker program.
     """
     pool = _pool_name(controller)
     if pool is None:
         return None
-    from orchestrator.database.schema.upgrade import require_schema
-    from orchestrator.execution.process.database_schema_check import require_or_exit
+    with configuration_exit() if _is_program(controller) else nullcontext():
+        require_parts(runtime.settings)
+        from orchestrator.database.schema.upgrade import require_schema
+
+        runtime.schema_checked = require_schema(runtime.settings)
     from orchestrator.execution.step import message_handler  # noqa: F401  loaded before the fork
     from orchestrator.execution.worker.main_process import MainProcess
 
-    require = require_or_exit if _is_program(controller) else require_schema
-    runtime.schema_checked = require(runtime.settings)
     _consume_control_queue(runtime)
     _limit_prefetch(runtime.app, controller)
     _accept_json(runtime.app)

@@ -20,7 +20,7 @@ from orchestrator.clock import monotonic
 from orchestrator.database.workers import worker_queries
 from orchestrator.database.workers.worker_queries import WorkerRow
 from orchestrator.errors import ConfigurationError, DatabaseUnavailable
-from orchestrator.execution.process.database_schema_check import EXIT_CONFIGURATION, print_error
+from orchestrator.execution.process.configuration_exit import EXIT_CONFIGURATION, print_error
 from orchestrator.log import get_logger
 
 if TYPE_CHECKING:

@@ -1,25 +1,28 @@
-"""Ends a worker or a beat whose database has a schema that this release does not support."""
+"""Ends a worker or beat program that is set up wrongly, with one line instead of a traceback."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from orchestrator.database.schema.upgrade import require_schema
 from orchestrator.errors import ConfigurationError
-from orchestrator.settings import Settings
 
 #: Exit status of a wrongly configured program, the same as that of the command line.
 EXIT_CONFIGURATION = 2
 
 
-def require_or_exit(settings: Settings) -> bool:
-    """Call `require_schema`; print its error as one line, where Celery would print a traceback.
+@contextmanager
+def configuration_exit() -> Iterator[None]:
+    """Turn a `ConfigurationError` of the block into one line and the end of the program.
+
+    Celery would print a traceback, or catch the error and go on.
 
     Raises:
-        SystemExit: this release does not support the schema.
+        SystemExit: the block raised a `ConfigurationError`.
     """
     try:
-        return require_schema(settings)
+        yield
     except ConfigurationError as error:
         print_error(error)
         raise SystemExit(EXIT_CONFIGURATION) from None
