@@ -68,9 +68,9 @@ def _types(waiter: Waiter) -> list[str]:
 
 def _difference(row: EventRow, event: dict[str, Any], waiter: Waiter) -> str:
     """Return why a listener for events of this type did not take this event."""
-    if row.target is None and waiter.started_at > row.created_at:
+    if row.target_instance is None and waiter.started_at > row.created_at:
         return f"was started after it (at {waiter.started_at:%Y-%m-%d %H:%M:%S} UTC): send it again"
-    if row.target is None and waiter.since > row.created_at:
+    if row.target_instance is None and waiter.since > row.created_at:
         return f"began to wait after it (at {waiter.since:%Y-%m-%d %H:%M:%S} UTC): send it again"
     for filter in waiter.filters:
         for name, value in (filter.get("with") or {}).items():
@@ -82,9 +82,13 @@ def _difference(row: EventRow, event: dict[str, Any], waiter: Waiter) -> str:
 
 def _no_listener(row: EventRow, event: dict[str, Any], waiting: Sequence[Waiter]) -> Cause:
     types = sorted({type for waiter in waiting for type in _types(waiter)})
-    where = f"the instance {row.target}" if row.target else f"the namespace {row.namespace}"
+    where = (
+        f"the instance {row.target_instance}"
+        if row.target_instance
+        else f"the namespace {row.namespace}"
+    )
     message = f"no listener in {where} waits for {quoted(event['type'])}"
-    if row.target:
+    if row.target_instance:
         message = f"it lies in the mailbox: {where} does not wait for {quoted(event['type'])}"
     meant = nearest(event["type"], types)
     cause: Cause = {"kind": "nobody", "message": message + suggestion(meant)}

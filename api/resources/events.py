@@ -126,7 +126,7 @@ def get(id: str) -> Response:
     """An event with its matches"""
     found = _find(id)
     return respond(
-        {**_event_json(found), "matches": _matches(state().services.database, found.number)}
+        {**_event_json(found), "matches": _matches(state().services.database, found.receipt_number)}
     )
 
 
@@ -140,8 +140,8 @@ def why(id: str) -> Response:
     served = overview_queries.is_served(database, settings.control_queue, settings.lease)
     causes = event_wait_reasons.causes(
         found,
-        match_queries.of_event(database, found.number),
-        waiters(database, found.namespace, found.target),
+        match_queries.of_event(database, found.receipt_number),
+        waiters(database, found.namespace, found.target_instance),
         None if served else settings.control_queue,
     )
     return respond({"id": id, "namespace": found.namespace, "causes": causes})
@@ -160,7 +160,7 @@ def _event_json(row: EventRow) -> dict[str, Any]:
         "namespace": row.namespace,
         "event": raw(row.event),
         "instance": row.instance,
-        "target": row.target,
+        "target": row.target_instance,
         "created_at": row.created_at,
         "matched_at": row.matched_at,
     }

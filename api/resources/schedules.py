@@ -198,9 +198,9 @@ def _summary_json(row: ScheduleRow) -> dict[str, Any]:
         "timing": json_codec.loads(row.timing),
         "policy": raw(row.policy),
         "next_due": row.next_due,
-        "next_at": row.next_at,
-        "last_instance": row.last_instance,
-        "waiting": row.waiting,
+        "next_at": row.next_fire_at,
+        "last_instance": row.last_instance_id,
+        "waiting": row.waits_for_end,
         "created_at": row.created_at,
     }
 
@@ -214,14 +214,14 @@ def _schedule_json(reader: Session, row: ScheduleRow, count: int) -> dict[str, A
 
 
 def _firing_json(row: FiringRow) -> dict[str, Any]:
-    delay = None if row.fired_at is None else (row.fired_at - row.planned_at).total_seconds()
+    delay = None if row.fired_at is None else (row.fired_at - row.fires_at).total_seconds()
     return {
         "due": row.due,
         "reason": row.reason,
         "outcome": row.outcome,
-        "why": row.why,
-        "since": row.since,
-        "fires_at": row.planned_at,
+        "why": row.skip_reason,
+        "since": row.missed_since,
+        "fires_at": row.fires_at,
         "fired_at": row.fired_at,
         "delay_seconds": delay,
         "instance": row.instance_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -173,7 +173,7 @@ def list_deliveries(query: dict[str, Any], id: str) -> Response:
         after=page_cursors.read(query["cursor"], (page_cursors.moment, page_cursors.id)),
     )
     rows = [DeliveryRow(*row[2:]) for row in page.rows]
-    return listing([asdict(row) for row in rows], page_cursors.write(page.last))
+    return listing([_delivery_json(row) for row in rows], page_cursors.write(page.last))
 
 
 @blueprint.route("/<id:id>/deliveries/<id:delivery>")
@@ -182,7 +182,7 @@ def get_delivery(id: str, delivery: str) -> Response:
     """A delivery"""
     database = state().services.database
     _find(database, id)
-    return respond(asdict(_delivery(database, id, delivery)))
+    return respond(_delivery_json(_delivery(database, id, delivery)))
 
 
 def _delivery(reader: Session, id: str, delivery: str) -> DeliveryRow:
@@ -210,7 +210,7 @@ def retry(id: str, delivery: str) -> Response:
         delivery_queries.resend(cursor, delivery)
         delivery_queries.announce(cursor)
         audit_queries.write(cursor, audit_entry("delivery.retry", row.namespace, delivery))
-        return idempotency.recordable(202, asdict(_delivery(cursor, id, delivery)))
+        return idempotency.recordable(202, _delivery_json(_delivery(cursor, id, delivery)))
 
     return idempotency.run_idempotent(partial(_locked, id, act))
 
@@ -229,4 +229,23 @@ def _subscription_json(row: SubscriptionRow) -> dict[str, Any]:
         "failing_since": row.failing_since,
         "created_at": row.created_at,
         "changed_at": row.changed_at,
+    }
+
+
+def _delivery_json(row: DeliveryRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "subscription": row.subscription,
+        "event": row.event,
+        "type": row.type,
+        "ordering": row.order_key,
+        "state": row.state,
+        "attempts": row.attempts,
+        "next_at": row.next_at,
+        "until": row.retry_until,
+        "status": row.http_status,
+        "error": row.error,
+        "instance": row.instance,
+        "created_at": row.created_at,
+        "ended_at": row.ended_at,
     }

@@ -59,7 +59,7 @@ class LookBack:
             for each in filters[who] if not state.is_saturated else ():
                 earlier = [*mailboxes.get(row.instance, ()), *refused.get(row.instance, ())]
                 _add_matches(hits, each, self._passing(each, earlier, row))
-                if row.looks == 0:
+                if row.lookbacks_done == 0:
                     _add_matches(hits, each, recent.events_for(each, row, state))
         self._offer(rows, filters, found, mailboxes)
 
@@ -76,7 +76,7 @@ class LookBack:
         )
 
     def _recent_broadcasts(self, rows: Sequence[ListenerRow]) -> list[UnmatchedEvent]:
-        new = [row for row in rows if row.looks == 0]
+        new = [row for row in rows if row.lookbacks_done == 0]
         if not new:
             return []
         return event_queries.recent_broadcasts(
@@ -90,7 +90,7 @@ class LookBack:
 
     def _refused_events(self, rows: Sequence[ListenerRow]) -> dict[str, list[UnmatchedEvent]]:
         """Return the broadcast events that instances have refused since their first look-back."""
-        instances = sorted({row.instance for row in rows if row.looks > 0})
+        instances = sorted({row.instance for row in rows if row.lookbacks_done > 0})
         pairs = (
             listener_queries.refused(self._transaction, instances, MAX_REFUSED) if instances else []
         )
@@ -99,7 +99,7 @@ class LookBack:
         )
         refused: dict[str, list[UnmatchedEvent]] = defaultdict(list)
         for instance, number in pairs:
-            if number in events and events[number].target is None:
+            if number in events and events[number].target_instance is None:
                 refused[instance].append(events[number])
         return refused
 
@@ -131,7 +131,7 @@ class LookBack:
             for number, (event, hits) in sorted(found[who].items()):
                 if (number, row.instance) not in live and (number, *who) not in tried:
                     offered = self._batch.offer(state, event, hits)
-                    taken = taken or (offered and event.target is not None)
+                    taken = taken or (offered and event.target_instance is not None)
             more = (
                 taken and len(mailboxes.get(row.instance, ())) == MAILBOX and not state.is_saturated
             )
@@ -144,8 +144,8 @@ def _add_matches(
     found: Iterable[tuple[UnmatchedEvent, Values]],
 ) -> None:
     for event, values in found:
-        _, known = hits.setdefault(event.number, (event, FilterMatches()))
-        (known.until if each.until else known.main)[each.filter_index] = values
+        _, known = hits.setdefault(event.receipt_number, (event, FilterMatches()))
+        (known.until if each.is_until else known.main)[each.filter_index] = values
 
 
 class _RecentEvents:

@@ -59,7 +59,7 @@ class FilterEvaluator:
         """
         if filter.names:
             return self._evaluate_filter(id, filter, event, {**(variables or {}), **self._now})
-        key = (id, event.number)
+        key = (id, event.receipt_number)
         if key not in self._results:
             self._results[key] = self._evaluate_filter(id, filter, event, self._now)
         return self._results[key]
@@ -100,12 +100,12 @@ class FilterEvaluator:
         try:
             return evaluate()
         except EvaluatorUnavailable as error:
-            if event.tries < TRIES:
-                raise EvaluatorFailed(event.number) from error
+            if event.match_failures < TRIES:
+                raise EvaluatorFailed(event.receipt_number) from error
             log.warning(
                 "A filter crashes the evaluator on an event and does not match it",
                 action="filter_failed",
                 filter=id,
-                number=event.number,
+                number=event.receipt_number,
             )
             return None

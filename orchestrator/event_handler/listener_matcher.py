@@ -53,26 +53,26 @@ class ListenerMatcher:
         )
         # The last event of a cut list may have more listeners than the list shows.
         is_cut = len(candidates) > CANDIDATES
-        done = candidates.pop().place if is_cut else evaluated
+        done = candidates.pop().event_index if is_cut else evaluated
         for candidate in candidates:
-            self._broadcast(waiting[candidate.place], candidate)
+            self._broadcast(waiting[candidate.event_index], candidate)
         self._addressed(waiting[:done])
         for event in waiting[: done + is_cut]:
-            for _, (state, matches) in sorted(self._found.get(event.number, {}).items()):
+            for _, (state, matches) in sorted(self._found.get(event.receipt_number, {}).items()):
                 self._batch.offer(state, event, matches)
         return waiting[:done]
 
     def _probe(self, waiting: Sequence[UnmatchedEvent]) -> tuple[list[Probe], int]:
         """Return the filters that events pass, and how many events were evaluated in the available
         time."""
-        types = sorted({event.type for event in waiting if event.target is None})
+        types = sorted({event.type for event in waiting if event.target_instance is None})
         rows = listener_queries.filters(self._transaction, self._namespace, types) if types else []
         self._filters = {id: compiled(text) for id, text in rows}
         probes: list[Probe] = []
         for index, event in enumerate(waiting):
             if index and self._evaluator.is_over_budget:
                 return probes, index
-            if event.target is None:
+            if event.target_instance is None:
                 probes += self._passed(index, event)
         return probes, len(waiting)
 
@@ -85,9 +85,11 @@ class ListenerMatcher:
             evaluate = self._evaluator.correlated if dynamic else self._evaluator.values
             values = evaluate(id, filter, event)
             if values is not None:
-                self._values[event.number, id] = values
+                self._values[event.receipt_number, id] = values
                 digest = key(filter, values)
-                probes.append(Probe(index, event.number, event.created_at, id, digest, dynamic))
+                probes.append(
+                    Probe(index, event.receipt_number, event.created_at, id, digest, dynamic)
+                )
         return probes
 
     def _broadcast(self, event: UnmatchedEvent, candidate: Candidate) -> None:
@@ -96,28 +98,28 @@ class ListenerMatcher:
             candidate.filter, filter, event, candidate.variables or {}
         ):
             return
-        values = self._values[event.number, candidate.filter]
+        values = self._values[event.receipt_number, candidate.filter]
         self._add_match(
             event,
             self._batch.listener_of_candidate(candidate),
-            candidate.at,
+            candidate.filter_index,
             values,
-            candidate.until,
+            candidate.is_until,
         )
 
     def _addressed(self, waiting: Sequence[UnmatchedEvent]) -> None:
         """Match the events addressed to an instance with the instance's few listeners."""
         mail: dict[str, list[UnmatchedEvent]] = {}
         for event in waiting:
-            if event.target is not None:
-                mail.setdefault(event.target, []).append(event)
+            if event.target_instance is not None:
+                mail.setdefault(event.target_instance, []).append(event)
         for row in listener_queries.of_instances(self._transaction, sorted(mail)) if mail else ():
             state = self._batch.listener_of_row(row)
             for each in filters_of(self._namespace, row):
                 for event in mail[row.instance]:
                     values = self._evaluator.values(each.id, each.filter, event, row.variables)
                     if values is not None:
-                        self._add_match(event, state, each.filter_index, values, each.until)
+                        self._add_match(event, state, each.filter_index, values, each.is_until)
 
     def _add_match(
         self,
@@ -127,6 +129,6 @@ class ListenerMatcher:
         values: Values,
         until: bool,
     ) -> None:
-        of_event = self._found.setdefault(event.number, {})
+        of_event = self._found.setdefault(event.receipt_number, {})
         _, matches = of_event.setdefault((state.instance, state.step), (state, FilterMatches()))
         (matches.until if until else matches.main)[index] = values

@@ -49,7 +49,7 @@ class ListenerState:
     count: int
     takes_one: bool
     correlation: dict[str, Json]
-    offered: set[int]
+    offered_filters: set[int]
     is_saturated: bool = False
     variables: Mapping[str, Json] | None = None
     changed: bool = False
@@ -71,13 +71,15 @@ class ListenerState:
     def _acceptable(self, indexes: list[int]) -> list[int]:
         if self.mode != "all":
             return indexes
-        free = [index for index in indexes if index not in self.offered]
+        free = [index for index in indexes if index not in self.offered_filters]
         return indexes if free else []
 
     def _mark_offered(self, indexes: list[int]) -> None:
         if self.mode == "all":
-            self.offered.add(next(index for index in indexes if index not in self.offered))
-            self.is_saturated = len(self.offered) == self.count
+            self.offered_filters.add(
+                next(index for index in indexes if index not in self.offered_filters)
+            )
+            self.is_saturated = len(self.offered_filters) == self.count
             self.changed = True
         elif self.takes_one:
             self.is_saturated = self.changed = True

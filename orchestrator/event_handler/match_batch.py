@@ -38,7 +38,7 @@ class ListenerFilter:
     """A filter of a listener and its index there."""
 
     filter_index: int
-    until: bool
+    is_until: bool
     id: str
     filter: EventFilter
     text: str
@@ -85,8 +85,8 @@ class MatchBatch:
                 count=len(row.filters),
                 takes_one=row.mode != "all" and row.until is None,
                 correlation=dict(row.correlation or {}),
-                offered=set(row.offered),
-                is_saturated=row.full,
+                offered_filters=set(row.offered_filters),
+                is_saturated=row.is_saturated,
                 variables=row.variables,
             )
         )
@@ -99,9 +99,9 @@ class MatchBatch:
                 step=row.step,
                 mode=row.mode,
                 count=row.count,
-                takes_one=row.once,
+                takes_one=row.takes_one,
                 correlation=dict(row.correlation or {}),
-                offered=set(row.offered),
+                offered_filters=set(row.offered_filters),
             )
         )
 
@@ -113,7 +113,7 @@ class MatchBatch:
     ) -> None:
         """Record that a listener's look-back is done, unless `again`: more events remain. From then
         on new events find the listener."""
-        done = replace(row, looks=row.looks if again else row.asks)
+        done = replace(row, lookbacks_done=row.lookbacks_done if again else row.lookback_requests)
         self._looked[row.instance, row.step] = (done, filters)
 
     def offer(self, state: ListenerState, event: UnmatchedEvent, found: FilterMatches) -> bool:
@@ -121,21 +121,23 @@ class MatchBatch:
         offer = state.offer(found)
         if offer is None:
             return False
-        data: dict[str, Json] = {"number": event.number, "matches": list(offer.matches)}
+        data: dict[str, Json] = {"number": event.receipt_number, "matches": list(offer.matches)}
         if offer.until:
             data["until"] = list(offer.until)
         if offer.correlation is not None:
             data["correlation"] = dict(offer.correlation)
         stimulus_json = f'{{"event":{self._text(event)},{json_codec.dumps(data)[1:]}'
-        self._offers.append(NewOffer(event.number, state.instance, state.step, stimulus_json))
-        if event.target is not None:
-            self._consumed.append(event.number)
+        self._offers.append(
+            NewOffer(event.receipt_number, state.instance, state.step, stimulus_json)
+        )
+        if event.target_instance is not None:
+            self._consumed.append(event.receipt_number)
         return True
 
     def _text(self, event: UnmatchedEvent) -> str:
-        if event.number not in self._texts:
-            self._texts[event.number] = json_codec.dumps(event.event)
-        return self._texts[event.number]
+        if event.receipt_number not in self._texts:
+            self._texts[event.receipt_number] = json_codec.dumps(event.event)
+        return self._texts[event.receipt_number]
 
     def write(self) -> None:
         """Write all listeners and offers, and clear the batch."""
@@ -163,9 +165,9 @@ class MatchBatch:
             instance=one.instance,
             step=one.step,
             correlation=one.correlation or None,
-            offered=tuple(sorted(one.offered)),
-            full=one.is_saturated,
-            looks=looked[0].looks if looked else 0,
+            offered_filters=tuple(sorted(one.offered_filters)),
+            is_saturated=one.is_saturated,
+            lookbacks_done=looked[0].lookbacks_done if looked else 0,
         )
 
     def _save_filters(self, who: Iterator[ListenerId]) -> None:
@@ -183,11 +185,11 @@ class MatchBatch:
         for who, (_, filters) in self._looked.items():
             for each in filters if who in open else ():
                 digest = key(each.filter, open[who].correlation)
-                yield IndexEntry(*who, each.until, each.filter_index, each.id, digest)
+                yield IndexEntry(*who, each.is_until, each.filter_index, each.id, digest)
 
     def _bound_keys(self, open: Mapping[ListenerId, ListenerState]) -> Iterator[IndexEntry]:
         """Yield the index entries of listeners whose correlation an event has bound."""
         bound = [who for who, one in open.items() if one.bound and who not in self._looked]
         for entry, text in listener_index.keys(self._transaction, bound):
             correlation = open[entry.instance, entry.step].correlation
-            yield replace(entry, key=key(compiled(text), correlation))
+            yield replace(entry, correlation_digest=key(compiled(text), correlation))

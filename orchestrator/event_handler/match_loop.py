@@ -101,4 +101,4 @@ class EventHandler:
         subscribing = SubscriptionMatcher(transaction, namespace, evaluator, now)
         subscribing.match_events(done)
         batch.instances_to_hint += starting.instances_to_hint + subscribing.instances_to_hint
-        event_queries.mark_matched(transaction, [event.number for event in done])
+        event_queries.mark_matched(transaction, [event.receipt_number for event in done])

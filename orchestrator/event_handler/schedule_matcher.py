@@ -48,26 +48,28 @@ class ScheduleMatcher:
 
     def match_events(self, waiting: Sequence[UnmatchedEvent]) -> None:
         """Fire the schedules that events make due. Raises `EvaluatorFailed`."""
-        broadcast = [event for event in waiting if event.target is None]
+        broadcast = [event for event in waiting if event.target_instance is None]
         rows = by_event(self._transaction, self._namespace) if broadcast else []
         for event in broadcast:
             for row in rows:
                 self._match(row, event_groups.consumption(row.timing), event)
 
     def _match(self, row: ScheduleRow, of: Consumption, event: UnmatchedEvent) -> None:
-        if of.is_never_due or event.number <= (row.heard_from or 0):
+        if of.is_never_due or event.receipt_number <= (row.heard_from or 0):
             return None
         until = self._matching_filters(of, of.until, event)
         matches = {} if until else self._matching_filters(of, of.filters, event)
         if matches and of.takes_one:
-            return self._start(row, of, f"event:{event.number}", [event.number])
+            return self._start(row, of, f"event:{event.receipt_number}", [event.receipt_number])
         if not matches and not until:
             return None
         indexes = sorted(until or matches)
         key = event_groups.key(of, (until or matches)[indexes[0]])
         rows = event_group_queries.of_key(self._transaction, row.id, key)
-        open = [Group(one.id, tuple(one.members), tuple(one.matched_filters), tuple(one.ended_by))
-                for one in rows]  # fmt: skip
+        open = [
+            Group(one.id, tuple(one.event_numbers), tuple(one.matched_filters), tuple(one.ended_by))
+            for one in rows
+        ]
         if of.mode == "all":
             return self._gather(row, of, key, open, event, indexes)
         group = open[0] if open else Group(None)
@@ -114,7 +116,7 @@ class ScheduleMatcher:
     ) -> None:
         """Add an event to a group with `all`: one event for each filter."""
         group, index = event_groups.oldest_incomplete(open, indexes)
-        group = event_groups.with_event(group, event.number, index)
+        group = event_groups.with_event(group, event.receipt_number, index)
         if self._is_too_large(group.event_numbers):
             return self._drop(row, _FULL)
         if event_groups.is_complete(of, group):
@@ -127,7 +129,7 @@ class ScheduleMatcher:
         """Add an event to a group with `any` and an `until`."""
         if len(group.event_numbers) >= MEMBERS:
             return self._drop(row, "the group has its largest number of events")
-        group = event_groups.with_event(group, event.number)
+        group = event_groups.with_event(group, event.receipt_number)
         if self._is_too_large(group.event_numbers):
             return self._drop(row, _FULL)
         if of.until_expression is not None:

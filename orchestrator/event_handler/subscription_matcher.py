@@ -44,7 +44,7 @@ class SubscriptionMatcher:
 
     def match_events(self, waiting: Sequence[UnmatchedEvent]) -> None:
         """Create deliveries and start instances. Raises `EvaluatorFailed`."""
-        broadcast = [event for event in waiting if event.target is None]
+        broadcast = [event for event in waiting if event.target_instance is None]
         types = sorted({event.type for event in broadcast})
         rows = (
             subscription_queries.active(self._transaction, self._namespace, types) if types else []
@@ -56,14 +56,14 @@ class SubscriptionMatcher:
             (row, event)
             for event in broadcast
             for row, id, filter in filters
-            if event.number > (row.heard_from or 0)
+            if event.receipt_number > (row.heard_from or 0)
             and filter.accepts_type(event.type)
             and self._evaluator.values(id, filter, event) is not None
         ]
-        pairs = [(row.id, event.number, event.instance) for row, event in matches]
+        pairs = [(row.id, event.receipt_number, event.instance) for row, event in matches]
         new = delivery_queries.put(self._transaction, pairs)
         for row, event in matches:
-            delivery = new.get((row.id, event.number))
+            delivery = new.get((row.id, event.receipt_number))
             if delivery is not None and "workflow" in row.target:
                 self._start(row, event, delivery)
         if any("webhook" in row.target for row, _ in matches):
@@ -107,7 +107,7 @@ def start(
         newest=version is None,
         input=json_codec.dumps(content_for(target.get("read", READ), event.event)),
         labels=json_codec.dumps({"subscription": row.id}),
-        heard_from=event.number,
+        heard_from=event.receipt_number,
     )
     if instance_queries.start(transaction, [new], now, "subscription") is not Outcome.STARTED:
         raise OrchestratorError("a newer version was deployed at the same moment")

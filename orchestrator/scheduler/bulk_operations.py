@@ -166,7 +166,7 @@ def _run_batch(transaction: Transaction, batch: OperationBatch) -> list[str]:
     names = operation.namespaces
     scope = Scope(None if names is None else tuple(names))
     until = operation.created_at
-    page = _page(transaction, scope, operation.action, batch.chosen, BATCH, batch.place, until)
+    page = _page(transaction, scope, operation.action, batch.selection, BATCH, batch.cursor, until)
     if operation.action in LETTERS:
         reached, done = _act_on_letters(transaction, operation, page.rows)
     else:

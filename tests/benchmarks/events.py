@@ -75,7 +75,8 @@ def stand(stack: Stack, count: int) -> None:
 def settled(stack: Stack) -> None:
     """Wait until every listener has been looked at."""
     query = (
-        "select not exists (select from orchestrator.listeners where asks > looks)"
+        "select not exists (select from orchestrator.listeners"
+        " where lookback_requests > lookbacks_done)"
         " and not exists (select from orchestrator.stimuli)"
     )
     stack.until(lambda: bool(stack.sql(query)[0][0]), "the listeners are indexed", 900)

@@ -121,7 +121,8 @@ select id, %(steps)s * 2, 'wait', clock_timestamp() + n %% 100000 * interval '1 
   from size_instances where n > %(size)s * 0.9
 """,
     "listeners": """
-insert into orchestrator.listeners (instance_id, step, namespace, mode, filters, created_at, looks)
+insert into orchestrator.listeners (instance_id, step, namespace, mode, filters, created_at,
+                                    lookbacks_done)
 select i.id, %(steps)s * 2, i.namespace, 'one', '[{"with": {"type": "paid"}}]', i.created_at, 1
   from size_instances s join orchestrator.instances i on i.id = s.id where s.n > %(size)s * 0.95
 """,
@@ -150,8 +151,8 @@ select i.created_at, i.namespace, 'ops',
 insert into orchestrator.subscriptions (id, namespace, filter, lifecycle, target)
 select gen_random_uuid(), 'shop', '{}', false, '{"url": "https://example.org"}'
   from generate_series(1, 20);
-insert into orchestrator.deliveries (id, subscription_id, event, state, until, status, created_at,
-                                     ended_at)
+insert into orchestrator.deliveries (id, subscription_id, event, state, retry_until, http_status,
+                                     created_at, ended_at)
 select gen_random_uuid(), s.id, n, case when n %% 100 = 0 then 'failed' else 'delivered' end,
        clock_timestamp(), 200, clock_timestamp() - n * interval '1 s', clock_timestamp()
   from orchestrator.subscriptions s, generate_series(1, %(size)s / 50) n
@@ -161,7 +162,7 @@ insert into orchestrator.schedules (id, namespace, workflow, kind, workflow_id, 
                                     policy, anchor)
 select gen_random_uuid(), namespace, name, 'every', id, version, '{}', '{}', clock_timestamp()
   from size_workflows where turn = 2;
-insert into orchestrator.firings (schedule_id, due, reason, outcome, planned_at, version)
+insert into orchestrator.firings (schedule_id, due, reason, outcome, fires_at, version)
 select s.id, clock_timestamp() - n * interval '1 min', 'schedule',
        case when n %% 1000 = 0 then 'skipped' else 'started' end, clock_timestamp(), s.version
   from orchestrator.schedules s, generate_series(1, %(size)s / 100) n
@@ -170,7 +171,8 @@ select s.id, clock_timestamp() - n * interval '1 min', 'schedule',
 
 _WORKERS = """
 create table size_workers as select gen_random_uuid() as id, n from generate_series(0, 19) n;
-insert into orchestrator.workers (id, name, pid, pool, concurrency, queues, tasks, free, seen_at)
+insert into orchestrator.workers (id, name, pid, pool, concurrency, queues, tasks, free_slots,
+                                  last_heartbeat_at)
 select id, 'worker' || n || '@host', 1, 'prefork', 8, '{celery,payments,mail,orchestrator}',
        '{shop.tasks.step1}', 4, clock_timestamp() + interval '1 day' from size_workers;
 """

@@ -149,9 +149,9 @@ QUERIES: Mapping[str, str] = {
     ),
     "I10 an event was heard by a younger instance": (
         "select m.event, m.instance_id from orchestrator.event_offers m"
-        " join orchestrator.events e on e.number = m.event and e.target is null"
+        " join orchestrator.events e on e.receipt_number = m.event and e.target_instance is null"
         " join orchestrator.instances i on i.id = m.instance_id"
-        " where m.step > 0 and e.number <= i.heard_from"
+        " where m.step > 0 and e.receipt_number <= i.heard_from"
     ),
     "I10 an event was not emitted, or twice": (
         "with told as (select instance_id, count(*) n from orchestrator.events"

@@ -113,7 +113,7 @@ MUTANTS = (
     Mutant(
         "the mailbox",
         "orchestrator/database/events/listener_queries.py",
-        "if event.target is not None:",
+        "if event.target_instance is not None:",
         "if False:",
         "tests/integration/test_events_matching.py"
         "::test_a_signal_waits_however_long_for_its_listener",

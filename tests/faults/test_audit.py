@@ -206,12 +206,12 @@ def stale() -> Plant:
             type="t", event={},
         )  # fmt: skip
         planted.sql(
-            "update orchestrator.instances set heard_from = (select number"
+            "update orchestrator.instances set heard_from = (select receipt_number"
             " from orchestrator.events)"
         )
         planted.sql(
             "insert into orchestrator.event_offers (event, instance_id, step)"
-            " select number, %s, 1 from orchestrator.events",
+            " select receipt_number, %s, 1 from orchestrator.events",
             INSTANCE,
         )
 

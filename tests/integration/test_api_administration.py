@@ -25,9 +25,10 @@ def worker(api: Api, name: str, *queues: str) -> str:
 def test_workers_say_how_they_are(api: Api):
     live, silent, stopped = (worker(api, name, "celery") for name in ("a", "b", "c"))
     api.all(
-        "update orchestrator.workers set seen_at = now() - interval '1 h' where id = %s", silent
+        "update orchestrator.workers set last_heartbeat_at = now() - interval '1 h' where id = %s",
+        silent,
     )
-    worker_queries.heartbeat(api.database, live, [], 4, counts={"claimed": 3, "refused": 2})
+    worker_queries.heartbeat(api.database, live, [], 4, counters={"claimed": 3, "refused": 2})
     worker_queries.heartbeat(api.database, live, [], 4)  # of a worker before this release
     worker_queries.stop(api.database, stopped)
     found = {each["id"]: each for each in api.get("/v1/workers").json["items"]}

@@ -120,7 +120,7 @@ def test_what_is_broken_fails_and_says_so(
     api: Api, runs: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     made = make(api)
-    api.all("update orchestrator.bulk_operations set chosen = '{}'")
+    api.all("update orchestrator.bulk_operations set selection = '{}'")
     work(api)
     found = api.get(made.headers["Location"]).json
     assert (found["state"], found["error"]) == ("failed", "KeyError: see the beat's log")

@@ -84,8 +84,8 @@ def test_nothing_in_the_database_shows_it(api: Api):
 def test_one_secret_is_not_passed_off_as_another(api: Api):
     put(api, "mine", VALUE, "bank")
     put(api, "token", "other")
-    api.all("update orchestrator.secrets set sealed = (select sealed from orchestrator.secrets"
-            " where name = 'mine') where name = 'token'")  # fmt: skip
+    api.all("update orchestrator.secrets set ciphertext = (select ciphertext"
+            " from orchestrator.secrets where name = 'mine') where name = 'token'")  # fmt: skip
     assert seen(api, "token") is None
 
 

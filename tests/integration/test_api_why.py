@@ -219,7 +219,7 @@ def test_a_lease_that_runs(api: Api):
     worker_queries.heartbeat(api.database, able, [], 1)
     api.all("update orchestrator.attempts set claimed_at = now() - interval '1 h'")
     assert kind(api, id) == "lease"
-    api.all("update orchestrator.workers set seen_at = now() - interval '1 h'")
+    api.all("update orchestrator.workers set last_heartbeat_at = now() - interval '1 h'")
     assert kind(api, id) == "silent-worker"
     api.all("delete from orchestrator.workers")
     assert kind(api, id) == "silent-worker"

@@ -161,7 +161,9 @@ def test_a_lease_whose_worker_is_gone_ends(
         worker_queries.stop(api.database, able)
     else:
         api.all(
-            "update orchestrator.workers set seen_at = now() - interval '1 h' where id = %s", able
+            "update orchestrator.workers set last_heartbeat_at = now() - interval '1 h'"
+            " where id = %s",
+            able,
         )
     found = [each for each in doctor("--repair") if each["check"] == "lease-without-worker"]
     assert only(found)["state"] == "repaired"
@@ -177,13 +179,16 @@ def test_a_worker_that_speaks_up_keeps_its_lease(
     monkeypatch.setenv("ORCHESTRATOR_LEASE", "2")
     able = serving(api)
     claimed(api, running(api, PAY), able)
-    api.all("update orchestrator.workers set seen_at = now() - interval '1 h' where id = %s", able)
+    api.all(
+        "update orchestrator.workers set last_heartbeat_at = now() - interval '1 h' where id = %s",
+        able,
+    )
     assert [each["check"] for each in doctor()] == ["lease-without-worker"]
     over = threading.Event()
 
     def beat() -> None:
         while not over.wait(0.1):
-            api.all("update orchestrator.workers set beat = beat + 1")
+            api.all("update orchestrator.workers set heartbeat_count = heartbeat_count + 1")
 
     beating = threading.Thread(target=beat)
     beating.start()
@@ -352,9 +357,9 @@ def test_a_schedule_without_a_next_firing_gets_one(api: Api, doctor: Doctor):
     serving(api)
     api.deploy(document(schedule={"every": {"hours": 1}}))
     age(api)
-    api.all("update orchestrator.schedules set next_due = null, next_at = null")
+    api.all("update orchestrator.schedules set next_due = null, next_fire_at = null")
     mends(doctor, "schedule-without-next")
-    ((later,),) = api.all("select next_at > now() from orchestrator.schedules")
+    ((later,),) = api.all("select next_fire_at > now() from orchestrator.schedules")
     assert later
 
 

@@ -97,7 +97,7 @@ def test_a_worker_that_was_killed_and_a_broker_that_was_flushed(stack: Stack, br
     stack.until(lambda: stack.sql(claimed) == [(True,)], "a claim")
     ((pid,),) = stack.sql("select pid from orchestrator.workers where stopped_at is null")
     os.kill(pid, signal.SIGKILL)
-    gone = "select seen_at < now() - interval '5 s' from orchestrator.workers"
+    gone = "select last_heartbeat_at < now() - interval '5 s' from orchestrator.workers"
     stack.until(lambda: stack.sql(gone) == [(True,)], "silence")
     older(stack)
     assert doctor(stack, "--repair")["lease-without-worker"]["state"] == "repaired"

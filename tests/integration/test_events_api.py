@@ -24,7 +24,9 @@ def binary(body: bytes | str = b"", kind: str | None = None, **attributes: str) 
 
 
 def stored(api: Api) -> list[Any]:
-    return [row[0] for row in api.all("select event from orchestrator.events order by number")]
+    return [
+        row[0] for row in api.all("select event from orchestrator.events order by receipt_number")
+    ]
 
 
 def post(api: Api, body: Any, kind: str = STRUCTURED, path: str = "/v1/events?namespace=shop"):

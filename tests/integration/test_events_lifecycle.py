@@ -55,7 +55,8 @@ class Town:
 
     def told(self, instance: str) -> list[dict[str, Any]]:
         rows = self.api.all(
-            "select event from orchestrator.events where instance_id = %s order by number", instance
+            "select event from orchestrator.events where instance_id = %s order by receipt_number",
+            instance,
         )
         return [row[0] for row in rows]
 
@@ -217,7 +218,7 @@ def test_a_reader_without_reason_lags_a_little_behind(town: Town):
     for _ in range(2):
         town.now += transition_feed.IDLE_LAG
         town.api.all(
-            "update orchestrator.feed_positions set later_at = later_at - interval '1 minute'"
+            "update orchestrator.feed_positions set next_at = next_at - interval '1 minute'"
         )
         town.tell()
     assert behind(town) < 20
@@ -233,13 +234,13 @@ def behind(town: Town) -> int:
 
 def test_a_teller_without_a_listener_moves_its_place_seldom_and_yet_hears_of_one(town: Town):
     town.tell()
-    town.api.all("update orchestrator.feed_positions set later_at = later_at - interval '1 minute'")
-    before = town.api.all("select tx, later_tx, later_at from orchestrator.feed_positions")
+    town.api.all("update orchestrator.feed_positions set next_at = next_at - interval '1 minute'")
+    before = town.api.all("select tx, next_tx, next_at from orchestrator.feed_positions")
     town.tell()
-    assert town.api.all("select tx, later_tx, later_at from orchestrator.feed_positions") == before
+    assert town.api.all("select tx, next_tx, next_at from orchestrator.feed_positions") == before
     town.now += transition_feed.IDLE_LAG
     town.tell()
-    assert town.api.all("select tx, later_tx, later_at from orchestrator.feed_positions") != before
+    assert town.api.all("select tx, next_tx, next_at from orchestrator.feed_positions") != before
     town.wait_for(f"{PREFIX}.*")
     id = town.start(town.deploy("w", *TASKS))
     town.tell()

@@ -129,7 +129,7 @@ def test_a_restored_database_goes_on_with_its_numbers(
     play.put(event(data="before"))
     play.match()
     id = play.start(play.workflow(listen(ONE)))
-    ((last,),) = play.api.all("select max(number) from orchestrator.events")
+    ((last,),) = play.api.all("select max(receipt_number) from orchestrator.events")
     source = module_database_url.rsplit("/", 1)[1]
     copy = f"{source}_restored"
     play.api.database.close()

@@ -408,7 +408,7 @@ def test_what_a_correlation_expects_finds_its_instance(play: Play):
     play.put(event("1", data={"k": 7}), event("2", data={"k": "11"}), event("3", data={}))
     play.settle(*ids)
     assert [n for n, id in enumerate(ids) if play.output(id) != "waiting"] == [7, 11]
-    found = play.api.all("select count(distinct filter_id), count(distinct key) from"
+    found = play.api.all("select count(distinct filter_id), count(distinct correlation_digest) from"
                          " orchestrator.listener_index")  # fmt: skip
     assert found == [(1, 18)]
 
@@ -420,7 +420,10 @@ def test_the_first_value_binds(play: Play):
     play.settle(id)
     assert play.output(id) == "waiting"
     assert play.api.all("select correlation from orchestrator.listeners") == [({"k": 1},)]
-    assert play.api.all("select key <> '' from orchestrator.listener_index") == [(True,)] * 2
+    assert (
+        play.api.all("select correlation_digest <> '' from orchestrator.listener_index")
+        == [(True,)] * 2
+    )
     play.put(event("3", "b", data={"k": 1}))
     play.settle(id)
     assert play.output(id) == [{"k": 1}, {"k": 1}]
@@ -491,7 +494,7 @@ def test_a_listener_that_opens_within_a_round_takes_the_oldest_signal(play: Play
             event_queries.unmatched(cursor, NAMESPACE, 9)
         )
         book.write()
-        event_queries.mark_matched(cursor, [one.number for one in given])
+        event_queries.mark_matched(cursor, [one.receipt_number for one in given])
     play.settle(id)
     assert play.output(id) == ["older"]
 

@@ -58,7 +58,7 @@ def document(name: str, *tasks: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def waits(stack: Stack, id: str) -> None:
     """Wait until an instance listens."""
-    query = "select 1 from orchestrator.listeners where instance_id = %s and looks > 0"
+    query = "select 1 from orchestrator.listeners where instance_id = %s and lookbacks_done > 0"
     stack.until(lambda: bool(stack.sql(query, id)), "it listens")
 
 

@@ -221,7 +221,7 @@ def test_what_is_given_up_lets_the_next_one_go(street: Street):
     with Stub(lambda request: Answer(500 if request.json["id"] == "1" else 200)) as receiver:
         id = street.subscribe(receiver.url)
         street.send(event("1"), event("2"), instances=(instance, instance))
-        street.api.all("update orchestrator.deliveries set until = clock_timestamp()")
+        street.api.all("update orchestrator.deliveries set retry_until = clock_timestamp()")
         street.office.start()
         street.until(lambda: [d["state"] for d in street.deliveries(id)] == ["failed", "delivered"])
         assert ids(receiver) == ["1", "2"]

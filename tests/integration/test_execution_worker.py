@@ -69,8 +69,8 @@ def exit_of(process: Process, timeout: float) -> tuple[int | None, float]:
 def last_worker(zoo: Zoo) -> tuple[Any, ...]:
     """Return whether the newest worker has stopped in order, and its attempts and free slots."""
     (row,) = zoo.stack.sql(
-        "select stopped_at is not null, cardinality(held), free from orchestrator.workers"
-        " order by started_at desc limit 1"
+        "select stopped_at is not null, cardinality(in_flight), free_slots"
+        " from orchestrator.workers order by started_at desc limit 1"
     )
     return row
 
@@ -121,8 +121,9 @@ def test_the_heartbeat_reports_attempts_in_flight(zoo: Zoo, pool: str) -> None:
     zoo.stack.until(
         lambda: bool(
             zoo.stack.sql(
-                "select 1 from orchestrator.workers where cardinality(held) = 2 and free = 0"
-                " and held @> (select array_agg(id) from orchestrator.attempts"
+                "select 1 from orchestrator.workers where cardinality(in_flight) = 2"
+                " and free_slots = 0"
+                " and in_flight @> (select array_agg(id) from orchestrator.attempts"
                 " where state = 'claimed' and instance_id = any(%s::uuid[]))",
                 instances,
             )

@@ -221,11 +221,12 @@ WORK = {
     ),
     "a schedule that waits": (
         "insert into orchestrator.schedules (id, namespace, workflow_id, workflow, version, kind,"
-        " timing, policy, anchor, waiting) values (gen_random_uuid(), 'n', gen_random_uuid(), 'w',"
-        " '1', 'after', '{}', '{}', now(), true)"
+        " timing, policy, anchor, waits_for_end)"
+        " values (gen_random_uuid(), 'n', gen_random_uuid(), 'w', '1', 'after', '{}', '{}', now(),"
+        " true)"
     ),
     "an operation": (
-        "insert into orchestrator.bulk_operations (id, action, filter, chosen, actor, matches)"
+        "insert into orchestrator.bulk_operations (id, action, filter, selection, actor, matches)"
         " values (gen_random_uuid(), 'cancel', '{}', '{}', 'ann', 1)"
     ),
 }
@@ -245,7 +246,7 @@ def test_what_has_ended_is_at_rest(database: Database) -> None:
     )
     database.all(
         WORK["a schedule that waits"]
-        .replace("waiting)", "waiting, state)")
+        .replace("waits_for_end)", "waits_for_end, state)")
         .replace("true)", "true, 'paused')")
     )
     assert idle_check.is_idle(database)

@@ -195,7 +195,7 @@ def test_an_entry_that_nobody_names_is_forgotten_and_one_that_comes_back_begins_
 ):
     Beat(database_url, {"gone": 30}).run()
     database.all(
-        "update orchestrator.celery_beat_entries set seen_at = seen_at - interval '8 days'"
+        "update orchestrator.celery_beat_entries set reported_at = reported_at - interval '8 days'"
     )
     Beat(database_url, {"tick": 30}).run()
     assert database.all("select entry from orchestrator.celery_beat_entries") == [("tick",)]

@@ -45,9 +45,9 @@ def test_a_due_time_starts_one_instance_and_stands_in_the_ledger(shop):
     ((_, *row),) = firing_queries.listed(shop.database, shop.one().id).rows
     entry = firing_queries.FiringRow(*row)
     assert entry.instance_id == started
-    assert entry.due == entry.planned_at == first - timedelta(seconds=60)
+    assert entry.due == entry.fires_at == first - timedelta(seconds=60)
     assert entry.fired_at is not None
-    assert timedelta(0) <= entry.fired_at - entry.planned_at < timedelta(seconds=60)
+    assert timedelta(0) <= entry.fired_at - entry.fires_at < timedelta(seconds=60)
     assert shop.ledger() == [("schedule", "started", None)]
     assert shop.one().next_due == first
     assert shop.fire() == []
@@ -102,7 +102,8 @@ def test_what_was_missed_follows_the_policy_and_the_ledger_says_so(shop):
         "all": [("schedule", "skipped", "missed"), *[("schedule", "started", None)] * 3],
     }
     ((since, due),) = shop.database.all(
-        "select since, due from orchestrator.firings where schedule_id = %s", (shop.one("once").id,)
+        "select missed_since, due from orchestrator.firings where schedule_id = %s",
+        (shop.one("once").id,),
     )
     assert due - since == timedelta(minutes=9)
     assert all(shop.one(name).next_due > shop.now() for name in ("skip", "once", "all"))
@@ -125,7 +126,7 @@ def test_a_bad_schedule_holds_up_no_other(shop):
     shop.pass_time(61)
     assert len(shop.fire()) == 2
     bad = shop.one("bad")
-    assert bad.next_at > shop.now() + timedelta(seconds=due_schedules.FAILURE_DELAY / 2)
+    assert bad.next_fire_at > shop.now() + timedelta(seconds=due_schedules.FAILURE_DELAY / 2)
     assert shop.ledger(bad.id) == []
 
 
@@ -167,9 +168,9 @@ def test_overlap_queue_starts_one_at_the_end_of_the_instance_however_it_ends(sho
     assert shop.settle() == []
     shop.end(first, status=status)
     (second,) = shop.settle()
-    assert shop.one().last_instance == second
+    assert shop.one().last_instance_id == second
     assert shop.outcomes() == ["started", "started", "skipped"]
-    assert not shop.one().waiting
+    assert not shop.one().waits_for_end
     assert rows.shortest_wait(shop.database) is None
     shop.end(second)
     assert shop.settle() == []
@@ -230,7 +231,7 @@ def test_after_is_due_some_time_after_the_end_of_what_it_started(shop):
     assert begun.next_due - begun.anchor == timedelta(minutes=5)
     shop.pass_time(301)
     (first,) = shop.fire()
-    assert shop.one().next_at is None
+    assert shop.one().next_fire_at is None
     shop.pass_time(1000)
     assert shop.fire() == shop.settle() == []
     assert rows.shortest_wait(shop.database) == 300.0
@@ -448,7 +449,7 @@ def test_triggering_starts_at_once_even_what_is_paused_and_is_in_the_ledger(shop
     assert shop.ledger() == [("manual", "started", None)] * 3
     found = shop.instance(made[2].row.instance_id)
     assert found.input == '{"now":true}'
-    assert shop.one().last_instance == found.id
+    assert shop.one().last_instance_id == found.id
     (data,) = shop.database.all("select data from orchestrator.stimuli where instance_id = %s",
                                 (found.id,))  # fmt: skip
     assert data == ({"by": "ann"},)
@@ -489,7 +490,7 @@ def test_a_backfill_runs_one_after_the_other_where_runs_must_not_overlap(shop):
         assert shop.settle() == []
         shop.end(started)
     assert shop.settle() == []
-    assert not shop.one().waiting
+    assert not shop.one().waits_for_end
 
 
 def test_a_backfill_knows_its_bounds(shop):
@@ -523,7 +524,7 @@ def test_the_next_due_times(shop):
     row = shop.one()
     due = schedule_management.upcoming(row, shop.now(), 5)
     assert [one.due for one in due] == [row.anchor + timedelta(minutes=n) for n in range(1, 6)]
-    assert due[0].fires_at == row.next_at
+    assert due[0].fires_at == row.next_fire_at
     assert all(timedelta(0) <= one.fires_at - one.due < timedelta(seconds=20) for one in due)
     assert (
         schedule_management.upcoming(
@@ -543,7 +544,7 @@ def test_events_start_an_instance_once_with_the_events_as_its_input(shop):
     shop.deploy(ON)
     (row,) = rows.by_event(shop.database, "shop")
     assert rows.by_event(shop.database, "other") == []
-    assert row.next_at is None
+    assert row.next_fire_at is None
     assert due.next_due(shop.database) is None
     (started,) = shop.transact(
         schedule_management.trigger_by_event, row.id, "event-1", [{"n": 7}], 1

@@ -480,7 +480,7 @@ def test_what_threads_refuse_is_handed_on_to_processes_and_its_patience_does_not
     assert (
         unclaimed_attempts.claim_refused_messages(database, 60) == []
     )  # only threads live, which would refuse again
-    assert worker_queries.heartbeat(database, processes, [], free=0)
+    assert worker_queries.heartbeat(database, processes, [], free_slots=0)
     assert (
         unclaimed_attempts.claim_refused_messages(database, 60) == []
     )  # a moment ago: it is busy, and frees a slot
@@ -492,7 +492,7 @@ def test_what_threads_refuse_is_handed_on_to_processes_and_its_patience_does_not
         assert (
             unclaimed_attempts.claim_refused_messages(database, 60) == []
         )  # its message is under way
-        assert worker_queries.heartbeat(database, processes, [], free=1)
+        assert worker_queries.heartbeat(database, processes, [], free_slots=1)
         unclaimed_attempts.mark_refused(database, limited.id)
     assert database.one(stood, (limited.id,)) == (1, False)
 
@@ -588,7 +588,7 @@ def test_on_a_quiet_queue_with_a_free_worker_a_message_counts_as_lost(database, 
     an_hour_ago(database, "published_at")
     row = worker_queries.WorkerRow(WORKER, "w@host", 1, "prefork", 2, ["celery"], ["shop.reserve"])
     worker_queries.register(database, row)
-    assert worker_queries.heartbeat(database, WORKER, [], free=0)
+    assert worker_queries.heartbeat(database, WORKER, [], free_slots=0)
     assert unclaimed_attempts.claim_lost_messages(database, 60) == []
-    assert worker_queries.heartbeat(database, WORKER, [], free=1)
+    assert worker_queries.heartbeat(database, WORKER, [], free_slots=1)
     assert [one.id for one in unclaimed_attempts.claim_lost_messages(database, 60)] == [attempt.id]

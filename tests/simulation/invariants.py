@@ -125,10 +125,10 @@ class Watch:
         most = 1 if metadata.get("onLost") == "fault" else metadata.get("maxStarts", 3)
         require(starts <= most, "I4", step.reference, "starts for the", starts, "th time")
 
-    def beats(self, worker: str, held: Sequence[str]) -> None:
+    def beats(self, worker: str, in_flight: Sequence[str]) -> None:
         """Check a heartbeat against the attempts in flight."""
         now = self._time()
-        for id in held:
+        for id in in_flight:
             row = self.tables.attempts.get(id)
             if row is not None and row.worker == worker:
                 since, longest = row.signs

@@ -81,10 +81,14 @@ class SimMaintenanceStore:
         for id, row in self.tables.live.items():
             if row.value.state is CLAIMED:
                 worker = workers.get(row.worker or "")
-                beat = None if worker is None or worker.stopped else worker.beat
-                held = worker is not None and id in worker.held
-                one = ClaimedAttemptRow(id, row.instance, row.value.step, row.worker, beat, held)
-                found.append(one)
+                alive = worker is not None and not worker.stopped
+                count = worker.heartbeat_count if worker is not None and alive else None
+                in_flight = worker is not None and id in worker.in_flight
+                found.append(
+                    ClaimedAttemptRow(
+                        id, row.instance, row.value.step, row.worker, count, in_flight
+                    )
+                )
         return found
 
     def lost_messages(self, patience: float) -> Sequence[PublishableAttempt]:
@@ -145,8 +149,8 @@ class SimMaintenanceStore:
 
     def _is_free(self, worker: WorkerRow, row: AttemptRow, patience: float) -> bool:
         alive = not worker.stopped and not worker.stopping
-        lately = worker.seen_at > self.tables.clock() - patience
-        return alive and lately and worker.free > 0 and row.queue in worker.queues
+        lately = worker.last_heartbeat_at > self.tables.clock() - patience
+        return alive and lately and worker.free_slots > 0 and row.queue in worker.queues
 
     def count_pending(self, notes: Sequence[int]) -> int:
         return self.database.statement("overdue", lambda: self._waiting(notes), polls=True)
@@ -193,19 +197,23 @@ class SimMaintenanceStore:
     def _register(self, worker: str) -> None:
         self.tables.workers.setdefault(worker, WorkerRow(QUEUES)).stopped = False
 
-    def heartbeat(self, worker: str, held: Sequence[str], free: int) -> bool:
+    def heartbeat(self, worker: str, in_flight: Sequence[str], free_slots: int) -> bool:
         """`workers.heartbeat`."""
         return self.database.statement(
-            "heartbeat", lambda: self._heartbeat(worker, held, free), polls=True
+            "heartbeat", lambda: self._heartbeat(worker, in_flight, free_slots), polls=True
         )
 
-    def _heartbeat(self, worker: str, held: Sequence[str], free: int) -> bool:
+    def _heartbeat(self, worker: str, in_flight: Sequence[str], free_slots: int) -> bool:
         row = self.tables.workers.get(worker)
         if row is None:
             return False
-        row.beat += 1
-        row.held, row.free, row.seen_at = tuple(held), free, self.tables.clock()
+        row.heartbeat_count += 1
+        row.in_flight, row.free_slots, row.last_heartbeat_at = (
+            tuple(in_flight),
+            free_slots,
+            self.tables.clock(),
+        )
         row.stopped = False
         if self.tables.watch is not None:
-            self.tables.watch.beats(worker, held)
+            self.tables.watch.beats(worker, in_flight)
         return True

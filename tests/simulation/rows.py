@@ -56,10 +56,10 @@ class WorkerRow:
     """A row of ``workers``."""
 
     queues: tuple[str, ...]
-    beat: int = 0
-    held: tuple[str, ...] = ()
-    free: int = 0
-    seen_at: float = 0.0
+    heartbeat_count: int = 0
+    in_flight: tuple[str, ...] = ()
+    free_slots: int = 0
+    last_heartbeat_at: float = 0.0
     stopping: bool = False
     stopped: bool = False
 

@@ -64,9 +64,9 @@ class Worker:
             try:
                 if not known:
                     self.beats.register(self.id)
-                held = self.hands.attempts()
-                free = sum(child.idle for child in self.children)
-                known = self.beats.heartbeat(self.id, held, free)
+                in_flight = self.hands.attempts()
+                free_slots = sum(child.idle for child in self.children)
+                known = self.beats.heartbeat(self.id, in_flight, free_slots)
             except DatabaseUnavailable:
                 pass
             self.loop.sleep(self.simulation.lease / HEARTBEATS_PER_LEASE)

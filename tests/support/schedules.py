@@ -92,13 +92,13 @@ class Schedules:
         by = timedelta(seconds=seconds)
         self.database.all(
             "update orchestrator.schedules set anchor = anchor - %s, next_due = next_due - %s,"
-            " next_at = next_at - %s",
+            " next_fire_at = next_fire_at - %s",
             (by, by, by),
         )
         for moved in (by + timedelta(days=10_000), -timedelta(days=10_000)):  # past one another
             self.database.all(
-                "update orchestrator.firings set due = due - %s, since = since - %s,"
-                " planned_at = planned_at - %s, fired_at = fired_at - %s",
+                "update orchestrator.firings set due = due - %s, missed_since = missed_since - %s,"
+                " fires_at = fires_at - %s, fired_at = fired_at - %s",
                 (moved,) * 4,
             )
         self.database.all(
@@ -128,7 +128,7 @@ class Schedules:
     def ledger(self, id: str | None = None) -> list[tuple[Any, ...]]:
         """(reason, outcome, why) of every firing, by due time."""
         return self.database.all(
-            "select reason, outcome, why from orchestrator.firings"
+            "select reason, outcome, skip_reason from orchestrator.firings"
             " where %s::uuid is null or schedule_id = %s::uuid order by due",
             (id, id),
         )

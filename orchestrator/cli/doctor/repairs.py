@@ -61,11 +61,17 @@ def send_again(examination: Examination, rows: list[Row]) -> None:
 def report_lost(examination: Examination, rows: list[Row]) -> None:
     """Report attempts as lost. A silent worker may be alive behind an outage: its attempts are
     spared if it sends a heartbeat within one lease."""
-    silent = {row.about["worker_id"]: row.about["beat"] for row in rows if row.about.get("silent")}
+    silent = {
+        row.about["worker_id"]: row.about["heartbeat_count"]
+        for row in rows
+        if row.about.get("silent")
+    }
     if silent:
         examination.wait_one_lease()
     database = examination.services.database
-    alive = {id for id, beat in silent.items() if statements.heartbeat_count(database, id) != beat}
+    alive = {
+        id for id, count in silent.items() if statements.heartbeat_count(database, id) != count
+    }
     for row in rows:
         if row.about.get("worker_id") not in alive or not row.about.get("silent"):
             instance, step = str(row.instance), int(row.step or 0)

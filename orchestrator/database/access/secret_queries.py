@@ -29,17 +29,17 @@ def put(
     whether it is new. Raises `TooMany`."""
     row = session.one(
         """
-        insert into orchestrator.secrets as s (namespace, name, sealed)
-        select %(namespace)s, %(name)s, %(sealed)s
+        insert into orchestrator.secrets as s (namespace, name, ciphertext)
+        select %(namespace)s, %(name)s, %(ciphertext)s
         where exists (
             select from orchestrator.secrets
             where namespace = %(namespace)s and name = %(name)s)
           or (select count(*) from orchestrator.secrets where namespace = %(namespace)s) < %(most)s
         on conflict (namespace, name) do update
-        set sealed = excluded.sealed, changed_at = clock_timestamp()
+        set ciphertext = excluded.ciphertext, changed_at = clock_timestamp()
         returning created_at, changed_at, xmax = 0
         """,
-        {"namespace": namespace, "name": name, "sealed": ciphertext, "most": MOST},
+        {"namespace": namespace, "name": name, "ciphertext": ciphertext, "most": MOST},
     )
     if row is None:
         raise TooMany(f"the namespace has {MOST} secrets already")
@@ -88,7 +88,7 @@ def renew(
     condition, params = scope.condition("namespace") or ("true", {})
     rows = session.all(
         f"""
-        select namespace, name, sealed from orchestrator.secrets
+        select namespace, name, ciphertext from orchestrator.secrets
         where {condition}
         order by namespace, name
         """,
@@ -103,8 +103,8 @@ def renew(
             continue
         updated = session.all(
             """
-            update orchestrator.secrets set sealed = %s
-            where namespace = %s and name = %s and sealed = %s
+            update orchestrator.secrets set ciphertext = %s
+            where namespace = %s and name = %s and ciphertext = %s
             returning 1
             """,
             (encrypted, namespace, name, ciphertext),
@@ -117,7 +117,7 @@ def opened(session: Session, cipher: SecretCipher, namespace: str, name: str) ->
     """Return a secret's value at the moment of its use; None where there is none, or it can't be
     decrypted."""
     row = session.one(
-        "select sealed from orchestrator.secrets where namespace = %s and name = %s",
+        "select ciphertext from orchestrator.secrets where namespace = %s and name = %s",
         (namespace, name),
     )
     if row is None:

@@ -34,10 +34,10 @@ def put(
         return {}
     rows = transaction.all(
         """
-        insert into orchestrator.deliveries (id, subscription_id, event, ordering, until)
+        insert into orchestrator.deliveries (id, subscription_id, event, order_key, retry_until)
         select g.*, clock_timestamp() + %s
         from unnest(%s::uuid[], %s::uuid[], %s::bigint[], %s::uuid[])
-          as g(id, subscription_id, event, ordering)
+          as g(id, subscription_id, event, order_key)
         on conflict (subscription_id, event) do nothing
         returning subscription_id::text, event, id::text
         """,
@@ -107,7 +107,7 @@ def claim(
               and d.subscription_id <> all(%(busy)s::uuid[])
               and not exists (
                 select from orchestrator.deliveries e
-                where e.subscription_id = d.subscription_id and e.ordering = d.ordering
+                where e.subscription_id = d.subscription_id and e.order_key = d.order_key
                   and e.state = 'pending' and e.event < d.event)
             order by d.next_at limit %(look)s) d),
         held as (
@@ -126,7 +126,7 @@ def claim(
           s.secret, e.event
         from taken t
         join orchestrator.subscriptions s on s.id = t.subscription_id
-        left join orchestrator.events e on e.number = t.event
+        left join orchestrator.events e on e.receipt_number = t.event
         order by t.event
         """,
         {
@@ -140,18 +140,18 @@ def claim(
     return [ClaimedDelivery(*row) for row in rows]
 
 
-def record_success(session: Session, claimed: ClaimedDelivery, status: int) -> bool:
+def record_success(session: Session, claimed: ClaimedDelivery, http_status: int) -> bool:
     """Record that the webhook accepted the event; False where another sender has the delivery by
     now."""
     row = session.one(
         """
         update orchestrator.deliveries
-        set state = 'delivered', status = %s, error = null, ended_at = clock_timestamp(),
+        set state = 'delivered', http_status = %s, error = null, ended_at = clock_timestamp(),
           next_at = null
         where id = %s and attempts = %s and state = 'pending'
         returning 1
         """,
-        (status, claimed.id, claimed.attempt),
+        (http_status, claimed.id, claimed.attempt),
     )
     return row is not None
 
@@ -159,7 +159,7 @@ def record_success(session: Session, claimed: ClaimedDelivery, status: int) -> b
 def record_failure(
     session: Session,
     claimed: ClaimedDelivery,
-    status: int | None,
+    http_status: int | None,
     error: str,
     seconds: float | None,
 ) -> bool:
@@ -171,20 +171,20 @@ def record_failure(
     row = session.one(
         """
         update orchestrator.deliveries d
-        set status = %(status)s, error = %(error)s,
+        set http_status = %(http_status)s, error = %(error)s,
           state = case when g.again then 'pending' else 'failed' end,
           next_at = case when g.again then g.at end,
           ended_at = case when g.again then null else clock_timestamp() end
         from (
           select clock_timestamp() + %(wait)s * interval '1 s' as at,
-            coalesce(clock_timestamp() + %(wait)s * interval '1 s' <= o.until, false) as again
+            coalesce(clock_timestamp() + %(wait)s * interval '1 s' <= o.retry_until, false) as again
           from orchestrator.deliveries o
           where o.id = %(id)s) g
         where d.id = %(id)s and d.attempts = %(attempt)s and d.state = 'pending'
         returning 1
         """,
         {
-            "status": status,
+            "http_status": http_status,
             "error": error,
             "wait": seconds,
             "id": claimed.id,
@@ -205,7 +205,7 @@ def next_due(session: Session) -> float | None:
         where d.state = 'pending' and s.state = 'active' and d.next_at is not null
           and not exists (
             select from orchestrator.deliveries e
-            where e.subscription_id = d.subscription_id and e.ordering = d.ordering
+            where e.subscription_id = d.subscription_id and e.order_key = d.order_key
               and e.state = 'pending' and e.event < d.event)
         order by d.next_at limit 1
         """
@@ -218,7 +218,7 @@ def resend(transaction: Transaction, id: str) -> bool:
     row = transaction.one(
         """
         update orchestrator.deliveries
-        set state = 'pending', next_at = clock_timestamp(), until = clock_timestamp() + %s,
+        set state = 'pending', next_at = clock_timestamp(), retry_until = clock_timestamp() + %s,
           ended_at = null
         where id = %s and (state <> 'pending' or next_at > clock_timestamp())
         returning 1
@@ -237,12 +237,12 @@ class DeliveryRow:
     subscription: str
     event: str | None
     type: str | None
-    ordering: str | None
+    order_key: str | None
     state: str
     attempts: int
     next_at: datetime | None
-    until: datetime
-    status: int | None
+    retry_until: datetime
+    http_status: int | None
     error: str | None
     instance: str | None
     created_at: datetime
@@ -250,10 +250,10 @@ class DeliveryRow:
 
 
 _COLUMNS = """
-d.id::text, d.subscription_id::text, e.id::text, e.type, d.ordering::text, d.state, d.attempts,
-d.next_at, d.until, d.status, d.error, d.instance_id::text, d.created_at, d.ended_at
+d.id::text, d.subscription_id::text, e.id::text, e.type, d.order_key::text, d.state, d.attempts,
+d.next_at, d.retry_until, d.http_status, d.error, d.instance_id::text, d.created_at, d.ended_at
 from orchestrator.deliveries d
-left join orchestrator.events e on e.number = d.event
+left join orchestrator.events e on e.receipt_number = d.event
 """
 
 

@@ -16,7 +16,7 @@ class GroupRow:
     """A row of ``event_groups``; the last two fields are its `state`."""
 
     id: str
-    members: list[int]
+    event_numbers: list[int]
     matched_filters: list[int]
     ended_by: list[int]
 
@@ -25,14 +25,14 @@ def of_key(transaction: Transaction, schedule: str, key: str) -> list[GroupRow]:
     """Return the groups of a schedule with a key, the oldest first."""
     rows = transaction.all(
         """
-        select id::text, members, state
+        select id::text, event_numbers, state
         from orchestrator.event_groups
         where schedule_id = %s and key = %s
-        order by members[1]
+        order by event_numbers[1]
         """,
         (schedule, key),
     )
-    return [GroupRow(row[0], row[1], row[2]["got"], row[2]["ended_by"]) for row in rows]
+    return [GroupRow(row[0], row[1], row[2]["matched_filters"], row[2]["ended_by"]) for row in rows]
 
 
 def count(transaction: Transaction, schedule: str, limit: int) -> int:
@@ -51,16 +51,17 @@ def save(transaction: Transaction, schedule: str, key: str, group: GroupRow) -> 
     """Add a group, or overwrite it."""
     transaction.all(
         """
-        insert into orchestrator.event_groups (id, schedule_id, key, members, state)
+        insert into orchestrator.event_groups (id, schedule_id, key, event_numbers, state)
         values (%s, %s, %s, %s, %s)
-        on conflict (id) do update set members = excluded.members, state = excluded.state
+        on conflict (id) do update
+        set event_numbers = excluded.event_numbers, state = excluded.state
         """,
         (
             group.id,
             schedule,
             key,
-            group.members,
-            dumps({"got": group.matched_filters, "ended_by": group.ended_by}),
+            group.event_numbers,
+            dumps({"matched_filters": group.matched_filters, "ended_by": group.ended_by}),
         ),
     )
 

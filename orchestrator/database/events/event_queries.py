@@ -26,7 +26,7 @@ from orchestrator.json_codec import dumps
 #: The mark, as SQL: the receipt number of the last event. A listener with a mark receives the
 #: events with greater numbers, whose transactions began after the mark's had committed. The view
 #: `pg_sequences` calls the same function; a `select` from the sequence costs four times as much.
-LAST = "coalesce(pg_sequence_last_value('orchestrator.events_number_seq'), 0)"
+LAST = "coalesce(pg_sequence_last_value('orchestrator.events_receipt_number_seq'), 0)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ with given as (
     with ordinality as g(id, event_id, source, type, event, instance_id, n)),
 new as (
   insert into orchestrator.events
-    (id, namespace, event_id, source, type, event, instance_id, target)
+    (id, namespace, event_id, source, type, event, instance_id, target_instance)
   select id, %(namespace)s, event_id, source, type, event, instance_id, %(target)s
   from given
   order by n
@@ -98,19 +98,19 @@ class EventRow:
     """An event; `event` is JSON text. `instance` emitted it, `target` is the instance to which it
     is addressed."""
 
-    number: int
+    receipt_number: int
     id: str
     namespace: str
     event: str
     instance: str | None
-    target: str | None
+    target_instance: str | None
     created_at: datetime
     matched_at: datetime | None
 
 
 _COLUMNS = """
-e.number, e.id::text, e.namespace, e.event::text, e.instance_id::text, e.target::text,
-e.created_at, e.matched_at
+e.receipt_number, e.id::text, e.namespace, e.event::text, e.instance_id::text,
+e.target_instance::text, e.created_at, e.matched_at
 """
 
 
@@ -133,7 +133,7 @@ def listed(
     after: Sequence[Any] | None = None,
 ) -> Page:
     """Return events, the newest first; rows are those of `EventRow`."""
-    conditions = [equal("type", type), equal("source", source), equal("target", target)]
+    conditions = [equal("type", type), equal("source", source), equal("target_instance", target)]
     if namespace is not None:
         scope = Scope((namespace,) if scope.has(namespace) else ())
     columns = _COLUMNS.replace("e.", "")
@@ -142,7 +142,7 @@ def listed(
             session,
             f"select {columns} from orchestrator.events",
             conditions,
-            order=("number",),
+            order=("receipt_number",),
             descending=True,
             limit=limit,
             after=after,
@@ -153,7 +153,7 @@ def listed(
         columns,
         "orchestrator.events",
         [Part(levels, conditions)],
-        order=("number",),
+        order=("receipt_number",),
         descending=True,
         limit=limit,
         after=after,
@@ -162,27 +162,30 @@ def listed(
 
 @dataclass(frozen=True, slots=True)
 class UnmatchedEvent:
-    """An event to offer to its listeners; `tries` counts the failures so far."""
+    """An event to offer to its listeners; `match_failures` counts the failures so far."""
 
-    number: int
+    receipt_number: int
     type: str
     event: dict[str, Json]
     instance: str | None
-    target: str | None
-    tries: int
+    target_instance: str | None
+    match_failures: int
     created_at: datetime
 
 
-_WAITING = "e.number, e.type, e.event, e.instance_id::text, e.target::text, e.tries, e.created_at"
+_UNMATCHED = """
+e.receipt_number, e.type, e.event, e.instance_id::text, e.target_instance::text, e.match_failures,
+e.created_at
+"""
 
 
 def unmatched(transaction: Transaction, namespace: str, limit: int) -> list[UnmatchedEvent]:
     """Return events of a namespace that are not matched yet, in the order of their receipt."""
     rows = transaction.all(
         f"""
-        select {_WAITING} from orchestrator.events e
+        select {_UNMATCHED} from orchestrator.events e
         where e.namespace = %s and e.matched_at is null
-        order by e.number limit %s
+        order by e.receipt_number limit %s
         """,
         (namespace, limit),
     )
@@ -201,22 +204,22 @@ def recent_broadcasts(
     numbered above `mark` (if there is one) or came since `since`: the newest `limit` of either, in
     the order of their receipt."""
     broadcast = """
-        select e.number from orchestrator.events e
-        where e.namespace = %(namespace)s and e.target is null and e.matched_at is not null
-          and e.number > %(above)s
+        select e.receipt_number from orchestrator.events e
+        where e.namespace = %(namespace)s and e.target_instance is null and e.matched_at is not null
+          and e.receipt_number > %(above)s
     """
     rows = transaction.all(
         f"""
-        with chosen as (
+        with recent as (
           (
-            {broadcast} and e.number > %(mark)s
-            order by e.number desc limit %(limit)s)
+            {broadcast} and e.receipt_number > %(mark)s
+            order by e.receipt_number desc limit %(limit)s)
           union (
             {broadcast} and e.created_at >= %(since)s
-            order by e.created_at desc, e.number desc limit %(limit)s))
-        select {_WAITING} from chosen
-        join orchestrator.events e using (number)
-        order by e.number
+            order by e.created_at desc, e.receipt_number desc limit %(limit)s))
+        select {_UNMATCHED} from recent
+        join orchestrator.events e using (receipt_number)
+        order by e.receipt_number
         """,
         {"namespace": namespace, "above": above, "mark": mark, "since": since, "limit": limit},
     )
@@ -233,13 +236,13 @@ def mailboxes(
     """
     rows = transaction.all(
         f"""
-        select {_WAITING} from unnest(%(ids)s::uuid[]) as i(id)
+        select {_UNMATCHED} from unnest(%(ids)s::uuid[]) as i(id)
         cross join lateral (
           select * from orchestrator.events e
-          where e.target = i.id and not e.taken and e.matched_at is not null
+          where e.target_instance = i.id and not e.consumed and e.matched_at is not null
             and (%(types)s::text[] is null or e.type = any(%(types)s::text[]))
-          order by e.number limit %(limit)s) e
-        order by e.number
+          order by e.receipt_number limit %(limit)s) e
+        order by e.receipt_number
         """,
         {
             "ids": list(instances),
@@ -250,7 +253,7 @@ def mailboxes(
     found: dict[str, list[UnmatchedEvent]] = {}
     for row in rows:
         waiting = UnmatchedEvent(*row)
-        found.setdefault(str(waiting.target), []).append(waiting)
+        found.setdefault(str(waiting.target_instance), []).append(waiting)
     return found
 
 
@@ -259,7 +262,9 @@ def is_mailbox_full(session: Session, instance: str, limit: int) -> bool:
     row = session.one(
         """
         select count(*)
-        from (select from orchestrator.events e where e.target = %s and not e.taken limit %s) m
+        from (
+          select from orchestrator.events e
+          where e.target_instance = %s and not e.consumed limit %s) m
         """,
         (instance, limit),
     )
@@ -270,7 +275,10 @@ def mark_matched(transaction: Transaction, numbers: Sequence[int]) -> None:
     """Record that these events were offered to all their listeners."""
     if numbers:
         transaction.all(
-            "update orchestrator.events set matched_at = clock_timestamp() where number = any(%s)",
+            """
+            update orchestrator.events set matched_at = clock_timestamp()
+            where receipt_number = any(%s)
+            """,
             (list(numbers),),
         )
 
@@ -279,14 +287,20 @@ def mark_consumed(transaction: Transaction, numbers: Sequence[int]) -> None:
     """Record that these events have left their mailbox."""
     if numbers:
         transaction.all(
-            "update orchestrator.events set taken = true where number = any(%s)",
+            "update orchestrator.events set consumed = true where receipt_number = any(%s)",
             (list(numbers),),
         )
 
 
 def count_failure(session: Session, number: int) -> None:
     """Count a failed match of an event."""
-    session.all("update orchestrator.events set tries = tries + 1 where number = %s", (number,))
+    session.all(
+        """
+        update orchestrator.events set match_failures = match_failures + 1
+        where receipt_number = %s
+        """,
+        (number,),
+    )
 
 
 def by_receipt_numbers(session: Session, numbers: Iterable[int]) -> dict[int, UnmatchedEvent]:
@@ -295,7 +309,8 @@ def by_receipt_numbers(session: Session, numbers: Iterable[int]) -> dict[int, Un
     if not unique:
         return {}
     rows = session.all(
-        f"select {_WAITING} from orchestrator.events e where e.number = any(%s)", (unique,)
+        f"select {_UNMATCHED} from orchestrator.events e where e.receipt_number = any(%s)",
+        (unique,),
     )
     return {row[0]: UnmatchedEvent(*row) for row in rows}
 
@@ -306,7 +321,7 @@ def bytes_of(session: Session, numbers: Sequence[int]) -> int:
         """
         select coalesce(sum(octet_length(event::text)), 0)
         from orchestrator.events
-        where number = any(%s)
+        where receipt_number = any(%s)
         """,
         (list(numbers),),
     )
@@ -320,7 +335,7 @@ def has_unmatched(session: Session, namespace: str) -> bool:
             """
             select 1 from orchestrator.events
             where namespace = %s and matched_at is null
-            order by number limit 1
+            order by receipt_number limit 1
             """,
             (namespace,),
         )
@@ -336,7 +351,8 @@ def overdue_namespaces(session: Session, seconds: float) -> list[str]:
         where matched_at is null and created_at < clock_timestamp() - %(s)s * interval '1 s'
         union
         select namespace from orchestrator.listeners
-        where asks > looks and created_at < clock_timestamp() - %(s)s * interval '1 s'
+        where lookback_requests > lookbacks_done
+          and created_at < clock_timestamp() - %(s)s * interval '1 s'
         """,
         {"s": seconds},
     )
@@ -344,7 +360,7 @@ def overdue_namespaces(session: Session, seconds: float) -> list[str]:
 
 
 def purge(session: Session, age: timedelta, limit: int = 2000) -> int:
-    """Remove up to `limit` events older than `age`, with their matches. Return how many.
+    """Remove up to `limit` events older than `age`, with their offers. Return how many.
 
     Events in the mailbox of an open instance, and events that wait to be matched or delivered,
     stay.
@@ -352,23 +368,23 @@ def purge(session: Session, age: timedelta, limit: int = 2000) -> int:
     rows = session.all(
         f"""
         with old as (
-          select e.number from orchestrator.events e
+          select e.receipt_number from orchestrator.events e
           where e.created_at < clock_timestamp() - %s and e.matched_at is not null
             and not exists (
               select from orchestrator.instances i
-              where i.id = e.target and not e.taken
+              where i.id = e.target_instance and not e.consumed
                 and i.status in {OPEN})
             and not exists (
               select from orchestrator.deliveries d
-              where d.event = e.number and d.state = 'pending')
-          order by e.number limit %s),
-        matches as (
+              where d.event = e.receipt_number and d.state = 'pending')
+          order by e.receipt_number limit %s),
+        offers as (
           delete from orchestrator.event_offers m
           using old
-          where m.event = old.number)
+          where m.event = old.receipt_number)
         delete from orchestrator.events e
         using old
-        where e.number = old.number
+        where e.receipt_number = old.receipt_number
         returning 1
         """,
         (age, limit),

@@ -16,10 +16,10 @@ class IndexEntry:
 
     instance: str
     step: int
-    until: bool
-    place: int
+    is_until: bool
+    filter_index: int
     filter: str
-    key: str
+    correlation_digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +59,22 @@ def add_entries(transaction: Transaction, keys: Sequence[IndexEntry]) -> None:
         transaction.all(
             """
             insert into orchestrator.listener_index
-              (instance_id, step, until, place, filter_id, key)
+              (instance_id, step, is_until, filter_index, filter_id, correlation_digest)
             select g.*
             from unnest(
               %s::uuid[], %s::int[], %s::boolean[], %s::smallint[], %s::uuid[], %s::text[])
-              as g(instance_id, step, until, place, filter_id, key)
+              as g(instance_id, step, is_until, filter_index, filter_id, correlation_digest)
             join orchestrator.listeners l using (instance_id, step)
-            on conflict (instance_id, step, until, place) do update set key = excluded.key
+            on conflict (instance_id, step, is_until, filter_index) do update
+            set correlation_digest = excluded.correlation_digest
             """,
             (
                 [one.instance for one in keys],
                 [one.step for one in keys],
-                [one.until for one in keys],
-                [one.place for one in keys],
+                [one.is_until for one in keys],
+                [one.filter_index for one in keys],
                 [one.filter for one in keys],
-                [one.key for one in keys],
+                [one.correlation_digest for one in keys],
             ),
         )
 
@@ -86,7 +87,8 @@ def keys(
         return []
     rows = transaction.all(
         """
-        select k.instance_id::text, k.step, k.until, k.place, k.filter_id::text, k.key,
+        select k.instance_id::text, k.step, k.is_until, k.filter_index, k.filter_id::text,
+          k.correlation_digest,
           f.filter::text
         from unnest(%s::uuid[], %s::int[]) as g(instance_id, step)
         join orchestrator.listener_index k using (instance_id, step)

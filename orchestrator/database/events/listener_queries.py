@@ -30,9 +30,9 @@ set local enable_mergejoin = off;
 class ListenerRow:
     """A row of ``listeners``.
 
-    While `asks` exceeds `looks`, a look-back is pending. `above` is the mark of its instance;
-    `mark` is its own, None where an old release opened it without one. `opened` is when it was
-    opened, `look_back` its own look-back in seconds, if it has one.
+    While `lookback_requests` exceeds `lookbacks_done`, a look-back is pending. `above` is the mark
+    of its instance; `mark` is its own, None where an old release opened it without one. `opened`
+    is when it was opened, `look_back` its own look-back in seconds, if it has one.
     """
 
     instance: str
@@ -42,14 +42,14 @@ class ListenerRow:
     until: dict[str, Json] | None
     correlation: dict[str, Json] | None
     variables: dict[str, Json] | None
-    offered: list[int]
-    full: bool
+    offered_filters: list[int]
+    is_saturated: bool
     above: int
     mark: int | None
     opened: datetime
     look_back: float | None
-    asks: int
-    looks: int
+    lookback_requests: int
+    lookbacks_done: int
 
     def since(self, look_back: float) -> datetime:
         """Return the time from which broadcast events numbered below its mark count for it.
@@ -62,11 +62,11 @@ class ListenerRow:
     def hears(self, event: UnmatchedEvent, look_back: float) -> bool:
         """Whether an event counts for it; `HEARS` is the same condition for new events. An event
         addressed to its instance always does: it can't be older than the instance."""
-        if event.target is not None:
+        if event.target_instance is not None:
             return True
-        if event.number <= self.above:
+        if event.receipt_number <= self.above:
             return False
-        above = self.mark is not None and event.number > self.mark
+        above = self.mark is not None and event.receipt_number > self.mark
         return above or event.created_at >= self.since(look_back)
 
 
@@ -81,8 +81,8 @@ p.event > coalesce(i.heard_from, 0)
 
 _LISTENER = """
 select l.instance_id::text, l.step, l.mode, l.filters, l.until, l.correlation, l.variables,
-  l.offered, l."full", coalesce(i.heard_from, 0), l.heard_from, l.created_at, l.look_back,
-  l.asks, l.looks
+  l.offered_filters, l.is_saturated, coalesce(i.heard_from, 0), l.heard_from, l.created_at,
+  l.look_back, l.lookback_requests, l.lookbacks_done
 from orchestrator.listeners l
 left join orchestrator.instances i on i.id = l.instance_id
 """
@@ -118,10 +118,11 @@ def pending_lookbacks(transaction: Transaction, namespace: str, limit: int) -> l
     rows = transaction.all(
         f"""
         {_LISTENER}
-        where l.namespace = %(namespace)s and l.asks > l.looks
+        where l.namespace = %(namespace)s and l.lookback_requests > l.lookbacks_done
           and l.instance_id in (
             select u.instance_id from orchestrator.listeners u
-            where u.namespace = %(namespace)s and u.asks > u.looks and {_NO_PENDING_OFFER}
+            where u.namespace = %(namespace)s and u.lookback_requests > u.lookbacks_done
+              and {_NO_PENDING_OFFER}
             order by u.instance_id limit %(limit)s)
         order by l.instance_id, l.step
         """,
@@ -139,7 +140,8 @@ def of_instances(transaction: Transaction, instances: Sequence[str]) -> list[Lis
     rows = transaction.all(
         f"""
         {_LISTENER}
-        where l.instance_id = any(%s::uuid[]) and not l.full and l.asks <= l.looks
+        where l.instance_id = any(%s::uuid[]) and not l.is_saturated
+          and l.lookback_requests <= l.lookbacks_done
         order by l.instance_id, l.step
         """,
         (list(instances),),
@@ -153,7 +155,7 @@ def waits(session: Session, namespace: str) -> bool:
         session.one(
             f"""
             select 1 from orchestrator.listeners u
-            where u.namespace = %s and u.asks > u.looks
+            where u.namespace = %s and u.lookback_requests > u.lookbacks_done
               -- In the order of the index: otherwise the planner reads all rows, because it expects
               -- an early hit.
               and {_NO_PENDING_OFFER}
@@ -188,18 +190,19 @@ def filters(
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """An event that passed a filter, to find the listeners with this filter and this key, or
-    without a key.
+    """An event that passed a filter, to find the listeners with this filter and these correlation
+    values, or without any.
 
-    `at` is when the event came. `dynamic`: the filter has arguments, so the variables of each
+    `event_index` is the event's index in the round, `event` its receipt number; `at` is when it
+    came. `dynamic`: the filter has arguments, so the variables of each
     listener are read too.
     """
 
-    place: int
+    event_index: int
     event: int
     at: datetime
     filter: str
-    key: str
+    correlation_digest: str
     dynamic: bool
 
 
@@ -207,22 +210,22 @@ class Probe:
 class Candidate:
     """A listener that a probe found.
 
-    `place` is the place of the probe's event; `at` is the index of the filter in the listener,
-    within its `until` or not.
+    `event_index` is that of the probe; `filter_index` is the index of the filter in the listener,
+    or in its `until`.
     """
 
-    place: int
+    event_index: int
     filter: str
-    at: int
-    until: bool
+    filter_index: int
+    is_until: bool
     instance: str
     step: int
     mode: str
     count: int
-    once: bool
+    takes_one: bool
     correlation: dict[str, Json] | None
     variables: dict[str, Json] | None
-    offered: list[int]
+    offered_filters: list[int]
 
 
 def candidates(
@@ -232,27 +235,29 @@ def candidates(
     offered it, by event."""
     rows = transaction.all(
         f"""
-        select p.place, p.filter_id::text, k.place, k.until, l.instance_id::text, l.step, l.mode,
-          json_array_length(l.filters), l.mode <> 'all' and l.until is null, l.correlation,
-          case when p.dynamic then l.variables end, l.offered
+        select p.event_index, p.filter_id::text, k.filter_index, k.is_until, l.instance_id::text,
+          l.step, l.mode, json_array_length(l.filters), l.mode <> 'all' and l.until is null,
+          l.correlation, case when p.dynamic then l.variables end, l.offered_filters
         from unnest(
-          %(places)s::int[], %(events)s::bigint[], %(times)s::timestamptz[], %(filters)s::uuid[],
-          %(keys)s::text[], %(dynamic)s::boolean[]) as p(place, event, at, filter_id, key, dynamic)
-        join orchestrator.listener_index k on k.filter_id = p.filter_id and k.key in (p.key, '')
+          %(indexes)s::int[], %(events)s::bigint[], %(times)s::timestamptz[], %(filters)s::uuid[],
+          %(digests)s::text[], %(dynamic)s::boolean[]) as p(
+            event_index, event, at, filter_id, correlation_digest, dynamic)
+        join orchestrator.listener_index k on k.filter_id = p.filter_id
+          and k.correlation_digest in (p.correlation_digest, '')
         join orchestrator.listeners l on l.instance_id = k.instance_id and l.step = k.step
         join orchestrator.instances i on i.id = l.instance_id
         where not exists (
           select from orchestrator.event_offers m
           where m.event = p.event and m.instance_id = k.instance_id and m.step = k.step)
           and {HEARS}
-        order by p.place, l.instance_id, l.step limit %(limit)s
+        order by p.event_index, l.instance_id, l.step limit %(limit)s
         """,
         {
-            "places": [probe.place for probe in probes],
+            "indexes": [probe.event_index for probe in probes],
             "events": [probe.event for probe in probes],
             "times": [probe.at for probe in probes],
             "filters": [probe.filter for probe in probes],
-            "keys": [probe.key for probe in probes],
+            "digests": [probe.correlation_digest for probe in probes],
             "dynamic": [probe.dynamic for probe in probes],
             "look_back": look_back,
             "limit": limit,
@@ -321,15 +326,15 @@ class NewOffer:
 
 @dataclass(frozen=True, slots=True)
 class ListenerUpdate:
-    """The new state of a listener; `looks`: the number of the look-back request that was
-    answered."""
+    """The new state of a listener; `lookbacks_done`: the number of the last look-back request that
+    is done."""
 
     instance: str
     step: int
     correlation: dict[str, Json] | None
-    offered: tuple[int, ...]
-    full: bool
-    looks: int
+    offered_filters: tuple[int, ...]
+    is_saturated: bool
+    lookbacks_done: int
 
 
 def save_listeners(transaction: Transaction, listeners: Sequence[ListenerUpdate]) -> None:
@@ -342,23 +347,25 @@ def save_listeners(transaction: Transaction, listeners: Sequence[ListenerUpdate]
         [one.instance for one in ordered],
         [one.step for one in ordered],
         [None if one.correlation is None else dumps(one.correlation) for one in ordered],
-        ["{" + ",".join(map(str, one.offered)) + "}" for one in ordered],
-        [one.full for one in ordered],
-        [one.looks for one in ordered],
+        ["{" + ",".join(map(str, one.offered_filters)) + "}" for one in ordered],
+        [one.is_saturated for one in ordered],
+        [one.lookbacks_done for one in ordered],
     )
     transaction.all(
         """
         with given as (
           select *
           from unnest(%s::uuid[], %s::int[], %s::json[], %s::text[], %s::boolean[], %s::int[])
-            with ordinality as g(instance_id, step, correlation, offered, full_, looks, n)),
+            with ordinality as g(instance_id, step, correlation, offered_filters, is_saturated,
+              lookbacks_done, n)),
         held as (
           select g.* from given g
           join orchestrator.listeners l using (instance_id, step)
           order by g.n for no key update of l)
         update orchestrator.listeners l
-        set correlation = h.correlation, offered = h.offered::smallint[], "full" = h.full_,
-          looks = greatest(l.looks, h.looks)
+        set correlation = h.correlation, offered_filters = h.offered_filters::smallint[],
+          is_saturated = h.is_saturated,
+          lookbacks_done = greatest(l.lookbacks_done, h.lookbacks_done)
         from held h
         where l.instance_id = h.instance_id and l.step = h.step
         """,

@@ -19,14 +19,14 @@ refused as (
   where m.event = g.event and m.instance_id = g.instance_id and m.step = g.step
   returning m.event, m.instance_id, m.step),
 freed as (
-  update orchestrator.events e set taken = false
+  update orchestrator.events e set consumed = false
   from refused r
-  where e.number = r.event and e.target = r.instance_id
+  where e.receipt_number = r.event and e.target_instance = r.instance_id
     and not exists (
       select from orchestrator.event_offers o
       where o.event = r.event and not o.refused and o.instance_id = r.instance_id
         and o.step <> r.step))
-update orchestrator.listeners l set asks = l.asks + 1
+update orchestrator.listeners l set lookback_requests = l.lookback_requests + 1
 from (select distinct instance_id from refused) r
 where l.instance_id = r.instance_id
 """

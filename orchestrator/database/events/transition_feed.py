@@ -110,7 +110,7 @@ def place(transaction: Transaction, name: str) -> int | None:
     another process has the lock."""
     transaction.all(
         """
-        insert into orchestrator.feed_positions (name, tx, later_tx)
+        insert into orchestrator.feed_positions (name, tx, next_tx)
         select %s, p.last, p.last
         from orchestrator.positions_taken() p
         where not exists (select from orchestrator.feed_positions where name = %s)
@@ -129,7 +129,7 @@ def advance_to(transaction: Transaction, name: str, position: int) -> None:
     transaction.all(
         """
         update orchestrator.feed_positions
-        set tx = %s, at = clock_timestamp(), later_tx = %s, later_at = clock_timestamp()
+        set tx = %s, at = clock_timestamp(), next_tx = %s, next_at = clock_timestamp()
         where name = %s
         """,
         (position, position, name),
@@ -142,9 +142,9 @@ def skip_to(transaction: Transaction, name: str, horizon: int, most: int) -> Non
     transaction.all(
         """
         update orchestrator.feed_positions
-        set tx = least(later_tx, %(most)s), at = later_at,
-          later_tx = greatest(least(later_tx, %(most)s), %(horizon)s), later_at = clock_timestamp()
-        where name = %(name)s and later_at < clock_timestamp() - %(lag)s * interval '1 s'
+        set tx = least(next_tx, %(most)s), at = next_at,
+          next_tx = greatest(least(next_tx, %(most)s), %(horizon)s), next_at = clock_timestamp()
+        where name = %(name)s and next_at < clock_timestamp() - %(lag)s * interval '1 s'
         """,
         {"horizon": horizon, "most": most, "name": name, "lag": IDLE_LAG},
     )
@@ -248,7 +248,7 @@ def events(
         where e.tx >= %(first)s and e.tx < %(before)s
           and (e.type not like 'io.serverlessworkflow.%%' or e.instance_id is null)
           and (%(namespaces)s::text[] is null or e.namespace = any(%(namespaces)s::text[]))
-        order by e.tx, e.number
+        order by e.tx, e.receipt_number
         """,
         {
             "first": first,

@@ -53,10 +53,10 @@ open_attempts as (
    where a.instance_id = %(i)s and a.state in ('ready', 'claimed')
    order by a.step, a.number desc limit %(n)s)
 select s.id, s.reference, a.state, a.withdrawn, a.task, a.queue,
-       a.created_at, a.published_at, a.claimed_at, w.name, w.seen_at,
+       a.created_at, a.published_at, a.claimed_at, w.name, w.last_heartbeat_at,
        a.state = 'claimed' and (w.id is null or w.id not in (select id from live)),
-       a.id = any(w.held) or a.claimed_at > clock_timestamp() - %(lease)s * interval '1 s',
-       w.seen_at + %(lease)s * interval '1 s',
+       a.id = any(w.in_flight) or a.claimed_at > clock_timestamp() - %(lease)s * interval '1 s',
+       w.last_heartbeat_at + %(lease)s * interval '1 s',
        (select count(*) from live k where a.queue = any(k.queues)),
        k.knowing, k.able, k.slots, k.free,
        (select count(*) from (select from orchestrator.attempts o where o.state = 'ready'
@@ -64,7 +64,7 @@ select s.id, s.reference, a.state, a.withdrawn, a.task, a.queue,
   from open_attempts a
   cross join lateral (select count(*) as knowing, count(*) filter (where can) as able,
     coalesce(sum(concurrency) filter (where can), 0) as slots,
-    coalesce(sum(free) filter (where can), 0) as free
+    coalesce(sum(free_slots) filter (where can), 0) as free
     from (select *, a.time_limit is null or pool = 'prefork' as can from live) k
     where a.queue = any(k.queues) and a.task = any(k.tasks)) k
   join orchestrator.steps s on s.instance_id = a.instance_id and s.id = a.step

@@ -40,7 +40,7 @@ STATES = ("pending", "running", "completed", "stopped", "failed")
 
 _COLUMNS = """
 created_at, id::text, namespaces, action, filter::text, reason, actor, address, state, matches,
-done, error, started_at, ended_at
+reached, error, started_at, ended_at
 """
 
 
@@ -58,7 +58,7 @@ class OperationRow:
     address: str | None
     state: str
     matches: int
-    done: int
+    reached: int
     error: str | None
     started_at: datetime | None
     ended_at: datetime | None
@@ -66,12 +66,12 @@ class OperationRow:
 
 @dataclass(frozen=True, slots=True)
 class OperationBatch:
-    """The rest of an operation: `chosen` is its filter, ready for use; `place` is the position
+    """The rest of an operation: `selection` is its filter, ready for use; `cursor` is the position
     after the last instance that was reached."""
 
     operation: OperationRow
-    chosen: Any
-    place: list[Any] | None
+    selection: Any
+    cursor: list[Any] | None
 
 
 def put(
@@ -81,7 +81,7 @@ def put(
     namespaces: Sequence[str] | None,
     action: str,
     filter: Any,
-    chosen: Any,
+    selection: Any,
     reason: str | None,
     actor: str,
     address: str | None,
@@ -91,16 +91,16 @@ def put(
     transaction.all(
         """
         insert into orchestrator.bulk_operations
-          (id, namespaces, action, filter, chosen, reason, actor, address, matches)
-        values (%(id)s, %(namespaces)s, %(action)s, %(filter)s, %(chosen)s, %(reason)s, %(actor)s,
-          %(address)s, %(matches)s)
+          (id, namespaces, action, filter, selection, reason, actor, address, matches)
+        values (%(id)s, %(namespaces)s, %(action)s, %(filter)s, %(selection)s, %(reason)s,
+          %(actor)s, %(address)s, %(matches)s)
         """,
         {
             "id": id,
             "namespaces": None if namespaces is None else list(namespaces),
             "action": action,
             "filter": json_codec.dumps(filter),
-            "chosen": json_codec.dumps(chosen),
+            "selection": json_codec.dumps(selection),
             "reason": reason,
             "actor": actor,
             "address": address,
@@ -180,7 +180,7 @@ def lock_next(transaction: Transaction) -> OperationBatch | None:
     ends."""
     row = transaction.one(
         f"""
-        select {_COLUMNS}, chosen, place
+        select {_COLUMNS}, selection, cursor
         from orchestrator.bulk_operations
         where state in ('pending', 'running')
         order by created_at limit 1 for update skip locked
@@ -189,21 +189,23 @@ def lock_next(transaction: Transaction) -> OperationBatch | None:
     return OperationBatch(OperationRow(*row[:-2]), row[-2], row[-1]) if row else None
 
 
-def record_batch(transaction: Transaction, id: str, done: int, place: Sequence[Any] | None) -> None:
-    """Record a batch; `place` None: it was the last one."""
+def record_batch(
+    transaction: Transaction, id: str, reached: int, cursor: Sequence[Any] | None
+) -> None:
+    """Record a batch; `cursor` None: it was the last one."""
     transaction.all(
         """
         update orchestrator.bulk_operations
-        set done = done + %s, place = %s, state = %s,
+        set reached = reached + %s, cursor = %s, state = %s,
           started_at = coalesce(started_at, clock_timestamp()),
           ended_at = case when %s then clock_timestamp() end
         where id = %s
         """,
         (
-            done,
-            None if place is None else json_codec.dumps([_plain(value) for value in place]),
-            "completed" if place is None else "running",
-            place is None,
+            reached,
+            None if cursor is None else json_codec.dumps([_plain(value) for value in cursor]),
+            "completed" if cursor is None else "running",
+            cursor is None,
             id,
         ),
     )

@@ -51,7 +51,7 @@ select a.id::text, a.instance_id::text, a.step,
     'queue', a.queue, 'task', a.task, 'priority', a.priority, 'time_limit', a.time_limit,
     'published', a.published_at is not null,
     'free', (
-      select coalesce(sum(k.free), 0) from live k
+      select coalesce(sum(k.free_slots), 0) from live k
       where a.queue = any(k.queues) and a.task = any(k.tasks)))
 from orchestrator.attempts a
 where a.state = 'ready' and not a.withdrawn
@@ -70,7 +70,7 @@ LEASES = f"""
 with {_LIVE}
 select a.id::text, a.instance_id::text, a.step,
   json_build_object(
-    'task', a.task, 'worker', w.name, 'worker_id', w.id, 'beat', w.beat,
+    'task', a.task, 'worker', w.name, 'worker_id', w.id, 'heartbeat_count', w.heartbeat_count,
     'silent', w.id is not null and w.stopped_at is null)
 from orchestrator.attempts a
 left join orchestrator.workers w on w.id = a.worker
@@ -85,8 +85,8 @@ select a.id::text, a.instance_id::text, a.step,
   json_build_object('task', a.task, 'worker', w.name, 'process', a.process)
 from orchestrator.attempts a
 join live w on w.id = a.worker
-where a.state = 'claimed' and not a.id = any(w.held)
-  and a.claimed_at < w.seen_at - %(lease)s * interval '1 s'
+where a.state = 'claimed' and not a.id = any(w.in_flight)
+  and a.claimed_at < w.last_heartbeat_at - %(lease)s * interval '1 s'
 order by a.claimed_at limit %(most)s
 """
 
@@ -104,7 +104,7 @@ select q.queue || ' ' || q.task, {_NOTHING},
     'able', (
       select k.name from live k
       where q.task = any(k.tasks) and not k.stopping
-      order by k.free desc, k.started_at limit 1))
+      order by k.free_slots desc, k.started_at limit 1))
 from waiting q
 where not exists (select from live k where q.queue = any(k.queues) and q.task = any(k.tasks))
   and q.since < {_YOUNG}
@@ -122,17 +122,17 @@ order by t.due_at limit %(most)s
 SCHEDULES = f"""
 select s.namespace || '/' || s.workflow, {_NOTHING}, json_build_object('id', s.id, 'kind', s.kind)
 from orchestrator.schedules s
-where s.state = 'active' and s.kind <> 'on' and s.next_at is null and not s.waiting
+where s.state = 'active' and s.kind <> 'on' and s.next_fire_at is null and not s.waits_for_end
   and s.created_at < {_YOUNG}
 limit %(most)s
 """
 
 LATE_SCHEDULES = f"""
 select s.namespace || '/' || s.workflow, {_NOTHING},
-  json_build_object('id', s.id, 'due', s.next_at)
+  json_build_object('id', s.id, 'due', s.next_fire_at)
 from orchestrator.schedules s
-where s.state = 'active' and s.next_at < {_YOUNG}
-order by s.next_at limit %(most)s
+where s.state = 'active' and s.next_fire_at < {_YOUNG}
+order by s.next_fire_at limit %(most)s
 """
 
 #: Whether the instance's newest transition is young, or a stimulus waits for it.

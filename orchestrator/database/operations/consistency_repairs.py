@@ -87,7 +87,7 @@ def record_served_queue(session: Session, worker: str, queue: str) -> None:
 
 def heartbeat_count(session: Session, worker: str) -> int | None:
     """Return how many heartbeats a worker has sent; None: the worker is unknown."""
-    row = session.one("select beat from orchestrator.workers where id = %s", (worker,))
+    row = session.one("select heartbeat_count from orchestrator.workers where id = %s", (worker,))
     return row[0] if row else None
 
 

@@ -56,7 +56,7 @@ _QUERIES: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] =
           where state = 'claimed'
           group by queue),
         served as (
-          select queue, count(*) as workers, sum(concurrency) as slots, sum(free) as free
+          select queue, count(*) as workers, sum(concurrency) as slots, sum(free_slots) as free
           from orchestrator.workers, unnest(queues) as queue
           where {LIVE}
           group by queue)
@@ -105,9 +105,9 @@ _QUERIES: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] =
     ),
     (
         """
-        select count(*), coalesce(extract(epoch from clock_timestamp() - min(next_at)), 0)
+        select count(*), coalesce(extract(epoch from clock_timestamp() - min(next_fire_at)), 0)
         from orchestrator.schedules
-        where state = 'active' and next_at < (select clock_timestamp())
+        where state = 'active' and next_fire_at < (select clock_timestamp())
         """,
         (),
         (

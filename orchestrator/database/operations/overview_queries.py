@@ -20,22 +20,22 @@ def workers(
 ) -> Page:
     """Return workers, the latest started first.
 
-    Rows: ``(started_at, id, name, pid, pool, concurrency, queues, tasks, free, held, state,
-    seen_at, stopped_at, counts)``; `state` is ``live``, ``stopping``, ``silent`` or ``stopped``.
-    `lease` in seconds.
+    Rows: ``(started_at, id, name, pid, pool, concurrency, queues, tasks, free_slots, number in
+    flight, state, last_heartbeat_at, stopped_at, counters)``; `state` is ``live``, ``stopping``,
+    ``silent`` or ``stopped``. `lease` in seconds.
     """
     chosen: Condition = None if live is None else (f"({LIVE})" if live else f"not ({LIVE})", {})
     return page(
         session,
         f"""
-        select started_at, id::text, name, pid, pool, concurrency, queues, tasks, free,
-          cardinality(held),
+        select started_at, id::text, name, pid, pool, concurrency, queues, tasks, free_slots,
+          cardinality(in_flight),
           case
             when stopped_at is not null then 'stopped'
             when not ({LIVE}) then 'silent'
             when stopping then 'stopping'
             else 'live' end,
-          seen_at, stopped_at, counts::text
+          last_heartbeat_at, stopped_at, counters::text
         from orchestrator.workers
         """,
         [("true", {"lease": lease}), chosen],
@@ -91,7 +91,7 @@ def queues(session: Session, lease: float, most: int = MOST_COUNTED) -> list[tup
             group by queue) counted
           group by queue),
         served as (
-          select queue, count(*) as workers, sum(concurrency) as slots, sum(free) as free
+          select queue, count(*) as workers, sum(concurrency) as slots, sum(free_slots) as free
           from orchestrator.workers, unnest(queues) as queue
           where {LIVE}
           group by queue)

@@ -26,7 +26,7 @@ def register_entries(session: Session, app: str, entries: Sequence[str]) -> dict
         select %s, e.entry, clock_timestamp()
         from unnest(%s::text[]) as e(entry)
         order by e.entry
-        on conflict (app, entry) do update set seen_at = clock_timestamp()
+        on conflict (app, entry) do update set reported_at = clock_timestamp()
         returning b.entry, b.last_due, clock_timestamp()
         """,
         (app, list(entries)),
@@ -107,7 +107,7 @@ def purge(
     session.all(
         """
         delete from orchestrator.celery_beat_entries
-        where seen_at < (select clock_timestamp()) - %s;
+        where reported_at < (select clock_timestamp()) - %s;
         delete from orchestrator.celery_beat_firings
         where sent_at is not null and created_at < (select clock_timestamp()) - %s
         """,

@@ -23,10 +23,10 @@ class FiringRow:
     due: datetime
     reason: str
     outcome: str
-    planned_at: datetime
+    fires_at: datetime
     version: str
-    why: str | None = None
-    since: datetime | None = None
+    skip_reason: str | None = None
+    missed_since: datetime | None = None
     fired_at: datetime | None = None
     instance_id: str | None = None
     key: str | None = None
@@ -114,15 +114,15 @@ def has(transaction: Transaction, schedule: str, key: str) -> bool:
     return bool(row and row[0])
 
 
-def drop_queued(transaction: Transaction, schedules: Collection[str], why: str) -> None:
+def drop_queued(transaction: Transaction, schedules: Collection[str], skip_reason: str) -> None:
     """Skip all queued firings of these schedules."""
     if schedules:
         transaction.all(
             """
-            update orchestrator.firings set outcome = 'skipped', why = %s, input = null
+            update orchestrator.firings set outcome = 'skipped', skip_reason = %s, input = null
             where schedule_id = any(%s::uuid[]) and outcome = 'queued'
             """,
-            (why, list(schedules)),
+            (skip_reason, list(schedules)),
         )
 
 

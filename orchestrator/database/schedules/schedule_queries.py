@@ -29,16 +29,16 @@ class ScheduleRow:
     policy: str
     anchor: datetime
     next_due: datetime | None = None
-    next_at: datetime | None = None
-    last_instance: str | None = None
-    waiting: bool = False
+    next_fire_at: datetime | None = None
+    last_instance_id: str | None = None
+    waits_for_end: bool = False
     created_at: datetime | None = None
     heard_from: int | None = None
 
 
 _NAMES = tuple(field.name for field in fields(ScheduleRow))
 _COLUMNS = ", ".join(
-    f"s.{name}::text" if name in {"id", "workflow_id", "last_instance", "timing", "policy"}
+    f"s.{name}::text" if name in {"id", "workflow_id", "last_instance_id", "timing", "policy"}
     else f"s.{name}"
     for name in _NAMES
 )  # fmt: skip
@@ -51,9 +51,9 @@ def lock_due(transaction: Transaction, limit: int, id: str | None = None) -> lis
     rows = transaction.all(
         f"""
         select {_COLUMNS} from orchestrator.schedules s
-        where s.state = 'active' and s.next_at <= (select clock_timestamp())
+        where s.state = 'active' and s.next_fire_at <= (select clock_timestamp())
           and (%(id)s::uuid is null or s.id = %(id)s::uuid)
-        order by s.next_at limit %(limit)s for update skip locked
+        order by s.next_fire_at limit %(limit)s for update skip locked
         """,
         {"id": id, "limit": limit},
     )
@@ -68,10 +68,11 @@ def lock_continuable(
     rows = transaction.all(
         f"""
         select {_COLUMNS} from orchestrator.schedules s
-        where s.waiting and s.state = 'active' and (%(id)s::uuid is null or s.id = %(id)s::uuid)
+        where s.waits_for_end and s.state = 'active'
+          and (%(id)s::uuid is null or s.id = %(id)s::uuid)
           and not exists (
             select from orchestrator.instances i
-            where i.id = s.last_instance and {_RUNS})
+            where i.id = s.last_instance_id and {_RUNS})
         order by s.id limit %(limit)s for update of s skip locked
         """,
         {"limit": limit, "id": id},
@@ -173,7 +174,7 @@ def put(transaction: Transaction, row: ScheduleRow) -> None:
         f"""
         insert into orchestrator.schedules (
           id, namespace, workflow, kind, state, workflow_id, version, timing, policy, anchor,
-          next_due, next_at, last_instance, waiting, heard_from)
+          next_due, next_fire_at, last_instance_id, waits_for_end, heard_from)
         values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {LAST})
         """,
         tuple(getattr(row, name) for name in _NAMES[:-2]),
@@ -190,18 +191,19 @@ def save(transaction: Transaction, rows: Sequence[ScheduleRow]) -> None:
     if not rows:
         return
     changing = ("id", "state", "workflow_id", "version", "timing", "policy", "anchor",
-                "next_due", "next_at", "last_instance", "waiting")  # fmt: skip
+                "next_due", "next_fire_at", "last_instance_id", "waits_for_end")  # fmt: skip
     transaction.all(
         """
         update orchestrator.schedules s
         set state = n.state, workflow_id = n.workflow_id, version = n.version, timing = n.timing,
-          policy = n.policy, anchor = n.anchor, next_due = n.next_due, next_at = n.next_at,
-          last_instance = n.last_instance, waiting = n.waiting
+          policy = n.policy, anchor = n.anchor, next_due = n.next_due,
+          next_fire_at = n.next_fire_at, last_instance_id = n.last_instance_id,
+          waits_for_end = n.waits_for_end
         from unnest(
           %s::uuid[], %s::text[], %s::uuid[], %s::text[], %s::json[], %s::json[],
           %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::uuid[], %s::boolean[]) as n(
-            id, state, workflow_id, version, timing, policy, anchor, next_due, next_at,
-            last_instance, waiting)
+            id, state, workflow_id, version, timing, policy, anchor, next_due, next_fire_at,
+            last_instance_id, waits_for_end)
         where s.id = n.id
         """,
         tuple([getattr(row, name) for row in rows] for name in changing),
@@ -212,8 +214,8 @@ def postpone(session: Session, id: str, seconds: float) -> None:
     """Postpone a schedule that cannot fire, so that the others continue."""
     session.all(
         """
-        update orchestrator.schedules set next_at = clock_timestamp() + %s * interval '1 s'
-        where id = %s and next_at is not null
+        update orchestrator.schedules set next_fire_at = clock_timestamp() + %s * interval '1 s'
+        where id = %s and next_fire_at is not null
         """,
         (seconds, id),
     )
@@ -226,7 +228,7 @@ def shortest_wait(session: Session) -> float | None:
         """
         select min(coalesce((timing ->> 'after')::float8, 1))
         from orchestrator.schedules
-        where waiting and state = 'active'
+        where waits_for_end and state = 'active'
         """
     )
     return row[0] if row else None

@@ -335,24 +335,24 @@ listeners = Table(
     Column("correlation", JSON),
     Column("variables", JSON),
     _now(),
-    #: How often somebody was asked to look for events that came before it, and how far they
-    #: have come with that.
-    Column("asks", Integer, nullable=False, server_default="1"),
-    Column("looks", Integer, nullable=False, server_default="0"),
-    #: The places of its filters that have been offered an event, where each takes one.
-    Column("offered", ARRAY(SmallInteger), nullable=False, server_default=text("'{}'")),
-    #: Whether it has been offered all that it will take.
-    Column("full", Boolean, nullable=False, server_default=text("false")),
-    #: It hears those with greater numbers, and of the ones before it those of `look_back` seconds
-    #: (empty: a setting), of what its instance may hear.
+    #: How many look-backs were requested.
+    Column("lookback_requests", Integer, nullable=False, server_default="1"),
+    #: The number of the last of these requests that is done.
+    Column("lookbacks_done", Integer, nullable=False, server_default="0"),
+    #: The indexes of its filters that were offered an event, in mode `all`.
+    Column("offered_filters", ARRAY(SmallInteger), nullable=False, server_default=text("'{}'")),
+    #: Whether it was offered all the events that it can take.
+    Column("is_saturated", Boolean, nullable=False, server_default=text("false")),
+    #: It receives events with greater receipt numbers, and earlier ones of the last `look_back`
+    #: seconds (empty: a setting), within the mark of its instance.
     Column("heard_from", BigInteger),
     Column("look_back", Float),
     Index("listeners_list_ix", "namespace", "created_at", "instance_id", "step"),
     Index(
-        "listeners_asked_ix",
+        "listeners_lookback_ix",
         "namespace",
         "instance_id",
-        postgresql_where=text("asks > looks"),
+        postgresql_where=text("lookback_requests > lookbacks_done"),
     ),
 )
 
@@ -370,23 +370,25 @@ event_filters = Table(
     Index(None, "namespace", "type"),
 )
 
-#: Where an event finds listeners: by the filter, and by the values of its correlations once
-#: they are bound (`key`, a digest; empty where there are none, or not all bound).
+#: How an event finds listeners: by filter and correlation values.
 listener_index = Table(
     "listener_index",
     metadata,
     Column("instance_id", Id, primary_key=True),
     Column("step", Integer, primary_key=True, autoincrement=False),
-    #: Whether it is a filter of the listener's `until`, and which of them.
-    Column("until", Boolean, primary_key=True),
-    Column("place", SmallInteger, primary_key=True, autoincrement=False),
+    #: Whether it is a filter of the listener's `until`.
+    Column("is_until", Boolean, primary_key=True),
+    #: The index of the filter in the listener, or in its `until`.
+    Column("filter_index", SmallInteger, primary_key=True, autoincrement=False),
     Column("filter_id", Id, nullable=False),
-    Column("key", Text, nullable=False, server_default=""),
-    Index(None, "filter_id", "key"),
+    #: A digest of the correlation values that the listener expects; empty where it has none, or
+    #: where not all are bound.
+    Column("correlation_digest", Text, nullable=False, server_default=""),
+    Index(None, "filter_id", "correlation_digest"),
 )
 
-#: Which listener has been offered which event, once each; step 0: the event started the
-#: instance. A refused offer changed nothing: the event is free for others.
+#: Each offer of an event to a listener, once; step 0: the event started the instance. A refused
+#: offer changed nothing: the event is free for others.
 event_offers = Table(
     "event_offers",
     metadata,
@@ -428,32 +430,42 @@ events = Table(
     Column("source", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("event", JSON, nullable=False),
-    #: The instance that emitted it, or that it tells of.
+    #: The instance that emitted it, or on which it reports.
     Column("instance_id", Id),
     _now(),
     #: The order of receipt, in which events are matched.
-    Column("number", BigInteger, Identity(always=True), nullable=False, unique=True),
-    #: The instance whose mailbox it lies in, and whether a listener has been offered it.
-    Column("target", Id),
-    Column("taken", Boolean, nullable=False, server_default=text("false")),
-    #: Empty until it has been given to all who waited for it; `tries` counts failed attempts.
+    Column("receipt_number", BigInteger, Identity(always=True), nullable=False, unique=True),
+    #: The instance to which it is addressed.
+    Column("target_instance", Id),
+    #: Whether it has left that instance's mailbox.
+    Column("consumed", Boolean, nullable=False, server_default=text("false")),
+    #: Empty until it was offered to all its listeners.
     Column("matched_at", Time),
-    Column("tries", SmallInteger, nullable=False, server_default="0"),
+    #: How often matching it has failed.
+    Column("match_failures", SmallInteger, nullable=False, server_default="0"),
     #: As in `history`.
     Column("tx", BigInteger, server_default=text("nextval('orchestrator.positions')")),
     UniqueConstraint("namespace", "source", "event_id"),
-    Index(None, "namespace", "created_at", "number"),
-    Index("events_list_ix", "namespace", "number"),
-    Index("events_type_ix", "namespace", "type", "number"),
-    Index("events_target_ix", "target", "number", postgresql_where=text("target is not null")),
+    Index(None, "namespace", "created_at", "receipt_number"),
+    Index("events_list_ix", "namespace", "receipt_number"),
+    Index("events_type_ix", "namespace", "type", "receipt_number"),
     Index(
-        "events_unmatched_ix", "namespace", "number", postgresql_where=text("matched_at is null")
+        "events_target_ix",
+        "target_instance",
+        "receipt_number",
+        postgresql_where=text("target_instance is not null"),
+    ),
+    Index(
+        "events_unmatched_ix",
+        "namespace",
+        "receipt_number",
+        postgresql_where=text("matched_at is null"),
     ),
     Index(
         "events_mailbox_ix",
-        "target",
-        "number",
-        postgresql_where=text("target is not null and not taken"),
+        "target_instance",
+        "receipt_number",
+        postgresql_where=text("target_instance is not null and not consumed"),
     ),
     Index(
         None,
@@ -463,21 +475,23 @@ events = Table(
     ),
 )
 
-#: Events that an event-driven schedule has gathered and that do not suffice yet. `key` is the
-#: digest of their correlation; `state` is the gathering's own.
+#: Events that an event-driven schedule has collected and that are not complete yet.
 event_groups = Table(
     "event_groups",
     metadata,
     Column("id", Id, primary_key=True),
     Column("schedule_id", Id, nullable=False),
+    #: A digest of their correlation values.
     Column("key", Text, nullable=False),
-    Column("members", ARRAY(BigInteger), nullable=False),
+    #: Their receipt numbers.
+    Column("event_numbers", ARRAY(BigInteger), nullable=False),
+    #: The indexes of the filters, and of those of `until`, that have had their event.
     Column("state", JSON, nullable=False),
     _now(),
     Index(None, "schedule_id", "key", "id"),
 )
 
-#: Who wants to be told of events: a webhook, or a workflow that they start.
+#: Receivers of events: a webhook, or a workflow that they start.
 subscriptions = Table(
     "subscriptions",
     metadata,
@@ -503,23 +517,23 @@ subscriptions = Table(
     Index(None, "namespace", "created_at", "id"),
 )
 
-#: One event on its way to one subscriber. Those of one instance go in the order of events.
+#: One event on its way to one subscription. Those of one instance are sent in order.
 deliveries = Table(
     "deliveries",
     metadata,
     Column("id", Id, primary_key=True),
     Column("subscription_id", Id, nullable=False),
     Column("event", BigInteger, nullable=False),
-    #: The instance among whose events the order is kept.
-    Column("ordering", Id),
+    #: The instance whose events are delivered in order; empty: no order is kept.
+    Column("order_key", Id),
     #: pending, delivered or failed.
     Column("state", Text, nullable=False, server_default="pending"),
     Column("attempts", Integer, nullable=False, server_default="0"),
-    #: When to send it (next), and until when to go on trying. While it is being sent, the
-    #: sender's time to say how it went.
+    #: When it is sent (again). While it is being sent: until when its result must be recorded.
     Column("next_at", Time, server_default=func.clock_timestamp()),
-    Column("until", Time, nullable=False),
-    Column("status", SmallInteger),
+    Column("retry_until", Time, nullable=False),
+    #: The status of the webhook's last response.
+    Column("http_status", SmallInteger),
     Column("error", Text),
     #: The instance that was started.
     Column("instance_id", Id),
@@ -532,22 +546,22 @@ deliveries = Table(
     Index(
         "deliveries_order_ix",
         "subscription_id",
-        "ordering",
+        "order_key",
         "event",
-        postgresql_where=text("state = 'pending' and ordering is not null"),
+        postgresql_where=text("state = 'pending' and order_key is not null"),
     ),
 )
 
-#: How far readers of the history of all instances have come: every position before `tx`
-#: has been read; the one of `later_at` is what `tx` may move to.
+#: The positions of readers of the history of all instances: every position before `tx` was read.
+#: `next_tx`, stored at `next_at`, is where an idle reader moves next.
 feed_positions = Table(
     "feed_positions",
     metadata,
     Column("name", Text, primary_key=True),
     Column("tx", BigInteger, nullable=False),
     Column("at", Time, nullable=False, server_default=func.clock_timestamp()),
-    Column("later_tx", BigInteger, nullable=False),
-    Column("later_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("next_tx", BigInteger, nullable=False),
+    Column("next_at", Time, nullable=False, server_default=func.clock_timestamp()),
 )
 
 #: Stretches of the items of a long `for` (see ``core.values.Chunk``).
@@ -584,7 +598,7 @@ dead_letters = Table(
     Index("dead_letters_instance_ix", "instance_id", "step"),
 )
 
-#: Answers already given to keyed requests.
+#: Recorded answers of requests with an idempotency key.
 idempotency_records = Table(
     "idempotency_records",
     metadata,
@@ -598,7 +612,7 @@ idempotency_records = Table(
     Index(None, "created_at"),
 )
 
-#: One row a worker's incarnation. Its heartbeat counts `beat` up and says what is in hand.
+#: One row per start of a worker.
 workers = Table(
     "workers",
     metadata,
@@ -615,15 +629,16 @@ workers = Table(
     Column("broker", Text),
     #: Its wall clock minus the clock of Postgres at its last heartbeat, in seconds.
     Column("clock_offset", Float),
-    Column("beat", BigInteger, nullable=False, server_default="0"),
-    Column("held", ARRAY(Id), nullable=False, server_default=text("'{}'")),
-    Column("free", Integer, nullable=False, server_default="0"),
+    Column("heartbeat_count", BigInteger, nullable=False, server_default="0"),
+    #: The attempts that it runs, as of its last heartbeat.
+    Column("in_flight", ARRAY(Id), nullable=False, server_default=text("'{}'")),
+    Column("free_slots", Integer, nullable=False, server_default="0"),
     Column("received_at", Time),
     Column("stopping", Boolean, nullable=False, server_default=text("false")),
-    #: What it has counted since its start: claims, refusals, ends ...
-    Column("counts", JSON, nullable=False, server_default=text("'{}'")),
+    #: Counters since its start: claims, refusals, ends ...
+    Column("counters", JSON, nullable=False, server_default=text("'{}'")),
     Column("started_at", Time, nullable=False, server_default=func.clock_timestamp()),
-    Column("seen_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("last_heartbeat_at", Time, nullable=False, server_default=func.clock_timestamp()),
     Column("stopped_at", Time),
     postgresql_with={"fillfactor": "50"},
 )
@@ -660,18 +675,18 @@ api_keys = Table(
     Column("revoked_at", Time),
 )
 
-#: Secrets of workflows, sealed (see ``orchestrator/secrets/encryption.py``).
+#: Secrets of workflows, encrypted (see ``orchestrator/secrets/encryption.py``).
 secrets = Table(
     "secrets",
     metadata,
     Column("namespace", Text, primary_key=True),
     Column("name", Text, primary_key=True),
-    Column("sealed", Text, nullable=False),
+    Column("ciphertext", Text, nullable=False),
     _now(),
     Column("changed_at", Time, nullable=False, server_default=func.clock_timestamp()),
 )
 
-#: One command to many instances, or about many dead letters, worked off in batches.
+#: One command to many instances, or one action on many dead letters, processed in batches.
 bulk_operations = Table(
     "bulk_operations",
     metadata,
@@ -679,19 +694,21 @@ bulk_operations = Table(
     #: Whose instances it may reach; empty: all.
     Column("namespaces", ARRAY(Text)),
     Column("action", Text, nullable=False),
-    #: As it was asked for, and as it is used.
+    #: As requested.
     Column("filter", JSON, nullable=False),
-    Column("chosen", JSON, nullable=False),
+    #: The filter, ready for use.
+    Column("selection", JSON, nullable=False),
     Column("reason", Text),
     Column("actor", Text, nullable=False),
     Column("address", Text),
     #: pending, running, completed, stopped or failed.
     Column("state", Text, nullable=False, server_default="pending"),
-    #: How many it was to reach when it was asked for, and how many it has reached.
+    #: How many matched the filter when it was requested.
     Column("matches", Integer, nullable=False),
-    Column("done", Integer, nullable=False, server_default="0"),
-    #: Behind which it goes on.
-    Column("place", JSON),
+    #: How many have got the command.
+    Column("reached", Integer, nullable=False, server_default="0"),
+    #: The position after the last one that was reached.
+    Column("cursor", JSON),
     Column("error", Text),
     _now(),
     Column("started_at", Time),
@@ -739,22 +756,24 @@ schedules = Table(
     Column("policy", JSON, nullable=False),
     #: From when `every` counts.
     Column("anchor", Time, nullable=False),
-    #: The first due time not yet handled, and when it is to fire: its jitter added.
+    #: The first due time that is not handled yet.
     Column("next_due", Time),
-    Column("next_at", Time),
-    #: The instance that it started last, and whether something waits for its end.
-    Column("last_instance", Id),
-    Column("waiting", Boolean, nullable=False, server_default=text("false")),
+    #: When that one fires: with its jitter.
+    Column("next_fire_at", Time),
+    #: The instance that it started last.
+    Column("last_instance_id", Id),
+    #: Whether a start waits for the end of that instance.
+    Column("waits_for_end", Boolean, nullable=False, server_default=text("false")),
     _now(),
     #: Events with greater numbers count; empty: any.
     Column("heard_from", BigInteger),
     UniqueConstraint("namespace", "workflow", "kind"),
     Index(
-        "schedules_next_at_ix",
-        "next_at",
-        postgresql_where=text("state = 'active' and next_at is not null"),
+        "schedules_next_fire_at_ix",
+        "next_fire_at",
+        postgresql_where=text("state = 'active' and next_fire_at is not null"),
     ),
-    Index("schedules_waiting_ix", "id", postgresql_where=text("waiting")),
+    Index("schedules_waits_for_end_ix", "id", postgresql_where=text("waits_for_end")),
     Index(
         "schedules_on_ix",
         "namespace",
@@ -772,12 +791,13 @@ firings = Table(
     Column("due", Time, primary_key=True),
     #: schedule, manual, backfill or event.
     Column("reason", Text, nullable=False),
-    #: started, queued or skipped; and why it is not started.
+    #: started, queued or skipped.
     Column("outcome", Text, nullable=False),
-    Column("why", Text),
+    Column("skip_reason", Text),
     #: The first of the missed due times that this one stands for.
-    Column("since", Time),
-    Column("planned_at", Time, nullable=False),
+    Column("missed_since", Time),
+    #: The due time with its jitter.
+    Column("fires_at", Time, nullable=False),
     Column("fired_at", Time),
     Column("instance_id", Id),
     Column("version", Text, nullable=False),
@@ -812,7 +832,8 @@ celery_beat_entries = Table(
     Column("entry", Text, primary_key=True),
     #: The due time, or the beginning, that the next due time follows from.
     Column("last_due", Time, nullable=False),
-    Column("seen_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    #: When a beat last had this entry.
+    Column("reported_at", Time, nullable=False, server_default=func.clock_timestamp()),
     postgresql_with={"fillfactor": "70"},
 )
 

@@ -41,7 +41,7 @@ def has_live_worker(session: Session, host: str, seconds: float) -> bool:
         """
         select 1 from orchestrator.workers
         where split_part(name, '@', 2) = %s and stopped_at is null
-          and seen_at > clock_timestamp() - %s * interval '1 s'
+          and last_heartbeat_at > clock_timestamp() - %s * interval '1 s'
         limit 1
         """,
         (host, seconds),
@@ -50,4 +50,4 @@ def has_live_worker(session: Session, host: str, seconds: float) -> bool:
 
 
 #: The condition for a live worker, as SQL: a heartbeat within the lease.
-LIVE = "stopped_at is null and seen_at > clock_timestamp() - %(lease)s * interval '1 s'"
+LIVE = "stopped_at is null and last_heartbeat_at > clock_timestamp() - %(lease)s * interval '1 s'"

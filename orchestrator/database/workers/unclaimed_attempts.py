@@ -111,7 +111,7 @@ waiting as materialized (
       or queue in (select queue from lately)
       or queue in (
         select unnest(k.queues) from orchestrator.workers k
-        where k.free > 0 and k.stopped_at is null and not k.stopping))
+        where k.free_slots > 0 and k.stopped_at is null and not k.stopping))
   order by published_at nulls first)
 """
 #: Never published, and no other attempt of its instance and queue is: the process that should have
@@ -137,8 +137,8 @@ not exists (
 _WORKER_FREE = """
 exists (
   select 1 from orchestrator.workers k
-  where w.queue = any(k.queues) and k.free > 0 and k.stopped_at is null and not k.stopping
-    and k.seen_at > (select clock_timestamp()) - %(p)s * interval '1 s')
+  where w.queue = any(k.queues) and k.free_slots > 0 and k.stopped_at is null and not k.stopping
+    and k.last_heartbeat_at > (select clock_timestamp()) - %(p)s * interval '1 s')
 """
 
 
@@ -205,9 +205,9 @@ def claim_refused_messages(
         session.all(
             f"""
             with able as materialized (
-              select queues, tasks, free, pool from orchestrator.workers
+              select queues, tasks, free_slots, pool from orchestrator.workers
               where stopped_at is null and not stopping
-                and seen_at > (select clock_timestamp()) - %(p)s * interval '1 s'),
+                and last_heartbeat_at > (select clock_timestamp()) - %(p)s * interval '1 s'),
             refused as (
               select a.id from orchestrator.attempts a
               where a.state = 'ready' and a.refused_at is not null and not a.withdrawn
@@ -216,7 +216,7 @@ def claim_refused_messages(
                   where a.queue = any(k.queues) and a.task = any(k.tasks)
                     and (a.time_limit is null or k.pool = 'prefork')
                     and (
-                      k.free > 0
+                      k.free_slots > 0
                       or a.published_at < (select clock_timestamp()) - %(p)s * interval '1 s'))
               order by a.refused_at limit %(n)s for update of a skip locked)
             update orchestrator.attempts a

@@ -38,7 +38,7 @@ def register(session: Session, worker: WorkerRow) -> None:
     session.all(
         """
         insert into orchestrator.workers
-          (id, name, pid, pool, concurrency, queues, tasks, free, app, broker)
+          (id, name, pid, pool, concurrency, queues, tasks, free_slots, app, broker)
         values (%(id)s, %(name)s, %(pid)s, %(pool)s, %(concurrency)s, %(queues)s::text[],
           %(tasks)s::text[], %(concurrency)s, %(app)s, %(broker)s)
         on conflict (id) do update
@@ -62,34 +62,34 @@ def heartbeat(
     session: Session,
     worker: str,
     in_flight: Sequence[str],
-    free: int,
+    free_slots: int,
     received: bool = False,
     stopping: bool = False,
-    counts: Mapping[str, int] | None = None,
+    counters: Mapping[str, int] | None = None,
     clock: datetime | None = None,
 ) -> bool:
     """Count a heartbeat, and store the attempts in flight and the number of free slots.
 
-    `received`: a message came in since the last heartbeat. `counts`: the worker's counters since
+    `received`: a message came in since the last heartbeat. `counters`: the worker's counters since
     its start. `clock`: the worker's wall clock, to be compared with that of Postgres. False where
     the row is gone, so that the worker must register again.
     """
     row = session.one(
         f"""
         update orchestrator.workers
-        set beat = beat + 1, held = %s::uuid[], free = %s,
+        set heartbeat_count = heartbeat_count + 1, in_flight = %s::uuid[], free_slots = %s,
           received_at = case when %s then clock_timestamp() else received_at end, stopping = %s,
-          counts = coalesce(%s, counts), seen_at = clock_timestamp(),
+          counters = coalesce(%s, counters), last_heartbeat_at = clock_timestamp(),
           clock_offset = coalesce({OFFSET}, clock_offset), stopped_at = null
         where id = %s
-        returning beat
+        returning heartbeat_count
         """,
         (
             list(in_flight),
-            free,
+            free_slots,
             received,
             stopping,
-            None if counts is None else dumps(dict(counts)),
+            None if counters is None else dumps(dict(counters)),
             clock,
             worker,
         ),
@@ -101,7 +101,8 @@ def stop(session: Session, worker: str) -> None:
     """Record that the worker has stopped normally: it has no attempts in flight."""
     session.all(
         """
-        update orchestrator.workers set stopped_at = clock_timestamp(), held = '{}', free = 0
+        update orchestrator.workers
+        set stopped_at = clock_timestamp(), in_flight = '{}', free_slots = 0
         where id = %s
         """,
         (worker,),
@@ -129,7 +130,8 @@ def claimed(session: Session) -> list[ClaimedAttemptRow]:
     rows = session.all(
         """
         select a.id::text, a.instance_id::text, a.step, a.worker::text,
-          case when w.stopped_at is null then w.beat end, coalesce(a.id = any(w.held), false)
+          case when w.stopped_at is null then w.heartbeat_count end,
+          coalesce(a.id = any(w.in_flight), false)
         from orchestrator.attempts a
         left join orchestrator.workers w on w.id = a.worker
         where a.state = 'claimed'
@@ -159,7 +161,7 @@ def purge_workers(session: Session, days: float = 1.0) -> None:
     session.all(
         """
         delete from orchestrator.workers w
-        where coalesce(stopped_at, seen_at) < clock_timestamp() - %s * interval '1 day'
+        where coalesce(stopped_at, last_heartbeat_at) < clock_timestamp() - %s * interval '1 day'
           and not exists (
             select 1 from orchestrator.attempts a
             where a.worker = w.id and a.state = 'claimed')

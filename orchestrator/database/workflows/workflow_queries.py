@@ -166,7 +166,7 @@ def known_tasks(session: Session) -> set[str]:
     rows = session.all(
         """
         select distinct unnest(tasks) from orchestrator.workers
-        where seen_at > clock_timestamp() - interval '1 day'
+        where last_heartbeat_at > clock_timestamp() - interval '1 day'
         """
     )
     return {row[0] for row in rows}

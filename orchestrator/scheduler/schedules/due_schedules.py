@@ -115,8 +115,8 @@ class _FiringBatch:
         """Decide about one schedule."""
         decision = _decide(row, self.now)
         policy = plan_of(row).policy
-        busy = row.last_instance in self.running
-        queued = row.waiting and row.kind != ScheduleKind.AFTER
+        busy = row.last_instance_id in self.running
+        queued = row.waits_for_end and row.kind != ScheduleKind.AFTER
         overlap = apply_overlap(decision.fire, policy.overlap, busy=busy, queued=queued)
         made = [
             firing(
@@ -142,18 +142,18 @@ class _FiringBatch:
         self.rows.append(_with_next(row, decision, made))
 
     def _stop(self, row: ScheduleRow, overlap: OverlapDecision) -> None:
-        if overlap.cancel and row.last_instance is not None:
-            self.cancelled.append(row.last_instance)
+        if overlap.cancel and row.last_instance_id is not None:
+            self.cancelled.append(row.last_instance_id)
         if overlap.replace:
             self.replaced.append(row.id)
 
 
 def _decide(row: ScheduleRow, now: datetime) -> FiringDecision:
     due_times = due_times_of(row)
-    if row.next_due is None or row.next_at is None:
+    if row.next_due is None or row.next_fire_at is None:
         return FiringDecision((), None, None)
     if due_times is None:  # `after`: due once, then again after the end of what it started
-        return FiringDecision((Due(row.next_due, row.next_at),), None, None)
+        return FiringDecision((Due(row.next_due, row.next_fire_at),), None, None)
     return due_times.decide(row.next_due, now)
 
 
@@ -164,8 +164,8 @@ def _with_next(row: ScheduleRow, decision: FiringDecision, made: Sequence[Firing
     return replace(
         row,
         next_due=decision.next.due if decision.next else None,
-        next_at=decision.next.fires_at if decision.next else None,
-        waiting=row.waiting or queued or row.kind == ScheduleKind.AFTER,
+        next_fire_at=decision.next.fires_at if decision.next else None,
+        waits_for_end=row.waits_for_end or queued or row.kind == ScheduleKind.AFTER,
     )
 
 
@@ -174,7 +174,7 @@ def _fire(transaction: Transaction, rows: Sequence[ScheduleRow]) -> list[str]:
     # with an old time.
     now = schedules.now(transaction)
     exclusive = [row for row in rows if plan_of(row).policy.overlap is not Overlap.ALLOW]
-    last = {row.last_instance for row in exclusive if row.last_instance}
+    last = {row.last_instance_id for row in exclusive if row.last_instance_id}
     batch = _FiringBatch(now, schedules.running(transaction, last))
     for row in rows:
         batch.add(row)
@@ -184,16 +184,19 @@ def _fire(transaction: Transaction, rows: Sequence[ScheduleRow]) -> list[str]:
     cancel(transaction, batch.cancelled)
     schedules.save(
         transaction,
-        [replace(row, last_instance=started.get(row.id, row.last_instance)) for row in batch.rows],
+        [
+            replace(row, last_instance_id=started.get(row.id, row.last_instance_id))
+            for row in batch.rows
+        ],
     )
     return [*(row.instance_id for row in recorded if row.instance_id), *batch.cancelled]
 
 
 def _continue(transaction: Transaction, rows: Sequence[ScheduleRow]) -> list[str]:
     now = schedules.now(transaction)
-    last = {row.last_instance for row in rows if row.last_instance}
+    last = {row.last_instance_id for row in rows if row.last_instance_id}
     running, ends = schedules.running(transaction, last), schedules.ends(transaction, last)
-    free = [row for row in rows if row.last_instance not in running]
+    free = [row for row in rows if row.last_instance_id not in running]
     queued = {
         row.schedule_id: (row, more)
         for row, more in firings.queued(transaction, [row.id for row in free])
@@ -206,9 +209,9 @@ def _continue(transaction: Transaction, rows: Sequence[ScheduleRow]) -> list[str
             made = _started(row, waiting, now)
             started.append(made)
             more = more or row.kind == ScheduleKind.AFTER
-            changed.append(replace(row, last_instance=made.row.instance_id, waiting=more))
+            changed.append(replace(row, last_instance_id=made.row.instance_id, waits_for_end=more))
         else:
-            changed.append(_not_waiting(row, ends.get(row.last_instance or "", now)))
+            changed.append(_not_waiting(row, ends.get(row.last_instance_id or "", now)))
     firings.start(transaction, [one.row for one in started])
     start(transaction, started, now)
     schedules.save(transaction, changed)
@@ -216,7 +219,7 @@ def _continue(transaction: Transaction, rows: Sequence[ScheduleRow]) -> list[str
 
 
 def _started(row: ScheduleRow, waiting: firings.FiringRow, now: datetime) -> Firing:
-    due = Due(waiting.due, waiting.planned_at, waiting.since)
+    due = Due(waiting.due, waiting.fires_at, waiting.missed_since)
     made = firing(row, due, now, reason=waiting.reason)
     return replace(made, row=replace(made.row, input=waiting.input, heard_from=waiting.heard_from))
 
@@ -225,6 +228,6 @@ def _not_waiting(row: ScheduleRow, ended: datetime) -> ScheduleRow:
     """Return a schedule without a queued due time. An `after` is due its time after the end; other
     kinds wait no longer."""
     if row.kind != ScheduleKind.AFTER:
-        return replace(row, waiting=False)
+        return replace(row, waits_for_end=False)
     due = ended + timedelta(seconds=plan_of(row).timing["after"])
-    return replace(row, waiting=False, next_due=due, next_at=due)
+    return replace(row, waits_for_end=False, next_due=due, next_fire_at=due)

@@ -99,14 +99,18 @@ def deployed(
 def _carried_over(known: ScheduleRow, fresh: ScheduleRow, plan: Plan, now: datetime) -> ScheduleRow:
     """Return the schedule under its new version. If its timing is the same, its due times
     continue, so that a due time that has come and is not handled yet is not lost."""
-    fresh = replace(fresh, last_instance=known.last_instance, waiting=known.waiting)
+    fresh = replace(
+        fresh, last_instance_id=known.last_instance_id, waits_for_end=known.waits_for_end
+    )
     if known.state == STOPPED or not _same_times(known, fresh, plan):
         return _due_next(fresh, now)
-    updated = replace(fresh, anchor=known.anchor, next_due=known.next_due, next_at=known.next_at)
+    updated = replace(
+        fresh, anchor=known.anchor, next_due=known.next_due, next_fire_at=known.next_fire_at
+    )
     due_times = due_times_of(updated)
     if updated.next_due is None or due_times is None:
         return updated
-    return replace(updated, next_at=due_times.due(updated.next_due).fires_at)
+    return replace(updated, next_fire_at=due_times.due(updated.next_due).fires_at)
 
 
 def _same_times(known: ScheduleRow, fresh: ScheduleRow, plan: Plan) -> bool:
@@ -126,10 +130,12 @@ def _due_next(row: ScheduleRow, now: datetime) -> ScheduleRow:
     due: Due | None = None
     if row.state == ACTIVE and due_times is not None:
         due = due_times.next_after(now)
-    elif row.state == ACTIVE and row.kind == ScheduleKind.AFTER and not row.waiting:
+    elif row.state == ACTIVE and row.kind == ScheduleKind.AFTER and not row.waits_for_end:
         at = now + timedelta(seconds=plan_of(row).timing["after"])
         due = Due(at, at)
-    return replace(row, next_due=due.due if due else None, next_at=due.fires_at if due else None)
+    return replace(
+        row, next_due=due.due if due else None, next_fire_at=due.fires_at if due else None
+    )
 
 
 def lock_schedules(transaction: Transaction, workflow_ids: Sequence[str]) -> None:
@@ -150,7 +156,10 @@ def _stop(transaction: Transaction, rows: Sequence[ScheduleRow]) -> None:
     firing_queries.drop_queued(transaction, [row.id for row in rows], SkipReason.STOPPED)
     schedule_queries.save(
         transaction,
-        [replace(row, state=STOPPED, next_due=None, next_at=None, waiting=False) for row in rows],
+        [
+            replace(row, state=STOPPED, next_due=None, next_fire_at=None, waits_for_end=False)
+            for row in rows
+        ],
     )
 
 
@@ -160,7 +169,7 @@ def _stop(transaction: Transaction, rows: Sequence[ScheduleRow]) -> None:
 def pause(transaction: Transaction, id: str) -> ScheduleRow:
     """Pause a schedule: it starts nothing until it is resumed. Raises `NotFound`, `Conflict`."""
     row = _locked(transaction, id)
-    paused = replace(row, state=PAUSED, next_due=None, next_at=None)
+    paused = replace(row, state=PAUSED, next_due=None, next_fire_at=None)
     schedule_queries.save(transaction, [paused])
     return paused
 
@@ -189,10 +198,10 @@ def trigger(transaction: Transaction, id: str, by: str, input: Json = None) -> F
         [
             replace(
                 row,
-                last_instance=made.row.instance_id,
-                waiting=row.waiting or after,
+                last_instance_id=made.row.instance_id,
+                waits_for_end=row.waits_for_end or after,
                 next_due=None if after else row.next_due,
-                next_at=None if after else row.next_at,
+                next_fire_at=None if after else row.next_fire_at,
             )
         ],
     )
@@ -225,7 +234,7 @@ def backfill(
     ]
     recorded = record_firings(transaction, made, now, overwrite_skipped=True)
     if queued and recorded:
-        schedule_queries.save(transaction, [replace(row, waiting=True)])
+        schedule_queries.save(transaction, [replace(row, waits_for_end=True)])
         timer_queries.announce(transaction)
     return recorded
 
@@ -233,10 +242,10 @@ def backfill(
 def upcoming(row: ScheduleRow, now: datetime, count: int) -> list[Due]:
     """Return the next `count` due times of a schedule; none if it is paused or stopped."""
     due_times = due_times_of(row)
-    if row.next_due is None or row.next_at is None:
+    if row.next_due is None or row.next_fire_at is None:
         return []
     if due_times is None:
-        return [Due(row.next_due, row.next_at)][:count]
+        return [Due(row.next_due, row.next_fire_at)][:count]
     first = [row.next_due] if row.next_due > now else []
     times = [*first, *islice(following(due_times.recurrence, max(row.next_due, now)), count)]
     return [due_times.due(at) for at in times[:count]]
@@ -261,10 +270,10 @@ def trigger_by_event(
     if row.state != ACTIVE or firing_queries.has(transaction, id, key):
         return []
     overlap = plan_of(row).policy.overlap
-    exclusive = overlap is not Overlap.ALLOW and row.last_instance is not None
-    busy = exclusive and bool(schedule_queries.running(transaction, [row.last_instance or ""]))
+    exclusive = overlap is not Overlap.ALLOW and row.last_instance_id is not None
+    busy = exclusive and bool(schedule_queries.running(transaction, [row.last_instance_id or ""]))
     now = schedule_queries.now(transaction)
-    decision = apply_overlap([Due(now, now)], overlap, busy=busy, queued=row.waiting)
+    decision = apply_overlap([Due(now, now)], overlap, busy=busy, queued=row.waits_for_end)
     if decision.replace:
         firing_queries.drop_queued(transaction, [id], SkipReason.OVERLAP)
     (result,) = decision.results
@@ -273,10 +282,10 @@ def trigger_by_event(
         outcome=result.outcome, skip_reason=result.skip_reason, heard_from=last,
     )  # fmt: skip
     instance = made.row.instance_id
-    waiting = row.waiting or result.outcome is Outcome.QUEUED
-    changed = replace(row, last_instance=instance or row.last_instance, waiting=waiting)
+    waiting = row.waits_for_end or result.outcome is Outcome.QUEUED
+    changed = replace(row, last_instance_id=instance or row.last_instance_id, waits_for_end=waiting)
     schedule_queries.save(transaction, [changed])
-    cancelled = [row.last_instance] if decision.cancel and row.last_instance else []
+    cancelled = [row.last_instance_id] if decision.cancel and row.last_instance_id else []
     cancel(transaction, cancelled)
     timer_queries.announce(transaction)
     return [*([instance] if instance else []), *cancelled]

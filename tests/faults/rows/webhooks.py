@@ -85,7 +85,7 @@ def delivered(ground: Ground, outcome: Outcome) -> Mapping[str, Any]:
 #: Those that no subscription was told of.
 _UNTOLD = (
     f"e.type = '{PART}' and not exists (select from orchestrator.deliveries d"
-    " where d.event = e.number)"
+    " where d.event = e.receipt_number)"
 )
 _COMPLETED = (
     "select i.id::text from orchestrator.instances i join orchestrator.workflows w"

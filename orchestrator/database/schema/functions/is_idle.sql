@@ -8,8 +8,8 @@ begin
     or exists (select from orchestrator.attempts where state = 'ready')
     or exists (select from orchestrator.stimuli)
     or exists (select from orchestrator.events where matched_at is null)
-    or exists (select from orchestrator.listeners where asks > looks)
-    or exists (select from orchestrator.schedules where waiting and state = 'active')
+    or exists (select from orchestrator.listeners where lookback_requests > lookbacks_done)
+    or exists (select from orchestrator.schedules where waits_for_end and state = 'active')
     or exists (select from orchestrator.bulk_operations where state in ('pending', 'running')));
 end
 $$;

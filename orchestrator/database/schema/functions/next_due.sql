@@ -4,7 +4,7 @@ language plpgsql stable set enable_seqscan = off as $$
 begin
   return least(
     (select min(due_at) from orchestrator.timers),
-    (select min(next_at) from orchestrator.schedules
-      where state = 'active' and next_at is not null));
+    (select min(next_fire_at) from orchestrator.schedules
+      where state = 'active' and next_fire_at is not null));
 end
 $$;

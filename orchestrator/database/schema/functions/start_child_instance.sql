@@ -10,7 +10,7 @@ begin
     id, namespace, workflow_id, workflow, version, input, state, parent_instance, parent_step,
     engine, heard_from)
   select p_id, w.namespace, w.id, w.name, w.version, p_input, p_state, p_parent, p_step, p_engine,
-         coalesce(pg_sequence_last_value('orchestrator.events_number_seq'), 0)
+         coalesce(pg_sequence_last_value('orchestrator.events_receipt_number_seq'), 0)
     from orchestrator.workflows w where w.id = p_workflow;
   if not found then
     raise exception 'workflow version % was removed', p_workflow using errcode = 'OR001';

@@ -22,7 +22,7 @@ begin
     id, namespace, workflow_id, workflow, version, business_id, input, labels, created_at, engine,
     heard_from)
   values (p_id, w.namespace, p_workflow, w.name, w.version, p_business, p_input, p_labels, p_at,
-          p_engine, coalesce(pg_sequence_last_value('orchestrator.events_number_seq'), 0));
+          p_engine, coalesce(pg_sequence_last_value('orchestrator.events_receipt_number_seq'), 0));
   insert into orchestrator.stimuli (instance_id, kind, data) values (p_id, 'start', p_data);
   return 'started';
 end

@@ -44,7 +44,7 @@ begin
     id, namespace, workflow_id, workflow, version, business_id, input, labels, created_at,
     engine, heard_from)
   select a.id, w.namespace, w.id, w.name, w.version, a.business, a.input, a.labels, p_at,
-         p_engine, coalesce(pg_sequence_last_value('orchestrator.events_number_seq'), 0)
+         p_engine, coalesce(pg_sequence_last_value('orchestrator.events_receipt_number_seq'), 0)
     from unnest(p_id, p_workflow, p_business, p_input, p_labels)
          as a(id, workflow, business, input, labels)
     join orchestrator.workflows w on w.id = a.workflow;

@@ -226,19 +226,19 @@ create table orchestrator.listeners (
   correlation json,
   variables json,
   created_at timestamptz not null default clock_timestamp(),
-  asks integer not null default 1,
-  looks integer not null default 0,
-  offered smallint[] not null default '{}',
-  "full" boolean not null default false,
+  lookback_requests integer not null default 1,
+  lookbacks_done integer not null default 0,
+  offered_filters smallint[] not null default '{}',
+  is_saturated boolean not null default false,
   heard_from bigint,
   look_back double precision,
   constraint listeners_pk primary key (instance_id, step)
 );
-create index listeners_asked_ix
-  on orchestrator.listeners (namespace, instance_id)
-  where asks > looks;
 create index listeners_list_ix
   on orchestrator.listeners (namespace, created_at, instance_id, step);
+create index listeners_lookback_ix
+  on orchestrator.listeners (namespace, instance_id)
+  where lookback_requests > lookbacks_done;
 
 create table orchestrator.event_filters (
   id uuid not null,
@@ -255,14 +255,14 @@ create index event_filters_namespace_type_ix
 create table orchestrator.listener_index (
   instance_id uuid not null,
   step integer not null,
-  until boolean not null,
-  place smallint not null,
+  is_until boolean not null,
+  filter_index smallint not null,
   filter_id uuid not null,
-  key text not null default '',
-  constraint listener_index_pk primary key (instance_id, step, until, place)
+  correlation_digest text not null default '',
+  constraint listener_index_pk primary key (instance_id, step, is_until, filter_index)
 );
-create index listener_index_filter_id_key_ix
-  on orchestrator.listener_index (filter_id, key);
+create index listener_index_filter_id_correlation_digest_ix
+  on orchestrator.listener_index (filter_id, correlation_digest);
 
 create table orchestrator.event_offers (
   event bigint not null,
@@ -300,39 +300,39 @@ create table orchestrator.events (
   instance_id uuid,
   created_at timestamptz not null default clock_timestamp(),
   tx bigint default nextval('orchestrator.positions'),
-  number bigint not null generated always as identity,
-  target uuid,
-  taken boolean not null default false,
+  receipt_number bigint not null generated always as identity,
+  target_instance uuid,
+  consumed boolean not null default false,
   matched_at timestamptz,
-  tries smallint not null default '0',
+  match_failures smallint not null default '0',
   constraint events_pk primary key (id),
   constraint events_namespace_source_event_id_uq unique (namespace, source, event_id),
-  constraint events_number_uq unique (number)
+  constraint events_receipt_number_uq unique (receipt_number)
 );
 create index events_list_ix
-  on orchestrator.events (namespace, number);
+  on orchestrator.events (namespace, receipt_number);
 create index events_mailbox_ix
-  on orchestrator.events (target, number)
-  where target is not null and not taken;
-create index events_namespace_created_at_number_ix
-  on orchestrator.events (namespace, created_at, number);
+  on orchestrator.events (target_instance, receipt_number)
+  where target_instance is not null and not consumed;
+create index events_namespace_created_at_receipt_number_ix
+  on orchestrator.events (namespace, created_at, receipt_number);
 create index events_target_ix
-  on orchestrator.events (target, number)
-  where target is not null;
+  on orchestrator.events (target_instance, receipt_number)
+  where target_instance is not null;
 create index events_tx_ix
   on orchestrator.events using brin (tx)
   with (pages_per_range = 16, autosummarize = on);
 create index events_type_ix
-  on orchestrator.events (namespace, type, number);
+  on orchestrator.events (namespace, type, receipt_number);
 create index events_unmatched_ix
-  on orchestrator.events (namespace, number)
+  on orchestrator.events (namespace, receipt_number)
   where matched_at is null;
 
 create table orchestrator.event_groups (
   id uuid not null,
   schedule_id uuid not null,
   key text not null,
-  members bigint[] not null,
+  event_numbers bigint[] not null,
   state json not null,
   created_at timestamptz not null default clock_timestamp(),
   constraint event_groups_pk primary key (id)
@@ -365,12 +365,12 @@ create table orchestrator.deliveries (
   id uuid not null,
   subscription_id uuid not null,
   event bigint not null,
-  ordering uuid,
+  order_key uuid,
   state text not null default 'pending',
   attempts integer not null default 0,
   next_at timestamptz default clock_timestamp(),
-  until timestamptz not null,
-  status smallint,
+  retry_until timestamptz not null,
+  http_status smallint,
   error text,
   instance_id uuid,
   created_at timestamptz not null default clock_timestamp(),
@@ -382,8 +382,8 @@ create index deliveries_due_ix
   on orchestrator.deliveries (next_at)
   where state = 'pending';
 create index deliveries_order_ix
-  on orchestrator.deliveries (subscription_id, ordering, event)
-  where state = 'pending' and ordering is not null;
+  on orchestrator.deliveries (subscription_id, order_key, event)
+  where state = 'pending' and order_key is not null;
 create index deliveries_state_ix
   on orchestrator.deliveries (subscription_id, state, created_at, id);
 create index deliveries_subscription_id_created_at_id_ix
@@ -393,8 +393,8 @@ create table orchestrator.feed_positions (
   name text not null,
   tx bigint not null,
   at timestamptz not null default clock_timestamp(),
-  later_tx bigint not null,
-  later_at timestamptz not null default clock_timestamp(),
+  next_tx bigint not null,
+  next_at timestamptz not null default clock_timestamp(),
   constraint feed_positions_pk primary key (name)
 );
 
@@ -447,15 +447,15 @@ create table orchestrator.workers (
   concurrency integer not null,
   queues text[] not null,
   tasks text[] not null,
-  beat bigint not null default '0',
-  held uuid[] not null default '{}',
-  free integer not null default 0,
+  heartbeat_count bigint not null default '0',
+  in_flight uuid[] not null default '{}',
+  free_slots integer not null default 0,
   received_at timestamptz,
   stopping boolean not null default false,
   started_at timestamptz not null default clock_timestamp(),
-  seen_at timestamptz not null default clock_timestamp(),
+  last_heartbeat_at timestamptz not null default clock_timestamp(),
   stopped_at timestamptz,
-  counts json not null default '{}',
+  counters json not null default '{}',
   app text,
   broker text,
   clock_offset double precision,
@@ -491,7 +491,7 @@ create table orchestrator.api_keys (
 create table orchestrator.secrets (
   namespace text not null,
   name text not null,
-  sealed text not null,
+  ciphertext text not null,
   created_at timestamptz not null default clock_timestamp(),
   changed_at timestamptz not null default clock_timestamp(),
   constraint secrets_pk primary key (namespace, name)
@@ -502,14 +502,14 @@ create table orchestrator.bulk_operations (
   namespaces text[],
   action text not null,
   filter json not null,
-  chosen json not null,
+  selection json not null,
   reason text,
   actor text not null,
   address text,
   state text not null default 'pending',
   matches integer not null,
-  done integer not null default 0,
-  place json,
+  reached integer not null default 0,
+  cursor json,
   error text,
   created_at timestamptz not null default clock_timestamp(),
   started_at timestamptz,
@@ -554,32 +554,32 @@ create table orchestrator.schedules (
   policy json not null,
   anchor timestamptz not null,
   next_due timestamptz,
-  next_at timestamptz,
-  last_instance uuid,
-  waiting boolean not null default false,
+  next_fire_at timestamptz,
+  last_instance_id uuid,
+  waits_for_end boolean not null default false,
   created_at timestamptz not null default clock_timestamp(),
   heard_from bigint,
   constraint schedules_pk primary key (id),
   constraint schedules_namespace_workflow_kind_uq unique (namespace, workflow, kind)
 ) with (fillfactor = 70);
-create index schedules_next_at_ix
-  on orchestrator.schedules (next_at)
-  where state = 'active' and next_at is not null;
+create index schedules_next_fire_at_ix
+  on orchestrator.schedules (next_fire_at)
+  where state = 'active' and next_fire_at is not null;
 create index schedules_on_ix
   on orchestrator.schedules (namespace)
   where kind = 'on' and state = 'active';
-create index schedules_waiting_ix
+create index schedules_waits_for_end_ix
   on orchestrator.schedules (id)
-  where waiting;
+  where waits_for_end;
 
 create table orchestrator.firings (
   schedule_id uuid not null,
   due timestamptz not null,
   reason text not null,
   outcome text not null,
-  why text,
-  since timestamptz,
-  planned_at timestamptz not null,
+  skip_reason text,
+  missed_since timestamptz,
+  fires_at timestamptz not null,
   fired_at timestamptz,
   instance_id uuid,
   version text not null,
@@ -602,7 +602,7 @@ create table orchestrator.celery_beat_entries (
   app text not null,
   entry text not null,
   last_due timestamptz not null,
-  seen_at timestamptz not null default clock_timestamp(),
+  reported_at timestamptz not null default clock_timestamp(),
   constraint celery_beat_entries_pk primary key (app, entry)
 ) with (fillfactor = 70);
 
