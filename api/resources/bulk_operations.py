@@ -110,7 +110,7 @@ def _find(reader: Any, id: str) -> OperationRow:
 
 
 def _put(body: dict[str, Any], allowed: Scope, selection: Any, cursor: Transaction) -> Answer:
-    if bulk_operation_queries.open_ones(cursor, scope()) >= MOST_OPEN:
+    if bulk_operation_queries.count_open(cursor, scope()) >= MOST_OPEN:
         raise Problem(problem_types.CONFLICT, f"{MOST_OPEN} operations are open already")
     id, action = new_id(), body["action"]
     bulk_operation_queries.put(

@@ -8,8 +8,8 @@ from typing import Any
 
 from api.resources.wait_reason_messages import Cause
 from orchestrator import json_codec
+from orchestrator.database.events.event_offer_queries import OfferRow
 from orchestrator.database.events.event_queries import EventRow
-from orchestrator.database.events.match_queries import MatchRow
 from orchestrator.database.events.waiting_instance_queries import Waiter
 from orchestrator.document.message_text import nearest, quoted, suggestion
 
@@ -20,7 +20,7 @@ _PATTERN = re.compile(r"[\\^$*+?{}\[\]|()]")
 
 
 def causes(
-    row: EventRow, matches: Sequence[MatchRow], waiting: Sequence[Waiter], control: str | None
+    row: EventRow, matches: Sequence[OfferRow], waiting: Sequence[Waiter], control: str | None
 ) -> list[Cause]:
     """Return the effects of an event, or the reasons why it had none.
 
@@ -36,7 +36,7 @@ def causes(
     return list(_unmatched(row, json_codec.loads(row.event), waiting))
 
 
-def _match(match: MatchRow) -> Cause:
+def _match(match: OfferRow) -> Cause:
     did = "no longer needed it" if match.refused else "took it"
     message = f"step {match.step} of {match.instance} {did}"
     return {

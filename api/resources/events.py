@@ -29,8 +29,8 @@ from api.schemas.events import (
 from orchestrator.core.model import ENDED_STATUSES, Json
 from orchestrator.database.access.idempotency_queries import Answer
 from orchestrator.database.connection.session import Session
-from orchestrator.database.events import event_queries, match_queries
-from orchestrator.database.events.event_queries import EventRow, Received
+from orchestrator.database.events import event_offer_queries, event_queries
+from orchestrator.database.events.event_queries import EventRow, StoredEvent
 from orchestrator.database.events.waiting_instance_queries import waiters
 from orchestrator.database.operations import overview_queries
 
@@ -71,7 +71,7 @@ def signal(id: str) -> Response:
             problem_types.WRONG_STATUS, f"the instance is {found.status}: it accepts no events"
         )
 
-    def put(reader: Session) -> list[Received]:
+    def put(reader: Session) -> list[StoredEvent]:
         if event_queries.is_mailbox_full(reader, found.id, MAILBOX):
             raise Problem(problem_types.TOO_MANY, f"the mailbox has {MAILBOX} events")
         return event_queries.put(reader, found.namespace, events, target=found.id)
@@ -79,7 +79,9 @@ def signal(id: str) -> Response:
     return _accept(found.namespace, False, put)
 
 
-def _accept(namespace: str, many: bool, put: Callable[[Session], Sequence[Received]]) -> Response:
+def _accept(
+    namespace: str, many: bool, put: Callable[[Session], Sequence[StoredEvent]]
+) -> Response:
     """Store events, then hint that they wait; with an Idempotency-Key in one transaction."""
 
     def make(reader: Session) -> Answer:
@@ -140,7 +142,7 @@ def why(id: str) -> Response:
     served = overview_queries.is_served(database, settings.control_queue, settings.lease)
     causes = event_wait_reasons.causes(
         found,
-        match_queries.of_event(database, found.receipt_number),
+        event_offer_queries.of_event(database, found.receipt_number),
         waiters(database, found.namespace, found.target_instance),
         None if served else settings.control_queue,
     )
@@ -169,5 +171,5 @@ def _event_json(row: EventRow) -> dict[str, Any]:
 def _matches(reader: Session, number: int) -> list[dict[str, Json]]:
     return [
         {"instance": row.instance, "step": row.step or None, "refused": row.refused, "at": row.at}
-        for row in match_queries.of_event(reader, number)
+        for row in event_offer_queries.of_event(reader, number)
     ]

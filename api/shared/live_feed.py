@@ -110,7 +110,7 @@ class Feed:
         """Queue every matching item from now on, until `unsubscribe`."""
         with self._changed:
             if not self._subscribers:
-                self._position = self._horizon.begin(self._database, START_WAIT)
+                self._position = self._horizon.first_position(self._database, START_WAIT)
             subscriber = FeedSubscriber(predicate, self._position)
             self._subscribers.add(subscriber)
             if self._thread is None:
@@ -168,7 +168,7 @@ class Feed:
 
     def _poll(self) -> bool:
         """Read and distribute once. Return whether there is more to read at once."""
-        horizon = self._horizon.look(self._database)
+        horizon = self._horizon.decided_position(self._database)
         self._follow_back(self._horizon.last + 1)
         end = min(horizon, self._position + MAX_TRANSACTIONS)
         items = self._read(self._position, end) if end > self._position else []

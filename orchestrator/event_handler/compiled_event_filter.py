@@ -168,7 +168,7 @@ def _compared(
     expected: Any, actual: Json, data: bool, variables: Mapping[str, Json], evaluate: Evaluate
 ) -> bool:
     if isinstance(expected, Expression):
-        return _answers(_evaluate(expected, actual, variables, evaluate), actual, data)
+        return _accepts_answer(_evaluate(expected, actual, variables, evaluate), actual, data)
     if isinstance(expected, dict):
         return isinstance(actual, dict) and all(
             name in actual and _compared(item, actual[name], False, variables, evaluate)
@@ -183,7 +183,7 @@ def _compared(
     return equal_values(expected, actual)
 
 
-def _answers(answer: Json, actual: Json, data: bool) -> bool:
+def _accepts_answer(answer: Json, actual: Json, data: bool) -> bool:
     if answer is None or isinstance(answer, bool):
         return answer is True
     return data or equal_values(answer, actual)

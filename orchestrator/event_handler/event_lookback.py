@@ -8,8 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from orchestrator.database.connection.database import Transaction
-from orchestrator.database.events import event_queries, listener_queries
-from orchestrator.database.events.event_queries import UnmatchedEvent
+from orchestrator.database.events import (
+    event_matching_queries,
+    event_offer_queries,
+)
+from orchestrator.database.events.event_matching_queries import UnmatchedEvent
 from orchestrator.database.events.listener_queries import ListenerRow
 from orchestrator.event_handler.compiled_event_filter import EventFilter, key
 from orchestrator.event_handler.filter_evaluator import FilterEvaluator
@@ -68,7 +71,7 @@ class LookBack:
     ) -> dict[str, list[UnmatchedEvent]]:
         all_types = [each.filter.type for several in filters for each in several]
         types = [type for type in all_types if type is not None]
-        return event_queries.mailboxes(
+        return event_matching_queries.mailboxes(
             self._transaction,
             sorted({row.instance for row in rows}),
             types if len(types) == len(all_types) else None,
@@ -79,7 +82,7 @@ class LookBack:
         new = [row for row in rows if row.lookbacks_done == 0]
         if not new:
             return []
-        return event_queries.recent_broadcasts(
+        return event_matching_queries.recent_broadcasts(
             self._transaction,
             self._namespace,
             min(row.above for row in new),
@@ -92,9 +95,11 @@ class LookBack:
         """Return the broadcast events that instances have refused since their first look-back."""
         instances = sorted({row.instance for row in rows if row.lookbacks_done > 0})
         pairs = (
-            listener_queries.refused(self._transaction, instances, MAX_REFUSED) if instances else []
+            event_offer_queries.refused(self._transaction, instances, MAX_REFUSED)
+            if instances
+            else []
         )
-        events = event_queries.by_receipt_numbers(
+        events = event_matching_queries.by_receipt_numbers(
             self._transaction, (number for _, number in pairs)
         )
         refused: dict[str, list[UnmatchedEvent]] = defaultdict(list)
@@ -123,7 +128,7 @@ class LookBack:
         """Offer the found events in their order, except those that the instance has taken
         already."""
         pairs = {(number, who[0]) for who, hits in found.items() for number in hits}
-        made = listener_queries.offers_made(self._transaction, pairs)
+        made = event_offer_queries.offers_made(self._transaction, pairs)
         live = {(one.event, one.instance) for one in made if not one.refused}
         tried = {(one.event, one.instance, one.step) for one in made}
         for row in rows:

@@ -10,8 +10,9 @@ from orchestrator.database.connection.database import Database
 from orchestrator.database.events import (
     delivery_queries,
     event_group_queries,
+    event_matching_queries,
     event_queries,
-    listener_queries,
+    listener_index,
 )
 from orchestrator.event_handler.lifecycle_publisher import IDLE_INTERVAL, LifecyclePublisher
 from orchestrator.scheduler.maintenance_loop import MaintenanceJob
@@ -49,14 +50,14 @@ class EventMaintenance:
 
     def match_overdue(self) -> None:
         """Send the hints of namespaces with overdue events or listeners again."""
-        self.dispatcher.match(*event_queries.overdue_namespaces(self.database, OVERDUE))
+        self.dispatcher.match(*event_matching_queries.overdue_namespaces(self.database, OVERDUE))
 
     def purge(self) -> float:
         """Delete old events and unused filters. Return the seconds until the next call."""
         deleted = event_queries.purge(self.database, self.retention, PURGE_BATCH)
         if deleted == PURGE_BATCH:
             return POLL_INTERVAL
-        listener_queries.purge_filters(self.database)
+        listener_index.purge_filters(self.database)
         event_group_queries.purge(self.database, self.retention)
         delivery_queries.purge(self.database, self.retention)
         return PURGE_INTERVAL

@@ -9,7 +9,7 @@ from datetime import datetime
 from orchestrator import clock
 from orchestrator.core.expression_template import Expression
 from orchestrator.core.model import Json
-from orchestrator.database.events.event_queries import UnmatchedEvent
+from orchestrator.database.events.event_matching_queries import UnmatchedEvent
 from orchestrator.errors import OrchestratorError
 from orchestrator.event_handler.compiled_event_filter import EventFilter
 from orchestrator.event_handler.listener_state import Values

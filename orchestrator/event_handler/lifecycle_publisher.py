@@ -48,12 +48,12 @@ class LifecyclePublisher:
         ):
             return IDLE_INTERVAL
         with self.database.transaction() as transaction:
-            position = transition_feed.place(transaction, FEED)
+            position = transition_feed.lock_position(transaction, FEED)
             if position is None:
                 return IDLE_INTERVAL
             types, horizon = (
                 transition_feed.lifecycle_subscribers(transaction),
-                self.horizon.look(transaction),
+                self.horizon.decided_position(transaction),
             )
             if not types:
                 transition_feed.skip_to(transaction, FEED, horizon, self.horizon.last + 1)

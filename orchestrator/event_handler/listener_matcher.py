@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.database.connection.database import Transaction
-from orchestrator.database.events import listener_queries
-from orchestrator.database.events.event_queries import UnmatchedEvent
-from orchestrator.database.events.listener_queries import Candidate, Probe
+from orchestrator.database.events import listener_queries, listener_search
+from orchestrator.database.events.event_matching_queries import UnmatchedEvent
+from orchestrator.database.events.listener_search import Candidate, Probe
 from orchestrator.event_handler.compiled_event_filter import EventFilter, compiled, key
 from orchestrator.event_handler.filter_evaluator import FilterEvaluator
 from orchestrator.event_handler.listener_state import FilterMatches, ListenerState, Values
@@ -39,7 +39,7 @@ class ListenerMatcher:
         self._batch = batch
         self._filters: dict[str, EventFilter] = {}
         self._values: dict[tuple[int, str], Values] = {}
-        self._found: dict[int, dict[ListenerId, tuple[ListenerState, FilterMatches]]] = {}
+        self._matches: dict[int, dict[ListenerId, tuple[ListenerState, FilterMatches]]] = {}
 
     def match_events(self, waiting: Sequence[UnmatchedEvent]) -> Sequence[UnmatchedEvent]:
         """Offer events to listeners. Return the events that are done; the others are for the next
@@ -47,7 +47,7 @@ class ListenerMatcher:
         """
         probes, evaluated = self._probe(waiting)
         candidates = (
-            listener_queries.candidates(self._transaction, probes, self._look_back, CANDIDATES + 1)
+            listener_search.candidates(self._transaction, probes, self._look_back, CANDIDATES + 1)
             if probes
             else []
         )
@@ -58,7 +58,7 @@ class ListenerMatcher:
             self._broadcast(waiting[candidate.event_index], candidate)
         self._addressed(waiting[:done])
         for event in waiting[: done + is_cut]:
-            for _, (state, matches) in sorted(self._found.get(event.receipt_number, {}).items()):
+            for _, (state, matches) in sorted(self._matches.get(event.receipt_number, {}).items()):
                 self._batch.offer(state, event, matches)
         return waiting[:done]
 
@@ -66,7 +66,7 @@ class ListenerMatcher:
         """Return the filters that events pass, and how many events were evaluated in the available
         time."""
         types = sorted({event.type for event in waiting if event.target_instance is None})
-        rows = listener_queries.filters(self._transaction, self._namespace, types) if types else []
+        rows = listener_search.filters(self._transaction, self._namespace, types) if types else []
         self._filters = {id: compiled(text) for id, text in rows}
         probes: list[Probe] = []
         for index, event in enumerate(waiting):
@@ -129,6 +129,6 @@ class ListenerMatcher:
         values: Values,
         until: bool,
     ) -> None:
-        of_event = self._found.setdefault(event.receipt_number, {})
+        of_event = self._matches.setdefault(event.receipt_number, {})
         _, matches = of_event.setdefault((state.instance, state.step), (state, FilterMatches()))
         (matches.until if until else matches.main)[index] = values

@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from orchestrator import json_codec
 from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Transaction
-from orchestrator.database.events import event_queries, listener_index, listener_queries
-from orchestrator.database.events.event_queries import UnmatchedEvent
-from orchestrator.database.events.listener_index import FilterRow, IndexEntry
-from orchestrator.database.events.listener_queries import (
-    Candidate,
-    ListenerRow,
-    ListenerUpdate,
-    NewOffer,
+from orchestrator.database.events import (
+    event_matching_queries,
+    event_offer_queries,
+    listener_index,
+    listener_queries,
 )
+from orchestrator.database.events.event_matching_queries import UnmatchedEvent
+from orchestrator.database.events.event_offer_queries import NewOffer
+from orchestrator.database.events.listener_index import FilterRow, IndexEntry
+from orchestrator.database.events.listener_queries import ListenerRow, ListenerUpdate
+from orchestrator.database.events.listener_search import Candidate
 from orchestrator.event_handler.compiled_event_filter import (
     EventFilter,
     canonical,
@@ -48,12 +50,12 @@ def filters_of(namespace: str, row: ListenerRow) -> list[ListenerFilter]:
     """Return the filters of a listener. (A listener for all of no events is never created.)"""
     until = row.until["filters"] or [MATCH_ALL] if row.until and "filters" in row.until else []
     return [
-        *_placed(namespace, row.filters or [MATCH_ALL], until=False),
-        *_placed(namespace, until, until=True),
+        *_indexed(namespace, row.filters or [MATCH_ALL], until=False),
+        *_indexed(namespace, until, until=True),
     ]
 
 
-def _placed(
+def _indexed(
     namespace: str, filters: Sequence[dict[str, Json]], *, until: bool
 ) -> Iterator[ListenerFilter]:
     for index, definition in enumerate(filters):
@@ -68,7 +70,7 @@ class MatchBatch:
         self._transaction = transaction
         self._namespace = namespace
         self._states: dict[ListenerId, ListenerState] = {}
-        self._looked: dict[ListenerId, tuple[ListenerRow, list[ListenerFilter]]] = {}
+        self._looked_back: dict[ListenerId, tuple[ListenerRow, list[ListenerFilter]]] = {}
         self._offers: list[NewOffer] = []
         self._consumed: list[int] = []
         self._texts: dict[int, str] = {}
@@ -77,7 +79,7 @@ class MatchBatch:
 
     def listener_of_row(self, row: ListenerRow) -> ListenerState:
         """Return the state of a listener whose full row was read."""
-        return self._known_state(
+        return self._state_of(
             ListenerState(
                 instance=row.instance,
                 step=row.step,
@@ -93,7 +95,7 @@ class MatchBatch:
 
     def listener_of_candidate(self, row: Candidate) -> ListenerState:
         """Return the state of a listener that an event's correlation found."""
-        return self._known_state(
+        return self._state_of(
             ListenerState(
                 instance=row.instance,
                 step=row.step,
@@ -105,7 +107,7 @@ class MatchBatch:
             )
         )
 
-    def _known_state(self, state: ListenerState) -> ListenerState:
+    def _state_of(self, state: ListenerState) -> ListenerState:
         return self._states.setdefault((state.instance, state.step), state)
 
     def mark_looked_back(
@@ -114,7 +116,7 @@ class MatchBatch:
         """Record that a listener's look-back is done, unless `again`: more events remain. From then
         on new events find the listener."""
         done = replace(row, lookbacks_done=row.lookbacks_done if again else row.lookback_requests)
-        self._looked[row.instance, row.step] = (done, filters)
+        self._looked_back[row.instance, row.step] = (done, filters)
 
     def offer(self, state: ListenerState, event: UnmatchedEvent, found: FilterMatches) -> bool:
         """Offer an event to a listener if it can take it. Return whether it was offered."""
@@ -142,25 +144,25 @@ class MatchBatch:
     def write(self) -> None:
         """Write all listeners and offers, and clear the batch."""
         changed = {
-            who: one for who, one in self._states.items() if one.changed or who in self._looked
+            who: one for who, one in self._states.items() if one.changed or who in self._looked_back
         }
         listener_queries.save_listeners(
             self._transaction, [self._update_of(one) for one in changed.values()]
         )
         open = {who: one for who, one in changed.items() if not one.is_saturated}
-        self._save_filters(who for who in open if who in self._looked)
+        self._save_filters(who for who in open if who in self._looked_back)
         listener_index.add_entries(
-            self._transaction, [*self._new_keys(open), *self._bound_keys(open)]
+            self._transaction, [*self._new_entries(open), *self._bound_entries(open)]
         )
         listener_index.remove_entries(
             self._transaction, [who for who, one in changed.items() if one.is_saturated]
         )
-        self.instances_to_hint += listener_queries.offer(self._transaction, self._offers)
-        event_queries.mark_consumed(self._transaction, self._consumed)
-        self._states, self._looked, self._offers, self._consumed = {}, {}, [], []
+        self.instances_to_hint += event_offer_queries.offer(self._transaction, self._offers)
+        event_matching_queries.mark_consumed(self._transaction, self._consumed)
+        self._states, self._looked_back, self._offers, self._consumed = {}, {}, [], []
 
     def _update_of(self, one: ListenerState) -> ListenerUpdate:
-        looked = self._looked.get((one.instance, one.step))
+        looked = self._looked_back.get((one.instance, one.step))
         return ListenerUpdate(
             instance=one.instance,
             step=one.step,
@@ -174,22 +176,22 @@ class MatchBatch:
         rows = {
             one.id: FilterRow(one.id, one.filter.type, one.filter.lifecycle, one.text)
             for each in who
-            for one in self._looked[each][1]
+            for one in self._looked_back[each][1]
         }
         listener_index.save_filters(
             self._transaction, self._namespace, [rows[id] for id in sorted(rows)]
         )
 
-    def _new_keys(self, open: Mapping[ListenerId, ListenerState]) -> Iterator[IndexEntry]:
+    def _new_entries(self, open: Mapping[ListenerId, ListenerState]) -> Iterator[IndexEntry]:
         """Yield the index entries of listeners whose look-back is done."""
-        for who, (_, filters) in self._looked.items():
+        for who, (_, filters) in self._looked_back.items():
             for each in filters if who in open else ():
                 digest = key(each.filter, open[who].correlation)
                 yield IndexEntry(*who, each.is_until, each.filter_index, each.id, digest)
 
-    def _bound_keys(self, open: Mapping[ListenerId, ListenerState]) -> Iterator[IndexEntry]:
+    def _bound_entries(self, open: Mapping[ListenerId, ListenerState]) -> Iterator[IndexEntry]:
         """Yield the index entries of listeners whose correlation an event has bound."""
-        bound = [who for who, one in open.items() if one.bound and who not in self._looked]
-        for entry, text in listener_index.keys(self._transaction, bound):
+        bound = [who for who, one in open.items() if one.bound and who not in self._looked_back]
+        for entry, text in listener_index.entries_of(self._transaction, bound):
             correlation = open[entry.instance, entry.step].correlation
             yield replace(entry, correlation_digest=key(compiled(text), correlation))

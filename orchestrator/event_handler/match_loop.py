@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.database.connection.database import Database, LockTimeout, Transaction
-from orchestrator.database.events import event_queries, listener_queries
+from orchestrator.database.events import event_matching_queries, listener_queries
 from orchestrator.event_handler.event_lookback import LookBack
 from orchestrator.event_handler.filter_evaluator import EvaluatorFailed, FilterEvaluator
 from orchestrator.event_handler.listener_matcher import ListenerMatcher
@@ -53,14 +53,14 @@ class EventHandler:
             except LockTimeout:
                 break  # a transition has locked a listener: send a hint
             except EvaluatorFailed as failed:
-                event_queries.count_failure(self.database, failed.number)
+                event_matching_queries.count_failure(self.database, failed.number)
                 raise EvaluatorUnavailable(str(failed)) from failed
         self.dispatcher.match(namespace)
 
     def _has_unmatched(self, namespace: str) -> bool:
-        return event_queries.has_unmatched(self.database, namespace) or listener_queries.waits(
+        return event_matching_queries.has_unmatched(
             self.database, namespace
-        )
+        ) or listener_queries.has_pending_lookback(self.database, namespace)
 
     def _round(self, namespace: str) -> bool:
         """Run one round in one transaction. False: another process has the namespace's lock."""
@@ -89,7 +89,7 @@ class EventHandler:
                 listeners
             )
             batch.write()
-        waiting = event_queries.unmatched(transaction, namespace, EVENTS)
+        waiting = event_matching_queries.unmatched(transaction, namespace, EVENTS)
         if not waiting:
             return
         done = ListenerMatcher(
@@ -101,4 +101,4 @@ class EventHandler:
         subscribing = SubscriptionMatcher(transaction, namespace, evaluator, now)
         subscribing.match_events(done)
         batch.instances_to_hint += starting.instances_to_hint + subscribing.instances_to_hint
-        event_queries.mark_matched(transaction, [event.receipt_number for event in done])
+        event_matching_queries.mark_matched(transaction, [event.receipt_number for event in done])

@@ -7,9 +7,14 @@ from collections.abc import Mapping, Sequence
 from orchestrator.core.expression_template import Expression
 from orchestrator.core.model import Json
 from orchestrator.database.connection.database import LockTimeout, Transaction
-from orchestrator.database.events import event_group_queries, event_queries, match_queries
+from orchestrator.database.events import (
+    event_group_queries,
+    event_matching_queries,
+    event_offer_queries,
+    event_queries,
+)
 from orchestrator.database.events.event_group_queries import GroupRow
-from orchestrator.database.events.event_queries import UnmatchedEvent
+from orchestrator.database.events.event_matching_queries import UnmatchedEvent
 from orchestrator.database.schedules.schedule_queries import ScheduleRow, by_event
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.event_handler import event_groups
@@ -188,7 +193,7 @@ class ScheduleMatcher:
         )
 
     def _read(self, of: Consumption, members: Sequence[int]) -> list[Json]:
-        events = event_queries.by_receipt_numbers(self._transaction, members)
+        events = event_matching_queries.by_receipt_numbers(self._transaction, members)
         return [
             content_for(of.read, events[number].event) for number in members if number in events
         ]
@@ -213,4 +218,4 @@ class ScheduleMatcher:
             return
         self._transaction.all("release savepoint start")
         self.instances_to_hint += instances
-        match_queries.started(self._transaction, row.id, key, members)
+        event_offer_queries.record_starts(self._transaction, row.id, key, members)

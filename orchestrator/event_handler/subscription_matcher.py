@@ -9,7 +9,7 @@ from datetime import datetime
 from orchestrator import json_codec
 from orchestrator.database.connection.database import LockTimeout, Transaction
 from orchestrator.database.events import delivery_queries, subscription_queries
-from orchestrator.database.events.event_queries import UnmatchedEvent
+from orchestrator.database.events.event_matching_queries import UnmatchedEvent
 from orchestrator.database.events.subscription_queries import SubscriptionRow
 from orchestrator.database.instances import instance_queries
 from orchestrator.database.instances.instance_queries import NewStart, Outcome
@@ -77,10 +77,10 @@ class SubscriptionMatcher:
             raise
         except OrchestratorError as error:
             self._transaction.all("rollback to savepoint start")
-            delivery_queries.done(self._transaction, delivery, None, str(error))
+            delivery_queries.end_start(self._transaction, delivery, None, str(error))
             return
         self._transaction.all("release savepoint start")
-        delivery_queries.done(self._transaction, delivery, instance, None)
+        delivery_queries.end_start(self._transaction, delivery, instance, None)
         self.instances_to_hint.append(instance)
 
 

@@ -13,8 +13,9 @@ from collections import Counter
 from orchestrator import clock, json_codec
 from orchestrator.database.connection.database import Database, LockTimeout
 from orchestrator.database.connection.notification_listener import NotificationListener
-from orchestrator.database.events import delivery_queries, subscription_queries
-from orchestrator.database.events.delivery_queries import CHANNEL, ClaimedDelivery
+from orchestrator.database.events import delivery_claims, subscription_queries
+from orchestrator.database.events.delivery_claims import ClaimedDelivery
+from orchestrator.database.events.delivery_queries import CHANNEL
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.event_handler.standard_webhooks import Verdict, backoff, headers, verdict
 from orchestrator.log import get_logger
@@ -98,7 +99,7 @@ class WebhookSender:
             busy = [id for id, count in self._sending.items() if count >= MAX_PER_SUBSCRIBER]
         if free <= 0:
             return POLL_INTERVAL
-        claimed = delivery_queries.claim(self._database, free, busy, MAX_PER_SUBSCRIBER, LEASE)
+        claimed = delivery_claims.claim(self._database, free, busy, MAX_PER_SUBSCRIBER, LEASE)
         for one in claimed:
             with self._lock:
                 self._sending[one.subscription] += 1
@@ -107,7 +108,7 @@ class WebhookSender:
             ).start()
         if claimed:
             return 0.0
-        due = delivery_queries.next_due(self._database)
+        due = delivery_claims.next_due(self._database)
         # A due delivery that was not claimed waits for a thread, or another beat has it.
         return POLL_INTERVAL if due is None else min(POLL_INTERVAL, due if due > 0 else 0.5)
 
@@ -149,13 +150,11 @@ class WebhookSender:
         self._meter.count(metrics.DELIVERIES, ("arrived" if result.arrived else "missed",))
         with self._database.transaction() as transaction:
             if result.arrived:
-                if delivery_queries.record_success(transaction, claimed, status or 0):
+                if delivery_claims.record_success(transaction, claimed, status or 0):
                     subscription_queries.succeeded(transaction, claimed.subscription)
                 return
             error = result.error or ""
-            if not delivery_queries.record_failure(
-                transaction, claimed, status, error, result.wait
-            ):
+            if not delivery_claims.record_failure(transaction, claimed, status, error, result.wait):
                 return
             fails_too_often = subscription_queries.failed(
                 transaction, claimed.subscription, MAX_FAILURES, MIN_FAILING_TIME

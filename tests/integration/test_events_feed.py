@@ -61,12 +61,12 @@ class Follower:
     def __init__(self, reader: Session) -> None:
         self.reader = reader
         self.horizon = Horizon(lambda _: None)
-        self.place = self.horizon.begin(reader, 0)
+        self.place = self.horizon.first_position(reader, 0)
         self.read: list[str] = []
 
     def look(self) -> list[str]:
         """What is new."""
-        end = self.horizon.look(self.reader)
+        end = self.horizon.decided_position(self.reader)
         rows = transition_feed.events(self.reader, self.place, end) if end > self.place else []
         self.place = max(self.place, end)
         found = [str(row[2]["id"]) for row in rows]

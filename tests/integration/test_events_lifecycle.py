@@ -276,7 +276,7 @@ def test_the_position_of_a_feed_that_nobody_hears_follows_a_restore(town: Town):
     town.api.all("select setval('orchestrator.positions', 9000)")
     town.tell()
     town.api.all("select setval('orchestrator.positions', 4000)")
-    town.api.all("update orchestrator.feed_positions set later_at = later_at - interval '1 h'")
+    town.api.all("update orchestrator.feed_positions set next_at = next_at - interval '1 h'")
     town.now += 100
     town.tell()
-    assert town.api.all("select tx, later_tx from orchestrator.feed_positions") == [(4001, 4001)]
+    assert town.api.all("select tx, next_tx from orchestrator.feed_positions") == [(4001, 4001)]

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.core.model import Json
 from orchestrator.database.connection.database import UNBOUNDED
-from orchestrator.database.events import event_queries
+from orchestrator.database.events import event_matching_queries, event_queries
 from orchestrator.database.schedules.timer_queries import fire
 from tests.integration.test_events_matching import GATE, NAMESPACE, ONE, Play, listen, of
 from tests.support.api import Api
@@ -45,7 +45,7 @@ def test_nor_is_one_whose_matching_lags(play: Play):
     id = play.start(play.workflow(listen(ONE)))
     play.settle(id)
     assert play.output(id) == "waiting"
-    assert not event_queries.has_unmatched(play.api.database, NAMESPACE)
+    assert not event_matching_queries.has_unmatched(play.api.database, NAMESPACE)
 
 
 def test_nor_is_one_that_another_listener_of_it_looks_back_at(play: Play):

@@ -15,7 +15,7 @@ from orchestrator import clock
 from orchestrator.bootstrap import Services
 from orchestrator.core.model import Json, StimulusKind
 from orchestrator.database.connection.database import UNBOUNDED
-from orchestrator.database.events import event_queries, listener_queries
+from orchestrator.database.events import event_matching_queries, event_queries, listener_queries
 from orchestrator.database.transitions import inbox_queries
 from orchestrator.event_handler import listener_matcher
 from orchestrator.event_handler.filter_evaluator import FilterEvaluator
@@ -193,7 +193,7 @@ def test_two_who_match_at_once(play: Play):
         thread.join()
     play.settle(*ids)
     assert [play.output(id) for id in ids] == [[0]] * 3
-    assert not event_queries.has_unmatched(play.api.database, NAMESPACE)
+    assert not event_matching_queries.has_unmatched(play.api.database, NAMESPACE)
 
 
 def test_who_finds_the_lock_taken_leaves_it_to_the_holder(play: Play):
@@ -247,7 +247,7 @@ def test_an_event_is_for_one_listener_of_those_that_follow_each_other(play: Play
 def test_an_event_that_matches_nobody_is_matched_all_the_same(play: Play):
     play.put(event())
     play.match()
-    assert not event_queries.has_unmatched(play.api.database, NAMESPACE)
+    assert not event_matching_queries.has_unmatched(play.api.database, NAMESPACE)
 
 
 def test_other_namespaces_hear_nothing(play: Play):
@@ -491,10 +491,10 @@ def test_a_listener_that_opens_within_a_round_takes_the_oldest_signal(play: Play
         book = MatchBatch(cursor, NAMESPACE)
         judge = FilterEvaluator(play.services.events.evaluate, clock.now())
         given = ListenerMatcher(cursor, NAMESPACE, judge, book, 5.0).match_events(
-            event_queries.unmatched(cursor, NAMESPACE, 9)
+            event_matching_queries.unmatched(cursor, NAMESPACE, 9)
         )
         book.write()
-        event_queries.mark_matched(cursor, [one.receipt_number for one in given])
+        event_matching_queries.mark_matched(cursor, [one.receipt_number for one in given])
     play.settle(id)
     assert play.output(id) == ["older"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model import Json
-from orchestrator.database.events import event_queries
+from orchestrator.database.events import event_matching_queries, event_queries
 from tests.support.api import Api
 from tests.support.events import event
 
@@ -179,7 +179,7 @@ def test_a_schedule_that_cannot_start_holds_up_no_other(shop: Shop):
     shop.api.all("delete from orchestrator.workflows where name = 'broken'")
     shop.send(event())
     assert shop.api.all("select workflow from orchestrator.instances") == [("whole",)]
-    assert not event_queries.has_unmatched(shop.api.database, NAMESPACE)
+    assert not event_matching_queries.has_unmatched(shop.api.database, NAMESPACE)
 
 
 def test_an_event_starts_and_wakes(shop: Shop):

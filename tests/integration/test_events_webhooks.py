@@ -16,7 +16,7 @@ import pytest
 
 from orchestrator.bootstrap import Services
 from orchestrator.core.model import Json
-from orchestrator.database.events import event_queries
+from orchestrator.database.events import delivery_claims, event_queries
 from orchestrator.event_handler import standard_webhooks, webhook_sender
 from orchestrator.event_handler.webhook_sender import WebhookSender
 from orchestrator.ids import new_id
@@ -279,15 +279,14 @@ def test_what_a_dead_sender_had_in_hand_is_sent_by_another(street: Street):
     with Stub(lambda _: Answer(200)) as receiver:
         id = street.subscribe(receiver.url)
         street.send(event())
-        from orchestrator.database.events import delivery_queries as deliveries
 
-        (stale,) = deliveries.claim(street.services.database, 9, [], 9, 60.0)
-        assert deliveries.claim(street.services.database, 9, [], 9, 60.0) == []
+        (stale,) = delivery_claims.claim(street.services.database, 9, [], 9, 60.0)
+        assert delivery_claims.claim(street.services.database, 9, [], 9, 60.0) == []
         street.hurry(beyond=1000)
         street.office.start()
         street.until(lambda: street.deliveries(id)[0]["state"] == "delivered")
         assert len(receiver.requests) == 1
-        assert not deliveries.record_failure(street.services.database, stale, 500, "late", 1.0)
+        assert not delivery_claims.record_failure(street.services.database, stale, 500, "late", 1.0)
     assert street.deliveries(id)[0]["state"] == "delivered"
 
 

@@ -1,5 +1,4 @@
-"""Deliveries of events to webhooks. Those of one instance are sent in order: the next one when the
-one before was delivered or given up."""
+"""Deliveries of events to webhooks: added, listed, sent again, purged."""
 
 from __future__ import annotations
 
@@ -8,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.keyset_pages import Page, equal, one_of, page
@@ -16,10 +14,10 @@ from orchestrator.ids import new_id
 
 #: The channel that tells the senders that a delivery is due.
 CHANNEL = "orchestrator_deliveries"
+
+
 #: How long a delivery is tried.
 GIVE_UP_AFTER = timedelta(days=1)
-#: Largest number of due deliveries that one claim reads.
-PER_SUBSCRIPTION_SCAN = 200
 
 
 def put(
@@ -57,7 +55,7 @@ def announce(session: Session) -> None:
     session.all("select pg_notify(%s, '')", (CHANNEL,))
 
 
-def done(transaction: Transaction, id: str, instance: str | None, error: str | None) -> None:
+def end_start(transaction: Transaction, id: str, instance: str | None, error: str | None) -> None:
     """End a delivery to a workflow: it started an instance, or could not."""
     transaction.all(
         """
@@ -68,149 +66,6 @@ def done(transaction: Transaction, id: str, instance: str | None, error: str | N
         """,
         ("failed" if instance is None else "delivered", instance, error, id),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedDelivery:
-    """A delivery to send now.
-
-    `attempt` counts the tries and is the fence of this one; `event` is None where the event was
-    purged.
-    """
-
-    id: str
-    subscription: str
-    attempt: int
-    url: str
-    secret: str
-    event: dict[str, Json] | None
-
-
-def claim(
-    session: Session, free: int, busy: Sequence[str], each: int, seconds: float
-) -> list[ClaimedDelivery]:
-    """Claim up to `free` due deliveries, at most `each` of one subscription and none of the `busy`
-    ones.
-
-    A sender that does not record the result within `seconds` loses its claim.
-    """
-    rows = session.all(
-        """
-        with due as (
-          select d.id, row_number() over (partition by d.subscription_id order by d.event) as turn
-          from (
-            select d.id, d.subscription_id, d.event
-            from orchestrator.deliveries d
-            join orchestrator.subscriptions s on s.id = d.subscription_id
-            where d.state = 'pending' and d.next_at <= (select clock_timestamp())
-              and s.state = 'active' and s.secret is not null
-              and d.subscription_id <> all(%(busy)s::uuid[])
-              and not exists (
-                select from orchestrator.deliveries e
-                where e.subscription_id = d.subscription_id and e.order_key = d.order_key
-                  and e.state = 'pending' and e.event < d.event)
-            order by d.next_at limit %(look)s) d),
-        held as (
-          select d.id from orchestrator.deliveries d
-          join due on due.id = d.id
-          where due.turn <= %(each)s and d.state = 'pending'
-            and d.next_at <= (select clock_timestamp())
-          order by d.next_at limit %(free)s for update of d skip locked),
-        taken as (
-          update orchestrator.deliveries d
-          set attempts = attempts + 1, next_at = clock_timestamp() + %(lease)s * interval '1 s'
-          from held
-          where d.id = held.id
-          returning d.*)
-        select t.id::text, t.subscription_id::text, t.attempts, s.target -> 'webhook' ->> 'url',
-          s.secret, e.event
-        from taken t
-        join orchestrator.subscriptions s on s.id = t.subscription_id
-        left join orchestrator.events e on e.receipt_number = t.event
-        order by t.event
-        """,
-        {
-            "busy": list(busy),
-            "look": PER_SUBSCRIPTION_SCAN,
-            "each": each,
-            "free": free,
-            "lease": seconds,
-        },
-    )
-    return [ClaimedDelivery(*row) for row in rows]
-
-
-def record_success(session: Session, claimed: ClaimedDelivery, http_status: int) -> bool:
-    """Record that the webhook accepted the event; False where another sender has the delivery by
-    now."""
-    row = session.one(
-        """
-        update orchestrator.deliveries
-        set state = 'delivered', http_status = %s, error = null, ended_at = clock_timestamp(),
-          next_at = null
-        where id = %s and attempts = %s and state = 'pending'
-        returning 1
-        """,
-        (http_status, claimed.id, claimed.attempt),
-    )
-    return row is not None
-
-
-def record_failure(
-    session: Session,
-    claimed: ClaimedDelivery,
-    http_status: int | None,
-    error: str,
-    seconds: float | None,
-) -> bool:
-    """Record a failed try: the next one is due in `seconds`, unless that is too late or `seconds`
-    is None.
-
-    False where another sender has the delivery by now.
-    """
-    row = session.one(
-        """
-        update orchestrator.deliveries d
-        set http_status = %(http_status)s, error = %(error)s,
-          state = case when g.again then 'pending' else 'failed' end,
-          next_at = case when g.again then g.at end,
-          ended_at = case when g.again then null else clock_timestamp() end
-        from (
-          select clock_timestamp() + %(wait)s * interval '1 s' as at,
-            coalesce(clock_timestamp() + %(wait)s * interval '1 s' <= o.retry_until, false) as again
-          from orchestrator.deliveries o
-          where o.id = %(id)s) g
-        where d.id = %(id)s and d.attempts = %(attempt)s and d.state = 'pending'
-        returning 1
-        """,
-        {
-            "http_status": http_status,
-            "error": error,
-            "wait": seconds,
-            "id": claimed.id,
-            "attempt": claimed.attempt,
-        },
-    )
-    return row is not None
-
-
-def next_due(session: Session) -> float | None:
-    """Return the seconds until the next delivery is due (negative: overdue); None: there is none.
-    Deliveries that wait for the one before them are left out."""
-    row = session.one(
-        """
-        select extract(epoch from d.next_at - clock_timestamp())::float8
-        from orchestrator.deliveries d
-        join orchestrator.subscriptions s on s.id = d.subscription_id
-        where d.state = 'pending' and s.state = 'active' and d.next_at is not null
-          and not exists (
-            select from orchestrator.deliveries e
-            where e.subscription_id = d.subscription_id and e.order_key = d.order_key
-              and e.state = 'pending' and e.event < d.event)
-        order by d.next_at limit 1
-        """
-    )
-    return row[0] if row else None
 
 
 def resend(transaction: Transaction, id: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.json_parameters import to_text
+from orchestrator.database.connection.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def add_entries(transaction: Transaction, keys: Sequence[IndexEntry]) -> None:
         )
 
 
-def keys(
+def entries_of(
     transaction: Transaction, listeners: Sequence[tuple[str, int]]
 ) -> list[tuple[IndexEntry, str]]:
     """Return the entries of these listeners, each with the filter as JSON text."""
@@ -110,3 +111,15 @@ def remove_entries(transaction: Transaction, listeners: Sequence[tuple[str, int]
             """,
             ([one[0] for one in listeners], [one[1] for one in listeners]),
         )
+
+
+def purge_filters(session: Session) -> None:
+    """Remove filters that are older than a day and have no listener."""
+    session.all(
+        """
+        delete from orchestrator.event_filters f
+        where f.created_at < clock_timestamp() - interval '1 day'
+          and not exists (select from orchestrator.listener_index k where k.filter_id = f.id)
+          and pg_try_advisory_xact_lock(hashtextextended('events ' || f.namespace, 0))
+        """
+    )

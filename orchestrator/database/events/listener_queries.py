@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
-from orchestrator.database.events.event_queries import UnmatchedEvent
+from orchestrator.database.events.event_matching_queries import UnmatchedEvent
 from orchestrator.json_codec import dumps
 
 #: Opens the transaction that matches a namespace's events. Filters are evaluated inside it, so its
@@ -69,15 +69,6 @@ class ListenerRow:
         above = self.mark is not None and event.receipt_number > self.mark
         return above or event.created_at >= self.since(look_back)
 
-
-#: The condition of `ListenerRow.hears` for a broadcast event p that is matched for the first time.
-HEARS = """
-p.event > coalesce(i.heard_from, 0)
-  and (
-    l.heard_from is null
-    or p.event > l.heard_from
-    or p.at >= l.created_at - coalesce(l.look_back, %(look_back)s) * interval '1 s')
-"""
 
 _LISTENER = """
 select l.instance_id::text, l.step, l.mode, l.filters, l.until, l.correlation, l.variables,
@@ -149,7 +140,7 @@ def of_instances(transaction: Transaction, instances: Sequence[str]) -> list[Lis
     return [ListenerRow(*row) for row in rows]
 
 
-def waits(session: Session, namespace: str) -> bool:
+def has_pending_lookback(session: Session, namespace: str) -> bool:
     """Whether a listener of a namespace has a pending look-back that can be done now."""
     return bool(
         session.one(
@@ -164,164 +155,6 @@ def waits(session: Session, namespace: str) -> bool:
             (namespace,),
         )
     )
-
-
-def filters(
-    transaction: Transaction, namespace: str, types: Sequence[str]
-) -> list[tuple[str, str]]:
-    """Return the filters with listeners that may accept events of these types: ``(id, JSON
-    text)``."""
-    rows = transaction.all(
-        # One entry is enough: the planner could turn `exists` into a join that reads all.
-        """
-        select f.id::text, f.filter::text
-        from orchestrator.event_filters f
-        cross join lateral (
-          select from orchestrator.listener_index k
-          where k.filter_id = f.id
-          limit 1) k
-        where f.namespace = %(namespace)s and (f.type = any(%(types)s) or f.type is null)
-        order by f.id
-        """,
-        {"namespace": namespace, "types": list(types)},
-    )
-    return [(row[0], row[1]) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """An event that passed a filter, to find the listeners with this filter and these correlation
-    values, or without any.
-
-    `event_index` is the event's index in the round, `event` its receipt number; `at` is when it
-    came. `dynamic`: the filter has arguments, so the variables of each
-    listener are read too.
-    """
-
-    event_index: int
-    event: int
-    at: datetime
-    filter: str
-    correlation_digest: str
-    dynamic: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A listener that a probe found.
-
-    `event_index` is that of the probe; `filter_index` is the index of the filter in the listener,
-    or in its `until`.
-    """
-
-    event_index: int
-    filter: str
-    filter_index: int
-    is_until: bool
-    instance: str
-    step: int
-    mode: str
-    count: int
-    takes_one: bool
-    correlation: dict[str, Json] | None
-    variables: dict[str, Json] | None
-    offered_filters: list[int]
-
-
-def candidates(
-    transaction: Transaction, probes: Sequence[Probe], look_back: float, limit: int
-) -> list[Candidate]:
-    """Return the listeners that the probes find, for which the event counts and that were not
-    offered it, by event."""
-    rows = transaction.all(
-        f"""
-        select p.event_index, p.filter_id::text, k.filter_index, k.is_until, l.instance_id::text,
-          l.step, l.mode, json_array_length(l.filters), l.mode <> 'all' and l.until is null,
-          l.correlation, case when p.dynamic then l.variables end, l.offered_filters
-        from unnest(
-          %(indexes)s::int[], %(events)s::bigint[], %(times)s::timestamptz[], %(filters)s::uuid[],
-          %(digests)s::text[], %(dynamic)s::boolean[]) as p(
-            event_index, event, at, filter_id, correlation_digest, dynamic)
-        join orchestrator.listener_index k on k.filter_id = p.filter_id
-          and k.correlation_digest in (p.correlation_digest, '')
-        join orchestrator.listeners l on l.instance_id = k.instance_id and l.step = k.step
-        join orchestrator.instances i on i.id = l.instance_id
-        where not exists (
-          select from orchestrator.event_offers m
-          where m.event = p.event and m.instance_id = k.instance_id and m.step = k.step)
-          and {HEARS}
-        order by p.event_index, l.instance_id, l.step limit %(limit)s
-        """,
-        {
-            "indexes": [probe.event_index for probe in probes],
-            "events": [probe.event for probe in probes],
-            "times": [probe.at for probe in probes],
-            "filters": [probe.filter for probe in probes],
-            "digests": [probe.correlation_digest for probe in probes],
-            "dynamic": [probe.dynamic for probe in probes],
-            "look_back": look_back,
-            "limit": limit,
-        },
-    )
-    return [Candidate(*row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class OfferMade:
-    """An offer that was made; `refused`: the instance did not consume it."""
-
-    event: int
-    instance: str
-    step: int
-    refused: bool
-
-
-def offers_made(transaction: Transaction, pairs: Iterable[tuple[int, str]]) -> list[OfferMade]:
-    """Return the offers that were made for these (event, instance)."""
-    unique = sorted(set(pairs))
-    if not unique:
-        return []
-    rows = transaction.all(
-        """
-        select m.event, m.instance_id::text, m.step, m.refused
-        from unnest(%s::bigint[], %s::uuid[]) as g(event, instance_id)
-        join orchestrator.event_offers m using (event, instance_id)
-        """,
-        ([pair[0] for pair in unique], [pair[1] for pair in unique]),
-    )
-    return [OfferMade(*row) for row in rows]
-
-
-def refused(
-    transaction: Transaction, instances: Sequence[str], limit: int
-) -> list[tuple[str, int]]:
-    """Return the newest broadcast events that each instance has refused and that were not offered
-    to another of its listeners since: ``(instance, event's number)``."""
-    rows = transaction.all(
-        """
-        select r.instance_id::text, r.event
-        from unnest(%s::uuid[]) as i(id)
-        cross join lateral (
-          select m.instance_id, m.event from orchestrator.event_offers m
-          where m.instance_id = i.id and m.refused
-            and not exists (
-              select from orchestrator.event_offers n
-              where n.event = m.event and n.instance_id = m.instance_id and not n.refused)
-          order by m.event desc limit %s) r
-        """,
-        (list(instances), limit),
-    )
-    return [(row[0], row[1]) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class NewOffer:
-    """An offer of an event to a listener; `data` is the data of the stimulus as JSON text."""
-
-    event: int
-    instance: str
-    step: int
-    data: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,49 +203,4 @@ def save_listeners(transaction: Transaction, listeners: Sequence[ListenerUpdate]
         where l.instance_id = h.instance_id and l.step = h.step
         """,
         columns,
-    )
-
-
-def offer(transaction: Transaction, offers: Sequence[NewOffer]) -> list[str]:
-    """Offer events to listeners, each once. Return the instances that got a stimulus."""
-    if not offers:
-        return []
-    rows = transaction.all(
-        """
-        with given as (
-          select *
-          from unnest(%s::bigint[], %s::uuid[], %s::int[], %s::json[])
-            with ordinality as g(event, instance_id, step, data, n)),
-        new as (
-          insert into orchestrator.event_offers (event, instance_id, step)
-          select event, instance_id, step from given
-          on conflict do nothing
-          returning event, instance_id, step)
-        insert into orchestrator.stimuli (instance_id, kind, step, data, key)
-        select g.instance_id, 'event', g.step, g.data, 'event:' || g.event || ':' || g.step
-        from given g
-        join new using (event, instance_id, step)
-        order by g.n
-        on conflict (instance_id, key) where key is not null do nothing
-        returning instance_id::text
-        """,
-        (
-            [one.event for one in offers],
-            [one.instance for one in offers],
-            [one.step for one in offers],
-            [one.data for one in offers],
-        ),
-    )
-    return list(dict.fromkeys(row[0] for row in rows))
-
-
-def purge_filters(session: Session) -> None:
-    """Remove filters that are older than a day and have no listener."""
-    session.all(
-        """
-        delete from orchestrator.event_filters f
-        where f.created_at < clock_timestamp() - interval '1 day'
-          and not exists (select from orchestrator.listener_index k where k.filter_id = f.id)
-          and pg_try_advisory_xact_lock(hashtextextended('events ' || f.namespace, 0))
-        """
     )

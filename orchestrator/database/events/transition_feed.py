@@ -25,7 +25,7 @@ IDLE_LAG = 6.0
 #: Seconds to wait before the second and the third check: our own transactions are short.
 PAUSES = (0.005, 0.02)
 #: Checks that are remembered while one transaction stays open.
-LOOKS = 100
+MAX_CHECKS = 100
 
 #: The name of the stored position of the reader that makes lifecycle events.
 TRANSITIONS = "transitions"
@@ -52,7 +52,7 @@ class Horizon:
         #: backup is restored, or a replica promoted that lagged.
         self.last = 0
 
-    def look(self, session: Session) -> int:
+    def decided_position(self, session: Session) -> int:
         """Return the first position that may be undecided; 0 before anything is known.
 
         A transaction as `session` must see what others commit meanwhile.
@@ -65,7 +65,7 @@ class Horizon:
             self._look(session)
         return self._decided
 
-    def begin(self, session: Session, seconds: float) -> int:
+    def first_position(self, session: Session, seconds: float) -> int:
         """Return the position for a new reader: waits up to `seconds` until every position taken
         before is decided.
 
@@ -91,7 +91,7 @@ class Horizon:
         if last + 1 < self._decided:
             self._decided = 0
             self._looks.clear()
-        if len(self._looks) == LOOKS:
+        if len(self._looks) == MAX_CHECKS:
             self._looks.pop()
         self._looks.append((last, holders))
         while self._looks and PREPARED not in holders and not self._looks[0][1] & holders:
@@ -105,7 +105,7 @@ def last_position(session: Session) -> int:
     return int(row[0]) if row else 0
 
 
-def place(transaction: Transaction, name: str) -> int | None:
+def lock_position(transaction: Transaction, name: str) -> int | None:
     """Lock the stored position of a reader and return it: every row before it was read. None:
     another process has the lock."""
     transaction.all(

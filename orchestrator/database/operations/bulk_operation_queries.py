@@ -109,7 +109,7 @@ def put(
     )
 
 
-def open_ones(session: Session, scope: Scope) -> int:
+def count_open(session: Session, scope: Scope) -> int:
     """Return how many operations within the scope have not ended."""
     condition, params = _visible(scope) or ("true", {})
     row = session.one(

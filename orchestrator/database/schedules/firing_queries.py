@@ -105,7 +105,7 @@ def start(transaction: Transaction, rows: Sequence[FiringRow]) -> None:
     )
 
 
-def has(transaction: Transaction, schedule: str, key: str) -> bool:
+def is_recorded(transaction: Transaction, schedule: str, key: str) -> bool:
     """Whether this cause was recorded before."""
     row = transaction.one(
         "select exists (select from orchestrator.firings where schedule_id = %s and key = %s)",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.core.model import Json, StimulusKind
 from orchestrator.database.connection.session import Session
-from orchestrator.database.events.match_queries import RETURN
+from orchestrator.database.events.event_offer_queries import REFUSE_OFFERS
 from orchestrator.json_codec import dumps
 
 #: A waiting stimulus is hinted at least this often, in seconds.
@@ -47,7 +47,7 @@ def delete_stimulus(session: Session, stimulus: int) -> None:
         gone as (
           select instance_id, step, event::bigint as event
           from dropped
-          where event <> ''), {RETURN}
+          where event <> ''), {REFUSE_OFFERS}
         """,
         (stimulus,),
     )

@@ -10,8 +10,8 @@ from orchestrator import ids
 from orchestrator.core.engine_version import ENGINE
 from orchestrator.core.model import Instance, Stimulus, StimulusKind, Transition
 from orchestrator.database.connection.json_parameters import to_json, to_text
+from orchestrator.database.events.event_offer_queries import REFUSE_OFFERS
 from orchestrator.database.events.event_queries import LAST
-from orchestrator.database.events.match_queries import RETURN
 from orchestrator.json_codec import dumps
 
 Statement = tuple[str, list[Any]]
@@ -221,7 +221,7 @@ def _returned(instance: Instance, transition: Transition) -> Iterable[Statement]
             f"""
             with gone as (
               select %s::uuid as instance_id, g.step, g.event
-              from unnest(%s::int[], %s::bigint[]) as g(step, event)), {RETURN}
+              from unnest(%s::int[], %s::bigint[]) as g(step, event)), {REFUSE_OFFERS}
             """,
             [
                 instance.id,

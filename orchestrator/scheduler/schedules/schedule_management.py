@@ -267,7 +267,7 @@ def trigger_by_event(
     row = schedule_queries.lock(transaction, id)
     if row is None:
         raise NotFound(f"there is no schedule {id}")
-    if row.state != ACTIVE or firing_queries.has(transaction, id, key):
+    if row.state != ACTIVE or firing_queries.is_recorded(transaction, id, key):
         return []
     overlap = plan_of(row).policy.overlap
     exclusive = overlap is not Overlap.ALLOW and row.last_instance_id is not None
