@@ -207,6 +207,6 @@ def test_the_sequences_of_positions_and_events_keep_no_values_back(database: Dat
     """A session that had some in hand would give out lower ones after higher ones."""
     rows = database.all(
         "select sequencename, cache_size from pg_sequences where schemaname = 'orchestrator'"
-        " and sequencename in ('positions', 'events_number_seq') order by 1"
+        " and sequencename in ('positions', 'events_receipt_number_seq') order by 1"
     )
-    assert rows == [("events_number_seq", 1), ("positions", 1)]
+    assert rows == [("events_receipt_number_seq", 1), ("positions", 1)]

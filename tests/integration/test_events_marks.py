@@ -146,7 +146,7 @@ def test_a_restored_database_goes_on_with_its_numbers(
         assert cursor.fetchone() == (last, last)
         cursor.execute(
             "insert into orchestrator.events (id, namespace, event_id, source, type, event)"
-            " values (gen_random_uuid(), 'shop', 'x', '/s', 't', '{}') returning number"
+            " values (gen_random_uuid(), 'shop', 'x', '/s', 't', '{}') returning receipt_number"
         )
         assert cursor.fetchone() == (last + 1,)
         restored.close()
