@@ -97,7 +97,7 @@ _WAITING = {
     "event": ("event", "events"),
     "child": ("report of a sub-workflow", "reports of sub-workflows"),
     "command": ("command", "commands"),
-    "go_on": ("continuation", "continuations"),
+    "agenda": ("continuation", "continuations"),
 }
 
 
@@ -108,8 +108,8 @@ def pending_stimuli(inbox: Inbox, queue: str) -> Cause:
     if not inbox.control:
         message = f"{subject}; no control worker: no live worker serves the queue {queue}"
         return {"kind": "no-control", "message": message, **since}
-    if inbox.aside:
-        message = f"{subject}, and {inbox.aside} can't be applied: the workers' log says why"
+    if inbox.deferred:
+        message = f"{subject}, and {inbox.deferred} can't be applied: the workers' log says why"
         return {"kind": "stuck", "message": message, **since}
     return {"kind": "inbox", "message": f"{subject} for a control worker", **since}
 

@@ -193,7 +193,7 @@ class Feed:
     def _read(self, first: int, before: int) -> list[Item]:
         rows = transition_feed.transitions(self._database, first, before)
         events = [
-            (lifecycle.row.tx, lifecycle.row.namespace, lifecycle.event)
+            (lifecycle.row.position, lifecycle.row.namespace, lifecycle.event)
             for lifecycle in lifecycle_events(self._database, rows)
         ]
         events += transition_feed.events(self._database, first, before)

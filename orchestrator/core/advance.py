@@ -143,7 +143,7 @@ def _run_step_item(draft: Draft, id: int, data: Json) -> None:
             return step_restart.restart(draft, node, data)
         if not node.is_open:  # it was withdrawn meanwhile
             return None
-        if node.get_state("flying") is not None and node.get_state("result") is not None:
+        if node.get_state("draining") is not None and node.get_state("result") is not None:
             return withdrawal.finish_recorded(draft, node)
         if data is not None and "rearm" in data:
             return step_restart.arm_timeout(draft, node)

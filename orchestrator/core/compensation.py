@@ -181,7 +181,7 @@ def _begin_undo(draft: Draft, owner: Node | None, node: Node, cause: Json) -> bo
 
 def _send_compensate(draft: Draft, node: Node, parent: int) -> None:
     """Send `compensate` to an awaited sub-workflow, and add the step that waits for it."""
-    compensating = Node.new(parent, node.reference, "undo", None, None)
+    compensating = Node.new(parent, node.reference, "child_compensation", None, None)
     compensating.compensates = node.id
     draft.add(compensating)
     compensating.set_state(child=node.get_state("child"))
@@ -230,7 +230,7 @@ def on_dead_letter_closed(draft: Draft) -> None:
 def _continue(draft: Draft, compensating: Node) -> None:
     """Continue the process and, if the owner has ended, the waiter of this compensating step."""
     owner = None if compensating.parent == ROOT else draft.node(compensating.parent)
-    waiter = compensating.get_state("settler")
+    waiter = compensating.get_state("waiter")
     if waiter is not None:
         on_drained(draft, waiter)
     if owner is not None and not owner.is_open:

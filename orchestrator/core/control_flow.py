@@ -214,7 +214,7 @@ def draining_below(draft: Draft, top: int) -> list[Node]:
         return []
     for step, _ in draft.need("open"):
         draft.adopt(step)
-    drains = [(node, node.get_state("flying")) for node in draft.nodes.values() if node.is_open]
+    drains = [(node, node.get_state("draining")) for node in draft.nodes.values() if node.is_open]
     return [node for node, drain in drains if drain is not None and top in drain["path"]]
 
 

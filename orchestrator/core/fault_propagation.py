@@ -107,7 +107,7 @@ def _end(draft: Draft, node: Node, error: dict[str, Json], stopped_run: int | No
     node.error = error
     if stopped_run is not None:
         node.set_state(stopped=stopped_run)
-    if node.get_state("flying") is not None:
+    if node.get_state("draining") is not None:
         return
     remove_timers(draft, node)
     if node.kind == "listen":

@@ -70,7 +70,7 @@ class StimulusKind(StrEnum):
     EVENT = "event"  # data = {"event": CloudEvent, "matches": [filter's index], "until": [...]}
     CHILD = "child"  # a sub-workflow ended, or answers a retry: see `core.parent_report`
     COMMAND = "command"  # data = {"command": "cancel" | ..., "reason", "by", ...}
-    AGENDA = "go_on"  # the rest of the agenda after a bounded number of tasks
+    AGENDA = "agenda"  # the rest of the agenda after a bounded number of tasks
 
 
 class TimerKind(StrEnum):

@@ -99,7 +99,7 @@ def _on_result(draft: Draft, stimulus: Stimulus) -> None:
     if attempt.state not in (AttemptState.READY, AttemptState.CLAIMED):
         raise StimulusIgnored(f"the attempt is {attempt.state} already")
     node = draft.node(attempt.step)
-    if node.get_state("flying") is not None:
+    if node.get_state("draining") is not None:
         return withdrawal.on_late_end(draft, node, end)
     if not node.is_open or attempt.withdrawn:
         raise StimulusIgnored(f"the step is {node.status} already")
@@ -119,7 +119,7 @@ def _on_timer(draft: Draft, stimulus: Stimulus) -> None:
     if not stimulus.step:
         return _instance_timed_out(draft)
     node = _open_node(draft, stimulus)
-    if node.get_state("flying") is not None:
+    if node.get_state("draining") is not None:
         return withdrawal.on_drain_timeout(draft, node)
     if (
         node.get_state("result") is not None

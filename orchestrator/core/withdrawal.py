@@ -3,11 +3,11 @@
 A scope is left by a fault, a timeout, a cancel, `end`, or because another branch won.
 
 Theory of operation. An attempt that no worker has claimed is withdrawn and never starts. A running
-attempt cannot be stopped: its step stays open and *draining* (marked ``flying`` in its state) until
-the attempt ends, is lost or reaches its limit. Its result does not advance the instance, but a
-success is recorded and can be compensated (DESIGN, Stale and withdrawn). A retry, a `catch.do` or a
-compensation that must wait for this is the *waiter*: each draining step names it, and the last one
-to end continues it.
+attempt cannot be stopped: its step stays open and *draining* (marked ``draining`` in its state)
+until the attempt ends, is lost or reaches its limit. Its result does not advance the instance, but
+a success is recorded and can be compensated (DESIGN, Stale and withdrawn). A retry, a `catch.do` or
+a compensation that must wait for this is the *waiter*: each draining step names it, and the last
+one to end continues it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class OpenSteps:
     def ancestors(self, draft: Draft, node: Node) -> tuple[int, ...]:
         """Return the numbers of the steps around this one, from the inside out. A draining step
         stores them: its ancestors may have ended and are not loaded then."""
-        drain = node.get_state("flying")
+        drain = node.get_state("draining")
         if drain is not None:
             return tuple(drain["path"])
         path = self.paths.get(node.id)
@@ -91,8 +91,8 @@ def withdraw(
     for node in reversed(steps.nodes):
         if not steps.is_below(draft, node, below) or not node.is_open:
             continue
-        if node.get_state("flying") is not None:
-            node.set_state(settler=waiter)
+        if node.get_state("draining") is not None:
+            node.set_state(waiter=waiter)
             draining += 1
         elif _is_in_compensation_below(draft, node, below, steps):
             draining += _await_compensation(node, waiter)
@@ -130,14 +130,14 @@ def _withdraw_recorded(
     remove_timers(draft, node)
     if node.status is not Status.RUNNING:
         draft.set_status(node, Status.RUNNING)
-    node.set_state(flying={"path": list(path)}, settler=waiter)
+    node.set_state(draining={"path": list(path)}, waiter=waiter)
     draft.push(node.id, {"land": True})
     return True
 
 
 def finish_recorded(draft: Draft, node: Node) -> None:
     """Apply the recorded result of a draining step, from the agenda."""
-    _apply_recorded_end(draft, node, node.get_state("settler"))
+    _apply_recorded_end(draft, node, node.get_state("waiter"))
 
 
 def _apply_recorded_end(draft: Draft, node: Node, waiter: int | None) -> None:
@@ -174,7 +174,7 @@ def _await_compensation(node: Node, waiter: int | None) -> int:
     """Wait for a compensating step: once begun it is never interrupted."""
     if node.compensates is None:
         return 0
-    node.set_state(settler=waiter)
+    node.set_state(waiter=waiter)
     return 1
 
 
@@ -199,7 +199,7 @@ def start_draining(
     if node.status is not Status.RUNNING:
         draft.set_status(node, Status.RUNNING)
     node.error = error
-    node.set_state(flying={"path": list(path)}, settler=waiter)
+    node.set_state(draining={"path": list(path)}, waiter=waiter)
     if node.get_state("child") is not None:
         abandon_child(draft, node, "the parent withdrew it")
     else:
@@ -252,8 +252,8 @@ def finish_draining(
     """End a draining step, with the result of its attempt or of its sub-workflow. Continue the
     waiter if this was the last step that it waited for."""
     draft.remove_timers(node.id)
-    waiter = node.get_state("settler")
-    node.set_state(flying=None, settler=None)
+    waiter = node.get_state("waiter")
+    node.set_state(draining=None, waiter=None)
     if state is AttemptState.SUCCEEDED:
         record_late_success(draft, node, output)
     else:
@@ -343,6 +343,6 @@ def is_draining(draft: Draft) -> bool:
     if draft.root.get_state("replaced"):
         return True
     return any(
-        node.is_open and (node.compensates is not None or node.get_state("flying"))
+        node.is_open and (node.compensates is not None or node.get_state("draining"))
         for node in draft.nodes.values()
     )

@@ -163,7 +163,7 @@ def _apply(
     except RETRYABLE:
         raise
     except Exception as error:
-        raise StimulusFailed(row["id"], deferred=row.get("set_aside", False)) from error
+        raise StimulusFailed(row["id"], deferred=row.get("deferred", False)) from error
     # A stimulus that arrives after the snapshot has a hint of its own.
     more = snapshot.inbox > 1 or bool(saved and saved.transition.stimuli)
     return Applied(saved, workflow, more)

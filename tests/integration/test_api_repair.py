@@ -96,7 +96,7 @@ def test_a_retry_with_an_edited_workflow_input_keeps_the_old_one_in_history(
     assert outside.instance(id)["input"] == {"n": 2}
     calls = outside.api.all(
         "select call -> 'kwargs' from orchestrator.steps where instance_id = %s"
-        " and ref = '/do/0/a' order by id",
+        " and reference = '/do/0/a' order by id",
         id,
     )
     assert [call for (call,) in calls] == [{"n": 1}, {"n": 2}]

@@ -97,7 +97,7 @@ def test_a_start_that_nobody_brings(api: Api):
     )
     worker(api, "orchestrator")
     assert kind(api, id) == "inbox"
-    api.all("update orchestrator.stimuli set set_aside = true")
+    api.all("update orchestrator.stimuli set deferred = true")
     assert kind(api, id) == "stuck"
     drain(api, id)
     assert why(api, id) == {"kind": "ended", "message": "the instance is completed"}

@@ -391,11 +391,11 @@ def test_kinds_that_nobody_thought_of(api: Api, doctor: Doctor):
     assert found["found"] == f"instances: the counter of places is wrong: {id}"
     age(api)
     api.all(
-        "insert into orchestrator.chunks (instance_id, step, index, items)"
+        "insert into orchestrator.item_chunks (instance_id, step, index, items)"
         " values (%s, 77, 0, '[]')",
         id,
     )
-    assert "chunks: of a step that is not there" in mends(doctor, "inconsistent")["found"]
+    assert "item_chunks: of a step that is not there" in mends(doctor, "inconsistent")["found"]
     api.all("update orchestrator.steps set ended_at = now()")
     assert "steps: status and time" in mends(doctor, "inconsistent")["found"]
     api.all("delete from orchestrator.history")

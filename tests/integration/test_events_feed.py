@@ -140,7 +140,7 @@ def test_who_writes_no_row_of_a_feed_delays_nobody(
     user, ours, *_ = writers
     user.all("create table public.orders (id int)")
     user.all("insert into public.orders values (1)")
-    user.all("insert into orchestrator.stimuli (instance_id, kind) values (%s, 'go_on')",
+    user.all("insert into orchestrator.stimuli (instance_id, kind) values (%s, 'agenda')",
              ("00000000-0000-7000-8000-000000000000",))  # fmt: skip
     elsewhere = psycopg2.connect(postgres_url)
     try:

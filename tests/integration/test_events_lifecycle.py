@@ -18,6 +18,8 @@ from tests.support.api import Api
 NAMESPACE = "shop"
 PREFIX = "io.serverlessworkflow."
 
+FEED = "select position, next_position, next_at from orchestrator.feed_positions"
+
 
 class Town:
     """Workflows, and somebody who tells of them."""
@@ -177,7 +179,7 @@ def test_telling_again_tells_nothing_new(town: Town):
     id = town.start(town.deploy("w", *TASKS))
     town.tell()
     before = town.told(id)
-    town.api.all("update orchestrator.feed_positions set tx = tx - 100")
+    town.api.all("update orchestrator.feed_positions set position = position - 100")
     town.tell()
     assert behind(town) < 20
     assert town.told(id) == before
@@ -227,7 +229,8 @@ def test_a_reader_without_reason_lags_a_little_behind(town: Town):
 def behind(town: Town) -> int:
     """How many positions the teller is behind."""
     ((last, place),) = town.api.all(
-        "select p.last, f.tx from orchestrator.feed_positions f, orchestrator.positions_taken() p"
+        "select p.last, f.position"
+        " from orchestrator.feed_positions f, orchestrator.positions_taken() p"
     )
     return int(last) + 1 - int(place)
 
@@ -235,12 +238,12 @@ def behind(town: Town) -> int:
 def test_a_teller_without_a_listener_moves_its_place_seldom_and_yet_hears_of_one(town: Town):
     town.tell()
     town.api.all("update orchestrator.feed_positions set next_at = next_at - interval '1 minute'")
-    before = town.api.all("select tx, next_tx, next_at from orchestrator.feed_positions")
+    before = town.api.all(FEED)
     town.tell()
-    assert town.api.all("select tx, next_tx, next_at from orchestrator.feed_positions") == before
+    assert town.api.all(FEED) == before
     town.now += transition_feed.IDLE_LAG
     town.tell()
-    assert town.api.all("select tx, next_tx, next_at from orchestrator.feed_positions") != before
+    assert town.api.all(FEED) != before
     town.wait_for(f"{PREFIX}.*")
     id = town.start(town.deploy("w", *TASKS))
     town.tell()
@@ -279,4 +282,4 @@ def test_the_position_of_a_feed_that_nobody_hears_follows_a_restore(town: Town):
     town.api.all("update orchestrator.feed_positions set next_at = next_at - interval '1 h'")
     town.now += 100
     town.tell()
-    assert town.api.all("select tx, next_tx from orchestrator.feed_positions") == [(4001, 4001)]
+    assert [row[:2] for row in town.api.all(FEED)] == [(4001, 4001)]

@@ -26,7 +26,7 @@ def put(outside: Outside, id: str, command: str) -> int:
 
 
 def notes(api: Api) -> list[tuple[int, bool]]:
-    return api.all("select id, set_aside from orchestrator.stimuli order by set_aside, id")
+    return api.all("select id, deferred from orchestrator.stimuli order by deferred, id")
 
 
 @pytest.fixture

@@ -189,5 +189,7 @@ def repaired(rows: Rows) -> bool:
 
 def calls_something(rows: Rows, step: int) -> bool:
     body: Body = rows.workflow.task(rows.steps[step].reference).metadata.get("compensate") or {}
-    by_itself = any(one.compensates == step and one.kind == "undo" for one in rows.steps.values())
+    by_itself = any(
+        one.compensates == step and one.kind == "child_compensation" for one in rows.steps.values()
+    )
     return not by_itself and "call" in body

@@ -226,12 +226,12 @@ class Watch:
         for step in begun:
             if step.parent != ROOT:
                 continue
-            flying = [
+            in_flight = [
                 row.value
                 for row in rows.attempts
                 if row.value.state is CLAIMED and row.value.id not in ended
             ]
-            require(not flying, "I8", "undone while in flight:", step.reference, flying)
+            require(not in_flight, "I8", "undone while in flight:", step.reference, in_flight)
             change = saving.transition
             now = {one.id: one for one in (*change.created, *change.changed)}
             undone = now.get(step.compensates or ROOT, rows.steps.get(step.compensates or ROOT))

@@ -137,7 +137,7 @@ def reconcile(examination: Examination, rows: list[Row]) -> None:
 def _resend_child_report(examination: Examination, row: Row) -> None:
     """Send the lost report of a sub-workflow again, or report that the sub-workflow is missing."""
     child = row.about.get("child")
-    if row.about["kind"] == "undo" and child and child["compensation"] == "none":
+    if row.about["kind"] == "child_compensation" and child and child["compensation"] == "none":
         command = {"command": "compensate", "reply": row.step, "reason": "the parent undoes it"}
         examination.send_stimulus(
             child["id"], StimulusKind.COMMAND, command, key=f"doctor:undo:{row.step}"
@@ -150,7 +150,7 @@ def _resend_child_report(examination: Examination, row: Row) -> None:
             child["id"], StimulusKind.COMMAND, command, key=f"doctor:ask:{row.step}:{ask}"
         )
         return
-    if row.about["kind"] == "undo":
+    if row.about["kind"] == "child_compensation":
         data: dict[str, Any] = {"compensated": child["compensation"] if child else "failed"}
     elif child:
         names = ("status", "output", "error", "run", "compensation")

@@ -77,7 +77,7 @@ def act_on_dead_letter(draft: Draft, data: Mapping[str, Json]) -> None:
 
 def _retry_undo(draft: Draft, compensating: Node, data: Mapping[str, Json]) -> None:
     node = draft.node(compensating.compensates or ROOT)
-    node.compensated_by = "child" if compensating.kind == "undo" else "task"
+    node.compensated_by = "child" if compensating.kind == "child_compensation" else "task"
     draft.add_fact("compensation.retried", node.id, {"undoing": compensating.id, **reason(data)})
     compensation.on_dead_letter_closed(draft)
     done = node.completion_number or 0

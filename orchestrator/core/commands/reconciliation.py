@@ -34,7 +34,7 @@ from orchestrator.core.tasks import fork
 from orchestrator.core.transition_draft import Draft
 
 #: Kinds that end by the report of another instance, which is asked to send it again.
-_ENDED_BY_REPORTS = frozenset({"run", "undo"})
+_ENDED_BY_REPORTS = frozenset({"run", "child_compensation"})
 
 
 def reconcile(draft: Draft, data: Mapping[str, Json]) -> None:
@@ -68,7 +68,7 @@ def _recount(draft: Draft, steps: withdrawal.OpenSteps) -> None:
 
 def _repair_step(draft: Draft, node: Node) -> None:
     try:
-        if node.get_state("flying") is not None:
+        if node.get_state("draining") is not None:
             return withdrawal.on_drain_timeout(draft, node)
         if node.kind in _ENDED_BY_REPORTS or node.get_state("result") is not None:
             return None

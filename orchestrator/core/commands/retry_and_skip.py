@@ -47,7 +47,7 @@ def skip(draft: Draft, data: Mapping[str, Json]) -> None:
         target = _target(draft, {"from": data.get("step")})
         return _new_run(draft, data).restart_task(target, {"output": output})
     node = step_of(draft, data.get("step"))
-    if not node.is_open or node.open_children or node.get_state("flying"):
+    if not node.is_open or node.open_children or node.get_state("draining"):
         raise CommandRefused(
             "only a step that is awaited (a call, a timer, an event) can be skipped"
         )

@@ -51,7 +51,7 @@ def _pause(draft: Draft, node: Node) -> None:
     if (
         node.open_children == 0
         and node.get_state("child") is None
-        and node.get_state("flying") is None
+        and node.get_state("draining") is None
     ):
         node.set_state(was=node.status.value)
         draft.set_status(node, Status.SUSPENDED)

@@ -33,4 +33,4 @@ def on_instance_ended(draft: Draft, node: Node, data: Mapping[str, Json]) -> Non
     push_completion(draft, node, None)
 
 
-register("undo", TaskKind(enter, on_instance_ended=on_instance_ended))
+register("child_compensation", TaskKind(enter, on_instance_ended=on_instance_ended))

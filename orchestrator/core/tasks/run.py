@@ -121,7 +121,7 @@ def on_instance_ended(draft: Draft, node: Node, data: Mapping[str, Json]) -> Non
     answer = data.get("answer")
     if answer == "open":
         return node.set_state(child_run=data["run"])
-    if node.get_state("flying") is not None:
+    if node.get_state("draining") is not None:
         return _finish_draining(draft, node, data)
     if answer == "gone":
         return _replace_step(draft, node)

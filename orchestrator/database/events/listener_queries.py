@@ -95,7 +95,7 @@ def lock(transaction: Transaction, namespace: str) -> datetime | None:
 _NO_PENDING_OFFER = """
 (
   select 1 from orchestrator.stimuli q
-  where q.instance_id = u.instance_id and q.kind = 'event' and not q.set_aside
+  where q.instance_id = u.instance_id and q.kind = 'event' and not q.deferred
     and (
       select 1 from orchestrator.listeners c
       where c.instance_id = q.instance_id and c.step = q.step) is null

@@ -79,7 +79,7 @@ class Horizon:
         if self._decided > target:
             return self._decided
         row = session.one(
-            "select tx from orchestrator.feed_positions where name = %s", (TRANSITIONS,)
+            "select position from orchestrator.feed_positions where name = %s", (TRANSITIONS,)
         )
         return max(self._decided, int(row[0]) if row else 0)
 
@@ -110,7 +110,7 @@ def lock_position(transaction: Transaction, name: str) -> int | None:
     another process has the lock."""
     transaction.all(
         """
-        insert into orchestrator.feed_positions (name, tx, next_tx)
+        insert into orchestrator.feed_positions (name, position, next_position)
         select %s, p.last, p.last
         from orchestrator.positions_taken() p
         where not exists (select from orchestrator.feed_positions where name = %s)
@@ -119,7 +119,8 @@ def lock_position(transaction: Transaction, name: str) -> int | None:
         (name, name),
     )
     row = transaction.one(
-        "select tx from orchestrator.feed_positions where name = %s for update skip locked", (name,)
+        "select position from orchestrator.feed_positions where name = %s for update skip locked",
+        (name,),
     )
     return row[0] if row else None
 
@@ -129,7 +130,7 @@ def advance_to(transaction: Transaction, name: str, position: int) -> None:
     transaction.all(
         """
         update orchestrator.feed_positions
-        set tx = %s, at = clock_timestamp(), next_tx = %s, next_at = clock_timestamp()
+        set position = %s, at = clock_timestamp(), next_position = %s, next_at = clock_timestamp()
         where name = %s
         """,
         (position, position, name),
@@ -142,8 +143,9 @@ def skip_to(transaction: Transaction, name: str, horizon: int, most: int) -> Non
     transaction.all(
         """
         update orchestrator.feed_positions
-        set tx = least(next_tx, %(most)s), at = next_at,
-          next_tx = greatest(least(next_tx, %(most)s), %(horizon)s), next_at = clock_timestamp()
+        set position = least(next_position, %(most)s), at = next_at,
+          next_position = greatest(least(next_position, %(most)s), %(horizon)s),
+          next_at = clock_timestamp()
         where name = %(name)s and next_at < clock_timestamp() - %(lag)s * interval '1 s'
         """,
         {"horizon": horizon, "most": most, "name": name, "lag": IDLE_LAG},
@@ -152,9 +154,9 @@ def skip_to(transaction: Transaction, name: str, horizon: int, most: int) -> Non
 
 @dataclass(frozen=True, slots=True)
 class TransitionRow:
-    """A row of ``history`` with the data of its instance; `tx` is its position."""
+    """A row of ``history`` with the data of its instance; `position` is its place in the feed."""
 
-    tx: int
+    position: int
     instance: str
     sequence: int
     at: datetime
@@ -171,13 +173,13 @@ def transitions(
     order."""
     rows = session.all(
         """
-        select h.tx, h.instance_id::text, h.sequence, h.at, h.facts, i.namespace, i.workflow,
+        select h.position, h.instance_id::text, h.sequence, h.at, h.facts, i.namespace, i.workflow,
           i.version
         from orchestrator.history h
         join orchestrator.instances i on i.id = h.instance_id
-        where h.tx >= %(first)s and h.tx < %(before)s
+        where h.position >= %(first)s and h.position < %(before)s
           and (%(namespaces)s::text[] is null or i.namespace = any(%(namespaces)s::text[]))
-        order by h.tx, h.instance_id, h.sequence
+        order by h.position, h.instance_id, h.sequence
         """,
         {
             "first": first,
@@ -244,11 +246,11 @@ def events(
     """
     rows = session.all(
         """
-        select e.tx, e.namespace, e.event from orchestrator.events e
-        where e.tx >= %(first)s and e.tx < %(before)s
+        select e.position, e.namespace, e.event from orchestrator.events e
+        where e.position >= %(first)s and e.position < %(before)s
           and (e.type not like 'io.serverlessworkflow.%%' or e.instance_id is null)
           and (%(namespaces)s::text[] is null or e.namespace = any(%(namespaces)s::text[]))
-        order by e.tx, e.receipt_number
+        order by e.position, e.receipt_number
         """,
         {
             "first": first,

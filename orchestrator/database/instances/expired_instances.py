@@ -17,7 +17,7 @@ Position = tuple[datetime, str]
 
 #: The tables whose rows belong to one instance each.
 TABLES = (
-    *("steps", "attempts", "history", "dead_letters", "chunks"),
+    *("steps", "attempts", "history", "dead_letters", "item_chunks"),
     *("stimuli", "timers", "listeners", "listener_index"),
 )
 

@@ -116,7 +116,7 @@ class Inbox:
     each kind."""
 
     waiting: int
-    aside: int
+    deferred: int
     since: datetime | None
     control: int
     kinds: Mapping[str, int]
@@ -126,11 +126,11 @@ def inbox(session: Session, instance: str, lease: float, control_queue: str) -> 
     """Return the state of an instance's inbox."""
     row = session.one(
         f"""
-        select coalesce(sum(count), 0)::bigint, coalesce(sum(aside), 0)::bigint, min(since),
+        select coalesce(sum(count), 0)::bigint, coalesce(sum(deferred), 0)::bigint, min(since),
           (select count(*) from orchestrator.workers where {LIVE} and %(queue)s = any(queues)),
           coalesce(json_object_agg(kind, count) filter (where kind is not null), '{{}}')
         from (
-          select kind, count(*) as count, count(*) filter (where set_aside) as aside,
+          select kind, count(*) as count, count(*) filter (where deferred) as deferred,
             min(created_at) as since
           from orchestrator.stimuli
           where instance_id = %(i)s

@@ -144,7 +144,7 @@ _IN_MOTION = f"""
       select h.at from orchestrator.history h
       where h.instance_id = i.id and h.sequence = i.sequence), i.created_at) > {_YOUNG})
 """
-_DRAINING, _OWN_CHILD = member("s.state", "flying"), member("s.state", "child")
+_DRAINING, _OWN_CHILD = member("s.state", "draining"), member("s.state", "child")
 _ASK = member("s.state", "ask")
 
 #: Whether a step waits for something.
@@ -227,7 +227,7 @@ limit %(most)s
 
 STALE_STIMULI = f"""
 select q.instance_id::text, q.instance_id::text, null::int,
-  json_build_object('count', count(*), 'aside', bool_or(q.set_aside))
+  json_build_object('count', count(*), 'deferred', bool_or(q.deferred))
 from orchestrator.stimuli q
 join orchestrator.instances i on i.id = q.instance_id
 where q.created_at < {_YOUNG}

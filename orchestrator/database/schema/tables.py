@@ -300,7 +300,7 @@ stimuli = Table(
     _now(),
     Column("hinted_at", Time),
     #: It can't be brought: what waits behind it goes first.
-    Column("set_aside", Boolean, nullable=False, server_default=text("false")),
+    Column("deferred", Boolean, nullable=False, server_default=text("false")),
     Index(None, "instance_id", "id"),
     Index(
         "stimuli_key_uq",
@@ -411,10 +411,10 @@ history = Table(
     Column("stimulus", JSON, nullable=False),
     Column("facts", JSON, nullable=False),
     #: Its position in the feeds across instances, of one sequence with those of `events`.
-    Column("tx", BigInteger, server_default=text("nextval('orchestrator.positions')")),
+    Column("position", BigInteger, server_default=text("nextval('orchestrator.positions')")),
     Index(
         None,
-        "tx",
+        "position",
         postgresql_using="brin",
         postgresql_with={"pages_per_range": "16", "autosummarize": "on"},
     ),
@@ -444,7 +444,7 @@ events = Table(
     #: How often matching it has failed.
     Column("match_failures", SmallInteger, nullable=False, server_default="0"),
     #: As in `history`.
-    Column("tx", BigInteger, server_default=text("nextval('orchestrator.positions')")),
+    Column("position", BigInteger, server_default=text("nextval('orchestrator.positions')")),
     UniqueConstraint("namespace", "source", "event_id"),
     Index(None, "namespace", "created_at", "receipt_number"),
     Index("events_list_ix", "namespace", "receipt_number"),
@@ -469,7 +469,7 @@ events = Table(
     ),
     Index(
         None,
-        "tx",
+        "position",
         postgresql_using="brin",
         postgresql_with={"pages_per_range": "16", "autosummarize": "on"},
     ),
@@ -552,21 +552,21 @@ deliveries = Table(
     ),
 )
 
-#: The positions of readers of the history of all instances: every position before `tx` was read.
-#: `next_tx`, stored at `next_at`, is where an idle reader moves next.
+#: The positions of readers of the history of all instances: all before `position` was read.
+#: `next_position`, stored at `next_at`, is where an idle reader moves next.
 feed_positions = Table(
     "feed_positions",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("tx", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
     Column("at", Time, nullable=False, server_default=func.clock_timestamp()),
-    Column("next_tx", BigInteger, nullable=False),
+    Column("next_position", BigInteger, nullable=False),
     Column("next_at", Time, nullable=False, server_default=func.clock_timestamp()),
 )
 
-#: Stretches of the items of a long `for` (see ``core.values.Chunk``).
-chunks = Table(
-    "chunks",
+#: The items of a long `for`, in parts (see ``core.model.ItemChunk``).
+item_chunks = Table(
+    "item_chunks",
     metadata,
     Column("instance_id", Id, primary_key=True),
     Column("step", Integer, primary_key=True, autoincrement=False),

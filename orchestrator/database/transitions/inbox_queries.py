@@ -55,7 +55,7 @@ def delete_stimulus(session: Session, stimulus: int) -> None:
 
 def defer(session: Session, stimulus: int) -> None:
     """Let later stimuli pass a stimulus that can't be applied."""
-    session.all("update orchestrator.stimuli set set_aside = true where id = %s", (stimulus,))
+    session.all("update orchestrator.stimuli set deferred = true where id = %s", (stimulus,))
 
 
 @dataclass(frozen=True, slots=True)

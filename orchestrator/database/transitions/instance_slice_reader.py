@@ -91,7 +91,7 @@ def read_commands(session: Session, instance: str, limit: int) -> tuple[Snapshot
             select json_agg(row_to_json(q) order by q.id)
             from (
               select * from orchestrator.stimuli
-              where instance_id = %(i)s and kind = 'command' and not set_aside
+              where instance_id = %(i)s and kind = 'command' and not deferred
               order by id limit %(n)s) q)
         """,
         {"i": instance, "n": limit},
@@ -221,7 +221,7 @@ def _children(session: Session, instance: str, parent: int) -> list[Step]:
 def _items(session: Session, instance: str, step: int, index: int) -> ItemChunk | None:
     row = session.one(
         """
-        select index, items from orchestrator.chunks
+        select index, items from orchestrator.item_chunks
         where instance_id = %s and step = %s and index <= %s
         order by index desc limit 1
         """,

@@ -126,7 +126,7 @@ def _chunks(instance: Instance, transition: Transition) -> Iterable[Statement]:
     for chunk in transition.chunks:
         yield (
             """
-            insert into orchestrator.chunks (instance_id, step, index, items)
+            insert into orchestrator.item_chunks (instance_id, step, index, items)
             values (%s, %s, %s, %s)
             """,
             [instance.id, chunk.step, chunk.index, dumps(chunk.items)],
@@ -249,7 +249,7 @@ def _prune(instance: Instance, steps: tuple[int, ...]) -> Iterable[Statement]:
           where s.instance_id = %s and s.parent = g.id and s.id > g.id)
     """
     values = [instance.id, list(steps), instance.id, instance.id]
-    for table, column in (("attempts", "step"), ("chunks", "step"), ("steps", "id")):
+    for table, column in (("attempts", "step"), ("item_chunks", "step"), ("steps", "id")):
         yield (
             f"""
             {with_descendants}

@@ -17,6 +17,6 @@ begin
       from orchestrator.stimuli q, orchestrator.instances i
      where q.instance_id = p_instance and i.id = p_instance
        and (i.status <> 'suspended' or q.kind in ('command', 'result'))
-     order by q.set_aside, q.id limit 1);
+     order by q.deferred, q.id limit 1);
 end
 $$;

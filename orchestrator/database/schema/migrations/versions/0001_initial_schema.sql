@@ -195,7 +195,7 @@ create table orchestrator.stimuli (
   key text,
   created_at timestamptz not null default clock_timestamp(),
   hinted_at timestamptz,
-  set_aside boolean not null default false,
+  deferred boolean not null default false,
   constraint stimuli_pk primary key (id)
 );
 create index stimuli_instance_id_id_ix
@@ -283,11 +283,11 @@ create table orchestrator.history (
   seed bigint not null,
   stimulus json not null,
   facts json not null,
-  tx bigint default nextval('orchestrator.positions'),
+  position bigint default nextval('orchestrator.positions'),
   constraint history_pk primary key (instance_id, sequence)
 );
-create index history_tx_ix
-  on orchestrator.history using brin (tx)
+create index history_position_ix
+  on orchestrator.history using brin (position)
   with (pages_per_range = 16, autosummarize = on);
 
 create table orchestrator.events (
@@ -299,7 +299,7 @@ create table orchestrator.events (
   event json not null,
   instance_id uuid,
   created_at timestamptz not null default clock_timestamp(),
-  tx bigint default nextval('orchestrator.positions'),
+  position bigint default nextval('orchestrator.positions'),
   receipt_number bigint not null generated always as identity,
   target_instance uuid,
   consumed boolean not null default false,
@@ -319,8 +319,8 @@ create index events_namespace_created_at_receipt_number_ix
 create index events_target_ix
   on orchestrator.events (target_instance, receipt_number)
   where target_instance is not null;
-create index events_tx_ix
-  on orchestrator.events using brin (tx)
+create index events_position_ix
+  on orchestrator.events using brin (position)
   with (pages_per_range = 16, autosummarize = on);
 create index events_type_ix
   on orchestrator.events (namespace, type, receipt_number);
@@ -391,19 +391,19 @@ create index deliveries_subscription_id_created_at_id_ix
 
 create table orchestrator.feed_positions (
   name text not null,
-  tx bigint not null,
+  position bigint not null,
   at timestamptz not null default clock_timestamp(),
-  next_tx bigint not null,
+  next_position bigint not null,
   next_at timestamptz not null default clock_timestamp(),
   constraint feed_positions_pk primary key (name)
 );
 
-create table orchestrator.chunks (
+create table orchestrator.item_chunks (
   instance_id uuid not null,
   step integer not null,
   index integer not null,
   items json not null,
-  constraint chunks_pk primary key (instance_id, step, index)
+  constraint item_chunks_pk primary key (instance_id, step, index)
 );
 
 create table orchestrator.dead_letters (
