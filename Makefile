@@ -25,10 +25,10 @@ demo: $(INSTALLED) ## Run the order saga, everything embedded (KEEP=1 stays up)
 	$(BIN)/orchestrator demo $(if $(KEEP),--keep)
 
 test: $(INSTALLED) ## Run the tests of every change, in at most 5 minutes (ARGS= goes to pytest)
-	$(BIN)/pytest -m 'not slow' -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -m 'not slow and not rabbitmq' -n 2 --dist loadfile $(ARGS)
 
-verify: $(INSTALLED) ## Run the long tests and those of RabbitMQ, which `make test` leaves out or skips
-	$(BIN)/pytest -m 'slow or rabbitmq' -n 2 --dist loadfile $(ARGS)
+verify: $(INSTALLED) ## Run what `make test` leaves out: long tests, all examples, RabbitMQ
+	$(BIN)/pytest -m 'slow or rabbitmq or examples' -n 2 --dist loadfile $(ARGS)
 
 lint: $(INSTALLED) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -17,6 +17,8 @@ import pytest
 import redis
 
 from orchestrator.embedded import Postgres, Valkey
+from tests.support.examples import SHARE
+from tests.support.memory_folder import memory_folder
 from tests.support.rabbitmq import RabbitMQ, why_absent
 
 DATABASE = "ORCHESTRATOR_TEST_DATABASE_URL"
@@ -25,13 +27,22 @@ BROKER = "ORCHESTRATOR_TEST_BROKER_URL"
 _numbers = itertools.count()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Without the slow tests, properties are tried with fewer examples."""
+    if "not slow" in (config.getoption("markexpr") or ""):
+        os.environ.setdefault(SHARE, "0.2")
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """The session's Postgres server, to be killed, paused and restarted at will."""
     if DATABASE in os.environ:
         pytest.skip(f"needs a Postgres server of its own, and {DATABASE} names another")
     settings = {"max_prepared_transactions": "4"}
-    with Postgres(tmp_path_factory.mktemp("postgres"), fsync=False, settings=settings) as server:
+    with (
+        memory_folder("postgres", tmp_path_factory.mktemp("postgres")) as folder,
+        Postgres(folder, fsync=False, settings=settings) as server,
+    ):
         yield server
 
 

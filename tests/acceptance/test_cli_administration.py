@@ -66,6 +66,7 @@ def test_a_bulk_operation_reaches_many_instances(cli, tmp_path):
     assert cli("operation", "stop", operation["id"]).returncode != 0
 
 
+@pytest.mark.slow
 def test_workflows_are_listed_read_back_and_removed(cli, tmp_path):
     text = "document: {dsl: 1.0.3, namespace: read, name: back, version: 1.0.%d}  # as it was\n"
     for patch in (1, 2):
@@ -85,6 +86,7 @@ def test_workflows_are_listed_read_back_and_removed(cli, tmp_path):
         assert cli("workflow", *words, "read/back").returncode == 3
 
 
+@pytest.mark.slow
 def test_an_instance_is_found_by_business_id_and_attempt_and_its_logs_are(cli, dev, tmp_path):
     (tmp_path / "found.yaml").write_text(
         "document: {dsl: 1.0.3, namespace: read, name: found, version: 1.0.0}\n"

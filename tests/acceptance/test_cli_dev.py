@@ -45,6 +45,7 @@ def test_it_says_where_everything_is(dev: Dev):
     assert oct((dev.data / "dev.json").stat().st_mode)[-3:] == "600"  # it holds passwords
 
 
+@pytest.mark.slow
 def test_a_signal_ends_all_of_it(tmp_path: Path):
     running = Dev(tmp_path / "data", "--workers", "1")
     pids = list(running.json["pids"].values())
@@ -113,6 +114,7 @@ def test_the_database_can_be_prepared_by_hand(empty_database_url: str):
     assert db("upgrade").stdout == f"{after.stdout.strip()}: nothing to do\n"
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_what_is_wrong(dev: Dev, cli: Cli):
     urls = {
         "ORCHESTRATOR_DATABASE_URL": dev.json["database_url"],

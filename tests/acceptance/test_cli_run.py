@@ -106,6 +106,7 @@ def test_a_start_prints_the_id_only(cli, file):
     )
 
 
+@pytest.mark.slow
 def test_show_and_history_tell_what_happened(cli, file):
     id = cli("start", file(HELLO), "-i", '{"name": "Ada"}').stdout.strip()
     cli("watch", id)
@@ -121,6 +122,7 @@ def test_show_and_history_tell_what_happened(cli, file):
     assert "workflow.completed" in cli("history", id).stdout
 
 
+@pytest.mark.slow
 def test_the_same_key_starts_once(cli, file):
     name = file(HELLO)
     key = uuid.uuid4().hex
@@ -128,6 +130,7 @@ def test_the_same_key_starts_once(cli, file):
     assert len(ids) == 1
 
 
+@pytest.mark.slow
 def test_deploying_again_changes_nothing_and_another_body_is_refused(cli, file):
     text = HELLO.replace("hello", f"hello-{uuid.uuid4().hex[:8]}")
     name = file(text)
@@ -161,6 +164,7 @@ def test_a_valid_document_needs_no_server(cli, file):
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [
@@ -183,6 +187,7 @@ def test_what_cannot_be_done_exits_with_its_status_and_says_why(cli, arguments, 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_completed_order_can_be_shown_as_a_flowchart_and_undone(cli):
     done = cli("run", ORDER, "-i", order("gold"))
     id = done.stderr.split()[2]
@@ -196,6 +201,7 @@ def test_a_completed_order_can_be_shown_as_a_flowchart_and_undone(cli):
     assert (shown["status"], shown["compensation"]) == ("completed", "completed")
 
 
+@pytest.mark.slow
 def test_a_faulted_instance_is_tried_again_in_a_new_run(cli, file):
     id = cli("run", file(FAILING)).stderr.split()[2]
     assert cli("retry", id, "--from", "fail").returncode == 0
@@ -227,6 +233,7 @@ do:
     cli("terminate", id)
 
 
+@pytest.mark.slow
 def test_the_shell_completes_names_that_the_api_has(cli, file):
     id = cli("start", file(PATIENT)).stdout.strip()
 

@@ -13,6 +13,7 @@ from tests.support.conformance_cases import Player
 from tests.support.conformance_checks import check_words
 from tests.support.conformance_stubs import Case, Servers
 
+pytestmark = pytest.mark.slow
 MISSING = spec.missing(spec.CASES, "ORCHESTRATOR_CASES")
 CASES = [] if MISSING else list(spec.cases())
 
@@ -22,9 +23,6 @@ BUILT = {
     *("extensions", "lifecycle", "control:cancel", "control:suspend/resume"),
 }
 
-
-#: These take their time.
-SLOW = {"time", "oauth2", "oidc", "control:cancel", "control:suspend/resume"}
 
 _A_TASK = "a name that is no function is a Celery task's, which a worker may announce any time"
 
@@ -58,13 +56,10 @@ def player(
         player.stop()
 
 
-def _marked(case: Case) -> object:
-    slow = [pytest.mark.slow] if SLOW & set(case["needs"]) else []
-    return pytest.param(case, id=case["id"], marks=slow)
-
-
 @pytest.mark.skipif(not CASES, reason=MISSING or "")
-@pytest.mark.parametrize("case", [_marked(one) for one in CASES if set(one["needs"]) <= BUILT])
+@pytest.mark.parametrize(
+    "case", [one for one in CASES if set(one["needs"]) <= BUILT], ids=lambda case: case["id"]
+)
 def test_other_runtimes_cases(player: Player, case: Case) -> None:
     if case["id"] in OURS:
         pytest.skip(OURS[case["id"]])

@@ -15,15 +15,7 @@ from tests.support.conformance_stubs import Case, Servers
 from tests.support.official_schema import examples
 
 MISSING = spec.missing(spec.SPEC, "ORCHESTRATOR_SPEC")
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "")
-
-#: They wait for half a minute, as they say.
-LONG = ("wait-duration-inline", "wait-duration-iso8601")
-
-
-def _marked(case: Case) -> object:
-    slow = [pytest.mark.slow] if case["id"].endswith(LONG) else []
-    return pytest.param(case, id=case["id"], marks=slow)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(MISSING), reason=MISSING or "")]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +30,7 @@ def player(
         player.stop()
 
 
-@pytest.mark.parametrize("case", [_marked(one) for one in ([] if MISSING else runnable())])
+@pytest.mark.parametrize("case", [] if MISSING else list(runnable()), ids=lambda case: case["id"])
 def test_an_official_example_runs(player: Player, case: Case) -> None:
     outcome = player.outcomes[case["id"]].result()
     assert outcome.status != "invalid", outcome.error

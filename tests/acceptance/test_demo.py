@@ -10,6 +10,8 @@ import pytest
 from orchestrator.cli.dev.process_scan import with_variable
 from tests.support.dev import CLI, environment
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:

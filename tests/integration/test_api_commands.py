@@ -90,8 +90,8 @@ def stopped_in_flight(at: Any) -> None:
     at.command("terminate")
 
 
-STATES = (in_flight, faulted)
-MORE = (pending, running, suspended, completed, compensating, stopped_in_flight)
+STATES = (in_flight,)
+MORE = (faulted, pending, running, suspended, completed, compensating, stopped_in_flight)
 
 
 class Product:

@@ -138,6 +138,7 @@ def test_valkey_starts_empty_otherwise(folder: Path) -> None:
             assert client.get("key") is None
 
 
+@pytest.mark.slow
 def test_several_side_by_side(folder: Path) -> None:
     servers = [Postgres(folder / str(n), fsync=False) for n in range(3)]
     threads = [threading.Thread(target=server.start) for server in servers]
@@ -160,6 +161,7 @@ def test_the_same_data_has_one_server(folder: Path, monkeypatch: pytest.MonkeyPa
         assert query(first.url, "select 1") == [(1,)]
 
 
+@pytest.mark.slow
 def test_stale_pid_files_do_not_matter(folder: Path) -> None:
     """Not even where the process id that they name is somebody's by now."""
     with Postgres(folder, fsync=False) as postgres:
@@ -177,6 +179,7 @@ def test_stale_pid_files_do_not_matter(folder: Path) -> None:
         assert query(postgres.url, "select * from kept") == []
 
 
+@pytest.mark.slow
 def test_a_half_made_cluster_is_made_anew(folder: Path) -> None:
     (folder / "cluster.new.interrupted").mkdir()
     with Postgres(folder, fsync=False) as postgres:
@@ -184,6 +187,7 @@ def test_a_half_made_cluster_is_made_anew(folder: Path) -> None:
     assert not list(folder.glob("cluster.new*"))
 
 
+@pytest.mark.slow
 def test_settings_and_port_can_be_chosen(folder: Path) -> None:
     with Postgres(folder / "a", fsync=False, settings={"work_mem": "5MB"}) as postgres:
         assert query(postgres.url, "show work_mem") == [("5MB",)]
@@ -192,6 +196,7 @@ def test_settings_and_port_can_be_chosen(folder: Path) -> None:
             Valkey(folder / "b", port=postgres.port).start()
 
 
+@pytest.mark.slow
 def test_a_port_taken_in_between_is_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Valkey(folder / "a") as first:
         ports = iter([first.port, first.port + 1])
@@ -200,6 +205,7 @@ def test_a_port_taken_in_between_is_replaced(folder: Path, monkeypatch: pytest.M
             assert second.port == first.port + 1
 
 
+@pytest.mark.slow
 def test_data_of_another_release_is_refused(folder: Path) -> None:
     with Postgres(folder, fsync=False):
         pass
@@ -208,6 +214,7 @@ def test_data_of_another_release_is_refused(folder: Path) -> None:
         Postgres(folder).start()
 
 
+@pytest.mark.slow
 def test_under_a_given_supervisor_they_end_last(folder: Path) -> None:
     ended: list[str] = []
     with Supervisor(lambda e: ended.append(e["name"]) if e["event"] == "exited" else None) as all_:
@@ -271,6 +278,7 @@ def test_a_killed_parent_leaves_no_server(folder: Path) -> None:
         assert query(again.url, "select * from kept") == []
 
 
+@pytest.mark.slow
 def test_a_start_right_after_the_kill_waits_for_the_old_server(folder: Path) -> None:
     with start_parent(folder) as parent:
         assert parent.stdout is not None
@@ -296,6 +304,7 @@ def test_root_runs_it_as_somebody_else_in_a_folder_closed_to_them(folder: Path) 
     assert [stat.S_IMODE(each.stat().st_mode) for each in closed.parents] == modes
 
 
+@pytest.mark.slow
 @only_root
 def test_binaries_out_of_reach_are_copied_where_only_root_can_write(
     folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -327,6 +336,7 @@ def test_binaries_out_of_reach_are_copied_where_only_root_can_write(
         assert not Path(psutil.Process(postgres.pid).exe()).is_relative_to(copy)
 
 
+@pytest.mark.slow
 @only_root
 def test_an_ordinary_user_needs_nothing_else(folder: Path) -> None:
     """As an ordinary user, where the test was started by root."""

@@ -30,6 +30,11 @@ LEASE = 60
 SOON = 15
 
 
+each_pool = pytest.mark.parametrize(
+    "pool", ["prefork", pytest.param("threads", marks=pytest.mark.slow)]
+)
+
+
 @pytest.fixture(scope="module")
 def shared(
     tmp_path_factory: pytest.TempPathFactory, module_database_url: str, module_broker_url: str
@@ -113,7 +118,7 @@ def test_a_hung_step_that_ignores_sigterm_frees_its_slot(zoo: Zoo) -> None:
     assert zoo.output("plain", a=1) == {"sum": 3}  # the slot is free
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@each_pool
 def test_the_heartbeat_reports_attempts_in_flight(zoo: Zoo, pool: str) -> None:
     zoo.worker(pool=pool, concurrency=2, env={"ORCHESTRATOR_LEASE": 1})
     key = new_id()
@@ -138,7 +143,7 @@ def test_the_heartbeat_reports_attempts_in_flight(zoo: Zoo, pool: str) -> None:
 # -- orderly ends --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@each_pool
 def test_sigterm_lets_a_step_end(zoo: Zoo, pool: str) -> None:
     process = zoo.worker(pool=pool, concurrency=1)
     instance = zoo.start("sleeps", seconds=1, key=new_id())
@@ -150,7 +155,7 @@ def test_sigterm_lets_a_step_end(zoo: Zoo, pool: str) -> None:
     assert last_worker(zoo)[:2] == (True, 0)
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@each_pool
 def test_sigterm_releases_a_long_step_within_the_grace(zoo: Zoo, pool: str) -> None:
     process = zoo.worker(pool=pool, concurrency=1, env={"ORCHESTRATOR_SHUTDOWN_GRACE": 1})
     instance = zoo.start("sleeps", seconds=30, again=0, key=new_id())
@@ -222,6 +227,7 @@ def test_other_pools_are_refused_with_the_reason(zoo: Zoo, pool: str, named: str
     assert f"prefork and threads, not in {named}: its tasks share one thread" in done.stderr
 
 
+@pytest.mark.slow
 def test_only_steps_run_where_only_steps_may(zoo: Zoo) -> None:
     zoo.worker(concurrency=1, env={"ORCHESTRATOR_STEPS_ONLY": 1})
     with Celery("sender", broker=zoo.stack.broker_url, set_as_current=False) as app:
@@ -299,6 +305,7 @@ def test_our_worker_imports_tasks_and_is_healthy(zoo: Zoo) -> None:
 # -- what else goes on ------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_revoked_step_faults_at_once(zoo: Zoo) -> None:
     zoo.worker("worker-control", queues="orchestrator", concurrency=1)
     no_control = {"ORCHESTRATOR_SERVE_CONTROL": 0}
@@ -322,6 +329,7 @@ def test_a_revoked_step_faults_at_once(zoo: Zoo) -> None:
     assert ended(zoo, blocker)["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_progress_is_shown(zoo: Zoo) -> None:
     zoo.worker(concurrency=1)
     done = zoo.run("reports", key=1)
@@ -331,6 +339,7 @@ def test_progress_is_shown(zoo: Zoo) -> None:
     ) == [({"percent": 50},)]
 
 
+@pytest.mark.slow
 def test_continued_steps_have_events(zoo: Zoo) -> None:
     zoo.worker(concurrency=1, arguments=("-E",))
     events: list[dict[str, Any]] = []

@@ -21,7 +21,7 @@ RABBITMQ = (pytest.mark.rabbitmq, pytest.mark.slow)
     scope="module",
     params=[
         pytest.param(("module_broker_url", "prefork"), id="prefork"),
-        pytest.param(("module_broker_url", "threads"), id="threads"),
+        pytest.param(("module_broker_url", "threads"), id="threads", marks=pytest.mark.slow),
         pytest.param(("module_rabbitmq_url", "prefork"), id="rabbitmq-prefork", marks=RABBITMQ),
         pytest.param(("module_rabbitmq_url", "threads"), id="rabbitmq-threads", marks=RABBITMQ),
     ],

@@ -63,6 +63,7 @@ def two_beats(stack: Stack) -> list[Process]:
     return beats
 
 
+@pytest.mark.slow
 def test_timers_of_two_beats_one_of_which_is_killed_stopped_and_frozen(stack: Stack) -> None:
     one, two = two_beats(stack)
     arm(stack, 600, within=4, after=0.2)

@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from orchestrator.cli import main
 from tests.support.stack import Stack
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def stack(

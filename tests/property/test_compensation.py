@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,9 +25,12 @@ from orchestrator.core.model import (
     Step,
 )
 from tests.support.compensation_oracle import must_be_undone, told_late, undone
+from tests.support.examples import examples
 from tests.support.in_memory_instances import World
 from tests.support.random_documents import Body, Outside, Sagas
 from tests.support.rows import Rows, chain
+
+pytestmark = pytest.mark.examples
 
 MOST = 3_000
 
@@ -140,7 +144,7 @@ def drive(seed: int) -> tuple[World, str, Services]:
     raise AssertionError(f"the instance does not end: {world.steps(id)}")
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32))
 def test_effects_are_taken_back_exactly(seed: int) -> None:
     world, id, services = drive(seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +13,12 @@ from orchestrator.core import Bounds
 from orchestrator.core.model import OPEN_STATUSES, ROOT, AttemptState, Compensation, Status, Step
 from orchestrator.document.model import Workflow
 from tests.support.compensation_oracle import asked_for_nothing, must_be_undone, told_late, undone
+from tests.support.examples import examples
 from tests.support.in_memory_instances import World
 from tests.support.random_documents import Documents, Outside
 from tests.support.rows import LIVE, Rows
+
+pytestmark = pytest.mark.examples
 
 MOST = 3_000
 
@@ -87,7 +91,7 @@ def is_awaited(world: World, rows: Rows, step: Step) -> bool:
     return timed or any(one.step == step.id and one.state in LIVE for one in rows.attempts.values())
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32))
 def test_every_instance_ends_and_leaves_nothing_behind(seed: int) -> None:
     world, _, _ = drive(seed)
@@ -101,7 +105,7 @@ def test_every_instance_ends_and_leaves_nothing_behind(seed: int) -> None:
         assert rows.listeners == {}
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32))
 def test_exactly_what_completed_is_undone_in_reverse_order(seed: int) -> None:
     world, id, _ = drive(seed)
@@ -133,7 +137,7 @@ def check_undone(rows: Rows, *, whole: bool) -> None:
         assert (step.status is Status.COMPLETED) != (step.id in letters)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32))
 def test_nothing_is_undone_while_anything_is_in_flight(seed: int) -> None:
     random = Random(seed)
@@ -152,7 +156,7 @@ def test_nothing_is_undone_while_anything_is_in_flight(seed: int) -> None:
                 assert not flying, "none before all attempts in flight have ended (I8)"
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32))
 def test_the_same_seed_gives_the_same_history(seed: int) -> None:
     one, id, _ = drive(seed)

@@ -17,6 +17,9 @@ from orchestrator.document import DocumentError
 from orchestrator.document.parser import parse, yaml_events, yaml_reader
 from orchestrator.document.parser.open_values import AnchoredValue
 from orchestrator.document.source_positions import ListPosition, MappingPosition, SourcePosition
+from tests.support.examples import examples
+
+pytestmark = pytest.mark.examples
 
 Json = Any
 
@@ -62,7 +65,7 @@ def read(source: bytes | str, media_type: str | None = None) -> Json:
         return error.problems
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(st.one_of(yamlish, st.text(st.characters(), max_size=40), st.binary(max_size=40)))
 @example("a: \ud800")
 @example("b: &a {x: *a}")
@@ -76,7 +79,7 @@ def test_nothing_escapes_from_yaml(source: bytes | str):
     json.dumps(found, default=str, allow_nan=False)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.one_of(jsonish, st.text(st.characters(), max_size=40), st.binary(max_size=40)))
 @example("\ud800")
 def test_nothing_escapes_from_json(source: bytes | str):
@@ -84,7 +87,7 @@ def test_nothing_escapes_from_json(source: bytes | str):
     json.dumps(found, default=str, allow_nan=False)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(jsonish)
 def test_json_is_judged_as_the_standard_library_does(text: str):
     """Apart from what we refuse on purpose."""
@@ -117,7 +120,7 @@ def test_json_is_judged_as_the_standard_library_does(text: str):
         assert parse(text, "application/json").value == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(values, st.sampled_from([None, 1, 4]), st.booleans())
 def test_json_is_read_as_it_was_written(value: Json, indent: int | None, ascii_only: bool):
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
@@ -128,7 +131,7 @@ def test_json_is_read_as_it_was_written(value: Json, indent: int | None, ascii_o
 
 
 # Reproducible: what is found anew in ruamel.yaml's own writer is no news of ours.
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 @given(values, st.booleans())
 def test_yaml_is_read_as_it_was_written(value: Json, flow: bool):
     assume(value is not None)
@@ -142,7 +145,7 @@ def test_yaml_is_read_as_it_was_written(value: Json, flow: bool):
     assert parse(stream.getvalue(), "application/yaml").value == value
 
 
-@settings(max_examples=800, deadline=None, derandomize=True)
+@settings(max_examples=examples(800), deadline=None, derandomize=True)
 @given(yamlish)
 def test_both_parsers_read_alike_what_both_accept(text: str):
     """The one in C is faster; the one in Python knows YAML 1.2."""

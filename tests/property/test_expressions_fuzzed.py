@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from orchestrator.expressions import Evaluator, ExpressionError, fast_path, program_rules
 from orchestrator.expressions.lexer import TokenKind
+from tests.support.examples import examples
+
+pytestmark = pytest.mark.examples
 
 JQ = r"""
 . .a ..b .[0] [ ] { } ( ) , : ; | // ? ?// = |= += == < > - + * / % $a $ENV $__loc__ @json
@@ -33,7 +36,7 @@ def evaluator() -> Iterator[Evaluator]:
     evaluator.close()
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(programs)
 def test_reading_raises_our_error_only(program: str) -> None:
     try:
@@ -43,7 +46,7 @@ def test_reading_raises_our_error_only(program: str) -> None:
     fast_path.compiled(found)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(programs, st.sampled_from([None, 1, "a", [1, [2]], {"a": {"b": 1}}]))
 def test_evaluating_raises_our_error_only(evaluator: Evaluator, program: str, value: Any) -> None:
     try:
@@ -52,7 +55,7 @@ def test_evaluating_raises_our_error_only(evaluator: Evaluator, program: str, va
         return
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=10).map(" ".join))
 def test_what_is_read_cannot_leave_its_parentheses(evaluator: Evaluator, program: str) -> None:
     """Brackets and strings are closed, so that what stands around a program stays around it."""

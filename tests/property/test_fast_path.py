@@ -13,6 +13,9 @@ from orchestrator import json_codec
 from orchestrator.expressions import ExpressionError, fast_path, program_rules
 from orchestrator.expressions.evaluator import Evaluator, _variables_to_send, _wrap
 from orchestrator.expressions.fast_path_values import NotOnFastPath
+from tests.support.examples import examples
+
+pytestmark = pytest.mark.examples
 
 LEFT = object()
 
@@ -171,7 +174,7 @@ def _plainly(value: Any) -> Any:
     return value
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(programs, data, data, st.one_of(st.integers(-3, 3), keys))
 @example("-0.0", None, None, 0)
 @example(".a - .b", {"a": 0.3, "b": 0.3}, None, 0)
@@ -184,13 +187,13 @@ def test_plain_programs(
     agree(evaluator, program, value, {"input": input, "i": i})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(paths, data, data, st.one_of(st.integers(-3, 3), keys))
 def test_paths(evaluator: Evaluator, program: str, value: Any, input: Any, i: int | str) -> None:
     agree(evaluator, program, value, {"input": input, "i": i})
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(soup, data)
 def test_what_the_path_takes_is_jq(evaluator: Evaluator, program: str, value: Any) -> None:
     agree(evaluator, program, value, {"i": 0})

@@ -109,6 +109,7 @@ def test_a_prototype_is_only_a_key():
     assert load(text).document == json.loads(text)
 
 
+@pytest.mark.slow
 def test_a_thousand_hostile_expressions_end():
     tasks = "".join(f"- t{n}: {{set: {{x: '${{ nope{n} | map(.) }}'}}}}\n" for n in range(1000))
     began = time.process_time()
@@ -117,6 +118,7 @@ def test_a_thousand_hostile_expressions_end():
     assert time.process_time() - began < MOST_TIME
 
 
+@pytest.mark.slow
 def test_large_documents_are_read_in_time():
     """As many tasks as may be take about a second of an idle machine."""
     tasks = "".join(

@@ -217,7 +217,18 @@ def cpu_time() -> float:
     return spent.user + spent.system + spent.children_user + spent.children_system
 
 
-@pytest.mark.parametrize("program", HOSTILE)
+#: Those that need the whole time limit, save one.
+LONG = {
+    "def f: [f]; f", "def f: 1 + f; f", "last(range(1e9))", "until(false; .)",
+    "[recurse(.; true)]", "[limit(1e9; repeat(1))] | length",
+    "reduce range(1e6) as $i (0; [.])",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "program",
+    [pytest.param(each, marks=pytest.mark.slow if each in LONG else ()) for each in HOSTILE],
+)
 def test_hostile_programs_end_in_an_error(evaluator: Evaluator, program: str) -> None:
     evaluator.evaluate("[1] | first", None, {})  # the child is up
     start = cpu_time()

@@ -21,6 +21,9 @@ from orchestrator.scheduler.schedules.recurrence import following, preceding
 MINUTE = timedelta(minutes=1)
 
 #: Zones with what is special about their changes, and a day near each change.
+#: A whole day, minute by minute.
+LONG = pytest.mark.slow
+
 CHANGES = [
     pytest.param("Europe/Berlin", "2026-03-29", id="Berlin-forward"),
     pytest.param("Europe/Berlin", "2026-10-25", id="Berlin-back"),
@@ -34,8 +37,8 @@ CHANGES = [
     pytest.param("Antarctica/Troll", "2026-10-25", id="Troll-back-by-2-hours"),
     pytest.param("Europe/Dublin", "2026-03-29", id="Dublin-negative-saving-ends"),
     pytest.param("Europe/Dublin", "2026-10-25", id="Dublin-negative-saving-begins"),
-    pytest.param("Pacific/Apia", "2011-12-30", id="Apia-a-day-jumped-over"),
-    pytest.param("America/Juneau", "1867-10-18", id="Juneau-a-day-twice"),
+    pytest.param("Pacific/Apia", "2011-12-30", id="Apia-a-day-jumped-over", marks=LONG),
+    pytest.param("America/Juneau", "1867-10-18", id="Juneau-a-day-twice", marks=LONG),
 ]
 
 EXPRESSIONS = [
