@@ -66,7 +66,10 @@ def look(world: World, rows: Rows) -> None:
         begun = Counter(
             (step.parent, step.reference, step.index)
             for step in rows.steps.values()
-            if step.parent != ROOT and rows.steps[step.parent].kind in ("for", "fork")
+            # Compensations of a lost branch begin under its fork, for each iteration.
+            if step.parent != ROOT
+            and step.compensates is None
+            and rows.steps[step.parent].kind in ("for", "fork")
         )
         once = not begun or max(begun.values()) == 1
         assert once or replaced(rows), "branches and iterations begin once"
