@@ -52,7 +52,7 @@ class Recorder:
             key="key",
             retries=retries,
             deadline=None,
-            workflow=SimpleNamespace(use={}),  # type: ignore[arg-type]
+            workflow=SimpleNamespace(use={}, metadata={}),  # type: ignore[arg-type]
             slice=None,  # type: ignore[arg-type]
             inbox=0,
             token="t.0",

@@ -33,6 +33,7 @@ _APPLICABLE_KINDS = {
     "onMemberFault": ("fork", "for"),
     "timeLimit": ("call",),
     "expires": ("call",),
+    "errback": ("call",),
     "lookBack": ("listen",),
 }
 

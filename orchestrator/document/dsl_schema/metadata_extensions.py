@@ -43,6 +43,7 @@ TASK: dict[str, Schema] = {
     "onMemberFault": one_of("withdraw", "finish"),
     "timeLimit": ref("duration"),
     "expires": ref("duration"),
+    "errback": BOOLEAN,
     "lookBack": ref("duration"),
     "secretsInData": BOOLEAN,
 }

@@ -27,10 +27,17 @@ def is_uuid(value: object) -> bool:
         return False
 
 
-def sanitize(request: dict[str, Any], claimed: ClaimedAttempt, arguments: Arguments) -> None:
-    """Replace the untrusted fields of a step's request by those of its claimed attempt."""
+def sanitize(
+    request: dict[str, Any],
+    claimed: ClaimedAttempt,
+    arguments: Arguments,
+    chain: list[Any] | None = None,
+) -> None:
+    """Replace the untrusted fields of a step's request by those of its claimed attempt. `chain`: an
+    empty list that the task may replace (see `StepValues.chain`)."""
     request.update(dict.fromkeys(LINKED_FIELDS))
     request.update(
+        chain=chain,
         args=arguments.args,
         kwargs=arguments.kwargs,
         retries=claimed.retries,

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from celery.exceptions import Retry
+from celery.exceptions import Ignore, Reject, Retry
 
 from orchestrator.core.model import AttemptEnd, AttemptState
 from orchestrator.error_handler.task_errors import error_of
 from orchestrator.execution.celery_hooks.task_mixin import TaskReplaced
 from orchestrator.execution.step import task_outcome
+from orchestrator.execution.step.celery_values import StepValues
 from orchestrator.execution.step.secret_mask import mask_exception, watch_logs
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class RunningAttempt:
         #: The task's arguments; None for a task that replaces another.
         self.arguments: Arguments | None = None
         self.secrets: Secrets | None = None
+        self.values = StepValues(claimed)
         self._soft = soft
         self._retrying = False
         self._retry: Retry | None = None
@@ -75,7 +77,8 @@ class RunningAttempt:
                 # Celery writes the exception to its log and its worker events.
                 mask_exception(exc, self.secrets.mask)
             raise
-        self._end_returned(value)
+        leaves_chain = self.is_of(self.task) and self.values.leaves_chain(self.task.request)
+        self._end_returned(value, leaves_chain=leaves_chain)
         # Celery writes the value to its log.
         return value if self.secrets is None else self.secrets.mask(value)
 
@@ -118,12 +121,12 @@ class RunningAttempt:
         """See `CurrentStep.heartbeat`."""
         return self._committer.show_progress(self.claimed, json)
 
-    def _end_returned(self, value: Any) -> None:
+    def _end_returned(self, value: Any, *, leaves_chain: bool = False) -> None:
         if self._retry is not None:
-            self._commit_once(self._retried(self._retry))
-        else:
-            limit = self._committer.max_payload
-            self._commit_once(task_outcome.end_of_return(self.claimed.attempt.id, value, limit))
+            return self._commit_once(self._retried(self._retry))
+        attempt, limit = self.claimed.attempt.id, self._committer.max_payload
+        ended = task_outcome.end_of_return(attempt, value, limit, self.values.encode)
+        return self._commit_once(replace(ended, leaves_chain=True) if leaves_chain else ended)
 
     def _end_raised(self, exc: BaseException) -> None:
         if isinstance(exc, TaskReplaced):
@@ -137,7 +140,7 @@ class RunningAttempt:
                 self.claimed.attempt.id, exc, self._default_delay, self._mask
             )
             if ended is not None:
-                self._commit_once(ended)
+                self._commit_once(self._as_in_celery(ended, exc))
 
     def _retried(self, retry: Any) -> AttemptEnd:
         """Return the end of a task that requested a retry.
@@ -147,12 +150,20 @@ class RunningAttempt:
         limit = self.task.max_retries
         if retry.sig is None and limit is not None and self.claimed.retries >= limit:
             error, traceback = error_of(retry.exc or retry, self._mask)
-            return AttemptEnd(attempt, AttemptState.FAILED, error=error, traceback=traceback)
+            ended = AttemptEnd(attempt, AttemptState.FAILED, error=error, traceback=traceback)
+            return self._as_in_celery(ended, retry.exc or retry)
         ended = task_outcome.end_of_retry(attempt, retry, self._default_delay, self._mask)
         if self.arguments is None or not task_outcome.changes_arguments(retry, self.arguments):
             return ended
         limit = self._committer.max_payload
-        return task_outcome.with_arguments(ended, retry, self.arguments, limit)
+        encode = self.values.encode
+        return task_outcome.with_arguments(ended, retry, self.arguments, limit, encode)
+
+    def _as_in_celery(self, ended: AttemptEnd, exc: BaseException) -> AttemptEnd:
+        """Return the end of a task that raised `exc`, with what its document's values need."""
+        if isinstance(exc, Ignore) and not isinstance(exc, Reject):
+            return replace(ended, leaves_chain=self.values.are_celerys)
+        return self.values.with_exception(ended, exc, self.arguments)
 
     def _mask(self, text: str) -> str:
         """Return the text with the attempt's secrets masked."""

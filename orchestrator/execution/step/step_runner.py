@@ -75,7 +75,7 @@ class StepRunner:
         events. Otherwise they are sent here."""
         running = RunningAttempt(self, claimed, task, self._soft)
         try:
-            arguments = self._arguments(claimed)
+            arguments = running.values.decoded(self._arguments(claimed))
         except WorkflowError as error:
             running.end_without_call(error_of(error)[0])
             return ignored("its arguments can't be evaluated")
@@ -85,7 +85,7 @@ class StepRunner:
             return ignored("its arguments can't be evaluated")
         running.arguments = arguments
         running.mask_secrets(arguments.secrets)
-        celery_request.sanitize(request, claimed, arguments)
+        celery_request.sanitize(request, claimed, arguments, running.values.chain)
         if has_message or not self.runtime.in_flight.events:
             return self._run_with_replacements(running, request)
         celery_events.started(task, request)
@@ -140,7 +140,7 @@ class StepRunner:
                 self, running.claimed, task_replacement.task_of(running), self._soft
             )
             running.mask_secrets(replaced.secrets)
-            request = task_replacement.request_of(replaced, request)
+            request = task_replacement.request_of(replaced, request, running.values.chain)
             if task_replacement.is_composite(replaced):
                 return task_replacement.run_composite(running, replaced)
             result = self._run_observed(running, request)

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,9 @@ from orchestrator.settings import variable
 if TYPE_CHECKING:
     from orchestrator.execution.step.task_arguments import Arguments
 
+ToJson = Callable[[object], json_codec.Json]
+"""Turns a Python value into JSON; raises `NotJson`."""
+
 #: Seconds until the retry after `Reject(requeue=True)`. Celery has no delay here; without one, a
 #: task that always requeues would occupy a worker.
 REQUEUE_DELAY = 1.0
@@ -37,10 +41,12 @@ REQUEUE_DELAY = 1.0
 _SETTING = f" ({variable('max_payload')})"
 
 
-def end_of_return(attempt: str, value: Any, limit: int) -> AttemptEnd:
+def end_of_return(
+    attempt: str, value: Any, limit: int, to_json: ToJson = json_codec.to_json
+) -> AttemptEnd:
     """Return the end of a task that returned `value`. `limit`: largest output, in bytes of JSON."""
     try:
-        output = json_codec.to_json(value)
+        output = to_json(value)
         size = len(json_codec.encode(output))
     except json_codec.NotJson as error:
         return unserializable_output(attempt, str(error), {"type": error.kind, "path": error.path})
@@ -104,7 +110,13 @@ def changes_arguments(retry: Any, arguments: Arguments) -> bool:
     )
 
 
-def with_arguments(ended: AttemptEnd, retry: Any, arguments: Arguments, limit: int) -> AttemptEnd:
+def with_arguments(
+    ended: AttemptEnd,
+    retry: Any,
+    arguments: Arguments,
+    limit: int,
+    to_json: ToJson = json_codec.to_json,
+) -> AttemptEnd:
     """Return `ended` with the arguments that the retry requested, for the next attempt.
 
     `limit`: largest arguments, in bytes of JSON. Returns a failure if the present arguments hold
@@ -115,8 +127,8 @@ def with_arguments(ended: AttemptEnd, retry: Any, arguments: Arguments, limit: i
         return AttemptEnd(ended.attempt, AttemptState.FAILED, error=refused)
     signature: Any = retry.sig
     try:
-        args = json_codec.to_json(list(signature.args or ()))
-        kwargs = json_codec.to_json(dict(signature.kwargs or {}))
+        args = to_json(list(signature.args or ()))
+        kwargs = to_json(dict(signature.kwargs or {}))
     except json_codec.NotJson as error:
         return unserializable_output(ended.attempt, f"the arguments of self.retry() hold {error}")
     arguments_json = {"args": args, "kwargs": kwargs}

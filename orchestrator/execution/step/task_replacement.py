@@ -41,12 +41,15 @@ def task_of(replaced: RunningAttempt) -> Any:
     return replaced.task.app.tasks[_replacement(replaced)["task"]]
 
 
-def request_of(replaced: RunningAttempt, request: dict[str, Any]) -> dict[str, Any]:
+def request_of(
+    replaced: RunningAttempt, request: dict[str, Any], chain: list[Any] | None
+) -> dict[str, Any]:
     """Return the request of the replacing task, after its countdown."""
     signature = _replacement(replaced)
     args, kwargs = list(signature.args or ()), dict(signature.kwargs or {})
     changed = dict(request)
-    celery_request.sanitize(changed, replaced.claimed, Arguments(args, kwargs, replaced.secrets))
+    arguments = Arguments(args, kwargs, replaced.secrets)
+    celery_request.sanitize(changed, replaced.claimed, arguments, chain)
     nesting = (request.get("replaced_task_nesting") or 0) + 1
     changed.update(task=signature["task"], retries=0, replaced_task_nesting=nesting)
     _wait_for_countdown(signature.options)
