@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api.resources.wait_reason_messages import Cause
-from orchestrator.database.instances.wait_reason_queries import Call, Home
+from orchestrator.database.instances.call_wait_queries import Call, Home
 from orchestrator.document.message_text import nearest, suggestion
 
 

@@ -16,7 +16,7 @@ from api.schemas.wait_reasons import WhySchema
 from orchestrator.broker_settings import reach
 from orchestrator.core.engine_version import SUPPORTED
 from orchestrator.core.model import Status
-from orchestrator.database.instances import step_queries, wait_reason_queries
+from orchestrator.database.instances import call_wait_queries, step_queries, wait_reason_queries
 from orchestrator.database.instances.instance_queries import InstanceWithPayloads
 from orchestrator.errors import BrokerUnavailable
 
@@ -51,11 +51,11 @@ def _causes(found: InstanceWithPayloads) -> Iterator[Cause]:
         yield from _of_instance(found)
     # A withdrawn attempt may outlive its instance's end.
     lease = state().services.settings.lease
-    for call in wait_reason_queries.calls(database, found.id, lease):
+    for call in call_wait_queries.calls(database, found.id, lease):
         if call.state == "claimed" or call.free:
             yield call_wait_reasons.call(call)
         else:
-            home = wait_reason_queries.home(database, call.task, lease)
+            home = call_wait_queries.home(database, call.task, lease)
             yield call_wait_reasons.call(call, home)
     if not found.is_final:
         yield from _of_steps(found)

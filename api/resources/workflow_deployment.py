@@ -23,7 +23,7 @@ from orchestrator.database.connection.database import Transaction
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.database.workflows.workflow_queries import NewWorkflow, Version
 from orchestrator.ids import new_id
-from orchestrator.scheduler.schedules import schedule_management
+from orchestrator.scheduler.schedules import schedule_deployment
 
 MEDIA_TYPES = frozenset(
     {JSON, "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
@@ -112,7 +112,7 @@ def _put(checked: Checked, cursor: Transaction) -> Answer:
             " version never changes: give the document a new version"
         )
         raise Problem(problem_types.VERSION_EXISTS, detail, headers={"Location": path})
-    schedule_management.deployed(
+    schedule_deployment.update_schedules(
         cursor,
         stored.id,
         new.namespace,

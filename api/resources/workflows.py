@@ -26,7 +26,7 @@ from orchestrator.database.access import audit_queries
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.database.workflows.workflow_queries import Version
-from orchestrator.scheduler.schedules import schedule_management
+from orchestrator.scheduler.schedules import schedule_deployment
 
 YAML = "application/yaml"
 _TEXT = {"type": "string"}
@@ -173,9 +173,9 @@ def _remove(versions: list[Version]) -> Response:
     free = not workflow_queries.in_use(database, ids)
     if free:
         with database.transaction() as cursor:
-            schedule_management.lock_schedules(cursor, ids)
+            schedule_deployment.lock_schedules(cursor, ids)
             free = workflow_queries.remove(cursor, ids, checked_at)
-            schedule_management.removed(cursor, ids if free else [])
+            schedule_deployment.stop_schedules(cursor, ids if free else [])
             _audit(cursor, versions if free else [])
     if not free:
         raise Problem(

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlencode
 
-from orchestrator.client.models import Deployed, Json, Run, Step
+from orchestrator.client.event_methods import EventMethods
+from orchestrator.client.models import Json, Run, Step
 from orchestrator.client.operator_methods import Administration
-from orchestrator.client.server_sent_events import ReconnectDelays, identified, server_sent_events
-from orchestrator.client.transport import ApiError, Transport, Unreachable
-from orchestrator.client.url_paths import path, workflow_path
+from orchestrator.client.server_sent_events import ReconnectDelays, server_sent_events
+from orchestrator.client.transport import Transport, Unreachable
+from orchestrator.client.url_paths import path
+from orchestrator.client.workflow_methods import WorkflowMethods
 from orchestrator.clock import monotonic
-from orchestrator.ids import new_id
 from orchestrator.settings import load_settings
 
 #: Longest `wait` of one request that the API accepts, in seconds.
@@ -23,7 +22,7 @@ _LONGEST_WAIT = 60.0
 _POLL_INTERVAL = 0.1
 
 
-class Client(Administration):
+class Client(WorkflowMethods, EventMethods, Administration):
     """A connection to the API at `url`, with the API key `key`.
 
     Default: the settings ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY. Every POST carries
@@ -44,64 +43,6 @@ class Client(Administration):
     def close(self) -> None:
         """Close the connections."""
         self.transport.close()
-
-    # --- workflows
-
-    def deploy(
-        self, document: str | bytes | Path | Mapping[str, Any], dry_run: bool = False
-    ) -> Deployed:
-        """Deploy a document: YAML or JSON text, a path, or a dict. Repeating it changes nothing.
-
-        `dry_run` only validates. Raises `ApiError`: 422 with `errors`, 409 if this version was
-        deployed with another content.
-        """
-        content: dict[str, Any]
-        if isinstance(document, Mapping):
-            content = {"json": document}
-        else:
-            text = document.read_bytes() if isinstance(document, Path) else document
-            content = {"content": text, "headers": {"Content-Type": "application/yaml"}}
-        params = {"dry_run": "true"} if dry_run else None
-        response = self.transport.request("POST", "/v1/workflows", params=params, **content)
-        data = self.transport.read(response)
-        return Deployed(
-            workflow=f"{data.get('namespace')}/{data.get('name')}",
-            version=str(data.get("version")),
-            new=response.status_code == 201,
-            warnings=tuple(data.get("warnings") or ()),
-            data=data,
-        )
-
-    def workflows(self, **filters: str) -> Iterator[dict[str, Any]]:
-        """Yield deployed workflows by namespace and name, each with its newest version."""
-        return self.pages("/v1/workflows", filters)
-
-    def workflow(self, workflow: str, version: str | None = None) -> dict[str, Any]:
-        """Return one workflow (``"shop/order"``), by default its newest version. Raises `ApiError`
-        404."""
-        deployed: dict[str, Any] = self._json("GET", workflow_path(workflow, version))
-        return deployed
-
-    def source(self, workflow: str, version: str | None = None) -> str | None:
-        """Return a deployed document as it was sent; None if it does not exist."""
-        try:
-            at, headers = workflow_path(workflow, version), {"Accept": "application/yaml"}
-            return self.transport.request("GET", at, headers=headers).text
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
-
-    def versions(self, workflow: str) -> Iterator[dict[str, Any]]:
-        """Yield every version of a workflow, newest first. Raises `ApiError` 404."""
-        return self.pages(f"{workflow_path(workflow)}/versions")
-
-    def delete_workflow(self, workflow: str, version: str | None = None) -> None:
-        """Delete a workflow with all its versions, or one of them.
-
-        Raises `ApiError`: 404, 409 while instances of it run or can still be compensated.
-        """
-        self.transport.request("DELETE", workflow_path(workflow, version))
 
     # --- instances
 
@@ -196,12 +137,6 @@ class Client(Administration):
         answer: dict[str, Any] = self._json("GET", path("instances", id, "why"))
         return answer
 
-    def why_event(self, id: str) -> dict[str, Any]:
-        """Return what an event matched, or why it matched nothing: `{id, namespace, causes: [{kind,
-        message, ...}]}`, with at least one cause. Raises `ApiError` 404."""
-        answer: dict[str, Any] = self._json("GET", path("events", id, "why"))
-        return answer
-
     def command(self, id: str, command: str, **arguments: Json) -> dict[str, Any]:
         """Send an instance a command: suspend, resume, cancel, terminate, retry, compensate or
         skip.
@@ -268,49 +203,6 @@ class Client(Administration):
         problem. Raises `ApiError` 409 if it is closed already."""
         body = {"reason": reason} if reason else {}
         self.transport.request("POST", path("dead-letters", dead_letter, action), json=body)
-
-    # --- events
-
-    def signal(self, id: str, type: str, data: Json = None, source: str = "/client") -> str:
-        """Send one instance an event of type `type`. It waits in the mailbox until a listener takes
-        it. Returns the event's id. Raises `ApiError` 404, 409 if the instance has ended."""
-        return self.send_event({"type": type, "source": source, "data": data}, to=id)
-
-    def send_event(
-        self, event: Mapping[str, Json], namespace: str | None = None, to: str | None = None
-    ) -> str:
-        """Send a CloudEvent: to a namespace, or into the mailbox of the instance `to`.
-
-        Missing `specversion` and `id` are added. Sending the same event again has no effect.
-        Returns the id that the API knows it by. Raises `ApiError` 400 if it is not a CloudEvent,
-        409 if the instance has ended, 422 if the namespace is missing.
-        """
-        at = path("events") if to is None else path("instances", to, "events")
-        whole = {"specversion": "1.0", "id": new_id(), **event}
-        params = {"namespace": namespace} if namespace and to is None else None
-        answer = self._json("POST", at, params=params, json=whole)
-        return str(answer["id"])
-
-    def events(self, **filters: str) -> Iterator[dict[str, Any]]:
-        """Yield CloudEvents as they are received and sent, and lifecycle events, from now on.
-
-        Filters as in the API (``type="com.shop.*"``). It never ends by itself; a broken
-        connection is opened again, and continues after the last event.
-        """
-        at = "/v1/events/stream" + (f"?{urlencode(filters)}" if filters else "")
-        last: str | None = None
-        pauses = ReconnectDelays()
-        while True:
-            try:
-                for id, event in identified(self.transport, at, last):
-                    pauses.arrived()
-                    last = id
-                    yield event
-            except Unreachable:
-                self._json(
-                    "GET", "/v1/events", params={"limit": 1}
-                )  # raises if the API is unreachable
-            pauses.wait()
 
 
 def _seconds(value: float) -> str:

@@ -16,7 +16,7 @@ from orchestrator.database.schedules import schedule_queries as rows
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.errors import Conflict, NotFound
 from orchestrator.ids import new_id
-from orchestrator.scheduler.schedules import due_schedules, schedule_management
+from orchestrator.scheduler.schedules import due_schedules, schedule_deployment, schedule_management
 from tests.support.schedules import Schedules
 
 EVERY_MINUTE = {"every": {"minutes": 1}}
@@ -384,10 +384,10 @@ def test_a_removal_waits_for_a_beat_that_is_firing_and_a_beat_never_for_a_remova
     shop.pass_time(61)
     other = Database(database_url)
     with shop.database.transaction(LOCKING) as cursor:
-        schedule_management.lock_schedules(cursor, [version])
+        schedule_deployment.lock_schedules(cursor, [version])
         assert due_schedules.fire(other).schedules == 0
         assert workflow_queries.remove(cursor, [version], shop.now())
-        schedule_management.removed(cursor, [version])
+        schedule_deployment.stop_schedules(cursor, [version])
     assert due_schedules.fire(other).schedules == 0
     other.close()
 

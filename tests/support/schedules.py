@@ -16,7 +16,7 @@ from orchestrator.database.schedules import schedule_queries as rows
 from orchestrator.database.schedules.schedule_queries import ScheduleRow
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.database.workflows.workflow_queries import NewWorkflow
-from orchestrator.scheduler.schedules import due_schedules, schedule_management
+from orchestrator.scheduler.schedules import due_schedules, schedule_deployment
 
 Result = TypeVar("Result")
 
@@ -56,7 +56,7 @@ class Schedules:
             workflow_queries.put(cursor, new)
             found = workflow_queries.get(cursor, "shop", name, version)
             assert found is not None
-            schedule_management.deployed(cursor, found.id, "shop", name, version, document)
+            schedule_deployment.update_schedules(cursor, found.id, "shop", name, version, document)
             return found.id
 
         return self.transact(put)
@@ -65,10 +65,10 @@ class Schedules:
         """Remove versions, as the API does."""
         checked = self.now()
         with self.database.transaction() as cursor:
-            schedule_management.lock_schedules(cursor, workflow_ids)
+            schedule_deployment.lock_schedules(cursor, workflow_ids)
             free = workflow_queries.remove(cursor, workflow_ids, checked)
             if free:
-                schedule_management.removed(cursor, workflow_ids)
+                schedule_deployment.stop_schedules(cursor, workflow_ids)
         return free
 
     def one(self, name: str = "report", kind: str | None = None) -> ScheduleRow:

@@ -1,21 +1,18 @@
 """Consistency checks: each is a query for rows that should not exist.
 
 They read whole tables, so people run them (`orchestrator doctor`), never a beat. Young rows are
-left out everywhere: their work may be under way.
-
-Longer than a file should be: it is one list, read from top to bottom.
+left out everywhere: their work may be under way. `row_conditions` has the conditions on each row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.database.connection.json_parameters import error_text, member
 from orchestrator.database.connection.session import Session
-from orchestrator.database.connection.status_literals import ENDED, OPEN, UNSUSPENDED
-from orchestrator.database.schema.tables import metadata
+from orchestrator.database.connection.status_literals import OPEN, UNSUSPENDED
 from orchestrator.database.workers.liveness_queries import LIVE
 
 #: Largest number of rows of one check.
@@ -39,8 +36,10 @@ def run_check(session: Session, sql: str, lease: float, grace: float) -> list[Ro
     return [Row(row[0], row[1], row[2], row[3] or {}) for row in rows]
 
 
-_YOUNG = "clock_timestamp() - %(grace)s * interval '1 s'"
+YOUNG = "clock_timestamp() - %(grace)s * interval '1 s'"
+
 _LIVE = f"live as (select * from orchestrator.workers where {LIVE})"
+
 _NOTHING = "null::uuid::text, null::int"
 
 #: Attempts that were published and that no worker has claimed.
@@ -55,7 +54,7 @@ select a.id::text, a.instance_id::text, a.step,
       where a.queue = any(k.queues) and a.task = any(k.tasks)))
 from orchestrator.attempts a
 where a.state = 'ready' and not a.withdrawn
-  and coalesce(a.published_at, a.created_at) < {_YOUNG}
+  and coalesce(a.published_at, a.created_at) < {YOUNG}
   and (
     a.published_at is not null
     or not exists (
@@ -107,7 +106,7 @@ select q.queue || ' ' || q.task, {_NOTHING},
       order by k.free_slots desc, k.started_at limit 1))
 from waiting q
 where not exists (select from live k where q.queue = any(k.queues) and q.task = any(k.tasks))
-  and q.since < {_YOUNG}
+  and q.since < {YOUNG}
 order by q.since limit %(most)s
 """
 
@@ -115,7 +114,7 @@ TIMERS = f"""
 select t.instance_id || ' ' || t.kind, t.instance_id::text, nullif(t.step, 0),
   json_build_object('kind', t.kind, 'due', t.due_at)
 from orchestrator.timers t
-where t.due_at < {_YOUNG}
+where t.due_at < {YOUNG}
 order by t.due_at limit %(most)s
 """
 
@@ -123,7 +122,7 @@ SCHEDULES = f"""
 select s.namespace || '/' || s.workflow, {_NOTHING}, json_build_object('id', s.id, 'kind', s.kind)
 from orchestrator.schedules s
 where s.state = 'active' and s.kind <> 'on' and s.next_fire_at is null and not s.waits_for_end
-  and s.created_at < {_YOUNG}
+  and s.created_at < {YOUNG}
 limit %(most)s
 """
 
@@ -131,20 +130,20 @@ LATE_SCHEDULES = f"""
 select s.namespace || '/' || s.workflow, {_NOTHING},
   json_build_object('id', s.id, 'due', s.next_fire_at)
 from orchestrator.schedules s
-where s.state = 'active' and s.next_fire_at < {_YOUNG}
+where s.state = 'active' and s.next_fire_at < {YOUNG}
 order by s.next_fire_at limit %(most)s
 """
 
 #: Whether the instance's newest transition is young, or a stimulus waits for it.
-_IN_MOTION = f"""
+IN_MOTION = f"""
 (
   exists (select from orchestrator.stimuli q where q.instance_id = i.id)
   or coalesce(
     (
       select h.at from orchestrator.history h
-      where h.instance_id = i.id and h.sequence = i.sequence), i.created_at) > {_YOUNG})
+      where h.instance_id = i.id and h.sequence = i.sequence), i.created_at) > {YOUNG})
 """
-_DRAINING, _OWN_CHILD = member("s.state", "draining"), member("s.state", "child")
+DRAINING, _OWN_CHILD = member("s.state", "draining"), member("s.state", "child")
 _ASK = member("s.state", "ask")
 
 #: Whether a step waits for something.
@@ -159,7 +158,7 @@ _AWAITS = f"""
   or exists (
     select from orchestrator.timers t
     where t.instance_id = s.instance_id and t.step = s.id
-      and (t.kind <> 'timeout' or {_DRAINING} is not null))
+      and (t.kind <> 'timeout' or {DRAINING} is not null))
   or exists (
     select from orchestrator.listeners l
     where l.instance_id = s.instance_id and l.step = s.id)
@@ -171,6 +170,7 @@ _AWAITS = f"""
         or c.compensation = 'running'
         or exists (select from orchestrator.stimuli q where q.instance_id = c.id))))
 """
+
 _CHILD = f"""
 (
   select json_build_object('id', c.id, 'status', c.status, 'output', c.output, 'error', c.error,
@@ -188,8 +188,8 @@ select i.id::text, i.id::text, s.id,
 from orchestrator.steps s
 join orchestrator.instances i on i.id = s.instance_id
 where s.status in {UNSUSPENDED}
-  and (i.status in {UNSUSPENDED} or i.compensation = 'running' or {_DRAINING} is not null)
-  and i.status <> 'suspended' and not {_IN_MOTION} and not {_AWAITS}
+  and (i.status in {UNSUSPENDED} or i.compensation = 'running' or {DRAINING} is not null)
+  and i.status <> 'suspended' and not {IN_MOTION} and not {_AWAITS}
 order by i.id, s.id limit %(most)s
 """
 
@@ -200,7 +200,7 @@ select i.id::text, i.id::text, null::int,
     'flow', i.status, 'compensation', i.compensation, 'begun', i.started_at is not null)
 from orchestrator.instances i
 where (i.status in {UNSUSPENDED} or i.compensation = 'running') and i.status <> 'suspended'
-  and not {_IN_MOTION}
+  and not {IN_MOTION}
   and not exists (
     select from orchestrator.steps s
     where s.instance_id = i.id and s.status in {OPEN})
@@ -221,7 +221,7 @@ where (
     or s.id is null
     or s.status not in {OPEN}
     or (i.status not in {OPEN} and i.compensation <> 'running'))
-  and l.created_at < {_YOUNG}
+  and l.created_at < {YOUNG}
 limit %(most)s
 """
 
@@ -230,7 +230,7 @@ select q.instance_id::text, q.instance_id::text, null::int,
   json_build_object('count', count(*), 'deferred', bool_or(q.deferred))
 from orchestrator.stimuli q
 join orchestrator.instances i on i.id = q.instance_id
-where q.created_at < {_YOUNG}
+where q.created_at < {YOUNG}
   and (i.status <> 'suspended' or q.kind in ('command', 'result'))
 group by 2
 limit %(most)s
@@ -239,7 +239,7 @@ limit %(most)s
 EVENTS = f"""
 select e.namespace, {_NOTHING}, json_build_object('count', count(*))
 from orchestrator.events e
-where e.matched_at is null and e.created_at < {_YOUNG}
+where e.matched_at is null and e.created_at < {YOUNG}
 group by 1
 limit %(most)s
 """
@@ -251,184 +251,3 @@ from orchestrator.dead_letters d
 where d.resolved_at is null
 order by d.created_at limit %(most)s
 """
-
-
-def _ends(table: str, id: str, step: str) -> tuple[str, str]:
-    return (
-        f"{table}: status and time of the end disagree",
-        f"""
-        select {id}::text, {id}::text, {step}, json_build_object('status', t.status)
-        from orchestrator.{table} t
-        where (t.status in {ENDED}) <> (t.ended_at is not null)
-        limit %(most)s
-        """,
-    )
-
-
-#: Conditions on every row: ``(inconsistency, query)``.
-_CONSISTENCY: tuple[tuple[str, str], ...] = (
-    _ends("instances", "t.id", "null::int"),
-    _ends("steps", "t.instance_id", "t.id"),
-    (
-        "attempts: state and time of the end disagree",
-        """
-        select t.id::text, t.instance_id::text, t.step, json_build_object('state', t.state)
-        from orchestrator.attempts t
-        where (t.state in ('ready', 'claimed')) = (t.ended_at is not null)
-        limit %(most)s
-        """,
-    ),
-    (
-        "attempts: claimed by nobody",
-        """
-        select t.id::text, t.instance_id::text, t.step, json_build_object('state', t.state)
-        from orchestrator.attempts t
-        where t.state = 'claimed'
-          and (t.worker is null or t.token is null or t.claimed_at is null)
-        limit %(most)s
-        """,
-    ),
-    (
-        "attempts: several of one step are live",
-        """
-        select t.instance_id || ' step ' || t.step, t.instance_id::text, t.step,
-          json_build_object('count', count(*))
-        from orchestrator.attempts t
-        where t.state in ('ready', 'claimed')
-        group by t.instance_id, t.step
-        having count(*) > 1
-        limit %(most)s
-        """,
-    ),
-    (
-        "attempts: live, although their step has ended",
-        f"""
-        select t.id::text, t.instance_id::text, t.step, json_build_object('state', t.state)
-        from orchestrator.attempts t
-        join orchestrator.steps s on s.instance_id = t.instance_id and s.id = t.step
-        where t.state in ('ready', 'claimed') and s.status in {ENDED} and t.created_at < {_YOUNG}
-        limit %(most)s
-        """,
-    ),
-    (
-        "steps: open in an instance that has ended",
-        f"""
-        select s.instance_id::text, s.instance_id::text, s.id,
-          json_build_object('reference', s.reference)
-        from orchestrator.steps s
-        join orchestrator.instances i on i.id = s.instance_id
-        where i.status in {ENDED} and i.compensation <> 'running' and s.status in {OPEN}
-          and {_DRAINING} is null and i.ended_at < {_YOUNG}
-        limit %(most)s
-        """,
-    ),
-    (
-        "steps: open, although the step around them has ended",
-        f"""
-        select s.instance_id::text, s.instance_id::text, s.id,
-          json_build_object('reference', s.reference)
-        from orchestrator.steps s
-        join orchestrator.steps p on p.instance_id = s.instance_id and p.id = s.parent
-        where p.status in {ENDED} and s.status in {OPEN} and {_DRAINING} is null
-        limit %(most)s
-        """,
-    ),
-    (
-        "instances: the counter of places is wrong",
-        f"""
-        select i.id::text, i.id::text, null::int,
-          json_build_object('open', i.open_places, 'counted', n.leaves)
-        from orchestrator.instances i
-        cross join lateral (
-          select count(*) as leaves from orchestrator.steps s
-          where s.instance_id = i.id and s.open_children = 0 and s.status in {OPEN}) n
-        where i.status in {UNSUSPENDED} and i.open_places <> n.leaves and not {_IN_MOTION}
-        limit %(most)s
-        """,
-    ),
-    (
-        "history: a transition is missing",
-        """
-        select i.id::text, i.id::text, null::int,
-          json_build_object('sequence', i.sequence, 'rows', h.rows)
-        from orchestrator.instances i
-        cross join lateral (
-          select count(*) as rows from orchestrator.history h
-          where h.instance_id = i.id) h
-        where h.rows <> i.sequence
-        limit %(most)s
-        """,
-    ),
-    (
-        "timers: of a step or an instance that has ended",
-        f"""
-        select t.instance_id || ' ' || t.kind, t.instance_id::text, t.step,
-          json_build_object('kind', t.kind)
-        from orchestrator.timers t
-        join orchestrator.instances i on i.id = t.instance_id
-        left join orchestrator.steps s on s.instance_id = t.instance_id and s.id = t.step
-        where t.created_at < {_YOUNG}
-          and case
-            when t.step = 0 then i.status in {ENDED} and i.compensation <> 'running'
-            else s.status in {ENDED} end
-        limit %(most)s
-        """,
-    ),
-)
-
-
-#: Tables with a retention of their own: their rows may outlive the instance.
-_OWN_RETENTION = frozenset({"events", "deliveries", "firings", "history", "event_offers"})
-
-
-def _belonging() -> Iterator[tuple[str, str, str]]:
-    """Yield the checks for rows without their instance or step: ``(inconsistency, query, statement
-    that removes one)``. Derived from the tables, so that a new table is included."""
-    for table in metadata.sorted_tables:
-        name, columns = table.name, set(table.columns.keys())
-        if name == "instances" or name in _OWN_RETENTION or "instance_id" not in columns:
-            continue
-        step = "t.step" if "step" in columns else "t.id" if name == "steps" else None
-        step_column = f"{step}" if step else "null::int"
-        yield (
-            f"{name}: of an instance that is not there",
-            f"""
-            select t.instance_id::text, t.instance_id::text, {step_column}, null::json
-            from orchestrator.{name} t
-            where not exists (select from orchestrator.instances i where i.id = t.instance_id)
-            limit %(most)s
-            """,
-            f"""
-            delete from orchestrator.{name}
-            where instance_id = %(instance)s
-              and not exists (select from orchestrator.instances i where i.id = instance_id)
-            """,
-        )
-        if "step" in columns:
-            yield (
-                f"{name}: of a step that is not there",
-                f"""
-                select t.instance_id || ' step ' || t.step, t.instance_id::text, t.step,
-                  null::json
-                from orchestrator.{name} t
-                join orchestrator.instances i on i.id = t.instance_id
-                where t.step > 0
-                  and not exists (
-                    select from orchestrator.steps s
-                    where s.instance_id = t.instance_id and s.id = t.step)
-                limit %(most)s
-                """,
-                f"""
-                delete from orchestrator.{name} t
-                where t.instance_id = %(instance)s and t.step = %(step)s
-                  and not exists (
-                    select from orchestrator.steps s
-                    where s.instance_id = t.instance_id and s.id = t.step)
-                """,
-            )
-
-
-CONSISTENCY: Mapping[str, str] = dict(_CONSISTENCY)
-ORPHANED_ROWS: Mapping[str, tuple[str, str]] = {
-    inconsistency: (sql, remove) for inconsistency, sql, remove in _belonging()
-}

@@ -13,6 +13,9 @@ from orchestrator.database.connection.status_literals import OPEN
 from orchestrator.database.events.event_queries import LAST
 from orchestrator.database.keyset_pages import Page, Scope, equal, one_of, page
 
+#: The states of a schedule. Stopped: no version of the workflow has it any more.
+ACTIVE, PAUSED, STOPPED = "active", "paused", "stopped"
+
 
 @dataclass(frozen=True, slots=True)
 class ScheduleRow:

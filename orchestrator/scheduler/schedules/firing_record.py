@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from orchestrator import json_codec
@@ -17,7 +17,7 @@ from orchestrator.database.instances import instance_queries as instances
 from orchestrator.database.instances.instance_queries import NewStart, Outcome
 from orchestrator.database.schedules import firing_queries
 from orchestrator.database.schedules.firing_queries import FiringRow
-from orchestrator.database.schedules.schedule_queries import ScheduleRow
+from orchestrator.database.schedules.schedule_queries import ACTIVE, ScheduleRow
 from orchestrator.database.transitions import inbox_queries
 from orchestrator.errors import NotFound
 from orchestrator.ids import new_id
@@ -157,3 +157,17 @@ def cancel(transaction: Transaction, instances: Sequence[str]) -> None:
         inbox_queries.put(
             transaction, instance, StimulusKind.COMMAND, data=data, key="cancel:schedule"
         )
+
+
+def with_next_due(row: ScheduleRow, now: datetime) -> ScheduleRow:
+    """Return the schedule with the first due time after `now`, if it is active."""
+    due_times = due_times_of(row)
+    due: Due | None = None
+    if row.state == ACTIVE and due_times is not None:
+        due = due_times.next_after(now)
+    elif row.state == ACTIVE and row.kind == ScheduleKind.AFTER and not row.waits_for_end:
+        at = now + timedelta(seconds=plan_of(row).timing["after"])
+        due = Due(at, at)
+    return replace(
+        row, next_due=due.due if due else None, next_fire_at=due.fires_at if due else None
+    )

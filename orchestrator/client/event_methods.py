@@ -1,0 +1,65 @@
+"""Methods for events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from orchestrator.client.models import Json
+from orchestrator.client.resource_base import Resources
+from orchestrator.client.server_sent_events import ReconnectDelays, identified
+from orchestrator.client.transport import Unreachable
+from orchestrator.client.url_paths import path
+from orchestrator.ids import new_id
+
+
+class EventMethods(Resources):
+    """The methods of `Client` for events."""
+
+    def signal(self, id: str, type: str, data: Json = None, source: str = "/client") -> str:
+        """Send one instance an event of type `type`. It waits in the mailbox until a listener takes
+        it. Returns the event's id. Raises `ApiError` 404, 409 if the instance has ended."""
+        return self.send_event({"type": type, "source": source, "data": data}, to=id)
+
+    def send_event(
+        self, event: Mapping[str, Json], namespace: str | None = None, to: str | None = None
+    ) -> str:
+        """Send a CloudEvent: to a namespace, or into the mailbox of the instance `to`.
+
+        Missing `specversion` and `id` are added. Sending the same event again has no effect.
+        Returns the id that the API knows it by. Raises `ApiError` 400 if it is not a CloudEvent,
+        409 if the instance has ended, 422 if the namespace is missing.
+        """
+        at = path("events") if to is None else path("instances", to, "events")
+        whole = {"specversion": "1.0", "id": new_id(), **event}
+        params = {"namespace": namespace} if namespace and to is None else None
+        answer = self._json("POST", at, params=params, json=whole)
+        return str(answer["id"])
+
+    def events(self, **filters: str) -> Iterator[dict[str, Any]]:
+        """Yield CloudEvents as they are received and sent, and lifecycle events, from now on.
+
+        Filters as in the API (``type="com.shop.*"``). It never ends by itself; a broken
+        connection is opened again, and continues after the last event.
+        """
+        at = "/v1/events/stream" + (f"?{urlencode(filters)}" if filters else "")
+        last: str | None = None
+        pauses = ReconnectDelays()
+        while True:
+            try:
+                for id, event in identified(self.transport, at, last):
+                    pauses.arrived()
+                    last = id
+                    yield event
+            except Unreachable:
+                self._json(
+                    "GET", "/v1/events", params={"limit": 1}
+                )  # raises if the API is unreachable
+            pauses.wait()
+
+    def why_event(self, id: str) -> dict[str, Any]:
+        """Return what an event matched, or why it matched nothing: `{id, namespace, causes: [{kind,
+        message, ...}]}`, with at least one cause. Raises `ApiError` 404."""
+        answer: dict[str, Any] = self._json("GET", path("events", id, "why"))
+        return answer
