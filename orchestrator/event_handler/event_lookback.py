@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from orchestrator.database.connection.database import Transaction
 from orchestrator.database.events import (
     event_matching_queries,
     event_offer_queries,
@@ -20,9 +19,9 @@ from orchestrator.event_handler.listener_state import FilterMatches, ListenerSta
 from orchestrator.event_handler.match_batch import (
     ListenerFilter,
     ListenerId,
-    MatchBatch,
     filters_of,
 )
+from orchestrator.event_handler.match_round import MatchRound
 
 #: Largest number of broadcast events in one look-back: the newest ones.
 MAX_RECENT = 20_000
@@ -35,29 +34,20 @@ MAX_REFUSED = 200
 class LookBack:
     """Offers earlier events to the new listeners of one round."""
 
-    def __init__(
-        self,
-        transaction: Transaction,
-        namespace: str,
-        evaluator: FilterEvaluator,
-        batch: MatchBatch,
-        look_back: float,
-    ) -> None:
-        self._transaction = transaction
-        self._look_back = look_back
-        self._namespace = namespace
-        self._evaluator = evaluator
-        self._batch = batch
+    def __init__(self, match_round: MatchRound) -> None:
+        self._round = match_round
 
     def offer_earlier_events(self, rows: Sequence[ListenerRow]) -> None:
         """Find the events before these listeners and offer them. Raises `EvaluatorFailed`."""
-        filters = {(row.instance, row.step): filters_of(self._namespace, row) for row in rows}
+        filters = {(row.instance, row.step): filters_of(self._round.namespace, row) for row in rows}
         mailboxes = self._mailboxes(rows, filters.values())
-        recent = _RecentEvents(self._evaluator, self._recent_broadcasts(rows), self._look_back)
+        recent = _RecentEvents(
+            self._round.evaluator, self._recent_broadcasts(rows), self._round.look_back
+        )
         refused = self._refused_events(rows)
         found: dict[ListenerId, dict[int, tuple[UnmatchedEvent, FilterMatches]]] = {}
         for row in rows:
-            who, state = (row.instance, row.step), self._batch.listener_of_row(row)
+            who, state = (row.instance, row.step), self._round.batch.listener_of_row(row)
             hits = found[who] = {}
             for each in filters[who] if not state.is_saturated else ():
                 earlier = [*mailboxes.get(row.instance, ()), *refused.get(row.instance, ())]
@@ -72,7 +62,7 @@ class LookBack:
         all_types = [each.filter.type for several in filters for each in several]
         types = [type for type in all_types if type is not None]
         return event_matching_queries.mailboxes(
-            self._transaction,
+            self._round.transaction,
             sorted({row.instance for row in rows}),
             types if len(types) == len(all_types) else None,
             MAILBOX,
@@ -83,11 +73,11 @@ class LookBack:
         if not new:
             return []
         return event_matching_queries.recent_broadcasts(
-            self._transaction,
-            self._namespace,
+            self._round.transaction,
+            self._round.namespace,
             min(row.above for row in new),
             min((row.mark for row in new if row.mark is not None), default=None),
-            min(row.since(self._look_back) for row in new),
+            min(row.since(self._round.look_back) for row in new),
             MAX_RECENT,
         )
 
@@ -95,12 +85,12 @@ class LookBack:
         """Return the broadcast events that instances have refused since their first look-back."""
         instances = sorted({row.instance for row in rows if row.lookbacks_done > 0})
         pairs = (
-            event_offer_queries.refused(self._transaction, instances, MAX_REFUSED)
+            event_offer_queries.refused(self._round.transaction, instances, MAX_REFUSED)
             if instances
             else []
         )
         events = event_matching_queries.by_receipt_numbers(
-            self._transaction, (number for _, number in pairs)
+            self._round.transaction, (number for _, number in pairs)
         )
         refused: dict[str, list[UnmatchedEvent]] = defaultdict(list)
         for instance, number in pairs:
@@ -112,9 +102,9 @@ class LookBack:
         self, each: ListenerFilter, events: Iterable[UnmatchedEvent], row: ListenerRow
     ) -> Iterable[tuple[UnmatchedEvent, Values]]:
         for event in events:
-            if not row.hears(event, self._look_back):
+            if not row.hears(event, self._round.look_back):
                 continue
-            values = self._evaluator.values(each.id, each.filter, event, row.variables)
+            values = self._round.evaluator.values(each.id, each.filter, event, row.variables)
             if values is not None:
                 yield event, values
 
@@ -128,19 +118,23 @@ class LookBack:
         """Offer the found events in their order, except those that the instance has taken
         already."""
         pairs = {(number, who[0]) for who, hits in found.items() for number in hits}
-        made = event_offer_queries.offers_made(self._transaction, pairs)
+        made = event_offer_queries.offers_made(self._round.transaction, pairs)
         live = {(one.event, one.instance) for one in made if not one.refused}
         tried = {(one.event, one.instance, one.step) for one in made}
         for row in rows:
-            who, state, taken = (row.instance, row.step), self._batch.listener_of_row(row), False
+            who, state, taken = (
+                (row.instance, row.step),
+                self._round.batch.listener_of_row(row),
+                False,
+            )
             for number, (event, hits) in sorted(found[who].items()):
                 if (number, row.instance) not in live and (number, *who) not in tried:
-                    offered = self._batch.offer(state, event, hits)
+                    offered = self._round.batch.offer(state, event, hits)
                     taken = taken or (offered and event.target_instance is not None)
             more = (
                 taken and len(mailboxes.get(row.instance, ())) == MAILBOX and not state.is_saturated
             )
-            self._batch.mark_looked_back(row, filters[who], again=more)
+            self._round.batch.mark_looked_back(row, filters[who], again=more)
 
 
 def _add_matches(

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.database.connection.database import Transaction
 from orchestrator.database.events import listener_queries, listener_search
 from orchestrator.database.events.event_matching_queries import UnmatchedEvent
 from orchestrator.database.events.listener_search import Candidate, Probe
 from orchestrator.event_handler.compiled_event_filter import EventFilter, compiled, key
-from orchestrator.event_handler.filter_evaluator import FilterEvaluator
 from orchestrator.event_handler.listener_state import FilterMatches, ListenerState, Values
-from orchestrator.event_handler.match_batch import ListenerId, MatchBatch, filters_of
+from orchestrator.event_handler.match_batch import ListenerId, filters_of
+from orchestrator.event_handler.match_round import MatchRound
 
 #: Largest number of listeners that one round reads. Remaining events wait for the next round.
 CANDIDATES = 4000
@@ -24,19 +23,8 @@ CANDIDATES = 4000
 class ListenerMatcher:
     """Matches the events of one round with listeners."""
 
-    def __init__(
-        self,
-        transaction: Transaction,
-        namespace: str,
-        evaluator: FilterEvaluator,
-        batch: MatchBatch,
-        look_back: float,
-    ) -> None:
-        self._transaction = transaction
-        self._look_back = look_back
-        self._namespace = namespace
-        self._evaluator = evaluator
-        self._batch = batch
+    def __init__(self, match_round: MatchRound) -> None:
+        self._round = match_round
         self._filters: dict[str, EventFilter] = {}
         self._values: dict[tuple[int, str], Values] = {}
         self._matches: dict[int, dict[ListenerId, tuple[ListenerState, FilterMatches]]] = {}
@@ -47,7 +35,9 @@ class ListenerMatcher:
         """
         probes, evaluated = self._probe(waiting)
         candidates = (
-            listener_search.candidates(self._transaction, probes, self._look_back, CANDIDATES + 1)
+            listener_search.candidates(
+                self._round.transaction, probes, self._round.look_back, CANDIDATES + 1
+            )
             if probes
             else []
         )
@@ -59,18 +49,22 @@ class ListenerMatcher:
         self._addressed(waiting[:done])
         for event in waiting[: done + is_cut]:
             for _, (state, matches) in sorted(self._matches.get(event.receipt_number, {}).items()):
-                self._batch.offer(state, event, matches)
+                self._round.batch.offer(state, event, matches)
         return waiting[:done]
 
     def _probe(self, waiting: Sequence[UnmatchedEvent]) -> tuple[list[Probe], int]:
         """Return the filters that events pass, and how many events were evaluated in the available
         time."""
         types = sorted({event.type for event in waiting if event.target_instance is None})
-        rows = listener_search.filters(self._transaction, self._namespace, types) if types else []
+        rows = (
+            listener_search.filters(self._round.transaction, self._round.namespace, types)
+            if types
+            else []
+        )
         self._filters = {id: compiled(text) for id, text in rows}
         probes: list[Probe] = []
         for index, event in enumerate(waiting):
-            if index and self._evaluator.is_over_budget:
+            if index and self._round.evaluator.is_over_budget:
                 return probes, index
             if event.target_instance is None:
                 probes += self._passed(index, event)
@@ -82,7 +76,7 @@ class ListenerMatcher:
             if not filter.accepts_type(event.type):
                 continue
             dynamic = bool(filter.names)
-            evaluate = self._evaluator.correlated if dynamic else self._evaluator.values
+            evaluate = self._round.evaluator.correlated if dynamic else self._round.evaluator.values
             values = evaluate(id, filter, event)
             if values is not None:
                 self._values[event.receipt_number, id] = values
@@ -94,14 +88,14 @@ class ListenerMatcher:
 
     def _broadcast(self, event: UnmatchedEvent, candidate: Candidate) -> None:
         filter = self._filters[candidate.filter]
-        if filter.names and not self._evaluator.passes(
+        if filter.names and not self._round.evaluator.passes(
             candidate.filter, filter, event, candidate.variables or {}
         ):
             return
         values = self._values[event.receipt_number, candidate.filter]
         self._add_match(
             event,
-            self._batch.listener_of_candidate(candidate),
+            self._round.batch.listener_of_candidate(candidate),
             candidate.filter_index,
             values,
             candidate.is_until,
@@ -113,11 +107,15 @@ class ListenerMatcher:
         for event in waiting:
             if event.target_instance is not None:
                 mail.setdefault(event.target_instance, []).append(event)
-        for row in listener_queries.of_instances(self._transaction, sorted(mail)) if mail else ():
-            state = self._batch.listener_of_row(row)
-            for each in filters_of(self._namespace, row):
+        for row in (
+            listener_queries.of_instances(self._round.transaction, sorted(mail)) if mail else ()
+        ):
+            state = self._round.batch.listener_of_row(row)
+            for each in filters_of(self._round.namespace, row):
                 for event in mail[row.instance]:
-                    values = self._evaluator.values(each.id, each.filter, event, row.variables)
+                    values = self._round.evaluator.values(
+                        each.id, each.filter, event, row.variables
+                    )
                     if values is not None:
                         self._add_match(event, state, each.filter_index, values, each.is_until)
 

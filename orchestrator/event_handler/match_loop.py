@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator.database.connection.database import Database, LockTimeout, Transaction
+from orchestrator.database.connection.database import Database, LockTimeout
 from orchestrator.database.events import event_matching_queries, listener_queries
 from orchestrator.event_handler.event_lookback import LookBack
 from orchestrator.event_handler.filter_evaluator import EvaluatorFailed, FilterEvaluator
 from orchestrator.event_handler.listener_matcher import ListenerMatcher
 from orchestrator.event_handler.match_batch import MatchBatch
+from orchestrator.event_handler.match_round import MatchRound
 from orchestrator.event_handler.schedule_matcher import ScheduleMatcher
 from orchestrator.event_handler.subscription_matcher import SubscriptionMatcher
 from orchestrator.expressions import Evaluate, EvaluatorUnavailable
@@ -69,36 +70,29 @@ class EventHandler:
             if now is None:
                 return False
             batch = MatchBatch(transaction, namespace)
+            evaluator = FilterEvaluator(self.evaluate, now)
             self._match_round(
-                transaction, namespace, FilterEvaluator(self.evaluate, now), batch, now
+                MatchRound(transaction, namespace, evaluator, batch, self.look_back), now
             )
         self.dispatcher.hint(*dict.fromkeys(batch.instances_to_hint))
         return True
 
-    def _match_round(
-        self,
-        transaction: Transaction,
-        namespace: str,
-        evaluator: FilterEvaluator,
-        batch: MatchBatch,
-        now: datetime,
-    ) -> None:
+    def _match_round(self, match_round: MatchRound, now: datetime) -> None:
+        transaction, namespace = match_round.transaction, match_round.namespace
         listeners = listener_queries.pending_lookbacks(transaction, namespace, LISTENERS)
         if listeners:
-            LookBack(transaction, namespace, evaluator, batch, self.look_back).offer_earlier_events(
-                listeners
-            )
-            batch.write()
+            LookBack(match_round).offer_earlier_events(listeners)
+            match_round.batch.write()
         waiting = event_matching_queries.unmatched(transaction, namespace, EVENTS)
         if not waiting:
             return
-        done = ListenerMatcher(
-            transaction, namespace, evaluator, batch, self.look_back
-        ).match_events(waiting)
-        batch.write()
-        starting = ScheduleMatcher(transaction, namespace, evaluator, self.max_payload)
-        starting.match_events(done)
-        subscribing = SubscriptionMatcher(transaction, namespace, evaluator, now)
-        subscribing.match_events(done)
-        batch.instances_to_hint += starting.instances_to_hint + subscribing.instances_to_hint
+        done = ListenerMatcher(match_round).match_events(waiting)
+        match_round.batch.write()
+        evaluator = match_round.evaluator
+        schedules = ScheduleMatcher(transaction, namespace, evaluator, self.max_payload)
+        schedules.match_events(done)
+        subscriptions = SubscriptionMatcher(transaction, namespace, evaluator, now)
+        subscriptions.match_events(done)
+        match_round.batch.instances_to_hint += schedules.instances_to_hint
+        match_round.batch.instances_to_hint += subscriptions.instances_to_hint
         event_matching_queries.mark_matched(transaction, [event.receipt_number for event in done])

@@ -21,6 +21,7 @@ from orchestrator.event_handler import listener_matcher
 from orchestrator.event_handler.filter_evaluator import FilterEvaluator
 from orchestrator.event_handler.listener_matcher import ListenerMatcher
 from orchestrator.event_handler.match_batch import MatchBatch
+from orchestrator.event_handler.match_round import MatchRound
 from orchestrator.expressions import EvaluatorUnavailable
 from orchestrator.state_manager import inbox
 from tests.support.api import Api
@@ -490,7 +491,7 @@ def test_a_listener_that_opens_within_a_round_takes_the_oldest_signal(play: Play
     with play.api.database.transaction(listener_queries.MATCHING) as cursor:
         book = MatchBatch(cursor, NAMESPACE)
         judge = FilterEvaluator(play.services.events.evaluate, clock.now())
-        given = ListenerMatcher(cursor, NAMESPACE, judge, book, 5.0).match_events(
+        given = ListenerMatcher(MatchRound(cursor, NAMESPACE, judge, book, 5.0)).match_events(
             event_matching_queries.unmatched(cursor, NAMESPACE, 9)
         )
         book.write()
