@@ -40,7 +40,7 @@ def _match(match: OfferRow) -> Cause:
     did = "no longer needed it" if match.refused else "took it"
     message = f"step {match.step} of {match.instance} {did}"
     return {
-        "kind": "refused" if match.refused else "taken",
+        "kind": "refused" if match.refused else "consumed",
         "message": message if match.step else f"it started {match.instance}",
         "instance": match.instance,
         "step": match.step or None,
@@ -91,5 +91,5 @@ def _no_listener(row: EventRow, event: dict[str, Any], waiting: Sequence[Waiter]
     if row.target_instance:
         message = f"it lies in the mailbox: {where} does not wait for {quoted(event['type'])}"
     meant = nearest(event["type"], types)
-    cause: Cause = {"kind": "nobody", "message": message + suggestion(meant)}
+    cause: Cause = {"kind": "no-listener", "message": message + suggestion(meant)}
     return cause if meant is None else {**cause, "meant": meant}

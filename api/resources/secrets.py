@@ -105,11 +105,11 @@ def rotate() -> Response:
 
 
 def _rotate(cipher: SecretCipher, cursor: Transaction) -> Answer:
-    renewed, unreadable = secret_queries.renew(cursor, scope(), cipher.reencrypt)
+    rotated, unreadable = secret_queries.reencrypt_all(cursor, scope(), cipher.reencrypt)
     audit_queries.write(
-        cursor, audit_entry("secret.rotate", renewed=renewed, unreadable=len(unreadable))
+        cursor, audit_entry("secret.rotate", rotated=rotated, unreadable=len(unreadable))
     )
-    return idempotency.recordable(200, {"renewed": renewed, "unreadable": unreadable})
+    return idempotency.recordable(200, {"rotated": rotated, "unreadable": unreadable})
 
 
 def _cipher() -> SecretCipher:

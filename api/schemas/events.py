@@ -110,7 +110,7 @@ class EventCauseSchema(Schema):
     kind = fields.String(
         required=True,
         validate=validate.OneOf(
-            ("taken", "refused", "no-control", "matching", "not-matched", "nobody")
+            ("consumed", "refused", "no-control", "matching", "not-matched", "no-listener")
         ),
     )
     message = fields.String(required=True)

@@ -45,7 +45,7 @@ class SecretsSchema(Schema):
 class RotatedSecretsSchema(Schema):
     """The result of encrypting all secrets with the newest key."""
 
-    renewed = fields.Integer(
+    rotated = fields.Integer(
         required=True, metadata={"description": "number of secrets encrypted with the newest key"}
     )
     unreadable = fields.List(

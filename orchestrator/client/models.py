@@ -163,7 +163,7 @@ class RotatedSecrets:
     """How many secrets were sealed anew; `unreadable` are ``(namespace, name)`` of those that
     none of the keys opens."""
 
-    renewed: int
+    rotated: int
     unreadable: tuple[tuple[str, str], ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -171,7 +171,7 @@ class RotatedSecrets:
     def from_json(cls, data: Mapping[str, Any]) -> RotatedSecrets:
         """Read the answer of a rotation."""
         unreadable = tuple((of, name) for of, name in data["unreadable"])
-        return cls(data["renewed"], unreadable, data)
+        return cls(data["rotated"], unreadable, data)
 
 
 @dataclass(frozen=True)

@@ -45,16 +45,16 @@ class LookBack:
             self._round.evaluator, self._recent_broadcasts(rows), self._round.look_back
         )
         refused = self._refused_events(rows)
-        found: dict[ListenerId, dict[int, tuple[UnmatchedEvent, FilterMatches]]] = {}
+        offers: dict[ListenerId, dict[int, tuple[UnmatchedEvent, FilterMatches]]] = {}
         for row in rows:
-            who, state = (row.instance, row.step), self._round.batch.listener_of_row(row)
-            hits = found[who] = {}
-            for each in filters[who] if not state.is_saturated else ():
+            listener, state = (row.instance, row.step), self._round.batch.listener_of_row(row)
+            matches = offers[listener] = {}
+            for each in filters[listener] if not state.is_saturated else ():
                 earlier = [*mailboxes.get(row.instance, ()), *refused.get(row.instance, ())]
-                _add_matches(hits, each, self._passing(each, earlier, row))
+                _add_matches(matches, each, self._passing(each, earlier, row))
                 if row.lookbacks_done == 0:
-                    _add_matches(hits, each, recent.events_for(each, row, state))
-        self._offer(rows, filters, found, mailboxes)
+                    _add_matches(matches, each, recent.events_for(each, row, state))
+        self._offer(rows, filters, offers, mailboxes)
 
     def _mailboxes(
         self, rows: Sequence[ListenerRow], filters: Iterable[list[ListenerFilter]]
@@ -112,39 +112,40 @@ class LookBack:
         self,
         rows: Sequence[ListenerRow],
         filters: dict[ListenerId, list[ListenerFilter]],
-        found: dict[ListenerId, dict[int, tuple[UnmatchedEvent, FilterMatches]]],
+        offers: dict[ListenerId, dict[int, tuple[UnmatchedEvent, FilterMatches]]],
         mailboxes: dict[str, list[UnmatchedEvent]],
     ) -> None:
-        """Offer the found events in their order, except those that the instance has taken
+        """Offer the earlier events in their order, except those that the instance has consumed
         already."""
-        pairs = {(number, who[0]) for who, hits in found.items() for number in hits}
+        pairs = {
+            (number, listener[0]) for listener, matches in offers.items() for number in matches
+        }
         made = event_offer_queries.offers_made(self._round.transaction, pairs)
         live = {(one.event, one.instance) for one in made if not one.refused}
         tried = {(one.event, one.instance, one.step) for one in made}
         for row in rows:
-            who, state, taken = (
-                (row.instance, row.step),
-                self._round.batch.listener_of_row(row),
-                False,
-            )
-            for number, (event, hits) in sorted(found[who].items()):
-                if (number, row.instance) not in live and (number, *who) not in tried:
-                    offered = self._round.batch.offer(state, event, hits)
-                    taken = taken or (offered and event.target_instance is not None)
+            listener, consumed = (row.instance, row.step), False
+            state = self._round.batch.listener_of_row(row)
+            for number, (event, matches) in sorted(offers[listener].items()):
+                if (number, row.instance) not in live and (number, *listener) not in tried:
+                    offered = self._round.batch.offer(state, event, matches)
+                    consumed = consumed or (offered and event.target_instance is not None)
             more = (
-                taken and len(mailboxes.get(row.instance, ())) == MAILBOX and not state.is_saturated
+                consumed
+                and len(mailboxes.get(row.instance, ())) == MAILBOX
+                and not state.is_saturated
             )
-            self._round.batch.mark_looked_back(row, filters[who], again=more)
+            self._round.batch.mark_looked_back(row, filters[listener], again=more)
 
 
 def _add_matches(
-    hits: dict[int, tuple[UnmatchedEvent, FilterMatches]],
+    matches: dict[int, tuple[UnmatchedEvent, FilterMatches]],
     each: ListenerFilter,
-    found: Iterable[tuple[UnmatchedEvent, Values]],
+    passing: Iterable[tuple[UnmatchedEvent, Values]],
 ) -> None:
-    for event, values in found:
-        _, known = hits.setdefault(event.receipt_number, (event, FilterMatches()))
-        (known.until if each.is_until else known.main)[each.filter_index] = values
+    for event, values in passing:
+        _, of_event = matches.setdefault(event.receipt_number, (event, FilterMatches()))
+        (of_event.until if each.is_until else of_event.main)[each.filter_index] = values
 
 
 class _RecentEvents:
@@ -186,9 +187,9 @@ class _RecentEvents:
         self, id: str, filter: EventFilter, row: ListenerRow | None
     ) -> list[tuple[UnmatchedEvent, Values]]:
         variables = row.variables if row else None
-        judged = (
+        evaluated = (
             (event, self._evaluator.values(id, filter, event, variables))
             for event in self._recent
             if filter.accepts_type(event.type)
         )
-        return [(event, values) for event, values in judged if values is not None]
+        return [(event, values) for event, values in evaluated if values is not None]

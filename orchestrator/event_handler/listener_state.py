@@ -55,13 +55,13 @@ class ListenerState:
     changed: bool = False
     bound: bool = False
 
-    def offer(self, found: FilterMatches) -> Offer | None:
+    def offer(self, matches: FilterMatches) -> Offer | None:
         """Return an offer, and record it, if the listener can take the event; otherwise None."""
         if self.is_saturated:
             return None
         bound = dict(self.correlation)
-        until = _correlated(found.until, bound)
-        main = [] if until else self._acceptable(_correlated(found.main, bound))
+        until = _correlated(matches.until, bound)
+        main = [] if until else self._acceptable(_correlated(matches.main, bound))
         if not until and not main:
             return None
         if main:

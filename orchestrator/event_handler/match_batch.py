@@ -94,7 +94,7 @@ class MatchBatch:
         )
 
     def listener_of_candidate(self, row: Candidate) -> ListenerState:
-        """Return the state of a listener that an event's correlation found."""
+        """Return the state of a listener that an event's correlation matches."""
         return self._state_of(
             ListenerState(
                 instance=row.instance,
@@ -118,9 +118,9 @@ class MatchBatch:
         done = replace(row, lookbacks_done=row.lookbacks_done if again else row.lookback_requests)
         self._looked_back[row.instance, row.step] = (done, filters)
 
-    def offer(self, state: ListenerState, event: UnmatchedEvent, found: FilterMatches) -> bool:
+    def offer(self, state: ListenerState, event: UnmatchedEvent, matches: FilterMatches) -> bool:
         """Offer an event to a listener if it can take it. Return whether it was offered."""
-        offer = state.offer(found)
+        offer = state.offer(matches)
         if offer is None:
             return False
         data: dict[str, Json] = {"number": event.receipt_number, "matches": list(offer.matches)}

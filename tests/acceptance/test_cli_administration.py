@@ -38,7 +38,7 @@ def test_a_secret_is_set_from_stdin_and_only_its_name_is_listed(cli):
     listed = cli("secret", "list", "-o", "json").stdout
     assert [each["name"] for each in json.loads(listed)] == ["card-api"]
     assert "s3cret" not in listed + made.stdout + made.stderr
-    assert json.loads(cli("secret", "rotate", "-o", "json").stdout)["renewed"] == 1
+    assert json.loads(cli("secret", "rotate", "-o", "json").stdout)["rotated"] == 1
     assert cli("secret", "delete", "card-api", "--namespace", "shop").returncode == 0
     assert cli("secret", "delete", "card-api", "--namespace", "shop").returncode == 3
 

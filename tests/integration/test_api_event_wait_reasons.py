@@ -74,14 +74,14 @@ def test_somebody_took_it(api: Api):
     event = send(api)
     match(api)
     told = why(api, event)
-    assert (told["kind"], told["instance"]) == ("taken", id)
+    assert (told["kind"], told["instance"]) == ("consumed", id)
 
 
 def test_nobody_waits_for_its_type(api: Api):
     event = send(api, "shop.lost")
     match(api)
     assert why(api, event) == {
-        "kind": "nobody",
+        "kind": "no-listener",
         "message": "no listener in the namespace shop waits for 'shop.lost'",
     }
     listening(api)

@@ -350,7 +350,7 @@ def test_writes_into_your_own_namespace_leave_others_alone(shop: Shop, stranger:
     shop.services.events.match("other")
     assert shop.api.get(f"/v1/events/{sent.json['id']}", headers=stranger).json["matches"] == []
     rotated = shop.api.post("/v1/secrets/-/rotate", headers=stranger).json
-    assert rotated == {"renewed": 0, "unreadable": []}
+    assert rotated == {"rotated": 0, "unreadable": []}
     mine = document()
     mine["document"]["namespace"] = "other"
     assert shop.api.post("/v1/workflows", json=mine, headers=stranger).status_code == 201

@@ -97,7 +97,7 @@ def test_rotation_seals_with_the_newest_key(api: Api):
     )
     assert seen(api, "old") == VALUE
     rotated = api.post("/v1/secrets/-/rotate")
-    assert rotated.json == {"renewed": 1, "unreadable": [["shop", "lost"]]}
+    assert rotated.json == {"rotated": 1, "unreadable": [["shop", "lost"]]}
     newest = SecretCipher([KEY])
     assert secret_queries.opened(api.database, newest, "shop", "old") == VALUE
     assert seen(api, "lost") is None

@@ -50,7 +50,7 @@ def test_a_secret_is_set_listed_rotated_and_deleted(api: Api, client: Client) ->
     assert list(client.secrets("shop")) == [again]
     assert VALUE not in repr(list(client.secrets()))
     told = client.rotate_secrets()
-    assert (told.renewed, told.unreadable) == (2, ())
+    assert (told.rotated, told.unreadable) == (2, ())
     lost = SecretCipher([new_key()]).encrypt(("shop", "db"), VALUE)
     secret_queries.put(api.database, "shop", "db", lost)
     assert client.rotate_secrets().unreadable == (("shop", "db"),)

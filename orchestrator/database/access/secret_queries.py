@@ -77,7 +77,7 @@ def listed(
     )
 
 
-def renew(
+def reencrypt_all(
     session: Session, scope: Scope, encrypt: Callable[[str], str]
 ) -> tuple[int, list[list[str]]]:
     """Encrypt every secret again. Return how many were, and ``[namespace, name]`` of those that no
@@ -94,7 +94,7 @@ def renew(
         """,
         dict(params),
     )
-    renewed, unreadable = 0, []
+    rotated, unreadable = 0, []
     for namespace, name, ciphertext in rows:
         try:
             encrypted = encrypt(ciphertext)
@@ -109,8 +109,8 @@ def renew(
             """,
             (encrypted, namespace, name, ciphertext),
         )
-        renewed += len(updated)
-    return renewed, unreadable
+        rotated += len(updated)
+    return rotated, unreadable
 
 
 def opened(session: Session, cipher: SecretCipher, namespace: str, name: str) -> Any:

@@ -53,21 +53,21 @@ def claim(
                 where e.subscription_id = d.subscription_id and e.order_key = d.order_key
                   and e.state = 'pending' and e.event < d.event)
             order by d.next_at limit %(look)s) d),
-        held as (
+        locked as (
           select d.id from orchestrator.deliveries d
           join due on due.id = d.id
           where due.turn <= %(each)s and d.state = 'pending'
             and d.next_at <= (select clock_timestamp())
           order by d.next_at limit %(free)s for update of d skip locked),
-        taken as (
+        claimed as (
           update orchestrator.deliveries d
           set attempts = attempts + 1, next_at = clock_timestamp() + %(lease)s * interval '1 s'
-          from held
-          where d.id = held.id
+          from locked
+          where d.id = locked.id
           returning d.*)
         select t.id::text, t.subscription_id::text, t.attempts, s.target -> 'webhook' ->> 'url',
           s.secret, e.event
-        from taken t
+        from claimed t
         join orchestrator.subscriptions s on s.id = t.subscription_id
         left join orchestrator.events e on e.receipt_number = t.event
         order by t.event

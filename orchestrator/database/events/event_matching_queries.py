@@ -101,11 +101,11 @@ def mailboxes(
             "limit": limit,
         },
     )
-    found: dict[str, list[UnmatchedEvent]] = {}
+    by_instance: dict[str, list[UnmatchedEvent]] = {}
     for row in rows:
         waiting = UnmatchedEvent(*row)
-        found.setdefault(str(waiting.target_instance), []).append(waiting)
-    return found
+        by_instance.setdefault(str(waiting.target_instance), []).append(waiting)
+    return by_instance
 
 
 def mark_matched(transaction: Transaction, numbers: Sequence[int]) -> None:

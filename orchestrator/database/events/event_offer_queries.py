@@ -9,13 +9,13 @@ from datetime import datetime
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 
-#: Ends a statement that begins with ``gone(instance_id, step, event)``. Events that a listener was
-#: offered and did not consume are free again, for the instance's mailbox and for its other
-#: listeners, which get a new look-back.
+#: Ends a statement that begins with ``unconsumed(instance_id, step, event)``, the offers that their
+#: listeners did not consume. Their events are free again, for the instance's mailbox and for its
+#: other listeners, which get a new look-back.
 REFUSE_OFFERS = """
 refused as (
   update orchestrator.event_offers m set refused = true
-  from gone g
+  from unconsumed g
   where m.event = g.event and m.instance_id = g.instance_id and m.step = g.step
   returning m.event, m.instance_id, m.step),
 freed as (
@@ -135,18 +135,18 @@ def offer(transaction: Transaction, offers: Sequence[NewOffer]) -> list[str]:
         return []
     rows = transaction.all(
         """
-        with given as (
+        with input as (
           select *
           from unnest(%s::bigint[], %s::uuid[], %s::int[], %s::json[])
             with ordinality as g(event, instance_id, step, data, n)),
         new as (
           insert into orchestrator.event_offers (event, instance_id, step)
-          select event, instance_id, step from given
+          select event, instance_id, step from input
           on conflict do nothing
           returning event, instance_id, step)
         insert into orchestrator.stimuli (instance_id, kind, step, data, key)
         select g.instance_id, 'event', g.step, g.data, 'event:' || g.event || ':' || g.step
-        from given g
+        from input g
         join new using (event, instance_id, step)
         order by g.n
         on conflict (instance_id, key) where key is not null do nothing

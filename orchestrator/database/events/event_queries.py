@@ -37,7 +37,7 @@ class StoredEvent:
 
 
 _PUT = """
-with given as (
+with input as (
   select *
   from unnest(
     %(ids)s::uuid[], %(names)s::text[], %(sources)s::text[], %(types)s::text[],
@@ -47,12 +47,12 @@ new as (
   insert into orchestrator.events
     (id, namespace, event_id, source, type, event, instance_id, target_instance)
   select id, %(namespace)s, event_id, source, type, event, instance_id, %(target)s
-  from given
+  from input
   order by n
   on conflict (namespace, source, event_id) do nothing
   returning id, source, event_id)
 select coalesce(n.id, e.id)::text, n.id is distinct from g.id
-from given g
+from input g
 left join new n on n.source = g.source and n.event_id = g.event_id
 left join orchestrator.events e on e.namespace = %(namespace)s and e.source = g.source
   and e.event_id = g.event_id
@@ -117,8 +117,8 @@ e.target_instance::text, e.created_at, e.matched_at
 def get(session: Session, id: str, scope: Scope) -> EventRow | None:
     """Return an event; None also where its namespace is outside the scope."""
     row = session.one(f"select {_COLUMNS} from orchestrator.events e where e.id = %s", (id,))
-    found = EventRow(*row) if row else None
-    return found if found and scope.has(found.namespace) else None
+    event = EventRow(*row) if row else None
+    return event if event and scope.has(event.namespace) else None
 
 
 def listed(

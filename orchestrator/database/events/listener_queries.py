@@ -186,20 +186,20 @@ def save_listeners(transaction: Transaction, listeners: Sequence[ListenerUpdate]
     )
     transaction.all(
         """
-        with given as (
+        with input as (
           select *
           from unnest(%s::uuid[], %s::int[], %s::json[], %s::text[], %s::boolean[], %s::int[])
             with ordinality as g(instance_id, step, correlation, offered_filters, is_saturated,
               lookbacks_done, n)),
-        held as (
-          select g.* from given g
+        locked as (
+          select g.* from input g
           join orchestrator.listeners l using (instance_id, step)
           order by g.n for no key update of l)
         update orchestrator.listeners l
         set correlation = h.correlation, offered_filters = h.offered_filters::smallint[],
           is_saturated = h.is_saturated,
           lookbacks_done = greatest(l.lookbacks_done, h.lookbacks_done)
-        from held h
+        from locked h
         where l.instance_id = h.instance_id and l.step = h.step
         """,
         columns,

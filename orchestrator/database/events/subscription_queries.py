@@ -66,8 +66,8 @@ def get(session: Session, id: str, scope: Scope, *, lock: bool = False) -> Subsc
         """,
         (id,),
     )
-    found = SubscriptionRow(*row) if row else None
-    return found if found and scope.has(found.namespace) else None
+    subscription = SubscriptionRow(*row) if row else None
+    return subscription if subscription and scope.has(subscription.namespace) else None
 
 
 def listed(

@@ -226,14 +226,14 @@ def outputs(session: Session, steps: Iterable[tuple[str, int]]) -> dict[tuple[st
 def lifecycle_subscribers(session: Session) -> dict[str, set[str] | None]:
     """Return the types of lifecycle events with subscribers, by namespace; None: any type."""
     rows = session.all("select wanted_in, wanted from orchestrator.lifecycle_subscribers()")
-    found: dict[str, set[str] | None] = {}
+    types_by_namespace: dict[str, set[str] | None] = {}
     for namespace, type in rows:
-        types = found.setdefault(namespace, set())
+        types = types_by_namespace.setdefault(namespace, set())
         if type is None or types is None:
-            found[namespace] = None
+            types_by_namespace[namespace] = None
         else:
             types.add(type)
-    return found
+    return types_by_namespace
 
 
 def events(

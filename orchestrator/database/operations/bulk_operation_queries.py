@@ -245,24 +245,24 @@ def command(
     data |= {"reason": operation.reason} if operation.reason else {}
     transaction.all(
         """
-        with told as (
+        with targets as (
           select *
           from unnest(%(instances)s::uuid[], %(namespaces)s::text[]) as t(instance, namespace)),
-        noted as (
+        audited as (
           insert into orchestrator.audit_log
             (namespace, actor, action, target, reason, details, address)
-          select namespace, %(actor)s, %(what)s, instance::text, %(reason)s, %(details)s,
+          select namespace, %(actor)s, %(audit_action)s, instance::text, %(reason)s, %(details)s,
             %(address)s
-          from told)
+          from targets)
         insert into orchestrator.stimuli (instance_id, kind, data, key)
-        select instance, 'command', %(data)s, %(key)s from told
+        select instance, 'command', %(data)s, %(key)s from targets
         on conflict (instance_id, key) where key is not null do nothing
         """,
         {
             "instances": list(instances),
             "namespaces": list(namespaces),
             "actor": operation.actor,
-            "what": f"instance.{operation.action}",
+            "audit_action": f"instance.{operation.action}",
             "reason": operation.reason,
             "details": json_codec.dumps({"operation": operation.id}),
             "address": operation.address,

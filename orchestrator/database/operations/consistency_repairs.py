@@ -60,7 +60,7 @@ STATEMENTS = {
 
 #: Removes a listener whose instance or step has ended, with its index entries.
 LISTENER = """
-with gone as (
+with deleted as (
   delete from orchestrator.listeners
   where instance_id = %(instance)s and step = %(step)s)
 delete from orchestrator.listener_index

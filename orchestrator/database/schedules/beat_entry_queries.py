@@ -84,14 +84,14 @@ def unsent(
     broker was unavailable. Each is returned once in that time, however many beats ask."""
     rows = session.all(
         """
-        with late as (
+        with unsent as (
           select app, entry, due from orchestrator.celery_beat_firings
           where sent_at is null and app = %s and entry = any(%s)
             and tried_at < (select clock_timestamp()) - %s * interval '1 s'
           order by tried_at limit %s for update skip locked)
         update orchestrator.celery_beat_firings f set tried_at = clock_timestamp()
-        from late
-        where f.app = late.app and f.entry = late.entry and f.due = late.due
+        from unsent
+        where f.app = unsent.app and f.entry = unsent.entry and f.due = unsent.due
         returning f.entry, f.due
         """,
         (app, list(entries), seconds, limit),
@@ -115,11 +115,11 @@ def purge(
     )
     rows = session.all(
         """
-        with gone as (
+        with deleted as (
           delete from orchestrator.celery_beat_firings
           where sent_at is null and created_at < (select clock_timestamp()) - %s
           returning app, entry)
-        select app, entry, count(*) from gone
+        select app, entry, count(*) from deleted
         group by app, entry
         order by app, entry
         """,

@@ -154,8 +154,8 @@ def listed(
     )
 
 
-def purge(session: Session, age: timedelta, kept: int, limit: int = 5000) -> int:
-    """Remove up to `limit` firings older than `age`, and as many that have more than `kept` newer
+def purge(session: Session, age: timedelta, most: int, limit: int = 5000) -> int:
+    """Remove up to `limit` firings older than `age`, and as many that have more than `most` newer
     ones of their schedule. Queued ones stay. Return how many."""
     rows = session.all(
         """
@@ -170,12 +170,12 @@ def purge(session: Session, age: timedelta, kept: int, limit: int = 5000) -> int
             cross join lateral (
               select n.due from orchestrator.firings n
               where n.schedule_id = s.id
-              order by n.due desc offset %(kept)s limit 1) edge
+              order by n.due desc offset %(most)s limit 1) edge
             join orchestrator.firings f on f.schedule_id = s.id and f.due <= edge.due
             where f.outcome <> 'queued'
             limit %(limit)s))
         returning 1
         """,
-        {"age": age, "kept": kept, "limit": limit},
+        {"age": age, "most": most, "limit": limit},
     )
     return len(rows)

@@ -123,8 +123,8 @@ def now(session: Session) -> datetime:
     """Return the time by the database's clock."""
     row = session.one("select clock_timestamp()")
     assert row is not None  # noqa: S101  a select without a from has a row
-    found: datetime = row[0]
-    return found
+    moment: datetime = row[0]
+    return moment
 
 
 def is_newest(session: Session, workflow_id: str) -> bool:
@@ -240,8 +240,8 @@ def shortest_wait(session: Session) -> float | None:
 def get(session: Session, id: str, scope: Scope) -> ScheduleRow | None:
     """Return a schedule; None also where its namespace is outside the scope."""
     row = session.one(f"select {_COLUMNS} from orchestrator.schedules s where s.id = %s", (id,))
-    found = ScheduleRow(*row) if row else None
-    return found if found and scope.has(found.namespace) else None
+    schedule = ScheduleRow(*row) if row else None
+    return schedule if schedule and scope.has(schedule.namespace) else None
 
 
 def listed(

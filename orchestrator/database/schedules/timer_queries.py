@@ -31,11 +31,11 @@ with due as (
   from orchestrator.timers
   where due_at <= (select clock_timestamp())
   order by due_at limit %s for update skip locked),
-gone as (
+deleted as (
   delete from orchestrator.timers t
   using due d
   where t.instance_id = d.instance_id and t.step = d.step and t.kind = d.kind),
-told as (
+stimuli as (
   insert into orchestrator.stimuli (instance_id, kind, step, data)
   select d.instance_id, 'timer', nullif(d.step, 0),
     case d.kind

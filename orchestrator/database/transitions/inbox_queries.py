@@ -44,7 +44,7 @@ def delete_stimulus(session: Session, stimulus: int) -> None:
           where id = %s
           returning instance_id, step,
             case when kind = 'event' then split_part(key, ':', 2) end as event),
-        gone as (
+        unconsumed as (
           select instance_id, step, event::bigint as event
           from dropped
           where event <> ''), {REFUSE_OFFERS}

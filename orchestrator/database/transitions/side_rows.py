@@ -219,7 +219,7 @@ def _returned(instance: Instance, transition: Transition) -> Iterable[Statement]
     if transition.returned:
         yield (
             f"""
-            with gone as (
+            with unconsumed as (
               select %s::uuid as instance_id, g.step, g.event
               from unnest(%s::int[], %s::bigint[]) as g(step, event)), {REFUSE_OFFERS}
             """,
