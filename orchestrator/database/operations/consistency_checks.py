@@ -37,9 +37,7 @@ def run_check(session: Session, sql: str, lease: float, grace: float) -> list[Ro
 
 
 YOUNG = "clock_timestamp() - %(grace)s * interval '1 s'"
-
 _LIVE = f"live as (select * from orchestrator.workers where {LIVE})"
-
 _NOTHING = "null::uuid::text, null::int"
 
 #: Attempts that were published and that no worker has claimed.
