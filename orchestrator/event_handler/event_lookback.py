@@ -1,6 +1,6 @@
 """Offers earlier events to new listeners: those in the instance's mailbox, of any age, the
 broadcast events numbered above the listener's mark, and those of the last few seconds, if the
-instance may hear them."""
+instance may receive them."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class LookBack:
         self, each: ListenerFilter, events: Iterable[UnmatchedEvent], row: ListenerRow
     ) -> Iterable[tuple[UnmatchedEvent, Values]]:
         for event in events:
-            if not row.hears(event, self._round.look_back):
+            if not row.may_receive(event, self._round.look_back):
                 continue
             values = self._round.evaluator.values(each.id, each.filter, event, row.variables)
             if values is not None:
@@ -164,7 +164,7 @@ class _RecentEvents:
     def events_for(
         self, each: ListenerFilter, row: ListenerRow, state: ListenerState
     ) -> Iterable[tuple[UnmatchedEvent, Values]]:
-        """Return the events that pass a filter of a listener and that the listener may hear."""
+        """Return the events that pass a filter of a listener and that the listener may receive."""
         if each.filter.names:
             passed = self._evaluate(each.id, each.filter, row)
         elif digest := key(each.filter, state.correlation):
@@ -172,7 +172,7 @@ class _RecentEvents:
             passed = self._by_key[each.id].get(digest, [])
         else:
             passed = self._evaluate_once(each)
-        return [match for match in passed if row.hears(match[0], self._look_back)]
+        return [match for match in passed if row.may_receive(match[0], self._look_back)]
 
     def _evaluate_once(self, each: ListenerFilter) -> list[tuple[UnmatchedEvent, Values]]:
         if each.id not in self._passed:

@@ -162,14 +162,14 @@ class MatchBatch:
         self._states, self._looked_back, self._offers, self._consumed = {}, {}, [], []
 
     def _update_of(self, one: ListenerState) -> ListenerUpdate:
-        looked = self._looked_back.get((one.instance, one.step))
+        looked_back = self._looked_back.get((one.instance, one.step))
         return ListenerUpdate(
             instance=one.instance,
             step=one.step,
             correlation=one.correlation or None,
             offered_filters=tuple(sorted(one.offered_filters)),
             is_saturated=one.is_saturated,
-            lookbacks_done=looked[0].lookbacks_done if looked else 0,
+            lookbacks_done=looked_back[0].lookbacks_done if looked_back else 0,
         )
 
     def _save_filters(self, who: Iterator[ListenerId]) -> None:

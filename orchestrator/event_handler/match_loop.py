@@ -33,7 +33,7 @@ class EventHandler:
     dispatcher: TaskDispatcher
     #: The largest input of collected events, in bytes.
     max_payload: int = 1 << 20
-    #: Seconds before the opening of a listener whose broadcast events it hears, too.
+    #: Broadcast events of so many seconds before its opening are offered to a listener, too.
     look_back: float = 5.0
 
     def match(self, namespace: str) -> None:

@@ -73,7 +73,7 @@ class LeaseWatchdog:
         try:
             claimed = self._store.claimed()
         except DatabaseUnavailable:
-            self._signs.clear()  # no worker could send a heartbeat: all leases start anew
+            self._signs.clear()  # no worker could send a heartbeat: all leases start again
             raise
         after = self._elapsed()  # not earlier than any heartbeat in the rows
         self._signs = {row.attempt: self._sign(row, after) for row in claimed}

@@ -59,9 +59,11 @@ class ListenerRow:
         own = look_back if self.look_back is None else self.look_back
         return self.opened - timedelta(seconds=own)
 
-    def hears(self, event: UnmatchedEvent, look_back: float) -> bool:
-        """Whether an event counts for it; `HEARS` is the same condition for new events. An event
-        addressed to its instance always does: it can't be older than the instance."""
+    def may_receive(self, event: UnmatchedEvent, look_back: float) -> bool:
+        """Whether an event counts for it; `MAY_RECEIVE` is the same condition for new events.
+
+        An event addressed to its instance always does: it can't be older than the instance.
+        """
         if event.target_instance is not None:
             return True
         if event.receipt_number <= self.above:

@@ -10,8 +10,9 @@ from datetime import datetime
 from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Transaction
 
-#: The condition of `ListenerRow.hears` for a broadcast event p that is matched for the first time.
-HEARS = """
+#: The condition of `ListenerRow.may_receive` for a broadcast event p that is matched for the first
+#: time.
+MAY_RECEIVE = """
 p.event > coalesce(i.heard_from, 0)
   and (
     l.heard_from is null
@@ -103,7 +104,7 @@ def candidates(
         where not exists (
           select from orchestrator.event_offers m
           where m.event = p.event and m.instance_id = k.instance_id and m.step = k.step)
-          and {HEARS}
+          and {MAY_RECEIVE}
         order by p.event_index, l.instance_id, l.step limit %(limit)s
         """,
         {

@@ -99,7 +99,7 @@ instances = Table(
     _now(),
     Column("started_at", Time),
     Column("ended_at", Time),
-    #: It hears broadcast events with greater numbers (`events.number`); empty: any.
+    #: It receives broadcast events with greater receipt numbers; empty: any.
     Column("heard_from", BigInteger),
     Index(None, "namespace", "created_at", "id"),
     #: Finds beginnings of a business_id too, whatever the database's collation.
@@ -295,11 +295,11 @@ stimuli = Table(
     #: The attempt that a result or a loss is about.
     Column("attempt", Id),
     Column("data", JSON),
-    #: Set where the same stimulus may be brought twice.
+    #: Set where the same stimulus may be sent twice.
     Column("key", Text),
     _now(),
     Column("hinted_at", Time),
-    #: It can't be brought: what waits behind it goes first.
+    #: It can't be applied: later stimuli go first.
     Column("deferred", Boolean, nullable=False, server_default=text("false")),
     Index(None, "instance_id", "id"),
     Index(
@@ -357,7 +357,7 @@ listeners = Table(
 )
 
 #: The filters of listeners, each once however many listeners have it. `type` is set where a
-#: filter takes events of one type only; `lifecycle`: it asks for lifecycle events.
+#: filter accepts events of one type only; `lifecycle`: it accepts lifecycle events.
 event_filters = Table(
     "event_filters",
     metadata,
@@ -623,7 +623,7 @@ workers = Table(
     Column("concurrency", Integer, nullable=False),
     Column("queues", ARRAY(Text), nullable=False),
     Column("tasks", ARRAY(Text), nullable=False),
-    #: What `celery -A` was given; null: started by `orchestrator worker`.
+    #: The argument of `celery -A`; null: started by `orchestrator worker`.
     Column("app", Text),
     #: The broker's URL without user, password and query.
     Column("broker", Text),
@@ -782,8 +782,7 @@ schedules = Table(
     postgresql_with={"fillfactor": "70"},
 )
 
-#: The ledger: what became of each due time of a schedule. Its key is what makes a due time
-#: fire once, whoever sees it.
+#: The ledger: the outcome of each due time of a schedule. Its key lets each due time fire once.
 firings = Table(
     "firings",
     metadata,
@@ -845,7 +844,7 @@ celery_beat_firings = Table(
     Column("entry", Text, primary_key=True),
     Column("due", Time, primary_key=True),
     _now(),
-    #: When somebody last set out to send it.
+    #: When a beat last tried to send it.
     Column("tried_at", Time, nullable=False, server_default=func.clock_timestamp()),
     Column("sent_at", Time),
     Index("celery_beat_firings_unsent_ix", "tried_at", postgresql_where=text("sent_at is null")),
