@@ -53,7 +53,7 @@ KINDS = tasks.KINDS
 DEFAULT_LIMITS = Bounds()
 
 #: Agenda items of a step that continues after a suspension.
-_RESUME_ITEMS = frozenset({"result", "again"})
+_RESUME_ITEMS = frozenset({"result", "resume"})
 
 
 def advance(
@@ -157,7 +157,7 @@ def _run_step_item(draft: Draft, id: int, data: Json) -> None:
 def _run_root_item(draft: Draft, data: Json) -> None:
     if "begin" in data:  # unless a command has ended the new run before its first step
         return stimulus_handlers.begin_first_task(draft) if draft.root.is_open else None
-    if "settled" in data:
+    if "drained" in data:
         return instance_end.on_drained(draft)
     if "rearm" in data:
         return step_restart.arm_timeout(draft, None)

@@ -183,7 +183,7 @@ def retry_now(draft: Draft, node: Node) -> None:
 def resume(draft: Draft, node: Node, data: Json) -> None:
     """Continue a step after a suspension: with the result that was recorded meanwhile, or with
     another attempt in place of a withdrawn one. Raises `StepFaulted`."""
-    if "again" in data:
+    if "resume" in data:
         return retry_now(draft, node)
     if node.get_state("result") is None:  # it was applied meanwhile
         return None

@@ -57,7 +57,7 @@ def start(
     is part of.
     """
     root = draft.root
-    beginning = {**_beginning(cause, down_to), "was": root.compensation.value}
+    beginning = {**_beginning(cause, down_to), "compensation_before": root.compensation.value}
     root.set_state(undo={**beginning, "before": before, "reply": reply, "reports": reports_end})
     draft.set_compensation(Compensation.RUNNING)
     draft.add_fact("compensation.started", None, {"error": cause} if cause else None)
@@ -193,7 +193,7 @@ def on_undo_completed(draft: Draft, compensating: Node) -> None:
     """Continue after a compensating step that has completed."""
     node = draft.node(compensating.compensates or ROOT)
     node.compensated_by = None
-    if compensating.get_state("nothing"):
+    if compensating.get_state("nothing_to_undo"):
         _uncount(draft, compensating)
     else:
         draft.add_fact("task.compensated", node.id, {"by": compensating.id})
@@ -218,13 +218,15 @@ def on_undo_failed(draft: Draft, compensating: Node, error: Json) -> None:
         {"step": compensating.id, "reason": "compensation", "error": error, "undoes": node.id}
     )
     draft.add_fact("compensation.failed", node.id, {"by": compensating.id, "error": error})
-    draft.root.set_state(letters=draft.root.get_state("letters", 0) + 1)
+    draft.root.set_state(open_dead_letters=draft.root.get_state("open_dead_letters", 0) + 1)
     _continue(draft, compensating)
 
 
 def on_dead_letter_closed(draft: Draft) -> None:
     """Count one dead letter less."""
-    draft.root.set_state(letters=(draft.root.get_state("letters", 0) - 1) or None)
+    draft.root.set_state(
+        open_dead_letters=(draft.root.get_state("open_dead_letters", 0) - 1) or None
+    )
 
 
 def _continue(draft: Draft, compensating: Node) -> None:
@@ -248,9 +250,11 @@ def _finish(draft: Draft, owner: Node | None, progress: Mapping[str, Json]) -> N
         owner.open_children = 0
         draft.push(owner.id, {"undone": True})
         return
-    untouched = not progress["done"] and progress["was"] == Compensation.NONE
+    untouched = not progress["done"] and progress["compensation_before"] == Compensation.NONE
     state = Compensation.NONE if untouched else Compensation.COMPLETED
-    _end(draft, progress, Compensation.FAILED if draft.root.get_state("letters") else state)
+    _end(
+        draft, progress, Compensation.FAILED if draft.root.get_state("open_dead_letters") else state
+    )
 
 
 def abort(draft: Draft) -> None:
@@ -262,15 +266,15 @@ def abort(draft: Draft) -> None:
 def postpone_command(draft: Draft, command: Mapping[str, Json]) -> None:
     """Store a command until the instance has ended, has no attempt in flight and is not being
     compensated: only one step may be undone at a time."""
-    waiting: list[Json] = draft.root.get_state("put_off", [])
-    draft.root.set_state(put_off=[*waiting, dict(command)])
+    waiting: list[Json] = draft.root.get_state("postponed_commands", [])
+    draft.root.set_state(postponed_commands=[*waiting, dict(command)])
 
 
 def release_commands(draft: Draft) -> None:
     """Send the postponed commands again: nothing they waited for is left."""
-    for command in draft.root.get_state("put_off", []):
+    for command in draft.root.get_state("postponed_commands", []):
         draft.stimuli.append(NewStimulus(StimulusKind.COMMAND, None, None, command))
-    draft.root.set_state(put_off=None)
+    draft.root.set_state(postponed_commands=None)
 
 
 def _end(draft: Draft, progress: Mapping[str, Json], state: Compensation) -> None:

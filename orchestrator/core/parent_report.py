@@ -5,7 +5,7 @@ The data of such a stimulus is
     status, output, error   the state of the instance
     run, compensation       the number of its run, and the state of its compensation
     held                    true: it faulted or was cancelled and was not compensated
-    ask                     the number of the parent's last retry that was answered, if any
+    retry_run               the number of the parent's last retry that was answered, if any
     answer                  in the answer to a retry that is no end: ``open``, it continues and will
                             report its end; ``gone``, it was compensated; ``refused``, it cannot
                             continue
@@ -64,8 +64,8 @@ def _status_data(draft: Draft) -> dict[str, Json]:
         "run": root.run,
         "compensation": root.compensation.value,
     }
-    ask = root.get_state("ask")
-    return data if ask is None else {**data, "ask": ask}
+    retry_run = root.get_state("retry_run")
+    return data if retry_run is None else {**data, "retry_run": retry_run}
 
 
 def _send(draft: Draft, step: int | None, data: dict[str, Json]) -> None:

@@ -131,7 +131,7 @@ def _withdraw_recorded(
     if node.status is not Status.RUNNING:
         draft.set_status(node, Status.RUNNING)
     node.set_state(draining={"path": list(path)}, waiter=waiter)
-    draft.push(node.id, {"land": True})
+    draft.push(node.id, {"recorded": True})
     return True
 
 
@@ -161,7 +161,7 @@ def add_dead_letter(draft: Draft, node: Node, error: Mapping[str, Json]) -> None
     closes the dead letter."""
     draft.dead_letters.append({"step": node.id, "reason": "lost", "error": dict(error)})
     if node.get_state("stopped") is not None:
-        node.set_state(letter=True)
+        node.set_state(has_dead_letter=True)
 
 
 def _is_in_compensation_below(draft: Draft, node: Node, below: int, steps: OpenSteps) -> bool:
@@ -212,7 +212,11 @@ def abandon_child(draft: Draft, node: Node, reason: str) -> None:
     """Tell the step's sub-workflow, unless it has completed, that its parent no longer needs it."""
     child = node.get_state("child")
     if child is not None and node.kind == "run" and node.status is not Status.COMPLETED:
-        command = {"command": "abandon", "ask": node.get_state("ask", 0), "reason": reason}
+        command = {
+            "command": "abandon",
+            "retry_run": node.get_state("retry_run", 0),
+            "reason": reason,
+        }
         draft.send_stimulus(StimulusKind.COMMAND, child, None, command)
 
 
@@ -303,13 +307,13 @@ def mark_outcome_unknown(draft: Draft, node: Node) -> None:
 def on_drained(draft: Draft, waiter: int) -> None:
     """Count one awaited step less. After the last one the waiter continues."""
     if waiter == ROOT:
-        draft.push(ROOT, {"settled": True})
+        draft.push(ROOT, {"drained": True})
         return
     node = draft.node(waiter)
     if node.is_open:
         node.open_children -= 1
         if node.open_children == 0:
-            draft.push(waiter, {"settled": True})
+            draft.push(waiter, {"drained": True})
 
 
 def on_drain_timeout(draft: Draft, node: Node) -> None:

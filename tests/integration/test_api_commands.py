@@ -22,7 +22,7 @@ COMMANDS = ("suspend", "resume", "cancel", "terminate", "retry", "compensate", "
 #: What each says besides.
 BODIES = {"skip": {"step": 1}}
 #: A command at which the core raises: the number of a parent's ask is no number.
-UNUSABLE = {"command": "retry", "ask": "x"}
+UNUSABLE = {"command": "retry", "retry_run": "x"}
 DO = [call("a"), call("b"), {"c": {"call": "c"}}]
 
 

@@ -214,8 +214,8 @@ def test_many_are_told_what_each_of_them_may_be_told(api: Api):
 
 def obeys(workflow: Workflow, command: str, status: Status, undone: Compensation) -> bool:
     """Whether an instance without any step obeys; one that is undone has its undoing before it."""
-    state = {"undo": {"before": None, "to": 0, "error": None, "done": 0, "was": "none",
-                      "reply": None, "reports": False}}  # fmt: skip
+    state = {"undo": {"before": None, "to": 0, "error": None, "done": 0,
+                      "compensation_before": "none", "reply": None, "reports": False}}  # fmt: skip
     undoing = undone is Compensation.RUNNING
     instance = Instance("i", "shop", "w", status, undone, state=state if undoing else None)
     asked = Stimulus(StimulusKind.COMMAND, clock.now(), 1, data={"command": command}, items=0)

@@ -326,7 +326,7 @@ class Watch:
             (
                 step
                 for step in rows.steps.values()
-                if step.compensates is not None and not (step.state or {}).get("nothing")
+                if step.compensates is not None and not (step.state or {}).get("nothing_to_undo")
             ),
             key=lambda step: step.id,
         )

@@ -38,7 +38,7 @@ def undone(rows: Rows) -> list[Step]:
     """The compensating steps, in the order of their beginning. Not those that asked a sub-workflow
     which had nothing to undo: it may be asked again."""
     found = [step for step in rows.steps.values() if step.compensates is not None]
-    found = [step for step in found if not (step.state or {}).get("nothing")]
+    found = [step for step in found if not (step.state or {}).get("nothing_to_undo")]
     return sorted(found, key=lambda step: step.id)
 
 
@@ -47,7 +47,7 @@ def asked_for_nothing(rows: Rows) -> set[int]:
     return {
         step.compensates
         for step in rows.steps.values()
-        if step.compensates is not None and (step.state or {}).get("nothing")
+        if step.compensates is not None and (step.state or {}).get("nothing_to_undo")
     }
 
 

@@ -185,18 +185,18 @@ def test_a_sub_workflow_with_attempts_in_flight_answers_when_they_have_ended() -
 
 def test_after_two_asks_a_sub_workflow_continues_once() -> None:
     pair = faulted()
-    ask = {"command": "retry", "ask": 2, "step": 1}
+    retry = {"command": "retry", "retry_run": 2, "step": 1}
     pair.world.paused.add(pair.child)
     pair.world.command(pair.parent, "retry")
-    pair.world.send_stimulus(pair.child, StimulusKind.COMMAND, data=ask)
+    pair.world.send_stimulus(pair.child, StimulusKind.COMMAND, data=retry)
     pair.world.paused.clear()
     pair.world.drain()
     pair.work("ship")
-    pair.world.send_stimulus(pair.child, StimulusKind.COMMAND, data=ask)
+    pair.world.send_stimulus(pair.child, StimulusKind.COMMAND, data=retry)
     pair.work()
     assert pair.ran == ["charge", "ship", "ship"]
     assert pair.state(pair.parent) == ("faulted", "none")
-    pair.world.send_stimulus(pair.child, StimulusKind.COMMAND, data={**ask, "ask": 1})
+    pair.world.send_stimulus(pair.child, StimulusKind.COMMAND, data={**retry, "retry_run": 1})
     assert "later run" in pair.world.ignored[-1]
 
 
@@ -214,7 +214,7 @@ def test_a_new_run_that_cannot_be_is_refused_with_the_reason(
     monkeypatch.setattr(retry_and_skip, "_target", refuse)
     pair.world.paused.add(pair.parent)
     pair.world.send_stimulus(
-        pair.child, StimulusKind.COMMAND, data={"command": "retry", "ask": 2, "step": 1}
+        pair.child, StimulusKind.COMMAND, data={"command": "retry", "retry_run": 2, "step": 1}
     )
     (answer,) = pair.world.rows[pair.parent].inbox
     assert (answer.data["answer"], answer.data["detail"]) == ("refused", "it cannot be")
@@ -274,7 +274,7 @@ def test_reports_of_another_ask_change_nothing(ask: int | None) -> None:
     pair = faulted()
     pair.world.paused.add(pair.child)
     pair.world.command(pair.parent, "retry")
-    data = {"status": "completed", "output": "old", "run": 1, **({"ask": ask} if ask else {})}
+    data = {"status": "completed", "output": "old", "run": 1, **({"retry_run": ask} if ask else {})}
     pair.world.send_stimulus(pair.parent, StimulusKind.CHILD, pair.step.id, data)
     assert "since" in pair.world.ignored[-1]
     assert pair.step.status is Status.RUNNING
@@ -283,7 +283,7 @@ def test_reports_of_another_ask_change_nothing(ask: int | None) -> None:
 def test_reports_of_an_earlier_run_change_nothing() -> None:
     pair = faulted()
     pair.world.command(pair.parent, "retry")
-    data = {"status": "faulted", "error": None, "run": 1, "ask": 2}
+    data = {"status": "faulted", "error": None, "run": 1, "retry_run": 2}
     pair.world.send_stimulus(pair.parent, StimulusKind.CHILD, pair.step.id, data)
     assert "another run" in pair.world.ignored[-1]
     pair.work()
@@ -368,7 +368,7 @@ def test_each_effect_happens_once_or_is_undone(state: str, befalls: str, late: b
         assert not any(step.status in OPEN_STATUSES for step in rows.steps.values()), (
             "no ask is left open"
         )
-        assert not (instance.state or {}).get("put_off")
+        assert not (instance.state or {}).get("postponed_commands")
     charges = pair.ran.count("charge") - pair.ran.count("refund")
     if befalls in ("cancelled", "compensated"):
         assert charges == 0, pair.ran

@@ -143,11 +143,11 @@ def _resend_child_report(examination: Examination, row: Row) -> None:
             child["id"], StimulusKind.COMMAND, command, key=f"doctor:undo:{row.step}"
         )
         return
-    ask = row.about.get("ask")
-    if row.about["kind"] == "run" and child and ask is not None:
-        command = {"command": "retry", "ask": ask, "step": row.step, "by": BY}
+    retry_run = row.about.get("retry_run")
+    if row.about["kind"] == "run" and child and retry_run is not None:
+        command = {"command": "retry", "retry_run": retry_run, "step": row.step, "by": BY}
         examination.send_stimulus(
-            child["id"], StimulusKind.COMMAND, command, key=f"doctor:ask:{row.step}:{ask}"
+            child["id"], StimulusKind.COMMAND, command, key=f"doctor:retry:{row.step}:{retry_run}"
         )
         return
     if row.about["kind"] == "child_compensation":
@@ -159,8 +159,8 @@ def _resend_child_report(examination: Examination, row: Row) -> None:
             data["held"] = True
     else:
         data = {"status": "faulted", "error": VANISHED}
-        if ask is not None:
-            data["ask"] = ask
+        if retry_run is not None:
+            data["retry_run"] = retry_run
     key = f"doctor:child:{row.step}"
     examination.send_stimulus(str(row.instance), StimulusKind.CHILD, data, row.step, key)
 

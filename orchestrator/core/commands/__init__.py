@@ -49,7 +49,8 @@ def execute(draft: Draft, data: Mapping[str, Json]) -> None:
 def refuse(draft: Draft, data: Mapping[str, Json], reason: str) -> bool:
     """Answer a refused command of a parent (its retry), and return True: `draft`, empty before,
     then holds the answer. Return False for other commands."""
-    if data.get("command") != "retry" or data.get("ask", 0) <= draft.root.get_state("ask", 0):
+    is_retry = data.get("command") == "retry"
+    if not is_retry or data.get("retry_run", 0) <= draft.root.get_state("retry_run", 0):
         return False
     parent_retry.refuse(draft, data, reason)
     return True

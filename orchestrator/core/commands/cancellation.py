@@ -33,13 +33,13 @@ def terminate(draft: Draft, data: Mapping[str, Json]) -> None:
 
 def abandon(draft: Draft, data: Mapping[str, Json]) -> None:
     """Cancel an instance that its parent no longer needs; from then on only the parent's retry
-    continues it. ``ask``: the number of the parent's last retry, if any."""
-    root, ask = draft.root, data.get("ask", 0)
+    continues it. ``retry_run``: the number of the parent's last retry, if any."""
+    root, retry_run = draft.root, data.get("retry_run", 0)
     if root.status is Status.COMPLETED:
         raise CommandRefused("the instance is completed already")
-    if ask < root.get_state("ask", 0):
+    if retry_run < root.get_state("retry_run", 0):
         raise CommandRefused("the parent has since asked for a new run")
-    root.set_state(abandoned=ask)
+    root.set_state(abandoned=retry_run)
     if root.is_open:
         return _stop(draft, data, undo=True)
     return draft.add_fact("workflow.abandoned", None, reason(data) or None)

@@ -56,21 +56,23 @@ def act_on_dead_letter(draft: Draft, data: Mapping[str, Json]) -> None:
         raise CommandRefused(f"a failed compensation is retried or resolved, not {action!r}")
     if compensating.compensates is None or compensating.status is not Status.FAULTED:
         raise CommandRefused("the step is not a failed compensation")
-    if compensating.get_state("settled") or draft.root.is_open:
+    if compensating.get_state("resolution") or draft.root.is_open:
         raise CommandRefused(
             "the compensation was retried or resolved already, or the instance still runs"
         )
     running = draft.root.compensation is Compensation.RUNNING or draft.count_open_leaves()[0]
     if action == "retry" and running:
         return compensation.postpone_command(draft, data)
-    compensating.set_state(settled=action)
+    compensating.set_state(resolution=action)
     if action == "retry":
         return _retry_undo(draft, compensating, data)
     draft.set_status(compensating, Status.COMPLETED)
     record = {"undoing": compensating.id, **reason(data)}
     draft.add_fact("compensation.resolved", compensating.compensates, record)
     compensation.on_dead_letter_closed(draft)
-    if draft.root.compensation is Compensation.FAILED and not draft.root.get_state("letters"):
+    if draft.root.compensation is Compensation.FAILED and not draft.root.get_state(
+        "open_dead_letters"
+    ):
         draft.set_compensation(Compensation.COMPLETED)
     return None
 

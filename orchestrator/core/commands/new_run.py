@@ -200,7 +200,7 @@ class NewRun:
         if node.kind == "try" and node.get_state("undo") is not None:
             return self.draft.push(node.id, {"undo": True})
         if node.kind == "try" and node.get_state("next") is not None:
-            return self.draft.push(node.id, {"settled": True})
+            return self.draft.push(node.id, {"drained": True})
         return self._continue_after_last(node.id, _FIRST_MOVE.get(node.kind))
 
     def _continue_after_last(self, parent: int, first_move: Json) -> None:

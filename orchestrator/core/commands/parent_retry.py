@@ -4,8 +4,8 @@ Theory of operation. A parent's retry reopens the same `run` step and asks the s
 continue; no transaction locks two instances. The sub-workflow answers every such command, so that
 the step never waits in vain: with its end if it has completed, ``open`` if it continues (its end
 follows), ``gone`` if it was compensated, ``refused`` if it cannot continue. If attempts are in
-flight or a compensation runs, it answers after their end. Each ask has the number of the parent's
-run; the reports that follow carry it, and the step ignores all others.
+flight or a compensation runs, it answers after their end. Each command has the number of the
+parent's run (`retry_run`); the reports that follow carry it, and the step ignores all others.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from orchestrator.core.transition_draft import Draft
 
 def retry(draft: Draft, data: Mapping[str, Json]) -> None:
     """Start a new run from the step that failed, with edited inputs if `data` has them; with
-    ``ask`` answer the parent's retry."""
-    if "ask" not in data:
+    ``retry_run`` answer the parent's retry."""
+    if "retry_run" not in data:
         return retry_and_skip.retry(draft, data)
     if draft.root.original.parent_step != data.get("step"):
         raise CommandRefused("no step of that number waits for this instance")
@@ -35,7 +35,7 @@ def retry(draft: Draft, data: Mapping[str, Json]) -> None:
 def refuse(draft: Draft, data: Mapping[str, Json], reason: str) -> None:
     """Refuse the new run that a parent asked for, in history and in the answer to the parent."""
     draft.add_fact("command.refused", None, {"command": "retry", "reason": reason})
-    draft.root.set_state(ask=data["ask"])
+    draft.root.set_state(retry_run=data["retry_run"])
     answer(draft, "refused", reason)
 
 
@@ -49,20 +49,20 @@ def _can_answer(draft: Draft) -> bool:
 
 
 def _answer(draft: Draft, data: Mapping[str, Json]) -> None:
-    root, ask = draft.root, data["ask"]
-    last_ask = root.get_state("ask", 0)
-    if ask < last_ask:
+    root, retry_run = draft.root, data["retry_run"]
+    last_retry_run = root.get_state("retry_run", 0)
+    if retry_run < last_retry_run:
         raise CommandRefused("the parent has since asked for a later run")
-    root.set_state(ask=ask)
+    root.set_state(retry_run=retry_run)
     if root.is_open:
         return answer(draft, "open")
-    if ask == last_ask:  # a repeated ask starts no second run
+    if retry_run == last_retry_run:  # a repeated command starts no second run
         return report(draft)
     if root.compensation is Compensation.COMPLETED:
         return answer(draft, "gone")
     if root.compensation is Compensation.FAILED:
         return answer(draft, "refused", "the compensation of the sub-workflow failed")
-    if root.status is Status.COMPLETED or ask <= root.get_state("abandoned", ask - 1):
+    if root.status is Status.COMPLETED or retry_run <= root.get_state("abandoned", retry_run - 1):
         return report(draft)
     root.set_state(abandoned=None)
     retry_and_skip.retry(

@@ -107,8 +107,8 @@ def _new_run(draft: Draft, data: Mapping[str, Json]) -> NewRun:
     root.run += 1
     draft.add_fact("workflow.retried", None, {"run": root.run, **record, **reason(data)})
     for node in stopped:
-        if node.get_state("letter"):
-            node.set_state(letter=None)
+        if node.get_state("has_dead_letter"):
+            node.set_state(has_dead_letter=None)
             resolution = {"action": data.get("command", "retry"), **reason(data)}
             draft.letters_closed.append({"step": node.id, "resolution": resolution})
     return NewRun(draft, stopped, data)

@@ -53,7 +53,7 @@ def _pause(draft: Draft, node: Node) -> None:
         and node.get_state("child") is None
         and node.get_state("draining") is None
     ):
-        node.set_state(was=node.status.value)
+        node.set_state(status_before=node.status.value)
         draft.set_status(node, Status.SUSPENDED)
         draft.add_fact("task.suspended", node.id)
 
@@ -79,8 +79,8 @@ def resume_steps(draft: Draft) -> None:
 
 
 def _resume_step(draft: Draft, node: Node) -> None:
-    draft.set_status(node, Status(node.get_state("was", Status.RUNNING)))
-    node.set_state(was=None)
+    draft.set_status(node, Status(node.get_state("status_before", Status.RUNNING)))
+    node.set_state(status_before=None)
     draft.add_fact("task.resumed", node.id)
     if node.get_state("attempt") is not None and node.status is not Status.WAITING:
-        draft.push(node.id, {"again": True})
+        draft.push(node.id, {"resume": True})

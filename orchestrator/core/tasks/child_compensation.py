@@ -28,7 +28,7 @@ def on_instance_ended(draft: Draft, node: Node, data: Mapping[str, Json]) -> Non
         error = standard_error("runtime", "the compensation of the sub-workflow failed")
         raise StepFaulted(node, with_instance(error, node.reference))
     if data.get("compensated") == Compensation.NONE:
-        node.set_state(nothing=True)
+        node.set_state(nothing_to_undo=True)
     mark_completed(draft, node)
     push_completion(draft, node, None)
 

@@ -48,11 +48,11 @@ def enter(draft: Draft, node: Node, _: Plan) -> None:
 def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
     """Continue the fork. ``{"from": index}`` begins a branch and puts the next one on the agenda,
     ``{"only": index}`` begins one branch; after ``{"join": true}`` all have ended. In a rollback:
-    ``settled``, the losing branches have drained; ``undo``, the next step is to be undone;
+    ``drained``, the losing branches have drained; ``undo``, the next step is to be undone;
     ``undone``, none is left."""
     if "join" in data:
         return _join(draft, node)
-    if "settled" in data:
+    if "drained" in data:
         return _roll_back(draft, node)
     if "undo" in data:
         return compensation.undo_next(draft, node)
@@ -126,7 +126,7 @@ def resume(draft: Draft, node: Node) -> bool:
     if node.get_state("won") is None:
         return False
     node.open_children = 1
-    draft.push(node.id, {"undo": True} if node.get_state("undo") else {"settled": True})
+    draft.push(node.id, {"undo": True} if node.get_state("undo") else {"drained": True})
     return True
 
 

@@ -19,9 +19,10 @@ consumed: they are returned, for other listeners of the instance. A listener tha
 Empty lists (dsl-reference.md, Event Consumption Strategy): ``any: []`` accepts every event, also in
 `until`; ``all: []`` waits for nothing, so the listening ends before it begins.
 
-`state`: `items` so far; `seen`, what was read, if an `until` expression needs it; `got` and
-`ended_by`, the filters that have had their event; `queue`, pairs of what was read and the event's
-number; `count` of iterations begun; `closing`, once no more events are consumed; `correlation`.
+`state`: `items` so far; `consumed`, what was read, if an `until` expression needs it;
+`matched_filters` and `ended_by`, the filters that have had their event; `queue`, pairs of what was
+read and the event's number; `count` of iterations begun; `closing`, once no more events are
+consumed; `correlation`.
 """
 
 from __future__ import annotations
@@ -205,7 +206,7 @@ def on_event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     """Consume an event that has matched. Raises `StimulusIgnored` if the listener no longer accepts
     it: the event is then offered to other listeners."""
     listen_plan = listen_plan_of(draft.plan_of(node))
-    matched = node.get_state("got", [])
+    matched = node.get_state("matched_filters", [])
     unmatched = [index for index in data.get("matches", ()) if index not in matched]
     if node.get_state("closing"):
         raise StimulusIgnored("nothing more is consumed")
@@ -219,7 +220,7 @@ def on_event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
             _close(draft, node)
         return None
     if listen_plan.mode == "all":
-        node.set_state(got=[*matched, unmatched[0]])
+        node.set_state(matched_filters=[*matched, unmatched[0]])
     return _consume(draft, node, listen_plan, data)
 
 
@@ -235,7 +236,8 @@ def _ends(node: Node, listen_plan: ListenPlan, indices: list[int]) -> bool:
 def _consume(draft: Draft, node: Node, listen_plan: ListenPlan, data: Mapping[str, Json]) -> None:
     item = _read(listen_plan.read, data["event"])
     ends = (
-        listen_plan.stops_at_first or len(node.get_state("got", ())) == len(listen_plan.filters) > 0
+        listen_plan.stops_at_first
+        or len(node.get_state("matched_filters", ())) == len(listen_plan.filters) > 0
     )
     if listen_plan.iterator is not None:
         queue = [*node.get_state("queue", []), [item, data.get("number")]]
@@ -252,14 +254,14 @@ def _consume(draft: Draft, node: Node, listen_plan: ListenPlan, data: Mapping[st
 def _remember(draft: Draft, node: Node, listen_plan: ListenPlan, item: Json) -> None:
     """Store an event that was consumed, for the `until` expression."""
     if listen_plan.has_expression:
-        node.set_state(seen=_check_bounds(draft, node, [*node.get_state("seen", []), item]))
+        node.set_state(consumed=_check_bounds(draft, node, [*node.get_state("consumed", []), item]))
 
 
 def _is_until_true(draft: Draft, node: Node, listen_plan: ListenPlan) -> bool:
     """Whether the `until` expression ends the listening."""
     if listen_plan.until is None or listen_plan.endless:
         return False
-    return is_true(draft, node, listen_plan.until, node.get_state("seen", []))
+    return is_true(draft, node, listen_plan.until, node.get_state("consumed", []))
 
 
 def _read(mode: str, event: Mapping[str, Json]) -> Json:

@@ -114,7 +114,7 @@ def _missing(workflow: str, reason: str = "") -> Fault:
 
 def on_instance_ended(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
     """Handle the sub-workflow's end, or its answer to a retry (see `parent_report`). Raises
-    `StimulusIgnored` for an earlier ask or run, and `StepFaulted`."""
+    `StimulusIgnored` for an earlier retry or run, and `StepFaulted`."""
     _check(node, data)
     if not node.is_open:
         return _on_late_success(draft, node, data)
@@ -132,7 +132,7 @@ def on_instance_ended(draft: Draft, node: Node, data: Mapping[str, Json]) -> Non
 
 
 def _check(node: Node, data: Mapping[str, Json]) -> None:
-    if node.get_state("ask") != data.get("ask"):
+    if node.get_state("retry_run") != data.get("retry_run"):
         raise StimulusIgnored("the sub-workflow has since been asked for another run")
     if data.get("run", 1) < node.get_state("child_run", 1):
         raise StimulusIgnored("the sub-workflow has since begun another run")
@@ -191,9 +191,9 @@ def retry_child(draft: Draft, node: Node, reason: Mapping[str, Json]) -> None:
     node.outcome_unknown = False
     if in_compensation(draft, node) is None:
         node.compensated_by = draft.plan_of(node).compensated_by
-    node.set_state(stopped=None, ask=run, child_run=None)
+    node.set_state(stopped=None, retry_run=run, child_run=None)
     draft.add_fact("task.retried", node.id, {"run": run})
-    command = {"command": "retry", "ask": run, "step": node.id, **reason}
+    command = {"command": "retry", "retry_run": run, "step": node.id, **reason}
     draft.send_stimulus(StimulusKind.COMMAND, node.get_state("child"), None, command)
 
 

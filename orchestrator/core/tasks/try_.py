@@ -7,8 +7,8 @@ with its input. `metadata.rollback` undoes what the block completed before each 
 `metadata.rethrow` the caught error propagates after `catch.do`, unchanged.
 
 `state`: `retries` so far; `since`, when the first try began; `error` and `next`, the caught error
-and the reaction to it (``{"retry": seconds}`` or ``{"catch": true}``); `mark`, the number after
-which the present try's completions come; `attempt_due`, when the present try times out.
+and the reaction to it (``{"retry": seconds}`` or ``{"catch": true}``); `undo_after`, the number
+after which the present try's completions come; `attempt_due`, when the present try times out.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _begin_try(draft: Draft, node: Node) -> None:
     catch = catch_of(draft.plan_of(node))
     node.open_children = 1
     if catch.rollback:
-        node.set_state(mark=draft.root.last_number)
+        node.set_state(undo_after=draft.root.last_number)
     if catch.policy is not None and catch.policy.per_try is not None:
         max_seconds = duration_seconds(draft, node, catch.policy.per_try, node.input)
         due = draft.arm(node.id, TimerKind.ATTEMPT, max_seconds)
@@ -102,7 +102,7 @@ def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
             _end(draft, node, node.input, None)
     elif "catch" in data:
         _handle(draft, node)
-    elif "settled" in data:
+    elif "drained" in data:
         _react(draft, node)
     elif "undo" in data:
         compensation.undo_next(draft, node)
@@ -196,10 +196,10 @@ def _remove_try_timer(draft: Draft, node: Node) -> None:
 
 
 def _react(draft: Draft, node: Node) -> None:
-    mark = node.get_state("mark")
-    if mark is None:
+    after = node.get_state("undo_after")
+    if after is None:
         return _retry_or_handle(draft, node)
-    return compensation.roll_back(draft, node, node.get_state("error"), mark)
+    return compensation.roll_back(draft, node, node.get_state("error"), after)
 
 
 def _retry_or_handle(draft: Draft, node: Node) -> None:

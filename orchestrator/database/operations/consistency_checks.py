@@ -142,7 +142,7 @@ IN_MOTION = f"""
       where h.instance_id = i.id and h.sequence = i.sequence), i.created_at) > {YOUNG})
 """
 DRAINING, _OWN_CHILD = member("s.state", "draining"), member("s.state", "child")
-_ASK = member("s.state", "ask")
+_RETRY_RUN = member("s.state", "retry_run")
 
 #: Whether a step waits for something.
 _AWAITS = f"""
@@ -182,7 +182,7 @@ STEPS = f"""
 select i.id::text, i.id::text, s.id,
   json_build_object(
     'kind', s.kind, 'reference', s.reference, 'flow', i.status, 'compensation', i.compensation,
-    'by', {_OWN_CHILD}, 'ask', {_ASK}::int, 'child', {_CHILD})
+    'by', {_OWN_CHILD}, 'retry_run', {_RETRY_RUN}::int, 'child', {_CHILD})
 from orchestrator.steps s
 join orchestrator.instances i on i.id = s.instance_id
 where s.status in {UNSUSPENDED}
