@@ -13,7 +13,7 @@ from orchestrator.cli.commands.wait_reasons import starting
 from orchestrator.cli.doctor import repairs
 from orchestrator.cli.doctor.examination import Examination
 from orchestrator.database.instances import call_wait_queries
-from orchestrator.database.operations import consistency_checks, row_conditions
+from orchestrator.database.operations import consistency_checks, consistency_conditions
 from orchestrator.database.operations import consistency_repairs as statements
 from orchestrator.database.operations.consistency_checks import Row
 from orchestrator.document.message_text import nearest, suggestion
@@ -90,7 +90,7 @@ def _statement(rule: str) -> Repair | None:
 
 def _consistency() -> Iterator[Inconsistency]:
     by_core = "instances: the counter of places is wrong"
-    for rule, sql in row_conditions.CONSISTENCY.items():
+    for rule, sql in consistency_conditions.CONSISTENCY.items():
         repair = repairs.reconcile if rule == by_core else _statement(rule)
         yield Inconsistency(
             name="inconsistent",
@@ -100,7 +100,7 @@ def _consistency() -> Iterator[Inconsistency]:
             repair=repair,
             advice=None if repair else "read its history; then orchestrator terminate {instance}",
         )
-    for rule, (sql, remove) in row_conditions.ORPHANED_ROWS.items():
+    for rule, (sql, remove) in consistency_conditions.ORPHANED_ROWS.items():
         yield Inconsistency(
             name="inconsistent",
             message=rule + ": {subject}",

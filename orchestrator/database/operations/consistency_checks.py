@@ -1,7 +1,8 @@
 """Consistency checks: each is a query for rows that should not exist.
 
 They read whole tables, so people run them (`orchestrator doctor`), never a beat. Young rows are
-left out everywhere: their work may be under way. `row_conditions` has the conditions on each row.
+left out everywhere: their work may be under way. The conditions on each row are in
+`consistency_conditions`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import ENDED, OPEN
 from orchestrator.database.operations.consistency_checks import Row
 
-#: By inconsistency (`row_conditions.CONSISTENCY`): the statement that repairs one row.
+#: By inconsistency (`consistency_conditions.CONSISTENCY`): the statement that repairs one row.
 STATEMENTS = {
     "instances: status and time of the end disagree": f"""
         update orchestrator.instances
