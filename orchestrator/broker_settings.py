@@ -15,6 +15,7 @@ from kombu import Connection, Queue
 from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 
+from orchestrator.celery_versions import CONSUMES_QUORUM_QUEUES
 from orchestrator.errors import BrokerUnavailable, ConfigurationError
 from orchestrator.settings import Settings
 
@@ -67,7 +68,6 @@ def broker_settings(url: str) -> dict[str, Any]:
 
 def _redis() -> dict[str, Any]:
     return {
-        "worker_disable_prefetch": True,
         # priority_steps keeps its default: it names the lists in Redis, so publishers and workers
         # must agree on it. retry_on_timeout stays off, so that kombu sends a batch of messages in
         # one round trip.
@@ -95,10 +95,22 @@ def _rabbitmq() -> dict[str, Any]:
 
 
 def queue(name: str, url: str) -> Queue:
-    """Return the declaration of one of our queues for the broker at `url`."""
+    """Return the declaration of the control queue for the broker at `url`."""
+    return _queue(name, url, is_quorum=True)
+
+
+def default_queue(name: str, url: str) -> Queue:
+    """Return the declaration of our own workers' default queue.
+
+    It is a classic one where Celery cannot consume a quorum queue."""
+    return _queue(name, url, is_quorum=CONSUMES_QUORUM_QUEUES)
+
+
+def _queue(name: str, url: str, *, is_quorum: bool) -> Queue:
     if is_redis(url):
         return Queue(name, routing_key=name)
-    arguments = {"x-queue-type": "quorum", "x-consumer-timeout": CONSUMER_TIMEOUT}
+    type_ = {"x-queue-type": "quorum"} if is_quorum else {}
+    arguments = {**type_, "x-consumer-timeout": CONSUMER_TIMEOUT}
     return Queue(name, routing_key=name, queue_arguments=arguments)
 
 
@@ -217,7 +229,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         # The beats publish again what was not published.
         "task_publish_retry": False,
         "task_default_queue": settings.default_queue,
-        "task_queues": [queue(settings.default_queue, settings.broker_url)],
+        "task_queues": [default_queue(settings.default_queue, settings.broker_url)],
         # Events cost about half of the throughput of small steps; -E turns them on for Flower.
         "worker_send_task_events": False,
         "task_send_sent_event": False,

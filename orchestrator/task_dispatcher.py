@@ -16,9 +16,11 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from kombu import Queue
+from kombu.exceptions import LimitExceeded, OperationalError
 
 from orchestrator import broker_settings
 from orchestrator.argument_repr import arguments_repr
+from orchestrator.celery_versions import publish_batch, router_of
 from orchestrator.clock import monotonic
 from orchestrator.core.model import Attempt
 from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
@@ -99,6 +101,10 @@ class TaskDispatcher:
     def _publishers(self) -> ProducerPool:
         return broker_settings.publishers(self._app, self._timeout)
 
+    @cached_property
+    def _router(self) -> Any:
+        return router_of(self._app)
+
     def close(self) -> None:
         """Close the connections; the next message opens new ones."""
         producers = self.__dict__.pop("_publishers", None)
@@ -110,7 +116,7 @@ class TaskDispatcher:
         """Return the queue to which Celery routes an attempt's task, if its document names none."""
         name = self._queues.get(attempt.task)
         if name is None:
-            route = self._app.amqp.router.route({}, attempt.task)
+            route = self._router.route({}, attempt.task)
             queue = route.get("queue")
             name = str(getattr(queue, "name", queue) or self._app.conf.task_default_queue)
             self._queues[attempt.task] = name
@@ -141,6 +147,8 @@ class TaskDispatcher:
         if waiting and monotonic() - started_at < self._timeout / 2:
             # A connection that the broker has closed while idle fails at its next use.
             error = self._try(waiting)
+        if error is not None and not self._is_brokers(error):
+            error = self._send_one_by_one(waiting)
         if waiting:
             self._meter.count(metrics.PUBLISH_FAILURES, (), len(waiting))
             log.warning(
@@ -150,6 +158,34 @@ class TaskDispatcher:
                 unsent=len(waiting),
                 error=repr(error),
             )
+
+    def _is_brokers(self, error: Exception) -> bool:
+        """Return whether the broker or the connection to it caused the error."""
+        connection = self._publishers.connections.connection
+        theirs = (*connection.connection_errors, *connection.channel_errors)
+        return isinstance(error, (OSError, OperationalError, LimitExceeded, *theirs))
+
+    def _send_one_by_one(self, waiting: deque[Message]) -> Exception | None:
+        """Send each message by itself, so that one that cannot be sent does not hold up the others.
+        It stays in `waiting`, and its error is logged in full."""
+        error: Exception | None = None
+        for _ in range(len(waiting)):
+            message = waiting.popleft()
+            error = self._try(deque((message,)))
+            if error is None:
+                continue
+            waiting.append(message)
+            if self._is_brokers(error):
+                break
+            log.error(
+                "A message cannot be sent",
+                action="message_unsendable",
+                task=message.task,
+                queue=message.queue,
+                attempt=message.step.id if message.step else None,
+                exc_info=error,
+            )
+        return error
 
     def _try(self, waiting: deque[Message]) -> Exception | None:
         """Send the waiting messages in order and remove each; return the error that stopped it."""
@@ -178,7 +214,7 @@ class TaskDispatcher:
         else:
             broker_settings.keep_client(producer.channel)
             count = min(len(waiting), REDIS_BATCH)
-            with producer.batch() if count > 1 else nullcontext():
+            with publish_batch(producer) if count > 1 else nullcontext():
                 for at in range(count):
                     self._send_one(producer, waiting[at])
         for _ in range(count):

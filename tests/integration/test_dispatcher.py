@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery
+from kombu import Producer
 
 from orchestrator.core.model import Attempt
+from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
 from orchestrator.ids import new_id
+from orchestrator.metrics import Meter
+from orchestrator.metrics import catalog as metrics
 from orchestrator.task_dispatcher import INSTANCES_PER_HINT, REDIS_BATCH, TaskDispatcher
 
 QUEUE = "control"
@@ -75,6 +79,58 @@ def test_messages_are_sent_by_one_client(
         dispatcher.hint(new_id())
     assert len(hinted(server)) == 10
     assert len(made) <= 2
+
+
+def test_a_batch_before_kombu_5_7_is_one_round_trip(
+    dispatcher: TaskDispatcher, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Producer, "batch", raising=False)
+    dispatcher.hint(new_id())  # the connection's own commands
+    before = server.info("commandstats")["cmdstat_lpush"]["calls"]
+    pipelines: list[int] = []
+    execute = redis.client.Pipeline.execute
+
+    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        pipelines.append(len(self.command_stack))
+        return execute(self, *args, **kwargs)
+
+    monkeypatch.setattr(redis.client.Pipeline, "execute", counted)
+    ids = [new_id() for _ in range(50 * INSTANCES_PER_HINT)]
+    dispatcher.hint(*ids)
+    assert [id for message in hinted(server)[1:] for id in message] == ids
+    assert server.info("commandstats")["cmdstat_lpush"]["calls"] == before + 50
+    assert pipelines == [50]
+    dispatcher.hint(new_id())
+    assert len(hinted(server)) == 52, "the channel sends single messages again"
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_a_message_that_cannot_be_sent_is_named_and_holds_up_no_other(
+    broker_url: str,
+    server: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    batch: bool,
+) -> None:
+    if not batch:
+        monkeypatch.delattr(Producer, "batch", raising=False)
+    meter = Meter()
+    with Celery("dispatcher", broker=broker_url, set_as_current=False) as app:
+        dispatcher = TaskDispatcher(app, QUEUE, 2.0, meter)
+        attempts = [
+            PublishableAttempt(new_id(), new_id(), 1, "shop.pay", "shop", priority, None)  # type: ignore[arg-type]  # which makes it unsendable
+            for priority in (1, "high", 2)
+        ]
+        dispatcher.publish(attempts)
+        dispatcher.close()
+    sent = [json.loads(text) for key in server.keys("shop*") for text in server.lrange(key, 0, -1)]
+    assert {message["headers"]["id"] for message in sent} == {attempts[0].id, attempts[2].id}
+    (line,) = (each for each in caplog.records if each.levelname == "ERROR")
+    assert (line.attempt, line.task) == (attempts[1].id, "shop.pay")  # type: ignore[attr-defined]
+    assert line.exc_info is not None
+    assert "TypeError" in str(line.exc_info[0])
+    counted = {name: numbers for name, _, numbers in meter.read()}
+    assert counted[metrics.PUBLISH_FAILURES.name] == [1]
 
 
 # -- the queue of a step that names none -------------------------------------------------

@@ -200,6 +200,29 @@ def test_a_worker_that_comes_in_the_middle_takes_work(zoo: Zoo, pool: str) -> No
         assert ended(zoo, instance, 60)["output"] == {"count": 1}
 
 
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_busy_worker_leaves_messages_to_others(zoo: Zoo, pool: str) -> None:
+    """With Celery's default prefetch multiplier, 4."""
+    zoo.worker(pool=pool, concurrency=1, env={"ZOO_PREFETCH": 4})
+    zoo.seen_in_redis.delete("zoo")
+    key = new_id()
+    with (
+        Celery("sender", broker=zoo.stack.broker_url, set_as_current=False) as app,
+        redis.Redis.from_url(zoo.stack.broker_url) as broker,
+    ):
+        broker.delete("celery")  # what the tests before have left
+        for _ in range(6):
+            app.send_task("zoo.waits", args=(key,))
+        zoo.stack.until(lambda: len(zoo.seen("waiting")) == 1, "one runs")
+        # The answer shows that the event loop has turned since.
+        assert app.control.inspect(timeout=10).ping()
+        assert broker.llen("celery") == 5
+        for _ in range(6):
+            zoo.let_go(key)
+        zoo.stack.until(lambda: len(zoo.seen("waiting")) == 6, "all run")
+        assert broker.llen("celery") == 0
+
+
 # -- what is refused -------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis
 
+from orchestrator.celery_versions import CELERY
 from orchestrator.ids import new_id
 from tests.support.zoo import Zoo, zoo_on
 
@@ -166,6 +167,10 @@ def test_self_retry(zoo: Zoo) -> None:
 
 def test_self_retry_with_other_arguments(zoo: Zoo) -> None:
     ended = zoo.run("retries_with", a=1)
+    if CELERY < (5, 7):  # as in plain Celery: the first keyword arguments stay
+        assert ended["error"]["title"] == "Reject"
+        assert "multiple values for argument 'a'" in ended["error"]["detail"]
+        return
     assert ended["output"] == {"a": 3, "args": [3], "retries": 2}
     (step,) = zoo.stack.client.get(f"/v1/instances/{ended['id']}/steps").json()["items"]
     assert len(step["attempts"]) == 3

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from celery import Celery
 
+from orchestrator.celery_versions import CELERY
 from orchestrator.ids import new_id
 from tests.support.zoo import Zoo, zoo_on
 
@@ -50,7 +51,7 @@ CASES = {
     "refused before the start": Case("hooked", {"a": 1, "refuse": True}),
     "throws": Case("throws"),
     "autoretry": Case("autoretry", {"key": "KEY"}, runs=3),
-    "retries with others": Case("retries_with", {"a": 1}, runs=3),
+    "retries with others": Case("retries_with", {"a": 1}, runs=3 if CELERY >= (5, 7) else 1),
     "a quiet retry": Case("retries_quietly", {"key": "KEY"}, runs=2),
     "ignores": Case("ignores"),
     "rejects": Case("rejects", {"key": "KEY"}),

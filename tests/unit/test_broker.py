@@ -20,9 +20,8 @@ REDIS = "redis://localhost:1/0"
 RABBITMQ = "amqp://localhost:1//"
 
 
-def test_on_redis_a_busy_worker_prefetches_nothing() -> None:
+def test_on_redis_publishers_and_workers_agree() -> None:
     settings = broker_settings(REDIS)
-    assert settings["worker_disable_prefetch"] is True
     assert settings["worker_prefetch_multiplier"] == 1
     # With either setting, publishers and workers of different configurations would not meet.
     assert "priority_steps" not in settings["broker_transport_options"]
@@ -33,7 +32,6 @@ def test_rabbitmq_has_quorum_queues_and_confirms() -> None:
     settings = broker_settings(RABBITMQ)
     assert settings["broker_transport_options"]["confirm_publish"] is True
     assert settings["task_default_queue_type"] == "quorum"
-    assert "worker_disable_prefetch" not in settings
     arguments = queue("q", RABBITMQ).queue_arguments
     assert arguments
     assert arguments["x-queue-type"] == "quorum"

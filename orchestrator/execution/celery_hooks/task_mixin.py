@@ -12,6 +12,8 @@ from celery.canvas import Signature
 from celery.exceptions import Ignore, Retry
 from celery.result import AsyncResult
 
+from orchestrator.celery_versions import OBEYS_IGNORE_RESULT
+from orchestrator.execution.celery_hooks.result_backend import refuse_steps
 from orchestrator.execution.context_variables import current_attempt
 from orchestrator.message_names import HEADER
 
@@ -33,7 +35,14 @@ class UnsentSignature(Signature):
     """A signature that is not sent: a step's retry is a timer in Postgres, not a message."""
 
     def apply_async(self, *_: Any, **__: Any) -> AsyncResult[Any]:
-        """Return the result object of the message, without sending it."""
+        """Return the result object of the message, without sending it.
+
+        Raises:
+            TypeError: the task does not accept these arguments; `Task.apply_async` checks the same.
+        """
+        check_arguments = getattr(self.type, "__header__", None)
+        if self.type.typing and check_arguments is not None:
+            check_arguments(*(self.args or ()), **(self.kwargs or {}))
         result: AsyncResult[Any] = self.type.AsyncResult(self.options.get("task_id"))
         return result
 
@@ -80,6 +89,22 @@ class StepMixin:
         raise TaskReplaced(sig)
 
 
+class ResultlessStepMixin(StepMixin):
+    """The mixin for a Celery that stores a step's states although its message forbids it."""
+
+    @property
+    def backend(self) -> Any:
+        """The task's result backend."""
+        return refuse_steps(super().backend)  # type: ignore[misc]
+
+    @backend.setter
+    def backend(self, backend: Any) -> None:
+        self._backend = backend
+
+
+_MIXIN = StepMixin if OBEYS_IGNORE_RESULT else ResultlessStepMixin
+
+
 def _current_attempt_of(task: object) -> CurrentAttempt | None:
     """Return the attempt that this task runs; None outside a step, and in an eager call."""
     running = current_attempt.get()
@@ -96,7 +121,7 @@ def with_mixin(cls: type[Any], installed: TracerSource) -> type[Any]:
     if getattr(cls, "_installed", None) is installed:
         return cls
     identity = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
-    bases = (cls,) if issubclass(cls, StepMixin) else (StepMixin, cls)
+    bases = (cls,) if issubclass(cls, StepMixin) else (_MIXIN, cls)
     return type(cls.__name__, bases, {**identity, "_installed": installed})
 
 

@@ -9,8 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
-
+from orchestrator.celery_versions import terminate_handler_fired
 from orchestrator.clock import monotonic
 from orchestrator.core.model import Attempt, AttemptEnd, AttemptState
 from orchestrator.database.workers import unclaimed_attempts

@@ -18,10 +18,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
 from celery.exceptions import Ignore, Reject, Retry
 
 from orchestrator import json_codec
+from orchestrator.celery_versions import terminate_handler_fired
 from orchestrator.clock import now
 from orchestrator.core.model import AttemptEnd, AttemptState
 from orchestrator.error_handler.task_errors import Mask, data_error, error_of, runtime_error

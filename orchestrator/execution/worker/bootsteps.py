@@ -11,10 +11,11 @@ from kombu import Queue
 from kombu.serialization import prepare_accept_content
 
 from orchestrator import broker_settings
+from orchestrator.celery_versions import forks_processes
 from orchestrator.errors import ConfigurationError
 from orchestrator.execution.process.configuration_exit import configuration_exit
 from orchestrator.execution.process.installed_parts import require_parts
-from orchestrator.execution.worker import signal_receivers
+from orchestrator.execution.worker import prefetch_limit, signal_receivers
 from orchestrator.execution.worker.rabbitmq_control_consumer import (
     ControlConsumer,
     accept_existing_queues,
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from orchestrator.execution.worker.main_process import MainProcess
 
 log = get_logger(__name__)
-
-#: Values of worker_prefetch_multiplier that this module may override: Celery's default, and the
-#: smallest one. Any other value is the user's choice.
-_PREFETCHES = (4, 1)
 
 _UNSUITABLE = (
     "steps of workflows run in the pools prefork and threads, not in {pool}: {reason}."
@@ -88,13 +85,15 @@ def _consumer_step(runtime: WorkerRuntime) -> type[Any]:
             return runtime.runs_steps
 
         def start(self, consumer: Any) -> None:
+            prefetch_limit.take_only_startable(consumer)
             broker_settings.keep_client(consumer.task_consumer.channel)
             broker_settings.drop_unreadable(consumer.task_consumer.channel, _log_unreadable)
             consumer.controller.orchestrator.on_connected(consumer)
             if runtime.control_consumer is not None:
                 runtime.control_consumer.start(consumer)
 
-        def register_with_event_loop(self, consumer: Any, _hub: Any) -> None:
+        def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
+            consumer.controller.orchestrator.listen(hub)
             consumer.controller.orchestrator.watch_children(consumer.pool)
 
         def stop(self, consumer: Any) -> None:
@@ -128,9 +127,9 @@ def _prepare_worker(runtime: WorkerRuntime, controller: Any) -> MainProcess | No
     from orchestrator.execution.worker.main_process import MainProcess
 
     _consume_control_queue(runtime)
-    _limit_prefetch(runtime.app, controller)
     _accept_json(runtime.app)
     if is_rabbitmq(runtime.app):
+        prefetch_limit.limit_per_slot(controller)
         accept_existing_queues(runtime.app)
     concurrency = controller.max_concurrency or controller.concurrency
     runtime.become_worker(controller.hostname, concurrency, forks=pool == "prefork")
@@ -146,7 +145,7 @@ def _pool_name(controller: Any) -> str | None:
     if issubclass(pool, thread.TaskPool):
         return "threads"
     if issubclass(pool, prefork.TaskPool):
-        if controller.pool_start_method != "fork":
+        if not forks_processes(controller):
             raise ConfigurationError(_UNSUITABLE.format(pool="spawned prefork", reason=_SPAWN))
         return "prefork"
     name = pool.__module__.rpartition(".")[2]
@@ -184,20 +183,6 @@ def _control_queue(app: Any, name: str) -> Queue:
         return broker_settings.queue(name, broker_settings.url_of(app))
     except ConfigurationError:  # a transport for tests, such as memory://
         return Queue(name, routing_key=name)
-
-
-def _limit_prefetch(app: Any, controller: Any) -> None:
-    """Limit prefetching: a message prefetched by a busy worker waits although others are idle.
-
-    On Redis Celery can prefetch nothing; on RabbitMQ it takes at least one message per slot."""
-    conf = app.conf
-    if conf.worker_prefetch_multiplier not in _PREFETCHES:
-        return
-    driver = app.connection_for_read().transport.driver_type
-    if driver == "redis":
-        conf.worker_disable_prefetch = True
-    elif driver == "amqp":
-        controller.prefetch_multiplier = 1
 
 
 def _accept_json(app: Any) -> None:

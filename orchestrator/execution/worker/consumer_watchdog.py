@@ -36,11 +36,16 @@ class ConsumerWatchdog:
     """Checks the consumer after each heartbeat, in the heartbeat's thread."""
 
     def __init__(
-        self, runtime: WorkerRuntime, heartbeat: Heartbeat, consumer: Callable[[], Any]
+        self,
+        runtime: WorkerRuntime,
+        heartbeat: Heartbeat,
+        consumer: Callable[[], Any],
+        call_in_loop: Callable[[Callable[[], object]], None],
     ) -> None:
         self._runtime = runtime
         self._heartbeat = heartbeat
         self._consumer = consumer
+        self._call_in_loop = call_in_loop
         self._stall_timeout = STALL_FACTOR * runtime.settings.republish_after
         self._stage = 0
         self._since = monotonic()
@@ -75,13 +80,11 @@ class ConsumerWatchdog:
         log.warning(
             "No messages arrive; reconnecting", action="consumer_stalled", stage=self._stage
         )
-        consumer = self._consumer()
-        assert consumer is not None  # noqa: S101  `_is_stalled` has checked
 
         def lose_connection() -> None:
             raise ConnectionResetError("the consumer is stalled")
 
-        consumer.call_soon(lose_connection)
+        self._call_in_loop(lose_connection)
 
     def _restart(self) -> None:
         log.error(

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from celery.worker import state as worker_state
@@ -14,6 +15,7 @@ from celery.worker import state as worker_state
 from orchestrator.error_handler.task_errors import runtime_error
 from orchestrator.execution.worker.child_exit_watcher import ChildExitWatcher
 from orchestrator.execution.worker.consumer_watchdog import ConsumerWatchdog
+from orchestrator.execution.worker.event_loop_calls import EventLoopCalls
 from orchestrator.execution.worker.heartbeat import Heartbeat
 from orchestrator.execution.worker.lost_attempt_reporter import LostAttemptReporter
 from orchestrator.log import get_logger
@@ -35,9 +37,12 @@ class MainProcess:
     def __init__(self, runtime: WorkerRuntime) -> None:
         self.runtime = runtime
         self.consumer: Any = None
+        self._loop_calls = EventLoopCalls()
         self.reporter = LostAttemptReporter(runtime)
         self.heartbeat = Heartbeat(runtime, self._after_heartbeat)
-        self._watchdog = ConsumerWatchdog(runtime, self.heartbeat, lambda: self.consumer)
+        self._watchdog = ConsumerWatchdog(
+            runtime, self.heartbeat, lambda: self.consumer, self.call_in_loop
+        )
         self._exit_watcher = ChildExitWatcher(self._on_child_exit)
         self._pid = os.getpid()
         self._ended = threading.Event()
@@ -66,6 +71,14 @@ class MainProcess:
         self.watch_children(consumer.pool)
         if not self.runtime.is_prefork:
             self._wake_after_tasks(consumer.pool)
+
+    def listen(self, hub: Any) -> None:
+        """Adopt the event loop that begins after a (re)connect."""
+        self._loop_calls.listen(hub)
+
+    def call_in_loop(self, function: Callable[[], object]) -> None:
+        """Let the event loop call the function at once; any thread may ask for it."""
+        self._loop_calls.call(self.consumer, function)
 
     def watch_children(self, pool: Any) -> None:
         """Watch the pool's children for exits, by the system and by billiard's callback.
@@ -96,7 +109,7 @@ class MainProcess:
 
         def apply_and_wake(*args: Any, **kwargs: Any) -> Any:
             result = on_apply(*args, **kwargs)
-            result.f.add_done_callback(lambda _: self.consumer.call_soon(_poll))
+            result.f.add_done_callback(lambda _: self.call_in_loop(_poll))
             return result
 
         apply_and_wake.wakes = True  # type: ignore[attr-defined]
@@ -106,7 +119,7 @@ class MainProcess:
         self.reporter.on_process_exit(process, exit_code)
         # Start the child's successor now instead of at Celery's next check.
         if not self.runtime.in_flight.stopping:
-            self.consumer.call_soon(self.consumer.pool.maintain_pool)
+            self.call_in_loop(self.consumer.pool.maintain_pool)
 
     def _after_heartbeat(self) -> None:
         self._update_events_flag()

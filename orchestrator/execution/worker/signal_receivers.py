@@ -111,6 +111,9 @@ def _step_request(celery_class: Hashable) -> Any:
     base: Any = celery_class
 
     class StepRequest(base):  # type: ignore[misc]
+        #: The main process stores nothing in the users' result backend either.
+        store_errors = False
+
         def on_accepted(self, pid: int, time_accepted: float) -> None:
             """Acknowledge now, whatever the task's options say. A message that stays
             unacknowledged while its task runs could come twice, or close the channel."""

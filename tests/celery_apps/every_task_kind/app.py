@@ -16,7 +16,7 @@ app = Celery(
 )
 app.conf.update(
     broker_connection_retry_on_startup=True,
-    worker_prefetch_multiplier=1,
+    worker_prefetch_multiplier=int(os.environ.get("ZOO_PREFETCH", "1")),
     result_extended=True,
     task_serializer=os.environ.get("ZOO_SERIALIZER", "json"),
     accept_content=[os.environ.get("ZOO_SERIALIZER", "json")],

@@ -29,7 +29,9 @@ def seen(what: str, **facts: Any) -> None:
     """Append a record to the list."""
     global _redis
     if _redis is None or _redis[0] != os.getpid():
-        _redis = (os.getpid(), redis.Redis.from_url(os.environ["ZOO_REDIS_URL"]))
+        # redis-py 8 gives up a read after 5 seconds by default; `waits` reads for longer.
+        server = redis.Redis.from_url(os.environ["ZOO_REDIS_URL"], socket_timeout=None)
+        _redis = (os.getpid(), server)
     _redis[1].rpush("zoo", json.dumps({"what": what, **facts}, default=str))
 
 
@@ -352,7 +354,12 @@ class Fraction(complex):
     """A type that is registered with Celery's JSON."""
 
 
-register_type(Fraction, "fraction", lambda value: [value.real, value.imag])
+register_type(
+    Fraction,
+    "fraction",
+    lambda value: [value.real, value.imag],
+    lambda parts: Fraction(*parts),
+)
 
 VALUES: dict[str, Any] = {
     "json method": Money(),
