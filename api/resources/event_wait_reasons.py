@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from api.resources.wait_reason_messages import Cause
+from api.resources.wait_reason_messages import Cause, no_control
 from orchestrator import json_codec
 from orchestrator.database.events.event_offer_queries import OfferRow
 from orchestrator.database.events.event_queries import EventRow
@@ -20,17 +20,21 @@ _PATTERN = re.compile(r"[\\^$*+?{}\[\]|()]")
 
 
 def causes(
-    row: EventRow, matches: Sequence[OfferRow], waiting: Sequence[Waiter], control: str | None
+    row: EventRow,
+    matches: Sequence[OfferRow],
+    waiting: Sequence[Waiter],
+    control: str | None,
+    *,
+    workers: bool = True,
 ) -> list[Cause]:
     """Return the effects of an event, or the reasons why it had none.
 
-    `control`: the control queue, if no live worker serves it.
+    `control`: the control queue, if no live worker serves it. `workers`: some worker is alive.
     """
     if matches:
         return [_match(match) for match in matches[:MAX_LISTENERS]]
     if row.matched_at is None and control is not None:
-        message = f"it waits to be matched; no control worker: no live worker serves {control}"
-        return [{"kind": "no-control", "message": message, "queue": control}]
+        return [no_control("it waits to be matched", control, workers=workers)]
     if row.matched_at is None:
         return [{"kind": "matching", "message": "a control worker is about to match it"}]
     return list(_unmatched(row, json_codec.loads(row.event), waiting))

@@ -32,6 +32,7 @@ from orchestrator.database.connection.session import Session
 from orchestrator.database.events import event_offer_queries, event_queries
 from orchestrator.database.events.event_queries import EventRow, StoredEvent
 from orchestrator.database.events.waiting_instance_queries import waiters
+from orchestrator.database.instances import wait_reason_queries
 from orchestrator.database.operations import overview_queries
 
 blueprint = Resource("events", __name__, url_prefix="/v1", description="CloudEvents.")
@@ -145,6 +146,7 @@ def why(id: str) -> Response:
         event_offer_queries.of_event(database, found.receipt_number),
         waiters(database, found.namespace, found.target_instance),
         None if served else settings.control_queue,
+        workers=served or wait_reason_queries.is_any_worker_alive(database, settings.lease),
     )
     return respond({"id": id, "namespace": found.namespace, "causes": causes})
 

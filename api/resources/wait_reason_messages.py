@@ -25,11 +25,32 @@ def unknown_reason(found: InstanceWithPayloads) -> Cause:
     if not found.is_final:
         return {"kind": "moving", "message": "nothing is awaited: a transition is under way"}
     message = f"the instance is {found.status}"
+    if found.error:
+        message += _error_of(json_codec.loads(found.error))
     if found.status == Status.FAULTED and found.compensation == "none":
         message += ", and nothing was undone: a person may retry, skip or compensate"
     elif found.compensation == "completed":
         message += ", and was undone: start it anew"
     return {"kind": "ended", "message": message}
+
+
+def _error_of(error: Mapping[str, Any]) -> str:
+    """Return the place and the reason of an instance's error."""
+    place = error.get("instance")
+    parts = [f" at {place}" if isinstance(place, str) and place != "/" else ""]
+    parts += [f": {text}" for text in (error.get("detail") or error.get("title"),) if text]
+    return "".join(parts)
+
+
+def repaired_child(step: int, reference: str, child: str) -> Cause:
+    """Return that the sub-workflow of a faulted step has completed since."""
+    return {
+        "kind": "repaired-child",
+        "message": f"its sub-workflow {child} has completed since: a retry takes its result",
+        "step": step,
+        "reference": reference,
+        "instance": child,
+    }
 
 
 def unknown_engine(engine: int) -> Cause:
@@ -101,13 +122,23 @@ _WAITING = {
 }
 
 
-def pending_stimuli(inbox: Inbox, queue: str) -> Cause:
-    """Return that stimuli wait in the inbox."""
+def no_control(subject: str, queue: str, *, workers: bool) -> Cause:
+    """Return that nobody serves the control queue. `workers`: some worker is alive."""
+    missing = f"no control worker: no live worker serves the queue {queue}"
+    return {
+        "kind": "no-control",
+        "message": f"{subject}; {missing if workers else 'no worker is alive'}",
+        "queue": queue,
+        "workers": workers,
+    }
+
+
+def pending_stimuli(inbox: Inbox, queue: str, *, workers: bool) -> Cause:
+    """Return that stimuli wait in the inbox. `workers`: some worker is alive."""
     since = {"since": inbox.since, "queue": queue}
     subject = f"{_counted(inbox.kinds)} {'waits' if inbox.waiting == 1 else 'wait'}"
     if not inbox.control:
-        message = f"{subject}; no control worker: no live worker serves the queue {queue}"
-        return {"kind": "no-control", "message": message, **since}
+        return {**no_control(subject, queue, workers=workers), **since}
     if inbox.deferred:
         message = f"{subject}, and {inbox.deferred} can't be applied: the workers' log says why"
         return {"kind": "stuck", "message": message, **since}
@@ -121,12 +152,6 @@ def _counted(kinds: Mapping[str, int]) -> str:
         for kind, count in sorted(kinds.items())
     ]
     return " and ".join(filter(None, (", ".join(counts[:-1]), counts[-1])))
-
-
-def unmatched(queue: str) -> Cause:
-    """Return that events wait to be matched, and no control worker is there."""
-    message = f"events wait to be matched, and no live worker serves the queue {queue}"
-    return {"kind": "no-control", "message": message, "queue": queue}
 
 
 def child(step: int, instance: str, status: str) -> Cause:
@@ -164,6 +189,18 @@ def event(waiting: Waiting) -> Cause:
         "reference": waiting.reference,
         "since": waiting.since,
         "filters": filters,
+    }
+
+
+def event_came(waiting: Waiting, *, suspended: bool) -> Cause:
+    """Return that an event for a listener is not applied yet."""
+    until = "until the instance is resumed" if suspended else "until a control worker applies it"
+    return {
+        "kind": "event-came",
+        "message": f"took an event, which waits {until}",
+        "step": waiting.step,
+        "reference": waiting.reference,
+        "since": waiting.since,
     }
 
 

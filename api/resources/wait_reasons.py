@@ -40,7 +40,11 @@ def why(id: str) -> Response:
         {
             "status": found.status,
             "compensation": found.compensation,
-            "causes": [*(causes or [messages.unknown_reason(found)]), *_unknown_outcomes(found)],
+            "causes": [
+                *(causes or [messages.unknown_reason(found)]),
+                *_unknown_outcomes(found),
+                *_repaired_children(found),
+            ],
         }
     )
 
@@ -70,6 +74,15 @@ def _unknown_outcomes(found: InstanceWithPayloads) -> Iterator[Cause]:
             yield messages.unknown_outcome(step)
 
 
+def _repaired_children(found: InstanceWithPayloads) -> Iterator[Cause]:
+    """Yield the faulted steps of an instance, which can be retried, whose sub-workflow has
+    completed since."""
+    retryable = found.status in (Status.FAULTED, Status.CANCELLED) and found.compensation == "none"
+    if found.is_final and retryable:
+        for child in wait_reason_queries.repaired_children(state().services.database, found.id):
+            yield messages.repaired_child(*child)
+
+
 def _of_instance(found: InstanceWithPayloads) -> Iterator[Cause]:
     """Yield the causes that concern the instance as a whole."""
     services = state().services
@@ -86,7 +99,7 @@ def _of_instance(found: InstanceWithPayloads) -> Iterator[Cause]:
         )
     inbox = wait_reason_queries.inbox(database, found.id, settings.lease, settings.control_queue)
     if inbox.waiting and found.status != Status.SUSPENDED:
-        yield messages.pending_stimuli(inbox, settings.control_queue)
+        yield messages.pending_stimuli(inbox, settings.control_queue, workers=_has_workers())
 
 
 def _of_steps(found: InstanceWithPayloads) -> Iterator[Cause]:
@@ -95,6 +108,7 @@ def _of_steps(found: InstanceWithPayloads) -> Iterator[Cause]:
     for step, child, status in wait_reason_queries.children(database, found.id):
         yield messages.child(step, child, status)
     overdue = wait_reason_queries.overdue(database, found.id)
+    came = wait_reason_queries.pending_events(database, found.id)
     for waiting in step_queries.waiting(database, found.id):
         if waiting.kind == "timer" and (waiting.step or 0, waiting.timer) in overdue:
             yield messages.overdue(waiting)
@@ -103,6 +117,8 @@ def _of_steps(found: InstanceWithPayloads) -> Iterator[Cause]:
             yield messages.retry(waiting, error)
         elif waiting.kind == "timer":
             yield messages.timer(waiting)
+        elif waiting.kind == "event" and waiting.step in came:
+            yield messages.event_came(waiting, suspended=found.status == Status.SUSPENDED)
         elif waiting.kind == "event":
             yield from _event(found, messages.event(waiting))
 
@@ -113,8 +129,14 @@ def _event(found: InstanceWithPayloads, cause: Cause) -> Iterator[Cause]:
     database, settings = services.database, services.settings
     inbox = wait_reason_queries.inbox(database, found.id, settings.lease, settings.control_queue)
     if not inbox.control and wait_reason_queries.unmatched(database, found.namespace):
-        yield messages.unmatched(settings.control_queue)
+        subject, queue = "events wait to be matched", settings.control_queue
+        yield messages.no_control(subject, queue, workers=_has_workers())
     yield cause
+
+
+def _has_workers() -> bool:
+    services = state().services
+    return wait_reason_queries.is_any_worker_alive(services.database, services.settings.lease)
 
 
 def _broker() -> Iterator[Cause]:

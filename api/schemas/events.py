@@ -80,7 +80,11 @@ class EventSummarySchema(Schema):
         metadata={"description": "the instance that has it in its mailbox"},
     )
     created_at = time(required=True)
-    matched_at = time(required=True, allow_none=True)
+    matched_at = time(
+        required=True,
+        allow_none=True,
+        metadata={"description": "when it was compared with all listeners, also if none matched"},
+    )
 
 
 class MatchSchema(Schema):
@@ -117,6 +121,7 @@ class EventCauseSchema(Schema):
     instance = uuid()
     step = fields.Integer(allow_none=True)
     queue = fields.String()
+    workers = fields.Boolean(metadata={"description": "whether any worker is alive"})
     meant = fields.String(metadata={"description": "the most similar awaited type"})
 
 

@@ -9,8 +9,8 @@ from api.schemas.common import COMPENSATIONS, STATUSES, time, uuid
 KINDS = (
     "ended", "moving", "engine", "suspended", "broker", "no-control", "inbox", "stuck", "no-worker",
     "no-task", "no-processes", "no-slot", "unpublished", "delivery", "running", "silent-worker",
-    "lease", "withdrawn", "workflow", "timer", "retry", "no-beat", "event", "compensating",
-    "dead-letter", "unknown-outcome",
+    "lease", "withdrawn", "workflow", "timer", "retry", "no-beat", "event", "event-came",
+    "compensating", "dead-letter", "unknown-outcome", "repaired-child",
 )  # fmt: skip
 
 
@@ -25,6 +25,7 @@ class CauseSchema(Schema):
     until = time()
     queue = fields.String()
     worker = fields.String()
+    workers = fields.Boolean(metadata={"description": "whether any worker is alive"})
     instance = uuid()
     dead_letter = uuid()
     app = fields.String(

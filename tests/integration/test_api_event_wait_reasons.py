@@ -7,7 +7,9 @@ from itertools import count
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from orchestrator.cli import main
 from orchestrator.database.workers import worker_queries
 from orchestrator.database.workers.worker_queries import WorkerRow
 from orchestrator.ids import new_id
@@ -63,7 +65,7 @@ def test_nobody_has_matched_it(api: Api):
     event = send(api)
     told = why(api, event)
     assert (told["kind"], told["queue"]) == ("no-control", "orchestrator")
-    assert "no control worker" in told["message"]
+    assert told["message"] == "it waits to be matched; no worker is alive"
     row = WorkerRow(new_id(), "w", 7, "prefork", 1, ("orchestrator",), ())
     worker_queries.register(api.database, row)
     assert why(api, event)["kind"] == "matching"
@@ -131,3 +133,21 @@ def test_it_lies_in_a_mailbox(api: Api):
 
 def test_of_no_event_there_is_no_cause(api: Api):
     assert api.get(f"/v1/events/{new_id()}/why").status_code == 404
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_the_command_line_shows_an_event_by_our_id(api: Api, served: str, heard: bool) -> None:
+    id = listening(api) if heard else None
+    sent = send(api)
+    match(api)
+    shown = CliRunner().invoke(main, ["--url", served, "event", "show", sent]).output
+    head, row, *rest = shown.splitlines()
+    assert head.split()[:2] == ["ID", "NAMESPACE"]
+    assert "COMPARED AT" in head  # that it was compared says nothing about what it matched
+    assert "MATCHED" not in head
+    assert row.startswith(sent)
+    if heard:
+        assert rest[-2].startswith("INSTANCE")
+        assert rest[-1].startswith(str(id))
+    else:
+        assert rest[-1] == f"nothing took it: orchestrator why {sent}"

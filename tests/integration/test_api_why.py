@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from api.resources.wait_reason_messages import pending_stimuli
+from orchestrator.cli import main
 from orchestrator.core.model import AttemptEnd, AttemptState
 from orchestrator.database.instances.wait_reason_queries import Inbox
 from orchestrator.database.workers import worker_queries
@@ -88,13 +90,22 @@ def kind(api: Api, id: str) -> str:
     return str(why(api, id)["kind"])
 
 
+@pytest.fixture
+def cli_why(served: str) -> Callable[[str], str]:
+    """What `orchestrator why ID` prints."""
+    return lambda id: CliRunner().invoke(main, ["--url", served, "why", id]).output
+
+
 def test_a_start_that_nobody_brings(api: Api):
     api.deploy(document())
     id = api.start()
     assert kind(api, id) == "no-control"
+    assert why(api, id)["message"] == ("1 start waits; no worker is alive")
+    able = worker(api, "celery")
     assert why(api, id)["message"] == (
         "1 start waits; no control worker: no live worker serves the queue orchestrator"
     )
+    worker_queries.stop(api.database, able)
     worker(api, "orchestrator")
     assert kind(api, id) == "inbox"
     api.all("update orchestrator.stimuli set deferred = true")
@@ -114,9 +125,11 @@ def test_a_start_that_nobody_brings(api: Api):
 )
 def test_what_waits_is_counted_by_its_kind(kinds: dict[str, int], message: str):
     inbox = Inbox(sum(kinds.values()), 0, None, 0, kinds)
-    told = pending_stimuli(inbox, "orchestrator")["message"]
+    told = pending_stimuli(inbox, "orchestrator", workers=True)["message"]
     assert told.startswith(message)
     assert "; no control worker" in told
+    told = pending_stimuli(inbox, "orchestrator", workers=False)["message"]
+    assert told.endswith("; no worker is alive")
 
 
 def test_a_task_of_an_app_says_how_its_workers_are_started(api: Api):
@@ -272,6 +285,55 @@ def test_an_event(api: Api):
     assert [cause["kind"] for cause in causes(api, id)] == ["no-control", "event"]
 
 
+def test_an_event_that_a_suspended_instance_took(api: Api):
+    listen = {"listen": {"to": {"one": {"with": {"type": "shop.paid"}}}}}
+    id = running(api, [{"paid": listen}])
+    api.post(f"/v1/instances/{id}/suspend")
+    sent = {"specversion": "1.0", "id": "1", "source": "/till", "type": "shop.paid", "data": 1}
+    headers = {"Content-Type": "application/cloudevents+json"}
+    api.post("/v1/events?namespace=shop", json=sent, headers=headers)
+    api.client.application.extensions["orchestrator"].services.events.match("shop")
+    suspended, came = causes(api, id)
+    assert (suspended["kind"], came["kind"]) == ("suspended", "event-came")
+    assert came["message"] == "took an event, which waits until the instance is resumed"
+    assert came["reference"] == "/do/0/paid"
+
+
+def test_without_any_worker_one_that_runs_steps_is_named(api: Api, cli_why: Callable[[str], str]):
+    """A control worker alone would run no step."""
+    api.deploy(document(do=PAY))
+    id = api.start()
+    assert why(api, id)["workers"] is False
+    assert "→ orchestrator worker, or celery -A yourapp worker" in cli_why(id)
+    worker(api, "celery")
+    assert why(api, id)["workers"] is True
+    assert "→ orchestrator worker -Q orchestrator" in cli_why(id)
+
+
+def test_a_fault_names_its_step_and_a_sub_workflow_that_was_repaired(
+    api: Api, cli_why: Callable[[str], str]
+):
+    fail = {"raise": {"error": {"type": "https://shop.example/no", "status": 500, "title": "No"}}}
+    api.deploy(document("child", do=[{"fail": fail}]))
+    child = {"namespace": "shop", "name": "child", "version": "1.0.0"}
+    id = running(api, [{"sub": {"run": {"workflow": child}}}], "parent")
+    ((started,),) = api.all(
+        "select id::text from orchestrator.instances where parent_instance is not null"
+    )
+    drain(api, started)
+    drain(api, id)
+    assert why(api, id)["message"].startswith("the instance is faulted at /do/0/sub: ")
+    assert "at /do/0/fail: No" in why(api, started)["message"]
+    (step,) = api.get(f"/v1/instances/{started}/steps").json["items"]
+    answer = api.post(f"/v1/instances/{started}/skip", json={"step": step["id"], "output": {}})
+    assert answer.status_code == 202, answer.text
+    drain(api, started)
+    assert api.get(f"/v1/instances/{started}").json["status"] == "completed"
+    last = causes(api, id)[-1]
+    assert (last["kind"], last["instance"]) == ("repaired-child", started)
+    assert f"→ orchestrator retry {id}" in cli_why(id)
+
+
 def test_a_sub_workflow(api: Api):
     api.deploy(document("child", do=[{"pause": {"wait": {"hours": 1}}}]))
     child = {"namespace": "shop", "name": "child", "version": "1.0.0"}
@@ -319,7 +381,8 @@ def test_what_was_undone_is_not_retried(api: Api):
     end(api, work(api, id, worker(api, "celery")))
     drain(api, id)
     assert api.get(f"/v1/instances/{id}").json["compensation"] == "completed"
-    assert why(api, id)["message"] == "the instance is faulted, and was undone: start it anew"
+    whole = "the instance is faulted at /do/1/fail, and was undone: start it anew"
+    assert why(api, id)["message"] == whole
     refused = api.post(f"/v1/instances/{id}/retry")
     assert refused.status_code == 409
     assert refused.json["detail"] == "it was undone: start it anew"

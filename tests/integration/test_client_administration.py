@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from orchestrator.cli import main
 from orchestrator.client import ApiError, Client
 from orchestrator.database.access import secret_queries
 from orchestrator.scheduler import bulk_operations as working
@@ -106,3 +109,25 @@ def test_an_instance_is_undone_back_to_a_step(outside: Outside, client: Client) 
     assert outside.work(id) == ["a", "b", "c"]
     client.compensate(id, step=outside.step(id, "a")["id"], reason="only b")
     assert outside.work(id) == ["undo-b"]
+
+
+def test_an_error_of_a_document_is_told_once(served: str, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(
+        "document: {dsl: '1.0.3', namespace: shop, name: x, version: '1.0.0'}\n"
+        "do:\n- a: {cal: t}\n- b: {set: {x: 1}, then: nowhere}\n"
+    )
+    for command in ("deploy", "run"):
+        told = CliRunner().invoke(main, ["--url", served, command, str(file)]).output
+        assert told.count("3:7: ") == 1, told
+        assert "The document is not a valid workflow" in told
+
+
+def test_what_was_left_out_by_a_start_time_is_mentioned(api: Api, served: str) -> None:
+    api.deploy(document())
+    id = api.start()
+    shown = CliRunner().invoke(main, ["--url", served, "list", "--since", "1h"])
+    assert id not in shown.stdout
+    assert "have not started are not listed: orchestrator list --status pending" in shown.stderr
+    shown = CliRunner().invoke(main, ["--url", served, "list"])
+    assert (id in shown.stdout, shown.stderr) == (True, "")

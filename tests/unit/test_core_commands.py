@@ -316,6 +316,18 @@ def test_a_compensated_instance_cannot_continue() -> None:
     assert world.ignored == ["it was undone: start it anew"]
 
 
+def test_a_sub_workflow_that_was_undone_is_for_its_parent_to_start() -> None:
+    child = doc({"a": call("a", "undo-a")}, {"bad": boom()}, about={"name": "child"})
+    ref = {"namespace": "test", "name": "child", "version": "1.0.0"}
+    world = World(doc({"sub": {"run": {"workflow": ref}}}), child)
+    id = world.start("test/flow")
+    drive(world)
+    (started,) = [each for each in world.rows if each != id]
+    assert world.instance(started).compensation is Compensation.COMPLETED
+    world.command(started, "retry")
+    assert world.ignored == ["it was undone: only its parent can start it anew"]
+
+
 def test_what_was_undone_of_two_runs() -> None:
     world, id = run(
         doc({"a": call("a", "undo-a")}, *tasks("b"), about={"metadata": {"onFault": "hold"}})

@@ -199,6 +199,17 @@ def test_an_explicit_celery_call_has_args_kwargs_queue_and_priority() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("queue", "shown"),
+    [(None, "null"), (7, "7"), ("", '""'), ("a\n", '"a\\n"'), ({"a": 1}, '{"a": 1}')],
+)
+def test_a_queue_that_is_none_is_shown(queue: Any, shown: str) -> None:
+    world, id = run(doc({"a": {"call": "x", "metadata": {"queue": "${ .q }"}}}), {"q": queue})
+    error = world.instance(id).error
+    assert error is not None
+    assert error["detail"].startswith(f"the queue is {shown}, not a printable text")
+
+
 def test_other_calls_are_carried_out_by_a_task_of_ours() -> None:
     arguments = {"method": "get", "endpoint": "https://example.com/{id}", "query": {"q": "${ .q }"}}
     world, _ = run(doc({"a": {"call": "http", "with": arguments}}), {"q": "x"})

@@ -36,6 +36,17 @@ def warnings(text: str, evaluator: Evaluator | None = None, **more: Any) -> list
     return [str(problem) for problem in loaded(text, evaluator, **more).warnings]
 
 
+def test_positional_arguments_of_a_plain_call_are_doubted():
+    text = "do:\n- a: {call: t, with: {args: [1], kwargs: {x: 1}, n: 1}}"
+    advice = "'call: celery' takes 'task', 'args' and 'kwargs'"
+    assert warnings(text) == [
+        f"3:23: the task gets a keyword argument 'args'; {advice}",
+        f"3:34: the task gets a keyword argument 'kwargs'; {advice}",
+    ]
+    assert warnings("do:\n- a: {call: t, with: {args: x}}") == []
+    assert warnings("do:\n- a: {call: celery, with: {task: t, args: [1]}}") == []
+
+
 FLOW = [
     ("do:\n- a: {set: {x: 1}, then: b}", "3:26: no task 'b' in this list"),
     ("do:\n- a: {set: {x: 1}, then: fni}\n- fin: {set: {x: 1}}",

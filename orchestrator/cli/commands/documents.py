@@ -80,7 +80,8 @@ def deploy_file(client: Client, file: Path, dry_run: bool = False) -> Deployed:
         if not error.errors:
             raise
         lines = [_line(_finding(file, problem, "error")) for problem in error.errors]
-        raise Failure("\n".join([str(error), *lines]), Exit.USAGE) from error
+        title = str(error.problem.get("title") or error)  # the detail is the first line again
+        raise Failure("\n".join([title, *lines]), Exit.USAGE) from error
     for warning in deployed.warnings:
         finding = _finding(file, warning, "warning")
         progress_console().print(f"[yellow]warning[/] {escape(_line(finding, level=False))}")

@@ -12,13 +12,13 @@ import click
 from orchestrator.cli.exit_codes import Exit, Failure
 from orchestrator.cli.id_lookup import find_id, find_instance
 from orchestrator.cli.options import JsonValue, KeyValue, Shared, limit_option, shared_options
-from orchestrator.cli.terminal_text import in_json
+from orchestrator.cli.terminal_text import command, in_json
 from orchestrator.client import Client
 from orchestrator.client.url_paths import path
 
 SOURCE = "/orchestrator/cli"
 
-_LISTED = ("id", "namespace", "type", "source", "instance", "target", "created_at", "matched_at")
+_LISTED = ("id", "namespace", "type", "source", "instance", "target", "created_at", "compared_at")
 _MATCHED = ("instance", "step", "refused", "at")
 
 
@@ -95,11 +95,11 @@ def _query(client: Client, filters: Mapping[str, str | None], instance: str) -> 
 
 
 def _row(shared: Shared, event: dict[str, Any]) -> dict[str, Any]:
-    return (
-        {**event, **{name: event["event"][name] for name in ("type", "source")}}
-        if (shared.printer.table)
-        else event
-    )
+    if not shared.printer.table:
+        return event
+    attributes = {name: event["event"][name] for name in ("type", "source")}
+    # It was compared with the listeners then, whether one matched or none.
+    return {**event, **attributes, "compared_at": event["matched_at"]}
 
 
 @event.command()
@@ -110,8 +110,12 @@ def show(shared: Shared, id: str) -> None:
     with shared.client() as client:
         event = client.transport.json("GET", path("events", find_id(client, "/v1/events", id)))
     if shared.printer.table:
+        shared.printer.rows([_row(shared, event)], _LISTED)
         shared.printer.value(event["event"])
-        shared.printer.rows(event["matches"], _MATCHED)
+        if event["matches"]:
+            shared.printer.rows(event["matches"], _MATCHED)
+        else:
+            click.echo(command("nothing took it: orchestrator why {id}", event))
     else:
         shared.printer.value(event)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -57,8 +57,19 @@ def list_instances(
             shared.printer.rows(
                 ({**r.data, "workflow": r.workflow, "version": r.version} for r in runs), _LISTED
             )
+            _mention_unstarted(client, query)
         else:
             shared.printer.rows((run.data for run in runs), _LISTED)
+
+
+def _mention_unstarted(client: Client, query: Mapping[str, str]) -> None:
+    """Say on stderr that a filter by start times left out instances that wait for their start."""
+    others = {k: v for k, v in query.items() if k not in ("started_after", "started_before")}
+    if len(others) == len(query) or others.get("status", "pending") != "pending":
+        return
+    if next(iter(client.instances(**{**others, "status": "pending"})), None) is not None:
+        text = "instances that have not started are not listed: orchestrator list --status pending"
+        progress_console().print(f"[dim]{text}[/]")
 
 
 @click.command(short_help="Show an instance, or one of its steps.")

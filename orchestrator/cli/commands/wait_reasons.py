@@ -35,8 +35,11 @@ ADVICE = {
     "lease": "start orchestrator beat; orchestrator doctor checks more",
     "no-beat": "orchestrator beat",
     "event": "orchestrator event send {event_arguments} --to {id}",
+    "repaired-child": "orchestrator retry {id}",
     "dead-letter": "orchestrator dead-letter retry {dead_letter} (or resolve)",
 }
+#: Advice where no worker is alive: a control worker alone would run no step.
+FIRST_WORKER = "orchestrator worker, or celery -A yourapp worker for the tasks of your own app"
 #: Advice where the name of the task is similar to one that a worker has.
 MISSPELT = "correct the name, deploy the document under a new version and start that"
 
@@ -98,6 +101,8 @@ def _lines(client: Client, id: str, depth: int = 0) -> Iterator[str]:
 def _advice(cause: dict[str, Any], id: str) -> str | None:
     if "meant" in cause:
         return MISSPELT
+    if cause.get("workers") is False:
+        return FIRST_WORKER
     advice = ADVICE.get(cause["kind"])
     if advice is None:
         return None

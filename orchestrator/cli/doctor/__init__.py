@@ -152,7 +152,8 @@ def _finding(kind: Inconsistency, row: Row, state: str) -> Finding:
 
     values = {"instance": row.instance, "subject": row.subject, "step": row.step, **row.about}
     advice = command(kind.advice, values) if kind.advice else None
-    if state == "inconsistent" and kind.repair is not None:
+    repairable = kind.repair is not None and row.about.get("repairable", True)
+    if state == "inconsistent" and repairable:
         advice = "; ".join(filter(None, (f"--repair: {kind.repair_text}", advice)))
     if state == "repaired":
         advice = kind.repair_text

@@ -51,6 +51,7 @@ class Examination:
     stimuli_sent: set[str] = field(default_factory=set)
     #: The broker's messages by queue, once they were read.
     _messages: dict[str, set[str] | None] = field(default_factory=dict)
+    _answers: dict[str, Answer] | None = None
 
     @property
     def settings(self) -> Settings:
@@ -76,7 +77,12 @@ class Examination:
 
     def answers(self) -> dict[str, Answer]:
         """Return the answers of all Celery workers at the broker, by name; empty without a
-        broker."""
+        broker. Workers without remote control do not answer."""
+        if self._answers is None:
+            self._answers = self._ask_workers()
+        return self._answers
+
+    def _ask_workers(self) -> dict[str, Answer]:
         try:
             reach(self.settings.broker_url, ANSWER_TIMEOUT)
         except BrokerUnavailable:
@@ -93,9 +99,10 @@ class Examination:
         }
 
     def clear(self) -> None:
-        """Drop the messages that were read and the stimuli that were sent: a repair has changed
-        both."""
+        """Drop the messages and answers that were read and the stimuli that were sent: a repair has
+        changed them."""
         self._messages.clear()
+        self._answers = None
         self.stimuli_sent.clear()
 
     def has_control(self) -> bool:

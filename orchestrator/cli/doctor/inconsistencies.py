@@ -47,12 +47,25 @@ def _rows(sql: str, keep: Callable[[Row], bool] = lambda _: True) -> Find:
 
 
 def _unserved(keep: Callable[[Row], bool]) -> Find:
-    """Find attempts that no live worker can run, and the command that starts such a worker."""
-    return lambda examination: [
-        dataclasses.replace(row, about={**row.about, **_home_app(examination, row.about["task"])})
-        for row in examination.find(consistency_checks.UNSERVED)
-        if keep(row)
-    ]
+    """Find attempts that no live worker can run, and the command that starts such a worker. They
+    can be repaired where a worker that has the task accepts commands (`repairable`)."""
+
+    def find(examination: Examination) -> list[Row]:
+        rows = [row for row in examination.find(consistency_checks.UNSERVED) if keep(row)]
+        answers = examination.answers() if any(row.about["able"] for row in rows) else {}
+        return [
+            dataclasses.replace(
+                row,
+                about={
+                    **row.about,
+                    **_home_app(examination, row.about["task"]),
+                    "repairable": row.about["able"] in answers,
+                },
+            )
+            for row in rows
+        ]
+
+    return find
 
 
 def _home_app(examination: Examination, task: str) -> dict[str, str]:
@@ -64,9 +77,19 @@ def _home_app(examination: Examination, task: str) -> dict[str, str]:
 def _lost_messages(examination: Examination) -> list[Row]:
     """Find unclaimed attempts without a message at the broker.
 
-    The attempts are read again after the broker: one that was claimed meanwhile is not lost.
+    The attempts are read again after the broker: one that was claimed meanwhile is not lost. Nor is
+    one whose queue is served by workers without its task: they drop its messages.
     """
-    before = examination.find(consistency_checks.UNCLAIMED)
+    dropped = {
+        (row.about["queue"], row.about["task"])
+        for row in examination.find(consistency_checks.UNSERVED)
+        if row.about["served"]
+    }
+    before = [
+        row
+        for row in examination.find(consistency_checks.UNCLAIMED)
+        if (row.about["queue"], row.about["task"]) not in dropped
+    ]
     messages = examination.at_broker([row.about["queue"] for row in before])
     still = {row.subject for row in examination.find(consistency_checks.UNCLAIMED)}
     return [row for row in before if row.subject in still and _is_lost(row, messages)]

@@ -60,10 +60,14 @@ def _control(examination: Examination, workers: Sequence[Living]) -> Finding:
     serving = [each for each in workers if queue in each.queues]
     if serving:
         return Finding("control", f"{len(serving)} serve the queue {queue}: {_names(serving)}")
-    found = f"no live worker serves the control queue {queue}: starts and commands have no effect"
+    found = (
+        f"no live worker serves the control queue {queue}: starts, timers and events wait, and so"
+        " does what follows a command"
+    )
+    if not workers:  # one without -Q serves the control queue, and steps besides
+        return Finding("control", found, "start one: orchestrator worker", "failed")
     advice = command("start one: orchestrator worker -Q {queue}", {"queue": queue})
-    if workers:
-        advice += "; or set ORCHESTRATOR_SERVE_CONTROL=true for those that run"
+    advice += "; or set ORCHESTRATOR_SERVE_CONTROL=true for those that run"
     return Finding("control", found, advice, "failed")
 
 

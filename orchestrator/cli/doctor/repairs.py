@@ -105,11 +105,11 @@ def schedule_next(examination: Examination, rows: list[Row]) -> None:
 
 
 def serve(examination: Examination, rows: list[Row]) -> None:
-    """Let a live worker that has the task serve the queue as well, by Celery's remote control. The
-    worker serves it until it stops."""
+    """Let a live worker that has the task serve the queue as well, by Celery's remote control,
+    which not every worker has. The worker serves it until it stops."""
     for row in rows:
         worker, queue = row.about["able"], row.about["queue"]
-        if worker is None or not examination.broker:
+        if not row.about["repairable"] or not examination.broker:
             continue
         answers = examination.app.control.add_consumer(
             queue, destination=[worker], reply=True, timeout=3

@@ -21,7 +21,10 @@ from orchestrator.core.model import Compensation, Json, Status
 from orchestrator.core.transition_draft import Draft
 
 #: Reason for refusing a retry of a sub-workflow that its parent has withdrawn or undone without it.
-ABANDONED = "its parent has abandoned it; only a retry of the parent continues it"
+ABANDONED = (
+    "its parent has abandoned it: a retry of the parent continues it, or, where the parent was"
+    " undone, nothing does"
+)
 
 
 def retry(draft: Draft, data: Mapping[str, Json], *, by_parent: bool = False) -> None:
@@ -95,8 +98,10 @@ def _new_run(draft: Draft, data: Mapping[str, Json]) -> NewRun:
     if root.is_open or root.status is Status.COMPLETED:
         raise CommandRefused(f"the instance is {root.status}")
     if root.compensation is not Compensation.NONE:
-        is_running = root.compensation is Compensation.RUNNING
-        raise CommandRefused(f"it {'is being' if is_running else 'was'} undone: start it anew")
+        undone = "is being" if root.compensation is Compensation.RUNNING else "was"
+        alone = root.original.parent_step is None
+        advice = "start it anew" if alone else "only its parent can start it anew"
+        raise CommandRefused(f"it {undone} undone: {advice}")
     if draft.count_open_leaves()[0]:
         raise CommandRefused(
             "a withdrawn attempt still runs; try again when it has ended", later=True

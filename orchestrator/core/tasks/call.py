@@ -7,6 +7,7 @@ its input. Every other call leaves the process as an attempt.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from orchestrator.core import control_flow, dsl_errors, withdrawal
@@ -34,6 +35,9 @@ MAX_FUNCTIONS = 100
 
 #: Most characters of a queue's name; the deploy check uses it too.
 MAX_QUEUE = 255
+
+#: Most characters of a wrong queue's name in an error.
+MAX_SHOWN = 60
 
 #: The Celery task that carries out every kind of call except `celery`.
 CALL_TASK = "orchestrator.call"
@@ -115,7 +119,10 @@ def _queue(draft: Draft, node: Node, call: Call) -> str | None:
         return None
     queue = render(draft, node, call.queue, node.input)
     if not isinstance(queue, str) or not 0 < len(queue) <= MAX_QUEUE or not queue.isprintable():
-        raise dsl_errors.expression("the queue is not a printable text of 1 to 255 characters")
+        raise dsl_errors.expression(
+            f"the queue is {json.dumps(queue)[:MAX_SHOWN]},"
+            f" not a printable text of 1 to {MAX_QUEUE} characters"
+        )
     return queue
 
 

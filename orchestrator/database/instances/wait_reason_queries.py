@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from orchestrator.core.engine_version import ENGINE
-from orchestrator.database.connection.json_parameters import error_text
+from orchestrator.database.connection.json_parameters import error_text, member
 from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import OPEN
 from orchestrator.database.workers.liveness_queries import LIVE
@@ -46,6 +47,23 @@ def inbox(session: Session, instance: str, lease: float, control_queue: str) -> 
     return Inbox(*row)
 
 
+def is_any_worker_alive(session: Session, lease: float) -> bool:
+    """Whether any worker is alive, whatever it serves."""
+    row = session.one(
+        f"select exists (select from orchestrator.workers where {LIVE})", {"lease": lease}
+    )
+    return bool(row and row[0])
+
+
+def pending_events(session: Session, instance: str) -> set[int]:
+    """Return the steps of an instance for which events wait in its inbox."""
+    rows = session.all(
+        "select distinct step from orchestrator.stimuli where instance_id = %s and kind = 'event'",
+        (instance,),
+    )
+    return {row[0] for row in rows}
+
+
 def engine(session: Session, instance: str) -> int:
     """Return the engine version under which an instance was started."""
     row = session.one("select engine from orchestrator.instances where id = %s", (instance,))
@@ -67,6 +85,21 @@ def children(session: Session, instance: str, limit: int = 50) -> list[tuple[int
             (instance, limit),
         )
     ]
+
+
+def repaired_children(session: Session, instance: str, limit: int = 50) -> list[tuple[Any, ...]]:
+    """Return the faulted steps whose sub-workflow has completed: ``(step, reference, child)``."""
+    return session.all(
+        f"""
+        select s.id, s.reference, c.id::text
+        from orchestrator.steps s
+        join orchestrator.instances c on c.id = {member("s.state", "child")}::uuid
+        where s.instance_id = %s and s.kind = 'run' and s.status = 'faulted'
+          and c.status = 'completed' and c.compensation = 'none'
+        order by s.id limit %s
+        """,
+        (instance, limit),
+    )
 
 
 def last_command(

@@ -76,6 +76,8 @@ def _check_celery(context: Context, site: TaskSite, name: str, pointer: str) -> 
         name, pointer = site.body["with"]["task"], f"{pointer}/task"
         if is_expression(name):
             return
+    if site.body["call"] != "celery":
+        _warn_positional(context, site)
     if is_reserved(name):
         _refuse_reserved(context, site, name, pointer)
         return
@@ -85,6 +87,21 @@ def _check_celery(context: Context, site: TaskSite, name: str, pointer: str) -> 
     elif known is not None and name not in known:
         meant = suggestion(nearest(name, (*known, *context.used("functions"), *LANGUAGE_KINDS)))
         context.warn(pointer, f"no worker has announced a task {quoted(name)}{meant}")
+
+
+def _warn_positional(context: Context, site: TaskSite) -> None:
+    """Warn of arguments that are meant for `call: celery`: the task gets them as keywords."""
+    arguments = site.body.get("with")
+    if not isinstance(arguments, dict):
+        return
+    for key, kind in (("args", list), ("kwargs", dict)):
+        if isinstance(arguments.get(key), kind):
+            context.warn(
+                f"{site.pointer}/with/{key}",
+                f"the task gets a keyword argument '{key}'; 'call: celery' takes 'task', 'args' and"
+                " 'kwargs'",
+                at_key=True,
+            )
 
 
 def _refuse_reserved(context: Context, site: TaskSite, name: str, pointer: str) -> None:
