@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.core import Bounds
@@ -18,7 +19,13 @@ from orchestrator.metrics import Meter
 from orchestrator.secrets.encryption import SecretCipher
 from orchestrator.secrets.sources import SecretSource
 from orchestrator.settings import Settings
-from orchestrator.state_manager import Commander, StateManager, TransitionRunner, WorkflowCache
+from orchestrator.state_manager import (
+    Commander,
+    Deliberation,
+    StateManager,
+    TransitionRunner,
+    WorkflowCache,
+)
 from orchestrator.task_dispatcher import TaskDispatcher
 
 if TYPE_CHECKING:
@@ -83,8 +90,13 @@ def services(
         dispatcher=dispatcher,
         workflows=workflows,
         time=DatabaseClock(),
-        runner=TransitionRunner(evaluator.evaluate, _limits(settings), dispatcher.queue_of),
+        runner=TransitionRunner(
+            partial(Deliberation, evaluator.evaluate, evaluator.sandbox.run),
+            _limits(settings),
+            dispatcher.queue_of,
+        ),
         meter=meter,
+        lease=settings.lease,
     )
     commander = Commander(workflows, _limits(settings), dispatcher.queue_of, meter=meter)
     events = EventHandler(

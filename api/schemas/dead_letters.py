@@ -27,7 +27,7 @@ class DeadLetterSchema(Schema):
     )
     reason = fields.String(
         required=True,
-        validate=validate.OneOf(("compensation", "lost")),
+        validate=validate.OneOf(("compensation", "lost", "undecided")),
         metadata={
             "description": "`compensation`: a failed compensation;"
             " `lost`: a step with as many lost attempts as `maxStarts` allows"

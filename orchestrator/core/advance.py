@@ -6,6 +6,10 @@ waits, listens and awaited sub-workflows are left. After a bounded number of tas
 agenda becomes stimuli of the instance itself, and the transition commits. A fault is handled where
 it is caught here, before the next item of the agenda.
 
+The caller may also end a transition that takes long: it is asked after each item of the agenda, so
+that every transition runs at least one. The number of items is then part of the history row, and a
+replay ends there, too.
+
 Everything is decided on a `Draft`, which is thrown away if the slice lacks something.
 """
 
@@ -24,6 +28,7 @@ from orchestrator.core import (
     instance_end,
     stimulus_handlers,
     tasks,
+    undecidable,
     withdrawal,
 )
 from orchestrator.core.bounds import Bounds
@@ -52,6 +57,15 @@ KINDS = tasks.KINDS
 
 DEFAULT_LIMITS = Bounds()
 
+MayGoOn = Callable[[], bool]
+"""Whether a transition may run another item of its agenda; asked after each item."""
+
+
+def always() -> bool:
+    """Let every transition run as many items as the bounds allow."""
+    return True
+
+
 #: Agenda items of a step that continues after a suspension.
 _RESUME_ITEMS = frozenset({"result", "resume"})
 
@@ -62,6 +76,7 @@ def advance(
     stimulus: Stimulus,
     evaluate: Evaluate,
     limits: Bounds = DEFAULT_LIMITS,
+    may_go_on: MayGoOn = always,
 ) -> Transition:
     """Decide what a stimulus changes in an instance. Pure: equal arguments give equal transitions.
 
@@ -69,7 +84,8 @@ def advance(
     timer that was armed again) returns a transition with `ignored` and no change. A command that
     does not fit returns one with `refused`, whose only change is the fact ``command.refused``. With
     ``stimulus.items`` 0 only the stimulus itself is applied and the agenda becomes stimuli: then no
-    command but ``mend`` evaluates an expression.
+    command but ``mend`` evaluates an expression. Where `may_go_on` has ended the agenda, the
+    transition's `items` says after how many items.
 
     Raises:
         DataNeeded: the slice lacks something; load it and call again.
@@ -77,8 +93,9 @@ def advance(
     """
     draft = Draft(workflow, slice, stimulus, evaluate, limits)
     try:
-        _run_item(draft, stimulus_handlers.HANDLERS[stimulus.kind], stimulus)
-        _run_agenda(draft, limits.tasks if stimulus.items is None else stimulus.items)
+        _run_item(draft, _handler(stimulus), stimulus)
+        max_items = limits.tasks if stimulus.items is None else stimulus.items
+        _run_agenda(draft, max_items, may_go_on)
     except (StimulusIgnored, commands.CommandRefused) as reason:
         if stimulus.kind is StimulusKind.COMMAND:
             draft = Draft(workflow, slice, stimulus, evaluate, limits)
@@ -87,6 +104,12 @@ def advance(
             return _refused(slice.instance, stimulus, reason)
         return Transition(slice.instance, ignored=str(reason))
     return draft.finish()
+
+
+def _handler(stimulus: Stimulus) -> Callable[[Draft, Stimulus], None]:
+    if stimulus.is_undecidable:
+        return undecidable.fault
+    return stimulus_handlers.HANDLERS[stimulus.kind]
 
 
 def _refused(instance: Instance, stimulus: Stimulus, reason: Exception) -> Transition:
@@ -101,9 +124,11 @@ def _refused(instance: Instance, stimulus: Stimulus, reason: Exception) -> Trans
     )
 
 
-def _run_agenda(draft: Draft, max_items: int) -> None:
+def _run_agenda(draft: Draft, max_items: int, may_go_on: MayGoOn) -> None:
     agenda = draft.agenda
     while agenda:
+        if draft.tasks_run and draft.tasks_run < max_items and not may_go_on():
+            max_items = draft.items = draft.tasks_run
         # A suspended instance only records results; the resume continues from them.
         if draft.tasks_run >= max_items or draft.root.status is Status.SUSPENDED:
             _defer_agenda(draft)

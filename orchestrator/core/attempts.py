@@ -117,7 +117,7 @@ def _on_lost(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> Non
             attempt.starts + claimed,
         )
     raise StepFaulted(
-        node, _exhausted_error(node, attempt, end), outcome_unknown=claimed, is_exhausted=True
+        node, _exhausted_error(node, attempt, end), outcome_unknown=claimed, dead_letter="lost"
     )
 
 

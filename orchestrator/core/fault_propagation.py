@@ -5,8 +5,9 @@ First only the path upward is searched, until a step that catches the error, a c
 workflow itself. Then the steps on the path fault and the handler continues; it withdraws the steps
 that run beside them.
 
-A step whose attempts are exhausted also becomes a dead letter, unless the `try` around it runs its
-block again. Within a compensation that fails, the failed compensation is the dead letter.
+A step whose attempts are exhausted, or whose next transition can't be decided, also becomes a dead
+letter, unless the `try` around it runs its block again. Within a compensation that fails, the
+failed compensation is the dead letter.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def fault(draft: Draft, faulted: StepFaulted) -> None:
     for step, step_error in path:
         if step.is_open:
             _end(draft, step, step_error, stopped_run)
-    if faulted.is_exhausted and not undoes and not withdrawal.will_retry_block(handler):
-        withdrawal.add_dead_letter(draft, node, path[0][1])
+    if faulted.dead_letter and not undoes and not withdrawal.will_retry_block(handler):
+        withdrawal.add_dead_letter(draft, node, path[0][1], faulted.dead_letter)
     if undoes:
         if others_open:
             withdrawal.withdraw(draft, top.id)

@@ -203,7 +203,8 @@ class Stimulus:
 
     `at` is the transition's time (UTC); `seed` is the source of every random choice and of every id
     made in this transition. `items` is how many items of the agenda the transition may run (None:
-    as many as the bounds allow); the rest becomes stimuli.
+    as many as the bounds allow); the rest becomes stimuli. `is_undecidable`: its decision was begun
+    several times and never finished, so that what it concerns faults instead.
     """
 
     kind: StimulusKind
@@ -214,6 +215,7 @@ class Stimulus:
     ended: AttemptEnd | None = None
     id: int | None = None
     items: int | None = None
+    is_undecidable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +328,7 @@ class Transition:
     inputs: tuple[Json, ...] = ()  # the workflow's input if a retry has edited it (at most one)
     ignored: str | None = None  # why the stimulus changes nothing (stale, already ended)
     refused: Refusal | None = None  # a refused command; only history changes
+    items: int | None = None  # after how many items the caller has ended the agenda, if it has
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,9 @@ from orchestrator.core.transition_draft import Draft
 class StepFaulted(Exception):
     """A step has faulted. Any move of a step may raise it; the engine catches it and searches the
     handler. `outcome_unknown`: the task's effects may have happened. `running`: the step was still
-    working, and its work is to be stopped. `is_exhausted`: it lost as many attempts as it may."""
+    working, and its work is to be stopped. `dead_letter`: the reason of the dead letter that the
+    step becomes: ``lost`` (it lost as many attempts as it may) or ``undecided``; None: none.
+    """
 
     def __init__(
         self,
@@ -28,14 +30,14 @@ class StepFaulted(Exception):
         *,
         outcome_unknown: bool = False,
         running: bool = False,
-        is_exhausted: bool = False,
+        dead_letter: str | None = None,
     ) -> None:
         super().__init__(error)
         self.node = node
         self.error = error
         self.outcome_unknown = outcome_unknown
         self.running = running
-        self.is_exhausted = is_exhausted
+        self.dead_letter = dead_letter
 
 
 class StimulusIgnored(Exception):

@@ -64,6 +64,7 @@ class Draft:
         "ended",
         "evaluate",
         "facts",
+        "items",
         "letters_closed",
         "limits",
         "listeners",
@@ -104,6 +105,8 @@ class Draft:
         self.new: list[Node] = []
         self.agenda: list[Agenda] = []
         self.tasks_run = 0
+        #: After how many items the caller has ended the agenda; None: it has not.
+        self.items: int | None = None
         self.loop_turns = 0
         self.random_draws = 0
         self.ended: list[AttemptEnd] = []
@@ -277,6 +280,7 @@ class Draft:
             tuple(self.letters_closed),
             tuple(self.returned),
             self.edited_input,
+            items=self.items,
         )
 
     def _created_steps(self) -> list[Node]:

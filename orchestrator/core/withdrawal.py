@@ -146,7 +146,7 @@ def _apply_recorded_end(draft: Draft, node: Node, waiter: int | None) -> None:
         draft, node, end.state, end.output, end.error, outcome_unknown=end.outcome_unknown
     )
     if is_exhausted and not will_retry_block(draft.node(waiter) if waiter else None):
-        add_dead_letter(draft, node, node.error)
+        add_dead_letter(draft, node, node.error, "lost")
 
 
 def will_retry_block(handler: Node | None) -> bool:
@@ -156,10 +156,10 @@ def will_retry_block(handler: Node | None) -> bool:
     return "retry" in handler.get_state("next", {})
 
 
-def add_dead_letter(draft: Draft, node: Node, error: Mapping[str, Json]) -> None:
-    """Add a dead letter for a step whose attempts are exhausted. A new run that restarts the step
+def add_dead_letter(draft: Draft, node: Node, error: Mapping[str, Json], reason: str) -> None:
+    """Add a dead letter for a step; see `StepFaulted.dead_letter`. A new run that restarts the step
     closes the dead letter."""
-    draft.dead_letters.append({"step": node.id, "reason": "lost", "error": dict(error)})
+    draft.dead_letters.append({"step": node.id, "reason": reason, "error": dict(error)})
     if node.get_state("stopped") is not None:
         node.set_state(has_dead_letter=True)
 

@@ -109,7 +109,7 @@ def _process_next(runtime: WorkerRuntime, instance: str, runner: CurrentRunner) 
 
 def _process_inbox(runtime: WorkerRuntime, instance: str, runner: CurrentRunner | None) -> None:
     from orchestrator.execution.process.outage_retry import RetryAbandoned, retry_through_outage
-    from orchestrator.state_manager import new_token
+    from orchestrator.state_manager import Decider, new_token
 
     if not is_uuid(instance):
         log.warning("A hint names no instance", action="hint_refused")
@@ -122,9 +122,12 @@ def _process_inbox(runtime: WorkerRuntime, instance: str, runner: CurrentRunner 
         return runtime.in_flight.stopping or monotonic() > deadline
 
     token, tries = new_token(), itertools.count()
+    decider = Decider(runtime.lease_owner, runtime.slot.set_deciding)
 
     def process() -> ClaimedAttempt | None:
-        return state.process_inbox(instance, offer, token, is_repeat=next(tries) > 0)
+        return state.process_inbox(
+            instance, offer, token, is_repeat=next(tries) > 0, decider=decider
+        )
 
     try:
         continuation = retry_through_outage(process, "a hint", should_stop)

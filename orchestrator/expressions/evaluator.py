@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,6 +17,9 @@ from orchestrator.expressions.sandbox import Sandbox
 
 Json = Any
 
+RunProgram = Callable[[bytes, bytes], bytes | None]
+"""`(program, data) -> first result`; see `Sandbox.evaluate`."""
+
 NOW = program_rules.NOW_VARIABLE
 """The name of the variable with the transition's time, in seconds since 1970 as a float: the result
 of `now`. Programs cannot name this variable."""
@@ -26,14 +29,21 @@ class Evaluator:
     """Evaluates jq. Thread-safe and fork-safe. The sandbox's process starts on first use."""
 
     def __init__(self, sandbox: Sandbox | None = None) -> None:
-        self._sandbox = sandbox or Sandbox()
+        self.sandbox = sandbox or Sandbox()
 
-    def evaluate(self, program: str, value: Json, variables: Mapping[str, Json]) -> Json:
+    def evaluate(
+        self,
+        program: str,
+        value: Json,
+        variables: Mapping[str, Json],
+        run: RunProgram | None = None,
+    ) -> Json:
         """Return the first result of `program` (jq without `${ }`) on `value`, or null without a
         result.
 
-        `variables` are named without `$`. Raises `ExpressionError` (the DSL's error `expression`,
-        400) or `EvaluatorUnavailable` (try again).
+        `variables` are named without `$`. `run` runs what the fast path does not; by default the
+        sandbox does. Raises `ExpressionError` (the DSL's error `expression`, 400),
+        `EvaluatorUnavailable` (try again), or what `run` raises.
         """
         plan = _plan(program)
         if plan.fast is not None:
@@ -41,7 +51,7 @@ class Evaluator:
                 return plan.fast(value, variables)
             except NotOnFastPath:
                 pass  # the sandbox decides
-        return self._evaluate(plan.program, value, variables)
+        return self._evaluate(plan.program, value, variables, run or self.sandbox.evaluate)
 
     def check(self, program: str, variables: Iterable[str]) -> None:
         """Refuse at deployment a program that could never be evaluated with variables of these
@@ -56,18 +66,20 @@ class Evaluator:
             for name in plan.program.variables - names:
                 raise ExpressionError(f"${name} is not defined")
             return
-        self._sandbox.evaluate(_wrap(program, _variables_to_send(plan.program, names)), b"")
+        self.sandbox.evaluate(_wrap(program, _variables_to_send(plan.program, names)), b"")
 
     def close(self) -> None:
         """Stop the sandbox's process, if there is one."""
-        self._sandbox.close()
+        self.sandbox.close()
 
-    def _evaluate(self, program: Program, value: Json, variables: Mapping[str, Json]) -> Json:
+    def _evaluate(
+        self, program: Program, value: Json, variables: Mapping[str, Json], run: RunProgram
+    ) -> Json:
         if program.uses_now and NOW not in variables:
             raise ExpressionError("`now` has no time here")
         names = _variables_to_send(program, variables)
         data = _data(value, {name: variables[name] for name in names})
-        result = self._sandbox.evaluate(_wrap(program.text, names), data)
+        result = run(_wrap(program.text, names), data)
         return None if result is None else _loaded(result)
 
 

@@ -17,10 +17,28 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from orchestrator.expressions import sandbox_child
 from orchestrator.expressions.errors import ExpressionError
-from orchestrator.expressions.sandbox_process import OutOfMemory, SandboxProcess
+from orchestrator.expressions.sandbox_process import OutOfMemory, OutOfTime, SandboxProcess
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a program ended: with the JSON text of its first result, without a result (None), or with
+    the workflow's `error`. `cpu`: the seconds of CPU that it used."""
+
+    result: bytes | None
+    cpu: float
+    error: ExpressionError | None = None
+
+    def value(self) -> bytes | None:
+        """Return the result, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.result
 
 
 class Sandbox:
@@ -36,6 +54,8 @@ class Sandbox:
         """Set the bounds. `cpu` seconds and `memory` bytes bound the program, `result` the bytes of
         its result; `deadline` bounds the wait for an answer, in seconds of wall-clock time."""
         self._bounds = (memory, cpu, result)
+        #: The most seconds of CPU that one program may use.
+        self.cpu = cpu
         self._deadline = deadline
         self._lock = threading.Lock()
         self._child: SandboxProcess | None = None
@@ -47,17 +67,31 @@ class Sandbox:
         Returns the first result, or None without a result. Raises `ExpressionError` or
         `EvaluatorUnavailable`.
         """
+        return self.run(program, data).value()
+
+    def run(
+        self,
+        program: bytes,
+        data: bytes,
+        cpu: float | None = None,
+        patience: float = 0.0,
+        on_slow: Callable[[], None] | None = None,
+    ) -> Outcome:
+        """Run a program as `evaluate` does, with at most `cpu` seconds of CPU, and return how it
+        ended. `on_slow` is called once if it has not ended after `patience` seconds; what it raises
+        stops the program. Raises `EvaluatorUnavailable`."""
+        cpu = self.cpu if cpu is None else min(cpu, self.cpu)
         with self._lock:
             fresh = self._child is None
             try:
-                return self._evaluate_once(program, data)
+                return self._run_once(program, data, cpu, patience, on_slow)
             except OutOfMemory:
                 if fresh:
-                    raise ExpressionError("the expression used too much memory") from None
+                    return Outcome(None, cpu, _too_much_memory())
             try:
-                return self._evaluate_once(program, data)
+                return self._run_once(program, data, cpu, 0.0, None)
             except OutOfMemory:
-                raise ExpressionError("the expression used too much memory") from None
+                return Outcome(None, cpu, _too_much_memory())
 
     def close(self) -> None:
         """Stop the child. A later program starts another one."""
@@ -72,36 +106,51 @@ class Sandbox:
             self._child.detach()
             self._child = None
 
-    def _evaluate_once(self, program: bytes, data: bytes) -> bytes | None:
+    def _run_once(
+        self,
+        program: bytes,
+        data: bytes,
+        cpu: float,
+        patience: float,
+        on_slow: Callable[[], None] | None,
+    ) -> Outcome:
         if self._child is None:
             self._child = SandboxProcess(self._bounds, self._deadline)
         try:
-            how, text = self._child.evaluate(program, data)
+            how, used, text = self._child.evaluate(program, data, cpu, patience, on_slow)
+        except OutOfTime:
+            self._drop()
+            message = f"the expression took more than {cpu:.2g} s of CPU time"
+            return Outcome(None, cpu, ExpressionError(message))
         except BaseException:
             self._drop()
             raise
         if how & sandbox_child.LAST or how == sandbox_child.MEMORY:
             self._drop()
-        return self._read(how & ~sandbox_child.LAST, text)
+        return self._outcome(how & ~sandbox_child.LAST, used, text)
 
-    def _read(self, how: int, text: bytes) -> bytes | None:
+    def _outcome(self, how: int, cpu: float, text: bytes) -> Outcome:
         if how == sandbox_child.RESULT:
-            return text
+            return Outcome(text, cpu)
         if how == sandbox_child.NOTHING:
-            return None
+            return Outcome(None, cpu)
         if how == sandbox_child.MEMORY:
             raise OutOfMemory
         if how == sandbox_child.TOO_LARGE:
-            raise ExpressionError(f"the result is larger than {self._bounds[2]} bytes")
-        message = text.decode("utf-8", "replace")
-        raise ExpressionError(
-            _compile_message(message) if how == sandbox_child.INVALID else message
-        )
+            message = f"the result is larger than {self._bounds[2]} bytes"
+        else:
+            message = text.decode("utf-8", "replace")
+            message = _compile_message(message) if how == sandbox_child.INVALID else message
+        return Outcome(None, cpu, ExpressionError(message))
 
     def _drop(self) -> None:
         dropped, self._child = self._child, None
         if dropped is not None:
             dropped.stop()
+
+
+def _too_much_memory() -> ExpressionError:
+    return ExpressionError("the expression used too much memory")
 
 
 def _compile_message(message: str) -> str:

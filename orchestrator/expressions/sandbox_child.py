@@ -5,9 +5,10 @@ closes.
 CPU RESULT` (the path of the jq extension; bytes; seconds of CPU per call; bytes of a result), with
 one end of a socket pair as its standard input and nothing else.
 
-A request is two lengths (program, data; 4 bytes each, big-endian), then both texts in UTF-8. The
-data is a JSON text; if it is empty, the program is only compiled. An answer is one byte for the
-outcome, a length, and a text: see the constants.
+A request is two lengths (program, data; 4 bytes each, big-endian) and the seconds of CPU that it
+may use (a double, at most CPU), then both texts in UTF-8. The data is a JSON text; if it is empty,
+the program is only compiled. An answer is one byte for the outcome, the seconds of CPU that were
+used, a length, and a text: see the constants.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ compile error; out of memory; the result is too large. `LAST` is added (as a bit
 after which the child ends, because it has grown too big."""
 
 LAST = 0x80
-HEAD = struct.Struct(">II")
-ANSWER = struct.Struct(">BI")
+HEAD = struct.Struct(">IId")
+ANSWER = struct.Struct(">BdI")
 MAX_PROGRAMS = 256
 MAX_MESSAGE = 2000
 
@@ -42,7 +43,7 @@ def main(jq_path: str, memory: int, cpu: float, result: int) -> None:
     pipe = socket.socket(fileno=0)
     jq = _load(jq_path)
     _drop_privileges(memory)
-    pipe.sendall(ANSWER.pack(READY, 0))
+    pipe.sendall(ANSWER.pack(READY, 0.0, 0))
     # The peak of getrusage includes the process that started this one.
     large = max(memory // 2, _peak())
     _serve(pipe, _Programs(jq), large, cpu, result)
@@ -85,17 +86,19 @@ def _serve(pipe: socket.socket, programs: _Programs, large: int, cpu: float, mos
         head = _receive(pipe, waiting, HEAD.size)
         if head is None:
             return
-        program_size, data_size = HEAD.unpack(head)
+        program_size, data_size, allowed = HEAD.unpack(head)
         body = _receive(pipe, waiting, program_size + data_size)
         if body is None:
             return
         # Past its CPU time the process is killed by SIGPROF: jq cannot be interrupted.
-        signal.setitimer(signal.ITIMER_PROF, cpu)
+        signal.setitimer(signal.ITIMER_PROF, min(allowed, cpu))
+        began = time.process_time()
         how, text = _answer(programs, body[:program_size], body[program_size:], most)
+        used = time.process_time() - began
         signal.setitimer(signal.ITIMER_PROF, 0)
         if _peak() > large:
             how |= LAST
-        pipe.sendall(ANSWER.pack(how, len(text)) + text)
+        pipe.sendall(ANSWER.pack(how, used, len(text)) + text)
         if how & LAST or how == MEMORY:
             return
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import select
 import signal
 import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.expressions import sandbox_child
-from orchestrator.expressions.errors import EvaluatorUnavailable, ExpressionError
+from orchestrator.expressions.errors import EvaluatorUnavailable
 
 START_DEADLINE = 30.0  # seconds for a new process to be up
 
@@ -23,11 +25,14 @@ class OutOfMemory(Exception):
     """The child ran out of memory."""
 
 
+class OutOfTime(Exception):
+    """The child has used the CPU time that it was given."""
+
+
 class SandboxProcess:
     """A running child process and our end of its pipe."""
 
     def __init__(self, bounds: tuple[int, float, int], deadline: float) -> None:
-        self._cpu = bounds[1]
         ours, theirs = socket.socketpair()
         try:
             self._process = _start(theirs, bounds)
@@ -45,14 +50,27 @@ class SandboxProcess:
             self.stop()
             raise
 
-    def evaluate(self, program: bytes, data: bytes) -> tuple[int, bytes]:
-        """Run a program on a JSON text. Return the outcome and its text."""
+    def evaluate(
+        self,
+        program: bytes,
+        data: bytes,
+        cpu: float,
+        patience: float = 0.0,
+        on_slow: Callable[[], None] | None = None,
+    ) -> tuple[int, float, bytes]:
+        """Run a program on a JSON text. Return the outcome, the seconds of CPU, and the text.
+
+        `cpu` bounds the seconds of CPU. `on_slow` is called once if there is no answer after
+        `patience` seconds; the caller must stop this process if it raises."""
         try:
-            self._pipe.sendall(sandbox_child.HEAD.pack(len(program), len(data)) + program + data)
+            head = sandbox_child.HEAD.pack(len(program), len(data), cpu)
+            self._pipe.sendall(head + program + data)
         except BlockingIOError:
             raise EvaluatorUnavailable("the evaluator did not read in time") from None
         except ConnectionError:
             self._exit_reason()
+        if on_slow is not None and not select.select([self._pipe], (), (), patience)[0]:
+            on_slow()
         return self._answer()
 
     def stop(self) -> None:
@@ -73,15 +91,15 @@ class SandboxProcess:
         self._pipe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
         self._pipe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
 
-    def _answer(self) -> tuple[int, bytes]:
+    def _answer(self) -> tuple[int, float, bytes]:
         answer = self._receive(65536)
         while len(answer) < sandbox_child.ANSWER.size:
             answer += self._receive(65536)
-        how, size = sandbox_child.ANSWER.unpack_from(answer)
+        how, cpu, size = sandbox_child.ANSWER.unpack_from(answer)
         size += sandbox_child.ANSWER.size
         if len(answer) < size:
             answer = self._rest(answer, size)
-        return how, answer[sandbox_child.ANSWER.size :]
+        return how, cpu, answer[sandbox_child.ANSWER.size :]
 
     def _rest(self, start: bytes, size: int) -> bytes:
         answer = bytearray(start)
@@ -104,7 +122,7 @@ class SandboxProcess:
         """Raise the error that fits the exit status after the pipe has broken."""
         status = self._process.wait()
         if status == -signal.SIGPROF:
-            raise ExpressionError(f"the expression took more than {self._cpu:g} s of CPU time")
+            raise OutOfTime
         if -status in _MEMORY_SIGNALS:
             raise OutOfMemory
         raise EvaluatorUnavailable(f"the evaluator ended unexpectedly ({status})")

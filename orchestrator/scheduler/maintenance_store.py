@@ -17,7 +17,7 @@ from orchestrator.database.schedules import (
     schedule_queries,
     timer_queries,
 )
-from orchestrator.database.transitions import inbox_queries
+from orchestrator.database.transitions import decision_lease_queries, inbox_queries
 from orchestrator.database.transitions.inbox_queries import OverdueStimulus
 from orchestrator.database.workers import process_queries, unclaimed_attempts, worker_queries
 from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
@@ -75,7 +75,8 @@ class MaintenanceStore(Protocol):
         """Return how many of these stimuli still wait."""
 
     def purge_workers(self) -> None:
-        """Delete the rows of workers, APIs and beats that ended long ago."""
+        """Delete the rows of workers, APIs and beats that ended long ago, and leases on decisions
+        that have expired."""
 
     def purge(self, firings: timedelta, answers: timedelta) -> bool | None:
         """Delete a batch of firings and of answers to idempotent requests that are older than
@@ -129,6 +130,7 @@ class PostgresMaintenanceStore:
 
     def purge_workers(self) -> None:
         worker_queries.purge_workers(self._database)
+        decision_lease_queries.purge(self._database)
         process_queries.purge(self._database)
 
     def purge(self, firings: timedelta, answers: timedelta) -> bool:

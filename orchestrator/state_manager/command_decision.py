@@ -23,6 +23,7 @@ from orchestrator.database.transitions.save_request import SaveRequest
 from orchestrator.metrics import Meter
 from orchestrator.state_manager import transition_metrics
 from orchestrator.state_manager.decision import decide
+from orchestrator.state_manager.deliberation import NoEvaluation
 from orchestrator.state_manager.inbox import RETRYABLE, StimulusFailed
 from orchestrator.state_manager.store_protocol import DecidingView
 from orchestrator.state_manager.transition_runner import CommittedTransition, slice_after
@@ -45,6 +46,9 @@ class EvaluationNeeded(Exception):
 def never(program: str, value: Json, variables: Mapping[str, Json]) -> Json:  # noqa: ARG001
     """The evaluator of a process that evaluates nothing. Raises `EvaluationNeeded`."""
     raise EvaluationNeeded(program)
+
+
+_NO_EVALUATION = NoEvaluation(never)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ class Commander:
         started_at = monotonic()
         workflow = self.workflows.get(snapshot.slice.instance.workflow_id, view)
         transition, slice = decide(
-            view, workflow, snapshot.slice, stimulus, never, self.limits, locked=True
+            view, workflow, snapshot.slice, stimulus, _NO_EVALUATION, self.limits, locked=True
         )
         return SaveRequest(slice, stimulus, transition, self.queue_of), started_at
 

@@ -6,7 +6,7 @@ from orchestrator.core import Bounds, advance
 from orchestrator.core.model import DataNeeded, Slice, Stimulus, Transition
 from orchestrator.database.connection.database import Fenced, Superseded
 from orchestrator.document.model import Workflow
-from orchestrator.expressions import Evaluate
+from orchestrator.state_manager.deliberation import Deliberation, EvaluationAsked, NoEvaluation
 from orchestrator.state_manager.store_protocol import TransitionView
 
 
@@ -24,7 +24,7 @@ def decide(
     workflow: Workflow,
     slice: Slice,
     stimulus: Stimulus,
-    evaluate: Evaluate,
+    deliberation: Deliberation | NoEvaluation,
     limits: Bounds,
     *,
     locked: bool,
@@ -32,12 +32,21 @@ def decide(
     """Return the transition of a stimulus, and the slice with all rows that it was decided on.
 
     Raises:
+        EvaluationAsked: the decision needs the sandbox, and holds the lock; with the slice.
         LockNeeded: the decision needs every open step, and `locked` is False.
     """
     while True:
+        deliberation.begin(locked=locked)
         try:
-            return advance(workflow, slice, stimulus, evaluate, limits), slice
+            transition = advance(
+                workflow, slice, stimulus, deliberation.evaluate, limits, deliberation.may_go_on
+            )
         except DataNeeded as needs:
             if needs.need.what == "open" and not locked:
                 raise LockNeeded from None
             slice = view.load(slice, needs.need)
+        except EvaluationAsked as asked:
+            asked.slice = slice
+            raise
+        else:
+            return transition, slice

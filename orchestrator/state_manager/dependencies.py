@@ -16,7 +16,8 @@ from orchestrator.task_dispatcher import TaskDispatcher
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """The components of one State Manager. `seed` returns the random seed of a stimulus."""
+    """The components of one State Manager. `seed` returns the random seed of a stimulus; `lease` is
+    the duration of a lease on an instance's decisions, in seconds."""
 
     store: Store
     dispatcher: TaskDispatcher
@@ -25,3 +26,4 @@ class Dependencies:
     runner: TransitionRunner
     seed: Callable[[], int] = lambda: secrets.randbits(63)
     meter: Meter = field(default_factory=Meter)
+    lease: float = 10.0

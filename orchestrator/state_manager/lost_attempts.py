@@ -17,6 +17,7 @@ def report_lost_process(
     attempts = parts.store.claimed_by(owner.worker, owner.process)
     for attempt, instance, step in attempts:
         report_lost_attempt(parts, attempt, instance, step, error, state)
+    parts.dispatcher.hint(*parts.store.end_decision_leases_of(owner.worker, owner.process))
     return len(attempts)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from orchestrator.core.model import AttemptEnd, AttemptState
 from orchestrator.state_manager import claims, inbox, lost_attempts, results
 from orchestrator.state_manager.claimed_attempt import ClaimedAttempt, ContinuationOffer, LeaseOwner
+from orchestrator.state_manager.decision_lease import Decider
 from orchestrator.state_manager.dependencies import Dependencies
 
 
@@ -55,19 +56,24 @@ class StateManager(Dependencies):
         token: str | None = None,
         *,
         is_repeat: bool = False,
+        decider: Decider | None = None,
     ) -> ClaimedAttempt | None:
         """Apply the waiting stimuli of an instance, oldest first. Return the attempt that the
         worker continues with, one that `offer` accepts, or None.
 
         A caller that repeats this after `DatabaseUnavailable` passes the same token and
-        `is_repeat`: it gets the attempt that the first call claimed.
+        `is_repeat`: it gets the attempt that the first call claimed. `decider`: the process, for
+        the lease of a decision that takes long.
         """
-        return inbox.process_inbox(self, instance_id, offer, token, is_repeat=is_repeat)
+        return inbox.process_inbox(
+            self, instance_id, offer, token, is_repeat=is_repeat, decider=decider
+        )
 
     def report_lost_process(
         self, owner: LeaseOwner, error: dict[str, Any], state: AttemptState = AttemptState.LOST
     ) -> int:
-        """Report that all claimed attempts of a process ended with it. Return their number.
+        """Report that all claimed attempts and decisions of a process ended with it. Return the
+        number of attempts.
 
         State LOST: they may start again. State FAILED: the process was killed because of them
         (a hard time limit), which Celery treats as a failure.

@@ -37,14 +37,17 @@ def after_commit(
     offer: ContinuationOffer | None,
     source: str,
     started_at: float,
+    *,
+    hints_own: bool = True,
 ) -> ClaimedAttempt | None:
     """Count a committed transition and run what follows it. Return the new attempt that it
-    claimed for this process, if there is one."""
+    claimed for this process, if there is one. `hints_own` False: this process itself continues
+    with the stimuli that the transition has left for its instance."""
     transition_metrics.count_transition(
         parts.meter, saved, workflow, source, monotonic() - started_at
     )
     try:
-        run_post_commit(saved, parts.store, parts.dispatcher, parts.time)
+        run_post_commit(saved, parts.store, parts.dispatcher, parts.time, hints_own=hints_own)
     except DatabaseUnavailable:
         log.info("The work after a commit was left to the beats", action="post_commit_skipped")
     if saved.claimed is None or offer is None:
@@ -59,15 +62,21 @@ def after_commit(
 
 
 def run_post_commit(
-    saved: CommittedTransition, store: Store, dispatcher: TaskDispatcher, time: DatabaseClock
+    saved: CommittedTransition,
+    store: Store,
+    dispatcher: TaskDispatcher,
+    time: DatabaseClock,
+    *,
+    hints_own: bool = True,
 ) -> None:
-    """Publish the transition's attempts, hint the instances that it wrote to, announce timers
-    that are due soon."""
+    """Publish the transition's attempts, hint the instances that it wrote to (`hints_own`: its own
+    among them), announce timers that are due soon."""
     transition = saved.transition
     if transition.attempts:
         dispatcher.publish(_to_publish(saved, dispatcher))
     if transition.children or transition.stimuli:
-        dispatcher.hint(*written_to(saved))
+        own = saved.before.instance.id
+        dispatcher.hint(*(id for id in written_to(saved) if hints_own or id != own))
     if transition.listeners or transition.emitted:
         dispatcher.match(saved.before.instance.namespace)
     if transition.timers:

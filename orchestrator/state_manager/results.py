@@ -5,16 +5,20 @@ from __future__ import annotations
 
 from orchestrator.clock import monotonic
 from orchestrator.core.attempt_end import end_to_json
-from orchestrator.core.model import AttemptEnd, AttemptState, Stimulus, StimulusKind
+from orchestrator.core.model import AttemptEnd, AttemptState, Slice, Stimulus, StimulusKind
 from orchestrator.database.connection.database import Fenced, LockTimeout, Superseded
+from orchestrator.database.transitions.instance_slice_reader import Snapshot
 from orchestrator.expressions import EvaluatorUnavailable
 from orchestrator.log import get_logger
 from orchestrator.metrics import catalog as metrics
 from orchestrator.state_manager.claimed_attempt import ClaimedAttempt, ContinuationOffer
 from orchestrator.state_manager.claims import claim_of, publish_more, queue_of, repeated_claim
 from orchestrator.state_manager.decision import LOCK_REQUIRED
+from orchestrator.state_manager.deliberation import Deliberation
 from orchestrator.state_manager.dependencies import Dependencies
+from orchestrator.state_manager.locked_decision import decide_under_lock
 from orchestrator.state_manager.post_commit import after_commit
+from orchestrator.state_manager.store_protocol import LockedView
 from orchestrator.state_manager.transition_runner import CommittedTransition
 
 log = get_logger(__name__)
@@ -31,10 +35,11 @@ def commit_result(
     stimulus = Stimulus(
         StimulusKind.RESULT, parts.time.now(), parts.seed(), step=claimed.step.id, ended=ended
     )
+    deliberation = parts.runner.deliberate(None)
     try:
-        saved = _commit_optimistically(parts, claimed, stimulus, offer)
+        saved = _commit_optimistically(parts, claimed, stimulus, deliberation, offer)
         if saved is None:
-            return _commit_under_lock(parts, claimed, stimulus, offer, started_at)
+            return _commit_under_lock(parts, claimed, stimulus, deliberation, offer, started_at)
     except (LockTimeout, EvaluatorUnavailable, Superseded) as reason:
         if parts.store.ended_under_token(claimed.attempt.id, claimed.token):
             return _repeated_answer(parts, claimed)
@@ -47,13 +52,21 @@ def _commit_optimistically(
     parts: Dependencies,
     claimed: ClaimedAttempt,
     stimulus: Stimulus,
+    deliberation: Deliberation,
     offer: ContinuationOffer | None,
 ) -> CommittedTransition | None:
     if claimed.inbox or not claimed.slice.has_one_place:
         return None
     try:
         return parts.runner.run(
-            parts.store, claimed.workflow, claimed.slice, stimulus, offer, claimed, locked=False
+            parts.store,
+            claimed.workflow,
+            claimed.slice,
+            stimulus,
+            deliberation,
+            offer,
+            claimed,
+            locked=False,
         )
     except LOCK_REQUIRED:
         return None
@@ -63,18 +76,26 @@ def _commit_under_lock(
     parts: Dependencies,
     claimed: ClaimedAttempt,
     stimulus: Stimulus,
+    deliberation: Deliberation,
     offer: ContinuationOffer | None,
     started_at: float,
 ) -> ClaimedAttempt | None:
+    workflow = claimed.workflow
+
+    def run(view: LockedView) -> tuple[Snapshot, CommittedTransition | None]:
+        snapshot = view.lock_slice(claimed.instance_id, claimed.step.id, claimed.attempt.id)
+        attempt = snapshot.slice.attempt
+        if attempt is None or attempt.state is not AttemptState.CLAIMED:
+            raise Fenced
+        return snapshot, parts.runner.run(
+            view, workflow, snapshot.slice, stimulus, deliberation, offer, claimed, locked=True
+        )
+
+    def think(slice: Slice) -> None:
+        parts.runner.think(parts.store, workflow, slice, stimulus, deliberation)
+
     try:
-        with parts.store.locking() as view:
-            snapshot = view.lock_slice(claimed.instance_id, claimed.step.id, claimed.attempt.id)
-            attempt = snapshot.slice.attempt
-            if attempt is None or attempt.state is not AttemptState.CLAIMED:
-                raise Fenced
-            saved = parts.runner.run(
-                view, claimed.workflow, snapshot.slice, stimulus, offer, claimed, locked=True
-            )
+        snapshot, saved = decide_under_lock(parts.store, lambda: deliberation, run, think)
     except Fenced:
         return _repeated_answer(parts, claimed)
     if snapshot.inbox:

@@ -44,8 +44,8 @@ class LockedView(TransitionView, Protocol):
     def lock_slice(self, instance: str, step: int | None, attempt: str | None) -> Snapshot:
         """Take the lock, then read a step's slice. Raises `LockTimeout`."""
 
-    def lock_inbox(self, instance: str) -> Snapshot | None:
-        """Take the lock, then read the oldest stimulus with its slice; None: the inbox is empty.
+    def lock_inbox(self, instance: str, token: str = "") -> Snapshot | None:
+        """Take the lock, then read the oldest stimulus with its slice, as `Store.read_inbox`.
         Raises `LockTimeout`."""
 
 
@@ -65,8 +65,9 @@ class Store(TransitionView, Protocol):
     ) -> Snapshot | None:
         """Claim an attempt. None is a final refusal. Raises `UnknownEngine`."""
 
-    def read_inbox(self, instance: str) -> Snapshot | None:
-        """Return the oldest stimulus that can be applied now, with its slice, or None."""
+    def read_inbox(self, instance: str, token: str = "") -> Snapshot | None:
+        """Return the oldest stimulus that can be applied now, with its slice, or None. None also
+        while another process has the lease on the instance's decisions; `token` is the caller's."""
 
     def locking(self) -> AbstractContextManager[LockedView]:
         """Open a transaction. It commits at the end of the block unless the block raises."""
@@ -88,6 +89,24 @@ class Store(TransitionView, Protocol):
         key: str | None = None,
     ) -> None:
         """Put a stimulus into the inbox. A second one with the same key is ignored."""
+
+    def take_decision_lease(
+        self,
+        instance: str,
+        stimulus: int,
+        token: str,
+        worker: str | None,
+        process: int | None,
+        seconds: float,
+    ) -> tuple[bool, int | None]:
+        """Take the lease on an instance's decisions, and count that the stimulus's decision was
+        begun. Return whether it was taken, and how often it was begun (None: it is gone)."""
+
+    def end_decision_lease(self, instance: str, stimulus: int, token: str) -> None:
+        """End a lease without a save: the stimulus's decision was not begun."""
+
+    def end_decision_leases_of(self, worker: str, process: int) -> list[str]:
+        """End the leases of a process that is lost. Return their instances."""
 
     def defer_stimulus(self, stimulus: int) -> None:
         """Move a stimulus that can't be applied behind all others."""

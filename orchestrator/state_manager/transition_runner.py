@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core import Bounds
 from orchestrator.core.model import Attempt, AttemptState, Slice, Step, Stimulus, Transition
+from orchestrator.database.connection.database import Superseded
 from orchestrator.database.transitions.instance_slice_reader import Snapshot
 from orchestrator.database.transitions.save_request import (
     Fence,
@@ -16,10 +17,16 @@ from orchestrator.database.transitions.save_request import (
     SiblingClaim,
 )
 from orchestrator.document.model import Workflow
-from orchestrator.expressions import Evaluate
+from orchestrator.errors import DatabaseUnavailable
+from orchestrator.expressions import EvaluatorUnavailable
+from orchestrator.log import get_logger
 from orchestrator.state_manager.claimed_attempt import ClaimedAttempt, ContinuationOffer
 from orchestrator.state_manager.decision import LockNeeded, decide
+from orchestrator.state_manager.decision_lease import DecisionLease, LeaseTaken
+from orchestrator.state_manager.deliberation import Deliberation
 from orchestrator.state_manager.store_protocol import TransitionView
+
+log = get_logger(__name__)
 
 
 def new_token() -> str:
@@ -43,11 +50,32 @@ class CommittedTransition:
 
 @dataclass(frozen=True, slots=True)
 class TransitionRunner:
-    """Runs transitions, directly on the database or in a transaction that has the row lock."""
+    """Runs transitions, directly on the database or in a transaction that has the row lock.
 
-    evaluate: Evaluate
+    `deliberate` returns the deliberation of a new decision; its argument is `on_long`."""
+
+    deliberate: Callable[[Callable[[], None] | None], Deliberation]
     limits: Bounds
     queue_of: Callable[[Attempt], str]
+
+    def think(
+        self,
+        view: TransitionView,
+        workflow: Workflow,
+        slice: Slice,
+        stimulus: Stimulus,
+        deliberation: Deliberation,
+    ) -> None:
+        """Decide outside of the row lock and discard the decision, so that its expressions are
+        known to the next one under the lock. Raises what says nothing about the decision."""
+        try:
+            decide(view, workflow, slice, stimulus, deliberation, self.limits, locked=False)
+        except (DatabaseUnavailable, EvaluatorUnavailable, LeaseTaken, Superseded):
+            raise
+        except LockNeeded:
+            pass
+        except Exception as error:  # noqa: BLE001  the decision under the lock raises it again
+            log.debug("A decision failed outside of the lock", action="think", error=repr(error))
 
     def run(
         self,
@@ -55,23 +83,26 @@ class TransitionRunner:
         workflow: Workflow,
         slice: Slice,
         stimulus: Stimulus,
+        deliberation: Deliberation,
         offer: ContinuationOffer | None = None,
         current: ClaimedAttempt | None = None,
         *,
         token: str | None = None,
+        lease: DecisionLease | None = None,
         locked: bool,
     ) -> CommittedTransition | None:
         """Decide and save. Return None if the stimulus changes nothing. `current`: the attempt
-        whose result the stimulus is.
+        whose result the stimulus is. `lease`: that of this process; the save ends it.
 
         Raises:
+            EvaluationAsked: the decision needs the sandbox, and `locked` is True.
             Superseded, Fenced: another process saved a transition or ended the attempt first.
             LockNeeded: the decision needs the row lock. So does the decision that a stimulus
                 changes nothing: no save compares the instance's version then, and the instance
                 may have changed since it was read.
         """
         transition, slice = decide(
-            view, workflow, slice, stimulus, self.evaluate, self.limits, locked=locked
+            view, workflow, slice, stimulus, deliberation, self.limits, locked=locked
         )
         if transition.ignored is not None:
             if not locked:
@@ -88,7 +119,16 @@ class TransitionRunner:
             attempt = replace(attempt, queue=queue, state=AttemptState.CLAIMED)
         fence = Fence(current.attempt.id, current.token) if current else None
         sibling = self._sibling_claim(offer, current) if locked and claim is None else None
-        request = SaveRequest(slice, stimulus, transition, self.queue_of, fence, claim, sibling)
+        request = SaveRequest(
+            slice,
+            stimulus,
+            transition,
+            self.queue_of,
+            fence,
+            claim,
+            sibling,
+            lease.token if lease is not None and lease.held else None,
+        )
         saved_sibling = view.save(request)
         return CommittedTransition(
             slice, transition, slice_after(slice, transition), attempt, token, saved_sibling

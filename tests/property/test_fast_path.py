@@ -157,9 +157,9 @@ def agree(evaluator: Evaluator, text: str, value: Any, variables: dict[str, Any]
         found = LEFT
     if found is LEFT:
         names = _variables_to_send(program, variables)
-        evaluator._sandbox.evaluate(_wrap(text, names), b"")  # what the path takes is at least jq
+        evaluator.sandbox.evaluate(_wrap(text, names), b"")  # what the path takes is at least jq
         return
-    expected = evaluator._evaluate(program, value, variables)
+    expected = evaluator._evaluate(program, value, variables, evaluator.sandbox.evaluate)
     assert json_codec.encode(_plainly(found)) == json_codec.encode(_plainly(expected))
 
 

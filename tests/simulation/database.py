@@ -207,9 +207,9 @@ class SimView:
 
         return self._run("lock", do)
 
-    def lock_inbox(self, instance: str) -> Snapshot | None:
+    def lock_inbox(self, instance: str, token: str = "") -> Snapshot | None:
         self._run("lock", lambda: self._take_lock(instance))
-        return self._run("read inbox", lambda: self.tables.read_inbox(instance))
+        return self._run("read inbox", lambda: self.tables.read_inbox(instance, token))
 
     def _take_lock(self, instance: str, patience: float = LOCK_TIMEOUT) -> None:
         mine, database = self.transaction, self.database
@@ -269,8 +269,40 @@ class SimStore(SimView):
 
         return self._run("claim", do)
 
-    def read_inbox(self, instance: str) -> Snapshot | None:
-        return self._run("read inbox", lambda: self.tables.read_inbox(instance))
+    def read_inbox(self, instance: str, token: str = "") -> Snapshot | None:
+        return self._run("read inbox", lambda: self.tables.read_inbox(instance, token))
+
+    def take_decision_lease(
+        self,
+        instance: str,
+        stimulus: int,
+        token: str,
+        worker: str | None,
+        process: int | None,
+        seconds: float,
+    ) -> tuple[bool, int | None]:
+        def do() -> tuple[bool, int | None]:
+            return self.tables.take_decision_lease(
+                instance, stimulus, token, worker, process, seconds
+            )
+
+        return self._run("take lease", do)
+
+    def end_decision_lease(self, instance: str, stimulus: int, token: str) -> None:
+        self._run("end lease", lambda: self.tables.end_decision_lease(instance, token, stimulus))
+
+    def end_decision_leases_of(self, worker: str, process: int) -> list[str]:
+        def do() -> list[str]:
+            found = [
+                instance
+                for instance, lease in self.tables.decision_leases.items()
+                if lease[1:3] == (worker, process)
+            ]
+            for instance in found:
+                del self.tables.decision_leases[instance]
+            return found
+
+        return self._run("end leases", do)
 
     @contextmanager
     def locking(self) -> Iterator[SimView]:

@@ -173,7 +173,8 @@ class SimMaintenanceStore:
                 created = row["created_at"]
                 since = created if row["hinted_at"] is None else row["hinted_at"]
                 wait = max(seconds, min(since - created, inbox_queries.MAX_HINT_INTERVAL))
-                if since + wait < now and (not suspended or row["kind"] in _WHILE_SUSPENDED):
+                takeable = not suspended or row["kind"] in _WHILE_SUSPENDED
+                if since + wait < now and takeable and not self.tables.leased(id):
                     late.append((since, note, id, row))
         late.sort(key=lambda one: one[:2], reverse=True)
         newest = (limit + 1) // 2
@@ -197,11 +198,30 @@ class SimMaintenanceStore:
     def _register(self, worker: str) -> None:
         self.tables.workers.setdefault(worker, WorkerRow(QUEUES)).stopped = False
 
-    def heartbeat(self, worker: str, in_flight: Sequence[str], free_slots: int) -> bool:
-        """`workers.heartbeat`."""
-        return self.database.statement(
+    def heartbeat(
+        self,
+        worker: str,
+        in_flight: Sequence[str],
+        free_slots: int,
+        deciding: Sequence[str] = (),
+        lease: float = 0.0,
+    ) -> bool:
+        """`workers.heartbeat`, and `decision_lease_queries.renew`."""
+        known = self.database.statement(
             "heartbeat", lambda: self._heartbeat(worker, in_flight, free_slots), polls=True
         )
+        if deciding:
+            self.database.statement(
+                "renew leases", lambda: self._renew(worker, deciding, lease), polls=True
+            )
+        return known
+
+    def _renew(self, worker: str, instances: Sequence[str], seconds: float) -> None:
+        leases = self.tables.decision_leases
+        for instance in instances:
+            lease = leases.get(instance)
+            if lease is not None and lease[1] == worker:
+                leases[instance] = (*lease[:3], self.tables.clock() + seconds)
 
     def _heartbeat(self, worker: str, in_flight: Sequence[str], free_slots: int) -> bool:
         row = self.tables.workers.get(worker)

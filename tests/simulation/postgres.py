@@ -38,6 +38,7 @@ from orchestrator.database.transitions.state_store import PostgresStore
 from orchestrator.embedded import Postgres
 from orchestrator.json_codec import dumps, loads
 from orchestrator.state_manager.decision import decide
+from orchestrator.state_manager.deliberation import NoEvaluation
 from orchestrator.state_manager.store_protocol import LockedView
 from tests.simulation.rows import HistoryRow, Rows
 from tests.simulation.schedule import EVALUATOR, Simulation
@@ -143,8 +144,12 @@ class Again:
         with self.store.locking() as view:
             snapshot, stimulus = self._read(view, saving, place is not None)
             workflow = self.trace.workflows[snapshot.slice.instance.workflow_id]
-            given = (view, workflow, snapshot.slice, stimulus, EVALUATOR.evaluate, self.limits)
+            # What the simulation evaluated, or ended early, is so here.
+            bounded = replace(stimulus, items=saving.transition.items or stimulus.items)
+            deliberation = NoEvaluation(EVALUATOR.evaluate)
+            given = (view, workflow, snapshot.slice, bounded, deliberation, self.limits)
             change, slice = decide(*given, locked=True)
+            change = replace(change, items=saving.transition.items)
             _same("decision", change, saving.transition)
             same = replace(saving, slice=slice, stimulus=stimulus, transition=change)
             view.save(replace(same, sibling=None))  # the trace has it as a statement of its own
@@ -166,6 +171,8 @@ class Again:
         if snapshot is None or snapshot.stimulus is None:
             raise Different("nothing waits")
         read = to_stimulus(snapshot.stimulus, stimulus.at, stimulus.seed)
+        # Leases on decisions, and with them how often one was begun, are not in the trace.
+        read = replace(read, is_undecidable=stimulus.is_undecidable)
         _same("stimulus", replace(read, id=None), replace(stimulus, id=None))
         return snapshot, read
 

@@ -63,6 +63,7 @@ class Replay(Tables):
                 data=told.get("data", {}),
                 ended=end_from_json(told) if result else None,
                 items=told.get("items"),
+                is_undecidable=told.get("undecidable", False),
             )
             self.found = told.get("workflows", {})
             self._bring(stimulus, told.get("attempt"), evaluate, limits)

@@ -32,6 +32,7 @@ from tests.simulation.beat import Beat
 from tests.simulation.broker import QUEUES, Message, SimApp, SimBroker, SimDispatcher
 from tests.simulation.client import Api, Client
 from tests.simulation.database import SimDatabase, SimStore
+from tests.simulation.deliberation import SimDeliberation
 from tests.simulation.documents import Documents
 from tests.simulation.faults import Faults, Pair, draw
 from tests.simulation.invariants import Watch, require
@@ -129,7 +130,13 @@ class Simulation:
         #: It knows nothing but the queues' names, so that one serves all processes.
         self._dispatcher = SimDispatcher(app, "orchestrator", 2.0, meter=METER)
         self.limits = Bounds(tasks=self.random.choice([1, 3, 100]), items=2)
-        self._bringer = TransitionRunner(EVALUATOR.evaluate, self.limits, self._dispatcher.queue_of)
+        #: Of its own, so that a seed stands for the same documents and faults.
+        self._thinking = Random(seed)
+        self._bringer = TransitionRunner(
+            lambda on_long: SimDeliberation(self.loop, self._thinking, on_long),
+            self.limits,
+            self._dispatcher.queue_of,
+        )
         self.documents = documents or Documents(self.random)
         self.bodies = self.documents.all()
         self.ids = [self.tables.deploy(body) for body in self.bodies]
@@ -172,6 +179,7 @@ class Simulation:
             time=DatabaseClock(),
             meter=METER,
             runner=self._bringer,
+            lease=self.lease,
             seed=lambda: self.random.getrandbits(63),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from orchestrator.expressions import Evaluator
 from orchestrator.state_manager import (
     ClaimedAttempt,
     ContinuationOffer,
+    Deliberation,
     LeaseOwner,
     StateManager,
     TransitionRunner,
@@ -46,7 +48,11 @@ class Alone:
             dispatcher=dispatcher,
             workflows=WorkflowCache(self.store),
             time=DatabaseClock(),
-            runner=TransitionRunner(EVALUATOR.evaluate, Bounds(), dispatcher.queue_of),
+            runner=TransitionRunner(
+                partial(Deliberation, EVALUATOR.evaluate, EVALUATOR.sandbox.run),
+                Bounds(),
+                dispatcher.queue_of,
+            ),
             seed=lambda: random.getrandbits(63),
         )
         self.holder = LeaseOwner("worker", 1)

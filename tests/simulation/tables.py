@@ -61,6 +61,8 @@ class Tables:
         self.workers: dict[str, WorkerRow] = {}
         self.answers: dict[str, str] = {}
         self.waiting = 0
+        #: Of an instance: the token, the worker and the process of its lease, and its end.
+        self.decision_leases: dict[str, tuple[str, str | None, int | None, float]] = {}
         self._stimuli = 0
 
     def now(self) -> datetime:
@@ -132,6 +134,7 @@ class Tables:
             "key": key,
             "created_at": self.clock(),
             "hinted_at": None,
+            "begun": 0,
         }
 
     def delete_stimulus(self, stimulus: int) -> None:
@@ -158,8 +161,43 @@ class Tables:
         slice = Slice(rows.value, rows.chain(step), row.value if row else None)
         return Snapshot(slice, len(rows.inbox), self.now(), stimulus)
 
-    def read_inbox(self, instance: str) -> Snapshot | None:
+    def leased(self, instance: str, token: str = "") -> bool:
+        """Whether another token has the lease on an instance's decisions."""
+        lease = self.decision_leases.get(instance)
+        return lease is not None and lease[0] != token and lease[3] > self.clock()
+
+    def take_decision_lease(
+        self,
+        instance: str,
+        stimulus: int,
+        token: str,
+        worker: str | None,
+        process: int | None,
+        seconds: float,
+    ) -> tuple[bool, int | None]:
+        """`decision_lease_queries.take`."""
+        if self.leased(instance, token):
+            return False, None
+        self.decision_leases[instance] = (token, worker, process, self.clock() + seconds)
+        row = self.instances[instance].inbox.get(stimulus)
+        if row is None:
+            return True, None
+        row["begun"] += 1
+        return True, row["begun"]
+
+    def end_decision_lease(self, instance: str, token: str, stimulus: int | None = None) -> None:
+        """`decision_lease_queries.end`; without a stimulus the end by a save."""
+        if self.decision_leases.get(instance, ("",))[0] != token:
+            return
+        del self.decision_leases[instance]
+        row = self.instances[instance].inbox.get(stimulus) if stimulus is not None else None
+        if row is not None:
+            row["begun"] -= 1
+
+    def read_inbox(self, instance: str, token: str = "") -> Snapshot | None:
         """`orchestrator.read_inbox`."""
+        if self.leased(instance, token):
+            return None
         rows = self.instances.get(instance)
         first = self.takeable(rows) if rows else None
         if first is None:
@@ -236,6 +274,8 @@ class Tables:
         if saving.stimulus.id is not None:
             del rows.inbox[saving.stimulus.id]
             self.waiting -= 1
+        if saving.lease is not None:
+            self.end_decision_lease(rows.value.id, saving.lease)
         self._apply(rows, saving)
         self._apply_rare(rows, saving.transition)
         if self.watch is not None:
@@ -259,7 +299,7 @@ class Tables:
                 sequence,
                 stimulus.at,
                 stimulus.seed,
-                stimulus_record(stimulus, saving.slice),
+                stimulus_record(stimulus, saving.slice, change),
                 change.facts,
             )
         )

@@ -15,7 +15,13 @@ from orchestrator.errors import DatabaseUnavailable
 from orchestrator.execution.runtime.in_flight_table import InFlightSlot, InFlightTable
 from orchestrator.execution.worker.heartbeat import HEARTBEATS_PER_LEASE
 from orchestrator.message_names import ADVANCE, HEADER
-from orchestrator.state_manager import ClaimedAttempt, ContinuationOffer, LeaseOwner, StateManager
+from orchestrator.state_manager import (
+    ClaimedAttempt,
+    ContinuationOffer,
+    Decider,
+    LeaseOwner,
+    StateManager,
+)
 from tests.simulation.broker import Message
 from tests.simulation.simulated_clock import Loop, Process
 from tests.simulation.tasks import LOST, TASKS, Outcome
@@ -66,7 +72,9 @@ class Worker:
                     self.beats.register(self.id)
                 in_flight = self.hands.attempts()
                 free_slots = sum(child.idle for child in self.children)
-                known = self.beats.heartbeat(self.id, in_flight, free_slots)
+                known = self.beats.heartbeat(
+                    self.id, in_flight, free_slots, self.hands.deciding(), self.simulation.lease
+                )
             except DatabaseUnavailable:
                 pass
             self.loop.sleep(self.simulation.lease / HEARTBEATS_PER_LEASE)
@@ -152,10 +160,13 @@ class Child:
     def _bring(self, instance: str) -> None:
         until = self.loop.now + HINT_PATIENCE
         token, tries, take = f"{self.simulation.new_id()}.0", count(), self._take()
+        decider = Decider(LeaseOwner(self.worker.id, self.pid), self.hand.set_deciding)
         try:
             self.following = persist(
                 self.loop,
-                lambda: self.state.process_inbox(instance, take, token, is_repeat=next(tries) > 0),
+                lambda: self.state.process_inbox(
+                    instance, take, token, is_repeat=next(tries) > 0, decider=decider
+                ),
                 lambda: self.loop.now > until,
             )
         except GaveUp:

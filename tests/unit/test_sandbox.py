@@ -243,7 +243,7 @@ def test_it_ends_with_its_parent(how: signal.Signals) -> None:
     code = (
         "from orchestrator.expressions import Evaluator; import sys\n"
         "e = Evaluator(); e.evaluate('[1] | first', None, {})\n"
-        "print(e._sandbox._child._process.pid, flush=True); sys.stdin.read()"
+        "print(e.sandbox._child._process.pid, flush=True); sys.stdin.read()"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

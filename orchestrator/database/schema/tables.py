@@ -301,6 +301,8 @@ stimuli = Table(
     Column("hinted_at", Time),
     #: It can't be applied: later stimuli go first.
     Column("deferred", Boolean, nullable=False, server_default=text("false")),
+    #: How often a decision that takes long was begun for it, without an end that is known.
+    Column("begun", Integer, nullable=False, server_default=text("0")),
     Index(None, "instance_id", "id"),
     Index(
         "stimuli_key_uq",
@@ -309,6 +311,19 @@ stimuli = Table(
         unique=True,
         postgresql_where=text("key is not null"),
     ),
+)
+
+#: The process that decides for an instance, where its decision takes long. It only saves work, so
+#: its loss in a crash is harmless.
+decision_leases = Table(
+    "decision_leases",
+    metadata,
+    Column("instance_id", Id, primary_key=True),
+    Column("token", Text, nullable=False),
+    Column("worker", Id),
+    Column("process", Integer),
+    Column("expires_at", Time, nullable=False),
+    prefixes=["UNLOGGED"],
 )
 
 timers = Table(

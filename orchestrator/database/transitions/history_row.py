@@ -14,21 +14,24 @@ from orchestrator.core.model import (
 )
 
 
-def stimulus_record(stimulus: Stimulus, slice: Slice) -> dict[str, Json]:
+def stimulus_record(stimulus: Stimulus, slice: Slice, transition: Transition) -> dict[str, Json]:
     """Return the stimulus as history stores it, with the data of the decision that does not follow
     from earlier rows: enough to replay the transition (invariant I12).
 
     ``claimed``: the attempts that were claimed when open steps were stopped or paused.
     ``workflows``: the versions found for sub-workflows. ``items``: the largest number of agenda
-    items of the transition, where that was bounded.
+    items of the transition, where that was bounded or its agenda was ended.
     """
     record: dict[str, Json] = {"kind": stimulus.kind.value}
     if stimulus.step is not None:
         record["step"] = stimulus.step
     if stimulus.data:
         record["data"] = dict(stimulus.data)
-    if stimulus.items is not None:
-        record["items"] = stimulus.items
+    items = stimulus.items if transition.items is None else transition.items
+    if items is not None:
+        record["items"] = items
+    if stimulus.is_undecidable:
+        record["undecidable"] = True
     if stimulus.ended:
         record.update(end_to_json(stimulus.ended))
     for need, answer in slice.loaded.items():

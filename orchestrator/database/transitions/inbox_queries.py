@@ -72,7 +72,8 @@ def overdue(session: Session, seconds: float, limit: int = 500) -> list[OverdueS
     Each is returned once in that time, however many beats ask; the time doubles with each hint, up
     to `MAX_HINT_INTERVAL`. One half of them are the newest, which come first, the other half the
     oldest. A suspended instance's stimuli are left out, except commands and results: they wait for
-    the resume.
+    the resume. So are those of an instance whose decisions are leased: the lease's holder reads
+    them.
     """
     rows = session.all(
         """
@@ -84,7 +85,10 @@ def overdue(session: Session, seconds: float, limit: int = 500) -> list[OverdueS
             + greatest(%(s)s * interval '1 s', least(
               coalesce(q.hinted_at, q.created_at) - q.created_at, %(most)s * interval '1 s'))
             < (select clock_timestamp())
-            and (i.status <> 'suspended' or q.kind in ('command', 'result'))),
+            and (i.status <> 'suspended' or q.kind in ('command', 'result'))
+            and not exists (
+              select from orchestrator.decision_leases l
+              where l.instance_id = q.instance_id and l.expires_at > clock_timestamp())),
         chosen as (
           (select * from late order by since desc, id desc limit (%(n)s + 1) / 2)
           union (select * from late order by since, id limit %(n)s / 2)),

@@ -61,17 +61,16 @@ def lock_slice(
     )
 
 
-def lock_inbox(transaction: Transaction, instance: str) -> Snapshot | None:
-    """Lock the instance's row, then read the oldest stimulus and its slice; None: no stimulus
-    waits."""
+def lock_inbox(transaction: Transaction, instance: str, token: str) -> Snapshot | None:
+    """Lock the instance's row, then read the oldest stimulus and its slice, as `read_inbox`."""
     transaction.one("select 1 from orchestrator.instances where id = %s for update", (instance,))
-    return read_inbox(transaction, instance)
+    return read_inbox(transaction, instance, token)
 
 
-def read_inbox(session: Session, instance: str) -> Snapshot | None:
+def read_inbox(session: Session, instance: str, token: str = "") -> Snapshot | None:
     """Return the oldest stimulus that may be applied now, with its slice; None: no stimulus
-    waits."""
-    row = session.one("select orchestrator.read_inbox(%s)", (instance,))
+    waits, or another token than the caller's has the lease on the instance's decisions."""
+    row = session.one("select orchestrator.read_inbox(%s, %s)", (instance, token))
     if row is None or row[0] is None:
         return None
     answer = row[0]

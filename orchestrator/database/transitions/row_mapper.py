@@ -21,6 +21,10 @@ from orchestrator.core.model import (
 
 Row = Mapping[str, Any]
 
+#: How often a decision that takes long is begun for a stimulus. If its processes died each time,
+#: what the stimulus concerns faults.
+MAX_BEGUN = 2
+
 _STATUSES = {status.value: status for status in Status}
 _COMPENSATIONS = {state.value: state for state in Compensation}
 _ATTEMPT_STATES = {state.value: state for state in AttemptState}
@@ -80,4 +84,5 @@ def to_stimulus(row: Row, at: datetime, seed: int) -> Stimulus:
         data={} if result else data,
         ended=end_from_json(data) if result else None,
         id=row["id"],
+        is_undecidable=row.get("begun", 0) >= MAX_BEGUN,
     )

@@ -45,7 +45,8 @@ class SaveRequest:
 
     `slice` is the base of its decision: the save compares the `sequence` of its instance.
     `queue_of` names the queue of an attempt whose document named none. `sibling` is set under the
-    row lock only.
+    row lock only. `lease`: the token of the lease on the instance's decisions, which ends with the
+    save.
     """
 
     slice: Slice
@@ -55,6 +56,7 @@ class SaveRequest:
     fence: Fence | None = None
     local_claim: LocalClaim | None = None
     sibling: SiblingClaim | None = None
+    lease: str | None = None
 
     @property
     def instance_before(self) -> Instance:

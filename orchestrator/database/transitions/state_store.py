@@ -14,7 +14,11 @@ from orchestrator.core.model import Json, Need, Slice, StimulusKind
 from orchestrator.database.connection.database import Database, Params, Rows, Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.schedules.timer_announcer import TimerAnnouncer
-from orchestrator.database.transitions import inbox_queries, instance_slice_reader
+from orchestrator.database.transitions import (
+    decision_lease_queries,
+    inbox_queries,
+    instance_slice_reader,
+)
 from orchestrator.database.transitions.instance_slice_reader import Snapshot
 from orchestrator.database.transitions.row_mapper import Row
 from orchestrator.database.transitions.save_request import SaveRequest
@@ -63,8 +67,8 @@ class PostgresLockedView(PostgresView):
     def lock_slice(self, instance: str, step: int | None, attempt: str | None) -> Snapshot:
         return instance_slice_reader.lock_slice(self.transaction, instance, step, attempt)
 
-    def lock_inbox(self, instance: str) -> Snapshot | None:
-        return instance_slice_reader.lock_inbox(self.transaction, instance)
+    def lock_inbox(self, instance: str, token: str = "") -> Snapshot | None:
+        return instance_slice_reader.lock_inbox(self.transaction, instance, token)
 
 
 class _UncommittedTransaction(Transaction):
@@ -105,8 +109,8 @@ class PostgresStore(PostgresView):
             self.database, attempt, instance, task, worker, process, token
         )
 
-    def read_inbox(self, instance: str) -> Snapshot | None:
-        return instance_slice_reader.read_inbox(self.database, instance)
+    def read_inbox(self, instance: str, token: str = "") -> Snapshot | None:
+        return instance_slice_reader.read_inbox(self.database, instance, token)
 
     @contextmanager
     def locking(self) -> Iterator[PostgresLockedView]:
@@ -136,6 +140,25 @@ class PostgresStore(PostgresView):
         inbox_queries.put(
             self.database, instance, kind, step=step, attempt=attempt, data=data, key=key
         )
+
+    def take_decision_lease(
+        self,
+        instance: str,
+        stimulus: int,
+        token: str,
+        worker: str | None,
+        process: int | None,
+        seconds: float,
+    ) -> tuple[bool, int | None]:
+        return decision_lease_queries.take(
+            self.database, instance, stimulus, token, worker, process, seconds
+        )
+
+    def end_decision_lease(self, instance: str, stimulus: int, token: str) -> None:
+        decision_lease_queries.end(self.database, instance, stimulus, token)
+
+    def end_decision_leases_of(self, worker: str, process: int) -> list[str]:
+        return decision_lease_queries.end_of_process(self.database, worker, process)
 
     def defer_stimulus(self, stimulus: int) -> None:
         inbox_queries.defer(self.database, stimulus)

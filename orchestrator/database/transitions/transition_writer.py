@@ -15,6 +15,7 @@ from orchestrator.core.model import Attempt, AttemptEnd, Step, Transition
 from orchestrator.database.connection.json_parameters import to_json, to_text
 from orchestrator.database.connection.session import Session
 from orchestrator.database.transitions import fast_paths, side_rows
+from orchestrator.database.transitions.decision_lease_queries import END_LEASE
 from orchestrator.database.transitions.history_row import fact_records, stimulus_record
 from orchestrator.database.transitions.instance_slice_reader import Snapshot, snapshot_of
 from orchestrator.database.transitions.row_mapper import to_attempt
@@ -162,7 +163,7 @@ def _params(saving: SaveRequest) -> list[Any]:
         saving.instance_before.sequence,
         stimulus.at,
         stimulus.seed,
-        dumps(stimulus_record(stimulus, saving.slice)),
+        dumps(stimulus_record(stimulus, saving.slice, transition)),
         dumps(fact_records(transition)),
         stimulus.id,
         fence.attempt if fence else None,
@@ -185,6 +186,8 @@ def save(session: Session, saving: SaveRequest) -> Snapshot | None:
         Fenced: the attempt is no longer claimed by the caller.
     """
     sql, params = _statement(saving)
+    if saving.lease is not None:
+        sql, params = f"{sql}; {END_LEASE}", [*params, saving.instance_before.id, saving.lease]
     if saving.sibling is not None:
         return _save_and_claim_sibling(
             session, sql, params, saving.instance_before.id, saving.sibling
@@ -198,7 +201,9 @@ def _statement(saving: SaveRequest) -> tuple[str, list[Any]]:
     fast_path = fast_paths.fast_path_for(saving) if mark is None else None
     if fast_path is not None:
         return fast_path(
-            saving, stimulus_record(saving.stimulus, saving.slice), fact_records(saving.transition)
+            saving,
+            stimulus_record(saving.stimulus, saving.slice, saving.transition),
+            fact_records(saving.transition),
         )
     sql, params = [_SAVE], _params(saving)
     more = side_rows.side_row_statements(saving.instance_before, saving.transition)

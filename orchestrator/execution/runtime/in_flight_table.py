@@ -1,4 +1,5 @@
-"""Memory shared by a worker's processes: the attempts in flight of each, and two flags.
+"""Memory shared by a worker's processes: the attempts in flight of each, the instance on whose
+decisions it has a lease, and two flags.
 
 The main process creates it before it forks. A process writes an attempt's id here *before* it
 claims the attempt, so that the heartbeat never misses a claim. The id of a claim whose reply was
@@ -23,10 +24,11 @@ COUNTERS = ("claimed", "refused", "continued", "left_to_lease")
 
 _FLAGS = 64
 _ID = 16
-_ENTRY = struct.Struct(f"<Q{_ID}s{_ID}s{len(COUNTERS)}Q")
+_ENTRY = struct.Struct(f"<Q{_ID}s{_ID}s{_ID}s{len(COUNTERS)}Q")
 _CURRENT = 8
 _NEXT = _CURRENT + _ID
-_COUNTS = _NEXT + _ID
+_DECIDING = _NEXT + _ID
+_COUNTS = _DECIDING + _ID
 _EMPTY = bytes(_ID)
 _STOPPING, _EVENTS = 0, 1
 
@@ -76,6 +78,14 @@ class InFlightTable:
         """Return the ids of the attempts that the process with this pid has in flight."""
         return [id for owner, ids in self._entries() if owner == process for id in ids]
 
+    def deciding(self) -> list[str]:
+        """Return the instances on whose decisions a process of the worker has a lease."""
+        return [str(uuid.UUID(bytes=raw[3])) for raw in self._raw() if raw[3] != _EMPTY]
+
+    def is_deciding(self, process: int) -> bool:
+        """Whether the process with this pid has a lease on an instance's decisions."""
+        return any(raw[0] == process and raw[3] != _EMPTY for raw in self._raw())
+
     def busy_processes(self) -> set[int]:
         """Return the pids of the processes that have an attempt in flight."""
         return {owner for owner, ids in self._entries() if ids}
@@ -89,7 +99,7 @@ class InFlightTable:
     def counts(self) -> dict[str, int]:
         """Return the sum over all processes for each of `COUNTERS`."""
         totals = [0] * len(COUNTERS)
-        for _, _, _, *counts in self._raw():
+        for _, _, _, _, *counts in self._raw():
             totals = [total + count for total, count in zip(totals, counts, strict=True)]
         return dict(zip(COUNTERS, totals, strict=True))
 
@@ -108,7 +118,8 @@ def _bytes(attempt: str) -> bytes:
 
 
 class InFlightSlot:
-    """The slot of one process or thread: its current attempt and the next one."""
+    """The slot of one process or thread: its current attempt, the next one, and the instance that
+    it decides."""
 
     def __init__(self, memory: mmap.mmap, offset: int) -> None:
         self._memory = memory
@@ -118,6 +129,7 @@ class InFlightSlot:
         """Empty the slot and make this pid its owner; the counters keep their values."""
         self._write(_CURRENT, _EMPTY)
         self._write(_NEXT, _EMPTY)
+        self._write(_DECIDING, _EMPTY)
         self._memory[self._offset : self._offset + _CURRENT] = struct.pack("<Q", process)
 
     def set_current(self, attempt: str) -> None:
@@ -143,6 +155,10 @@ class InFlightSlot:
         """Remove both attempts."""
         self._write(_CURRENT, _EMPTY)
         self._write(_NEXT, _EMPTY)
+
+    def set_deciding(self, instance: str | None) -> None:
+        """Store the instance on whose decisions this process has a lease; None: it has none."""
+        self._write(_DECIDING, _EMPTY if instance is None else _bytes(instance))
 
     def count(self, counter: str) -> None:
         """Add 1 to one of `COUNTERS`."""

@@ -17,6 +17,7 @@ from celery.worker import state as worker_state
 
 from orchestrator import broker_settings, clock
 from orchestrator.clock import monotonic
+from orchestrator.database.transitions import decision_lease_queries
 from orchestrator.database.workers import worker_queries
 from orchestrator.database.workers.worker_queries import WorkerRow
 from orchestrator.errors import ConfigurationError, DatabaseUnavailable
@@ -147,6 +148,10 @@ class Heartbeat:
         )
         if not is_registered:
             self._registered.clear()
+        if deciding := in_flight.deciding():
+            decision_lease_queries.renew(
+                database, runtime.worker_id, deciding, runtime.settings.lease
+            )
 
     def _row(self) -> WorkerRow:
         runtime = self._runtime

@@ -57,16 +57,16 @@ class LostAttemptReporter:
         self.expect_kill(process, timeout_error(seconds))
 
     def on_process_exit(self, process: int, exit_code: int | None) -> None:
-        """Report the attempts of a child that has exited.
+        """Report the attempts and decisions of a child that has exited.
 
-        The exit watcher and billiard both call this, from two threads: the second call finds no
-        attempts any more."""
+        The exit watcher and billiard both call this, from two threads: the second call finds
+        neither any more."""
         in_flight = self._runtime.in_flight
         with self._exit_lock:
             expected = self._reasons.pop(process, None)
-            attempts = in_flight.attempts_of(process)
+            is_busy = in_flight.attempts_of(process) or in_flight.is_deciding(process)
             in_flight.clear_process(process)
-        if attempts:
+        if is_busy:
             error = expected or runtime_error("WorkerLostError", _exit_text(exit_code))
             self.report_process(LeaseOwner(self._runtime.worker_id, process), error)
 

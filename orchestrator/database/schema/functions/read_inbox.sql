@@ -1,7 +1,8 @@
 -- Return the oldest stimulus of an instance that may be applied now, with the slice it needs.
 -- While an instance is suspended only commands and results are applied; the others wait. One
 -- query: a stimulus that concerns no step, such as a start, needs no more than the instance's row.
-create or replace function orchestrator.read_inbox(p_instance uuid) returns json
+-- Null also while another process has the lease on the instance's decisions.
+create or replace function orchestrator.read_inbox(p_instance uuid, p_token text) returns json
 language plpgsql stable set enable_seqscan = off as $$
 begin
   return (
@@ -16,6 +17,10 @@ begin
       else orchestrator.read_slice(p_instance, q.step) end)
       from orchestrator.stimuli q, orchestrator.instances i
      where q.instance_id = p_instance and i.id = p_instance
+       and not exists (
+         select from orchestrator.decision_leases l
+          where l.instance_id = p_instance and l.token <> p_token
+            and l.expires_at > clock_timestamp())
        and (i.status <> 'suspended' or q.kind in ('command', 'result'))
      order by q.deferred, q.id limit 1);
 end
