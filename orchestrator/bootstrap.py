@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -63,13 +65,14 @@ def services(
     *,
     keep: bool = False,
     checked: bool = True,
+    guard: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Services:
     """Create the services. Each connects at its first use.
 
     `app`: the Celery app that publishes messages; in users' workers their own. `meter`: the
     metrics of this process. `keep`: its threads keep their connections (`Database`).
     `checked`: False if the schema was not checked; every statement then raises `UnknownSchema`
-    if this release does not support it.
+    if this release does not support it. `guard`: the context of each decision.
     """
     meter = meter or Meter()
     greet = None if checked else upgrade.check_connection
@@ -94,6 +97,7 @@ def services(
             partial(Deliberation, evaluator.evaluate, evaluator.sandbox.run),
             _limits(settings),
             dispatcher.queue_of,
+            guard,
         ),
         meter=meter,
         lease=settings.lease,

@@ -52,7 +52,7 @@ def _fault_instance(draft: Draft) -> None:
 
 def _fault_step(draft: Draft, node: Node, stimulus: Stimulus) -> None:
     error = standard_error("runtime", DETAIL)
-    if node.get_state("flying") is not None:
+    if node.get_state("draining") is not None:
         if stimulus.ended is None and node.get_state("result") is None:
             return withdrawal.on_drain_timeout(draft, node)
         node.set_state(result=None)

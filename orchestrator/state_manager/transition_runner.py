@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from orchestrator.core import Bounds
@@ -52,11 +53,13 @@ class CommittedTransition:
 class TransitionRunner:
     """Runs transitions, directly on the database or in a transaction that has the row lock.
 
-    `deliberate` returns the deliberation of a new decision; its argument is `on_long`."""
+    `deliberate` returns the deliberation of a new decision; its argument is `on_long`. `guard`
+    returns the context of each decision, which may bound its time."""
 
     deliberate: Callable[[Callable[[], None] | None], Deliberation]
     limits: Bounds
     queue_of: Callable[[Attempt], str]
+    guard: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def think(
         self,
@@ -69,7 +72,7 @@ class TransitionRunner:
         """Decide outside of the row lock and discard the decision, so that its expressions are
         known to the next one under the lock. Raises what says nothing about the decision."""
         try:
-            decide(view, workflow, slice, stimulus, deliberation, self.limits, locked=False)
+            self._decide(view, workflow, slice, stimulus, deliberation, locked=False)
         except (DatabaseUnavailable, EvaluatorUnavailable, LeaseTaken, Superseded):
             raise
         except LockNeeded:
@@ -101,8 +104,8 @@ class TransitionRunner:
                 changes nothing: no save compares the instance's version then, and the instance
                 may have changed since it was read.
         """
-        transition, slice = decide(
-            view, workflow, slice, stimulus, deliberation, self.limits, locked=locked
+        transition, slice = self._decide(
+            view, workflow, slice, stimulus, deliberation, locked=locked
         )
         if transition.ignored is not None:
             if not locked:
@@ -133,6 +136,19 @@ class TransitionRunner:
         return CommittedTransition(
             slice, transition, slice_after(slice, transition), attempt, token, saved_sibling
         )
+
+    def _decide(
+        self,
+        view: TransitionView,
+        workflow: Workflow,
+        slice: Slice,
+        stimulus: Stimulus,
+        deliberation: Deliberation,
+        *,
+        locked: bool,
+    ) -> tuple[Transition, Slice]:
+        with self.guard():
+            return decide(view, workflow, slice, stimulus, deliberation, self.limits, locked=locked)
 
     def _sibling_claim(
         self, offer: ContinuationOffer | None, current: ClaimedAttempt | None

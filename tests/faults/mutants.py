@@ -75,6 +75,20 @@ MUTANTS = (
         "::test_an_event_counts_once_for_its_namespace_source_and_id",
     ),
     Mutant(
+        "another look after a lease",
+        "orchestrator/state_manager/inbox.py",
+        "if not (applied.more or applied.had_lease or had_lease):",
+        "if not applied.more:",
+        "tests/integration/test_long_decisions.py::test_what_comes_meanwhile_is_read_by_the_holder",
+    ),
+    Mutant(
+        "no sandbox under the row lock",
+        "orchestrator/state_manager/deliberation.py",
+        "            raise EvaluationAsked\n",
+        "            self._locked_cpu = LOCKED_CPU\n",
+        "tests/integration/test_long_decisions.py::test_nothing_is_evaluated_under_the_row_lock",
+    ),
+    Mutant(
         "the watchdog",
         "orchestrator/scheduler/lease_watchdog.py",
         "for row in silent:",

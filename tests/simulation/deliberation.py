@@ -14,9 +14,9 @@ from tests.simulation.simulated_clock import Loop
 EVALUATOR = Evaluator()
 
 #: Share of the decisions whose every expression needs the sandbox, and takes time there.
-SLOW = 0.05
+SLOW = 0.5
 #: Share of the questions whether a transition may go on that are answered with no.
-CUT = 0.05
+CUT = 0.2
 #: Of one expression, in s.
 LONGEST = 4.0
 
@@ -34,6 +34,8 @@ class SimDeliberation(Deliberation):
     def may_go_on(self) -> bool:
         """As it is, and sometimes no."""
         first = self._item >= self._granted
+        if first and self._slow and not self._locked:
+            self._wait(f"item {self._item}")
         return super().may_go_on() and not (first and self._random.random() < CUT)
 
     def evaluate(self, program: str, value: Json, variables: Mapping[str, Json]) -> Json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from orchestrator import broker_settings
 from orchestrator.errors import ConfigurationError
 from orchestrator.execution.celery_hooks.installed_app import InstalledApp
 from orchestrator.execution.context_variables import log_fields
+from orchestrator.execution.process.decision_alarm import DecisionAlarm
 from orchestrator.execution.runtime.continuation_rules import ContinuationRules, TaskDurations
 from orchestrator.execution.runtime.in_flight_table import InFlightSlot, InFlightTable
 from orchestrator.ids import new_id
@@ -152,6 +154,7 @@ class WorkerRuntime:
                         self.meter,
                         keep=self._is_child,
                         checked=self.schema_checked,
+                        guard=DecisionAlarm if self._is_child else nullcontext,
                     )
         return self._services
 

@@ -196,6 +196,7 @@ create table orchestrator.stimuli (
   created_at timestamptz not null default clock_timestamp(),
   hinted_at timestamptz,
   deferred boolean not null default false,
+  begun integer not null default 0,
   constraint stimuli_pk primary key (id)
 );
 create index stimuli_instance_id_id_ix
@@ -203,6 +204,15 @@ create index stimuli_instance_id_id_ix
 create unique index stimuli_key_uq
   on orchestrator.stimuli (instance_id, key)
   where key is not null;
+
+create unlogged table orchestrator.decision_leases (
+  instance_id uuid not null,
+  token text not null,
+  worker uuid,
+  process integer,
+  expires_at timestamptz not null,
+  constraint decision_leases_pk primary key (instance_id)
+);
 
 create table orchestrator.timers (
   instance_id uuid not null,
