@@ -75,17 +75,11 @@ def services(
     if this release does not support it. `guard`: the context of each decision.
     """
     meter = meter or Meter()
-    greet = None if checked else upgrade.check_connection
-    database = Database(
-        settings.database_url, size=settings.database_pool, keep_per_thread=keep, on_connect=greet
-    )
+    database = _database(settings, keep, checked)
     dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout, meter)
     evaluator = Evaluator(Sandbox(settings.expression_cpu))
     cipher = SecretCipher(settings.secrets_key)
-    secrets = SecretSource(
-        settings.secrets_dir,
-        stored=lambda reader, *of: secret_queries.opened(reader, cipher, *of),
-    )
+    secrets = _secret_source(settings, cipher)
     store = PostgresStore(database, secrets)
     workflows = WorkflowCache(store)
     state = StateManager(
@@ -102,10 +96,6 @@ def services(
         meter=meter,
         lease=settings.lease,
     )
-    commander = Commander(workflows, _limits(settings), dispatcher.queue_of, meter=meter)
-    events = EventHandler(
-        database, evaluator.evaluate, dispatcher, settings.max_payload, settings.event_look_back
-    )
     return Services(
         settings=settings,
         database=database,
@@ -114,11 +104,29 @@ def services(
         workflows=workflows,
         store=store,
         state=state,
-        commander=commander,
+        commander=Commander(workflows, _limits(settings), dispatcher.queue_of, meter=meter),
         secrets=secrets,
         cipher=cipher,
-        events=events,
+        events=EventHandler(
+            database, evaluator.evaluate, dispatcher, settings.max_payload, settings.event_look_back
+        ),
         meter=meter,
+    )
+
+
+def _database(settings: Settings, keep: bool, checked: bool) -> Database:
+    return Database(
+        settings.database_url,
+        size=settings.database_pool,
+        keep_per_thread=keep,
+        on_connect=None if checked else upgrade.check_connection,
+    )
+
+
+def _secret_source(settings: Settings, cipher: SecretCipher) -> SecretSource:
+    return SecretSource(
+        settings.secrets_dir,
+        stored=lambda reader, *of: secret_queries.opened(reader, cipher, *of),
     )
 
 

@@ -113,13 +113,7 @@ class TransitionRunner:
             _discard(view, stimulus)
             return None
         token = current.next_token if current else token or new_token()
-        attempt = _continuation(transition, offer)
-        claim = None
-        if attempt is not None and offer is not None:
-            claim = LocalClaim(attempt.id, offer.owner.worker, offer.owner.process, token)
-            # Equal to the saved row, so that the next decision is the same in any process.
-            queue = attempt.queue or self.queue_of(attempt)
-            attempt = replace(attempt, queue=queue, state=AttemptState.CLAIMED)
+        attempt, claim = self._local_claim(transition, offer, token)
         fence = Fence(current.attempt.id, current.token) if current else None
         sibling = self._sibling_claim(offer, current) if locked and claim is None else None
         request = SaveRequest(
@@ -149,6 +143,21 @@ class TransitionRunner:
     ) -> tuple[Transition, Slice]:
         with self.guard():
             return decide(view, workflow, slice, stimulus, deliberation, self.limits, locked=locked)
+
+    def _local_claim(
+        self, transition: Transition, offer: ContinuationOffer | None, token: str
+    ) -> tuple[Attempt, LocalClaim] | tuple[None, None]:
+        """Return the new attempt with which the worker continues, and its claim."""
+        attempt = _continuation(transition, offer)
+        if attempt is None or offer is None:
+            return None, None
+        # Equal to the saved row, so that the next decision is the same in any process.
+        claimed = replace(
+            attempt,
+            queue=attempt.queue or self.queue_of(attempt),
+            state=AttemptState.CLAIMED,
+        )
+        return claimed, LocalClaim(attempt.id, offer.owner.worker, offer.owner.process, token)
 
     def _sibling_claim(
         self, offer: ContinuationOffer | None, current: ClaimedAttempt | None

@@ -29,6 +29,42 @@ class ClaimedDelivery:
     event: dict[str, Json] | None
 
 
+_CLAIM = """
+with due as (
+  select d.id, row_number() over (partition by d.subscription_id order by d.event) as turn
+  from (
+    select d.id, d.subscription_id, d.event
+    from orchestrator.deliveries d
+    join orchestrator.subscriptions s on s.id = d.subscription_id
+    where d.state = 'pending' and d.next_at <= (select clock_timestamp())
+      and s.state = 'active' and s.secret is not null
+      and d.subscription_id <> all(%(busy)s::uuid[])
+      and not exists (
+        select from orchestrator.deliveries e
+        where e.subscription_id = d.subscription_id and e.order_key = d.order_key
+          and e.state = 'pending' and e.event < d.event)
+    order by d.next_at limit %(look)s) d),
+locked as (
+  select d.id from orchestrator.deliveries d
+  join due on due.id = d.id
+  where due.turn <= %(each)s and d.state = 'pending'
+    and d.next_at <= (select clock_timestamp())
+  order by d.next_at limit %(free)s for update of d skip locked),
+claimed as (
+  update orchestrator.deliveries d
+  set attempts = attempts + 1, next_at = clock_timestamp() + %(lease)s * interval '1 s'
+  from locked
+  where d.id = locked.id
+  returning d.*)
+select t.id::text, t.subscription_id::text, t.attempts, s.target -> 'webhook' ->> 'url',
+  s.secret, e.event
+from claimed t
+join orchestrator.subscriptions s on s.id = t.subscription_id
+left join orchestrator.events e on e.receipt_number = t.event
+order by t.event
+"""
+
+
 def claim(
     session: Session, free: int, busy: Sequence[str], each: int, seconds: float
 ) -> list[ClaimedDelivery]:
@@ -38,40 +74,7 @@ def claim(
     A sender that does not record the result within `seconds` loses its claim.
     """
     rows = session.all(
-        """
-        with due as (
-          select d.id, row_number() over (partition by d.subscription_id order by d.event) as turn
-          from (
-            select d.id, d.subscription_id, d.event
-            from orchestrator.deliveries d
-            join orchestrator.subscriptions s on s.id = d.subscription_id
-            where d.state = 'pending' and d.next_at <= (select clock_timestamp())
-              and s.state = 'active' and s.secret is not null
-              and d.subscription_id <> all(%(busy)s::uuid[])
-              and not exists (
-                select from orchestrator.deliveries e
-                where e.subscription_id = d.subscription_id and e.order_key = d.order_key
-                  and e.state = 'pending' and e.event < d.event)
-            order by d.next_at limit %(look)s) d),
-        locked as (
-          select d.id from orchestrator.deliveries d
-          join due on due.id = d.id
-          where due.turn <= %(each)s and d.state = 'pending'
-            and d.next_at <= (select clock_timestamp())
-          order by d.next_at limit %(free)s for update of d skip locked),
-        claimed as (
-          update orchestrator.deliveries d
-          set attempts = attempts + 1, next_at = clock_timestamp() + %(lease)s * interval '1 s'
-          from locked
-          where d.id = locked.id
-          returning d.*)
-        select t.id::text, t.subscription_id::text, t.attempts, s.target -> 'webhook' ->> 'url',
-          s.secret, e.event
-        from claimed t
-        join orchestrator.subscriptions s on s.id = t.subscription_id
-        left join orchestrator.events e on e.receipt_number = t.event
-        order by t.event
-        """,
+        _CLAIM,
         {
             "busy": list(busy),
             "look": PER_SUBSCRIPTION_SCAN,

@@ -144,44 +144,51 @@ def _orphans() -> Iterator[tuple[str, str, str]]:
         name, columns = table.name, set(table.columns.keys())
         if name == "instances" or name in _OWN_RETENTION or "instance_id" not in columns:
             continue
-        step = "t.step" if "step" in columns else "t.id" if name == "steps" else None
-        step_column = f"{step}" if step else "null::int"
-        yield (
-            f"{name}: of an instance that is not there",
-            f"""
-            select t.instance_id::text, t.instance_id::text, {step_column}, null::json
-            from orchestrator.{name} t
-            where not exists (select from orchestrator.instances i where i.id = t.instance_id)
-            limit %(most)s
-            """,
-            f"""
-            delete from orchestrator.{name}
-            where instance_id = %(instance)s
-              and not exists (select from orchestrator.instances i where i.id = instance_id)
-            """,
-        )
+        step = "t.step" if "step" in columns else "t.id" if name == "steps" else "null::int"
+        yield _without_instance(name, step)
         if "step" in columns:
-            yield (
-                f"{name}: of a step that is not there",
-                f"""
-                select t.instance_id || ' step ' || t.step, t.instance_id::text, t.step,
-                  null::json
-                from orchestrator.{name} t
-                join orchestrator.instances i on i.id = t.instance_id
-                where t.step > 0
-                  and not exists (
-                    select from orchestrator.steps s
-                    where s.instance_id = t.instance_id and s.id = t.step)
-                limit %(most)s
-                """,
-                f"""
-                delete from orchestrator.{name} t
-                where t.instance_id = %(instance)s and t.step = %(step)s
-                  and not exists (
-                    select from orchestrator.steps s
-                    where s.instance_id = t.instance_id and s.id = t.step)
-                """,
-            )
+            yield _without_step(name)
+
+
+def _without_instance(name: str, step_column: str) -> tuple[str, str, str]:
+    return (
+        f"{name}: of an instance that is not there",
+        f"""
+        select t.instance_id::text, t.instance_id::text, {step_column}, null::json
+        from orchestrator.{name} t
+        where not exists (select from orchestrator.instances i where i.id = t.instance_id)
+        limit %(most)s
+        """,
+        f"""
+        delete from orchestrator.{name}
+        where instance_id = %(instance)s
+          and not exists (select from orchestrator.instances i where i.id = instance_id)
+        """,
+    )
+
+
+def _without_step(name: str) -> tuple[str, str, str]:
+    return (
+        f"{name}: of a step that is not there",
+        f"""
+        select t.instance_id || ' step ' || t.step, t.instance_id::text, t.step,
+          null::json
+        from orchestrator.{name} t
+        join orchestrator.instances i on i.id = t.instance_id
+        where t.step > 0
+          and not exists (
+            select from orchestrator.steps s
+            where s.instance_id = t.instance_id and s.id = t.step)
+        limit %(most)s
+        """,
+        f"""
+        delete from orchestrator.{name} t
+        where t.instance_id = %(instance)s and t.step = %(step)s
+          and not exists (
+            select from orchestrator.steps s
+            where s.instance_id = t.instance_id and s.id = t.step)
+        """,
+    )
 
 
 CONSISTENCY: Mapping[str, str] = dict(_CONSISTENCY)

@@ -61,6 +61,41 @@ def is_served(session: Session, queue: str, lease: float) -> bool:
 MOST_COUNTED = 50_000
 
 
+# Each branch has an index of its own, which does not grow with ended attempts.
+_QUEUES = f"""
+with ready as materialized (
+  select queue, created_at from orchestrator.attempts
+  where state = 'ready'
+  order by published_at nulls first limit %(most)s + 1),
+claimed as materialized (
+  select queue from orchestrator.attempts
+  where state = 'claimed'
+  limit %(most)s + 1),
+work as (
+  select queue, sum(waiting)::bigint as waiting, min(oldest) as oldest,
+    sum(running)::bigint as running
+  from (
+    select queue, count(*) as waiting, min(created_at) as oldest, 0 as running
+    from ready
+    group by queue
+    union all
+    select queue, 0, null, count(*) from claimed
+    group by queue) counted
+  group by queue),
+served as (
+  select queue, count(*) as workers, sum(concurrency) as slots, sum(free_slots) as free
+  from orchestrator.workers, unnest(queues) as queue
+  where {LIVE}
+  group by queue)
+select coalesce(w.queue, s.queue), coalesce(waiting, 0), oldest, coalesce(running, 0),
+  coalesce(workers, 0), coalesce(slots, 0), coalesce(free, 0),
+  greatest((select count(*) from ready), (select count(*) from claimed)) <= %(most)s
+from work w
+full join served s on s.queue = w.queue
+order by 1
+"""
+
+
 def queues(session: Session, lease: float, most: int = MOST_COUNTED) -> list[tuple[Any, ...]]:
     """Return every queue that has work or a live worker: ``(name, waiting, oldest, running,
     workers, slots, free, exact)``.
@@ -69,39 +104,7 @@ def queues(session: Session, lease: float, most: int = MOST_COUNTED) -> list[tup
     `most` attempts wait or run, of which only `most` were counted.
     """
     return session.all(
-        # Each branch has an index of its own, which does not grow with ended attempts.
-        f"""
-        with ready as materialized (
-          select queue, created_at from orchestrator.attempts
-          where state = 'ready'
-          order by published_at nulls first limit %(most)s + 1),
-        claimed as materialized (
-          select queue from orchestrator.attempts
-          where state = 'claimed'
-          limit %(most)s + 1),
-        work as (
-          select queue, sum(waiting)::bigint as waiting, min(oldest) as oldest,
-            sum(running)::bigint as running
-          from (
-            select queue, count(*) as waiting, min(created_at) as oldest, 0 as running
-            from ready
-            group by queue
-            union all
-            select queue, 0, null, count(*) from claimed
-            group by queue) counted
-          group by queue),
-        served as (
-          select queue, count(*) as workers, sum(concurrency) as slots, sum(free_slots) as free
-          from orchestrator.workers, unnest(queues) as queue
-          where {LIVE}
-          group by queue)
-        select coalesce(w.queue, s.queue), coalesce(waiting, 0), oldest, coalesce(running, 0),
-          coalesce(workers, 0), coalesce(slots, 0), coalesce(free, 0),
-          greatest((select count(*) from ready), (select count(*) from claimed)) <= %(most)s
-        from work w
-        full join served s on s.queue = w.queue
-        order by 1
-        """,
+        _QUEUES,
         {"lease": lease, "most": most},
     )
 

@@ -55,14 +55,24 @@ def update_schedules(
             policy=policy,
             anchor=now,
         )
-        if known is None:
-            schedule_queries.put(transaction, with_next_due(fresh, now))
-        else:
-            schedule_queries.save(transaction, [_next_version(known, fresh, plan, now)])
-            if known.state == STOPPED:
-                schedule_queries.mark(transaction, known.id)
+        _save(transaction, known, fresh, plan, now)
     _stop(transaction, [row for row in existing.values() if row.state != STOPPED])
     timer_queries.announce(transaction)
+
+
+def _save(
+    transaction: Transaction,
+    known: ScheduleRow | None,
+    fresh: ScheduleRow,
+    plan: Plan,
+    now: datetime,
+) -> None:
+    if known is None:
+        return schedule_queries.put(transaction, with_next_due(fresh, now))
+    schedule_queries.save(transaction, [_next_version(known, fresh, plan, now)])
+    if known.state == STOPPED:
+        schedule_queries.mark(transaction, known.id)
+    return None
 
 
 def _next_version(known: ScheduleRow, fresh: ScheduleRow, plan: Plan, now: datetime) -> ScheduleRow:
