@@ -65,7 +65,7 @@ def begin_first_task(draft: Draft) -> None:
 
 def _on_agenda(draft: Draft, stimulus: Stimulus) -> None:
     """Continue a step from a stored agenda item. Items of an earlier run are ignored: a retry has
-    determined anew which steps continue."""
+    determined again which steps continue."""
     data = dict(stimulus.data or {})
     draft.loop_turns = data.pop("turns", 0)
     if data.pop("run", draft.root.run) != draft.root.run:

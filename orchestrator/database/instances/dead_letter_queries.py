@@ -215,7 +215,7 @@ def refusal_reason(session: Session, dead_letter: Sequence[Any], action: str) ->
     if row is None:
         return Refusal("its instance is no more")
     if kind == _COMPENSATION:
-        runs = Refusal("its instance still runs; settle it afterwards", later=True)
+        runs = Refusal("its instance still runs; act on it afterwards", later=True)
         return runs if row[0] in OPEN_STATUSES else None
     return _retry_refusal(step, *row)
 
@@ -227,7 +227,7 @@ def _retry_refusal(
     since."""
     if compensation != "none":
         return Refusal(
-            "what its instance had completed was undone: start it anew, and resolve this"
+            "what its instance had completed was undone: start a new instance, and resolve this"
         )
     if not stopped:
         more = f", or retry the instance from step {step}" if status == "faulted" else ""

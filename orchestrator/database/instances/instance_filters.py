@@ -111,9 +111,9 @@ def _levels(scope: Scope, chosen: Filter, by: str) -> list[IndexLevel]:
 def namespaces_of(scope: Scope, chosen: Filter) -> list[str] | None:
     """Return the namespaces on which scope, namespace and workflow agree; None: all."""
     of_workflow = chosen.workflow[0] if chosen.workflow else None
-    asked = {name for name in (chosen.namespace, of_workflow) if name is not None}
-    if asked:
-        return [name for name in asked if len(asked) == 1 and scope.has(name)]
+    namespaces = {name for name in (chosen.namespace, of_workflow) if name is not None}
+    if namespaces:
+        return [name for name in namespaces if len(namespaces) == 1 and scope.has(name)]
     return None if scope.namespaces is None else list(scope.namespaces)
 
 
@@ -263,8 +263,8 @@ def _beginning(text: str) -> dict[str, str]:
 
 def _begins_an_id(text: str) -> bool:
     return len(text) <= len(_ID_SHAPE) and all(
-        given == "-" if shape == "-" else given in hexdigits
-        for given, shape in zip(text, _ID_SHAPE, strict=False)
+        character == "-" if shape == "-" else character in hexdigits
+        for character, shape in zip(text, _ID_SHAPE, strict=False)
     )
 
 

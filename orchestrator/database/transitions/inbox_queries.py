@@ -96,12 +96,12 @@ def overdue(session: Session, seconds: float, limit: int = 500) -> list[OverdueS
           select q.id, chosen.since from orchestrator.stimuli q
           join chosen on chosen.id = q.id and q.hinted_at is not distinct from chosen.hinted_at
           for update of q skip locked),
-        told as (
+        hinted as (
           update orchestrator.stimuli q set hinted_at = clock_timestamp()
           from held
           where q.id = held.id
           returning q.id, q.instance_id::text, held.since)
-        select id, instance_id from told
+        select id, instance_id from hinted
         order by since desc, id desc
         """,
         {"s": seconds, "most": MAX_HINT_INTERVAL, "n": limit},

@@ -81,22 +81,22 @@ def _created(step: Step) -> tuple[Any, ...]:
 
 
 def first_wave(
-    transition: Transition, taken: str | None, queue_of: Callable[[Attempt], str]
+    transition: Transition, claimed: str | None, queue_of: Callable[[Attempt], str]
 ) -> list[Attempt]:
     """Return the new attempts that are published right after the commit."""
     count: Counter[str] = Counter()
     wave = []
     for attempt in transition.attempts:
         queue = attempt.queue or queue_of(attempt)
-        if attempt.id != taken and count[queue] < WAVE:
+        if attempt.id != claimed and count[queue] < WAVE:
             count[queue] += 1
             wave.append(attempt)
     return wave
 
 
 def _attempts(saving: SaveRequest) -> list[tuple[Any, ...]]:
-    taken = saving.local_claim.attempt if saving.local_claim else None
-    published = {one.id for one in first_wave(saving.transition, taken, saving.queue_of)}
+    claimed = saving.local_claim.attempt if saving.local_claim else None
+    published = {one.id for one in first_wave(saving.transition, claimed, saving.queue_of)}
     return [
         (
             attempt.id,
@@ -152,7 +152,7 @@ def _instance(saving: SaveRequest) -> list[Any]:
 
 
 def _params(saving: SaveRequest) -> list[Any]:
-    stimulus, transition, fence, taken = (
+    stimulus, transition, fence, claim = (
         saving.stimulus,
         saving.transition,
         saving.fence,
@@ -173,7 +173,7 @@ def _params(saving: SaveRequest) -> list[Any]:
         *_columns(map(_changed, transition.changed), 12),
         *_columns(map(_created, transition.created), 20),
         *_columns(_attempts(saving), 9),
-        *((taken.attempt, taken.worker, taken.process, taken.token) if taken else [None] * 4),
+        *((claim.attempt, claim.worker, claim.process, claim.token) if claim else [None] * 4),
     ]
 
 

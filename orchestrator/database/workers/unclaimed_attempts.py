@@ -98,13 +98,14 @@ lately as materialized (
 #: A candidate has waited its own time, which doubles with every publication.
 _WAITING = """
 waiting as materialized (
-  select id, instance_id, queue, coalesce(priority, -1) as priority, published_at, patience
+  select id, instance_id, queue, coalesce(priority, -1) as priority, published_at, republish_after
   from (
     select *,
-      least(%(p)s * power(2, greatest(publish_count - 1, 0)), %(w)s) * interval '1 s' as patience
+      least(%(p)s * power(2, greatest(publish_count - 1, 0)), %(w)s)
+        * interval '1 s' as republish_after
     from orchestrator.attempts
     where state = 'ready' and not withdrawn) r
-  where coalesce(published_at, created_at) < (select clock_timestamp()) - patience
+  where coalesce(published_at, created_at) < (select clock_timestamp()) - republish_after
     -- A queue without consumers must not hide the lost messages of another queue.
     and (
       published_at is null
@@ -132,7 +133,7 @@ exists (
 _QUIET = """
 not exists (
   select 1 from lately c
-  where c.queue = w.queue and c.claimed_at > (select clock_timestamp()) - w.patience)
+  where c.queue = w.queue and c.claimed_at > (select clock_timestamp()) - w.republish_after)
 """
 _WORKER_FREE = """
 exists (

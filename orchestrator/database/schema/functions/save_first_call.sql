@@ -26,7 +26,7 @@ begin
   end if;
   delete from orchestrator.stimuli where id = p_stimulus_id;
   if not found then
-    raise exception 'stimulus % was taken', p_stimulus_id using errcode = 'OR001';
+    raise exception 'stimulus % was consumed', p_stimulus_id using errcode = 'OR001';
   end if;
   insert into orchestrator.history (instance_id, sequence, at, seed, stimulus, facts)
   values (p_instance, p_expected + 1, p_at, p_seed, p_stimulus, p_facts);

@@ -46,7 +46,7 @@ begin
   if p_stimulus_id is not null then
     delete from orchestrator.stimuli where id = p_stimulus_id;
     if not found then
-      raise exception 'stimulus % was taken', p_stimulus_id using errcode = 'OR001';
+      raise exception 'stimulus % was consumed', p_stimulus_id using errcode = 'OR001';
     end if;
   end if;
   if p_attempt is not null then

@@ -109,7 +109,7 @@ def completion_parameters(saving: SaveRequest) -> list[Any]:
 
 def start_parameters(saving: SaveRequest) -> list[Any]:
     """Return the parameters of the step that starts, and of its attempt."""
-    (step,), (attempt,), taken = (
+    (step,), (attempt,), claim = (
         saving.transition.created,
         saving.transition.attempts,
         saving.local_claim,
@@ -128,5 +128,5 @@ def start_parameters(saving: SaveRequest) -> list[Any]:
         attempt.queue or saving.queue_of(attempt),
         attempt.priority,
         attempt.time_limit,
-        *((taken.worker, taken.process, taken.token) if taken else (None, None, None)),
+        *((claim.worker, claim.process, claim.token) if claim else (None, None, None)),
     ]
