@@ -385,7 +385,7 @@ def test_what_was_undone_is_not_retried(api: Api):
     assert why(api, id)["message"] == whole
     refused = api.post(f"/v1/instances/{id}/retry")
     assert refused.status_code == 409
-    assert refused.json["detail"] == "it was undone: start a new instance"
+    assert refused.json["detail"] == "it was undone: start it anew"
 
 
 def test_a_fault_that_holds(api: Api):

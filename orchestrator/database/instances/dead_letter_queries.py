@@ -227,7 +227,7 @@ def _retry_refusal(
     since."""
     if compensation != "none":
         return Refusal(
-            "what its instance had completed was undone: start a new instance, and resolve this"
+            "what its instance had completed was undone: start it anew, and resolve this"
         )
     if not stopped:
         more = f", or retry the instance from step {step}" if status == "faulted" else ""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.database.transitions.save_request import SaveRequest
 
 Statement = Callable[["SaveRequest", Json, Json], tuple[str, list[Any]]]
-"""The statement that saves a transition, and its parameters; from the records of its stimulus and facts."""
+"""The statement that saves a transition, and its parameters, from the records for history."""
 
 
 def fast_path_for(saving: SaveRequest) -> Statement | None:
