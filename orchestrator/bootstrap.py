@@ -16,7 +16,6 @@ from orchestrator.database.schema import upgrade
 from orchestrator.database.transitions.state_store import PostgresStore
 from orchestrator.event_handler.match_loop import EventHandler
 from orchestrator.expressions import Evaluator
-from orchestrator.expressions.sandbox import Sandbox
 from orchestrator.metrics import Meter
 from orchestrator.secrets.encryption import SecretCipher
 from orchestrator.secrets.sources import SecretSource
@@ -77,7 +76,7 @@ def services(
     meter = meter or Meter()
     database = _database(settings, keep, checked)
     dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout, meter)
-    evaluator = Evaluator(Sandbox(settings.expression_cpu))
+    evaluator = Evaluator()
     cipher = SecretCipher(settings.secrets_key)
     secrets = _secret_source(settings, cipher)
     store = PostgresStore(database, secrets)
@@ -107,9 +106,7 @@ def services(
         commander=Commander(workflows, _limits(settings), dispatcher.queue_of, meter=meter),
         secrets=secrets,
         cipher=cipher,
-        events=EventHandler(
-            database, evaluator.evaluate, dispatcher, settings.max_payload, settings.event_look_back
-        ),
+        events=EventHandler(database, evaluator.evaluate, dispatcher, settings.max_payload),
         meter=meter,
     )
 

@@ -103,9 +103,6 @@ class Settings:
     #: How long events are stored. An event that an instance or a schedule still needs is stored
     #: longer.
     event_retention: float = _checked(7 * 86400.0, _POSITIVE)
-    #: How far a `listen` task looks back: it also takes broadcast events that came up to this long
-    #: before it began, but never events from before the start of its instance.
-    event_look_back: float = _checked(5.0, Range(min=0))
     #: How long instances are stored after their end; 0: for ever. Beats move older instances to
     #: `archive_dir`; without that setting nothing is removed.
     instance_retention: float = _checked(0.0, Range(min=0))
@@ -114,8 +111,6 @@ class Settings:
     #: The shortest interval of a schedule by `every` or `after`. A schedule with a shorter one
     #: fires at this interval, and its deployment prints a warning.
     shortest_interval: float = _checked(1.0, Range(min=0.001, max=86400))
-    #: Largest CPU time of one expression.
-    expression_cpu: float = _checked(0.8, _POSITIVE)
 
     #: The address that the API binds to.
     api_host: str = "127.0.0.1"

@@ -102,3 +102,7 @@ def test_settings_can_not_be_changed() -> None:
 )
 def test_a_variable_that_is_nearly_a_setting_is_found(name: str, meant: str | None) -> None:
     assert misspelt({name: "1"}) == ({name: meant} if meant else {})
+
+
+def test_there_are_few_enough_to_be_read() -> None:
+    assert len(dataclasses.fields(Settings)) < 40
