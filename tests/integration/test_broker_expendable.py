@@ -57,6 +57,7 @@ def completed(stack: Stack, count: int) -> bool:
     return stack.sql(sql, count) == [(True,)]
 
 
+@pytest.mark.slow
 def test_flushes_in_the_middle_of_runs_lose_nothing(stack: Stack, valkey: Valkey) -> None:
     body = stack.deploy(document("flushed", 5))
     ids = [stack.start(body) for _ in range(10)]

@@ -77,7 +77,7 @@ def refused(url: str) -> int:
 @pytest.mark.parametrize(
     ("url", "count"),
     [
-        pytest.param("broker_url", 30, id="valkey"),
+        pytest.param("broker_url", 30, id="valkey", marks=pytest.mark.slow),
         pytest.param("broker_url", 100, id="valkey-100", marks=pytest.mark.slow),
         pytest.param("broker_url", 1000, id="valkey-1000", marks=pytest.mark.slow),
         pytest.param(

@@ -27,7 +27,7 @@ WAYS = [(point, 0.1, whom) for whom in ("child", "main") for point in CONTINUED]
 
 def cases() -> list[Any]:
     """Each point and each process at every change."""
-    quick = WAYS[1:3] + WAYS[-5:-2]
+    quick = WAYS[2:3] + WAYS[-4:-3]
     return [way if way in quick else pytest.param(*way, marks=pytest.mark.slow) for way in WAYS]
 
 

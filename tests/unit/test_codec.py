@@ -15,11 +15,12 @@ from typing import Any
 
 import kombu.utils.json as kombu_json
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator import json_codec
 from orchestrator.json_codec import NotJson
+from tests.support.examples import examples
 
 values = st.recursive(
     st.one_of(
@@ -50,6 +51,8 @@ class Item:
 Point = namedtuple("Point", "x y")  # noqa: PYI024 - what users have
 
 
+@pytest.mark.examples
+@settings(max_examples=examples(100), deadline=None)
 @given(values)
 def test_what_is_json_comes_back_the_same(value: Any) -> None:
     assert json_codec.loads(json_codec.dumps(value)) == value

@@ -629,6 +629,7 @@ def test_an_expression_cannot_reach_out_of_its_bundle():
     assert "$secret_ is not defined" in found
 
 
+@pytest.mark.slow
 def test_too_many_tasks():
     def tasks(count: int) -> str:
         return "do:\n- f:\n    fork:\n      branches:\n" + "".join(

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from orchestrator.scheduler.schedules.cron import Cron, InvalidCron, Missing, Repeated
 from orchestrator.scheduler.schedules.recurrence import following, preceding
+from tests.support.examples import examples
 
 MINUTE = timedelta(minutes=1)
 
@@ -233,7 +234,8 @@ ZONES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.examples
+@settings(max_examples=examples(300), deadline=None)
 @given(a_field(0, 59), a_field(0, 23), ZONES, TIMES)
 @example("30", "2", "Europe/Berlin", datetime(2026, 3, 28, 12, tzinfo=UTC))
 @example("*/30", "2", "Europe/Berlin", datetime(2026, 10, 24, 12, tzinfo=UTC))
@@ -244,7 +246,8 @@ def test_the_usual_rule_is_that_of_debian_as_cronsim_has_it(minute, hour, name, 
     assert ours == theirs
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.examples
+@settings(max_examples=examples(300), deadline=None)
 @given(a_field(0, 59), a_field(0, 23), a_field(1, 28), a_field(1, 12), a_field(0, 6), TIMES)
 def test_without_changes_of_the_clock_it_is_as_croniter_has_it(
     minute, hour, day, month, weekday, time
@@ -257,7 +260,8 @@ def test_without_changes_of_the_clock_it_is_as_croniter_has_it(
     assert [theirs.get_next(datetime) for _ in range(5)] == list(ours)
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.examples
+@settings(max_examples=examples(200), deadline=None)
 @given(
     a_field(0, 59), a_field(0, 23), ZONES, TIMES,
     st.sampled_from(list(Missing)), st.sampled_from(list(Repeated)),
