@@ -72,9 +72,7 @@ def test_flushes_in_the_middle_of_runs_lose_nothing(stack: Stack, valkey: Valkey
     # The flushes struck: messages were lost, and sent again.
     assert stack.sql("select max(publish_count) > 1 from orchestrator.attempts") == [(True,)]
     assert {one["status"] for one in ended} == {"completed"}
-    assert stack.sql("select count(*), count(distinct correlation_digest) from public.ledger") == [
-        (50, 50)
-    ]
+    assert stack.sql("select count(*), count(distinct key) from public.ledger") == [(50, 50)]
     assert stack.sql("select count(*) from orchestrator.attempts where state <> 'succeeded'") == [
         (0,)
     ]

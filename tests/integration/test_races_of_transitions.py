@@ -201,7 +201,7 @@ def test_without_its_guard_an_end_fails_after_a_command(
 OF_A_START = {
     "the version": "and sequence = p_expected",
     "the stimulus": """  if not found then
-    raise exception 'stimulus % was taken', p_taken using errcode = 'OR001';
+    raise exception 'stimulus % was consumed', p_stimulus_id using errcode = 'OR001';
   end if;
 """,
 }
