@@ -5,10 +5,11 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+CONSOLE := build/.console
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: .venv help demo test verify lint bench chaos docs constraints secrets clean
+.PHONY: .venv help console demo test verify lint bench chaos docs constraints secrets clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,9 +20,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-.venv: $(INSTALLED) ## Make the virtual environment
+# Without Node the product has no console, and says so; ORCHESTRATOR_CONSOLE=required makes that
+# an error.
+$(CONSOLE): $(INSTALLED) $(shell find console -path console/node_modules -prune -o -type f -print)
+	@$(BIN)/python console/build_pages.py
+	@mkdir -p $(@D) && touch $@
 
-demo: $(INSTALLED) ## Run the order saga, everything embedded (KEEP=1 stays up)
+.venv: $(INSTALLED) $(CONSOLE) ## Make the virtual environment and the console's pages
+
+console: $(INSTALLED) ## Build the console's pages, and show why if they can't be built
+	@$(BIN)/python console/build_pages.py -v
+
+demo: $(INSTALLED) $(CONSOLE) ## Run the order saga, everything embedded (KEEP=1 stays up)
 	$(BIN)/orchestrator demo $(if $(KEEP),--keep)
 
 test: $(INSTALLED) ## Run the tests of every change, in at most 5 minutes (ARGS= goes to pytest)
@@ -35,6 +45,9 @@ lint: $(INSTALLED) ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if [ -x console/node_modules/.bin/biome ]; then \
+		cd console && npm run --silent lint && npm run --silent check && npm test --silent; \
+	else echo "console: not checked, its packages are not installed (make console)"; fi
 
 bench: $(INSTALLED) ## Measure beside raw Celery (ONLY=peers,idle, RUNS=11, OUT=file.json)
 	OUT=$(OUT) ONLY=$(ONLY) RUNS=$(or $(RUNS),11) $(BIN)/python -m tests.benchmarks

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import flask_smorest  # type: ignore[import-untyped]
 from flask import Flask, current_app, g, request
 
+from api.console import pages
 from api.http import etags, idempotency, problem_types, problems, trace_id
 from api.http.app_state import EXTENSION, AppState, state
 from api.http.authentication import Authenticator, Role
@@ -127,6 +128,7 @@ def create_app(
     app.register_blueprint(health.blueprint)
     app.register_blueprint(api_docs.blueprint)
     app.register_blueprint(metrics.blueprint)
+    app.register_blueprint(pages.blueprint)
     app.before_request(_check_request)
     app.wsgi_app = _ResponseHeaders(app.wsgi_app, services.meter)  # type: ignore[method-assign]
     problems.install(app)

@@ -52,7 +52,7 @@ def demo(keep: bool, data: Path, port: int) -> None:
             checks += run_orders(stack, console)
             if keep:
                 _verdict(checks, console)
-                console.print(f"The API: {stack.api_url}")
+                console.print(f"Console and API: {stack.api_url}")
                 console.print(f"Flower: {stack.flower_url}, login {stack.flower_login}")
                 console.print("Ctrl-C stops everything.")
                 threading.Event().wait()

@@ -1,0 +1,1 @@
+"""The console's built pages, served by the API process under ``/console``."""

@@ -1,0 +1,161 @@
+/**
+ * Shapes of the API.
+ *
+ * The generated ones come from /openapi.json. `Partial` additions are what this release's server
+ * may not send: a view shows them where they are and leaves them out where they are not.
+ */
+
+import type { components } from './schema'
+
+type Schemas = components['schemas']
+
+export interface CurrentStep {
+  step: number
+  name: string
+  reference?: string
+  attempt?: number | null
+  max?: number | null
+  retry_at?: string | null
+}
+
+export interface ShortWhy {
+  kind: string
+  message: string
+  tone?: 'calm' | 'soon' | 'alarm'
+  until?: string | null
+  step?: number | null
+  more?: number
+}
+
+interface SummaryAdditions {
+  steps?: CurrentStep[]
+  why?: ShortWhy | null
+  error?: unknown
+  changed_at?: string
+}
+
+export type Summary = Schemas['InstanceSummary'] & SummaryAdditions
+export type Instance = Schemas['Instance'] & Omit<SummaryAdditions, 'error'>
+export type Attempt = Schemas['Attempt'] & {
+  late?: { at: string; state: string } | null
+  because?: { kind: string; signal?: string | null; exit?: number | null } | null
+}
+export type Step = Omit<Schemas['Step'], 'attempts'> & {
+  attempts: Attempt[]
+  undone_by?: number | null
+  idempotency_key?: string | null
+  can_retry_now?: boolean
+}
+export type Transition = Schemas['Transition']
+export type PlannedUndo = Schemas['PlannedUndo']
+export type Compensation = Omit<Schemas['Compensation'], 'undone'> & { undone: Step[] }
+export type DeadLetter = Schemas['DeadLetter'] & {
+  business_id?: string | null
+  workflow?: { namespace: string; name: string; version: string }
+}
+export type Operation = Schemas['Operation'] & {
+  outcomes?: { moved: number; faulted_again: number; refused: number }
+}
+export type Workflow = Schemas['ListedWorkflow']
+export type Version = Schemas['Version']
+export type WorkflowVersion = Schemas['Workflow']
+export type Listener = Schemas['Listener'] & {
+  business_id?: string | null
+  workflow?: { namespace: string; name: string; version: string }
+  gives_up_at?: string | null
+}
+export type ReceivedEvent = Schemas['EventSummary']
+export type Worker = Schemas['Worker']
+export type Queue = Schemas['Queue']
+export type Subscription = Schemas['Subscription']
+export type Delivery = Schemas['Delivery']
+export type AuditEntry = Schemas['Entry']
+export type Namespace = Schemas['Namespace']
+
+export interface Page<T> {
+  items: T[]
+  next: string | null
+}
+
+export interface Facet {
+  value: string
+  count: number
+  exact?: boolean
+}
+
+export interface Counts {
+  items: { status: string; count: number; exact: boolean }[]
+  facets?: Partial<
+    Record<'attention' | 'compensation' | 'waiting_for' | 'workflow' | 'error', Facet[]>
+  >
+}
+
+export interface Me {
+  name: string
+  role: 'viewer' | 'operator' | 'admin'
+  namespaces: string[] | null
+  authentication: 'off' | 'key' | 'session'
+  expires_at?: string | null
+  version?: string
+  links?: { logs?: string | null; traces?: string | null; flower?: string | null }
+}
+
+export interface DryRun {
+  keeps?: { step: number; name: string; reference?: string }[]
+  runs?: { step: number | null; name: string; reference?: string; note?: string }[]
+  undoes?: { step: number; name: string; reference?: string; instance?: string | null }[]
+  becomes?: { status: string; compensation: string; run: number }
+  warnings?: string[]
+}
+
+export interface Finding {
+  check: string
+  level: 'error' | 'warning'
+  found: string
+  detail?: string | null
+  command?: string | null
+  instance?: string | null
+  business_id?: string | null
+  step?: number | null
+}
+
+export interface Doctor {
+  checked_at: string
+  findings: Finding[]
+  passed: { check: string; found: string }[]
+}
+
+export interface TaskStatistics {
+  reference: string
+  name: string
+  kind: string
+  here: Record<string, number>
+  passed: number
+  faulted: number
+  retried: number
+  p50_ms: number | null
+  p95_ms: number | null
+  total_ms: number
+}
+
+export interface Statistics {
+  since: string
+  until: string
+  started: number
+  completed: number
+  waiting: number
+  faulted: number
+  cancelled?: number
+  undone: number
+  median_ms: number | null
+  tasks: TaskStatistics[]
+}
+
+/** One change of an instance, as the live feed sends it. */
+export interface Change {
+  instance: string
+  sequence: number
+  status: string
+  compensation: string
+  namespace: string
+}

@@ -1,0 +1,3 @@
+export function NeedsView() {
+  return null
+}

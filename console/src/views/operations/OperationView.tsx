@@ -1,0 +1,3 @@
+export function OperationView() {
+  return null
+}

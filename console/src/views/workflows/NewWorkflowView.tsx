@@ -1,0 +1,3 @@
+export function NewWorkflowView() {
+  return null
+}

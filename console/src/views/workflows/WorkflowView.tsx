@@ -1,0 +1,3 @@
+export function WorkflowView() {
+  return null
+}
