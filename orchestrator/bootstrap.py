@@ -86,12 +86,7 @@ def services(
         dispatcher=dispatcher,
         workflows=workflows,
         time=DatabaseClock(),
-        runner=TransitionRunner(
-            partial(Deliberation, evaluator.evaluate, evaluator.sandbox.run),
-            _limits(settings),
-            dispatcher.queue_of,
-            guard,
-        ),
+        runner=_runner(settings, evaluator, dispatcher, guard),
         meter=meter,
         lease=settings.lease,
     )
@@ -124,6 +119,20 @@ def _secret_source(settings: Settings, cipher: SecretCipher) -> SecretSource:
     return SecretSource(
         settings.secrets_dir,
         stored=lambda reader, *of: secret_queries.opened(reader, cipher, *of),
+    )
+
+
+def _runner(
+    settings: Settings,
+    evaluator: Evaluator,
+    dispatcher: TaskDispatcher,
+    guard: Callable[[], AbstractContextManager[None]],
+) -> TransitionRunner:
+    return TransitionRunner(
+        partial(Deliberation, evaluator.evaluate, evaluator.sandbox.run),
+        _limits(settings),
+        dispatcher.queue_of,
+        guard,
     )
 
 

@@ -99,10 +99,7 @@ def process_inbox(
                 continue
             return claimed
         except _STOPS as reason:
-            _on_stop(parts, instance_id, reason)
-            if claimed is None and isinstance(reason, DatabaseUnavailable):
-                raise
-            return claimed  # the caller runs it
+            return _on_stop(parts, instance_id, reason, claimed)
         finally:
             had_lease = lease.give_back()
         if applied is None and not had_lease:
@@ -130,13 +127,19 @@ def _after(
     )
 
 
-def _on_stop(parts: Dependencies, instance: str, reason: Exception) -> None:
-    """Leave the rest of the inbox to another process. Where no hint is sent, a beat sends one, or
-    the holder of the lease reads the inbox again."""
+def _on_stop(
+    parts: Dependencies, instance: str, reason: Exception, claimed: ClaimedAttempt | None
+) -> ClaimedAttempt | None:
+    """Leave the rest of the inbox to another process, and return the attempt that the caller runs.
+    Where no hint is sent, a beat sends one, or the holder of the lease reads the inbox again. An
+    outage with nothing claimed is raised."""
     if isinstance(reason, LockTimeout | EvaluationAsked):
         parts.dispatcher.hint(instance)  # the lock's holder may not read the inbox again
     elif isinstance(reason, UnknownEngine):
         log_unknown_engine(reason)
+    elif claimed is None and isinstance(reason, DatabaseUnavailable):
+        raise reason
+    return claimed
 
 
 def _claimed_before(

@@ -66,6 +66,36 @@ class OverdueStimulus:
     instance: str
 
 
+_OVERDUE = """
+with late as materialized (
+  select q.id, q.hinted_at, coalesce(q.hinted_at, q.created_at) as since
+  from orchestrator.stimuli q
+  join orchestrator.instances i on i.id = q.instance_id
+  where coalesce(q.hinted_at, q.created_at)
+    + greatest(%(s)s * interval '1 s', least(
+      coalesce(q.hinted_at, q.created_at) - q.created_at, %(most)s * interval '1 s'))
+    < (select clock_timestamp())
+    and (i.status <> 'suspended' or q.kind in ('command', 'result'))
+    and not exists (
+      select from orchestrator.decision_leases l
+      where l.instance_id = q.instance_id and l.expires_at > clock_timestamp())),
+chosen as (
+  (select * from late order by since desc, id desc limit (%(n)s + 1) / 2)
+  union (select * from late order by since, id limit %(n)s / 2)),
+held as (
+  select q.id, chosen.since from orchestrator.stimuli q
+  join chosen on chosen.id = q.id and q.hinted_at is not distinct from chosen.hinted_at
+  for update of q skip locked),
+hinted as (
+  update orchestrator.stimuli q set hinted_at = clock_timestamp()
+  from held
+  where q.id = held.id
+  returning q.id, q.instance_id::text, held.since)
+select id, instance_id from hinted
+order by since desc, id desc
+"""
+
+
 def overdue(session: Session, seconds: float, limit: int = 500) -> list[OverdueStimulus]:
     """Return stimuli that have waited for `seconds` since they came or since their last hint.
 
@@ -76,34 +106,7 @@ def overdue(session: Session, seconds: float, limit: int = 500) -> list[OverdueS
     them.
     """
     rows = session.all(
-        """
-        with late as materialized (
-          select q.id, q.hinted_at, coalesce(q.hinted_at, q.created_at) as since
-          from orchestrator.stimuli q
-          join orchestrator.instances i on i.id = q.instance_id
-          where coalesce(q.hinted_at, q.created_at)
-            + greatest(%(s)s * interval '1 s', least(
-              coalesce(q.hinted_at, q.created_at) - q.created_at, %(most)s * interval '1 s'))
-            < (select clock_timestamp())
-            and (i.status <> 'suspended' or q.kind in ('command', 'result'))
-            and not exists (
-              select from orchestrator.decision_leases l
-              where l.instance_id = q.instance_id and l.expires_at > clock_timestamp())),
-        chosen as (
-          (select * from late order by since desc, id desc limit (%(n)s + 1) / 2)
-          union (select * from late order by since, id limit %(n)s / 2)),
-        held as (
-          select q.id, chosen.since from orchestrator.stimuli q
-          join chosen on chosen.id = q.id and q.hinted_at is not distinct from chosen.hinted_at
-          for update of q skip locked),
-        hinted as (
-          update orchestrator.stimuli q set hinted_at = clock_timestamp()
-          from held
-          where q.id = held.id
-          returning q.id, q.instance_id::text, held.since)
-        select id, instance_id from hinted
-        order by since desc, id desc
-        """,
+        _OVERDUE,
         {"s": seconds, "most": MAX_HINT_INTERVAL, "n": limit},
     )
     return [OverdueStimulus(*row) for row in rows]
