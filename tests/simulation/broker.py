@@ -158,7 +158,8 @@ class SimApp:
         self.broker = broker
         self.conf = self.Conf()
         self.amqp = self
-        self.router = self
+        self.queues: dict[str, Any] = {}
+        self.Router = lambda queues: self
         self.producer_pool = self
         self.connection = self
         self.transport = self
