@@ -161,9 +161,11 @@ class SimApp:
         self.queues: dict[str, Any] = {}
         self.Router = lambda queues: self
         self.producer_pool = self
-        self.connection = self
+        self.connections = self.connection = self
         self.transport = self
         self.channel = object()
+        self.connection_errors: tuple[type[Exception], ...] = (Away,)
+        self.channel_errors: tuple[type[Exception], ...] = ()
 
     def batch(self) -> AbstractContextManager[None]:
         """Messages that go together may all be interrupted between any two of them."""
