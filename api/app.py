@@ -23,6 +23,7 @@ from api.resources import (
     dead_letters,
     event_stream,
     events,
+    graphs,
     health,
     history,
     instance_commands,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 RESOURCES = (
     workflows,
+    graphs,
     instances,
     steps,
     history,

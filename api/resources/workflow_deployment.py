@@ -22,6 +22,8 @@ from orchestrator.database.access.idempotency_queries import Answer
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.database.workflows.workflow_queries import NewWorkflow, Version
+from orchestrator.document import graph
+from orchestrator.document.model import Workflow
 from orchestrator.ids import new_id
 from orchestrator.scheduler.schedules import schedule_deployment
 
@@ -97,7 +99,10 @@ def _dry_run(checked: Checked) -> dict[str, Any]:
     new = checked.new
     stored = workflow_queries.get(state().services.database, new.namespace, new.name, new.version)
     outcome = "created" if stored is None else _outcome(new, stored)
-    return _result_json(checked, outcome, stored)
+    return {
+        **_result_json(checked, outcome, stored),
+        "graph": {"nodes": graph.blocks(Workflow(new.document))},
+    }
 
 
 def _put(checked: Checked, cursor: Transaction) -> Answer:

@@ -86,7 +86,7 @@ def newest(namespace: str, name: str) -> Response:
 
     With `Accept: application/yaml` the answer is the deployed text.
     """
-    return _respond(_find(namespace, name))
+    return _respond(find(namespace, name))
 
 
 @blueprint.route("/<namespace>/<name>/versions")
@@ -104,7 +104,7 @@ def get(namespace: str, name: str, version: str) -> Response:
 
     With `Accept: application/yaml` the answer is the deployed text.
     """
-    return _respond(_find(namespace, name, version))
+    return _respond(find(namespace, name, version))
 
 
 @blueprint.route("/<namespace>/<name>", methods=["DELETE"])
@@ -118,7 +118,7 @@ def remove_all(namespace: str, name: str) -> Response:
 @blueprint.answers(204, meaning="It is removed")
 def remove(namespace: str, name: str, version: str) -> Response:
     """Remove a version; 409 while it has open instances"""
-    return _remove([_find(namespace, name, version)])
+    return _remove([find(namespace, name, version)])
 
 
 def _missing(*parts: str) -> Problem:
@@ -126,7 +126,8 @@ def _missing(*parts: str) -> Problem:
     return Problem(problem_types.NOT_FOUND, message)
 
 
-def _find(namespace: str, name: str, version: str | None = None) -> Version:
+def find(namespace: str, name: str, version: str | None = None) -> Version:
+    """Return a version, the newest where `version` is None. Raises `Problem` 404."""
     allowed = scope().has(namespace)
     database = state().services.database
     found = workflow_queries.get(database, namespace, name, version) if allowed else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema, fields, validate
 
 from api.schemas.common import NAMESPACE, ErrorItemSchema, PageSchema, time
+from api.schemas.graphs import GraphSchema
 
 
 class DeployQuerySchema(Schema):
@@ -40,6 +41,7 @@ class DeployedSchema(VersionSchema):
     )
     created_at = time(required=True, allow_none=True)
     warnings = fields.List(fields.Nested(ErrorItemSchema), required=True)
+    graph = fields.Nested(GraphSchema, metadata={"description": "only with `dry_run`"})
 
 
 class WorkflowSchema(VersionSchema):

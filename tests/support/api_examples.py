@@ -101,5 +101,13 @@ class Examples:
         return {
             name: self.of(member, name, seen)
             for name, member in members.items()
-            if member.get("$ref", "").rpartition("/")[2] not in seen
+            if _nested(member) not in seen
         }
+
+
+def _nested(member: Schema) -> str:
+    """The name of the schema that a member has, or a list of it has; empty: none."""
+    while "items" in member:
+        member = member["items"]
+    name: str = member.get("$ref", "").rpartition("/")[2]
+    return name

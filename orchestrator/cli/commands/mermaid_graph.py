@@ -16,6 +16,7 @@ from orchestrator.cli.id_lookup import find_instance, is_id
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.terminal_text import command, say
 from orchestrator.client import ApiError, Client
+from orchestrator.document.graph import blocks
 from orchestrator.document.model import LISTS, Task, TaskList, Workflow
 
 _COLOURS = {
@@ -39,7 +40,9 @@ def graph(shared: Shared, what: str) -> None:
     if shared.printer.table:
         say("\n".join(lines))
     else:
-        shared.printer.value({"format": "mermaid", "text": "\n".join(lines)})
+        shared.printer.value(
+            {"format": "mermaid", "text": "\n".join(lines), "nodes": blocks(workflow)}
+        )
 
 
 def _find(shared: Shared, what: str) -> tuple[Workflow, dict[str, str]]:

@@ -129,6 +129,29 @@ def attempts(session: Session, instance: str, steps: Sequence[int]) -> dict[int,
     return found
 
 
+def states(session: Session, instance: str) -> dict[str, dict[str, int]]:
+    """Return how many steps of each task have each status: ``{reference: {status: count}}``.
+
+    A call whose attempt no worker has claimed counts as pending.
+    """
+    rows = session.all(
+        """
+        select s.reference, case when a.id is null then s.status else 'pending' end, count(*)
+        from orchestrator.steps s
+        left join orchestrator.attempts a
+          on s.status = 'running' and a.instance_id = s.instance_id and a.step = s.id
+          and a.state = 'ready'
+        where s.instance_id = %s
+        group by 1, 2
+        """,
+        (instance,),
+    )
+    found: dict[str, dict[str, int]] = {}
+    for reference, status, count in rows:
+        found.setdefault(reference, {})[status] = count
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Skip:
     """A person ended this step with an output of their own; `data` is JSON text of ``{by?,
