@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from orchestrator.broker_settings import url_of, without_password
 from orchestrator.core import Bounds
 from orchestrator.database.access import secret_queries
 from orchestrator.database.connection.database import Database
@@ -17,6 +18,7 @@ from orchestrator.database.transitions.state_store import PostgresStore
 from orchestrator.event_handler.match_loop import EventHandler
 from orchestrator.expressions import Evaluator
 from orchestrator.metrics import Meter
+from orchestrator.outage_log import BROKER, POSTGRES
 from orchestrator.secrets.encryption import SecretCipher
 from orchestrator.secrets.sources import SecretSource
 from orchestrator.settings import Settings
@@ -57,6 +59,11 @@ class Services:
         self.database.close()
 
 
+def _shown(url: str) -> str | None:
+    """Return a URL for a log line; None for anything else, which may be a password."""
+    return without_password(url) if "://" in url else None
+
+
 def services(
     settings: Settings,
     app: Celery,
@@ -74,6 +81,8 @@ def services(
     if this release does not support it. `guard`: the context of each decision.
     """
     meter = meter or Meter()
+    POSTGRES.address = _shown(settings.database_url)
+    BROKER.address = _shown(url_of(app))
     database = _database(settings, keep, checked)
     dispatcher = TaskDispatcher(app, settings.control_queue, settings.publish_timeout, meter)
     evaluator = Evaluator()

@@ -28,6 +28,7 @@ from orchestrator.log import get_logger
 from orchestrator.message_names import ADVANCE, HEADER, HEADER_VERSION, MATCH
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
+from orchestrator.outage_log import BROKER
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -151,13 +152,10 @@ class TaskDispatcher:
             error = self._send_one_by_one(waiting)
         if waiting:
             self._meter.count(metrics.PUBLISH_FAILURES, (), len(waiting))
-            log.warning(
-                "The broker did not accept every message; the rest will be sent again",
-                action="publish_failed",
-                sent=count - len(waiting),
-                unsent=len(waiting),
-                error=repr(error),
-            )
+        if error is None:
+            BROKER.answered()
+        elif self._is_brokers(error):
+            BROKER.failed(repr(error), sent=count - len(waiting), unsent=len(waiting))
 
     def _is_brokers(self, error: Exception) -> bool:
         """Return whether the broker or the connection to it caused the error."""

@@ -252,11 +252,17 @@ def test_other_pools_are_refused_with_the_reason(zoo: Zoo, pool: str, named: str
 
 @pytest.mark.slow
 def test_only_steps_run_where_only_steps_may(zoo: Zoo) -> None:
-    zoo.worker(concurrency=1, env={"ORCHESTRATOR_STEPS_ONLY": 1})
+    zoo.worker(concurrency=1, env={"ORCHESTRATOR_STEPS_ONLY": 1, "ORCHESTRATOR_LEESE": 1})
     with Celery("sender", broker=zoo.stack.broker_url, set_as_current=False) as app:
         app.send_task("zoo.note", args=(1,))
     assert zoo.output("plain", a=1) == {"sum": 3}
     assert zoo.seen("note") == []
+    # In the format of the users' own logging, our lines are whole.
+    log = (zoo.stack.folder / "worker.log").read_text()
+    assert "ORCHESTRATOR_LEESE is no setting, did you mean ORCHESTRATOR_LEASE?" in log
+    refused = "WARNING/ForkPoolWorker-1] A message that is not a step's was refused"
+    assert f"{refused} [action=message_refused id=" in log
+    assert "task=zoo.note]" in log
 
 
 @pytest.mark.slow
@@ -421,6 +427,13 @@ def test_an_outage_of_the_database_expires_nothing(
             break
         time.sleep(0.1)
     assert answer.json()["output"] == {"count": 1}, zoo.stack.logs()
+    log = (zoo.stack.folder / "worker.log").read_text().splitlines()
+    began = [line for line in log if "Postgres is unavailable" in line]
+    # One line a process: the main process and its child.
+    assert 1 <= len(began) <= 2, began
+    assert all("action=outage_began" in line and str(postgres.port) in line for line in began)
+    over = [line for line in log if "Postgres is available again" in line]
+    assert len(over) == len(began), log
 
 
 def test_a_message_that_is_no_json_runs_nothing(zoo: Zoo) -> None:

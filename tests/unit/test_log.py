@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import json
 import logging
+import pickle
 from collections.abc import Iterator
+from logging.handlers import QueueHandler
+from queue import Queue
 
 import pytest
 
 from orchestrator.log import add_context, configure, get_logger
+from orchestrator.outage_log import OutageLog
 from orchestrator.settings import Settings
 
 
@@ -101,13 +105,78 @@ def test_a_keyword_may_have_the_name_of_a_record_s_field() -> None:
     assert (line["process_"], line["name_"]) == (7, "n")
 
 
-def test_in_users_processes_their_logging_applies(
+# -- users' processes: nothing of ours is configured ------------------------------------------
+
+
+def test_in_users_processes_a_line_is_a_sentence_with_its_fields(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    get_logger("orchestrator.test").warning("It ended", action="ended", step=3)
+    get_logger("orchestrator.test").warning(
+        "100 % ended", action="ended", step=3, error='connection to "db" refused\nIs it running?'
+    )
     (record,) = caplog.records
-    assert record.getMessage() == "It ended"
+    assert record.getMessage() == (
+        "100 % ended [action=ended step=3"
+        r' error="connection to \"db\" refused\nIs it running?"]'
+    )
+    # Error trackers group by the text without values; JSON formatters read the attributes.
+    assert record.msg == "100 %% ended [action=%(action)s step=%(step)s error=%(error)s]"
     assert (record.action, record.step) == ("ended", 3)  # type: ignore[attr-defined]
+
+
+def test_a_line_without_fields_is_its_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    get_logger("orchestrator.test").warning("100 % ended")
+    assert caplog.records[0].getMessage() == "100 % ended"
+
+
+def test_an_error_has_its_traceback_in_users_processes(caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        raise ValueError("the cause")
+    except ValueError:
+        get_logger("orchestrator.test").exception("It failed", action="failed")
+    (record,) = caplog.records
+    assert "ValueError: the cause" in caplog.text
+    assert record.getMessage() == "It failed [action=failed]"
+
+
+def test_a_queue_of_records_keeps_a_line_whole() -> None:
+    """As with a QueueHandler, which other processes read."""
+    records: Queue[logging.LogRecord] = Queue()
+    logger = logging.getLogger("orchestrator.queued")
+    handler = QueueHandler(records)
+    logger.addHandler(handler)
+    try:
+        get_logger("orchestrator.queued").warning("It ended", instance="i-1")
+    finally:
+        logger.removeHandler(handler)
+    record = pickle.loads(pickle.dumps(records.get_nowait()))
+    assert record.getMessage() == "It ended [instance=i-1]"
+
+
+# -- outages --------------------------------------------------------------------------------
+
+
+def test_an_outage_is_two_lines_and_summaries(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = [100.0]
+    monkeypatch.setattr("orchestrator.outage_log.monotonic", lambda: time[0])
+    outage = OutageLog("Postgres")
+    outage.answered()
+    for _ in range(200):
+        outage.failed("connection to server at 10.0.0.7 refused", subject="a claim")
+        time[0] += 0.5
+    outage.answered()
+    outage.answered()
+    assert [record.getMessage() for record in caplog.records] == [
+        "Postgres is unavailable; trying again [action=outage_began"
+        ' error="connection to server at 10.0.0.7 refused" subject="a claim"]',
+        "Postgres is still unavailable [action=outage_goes_on seconds=60.0 failures=121"
+        ' error="connection to server at 10.0.0.7 refused"]',
+        "Postgres is available again [action=outage_ended seconds=100.0 failures=200]",
+    ]
+    outage.failed("again")
+    assert len(caplog.records) == 4, "the next outage is a new one"
 
 
 @pytest.mark.parametrize("form", ["json", "text"])

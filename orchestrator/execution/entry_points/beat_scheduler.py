@@ -24,6 +24,7 @@ from orchestrator.execution.process.configuration_exit import (
 from orchestrator.execution.process.installed_parts import require_parts
 from orchestrator.execution.process.outage_retry import backoff_delays
 from orchestrator.log import get_logger
+from orchestrator.outage_log import POSTGRES
 from orchestrator.outbound import OutboundClient
 from orchestrator.settings import load_settings
 
@@ -111,10 +112,11 @@ class Scheduler(celery.beat.Scheduler):
             pause = min(self._maintenance.run(announced=announced), self._entries.run())
             self._announced = False
             self._last_success, self._delays = monotonic(), None
+            POSTGRES.answered()
         except LockTimeout:
             pause = 0.0  # another beat has the lock
         except DatabaseUnavailable as error:
-            log.warning("Postgres is unavailable", action="beat_outage", error=str(error))
+            POSTGRES.failed(error)
             # Growing delays: a fleet of beats must not overload a database that restarts.
             self._delays = self._delays or backoff_delays()
             pause = next(self._delays)

@@ -13,9 +13,7 @@ from typing import TypeVar
 
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.expressions import EvaluatorUnavailable
-from orchestrator.log import get_logger
-
-log = get_logger(__name__)
+from orchestrator.outage_log import EVALUATOR, POSTGRES
 
 T = TypeVar("T")
 
@@ -46,16 +44,20 @@ def retry_through_outage(
         RetryAbandoned: `should_stop` returned True between two tries.
     """
     delays: Iterator[float] | None = None
+    evaluator_failed = False
     while True:
         try:
-            return call()
-        except (DatabaseUnavailable, EvaluatorUnavailable) as error:
-            log.warning(
-                "The service is unavailable; trying again",
-                action="waiting",
-                subject=subject,
-                error=str(error),
-            )
+            result = call()
+        except DatabaseUnavailable as error:
+            POSTGRES.failed(error, subject=subject)
+        except EvaluatorUnavailable as error:
+            evaluator_failed = True
+            EVALUATOR.failed(error, subject=subject)
+        else:
+            POSTGRES.answered()
+            if evaluator_failed:
+                EVALUATOR.answered()
+            return result
         if should_stop():
             raise RetryAbandoned(subject)
         delays = delays or backoff_delays()

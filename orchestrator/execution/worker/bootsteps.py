@@ -21,7 +21,7 @@ from orchestrator.execution.worker.rabbitmq_control_consumer import (
     accept_existing_queues,
     is_rabbitmq,
 )
-from orchestrator.log import get_logger
+from orchestrator.log import get_logger, warn_of_misspelt_settings
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -115,6 +115,7 @@ def _prepare_worker(runtime: WorkerRuntime, controller: Any) -> MainProcess | No
             installed or this release does not support the schema of the database.
         SystemExit: the same about libraries and schema, in a worker program.
     """
+    warn_of_misspelt_settings()
     pool = _pool_name(controller)
     if pool is None:
         return None

@@ -23,6 +23,7 @@ from orchestrator.database.workers.worker_queries import WorkerRow
 from orchestrator.errors import ConfigurationError, DatabaseUnavailable
 from orchestrator.execution.process.configuration_exit import EXIT_CONFIGURATION, print_error
 from orchestrator.log import get_logger
+from orchestrator.outage_log import POSTGRES
 
 if TYPE_CHECKING:
     from orchestrator.execution.runtime.worker_runtime import WorkerRuntime
@@ -44,7 +45,6 @@ class Heartbeat:
         self._period = runtime.settings.lease / HEARTBEATS_PER_LEASE
         self._stop = threading.Event()
         self._registered = threading.Event()
-        self._failing = False
         self._received_since = False
         self.last_received = self._last_try = self._last_success = monotonic()
         self._thread = threading.Thread(
@@ -107,17 +107,13 @@ class Heartbeat:
         try:
             self._send()
         except DatabaseUnavailable as error:
-            if not self._failing:
-                log.warning(
-                    "Postgres receives no heartbeat", action="heartbeat_failed", error=str(error)
-                )
-            self._failing = True
+            POSTGRES.failed(error, subject="the heartbeat")
         except ConfigurationError as error:
             self._refuse(error)
         except Exception:
             log.exception("The heartbeat failed", action="heartbeat_failed")
         else:
-            self._failing = False
+            POSTGRES.answered()
             self._runtime.schema_checked = True
             self._last_success = monotonic()
             self._after_heartbeat()
