@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -16,13 +14,13 @@ from api.http.problems import Problem
 from api.http.request_body import JSON, read
 from api.http.resource_blueprint import respond
 from orchestrator import document
-from orchestrator.core.model import Json
 from orchestrator.database.access import audit_queries
 from orchestrator.database.access.idempotency_queries import Answer
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.database.workflows.workflow_queries import NewWorkflow, Version
 from orchestrator.document import graph
+from orchestrator.document.digest import digest
 from orchestrator.document.model import Workflow
 from orchestrator.ids import new_id
 from orchestrator.scheduler.schedules import schedule_deployment
@@ -87,12 +85,6 @@ def _checked(strict: bool) -> Checked:
         warnings=warnings,
     )
     return Checked(new, warnings)
-
-
-def digest(value: Json) -> str:
-    """Return the SHA-256 of a value in canonical form, which ignores layout and order of keys."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _dry_run(checked: Checked) -> dict[str, Any]:

@@ -10,10 +10,10 @@ and the engine runs that. Importing this costs what `celery.canvas` costs.
 """
 
 from orchestrator.canvas.compensations import compensated_by
-from orchestrator.canvas.durable import Durable, durable
 from orchestrator.canvas.errors import CanvasRefused, WorkflowFaulted
 from orchestrator.canvas.result import DurableResult, MemberResult
 from orchestrator.canvas.shapes import expr
+from orchestrator.canvas.start import Durable, durable
 
 __all__ = [
     "CanvasRefused",

@@ -144,9 +144,9 @@ def _before(shapes: list[Shape], rest: list[Shape]) -> list[Shape]:
     """Return a row: `shapes`, then `rest`. Callbacks of the last one run beside the rest."""
     if not rest:
         return shapes
-    *others, last = shapes
+    last = shapes[-1] if shapes else None
     if isinstance(last, Linked) and last.rest is None:
-        return [*others, Linked(_row(rest), last.links)]
+        return [*shapes[:-1], Linked(_row(rest), last.links)]
     return [*shapes, *rest]
 
 
@@ -239,6 +239,15 @@ def _read_map(signature: Any, _: Any, __: Any, inherited: Options) -> list[Shape
     return _linked(call, signature, inherited)
 
 
+def _read_accumulate(signature: Any, args: tuple[Any, ...], _: Any, __: Options) -> list[Shape]:
+    """Read what `Task.replace` adds after a group: it returns its first argument, the list."""
+    if signature.kwargs.get("index") != 0 or signature.args or len(args) != 1:
+        raise CanvasRefused("celery.accumulate has no durable form")
+    before: list[Shape] = [] if args[0] is PREVIOUS else [Parallel(())]
+    links = [_link(item, signature) for item in maybe_list(signature.options.get("link")) or []]
+    return [*before, Linked(None, tuple(links))] if links else before
+
+
 _Reader = Callable[[Any, tuple[Any, ...], dict[str, Any], Options], list[Shape]]
 _READERS: tuple[tuple[type[Any], _Reader], ...] = (
     (_chain, _read_chain),
@@ -247,6 +256,7 @@ _READERS: tuple[tuple[type[Any], _Reader], ...] = (
 )
 #: A copy of these signatures is one of a plain task.
 _BY_TASK: Mapping[str, _Reader] = {
+    "celery.accumulate": _read_accumulate,
     "celery.chunks": _read_chunks,
     "celery.map": _read_map,
     "celery.starmap": _read_map,

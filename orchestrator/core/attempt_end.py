@@ -11,7 +11,7 @@ def end_to_json(end: AttemptEnd) -> dict[str, Json]:
     """Return ``{"attempt", "state"}`` and the other fields that are set, without the traceback:
     the attempt's row holds that."""
     record: dict[str, Json] = {"attempt": end.attempt, "state": end.state.value}
-    for name in ("output", "error", "retry_in", "arguments"):
+    for name in ("output", "error", "retry_in", "arguments", "replacement"):
         if (value := getattr(end, name)) is not None:
             record[name] = value
     if end.outcome_unknown:
@@ -33,4 +33,5 @@ def end_from_json(record: Mapping[str, Json]) -> AttemptEnd:
         outcome_unknown=record.get("unknown", False),
         arguments=record.get("arguments"),
         leaves_chain=record.get("leaves_chain", False),
+        replacement=record.get("replacement"),
     )

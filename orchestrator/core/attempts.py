@@ -8,6 +8,7 @@ so the task must be safe to run again (DESIGN, Lost attempts).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,9 +16,9 @@ from orchestrator.core.attempt_end import end_from_json
 from orchestrator.core.control_flow import LEAVE_CHAIN, complete_outside
 from orchestrator.core.data_flow import duration_seconds
 from orchestrator.core.draft_nodes import Node
-from orchestrator.core.dsl_errors import standard_error, with_instance
+from orchestrator.core.dsl_errors import Fault, standard_error, with_instance
 from orchestrator.core.model import ROOT, Attempt, AttemptEnd, AttemptState, Json, Status, TimerKind
-from orchestrator.core.task_kinds import StepFaulted
+from orchestrator.core.task_kinds import KINDS, StepFaulted
 from orchestrator.core.task_plan import Plan
 from orchestrator.core.transition_draft import Draft
 
@@ -87,6 +88,8 @@ def on_attempt_ended(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd
 
 
 def _apply_end(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> None:
+    if end.replacement is not None:
+        return _on_replaced(draft, node, end.replacement)
     if end.state is AttemptState.SUCCEEDED:
         return complete_outside(draft, node, end.output, LEAVE_CHAIN if end.leaves_chain else None)
     if end.state is AttemptState.LOST:
@@ -99,6 +102,13 @@ def _apply_end(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> N
     raise StepFaulted(
         node, with_instance(end.error or {}, node.reference), outcome_unknown=end.outcome_unknown
     )
+
+
+def _on_replaced(draft: Draft, node: Node, replacement: Mapping[str, Json]) -> None:
+    try:
+        KINDS[node.kind].on_replaced(draft, node, replacement)
+    except Fault as fault:
+        raise StepFaulted(node, fault.error) from None
 
 
 def _on_lost(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> None:

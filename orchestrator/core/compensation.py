@@ -283,7 +283,8 @@ def _end(draft: Draft, progress: Mapping[str, Json], state: Compensation) -> Non
     draft.root.set_state(undo=None)
     draft.set_compensation(state)
     draft.add_fact("compensation.ended", None, {"compensation": state.value})
-    if state is not Compensation.NONE and draft.plan.runs:
+    runs = draft.plan.runs or draft.root.get_state("task_replaced")
+    if state is not Compensation.NONE and runs:
         _abandon_children(draft)
     if progress["reply"] is not None:
         report_compensation(draft, progress["reply"])

@@ -183,7 +183,8 @@ class AttemptEnd:
     `state` is succeeded, failed or lost. `retry_in` (seconds) is set if the Celery task asked for a
     retry of its own (`self.retry`), `arguments` if it asked for other arguments: ``{"args": [...],
     "kwargs": {...}}``. `outcome_unknown`: the task's effects may have happened. `leaves_chain`: the
-    task ended the rest of its chain (`control_flow.LEAVE_CHAIN`).
+    task ended the rest of its chain (`control_flow.LEAVE_CHAIN`). `replacement` is the sub-workflow
+    by which the task replaced itself: ``{"workflow_id", "namespace", "input"}``.
     """
 
     attempt: str
@@ -195,6 +196,7 @@ class AttemptEnd:
     outcome_unknown: bool = False
     arguments: Json = None
     leaves_chain: bool = False
+    replacement: Json = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,8 @@ class TaskKind:
     `on_child_completed` is called for each completed child, with the directive that follows it.
     `handles_error` says whether the step handles a child's error; `on_error` handles it, its last
     argument says whether steps beside the faulted child may be open. `on_timer`, `on_event` and
-    `on_instance_ended` handle stimuli.
+    `on_instance_ended` handle stimuli. `on_replaced` awaits the sub-workflow by which a step's task
+    has replaced itself.
     """
 
     enter: Callable[[Draft, Node, Plan], None]
@@ -81,6 +82,9 @@ class TaskKind:
     )
     on_instance_ended: Callable[[Draft, Node, Mapping[str, Json]], None] = field(
         default=_unexpected("sub-workflow")
+    )
+    on_replaced: Callable[[Draft, Node, Mapping[str, Json]], None] = field(
+        default=_unexpected("replacement")
     )
 
 

@@ -183,7 +183,12 @@ def cannot_be_stopped(node: Node, steps: OpenSteps) -> bool:
     attempt = steps.attempts.get(node.id)
     if attempt is not None and attempt.state is AttemptState.CLAIMED:
         return True
-    return node.kind == "run" and node.get_state("child") is not None
+    return awaits_child(node)
+
+
+def awaits_child(node: Node) -> bool:
+    """Whether the step waits, or waited, for a sub-workflow: of its own, or of its task's."""
+    return node.kind in ("run", "call") and node.get_state("child") is not None
 
 
 def start_draining(
@@ -211,7 +216,7 @@ def start_draining(
 def abandon_child(draft: Draft, node: Node, reason: str) -> None:
     """Tell the step's sub-workflow, unless it has completed, that its parent no longer needs it."""
     child = node.get_state("child")
-    if child is not None and node.kind == "run" and node.status is not Status.COMPLETED:
+    if awaits_child(node) and node.status is not Status.COMPLETED:
         command = {
             "command": "abandon",
             "retry_run": node.get_state("retry_run", 0),

@@ -6,6 +6,7 @@ import json
 import os
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from hashlib import sha1
 from typing import Any
 from uuid import UUID
 
@@ -79,6 +80,22 @@ def seen(value: Any, tag: str, what: Any) -> Any:
     with notes() as server:
         server.rpush(f"canvas:{tag}", json.dumps(what))
     return value
+
+
+@shared_task(name="canvas.fold")
+def fold(*args: Any, label: str, tag: str) -> str:
+    """A value that depends on every argument, in a few characters."""
+    with notes() as server:
+        server.rpush(f"canvas:{tag}", json.dumps(label))
+    return f"{label}:{sha1(json.dumps(args).encode(), usedforsecurity=False).hexdigest()[:8]}"
+
+
+@shared_task(name="canvas.break")
+def break_(*args: Any, label: str, tag: str) -> str:
+    """A `fold` that fails."""
+    with notes() as server:
+        server.rpush(f"canvas:{tag}", json.dumps(label))
+    raise Declined(label, sha1(json.dumps(args).encode(), usedforsecurity=False).hexdigest()[:8])
 
 
 @shared_task(name="canvas.fail")

@@ -296,3 +296,81 @@ def test_it_is_kept_through_a_suspension() -> None:
     leave(world, attempt, 7)
     world.command(id, "resume")
     assert world.instance(id).output == 7
+
+
+# -- tasks that replace themselves by a workflow --------------------
+
+
+def replaced(child: dict[str, Any], *after: dict[str, Any], **metadata: Any) -> tuple[World, str]:
+    """An instance whose first task has replaced itself by an instance of `child`."""
+    world = World(doc({"a": call("a", **metadata)}, *after))
+    child["document"]["name"] = "child"
+    workflow = world.deploy(child)
+    id = world.start("test/flow")
+    attempt = world.ready()[0]
+    replacement = {"workflow_id": workflow, "namespace": "test", "input": {"n": 1}}
+    end = AttemptEnd(attempt.id, AttemptState.SUCCEEDED, replacement=replacement)
+    world.end(attempt, end)
+    return world, id
+
+
+def child_of(world: World, id: str) -> str:
+    return next(other for other in world.rows if other != id)
+
+
+def test_the_step_waits_for_the_workflow_and_has_its_output() -> None:
+    world, id = replaced(doc({"x": call("x")}), {"n": call("n")})
+    assert world.instance(child_of(world, id)).input == {"n": 1}
+    assert [attempt.task for attempt in world.ready()] == ["x"]
+    world.succeed(world.ready()[0], "out")
+    assert world.step(id, "a").output == "out"
+    assert [attempt.task for attempt in world.ready()] == ["n"]
+
+
+def test_the_step_faults_with_the_workflows_error() -> None:
+    world, id = replaced(doc({"x": boom(503)}))
+    assert world.instance(id).status is Status.FAULTED
+    assert world.instance(id).error["status"] == 503
+    assert world.instance(id).error["instance"] == "/do/0/a"
+
+
+def test_a_cancel_of_the_parent_cancels_it() -> None:
+    world, id = replaced(doc({"x": call("x")}))
+    world.command(id, "cancel")
+    assert world.instance(child_of(world, id)).status is Status.CANCELLED
+    assert world.instance(id).status is Status.CANCELLED
+
+
+@pytest.mark.usefixtures("decided")
+def test_a_retry_continues_in_it() -> None:
+    world, id = replaced(doc({"x": call("x")}, {"y": call("y")}))
+    world.succeed(world.ready()[0])
+    world.fail(world.ready()[0])
+    assert world.instance(id).status is Status.FAULTED
+    world.command(id, "retry")
+    assert [attempt.task for attempt in world.ready()] == ["y"]
+    world.succeed(world.ready()[0], "again")
+    assert world.instance(id).output == "again"
+    assert len(world.rows) == 2
+
+
+def test_it_is_undone_with_its_parent() -> None:
+    world, _id = replaced(
+        doc({"x": call("x", "undo_x")}), {"n": call("n", "undo_n")}, {"m": call("m")}
+    )
+    world.succeed(world.ready()[0])
+    world.succeed(world.ready()[0])
+    world.fail(world.ready()[0])
+    undone = []
+    while ready := world.ready():
+        undone.append(ready[0].task)
+        world.succeed(ready[0])
+    assert undone == ["undo_n", "undo_x"]
+
+
+def test_a_compensation_of_the_task_itself_comes_first() -> None:
+    child = doc({"x": call("x")})
+    world, _id = replaced(child, {"m": call("m")}, compensate={"call": "undo_a"})
+    world.succeed(world.ready()[0])
+    world.fail(world.ready()[0])
+    assert [attempt.task for attempt in world.ready()] == ["undo_a"]

@@ -85,7 +85,7 @@ _FIXED_STEP = {
     "compensates",
     "started_at",
 }
-_OF_ENDED = {"output", "retry_in", "outcome_unknown", "arguments", "leaves_chain"}
+_OF_ENDED = {"output", "retry_in", "outcome_unknown", "arguments", "leaves_chain", "replacement"}
 #: What the functions write, or nobody does, of each value.
 ACCOUNTED: dict[str, set[str]] = {
     "instance": _FIXED_INSTANCE | {"last_number"},

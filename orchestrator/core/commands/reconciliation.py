@@ -70,7 +70,8 @@ def _repair_step(draft: Draft, node: Node) -> None:
     try:
         if node.get_state("draining") is not None:
             return withdrawal.on_drain_timeout(draft, node)
-        if node.kind in _ENDED_BY_REPORTS or node.get_state("result") is not None:
+        reported = node.kind in _ENDED_BY_REPORTS or withdrawal.awaits_child(node)
+        if reported or node.get_state("result") is not None:
             return None
         if node.status is Status.WAITING and TimerKind.RETRY in KINDS[node.kind].on_timer:
             return KINDS[node.kind].on_timer[TimerKind.RETRY](draft, node)

@@ -8,6 +8,7 @@ its input. Every other call leaves the process as an attempt.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.core import control_flow, dsl_errors, withdrawal
@@ -20,6 +21,7 @@ from orchestrator.core.expression_variables import SECRETS, collect
 from orchestrator.core.model import ROOT, AttemptState, Json, TimerKind
 from orchestrator.core.task_kinds import StepFaulted, StimulusIgnored, TaskKind, register
 from orchestrator.core.task_plan import Plan
+from orchestrator.core.tasks import run
 from orchestrator.core.transition_draft import Draft
 from orchestrator.document.allowed_tasks import inner_tasks, is_reserved, refusal_reason
 from orchestrator.document.model import escape
@@ -247,6 +249,24 @@ def on_expiry(draft: Draft, node: Node) -> None:
     raise StepFaulted(node, error, running=True)
 
 
+def on_replaced(draft: Draft, node: Node, replacement: Mapping[str, Json]) -> None:
+    """Await the sub-workflow by which the task has replaced itself."""
+    workflow, namespace = replacement["workflow_id"], replacement["namespace"]
+    run.start_awaited(draft, node, namespace, workflow, replacement["input"])
+    draft.root.set_state(task_replaced=True)
+    if node.compensated_by is None and control_flow.in_compensation(draft, node) is None:
+        node.compensated_by = "child"
+
+
 _ON_TIMER = {TimerKind.RETRY: retry_now, TimerKind.EXPIRY: on_expiry}
 
-register("call", TaskKind(enter, on_child_completed=on_child_completed, on_timer=_ON_TIMER))
+register(
+    "call",
+    TaskKind(
+        enter,
+        on_child_completed=on_child_completed,
+        on_timer=_ON_TIMER,
+        on_instance_ended=run.on_instance_ended,
+        on_replaced=on_replaced,
+    ),
+)

@@ -64,17 +64,30 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
         raise dsl_errors.configuration(f"running a {process.kind} is not built")
     namespace, workflow = _target(draft, node, process)
     raw = node.input if process.input is None else render(draft, node, process.input, node.input)
-    id, parent = draft.id(), node.id if process.awaits else None
-    state: dict[str, Json] = {}
     if process.awaits:
-        state["depth"] = _depth(draft)
+        return start_awaited(draft, node, namespace, workflow, raw)
+    _start(draft, namespace, workflow, raw, None, {})
+    return complete(draft, node, node.input)
+
+
+def start_awaited(draft: Draft, node: Node, namespace: str, workflow: str, raw: Json) -> None:
+    """Start a sub-workflow that the step waits for. Raises `Fault` if they nest too deeply."""
+    node.set_state(child=_start(draft, namespace, workflow, raw, node.id, {"depth": _depth(draft)}))
+
+
+def _start(
+    draft: Draft,
+    namespace: str,
+    workflow: str,
+    raw: Json,
+    parent: int | None,
+    state: dict[str, Json],
+) -> str:
+    id = draft.id()
     if trace := draft.root.get_state("trace"):
         state["trace"] = trace
     draft.children.append(NewInstance(id, workflow, namespace, raw, parent, state or None))
-    if process.awaits:
-        node.set_state(child=id)
-    else:
-        complete(draft, node, node.input)
+    return id
 
 
 def _depth(draft: Draft) -> int:
@@ -143,6 +156,8 @@ def _has_completed(data: Mapping[str, Json]) -> bool:
 
 
 def _output(draft: Draft, node: Node, data: Mapping[str, Json]) -> Json:
+    if node.kind != "run":  # a call whose task has replaced itself
+        return data.get("output")
     process: Process = draft.plan_of(node).kind_plan or Process(draft.plan_of(node))
     return None if process.returns == "none" else data.get("output")
 
@@ -200,7 +215,7 @@ def retry_child(draft: Draft, node: Node, reason: Mapping[str, Json]) -> None:
 def can_retry_child(node: Node) -> bool:
     """Whether a stopped step has a sub-workflow that may continue. False for a step that is to be
     restarted (another input, an earlier step)."""
-    return node.kind == "run" and node.get_state("child") is not None and not node.get_state("redo")
+    return withdrawal.awaits_child(node) and not node.get_state("redo")
 
 
 def _replace_step(draft: Draft, node: Node) -> None:

@@ -284,7 +284,7 @@ def undoable_in_flight(session: Session, instance: str, limit: int = 1000) -> li
         where s.instance_id = %s and s.compensated_by is not null and s.completion_number is null
           and s.status in ('running', 'waiting')
           and (
-            s.kind = 'run' and {member("s.state", "child")} is not null
+            s.kind in ('run', 'call') and {member("s.state", "child")} is not null
             or exists (
               select from orchestrator.attempts a
               where a.instance_id = s.instance_id and a.step = s.id and a.state = 'claimed'))

@@ -95,6 +95,10 @@ class RunningAttempt:
         """Commit a failure of an attempt whose task cannot be called."""
         self._commit_once(AttemptEnd(self.claimed.attempt.id, AttemptState.FAILED, error=error))
 
+    def end_replaced(self, ended: AttemptEnd) -> None:
+        """Commit the end of an attempt whose task has replaced itself by a workflow."""
+        self._commit_once(ended)
+
     # -- self.retry() ----------------------------------------------------------------------
 
     @contextmanager

@@ -18,7 +18,13 @@ from orchestrator.errors import DatabaseUnavailable, WorkflowError
 from orchestrator.execution.celery_hooks.celery_trace_result import failed, harmless, ignored
 from orchestrator.execution.context_variables import current_attempt
 from orchestrator.execution.process.outage_retry import retry_through_outage
-from orchestrator.execution.step import celery_events, celery_request, task_replacement, trace_span
+from orchestrator.execution.step import (
+    celery_events,
+    celery_request,
+    replacement_workflow,
+    task_replacement,
+    trace_span,
+)
 from orchestrator.execution.step.running_attempt import RunningAttempt
 from orchestrator.execution.step.soft_time_limit import SoftLimit
 from orchestrator.execution.step.task_arguments import (
@@ -141,9 +147,17 @@ class StepRunner:
             running.mask_secrets(replaced.secrets)
             request = task_replacement.request_of(replaced, request, running.values.chain)
             if task_replacement.is_composite(replaced):
-                return task_replacement.run_composite(running, replaced)
+                return self._run_composite(running, replaced)
             result = self._run_observed(running, request)
         return result
+
+    def _run_composite(self, running: RunningAttempt, replaced: RunningAttempt) -> Any:
+        database = self.runtime.services.database
+        ended = replacement_workflow.end_of(replaced, database, self.max_payload)
+        if ended is None:
+            return task_replacement.run_composite(running, replaced)
+        running.end_replaced(ended)
+        return ignored("Replaced by a workflow")
 
     def _run_observed(self, running: RunningAttempt, request: dict[str, Any]) -> Any:
         began = monotonic()

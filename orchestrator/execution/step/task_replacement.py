@@ -1,8 +1,9 @@
 """``self.replace(signature)`` in a step: runs the replacement under the same attempt.
 
 The replacement runs in the same slot, at once or after its countdown, and its end is the step's.
-A single task runs through Celery's tracer. A chain, group or chord is applied here, one part
-after the other: as messages its parts could be lost, and the step would never end.
+A single task runs through Celery's tracer. A chain, group or chord becomes a workflow
+(`replacement_workflow`). One that has no durable form is applied here, one part after the other:
+as messages its parts could be lost, and the step would never end.
 """
 
 from __future__ import annotations

@@ -1,0 +1,94 @@
+"""``self.replace(chain(...))`` in a step: the canvas becomes an awaited sub-workflow.
+
+Its members run side by side, on any worker, and survive the death of this one. The document is
+deployed before the step's end is committed; the commit starts the sub-workflow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import json_codec
+from orchestrator.core.model import AttemptEnd, AttemptState
+from orchestrator.database.workflows import workflow_queries
+from orchestrator.database.workflows.workflow_queries import NewWorkflow
+from orchestrator.document.digest import digest
+from orchestrator.execution.process.outage_retry import retry_through_outage
+from orchestrator.execution.step import task_outcome
+from orchestrator.ids import new_id
+from orchestrator.log import get_logger
+
+if TYPE_CHECKING:
+    from orchestrator.canvas.document import Converted
+    from orchestrator.database.connection.database import Database
+    from orchestrator.execution.step.running_attempt import RunningAttempt
+
+log = get_logger(__name__)
+
+
+def end_of(replaced: RunningAttempt, database: Database, limit: int) -> AttemptEnd | None:
+    """Return the end of an attempt whose task has replaced itself by a chain, group or chord.
+
+    `limit`: largest input of the sub-workflow, in bytes of JSON. None if the canvas has no durable
+    form, or could hold secrets: it then runs in this process.
+    """
+    converted = None if replaced.secrets is not None else _converted(replaced)
+    if converted is None:
+        return None
+    attempt, namespace = replaced.claimed.attempt.id, replaced.claimed.namespace
+    try:
+        input = replaced.values.encode(converted.input)
+        size = len(json_codec.encode(input))
+    except json_codec.NotJson as error:
+        return task_outcome.unserializable_output(attempt, f"its replacement holds {error}")
+    if size > limit:
+        reason = f"its replacement has arguments of {size} bytes, the limit is {limit}"
+        return task_outcome.unserializable_output(attempt, reason)
+    workflow = retry_through_outage(
+        lambda: _deployed(database, converted), "the workflow of a replacement"
+    )
+    replacement = {"workflow_id": workflow, "namespace": namespace, "input": input}
+    return AttemptEnd(attempt, AttemptState.SUCCEEDED, replacement=replacement)
+
+
+def _converted(replaced: RunningAttempt) -> Converted | None:
+    # Imported at the first replacement: most workers need no canvases.
+    from orchestrator.canvas.document import convert
+    from orchestrator.canvas.errors import CanvasRefused
+    from orchestrator.canvas.signatures import read
+
+    values = "celery" if replaced.values.are_celerys else "json"
+    try:
+        shape = read(replaced.replacement)
+        return convert(shape, namespace=replaced.claimed.namespace, values=values)
+    except CanvasRefused as error:
+        log.warning(
+            "A replacement runs in this process: it has no durable form",
+            action="replacement_not_durable",
+            attempt=replaced.claimed.attempt.id,
+            reason=str(error),
+        )
+        return None
+
+
+def _deployed(database: Database, converted: Converted) -> str:
+    """Deploy the document unless it is there; return the id of its version."""
+    document: dict[str, Any] = converted.document
+    about = document["document"]
+    identity = (about["namespace"], about["name"], about["version"])
+    stored = workflow_queries.get(database, *identity)
+    while stored is None:
+        new = NewWorkflow(
+            id=new_id(),
+            namespace=about["namespace"],
+            name=about["name"],
+            version=about["version"],
+            digest=digest(document),
+            document=document,
+            source=json_codec.dumps(document),
+            media_type="application/json",
+        )
+        with database.transaction() as transaction:
+            workflow_queries.put(transaction, new)
+        stored = workflow_queries.get(database, *identity)
+    return stored.id
