@@ -6,22 +6,22 @@ path says, theirs stay theirs and ours is found (see README.md for what they are
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-import venv
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
+import psycopg2
 import pytest
 from ruamel.yaml import YAML
 
 from orchestrator.embedded.supervisor import Process, http_ok, log_says
-from tests.support.stack import ROOT, Stack, free_port
+from tests.support.environments import Home, kill_tree, make_environment, requirement
+from tests.support.stack import Stack, free_port
 
 HERE = Path(__file__).parent
 LINES = "\nfrom orchestrator import install\n\ninstall({app})\n"
@@ -70,83 +70,44 @@ FLASK = Kind(
 )
 
 
-def run(argv: list[str], **options: Any) -> str:
-    """The output of a command that succeeds."""
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=600, **options)
-    assert done.returncode == 0, f"{argv}\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
+@pytest.fixture(scope="session")
+def pythons(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The interpreter of each project's environment: the base of the wheel beside what it has."""
+
+    def made(kind: Kind) -> Path:
+        theirs = (HERE / kind.folder / "requirements.txt").read_text().splitlines()
+        folder = tmp_path_factory.mktemp(kind.folder)
+        return make_environment(folder, *theirs, requirement(wheel))
+
+    return {kind.folder: made(kind) for kind in (DJANGO, FLASK)}
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Our wheel, as it would be published."""
-    folder = tmp_path_factory.mktemp("wheel")
-    run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)])
-    (made,) = folder.glob("*.whl")
-    return made
+def whole(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment where our programs run beside a project's libraries."""
+    folder = tmp_path_factory.mktemp("whole")
+    programs = requirement(wheel, "server")
+    return make_environment(folder, "celery[redis]", "psycopg2-binary", "Django>=5.2", programs)
 
 
-@pytest.fixture(scope="session")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment with the wheel beside what the projects require."""
-    folder = tmp_path_factory.mktemp("venv")
-    venv.create(folder, with_pip=True)
-    requirements = [
-        part
-        for kind in (DJANGO, FLASK)
-        for part in ("-r", str(HERE / kind.folder / "requirements.txt"))
-    ]
-    interpreter = folder / "bin" / "python"
-    pip = [str(interpreter), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    run([*pip, "-c", str(ROOT / "constraints.txt"), *requirements, str(wheel)])
-    return interpreter
-
-
-class Project:
+class Project(Home):
     """A copy of a stock project, with servers, and processes of ours and theirs."""
 
     def __init__(self, kind: Kind, python: Path, stack: Stack) -> None:
-        self.kind, self.python, self.stack = kind, python, stack
-        self.home = stack.folder / "project"
-        shutil.copytree(HERE / kind.folder, self.home)
+        super().__init__(stack, python, stack.folder / "project")
+        self.kind = kind
+        shutil.copytree(HERE / kind.folder, self.folder)
+        self.redis = stack.broker_url.removesuffix("/0")
+        stack.broker_url = f"{self.redis}/1"
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """Its folder stands first on the path of every process, ours too."""
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("CELERY", "ORCHESTRATOR", "PYTHON", "DJANGO", "FLASK"))
-        }
-        return {
-            **kept,
-            "PATH": f"{self.python.parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(self.home),
-            "SHOP_DATABASE_URL": self.stack.database_url,
-            "SHOP_REDIS_URL": self.stack.broker_url.removesuffix("/0"),
-            "ORCHESTRATOR_DATABASE_URL": self.stack.database_url,
-            "ORCHESTRATOR_BROKER_URL": self.stack.broker_url.removesuffix("/0") + "/1",
-        }
-
-    def __call__(self, *argv: str) -> str:
-        """Run its Python in its folder."""
-        return run([str(self.python), *argv], cwd=self.home, env=self.environment)
-
-    def spawn(self, name: str, *argv: str, env: dict[str, str] | None = None, **o: Any) -> Process:
-        """Start a program of its environment, in its folder."""
-        return self.stack.supervisor.spawn(
-            name,
-            [str(self.python.parent / argv[0]), *argv[1:]],
-            env={**self.environment, **(env or {})},
-            cwd=self.home,
-            log=self.stack.folder / f"{name}.log",
-            timeout=120,
-            **o,
-        )
+    def environment(self, **more: str) -> dict[str, str]:
+        """Its own settings, and ours."""
+        urls = {"SHOP_DATABASE_URL": self.stack.database_url, "SHOP_REDIS_URL": self.redis}
+        return super().environment(**urls, **more)
 
     def add_the_line(self) -> None:
         """The only change to the project."""
-        path = self.home / self.kind.made_in
+        path = self.folder / self.kind.made_in
         text = path.read_text()
         assert text.count(self.kind.made) == 1
         indent = self.kind.made[: -len(self.kind.made.lstrip())]
@@ -157,11 +118,14 @@ class Project:
         """How many reservations, charges and shipments there are."""
         return [self.stack.sql(f"select count(*) from {table}")[0][0] for table in self.kind.tables]
 
+    def start(self, id: str, **input: Any) -> str:
+        """Start the saga."""
+        document = YAML(typ="safe").load(HERE / "order.yaml")
+        return self.stack.start(self.stack.deploy(document), input={"order": id, **input})
+
     def order(self, id: str, **input: Any) -> dict[str, Any]:
         """Run the saga to its end."""
-        document = YAML(typ="safe").load(HERE / "order.yaml")
-        body = self.stack.deploy(document)
-        return self.stack.wait(self.stack.start(body, input={"order": id, **input}), timeout=120)
+        return self.stack.wait(self.start(id, **input), timeout=120)
 
 
 @pytest.fixture(params=[DJANGO, FLASK], ids=["django", "flask"])
@@ -170,20 +134,22 @@ def project(
     tmp_path: Path,
     database_url: str,
     broker_url: str,
-    python: Path,
+    pythons: dict[str, Path],
 ) -> Iterator[Project]:
-    with Stack(tmp_path, database_url, broker_url) as stack:
-        yield Project(request.param, python, stack)
+    kind = request.param
+    with Stack(tmp_path, database_url, broker_url, lease=2) as stack:
+        yield Project(kind, pythons[kind.folder], stack)
 
 
-def serve(project: Project) -> None:
-    """The API and a beat of ours, from the wheel."""
+def serve(project: Project, server: Path) -> None:
+    """The API and a beat, from an environment of ours."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     project.stack.client.base_url = url
+    ours = Home(project.stack, server, project.stack.folder)
     program = ("orchestrator", "api", "--port", str(port))
-    project.spawn("api", *program, ready=http_ok(f"{url}/livez"))
-    project.spawn("beat", "orchestrator", "beat", ready=log_says("beat: Starting"))
+    ours.spawn("api", *program, ready=http_ok(f"{url}/livez"))
+    ours.spawn("beat", "orchestrator", "beat", ready=log_says("beat: Starting"))
 
 
 def run_sagas(project: Project) -> None:
@@ -205,18 +171,38 @@ def run_sagas(project: Project) -> None:
     assert project.rows() == made
 
 
-def test_a_stock_project_needs_one_line(project: Project) -> None:
+def kill_in_the_middle(project: Project, worker: Process, again: Callable[[], Process]) -> None:
+    """An order whose worker is killed while it writes; another worker brings it to its end."""
+    stack, (_, charges, _) = project.stack, project.kind.tables
+    before = project.rows()
+    with psycopg2.connect(stack.database_url) as holder, holder.cursor() as cursor:
+        cursor.execute(f"lock table {charges} in access exclusive mode")
+        started = project.start("o-4", amount=30, address="here")
+        stack.until(
+            lambda: stack.sql("select count(*) from pg_locks where not granted")[0][0] > 0,
+            "a task waits to write",
+        )
+        kill_tree(worker)
+    holder.close()
+    again()
+    ended = stack.wait(started, timeout=120)
+    assert ended["status"] == "completed", (ended["error"], stack.logs())
+    assert project.rows() == [rows + 1 for rows in before]
+
+
+def test_a_stock_project_needs_one_line(project: Project, server: Path) -> None:
     project(*project.kind.prepare)
     assert "OK" in project(*project.kind.tests)
     project.add_the_line()
     assert "OK" in project(*project.kind.tests), "its own tests pass as before"
 
-    serve(project)
-    project.spawn(
-        "worker",
-        *("celery", "-A", project.kind.app, "worker", "-l", "INFO", "-c", "2"),
-        ready=log_says(" ready."),
-    )
+    serve(project, server)
+
+    def worker(name: str = "worker") -> Process:
+        argv = ("celery", "-A", project.kind.app, "worker", "-l", "INFO", "-c", "2")
+        return project.spawn(name, *argv, "-n", f"{name}@here", ready=log_says(" ready."))
+
+    first = worker()
     run_sagas(project)
     # What is no step goes its own way: through its queue, into its result backend.
     sent = (
@@ -226,16 +212,17 @@ def test_a_stock_project_needs_one_line(project: Project) -> None:
         "print(json.dumps(reserve.delay('plain', 'lamp').get(timeout=60)))"
     )
     assert '{"order": "plain"}' in project("-c", sent)
+    kill_in_the_middle(project, first, lambda: worker("worker-2"))
 
 
 def test_our_worker_runs_a_projects_tasks(
-    tmp_path: Path, database_url: str, broker_url: str, python: Path
+    tmp_path: Path, database_url: str, broker_url: str, whole: Path, server: Path
 ) -> None:
     """Without any line: the project's package `workers`, in a process of ours."""
     with Stack(tmp_path, database_url, broker_url) as stack:
-        project = Project(DJANGO, python, stack)
+        project = Project(DJANGO, whole, stack)
         project(*project.kind.prepare)
-        serve(project)
+        serve(project, server)
         settings = {
             "ORCHESTRATOR_IMPORTS": "workers.tasks",
             "DJANGO_SETTINGS_MODULE": "shop.settings",
@@ -243,6 +230,59 @@ def test_our_worker_runs_a_projects_tasks(
         program = ("orchestrator", "worker", "-c", "2")
         project.spawn("worker", *program, env=settings, ready=log_says(" ready."))
         run_sagas(project)
+
+
+def test_a_web_application_needs_only_the_client(
+    tmp_path: Path,
+    database_url: str,
+    broker_url: str,
+    wheel: Path,
+    server: Path,
+    pythons: dict[str, Path],
+) -> None:
+    """FastAPI beside the base, without a driver of Postgres; it is killed while an order runs."""
+    theirs = (HERE / "fastapi_shop" / "requirements.txt").read_text().splitlines()
+    python = make_environment(tmp_path / "venv", *theirs, requirement(wheel))
+    with Stack(tmp_path, database_url, broker_url, lease=2) as stack:
+        shop = Project(DJANGO, pythons["django_shop"], stack)
+        shop(*shop.kind.prepare)
+        shop.add_the_line()
+        serve(shop, server)
+        argv = ("celery", "-A", "shop", "worker", "-l", "INFO", "-c", "2")
+        shop.spawn("worker", *argv, ready=log_says(" ready."))
+        stack.deploy(YAML(typ="safe").load(HERE / "order.yaml"))
+
+        port = free_port()
+        web = Home(stack, python, HERE / "fastapi_shop")
+        uvicorn = ("uvicorn", "main:app", "--port", str(port))
+        settings = {"ORCHESTRATOR_API_URL": str(stack.client.base_url)}
+        order = f"http://127.0.0.1:{port}/orders/o-1"
+        body = {"amount": 30, "address": "here"}
+
+        def serving(name: str) -> Process:
+            ready = http_ok(f"http://127.0.0.1:{port}/openapi.json")
+            return web.spawn(name, *uvicorn, env=settings, ready=ready)
+
+        first = serving("web")
+        charges = shop.kind.tables[1]
+        with psycopg2.connect(stack.database_url) as holder, holder.cursor() as cursor:
+            cursor.execute(f"lock table {charges} in access exclusive mode")
+            with ThreadPoolExecutor(1) as pool:
+                lost = pool.submit(httpx2.post, order, json=body, timeout=60)
+                stack.until(
+                    lambda: stack.sql("select count(*) from pg_locks where not granted")[0][0] > 0,
+                    "the order waits to charge",
+                )
+                kill_tree(first)
+                with pytest.raises(httpx2.TransportError):
+                    lost.result()
+        holder.close()
+        serving("web-2")
+        answer = httpx2.post(order, json=body, timeout=120).json()
+        assert answer["status"] == "completed", stack.logs()
+        assert answer["output"] == {"order": "o-1", "retries": 1}
+        assert shop.rows() == [1, 1, 1], "asked twice, done once"
+        assert stack.sql("select count(*) from orchestrator.instances") == [(1,)]
 
 
 def test_the_wheel_has_one_package_at_its_top(wheel: Path) -> None:
