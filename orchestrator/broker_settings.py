@@ -191,28 +191,6 @@ def keep_client(channel: Any) -> None:
     channel._create_client = create_client  # noqa: SLF001
 
 
-def drop_unreadable(channel: Any, on_drop: Callable[[Exception], None]) -> None:
-    """Let a channel of kombu's Redis transport drop unreadable messages and call `on_drop`.
-
-    kombu reads the envelopes in the worker's event loop (5.7, `Channel._brpop_read`): one that is
-    not JSON, or lacks a member, would end the worker. A channel of another transport is not
-    changed: its envelopes are not text.
-    """
-    handlers = getattr(channel, "handlers", None)
-    if not isinstance(handlers, dict) or "BRPOP" not in handlers:
-        return
-    read = handlers["BRPOP"]
-
-    def read_or_drop(**options: Any) -> Any:
-        try:
-            return read(**options)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            on_drop(error)
-            return True
-
-    handlers["BRPOP"] = read_or_drop
-
-
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """Return Celery's settings for our own processes: APIs, our workers and beats."""
     return {

@@ -15,7 +15,11 @@ from orchestrator.celery_versions import forks_processes
 from orchestrator.errors import ConfigurationError
 from orchestrator.execution.process.configuration_exit import configuration_exit
 from orchestrator.execution.process.installed_parts import require_parts
-from orchestrator.execution.worker import prefetch_limit, signal_receivers
+from orchestrator.execution.worker import (
+    prefetch_limit,
+    signal_receivers,
+    unreadable_messages,
+)
 from orchestrator.execution.worker.rabbitmq_control_consumer import (
     ControlConsumer,
     accept_existing_queues,
@@ -87,7 +91,7 @@ def _consumer_step(runtime: WorkerRuntime) -> type[Any]:
         def start(self, consumer: Any) -> None:
             prefetch_limit.take_only_startable(consumer)
             broker_settings.keep_client(consumer.task_consumer.channel)
-            broker_settings.drop_unreadable(consumer.task_consumer.channel, _log_unreadable)
+            unreadable_messages.protect(consumer)
             consumer.controller.orchestrator.on_connected(consumer)
             if runtime.control_consumer is not None:
                 runtime.control_consumer.start(consumer)
@@ -101,10 +105,6 @@ def _consumer_step(runtime: WorkerRuntime) -> type[Any]:
                 runtime.control_consumer.stop(consumer)
 
     return OrchestratorConsumer
-
-
-def _log_unreadable(error: Exception) -> None:
-    log.warning("A message could not be read", action="message_rejected", error=repr(error))
 
 
 def _prepare_worker(runtime: WorkerRuntime, controller: Any) -> MainProcess | None:
