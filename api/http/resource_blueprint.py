@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
@@ -164,9 +165,17 @@ def respond(value: Any, status: int = 200, headers: dict[str, str] | None = None
     return Answer(dumped(value), status, headers, content_type=JSON)
 
 
-def listing(items: list[Any], next: str | None) -> Response:
-    """Return a page of a list."""
-    return respond({"items": items, "next": next})
+#: Lists from this size on are compressed for clients that accept it.
+_COMPRESSED = 16_384
+
+
+def listing(items: list[Any], next: str | None, **more: Any) -> Response:
+    """Return a page of a list, with `more` members; a long one compressed."""
+    body = dumped({"items": items, "next": next, **more})
+    if len(body) < _COMPRESSED or not request.accept_encodings.quality("gzip"):
+        return Answer(body, content_type=JSON)
+    headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return Answer(gzip.compress(body, 1, mtime=0), headers=headers, content_type=JSON)
 
 
 def wants(media_type: str) -> bool:

@@ -17,6 +17,7 @@ from api.http.resource_blueprint import Resource, listing, raw, respond
 from api.resources import serializers
 from api.resources.instance_decision import Change, refused
 from api.resources.instances import find, identified
+from api.resources.steps import steps_json
 from api.schemas.commands import CommandSchema
 from api.schemas.dead_letters import (
     CompensationDecisionSchema,
@@ -27,10 +28,10 @@ from api.schemas.dead_letters import (
 )
 from orchestrator.database.access.idempotency_queries import Answer
 from orchestrator.database.connection.database import Transaction
-from orchestrator.database.instances import dead_letter_queries, step_queries
+from orchestrator.database.instances import compensation_queries, dead_letter_queries
 from orchestrator.database.instances.command_queries import Target
+from orchestrator.database.instances.compensation_queries import Undoable
 from orchestrator.database.instances.instance_queries import InstanceWithPayloads
-from orchestrator.database.instances.step_queries import Undoable
 from orchestrator.document.model import Workflow
 
 blueprint = Resource("dead letters", __name__, url_prefix="/v1", description="Failed for good.")
@@ -100,12 +101,11 @@ def compensation(id: str) -> Response:
             "plan": [_planned_undo(step) for step in plan],
             "running": [
                 _planned_undo(step)
-                for step in step_queries.undoable_in_flight(services.database, found.id)
+                for step in compensation_queries.undoable_in_flight(services.database, found.id)
             ],
-            "undone": [
-                {**serializers.step_json(row, (), None), "attempts": []}
-                for row in step_queries.undoing(services.database, found.id)
-            ],
+            "undone": steps_json(
+                found.id, compensation_queries.undoing(services.database, found.id)
+            ),
         }
     )
 
@@ -173,7 +173,7 @@ def dead_letter_json(dead_letter: DeadLetter) -> dict[str, Any]:
 
 
 def _undoable(found: InstanceWithPayloads) -> list[Undoable]:
-    return step_queries.undoable(state().services.database, found.id)
+    return compensation_queries.undoable(state().services.database, found.id)
 
 
 def _plan(workflow: Workflow, found: list[Undoable]) -> list[Undoable]:

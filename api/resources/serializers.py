@@ -9,12 +9,14 @@ from typing import Any
 from api.http.resource_blueprint import raw
 from api.shared.workflow_cache import CachedVersion
 from orchestrator import json_codec
+from orchestrator.core.attempts import idempotency_key
 from orchestrator.database.instances.instance_queries import (
     InstanceWithPayloads,
     NewStart,
     Summary,
 )
 from orchestrator.database.instances.step_queries import AttemptRow, Skip, StepRow, Waiting
+from orchestrator.error_handler.loss_reasons import loss_reason
 
 
 def summary_json(row: Summary) -> dict[str, Any]:
@@ -89,14 +91,20 @@ def step_json(
     row: StepRow,
     attempts: Sequence[AttemptRow],
     flower: str | None,
+    *,
+    instance: str,
     arguments: Any = None,
     skip: Skip | None = None,
+    undone_by: int | None = None,
+    payloads: bool = True,
 ) -> dict[str, Any]:
     """Return a step with every attempt.
 
     `flower`: the URL of Flower, if it is set; `arguments`: those of its call, without secrets;
-    `skip`: the command that skipped the step.
+    `skip`: the command that skipped the step; `undone_by`: the step that undoes it. Without
+    `payloads`, what workflows and tasks wrote is left out, but for the beginning of errors.
     """
+    payload = {"arguments": arguments, "input": raw(row.input), "output": raw(row.output)}
     return {
         "id": row.id,
         "parent": row.parent,
@@ -108,18 +116,36 @@ def step_json(
         "outcome": "unknown" if row.outcome_unknown else None,
         "compensable": row.compensated_by is not None,
         "compensates": row.compensates,
+        "undone_by": undone_by,
+        "idempotency_key": idempotency_key(instance, row.id, row.call_key)
+        if row.kind == "call"
+        else None,
         "started_at": row.started_at,
         "ended_at": row.ended_at,
         "retry_at": row.retry_at,
         "child": row.child,
         "skipped": None if skip is None else _skip(skip),
-        "arguments": arguments,
-        "input": raw(row.input),
-        "output": raw(row.output),
-        "error": raw(row.error),
+        "error": raw(row.error) if payloads else short_error(row.error),
         "recorded": row.recorded,
-        "attempts": [_attempt(attempt, flower) for attempt in attempts],
+        "attempts": [_attempt(attempt, flower, payloads=payloads) for attempt in attempts],
+        **(payload if payloads else {}),
     }
+
+
+#: Most characters of an error's detail in a summary.
+SHORT_DETAIL = 300
+
+
+def short_error(text: str | None) -> dict[str, Any] | None:
+    """Return the members of an error that say what it is, with the beginning of its detail."""
+    if text is None:
+        return None
+    error = json_codec.loads(text)
+    if not isinstance(error, dict):
+        return {"detail": str(error)[:SHORT_DETAIL]}
+    short = {name: error[name] for name in ("type", "title", "status") if name in error}
+    detail = error.get("detail")
+    return short if detail is None else {**short, "detail": str(detail)[:SHORT_DETAIL]}
 
 
 def _skip(skip: Skip) -> dict[str, Any]:
@@ -139,7 +165,9 @@ def _status(row: StepRow, attempts: Sequence[AttemptRow]) -> str:
     return "pending" if unclaimed and row.status == "running" else row.status
 
 
-def _attempt(row: AttemptRow, flower: str | None) -> dict[str, Any]:
+def _attempt(row: AttemptRow, flower: str | None, *, payloads: bool) -> dict[str, Any]:
+    error = json_codec.loads(row.error) if row.error else None
+    payload = {"progress": raw(row.progress), "traceback": row.traceback}
     return {
         "id": row.id,
         "number": row.number,
@@ -155,11 +183,12 @@ def _attempt(row: AttemptRow, flower: str | None) -> dict[str, Any]:
         "published_at": row.published_at,
         "claimed_at": row.claimed_at,
         "ended_at": row.ended_at,
-        "progress": raw(row.progress),
-        "error": raw(row.error),
-        "traceback": row.traceback,
+        "error": raw(row.error) if payloads else short_error(row.error),
+        "because": loss_reason(row.state, error if isinstance(error, dict) else None),
+        "late": row.late_at and {"at": row.late_at, "state": row.late_state},
         # The attempt's id is the Celery task id.
         "flower_url": f"{flower.rstrip('/')}/task/{row.id}" if flower else None,
+        **(payload if payloads else {}),
     }
 
 

@@ -15,8 +15,30 @@ from api.schemas.common import (
 )
 
 
-class AttemptSchema(Schema):
-    """One delivery of a step to a worker."""
+class LateSchema(Schema):
+    """A result that was refused because the attempt had ended before."""
+
+    at = time(required=True)
+    state = fields.String(required=True, validate=validate.OneOf(("succeeded", "failed")))
+
+
+class LossReasonSchema(Schema):
+    """Why an attempt ended without a result of its task."""
+
+    kind = fields.String(
+        required=True,
+        validate=validate.OneOf(("lease", "child-exit", "limit")),
+        metadata={
+            "description": "`lease`: its worker was silent for a lease; `child-exit`: the worker"
+            " reported that the process ended; `limit`: stopped at its time limit"
+        },
+    )
+    signal = fields.String(required=True, allow_none=True)
+    exit = fields.Integer(required=True, allow_none=True)
+
+
+class AttemptSummarySchema(Schema):
+    """One delivery of a step to a worker, without what its task wrote."""
 
     id = uuid(required=True)
     number = fields.Integer(required=True)
@@ -35,14 +57,21 @@ class AttemptSchema(Schema):
     published_at = time(required=True, allow_none=True)
     claimed_at = time(required=True, allow_none=True)
     ended_at = time(required=True, allow_none=True)
-    progress = ANY(required=True)
     error = ANY(required=True)
-    traceback = fields.String(required=True, allow_none=True)
+    because = fields.Nested(LossReasonSchema, required=True, allow_none=True)
+    late = fields.Nested(LateSchema, required=True, allow_none=True)
     flower_url = fields.String(
         required=True,
         allow_none=True,
         metadata={"description": "its page in Flower, if ORCHESTRATOR_FLOWER_URL is set"},
     )
+
+
+class AttemptSchema(AttemptSummarySchema):
+    """One delivery of a step to a worker."""
+
+    progress = ANY(required=True)
+    traceback = fields.String(required=True, allow_none=True)
 
 
 class SkippedBySchema(Schema):
@@ -53,8 +82,9 @@ class SkippedBySchema(Schema):
     reason = fields.String(required=True, allow_none=True)
 
 
-class StepSchema(Schema):
-    """One execution of a task within an instance."""
+class StepSummarySchema(Schema):
+    """One execution of a task within an instance, without what was written in it. Details of errors
+    are cut after 300 characters."""
 
     id = fields.Integer(required=True, metadata={"description": "number in the order of creation"})
     parent = fields.Integer(
@@ -80,6 +110,14 @@ class StepSchema(Schema):
     compensates = fields.Integer(
         required=True, allow_none=True, metadata={"description": "the step that this step undoes"}
     )
+    undone_by = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "the newest step that undoes it"}
+    )
+    idempotency_key = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "of a call: the same for every attempt"},
+    )
     started_at = time(required=True, allow_none=True)
     ended_at = time(required=True, allow_none=True)
     retry_at = time(required=True, allow_none=True)
@@ -94,15 +132,6 @@ class StepSchema(Schema):
         allow_none=True,
         metadata={"description": "the command that skipped it"},
     )
-    arguments = ANY(
-        required=True,
-        metadata={
-            "description": "evaluated arguments: `{task, args, kwargs}` of a Celery task,"
-            " `{call, with}` of other calls; secrets are masked"
-        },
-    )
-    input = ANY(required=True)
-    output = ANY(required=True)
     error = ANY(required=True)
     recorded = fields.String(
         required=True,
@@ -113,14 +142,42 @@ class StepSchema(Schema):
             " continues with that result after a resume"
         },
     )
+    attempts = fields.List(fields.Nested(AttemptSummarySchema), required=True)
+
+
+class StepSchema(StepSummarySchema):
+    """One execution of a task within an instance."""
+
+    arguments = ANY(
+        required=True,
+        metadata={
+            "description": "evaluated arguments: `{task, args, kwargs}` of a Celery task,"
+            " `{call, with}` of other calls; secrets are masked"
+        },
+    )
+    input = ANY(required=True)
+    output = ANY(required=True)
     attempts = fields.List(fields.Nested(AttemptSchema), required=True)
 
 
-class StepsSchema(Schema):
+class StepSummariesSchema(Schema):
+    """A page of the execution tree, in the order of creation."""
+
+    items = fields.List(fields.Nested(StepSummarySchema), required=True)
+    next = fields.String(required=True, allow_none=True)
+    sequence = fields.Integer(
+        required=True, metadata={"description": "the number of the instance's last transition"}
+    )
+
+
+class StepsSchema(StepSummariesSchema):
     """A page of the execution tree, in the order of creation."""
 
     items = fields.List(fields.Nested(StepSchema), required=True)
-    next = fields.String(required=True, allow_none=True)
+
+
+#: The answer to a list of steps, by `fields`.
+STEPS = {"anyOf": [StepsSchema, StepSummariesSchema]}
 
 
 class StepsQuerySchema(PageSchema):
@@ -129,3 +186,18 @@ class StepsQuerySchema(PageSchema):
     parent = fields.Integer(validate=validate.Range(0, 2**31 - 1))
     child = uuid_filter("the instance that the step started and awaited")
     status = CommaSeparated(STATUSES, load_default=())
+    fields_ = fields.String(
+        data_key="fields",
+        load_default="all",
+        validate=validate.OneOf(("all", "summary")),
+        metadata={
+            "description": "`summary`: no arguments, inputs, outputs, progress and tracebacks"
+        },
+    )
+    since = fields.Integer(
+        validate=validate.Range(0, 2**31 - 1),
+        metadata={
+            "description": "`sequence` of an earlier answer: only the steps that may have changed"
+            " since"
+        },
+    )

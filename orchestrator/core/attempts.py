@@ -81,6 +81,11 @@ def _time_left(draft: Draft, node: Node) -> float | None:
     return max(0.001, (datetime.fromisoformat(due) - draft.at).total_seconds())
 
 
+def idempotency_key(instance: str, step: int, key: str | None) -> str:
+    """Return the idempotency key of a step's call. `key`: that of the call, if it has one."""
+    return f"{instance}:{step if key is None else key}"
+
+
 def on_attempt_ended(draft: Draft, node: Node, attempt: Attempt, end: AttemptEnd) -> None:
     """Handle the end of the newest attempt of an open step. Raises `StepFaulted`."""
     draft.ended.append(end)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator import clock
 from orchestrator.database.workers.worker_queries import ClaimedAttemptRow
+from orchestrator.error_handler.loss_reasons import LEASE_EXPIRED
 from orchestrator.errors import ERROR_TYPES, DatabaseUnavailable
 from orchestrator.log import get_logger
 from orchestrator.metrics import catalog as metrics
@@ -137,5 +138,5 @@ LOST = {
     "type": ERROR_TYPES + "runtime",
     "status": 500,
     "title": "Attempt lost",
-    "detail": "the worker that ran the step sent no heartbeat for one lease",
+    "detail": LEASE_EXPIRED,
 }

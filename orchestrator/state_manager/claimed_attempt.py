@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from orchestrator.core.attempts import idempotency_key
 from orchestrator.core.model import Attempt, Json, Slice, Step
 from orchestrator.document.model import Workflow
 
@@ -87,7 +88,7 @@ def claimed_attempt(
         business_id=instance.business_id,
         step=step,
         call=step.call or {},
-        key=f"{instance.id}:{(step.call or {}).get('key', step.id)}",
+        key=idempotency_key(instance.id, step.id, (step.call or {}).get("key")),
         retries=(step.state or {}).get("retries", 0),
         deadline=now + timedelta(seconds=limit) if limit else None,
         workflow=workflow,

@@ -42,7 +42,7 @@ def commit_result(
             return _commit_under_lock(parts, claimed, stimulus, deliberation, offer, started_at)
     except (LockTimeout, EvaluatorUnavailable, Superseded) as reason:
         if parts.store.ended_under_token(claimed.attempt.id, claimed.token):
-            return _repeated_answer(parts, claimed)
+            return _repeated_answer(parts, claimed, ended)
         _leave_in_inbox(parts, claimed, ended, reason)
         return None
     return after_commit(parts, saved, claimed.workflow, offer, "result", started_at)
@@ -97,7 +97,7 @@ def _commit_under_lock(
     try:
         snapshot, saved = decide_under_lock(parts.store, lambda: deliberation, run, think)
     except Fenced:
-        return _repeated_answer(parts, claimed)
+        return _repeated_answer(parts, claimed, stimulus.ended)
     if snapshot.inbox:
         parts.dispatcher.hint(claimed.instance_id)
     if saved is None:
@@ -111,10 +111,14 @@ def _commit_under_lock(
     return following
 
 
-def _repeated_answer(parts: Dependencies, claimed: ClaimedAttempt) -> ClaimedAttempt | None:
+def _repeated_answer(
+    parts: Dependencies, claimed: ClaimedAttempt, ended: AttemptEnd | None
+) -> ClaimedAttempt | None:
     """Answer for an attempt that has ended already. If this result ended it and the reply was
     lost, return the first answer; otherwise the result is stale."""
     if not parts.store.ended_under_token(claimed.attempt.id, claimed.token):
+        if ended is not None and ended.state is not AttemptState.LOST:
+            parts.store.record_late_result(claimed.attempt.id, ended.state.value)
         _count_stale(parts, claimed)
         return None
     snapshot = parts.store.claimed_under_token(claimed.instance_id, claimed.next_token)

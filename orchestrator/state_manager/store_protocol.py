@@ -37,6 +37,9 @@ class TransitionView(Documents, Protocol):
     def end_attempt(self, attempt: str, state: str) -> None:
         """End an attempt whose result changed nothing."""
 
+    def record_late_result(self, attempt: str, state: str) -> None:
+        """Record, for people, a result that was refused because its attempt had ended before."""
+
 
 class LockedView(TransitionView, Protocol):
     """A transaction that first takes the row lock of one instance."""

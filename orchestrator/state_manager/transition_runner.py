@@ -179,6 +179,8 @@ def _discard(view: TransitionView, stimulus: Stimulus) -> None:
         view.delete_stimulus(stimulus.id)
     if stimulus.ended is not None:
         view.end_attempt(stimulus.ended.attempt, stimulus.ended.state.value)
+        if stimulus.ended.state is not AttemptState.LOST:
+            view.record_late_result(stimulus.ended.attempt, stimulus.ended.state.value)
 
 
 def _continuation(transition: Transition, offer: ContinuationOffer | None) -> Attempt | None:

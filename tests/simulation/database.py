@@ -196,6 +196,9 @@ class SimView:
     def end_attempt(self, attempt: str, state: str) -> None:
         self._write("end", lambda: self.tables.end_attempt(attempt, AttemptState(state)))
 
+    def record_late_result(self, attempt: str, state: str) -> None:
+        """Nothing that a decision reads."""
+
     def _write(self, label: str, write: Callable[[], None]) -> None:
         mine = self.transaction
         self._run(label, write if mine is None else lambda: mine.writes.append(write))

@@ -13,6 +13,7 @@ from orchestrator.core.task_plan import workflow_plan
 from orchestrator.database.operations import consistency_repairs as statements
 from orchestrator.database.operations.consistency_checks import Row
 from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
+from orchestrator.error_handler.loss_reasons import WORKER_DIED
 from orchestrator.errors import ERROR_TYPES, Conflict, NotFound
 from orchestrator.scheduler.maintenance_store import PostgresMaintenanceStore
 from orchestrator.scheduler.schedules import schedule_management
@@ -22,7 +23,7 @@ LOST = {
     "type": ERROR_TYPES + "runtime",
     "status": 500,
     "title": "Attempt lost",
-    "detail": "the worker that ran the step has died",
+    "detail": WORKER_DIED,
 }
 VANISHED = {
     "type": ERROR_TYPES + "runtime",

@@ -17,15 +17,16 @@ def member(column: str, name: str) -> str:
     Postgres reads no member of a value that contains a NUL anywhere, so NULs are replaced first;
     the replacement has six characters too, so that the value stays JSON.
     """
-    return f"({_readable(column)} ->> '{name}')"
+    return f"({readable(column)} ->> '{name}')"
 
 
 def inner_member(column: str, outer: str, name: str) -> str:
     """Return SQL as `member` does, for a member of an object that is itself the member `outer`."""
-    return f"({_readable(column)} -> '{outer}' ->> '{name}')"
+    return f"({readable(column)} -> '{outer}' ->> '{name}')"
 
 
-def _readable(column: str) -> str:
+def readable(column: str) -> str:
+    """Return SQL for a ``json`` column without NULs, so that Postgres reads its members."""
     return rf"replace({column}::text, '\u0000', '\u2400')::json"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orchestrator.database.connection.json_parameters import inner_member, member
+from orchestrator.database.connection.json_parameters import inner_member, member, readable
 from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import OPEN
 from orchestrator.database.keyset_pages import Page, equal, one_of, page
@@ -15,7 +15,10 @@ from orchestrator.database.keyset_pages import Page, equal, one_of, page
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """An attempt with the name of its worker; `error` and `progress` are JSON text."""
+    """An attempt with the name of its worker; `error` and `progress` are JSON text.
+
+    `late_at` and `late_state`: a result that was refused because the attempt had ended before.
+    """
 
     step: int
     id: str
@@ -35,6 +38,8 @@ class AttemptRow:
     progress: str | None
     error: str | None
     traceback: str | None
+    late_at: datetime | None
+    late_state: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,8 @@ class StepRow:
 
     Payloads and `call` are JSON text; `retry_at` is when its next attempt is due; `child` is the
     instance of the sub-workflow that it started and awaits or awaited. `recorded`: the end of its
-    attempt while the instance was suspended, which takes effect at the resume.
+    attempt while the instance was suspended, which takes effect at the resume. `call_key`: the
+    idempotency key of its call, where that is not the step's own number.
     """
 
     id: int
@@ -64,27 +70,40 @@ class StepRow:
     call: str | None
     child: str | None
     recorded: str | None
+    call_key: str | None
 
 
-_STEP = f"""
-select s.id, s.parent, s.reference, s.kind, s.index, s.status, s.outcome_unknown,
-  s.compensated_by, s.compensates, s.started_at, s.ended_at, s.input::text, s.output::text,
-  s.error::text,
-  (
-    select t.due_at from orchestrator.timers t
-    where t.instance_id = s.instance_id and t.step = s.id and t.kind = 'retry'),
-  s.call::text, {member("s.state", "child")}, {inner_member("s.state", "result", "state")}
-from orchestrator.steps s
-"""
-_ATTEMPT = """
-select a.step, a.id::text, a.number, a.state, a.withdrawn, a.task, a.queue, a.priority,
-  a.worker::text, w.name, a.process, a.created_at, a.published_at, a.claimed_at, a.ended_at,
-  a.progress::text, a.error::text, a.traceback
-from orchestrator.attempts a
-left join orchestrator.workers w on w.id = a.worker
-where a.instance_id = %s and a.step = any(%s)
-order by a.step, a.number
-"""
+def select_steps(*, payloads: bool = True) -> str:
+    """Return the select of `StepRow`. Without `payloads`, input, output and call are null."""
+    input, output, call = (
+        f"s.{name}::text" if payloads else "null" for name in ("input", "output", "call")
+    )
+    return f"""
+        select s.id, s.parent, s.reference, s.kind, s.index, s.status, s.outcome_unknown,
+          s.compensated_by, s.compensates, s.started_at, s.ended_at, {input}, {output},
+          s.error::text,
+          (
+            select t.due_at from orchestrator.timers t
+            where t.instance_id = s.instance_id and t.step = s.id and t.kind = 'retry'),
+          {call}, {member("s.state", "child")}, {inner_member("s.state", "result", "state")},
+          case when s.kind = 'call' and s.reference like '%%/metadata/compensate%%'
+            then {member("s.call", "key")} end
+        from orchestrator.steps s
+    """
+
+
+def _attempt(*, payloads: bool = True) -> str:
+    """Return the select of `AttemptRow`. Without `payloads`, progress and traceback are null."""
+    progress, traceback = ("a.progress::text", "a.traceback") if payloads else ("null", "null")
+    return f"""
+        select a.step, a.id::text, a.number, a.state, a.withdrawn, a.task, a.queue, a.priority,
+          a.worker::text, w.name, a.process, a.created_at, a.published_at, a.claimed_at,
+          a.ended_at, {progress}, a.error::text, {traceback}, a.late_at, a.late_state
+        from orchestrator.attempts a
+        left join orchestrator.workers w on w.id = a.worker
+        where a.instance_id = %s and a.step = any(%s)
+        order by a.step, a.number
+    """
 
 
 def listed(
@@ -94,15 +113,23 @@ def listed(
     parent: int | None = None,
     child: str | None = None,
     statuses: Sequence[str] = (),
+    since: int | None = None,
+    payloads: bool = True,
     limit: int = 200,
     after: Sequence[Any] | None = None,
 ) -> Page:
-    """Return steps in the order of their creation; rows are those of `StepRow`."""
+    """Return steps in the order of their creation; rows are those of `StepRow`.
+
+    `since`: only those that may have changed after the transition of this number.
+    """
     return page(
         session,
-        _STEP,
+        select_steps(payloads=payloads),
         [
             equal("s.instance_id", instance),
+            ("s.id = any(%(changed)s)", {"changed": _changed(session, instance, since)})
+            if since
+            else None,
             equal("s.parent", parent),
             (f"{member('s.state', 'child')} = %(child)s", {"child": child})
             if child is not None
@@ -117,14 +144,45 @@ def listed(
 
 def get(session: Session, instance: str, step: int) -> StepRow | None:
     """Return one step."""
-    row = session.one(f"{_STEP} where s.instance_id = %s and s.id = %s", (instance, step))
+    row = session.one(f"{select_steps()} where s.instance_id = %s and s.id = %s", (instance, step))
     return StepRow(*row) if row else None
 
 
-def attempts(session: Session, instance: str, steps: Sequence[int]) -> dict[int, list[AttemptRow]]:
+_CHANGED = f"""
+with mark as (
+  select at from orchestrator.history where instance_id = %(i)s and sequence <= %(after)s
+  order by sequence desc limit 1),
+changed as (
+  select s.id from orchestrator.steps s, mark
+   where s.instance_id = %(i)s
+     and (s.status in {OPEN} or s.started_at >= mark.at or s.ended_at >= mark.at)
+  union
+  select (fact ->> 1)::int from orchestrator.history h
+   cross join lateral json_array_elements({readable("h.facts")}) fact
+   where h.instance_id = %(i)s and h.sequence > %(after)s and fact ->> 1 is not null
+  union
+  select a.step from orchestrator.attempts a, mark
+   where a.instance_id = %(i)s and (a.ended_at >= mark.at or a.late_at >= mark.at))
+select id from changed
+union
+select u.compensates from orchestrator.steps u
+ where u.instance_id = %(i)s and u.compensates is not null and u.id in (select id from changed)
+"""
+
+
+def _changed(session: Session, instance: str, after: int) -> list[int]:
+    """Return the steps that may have changed after a transition, open ones among them: a claim or
+    a progress is no transition."""
+    return [row[0] for row in session.all(_CHANGED, {"i": instance, "after": after})]
+
+
+def attempts(
+    session: Session, instance: str, steps: Sequence[int], *, payloads: bool = True
+) -> dict[int, list[AttemptRow]]:
     """Return every attempt of these steps, in their order."""
     found: dict[int, list[AttemptRow]] = {}
-    for row in session.all(_ATTEMPT, (instance, list(steps))) if steps else ():
+    query = _attempt(payloads=payloads)
+    for row in session.all(query, (instance, list(steps))) if steps else ():
         found.setdefault(row[0], []).append(AttemptRow(*row))
     return found
 
@@ -224,81 +282,3 @@ def waiting(session: Session, instance: str, limit: int = 100) -> list[Waiting]:
     """Return what an open instance waits for, at most `limit` items."""
     rows = session.all(_WAITING, {"i": instance, "n": limit})
     return [Waiting(*row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class Undoable:
-    """A step that a compensation can undo, or a step around one (`completion_number` is None).
-
-    `child` is the sub-workflow's instance, which undoes itself.
-    """
-
-    id: int
-    parent: int
-    reference: str
-    kind: str
-    completed: bool
-    outcome_unknown: bool
-    child: str | None
-    completion_number: int | None
-
-
-_UNDOABLE = f"""
-s.id, s.parent, s.reference, s.kind, s.status = 'completed' as completed, s.outcome_unknown,
-case s.compensated_by when 'child' then {member("s.state", "child")} end as child
-"""
-
-
-def undoable(session: Session, instance: str, limit: int = 1000) -> list[Undoable]:
-    """Return the steps that can be undone, the last completed first, then all steps that contain
-    them."""
-    rows = session.all(
-        f"""
-        with recursive candidates as (
-          select {_UNDOABLE}, s.completion_number from orchestrator.steps s
-          where s.instance_id = %(i)s and s.undoable is not null
-            and (s.status = 'completed' or s.outcome_unknown or s.compensated_by = 'child')
-          order by s.undoable desc limit %(n)s),
-        around as (
-          select {_UNDOABLE} from orchestrator.steps s, candidates c
-          where s.instance_id = %(i)s and s.id = c.parent
-          union
-          select {_UNDOABLE} from orchestrator.steps s, around a
-          where s.instance_id = %(i)s and s.id = a.parent)
-        select * from candidates
-        union all
-        select *, null::int from around
-        order by completion_number desc nulls last, id
-        """,
-        {"i": instance, "n": limit},
-    )
-    return [Undoable(*row) for row in rows]
-
-
-def undoable_in_flight(session: Session, instance: str, limit: int = 1000) -> list[Undoable]:
-    """Return the steps with a claimed attempt or a running sub-workflow that would be undone if
-    they succeed."""
-    rows = session.all(
-        f"""
-        select {_UNDOABLE}, null::int from orchestrator.steps s
-        where s.instance_id = %s and s.compensated_by is not null and s.completion_number is null
-          and s.status in ('running', 'waiting')
-          and (
-            s.kind in ('run', 'call') and {member("s.state", "child")} is not null
-            or exists (
-              select from orchestrator.attempts a
-              where a.instance_id = s.instance_id and a.step = s.id and a.state = 'claimed'))
-        order by s.id limit %s
-        """,
-        (instance, limit),
-    )
-    return [Undoable(*row) for row in rows]
-
-
-def undoing(session: Session, instance: str, limit: int = 1000) -> list[StepRow]:
-    """Return the steps that undo others, in the order of their start."""
-    rows = session.all(
-        f"{_STEP} where s.instance_id = %s and s.compensates is not null order by s.id limit %s",
-        (instance, limit),
-    )
-    return [StepRow(*row) for row in rows]

@@ -215,6 +215,13 @@ steps = Table(
         "undoable",
         postgresql_where=text("undoable is not null"),
     ),
+    #: The steps that undo others.
+    Index(
+        "steps_compensates_ix",
+        "instance_id",
+        "compensates",
+        postgresql_where=text("compensates is not null"),
+    ),
     postgresql_with={"fillfactor": "80"},
 )
 
@@ -247,6 +254,10 @@ attempts = Table(
     Column("progress", JSON),
     Column("error", JSON),
     Column("traceback", Text),
+    #: When its worker reported a result after the attempt had ended otherwise, and which: the
+    #: result was refused.
+    Column("late_at", Time),
+    Column("late_state", Text),
     Index(None, "instance_id", "step"),
     #: The ready attempts of one instance: to take a sibling, to publish the next portion.
     Index(

@@ -50,6 +50,9 @@ class PostgresView:
     def end_attempt(self, attempt: str, state: str) -> None:
         unclaimed_attempts.end_attempt(self.session, attempt, state)
 
+    def record_late_result(self, attempt: str, state: str) -> None:
+        unclaimed_attempts.record_late_result(self.session, attempt, state)
+
     def document(self, workflow: str) -> dict[str, Any] | None:
         row = self.session.one(
             "select document from orchestrator.workflows where id = %s", (workflow,)

@@ -245,6 +245,19 @@ def save_progress(session: Session, attempt: str, token: str, value: str) -> boo
     return row is not None and bool(row[0])
 
 
+def record_late_result(session: Session, attempt: str, state: str) -> None:
+    """Record that a worker reported a result after the attempt had ended otherwise. The first such
+    result stays; one that repeats how the attempt ended is none."""
+    session.all(
+        """
+        update orchestrator.attempts set late_at = clock_timestamp(), late_state = %(state)s
+        where id = %(attempt)s and state not in ('ready', 'claimed', 'succeeded', %(state)s)
+          and late_at is null
+        """,
+        {"attempt": attempt, "state": state},
+    )
+
+
 def end_attempt(session: Session, attempt: str, state: str) -> None:
     """End an attempt whose result changed nothing, so that its lease ends too."""
     session.all(

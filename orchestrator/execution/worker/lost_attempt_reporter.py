@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.model import AttemptEnd, AttemptState
 from orchestrator.database.workers import unclaimed_attempts
+from orchestrator.error_handler.loss_reasons import exit_text
 from orchestrator.error_handler.task_errors import runtime_error, timeout_error
 from orchestrator.execution.process.outage_retry import RetryAbandoned, retry_through_outage
 from orchestrator.log import get_logger
@@ -67,7 +68,7 @@ class LostAttemptReporter:
             is_busy = in_flight.attempts_of(process) or in_flight.is_deciding(process)
             in_flight.clear_process(process)
         if is_busy:
-            error = expected or runtime_error("WorkerLostError", _exit_text(exit_code))
+            error = expected or runtime_error("WorkerLostError", exit_text(exit_code))
             self.report_process(LeaseOwner(self._runtime.worker_id, process), error)
 
     def revoked(self, attempt: str, instance: str, task: str) -> None:
@@ -120,11 +121,3 @@ class LostAttemptReporter:
                     "A lost attempt could not be reported; its lease will expire",
                     action="lost_report_failed",
                 )
-
-
-def _exit_text(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "its process ended in an unknown way"
-    if exit_code < 0:
-        return f"its process was killed by signal {-exit_code}"
-    return f"its process exited with status {exit_code}"

@@ -135,6 +135,9 @@ create table orchestrator.steps (
     case when compensated_by is not null then completion_number end) stored,
   constraint steps_pk primary key (instance_id, id)
 ) with (fillfactor = 80);
+create index steps_compensates_ix
+  on orchestrator.steps (instance_id, compensates)
+  where compensates is not null;
 create index steps_undoable_ix
   on orchestrator.steps (instance_id, undoable)
   where undoable is not null;
@@ -163,6 +166,8 @@ create table orchestrator.attempts (
   error json,
   traceback text,
   refused_at timestamptz,
+  late_at timestamptz,
+  late_state text,
   constraint attempts_pk primary key (id)
 ) with (fillfactor = 80);
 create index attempts_claimed_at_ix
