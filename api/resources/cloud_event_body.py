@@ -17,9 +17,9 @@ from api.http.problems import Problem
 from api.http.resource_blueprint import Decorator, documentation
 from api.schemas.events import CLOUD_EVENT
 from orchestrator import json_codec
+from orchestrator.core.cloud_event_validation import InvalidEvent, checked
 from orchestrator.core.model import Json
-from orchestrator.event_handler import listener_event_data
-from orchestrator.event_handler.listener_event_data import InvalidEvent
+from orchestrator.event_handler import binary_cloud_event
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -72,7 +72,7 @@ def _binary() -> bool:
 def _from_headers() -> Json:
     body = request_body.read()
     try:
-        return listener_event_data.from_binary(
+        return binary_cloud_event.from_binary(
             dict(request.headers), body, partial(request_body.parse, payload=True)
         )
     except InvalidEvent as error:
@@ -90,7 +90,7 @@ def _batch() -> list[dict[str, Json]]:
 
 def _checked(value: Json, at: str = "") -> dict[str, Json]:
     try:
-        event = listener_event_data.checked(value)
+        event = checked(value)
     except InvalidEvent as error:
         raise _problem(error, at) from None
     bound = state().services.settings.max_payload

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from orchestrator.core.attempt_end import end_from_json
+from orchestrator.core.attempt_end_json import end_from_json
 from orchestrator.core.control_flow import LEAVE_CHAIN, complete_outside
 from orchestrator.core.data_flow import duration_seconds
 from orchestrator.core.draft_nodes import Node

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.core import attempts, commands, control_flow, instance_end, withdrawal
-from orchestrator.core.attempt_end import end_to_json
+from orchestrator.core.attempt_end_json import end_to_json
 from orchestrator.core.data_flow import duration_seconds, workflow_input
 from orchestrator.core.draft_nodes import DraftState, Node
 from orchestrator.core.dsl_errors import Fault, timeout, with_instance

@@ -19,9 +19,9 @@ from orchestrator.database.schedules.schedule_queries import ScheduleRow, by_eve
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.event_handler import event_groups
 from orchestrator.event_handler.compiled_event_filter import EventFilter, equal_values
+from orchestrator.event_handler.event_content import content_for
 from orchestrator.event_handler.event_groups import Consumption, Group
 from orchestrator.event_handler.filter_evaluator import FilterEvaluator
-from orchestrator.event_handler.listener_event_data import content_for
 from orchestrator.event_handler.listener_state import Values
 from orchestrator.ids import new_id
 from orchestrator.log import get_logger

@@ -21,8 +21,8 @@ from orchestrator.event_handler.compiled_event_filter import (
     compiled,
     identity,
 )
+from orchestrator.event_handler.event_content import content_for
 from orchestrator.event_handler.filter_evaluator import FilterEvaluator
-from orchestrator.event_handler.listener_event_data import content_for
 from orchestrator.ids import new_id
 
 #: Default of a subscription's ``read``: the input of the instances that it starts.

@@ -5,7 +5,8 @@ exactly; NaN, infinite numbers and half surrogate pairs are refused. `loads_stri
 bodies of requests. `to_json` turns what a task returned into JSON (DESIGN, Values).
 """
 
-from orchestrator.json_codec.python_values import (
+from orchestrator.json_codec.reader import ForbiddenText, loads, loads_strict
+from orchestrator.json_codec.writer import (
     MAX_DEPTH,
     Json,
     NotJson,
@@ -13,7 +14,6 @@ from orchestrator.json_codec.python_values import (
     encode,
     to_json,
 )
-from orchestrator.json_codec.reader import ForbiddenText, loads, loads_strict
 
 __all__ = [
     "MAX_DEPTH",

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.json_codec.python_values import Json, NotJson
 from orchestrator.json_codec.reader import loads
+from orchestrator.json_codec.writer import Json, NotJson
 
 _TAGS = {"__type__", "__value__"}
 

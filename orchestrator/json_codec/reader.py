@@ -1,4 +1,4 @@
-"""JSON texts become values: `loads` for what the orchestrator or a called service wrote,
+"""Reads JSON texts: `loads` for what the orchestrator or a called service wrote,
 `loads_strict` for the bodies of requests.
 
 Both refuse NaN and infinite numbers, which RFC 8259 forbids. `loads_strict` also refuses what
@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from orchestrator.json_codec.python_values import MAX_DEPTH, Json, NotJson, to_json
+from orchestrator.json_codec.writer import MAX_DEPTH, Json, NotJson, to_json
 
 #: The deepest nesting of arrays and objects in a request. It is far below Python's recursion
 #: limit, so that every accepted value can also be written and evaluated.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.core.attempt_end import end_to_json
+from orchestrator.core.attempt_end_json import end_to_json
 from orchestrator.core.model import AttemptEnd, AttemptState, StimulusKind
 from orchestrator.state_manager.claimed_attempt import LeaseOwner
 from orchestrator.state_manager.dependencies import Dependencies

@@ -4,7 +4,7 @@ under its row lock. If neither is possible now, the result goes into the inbox."
 from __future__ import annotations
 
 from orchestrator.clock import monotonic
-from orchestrator.core.attempt_end import end_to_json
+from orchestrator.core.attempt_end_json import end_to_json
 from orchestrator.core.model import AttemptEnd, AttemptState, Slice, Stimulus, StimulusKind
 from orchestrator.database.connection.database import Fenced, LockTimeout, Superseded
 from orchestrator.database.transitions.instance_slice_reader import Snapshot

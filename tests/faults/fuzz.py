@@ -23,11 +23,11 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from orchestrator.core import cloud_event_validation
 from orchestrator.document import load
 from orchestrator.document.durations import duration
 from orchestrator.document.model import Workflow
 from orchestrator.errors import OrchestratorError
-from orchestrator.event_handler import listener_event_data
 from orchestrator.expressions import Evaluator, fast_path, program_rules
 from orchestrator.json_codec import loads_strict
 from orchestrator.scheduler.schedules import cron
@@ -146,7 +146,7 @@ TARGETS = (
     Target("expressions", programs, _expression),
     Target("durations", st.one_of(_times, values), duration),
     Target("cron", _cron.map(" ".join), cron.check, (cron.InvalidCron,)),
-    Target("events", _events, listener_event_data.checked),
+    Target("events", _events, cloud_event_validation.checked),
 )
 
 

@@ -15,7 +15,7 @@ from orchestrator.database.schedules import timer_queries
 from orchestrator.database.schedules.idle_check import next_due
 from orchestrator.database.schedules.timer_announcer import TimerAnnouncer
 from orchestrator.ids import new_id
-from orchestrator.scheduler.timer_wakeup import TimerWakeup
+from orchestrator.scheduler.interruptible_sleep import InterruptibleSleep
 from tests.support.row_lock_races import waiting
 
 REARM = (
@@ -40,7 +40,7 @@ def arm(database: Database, seconds: float, instance: str | None = None) -> str:
 
 
 def test_beats_are_told_only_of_what_is_due_before_they_wake(database, database_url):
-    told = TimerWakeup(database_url)
+    told = InterruptibleSleep(database_url)
     told.wait(60)  # listens
     moment, now = 0.0, clock.now()
     announcer = TimerAnnouncer(database, lambda: moment)
@@ -54,7 +54,7 @@ def test_beats_are_told_only_of_what_is_due_before_they_wake(database, database_
     told.close()
 
 
-def notes(wake: TimerWakeup) -> list[Any]:
+def notes(wake: InterruptibleSleep) -> list[Any]:
     """What a beat was told; a message of our own says that there is no more."""
     connection = wake._listener._connection
     assert connection is not None
@@ -65,7 +65,7 @@ def notes(wake: TimerWakeup) -> list[Any]:
 
 
 def test_a_beat_that_is_told_looks_again_and_when_something_was_to_be_due(database, database_url):
-    beat = TimerWakeup(database_url)
+    beat = InterruptibleSleep(database_url)
     assert beat.wait(600), "it listens now, and has not before"
     assert not beat.wait(0.001)
     timer_queries.announce(database, 0.05)

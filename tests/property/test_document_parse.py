@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from orchestrator.document import DocumentError
-from orchestrator.document.parser import parse, yaml_events, yaml_reader
+from orchestrator.document.parser import parse, yaml_parsers, yaml_reader
 from orchestrator.document.parser.open_values import AnchoredValue
 from orchestrator.document.source_positions import ListPosition, MappingPosition, SourcePosition
 from tests.support.examples import examples
@@ -149,8 +149,8 @@ def test_yaml_is_read_as_it_was_written(value: Json, flow: bool):
 @given(yamlish)
 def test_both_parsers_read_alike_what_both_accept(text: str):
     """The one in C is faster; the one in Python knows YAML 1.2."""
-    assume(yaml_events.can_use_c_parser(text))
-    fast, pure = read_by(yaml_events.c_events, text), read_by(yaml_events.python_events, text)
+    assume(yaml_parsers.can_use_c_parser(text))
+    fast, pure = read_by(yaml_parsers.c_events, text), read_by(yaml_parsers.python_events, text)
     if fast is not None and pure is not None and isinstance(pure.value, dict | list):
         assert fast.value == pure.value
         assert positions(fast.position) == positions(pure.position)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from orchestrator.core import Bounds, advance
-from orchestrator.core.attempt_end import end_from_json
+from orchestrator.core.attempt_end_json import end_from_json
 from orchestrator.core.model import AttemptState, DataNeeded, Json, Stimulus, StimulusKind
 from orchestrator.database.transitions.save_request import SaveRequest
 from orchestrator.document.model import Workflow

@@ -3,7 +3,7 @@ facts."""
 
 from __future__ import annotations
 
-from orchestrator.core.attempt_end import end_to_json
+from orchestrator.core.attempt_end_json import end_to_json
 from orchestrator.core.model import (
     Attempt,
     AttemptState,

@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from orchestrator.core.attempt_end import end_from_json
+from orchestrator.core.attempt_end_json import end_from_json
 from orchestrator.core.model import (
     Attempt,
     AttemptState,

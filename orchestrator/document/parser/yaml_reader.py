@@ -2,7 +2,7 @@
 
 Theory of operation. ruamel.yaml has two parsers. The Python parser knows YAML 1.2. The C parser is
 twenty times as fast but knows YAML 1.1, whose grammar is slightly narrower. Both read alike what
-both accept, except for the rare characters in `yaml_events`. So the C parser reads first, if it
+both accept, except for the rare characters in `yaml_parsers`. So the C parser reads first, if it
 is installed; if it refuses the text, the Python parser decides and its message counts. The parsers
 only supply the grammar: `yaml_scalars` decides what a scalar means, `value_builder` checks the
 bounds.
@@ -31,7 +31,7 @@ from orchestrator.document.diagnostics import Diagnostic, MalformedDocument
 from orchestrator.document.message_text import quoted
 from orchestrator.document.parser.open_values import AnchoredValue
 from orchestrator.document.parser.value_builder import Builder
-from orchestrator.document.parser.yaml_events import (
+from orchestrator.document.parser.yaml_parsers import (
     c_events,
     can_use_c_parser,
     diagnostic_of,

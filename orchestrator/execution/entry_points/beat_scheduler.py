@@ -37,10 +37,10 @@ with configuration_exit():  # they need psycopg2
     from orchestrator.scheduler.bulk_operations import Operations
     from orchestrator.scheduler.celery_beat_entries import CeleryBeatEntries
     from orchestrator.scheduler.instance_archive import retention_jobs
+    from orchestrator.scheduler.interruptible_sleep import InterruptibleSleep
     from orchestrator.scheduler.maintenance_loop import MaintenanceLoop
     from orchestrator.scheduler.maintenance_store import PostgresMaintenanceStore
     from orchestrator.scheduler.process_announcement import Presence
-    from orchestrator.scheduler.timer_wakeup import TimerWakeup
 
 if TYPE_CHECKING:
     from orchestrator.execution.process.probe_server import Probes
@@ -87,7 +87,7 @@ class Scheduler(celery.beat.Scheduler):
             more=extra_jobs,
         )
         self._entries = CeleryBeatEntries(database, app.main or "", self.schedule, self._send)
-        self._wake, self._announced = TimerWakeup(settings.direct_url), True
+        self._wake, self._announced = InterruptibleSleep(settings.direct_url), True
         outbound = OutboundClient(
             settings.outbound_allow, settings.outbound_resolve, settings.outbound_ca, MAX_RESPONSE
         )

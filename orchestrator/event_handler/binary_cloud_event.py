@@ -1,5 +1,4 @@
-"""CloudEvents from HTTP in binary content mode (HTTP binding 1.0.2), and the data that receivers
-get of an event."""
+"""Reads a CloudEvent from an HTTP message in binary content mode (HTTP binding 1.0.2)."""
 
 from __future__ import annotations
 
@@ -9,10 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from orchestrator.core.cloud_event_validation import InvalidEvent, checked
+from orchestrator.core.cloud_event_validation import InvalidEvent
 from orchestrator.core.model import Json
-
-__all__ = ["InvalidEvent", "checked", "content_for", "from_binary"]
 
 _JSON = re.compile(r"(application|text)/([\w.-]+\+)?json", re.ASCII)
 _TEXT = re.compile(r"text/|application/([\w.-]+\+)?(xml|yaml)|application/x-www-form-urlencoded")
@@ -56,14 +53,3 @@ def _body(body: bytes, kind: str | None, parse: Any) -> dict[str, Json]:
         except UnicodeDecodeError:
             pass  # another encoding: keep the bytes
     return {"data_base64": base64.b64encode(body).decode()}
-
-
-def content_for(read: str, event: Mapping[str, Json]) -> Json:
-    """Return what a listener, a schedule or a subscription gets of an event. `read`: ``data``, the
-    whole event (``envelope``), or the data without decoding (``raw``) (dsl-reference.md,
-    Listen)."""
-    if read == "envelope":
-        return dict(event)
-    if read == "raw" and "data_base64" in event:
-        return event["data_base64"]
-    return event.get("data")

@@ -1,4 +1,4 @@
-"""Sleeps until the next due time, or until a process announces an earlier timer."""
+"""The beat's sleep: ends at the next due time, or when a process announces an earlier timer."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from orchestrator.database.schedules.timer_queries import CHANNEL
 COALESCE_TIME = 0.005
 
 
-class TimerWakeup:
-    """Receives announcements of timers. `url` leads directly to Postgres: connection poolers do not
-    forward LISTEN."""
+class InterruptibleSleep:
+    """Receives announcements of timers while it sleeps. `url` leads directly to Postgres:
+    connection poolers do not forward LISTEN."""
 
     def __init__(self, url: str) -> None:
         self._listener = NotificationListener(url, CHANNEL, COALESCE_TIME)

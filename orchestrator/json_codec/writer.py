@@ -1,4 +1,5 @@
-"""Python values as JSON: what may be written, what is refused, and what a task's result becomes.
+"""Writes Python values as JSON: what may be written, what is refused, and what a task's result
+becomes.
 
 Every refusal names the place, as `$.items[0].price`.
 """
