@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.expressions import fast_path_operators as do
 from orchestrator.expressions import fast_path_values as values
+from orchestrator.expressions.fast_path_growth import multiplies
 from orchestrator.expressions.fast_path_operators import Code
 from orchestrator.expressions.lexer import Token, TokenKind
 from orchestrator.expressions.program_rules import Program
@@ -40,6 +41,8 @@ _FUNCTIONS: Mapping[str, Code] = {"not": do.negated, "length": do.length}
 def compiled(program: Program) -> Code | None:
     """Return a function `(value, variables) -> result` that equals the program, or None."""
     if len(program.tokens) > MAX_TOKENS or program.depth > MAX_DEPTH:
+        return None
+    if multiplies(program.tokens):
         return None
     parser = _Parser(program.tokens)
     try:

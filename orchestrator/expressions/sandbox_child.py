@@ -45,7 +45,7 @@ def main(jq_path: str, memory: int, cpu: float, result: int) -> None:
     _drop_privileges(memory)
     pipe.sendall(ANSWER.pack(READY, 0.0, 0))
     # The peak of getrusage includes the process that started this one.
-    large = max(memory // 2, _peak())
+    large = max(memory // 4, _peak())
     _serve(pipe, _Programs(jq), large, cpu, result)
 
 

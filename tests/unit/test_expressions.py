@@ -13,8 +13,10 @@ from orchestrator.expressions import (
     Evaluator,
     ExpressionError,
     ForbiddenExpression,
+    fast_path,
     is_expression,
     program_of,
+    program_rules,
     resolve,
 )
 
@@ -274,3 +276,31 @@ def test_resolve_is_deep_and_happens_once(evaluator: Evaluator) -> None:
         "${ .x }": "text ${ .x }",
         "n": 1,
     }
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        ".t" + " | . + ." * 20,
+        ".t" + " | [., .]" * 12,
+        ".t" + ' | "\\(.)\\(.)"' * 10,
+        "{a: .t}" + " | {a, b: .a}" * 12,
+        "(.t" + " | (. + .)" * 15 + ")",
+    ],
+)
+def test_a_program_that_multiplies_its_input_is_left_to_the_sandbox(evaluator, program):
+    """It made a process of 1.5 GB out of 1 kB: Python has no bound of memory."""
+    assert fast_path.compiled(program_rules.read(program)) is None
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        ".a.b.c + .d.e | length",
+        "{" + ", ".join(f"f{n}: .f{n}" for n in range(12)) + "}",
+        '"\\(.first) \\(.last)" | length',
+        "{id, name, total: (.a + .b)} | .total",
+    ],
+)
+def test_usual_programs_stay_on_the_fast_path(program):
+    assert fast_path.compiled(program_rules.read(program)) is not None
