@@ -122,7 +122,7 @@ def create_app(
         limiter=RateLimiter(rate or Rate.of(settings.api_rate_limit), settings.broker_url),
         validators=Validators(described.spec.to_dict),
         feed=Feed(services.database),
-        waiters=Waiters(services.database, waits, streams),
+        waiters=Waiters(services.database, waits, streams, shares=authenticate),
         gauges=Gauges(services.database, settings.lease),
         series=series or services.meter.read,
         presence=Presence(services.database, "api", settings.broker_url),

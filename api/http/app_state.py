@@ -12,6 +12,7 @@ from api.http import problem_types
 from api.http.problems import Problem
 from orchestrator.database.access.audit_queries import Entry
 from orchestrator.database.keyset_pages import Scope
+from orchestrator.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from api.http.authentication import Authenticator, Caller
@@ -62,6 +63,23 @@ def state() -> AppState:
 def caller() -> Caller:
     """Return the caller of the current request."""
     return cast("Caller", g.caller)
+
+
+def key_check() -> Callable[[], bool]:
+    """Return a function that tells later, also outside of the request, whether the caller's key is
+    still valid and grants the same."""
+    authenticator, granted = state().authenticator, caller()
+    authorization = request.headers.get("Authorization")
+
+    def is_valid() -> bool:
+        try:
+            return authenticator.caller(authorization) == granted
+        except Problem:
+            return False
+        except DatabaseUnavailable:
+            return True  # nobody can revoke it meanwhile
+
+    return is_valid
 
 
 def scope(namespace: str | None = None) -> Scope:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask import Response, request
 
 from api.http import problem_types
-from api.http.app_state import AppState, scope, state
+from api.http.app_state import AppState, caller, key_check, scope, state
 from api.http.problems import Problem
 from api.http.resource_blueprint import Resource, dumped
-from api.resources.history import EVENT_STREAM, HEARTBEAT, LONGEST, in_own_thread
+from api.resources.history import (
+    EVENT_STREAM,
+    HEARTBEAT,
+    LONGEST,
+    in_own_thread,
+    open_stream,
+)
 from api.schemas.events import StreamQuerySchema
+from api.shared.instance_waiters import CHECK_INTERVAL
 from api.shared.live_feed import FeedClosed, FeedPosition, FeedSubscriber, Item, Predicate
 from orchestrator import clock
 from orchestrator.database.keyset_pages import Scope
@@ -34,22 +41,22 @@ def stream(query: dict[str, Any]) -> Response:
     last = _position(request.headers.get("Last-Event-ID"))
     predicate = _predicate(query, scope(query.get("namespace")))
     app = state()
-    if not app.waiters.open_stream():
-        raise Problem(problem_types.TOO_MANY, "too many streams are open; try again")
+    owner, is_valid = caller().owner, key_check()
+    open_stream(app, owner)
     try:
         if last is not None and not app.feed.has_taken(last[0]):
             last = None
         subscriber = app.feed.subscribe(predicate)
     except BaseException:
-        app.waiters.close_stream()
+        app.waiters.close_stream(owner)
         raise
     response = Response(
-        in_own_thread(app, _events(app, subscriber, last)), content_type=EVENT_STREAM
+        in_own_thread(app, _events(app, subscriber, last, is_valid)), content_type=EVENT_STREAM
     )
 
     def unsubscribe() -> None:
         app.feed.unsubscribe(subscriber)
-        app.waiters.close_stream()
+        app.waiters.close_stream(owner)
 
     response.call_on_close(unsubscribe)
     return response
@@ -87,21 +94,34 @@ def _is_type(actual: str, type: str) -> bool:
 
 
 def _events(
-    app: AppState, subscriber: FeedSubscriber, last: FeedPosition | None
+    app: AppState,
+    subscriber: FeedSubscriber,
+    last: FeedPosition | None,
+    is_valid: Callable[[], bool],
 ) -> Iterator[bytes]:
     until = clock.monotonic() + LONGEST
     yield b": here\n\n"
     if last is not None:
-        for item in app.feed.replay(last, subscriber.since):
-            if subscriber.predicate(item):
-                yield _server_sent(item)
-    while clock.monotonic() < until and not app.waiters.closed:
+        for items in app.feed.replay(last, subscriber.since):
+            # Also without an item: a client that has gone is noticed only by sending.
+            yield b":\n\n"
+            yield from (_server_sent(item) for item in items if subscriber.predicate(item))
+            if app.waiters.closed or not is_valid():
+                return
+    checked_at = said_at = clock.monotonic()
+    while (now := clock.monotonic()) < until and not app.waiters.closed:
+        if now - checked_at >= CHECK_INTERVAL:
+            checked_at = now
+            if not is_valid():
+                return
         try:
-            received = subscriber.next(HEARTBEAT)
+            received = subscriber.next(CHECK_INTERVAL)
         except FeedClosed:
             return
         if received is None:
-            yield b":\n\n"
+            if now - said_at >= HEARTBEAT:
+                said_at = now
+                yield b":\n\n"
         elif last is None or subscriber.went_back or received.position > last:
             yield _server_sent(received)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask import Response, request, stream_with_context
 
 from api.http import page_cursors, problem_types
-from api.http.app_state import AppState, state
+from api.http.app_state import AppState, caller, key_check, state
 from api.http.problems import Problem
 from api.http.resource_blueprint import Resource, dumped, listing, wants
 from api.resources import serializers
@@ -65,13 +65,18 @@ def _stream(found: InstanceWithPayloads) -> Response:
     last = request.headers.get("Last-Event-ID", "0")
     if not re.fullmatch(r"[0-9]{1,9}", last):
         raise Problem(problem_types.MALFORMED, "Last-Event-ID must be the sequence of a transition")
-    app = state()
-    if not app.waiters.open_stream():
-        raise Problem(problem_types.TOO_MANY, "too many streams are open; try again")
-    events = stream_with_context(in_own_thread(app, _events(app, found.id, int(last))))
-    response = Response(events, content_type=EVENT_STREAM)
-    response.call_on_close(app.waiters.close_stream)
+    app, owner = state(), caller().owner
+    open_stream(app, owner)
+    stream = _events(app, found.id, int(last), key_check())
+    response = Response(stream_with_context(in_own_thread(app, stream)), content_type=EVENT_STREAM)
+    response.call_on_close(lambda: app.waiters.close_stream(owner))
     return response
+
+
+def open_stream(app: AppState, owner: str) -> None:
+    """Take a place for a stream. Raises `Problem` 429 where none is free for this owner's keys."""
+    if not app.waiters.open_stream(owner):
+        raise Problem(problem_types.TOO_MANY, "too many streams are open; try again")
 
 
 def in_own_thread(app: AppState, events: Iterator[bytes]) -> Iterator[bytes]:
@@ -80,8 +85,9 @@ def in_own_thread(app: AppState, events: Iterator[bytes]) -> Iterator[bytes]:
         yield from events
 
 
-def _events(app: AppState, id: str, last: int) -> Iterator[bytes]:
-    """Yield every transition after `last`, until the instance is final or the time is over."""
+def _events(app: AppState, id: str, last: int, is_valid: Callable[[], bool]) -> Iterator[bytes]:
+    """Yield every transition after `last`, until the instance is final, the time is over, or the
+    caller's key is no longer valid."""
     until = clock.monotonic() + LONGEST
     yield b": here\n\n"
     while (found := history_queries.follow(app.services.database, id, last, _PAGE)) is not None:
@@ -90,8 +96,8 @@ def _events(app: AppState, id: str, last: int) -> Iterator[bytes]:
             yield b"id: %d\ndata: %b\n\n" % (last, dumped(serializers.transition_json(row)))
         if found.is_final and last >= found.sequence:
             return
-        if app.waiters.closed or clock.monotonic() >= until:
+        if app.waiters.closed or clock.monotonic() >= until or not is_valid():
             return
         if len(found.rows) < _PAGE:
-            app.waiters.wait_for_transition(id, last, HEARTBEAT)
+            app.waiters.wait_for_transition(id, last, HEARTBEAT, is_valid)
             yield b":\n\n"

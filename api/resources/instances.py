@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, g, request
 
 from api.http import filter_query, idempotency, page_cursors, prefer_wait, problem_types
-from api.http.app_state import scope, state
+from api.http.app_state import caller, key_check, scope, state
 from api.http.problems import Problem
 from api.http.request_body import json_body
 from api.http.resource_blueprint import Resource, listing, respond
@@ -60,7 +60,7 @@ def start(body: Any) -> Response:
 
 def _waited(started: instance_start.Started, seconds: float) -> Response:
     id = started.ids[0]
-    state().waiters.wait_until_final(id, seconds)
+    _wait_until_final(id, seconds)
     found = find(id)
     headers = {**started.answer.headers, "Preference-Applied": f"wait={seconds:g}"}
     if not started.first:
@@ -124,12 +124,20 @@ def get(query: dict[str, Any], id: str) -> Response:
     found = find(id)
     seconds = query["wait"] or prefer_wait.wait() or 0
     if seconds and not found.is_final:
-        state().waiters.wait_until_final(id, seconds)
+        _wait_until_final(id, seconds)
         found = find(id)
     tag = etag(found)
     if tag in request.if_none_match:
         return Response(status=304, headers={"ETag": f'"{tag}"'})
     return respond(_instance(found), headers={"ETag": f'"{tag}"'})
+
+
+def _wait_until_final(id: str, seconds: float) -> None:
+    """Wait. Raises `Problem` 401 where the caller's key was revoked meanwhile, or has expired."""
+    is_valid = key_check()
+    state().waiters.wait_until_final(id, seconds, caller().owner, is_valid)
+    if not is_valid():
+        raise Problem(problem_types.UNAUTHENTICATED)
 
 
 def find(id: str) -> InstanceWithPayloads:

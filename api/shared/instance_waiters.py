@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
+from api.shared.request_places import RequestPlaces
 from orchestrator import clock
 from orchestrator.database.connection.database import Database
 from orchestrator.database.instances import instance_queries
@@ -33,49 +34,65 @@ class _Wait:
 
 
 #: The most waiting requests and the most open streams of one process: each has a thread and a
-#: client connection of its own.
-WAITS, STREAMS = 512, 64
+#: client connection of its own. One owner of keys may have one in `SHARE` of them.
+WAITS, STREAMS, SHARE = 512, 64, 4
+#: A waiting request and a stream check so often, in seconds, that their key is still valid.
+CHECK_INTERVAL = 2.0
 
 LendThread = Callable[[], AbstractContextManager[None]]
 
 
 class Waiters:
     """The waiting requests of a process: at most `waits` for an end, and `streams` open streams.
+    `shares`: whether one owner may only have a share of them.
 
     `lend` is a context in which a request's thread slot is free for others; a server with a
     bounded number of threads sets it.
     """
 
-    def __init__(self, database: Database, waits: int = WAITS, streams: int = STREAMS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        waits: int = WAITS,
+        streams: int = STREAMS,
+        *,
+        shares: bool = False,
+    ) -> None:
         self.lend: LendThread = nullcontext
         self._database = database
-        self._slots = threading.BoundedSemaphore(waits)
-        self._streams = threading.BoundedSemaphore(streams)
+        share = SHARE if shares else 1
+        self._slots = RequestPlaces(waits, max(1, waits // share))
+        self._streams = RequestPlaces(streams, max(1, streams // share))
         self._waits: set[_Wait] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def wait_until_final(self, instance: str, seconds: float) -> None:
-        """Wait until an instance is final or `seconds` have passed."""
-        # Without a free slot the answer is the current state: the client may request again.
-        if self._slots.acquire(blocking=False):
+    def wait_until_final(
+        self, instance: str, seconds: float, owner: str, may_wait: Callable[[], bool]
+    ) -> None:
+        """Wait until an instance is final, `seconds` have passed, or `may_wait` is False."""
+        # Without a free place the answer is the current state: the client may request again.
+        if self._slots.take(owner):
             try:
                 with self.lend():
-                    self._wait(instance, seconds, lambda progress: progress.is_final)
+                    self._wait(instance, seconds, lambda progress: progress.is_final, may_wait)
             finally:
-                self._slots.release()
+                self._slots.free(owner)
 
-    def open_stream(self) -> bool:
+    def open_stream(self, owner: str) -> bool:
         """Count a new stream; return False if too many are open. Each has a thread of its own."""
-        return self._streams.acquire(blocking=False)
+        return self._streams.take(owner)
 
-    def close_stream(self) -> None:
+    def close_stream(self, owner: str) -> None:
         """Free the place of a stream that has ended."""
-        self._streams.release()
+        self._streams.free(owner)
 
-    def wait_for_transition(self, instance: str, sequence: int, seconds: float) -> None:
-        """Wait for a transition after `sequence`, the final state, or the end of `seconds`.
+    def wait_for_transition(
+        self, instance: str, sequence: int, seconds: float, may_wait: Callable[[], bool]
+    ) -> None:
+        """Wait for a transition after `sequence`, the final state, the end of `seconds`, or until
+        `may_wait` is False.
 
         Only for streams: they are counted, and free their thread slot, when they are opened.
         """
@@ -83,7 +100,7 @@ class Waiters:
         def is_over(progress: instance_queries.Progress) -> bool:
             return progress.is_final or progress.sequence > sequence
 
-        self._wait(instance, seconds, is_over)
+        self._wait(instance, seconds, is_over, may_wait)
 
     def close(self) -> None:
         """End all waits, and each later one at once: the process stops."""
@@ -105,7 +122,11 @@ class Waiters:
         return self._closed
 
     def _wait(
-        self, instance: str, seconds: float, is_over: Callable[[instance_queries.Progress], bool]
+        self,
+        instance: str,
+        seconds: float,
+        is_over: Callable[[instance_queries.Progress], bool],
+        may_wait: Callable[[], bool],
     ) -> None:
         if seconds <= 0 or self._closed:
             return
@@ -115,7 +136,10 @@ class Waiters:
                 self._waits.add(wait)
                 self._start()
                 self._changed.notify()
-            wait.event.wait(seconds)
+            until = clock.monotonic() + seconds
+            while (left := until - clock.monotonic()) > 0:
+                if wait.event.wait(min(left, CHECK_INTERVAL)) or not may_wait():
+                    break
         finally:
             with self._changed:
                 self._waits.discard(wait)

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from orchestrator import clock
 from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Database
 from orchestrator.database.events import transition_feed
@@ -28,6 +30,8 @@ from orchestrator.log import get_logger
 POLL_INTERVAL = 0.2
 #: The most positions read at once.
 MAX_TRANSACTIONS = 1000
+#: A replay rests after each part for so many times as long as it took to read.
+REST_SHARE = 3.0
 #: Seconds that the first subscriber waits for transactions that have not committed yet.
 START_WAIT = 1.0
 #: The most items in one subscriber's queue; beyond that the subscriber is disconnected.
@@ -105,6 +109,8 @@ class Feed:
         self._horizon = Horizon()
         self._position = 0
         self._closed = False
+        self._replaying = threading.Lock()
+        self._rest: Callable[[float], None] = time.sleep
 
     def subscribe(self, predicate: Predicate) -> FeedSubscriber:
         """Queue every matching item from now on, until `unsubscribe`."""
@@ -129,14 +135,20 @@ class Feed:
         backup."""
         return position <= transition_feed.last_position(self._database)
 
-    def replay(self, after: FeedPosition, until: int) -> Iterator[Item]:
-        """Yield the items after a position, up to position `until` (exclusive)."""
+    def replay(self, after: FeedPosition, until: int) -> Iterator[list[Item]]:
+        """Yield the items after a position, up to position `until` (exclusive), in parts.
+
+        One replay at a time reads, and rests after each part: an old position is a long way from
+        now, and other requests need the database."""
         first = after[0]
         while first < until:
             end = min(until, first + MAX_TRANSACTIONS)
-            for item in self._read(first, end):
-                if item.position > after:
-                    yield item
+            with self._replaying:
+                began = clock.monotonic()
+                items = self._read(first, end)
+                if end < until:
+                    self._rest(REST_SHARE * (clock.monotonic() - began))
+            yield [item for item in items if item.position > after]
             first = end
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from api.shared.live_feed import Feed, FeedClosed
 from orchestrator.bootstrap import Services
 from orchestrator.core.model import Json
 from orchestrator.database.connection.database import UNBOUNDED
-from orchestrator.database.events import event_queries
+from orchestrator.database.events import event_queries, transition_feed
 from tests.support.api import Api, document, problem
 from tests.support.events import event
 
@@ -156,7 +156,7 @@ def test_who_is_too_slow_is_let_go_and_misses_nothing(
         slow.next(1)
     assert [item.event["id"] for item in seen] == [str(n) for n in range(5)]
     rest = feed.replay(seen[-1].position, last.position[0] + 1)
-    assert [item.event["id"] for item in rest] == [str(n) for n in range(5, 40)]
+    assert [item.event["id"] for part in rest for item in part] == [str(n) for n in range(5, 40)]
 
 
 def test_what_commits_late_is_not_missed(api: Api, feed: Feed):
@@ -235,3 +235,19 @@ def test_a_place_that_is_none_is_refused(api: Api, last: str):
 def test_an_unknown_filter_is_refused(api: Api):
     assert problem(api.client.get("/v1/events/stream?data=x")) == "invalid-query"
     assert problem(api.client.get("/v1/events/stream?instance=x")) == "invalid-query"
+
+
+def test_a_replay_from_long_ago_rests_between_its_parts(
+    api: Api, feed: Feed, monkeypatch: pytest.MonkeyPatch
+):
+    """Else a few clients that continue at 0.0 keep the database from all others; and a part
+    without an item for the client still shows whether it is there."""
+    put(api, *(event(str(n)) for n in range(10)))
+    rests: list[float] = []
+    monkeypatch.setattr(feeds, "MAX_TRANSACTIONS", 3)
+    monkeypatch.setattr(feed, "_rest", rests.append)
+    last = transition_feed.last_position(api.database) + 1
+    parts = list(feed.replay((last - 10, -1), last))
+    assert [len(part) for part in parts] == [3, 3, 3, 1]
+    assert len(rests) == 3
+    assert all(seconds > 0 for seconds in rests)
