@@ -68,7 +68,9 @@ export function scale(
     x: (time) => position(pieces, time, t0),
     time: (at) => moment(pieces, at, t0, t1),
     breaks: cuts.map((piece) => ({ x: piece.x, w: piece.w, ms: piece.b - piece.a })),
-    ticks: ticks(t0, unit, width, pieces),
+    ticks: ticks(t0, unit, width, pieces).filter(
+      (tick) => !cuts.some((cut) => covers(cut, tick.x)),
+    ),
     from: t0,
     to: t1,
   }
@@ -115,6 +117,9 @@ function union(spans: Span[]): [number, number][] {
   }
   return merged
 }
+
+/** The length of a pause is written over it, where no mark may stand. */
+const covers = (cut: Piece, x: number): boolean => Math.abs(cut.x + cut.w / 2 - x) < cut.w / 2 + 42
 
 function position(pieces: Piece[], time: number, t0: number): number {
   if (time <= t0) return 0

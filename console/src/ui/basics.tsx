@@ -84,6 +84,19 @@ export function Outside({
   )
 }
 
+/** A name that is cut in the middle as the place requires: its end often tells it apart. */
+export function MiddleCut({ text, tail = 10 }: { text: string; tail?: number }) {
+  const letters = [...text]
+  if (letters.length <= tail * 2) return <Outside text={text} className="cut" />
+  const shown = letters.length > 400 ? [...letters.slice(0, 200), ...letters.slice(-200)] : letters
+  return (
+    <span className="middle-cut" title={text.slice(0, 1000)}>
+      <bdi className="head">{shown.slice(0, -tail).join('')}</bdi>
+      <bdi className="tail">{shown.slice(-tail).join('')}</bdi>
+    </span>
+  )
+}
+
 /** A label of an instance; a click filters by it. */
 export function Tag({
   name,

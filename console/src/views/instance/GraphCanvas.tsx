@@ -217,13 +217,18 @@ function EdgePath({
   edge,
   markers,
   look,
+  plain,
 }: {
   edge: Edge
   markers: string
   look: GraphCanvasProps['look']
+  plain?: boolean
 }) {
-  const taken = isReached(edge.from, look) && isReached(edge.to, look)
-  const arrow = edge.kind === 'undo' ? undefined : `url(#${markers}${taken ? 't' : 'a'})`
+  const taken =
+    (plain && edge.kind !== 'undo') || (isReached(edge.from, look) && isReached(edge.to, look))
+  // A line that leaves a branch joins the others, and points nowhere of its own.
+  const bare = edge.kind === 'undo' || edge.kind === 'join'
+  const arrow = bare ? undefined : `url(#${markers}${taken ? 't' : 'a'})`
   const room = edge.label ? edge.label.length * 6 + 10 : 0
   return (
     <>
@@ -279,8 +284,8 @@ function Block({
         <rect className="hit" x={x} y={y} width={w} height={24} rx="8" />
         <SvgIcon name={kindIcon(node.kind)} x={x + 10} y={y + 7} size={12} />
         <text className="block-h" x={x + 28} y={y + 17}>
-          <tspan fontWeight="600">{fitted(node.name, w - 90, 11)}</tspan>{' '}
-          {fitted(node.summary ?? node.kind, 100, 11)}
+          <tspan fontWeight="600">{fitted(node.name, (w - 40) * 0.6, 11)}</tspan>{' '}
+          {fitted(node.summary ?? node.kind, (w - 40) * 0.4, 11)}
         </text>
       </g>
       <Badges badges={own?.badges ?? []} right={x + w - 6} middle={y + 13} />
@@ -374,7 +379,7 @@ function UndoPill({ placed, look, selected, onSelect }: NodeProps) {
   const state = look?.state
   const failed = state?.status === 'faulted'
   const act = () => onSelect(node.reference)
-  const classes = `undo-node ${state ? 'ran' : ''} s-${failed ? 'faulted' : 'undo'} ${selected ? 'is-on' : ''}`
+  const classes = `undo-node ${state ? 'ran' : ''} ${state ? (failed ? 's-faulted' : 's-undo') : ''} ${selected ? 'is-on' : ''}`
   return (
     <g
       className={classes}

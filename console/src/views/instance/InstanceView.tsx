@@ -8,7 +8,7 @@ import type { Instance, Step } from '../../api/types'
 import { useKeys } from '../../shell/keys'
 import { Bar, Crumb, Title } from '../../shell/Shell'
 import { useMay } from '../../shell/useMay'
-import { Button, IconButton, Outside, StateChip, writeClipboard } from '../../ui/basics'
+import { Button, IconButton, MiddleCut, StateChip, writeClipboard } from '../../ui/basics'
 import { Menu, MenuTrigger, say } from '../../ui/overlays'
 import { Failed, Loading } from '../../ui/states'
 import { cut } from '../../words/numbers'
@@ -163,7 +163,7 @@ function Loaded({
           ]}
         </Crumb>
         <h1 className="cut">
-          <Outside text={name} most={64} />
+          <MiddleCut text={name} tail={14} />
         </h1>
         <StateChip state={status(instance.status)} />
         {compensation && <StateChip state={compensation} />}

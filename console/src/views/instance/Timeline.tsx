@@ -164,7 +164,7 @@ function Head({ view, order, range, onRange }: { view: Scale } & TimelineProps) 
         {view.breaks.map((each) => (
           <span
             key={each.x}
-            className="tick-text on-break"
+            className={`tick-text on-break ${each.x > LANE * 0.92 ? 'end' : ''}`}
             style={{ left: percent(each.x + each.w / 2) }}
           >
             {span(each.ms)}

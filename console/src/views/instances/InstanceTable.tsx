@@ -6,7 +6,7 @@ import { useEffect, useRef } from 'react'
 import type { Summary } from '../../api/types'
 import { CONSOLE } from '../../base'
 import { useKeys } from '../../shell/keys'
-import { Check, Tag } from '../../ui/basics'
+import { Check, MiddleCut, Tag } from '../../ui/basics'
 import { Age, Time } from '../../ui/clock'
 import { Icon } from '../../ui/icons'
 import { cut } from '../../words/numbers'
@@ -203,7 +203,7 @@ function InstanceRow({
             void navigate({ to: '/instances/$id', params: { id: row.id } })
           }}
         >
-          <bdi>{cut(name, 120)}</bdi>
+          <MiddleCut text={name} />
         </a>
         <small className="cut">
           <bdi>

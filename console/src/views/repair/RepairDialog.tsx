@@ -52,9 +52,9 @@ export function RepairDialog({
 }: RepairProps) {
   const words = ACTIONS[action]
   const queries = useQueryClient()
-  const [target, setTarget] = useState<number | null>(
-    () => on ?? (action === 'retry' || action === 'skip' ? defaultTarget(action, steps) : null),
-  )
+  const [chosen, setTarget] = useState<number | null | undefined>(on)
+  // Until a person chooses, the step that failed, also if the steps come after the dialog.
+  const target = chosen === undefined ? defaultTarget(action, steps) : chosen
   const [reason, setReason] = useState('')
   const [edited, setEdited] = useState<Edited>('workflow')
   const [text, setText] = useState<string | null>(null)
@@ -203,6 +203,7 @@ const canChoose = (action: ActionName): boolean =>
   action === 'retry' || action === 'skip' || action === 'compensate'
 
 function defaultTarget(action: ActionName, steps: Step[]): number | null {
+  if (action !== 'retry' && action !== 'skip') return null
   const waiting = steps.find((step) => step.status === 'waiting' && step.compensates === null)
   if (action === 'skip' && waiting) return waiting.id
   return rootCause(steps)?.id ?? null
