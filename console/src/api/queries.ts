@@ -81,22 +81,50 @@ export const instance = (id: string) =>
 
 const MOST_STEPS = 20_000
 
-/** Every step, page by page, up to a bound that no view could show. */
+interface StepsPage extends Page<Step> {
+  sequence: number
+}
+
+export interface Steps {
+  items: Step[]
+  /** The transition up to which they are known. */
+  sequence: number
+}
+
+/** Every step without its payloads; once they are known, only what changed since is read. */
 export const steps = (id: string) =>
   queryOptions({
     queryKey: ['instance', id, 'steps'],
-    queryFn: async (): Promise<Step[]> => {
-      const all: Step[] = []
-      let cursor: string | null | undefined
-      do {
-        const path = `/v1/instances/${id}/steps${queryString({ limit: 1000, cursor })}`
-        const page: Page<Step> = (await send<Page<Step>>('GET', path)).data
-        all.push(...page.items)
-        cursor = page.next
-      } while (cursor && all.length < MOST_STEPS)
-      return all
+    queryFn: async ({ client: cache, queryKey }): Promise<Steps> => {
+      const known = cache.getQueryData<Steps>(queryKey)
+      const read = await stepsSince(id, known?.sequence)
+      return known ? { items: merged(known.items, read.items), sequence: read.sequence } : read
     },
   })
+
+async function stepsSince(id: string, since: number | undefined): Promise<Steps> {
+  const items: Step[] = []
+  let sequence: number | undefined
+  let cursor: string | null | undefined
+  do {
+    const query = queryString({ limit: 1000, fields: 'summary', since, cursor })
+    const page: StepsPage = (await send<StepsPage>('GET', `/v1/instances/${id}/steps${query}`)).data
+    items.push(...page.items)
+    // What changes while the pages are read is read again the next time.
+    sequence ??= page.sequence
+    cursor = page.next
+  } while (cursor && items.length < MOST_STEPS)
+  return { items, sequence: sequence ?? 0 }
+}
+
+/** Take up the changed steps; the list itself stays the same if nothing changed. */
+export function merged(known: Step[], changed: Step[]): Step[] {
+  if (!changed.length) return known
+  const fresh = new Map(changed.map((each) => [each.id, each]))
+  const kept = known.map((each) => fresh.get(each.id) ?? each)
+  const ids = new Set(known.map((each) => each.id))
+  return [...kept, ...changed.filter((each) => !ids.has(each.id))]
+}
 
 export const step = (id: string, number: number) =>
   queryOptions({

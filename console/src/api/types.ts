@@ -36,14 +36,15 @@ interface SummaryAdditions {
 
 export type Summary = Schemas['InstanceSummary'] & SummaryAdditions
 export type Instance = Schemas['Instance'] & Omit<SummaryAdditions, 'error'>
-export type Attempt = Schemas['Attempt'] & {
-  late?: { at: string; state: string } | null
-  because?: { kind: string; signal?: string | null; exit?: number | null } | null
-}
-export type Step = Omit<Schemas['Step'], 'attempts'> & {
+/** An attempt; what its task wrote is only in a step that was read by itself. */
+export type Attempt = Schemas['AttemptSummary'] &
+  Partial<Pick<Schemas['Attempt'], 'progress' | 'traceback' | 'flower_url'>>
+/** A step; its payloads are only in a step that was read by itself. */
+export type Step = Omit<Schemas['StepSummary'], 'attempts'> & {
   attempts: Attempt[]
-  undone_by?: number | null
-  idempotency_key?: string | null
+  arguments?: unknown
+  input?: unknown
+  output?: unknown
   can_retry_now?: boolean
 }
 export type Transition = Schemas['Transition']

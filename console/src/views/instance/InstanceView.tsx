@@ -51,7 +51,7 @@ export function InstanceView() {
       key={id}
       instance={value}
       etag={etag}
-      steps={steps.data ?? null}
+      steps={steps.data?.items ?? null}
       stepsError={steps.error}
       document={document}
     />

@@ -30,7 +30,7 @@ interface StepPanelProps {
 
 export function StepPanel({
   instance,
-  step,
+  step: summary,
   steps,
   document,
   onClose,
@@ -38,6 +38,8 @@ export function StepPanel({
   actions,
 }: StepPanelProps) {
   const [tab, setTab] = useState<PanelTab>('attempts')
+  // The list has no tracebacks and payloads: they are read for the step that is looked at.
+  const step = { ...summary, ...useQuery(stepQuery(instance, summary.id)).data }
   const state = status(step.status)
   const undoneBy = steps.find((each) => each.compensates === step.id)
   const undoes = steps.find((each) => each.id === step.compensates)
@@ -80,7 +82,7 @@ export function StepPanel({
             <Facts step={step} undoneBy={undoneBy} undoes={undoes} onSelect={onSelect} />
           </>
         )}
-        {tab === 'data' && <Payloads instance={instance} step={step} />}
+        {tab === 'data' && <Payloads name={`${instance}-${step.id}`} step={step} />}
         {tab === 'definition' && <Definition document={document} reference={step.reference} />}
       </section>
     </>
@@ -355,10 +357,7 @@ function Facts({
   )
 }
 
-/** Payloads are read when they are looked at: they may be megabytes. */
-function Payloads({ instance, step }: { instance: string; step: Step }) {
-  const own = useQuery(stepQuery(instance, step.id)).data ?? step
-  const name = `${instance}-${step.id}`
+function Payloads({ name, step: own }: { name: string; step: Step }) {
   return (
     <>
       {own.arguments !== null && own.arguments !== undefined && (
