@@ -51,6 +51,7 @@ from orchestrator.cli.options import Shared, shared_options
         "logs": "orchestrator.cli.commands.instance_logs:logs",
         "doctor": "orchestrator.cli.doctor:doctor",
         "openapi": "orchestrator.cli.commands.openapi:openapi",
+        "canvas-check": "orchestrator.cli.commands.canvas_check:canvas_check",
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )
