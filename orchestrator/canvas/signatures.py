@@ -126,7 +126,7 @@ def _read_chain(
     if not chain.tasks:
         raise CanvasRefused("an empty chain runs nothing")
     steps, _ = chain.prepare_steps(
-        partial, kwargs or {}, chain.tasks, link_error=errbacks, app=_app_of(chain)
+        partial, kwargs or {}, chain.tasks, link_error=errbacks, app=_AnyBackend(_app_of(chain))
     )
     if links:
         steps[0].extend_list_option("link", links)
@@ -296,6 +296,20 @@ def _errbacks(signatures: Iterable[Any], app: Celery) -> tuple[Call, ...]:
     return tuple(errback_of(signature, app) for signature in signatures)
 
 
-def _app_of(signature: Any) -> Celery:
-    app: Celery = signature.app
-    return app
+def _app_of(signature: Any) -> Any:
+    app = signature.app
+    return app.app if isinstance(app, _AnyBackend) else app
+
+
+class _AnyBackend:
+    """An app whose result backend may be absent: Celery's chords need one, workflows do not."""
+
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+        self.backend = self
+
+    def ensure_chords_allowed(self) -> None:
+        """Allow chords, as a backend that supports them."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.app, name)

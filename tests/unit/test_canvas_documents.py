@@ -234,6 +234,17 @@ def test_chunks_are_a_loop_of_starmaps() -> None:
     assert name(add.chunks([(1, 1)] * 7, 3)) == name(add.chunks([(2, 2)], 3))
 
 
+def test_chords_need_no_result_backend() -> None:
+    bare = Celery("bare", set_as_current=False, broker="memory://")
+
+    def get_(*args: Any) -> Any: ...
+
+    get: Any = bare.task(name="bare.get", shared=False)(get_)
+    canvas = chain(get.s(1), group(get.s(2), get.si(3)), get.s(), chord([get.s(4)], get.s()))
+    do, _ = converted(canvas)
+    assert [next(iter(task)) for task in do] == ["get", "group", "get_4", "group_2", "get_5"]
+
+
 # -- names -----------------------------------------------------------------
 
 
