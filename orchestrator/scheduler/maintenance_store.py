@@ -22,6 +22,7 @@ from orchestrator.database.transitions.inbox_queries import OverdueStimulus
 from orchestrator.database.workers import process_queries, unclaimed_attempts, worker_queries
 from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
 from orchestrator.database.workers.worker_queries import ClaimedAttemptRow
+from orchestrator.database.workflows import generated_versions
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
 from orchestrator.scheduler.schedules import due_schedules
@@ -75,8 +76,8 @@ class MaintenanceStore(Protocol):
         """Return how many of these stimuli still wait."""
 
     def purge_workers(self) -> None:
-        """Delete the rows of workers, APIs and beats that ended long ago, and leases on decisions
-        that have expired."""
+        """Delete the rows of workers, APIs and beats that ended long ago, leases on decisions that
+        have expired, and generated workflow versions that nobody uses."""
 
     def purge(self, firings: timedelta, answers: timedelta) -> bool | None:
         """Delete a batch of firings and of answers to idempotent requests that are older than
@@ -132,6 +133,8 @@ class PostgresMaintenanceStore:
         worker_queries.purge_workers(self._database)
         decision_lease_queries.purge(self._database)
         process_queries.purge(self._database)
+        generated_versions.remove_retired(self._database)
+        generated_versions.retire(self._database)
 
     def purge(self, firings: timedelta, answers: timedelta) -> bool:
         deleted = firing_queries.purge(self._database, firings, MAX_FIRINGS, PURGE_BATCH)

@@ -66,7 +66,17 @@ workflows = Table(
     Column("media_type", Text, nullable=False),
     Column("warnings", JSON),
     _now(),
+    #: Whether a program has made the document: such versions are removed once nobody uses them.
+    Column("generated", Boolean, nullable=False, server_default=text("false")),
+    #: Of a generated version: when it was last deployed, and since when starts refuse it.
+    Column("last_deployed_at", Time, nullable=False, server_default=func.clock_timestamp()),
+    Column("retired_at", Time),
     UniqueConstraint("namespace", "name", "version"),
+    Index(
+        "workflows_generated_ix",
+        "last_deployed_at",
+        postgresql_where=text("generated"),
+    ),
 )
 
 #: One row a run of a workflow version. `sequence` is the number of its newest history row

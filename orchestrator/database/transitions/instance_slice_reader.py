@@ -269,6 +269,7 @@ def _workflow(session: Session, _: str, namespace: str, name: str, version: str)
         """
         select id from orchestrator.workflows
         where namespace = %s and name = %s and (version = %s or %s = 'latest')
+          and retired_at is null
         order by version_key desc limit 1
         """,
         (namespace, name, version, version),

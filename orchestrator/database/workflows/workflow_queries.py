@@ -30,6 +30,12 @@ class NewWorkflow:
     media_type: str
     warnings: Sequence[dict[str, Any]] = ()
 
+    @property
+    def generated(self) -> bool:
+        """Whether a program has made the document (``metadata.generated``)."""
+        metadata = self.document["document"].get("metadata")
+        return isinstance(metadata, dict) and metadata.get("generated") is True
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -48,7 +54,7 @@ class Version:
 
 _COLUMNS = "id::text, namespace, name, version, digest, created_at"
 _WHOLE = _COLUMNS + ", document::text, warnings::text"
-_ONE = "namespace = %s and name = %s and version = %s"
+_ONE = "namespace = %s and name = %s and version = %s and retired_at is null"
 
 
 def put(transaction: Transaction, new: NewWorkflow) -> bool:
@@ -57,9 +63,9 @@ def put(transaction: Transaction, new: NewWorkflow) -> bool:
         """
         insert into orchestrator.workflows (
           id, namespace, name, version, version_key, digest, document, source, media_type,
-          warnings)
+          warnings, generated)
         values (%(id)s, %(namespace)s, %(name)s, %(version)s, %(version_key)s, %(digest)s,
-          %(document)s, %(source)s, %(media_type)s, %(warnings)s)
+          %(document)s, %(source)s, %(media_type)s, %(warnings)s, %(generated)s)
         on conflict (namespace, name, version) do nothing
         returning 1
         """,
@@ -74,9 +80,23 @@ def put(transaction: Transaction, new: NewWorkflow) -> bool:
             "source": new.source,
             "media_type": new.media_type,
             "warnings": dumps(list(new.warnings)),
+            "generated": new.generated,
         },
     )
+    if row is None and new.generated:
+        _renew(transaction, new)
     return row is not None
+
+
+def _renew(transaction: Transaction, new: NewWorkflow) -> None:
+    """Take back a generated version that was retired: it is deployed again."""
+    transaction.all(
+        """
+        update orchestrator.workflows set retired_at = null, last_deployed_at = clock_timestamp()
+        where namespace = %s and name = %s and version = %s
+        """,
+        (new.namespace, new.name, new.version),
+    )
 
 
 def get(session: Session, namespace: str, name: str, version: str | None) -> Version | None:
@@ -85,7 +105,7 @@ def get(session: Session, namespace: str, name: str, version: str | None) -> Ver
         row = session.one(
             f"""
             select {_WHOLE} from orchestrator.workflows
-            where namespace = %s and name = %s
+            where namespace = %s and name = %s and retired_at is null
             order by version_key desc limit 1
             """,
             (namespace, name),
@@ -178,7 +198,7 @@ _SKEW = timedelta(hours=1)
 
 #: The condition for an instance that needs its document: it has not ended, a step in it can still
 #: be undone, or its parent may still undo it.
-_NEEDED = f"""
+NEEDED = f"""
  (i.status in {OPEN} or i.compensation = 'running'
   or exists (select from orchestrator.steps s
               where s.instance_id = i.id and s.undoable is not null)
@@ -194,7 +214,7 @@ def in_use(session: Session, ids: Sequence[str]) -> bool:
         f"""
         select exists (
           select from orchestrator.instances i
-          where i.workflow_id = any(%(ids)s::uuid[]) and {_NEEDED})
+          where i.workflow_id = any(%(ids)s::uuid[]) and {NEEDED})
         """,
         {"ids": list(ids)},
     )
@@ -216,7 +236,7 @@ def remove(transaction: Transaction, ids: Sequence[str], checked: datetime) -> b
         f"""
         select exists (
           select from orchestrator.instances i
-          where i.workflow_id = any(%(ids)s::uuid[]) and i.created_at > %(after)s and {_NEEDED})
+          where i.workflow_id = any(%(ids)s::uuid[]) and i.created_at > %(after)s and {NEEDED})
         """,
         {"ids": list(ids), "after": checked - _SKEW},
     )

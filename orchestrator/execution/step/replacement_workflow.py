@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import json_codec
 from orchestrator.core.model import AttemptEnd, AttemptState
-from orchestrator.database.workflows import workflow_queries
+from orchestrator.database.workflows import generated_versions, workflow_queries
 from orchestrator.database.workflows.workflow_queries import NewWorkflow
 from orchestrator.document.digest import digest
 from orchestrator.execution.process.outage_retry import retry_through_outage
@@ -91,4 +91,5 @@ def _deployed(database: Database, converted: Converted) -> str:
         with database.transaction() as transaction:
             workflow_queries.put(transaction, new)
         stored = workflow_queries.get(database, *identity)
+    generated_versions.renew(database, stored.id)
     return stored.id

@@ -11,7 +11,7 @@ begin
     engine, heard_from)
   select p_id, w.namespace, w.id, w.name, w.version, p_input, p_state, p_parent, p_step, p_engine,
          coalesce(pg_sequence_last_value('orchestrator.events_receipt_number_seq'), 0)
-    from orchestrator.workflows w where w.id = p_workflow;
+    from orchestrator.workflows w where w.id = p_workflow and w.retired_at is null;
   if not found then
     raise exception 'workflow version % was removed', p_workflow using errcode = 'OR001';
   end if;

@@ -11,7 +11,7 @@ begin
   -- As in `start_instances`: the removal of a workflow locks the table against this.
   lock table orchestrator.instances in row exclusive mode;
   select n.namespace, n.name, n.version, n.version_key into w
-    from orchestrator.workflows n where n.id = p_workflow;
+    from orchestrator.workflows n where n.id = p_workflow and n.retired_at is null;
   if not found or p_newest and exists (
     select from orchestrator.workflows n
      where n.namespace = w.namespace and n.name = w.name and n.version_key > w.version_key)

@@ -21,7 +21,7 @@ begin
     select from (select distinct a.workflow, a.newest
                    from unnest(p_workflow, p_newest) as a(workflow, newest)) a
       left join orchestrator.workflows w on w.id = a.workflow
-     where w.id is null
+     where w.id is null or w.retired_at is not null
         or a.newest and exists (
              select from orchestrator.workflows n
               where n.namespace = w.namespace and n.name = w.name

@@ -33,9 +33,14 @@ create table orchestrator.workflows (
   media_type text not null,
   warnings json,
   created_at timestamptz not null default clock_timestamp(),
+  generated boolean not null default false,
+  last_deployed_at timestamptz not null default clock_timestamp(),
+  retired_at timestamptz,
   constraint workflows_pk primary key (id),
   constraint workflows_namespace_name_version_uq unique (namespace, name, version)
 );
+
+create index workflows_generated_ix on orchestrator.workflows (last_deployed_at) where generated;
 
 create table orchestrator.instances (
   id uuid not null,
