@@ -10,7 +10,7 @@ from flask import current_app, g, request
 
 from api.http import problem_types
 from api.http.problems import Problem
-from orchestrator.database.access.audit_queries import Entry
+from orchestrator.database.access.audit_queries import AuditEntry
 from orchestrator.database.keyset_pages import Scope
 from orchestrator.errors import DatabaseUnavailable
 
@@ -113,9 +113,9 @@ def audit_entry(
     target: str | None = None,
     reason: str | None = None,
     **details: object,
-) -> Entry:
+) -> AuditEntry:
     """Return the audit log's entry for a change by the caller."""
-    return Entry(
+    return AuditEntry(
         actor=caller().name,
         action=action,
         namespace=namespace,

@@ -22,7 +22,7 @@ from api.http.resource_blueprint import JSON, dumped
 from api.http.resource_blueprint import Answer as CompleteResponse
 from orchestrator import json_codec
 from orchestrator.database.access import idempotency_queries
-from orchestrator.database.access.idempotency_queries import Answer, Key
+from orchestrator.database.access.idempotency_queries import IdempotencyKey, RecordedAnswer
 from orchestrator.database.connection.database import LOCKING, Transaction
 
 HEADER = "Idempotency-Key"
@@ -39,7 +39,7 @@ _DESCRIBED = {
 }
 
 
-def key() -> Key | None:
+def key() -> IdempotencyKey | None:
     """Return the request's idempotency key, or None if it has none. Raises `Problem` 400.
 
     Call it after the body has been read: the digest covers the body.
@@ -51,7 +51,7 @@ def key() -> Key | None:
     digest = hashlib.sha256(
         "\n".join(parts).encode("utf-8", "replace") + b"\n" + g.get("body", b"")
     )
-    return Key(caller().owner, name, digest.hexdigest())
+    return IdempotencyKey(caller().owner, name, digest.hexdigest())
 
 
 def header_key() -> str | None:
@@ -69,21 +69,21 @@ def describe(paths: Mapping[str, Any]) -> None:
             operations["post"].setdefault("parameters", []).append(_DESCRIBED)
 
 
-def recordable(status: int, value: Any, headers: dict[str, str] | None = None) -> Answer:
+def recordable(status: int, value: Any, headers: dict[str, str] | None = None) -> RecordedAnswer:
     """Return an answer that can be recorded and sent."""
-    return Answer(status, dumped(value).decode(), headers or {})
+    return RecordedAnswer(status, dumped(value).decode(), headers or {})
 
 
-def respond_recorded(answer: Answer, replayed: bool = False) -> Response:
+def respond_recorded(answer: RecordedAnswer, replayed: bool = False) -> Response:
     """Return the response of an answer."""
     headers = {**answer.headers, **(REPLAYED if replayed else {})}
     return CompleteResponse(answer.body, answer.status, headers, content_type=JSON)
 
 
-def reveal_secret(member: str, secret: str) -> Callable[[Answer], Answer]:
+def reveal_secret(member: str, secret: str) -> Callable[[RecordedAnswer], RecordedAnswer]:
     """Return a `reveal` that adds the secret to the first answer."""
 
-    def reveal(answer: Answer) -> Answer:
+    def reveal(answer: RecordedAnswer) -> RecordedAnswer:
         return replace(
             answer, body=json_codec.dumps({**json_codec.loads(answer.body), member: secret})
         )
@@ -92,9 +92,9 @@ def reveal_secret(member: str, secret: str) -> Callable[[Answer], Answer]:
 
 
 def run_idempotent(
-    make: Callable[[Transaction], Answer | Problem],
+    make: Callable[[Transaction], RecordedAnswer | Problem],
     after: Callable[[], None] | None = None,
-    reveal: Callable[[Answer], Answer] | None = None,
+    reveal: Callable[[RecordedAnswer], RecordedAnswer] | None = None,
     opening: str = LOCKING,
 ) -> Response:
     """Make a change in one transaction with the record of its answer.
@@ -108,7 +108,7 @@ def run_idempotent(
     with state().services.database.transaction(opening) as cursor:
         recorded = idempotency_queries.enter(cursor, idempotency_key) if idempotency_key else None
         answer = recorded or make(cursor)
-        if idempotency_key and not recorded and isinstance(answer, Answer):
+        if idempotency_key and not recorded and isinstance(answer, RecordedAnswer):
             idempotency_queries.record(cursor, idempotency_key, answer)
     if recorded:
         return respond_recorded(recorded, replayed=True)

@@ -20,7 +20,7 @@ from api.schemas.common import PageSchema
 from api.schemas.system_overview import KeysSchema, NewKeySchema, NewKeySecretSchema
 from orchestrator.database.access import api_key_queries, audit_queries
 from orchestrator.database.access.api_key_queries import ALL, MOST_LIVE, KeyRow, normalized
-from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import Transaction
 from orchestrator.ids import new_id
 
@@ -92,7 +92,7 @@ def _check_namespaces(namespaces: list[str]) -> None:
             raise Problem(problem_types.NOT_FOUND, f"there is no namespace {namespace[:100]!r}")
 
 
-def _put(key: KeyRow, cursor: Transaction) -> Answer:
+def _put(key: KeyRow, cursor: Transaction) -> RecordedAnswer:
     if api_key_queries.live(cursor, key) >= MOST_LIVE:
         raise Problem(
             problem_types.CONFLICT, f"{MOST_LIVE} keys of the name {key.name!r} are valid already"

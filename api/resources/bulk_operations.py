@@ -22,7 +22,7 @@ from api.schemas.bulk_operations import (
     OperationsSchema,
 )
 from orchestrator.database.access import audit_queries
-from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.instances.instance_queries import Summary
 from orchestrator.database.keyset_pages import Scope
@@ -109,7 +109,9 @@ def _find(reader: Any, id: str) -> OperationRow:
     return found
 
 
-def _put(body: dict[str, Any], allowed: Scope, selection: Any, cursor: Transaction) -> Answer:
+def _put(
+    body: dict[str, Any], allowed: Scope, selection: Any, cursor: Transaction
+) -> RecordedAnswer:
     if bulk_operation_queries.count_open(cursor, scope()) >= MOST_OPEN:
         raise Problem(problem_types.CONFLICT, f"{MOST_OPEN} operations are open already")
     id, action = new_id(), body["action"]

@@ -26,7 +26,7 @@ from api.schemas.dead_letters import (
     DeadLettersQuerySchema,
     DeadLettersSchema,
 )
-from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.instances import compensation_queries, dead_letter_queries
 from orchestrator.database.instances.command_queries import Target
@@ -144,7 +144,7 @@ def _act_on(id: str, action: str, reason: str | None) -> Response:
             raise refused(refusal)
         return dead_letter_queries.command_of(current, action, caller().name, reason)
 
-    def record(cursor: Transaction, _: Target, __: bool) -> Answer:
+    def record(cursor: Transaction, _: Target, __: bool) -> RecordedAnswer:
         # A retry that has started the step again has resolved it already.
         by, address = caller().name, request.remote_addr
         dead_letter_queries.resolve(cursor, dead_letter, action, by, reason, address)

@@ -10,7 +10,7 @@ from api.resources.wait_reason_messages import Cause, no_control
 from orchestrator import json_codec
 from orchestrator.database.events.event_offer_queries import OfferRow
 from orchestrator.database.events.event_queries import EventRow
-from orchestrator.database.events.waiting_instance_queries import Waiter
+from orchestrator.database.events.waiting_instance_queries import WaitingListener
 from orchestrator.document.message_text import nearest, quoted, suggestion
 
 #: The most listeners in one answer.
@@ -22,7 +22,7 @@ _PATTERN = re.compile(r"[\\^$*+?{}\[\]|()]")
 def causes(
     row: EventRow,
     matches: Sequence[OfferRow],
-    waiting: Sequence[Waiter],
+    waiting: Sequence[WaitingListener],
     control: str | None,
     *,
     workers: bool = True,
@@ -51,7 +51,9 @@ def _match(match: OfferRow) -> Cause:
     }
 
 
-def _unmatched(row: EventRow, event: dict[str, Any], waiting: Sequence[Waiter]) -> Iterator[Cause]:
+def _unmatched(
+    row: EventRow, event: dict[str, Any], waiting: Sequence[WaitingListener]
+) -> Iterator[Cause]:
     of_type = [waiter for waiter in waiting if event["type"] in _types(waiter)]
     for waiter in of_type[:MAX_LISTENERS]:
         yield {
@@ -65,12 +67,12 @@ def _unmatched(row: EventRow, event: dict[str, Any], waiting: Sequence[Waiter]) 
         yield _no_listener(row, event, waiting)
 
 
-def _types(waiter: Waiter) -> list[str]:
+def _types(waiter: WaitingListener) -> list[str]:
     types = [(filter.get("with") or {}).get("type") for filter in waiter.filters]
     return [type for type in types if isinstance(type, str)]
 
 
-def _difference(row: EventRow, event: dict[str, Any], waiter: Waiter) -> str:
+def _difference(row: EventRow, event: dict[str, Any], waiter: WaitingListener) -> str:
     """Return why a listener for events of this type did not take this event."""
     if row.target_instance is None and waiter.started_at > row.created_at:
         return f"was started after it (at {waiter.started_at:%Y-%m-%d %H:%M:%S} UTC): send it again"
@@ -84,7 +86,7 @@ def _difference(row: EventRow, event: dict[str, Any], waiter: Waiter) -> str:
     return "its condition, or its correlation with earlier events, does not hold"
 
 
-def _no_listener(row: EventRow, event: dict[str, Any], waiting: Sequence[Waiter]) -> Cause:
+def _no_listener(row: EventRow, event: dict[str, Any], waiting: Sequence[WaitingListener]) -> Cause:
     types = sorted({type for waiter in waiting for type in _types(waiter)})
     where = (
         f"the instance {row.target_instance}"

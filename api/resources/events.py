@@ -27,7 +27,7 @@ from api.schemas.events import (
     IntoNamespaceSchema,
 )
 from orchestrator.core.model import ENDED_STATUSES, Json
-from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.session import Session
 from orchestrator.database.events import event_offer_queries, event_queries
 from orchestrator.database.events.event_queries import EventRow, StoredEvent
@@ -85,7 +85,7 @@ def _accept(
 ) -> Response:
     """Store events, then hint that they wait; with an Idempotency-Key in one transaction."""
 
-    def make(reader: Session) -> Answer:
+    def make(reader: Session) -> RecordedAnswer:
         accepted = [{"id": row.id, "duplicate": row.duplicate} for row in put(reader)]
         if many:
             return idempotency.recordable(202, accepted)

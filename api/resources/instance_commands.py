@@ -31,7 +31,7 @@ from api.schemas.common import ProblemSchema
 from orchestrator.core.commands import COMMANDS as CORE_COMMANDS
 from orchestrator.core.model import OPEN_STATUSES
 from orchestrator.database.access import audit_queries
-from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.instances import step_queries
 from orchestrator.database.instances.command_queries import Target
@@ -84,7 +84,7 @@ def _prepare(
 
 def _record(
     command: Command, body: dict[str, Any], cursor: Transaction, after: Target, decided: bool
-) -> Answer:
+) -> RecordedAnswer:
     reason = body.get("reason")
     extra = {name: value for name, value in body.items() if name != "reason"}
     action = f"instance.{command.name}"

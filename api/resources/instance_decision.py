@@ -18,13 +18,13 @@ from api.http.app_state import scope, state
 from api.http.problems import Problem
 from api.resources.instances import etag
 from orchestrator.core.model import Refusal
-from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import LockTimeout, Transaction
 from orchestrator.database.instances import command_queries
 from orchestrator.database.instances.command_queries import DECIDING, Target
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.log import get_logger
-from orchestrator.state_manager.command_decision import Outcome
+from orchestrator.state_manager.command_decision import CommandOutcome
 from orchestrator.state_manager.post_commit import announce, written_to
 
 log = get_logger(__name__)
@@ -34,7 +34,7 @@ RETRY_AFTER = 1
 
 Data = Mapping[str, Any]
 Prepare = Callable[[Transaction, Target], Data | None]
-Record = Callable[[Transaction, Target, bool], Answer]
+Record = Callable[[Transaction, Target, bool], RecordedAnswer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Change:
 
     def run(self) -> Response:
         """Decide the command and answer. Raises `Problem` 404, 409, 412, 503."""
-        outcomes: list[Outcome] = []
+        outcomes: list[CommandOutcome] = []
         decide, post_commit = partial(self._decide, outcomes), partial(self._post_commit, outcomes)
         try:
             return idempotency.run_idempotent(decide, post_commit, opening=DECIDING)
@@ -63,7 +63,9 @@ class Change:
             outcomes.clear()
         return idempotency.run_idempotent(self._put_in_inbox, post_commit)
 
-    def _decide(self, outcomes: list[Outcome], cursor: Transaction) -> Answer | Problem:
+    def _decide(
+        self, outcomes: list[CommandOutcome], cursor: Transaction
+    ) -> RecordedAnswer | Problem:
         services = state().services
         command_queries.lock(cursor, self.instance, scope())
         target = command_queries.target(cursor, self.instance)
@@ -81,7 +83,7 @@ class Change:
             command_queries.put(cursor, self.instance, data)
         return self.record(cursor, command_queries.target(cursor, self.instance), outcome.decided)
 
-    def _put_in_inbox(self, cursor: Transaction) -> Answer:
+    def _put_in_inbox(self, cursor: Transaction) -> RecordedAnswer:
         """Put the command into the inbox, since another process has the row lock."""
         self._check_unconditional()
         data = self.prepare(cursor, command_queries.unlocked(cursor, self.instance, scope()))
@@ -89,7 +91,7 @@ class Change:
             command_queries.put(cursor, self.instance, data)
         return self.record(cursor, command_queries.target(cursor, self.instance), False)
 
-    def _post_commit(self, outcomes: list[Outcome]) -> None:
+    def _post_commit(self, outcomes: list[CommandOutcome]) -> None:
         """Send hints for what was committed. A failure here does not fail the request."""
         app = state()
         saved = [transition for outcome in outcomes for transition in outcome.saved]

@@ -16,9 +16,9 @@ from api.shared.workflow_cache import CachedVersion, Name, missing_message
 from orchestrator import clock, json_codec
 from orchestrator.core.model import Json
 from orchestrator.database.access import idempotency_queries
-from orchestrator.database.access.idempotency_queries import Answer, Key
+from orchestrator.database.access.idempotency_queries import IdempotencyKey, RecordedAnswer
 from orchestrator.database.instances import instance_queries
-from orchestrator.database.instances.instance_queries import NewStart, Outcome
+from orchestrator.database.instances.instance_queries import NewStart, StartOutcome
 from orchestrator.ids import new_id
 
 #: How often a start is tried while newer versions of its workflow are deployed.
@@ -29,7 +29,7 @@ _TRIES = 5
 class Started:
     """The answer to a start; `first` is False for a replayed answer."""
 
-    answer: Answer
+    answer: RecordedAnswer
     ids: list[str]
     first: bool = True
 
@@ -50,7 +50,7 @@ def start(body: Json) -> Started:
         return recorded
 
 
-def _start(body: Json, key: Key | None) -> Started:
+def _start(body: Json, key: IdempotencyKey | None) -> Started:
     many = isinstance(body, list)
     requests = [(item, f"/{n}") for n, item in enumerate(body)] if many else [(body, "")]
     at = clock.now()
@@ -64,9 +64,9 @@ def _start(body: Json, key: Key | None) -> Started:
             outcome = instance_queries.start(database, new, at, caller().name, record, trace)
         except instance_queries.BusinessIdTaken:
             raise business_ids.conflict(checked) from None
-        if outcome is Outcome.STARTED:
+        if outcome is StartOutcome.STARTED:
             return Started(answer, [start.id for start in new])
-        if key and outcome is not Outcome.OUTDATED:
+        if key and outcome is not StartOutcome.OUTDATED:
             return _repeated_answer(key, outcome)
         state().catalog.evict(*(_name(request) for request, _ in requests))
     raise Problem(problem_types.CONFLICT, "newer versions of the workflow keep coming")
@@ -118,7 +118,7 @@ def _bounded(input: Json, pointer: str) -> str:
     return text.decode()
 
 
-def _answer(checked: list[CheckedStart], at: datetime, many: bool) -> Answer:
+def _answer(checked: list[CheckedStart], at: datetime, many: bool) -> RecordedAnswer:
     started = [serializers.started_json(start.new, start.version, at) for start in checked]
     if many:
         return idempotency.recordable(202, started)
@@ -126,24 +126,24 @@ def _answer(checked: list[CheckedStart], at: datetime, many: bool) -> Answer:
     return idempotency.recordable(202, started[0], location)
 
 
-def _repeated_answer(key: Key, outcome: Outcome) -> Started:
+def _repeated_answer(key: IdempotencyKey, outcome: StartOutcome) -> Started:
     """Return the recorded answer of a key. Raises `InFlight` if there is none yet."""
     answer = None
-    if outcome is Outcome.REPEATED:
+    if outcome is StartOutcome.REPEATED:
         answer = idempotency_queries.find(state().services.database, key)
     if answer is None:
         raise idempotency_queries.InFlight
     return _repeated(answer)
 
 
-def _recorded_answer(key: Key) -> Started | None:
+def _recorded_answer(key: IdempotencyKey) -> Started | None:
     """Return the recorded answer of a key, if any. Raises `InFlight`, `KeyReused`."""
     with state().services.database.transaction() as cursor:
         answer = idempotency_queries.enter(cursor, key)
     return _repeated(answer) if answer else None
 
 
-def _repeated(answer: Answer) -> Started:
+def _repeated(answer: RecordedAnswer) -> Started:
     body = json_codec.loads(answer.body)
     instances = body if isinstance(body, list) else [body]
     return Started(answer, [instance["id"] for instance in instances], first=False)

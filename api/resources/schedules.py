@@ -33,7 +33,7 @@ from api.schemas.schedules import (
 )
 from orchestrator import json_codec
 from orchestrator.database.access import audit_queries
-from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.schedules import firing_queries, schedule_queries
@@ -45,7 +45,7 @@ blueprint = Resource(
     "schedules", __name__, url_prefix="/v1/schedules", description="Recurring starts."
 )
 
-Change = Callable[[Transaction, ScheduleRow], Answer]
+Change = Callable[[Transaction, ScheduleRow], RecordedAnswer]
 
 
 @blueprint.route("")
@@ -91,7 +91,7 @@ def change(body: dict[str, Any], id: str) -> Response:
     """
     set_state = schedule_management.pause if body["paused"] else schedule_management.resume
 
-    def make(cursor: Transaction, row: ScheduleRow) -> Answer:
+    def make(cursor: Transaction, row: ScheduleRow) -> RecordedAnswer:
         changed = set_state(cursor, row.id)
         action = "schedule.pause" if body["paused"] else "schedule.resume"
         _audit(cursor, action, row, body.get("reason"))
@@ -108,7 +108,7 @@ def trigger(body: dict[str, Any], id: str) -> Response:
     """Start an instance now, also if the schedule is paused or an instance is still open"""
     hints: list[str] = []
 
-    def make(cursor: Transaction, row: ScheduleRow) -> Answer:
+    def make(cursor: Transaction, row: ScheduleRow) -> RecordedAnswer:
         firing = schedule_management.trigger(cursor, row.id, caller().name, body.get("input")).row
         _audit(cursor, "schedule.trigger", row, body.get("reason"))
         hints.append(firing.instance_id or "")
@@ -132,7 +132,7 @@ def backfill(body: dict[str, Any], id: str) -> Response:
     first, last = (moment_at(f"/{name}", body[name]) for name in ("from", "to"))
     hints: list[str] = []
 
-    def make(cursor: Transaction, row: ScheduleRow) -> Answer:
+    def make(cursor: Transaction, row: ScheduleRow) -> RecordedAnswer:
         try:
             fired = schedule_management.backfill(cursor, row.id, first, last, caller().name)
         except schedule_management.TooMany as error:
@@ -173,7 +173,7 @@ def _find(reader: Session, id: str) -> ScheduleRow:
     return row
 
 
-def _locked(id: str, make: Change, cursor: Transaction) -> Answer:
+def _locked(id: str, make: Change, cursor: Transaction) -> RecordedAnswer:
     row = schedule_queries.lock(cursor, _find(cursor, id).id)
     if row is None:
         raise Problem(problem_types.NOT_FOUND, f"there is no schedule {id}")

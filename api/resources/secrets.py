@@ -27,7 +27,7 @@ from api.schemas.secrets import (
 )
 from orchestrator import json_codec
 from orchestrator.database.access import audit_queries, secret_queries
-from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import Transaction
 from orchestrator.secrets.encryption import SecretCipher
 from orchestrator.secrets.sources import is_name
@@ -104,7 +104,7 @@ def rotate() -> Response:
     return idempotency.run_idempotent(partial(_rotate, _cipher()))
 
 
-def _rotate(cipher: SecretCipher, cursor: Transaction) -> Answer:
+def _rotate(cipher: SecretCipher, cursor: Transaction) -> RecordedAnswer:
     rotated, unreadable = secret_queries.reencrypt_all(cursor, scope(), cipher.reencrypt)
     audit_queries.write(
         cursor, audit_entry("secret.rotate", rotated=rotated, unreadable=len(unreadable))

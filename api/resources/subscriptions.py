@@ -27,7 +27,7 @@ from api.schemas.subscriptions import (
     SubscriptionsSchema,
 )
 from orchestrator.database.access import audit_queries
-from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.events import delivery_queries, subscription_queries
@@ -60,7 +60,7 @@ def make(body: dict[str, Any]) -> Response:
     )
     secret = webhook_secret(body["webhook"]) if "webhook" in body else None
 
-    def put(cursor: Transaction) -> Answer:
+    def put(cursor: Transaction) -> RecordedAnswer:
         subscription_queries.put(cursor, row, secret)
         audit_queries.write(cursor, audit_entry("subscription.create", namespace, row.id))
         created = subscription_queries.get(cursor, row.id, scope())
@@ -114,7 +114,7 @@ def change(body: dict[str, Any], id: str) -> Response:
     While it is paused it gets no new events, and its pending deliveries wait.
     """
 
-    def act(cursor: Transaction, row: SubscriptionRow) -> Answer:
+    def act(cursor: Transaction, row: SubscriptionRow) -> RecordedAnswer:
         secret = None
         changed = replace(row, description=body.get("description", row.description))
         if "filter" in body:
@@ -147,8 +147,8 @@ def remove(id: str) -> Response:
 
 
 def _locked(
-    id: str, act: Callable[[Transaction, SubscriptionRow], Answer], cursor: Transaction
-) -> Answer:
+    id: str, act: Callable[[Transaction, SubscriptionRow], RecordedAnswer], cursor: Transaction
+) -> RecordedAnswer:
     return act(cursor, _lock_unchanged(cursor, id))
 
 
@@ -200,7 +200,7 @@ def retry(id: str, delivery: str) -> Response:
     The `webhook-id` stays the same.
     """
 
-    def act(cursor: Transaction, row: SubscriptionRow) -> Answer:
+    def act(cursor: Transaction, row: SubscriptionRow) -> RecordedAnswer:
         if "webhook" not in row.target:
             raise Problem(
                 problem_types.CONFLICT, "the subscription sends nothing: it starts a workflow"

@@ -15,7 +15,7 @@ from api.http.request_body import JSON, read
 from api.http.resource_blueprint import respond
 from orchestrator import document
 from orchestrator.database.access import audit_queries
-from orchestrator.database.access.idempotency_queries import Answer
+from orchestrator.database.access.idempotency_queries import RecordedAnswer
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.database.workflows.workflow_queries import NewWorkflow, Version
@@ -97,7 +97,7 @@ def _dry_run(checked: Checked) -> dict[str, Any]:
     }
 
 
-def _put(checked: Checked, cursor: Transaction) -> Answer:
+def _put(checked: Checked, cursor: Transaction) -> RecordedAnswer:
     new = checked.new
     added = workflow_queries.put(cursor, new)
     stored = workflow_queries.get(cursor, new.namespace, new.name, new.version)

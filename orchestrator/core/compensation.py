@@ -25,7 +25,7 @@ from orchestrator.core.dsl_errors import Fault
 from orchestrator.core.expression_variables import scope_of
 from orchestrator.core.model import ROOT, Compensation, Json, NewStimulus, Status, StimulusKind
 from orchestrator.core.parent_report import report, report_compensation
-from orchestrator.core.retry_policy import Policy, Tries, pause, policy_of
+from orchestrator.core.retry_policy import RetryPolicy, Tries, pause, policy_of
 from orchestrator.core.transition_draft import Draft
 from orchestrator.core.withdrawal import abandon_child, on_drained
 
@@ -313,7 +313,7 @@ def retry_failed_undo(draft: Draft, compensating: Node, node: Node, error: Json)
     tries = node.get_state("tries", 0)
     try:
         own_policy = policy_of(task.metadata.get("retry"), draft.workflow.use)
-        policy = own_policy or Policy(DEFAULT_POLICY)
+        policy = own_policy or RetryPolicy(DEFAULT_POLICY)
         wait = pause(draft, node, policy, Tries(tries, node.started_at), error, "error")
     except Fault:
         return False

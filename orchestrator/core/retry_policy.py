@@ -30,7 +30,7 @@ class Tries:
     since: Any
 
 
-class Policy:
+class RetryPolicy:
     """A retry policy of the document, read once."""
 
     __slots__ = (
@@ -70,18 +70,18 @@ class Policy:
         )
 
 
-def policy_of(value: Any, use: Mapping[str, Any]) -> Policy | None:
+def policy_of(value: Any, use: Mapping[str, Any]) -> RetryPolicy | None:
     """Return a policy, inline or from ``use.retries``. Raises `Fault` for an unknown name."""
     if isinstance(value, str):
         policies = use.get("retries") or {}
         if value not in policies:
             raise dsl_errors.configuration(f"use.retries has no {value!r}")
         value = policies[value]
-    return Policy(value) if isinstance(value, Mapping) else None
+    return RetryPolicy(value) if isinstance(value, Mapping) else None
 
 
 def pause(
-    draft: Draft, node: Node, policy: Policy, tries: Tries, error: Json, name: str
+    draft: Draft, node: Node, policy: RetryPolicy, tries: Tries, error: Json, name: str
 ) -> float | None:
     """Return the seconds until the next try; None: no try follows. `name`: the error's variable."""
     extra = {name: error}
@@ -100,7 +100,7 @@ def pause(
 
 
 def _delay(
-    draft: Draft, node: Node, policy: Policy, retries: int, extra: Mapping[str, Json]
+    draft: Draft, node: Node, policy: RetryPolicy, retries: int, extra: Mapping[str, Json]
 ) -> float:
     delay = seconds(render(draft, node, policy.delay, node.input, extra))
     backoff, max_seconds = policy.backoff, MAX_DURATION.total_seconds()
@@ -116,7 +116,7 @@ def _delay(
     return delay
 
 
-def _jitter(draft: Draft, node: Node, policy: Policy, extra: Mapping[str, Json]) -> float:
+def _jitter(draft: Draft, node: Node, policy: RetryPolicy, extra: Mapping[str, Json]) -> float:
     if policy.jitter is None:
         return 0.0
     bounds = render(draft, node, policy.jitter, node.input, extra)

@@ -46,7 +46,7 @@ class ListenerMatcher:
         done = candidates.pop().event_index if is_cut else evaluated
         for candidate in candidates:
             self._broadcast(waiting[candidate.event_index], candidate)
-        self._addressed(waiting[:done])
+        self._match_addressed(waiting[:done])
         for event in waiting[: done + is_cut]:
             for _, (state, matches) in sorted(self._matches.get(event.receipt_number, {}).items()):
                 self._round.batch.offer(state, event, matches)
@@ -101,7 +101,7 @@ class ListenerMatcher:
             candidate.is_until,
         )
 
-    def _addressed(self, waiting: Sequence[UnmatchedEvent]) -> None:
+    def _match_addressed(self, waiting: Sequence[UnmatchedEvent]) -> None:
         """Match the events addressed to an instance with the instance's few listeners."""
         mail: dict[str, list[UnmatchedEvent]] = {}
         for event in waiting:

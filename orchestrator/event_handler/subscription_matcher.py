@@ -12,7 +12,7 @@ from orchestrator.database.events import delivery_queries, subscription_queries
 from orchestrator.database.events.event_matching_queries import UnmatchedEvent
 from orchestrator.database.events.subscription_queries import SubscriptionRow
 from orchestrator.database.instances import instance_queries
-from orchestrator.database.instances.instance_queries import NewStart, Outcome
+from orchestrator.database.instances.instance_queries import NewStart, StartOutcome
 from orchestrator.database.workflows import workflow_queries
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.event_handler.compiled_event_filter import (
@@ -109,6 +109,6 @@ def start(
         labels=json_codec.dumps({"subscription": row.id}),
         heard_from=event.receipt_number,
     )
-    if instance_queries.start(transaction, [new], now, "subscription") is not Outcome.STARTED:
+    if instance_queries.start(transaction, [new], now, "subscription") is not StartOutcome.STARTED:
         raise OrchestratorError("a newer version was deployed at the same moment")
     return new.id

@@ -151,7 +151,7 @@ class WebhookSender:
         with self._database.transaction() as transaction:
             if result.arrived:
                 if delivery_claims.record_success(transaction, claimed, status or 0):
-                    subscription_queries.succeeded(transaction, claimed.subscription)
+                    subscription_queries.record_success(transaction, claimed.subscription)
                 return
             error = result.error or ""
             if not delivery_claims.record_failure(transaction, claimed, status, error, result.wait):

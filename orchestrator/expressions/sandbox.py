@@ -26,7 +26,7 @@ from orchestrator.expressions.sandbox_process import OutOfMemory, OutOfTime, San
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProgramOutcome:
     """How a program ended: with the JSON text of its first result, without a result (None), or with
     the workflow's `error`. `cpu`: the seconds of CPU that it used."""
 
@@ -76,7 +76,7 @@ class Sandbox:
         cpu: float | None = None,
         patience: float = 0.0,
         on_slow: Callable[[], None] | None = None,
-    ) -> Outcome:
+    ) -> ProgramOutcome:
         """Run a program as `evaluate` does, with at most `cpu` seconds of CPU, and return how it
         ended. `on_slow` is called once if it has not ended after `patience` seconds; what it raises
         stops the program. Raises `EvaluatorUnavailable`."""
@@ -87,11 +87,11 @@ class Sandbox:
                 return self._run_once(program, data, cpu, patience, on_slow)
             except OutOfMemory:
                 if fresh:
-                    return Outcome(None, cpu, _too_much_memory())
+                    return ProgramOutcome(None, cpu, _too_much_memory())
             try:
                 return self._run_once(program, data, cpu, 0.0, None)
             except OutOfMemory:
-                return Outcome(None, cpu, _too_much_memory())
+                return ProgramOutcome(None, cpu, _too_much_memory())
 
     def close(self) -> None:
         """Stop the child. A later program starts another one."""
@@ -113,7 +113,7 @@ class Sandbox:
         cpu: float,
         patience: float,
         on_slow: Callable[[], None] | None,
-    ) -> Outcome:
+    ) -> ProgramOutcome:
         if self._child is None:
             self._child = SandboxProcess(self._bounds, self._deadline)
         try:
@@ -121,7 +121,7 @@ class Sandbox:
         except OutOfTime:
             self._drop()
             message = f"the expression took more than {cpu:.2g} s of CPU time"
-            return Outcome(None, cpu, ExpressionError(message))
+            return ProgramOutcome(None, cpu, ExpressionError(message))
         except BaseException:
             self._drop()
             raise
@@ -129,11 +129,11 @@ class Sandbox:
             self._drop()
         return self._outcome(how & ~sandbox_child.LAST, used, text)
 
-    def _outcome(self, how: int, cpu: float, text: bytes) -> Outcome:
+    def _outcome(self, how: int, cpu: float, text: bytes) -> ProgramOutcome:
         if how == sandbox_child.RESULT:
-            return Outcome(text, cpu)
+            return ProgramOutcome(text, cpu)
         if how == sandbox_child.NOTHING:
-            return Outcome(None, cpu)
+            return ProgramOutcome(None, cpu)
         if how == sandbox_child.MEMORY:
             raise OutOfMemory
         if how == sandbox_child.TOO_LARGE:
@@ -141,7 +141,7 @@ class Sandbox:
         else:
             message = text.decode("utf-8", "replace")
             message = _compile_message(message) if how == sandbox_child.INVALID else message
-        return Outcome(None, cpu, ExpressionError(message))
+        return ProgramOutcome(None, cpu, ExpressionError(message))
 
     def _drop(self) -> None:
         dropped, self._child = self._child, None

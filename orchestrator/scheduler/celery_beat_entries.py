@@ -144,7 +144,7 @@ class CeleryBeatEntries:
                 error=repr(error),
             )
             return
-        beat_entry_queries.sent(self._database, self._app, name, due)
+        beat_entry_queries.record_sent(self._database, self._app, name, due)
 
 
 class DueTime:

@@ -70,13 +70,13 @@ class LeaseWatchdog:
 
         Raises `DatabaseUnavailable`.
         """
-        before = self._elapsed()
+        before = self._advance_watched_time()
         try:
             claimed = self._store.claimed()
         except DatabaseUnavailable:
             self._signs.clear()  # no worker could send a heartbeat: all leases start again
             raise
-        after = self._elapsed()  # not earlier than any heartbeat in the rows
+        after = self._advance_watched_time()  # not earlier than any heartbeat in the rows
         self._signs = {row.attempt: self._sign(row, after) for row in claimed}
         silent = [row for row in claimed if before > self._due(self._signs[row.attempt])]
         for row in silent:
@@ -97,7 +97,7 @@ class LeaseWatchdog:
         due = min([longest, *map(self._due, self._signs.values())])
         return max(0.0, due - self._watched) + self._lease * MIN_INTERVAL_SHARE
 
-    def _elapsed(self) -> float:
+    def _advance_watched_time(self) -> float:
         """Return the seconds of watched time so far."""
         now = self._monotonic()
         passed = now - self._checked_at

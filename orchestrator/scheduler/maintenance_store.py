@@ -26,7 +26,7 @@ from orchestrator.database.workflows import generated_versions
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
 from orchestrator.scheduler.schedules import due_schedules
-from orchestrator.scheduler.schedules.due_schedules import Fired
+from orchestrator.scheduler.schedules.due_schedules import FiredSchedules
 
 #: Largest number of firings kept per schedule.
 MAX_FIRINGS = 100_000
@@ -41,10 +41,10 @@ class MaintenanceStore(Protocol):
     def fire_timers(self) -> Sequence[str]:
         """Turn a batch of due timers into stimuli. Return the instances to hint."""
 
-    def fire_schedules(self) -> Fired:
+    def fire_schedules(self) -> FiredSchedules:
         """Fire a batch of due schedules."""
 
-    def continue_schedules(self) -> Fired:
+    def continue_schedules(self) -> FiredSchedules:
         """Continue a batch of schedules whose instance has ended."""
 
     def shortest_wait(self) -> float | None:
@@ -97,12 +97,12 @@ class PostgresMaintenanceStore:
             self._meter.observe(metrics.TIMER_LATENESS, lateness)
         return fired.instances
 
-    def fire_schedules(self) -> Fired:
+    def fire_schedules(self) -> FiredSchedules:
         fired = due_schedules.fire(self._database)
         self._meter.count(metrics.SCHEDULES_FIRED, (), fired.schedules)
         return fired
 
-    def continue_schedules(self) -> Fired:
+    def continue_schedules(self) -> FiredSchedules:
         return due_schedules.continue_schedules(self._database)
 
     def shortest_wait(self) -> float | None:

@@ -52,7 +52,7 @@ _NO_EVALUATION = NoEvaluation(never)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CommandOutcome:
     """The outcome of a command. `at` is the database's time of the decision; `saved` are the
     committed transitions, those of older commands first.
 
@@ -76,7 +76,7 @@ class Commander:
     seed: Callable[[], int] = lambda: secrets.randbits(63)
     meter: Meter = field(default_factory=Meter)
 
-    def decide(self, view: DecidingView, instance: str, data: Mapping[str, Json]) -> Outcome:
+    def decide(self, view: DecidingView, instance: str, data: Mapping[str, Json]) -> CommandOutcome:
         """Decide a command (the data of a COMMAND stimulus) and the waiting older ones.
 
         `view` has the row lock; its owner commits afterwards. May raise `LockTimeout` and
@@ -91,18 +91,18 @@ class Commander:
                 len(older) > MAX_OLDER_COMMANDS
                 or snapshot.slice.instance.open_places > MAX_OPEN_PLACES
             ):
-                return Outcome(False, at)
+                return CommandOutcome(False, at)
             for row in older:
                 saved.append(self._save(view, *self._decide_older(view, snapshot, row)))
                 snapshot, _ = view.read_commands(instance, 0)
             stimulus = Stimulus(COMMAND, snapshot.now, self.seed(), data=data, items=0)
             decision = self._decide_one(view, snapshot, stimulus)
         except (UnknownEngine, EvaluationNeeded, StimulusFailed):
-            return Outcome(False, at, None, tuple(saved))
+            return CommandOutcome(False, at, None, tuple(saved))
         refused = decision[0].transition.refused
         if refused is None:
             saved.append(self._save(view, *decision))
-        return Outcome(True, at, refused, tuple(saved))
+        return CommandOutcome(True, at, refused, tuple(saved))
 
     def _decide_older(
         self, view: DecidingView, snapshot: Snapshot, row: Row

@@ -19,7 +19,7 @@ from orchestrator.core.model import Json, Slice
 from orchestrator.errors import OrchestratorError
 from orchestrator.expressions import EvaluatorUnavailable, ExpressionError
 from orchestrator.expressions.evaluator import RunProgram
-from orchestrator.expressions.sandbox import Outcome
+from orchestrator.expressions.sandbox import ProgramOutcome
 
 #: A transition that has used so many seconds of CPU in the sandbox, or has taken so many seconds,
 #: runs no further item of its agenda.
@@ -49,7 +49,7 @@ class RunMeasured(Protocol):
         cpu: float | None = None,
         patience: float = 0.0,
         on_slow: Callable[[], None] | None = None,
-    ) -> Outcome:
+    ) -> ProgramOutcome:
         """Return how the program ended."""
 
 
@@ -78,7 +78,7 @@ class Deliberation:
         self._on_long = on_long
         self._clock = clock
         self._started_at = clock()
-        self._outcomes: dict[tuple[bytes, bytes], Outcome] = {}
+        self._outcomes: dict[tuple[bytes, bytes], ProgramOutcome] = {}
         self._locked = False
         self._locked_cpu = 0.0
         self._granted = 0
@@ -128,7 +128,7 @@ class Deliberation:
         self._cpu += outcome.cpu
         return outcome.value()
 
-    def _run_new(self, program: bytes, data: bytes) -> Outcome:
+    def _run_new(self, program: bytes, data: bytes) -> ProgramOutcome:
         if self._item_cpu >= ITEM_CPU:
             raise ExpressionError(
                 f"the expressions of one step took more than {ITEM_CPU:g} s of CPU time"
@@ -143,7 +143,7 @@ class Deliberation:
             return self._run_measured(program, data)
         return self._run_measured(program, data, None, patience, self._report_long)
 
-    def _run_locked(self, program: bytes, data: bytes) -> Outcome:
+    def _run_locked(self, program: bytes, data: bytes) -> ProgramOutcome:
         if self._locked_cpu <= 0:
             raise EvaluationAsked
         outcome = self._run_measured(program, data, self._locked_cpu)

@@ -222,11 +222,11 @@ class _NextStimulus:
         more = snapshot.inbox > 1 or bool(saved and saved.transition.stimuli)
         return Applied(saved, workflow, more, saved is not None and self._lease.saved())
 
-    def think(self, slice: Slice) -> None:
+    def evaluate_ahead(self, slice: Slice) -> None:
         """Evaluate what the decision needs, outside of the lock."""
         parts = self._parts
         workflow = parts.workflows.get(slice.instance.workflow_id)
-        parts.runner.think(parts.store, workflow, slice, self._stimulus, self.deliberation)
+        parts.runner.evaluate_ahead(parts.store, workflow, slice, self._stimulus, self.deliberation)
 
 
 def _row(snapshot: Snapshot) -> Row:
@@ -259,4 +259,6 @@ def _apply_next(
             return None
         return following.apply(view, snapshot, offer, locked=True)
 
-    return decide_under_lock(parts.store, lambda: following.deliberation, run, following.think)
+    return decide_under_lock(
+        parts.store, lambda: following.deliberation, run, following.evaluate_ahead
+    )

@@ -24,12 +24,12 @@ def decide_under_lock(
     store: Store,
     deliberation: Callable[[], Deliberation],
     run: Callable[[LockedView], T],
-    think: Callable[[Slice], None],
+    evaluate_ahead: Callable[[Slice], None],
 ) -> T:
     """Return what `run` returns, which decides and saves in a transaction that has the lock.
 
-    `think` evaluates what the decision of a slice needs. `deliberation` returns the one that `run`
-    uses, which may be a new one in each round. Raises what both raise.
+    `evaluate_ahead` evaluates, without the lock, what the decision of a slice needs. `deliberation`
+    returns the one that `run` uses, which may be a new one in each round. Raises what both raise.
     """
     for _ in range(MAX_ROUNDS):
         try:
@@ -37,7 +37,7 @@ def decide_under_lock(
                 return run(view)
         except EvaluationAsked as asked:
             if asked.slice is not None:  # `decide` has set it
-                think(asked.slice)
+                evaluate_ahead(asked.slice)
     deliberation().evaluate_under_lock()
     with store.locking() as view:
         return run(view)

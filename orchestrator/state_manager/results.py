@@ -91,11 +91,11 @@ def _commit_under_lock(
             view, workflow, snapshot.slice, stimulus, deliberation, offer, claimed, locked=True
         )
 
-    def think(slice: Slice) -> None:
-        parts.runner.think(parts.store, workflow, slice, stimulus, deliberation)
+    def evaluate_ahead(slice: Slice) -> None:
+        parts.runner.evaluate_ahead(parts.store, workflow, slice, stimulus, deliberation)
 
     try:
-        snapshot, saved = decide_under_lock(parts.store, lambda: deliberation, run, think)
+        snapshot, saved = decide_under_lock(parts.store, lambda: deliberation, run, evaluate_ahead)
     except Fenced:
         return _repeated_answer(parts, claimed, stimulus.ended)
     if snapshot.inbox:

@@ -61,7 +61,7 @@ class TransitionRunner:
     queue_of: Callable[[Attempt], str]
     guard: Callable[[], AbstractContextManager[None]] = nullcontext
 
-    def think(
+    def evaluate_ahead(
         self,
         view: TransitionView,
         workflow: Workflow,
@@ -78,7 +78,9 @@ class TransitionRunner:
         except LockNeeded:
             pass
         except Exception as error:  # noqa: BLE001  the decision under the lock raises it again
-            log.debug("A decision failed outside of the lock", action="think", error=repr(error))
+            log.debug(
+                "A decision failed outside of the lock", action="evaluate_ahead", error=repr(error)
+            )
 
     def run(
         self,

@@ -11,7 +11,7 @@ from orchestrator.database.transitions import inbox_queries
 from orchestrator.database.transitions.inbox_queries import OverdueStimulus
 from orchestrator.database.workers.unclaimed_attempts import WINDOW, PublishableAttempt
 from orchestrator.database.workers.worker_queries import ClaimedAttemptRow
-from orchestrator.scheduler.schedules.due_schedules import Fired
+from orchestrator.scheduler.schedules.due_schedules import FiredSchedules
 from tests.simulation.broker import QUEUES
 from tests.simulation.database import SimDatabase, stamped
 from tests.simulation.rows import CLAIMED, READY, AttemptRow, WorkerRow
@@ -48,11 +48,11 @@ class SimMaintenanceStore:
             tables.put(instance, StimulusKind.TIMER, step or None, data={"kind": kind})
         return tuple(dict.fromkeys(key[0] for _, key in due))
 
-    def fire_schedules(self) -> Fired:
-        return Fired(0, [])
+    def fire_schedules(self) -> FiredSchedules:
+        return FiredSchedules(0, [])
 
-    def continue_schedules(self) -> Fired:
-        return Fired(0, [])
+    def continue_schedules(self) -> FiredSchedules:
+        return FiredSchedules(0, [])
 
     def shortest_wait(self) -> float | None:
         return None

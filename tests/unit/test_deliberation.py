@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.expressions import EvaluatorUnavailable, ExpressionError
-from orchestrator.expressions.sandbox import Outcome
+from orchestrator.expressions.sandbox import ProgramOutcome
 from orchestrator.state_manager import deliberation as module
 from orchestrator.state_manager.deliberation import Deliberation, EvaluationAsked
 
@@ -20,16 +20,16 @@ class Sandbox:
     def clock(self) -> float:
         return self.now
 
-    def run(self, program, data, cpu=None, patience=0.0, on_slow=None) -> Outcome:
+    def run(self, program, data, cpu=None, patience=0.0, on_slow=None) -> ProgramOutcome:
         seconds = float(program)
         self.ran.append(program.decode())
         if on_slow is not None and seconds > patience:
             on_slow()
         if cpu is not None and seconds > cpu:
             self.now += cpu
-            return Outcome(None, cpu, ExpressionError("too long"))
+            return ProgramOutcome(None, cpu, ExpressionError("too long"))
         self.now += seconds
-        return Outcome(data, seconds)
+        return ProgramOutcome(data, seconds)
 
 
 def evaluate(program, value, variables, run):

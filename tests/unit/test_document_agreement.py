@@ -13,7 +13,7 @@ from orchestrator.document.dsl_schema.metadata_extensions import SCHEDULE
 from orchestrator.document.model import Workflow
 from orchestrator.document.schema_validation import validate
 from orchestrator.document.task_sites import sites
-from orchestrator.scheduler.schedules.policy_options import Policy
+from orchestrator.scheduler.schedules.policy_options import SchedulePolicy
 from tests.support.official_schema import corpus
 from tests.support.spec import CASES, SPEC, missing
 
@@ -53,5 +53,7 @@ def test_kinds_of_calls():
 
 def test_schedules():
     clock = {"missing", "repeated"}
-    assert SCHEDULE.keys() - {"daylightSaving"} | clock == {each.name for each in fields(Policy)}
+    assert SCHEDULE.keys() - {"daylightSaving"} | clock == {
+        each.name for each in fields(SchedulePolicy)
+    }
     assert SCHEDULE["daylightSaving"]["properties"].keys() == clock

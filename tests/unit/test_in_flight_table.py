@@ -37,7 +37,7 @@ def test_the_parent_sees_the_attempts_of_a_child() -> None:
     assert table.busy_processes() == {pid}
     table.clear_process(pid)
     assert table.attempts() == []
-    assert table.counts()["claimed"] == 1
+    assert table.counter_totals()["claimed"] == 1
 
 
 def test_the_next_attempt_becomes_the_current_one() -> None:

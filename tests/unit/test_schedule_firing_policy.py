@@ -16,14 +16,14 @@ from orchestrator.scheduler.schedules.firing_policy import (
     MAX_FIRINGS,
     Due,
     DueTimes,
-    Outcome,
+    FiringOutcome,
     apply_overlap,
 )
 from orchestrator.scheduler.schedules.policy_options import (
     Misfire,
     Overlap,
-    Policy,
     ScheduleKind,
+    SchedulePolicy,
     fill,
     plans,
 )
@@ -31,10 +31,10 @@ from orchestrator.scheduler.schedules.recurrence import Every, between, followin
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-POLICY = Policy(ZoneInfo("UTC"))
+POLICY = SchedulePolicy(ZoneInfo("UTC"))
 
 
-def rhythm(policy: Policy = POLICY, every: timedelta = MINUTE, **changes) -> DueTimes:
+def rhythm(policy: SchedulePolicy = POLICY, every: timedelta = MINUTE, **changes) -> DueTimes:
     return DueTimes("s", Every(NOON, every), replace(policy, **changes))
 
 
@@ -209,7 +209,7 @@ def a_due(number: int) -> Due:
     return Due(NOON + number * MINUTE, NOON + number * MINUTE)
 
 
-S, Q, X = Outcome.STARTED, Outcome.QUEUED, Outcome.SKIPPED
+S, Q, X = FiringOutcome.STARTED, FiringOutcome.QUEUED, FiringOutcome.SKIPPED
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_the_schedules_of_a_document_with_its_policies():
     ]
     assert {plan.policy.input["day"] for plan in found} == {"${ .due }"}
     policy = replace(found[0].policy, input=None)
-    assert policy == Policy(
+    assert policy == SchedulePolicy(
         ZoneInfo("Europe/Berlin"), Missing.SKIP, Repeated.BOTH, Misfire.ALL, 7, 60.0,
         Overlap.QUEUE, 3.0,
     )  # fmt: skip

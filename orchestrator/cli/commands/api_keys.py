@@ -79,7 +79,8 @@ def _create_in_database(body: dict[str, Any]) -> dict[str, Any]:
             )
         api_key_queries.put(cursor, row)
         audit_queries.write(
-            cursor, audit_queries.Entry("command line", "key.make", target=row.id, details=details)
+            cursor,
+            audit_queries.AuditEntry("command line", "key.make", target=row.id, details=details),
         )
     database.close()
     return {"id": row.id, "prefix": row.prefix, **body, "key": secret}

@@ -33,7 +33,7 @@ _MAX_RECORD = 1_000_000
 
 
 @dataclass(frozen=True)
-class Record:
+class LogRecord:
     """One log record: the name of its file, its time (ISO 8601, empty if it has none), its text
     with all lines, and its members if it is JSON."""
 
@@ -105,7 +105,7 @@ def _ids(client: Client, text: str) -> frozenset[str]:
     return frozenset({id, *attempts})
 
 
-def _matches(log_file: Path, ids: frozenset[str]) -> Iterator[Record]:
+def _matches(log_file: Path, ids: frozenset[str]) -> Iterator[LogRecord]:
     """Yield the records of a file that contain one of the ids."""
     for record in records(log_file.stem, _lines(log_file)):
         if any(id in record.text for id in ids):
@@ -125,7 +125,7 @@ def _text(file: IO[bytes]) -> Iterator[str]:
         yield line.decode(errors="replace").rstrip("\r\n")
 
 
-def records(source: str, lines: Iterable[str]) -> Iterator[Record]:
+def records(source: str, lines: Iterable[str]) -> Iterator[LogRecord]:
     """Yield the records of a log. A line that begins no record belongs to the record before it."""
     record: list[str] = []
     for line in lines:
@@ -138,20 +138,20 @@ def records(source: str, lines: Iterable[str]) -> Iterator[Record]:
         yield _record(source, record)
 
 
-def _record(source: str, lines: list[str]) -> Record:
+def _record(source: str, lines: list[str]) -> LogRecord:
     text, begin = "\n".join(lines), _BEGIN.match(lines[0])
     if begin is None:
-        return Record(source, "", text)
+        return LogRecord(source, "", text)
     if begin["time"]:
-        return Record(source, begin["time"], text)
+        return LogRecord(source, begin["time"], text)
     try:
         members = json.loads(begin["json"])
     except (ValueError, RecursionError):
-        return Record(source, "", text)
-    return Record(source, str(members.get("timestamp", "")), text, members)
+        return LogRecord(source, "", text)
+    return LogRecord(source, str(members.get("timestamp", "")), text, members)
 
 
-def _row(record: Record) -> dict[str, Any]:
+def _row(record: LogRecord) -> dict[str, Any]:
     if record.members is not None:
         return {"source": record.source, **record.members}
     return {"source": record.source, "timestamp": record.time or None, "message": record.text}

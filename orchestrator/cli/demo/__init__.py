@@ -19,7 +19,7 @@ from orchestrator.cli.demo.demo_orders import run_orders
 from orchestrator.cli.demo.expectations import Check
 from orchestrator.cli.demo.shop import find_project
 from orchestrator.cli.dev.dev_command import StopRequested, reporter, until_stopped
-from orchestrator.cli.dev.local_stack import LocalStack, Plan
+from orchestrator.cli.dev.local_stack import LocalStack, StackPlan
 from orchestrator.cli.exit_codes import Exit, Failure, exit_with
 from orchestrator.cli.options import PORT
 from orchestrator.cli.output import progress_console, stdout_console
@@ -51,7 +51,7 @@ def demo(keep: bool, data: Path, port: int) -> None:
         with until_stopped(), stack:
             checks += run_orders(stack, console)
             if keep:
-                _verdict(checks, console)
+                _print_verdict(checks, console)
                 console.print(f"Console and API: {stack.api_url}")
                 console.print(f"Flower: {stack.flower_url}, login {stack.flower_login}")
                 console.print("Ctrl-C stops everything.")
@@ -61,13 +61,13 @@ def demo(keep: bool, data: Path, port: int) -> None:
     except StopRequested:
         exit_with(Exit.COMPLETED if keep and all(c.passed for c in checks) else Exit.CANCELLED)
     checks.append(expectations.no_process_left(stack.alive()))
-    _verdict(checks, console)
+    _print_verdict(checks, console)
     exit_with(Exit.COMPLETED if all(check.passed for check in checks) else Exit.FAULTED)
 
 
-def _plan(data: Path, port: int, flower: bool) -> Plan:
+def _plan(data: Path, port: int, flower: bool) -> StackPlan:
     path = [str(find_project()), os.environ.get("PYTHONPATH")]
-    return Plan(
+    return StackPlan(
         data=data,
         port=port,
         workers=2,
@@ -84,7 +84,7 @@ def _plan(data: Path, port: int, flower: bool) -> Plan:
     )
 
 
-def _verdict(checks: list[Check], console: Console) -> None:
+def _print_verdict(checks: list[Check], console: Console) -> None:
     console.rule("checked", align="left")
     for check in checks:
         if check.passed:

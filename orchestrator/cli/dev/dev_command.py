@@ -49,12 +49,12 @@ def dev(port: int, data: Path, workers: int, fresh: bool, flower: bool) -> None:
     The workers import the modules of ORCHESTRATOR_IMPORTS. There is no authentication: the
     API listens on this machine only.
     """
-    from orchestrator.cli.dev.local_stack import LocalStack, Plan
+    from orchestrator.cli.dev.local_stack import LocalStack, StackPlan
     from orchestrator.cli.dev.log_follower import following
     from orchestrator.embedded.supervisor import ProcessFailed
 
     console = progress_console()
-    plan = Plan(data, port, workers, fresh=fresh, flower=flower)
+    plan = StackPlan(data, port, workers, fresh=fresh, flower=flower)
     try:
         with until_stopped(), LocalStack(plan, reporter(console)) as stack:
             console.print(f"[green]ready[/] · data in {escape(str(stack.data))}")

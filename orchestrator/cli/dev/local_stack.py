@@ -53,7 +53,7 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class StackPlan:
     """The processes to start, and the folder of their data. `port` 0: any free port.
 
     `environment` is added to the environment of the processes. Without `restart` a worker that
@@ -76,7 +76,7 @@ class LocalStack:
     Raises `ProcessFailed` with the end of the log of a process that could not be started.
     """
 
-    def __init__(self, plan: Plan, report: Report) -> None:
+    def __init__(self, plan: StackPlan, report: Report) -> None:
         self.plan = plan
         self.data = plan.data.resolve()
         self.api_url = self.database_url = self.broker_url = self.flower_url = ""

@@ -111,7 +111,7 @@ def _statement(rule: str) -> Repair | None:
     return None if statement is None else repairs.by_statement(statement)
 
 
-def _consistency() -> Iterator[Inconsistency]:
+def _from_consistency_rules() -> Iterator[Inconsistency]:
     by_core = "instances: the counter of places is wrong"
     for rule, sql in consistency_conditions.CONSISTENCY.items():
         repair = repairs.reconcile if rule == by_core else _statement(rule)
@@ -267,5 +267,5 @@ KINDS = (
         _rows(consistency_checks.OPEN_DEAD_LETTERS),
         advice="orchestrator dead-letter retry {subject} (or resolve)",
     ),
-    *_consistency(),
+    *_from_consistency_rules(),
 )

@@ -316,7 +316,7 @@ def _next(draft: Draft, node: Node) -> None:
             draft.set_status(node, Status.RUNNING)
         if begin_list(draft, node.id, node.reference + "/foreach/do", item, scope, index):
             return
-        _processed(draft, node, listen_plan, item, scope)
+        _on_item_processed(draft, node, listen_plan, item, scope)
     if node.get_state("closing"):
         if _correlates(listen_plan):
             keys = {"keys": node.get_state("correlation")}
@@ -326,7 +326,7 @@ def _next(draft: Draft, node: Node) -> None:
         draft.set_status(node, Status.WAITING)
 
 
-def _processed(
+def _on_item_processed(
     draft: Draft, node: Node, listen_plan: ListenPlan, output: Json, scope: Mapping[str, Json]
 ) -> None:
     iterator = listen_plan.iterator
@@ -354,7 +354,7 @@ def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) 
     if (child.index or 0) >= draft.limits.kept_turns:
         prune(draft, child)
     listen_plan = listen_plan_of(draft.plan_of(node))
-    _processed(draft, node, listen_plan, child.output, child.scope or {})
+    _on_item_processed(draft, node, listen_plan, child.output, child.scope or {})
     _next(draft, node)
 
 

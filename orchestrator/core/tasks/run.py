@@ -37,7 +37,7 @@ from orchestrator.core.transition_draft import Draft
 BUILT_KINDS = frozenset({"workflow"})
 
 
-class Process:
+class RunTask:
     """A run task, read once."""
 
     __slots__ = ("awaits", "input", "kind", "returns", "target")
@@ -58,8 +58,8 @@ class Process:
 def enter(draft: Draft, node: Node, plan: Plan) -> None:
     """Start the sub-workflow; await it unless the task says not to."""
     if plan.kind_plan is None:
-        plan.kind_plan = Process(plan)
-    process: Process = plan.kind_plan
+        plan.kind_plan = RunTask(plan)
+    process: RunTask = plan.kind_plan
     if process.kind not in BUILT_KINDS:
         raise dsl_errors.configuration(f"running a {process.kind} is not built")
     namespace, workflow = _target(draft, node, process)
@@ -103,7 +103,7 @@ def _depth(draft: Draft) -> int:
     return depth
 
 
-def _target(draft: Draft, node: Node, process: Process) -> tuple[str, str]:
+def _target(draft: Draft, node: Node, process: RunTask) -> tuple[str, str]:
     """Return the namespace and the id of the workflow version. The namespace's keys decide which
     documents it accepts and which secrets and outputs it may read; a document grants nothing more.
     """
@@ -158,7 +158,7 @@ def _has_completed(data: Mapping[str, Json]) -> bool:
 def _output(draft: Draft, node: Node, data: Mapping[str, Json]) -> Json:
     if node.kind != "run":  # a call whose task has replaced itself
         return data.get("output")
-    process: Process = draft.plan_of(node).kind_plan or Process(draft.plan_of(node))
+    process: RunTask = draft.plan_of(node).kind_plan or RunTask(draft.plan_of(node))
     return None if process.returns == "none" else data.get("output")
 
 

@@ -13,7 +13,7 @@ from orchestrator.json_codec import dumps
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One change. `actor` is the name of the API key; `target` is the thing that changed."""
 
     actor: str
@@ -25,7 +25,7 @@ class Entry:
     details: Any = None
 
 
-def write(transaction: Transaction, entry: Entry) -> None:
+def write(transaction: Transaction, entry: AuditEntry) -> None:
     """Add to the log, in the transaction of the change."""
     transaction.all(
         """

@@ -16,7 +16,7 @@ from orchestrator.json_codec import dumps
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class IdempotencyKey:
     """A client's name for its request; `digest` is the SHA-256 of the whole request."""
 
     scope: str
@@ -25,7 +25,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RecordedAnswer:
     """An answer: its status, the headers to repeat, its body as JSON text."""
 
     status: int
@@ -41,7 +41,7 @@ class KeyReused(OrchestratorError):
     """The key was used for another request."""
 
 
-def find(session: Session, key: Key) -> Answer | None:
+def find(session: Session, key: IdempotencyKey) -> RecordedAnswer | None:
     """Return the recorded answer of the key; None: there is none. Raises `KeyReused`."""
     row = session.one(
         """
@@ -55,10 +55,10 @@ def find(session: Session, key: Key) -> Answer | None:
         return None
     if row[0] != key.digest:
         raise KeyReused
-    return Answer(row[1], row[2], row[3] or {})
+    return RecordedAnswer(row[1], row[2], row[3] or {})
 
 
-def enter(transaction: Transaction, key: Key) -> Answer | None:
+def enter(transaction: Transaction, key: IdempotencyKey) -> RecordedAnswer | None:
     """Lock the key of a request. Return the first answer, if there was one.
 
     Call it in the transaction that makes the change. Raises `InFlight`, `KeyReused`.
@@ -72,7 +72,7 @@ def enter(transaction: Transaction, key: Key) -> Answer | None:
     return find(transaction, key)
 
 
-def record(transaction: Transaction, key: Key, answer: Answer) -> None:
+def record(transaction: Transaction, key: IdempotencyKey, answer: RecordedAnswer) -> None:
     """Record the answer, in the transaction that made the change."""
     transaction.all(
         """

@@ -148,7 +148,7 @@ def active(transaction: Transaction, namespace: str, types: Sequence[str]) -> li
     return [SubscriptionRow(*row) for row in rows]
 
 
-def succeeded(transaction: Transaction, id: str) -> None:
+def record_success(transaction: Transaction, id: str) -> None:
     """Record a delivered event: it resets the count of failures."""
     transaction.all(
         """

@@ -14,7 +14,7 @@ MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Waiter:
+class WaitingListener:
     """A listener of an instance: since when it waits, when the instance was started, and its
     filters, each ``{"with": {...}, ...}``."""
 
@@ -25,7 +25,7 @@ class Waiter:
     filters: Sequence[dict[str, Any]]
 
 
-def waiters(session: Session, namespace: str, target: str | None = None) -> list[Waiter]:
+def waiters(session: Session, namespace: str, target: str | None = None) -> list[WaitingListener]:
     """Return the listeners in a namespace, or of one instance (`target`): at most `MOST`."""
     rows = session.all(
         """
@@ -38,4 +38,4 @@ def waiters(session: Session, namespace: str, target: str | None = None) -> list
         """,
         {"namespace": namespace, "target": target, "most": MOST},
     )
-    return [Waiter(*row) for row in rows]
+    return [WaitingListener(*row) for row in rows]

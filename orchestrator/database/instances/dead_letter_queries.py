@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.core.model import OPEN_STATUSES, Json, Refusal
 from orchestrator.database.access import audit_queries
-from orchestrator.database.access.audit_queries import Entry
+from orchestrator.database.access.audit_queries import AuditEntry
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.json_parameters import member
 from orchestrator.database.connection.session import Session
@@ -189,7 +189,7 @@ def _audit(
     reason: str | None,
     address: str | None,
 ) -> None:
-    entry = Entry(
+    entry = AuditEntry(
         by, f"dead-letter.{action}", dead_letter[2], dead_letter[1], reason, address=address
     )
     audit_queries.write(transaction, entry)

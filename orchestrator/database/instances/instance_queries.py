@@ -12,7 +12,7 @@ import psycopg2.errors
 
 from orchestrator.core.engine_version import ENGINE
 from orchestrator.core.model import ENDED_STATUSES
-from orchestrator.database.access.idempotency_queries import Answer, Key
+from orchestrator.database.access.idempotency_queries import IdempotencyKey, RecordedAnswer
 from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import ENDED
 from orchestrator.database.keyset_pages import Scope
@@ -39,7 +39,7 @@ class NewStart:
     heard_from: int | None = None
 
 
-class Outcome(StrEnum):
+class StartOutcome(StrEnum):
     """The result of a start; see ``schema/functions/start_instances.sql``."""
 
     STARTED = "started"
@@ -65,9 +65,9 @@ def start(
     starts: Sequence[NewStart],
     at: datetime,
     by: str,
-    keyed: tuple[Key, Answer] | None = None,
+    keyed: tuple[IdempotencyKey, RecordedAnswer] | None = None,
     trace: dict[str, str] | None = None,
-) -> Outcome:
+) -> StartOutcome:
     """Insert instances with their start stimuli, and the recorded answer of a request with an
     idempotency key.
 
@@ -84,8 +84,8 @@ def start(
             raise BusinessIdTaken from error
         raise
     assert row is not None  # noqa: S101  a function's call has a row
-    outcome = Outcome(row[0])
-    if outcome is Outcome.STARTED:
+    outcome = StartOutcome(row[0])
+    if outcome is StartOutcome.STARTED:
         _set_marks(session, [new for new in starts if new.heard_from is not None])
     return outcome
 
@@ -121,7 +121,7 @@ def _several(
     starts: Sequence[NewStart],
     at: datetime,
     by: str,
-    keyed: tuple[Key, Answer] | None,
+    keyed: tuple[IdempotencyKey, RecordedAnswer] | None,
     trace: dict[str, str] | None,
 ) -> tuple[Any, ...]:
     key, answer = keyed or (None, None)

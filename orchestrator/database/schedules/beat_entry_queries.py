@@ -66,7 +66,7 @@ def fire(transaction: Transaction, app: str, entry: str, due: datetime, last: da
     return row is not None
 
 
-def sent(session: Session, app: str, entry: str, due: datetime) -> None:
+def record_sent(session: Session, app: str, entry: str, due: datetime) -> None:
     """Record that the message of a due time was sent."""
     session.all(
         """

@@ -184,7 +184,7 @@ def put(transaction: Transaction, row: ScheduleRow) -> None:
     )
 
 
-def mark(transaction: Transaction, id: str) -> None:
+def set_mark(transaction: Transaction, id: str) -> None:
     """Set the mark of a schedule that is active again: only later events count."""
     transaction.all(f"update orchestrator.schedules set heard_from = {LAST} where id = %s", (id,))
 

@@ -15,7 +15,7 @@ LONGEST_SLEEP = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Fired:
+class FiredTimers:
     """The instances whose timers fired, and the delay of each timer, in seconds."""
 
     instances: tuple[str, ...]
@@ -47,10 +47,10 @@ from due
 """
 
 
-def fire(session: Session, limit: int = 200) -> Fired:
+def fire(session: Session, limit: int = 200) -> FiredTimers:
     """Turn up to `limit` due timers into stimuli. Of several beats, one gets each timer."""
     rows = session.all(FIRE, (limit,))
-    return Fired(tuple(dict.fromkeys(row[0] for row in rows)), tuple(row[1] for row in rows))
+    return FiredTimers(tuple(dict.fromkeys(row[0] for row in rows)), tuple(row[1] for row in rows))
 
 
 def announce(session: Session, seconds: float | None = None) -> None:

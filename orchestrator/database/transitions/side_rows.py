@@ -20,7 +20,7 @@ Statement = tuple[str, list[Any]]
 _INSTANCE_MARK = "i.heard_from"
 
 
-def mark(before: Instance, stimulus: Stimulus) -> Statement | None:
+def start_mark_statement(before: Instance, stimulus: Stimulus) -> Statement | None:
     """Return the statement that sets the mark of an instance whose start was delayed: its events
     count from the firing of its timer."""
     if stimulus.kind is not StimulusKind.TIMER or before.started_at is not None:

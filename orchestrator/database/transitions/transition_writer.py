@@ -197,7 +197,7 @@ def save(session: Session, saving: SaveRequest) -> Snapshot | None:
 
 
 def _statement(saving: SaveRequest) -> tuple[str, list[Any]]:
-    mark = side_rows.mark(saving.instance_before, saving.stimulus)
+    mark = side_rows.start_mark_statement(saving.instance_before, saving.stimulus)
     fast_path = fast_paths.fast_path_for(saving) if mark is None else None
     if fast_path is not None:
         return fast_path(

@@ -16,17 +16,17 @@ Json = Any
 def check(context: Context) -> None:
     """Check that each inline schema is a valid JSON Schema."""
     for key in ("input", "output"):
-        _part(context, f"/{key}", context.document.get(key))
+        _check_schema_of(context, f"/{key}", context.document.get(key))
     for site in context.sites:
         for key in ("input", "output", "export"):
             if key in site.body:
-                _part(context, f"{site.pointer}/{key}", site.body[key])
+                _check_schema_of(context, f"{site.pointer}/{key}", site.body[key])
         iterator = site.body.get("foreach") if site.kind == "listen" else None
         for key in ("output", "export"):
-            _part(context, f"{site.pointer}/foreach/{key}", (iterator or {}).get(key))
+            _check_schema_of(context, f"{site.pointer}/foreach/{key}", (iterator or {}).get(key))
 
 
-def _part(context: Context, pointer: str, part: Json) -> None:
+def _check_schema_of(context: Context, pointer: str, part: Json) -> None:
     if not isinstance(part, dict) or "schema" not in part:
         return
     schema, pointer = part["schema"], f"{pointer}/schema"
@@ -38,10 +38,10 @@ def _part(context: Context, pointer: str, part: Json) -> None:
         message = "external schemas are not supported yet; this will fault"
         context.warn(f"{pointer}/resource", message, at_key=True)
     else:
-        _compile(context, f"{pointer}/document", schema["document"])
+        _check_inline_schema(context, f"{pointer}/document", schema["document"])
 
 
-def _compile(context: Context, pointer: str, document: Json) -> None:
+def _check_inline_schema(context: Context, pointer: str, document: Json) -> None:
     try:
         jsonschema_rs.validator_for(document, retriever=_refuse)
     except jsonschema_rs.ValidationError as error:

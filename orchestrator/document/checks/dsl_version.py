@@ -20,9 +20,9 @@ _ROOT_KEYS = ("document", "input", "use", "do", "timeout", "output", "schedule",
 
 def check(context: Context) -> None:
     """Check that the document is written in a supported version of the language."""
-    _version(context, context.document["document"]["dsl"])
+    _check_version(context, context.document["document"]["dsl"])
     if "evaluate" in context.document:
-        _evaluate(context, context.document["evaluate"])
+        _check_evaluate(context, context.document["evaluate"])
     _warn_unknown_keys(context, context.document, "", _ROOT_KEYS)
     for site in context.sites:
         if site.kind == "try" and "errors" in site.body["catch"]:
@@ -30,12 +30,12 @@ def check(context: Context) -> None:
                 context, site.body["catch"]["errors"], f"{site.pointer}/catch/errors", ("with",)
             )
         elif site.kind == "emit":
-            _emitted(context, site.body["emit"]["event"], f"{site.pointer}/emit/event")
+            _check_emitted_event(context, site.body["emit"]["event"], f"{site.pointer}/emit/event")
         elif site.kind == "set":
-            _set(context, site.body["set"], f"{site.pointer}/set")
+            _check_set(context, site.body["set"], f"{site.pointer}/set")
 
 
-def _emitted(context: Context, event: dict[str, Json], pointer: str) -> None:
+def _check_emitted_event(context: Context, event: dict[str, Json], pointer: str) -> None:
     """Check that an event has attributes, which include its type."""
     _warn_unknown_keys(context, event, pointer, ("with",))
     if "with" not in event:
@@ -47,7 +47,7 @@ def _emitted(context: Context, event: dict[str, Json], pointer: str) -> None:
             context.error(f"{pointer}/with/{name}", "must not be empty")
 
 
-def _set(context: Context, value: Json, pointer: str) -> None:
+def _check_set(context: Context, value: Json, pointer: str) -> None:
     """Refuse a blank text. The schema accepts any text; one that is not an expression replaces all
     data."""
     if not isinstance(value, str) or is_expression(value):
@@ -61,7 +61,7 @@ def _set(context: Context, value: Json, pointer: str) -> None:
         context.warn(pointer, message)
 
 
-def _version(context: Context, version: str) -> None:
+def _check_version(context: Context, version: str) -> None:
     core, _, pre = version.partition("+")[0].partition("-")
     numbers = tuple(int(number) for number in core.split("."))
     # Versions before the first release were never a language of their own.
@@ -74,7 +74,7 @@ def _version(context: Context, version: str) -> None:
         context.warn("/document/dsl", f"the newest version of the DSL known here is {newest}")
 
 
-def _evaluate(context: Context, evaluate: Json) -> None:
+def _check_evaluate(context: Context, evaluate: Json) -> None:
     """Check `evaluate`: the January revision of the schema accepts any value here."""
     if not isinstance(evaluate, dict):
         context.error("/evaluate", "should be a mapping")

@@ -28,34 +28,34 @@ _PLACEHOLDER = re.compile(rf"\$\{{\s*\.({'|'.join(PLACEHOLDERS)})\s*\}}")
 
 def check(context: Context) -> None:
     """Check that literal durations are valid, schedules fire and retries end."""
-    _timeout(context, "/timeout", context.document.get("timeout"))
+    _check_timeout(context, "/timeout", context.document.get("timeout"))
     for name, timeout in context.used("timeouts").items():
-        _timeout(context, f"/use/timeouts/{escape(name)}", timeout)
+        _check_timeout(context, f"/use/timeouts/{escape(name)}", timeout)
     for name, policy in context.used("retries").items():
-        _policy(context, f"/use/retries/{escape(name)}", policy)
+        _check_retry_policy(context, f"/use/retries/{escape(name)}", policy)
     for site in context.sites:
-        _task(context, site)
-    _schedule(context, context.document.get("schedule"))
-    _policies_of_schedule(context, context.metadata.get("schedule") or {})
+        _check_task(context, site)
+    _check_schedule(context, context.document.get("schedule"))
+    _check_schedule_policies(context, context.metadata.get("schedule") or {})
 
 
-def _task(context: Context, site: TaskSite) -> None:
+def _check_task(context: Context, site: TaskSite) -> None:
     body, pointer = site.body, site.pointer
-    _timeout(context, f"{pointer}/timeout", body.get("timeout"))
+    _check_timeout(context, f"{pointer}/timeout", body.get("timeout"))
     if site.kind == "wait":
-        _duration(context, f"{pointer}/wait", body["wait"])
+        _check_duration(context, f"{pointer}/wait", body["wait"])
     elif site.kind == "try":
-        _policy(context, f"{pointer}/catch/retry", body["catch"].get("retry"))
+        _check_retry_policy(context, f"{pointer}/catch/retry", body["catch"].get("retry"))
     elif site.kind == "listen":
-        _look_back(context, f"{pointer}/metadata/lookBack", site.metadata.get("lookBack"))
+        _check_look_back(context, f"{pointer}/metadata/lookBack", site.metadata.get("lookBack"))
     elif site.kind in ("call", "run"):
         for place, value in _call_durations(site):
-            _duration(context, pointer + place, value)
+            _check_duration(context, pointer + place, value)
     if "metadata" in body:
         for name in ("timeLimit", "expires"):
             if name in site.metadata:
-                _duration(context, f"{pointer}/metadata/{name}", site.metadata[name])
-        _policy(context, f"{pointer}/metadata/retry", site.metadata.get("retry"))
+                _check_duration(context, f"{pointer}/metadata/{name}", site.metadata[name])
+        _check_retry_policy(context, f"{pointer}/metadata/retry", site.metadata.get("retry"))
 
 
 def _call_durations(site: TaskSite) -> Iterator[tuple[str, Json]]:
@@ -71,12 +71,12 @@ def _call_durations(site: TaskSite) -> Iterator[tuple[str, Json]]:
         yield "/with/subscription/consume/for", consume.get("for")
 
 
-def _timeout(context: Context, pointer: str, timeout: Json) -> None:
+def _check_timeout(context: Context, pointer: str, timeout: Json) -> None:
     if isinstance(timeout, dict):
-        _duration(context, f"{pointer}/after", timeout["after"])
+        _check_duration(context, f"{pointer}/after", timeout["after"])
 
 
-def _duration(context: Context, pointer: str, value: Json) -> float | None:
+def _check_duration(context: Context, pointer: str, value: Json) -> float | None:
     """Return the seconds of a literal duration; None if it is an expression or invalid."""
     if value is None or is_expression(value):
         return None
@@ -91,20 +91,20 @@ def _duration(context: Context, pointer: str, value: Json) -> float | None:
     return length
 
 
-def _look_back(context: Context, pointer: str, value: Json) -> None:
+def _check_look_back(context: Context, pointer: str, value: Json) -> None:
     if is_expression(value):
         context.error(pointer, "how far a listener looks back cannot be an expression")
-    _duration(context, pointer, value)
+    _check_duration(context, pointer, value)
 
 
-def _policy(context: Context, pointer: str, policy: Json) -> None:
+def _check_retry_policy(context: Context, pointer: str, policy: Json) -> None:
     if not isinstance(policy, dict):
         return
-    _duration(context, f"{pointer}/delay", policy.get("delay"))
+    _check_duration(context, f"{pointer}/delay", policy.get("delay"))
     limit = policy.get("limit") or {}
-    _duration(context, f"{pointer}/limit/duration", limit.get("duration"))
+    _check_duration(context, f"{pointer}/limit/duration", limit.get("duration"))
     attempt = limit.get("attempt") or {}
-    _duration(context, f"{pointer}/limit/attempt/duration", attempt.get("duration"))
+    _check_duration(context, f"{pointer}/limit/attempt/duration", attempt.get("duration"))
     count = attempt.get("count", 0)
     if not 0 <= count <= MAX_RETRIES:
         message = f"retries are counted from 0 to {MAX_RETRIES}"
@@ -112,30 +112,30 @@ def _policy(context: Context, pointer: str, policy: Json) -> None:
     if not attempt and not limit.get("duration") and not {"delay", "backoff"} & policy.keys():
         message = "retries at once and without end: 'limit' or 'delay' is missing"
         context.warn(pointer, message, at_key=True)
-    _jitter(context, f"{pointer}/jitter", policy.get("jitter"))
-    _backoff(context, f"{pointer}/backoff", policy.get("backoff") or {})
+    _check_jitter(context, f"{pointer}/jitter", policy.get("jitter"))
+    _check_backoff(context, f"{pointer}/backoff", policy.get("backoff") or {})
 
 
-def _jitter(context: Context, pointer: str, jitter: Json) -> None:
+def _check_jitter(context: Context, pointer: str, jitter: Json) -> None:
     if jitter is None:
         return
-    low = _duration(context, f"{pointer}/from", jitter["from"])
-    high = _duration(context, f"{pointer}/to", jitter["to"])
+    low = _check_duration(context, f"{pointer}/from", jitter["from"])
+    high = _check_duration(context, f"{pointer}/to", jitter["to"])
     if low is not None and high is not None and low > high:
         # Not an error: the retry may never be needed. If it is, the step faults.
         context.warn(pointer, "the jitter ends before it begins", at_key=True)
 
 
-def _backoff(context: Context, pointer: str, backoff: dict[str, Json]) -> None:
+def _check_backoff(context: Context, pointer: str, backoff: dict[str, Json]) -> None:
     """Check the two settings that the core reads. The specification leaves the content open."""
     increment = (backoff.get("linear") or {}).get("increment")
-    _duration(context, f"{pointer}/linear/increment", increment)
+    _check_duration(context, f"{pointer}/linear/increment", increment)
     factor = (backoff.get("exponential") or {}).get("factor", 2)
     if isinstance(factor, bool) or not isinstance(factor, int | float) or not 1 <= factor <= 100:
         context.error(f"{pointer}/exponential/factor", "should be a number from 1 to 100")
 
 
-def _schedule(context: Context, schedule: Json) -> None:
+def _check_schedule(context: Context, schedule: Json) -> None:
     if schedule is None:
         return
     if not any(key in schedule for key in ("every", "cron", "after", "on")):
@@ -155,7 +155,7 @@ def _schedule(context: Context, schedule: Json) -> None:
         message = "'cron' and 'every' fire independently: this workflow has two schedules"
         context.warn("/schedule/cron", message, at_key=True)
     if "cron" in schedule:
-        _cron(context, schedule["cron"])
+        _check_cron(context, schedule["cron"])
 
 
 def _check_fixed(context: Context, pointer: str, value: Json) -> float | None:
@@ -163,7 +163,7 @@ def _check_fixed(context: Context, pointer: str, value: Json) -> float | None:
     allowed."""
     if is_expression(value):
         context.error(pointer, "a schedule cannot use an expression here: it has no data")
-    return _duration(context, pointer, value)
+    return _check_duration(context, pointer, value)
 
 
 def _check_placeholders(context: Context, pointer: str, value: Json) -> None:
@@ -181,14 +181,14 @@ def _check_placeholders(context: Context, pointer: str, value: Json) -> None:
         context.error(pointer, message)
 
 
-def _cron(context: Context, expression: str) -> None:
+def _check_cron(context: Context, expression: str) -> None:
     try:
         cron_expression.check(expression)
     except CronSyntaxError as error:
         context.error("/schedule/cron", f"{quoted(expression)} is no cron expression: {error}")
 
 
-def _policies_of_schedule(context: Context, policies: dict[str, Json]) -> None:
+def _check_schedule_policies(context: Context, policies: dict[str, Json]) -> None:
     pointer = "/document/metadata/schedule"
     for key in ("grace", "jitter"):
         _check_fixed(context, f"{pointer}/{key}", policies.get(key))

@@ -18,9 +18,9 @@ def check(context: Context) -> None:
     for site in context.sites:
         for pointer, target in _directives(site):
             if target not in DIRECTIVES and target not in site.siblings:
-                context.error(pointer, _unknown(site, target))
+                context.error(pointer, _unknown_target_message(site, target))
         if site.kind == "switch":
-            _defaults(context, site)
+            _check_defaults(context, site)
 
 
 def _directives(site: TaskSite) -> Iterator[tuple[str, str]]:
@@ -34,7 +34,7 @@ def _directives(site: TaskSite) -> Iterator[tuple[str, str]]:
         yield f"{site.pointer}/catch/then", site.body["catch"]["then"]
 
 
-def _unknown(site: TaskSite, target: str) -> str:
+def _unknown_target_message(site: TaskSite, target: str) -> str:
     if not site.siblings:
         where = "a branch" if site.within is not Within.FUNCTION else "a function"
         if site.within is Within.COMPENSATION:
@@ -44,7 +44,7 @@ def _unknown(site: TaskSite, target: str) -> str:
     return f"no task {quoted(target)} in this list{meant}"
 
 
-def _defaults(context: Context, site: TaskSite) -> None:
+def _check_defaults(context: Context, site: TaskSite) -> None:
     """Report a second default case. The specification: "there can be only one default case"."""
     seen = None
     for index, item in enumerate(site.body["switch"]):

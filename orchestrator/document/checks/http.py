@@ -39,15 +39,15 @@ def check(context: Context) -> None:
     for site in context.sites:
         body, pointer = site.body, site.pointer
         if site.kind == "call" and body["call"] == "http":
-            _request(context, body["with"], f"{pointer}/with")
+            _check_request(context, body["with"], f"{pointer}/with")
         for place, endpoint in _endpoints_of(site):
-            _endpoint(context, place, endpoint)
+            _check_endpoint(context, place, endpoint)
     for part in ("input", "output"):
         for place, endpoint in _endpoints(context.document.get(part), f"/{part}"):
-            _endpoint(context, place, endpoint)
+            _check_endpoint(context, place, endpoint)
     for name, catalog in context.used("catalogs").items():
         place = f"/use/catalogs/{escape(name)}/endpoint"
-        _endpoint(context, place, catalog["endpoint"])
+        _check_endpoint(context, place, catalog["endpoint"])
 
 
 def has_operator(variable: str) -> bool:
@@ -80,7 +80,7 @@ def _endpoints(value: Json, pointer: str) -> Iterator[tuple[str, Json]]:
             yield from _endpoints(inner, place)
 
 
-def _endpoint(context: Context, pointer: str, endpoint: Json) -> None:
+def _check_endpoint(context: Context, pointer: str, endpoint: Json) -> None:
     if isinstance(endpoint, dict):
         pointer, endpoint = f"{pointer}/uri", endpoint.get("uri")
     if not isinstance(endpoint, str) or is_expression(endpoint):
@@ -96,7 +96,7 @@ def _endpoint(context: Context, pointer: str, endpoint: Json) -> None:
         context.warn(pointer, f"{quoted(endpoint)} names no host; this call will fault")
 
 
-def _request(context: Context, arguments: dict[str, Json], pointer: str) -> None:
+def _check_request(context: Context, arguments: dict[str, Json], pointer: str) -> None:
     method = arguments["method"]
     if not is_expression(method) and _TOKEN.fullmatch(method) is None:
         context.error(f"{pointer}/method", f"{quoted(method)} is no HTTP method")

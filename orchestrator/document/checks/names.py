@@ -23,15 +23,15 @@ _INVISIBLE = ("Cc", "Cf", "Cn", "Co", "Zl", "Zp")
 def check(context: Context) -> None:
     """Check that names are readable and variables usable in an expression."""
     for site in context.sites:
-        _task(context, site)
+        _check_task(context, site)
         _check_directive_name(context, site)
         variables = list(_variables(site))
         for pointer, name in variables:
-            _variable(context, pointer, name)
+            _check_variable(context, pointer, name)
         _check_distinct(context, site, variables)
 
 
-def _task(context: Context, site: TaskSite) -> None:
+def _check_task(context: Context, site: TaskSite) -> None:
     if not site.name:
         context.error(site.pointer, "a task needs a name", at_key=True)
     elif len(site.name) > MAX_NAME:
@@ -88,7 +88,7 @@ def _check_distinct(context: Context, site: TaskSite, variables: list[tuple[str,
         context.error(variables[-1][0], message)
 
 
-def _variable(context: Context, pointer: str, name: str) -> None:
+def _check_variable(context: Context, pointer: str, name: str) -> None:
     if _VARIABLE.fullmatch(name) is None:
         message = f"{quoted(name)} cannot be the name of a variable: letters, digits and '_' only"
         context.error(pointer, message)

@@ -26,11 +26,11 @@ _SINGULAR = {
 
 def check(context: Context) -> None:
     """Check that `use` defines every name that the document refers to."""
-    _defined(context, "/timeout", "timeouts", context.document.get("timeout"))
+    _check_defined(context, "/timeout", "timeouts", context.document.get("timeout"))
     for site in context.sites:
         for pointer, section, name in _names(site):
-            _defined(context, pointer, section, name)
-    _policies(context)
+            _check_defined(context, pointer, section, name)
+    _check_policies(context)
 
 
 def report_undefined(context: Context, pointer: str, section: str, name: str) -> None:
@@ -40,7 +40,7 @@ def report_undefined(context: Context, pointer: str, section: str, name: str) ->
     context.error(pointer, message + suggestion(nearest(name, known)))
 
 
-def _defined(context: Context, pointer: str, section: str, name: Json) -> None:
+def _check_defined(context: Context, pointer: str, section: str, name: Json) -> None:
     if isinstance(name, str) and name not in context.used(section):
         report_undefined(context, pointer, section, name)
 
@@ -56,7 +56,7 @@ def _names(site: TaskSite) -> Iterator[tuple[str, str, Json]]:
         yield f"{pointer}/metadata/retry", "retries", site.metadata.get("retry")
 
 
-def _policies(context: Context) -> None:
+def _check_policies(context: Context) -> None:
     """Check authentication policies in the endpoints and arguments of calls, scripts, schemas and
     catalogs."""
     places: list[tuple[str, Json]] = [("/use/catalogs", context.used("catalogs"))]
@@ -66,9 +66,9 @@ def _policies(context: Context) -> None:
         places += [(f"{site.pointer}/{key}", site.body[key]) for key in keys if key in site.body]
     for pointer, value in places:
         for place, policy in _authentications(value, pointer):
-            _policy(context, place, policy)
+            _check_policy(context, place, policy)
     for name, policy in context.used("authentications").items():
-        _policy(context, f"/use/authentications/{escape(name)}", policy)
+        _check_policy(context, f"/use/authentications/{escape(name)}", policy)
 
 
 #: Keys that can lead to a policy within arguments, a process or a schema's resource. The check
@@ -92,23 +92,25 @@ def _authentications(value: Json, pointer: str) -> Iterator[tuple[str, Json]]:
             yield from _authentications(inner, place)
 
 
-def _policy(context: Context, pointer: str, policy: Json) -> None:
+def _check_policy(context: Context, pointer: str, policy: Json) -> None:
     if not isinstance(policy, dict):
         return
-    _defined(context, f"{pointer}/use", "authentications", policy.get("use"))
+    _check_defined(context, f"{pointer}/use", "authentications", policy.get("use"))
     for scheme in SCHEMES:
         settings = policy.get(scheme)
         if isinstance(settings, dict):
-            _defined(context, f"{pointer}/{scheme}/use", "secrets", settings.get("use"))
+            _check_defined(context, f"{pointer}/{scheme}/use", "secrets", settings.get("use"))
             if scheme in _TOKEN_SCHEMES and "use" not in settings:
-                _token_settings(context, f"{pointer}/{scheme}", scheme, settings)
+                _check_token_settings(context, f"{pointer}/{scheme}", scheme, settings)
 
 
 #: Schemes that request a token from an authority.
 _TOKEN_SCHEMES = ("oauth2", "oidc")
 
 
-def _token_settings(context: Context, pointer: str, scheme: str, settings: dict[str, Json]) -> None:
+def _check_token_settings(
+    context: Context, pointer: str, scheme: str, settings: dict[str, Json]
+) -> None:
     """Warn of settings without which no token can be requested. The January schema does not require
     them."""
     missing = [key for key in ("authority", "grant") if not settings.get(key)]

@@ -23,10 +23,10 @@ def check(context: Context) -> None:
         message = f"the workflow has {len(context.sites)} tasks; the limit is {MAX_TASKS}"
         context.error(beyond, message, at_key=True)
     if context.depth > MAX_DEPTH:
-        _depth(context)
+        _check_depth(context)
 
 
-def _depth(context: Context) -> None:
+def _check_depth(context: Context) -> None:
     parts: list[tuple[str, Json, set[int]]] = [
         (f"/{key}", value, {id(context.document["do"])})
         for key, value in context.document.items()

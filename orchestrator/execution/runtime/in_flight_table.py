@@ -96,7 +96,7 @@ class InFlightTable:
             if owner == process:
                 InFlightSlot(self._memory, _FLAGS + index * _ENTRY.size).assign(0)
 
-    def counts(self) -> dict[str, int]:
+    def counter_totals(self) -> dict[str, int]:
         """Return the sum over all processes for each of `COUNTERS`."""
         totals = [0] * len(COUNTERS)
         for _, _, _, _, *counts in self._raw():

@@ -116,7 +116,7 @@ class WorkerRuntime:
                 counted["ended"] += int(numbers[0])
             elif name == metrics.MESSAGES_AND_RESULTS_REFUSED.name and labels == ("stale",):
                 counted["stale"] += int(numbers[0])
-        return {**self.in_flight.counts(), **counted}
+        return {**self.in_flight.counter_totals(), **counted}
 
     # -- the process ------------------------------------------------------------------------
 

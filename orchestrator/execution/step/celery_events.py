@@ -14,7 +14,7 @@ from orchestrator.log import get_logger
 log = get_logger(__name__)
 
 
-def started(task: Any, request: dict[str, Any]) -> None:
+def send_started(task: Any, request: dict[str, Any]) -> None:
     """Send the events of a task that begins: received, then started."""
     received = {
         "name": task.name,
@@ -29,7 +29,7 @@ def started(task: Any, request: dict[str, Any]) -> None:
     _send(task, request, [("task-received", received), ("task-started", {})])
 
 
-def ended(task: Any, request: dict[str, Any], result: Any) -> None:
+def send_ended(task: Any, request: dict[str, Any], result: Any) -> None:
     """Send the event of a task's end. `result`: the result of Celery's tracer."""
     retval, info, runtime, retval_repr = result
     if info is None:

@@ -27,7 +27,7 @@ def is_uuid(value: object) -> bool:
         return False
 
 
-def sanitize(
+def replace_untrusted_fields(
     request: dict[str, Any],
     claimed: ClaimedAttempt,
     arguments: Arguments,

@@ -90,12 +90,12 @@ class StepRunner:
             return ignored("its arguments can't be evaluated")
         running.arguments = arguments
         running.mask_secrets(arguments.secrets)
-        celery_request.sanitize(request, claimed, arguments, running.values.chain)
+        celery_request.replace_untrusted_fields(request, claimed, arguments, running.values.chain)
         if has_message or not self.runtime.in_flight.events:
             return self._run_with_replacements(running, request)
-        celery_events.started(task, request)
+        celery_events.send_started(task, request)
         result = self._run_with_replacements(running, request)
-        celery_events.ended(task, request, result)
+        celery_events.send_ended(task, request, result)
         return result
 
     def split_budget(self, count: int) -> None:

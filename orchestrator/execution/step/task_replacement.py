@@ -50,7 +50,7 @@ def request_of(
     args, kwargs = list(signature.args or ()), dict(signature.kwargs or {})
     changed = dict(request)
     arguments = Arguments(args, kwargs, replaced.secrets)
-    celery_request.sanitize(changed, replaced.claimed, arguments, chain)
+    celery_request.replace_untrusted_fields(changed, replaced.claimed, arguments, chain)
     nesting = (request.get("replaced_task_nesting") or 0) + 1
     changed.update(task=signature["task"], retries=0, replaced_task_nesting=nesting)
     _wait_for_countdown(signature.options)

@@ -20,7 +20,7 @@ from orchestrator.log import get_logger
 from orchestrator.scheduler.schedules.firing_policy import (
     Due,
     FiringDecision,
-    Outcome,
+    FiringOutcome,
     OverlapDecision,
     SkipReason,
     apply_overlap,
@@ -49,25 +49,25 @@ Act = Callable[[Transaction, Sequence[ScheduleRow]], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Fired:
+class FiredSchedules:
     """How many schedules were handled, and the instances to send hints to."""
 
     schedules: int
     instances_to_hint: list[str]
 
 
-def fire(database: Database, limit: int = BATCH) -> Fired:
+def fire(database: Database, limit: int = BATCH) -> FiredSchedules:
     """Fire up to `limit` schedules that are due."""
     return _all_or_each(database, schedules.lock_due, limit, _fire)
 
 
-def continue_schedules(database: Database, limit: int = BATCH) -> Fired:
+def continue_schedules(database: Database, limit: int = BATCH) -> FiredSchedules:
     """Continue up to `limit` schedules whose instance has ended: start the queued due time, or
     compute the next one of an `after`."""
     return _all_or_each(database, schedules.lock_continuable, limit, _continue)
 
 
-def _all_or_each(database: Database, claim: Claim, limit: int, act: Act) -> Fired:
+def _all_or_each(database: Database, claim: Claim, limit: int, act: Act) -> FiredSchedules:
     """Handle all claimed schedules in one transaction. If that fails, handle each in its own, so
     that one bad schedule does not block the others."""
     claimed: list[str] = []
@@ -76,7 +76,7 @@ def _all_or_each(database: Database, claim: Claim, limit: int, act: Act) -> Fire
             rows = claim(transaction, limit, None)
             claimed = [row.id for row in rows]
             hints = act(transaction, rows) if rows else []
-        return Fired(len(rows), hints)
+        return FiredSchedules(len(rows), hints)
     except (DatabaseUnavailable, LockTimeout):
         raise
     except Exception:
@@ -84,7 +84,7 @@ def _all_or_each(database: Database, claim: Claim, limit: int, act: Act) -> Fire
             raise
         log.exception("Schedules failed together", action="schedules_failed", count=len(claimed))
     hints = [instance for id in claimed for instance in _handle_one(database, claim, id, act)]
-    return Fired(len(claimed), hints)
+    return FiredSchedules(len(claimed), hints)
 
 
 def _handle_one(database: Database, claim: Claim, id: str, act: Act) -> list[str]:
@@ -133,7 +133,7 @@ class _FiringBatch:
                 row,
                 decision.missed,
                 self.now,
-                outcome=Outcome.SKIPPED,
+                outcome=FiringOutcome.SKIPPED,
                 skip_reason=SkipReason.MISSED,
             )
             made.insert(0, missed)
@@ -160,7 +160,7 @@ def _decide(row: ScheduleRow, now: datetime) -> FiringDecision:
 def _with_next(row: ScheduleRow, decision: FiringDecision, made: Sequence[Firing]) -> ScheduleRow:
     """Return the schedule with its next due time, and whether it waits for the instance that it
     has started."""
-    queued = any(firing.row.outcome == Outcome.QUEUED for firing in made)
+    queued = any(firing.row.outcome == FiringOutcome.QUEUED for firing in made)
     return replace(
         row,
         next_due=decision.next.due if decision.next else None,

@@ -14,14 +14,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice, takewhile
 
-from orchestrator.scheduler.schedules.policy_options import Misfire, Overlap, Policy
+from orchestrator.scheduler.schedules.policy_options import Misfire, Overlap, SchedulePolicy
 from orchestrator.scheduler.schedules.recurrence import Recurrence, following, preceding
 
 #: Largest number of due times of one schedule in one decision.
 MAX_FIRINGS = 100
 
 
-class Outcome(StrEnum):
+class FiringOutcome(StrEnum):
     """The outcome of a due time."""
 
     STARTED = "started"
@@ -62,7 +62,7 @@ class DueTimes:
 
     schedule: str
     recurrence: Recurrence
-    policy: Policy
+    policy: SchedulePolicy
 
     def due(self, at: datetime, missed_since: datetime | None = None) -> Due:
         """Return a due time with its jitter. The jitter is the same in every process."""
@@ -118,7 +118,7 @@ class OverlapResult:
     """The outcome of one due time under the policy `overlap`."""
 
     due: Due
-    outcome: Outcome
+    outcome: FiringOutcome
     skip_reason: SkipReason | None = None
 
 
@@ -138,25 +138,27 @@ def apply_overlap(
     time is already queued for its end."""
     dues = tuple(dues)
     if overlap is Overlap.ALLOW or not dues:
-        return OverlapDecision(tuple(OverlapResult(due, Outcome.STARTED) for due in dues))
+        return OverlapDecision(tuple(OverlapResult(due, FiringOutcome.STARTED) for due in dues))
     if overlap is Overlap.CANCEL:
         return _cancelling(dues, busy=busy, queued=queued)
     results = []
     for due in dues:
         if not busy and not queued:
-            results.append(OverlapResult(due, Outcome.STARTED))
+            results.append(OverlapResult(due, FiringOutcome.STARTED))
             busy = True
         elif overlap is Overlap.QUEUE and not queued:
-            results.append(OverlapResult(due, Outcome.QUEUED))
+            results.append(OverlapResult(due, FiringOutcome.QUEUED))
             queued = True
         else:
-            results.append(OverlapResult(due, Outcome.SKIPPED, SkipReason.OVERLAP))
+            results.append(OverlapResult(due, FiringOutcome.SKIPPED, SkipReason.OVERLAP))
     return OverlapDecision(tuple(results))
 
 
 def _cancelling(dues: tuple[Due, ...], *, busy: bool, queued: bool) -> OverlapDecision:
     """Keep only the newest due time: it cancels the open instance and starts after it."""
-    older = tuple(OverlapResult(due, Outcome.SKIPPED, SkipReason.OVERLAP) for due in dues[:-1])
+    older = tuple(
+        OverlapResult(due, FiringOutcome.SKIPPED, SkipReason.OVERLAP) for due in dues[:-1]
+    )
     waits = busy or queued
-    newest = OverlapResult(dues[-1], Outcome.QUEUED if waits else Outcome.STARTED)
+    newest = OverlapResult(dues[-1], FiringOutcome.QUEUED if waits else FiringOutcome.STARTED)
     return OverlapDecision((*older, newest), cancel=busy, replace=queued)

@@ -14,7 +14,7 @@ from orchestrator import json_codec
 from orchestrator.core.model import Json, StimulusKind
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.instances import instance_queries as instances
-from orchestrator.database.instances.instance_queries import NewStart, Outcome
+from orchestrator.database.instances.instance_queries import NewStart, StartOutcome
 from orchestrator.database.schedules import firing_queries
 from orchestrator.database.schedules.firing_queries import FiringRow
 from orchestrator.database.schedules.schedule_queries import ACTIVE, ScheduleRow
@@ -22,15 +22,22 @@ from orchestrator.database.transitions import inbox_queries
 from orchestrator.errors import NotFound
 from orchestrator.ids import new_id
 from orchestrator.scheduler.schedules.firing_policy import Due, DueTimes
-from orchestrator.scheduler.schedules.policy_options import Plan, ScheduleKind, fill, policy_of
+from orchestrator.scheduler.schedules.policy_options import (
+    ScheduleKind,
+    SchedulePlan,
+    fill,
+    policy_of,
+)
 
 
 @lru_cache(maxsize=1024)
-def _plan(kind: str, timing: str, policy: str) -> Plan:
-    return Plan(ScheduleKind(kind), json_codec.loads(timing), policy_of(json_codec.loads(policy)))
+def _plan(kind: str, timing: str, policy: str) -> SchedulePlan:
+    return SchedulePlan(
+        ScheduleKind(kind), json_codec.loads(timing), policy_of(json_codec.loads(policy))
+    )
 
 
-def plan_of(row: ScheduleRow) -> Plan:
+def plan_of(row: ScheduleRow) -> SchedulePlan:
     """Return the plan of a schedule's row."""
     return _plan(row.kind, row.timing, row.policy)
 
@@ -132,7 +139,7 @@ def start(transaction: Transaction, made: Sequence[Firing], now: datetime) -> No
     """
     for by in sorted({one.by for one in made}):
         new = [_new_start(one) for one in made if one.by == by]
-        if instances.start(transaction, new, now, by) is not Outcome.STARTED:
+        if instances.start(transaction, new, now, by) is not StartOutcome.STARTED:
             raise NotFound("the schedule's workflow is gone")
 
 

@@ -66,7 +66,7 @@ GRACE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class SchedulePolicy:
     """The policies of a schedule; durations in seconds. `missing` and `repeated` None: the rule
     of Debian's cron (see `cron`). `input` may hold `PLACEHOLDERS`."""
 
@@ -106,13 +106,13 @@ def fill(value: Json, values: Mapping[str, Json]) -> Json:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SchedulePlan:
     """One schedule of a document. `timing` is, by kind, ``{"every": seconds}``,
     ``{"cron": expression}``, ``{"after": seconds}`` or the document's ``{"on": ..., "read"?}``."""
 
     kind: ScheduleKind
     timing: Mapping[str, Any]
-    policy: Policy
+    policy: SchedulePolicy
 
     def recurrence(self, anchor: datetime) -> Recurrence | None:
         """Return its due times; None if they do not depend on time alone."""
@@ -132,7 +132,7 @@ SHORTEST = timedelta(milliseconds=1)
 _METADATA = "/document/metadata/schedule"
 
 
-def plans(document: Mapping[str, Any], shortest: float = 0.0) -> tuple[Plan, ...]:
+def plans(document: Mapping[str, Any], shortest: float = 0.0) -> tuple[SchedulePlan, ...]:
     """Return the schedules of a checked document (see `orchestrator.document`). None of them fires
     more often than every `shortest` seconds.
 
@@ -141,7 +141,7 @@ def plans(document: Mapping[str, Any], shortest: float = 0.0) -> tuple[Plan, ...
     schedule = document.get("schedule") or {}
     policy = policy_of(stored_policy(document))
     return tuple(
-        Plan(kind, _timing(kind, schedule, shortest), policy)
+        SchedulePlan(kind, _timing(kind, schedule, shortest), policy)
         for kind in ScheduleKind
         if kind.value in schedule
     )
@@ -152,10 +152,10 @@ def stored_policy(document: Mapping[str, Any]) -> dict[str, Any]:
     return (document["document"].get("metadata") or {}).get("schedule") or {}
 
 
-def policy_of(stored: Mapping[str, Any]) -> Policy:
+def policy_of(stored: Mapping[str, Any]) -> SchedulePolicy:
     """Return the policies of a stored JSON; missing ones have their defaults."""
     clock = stored.get("daylightSaving") or {}
-    return Policy(
+    return SchedulePolicy(
         timezone=ZoneInfo(stored.get("timezone", "UTC")),
         missing=Missing(clock["missing"]) if "missing" in clock else None,
         repeated=Repeated(clock["repeated"]) if "repeated" in clock else None,

@@ -17,7 +17,12 @@ from orchestrator.database.schedules.schedule_queries import ACTIVE, STOPPED, Sc
 from orchestrator.ids import new_id
 from orchestrator.scheduler.schedules.firing_policy import SkipReason
 from orchestrator.scheduler.schedules.firing_record import due_times_of, plan_of, with_next_due
-from orchestrator.scheduler.schedules.policy_options import Plan, ScheduleKind, plans, stored_policy
+from orchestrator.scheduler.schedules.policy_options import (
+    ScheduleKind,
+    SchedulePlan,
+    plans,
+    stored_policy,
+)
 
 
 def update_schedules(
@@ -64,18 +69,20 @@ def _save(
     transaction: Transaction,
     known: ScheduleRow | None,
     fresh: ScheduleRow,
-    plan: Plan,
+    plan: SchedulePlan,
     now: datetime,
 ) -> None:
     if known is None:
         return schedule_queries.put(transaction, with_next_due(fresh, now))
     schedule_queries.save(transaction, [_next_version(known, fresh, plan, now)])
     if known.state == STOPPED:
-        schedule_queries.mark(transaction, known.id)
+        schedule_queries.set_mark(transaction, known.id)
     return None
 
 
-def _next_version(known: ScheduleRow, fresh: ScheduleRow, plan: Plan, now: datetime) -> ScheduleRow:
+def _next_version(
+    known: ScheduleRow, fresh: ScheduleRow, plan: SchedulePlan, now: datetime
+) -> ScheduleRow:
     """Return the schedule under its new version. If its timing is the same, its due times
     continue, so that a due time that has come and is not handled yet is not lost."""
     fresh = replace(
@@ -92,14 +99,14 @@ def _next_version(known: ScheduleRow, fresh: ScheduleRow, plan: Plan, now: datet
     return replace(updated, next_fire_at=due_times.due(updated.next_due).fires_at)
 
 
-def _has_same_times(known: ScheduleRow, fresh: ScheduleRow, plan: Plan) -> bool:
+def _has_same_times(known: ScheduleRow, fresh: ScheduleRow, plan: SchedulePlan) -> bool:
     old, new = plan_of(known), plan_of(fresh)
     if json_codec.loads(known.timing) != json_codec.loads(fresh.timing):
         return False
     return plan.kind is not ScheduleKind.CRON or _clock(old) == _clock(new)
 
 
-def _clock(plan: Plan) -> tuple[object, ...]:
+def _clock(plan: SchedulePlan) -> tuple[object, ...]:
     return plan.policy.timezone.key, plan.policy.missing, plan.policy.repeated
 
 

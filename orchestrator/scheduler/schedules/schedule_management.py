@@ -16,7 +16,12 @@ from orchestrator.database.connection.database import Transaction
 from orchestrator.database.schedules import firing_queries, schedule_queries, timer_queries
 from orchestrator.database.schedules.schedule_queries import ACTIVE, PAUSED, STOPPED, ScheduleRow
 from orchestrator.errors import Conflict, NotFound, OrchestratorError
-from orchestrator.scheduler.schedules.firing_policy import Due, Outcome, SkipReason, apply_overlap
+from orchestrator.scheduler.schedules.firing_policy import (
+    Due,
+    FiringOutcome,
+    SkipReason,
+    apply_overlap,
+)
 from orchestrator.scheduler.schedules.firing_record import (
     Firing,
     cancel,
@@ -53,7 +58,7 @@ def resume(transaction: Transaction, id: str) -> ScheduleRow:
         return row
     resumed = with_next_due(replace(row, state=ACTIVE), schedule_queries.now(transaction))
     schedule_queries.save(transaction, [resumed])
-    schedule_queries.mark(transaction, id)
+    schedule_queries.set_mark(transaction, id)
     timer_queries.announce(transaction)
     return resumed
 
@@ -99,7 +104,7 @@ def backfill(
     if len(times) > MAX_BACKFILL:
         raise TooMany(f"the range has more than {MAX_BACKFILL} due times")
     queued = plan_of(row).policy.overlap is not Overlap.ALLOW
-    outcome = Outcome.QUEUED if queued else Outcome.STARTED
+    outcome = FiringOutcome.QUEUED if queued else FiringOutcome.STARTED
     made = [
         firing(row, Due(at, at), now, outcome=outcome, reason="backfill", by=by) for at in times
     ]
@@ -153,7 +158,7 @@ def trigger_by_event(
         outcome=result.outcome, skip_reason=result.skip_reason, heard_from=last,
     )  # fmt: skip
     instance = made.row.instance_id
-    waiting = row.waits_for_end or result.outcome is Outcome.QUEUED
+    waiting = row.waits_for_end or result.outcome is FiringOutcome.QUEUED
     changed = replace(row, last_instance_id=instance or row.last_instance_id, waits_for_end=waiting)
     schedule_queries.save(transaction, [changed])
     cancelled = [row.last_instance_id] if decision.cancel and row.last_instance_id else []

@@ -34,12 +34,12 @@ def applies(saving: SaveRequest) -> bool:
         and instance_unchanged(saving.instance_before, changes.instance)
         and succeeds(changes.ended[0], saving.fence)
         and completes(steps.get(changes.changed[0].id), changes.changed[0])
-        and _counts(steps.get(changes.changed[1].id), changes.changed[1])
+        and _changes_only_open_children(steps.get(changes.changed[1].id), changes.changed[1])
         and changes.changed[0].ended_at == saving.stimulus.at
     )
 
 
-def _counts(before: Step | None, after: Step) -> bool:
+def _changes_only_open_children(before: Step | None, after: Step) -> bool:
     """Whether only the number of open children changes in a step."""
     return (
         before is not None
