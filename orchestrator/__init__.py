@@ -5,7 +5,8 @@
 Importing this is cheap, since it imports nothing: a name's module is loaded at its first use.
 """
 
-# Type checkers take the name for `typing.TYPE_CHECKING`; `typing` alone would be most of the time.
+# Type checkers treat this name like `typing.TYPE_CHECKING`. An import of `typing` would take most
+# of the import time of this module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

@@ -200,11 +200,13 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "result_accept_content": ["json"],
         "task_serializer": "json",
         "result_serializer": "json",
-        # Results are committed to Postgres before Celery learns of them.
+        # Celery stores no results: a step's result is committed to Postgres before Celery receives
+        # it.
         "task_ignore_result": True,
-        # The claim is an attempt's fence, so messages are acknowledged before their steps run.
+        # Acknowledge a message before its step runs: the claim in Postgres decides which worker
+        # runs the attempt, and the beats publish a lost message again.
         "task_acks_late": False,
-        # The beats publish again what was not published.
+        # Celery does not retry a failed publish: the beats publish the attempt again.
         "task_publish_retry": False,
         "task_default_queue": settings.default_queue,
         "task_queues": [default_queue(settings.default_queue, settings.broker_url)],

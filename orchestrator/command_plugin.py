@@ -43,7 +43,7 @@ class Plugin(click.Command):
 
 def _command_line() -> click.Command:
     """Import the command line. Raise `NotLoaded` for whatever goes wrong."""
-    # Each command imports it late, and most of them need it.
+    # Check for rich now: the commands import it only when they run.
     if find_spec("rich") is None:
         raise NotLoaded(_NOT_LOADED.format("rich is not installed"))
     try:

@@ -69,7 +69,8 @@ class Settings:
     broker_url: str = _secret("redis://localhost:6379/0")
     #: How long a publish may take. A message that takes longer is published again by a beat.
     publish_timeout: float = _checked(1.0, _POSITIVE)
-    #: The queue of the messages that move instances on. Tasks of workflows never go there.
+    #: The queue of the hints by which control workers process inboxes. Tasks of workflows never go
+    #: there.
     control_queue: str = _checked("orchestrator", Length(min=1, max=255))
     #: The queue of steps for which neither the document nor Celery's routes name a queue.
     default_queue: str = _checked("celery", Length(min=1, max=255))
@@ -181,7 +182,8 @@ class _Environment(FileAwareEnv):
         path = self._variables.get(env_key + self.file_suffix)
         if path:
             return _contents(env_key + self.file_suffix, path)
-        # An empty variable is an unset one: compose files and CI systems can't unset.
+        # Treat an empty variable like an absent one: compose files and CI systems cannot remove a
+        # variable.
         return self._variables.get(env_key) or default
 
 

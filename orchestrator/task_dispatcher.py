@@ -146,7 +146,7 @@ class TaskDispatcher:
         count, started_at = len(waiting), monotonic()
         error = self._try(waiting)
         if waiting and monotonic() - started_at < self._timeout / 2:
-            # A connection that the broker has closed while idle fails at its next use.
+            # Try a second time: the broker may have closed the connection while it was idle.
             error = self._try(waiting)
         if error is not None and not self._is_brokers(error):
             error = self._send_one_by_one(waiting)
@@ -193,7 +193,7 @@ class TaskDispatcher:
                     while waiting:
                         self._deliver_some(producer, waiting)
                 except BaseException:
-                    # The connection may still receive replies to the failed command.
+                    # Close the connection: replies to the failed command may still arrive on it.
                     self._drop_connection(producer)
                     raise
         except Exception as error:  # noqa: BLE001  each broker has its own errors; the beats send again

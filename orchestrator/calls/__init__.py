@@ -55,8 +55,8 @@ def deferred(call: Mapping[str, Json], context: CallContext) -> CallContext:
     variables = {**context.variables, **(call.get("variables") or {})}
     task_input, stored = call.get("input"), call.get("with")
     evaluating = replace(context, input=task_input, variables=variables, stored=stored)
-    # Both contexts share the record of used secrets, so that the caller masks through the first
-    # what was used through the second.
+    # Both contexts share one record of the secrets that were used. So the caller, who has the first
+    # context, also masks the secrets that the second one has used.
     vars(evaluating)["secrets"] = context.secrets
     return evaluating
 

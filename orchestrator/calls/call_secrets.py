@@ -154,7 +154,8 @@ def _in_base64(data: bytes) -> Iterable[str]:
     three offsets at which they can begin, in both alphabets."""
     for offset in range(3):
         encoded = base64.b64encode(bytes(offset) + data).decode()
-        # Leave out characters that also contain bits of a neighbour.
+        # Leave out the first and the last characters if they also encode bits of a neighbouring
+        # byte.
         certain = encoded[-(-offset * 8 // 6) : (offset + len(data)) * 8 // 6]
         yield certain
         yield certain.translate(_URL_SAFE)

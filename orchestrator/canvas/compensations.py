@@ -68,7 +68,7 @@ def _call(undo: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     return Call(undo if isinstance(undo, str) else undo.name, tuple(args), dict(kwargs))
 
 
-# -- plain Celery ------------------------------------------------------------
+# -- the option in messages that plain Celery sends --------------------------
 
 
 @before_task_publish.connect(weak=False)

@@ -116,7 +116,8 @@ class _Writer:
         """Return the tasks followed by a closing shape, which also runs after a failure."""
         main = scope.name("main")
         branch = _single(tasks, scope, "work")
-        # A fork of one branch: a task in it that ends its chain does not skip the closing shape.
+        # The tasks are the only branch of a fork. So a task that ends its chain early leaves only
+        # the fork, and the closing shape still runs.
         fork = {scope.name("all"): {"fork": {"branches": [branch]}, "output": _FIRST}}
         failed = self.tasks(closing, scope)
         last = self._beside(self.tasks(closing, scope), scope, "closing")
@@ -167,7 +168,7 @@ class _Writer:
                 values["compensate"] = undo_values
         return metadata
 
-    # -- one after the other -----------------------------------------------
+    # -- sequences: one task after the other -------------------------------
 
     def _row(self, shapes: tuple[Shape, ...], scope: Scope) -> list[Task]:
         tasks: list[Task] = []
@@ -192,7 +193,7 @@ class _Writer:
         scope.values[name] = values
         return {name: {"for": {"each": inner.variable, "in": scope.at(name)}, "do": body}}
 
-    # -- at the same time --------------------------------------------------
+    # -- groups: tasks at the same time ------------------------------------
 
     def _parallel(self, members: tuple[Shape, ...], scope: Scope) -> Task:
         if not members:
@@ -221,7 +222,7 @@ class _Writer:
         branches = [_single(self.tasks(member, scope), scope, "member") for member in members]
         return {name: {"fork": {"branches": branches}, "metadata": dict(self._members)}}
 
-    # -- callbacks ---------------------------------------------------------
+    # -- success and error callbacks ---------------------------------------
 
     def _guarded(self, shape: Shape, errbacks: tuple[Call, ...], scope: Scope) -> Task:
         name = scope.name("guarded")
@@ -254,7 +255,7 @@ class _Writer:
         return {scope.name(word): {"do": tasks, "output": kept}}
 
 
-# -- values ------------------------------------------------------------------
+# -- values of arguments and delays ------------------------------------------
 
 
 def _arguments(call: Call, values: dict[str, Any], at: str, first: Json) -> dict[str, Json]:
@@ -303,7 +304,7 @@ def _duration(moment: Moment, values: dict[str, Any], key: str, at: str) -> str:
     return f"${{ {at}.{key} }}"
 
 
-# -- shapes ------------------------------------------------------------------
+# -- recognition of like calls -----------------------------------------------
 
 
 def _single(tasks: list[Task], scope: Scope, word: str) -> Task:

@@ -37,7 +37,7 @@ _INTERNAL = frozenset(
     }
 )
 
-#: What concerns messages or the result store only.
+#: Options that concern only messages or the result store.
 _WITHOUT_EFFECT = frozenset(
     {
         "add_to_parent",

@@ -91,7 +91,7 @@ def _copied(item: Any, parent: Signature[Any]) -> Signature[Any]:
     return _copy(item)
 
 
-# -- by class ----------------------------------------------------------------
+# -- readers, one for each class of signature --------------------------------
 
 
 def _read(
@@ -263,7 +263,7 @@ _BY_TASK: Mapping[str, _Reader] = {
 }
 
 
-# -- one task ----------------------------------------------------------------
+# -- the reader of a single task ---------------------------------------------
 
 
 def _call(

@@ -159,7 +159,8 @@ def _start(
     except ApiError as error:
         if error.status != _NOT_FOUND or not known:
             raise
-    # A version that nobody used for a week is removed; this process still remembered it.
+    # This process has deployed the version, but the API does not have it: versions without use for
+    # a week are removed. So deploy it again.
     client.deploy(converted.document)
     return client.start(f"{namespace}/{converted.name}", input, **options)
 

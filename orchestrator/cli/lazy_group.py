@@ -112,7 +112,7 @@ def _unexpected(error: Exception) -> Failure:
 
 
 def _translated(error: OrchestratorError) -> Failure:
-    # Imported here: API, workers and beats are commands too, and never call the API.
+    # Imported late: the commands that run an API, a worker or a beat never need the client.
     from orchestrator.client import ApiError, Unreachable
 
     if isinstance(error, ApiError | Unreachable):

@@ -56,7 +56,7 @@ class Shared:
 
     def client(self) -> Client:
         """Return a client of the chosen API."""
-        # Imported here: API, workers and beats are commands too, and never call the API.
+        # Imported late: the commands that run an API, a worker or a beat never need the client.
         from orchestrator.client import Client
 
         return Client(self.url, self.key)

@@ -136,7 +136,7 @@ def _write_yaml(value: Any) -> None:
     yaml.default_flow_style = False
     text = StringIO()
     yaml.dump(_quoted(value), text)
-    # `_quoted` put harmful text between double quotes, where YAML accepts the escapes of JSON.
+    # `_quoted` has put unsafe texts between double quotes, where YAML allows the escapes of JSON.
     sys.stdout.write(in_json(text.getvalue()))
 
 

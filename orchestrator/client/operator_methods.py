@@ -43,7 +43,7 @@ class Administration(Resources):
         """Seal every secret anew, with the newest of the keys."""
         return RotatedSecrets.from_json(self._json("POST", "/v1/secrets/-/rotate"))
 
-    # --- operations
+    # --- bulk operations
 
     def preview(self, action: str, filter: Mapping[str, str]) -> OperationPreview:
         """Return what `operate` would reach, without starting it."""

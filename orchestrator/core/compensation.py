@@ -74,7 +74,7 @@ def roll_back(draft: Draft, node: Node, cause: Json, down_to: int) -> None:
 
 def _beginning(cause: Json, down_to: int) -> dict[str, Json]:
     return {
-        # Set when the process begins: steps that end until then are undone too.
+        # Set when the first step is undone: steps that complete before then are undone too.
         "before": None,
         "to": down_to,
         "error": cause,
@@ -240,7 +240,7 @@ def _continue(draft: Draft, compensating: Node) -> None:
     if _state_of(draft, owner).get_state("undo") is not None:
         draft.push(compensating.parent, {"undo": True})
     elif not draft.count_open_leaves()[0]:
-        # The process was aborted while this step was being undone.
+        # The compensation was aborted while this step was being undone.
         release_commands(draft)
 
 

@@ -53,7 +53,8 @@ def fault(
     if origin is not None:
         root.set_state(failed=origin.id)
     draining = 0
-    # A step that was skipped while a worker ran it can be open anywhere in the tree.
+    # Not only the faulted step can be open: a step that was skipped while a worker ran it stays
+    # open until its attempt ends, even if the steps around it have ended.
     if (
         others_open
         or draft.plan.parallel

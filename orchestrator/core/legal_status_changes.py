@@ -58,7 +58,7 @@ ATTEMPT: Mapping[AttemptState, frozenset[AttemptState]] = {
 
 COMPENSATION: Mapping[Compensation, frozenset[Compensation]] = {
     Compensation.NONE: frozenset({Compensation.RUNNING}),
-    # back to none: no completed step could be undone
+    # to NONE: no step had completed that could be undone
     Compensation.RUNNING: frozenset(
         {Compensation.NONE, Compensation.COMPLETED, Compensation.FAILED}
     ),

@@ -106,7 +106,8 @@ def _delay(
     backoff, max_seconds = policy.backoff, MAX_DURATION.total_seconds()
     if "exponential" in backoff:
         factor = (backoff["exponential"] or {}).get("factor", 2)
-        # Bounds the exponent; with factor 2 the pause is at its maximum long before.
+        # Limit the exponent, so that the power cannot overflow. With factor 2 the pause reaches its
+        # maximum much earlier.
         return min(max_seconds, delay * float(factor) ** min(retries, 64))
     if "linear" in backoff:
         step = delay

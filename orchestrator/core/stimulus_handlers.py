@@ -28,7 +28,7 @@ from orchestrator.core.model import (
 from orchestrator.core.task_kinds import KINDS, StepFaulted, StimulusIgnored
 from orchestrator.core.transition_draft import Draft
 
-# -- starts --------------------
+# -- handlers of start stimuli ----
 
 
 def _on_start(draft: Draft, stimulus: Stimulus) -> None:
@@ -88,7 +88,7 @@ def _is_suspended(draft: Draft, stimulus: Stimulus) -> bool:
     return True
 
 
-# -- results, timers, events, commands --------------------
+# -- handlers of results, timers, events and commands -----
 
 
 def _on_result(draft: Draft, stimulus: Stimulus) -> None:

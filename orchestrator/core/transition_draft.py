@@ -105,7 +105,8 @@ class Draft:
         self.new: list[Node] = []
         self.agenda: list[Agenda] = []
         self.tasks_run = 0
-        #: After how many items the caller has ended the agenda; None: it has not.
+        #: The number of agenda items after which the caller ended the transition; None if it did
+        #: not.
         self.items: int | None = None
         self.loop_turns = 0
         self.random_draws = 0
@@ -127,7 +128,7 @@ class Draft:
         self.returned: list[tuple[int, int]] = []
         self.edited_input: tuple[Json, ...] = ()
 
-    # -- reading --------------------
+    # -- what the decision may read ----
 
     @property
     def plan(self) -> WorkflowPlan:
@@ -192,7 +193,7 @@ class Draft:
         """Return a new UUIDv7 of the transition's time."""
         return uuid7(int(self.at.timestamp() * 1000), self.random_bits() & (1 << 74) - 1)
 
-    # -- deciding --------------------
+    # -- changes that the decision makes ----
 
     def add(self, node: Node) -> None:
         """Add a step that begins, and give it its number."""
@@ -251,7 +252,7 @@ class Draft:
         """Send a stimulus to another instance."""
         self.stimuli.append(NewStimulus(kind, instance, step, data))
 
-    # -- the end --------------------
+    # -- the finished transition ----
 
     def finish(self) -> Transition:
         """Return the transition that was decided."""

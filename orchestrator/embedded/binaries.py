@@ -61,7 +61,7 @@ def postgres_bin(account: Account | None) -> Path:
 
 
 def _binary(package: str, path: str) -> Path:
-    # Not imported: the code of these packages has side effects.
+    # Find the package without an import: its code has side effects.
     spec = importlib.util.find_spec(package)
     for folder in (spec and spec.submodule_search_locations) or ():
         binary = Path(folder) / path

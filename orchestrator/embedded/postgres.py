@@ -35,11 +35,11 @@ DEFAULTS: Mapping[str, str] = {
     "unix_socket_directories": "",
     "max_connections": "200",
     "shared_buffers": "64MB",
-    # An embedded server is not replicated.
+    # Turn replication off: an embedded server has no replicas.
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_logical_replication_workers": "0",
-    # This saves three idle processes.
+    # `sync` saves three idle processes.
     "io_method": "sync",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -104,8 +104,8 @@ class Postgres(Server):
         if not self._cluster.exists():
             self._initdb()
         self._check_version()
-        # We have locked the folder, so the server of this file has ended. Another process may have
-        # its id by now, which Postgres would take for a running server.
+        # The folder is locked, so the server that wrote this file has ended. Its process id may
+        # belong to another process by now, which Postgres would take for a running server.
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
 
     def _initdb(self) -> None:

@@ -37,7 +37,8 @@ class Valkey(Server):
                 file.unlink()
 
     def _launch(self, supervisor: Supervisor) -> Process:
-        # In a file: every local user can read the arguments of processes.
+        # Pass the settings, which contain the password, in a file: every local user can read the
+        # arguments of processes.
         config = self.data_dir / "valkey.conf"
         config.touch(mode=0o600)
         config.write_text("\n".join(self._config()) + "\n", encoding="utf-8")

@@ -41,7 +41,8 @@ class ListenerMatcher:
             if probes
             else []
         )
-        # The last event of a cut list may have more listeners than the list shows.
+        # If the limit has cut the list, its last event may have more listeners than the list
+        # contains.
         is_cut = len(candidates) > CANDIDATES
         done = candidates.pop().event_index if is_cut else evaluated
         for candidate in candidates:

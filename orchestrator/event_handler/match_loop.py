@@ -43,9 +43,9 @@ class EventHandler:
         Raises `DatabaseUnavailable`, `EvaluatorUnavailable`: the caller calls again.
         """
         for _ in range(ROUNDS):
-            # Most hints arrive when the work is already done; this check spares them the lock. A
-            # process that finds the lock taken returns at once. So the lock's holder checks again
-            # after each round: what the other process came for was committed before.
+            # Return without the lock if all events are matched already, as for most hints. A
+            # process that finds the lock taken leaves at once, after its events were committed. So
+            # check again after each round: this process must match them too.
             if not self._has_unmatched(namespace):
                 return
             try:

@@ -24,7 +24,8 @@ _TEXT = REGION // 2
 _SPARE = 1024
 _NUMBERS = (_TEXT - _HEAD) // 8
 
-#: The value of every label of the series that counts what has no space for a series of its own.
+#: The value of all labels of one series for each metric: it counts what has no space for a series
+#: of its own.
 OVERFLOW = "_other"
 
 Labels = tuple[str, ...]
@@ -75,7 +76,8 @@ class Meter:
         line = json.dumps([metric.name, labels, self._free]).encode() + b"\n"
         used = _used(self._memory)
         if self._free + metric.width > _NUMBERS - spare or used + len(line) > _TEXT - spare:
-            # Not stored in `_positions`: unlimited label values would fill this process's memory.
+            # Do not store this series in `_positions`: an unlimited number of label values would
+            # fill the memory.
             position = self._positions.get((metric, overflow))
             return position if position is not None else self._add_series(metric, overflow)
         self._memory[_TEXT + used : _TEXT + used + len(line)] = line

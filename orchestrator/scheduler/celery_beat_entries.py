@@ -25,7 +25,7 @@ log = get_logger(__name__)
 
 #: Age in seconds after which an unsent due time has lost its beat: another beat sends it.
 OVERDUE = 4.0
-#: Seconds between two queries for those.
+#: Seconds between two queries for such due times.
 UNSENT_INTERVAL = 1.0
 #: How often a beat reports its entries, and how long an unreported entry is kept. A beat that
 #: returns within that time continues from the last due time.

@@ -32,7 +32,8 @@ class HintResender:
         """Send hints for a batch of overdue stimuli. Call it about every `OVERDUE` / 4 seconds."""
         self._batch_size = self._next_batch_size()
         overdue = self._store.overdue_stimuli(OVERDUE, self._batch_size)
-        # The newest ones are the last in a queue: only they show whether workers are behind.
+        # Sample the newer half: its hints are the last in their queue, so only they show whether
+        # the workers are behind.
         self._sampled = [stimulus.id for stimulus in overdue[: (len(overdue) + 1) // 2]]
         self._hint(*dict.fromkeys(stimulus.instance for stimulus in overdue))
 

@@ -152,7 +152,8 @@ class MaintenanceLoop:
         seconds, now = self._store.next_due(), self._monotonic()
         self._query_at = now + NEXT_DUE_INTERVAL
         due = LONGEST_SLEEP if seconds is None else seconds
-        # Another beat has locked a row that is due and was not fired here.
+        # A row that is still due although this beat has just fired all others is locked by another
+        # beat: try again soon.
         self._due = now + (due if due > 0 else LOCKED_RETRY)
 
     def _run_guarded(self, name: str, run: Callable[[], object]) -> object:

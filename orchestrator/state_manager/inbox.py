@@ -106,7 +106,7 @@ def process_inbox(
             return claimed
         if applied is not None:
             claimed = _after(parts, applied, open_offer, started_at) or claimed
-            # Processes that met the lease have left the inbox to this one.
+            # Other processes saw the lease and left their stimuli to this one, so look again.
             if not (applied.more or applied.had_lease or had_lease):
                 return claimed
         if monotonic() >= until:

@@ -153,7 +153,8 @@ class TransitionRunner:
         attempt = _continuation(transition, offer)
         if attempt is None or offer is None:
             return None, None
-        # Equal to the saved row, so that the next decision is the same in any process.
+        # Set the fields as the saved row has them, so that the next decision is the same in any
+        # process.
         claimed = replace(
             attempt,
             queue=attempt.queue or self.queue_of(attempt),

@@ -98,7 +98,8 @@ def _row(shared: Shared, event: dict[str, Any]) -> dict[str, Any]:
     if not shared.printer.table:
         return event
     attributes = {name: event["event"][name] for name in ("type", "source")}
-    # It was compared with the listeners then, whether one matched or none.
+    # `matched_at` is the time at which the event was compared with the listeners, whether one
+    # matched or none.
     return {**event, **attributes, "compared_at": event["matched_at"]}
 
 

@@ -74,7 +74,7 @@ def _plan(data: Path, port: int, flower: bool) -> StackPlan:
         concurrency=2,
         fresh=True,
         flower=flower,
-        # The other worker must continue the order, not a restart of the killed one.
+        # A killed worker is not restarted: the other worker must continue the order.
         restart=False,
         environment={
             "PYTHONPATH": os.pathsep.join(filter(None, path)),

@@ -137,7 +137,8 @@ class LocalStack:
         if self.plan.fresh:
             _clear(self.data)
         self.logs.mkdir(parents=True, exist_ok=True)
-        # On exit the supervisor stops the processes in order, the servers last.
+        # On exit the supervisor stops the processes in order: the servers (Postgres and the broker)
+        # last.
         self._supervisor = self._exit.enter_context(Supervisor(self._on_event))
         self._exit.callback((self.data / "dev.json").unlink, missing_ok=True)
         self._start_servers()
@@ -220,7 +221,7 @@ class LocalStack:
         return self._run(name, ["-m", "orchestrator.cli", *command], restart)
 
     def _run(self, name: str, argv: list[str], restart: bool) -> Process:
-        # -P: a module in the working directory must not replace one of ours.
+        # -P: a module in the working directory must not replace a module of the product.
         return self._supervisor.spawn(
             name,
             [sys.executable, "-P", *argv],

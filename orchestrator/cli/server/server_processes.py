@@ -31,7 +31,8 @@ _log_level = click.option("-l", "--loglevel", help="Default: ORCHESTRATOR_LOG_LE
 @click.option("--port", type=PORT, help="Default: ORCHESTRATOR_API_PORT, else 8233.")
 def api(host: str | None, port: int | None) -> None:
     """Serve the REST API."""
-    # The serving processes import it; they would end one after the other.
+    # Check the packages now: without them each process that the server starts would exit at its
+    # import.
     require_installed("gunicorn", "flask", "flask_smorest", "webargs", "psycopg2")
     _load("structlog", without="rich")  # not for workers: users' code may need rich
     use_bundled_api()
@@ -108,7 +109,7 @@ def _celery(name: str, loglevel: str | None, *arguments: str, remote_control: bo
     command = getattr(import_module(f"celery.bin.{name}"), name)
     if remote_control:
         import_module("orchestrator.execution.worker.remote_control").enable_commands()
-    # The tasks of users are in the working directory.
+    # The modules with the users' tasks are in the working directory.
     sys.path.insert(0, os.getcwd())
     _import_tasks(app, load_settings().imports)
     level = loglevel or load_settings().log_level

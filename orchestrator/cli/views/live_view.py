@@ -124,7 +124,8 @@ def _watch(client: Client, id: str, arrived: Arrived, closed: threading.Event) -
             arrived.put(entry)
         arrived.put(None)
     except Exception as error:  # noqa: BLE001 (the main thread raises it)
-        # After the end of the view the client is closed, which breaks the stream.
+        # At the end of the view the client is closed, which breaks the stream: that is not an
+        # error.
         if not closed.is_set():
             arrived.put(error)
 

@@ -33,7 +33,7 @@ def compensate(draft: Draft, data: Mapping[str, Json]) -> None:
     detail = str(data.get("reason") or "compensation was requested")
     cause = root.error or {**standard_error("runtime", detail), "title": "Compensated"}
     draft.add_fact("workflow.compensated", None, reason(data) or None)
-    # A branch that lost a race may still run: nothing has waited for it so far.
+    # The losing branch of a competing fork may still run. It must end before its steps are undone.
     draining = withdrawal.withdraw(draft, ROOT, waiter=ROOT) if draft.count_open_leaves()[0] else 0
     compensation.start(
         draft,

@@ -143,7 +143,7 @@ class NewRun:
             node = self.draft.node(node.parent)
         return index is None or node.index == index
 
-    # -- reopening --------------------
+    # -- steps that the new run opens again ----
 
     def _reopen_or_restart(self, node: Node, *, restarts_inside: bool) -> None:
         contains = restarts_inside or any(
@@ -212,7 +212,8 @@ class NewRun:
         ]
         if not completed:
             return self.draft.push(parent, first_move)
-        # Not the last one to complete: a skipped step may have drained after it.
+        # The newest child, not the one that completed last: a skipped step counts as completed only
+        # when its attempt has ended, which may be long after its successors.
         last = self.draft.node(max(completed))
         if last.kind == "switch":  # its decision was not stored: evaluate it again
             return postpone_restart(self.draft, last, last.parent, {})

@@ -172,7 +172,7 @@ def _initial_iterations(draft: Draft, node: Node) -> int:
     return min(concurrency, count)
 
 
-# -- in parallel --------------------
+# -- parallel iterations ------------
 
 
 def _begin_parallel(draft: Draft, node: Node, index: int) -> None:

@@ -199,7 +199,7 @@ def _expected(draft: Draft, node: Node, text: str) -> Json:
     return text
 
 
-# -- events --------------------
+# -- handlers of events --------
 
 
 def on_event(draft: Draft, node: Node, data: Mapping[str, Json]) -> None:
@@ -295,7 +295,7 @@ def _close(draft: Draft, node: Node) -> None:
     _next(draft, node)
 
 
-# -- foreach --------------------
+# -- `foreach`: the tasks that run for each event ----
 
 
 def _next(draft: Draft, node: Node) -> None:

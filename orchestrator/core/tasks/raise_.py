@@ -27,7 +27,8 @@ def _definition(plan: Plan) -> Any:
         return error
     errors = plan.task.workflow.use.get("errors") or {}
     if error not in errors:
-        # Deployment refuses it too. Other runtimes raise this type.
+        # A deployment with an unknown name is refused, so this is rare. Other runtimes raise the
+        # same type of error.
         raise dsl_errors.validation(f"use.errors has no {error!r}")
     return errors[error]
 

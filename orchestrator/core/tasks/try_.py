@@ -139,7 +139,7 @@ def _end(draft: Draft, node: Node, output: Json, then: str | None) -> None:
     complete(draft, node, output, then)
 
 
-# -- catching --------------------
+# -- the `catch` clause ----------
 
 
 def handles_error(draft: Draft, node: Node, child: Node, error: Mapping[str, Json]) -> bool:

@@ -34,7 +34,8 @@ class NotificationListener:
         self._channel = channel
         self._gather = gather
         self._connection: psycopg2.extensions.connection | None = None
-        # Sockets rather than a pipe: a closed socket can't be mistaken for a file opened later.
+        # A pair of sockets, not a pipe: the number of a closed pipe could belong to a file opened
+        # later.
         self._out, self._in = socket.socketpair()
         self._out.setblocking(False)
         self._in.setblocking(False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from orchestrator.core.model import Json
 from orchestrator.database.connection.session import Session
 
-#: Largest number of due deliveries that one claim reads.
+#: Largest number of due deliveries of one subscription that a claim reads.
 PER_SUBSCRIPTION_SCAN = 200
 
 

@@ -15,7 +15,7 @@ from orchestrator.ids import new_id
 #: The channel that tells the senders that a delivery is due.
 CHANNEL = "orchestrator_deliveries"
 
-#: How long a delivery is tried.
+#: Time after which an unsuccessful delivery is given up.
 GIVE_UP_AFTER = timedelta(days=1)
 
 

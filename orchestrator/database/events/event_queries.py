@@ -90,7 +90,8 @@ def put(
         if all(row[0] for row in rows):
             return [StoredEvent(row[0], row[1]) for row in rows]
 
-        # Another transaction was storing the same event: by now its row is visible.
+        # A row is missing: another transaction was storing the same event. It has committed by now,
+        # so the next try finds the row.
 
 
 @dataclass(frozen=True, slots=True)

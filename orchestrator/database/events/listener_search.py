@@ -27,7 +27,8 @@ def filters(
     """Return the filters with listeners that may accept events of these types: ``(id, JSON
     text)``."""
     rows = transaction.all(
-        # One entry is enough: the planner could turn `exists` into a join that reads all.
+        # `limit 1` instead of `exists`: the planner could turn `exists` into a join that reads the
+        # whole index table.
         """
         select f.id::text, f.filter::text
         from orchestrator.event_filters f

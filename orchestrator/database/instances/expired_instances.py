@@ -102,7 +102,7 @@ def export_lines(session: Session, id: str) -> str:
     steps, attempts, history and dead letters, with the columns of the tables."""
     row = session.one(_WHOLE, (id,))
     text: str = row[0] if row else "null"
-    # A line break in JSON text can only stand between its tokens.
+    # In JSON a line break is possible only between tokens, so a space can replace it.
     return text.replace("\n", " ").replace("\r", " ")
 
 

@@ -121,8 +121,8 @@ def _conditions(chosen: Filter, done: Collection[str]) -> list[Condition]:
     """Return all conditions except those of the levels in `done` and those on the start time."""
     conditions: list[Condition] = [
         one_of("status", chosen.statuses) if "status" not in done else None,
-        # The index leaves out instances without compensation; the planner uses it only for this
-        # condition.
+        # The index is partial: it has only instances with a compensation, and the planner uses it
+        # only for a query with the same condition.
         ("compensation <> 'none'", {})
         if "compensation" in done
         else one_of("compensation", chosen.compensations),

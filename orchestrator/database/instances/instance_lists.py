@@ -91,7 +91,7 @@ def counted(session: Session, scope: Scope, chosen: Filter) -> list[Count]:
             """
         )
         params |= values
-    # The meanings of a text can overlap.
+    # A search text may match an instance in several ways: `union` counts it once.
     either = (" union " if chosen.text else " union all ").join(selects)
     rows = session.all(
         f"""

@@ -61,7 +61,7 @@ def is_served(session: Session, queue: str, lease: float) -> bool:
 MOST_COUNTED = 50_000
 
 
-# Each branch has an index of its own, which does not grow with ended attempts.
+# Each subquery reads a partial index of its own, which contains no ended attempts.
 _QUEUES = f"""
 with ready as materialized (
   select queue, created_at from orchestrator.attempts

@@ -44,7 +44,8 @@ class TimerAnnouncer:
         moment = self._monotonic()
         if moment - self._notified_at < MIN_INTERVAL:
             return
-        # The time before the notification: the beats may receive it before this process continues.
+        # Take the time from before the notification: the beats may receive it before this process
+        # continues.
         before, self._notified_at = self._notified_at, moment
         try:
             timer_queries.announce(self._session, max(0.0, (due - now).total_seconds()))

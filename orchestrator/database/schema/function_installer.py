@@ -74,7 +74,7 @@ def install_functions(connection: sa.Connection, folder: Path = FOLDER) -> None:
     for (signature,) in connection.exec_driver_sql(_ABANDONED, about).all():
         connection.exec_driver_sql(f"drop function {signature}")
     for sql in functions.values():
-        # The driver reads a percent sign as the beginning of a parameter.
+        # The driver reads a percent sign as the beginning of a parameter, so double it.
         connection.exec_driver_sql(sql.replace("%", "%%"))
     if overloaded := connection.exec_driver_sql(_OVERLOADED, about).scalars().all():
         raise SignatureChanged(

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from orchestrator.settings import Settings
 
-# Alembic and SQLAlchemy are imported where they are needed: processes that run do without.
+# Alembic and SQLAlchemy are imported in the functions that need them: APIs, workers and beats run
+# without them.
 
 log = get_logger(__name__)
 

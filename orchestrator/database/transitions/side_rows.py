@@ -42,7 +42,8 @@ def side_row_statements(instance: Instance, transition: Transition) -> Iterable[
             [instance.id, list(transition.timers_removed)],
         )
     if transition.listeners_removed:
-        # Index entries last: a process that writes some locks the listener meanwhile.
+        # Delete the index entries after the listeners: a process that writes an entry holds a lock
+        # on its listener, so all entries exist by then.
         for table in ("listeners", "listener_index"):
             yield (
                 f"delete from orchestrator.{table} where instance_id = %s and step = any(%s)",
@@ -91,8 +92,9 @@ def _timers(instance: Instance, transition: Transition) -> Iterable[Statement]:
 
 
 def _listeners(instance: Instance, transition: Transition) -> Iterable[Statement]:
-    # A delayed start can wait long: what it opens at once gets the instance's mark, so that it
-    # receives every event that the instance may.
+    # The first transition of an instance may come long after its start was due. A listener that it
+    # opens gets the mark of the instance, so that it also receives the events that arrived
+    # meanwhile.
     mark = _INSTANCE_MARK if instance.started_at is None else LAST
     for listener in transition.listeners:
         yield (

@@ -12,7 +12,8 @@ from orchestrator.database.workers.worker_queries import OFFSET
 
 #: How often an API or a beat announces itself, in seconds.
 PERIOD = 10.0
-#: How long after its last announcement one counts as alive, in seconds: two may be lost.
+#: Seconds since the last announcement for which a process counts as alive: two announcements may be
+#: lost.
 ALIVE = 3 * PERIOD
 
 

@@ -25,7 +25,7 @@ from orchestrator.document.checks.check_context import BUILT_KINDS, CheckEnviron
 
 __all__ = ["BUILT_KINDS", "CHECKS", "CheckEnvironment", "Context"]
 
-#: In this order. Expressions come last because they cost the most.
+#: All checks, in the order in which they run. Expressions come last because they cost the most.
 CHECKS: tuple[Callable[[Context], None], ...] = (
     size.check,
     literal_texts.check,

@@ -117,7 +117,7 @@ def _compile_bundle(
 ) -> Iterator[tuple[_Job, str]]:
     """Compile programs together. If that fails, compile each alone to find the invalid ones."""
     try:
-        # Each program has lines of its own, so that a comment at its end ends there.
+        # Put each program on lines of its own: a comment at its end must not hide the next program.
         compile_program(
             texts[0] if len(texts) == 1 else ",".join(f"(\n{text}\n)" for text in texts), names
         )

@@ -21,7 +21,7 @@ from orchestrator.document.task_sites import TaskSite, Within
 
 Json = Any
 
-#: Kinds of task in which a key has an effect, where that is not every kind.
+#: Keys that have an effect in some kinds of task only, with those kinds.
 _APPLICABLE_KINDS = {
     "queue": ("call", "run"),
     "priority": ("call", "run"),

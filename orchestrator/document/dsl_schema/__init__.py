@@ -30,7 +30,8 @@ class Table:
     """A schema, compiled on its first use."""
 
     def __init__(self, schema: Schema) -> None:
-        # Masked errors contain no copies of the document; `schema_messages` writes the messages.
+        # `mask`: the errors then contain no values of the document; `schema_messages` writes the
+        # messages.
         self.validator = jsonschema_rs.validator_for(schema, mask="")
         self._schema = schema
 

@@ -139,7 +139,8 @@ def _a2a() -> Schema:
 
 
 def _mcp(revision: Revision) -> Schema:
-    # January requires the client's `version` but defines a `description` instead.
+    # The January revision of the official schema requires `version` of the client, but defines a
+    # property `description` instead.
     described_by = "version" if revision is Revision.JULY else "description"
     keys = {
         "protocolVersion": TEMPLATE,

@@ -35,7 +35,9 @@ def definitions(revision: Revision) -> dict[str, Schema]:
 
 
 def _error() -> Schema:
-    # An expression matches both alternatives of the official `oneOf`, which therefore refuses it.
+    # The official schema allows one of a JSON pointer and an expression (`oneOf`). Each expression
+    # also matches the first alternative, so `oneOf` refuses all expressions. This schema has the
+    # same effect.
     instance = {
         **LITERAL,
         "not": {"pattern": EXPRESSION},
@@ -52,7 +54,8 @@ def _error() -> Schema:
 
 
 def _error_filter(revision: Revision) -> Schema:
-    # January's schema has `details`, against its own specification. A filter accepts other keys.
+    # The January revision says `details`, against its own specification. Other keys are accepted
+    # too.
     detail = "detail" if revision is Revision.JULY else "details"
     keys = {
         "type": LITERAL,

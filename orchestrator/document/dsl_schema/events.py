@@ -24,7 +24,8 @@ READ = ("data", "envelope", "raw")
 
 def definitions(revision: Revision) -> dict[str, Schema]:
     """Return events as `$defs`."""
-    # January requires the author to name the source. July lets the runtime do it.
+    # The January revision requires the author to name the source. In the July revision the runtime
+    # may set it.
     required = ["type"] if revision is Revision.JULY else ["source", "type"]
     correlation = open_mapping({"from": PROGRAM, "expect": PROGRAM}, ["from"])
     return {
@@ -49,8 +50,9 @@ def definitions(revision: Revision) -> dict[str, Schema]:
 
 
 def _attributes() -> dict[str, Schema]:
-    # An expression matches both alternatives of `time` in the official `oneOf`, which therefore
-    # refuses it. Only a text that is no expression remains.
+    # The official schema allows one of a time and an expression (`oneOf`). Each expression also
+    # matches the first alternative, so `oneOf` refuses all expressions. This schema has the same
+    # effect.
     time = {
         **LITERAL,
         "not": {"pattern": EXPRESSION},

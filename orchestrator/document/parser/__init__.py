@@ -40,7 +40,8 @@ def parse(source: bytes | str, media_type: str | None = None) -> Parsed:
 
 
 def _decoded(source: bytes | str) -> str:
-    # A character has at least one byte, so a text that is too long is never encoded.
+    # Compare the number of characters first: each has at least one byte, so a text with too many
+    # need not be encoded.
     size = len(source)
     try:
         if isinstance(source, str) and size <= MAX_BYTES:

@@ -18,8 +18,8 @@ try:
 except ImportError:
     c_parser = None
 
-# Line ends that only YAML 1.1 knows; byte order marks inside a text; a key mark in a flow
-# collection.
+# What the two parsers read differently: line ends that only YAML 1.1 knows, byte order marks inside
+# a text, and `?` before a key in a flow collection.
 _YAML_1_1_ONLY = re.compile("[\x85\u2028\u2029\ufeff]|[\\[{,]\\s*\\?")
 
 

@@ -118,7 +118,7 @@ class Subreaper:
         elif number != signal.SIGCHLD:
             self.closing = True
 
-    # Orders of the parent
+    # Orders from the parent process
 
     def _read(self) -> bool:
         """Execute the orders that have arrived; return False at the end of the stream."""
@@ -146,7 +146,7 @@ class Subreaper:
         if child:
             self._stop(child, order["grace"])
 
-    # What happens to processes
+    # Start, stop and end of child processes
 
     def _start(self, child: SupervisedChild) -> None:
         child.again_at, child.started = None, time.monotonic()
@@ -176,7 +176,8 @@ class Subreaper:
             found = True
             child = mine.get(status.si_pid)
             if child:
-                # Before waitpid frees the id: no other process group can have it yet.
+                # Kill the group before waitpid frees the id: after that another process group could
+                # have the id.
                 _kill_group(status.si_pid)
             _, wait_status = os.waitpid(status.si_pid, 0)
             if child:
@@ -220,7 +221,7 @@ class Subreaper:
             tier = [child for child in remaining if child.order["tier"] == top]
             for child in tier:
                 self._stop(child, child.order["grace"])
-            # A process that waited for its restart has ended by `_stop`, without a signal.
+            # `_stop` ends a process that waits for its restart at once, without a signal.
             if not all(child.ended for child in tier):
                 return
 
@@ -259,7 +260,7 @@ def _exec_in_child(order: dict[str, Any], subreaper: int, report: int) -> NoRetu
         _redirect(order["log"])
         if order["lock"]:
             _lock_file(order["lock"])
-        # Before the change of user, who may not be able to read the folders above.
+        # Change the folder before the user: the new user may have no access to the folders above.
         os.chdir(order["cwd"])
         if order["user"]:
             uid, gid = order["user"]

@@ -69,7 +69,7 @@ class WorkerRuntime:
         """Whether this process belongs to a worker that runs steps."""
         return self.installed.runs_steps
 
-    # -- the worker --------------------------------------------------------------------------
+    # -- the worker: all its processes -------------------------------------------------------
 
     def become_worker(self, hostname: str, concurrency: int, *, forks: bool) -> None:
         """Prepare this process as the main process of a worker, before its pool starts.
@@ -77,7 +77,7 @@ class WorkerRuntime:
         Raises:
             ConfigurationError: `concurrency` exceeds the slots of shared memory.
         """
-        # Import the children's modules here, so that all of them share the memory.
+        # Import now what the children need, so that they share the memory of these modules.
         import jsonschema_rs  # noqa: F401
 
         from orchestrator import bootstrap, calls  # noqa: F401
@@ -118,11 +118,12 @@ class WorkerRuntime:
                 counted["stale"] += int(numbers[0])
         return {**self.in_flight.counter_totals(), **counted}
 
-    # -- the process ------------------------------------------------------------------------
+    # -- this process of the worker ---------------------------------------------------------
 
     def become_child(self) -> None:
         """Prepare this process as a child of the pool, with connections of its own."""
-        # This reference stays: garbage collection would close the parent's connections.
+        # Keep a reference to the inherited services: their garbage collection would close
+        # connections of the parent.
         self._inherited = self._services
         process: Any = current_process()
         self._reset_process(process.index)

@@ -74,12 +74,13 @@ class RunningAttempt:
         except BaseException as exc:
             self._end_raised(exc)
             if self.secrets is not None:
-                # Celery writes the exception to its log and its worker events.
+                # Mask the secrets: Celery writes the exception to its log and into its worker
+                # events.
                 mask_exception(exc, self.secrets.mask)
             raise
         leaves_chain = self.is_of(self.task) and self.values.leaves_chain(self.task.request)
         self._end_returned(value, leaves_chain=leaves_chain)
-        # Celery writes the value to its log.
+        # Mask the secrets: Celery writes the value to its log.
         return value if self.secrets is None else self.secrets.mask(value)
 
     def end_outside_body(self, retval: Any) -> None:
@@ -99,7 +100,7 @@ class RunningAttempt:
         """Commit the end of an attempt whose task has replaced itself by a workflow."""
         self._commit_once(ended)
 
-    # -- self.retry() ----------------------------------------------------------------------
+    # -- retries that the task asks for by `self.retry()` ----------------------------------
 
     @contextmanager
     def intercept_retry(self) -> Iterator[None]:
@@ -119,7 +120,7 @@ class RunningAttempt:
         """Store the retry of ``retry(throw=False)``. It counts whatever the body returns."""
         self._retry = retry
 
-    # -- the end ---------------------------------------------------------------------------
+    # -- progress, and the commit of how the attempt ended ---------------------------------
 
     def show_progress(self, json: str) -> bool:
         """See `CurrentStep.heartbeat`."""

@@ -64,7 +64,7 @@ class StepRunner:
         self._hints: deque[Callable[[], None]] = deque()
         self._offered_id: str | None = None
 
-    # -- running -----------------------------------------------------------------------------
+    # -- running an attempt ------------------------------------------------------------------
 
     def run(
         self,
@@ -198,7 +198,7 @@ class StepRunner:
         context = call_context(self.runtime, claimed)
         return retry_through_outage(lambda: arguments_of(claimed, context), "a step's arguments")
 
-    # -- committing --------------------------------------------------------------------------
+    # -- committing the end of an attempt ----------------------------------------------------
 
     @property
     def max_payload(self) -> int:
@@ -255,7 +255,7 @@ class StepRunner:
         except DatabaseUnavailable:
             return True  # the database's answer is missing; the attempt may be current
 
-    # -- continuing --------------------------------------------------------------------------
+    # -- continuing with the next attempt ----------------------------------------------------
 
     def continuation_offer(self) -> ContinuationOffer | None:
         """Return the offer to run one of the attempts that a transition makes ready.

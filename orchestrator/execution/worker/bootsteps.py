@@ -152,7 +152,7 @@ def _pool_name(controller: Any) -> str | None:
     name = pool.__module__.rpartition(".")[2]
     if _is_program(controller):
         raise ConfigurationError(_UNSUITABLE.format(pool=name, reason=_ONE_THREAD))
-    # By default celery.contrib.testing runs users' tests in a pool of one thread.
+    # Only warn: celery.contrib.testing runs the tests of users in a pool of one thread by default.
     log.warning("This embedded worker runs no steps", action="pool_unsupported", pool=name)
     return None
 
@@ -192,7 +192,7 @@ def _accept_json(app: Any) -> None:
     if {"json", "application/json"}.intersection(accepted):
         return
     app.conf.accept_content = [*accepted, "json"]
-    # Celery's fast tracer has stored the accepted formats before.
+    # Celery's tracer has made a copy of the accepted formats before, which must change too.
     localized: list[Any] = getattr(trace, "_localized", [])
     if localized:
         localized[1] = prepare_accept_content(app.conf.accept_content)

@@ -129,7 +129,7 @@ class MainProcess:
         dispatcher = getattr(self.consumer, "event_dispatcher", None)
         self.runtime.in_flight.events = bool(dispatcher and dispatcher.enabled)
 
-    # -- the end -----------------------------------------------------------------------------
+    # -- shutdown of the worker --------------------------------------------------------------
 
     def stopping(self, *, cold: bool) -> None:
         """Begin the end of the worker. This runs in a signal handler."""

@@ -48,7 +48,7 @@ def _uid(name: str) -> str:
     return f"orchestrator.{name}"
 
 
-# -- the life of processes ---------------------------------------------------------------------
+# -- start and end of processes ----------------------------------------------------------------
 
 
 def _child_started(**_: Any) -> None:
@@ -76,7 +76,7 @@ def _stopped(**_: Any) -> None:
         worker.stopped()
 
 
-# -- messages --------------------------------------------------------------------------------------
+# -- receipt of messages ---------------------------------------------------------------------------
 
 
 def _received(request: Any = None, **_: Any) -> None:

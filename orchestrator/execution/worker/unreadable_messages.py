@@ -64,7 +64,7 @@ def protect(consumer: Any) -> None:
     """Protect a worker's consumer and its pool; call it at each (re)connect, before the event loop
     begins."""
     dropped = DroppedMessages()
-    # kombu's Redis transport counts KeyError among the errors of a connection.
+    # Leave out KeyError: kombu's Redis transport counts it among the errors of a connection.
     known = (*consumer.connection_errors, OSError)
     errors = tuple(error for error in known if error is not KeyError)
     _protect_dispatch(consumer, dropped, errors)

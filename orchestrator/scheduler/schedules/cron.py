@@ -127,8 +127,8 @@ def _reached(time: datetime, zone: ZoneInfo, fold: int) -> datetime:
     first, second = _offsets(wall, zone)
     if first <= second or fold == local.fold:
         return wall
-    # Between the two passes of a repeated hour, all of it has passed in the first reading and
-    # none of it in the second.
+    # `time` is in an hour that the clock shows twice. While it shows the hour first, none of its
+    # second showing has passed; while it shows it again, all of its first showing has.
     change = _change(zone, _utc(wall, first), _utc(wall, second))
     return (change + (second if fold else first)).replace(tzinfo=None) - _SECOND
 

@@ -127,7 +127,7 @@ def upcoming(row: ScheduleRow, now: datetime, count: int) -> list[Due]:
     return [due_times.due(at) for at in times[:count]]
 
 
-# Events
+# Schedules that events trigger
 
 
 def trigger_by_event(

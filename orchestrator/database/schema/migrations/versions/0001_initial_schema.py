@@ -13,5 +13,5 @@ down_revision = None
 
 def upgrade() -> None:
     script = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
-    # The driver reads a percent sign as the beginning of a parameter.
+    # The driver reads a percent sign as the beginning of a parameter, so double it.
     op.get_bind().exec_driver_sql(script.replace("%", "%%"))
