@@ -134,10 +134,20 @@ def _read_chain(
     first = call_options.passed_on(options)
     shapes: list[Shape] = []
     for index in range(len(steps) - 1, -1, -1):
-        step = steps[index]
+        step = steps[index] if index == len(steps) - 1 else _followed(steps[index])
         before = () if index == 0 else (PREVIOUS,)
         shapes = _before(_read(step, before, {}, first if index == 0 else _NONE), shapes)
     return shapes
+
+
+def _followed(step: Any) -> Any:
+    """Return a step that another one follows. If it is a chord whose body is a group of one, the
+    member's own result goes on, as that of any group of one in a chain."""
+    if isinstance(step, chord) and isinstance(step.body, group):
+        members = list(_unrolled(step.body.tasks))
+        if len(members) == 1:
+            step["kwargs"] = {**step.kwargs, "body": members[0]}
+    return step
 
 
 def _before(shapes: list[Shape], rest: list[Shape]) -> list[Shape]:

@@ -19,6 +19,7 @@ from typing import Any
 import celery.exceptions
 import redis
 from celery import chain, chord, group
+from celery.result import GroupResult
 
 from orchestrator.canvas import DurableResult, durable
 
@@ -81,8 +82,9 @@ class Both:
     def _pair(
         self, tags: list[str], theirs: Any, ours: Outcome, deadline: float
     ) -> tuple[Outcome, Outcome]:
-        left = max(0.1, deadline - time.monotonic())
-        other = outcome(lambda: theirs.get(timeout=left))
+        while not settled(theirs) and time.monotonic() < deadline:
+            time.sleep(0.05)  # between two looks: a group's `get` ignores its timeout
+        other = outcome(lambda: result_of(theirs))
         notes = self._settled(tags)
         return replace(other, notes=notes[0]), replace(ours, notes=notes[1])
 
@@ -98,6 +100,37 @@ class Both:
     def _notes(self, tag: str) -> tuple[str, ...]:
         found: Any = self.server.lrange(f"canvas:{tag}", 0, -1)
         return tuple(sorted(note.decode() for note in found))
+
+
+def settled(result: Any) -> bool:
+    """Whether Celery's result has come: of a group all, or one failure."""
+    if isinstance(result, GroupResult):
+        states = [settled(child) for child in result.results or ()]
+        return all(states) or failure_of(result) is not None
+    return bool(result.ready()) or failure_of(result) is not None
+
+
+def failure_of(result: Any) -> Any:
+    """The failed result in a result, its parents and its members; None without one."""
+    if isinstance(result, GroupResult):
+        return next(filter(None, map(failure_of, result.results or ())), None)
+    while result is not None:
+        if isinstance(result, GroupResult):
+            return failure_of(result)
+        if result.failed():
+            return result
+        result = result.parent
+    return None
+
+
+def result_of(result: Any) -> Any:
+    """The value of a result that has come. Raises the failure, or TimeoutError."""
+    failed = failure_of(result)
+    if failed is not None:
+        return failed.get(timeout=2)
+    if not settled(result):
+        raise celery.exceptions.TimeoutError
+    return result.get(timeout=5)
 
 
 def agree(theirs: Outcome, ours: Outcome) -> bool:

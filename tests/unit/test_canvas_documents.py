@@ -10,6 +10,7 @@ from typing import Any
 import celery
 import pytest
 from celery import Celery, chain, chord, group
+from celery.canvas import _chain
 from kombu.utils import json as kombu_json
 
 from orchestrator.canvas import CanvasRefused, compensated_by, durable, expr
@@ -191,6 +192,13 @@ def test_a_group_of_one_is_a_list_at_the_top_and_its_member_in_a_chain() -> None
     assert "for" in do[0]["group"]
     do, _ = converted(chain(add.s(1, 1), group(mul.s(3)), total.s()))
     assert [list(task) for task in do] == [["add"], ["mul"], ["total"]]
+
+
+def test_a_body_of_one_in_a_chain_passes_its_own_result() -> None:
+    # The operator would have moved the last task into the body; splicing nested chains does not.
+    canvas = _chain(chord([add.s(1, 1), add.s(2, 2)], group(total.s())), mul.s(2))
+    do, _ = converted(canvas)
+    assert [next(iter(task)) for task in do] == ["group", "total", "mul"]
 
 
 def test_a_chord_of_one_has_a_list_of_one() -> None:
