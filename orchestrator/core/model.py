@@ -378,6 +378,8 @@ class Need:
     ``workflow`` (namespace, name, version): the id of that version (the newest if version
     is "latest"), or None; also None if this namespace may not start it.
 
+    ``tree`` (root): whether the tree of instances below that root may start another one: bool.
+
     ``secrets`` names: ``{name: value}`` of those that exist (needed only if the document
     lets secrets into data).
     """

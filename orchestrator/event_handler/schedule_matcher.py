@@ -16,6 +16,7 @@ from orchestrator.database.events import (
 from orchestrator.database.events.event_group_queries import GroupRow
 from orchestrator.database.events.event_matching_queries import UnmatchedEvent
 from orchestrator.database.schedules.schedule_queries import ScheduleRow, by_event
+from orchestrator.database.workflows import instance_tree_queries
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.event_handler import event_groups
 from orchestrator.event_handler.compiled_event_filter import EventFilter, equal_values
@@ -198,6 +199,16 @@ class ScheduleMatcher:
             content_for(of.read, events[number].event) for number in members if number in events
         ]
 
+    def _inherit(self, members: Sequence[int], instances: Sequence[str]) -> None:
+        """Make the started instance part of the tree of the last event's instance."""
+        events = event_matching_queries.by_receipt_numbers(self._transaction, members)
+        last = events.get(max(members))
+        source = last.instance if last is not None else None
+        if source is None or not instances:
+            return
+        if not instance_tree_queries.inherit(self._transaction, source, instances[0]):
+            raise OrchestratorError("the instances that its events start have started too many")
+
     def _start(self, row: ScheduleRow, of: Consumption, key: str, members: Sequence[int]) -> None:
         """Start an instance. A savepoint keeps a failure from blocking other schedules and
         listeners."""
@@ -205,6 +216,7 @@ class ScheduleMatcher:
         self._transaction.all("savepoint start")
         try:
             instances = trigger_by_event(self._transaction, row.id, key, input, max(members))
+            self._inherit(members, instances)
         except (LockTimeout, DatabaseUnavailable):
             raise
         except OrchestratorError as error:

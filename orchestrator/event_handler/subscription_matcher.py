@@ -13,7 +13,7 @@ from orchestrator.database.events.event_matching_queries import UnmatchedEvent
 from orchestrator.database.events.subscription_queries import SubscriptionRow
 from orchestrator.database.instances import instance_queries
 from orchestrator.database.instances.instance_queries import NewStart, StartOutcome
-from orchestrator.database.workflows import workflow_queries
+from orchestrator.database.workflows import instance_tree_queries, workflow_queries
 from orchestrator.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.event_handler.compiled_event_filter import (
     EventFilter,
@@ -111,4 +111,6 @@ def start(
     )
     if instance_queries.start(transaction, [new], now, "subscription") is not StartOutcome.STARTED:
         raise OrchestratorError("a newer version was deployed at the same moment")
+    if event.instance and not instance_tree_queries.inherit(transaction, event.instance, new.id):
+        raise OrchestratorError("the instances that its events start have started too many others")
     return new.id

@@ -22,7 +22,7 @@ from orchestrator.database.transitions.inbox_queries import OverdueStimulus
 from orchestrator.database.workers import process_queries, unclaimed_attempts, worker_queries
 from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
 from orchestrator.database.workers.worker_queries import ClaimedAttemptRow
-from orchestrator.database.workflows import generated_versions
+from orchestrator.database.workflows import generated_versions, instance_tree_queries
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
 from orchestrator.scheduler.schedules import due_schedules
@@ -77,7 +77,8 @@ class MaintenanceStore(Protocol):
 
     def purge_workers(self) -> None:
         """Delete the rows of workers, APIs and beats that ended long ago, leases on decisions that
-        have expired, and generated workflow versions that nobody uses."""
+        have expired, counts of trees that start nothing any more, and generated workflow versions
+        that nobody uses."""
 
     def purge(self, firings: timedelta, answers: timedelta) -> bool | None:
         """Delete a batch of firings and of answers to idempotent requests that are older than
@@ -132,6 +133,7 @@ class PostgresMaintenanceStore:
     def purge_workers(self) -> None:
         worker_queries.purge_workers(self._database)
         decision_lease_queries.purge(self._database)
+        instance_tree_queries.purge(self._database)
         process_queries.purge(self._database)
         generated_versions.remove_retired(self._database)
         generated_versions.retire(self._database)

@@ -441,6 +441,7 @@ LOADERS: dict[str, Callable[..., Any]] = {
         (row.value for row in rows.attempts), step
     ),
     "workflow": _workflow,
+    "tree": lambda *_: True,
     "stopped": lambda _, rows, run: in_memory_slices.stopped(rows.steps, run),
     "step": lambda _, rows, step: rows.chain(step),
 }

@@ -75,6 +75,7 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "items": lambda _, rows, step, index: in_memory_slices.items(rows.chunks, step, index),
     "attempt": lambda _, rows, step: in_memory_slices.newest(rows.attempts.values(), step),
     "workflow": _workflow,
+    "tree": lambda *_: True,
     "stopped": lambda _, rows, run: in_memory_slices.stopped(rows.steps, run),
     "secrets": _secrets,
     "step": lambda _, rows, step: chain(rows, step),

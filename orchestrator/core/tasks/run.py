@@ -84,15 +84,29 @@ def _start(
     state: dict[str, Json],
 ) -> str:
     id = draft.id()
+    state["tree"] = _tree(draft)
     if trace := draft.root.get_state("trace"):
         state["trace"] = trace
-    draft.children.append(NewInstance(id, workflow, namespace, raw, parent, state or None))
+    draft.children.append(NewInstance(id, workflow, namespace, raw, parent, state))
     return id
+
+
+def _tree(draft: Draft) -> dict[str, Json]:
+    """Return the place of a new instance in the tree of all that one instance has started. Raises
+    `Fault` if the tree has started too many within an hour: it would start itself for ever."""
+    own = draft.root.get_state("tree") or {"root": draft.slice.instance.id, "generation": 0}
+    if own["generation"] and not draft.need("tree", own["root"]):
+        raise dsl_errors.runtime(
+            f"the instances that {own['root']} has started have started too many others within an"
+            " hour"
+        )
+    return {**own, "generation": own["generation"] + 1}
 
 
 def _depth(draft: Draft) -> int:
     """Return how many instances wait for the sub-workflow. One that is not awaited begins at zero:
-    a workflow may start its successor endlessly. Raises `Fault` beyond the bound."""
+    a workflow may start its successor endlessly, if not too fast (`_tree`). Raises `Fault` beyond
+    the bound."""
     depth: int = draft.root.get_state("depth", 0) + 1
     max_depth = draft.limits.depth
     if depth > max_depth:

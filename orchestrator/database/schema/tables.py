@@ -334,6 +334,16 @@ stimuli = Table(
     ),
 )
 
+#: How many instances a tree of sub-workflows and events has started within an hour. The starts by
+#: its root are not counted.
+instance_trees = Table(
+    "instance_trees",
+    metadata,
+    Column("root_id", Id, primary_key=True),
+    Column("started", Integer, nullable=False),
+    Column("since", Time, nullable=False),
+)
+
 #: The process that decides for an instance, where its decision takes long. It only saves work, so
 #: its loss in a crash is harmless.
 decision_leases = Table(

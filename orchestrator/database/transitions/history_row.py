@@ -19,8 +19,9 @@ def stimulus_record(stimulus: Stimulus, slice: Slice, transition: Transition) ->
     from earlier rows: enough to replay the transition (invariant I12).
 
     ``claimed``: the attempts that were claimed when open steps were stopped or paused.
-    ``workflows``: the versions found for sub-workflows. ``items``: the largest number of agenda
-    items of the transition, where that was bounded or its agenda was ended.
+    ``workflows``: the versions found for sub-workflows. ``tree_full``: the tree of instances could
+    start no other. ``items``: the largest number of agenda items of the transition, where that was
+    bounded or its agenda was ended.
     """
     record: dict[str, Json] = {"kind": stimulus.kind.value}
     if stimulus.step is not None:
@@ -39,6 +40,8 @@ def stimulus_record(stimulus: Stimulus, slice: Slice, transition: Transition) ->
             record["claimed"] = [one.id for _, one in answer if _is_claimed(one)]
         elif need.what == "workflow":
             record.setdefault("workflows", {})["/".join(need.args)] = answer
+        elif need.what == "tree" and not answer:
+            record["tree_full"] = True
     return record
 
 

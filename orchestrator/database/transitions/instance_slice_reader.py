@@ -19,6 +19,7 @@ from orchestrator.database.transitions.row_mapper import (
     to_step,
     to_steps,
 )
+from orchestrator.database.workflows import instance_tree_queries
 from orchestrator.errors import NotFound
 
 
@@ -277,6 +278,10 @@ def _workflow(session: Session, _: str, namespace: str, name: str, version: str)
     return str(row[0]) if row else None
 
 
+def _tree(session: Session, _: str, root: str) -> bool:
+    return instance_tree_queries.may_start(session, root)
+
+
 def _stopped(session: Session, instance: str, run: int) -> list[Step]:
     rows = session.all(
         f"""
@@ -297,5 +302,6 @@ _LOADERS: dict[str, Callable[..., Json]] = {
     "step": _step,
     "attempt": _attempt,
     "workflow": _workflow,
+    "tree": _tree,
     "stopped": _stopped,
 }

@@ -215,6 +215,13 @@ create unique index stimuli_key_uq
   on orchestrator.stimuli (instance_id, key)
   where key is not null;
 
+create table orchestrator.instance_trees (
+  root_id uuid not null,
+  started integer not null,
+  since timestamptz not null,
+  constraint instance_trees_pk primary key (root_id)
+);
+
 create unlogged table orchestrator.decision_leases (
   instance_id uuid not null,
   token text not null,
