@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator import json_codec
+from orchestrator.database.instances.attention_filters import ATTENTION
 from orchestrator.database.instances.instance_filters import Filter
 
 LABEL, INPUT = "label.", "input."
@@ -78,8 +79,8 @@ def _alternatives(text: str) -> list[Any]:
     return [text] if isinstance(parsed, dict | list) else [text, parsed]
 
 
-def selection(query: Mapping[str, Any], dynamic: DynamicFilters) -> Filter:
-    """Return the filter of checked parameters."""
+def selection(query: Mapping[str, Any], dynamic: DynamicFilters, lease: float) -> Filter:
+    """Return the filter of checked parameters. `lease`: the setting, in seconds."""
     parts = query["workflow"].split("/") if "workflow" in query else None
     return Filter(
         statuses=query["status"],
@@ -95,6 +96,10 @@ def selection(query: Mapping[str, Any], dynamic: DynamicFilters) -> Filter:
         started_after=query.get("started_after"),
         started_before=query.get("started_before"),
         text=query.get("q"),
+        attention=tuple(ATTENTION) if "any" in query["attention"] else query["attention"],
+        waiting_for=query["waiting_for"],
+        error_types=query["error_types"],
+        lease=lease,
     )
 
 

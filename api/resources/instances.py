@@ -13,19 +13,26 @@ from api.http.app_state import caller, key_check, scope, state
 from api.http.problems import Problem
 from api.http.request_body import json_body
 from api.http.resource_blueprint import Resource, listing, respond
-from api.resources import instance_start, serializers
+from api.resources import instance_start, instance_summaries, serializers
 from api.schemas.instances import (
     STARTED,
+    CountsQuerySchema,
     CountsSchema,
     InstanceSchema,
-    InstancesFilterSchema,
     InstancesQuerySchema,
     InstancesSchema,
     StartSchema,
     WaitSchema,
 )
-from orchestrator.database.instances import instance_lists, instance_queries, step_queries
+from orchestrator.database.instances import (
+    instance_facets,
+    instance_lists,
+    instance_queries,
+    step_queries,
+)
 from orchestrator.database.instances.command_queries import Target
+from orchestrator.database.instances.instance_facets import Facet
+from orchestrator.database.instances.instance_filters import Filter
 from orchestrator.database.instances.instance_queries import InstanceWithPayloads, Summary
 
 _ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -79,34 +86,66 @@ def list_(query: dict[str, Any]) -> Response:
     text and, if it is one, a number, `true`, `false` or `null`; in double quotes text only.
     Several such parameters may be combined.
     """
-    page = instance_lists.listed(
-        state().services.database,
-        scope(query.get("namespace")),
-        filter_query.selection(query, g.dynamic_filters),
-        by=query["sort"].removeprefix("-"),
-        descending=query["sort"].startswith("-"),
-        limit=query["limit"],
-        after=page_cursors.read(query["cursor"], (page_cursors.moment, page_cursors.id)),
-    )
-    items = [serializers.summary_json(Summary(*row[2:])) for row in page.rows]
-    return listing(items, page_cursors.write(page.last))
+    rows, last = _page(query)
+    items = instance_summaries.summaries_json([Summary(*row[2:]) for row in rows])
+    return listing(items, page_cursors.write(last))
+
+
+def _page(query: dict[str, Any]) -> tuple[list[Any], list[Any] | None]:
+    """Return the rows of a page of instances, and the values of the last one."""
+    database, allowed = state().services.database, scope(query.get("namespace"))
+    chosen = _selection(query)
+    after = (page_cursors.moment, page_cursors.id)
+    if query["sort"] == "attention":
+        page = instance_lists.by_attention(
+            database,
+            allowed,
+            chosen,
+            limit=query["limit"],
+            after=page_cursors.read(query["cursor"], (page_cursors.number, *after)),
+        )
+    else:
+        page = instance_lists.listed(
+            database,
+            allowed,
+            chosen,
+            by=query["sort"].removeprefix("-"),
+            descending=query["sort"].startswith("-"),
+            limit=query["limit"],
+            after=page_cursors.read(query["cursor"], after),
+        )
+    return page.rows, page.last
+
+
+def _selection(query: dict[str, Any]) -> Filter:
+    return filter_query.selection(query, g.dynamic_filters, state().services.settings.lease)
 
 
 @blueprint.route("/counts")
 @blueprint.answers(200, CountsSchema)
-@blueprint.requires(InstancesFilterSchema)
+@blueprint.requires(CountsQuerySchema)
 def counts(query: dict[str, Any]) -> Response:
     """How many instances have each status
 
     At most 10,000 instances of each status are counted, 1,000 with labels, so that millions do
-    not slow the answer. The filters are those of the list.
+    not slow the answer. The filters are those of the list. `facets` adds the numbers of instances
+    by what they wait for, by what a person should look at, and so on, up to 1,000 of each value.
     """
-    found = instance_lists.counted(
-        state().services.database,
-        scope(query.get("namespace")),
-        filter_query.selection(query, g.dynamic_filters),
-    )
-    return respond({"items": [asdict(each) for each in found]})
+    database, allowed = state().services.database, scope(query.get("namespace"))
+    chosen = _selection(query)
+    found = instance_lists.counted(database, allowed, chosen)
+    answer: dict[str, Any] = {"items": [asdict(each) for each in found]}
+    if query["facets"]:
+        facets = instance_facets.counted(database, allowed, chosen, query["facets"])
+        answer["facets"] = {
+            name: [_facet_json(each) for each in values] for name, values in facets.items()
+        }
+    return respond(answer)
+
+
+def _facet_json(facet: Facet) -> dict[str, Any]:
+    value = {"value": facet.value, "count": facet.count, "exact": facet.exact}
+    return value if facet.title is None else {**value, "title": facet.title}
 
 
 @blueprint.route("/<id:id>")
@@ -129,7 +168,8 @@ def get(query: dict[str, Any], id: str) -> Response:
     tag = etag(found)
     if tag in request.if_none_match:
         return Response(status=304, headers={"ETag": f'"{tag}"'})
-    return respond(_instance(found), headers={"ETag": f'"{tag}"'})
+    value = {**_instance(found), **instance_summaries.standing_json(found)}
+    return respond(value, headers={"ETag": f'"{tag}"'})
 
 
 def _wait_until_final(id: str, seconds: float) -> None:

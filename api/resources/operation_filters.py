@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError
 
 from api.http import filter_query, problem_types
-from api.http.app_state import scope
+from api.http.app_state import scope, state
 from api.http.problems import Problem
 from api.http.query_parser import first_message
 from api.schemas.bulk_operations import DeadLettersFilterSchema
@@ -34,7 +34,9 @@ def stored_filter(action: str, filter: dict[str, str]) -> tuple[Scope, Any]:
         of_schema, dynamic = filter_query.split(filter)
     except filter_query.WrongFilter as error:
         raise _invalid({error.name: str(error)}) from None
-    selection = filter_query.selection(_loaded(InstancesFilterSchema, of_schema), dynamic)
+    selection = filter_query.selection(
+        _loaded(InstancesFilterSchema, of_schema), dynamic, state().services.settings.lease
+    )
     allowed = scope(selection.namespace)
     reached = namespaces_of(allowed, selection)
     # A contradictory filter reaches no namespace; its operation still belongs to the caller's.

@@ -8,11 +8,12 @@ from flask import Response
 
 from api.http.app_state import state
 from api.http.resource_blueprint import Resource, respond
-from api.resources import call_wait_reasons
+from api.resources import call_wait_reasons, cause_tones
 from api.resources import wait_reason_messages as messages
 from api.resources.instances import find
 from api.resources.wait_reason_messages import Cause
 from api.schemas.wait_reasons import WhySchema
+from orchestrator import clock
 from orchestrator.broker_settings import reach
 from orchestrator.core.engine_version import SUPPORTED
 from orchestrator.core.model import Status
@@ -36,17 +37,24 @@ def why(id: str) -> Response:
     causes = list(_causes(found))
     if any(cause["kind"] in _BY_BROKER for cause in causes):
         causes = [*_broker(), *causes]
+    causes = [
+        *(causes or [messages.unknown_reason(found)]),
+        *_unknown_outcomes(found),
+        *_repaired_children(found),
+    ]
     return respond(
         {
             "status": found.status,
             "compensation": found.compensation,
-            "causes": [
-                *(causes or [messages.unknown_reason(found)]),
-                *_unknown_outcomes(found),
-                *_repaired_children(found),
-            ],
+            "causes": [{**cause, "tone": _tone(found, cause)} for cause in causes],
         }
     )
+
+
+def _tone(found: InstanceWithPayloads, cause: Cause) -> str:
+    if cause["kind"] == "ended":
+        return cause_tones.tone_of_end(found.status, found.compensation)
+    return cause_tones.tone(cause["kind"], cause.get("since"), clock.now())
 
 
 def _causes(found: InstanceWithPayloads) -> Iterator[Cause]:

@@ -47,12 +47,23 @@ def time(**options: Any) -> fields.String:
     return fields.String(metadata={"format": "date-time", **options.pop("metadata", {})}, **options)
 
 
+class CommaSeparatedTexts(fields.String):
+    """A query parameter such as ``a,b``: a list of up to 20 texts."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        values: list[str] = super()._deserialize(value, attr, data, **kwargs).split(",")
+        if len(values) > 20 or not all(0 < len(text) <= 500 for text in values):
+            raise ValidationError("must be 1 to 20 texts of 1 to 500 characters each")
+        return values
+
+
 class CommaSeparated(fields.String):
     """A query parameter such as ``a,b``: a list of values, all among the choices."""
 
     def __init__(self, choices: tuple[str, ...], **options: Any) -> None:
         pattern = f"^({'|'.join(choices)})(,({'|'.join(choices)}))*$"
-        super().__init__(metadata={"pattern": pattern}, **options)
+        metadata = {"pattern": pattern, **options.pop("metadata", {})}
+        super().__init__(metadata=metadata, **options)
         self.choices = choices
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:

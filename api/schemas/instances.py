@@ -11,6 +11,7 @@ from api.schemas.common import (
     PRINTABLE,
     STATUSES,
     CommaSeparated,
+    CommaSeparatedTexts,
     Moment,
     PageSchema,
     name,
@@ -18,6 +19,8 @@ from api.schemas.common import (
     uuid,
     uuid_filter,
 )
+from api.schemas.wait_reasons import KINDS
+from orchestrator.database.instances.attention_filters import ATTENTION, WAITING_FOR
 
 #: An id, and the beginning of one, as patterns of JSON Schema.
 _BEGINNING = (
@@ -120,6 +123,13 @@ class InstanceSchema(InstanceSummarySchema):
     )
     context = ANY(required=True)
     waiting_for = fields.List(fields.Nested(WaitingSchema), required=True)
+    steps = fields.List(
+        fields.Nested("CurrentStepSchema"), metadata={"description": "as in a list of instances"}
+    )
+    why = fields.Nested(
+        "ShortCauseSchema", allow_none=True, metadata={"description": "as in a list of instances"}
+    )
+    changed_at = time(allow_none=True)
 
 
 #: The answer to a start: of one instance, of an awaited one, of several.
@@ -132,10 +142,66 @@ STARTED = {
 }
 
 
+class CurrentStepSchema(Schema):
+    """An open step without open steps inside it."""
+
+    step = fields.Integer(required=True)
+    name = fields.String(required=True)
+    reference = fields.String(required=True)
+    attempt = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "number of the try; that of the `try` around it, if there is one"},
+    )
+    max = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "most tries, if they are bounded"}
+    )
+    retry_at = time(required=True, allow_none=True)
+
+
+class ShortCauseSchema(Schema):
+    """The most urgent cause of an instance's waiting, or how it ended."""
+
+    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
+    message = fields.String(required=True)
+    tone = fields.String(
+        required=True,
+        validate=validate.OneOf(("calm", "soon", "alarm")),
+        metadata={"description": "`soon`: changes by itself; `alarm`: a person must act"},
+    )
+    until = time(required=True, allow_none=True)
+    step = fields.Integer(required=True, allow_none=True)
+    more = fields.Integer(required=True, metadata={"description": "how many other causes"})
+
+
+class ShortErrorSchema(Schema):
+    """An error without its data; its detail is cut after 300 characters."""
+
+    type = fields.String(required=True, allow_none=True)
+    title = fields.String(required=True, allow_none=True)
+    status = fields.Integer(required=True, allow_none=True)
+    detail = fields.String(required=True, allow_none=True)
+
+
+class ListedInstanceSchema(InstanceSummarySchema):
+    """An instance of a list: where it stands, and why."""
+
+    steps = fields.List(
+        fields.Nested(CurrentStepSchema),
+        required=True,
+        metadata={"description": "the current steps, at most 3, in the order of creation"},
+    )
+    why = fields.Nested(ShortCauseSchema, required=True, allow_none=True)
+    error = fields.Nested(ShortErrorSchema, required=True, allow_none=True)
+    changed_at = time(
+        required=True, allow_none=True, metadata={"description": "of its last transition"}
+    )
+
+
 class InstancesSchema(Schema):
     """A page of instances."""
 
-    items = fields.List(fields.Nested(InstanceSummarySchema), required=True)
+    items = fields.List(fields.Nested(ListedInstanceSchema), required=True)
     next = fields.String(required=True, allow_none=True)
 
 
@@ -171,6 +237,25 @@ class InstancesFilterSchema(Schema):
     parent = uuid_filter("the instance that started and awaited them")
     started_after = Moment()
     started_before = Moment()
+    attention = CommaSeparated(
+        ("any", *ATTENTION),
+        load_default=(),
+        metadata={
+            "description": "one of these holds: `stuck` (nothing goes on without a person, here or"
+            " in a sub-workflow), `dead_letter` (an open one), `outcome_unknown` (of a step),"
+            " `held` (faulted, and nothing was undone), `retrying`"
+        },
+    )
+    waiting_for = CommaSeparated(
+        tuple(WAITING_FOR),
+        load_default=(),
+        metadata={"description": "one of these is awaited; `task`: a worker's result"},
+    )
+    error_types = CommaSeparatedTexts(
+        data_key="error.type",
+        load_default=(),
+        metadata={"description": "`type` of the instance's error: one of these"},
+    )
     q = fields.String(
         validate=validate.Length(1, 255),
         metadata={"description": "the beginning of an id or business_id, or a workflow's name"},
@@ -182,9 +267,36 @@ class InstancesQuerySchema(InstancesFilterSchema, PageSchema):
 
     sort = fields.String(
         load_default="-created_at",
-        validate=validate.OneOf(("created_at", "-created_at", "started_at", "-started_at")),
-        metadata={"description": "`started_at` lists only started instances"},
+        validate=validate.OneOf(
+            ("created_at", "-created_at", "started_at", "-started_at", "attention")
+        ),
+        metadata={
+            "description": "`started_at` lists only started instances; `attention`: those first"
+            " that have any, the newest first among these and among the others"
+        },
     )
+
+
+#: The facets of lists of instances.
+FACETS = ("attention", "waiting_for", "compensation", "workflow", "error")
+
+
+class CountsQuerySchema(InstancesFilterSchema):
+    """A filter of instances, and what to count besides their statuses."""
+
+    facets = CommaSeparated(FACETS, load_default=())
+
+
+class FacetSchema(Schema):
+    """The number of instances with a value of a facet."""
+
+    value = fields.String(
+        required=True,
+        metadata={"description": "as the filter takes it; of an error, its type"},
+    )
+    title = fields.String(metadata={"description": "of an error"})
+    count = fields.Integer(required=True)
+    exact = fields.Boolean(required=True)
 
 
 class CountSchema(Schema):
@@ -202,3 +314,10 @@ class CountsSchema(Schema):
     """The number of instances of each status."""
 
     items = fields.List(fields.Nested(CountSchema), required=True)
+    facets = fields.Dict(
+        keys=fields.String(validate=validate.OneOf(FACETS)),
+        values=fields.List(fields.Nested(FacetSchema)),
+        metadata={
+            "description": "those that were requested; each ignores the filter of its own name"
+        },
+    )

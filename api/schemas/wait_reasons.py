@@ -19,6 +19,11 @@ class CauseSchema(Schema):
 
     kind = fields.String(required=True, validate=validate.OneOf(KINDS))
     message = fields.String(required=True)
+    tone = fields.String(
+        required=True,
+        validate=validate.OneOf(("calm", "soon", "alarm")),
+        metadata={"description": "`soon`: changes by itself; `alarm`: a person must act"},
+    )
     step = fields.Integer(allow_none=True)
     reference = fields.String(allow_none=True)
     since = time(allow_none=True)

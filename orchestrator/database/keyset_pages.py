@@ -27,10 +27,16 @@ def one_of(column: str, values: Collection[str] | None) -> Condition:
 @dataclass(frozen=True, slots=True)
 class IndexLevel:
     """A leading column of an index, and the requested values; None: all values, each found by one
-    index lookup."""
+    index lookup. `expression`: what is indexed under the name of the column."""
 
     column: str
     values: Sequence[str] | None
+    expression: str | None = None
+
+    @property
+    def sql(self) -> str:
+        """What is compared with the values."""
+        return self.expression or self.column
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +143,15 @@ def page_by(
 
 def counted_by(session: Session, table: str, parts: Sequence[Part], most: int) -> int:
     """Return how many rows `page_by` would list, counted up to `most`."""
-    selects, params = [], {"most": most}
+    source, params = matching_ids(table, parts)
+    row = session.one(f"select count(*) from ({source}) every", {**params, "most": most})
+    return int(row[0]) if row else 0
+
+
+def matching_ids(table: str, parts: Sequence[Part]) -> tuple[str, dict[str, Any]]:
+    """Return SQL for the ids of at most `most` rows that `page_by` would list, in no order, and its
+    parameters without `most`."""
+    selects, params = [], dict[str, Any]()
     for number, part in enumerate(parts):
         conditions = [condition for condition in part.conditions if condition]
         where = [matching(part.levels), *(text for text, _ in conditions)]
@@ -155,9 +169,7 @@ def counted_by(session: Session, table: str, parts: Sequence[Part], most: int) -
         params |= values
         for _, more in conditions:
             params |= more
-    sql = f"select count(*) from (select from ({' union '.join(selects)}) one limit %(most)s) every"
-    row = session.one(sql, params)
-    return int(row[0]) if row else 0
+    return f"select id from ({' union '.join(selects)}) one limit %(most)s", params
 
 
 def groups(
@@ -185,7 +197,7 @@ def groups(
 
 def matching(levels: Sequence[IndexLevel]) -> str:
     """Return the condition for the rows that have the values of a row of `groups`."""
-    return " and ".join(f"{level.column} = of_{level.column}.value" for level in levels) or "true"
+    return " and ".join(f"{level.sql} = of_{level.column}.value" for level in levels) or "true"
 
 
 def _present(table: str, column: str, within: Sequence[IndexLevel]) -> str:

@@ -25,7 +25,7 @@ from orchestrator.cli.views.history_lines import (
 from orchestrator.cli.views.live_view import follow
 from orchestrator.cli.views.step_details import step_lines
 from orchestrator.cli.views.step_tree import step_tree
-from orchestrator.client import Client, Step
+from orchestrator.client import Client, Run, Step
 from orchestrator.client.url_paths import path
 
 _LISTED = ("id", "workflow", "version", "status", "compensation", "started_at", "business_id")
@@ -40,10 +40,19 @@ _LISTED = ("id", "workflow", "version", "status", "compensation", "started_at", 
 @click.option("--business-id", help="Your own id, in full.")
 @click.option("--since", "started_after", type=PastTime(), help="Started after TIME.")
 @click.option("--until", "started_before", type=PastTime(), help="Started before TIME.")
+@click.option(
+    "--attention", help="stuck, dead_letter, outcome_unknown, held, retrying or any; says why."
+)
+@click.option("--waiting-for", help="task, event, timer, retry or workflow; says why.")
+@click.option("--error-type", help="Type of the instance's error.")
 @limit_option
 @shared_options
 def list_instances(
-    shared: Shared, labels: Sequence[tuple[str, str]], limit: int, **filters: str | None
+    shared: Shared,
+    labels: Sequence[tuple[str, str]],
+    limit: int,
+    error_type: str | None,
+    **filters: str | None,
 ) -> None:
     """List instances, newest first.
 
@@ -51,15 +60,20 @@ def list_instances(
     """
     query = {name: value for name, value in filters.items() if value is not None}
     query |= {f"label.{name}": value for name, value in labels}
+    query |= {"error.type": error_type} if error_type is not None else {}
+    columns = (*_LISTED, "why") if {"attention", "waiting_for"} & query.keys() else _LISTED
     with shared.client() as client:
         runs = islice(client.instances(**query), limit or None)
         if shared.printer.table:
-            shared.printer.rows(
-                ({**r.data, "workflow": r.workflow, "version": r.version} for r in runs), _LISTED
-            )
+            shared.printer.rows((_row(run) for run in runs), columns)
             _mention_unstarted(client, query)
         else:
             shared.printer.rows((run.data for run in runs), _LISTED)
+
+
+def _row(run: Run) -> dict[str, Any]:
+    why = (run.data.get("why") or {}).get("message")
+    return {**run.data, "workflow": run.workflow, "version": run.version, "why": why}
 
 
 def _mention_unstarted(client: Client, query: Mapping[str, str]) -> None:

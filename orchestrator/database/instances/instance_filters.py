@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from string import hexdigits
 from typing import Any
 
-from orchestrator.core.model import Status
+from orchestrator.core.model import OPEN_STATUSES, Status
 from orchestrator.database.connection.session import Session
+from orchestrator.database.instances.attention_filters import ATTENTION, WAITING_FOR, Attended
 from orchestrator.database.keyset_pages import (
     Condition,
     IndexLevel,
@@ -47,6 +48,14 @@ class Filter:
     ids: Sequence[str] | None = None
     inputs: Sequence[Sequence[str]] = ()
     parent: str | None = None
+    #: See `attention_filters`; of `attention` and of `waiting_for` one must hold each.
+    attention: Sequence[str] = ()
+    waiting_for: Sequence[str] = ()
+    error_types: Sequence[str] = ()
+    #: Whether nothing of `attention_filters.ATTENTION` may hold.
+    unattended: bool = False
+    #: Seconds after which a worker without a heartbeat counts as gone, for `attention`.
+    lease: float = 10.0
 
 
 STATUSES = tuple(status.value for status in Status)
@@ -55,11 +64,26 @@ TABLE = "orchestrator.instances"
 
 
 def parts_of(
-    session: Session, scope: Scope, chosen: Filter, by: str, more: Sequence[Condition] = ()
+    session: Session,
+    scope: Scope,
+    chosen: Filter,
+    by: str,
+    more: Sequence[Condition] = (),
+    attended: Attended | None = None,
 ) -> list[Part]:
-    """Return the filter in parts, each of which starts with an index."""
+    """Return the filter in parts, each of which starts with an index. `attended`: what was read of
+    `attention_filters` before."""
     parts = []
     chosen = _identified(session, chosen)
+    for alternative, conditions in _attended(chosen, attended or Attended(session, chosen.lease)):
+        parts += _parts_of(session, scope, alternative, by, [*more, *conditions])
+    return parts
+
+
+def _parts_of(
+    session: Session, scope: Scope, chosen: Filter, by: str, more: Sequence[Condition]
+) -> list[Part]:
+    parts = []
     for meant in _meant(session, scope, chosen) if chosen.text else [_narrowed(session, chosen)]:
         levels = _levels(scope, meant, by)
         conditions = [*_conditions(meant, {level.column for level in levels}), *more]
@@ -83,6 +107,57 @@ def _identified(session: Session, chosen: Filter) -> Filter:
     return chosen if ids is None else replace(chosen, ids=tuple(ids))
 
 
+def _attended(chosen: Filter, attended: Attended) -> list[tuple[Filter, list[Condition]]]:
+    """Return the filter as alternatives without `attention` and `waiting_for`, each with conditions
+    instead: those that few instances have together, by ids, and each of the others."""
+    conditions: list[Condition] = []
+    if chosen.unattended:
+        conditions.append(_unattended(attended))
+    alternatives = [(replace(chosen, attention=(), waiting_for=()), conditions)]
+    for values in (chosen.attention, chosen.waiting_for):
+        if values:
+            alternatives = [
+                (limited, [*before, *more])
+                for filter, before in alternatives
+                for limited, more in _alternatives(filter, values, attended)
+            ]
+    return alternatives
+
+
+def _alternatives(
+    chosen: Filter, values: Sequence[str], attended: Attended
+) -> Iterator[tuple[Filter, list[Condition]]]:
+    few: set[str] = set()
+    for value in values:
+        ids = attended.ids((value,))
+        if ids is not None:
+            few.update(ids)
+        elif value == "held":
+            statuses = {"faulted"} & set(chosen.statuses or STATUSES)
+            compensations = {"none"} & set(chosen.compensations or ("none",))
+            if statuses and compensations:
+                yield replace(chosen, statuses=("faulted",), compensations=("none",)), []
+        else:
+            limited = chosen
+            if value in _OF_OPEN:
+                statuses = {*map(str, OPEN_STATUSES)} & set(chosen.statuses or STATUSES)
+                limited = replace(chosen, statuses=tuple(sorted(statuses)))
+            if limited.statuses or value not in _OF_OPEN:
+                yield limited, [attended.condition((value,))]
+    yield replace(chosen, ids=tuple(few if chosen.ids is None else few & set(chosen.ids))), []
+
+
+def _unattended(attended: Attended) -> Condition:
+    ids = attended.ids(tuple(ATTENTION))
+    if ids is None:
+        return attended.condition(tuple(ATTENTION), none=True)
+    return "id <> all(%(attended)s::uuid[])", {"attended": list(ids)}
+
+
+#: What only open instances have.
+_OF_OPEN = frozenset({*WAITING_FOR, "stuck", "retrying"})
+
+
 def _levels(scope: Scope, chosen: Filter, by: str) -> list[IndexLevel]:
     """Return the columns by which the pages are merged: those of an index, so that a page is found
     at once at any position.
@@ -92,6 +167,9 @@ def _levels(scope: Scope, chosen: Filter, by: str) -> list[IndexLevel]:
     levels = [IndexLevel("namespace", namespaces_of(scope, chosen))]
     if chosen.business_id or chosen.parent or chosen.ids is not None:
         return levels
+    if chosen.error_types:
+        types = IndexLevel("error_type", chosen.error_types, "orchestrator.error_type(error)")
+        return [*levels, types] if by == "created_at" else levels
     if by == "started_at":
         return [*levels, IndexLevel("status", chosen.statuses or STATUSES)]
     if chosen.workflow and not chosen.labels:
@@ -128,6 +206,12 @@ def _conditions(chosen: Filter, done: Collection[str]) -> list[Condition]:
         else one_of("compensation", chosen.compensations),
         *(_workflow(chosen.workflow) if "workflow" not in done else ()),
         equal("business_id", chosen.business_id),
+        (
+            "error is not null and orchestrator.error_type(error) = any(%(error_types)s)",
+            {"error_types": list(chosen.error_types)},
+        )
+        if chosen.error_types
+        else None,
         (_BEGINNING, _beginning(chosen.id)) if chosen.id else None,
         ("parent_instance = %(parent)s::uuid", {"parent": chosen.parent})
         if chosen.parent is not None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.database.connection.session import Session
+from orchestrator.database.instances.attention_filters import ATTENTION
 from orchestrator.database.instances.instance_filters import STATUSES, TABLE, Filter, parts_of
 from orchestrator.database.instances.instance_queries import summary_of
 from orchestrator.database.keyset_pages import (
@@ -54,6 +55,35 @@ def matching_count(
 ) -> int:
     """Return how many instances `listed` would list, counted up to `most`."""
     return counted_by(session, TABLE, parts_of(session, scope, chosen, "created_at", more), most)
+
+
+def by_attention(
+    session: Session,
+    scope: Scope,
+    chosen: Filter,
+    *,
+    limit: int = 50,
+    after: Sequence[Any] | None = None,
+) -> Page:
+    """Return instances as `listed` does: those first that a person should look at, then the others,
+    each the newest first. The values of the last row begin with 0 or 1: with which of both."""
+    rest = int(after[0]) if after else 0
+    beyond = after[1:] if after else None
+    if chosen.attention:  # whoever is chosen has some
+        page = listed(session, scope, chosen, limit=limit, after=beyond)
+        return Page(page.rows, page.last and [0, *page.last])
+    rows: list[tuple[Any, ...]] = []
+    if rest == 0:
+        first = replace(chosen, attention=tuple(ATTENTION))
+        page = listed(session, scope, first, limit=limit, after=beyond)
+        if page.last is not None:
+            return Page(page.rows, [0, *page.last])
+        rows, beyond = page.rows, None
+    if len(rows) == limit:
+        return Page(rows, [0, *rows[-1][:2]])
+    others = replace(chosen, unattended=True)
+    page = listed(session, scope, others, limit=limit - len(rows), after=beyond)
+    return Page([*rows, *page.rows], page.last and [1, *page.last])
 
 
 @dataclass(frozen=True, slots=True)

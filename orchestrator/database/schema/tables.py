@@ -165,6 +165,15 @@ instances = Table(
         postgresql_ops={"searchable_json": "jsonb_path_ops"},
         postgresql_with={"gin_pending_list_limit": "512"},
     ),
+    #: Instances by the type of their error.
+    Index(
+        "instances_error_ix",
+        "namespace",
+        literal_column("orchestrator.error_type(error)").label("error_type"),
+        "created_at",
+        "id",
+        postgresql_where=text("error is not null"),
+    ),
     Index(
         "instances_parent_ix",
         "parent_instance",
@@ -232,6 +241,8 @@ steps = Table(
         "compensates",
         postgresql_where=text("compensates is not null"),
     ),
+    #: The steps that a person has to look at.
+    Index("steps_unknown_ix", "instance_id", postgresql_where=text("outcome_unknown")),
     postgresql_with={"fillfactor": "80"},
 )
 
@@ -366,6 +377,13 @@ timers = Table(
     Column("due_at", Time, nullable=False),
     _now(),
     Index(None, "due_at"),
+    #: For lists of instances by what they wait for.
+    Index(
+        "timers_kind_ix",
+        "kind",
+        "instance_id",
+        postgresql_where=text("kind in ('wait', 'start', 'retry')"),
+    ),
 )
 
 listeners = Table(

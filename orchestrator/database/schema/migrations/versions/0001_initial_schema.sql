@@ -21,6 +21,18 @@ exception when data_exception or program_limit_exceeded then
 end
 $$;
 
+-- The type of an error, for an index: null where it has none, and never an exception, since a fault
+-- must be saved. The bound keeps it within an index's row.
+-- An index is built on this function: never replace it; new behaviour is a new function and index.
+create function orchestrator.error_type(error json) returns text
+language plpgsql immutable strict parallel safe as $$
+begin
+  return left(replace(error::text, '\u0000', '\u2400')::json ->> 'type', 500);
+exception when data_exception or program_limit_exceeded then
+  return null;
+end
+$$;
+
 create table orchestrator.workflows (
   id uuid not null,
   namespace text not null,
@@ -79,6 +91,9 @@ create index instances_compensating_ix
 create index instances_compensation_ix
   on orchestrator.instances (namespace, compensation, created_at, id)
   where compensation <> 'none';
+create index instances_error_ix
+  on orchestrator.instances (namespace, orchestrator.error_type(error), created_at, id)
+  where error is not null;
 -- Not partial: the planner takes no statistics of an expression from a partial index.
 -- The short pending list bounds what one insert may pay for sorting in the others' entries.
 create index instances_input_ix
@@ -143,6 +158,9 @@ create table orchestrator.steps (
 create index steps_compensates_ix
   on orchestrator.steps (instance_id, compensates)
   where compensates is not null;
+create index steps_unknown_ix
+  on orchestrator.steps (instance_id)
+  where outcome_unknown;
 create index steps_undoable_ix
   on orchestrator.steps (instance_id, undoable)
   where undoable is not null;
@@ -241,6 +259,9 @@ create table orchestrator.timers (
 );
 create index timers_due_at_ix
   on orchestrator.timers (due_at);
+create index timers_kind_ix
+  on orchestrator.timers (kind, instance_id)
+  where kind in ('wait', 'start', 'retry');
 
 create table orchestrator.listeners (
   instance_id uuid not null,
