@@ -3,7 +3,6 @@
 import type { EditorView } from '@codemirror/view'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useMemo, useRef, useState } from 'react'
-import { isSeq, LineCounter, parse, parseDocument } from 'yaml'
 import { idempotencyKey, send } from '../../api/client'
 import { ApiProblem, type ErrorItem } from '../../api/problem'
 import { workers } from '../../api/queries'
@@ -22,6 +21,7 @@ import { GraphCanvas } from '../instance/GraphCanvas'
 import { fold } from '../instance/model'
 import { Equivalents } from '../repair/Equivalents'
 import { goTo, makeEditor, showProblems } from './editor'
+import { outline } from './yamlOutline'
 
 interface DocumentTabProps {
   namespace: string
@@ -331,20 +331,17 @@ function GraphBeside({
   line: number
   onLine: (line: number) => void
 }) {
-  const parsed = useMemo(() => read(text), [text])
-  const [valid, setValid] = useState(parsed)
+  const { value, lines, broken } = useMemo(() => outline(text), [text])
+  const [valid, setValid] = useState(value)
   useEffect(() => {
-    if (parsed !== undefined) setValid(parsed)
-  }, [parsed])
+    if (!broken) setValid(value)
+  }, [value, broken])
   const nodes = useMemo(() => fold(documentGraph(valid), new Set(), new Set()), [valid])
-  const lines = useMemo(() => linesOf(text), [text])
   const here = [...lines].filter(([, at]) => at <= line).at(-1)?.[0] ?? null
   return (
     <aside className="editor-graph" aria-label="Graph of the text">
       <p className="small quiet">
-        {parsed === undefined
-          ? 'The graph is that of the last valid text'
-          : 'The graph of this text'}
+        {broken ? 'The graph is that of the last valid text' : 'The graph of this text'}
       </p>
       {nodes.length > 0 && (
         <GraphCanvas
@@ -360,43 +357,6 @@ function GraphBeside({
       )}
     </aside>
   )
-}
-
-/** Read YAML; undefined if it is none. Aliases are bounded, so that a text can't grow without end. */
-function read(text: string): unknown {
-  try {
-    return parse(text, { maxAliasCount: 100 })
-  } catch {
-    return undefined
-  }
-}
-
-/** The line of every task, by its JSON pointer, in the order of the text. */
-function linesOf(text: string): Map<string, number> {
-  const lines = new Map<string, number>()
-  const counter = new LineCounter()
-  const document = parseDocument(text, { lineCounter: counter })
-  const walk = (node: unknown, pointer: string): void => {
-    if (isSeq(node)) {
-      for (const [at, item] of node.items.entries()) walk(item, `${pointer}/${at}`)
-    }
-    const pairs = (node as { items?: unknown[] } | null)?.items
-    if (!Array.isArray(pairs) || isSeq(node)) return
-    for (const pair of pairs as {
-      key?: { value?: unknown; range?: number[] }
-      value?: unknown
-    }[]) {
-      const name = String(pair.key?.value ?? '')
-        .replace(/~/g, '~0')
-        .replace(/\//g, '~1')
-      const at = `${pointer}/${name}`
-      const offset = pair.key?.range?.[0]
-      if (offset !== undefined) lines.set(at, counter.linePos(offset).line)
-      walk(pair.value, at)
-    }
-  }
-  walk(document.get('do'), '/do')
-  return lines
 }
 
 function DeployDialog({
