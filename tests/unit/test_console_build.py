@@ -26,6 +26,8 @@ def load():
     """The module console/build_pages.py, which no package contains."""
     path = ROOT / "console" / "build_pages.py"
     spec = importlib.util.spec_from_file_location("build_pages", path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
