@@ -3,11 +3,16 @@
 #: The Postgres schema of all tables.
 SCHEMA = "orchestrator"
 
-#: The header that marks a message as a step's: ``{"instance": uuid, "step": int, "v": 1}``.
+#: The header that marks a message as a step's:
+#: ``{"instance": uuid, "step": int, "task": name, "v": 1}``.
 HEADER = "orchestrator"
 
 #: The version of the header's meaning, its ``v``.
 HEADER_VERSION = 1
+
+#: The task name of every step's message; the header has the name of the user's task. No app has
+#: a task of this name: a worker without `install(app)` that gets such a message discards it.
+STEP = "orchestrator.step"
 
 #: The Celery task that processes the inboxes of instances.
 ADVANCE = "orchestrator.advance"

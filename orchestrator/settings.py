@@ -79,7 +79,8 @@ class Settings:
     serve_control: bool = True
     #: Modules with Celery tasks that `orchestrator worker` imports, separated by commas.
     imports: tuple[str, ...] = ()
-    #: Whether workers refuse every Celery message that is neither a step nor one of ours.
+    #: Whether workers take only steps and our own messages. They leave the ordinary messages of
+    #: their queues to other workers.
     steps_only: bool = False
 
     #: How long a worker without a heartbeat keeps its claimed attempts.

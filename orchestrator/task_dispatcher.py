@@ -22,10 +22,11 @@ from orchestrator import broker_settings
 from orchestrator.argument_repr import arguments_repr
 from orchestrator.celery_versions import publish_batch, router_of
 from orchestrator.clock import monotonic
+from orchestrator.companion_queues import companion_name
 from orchestrator.core.model import Attempt
 from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
 from orchestrator.log import get_logger
-from orchestrator.message_names import ADVANCE, HEADER, HEADER_VERSION, MATCH
+from orchestrator.message_names import ADVANCE, HEADER, HEADER_VERSION, MATCH, STEP
 from orchestrator.metrics import Meter
 from orchestrator.metrics import catalog as metrics
 from orchestrator.outage_log import BROKER
@@ -247,11 +248,19 @@ class TaskDispatcher:
     def _on_return(self, _error: Exception, _exchange: str, queue: str, _message: Any) -> None:
         self._returns.queue = queue
 
+    def _at_broker(self, message: Message) -> tuple[str, str]:
+        """Return a message's task name and queue at the broker, where only workers with
+        `install(app)` see steps."""
+        if message.step is None:
+            return message.task, message.queue
+        return STEP, companion_name(message.queue, self._control_queue)
+
     def _send_one(self, producer: Any, message: Message, **options: Any) -> None:
         step = message.step
+        name, queue = self._at_broker(message)
         body = self._app.amqp.create_task_message(
             step.id if step else f"{message.task}:{message.arguments[0]}",
-            message.task,
+            name,
             args=message.arguments,
             kwargs={},
             ignore_result=True,
@@ -261,6 +270,7 @@ class TaskDispatcher:
             body.headers[HEADER] = {
                 "instance": step.instance,
                 "step": step.step,
+                "task": message.task,
                 "v": HEADER_VERSION,
             }
             if step.priority is not None:
@@ -268,9 +278,9 @@ class TaskDispatcher:
                 body.properties["priority"] = broker_settings.priority(step.priority, redis=redis)
         self._app.amqp.send_task_message(
             producer,
-            message.task,
+            name,
             body,
-            queue=_queue(message.queue),
+            queue=_queue(queue),
             declare=(),
             retry=False,
             timeout=self._timeout,

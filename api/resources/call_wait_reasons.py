@@ -47,7 +47,10 @@ def _claimed(found: Call) -> tuple[str, str]:
 def _unclaimed(found: Call) -> tuple[str, str]:
     queue, task = found.queue, found.task
     if not found.serving:
-        return "no-worker", f"no live worker serves the queue {queue}"
+        message = f"no live worker serves the queue {queue}"
+        if found.refusal:
+            message += f": the broker refuses its companion to a worker of it: {found.refusal}"
+        return "no-worker", message
     if not found.knowing:
         return "no-task", f"no live worker of the queue {queue} knows {task}"
     if not found.able:

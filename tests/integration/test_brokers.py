@@ -18,6 +18,7 @@ from celery import Celery
 from kombu import Connection, Exchange, Message, Queue, pools
 
 from orchestrator import broker_settings
+from orchestrator.companion_queues import companion_of
 from orchestrator.database.workers.unclaimed_attempts import PublishableAttempt
 from orchestrator.ids import new_id
 from orchestrator.task_dispatcher import TaskDispatcher
@@ -26,19 +27,20 @@ from tests.support.rabbitmq import RabbitMQ
 from tests.support.stack import Stack
 from tests.support.zoo import Zoo, zoo_on
 
-#: The default queue as a user's app without queue settings declares it.
+#: The default queue as a user's app without queue settings declares it, and its companion.
 CELERY = Queue("celery", Exchange("celery"), "celery")
+STEPS = companion_of(CELERY, "orchestrator")
 COPIES = 10
 
 
 def taken(url: str, count: int, timeout: float = 120) -> list[Message]:
-    """Wait for `count` messages in the queue `celery`; remove and return them."""
+    """Wait for `count` messages of steps of the queue `celery`; remove and return them."""
     found: list[Message] = []
     deadline = time.monotonic() + timeout
     with Connection(url) as connection:
         channel: Any = connection.channel()
         while len(found) < count:
-            message = channel.basic_get("celery", no_ack=True)
+            message = channel.basic_get(STEPS.name, no_ack=True)
             if message is not None:
                 found.append(channel.message_to_python(message) if _is_raw(message) else message)
                 continue
@@ -57,7 +59,7 @@ def put_back(url: str, messages: list[Message]) -> None:
         for message in messages:
             producer.publish(
                 message.body,
-                routing_key="celery",
+                routing_key=STEPS.name,
                 content_type=message.content_type,
                 content_encoding=message.content_encoding,
                 headers=message.headers,
@@ -98,7 +100,7 @@ def test_ten_of_each_message_in_any_order(
 ) -> None:
     there = request.getfixturevalue(url)
     with Connection(there) as connection:
-        CELERY(connection.channel()).declare()  # no worker has declared it yet
+        STEPS(connection.channel()).declare()  # no worker has declared it yet
     settings = {"republish_after": 300, "lease": 60}
     with zoo_on(tmp_path, database_url, there, broker_url, **settings) as zoo:
         zoo.worker("worker-control", queues="orchestrator", concurrency=1)
@@ -224,7 +226,7 @@ def test_queues_that_are_deleted_are_made_again(zoo: Zoo) -> None:
     assert zoo.output("plain", a=1) == {"sum": 3}
     with Connection(zoo.stack.broker_url) as connection:
         channel: Any = connection.channel()
-        for name in ("celery", "orchestrator"):
+        for name in ("celery", STEPS.name, "orchestrator"):
             channel.queue_delete(name)
     assert zoo.output("plain", a=2) == {"sum": 4}
     assert zoo.output("plain", a=3) == {"sum": 5}
@@ -268,7 +270,7 @@ def dispatcher(url: str) -> Iterator[TaskDispatcher]:
 def test_nine_is_the_most_urgent(request: pytest.FixtureRequest, url: str, on_wire: int) -> None:
     there = request.getfixturevalue(url)
     with Connection(there) as connection:
-        CELERY(connection.channel()).declare()
+        STEPS(connection.channel()).declare()
     ready = PublishableAttempt(new_id(), new_id(), 1, "zoo.plain", "celery", 9, None)
     with dispatcher(there) as sender:
         sender.publish([ready])
@@ -286,6 +288,7 @@ def test_the_dispatcher_makes_only_the_control_queue(rabbitmq_url: str) -> None:
         )
     assert exists(rabbitmq_url, "queue", "orchestrator")
     assert not exists(rabbitmq_url, "queue", "theirs")
+    assert not exists(rabbitmq_url, "queue", "theirs.orchestrator")
     with Connection(rabbitmq_url) as connection:
         channel: Any = connection.channel()
         message = channel.basic_get("orchestrator", no_ack=True)

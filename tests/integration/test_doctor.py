@@ -138,11 +138,11 @@ def test_a_lost_message_is_sent_again(api: Api, doctor: Doctor, module_broker_ur
     serving(api)
     id = running(api, PAY)
     with redis.Redis.from_url(module_broker_url) as client:
-        assert client.llen("celery") == 1
+        assert client.llen("celery.orchestrator") == 1
         assert doctor() == []
-        client.delete("celery")
+        client.delete("celery.orchestrator")
         found = mends(doctor, "lost-message")
-        assert client.llen("celery") == 1
+        assert client.llen("celery.orchestrator") == 1
     assert found["instance"] == id
 
 

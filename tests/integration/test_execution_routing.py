@@ -96,10 +96,10 @@ def test_routes_of_the_users_app_decide_unless_the_document_does(zoo: Zoo) -> No
 
 
 def at_broker(zoo: Zoo) -> int:
-    """Return the number of messages in the queue `celery`, of all priorities."""
+    """Return the number of steps' messages of the queue `celery`, of all priorities."""
     with Connection(zoo.stack.broker_url) as connection:
         channel: Any = connection.channel()
-        return int(channel.queue_declare("celery", passive=True).message_count)
+        return int(channel.queue_declare("celery.orchestrator", passive=True).message_count)
 
 
 def order_of(zoo: Zoo, priorities: list[int | None], **env: Any) -> list[int | None]:

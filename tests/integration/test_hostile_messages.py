@@ -17,7 +17,7 @@ from tests.support.stack import Stack
 pytestmark = pytest.mark.slow
 
 TASK = "chaos.effect"
-QUEUES = ("celery", "orchestrator")
+QUEUES = ("celery", "celery.orchestrator", "orchestrator")
 SLOTS = 2
 #: A worker that has lost a slot or its consumer for good is restarted by its watchdog after 15 s.
 SOON = 12.0

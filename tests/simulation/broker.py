@@ -12,8 +12,10 @@ from orchestrator.task_dispatcher import TaskDispatcher
 from tests.simulation.faults import Faults
 from tests.simulation.simulated_clock import Killed, Loop, Place
 
-#: The queues that there are: steps and hints.
+#: The queues of steps and of hints, by the names of their rows.
 QUEUES = ("celery", "orchestrator")
+#: The same at the broker: steps are in the companion.
+AT_BROKER = ("celery.orchestrator", "orchestrator")
 
 
 class Away(Exception):
@@ -43,7 +45,7 @@ class SimBroker:
         self.loop = loop
         self.faults = faults
         self.away = False
-        self.queues: dict[str, list[Message]] = {name: [] for name in QUEUES}
+        self.queues: dict[str, list[Message]] = {name: [] for name in AT_BROKER}
         #: Everything that was ever sent, to be replayed.
         self.sent: list[tuple[str, Message]] = []
         self._waiting: list[Place] = []

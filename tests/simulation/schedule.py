@@ -29,7 +29,7 @@ from orchestrator.state_manager import (
 )
 from tests.simulation import invariants, replay, verdict
 from tests.simulation.beat import Beat
-from tests.simulation.broker import QUEUES, Message, SimApp, SimBroker, SimDispatcher
+from tests.simulation.broker import AT_BROKER, Message, SimApp, SimBroker, SimDispatcher
 from tests.simulation.client import Api, Client
 from tests.simulation.database import SimDatabase, SimStore
 from tests.simulation.deliberation import SimDeliberation
@@ -295,8 +295,8 @@ class Simulation:
             header = {"instance": random.choice(instances), "step": 1, "v": 1}
             task = random.choice(["sim.work", "sim.undo", "sim.other"])
             message = Message(task, random.choice(attempts), (), {"orchestrator": header})
-            self.broker.put(QUEUES[0], message)
-        self.broker.put(QUEUES[1], Message("orchestrator.advance", "x", (self.new_uuid(),)))
+            self.broker.put(AT_BROKER[0], message)
+        self.broker.put(AT_BROKER[1], Message("orchestrator.advance", "x", (self.new_uuid(),)))
         return True
 
     def _outage(self, seconds: float) -> bool:

@@ -14,6 +14,7 @@ from orchestrator.core.model import Attempt, AttemptEnd
 from orchestrator.errors import DatabaseUnavailable
 from orchestrator.execution.runtime.in_flight_table import InFlightSlot, InFlightTable
 from orchestrator.execution.worker.heartbeat import HEARTBEATS_PER_LEASE
+from orchestrator.execution.worker.step_messages import restore_task_name
 from orchestrator.message_names import ADVANCE, HEADER
 from orchestrator.state_manager import (
     ClaimedAttempt,
@@ -176,10 +177,12 @@ class Child:
         self.hand.set_current(message.id)
         token = f"{self.simulation.new_id()}.0"
         holder = LeaseOwner(self.worker.id, self.pid)
+        headers = {**message.headers, "task": message.task}
+        restore_task_name(headers)
         return persist(
             self.loop,
             lambda: self.state.claim_attempt(
-                message.id, message.instance, message.task, holder, token
+                message.id, message.instance, headers["task"], holder, token
             ),
         )
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import product
 from typing import Any
 
 from kombu import Connection
 
 from orchestrator.broker_settings import broker_settings, is_redis, reach
+from orchestrator.companion_queues import companion_name
 
 #: Largest number of messages of a queue that are read; a longer queue is not compared.
 MAX_MESSAGES = 20_000
 
 
-def waiting(url: str, queues: Iterable[str], timeout: float = 3.0) -> dict[str, set[str] | None]:
-    """Return the ids of each queue's messages: waiting, or delivered and not acknowledged.
+def waiting(
+    url: str, queues: Iterable[str], control_queue: str, timeout: float = 3.0
+) -> dict[str, set[str] | None]:
+    """Return the ids of the messages in each queue's companion: waiting, or delivered and not
+    acknowledged. On Redis those in the queue itself are included, where an earlier release has sent
+    its steps.
 
     None stands for a queue with messages that the broker does not show: Redis shows all messages,
     RabbitMQ only their number. Raises `BrokerUnavailable`.
@@ -29,13 +35,14 @@ def waiting(url: str, queues: Iterable[str], timeout: float = 3.0) -> dict[str, 
         channel: Any = connection.default_channel
         if is_redis(url):
             unacknowledged = {_id(json.loads(each)[0]) for each in channel.client.hvals("unacked")}
-            return {name: _listed(channel, name, unacknowledged) for name in names}
-        return {name: _counted(connection, name) for name in names}
+            lists = {name: {name, companion_name(name, control_queue)} for name in names}
+            return {name: _listed(channel, of, unacknowledged) for name, of in lists.items()}
+        return {name: _counted(connection, companion_name(name, control_queue)) for name in names}
 
 
-def _listed(channel: Any, queue: str, unacknowledged: set[str]) -> set[str] | None:
+def _listed(channel: Any, queues: Iterable[str], unacknowledged: set[str]) -> set[str] | None:
     ids = set(unacknowledged)
-    for priority in channel.priority_steps:
+    for queue, priority in product(queues, channel.priority_steps):
         # kombu has no public function for the name of a priority's list.
         name = channel._q_for_pri(queue, priority)  # noqa: SLF001
         messages = channel.client.lrange(name, 0, MAX_MESSAGES)

@@ -70,7 +70,9 @@ class Examination:
         new = [queue for queue in queues if queue not in self._messages]
         if new and self.broker:
             try:
-                self._messages |= broker_messages.waiting(self.settings.broker_url, new)
+                self._messages |= broker_messages.waiting(
+                    self.settings.broker_url, new, self.settings.control_queue
+                )
             except BrokerUnavailable:
                 self.broker = False
         return self._messages

@@ -11,6 +11,7 @@ from orchestrator.broker_settings import REDIS, without_password
 from orchestrator.cli.doctor.examination import Answer, Examination
 from orchestrator.cli.doctor.installation_checks import Finding
 from orchestrator.cli.terminal_text import command
+from orchestrator.companion_queues import companion_name
 from orchestrator.database.operations import consistency_checks
 from orchestrator.database.workers import process_queries
 from orchestrator.database.workers.process_queries import Living
@@ -24,6 +25,10 @@ _INSTALL = (
 )
 _BROKER = (
     "set the same broker for both: ORCHESTRATOR_BROKER_URL of our processes, broker_url of your app"
+)
+_PERMISSION = (
+    "let the worker's user use the queue {companion} (RabbitMQ: configure and read; Redis: the keys"
+    " of that name and those that begin with it); then restart the worker"
 )
 _CLOCK = (
     "synchronise the clocks of its host and of Postgres' (NTP): log times, access tokens and the"
@@ -40,6 +45,7 @@ def check_processes(examination: Examination) -> Iterator[Finding]:
     yield _control(examination, workers)
     yield _beat([each for each in living if each.kind == "beat"])
     yield from _not_installed(examination, workers, answers)
+    yield from _refused(examination, workers)
     yield from _elsewhere(examination, living, answers)
     yield from _clocks(examination, living)
 
@@ -87,7 +93,8 @@ def _not_installed(
     registered = {each.name for each in workers}
     missing = {row.about["task"] for row in examination.find(consistency_checks.UNSERVED)}
     missing -= {task for each in workers for task in each.tasks}
-    ours = {queue for each in workers for queue in each.queues}
+    control = examination.settings.control_queue
+    ours = {companion_name(queue, control) for each in workers for queue in each.queues}
     for name in sorted(answers.keys() - registered):
         needed = missing & answers[name].tasks
         shared = ours & answers[name].queues
@@ -95,9 +102,19 @@ def _not_installed(
         if needed:
             found += f"; steps wait for its task {', '.join(sorted(needed))}"
         if shared:
-            found += f"; it takes messages of steps out of the queue {', '.join(sorted(shared))}"
+            found += f"; it discards messages of steps in the queue {', '.join(sorted(shared))}"
         wrong = needed or shared or not workers
         yield Finding("install", found, _INSTALL, "inconsistent" if wrong else "note")
+
+
+def _refused(examination: Examination, workers: Sequence[Living]) -> Iterator[Finding]:
+    """Find workers that the broker lets consume a queue, but not the queue's steps."""
+    for each in workers:
+        for queue, reason in sorted(each.refused_queues.items()):
+            companion = companion_name(queue, examination.settings.control_queue)
+            found = f"the worker {each.name} takes no steps of the queue {queue}: {reason}"
+            advice = command(_PERMISSION, {"companion": companion})
+            yield Finding("companions", found, advice, "inconsistent")
 
 
 def _elsewhere(

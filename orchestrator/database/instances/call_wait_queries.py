@@ -41,6 +41,8 @@ class Call:
     slots: int
     free: int
     before: int
+    #: Why a live worker of the queue cannot take its steps; None if there is no such worker.
+    refusal: str | None
 
 
 _CALLS = f"""
@@ -57,7 +59,9 @@ select s.id, s.reference, a.state, a.withdrawn, a.task, a.queue,
        (select count(*) from live k where a.queue = any(k.queues)),
        k.knowing, k.able, k.slots, k.free,
        (select count(*) from (select from orchestrator.attempts o where o.state = 'ready'
-         and o.queue = a.queue and o.published_at < a.published_at limit 100) o)
+         and o.queue = a.queue and o.published_at < a.published_at limit 100) o),
+       (select r.refused_queues ->> a.queue from live r
+         where r.refused_queues ->> a.queue is not null limit 1)
   from open_attempts a
   cross join lateral (select count(*) as knowing, count(*) filter (where can) as able,
     coalesce(sum(concurrency) filter (where can), 0) as slots,

@@ -687,6 +687,8 @@ workers = Table(
     Column("concurrency", Integer, nullable=False),
     Column("queues", ARRAY(Text), nullable=False),
     Column("tasks", ARRAY(Text), nullable=False),
+    #: The queues whose steps it cannot take: ``{queue: the broker's reason}``.
+    Column("refused_queues", JSON, nullable=False, server_default=text("'{}'")),
     #: The argument of `celery -A`; null: started by `orchestrator worker`.
     Column("app", Text),
     #: The broker's URL without user, password and query.

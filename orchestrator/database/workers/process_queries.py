@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -74,17 +74,18 @@ class Living:
     clock_offset: float | None
     queues: Sequence[str]
     tasks: Sequence[str]
+    refused_queues: Mapping[str, str]
 
 
 def living(session: Session, lease: float) -> list[Living]:
     """Return every live process, workers first. `lease` in seconds."""
     rows = session.all(
         f"""
-        select 'worker', name, app, broker, clock_offset, queues, tasks
+        select 'worker', name, app, broker, clock_offset, queues, tasks, refused_queues
         from orchestrator.workers
         where {LIVE}
         union all
-        select kind, name, null, broker, clock_offset, '{{}}', '{{}}'
+        select kind, name, null, broker, clock_offset, '{{}}', '{{}}', '{{}}'
         from orchestrator.processes
         where seen_at > clock_timestamp() - %(alive)s * interval '1 s'
         order by 1 desc, 2

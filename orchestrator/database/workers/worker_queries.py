@@ -4,7 +4,7 @@ worker."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator.database.connection.session import Session
@@ -19,7 +19,8 @@ class WorkerRow:
     """One start of a worker: `id` is new at every start.
 
     `app` is the argument of ``celery -A``, None for `orchestrator worker`; `broker` is a URL
-    without a password.
+    without a password. `refused_queues`: those whose steps it cannot take, with the broker's
+    reasons.
     """
 
     id: str
@@ -31,6 +32,7 @@ class WorkerRow:
     tasks: Sequence[str]
     app: str | None = None
     broker: str | None = None
+    refused_queues: Mapping[str, str] = field(default_factory=dict)
 
 
 def register(session: Session, worker: WorkerRow) -> None:
@@ -38,11 +40,12 @@ def register(session: Session, worker: WorkerRow) -> None:
     session.all(
         """
         insert into orchestrator.workers
-          (id, name, pid, pool, concurrency, queues, tasks, free_slots, app, broker)
+          (id, name, pid, pool, concurrency, queues, tasks, refused_queues, free_slots, app, broker)
         values (%(id)s, %(name)s, %(pid)s, %(pool)s, %(concurrency)s, %(queues)s::text[],
-          %(tasks)s::text[], %(concurrency)s, %(app)s, %(broker)s)
+          %(tasks)s::text[], %(refused_queues)s, %(concurrency)s, %(app)s, %(broker)s)
         on conflict (id) do update
-        set queues = excluded.queues, tasks = excluded.tasks, stopped_at = null
+        set queues = excluded.queues, tasks = excluded.tasks,
+          refused_queues = excluded.refused_queues, stopped_at = null
         """,
         {
             "id": worker.id,
@@ -52,6 +55,7 @@ def register(session: Session, worker: WorkerRow) -> None:
             "concurrency": worker.concurrency,
             "queues": list(worker.queues),
             "tasks": list(worker.tasks),
+            "refused_queues": dumps(dict(worker.refused_queues)),
             "app": worker.app,
             "broker": worker.broker,
         },

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from billiard.process import current_process
 
 from orchestrator import broker_settings
+from orchestrator.companion_queues import carries_steps, users_queue
 from orchestrator.errors import ConfigurationError
 from orchestrator.execution.celery_hooks.installed_app import InstalledApp
 from orchestrator.execution.context_variables import log_fields
@@ -51,6 +52,8 @@ class WorkerRuntime:
         self.concurrency = 0
         #: Consumes the control queue where Celery's own consumer does not (RabbitMQ).
         self.control_consumer: QueueConsumer | None = None
+        #: The queues whose steps this worker cannot take, each with the broker's reason.
+        self.refused_queues: dict[str, str] = {}
         #: Whether the schema was checked at the worker's start. If not (Postgres was unavailable),
         #: the first connection checks it.
         self.schema_checked = True
@@ -96,9 +99,15 @@ class WorkerRuntime:
 
     @property
     def queues(self) -> list[str]:
-        """The names of the queues that this worker consumes."""
+        """The names of the queues whose steps, or hints, this worker takes."""
         own_consumer = [self.control_consumer.queue.name] if self.control_consumer else []
-        return sorted({*self.app.amqp.queues.consume_from, *own_consumer})
+        control = self.settings.control_queue
+        consumed = {
+            users_queue(queue.name, control)
+            for queue in list(self.app.amqp.queues.consume_from.values())
+            if carries_steps(queue)
+        }
+        return sorted((consumed - self.refused_queues.keys()) | set(own_consumer))
 
     @property
     def step_tasks(self) -> list[str]:

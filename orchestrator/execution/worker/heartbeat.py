@@ -44,7 +44,9 @@ class Heartbeat:
         self._after_heartbeat = after_heartbeat
         self._period = runtime.settings.lease / HEARTBEATS_PER_LEASE
         self._stop = threading.Event()
+        self._wake = threading.Event()
         self._registered = threading.Event()
+        self._row_is_stale = False
         self._received_since = False
         self.last_received = self._last_try = self._last_success = monotonic()
         self._thread = threading.Thread(
@@ -61,6 +63,7 @@ class Heartbeat:
     def stop(self) -> None:
         """Stop the thread and deregister the worker; without Postgres its leases expire instead."""
         self._stop.set()
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join(self._period)
         try:
@@ -72,6 +75,11 @@ class Heartbeat:
         """Record that the consumer has received a message."""
         self._received_since = True
         self.last_received = monotonic()
+
+    def renew(self) -> None:
+        """Store the worker's row anew and at once: its queues may have changed."""
+        self._row_is_stale = True
+        self._wake.set()
 
     def alive(self) -> tuple[bool, str]:
         """Return whether the thread still tries to send heartbeats, whether Postgres answers or
@@ -100,7 +108,9 @@ class Heartbeat:
         while True:
             self._last_try = monotonic()
             self._try()
-            if self._stop.wait(self._period):
+            self._wake.wait(self._period)
+            self._wake.clear()
+            if self._stop.is_set():
                 return
 
     def _try(self) -> None:
@@ -127,9 +137,9 @@ class Heartbeat:
 
     def _send(self) -> None:
         runtime, database = self._runtime, self._runtime.services.database
-        if not self._registered.is_set():
-            worker_queries.register(database, self._row())
-            self._registered.set()
+        if not self._registered.is_set() or self._row_is_stale:
+            self._row_is_stale = False
+            self._register()
         received, self._received_since = self._received_since, False
         in_flight = runtime.in_flight
         is_registered = worker_queries.heartbeat(
@@ -149,6 +159,14 @@ class Heartbeat:
                 database, runtime.worker_id, deciding, runtime.settings.lease
             )
 
+    def _register(self) -> None:
+        try:
+            worker_queries.register(self._runtime.services.database, self._row())
+        except BaseException:
+            self._row_is_stale = True
+            raise
+        self._registered.set()
+
     def _row(self) -> WorkerRow:
         runtime = self._runtime
         return WorkerRow(
@@ -158,6 +176,7 @@ class Heartbeat:
             pool="prefork" if runtime.is_prefork else "threads",
             concurrency=runtime.concurrency,
             queues=runtime.queues,
+            refused_queues=runtime.refused_queues,
             tasks=runtime.step_tasks,
             app=app_argument(runtime.app, sys.argv),
             broker=broker_settings.without_password(broker_settings.url_of(runtime.app)),

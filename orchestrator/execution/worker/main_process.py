@@ -14,6 +14,7 @@ from celery.worker import state as worker_state
 
 from orchestrator.error_handler.task_errors import runtime_error
 from orchestrator.execution.worker.child_exit_watcher import ChildExitWatcher
+from orchestrator.execution.worker.companion_consumer import CompanionConsumer
 from orchestrator.execution.worker.consumer_watchdog import ConsumerWatchdog
 from orchestrator.execution.worker.event_loop_calls import EventLoopCalls
 from orchestrator.execution.worker.heartbeat import Heartbeat
@@ -40,6 +41,7 @@ class MainProcess:
         self._loop_calls = EventLoopCalls()
         self.reporter = LostAttemptReporter(runtime)
         self.heartbeat = Heartbeat(runtime, self._after_heartbeat)
+        self._companions = CompanionConsumer(runtime, self.heartbeat.renew)
         self._watchdog = ConsumerWatchdog(
             runtime, self.heartbeat, lambda: self.consumer, self.call_in_loop
         )
@@ -67,6 +69,7 @@ class MainProcess:
     def on_connected(self, consumer: Any) -> None:
         """Adopt the consumer after it has (re)connected."""
         self.consumer = consumer
+        self._companions.start(consumer)
         self._update_events_flag()
         self.watch_children(consumer.pool)
         if not self.runtime.is_prefork:

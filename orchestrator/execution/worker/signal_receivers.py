@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
+from orchestrator.companion_queues import users_queue
 from orchestrator.execution.step.celery_request import LINKED_FIELDS, is_uuid
 from orchestrator.log import get_logger
 from orchestrator.message_names import HEADER
@@ -93,8 +94,15 @@ def _prepare_step_request(worker: MainProcess, request: Any) -> None:
     _, _, embedded = request._payload  # noqa: SLF001
     embedded.update(dict.fromkeys(LINKED_FIELDS))
     request.request_dict.update(dict.fromkeys(LINKED_FIELDS))
+    _name_users_queue(worker.runtime, request.request_dict.get("delivery_info"))
     _extend_hard_limit(worker.runtime, request)
     request.__class__ = _step_request(request.__class__)
+
+
+def _name_users_queue(runtime: WorkerRuntime, delivery: Any) -> None:
+    """Let a task see its own queue, in whose companion the message came."""
+    if isinstance(delivery, dict) and isinstance(name := delivery.get("routing_key"), str):
+        delivery["routing_key"] = users_queue(name, runtime.settings.control_queue)
 
 
 def _extend_hard_limit(runtime: WorkerRuntime, request: Any) -> None:

@@ -7,9 +7,20 @@ import os
 from importlib import import_module
 
 from celery import Celery, signals
+from kombu import Queue
 
 from orchestrator import current_step, install
 from tests.celery_apps.every_task_kind import tasks
+
+
+def _queues():
+    """The queues of ZOO_QUEUES, each of this type on RabbitMQ: ``{name: "classic"}``."""
+    types = json.loads(os.environ.get("ZOO_QUEUES", "{}"))
+    return [
+        Queue(name, routing_key=name, queue_arguments={"x-queue-type": type})
+        for name, type in types.items()
+    ] or None
+
 
 app = Celery(
     "zoo", broker=os.environ["ORCHESTRATOR_BROKER_URL"], backend=os.environ["ZOO_REDIS_URL"]
@@ -21,6 +32,7 @@ app.conf.update(
     task_serializer=os.environ.get("ZOO_SERIALIZER", "json"),
     accept_content=[os.environ.get("ZOO_SERIALIZER", "json")],
     task_routes=json.loads(os.environ.get("ZOO_ROUTES", "{}")),
+    task_queues=_queues(),
     task_queue_max_priority=json.loads(os.environ.get("ZOO_MAX_PRIORITY", "null")),
 )
 if not os.environ.get("ZOO_PLAIN"):

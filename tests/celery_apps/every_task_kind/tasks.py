@@ -320,9 +320,14 @@ def total(numbers):
 
 @shared_task(name="zoo.note", bind=True)
 def note(self, a):
-    priority = self.request.delivery_info.get("priority")
+    delivery = self.request.delivery_info
     seen(
-        "note", a=a, parent=self.request.parent_id, headers=self.request.headers, priority=priority
+        "note",
+        a=a,
+        parent=self.request.parent_id,
+        headers=self.request.headers,
+        priority=delivery.get("priority"),
+        queue=delivery.get("routing_key"),
     )
     return a
 

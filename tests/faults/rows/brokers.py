@@ -47,7 +47,8 @@ for _, item in ipairs(out) do redis.call('rpush', KEYS[1], item) end
 return {copied, #out}
 """
 
-QUEUES = ("celery", "orchestrator")
+#: Of the steps, and of the hints.
+QUEUES = ("celery.orchestrator", "orchestrator")
 #: Among a row's notes: how many messages were shuffled at once, at most.
 SHUFFLED = "shuffled"
 #: Workers consume again within this, in s, and nobody restarts anything by hand.
@@ -173,7 +174,7 @@ def _poisonous(random: Random, canary: Path) -> str:
             "properties": {
                 "correlation_id": headers["id"],
                 "delivery_mode": 2,
-                "delivery_info": {"exchange": "", "routing_key": "celery"},
+                "delivery_info": {"exchange": "", "routing_key": QUEUES[0]},
                 "priority": 0,
                 "body_encoding": "base64",
                 "delivery_tag": new_id(),

@@ -507,6 +507,7 @@ create table orchestrator.workers (
   app text,
   broker text,
   clock_offset double precision,
+  refused_queues json not null default '{}',
   constraint workers_pk primary key (id)
 ) with (fillfactor = 50);
 
