@@ -231,7 +231,12 @@ def test_companions_follow_the_queues(request: pytest.FixtureRequest, url: str, 
         assert row_of(zoo, "worker-without") == (["b", "c", "orchestrator"], {})
 
         with Celery("operator", broker=zoo.stack.broker_url, set_as_current=False) as app:
-            told = {"destination": ["worker-chosen@test"], "reply": True, "timeout": 30, "limit": 1}
+            told: Any = {
+                "destination": ["worker-chosen@test"],
+                "reply": True,
+                "timeout": 30,
+                "limit": 1,
+            }
             app.control.add_consumer("d", **told)
             zoo.stack.until(lambda: row_of(zoo, "worker-chosen")[0] == ["a", "d"], "it adds d")
             app.control.cancel_consumer("a", **told)

@@ -51,9 +51,9 @@ def test_a_companion_is_of_the_kind_of_its_queue() -> None:
         },
         consumer_arguments={"x-priority": 3},
     )
-    companion = companion_of(queue, CONTROL)
+    companion: Any = companion_of(queue, CONTROL)
     assert companion.name == companion.routing_key == "payments.orchestrator"
-    assert companion.exchange is None or companion.exchange.name == ""
+    assert companion.exchange.name == ""
     assert companion.queue_arguments == {"x-queue-type": "classic", "x-max-priority": 9}
     assert companion.consumer_arguments == {"x-priority": 3}
     assert (companion.durable, companion.auto_delete) == (False, True)
