@@ -80,4 +80,10 @@ class CallContext:
             variables = {**self.variables, **self.secrets.variables(value)}
             return resolve(value, self.input, variables, self.evaluate, path)
         except ExpressionError as error:
-            raise call_errors.expression(str(error)) from error
+            if not self.secrets.used:
+                raise call_errors.expression(str(error)) from error
+            # jq quotes values in its messages, and cuts them: no mask would find the secret.
+            where = f" (in {path})" if path else ""
+            raise call_errors.expression(
+                f"it failed; the message is not shown because the call uses a secret{where}"
+            ) from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -20,6 +22,8 @@ MASK = "***"
 NAMES = ("secrets", "secret")  # $secrets, and $secret as some runtimes have it
 _MIN_LENGTH = 4  # characters; masking shorter texts would damage unrelated output
 _MIN_BASE64_LENGTH = 8  # bytes; the base64 of fewer may occur by chance
+#: Characters of a text whose other case and hexadecimal form are masked, too.
+_MIN_CASE_LENGTH = 6
 _URL_SAFE = str.maketrans("+/", "-_")
 
 
@@ -35,6 +39,7 @@ class Secrets:
         self._declared = tuple(declared)
         self._used: dict[str, Json] = {}
         self._masks: list[str] | None = None
+        self._numbers: set[float] = set()
 
     @property
     def used(self) -> bool:
@@ -66,12 +71,19 @@ class Secrets:
         return bool(self._used) and self.mask(value) != value
 
     def mask(self, value: Json) -> Json:
-        """Return the value with every text of a used secret replaced."""
+        """Return the value with every text of a used secret replaced, its usual encodings, and the
+        numbers that its text stands for (`tonumber`, the seconds of a date)."""
         if self._masks is None:
             texts = {text for used in self._used.values() for text in _texts(used)}
+            texts |= {inner for text in texts for inner in _texts(_parsed(text))}
             forms = {form for text in texts for form in _forms(text)}
             self._masks = sorted(forms, key=len, reverse=True)
-        return _masked(value, self._masks) if self._masks else value
+            self._numbers = {number for text in texts for number in _numbers(text)}
+            for used in self._used.values():
+                self._numbers |= {float(one) for one in _long_numbers(used)}
+        if not self._masks and not self._numbers:
+            return value
+        return _masked(value, self._masks, self._numbers)
 
     def mask_error(self, error: WorkflowError) -> WorkflowError:
         """Return the error with every text of a used secret replaced."""
@@ -133,10 +145,12 @@ def _texts(value: Json) -> Iterable[str]:
 def _forms(text: str) -> Iterable[str]:
     """Yield the forms in which a text can appear: unchanged, quoted by Python or JSON, and in the
     encodings of our own calls, which a service may return: in a URL, and in base64 (Basic
-    authentication, `output: raw`)."""
+    authentication, `output: raw`). Also in the other case and in hexadecimal digits."""
     data = text.encode("utf-8", "surrogatepass")
+    wide = len(text) >= _MIN_CASE_LENGTH
     for form in {
         text,
+        *((text.upper(), text.lower()) if wide else ()),
         repr(text)[1:-1],
         json.dumps(text)[1:-1],
         json.dumps(text, ensure_ascii=False)[1:-1],
@@ -145,6 +159,9 @@ def _forms(text: str) -> Iterable[str]:
         quote_plus(data),
     }:
         yield form
+        if len(data) >= _MIN_CASE_LENGTH:
+            yield data.hex()
+            yield data.hex().upper()
         if len(data) >= _MIN_BASE64_LENGTH:
             yield from _in_base64(form.encode("utf-8", "surrogatepass"))
 
@@ -161,13 +178,50 @@ def _in_base64(data: bytes) -> Iterable[str]:
         yield certain.translate(_URL_SAFE)
 
 
-def _masked(value: Json, texts: list[str]) -> Json:
+def _parsed(text: str) -> Json:
+    """Return what a secret's text contains as JSON (`fromjson`); None for other texts."""
+    try:
+        return json.loads(text) if text[:1] in '[{"' else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _numbers(text: str) -> Iterable[float]:
+    """Yield the numbers that a secret's text stands for: itself, and the seconds of a date."""
+    with suppress(ValueError, OverflowError):
+        yield float(text)
+    with suppress(ValueError, OverflowError):
+        moment = datetime.fromisoformat(text)
+        yield (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _long_numbers(value: Json) -> Iterable[float]:
+    """Yield the numbers in a secret that is JSON, unless they are too short to be one."""
+    if isinstance(value, str):
+        value = _parsed(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if len(str(value)) >= _MIN_LENGTH:
+            yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _long_numbers(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _long_numbers(item)
+
+
+def _masked(value: Json, texts: list[str], numbers: set[float]) -> Json:
     if isinstance(value, str):
         for text in texts:
             value = value.replace(text, MASK)
         return value
     if isinstance(value, dict):
-        return {_masked(key, texts): _masked(item, texts) for key, item in value.items()}
+        return {
+            _masked(key, texts, numbers): _masked(item, texts, numbers)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [_masked(item, texts) for item in value]
+        return [_masked(item, texts, numbers) for item in value]
+    if isinstance(value, int | float) and not isinstance(value, bool) and value in numbers:
+        return MASK
     return value

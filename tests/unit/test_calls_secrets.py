@@ -48,3 +48,30 @@ def test_a_secret_that_is_used_later_is_masked_from_then_on() -> None:
     assert made.mask("first-one second-one") == f"{MASK} second-one"
     made.value("b")
     assert made.mask("first-one second-one") == f"{MASK} {MASK}"
+
+
+@pytest.mark.parametrize(
+    ("secret", "shown"),
+    [
+        ("12345678", 12345678),
+        ("12345.5", 12345.5),
+        ("2026-01-02T03:04:05Z", 1767323045),
+        ('{"user": "somebody", "pin": 987654}', {"user": "somebody"}),
+        ('{"user": "somebody", "pin": 987654}', [987654]),
+        ("s3cret-value", "S3CRET-VALUE"),
+        ("S3cret-Value", "s3cret-value"),
+        ("s3cret-value", b"s3cret-value".hex()),
+        ("s3cret-value", b"s3cret-value".hex().upper()),
+        ({"pin": 424242}, 424242),
+    ],
+)
+def test_what_an_expression_makes_of_a_secret_is_masked(secret: object, shown: object) -> None:
+    """`tonumber`, `fromjson`, the seconds of a date, `ascii_upcase`, hexadecimal digits."""
+    masked = secrets(secret).mask({"in": [shown]})["in"][0]
+    assert MASK in dumps(masked)
+    assert masked != shown
+
+
+@pytest.mark.parametrize("value", [True, 0, 12, 12345679, "1234567", None, 1.5])
+def test_other_values_are_left_alone(value: object) -> None:
+    assert secrets("12345678").mask(value) is value

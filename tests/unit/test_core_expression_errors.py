@@ -63,3 +63,23 @@ def test_the_place_of_an_argument_that_the_worker_evaluates() -> None:
         context.fill({"args": [1, BAD]}, "with")
     evaluator.close()
     assert caught.value.detail == "bad (in with.args[1])"
+
+
+@pytest.mark.parametrize(
+    "program", ["$secrets.pin | tonumber", "$secrets.pin | error", "$secrets.pin | fromjson"]
+)
+def test_the_message_of_an_expression_that_uses_a_secret_is_not_shown(program: str) -> None:
+    """jq quotes the value, and cuts a long one, so that no mask would find it."""
+    evaluator = Evaluator()
+    context = CallContext(
+        outbound=None,  # type: ignore[arg-type]
+        evaluate=evaluator.evaluate,
+        secret_names=("pin",),
+        secret=lambda _: "s3cret-value-that-is-long",
+    )
+    with pytest.raises(WorkflowError) as caught:
+        context.fill({"x": "${ " + program + " }"}, "with")
+    evaluator.close()
+    assert "s3cret" not in str(caught.value.to_json())
+    assert "uses a secret (in with)" in str(caught.value.detail)
+    assert caught.value.__cause__ is None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Ignore, Reject, Retry
 
+from orchestrator import json_codec
 from orchestrator.core.model import AttemptEnd, AttemptState
 from orchestrator.error_handler.task_errors import error_of
 from orchestrator.execution.celery_hooks.task_mixin import TaskReplaced
@@ -124,6 +125,8 @@ class RunningAttempt:
 
     def show_progress(self, json: str) -> bool:
         """See `CurrentStep.heartbeat`."""
+        if self.secrets is not None and self.secrets.used:
+            json = json_codec.dumps(self.secrets.mask(json_codec.loads(json)))
         return self._committer.show_progress(self.claimed, json)
 
     def _end_returned(self, value: Any, *, leaves_chain: bool = False) -> None:

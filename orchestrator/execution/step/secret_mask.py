@@ -6,6 +6,7 @@ arguments. Neither knows the secrets, so they are masked in the log records and 
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,9 @@ from typing import Any
 from orchestrator.execution.context_variables import current_attempt
 
 Mask = Callable[[Any], Any]
+
+#: The fields of a record without `extra`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({})))
 
 
 def watch_logs() -> None:
@@ -25,6 +29,44 @@ def watch_logs() -> None:
     inner = logging.getLogRecordFactory()
     if not isinstance(inner, _Masking):
         logging.setLogRecordFactory(_Masking(inner))
+        make = logging.Logger.makeRecord
+        if not hasattr(make, "masks"):
+            # The fields of `extra` are added after the factory has made the record.
+            logging.Logger.makeRecord = _masking_extra(make)  # type: ignore[method-assign]
+
+
+def _masking_extra(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
+    @functools.wraps(make)
+    def make_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        mask = _current_mask()
+        if mask is not None:
+            with suppress(Exception):
+                _mask_extra(record, mask)
+        return record
+
+    make_record.masks = True  # type: ignore[attr-defined]
+    return make_record
+
+
+def _current_mask() -> Mask | None:
+    """Return the mask of this thread's step, if it has used a secret."""
+    running = current_attempt.get()
+    secrets = running.secrets if running is not None else None
+    return secrets.mask if secrets is not None and secrets.used else None
+
+
+def _mask_extra(record: logging.LogRecord, mask: Mask) -> None:
+    for name, value in list(vars(record).items()):
+        if name in _STANDARD:
+            continue
+        if isinstance(value, str | list | dict | int | float | tuple):
+            masked = mask(list(value) if isinstance(value, tuple) else value)
+        else:
+            text = str(value)
+            masked = mask(text)
+            masked = value if masked == text else masked
+        vars(record)[name] = masked
 
 
 class _Masking:
@@ -35,10 +77,10 @@ class _Masking:
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._inner(*args, **kwargs)
-        running = current_attempt.get()
-        if running is not None and running.secrets is not None and running.secrets.used:
+        mask = _current_mask()
+        if mask is not None:
             with suppress(Exception):  # the handler reports a record that cannot be formatted
-                _mask_record(record, running.secrets.mask)
+                _mask_record(record, mask)
         return record
 
 
@@ -63,7 +105,8 @@ def mask_exception(error: BaseException, mask: Mask) -> None:
         with suppress(Exception):  # some exceptions cannot be changed
             _mask_one(exception, mask)
         grouped = getattr(exception, "exceptions", ())
-        pending += [exception.__cause__, exception.__context__, *grouped]
+        held = [each for each in vars(exception).values() if isinstance(each, BaseException)]
+        pending += [exception.__cause__, exception.__context__, *grouped, *held]
 
 
 def _mask_one(error: BaseException, mask: Mask) -> None:
