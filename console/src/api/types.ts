@@ -9,33 +9,8 @@ import type { components } from './schema'
 
 type Schemas = components['schemas']
 
-export interface CurrentStep {
-  step: number
-  name: string
-  reference?: string
-  attempt?: number | null
-  max?: number | null
-  retry_at?: string | null
-}
-
-export interface ShortWhy {
-  kind: string
-  message: string
-  tone?: 'calm' | 'soon' | 'alarm'
-  until?: string | null
-  step?: number | null
-  more?: number
-}
-
-interface SummaryAdditions {
-  steps?: CurrentStep[]
-  why?: ShortWhy | null
-  error?: unknown
-  changed_at?: string
-}
-
-export type Summary = Schemas['InstanceSummary'] & SummaryAdditions
-export type Instance = Schemas['Instance'] & Omit<SummaryAdditions, 'error'>
+export type Summary = Schemas['ListedInstance']
+export type Instance = Schemas['Instance']
 /** An attempt; what its task wrote is only in a step that was read by itself. */
 export type Attempt = Schemas['AttemptSummary'] &
   Partial<Pick<Schemas['Attempt'], 'progress' | 'traceback' | 'flower_url'>>
@@ -78,18 +53,8 @@ export interface Page<T> {
   next: string | null
 }
 
-export interface Facet {
-  value: string
-  count: number
-  exact?: boolean
-}
-
-export interface Counts {
-  items: { status: string; count: number; exact: boolean }[]
-  facets?: Partial<
-    Record<'attention' | 'compensation' | 'waiting_for' | 'workflow' | 'error', Facet[]>
-  >
-}
+export type Facet = Schemas['Facet']
+export type Counts = Schemas['Counts']
 
 export interface Me {
   name: string

@@ -83,7 +83,6 @@ export const WAITING_FOR: Record<string, { word: string; icon: string }> = {
   timer: { word: 'Time', icon: 'wait' },
   task: { word: 'Task', icon: 'call' },
   workflow: { word: 'Sub-workflow', icon: 'run' },
-  limit: { word: 'Limit', icon: 'queue' },
 }
 
 const NOBODY = state('Unknown', 'unknown', 'pending')

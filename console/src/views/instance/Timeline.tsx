@@ -11,6 +11,7 @@ import {
   type Span,
   scale,
   strip,
+  type Tick,
 } from '../../layout/timeline'
 import { Icon } from '../../ui/icons'
 import { count, counted, cut } from '../../words/numbers'
@@ -40,8 +41,10 @@ interface TimelineProps {
 
 export function Timeline(props: TimelineProps) {
   const { rows, steps, now, order, range, scroller } = props
-  const view = useMemo(() => scaleOf(steps, now, order, range), [steps, now, order, range])
   const top = useRef<HTMLDivElement>(null)
+  const width = useLaneWidth(top)
+  const full = useMemo(() => scaleOf(steps, now, order, range), [steps, now, order, range])
+  const view = useMemo(() => ({ ...full, ticks: thinned(full.ticks, width) }), [full, width])
   const margin = useMargin(top, scroller)
   const virtual = useVirtualizer({
     count: rows.length,
@@ -107,6 +110,32 @@ function scaleOf(steps: Step[], now: number, order: boolean, range: Span | null)
   if (!all.length) all.push({ from: now, to: now + 1 })
   if (order) return orderScale(all, LANE - 2 * LEFT)
   return scale(all, LANE - 2 * LEFT, range ? { range } : { gap: 34 })
+}
+
+/** Below this many px two marks would run into each other. */
+const APART = 58
+
+/** Every n-th mark, where a lane is too narrow for all. */
+function thinned(ticks: Tick[], width: number): Tick[] {
+  const [a, b] = ticks
+  if (!a || !b) return ticks
+  const step = Math.ceil(APART / Math.max(1, ((b.x - a.x) / LANE) * width))
+  return ticks.filter((_, at) => at % step === 0)
+}
+
+/** About how wide a lane is: in steps of 50 px, so that a drag lays out little anew. */
+function useLaneWidth(top: RefObject<HTMLElement | null>): number {
+  const [width, setWidth] = useState(LANE)
+  useLayoutEffect(() => {
+    const element = top.current
+    if (!element || typeof ResizeObserver === 'undefined') return
+    const observer = new ResizeObserver(() => {
+      setWidth(Math.max(50, Math.floor((element.clientWidth - 298) / 50) * 50))
+    })
+    observer.observe(element)
+    return () => observer.disconnect()
+  }, [top])
+  return width
 }
 
 const percent = (x: number): string => `${((LEFT + x) / LANE) * 100}%`
@@ -370,12 +399,14 @@ function BarText({ step, drawn, view }: { step: Step; drawn: Bar[]; view: Scale 
   if (step.status !== 'faulted' || !error || !last) return null
   const from = view.x(last.from)
   const words = cut(error.title ?? errorKind(error.type), 40)
-  return from > LANE / 2 ? (
+  const to = view.x(last.to)
+  if (from < LANE * 0.15 && to > LANE * 0.8) return null
+  return to > LANE * 0.8 ? (
     <span className="tb-text s-faulted end" style={{ left: `calc(${percent(from)} - 4px)` }}>
       <bdi>{words}</bdi>
     </span>
   ) : (
-    <span className="tb-text s-faulted" style={{ left: `calc(${percent(view.x(last.to))} + 6px)` }}>
+    <span className="tb-text s-faulted" style={{ left: `calc(${percent(to)} + 6px)` }}>
       <bdi>{words}</bdi>
     </span>
   )

@@ -2,7 +2,7 @@
 
 import { useQuery } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
-import { counts, type Filters } from '../../api/queries'
+import { counts, type Filters, facets as facetsQuery } from '../../api/queries'
 import type { Facet } from '../../api/types'
 import { Icon, type IconName } from '../../ui/icons'
 import { count } from '../../words/numbers'
@@ -27,8 +27,8 @@ export function Facets({ search, filters, onToggle }: FacetsProps) {
   const own = withoutSort(filters)
   // Counts of a facet ignore its own filter.
   const byStatus = useQuery(counts(withValue(own, 'status', ''))).data
-  const all = useQuery(counts(own)).data?.facets
-  const of = (name: string) => all?.[name as keyof typeof all] ?? []
+  const all = useQuery({ ...facetsQuery(own), enabled: __API__.attention }).data?.facets
+  const of = (name: string) => all?.[name] ?? []
   const section = (name: string, title: string, options: Option[]) => (
     <FacetList
       key={name}
@@ -90,7 +90,7 @@ function waitingOptions(found: Facet[]): Option[] {
 const plainOptions = (found: Facet[]): Option[] =>
   found.map((each) => ({
     value: each.value,
-    text: each.value,
+    text: each.title ?? each.value,
     count: each.count,
     exact: each.exact,
   }))

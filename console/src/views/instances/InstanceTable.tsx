@@ -189,7 +189,11 @@ function InstanceRow({
           {first.word}
         </span>
         {second && (
-          <small className={`under tone s-${second.tone}`}>{second.word.toLowerCase()}</small>
+          <small
+            className={`under ${second.tone === 'undo' || second.tone === 'faulted' ? `tone s-${second.tone}` : 'quiet'}`}
+          >
+            {second.word.toLowerCase()}
+          </small>
         )}
       </span>
       <span role="cell" className="two-line">
@@ -250,7 +254,7 @@ function WhyCell({ row, gone }: { row: Summary; gone: boolean }) {
           <EndOf row={row} />
         )}
       </span>
-      <small className={`cut ${row.why?.tone === 'alarm' ? 'tone s-retry' : 'why-line'}`}>
+      <small className={`cut ${isStuck(row) ? 'tone s-retry' : 'why-line'}`}>
         {gone ? 'No longer matches the filter' : whyText(row)}
         {row.why?.until && (
           <>
@@ -271,6 +275,9 @@ function EndOf({ row }: { row: Summary }) {
     </span>
   )
 }
+
+/** What has ended says so by its state; the colour is for what stands and should not. */
+const isStuck = (row: Summary): boolean => row.why?.tone === 'alarm' && !row.ended_at
 
 function whyText(row: Summary): string {
   if (row.why) {

@@ -22,7 +22,7 @@ const ATTENTION_FIELDS: Field[] = [
   {
     name: 'waiting_for',
     word: 'waits for',
-    values: ['event', 'retry', 'timer', 'task', 'workflow', 'limit'],
+    values: ['event', 'retry', 'timer', 'task', 'workflow'],
   },
   { name: 'error.type', word: 'error' },
 ]
