@@ -8,7 +8,8 @@ to its first task, those of a chord to header and body.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -125,9 +126,11 @@ def _read_chain(
     partial = args + tuple(chain.args) if args and not chain.immutable else tuple(chain.args)
     if not chain.tasks:
         raise CanvasRefused("an empty chain runs nothing")
-    steps, _ = chain.prepare_steps(
-        partial, kwargs or {}, chain.tasks, link_error=errbacks, app=_AnyBackend(_app_of(chain))
-    )
+    app = _app_of(chain)
+    with _chords_allowed(app):
+        steps, _ = chain.prepare_steps(
+            partial, kwargs or {}, chain.tasks, link_error=errbacks, app=app
+        )
     if links:
         steps[0].extend_list_option("link", links)
     steps.reverse()
@@ -306,20 +309,21 @@ def _errbacks(signatures: Iterable[Any], app: Celery) -> tuple[Call, ...]:
     return tuple(errback_of(signature, app) for signature in signatures)
 
 
-def _app_of(signature: Any) -> Any:
-    app = signature.app
-    return app.app if isinstance(app, _AnyBackend) else app
+def _app_of(signature: Any) -> Celery:
+    app: Celery = signature.app
+    return app
 
 
-class _AnyBackend:
-    """An app whose result backend may be absent: Celery's chords need one, workflows do not."""
-
-    def __init__(self, app: Celery) -> None:
-        self.app = app
-        self.backend = self
-
-    def ensure_chords_allowed(self) -> None:
-        """Allow chords, as a backend that supports them."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.app, name)
+@contextmanager
+def _chords_allowed(app: Celery) -> Iterator[None]:
+    """Let this thread prepare chords without a result backend: Celery's need one, workflows do
+    not."""
+    members = vars(app.backend)
+    before = members.get("ensure_chords_allowed")
+    members["ensure_chords_allowed"] = lambda: None
+    try:
+        yield
+    finally:
+        del members["ensure_chords_allowed"]
+        if before is not None:
+            members["ensure_chords_allowed"] = before
