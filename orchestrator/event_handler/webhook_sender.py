@@ -1,7 +1,9 @@
 """Sends deliveries to webhooks: one sender per beat, any number of beats at once.
 
 A receiver may hang. So each delivery has a thread of its own, and the number of threads is limited
-in total and per subscription: a hanging receiver blocks neither other receivers nor the beat.
+in total, per subscription and per namespace. A subscription whose last try failed has one thread,
+and all of these together have a few. So hanging receivers, however many, block neither other
+receivers nor the beat.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ log = get_logger(__name__)
 #: Largest number of deliveries that one process sends at once, in total and per subscription.
 MAX_CONCURRENT = 16
 MAX_PER_SUBSCRIBER = 4
+#: A namespace that has so many gets no more; with those of one claim it has up to eleven.
+MAX_PER_NAMESPACE = 8
+#: Of subscriptions whose last try failed.
+MAX_FAILING = 4
 #: Seconds until a request times out, and until an unrecorded delivery is sent by another beat.
 REQUEST_TIMEOUT = 15.0
 LEASE = 60.0
@@ -37,6 +43,10 @@ POLL_INTERVAL, OUTAGE_DELAY = 5.0, 0.5
 MAX_FAILURES, MIN_FAILING_TIME = 50, 3600.0
 
 STRUCTURED = "application/cloudevents+json"
+
+
+def _at_least(counter: Counter[str], most: int) -> set[str]:
+    return {name for name, count in counter.items() if count >= most}
 
 
 class WebhookSender:
@@ -55,6 +65,8 @@ class WebhookSender:
         self._outbound = outbound
         self._wakeup = NotificationListener(direct_url, CHANNEL)
         self._sending: Counter[str] = Counter()
+        self._namespaces: Counter[str] = Counter()
+        self._failing: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -96,13 +108,22 @@ class WebhookSender:
         """Start to send the due deliveries. Return the seconds until the next poll."""
         with self._lock:
             free = MAX_CONCURRENT - self._sending.total()
-            busy = [id for id, count in self._sending.items() if count >= MAX_PER_SUBSCRIBER]
+            busy = _at_least(self._sending, MAX_PER_SUBSCRIBER) | _at_least(self._failing, 1)
+            busy_namespaces = _at_least(self._namespaces, MAX_PER_NAMESPACE)
+            failing = MAX_FAILING - self._failing.total()
         if free <= 0:
             return POLL_INTERVAL
-        claimed = delivery_claims.claim(self._database, free, busy, MAX_PER_SUBSCRIBER, LEASE)
+        claimed = delivery_claims.claim(
+            self._database,
+            free,
+            sorted(busy),
+            MAX_PER_SUBSCRIBER,
+            LEASE,
+            sorted(busy_namespaces),
+            failing,
+        )
         for one in claimed:
-            with self._lock:
-                self._sending[one.subscription] += 1
+            self._count(one, 1)
             threading.Thread(
                 target=self._send_one, args=(one,), name="delivery", daemon=True
             ).start()
@@ -123,9 +144,14 @@ class WebhookSender:
         except Exception:
             log.exception("A delivery failed", action="delivery_failed", delivery=claimed.id)
         finally:
-            with self._lock:
-                self._sending[claimed.subscription] -= 1
+            self._count(claimed, -1)
             self._wakeup.wake()
+
+    def _count(self, claimed: ClaimedDelivery, change: int) -> None:
+        with self._lock:
+            self._sending[claimed.subscription] += change
+            self._namespaces[claimed.namespace] += change
+            self._failing[claimed.subscription] += change * claimed.is_failing
 
     def _post(self, claimed: ClaimedDelivery) -> tuple[int | None, Verdict]:
         jitter = random.random()  # noqa: S311  no secret

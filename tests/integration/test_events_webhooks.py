@@ -169,6 +169,44 @@ def test_why_it_failed_is_told(street: Street, answer: Answer, expected: str):
     assert delivery["next_at"] is not None
 
 
+def test_a_tenant_whose_receivers_hang_holds_up_no_other(street: Street):
+    """Forty of its subscriptions took all threads, and took them again with every try."""
+    let_go = threading.Event()
+
+    def hang(_: Request) -> Answer:
+        let_go.wait(20)
+        return Answer(200)
+
+    def others(count: int) -> None:
+        event_queries.put(street.api.database, "other", [event(f"o{n}") for n in range(count)])
+        street.services.events.match("other")
+
+    with Stub(hang) as slow, Stub(lambda _: Answer(200)) as quick:
+        for _ in range(40):
+            street.subscribe(slow.url)
+        good = street.subscribe(quick.url, namespace="other")
+        street.send(*(event(str(n)) for n in range(5)))
+        street.office.start()
+        street.until(lambda: len(slow.requests) >= webhook_sender.MAX_PER_NAMESPACE)
+        others(5)
+        street.until(lambda: len(quick.requests) == 5)
+        assert len(slow.requests) < webhook_sender.MAX_CONCURRENT
+        let_go.set()
+        assert {d["state"] for d in street.deliveries(good)} <= {"delivered", "pending"}
+
+
+def test_subscriptions_that_fail_share_a_few_threads(street: Street):
+    for _ in range(12):
+        street.subscribe("http://127.0.0.1:9/")
+    street.send(*(event(str(n)) for n in range(3)))
+    street.api.all("update orchestrator.subscriptions set failing_since = now(), failures = 1")
+    claimed = delivery_claims.claim(street.services.database, 16, [], 4, 60.0, [], 3)
+    assert len({one.subscription for one in claimed}) == len(claimed) == 3
+    assert all(one.is_failing for one in claimed)
+    assert delivery_claims.claim(street.services.database, 16, [], 4, 60.0, [], 0) == []
+    assert delivery_claims.claim(street.services.database, 16, [], 4, 60.0, [NAMESPACE], 3) == []
+
+
 def test_who_hangs_holds_up_nobody_else(street: Street, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(webhook_sender, "REQUEST_TIMEOUT", 1.0)
     let_go = threading.Event()

@@ -18,7 +18,7 @@ class ClaimedDelivery:
     """A delivery to send now.
 
     `attempt` counts the tries and is the fence of this one; `event` is None where the event was
-    purged.
+    purged. `is_failing`: the subscription's last try failed.
     """
 
     id: str
@@ -27,18 +27,26 @@ class ClaimedDelivery:
     url: str
     secret: str
     event: dict[str, Json] | None
+    namespace: str
+    is_failing: bool
 
 
 _CLAIM = """
 with due as (
-  select d.id, row_number() over (partition by d.subscription_id order by d.event) as turn
+  select d.id, d.failing,
+    row_number() over (partition by d.subscription_id order by d.event) as turn,
+    row_number() over (partition by d.namespace order by d.next_at) as namespace_turn,
+    row_number() over (partition by d.failing order by d.next_at) as lane_turn
   from (
-    select d.id, d.subscription_id, d.event
+    select d.id, d.subscription_id, d.event, d.next_at, s.namespace,
+      s.failing_since is not null as failing
     from orchestrator.deliveries d
     join orchestrator.subscriptions s on s.id = d.subscription_id
     where d.state = 'pending' and d.next_at <= (select clock_timestamp())
       and s.state = 'active' and s.secret is not null
       and d.subscription_id <> all(%(busy)s::uuid[])
+      and s.namespace <> all(%(busy_namespaces)s::text[])
+      and (%(failing)s > 0 or s.failing_since is null)
       and not exists (
         select from orchestrator.deliveries e
         where e.subscription_id = d.subscription_id and e.order_key = d.order_key
@@ -47,7 +55,9 @@ with due as (
 locked as (
   select d.id from orchestrator.deliveries d
   join due on due.id = d.id
-  where due.turn <= %(each)s and d.state = 'pending'
+  where due.turn <= case when due.failing then 1 else %(each)s end
+    and due.namespace_turn <= %(each)s and (not due.failing or due.lane_turn <= %(failing)s)
+    and d.state = 'pending'
     and d.next_at <= (select clock_timestamp())
   order by d.next_at limit %(free)s for update of d skip locked),
 claimed as (
@@ -57,7 +67,7 @@ claimed as (
   where d.id = locked.id
   returning d.*)
 select t.id::text, t.subscription_id::text, t.attempts, s.target -> 'webhook' ->> 'url',
-  s.secret, e.event
+  s.secret, e.event, s.namespace, s.failing_since is not null
 from claimed t
 join orchestrator.subscriptions s on s.id = t.subscription_id
 left join orchestrator.events e on e.receipt_number = t.event
@@ -66,10 +76,16 @@ order by t.event
 
 
 def claim(
-    session: Session, free: int, busy: Sequence[str], each: int, seconds: float
+    session: Session,
+    free: int,
+    busy: Sequence[str],
+    each: int,
+    seconds: float,
+    busy_namespaces: Sequence[str] = (),
+    failing: int = 1,
 ) -> list[ClaimedDelivery]:
-    """Claim up to `free` due deliveries, at most `each` of one subscription and none of the `busy`
-    ones.
+    """Claim up to `free` due deliveries, at most `each` of one subscription and of one namespace,
+    and none of the `busy` ones. Of subscriptions whose last try failed at most `failing`, one each.
 
     A sender that does not record the result within `seconds` loses its claim.
     """
@@ -77,6 +93,8 @@ def claim(
         _CLAIM,
         {
             "busy": list(busy),
+            "busy_namespaces": list(busy_namespaces),
+            "failing": failing,
             "look": PER_SUBSCRIPTION_SCAN,
             "each": each,
             "free": free,
