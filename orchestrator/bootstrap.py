@@ -127,7 +127,7 @@ def _database(settings: Settings, keep: bool, checked: bool) -> Database:
 def _secret_source(settings: Settings, cipher: SecretCipher) -> SecretSource:
     return SecretSource(
         settings.secrets_dir,
-        stored=lambda reader, *of: secret_queries.opened(reader, cipher, *of),
+        stored=lambda reader, *of: secret_queries.read_decrypted(reader, cipher, *of),
     )
 
 

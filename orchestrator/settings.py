@@ -39,11 +39,11 @@ def _secret(default: str | None) -> Any:
 
 def _is_address(value: str | None) -> None:
     """Check that a value, if set, is ``host:port``; raise `ValidationError` otherwise."""
-    if value is not None and address(value) is None:
+    if value is not None and parse_address(value) is None:
         raise ValidationError("Must be an address and a port, such as 0.0.0.0:9808.")
 
 
-def address(value: str) -> tuple[str, int] | None:
+def parse_address(value: str) -> tuple[str, int] | None:
     """Return host and port of ``host:port`` or ``[host]:port``; None for any other text."""
     host, _, port = value.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:

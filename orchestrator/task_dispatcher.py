@@ -145,10 +145,10 @@ class TaskDispatcher:
         if not waiting:
             return
         count, started_at = len(waiting), monotonic()
-        error = self._try(waiting)
+        error = self._send_waiting(waiting)
         if waiting and monotonic() - started_at < self._timeout / 2:
             # Try a second time: the broker may have closed the connection while it was idle.
-            error = self._try(waiting)
+            error = self._send_waiting(waiting)
         if error is not None and not self._is_brokers(error):
             error = self._send_one_by_one(waiting)
         if waiting:
@@ -170,7 +170,7 @@ class TaskDispatcher:
         error: Exception | None = None
         for _ in range(len(waiting)):
             message = waiting.popleft()
-            error = self._try(deque((message,)))
+            error = self._send_waiting(deque((message,)))
             if error is None:
                 continue
             waiting.append(message)
@@ -186,7 +186,7 @@ class TaskDispatcher:
             )
         return error
 
-    def _try(self, waiting: deque[Message]) -> Exception | None:
+    def _send_waiting(self, waiting: deque[Message]) -> Exception | None:
         """Send the waiting messages in order and remove each; return the error that stopped it."""
         try:
             with self._publishers.acquire(block=True, timeout=self._timeout) as producer:

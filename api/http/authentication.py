@@ -102,7 +102,7 @@ class Authenticator:
         now = clock.monotonic()
         if cached and now - cached.read_at < CACHE_TIME:
             return cached
-        row = api_key_queries.valid(self._database, prefix)
+        row = api_key_queries.find_valid(self._database, prefix)
         if row is None:
             self.evict(prefix)
             return None

@@ -93,7 +93,7 @@ def _check_namespaces(namespaces: list[str]) -> None:
 
 
 def _put(key: KeyRow, cursor: Transaction) -> RecordedAnswer:
-    if api_key_queries.live(cursor, key) >= MOST_LIVE:
+    if api_key_queries.count_live(cursor, key) >= MOST_LIVE:
         raise Problem(
             problem_types.CONFLICT, f"{MOST_LIVE} keys of the name {key.name!r} are valid already"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.resources.wait_reason_messages import Cause
 from orchestrator.database.instances.call_wait_queries import Call, Home
-from orchestrator.document.message_text import nearest, suggestion
+from orchestrator.document.message_text import nearest_word, suggestion
 
 
 def call(found: Call, home: Home | None = None) -> Cause:
@@ -22,7 +22,7 @@ def call(found: Call, home: Home | None = None) -> Cause:
         cause["worker"] = found.worker
     if home is not None:
         cause["app"] = home.app
-        if not home.certain and (meant := nearest(found.task, home.known)) is not None:
+        if not home.certain and (meant := nearest_word(found.task, home.known)) is not None:
             cause["message"] += f"{'' if kind == 'no-task' else f'; its task is {found.task}'}"
             cause["message"] += suggestion(meant)
             cause["meant"] = meant

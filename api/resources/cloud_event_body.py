@@ -17,7 +17,7 @@ from api.http.problems import Problem
 from api.http.resource_blueprint import Decorator, documentation
 from api.schemas.events import CLOUD_EVENT
 from orchestrator import json_codec
-from orchestrator.core.cloud_event_validation import InvalidEvent, checked
+from orchestrator.core.cloud_event_validation import InvalidEvent, validated
 from orchestrator.core.model import Json
 from orchestrator.event_handler import binary_cloud_event
 
@@ -90,7 +90,7 @@ def _batch() -> list[dict[str, Json]]:
 
 def _checked(value: Json, at: str = "") -> dict[str, Json]:
     try:
-        event = checked(value)
+        event = validated(value)
     except InvalidEvent as error:
         raise _problem(error, at) from None
     bound = state().services.settings.max_payload

@@ -11,7 +11,7 @@ from orchestrator import json_codec
 from orchestrator.database.events.event_offer_queries import OfferRow
 from orchestrator.database.events.event_queries import EventRow
 from orchestrator.database.events.waiting_instance_queries import WaitingListener
-from orchestrator.document.message_text import nearest, quoted, suggestion
+from orchestrator.document.message_text import nearest_word, quoted, suggestion
 
 #: The most listeners in one answer.
 MAX_LISTENERS = 20
@@ -96,6 +96,6 @@ def _no_listener(row: EventRow, event: dict[str, Any], waiting: Sequence[Waiting
     message = f"no listener in {where} waits for {quoted(event['type'])}"
     if row.target_instance:
         message = f"it lies in the mailbox: {where} does not wait for {quoted(event['type'])}"
-    meant = nearest(event["type"], types)
+    meant = nearest_word(event["type"], types)
     cause: Cause = {"kind": "no-listener", "message": message + suggestion(meant)}
     return cause if meant is None else {**cause, "meant": meant}

@@ -86,7 +86,9 @@ class Change:
     def _put_in_inbox(self, cursor: Transaction) -> RecordedAnswer:
         """Put the command into the inbox, since another process has the row lock."""
         self._check_unconditional()
-        data = self.prepare(cursor, command_queries.unlocked(cursor, self.instance, scope()))
+        data = self.prepare(
+            cursor, command_queries.target_without_lock(cursor, self.instance, scope())
+        )
         if data is not None:
             command_queries.put(cursor, self.instance, data)
         return self.record(cursor, command_queries.target(cursor, self.instance), False)

@@ -133,7 +133,7 @@ def counts(query: dict[str, Any]) -> Response:
     """
     database, allowed = state().services.database, scope(query.get("namespace"))
     chosen = _selection(query)
-    found = instance_lists.counted(database, allowed, chosen)
+    found = instance_lists.count_by_status(database, allowed, chosen)
     answer: dict[str, Any] = {"items": [asdict(each) for each in found]}
     if query["facets"]:
         facets = instance_facets.counted(database, allowed, chosen, query["facets"])

@@ -15,7 +15,7 @@ from orchestrator import json_codec
 from orchestrator.core.model import Json
 from orchestrator.database.connection.database import Database
 from orchestrator.database.workflows import workflow_queries
-from orchestrator.document.message_text import nearest, suggestion
+from orchestrator.document.message_text import nearest_word, suggestion
 
 #: Versions cached by one process; at the bound the cache is cleared.
 MAX_CACHED = 1000
@@ -54,7 +54,7 @@ def missing_message(database: Database, allowed: bool, *parts: str) -> str:
         return message
     names = workflow_queries.names(database, parts[0])
     if parts[1] not in names:
-        return message + suggestion(nearest(parts[1], names))
+        return message + suggestion(nearest_word(parts[1], names))
     newest = workflow_queries.get(database, parts[0], parts[1], None)
     return f"{message}; its newest version is {newest.version}" if newest else message
 

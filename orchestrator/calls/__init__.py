@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.calls import call_errors, http, openapi
-from orchestrator.calls.authentication import structured
+from orchestrator.calls.authentication import evaluate_structured
 from orchestrator.calls.call_context import CallContext
-from orchestrator.core.document_arguments import authored
+from orchestrator.core.document_arguments import in_authored_structure
 from orchestrator.errors import WorkflowError
 
 Json = Any
@@ -39,17 +39,17 @@ def perform(call: Mapping[str, Json], context: CallContext) -> Json:
     if kind is None:
         raise call_errors.configuration(f"calls of kind {call.get('kind')!r} are not supported")
     if call.get("deferred"):
-        context = deferred(call, context)
+        context = deferred_call_context(call, context)
     try:
         arguments = call.get("with") or {}
         if call.get("deferred"):
-            arguments = structured(authored, arguments, context)
+            arguments = evaluate_structured(in_authored_structure, arguments, context)
         return context.secrets.mask(kind(arguments, context))
     except WorkflowError as error:
         raise context.secrets.mask_error(error) from error
 
 
-def deferred(call: Mapping[str, Json], context: CallContext) -> CallContext:
+def deferred_call_context(call: Mapping[str, Json], context: CallContext) -> CallContext:
     """Return the context of an unevaluated call, with the input and variables that are stored with
     it. Its `fill` evaluates the parts of the call."""
     variables = {**context.variables, **(call.get("variables") or {})}
@@ -61,4 +61,4 @@ def deferred(call: Mapping[str, Json], context: CallContext) -> CallContext:
     return evaluating
 
 
-__all__ = ["KINDS", "CallContext", "deferred", "perform"]
+__all__ = ["KINDS", "CallContext", "deferred_call_context", "perform"]

@@ -29,32 +29,34 @@ def credentials_of(policy: Json, context: CallContext) -> Credentials:
     """
     if policy is None:
         return Credentials()
-    resolved = _defined(policy, context)
+    resolved = _resolved_policy(policy, context)
     for scheme, credentials in _SCHEMES.items():
         if scheme in resolved:
             return credentials(_properties(scheme, resolved[scheme], context), context)
     raise call_errors.configuration(f"the authentication is none of {', '.join(_SCHEMES)}")
 
 
-def _defined(policy: Json, context: CallContext) -> Mapping[str, Json]:
+def _resolved_policy(policy: Json, context: CallContext) -> Mapping[str, Json]:
     """Return an inline policy, or the named one with its expressions evaluated."""
     name = policy.get("use") if isinstance(policy, dict) else policy
     if isinstance(name, str):
         if name not in context.authentications:
             raise call_errors.configuration(f"there is no authentication named {name!r}")
-        policy = structured(document_arguments.policy, context.authentications[name], context)
+        policy = evaluate_structured(
+            document_arguments.policy_in_authored_structure, context.authentications[name], context
+        )
     if not isinstance(policy, dict):
         raise call_errors.configuration("an authentication is an object, or the name of one")
     return policy
 
 
-def structured(
+def evaluate_structured(
     shape: Callable[[Json, Json], Json], stored: Json, context: CallContext
 ) -> Mapping[str, Json]:
     """Evaluate a part of the document; keep the structure that the document gives it.
 
-    `shape`: see `core.document_arguments.authored`. Raises `WorkflowError` (validation,
-    configuration) and what `CallContext.fill` raises.
+    `shape`: see `core.document_arguments.in_authored_structure`. Raises `WorkflowError`
+    (validation, configuration) and what `CallContext.fill` raises.
     """
     try:
         evaluated: Mapping[str, Json] = shape(stored, context.fill(stored))

@@ -92,7 +92,7 @@ def _sniffed(response: Response) -> Json:
         return base64.b64encode(response.content).decode()
 
 
-def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+def headers_as_object(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return headers as an object; repeated headers have their values joined."""
     headers: dict[str, str] = {}
     for name, value in pairs:
@@ -107,7 +107,7 @@ def failed_data(response: Response) -> dict[str, Json]:
     is_complete = len(response.content) <= _MAX_ERROR_BODY
     data: dict[str, Json] = {
         "statusCode": response.status,
-        "headers": joined(_error_headers(response.headers)),
+        "headers": headers_as_object(_error_headers(response.headers)),
         "content": _content_or_text(response) if is_complete else None,
     }
     if not is_complete:

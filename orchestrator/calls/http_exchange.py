@@ -21,8 +21,8 @@ from orchestrator.calls.call_context import CallContext
 from orchestrator.calls.http_content import (
     content_of,
     failed_data,
+    headers_as_object,
     is_text,
-    joined,
     text_of_body,
     without_query,
 )
@@ -164,8 +164,8 @@ def _response_object(response: Response, method: str) -> Json:
     credentials of the request."""
     sent = [pair for pair in response.request_headers if pair[0].lower() not in _HIDDEN_HEADERS]
     return {
-        "request": {"method": method, "uri": response.url, "headers": joined(sent)},
+        "request": {"method": method, "uri": response.url, "headers": headers_as_object(sent)},
         "statusCode": response.status,
-        "headers": joined(response.headers),
+        "headers": headers_as_object(response.headers),
         "content": content_of(response),
     }

@@ -30,13 +30,13 @@ def request_fields(
     """Return the fields of a token request, and its headers."""
     grant = properties.get("grant")
     fields = {"grant_type": text_of(grant)}
-    client, headers = _client(object_of(properties, "client"), endpoint)
+    client, headers = _client_authentication(object_of(properties, "client"), endpoint)
     fields.update(client)
     if grant in _GRANTS:
         names = ("username", "password", "refresh_token")
         fields.update({name: text_of(properties[name]) for name in names if name in properties})
     elif grant == _EXCHANGE:
-        fields.update(_tokens(properties))
+        fields.update(_tokens_to_exchange(properties))
     else:
         raise call_errors.configuration(f"the grant {grant!r} cannot be used without a person")
     if properties.get("scopes"):
@@ -46,7 +46,7 @@ def request_fields(
     return fields, headers
 
 
-def _tokens(properties: Mapping[str, Json]) -> dict[str, str]:
+def _tokens_to_exchange(properties: Mapping[str, Json]) -> dict[str, str]:
     """Return the tokens to exchange (RFC 8693, 2.1)."""
     fields: dict[str, str] = {}
     for role in ("subject", "actor"):
@@ -59,7 +59,7 @@ def _tokens(properties: Mapping[str, Json]) -> dict[str, str]:
     return fields
 
 
-def _client(
+def _client_authentication(
     client: Mapping[str, Json], endpoint: str
 ) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """Return the client's authentication: as fields, or as a header."""

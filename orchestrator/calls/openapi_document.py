@@ -95,11 +95,11 @@ def resolve(document: Object, value: Json) -> Object:
         reference = value.get("$ref")
         if not isinstance(reference, str):
             return value
-        value = _at(document, reference)
+        value = _value_at(document, reference)
     raise call_errors.configuration("the OpenAPI document refers in circles")
 
 
-def _at(document: Object, reference: str) -> Json:
+def _value_at(document: Object, reference: str) -> Json:
     if not reference.startswith("#/"):
         raise call_errors.configuration(f"the reference {reference!r} leaves the OpenAPI document")
     value: Json = document

@@ -108,7 +108,7 @@ def _serialized(parameter: Object, value: Json) -> Pairs:
         return [(str(key), text_of(item)) for key, item in value.items()]
     if isinstance(value, list) and explode is True and place != "header":
         return [(name, _scalar(item)) for item in value]
-    return [(name, _flat(value, _SEPARATORS.get(style, ","), explode is True))]
+    return [(name, _as_one_text(value, _SEPARATORS.get(style, ","), explode is True))]
 
 
 def _collection(name: str, place: str, form: str, value: list[Json]) -> Pairs:
@@ -121,17 +121,17 @@ def _collection(name: str, place: str, form: str, value: list[Json]) -> Pairs:
 def _in_path(name: str, value: Json, style: str, explode: bool) -> str:
     escape = _escape("path")
     if style == "label":
-        return "." + _flat(value, "." if explode else ",", explode, escape)
+        return "." + _as_one_text(value, "." if explode else ",", explode, escape)
     if style == "matrix":
         if isinstance(value, list) and explode:
             return "".join(f";{name}={escape(_scalar(item))}" for item in value)
         if isinstance(value, dict) and explode:
-            return ";" + _flat(value, ";", explode, escape)
-        return f";{name}={_flat(value, ',', explode, escape)}"
-    return _flat(value, ",", explode, escape)
+            return ";" + _as_one_text(value, ";", explode, escape)
+        return f";{name}={_as_one_text(value, ',', explode, escape)}"
+    return _as_one_text(value, ",", explode, escape)
 
 
-def _flat(
+def _as_one_text(
     value: Json, separator: str, explode: bool, escape: Callable[[str], str] = lambda text: text
 ) -> str:
     """Return a value as one text: `a,b`, `k,v,k,v` or, exploded, `k=v,k=v`."""

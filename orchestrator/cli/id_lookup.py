@@ -28,7 +28,7 @@ def find_instance(client: Client, text: str) -> str:
 
     Raises `Failure`: not found, or usage with a list of candidates where several match.
     """
-    matches = _instances(client, _not_empty(text))
+    matches = _matching_instances(client, _not_empty(text))
     if not matches:
         raise Failure(
             f"there is no instance {text!r}: no id begins with it, and it is neither a business_id"
@@ -87,7 +87,7 @@ def _not_empty(text: str) -> str:
     return text
 
 
-def _instances(client: Client, text: str) -> dict[str, Run]:
+def _matching_instances(client: Client, text: str) -> dict[str, Run]:
     """Return the instances that a text may mean, by id. For a full id, other names are only tried
     if no instance has it."""
     if not is_beginning(text):

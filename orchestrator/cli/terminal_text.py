@@ -57,7 +57,7 @@ def say(text: object, *, err: bool = False) -> None:
     click.echo(visible_lines(str(text)), err=err)
 
 
-def command(template: str, values: Mapping[str, Any]) -> str:
+def fill_command(template: str, values: Mapping[str, Any]) -> str:
     """Fill a command, or an advice with a command, so that it can be pasted into a shell. Every
     value is quoted, except those of `_COMPOSED`."""
     return template.format_map(

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from orchestrator.client.models import Json
 from orchestrator.client.resource_base import Resources
-from orchestrator.client.server_sent_events import ReconnectDelays, identified
+from orchestrator.client.server_sent_events import ReconnectDelays, events_with_ids
 from orchestrator.client.transport import Unreachable
 from orchestrator.client.url_paths import path
 from orchestrator.ids import new_id
@@ -48,7 +48,7 @@ class EventMethods(Resources):
         pauses = ReconnectDelays()
         while True:
             try:
-                for id, event in identified(self.transport, at, last):
+                for id, event in events_with_ids(self.transport, at, last):
                     pauses.arrived()
                     last = id
                     yield event

@@ -39,7 +39,7 @@ def server_sent_events(transport: Transport, path: str, after: int) -> Iterator[
         yield from (data for _, data in _events(lines))
 
 
-def identified(
+def events_with_ids(
     transport: Transport, path: str, after: str | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield id and JSON data of each event after the id `after`, until the stream ends."""

@@ -64,7 +64,7 @@ class Transport:
         self.timeout = timeout
         headers = {"Accept": "application/json"}
         if key:
-            headers["Authorization"] = f"Bearer {_header(key)}"
+            headers["Authorization"] = f"Bearer {_checked_key(key)}"
         self._http = httpx2.Client(base_url=self.url, headers=headers)
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class Transport:
         raise AssertionError("the last try returns or raises")
 
 
-def _header(key: str) -> str:
+def _checked_key(key: str) -> str:
     """Return a key if it fits into a header; raises `ConfigurationError` otherwise."""
     if key.isascii() and key.isprintable():
         return key

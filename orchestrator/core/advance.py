@@ -99,7 +99,7 @@ def advance(
     except (StimulusIgnored, commands.CommandRefused) as reason:
         if stimulus.kind is StimulusKind.COMMAND:
             draft = Draft(workflow, slice, stimulus, evaluate, limits)
-            if commands.refuse(draft, stimulus.data, str(reason)):
+            if commands.answer_refused_retry(draft, stimulus.data, str(reason)):
                 return draft.finish()
             return _refused(slice.instance, stimulus, reason)
         return Transition(slice.instance, ignored=str(reason))
@@ -108,7 +108,7 @@ def advance(
 
 def _handler(stimulus: Stimulus) -> Callable[[Draft, Stimulus], None]:
     if stimulus.is_undecidable:
-        return undecidable.fault
+        return undecidable.fault_undecidable
     return stimulus_handlers.HANDLERS[stimulus.kind]
 
 

@@ -202,10 +202,10 @@ def resume(draft: Draft, node: Node, data: Json) -> None:
         return retry_now(draft, node)
     if node.get_state("result") is None:  # it was applied meanwhile
         return None
-    return _apply_end(draft, node, *_recorded(draft, node))
+    return _apply_end(draft, node, *_take_recorded_end(draft, node))
 
 
-def _recorded(draft: Draft, node: Node) -> tuple[Attempt, AttemptEnd]:
+def _take_recorded_end(draft: Draft, node: Node) -> tuple[Attempt, AttemptEnd]:
     """Remove and return the end of an attempt that was recorded during a suspension."""
     end = end_from_json(node.get_state("result"))
     node.set_state(result=None)
@@ -215,7 +215,7 @@ def _recorded(draft: Draft, node: Node) -> tuple[Attempt, AttemptEnd]:
 def take_recorded_end(draft: Draft, node: Node) -> tuple[AttemptEnd, bool]:
     """Remove and return the recorded end of a step that cannot continue from it, and whether the
     step's attempts are exhausted."""
-    attempt, end = _recorded(draft, node)
+    attempt, end = _take_recorded_end(draft, node)
     if end.state is not AttemptState.LOST or not _is_exhausted(draft, node, attempt):
         return end, False
     return replace(end, error=_exhausted_error(node, attempt, end)), True

@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from orchestrator.core.document_arguments import policy
+from orchestrator.core.document_arguments import policy_in_authored_structure
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.expression_evaluation import check_size, evaluate
 from orchestrator.core.expression_template import Template
@@ -52,7 +52,7 @@ def _parameter(
             draft, expression, node.input, collect(draft, node, expression.names, {})
         )
     )
-    value = policy(authentication, check_size(draft, rendered))[scheme]
+    value = policy_in_authored_structure(authentication, check_size(draft, rendered))[scheme]
     if not isinstance(value, dict):
         return None
     if scheme == "basic" and {"username", "password"} <= value.keys():

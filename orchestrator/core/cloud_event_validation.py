@@ -45,7 +45,7 @@ class InvalidEvent(OrchestratorError):
         self.errors = errors
 
 
-def checked(value: Json) -> dict[str, Json]:
+def validated(value: Json) -> dict[str, Json]:
     """Return an event in the JSON format, as it is stored: without members that are null.
 
     Raises `InvalidEvent`.

@@ -25,7 +25,7 @@ from orchestrator.core.dsl_errors import Fault
 from orchestrator.core.expression_variables import scope_of
 from orchestrator.core.model import ROOT, Compensation, Json, NewStimulus, Status, StimulusKind
 from orchestrator.core.parent_report import report, report_compensation
-from orchestrator.core.retry_policy import RetryPolicy, Tries, pause, policy_of
+from orchestrator.core.retry_policy import RetryPolicy, Tries, pause_before_retry, policy_of
 from orchestrator.core.transition_draft import Draft
 from orchestrator.core.withdrawal import abandon_child, on_drained
 
@@ -88,7 +88,7 @@ def undo_next(draft: Draft, owner: Node | None) -> None:
     if progress["before"] is None:
         progress["before"] = draft.root.last_number + 1
     for _ in range(MAX_SKIPPED):
-        node = _next(draft, progress["before"])
+        node = _next_undoable(draft, progress["before"])
         if node is None or (node.completion_number or 0) <= progress["to"]:
             return _finish(draft, owner, progress)
         progress["before"] = node.completion_number
@@ -109,7 +109,7 @@ def _state_of(draft: Draft, owner: Node | None) -> Node | Root:
     return draft.root if owner is None else owner
 
 
-def _next(draft: Draft, before: int) -> Node | None:
+def _next_undoable(draft: Draft, before: int) -> Node | None:
     """Return the step that completed last before a number and can be undone, among the steps of
     this transition and the saved ones."""
     candidates = [
@@ -314,7 +314,9 @@ def retry_failed_undo(draft: Draft, compensating: Node, node: Node, error: Json)
     try:
         own_policy = policy_of(task.metadata.get("retry"), draft.workflow.use)
         policy = own_policy or RetryPolicy(DEFAULT_POLICY)
-        wait = pause(draft, node, policy, Tries(tries, node.started_at), error, "error")
+        wait = pause_before_retry(
+            draft, node, policy, Tries(tries, node.started_at), error, "error"
+        )
     except Fault:
         return False
     if wait is None:

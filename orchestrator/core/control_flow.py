@@ -12,9 +12,9 @@ from orchestrator.core.data_flow import duration_seconds, is_true, transform_inp
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.dsl_errors import Fault
 from orchestrator.core.model import ROOT, Json, Status, TimerKind
-from orchestrator.core.task_extensions import applying
+from orchestrator.core.task_extensions import applying_extensions
 from orchestrator.core.task_kinds import KINDS, StepFaulted
-from orchestrator.core.task_plan import Plan, compensation_of, plan_of, reaches
+from orchestrator.core.task_plan import Plan, any_reachable, compensation_of, plan_of
 from orchestrator.core.transition_draft import Draft
 from orchestrator.document.model import Task
 
@@ -46,7 +46,9 @@ def enter(
         if plan.condition is not None and not is_true(draft, node, plan.condition, raw):
             draft.add_fact("task.skipped", parent or None, {"task": task.reference})
             return False
-        if plan.extensions is not None and (extensions := applying(draft, node, plan, raw)):
+        if plan.extensions is not None and (
+            extensions := applying_extensions(draft, node, plan, raw)
+        ):
             node.kind = "extension"
             node.set_state(extensions=extensions)
             draft.add(node)
@@ -149,7 +151,7 @@ def proceed(draft: Draft, child: Node, then: str | None, *, counts_turns: bool =
     """Begin the task that follows a completed child. Return False at the end of the list, whose
     output is then the child's. `counts_turns`: the `index` of the children is the loop turn."""
     task = draft.plan_of(child).task
-    following = follower(task, then)
+    following = following_task(task, then)
     index = child.index
     if following is not None and task.index is not None and (following.index or 0) <= task.index:
         count_loop_turn(draft)
@@ -160,7 +162,7 @@ def proceed(draft: Draft, child: Node, then: str | None, *, counts_turns: bool =
     return _enter_from(draft, child.parent, following, child.output, child.scope, index)
 
 
-def follower(task: Task, then: str | None) -> Task | None:
+def following_task(task: Task, then: str | None) -> Task | None:
     """Return the task of the same list that a directive leads to; None: the list ends. Raises
     `Fault` if there is no such task."""
     if then is None or then == CONTINUE:
@@ -193,7 +195,7 @@ def prune(draft: Draft, node: Node) -> None:
     """Delete a finished step, unless a step in it may have to be undone. If a step in it is
     draining (it lost a race, or its `try` timed out), the last one to end deletes it."""
     task = draft.plan_of(node).task
-    if reaches([task], lambda inner: compensation_of(inner) is not None):
+    if any_reachable([task], lambda inner: compensation_of(inner) is not None):
         return
     draining = draining_below(draft, node.id) if _has_calls_inside(node, task) else []
     for other in draining:
@@ -203,7 +205,7 @@ def prune(draft: Draft, node: Node) -> None:
 
 
 def _has_calls_inside(node: Node, task: Task) -> bool:
-    return node.kind == "extension" or reaches(
+    return node.kind == "extension" or any_reachable(
         [task], lambda inner: inner.reference != task.reference and inner.kind in ("call", "run")
     )
 

@@ -17,7 +17,7 @@ _DATA = frozenset(
 )
 
 
-def authored(stored: Json, filled: Json) -> dict[str, Json]:
+def in_authored_structure(stored: Json, filled: Json) -> dict[str, Json]:
     """Return a call's arguments: `filled`, which is `stored` with its expressions evaluated, in the
     structure of `stored`.
 
@@ -30,7 +30,7 @@ def authored(stored: Json, filled: Json) -> dict[str, Json]:
     return {key: filled[key] if key in _DATA else _structure(key, stored, filled) for key in stored}
 
 
-def policy(stored: Json, filled: Json) -> Json:
+def policy_in_authored_structure(stored: Json, filled: Json) -> Json:
     """Return an authentication policy in the structure that the document gives it.
 
     Raises:

@@ -62,7 +62,7 @@ def _of_scopes(draft: Draft, node: Node | None, name: str) -> Json:
     return _MISSING
 
 
-def moment(at: datetime | None) -> Json:
+def date_time_descriptor(at: datetime | None) -> Json:
     """Return a time as the DSL describes it (dsl.md, DateTime Descriptor)."""
     if at is None:
         return None
@@ -74,10 +74,10 @@ def moment(at: datetime | None) -> Json:
 
 
 def _task(draft: Draft, node: Node | None) -> Json:
-    return None if node is None else describe(draft, _extended(draft, node))
+    return None if node is None else task_descriptor(draft, _extended_step(draft, node))
 
 
-def _extended(draft: Draft, node: Node) -> Node:
+def _extended_step(draft: Draft, node: Node) -> Node:
     """Return the step of the task that an extension's task extends: that is `$task` in the
     specification's examples ("executing task ...")."""
     while node.reference.startswith("/use/extensions/") and node.parent != ROOT:
@@ -85,7 +85,7 @@ def _extended(draft: Draft, node: Node) -> Node:
     return node
 
 
-def describe(draft: Draft, node: Node) -> dict[str, Json]:
+def task_descriptor(draft: Draft, node: Node) -> dict[str, Json]:
     """Return a step's task descriptor (dsl.md, Task Descriptor)."""
     task = draft.plan_of(node).task
     return {
@@ -94,7 +94,7 @@ def describe(draft: Draft, node: Node) -> dict[str, Json]:
         "definition": task.body,
         "input": node.input if node.raw_input is None else node.raw_input,
         "output": node.output if node.raw_output is None else node.raw_output,
-        "startedAt": moment(node.started_at or draft.at),
+        "startedAt": date_time_descriptor(node.started_at or draft.at),
     }
 
 
@@ -103,7 +103,7 @@ def _workflow(draft: Draft, _: Node | None) -> Json:
         "id": draft.slice.instance.id,
         "definition": draft.workflow.document,
         "input": draft.instance_input(),
-        "startedAt": moment(draft.root.started_at),
+        "startedAt": date_time_descriptor(draft.root.started_at),
     }
 
 

@@ -1,8 +1,9 @@
 """The legal status changes of instances, steps, attempts and compensations.
 
-Theory of operation. A status changes only as the tables below allow; `move` refuses any other
-change and changes nothing. So a bug in the interpreter can stop a transition, but it cannot save an
-impossible state. The state diagrams in the documentation are drawn from these tables.
+Theory of operation. A status changes only as the tables below allow; `change_status` refuses
+any other change and changes nothing. So a bug in the interpreter can stop a transition, but it
+cannot save an impossible state. The state diagrams in the documentation are drawn from these
+tables.
 
 A step's end is final, with two exceptions that history records in full: a withdrawn attempt that
 ends late gives its cancelled or faulted step the end that it really had, and a person's retry
@@ -74,7 +75,7 @@ class IllegalMove(OrchestratorError):
 S = TypeVar("S", bound=StrEnum)
 
 
-def move(table: Mapping[S, frozenset[S]], old: S, new: S) -> S:
+def change_status(table: Mapping[S, frozenset[S]], old: S, new: S) -> S:
     """Return the new status. Raises `IllegalMove` if the table does not allow the change."""
     if old is not new and new not in table[old]:
         raise IllegalMove(f"{type(old).__name__.lower()} may not go from {old} to {new}")

@@ -22,7 +22,7 @@ def others_finish(draft: Draft, node: Node) -> bool:
     return task.metadata.get("onMemberFault") == "finish" and is_parallel(task)
 
 
-def record(
+def record_fault(
     draft: Draft, node: Node, child: Node, error: Mapping[str, Json], others_open: bool
 ) -> None:
     """Record a member's error. `others_open`: steps within that member may be open; they stop."""

@@ -29,7 +29,7 @@ def report(draft: Draft, *, compensated: bool = False) -> None:
     _send(draft, draft.root.original.parent_step, data)
 
 
-def answer(draft: Draft, kind: str, detail: str | None = None) -> None:
+def answer_parent_retry(draft: Draft, kind: str, detail: str | None = None) -> None:
     """Answer the parent's retry: ``open``, ``gone`` or ``refused``; `detail` is the reason."""
     data = {**_status_data(draft), "answer": kind}
     if detail:

@@ -30,24 +30,24 @@ def _at_least(value: Json, limit: int) -> int:
         item = waiting.pop()
         kind = type(item)
         if kind is str:
-            size += _text(item) + 2
+            size += _text_size(item) + 2
         elif kind is dict:
             size += 4 * len(item) + 1 if item else 2
-            size += sum(map(_text, item))
+            size += sum(map(_text_size, item))
             waiting.extend(item.values())
         elif kind is list:
             size += len(item) + 1 if item else 2
             waiting.extend(item)
         else:
-            size += _scalar(item)
+            size += _scalar_size(item)
     return size + len(waiting)
 
 
-def _text(text: str) -> int:
+def _text_size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _scalar(value: Json) -> int:
+def _scalar_size(value: Json) -> int:
     if value is None or value is True:
         return 4
     if value is False:

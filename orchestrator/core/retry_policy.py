@@ -80,7 +80,7 @@ def policy_of(value: Any, use: Mapping[str, Any]) -> RetryPolicy | None:
     return RetryPolicy(value) if isinstance(value, Mapping) else None
 
 
-def pause(
+def pause_before_retry(
     draft: Draft, node: Node, policy: RetryPolicy, tries: Tries, error: Json, name: str
 ) -> float | None:
     """Return the seconds until the next try; None: no try follows. `name`: the error's variable."""

@@ -6,13 +6,13 @@ from orchestrator.core.data_flow import is_true
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.dsl_errors import Fault
 from orchestrator.core.expression_template import Expression
-from orchestrator.core.expression_variables import describe
+from orchestrator.core.expression_variables import task_descriptor
 from orchestrator.core.model import Json
 from orchestrator.core.task_plan import Plan
 from orchestrator.core.transition_draft import Draft
 
 
-def applying(draft: Draft, node: Node, plan: Plan, raw: Json) -> list[int]:
+def applying_extensions(draft: Draft, node: Node, plan: Plan, raw: Json) -> list[int]:
     """Return the indices in ``use.extensions`` of those whose `when` is true for the raw input.
 
     In `when`, `$task` is the task's descriptor together with the members of its definition: the
@@ -29,7 +29,7 @@ def applying(draft: Draft, node: Node, plan: Plan, raw: Json) -> list[int]:
 
 
 def _applies(draft: Draft, node: Node, plan: Plan, when: Expression, raw: Json) -> bool:
-    descriptor = describe(draft, node)
+    descriptor = task_descriptor(draft, node)
     try:
         return is_true(draft, node, when, raw, {"task": {**plan.task.body, **descriptor}})
     except Fault:

@@ -190,7 +190,7 @@ def is_parallel(task: Task) -> bool:
     return task.kind == "fork" or (task.kind == "for" and "concurrency" in task.metadata)
 
 
-def reaches(tasks: Iterable[Task], test: Callable[[Task], bool]) -> bool:
+def any_reachable(tasks: Iterable[Task], test: Callable[[Task], bool]) -> bool:
     """Whether one of these tasks, or a task that they may run, passes the test: those inside, the
     functions that they call, and the tasks of extensions."""
     visited: set[str] = set()

@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrator.core.bounds import Bounds
 from orchestrator.core.draft_nodes import Node, Root
-from orchestrator.core.legal_status_changes import COMPENSATION, INSTANCE, STEP, move
+from orchestrator.core.legal_status_changes import COMPENSATION, INSTANCE, STEP, change_status
 from orchestrator.core.model import (
     ENDED_STATUSES,
     OPEN_STATUSES,
@@ -206,17 +206,17 @@ class Draft:
 
     def set_status(self, node: Node, status: Status) -> None:
         """Change a step's status. Raises `IllegalMove` if the table does not allow it."""
-        node.status = move(STEP, node.status, status)
+        node.status = change_status(STEP, node.status, status)
         node.ended_at = self.at if status in ENDED_STATUSES else None
 
     def set_instance_status(self, status: Status) -> None:
         """Change the instance's status. Raises `IllegalMove` as `set_status` does."""
-        self.root.status = move(INSTANCE, self.root.status, status)
+        self.root.status = change_status(INSTANCE, self.root.status, status)
         self.root.ended_at = self.at if status in ENDED_STATUSES else None
 
     def set_compensation(self, state: Compensation) -> None:
         """Change the compensation's state. Raises `IllegalMove` as `set_status` does."""
-        self.root.compensation = move(COMPENSATION, self.root.compensation, state)
+        self.root.compensation = change_status(COMPENSATION, self.root.compensation, state)
 
     def add_fact(self, type: str, step: int | None = None, data: Json = None) -> None:
         """Add a fact to the history of this transition."""

@@ -18,7 +18,7 @@ from orchestrator.core.transition_draft import Draft
 DETAIL = "the decision after this was begun several times and never finished"
 
 
-def fault(draft: Draft, stimulus: Stimulus) -> None:
+def fault_undecidable(draft: Draft, stimulus: Stimulus) -> None:
     """Fault what the stimulus concerns.
 
     Raises:

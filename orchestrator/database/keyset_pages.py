@@ -120,7 +120,7 @@ def page_by(
     selects, params = [], {"limit": limit + 1}
     for number, part in enumerate(parts):
         where, values = _where(part.conditions, order, descending, limit, after)
-        source, more = groups(table, part.levels, f"{number}_")
+        source, more = level_combinations(table, part.levels, f"{number}_")
         selects.append(
             f"""
             (
@@ -155,7 +155,7 @@ def matching_ids(table: str, parts: Sequence[Part]) -> tuple[str, dict[str, Any]
     for number, part in enumerate(parts):
         conditions = [condition for condition in part.conditions if condition]
         where = [matching(part.levels), *(text for text, _ in conditions)]
-        source, values = groups(table, part.levels, f"{number}_")
+        source, values = level_combinations(table, part.levels, f"{number}_")
         selects.append(
             f"""
             (
@@ -172,7 +172,7 @@ def matching_ids(table: str, parts: Sequence[Part]) -> tuple[str, dict[str, Any]
     return f"select id from ({' union '.join(selects)}) one limit %(most)s", params
 
 
-def groups(
+def level_combinations(
     table: str, levels: Sequence[IndexLevel], prefix: str = ""
 ) -> tuple[str, dict[str, Any]]:
     """Return a ``from`` item whose rows are the combinations of the levels' values, and its
@@ -187,7 +187,7 @@ def groups(
     params: dict[str, Any] = {}
     for number, level in enumerate(levels):
         if level.values is None:
-            source = _present(table, level.column, levels[:number])
+            source = _present_values(table, level.column, levels[:number])
         else:
             source = f"unnest(%({prefix}{level.column})s::text[])"
             params[f"{prefix}{level.column}"] = list(level.values)
@@ -196,11 +196,11 @@ def groups(
 
 
 def matching(levels: Sequence[IndexLevel]) -> str:
-    """Return the condition for the rows that have the values of a row of `groups`."""
+    """Return the condition for the rows that have the values of a row of `level_combinations`."""
     return " and ".join(f"{level.sql} = of_{level.column}.value" for level in levels) or "true"
 
 
-def _present(table: str, column: str, within: Sequence[IndexLevel]) -> str:
+def _present_values(table: str, column: str, within: Sequence[IndexLevel]) -> str:
     """Return SQL for every value that a column has under the values of the levels before it."""
     fixed = f" where {matching(within)}" if within else ""
     beyond = f"{fixed} and" if within else " where"
@@ -229,7 +229,7 @@ def _where(
 ) -> tuple[str, dict[str, Any]]:
     parts = [condition for condition in conditions if condition]
     if after is not None:
-        parts.append(_beyond(order, descending, after))
+        parts.append(_after_condition(order, descending, after))
     # One row more than requested shows whether there is a next page.
     params: dict[str, Any] = {"limit": limit + 1}
     for _, values in parts:
@@ -247,7 +247,7 @@ def _first_page(rows: list[tuple[Any, ...]], order: tuple[str, ...], limit: int)
     return Page(rows, list(rows[-1][: len(order)]) if more else None)
 
 
-def _beyond(
+def _after_condition(
     order: tuple[str, ...], descending: bool, after: Sequence[Any]
 ) -> tuple[str, dict[str, Any]]:
     names = [f"after{index}" for index in range(len(order))]

@@ -74,7 +74,7 @@ def read(expression: str) -> CronText:
         raise CronSyntaxError(
             f"Quartz counts the days of the week from Sunday, 1: write {_display(fields)}"
         )
-    nearest = _nearest(fields, day, weekday)
+    nearest = _nearest_weekday(fields, day, weekday)
     return CronText(" ".join(fields), nearest)
 
 
@@ -113,7 +113,7 @@ def nearest_weekday(year: int, month: int, day: int) -> int | None:
     return day
 
 
-def _nearest(fields: list[str], day: int, weekday: int) -> int | None:
+def _nearest_weekday(fields: list[str], day: int, weekday: int) -> int | None:
     """Return the `n` of Quartz's `nW`; replace its field by the days that `nW` can mean."""
     if "W" not in fields[day] or fields[day] == "LW":
         return None

@@ -39,16 +39,18 @@ def task_fields(site: TaskSite) -> Iterator[Field]:
     """Yield the expressions of one task, without those of the tasks inside it."""
     body, pointer, scope = site.body, site.pointer, Scope(site.variables, site)
     if "if" in body:
-        yield from scope.bare(body["if"], f"{pointer}/if", Purpose.CONTROL)
+        yield from scope.bare_fields(body["if"], f"{pointer}/if", Purpose.CONTROL)
     if "input" in body or "output" in body or "export" in body:
-        yield from scope.flow(body, pointer)
+        yield from scope.data_flow_fields(body, pointer)
     if isinstance(body.get("timeout"), dict):
-        yield from scope.deep(body["timeout"], f"{pointer}/timeout", Purpose.CONTROL)
+        yield from scope.nested_fields(body["timeout"], f"{pointer}/timeout", Purpose.CONTROL)
     if "metadata" in body:
         for name in ("queue", "timeLimit", "expires"):
             value, place = site.metadata.get(name), f"{pointer}/metadata/{name}"
-            yield from scope.deep(value, place, Purpose.CONTROL)
-        yield from scope.policy(site.metadata.get("retry"), f"{pointer}/metadata/retry")
+            yield from scope.nested_fields(value, place, Purpose.CONTROL)
+        yield from scope.retry_policy_fields(
+            site.metadata.get("retry"), f"{pointer}/metadata/retry"
+        )
     fields_of = _FIELDS_BY_KIND.get(site.kind)
     if fields_of is not None:
         yield from fields_of(site, scope)
@@ -56,14 +58,14 @@ def task_fields(site: TaskSite) -> Iterator[Field]:
 
 def _workflow(document: dict[str, Json]) -> Iterator[Field]:
     scope = Scope(NO_VARIABLES)
-    yield from scope.flow(document, "")
+    yield from scope.data_flow_fields(document, "")
     if isinstance(document.get("timeout"), dict):
-        yield from scope.deep(document["timeout"], "/timeout", Purpose.CONTROL)
+        yield from scope.nested_fields(document["timeout"], "/timeout", Purpose.CONTROL)
     schedule = document.get("schedule") or {}
     for key in ("every", "after"):
-        yield from scope.deep(schedule.get(key), f"/schedule/{key}", Purpose.CONTROL)
+        yield from scope.nested_fields(schedule.get(key), f"/schedule/{key}", Purpose.CONTROL)
     if "on" in schedule:
-        yield from scope.consumption(schedule["on"], "/schedule/on")
+        yield from scope.consumption_fields(schedule["on"], "/schedule/on")
 
 
 def _used(use: dict[str, Json]) -> Iterator[Field]:
@@ -75,13 +77,13 @@ def _used(use: dict[str, Json]) -> Iterator[Field]:
         "timeouts": Purpose.CONTROL,
     }
     for section, purpose in purposes.items():
-        yield from scope.deep(use.get(section), f"/use/{section}", purpose)
+        yield from scope.nested_fields(use.get(section), f"/use/{section}", purpose)
     for name, policy in (use.get("retries") or {}).items():
-        yield from scope.policy(policy, f"/use/retries/{escape(name)}")
+        yield from scope.retry_policy_fields(policy, f"/use/retries/{escape(name)}")
     for index, item in enumerate(use.get("extensions") or ()):
         for name, extension in item.items():
             place = f"/use/extensions/{index}/{escape(name)}/when"
-            yield from scope.bare(extension.get("when"), place, Purpose.CONTROL)
+            yield from scope.bare_fields(extension.get("when"), place, Purpose.CONTROL)
 
 
 def _call(site: TaskSite, scope: Scope) -> Iterator[Field]:
@@ -93,14 +95,14 @@ def _call(site: TaskSite, scope: Scope) -> Iterator[Field]:
             yield from _subscription(value, place, scope)
         elif key in ("task", "queue") and site.body["call"] == "celery":
             # Both are evaluated before the claim, so a secret is not available.
-            yield from scope.deep(value, place, Purpose.CONTROL)
+            yield from scope.nested_fields(value, place, Purpose.CONTROL)
         else:
-            yield from scope.deep(value, place, Purpose.CALL)
+            yield from scope.nested_fields(value, place, Purpose.CALL)
 
 
 def _subscription(subscription: dict[str, Json], pointer: str, scope: Scope) -> Iterator[Field]:
     for key in ("filter", "consume"):
-        yield from scope.deep(subscription.get(key), f"{pointer}/{key}", Purpose.CONTROL)
+        yield from scope.nested_fields(subscription.get(key), f"{pointer}/{key}", Purpose.CONTROL)
     yield from _iterator(subscription.get("foreach"), f"{pointer}/foreach", scope)
 
 
@@ -109,58 +111,58 @@ def _iterator(iterator: Json, pointer: str, scope: Scope) -> Iterator[Field]:
         site = scope.site
         names = loop_variables(iterator, "item")
         inside = Scope(site.also(*names) if site is not None else None, site)
-        yield from inside.flow(iterator, pointer)
+        yield from inside.data_flow_fields(iterator, pointer)
 
 
 def _emit(site: TaskSite, scope: Scope) -> Iterator[Field]:
-    yield from scope.deep(site.body["emit"], f"{site.pointer}/emit", Purpose.DATA)
+    yield from scope.nested_fields(site.body["emit"], f"{site.pointer}/emit", Purpose.DATA)
 
 
 def _for(site: TaskSite, scope: Scope) -> Iterator[Field]:
     loop = site.body["for"]
-    yield from scope.bare(loop["in"], f"{site.pointer}/for/in", Purpose.DATA)
+    yield from scope.bare_fields(loop["in"], f"{site.pointer}/for/in", Purpose.DATA)
     inside = Scope(site.also(*loop_variables(loop, "each")), site)
-    yield from inside.bare(site.body.get("while"), f"{site.pointer}/while", Purpose.CONTROL)
+    yield from inside.bare_fields(site.body.get("while"), f"{site.pointer}/while", Purpose.CONTROL)
 
 
 def _listen(site: TaskSite, scope: Scope) -> Iterator[Field]:
-    yield from scope.consumption(site.body["listen"]["to"], f"{site.pointer}/listen/to")
+    yield from scope.consumption_fields(site.body["listen"]["to"], f"{site.pointer}/listen/to")
     yield from _iterator(site.body.get("foreach"), f"{site.pointer}/foreach", scope)
 
 
 def _raise(site: TaskSite, scope: Scope) -> Iterator[Field]:
     error = site.body["raise"]["error"]
     if isinstance(error, dict):
-        yield from scope.deep(error, f"{site.pointer}/raise/error", Purpose.DATA)
+        yield from scope.nested_fields(error, f"{site.pointer}/raise/error", Purpose.DATA)
 
 
 def _run(site: TaskSite, scope: Scope) -> Iterator[Field]:
     for key, value in site.body["run"].items():
         purpose = Purpose.DATA if key == "workflow" else Purpose.CALL
-        yield from scope.deep(value, f"{site.pointer}/run/{key}", purpose)
+        yield from scope.nested_fields(value, f"{site.pointer}/run/{key}", purpose)
 
 
 def _set(site: TaskSite, scope: Scope) -> Iterator[Field]:
-    yield from scope.deep(site.body["set"], f"{site.pointer}/set", Purpose.DATA)
+    yield from scope.nested_fields(site.body["set"], f"{site.pointer}/set", Purpose.DATA)
 
 
 def _switch(site: TaskSite, scope: Scope) -> Iterator[Field]:
     for index, item in enumerate(site.body["switch"]):
         for name, case in item.items():
             place = f"{site.pointer}/switch/{index}/{escape(name)}/when"
-            yield from scope.bare(case.get("when"), place, Purpose.CONTROL)
+            yield from scope.bare_fields(case.get("when"), place, Purpose.CONTROL)
 
 
 def _try(site: TaskSite, _: Scope) -> Iterator[Field]:
     catch, pointer = site.body["catch"], f"{site.pointer}/catch"
     inside = Scope(site.also(error_variable(catch)), site)
     for key in ("when", "exceptWhen"):
-        yield from inside.bare(catch.get(key), f"{pointer}/{key}", Purpose.CONTROL)
-    yield from inside.policy(catch.get("retry"), f"{pointer}/retry")
+        yield from inside.bare_fields(catch.get(key), f"{pointer}/{key}", Purpose.CONTROL)
+    yield from inside.retry_policy_fields(catch.get("retry"), f"{pointer}/retry")
 
 
 def _wait(site: TaskSite, scope: Scope) -> Iterator[Field]:
-    yield from scope.deep(site.body["wait"], f"{site.pointer}/wait", Purpose.CONTROL)
+    yield from scope.nested_fields(site.body["wait"], f"{site.pointer}/wait", Purpose.CONTROL)
 
 
 _FIELDS_BY_KIND = {

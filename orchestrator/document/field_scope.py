@@ -58,22 +58,22 @@ class Scope(NamedTuple):
         """Return a field in this scope."""
         return Field(pointer, text, self.variables, purpose, lenient, self.site, bare)
 
-    def bare(self, value: Json, pointer: str, purpose: Purpose) -> Iterator[Field]:
+    def bare_fields(self, value: Json, pointer: str, purpose: Purpose) -> Iterator[Field]:
         """Yield a bare field, or the expressions in a mapping or list."""
         if isinstance(value, str):
             yield self.field(pointer, value, purpose, lenient=False)
         else:
-            yield from self.deep(value, pointer, purpose)
+            yield from self.nested_fields(value, pointer, purpose)
 
-    def shaped(self, value: Json, pointer: str) -> Iterator[Field]:
+    def transformation_fields(self, value: Json, pointer: str) -> Iterator[Field]:
         """Yield `input.from`, `output.as`, `export.as`: bare, but possibly literal in loose
         mode."""
         if isinstance(value, str):
             yield self.field(pointer, value, Purpose.DATA, lenient=True)
         else:
-            yield from self.deep(value, pointer, Purpose.DATA)
+            yield from self.nested_fields(value, pointer, Purpose.DATA)
 
-    def deep(self, value: Json, pointer: str, purpose: Purpose) -> Iterator[Field]:
+    def nested_fields(self, value: Json, pointer: str, purpose: Purpose) -> Iterator[Field]:
         """Yield the expressions in a value at any depth, and the texts that contain one."""
         waiting = [(value, pointer)]
         while waiting:
@@ -86,51 +86,55 @@ class Scope(NamedTuple):
             elif isinstance(value, list):
                 waiting += [(each, f"{pointer}/{index}") for index, each in enumerate(value)]
 
-    def policy(self, policy: Json, pointer: str) -> Iterator[Field]:
+    def retry_policy_fields(self, policy: Json, pointer: str) -> Iterator[Field]:
         """Yield the expressions of a retry policy."""
         if not isinstance(policy, dict):
             return
         for key, value in policy.items():
             place = f"{pointer}/{key}"
             if key in ("when", "exceptWhen"):
-                yield from self.bare(value, place, Purpose.CONTROL)
+                yield from self.bare_fields(value, place, Purpose.CONTROL)
             elif key == "backoff" and isinstance(value, dict):
-                yield from self.deep(value.get("linear"), f"{place}/linear", Purpose.CONTROL)
+                yield from self.nested_fields(
+                    value.get("linear"), f"{place}/linear", Purpose.CONTROL
+                )
             else:
-                yield from self.deep(value, place, Purpose.CONTROL)
+                yield from self.nested_fields(value, place, Purpose.CONTROL)
 
-    def consumption(self, strategy: dict[str, Json], pointer: str) -> Iterator[Field]:
+    def consumption_fields(self, strategy: dict[str, Json], pointer: str) -> Iterator[Field]:
         """Yield the expressions of event filters and of `until`."""
         for key in ("all", "any"):
             for index, each in enumerate(strategy.get(key) or ()):
-                yield from self._filter(each, f"{pointer}/{key}/{index}")
+                yield from self._filter_fields(each, f"{pointer}/{key}/{index}")
         if "one" in strategy:
-            yield from self._filter(strategy["one"], f"{pointer}/one")
+            yield from self._filter_fields(strategy["one"], f"{pointer}/one")
         until = strategy.get("until")
         if isinstance(until, dict):
-            yield from self.consumption(until, f"{pointer}/until")
+            yield from self.consumption_fields(until, f"{pointer}/until")
         else:
-            yield from self.bare(until, f"{pointer}/until", Purpose.CONTROL)
+            yield from self.bare_fields(until, f"{pointer}/until", Purpose.CONTROL)
 
-    def _filter(self, one: dict[str, Json], pointer: str) -> Iterator[Field]:
-        yield from self.deep(one["with"], f"{pointer}/with", Purpose.CONTROL)
+    def _filter_fields(self, one: dict[str, Json], pointer: str) -> Iterator[Field]:
+        yield from self.nested_fields(one["with"], f"{pointer}/with", Purpose.CONTROL)
         for name, correlation in (one.get("correlate") or {}).items():
             place = f"{pointer}/correlate/{escape(name)}"
-            yield from self.bare(correlation["from"], f"{place}/from", Purpose.CONTROL)
-            yield from self._expected(correlation.get("expect"), f"{place}/expect")
+            yield from self.bare_fields(correlation["from"], f"{place}/from", Purpose.CONTROL)
+            yield from self._expected_fields(correlation.get("expect"), f"{place}/expect")
 
-    def _expected(self, value: Json, pointer: str) -> Iterator[Field]:
+    def _expected_fields(self, value: Json, pointer: str) -> Iterator[Field]:
         """Yield the expressions of `expect`, a constant or an expression. A bare expression begins
         like a path."""
         if isinstance(value, str) and value.lstrip().startswith((".", "$")):
             yield self.field(pointer, value, Purpose.CONTROL, True, bare=value.lstrip()[:2] != "${")
         else:
-            yield from self.deep(value, pointer, Purpose.CONTROL)
+            yield from self.nested_fields(value, pointer, Purpose.CONTROL)
 
-    def flow(self, body: dict[str, Json], pointer: str) -> Iterator[Field]:
+    def data_flow_fields(self, body: dict[str, Json], pointer: str) -> Iterator[Field]:
         """Yield the expressions of `input`, `output` and `export`."""
         for part, key in (("input", "from"), ("output", "as"), ("export", "as")):
             value = body.get(part) or {}
-            yield from self.shaped(value.get(key), f"{pointer}/{part}/{key}")
+            yield from self.transformation_fields(value.get(key), f"{pointer}/{part}/{key}")
             resource = (value.get("schema") or {}).get("resource")
-            yield from self.deep(resource, f"{pointer}/{part}/schema/resource", Purpose.CALL)
+            yield from self.nested_fields(
+                resource, f"{pointer}/{part}/schema/resource", Purpose.CALL
+            )

@@ -19,7 +19,7 @@ def quoted(text: str) -> str:
     return f"'{short(text)}'"
 
 
-def listed(words: Iterable[str], last: str = "or") -> str:
+def quoted_list(words: Iterable[str], last: str = "or") -> str:
     """Return the words as `'a', 'b' or 'c'`."""
     each = [quoted(word) for word in words]
     if len(each) < 2:
@@ -27,7 +27,7 @@ def listed(words: Iterable[str], last: str = "or") -> str:
     return f"{', '.join(each[:-1])} {last} {each[-1]}"
 
 
-def nearest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
+def nearest_word(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
     """Return the known word that the author probably meant, ignoring case, or None."""
     candidates = {each.lower(): each for each in known}
     if len(word) > _MAX_LENGTH:

@@ -13,7 +13,7 @@ import jsonschema_rs
 
 from orchestrator.document.dsl_schema import Table
 from orchestrator.document.dsl_schema.tasks import COMMON
-from orchestrator.document.message_text import listed, nearest, quoted, suggestion
+from orchestrator.document.message_text import nearest_word, quoted, quoted_list, suggestion
 from orchestrator.document.misplaced_keys import where_it_belongs
 from orchestrator.document.model import KINDS, escape, look_up
 from orchestrator.errors import NotFound
@@ -106,11 +106,11 @@ def _unknown(case: SchemaError) -> Iterator[SchemaMessage]:
     kind = next((kind for kind in KINDS if kind in case.value), None)
     for key in case.kind.unexpected:
         if case.in_task and key in KINDS and kind is not None:
-            message = f"a task is of one kind: {listed([kind, key], 'and')} exclude each other"
+            message = f"a task is of one kind: {quoted_list([kind, key], 'and')} exclude each other"
             yield SchemaMessage(case.below(key), message, at_key=True)
             continue
         belongs = where_it_belongs(key, case.pointer, case.value if case.in_task else None)
-        meant = None if belongs else nearest(key, known)
+        meant = None if belongs else nearest_word(key, known)
         yield SchemaMessage(
             case.below(key),
             f"unknown key {quoted(key)}{belongs or suggestion(meant)}",
@@ -123,7 +123,7 @@ def _required(case: SchemaError) -> Iterator[SchemaMessage]:
     key = case.kind.property
     if case.keyword == "dependentRequired":
         needy = [each for each, needs in case.schema[case.keyword].items() if key in needs]
-        message = f"{listed(needy)} needs {quoted(key)} beside it"
+        message = f"{quoted_list(needy)} needs {quoted(key)} beside it"
         yield SchemaMessage(case.below(needy[0]), message, at_key=True)
     else:
         message = f"missing key {quoted(key)}"
@@ -133,12 +133,12 @@ def _required(case: SchemaError) -> Iterator[SchemaMessage]:
 def _no_kind(case: SchemaError) -> Iterator[SchemaMessage]:
     """Report a task without a key that determines its kind."""
     for key in case.value:
-        meant = None if key in COMMON else nearest(key, KINDS)
+        meant = None if key in COMMON else nearest_word(key, KINDS)
         if meant is not None:
             message = f"unknown key {quoted(key)}{suggestion(meant)}"
             yield SchemaMessage(case.below(key), message, at_key=True)
             return
-    message = f"a task needs one of the keys {listed(sorted(KINDS))}"
+    message = f"a task needs one of the keys {quoted_list(sorted(KINDS))}"
     yield SchemaMessage(case.pointer, message, at_key=True)
 
 
@@ -162,8 +162,8 @@ def _type_of(value: Json) -> str:
 def _enum(case: SchemaError) -> Iterator[SchemaMessage]:
     options = [str(option) for option in case.kind.options]
     if isinstance(case.value, str):
-        meant = suggestion(nearest(case.value, options))
-        message = f"should be {listed(options)}, not {quoted(case.value)}{meant}"
+        meant = suggestion(nearest_word(case.value, options))
+        message = f"should be {quoted_list(options)}, not {quoted(case.value)}{meant}"
         yield SchemaMessage(case.pointer, message)
 
 
@@ -180,18 +180,20 @@ def _one_of(case: SchemaError) -> Iterator[SchemaMessage]:
     keys = [key for each in cases for key in each.get("required", [])]
     present = [key for key in keys if key in case.value]
     if not present:
-        yield SchemaMessage(case.pointer, f"one of the keys {listed(keys)} is missing", at_key=True)
+        yield SchemaMessage(
+            case.pointer, f"one of the keys {quoted_list(keys)} is missing", at_key=True
+        )
     elif len(present) == 1:
         yield SchemaMessage(case.below(present[0]), "is not valid here")
     else:
-        message = f"only one of {listed(present, 'and')} is allowed here"
+        message = f"only one of {quoted_list(present, 'and')} is allowed here"
         yield SchemaMessage(case.below(present[1]), message, at_key=True)
 
 
 def _too_many(case: SchemaError) -> Iterator[SchemaMessage]:
     keys = list(case.value)
     message = (
-        f"an item has one key, its name; here are {listed(keys[:5], 'and')}."
+        f"an item has one key, its name; here are {quoted_list(keys[:5], 'and')}."
         " Indent what belongs to the name below it"
     )
     yield SchemaMessage(case.below(keys[1]), message, True, case.pointer, case.pointer)

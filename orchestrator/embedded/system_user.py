@@ -36,7 +36,7 @@ def account_for(data: Path) -> Account | None:
         if owner not in (None, os.geteuid()):
             raise ConfigurationError(f"{data} belongs to another user (id {owner})")
         return None
-    return _of(owner) if owner else _unprivileged()
+    return _account_of(owner) if owner else _unprivileged()
 
 
 def _unprivileged() -> Account:
@@ -47,7 +47,7 @@ def _unprivileged() -> Account:
     raise ConfigurationError(f"Postgres can't run as root, and there is no user {CANDIDATES}")
 
 
-def _of(uid: int) -> Account:
+def _account_of(uid: int) -> Account:
     try:
         return _account(pwd.getpwuid(uid))
     except KeyError:

@@ -79,7 +79,7 @@ class EventFilter:
             for name, expected in self._with.items()
         )
 
-    def values(
+    def correlation_values(
         self, event: Mapping[str, Json], variables: Mapping[str, Json], evaluate: Evaluate
     ) -> dict[str, Json] | None:
         """Return the correlation values of an event; None if a value is missing.
@@ -117,7 +117,7 @@ def identity(namespace: str, canonical: str) -> str:
     return str(UUID(bytes=digest))
 
 
-def key(filter: EventFilter, correlation: Mapping[str, Json]) -> str:
+def correlation_key(filter: EventFilter, correlation: Mapping[str, Json]) -> str:
     """Return the digest of a filter's correlation values; empty if it has no correlations or not
     all of their values are bound."""
     names = filter.correlations

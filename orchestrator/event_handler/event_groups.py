@@ -86,7 +86,7 @@ def consumption(timing: str) -> Consumption:
         until_mode=until_mode,
         until=_compiled(until_filters or _empty(until_mode)),
         until_expression=Expression(until) if isinstance(until, str) else None,
-        expects=_expects([*filters, *until_filters]),
+        expects=_expected_values([*filters, *until_filters]),
         read=parsed.get("read", READ),
         digest=blake2b(timing.encode(), digest_size=12).hexdigest(),
     )
@@ -107,7 +107,7 @@ def _compiled(filters: Sequence[dict[str, Json]]) -> tuple[tuple[str, EventFilte
     return tuple((identity("", text), compiled(text)) for text in texts)
 
 
-def _expects(filters: Sequence[Mapping[str, Json]]) -> dict[str, str | Expression]:
+def _expected_values(filters: Sequence[Mapping[str, Json]]) -> dict[str, str | Expression]:
     expected: dict[str, str | Expression] = {}
     for definition in filters:
         for name, body in (definition.get("correlate") or {}).items():
@@ -118,7 +118,7 @@ def _expects(filters: Sequence[Mapping[str, Json]]) -> dict[str, str | Expressio
     return expected
 
 
-def key(of: Consumption, values: Values) -> str:
+def group_key(of: Consumption, values: Values) -> str:
     """Return the key of the groups with these correlation values. It changes with the schedule's
     events, so that a changed schedule starts with new groups."""
     free = {name: text(value) for name, value in values.items() if name not in of.expects}

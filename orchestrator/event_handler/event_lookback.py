@@ -13,7 +13,7 @@ from orchestrator.database.events import (
 )
 from orchestrator.database.events.event_matching_queries import UnmatchedEvent
 from orchestrator.database.events.listener_queries import ListenerRow
-from orchestrator.event_handler.compiled_event_filter import EventFilter, key
+from orchestrator.event_handler.compiled_event_filter import EventFilter, correlation_key
 from orchestrator.event_handler.filter_evaluator import FilterEvaluator
 from orchestrator.event_handler.listener_state import FilterMatches, ListenerState, Values
 from orchestrator.event_handler.match_batch import (
@@ -51,7 +51,7 @@ class LookBack:
             matches = offers[listener] = {}
             for each in filters[listener] if not state.is_saturated else ():
                 earlier = [*mailboxes.get(row.instance, ()), *refused.get(row.instance, ())]
-                _add_matches(matches, each, self._passing(each, earlier, row))
+                _add_matches(matches, each, self._passing_events(each, earlier, row))
                 if row.lookbacks_done == 0:
                     _add_matches(matches, each, recent.events_for(each, row, state))
         self._offer(rows, filters, offers, mailboxes)
@@ -77,7 +77,7 @@ class LookBack:
             self._round.namespace,
             min(row.above for row in new),
             min((row.mark for row in new if row.mark is not None), default=None),
-            min(row.since(self._round.look_back) for row in new),
+            min(row.counts_events_since(self._round.look_back) for row in new),
             MAX_RECENT,
         )
 
@@ -85,7 +85,7 @@ class LookBack:
         """Return the broadcast events that instances have refused since their first look-back."""
         instances = sorted({row.instance for row in rows if row.lookbacks_done > 0})
         pairs = (
-            event_offer_queries.refused(self._round.transaction, instances, MAX_REFUSED)
+            event_offer_queries.refused_events(self._round.transaction, instances, MAX_REFUSED)
             if instances
             else []
         )
@@ -98,13 +98,15 @@ class LookBack:
                 refused[instance].append(events[number])
         return refused
 
-    def _passing(
+    def _passing_events(
         self, each: ListenerFilter, events: Iterable[UnmatchedEvent], row: ListenerRow
     ) -> Iterable[tuple[UnmatchedEvent, Values]]:
         for event in events:
             if not row.may_receive(event, self._round.look_back):
                 continue
-            values = self._round.evaluator.values(each.id, each.filter, event, row.variables)
+            values = self._round.evaluator.correlation_values_if_passing(
+                each.id, each.filter, event, row.variables
+            )
             if values is not None:
                 yield event, values
 
@@ -167,7 +169,7 @@ class _RecentEvents:
         """Return the events that pass a filter of a listener and that the listener may receive."""
         if each.filter.names:
             passed = self._evaluate(each.id, each.filter, row)
-        elif digest := key(each.filter, state.correlation):
+        elif digest := correlation_key(each.filter, state.correlation):
             self._evaluate_once(each)
             passed = self._by_key[each.id].get(digest, [])
         else:
@@ -179,7 +181,7 @@ class _RecentEvents:
             passed = self._passed[each.id] = self._evaluate(each.id, each.filter, None)
             by_key: dict[str, list[tuple[UnmatchedEvent, Values]]] = defaultdict(list)
             for event, values in passed:
-                by_key[key(each.filter, values)].append((event, values))
+                by_key[correlation_key(each.filter, values)].append((event, values))
             self._by_key[each.id] = by_key
         return self._passed[each.id]
 
@@ -188,7 +190,7 @@ class _RecentEvents:
     ) -> list[tuple[UnmatchedEvent, Values]]:
         variables = row.variables if row else None
         evaluated = (
-            (event, self._evaluator.values(id, filter, event, variables))
+            (event, self._evaluator.correlation_values_if_passing(id, filter, event, variables))
             for event in self._recent
             if filter.accepts_type(event.type)
         )

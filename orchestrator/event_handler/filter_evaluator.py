@@ -46,7 +46,7 @@ class FilterEvaluator:
         """Whether the round has used its time: the remaining events wait for the next round."""
         return clock.monotonic() > self._until
 
-    def values(
+    def correlation_values_if_passing(
         self,
         id: str,
         filter: EventFilter,
@@ -64,10 +64,12 @@ class FilterEvaluator:
             self._results[key] = self._evaluate_filter(id, filter, event, self._now)
         return self._results[key]
 
-    def correlated(self, id: str, filter: EventFilter, event: UnmatchedEvent) -> Values | None:
+    def correlation_values(
+        self, id: str, filter: EventFilter, event: UnmatchedEvent
+    ) -> Values | None:
         """Return the event's correlation values, even if it does not pass the filter."""
         return self._with_retries(
-            id, event, lambda: filter.values(event.event, self._now, self._evaluate)
+            id, event, lambda: filter.correlation_values(event.event, self._now, self._evaluate)
         )
 
     def passes(
@@ -92,7 +94,7 @@ class FilterEvaluator:
     ) -> Values | None:
         if not self.passes(id, filter, event, variables):
             return None
-        return self.correlated(id, filter, event)
+        return self.correlation_values(id, filter, event)
 
     def _with_retries(
         self, id: str, event: UnmatchedEvent, evaluate: Callable[[], Values | None]

@@ -69,7 +69,7 @@ def events_of(transition: TransitionFacts, context: StepContext) -> Iterator[dic
         type = type_of(fact)
         if type is None:
             continue
-        about = _about(transition, context, fact, step)
+        about = _subject_fields(transition, context, fact, step)
         if about is not None:
             yield {
                 "specversion": "1.0",
@@ -81,12 +81,12 @@ def events_of(transition: TransitionFacts, context: StepContext) -> Iterator[dic
                 "datacontenttype": "application/json",
                 "data": {
                     **about,
-                    **_more(transition, context, fact, step, more[0] if more else None),
+                    **_further_fields(transition, context, fact, step, more[0] if more else None),
                 },
             }
 
 
-def _about(
+def _subject_fields(
     transition: TransitionFacts, context: StepContext, fact: str, step: int | None
 ) -> dict[str, Json] | None:
     name = f"{transition.workflow}-{transition.instance}.{transition.namespace}"
@@ -96,7 +96,7 @@ def _about(
     return None if reference is None else {"workflow": name, "task": reference}
 
 
-def _more(
+def _further_fields(
     transition: TransitionFacts, context: StepContext, fact: str, step: int | None, data: Json
 ) -> dict[str, Json]:
     data_fields: dict[str, Json] = {TIME_FIELDS[fact]: _utc(transition.at)}

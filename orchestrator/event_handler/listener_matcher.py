@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from orchestrator.database.events import listener_queries, listener_search
 from orchestrator.database.events.event_matching_queries import UnmatchedEvent
 from orchestrator.database.events.listener_search import Candidate, Probe
-from orchestrator.event_handler.compiled_event_filter import EventFilter, compiled, key
+from orchestrator.event_handler.compiled_event_filter import EventFilter, compiled, correlation_key
 from orchestrator.event_handler.listener_state import FilterMatches, ListenerState, Values
 from orchestrator.event_handler.match_batch import ListenerId, filters_of
 from orchestrator.event_handler.match_round import MatchRound
@@ -77,11 +77,15 @@ class ListenerMatcher:
             if not filter.accepts_type(event.type):
                 continue
             dynamic = bool(filter.names)
-            evaluate = self._round.evaluator.correlated if dynamic else self._round.evaluator.values
+            evaluate = (
+                self._round.evaluator.correlation_values
+                if dynamic
+                else self._round.evaluator.correlation_values_if_passing
+            )
             values = evaluate(id, filter, event)
             if values is not None:
                 self._values[event.receipt_number, id] = values
-                digest = key(filter, values)
+                digest = correlation_key(filter, values)
                 probes.append(
                     Probe(index, event.receipt_number, event.created_at, id, digest, dynamic)
                 )
@@ -114,7 +118,7 @@ class ListenerMatcher:
             state = self._round.batch.listener_of_row(row)
             for each in filters_of(self._round.namespace, row):
                 for event in mail[row.instance]:
-                    values = self._round.evaluator.values(
+                    values = self._round.evaluator.correlation_values_if_passing(
                         each.id, each.filter, event, row.variables
                     )
                     if values is not None:

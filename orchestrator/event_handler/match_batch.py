@@ -23,8 +23,8 @@ from orchestrator.event_handler.compiled_event_filter import (
     EventFilter,
     canonical,
     compiled,
+    correlation_key,
     identity,
-    key,
 )
 from orchestrator.event_handler.listener_state import FilterMatches, ListenerState
 
@@ -186,7 +186,7 @@ class MatchBatch:
         """Yield the index entries of listeners whose look-back is done."""
         for who, (_, filters) in self._looked_back.items():
             for each in filters if who in open else ():
-                digest = key(each.filter, open[who].correlation)
+                digest = correlation_key(each.filter, open[who].correlation)
                 yield IndexEntry(*who, each.is_until, each.filter_index, each.id, digest)
 
     def _bound_entries(self, open: Mapping[ListenerId, ListenerState]) -> Iterator[IndexEntry]:
@@ -194,4 +194,4 @@ class MatchBatch:
         bound = [who for who, one in open.items() if one.bound and who not in self._looked_back]
         for entry, text in listener_index.entries_of(self._transaction, bound):
             correlation = open[entry.instance, entry.step].correlation
-            yield replace(entry, correlation_digest=key(compiled(text), correlation))
+            yield replace(entry, correlation_digest=correlation_key(compiled(text), correlation))

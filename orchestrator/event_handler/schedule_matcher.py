@@ -70,7 +70,7 @@ class ScheduleMatcher:
         if not matches and not until:
             return None
         indexes = sorted(until or matches)
-        key = event_groups.key(of, (until or matches)[indexes[0]])
+        key = event_groups.group_key(of, (until or matches)[indexes[0]])
         rows = event_group_queries.of_key(self._transaction, row.id, key)
         open = [
             Group(one.id, tuple(one.event_numbers), tuple(one.matched_filters), tuple(one.ended_by))
@@ -80,7 +80,7 @@ class ScheduleMatcher:
             return self._gather(row, of, key, open, event, indexes)
         group = open[0] if open else Group(None)
         if until:
-            return self._end(row, of, key, group, indexes)
+            return self._on_until_event(row, of, key, group, indexes)
         return self._collect(row, of, key, group, event)
 
     def _matching_filters(
@@ -89,15 +89,15 @@ class ScheduleMatcher:
         matches = {}
         for index, (id, filter) in enumerate(filters):
             values = (
-                self._evaluator.values(id, filter, event)
+                self._evaluator.correlation_values_if_passing(id, filter, event)
                 if filter.accepts_type(event.type)
                 else None
             )
-            if values is not None and self._expected(of, values):
+            if values is not None and self._is_expected(of, values):
                 matches[index] = values
         return matches
 
-    def _expected(self, of: Consumption, values: Mapping[str, Json]) -> bool:
+    def _is_expected(self, of: Consumption, values: Mapping[str, Json]) -> bool:
         return all(
             equal_values(self._value_of(expected), values[name])
             for name, expected in of.expects.items()
@@ -146,7 +146,7 @@ class ScheduleMatcher:
                 return self._complete(row, of, group)
         return self._save_group(row, key, group)
 
-    def _end(
+    def _on_until_event(
         self, row: ScheduleRow, of: Consumption, key: str, group: Group, indexes: Sequence[int]
     ) -> None:
         """Handle an event of the `until` of a group with `any`."""

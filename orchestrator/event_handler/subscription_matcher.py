@@ -47,7 +47,9 @@ class SubscriptionMatcher:
         broadcast = [event for event in waiting if event.target_instance is None]
         types = sorted({event.type for event in broadcast})
         rows = (
-            subscription_queries.active(self._transaction, self._namespace, types) if types else []
+            subscription_queries.active_subscriptions(self._transaction, self._namespace, types)
+            if types
+            else []
         )
         if not rows:
             return
@@ -58,7 +60,7 @@ class SubscriptionMatcher:
             for row, id, filter in filters
             if event.receipt_number > (row.heard_from or 0)
             and filter.accepts_type(event.type)
-            and self._evaluator.values(id, filter, event) is not None
+            and self._evaluator.correlation_values_if_passing(id, filter, event) is not None
         ]
         pairs = [(row.id, event.receipt_number, event.instance) for row, event in matches]
         new = delivery_queries.put(self._transaction, pairs)

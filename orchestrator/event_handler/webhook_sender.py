@@ -182,7 +182,7 @@ class WebhookSender:
             error = result.error or ""
             if not delivery_claims.record_failure(transaction, claimed, status, error, result.wait):
                 return
-            fails_too_often = subscription_queries.failed(
+            fails_too_often = subscription_queries.record_failure(
                 transaction, claimed.subscription, MAX_FAILURES, MIN_FAILING_TIME
             )
             if result.is_gone or fails_too_often:

@@ -44,7 +44,7 @@ def main(jq_path: str, memory: int, cpu: float, result: int) -> None:
     jq = _load(jq_path)
     _drop_privileges(memory)
     pipe.sendall(ANSWER.pack(READY, 0.0, 0))
-    # The peak of getrusage includes the process that started this one.
+    # The peak memory that getrusage reports includes that of the process that started this one.
     large = max(memory // 4, _peak())
     _serve(pipe, _Programs(jq), large, cpu, result)
 

@@ -72,7 +72,7 @@ class Guard:
         lookup: Lookup = system_lookup,
     ) -> None:
         self._open = tuple(_network(text) for text in allow)
-        self._fixed = dict(_fixed(text) for text in resolve)
+        self._fixed = dict(_fixed_address(text) for text in resolve)
         self._lookup = lookup
 
     def targets(self, host: str, port: int, timeout: float) -> list[Target]:
@@ -137,7 +137,7 @@ def _network(text: str) -> Network:
         raise ConfigurationError(f"{text!r} names no network: {error}") from error
 
 
-def _fixed(text: str) -> tuple[tuple[str, int], Target]:
+def _fixed_address(text: str) -> tuple[tuple[str, int], Target]:
     """Read `host:port:address` or `host:port:address:port`; IPv6 is in brackets."""
     host, _, rest = text.strip().partition(":")
     port, _, address = rest.partition(":")

@@ -74,7 +74,7 @@ class DecisionLease:
         if begun is None:
             raise Superseded
 
-    def saved(self) -> bool:
+    def forget_after_save(self) -> bool:
         """Forget the lease, which has ended with a save. Return whether there was one."""
         held = self.held
         self._forget()

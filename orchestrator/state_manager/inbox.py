@@ -105,7 +105,7 @@ def process_inbox(
         if applied is None and not had_lease:
             return claimed
         if applied is not None:
-            claimed = _after(parts, applied, open_offer, started_at) or claimed
+            claimed = _after_stimulus(parts, applied, open_offer, started_at) or claimed
             # Other processes saw the lease and left their stimuli to this one, so look again.
             if not (applied.more or applied.had_lease or had_lease):
                 return claimed
@@ -115,7 +115,7 @@ def process_inbox(
     return claimed
 
 
-def _after(
+def _after_stimulus(
     parts: Dependencies, applied: Applied, offer: ContinuationOffer | None, started_at: float
 ) -> ClaimedAttempt | None:
     """Do what follows a stimulus. Return the attempt that its transition claimed, if any."""
@@ -220,7 +220,7 @@ class _NextStimulus:
             raise StimulusFailed(self._id, deferred=row.get("deferred", False)) from error
         # A stimulus that arrives after the snapshot has a hint of its own.
         more = snapshot.inbox > 1 or bool(saved and saved.transition.stimuli)
-        return Applied(saved, workflow, more, saved is not None and self._lease.saved())
+        return Applied(saved, workflow, more, saved is not None and self._lease.forget_after_save())
 
     def evaluate_ahead(self, slice: Slice) -> None:
         """Evaluate what the decision needs, outside of the lock."""

@@ -146,7 +146,7 @@ TARGETS = (
     Target("expressions", programs, _expression),
     Target("durations", st.one_of(_times, values), duration),
     Target("cron", _cron.map(" ".join), cron.check, (cron.InvalidCron,)),
-    Target("events", _events, cloud_event_validation.checked),
+    Target("events", _events, cloud_event_validation.validated),
 )
 
 

@@ -111,7 +111,7 @@ def test_a_key_has_a_share_of_the_streams(api: Api, bearer: Bearer, instance: st
     greedy, other = bearer("viewer"), bearer("viewer")
     waiters = api.client.application.extensions["orchestrator"].waiters
     prefix = greedy["Authorization"].split()[1].split(".")[0]
-    row = api_key_queries.valid(api.database, prefix)
+    row = api_key_queries.find_valid(api.database, prefix)
     assert row is not None
     owner = row.owner
     share = instance_waiters.STREAMS // instance_waiters.SHARE

@@ -99,7 +99,7 @@ def test_rotation_seals_with_the_newest_key(api: Api):
     rotated = api.post("/v1/secrets/-/rotate")
     assert rotated.json == {"rotated": 1, "unreadable": [["shop", "lost"]]}
     newest = SecretCipher([KEY])
-    assert secret_queries.opened(api.database, newest, "shop", "old") == VALUE
+    assert secret_queries.read_decrypted(api.database, newest, "shop", "old") == VALUE
     assert seen(api, "lost") is None
 
 

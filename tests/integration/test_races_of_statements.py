@@ -145,7 +145,7 @@ def test_of_two_keys_made_at_once_for_one_place_one_is_made(database, racers, un
         return api_key_queries.KeyRow(id, id, b"x", name, "viewer", ("shop", "bank"), None)
 
     def make(session: Transaction, row: api_key_queries.KeyRow) -> bool:
-        room = api_key_queries.live(session, row) < api_key_queries.MOST_LIVE
+        room = api_key_queries.count_live(session, row) < api_key_queries.MOST_LIVE
         if room:
             api_key_queries.put(session, row)
         return room

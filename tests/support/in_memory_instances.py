@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator.core import Bounds, advance
-from orchestrator.core.legal_status_changes import COMPENSATION, INSTANCE, STEP, move
+from orchestrator.core.legal_status_changes import COMPENSATION, INSTANCE, STEP, change_status
 from orchestrator.core.model import (
     OPEN_STATUSES,
     ROOT,
@@ -263,12 +263,12 @@ class World:
         old, new = rows.instance, change.instance
         assert new.sequence == old.sequence + 1
         if new.run == old.run:
-            move(INSTANCE, old.status, new.status)
+            change_status(INSTANCE, old.status, new.status)
         else:
-            move(INSTANCE, old.status, Status.RUNNING)
-            move(INSTANCE, Status.RUNNING, new.status)
+            change_status(INSTANCE, old.status, Status.RUNNING)
+            change_status(INSTANCE, Status.RUNNING, new.status)
         for one, other in _passed(old.compensation, new.compensation):
-            move(COMPENSATION, one, other)
+            change_status(COMPENSATION, one, other)
         if new.compensation is Compensation.NONE:
             assert old.compensation in (Compensation.NONE, Compensation.RUNNING)
         if old.status not in OPEN_STATUSES and old.status is not new.status:
@@ -278,9 +278,9 @@ class World:
             assert step.id <= new.last_number
         for step in change.changed:
             if new.run == old.run:
-                move(STEP, rows.steps[step.id].status, step.status)
+                change_status(STEP, rows.steps[step.id].status, step.status)
             elif step.status is not rows.steps[step.id].status:
-                move(STEP, rows.steps[step.id].status, Status.RUNNING)
+                change_status(STEP, rows.steps[step.id].status, Status.RUNNING)
             if rows.steps[step.id].status is Status.COMPLETED:
                 assert rows.steps[step.id].completion_number == step.completion_number, (
                     "a step succeeds at most once (I2)"

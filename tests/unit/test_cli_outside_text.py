@@ -22,7 +22,7 @@ from orchestrator.cli.doctor.inconsistencies import KINDS
 from orchestrator.cli.exit_codes import Failure
 from orchestrator.cli.output import Printer, progress_console, stdout_console
 from orchestrator.cli.safe_console import SafeConsole
-from orchestrator.cli.terminal_text import command, visible
+from orchestrator.cli.terminal_text import fill_command, visible
 from orchestrator.cli.views.history_lines import error_line
 from orchestrator.cli.views.step_tree import step_tree
 from orchestrator.client import Run, Step
@@ -137,7 +137,7 @@ PAYLOADS = ["a; touch OWNED", "$(touch OWNED)", "`touch OWNED`", "a'b", "a b", "
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_a_value_in_a_command_is_one_word(payload: str, tmp_path: Path) -> None:
-    line = command("printf %s%s {queue} x", {"queue": payload})
+    line = fill_command("printf %s%s {queue} x", {"queue": payload})
     done = subprocess.run(
         line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True
     )

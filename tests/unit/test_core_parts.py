@@ -14,7 +14,7 @@ from orchestrator.core.legal_status_changes import (
     INSTANCE,
     STEP,
     IllegalMove,
-    move,
+    change_status,
 )
 from orchestrator.core.model import (
     ENDED_STATUSES,
@@ -42,12 +42,12 @@ def test_an_ended_instance_only_begins_a_new_run() -> None:
 
 
 def test_an_illegal_move_raises() -> None:
-    assert move(STEP, Status.RUNNING, Status.COMPLETED) is Status.COMPLETED
-    assert move(STEP, Status.COMPLETED, Status.COMPLETED) is Status.COMPLETED
+    assert change_status(STEP, Status.RUNNING, Status.COMPLETED) is Status.COMPLETED
+    assert change_status(STEP, Status.COMPLETED, Status.COMPLETED) is Status.COMPLETED
     with pytest.raises(IllegalMove, match="completed to running"):
-        move(STEP, Status.COMPLETED, Status.RUNNING)
+        change_status(STEP, Status.COMPLETED, Status.RUNNING)
     with pytest.raises(IllegalMove, match="succeeded to lost"):
-        move(ATTEMPT, AttemptState.SUCCEEDED, AttemptState.LOST)
+        change_status(ATTEMPT, AttemptState.SUCCEEDED, AttemptState.LOST)
 
 
 # -- errors --------------------

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.calls import CallContext, perform
-from orchestrator.core.document_arguments import authored
+from orchestrator.core.document_arguments import in_authored_structure
 from orchestrator.core.dsl_errors import Fault
 from orchestrator.core.model import Status
 from orchestrator.document import InvalidDocument, load
@@ -105,29 +105,29 @@ def test_an_expression_gives_no_structure_to_a_call(evil: Any) -> None:
         stored = put(given, place, EVIL)
         filled = put(given, place, evil)
         if place[-1] in LITERAL:
-            assert authored(stored, filled) == stored
+            assert in_authored_structure(stored, filled) == stored
             continue
         with pytest.raises(Fault) as caught:
-            authored(stored, filled)
+            in_authored_structure(stored, filled)
         assert caught.value.error["type"].endswith("/validation")
 
 
 def test_a_text_of_an_expression_stands_where_a_text_may() -> None:
     for given, place in PLACES:
         stored = put(given, place, EVIL)
-        found = authored(stored, put(given, place, "text"))
+        found = in_authored_structure(stored, put(given, place, "text"))
         assert found == (stored if place[-1] in LITERAL else put(given, place, "text"))
 
 
 def test_the_arguments_as_a_whole_are_no_expression() -> None:
     with pytest.raises(Fault, match="in the document"):
-        authored(EVIL, {"endpoint": "https://evil"})
+        in_authored_structure(EVIL, {"endpoint": "https://evil"})
 
 
 def test_what_a_call_sends_may_be_any_data() -> None:
     stored = {"method": "post", "endpoint": "https://a", **dict.fromkeys(("body", "query"), EVIL)}
     filled = {**stored, "body": {"authentication": {"use": "pin"}}, "query": {"use": "x"}}
-    assert authored(stored, filled) == filled
+    assert in_authored_structure(stored, filled) == filled
 
 
 STEALING = [

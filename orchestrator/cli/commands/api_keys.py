@@ -73,7 +73,7 @@ def _create_in_database(body: dict[str, Any]) -> dict[str, Any]:
     row, secret = new_key(body)
     details = {"name": row.name, "role": row.role, "opens": list(row.namespaces)}
     with database.transaction() as cursor:
-        if api_key_queries.live(cursor, row) >= api_key_queries.MOST_LIVE:
+        if api_key_queries.count_live(cursor, row) >= api_key_queries.MOST_LIVE:
             raise Failure(
                 f"{api_key_queries.MOST_LIVE} keys with the name {row.name!r} are in use already"
             )

@@ -12,7 +12,7 @@ import click
 from orchestrator.cli.exit_codes import Exit, Failure
 from orchestrator.cli.id_lookup import find_id, find_instance
 from orchestrator.cli.options import JsonValue, KeyValue, Shared, limit_option, shared_options
-from orchestrator.cli.terminal_text import command, in_json
+from orchestrator.cli.terminal_text import fill_command, in_json
 from orchestrator.client import Client
 from orchestrator.client.url_paths import path
 
@@ -116,7 +116,7 @@ def show(shared: Shared, id: str) -> None:
         if event["matches"]:
             shared.printer.rows(event["matches"], _MATCHED)
         else:
-            click.echo(command("nothing took it: orchestrator why {id}", event))
+            click.echo(fill_command("nothing took it: orchestrator why {id}", event))
     else:
         shared.printer.value(event)
 

@@ -64,7 +64,7 @@ def logs(shared: Shared, id: str, files: Sequence[str], data: Path) -> None:
     with shared.client() as client:
         ids = _ids(client, id)
     matches = sorted(
-        (record for file in log_files for record in _matches(file, ids)),
+        (record for file in log_files for record in _matching_records(file, ids)),
         key=lambda record: record.time,
     )
     if not shared.printer.table:
@@ -105,7 +105,7 @@ def _ids(client: Client, text: str) -> frozenset[str]:
     return frozenset({id, *attempts})
 
 
-def _matches(log_file: Path, ids: frozenset[str]) -> Iterator[LogRecord]:
+def _matching_records(log_file: Path, ids: frozenset[str]) -> Iterator[LogRecord]:
     """Yield the records of a file that contain one of the ids."""
     for record in records(log_file.stem, _lines(log_file)):
         if any(id in record.text for id in ids):

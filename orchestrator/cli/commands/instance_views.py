@@ -149,7 +149,9 @@ def _rows(entry: dict[str, Any], names: Names) -> list[dict[str, Any]]:
         "at": clock(entry),
         "stimulus": stimulus_of(entry),
     }
-    facts = [{"fact": fact.sentence(names), "details": fact.details()} for fact in facts_of(entry)]
+    facts = [
+        {"fact": fact.fact_and_step(names), "details": fact.details()} for fact in facts_of(entry)
+    ]
     return [start | fact for fact in facts] or [start | {"details": ""}]
 
 

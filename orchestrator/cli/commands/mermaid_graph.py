@@ -14,7 +14,7 @@ from orchestrator.cli.commands.documents import media_type, read
 from orchestrator.cli.exit_codes import Exit, Failure
 from orchestrator.cli.id_lookup import find_instance, is_id
 from orchestrator.cli.options import Shared, shared_options
-from orchestrator.cli.terminal_text import command, say
+from orchestrator.cli.terminal_text import fill_command, say
 from orchestrator.client import ApiError, Client
 from orchestrator.document.graph import blocks
 from orchestrator.document.model import LISTS, Task, TaskList, Workflow
@@ -68,7 +68,7 @@ def _load(file: Path) -> dict[str, Any]:
         raise Failure(
             f"{file}: {error}",
             Exit.USAGE,
-            command("See: orchestrator validate {file}", {"file": file}),
+            fill_command("See: orchestrator validate {file}", {"file": file}),
         ) from error
 
 

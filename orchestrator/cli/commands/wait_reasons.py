@@ -14,7 +14,7 @@ from orchestrator.cli.exit_codes import Exit, Failure
 from orchestrator.cli.id_lookup import find_instance, is_id
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import stdout_console
-from orchestrator.cli.terminal_text import command, visible
+from orchestrator.cli.terminal_text import fill_command, visible
 from orchestrator.client import ApiError, Client
 
 #: Depth to which sub-workflows are followed.
@@ -106,11 +106,14 @@ def _advice(cause: dict[str, Any], id: str) -> str | None:
     advice = ADVICE.get(cause["kind"])
     if advice is None:
         return None
-    more = {**starting(cause.get("app")), "event_arguments": _event(cause)}
-    return command(advice, {"id": id, **cause, **more})
+    more = {
+        **worker_start_command(cause.get("app")),
+        "event_arguments": _event_send_arguments(cause),
+    }
+    return fill_command(advice, {"id": id, **cause, **more})
 
 
-def starting(app: str | None) -> dict[str, str]:
+def worker_start_command(app: str | None) -> dict[str, str]:
     """Return the command that starts a worker of an app as `worker`, and the setting with its
     modules as `modules`. `app` is the argument of ``celery -A``; None: our own worker."""
     if app is None:
@@ -121,15 +124,15 @@ def starting(app: str | None) -> dict[str, str]:
     }
 
 
-def _event(cause: dict[str, Any]) -> str:
+def _event_send_arguments(cause: dict[str, Any]) -> str:
     """Return arguments of `event send` for an event that the first filter accepts. TYPE stands for
     a type that the filter does not name."""
     filters = cause.get("filters") or [{}]
     attributes = dict(filters[0].get("with") or {})
-    arguments = [_plain(attributes.pop("type", None)) or "TYPE"]
+    arguments = [_quoted_text(attributes.pop("type", None)) or "TYPE"]
     data = attributes.pop("data", None)
     for name, value in attributes.items():
-        text = _plain(value)
+        text = _quoted_text(value)
         if text is not None and name in ("source", "id", "subject"):
             arguments.append(f"--{name} {text}")
         elif text is not None:
@@ -137,7 +140,7 @@ def _event(cause: dict[str, Any]) -> str:
     return " ".join([*arguments, *(["-d JSON"] if data is not None else [])])
 
 
-def _plain(value: Any) -> str | None:
+def _quoted_text(value: Any) -> str | None:
     """Quote a text for a command; return None for other values and for expressions."""
     if isinstance(value, str) and not value.startswith("${"):
         return quote(visible(value))

@@ -60,7 +60,7 @@ def demo(keep: bool, data: Path, port: int) -> None:
         raise Failure(str(error), Exit.UNREACHABLE) from error
     except StopRequested:
         exit_with(Exit.COMPLETED if keep and all(c.passed for c in checks) else Exit.CANCELLED)
-    checks.append(expectations.no_process_left(stack.alive()))
+    checks.append(expectations.no_process_left(stack.running_processes()))
     _print_verdict(checks, console)
     exit_with(Exit.COMPLETED if all(check.passed for check in checks) else Exit.FAULTED)
 

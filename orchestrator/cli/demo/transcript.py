@@ -61,7 +61,7 @@ def _history(entries: Sequence[dict[str, Any]], names: Names) -> Iterator[Line]:
         for fact in facts_of(entry):
             if fact.type != "task.created":  # its start follows in the same transition
                 where = f"history {entry['sequence']}"
-                yield Line(_time(entry["at"]), where, fact.sentence(names))
+                yield Line(_time(entry["at"]), where, fact.fact_and_step(names))
 
 
 def _attempts(steps: Sequence[Step], names: Names) -> Iterator[Line]:

@@ -116,7 +116,7 @@ class LocalStack:
         """The processes of API, workers and beat, by name."""
         return self._supervisor.processes
 
-    def alive(self) -> dict[int, str]:
+    def running_processes(self) -> dict[int, str]:
         """Return the processes of the stack and their children that still run: name by process
         id."""
         ours = {pid: name for pid, name in self.started.items() if is_alive(pid)}

@@ -20,7 +20,7 @@ from rich.markup import escape
 from orchestrator.cli.exit_codes import Exit, exit_with
 from orchestrator.cli.options import Shared, shared_options
 from orchestrator.cli.output import progress_console, stdout_console
-from orchestrator.cli.terminal_text import command
+from orchestrator.cli.terminal_text import fill_command
 from orchestrator.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _finding(kind: Inconsistency, row: Row, state: str) -> Finding:
     from orchestrator.cli.doctor.installation_checks import Finding
 
     values = {"instance": row.instance, "subject": row.subject, "step": row.step, **row.about}
-    advice = command(kind.advice, values) if kind.advice else None
+    advice = fill_command(kind.advice, values) if kind.advice else None
     repairable = kind.repair is not None and row.about.get("repairable", True)
     if state == "inconsistent" and repairable:
         advice = "; ".join(filter(None, (f"--repair: {kind.repair_text}", advice)))

@@ -9,14 +9,14 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from orchestrator.cli.commands.wait_reasons import starting
+from orchestrator.cli.commands.wait_reasons import worker_start_command
 from orchestrator.cli.doctor import repairs
 from orchestrator.cli.doctor.examination import Examination
 from orchestrator.database.instances import call_wait_queries
 from orchestrator.database.operations import consistency_checks, consistency_conditions
 from orchestrator.database.operations import consistency_repairs as statements
 from orchestrator.database.operations.consistency_checks import Row
-from orchestrator.document.message_text import nearest, suggestion
+from orchestrator.document.message_text import nearest_word, suggestion
 
 Find = Callable[[Examination], list[Row]]
 #: Repairs all rows of one inconsistency. Rows that it cannot repair are found again afterwards.
@@ -70,8 +70,8 @@ def _unserved(keep: Callable[[Row], bool]) -> Find:
 
 def _home_app(examination: Examination, task: str) -> dict[str, str]:
     home = call_wait_queries.home(examination.services.database, task, examination.settings.lease)
-    meant = None if home.certain else nearest(task, home.known)
-    return {**starting(home.app), "meant": suggestion(meant)}
+    meant = None if home.certain else nearest_word(task, home.known)
+    return {**worker_start_command(home.app), "meant": suggestion(meant)}
 
 
 def _lost_messages(examination: Examination) -> list[Row]:
@@ -189,7 +189,7 @@ KINDS = (
         "no live worker serves the queue {queue}: {count} attempts of {task} wait",
         _unserved(lambda row: not row.about["served"]),
         _SERVE,
-        repairs.serve,
+        repairs.serve_queue,
         "{worker} -Q {queue}{meant}",
     ),
     Inconsistency(
@@ -198,7 +198,7 @@ KINDS = (
         " ({count} attempts wait)",
         _unserved(lambda row: row.about["served"] and bool(row.about["able"])),
         _SERVE,
-        repairs.serve,
+        repairs.serve_queue,
         "route the task to its workers: metadata.queue, or Celery's task_routes",
     ),
     Inconsistency(
@@ -206,7 +206,7 @@ KINDS = (
         "no live worker has the task {task}: {count} attempts wait in {queue}",
         _unserved(lambda row: row.about["served"] and not row.about["able"]),
         "nothing: only a worker that imports the task can run it",
-        repairs.serve,
+        repairs.serve_queue,
         "add its module to {modules} of a worker of {queue}{meant}",
     ),
     Inconsistency(

@@ -10,7 +10,7 @@ from orchestrator import clock
 from orchestrator.broker_settings import REDIS, without_password
 from orchestrator.cli.doctor.examination import Answer, Examination
 from orchestrator.cli.doctor.installation_checks import Finding
-from orchestrator.cli.terminal_text import command
+from orchestrator.cli.terminal_text import fill_command
 from orchestrator.companion_queues import companion_name
 from orchestrator.database.operations import consistency_checks
 from orchestrator.database.workers import process_queries
@@ -72,7 +72,7 @@ def _control(examination: Examination, workers: Sequence[Living]) -> Finding:
     )
     if not workers:  # one without -Q serves the control queue, and steps besides
         return Finding("control", found, "start one: orchestrator worker", "failed")
-    advice = command("start one: orchestrator worker -Q {queue}", {"queue": queue})
+    advice = fill_command("start one: orchestrator worker -Q {queue}", {"queue": queue})
     advice += "; or set ORCHESTRATOR_SERVE_CONTROL=true for those that run"
     return Finding("control", found, advice, "failed")
 
@@ -113,7 +113,7 @@ def _refused(examination: Examination, workers: Sequence[Living]) -> Iterator[Fi
         for queue, reason in sorted(each.refused_queues.items()):
             companion = companion_name(queue, examination.settings.control_queue)
             found = f"the worker {each.name} takes no steps of the queue {queue}: {reason}"
-            advice = command(_PERMISSION, {"companion": companion})
+            advice = fill_command(_PERMISSION, {"companion": companion})
             yield Finding("companions", found, advice, "inconsistent")
 
 

@@ -105,7 +105,7 @@ def schedule_next(examination: Examination, rows: list[Row]) -> None:
             continue  # it was deleted or stopped meanwhile
 
 
-def serve(examination: Examination, rows: list[Row]) -> None:
+def serve_queue(examination: Examination, rows: list[Row]) -> None:
     """Let a live worker that has the task serve the queue as well, by Celery's remote control,
     which not every worker has. The worker serves it until it stops."""
     for row in rows:

@@ -65,7 +65,7 @@ def worker(task_events: bool, remote_control: bool, loglevel: str | None, **opti
     arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
     if task_events:
         arguments.append("--task-events")
-    _celery("worker", loglevel, *arguments, remote_control=remote_control)
+    _run_celery_command("worker", loglevel, *arguments, remote_control=remote_control)
 
 
 worker.add_command(list_workers)
@@ -76,7 +76,7 @@ worker.add_command(list_workers)
 def beat(loglevel: str | None) -> None:
     """Fire timers and schedules, find lost work; several beats may run side by side."""
     _load("structlog", without="rich")
-    _celery(
+    _run_celery_command(
         "beat", loglevel, "--scheduler=orchestrator.execution.entry_points.beat_scheduler:Scheduler"
     )
 
@@ -96,7 +96,9 @@ def _load(module: str, *, without: str) -> None:
             del sys.modules[without]
 
 
-def _celery(name: str, loglevel: str | None, *arguments: str, remote_control: bool = False) -> None:
+def _run_celery_command(
+    name: str, loglevel: str | None, *arguments: str, remote_control: bool = False
+) -> None:
     """Run Celery's own command of this name for our app.
 
     It does not use the command `celery`, which imports all installed subcommands, such as Flower

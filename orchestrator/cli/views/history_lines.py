@@ -46,7 +46,7 @@ class FactLine:
     step: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
 
-    def sentence(self, names: Names) -> str:
+    def fact_and_step(self, names: Names) -> str:
         """Return the type of the fact and the name of its step."""
         if not self.step:
             return self.type
@@ -105,7 +105,7 @@ class HistoryFormatter:
                     continue  # its start follows in the same transition
                 if fact.step and fact.step not in self._names:
                     self._names = names_of(self._client.steps(self._id))
-                text = "  ".join(filter(None, (fact.sentence(self._names), fact.details())))
+                text = "  ".join(filter(None, (fact.fact_and_step(self._names), fact.details())))
                 yield f"{entry['sequence']:>4}  {clock(entry)}  {text}"
 
 

@@ -32,7 +32,7 @@ def follow(client: Client, run: Run, seconds: float, console: Console) -> Run:
 
     On a terminal it draws a live tree, elsewhere it prints a line for each fact.
     """
-    show = _live if console.is_terminal else _lines
+    show = _show_live_tree if console.is_terminal else _print_lines
     notice = StallNotice(client, run.id, console)
     show(client, run, seconds, notice)
     run = client.get(run.id)
@@ -77,14 +77,14 @@ class StallNotice:
         return next((each for each in causes if each["kind"] in MISSING_PROCESS), None)
 
 
-def _live(client: Client, run: Run, seconds: float, notice: StallNotice) -> None:
+def _show_live_tree(client: Client, run: Run, seconds: float, notice: StallNotice) -> None:
     with Live(step_tree(run, ()), console=notice.console, refresh_per_second=12) as live:
         for _ in transitions(client, run.id, seconds, notice):
             live.update(step_tree(client.get(run.id), client.steps(run.id)))
         live.update(step_tree(client.get(run.id), client.steps(run.id)))
 
 
-def _lines(client: Client, run: Run, seconds: float, notice: StallNotice) -> None:
+def _print_lines(client: Client, run: Run, seconds: float, notice: StallNotice) -> None:
     formatter = HistoryFormatter(client, run.id)
     for entries in transitions(client, run.id, seconds, notice):
         for line in formatter.lines(entries):

@@ -36,18 +36,20 @@ def step_tree(run: Run, steps: Iterable[Step]) -> RenderableType:
         if step.compensates is not None and step.status == "completed":
             undone.add(step.compensates)
     tree = Tree(_headline(run), guide_style="dim")
-    _grow(tree, 0, children, undone)
+    _add_children(tree, 0, children, undone)
     return Group(tree)
 
 
-def _grow(tree: Tree, parent: int, children: dict[int, list[Step]], undone: set[int]) -> None:
+def _add_children(
+    tree: Tree, parent: int, children: dict[int, list[Step]], undone: set[int]
+) -> None:
     for step in children.get(parent, ()):
         branch = tree.add(_line(step, step.id in undone))
         if len(step.attempts) > 1:
             for attempt in step.attempts:
                 if attempt.error:
                     branch.add(Text(attempt_line(attempt), style="dim"))
-        _grow(branch, step.id, children, undone)
+        _add_children(branch, step.id, children, undone)
 
 
 def _headline(run: Run) -> Text:

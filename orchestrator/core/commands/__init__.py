@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, Callable[[Draft, Mapping[str, Json]], None]] = {
     "reconcile": reconcile,
 }
 
-__all__ = ["COMMANDS", "CommandRefused", "execute", "refuse"]
+__all__ = ["COMMANDS", "CommandRefused", "answer_refused_retry", "execute"]
 
 
 def execute(draft: Draft, data: Mapping[str, Json]) -> None:
@@ -46,7 +46,7 @@ def execute(draft: Draft, data: Mapping[str, Json]) -> None:
     command(draft, data)
 
 
-def refuse(draft: Draft, data: Mapping[str, Json], reason: str) -> bool:
+def answer_refused_retry(draft: Draft, data: Mapping[str, Json], reason: str) -> bool:
     """Answer a refused command of a parent (its retry), and return True: `draft`, empty before,
     then holds the answer. Return False for other commands."""
     is_retry = data.get("command") == "retry"

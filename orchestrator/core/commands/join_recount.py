@@ -62,7 +62,7 @@ def _continues(draft: Draft, node: Node, child: Node) -> bool:
         postpone_restart(draft, child, node.id, {})
         return True
     then = draft.plan_of(child).then
-    if not competes and control_flow.follower(draft.plan_of(child).task, then) is None:
+    if not competes and control_flow.following_task(draft.plan_of(child).task, then) is None:
         return False
     control_flow.push_completion(draft, child, then)
     return True

@@ -16,7 +16,7 @@ from orchestrator.core import compensation
 from orchestrator.core.commands import retry_and_skip
 from orchestrator.core.commands.refusal import CommandRefused
 from orchestrator.core.model import Compensation, Json, Status
-from orchestrator.core.parent_report import answer, report
+from orchestrator.core.parent_report import answer_parent_retry, report
 from orchestrator.core.transition_draft import Draft
 
 
@@ -36,7 +36,7 @@ def refuse(draft: Draft, data: Mapping[str, Json], reason: str) -> None:
     """Refuse the new run that a parent asked for, in history and in the answer to the parent."""
     draft.add_fact("command.refused", None, {"command": "retry", "reason": reason})
     draft.root.set_state(retry_run=data["retry_run"])
-    answer(draft, "refused", reason)
+    answer_parent_retry(draft, "refused", reason)
 
 
 def _can_answer(draft: Draft) -> bool:
@@ -55,17 +55,17 @@ def _answer(draft: Draft, data: Mapping[str, Json]) -> None:
         raise CommandRefused("the parent has since asked for a later run")
     root.set_state(retry_run=retry_run)
     if root.is_open:
-        return answer(draft, "open")
+        return answer_parent_retry(draft, "open")
     if retry_run == last_retry_run:  # a repeated command starts no second run
         return report(draft)
     if root.compensation is Compensation.COMPLETED:
-        return answer(draft, "gone")
+        return answer_parent_retry(draft, "gone")
     if root.compensation is Compensation.FAILED:
-        return answer(draft, "refused", "the compensation of the sub-workflow failed")
+        return answer_parent_retry(draft, "refused", "the compensation of the sub-workflow failed")
     if root.status is Status.COMPLETED or retry_run <= root.get_state("abandoned", retry_run - 1):
         return report(draft)
     root.set_state(abandoned=None)
     retry_and_skip.retry(
         draft, {"reason": data.get("reason"), "by": data.get("by")}, by_parent=True
     )
-    return answer(draft, "open")
+    return answer_parent_retry(draft, "open")

@@ -14,7 +14,7 @@ from typing import Any
 from orchestrator.core import control_flow, dsl_errors, withdrawal
 from orchestrator.core.attempts import create_attempt, retry_now
 from orchestrator.core.data_flow import NOTHING, render
-from orchestrator.core.document_arguments import authored
+from orchestrator.core.document_arguments import in_authored_structure
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.expression_template import Template
 from orchestrator.core.expression_variables import SECRETS, collect
@@ -131,7 +131,7 @@ def _queue(draft: Draft, node: Node, call: Call) -> str | None:
 def _call_request(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json], str]:
     """Return `Step.call`, and the name of the Celery task that carries it out."""
     call_json: dict[str, Any] = {"kind": call.kind}
-    key = _key(draft, node)
+    key = _idempotency_key(draft, node)
     if key is not None:
         call_json["key"] = key
     if call.deferred:
@@ -140,7 +140,9 @@ def _call_request(draft: Draft, node: Node, call: Call) -> tuple[dict[str, Json]
         call_json.update(celery_call(render(draft, node, call.template, node.input), call.target))
     else:
         stored = draft.plan_of(node).task.body.get("with") or {}
-        call_json["with"] = authored(stored, render(draft, node, call.template, node.input))
+        call_json["with"] = in_authored_structure(
+            stored, render(draft, node, call.template, node.input)
+        )
     if call.kind != "celery":
         return call_json, CALL_TASK
     task = call.target if call.task is None else render(draft, node, call.task, node.input)
@@ -193,7 +195,7 @@ def _unevaluated(draft: Draft, node: Node, call: Call) -> dict[str, Json]:
     }
 
 
-def _key(draft: Draft, node: Node) -> str | None:
+def _idempotency_key(draft: Draft, node: Node) -> str | None:
     """Return the idempotency key of a call in a compensation: the same whenever the same step is
     undone, also after a person's retry. Other calls use their step's key."""
     compensating = control_flow.in_compensation(draft, node)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.core import dsl_errors
-from orchestrator.core.cloud_event_validation import InvalidEvent, checked
+from orchestrator.core.cloud_event_validation import InvalidEvent, validated
 from orchestrator.core.control_flow import complete
 from orchestrator.core.data_flow import render
 from orchestrator.core.draft_nodes import Node
@@ -38,7 +38,7 @@ def _event(draft: Draft, values: dict[str, Json]) -> dict[str, Json]:
         if not isinstance(event.get(name), str) or not event[name]:
             raise dsl_errors.expression(f"the event's {name} is not a text")
     try:
-        return checked(event)
+        return validated(event)
     except InvalidEvent as error:
         raise dsl_errors.validation(f"the event is no CloudEvent: {error}") from None
 

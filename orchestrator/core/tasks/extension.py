@@ -50,14 +50,14 @@ def on_child_completed(draft: Draft, node: Node, child: Node, then: str | None) 
     position = _extension_of(draft, node, child)
     if position is None:
         node.set_state(then=then)
-        return _after(draft, node, 0, child.output)
+        return _begin_after_tasks(draft, node, 0, child.output)
     if position[1] == "before" and then == EXIT:
         return _end(draft, node, child.output, draft.plan_of(node).then)
     if proceed(draft, child, then):
         return None
     if position[1] == "before":
         return draft.push(node.id, {"before": position[0] + 1})
-    return _after(draft, node, position[0] + 1, child.output)
+    return _begin_after_tasks(draft, node, position[0] + 1, child.output)
 
 
 def _extension_of(draft: Draft, node: Node, child: Node) -> tuple[int, str] | None:
@@ -69,7 +69,7 @@ def _extension_of(draft: Draft, node: Node, child: Node) -> tuple[int, str] | No
     return None
 
 
-def _after(draft: Draft, node: Node, index: int, output: Json) -> None:
+def _begin_after_tasks(draft: Draft, node: Node, index: int, output: Json) -> None:
     for extension in _applying(draft, node)[index:]:
         if begin_list(draft, node.id, f"{extension.reference}/after", output):
             return

@@ -67,7 +67,7 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
     if items is None:
         return complete(draft, node, node.input)
     node.set_state(count=len(items))
-    _store(draft, node, items)
+    _store_items(draft, node, items)
     if loop.concurrency is None:
         node.open_children = 1
         return draft.push(node.id, {"at": 0})
@@ -90,7 +90,7 @@ def _items(draft: Draft, node: Node, loop: Loop) -> list[Json] | None:
     return items
 
 
-def _store(draft: Draft, node: Node, items: list[Json]) -> None:
+def _store_items(draft: Draft, node: Node, items: list[Json]) -> None:
     size = draft.limits.items
     if len(items) <= size:
         node.set_state(items=items)
@@ -209,7 +209,7 @@ def on_error(
     draft: Draft, node: Node, child: Node, error: Mapping[str, Json], others_open: bool
 ) -> None:
     """Record the error and count one iteration less."""
-    member_faults.record(draft, node, child, error, others_open)
+    member_faults.record_fault(draft, node, child, error, others_open)
     _on_iteration_ended(draft, node)
 
 

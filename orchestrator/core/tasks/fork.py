@@ -153,7 +153,7 @@ def on_error(
             withdrawal.withdraw(draft, child.id)
         node.open_children -= 1
         return
-    member_faults.record(draft, node, child, error, others_open)
+    member_faults.record_fault(draft, node, child, error, others_open)
     node.open_children -= 1
     if node.open_children == 0:
         _join(draft, node)

@@ -72,7 +72,9 @@ def enter(draft: Draft, node: Node, plan: Plan) -> None:
 
 def start_awaited(draft: Draft, node: Node, namespace: str, workflow: str, raw: Json) -> None:
     """Start a sub-workflow that the step waits for. Raises `Fault` if they nest too deeply."""
-    node.set_state(child=_start(draft, namespace, workflow, raw, node.id, {"depth": _depth(draft)}))
+    node.set_state(
+        child=_start(draft, namespace, workflow, raw, node.id, {"depth": _nesting_depth(draft)})
+    )
 
 
 def _start(
@@ -103,7 +105,7 @@ def _tree(draft: Draft) -> dict[str, Json]:
     return {**own, "generation": own["generation"] + 1}
 
 
-def _depth(draft: Draft) -> int:
+def _nesting_depth(draft: Draft) -> int:
     """Return how many instances wait for the sub-workflow. One that is not awaited begins at zero:
     a workflow may start its successor endlessly, if not too fast (`_tree`). Raises `Fault` beyond
     the bound."""

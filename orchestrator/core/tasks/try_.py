@@ -30,9 +30,9 @@ from orchestrator.core.data_flow import as_program, duration_seconds, is_true
 from orchestrator.core.draft_nodes import Node
 from orchestrator.core.dsl_errors import matches, timeout, with_instance
 from orchestrator.core.model import Json, Status, Timer, TimerKind
-from orchestrator.core.retry_policy import Tries, pause, policy_of
+from orchestrator.core.retry_policy import Tries, pause_before_retry, policy_of
 from orchestrator.core.task_kinds import StepFaulted, TaskKind, register
-from orchestrator.core.task_plan import Plan, is_parallel, reaches
+from orchestrator.core.task_plan import Plan, any_reachable, is_parallel
 from orchestrator.core.transition_draft import Draft
 
 
@@ -64,7 +64,7 @@ class Catch:
         self.handles = bool(body.get("do")) or self.then is not None
         self.rollback = task.metadata.get("rollback") is True
         self.rethrows = task.metadata.get("rethrow") is True
-        self.parallel = reaches(task.workflow.tasks(task.reference + "/try"), is_parallel)
+        self.parallel = any_reachable(task.workflow.tasks(task.reference + "/try"), is_parallel)
 
 
 def catch_of(plan: Plan) -> Catch:
@@ -101,7 +101,7 @@ def on_agenda_item(draft: Draft, node: Node, data: Json) -> None:
         if not begin_list(draft, node.id, node.reference + "/try", node.input, None, index):
             _end(draft, node, node.input, None)
     elif "catch" in data:
-        _handle(draft, node)
+        _begin_handler(draft, node)
     elif "drained" in data:
         _react(draft, node)
     elif "undo" in data:
@@ -163,7 +163,7 @@ def _choose_reaction(draft: Draft, node: Node, error: Mapping[str, Json]) -> boo
         return True
     since = datetime.fromisoformat(node.get_state("since"))
     tries = Tries(node.get_state("retries", 0), since)
-    wait = pause(draft, node, catch.policy, tries, error, catch.name)
+    wait = pause_before_retry(draft, node, catch.policy, tries, error, catch.name)
     node.set_state(next={"catch": True} if wait is None else {"retry": wait})
     return wait is not None or catch.handles
 
@@ -228,7 +228,7 @@ def on_retry_due(draft: Draft, node: Node) -> None:
     _begin_try(draft, node)
 
 
-def _handle(draft: Draft, node: Node) -> None:
+def _begin_handler(draft: Draft, node: Node) -> None:
     catch = catch_of(draft.plan_of(node))
     scope = {catch.name: node.get_state("error")}
     if not begin_list(draft, node.id, node.reference + "/catch/do", node.input, scope):

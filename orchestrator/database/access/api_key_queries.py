@@ -51,7 +51,7 @@ def normalized(namespaces: Iterable[str]) -> tuple[str, ...]:
     return (ALL,) if ALL in names else tuple(sorted(names))
 
 
-def valid(session: Session, prefix: str) -> KeyRow | None:
+def find_valid(session: Session, prefix: str) -> KeyRow | None:
     """Return the key with this prefix unless it is revoked or has expired."""
     row = session.one(
         """
@@ -89,7 +89,7 @@ def exists(session: Session, prefix: str) -> bool:
     return bool(session.one("select 1 from orchestrator.api_keys where prefix = %s", (prefix,)))
 
 
-def live(transaction: Transaction, key: KeyRow) -> int:
+def count_live(transaction: Transaction, key: KeyRow) -> int:
     """Return how many valid keys this key's owner has: two while one replaces the other.
 
     Other transactions can't count them until this one ends, so that they count what it adds.

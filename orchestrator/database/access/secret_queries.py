@@ -113,7 +113,7 @@ def reencrypt_all(
     return rotated, unreadable
 
 
-def opened(session: Session, cipher: SecretCipher, namespace: str, name: str) -> Any:
+def read_decrypted(session: Session, cipher: SecretCipher, namespace: str, name: str) -> Any:
     """Return a secret's value at the moment of its use; None where there is none, or it can't be
     decrypted."""
     row = session.one(

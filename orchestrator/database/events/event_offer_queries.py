@@ -97,7 +97,7 @@ def offers_made(transaction: Transaction, pairs: Iterable[tuple[int, str]]) -> l
     return [OfferMade(*row) for row in rows]
 
 
-def refused(
+def refused_events(
     transaction: Transaction, instances: Sequence[str], limit: int
 ) -> list[tuple[str, int]]:
     """Return the newest broadcast events that each instance has refused and that were not offered

@@ -51,7 +51,7 @@ class ListenerRow:
     lookback_requests: int
     lookbacks_done: int
 
-    def since(self, look_back: float) -> datetime:
+    def counts_events_since(self, look_back: float) -> datetime:
         """Return the time from which broadcast events numbered below its mark count for it.
 
         `look_back`, in seconds, applies to listeners without their own.
@@ -69,7 +69,7 @@ class ListenerRow:
         if event.receipt_number <= self.above:
             return False
         above = self.mark is not None and event.receipt_number > self.mark
-        return above or event.created_at >= self.since(look_back)
+        return above or event.created_at >= self.counts_events_since(look_back)
 
 
 _LISTENER = """

@@ -135,7 +135,9 @@ def remove(transaction: Transaction, id: str) -> None:
     transaction.all("delete from orchestrator.subscriptions where id = %s", (id,))
 
 
-def active(transaction: Transaction, namespace: str, types: Sequence[str]) -> list[SubscriptionRow]:
+def active_subscriptions(
+    transaction: Transaction, namespace: str, types: Sequence[str]
+) -> list[SubscriptionRow]:
     """Return the active subscriptions of a namespace that may match events of these types."""
     rows = transaction.all(
         f"""
@@ -159,7 +161,7 @@ def record_success(transaction: Transaction, id: str) -> None:
     )
 
 
-def failed(transaction: Transaction, id: str, most: int, seconds: float) -> bool:
+def record_failure(transaction: Transaction, id: str, most: int, seconds: float) -> bool:
     """Record a failed delivery. Return whether the subscription must be disabled: after `most`
     failures in a row over at least `seconds`."""
     row = transaction.one(

@@ -57,12 +57,12 @@ class Horizon:
 
         A transaction as `session` must see what others commit meanwhile.
         """
-        last = self._look(session)
+        last = self._read_positions_taken(session)
         for seconds in PAUSES:
             if self._decided > last:
                 break
             self._wait(seconds)
-            self._look(session)
+            self._read_positions_taken(session)
         return self._decided
 
     def first_position(self, session: Session, seconds: float) -> int:
@@ -71,10 +71,10 @@ class Horizon:
 
         If that does not happen, the reader starts at the stored position of the lifecycle reader.
         """
-        target, tries = self._look(session), int(seconds / PAUSES[-1])
+        target, tries = self._read_positions_taken(session), int(seconds / PAUSES[-1])
         while self._decided <= target and tries > 0:
             self._wait(PAUSES[-1])
-            self._look(session)
+            self._read_positions_taken(session)
             tries -= 1
         if self._decided > target:
             return self._decided
@@ -83,7 +83,7 @@ class Horizon:
         )
         return max(self._decided, int(row[0]) if row else 0)
 
-    def _look(self, session: Session) -> int:
+    def _read_positions_taken(self, session: Session) -> int:
         row = session.one("select last, holders from orchestrator.positions_taken()")
         assert row is not None  # noqa: S101  a function's call has a row
         last, holders = int(row[0]), frozenset(row[1])

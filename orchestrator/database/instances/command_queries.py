@@ -65,7 +65,7 @@ def put(transaction: Transaction, instance: str, data: Json) -> None:
     inbox_queries.put(transaction, instance, StimulusKind.COMMAND, data=data)
 
 
-def unlocked(transaction: Transaction, id: str, scope: Scope) -> Target:
+def target_without_lock(transaction: Transaction, id: str, scope: Scope) -> Target:
     """Return an instance whose row lock was not granted; its row remains until the transaction
     ends.
 

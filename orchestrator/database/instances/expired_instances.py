@@ -10,7 +10,7 @@ from orchestrator.core.model import ENDED_STATUSES
 from orchestrator.database.connection.database import Transaction
 from orchestrator.database.connection.session import Session
 from orchestrator.database.connection.status_literals import ENDED
-from orchestrator.database.keyset_pages import IndexLevel, groups, matching
+from orchestrator.database.keyset_pages import IndexLevel, level_combinations, matching
 
 #: The position of an instance in the order of the search.
 Position = tuple[datetime, str]
@@ -50,7 +50,7 @@ def old(
 
     Each with its size: roughly the number of its steps.
     """
-    source, params = groups("orchestrator.instances", _LEVELS)
+    source, params = level_combinations("orchestrator.instances", _LEVELS)
     beyond = " and (i.created_at, i.id) > (%(at)s, %(id)s)" if after else ""
     at, id = after or (None, None)
     rows = session.all(

@@ -16,7 +16,7 @@ from orchestrator.database.instances.instance_filters import (
     namespaces_of,
     parts_of,
 )
-from orchestrator.database.keyset_pages import IndexLevel, Scope, groups, matching_ids
+from orchestrator.database.keyset_pages import IndexLevel, Scope, level_combinations, matching_ids
 
 #: Up to how many instances of one value are counted.
 MOST = 1000
@@ -80,7 +80,7 @@ def _workflows(session: Session, scope: Scope, chosen: Filter) -> list[tuple[str
         IndexLevel("namespace", namespaces_of(scope, chosen)),
         IndexLevel("workflow", None),
     ]
-    source, params = groups(TABLE, levels)
+    source, params = level_combinations(TABLE, levels)
     rows = session.all(
         f"""
         select of_namespace.value, of_workflow.value from {source}

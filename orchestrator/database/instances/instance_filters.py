@@ -17,7 +17,7 @@ from orchestrator.database.keyset_pages import (
     Part,
     Scope,
     equal,
-    groups,
+    level_combinations,
     one_of,
 )
 from orchestrator.json_codec import dumps
@@ -74,7 +74,7 @@ def parts_of(
     """Return the filter in parts, each of which starts with an index. `attended`: what was read of
     `attention_filters` before."""
     parts = []
-    chosen = _identified(session, chosen)
+    chosen = _with_full_ids(session, chosen)
     for alternative, conditions in _attended(chosen, attended or Attended(session, chosen.lease)):
         parts += _parts_of(session, scope, alternative, by, [*more, *conditions])
     return parts
@@ -84,14 +84,20 @@ def _parts_of(
     session: Session, scope: Scope, chosen: Filter, by: str, more: Sequence[Condition]
 ) -> list[Part]:
     parts = []
-    for meant in _meant(session, scope, chosen) if chosen.text else [_narrowed(session, chosen)]:
+    for meant in (
+        _meanings_of_text(session, scope, chosen)
+        if chosen.text
+        else [_narrowed_to_ids(session, chosen)]
+    ):
         levels = _levels(scope, meant, by)
         conditions = [*_conditions(meant, {level.column for level in levels}), *more]
-        parts += [Part(levels, [*conditions, *started]) for started in _started(meant, by)]
+        parts += [
+            Part(levels, [*conditions, *started]) for started in _start_time_conditions(meant, by)
+        ]
     return parts
 
 
-def _identified(session: Session, chosen: Filter) -> Filter:
+def _with_full_ids(session: Session, chosen: Filter) -> Filter:
     """Replace an attempt, or the beginning of few ids, by full ids."""
     ids: set[str] | None = None
     if chosen.attempt:
@@ -204,7 +210,7 @@ def _conditions(chosen: Filter, done: Collection[str]) -> list[Condition]:
         ("compensation <> 'none'", {})
         if "compensation" in done
         else one_of("compensation", chosen.compensations),
-        *(_workflow(chosen.workflow) if "workflow" not in done else ()),
+        *(_workflow_conditions(chosen.workflow) if "workflow" not in done else ()),
         equal("business_id", chosen.business_id),
         (
             "error is not null and orchestrator.error_type(error) = any(%(error_types)s)",
@@ -219,14 +225,14 @@ def _conditions(chosen: Filter, done: Collection[str]) -> list[Condition]:
         ("id = any(%(ids)s::uuid[])", {"ids": list(chosen.ids)})
         if chosen.ids is not None
         else None,
-        *_contents(chosen),
+        *_label_and_input_conditions(chosen),
     ]
     if chosen.text:
         conditions.append(("business_id like %(begins)s", {"begins": _begins(chosen.text)}))
     return conditions
 
 
-def _contents(chosen: Filter) -> list[tuple[str, dict[str, Any]]]:
+def _label_and_input_conditions(chosen: Filter) -> list[tuple[str, dict[str, Any]]]:
     """Return the conditions on labels and input."""
     labels = ("labels @> %(labels)s::jsonb", {"labels": dumps(dict(chosen.labels or {}))})
     inputs = [_contains(at, each) for at, each in enumerate(chosen.inputs)]
@@ -248,7 +254,7 @@ def _contains(at: int, documents: Sequence[str]) -> tuple[str, dict[str, Any]]:
 _LATE = "started_at - created_at > interval '1 minute'"
 
 
-def _started(chosen: Filter, by: str) -> list[list[Condition]]:
+def _start_time_conditions(chosen: Filter, by: str) -> list[list[Condition]]:
     """Return the conditions on the start time, for each part of the answer."""
     since, until = chosen.started_after, chosen.started_before
     before: Condition = ("started_at < %(until)s", {"until": until}) if until else None
@@ -272,7 +278,7 @@ def _started(chosen: Filter, by: str) -> list[list[Condition]]:
 _FEW = 2000
 
 
-def _meant(session: Session, scope: Scope, chosen: Filter) -> list[Filter]:
+def _meanings_of_text(session: Session, scope: Scope, chosen: Filter) -> list[Filter]:
     """Return the meanings of the text: a workflow's name, the beginning of a business_id or of an
     id. Each uses another index."""
     text = chosen.text or ""
@@ -280,7 +286,9 @@ def _meant(session: Session, scope: Scope, chosen: Filter) -> list[Filter]:
     meant = []
     if chosen.workflow is None or chosen.workflow[1] == text:
         meant.append(replace(rest, workflow=chosen.workflow or (None, text, None)))
-    source, params = groups(TABLE, [IndexLevel("namespace", namespaces_of(scope, chosen))])
+    source, params = level_combinations(
+        TABLE, [IndexLevel("namespace", namespaces_of(scope, chosen))]
+    )
     params |= {"begins": _begins(text), "few": _FEW + 1}
     by_id = ""
     if _begins_an_id(text):
@@ -305,10 +313,10 @@ def _meant(session: Session, scope: Scope, chosen: Filter) -> list[Filter]:
     return [*meant, chosen]
 
 
-def _narrowed(session: Session, chosen: Filter) -> Filter:
+def _narrowed_to_ids(session: Session, chosen: Filter) -> Filter:
     """Return the filter by id where few instances have these labels and such an input: an index of
     their own finds them at any position."""
-    contents = _contents(chosen)
+    contents = _label_and_input_conditions(chosen)
     if not contents or chosen.ids is not None:
         return chosen
     params: dict[str, Any] = {"few": _FEW + 1}
@@ -352,7 +360,7 @@ def _begins_an_id(text: str) -> bool:
     )
 
 
-def _workflow(
+def _workflow_conditions(
     workflow: tuple[str | None, str, str | None] | None,
 ) -> list[Condition]:
     if workflow is None:

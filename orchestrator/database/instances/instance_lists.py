@@ -15,7 +15,7 @@ from orchestrator.database.keyset_pages import (
     Page,
     Scope,
     counted_by,
-    groups,
+    level_combinations,
     matching,
     page_by,
 )
@@ -95,7 +95,7 @@ class Count:
     exact: bool
 
 
-def counted(session: Session, scope: Scope, chosen: Filter) -> list[Count]:
+def count_by_status(session: Session, scope: Scope, chosen: Filter) -> list[Count]:
     """Return how many instances have each status, counted up to 10,000 each (1,000 with a filter by
     labels, for which each row must be read): the cost does not grow with the table."""
     most = 1000 if chosen.labels else 10_000
@@ -104,7 +104,7 @@ def counted(session: Session, scope: Scope, chosen: Filter) -> list[Count]:
     params: dict[str, Any] = {"most": most + 1, "all": list(chosen.statuses or STATUSES)}
     for number, part in enumerate(parts_of(session, scope, chosen, by)):
         levels = [each for each in part.levels if each.column != "status"]
-        source, values = groups(TABLE, levels, f"{number}_")
+        source, values = level_combinations(TABLE, levels, f"{number}_")
         where = [f"{matching(levels)} and status = s.status"]
         for condition in part.conditions:
             if condition:

@@ -76,9 +76,9 @@ def start(
     """
     try:
         if len(starts) == 1 and keyed is None and starts[0].start_at is None:
-            row = session.one(_START_ONE, _one(starts[0], at, by, trace))
+            row = session.one(_START_ONE, _start_one(starts[0], at, by, trace))
         else:
-            row = session.one(_START, _several(starts, at, by, keyed, trace))
+            row = session.one(_START, _start_several(starts, at, by, keyed, trace))
     except psycopg2.errors.UniqueViolation as error:
         if error.diag.constraint_name == "instances_business_id_uq":
             raise BusinessIdTaken from error
@@ -103,7 +103,9 @@ def _set_marks(session: Session, starts: Sequence[NewStart]) -> None:
         )
 
 
-def _one(new: NewStart, at: datetime, by: str, trace: dict[str, str] | None) -> tuple[Any, ...]:
+def _start_one(
+    new: NewStart, at: datetime, by: str, trace: dict[str, str] | None
+) -> tuple[Any, ...]:
     return (
         new.workflow_id,
         new.newest,
@@ -117,7 +119,7 @@ def _one(new: NewStart, at: datetime, by: str, trace: dict[str, str] | None) -> 
     )
 
 
-def _several(
+def _start_several(
     starts: Sequence[NewStart],
     at: datetime,
     by: str,

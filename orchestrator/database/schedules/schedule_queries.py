@@ -142,7 +142,7 @@ def is_newest(session: Session, workflow_id: str) -> bool:
     return bool(row and row[0])
 
 
-def running(transaction: Transaction, instances: Collection[str]) -> set[str]:
+def still_running(transaction: Transaction, instances: Collection[str]) -> set[str]:
     """Return those of the instances that are open or being compensated.
 
     The caller must have locked their schedules: otherwise another process could start one more.
@@ -159,7 +159,7 @@ def running(transaction: Transaction, instances: Collection[str]) -> set[str]:
     return {row[0] for row in rows}
 
 
-def ends(session: Session, instances: Collection[str]) -> dict[str, datetime]:
+def end_times(session: Session, instances: Collection[str]) -> dict[str, datetime]:
     """Return when the instances ended; those that were removed, or have not ended, are left out."""
     rows = session.all(
         """

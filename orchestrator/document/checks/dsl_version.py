@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.document.checks.check_context import Context
-from orchestrator.document.message_text import listed, nearest, quoted, suggestion
+from orchestrator.document.message_text import nearest_word, quoted, quoted_list, suggestion
 from orchestrator.document.model import escape
 from orchestrator.expressions import is_expression
 
@@ -89,6 +89,9 @@ def _warn_unknown_keys(context: Context, value: Json, pointer: str, known: tuple
     """Warn of keys that the official schema accepts but that have no meaning."""
     for key in value:
         if key not in known:
-            meant = suggestion(nearest(key, known)) or f"; {listed(known, 'and')} are read here"
+            meant = (
+                suggestion(nearest_word(key, known))
+                or f"; {quoted_list(known, 'and')} are read here"
+            )
             place = f"{pointer}/{escape(key)}"
             context.warn(place, f"the key {quoted(key)} has no meaning here{meant}", at_key=True)

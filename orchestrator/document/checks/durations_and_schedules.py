@@ -11,7 +11,7 @@ from orchestrator.document import cron_expression
 from orchestrator.document.checks.check_context import Context
 from orchestrator.document.cron_expression import CronSyntaxError
 from orchestrator.document.durations import InvalidDuration, duration, has_calendar_units
-from orchestrator.document.message_text import listed, quoted
+from orchestrator.document.message_text import quoted, quoted_list
 from orchestrator.document.model import escape
 from orchestrator.document.task_sites import TaskSite
 from orchestrator.expressions import is_expression
@@ -176,7 +176,7 @@ def _check_placeholders(context: Context, pointer: str, value: Json) -> None:
         for index, each in enumerate(value):
             _check_placeholders(context, f"{pointer}/{index}", each)
     elif isinstance(value, str) and "${" in value and _PLACEHOLDER.fullmatch(value) is None:
-        known = listed(f"${{ .{name} }}" for name in PLACEHOLDERS)
+        known = quoted_list(f"${{ .{name} }}" for name in PLACEHOLDERS)
         message = f"{quoted(value)} would be used literally; a schedule fills in {known}"
         context.error(pointer, message)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.document.checks.check_context import Context
-from orchestrator.document.message_text import nearest, quoted, suggestion
+from orchestrator.document.message_text import nearest_word, quoted, suggestion
 from orchestrator.document.model import escape
 from orchestrator.document.task_sites import TaskSite, Within
 
@@ -40,7 +40,7 @@ def _unknown_target_message(site: TaskSite, target: str) -> str:
         if site.within is Within.COMPENSATION:
             where = "a compensation"
         return f"{quoted(target)} cannot be reached from {where}: only directives are allowed"
-    meant = suggestion(nearest(target, (*site.siblings, *DIRECTIVES)))
+    meant = suggestion(nearest_word(target, (*site.siblings, *DIRECTIVES)))
     return f"no task {quoted(target)} in this list{meant}"
 
 

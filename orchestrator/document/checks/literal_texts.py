@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema_rs
 
 from orchestrator.document.checks.check_context import Context
-from orchestrator.document.dsl_schema import REVISIONS, language, literals, task
+from orchestrator.document.dsl_schema import REVISIONS, language, literals_table, task
 from orchestrator.document.message_text import quoted
 from orchestrator.document.model import COMPENSATE, escape, look_up
 
@@ -36,9 +36,9 @@ def check(context: Context) -> None:
 def _check_literals(context: Context, pointer: str, value: Json, part: str) -> None:
     table_of = task if part else language
     valid = [revision for revision in REVISIONS if table_of(revision).validator.is_valid(value)]
-    if not valid or literals(valid[0], part).validator.is_valid(value):
+    if not valid or literals_table(valid[0], part).validator.is_valid(value):
         return
-    for place in _expression_pointers(literals(valid[0], part).validator, value):
+    for place in _expression_pointers(literals_table(valid[0], part).validator, value):
         text = look_up(value, place)
         advice = _ADVICE.get(place.rpartition("/")[2], "")
         message = f"expressions are not evaluated here: {quoted(text)} would be used literally"

@@ -13,7 +13,7 @@ from orchestrator.document.dsl_schema.metadata_extensions import (
     SCHEDULE,
     TASK,
 )
-from orchestrator.document.message_text import nearest, quoted
+from orchestrator.document.message_text import nearest_word, quoted
 from orchestrator.document.model import escape
 from orchestrator.document.schema_messages import SchemaMessage
 from orchestrator.document.schema_validation import validate_extension, validate_task
@@ -87,7 +87,7 @@ def _warn_similar(context: Context, pointer: str, metadata: Json, known: Iterabl
     for key in metadata:
         if key in known:
             continue
-        meant = nearest(key, known, SIMILARITY)
+        meant = nearest_word(key, known, SIMILARITY)
         if meant is not None:
             message = f"{quoted(key)} is not a known key, did you mean {quoted(meant)}?"
             context.warn(f"{pointer}/{escape(key)}", message, at_key=True)

@@ -7,7 +7,7 @@ import re
 from orchestrator.document.checks.check_context import Context
 from orchestrator.document.dsl_schema.run_processes import PROCESSES
 from orchestrator.document.dsl_schema.schema_builders import NAME, VERSION
-from orchestrator.document.message_text import listed, nearest, quoted, suggestion
+from orchestrator.document.message_text import nearest_word, quoted, quoted_list, suggestion
 from orchestrator.document.task_sites import TaskSite
 from orchestrator.expressions import is_expression
 
@@ -49,8 +49,8 @@ def _check_process(context: Context, site: TaskSite) -> None:
 
 def _check_language(context: Context, pointer: str, name: str) -> None:
     if name not in SCRIPTS:
-        message = f"scripts are written in {listed(SCRIPTS)}, not in {quoted(name)}"
-        context.error(pointer, message + suggestion(nearest(name, SCRIPTS)))
+        message = f"scripts are written in {quoted_list(SCRIPTS)}, not in {quoted(name)}"
+        context.error(pointer, message + suggestion(nearest_word(name, SCRIPTS)))
 
 
 def _check_workflow(context: Context, site: TaskSite) -> None:
@@ -78,7 +78,8 @@ def _check_deployed(context: Context, pointer: str, target: dict[str, str]) -> N
     if name not in known:
         message = f"no workflow {quoted(name)} is deployed in the namespace"
         context.warn(
-            pointer, f"{message} {quoted(about['namespace'])}{suggestion(nearest(name, known))}"
+            pointer,
+            f"{message} {quoted(about['namespace'])}{suggestion(nearest_word(name, known))}",
         )
 
 

@@ -34,7 +34,7 @@ def check(context: Context) -> None:
     certain = _CertainTasks(functions)
     called = {name: [*certain.function(name)] for name in functions}
     seen: set[str] = set()
-    waiting = [*certain.listed(context.document["do"], "/do")]
+    waiting = [*certain.walk_list(context.document["do"], "/do")]
     while waiting:
         pointer, body = waiting.pop()
         if _runs_itself(context, body):
@@ -86,9 +86,9 @@ class _CertainTasks:
 
     def function(self, name: str) -> Walk:
         """Yield the tasks of a function."""
-        return self.task(self.functions[name], f"/use/functions/{escape(name)}")
+        return self.walk_task(self.functions[name], f"/use/functions/{escape(name)}")
 
-    def listed(self, tasks: list[Json], pointer: str) -> Walk:
+    def walk_list(self, tasks: list[Json], pointer: str) -> Walk:
         """Yield the tasks of a list, in the order in which `then` leads through them."""
         places = {name: index for index, item in reversed([*enumerate(tasks)]) for name in item}
         index, seen = 0, set[int]()
@@ -97,7 +97,7 @@ class _CertainTasks:
                 return False
             seen.add(index)
             ((name, body),) = tasks[index].items()
-            goes_on = yield from self.task(body, f"{pointer}/{index}/{escape(name)}")
+            goes_on = yield from self.walk_task(body, f"{pointer}/{index}/{escape(name)}")
             then = body.get("then", "continue")
             if then == "exit" and goes_on:
                 return True
@@ -106,7 +106,7 @@ class _CertainTasks:
             index = index + 1 if then == "continue" else places[then]
         return True
 
-    def task(self, body: dict[str, Json], pointer: str) -> Walk:
+    def walk_task(self, body: dict[str, Json], pointer: str) -> Walk:
         """Yield a task and the tasks in it. After a task with a condition only the next one is
         certain."""
         kind = kind_of(body)
@@ -114,15 +114,15 @@ class _CertainTasks:
             return kind in _SIMPLE and "then" not in body
         yield pointer, body
         if kind == "do":
-            return (yield from self.listed(body["do"], f"{pointer}/do"))
+            return (yield from self.walk_list(body["do"], f"{pointer}/do"))
         if kind == "fork":
-            return (yield from self.forked(body["fork"], f"{pointer}/fork/branches"))
+            return (yield from self.walk_branches(body["fork"], f"{pointer}/fork/branches"))
         if kind == "call" and body["call"] in self.functions:
             function = self.functions[body["call"]]
             return kind_of(function) in _SIMPLE and "then" not in function
         return kind not in _CHOICES
 
-    def forked(self, fork: dict[str, Json], pointer: str) -> Walk:
+    def walk_branches(self, fork: dict[str, Json], pointer: str) -> Walk:
         """Yield the tasks of the branches. No branch of a `fork` with `compete` is certain to
         end."""
         if fork.get("compete"):
@@ -130,6 +130,6 @@ class _CertainTasks:
         goes_on = True
         for index, item in enumerate(fork["branches"]):
             for name, body in item.items():
-                own = yield from self.task(body, f"{pointer}/{index}/{escape(name)}")
+                own = yield from self.walk_task(body, f"{pointer}/{index}/{escape(name)}")
                 goes_on = goes_on and own
         return goes_on

@@ -17,10 +17,18 @@ from orchestrator.document.dsl_schema.schema_builders import (
     Revision,
     Schema,
     ref,
-    refusing,
+    refusing_expression_literals,
 )
 
-__all__ = ["REVISIONS", "Revision", "Table", "extension_schema", "language", "literals", "task"]
+__all__ = [
+    "REVISIONS",
+    "Revision",
+    "Table",
+    "extension_schema",
+    "language",
+    "literals_table",
+    "task",
+]
 
 #: The newest revision first: its messages count if both revisions refuse a document alike.
 REVISIONS = (Revision.JULY, Revision.JANUARY)
@@ -59,13 +67,13 @@ def task(revision: Revision) -> Table:
 
 
 @cache
-def literals(revision: Revision, part: str = "") -> Table:
+def literals_table(revision: Revision, part: str = "") -> Table:
     """Return the table of `language`, or of the definition `part`, that also refuses literal texts
     that look like expressions. Use it for values that are valid otherwise."""
     whole = workflow.workflow(revision)
     definitions = {**whole["$defs"], "no-expression": NO_EXPRESSION}
     schema = _only(part, definitions) if part else {**whole, "$defs": definitions}
-    return Table(refusing(schema))
+    return Table(refusing_expression_literals(schema))
 
 
 @cache

@@ -65,14 +65,14 @@ NO_EXPRESSION: Schema = {
 }
 
 
-def refusing(schema: Any) -> Any:
+def refusing_expression_literals(schema: Any) -> Any:
     """Return the schema with literals that look like expressions refused. Texts that are
     expressions by the schema, and the author's own, stay allowed."""
     if isinstance(schema, list):
-        return [refusing(each) for each in schema]
+        return [refusing_expression_literals(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    refused = {key: refusing(each) for key, each in schema.items()}
+    refused = {key: refusing_expression_literals(each) for key, each in schema.items()}
     if schema.get("text") == "literal":
         refused |= NO_EXPRESSION if schema["type"] == "object" else {"not": NO_EXPRESSION["not"]}
     return refused

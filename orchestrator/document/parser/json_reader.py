@@ -84,10 +84,10 @@ class _Reader:
         if self.state not in (_VALUE, _FIRST_ITEM):
             self._unexpected()
         self.offset = end
-        return self._scalar(kind, token, self._at(start))
+        return self._scalar(kind, token, self._position_at(start))
 
     def _on_bracket(self, sign: str, start: int, end: int) -> AnchoredValue | None:
-        at = self._at(start)
+        at = self._position_at(start)
         if sign in "[{" and self.state in (_VALUE, _FIRST_ITEM):
             self._open(sign, at)
         elif sign in "]}" and self._may_close(sign):
@@ -122,7 +122,7 @@ class _Reader:
     def _string(self, start: int, end: int) -> AnchoredValue | None:
         if self.state not in (_VALUE, _FIRST_ITEM, _FIRST_KEY, _KEY):
             self._unexpected()
-        at = self._at(start)
+        at = self._position_at(start)
         try:
             value, self.offset = scanstring(self.text, end, True)
         except ValueError as error:
@@ -147,7 +147,7 @@ class _Reader:
         self.state = _AFTER if self.brackets else _END
         return value
 
-    def _at(self, index: int) -> Position:
+    def _position_at(self, index: int) -> Position:
         """Return the line and column of an index, which must be behind all earlier ones."""
         newlines = self.text.count("\n", self.counted, index)
         if newlines:
@@ -165,7 +165,7 @@ class _Reader:
         token = junk.group() if junk is not None else ""
         actual = f"'{short(token)}'" if token else "the end"
         self._fail(f"not JSON: {_EXPECTED[self.state]} is expected here, not {actual}",
-                   self._at(start))  # fmt: skip
+                   self._position_at(start))  # fmt: skip
 
     def _fail(self, message: str, at: Position) -> NoReturn:
         self.build.fail(message, at)

@@ -57,30 +57,30 @@ class Builder:
             line, column = first
             twice = f"the key {short(text)!r} appears twice (first at {line}:{column})"
             self.fail(twice, at, text)
-        self._count(1, len(text), at)
-        self._text(text, at)
+        self._count_and_check(1, len(text), at)
+        self._check_text(text, at)
         mapping.size += 1
         mapping.characters += len(text)
         mapping.key = text
 
     def merge_key(self, at: Position) -> None:
         """Add a `<<`: the open mapping merges the next value."""
-        self._count(1, 0, at)
+        self._count_and_check(1, 0, at)
         self._mapping().merging = True
 
     def scalar(self, value: Json, at: Position) -> AnchoredValue:
         """Add a value without parts."""
         characters = _length(value)
-        self._count(1, characters, at)
+        self._count_and_check(1, characters, at)
         if type(value) is str:
-            self._text(value, at)
+            self._check_text(value, at)
         return self._put(AnchoredValue(value, SourcePosition(*at), 1, characters), at)
 
     def alias(self, anchored: AnchoredValue, at: Position) -> None:
         """Repeat an earlier value."""
         if len(self.stack) + anchored.height > MAX_DEPTH:
             self._too_deep(at)
-        self._count(anchored.size, anchored.characters, at)
+        self._count_and_check(anchored.size, anchored.characters, at)
         self._put(anchored, at)
 
     def close(self) -> AnchoredValue:
@@ -126,12 +126,12 @@ class Builder:
     def _may_open(self, at: Position) -> None:
         if len(self.stack) >= MAX_DEPTH:
             self._too_deep(at)
-        self._count(1, 0, at)
+        self._count_and_check(1, 0, at)
 
     def _too_deep(self, at: Position) -> NoReturn:
         self.fail(f"more than {MAX_DEPTH} levels of nesting", at)
 
-    def _count(self, nodes: int, characters: int, at: Position) -> None:
+    def _count_and_check(self, nodes: int, characters: int, at: Position) -> None:
         self.nodes += nodes
         self.characters += characters
         if self.nodes > MAX_NODES:
@@ -141,7 +141,7 @@ class Builder:
                 f"more than {MAX_CHARACTERS} characters, counting those that aliases repeat", at
             )
 
-    def _text(self, text: str, at: Position) -> None:
+    def _check_text(self, text: str, at: Position) -> None:
         """Refuse texts that JSON allows but databases and tools cannot process."""
         if "\0" in text:
             self._refuse("a NUL character in a text", at)

@@ -43,7 +43,7 @@ def plain(text: str) -> Scalar:
     if _INTEGER.fullmatch(text):
         return integer(text)
     if _BASED.fullmatch(text):
-        return _bounded(int(text[2:], 8 if text[1] == "o" else 16))
+        return _check_digits(int(text[2:], 8 if text[1] == "o" else 16))
     if _FLOAT.fullmatch(text):
         return decimal(text)
     if _NOT_FINITE.fullmatch(text):
@@ -88,7 +88,7 @@ def display_tag(tag: str) -> str:
     return _short(short)
 
 
-def _bounded(value: int) -> int:
+def _check_digits(value: int) -> int:
     # Compare the bit length: conversion to decimal is the work that this bound limits.
     if value.bit_length() > MAX_DIGITS * 10 // 3:
         raise InvalidScalar(f"the integer has more than {MAX_DIGITS} digits")

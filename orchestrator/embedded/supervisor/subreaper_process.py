@@ -91,16 +91,16 @@ class Subreaper:
         wake, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         for number in (signal.SIGCHLD, PARENT_GONE, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._signalled)
+            signal.signal(number, self._on_signal)
         _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         _prctl(PR_SET_PDEATHSIG, PARENT_GONE, 0, 0, 0)
-        self._signalled(PARENT_GONE, None)
+        self._on_signal(PARENT_GONE, None)
         poll = select.poll()
         poll.register(wake, select.POLLIN)
         poll.register(self.parent, select.POLLIN)
         while True:
             self._reap()
-            timeout = self._due()
+            timeout = self._run_due()
             if self.closing and all(child.ended for child in self.children.values()):
                 if not _children():
                     return
@@ -112,7 +112,7 @@ class Subreaper:
                     poll.unregister(self.parent)
                     self.closing = True
 
-    def _signalled(self, number: int, _frame: object) -> None:
+    def _on_signal(self, number: int, _frame: object) -> None:
         if number == PARENT_GONE:
             self.closing |= os.getppid() != self.parent_pid
         elif number != signal.SIGCHLD:
@@ -159,7 +159,7 @@ class Subreaper:
             self._send_event(event="started", name=child.name, pid=child.pid)
 
     def _stop(self, child: SupervisedChild, grace: float) -> None:
-        """Send the stop signal, once; `_due` sends SIGKILL after the grace period."""
+        """Send the stop signal, once; `_run_due` sends SIGKILL after the grace period."""
         if child.again_at is not None:
             child.again_at = None
             self._send_event(event="exited", name=child.name, code=child.code, again_in=None)
@@ -181,7 +181,7 @@ class Subreaper:
                 _kill_group(status.si_pid)
             _, wait_status = os.waitpid(status.si_pid, 0)
             if child:
-                self._exited(child, os.waitstatus_to_exitcode(wait_status))
+                self._on_exit(child, os.waitstatus_to_exitcode(wait_status))
         if found:
             self._sweep()
 
@@ -190,14 +190,14 @@ class Subreaper:
         for orphan in _children() - {child.pid for child in self.children.values()}:
             os.kill(orphan, signal.SIGKILL)
 
-    def _exited(self, child: SupervisedChild, code: int) -> None:
+    def _on_exit(self, child: SupervisedChild, code: int) -> None:
         child.pid, child.kill_at, child.code, again_in = None, None, code, None
         if child.restart and not self.closing:
             again_in = child.wait_before_next()
             child.again_at = time.monotonic() + again_in
         self._send_event(event="exited", name=child.name, code=code, again_in=again_in)
 
-    def _due(self) -> int | None:
+    def _run_due(self) -> int | None:
         """Send due SIGKILLs and restart due processes; return the milliseconds until the next one
         is due, None for none."""
         if self.closing:

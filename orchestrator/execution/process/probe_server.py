@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.errors import ConfigurationError
 from orchestrator.extras import PartMissing
 from orchestrator.metrics import Series
-from orchestrator.settings import address
+from orchestrator.settings import parse_address
 
 #: Longest time to read a request or to write its response, in seconds; then the connection ends.
 REQUEST_TIMEOUT = 5.0
@@ -36,7 +36,7 @@ class Probes:
     def __init__(
         self, where: str, alive: Check, ready: Check, series: Callable[[], Iterable[Series]]
     ) -> None:
-        host_and_port = address(where)
+        host_and_port = parse_address(where)
         assert host_and_port is not None  # noqa: S101  settings check it
         self._routes: dict[str, Callable[[str | None], tuple[int, bytes, str]]] = {
             "/livez": lambda _: _checked(alive),

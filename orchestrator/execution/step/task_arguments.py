@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.calls import CallContext, call_errors, deferred
+from orchestrator.calls import CallContext, call_errors, deferred_call_context
 from orchestrator.calls.call_context import secret_missing
 from orchestrator.calls.call_secrets import Secrets
 from orchestrator.core.task_plan import workflow_plan
@@ -85,7 +85,7 @@ def arguments_of(claimed: ClaimedAttempt, context: CallContext) -> Arguments:
         WorkflowError: an argument can't be evaluated, or names a secret that does not exist.
         EvaluatorUnavailable: the evaluator did not answer; the caller may try again.
     """
-    context = deferred(claimed.call, context)
+    context = deferred_call_context(claimed.call, context)
     call = _evaluated(claimed.call, context)
     args, kwargs = call.get("args") or (), call.get("kwargs") or {}
     return Arguments(list(args), dict(kwargs), context.secrets)

@@ -90,11 +90,11 @@ class Cron:
         return {Repeated.FIRST: (0,), Repeated.LAST: (1,), Repeated.BOTH: (0, 1)}[self.repeated]
 
     def _after(self, time: datetime, fold: int) -> datetime | None:
-        walls = matches(self.expression, _reached(time, self.zone, fold))
+        walls = matches(self.expression, _last_passed(time, self.zone, fold))
         return next((at for at in self._instants(walls, fold) if at > time), None)
 
     def _until(self, time: datetime, fold: int) -> datetime | None:
-        reached = _reached(time, self.zone, fold).replace(microsecond=0)
+        reached = _last_passed(time, self.zone, fold).replace(microsecond=0)
         walls = matches(self.expression, reached + _SECOND, reverse=True)  # the start is excluded
         return next((at for at in self._instants(walls, fold) if at <= time), None)
 
@@ -104,7 +104,7 @@ class Cron:
             if first >= second:
                 yield _utc(wall, second if fold else first)
             elif self.missing is Missing.RUN:
-                yield _change(self.zone, _utc(wall, second), _utc(wall, first))
+                yield _offset_change(self.zone, _utc(wall, second), _utc(wall, first))
 
 
 def check(expression: str) -> None:
@@ -120,7 +120,7 @@ def _at_a_time_of_day(expression: str) -> bool:
     return len(fields) == 5 and not fields[0].startswith("*") and not fields[1].startswith("*")
 
 
-def _reached(time: datetime, zone: ZoneInfo, fold: int) -> datetime:
+def _last_passed(time: datetime, zone: ZoneInfo, fold: int) -> datetime:
     """Return the last wall-clock time that has passed by `time` in the reading `fold`."""
     local = time.astimezone(zone)
     wall = local.replace(tzinfo=None, fold=0)
@@ -129,7 +129,7 @@ def _reached(time: datetime, zone: ZoneInfo, fold: int) -> datetime:
         return wall
     # `time` is in an hour that the clock shows twice. While it shows the hour first, none of its
     # second showing has passed; while it shows it again, all of its first showing has.
-    change = _change(zone, _utc(wall, first), _utc(wall, second))
+    change = _offset_change(zone, _utc(wall, first), _utc(wall, second))
     return (change + (second if fold else first)).replace(tzinfo=None) - _SECOND
 
 
@@ -145,7 +145,7 @@ def _utc(wall: datetime, offset: timedelta) -> datetime:
     return (wall - offset).replace(tzinfo=UTC)
 
 
-def _change(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
+def _offset_change(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
     """Return the instant between the two, to the second, at which the zone's offset changes."""
     before, after = before.replace(microsecond=0), after.replace(microsecond=0)
     offset = before.astimezone(zone).utcoffset()

@@ -27,9 +27,9 @@ from orchestrator.scheduler.schedules.firing_policy import (
 )
 from orchestrator.scheduler.schedules.firing_record import (
     Firing,
-    cancel,
+    cancel_open_instances,
     due_times_of,
-    firing,
+    new_firing,
     plan_of,
     record_firings,
     start,
@@ -119,7 +119,7 @@ class _FiringBatch:
         queued = row.waits_for_end and row.kind != ScheduleKind.AFTER
         overlap = apply_overlap(decision.fire, policy.overlap, busy=busy, queued=queued)
         made = [
-            firing(
+            new_firing(
                 row,
                 result.due,
                 self.now,
@@ -129,7 +129,7 @@ class _FiringBatch:
             for result in overlap.results
         ]
         if decision.missed is not None:
-            missed = firing(
+            missed = new_firing(
                 row,
                 decision.missed,
                 self.now,
@@ -175,13 +175,13 @@ def _fire(transaction: Transaction, rows: Sequence[ScheduleRow]) -> list[str]:
     now = schedules.now(transaction)
     exclusive = [row for row in rows if plan_of(row).policy.overlap is not Overlap.ALLOW]
     last = {row.last_instance_id for row in exclusive if row.last_instance_id}
-    batch = _FiringBatch(now, schedules.running(transaction, last))
+    batch = _FiringBatch(now, schedules.still_running(transaction, last))
     for row in rows:
         batch.add(row)
     firings.drop_queued(transaction, batch.replaced, SkipReason.OVERLAP)
     recorded = [firing.row for firing in record_firings(transaction, batch.firings, now)]
     started = {row.schedule_id: row.instance_id for row in recorded if row.instance_id}
-    cancel(transaction, batch.cancelled)
+    cancel_open_instances(transaction, batch.cancelled)
     schedules.save(
         transaction,
         [
@@ -195,7 +195,10 @@ def _fire(transaction: Transaction, rows: Sequence[ScheduleRow]) -> list[str]:
 def _continue(transaction: Transaction, rows: Sequence[ScheduleRow]) -> list[str]:
     now = schedules.now(transaction)
     last = {row.last_instance_id for row in rows if row.last_instance_id}
-    running, ends = schedules.running(transaction, last), schedules.ends(transaction, last)
+    running, ends = (
+        schedules.still_running(transaction, last),
+        schedules.end_times(transaction, last),
+    )
     free = [row for row in rows if row.last_instance_id not in running]
     queued = {
         row.schedule_id: (row, more)
@@ -220,7 +223,7 @@ def _continue(transaction: Transaction, rows: Sequence[ScheduleRow]) -> list[str
 
 def _started(row: ScheduleRow, waiting: firings.FiringRow, now: datetime) -> Firing:
     due = Due(waiting.due, waiting.fires_at, waiting.missed_since)
-    made = firing(row, due, now, reason=waiting.reason)
+    made = new_firing(row, due, now, reason=waiting.reason)
     return replace(made, row=replace(made.row, input=waiting.input, heard_from=waiting.heard_from))
 
 

@@ -61,7 +61,7 @@ class Firing:
     by: str = "schedule"
 
 
-def firing(
+def new_firing(
     schedule: ScheduleRow,
     due: Due,
     now: datetime,
@@ -157,7 +157,7 @@ def _new_start(one: Firing) -> NewStart:
     )
 
 
-def cancel(transaction: Transaction, instances: Sequence[str]) -> None:
+def cancel_open_instances(transaction: Transaction, instances: Sequence[str]) -> None:
     """Send `cancel` to instances whose schedule is due again, at most once to each."""
     data = {"command": "cancel", "by": "schedule", "reason": "its schedule is due again"}
     for instance in instances:

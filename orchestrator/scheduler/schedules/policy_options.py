@@ -85,7 +85,7 @@ class SchedulePolicy:
 PLACEHOLDERS = ("due", "local", "schedule", "reason")
 
 
-def placeholder(text: str) -> str | None:
+def placeholder_name(text: str) -> str | None:
     """Return the name in a text like ``${ .due }``; None for any other text."""
     if not (text.startswith("${") and text.endswith("}")):
         return None
@@ -96,7 +96,7 @@ def placeholder(text: str) -> str | None:
 def fill(value: Json, values: Mapping[str, Json]) -> Json:
     """Return a policy's `input` with its placeholders replaced."""
     if isinstance(value, str):
-        name = placeholder(value)
+        name = placeholder_name(value)
         return value if name is None else values[name]
     if isinstance(value, list):
         return [fill(item, values) for item in value]

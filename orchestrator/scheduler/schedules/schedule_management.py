@@ -24,9 +24,9 @@ from orchestrator.scheduler.schedules.firing_policy import (
 )
 from orchestrator.scheduler.schedules.firing_record import (
     Firing,
-    cancel,
+    cancel_open_instances,
     due_times_of,
-    firing,
+    new_firing,
     plan_of,
     record_firings,
     with_next_due,
@@ -106,7 +106,7 @@ def backfill(
     queued = plan_of(row).policy.overlap is not Overlap.ALLOW
     outcome = FiringOutcome.QUEUED if queued else FiringOutcome.STARTED
     made = [
-        firing(row, Due(at, at), now, outcome=outcome, reason="backfill", by=by) for at in times
+        new_firing(row, Due(at, at), now, outcome=outcome, reason="backfill", by=by) for at in times
     ]
     recorded = record_firings(transaction, made, now, overwrite_skipped=True)
     if queued and recorded:
@@ -147,7 +147,9 @@ def trigger_by_event(
         return []
     overlap = plan_of(row).policy.overlap
     exclusive = overlap is not Overlap.ALLOW and row.last_instance_id is not None
-    busy = exclusive and bool(schedule_queries.running(transaction, [row.last_instance_id or ""]))
+    busy = exclusive and bool(
+        schedule_queries.still_running(transaction, [row.last_instance_id or ""])
+    )
     now = schedule_queries.now(transaction)
     decision = apply_overlap([Due(now, now)], overlap, busy=busy, queued=row.waits_for_end)
     if decision.replace:
@@ -162,7 +164,7 @@ def trigger_by_event(
     changed = replace(row, last_instance_id=instance or row.last_instance_id, waits_for_end=waiting)
     schedule_queries.save(transaction, [changed])
     cancelled = [row.last_instance_id] if decision.cancel and row.last_instance_id else []
-    cancel(transaction, cancelled)
+    cancel_open_instances(transaction, cancelled)
     timer_queries.announce(transaction)
     return [*([instance] if instance else []), *cancelled]
 
@@ -182,7 +184,7 @@ def _firing_now(transaction: Transaction, row: ScheduleRow, **about: Any) -> Fir
     """Record and start a firing that is due now, or at the next microsecond without a firing."""
     now = due = schedule_queries.now(transaction)
     while True:
-        recorded = record_firings(transaction, [firing(row, Due(due, due), now, **about)], now)
+        recorded = record_firings(transaction, [new_firing(row, Due(due, due), now, **about)], now)
         if recorded:
             return recorded[0]
         due += timedelta(microseconds=1)
