@@ -69,7 +69,7 @@ class Settings:
     broker_url: str = _secret("redis://localhost:6379/0")
     #: How long a publish may take. A message that takes longer is published again by a beat.
     publish_timeout: float = _checked(1.0, _POSITIVE)
-    #: The queue of the hints by which control workers process inboxes. Tasks of workflows never go
+    #: The queue of the messages that ask workers to continue instances. Tasks of workflows never go
     #: there.
     control_queue: str = _checked("orchestrator", Length(min=1, max=255))
     #: The queue of steps for which neither the document nor Celery's routes name a queue.
